@@ -1,0 +1,100 @@
+# Everything that a developer or CI runs, from two environments that are made from their lock files:
+#   .venv         the project, its tests and checks      (requirements/dev.txt)
+#   .venv-engine  the embedded engine and the SAM CLI    (requirements/engine.txt)
+# An environment is made once; a changed lock file makes it anew.
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# a file's content as a number, for the stamps: times change with every clone, contents don't
+sum = $(shell cksum < $(1) | cut -d ' ' -f 1)
+
+DEV    := .venv/.made-$(call sum,requirements/dev.txt)
+ENGINE := .venv-engine/.made-$(call sum,requirements/engine.txt)
+LOCK   := .venv-lock/.made-$(call sum,requirements/lock.txt)
+SELF   := .venv/.installed-$(call sum,requirements/dev.txt)-$(call sum,pyproject.toml)
+
+CODE    := layers functions cli local tests examples
+PRESENT  = $(wildcard $(CODE))
+
+# the SAM CLI as it is run here: no telemetry, no account, its own environment's Python first on the PATH
+SAM := PATH="$(CURDIR)/.venv-engine/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_REGION=us-east-1 .venv-engine/bin/sam
+
+# $(call make-venv,DIRECTORY,LOCK FILE,HOW LONG): Python 3.13 and no other, because that is what the functions run on in AWS
+define make-venv
+	@python=; \
+	for candidate in $(PYTHON) python3.13 python3; do \
+	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' >/dev/null 2>&1; then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "Tagship needs Python 3.13: install it, or say where it is (make PYTHON=/path/to/python3.13)." \
+	       "Neither $(if $(PYTHON),$(PYTHON)$(comma) )python3.13 nor python3 on the PATH is Python 3.13." >&2; exit 1; \
+	fi; \
+	echo "setting up $(1) (once, $(3))"; \
+	rm -rf $(1); \
+	"$$python" -m venv $(1) || { rm -rf $(1); echo "Python's venv module is missing: install python3.13-venv." >&2; exit 1; }; \
+	$(1)/bin/python -m pip install -qq --disable-pip-version-check --no-input --no-compile --require-hashes -r $(2) && touch $@
+endef
+comma := ,
+
+.PHONY: help
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+	  printf '  make %-9s %s\n' "$$name" "$$text"; done
+
+.PHONY: demo
+demo: setup ## start the embedded engine, deploy Tagship and release a sample application three times (KEEP=1 leaves it running, STEP=1 lets you approve)
+	@.venv/bin/python -m local.demo $(if $(filter-out 0,$(KEEP)),--keep) $(if $(filter-out 0,$(STEP)),--step)
+
+.PHONY: test
+test: setup ## run every test (ARGS="tests/unit -k lock" for some of them)
+	@.venv/bin/pytest --numprocesses 2 --dist loadgroup --quiet $(ARGS)
+
+.PHONY: check
+check: setup ## what CI runs: format, lint, types, template, tests
+	@echo "format";   .venv/bin/ruff format --check --quiet $(PRESENT)
+	@echo "lint";     .venv/bin/ruff check --quiet $(PRESENT)
+	@echo "types";    .venv/bin/mypy --no-error-summary
+	@echo "template"; .venv/bin/cfn-lint template.yaml examples/storefront/template.yaml
+	@$(SAM) validate --lint --template template.yaml >/dev/null
+	@echo "tests";    $(MAKE) test
+
+.PHONY: format
+format: setup ## put every file into the project's format and mend what the linter can mend
+	@.venv/bin/ruff check --quiet --fix-only $(PRESENT); .venv/bin/ruff format --quiet $(PRESENT)
+
+.PHONY: bench
+bench: setup ## measure how long a release, its gates and its health checks take on this machine
+	@.venv/bin/python -m local.bench $(ARGS)
+
+.PHONY: lock
+lock: $(LOCK) ## renew the lock files after a change to a *.in file (UPGRADE=1 takes the newest versions of everything)
+	@for file in requirements/lock requirements/dev requirements/engine layers/tagship/requirements; do \
+	  echo "locking $$file.txt"; \
+	  .venv-lock/bin/uv pip compile --quiet --no-config --no-header --no-emit-index-url --no-emit-find-links \
+	    --universal --python-version 3.13 --generate-hashes $(if $(filter-out 0,$(UPGRADE)),--upgrade) \
+	    --output-file "$$file.txt" "$$file.in" || exit 1; \
+	done
+
+.PHONY: setup
+setup: $(SELF) $(ENGINE) ## make both environments, which every other target does by itself
+
+.PHONY: clean
+clean: ## remove the environments, what was built and the engine's state
+	@rm -rf .venv .venv-engine .venv-lock .aws-sam .tagship build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find $(PRESENT) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(DEV): requirements/dev.txt
+	$(call make-venv,.venv,$<,about a minute)
+
+$(ENGINE): requirements/engine.txt
+	$(call make-venv,.venv-engine,$<,about a minute)
+
+$(LOCK): requirements/lock.txt
+	$(call make-venv,.venv-lock,$<,a few seconds)
+
+# so that .venv/bin/tagship runs the code in this directory
+$(SELF): $(DEV) pyproject.toml
+	@.venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable . && touch $@
