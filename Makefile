@@ -80,6 +80,7 @@ lock: $(LOCK) ## renew the lock files after a change to a *.in file (UPGRADE=1 t
 
 .PHONY: setup
 setup: $(SELF) $(ENGINE) ## make both environments, which every other target does by itself
+	@:
 
 .PHONY: clean
 clean: ## remove the environments, what was built and the engine's state

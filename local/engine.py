@@ -1,0 +1,214 @@
+"""The embedded engine: MiniStack with five corrections, made in memory while it starts.
+
+Run it in the engine's own environment, where its version is pinned:
+
+    GATEWAY_PORT=4566 .venv-engine/bin/python local/engine.py
+
+`local.stack.Engine` does that, with folders of its own and a clean environment. No file of the package is
+changed, and each correction makes the engine do what AWS documents. tests/integration/test_engine_corrections.py
+shows each of them, and fails when the engine no longer needs it, so that it can go.
+
+With --with-parent it ends when its standard input does, so that no engine outlives the program that started it.
+"""
+
+import contextvars
+import json
+import os
+import random
+import signal
+import sys
+import threading
+from importlib.metadata import version
+from typing import Any
+
+import ministack.core.lambda_runtime as runtime
+import yaml
+from ministack.services import lambda_svc as lambdas
+from ministack.services import stepfunctions as states
+from ministack.services.cloudformation import provisioners
+
+VERSION = "1.5.33"
+
+_this_thread = threading.local()
+_invoking = contextvars.ContextVar("invoking", default=False)
+
+
+def keep_the_names_of_exceptions() -> None:
+    """A handler's exception reaches the caller with its class name and stack trace.
+
+    AWS answers errorType, errorMessage and stackTrace; Step Functions matches Retry and Catch on the errorType,
+    and hands all of it on as the cause. The stock engine calls every exception Runtime.HandlerError, so that no
+    Catch ever matches.
+    """
+    stock = '"error": str(e), "trace": traceback.format_exc()'
+    stack = "traceback.format_tb(e.__traceback__)[1:]"  # without the worker's own frame
+    script = runtime._PYTHON_WORKER_SCRIPT
+    runtime._PYTHON_WORKER_SCRIPT = _replaced(
+        script, stock, f'{stock}, "errorType": type(e).__name__, "stackTrace": {stack}'
+    )
+
+    invoke_worker, execute = runtime.Worker.invoke, lambdas._execute_function_warm
+
+    def invoke_and_remember(worker: Any, *args: Any, **kwargs: Any) -> Any:
+        _this_thread.answer = invoke_worker(worker, *args, **kwargs)
+        return _this_thread.answer
+
+    def execute_and_name(function: Any, event: Any, request_id: str) -> Any:
+        _this_thread.answer = {}
+        result = execute(function, event, request_id)
+        answer, body = _this_thread.answer, result.get("body")
+        if result.get("error") and isinstance(body, dict):
+            if "errorType" in answer:
+                body |= {
+                    "errorType": answer["errorType"],
+                    "requestId": request_id,
+                    "stackTrace": answer["stackTrace"],
+                }
+            elif answer.get("error") == "Worker process died":
+                body["errorType"] = "Runtime.ExitError"
+        return result
+
+    runtime.Worker.invoke = invoke_and_remember
+    lambdas._execute_function_warm = execute_and_name
+
+
+def follow_the_weights_of_aliases() -> None:
+    """A call to an alias goes to one of its two versions, as its routing weights say.
+
+    The stock engine keeps the weights and sends everything to the alias's own version, so that a canary never gets
+    a request. Only calls are weighted: to read an alias's configuration is always to read its own version's.
+    """
+    invoke, find, effective = (
+        lambdas._invoke,
+        lambdas._get_func_record_for_ref,
+        lambdas._effective_func_record_for_qualifier,
+    )
+
+    def drawn(function: Any, qualifier: str | None) -> str | None:
+        alias = ((function or {}).get("aliases") or {}).get(qualifier) or {}
+        dice = random.random()  # noqa: S311 (traffic, not secrets)
+        for candidate, weight in (
+            (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+        ).items():
+            if dice < weight:
+                return str(candidate)
+            dice -= weight
+        return qualifier
+
+    async def invoke_drawn(
+        name: str, event: Any, headers: Any, path_qualifier: str | None = None, query_params: Any = None
+    ) -> Any:
+        asked = path_qualifier or lambdas._qp_first(query_params or {}, "Qualifier")
+        version_drawn = drawn(lambdas._functions.get(name), asked)
+        return await invoke(
+            name, event, headers, version_drawn if version_drawn != asked else path_qualifier, query_params
+        )
+
+    def find_to_invoke(reference: Any) -> Any:
+        token = _invoking.set(True)
+        try:
+            return find(reference)
+        finally:
+            _invoking.reset(token)
+
+    def effective_or_drawn(function: Any, qualifier: str | None) -> Any:
+        return effective(function, drawn(function, qualifier) if _invoking.get() else qualifier)
+
+    lambdas._invoke = invoke_drawn
+    lambdas._get_func_record_for_ref = find_to_invoke
+    lambdas._effective_func_record_for_qualifier = effective_or_drawn
+
+
+def read_time_outs_from_the_input() -> None:
+    """A task's TimeoutSecondsPath is read from the state's input.
+
+    It is how an application's own time to decide reaches the approval; the stock engine ignores it and waits for
+    ever.
+    """
+    execute_task = states._execute_task
+
+    def execute_timed_task(state: Any, raw_input: Any, execution: Any, context: Any) -> Any:
+        if path := state.get("TimeoutSecondsPath"):
+            state = {**state, "TimeoutSeconds": states._resolve_path(path, raw_input)}
+        return execute_task(state, raw_input, execution, context)
+
+    states._execute_task = execute_timed_task
+
+
+def fail_tasks_whose_function_raised() -> None:
+    """A function that raises behind lambda:invoke.waitForTaskToken fails its task at once.
+
+    The stock engine swallows the exception and waits for a token that nobody was given.
+    """
+    wait_for_callback, call_lambda = states._invoke_with_callback, states._call_lambda
+
+    def wait_knowing_the_token(resource: str, payload: Any, token: str, state: Any) -> Any:
+        _this_thread.token = token
+        try:
+            return wait_for_callback(resource, payload, token, state)
+        finally:
+            _this_thread.token = None
+
+    def call_or_fail_the_task(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return call_lambda(*args, **kwargs)
+        except states._ExecutionError as error:
+            waiting = states._task_tokens.get(getattr(_this_thread, "token", None))
+            if waiting:
+                waiting["error"] = {"Error": error.error, "Cause": error.cause}
+                waiting["event"].set()
+            raise
+
+    states._invoke_with_callback = wait_knowing_the_token
+    states._call_lambda = call_or_fail_the_task
+
+
+def read_definitions_in_yaml() -> None:
+    """A state machine's definition may be YAML, as CloudFormation takes it.
+
+    The stock engine deploys it and then can't run it.
+    """
+    definition = provisioners._sfn_definition
+    provisioners._sfn_definition = lambda properties: json.dumps(yaml.safe_load(definition(properties)))
+
+
+def _replaced(text: str, old: str, new: str) -> str:
+    if text.count(old) != 1:
+        sys.exit(f"MiniStack {VERSION} is not as it was known: its worker no longer has the line {old!r}.")
+    return text.replace(old, new)
+
+
+def end_with_the_parent() -> None:
+    """Standard input ends when the program that started this one does, however it ended."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def main() -> None:
+    """Correct the engine, then run it until it is told to end."""
+    installed = version("ministack")
+    if installed != VERSION:
+        sys.exit(
+            f"This launcher corrects MiniStack {VERSION}, and {installed} is installed. Look at each correction again "
+            "with tests/integration/test_engine_corrections.py before you change VERSION and requirements/engine.in."
+        )
+    keep_the_names_of_exceptions()
+    follow_the_weights_of_aliases()
+    read_time_outs_from_the_input()
+    fail_tasks_whose_function_raised()
+    read_definitions_in_yaml()
+    if "--with-parent" in sys.argv:
+        sys.argv.remove("--with-parent")  # MiniStack reads what is left
+        end_with_the_parent()
+
+    from ministack.app import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()
