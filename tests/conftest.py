@@ -1,8 +1,15 @@
-"""What every kind of test shares: its marker, and the one engine that the tests of a deployed stack use together."""
+"""What every kind of test shares: its marker, and the one deployed stack that all tests of a deployed stack use."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from local.stack import STAGE, Engine, Mail, deploy
 
 TESTS = Path(__file__).parent
 ON_THE_ENGINE = {"engine", "stack"}
@@ -16,3 +23,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(kind)
         if ON_THE_ENGINE & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group("engine"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """Tagship as it is deployed on the engine, seen from the outside."""
+
+    engine: Engine
+    stage: str
+    outputs: dict[str, str]
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the engine."""
+        return self.engine.client(service)
+
+    def mails(self, *, to: str = "", about: str = "") -> list[Mail]:
+        """The mails that were sent, oldest first: to somebody, with some words in their subject."""
+        return [mail for mail in self.engine.mails() if to in mail.to and about in mail.subject]
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The embedded engine, empty at the start of the session."""
+    engine = Engine.start(tmp_path_factory.mktemp("engine"))
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture(scope="session")
+def stack(engine: Engine) -> Stack:
+    """Tagship, built and deployed by the SAM CLI once for the session."""
+    return Stack(engine=engine, stage=STAGE, outputs=deploy(engine))

@@ -1,0 +1,240 @@
+"""The embedded engine does what AWS documents, with five corrections; each is needed as long as the stock engine differs.
+
+A test here that fails on the stock engine is good news: its correction in local/engine.py can go.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import uuid
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+from local.stack import Engine
+
+# both engines belong to one worker
+pytestmark = pytest.mark.xdist_group("corrections")
+
+ROLE = "arn:aws:iam::000000000000:role/any"
+SECONDS_TO_WAIT = 4
+FUNCTION = """
+class GateError(Exception):
+    pass
+
+def check(event):
+    raise GateError("the gate is closed")
+
+def handler(event, context):
+    print("a line")
+    if event.get("fail"):
+        check(event)
+    return {"version": context.function_version}
+"""
+
+
+@pytest.fixture(scope="module")
+def corrected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    engine = Engine.start(tmp_path_factory.mktemp("corrected"))
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    engine = Engine.start(tmp_path_factory.mktemp("stock"), stock=True)
+    yield engine
+    engine.stop()
+
+
+def test_an_exception_is_caught_by_its_name_and_its_cause_is_what_lambda_answers(corrected: Engine) -> None:
+    execution = run(corrected, catching("GateError"))
+    error = json.loads(execution["output"])["error"]
+    cause = json.loads(error["Cause"])
+    assert error["Error"] == "GateError"
+    assert cause["errorType"] == "GateError"
+    assert cause["errorMessage"] == "the gate is closed"
+    assert [frame.split(", in ")[1].split("\n")[0] for frame in cause["stackTrace"]] == ["handler", "check"]
+
+
+def test_an_exception_reaches_a_direct_caller_with_its_name(corrected: Engine) -> None:
+    answer = corrected.client("lambda").invoke(
+        FunctionName=function(corrected), Payload=json.dumps({"fail": True})
+    )
+    assert answer["FunctionError"] == "Unhandled"
+    assert json.load(answer["Payload"])["errorType"] == "GateError"
+
+
+def test_the_stock_engine_still_loses_the_names_of_exceptions(stock: Engine) -> None:
+    assert run(stock, catching("GateError"))["status"] == "FAILED"
+
+
+def test_an_alias_with_weights_calls_both_versions(corrected: Engine) -> None:
+    assert called_through_alias(corrected) == {"1", "2"}
+
+
+def test_a_function_url_on_an_alias_with_weights_calls_both_versions(corrected: Engine) -> None:
+    assert called_through_url(corrected) == {"1", "2"}
+
+
+def test_reading_an_alias_with_weights_always_reads_its_own_version(corrected: Engine) -> None:
+    name = weighted(corrected)
+    lambdas = corrected.client("lambda")
+    read = {
+        lambdas.get_function_configuration(FunctionName=name, Qualifier="live")["Version"] for _ in range(40)
+    }
+    assert read == {"1"}
+
+
+def test_the_stock_engine_still_ignores_the_weights_of_aliases(stock: Engine) -> None:
+    assert called_through_alias(stock) == {"1"}
+
+
+def test_a_task_times_out_after_the_seconds_in_its_input(corrected: Engine) -> None:
+    execution = run(corrected, waiting_for_a_token({"TimeoutSecondsPath": "$.seconds"}), {"seconds": 1})
+    assert (execution["status"], execution["error"]) == ("FAILED", "States.Timeout")
+
+
+def test_the_stock_engine_still_ignores_time_outs_in_the_input(stock: Engine) -> None:
+    execution = run(stock, waiting_for_a_token({"TimeoutSecondsPath": "$.seconds"}), {"seconds": 1})
+    assert execution["status"] == "RUNNING"
+
+
+def test_a_function_that_raises_fails_the_task_that_waits_for_a_token(corrected: Engine) -> None:
+    execution = run(corrected, waiting_for_a_token({"TimeoutSeconds": 60}), {"fail": True})
+    assert (execution["status"], execution["error"]) == ("FAILED", "GateError")
+
+
+def test_the_stock_engine_still_waits_for_a_token_that_nobody_was_given(stock: Engine) -> None:
+    execution = run(stock, waiting_for_a_token({"TimeoutSeconds": 60}), {"fail": True})
+    assert execution["status"] == "RUNNING"
+
+
+def test_a_definition_in_yaml_runs(corrected: Engine) -> None:
+    assert run_from_yaml(corrected)["status"] == "SUCCEEDED"
+
+
+def test_the_stock_engine_still_fails_definitions_in_yaml(stock: Engine) -> None:
+    assert run_from_yaml(stock)["status"] == "FAILED"
+
+
+def catching(error: str) -> dict[str, Any]:
+    return {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke",
+        "Parameters": {"Payload": {"fail": True}},
+        "Catch": [{"ErrorEquals": [error], "ResultPath": "$.error", "Next": "Caught"}],
+        "Next": "Caught",
+    }
+
+
+def waiting_for_a_token(time_out: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
+        "Parameters": {"Payload": {"token.$": "$$.Task.Token", "fail.$": "$.fail"}},
+        **time_out,
+        "Next": "Caught",
+    }
+
+
+def run(engine: Engine, task: dict[str, Any], given: dict[str, Any] | None = None) -> Any:
+    task["Parameters"]["FunctionName"] = function(engine)
+    machine = {"StartAt": "Task", "States": {"Task": task, "Caught": {"Type": "Succeed"}}}
+    arn = engine.client("stepfunctions").create_state_machine(
+        name=unique(), definition=json.dumps(machine), roleArn=ROLE
+    )["stateMachineArn"]
+    return execute(engine, arn, {"fail": False} | (given or {}))
+
+
+def run_from_yaml(engine: Engine) -> Any:
+    machine = "# a comment\nStartAt: Done\nStates:\n  Done: {Type: Succeed}\n"
+    template = {
+        "Resources": {
+            "Machine": {
+                "Type": "AWS::StepFunctions::StateMachine",
+                "Properties": {"StateMachineName": unique(), "RoleArn": ROLE, "DefinitionString": machine},
+            }
+        },
+        "Outputs": {"Arn": {"Value": {"Ref": "Machine"}}},
+    }
+    cloudformation, name = engine.client("cloudformation"), unique()
+    cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template))
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+    arn = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["Outputs"][0]["OutputValue"]
+    return execute(engine, arn, {})
+
+
+def execute(engine: Engine, machine: str, given: dict[str, Any]) -> Any:
+    """How the execution stands when it has ended, or when it should have."""
+    states = engine.client("stepfunctions")
+    arn = states.start_execution(stateMachineArn=machine, input=json.dumps(given), name=unique())[
+        "executionArn"
+    ]
+    deadline = time.monotonic() + SECONDS_TO_WAIT
+    while (execution := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+        if time.monotonic() > deadline:
+            states.stop_execution(executionArn=arn)
+            break
+        time.sleep(0.05)
+    return execution
+
+
+def function(engine: Engine) -> str:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("app.py", FUNCTION)
+    name = unique()
+    engine.client("lambda").create_function(
+        FunctionName=name,
+        Runtime="python3.13",
+        Role=ROLE,
+        Handler="app.handler",
+        Code={"ZipFile": packed.getvalue()},
+        Timeout=10,
+    )
+    return name
+
+
+def weighted(engine: Engine) -> str:
+    name = function(engine)
+    lambdas = engine.client("lambda")
+    first = lambdas.publish_version(FunctionName=name)["Version"]
+    lambdas.update_function_configuration(FunctionName=name, Description="another version")
+    second = lambdas.publish_version(FunctionName=name)["Version"]
+    lambdas.create_alias(
+        FunctionName=name,
+        Name="live",
+        FunctionVersion=first,
+        RoutingConfig={"AdditionalVersionWeights": {second: 0.5}},
+    )
+    return name
+
+
+def called_through_alias(engine: Engine) -> set[str]:
+    name = weighted(engine)
+    answers = [
+        engine.client("lambda").invoke(FunctionName=name, Qualifier="live", Payload="{}") for _ in range(40)
+    ]
+    assert {answer["ExecutedVersion"] for answer in answers} <= {"1", "2"}
+    return {json.load(answer["Payload"])["version"] for answer in answers}
+
+
+def called_through_url(engine: Engine) -> set[str]:
+    address = engine.client("lambda").create_function_url_config(
+        FunctionName=weighted(engine), Qualifier="live", AuthType="NONE"
+    )["FunctionUrl"]
+    answers = set()
+    for _ in range(40):
+        with urlopen(engine.function_url(address), timeout=10) as answer:
+            answers.add(json.load(answer)["version"])
+    return answers
+
+
+def unique() -> str:
+    return f"n{uuid.uuid4().hex[:12]}"
