@@ -1,0 +1,54 @@
+"""What can go wrong between a link and a recorded decision.
+
+None of these reaches the state machine: the page turns each into one calm answer. What it can't answer for (`RetryableError`
+from KMS, the ledger or Step Functions) it says so and asks to be tried again.
+"""
+
+from __future__ import annotations
+
+from tagship.errors import FinalError, RetryableError
+
+
+class LinkInvalid(FinalError):
+    """The link is not valid for this; `reason` is for the audit and never for the answer."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class FormInvalid(FinalError):
+    """The POST is not what the page's own form sends; the sentence is shown to the approver."""
+
+    def __init__(self, why: str, *, status: int = 400) -> None:
+        super().__init__(why)
+        self.why = why
+        self.status = status
+
+
+class AlreadyDecided(FinalError):
+    """This approver, or enough of them, had decided before; nothing was written."""
+
+
+class ApprovalClosed(FinalError):
+    """The request was closed or superseded before this decision; nothing was written."""
+
+
+class ApprovalExpired(FinalError):
+    """The request had ended before this decision; nothing was written."""
+
+
+class TokenDead(FinalError):
+    """The release's execution no longer waits for this approval."""
+
+
+class QuorumUnreachable(FinalError):
+    """However everybody decides, there can't be enough approvals: nobody should be asked."""
+
+
+class TooManyRequests(RetryableError):
+    """More requests from one address than a person makes; a store may raise it from any of its methods."""
+
+    def __init__(self, *, retry_after: int = 60) -> None:
+        super().__init__(f"too many requests; try again in {retry_after} seconds")
+        self.retry_after = retry_after

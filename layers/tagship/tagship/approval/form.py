@@ -1,0 +1,113 @@
+"""What the page's own form sends, read strictly, and the value that proves that it was this page's, in this state."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import parse_qsl, urlsplit
+
+from tagship.approval.errors import FormInvalid
+from tagship.approval.quorum import Record, person
+
+MAX_BODY = 16 * 1024
+MAX_REASON = 2000
+
+_FIELDS = frozenset({"decision", "reason", "form"})
+_FORM_VALUE = re.compile(r"[0-9a-f]{64}")
+_SHOWN = (
+    *("application", "stage", "tag", "fromTag", "attempt", "author", "commit", "repository", "notes"),
+    *("gates", "plan", "warnings", "approvers", "required", "authorMayApprove", "decisions", "status"),
+)
+"""What an approver looks at while deciding; that it ends, or was asked again, does not make a page stale."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """One answer, well-formed but not yet believed."""
+
+    decision: Literal["approve", "reject"]
+    reason: str
+    value: str
+
+
+def form_value(mac: bytes, record: Record, approver: str) -> str:
+    """The anti-forgery value: this link, this approver, these bytes, and what the page showed of them."""
+    shown = [record.get(name) for name in _SHOWN]
+    message = ["approval-form/1", record["id"], person(approver), record["digest"], shown]
+    return hmac.new(
+        mac, json.dumps(message, sort_keys=True, default=str).encode(), hashlib.sha256
+    ).hexdigest()
+
+
+def is_current(form: Form, mac: bytes, record: Record, approver: str) -> bool:
+    """Whether the form stood on the page of this link, and still shows what is."""
+    return hmac.compare_digest(form.value, form_value(mac, record, approver))
+
+
+def cross_site(headers: Mapping[str, str], base_url: str) -> bool:
+    """Whether a browser says that another site made this request. `headers` have lower-case names.
+
+    `Sec-Fetch-Site` is the browser's own word and needs no knowledge of our name, which a proxy in front may hide. `Origin` is
+    asked where it is missing; our own page's is `null`, because its referrer policy is `no-referrer`.
+    """
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = headers.get("origin", "null")
+    return origin != "null" and urlsplit(origin).netloc not in (
+        headers.get("host"),
+        urlsplit(base_url).netloc,
+    )
+
+
+def read_form(headers: Mapping[str, str], body: bytes) -> Form:
+    """One `decision`, one `form`, at most one `reason`, and nothing else.
+
+    Raises:
+        FormInvalid: it is anything else; the sentence says what, without repeating it.
+    """
+    if len(body) > MAX_BODY:
+        raise FormInvalid("What was sent is larger than any answer.", status=413)
+    if not _is_form(headers.get("content-type", "")):
+        raise FormInvalid("What was sent is not a form.")
+    fields = _fields(body)
+    decision, value = fields.get("decision"), fields.get("form", "")
+    if decision not in ("approve", "reject"):
+        raise FormInvalid("What was sent says neither approve nor reject.")
+    if not _FORM_VALUE.fullmatch(value):
+        raise FormInvalid("What was sent does not come from this page.")
+    reason = fields.get("reason", "").replace("\r\n", "\n").replace("\r", "\n").strip()
+    return Form(decision=decision, reason=reason, value=value)
+
+
+def reason_problem(form: Form) -> str:
+    """What is wrong with the reason, or nothing."""
+    if len(form.reason) > MAX_REASON:
+        return f"The reason has {len(form.reason):,} characters; {MAX_REASON:,} is the most."
+    if form.decision == "reject" and not form.reason:
+        return "Say why you reject it: the author needs to know what to change."
+    return ""
+
+
+def _is_form(content_type: str) -> bool:
+    kind, _, parameters = content_type.lower().partition(";")
+    return kind.strip() == "application/x-www-form-urlencoded" and parameters.strip() in ("", "charset=utf-8")
+
+
+def _fields(body: bytes) -> dict[str, str]:
+    try:
+        text = body.decode("ascii")
+        pairs = parse_qsl(
+            text, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=8
+        )
+    except ValueError as error:
+        raise FormInvalid("What was sent can't be read as a form.") from error
+    fields = dict(pairs)
+    if len(fields) != len(pairs) or not fields.keys() <= _FIELDS:
+        raise FormInvalid("What was sent has fields that this page does not have.")
+    return fields

@@ -1,0 +1,231 @@
+"""The personal link: a reference and a MAC, nothing that is worth reading.
+
+The MAC is KMS's, so no function ever holds the key: the sender's role may only generate, the page's only verify. It covers a
+canonical message of purpose, approval, approver, stage, digest and expiry. The token is 48 bytes in 64 characters of
+base64url; 48 divides by three, so there is no padding and there are no spare bits, and every character matters.
+
+    1 version | 4 key | 6 approver | 5 expiry, seconds since 1970 | 32 MAC
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal, Protocol
+
+from tagship.approval.errors import LinkInvalid
+from tagship.approval.quorum import Record, person
+from tagship.errors import AwsUnavailable, CredentialsRefused
+
+PURPOSE = "approval-link/1"
+GRACE = timedelta(days=7)
+"""How long a link outlives its approval, so that who comes late reads what became of it instead of "not valid"."""
+
+_VERSION = 1
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{64}")
+_ALGORITHM: Literal["HMAC_SHA_256"] = "HMAC_SHA_256"
+_NOT_GENUINE = frozenset({"KMSInvalidMacException"})
+_KEY_WITHDRAWN = frozenset(
+    {"NotFoundException", "DisabledException", "KMSInvalidStateException", "InvalidKeyUsageException"}
+)
+_REFUSED = frozenset({"AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException"})
+
+
+class MacMaker(Protocol):
+    """The one call of a KMS client that the sender of links needs."""
+
+    def generate_mac(
+        self, *, KeyId: str, MacAlgorithm: Literal["HMAC_SHA_256"], Message: bytes
+    ) -> Mapping[str, Any]: ...
+
+
+class MacChecker(Protocol):
+    """The one call of a KMS client that the page needs."""
+
+    def verify_mac(
+        self, *, KeyId: str, MacAlgorithm: Literal["HMAC_SHA_256"], Message: bytes, Mac: bytes
+    ) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a token carries; the MAC stays out of any `repr` that finds its way into a log."""
+
+    key: str
+    approver: bytes
+    expires: int
+
+    mac: bytes
+
+    def __repr__(self) -> str:
+        return f"Token(key={self.key!r}, expires={self.expires})"
+
+    @classmethod
+    def parse(cls, text: str) -> Token:
+        """Read the one spelling that a token has.
+
+        Raises:
+            LinkInvalid: it is anything else.
+        """
+        if not _TOKEN.fullmatch(text):
+            raise LinkInvalid("malformed")
+        raw = base64.urlsafe_b64decode(text)
+        if raw[0] != _VERSION:
+            raise LinkInvalid("malformed")
+        return cls(key=raw[1:5].hex(), approver=raw[5:11], expires=int.from_bytes(raw[11:16]), mac=raw[16:])
+
+    def __str__(self) -> str:
+        head = bytes([_VERSION]) + bytes.fromhex(self.key) + self.approver + self.expires.to_bytes(5)
+        return base64.urlsafe_b64encode(head + self.mac).decode()
+
+
+def key_ref(key_id: str) -> str:
+    """A key's short name in a link: the same for its id and its ARN, so that both sides may be told either.
+
+    Not for aliases: an alias moves to another key, and then links would name a key that did not sign them.
+    """
+    return hashlib.sha256(key_id.rpartition(":key/")[2].encode()).hexdigest()[:8]
+
+
+def known_keys(*key_ids: str) -> dict[str, str]:
+    """The keys whose links are taken, by their short names: the present one first, then those whose links still run."""
+    keys = {key_ref(key_id): key_id for key_id in key_ids}
+    if len(keys) != len({key_id.rpartition(":key/")[2] for key_id in key_ids}):
+        raise ValueError("two of these keys have the same short name; replace one of them")
+    return keys
+
+
+def approval_url(base_url: str, approval_id: str, token: str) -> str:
+    """Where an approver goes."""
+    return f"{base_url.rstrip('/')}/approvals/{approval_id}?t={token}"
+
+
+class LinkSigner:
+    """Makes links; its role may `kms:GenerateMac` and nothing else."""
+
+    def __init__(self, kms: MacMaker, key_id: str, *, stage: str) -> None:
+        self._kms = kms
+        self._key_id = key_id
+        self._stage = stage
+
+    def token(self, approval_id: str, approver: str, digest: str, expires_at: datetime) -> str:
+        """The token of one approver's link. Let it outlive the approval by `GRACE`.
+
+        Raises:
+            AwsUnavailable: KMS throttled the call or could not be reached.
+            CredentialsRefused: the role may not use the key.
+        """
+        expires = int(expires_at.timestamp())
+        message = _message(approval_id, approver, self._stage, digest, expires)
+        try:
+            answer = self._kms.generate_mac(KeyId=self._key_id, MacAlgorithm=_ALGORITHM, Message=message)
+        except Exception as error:
+            raise _translated(error, f"no link could be signed for approval {approval_id}") from error
+        reference = _approver_ref(approval_id, approver)
+        return str(Token(key=key_ref(self._key_id), approver=reference, expires=expires, mac=answer["Mac"]))
+
+
+class LinkVerifier:
+    """Checks links; its role may `kms:VerifyMac` and nothing else."""
+
+    def __init__(self, kms: MacChecker, keys: Mapping[str, str], *, stage: str) -> None:
+        self._kms = kms
+        self._keys = keys
+        self._stage = stage
+
+    def verify(self, token: str, record: Record | None, now: datetime) -> str:
+        """Whose link this is, in the record's spelling.
+
+        A well-formed token costs one call of KMS whether or not there is such an approval or approver, so that how long
+        the answer takes says nothing either.
+
+        Raises:
+            LinkInvalid: it is not this approval's, or no longer.
+            AwsUnavailable: KMS throttled the call or could not be reached.
+            CredentialsRefused: the role may not use the key.
+        """
+        claim = Token.parse(token)
+        key_id = self._keys.get(claim.key)
+        if key_id is None:
+            raise LinkInvalid("unknown key")
+        approver = _approver_of(claim, record) if record else None
+        genuine = self._genuine(key_id, claim, record, approver)
+        if record is None:
+            raise LinkInvalid("unknown approval")
+        if approver is None:
+            raise LinkInvalid("not an approver of this")
+        if not genuine:
+            raise LinkInvalid("altered")
+        if record["stage"] != self._stage:
+            raise LinkInvalid("another stage's")
+        if now.timestamp() >= claim.expires:
+            raise LinkInvalid("expired")
+        return approver
+
+    def _genuine(self, key_id: str, claim: Token, record: Record | None, approver: str | None) -> bool:
+        known = record or {"id": "", "digest": ""}
+        message = _message(known["id"], approver or "", self._stage, known["digest"], claim.expires)
+        try:
+            answer = self._kms.verify_mac(
+                KeyId=key_id, MacAlgorithm=_ALGORITHM, Message=message, Mac=claim.mac
+            )
+        except Exception as error:
+            code = _code(error)
+            if code in _NOT_GENUINE:
+                return False
+            if code in _KEY_WITHDRAWN:
+                raise LinkInvalid("signed by a key that was withdrawn") from error
+            raise _translated(error, "no link can be checked") from error
+        return answer.get("MacValid") is True
+
+
+def _message(approval_id: str, approver: str, stage: str, digest: str, expires: int) -> bytes:
+    """The one spelling of what is signed: JSON with sorted keys, so that no field can flow into its neighbour."""
+    fields = {
+        "purpose": PURPOSE,
+        "approval": approval_id,
+        "approver": person(approver),
+        "stage": stage,
+        "digest": digest,
+        "expires": expires,
+    }
+    return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _approver_ref(approval_id: str, approver: str) -> bytes:
+    """Six bytes that stand for one approver of one approval and say nothing about the mailbox."""
+    return hashlib.sha256(json.dumps(["approver-ref/1", approval_id, person(approver)]).encode()).digest()[:6]
+
+
+def _approver_of(claim: Token, record: Record) -> str | None:
+    return next(
+        (
+            approver
+            for approver in record["approvers"]
+            if _approver_ref(record["id"], approver) == claim.approver
+        ),
+        None,
+    )
+
+
+def _code(error: Exception) -> str:
+    response = getattr(error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+
+
+def _translated(error: Exception, what: str) -> Exception:
+    """botocore's error in our words; anything else is a bug of ours and stays what it is."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    if isinstance(error, ClientError) and _code(error) in _REFUSED:
+        return CredentialsRefused(
+            f"{what}: KMS refused this role the key ({_code(error)}). Nothing was changed."
+        )
+    if isinstance(error, ClientError | BotoCoreError):
+        return AwsUnavailable(f"{what}: KMS could not be asked ({_code(error) or type(error).__name__}).")
+    return error

@@ -1,0 +1,61 @@
+"""The message to one approver: what would change, and their own link."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from tagship.approval.quorum import Record
+from tagship.approval.render import render
+from tagship.approval.text import line, shorten
+from tagship.approval.view import View, view
+
+_LINK = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+/[A-Za-z0-9._~/-]*\?t=[A-Za-z0-9_-]+")
+_SUBJECT_AT_MOST = 150
+_NOTES_AT_MOST = 1500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """One message, without its addresses: the subject is one line of printable text."""
+
+    subject: str
+    text: str
+    html: str
+
+
+def approval_mail(record: Record, *, approver: str, link: str, now: datetime) -> Mail:
+    """The first message. `link` is the approver's own page."""
+    return _mail(record, approver=approver, link=link, now=now, reminder=False)
+
+
+def reminder_mail(record: Record, *, approver: str, link: str, now: datetime) -> Mail:
+    """The later ones: the same, with how it stands and how long is left."""
+    return _mail(record, approver=approver, link=link, now=now, reminder=True)
+
+
+def _mail(record: Record, *, approver: str, link: str, now: datetime, reminder: bool) -> Mail:
+    if not _LINK.fullmatch(link):
+        raise ValueError("the link of an approval mail must be an approval page's own address")
+    shown = view(record, approver=approver, now=now)
+    notes = f"{shown['notes']}\n{shown['notes_rest']}".strip()
+    values = {
+        "view": shown,
+        "notes": shorten(notes, _NOTES_AT_MOST),
+        "notes_cut": len(notes) > _NOTES_AT_MOST or bool(shown["notes_cut"]),
+        "link": link,
+        "reminder": reminder,
+    }
+    subject = _subject(shown, reminder=reminder)
+    return Mail(
+        subject=subject,
+        text=render("mail.txt", subject=subject, **values),
+        html=render("mail.html", subject=subject, **values),
+    )
+
+
+def _subject(shown: View, *, reminder: bool) -> str:
+    asked = f"{shown['application']} {shown['tag']} for {shown['stage']}"
+    left = f" ({shown['ends']['until']} it ends)" if shown["ends"] else ""
+    return line(f"Reminder: approve {asked}?{left}" if reminder else f"Approve {asked}?", _SUBJECT_AT_MOST)

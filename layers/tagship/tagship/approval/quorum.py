@@ -1,0 +1,90 @@
+"""Who counts, who is missing, and how it stands: pure functions of an approval record."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from tagship.approval.errors import QuorumUnreachable
+
+Record = Mapping[str, Any]
+Outcome = Literal["approved", "rejected", "open"]
+
+
+def person(address: str) -> str:
+    """One spelling for one mailbox, so that `Ana@Example.com ` and `ana@example.com` are one person with one vote."""
+    return unicodedata.normalize("NFKC", address).strip().casefold()
+
+
+def is_author(record: Record, approver: str) -> bool:
+    """Whether this is who made the release."""
+    return person(approver) == person(record.get("author") or "")
+
+
+def voters(record: Record) -> list[str]:
+    """The approvers that count, each once, in the record's order and spelling."""
+    seen: dict[str, str] = {}
+    for approver in record["approvers"]:
+        if record.get("authorMayApprove") is True or not is_author(record, approver):
+            seen.setdefault(person(approver), approver)
+    return list(seen.values())
+
+
+def votes(record: Record) -> list[Mapping[str, Any]]:
+    """The decisions that count: the first one of each voter, in the order in which they were made."""
+    counting = {person(voter) for voter in voters(record)}
+    seen: dict[str, Mapping[str, Any]] = {}
+    for decision in record.get("decisions") or ():
+        who = person(decision["approver"])
+        if who in counting and decision["decision"] in ("approve", "reject"):
+            seen.setdefault(who, decision)
+    return list(seen.values())
+
+
+def decision_of(record: Record, approver: str) -> Mapping[str, Any] | None:
+    """What this approver decided, if it counts."""
+    return next((vote for vote in votes(record) if person(vote["approver"]) == person(approver)), None)
+
+
+def approvals(record: Record) -> int:
+    """How many have approved."""
+    return sum(vote["decision"] == "approve" for vote in votes(record))
+
+
+def missing(record: Record) -> list[str]:
+    """The voters that have not decided."""
+    decided = {person(vote["approver"]) for vote in votes(record)}
+    return [voter for voter in voters(record) if person(voter) not in decided]
+
+
+def outcome(record: Record) -> Outcome:
+    """How the decisions stand; one rejection ends it, and nothing is ever approved by nobody."""
+    if any(vote["decision"] == "reject" for vote in votes(record)):
+        return "rejected"
+    return "approved" if approvals(record) >= max(1, int(record["required"])) else "open"
+
+
+def check_reachable(record: Record) -> None:
+    """Say before anyone is asked that there can't be enough approvals.
+
+    Raises:
+        QuorumUnreachable: fewer people count than must approve, or nobody would have to.
+    """
+    able, required = len(voters(record)), int(record["required"])
+    release = f"{record['application']} {record['tag']}"
+    if required < 1:
+        raise QuorumUnreachable(
+            f"{release}: approval.required is {required}. At least one approval is needed; "
+            "nobody was asked and nothing was changed. Set it to 1 or more and apply."
+        )
+    if able < required:
+        without = (
+            ""
+            if record.get("authorMayApprove") is True
+            else f", not counting the author {record.get('author')}"
+        )
+        raise QuorumUnreachable(
+            f"{release} needs {required} approvals, but only {able} of its approvers can decide{without}. "
+            "Nobody was asked and nothing was changed. Add approvers or lower approval.required, apply, and retry."
+        )
