@@ -39,6 +39,7 @@ ACCOUNT = "000000000000"
 REGION = "us-east-1"
 START_SECONDS = 60
 STAGE = "development"
+CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
 
 
 class LocalError(Exception):
@@ -224,19 +225,19 @@ def deploy(
         *("--template-file", BUILD / "template.yaml"),
         *("--stack-name", name),
         *("--region", REGION),
-        *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"),
+        *("--capabilities", *CAPABILITIES),
         *("--resolve-s3", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
         *("--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items() if value != "")),
         engine=engine,
     )
     cloudformation = engine.client("cloudformation")
-    page = engine.function_url(outputs(engine, name)["ApprovalUrl"])
+    page = engine.function_url(outputs(engine, name)["ApprovalFunctionUrl"])
     if parameters.get("ApprovalBaseUrl", "") == "":
         kept = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["Parameters"]
         cloudformation.update_stack(
             StackName=name,
             UsePreviousTemplate=True,
-            Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+            Capabilities=CAPABILITIES,
             Parameters=[
                 *(
                     {"ParameterKey": parameter["ParameterKey"], "UsePreviousValue": True}
