@@ -17,14 +17,21 @@ _DEAD = ("TaskDoesNotExist", "TaskTimedOut", "InvalidToken")
 
 
 def answer_of(request: Mapping[str, Any]) -> dict[str, Any]:
-    """What the state machine reads of a decided request: `{decision, by, reason}`."""
+    """What the state machine reads of a decided request: `{decision, askSeconds, by, why}`."""
     decisions = request["decisions"]
     deciding = [entry for entry in decisions if entry["decision"] == "reject"] or decisions
-    reasons = [f"{entry['approver']}: {entry['reason']}" for entry in deciding if entry["reason"]]
+    decision = request["status"].lower()
+    why = str(request.get("closedBy") or "")
+    if not why:
+        said = [
+            entry["approver"] + (f" ({entry['reason']})" if entry["reason"] else "") for entry in deciding
+        ]
+        why = f"{request['application']} {request['tag']} was {decision} by {', '.join(said)}."
     return {
-        "decision": request["status"].lower(),
+        "decision": decision,
+        "askSeconds": 0,
         "by": [entry["approver"] for entry in deciding],
-        "reason": "; ".join(reasons) or str(request.get("closedBy") or ""),
+        "why": why,
     }
 
 

@@ -1,0 +1,43 @@
+"""AcquireLock: one release of an application at a time; wait for the one underway, or supersede the one that waits for approval."""
+
+from __future__ import annotations
+
+from tagship.approval.delivery import deliver
+from tagship.errors import NewerReleaseUnderway
+from tagship.ledger import approvals, lock, releases
+from tagship.release import Status, Tag
+from tagship.runtime import Event, Runtime, step
+
+LEASE_SECONDS = 900
+"""The gates' budget and the plan, with room to spare; later steps make it longer as they need."""
+
+
+@step
+def handler(event: Event, runtime: Runtime) -> Event:
+    """Raises LockHeld while another release is on its way, NewerReleaseUnderway when waiting would be in vain."""
+    release = event["release"]
+    application, tag = release["application"], release["tag"]
+    present = lock.holder(runtime.ledger, application)
+    if present and present.tag != tag and present.alive(runtime.now()) and not present.kept:
+        if Tag.parse(present.tag).newer_than(Tag.parse(tag)):
+            raise NewerReleaseUnderway(
+                f"{application} {tag} ends here: the newer {present.tag} is already on its way. Nothing was changed."
+            )
+        _supersede(runtime, application, present.tag, by=tag, execution=event["execution"])
+    return lock.acquire(
+        runtime.ledger,
+        application=application,
+        tag=tag,
+        attempt=release["attempt"],
+        execution=event["execution"],
+        seconds=LEASE_SECONDS,
+    ).as_dict()
+
+
+def _supersede(runtime: Runtime, application: str, older: str, *, by: str, execution: str) -> None:
+    record = releases.get(runtime.ledger, application, older)
+    if record["status"] != Status.RUNNING or record.get("phase") != "approval":
+        return
+    why = f"Superseded by {application} {by}."
+    approvals.close(runtime.ledger, record["approval"], status="SUPERSEDED", why=why, execution=execution)
+    deliver(runtime.ledger, runtime.aws.client("stepfunctions"), record["approval"])

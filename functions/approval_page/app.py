@@ -1,0 +1,51 @@
+"""approval_page: what an approver opens. It shows on GET, decides on POST, and is no step of the state machine."""
+
+from __future__ import annotations
+
+import base64
+import functools
+
+from tagship.approval import page
+from tagship.approval.delivery import deliver
+from tagship.approval.link import LinkVerifier, known_keys
+from tagship.approval.store import LedgerStore
+from tagship.calls import calling
+from tagship.ledger import approvals
+from tagship.runtime import Event, Runtime, logger, step
+
+
+@step
+def handler(event: Event, runtime: Runtime) -> Event:
+    """From a Function URL's request to its answer."""
+    http = event["requestContext"]["http"]
+    body = event.get("body") or ""
+    request = page.PageRequest(
+        method=http["method"],
+        path=event["rawPath"],
+        query=event.get("rawQueryString", ""),
+        headers=event["headers"],
+        body=base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(),
+        source_ip=http.get("sourceIp", ""),
+    )
+    settings = runtime.settings
+    stepfunctions = runtime.aws.client("stepfunctions")
+    answer = page.respond(
+        request,
+        store=LedgerStore(ledger=runtime.ledger, now=runtime.now, log=logger),
+        verifier=LinkVerifier(runtime.aws.client("kms"), known_keys(settings.link_key), stage=settings.stage),
+        deliver=functools.partial(deliver, runtime.ledger, stepfunctions),
+        now=runtime.now(),
+        base_url=settings.approval_base_url,
+        waits=functools.partial(_waits, runtime),
+    )
+    return {"statusCode": answer.status, "headers": answer.headers, "body": answer.body}
+
+
+def _waits(runtime: Runtime, approval_id: str) -> bool:
+    """Whether the release's execution is still there to hear the decision."""
+    request = approvals.get(runtime.ledger, approval_id)
+    if request is None:
+        return False
+    with calling("Looking at the execution that waits"):
+        answer = runtime.aws.client("stepfunctions").describe_execution(executionArn=request["execution"])
+    return str(answer["status"]) == "RUNNING"

@@ -1,0 +1,23 @@
+"""AwaitStable: the target runs what it was told to; asked again, by the state machine's Retry, until it does."""
+
+from __future__ import annotations
+
+from tagship.application import Application
+from tagship.ledger import releases
+from tagship.runtime import Event, Runtime, step
+from tagship.targets import target_of
+
+
+@step
+def handler(event: Event, runtime: Runtime) -> Event:
+    """Raises NotStable until the target has settled on this share (0 percent: all traffic on the baseline)."""
+    release, percent = event["release"], event["percent"]
+    record = releases.get(runtime.ledger, release["application"], release["tag"])
+    plan = record["plan"]
+    target = target_of(
+        Application.from_dict(record["configuration"]["document"]),
+        tag=release["tag"],
+        client_as=runtime.aws.client_as,
+    )
+    target.settled(baseline=plan["baseline"], candidate=plan["candidate"], percent=percent)
+    return {"stable": True, "percent": percent}

@@ -1,0 +1,24 @@
+"""broadcast: every fact leaves the ledger here, through the table's stream; what listens can't hurt a release."""
+
+from __future__ import annotations
+
+from tagship.broadcast import bus, metrics, topic
+from tagship.ledger.table import unpacked
+from tagship.runtime import Event, Runtime, logger, step
+
+
+@step
+def handler(event: Event, runtime: Runtime) -> Event:
+    """One record's failure is its own: the stream asks again from the first that failed."""
+    failures = []
+    for record in event["Records"]:
+        try:
+            fact = unpacked(record["dynamodb"]["NewImage"])
+            bus.publish(fact, events=runtime.aws.client("events"), event_bus=runtime.settings.event_bus)
+            topic.publish(fact, sns=runtime.aws.client("sns"), topic_arn=runtime.settings.notification_topic)
+            metrics.emit(fact)
+        except Exception:
+            logger.exception("A fact could not be broadcast; the stream will ask again")
+            failures.append({"itemIdentifier": record["dynamodb"]["SequenceNumber"]})
+            break
+    return {"batchItemFailures": failures}

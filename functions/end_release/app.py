@@ -1,0 +1,42 @@
+"""EndRelease: write how it ended, free the lock, close what is open; from here nothing is changed any more."""
+
+from __future__ import annotations
+
+from tagship.errors import TrafficMoved
+from tagship.ledger import approvals, releases
+from tagship.release import Status
+from tagship.runtime import Event, Runtime, step
+from tagship.words import cause_in_words
+
+_NOTHING_CHANGED = (Status.INVALID, Status.REJECTED, Status.EXPIRED, Status.SUPERSEDED)
+
+
+@step
+def handler(event: Event, runtime: Runtime) -> Event:
+    """`{status, error, cause}`, the cause in words; the first ending of a release stands.
+
+    Raises TrafficMoved for an ending that says "nothing was changed" where the ledger knows better: then it is rolled back.
+    """
+    release, ending = event["release"], event["ending"]
+    status, why = Status(ending["status"]), cause_in_words(ending["cause"])
+    record = releases.get(runtime.ledger, release["application"], release["tag"])
+    if status in _NOTHING_CHANGED and record.get("moved") and record["status"] == Status.RUNNING:
+        raise TrafficMoved(
+            f"{release['application']} {release['tag']}: traffic has moved, so it is rolled back. {why}"
+        )
+    if record.get("approval"):
+        approvals.close(
+            runtime.ledger, record["approval"], status="CLOSED", why=why, execution=event["execution"]
+        )
+    if not releases.end(
+        runtime.ledger,
+        application=release["application"],
+        tag=release["tag"],
+        status=status,
+        why=why,
+        execution=event["execution"],
+        serves=releases.restored(record, status),
+    ):
+        record = releases.get(runtime.ledger, release["application"], release["tag"])
+        status, why = Status(record["status"]), record["why"]
+    return {"status": status, "error": status.error, "cause": why}

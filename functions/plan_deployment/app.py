@@ -1,0 +1,53 @@
+"""PlanDeployment: prepare the candidate, record the baseline, and say what would change; no traffic moves."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from tagship.application import Application
+from tagship.binding import release_digest
+from tagship.errors import BudgetExceeded
+from tagship.ledger import releases
+from tagship.ledger.table import Fact
+from tagship.release import Manifest, PinnedObject
+from tagship.rollout import only_step, seconds_needed, traffic_steps
+from tagship.runtime import Event, Runtime, step
+from tagship.targets import target_of
+
+
+@step
+def handler(event: Event, runtime: Runtime) -> Event:
+    """The plan, short enough to read in the console; the ledger has all of it."""
+    release = event["release"]
+    application, tag = release["application"], release["tag"]
+    record = releases.get(runtime.ledger, application, tag)
+    configuration = Application.from_dict(record["configuration"]["document"])
+    artifacts = {
+        artifact.name: (artifact, PinnedObject.from_dict(record["objects"][artifact.file]))
+        for artifact in Manifest.from_dict(record["manifest"]).artifacts
+    }
+    change = target_of(configuration, tag=tag, client_as=runtime.aws.client_as).plan(artifacts)
+    steps = traffic_steps(configuration.strategy) if change.baseline else only_step()
+    if (needed := seconds_needed(steps)) > runtime.settings.deployment_seconds:
+        raise BudgetExceeded(
+            f"{application} {tag}: the strategy needs {needed} s, and a deployment has "
+            f"{runtime.settings.deployment_seconds} s. Nothing was changed. Shorten its bakes or take fewer steps."
+        )
+    current = releases.current(runtime.ledger, application)
+    plan = {
+        **asdict(change),
+        "steps": [asdict(it) for it in steps],
+        "from": current["tag"] if current else None,
+        "to": tag,
+    }
+    plan["digest"] = release_digest(record, plan)
+    fact = Fact(
+        application=application,
+        tag=tag,
+        attempt=release["attempt"],
+        name="Deployment Planned",
+        execution=event["execution"],
+        data={"summary": plan["summary"], "digest": plan["digest"], "from": plan["from"]},
+    )
+    releases.mark(runtime.ledger, fact, plan=plan, previous=current)
+    return {name: plan[name] for name in ("nothingToChange", "summary", "from", "to", "digest")}

@@ -1,0 +1,43 @@
+"""RemindApprovers: the wait timed out; remind those who have not answered, or say that the time is over."""
+
+from __future__ import annotations
+
+from tagship.approval.delivery import answer_of
+from tagship.approval.request import remind, seconds_left
+from tagship.ledger import approvals, releases
+from tagship.runtime import Event, Runtime, step
+
+
+@step
+def handler(event: Event, runtime: Runtime) -> Event:
+    """`{decision: "none", askSeconds, …}` while there is time, else how it was decided."""
+    release = event["release"]
+    record = releases.get(runtime.ledger, release["application"], release["tag"])
+    request = approvals.get(runtime.ledger, record["approval"])
+    if request is None:
+        raise LookupError(
+            f"{release['application']} {release['tag']}: its request for approval is not in the ledger."
+        )
+    left = seconds_left(request, runtime.now())
+    if request["status"] == approvals.OPEN and left <= 0:
+        why = f"{release['application']} {release['tag']}: nobody decided in time. Nothing was changed."
+        request = approvals.close(
+            runtime.ledger, request["id"], status="EXPIRED", why=why, execution=event["execution"]
+        )
+    if request["status"] != approvals.OPEN:
+        return answer_of(request)
+    remind(
+        runtime.ledger,
+        request,
+        ses=runtime.aws.client("ses"),
+        kms=runtime.aws.client("kms"),
+        settings=runtime.settings,
+        now=runtime.now(),
+    )
+    every = record["configuration"]["document"]["approval"]["remindEvery"]
+    return {
+        "decision": "none",
+        "askSeconds": max(1, min(every, left)),
+        "by": [],
+        "why": "Nobody has decided yet.",
+    }

@@ -1,0 +1,39 @@
+"""RequestApproval: open the request, remember which task waits, and send each approver a personal link."""
+
+from __future__ import annotations
+
+from tagship.approval.delivery import deliver
+from tagship.approval.request import request_of, send_links
+from tagship.ledger import approvals, lock, releases
+from tagship.runtime import Event, Runtime, step
+
+
+@step
+def handler(event: Event, runtime: Runtime) -> Event:
+    """Answers nothing: the state machine waits for the approvers.
+
+    Raises NoChannelReached when no approver could be told.
+    """
+    release = event["release"]
+    record = releases.get(runtime.ledger, release["application"], release["tag"])
+    wanted = request_of(record, now=runtime.now(), longest=runtime.settings.approval_seconds)
+    lock.renew(
+        runtime.ledger,
+        application=release["application"],
+        fence=event["lock"]["fence"],
+        seconds=event["askSeconds"] + lock.SPARE_SECONDS,
+    )
+    request = approvals.request(runtime.ledger, wanted, execution=event["execution"])
+    approvals.waits_on(runtime.ledger, request["id"], event["taskToken"])
+    if request["status"] != approvals.OPEN:
+        deliver(runtime.ledger, runtime.aws.client("stepfunctions"), request["id"])
+        return {}
+    send_links(
+        runtime.ledger,
+        request,
+        ses=runtime.aws.client("ses"),
+        kms=runtime.aws.client("kms"),
+        settings=runtime.settings,
+        now=runtime.now(),
+    )
+    return {}

@@ -1,0 +1,17 @@
+"""RunGate: one gate, once, on what was pinned."""
+
+from __future__ import annotations
+
+from tagship.gates import GATES, Case
+from tagship.ledger import releases
+from tagship.runtime import Event, Runtime, step
+
+
+@step
+def handler(event: Event, runtime: Runtime) -> Event:
+    """`{gate, verdict, why, remedy}`."""
+    release = event["release"]
+    record = releases.get(runtime.ledger, release["application"], release["tag"])
+    current = releases.current(runtime.ledger, release["application"])
+    case = Case.of(record, production=current["tag"] if current else None, s3=runtime.aws.client("s3"))
+    return GATES[event["gate"]](case).as_dict()

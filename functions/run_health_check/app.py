@@ -1,0 +1,37 @@
+"""RunHealthCheck: one check, once, on the candidate or, after a rollback, on the baseline."""
+
+from __future__ import annotations
+
+from tagship import health
+from tagship.application import Application
+from tagship.ledger import releases
+from tagship.runtime import Event, Runtime, step
+
+
+@step
+def handler(event: Event, runtime: Runtime) -> Event:
+    """`{check, verdict, why, numbers}`.
+
+    Raises AwsUnavailable when AWS throttled the check.
+    """
+    release = event["release"]
+    record = releases.get(runtime.ledger, release["application"], release["tag"])
+    configuration = Application.from_dict(record["configuration"]["document"])
+    target = configuration.target
+    given = health.Given(
+        name=event["check"],
+        application=release["application"],
+        tag=release["tag"],
+        lambda_client=lambda: runtime.aws.client_as(
+            "lambda",
+            role=target.role,
+            external_id=target.externalId,
+            region=target.region,
+            application=release["application"],
+            tag=release["tag"],
+        ),
+        function=target.function,
+        version=record["plan"][event["subject"]]["version"],
+        allowed=runtime.settings.allowed_networks,
+    )
+    return health.run(configuration.health.checks[event["index"]], given).as_dict()

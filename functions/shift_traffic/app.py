@@ -1,0 +1,67 @@
+"""ShiftTraffic: give the candidate its next share of the traffic."""
+
+from __future__ import annotations
+
+from tagship.application import Application
+from tagship.ledger import lock, releases
+from tagship.ledger.table import Fact
+from tagship.runtime import Event, Runtime, step
+from tagship.targets import target_of
+
+
+@step
+def handler(event: Event, runtime: Runtime) -> Event:
+    """Which step it was, what comes next, and the state of the target that the next shift expects.
+
+    Raises LockLost, TargetMoved and CredentialsRefused; then this try has moved nothing.
+    """
+    release, deployment, fence = event["release"], event["deployment"], event["lock"]["fence"]
+    application, tag = release["application"], release["tag"]
+    index = deployment["next"]
+    percent, bake = deployment["steps"][index]["percent"], deployment["steps"][index]["bake"]
+    record = releases.get(runtime.ledger, application, tag)
+    target = target_of(
+        Application.from_dict(record["configuration"]["document"]), tag=tag, client_as=runtime.aws.client_as
+    )
+    lock.renew(
+        runtime.ledger,
+        application=application,
+        fence=fence,
+        seconds=bake
+        + runtime.settings.health_seconds
+        + runtime.settings.rollback_seconds
+        + lock.SPARE_SECONDS,
+    )
+    plan, attempt = record["plan"], release["attempt"]
+    act = {
+        "baseline": plan["baseline"],
+        "candidate": plan["candidate"],
+        "percent": percent,
+        "expected": deployment["expected"],
+        "fence": fence,
+    }
+    target.unmoved(**act)
+    releases.moving(runtime.ledger, application=application, tag=tag, attempt=attempt)
+    expected = target.shift(**act)
+    fact = Fact(
+        application=application,
+        tag=tag,
+        attempt=attempt,
+        name="Traffic Shifted",
+        key=f"{index:03}",
+        execution=event["execution"],
+        data={"percent": percent, "bake": bake, "step": index + 1, "of": deployment["count"], "fence": fence},
+    )
+    releases.mark(runtime.ledger, fact, percent=percent)
+    following = deployment["steps"][index + 1] if index + 1 < deployment["count"] else None
+    return {
+        "steps": deployment["steps"],
+        "count": deployment["count"],
+        "deadline": deployment["deadline"],
+        "step": f"{index + 1} of {deployment['count']}",
+        "next": index + 1,
+        "percent": percent,
+        "bake": bake,
+        "nextNeeds": following["needs"] if following else 0,
+        "expected": expected,
+    }

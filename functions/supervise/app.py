@@ -1,0 +1,64 @@
+"""supervise: an execution ended in a way that its own states could not handle; bring the release to one clear end."""
+
+from __future__ import annotations
+
+import json
+
+from botocore.exceptions import ClientError
+
+from tagship.calls import calling, code_of
+from tagship.errors import ApplicationUnknown
+from tagship.ledger import approvals, releases
+from tagship.release import Status, place_of
+from tagship.runtime import Event, Runtime, step
+
+
+@step
+def handler(event: Event, runtime: Runtime) -> Event:
+    """From Step Functions' status-change event; the same event twice does the same thing once."""
+    detail = event["detail"]
+    try:
+        application, tag = place_of(json.loads(detail["input"])["key"])
+        record = releases.get(runtime.ledger, application, tag)
+    except (ValueError, KeyError, ApplicationUnknown) as error:
+        return {"did": "nothing", "why": f"The execution has no release in the ledger: {error}"}
+    if record["execution"] != detail["executionArn"] or record["status"] != Status.RUNNING:
+        return {
+            "did": "nothing",
+            "why": f"{application} {tag} ended {record['status']}, or is another execution's.",
+        }
+    aborted = detail["status"] == "ABORTED"
+    why = (
+        f"{application} {tag}: the execution was stopped by a person."
+        if aborted
+        else f"{application} {tag}: the execution ended {detail['status']} without an ending of its own."
+    )
+    if record.get("moved"):
+        _roll_back(runtime, record, trigger="abort" if aborted else "supervisor", why=why)
+        return {"did": "rollback", "why": why}
+    if record.get("approval"):
+        approvals.close(runtime.ledger, record["approval"], status="CLOSED", why=why)
+    releases.end(
+        runtime.ledger,
+        application=application,
+        tag=tag,
+        status=Status.ABORTED if aborted else Status.of_error(detail.get("error")) or Status.INVALID,
+        why=f"{why} Nothing was changed.",
+        execution=detail["executionArn"],
+        who="supervisor",
+    )
+    return {"did": "ended", "why": why}
+
+
+def _roll_back(runtime: Runtime, record: Event, *, trigger: str, why: str) -> None:
+    """The name makes it once: a second start of the same rollback is the first one."""
+    order = {"application": record["application"], "tag": record["tag"], "trigger": trigger, "why": why}
+    name = f"supervised-{record['execution'].rsplit(':', 1)[-1]}"[:80]
+    try:
+        with calling(f"Starting the rollback of {record['application']} {record['tag']}"):
+            runtime.aws.client("stepfunctions").start_execution(
+                stateMachineArn=runtime.settings.rollback_state_machine, name=name, input=json.dumps(order)
+            )
+    except ClientError as error:
+        if code_of(error) != "ExecutionAlreadyExists":
+            raise

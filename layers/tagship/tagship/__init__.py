@@ -1,0 +1,1 @@
+"""Tagship: tagged releases, shipped safely."""

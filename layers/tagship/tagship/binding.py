@@ -1,0 +1,20 @@
+"""Approve what you deploy: the one digest that binds a decision to bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tagship.ledger.table import digest_of
+
+
+def release_digest(record: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
+    """Over the manifest's bytes, the pinned objects, the configuration and the plan (its own digest left out)."""
+    return digest_of(
+        {
+            "manifest": record["digest"],
+            "objects": record["objects"],
+            "configuration": record["configuration"],
+            "plan": {name: value for name, value in plan.items() if name != "digest"},
+        }
+    )

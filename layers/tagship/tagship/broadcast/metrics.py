@@ -1,0 +1,70 @@
+"""Metrics from facts, and from nothing else: CloudWatch's embedded metric format, by Powertools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
+
+_NAMESPACE = "Tagship"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One value of one metric; `gate` is a further dimension where it is set."""
+
+    name: str
+    value: float
+    unit: MetricUnit = MetricUnit.Count
+    gate: str = ""
+
+
+_COUNTS = {
+    "Release Succeeded": ("DeploymentSucceeded",),
+    "Approval Requested": ("ApprovalRequested",),
+    "Approval Granted": ("ApprovalGranted",),
+    "Approval Rejected": ("ApprovalRejected",),
+    "Approval Expired": ("ApprovalExpired",),
+    "Approval Error": ("ApprovalError",),
+    "Rollback Triggered": ("RollbackTriggered",),
+    "Release Rolled Back": ("DeploymentFailed", "RollbackSucceeded"),
+    "Rollback Failed": ("DeploymentFailed", "RollbackFailed"),
+}
+
+
+def measures(fact: Mapping[str, Any]) -> Iterator[Measure]:
+    """What a fact adds to the metrics."""
+    data = fact["data"]
+    for name in _COUNTS.get(fact["name"], ()):
+        yield Measure(name, 1)
+    if fact["name"] in ("Gates Passed", "Gates Failed"):
+        for result in data["results"]:
+            name = "GatePassed" if result["verdict"] == "passed" else "GateFailed"
+            yield Measure(name, 1)
+            yield Measure(name, 1, gate=result["gate"])
+    if fact["name"] == "Health Checked":
+        for check in data["checks"]:
+            yield Measure("HealthCheckPassed" if check["verdict"] == "healthy" else "HealthCheckFailed", 1)
+    if fact["name"] in ("Approval Granted", "Approval Rejected"):
+        yield Measure("ApprovalLatency", _seconds(data["askedAt"], fact["at"]), MetricUnit.Seconds)
+    for name, since in data.get("durations", {}).items():
+        yield Measure(name, _seconds(since, fact["at"]), MetricUnit.Seconds)
+
+
+def emit(fact: Mapping[str, Any]) -> None:
+    """Prints each measure as one line of the embedded metric format."""
+    for measure in measures(fact):
+        with single_metric(
+            name=measure.name, unit=measure.unit, value=measure.value, namespace=_NAMESPACE
+        ) as metric:
+            metric.add_dimension(name="Application", value=fact["application"])
+            metric.add_dimension(name="Stage", value=fact["stage"])
+            if measure.gate:
+                metric.add_dimension(name="Gate", value=measure.gate)
+
+
+def _seconds(since: str, until: str) -> float:
+    return max(0.0, (datetime.fromisoformat(until) - datetime.fromisoformat(since)).total_seconds())

@@ -1,0 +1,272 @@
+"""Reads the two outside documents, a release's manifest and an application's configuration: all errors at once, by field.
+
+The only module that imports pydantic.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cache
+from typing import Any, get_args, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.json_schema import GenerateJsonSchema
+
+from tagship.application import AllAtOnce, Application, Canary, Linear, Steps
+from tagship.release import MANIFEST_BYTES, Manifest, Tag
+
+MAX_DEPTH = 20
+_STRATEGIES = {"all-at-once": AllAtOnce, "canary": Canary, "linear": Linear, "steps": Steps}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What is wrong with one field; an empty path means the document as a whole."""
+
+    path: tuple[str | int, ...]
+    message: str
+
+    @property
+    def field(self) -> str:
+        """The path as people write it: `artifacts[0].sha256`."""
+        text = ""
+        for part in self.path:
+            text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        return text
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}" if self.path else self.message
+
+
+class DocumentInvalid(ValueError):
+    """The document is not what it must be; carries every problem found."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(map(str, self.problems)))
+
+
+def read_manifest(raw: bytes) -> Manifest:
+    """The manifest in these bytes.
+
+    Raises DocumentInvalid, and nothing else whatever the bytes are.
+    """
+    data = _read_json(raw)
+    manifest: Manifest = _validated(Manifest, data)
+    problems = []
+    try:
+        Tag.parse(manifest.tag)
+    except ValueError as error:
+        problems.append(Problem(path=("tag",), message=str(error)))
+    for what in ("name", "file"):
+        seen: set[str] = set()
+        for index, artifact in enumerate(manifest.artifacts):
+            value = getattr(artifact, what)
+            if value in seen:
+                problems.append(Problem(path=("artifacts", index, what), message=f"{value!r} stands twice"))
+            seen.add(value)
+    if problems:
+        raise DocumentInvalid(problems)
+    return manifest
+
+
+def read_application(data: object) -> Application:
+    """The application in this data, as YAML or JSON gave it.
+
+    Raises DocumentInvalid.
+    """
+    application: Application = _validated(Application, data)
+    problems = []
+    policy = application.approval
+    if len({address.strip().lower() for address in policy.approvers}) < len(policy.approvers):
+        problems.append(Problem(path=("approval", "approvers"), message="names somebody twice"))
+    elif policy.required > len(policy.approvers):
+        problems.append(
+            Problem(
+                path=("approval", "required"),
+                message=f"asks for {policy.required} approvals of {len(policy.approvers)} approvers",
+            )
+        )
+    for index, check in enumerate(application.health.checks):
+        if check.mustPass > check.requests:
+            problems.append(
+                Problem(
+                    path=("health", "checks", index, "mustPass"),
+                    message=f"asks for {check.mustPass} healthy answers of {check.requests} requests",
+                )
+            )
+    if isinstance(application.strategy, Steps):
+        shares = [step.percent for step in application.strategy.steps]
+        if shares != sorted(set(shares)) or shares[-1] != 100:
+            problems.append(
+                Problem(path=("strategy", "steps"), message=f"must rise and end at 100, not {shares}")
+            )
+    if problems:
+        raise DocumentInvalid(problems)
+    return application
+
+
+def as_document(noun: Manifest | Application) -> dict[str, Any]:
+    """The document with every default written out, as it is kept in the ledger."""
+    document: dict[str, Any] = json.loads(json.dumps(asdict(noun)))
+    return document
+
+
+def schema_of(kind: type[Manifest] | type[Application]) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a document."""
+    name = "release" if kind is Manifest else "application"
+    schema = _adapter(kind).json_schema(schema_generator=GenerateJsonSchema)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"https://tagship.dev/schemas/{name}.schema.json",
+        **schema,
+    }
+
+
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _read_json(raw: bytes) -> object:
+    if len(raw) > MANIFEST_BYTES:
+        raise _whole(f"is larger than {MANIFEST_BYTES // 1024} KiB")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _whole(f"is not UTF-8 (byte {error.start})") from error
+    try:
+        data: object = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise _whole(f"is not JSON: {error.msg} in line {error.lineno}, column {error.colno}") from error
+    except RecursionError as error:
+        raise _whole(f"is nested deeper than {MAX_DEPTH}") from error
+    except DocumentInvalid:
+        raise
+    except ValueError as error:  # an integer of thousands of digits
+        raise _whole(f"is not JSON that can be read: {error}") from error
+    if _depth(data) > MAX_DEPTH:
+        raise _whole(f"is nested deeper than {MAX_DEPTH}")
+    return data
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _whole(f"has the field {twice[:100]!r} twice")
+    return result
+
+
+def _no_constant(text: str) -> object:
+    raise _whole(f"is not JSON: {text} is no number")
+
+
+def _depth(data: object) -> int:
+    """Without recursion: the data may be nested as deeply as its author pleased."""
+    deepest, level = 0, [data]
+    while level:
+        deepest += 1
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
+        ]
+    return deepest
+
+
+def _whole(message: str) -> DocumentInvalid:
+    return DocumentInvalid([Problem(path=(), message=message)])
+
+
+def _validated(kind: type[Any], data: object) -> Any:
+    if not isinstance(data, Mapping):
+        raise _whole("must be an object with fields")
+    try:
+        text = json.dumps(data)
+    except (TypeError, ValueError) as error:
+        raise _whole(f"has a value that JSON does not know: {error}") from error
+    try:
+        return _adapter(kind).validate_json(text)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise DocumentInvalid(
+            [_problem(kind, data, it) for it in details if not _echo(it, details)]
+        ) from error
+
+
+def _echo(detail: Any, details: Sequence[Any]) -> bool:
+    """A list whose members are wrong is also said to be too short, as if they were not there."""
+    here = detail["loc"]
+    return detail["type"] == "too_short" and any(
+        other["loc"][: len(here)] == here and len(other["loc"]) > len(here) for other in details
+    )
+
+
+def _problem(kind: type[Any], data: object, detail: Any) -> Problem:
+    path = _written_path(data, detail["loc"])
+    match detail["type"]:
+        case "missing" | "missing_keyword_only_argument":
+            message = "is missing"
+        case "unexpected_keyword_argument" | "extra_forbidden":
+            message = "is not a field here" + _nearest(kind, path)
+        case "union_tag_not_found":
+            message = "needs a type"
+        case "union_tag_invalid":
+            path, message = (*path, "type"), f"must be one of {detail['ctx']['expected_tags']}"
+        case "too_short" | "too_long":
+            limit = detail["ctx"].get("min_length", detail["ctx"].get("max_length"))
+            message = f"must have at {'least' if detail['type'] == 'too_short' else 'most'} {limit}"
+        case _:
+            message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+            message = message[0].lower() + message[1:]
+            if not message.startswith(("must", "asks", "has", "is", "needs", "should")):
+                message = f"must be {message}"
+    return Problem(path=path, message=message)
+
+
+def _written_path(data: object, location: Sequence[str | int]) -> tuple[str | int, ...]:
+    """pydantic puts a union's chosen member into the path; people know only the fields that they wrote."""
+    path: list[str | int] = []
+    here: object = data
+    for part in location:
+        if isinstance(here, Mapping) and part not in here and part in (here.get("type"), *_STRATEGIES):
+            continue
+        path.append(part)
+        if isinstance(here, Mapping):
+            here = here.get(part)
+        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+            here = here[part]
+        else:
+            here = None
+    return tuple(path)
+
+
+def _nearest(kind: type[Any], path: tuple[str | int, ...]) -> str:
+    names = _field_names(kind)
+    near = difflib.get_close_matches(str(path[-1]), names, n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+@cache
+def _field_names(kind: type[Any]) -> tuple[str, ...]:
+    """Every field name of a document, at whatever level."""
+    names: dict[str, None] = {}
+    waiting, done = [kind], set()
+    while waiting:
+        hint = waiting.pop()
+        if hint in done:
+            continue
+        done.add(hint)
+        if is_dataclass(hint) and isinstance(hint, type):
+            hints = get_type_hints(hint, include_extras=True)
+            names.update(dict.fromkeys(field.name for field in fields(hint)))
+            waiting.extend(hints.values())
+        waiting.extend(
+            argument for argument in get_args(hint) if is_dataclass(argument) or get_args(argument)
+        )
+    return tuple(names)

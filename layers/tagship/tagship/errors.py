@@ -1,0 +1,108 @@
+"""Every error by name.
+
+The class names are the state machines' contract: Step Functions matches the exact name and knows no inheritance, so a name
+that a definition catches must exist here (a test holds the two together). Messages are for the person who reads them in the
+console at night: what happened, to which application and tag, what was changed and what was not, what to do now.
+"""
+
+
+class TagshipError(Exception):
+    """Anything that Tagship itself says has gone wrong."""
+
+
+class RetryableError(TagshipError):
+    """Asking again may help; the state machines retry these, with back-off."""
+
+
+class FinalError(TagshipError):
+    """Asking again won't help; the flow takes the step's failure path at once."""
+
+
+# ---- retryable -----------------------------------------------------------------------------------------------------
+
+
+class AwsUnavailable(RetryableError):
+    """AWS throttled the call, answered with 5xx, or could not be reached."""
+
+
+class LedgerBusy(RetryableError):
+    """Others wrote to the same application's ledger at the same moment, more often than we tried."""
+
+
+class LockHeld(RetryableError):
+    """Another release of the application is on its way; this one waits."""
+
+
+class CandidateNotReady(RetryableError):
+    """The target is still preparing the candidate."""
+
+
+class NotStable(RetryableError):
+    """The target has not settled on what it was told to run."""
+
+
+# ---- final ---------------------------------------------------------------------------------------------------------
+
+
+class ReleaseUnreadable(FinalError):
+    """The upload can't be booked to an application and a tag."""
+
+
+class ApplicationUnknown(FinalError):
+    """No such application, or no such release of it, in this stage's ledger or configuration."""
+
+
+class LockLost(FinalError):
+    """The lease ended, or a newer fencing number exists: this execution may change nothing any more."""
+
+
+class NewerReleaseUnderway(FinalError):
+    """A newer release of the application holds the lock; an older one has nothing to wait for."""
+
+
+class CredentialsRefused(FinalError):
+    """The application's role can't be assumed, or is not allowed what the target needs."""
+
+
+class TargetInvalid(FinalError):
+    """The target does not exist, or is in a state that can't be changed."""
+
+
+class TargetMoved(FinalError):
+    """Somebody else changed the target after the plan was made; Tagship does not overwrite it."""
+
+
+class PlanChanged(FinalError):
+    """What would be deployed is not what was approved."""
+
+
+class BudgetExceeded(FinalError):
+    """The strategy can't end within the deployment's budget."""
+
+
+class TrafficMoved(FinalError):
+    """An ending that says "nothing was changed" does not fit: the ledger knows that traffic has moved."""
+
+
+class NoChannelReached(FinalError):
+    """No approver could be told, so nobody can decide."""
+
+
+class BaselineMissing(FinalError):
+    """What a rollback would restore no longer exists."""
+
+
+class AlreadyDecided(FinalError):
+    """This approver has decided before."""
+
+
+class ApprovalClosed(FinalError):
+    """The request was decided, superseded or closed; nobody can decide it any more."""
+
+
+class ApprovalExpired(FinalError):
+    """The time to decide is over."""
+
+
+class TokenDead(FinalError):
+    """The execution no longer waits for this answer."""

@@ -1,0 +1,77 @@
+"""What a field of an outside document must be like.
+
+The nouns carry these as annotations. pydantic is imported only when a document is read (`documents.py`): the functions that
+never read one don't pay for it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+
+class Matching:
+    """Text of a form; the error says the form in words, and the JSON Schema carries the pattern."""
+
+    __slots__ = ("pattern", "words")
+
+    def __init__(self, pattern: str, words: str) -> None:
+        self.pattern = pattern
+        self.words = words
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> Any:
+        return {**handler(core_schema), "pattern": self.pattern}
+
+    def _check(self, value: str) -> str:
+        if not re.search(self.pattern, value) or value.endswith("\n"):
+            raise ValueError(f"must be {self.words}")
+        return value
+
+
+class ByType:
+    """A union whose members are told apart by their `type`, so that an error names one of them, not all."""
+
+    __slots__ = ()
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic import Discriminator
+
+        return handler.generate_schema(Annotated[source, Discriminator("type")])
+
+
+class Duration:
+    """Whole seconds that may also be written as an ISO-8601 duration: `PT1H30M`."""
+
+    __slots__ = ()
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(seconds, handler(source))
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> Any:
+        return {
+            "anyOf": [handler(core_schema), {"type": "string", "format": "duration", "examples": ["PT1H30M"]}]
+        }
+
+
+_ISO_DURATION = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
+
+
+def seconds(value: object) -> object:
+    """Whole seconds from an ISO-8601 duration (weeks to seconds: months and years have no fixed length); else as it was.
+
+    Raises ValueError for text that is no such duration.
+    """
+    if not isinstance(value, str):
+        return value
+    match = _ISO_DURATION.fullmatch(value)
+    if not match or not any(match.groups()):
+        raise ValueError("must be whole seconds or an ISO-8601 duration like PT1H30M")
+    weeks, days, hours, minutes, rest = (int(part or 0) for part in match.groups())
+    return (((weeks * 7 + days) * 24 + hours) * 60 + minutes) * 60 + rest

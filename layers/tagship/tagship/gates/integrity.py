@@ -1,0 +1,71 @@
+"""integrity: every artifact has the size and the SHA-256 that the manifest says, in the version that was pinned.
+
+S3's own checksum answers without a download where the uploader sent one for the whole object in one PUT; a multipart upload's
+SHA-256 is a digest of digests (`COMPOSITE`), so such an object is read and hashed, at constant memory.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any
+
+from tagship.calls import calling
+from tagship.gates.gate import Case, GateResult, failed, passed, unanswered
+from tagship.release import Artifact, PinnedObject
+
+_NAME = "integrity"
+_REMEDY = "Publish the same files again under a new tag; if it happens again, look at who can write to the release bucket."
+_CHUNK = 1024 * 1024
+
+
+def check(case: Case) -> GateResult:
+    """Every artifact is looked at; the first that differs is named.
+
+    Raises AwsUnavailable when S3 can't answer just now.
+    """
+    if case.manifest is None:
+        return unanswered(_NAME)
+    read = 0
+    for artifact in case.manifest.artifacts:
+        pinned = case.objects.get(artifact.file)
+        if pinned is None:
+            return failed(_NAME, f"{artifact.file} is not there.", _REMEDY)
+        if pinned.size != artifact.size:
+            return failed(
+                _NAME, f"{artifact.file} has {pinned.size} bytes; the manifest says {artifact.size}.", _REMEDY
+            )
+        digest = _stored_digest(case.s3, pinned)
+        if digest is None:
+            digest = _read_digest(case.s3, pinned)
+            read += 1
+        if digest != artifact.sha256:
+            return failed(_NAME, _differs(artifact, digest), _REMEDY)
+    count = len(case.manifest.artifacts)
+    how = "by S3's own checksum" if not read else f"{read} of {count} read in full"
+    return passed(_NAME, f"Size and SHA-256 of {count} artifact{'s' if count > 1 else ''} are right ({how}).")
+
+
+def _stored_digest(s3: Any, pinned: PinnedObject) -> str | None:
+    with calling(f"Asking S3 for the checksum of {pinned.key}"):
+        answer = s3.get_object_attributes(
+            Bucket=pinned.bucket, Key=pinned.key, VersionId=pinned.versionId, ObjectAttributes=["Checksum"]
+        )
+    checksum = answer.get("Checksum", {})
+    stored = checksum.get("ChecksumSHA256", "")
+    if not stored or "-" in stored or checksum.get("ChecksumType", "FULL_OBJECT") != "FULL_OBJECT":
+        return None
+    return base64.b64decode(stored).hex()
+
+
+def _read_digest(s3: Any, pinned: PinnedObject) -> str:
+    digest = hashlib.sha256()
+    with calling(f"Reading {pinned.key}"):
+        body = s3.get_object(Bucket=pinned.bucket, Key=pinned.key, VersionId=pinned.versionId)["Body"]
+        for chunk in body.iter_chunks(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _differs(artifact: Artifact, digest: str) -> str:
+    return f"{artifact.file} has the SHA-256 {digest}; the manifest says {artifact.sha256}."

@@ -1,0 +1,50 @@
+"""manifest: the release's document and the application's configuration are what they must be, and belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tagship.gates.gate import Case, GateResult, failed, passed
+
+_NAME = "manifest"
+_TOLD = 10
+
+
+def check(case: Case) -> GateResult:
+    """Judges what was read when the release was pinned; it reads nothing again."""
+    if case.configuration is None:
+        return failed(
+            _NAME,
+            f"{case.application} has no valid configuration in this stage: {_listed(case.configuration_problems)}",
+            "Apply one with `tagship apply`, then publish a new tag.",
+        )
+    if case.manifest is None:
+        return failed(
+            _NAME,
+            f"release.json is not a manifest: {_listed(case.problems)}",
+            "Publish with `tagship publish`, which writes it; `tagship validate` checks one. Then publish a new tag.",
+        )
+    for what, said, place in (
+        ("application", case.manifest.application, case.application),
+        ("tag", case.manifest.tag, case.tag),
+    ):
+        if said != place:
+            return failed(
+                _NAME,
+                f"{what}: release.json says {said!r}, but lies in the folder of {place!r}",
+                "Publish each release under its own application and tag.",
+            )
+    missing = [artifact.file for artifact in case.manifest.artifacts if artifact.file not in case.objects]
+    if missing:
+        return failed(
+            _NAME,
+            f"artifacts: {_listed(missing)} not found beside release.json",
+            "Upload the artifacts first and release.json last, as `tagship publish` does. Then publish a new tag.",
+        )
+    count = len(case.manifest.artifacts)
+    return passed(_NAME, f"Well formed, with {count} artifact{'s' if count > 1 else ''} beside it.")
+
+
+def _listed(items: Sequence[str]) -> str:
+    rest = len(items) - _TOLD
+    return "; ".join(items[:_TOLD]) + (f"; and {rest} more" if rest > 0 else "")

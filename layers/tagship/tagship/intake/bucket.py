@@ -1,0 +1,64 @@
+"""The release bucket: objects are pinned by version once, and read in these versions ever after."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tagship.calls import calling, code_of
+from tagship.errors import ReleaseUnreadable
+from tagship.release import MANIFEST_BYTES, PinnedObject, folder_of
+
+_MISSING = ("404", "NoSuchKey", "NoSuchVersion", "NotFound")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadObject:
+    """A pinned object's bytes (at most one more than a manifest may have) and the digest of them."""
+
+    pinned: PinnedObject
+    body: bytes
+    digest: str
+
+
+def read_manifest(s3: Any, *, bucket: str, key: str, version: str) -> ReadObject:
+    """The manifest's bytes in this version, or in its newest where the caller knows none.
+
+    Raises ReleaseUnreadable when it is not there.
+    """
+    where = {"Bucket": bucket, "Key": key} | ({"VersionId": version} if version else {})
+    try:
+        with calling(f"Reading {key}"):
+            answer = s3.get_object(**where, Range=f"bytes=0-{MANIFEST_BYTES}")
+            body = answer["Body"].read()
+    except ClientError as error:
+        if code_of(error) == "InvalidRange":  # an empty object has no first byte
+            answer, body = s3.head_object(**where), b""
+        elif code_of(error) in _MISSING:
+            raise ReleaseUnreadable(f"There is no {key} in {bucket}. Nothing was changed.") from error
+        else:
+            raise
+    pinned = PinnedObject(bucket=bucket, key=key, versionId=answer["VersionId"], size=len(body))
+    return ReadObject(pinned=pinned, body=body, digest=hashlib.sha256(body).hexdigest())
+
+
+def pin(s3: Any, *, bucket: str, application: str, tag: str, files: Sequence[str]) -> dict[str, PinnedObject]:
+    """The newest version of each of a release's files; one that is not there is left out."""
+    pinned = {}
+    for file in files:
+        key = folder_of(application, tag) + file
+        try:
+            with calling(f"Looking at {key}"):
+                answer = s3.head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if code_of(error) in _MISSING:
+                continue
+            raise
+        pinned[file] = PinnedObject(
+            bucket=bucket, key=key, versionId=answer["VersionId"], size=answer["ContentLength"]
+        )
+    return pinned

@@ -1,0 +1,47 @@
+"""A release as the ledger will know it: everything pinned, nothing judged."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from tagship.documents import DocumentInvalid, as_document, read_manifest
+from tagship.errors import ReleaseUnreadable
+from tagship.intake import bucket as release_bucket
+from tagship.intake import configuration
+from tagship.release import place_of
+
+
+def read_release(
+    *, s3: Any, ssm: Any, stage: str, bucket: str, key: str, version: str, execution: str
+) -> dict[str, Any]:
+    """The record to claim. A manifest that is no manifest is recorded as such: its gate tells the author what is wrong.
+
+    Raises ReleaseUnreadable when the upload can't be booked to an application and a tag at all.
+    """
+    try:
+        application, tag = place_of(key)
+    except ValueError as error:
+        raise ReleaseUnreadable(f"{error}. Nothing was changed.") from error
+    found = release_bucket.read_manifest(s3, bucket=bucket, key=key, version=version)
+    manifest, problems = None, []
+    objects = {}
+    try:
+        manifest = read_manifest(found.body)
+        files = [artifact.file for artifact in manifest.artifacts]
+        objects = release_bucket.pin(s3, bucket=bucket, application=application, tag=tag, files=files)
+    except DocumentInvalid as error:
+        problems = [str(problem)[:500] for problem in error.problems]
+    return {
+        "application": application,
+        "tag": tag,
+        "stage": stage,
+        "execution": execution,
+        "digest": found.digest,
+        "release": asdict(found.pinned),
+        "manifest": as_document(manifest) if manifest else None,
+        "problems": problems[:50],
+        "objects": {file: asdict(pinned) for file, pinned in objects.items()},
+        "configuration": configuration.read(ssm, stage=stage, application=application),
+        "phase": "gates",
+    }

@@ -1,0 +1,210 @@
+"""Requests for approval and what was decided on them: each decision one conditional write, before anything else learns of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tagship.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, LockLost
+from tagship.ledger import releases
+from tagship.ledger.table import Fact, Item, Ledger, Refused, application_key, timestamp
+
+OPEN = "OPEN"
+_APPROVAL = "APPROVAL"
+_OUTCOMES = {"approved": ("APPROVED", "Approval Granted"), "rejected": ("REJECTED", "Approval Rejected")}
+_SECRET = "taskToken"  # noqa: S105 (an attribute's name)
+
+
+def get(ledger: Ledger, approval_id: str) -> Item | None:
+    """The request and its decisions, without the task token."""
+    item = ledger.get(_pk(approval_id), _APPROVAL)
+    if item is None:
+        return None
+    return {name: value for name, value in item.items() if name != _SECRET}
+
+
+def task_token(ledger: Ledger, approval_id: str) -> str:
+    """What the state machine waits on: for the one call that answers it, and for nobody's eyes."""
+    item = ledger.get(_pk(approval_id), _APPROVAL)
+    return str(item.get(_SECRET, "")) if item else ""
+
+
+def request(ledger: Ledger, approval: Mapping[str, Any], *, execution: str) -> Item:
+    """Opens the request, once for an attempt; asked again, it answers with the request as it stands.
+
+    Raises LockLost when the release has ended meanwhile.
+    """
+    fact = _fact(
+        approval, "Approval Requested", execution=execution, data={"approvers": approval["approvers"]}
+    )
+    item = {
+        "pk": _pk(approval["id"]),
+        "sk": _APPROVAL,
+        "kind": "approval",
+        "status": OPEN,
+        "decisions": [],
+        "sent": {},
+        "askedAt": timestamp(ledger.now()),
+        **approval,
+    }
+    running = ledger.update(
+        application_key(approval["application"]),
+        f"RELEASE#{approval['tag']}",
+        only_if="#status = :running AND #attempt = :attempt",
+        values={":running": "RUNNING", ":attempt": approval["attempt"]},
+        approval=approval["id"],
+        phase="approval",
+    )
+    try:
+        ledger.record(fact, ledger.put(item, only_if="attribute_not_exists(pk)"), running)
+    except Refused as refused:
+        raise LockLost(
+            f"{approval['application']} {approval['tag']}: the release has ended meanwhile; nobody was asked to approve it."
+        ) from refused
+    found = get(ledger, approval["id"])
+    assert found is not None  # noqa: S101 (it was written in this call or before)
+    return found
+
+
+def waits_on(ledger: Ledger, approval_id: str, token: str) -> None:
+    """The state machine asks under a new task token; the one before it is dead."""
+    ledger.write(
+        ledger.update(
+            _pk(approval_id),
+            _APPROVAL,
+            only_if="attribute_exists(pk)",
+            **{_SECRET: token, "delivered": False},
+        )
+    )
+
+
+def sent(ledger: Ledger, approval_id: str, results: Mapping[str, str]) -> None:
+    """To whom the links went: `sent`, or why not."""
+    ledger.write(
+        ledger.update(_pk(approval_id), _APPROVAL, only_if="attribute_exists(pk)", sent=dict(results))
+    )
+
+
+def delivered(ledger: Ledger, approval_id: str) -> None:
+    """The state machine has been told."""
+    ledger.write(ledger.update(_pk(approval_id), _APPROVAL, only_if="attribute_exists(pk)", delivered=True))
+
+
+def decide(
+    ledger: Ledger,
+    approval_id: str,
+    *,
+    approver: str,
+    decision: str,
+    reason: str,
+    judge: Callable[[Mapping[str, Any]], str],
+) -> Item:
+    """Records one approver's decision, and with it the request's outcome if that decides it.
+
+    `judge` says, of the request with the decision in it, "approved", "rejected" or "open".
+
+    Raises AlreadyDecided when this approver has decided, ApprovalExpired and ApprovalClosed when nobody may any more.
+    """
+    while True:
+        approval = get(ledger, approval_id)
+        if approval is None:
+            raise ApprovalClosed("There is no such request.")
+        _refuse_if_over(ledger, approval, approver)
+        entry = {"approver": approver, "decision": decision, "reason": reason, "at": timestamp(ledger.now())}
+        decisions = [*approval["decisions"], entry]
+        outcome = judge({**approval, "decisions": decisions})
+        status, fact_name = _OUTCOMES.get(outcome, (OPEN, "Approval Given"))
+        fact = _fact(
+            approval,
+            fact_name,
+            key=approver,
+            who=approver,
+            data={"decision": decision, "reason": reason, "askedAt": approval["askedAt"], "status": status},
+        )
+        change = ledger.update(
+            _pk(approval_id),
+            _APPROVAL,
+            only_if="#status = :open AND size(#decisions) = :known",
+            values={":open": OPEN, ":known": len(approval["decisions"])},
+            decisions=decisions,
+            status=status,
+        )
+        try:
+            if ledger.record(fact, change):
+                return {**approval, "decisions": decisions, "status": status}
+        except Refused:
+            continue  # somebody decided at the same moment: look again, and say so if that ended it
+        raise AlreadyDecided(f"{approver} has decided already.")
+
+
+def close(
+    ledger: Ledger, approval_id: str, *, status: str, why: str, who: str = "tagship", execution: str = ""
+) -> Item:
+    """Ends a request that nobody decided (EXPIRED, SUPERSEDED, CLOSED); a decided one stays as it was decided."""
+    names = {"EXPIRED": "Approval Expired", "SUPERSEDED": "Approval Superseded", "CLOSED": "Approval Closed"}
+    approval = get(ledger, approval_id)
+    if approval is None:
+        raise ApprovalClosed("There is no such request.")
+    if approval["status"] != OPEN:
+        return approval
+    fact = _fact(
+        approval,
+        names[status],
+        who=who,
+        execution=execution,
+        data={"why": why, "askedAt": approval["askedAt"]},
+    )
+    change = ledger.update(
+        _pk(approval_id),
+        _APPROVAL,
+        only_if="#status = :open",
+        values={":open": OPEN},
+        status=status,
+        closedBy=why,
+    )
+    try:
+        ledger.record(fact, change)
+    except Refused:
+        pass  # decided at the same moment: what stands is the answer
+    return get(ledger, approval_id) or approval
+
+
+def release_of(ledger: Ledger, approval: Mapping[str, Any]) -> Item:
+    """The release that a request is about."""
+    return releases.get(ledger, approval["application"], approval["tag"])
+
+
+def _refuse_if_over(ledger: Ledger, approval: Item, approver: str) -> None:
+    if any(entry["approver"] == approver for entry in approval["decisions"]):
+        raise AlreadyDecided(f"{approver} has decided already.")
+    if approval["status"] == "EXPIRED" or (
+        approval["status"] == OPEN and approval["expiresAt"] <= timestamp(ledger.now())
+    ):
+        raise ApprovalExpired("The time to decide is over.")
+    if approval["status"] != OPEN:
+        raise ApprovalClosed(f"The request is {approval['status'].lower()}.")
+
+
+def _fact(
+    approval: Mapping[str, Any],
+    name: str,
+    *,
+    key: str = "",
+    who: str = "tagship",
+    execution: str = "",
+    data: Mapping[str, Any] | None = None,
+) -> Fact:
+    return Fact(
+        application=approval["application"],
+        tag=approval["tag"],
+        attempt=approval["attempt"],
+        name=name,
+        key=key,
+        who=who,
+        execution=execution or str(approval.get("execution", "")),
+        data={"approval": approval["id"], **(data or {})},
+    )
+
+
+def _pk(approval_id: str) -> str:
+    return f"APPROVAL#{approval_id}"

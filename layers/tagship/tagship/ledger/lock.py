@@ -1,0 +1,176 @@
+"""One release at a time for an application: a lease, and a fencing number that every change to the target carries.
+
+The number only ever rises. Whoever takes the lock gets the next one; a holder whose lease was taken by another finds its own
+number stale at the next change and may change nothing any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from tagship.errors import LockHeld, LockLost
+from tagship.ledger.table import Change, Fact, Ledger, Refused, application_key, timestamp
+
+_LOCK = "LOCK"
+SPARE_SECONDS = 120
+"""What a lease has beyond the work that it covers, so that it never ends under a holder that is merely slow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """What a holder has."""
+
+    fence: int
+    leaseEnds: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the state machine's data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who has the lock now."""
+
+    tag: str
+    attempt: int
+    execution: str
+    fence: int
+    leaseEnds: str
+    kept: bool = False
+    """Kept for a person after a rollback that failed: it does not end by itself."""
+
+    def alive(self, now: datetime) -> bool:
+        """Whether the lease still runs."""
+        return self.kept or self.leaseEnds > timestamp(now)
+
+
+def holder(ledger: Ledger, application: str) -> Holder | None:
+    """Who holds the application's lock, if anyone does (the lease may have ended)."""
+    item = ledger.get(application_key(application), _LOCK)
+    if not item or "tag" not in item:
+        return None
+    return Holder(
+        tag=item["tag"],
+        attempt=item["attempt"],
+        execution=item["execution"],
+        fence=item["fence"],
+        leaseEnds=item["leaseEnds"],
+        kept=item.get("kept", False),
+    )
+
+
+def acquire(
+    ledger: Ledger,
+    *,
+    application: str,
+    tag: str,
+    attempt: int,
+    execution: str,
+    seconds: int,
+    taking_over: bool = False,
+) -> Lock:
+    """Takes the lock for this execution, or renews what it already has.
+
+    `taking_over` is the rollback's right over the release that it rolls back: it gets the next fencing number even while
+    that release's lease runs, so that nothing the release may still do reaches the target.
+
+    Raises LockHeld when another release has it.
+    """
+    pk = application_key(application)
+    item = ledger.get(pk, _LOCK) or {}
+    known = int(item.get("fence", 0))
+    ends = timestamp(ledger.now() + timedelta(seconds=seconds))
+    present = holder(ledger, application)
+    if present and present.execution == execution and (present.tag, present.attempt) == (tag, attempt):
+        return renew(ledger, application=application, fence=present.fence, seconds=seconds)
+    same_release = present is not None and (present.tag, present.attempt) == (tag, attempt)
+    if present and present.alive(ledger.now()) and not (taking_over and same_release):
+        raise LockHeld(_held(application, tag, present))
+    change = ledger.update(
+        pk,
+        _LOCK,
+        only_if="#fence = :known" if item else "attribute_not_exists(pk)",
+        values={":known": known} if item else {},
+        remove=("kept",),
+        kind="lock",
+        tag=tag,
+        attempt=attempt,
+        execution=execution,
+        fence=known + 1,
+        leaseEnds=ends,
+    )
+    fact = Fact(
+        application=application,
+        tag=tag,
+        attempt=attempt,
+        name="Lock Acquired",
+        key=str(known + 1),
+        execution=execution,
+        data={"fence": known + 1, "leaseEnds": ends},
+    )
+    try:
+        recorded = ledger.record(fact, change)
+    except Refused:
+        recorded = False
+    if not recorded:
+        raise LockHeld(f"{application} {tag} lost a race for the lock; it waits, and nothing was changed.")
+    return Lock(fence=known + 1, leaseEnds=ends)
+
+
+def renew(ledger: Ledger, *, application: str, fence: int, seconds: int) -> Lock:
+    """A longer lease, and the proof that this fencing number is still the newest: asked before every change to a target.
+
+    Raises LockLost when it is not.
+    """
+    ends = timestamp(ledger.now() + timedelta(seconds=seconds))
+    try:
+        ledger.write(
+            ledger.update(
+                application_key(application),
+                _LOCK,
+                only_if="#fence = :fence AND attribute_exists(#tag)",
+                values={":fence": fence},
+                leaseEnds=ends,
+            )
+        )
+    except Refused as refused:
+        raise LockLost(
+            f"{application}: this execution's fencing number {fence} is no longer the newest, or its lease was ended. "
+            "It has changed nothing since, and may change nothing any more."
+        ) from refused
+    return Lock(fence=fence, leaseEnds=ends)
+
+
+def freed(ledger: Ledger, *, application: str, present: Holder) -> Change:
+    """The lock without its holder, for the transaction that writes the ending; the number stays."""
+    return ledger.update(
+        application_key(application),
+        _LOCK,
+        only_if="#fence = :fence",
+        values={":fence": present.fence},
+        remove=("tag", "attempt", "execution", "leaseEnds", "kept"),
+        kind="lock",
+    )
+
+
+def kept(ledger: Ledger, *, application: str, present: Holder) -> Change:
+    """The lock kept for a person, for the transaction that writes ROLLBACK_FAILED."""
+    return ledger.update(
+        application_key(application),
+        _LOCK,
+        only_if="#fence = :fence",
+        values={":fence": present.fence},
+        kept=True,
+    )
+
+
+def _held(application: str, tag: str, present: Holder) -> str:
+    if present.kept:
+        return (
+            f"{application} {tag} can't begin: {present.tag} ended ROLLBACK_FAILED and a person must look at it first. "
+            "Nothing was changed."
+        )
+    return f"{application} {tag} waits: {present.tag} is on its way. Nothing was changed."

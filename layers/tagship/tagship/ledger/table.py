@@ -1,0 +1,303 @@
+"""The table: append-only facts by application, and the records that change in the same transaction as the fact that explains them.
+
+| pk | sk | what |
+|---|---|---|
+| `APPLICATION#<name>` | `FACT#<tag>#<attempt>#<name>#<key>` | a fact; the key makes it once-only, `seq` (index `order`) orders it |
+| `APPLICATION#<name>` | `HEAD` | the last fact's number and digest |
+| `APPLICATION#<name>` | `RELEASE#<tag>` | a release as it stands |
+| `APPLICATION#<name>` | `LOCK` | who may change the target |
+| `APPLICATION#<name>` | `CURRENT` | what production runs |
+| `APPROVAL#<id>` | `APPROVAL` | a request and its decisions |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
+
+from tagship.calls import calling, code_of
+from tagship.errors import LedgerBusy
+
+Item = dict[str, Any]
+Change = dict[str, Any]
+
+_TRIES = 12
+_serializer = TypeSerializer()
+_deserializer = TypeDeserializer()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """Something that happened to a release, once."""
+
+    application: str
+    tag: str
+    attempt: int
+    name: str
+    """In words, as the event bus names it: `Approval Requested`."""
+    key: str = ""
+    """What sets it apart from others of its name for the same attempt: a step's index, an approver."""
+    who: str = "tagship"
+    execution: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Refused(Exception):
+    """A change's condition did not hold; nothing of the transaction was written."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        super().__init__(f"the condition of change {index} did not hold")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """Reads and writes the table; knows nothing of what the records mean."""
+
+    client: Any
+    table: str
+    stage: str
+    now: Callable[[], datetime]
+    pause: Callable[[float], None] = time.sleep
+
+    # ---- reading ---------------------------------------------------------------------------------------------------
+
+    def get(self, pk: str, sk: str) -> Item | None:
+        """One item, as it stands after every write that was answered."""
+        with calling("Reading the ledger"):
+            answer = self.client.get_item(
+                TableName=self.table, Key=_packed({"pk": pk, "sk": sk}), ConsistentRead=True
+            )
+        return unpacked(answer["Item"]) if "Item" in answer else None
+
+    def query(
+        self, pk: str, prefix: str, *, newest_first: bool = False, limit: int | None = None
+    ) -> Iterator[Item]:
+        """Items of one partition by their sort key, page after page."""
+        request: dict[str, Any] = {
+            "TableName": self.table,
+            "KeyConditionExpression": "pk = :pk AND begins_with(sk, :prefix)",
+            "ExpressionAttributeValues": _packed({":pk": pk, ":prefix": prefix}),
+            "ScanIndexForward": not newest_first,
+            "ConsistentRead": True,
+        }
+        yield from self._pages(request, limit)
+
+    def facts_in_order(
+        self, application: str, *, after: int = 0, newest_first: bool = False, limit: int | None = None
+    ) -> Iterator[Item]:
+        """An application's facts by their number."""
+        request: dict[str, Any] = {
+            "TableName": self.table,
+            "IndexName": "order",
+            "KeyConditionExpression": "pk = :pk AND seq > :after",
+            "ExpressionAttributeValues": _packed({":pk": application_key(application), ":after": after}),
+            "ScanIndexForward": not newest_first,
+            "ConsistentRead": True,
+        }
+        yield from self._pages(request, limit)
+
+    def facts_of(self, application: str, tag: str) -> list[Item]:
+        """One release's facts, in the order in which they happened."""
+        return sorted(
+            self.query(application_key(application), f"FACT#{tag}#"), key=lambda fact: int(fact["seq"])
+        )
+
+    def _pages(self, request: dict[str, Any], limit: int | None) -> Iterator[Item]:
+        left = limit
+        while True:
+            if left is not None:
+                request["Limit"] = left
+            with calling("Reading the ledger"):
+                page = self.client.query(**request)
+            for item in page["Items"]:
+                yield unpacked(item)
+            if left is not None:
+                left -= len(page["Items"])
+            if "LastEvaluatedKey" not in page or left == 0:
+                return
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    # ---- writing ---------------------------------------------------------------------------------------------------
+
+    def record(self, fact: Fact, *changes: Change) -> bool:
+        """Writes a fact and what it changes, both or neither; False if this fact was recorded before (then nothing is written).
+
+        Each fact carries the digest of the one before it in its application, so that a missing or altered one shows.
+
+        Raises Refused when a change's condition does not hold, LedgerBusy when others keep writing.
+        """
+        pk = application_key(fact.application)
+        for attempt in range(_TRIES):
+            head = self.get(pk, "HEAD") or {"seq": 0, "digest": ""}
+            item = self._item(fact, head)
+            try:
+                with calling(f"Recording {fact.name!r} for {fact.application} {fact.tag}"):
+                    self.client.transact_write_items(
+                        TransactItems=[
+                            self.put(item, only_if="attribute_not_exists(pk)"),
+                            self._head(pk, head, item),
+                            *changes,
+                        ]
+                    )
+                return True
+            except ClientError as error:
+                if code_of(error) != "TransactionCanceledException":
+                    raise
+                reasons = [
+                    reason.get("Code", "None") for reason in error.response.get("CancellationReasons", [])
+                ]
+                if reasons and reasons[0] == "ConditionalCheckFailed":
+                    return False
+                refused = [
+                    index for index, code in enumerate(reasons[2:]) if code == "ConditionalCheckFailed"
+                ]
+                if refused:
+                    raise Refused(refused[0]) from error
+            # Another fact of this application was written in between: look again, a little later each time.
+            self.pause(random.uniform(0, 0.01 * 2 ** min(attempt, 5)))  # noqa: S311 (jitter, no secret)
+        raise LedgerBusy(
+            f"{fact.application} {fact.tag}: {fact.name!r} could not be recorded in {_TRIES} tries, "
+            "because others wrote to the same application's ledger. Nothing was changed."
+        )
+
+    def put(self, item: Item, *, only_if: str = "", values: Mapping[str, Any] | None = None) -> Change:
+        """A whole item, for `record`."""
+        change: Change = {"TableName": self.table, "Item": _packed(item)}
+        if only_if:
+            change["ConditionExpression"] = only_if
+        if values:
+            change["ExpressionAttributeValues"] = _packed(values)
+        return {"Put": change}
+
+    def update(
+        self,
+        pk: str,
+        sk: str,
+        *,
+        only_if: str,
+        values: Mapping[str, Any] | None = None,
+        remove: tuple[str, ...] = (),
+        **attributes: Any,
+    ) -> Change:
+        """Some attributes of an item, for `record` and `write`; every attribute name may be a reserved word."""
+        names = {f"#{name}": name for name in (*attributes, *remove)}
+        names |= {f"#{name}": name for name in re.findall(r"#(\w+)", only_if)}
+        expression = ""
+        if attributes:
+            expression += "SET " + ", ".join(f"#{name} = :set_{name}" for name in attributes)
+        if remove:
+            expression += " REMOVE " + ", ".join(f"#{name}" for name in remove)
+        change: Change = {
+            "TableName": self.table,
+            "Key": _packed({"pk": pk, "sk": sk}),
+            "UpdateExpression": expression.strip(),
+            "ConditionExpression": only_if,
+        }
+        packed = _packed({**{f":set_{name}": value for name, value in attributes.items()}, **(values or {})})
+        if packed:
+            change["ExpressionAttributeValues"] = packed
+        if names:
+            change["ExpressionAttributeNames"] = names
+        return {"Update": change}
+
+    def write(self, change: Change) -> None:
+        """A change that explains itself and needs no fact: a lease renewed, a task token replaced.
+
+        Raises Refused when its condition does not hold.
+        """
+        try:
+            with calling("Writing the ledger"):
+                self.client.update_item(**change["Update"])
+        except ClientError as error:
+            if code_of(error) == "ConditionalCheckFailedException":
+                raise Refused(0) from error
+            raise
+
+    def _item(self, fact: Fact, head: Item) -> Item:
+        item = {
+            "pk": application_key(fact.application),
+            "sk": f"FACT#{fact.tag}#{fact.attempt:04}#{fact.name}#{fact.key}",
+            "kind": "fact",
+            "seq": int(head["seq"]) + 1,
+            "application": fact.application,
+            "tag": fact.tag,
+            "attempt": fact.attempt,
+            "stage": self.stage,
+            "name": fact.name,
+            "who": fact.who,
+            "at": timestamp(self.now()),
+            "execution": fact.execution,
+            "data": fact.data,
+            "previous": head["digest"],
+        }
+        return item | {"digest": digest_of(item)}
+
+    def _head(self, pk: str, head: Item, item: Item) -> Change:
+        first = not head["seq"]
+        return self.update(
+            pk,
+            "HEAD",
+            only_if="attribute_not_exists(pk)" if first else "#seq = :known",
+            values={} if first else {":known": head["seq"]},
+            seq=item["seq"],
+            digest=item["digest"],
+        )
+
+
+def application_key(application: str) -> str:
+    """The partition in which everything of an application stands."""
+    return f"APPLICATION#{application}"
+
+
+def timestamp(moment: datetime) -> str:
+    """UTC to the millisecond, as it stands everywhere: `2026-11-22T10:00:00.000Z`."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
+
+
+def digest_of(document: Any) -> str:
+    """SHA-256 of the canonical JSON: the same for the same content, whatever the order of its fields."""
+    plain = _plain_all(_storable(document))  # as it will be read back
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def unpacked(item: Mapping[str, Any]) -> Item:
+    """An item as plain data; DynamoDB's decimals become int where they are whole, float where not."""
+    return {name: _plain_all(_deserializer.deserialize(value)) for name, value in item.items()}
+
+
+def _packed(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _serializer.serialize(_storable(value)) for name, value in item.items()}
+
+
+def _storable(value: Any) -> Any:
+    """boto3 refuses floats; the ledger keeps them as the decimals they print as."""
+    if isinstance(value, float):
+        return Decimal(str(value))
+    if isinstance(value, Mapping):
+        return {str(name): _storable(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(inner) for inner in value]
+    return value
+
+
+def _plain_all(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, dict):
+        return {name: _plain_all(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain_all(inner) for inner in value]
+    return value

@@ -1,0 +1,82 @@
+"""What every step's function has around it: its settings, its clients, the ledger, a clock, and a log that says which release."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from aws_lambda_powertools import Logger
+
+from tagship.aws import Aws
+from tagship.errors import TagshipError
+from tagship.ledger.table import Ledger
+from tagship.settings import Settings
+
+Event = dict[str, Any]
+logger = Logger(service="tagship")
+
+
+def utc_now() -> datetime:
+    """The clock that production runs on."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """Everything that a step may use of the world."""
+
+    settings: Settings
+    aws: Aws = field(default_factory=Aws)
+    now: Callable[[], datetime] = utc_now
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, through the function's own role."""
+        return Ledger(
+            client=self.aws.client("dynamodb"),
+            table=self.settings.ledger_table,
+            stage=self.settings.stage,
+            now=self.now,
+        )
+
+
+@functools.cache
+def _runtime() -> Runtime:
+    return Runtime(settings=Settings.from_environment(os.environ))
+
+
+Step = Callable[[Event, Runtime], Event]
+Handler = Callable[[Event, Any], Event]
+
+
+def step(function: Step) -> Handler:
+    """Makes a Lambda handler of a step: one line in the log before its work and one after, both naming the release.
+
+    An error leaves under its own name, which is what the state machine reads.
+    """
+
+    @functools.wraps(function)
+    def handler(event: Event, context: Any) -> Event:
+        release = event.get("release") or event
+        logger.append_keys(
+            application=release.get("application"),
+            tag=release.get("tag"),
+            attempt=release.get("attempt"),
+            execution=event.get("execution"),
+        )
+        try:
+            result = function(event, _runtime())
+        except TagshipError as error:
+            logger.warning("%s: %s", type(error).__name__, error)
+            raise
+        except Exception:
+            logger.exception("This is a defect of Tagship, or a refusal by AWS that nobody foresaw")
+            raise
+        logger.info("done")
+        return result
+
+    return cast(Handler, handler)

@@ -1,0 +1,53 @@
+"""The only reader of the environment: what the stack tells its functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a function knows of the stack that it runs in; a value that it was not given is empty."""
+
+    stage: str
+    ledger_table: str
+    release_bucket: str = ""
+    link_key: str = ""
+    approval_base_url: str = ""
+    sender_address: str = ""
+    release_state_machine: str = ""
+    rollback_state_machine: str = ""
+    event_bus: str = ""
+    notification_topic: str = ""
+    allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    deployment_seconds: int = 1200
+    health_seconds: int = 300
+    rollback_seconds: int = 600
+    approval_seconds: int = 604800
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Raises KeyError, at the first call and by its name, for a variable that the template forgot."""
+        return cls(
+            stage=environment["TAGSHIP_STAGE"],
+            ledger_table=environment["TAGSHIP_LEDGER_TABLE"],
+            release_bucket=environment.get("TAGSHIP_RELEASE_BUCKET", ""),
+            link_key=environment.get("TAGSHIP_LINK_KEY", ""),
+            approval_base_url=environment.get("TAGSHIP_APPROVAL_BASE_URL", "").rstrip("/"),
+            sender_address=environment.get("TAGSHIP_SENDER_ADDRESS", ""),
+            release_state_machine=environment.get("TAGSHIP_RELEASE_STATE_MACHINE", ""),
+            rollback_state_machine=environment.get("TAGSHIP_ROLLBACK_STATE_MACHINE", ""),
+            event_bus=environment.get("TAGSHIP_EVENT_BUS", ""),
+            notification_topic=environment.get("TAGSHIP_NOTIFICATION_TOPIC", ""),
+            allowed_networks=tuple(
+                ip_network(text.strip())
+                for text in environment.get("TAGSHIP_HEALTH_ALLOWED_NETWORKS", "").split(",")
+                if text.strip()
+            ),
+            deployment_seconds=int(environment.get("TAGSHIP_DEPLOYMENT_SECONDS", "1200")),
+            health_seconds=int(environment.get("TAGSHIP_HEALTH_SECONDS", "300")),
+            rollback_seconds=int(environment.get("TAGSHIP_ROLLBACK_SECONDS", "600")),
+            approval_seconds=int(environment.get("TAGSHIP_APPROVAL_SECONDS", "604800")),
+        )

@@ -1,0 +1,333 @@
+"""Target `lambda`: a function behind an alias. The candidate is a published version; traffic moves by the alias's weights.
+
+Every change of the alias carries the fencing number in its description and AWS's own precondition (`RevisionId`), so that a
+change made by hand is seen and not overwritten, and a late holder of the lock is refused by the alias itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tagship.application import LambdaTarget
+from tagship.calls import calling, code_of
+from tagship.errors import (
+    BaselineMissing,
+    CandidateNotReady,
+    CredentialsRefused,
+    LockLost,
+    NotStable,
+    TargetInvalid,
+    TargetMoved,
+)
+from tagship.release import Artifact, PinnedObject
+from tagship.targets.target import Change, Revision
+
+_ARTIFACT = "function"
+_FENCE = re.compile(r"\bfence (\d+)\b")
+_REFUSED = {"AccessDeniedException": CredentialsRefused, "ExpiredTokenException": CredentialsRefused}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LambdaFunction:
+    """One alias of one function, for one release."""
+
+    application: str
+    tag: str
+    target: LambdaTarget
+    client: Any
+
+    def plan(self, artifacts: Mapping[str, tuple[Artifact, PinnedObject]]) -> Change:
+        """Uploads the code and publishes a version, unless production runs the same bytes."""
+        if _ARTIFACT not in artifacts:
+            raise TargetInvalid(
+                f"{self._release}: a lambda target needs an artifact named {_ARTIFACT!r}; "
+                f"the manifest has {', '.join(sorted(artifacts))}. Nothing was changed."
+            )
+        artifact, pinned = artifacts[_ARTIFACT]
+        wanted = base64.b64encode(bytes.fromhex(artifact.sha256)).decode()
+        alias = self._alias()
+        baseline = self._baseline(alias)
+        if baseline and baseline["codeSha256"] == wanted:
+            return Change(
+                baseline=baseline,
+                candidate=baseline,
+                nothingToChange=True,
+                summary=[
+                    f"Nothing to change: {self._name} runs this very code already, as version {baseline['version']}."
+                ],
+            )
+        version = self._published(wanted, pinned)
+        return Change(
+            baseline=baseline,
+            candidate={"version": version, "codeSha256": wanted},
+            nothingToChange=False,
+            summary=self._summary(baseline, version, wanted, artifact),
+        )
+
+    def unmoved(
+        self, *, baseline: Revision | None, candidate: Revision, percent: int, expected: str, fence: int
+    ) -> None:
+        """Looks at the alias, and at the candidate's code."""
+        self._as_expected(self._alias(), _weights(baseline, candidate, percent), expected, fence)
+        if self._configuration(candidate["version"])["CodeSha256"] != candidate["codeSha256"]:
+            raise TargetMoved(
+                f"{self._release}: version {candidate['version']} of {self.target.function} has other code than was planned."
+            )
+
+    def shift(
+        self, *, baseline: Revision | None, candidate: Revision, percent: int, expected: str, fence: int
+    ) -> str:
+        """One write of the alias, refused by AWS if the alias is not the one that was looked at."""
+        alias = self._alias()
+        wanted = _weights(baseline, candidate, percent)
+        if self._as_expected(alias, wanted, expected, fence):
+            assert alias is not None  # noqa: S101 (it stands as wanted)
+            return str(alias["RevisionId"])
+        return self._write(alias, wanted, fence)
+
+    def _as_expected(
+        self, alias: dict[str, Any] | None, wanted: tuple[str, dict[str, float]], expected: str, fence: int
+    ) -> bool:
+        """Whether an earlier try has done it already."""
+        if alias is None:
+            if expected:
+                raise TargetMoved(
+                    f"{self._release}: {self._name} is gone since the plan was made. Tagship did not touch it."
+                )
+            return False
+        if _standing(alias) == wanted and _fence(alias) == fence:
+            return True
+        self._refuse_older(alias, fence)
+        if alias["RevisionId"] != expected:
+            raise TargetMoved(self._moved(alias))
+        return False
+
+    def settled(self, *, baseline: Revision | None, candidate: Revision, percent: int) -> None:
+        """The candidate can be invoked, and the alias reads as it was written."""
+        configuration = self._configuration(candidate["version"])
+        state = configuration.get("State", "Active")
+        if state == "Failed":
+            raise TargetInvalid(
+                f"{self._release}: version {candidate['version']} of {self.target.function} failed to become active: "
+                f"{configuration.get('StateReason', 'no reason given')}"
+            )
+        if state == "Pending":
+            raise NotStable(
+                f"{self._release}: version {candidate['version']} of {self.target.function} is pending."
+            )
+        alias = self._alias()
+        if alias is None or _standing(alias) != _weights(baseline, candidate, percent):
+            raise NotStable(f"{self._release}: {self._name} does not read as it was written: {_told(alias)}.")
+
+    def restore(self, *, baseline: Revision | None, candidate: Revision | None, fence: int) -> str:
+        """All traffic to the baseline in one write; where nothing served before the release, the alias goes again."""
+        alias = self._alias()
+        ours = {revision["version"] for revision in (baseline, candidate) if revision}
+        if alias is not None:
+            self._refuse_older(alias, fence)
+            version, weights = _standing(alias)
+            if not {version, *weights} <= ours:
+                raise TargetMoved(
+                    f"{self._moved(alias)} To restore the baseline by hand: {self._by_hand(baseline)}"
+                )
+        if baseline is None:
+            if alias is not None:
+                with calling(f"Deleting {self._name}", **_REFUSED):
+                    self.client.delete_alias(FunctionName=self.target.function, Name=self.target.alias)
+            return f"{self._name} is gone again: nothing served before this release."
+        wanted = (baseline["version"], {})
+        if alias is None or _standing(alias) != wanted:
+            try:
+                self._write(alias, wanted, fence)
+            except TargetMoved as error:  # written by another between our look and our write: look again
+                raise NotStable(str(error)) from error
+            if (read_back := self._alias()) is None or _standing(read_back) != wanted:
+                raise NotStable(
+                    f"{self._release}: {self._name} does not read as restored: {_told(read_back)}."
+                )
+            return f"{self._name} gives all traffic to version {baseline['version']} again."
+        return f"{self._name} gave all traffic to version {baseline['version']} already."
+
+    # ---- the alias -------------------------------------------------------------------------------------------------
+
+    def _alias(self) -> dict[str, Any] | None:
+        try:
+            with calling(f"{self._release}: looking at {self._name}", **_REFUSED):
+                alias: dict[str, Any] = self.client.get_alias(
+                    FunctionName=self.target.function, Name=self.target.alias
+                )
+                return alias
+        except ClientError as error:
+            if code_of(error) == "ResourceNotFoundException":
+                return None
+            raise
+
+    def _write(self, alias: dict[str, Any] | None, wanted: tuple[str, dict[str, float]], fence: int) -> str:
+        version, weights = wanted
+        request = {
+            "FunctionName": self.target.function,
+            "Name": self.target.alias,
+            "FunctionVersion": version,
+            "Description": f"tagship {self.application} {self.tag}, fence {fence}"[:256],
+            "RoutingConfig": {"AdditionalVersionWeights": weights},
+        }
+        with calling(
+            f"{self._release}: moving {self._name}",
+            PreconditionFailedException=TargetMoved,
+            ResourceConflictException=TargetMoved,
+            ResourceNotFoundException=BaselineMissing,
+            **_REFUSED,
+        ):
+            if alias is None:
+                return str(self.client.create_alias(**request)["RevisionId"])
+            return str(self.client.update_alias(**request, RevisionId=alias["RevisionId"])["RevisionId"])
+
+    def _refuse_older(self, alias: dict[str, Any], fence: int) -> None:
+        if _fence(alias) > fence:
+            raise LockLost(
+                f"{self._release}: {self._name} was changed under the newer fencing number {_fence(alias)}; "
+                f"{fence} may change nothing any more."
+            )
+
+    # ---- plan ------------------------------------------------------------------------------------------------------
+
+    def _baseline(self, alias: dict[str, Any] | None) -> Revision | None:
+        if alias is None:
+            return None
+        version, weights = _standing(alias)
+        if weights or version == "$LATEST":
+            raise TargetInvalid(
+                f"{self._release}: {self._name} points at {_told(alias)}. Give all its traffic to one published version "
+                f"first: {self._by_hand({'version': '<version>'})}. Nothing was changed."
+            )
+        configuration = self._configuration(version)
+        return {
+            "version": version,
+            "codeSha256": configuration["CodeSha256"],
+            "state": alias["RevisionId"],
+        }
+
+    def _configuration(self, version: str) -> dict[str, Any]:
+        with calling(
+            f"{self._release}: looking at version {version} of {self.target.function}",
+            ResourceNotFoundException=TargetInvalid,
+            **_REFUSED,
+        ):
+            configuration: dict[str, Any] = self.client.get_function_configuration(
+                FunctionName=self.target.function, Qualifier=version
+            )
+            return configuration
+
+    def _published(self, wanted: str, pinned: PinnedObject) -> str:
+        latest = self._configuration("$LATEST")
+        if latest["CodeSha256"] != wanted and latest.get("LastUpdateStatus") != "InProgress":
+            with calling(
+                f"{self._release}: uploading the code of {self.target.function}",
+                PreconditionFailedException=CandidateNotReady,
+                ResourceConflictException=CandidateNotReady,
+                InvalidParameterValueException=TargetInvalid,
+                CodeStorageExceededException=TargetInvalid,
+                **_REFUSED,
+            ):
+                latest = self.client.update_function_code(
+                    FunctionName=self.target.function,
+                    S3Bucket=pinned.bucket,
+                    S3Key=pinned.key,
+                    S3ObjectVersion=pinned.versionId,
+                    RevisionId=latest["RevisionId"],
+                )
+        if latest.get("LastUpdateStatus") == "InProgress":
+            raise CandidateNotReady(f"{self._release}: {self.target.function} is still taking the code.")
+        if latest.get("LastUpdateStatus") == "Failed":
+            raise TargetInvalid(
+                f"{self._release}: {self.target.function} did not take the code: {latest.get('LastUpdateStatusReason')}. "
+                "No traffic was moved."
+            )
+        with calling(
+            f"{self._release}: publishing a version of {self.target.function}",
+            InvalidParameterValueException=CandidateNotReady,
+            ResourceConflictException=CandidateNotReady,
+            **_REFUSED,
+        ):
+            # CodeSha256 is a precondition: what is published is what the manifest names, or nothing.
+            version = self.client.publish_version(
+                FunctionName=self.target.function,
+                CodeSha256=wanted,
+                Description=f"tagship {self.application} {self.tag}"[:256],
+            )
+        return str(version["Version"])
+
+    def _summary(self, baseline: Revision | None, version: str, wanted: str, artifact: Artifact) -> list[str]:
+        size = (
+            f"{artifact.size / 1_048_576:.1f} MiB" if artifact.size >= 1_048_576 else f"{artifact.size} bytes"
+        )
+        if baseline is None:
+            return [
+                f"{self._name} does not exist yet; it will be made and give all traffic to version {version} ({size}).",
+                "Nothing serves now: a rollback would remove the alias again.",
+            ]
+        return [
+            f"{self._name}: version {baseline['version']} → version {version}",
+            f"Code: {_short(baseline['codeSha256'])} → {_short(wanted)} ({size})",
+        ]
+
+    # ---- words -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _release(self) -> str:
+        return f"{self.application} {self.tag}"
+
+    @property
+    def _name(self) -> str:
+        return f"the alias {self.target.alias} of {self.target.function}"
+
+    def _moved(self, alias: dict[str, Any]) -> str:
+        return (
+            f"{self._release}: {self._name} was changed by somebody else since the plan was made: it points at "
+            f"{_told(alias)}. Tagship did not overwrite it."
+        )
+
+    def _by_hand(self, baseline: Revision | None) -> str:
+        where = (
+            f"--function-name {self.target.function} --name {self.target.alias} --region {self.target.region}"
+        )
+        if baseline is None:
+            return f"aws lambda delete-alias {where}"
+        return (
+            f"aws lambda update-alias {where} --function-version {baseline['version']} "
+            "--routing-config AdditionalVersionWeights={}"
+        )
+
+
+def _standing(alias: Mapping[str, Any]) -> tuple[str, dict[str, float]]:
+    weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+    return str(alias["FunctionVersion"]), {str(version): float(weight) for version, weight in weights.items()}
+
+
+def _weights(baseline: Revision | None, candidate: Revision, percent: int) -> tuple[str, dict[str, float]]:
+    if baseline is None or percent == 100:
+        return candidate["version"], {}
+    return baseline["version"], {candidate["version"]: percent / 100}
+
+
+def _fence(alias: Mapping[str, Any]) -> int:
+    match = _FENCE.search(alias.get("Description") or "")
+    return int(match[1]) if match else 0
+
+
+def _told(alias: Mapping[str, Any] | None) -> str:
+    if alias is None:
+        return "nothing"
+    version, weights = _standing(alias)
+    shares = "".join(f", {round(weight * 100)} % to version {other}" for other, weight in weights.items())
+    return f"version {version}{shares}"
+
+
+def _short(digest: str) -> str:
+    return base64.b64decode(digest).hex()[:12]

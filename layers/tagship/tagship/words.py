@@ -1,0 +1,20 @@
+"""What the state machine and AWS hand on, in words for people."""
+
+from __future__ import annotations
+
+import json
+
+_LONGEST = 1000
+
+
+def cause_in_words(cause: str) -> str:
+    """The message in a failed function's cause (AWS gives it as JSON with a stack trace); any other text as it is."""
+    try:
+        answer = json.loads(cause)
+    except ValueError:
+        return cause[:_LONGEST]
+    if isinstance(answer, dict) and answer.get("errorMessage"):
+        return str(answer["errorMessage"])[:_LONGEST]
+    if isinstance(answer, dict) and answer.get("Cause"):  # of an execution that this one started
+        return cause_in_words(str(answer["Cause"]))
+    return cause[:_LONGEST]
