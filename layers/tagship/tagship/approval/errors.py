@@ -1,7 +1,6 @@
-"""What can go wrong between a link and a recorded decision.
+"""What can go wrong between a link and a recorded decision, and never reaches the state machine.
 
-None of these reaches the state machine: the page turns each into one calm answer. What it can't answer for (`RetryableError`
-from KMS, the ledger or Step Functions) it says so and asks to be tried again.
+The page turns each into one calm answer. What the ledger and the state machine refuse has its names in `tagship.errors`.
 """
 
 from __future__ import annotations
@@ -24,22 +23,6 @@ class FormInvalid(FinalError):
         super().__init__(why)
         self.why = why
         self.status = status
-
-
-class AlreadyDecided(FinalError):
-    """This approver, or enough of them, had decided before; nothing was written."""
-
-
-class ApprovalClosed(FinalError):
-    """The request was closed or superseded before this decision; nothing was written."""
-
-
-class ApprovalExpired(FinalError):
-    """The request had ended before this decision; nothing was written."""
-
-
-class TokenDead(FinalError):
-    """The release's execution no longer waits for this approval."""
 
 
 class QuorumUnreachable(FinalError):

@@ -17,6 +17,7 @@ from tagship.approval.quorum import Record, person
 MAX_BODY = 16 * 1024
 MAX_REASON = 2000
 
+_DECISIONS: dict[str, Literal["approve", "reject"]] = {"approve": "approve", "reject": "reject"}
 _FIELDS = frozenset({"decision", "reason", "form"})
 _FORM_VALUE = re.compile(r"[0-9a-f]{64}")
 _SHOWN = (
@@ -52,17 +53,15 @@ def is_current(form: Form, mac: bytes, record: Record, approver: str) -> bool:
 def cross_site(headers: Mapping[str, str], base_url: str) -> bool:
     """Whether a browser says that another site made this request. `headers` have lower-case names.
 
-    `Sec-Fetch-Site` is the browser's own word and needs no knowledge of our name, which a proxy in front may hide. `Origin` is
-    asked where it is missing; our own page's is `null`, because its referrer policy is `no-referrer`.
+    `Sec-Fetch-Site` is the browser's own word and needs no knowledge of our name, which a proxy in front may hide.
+    `Origin` is asked where it is missing; our own page's is `null`, because its referrer policy is `no-referrer`.
     """
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site not in ("same-origin", "none")
-    origin = headers.get("origin", "null")
-    return origin != "null" and urlsplit(origin).netloc not in (
-        headers.get("host"),
-        urlsplit(base_url).netloc,
-    )
+    hosts = {headers.get("host", ""), urlsplit(base_url).netloc} - {""}
+    ours = {f"{scheme}://{host}" for scheme in ("https", "http") for host in hosts}
+    return headers.get("origin", "null") not in {"null", *ours}
 
 
 def read_form(headers: Mapping[str, str], body: bytes) -> Form:
@@ -76,13 +75,13 @@ def read_form(headers: Mapping[str, str], body: bytes) -> Form:
     if not _is_form(headers.get("content-type", "")):
         raise FormInvalid("What was sent is not a form.")
     fields = _fields(body)
-    decision, value = fields.get("decision"), fields.get("form", "")
-    if decision not in ("approve", "reject"):
+    decision, value = fields.get("decision", ""), fields.get("form", "")
+    if decision not in _DECISIONS:
         raise FormInvalid("What was sent says neither approve nor reject.")
     if not _FORM_VALUE.fullmatch(value):
         raise FormInvalid("What was sent does not come from this page.")
     reason = fields.get("reason", "").replace("\r\n", "\n").replace("\r", "\n").strip()
-    return Form(decision=decision, reason=reason, value=value)
+    return Form(decision=_DECISIONS[decision], reason=reason, value=value)
 
 
 def reason_problem(form: Form) -> str:

@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 
 from tagship.approval.errors import LinkInvalid
 from tagship.approval.quorum import Record, person
-from tagship.errors import AwsUnavailable, CredentialsRefused
+from tagship.errors import CredentialsRefused, TagshipError
 
 PURPOSE = "approval-link/1"
 GRACE = timedelta(days=7)
@@ -29,11 +29,20 @@ GRACE = timedelta(days=7)
 _VERSION = 1
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{64}")
 _ALGORITHM: Literal["HMAC_SHA_256"] = "HMAC_SHA_256"
-_NOT_GENUINE = frozenset({"KMSInvalidMacException"})
-_KEY_WITHDRAWN = frozenset(
-    {"NotFoundException", "DisabledException", "KMSInvalidStateException", "InvalidKeyUsageException"}
-)
-_REFUSED = frozenset({"AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException"})
+
+
+class _NotGenuine(LinkInvalid):
+    """KMS's word on a MAC that is not of this key and message."""
+
+
+_REFUSALS: dict[str, type[TagshipError]] = {
+    "KMSInvalidMacException": _NotGenuine,
+    # a key that was taken out of use takes its links with it
+    "DisabledException": LinkInvalid,
+    "KMSInvalidStateException": LinkInvalid,
+    "NotFoundException": LinkInvalid,
+    "AccessDeniedException": CredentialsRefused,
+}
 
 
 class MacMaker(Protocol):
@@ -59,7 +68,6 @@ class Token:
     key: str
     approver: bytes
     expires: int
-
     mac: bytes
 
     def __repr__(self) -> str:
@@ -122,10 +130,10 @@ class LinkSigner:
         """
         expires = int(expires_at.timestamp())
         message = _message(approval_id, approver, self._stage, digest, expires)
-        try:
+        from tagship.calls import calling
+
+        with calling(f"Signing a link for approval {approval_id}", AccessDeniedException=CredentialsRefused):
             answer = self._kms.generate_mac(KeyId=self._key_id, MacAlgorithm=_ALGORITHM, Message=message)
-        except Exception as error:
-            raise _translated(error, f"no link could be signed for approval {approval_id}") from error
         reference = _approver_ref(approval_id, approver)
         return str(Token(key=key_ref(self._key_id), approver=reference, expires=expires, mac=answer["Mac"]))
 
@@ -170,17 +178,15 @@ class LinkVerifier:
     def _genuine(self, key_id: str, claim: Token, record: Record | None, approver: str | None) -> bool:
         known = record or {"id": "", "digest": ""}
         message = _message(known["id"], approver or "", self._stage, known["digest"], claim.expires)
+        from tagship.calls import calling
+
         try:
-            answer = self._kms.verify_mac(
-                KeyId=key_id, MacAlgorithm=_ALGORITHM, Message=message, Mac=claim.mac
-            )
-        except Exception as error:
-            code = _code(error)
-            if code in _NOT_GENUINE:
-                return False
-            if code in _KEY_WITHDRAWN:
-                raise LinkInvalid("signed by a key that was withdrawn") from error
-            raise _translated(error, "no link can be checked") from error
+            with calling("Checking an approval's link", **_REFUSALS):
+                answer = self._kms.verify_mac(
+                    KeyId=key_id, MacAlgorithm=_ALGORITHM, Message=message, Mac=claim.mac
+                )
+        except _NotGenuine:
+            return False
         return answer.get("MacValid") is True
 
 
@@ -211,21 +217,3 @@ def _approver_of(claim: Token, record: Record) -> str | None:
         ),
         None,
     )
-
-
-def _code(error: Exception) -> str:
-    response = getattr(error, "response", None)
-    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
-
-
-def _translated(error: Exception, what: str) -> Exception:
-    """botocore's error in our words; anything else is a bug of ours and stays what it is."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    if isinstance(error, ClientError) and _code(error) in _REFUSED:
-        return CredentialsRefused(
-            f"{what}: KMS refused this role the key ({_code(error)}). Nothing was changed."
-        )
-    if isinstance(error, ClientError | BotoCoreError):
-        return AwsUnavailable(f"{what}: KMS could not be asked ({_code(error) or type(error).__name__}).")
-    return error

@@ -1,7 +1,7 @@
 """The approval page: every request to one answer.
 
-GET and HEAD show. POST decides: the link first, then where the request comes from, then the form, then how the approval stands.
-Whoever has no valid link learns one thing, that the link is not valid, whatever else is wrong with the request.
+GET and HEAD show. POST decides: first the link, then where the request comes from, then the form, then how the approval
+stands. Whoever has no valid link learns one thing, that the link is not valid, whatever else is wrong with the request.
 """
 
 from __future__ import annotations
@@ -13,21 +13,13 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from tagship.approval import quorum
-from tagship.approval.errors import (
-    AlreadyDecided,
-    ApprovalClosed,
-    ApprovalExpired,
-    FormInvalid,
-    LinkInvalid,
-    TokenDead,
-    TooManyRequests,
-)
+from tagship.approval.errors import FormInvalid, LinkInvalid, TooManyRequests
 from tagship.approval.form import Form, cross_site, form_value, is_current, read_form, reason_problem
 from tagship.approval.link import LinkVerifier, Token
 from tagship.approval.quorum import Record
 from tagship.approval.render import render, style_hash
 from tagship.approval.view import standing, view
-from tagship.errors import RetryableError
+from tagship.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, RetryableError, TokenDead
 
 _PATH = re.compile(r"/approvals/([^/]+)")
 _ID = re.compile(r"[A-Za-z0-9_-]{20,128}")
@@ -235,8 +227,8 @@ def respond(
 ) -> PageResponse:
     """One request, one answer, as the contract has them.
 
-    `base_url` is the address that people use, if there is one: it tells our own origin where a proxy hides it. `waits` is asked
-    before a decision is recorded whether the execution still waits for it; without it, `deliver` finds out afterwards.
+    `base_url` is the address that people use, if there is one: it tells our own origin where a proxy hides it. `waits` is
+    asked before a decision is recorded whether the execution still waits; without it, `deliver` finds out afterwards.
     """
     page = Page(store=store, verifier=verifier, deliver=deliver, now=now, base_url=base_url, waits=waits)
     try:

@@ -8,20 +8,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
-from tagship.approval.errors import TokenDead
 from tagship.approval.form import form_value
 from tagship.approval.link import GRACE, LinkSigner, LinkVerifier, Token, approval_url, known_keys
 from tagship.approval.mail import approval_mail, reminder_mail
 from tagship.approval.page import Decided, PageRequest, PageResponse, respond
 from tagship.approval.quorum import Record, outcome
 from tagship.approval.text import moment
-from tagship.errors import AwsUnavailable, TagshipError
+from tagship.errors import AwsUnavailable, TagshipError, TokenDead
 
 NOW = datetime(2026, 11, 23, 10, 20, tzinfo=UTC)
 _KEY = "11111111-2222-3333-4444-555555555555"
@@ -101,12 +100,19 @@ def rejected(who: str, minute: int, *, reason: str) -> dict[str, str]:
 class PreviewKms:
     """GenerateMac and VerifyMac with a key that is nobody's secret."""
 
-    def generate_mac(self, *, KeyId: str, MacAlgorithm: str, Message: bytes) -> dict[str, Any]:  # noqa: N803
+    def generate_mac(self, *, KeyId: str, MacAlgorithm: str, Message: bytes) -> dict[str, Any]:
         return {"Mac": hmac.digest(f"{MacAlgorithm} {KeyId}".encode(), Message, "sha256")}
 
-    def verify_mac(self, *, KeyId: str, MacAlgorithm: str, Message: bytes, Mac: bytes) -> dict[str, Any]:  # noqa: N803
+    def verify_mac(self, *, KeyId: str, MacAlgorithm: str, Message: bytes, Mac: bytes) -> dict[str, Any]:
         mac = self.generate_mac(KeyId=KeyId, MacAlgorithm=MacAlgorithm, Message=Message)["Mac"]
         return {"MacValid": hmac.compare_digest(mac, Mac)}
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A decision that was written, as a store says it."""
+
+    record: Record
 
 
 class PreviewStore:
@@ -119,10 +125,11 @@ class PreviewStore:
         return self.record if approval_id == self.record["id"] else None
 
     def decide(self, approval_id: str, /, *, approver: str, decision: str, reason: str) -> Decided:
+        assert approval_id == self.record["id"]
         made = approved(approver, 20, reason=reason) | {"decision": decision}
-        self.record = self.record | {"decisions": [*self.record["decisions"], made]}
-        self.record["status"] = {"open": "OPEN"}.get(outcome(self.record), outcome(self.record).upper())
-        return SimpleNamespace(record=self.record)
+        record = self.record | {"decisions": [*self.record["decisions"], made]}
+        self.record = record | {"status": outcome(record).upper()}
+        return Written(self.record)
 
     def refused(self, approval_id: str, reason: str, source_ip: str, /) -> None:
         pass
@@ -189,8 +196,12 @@ def pages() -> dict[str, PageResponse]:
         "approved": visit(both),
         "rejected": visit(sample(decisions=[rejected(chi, 9, reason=no["reason"])], status="REJECTED")),
         "expired": visit(sample(expiresAt="2026-11-23T10:05:00Z", status="EXPIRED")),
-        "superseded": visit(sample(status="SUPERSEDED", closedBy="v1.4.1 was released")),
-        "closed": visit(sample(status="CLOSED", closedBy="an operator stopped the release")),
+        "superseded": visit(sample(status="SUPERSEDED", closedBy="Superseded by storefront v1.4.1.")),
+        "closed": visit(
+            sample(
+                status="CLOSED", closedBy="storefront v1.4.0: the execution was stopped by ops@example.com."
+            )
+        ),
         "author": visit(sample(author=ana)),
         "malformed": visit(sample(), fields={"decision": "perhaps"}),
         "invalid": visit(sample(), token="A" * 64),

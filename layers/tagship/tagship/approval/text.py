@@ -1,8 +1,8 @@
 """Other people's text, made harmless; and times, as people say them.
 
 Escaping keeps text from becoming markup. It does not keep a right-to-left override from turning `exe.gnp` round, a
-zero-width space from making two names look like one, or a hundred accents from growing into the line above. What can't be seen
-is shown as what it is: ⟨U+202E⟩.
+zero-width space from making two names look like one, or a hundred accents from growing into the line above. What can't
+be seen is shown as what it is: ⟨U+202E⟩.
 """
 
 from __future__ import annotations

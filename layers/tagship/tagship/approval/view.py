@@ -45,10 +45,10 @@ def view(record: Record, *, approver: str, now: datetime) -> View:
     head, rest = fold(notes[:_NOTES_AT_MOST], lines=_LINES_AT_ONCE, chars=900)
     changes = [line(change, 500) for change in plan.get("summary") or ()]
     return {
-        "application": line(record["application"]),
-        "stage": line(record["stage"]),
-        "tag": line(record["tag"]),
-        "from_tag": line(record.get("fromTag") or ""),
+        "application": line(record["application"], 60),
+        "stage": line(record["stage"], 40),
+        "tag": line(record["tag"], 80),
+        "from_tag": line(record.get("fromTag") or "", 80),
         "attempt": int(record.get("attempt") or 1),
         "author": line(record.get("author") or "not said"),
         "digest": line(record["digest"]),
@@ -57,7 +57,7 @@ def view(record: Record, *, approver: str, now: datetime) -> View:
         "notes_rest": rest,
         "notes_cut": max(0, len(notes) - _NOTES_AT_MOST),
         "warnings": [line(warning, 500) for warning in record.get("warnings") or ()],
-        "gates": [_gate(gate) for gate in record.get("gates") or ()],
+        **_gates(record.get("gates") or ()),
         "changes": changes[:_LINES_AT_ONCE],
         "changes_rest": changes[_LINES_AT_ONCE:],
         "nothing_to_change": bool(plan.get("nothingToChange")),
@@ -86,6 +86,11 @@ def _watch_url(record: Record) -> str:
     return url if _WATCH.fullmatch(url) else ""
 
 
+def _gates(gates: Iterable[Mapping[str, Any]]) -> View:
+    shown = [_gate(gate) for gate in gates]
+    return {"gates": shown, "all_passed": bool(shown) and all(gate["verdict"] == "passed" for gate in shown)}
+
+
 def _gate(gate: Mapping[str, Any]) -> View:
     verdict = str(gate.get("verdict"))
     return {
@@ -98,17 +103,17 @@ def _gate(gate: Mapping[str, Any]) -> View:
 
 
 def _traffic(steps: Iterable[Mapping[str, Any]]) -> View:
-    shown = [
-        {"percent": int(step["percent"]), "bake": int(step.get("bake") or 0), "words": _step(step)}
-        for step in steps
-    ]
-    waiting = sum(step["bake"] for step in shown)
-    return {"steps": shown, "waiting": span(waiting) if waiting else ""}
+    moves = [(int(step["percent"]), int(step.get("bake") or 0)) for step in steps]
+    waiting = sum(bake for _, bake in moves)
+    return {
+        "steps": [{"percent": percent, "words": _step(percent, bake)} for percent, bake in moves],
+        "waiting": span(waiting) if waiting else "",
+    }
 
 
-def _step(step: Mapping[str, Any]) -> str:
-    bake = int(step.get("bake") or 0)
-    return f"watched for {span(bake)}, then its health is checked" if bake else "then its health is checked"
+def _step(percent: int, bake: int) -> str:
+    share = f"{percent} % of the traffic" if percent < 100 else "All traffic"
+    return f"{share}, watched for {span(bake)}" if bake else share
 
 
 def _votes(record: Record, approver: str, now: datetime) -> View:
@@ -116,7 +121,6 @@ def _votes(record: Record, approver: str, now: datetime) -> View:
     required, given = max(1, int(record["required"])), quorum.approvals(record)
     return {
         "you": line(approver),
-        "counts": quorum.person(approver) in map(quorum.person, quorum.voters(record)),
         "own": own["decision"] if own else "",
         "own_at": _time(own.get("at"), now) if own else None,
         "votes": [_vote(vote, approver, now) for vote in quorum.votes(record)],
