@@ -1,0 +1,68 @@
+"""Health: the kinds of check, and the one way to run any of them.
+
+A new kind is one file with `run(check, given) -> CheckResult`, and one line in `KINDS`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from ipaddress import IPv4Network, IPv6Network
+from typing import TYPE_CHECKING, Protocol
+
+from tagship.health.verdict import CheckResult, Verdict, judge
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+
+__all__ = ["KINDS", "CheckResult", "Given", "Verdict", "judge", "run"]
+
+KINDS: Mapping[str, str] = {
+    "http": "tagship.health.http",
+    "lambda": "tagship.health.lambda_invoke",
+}
+"""A check's `type`, and the module that runs it: imported when first asked for, at nobody else's cost."""
+
+
+class AnyCheck(Protocol):
+    """What all checks of an application have in common."""
+
+    @property
+    def type(self) -> str:
+        """The kind of check."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What a check may need beside its own configuration; each kind takes what it uses."""
+
+    name: str
+    application: str
+    tag: str
+    lambda_client: Callable[[], LambdaClient]
+    """Called only by the checks that invoke something: a role is not assumed for an HTTP request."""
+    function: str | None = None
+    """The release's own function, if it has one."""
+    version: str | None = None
+    """The candidate's version of that function."""
+    allowed: Sequence[IPv4Network | IPv6Network] = ()
+    """Networks that are not public and may be asked all the same."""
+    clock: Callable[[], float] = time.monotonic
+
+
+def run(check: AnyCheck, given: Given) -> CheckResult:
+    """Runs a check of any kind; a kind that nobody wrote is an error, not a pass.
+
+    Raises AwsUnavailable when AWS throttled the check or could not be reached: asking again may help.
+    """
+    module = KINDS.get(check.type)
+    if module is None:
+        return CheckResult(
+            check=given.name,
+            verdict=Verdict.ERROR,
+            why=f"There is no check of type {check.type!r}; there are {', '.join(KINDS)}.",
+        )
+    result: CheckResult = import_module(module).run(check, given)
+    return result

@@ -1,0 +1,78 @@
+"""n of m: one bad answer does not condemn a flapping service, and one good answer does not acquit it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tagship.health.verdict import CheckResult, Verdict
+
+BUDGET_SECONDS = 50
+"""All requests of a check together: far inside the state that waits for them, however slow each one is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one request came to."""
+
+    verdict: Verdict
+    ms: int
+    why: str = ""
+    """Why it did not pass."""
+    status: int | None = None
+
+
+def sample(
+    ask: Callable[[], Answer],
+    *,
+    check: str,
+    requests: int,
+    must_pass: int,
+    begun: float,
+    longest: float,
+    clock: Callable[[], float],
+) -> CheckResult:
+    """Asks one request after the other, until all are asked, passing is impossible, or time is short.
+
+    `longest` is how many seconds one request may take, `begun` the reading from which the budget counts.
+    """
+    answers: list[Answer] = []
+    passed = 0
+    latest_start = begun + BUDGET_SECONDS - min(longest, BUDGET_SECONDS)
+    while (
+        len(answers) < requests and passed + requests - len(answers) >= must_pass and clock() <= latest_start
+    ):
+        answers.append(ask())
+        passed += answers[-1].verdict is Verdict.HEALTHY
+    return _weigh(check, answers, requests=requests, must_pass=must_pass)
+
+
+def _weigh(check: str, answers: list[Answer], *, requests: int, must_pass: int) -> CheckResult:
+    passed = sum(answer.verdict is Verdict.HEALTHY for answer in answers)
+    failed = [answer for answer in answers if answer.verdict is Verdict.UNHEALTHY]
+    unclear = [answer for answer in answers if answer.verdict not in {Verdict.HEALTHY, Verdict.UNHEALTHY}]
+    numbers: dict[str, float | int | str] = {
+        "requests": requests,
+        "asked": len(answers),
+        "passed": passed,
+        "mustPass": must_pass,
+    }
+    why = f"{passed} of {requests} requests passed, {must_pass} must"
+    if times := sorted(answer.ms for answer in answers):
+        numbers["medianMs"] = times[len(times) // 2]
+        numbers["slowestMs"] = times[-1]
+        why += f"; median {numbers['medianMs']} ms, slowest {numbers['slowestMs']} ms"
+    if statuses := [answer.status for answer in answers if answer.status is not None]:
+        numbers["lastStatus"] = statuses[-1]
+    if not_passed := failed + unclear:
+        numbers["firstFailure"] = not_passed[0].why
+        why += f"; {not_passed[0].why}"
+    if passed >= max(1, must_pass):
+        verdict = Verdict.HEALTHY
+    elif len(failed) > requests - must_pass >= 0:
+        verdict = Verdict.UNHEALTHY
+    else:
+        verdict = Verdict.INCONCLUSIVE
+        if (not_asked := requests - len(answers)) and passed + not_asked >= must_pass:
+            why += f"; {not_asked} were not asked, because all have {BUDGET_SECONDS} s together"
+    return CheckResult(check=check, verdict=verdict, why=f"{why}.", numbers=numbers)

@@ -1,0 +1,97 @@
+"""What a health check says, and what several of them say together."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+_NAMED = 5
+
+
+class Verdict(StrEnum):
+    """The four answers; only the first one lets a release go on."""
+
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    INCONCLUSIVE = "inconclusive"
+    """It could be asked, and what came back shows neither: no data is never healthy."""
+    ERROR = "error"
+    """It could not be asked: the check itself is at fault."""
+
+
+_GRAVEST_FIRST = (Verdict.UNHEALTHY, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.HEALTHY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """What one check found, or all of them together."""
+
+    check: str
+    verdict: Verdict
+    why: str
+    """Sentences for the person who reads the ledger, with the numbers that decided."""
+    numbers: Mapping[str, float | int | str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it travels through the state machine."""
+        return {
+            "check": self.check,
+            "verdict": self.verdict.value,
+            "why": self.why,
+            "numbers": dict(self.numbers),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> CheckResult:
+        """From the state machine; what is no result of a check is an error, because it shows nothing."""
+        check, verdict, why = (data.get(key) for key in ("check", "verdict", "why"))
+        numbers = data.get("numbers")
+        if not isinstance(verdict, str) or verdict not in set(Verdict):
+            return cls(
+                check=shown(check or "unnamed"),
+                verdict=Verdict.ERROR,
+                why=f"It has no verdict that is known: {shown(verdict, characters=100)}.",
+            )
+        return cls(
+            check=str(check or "unnamed"),
+            verdict=Verdict(verdict),
+            why=str(why or ""),
+            numbers=dict(numbers) if isinstance(numbers, Mapping) else {},
+        )
+
+
+def judge(results: Sequence[CheckResult]) -> CheckResult:
+    """All results as one: the gravest verdict decides, and without any result nothing is healthy."""
+    found = Counter(result.verdict for result in results)
+    numbers = {"checks": len(results)} | {verdict.value: found[verdict] for verdict in Verdict}
+    if not results:
+        why = "No check gave a result, and no data is never healthy."
+        return CheckResult(check="health", verdict=Verdict.INCONCLUSIVE, why=why, numbers=numbers)
+    verdict = next(verdict for verdict in _GRAVEST_FIRST if found[verdict])
+    deciding = [result for result in results if result.verdict is verdict]
+    return CheckResult(
+        check="health", verdict=verdict, why=_sentence(deciding, len(results)), numbers=numbers
+    )
+
+
+def _sentence(deciding: Sequence[CheckResult], checks: int) -> str:
+    verb = "is" if len(deciding) == 1 else "are"
+    named = "; ".join(shown(f"{result.check}: {result.why}").rstrip(".") for result in deciding[:_NAMED])
+    others = f"; and {len(deciding) - _NAMED} more" if len(deciding) > _NAMED else ""
+    checks_word = "check" if checks == 1 else "checks"
+    return f"{len(deciding)} of {checks} {checks_word} {verb} {deciding[0].verdict.value}: {named}{others}."
+
+
+def shown(text: object, *, characters: int = 500) -> str:
+    """Text that others chose, fit for page, mail and log: one line, nothing invisible, not too long."""
+    kept = "".join(
+        " " if character.isspace() or category in {"Cc", "Zl", "Zp"} else character
+        for character in str(text)[: characters * 4]
+        if (category := unicodedata.category(character)) not in {"Cf", "Cs"}
+    )
+    line = " ".join(kept.split())
+    return line if len(line) <= characters else line[: characters - 1] + "…"

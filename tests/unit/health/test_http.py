@@ -1,0 +1,378 @@
+"""FAULTS 42, 44: flapping, redirecting, hanging, endless and lying services, and addresses that are not to be asked."""
+
+import socket
+import threading
+import time
+from ipaddress import ip_network
+
+import pytest
+
+from tagship.health import Verdict, http
+from tagship.health.sampling import BUDGET_SECONDS
+from tests.unit.health.servers import LOOPBACK, an_http_check, dripping, http_answer, saying, serving
+
+PUBLIC = "93.184.215.14"
+
+
+def asked(check, *, allowed=LOOPBACK, **given):
+    return http.check(check, name="http it", allowed=allowed, **given)
+
+
+def nobody_resolves(host, port):
+    raise AssertionError(f"{host} was looked up")
+
+
+def resolving_to(*addresses):
+    return lambda host, port: list(addresses)
+
+
+class TestAnswers:
+    def test_the_right_status_text_and_speed_are_healthy(self):
+        with serving(saying(http_answer(body=b"all is well"))) as server:
+            result = asked(an_http_check(server.url(), contains="is well", requests=3, mustPass=3))
+        assert result.verdict is Verdict.HEALTHY
+        assert result.numbers["passed"] == 3
+        assert result.numbers["lastStatus"] == 200
+        assert "firstFailure" not in result.numbers
+        assert result.check == "http it"
+
+    def test_the_request_is_what_a_server_expects_and_says_who_asks(self):
+        with serving(saying(http_answer())) as server:
+            asked(an_http_check(server.url("/deep/health?full=1#part")))
+        lines = server.requests[0].decode().split("\r\n")
+        assert lines[0] == "GET /deep/health?full=1 HTTP/1.1"
+        assert f"Host: 127.0.0.1:{server.port}" in lines
+        assert "User-Agent: tagship-health/1" in lines
+        assert "Connection: close" in lines
+
+    def test_an_empty_path_asks_for_the_root(self):
+        with serving(saying(http_answer())) as server:
+            asked(an_http_check(f"http://127.0.0.1:{server.port}"))
+        assert server.requests[0].startswith(b"GET / HTTP/1.1\r\n")
+
+    def test_another_status_is_unhealthy(self):
+        with serving(saying(http_answer(503))) as server:
+            result = asked(an_http_check(server.url()))
+        assert result.verdict is Verdict.UNHEALTHY
+        assert result.numbers["firstFailure"] == "status 503, not 200"
+        assert result.numbers["lastStatus"] == 503
+
+    def test_the_expected_status_need_not_be_200(self):
+        with serving(saying(http_answer(401))) as server:
+            assert asked(an_http_check(server.url(), status=401)).verdict is Verdict.HEALTHY
+
+    def test_the_right_status_with_the_wrong_body_is_unhealthy(self):
+        with serving(saying(http_answer(body=b"database: down"))) as server:
+            result = asked(an_http_check(server.url(), contains="database: up"))
+        assert result.verdict is Verdict.UNHEALTHY
+        assert result.numbers["firstFailure"] == "the body does not contain 'database: up'"
+
+    def test_the_text_may_be_in_any_letters(self):
+        with serving(saying(http_answer(body="état: prêt".encode()))) as server:
+            assert asked(an_http_check(server.url(), contains="prêt")).verdict is Verdict.HEALTHY
+
+    def test_a_chunked_answer_is_put_together(self):
+        chunked = (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nall i\r\n6\r\ns well\r\n0\r\n\r\n"
+        )
+        with serving(saying(chunked)) as server:
+            assert asked(an_http_check(server.url(), contains="all is well")).verdict is Verdict.HEALTHY
+
+    def test_a_slow_answer_is_unhealthy(self):
+        def answer(connection, number):
+            threading.Event().wait(0.15)
+            connection.sendall(http_answer())
+
+        with serving(answer) as server:
+            result = asked(an_http_check(server.url(), maxLatencyMs=100))
+        assert result.verdict is Verdict.UNHEALTHY
+        assert "at most 100 are allowed" in result.why
+        assert result.numbers["slowestMs"] >= 150
+
+    def test_a_flapping_service_is_judged_by_n_of_m(self):
+        flapping = saying(http_answer(), http_answer(500), http_answer(), http_answer(500), http_answer())
+        with serving(flapping) as server:
+            result = asked(an_http_check(server.url(), requests=5, mustPass=3))
+        assert result.verdict is Verdict.HEALTHY
+        assert result.numbers["passed"] == 3
+        with serving(flapping) as server:
+            result = asked(an_http_check(server.url(), requests=5, mustPass=4))
+        assert result.verdict is Verdict.UNHEALTHY
+        assert result.numbers["firstFailure"] == "status 500, not 200"
+
+    def test_a_redirect_is_only_a_status_and_where_it_leads_is_not_asked(self):
+        with serving(saying(http_answer())) as elsewhere:
+            for target in ("http://169.254.169.254/latest/meta-data/", elsewhere.url("/secret")):
+                with serving(saying(http_answer(302, Location=target))) as server:
+                    result = asked(an_http_check(server.url()))
+                assert result.verdict is Verdict.UNHEALTHY
+                assert (
+                    result.numbers["firstFailure"] == "status 302, a redirect, which is not followed, not 200"
+                )
+                assert len(server.requests) == 1
+            with serving(saying(http_answer(302, Location=elsewhere.url("/secret")))) as server:
+                assert asked(an_http_check(server.url(), status=302)).verdict is Verdict.HEALTHY
+        assert elsewhere.requests == []
+
+    def test_proxies_of_the_environment_are_not_used(self, monkeypatch):
+        with serving(saying(http_answer(502))) as proxy, serving(saying(http_answer())) as server:
+            for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+                monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+            assert asked(an_http_check(server.url())).verdict is Verdict.HEALTHY
+        assert proxy.requests == []
+
+
+class TestServicesThatMisbehave:
+    @pytest.mark.parametrize(
+        "first,drop",
+        [
+            (b"", b"H"),
+            (b"HTTP/1.1 200 OK\r\n", b"X-Drip: x\r\n"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n", b"x"),
+            (b"HTTP/1.1 200 OK\r\n\r\n", b"x"),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+            (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        ],
+        ids=["status line", "headers", "body", "body without a length", "chunks", "100 Continue"],
+    )
+    def test_an_answer_that_drips_for_ever_is_cut_off(self, first, drop):
+        with serving(dripping(first, drop)) as server:
+            begun = time.monotonic()
+            result = asked(an_http_check(server.url(), timeoutSeconds=1))
+            took = time.monotonic() - begun
+        assert result.verdict is Verdict.UNHEALTHY
+        assert result.numbers["firstFailure"] == "no whole answer within 1 s"
+        assert 0.9 < took < 2
+
+    def test_a_service_that_accepts_and_says_nothing_is_cut_off(self):
+        released = threading.Event()
+        with serving(lambda connection, number: released.wait(5) and None) as server:
+            result = asked(an_http_check(server.url(), timeoutSeconds=1))
+            released.set()
+        assert result.numbers["firstFailure"] == "no whole answer within 1 s"
+
+    def test_many_requests_that_hang_stay_far_below_the_state_s_time_out(self):
+        """With a clock that says that every request took its whole time-out."""
+        now = [0.0]
+
+        def answer(connection, number):
+            now[0] += 10
+
+        with serving(answer) as server:
+            check = an_http_check(server.url(), requests=20, mustPass=1, timeoutSeconds=10)
+            result = asked(check, clock=lambda: now[0])
+        assert now[0] <= BUDGET_SECONDS
+        assert result.verdict is not Verdict.HEALTHY
+
+    def test_of_a_huge_body_only_the_beginning_is_read(self):
+        sent = []
+
+        def answer(connection, number):
+            connection.sendall(http_answer(body=b"ready", Content_Length=str(10**12)))
+            piece = b"x" * 65536
+            while len(sent) < 10_000:
+                connection.sendall(piece)
+                sent.append(len(piece))
+
+        with serving(answer) as server:
+            result = asked(an_http_check(server.url(), contains="ready"))
+        assert result.verdict is Verdict.HEALTHY
+        assert sum(sent) < 64 * 1024 * 1024
+
+    def test_text_behind_the_first_64_kib_is_not_found(self):
+        with serving(saying(http_answer(body=b"x" * 65536 + b"ready"))) as server:
+            result = asked(an_http_check(server.url(), contains="ready"))
+        assert result.verdict is Verdict.UNHEALTHY
+
+    def test_a_chunk_of_negative_size_does_not_read_without_end(self):
+        sent = []
+
+        def answer(connection, number):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n")
+            piece = b"x" * 65536
+            while len(sent) < 10_000:
+                connection.sendall(piece)
+                sent.append(len(piece))
+
+        with serving(answer) as server:
+            result = asked(an_http_check(server.url(), contains="ready"))
+        assert result.verdict is Verdict.UNHEALTHY
+        assert sum(sent) < 64 * 1024 * 1024
+
+    @pytest.mark.parametrize(
+        "answer,why",
+        [
+            (b"", "the connection was closed without an answer"),
+            (b"SSH-2.0-OpenSSH_9.6\r\n", "the answer is not HTTP: BadStatusLine"),
+            (http_answer(body=b"half", Content_Length="100"), "the answer broke off before its end"),
+            (
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nhalf",
+                "the answer broke off before its end",
+            ),
+            (
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nless than nothing",
+                "the answer is not HTTP: ValueError",
+            ),
+            (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", "the answer is not HTTP: HTTPException"),
+        ],
+        ids=[
+            "nothing",
+            "another protocol",
+            "half a body",
+            "half a chunk",
+            "a negative chunk",
+            "too many headers",
+        ],
+    )
+    def test_what_is_no_whole_answer_is_unhealthy(self, answer, why):
+        with serving(saying(answer)) as server:
+            result = asked(an_http_check(server.url()))
+        assert result.verdict is Verdict.UNHEALTHY
+        assert result.numbers["firstFailure"] == why
+
+    def test_a_refused_connection_is_unhealthy(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        result = asked(an_http_check(f"http://127.0.0.1:{port}/", requests=3, mustPass=2))
+        assert result.verdict is Verdict.UNHEALTHY
+        assert result.numbers["firstFailure"] == "the connection failed: Connection refused"
+        assert "lastStatus" not in result.numbers
+
+
+class TestWhatIsNotAsked:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "ftp://shop.example.com/",
+            "file:///etc/passwd",
+            "gopher://shop.example.com/",
+            "//shop.example.com/",
+            "shop.example.com",
+            "http:///health",
+            "http://user:secret@shop.example.com/",
+            "http://user@shop.example.com/",
+            "http://@shop.example.com/",
+            "http://public.example.com\\@shop.example.com/",
+            "http://shop.example.com:0/",
+            "http://shop.example.com:99999/",
+            "http://shop.example.com:http/",
+            "http://[::1/",
+            "http://[fe80::1%25eth0]/",
+            "http://shop.example.com/a b",
+            "http://shop.example.com/\r\nX-Injected: 1",
+            "http://shop.exa\tmple.com/",
+            "http://bücher.example/",
+            "http://shop%2eexample.com/",
+            "",
+        ],
+    )
+    def test_a_url_that_is_not_plainly_http_is_refused_and_not_even_resolved(self, url):
+        result = asked(an_http_check(url), resolve=nobody_resolves)
+        assert result.verdict is Verdict.ERROR
+        assert result.why.startswith("Not asked: ")
+        assert "secret" not in result.why
+
+    @pytest.mark.parametrize(
+        "address,reason",
+        [
+            ("169.254.169.254", "a metadata address"),
+            ("fd00:ec2::254", "a metadata address"),
+            ("::ffff:169.254.169.254", "a metadata address"),
+            ("10.0.0.5", "private"),
+            ("127.0.0.1", "loopback"),
+            ("100.64.1.1", "shared address space"),
+        ],
+    )
+    def test_a_name_that_leads_inside_is_refused_by_name_and_reason(self, address, reason):
+        result = asked(an_http_check("http://shop.example.com/"), allowed=(), resolve=resolving_to(address))
+        assert result.verdict is Verdict.ERROR
+        assert f"shop.example.com resolves to {address}, which is {reason}" in result.why
+
+    @pytest.mark.parametrize(
+        "host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "127.1", "[::1]", "[::ffff:127.0.0.1]"]
+    )
+    def test_loopback_is_refused_however_it_is_written(self, host):
+        with serving(saying(http_answer())) as server:
+            result = asked(an_http_check(server.url(host=host)), allowed=())
+        assert result.verdict is Verdict.ERROR
+        assert "loopback" in result.why
+        assert server.requests == []
+
+    @pytest.mark.parametrize("host", ["169.254.169.254", "[fd00:ec2::254]", "[::ffff:169.254.169.254]"])
+    def test_the_metadata_address_is_refused_even_if_every_network_is_allowed(self, host):
+        result = asked(
+            an_http_check(f"http://{host}/latest/meta-data/"),
+            allowed=(ip_network("0.0.0.0/0"), ip_network("::/0")),
+        )
+        assert result.verdict is Verdict.ERROR
+        assert "a metadata address" in result.why
+
+    @pytest.mark.parametrize("addresses", [(PUBLIC, "10.0.0.5"), ("10.0.0.5", PUBLIC)])
+    def test_a_name_that_leads_outside_and_inside_at_once_is_refused(self, addresses):
+        result = asked(
+            an_http_check("http://shop.example.com/"), allowed=(), resolve=resolving_to(*addresses)
+        )
+        assert result.verdict is Verdict.ERROR
+        assert "10.0.0.5" in result.why
+
+    def test_an_address_in_an_allowed_network_is_asked(self):
+        with serving(saying(http_answer())) as server:
+            result = asked(an_http_check(server.url()), allowed=(ip_network("127.0.0.1/32"),))
+        assert result.verdict is Verdict.HEALTHY
+
+
+class TestNames:
+    def test_the_name_is_resolved_once_and_what_was_vetted_is_asked_with_the_name_in_its_header(self):
+        """DNS rebinding: the second answer would lead elsewhere, and nobody asks for it."""
+        answers = iter([["127.0.0.1"], ["169.254.169.254"]])
+        looked_up = []
+
+        def resolve(host, port):
+            looked_up.append((host, port))
+            return next(answers)
+
+        with serving(saying(http_answer())) as server:
+            check = an_http_check(server.url(host="shop.example.com"), requests=5, mustPass=5)
+            result = asked(check, resolve=resolve)
+        assert result.verdict is Verdict.HEALTHY
+        assert looked_up == [("shop.example.com", server.port)]
+        assert len(server.requests) == 5
+        assert all(f"Host: shop.example.com:{server.port}\r\n".encode() in got for got in server.requests)
+
+    def test_no_other_way_leads_to_the_system_s_resolver(self, monkeypatch):
+        def only_numbers(host, port, *rest, **options):
+            assert host == "127.0.0.1", f"{host} was looked up behind the resolver's back"
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))]
+
+        with serving(saying(http_answer())) as server:
+            monkeypatch.setattr(socket, "getaddrinfo", only_numbers)
+            check = an_http_check(server.url(host="shop.example.com"))
+            result = asked(check, resolve=resolving_to("127.0.0.1"))
+        assert result.verdict is Verdict.HEALTHY
+
+    def test_if_one_of_its_addresses_does_not_answer_the_next_is_asked(self):
+        with serving(saying(http_answer())) as server:
+            check = an_http_check(server.url(host="shop.example.com"))
+            result = asked(check, resolve=resolving_to("127.0.0.9", "127.0.0.1"))
+        assert result.verdict is Verdict.HEALTHY
+
+    @pytest.mark.parametrize(
+        "error",
+        [socket.gaierror(socket.EAI_NONAME, "Name or service not known"), UnicodeError("label too long")],
+    )
+    def test_a_name_that_does_not_resolve_is_unhealthy(self, error):
+        def resolve(host, port):
+            raise error
+
+        result = asked(an_http_check("https://shop.example.com/"), resolve=resolve)
+        assert result.verdict is Verdict.UNHEALTHY
+        assert "The name shop.example.com can't be resolved" in result.why
+
+    def test_a_name_without_any_address_is_unhealthy(self):
+        result = asked(an_http_check("https://shop.example.com/"), resolve=resolving_to())
+        assert result.verdict is Verdict.UNHEALTHY
+        assert result.why == "The name shop.example.com can't be resolved: it has no address."
+
+    def test_the_system_s_resolver_gives_every_address_once(self):
+        assert http.resolve("127.0.0.1", 80) == ["127.0.0.1"]
+        assert "127.0.0.1" in http.resolve("localhost", 80)

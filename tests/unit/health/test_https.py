@@ -1,0 +1,166 @@
+"""The certificate must be for the name in the URL, although an address is what is connected to."""
+
+import ipaddress
+import ssl
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tagship.health import Verdict, http
+from tests.unit.health.servers import LOOPBACK, an_http_check, dripping, http_answer, saying, serving
+
+USES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    """A certificate authority: `authority(name)` is a server's TLS context, `authority.trusted()` a client's."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+class Authority:
+    def __init__(self, folder):
+        self.folder = folder
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test's authority")])
+        self.certificate = (
+            self._builder(self.name, self.key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(x509.KeyUsage(**{use: use == "key_cert_sign" for use in USES}), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False)
+            .sign(self.key, hashes.SHA256())
+        )
+
+    def __call__(self, name):
+        key = ec.generate_private_key(ec.SECP256R1())
+        try:
+            alternative = x509.IPAddress(ipaddress.ip_address(name))
+        except ValueError:
+            alternative = x509.DNSName(name)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        certificate = (
+            self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")]), key)
+            .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
+            .add_extension(issuer, critical=False)
+            .sign(self.key, hashes.SHA256())
+        )
+        file = self.folder / "server.pem"
+        secret = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        file.write_bytes(secret + certificate.public_bytes(serialization.Encoding.PEM))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+        return context
+
+    def trusted(self):
+        pem = self.certificate.public_bytes(serialization.Encoding.PEM).decode()
+        return ssl.create_default_context(cadata=pem)
+
+    def _builder(self, subject, key):
+        now = datetime.now(UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+        )
+
+
+def over_tls(context):
+    def wrap(plain, server):
+        context.sni_callback = lambda connection, name, _: server.names.append(name)
+        return context.wrap_socket(plain, server_side=True)
+
+    return wrap
+
+
+def asked(url, *, authority=None, **fields):
+    given = {"tls": authority.trusted} if authority else {}
+    return http.check(
+        an_http_check(url, **fields),
+        name="https it",
+        allowed=LOOPBACK,
+        resolve=lambda host, port: ["127.0.0.1"],
+        **given,
+    )
+
+
+def test_the_vetted_address_is_asked_for_the_name_and_must_prove_the_name(authority):
+    with serving(saying(http_answer()), wrap=over_tls(authority("shop.example.com"))) as server:
+        url = server.url(host="shop.example.com", scheme="https")
+        result = asked(url, authority=authority, contains="well", requests=2, mustPass=2)
+    assert result.verdict is Verdict.HEALTHY
+    assert server.names == ["shop.example.com"] * 2
+    assert all(f"Host: shop.example.com:{server.port}\r\n".encode() in got for got in server.requests)
+
+
+def test_a_name_that_ends_with_a_dot_is_the_same_name(authority):
+    with serving(saying(http_answer()), wrap=over_tls(authority("shop.example.com"))) as server:
+        url = server.url(host="shop.example.com.", scheme="https")
+        assert asked(url, authority=authority).verdict is Verdict.HEALTHY
+
+
+def test_an_address_in_the_url_is_proved_as_an_address(authority):
+    with serving(saying(http_answer()), wrap=over_tls(authority("127.0.0.1"))) as server:
+        assert asked(server.url(scheme="https"), authority=authority).verdict is Verdict.HEALTHY
+
+
+@pytest.mark.parametrize("name", ["other.example.com", "127.0.0.1"])
+def test_a_certificate_for_another_name_or_only_for_the_address_is_unhealthy(authority, name):
+    with serving(saying(http_answer()), wrap=over_tls(authority(name))) as server:
+        result = asked(server.url(host="shop.example.com", scheme="https"), authority=authority)
+    assert result.verdict is Verdict.UNHEALTHY
+    assert "the certificate is not accepted" in result.why
+    assert "shop.example.com" in result.numbers["firstFailure"]
+    assert server.requests == []
+
+
+def test_a_certificate_that_nobody_vouches_for_is_unhealthy_by_default(authority):
+    with serving(saying(http_answer()), wrap=over_tls(authority("shop.example.com"))) as server:
+        result = asked(server.url(host="shop.example.com", scheme="https"))
+    assert result.verdict is Verdict.UNHEALTHY
+    assert "the certificate is not accepted" in result.why
+
+
+def test_a_server_that_does_not_speak_tls_is_unhealthy(authority):
+    with serving(saying(b"HTTP/1.1 400 Bad Request\r\n\r\n"), whole=False) as server:
+        result = asked(server.url(host="shop.example.com", scheme="https"), authority=authority)
+    assert result.verdict is Verdict.UNHEALTHY
+    assert "TLS failed" in result.why
+
+
+def test_an_answer_that_drips_for_ever_is_cut_off_inside_tls_too(authority):
+    endless = dripping(b"HTTP/1.1 200 OK\r\n\r\n", b"x")
+    with serving(endless, wrap=over_tls(authority("shop.example.com"))) as server:
+        url = server.url(host="shop.example.com", scheme="https")
+        result = asked(url, authority=authority, timeoutSeconds=1)
+    assert result.numbers["firstFailure"] == "no whole answer within 1 s"
+    assert result.numbers["slowestMs"] < 2000
+
+
+def test_a_handshake_that_never_ends_is_cut_off(authority):
+    """The server takes the greeting and drips an endless record of its own."""
+    with serving(dripping(b"\x16\x03\x03\x40\x00", b"\x02"), whole=False) as server:
+        result = asked(
+            server.url(host="shop.example.com", scheme="https"), authority=authority, timeoutSeconds=1
+        )
+    assert result.numbers["firstFailure"] == "no whole answer within 1 s"
+    assert result.numbers["slowestMs"] < 2000

@@ -1,0 +1,257 @@
+"""The candidate itself is asked, and only `{"healthy": true}` is healthy."""
+
+import io
+import json
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tagship.application import LambdaCheck
+from tagship.errors import AwsUnavailable
+from tagship.health import Verdict, lambda_invoke
+
+PAYLOAD = {"source": "tagship", "check": "health", "application": "storefront", "tag": "v1.4.0"}
+
+
+@pytest.fixture(scope="module")
+def client():
+    return boto3.client(
+        "lambda", region_name="eu-central-1", aws_access_key_id="test", aws_secret_access_key="test"
+    )
+
+
+@pytest.fixture
+def stubber(client):
+    with Stubber(client) as stubber:
+        yield stubber
+
+
+def check_of(**fields):
+    return LambdaCheck(type="lambda", **fields)
+
+
+def answering(stubber, answer, *, error=None, payload=PAYLOAD, **request):
+    raw = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+    expected = {"FunctionName": "storefront", "Qualifier": "7"} | request
+    response = {"StatusCode": 200, "Payload": StreamingBody(io.BytesIO(raw), len(raw))}
+    stubber.add_response(
+        "invoke",
+        response | ({"FunctionError": error} if error else {}),
+        {name: value for name, value in expected.items() if value is not None}
+        | {"InvocationType": "RequestResponse", "Payload": json.dumps(payload)},
+    )
+
+
+def asked(client, check=None, *, function="storefront", version="7", **given):
+    return lambda_invoke.check(
+        check or check_of(),
+        name="lambda storefront",
+        client=client,
+        function=function,
+        version=version,
+        application="storefront",
+        tag="v1.4.0",
+        **given,
+    )
+
+
+def test_the_candidate_version_itself_is_asked_and_may_say_that_it_is_healthy(client, stubber):
+    answering(stubber, {"healthy": True})
+    result = asked(client)
+    assert result.verdict is Verdict.HEALTHY
+    assert result.check == "lambda storefront"
+    assert result.numbers["passed"] == 1
+    stubber.assert_no_pending_responses()
+
+
+def test_the_application_s_own_payload_is_laid_over_what_every_check_sends(client, stubber):
+    answering(stubber, {"healthy": True}, payload=PAYLOAD | {"check": "deep", "tenant": "acme"})
+    check = check_of(payload={"check": "deep", "tenant": "acme"})
+    assert asked(client, check).verdict is Verdict.HEALTHY
+
+
+def test_a_smoke_test_function_is_told_which_version_it_is_about(client, stubber):
+    answering(
+        stubber,
+        {"healthy": True},
+        FunctionName="storefront-smoke",
+        Qualifier=None,
+        payload=PAYLOAD | {"function": "storefront", "version": "7", "tenant": "acme"},
+    )
+    check = check_of(function="storefront-smoke", payload={"tenant": "acme"})
+    assert asked(client, check).verdict is Verdict.HEALTHY
+
+
+@pytest.mark.parametrize("function,version", [(None, None), ("storefront", None), (None, "7")])
+def test_without_a_candidate_to_ask_it_is_an_error(client, stubber, function, version):
+    result = asked(client, function=function, version=version)
+    assert result.verdict is Verdict.ERROR
+    assert result.why.startswith("Not asked: ")
+
+
+def test_reasons_for_not_being_healthy_are_shown_as_one_line_of_text(client, stubber):
+    reasons = ["database:\n\x1b[31mdown\x1b[0m", "<b>queue</b> full", {"depth": 9}]
+    answering(stubber, {"healthy": False, "reasons": reasons})
+    result = asked(client)
+    assert result.verdict is Verdict.UNHEALTHY
+    assert result.numbers["firstFailure"] == (
+        "it says: database: [31mdown [0m; <b>queue</b> full; {'depth': 9}"
+    )
+
+
+def test_long_reasons_are_cut(client, stubber):
+    answering(stubber, {"healthy": False, "reasons": ["x" * 20_000]})
+    result = asked(client)
+    assert len(result.numbers["firstFailure"]) == len("it says: ") + 500
+    assert len(result.why) < 700
+
+
+@pytest.mark.parametrize(
+    "answer", [{"healthy": False}, {"healthy": False, "reasons": []}, {"healthy": False, "reasons": "no"}]
+)
+def test_not_healthy_without_a_list_of_reasons_is_unhealthy_all_the_same(client, stubber, answer):
+    answering(stubber, answer)
+    assert asked(client).verdict is Verdict.UNHEALTHY
+
+
+def test_a_function_that_raises_is_unhealthy_with_its_error(client, stubber):
+    answer = {"errorType": "KeyError", "errorMessage": "'TABLE'\n", "stackTrace": ["secret path"]}
+    answering(stubber, answer, error="Unhandled")
+    result = asked(client)
+    assert result.verdict is Verdict.UNHEALTHY
+    assert result.numbers["firstFailure"] == "storefront:7 raised KeyError: 'TABLE'"
+    assert "secret path" not in result.why
+
+
+@pytest.mark.parametrize("answer", [b"", b"not JSON", b"[]", {"healthy": True}])
+def test_a_function_that_raises_without_describing_it_is_unhealthy(client, stubber, answer):
+    answering(stubber, answer, error="Unhandled")
+    assert asked(client).verdict is Verdict.UNHEALTHY
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"not JSON",
+        b"\xff\xfe",
+        b"null",
+        b"true",
+        b'"healthy"',
+        b"[" * 60_000,
+        b'{"healthy": true}' + b" " * 70_000,
+        [{"healthy": True}],
+        {},
+        {"healthy": "true"},
+        {"healthy": 1},
+        {"healthy": 0},
+        {"healthy": None},
+        {"Healthy": True},
+        {"statusCode": 200, "body": '{"healthy": true}'},
+    ],
+    ids=lambda answer: str(answer)[:30],
+)
+def test_an_answer_of_any_other_shape_shows_nothing_and_is_inconclusive(client, stubber, answer):
+    answering(stubber, answer)
+    result = asked(client)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "the answer is not" in result.why
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=10),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["healthy", "reasons", "x"]), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@given(json_values)
+def test_no_answer_but_healthy_true_is_ever_healthy(value):
+    verdict, _ = lambda_invoke._read(value)
+    assert (verdict is Verdict.HEALTHY) == (isinstance(value, dict) and value.get("healthy") is True)
+
+
+def test_n_of_m_decides_for_functions_too(client, stubber):
+    for healthy in (True, False, True):
+        answering(stubber, {"healthy": healthy})
+    assert asked(client, check_of(requests=3, mustPass=2)).verdict is Verdict.HEALTHY
+    for healthy in (False, False):
+        answering(stubber, {"healthy": healthy})
+    result = asked(client, check_of(requests=3, mustPass=2))
+    assert result.verdict is Verdict.UNHEALTHY
+    assert result.numbers["asked"] == 2
+
+
+def test_a_healthy_answer_that_took_too_long_is_unhealthy(client, stubber):
+    answering(stubber, {"healthy": True})
+    readings = iter([0.0, 0.0, 10.0, 10.6, 11.0])
+    result = asked(client, check_of(maxLatencyMs=500), clock=lambda: next(readings))
+    assert result.verdict is Verdict.UNHEALTHY
+    assert result.numbers["firstFailure"] == "an answer took 600 ms, at most 500 are allowed"
+
+
+@pytest.mark.parametrize(
+    "code,status",
+    [
+        ("TooManyRequestsException", 429),
+        ("ThrottlingException", 400),
+        ("ServiceException", 500),
+        ("ServiceException", 400),
+        ("EC2ThrottledException", 502),
+        ("ResourceConflictException", 409),
+        ("SnapStartNotReadyException", 409),
+        ("InternalFailure", 503),
+    ],
+)
+def test_throttling_and_failures_of_aws_may_be_asked_again(client, stubber, code, status):
+    stubber.add_client_error("invoke", service_error_code=code, http_status_code=status)
+    with pytest.raises(AwsUnavailable, match="storefront:7 to check the health of storefront") as raised:
+        asked(client)
+    assert isinstance(raised.value.__cause__, ClientError)
+
+
+@pytest.mark.parametrize(
+    "code,status",
+    [
+        ("ResourceNotFoundException", 404),
+        ("AccessDeniedException", 403),
+        ("ExpiredTokenException", 403),
+        ("InvalidParameterValueException", 400),
+    ],
+)
+def test_a_function_that_is_missing_or_forbidden_is_an_error_of_the_check(client, stubber, code, status):
+    stubber.add_client_error(
+        "invoke", service_error_code=code, service_message="No such\nthing", http_status_code=status
+    )
+    result = asked(client)
+    assert result.verdict is Verdict.ERROR
+    assert f"storefront:7 can't be invoked ({code}): No such thing. " in result.why
+
+
+class Unreachable:
+    """A client whose calls end in the network."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def invoke(self, **_):
+        raise self.error
+
+
+def test_a_candidate_that_does_not_answer_is_unhealthy():
+    result = asked(Unreachable(ReadTimeoutError(endpoint_url="https://lambda")))
+    assert result.verdict is Verdict.UNHEALTHY
+    assert result.numbers["firstFailure"] == "storefront:7 did not answer in time"
+
+
+@pytest.mark.parametrize("error", [EndpointConnectionError, ConnectTimeoutError])
+def test_an_endpoint_that_can_t_be_reached_may_be_asked_again(error):
+    with pytest.raises(AwsUnavailable):
+        asked(Unreachable(error(endpoint_url="https://lambda")))

@@ -1,0 +1,133 @@
+"""Four answers, and how several become one."""
+
+import json
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tagship.health import CheckResult, Verdict, judge
+from tagship.health.verdict import shown
+
+H, U, N, E = Verdict.HEALTHY, Verdict.UNHEALTHY, Verdict.INCONCLUSIVE, Verdict.ERROR
+
+
+def results(*verdicts):
+    return [
+        CheckResult(check=f"check {number}", verdict=verdict, why=f"{number} of 9 requests passed.")
+        for number, verdict in enumerate(verdicts, start=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    "verdicts,overall",
+    [
+        ([], N),
+        ([H], H),
+        ([H, H, H], H),
+        ([N], N),
+        ([H, N], N),
+        ([E], E),
+        ([H, E], E),
+        ([N, E], E),
+        ([U], U),
+        ([H, U], U),
+        ([E, U], U),
+        ([N, U], U),
+        ([H, N, E, U], U),
+    ],
+)
+def test_the_gravest_verdict_decides(verdicts, overall):
+    assert judge(results(*verdicts)).verdict is overall
+
+
+@given(st.lists(st.sampled_from(Verdict)))
+def test_only_checks_that_are_all_healthy_and_at_least_one_are_healthy_together(verdicts):
+    overall = judge(results(*verdicts)).verdict
+    assert (overall is H) == (bool(verdicts) and set(verdicts) == {H})
+
+
+@given(st.permutations([H, U, N, E, H, U]))
+def test_the_order_of_the_checks_does_not_matter(verdicts):
+    assert judge(results(*verdicts)).verdict is U
+
+
+def test_without_any_result_it_says_that_no_data_is_never_healthy():
+    overall = judge([])
+    assert overall.verdict is not H
+    assert overall.why == "No check gave a result, and no data is never healthy."
+
+
+def test_the_reason_names_the_checks_that_decided_with_their_numbers_and_no_others():
+    overall = judge(results(H, U, E, U))
+    assert overall.why == (
+        "2 of 4 checks are unhealthy: check 2: 2 of 9 requests passed; check 4: 4 of 9 requests passed."
+    )
+    assert overall.numbers == {"checks": 4, "healthy": 1, "unhealthy": 2, "inconclusive": 0, "error": 1}
+
+
+def test_one_check_alone_reads_as_a_sentence_too():
+    assert judge(results(H)).why == "1 of 1 check is healthy: check 1: 1 of 9 requests passed."
+
+
+def test_many_checks_are_counted_and_not_all_named():
+    why = judge(results(*[U] * 20)).why
+    assert why.startswith("20 of 20 checks are unhealthy: check 1: ")
+    assert why.endswith("check 5: 5 of 9 requests passed; and 15 more.")
+
+
+any_text = st.text(max_size=40)
+any_result = st.builds(
+    CheckResult,
+    check=any_text.filter(bool),
+    verdict=st.sampled_from(Verdict),
+    why=any_text,
+    numbers=st.dictionaries(any_text, st.integers() | st.floats(allow_nan=False) | any_text, max_size=5),
+)
+
+
+@given(any_result)
+def test_a_result_survives_its_way_through_the_state_machine(result):
+    assert CheckResult.from_dict(json.loads(json.dumps(result.as_dict()))) == result
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"verdict": None},
+        {"verdict": "HEALTHY"},
+        {"verdict": "passed"},
+        {"verdict": True},
+        {"verdict": ["healthy"]},
+        {"check": "http", "verdict": {"healthy": True}},
+    ],
+)
+def test_what_is_no_result_is_an_error(data):
+    result = CheckResult.from_dict(data)
+    assert result.verdict is E
+    assert judge([result]).verdict is E
+    assert "no verdict that is known" in result.why
+
+
+def test_a_result_without_numbers_is_still_a_result():
+    result = CheckResult.from_dict({"check": "http", "verdict": "healthy", "why": "", "numbers": None})
+    assert result == CheckResult(check="http", verdict=H, why="")
+
+
+@given(st.text(max_size=2000), st.integers(min_value=1, max_value=600))
+def test_text_of_others_becomes_one_visible_line_of_bounded_length(text, characters):
+    line = shown(text, characters=characters)
+    assert len(line) <= characters
+    assert not {unicodedata.category(character) for character in line} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    line.encode()
+
+
+def test_text_of_others_keeps_its_words_apart_and_its_letters():
+    assert shown("  disk\r\nfull\x1b[31m on\u2028köln\u202e\u200b ") == "disk full [31m on köln"
+
+
+def test_text_that_is_cut_says_so():
+    assert shown("x" * 501) == "x" * 499 + "…"
+    assert shown("x" * 500) == "x" * 500
