@@ -1,4 +1,4 @@
-"""The embedded engine: MiniStack with five corrections, made in memory while it starts.
+"""The embedded engine: MiniStack with six corrections, made in memory while it starts.
 
 Run it in the engine's own environment, where its version is pinned:
 
@@ -23,6 +23,7 @@ from typing import Any
 
 import ministack.core.lambda_runtime as runtime
 import yaml
+from ministack.services import eventbridge, s3
 from ministack.services import lambda_svc as lambdas
 from ministack.services import stepfunctions as states
 from ministack.services.cloudformation import provisioners
@@ -31,6 +32,7 @@ VERSION = "1.5.33"
 
 _this_thread = threading.local()
 _invoking = contextvars.ContextVar("invoking", default=False)
+_uploaded = contextvars.ContextVar("uploaded", default="")
 
 
 def keep_the_names_of_exceptions() -> None:
@@ -172,6 +174,31 @@ def read_definitions_in_yaml() -> None:
     provisioners._sfn_definition = lambda properties: json.dumps(yaml.safe_load(definition(properties)))
 
 
+def name_the_version_of_an_upload() -> None:
+    """The event of an upload into a versioned bucket carries the object's version-id.
+
+    Tagship pins the manifest by it; the stock engine leaves it out, so that whatever is newest would be read.
+    """
+    fire, dispatch = s3._fire_s3_event, eventbridge._dispatch_event
+
+    def fire_with_version(*args: Any, version_id: str | None = None, **kwargs: Any) -> Any:
+        token = _uploaded.set(version_id or "")
+        try:
+            return fire(*args, version_id=version_id, **kwargs)
+        finally:
+            _uploaded.reset(token)
+
+    def dispatch_with_version(event: Any, *args: Any, **kwargs: Any) -> Any:
+        if event.get("Source") == "aws.s3" and _uploaded.get():
+            detail = json.loads(event["Detail"])
+            detail["object"]["version-id"] = _uploaded.get()
+            event = {**event, "Detail": json.dumps(detail)}
+        return dispatch(event, *args, **kwargs)
+
+    s3._fire_s3_event = fire_with_version
+    eventbridge._dispatch_event = dispatch_with_version
+
+
 def _replaced(text: str, old: str, new: str) -> str:
     if text.count(old) != 1:
         sys.exit(f"MiniStack {VERSION} is not as it was known: its worker no longer has the line {old!r}.")
@@ -201,6 +228,7 @@ def main() -> None:
     read_time_outs_from_the_input()
     fail_tasks_whose_function_raised()
     read_definitions_in_yaml()
+    name_the_version_of_an_upload()
     if "--with-parent" in sys.argv:
         sys.argv.remove("--with-parent")  # MiniStack reads what is left
         end_with_the_parent()

@@ -230,6 +230,8 @@ def deploy(
         *("--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items() if value != "")),
         engine=engine,
     )
+    # On AWS the owner of an address says once that it is theirs.
+    engine.client("ses").verify_email_identity(EmailAddress=parameters["SenderAddress"])
     cloudformation = engine.client("cloudformation")
     page = engine.function_url(outputs(engine, name)["ApprovalFunctionUrl"])
     if parameters.get("ApprovalBaseUrl", "") == "":
