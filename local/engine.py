@@ -1,4 +1,4 @@
-"""The embedded engine: MiniStack with six corrections, made in memory while it starts.
+"""The embedded engine: MiniStack with seven corrections, made in memory while it starts.
 
 Run it in the engine's own environment, where its version is pinned:
 
@@ -23,6 +23,7 @@ from typing import Any
 
 import ministack.core.lambda_runtime as runtime
 import yaml
+from ministack.core import iam_actions
 from ministack.services import eventbridge, s3
 from ministack.services import lambda_svc as lambdas
 from ministack.services import stepfunctions as states
@@ -199,6 +200,23 @@ def name_the_version_of_an_upload() -> None:
     eventbridge._dispatch_event = dispatch_with_version
 
 
+def name_the_actions_on_an_alias() -> None:
+    """To read, move or delete one alias needs the right to do just that.
+
+    With AUTH=true the engine obeys the roles' policies; the stock one takes each of the three for lambda:ListAliases.
+    """
+    action_of = iam_actions._lambda_action
+    on_one_alias = {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}
+
+    def action_on_alias(method: str, path: str) -> Any:
+        match path.strip("/").split("/"):
+            case [*_, "functions", _, "aliases", _] if method in on_one_alias:
+                return on_one_alias[method]
+        return action_of(method, path)
+
+    iam_actions._lambda_action = action_on_alias
+
+
 def _replaced(text: str, old: str, new: str) -> str:
     if text.count(old) != 1:
         sys.exit(f"MiniStack {VERSION} is not as it was known: its worker no longer has the line {old!r}.")
@@ -229,6 +247,7 @@ def main() -> None:
     fail_tasks_whose_function_raised()
     read_definitions_in_yaml()
     name_the_version_of_an_upload()
+    name_the_actions_on_an_alias()
     if "--with-parent" in sys.argv:
         sys.argv.remove("--with-parent")  # MiniStack reads what is left
         end_with_the_parent()

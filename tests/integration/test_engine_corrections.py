@@ -1,4 +1,4 @@
-"""The embedded engine does what AWS documents, with six corrections; each is needed as long as the stock engine differs.
+"""The embedded engine does what AWS documents, with seven corrections; each is needed as long as the stock engine differs.
 
 A test here that fails on the stock engine is good news: its correction in local/engine.py can go.
 """
@@ -14,14 +14,16 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.request import urlopen
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 
-from local.stack import Engine
+from local.stack import ACCOUNT, REGION, Engine
 
 # both engines belong to one worker
 pytestmark = pytest.mark.xdist_group("corrections")
 
-ROLE = "arn:aws:iam::000000000000:role/any"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/any"
 SECONDS_TO_WAIT = 4
 FUNCTION = """
 class GateError(Exception):
@@ -41,6 +43,7 @@ def handler(event, context):
 @pytest.fixture(scope="module")
 def corrected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     engine = Engine.start(tmp_path_factory.mktemp("corrected"))
+    make_role(engine, "any", actions="states:*")
     yield engine
     engine.stop()
 
@@ -48,6 +51,7 @@ def corrected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 @pytest.fixture(scope="module")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     engine = Engine.start(tmp_path_factory.mktemp("stock"), stock=True)
+    make_role(engine, "any", actions="states:*")
     yield engine
     engine.stop()
 
@@ -131,6 +135,15 @@ def test_the_event_of_an_upload_names_the_version(corrected: Engine) -> None:
 def test_the_stock_engine_still_leaves_the_version_of_an_upload_out(stock: Engine) -> None:
     _, told = uploaded_and_told(stock)
     assert "version-id" not in told
+
+
+def test_the_right_to_read_an_alias_is_enough_to_read_it(corrected: Engine) -> None:
+    assert read_alias_with_that_right_alone(corrected) == "1"
+
+
+def test_the_stock_engine_still_asks_for_another_right(stock: Engine) -> None:
+    with pytest.raises(ClientError, match="lambda:ListAliases"):
+        read_alias_with_that_right_alone(stock)
 
 
 def catching(error: str) -> dict[str, Any]:
@@ -263,6 +276,33 @@ def uploaded_and_told(engine: Engine) -> tuple[str, dict[str, Any]]:
     version = s3.put_object(Bucket=name, Key="release.json", Body=b"{}")["VersionId"]
     [message] = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5)["Messages"]
     return version, json.loads(message["Body"])["detail"]["object"]
+
+
+def read_alias_with_that_right_alone(engine: Engine) -> str:
+    name = weighted(engine)
+    arn = make_role(engine, unique(), actions="lambda:GetAlias")
+    credentials = engine.client("sts").assume_role(RoleArn=arn, RoleSessionName="reader")["Credentials"]
+    reader = boto3.session.Session().client(
+        "lambda",
+        endpoint_url=engine.endpoint,
+        region_name=REGION,
+        aws_access_key_id=credentials["AccessKeyId"],
+        aws_secret_access_key=credentials["SecretAccessKey"],
+        aws_session_token=credentials["SessionToken"],
+    )
+    return reader.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
+
+
+def make_role(engine: Engine, name: str, *, actions: str) -> str:
+    trusted = {"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
+    iam = engine.client("iam")
+    arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(**trusted))["Role"]["Arn"]
+    iam.put_role_policy(RoleName=name, PolicyName="may", PolicyDocument=policy(Action=actions, Resource="*"))
+    return str(arn)
+
+
+def policy(**allowed: Any) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **allowed}]})
 
 
 def unique() -> str:
