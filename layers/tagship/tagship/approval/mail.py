@@ -57,5 +57,5 @@ def _mail(record: Record, *, approver: str, link: str, now: datetime, reminder: 
 
 def _subject(shown: View, *, reminder: bool) -> str:
     asked = f"{shown['application']} {shown['tag']} for {shown['stage']}"
-    left = f" ({shown['ends']['until']} it ends)" if shown["ends"] else ""
+    left = f" (ends {shown['ends']['until']})" if shown["ends"] else ""
     return line(f"Reminder: approve {asked}?{left}" if reminder else f"Approve {asked}?", _SUBJECT_AT_MOST)

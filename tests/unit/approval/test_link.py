@@ -1,0 +1,199 @@
+"""The signed link, against keys in memory and against moto's KMS."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from tagship.approval.errors import LinkInvalid
+from tagship.approval.link import GRACE, LinkSigner, LinkVerifier, Token, approval_url, key_ref, known_keys
+from tagship.errors import AwsUnavailable, CredentialsRefused
+from tests.unit.approval.builders import ANA, BO, KEY, LATER, NOW, OLD_KEY, STAGE, FakeKms, link, sample
+
+ARN = f"arn:aws:kms:eu-central-1:000000000000:key/{KEY}"
+
+
+def verify(token, record, *, kms=None, keys=(KEY,), stage=STAGE, now=NOW):
+    return LinkVerifier(kms or FakeKms(), known_keys(*keys), stage=stage).verify(token, record, now)
+
+
+def reason(token, record, **options):
+    with pytest.raises(LinkInvalid) as refused:
+        verify(token, record, **options)
+    return refused.value.reason
+
+
+def test_a_link_says_whose_it_is():
+    assert verify(link(sample(), BO), sample()) == BO
+
+
+def test_a_link_is_short_and_holds_nothing_of_the_release_or_the_person():
+    token = link(sample(), ANA)
+    raw = bytes(Token.parse(token).mac)
+    assert len(token) == 64
+    for secret in (ANA, "ana", sample()["id"], sample()["digest"], "storefront", STAGE):
+        assert secret not in token
+        assert secret.encode() not in raw
+
+
+def test_a_token_keeps_its_mac_out_of_logs():
+    token = Token.parse(link(sample()))
+    assert token.mac.hex() not in repr(token)
+    assert repr(token.mac) not in repr(token)
+
+
+def test_a_token_has_one_spelling():
+    token = link(sample())
+    assert str(Token.parse(token)) == token
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"digest": "0" * 64}, "altered"),
+        ({"id": "another-approval-of-some-length"}, "not an approver of this"),
+        ({"stage": "staging"}, "another stage's"),
+        ({"approvers": [BO]}, "not an approver of this"),
+    ],
+)
+def test_a_link_is_valid_for_one_record_only(change, says):
+    assert reason(link(sample()), sample(**change)) == says
+
+
+def test_a_link_of_another_stage_with_the_same_key_is_not_valid():
+    assert reason(link(sample(), stage="staging"), sample()) == "altered"
+
+
+def test_a_link_of_an_unknown_key_costs_no_call():
+    kms = FakeKms()
+    assert reason(link(sample(), key="someone-elses"), sample(), kms=kms) == "unknown key"
+    assert kms.verified == 0
+
+
+def test_a_link_for_an_unknown_approval_costs_as_much_as_one_for_a_known():
+    kms = FakeKms()
+    assert reason(link(sample()), None, kms=kms) == "unknown approval"
+    assert kms.verified == 1
+
+
+def test_a_link_ends_at_its_second():
+    token = link(sample(), expires=NOW)
+    assert verify(token, sample(), now=NOW - timedelta(seconds=1)) == ANA
+    assert reason(token, sample(), now=NOW) == "expired"
+
+
+def test_a_longer_life_cannot_be_written_into_a_link():
+    token = Token.parse(link(sample(), expires=NOW - GRACE))
+    forged = Token(key=token.key, approver=token.approver, expires=int(LATER.timestamp()), mac=token.mac)
+    assert reason(str(forged), sample()) == "altered"
+
+
+def test_old_links_work_after_the_key_was_rotated_until_it_is_forgotten():
+    token = link(sample(), key=OLD_KEY)
+    assert verify(token, sample(), keys=(KEY, OLD_KEY)) == ANA
+    assert reason(token, sample(), keys=(KEY,)) == "unknown key"
+
+
+def test_a_key_may_be_named_by_its_id_or_its_arn():
+    assert key_ref(ARN) == key_ref(KEY) != key_ref(OLD_KEY)
+    assert known_keys(KEY, ARN) == {key_ref(KEY): ARN}
+
+
+def test_two_keys_with_one_short_name_are_refused(monkeypatch):
+    monkeypatch.setattr("tagship.approval.link.key_ref", lambda key_id: "00000000")
+    with pytest.raises(ValueError, match="same short name"):
+        known_keys(KEY, OLD_KEY)
+
+
+def test_fields_cannot_flow_into_each_other():
+    """A canonical message: moving a character from one field to the next is another message."""
+    first, second = sample(id="a" * 25 + "b", digest="c"), sample(id="a" * 25, digest="bc")
+    assert Token.parse(link(first)).mac != Token.parse(link(second)).mac
+
+
+@pytest.mark.parametrize("code", ["DisabledException", "KMSInvalidStateException", "NotFoundException"])
+def test_the_links_of_a_withdrawn_key_are_not_valid(code):
+    kms = FakeKms()
+    kms.fails_with = code
+    assert code in reason(link(sample()), sample(), kms=kms)
+
+
+@pytest.mark.parametrize(
+    "code, error",
+    [
+        ("ThrottlingException", AwsUnavailable),
+        ("AccessDeniedException", CredentialsRefused),
+        ("ValidationException", ClientError),
+    ],
+)
+def test_a_kms_that_does_not_answer_is_not_a_bad_link(code, error):
+    """Nobody is told that a good link is bad, and no bad one passes, because KMS is busy."""
+    token = link(sample())
+    kms = FakeKms()
+    kms.fails_with = code
+    with pytest.raises(error):
+        verify(token, sample(), kms=kms)
+    with pytest.raises(error):
+        link(sample(), kms=kms)
+
+
+def test_only_a_clear_yes_of_kms_counts():
+    class Vague(FakeKms):
+        def verify_mac(self, **_):
+            return {"MacValid": "true"}
+
+    assert reason(link(sample()), sample(), kms=Vague()) == "altered"
+
+
+@pytest.fixture
+def kms():
+    with mock_aws():
+        yield boto3.client("kms", "us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+
+
+def test_links_are_made_and_checked_by_kms(kms):
+    made = [
+        kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"] for _ in range(2)
+    ]
+    signer = LinkSigner(kms, made[0]["KeyId"], stage=STAGE)
+    token = signer.token(sample()["id"], ANA, sample()["digest"], LATER)
+
+    def verifier(*keys):
+        return LinkVerifier(kms, known_keys(*keys), stage=STAGE)
+
+    assert verifier(made[0]["Arn"]).verify(token, sample(), NOW) == ANA
+    flipped = token[:-1] + ("A" if token[-1] != "A" else "B")
+    with pytest.raises(LinkInvalid, match="altered"):
+        verifier(made[0]["KeyId"]).verify(flipped, sample(), NOW)
+    with pytest.raises(LinkInvalid, match="altered"):
+        LinkVerifier(kms, {key_ref(made[0]["KeyId"]): made[1]["KeyId"]}, stage=STAGE).verify(
+            token, sample(), NOW
+        )
+    with pytest.raises(LinkInvalid, match="NotFoundException"):
+        LinkVerifier(kms, {key_ref(made[0]["KeyId"]): "gone"}, stage=STAGE).verify(token, sample(), NOW)
+
+
+def test_the_address_is_what_an_approver_opens():
+    assert approval_url("https://a.example/", "id", "token") == "https://a.example/approvals/id?t=token"
+
+
+@pytest.mark.parametrize("module", ["link", "quorum", "page"])
+def test_importing_it_costs_little(module):
+    """A cold start does not wait for Jinja2, which the first rendering imports."""
+    layer = Path(__file__).parents[3] / "layers" / "tagship"
+    script = f"import sys, tagship.approval.{module}; print(*sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-S", "-c", script],
+        env={"PYTHONPATH": str(layer)},
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout.split()
+    assert not {"jinja2", "boto3", "botocore", "pydantic"} & set(found)

@@ -1,0 +1,112 @@
+"""The mails to an approver."""
+
+from __future__ import annotations
+
+import re
+from email.message import EmailMessage
+from email.policy import SMTP
+
+import pytest
+
+from tagship.approval.mail import approval_mail, reminder_mail
+from tagship.approval.preview import hostile
+from tests.unit.approval.builders import ANA, BO, NOW, approved, link, sample, text_of
+
+LINK = f"https://approvals.example.com/approvals/{sample()['id']}?t={link(sample())}"
+
+
+def mail(make=approval_mail, **changes):
+    return make(sample(**changes), approver=ANA, link=LINK, now=NOW)
+
+
+def test_the_subject_says_application_tag_and_stage():
+    assert mail().subject == "Approve storefront v1.4.0 for production?"
+
+
+def test_a_reminder_says_that_it_is_one_and_how_long_is_left():
+    made = mail(reminder_mail, decisions=[approved(BO, 8)])
+    assert made.subject == "Reminder: approve storefront v1.4.0 for production? (ends in 3 h 40 min)"
+    for part in (made.text, text_of(made.html)):
+        assert "You have not decided yet. 1 of 2 approvals so far." in part
+
+
+@pytest.mark.parametrize("part", ["text", "html"])
+def test_both_parts_say_what_would_change_and_where_to_decide(part):
+    made = mail(warnings=["The alarm storefront-5xx is firing."])
+    content = getattr(made, part)
+    assert LINK in content
+    for words in (
+        "v1.3.2",
+        "v1.4.0",
+        "dana@example.com",
+        "The alarm storefront-5xx is firing.",
+        "Function storefront: code 4f2a91c0 → 9c1b77de",
+        "10 % of the traffic, watched for 5 min",
+        "v1.4.0 is newer than v1.3.2",
+        "Faster basket",
+        "in 3 h 40 min",
+        "bo@example.com",
+        "forward",
+    ):
+        assert words in content
+
+
+def test_the_html_part_loads_nothing_and_stands_on_tables():
+    page = mail().html
+    assert not re.search(r"<img|<script|<link|url\(|@import|\ssrc=", page)
+    assert '<table role="presentation"' in page
+    assert set(re.findall(r'href="(https?://[^/]+)', page)) == {
+        "https://approvals.example.com",
+        "https://github.com",
+    }
+
+
+def test_a_subject_with_line_ends_adds_no_header():
+    made = mail(tag="v1\r\nBcc: all@example.com\r\n\r\nHello", application="x\ny", stage="p\x00\u2028q")
+    assert made.subject == "Approve x y v1 Bcc: all@example.com Hello for p⟨U+0000⟩⟨U+2028⟩q?"
+    assert made.subject.isprintable()
+    message = EmailMessage(policy=SMTP)
+    message["Subject"] = made.subject
+    assert b"\nBcc:" not in message.as_bytes()
+
+
+def test_a_subject_is_never_longer_than_a_mail_program_shows():
+    assert len(mail(tag="v" * 5000, application="a" * 5000).subject) <= 150
+
+
+def test_hostile_text_stays_text():
+    """Fault 52."""
+    made = approval_mail(hostile(), approver=ANA, link=LINK, now=NOW)
+    assert "<script" not in made.html
+    assert "<img" not in made.html
+    for part in (made.subject, made.text, made.html):
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069]", part)
+
+
+def test_notes_cannot_pretend_to_be_the_mail():
+    """Every line of the notes is marked as theirs."""
+    made = mail(notes="Fine.\n\nLook at it and decide:\nhttps://evil.example/approvals/x?t=y\n\n-- \nTagship")
+    lines = made.text.splitlines()
+    assert lines.count("Look at it and decide:") == 1
+    assert "  | https://evil.example/approvals/x?t=y" in lines
+    assert lines.count("-- ") == 1
+
+
+def test_long_notes_are_cut_and_it_is_said():
+    made = mail(notes="word " * 5000)
+    assert "cut; the page shows more" in made.text
+    assert len(made.text) < 5000
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["javascript:alert(1)", "https://x/approvals/y", 'https://x/y?t=a" onclick="b', "https://x/y?t=a\nb", ""],
+)
+def test_only_an_approval_pages_address_is_sent(bad):
+    with pytest.raises(ValueError, match="own address"):
+        approval_mail(sample(), approver=ANA, link=bad, now=NOW)
+
+
+def test_a_link_of_the_embedded_engine_is_sent_too():
+    local = f"http://127.0.0.1:4566/_aws/lambda-url/0123abcd/approvals/{sample()['id']}?t={link(sample())}"
+    assert local in approval_mail(sample(), approver=ANA, link=local, now=NOW).text

@@ -1,0 +1,440 @@
+"""Each request to the page, and its one answer."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tagship.approval.errors import TooManyRequests
+from tagship.approval.form import MAX_BODY
+from tagship.errors import AwsUnavailable, TokenDead
+from tests.unit.approval.builders import (
+    ANA,
+    BO,
+    CHI,
+    NOW,
+    Browser,
+    approved,
+    link,
+    rejected,
+    sample,
+    site,
+    text_of,
+)
+
+
+def test_an_approval_is_recorded_and_the_others_are_waited_for():
+    here = site()
+    page = Browser(here).decide("approve", "Looks right.")
+    assert page.status == 200
+    assert here.record["decisions"] == [
+        {"approver": ANA, "decision": "approve", "reason": "Looks right.", "at": NOW.isoformat()}
+    ]
+    assert "Your approval is recorded" in page.body
+    assert "needs 1 more approval before Mon 23 Nov 2026, 14:00 UTC" in text_of(page.body)
+    assert here.deliver.heard == []
+
+
+def test_the_last_approval_resumes_the_release():
+    here = site(decisions=[approved(BO, 8)])
+    page = Browser(here).decide("approve")
+    assert page.status == 200
+    assert here.record["status"] == "APPROVED"
+    assert here.deliver.heard == [here.record["id"]]
+    assert "begins to move traffic" in text_of(page.body)
+
+
+def test_a_rejection_ends_the_release_at_once():
+    here = site()
+    page = Browser(here).decide("reject", "The basket is broken.")
+    assert page.status == 200
+    assert here.record["status"] == "REJECTED"
+    assert here.deliver.heard == [here.record["id"]]
+    assert "Your rejection is recorded" in page.body
+
+
+@pytest.mark.parametrize("reason", ["", "   ", "\r\n\t "])
+def test_a_rejection_needs_a_reason_and_the_form_says_so(reason):
+    here = site()
+    page = Browser(here).decide("reject", reason)
+    assert page.status == 400
+    assert "Say why you reject it" in page.body
+    assert 'aria-invalid="true"' in page.body
+    assert here.store.writes == 0
+
+
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+def test_a_reason_that_is_too_long_is_not_cut_but_refused(decision):
+    here = site()
+    page = Browser(here).decide(decision, "x" * 2001)
+    assert page.status == 400
+    assert "2,001 characters" in page.body
+    assert here.store.writes == 0
+
+
+def test_a_reason_of_the_greatest_length_counts_a_line_end_as_one_character():
+    here = site()
+    assert Browser(here).decide("reject", "\r\n".join(["x" * 999] * 2) + "y").status == 200
+    assert len(here.record["decisions"][0]["reason"]) == 2000
+
+
+def test_what_was_written_is_still_there_when_the_form_is_shown_again():
+    page = Browser(site()).decide("approve", "<b>" + "x" * 2000)
+    assert "\n&lt;b&gt;xxx" in page.body
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_looking_changes_nothing(method):
+    """Fault 15."""
+    here = site()
+    page = Browser(here).open(method)
+    assert page.status == 200
+    assert (page.body == "") == (method == "HEAD")
+    assert (here.store.writes, here.store.refusals, here.deliver.heard) == (0, [], [])
+
+
+def test_a_double_click_is_one_decision_and_both_are_told_the_same():
+    """Fault 16."""
+    here = site()
+    ana = Browser(here)
+    first, second = ana.decide(), ana.send()
+    assert (first.status, second.status) == (200, 200)
+    assert first.body == second.body
+    assert here.store.writes == 1
+
+
+def test_the_second_of_two_simultaneous_clicks_is_told_the_same():
+    """Fault 16, when the first is written between the second's reading and writing."""
+    here = site()
+    ana = Browser(here)
+    ana.open()
+    here.store.before_decide = ana.send
+    page = ana.send()
+    assert page.status == 200
+    assert "Your approval is recorded" in page.body
+    assert here.store.writes == 1
+
+
+def test_a_decision_stands():
+    here = site()
+    ana = Browser(here)
+    ana.decide("approve")
+    page = ana.send("reject", "I was wrong.")
+    assert page.status == 409
+    assert "You have already decided" in page.body
+    assert [made["decision"] for made in here.record["decisions"]] == ["approve"]
+
+
+def test_approve_and_reject_at_the_same_moment_one_wins_and_the_other_is_told():
+    """Fault 17."""
+    here = site(required=1)
+    ana, bo = Browser(here, ANA), Browser(here, BO)
+    ana.open(), bo.open()
+    here.store.before_decide = lambda: bo.send("reject", "Not today.")
+    page = ana.send("approve")
+    assert page.status == 409
+    assert "This release was rejected" in page.body
+    assert "bo@example.com rejected" in text_of(page.body)
+    assert here.record["status"] == "REJECTED"
+    assert here.store.writes == 1
+
+
+@pytest.mark.parametrize(
+    "status, answer, says",
+    [
+        ("SUPERSEDED", 409, "A newer release took its place"),
+        ("CLOSED", 409, "This request is closed"),
+        ("EXPIRED", 410, "The time to decide is over"),
+    ],
+)
+def test_a_request_that_ends_while_a_decision_is_on_its_way_is_told(status, answer, says):
+    here = site()
+    ana = Browser(here)
+    ana.open()
+    here.store.before_decide = lambda: here.store.put(here.record | {"status": status})
+    page = ana.send("approve")
+    assert page.status == answer
+    assert says in page.body
+    assert here.store.writes == 0
+
+
+def test_a_stale_page_is_refused_and_shown_anew_with_what_was_written():
+    here = site()
+    ana, bo = Browser(here, ANA), Browser(here, BO)
+    ana.open()
+    bo.decide()
+    page = ana.send("approve", "Fine.")
+    assert page.status == 409
+    assert "This has changed since you opened it" in page.body
+    assert "Fine." in page.body
+    assert here.store.writes == 1
+    assert ana.decide("approve").status == 200
+
+
+@pytest.mark.parametrize("field", ["digest", "plan", "warnings", "gates", "notes"])
+def test_a_page_is_stale_when_anything_it_showed_has_changed(field):
+    here = site()
+    ana = Browser(here)
+    ana.open()
+    token = link(here.record | {"digest": "0" * 64})
+    changed = {"digest": "0" * 64, "plan": {}, "warnings": ["An alarm is firing now."]}
+    here.store.put(here.record | {field: changed.get(field, [])})
+    ana.token = token if field == "digest" else ana.token
+    assert ana.send().status == 409
+    assert here.store.writes == 0
+
+
+def test_a_reminder_does_not_make_a_page_stale():
+    here = site()
+    ana = Browser(here)
+    ana.open()
+    here.store.put(here.record | {"askedAt": "2026-11-23T11:00:00Z", "delivered": False, "sent": {}})
+    assert ana.send().status == 200
+
+
+@pytest.mark.parametrize(
+    "changes, answer, says",
+    [
+        (
+            {"status": "APPROVED", "decisions": [approved(BO, 1), approved(CHI, 2)]},
+            409,
+            "This release is approved",
+        ),
+        (
+            {"status": "REJECTED", "decisions": [rejected(BO, 1, reason="no")]},
+            409,
+            "This release was rejected",
+        ),
+        ({"status": "SUPERSEDED", "closedBy": "Superseded by v2."}, 409, "Superseded by v2."),
+        ({"status": "CLOSED", "closedBy": "Stopped by ops."}, 409, "Stopped by ops."),
+        ({"status": "A-NEW-ONE"}, 409, "This request is closed"),
+        ({"status": "EXPIRED"}, 410, "The time to decide is over"),
+        ({"expiresAt": NOW.isoformat()}, 410, "The time to decide is over"),
+        ({"decisions": [approved(BO, 1), approved(CHI, 2)]}, 409, "This release is approved"),
+    ],
+)
+def test_what_can_no_longer_be_decided_has_a_calm_page(changes, answer, says):
+    here = site(**changes)
+    ana = Browser(here)
+    seen = ana.open()
+    ana.form = "0" * 64
+    sent = ana.send("approve")
+    assert (seen.status, sent.status) == (answer, answer)
+    assert says in seen.body
+    assert says in sent.body
+    assert "<form" not in seen.body
+    assert here.store.writes == 0
+
+
+def test_who_decided_what_and_why_is_told():
+    page = Browser(site(status="REJECTED", decisions=[rejected(BO, 9, reason="Broken basket.")])).open()
+    told = text_of(page.body)
+    assert "bo@example.com rejected, Mon 23 Nov 2026, 10:09 UTC Broken basket." in told
+    assert "chi@example.com did not decide" in told
+
+
+def test_the_author_sees_and_does_not_decide():
+    """Fault 20."""
+    here = site(author=" Ana@Example.com", required=1)
+    ana = Browser(here)
+    page = ana.open()
+    assert page.status == 200
+    assert "<form" not in page.body
+    ana.form = "0" * 64
+    page = ana.send("approve")
+    assert page.status == 403
+    assert "your own word does not count" in page.body
+    assert here.store.writes == 0
+    assert here.store.refusals == [(here.record["id"], "the author's own release", "192.0.2.7")]
+
+
+def test_the_author_may_decide_where_that_is_configured():
+    here = site(author=ANA, required=1, authorMayApprove=True)
+    assert Browser(here).decide().status == 200
+    assert here.record["status"] == "APPROVED"
+
+
+def test_a_process_that_died_before_the_release_was_told_is_resumed_by_the_next_click():
+    """Fault 23."""
+    here = site(required=1)
+    here.deliver.raises = RuntimeError("the process dies")
+    ana = Browser(here)
+    with pytest.raises(RuntimeError):
+        ana.decide()
+    assert (here.record["status"], here.deliver.heard) == ("APPROVED", [])
+    here.deliver.raises = None
+    page = ana.send()
+    assert page.status == 200
+    assert here.deliver.heard == [here.record["id"]]
+    assert here.store.writes == 1
+
+
+def test_it_is_resumed_by_another_approver_too():
+    """Fault 23."""
+    here = site(status="APPROVED", decisions=[approved(BO, 1), approved(CHI, 2)])
+    ana = Browser(here, form="0" * 64)
+    page = ana.send()
+    assert page.status == 409
+    assert here.deliver.heard == [here.record["id"]]
+
+
+def test_a_release_that_could_not_be_told_can_be_told_again_from_the_page():
+    here = site(required=1)
+    here.deliver.raises = AwsUnavailable("throttled")
+    ana = Browser(here)
+    page = ana.decide()
+    assert page.status == 503
+    assert page.headers["Retry-After"] == "10"
+    assert "Try again" in page.body
+    here.deliver.raises = None
+    assert ana.send().status == 200
+    assert here.deliver.heard == [here.record["id"]]
+
+
+def test_a_dead_token_is_told_and_nothing_is_recorded():
+    """Fault 22."""
+    here = site(required=1)
+    here.waits = lambda approval_id: approval_id != here.record["id"]
+    page = Browser(here).decide()
+    assert page.status == 409
+    assert "had ended before you decided. Nothing was recorded" in text_of(page.body)
+    assert here.store.writes == 0
+
+
+def test_a_token_that_dies_at_the_last_moment_is_told():
+    """Fault 22."""
+    here = site(required=1)
+    here.waits = lambda _: True
+    here.deliver.raises = TokenDead("gone")
+    page = Browser(here).decide()
+    assert page.status == 409
+    assert "was not waiting for it" in text_of(page.body)
+
+
+def test_a_second_click_is_not_troubled_by_a_token_that_was_used_by_the_first():
+    here = site(required=1)
+    ana = Browser(here)
+    ana.decide()
+    here.deliver.raises = TokenDead("used")
+    page = ana.send()
+    assert page.status == 200
+    assert "Your approval is recorded" in page.body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"decision=approve",
+        b"decision=perhaps&form=" + b"0" * 64,
+        b"decision=APPROVE&form=" + b"0" * 64,
+        b"decision=approve&form=",
+        b"decision=approve&form=" + b"0" * 63,
+        b"decision=approve&form=" + b"G" * 64,
+        b"decision=approve&decision=reject&form=" + b"0" * 64,
+        b"decision=approve&form=" + b"0" * 64 + b"&form=" + b"0" * 64,
+        b"decision=approve&approver=bo&form=" + b"0" * 64,
+        b"decision=approve&form=" + b"0" * 64 + b"&reason=%ff%fe",
+        b"decision=approve&form=" + b"0" * 64 + b"&reason=\xc3\xa4",
+        b"decision=approve;form=" + b"0" * 64,
+        b'{"decision": "approve"}',
+        b"&".join(b"x%d=1" % n for n in range(1000)),
+        b"\x00" * 100,
+    ],
+)
+def test_a_body_that_the_form_does_not_send_is_malformed(body):
+    here = site()
+    page = Browser(here).post(body)
+    assert page.status == 400
+    assert "Nothing was recorded" in page.body
+    assert here.store.writes == 0
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "",
+        "text/plain",
+        "application/json",
+        "multipart/form-data; boundary=x",
+        "application/x-www-form-urlencoded; charset=utf-16",
+        "application/x-www-form-urlencoded2",
+    ],
+)
+def test_another_content_type_is_malformed(content_type):
+    here = site()
+    assert Browser(here).decide(headers={"Content-Type": content_type}).status == 400
+    assert here.store.writes == 0
+
+
+def test_the_content_type_may_say_utf_8_and_headers_have_any_case():
+    here = site()
+    ana = Browser(here)
+    ana.open()
+    sent = {"CONTENT-TYPE": "application/x-www-form-urlencoded; charset=UTF-8"}
+    page = here.request(
+        "POST", query=f"t={ana.token}", headers=sent, body=f"form={ana.form}&decision=approve".encode()
+    )
+    assert page.status == 200
+
+
+def test_a_huge_body_is_refused():
+    here = site()
+    ana = Browser(here)
+    ana.open()
+    page = ana.send(reason="x" * MAX_BODY)
+    assert page.status == 413
+    assert "larger than any answer" in page.body
+    assert here.store.writes == 0
+
+
+def test_the_longest_reason_in_the_longest_script_fits_into_the_form():
+    here = site()
+    assert Browser(here).decide("reject", "ä" * 2000).status == 200
+
+
+@pytest.mark.parametrize(
+    "method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get", "post", ""]
+)
+def test_other_methods_are_not_allowed(method):
+    here = site()
+    page = here.request(method, query=f"t={link(here.record)}")
+    assert page.status == 405
+    assert page.headers["Allow"] == "GET, HEAD, POST"
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/approvals", "/approvals/", "/approvals/x/y", "/favicon.ico", "//approvals/x"]
+)
+def test_other_paths_are_unknown(path):
+    assert site().request(path=path).status == 404
+
+
+def test_more_requests_than_a_person_makes_are_told_to_wait():
+    here = site()
+
+    def get(*_):
+        raise TooManyRequests(retry_after=30)
+
+    here.store.get = get
+    page = here.request(query=f"t={link(sample())}")
+    assert page.status == 429
+    assert page.headers["Retry-After"] == "30"
+
+
+def test_a_ledger_or_a_kms_that_does_not_answer_is_told_calmly():
+    here = site()
+    ana = Browser(here)
+    here.kms.fails_with = "ThrottlingException"
+    page = ana.open()
+    assert page.status == 503
+    assert "it counts once" in page.body
+
+
+def test_a_link_is_still_read_a_week_after_its_approval_ended():
+    here = site(status="EXPIRED")
+    here.now = NOW + timedelta(days=7)
+    assert Browser(here).open().status == 410
+    here.now = NOW + timedelta(days=9)
+    assert Browser(here).open().status == 403

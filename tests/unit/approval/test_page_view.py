@@ -1,0 +1,339 @@
+"""What an approver is shown, and in which words."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tagship.approval.preview import hostile, pages, write_previews
+from tagship.approval.render import style, style_hash
+from tagship.approval.text import clock, fold, line, moment, shorten, span, until, visible
+from tests.unit.approval.builders import BO, NOW, Browser, approved, elements_of, sample, site, text_of
+
+
+def ask(**changes):
+    return Browser(site(**changes)).open().body
+
+
+def test_everything_that_an_approver_needs_is_on_the_page():
+    page = text_of(
+        ask(warnings=["The alarm storefront-5xx is firing."], decisions=[approved(BO, 8, reason="Seen.")])
+    )
+    for words in (
+        "Approve storefront v1.4.0 for production?",
+        "Version from v1.3.2→ to v1.4.0",
+        "Author dana@example.com",
+        "in acme/storefront",
+        "1 of 2 approvals so far. Ends in 3 h 40 min (Mon 23 Nov 2026, 14:00 UTC)",
+        "The alarm storefront-5xx is firing.",
+        "Function storefront: code 4f2a91c0 → 9c1b77de",
+        "10 % of the traffic, watched for 5 min",
+        "All traffic",
+        "10 min of watching in all. Health is checked after every step. If one is unhealthy, v1.3.2 takes all traffic again",
+        "All 4 gates passed: manifest, tag, integrity, signature.",
+        "v1.4.0 is newer than v1.3.2",
+        "Faster basket, and the voucher field is back.",
+        "bo@example.com approved, Mon 23 Nov 2026, 10:08 UTC Seen.",
+        "ana@example.com (you) not yet",
+        "After your approval Tagship checks that nothing has changed since, and begins to move traffic.",
+        "A rejection ends the release. Nothing changes in production.",
+        "You decide as ana@example.com.",
+        sample()["digest"],
+    ):
+        assert words in page
+
+
+def test_warnings_come_before_what_changes():
+    page = ask(warnings=["Look out."])
+    assert page.index("Look out.") < page.index("What changes")
+
+
+def test_the_commit_links_to_its_repository():
+    commit = sample()["commit"]
+    assert f'href="https://github.com/acme/storefront/commit/{commit}"' in ask()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"repository": "https://evil.example/acme/storefront"},
+        {"repository": "acme/storefront/../../evil"},
+        {"repository": "acme/.."},
+        {"repository": 'acme/"onclick="x'},
+        {"repository": "acme"},
+        {"repository": None},
+        {"commit": "main"},
+        {"commit": "A" * 40},
+        {"commit": None},
+    ],
+)
+def test_what_is_no_commit_of_a_repository_is_text(changes):
+    assert 'href="https://' not in ask(**changes, watchUrl=None)
+
+
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "http://console.example/", 'https://x"y/', "//evil.example/", ""]
+)
+def test_only_a_plain_https_address_becomes_the_link_to_watch(url):
+    assert "Watch the release" not in Browser(site(status="CLOSED", watchUrl=url)).open().body
+
+
+def test_a_first_release_has_nothing_to_go_back_to():
+    page = text_of(ask(fromTag=None))
+    assert "v1.4.0, the first release" in page
+    assert "takes all traffic again" not in page
+
+
+def test_a_release_without_a_change_says_so():
+    page = text_of(ask(plan={"summary": [], "steps": [], "nothingToChange": True}))
+    assert "Nothing: what this release brings is what production already runs." in page
+    assert "How traffic moves" not in page
+
+
+def test_a_gate_that_did_not_pass_is_shown_with_its_remedy():
+    gates = [{"gate": "signature", "verdict": "failed", "why": "no signature", "remedy": "Sign it."}]
+    page = text_of(ask(gates=gates))
+    assert "signature failed no signature Sign it." in page
+
+
+def test_long_lists_and_notes_are_folded_and_complete():
+    notes = "\n".join(f"note {n}" for n in range(100))
+    page = ask(notes=notes, plan={"summary": [f"change {n}" for n in range(30)], "steps": []})
+    assert "18 more changes" in text_of(page)
+    assert "change 29" in page
+    assert "The rest of the notes" in page
+    assert "note 99" in page
+
+
+def test_notes_without_end_are_cut_and_it_is_said():
+    page = text_of(ask(notes="x" * 30_000))
+    assert "10000 more characters are in the release's manifest" in page
+
+
+def test_numbers_from_dynamodb_are_numbers():
+    plan = {"summary": [], "steps": [{"percent": Decimal(10), "bake": Decimal(90)}], "nothingToChange": False}
+    page = text_of(ask(required=Decimal(2), attempt=Decimal(3), plan=plan))
+    assert "10 % of the traffic, watched for 1 min 30 s" in page
+    assert "Attempt 3" in page
+
+
+def test_a_record_with_little_in_it_is_still_a_page():
+    bare = dict.fromkeys(
+        ("author", "commit", "repository", "notes", "gates", "plan", "warnings", "fromTag", "watchUrl")
+    )
+    page = text_of(ask(**bare))
+    assert "Author not said" in page
+    assert "No gate has reported anything." in page
+    assert "The author wrote none." in page
+
+
+def test_the_page_needs_no_script_and_loads_nothing():
+    for name, page in pages().items():
+        elements = elements_of(page.body)
+        assert {element for element, _ in elements} <= _ELEMENTS, name
+        attributes = {attribute for _, found in elements for attribute in found}
+        assert not [
+            one for one in attributes if one.startswith("on") or one in ("style", "src", "srcset", "action")
+        ]
+    assert "@import" not in style()
+    assert "url(" not in style()
+
+
+def test_the_policy_names_exactly_the_style_sheet_of_the_page():
+    page = Browser(site()).open()
+    assert f"<style>{style()}</style>" in page.body
+    assert f"style-src {style_hash()};" in page.headers["Content-Security-Policy"]
+
+
+def test_the_form_posts_to_its_own_address():
+    """Below a base path, as behind a proxy or on the embedded engine, the page knows no address of its own."""
+    assert '<form method="post" accept-charset="utf-8" autocomplete="off">' in ask()
+
+
+def test_a_key_that_is_pressed_in_the_reason_sends_nothing():
+    """Only buttons submit: a one-line field would send the form, with its first button, on Enter."""
+    page = ask()
+    assert re.findall(r'<input [^>]*type="(\w+)"', page) == ["hidden"]
+    assert len(re.findall(r"<button ", page)) == 2
+
+
+def test_the_language_headings_and_labels_are_there_for_a_screen_reader():
+    page = ask(warnings=["w"])
+    assert '<html lang="en">' in page
+    assert page.count("<h1") == 1
+    assert '<label for="reason">' in page
+    for name in re.findall(r'aria-labelledby="(\w+)"', page) + re.findall(
+        r'aria-describedby="([\w-]+)"', page
+    ):
+        assert f'id="{name}"' in page
+    assert len(set(re.findall(r'\sid="([^"]+)"', page))) == len(re.findall(r'\sid="([^"]+)"', page))
+
+
+_ELEMENTS = {
+    *(
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "div",
+        "header",
+        "main",
+        "footer",
+        "section",
+        "p",
+        "h1",
+        "h2",
+    ),
+    *(
+        "a",
+        "bdi",
+        "br",
+        "circle",
+        "code",
+        "dd",
+        "details",
+        "dl",
+        "dt",
+        "li",
+        "ol",
+        "path",
+        "rect",
+        "span",
+        "strong",
+    ),
+    *("summary", "svg", "time", "ul", "button", "form", "input", "label", "textarea"),
+}
+
+
+def _luminance(colour):
+    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(one, other):
+    dark, light = sorted((_luminance(one), _luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_every_text_and_edge_has_the_contrast_of_wcag_aa(scheme):
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", style().split("@media")[scheme]))
+    for text in ("text", "quiet", "link", "go", "stop", "warn"):
+        for ground in ("ground", "card"):
+            assert _contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+    for text, ground in (
+        ("text", "warn-ground"),
+        ("warn", "warn-ground"),
+        ("go-text", "go"),
+        ("go-text", "go-over"),
+        ("stop", "stop-over"),
+        ("ground", "text"),
+    ):
+        assert _contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+    for edge in ("edge", "focus"):
+        for ground in ("ground", "card"):
+            assert _contrast(colours[edge], colours[ground]) >= 3, (edge, ground)
+
+
+def test_every_state_has_a_preview(tmp_path):
+    written = write_previews(tmp_path / "previews")
+    assert len(written) == len(set(written)) == len(pages()) + 6
+    assert all(path.stat().st_size > 500 for path in written)
+
+
+def test_the_sample_of_hostile_text_is_harmless():
+    page = Browser(site(**hostile())).open().body
+    assert {element for element, _ in elements_of(page)} <= _ELEMENTS
+
+
+@pytest.mark.parametrize(
+    "hidden, shown",
+    [
+        ("a\u202eb", "a⟨U+202E⟩b"),
+        ("a\u2066b\u2069", "a⟨U+2066⟩b⟨U+2069⟩"),
+        ("a\u200bb\ufeff", "a⟨U+200B⟩b⟨U+FEFF⟩"),
+        ("\x00\x1b[2J\x7f", "⟨U+0000⟩⟨U+001B⟩[2J⟨U+007F⟩"),
+        ("\x85\u2028", "⟨U+0085⟩⟨U+2028⟩"),
+        ("\U000e0041", "⟨U+E0041⟩"),
+        ("\u3164\u2800", "⟨U+3164⟩⟨U+2800⟩"),
+        ("a\u200db", "a⟨U+200D⟩b"),
+        ("e" + "\u0301" * 5, "e" + "\u0301" * 3 + "⟨U+0301⟩" * 2),
+        ("one\r\ntwo\rthree", "one\ntwo\nthree"),
+        ("\ud800", "⟨U+D800⟩"),
+    ],
+)
+def test_what_cannot_be_seen_is_named(hidden, shown):
+    assert visible(hidden) == shown
+    assert visible(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "text", ["plain", "Grüße, ありがとう, שלום, é", "e\u0301", "a\tb\nc", "👩\u200d💻 ⚠\ufe0f", "—…€"]
+)
+def test_what_people_write_stays_as_it_is(text):
+    assert visible(text) == text
+
+
+@given(st.text())
+def test_nothing_unseen_is_left_on_a_line(text):
+    shown = line(text)
+    assert "\n" not in shown
+    assert not re.search("[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069]", shown)
+    assert len(shown) <= 200
+
+
+@given(st.text(alphabet="ab \n", max_size=400), st.integers(1, 5), st.integers(1, 80))
+def test_folding_loses_nothing_but_white_space(text, lines, chars):
+    head, rest = fold(text, lines=lines, chars=chars)
+    assert (head + rest).replace(" ", "").replace("\n", "") == text.replace(" ", "").replace("\n", "")
+
+
+def test_a_shortened_text_says_so():
+    assert shorten("abcdef", 4) == "abc…"
+    assert shorten("abcd", 4) == "abcd"
+
+
+@pytest.mark.parametrize(
+    "seconds, words",
+    [
+        (0, "0 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (90, "1 min 30 s"),
+        (600, "10 min"),
+        (630, "10 min"),
+        (3600, "1 h"),
+        (13200, "3 h 40 min"),
+        (172800, "2 days"),
+        (180000, "2 days 2 h"),
+    ],
+)
+def test_spans_are_said_as_people_say_them(seconds, words):
+    assert span(seconds) == words
+
+
+@pytest.mark.parametrize(
+    "offset, words",
+    [
+        (13200, "in 3 h 40 min"),
+        (30, "in less than a minute"),
+        (-30, "just now"),
+        (-720, "12 min ago"),
+        (119, "in 1 min"),
+    ],
+)
+def test_how_long_until_is_said_from_now(offset, words):
+    assert until(NOW + timedelta(seconds=offset), NOW) == words
+
+
+def test_times_are_utc_for_everybody():
+    assert clock(moment("2026-11-23T15:05:00+01:00")) == "Mon 23 Nov 2026, 14:05 UTC"
+    assert moment("2026-11-23T14:05:00") == datetime(2026, 11, 23, 14, 5, tzinfo=UTC)

@@ -1,0 +1,107 @@
+"""Who counts and how it stands."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tagship.approval.errors import QuorumUnreachable
+from tagship.approval.quorum import approvals, check_reachable, decision_of, missing, outcome, voters
+from tests.unit.approval.builders import ANA, BO, CHI, approved, rejected, sample
+
+
+def test_one_approval_of_two_leaves_it_open_and_says_who_is_missing():
+    record = sample(decisions=[approved(BO, 1)])
+    assert outcome(record) == "open"
+    assert missing(record) == [ANA, CHI]
+
+
+def test_enough_approvals_approve():
+    assert outcome(sample(decisions=[approved(BO, 1), approved(CHI, 2)])) == "approved"
+
+
+@pytest.mark.parametrize("others", [[], [approved(BO, 1)], [approved(BO, 1), approved(ANA, 2)]])
+def test_one_rejection_ends_it_whatever_the_others_say(others):
+    assert outcome(sample(decisions=[*others, rejected(CHI, 3, reason="no")])) == "rejected"
+
+
+def test_the_author_does_not_count():
+    """Fault 20."""
+    record = sample(author=ANA, required=1, decisions=[approved(ANA, 1)])
+    assert outcome(record) == "open"
+    assert approvals(record) == 0
+    assert voters(record) == [BO, CHI]
+    assert decision_of(record, ANA) is None
+
+
+def test_the_author_cannot_reject_either():
+    assert outcome(sample(author=ANA, decisions=[rejected(ANA, 1, reason="no")])) == "open"
+
+
+def test_the_author_counts_where_that_is_configured():
+    record = sample(author=ANA, required=1, authorMayApprove=True, decisions=[approved(ANA, 1)])
+    assert outcome(record) == "approved"
+
+
+@pytest.mark.parametrize("spelling", ["ANA@Example.COM", "  ana@example.com\n", "\uff41na@example.com"])
+def test_other_spellings_of_an_address_are_the_same_person(spelling):
+    assert outcome(sample(author=spelling, required=1, decisions=[approved(ANA, 1)])) == "open"
+    assert voters(sample(approvers=[ANA, spelling, BO])) == [ANA, BO]
+    twice = sample(approvers=[ANA, spelling, BO], decisions=[approved(ANA, 1), approved(spelling, 2)])
+    assert outcome(twice) == "open"
+
+
+def test_nobody_counts_twice():
+    assert outcome(sample(decisions=[approved(BO, 1), approved(BO, 2)])) == "open"
+
+
+def test_a_person_who_was_not_asked_does_not_count():
+    assert outcome(sample(required=1, decisions=[approved("eve@example.com", 1)])) == "open"
+
+
+def test_an_unknown_decision_does_not_count():
+    assert outcome(sample(required=1, decisions=[approved(BO, 1) | {"decision": "APPROVE"}])) == "open"
+
+
+@pytest.mark.parametrize("required", [0, -1])
+def test_nothing_is_approved_by_nobody(required):
+    assert outcome(sample(required=required, decisions=[])) == "open"
+
+
+@pytest.mark.parametrize(
+    "changes, says",
+    [
+        ({"required": 4}, "needs 4 approvals, but only 3"),
+        ({"required": 3, "author": BO}, "not counting the author bo@example.com"),
+        ({"required": 2, "approvers": [ANA, "Ana@Example.com"]}, "only 1"),
+        ({"required": 0}, "At least one approval is needed"),
+    ],
+)
+def test_a_quorum_that_nobody_can_reach_is_said_before_anyone_is_asked(changes, says):
+    with pytest.raises(QuorumUnreachable, match=says):
+        check_reachable(sample(**changes))
+
+
+def test_a_quorum_that_can_be_reached_is_nothing_to_say():
+    check_reachable(sample(required=3))
+    check_reachable(sample(required=3, author=BO, authorMayApprove=True))
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([ANA, BO, CHI, "dana@example.com", "eve@example.com"]), st.booleans())
+    ),
+    st.integers(1, 3),
+)
+def test_an_approval_always_has_enough_different_voters_and_no_rejection(made, required):
+    record = sample(
+        required=required,
+        decisions=[approved(who, 1) | {"decision": "approve" if yes else "reject"} for who, yes in made],
+    )
+    first = {}
+    for who, yes in made:
+        if who in (ANA, BO, CHI):
+            first.setdefault(who, yes)
+    expected = "rejected" if not all(first.values()) else "approved" if len(first) >= required else "open"
+    assert outcome(record) == expected
