@@ -1,4 +1,4 @@
-"""The embedded engine: MiniStack with seven corrections, made in memory while it starts.
+"""The embedded engine: MiniStack with eight corrections, made in memory while it starts.
 
 Run it in the engine's own environment, where its version is pinned:
 
@@ -18,8 +18,10 @@ import random
 import signal
 import sys
 import threading
+from email.utils import parseaddr
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import parse_qs
 
 import ministack.core.lambda_runtime as runtime
 import yaml
@@ -217,6 +219,32 @@ def name_the_actions_on_an_alias() -> None:
     iam_actions._lambda_action = action_on_alias
 
 
+def name_the_sender_of_a_mail() -> None:
+    """A right to send mail from one address alone (its identity, and ses:FromAddress) is a right to send mail from it.
+
+    The stock engine knows neither for ses:SendEmail, so that such a right allows nothing.
+    """
+    context_of, resource_of = iam_actions.request_tag_context, iam_actions.extract_resource_arn
+
+    def sender_in(body: bytes) -> str:
+        return parseaddr(parse_qs(body.decode(errors="replace")).get("Source", [""])[0])[1]
+
+    def context_with_sender(service: str, action: str, body: bytes, parameters: Any) -> Any:
+        context = context_of(service, action, body, parameters)
+        return {**context, "ses:FromAddress": sender_in(body)} if service == "ses" else context
+
+    def resource_or_sender(
+        service: str, method: str, path: str, headers: Any, body: bytes, *where: Any
+    ) -> Any:
+        if service == "ses" and (sender := sender_in(body)):
+            _, region, account = where
+            return f"arn:aws:ses:{region}:{account}:identity/{sender}"
+        return resource_of(service, method, path, headers, body, *where)
+
+    iam_actions.request_tag_context = context_with_sender
+    iam_actions.extract_resource_arn = resource_or_sender
+
+
 def _replaced(text: str, old: str, new: str) -> str:
     if text.count(old) != 1:
         sys.exit(f"MiniStack {VERSION} is not as it was known: its worker no longer has the line {old!r}.")
@@ -248,6 +276,7 @@ def main() -> None:
     read_definitions_in_yaml()
     name_the_version_of_an_upload()
     name_the_actions_on_an_alias()
+    name_the_sender_of_a_mail()
     if "--with-parent" in sys.argv:
         sys.argv.remove("--with-parent")  # MiniStack reads what is left
         end_with_the_parent()

@@ -1,4 +1,4 @@
-"""The embedded engine does what AWS documents, with seven corrections; each is needed as long as the stock engine differs.
+"""The embedded engine does what AWS documents, with eight corrections; each is needed as long as the stock engine differs.
 
 A test here that fails on the stock engine is good news: its correction in local/engine.py can go.
 """
@@ -43,7 +43,7 @@ def handler(event, context):
 @pytest.fixture(scope="module")
 def corrected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     engine = Engine.start(tmp_path_factory.mktemp("corrected"))
-    make_role(engine, "any", actions="states:*")
+    make_role(engine, "any", Action="states:*", Resource="*")
     yield engine
     engine.stop()
 
@@ -51,7 +51,7 @@ def corrected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 @pytest.fixture(scope="module")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     engine = Engine.start(tmp_path_factory.mktemp("stock"), stock=True)
-    make_role(engine, "any", actions="states:*")
+    make_role(engine, "any", Action="states:*", Resource="*")
     yield engine
     engine.stop()
 
@@ -144,6 +144,18 @@ def test_the_right_to_read_an_alias_is_enough_to_read_it(corrected: Engine) -> N
 def test_the_stock_engine_still_asks_for_another_right(stock: Engine) -> None:
     with pytest.raises(ClientError, match="lambda:ListAliases"):
         read_alias_with_that_right_alone(stock)
+
+
+def test_the_right_to_send_mail_from_one_address_is_that_and_no_more(corrected: Engine) -> None:
+    mail_with_the_right_to_that_sender_alone(corrected, "me@example.com")
+    assert [mail.to for mail in corrected.mails()] == ["you@example.com"]
+    with pytest.raises(ClientError, match="not authorized"):
+        mail_with_the_right_to_that_sender_alone(corrected, "somebody-else@example.com")
+
+
+def test_the_stock_engine_still_knows_no_senders(stock: Engine) -> None:
+    with pytest.raises(ClientError, match="not authorized"):
+        mail_with_the_right_to_that_sender_alone(stock, "me@example.com")
 
 
 def catching(error: str) -> dict[str, Any]:
@@ -280,24 +292,40 @@ def uploaded_and_told(engine: Engine) -> tuple[str, dict[str, Any]]:
 
 def read_alias_with_that_right_alone(engine: Engine) -> str:
     name = weighted(engine)
-    arn = make_role(engine, unique(), actions="lambda:GetAlias")
-    credentials = engine.client("sts").assume_role(RoleArn=arn, RoleSessionName="reader")["Credentials"]
-    reader = boto3.session.Session().client(
-        "lambda",
+    reader = client_that_may(engine, "lambda", Action="lambda:GetAlias", Resource="*")
+    return str(reader.get_alias(FunctionName=name, Name="live")["FunctionVersion"])
+
+
+def mail_with_the_right_to_that_sender_alone(engine: Engine, sender: str) -> None:
+    identities = f"arn:aws:ses:{REGION}:{ACCOUNT}:identity/*"
+    right = {"Condition": {"StringEquals": {"ses:FromAddress": "me@example.com"}}}
+    engine.client("ses").verify_email_identity(EmailAddress=sender)
+    client_that_may(engine, "ses", Action="ses:SendEmail", Resource=identities, **right).send_email(
+        Source=sender,
+        Destination={"ToAddresses": ["you@example.com"]},
+        Message={"Subject": {"Data": "Hello"}, "Body": {"Text": {"Data": "It's me."}}},
+    )
+
+
+def client_that_may(engine: Engine, service: str, **right: Any) -> Any:
+    role = make_role(engine, unique(), **right)
+    credentials = engine.client("sts").assume_role(RoleArn=role, RoleSessionName="tester")["Credentials"]
+    session: Any = boto3.session.Session()
+    return session.client(
+        service,
         endpoint_url=engine.endpoint,
         region_name=REGION,
         aws_access_key_id=credentials["AccessKeyId"],
         aws_secret_access_key=credentials["SecretAccessKey"],
         aws_session_token=credentials["SessionToken"],
     )
-    return reader.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
 
 
-def make_role(engine: Engine, name: str, *, actions: str) -> str:
+def make_role(engine: Engine, name: str, **right: Any) -> str:
     trusted = {"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
     iam = engine.client("iam")
     arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(**trusted))["Role"]["Arn"]
-    iam.put_role_policy(RoleName=name, PolicyName="may", PolicyDocument=policy(Action=actions, Resource="*"))
+    iam.put_role_policy(RoleName=name, PolicyName="may", PolicyDocument=policy(**right))
     return str(arn)
 
 
