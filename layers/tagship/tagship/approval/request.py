@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -94,8 +95,8 @@ def remind(
 
 
 def seconds_left(request: Mapping[str, Any], now: datetime) -> int:
-    """Until the request expires; 0 or less when it has."""
-    return int((datetime.fromisoformat(request["expiresAt"]) - now).total_seconds())
+    """Until the request expires, the begun second counted whole; 0 or less when it has."""
+    return math.ceil((datetime.fromisoformat(request["expiresAt"]) - now).total_seconds())
 
 
 class _Sender:

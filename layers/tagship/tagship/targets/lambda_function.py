@@ -110,19 +110,21 @@ class LambdaFunction:
 
     def settled(self, *, baseline: Revision | None, candidate: Revision, percent: int) -> None:
         """The candidate can be invoked, and the alias reads as it was written."""
-        configuration = self._configuration(candidate["version"])
+        serving = _weights(baseline, candidate, percent)
+        version = max(serving[1], default=serving[0])  # the one that traffic moved to
+        configuration = self._configuration(version)
         state = configuration.get("State", "Active")
         if state == "Failed":
             raise TargetInvalid(
-                f"{self._release}: version {candidate['version']} of {self.target.function} failed to become active: "
+                f"{self._release}: version {version} of {self.target.function} failed to become active: "
                 f"{configuration.get('StateReason', 'no reason given')}"
             )
         if state == "Pending":
             raise NotStable(
-                f"{self._release}: version {candidate['version']} of {self.target.function} is pending."
+                f"{self._release}: version {version} of {self.target.function} is pending."
             )
         alias = self._alias()
-        if alias is None or _standing(alias) != _weights(baseline, candidate, percent):
+        if alias is None or _standing(alias) != serving:
             raise NotStable(f"{self._release}: {self._name} does not read as it was written: {_told(alias)}.")
 
     def restore(self, *, baseline: Revision | None, candidate: Revision | None, fence: int) -> str:
@@ -313,6 +315,8 @@ def _standing(alias: Mapping[str, Any]) -> tuple[str, dict[str, float]]:
 def _weights(baseline: Revision | None, candidate: Revision, percent: int) -> tuple[str, dict[str, float]]:
     if baseline is None or percent == 100:
         return candidate["version"], {}
+    if percent == 0:
+        return baseline["version"], {}
     return baseline["version"], {candidate["version"]: percent / 100}
 
 

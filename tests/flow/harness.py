@@ -1,0 +1,523 @@
+"""Both real definitions and the real handlers, in one process, on moto's interpreter; with a fault wherever a test plants one.
+
+What moto 5.2.5 lacks is mended here, in memory: a function's exception keeps its name, an invoked version is known, an alias
+has a `RevisionId` that counts, transactions are isolated, a nested execution's members have the right case, and pauses between retries are shortened (they are added up in
+tests/template/test_budgets.py instead).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.util
+import io
+import json
+import re
+import threading
+import time
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+from urllib.parse import unquote
+
+import boto3
+import pytest
+import yaml
+from botocore.exceptions import ClientError
+from moto import mock_aws
+from moto.awslambda.exceptions import LambdaClientError
+from moto.awslambda.models import LambdaAlias, LambdaFunction
+from moto.awslambda.responses import LambdaResponse
+from moto.awslambda_simple.models import LambdaSimpleBackend
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.dynamodb.responses import DynamoHandler
+from moto.ses import ses_backends
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_sfn as nested
+
+from tagship import runtime
+from tagship.ledger import releases
+from tagship.ledger.table import Item, Ledger, unpacked
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGE = "production"
+BUCKET = "releases"
+REGION = "us-east-1"
+TARGET = "storefront"
+WAIT_SECONDS = 30
+_asked = threading.local()
+_LINK = re.compile(r"https://approve\.example\.com/approvals/[\w-]+\?t=[\w-]+")
+
+Plant = Callable[[dict[str, Any]], Any]
+
+
+class Fault(Exception):
+    """What nobody foresaw."""
+
+
+def error_named(name: str, message: str = "planted") -> Exception:
+    """An exception whose class has this name, as Step Functions sees it."""
+    return cast(Exception, type(name, (Exception,), {})(message))
+
+
+def aws_error(code: str, status: int = 400) -> ClientError:
+    """What boto3 raises for a refusal by AWS."""
+    return ClientError(
+        {"Error": {"Code": code, "Message": "planted"}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
+        "Planted",
+    )
+
+
+@dataclass(slots=True)
+class Ended:
+    """An execution that has ended."""
+
+    arn: str
+    status: str
+    error: str
+    cause: str
+    output: dict[str, Any]
+    entered: list[str]
+
+
+@dataclass(slots=True)
+class World:
+    """One stage with one application, all of it in this process."""
+
+    machines: dict[str, str]
+    link_key: str
+    handlers: dict[str, Any]
+    plants: dict[str, list[Plant]] = field(default_factory=dict)
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    health: Callable[[str, dict[str, Any]], Any] = lambda version, event: {"healthy": True}
+    """What a version of the application answers when it is invoked."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    # ---- what CI and people do -------------------------------------------------------------------------------------
+
+    def configure(self, **changes: Any) -> None:
+        """Writes the application's configuration; a dotted name changes what is below."""
+        document: dict[str, Any] = {
+            "application": "storefront",
+            "target": {
+                "type": "lambda",
+                "function": TARGET,
+                "account": DEFAULT_ACCOUNT_ID,
+                "region": REGION,
+                "role": f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/tagship-storefront",
+                "externalId": "tagship-production",
+            },
+            "strategy": {"type": "canary", "percent": 10, "bake": 0},
+            "approval": {"approvers": ["ana@example.com"]},
+            "health": {"checks": [{"type": "lambda"}]},
+        } | changes
+        boto3.client("ssm").put_parameter(
+            Name=f"/tagship/{STAGE}/applications/storefront", Value=json.dumps(document), Type="String", Overwrite=True
+        )
+
+    def upload(
+        self, tag: str, *, code: bytes | None = None, application: str = "storefront", manifest: Any = None, **fields: Any
+    ) -> dict[str, str]:
+        """Uploads a release as `tagship publish` does; answers with the execution's input."""
+        code = code if code is not None else code_of(tag)
+        s3 = boto3.client("s3")
+        folder = f"releases/{application}/{tag}/"
+        digest = hashlib.sha256(code)
+        s3.put_object(
+            Bucket=BUCKET,
+            Key=folder + "storefront.zip",
+            Body=code,
+            ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
+        )
+        document = manifest_of(tag, code, application=application, **fields) if manifest is None else manifest
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
+        version = s3.put_object(Bucket=BUCKET, Key=folder + "release.json", Body=body)["VersionId"]
+        return {"bucket": BUCKET, "key": folder + "release.json", "versionId": version}
+
+    def start(self, order: dict[str, str], machine: str = "release") -> str:
+        """As the rule on the bucket does."""
+        answer = boto3.client("stepfunctions").start_execution(
+            stateMachineArn=self.machines[machine], name=uuid.uuid4().hex, input=json.dumps(order)
+        )
+        return str(answer["executionArn"])
+
+    def release(self, tag: str, *, decide: str = "approve", reason: str = "", **fields: Any) -> Ended:
+        """A whole release, decided by the first approver on the real link."""
+        arn = self.start(self.upload(tag, **fields))
+        if decide:
+            self.decide(arn, decide=decide, reason=reason)
+        return self.ended(arn)
+
+    def decide(self, arn: str, *, decide: str = "approve", reason: str = "", who: str = "ana@example.com") -> dict[str, Any] | None:
+        """Opens the newest mail's link and presses a button; None when the execution ended without asking."""
+        link = self.link(arn, who=who)
+        return self.press(link, decide=decide, reason=reason) if link else None
+
+    def link(self, arn: str, *, who: str = "ana@example.com") -> str | None:
+        """The link that this execution sent to this approver."""
+        tag = json.loads(self.describe(arn)["input"])["key"].split("/")[2]
+
+        def found() -> str | None:
+            if self.describe(arn)["status"] != "RUNNING":
+                return ""
+            return next((link for link in reversed(self.links(who)) if self._asks(link, tag)), None)
+
+        return wait_for(found, f"a link for {who}") or None
+
+    def press(self, link: str, *, decide: str, reason: str = "") -> dict[str, Any]:
+        """GET the page, then POST its form with this button."""
+        shown = self.browse("GET", link)
+        body = f"decision={decide}&reason={reason.replace(' ', '+')}&form={form_of(shown['body'])}"
+        return self.browse("POST", link, body)
+
+    def press_blindly(self, link: str, *, decide: str = "approve") -> dict[str, Any]:
+        """POST without having loaded the page, or with one that no longer has a form."""
+        return self.browse("POST", link, f"decision={decide}&form={'0' * 64}")
+
+    def browse(self, method: str, link: str, body: str = "") -> dict[str, Any]:
+        """One request to the approval page, as the Function URL hands it on."""
+        path, _, query = link.partition("://")[2].partition("/")[2].partition("?")
+        event = {
+            "rawPath": f"/{path}",
+            "rawQueryString": query,
+            "headers": {"content-type": "application/x-www-form-urlencoded", "host": "approve.example.com"},
+            "body": body,
+            "isBase64Encoded": False,
+            "requestContext": {"http": {"method": method, "sourceIp": "203.0.113.7"}},
+        }
+        return cast(dict[str, Any], self.handlers["approval_page"](event, None))
+
+    # ---- what there is to see --------------------------------------------------------------------------------------
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, as an operator reads it."""
+        return Ledger(client=boto3.client("dynamodb"), table="ledger", stage=STAGE, now=runtime.utc_now)
+
+    def record(self, tag: str) -> Item:
+        """The release as it stands."""
+        return releases.get(self.ledger, "storefront", tag)
+
+    def facts(self, tag: str) -> list[str]:
+        """The names of a release's facts, in order."""
+        return [fact["name"] for fact in self.ledger.facts_of("storefront", tag)]
+
+    def holder(self) -> Item:
+        """The lock's item."""
+        return self.ledger.get("APPLICATION#storefront", "LOCK") or {}
+
+    def alias(self) -> tuple[str, dict[str, float]]:
+        """What the alias gives to whom."""
+        alias = boto3.client("lambda").get_alias(FunctionName=TARGET, Name="live")
+        weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+        return alias["FunctionVersion"], dict(weights)
+
+    def mails(self, who: str = "") -> list[Any]:
+        """What was sent, oldest first."""
+        sent = ses_backends[DEFAULT_ACCOUNT_ID][REGION].sent_messages
+        return [mail for mail in sent if not who or who in mail.destinations["ToAddresses"]]
+
+    def links(self, who: str) -> list[str]:
+        """The approval links in somebody's mails, oldest first."""
+        found = (_LINK.search(mail.body) for mail in self.mails(who))
+        return [match[0] for match in found if match]
+
+    def _asks(self, link: str, tag: str) -> bool:
+        approval = self.ledger.get(f"APPROVAL#{link.split('/approvals/')[1].partition('?')[0]}", "APPROVAL")
+        return approval is not None and approval["tag"] == tag
+
+    def describe(self, arn: str) -> dict[str, Any]:
+        """An execution as it stands."""
+        return cast(dict[str, Any], boto3.client("stepfunctions").describe_execution(executionArn=arn))
+
+    def ended(self, arn: str) -> Ended:
+        """Waits for an execution to end."""
+        stepfunctions = boto3.client("stepfunctions")
+        answer = wait_for(
+            lambda: found if (found := self.describe(arn))["status"] != "RUNNING" else None, f"the end of {arn}"
+        )
+        events = stepfunctions.get_execution_history(executionArn=arn, maxResults=1000)["events"]
+        entered = [event["stateEnteredEventDetails"]["name"] for event in events if event["type"].endswith("StateEntered")]
+        return Ended(
+            arn=arn,
+            status=answer["status"],
+            error=answer.get("error", ""),
+            cause=answer.get("cause", ""),
+            output=json.loads(answer.get("output") or "{}"),
+            entered=entered,
+        )
+
+    # ---- what goes wrong -------------------------------------------------------------------------------------------
+
+    def plant(self, folder: str, fault: Exception | Plant, *, times: int = 1) -> None:
+        """The next `times` calls of a function raise this, or do this instead of their work."""
+
+        def raising(event: dict[str, Any]) -> Any:
+            assert isinstance(fault, Exception)
+            raise fault
+
+        self.plants.setdefault(folder, []).extend([raising if isinstance(fault, Exception) else fault] * times)
+
+    def stop(self, arn: str) -> Ended:
+        """As a person stops it in the console. moto's worker sees it when its task ends, so a task that waits is woken."""
+        boto3.client("stepfunctions").stop_execution(executionArn=arn)
+        record = next((item for item in self._approvals() if item["execution"] == arn), None)
+        if record:
+            with suppress(ClientError):
+                boto3.client("stepfunctions").send_task_success(taskToken=record["taskToken"], output="{}")
+        return self.ended(arn)
+
+    def _approvals(self) -> list[Item]:
+        items = boto3.client("dynamodb").scan(TableName="ledger")["Items"]
+        return [item for item in map(unpacked, items) if item.get("kind") == "approval"]
+
+    def stopping(self, folder: str) -> None:
+        """A person stops the execution while this function runs; it does its work to the end all the same, as Lambda would."""
+
+        def stop(event: dict[str, Any]) -> Any:
+            boto3.client("stepfunctions").stop_execution(executionArn=event["execution"])
+            return self.handlers[folder](event, None)
+
+        self.plant(folder, stop)
+
+    def supervise(self, ended: Ended) -> dict[str, Any]:
+        """What EventBridge tells the supervisor when an execution has ended."""
+        detail = {
+            "executionArn": ended.arn,
+            "status": ended.status,
+            "error": ended.error or None,
+            "input": self.describe(ended.arn)["input"],
+        }
+        return cast(dict[str, Any], self.handlers["supervise"]({"detail": detail}, None))
+
+    def call(self, function: str, qualifier: str | None, event: dict[str, Any]) -> Any:
+        """What happens when somebody invokes a function."""
+        name = function.rsplit(":function:", 1)[-1].split(":")[0]
+        if name == TARGET:
+            return self.health(qualifier or "$LATEST", event)
+        with self.lock:
+            self.calls.append((name, event))
+            waiting = self.plants.get(name)
+            fault = waiting.pop(0) if waiting else None
+        return fault(event) if fault else self.handlers[name](event, None)
+
+
+def wait_for[T](look: Callable[[], T | None], what: str, *, seconds: float = WAIT_SECONDS) -> T:
+    """Looks again and again, until there is something to see or the deadline has passed."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if (found := look()) is not None:
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"waited {seconds} s in vain for {what}")
+
+
+def code_of(tag: str) -> bytes:
+    """A deployment package that differs from tag to tag."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("app.py"), f"VERSION = {tag!r}\n")
+    return packed.getvalue()
+
+
+def manifest_of(tag: str, code: bytes, *, application: str = "storefront", **fields: Any) -> dict[str, Any]:
+    """A good manifest, but for what a test changes."""
+    return {
+        "schemaVersion": 1,
+        "application": application,
+        "tag": tag,
+        "commit": "0123456789abcdef0123456789abcdef01234567",
+        "repository": "acme/storefront",
+        "author": "dana@example.com",
+        "createdAt": "2026-11-22T10:00:00Z",
+        "notes": "A faster basket.",
+        "artifacts": [
+            {
+                "name": "function",
+                "file": "storefront.zip",
+                "sha256": hashlib.sha256(code).hexdigest(),
+                "size": len(code),
+            }
+        ],
+    } | fields
+
+
+def form_of(page: str) -> str:
+    """The anti-forgery value that the page carries."""
+    return page.split('name="form" value="', 1)[1].split('"', 1)[0]
+
+
+def definition(name: str, arns: dict[str, str], rollback_arn: str = "") -> str:
+    """A definition as the stack deploys it, as JSON (moto takes no YAML)."""
+    text = (ROOT / "statemachine" / f"{name}.asl.yaml").read_text()
+    values = {
+        **arns,
+        "RollbackStateMachineArn": rollback_arn,
+        "GateAttemptSeconds": "5",
+        "HealthAttemptSeconds": "5",
+        "RollbackTimeoutSeconds": "30",
+    }
+    for key, value in values.items():
+        text = text.replace("${" + key + "}", value)
+    return json.dumps(yaml.safe_load(text))
+
+
+def load_handler(folder: str) -> Any:
+    """The handler of one function, from its own file."""
+    path = ROOT / "functions" / folder / "app.py"
+    spec = importlib.util.spec_from_file_location(f"functions_{folder}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.handler
+
+
+@contextmanager
+def world() -> Iterator[World]:
+    """A stage in which storefront runs version 1, put there by hand, and nothing was released yet."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
+            patch.delenv(name, raising=False)
+        settings = {
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_DEFAULT_REGION": REGION,
+            "TAGSHIP_STAGE": STAGE,
+            "TAGSHIP_LEDGER_TABLE": "ledger",
+            "TAGSHIP_APPROVAL_BASE_URL": "https://approve.example.com",
+            "TAGSHIP_SENDER_ADDRESS": "tagship@example.com",
+        }
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        _mend_moto(patch)
+        config: Any = {"stepfunctions": {"execute_state_machine": True}, "lambda": {"use_docker": False}}
+        with mock_aws(config=config):
+            runtime._runtime.cache_clear()
+            built = _build(patch)
+            patch.setattr(
+                LambdaSimpleBackend,
+                "invoke",
+                lambda self, name, qualifier, body, headers, answer: _invoke(built, name, _asked.qualifier, body, answer),
+            )
+            yield built
+            runtime._runtime.cache_clear()
+
+
+def _build(patch: pytest.MonkeyPatch) -> World:
+    boto3.client("s3").create_bucket(Bucket=BUCKET)
+    boto3.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    _table()
+    key = boto3.client("kms").create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["Arn"]
+    patch.setenv("TAGSHIP_LINK_KEY", key)
+    boto3.client("ses").verify_email_identity(EmailAddress="tagship@example.com")
+    role = boto3.client("iam").create_role(RoleName="tagship-storefront", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    functions = boto3.client("lambda")
+    functions.create_function(
+        FunctionName=TARGET, Runtime="python3.13", Role=role, Handler="app.handler", Code={"ZipFile": code_of("v0.0.0")}, Publish=True
+    )
+    functions.create_alias(FunctionName=TARGET, Name="live", FunctionVersion="1")
+    folders = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
+    arns = {
+        "".join(part.title() for part in folder.split("_")) + "FunctionArn":
+        f"arn:aws:lambda:{REGION}:{DEFAULT_ACCOUNT_ID}:function:{folder}"
+        for folder in folders
+    }
+    stepfunctions = boto3.client("stepfunctions")
+    rollback = stepfunctions.create_state_machine(name="rollback", definition=definition("rollback", arns), roleArn=role)
+    machines = {"rollback": rollback["stateMachineArn"]}
+    patch.setenv("TAGSHIP_ROLLBACK_STATE_MACHINE", machines["rollback"])
+    forward = stepfunctions.create_state_machine(
+        name="release", definition=definition("release", arns, machines["rollback"]), roleArn=role
+    )
+    built = World(
+        machines=machines | {"release": forward["stateMachineArn"]},
+        link_key=key,
+        handlers={folder: load_handler(folder) for folder in folders},
+    )
+    built.configure()
+    return built
+
+
+def _table() -> None:
+    boto3.client("dynamodb").create_table(
+        TableName="ledger",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": "S"},
+            {"AttributeName": "seq", "AttributeType": "N"},
+        ],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        LocalSecondaryIndexes=[
+            {
+                "IndexName": "order",
+                "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "seq", "KeyType": "RANGE"}],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+
+
+def _invoke(world: World, name: str, qualifier: str | None, body: Any, answer: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(world.call(name, qualifier, json.loads(body or "{}"))).encode()
+    except Exception as error:
+        answer["x-amz-function-error"] = "Unhandled"
+        return json.dumps({"errorMessage": str(error), "errorType": type(error).__name__}).encode()
+
+
+def _mend_moto(patch: pytest.MonkeyPatch) -> None:
+    evaluate = nested.StateTaskServiceSfn._eval_service_task
+
+    def in_the_right_case(
+        self: Any, env: Any, resource_runtime_part: Any, normalised_parameters: dict[str, Any], state_credentials: Any
+    ) -> None:
+        given = {name[0].lower() + name[1:]: value for name, value in normalised_parameters.items()}
+        evaluate(self, env, resource_runtime_part, {"name": uuid.uuid4().hex, **given}, state_credentials)
+        env.stack.append({name[0].upper() + name[1:]: value for name, value in env.stack.pop().items()})
+
+    patch.setattr(nested.StateTaskServiceSfn, "_eval_service_task", in_the_right_case)
+    patch.setattr(retrier_decl, "time", SimpleNamespace(sleep=lambda seconds: time.sleep(min(seconds, 0.02))))
+    update = LambdaAlias.update
+
+    def with_a_new_revision(self: LambdaAlias, *arguments: Any) -> None:
+        update(self, *arguments)
+        self.revision_id = uuid.uuid4().hex
+
+    update_alias = LambdaResponse.update_alias
+
+    def with_the_precondition(self: LambdaResponse) -> Any:
+        function, _, name = unquote(self.path).rsplit("/", 2)
+        alias = self.backend.get_alias(name, function.rsplit("/", 1)[-1])
+        wanted = json.loads(self.body).get("RevisionId")
+        if wanted and wanted != alias.revision_id:
+            raise LambdaClientError("PreconditionFailedException", "The RevisionId provided does not match")
+        return update_alias(self)
+
+    configuration = LambdaFunction.get_configuration
+
+    def with_a_revision(self: LambdaFunction, *arguments: Any, **options: Any) -> dict[str, Any]:
+        return {"RevisionId": self.code_sha_256, **configuration(self, *arguments, **options)}
+
+    patch.setattr(LambdaFunction, "get_configuration", with_a_revision)
+    dispatch, one_at_a_time = DynamoHandler.call_action, threading.RLock()
+
+    def isolated(self: DynamoHandler) -> Any:
+        with one_at_a_time:  # moto undoes a cancelled transaction by putting back the table as it was, others' writes included
+            return dispatch(self)
+
+    patch.setattr(DynamoHandler, "call_action", isolated)
+    invoke = LambdaResponse.invoke
+
+    def knowing_the_qualifier(self: LambdaResponse) -> Any:
+        _asked.qualifier = (self.querystring or {}).get("Qualifier", [None])[0]
+        return invoke(self)
+
+    patch.setattr(LambdaResponse, "invoke", knowing_the_qualifier)
+    patch.setattr(LambdaAlias, "update", with_a_new_revision)
+    patch.setattr(LambdaResponse, "update_alias", with_the_precondition)
