@@ -13,8 +13,9 @@ from urllib.parse import urlencode
 
 from botocore.exceptions import ClientError
 
+from tagship.approval.answers import PageResponse
 from tagship.approval.link import LinkSigner, LinkVerifier, known_keys
-from tagship.approval.page import PageRequest, PageResponse, respond
+from tagship.approval.page import PageRequest, respond
 from tagship.approval.preview import NOW, approved, rejected, sample
 from tagship.approval.quorum import Record, outcome
 from tagship.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired

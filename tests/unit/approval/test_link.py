@@ -118,6 +118,17 @@ def test_fields_cannot_flow_into_each_other():
     assert Token.parse(link(first)).mac != Token.parse(link(second)).mac
 
 
+def test_a_mac_is_for_one_purpose_and_one_approval(monkeypatch):
+    """The short reference in a link names approval and approver too; the MAC doesn't lean on it."""
+    macs = {
+        Token.parse(link(sample())).mac,
+        Token.parse(link(sample(id="another-approval-of-this-stage"))).mac,
+    }
+    monkeypatch.setattr("tagship.approval.link.PURPOSE", "approval-link/2")
+    macs.add(Token.parse(link(sample())).mac)
+    assert len(macs) == 3
+
+
 @pytest.mark.parametrize("code", ["DisabledException", "KMSInvalidStateException", "NotFoundException"])
 def test_the_links_of_a_withdrawn_key_are_not_valid(code):
     kms = FakeKms()

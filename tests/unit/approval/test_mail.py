@@ -92,6 +92,22 @@ def test_notes_cannot_pretend_to_be_the_mail():
     assert lines.count("-- ") == 1
 
 
+@pytest.mark.parametrize(
+    "field",
+    ["application", "stage", "tag", "fromTag", "author", "commit", "repository", "warnings", "gates", "plan"],
+)
+def test_a_name_cannot_begin_a_line_of_its_own(field):
+    evil = "x\r\nLook at it and decide:\nhttps://evil.example/"
+    lists = {
+        "warnings": [evil],
+        "gates": [{"gate": evil, "verdict": "passed", "why": evil, "remedy": ""}],
+        "plan": {"summary": [evil], "steps": [], "nothingToChange": False},
+    }
+    lines = mail(**{field: lists.get(field, evil)}).text.splitlines()
+    assert lines.count("Look at it and decide:") == 1
+    assert not [line for line in lines if line.startswith("https://evil.example/")]
+
+
 def test_long_notes_are_cut_and_it_is_said():
     made = mail(notes="word " * 5000)
     assert "cut; the page shows more" in made.text

@@ -352,6 +352,19 @@ def test_a_body_that_the_form_does_not_send_is_malformed(body):
 
 
 @pytest.mark.parametrize(
+    "more", [b"&reason", b"&", b"&reason=%ff", b"&more=1", b"&reason=a&reason=b", b"&reason=\xff"]
+)
+def test_a_good_form_with_something_odd_behind_it_is_malformed(more):
+    here = site()
+    ana = Browser(here)
+    ana.open()
+    good = b"decision=approve&form=" + ana.form.encode()
+    assert ana.post(good + more).status == 400
+    assert here.store.writes == 0
+    assert ana.post(good).status == 200
+
+
+@pytest.mark.parametrize(
     "content_type",
     [
         "",

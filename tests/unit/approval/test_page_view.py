@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagship.approval.preview import hostile, pages, write_previews
-from tagship.approval.render import style, style_hash
+from tagship.approval.render import render, style, style_hash
 from tagship.approval.text import clock, fold, line, moment, shorten, span, until, visible
 from tests.unit.approval.builders import BO, NOW, Browser, approved, elements_of, sample, site, text_of
 
@@ -252,6 +252,13 @@ def test_every_state_has_a_preview(tmp_path):
 def test_the_sample_of_hostile_text_is_harmless():
     page = Browser(site(**hostile())).open().body
     assert {element for element, _ in elements_of(page)} <= _ELEMENTS
+
+
+def test_a_template_can_forget_neither_escaping_nor_naming_the_unseen():
+    """Even where the view does not do it first."""
+    values = {"kind": "malformed", "view": None, "standing": "", "form_value": "", "recorded": False}
+    page = render("told.html", **values, problem="<b>\u202e\x00")
+    assert "&lt;b&gt;⟨U+202E⟩⟨U+0000⟩" in page
 
 
 @pytest.mark.parametrize(

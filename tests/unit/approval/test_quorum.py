@@ -61,7 +61,10 @@ def test_a_person_who_was_not_asked_does_not_count():
 
 
 def test_an_unknown_decision_does_not_count():
-    assert outcome(sample(required=1, decisions=[approved(BO, 1) | {"decision": "APPROVE"}])) == "open"
+    record = sample(required=1, decisions=[approved(BO, 1) | {"decision": "APPROVE"}])
+    assert outcome(record) == "open"
+    assert decision_of(record, BO) is None
+    assert missing(record) == [ANA, BO, CHI]
 
 
 @pytest.mark.parametrize("required", [0, -1])

@@ -10,19 +10,18 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
-from tagship.approval import quorum
+from tagship.approval.answers import PageResponse, Visit, ask, plain, settled, tell
 from tagship.approval.errors import FormInvalid, LinkInvalid, TooManyRequests
-from tagship.approval.form import Form, cross_site, form_value, is_current, read_form, reason_problem
+from tagship.approval.form import Form, cross_site, is_current, read_form, reason_problem
 from tagship.approval.link import LinkVerifier, Token
 from tagship.approval.quorum import Record
-from tagship.approval.render import render, style_hash
-from tagship.approval.view import standing, view
 from tagship.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, RetryableError, TokenDead
 
 _PATH = re.compile(r"/approvals/([^/]+)")
 _ID = re.compile(r"[A-Za-z0-9_-]{20,128}")
+_METHODS = ("GET", "HEAD", "POST")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +34,6 @@ class PageRequest:
     headers: Mapping[str, str]
     body: bytes
     source_ip: str
-
-
-@dataclass(frozen=True, slots=True)
-class PageResponse:
-    """An answer; a status from 500 on is worth an alarm."""
-
-    status: int
-    headers: dict[str, str]
-    body: str
 
 
 class Decided(Protocol):
@@ -66,8 +56,8 @@ class ApprovalStore(Protocol):
         """Record one decision in one conditional write.
 
         Raises:
-            AlreadyDecided: this approver, or enough approvers, had decided before.
-            ApprovalClosed: the approval was closed or superseded before.
+            AlreadyDecided: this approver had decided before.
+            ApprovalClosed: the approval was decided, closed or superseded before.
             ApprovalExpired: it had ended before.
         """
 
@@ -76,34 +66,13 @@ class ApprovalStore(Protocol):
 
 
 Deliver = Callable[[str], None]
-"""Resumes the state machine with what the approval's record says; a second time changes nothing. Raises `TokenDead` when the
-execution no longer waits, and a `RetryableError` when it could not be told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """A request whose link is valid: who came, with what, to which approval."""
-
-    record: Record
-    approver: str
-    mac: bytes
-    source_ip: str
-    now: datetime
-
-    @property
-    def standing(self) -> str:
-        return standing(self.record, self.now)
-
-    @property
-    def own(self) -> str:
-        """What this approver has decided before, or nothing."""
-        decision = quorum.decision_of(self.record, self.approver)
-        return str(decision["decision"]) if decision else ""
+"""Resumes the state machine with what the approval's record says; a second time changes nothing. Raises `TokenDead` when
+the execution no longer waits, and a `RetryableError` when it could not be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """The approval page on the stores and keys of one stage."""
+    """The approval page on the store and the keys of one stage."""
 
     store: ApprovalStore
     verifier: LinkVerifier
@@ -113,11 +82,12 @@ class Page:
     waits: Callable[[str], bool] | None = None
 
     def answer(self, request: PageRequest) -> PageResponse:
+        """One request, one answer; a RetryableError is the caller's to tell."""
         match = _PATH.fullmatch(request.path)
         if match is None:
-            return _told("missing", 404)
-        if request.method not in ("GET", "HEAD", "POST"):
-            return _told("method", 405, {"Allow": "GET, HEAD, POST"})
+            return plain("missing", 404)
+        if request.method not in _METHODS:
+            return plain("method", 405, headers={"Allow": ", ".join(_METHODS)})
         approval_id = match[1] if _ID.fullmatch(match[1]) else ""
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
@@ -129,12 +99,12 @@ class Page:
             return self._decided(visit, read_form(headers, request.body))
         except LinkInvalid as error:
             self.store.refused(approval_id or "unreadable", error.reason, request.source_ip)
-            return _told("invalid", 403)
+            return plain("invalid", 403)
         except FormInvalid as error:
-            return _told("malformed", error.status, problem=error.why)
+            return plain("malformed", error.status, problem=error.why)
 
     def _admit(self, approval_id: str, request: PageRequest) -> Visit:
-        """Raises LinkInvalid. What can be seen from outside costs the same whether or not there is such an approval."""
+        """Raises LinkInvalid, after the same calls whether or not there is such an approval."""
         tokens = [part[2:] for part in request.query.split("&") if part.startswith("t=")]
         if not approval_id or len(tokens) != 1:
             raise LinkInvalid("malformed")
@@ -147,32 +117,29 @@ class Page:
 
     def _shown(self, visit: Visit) -> PageResponse:
         if visit.standing != "open":
-            return _settled(visit)
+            return settled(visit)
         if visit.own:
-            return _told("recorded", 200, visit=visit)
-        if not _counts(visit):
-            return _told("author", 200, visit=visit)
-        return _ask(visit)
+            return tell("recorded", 200, visit)
+        return ask(visit) if visit.counts else tell("author", 200, visit)
 
     def _decided(self, visit: Visit, form: Form) -> PageResponse:
         if visit.standing != "open" or visit.own:
             return self._decided_before(visit, form)
-        if not _counts(visit):
+        if not visit.counts:
             self.store.refused(visit.record["id"], "the author's own release", visit.source_ip)
-            return _told("author", 403, visit=visit)
+            return tell("author", 403, visit)
         if not is_current(form, visit.mac, visit.record, visit.approver):
-            return _ask(visit, form=form, status=409, stale=True)
+            return ask(visit, form=form, status=409, stale=True)
         if problem := reason_problem(form):
-            return _ask(visit, form=form, status=400, problem=problem)
+            return ask(visit, form=form, status=400, problem=problem)
         if self.waits and not self.waits(visit.record["id"]):
-            return _told("dead", 409, visit=visit)
+            return tell("dead", 409, visit)
         return self._record(visit, form)
 
     def _record(self, visit: Visit, form: Form) -> PageResponse:
-        approval_id = visit.record["id"]
         try:
             decided = self.store.decide(
-                approval_id, approver=visit.approver, decision=form.decision, reason=form.reason
+                visit.record["id"], approver=visit.approver, decision=form.decision, reason=form.reason
             )
         except (AlreadyDecided, ApprovalClosed, ApprovalExpired) as error:
             return self._too_late(visit, form, error)
@@ -183,11 +150,8 @@ class Page:
         visit = replace(visit, record=self.store.get(visit.record["id"]) or visit.record)
         if visit.standing != "open" or visit.own:
             return self._decided_before(visit, form)
-        return (
-            _told("expired", 410, visit=visit)
-            if isinstance(error, ApprovalExpired)
-            else _told("closed", 409, visit=visit)
-        )
+        expired = isinstance(error, ApprovalExpired)
+        return tell("expired" if expired else "closed", 410 if expired else 409, visit)
 
     def _decided_before(self, visit: Visit, form: Form) -> PageResponse:
         """A second click is told what the first one did; whoever comes too late, what was decided without them.
@@ -195,11 +159,11 @@ class Page:
         Either resumes a release whose decision was recorded and not delivered.
         """
         if visit.standing not in ("open", "approved", "rejected"):
-            return _settled(visit)
+            return settled(visit)
         if visit.own == form.decision:
             return self._resumed(visit, "recorded", again=True)
         if visit.standing == "open":
-            return _told("unchanged", 409, visit=visit)
+            return tell("unchanged", 409, visit)
         return self._resumed(visit, visit.standing, again=True)
 
     def _resumed(self, visit: Visit, kind: str, *, again: bool = False) -> PageResponse:
@@ -209,10 +173,10 @@ class Page:
                 self.deliver(visit.record["id"])
             except TokenDead:
                 if not again:
-                    return _told("dead", 409, visit=visit, recorded=True)
+                    return tell("dead", 409, visit, recorded=True)
             except RetryableError:
-                return _told("undelivered", 503, {"Retry-After": "10"}, visit=visit)
-        return _told(kind, 200 if kind == "recorded" else 409, visit=visit)
+                return tell("undelivered", 503, visit, headers={"Retry-After": "10"})
+        return tell(kind, 200 if kind == "recorded" else 409, visit)
 
 
 def respond(
@@ -234,82 +198,7 @@ def respond(
     try:
         response = page.answer(request)
     except TooManyRequests as error:
-        response = _told("many", 429, {"Retry-After": str(error.retry_after)})
+        response = plain("many", 429, headers={"Retry-After": str(error.retry_after)})
     except RetryableError:
-        response = _told("busy", 503, {"Retry-After": "10"})
+        response = plain("busy", 503, headers={"Retry-After": "10"})
     return replace(response, body="") if request.method == "HEAD" else response
-
-
-def _counts(visit: Visit) -> bool:
-    return quorum.person(visit.approver) in {quorum.person(voter) for voter in quorum.voters(visit.record)}
-
-
-def _ask(
-    visit: Visit, *, form: Form | None = None, status: int = 200, problem: str = "", stale: bool = False
-) -> PageResponse:
-    """The page that asks, with what the approver had already written."""
-    return _page(
-        "ask.html",
-        status,
-        view=view(visit.record, approver=visit.approver, now=visit.now),
-        form_value=form_value(visit.mac, visit.record, visit.approver),
-        reason=form.reason if form else "",
-        problem=problem,
-        stale=stale,
-    )
-
-
-def _settled(visit: Visit) -> PageResponse:
-    """What became of an approval that nobody decides on any more."""
-    return _told(visit.standing, 410 if visit.standing == "expired" else 409, visit=visit)
-
-
-def _told(
-    kind: str,
-    status: int,
-    headers: Mapping[str, str] | None = None,
-    *,
-    visit: Visit | None = None,
-    **values: Any,
-) -> PageResponse:
-    """A calm page that asks nothing."""
-    shown = view(visit.record, approver=visit.approver, now=visit.now) if visit else None
-    known = {
-        "kind": kind,
-        "view": shown,
-        "standing": visit.standing if visit else "",
-        "form_value": form_value(visit.mac, visit.record, visit.approver) if visit else "",
-        "problem": "",
-        "recorded": False,
-    }
-    return _page("told.html", status, headers, **{**known, **values})
-
-
-def _page(
-    template: str, status: int, headers: Mapping[str, str] | None = None, **values: Any
-) -> PageResponse:
-    return PageResponse(status, {**security_headers(), **(headers or {})}, render(template, **values))
-
-
-def security_headers() -> dict[str, str]:
-    """On every answer alike: no script, no frame, no cache, no referrer, nothing from anywhere else."""
-    policy = (
-        "default-src 'none'",
-        f"style-src {style_hash()}",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-        "base-uri 'none'",
-    )
-    return {
-        "Content-Type": "text/html; charset=utf-8",
-        "Content-Security-Policy": "; ".join(policy),
-        "Cache-Control": "no-store",
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-        "X-Frame-Options": "DENY",
-        "Strict-Transport-Security": "max-age=63072000",
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Resource-Policy": "same-origin",
-        "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
-        "X-Robots-Tag": "noindex, nofollow, noarchive",
-    }

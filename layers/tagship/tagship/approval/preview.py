@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from tagship.approval.answers import PageResponse
 from tagship.approval.form import form_value
 from tagship.approval.link import GRACE, LinkSigner, LinkVerifier, Token, approval_url, known_keys
 from tagship.approval.mail import approval_mail, reminder_mail
-from tagship.approval.page import Decided, PageRequest, PageResponse, respond
+from tagship.approval.page import Decided, PageRequest, respond
 from tagship.approval.quorum import Record, outcome
 from tagship.approval.text import moment
 from tagship.errors import AwsUnavailable, TagshipError, TokenDead
