@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -111,7 +113,7 @@ class Timeline:
                 start=turn.left or turn.entered,
                 end=following.entered,
             )
-            for turn, following in zip(turns, turns[1:], strict=False)
+            for turn, following in itertools.pairwise(turns)
             if turn.state == "ShiftTraffic"
         ]
 
@@ -167,15 +169,17 @@ def _seconds(at: datetime) -> float:
 def _error(data: Mapping[str, Any]) -> str:
     error = data.get("error") or {}
     cause = error.get("Cause", "")
-    try:
+    with contextlib.suppress(ValueError, KeyError, TypeError):  # a function's exception comes as JSON
         cause = json.loads(cause)["errorMessage"]
-    except (ValueError, KeyError, TypeError):
-        pass
     return f"{error.get('Error', 'went on')}: {cause}".rstrip(": ")
 
 
 def _gates(data: Mapping[str, Any]) -> str:
     return "; ".join(f"{gate['gate']} {gate['verdict']}" for gate in data["gates"])
+
+
+def _health(data: Mapping[str, Any]) -> str:
+    return "healthy" if data["health"]["verdict"] == "healthy" else str(data["health"]["why"])
 
 
 def _checks(data: Mapping[str, Any]) -> str:
@@ -192,9 +196,9 @@ _WORDS: Mapping[str, Callable[[Any], str]] = {
     "ShiftTraffic": lambda data: f"{data['deployment']['percent']} % of the traffic to the candidate",
     "Bake": lambda data: f"watched for {data['deployment']['bake']} s",
     "CheckHealth": _checks,
-    "JudgeHealth": lambda data: data["health"]["why"],
+    "JudgeHealth": _health,
     "CompleteRelease": lambda data: data["ending"]["cause"],
-    "RollBack": lambda data: data["ending"]["cause"],
+    "RollBack": lambda data: f"the rollback state machine ended it as {data['ending']['status']}",
     "EndRelease": lambda data: data["ending"]["cause"],
 }
 

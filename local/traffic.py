@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-_PAUSE = 0.03
+_PAUSE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def health() -> dict[str, Any]:
     """What a release is judged by."""
     if BROKEN:
-        return {"healthy": False, "version": VERSION, "why": "the price list can't be read"}
+        return {"healthy": False, "version": VERSION, "reasons": ["the price list can't be read"]}
     return {"healthy": True, "version": VERSION}
 
 
