@@ -62,7 +62,7 @@ def request(ledger: Ledger, approval: Mapping[str, Any], *, execution: str) -> I
             f"{approval['application']} {approval['tag']}: the release has ended meanwhile; nobody was asked to approve it."
         ) from refused
     found = get(ledger, approval["id"])
-    assert found is not None  # noqa: S101 (it was written in this call or before)
+    assert found is not None
     return found
 
 
@@ -98,10 +98,12 @@ def decide(
     decision: str,
     reason: str,
     judge: Callable[[Mapping[str, Any]], str],
+    identity: str = "",
 ) -> Item:
     """Records one approver's decision, and with it the request's outcome if that decides it.
 
-    `judge` says, of the request with the decision in it, "approved", "rejected" or "open".
+    `judge` says, of the request with the decision in it, "approved", "rejected" or "open"; `identity` is the IAM identity of
+    whoever decided without a link.
 
     Raises AlreadyDecided when this approver has decided, ApprovalExpired and ApprovalClosed when nobody may any more.
     """
@@ -110,7 +112,14 @@ def decide(
         if approval is None:
             raise ApprovalClosed("There is no such request.")
         _refuse_if_over(ledger, approval, approver)
-        entry = {"approver": approver, "decision": decision, "reason": reason, "at": timestamp(ledger.now())}
+        by = {"identity": identity} if identity else {}
+        entry = {
+            "approver": approver,
+            "decision": decision,
+            "reason": reason,
+            "at": timestamp(ledger.now()),
+            **by,
+        }
         decisions = [*approval["decisions"], entry]
         outcome = judge({**approval, "decisions": decisions})
         status, fact_name = _OUTCOMES.get(outcome, (OPEN, "Approval Given"))
@@ -119,7 +128,13 @@ def decide(
             fact_name,
             key=approver,
             who=approver,
-            data={"decision": decision, "reason": reason, "askedAt": approval["askedAt"], "status": status},
+            data={
+                "decision": decision,
+                "reason": reason,
+                "askedAt": approval["askedAt"],
+                "status": status,
+                **by,
+            },
         )
         change = ledger.update(
             _pk(approval_id),

@@ -1,0 +1,1 @@
+"""The command line: what a person, or a CI job, says to a stage of Tagship."""

@@ -1,0 +1,146 @@
+"""tagship history: the releases of an application and how each ended; or one release from its upload to its ending."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from cli import screen
+from cli.failures import Failed, trying
+from cli.place import Place, as_json, in_a_place
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tagship history storefront                  the last 20 releases
+  tagship history storefront --tag v1.4.0     everything that happened to one
+  tagship history storefront --limit 100 --json"""
+)
+@click.argument("application")
+@click.option("--tag", metavar="TAG", help="One release, as a timeline.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many releases, newest first."
+)
+@in_a_place
+@as_json
+def history(*, place: Place, application: str, tag: str | None, limit: int, as_json: bool) -> None:
+    """The releases of an application: how each ended, when, how long it took, and why.
+
+    With --tag, one release's facts from its upload to its ending, and what to do now.
+    """
+    if tag:
+        _one(place, application, tag, as_json=as_json)
+    else:
+        _all(place, application, limit, as_json=as_json)
+
+
+def _one(place: Place, application: str, tag: str, *, as_json: bool) -> None:
+    from tagship.ledger import releases
+
+    with trying(f"Reading the ledger of {place.stage}"):
+        record = releases.get(place.ledger, application, tag)
+        facts = place.ledger.facts_of(application, tag)
+    if as_json:
+        screen.result({**summary(record, place.now), "facts": [plain(fact) for fact in facts]})
+    else:
+        screen.say(*timeline(record, facts, place))
+
+
+def _all(place: Place, application: str, limit: int, *, as_json: bool) -> None:
+    from tagship.ledger import releases
+
+    with trying(f"Reading the ledger of {place.stage}"):
+        everything = releases.all_of(place.ledger, application)
+    if not everything:
+        raise Failed(f"The ledger of {place.stage} has no release of {application!r}.")
+    if as_json:
+        told = [summary(record, place.now) for record in everything[:limit]]
+        screen.result({"application": application, "stage": place.stage, "releases": told})
+    else:
+        screen.say(*_list(application, everything, limit, place))
+
+
+def summary(record: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """A release for programs."""
+    from cli import story
+
+    manifest = record.get("manifest") or {}
+    return {
+        "application": record["application"],
+        "tag": record["tag"],
+        "attempt": record["attempt"],
+        "stage": record["stage"],
+        "status": record["status"],
+        "why": record.get("why", ""),
+        "began": record["readAt"],
+        "ended": record.get("endedAt"),
+        "seconds": round(story.took(record, now), 3),
+        "author": manifest.get("author", ""),
+        "commit": manifest.get("commit", ""),
+        "from": (record.get("plan") or {}).get("from"),
+        "execution": record["execution"],
+    }
+
+
+def coloured(status: str) -> str:
+    """A status as it should look."""
+    from cli.story import Mood, mood_of
+
+    paint = {Mood.GOOD: screen.good, Mood.BAD: screen.bad, Mood.WARY: screen.wary}
+    return paint.get(mood_of(status), screen.bold)(status)
+
+
+def timeline(record: dict[str, Any], facts: list[dict[str, Any]], place: Place) -> list[str]:
+    """One release, line by line."""
+    from cli import story, times
+    from cli.telling import fact_lines, headline, verdict
+
+    began = times.moment(record["readAt"])
+    lines = [*headline(record, place), screen.dim(f"{times.day(began)}, times in {times.zone(began)}")]
+    before = began
+    for fact in facts:
+        lines += fact_lines(fact, before=before)
+        before = times.moment(fact["at"])
+    if record["status"] == "RUNNING":
+        lines += [
+            "",
+            f"It goes on: tagship watch {record['application']} {screen.one_line(record['tag'])}{place.flags()}",
+        ]
+    else:
+        lines += ["", *verdict(record, times.span(story.took(record, place.now)), place)]
+    return lines
+
+
+def _list(application: str, everything: list[dict[str, Any]], limit: int, place: Place) -> list[str]:
+    from cli import story, times
+
+    now = place.now
+    rows = [
+        (
+            screen.bold(screen.one_line(record["tag"], 40)),
+            coloured(record["status"]),
+            times.short(times.moment(record["readAt"])),
+            times.span(story.took(record, now)),
+            screen.one_line((record.get("manifest") or {}).get("author", ""), 40),
+            screen.one_line(record.get("why") or "is on its way", 500),
+        )
+        for record in everything[:limit]
+    ]
+    zone = times.zone(now)
+    lines = [
+        f"{screen.bold(application)} in {place.stage}, newest first; times in {zone}",
+        *screen.table(("tag", "status", "began", "took", "author", "why"), rows),
+    ]
+    if len(everything) > limit:
+        lines.append(
+            screen.dim(f"and {len(everything) - limit} older: --limit {len(everything)} shows them all")
+        )
+    return lines
+
+
+def plain(fact: dict[str, Any]) -> dict[str, Any]:
+    """A fact for programs."""
+    return {name: fact[name] for name in ("seq", "at", "name", "who", "attempt", "execution", "data")}

@@ -1,0 +1,136 @@
+"""tagship status: what runs, what is on its way, and who is waited for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli import screen
+from cli.failures import Failed
+from cli.place import Place, as_json, in_a_place
+
+if TYPE_CHECKING:
+    from cli.overview import Overview, Underway
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tagship status                              every application of the stage
+  tagship status storefront --stage production
+  tagship status storefront --json"""
+)
+@click.argument("application", required=False)
+@in_a_place
+@as_json
+def status(*, place: Place, application: str | None, as_json: bool) -> None:
+    """What runs and since when, what is on its way, and who is waited for.
+
+    Of one application, or of every application that is configured in the stage.
+    """
+    from cli import overview
+
+    names = [application] if application else overview.applications(place)
+    found = [overview.of(place, name) for name in names]
+    if application and found[0].is_unknown:
+        raise Failed(_unknown(application, place))
+    if as_json:
+        screen.result({"stage": place.stage, "applications": [each.as_dict() for each in found]})
+        return
+    if not found:
+        screen.say(
+            f"No application is configured in {place.stage}.",
+            f"Configure one: tagship apply application.yaml{place.flags()}",
+        )
+    for number, each in enumerate(found):
+        screen.say(*([""] if number else []), *told(each, place, place.now))
+
+
+def told(each: Overview, place: Place, now: datetime) -> list[str]:
+    """An application, so that its state is clear at a glance."""
+    from cli import times
+
+    lines = [f"{screen.bold(each.application)} in {place.stage}"]
+    if each.current:
+        since = times.since(times.moment(each.current["since"]), now)
+        lines += _row("runs", f"{screen.bold(each.current['tag'])} since {since}")
+    else:
+        lines += _row("runs", "nothing that Tagship brought there yet")
+    for underway in each.underway:
+        lines += _underway(underway, place, now)
+    if not each.underway:
+        lines += _row("on its way", "nothing")
+    lines += _lock(each, now)
+    if each.last is not None:
+        lines += _last(each.last, place, now)
+    if not each.configured:
+        where = f"{place.stage}; apply one before the next release"
+        lines += _row("configured", screen.wary(f"no: there is no configuration in {where}"))
+    return lines
+
+
+def _row(label: str, *texts: str) -> list[str]:
+    return [f"  {label if number == 0 else '':<11} {text}" for number, text in enumerate(texts)]
+
+
+def _underway(underway: Underway, place: Place, now: datetime) -> list[str]:
+    from cli import times
+
+    release, where = underway.record, underway.now
+    texts = [f"{screen.bold(release['tag'])} {screen.wary(where.text)}"]
+    began = times.moment(release["readAt"])
+    texts.append(f"began {times.since(began, now)}")
+    if where.waits_for:
+        texts.append(f"waits for {screen.bold(screen.listed(where.waits_for))}")
+    if where.until:
+        what = "expires" if where.phase == "approval" else "until"
+        texts.append(f"{what} {times.full(where.until)}, {times.until(where.until, now)}")
+    if where.waits_for:
+        texts.append(f"decide: tagship approve {release['application']} {release['tag']}{place.flags()}")
+    if underway.is_dead(now):
+        texts.append(
+            screen.bad(
+                "its lease has ended: its execution may be dead, and the next release may take the lock"
+            )
+        )
+    return _row("on its way", *(screen.clean(text) if "\x1b" not in text else text for text in texts))
+
+
+def _lock(each: Overview, now: datetime) -> list[str]:
+    from cli import times
+
+    holder = each.holder
+    if holder is None:
+        return []
+    if holder.kept:
+        return _row(
+            "lock",
+            screen.bad(f"KEPT for a person: {holder.tag} ended ROLLBACK_FAILED. No release can begin."),
+            f"what to do: tagship history {each.application} --tag {holder.tag}",
+        )
+    ends = times.moment(holder.leaseEnds)
+    return _row("lock", f"{screen.clean(holder.tag)} has it, lease ends {times.until(ends, now)}")
+
+
+def _last(record: dict[str, Any], place: Place, now: datetime) -> list[str]:
+    from cli import times
+    from cli.commands.history import coloured
+
+    ended = times.since(times.moment(record["endedAt"]), now)
+    texts = [f"{screen.bold(record['tag'])} {coloured(record['status'])} {ended}"]
+    if record["status"] != "SUCCEEDED":
+        texts.append(screen.one_line(record.get("why", ""), 300))
+        texts.append(
+            f"more: tagship history {record['application']} --tag {screen.one_line(record['tag'])}{place.flags()}"
+        )
+    return _row("last ended", *texts)
+
+
+def _unknown(application: str, place: Place) -> str:
+    from cli import overview
+
+    known = overview.applications(place)
+    others = f"There are: {', '.join(known)}." if known else "There is none yet."
+    return f"There is no application {application!r} in {place.stage}: no configuration and no release.\n{others}"

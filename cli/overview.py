@@ -1,0 +1,143 @@
+"""An application as the ledger and Parameter Store have it now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cli import story, times
+from cli.failures import trying
+from cli.place import Place
+from cli.story import Now
+from tagship.intake.configuration import parameter_name
+from tagship.ledger import approvals, lock, releases
+from tagship.ledger.lock import Holder
+from tagship.ledger.table import Item
+from tagship.release import Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Underway:
+    """A release that has not ended, and where it is."""
+
+    record: Item
+    now: Now
+    holder: Holder | None
+
+    def is_dead(self, now: datetime) -> bool:
+        """It has the lock, and its lease is over: nothing has happened for longer than anything takes."""
+        holder = self.holder
+        return holder is not None and holder.tag == self.record["tag"] and not holder.alive(now)
+
+    def as_dict(self, now: datetime) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "tag": self.record["tag"],
+            "attempt": self.record["attempt"],
+            "phase": self.now.phase,
+            "text": self.now.text,
+            "began": self.record["readAt"],
+            "seconds": round(story.took(self.record, now)),
+            "waitsFor": list(self.now.waits_for),
+            "until": self.now.until.isoformat() if self.now.until else None,
+            "percent": self.record.get("percent", 0),
+            "execution": self.record["execution"],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """What one would want to know first."""
+
+    application: str
+    configured: bool
+    current: Item | None
+    underway: tuple[Underway, ...]
+    holder: Holder | None
+    last: Item | None
+    """The release that ended last."""
+    at: datetime
+
+    @property
+    def is_unknown(self) -> bool:
+        """Nobody ever configured or released it here."""
+        return not (self.configured or self.current or self.underway or self.last)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs."""
+        current, last, holder = self.current, self.last, self.holder
+        return {
+            "application": self.application,
+            "configured": self.configured,
+            "runs": {"tag": current["tag"], "since": current["since"]} if current else None,
+            "underway": [each.as_dict(self.at) for each in self.underway],
+            "lock": {
+                "tag": holder.tag,
+                "kept": holder.kept,
+                "leaseEnds": holder.leaseEnds,
+                "alive": holder.alive(self.at),
+            }
+            if holder
+            else None,
+            "lastEnded": {name: last.get(name, "") for name in ("tag", "status", "endedAt", "why")}
+            if last
+            else None,
+        }
+
+
+def of(place: Place, application: str) -> Overview:
+    """Of one application, whether anybody knows it or not."""
+    configured = _configured(place, application)
+    ledger = place.ledger
+    with trying(f"Reading the ledger of {place.stage}"):
+        everything = releases.all_of(ledger, application)
+        holder = lock.holder(ledger, application)
+        underway = []
+        for record in everything:
+            holds = holder is not None and not holder.kept and holder.tag == record["tag"]
+            if record["status"] != Status.RUNNING and not holds:
+                continue
+            facts = ledger.facts_of(application, record["tag"])
+            if record["status"] != Status.RUNNING and not story.going_back([fact["name"] for fact in facts]):
+                continue
+            request = approvals.get(ledger, record["approval"]) if record.get("approval") else None
+            tag = holder.tag if holder else None
+            now = story.whereabouts(record, facts, request, holder=tag, at=place.now)
+            underway.append(Underway(record=record, now=now, holder=holder))
+        current = releases.current(ledger, application)
+    ended = [record for record in everything if record.get("endedAt")]
+    return Overview(
+        application=application,
+        configured=configured,
+        current=current,
+        underway=tuple(underway),
+        holder=holder,
+        last=max(ended, key=lambda record: times.moment(record["endedAt"]), default=None),
+        at=place.now,
+    )
+
+
+def applications(place: Place) -> list[str]:
+    """Every application that is configured in the stage."""
+    root = parameter_name(place.stage, "")
+    with trying(f"Listing the parameters under {root}"):
+        pages = place.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=root)
+        names = [parameter["Name"] for page in pages for parameter in page["Parameters"]]
+    return sorted(name.removeprefix(root) for name in names)
+
+
+def _configured(place: Place, application: str) -> bool:
+    from botocore.exceptions import ClientError
+
+    from tagship.calls import code_of
+
+    name = parameter_name(place.stage, application)
+    with trying(f"Reading the parameter {name}"):
+        try:
+            place.client("ssm").get_parameter(Name=name)
+        except ClientError as error:
+            if code_of(error) in ("ParameterNotFound", "ValidationException"):
+                return False
+            raise
+    return True

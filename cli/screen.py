@@ -1,0 +1,114 @@
+"""What people read: harmless, coloured on a terminal only, and one JSON document where a program asked for it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+from tagship.approval.text import line, visible
+
+_NO_WIDTH = 10_000
+_NOT_OURS = re.compile(r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
+"""Whatever is left after `clean` that a terminal would obey, but for colours: nothing, if every text was cleaned."""
+
+clean = visible
+"""Other people's text: what a terminal would obey, or can't show, is shown as what it is (⟨U+001B⟩)."""
+one_line = line
+
+
+def bold(text: object) -> str:
+    """What a line is about."""
+    return click.style(clean(str(text)), bold=True)
+
+
+def dim(text: object) -> str:
+    """What one may skip."""
+    return click.style(clean(str(text)), dim=True)
+
+
+def good(text: object) -> str:
+    """It went well."""
+    return click.style(clean(str(text)), fg="green")
+
+
+def bad(text: object) -> str:
+    """It did not."""
+    return click.style(clean(str(text)), fg="red", bold=True)
+
+
+def wary(text: object) -> str:
+    """Somebody should look, or is waited for."""
+    return click.style(clean(str(text)), fg="yellow")
+
+
+def say(*lines: str) -> None:
+    """On standard output."""
+    for each in lines or ("",):
+        click.echo(_harmless(each))
+
+
+def complain(*lines: str) -> None:
+    """On standard error."""
+    for each in lines:
+        click.echo(_harmless(each), err=True)
+
+
+def result(document: Any) -> None:
+    """One JSON document on standard output; control characters are escaped in it."""
+    click.echo(json.dumps(document, indent=2))
+
+
+def on_terminal() -> bool:
+    """Whether a person sees standard output as it is written."""
+    return sys.stdout.isatty()
+
+
+def width() -> int:
+    """How much fits into a line; a pipe has room for everything."""
+    return shutil.get_terminal_size((100, 24)).columns if on_terminal() else _NO_WIDTH
+
+
+def paragraph(text: object, *, indent: int = 0, first: str = "") -> list[str]:
+    """Other people's text, folded to the terminal, every line of it indented; `first` stands in the indentation."""
+    room = max(30, width() - indent)
+    lines = [part for each in clean(str(text)).split("\n") for part in textwrap.wrap(each, room) or [""]]
+    margin = " " * indent
+    return [(first.ljust(indent) if number == 0 else margin) + each for number, each in enumerate(lines)]
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Columns under their names; the last one takes what room is left. Cells may be coloured."""
+    all_rows = [[dim(name) for name in head], *[list(row) for row in rows]]
+    widths = [max(len(click.unstyle(row[column])) for row in all_rows) for column in range(len(head) - 1)]
+    room = max(20, width() - sum(widths) - 2 * len(widths))
+    lines = []
+    for row in all_rows:
+        cells = [
+            cell + " " * (width_ - len(click.unstyle(cell)))
+            for cell, width_ in zip(row, widths, strict=False)
+        ]
+        last = row[-1] if len(click.unstyle(row[-1])) <= room else line(click.unstyle(row[-1]), room)
+        lines.append("  ".join([*cells, last]).rstrip())
+    return lines
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def listed(items: Iterable[object]) -> str:
+    """`a, b and c`."""
+    texts = [str(item) for item in items]
+    return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else "".join(texts)
+
+
+def _harmless(text: str) -> str:
+    return _NOT_OURS.sub(lambda match: f"⟨U+{ord(match[0]):04X}⟩", text)

@@ -1,0 +1,61 @@
+"""How a release's facts and its ending look on the screen: the same in `history` and in `watch`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from cli import screen, story, times
+from cli.place import Place
+from cli.story import Mood
+
+_MARKS = {Mood.PLAIN: "·", Mood.GOOD: "✓", Mood.WARY: "!", Mood.BAD: "✗"}
+_PAINT = {Mood.GOOD: screen.good, Mood.BAD: screen.bad, Mood.WARY: screen.wary}
+_INDENT = 13
+
+
+def headline(record: dict[str, Any], place: Place) -> list[str]:
+    """Which release this is, and who made it."""
+    manifest = record.get("manifest") or {}
+    made = f", {manifest['repository']} {manifest['commit'][:7]} by {manifest['author']}" if manifest else ""
+    again = f" (attempt {record['attempt']})" if record["attempt"] > 1 else ""
+    title = f"{record['application']} {record['tag']}"
+    return [f"{screen.bold(title)}{again} in {place.stage}{screen.clean(made)}"]
+
+
+def fact_lines(fact: dict[str, Any], *, before: datetime) -> list[str]:
+    """A fact's time and words; the day where it is another than the fact's before."""
+    told, at = story.told(fact), times.moment(fact["at"])
+    paint = _PAINT.get(told.mood, screen.clean)
+    lines = [screen.dim(times.day(at))] if times.day(at) != times.day(before) else []
+    first, *rest = screen.paragraph(told.text, indent=_INDENT)
+    margin = " " * _INDENT
+    lines.append(f"{screen.dim(times.clock(at))}  {paint(_MARKS[told.mood])}  {paint(first[_INDENT:])}")
+    lines += [margin + paint(line[_INDENT:]) for line in rest]
+    for more in told.more:
+        lines += [screen.dim(line) for line in screen.paragraph(more, indent=_INDENT)]
+    return lines
+
+
+def verdict(record: dict[str, Any], took: str, place: Place) -> list[str]:
+    """How it ended, why, and what to do now."""
+    status = str(record["status"])
+    paint = _PAINT.get(story.mood_of(status), screen.bold)
+    title = f"{record['application']} {record['tag']}"
+    lines = [f"{paint(f'{title} {status}')} after {took}"]
+    if record.get("why"):
+        lines += screen.paragraph(f"Why: {record['why']}", indent=2)
+    for sentence in story.ending(record):
+        if sentence not in str(record.get("why")):
+            lines += screen.paragraph(sentence, indent=2)
+    if status not in ("SUCCEEDED", "SUPERSEDED"):
+        lines += screen.paragraph(f"Execution: {console(record['execution'], place)}", indent=2)
+    return lines
+
+
+def console(execution: str, place: Place) -> str:
+    """Where an operator sees the execution's every step."""
+    if not execution.startswith("arn:aws"):
+        return execution
+    region = execution.split(":")[3] or place.region_name
+    return f"https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{execution}"

@@ -1,0 +1,47 @@
+"""Times as the person at this keyboard says them, with UTC beside where people in other places read along."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from tagship.approval.text import moment, span, until
+
+__all__ = ["clock", "day", "full", "moment", "short", "since", "span", "until", "zone"]
+
+
+def full(time: datetime) -> str:
+    """`Mon 23 Nov 2026, 15:05 CET (14:05 UTC)`."""
+    here = time.astimezone()
+    text = f"{here:%a} {here.day} {here:%b %Y, %H:%M} {here:%Z}"
+    if not here.utcoffset():
+        return text
+    there = time.astimezone(UTC)
+    other_day = "" if there.date() == here.date() else f"{there:%a} {there.day} {there:%b}, "
+    return f"{text} ({other_day}{there:%H:%M} UTC)"
+
+
+def short(time: datetime) -> str:
+    """`2026-11-23 15:05`, for tables whose head names the zone."""
+    return f"{time.astimezone():%Y-%m-%d %H:%M}"
+
+
+def clock(time: datetime) -> str:
+    """`15:05:12`, for a timeline whose head names the day and the zone."""
+    return f"{time.astimezone():%H:%M:%S}"
+
+
+def day(time: datetime) -> str:
+    """`Mon 23 Nov 2026`."""
+    here = time.astimezone()
+    return f"{here:%a} {here.day} {here:%b %Y}"
+
+
+def zone(time: datetime) -> str:
+    """`CET, UTC+01:00`; `UTC` where that is the zone."""
+    here = time.astimezone()
+    return f"{here:%Z}, UTC{here:%:z}" if here.utcoffset() else "UTC"
+
+
+def since(time: datetime, now: datetime) -> str:
+    """`Mon 23 Nov 2026, 15:05 CET (14:05 UTC), 3 h ago`."""
+    return f"{full(time)}, {until(time, now)}"
