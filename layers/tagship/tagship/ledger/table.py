@@ -140,7 +140,7 @@ class Ledger:
         """
         pk = application_key(fact.application)
         for attempt in range(_TRIES):
-            head = self.get(pk, "HEAD") or {"seq": 0, "digest": ""}
+            head = self.get(pk, "HEAD") or {"last": 0, "digest": ""}
             item = self._item(fact, head)
             try:
                 with calling(f"Recording {fact.name!r} for {fact.application} {fact.tag}"):
@@ -230,7 +230,7 @@ class Ledger:
             "pk": application_key(fact.application),
             "sk": f"FACT#{fact.tag}#{fact.attempt:04}#{fact.name}#{fact.key}",
             "kind": "fact",
-            "seq": int(head["seq"]) + 1,
+            "seq": int(head["last"]) + 1,
             "application": fact.application,
             "tag": fact.tag,
             "attempt": fact.attempt,
@@ -245,13 +245,13 @@ class Ledger:
         return item | {"digest": digest_of(item)}
 
     def _head(self, pk: str, head: Item, item: Item) -> Change:
-        first = not head["seq"]
+        first = not head["last"]
         return self.update(
             pk,
             "HEAD",
-            only_if="attribute_not_exists(pk)" if first else "#seq = :known",
-            values={} if first else {":known": head["seq"]},
-            seq=item["seq"],
+            only_if="attribute_not_exists(pk)" if first else "#last = :known",
+            values={} if first else {":known": head["last"]},
+            last=item["seq"],
             digest=item["digest"],
         )
 

@@ -1,0 +1,247 @@
+"""Every task of both definitions under every kind of fault, read from the definitions: a new state is tested without anyone
+remembering.
+
+Whatever happens, in the end one of baseline and candidate serves all traffic, the lock is free (or kept, for ROLLBACK_FAILED),
+and the release has one ending.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.flow.harness import ROOT, Ended, World, aws_error, error_named, wait_for
+
+SICK = "sick"
+
+
+def tasks_of(machine: str) -> list[str]:
+    """The folders of the functions that a machine's tasks call, each once."""
+    text = (ROOT / "statemachine" / f"{machine}.asl.yaml").read_text()
+
+    def walk(states: dict[str, Any]) -> Iterator[str]:
+        for name, state in states.items():
+            if state["Type"] == "Task" and "lambda:invoke" in state["Resource"]:
+                yield re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+            if state["Type"] == "Map":
+                yield from walk(state["ItemProcessor"]["States"])
+
+    return list(dict.fromkeys(walk(yaml.safe_load(text)["States"])))
+
+
+FORWARD = [folder for folder in tasks_of("release") if folder not in ("remind_approvers", "end_release")]
+BACK = tasks_of("rollback")
+ONLY_BACK_ONCE = {"await_stable": 1, "run_health_check": 1, "judge_health": 1}
+"""How often the forward way calls a function before the rollback does, in a release that fails its first health check."""
+
+
+def assert_at_rest(world: World, tag: str) -> str:
+    """The invariant; answers with the ending."""
+    record = world.record(tag)
+    version, weights = world.alias()
+    assert weights == {}, "traffic is split"
+    assert version == ("2" if record["status"] == "SUCCEEDED" else "1"), record
+    assert ("tag" in world.holder()) == (record["status"] == "ROLLBACK_FAILED"), "the lock"
+    endings = [name for name in world.facts(tag) if re.fullmatch(r"Release (?!Read).*|Rollback Failed", name)]
+    assert len(endings) == 1, endings
+    return str(record["status"])
+
+
+def begun(world: World) -> str:
+    """A release on its way, approved if it gets so far."""
+    arn = world.start(world.upload("v1.0.0"))
+    world.decide(arn)
+    return arn
+
+
+def supervised(world: World, arn: str) -> Ended:
+    """The end of an execution, and what the supervisor makes of it."""
+    ended = world.ended(arn)
+    if ended.status != "SUCCEEDED" and "read_release" in {name for name, _ in world.calls}:
+        world.supervise(ended)
+        wait_for(lambda: True if "RUNNING" not in world.statuses("rollback") else None, "the rollbacks' end")
+    return ended
+
+
+@pytest.mark.parametrize("folder", FORWARD)
+def test_a_step_that_fails_for_good_leaves_nothing_half_done(world: World, folder: str) -> None:
+    world.plant(folder, error_named("Unforeseen"), times=10)
+    ended = supervised(world, begun(world))
+    assert ended.status == "FAILED"
+    if folder == "read_release":  # nothing was claimed, so there is nothing to end
+        assert ended.error == "ReleaseInvalid" and world.alias() == ("1", {})
+        return
+    status = assert_at_rest(world, "v1.0.0")
+    moved = "Traffic Shifted" in world.facts("v1.0.0")
+    assert status == ("ROLLBACK_FAILED" if folder in BACK else "ROLLED_BACK" if moved or folder == "shift_traffic" else "INVALID")
+
+
+@pytest.mark.parametrize("folder", FORWARD)
+def test_a_step_that_aws_throttles_twice_is_asked_again_and_the_release_succeeds(world: World, folder: str) -> None:
+    world.plant(folder, error_named("AwsUnavailable"), times=2)
+    assert supervised(world, begun(world)).status == "SUCCEEDED"
+    assert assert_at_rest(world, "v1.0.0") == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("folder", FORWARD)
+def test_a_step_whose_answer_is_lost_after_it_did_its_work_may_run_again(world: World, folder: str) -> None:
+    def works_and_is_not_heard(event: dict[str, Any]) -> Any:
+        world.handlers[folder](event, None)
+        raise error_named("AwsUnavailable", "the answer was lost")
+
+    world.plant(folder, works_and_is_not_heard)
+    assert supervised(world, begun(world)).status == "SUCCEEDED"
+    assert assert_at_rest(world, "v1.0.0") == "SUCCEEDED"
+    facts = world.facts("v1.0.0")
+    once = [name for name in facts if name not in ("Traffic Shifted", "Health Checked")]
+    assert len(once) == len(set(once)), facts
+    assert len(world.mails()) == 1
+
+
+@pytest.mark.parametrize("folder", FORWARD)
+def test_a_release_that_a_person_stops_in_a_step_comes_to_one_end(world: World, folder: str) -> None:
+    world.stopping(folder)
+    arn = world.start(world.upload("v1.0.0"))
+    if folder == "request_approval":
+        world.link(arn)
+        world.stop(arn)
+    else:
+        world.decide(arn)
+    supervised(world, arn)
+    status = assert_at_rest(world, "v1.0.0")
+    if folder in ("run_gate", "run_health_check"):
+        # moto ends a Map that is stopped as one that failed, so the flow itself may get to an end before the supervisor.
+        assert status in ("ABORTED", "INVALID", "ROLLED_BACK")
+        return
+    assert status == ("SUCCEEDED" if folder == "complete_release" else "ABORTED")
+
+
+@pytest.mark.parametrize("folder", BACK)
+def test_a_rollback_goes_on_when_a_step_is_throttled_twice(world: World, folder: str) -> None:
+    world.health = lambda version, event: {"healthy": version == "1"}
+    _plant_in_the_rollback(world, folder, [error_named("AwsUnavailable")] * 2)
+    ended = supervised(world, begun(world))
+    assert ended.error == "ReleaseRolledBack", ended
+    assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
+
+
+@pytest.mark.parametrize("folder", BACK)
+def test_a_rollback_that_fails_for_good_calls_a_person_and_is_never_called_success(world: World, folder: str) -> None:
+    world.health = lambda version, event: {"healthy": version == "1"}
+    _plant_in_the_rollback(world, folder, [error_named("Unforeseen")] * 20)
+    arn = begun(world)
+    ended = world.ended(arn)
+    assert ended.status == "FAILED" and ended.error in ("RollbackFailed", "EndingNotRecorded")
+    if folder == "restore_baseline":
+        assert world.record("v1.0.0")["status"] == "ROLLBACK_FAILED"
+        assert world.holder()["kept"] is True
+        assert world.alias() == ("1", {"2": 0.1})
+        return
+    if folder == "end_release":  # the ledger could not be written at all; when it can again, the supervisor ends it
+        world.plants.clear()
+        world.supervise(ended)
+        wait_for(lambda: True if "RUNNING" not in world.statuses("rollback") else None, "the rollback's end")
+        assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
+        return
+    assert assert_at_rest(world, "v1.0.0") == "ROLLBACK_FAILED"
+
+
+def test_restoring_is_tried_five_times_more_before_a_person_is_called(world: World) -> None:
+    world.health = lambda version, event: {"healthy": version == "1"}
+    world.plant("restore_baseline", error_named("Unforeseen"), times=5)
+    assert supervised(world, begun(world)).error == "ReleaseRolledBack"
+    assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_an_alias_moved_by_hand_is_seen_and_not_overwritten(world: World, step: int) -> None:
+    third = world.publish_by_hand()
+
+    def by_hand(event: dict[str, Any]) -> Any:
+        world.move_by_hand(third)
+        return world.handlers["shift_traffic"](event, None)
+
+    world.plants["shift_traffic"] = [*([lambda event: world.handlers["shift_traffic"](event, None)] * (step - 1)), by_hand]
+    ended = supervised(world, begun(world))
+    assert world.alias() == (third, {}), "overwritten"
+    status = world.record("v1.0.0")["status"]
+    assert (status, ended.error) == (
+        ("INVALID", "ReleaseInvalid") if step == 1 else ("ROLLBACK_FAILED", "RollbackFailed")
+    )
+    assert "changed by somebody else" in ended.cause
+
+
+def test_a_target_that_changed_between_approval_and_deployment_is_not_deployed_to(world: World) -> None:
+    arn = world.start(world.upload("v1.0.0"))
+    world.link(arn)
+    third = world.publish_by_hand()
+    world.move_by_hand(third)
+    world.decide(arn)
+    ended = supervised(world, arn)
+    assert ended.error == "ReleaseInvalid" and "changed by somebody else" in ended.cause
+    assert world.alias() == (third, {})
+
+
+def test_what_was_not_approved_is_not_deployed(world: World) -> None:
+    def swapped(event: dict[str, Any]) -> Any:
+        record = world.record("v1.0.0")
+        world.put(record | {"plan": record["plan"] | {"candidate": {"version": "9", "codeSha256": "other"}}})
+        return world.handlers["recheck_release"](event, None)
+
+    world.plant("recheck_release", swapped)
+    ended = supervised(world, begun(world))
+    assert ended.error == "ReleaseInvalid" and "not what was approved" in ended.cause
+    assert assert_at_rest(world, "v1.0.0") == "INVALID"
+
+
+def test_a_holder_whose_lock_was_taken_changes_nothing_any_more(world: World) -> None:
+    def late(event: dict[str, Any]) -> Any:
+        world.put(world.holder() | {"fence": 9, "tag": "v9.0.0", "execution": "another"})
+        return world.handlers["shift_traffic"](event, None)
+
+    world.plant("shift_traffic", late)
+    ended = world.ended(begun(world))
+    assert ended.error == "ReleaseInvalid" and "fencing number 1 is no longer the newest" in ended.cause
+    assert world.alias() == ("1", {})
+    assert world.holder()["tag"] == "v9.0.0", "another's lock was freed"
+
+
+def test_two_releases_at_once_go_one_after_the_other(world: World) -> None:
+    world.configure(strategy={"type": "canary", "percent": 10, "bake": 1})
+    first = world.start(world.upload("v1.0.0"))
+    world.decide(first)
+    second = world.start(world.upload("v1.1.0"))
+    assert world.ended(first).status == "SUCCEEDED"
+    world.decide(second)
+    assert world.ended(second).status == "SUCCEEDED"
+    facts = [(fact["tag"], fact["name"]) for fact in world.ledger.facts_in_order("storefront")]
+    assert facts.index(("v1.1.0", "Lock Acquired")) > facts.index(("v1.0.0", "Release Succeeded"))
+
+
+def test_a_role_that_can_not_be_assumed_stops_the_release_before_any_change(world: World) -> None:
+    world.refuse("AssumeRole", aws_error("AccessDenied", 403))
+    ended = supervised(world, begun(world))
+    assert ended.error == "ReleaseInvalid"
+    assert "trust policy must allow" in ended.cause and "tagship-production" in ended.cause
+    assert assert_at_rest(world, "v1.0.0") == "INVALID"
+
+
+def test_when_no_mail_can_be_sent_the_release_fails_and_says_so(world: World) -> None:
+    world.refuse("SendEmail", aws_error("MessageRejected"))
+    ended = supervised(world, begun(world))
+    assert ended.error == "ReleaseInvalid" and "no approver could be told" in ended.cause
+    assert "Approval Error" in world.facts("v1.0.0")
+    assert assert_at_rest(world, "v1.0.0") == "INVALID"
+
+
+def _plant_in_the_rollback(world: World, folder: str, faults: list[Exception]) -> None:
+    """After the calls that the forward way makes."""
+    world.plants[folder] = [
+        *([lambda event: world.handlers[folder](event, None)] * ONLY_BACK_ONCE.get(folder, 0)),
+    ]
+    for fault in faults:
+        world.plant(folder, fault)
