@@ -14,6 +14,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINES = ("release", "rollback")
+COMBINATIONS = frozenset({"And", "Or", "Not"})
 ENDS = frozenset({"Succeed", "Fail"})
 
 _PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
@@ -147,6 +148,20 @@ def dynamic(value: Any, name: str = "") -> Iterator[str]:
             yield from dynamic(inside, name)
     elif isinstance(value, str) and (name.endswith((".$", "Path")) or name == "Variable"):
         yield value
+
+
+def rules(choices: list[Body]) -> Iterator[Body]:
+    """The rules of a Choice, those inside of others too."""
+    for choice in choices:
+        yield choice
+        for name in COMBINATIONS & set(choice):
+            yield from rules(choice[name] if isinstance(choice[name], list) else [choice[name]])
+
+
+def rule_variables(choices: list[Body]) -> Iterator[str]:
+    """What the rules of a Choice look at."""
+    for rule in rules(choices):
+        yield from (value for name, value in rule.items() if name == "Variable" or name.endswith("Path"))
 
 
 def _states(machine: str, definition: Body, inside: str) -> Iterator[State]:

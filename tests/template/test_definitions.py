@@ -15,6 +15,7 @@ from tagship.health.verdict import judge as judge_health
 from tagship.release import Status
 from tests.template.cloudformation import functions, functions_beside_the_flow, resources
 from tests.template.definitions import (
+    COMBINATIONS,
     MACHINES,
     ROOT,
     Body,
@@ -28,6 +29,7 @@ from tests.template.definitions import (
     load,
     placeholders,
     reachable,
+    rules,
     snake,
     states_of,
     tasks,
@@ -78,7 +80,6 @@ COMPARISONS = {
     "NumericGreaterThanEquals",
     "NumericGreaterThanEqualsPath",
 }
-COMBINATIONS = {"And", "Or", "Not"}
 INTRINSICS = {
     "States.Format",
     "States.ArrayGetItem",
@@ -123,13 +124,6 @@ def gives_a_failure(name: str, body: Body) -> bool:
     if body["Type"] != "Pass":
         return False
     return name not in ("RolledBack", "Aborted")
-
-
-def rules(choices: list[Body]) -> Iterator[Body]:
-    for choice in choices:
-        yield choice
-        for name in COMBINATIONS & set(choice):
-            yield from rules(choice[name] if isinstance(choice[name], list) else [choice[name]])
 
 
 def ids(states: list[State]) -> list[str]:

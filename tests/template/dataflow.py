@@ -1,0 +1,130 @@
+"""Follows the data of a state machine along every way: what is there, for certain, whenever a state begins.
+
+Each state is entered with a shape: the members that were written on *every* way that leads to it. States are gone through
+until no shape loses a member any more. Whatever a state reads that is not in its shape may be missing when it runs, and then
+the execution dies of States.Runtime, which no Catch sees.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.template.definitions import Body, dynamic, rule_variables
+from tests.template.sources import Shape, both
+
+ERROR: Shape = {"Error": None, "Cause": None}
+"""What a Catch writes."""
+
+_ARGUMENT = re.compile(r"\$\$?[\w.]*")
+
+
+class Missing(Exception):
+    """A path is read that may not be there."""
+
+
+@dataclass(slots=True)
+class Flow:
+    """One machine, followed."""
+
+    results: Callable[[str, Body], Shape]
+    """What a task's call answers, before its ResultSelector."""
+    entered: dict[str, Shape] = field(default_factory=dict)
+    """With what each state begins; those inside of Maps too."""
+    payloads: dict[str, Shape] = field(default_factory=dict)
+    """What each task hands to what it calls."""
+    missing: set[str] = field(default_factory=set)
+    """What is read and may not be there: `RollBack reads $.rollback.why`."""
+
+    def follow(self, machine: Body, start: Shape) -> Shape:
+        """The shape with which it succeeds, whichever end it takes."""
+        states = machine["States"]
+        waiting = [(machine["StartAt"], start)]
+        entered: dict[str, Shape] = {}
+        ended: dict[str, Shape] = {}
+        while waiting:
+            name, shape = waiting.pop()
+            known = both(entered[name], shape) if name in entered else shape
+            if name in entered and known == entered[name]:
+                continue
+            entered[name] = known
+            for following, after in self._through(name, states[name], known):
+                if following:
+                    waiting.append((following, after))
+                else:
+                    ended[name] = after
+        self.entered |= entered
+        *first, last = ended.values() if ended else [{}]
+        for other in first:
+            last = both(last, other)
+        return last
+
+    def _through(self, name: str, body: Body, given: Shape) -> list[tuple[str, Shape]]:
+        kind = body["Type"]
+        if kind in ("Succeed", "Fail", "Choice", "Wait"):
+            for path in (*dynamic({**body, "Choices": []}), *rule_variables(body.get("Choices", []))):
+                self._read(name, path, given)
+            if kind == "Choice":
+                return [(choice["Next"], given) for choice in body["Choices"]] + [(body["Default"], given)]
+            return [("", given)] if kind == "Succeed" else [(body["Next"], given)] if kind == "Wait" else []
+        return [
+            *(
+                (catch["Next"], self._written(name, catch["ResultPath"], given, ERROR))
+                for catch in body.get("Catch", [])
+            ),
+            (body.get("Next", ""), self._output(name, body, given)),
+        ]
+
+    def _output(self, name: str, body: Body, given: Shape) -> Shape:
+        parameters = self._filled(name, body.get("Parameters", {}), given)
+        for field_name in ("TimeoutSecondsPath", "ItemsPath"):
+            if field_name in body:
+                self._read(name, body[field_name], given)
+        if body["Type"] == "Map":
+            self.follow(body["ItemProcessor"], self._filled(name, body["ItemSelector"], given))
+            result: Shape = None
+        elif body["Type"] == "Pass":
+            result = parameters
+        else:
+            self.payloads[name] = parameters
+            result = self.results(name, body)
+        if "ResultSelector" in body:
+            result = self._filled(name, body["ResultSelector"], result)
+        output = self._written(name, body.get("ResultPath", "$"), given, result)
+        return self._read(name, body.get("OutputPath", "$"), output)
+
+    def _filled(self, name: str, template: Any, given: Shape) -> Shape:
+        if not isinstance(template, dict):
+            return None
+        return {
+            key.removesuffix(".$"): self._read(name, value, given)
+            if key.endswith(".$")
+            else self._filled(name, value, given)
+            for key, value in template.items()
+        }
+
+    def _read(self, name: str, path: str, given: Shape) -> Shape:
+        if path.startswith("States."):
+            for argument in _ARGUMENT.findall(path):
+                self._read(name, argument, given)
+            return None
+        if path.startswith("$$"):
+            return None
+        shape = given
+        for member in path.split(".")[1:]:
+            if shape is None or member not in shape:
+                self.missing.add(f"{name} reads {path}")
+                return None
+            shape = shape[member]
+        return shape
+
+    def _written(self, name: str, path: str | None, given: Shape, result: Shape) -> Shape:
+        if path is None:
+            return given
+        members = path.split(".")[1:]
+        if not members:
+            return result
+        assert len(members) == 1, f"{name} writes {path}: one level is what the engines agree on"
+        return {**(given or {}), members[0]: result}

@@ -1,0 +1,270 @@
+"""Time-outs, tries and pauses add up to the budgets, whatever the parameters are: the worst that can happen still fits.
+
+What AWS waits: a try lasts at most its `TimeoutSeconds`. After a failed one that is retried, AWS pauses `IntervalSeconds`,
+each time `BackoffRate` times as long, never longer than `MaxDelaySeconds`. Each Retry counts its own tries, so the worst is
+that all of them are used up. A Map without `MaxConcurrency` runs its items at once: it lasts as long as its longest.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any
+
+import pytest
+
+from tagship.application import AllAtOnce, Canary, Linear, Step, Steps, Strategy
+from tagship.health import sampling
+from tagship.ledger.lock import SPARE_SECONDS
+from tagship.rollout import STEP_SECONDS, seconds_needed, traffic_steps
+from tests.template.cloudformation import defaults, functions, resources, seconds, smallest, template
+from tests.template.definitions import Body, State, function_of, load, reachable, states_of, tasks
+from tests.template.sources import module
+
+MACHINE_OF = {"release": "ReleaseStateMachine", "rollback": "RollbackStateMachine"}
+BUDGETS = ("ValidationTimeoutSeconds", "HealthTimeoutSeconds", "RollbackTimeoutSeconds")
+TRANSITION_SECONDS = 1
+"""What Step Functions itself takes between two states, with room to spare."""
+
+
+def allowed(parameter: str) -> list[int]:
+    """The values that are tried: all that are listed, or the bounds and the default."""
+    described = template()["Parameters"][parameter]
+    if "AllowedValues" in described:
+        return [int(value) for value in described["AllowedValues"]]
+    return sorted({described["MinValue"], described["Default"], described["MaxValue"]})
+
+
+def combinations() -> list[Body]:
+    """Every combination of budgets that somebody could deploy."""
+    values = itertools.product(*map(allowed, BUDGETS))
+    return [defaults() | dict(zip(BUDGETS, each, strict=True)) for each in values]
+
+
+def written(parameters: Body) -> str:
+    return "-".join(str(parameters[name]) for name in BUDGETS)
+
+
+every_combination = pytest.mark.parametrize("parameters", combinations(), ids=written)
+
+
+# ---- what a state may take -----------------------------------------------------------------------------------------
+
+
+def time_out(task: State, parameters: Body) -> int:
+    """How long one try may last."""
+    value: Any = task.body["TimeoutSeconds"]
+    if isinstance(value, int):
+        return value
+    filled = resources("AWS::Serverless::StateMachine")[MACHINE_OF[task.machine]]["DefinitionSubstitutions"]
+    return seconds(filled[value.removeprefix("${").removesuffix("}")], parameters)
+
+
+def pauses(retry: Body) -> list[float]:
+    """What AWS waits before each further try."""
+    return [
+        min(
+            retry["IntervalSeconds"] * retry["BackoffRate"] ** count, retry.get("MaxDelaySeconds", 31_622_400)
+        )
+        for count in range(retry["MaxAttempts"])
+    ]
+
+
+def longest(task: State, parameters: Body) -> float:
+    """All tries as long as they may last, and all pauses between them."""
+    waits = [pause for retry in task.body["Retry"] if retry["MaxAttempts"] for pause in pauses(retry)]
+    return (1 + len(waits)) * time_out(task, parameters) + sum(waits) + TRANSITION_SECONDS
+
+
+def task(machine: str, name: str) -> State:
+    return next(state for state in states_of(machine) if state.name == name)
+
+
+def together(machine: str, names: list[str], parameters: Body) -> float:
+    return sum(longest(task(machine, name), parameters) for name in names)
+
+
+# ---- the budgets ---------------------------------------------------------------------------------------------------
+
+
+def test_the_budgets_are_what_was_asked_for_unless_somebody_says_otherwise() -> None:
+    given = defaults()
+    assert given["ValidationTimeoutSeconds"] == 300
+    assert given["DeploymentTimeoutSeconds"] == 1200
+    assert given["HealthTimeoutSeconds"] == 300
+    assert given["RollbackTimeoutSeconds"] == 600
+
+
+@pytest.mark.parametrize(
+    "parameter, most",
+    [
+        ("ValidationTimeoutSeconds", 300),
+        ("DeploymentTimeoutSeconds", 1200),
+        ("HealthTimeoutSeconds", 300),
+        ("RollbackTimeoutSeconds", 600),
+    ],
+)
+def test_nobody_can_make_a_budget_longer_than_what_was_asked_for(parameter: str, most: int) -> None:
+    assert max(allowed(parameter)) == most
+
+
+@every_combination
+def test_all_gates_and_the_judgement_fit_into_the_validations_budget(parameters: Body) -> None:
+    assert (
+        together("release", ["RunGate", "JudgeGates"], parameters) <= parameters["ValidationTimeoutSeconds"]
+    )
+
+
+@pytest.mark.parametrize("machine", ["release", "rollback"])
+@every_combination
+def test_all_health_checks_and_the_judgement_fit_into_healths_budget(parameters: Body, machine: str) -> None:
+    assert (
+        together(machine, ["RunHealthCheck", "JudgeHealth"], parameters) <= parameters["HealthTimeoutSeconds"]
+    )
+
+
+@every_combination
+def test_a_rollback_in_which_everything_goes_wrong_but_the_last_try_fits_into_its_budget(
+    parameters: Body,
+) -> None:
+    """Then the ending is written by its own state; the execution's time-out, which nobody catches, is never reached."""
+    whole = together("rollback", [state.name for state in tasks() if state.machine == "rollback"], parameters)
+    assert whole <= parameters["RollbackTimeoutSeconds"]
+
+
+def test_a_rollback_has_one_budget_for_who_runs_it_and_who_waits_for_it() -> None:
+    assert load("rollback")["TimeoutSeconds"] == "${RollbackTimeoutSeconds}"
+    assert task("release", "RollBack").body["TimeoutSeconds"] == "${RollbackTimeoutSeconds}"
+
+
+def test_a_rollback_goes_through_each_of_its_states_once() -> None:
+    states = load("rollback")["States"]
+    for name, body in states.items():
+        for following in (*body.get("Choices", []), *body.get("Catch", []), body):
+            if "Next" in following:
+                assert name not in reachable(states, following["Next"]), name
+
+
+@pytest.mark.parametrize("machine", ["release", "rollback"])
+def test_maps_run_all_their_items_at_once(machine: str) -> None:
+    for state in states_of(machine):
+        if state.body["Type"] == "Map":
+            assert not {"MaxConcurrency", "MaxConcurrencyPath"} & set(state.body), state
+
+
+# ---- one try -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "each", [it for it in tasks() if "TimeoutSeconds" in it.body and function_of(it)], ids=str
+)
+@every_combination
+def test_a_function_that_hangs_is_dead_before_the_flow_goes_on_without_it(
+    parameters: Body, each: State
+) -> None:
+    function = functions()[function_of(each) or ""]
+    assert seconds(function["Timeout"], parameters) < time_out(each, parameters)
+
+
+@every_combination
+def test_a_check_that_asks_as_long_as_it_may_answers_before_its_function_is_killed(parameters: Body) -> None:
+    function = functions()["RunHealthCheckFunction"]
+    assert seconds(function["Timeout"], parameters) >= sampling.BUDGET_SECONDS + 5
+
+
+def test_a_function_is_told_the_budgets_that_its_state_machine_keeps() -> None:
+    variables = template()["Globals"]["Function"]["Environment"]["Variables"]
+    for budget in ("Deployment", "Health", "Rollback", "Approval"):
+        assert variables[f"TAGSHIP_{budget.upper()}_SECONDS"] == {"Ref": f"{budget}TimeoutSeconds"}
+
+
+# ---- a deployment --------------------------------------------------------------------------------------------------
+#
+# A deployment's end is not one time-out, because its length is the application's own choice. Three rules keep it:
+#   1. before approval: a strategy whose steps need more than the budget has no plan (BudgetExceeded);
+#   2. before each further step: WhatNext compares what is left (`secondsLeft`) with what the step needs (`nextNeeds`: its
+#      bake and STEP_SECONDS) and sends a release that is late to the rollback, with its reason;
+#   3. within a step everything has a time-out, so that no step hangs.
+
+
+def test_before_each_further_step_what_is_left_is_compared_with_what_it_needs() -> None:
+    choices = load("release")["States"]["WhatNext"]["Choices"]
+    assert choices[-1] == {
+        "Variable": "$.health.secondsLeft",
+        "NumericLessThanPath": "$.deployment.nextNeeds",
+        "Next": "OutOfTime",
+    }
+    ways = reachable(load("release")["States"], "OutOfTime")
+    assert "RollBack" in ways
+    assert "ShiftTraffic" not in ways
+
+
+STRATEGIES: list[Strategy] = [
+    AllAtOnce(type="all-at-once"),
+    Canary(type="canary"),
+    Linear(type="linear"),
+    Steps(type="steps", steps=(Step(percent=1, bake=1000), Step(percent=100, bake=150))),
+]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.type)
+def test_a_step_needs_its_bake_and_the_time_that_moving_and_asking_take(strategy: Strategy) -> None:
+    for step in traffic_steps(strategy):
+        assert step.needs == step.bake + STEP_SECONDS
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.type)
+def test_every_strategy_as_it_comes_fits_into_the_deployments_budget(strategy: Strategy) -> None:
+    assert seconds_needed(traffic_steps(strategy)) <= defaults()["DeploymentTimeoutSeconds"]
+
+
+def test_even_the_shortest_deployment_budget_has_room_for_one_step() -> None:
+    assert smallest("DeploymentTimeoutSeconds") >= STEP_SECONDS
+
+
+@every_combination
+def test_one_step_has_an_end_whatever_goes_wrong_in_it(parameters: Body) -> None:
+    """Beside its bake: at most this long, and then the release is on its way back."""
+    step = together("release", ["ShiftTraffic", "AwaitStable", "RunHealthCheck", "JudgeHealth"], parameters)
+    assert step <= 270 + parameters["HealthTimeoutSeconds"]
+
+
+# ---- waiting -------------------------------------------------------------------------------------------------------
+
+
+def test_a_release_waits_for_the_lock_as_long_as_the_one_underway_may_deploy_and_come_back() -> None:
+    (waiting,) = [
+        retry
+        for retry in task("release", "AcquireLock").body["Retry"]
+        if retry["ErrorEquals"] == ["LockHeld"]
+    ]
+    assert sum(pauses(waiting)) >= max(allowed("DeploymentTimeoutSeconds")) + max(
+        allowed("RollbackTimeoutSeconds")
+    )
+
+
+def test_the_execution_outlives_the_longest_approval_and_all_budgets() -> None:
+    parameters = defaults()
+    before_approval = ["ReadRelease", "AcquireLock", "RunGate", "JudgeGates", "PlanDeployment"]
+    after_approval = ["RemindApprovers", "RecheckRelease", "CompleteRelease", "RollBack", "EndRelease"]
+    one_step = ["ShiftTraffic", "AwaitStable", "RunHealthCheck", "JudgeHealth"]
+    needed = together("release", before_approval + after_approval + one_step, parameters)
+    needed += max(allowed("ApprovalTimeoutSeconds")) + max(allowed("DeploymentTimeoutSeconds"))
+    assert load("release")["TimeoutSeconds"] >= needed
+
+
+def test_no_application_may_ask_for_a_longer_approval_than_the_stack_allows_at_most() -> None:
+    text = module("tagship.application").path.read_text()
+    (longest_asked,) = re.findall(r"expires: .*at\.Le\(([\d_]+)\)", text)
+    assert int(longest_asked) == max(allowed("ApprovalTimeoutSeconds"))
+
+
+def test_the_lock_outlives_a_step_until_the_rollback_has_it() -> None:
+    """ShiftTraffic makes the lease as long as bake, health and rollback, and some more."""
+    for parameters in combinations():
+        lease = parameters["HealthTimeoutSeconds"] + parameters["RollbackTimeoutSeconds"] + SPARE_SECONDS
+        step = together(
+            "release", ["ShiftTraffic", "AwaitStable", "RunHealthCheck", "JudgeHealth"], parameters
+        )
+        first_try = time_out(task("rollback", "RestoreBaseline"), parameters)
+        assert step + first_try <= lease
