@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from local.people import decide, link_in, newest_to
-from local.stack import REGION, ROOT, STATE, Engine, LocalError, build, deploy
+from local.stack import REGION, ROOT, STAYING, Engine, LocalError, build, deploy
 from local.storefront import NAME, Storefront
 from local.timeline import TOLD, Moment, Share, Timeline, wait_for_execution
 from local.traffic import Traffic, flowing, shares
@@ -116,8 +116,8 @@ class Demo:
             elif moment.state in TOLD:
                 tell(moment, since=published)
         ended = time.time()
-        time.sleep(AFTERWARDS_SECONDS)  # customers go on, and the last rows look at who answers them
         self._sum_up(timeline, traffic)
+        time.sleep(AFTERWARDS_SECONDS)  # customers go on, and the last rows look at who answers them
         self._judge(release, timeline, traffic, before=before, ended=ended)
 
     def _approve(self, tag: str) -> None:
@@ -204,7 +204,7 @@ def run(*, keep: bool = False, step: bool = False) -> int:
     Raises LocalError when this machine lacks something, or something did not happen in time.
     """
     began = time.monotonic()
-    folder = STATE / "engine" if keep else Path(tempfile.mkdtemp(prefix="tagship-demo-"))
+    folder = STAYING if keep else Path(tempfile.mkdtemp(prefix="tagship-demo-"))
     if keep and Engine.running(folder):
         raise LocalError("An embedded engine is running already: stop it first, with `tagship local down`.")
     say("building the stack with the SAM CLI (about half a minute when something has changed)")

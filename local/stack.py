@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -31,6 +30,7 @@ from botocore.config import Config
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".tagship"
 """Where an engine that stays running is written down, and where builds wait for each other."""
+STAYING = STATE / "engine"
 ENGINE_BIN = ROOT / ".venv-engine" / "bin"
 BUILD = ROOT / ".aws-sam" / "build"
 SOURCES = ("template.yaml", "functions", "layers/tagship", "statemachine")
@@ -174,7 +174,8 @@ class Engine:
         """Ends it and its functions, and removes what it wrote, but for its log."""
         atexit.unregister(self.stop)
         _end(self.pid, self._process)
-        shutil.rmtree(self.folder / "tmp", ignore_errors=True)
+        # Every worker had a copy of the layer: some ten thousand files, for which nobody need wait.
+        subprocess.Popen(["rm", "-rf", self.folder / "tmp"], start_new_session=True)  # noqa: S607
         (self.folder / "engine.json").unlink(missing_ok=True)
 
     def log(self, lines: int = 20) -> str:
@@ -190,6 +191,23 @@ class Engine:
                 what = "ended" if ended else f"did not answer within {START_SECONDS} seconds"
                 raise LocalError(f"The embedded engine {what}. The end of its log:\n{self.log()}")
             time.sleep(0.05)
+
+
+def up(*, stage: str = STAGE) -> tuple[Engine, dict[str, str]]:
+    """An engine that stays, with Tagship as it is now on it; one that runs already is brought up to date.
+
+    Raises LocalError.
+    """
+    engine = Engine.running(STAYING) or Engine.start(STAYING, stay=True)
+    return engine, deploy(engine, stage=stage)
+
+
+def down() -> bool:
+    """Stops the engine that stays; False if there is none."""
+    engine = Engine.running(STAYING)
+    if engine:
+        engine.stop()
+    return engine is not None
 
 
 def build() -> None:
