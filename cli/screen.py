@@ -112,3 +112,29 @@ def listed(items: Iterable[object]) -> str:
 
 def _harmless(text: str) -> str:
     return _NOT_OURS.sub(lambda match: f"⟨U+{ord(match[0]):04X}⟩", text)
+
+
+class Live:
+    """Lines that stay, and below them, on a terminal only, one that changes."""
+
+    def __init__(self) -> None:
+        self._shown = False
+
+    def say(self, *lines: str) -> None:
+        """Lines that stay."""
+        self.clear()
+        say(*lines)
+
+    def status(self, text: str) -> None:
+        """The line that changes; a pipe does not get it."""
+        if on_terminal():
+            self.clear()
+            click.echo(dim(line(text, max(20, width() - 3))), nl=False)
+            self._shown = True
+
+    def clear(self) -> None:
+        """Takes the changing line away."""
+        if self._shown:
+            sys.stdout.write("\r\x1b[2K")
+            sys.stdout.flush()
+            self._shown = False
