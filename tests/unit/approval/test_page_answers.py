@@ -8,7 +8,7 @@ import pytest
 
 from tagship.approval.errors import TooManyRequests
 from tagship.approval.form import MAX_BODY
-from tagship.errors import AwsUnavailable, TokenDead
+from tagship.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, AwsUnavailable, TokenDead
 from tests.unit.approval.builders import (
     ANA,
     BO,
@@ -156,6 +156,22 @@ def test_a_request_that_ends_while_a_decision_is_on_its_way_is_told(status, answ
     page = ana.send("approve")
     assert page.status == answer
     assert says in page.body
+    assert here.store.writes == 0
+
+
+@pytest.mark.parametrize(
+    "error, answer", [(ApprovalExpired, 410), (ApprovalClosed, 409), (AlreadyDecided, 409)]
+)
+def test_the_ledgers_word_stands_where_its_clock_and_ours_differ(error, answer):
+    here = site()
+    ana = Browser(here)
+    ana.open()
+
+    def refuse():
+        raise error("says the ledger")
+
+    here.store.before_decide = refuse
+    assert ana.send("approve").status == answer
     assert here.store.writes == 0
 
 
