@@ -250,26 +250,7 @@ def deploy(
     )
     # On AWS the owner of an address says once that it is theirs.
     engine.client("ses").verify_email_identity(EmailAddress=parameters["SenderAddress"])
-    cloudformation = engine.client("cloudformation")
-    page = engine.function_url(outputs(engine, name)["ApprovalFunctionUrl"])
-    if parameters.get("ApprovalBaseUrl", "") == "":
-        kept = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["Parameters"]
-        cloudformation.update_stack(
-            StackName=name,
-            UsePreviousTemplate=True,
-            Capabilities=CAPABILITIES,
-            Parameters=[
-                *(
-                    {"ParameterKey": parameter["ParameterKey"], "UsePreviousValue": True}
-                    for parameter in kept
-                    if parameter["ParameterKey"] != "ApprovalBaseUrl"
-                ),
-                {"ParameterKey": "ApprovalBaseUrl", "ParameterValue": page},
-            ],
-        )
-        cloudformation.get_waiter("stack_update_complete").wait(
-            StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
-        )
+    _serve_page_at(engine, name, parameters.get("ApprovalBaseUrl", ""))
     made = outputs(engine, name)
     _allow_without_tls(engine, made["ReleaseBucketName"])
     return made
@@ -279,6 +260,26 @@ def outputs(engine: Engine, name: str) -> dict[str, str]:
     """A stack's outputs by their names."""
     stack = engine.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def _serve_page_at(engine: Engine, name: str, base_url: str) -> None:
+    """Updates the stack with the page's address, unless it knows it: the engine's own, where none was asked for."""
+    cloudformation = engine.client("cloudformation")
+    wanted = base_url or engine.function_url(outputs(engine, name)["ApprovalFunctionUrl"])
+    known = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["Parameters"]
+    values = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in known}
+    if values["ApprovalBaseUrl"] == wanted:
+        return
+    kept = [{"ParameterKey": key, "UsePreviousValue": True} for key in values if key != "ApprovalBaseUrl"]
+    cloudformation.update_stack(
+        StackName=name,
+        UsePreviousTemplate=True,
+        Capabilities=CAPABILITIES,
+        Parameters=[*kept, {"ParameterKey": "ApprovalBaseUrl", "ParameterValue": wanted}],
+    )
+    cloudformation.get_waiter("stack_update_complete").wait(
+        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
+    )
 
 
 def _allow_without_tls(engine: Engine, bucket: str) -> None:
