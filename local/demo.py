@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from local.people import decide, link_in, newest_to
-from local.stack import REGION, ROOT, STAYING, Engine, LocalError, build, deploy
+from local.stack import ACCOUNT, REGION, ROOT, STAYING, Engine, LocalError, build, deploy
 from local.storefront import NAME, Storefront
 from local.timeline import TOLD, Moment, Share, Timeline, wait_for_execution
 from local.traffic import Traffic, flowing, shares
@@ -211,6 +211,7 @@ def run(*, keep: bool = False, step: bool = False) -> int:
     build()
     say("starting the embedded engine")
     engine = Engine.start(folder, stay=keep)
+    as_expected = False
     try:
         say("deploying the stack with the SAM CLI")
         stack = deploy(engine, stage=STAGE)
@@ -236,7 +237,7 @@ def run(*, keep: bool = False, step: bool = False) -> int:
         return 0 if as_expected else 1
     finally:
         if not keep:
-            engine.stop()
+            engine.stop(forget=as_expected)
 
 
 def say(text: str) -> None:
@@ -297,8 +298,10 @@ Everything goes on running. To look around:
   the mails        {engine.endpoint}/_ministack/ses/messages
   the log          {log}
 
-  export AWS_ENDPOINT_URL={engine.endpoint} AWS_REGION={REGION} AWS_ACCESS_KEY_ID=000000000000 AWS_SECRET_ACCESS_KEY=test
-  .venv/bin/tagship --stage {STAGE} history {NAME}
+  export AWS_ENDPOINT_URL={engine.endpoint} AWS_REGION={REGION} TAGSHIP_STAGE={STAGE}
+  export AWS_ACCESS_KEY_ID={ACCOUNT} AWS_SECRET_ACCESS_KEY=test
+  .venv/bin/tagship status {NAME}
+  .venv/bin/tagship history {NAME}
   aws stepfunctions list-executions --state-machine-arn {stack["ReleaseStateMachineArn"]}
 
 Stop it with:  .venv/bin/tagship local down"""

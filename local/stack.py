@@ -136,6 +136,11 @@ class Engine:
             )
         return self._clients[service]
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a program is given that works on the engine: nothing of this machine but where its programs are."""
+        return _environment(self.folder) | {"AWS_ENDPOINT_URL": self.endpoint}
+
     def function_url(self, address: str) -> str:
         """Where the engine serves a function's address (https://<id>.lambda-url.<region>.on.aws/)."""
         identity = address.removeprefix("https://").split(".", 1)[0]
@@ -170,13 +175,14 @@ class Engine:
         with urllib.request.urlopen(request, timeout=30):
             pass
 
-    def stop(self) -> None:
-        """Ends it and its functions, and removes what it wrote, but for its log."""
+    def stop(self, *, forget: bool = False) -> None:
+        """Ends it and its functions, and removes what they wrote: all but the log, or that too."""
         atexit.unregister(self.stop)
         _end(self.pid, self._process)
-        # Every worker had a copy of the layer: some ten thousand files, for which nobody need wait.
-        subprocess.Popen(["rm", "-rf", self.folder / "tmp"], start_new_session=True)  # noqa: S607
         (self.folder / "engine.json").unlink(missing_ok=True)
+        # Every worker had a copy of the layer: some ten thousand files, for which nobody need wait.
+        gone = self.folder if forget else self.folder / "tmp"
+        subprocess.Popen(["rm", "-rf", gone], start_new_session=True)  # noqa: S607
 
     def log(self, lines: int = 20) -> str:
         """The end of what it and its functions wrote."""
@@ -191,23 +197,6 @@ class Engine:
                 what = "ended" if ended else f"did not answer within {START_SECONDS} seconds"
                 raise LocalError(f"The embedded engine {what}. The end of its log:\n{self.log()}")
             time.sleep(0.05)
-
-
-def up(*, stage: str = STAGE) -> tuple[Engine, dict[str, str]]:
-    """An engine that stays, with Tagship as it is now on it; one that runs already is brought up to date.
-
-    Raises LocalError.
-    """
-    engine = Engine.running(STAYING) or Engine.start(STAYING, stay=True)
-    return engine, deploy(engine, stage=stage)
-
-
-def down() -> bool:
-    """Stops the engine that stays; False if there is none."""
-    engine = Engine.running(STAYING)
-    if engine:
-        engine.stop()
-    return engine is not None
 
 
 def build() -> None:
@@ -322,7 +311,7 @@ def _engine_options(folder: Path, port: int) -> dict[str, str]:
 def _sam(*arguments: str | Path, engine: Engine | None = None) -> None:
     """For a build with what pip may need of this machine's environment, for a deployment with nothing of it."""
     if engine:
-        environment = _environment(engine.folder) | {"AWS_ENDPOINT_URL": engine.endpoint}
+        environment = engine.environment
     else:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
         environment["PATH"] = f"{ENGINE_BIN}:{environment.get('PATH', os.defpath)}"

@@ -1,20 +1,23 @@
-"""The sample application of examples/storefront on the embedded engine: installed, configured, and uploaded tag by tag."""
+"""The sample application of examples/storefront on the embedded engine: installed, configured, and published tag by tag.
+
+What a team does with the command line is done with the command line here.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import json
+import subprocess
+import sys
 import zipfile
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from local.stack import ACCOUNT, REGION, ROOT, Engine, outputs
+from local.stack import ACCOUNT, REGION, ROOT, Engine, LocalError, outputs
 
 HOME = ROOT / "examples" / "storefront"
 NAME = "storefront"
@@ -26,7 +29,6 @@ class Storefront:
     """The application as it is installed."""
 
     engine: Engine
-    bucket: str
     stage: str
     url: str
     role: str
@@ -50,7 +52,6 @@ class Storefront:
         made = outputs(engine, NAME)
         return cls(
             engine=engine,
-            bucket=stack["ReleaseBucketName"],
             stage=stage,
             url=engine.function_url(made["Url"]),
             role=made["DeploymentRoleArn"],
@@ -70,38 +71,24 @@ class Storefront:
                 check["url"] = f"{self.url}/health"
         for key, value in changes.items():
             document[key] = {**document[key], **value}
-        self.engine.client("ssm").put_parameter(
-            Name=f"/tagship/{self.stage}/applications/{NAME}",
-            Value=json.dumps(document),
-            Type="String",
-            Overwrite=True,
-        )
+        written = self._folder() / "application.yaml"
+        written.write_text(yaml.safe_dump(document, sort_keys=False))
+        self._tagship("apply", "--stage", self.stage, "--yes", written)
         return document
 
     def publish(
         self, tag: str, *, broken: bool = False, author: str = "dana@example.com", notes: str = ""
     ) -> None:
-        """Uploads a release: the artifact first, the manifest last, and nothing twice."""
-        code = pack(tag, broken=broken)
-        artifact = {
-            "name": "function",
-            "file": f"{NAME}.zip",
-            "sha256": hashlib.sha256(code).hexdigest(),
-            "size": len(code),
-        }
-        manifest = {
-            "schemaVersion": 1,
-            "application": NAME,
-            "tag": tag,
-            "commit": hashlib.sha1(tag.encode(), usedforsecurity=False).hexdigest(),
-            "repository": "acme/storefront",
-            "author": author,
-            "createdAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "notes": notes,
-            "artifacts": [artifact],
-        }
-        self._put(tag, f"{NAME}.zip", code)
-        self._put(tag, "release.json", json.dumps(manifest, indent=2).encode())
+        """Packs a version and publishes it."""
+        packed = self._folder(tag) / f"{NAME}.zip"
+        packed.write_bytes(pack(tag, broken=broken))
+        self._tagship(
+            "publish",
+            *("--application", NAME, "--tag", tag, "--stage", self.stage),
+            *("--artifact", f"function={packed}"),
+            *("--repository", "acme/storefront", "--author", author, "--notes", notes),
+            *("--commit", hashlib.sha1(tag.encode(), usedforsecurity=False).hexdigest()),
+        )
 
     def serves(self) -> tuple[str, dict[str, float]]:
         """The alias as it stands: its own version, and the weights of others."""
@@ -110,14 +97,29 @@ class Storefront:
             "AdditionalVersionWeights"
         ) or {}
 
-    def _put(self, tag: str, file: str, body: bytes) -> None:
-        self.engine.client("s3").put_object(
-            Bucket=self.bucket,
-            Key=f"releases/{NAME}/{tag}/{file}",
-            Body=body,
-            IfNoneMatch="*",
-            ChecksumSHA256=b64encode(hashlib.sha256(body).digest()).decode(),
+    def _folder(self, name: str = "") -> Path:
+        folder = self.engine.folder / NAME / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _tagship(self, *arguments: str | Path) -> None:
+        """The command line as a team's CI runs it.
+
+        Raises LocalError with what it said when it refuses.
+        """
+        done = subprocess.run(
+            [Path(sys.executable).with_name("tagship"), *arguments],
+            env=self.engine.environment,
+            cwd=self._folder(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
         )
+        if done.returncode != 0:
+            raise LocalError(
+                f"`tagship {arguments[0]}` failed ({done.returncode}):\n{done.stdout}{done.stderr}"
+            )
 
 
 def pack(version: str, *, broken: bool = False) -> bytes:
