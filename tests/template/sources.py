@@ -40,18 +40,9 @@ class Module:
         """Parsed, once."""
         return _parsed(self.path)
 
-    def imports(self) -> set[str]:
+    def imports(self) -> frozenset[str]:
         """Every module that it imports, wherever in the file."""
-        known = {module.name for module in modules()}
-        found = set()
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Import):
-                found |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                assert node.module is not None, f"{self.name} imports relatively"
-                inside = {f"{node.module}.{alias.name}" for alias in node.names}
-                found |= inside & known or {node.module}
-        return found
+        return _imported(self)
 
 
 @functools.cache
@@ -67,7 +58,8 @@ def module(name: str) -> Module:
     return next(it for it in modules() if it.name == name)
 
 
-def everything_behind(name: str) -> set[str]:
+@functools.cache
+def everything_behind(name: str) -> frozenset[str]:
     """A module and all of ours that it imports, directly or not."""
     known = {it.name for it in modules()}
     found: set[str] = set()
@@ -77,7 +69,7 @@ def everything_behind(name: str) -> set[str]:
         if each not in found:
             found.add(each)
             waiting += module(each).imports() & known
-    return found
+    return frozenset(found)
 
 
 def handler_of(function: str) -> ast.FunctionDef:
@@ -132,6 +124,20 @@ def both(one: Shape, other: Shape) -> Shape:
     if one is None or other is None:
         return None
     return {name: both(one[name], other[name]) for name in one.keys() & other.keys()}
+
+
+@functools.cache
+def _imported(importing: Module) -> frozenset[str]:
+    known = {it.name for it in modules()}
+    found: set[str] = set()
+    for node in ast.walk(importing.tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None, f"{importing.name} imports relatively"
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= inside & known or {node.module}
+    return frozenset(found)
 
 
 @functools.cache

@@ -1,0 +1,207 @@
+"""Imports run one way: functions and the command line → the rooms → the ground that all stand on."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+import pytest
+
+from tests.template.definitions import ROOT
+from tests.template.sources import Module, everything_behind, modules
+
+GROUND = {
+    "errors": "every error by name",
+    "fields": "what a field of a document must be like",
+    "words": "what others say, for people",
+    "settings": "what the stack tells its functions",
+    "release": "the noun that everything is about",
+    "application": "the noun that a release belongs to",
+    "rollout": "how traffic moves: pure",
+    "documents": "reads the two outside documents",
+    "calls": "AWS's refusals in our words",
+    "aws": "makes clients",
+}
+ROOMS = {"intake", "gates", "targets", "health", "approval", "ledger", "broadcast"}
+ABOVE = {
+    "runtime": "what a function has around it: its ledger among it",
+    "binding": "the digest over what the ledger keeps of a release and its plan",
+}
+"""Modules of the layer that stand above the rooms: only functions and the command line import them."""
+EVERYBODY_MAY_USE = "ledger"
+
+# Who may do what nobody else does, and the reason.
+MAKES_CLIENTS = {"tagship.aws"}
+HANDS_OVER_THE_ENVIRONMENT = {"tagship.runtime"}
+"""To the settings, which read a mapping and nothing else."""
+KNOWS_THE_KEYS = {"tagship.broadcast.bus"}
+"""Beside the ledger: the bus leaves them out of what it tells."""
+READS_DOCUMENTS = {"tagship.documents", "tagship.fields"}
+TOOLS = {"ministack", "moto", "local", "cli", "tests", "pytest", "samcli", "yaml", "click"}
+
+
+def place(name: str) -> str:
+    """`tagship.gates.tag` stands in `gates`."""
+    first, *rest = name.split(".")
+    return first if first == "functions" or not rest else rest[0]
+
+
+def ours(module: Module) -> set[str]:
+    return {name for name in module.imports() if name.split(".")[0] in ("tagship", "functions")}
+
+
+def test_every_module_of_the_layer_has_its_place() -> None:
+    places = {place(module.name) for module in modules()} - {"tagship", "functions"}
+    assert places == set(GROUND) | ROOMS | set(ABOVE)
+
+
+def known(module: Module) -> set[str]:
+    """The places that a module imports from, its own left out."""
+    return {place(name) for name in ours(module)} - {place(module.name)}
+
+
+def in_places(*places: str) -> list[Module]:
+    return [module for module in modules() if place(module.name) in places]
+
+
+def test_the_ground_stands_on_nothing_but_itself() -> None:
+    assert {
+        module.name: known(module) - set(GROUND)
+        for module in in_places(*GROUND)
+        if known(module) - set(GROUND)
+    } == {}
+
+
+def test_a_room_knows_the_ground_and_the_ledger_and_no_other_room() -> None:
+    may = set(GROUND) | {EVERYBODY_MAY_USE}
+    assert {module.name: known(module) - may for module in in_places(*ROOMS) if known(module) - may} == {}
+
+
+def test_the_ledger_knows_no_room_at_all() -> None:
+    assert {module.name for module in in_places("ledger") if known(module) - set(GROUND)} == set()
+
+
+def test_no_function_imports_another() -> None:
+    assert {
+        module.name for module in modules() if any(name.startswith("functions") for name in ours(module))
+    } == set()
+
+
+def test_no_module_is_imported_by_what_it_imports() -> None:
+    names = {module.name for module in modules()}
+    for module in modules():
+        for name in (ours(module) - {module.name}) & names:
+            in_a_circle = module.name in everything_behind(name) and module.name != room_of(name)
+            assert not in_a_circle, f"{module.name} and {name} import each other"
+
+
+def test_only_one_module_makes_clients_and_sessions() -> None:
+    making = {
+        module.name
+        for module in modules()
+        if module.imports() & {"boto3", "boto3.session", "botocore.session"}
+        or any(text in ast.unparse(module.tree) for text in ("boto3.client", "boto3.resource", ".Session("))
+    }
+    assert making == MAKES_CLIENTS
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    reading = {
+        module.name
+        for module in modules()
+        for node in ast.walk(module.tree)
+        if (isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv", "putenv"))
+        or (isinstance(node, ast.Name) and node.id in ("environ", "getenv"))
+    }
+    assert reading == HANDS_OVER_THE_ENVIRONMENT
+
+
+def test_the_environment_is_handed_to_the_settings_in_one_line_that_runs_once() -> None:
+    (runtime,) = in_places("runtime")
+    lines = [line.strip() for line in runtime.path.read_text().splitlines() if "environ" in line]
+    assert lines == ["return Runtime(settings=Settings.from_environment(os.environ))"]
+    (reading,) = [
+        node
+        for node in runtime.tree.body
+        if isinstance(node, ast.FunctionDef) and "os.environ" in ast.unparse(node)
+    ]
+    assert [ast.unparse(decorator) for decorator in reading.decorator_list] == ["functools.cache"]
+
+
+def test_only_the_ledger_knows_the_tables_keys() -> None:
+    knowing = {
+        module.name
+        for module in modules()
+        for node in ast.walk(module.tree)
+        if (isinstance(node, ast.Constant) and node.value in ("pk", "sk"))
+        or (isinstance(node, ast.keyword) and node.arg in ("pk", "sk"))
+    }
+    assert {name for name in knowing if place(name) != "ledger"} == KNOWS_THE_KEYS
+
+
+def test_only_what_reads_documents_loads_pydantic() -> None:
+    pydantic = {"pydantic", "pydantic_core", "pydantic_settings"}
+    assert {module.name for module in modules() if roots(module.imports()) & pydantic} == READS_DOCUMENTS
+    assert {module.name for module in modules() if roots(at_top(module)) & pydantic} == {"tagship.documents"}
+
+
+def test_documents_are_read_when_a_release_arrives_and_by_no_later_step() -> None:
+    """pydantic costs a cold start 166 ms."""
+    reading = {
+        module.name
+        for module in in_places("functions")
+        if "tagship.documents" in everything_behind(module.name)
+    }
+    assert reading == {"functions.read_release"}
+
+
+def test_nothing_that_is_deployed_imports_a_tool_or_a_test() -> None:
+    assert {
+        module.name: roots(module.imports()) & TOOLS
+        for module in modules()
+        if roots(module.imports()) & TOOLS
+    } == {}
+
+
+def test_nothing_runs_when_a_module_is_imported() -> None:
+    """Only definitions and constants stand at the top of a file."""
+    running = [
+        f"{module.name}: {ast.unparse(node)}"
+        for module in modules()
+        for node in module.tree.body
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+    ]
+    assert running == []
+
+
+@pytest.mark.parametrize("folder", ["cli", "local"])
+def test_the_tools_never_import_the_tests(folder: str) -> None:
+    for path in (ROOT / folder).rglob("*.py"):
+        assert not roots(Module(f"{folder}.{path.stem}", path).imports()) & {"tests", "pytest", "moto"}, path
+
+
+def test_the_command_line_does_not_need_the_embedded_engine() -> None:
+    for path in (ROOT / "cli").rglob("*.py"):
+        assert "ministack" not in {
+            name.split(".")[0] for name in Module(f"cli.{path.stem}", path).imports()
+        }, path
+
+
+def at_top(module: Module) -> set[str]:
+    """What is imported when the module is."""
+    found: set[str] = set()
+    for node in module.tree.body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def roots(names: Iterable[str]) -> set[str]:
+    """`botocore.config` is botocore's."""
+    return {name.split(".")[0] for name in names}
+
+
+def room_of(name: str) -> str:
+    return name.rsplit(".", 1)[0]
