@@ -13,11 +13,9 @@ class Settings:
 
     stage: str
     ledger_table: str
-    release_bucket: str = ""
     link_key: str = ""
     approval_base_url: str = ""
     sender_address: str = ""
-    release_state_machine: str = ""
     rollback_state_machine: str = ""
     event_bus: str = ""
     notification_topic: str = ""
@@ -33,11 +31,9 @@ class Settings:
         return cls(
             stage=environment["TAGSHIP_STAGE"],
             ledger_table=environment["TAGSHIP_LEDGER_TABLE"],
-            release_bucket=environment.get("TAGSHIP_RELEASE_BUCKET", ""),
             link_key=environment.get("TAGSHIP_LINK_KEY", ""),
             approval_base_url=environment.get("TAGSHIP_APPROVAL_BASE_URL", "").rstrip("/"),
             sender_address=environment.get("TAGSHIP_SENDER_ADDRESS", ""),
-            release_state_machine=environment.get("TAGSHIP_RELEASE_STATE_MACHINE", ""),
             rollback_state_machine=environment.get("TAGSHIP_ROLLBACK_STATE_MACHINE", ""),
             event_bus=environment.get("TAGSHIP_EVENT_BUS", ""),
             notification_topic=environment.get("TAGSHIP_NOTIFICATION_TOPIC", ""),
