@@ -1,0 +1,576 @@
+"""The stack: described and bounded parameters, one small role for each function, every wildcard with its reason."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.template.cloudformation import (
+    PATH,
+    Statement,
+    functions,
+    functions_beside_the_flow,
+    resources,
+    statements,
+    statements_of,
+    template,
+)
+from tests.template.definitions import MACHINES, ROOT, Body, function_of, snake, states_of
+from tests.template.sources import everything_behind, module
+
+CONTRACT_PARAMETERS = (
+    "Stage",
+    "ValidationTimeoutSeconds",
+    "DeploymentTimeoutSeconds",
+    "HealthTimeoutSeconds",
+    "RollbackTimeoutSeconds",
+    "ApprovalTimeoutSeconds",
+    "ApprovalBaseUrl",
+    "LogRetentionDays",
+)
+CONTRACT_OUTPUTS = (
+    "ReleaseBucketName",
+    "ReleaseStateMachineArn",
+    "RollbackStateMachineArn",
+    "ApprovalUrl",
+    "LedgerTableName",
+    "NotificationTopicArn",
+    "EventBusName",
+    "DashboardUrl",
+    "PublisherRoleArn",
+)
+STAGES = ("development", "staging", "production")
+
+# Actions that AWS can't limit to a resource (Service Authorization Reference); a task token is its own right.
+WITHOUT_A_RESOURCE = {
+    "states:SendTaskSuccess",
+    "logs:CreateLogDelivery",
+    "logs:GetLogDelivery",
+    "logs:UpdateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:DescribeResourcePolicies",
+    "logs:DescribeLogGroups",
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+    "kms:*",
+}
+# What only some may do; nobody else in the whole template has the right.
+ONLY = {
+    "kms:GenerateMac": {"RequestApprovalFunction", "RemindApproversFunction"},
+    "kms:VerifyMac": {"ApprovalPageFunction"},
+    "ses:SendEmail": {"RequestApprovalFunction", "RemindApproversFunction"},
+    "ssm:GetParameter": {"ReadReleaseFunction"},
+    "events:PutEvents": {"BroadcastFunction"},
+    "sns:Publish": {"BroadcastFunction"},
+    "lambda:InvokeFunction": {"ReleaseStateMachineRole", "RollbackStateMachineRole"},
+    "states:StartExecution": {"UploadRuleRole", "SuperviseFunction", "ReleaseStateMachineRole"},
+    "states:StopExecution": {"ReleaseStateMachineRole"},
+    "s3:PutObject": {"PublisherRole"},
+}
+LEDGER_ACTIONS = {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query"}
+
+every_function = pytest.mark.parametrize("name", functions())
+every_machine = pytest.mark.parametrize("machine", MACHINES)
+
+
+# ---- parameters and outputs ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", template()["Parameters"])
+def test_every_parameter_is_described_and_bounded_and_has_a_default(name: str) -> None:
+    parameter = template()["Parameters"][name]
+    assert parameter["Description"].endswith((".", ")."))
+    assert "Default" in parameter
+    bounded = {"AllowedValues", "AllowedPattern"} & set(parameter) or {"MinValue", "MaxValue"} <= set(
+        parameter
+    )
+    assert bounded
+    assert parameter["Type"] == "Number" or "AllowedValues" in parameter or "AllowedPattern" in parameter
+
+
+@pytest.mark.parametrize("name", template()["Parameters"])
+def test_a_default_keeps_to_its_own_bounds(name: str) -> None:
+    parameter = template()["Parameters"][name]
+    default = parameter["Default"]
+    if "AllowedValues" in parameter:
+        assert default in parameter["AllowedValues"]
+    elif "AllowedPattern" in parameter:
+        assert re.fullmatch(parameter["AllowedPattern"], default)
+        assert len(default) <= parameter.get("MaxLength", 4096)
+    else:
+        assert parameter["MinValue"] <= default <= parameter["MaxValue"]
+
+
+@pytest.mark.parametrize("name", template()["Parameters"])
+def test_every_parameter_is_used(name: str) -> None:
+    body = (
+        "\n".join(PATH.read_text().split("\nResources:\n")[0:1]) + PATH.read_text().split("\nResources:\n")[1]
+    )
+    uses = re.findall(rf"!Ref {name}\b|\$\{{{name}\}}", body)
+    assert uses
+
+
+def test_the_contracts_parameters_and_outputs_are_there() -> None:
+    assert set(CONTRACT_PARAMETERS) <= set(template()["Parameters"])
+    assert set(CONTRACT_OUTPUTS) <= set(template()["Outputs"])
+
+
+@pytest.mark.parametrize("name", template()["Outputs"])
+def test_every_output_says_what_it_is_for(name: str) -> None:
+    assert template()["Outputs"][name]["Description"].endswith(".")
+
+
+def test_every_row_of_a_mapping_that_a_parameter_can_ask_for_is_there() -> None:
+    for name in ("ValidationTimeoutSeconds", "HealthTimeoutSeconds"):
+        rows = {str(value) for value in template()["Parameters"][name]["AllowedValues"]}
+        assert rows <= set(template()["Mappings"]["AttemptSeconds"])
+
+
+# ---- functions -----------------------------------------------------------------------------------------------------
+
+
+@every_function
+def test_a_function_says_what_it_does(name: str) -> None:
+    assert functions()[name]["Description"].endswith(".")
+
+
+@every_function
+def test_a_functions_description_is_that_of_its_code(name: str) -> None:
+    folder = snake(name.removesuffix("Function"))
+    docstring = ast.get_docstring(module(f"functions.{folder}").tree) or ""
+    assert (
+        docstring.splitlines()[0].split(": ", 1)[1].casefold() == functions()[name]["Description"].casefold()
+    )
+
+
+@every_function
+def test_a_function_has_its_own_log_that_does_not_grow_for_ever(name: str) -> None:
+    (logs,) = functions()[name]["LoggingConfig"]["LogGroup"].values()
+    assert logs == name.removesuffix("Function") + "Logs"
+    group = resources("AWS::Logs::LogGroup")[logs]
+    assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    assert group["LogGroupName"] == {
+        "Fn::Sub": f"/tagship/${{AWS::StackName}}/{snake(name.removesuffix('Function'))}"
+    }
+
+
+@every_function
+def test_a_function_has_a_role_of_its_own_that_sam_makes_from_its_policies(name: str) -> None:
+    assert "Role" not in functions()[name]
+    assert statements_of(name)
+    assert all(isinstance(policy, dict) for policy in functions()[name]["Policies"]), "no managed policy"
+
+
+@every_function
+def test_a_function_runs_what_was_built_for_it(name: str) -> None:
+    function = functions()[name]
+    assert function["Runtime"] == "python3.13"
+    assert function["Handler"] == "app.handler"
+    assert function["Layers"] == [{"Ref": "Layer"}]
+    (layer,) = resources("AWS::Serverless::LayerVersion").values()
+    assert layer["CompatibleRuntimes"] == [function["Runtime"]]
+    assert layer["CompatibleArchitectures"] == function["Architectures"]
+
+
+@pytest.mark.parametrize("name", sorted(functions_beside_the_flow() - {"ApprovalPageFunction"}))
+def test_what_an_event_could_not_deliver_is_kept(name: str) -> None:
+    for event in functions()[name]["Events"].values():
+        properties = event["Properties"]
+        assert "MaximumRetryAttempts" in properties or "RetryPolicy" in properties
+        if event["Type"] == "EventBridgeRule":
+            assert properties["DeadLetterConfig"]["Arn"] == {"Fn::GetAtt": ["DeadLetters", "Arn"]}
+            invoked = functions()[name]["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
+            assert invoked["Destination"] == {"Fn::GetAtt": ["DeadLetters", "Arn"]}
+        else:
+            assert properties["DestinationConfig"]["OnFailure"]["Type"] == "SQS"
+
+
+def test_a_poison_fact_does_not_stop_the_facts_behind_it() -> None:
+    stream = functions()["BroadcastFunction"]["Events"]["Facts"]["Properties"]
+    assert stream["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert stream["BisectBatchOnFunctionError"] is True
+    assert stream["StartingPosition"] == "TRIM_HORIZON"
+
+
+def test_an_upload_that_could_not_start_a_release_is_kept() -> None:
+    (target,) = resources("AWS::Events::Rule")["UploadRule"]["Targets"]
+    assert target["DeadLetterConfig"]["Arn"] == {"Fn::GetAtt": ["DeadLetters", "Arn"]}
+    assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] == 86400
+
+
+@pytest.mark.parametrize("name", resources("AWS::SQS::Queue"))
+def test_a_queue_keeps_what_failed_as_long_as_sqs_can_and_encrypted(name: str) -> None:
+    queue = resources("AWS::SQS::Queue")[name]
+    assert queue["MessageRetentionPeriod"] == 1_209_600
+    assert queue["SqsManagedSseEnabled"] is True
+
+
+# ---- what a function is told ---------------------------------------------------------------------------------------
+
+
+def variable_of() -> dict[str, str]:
+    """The environment's variable behind each setting, as settings.py reads it."""
+    return {
+        keyword.arg: str(node.value)
+        for keyword in ast.walk(module("tagship.settings").tree)
+        if isinstance(keyword, ast.keyword) and keyword.arg
+        for node in ast.walk(keyword.value)
+        if isinstance(node, ast.Constant) and str(node.value).startswith("TAGSHIP_")
+    }
+
+
+def used_settings(function: str) -> set[str]:
+    """The settings that a function, or anything behind it, looks at."""
+    return {
+        node.attr
+        for name in everything_behind(f"functions.{function}")
+        for node in ast.walk(module(name).tree)
+        if isinstance(node, ast.Attribute)
+        and ast.unparse(node.value).endswith("settings")
+        and node.attr in variable_of()
+    }
+
+
+@every_function
+def test_a_function_is_told_what_it_looks_at(name: str) -> None:
+    needed = {variable_of()[setting] for setting in used_settings(snake(name.removesuffix("Function")))}
+    assert needed <= set(functions()[name]["Environment"]["Variables"])
+
+
+@every_function
+def test_a_function_is_told_nothing_that_it_does_not_look_at(name: str) -> None:
+    own = set(resources("AWS::Serverless::Function")[name].get("Environment", {}).get("Variables", {}))
+    assert own <= {variable_of()[setting] for setting in used_settings(snake(name.removesuffix("Function")))}
+
+
+def test_every_variable_that_the_template_gives_is_read() -> None:
+    given = {name for each in functions().values() for name in each["Environment"]["Variables"]}
+    assert {name for name in given if name.startswith("TAGSHIP_")} <= set(variable_of().values())
+
+
+def test_every_setting_that_is_read_is_given_to_somebody() -> None:
+    given = {name for each in functions().values() for name in each["Environment"]["Variables"]}
+    assert set(variable_of().values()) - given == set()
+
+
+def test_no_variable_carries_a_secret() -> None:
+    for name, function in functions().items():
+        for variable, value in function["Environment"]["Variables"].items():
+            assert "resolve:secretsmanager" not in str(value), f"{name}: {variable}"
+            assert not re.search(r"SECRET|TOKEN|PASSWORD|WEBHOOK", variable), f"{name}: {variable}"
+
+
+# ---- permissions ---------------------------------------------------------------------------------------------------
+
+
+def allowed() -> list[Statement]:
+    return [statement for statement in statements() if statement.effect == "Allow" and not statement.trusts]
+
+
+@pytest.mark.parametrize("statement", [it for it in statements() if not it.trusts], ids=str)
+def test_every_right_has_its_reason_right_above_it(statement: Statement) -> None:
+    assert len(statement.reason) > 10
+
+
+@pytest.mark.parametrize("statement", allowed(), ids=str)
+def test_no_right_is_given_by_wildcard(statement: Statement) -> None:
+    """But for a key's own policy: it hands the key to the account's policies, which are these here."""
+    assert statement.resource == "LinkKey" or not [action for action in statement.actions if "*" in action]
+    assert "NotAction" not in statement.body
+    assert "NotResource" not in statement.body
+
+
+@pytest.mark.parametrize("statement", [it for it in allowed() if "*" in it.on], ids=str)
+def test_a_right_on_everything_is_one_that_knows_no_resource(statement: Statement) -> None:
+    assert set(statement.actions) <= WITHOUT_A_RESOURCE
+
+
+@pytest.mark.parametrize("action", ONLY)
+def test_what_only_some_may_do_nobody_else_may(action: str) -> None:
+    assert {statement.resource for statement in allowed() if action in statement.actions} == ONLY[action]
+
+
+def test_who_makes_links_can_not_check_them_and_who_checks_them_can_not_make_any() -> None:
+    assert not ONLY["kms:GenerateMac"] & ONLY["kms:VerifyMac"]
+
+
+def test_nothing_in_the_ledger_can_be_deleted_or_listed_by_anybody() -> None:
+    actions = {
+        action for statement in allowed() for action in statement.actions if action.startswith("dynamodb:")
+    }
+    assert actions <= LEDGER_ACTIONS
+    assert "PartiQLDelete" not in " ".join(actions)
+
+
+def test_a_function_that_only_reads_the_ledger_can_not_write_it() -> None:
+    reading = {
+        statement.resource
+        for statement in allowed()
+        if any(action.startswith("dynamodb:") for action in statement.actions)
+        and not {"dynamodb:PutItem", "dynamodb:UpdateItem"} & set(statement.actions)
+    }
+    assert reading == {"RunGateFunction", "AwaitStableFunction", "RunHealthCheckFunction"}
+
+
+def test_no_function_has_a_right_on_any_target_itself() -> None:
+    """Only the application's own role has, and only roles of one pattern can be assumed."""
+    targets = ("lambda:", "cloudformation:", "ecs:", "cloudfront:")
+    for statement in allowed():
+        if statement.resource.endswith("Function"):
+            assert not [action for action in statement.actions if action.startswith(targets)], statement
+            if "sts:AssumeRole" in statement.actions:
+                assert statement.on == ({"Ref": "TargetRolePattern"},)
+
+
+@every_function
+def test_a_function_has_rights_on_the_services_that_it_asks_and_on_no_other(name: str) -> None:
+    asked = set()
+    for node in ast.walk(module(f"functions.{snake(name.removesuffix('Function'))}").tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "runtime.aws.client":
+            service = str(ast.literal_eval(node.args[0]))
+            asked.add("states" if service == "stepfunctions" else service)
+        elif isinstance(node, ast.Attribute) and ast.unparse(node) == "runtime.ledger":
+            asked.add("dynamodb")
+        elif isinstance(node, ast.Attribute) and ast.unparse(node) == "runtime.aws.client_as":
+            asked.add("sts")
+    granted = {action.split(":")[0] for statement in statements_of(name) for action in statement.actions}
+    assert granted == asked
+
+
+def test_no_policy_passes_roles_or_changes_iam() -> None:
+    for statement in allowed():
+        assert not [action for action in statement.actions if action.startswith("iam:")], statement
+
+
+@every_machine
+def test_a_machine_may_call_what_its_states_call_and_nothing_more(machine: str) -> None:
+    role = f"{machine.title()}StateMachineRole"
+    own = resources("AWS::Serverless::StateMachine")[f"{machine.title()}StateMachine"]["Role"]
+    assert own == {"Fn::GetAtt": [role, "Arn"]}
+    granted = [str(on) for it in statements_of(role) if "lambda:InvokeFunction" in it.actions for on in it.on]
+    called = {function_of(state) for state in states_of(machine)} - {None}
+    assert sorted(granted) == sorted(str({"Fn::GetAtt": [name, "Arn"]}) for name in called)
+
+
+@every_machine
+def test_a_machine_may_start_executions_only_if_a_state_does(machine: str) -> None:
+    role = f"{machine.title()}StateMachineRole"
+    granted = {
+        target["Ref"]
+        for it in statements_of(role)
+        if "states:StartExecution" in it.actions
+        for target in it.on
+    }
+    started = {
+        str(state.body["Parameters"]["StateMachineArn"]).removeprefix("${").removesuffix("Arn}")
+        for state in states_of(machine)
+        if "startExecution" in state.body.get("Resource", "")
+    }
+    assert granted == started
+
+
+def trusting() -> list[Statement]:
+    return [statement for statement in statements() if statement.trusts]
+
+
+@pytest.mark.parametrize("statement", trusting(), ids=str)
+def test_a_role_of_a_service_is_taken_only_on_behalf_of_this_account(statement: Statement) -> None:
+    principal = statement.body["Principal"]
+    if "Service" in principal:
+        assert statement.body["Condition"] == {
+            "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+        }
+    assert principal != "*"
+
+
+def test_a_publisher_comes_from_a_tag_of_one_repository_or_from_this_account() -> None:
+    (choice,) = resources("AWS::IAM::Role")["PublisherRole"]["AssumeRolePolicyDocument"]["Statement"]
+    condition, federated, _ = choice["Fn::If"]
+    assert condition == "HasPublisherRepository"
+    assert federated["Condition"]["StringLike"] == {
+        "token.actions.githubusercontent.com:sub": {"Fn::Sub": "repo:${PublisherRepository}:ref:refs/tags/v*"}
+    }
+    assert federated["Condition"]["StringEquals"] == {
+        "token.actions.githubusercontent.com:aud": "sts.amazonaws.com"
+    }
+
+
+def test_a_publisher_uploads_for_one_application_and_deletes_nothing() -> None:
+    (statement,) = statements_of("PublisherRole")
+    assert set(statement.actions) == {"s3:PutObject", "s3:GetObject"}
+    assert statement.on == ({"Fn::Sub": "${ReleaseBucket.Arn}/releases/${PublisherApplication}/*"},)
+
+
+# ---- what is kept --------------------------------------------------------------------------------------------------
+
+
+def bucket() -> Body:
+    return resources("AWS::S3::Bucket")["ReleaseBucket"]
+
+
+def policy_of_the_bucket(sid: str) -> Body:
+    document = resources("AWS::S3::BucketPolicy")["ReleaseBucketPolicy"]["PolicyDocument"]
+    (statement,) = [it for it in document["Statement"] if it["Sid"] == sid]
+    found: Body = statement
+    return found
+
+
+def test_the_bucket_is_versioned_private_and_encrypted_and_tells_of_uploads() -> None:
+    assert bucket()["VersioningConfiguration"]["Status"] == "Enabled"
+    assert set(bucket()["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(bucket()["PublicAccessBlockConfiguration"]) == 4
+    assert bucket()["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert bucket()["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    assert bucket()["NotificationConfiguration"]["EventBridgeConfiguration"]["EventBridgeEnabled"] is True
+
+
+def test_nothing_reaches_the_bucket_unencrypted() -> None:
+    statement = policy_of_the_bucket("TlsOnly")
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert len(statement["Resource"]) == 2
+
+
+def test_a_manifest_can_not_be_overwritten() -> None:
+    statement = policy_of_the_bucket("ManifestOnlyOnce")
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:PutObject")
+    assert statement["Resource"] == {"Fn::Sub": "${ReleaseBucket.Arn}/releases/*/release.json"}
+    assert statement["Condition"]["Null"] == {"s3:if-none-match": "true"}
+
+
+def test_the_lifecycle_deletes_no_release() -> None:
+    for rule in bucket()["LifecycleConfiguration"]["Rules"]:
+        assert not [name for name in rule if "Expiration" in name], rule
+
+
+def test_the_ledger_pays_by_request_can_be_restored_is_encrypted_and_streams() -> None:
+    (ledger,) = resources("AWS::DynamoDB::Table").values()
+    assert ledger["BillingMode"] == "PAY_PER_REQUEST"
+    assert ledger["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+    assert ledger["SSESpecification"]["SSEEnabled"] is True
+    assert ledger["StreamSpecification"]["StreamViewType"] == "NEW_IMAGE"
+    assert "TimeToLiveSpecification" not in ledger
+    assert ledger["DeletionProtectionEnabled"] == {"Fn::If": ["IsProduction", True, False]}
+
+
+@pytest.mark.parametrize("name", ["ReleaseBucket", "Ledger", "LinkKey"])
+def test_what_can_not_be_made_again_outlives_the_stack(name: str) -> None:
+    resource = template()["Resources"][name]
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
+def test_no_log_of_a_machine_carries_a_task_token() -> None:
+    for machine in resources("AWS::Serverless::StateMachine").values():
+        assert machine["Logging"]["IncludeExecutionData"] is False
+        assert machine["Logging"]["Destinations"]
+        assert machine["Tracing"]["Enabled"] is True
+
+
+@pytest.mark.parametrize("name", resources("AWS::Logs::LogGroup"))
+def test_every_log_has_an_end(name: str) -> None:
+    assert resources("AWS::Logs::LogGroup")[name]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+def test_the_page_is_the_only_door_to_the_outside() -> None:
+    doors = {name for name, function in functions().items() if "FunctionUrlConfig" in function}
+    assert doors == {"ApprovalPageFunction"}
+    assert resources("AWS::Serverless::Api") == resources("AWS::Serverless::HttpApi") == {}
+
+
+# ---- three stages --------------------------------------------------------------------------------------------------
+
+
+def stages() -> dict[str, Any]:
+    configuration = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    found = {
+        name: part["deploy"]["parameters"] for name, part in configuration.items() if isinstance(part, dict)
+    }
+    return {
+        re.search(r"\bStage=(\w+)", parameters["parameter_overrides"])[1]: parameters  # type: ignore[index]
+        for parameters in found.values()
+        if "stack_name" in parameters
+    }
+
+
+def test_there_are_three_stages_with_stacks_of_their_own() -> None:
+    assert set(stages()) == set(STAGES) == set(template()["Parameters"]["Stage"]["AllowedValues"])
+    assert {stage: parameters["stack_name"] for stage, parameters in stages().items()} == {
+        stage: f"tagship-{stage}" for stage in STAGES
+    }
+
+
+def test_a_person_reads_what_would_change_before_production_changes() -> None:
+    assert stages()["production"]["confirm_changeset"] is True
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_sets_only_parameters_that_exist_and_values_that_are_allowed(stage: str) -> None:
+    for pair in stages()[stage]["parameter_overrides"].split():
+        name, value = pair.split("=", 1)
+        allowed_values = template()["Parameters"][name].get("AllowedValues")
+        assert allowed_values is None or value in map(str, allowed_values)
+
+
+def test_no_resource_has_a_name_that_two_stages_in_one_account_would_share() -> None:
+    naming = (
+        "Name",
+        "FunctionName",
+        "RoleName",
+        "TableName",
+        "BucketName",
+        "QueueName",
+        "TopicName",
+        "LogGroupName",
+    )
+    for name, resource in template()["Resources"].items():
+        for field in (*naming, "DashboardName"):
+            value = resource.get("Properties", {}).get(field)
+            assert value is None or "${AWS::StackName}" in value.get("Fn::Sub", ""), f"{name}.{field}"
+
+
+# ---- the tools' own opinion ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clean(tmp_path: Path) -> dict[str, str]:
+    """An environment in which no tool finds anything of this machine's."""
+    engine = ROOT / ".venv-engine" / "bin"
+    return {
+        "PATH": f"{engine}:{os.defpath}",
+        "HOME": str(tmp_path),
+        "SAM_CLI_TELEMETRY": "0",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def run(*command: str | Path, environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_sam_cli_finds_nothing_wrong(clean: dict[str, str]) -> None:
+    run(ROOT / ".venv-engine/bin/sam", "validate", "--lint", "--template", PATH, environment=clean)
+
+
+def test_cfn_lint_finds_nothing_wrong(clean: dict[str, str]) -> None:
+    run(ROOT / ".venv/bin/cfn-lint", PATH, environment=clean)
