@@ -89,6 +89,7 @@ def main(
         "stack": stack,
         "region": region,
         "profile": profile,
+        "usual_region": os.environ.get("AWS_REGION"),
     }
 
 

@@ -44,6 +44,8 @@ class Place:
     stack: str
     region: str | None = None
     profile: str | None = None
+    usual_region: str | None = None
+    """Of the environment's AWS_REGION, which boto3 does not read."""
     world: World = field(default_factory=World)
     _aws: Aws | None = None
     _outputs: dict[str, str] | None = None
@@ -66,9 +68,10 @@ class Place:
             from tagship.aws import Aws
 
             with trying("Reading the AWS configuration of this machine"):
-                self._aws = Aws(
-                    session=boto3.session.Session(profile_name=self.profile, region_name=self.region)
+                session = boto3.session.Session(
+                    profile_name=self.profile, region_name=self.region or self.usual_region
                 )
+                self._aws = Aws(session=session)
         return self._aws
 
     def output(self, name: str) -> str:
@@ -172,6 +175,7 @@ def in_a_place(command: Callable[..., Any]) -> Callable[..., Any]:
             stack=stack or stack_of(stage or STAGES[0]),
             region=region,
             profile=profile,
+            usual_region=before.get("usual_region"),
             world=ctx.ensure_object(World),
         )
         return command(place=place, **given)

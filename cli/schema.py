@@ -89,9 +89,9 @@ def schema(name: str) -> dict[str, Any]:
     """The schema of `application` or `release`."""
     made: dict[str, Any] = _in_schema_words(schema_of(KINDS[name]))
     definitions = made.get("$defs", {})
-    for title, definition in definitions.items():
-        _give_examples(definition, title, name)
-    _give_examples(made, "", name)
+    for title, part in [*definitions.items(), ("", made)]:
+        _describe(part, definitions)
+        _give_examples(part, title, name)
     return {
         "$schema": made.pop("$schema"),
         "$id": made.pop("$id"),
@@ -124,10 +124,17 @@ def _in_schema_words(value: Any, *, in_properties: bool = False) -> Any:
     }
 
 
+def _describe(part: dict[str, Any], definitions: Mapping[str, Any]) -> None:
+    """A field whose words are those of its own kind has them too."""
+    for described in part.get("properties", {}).values():
+        if "$ref" in described and "description" not in described:
+            described["description"] = definitions[described["$ref"].rsplit("/", 1)[-1]]["description"]
+
+
 def _give_examples(definition: dict[str, Any], title: str, name: str) -> None:
     for field, described in definition.get("properties", {}).items():
         examples = _BY_FIELD.get((title, field)) or _from_the_whole(EXAMPLES[name], definition, field)
-        if examples and "const" not in described:
+        if examples and not {"const", "$ref", "oneOf"} & set(described):
             described["examples"] = examples
 
 

@@ -78,9 +78,14 @@ def width() -> int:
 def paragraph(text: object, *, indent: int = 0, first: str = "") -> list[str]:
     """Other people's text, folded to the terminal, every line of it indented; `first` stands in the indentation."""
     room = max(30, width() - indent)
-    lines = [part for each in clean(str(text)).split("\n") for part in textwrap.wrap(each, room) or [""]]
+    lines = [part for each in clean(str(text)).split("\n") for part in _folded(each, room) or [""]]
     margin = " " * indent
     return [(first.ljust(indent) if number == 0 else margin) + each for number, each in enumerate(lines)]
+
+
+def _folded(text: str, room: int) -> list[str]:
+    """Addresses and names stay whole, so that they can be copied."""
+    return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -52,7 +52,7 @@ def _unknown(fact: Record, data: Record) -> Told:
 
 def _read(_: Record, data: Record) -> Told:
     made = f": commit {data['commit'][:7]} by {data['author']}" if data["commit"] else ""
-    return Told(text=f"read, and everything that belongs to it is pinned{made}")
+    return Told(text=f"was read, and its files are pinned{made}")
 
 
 def _used(_: Record, data: Record) -> Told:
@@ -78,8 +78,10 @@ def _gate(result: Record) -> str:
 
 
 def _planned(fact: Record, data: Record) -> Told:
-    origin = f"from {data['from']} " if data.get("from") else ""
-    return Told(text=f"planned: {origin}to {fact['tag']}", more=tuple(map(str, data["summary"])))
+    change = (
+        f"from {data['from']} to {fact['tag']}" if data.get("from") else f"{fact['tag']} is the first release"
+    )
+    return Told(text=f"planned: {change}", more=tuple(map(str, data["summary"])))
 
 
 def _asked(_: Record, data: Record) -> Told:
@@ -110,7 +112,7 @@ def _link_refused(fact: Record, data: Record) -> Told:
 
 
 def _started(_: Record, data: Record) -> Told:
-    shares = listed(f"{step['percent']} %" for step in data["steps"])
+    shares = ", then ".join(f"{step['percent']} %" for step in data["steps"])
     by = times.clock(times.moment(data["deadline"]))
     return Told(text=f"deployment begins: {shares} of the traffic, no step later than {by}")
 
@@ -154,6 +156,11 @@ def _why(mood: Mood, text: str) -> Callable[[Record, Record], Told]:
     return lambda _, data: Told(text=text, mood=mood, more=(str(data["why"]),) if data.get("why") else ())
 
 
+def _ended(mood: Mood, text: str) -> Callable[[Record, Record], Told]:
+    """Why it ended so, is told with the ending."""
+    return lambda _, __: Told(text=text, mood=mood)
+
+
 _WORDS: Mapping[str, Callable[[Record, Record], Told]] = {
     "Release Read": _read,
     "Tag Already Used": _used,
@@ -176,14 +183,14 @@ _WORDS: Mapping[str, Callable[[Record, Record], Told]] = {
     "Health Checked": _checked,
     "Rollback Triggered": _triggered,
     "Baseline Restored": lambda _, data: Told(text=f"put back: {data['what']}"),
-    "Release Succeeded": _why(Mood.GOOD, "SUCCEEDED"),
-    "Release Invalid": _why(Mood.BAD, "INVALID: nothing was changed"),
-    "Release Rejected": _why(Mood.BAD, "REJECTED: nothing was changed"),
-    "Release Expired": _why(Mood.BAD, "EXPIRED: nothing was changed"),
-    "Release Superseded": _why(Mood.WARY, "SUPERSEDED: nothing was changed"),
-    "Release Rolled Back": _why(Mood.BAD, "ROLLED_BACK: what served before serves again"),
-    "Rollback Failed": _why(Mood.BAD, "ROLLBACK_FAILED: a person must act"),
-    "Release Aborted": _why(Mood.BAD, "ABORTED"),
+    "Release Succeeded": _ended(Mood.GOOD, "SUCCEEDED"),
+    "Release Invalid": _ended(Mood.BAD, "INVALID: nothing was changed"),
+    "Release Rejected": _ended(Mood.BAD, "REJECTED: nothing was changed"),
+    "Release Expired": _ended(Mood.BAD, "EXPIRED: nothing was changed"),
+    "Release Superseded": _ended(Mood.WARY, "SUPERSEDED: nothing was changed"),
+    "Release Rolled Back": _ended(Mood.BAD, "ROLLED_BACK: what served before serves again"),
+    "Rollback Failed": _ended(Mood.BAD, "ROLLBACK_FAILED: a person must act"),
+    "Release Aborted": _ended(Mood.BAD, "ABORTED"),
 }
 
 MOODS = {
@@ -291,18 +298,14 @@ def _before(record: Record) -> str:
     return str(plan.get("from") or "what was there before")
 
 
-def _succeeded(record: Record) -> list[str]:
-    return [f"{record['tag']} serves all traffic and is healthy."]
-
-
 def _invalid(record: Record) -> list[str]:
     stopped = [result for result in record.get("gates") or () if result["verdict"] != "passed"]
     remedies = [str(result["remedy"]) for result in stopped if result.get("remedy")]
-    return ["Nothing was changed: production serves what it served before.", *dict.fromkeys(remedies)]
+    return ["Nothing was changed: what served before serves on.", *dict.fromkeys(remedies)]
 
 
 def _nothing(*advice: str) -> Callable[[Record], list[str]]:
-    return lambda _: ["Nothing was changed: production serves what it served before.", *advice]
+    return lambda _: ["Nothing was changed: what served before serves on.", *advice]
 
 
 def _rolled_back(record: Record) -> list[str]:
@@ -315,7 +318,7 @@ def _rolled_back(record: Record) -> list[str]:
 def _aborted(record: Record) -> list[str]:
     if record.get("moved"):
         return [f"Traffic had moved, so {_before(record)} was restored, and serves again."]
-    return ["Nothing was changed: production serves what it served before."]
+    return ["Nothing was changed: what served before serves on."]
 
 
 def _rollback_failed(record: Record) -> list[str]:
@@ -330,7 +333,7 @@ def _rollback_failed(record: Record) -> list[str]:
     baseline = ((record.get("plan") or {}).get("baseline") or {}).get("version")
     wanted = f"version {baseline}" if baseline else _before(record)
     return [
-        f"A PERSON MUST ACT NOW. Production may serve {record['tag']}, {_before(record)}, or a share of each.",
+        f"A PERSON MUST ACT NOW. Users may get {record['tag']}, {_before(record)}, or a share of each.",
         f"1. Look at what serves: {where}. Before this release it was {wanted}.",
         f"2. If users see errors, point it back to {wanted} by hand, with all of the traffic.",
         "3. Find out why the way back failed: the reason is above, and every step is in the execution.",
@@ -342,7 +345,6 @@ def _rollback_failed(record: Record) -> list[str]:
 
 
 _ENDINGS: Mapping[str, Callable[[Record], list[str]]] = {
-    Status.SUCCEEDED: _succeeded,
     Status.INVALID: _invalid,
     Status.REJECTED: _nothing("Talk to who rejected it; what comes of that is published under a new tag."),
     Status.EXPIRED: _nothing(

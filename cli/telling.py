@@ -44,10 +44,10 @@ def verdict(record: dict[str, Any], took: str, place: Place) -> list[str]:
     title = f"{record['application']} {record['tag']}"
     lines = [f"{paint(f'{title} {status}')} after {took}"]
     if record.get("why"):
-        lines += screen.paragraph(f"Why: {record['why']}", indent=2)
+        because = "" if status == "SUCCEEDED" else "Why: "
+        lines += screen.paragraph(f"{because}{record['why']}", indent=2)
     for sentence in story.ending(record):
-        if sentence not in str(record.get("why")):
-            lines += screen.paragraph(sentence, indent=2)
+        lines += screen.paragraph(sentence, indent=2)
     if status not in ("SUCCEEDED", "SUPERSEDED"):
         lines += screen.paragraph(f"Execution: {console(record['execution'], place)}", indent=2)
     return lines

@@ -111,7 +111,7 @@ def _question(ballot: Ballot) -> list[str]:
     from cli import times
 
     request = ballot.request
-    origin = f" (production runs {request['fromTag']})" if request.get("fromTag") else ""
+    origin = f", where {request['fromTag']} runs now" if request.get("fromTag") else ""
     lines = [
         f"{screen.bold(ballot.title)} in {request['stage']}{screen.clean(origin)}",
         *screen.paragraph(f"{request['repository']} {request['commit']} by {request['author']}", indent=2),

@@ -154,6 +154,7 @@ def _environment(engine: Engine, stage: str) -> dict[str, Any]:
     return {
         "AWS_ENDPOINT_URL": engine.endpoint,
         "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
         "AWS_ACCESS_KEY_ID": ACCOUNT,
         "AWS_SECRET_ACCESS_KEY": "test",
         "TAGSHIP_STAGE": stage,

@@ -14,6 +14,8 @@ from cli.place import Place, as_json, in_a_place
 if TYPE_CHECKING:
     from cli.overview import Overview, Underway
 
+_INDENT = 14
+
 
 @click.command(
     epilog="""\b
@@ -72,7 +74,7 @@ def told(each: Overview, place: Place, now: datetime) -> list[str]:
 
 
 def _row(label: str, *texts: str) -> list[str]:
-    return [f"  {label if number == 0 else '':<11} {text}" for number, text in enumerate(texts)]
+    return [f"  {label if number == 0 else '':<{_INDENT - 2}}{text}" for number, text in enumerate(texts)]
 
 
 def _underway(underway: Underway, place: Place, now: datetime) -> list[str]:
@@ -88,14 +90,13 @@ def _underway(underway: Underway, place: Place, now: datetime) -> list[str]:
         what = "expires" if where.phase == "approval" else "until"
         texts.append(f"{what} {times.full(where.until)}, {times.until(where.until, now)}")
     if where.waits_for:
-        texts.append(f"decide: tagship approve {release['application']} {release['tag']}{place.flags()}")
+        title = screen.one_line(f"{release['application']} {release['tag']}")
+        texts.append(f"decide: tagship approve {title}{place.flags()}")
     if underway.is_dead(now):
         texts.append(
-            screen.bad(
-                "its lease has ended: its execution may be dead, and the next release may take the lock"
-            )
+            screen.bad("its lease has ended, so its execution may be dead; the next release takes the lock")
         )
-    return _row("on its way", *(screen.clean(text) if "\x1b" not in text else text for text in texts))
+    return _row("on its way", *texts)
 
 
 def _lock(each: Overview, now: datetime) -> list[str]:
@@ -119,13 +120,15 @@ def _last(record: dict[str, Any], place: Place, now: datetime) -> list[str]:
     from cli.commands.history import coloured
 
     ended = times.since(times.moment(record["endedAt"]), now)
-    texts = [f"{screen.bold(record['tag'])} {coloured(record['status'])} {ended}"]
-    if record["status"] != "SUCCEEDED":
-        texts.append(screen.one_line(record.get("why", ""), 300))
-        texts.append(
-            f"more: tagship history {record['application']} --tag {screen.one_line(record['tag'])}{place.flags()}"
-        )
-    return _row("last ended", *texts)
+    lines = _row("last ended", f"{screen.bold(record['tag'])} {coloured(record['status'])} {ended}")
+    if record["status"] == "SUCCEEDED":
+        return lines
+    title = screen.one_line(f"{record['application']} --tag {record['tag']}")
+    return [
+        *lines,
+        *screen.paragraph(record.get("why", ""), indent=_INDENT),
+        *screen.paragraph(f"more: tagship history {title}{place.flags()}", indent=_INDENT),
+    ]
 
 
 def _unknown(application: str, place: Place) -> str:
