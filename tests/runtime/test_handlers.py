@@ -1,0 +1,384 @@
+"""Every built function once in AWS's own runtime: the true names of its errors, the form of its answers, and what it logs.
+
+The events are the definitions' own: each state's `Parameters` are filled from the data that the states before it left, so
+what is asked and answered here is what a release asks and answers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tagship.errors import AwsUnavailable
+from tagship.ledger import lock, releases
+from tests.runtime.conftest import (
+    APPLICATION,
+    BUCKET,
+    KEY,
+    SECRET_KEY,
+    SESSION_TOKEN,
+    TAG,
+    TASK_TOKEN,
+    Around,
+    variables_of,
+)
+from tests.runtime.emulator import Answer, Emulated, emulated, what_the_runtime_brings
+from tests.template.cloudformation import functions
+from tests.template.definitions import State, function_of, snake, states_of
+from tests.template.sources import answer, reads
+
+# the emulators and what stands around them belong to one worker
+pytestmark = pytest.mark.xdist_group("runtime")
+
+NOBODY = {"application": "nobody", "tag": "v9.9.9", "attempt": 1, "gates": [], "checks": []}
+BUSY = {"application": "busy", "tag": "v1.0.0", "attempt": 1}
+EXECUTION = "an-execution"
+SECONDS_TO_WAIT = 30
+
+ABOUT_A_RELEASE = ("ApplicationUnknown", "NewerReleaseUnderway")
+
+every_function = pytest.mark.parametrize("name", functions())
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """An event with which a function can't do its work, and the name that its error must have."""
+
+    event: dict[str, Any]
+    error: str
+
+
+def about_nobody(**more: Any) -> dict[str, Any]:
+    return {"release": NOBODY, "execution": EXECUTION, **more}
+
+
+WRONG = {
+    "ReadReleaseFunction": Wrong(
+        {"bucket": BUCKET, "key": "releases/x", "execution": EXECUTION}, "ReleaseUnreadable"
+    ),
+    "AcquireLockFunction": Wrong({"release": BUSY, "execution": EXECUTION}, "NewerReleaseUnderway"),
+    "RunGateFunction": Wrong(about_nobody(gate="tag"), "ApplicationUnknown"),
+    "JudgeGatesFunction": Wrong(about_nobody(results=[]), "LockLost"),
+    "PlanDeploymentFunction": Wrong(about_nobody(), "ApplicationUnknown"),
+    "RequestApprovalFunction": Wrong(
+        about_nobody(lock={"fence": 1}, askSeconds=60, taskToken=TASK_TOKEN), "ApplicationUnknown"
+    ),
+    "RemindApproversFunction": Wrong(about_nobody(), "ApplicationUnknown"),
+    "RecheckReleaseFunction": Wrong(about_nobody(lock={"fence": 1}), "LockLost"),
+    "ShiftTrafficFunction": Wrong(
+        about_nobody(
+            lock={"fence": 1},
+            deployment={
+                "steps": [{"percent": 100, "bake": 0, "needs": 15}],
+                "next": 0,
+                "count": 1,
+                "expected": "",
+            },
+        ),
+        "ApplicationUnknown",
+    ),
+    "AwaitStableFunction": Wrong(about_nobody(percent=10), "ApplicationUnknown"),
+    "RunHealthCheckFunction": Wrong(
+        about_nobody(check="lambda", index=0, subject="candidate"), "ApplicationUnknown"
+    ),
+    # Whatever else goes wrong has its own name too, and no state retries it.
+    "JudgeHealthFunction": Wrong(
+        about_nobody(results=[], subject="candidate", step="1 of 1", deadline="soon"), "ValueError"
+    ),
+    "CompleteReleaseFunction": Wrong(about_nobody(), "ApplicationUnknown"),
+    "EndReleaseFunction": Wrong(
+        about_nobody(ending={"status": "INVALID", "cause": "any"}), "ApplicationUnknown"
+    ),
+    "RestoreBaselineFunction": Wrong(
+        {
+            "application": "nobody",
+            "tag": "v9.9.9",
+            "trigger": "operator",
+            "why": "any",
+            "execution": EXECUTION,
+        },
+        "ApplicationUnknown",
+    ),
+    # What is beside the flow answers instead of raising: nobody would retry it.
+    "ApprovalPageFunction": Wrong(
+        {
+            "rawPath": "/approvals/" + "a" * 32,
+            "rawQueryString": "t=forged",
+            "headers": {},
+            "requestContext": {"http": {"method": "GET", "sourceIp": "192.0.2.1"}},
+        },
+        "",
+    ),
+    "SuperviseFunction": Wrong(
+        {
+            "detail": {
+                "status": "ABORTED",
+                "executionArn": EXECUTION,
+                "input": json.dumps({"key": KEY.replace(TAG, "v9.9.9")}),
+            }
+        },
+        "",
+    ),
+    "BroadcastFunction": Wrong(
+        {"Records": [{"dynamodb": {"SequenceNumber": "7", "NewImage": {"poison": {"S": "x"}}}}]}, ""
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def cold(emulators: dict[str, Emulated], around: Around) -> dict[str, Answer]:
+    """Each function's first answer, to an event with which it can't do its work."""
+    lock.acquire(
+        around.ledger(), application="busy", tag="v2.0.0", attempt=1, execution="another", seconds=600
+    )
+    with ThreadPoolExecutor(2) as pool:
+        answers = pool.map(lambda name: emulators[name].invoke(WRONG[name].event), WRONG)
+        return dict(zip(WRONG, answers, strict=True))
+
+
+@dataclass(slots=True)
+class Release:
+    """A release, walked through the definitions' states by hand."""
+
+    emulators: dict[str, Emulated]
+    machine: str = "release"
+    data: dict[str, Any] = field(default_factory=dict)
+    context: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=dict)
+
+    def goes_through(self, *names: str) -> None:
+        """One state after the other, as the definition writes their data on."""
+        for name in names:
+            state = next(it for it in states_of(self.machine) if it.name == name)
+            answered = self.asked(state)
+            assert answered.error == "", f"{state}: {answered.error}: {answered.message}"
+            if "ResultPath" in state.body and state.body["ResultPath"] is not None:
+                selected = state.body.get("ResultSelector")
+                raw = {"Payload": answered.payload}
+                self.data[state.body["ResultPath"][2:]] = self.filled(selected, raw) if selected else raw
+            elif state.body.get("OutputPath") == "$.Payload" and not state.inside:
+                self.data = answered.payload
+
+    def asked(self, state: State) -> Answer:
+        """Asked again, as the state does, while the error is one that it retries."""
+        function = function_of(state) or ""
+        event = self.filled(state.body["Parameters"]["Payload"], self.data)
+        retried = {
+            name for retry in state.body["Retry"] if retry["MaxAttempts"] for name in retry["ErrorEquals"]
+        }
+        deadline = time.monotonic() + SECONDS_TO_WAIT
+        while (answered := self.emulators[function].invoke(event)).error in retried:
+            assert time.monotonic() < deadline, f"{state}: {answered.error}: {answered.message}"
+            time.sleep(0.1)
+        self.answers[function] = answered
+        return answered
+
+    def filled(self, template: Any, data: Any) -> Any:
+        if not isinstance(template, dict):
+            return template
+        return {
+            key.removesuffix(".$"): self.read(value, data) if key.endswith(".$") else self.filled(value, data)
+            for key, value in template.items()
+        }
+
+    def read(self, path: str, data: Any) -> Any:
+        if path.startswith("$$"):
+            return self.context[path]
+        for member in path.split(".")[1:]:
+            data = data[member]
+        return data
+
+
+@pytest.fixture(scope="module")
+def release(cold: dict[str, Answer], emulators: dict[str, Emulated], around: Around) -> Release:
+    """A whole release, every step of it in AWS's runtime: deployed, completed, rolled back; and what is beside it."""
+    way = Release(emulators, context={"$$.Execution.Id": around.machine, "$$.Task.Token": TASK_TOKEN})
+    way.data = {"bucket": BUCKET, "key": KEY, "versionId": ""}
+    way.goes_through("ReadRelease", "AcquireLock")
+    way.data["gates"] = []
+    for gate in way.data["release"]["gates"]:
+        way.data["gate"] = gate
+        way.goes_through("RunGate")
+        way.data["gates"].append(way.answers["RunGateFunction"].payload)
+    way.goes_through("JudgeGates", "PlanDeployment", "RequestApproval")
+    way.data["approval"] = {"decision": "none", "askSeconds": 60}
+    way.goes_through("RemindApprovers")
+    way.answers["ApprovalPageFunction"] = emulators["ApprovalPageFunction"].invoke(opened(around.link()))
+    around.approve(releases.get(around.ledger(), APPLICATION, TAG)["approval"])
+    way.goes_through("RecheckRelease", "ShiftTraffic", "AwaitStable")
+    way.data |= {"check": way.data["release"]["checks"][0], "index": 0}
+    way.goes_through("RunHealthCheck")
+    way.data["checks"] = [way.answers["RunHealthCheckFunction"].payload]
+    way.goes_through("JudgeHealth", "CompleteRelease")
+    way.machine, way.context["$$.Execution.Id"] = "rollback", "a-rollback"
+    way.data |= {"application": APPLICATION, "tag": TAG, "trigger": "operator", "why": "It is shown here."}
+    way.goes_through("RestoreBaseline", "AwaitStable")
+    way.data["ending"] = {"status": "ROLLED_BACK", "cause": "It is shown here."}
+    way.goes_through("EndRelease")
+    facts = around.engine.client("dynamodb").scan(TableName="ledger")["Items"]
+    records = [
+        {"eventName": "INSERT", "dynamodb": {"SequenceNumber": str(number), "NewImage": image}}
+        for number, image in enumerate(facts)
+        if image.get("kind") == {"S": "fact"}
+    ]
+    way.answers["BroadcastFunction"] = emulators["BroadcastFunction"].invoke({"Records": records})
+    ended = {"status": "ABORTED", "executionArn": around.machine, "input": json.dumps({"key": KEY})}
+    way.answers["SuperviseFunction"] = emulators["SuperviseFunction"].invoke({"detail": ended})
+    return way
+
+
+def opened(link: str) -> dict[str, Any]:
+    """A Function URL's event for somebody who opens a link."""
+    path, query = link.split("/approvals/", 1)[1].split("?", 1)
+    return {
+        "rawPath": f"/approvals/{path}",
+        "rawQueryString": query,
+        "headers": {"host": "127.0.0.1"},
+        "requestContext": {"http": {"method": "GET", "sourceIp": "192.0.2.1"}},
+    }
+
+
+# ---- errors --------------------------------------------------------------------------------------------------------
+
+
+def test_every_function_of_the_template_is_asked_here() -> None:
+    assert set(WRONG) == set(functions())
+
+
+@every_function
+def test_an_error_leaves_the_runtime_under_its_own_name(cold: Mapping[str, Answer], name: str) -> None:
+    assert (cold[name].error, cold[name].message)[0] == WRONG[name].error, cold[name].payload
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, wrong in WRONG.items() if wrong.error in ("ApplicationUnknown", "LockHeld")]
+)
+def test_an_error_says_to_which_application_and_tag_it_happened(
+    cold: Mapping[str, Answer], name: str
+) -> None:
+    release = WRONG[name].event.get("release", WRONG[name].event)
+    assert f"{release['application']} {release['tag']}" in cold[name].message
+
+
+def test_a_forged_link_is_told_nothing_but_that_it_is_not_valid(cold: Mapping[str, Answer]) -> None:
+    assert cold["ApprovalPageFunction"].payload["statusCode"] == 403
+
+
+def test_a_poison_record_is_handed_back_by_its_number(cold: Mapping[str, Answer]) -> None:
+    assert cold["BroadcastFunction"].payload == {"batchItemFailures": [{"itemIdentifier": "7"}]}
+
+
+def test_an_execution_that_never_became_a_release_is_left_alone(cold: Mapping[str, Answer]) -> None:
+    assert cold["SuperviseFunction"].payload["did"] == "nothing"
+
+
+def test_aws_out_of_reach_has_the_name_that_every_task_retries(
+    emulators: dict[str, Emulated], around: Around, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    name = "AwaitStableFunction"
+    with emulated(
+        name,
+        brought=what_the_runtime_brings(tmp_path_factory.mktemp("brought")),
+        folder=tmp_path_factory.mktemp("unreachable"),
+        variables=variables_of(name, around.values) | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
+    ) as function:
+        assert function.invoke(WRONG[name].event).error == AwsUnavailable.__name__
+
+
+# ---- answers -------------------------------------------------------------------------------------------------------
+
+
+def test_a_whole_release_goes_through_the_built_functions_and_back(release: Release, around: Around) -> None:
+    assert set(release.answers) == set(functions())
+    assert release.data["ending"]["status"] == "ROLLED_BACK"
+    assert releases.get(around.ledger(), APPLICATION, TAG)["status"] == "ROLLED_BACK"
+    assert (
+        around.engine.client("lambda").get_alias(FunctionName=APPLICATION, Name="live")["FunctionVersion"]
+        == "1"
+    )
+
+
+@every_function
+def test_a_function_answers_in_the_form_that_its_code_promises(release: Release, name: str) -> None:
+    promised = answer(snake(name.removesuffix("Function"))) or {}
+    assert set(promised) <= set(release.answers[name].payload)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [it for machine in ("release", "rollback") for it in states_of(machine) if function_of(it)],
+    ids=str,
+)
+def test_a_function_answers_with_whatever_its_state_selects(release: Release, state: State) -> None:
+    selected = re.findall(r"\$\.Payload\.(\w+)", json.dumps(state.body.get("ResultSelector", {})))
+    assert set(selected) <= set(release.answers[function_of(state) or ""].payload)
+
+
+def test_an_approver_who_opens_the_link_sees_the_release(release: Release) -> None:
+    page = release.answers["ApprovalPageFunction"].payload
+    assert page["statusCode"] == 200
+    assert f"{APPLICATION}" in page["body"]
+    assert TAG in page["body"]
+
+
+def test_every_fact_of_the_release_is_broadcast(release: Release) -> None:
+    assert release.answers["BroadcastFunction"].payload == {"batchItemFailures": []}
+
+
+def test_the_supervisor_leaves_alone_what_has_an_ending(release: Release) -> None:
+    assert release.answers["SuperviseFunction"].payload["did"] == "nothing"
+
+
+# ---- logs ----------------------------------------------------------------------------------------------------------
+
+
+@every_function
+def test_a_function_logs_at_least_one_line_for_each_invocation_as_json(
+    release: Release, emulators: dict[str, Emulated], name: str
+) -> None:
+    lines = emulators[name].log_lines()
+    assert len(lines) >= 2
+    assert {line["service"] for line in lines if "service" in line} == {"tagship"}
+
+
+@pytest.mark.parametrize("name", sorted({function_of(it) or "" for it in states_of("release")} - {""}))
+def test_a_steps_log_says_which_release_it_is_about(
+    release: Release, emulators: dict[str, Emulated], name: str
+) -> None:
+    done = [line for line in emulators[name].log_lines() if line.get("message") == "done"]
+    assert done
+    if ("release", "tag") in reads(snake(name.removesuffix("Function"))):
+        assert (done[0]["application"], done[0]["tag"]) == (APPLICATION, TAG)
+
+
+@every_function
+def test_no_log_carries_a_secret(
+    release: Release, emulators: dict[str, Emulated], around: Around, name: str
+) -> None:
+    text = emulators[name].log()
+    token = around.link().split("?t=", 1)[1]
+    for secret in (SECRET_KEY, SESSION_TOKEN, TASK_TOKEN, token):
+        assert secret not in text
+
+
+@every_function
+def test_a_cold_start_is_far_inside_what_lambda_allows(
+    release: Release, emulators: dict[str, Emulated], name: str
+) -> None:
+    durations = re.findall(r"INIT REPORT\(durationMs: ([\d.]+)\)", emulators[name].log())
+    assert durations
+    assert all(float(duration) < 10_000 for duration in durations)
+
+
+def test_the_links_of_what_the_runtime_brings_lead_nowhere_else(tmp_path: Path) -> None:
+    brought = what_the_runtime_brings(tmp_path)
+    assert "pydantic" not in {path.name for path in brought.iterdir()}
+    assert "tagship" not in {path.name for path in brought.iterdir()}
