@@ -19,7 +19,7 @@ import pytest
 
 from tagship.errors import AwsUnavailable
 from tagship.ledger import lock, releases
-from tests.runtime.conftest import (
+from tests.runtime.around import (
     APPLICATION,
     BUCKET,
     KEY,
