@@ -41,7 +41,7 @@ def newest_to(mails: Sequence[Mail], *, who: str, application: str, tag: str) ->
         for mail in mails
         if who in mail.to
         and application in mail.subject
-        and re.search(rf"(?<![\w.]){re.escape(tag)}(?![\w.])", mail.subject)
+        and tag in re.split(r"[\s?]+", mail.subject)
         and _LINK.search(mail.text)
     ]
     return about[-1] if about else None

@@ -1,0 +1,266 @@
+"""Where each state of a machine and each line between two of them stands, so that they can be drawn.
+
+The way that a good release takes is the column on the left: the longest way to a Succeed state without a failure. Whatever
+can be reached from there stands as many columns to the right as it takes states to get there. All lines into a state meet in
+a lane of their own before they reach it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+WIDTH, HEIGHT = 150, 40
+ROW = 57
+NARROWEST = 590
+"""So that the legend fits."""
+MARGIN = 20
+HEAD = 62
+LANE = 10
+TIP = 16
+LETTER = 5.4
+"""What a letter of a word on a line takes, at most."""
+
+_COMPARES = {
+    "StringEquals": "",
+    "NumericGreaterThanEqualsPath": "≥",
+    "NumericLessThanPath": "<",
+}
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """From one state to another."""
+
+    source: str
+    target: str
+    words: tuple[str, ...] = ()
+    failure: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Place:
+    """Where a state stands: its column, and its middle."""
+
+    column: int
+    y: float
+    x: float = 0.0
+
+
+Lane = tuple[int, str, str]
+"""The gap that it stands in (0 is left of everything), the state that it leads to, and the side on which it gets there."""
+
+
+@dataclass(slots=True)
+class Drawing:
+    """One machine, laid out."""
+
+    states: Mapping[str, Body]
+    ways: list[Way]
+    spine: list[str]
+    places: dict[str, Place] = field(default_factory=dict)
+    lanes: dict[Lane, float] = field(default_factory=dict)
+    size: tuple[float, float] = (0.0, 0.0)
+
+    def straight(self, way: Way) -> bool:
+        """Down the spine, to the next one."""
+        spine = self.spine
+        return {way.source, way.target} <= set(spine) and spine.index(way.target) == spine.index(
+            way.source
+        ) + 1
+
+    def lane(self, way: Way) -> Lane:
+        """All that lead to one state from one side share one."""
+        source, target = self.places[way.source].column, self.places[way.target].column
+        return (target + 1, way.target, "right") if target < source else (target, way.target, "left")
+
+    def side(self, way: Way) -> str:
+        """On which side of its state a way begins."""
+        return "left" if self.lane(way)[0] == self.places[way.source].column else "right"
+
+    @property
+    def bent(self) -> list[Way]:
+        """The ways that take a lane."""
+        return [way for way in self.ways if not self.straight(way)]
+
+
+# ---- what leads where ----------------------------------------------------------------------------------------------
+
+
+def ways_from(name: str, body: Body) -> Iterator[Way]:
+    """Every way out of a state, once for each state that it leads to, those of failures last."""
+    found: dict[str, list[str]] = {}
+    if "Next" in body:
+        found[body["Next"]] = []
+    for choice in body.get("Choices", ()):
+        found.setdefault(choice["Next"], []).append(condition(choice))
+    if "Default" in body:
+        found.setdefault(body["Default"], []).append("otherwise")
+    for target, words in found.items():
+        yield Way(source=name, target=target, words=tuple(words))
+    for catch in body.get("Catch", ()):
+        errors = tuple(error.removeprefix("States.") for error in catch["ErrorEquals"])
+        yield Way(source=name, target=catch["Next"], words=() if errors == ("ALL",) else errors, failure=True)
+
+
+def condition(rule: Body) -> str:
+    """What a rule of a Choice asks, in as few words as it takes."""
+    if "Not" in rule:
+        return f"not {condition(rule['Not'])}"
+    name = rule["Variable"].rpartition(".")[2]
+    if rule.get("BooleanEquals") is True:
+        return str(name)
+    operator = next(key for key in rule if key in _COMPARES)
+    value = str(rule[operator])
+    return f"{name} {_COMPARES[operator]} {value.rpartition('.')[2]}" if _COMPARES[operator] else value
+
+
+def _spine(states: Mapping[str, Body], start: str) -> list[str]:
+    """The longest way to a Succeed state on which nothing fails and no state stands twice."""
+    best: list[str] = []
+
+    def walk(path: list[str]) -> None:
+        nonlocal best
+        if states[path[-1]]["Type"] == "Succeed" and len(path) > len(best):
+            best = list(path)
+        for way in reversed([way for way in ways_from(path[-1], states[path[-1]]) if not way.failure]):
+            if way.target not in path:
+                walk([*path, way.target])
+
+    walk([start])
+    return best
+
+
+# ---- where it stands -----------------------------------------------------------------------------------------------
+
+
+def _place(drawing: Drawing) -> None:
+    for row, name in enumerate(drawing.spine):
+        drawing.places[name] = Place(column=0, y=HEAD + HEIGHT / 2 + row * ROW)
+    column = 0
+    while len(drawing.places) < len(drawing.states):
+        reached = [
+            name
+            for name in drawing.states
+            if name not in drawing.places
+            and any(
+                way.target == name
+                and way.source in drawing.places
+                and drawing.places[way.source].column == column
+                for way in drawing.ways
+            )
+        ]
+        column += 1
+        _stack(drawing, reached, column)
+
+
+def _stack(drawing: Drawing, names: Sequence[str], column: int) -> None:
+    """Each beside the middle of those that lead to it, none over another."""
+
+    def wanted(name: str) -> float:
+        sources = [
+            drawing.places[way.source].y
+            for way in drawing.ways
+            if way.target == name and way.source in drawing.places
+        ]
+        return sum(sources) / len(sources)
+
+    order = sorted(names, key=lambda name: (wanted(name), list(drawing.states).index(name)))
+    rows = [wanted(name) for name in order]
+    for index in range(1, len(rows)):  # push down what overlaps …
+        rows[index] = max(rows[index], rows[index - 1] + ROW * 0.8)
+    bottom = HEAD + HEIGHT / 2 + (len(drawing.spine) - 1) * ROW
+    for index in reversed(range(len(rows))):  # … and up again what fell out of the picture
+        rows[index] = min(rows[index], bottom - (len(rows) - 1 - index) * ROW * 0.8)
+    for name, row in zip(order, rows, strict=True):
+        drawing.places[name] = Place(column=column, y=round(row, 1))
+
+
+def _lay_lanes(drawing: Drawing) -> None:
+    """From left to right: the words that leave to the right, the lanes, the words that leave to the left, the column."""
+    ways = drawing.bent
+    x = float(MARGIN)
+    for column in range(1 + max(place.column for place in drawing.places.values())):
+        here = [way for way in ways if drawing.lane(way)[0] == column]
+        x += _room([way for way in here if drawing.side(way) == "right"])
+        tracks = _tracks(drawing, here)
+        for lane, track in tracks.items():
+            drawing.lanes[lane] = x + track * LANE
+        x += (1 + max(tracks.values(), default=-1)) * LANE
+        x += max(TIP, _room([way for way in here if drawing.side(way) == "left"]))
+        for place in drawing.places.values():
+            if place.column == column:
+                place.x = x
+        x += WIDTH
+    bottom = max(place.y for place in drawing.places.values()) + HEIGHT / 2
+    drawing.size = (max(x + MARGIN, NARROWEST), bottom + 58)
+
+
+def _room(ways: Sequence[Way]) -> float:
+    letters = max((len(word) for way in ways for word in folded(way.words)), default=0)
+    return letters * LETTER + 14 if ways else 0
+
+
+def _tracks(drawing: Drawing, ways: Sequence[Way]) -> dict[Lane, int]:
+    """Lanes side by side only where they would lie on each other; the short ones on the right."""
+    spans: dict[Lane, tuple[float, float]] = {}
+    for way in ways:
+        lane = drawing.lane(way)
+        ends = [leaves_at(drawing, way), arrives_at(drawing, lane), *spans.get(lane, ())]
+        spans[lane] = (min(ends), max(ends))
+    taken: list[list[tuple[float, float]]] = []
+    tracks: dict[Lane, int] = {}
+    for lane, (top, bottom) in sorted(spans.items(), key=lambda it: (it[1][1] - it[1][0], it[0])):
+        free = (
+            index
+            for index, others in enumerate(taken)
+            if all(bottom + 8 < above or top - 8 > below for above, below in others)
+        )
+        track = next(free, len(taken))
+        if track == len(taken):
+            taken.append([])
+        taken[track].append((top, bottom))
+        tracks[lane] = track
+    return {lane: len(taken) - 1 - track for lane, track in tracks.items()}
+
+
+def leaves_at(drawing: Drawing, way: Way) -> float:
+    return _docks(drawing, way.source, drawing.side(way))[way]
+
+
+def arrives_at(drawing: Drawing, lane: Lane) -> float:
+    return _docks(drawing, lane[1], lane[2])[lane]
+
+
+def _docks(drawing: Drawing, name: str, side: str) -> dict[Way | Lane, float]:
+    """Where on one side of a state its lines begin and end: in the order of where they come from and lead to."""
+    pulls: dict[Way | Lane, float] = {}
+    for way in drawing.bent:
+        if way.source == name and drawing.side(way) == side:
+            pulls[way] = drawing.places[way.target].y
+    arriving = [way for way in drawing.bent if way.target == name and drawing.lane(way)[2] == side]
+    if arriving:
+        pulls[drawing.lane(arriving[0])] = sum(drawing.places[way.source].y for way in arriving) / len(
+            arriving
+        )
+    order = sorted(pulls, key=lambda each: pulls[each])
+    step = min(12.0, (HEIGHT - 4) / len(order))
+    middle = drawing.places[name].y
+    return {each: middle + (index - (len(order) - 1) / 2) * step for index, each in enumerate(order)}
+
+
+def lay_out(states: Mapping[str, Body], start: str) -> Drawing:
+    """The whole machine."""
+    ways = [way for name, body in states.items() for way in ways_from(name, body)]
+    drawing = Drawing(states=states, ways=ways, spine=_spine(states, start))
+    _place(drawing)
+    _lay_lanes(drawing)
+    return drawing
+
+
+def folded(words: Sequence[str]) -> list[str]:
+    """Several names, one on a line."""
+    return [word + ("," if index < len(words) - 1 else "") for index, word in enumerate(words)]

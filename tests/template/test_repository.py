@@ -1,0 +1,65 @@
+"""What is installed and what runs in CI is pinned, and nobody's machine or registry is written down."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+LOCKS = [*sorted(ROOT.glob("requirements/*.txt")), ROOT / "layers/tagship/requirements.txt"]
+WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yaml"))
+
+
+def pinned(lock: Path) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9._-]+)(?:\[[^\]]*\])?==(\S+)", lock.read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_package_is_locked_by_version_and_hash(lock: Path) -> None:
+    packages = re.split(r"\n(?=\S)", re.sub(r"^ *#.*\n", "", lock.read_text(), flags=re.MULTILINE).strip())
+    assert packages
+    assert [
+        package
+        for package in packages
+        if not re.search(r"==\S+.*--hash=sha256:[0-9a-f]{64}", package, re.DOTALL)
+    ] == []
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_lock_file_names_where_packages_come_from(lock: Path) -> None:
+    assert not re.search(r"://|--(extra-)?index-url|--find-links", lock.read_text())
+
+
+def test_tests_run_with_the_versions_that_the_layer_brings() -> None:
+    layer, development = (
+        pinned(ROOT / name) for name in ("layers/tagship/requirements.txt", "requirements/dev.txt")
+    )
+    assert {name: development.get(name) for name in layer} == layer
+
+
+def test_the_launcher_corrects_the_version_that_is_installed() -> None:
+    [corrected] = re.findall(r'^VERSION = "(.+)"$', (ROOT / "local/engine.py").read_text(), re.MULTILINE)
+    assert pinned(ROOT / "requirements/engine.txt")["ministack"] == corrected
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_by_commit_with_their_version_beside(workflow: Path) -> None:
+    used = re.findall(r"uses: *(.+)", workflow.read_text())
+    assert used
+    assert [each for each in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each)] == []
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_may_only_read(workflow: Path) -> None:
+    document = yaml.safe_load(workflow.read_text())
+    given = [document.get("permissions"), *(job.get("permissions") for job in document["jobs"].values())]
+    assert given[0] == {"contents": "read"}
+    assert all(permissions in (None, {"contents": "read"}) for permissions in given)
+
+
+def test_ci_can_be_run() -> None:
+    assert os.access(ROOT / ".ci/run", os.X_OK)
