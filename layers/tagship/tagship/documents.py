@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from datetime import datetime
+from decimal import Context, Decimal
 from functools import cache
 from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
-from tagship.application import AllAtOnce, Application, Canary, Linear, Steps
+from tagship.application import Application, LambdaCheck, Steps
 from tagship.release import MANIFEST_BYTES, Manifest, Tag
 
 MAX_DEPTH = 20
-_STRATEGIES = {"all-at-once": AllAtOnce, "canary": Canary, "linear": Linear, "steps": Steps}
+_DIGITS = 38
+_EXPONENTS = range(-130, 126)
+"""What the ledger (DynamoDB) can keep of a number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,10 @@ def read_manifest(raw: bytes) -> Manifest:
         Tag.parse(manifest.tag)
     except ValueError as error:
         problems.append(Problem(path=("tag",), message=str(error)))
+    try:
+        datetime.fromisoformat(manifest.createdAt)
+    except ValueError:
+        problems.append(Problem(path=("createdAt",), message="has a day or a time that does not exist"))
     for what in ("name", "file"):
         seen: set[str] = set()
         for index, artifact in enumerate(manifest.artifacts):
@@ -98,6 +106,13 @@ def read_application(data: object) -> Application:
                     message=f"asks for {check.mustPass} healthy answers of {check.requests} requests",
                 )
             )
+        if isinstance(check, LambdaCheck) and not _can_be_kept(check.payload):
+            problems.append(
+                Problem(
+                    path=("health", "checks", index, "payload"),
+                    message=f"has a field without a name, or a number that does not fit into {_DIGITS} digits",
+                )
+            )
     if isinstance(application.strategy, Steps):
         shares = [step.percent for step in application.strategy.steps]
         if shares != sorted(set(shares)) or shares[-1] != 100:
@@ -115,7 +130,7 @@ def as_document(noun: Manifest | Application) -> dict[str, Any]:
     return document
 
 
-def schema_of(kind: type[Manifest] | type[Application]) -> dict[str, Any]:
+def schema_of(kind: type) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a document."""
     name = "release" if kind is Manifest else "application"
     schema = _adapter(kind).json_schema(schema_generator=GenerateJsonSchema)
@@ -127,7 +142,7 @@ def schema_of(kind: type[Manifest] | type[Application]) -> dict[str, Any]:
 
 
 @cache
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+def _adapter(kind: type) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
@@ -148,8 +163,6 @@ def _read_json(raw: bytes) -> object:
         raise
     except ValueError as error:  # an integer of thousands of digits
         raise _whole(f"is not JSON that can be read: {error}") from error
-    if _depth(data) > MAX_DEPTH:
-        raise _whole(f"is nested deeper than {MAX_DEPTH}")
     return data
 
 
@@ -171,32 +184,47 @@ def _depth(data: object) -> int:
     deepest, level = 0, [data]
     while level:
         deepest += 1
-        level = [
-            child
-            for node in level
-            for child in (node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
-        ]
+        level = [child for node in level for child in _children(node)]
     return deepest
+
+
+def _children(node: object) -> Iterable[object]:
+    return node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+
+
+def _can_be_kept(data: object) -> bool:
+    match data:
+        case bool():
+            return True
+        case int() | float():
+            number = Decimal(str(data)).normalize(Context(prec=MANIFEST_BYTES))
+            digits = len(number.as_tuple().digits)
+            return not number or (digits <= _DIGITS and number.adjusted() in _EXPONENTS)
+        case _:
+            named = all(data) if isinstance(data, dict) else True
+            return named and all(map(_can_be_kept, _children(data)))
 
 
 def _whole(message: str) -> DocumentInvalid:
     return DocumentInvalid([Problem(path=(), message=message)])
 
 
-def _validated(kind: type[Any], data: object) -> Any:
+def _validated(kind: type, data: object) -> Any:
     if not isinstance(data, Mapping):
         raise _whole("must be an object with fields")
     try:
-        text = json.dumps(data)
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+    except RecursionError as error:
+        raise _whole(f"is nested deeper than {MAX_DEPTH}") from error
     except (TypeError, ValueError) as error:
         raise _whole(f"has a value that JSON does not know: {error}") from error
+    if _depth(data) > MAX_DEPTH:
+        raise _whole(f"is nested deeper than {MAX_DEPTH}")
     try:
         return _adapter(kind).validate_json(text)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        raise DocumentInvalid(
-            [_problem(kind, data, it) for it in details if not _echo(it, details)]
-        ) from error
+        raise DocumentInvalid([_problem(kind, it) for it in details if not _echo(it, details)]) from error
 
 
 def _echo(detail: Any, details: Sequence[Any]) -> bool:
@@ -207,8 +235,8 @@ def _echo(detail: Any, details: Sequence[Any]) -> bool:
     )
 
 
-def _problem(kind: type[Any], data: object, detail: Any) -> Problem:
-    path = _written_path(data, detail["loc"])
+def _problem(kind: type, detail: Any) -> Problem:
+    path = _written_path(detail["loc"])
     match detail["type"]:
         case "missing" | "missing_keyword_only_argument":
             message = "is missing"
@@ -223,37 +251,32 @@ def _problem(kind: type[Any], data: object, detail: Any) -> Problem:
             message = f"must have at {'least' if detail['type'] == 'too_short' else 'most'} {limit}"
         case _:
             message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+            message = message.removeprefix("String ")
             message = message[0].lower() + message[1:]
             if not message.startswith(("must", "asks", "has", "is", "needs", "should")):
                 message = f"must be {message}"
     return Problem(path=path, message=message)
 
 
-def _written_path(data: object, location: Sequence[str | int]) -> tuple[str | int, ...]:
+def _written_path(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
     """pydantic puts a union's chosen member into the path; people know only the fields that they wrote."""
-    path: list[str | int] = []
-    here: object = data
-    for part in location:
-        if isinstance(here, Mapping) and part not in here and part in (here.get("type"), *_STRATEGIES):
-            continue
-        path.append(part)
-        if isinstance(here, Mapping):
-            here = here.get(part)
-        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
-            here = here[part]
-        else:
-            here = None
-    return tuple(path)
+    match location:
+        case ("strategy", _, *below):
+            return ("strategy", *below)
+        case ("health", "checks", int(index), _, *below):
+            return ("health", "checks", index, *below)
+        case _:
+            return location
 
 
-def _nearest(kind: type[Any], path: tuple[str | int, ...]) -> str:
+def _nearest(kind: type, path: tuple[str | int, ...]) -> str:
     names = _field_names(kind)
     near = difflib.get_close_matches(str(path[-1]), names, n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 @cache
-def _field_names(kind: type[Any]) -> tuple[str, ...]:
+def _field_names(kind: type) -> tuple[str, ...]:
     """Every field name of a document, at whatever level."""
     names: dict[str, None] = {}
     waiting, done = [kind], set()

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 
 class Matching:
-    """Text of a form; the error says the form in words, and the JSON Schema carries the pattern."""
+    """Printable ASCII of a form; the error says the form in words, and the JSON Schema carries the pattern."""
 
     __slots__ = ("pattern", "words")
 
@@ -28,8 +28,10 @@ class Matching:
         return {**handler(core_schema), "pattern": self.pattern}
 
     def _check(self, value: str) -> str:
-        if not re.search(self.pattern, value) or value.endswith("\n"):
+        if not re.search(self.pattern, value):
             raise ValueError(f"must be {self.words}")
+        if not (value.isascii() and value.isprintable()):
+            raise ValueError(f"must be {self.words}, in plain ASCII")
         return value
 
 
@@ -60,7 +62,7 @@ class Duration:
         }
 
 
-_ISO_DURATION = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
+_ISO_DURATION = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.ASCII)
 
 
 def seconds(value: object) -> object:

@@ -25,7 +25,8 @@ MAIL_ADDRESS = Matching(
     r"^[^@\s<>\"',;:\\()\[\]]{1,64}@[A-Za-z0-9.-]{1,190}$", "a plain mail address: name@example.com"
 )
 
-_KEY = re.compile(r"^releases/(?P<application>[^/]+)/(?P<tag>[^/]+)/release\.json$")
+_CONFIG = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
+_KEY = re.compile(r"releases/(?P<application>[^/]+)/(?P<tag>[^/]+)/release\.json")
 _FILE = r"^(?!release\.json)(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$"
 
 
@@ -98,8 +99,8 @@ def place_of(key: str) -> tuple[str, str]:
 
     Raises ValueError for a key that is not `releases/<application>/<tag>/release.json` with proper names.
     """
-    match = _KEY.match(key)
-    if not match or not re.match(APPLICATION_NAME, match["application"]):
+    match = _KEY.fullmatch(key)
+    if not match or not re.fullmatch(APPLICATION_NAME, match["application"]):
         raise ValueError(f"{key[:300]!r} is not releases/<application>/<tag>/release.json")
     Tag.parse(match["tag"])
     return match["application"], match["tag"]
@@ -114,7 +115,7 @@ def folder_of(application: str, tag: str) -> str:
 class Artifact:
     """One file of a release."""
 
-    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
+    __pydantic_config__ = _CONFIG
 
     name: Annotated[str, at.MinLen(1), at.MaxLen(64)]
     """What the target calls it: `function` for a Lambda function's code."""
@@ -130,7 +131,7 @@ class Artifact:
 class Manifest:
     """`release.json`: what a tag is made of, uploaded last."""
 
-    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
+    __pydantic_config__ = _CONFIG
 
     schemaVersion: Literal[1]
     """The version of this document's form."""
