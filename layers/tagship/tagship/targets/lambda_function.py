@@ -87,7 +87,7 @@ class LambdaFunction:
         alias = self._alias()
         wanted = _weights(baseline, candidate, percent)
         if self._as_expected(alias, wanted, expected, fence):
-            assert alias is not None  # noqa: S101 (it stands as wanted)
+            assert alias is not None  # it stands as wanted
             return str(alias["RevisionId"])
         return self._write(alias, wanted, fence)
 
@@ -120,15 +120,17 @@ class LambdaFunction:
                 f"{configuration.get('StateReason', 'no reason given')}"
             )
         if state == "Pending":
-            raise NotStable(
-                f"{self._release}: version {version} of {self.target.function} is pending."
-            )
+            raise NotStable(f"{self._release}: version {version} of {self.target.function} is pending.")
         alias = self._alias()
         if alias is None or _standing(alias) != serving:
             raise NotStable(f"{self._release}: {self._name} does not read as it was written: {_told(alias)}.")
 
     def restore(self, *, baseline: Revision | None, candidate: Revision | None, fence: int) -> str:
-        """All traffic to the baseline in one write; where nothing served before the release, the alias goes again."""
+        """All traffic to the baseline in one write; where nothing served before the release, the alias goes again.
+
+        An alias that stands as wanted is written too, unless this very number did it: what the release may still be about to
+        do is refused by the new `RevisionId`.
+        """
         alias = self._alias()
         ours = {revision["version"] for revision in (baseline, candidate) if revision}
         if alias is not None:
@@ -143,8 +145,9 @@ class LambdaFunction:
                 with calling(f"Deleting {self._name}", **_REFUSED):
                     self.client.delete_alias(FunctionName=self.target.function, Name=self.target.alias)
             return f"{self._name} is gone again: nothing served before this release."
-        wanted = (baseline["version"], {})
-        if alias is None or _standing(alias) != wanted:
+        wanted: tuple[str, dict[str, float]] = (baseline["version"], {})
+        stood = alias is not None and _standing(alias) == wanted
+        if alias is None or not stood or _fence(alias) != fence:
             try:
                 self._write(alias, wanted, fence)
             except TargetMoved as error:  # written by another between our look and our write: look again
@@ -153,8 +156,11 @@ class LambdaFunction:
                 raise NotStable(
                     f"{self._release}: {self._name} does not read as restored: {_told(read_back)}."
                 )
-            return f"{self._name} gives all traffic to version {baseline['version']} again."
-        return f"{self._name} gave all traffic to version {baseline['version']} already."
+        return (
+            f"{self._name} gave all traffic to version {baseline['version']} already."
+            if stood
+            else f"{self._name} gives all traffic to version {baseline['version']} again."
+        )
 
     # ---- the alias -------------------------------------------------------------------------------------------------
 
