@@ -12,7 +12,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tagship.calls import calling, code_of, is_unavailable
+from tagship.calls import calling, code_of
 from tagship.errors import CredentialsRefused
 
 _CONFIG = Config(
@@ -21,6 +21,8 @@ _CONFIG = Config(
     retries={"mode": "standard", "max_attempts": 3},
     tcp_keepalive=True,
 )
+ASKED_ONCE = Config(connect_timeout=3, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 1})
+"""For what is asked to be judged by its answer: a call is not repeated behind the judge's back, and is waited for."""
 _SESSION_SECONDS = 900
 """The shortest session that STS gives."""
 _REUSE_SECONDS = 600
@@ -40,11 +42,19 @@ class Aws:
         """With the function's own role."""
         key = (service, region)
         if key not in self._clients:
-            self._clients[key] = self._made(service, region_name=region)
+            self._clients[key] = self._made(service, config=_CONFIG, region_name=region)
         return self._clients[key]
 
     def client_as(
-        self, service: str, *, role: str, external_id: str, region: str, application: str, tag: str
+        self,
+        service: str,
+        *,
+        role: str,
+        external_id: str,
+        region: str,
+        application: str,
+        tag: str,
+        config: Config = _CONFIG,
     ) -> Any:
         """With the application's role, assumed for this release.
 
@@ -56,6 +66,7 @@ class Aws:
             credentials = self._assume(role, external_id, application, tag)
             client = self._made(
                 service,
+                config=config,
                 region_name=region,
                 aws_access_key_id=credentials["AccessKeyId"],
                 aws_secret_access_key=credentials["SecretAccessKey"],
@@ -75,8 +86,6 @@ class Aws:
                     DurationSeconds=_SESSION_SECONDS,
                 )
         except ClientError as error:
-            if is_unavailable(error):
-                raise
             raise CredentialsRefused(
                 f"{application} {tag}: the role {role} can't be assumed ({code_of(error)}). Its trust policy must allow "
                 f"sts:AssumeRole to this stack's functions, on the condition that sts:ExternalId is {external_id}."
@@ -87,4 +96,5 @@ class Aws:
     def _made(self, service: str, **options: Any) -> Any:
         if self.session is None:
             self.session = boto3.session.Session()
-        return self.session.client(service, config=_CONFIG, **options)
+        make: Callable[..., Any] = self.session.client
+        return make(service, **options)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+from botocore import exceptions
+from botocore.exceptions import BotoCoreError, ClientError
 
 from tagship.errors import AwsUnavailable, TagshipError
 
@@ -24,6 +25,7 @@ _THROTTLES = frozenset(
         "RequestTimeout",
     }
 )
+_LOST = (exceptions.ConnectionError, exceptions.HTTPClientError, exceptions.IncompleteReadError)
 
 
 def code_of(error: ClientError) -> str:
@@ -37,11 +39,11 @@ def message_of(error: ClientError) -> str:
 
 
 def is_unavailable(error: Exception) -> bool:
-    """Throttled, 5xx, or not reached: asking again may help."""
+    """Throttled, 5xx, not reached, or cut off in the middle of an answer: asking again may help."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return code_of(error) in _THROTTLES or status >= 500
-    return isinstance(error, ConnectionError | HTTPClientError)
+    return isinstance(error, _LOST)
 
 
 @contextmanager
