@@ -1,7 +1,7 @@
 """integrity: every artifact has the size and the SHA-256 that the manifest says, in the version that was pinned.
 
-S3's own checksum answers without a download where the uploader sent one for the whole object in one PUT; a multipart upload's
-SHA-256 is a digest of digests (`COMPOSITE`), so such an object is read and hashed, at constant memory.
+S3's own checksum answers without a download where the uploader sent one for the whole object in one PUT; a multipart
+upload's SHA-256 is a digest of digests (`COMPOSITE`), so such an object is read and hashed, at constant memory.
 """
 
 from __future__ import annotations

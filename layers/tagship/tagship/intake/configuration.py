@@ -1,4 +1,4 @@
-"""The application's configuration, in Parameter Store: read once for a release, so that a change underway touches the next only."""
+"""The application's configuration, in Parameter Store: read once for a release; a change meanwhile touches the next only."""
 
 from __future__ import annotations
 

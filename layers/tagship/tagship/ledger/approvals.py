@@ -1,8 +1,9 @@
-"""Requests for approval and what was decided on them: each decision one conditional write, before anything else learns of it."""
+"""Requests for approval and their decisions: each decision is one conditional write, before anything else learns of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from tagship.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, LockLost
@@ -73,7 +74,8 @@ def waits_on(ledger: Ledger, approval_id: str, token: str) -> None:
             _pk(approval_id),
             _APPROVAL,
             only_if="attribute_exists(pk)",
-            **{_SECRET: token, "delivered": False},
+            taskToken=token,
+            delivered=False,
         )
     )
 
@@ -177,10 +179,8 @@ def close(
         status=status,
         closedBy=why,
     )
-    try:
+    with suppress(Refused):  # decided at the same moment: what stands is the answer
         ledger.record(fact, change)
-    except Refused:
-        pass  # decided at the same moment: what stands is the answer
     return get(ledger, approval_id) or approval
 
 
