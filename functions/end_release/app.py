@@ -35,7 +35,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         status=status,
         why=why,
         execution=event["execution"],
-        serves=releases.restored(record, status),
+        data={"durations": releases.since(runtime.ledger, record, RollbackDuration="Rollback Triggered")},
     ):
         record = releases.get(runtime.ledger, release["application"], release["tag"])
         status, why = Status(record["status"]), record["why"]

@@ -75,7 +75,8 @@ def acquire(
     """Takes the lock for this execution, or renews what it already has.
 
     `taking_over` is the rollback's right over the release that it rolls back: it gets the next fencing number even while
-    that release's lease runs, so that nothing the release may still do reaches the target.
+    that release's lease runs, so that nothing the release may still do reaches the target. A lock that was kept for a person
+    stays kept until an ending frees it.
 
     Raises LockHeld when another release has it.
     """
@@ -89,12 +90,16 @@ def acquire(
     same_release = present is not None and (present.tag, present.attempt) == (tag, attempt)
     if present and present.alive(ledger.now()) and not (taking_over and same_release):
         raise LockHeld(_held(application, tag, present))
+    only_if = "#fence = :known" if item else "attribute_not_exists(pk)"
+    values: dict[str, Any] = {":known": known} if item else {}
+    if present and not same_release:  # its lease has ended, and was neither renewed nor kept since we looked
+        only_if += " AND #leaseEnds = :ended AND attribute_not_exists(#kept)"
+        values[":ended"] = present.leaseEnds
     change = ledger.update(
         pk,
         _LOCK,
-        only_if="#fence = :known" if item else "attribute_not_exists(pk)",
-        values={":known": known} if item else {},
-        remove=("kept",),
+        only_if=only_if,
+        values=values,
         kind="lock",
         tag=tag,
         attempt=attempt,

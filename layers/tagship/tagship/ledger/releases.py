@@ -101,8 +101,9 @@ def all_of(ledger: Ledger, application: str) -> list[Item]:
 
 
 def current(ledger: Ledger, application: str) -> Item | None:
-    """What production runs, as far as Tagship brought it there; None before the first release."""
-    return ledger.get(application_key(application), _CURRENT)
+    """What production runs, as far as Tagship brought it there; None before the first release, and after its rollback."""
+    item = ledger.get(application_key(application), _CURRENT)
+    return item if item and "tag" in item else None
 
 
 def mark(ledger: Ledger, fact: Fact, **attributes: Any) -> bool:
@@ -138,7 +139,9 @@ def end(
     serves: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
 ) -> bool:
-    """Writes the ending with its fact, frees the lock (keeps it for ROLLBACK_FAILED), and moves what is current if told so.
+    """Writes the ending with its fact, frees the lock (keeps it for ROLLBACK_FAILED), and moves what is current.
+
+    That is what `serves` says; after the rollback of what was current, it is what was current before.
 
     False when the release had this ending, or another, before: the first ending stands.
     """
@@ -166,11 +169,8 @@ def end(
                 endedAt=timestamp(ledger.now()),
             ),
             *_lock_change(ledger, application, record, status),
+            *_current_change(ledger, application, record, status, serves),
         ]
-        if serves is not None:
-            changes.append(
-                ledger.put({**serves, "pk": application_key(application), "sk": _CURRENT, "kind": "current"})
-            )
         try:
             return ledger.record(fact, *changes)
         except Refused:
@@ -198,12 +198,13 @@ def moving(ledger: Ledger, *, application: str, tag: str, attempt: int) -> None:
         ) from refused
 
 
-def restored(record: Item, status: Status) -> Item | None:
-    """What production runs after a rollback of a release that had succeeded; None where that does not change."""
-    if record["status"] != Status.SUCCEEDED or status is not Status.ROLLED_BACK:
-        return None
-    previous = record.get("previous")
-    return dict(previous) if previous else None
+def since(ledger: Ledger, release: Mapping[str, Any], **facts: str) -> dict[str, str]:
+    """When each of these facts happened to a release, by the name of the duration that it began; the others are left out."""
+    found = {
+        name: ledger.fact(release["application"], release["tag"], release["attempt"], fact)
+        for name, fact in facts.items()
+    }
+    return {name: fact["at"] for name, fact in found.items() if fact}
 
 
 def _lock_change(ledger: Ledger, application: str, record: Item, status: Status) -> list[Change]:
@@ -213,6 +214,20 @@ def _lock_change(ledger: Ledger, application: str, record: Item, status: Status)
     if status is Status.ROLLBACK_FAILED:
         return [lock.kept(ledger, application=application, present=present)]
     return [lock.freed(ledger, application=application, present=present)]
+
+
+def _current_change(
+    ledger: Ledger, application: str, record: Item, status: Status, serves: Mapping[str, Any] | None
+) -> list[Change]:
+    pk = application_key(application)
+    if status is Status.ROLLED_BACK:
+        present = current(ledger, application)
+        if present is None or (present["tag"], present["attempt"]) != (record["tag"], record["attempt"]):
+            return []
+        serves = record.get("previous") or {}
+    if serves is None:
+        return []
+    return [ledger.put({**serves, "pk": pk, "sk": _CURRENT, "kind": "current"})]
 
 
 def _key(tag: str) -> str:

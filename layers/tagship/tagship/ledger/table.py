@@ -1,8 +1,8 @@
-"""The table: append-only facts by application, and the records that change in the same transaction as the fact that explains them.
+"""The table: append-only facts by application, and the records that change together with the fact that explains them.
 
 | pk | sk | what |
 |---|---|---|
-| `APPLICATION#<name>` | `FACT#<tag>#<attempt>#<name>#<key>` | a fact; the key makes it once-only, `seq` (index `order`) orders it |
+| `APPLICATION#<name>` | `FACT#<tag>#<attempt>#<name>#<key>` | a fact: once by its key, in order by `seq` (index `order`) |
 | `APPLICATION#<name>` | `HEAD` | the last fact's number and digest |
 | `APPLICATION#<name>` | `RELEASE#<tag>` | a release as it stands |
 | `APPLICATION#<name>` | `LOCK` | who may change the target |
@@ -114,6 +114,10 @@ class Ledger:
             self.query(application_key(application), f"FACT#{tag}#"), key=lambda fact: int(fact["seq"])
         )
 
+    def fact(self, application: str, tag: str, attempt: int, name: str, key: str = "") -> Item | None:
+        """One fact, if it has happened."""
+        return self.get(application_key(application), _fact_key(tag, attempt, name, key))
+
     def _pages(self, request: dict[str, Any], limit: int | None) -> Iterator[Item]:
         left = limit
         while True:
@@ -132,7 +136,7 @@ class Ledger:
     # ---- writing ---------------------------------------------------------------------------------------------------
 
     def record(self, fact: Fact, *changes: Change) -> bool:
-        """Writes a fact and what it changes, both or neither; False if this fact was recorded before (then nothing is written).
+        """Writes a fact and what it changes, both or neither; False, and nothing written, if it was recorded before.
 
         Each fact carries the digest of the one before it in its application, so that a missing or altered one shows.
 
@@ -228,7 +232,7 @@ class Ledger:
     def _item(self, fact: Fact, head: Item) -> Item:
         item = {
             "pk": application_key(fact.application),
-            "sk": f"FACT#{fact.tag}#{fact.attempt:04}#{fact.name}#{fact.key}",
+            "sk": _fact_key(fact.tag, fact.attempt, fact.name, fact.key),
             "kind": "fact",
             "seq": int(head["last"]) + 1,
             "application": fact.application,
@@ -259,6 +263,10 @@ class Ledger:
 def application_key(application: str) -> str:
     """The partition in which everything of an application stands."""
     return f"APPLICATION#{application}"
+
+
+def _fact_key(tag: str, attempt: int, name: str, key: str) -> str:
+    return f"FACT#{tag}#{attempt:04}#{name}#{key}"
 
 
 def timestamp(moment: datetime) -> str:
