@@ -33,6 +33,13 @@ def handler(event: Event, runtime: Runtime) -> Event:
             "revision": plan["candidate"],
             "since": timestamp(runtime.now()),
         },
-        data={"from": plan["from"], "commit": record["manifest"]["commit"]},
+        data={
+            "from": plan["from"],
+            "commit": record["manifest"]["commit"],
+            "durations": {
+                "LeadTime": record["manifest"]["createdAt"],
+                **releases.since(runtime.ledger, record, DeploymentDuration="Deployment Started"),
+            },
+        },
     )
     return {"status": Status.SUCCEEDED, "why": why}

@@ -21,7 +21,11 @@ def handler(event: Event, runtime: Runtime) -> Event:
         attempt=release["attempt"],
         name="Gates Passed" if passed else "Gates Failed",
         execution=event["execution"],
-        data={"results": results, "why": why},
+        data={
+            "results": results,
+            "why": why,
+            "durations": releases.since(runtime.ledger, release, ValidationDuration="Release Read"),
+        },
     )
     releases.mark(runtime.ledger, fact, gates=results, phase="planning")
     return {"passed": passed, "why": f"{release['application']} {release['tag']}: {why}"}

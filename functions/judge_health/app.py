@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from tagship.health.verdict import CheckResult, judge
-from tagship.ledger import releases
 from tagship.ledger.table import Fact
-from tagship.runtime import Event, Runtime, step
+from tagship.runtime import Event, Runtime, name_of, step
 from tagship.words import cause_in_words
 
 
@@ -20,13 +19,15 @@ def handler(event: Event, runtime: Runtime) -> Event:
         | {"why": cause_in_words(result["why"])}
         for result in event["results"]
     ]
+    # A check that could not answer does not say when it began.
+    began = [result["began"] for result in event["results"] if "began" in result]
     verdict = judge([CheckResult.from_dict(result) for result in results])
     fact = Fact(
         application=release["application"],
         tag=release["tag"],
         attempt=release["attempt"],
         name="Health Checked",
-        key=f"{subject} {event['step']}",
+        key=f"{subject} {event['step']} {name_of(event['execution'])}",
         execution=event["execution"],
         data={
             "subject": subject,
@@ -34,6 +35,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
             "verdict": verdict.verdict,
             "why": verdict.why,
             "checks": results,
+            "durations": {"HealthDuration": min(began)} if began else {},
         },
     )
     runtime.ledger.record(fact)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from tagship import health
 from tagship.application import Application
+from tagship.aws import ASKED_ONCE
 from tagship.ledger import releases
+from tagship.ledger.table import timestamp
 from tagship.runtime import Event, Runtime, step
 
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """`{check, verdict, why, numbers}`.
+    """`{check, verdict, why, numbers, began}`.
 
     Raises AwsUnavailable when AWS throttled the check.
     """
-    release = event["release"]
+    release, began = event["release"], timestamp(runtime.now())
     record = releases.get(runtime.ledger, release["application"], release["tag"])
     configuration = Application.from_dict(record["configuration"]["document"])
     target = configuration.target
@@ -29,9 +31,10 @@ def handler(event: Event, runtime: Runtime) -> Event:
             region=target.region,
             application=release["application"],
             tag=release["tag"],
+            config=ASKED_ONCE,
         ),
         function=target.function,
         version=record["plan"][event["subject"]]["version"],
         allowed=runtime.settings.allowed_networks,
     )
-    return health.run(configuration.health.checks[event["index"]], given).as_dict()
+    return health.run(configuration.health.checks[event["index"]], given).as_dict() | {"began": began}
