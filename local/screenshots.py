@@ -1,0 +1,95 @@
+"""Takes the pictures of the approval page and its mail that docs/approvals.md shows, from the room's own preview.
+
+.venv/bin/python -m local.screenshots
+
+Needs the Chromium or Chrome on the PATH. Two browsers never draw the same bytes, so no test compares these pictures: run it
+when the page has changed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, sync_playwright
+
+from local.draw import PICTURES
+from tagship.approval.link import approval_url
+from tagship.approval.mail import approval_mail
+from tagship.approval.preview import NOW, sample, visit
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+WIDE, NARROW = 1040, 680
+
+GATES = [
+    {"gate": "manifest", "verdict": "passed", "why": "Well formed, with 1 artifact beside it."},
+    {
+        "gate": "tag",
+        "verdict": "passed",
+        "why": "v1.4.0 is newer than v1.3.2, which production runs.",
+    },
+    {
+        "gate": "integrity",
+        "verdict": "passed",
+        "why": "Size and SHA-256 of 1 artifact are right (by S3's own checksum).",
+    },
+]
+PLAN = {
+    "summary": [
+        "the alias live of storefront: version 41 → version 42",
+        "Code: 4f2a91c08d11 → 9c1b77de5a02 (4.1 MiB)",
+    ],
+    "steps": [{"percent": 10, "bake": 300}, {"percent": 100, "bake": 0}],
+    "nothingToChange": False,
+}
+
+
+def record(**changes: Any) -> dict[str, Any]:
+    """A request as the Lambda target and the gates of today word it."""
+    return sample(**({"gates": GATES, "plan": PLAN, "watchUrl": None} | changes))
+
+
+def pages() -> Mapping[str, tuple[str, int]]:
+    """Each picture's name, its document, and how wide its window is."""
+    link = approval_url("https://approvals.example.com", record()["id"], "Ab3xQ9cD" * 8)
+    mail = approval_mail(record(), approver="ana@example.com", link=link, now=NOW)
+    return {
+        "approval-mail": (mail.html, NARROW),
+        "approval-page": (visit(record()).body, WIDE),
+        "approval-recorded": (visit(record(), fields={"decision": "approve"}).body, WIDE),
+        "approval-superseded": (
+            visit(record(status="SUPERSEDED", closedBy="Superseded by storefront v1.4.1.")).body,
+            WIDE,
+        ),
+    }
+
+
+def take(browser: Browser, document: str, width: int, file: Path) -> None:
+    """The whole of a page, however long it is, on a screen of this width."""
+    page = browser.new_page(viewport={"width": width, "height": 200}, color_scheme="light")
+    page.set_content(document)
+    page.screenshot(path=file, full_page=True)
+    page.close()
+
+
+def main() -> int:
+    """Takes them all; 1 when there is no browser."""
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        print("There is no Chromium or Chrome on the PATH: apt-get install chromium", file=sys.stderr)
+        return 1
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        for name, (document, width) in pages().items():
+            take(browser, document, width, PICTURES / f"{name}.png")
+        browser.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
