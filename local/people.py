@@ -52,28 +52,48 @@ def look(link: str) -> Answer:
     return _send(urllib.request.Request(link))
 
 
-def decide(link: str, *, decision: str, reason: str = "") -> Answer:
-    """Opens the page and sends its form back, with one of its buttons pressed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """An open page that asks for a decision."""
+
+    link: str
+    hidden: dict[str, str]
+
+    def press(self, decision: str, *, reason: str = "") -> Answer:
+        """Sends the form back, with one of its buttons pressed."""
+        fields = self.hidden | {"decision": decision, "reason": reason}
+        return _send(
+            urllib.request.Request(
+                self.link,
+                data=urllib.parse.urlencode(fields).encode(),
+                headers={"Content-Type": "application/x-www-form-urlencoded"},
+                method="POST",
+            )
+        )
+
+
+def open_form(link: str) -> Form:
+    """Opens the page and reads its form.
 
     Raises LocalError when the page has no form to send.
     """
     page = look(link)
-    form = _Form()
-    form.feed(page.text)
-    if not form.hidden:
+    fields = _Fields()
+    fields.feed(page.text)
+    if not fields.hidden:
         raise LocalError(f"The approval page has nothing to decide: it answered {page.status}.")
-    fields = form.hidden | {"decision": decision, "reason": reason}
-    return _send(
-        urllib.request.Request(
-            link,
-            data=urllib.parse.urlencode(fields).encode(),
-            headers={"Content-Type": "application/x-www-form-urlencoded"},
-            method="POST",
-        )
-    )
+    return Form(link=link, hidden=fields.hidden)
 
 
-class _Form(HTMLParser):
+def decide(link: str, *, decision: str, reason: str = "") -> Answer:
+    """Opens the page and presses one of its buttons.
+
+    Raises LocalError when the page has nothing to decide.
+    """
+    return open_form(link).press(decision, reason=reason)
+
+
+class _Fields(HTMLParser):
     """The hidden fields of a page's form."""
 
     def __init__(self) -> None:

@@ -68,7 +68,8 @@ class Storefront:
         }
         for check in document["health"]["checks"]:
             if check["type"] == "http":
-                check["url"] = f"{self.url}/health"
+                # one small machine does all the work here, so an answer may take its time
+                check |= {"url": f"{self.url}/health", "maxLatencyMs": 10_000, "timeoutSeconds": 10}
         for key, value in changes.items():
             document[key] = {**document[key], **value}
         written = self._folder() / "application.yaml"
