@@ -38,7 +38,11 @@ class Problem:
         """The path as people write it: `artifacts[0].sha256`."""
         text = ""
         for part in self.path:
-            text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+            if isinstance(part, int):
+                text += f"[{part}]"
+            else:
+                shown = part if part.isprintable() else repr(part)
+                text += f".{shown}" if text else shown
         return text
 
     def __str__(self) -> str:

@@ -1,0 +1,107 @@
+"""Documents and records as they are when nothing is wrong, with what is different about one of them."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from tagship.documents import as_document, read_application
+
+APPLICATION, TAG, EXECUTION = (
+    "storefront",
+    "v1.4.0",
+    "arn:aws:states:us-east-1:000000000000:execution:release:one",
+)
+CODE = b"the code of storefront v1.4.0"
+GONE = object()
+"""For `changed`: this field is left out."""
+
+
+def sha256(content: bytes) -> str:
+    """As a manifest writes it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def manifest(**changes: Any) -> dict[str, Any]:
+    """A good `release.json`."""
+    return {
+        "schemaVersion": 1,
+        "application": APPLICATION,
+        "tag": TAG,
+        "commit": "0123456789abcdef0123456789abcdef01234567",
+        "repository": "acme/storefront",
+        "author": "dana@example.com",
+        "createdAt": "2026-11-23T09:40:00Z",
+        "artifacts": [
+            {"name": "function", "file": "storefront.zip", "sha256": sha256(CODE), "size": len(CODE)}
+        ],
+    } | changes
+
+
+def application(**changes: Any) -> dict[str, Any]:
+    """A good configuration, as a team writes it."""
+    return {
+        "application": APPLICATION,
+        "target": {
+            "type": "lambda",
+            "function": "storefront",
+            "account": "000000000000",
+            "region": "us-east-1",
+            "role": "arn:aws:iam::000000000000:role/tagship-storefront",
+            "externalId": "tagship-production",
+        },
+        "approval": {"approvers": ["ana@example.com", "bo@example.com", "chi@example.com"]},
+        "health": {"checks": [{"type": "lambda"}]},
+    } | changes
+
+
+def record(**changes: Any) -> dict[str, Any]:
+    """What `read_release` found, to be claimed."""
+    return {
+        "application": APPLICATION,
+        "tag": TAG,
+        "stage": "production",
+        "execution": EXECUTION,
+        "digest": sha256(b"release.json"),
+        "release": {
+            "bucket": "releases",
+            "key": f"releases/{APPLICATION}/{TAG}/release.json",
+            "versionId": "1",
+            "size": 12,
+        },
+        "manifest": manifest(notes="", parameters={}),
+        "problems": [],
+        "objects": {
+            "storefront.zip": {
+                "bucket": "releases",
+                "key": f"releases/{APPLICATION}/{TAG}/storefront.zip",
+                "versionId": "7",
+                "size": len(CODE),
+            }
+        },
+        "configuration": {
+            "version": 3,
+            "document": as_document(read_application(application())),
+            "problems": [],
+        },
+        "phase": "gates",
+    } | changes
+
+
+def changed(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy in which `{"artifacts.0.size": 3}` stands so; GONE leaves a field out."""
+    copied = copy.deepcopy(dict(document))
+    for path, value in changes.items():
+        *above, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+        here: Any = copied
+        for part in above:
+            here = here[part]
+        if value is GONE:
+            del here[last]
+        elif isinstance(here, list) and last == len(here):
+            here.append(value)
+        else:
+            here[last] = value
+    return copied
