@@ -17,7 +17,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
             bus.publish(fact, events=runtime.aws.client("events"), event_bus=runtime.settings.event_bus)
             topic.publish(fact, sns=runtime.aws.client("sns"), topic_arn=runtime.settings.notification_topic)
             metrics.emit(fact)
-        except Exception:
+        except Exception:  # noqa: BLE001 (whatever it is, the stream asks again)
             logger.exception("A fact could not be broadcast; the stream will ask again")
             failures.append({"itemIdentifier": record["dynamodb"]["SequenceNumber"]})
             break

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tagship.errors import TrafficMoved
 from tagship.ledger import approvals, releases
 from tagship.release import Status
-from tagship.runtime import Event, Runtime, step
+from tagship.runtime import Event, Runtime, name_of, step
 from tagship.words import cause_in_words
 
 _NOTHING_CHANGED = (Status.INVALID, Status.REJECTED, Status.EXPIRED, Status.SUPERSEDED)
@@ -35,7 +35,11 @@ def handler(event: Event, runtime: Runtime) -> Event:
         status=status,
         why=why,
         execution=event["execution"],
-        data={"durations": releases.since(runtime.ledger, record, RollbackDuration="Rollback Triggered")},
+        data={
+            "durations": releases.since(
+                runtime.ledger, record, key=name_of(event["execution"]), RollbackDuration="Rollback Triggered"
+            )
+        },
     ):
         record = releases.get(runtime.ledger, release["application"], release["tag"])
         status, why = Status(record["status"]), record["why"]

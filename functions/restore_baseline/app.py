@@ -5,21 +5,32 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tagship.application import Application, check_name
+from tagship.errors import RollbackRefused
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Fact, timestamp
-from tagship.runtime import Event, Runtime, step
+from tagship.runtime import Event, Runtime, name_of, step
 from tagship.targets import target_of
 from tagship.words import cause_in_words
+
+_ORDER = ("application", "tag", "trigger", "why")
 
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
     """From `{application, tag, trigger, why}` to what was restored and how to ask whether it is healthy.
 
-    Raises LockHeld while another release has the lock, TargetMoved when somebody else changed the target, BaselineMissing.
+    Raises RollbackRefused for what is no rollback, LockHeld while another release has the lock, TargetMoved when somebody
+    else changed the target, BaselineMissing.
     """
-    application, tag = event["application"], event["tag"]
+    order = event["order"]
+    if not all(isinstance(order.get(name), str) for name in _ORDER):
+        raise RollbackRefused(
+            f"A rollback is ordered with the texts {', '.join(_ORDER)}. Nothing was changed."
+        )
+    application, tag = order["application"], order["tag"]
     record = releases.get(runtime.ledger, application, tag)
+    if refused := releases.roll_back_refused(runtime.ledger, record):
+        raise RollbackRefused(f"{application} {tag} can't be rolled back: {refused} Nothing was changed.")
     configuration = Application.from_dict(record["configuration"]["document"])
     fence = lock.acquire(
         runtime.ledger,
@@ -30,9 +41,10 @@ def handler(event: Event, runtime: Runtime) -> Event:
         seconds=runtime.settings.rollback_seconds + lock.SPARE_SECONDS,
         taking_over=True,
     ).fence
+    rollback = name_of(event["execution"])
     told = {
-        "trigger": event["trigger"],
-        "why": cause_in_words(event["why"]),
+        "trigger": order["trigger"],
+        "why": cause_in_words(order["why"]),
         "percent": record.get("percent", 0),
     }
     fact = Fact(
@@ -40,6 +52,8 @@ def handler(event: Event, runtime: Runtime) -> Event:
         tag=tag,
         attempt=record["attempt"],
         name="Rollback Triggered",
+        key=rollback,
+        who=str(order.get("by", "tagship")),
         execution=event["execution"],
         data=told,
     )
@@ -53,6 +67,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
             tag=tag,
             attempt=record["attempt"],
             name="Baseline Restored",
+            key=rollback,
             execution=event["execution"],
             data={"what": what, "baseline": plan["baseline"], "fence": fence},
         )

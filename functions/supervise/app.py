@@ -10,7 +10,7 @@ from tagship.calls import calling, code_of
 from tagship.errors import ApplicationUnknown
 from tagship.ledger import approvals, releases
 from tagship.release import Status, place_of
-from tagship.runtime import Event, Runtime, step
+from tagship.runtime import Event, Runtime, name_of, step
 
 
 @step
@@ -52,8 +52,9 @@ def handler(event: Event, runtime: Runtime) -> Event:
 
 def _roll_back(runtime: Runtime, record: Event, *, trigger: str, why: str) -> None:
     """The name makes it once: a second start of the same rollback is the first one."""
-    order = {"application": record["application"], "tag": record["tag"], "trigger": trigger, "why": why}
-    name = f"supervised-{record['execution'].rsplit(':', 1)[-1]}"[:80]
+    told = {"trigger": trigger, "why": why, "by": "supervisor"}
+    order = {"application": record["application"], "tag": record["tag"], **told}
+    name = f"supervised-{name_of(record['execution'])}"[:80]
     try:
         with calling(f"Starting the rollback of {record['application']} {record['tag']}"):
             runtime.aws.client("stepfunctions").start_execution(

@@ -1,8 +1,8 @@
-"""Both real definitions and the real handlers, in one process, on moto's interpreter; with a fault wherever a test plants one.
+"""Both real definitions and the real handlers, in one process, on moto's interpreter; faults wherever a test plants them.
 
 What moto 5.2.5 lacks is mended here, in memory: a function's exception keeps its name, an invoked version is known, an alias
-has a `RevisionId` that counts, transactions are isolated, a nested execution's members have the right case, and pauses between retries are shortened (they are added up in
-tests/template/test_budgets.py instead).
+has a `RevisionId` that counts, transactions are isolated, a nested execution's members have the right case, and pauses
+between retries are shortened (they are added up in tests/template/test_budgets.py instead).
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.responses import DynamoHandler
 from moto.ses import ses_backends
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
-from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_sfn as nested
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+    state_task_service_sfn as nested,
+)
 
 from tagship import runtime
 from tagship.ledger import releases
@@ -64,7 +66,7 @@ class Fault(Exception):
 
 def error_named(name: str, message: str = "planted") -> Exception:
     """An exception whose class has this name, as Step Functions sees it."""
-    return cast(Exception, type(name, (Exception,), {})(message))
+    return cast("Exception", type(name, (Exception,), {})(message))
 
 
 def aws_error(code: str, status: int = 400) -> ClientError:
@@ -120,11 +122,20 @@ class World:
             "health": {"checks": [{"type": "lambda"}]},
         } | changes
         client_of("ssm").put_parameter(
-            Name=f"/tagship/{STAGE}/applications/storefront", Value=json.dumps(document), Type="String", Overwrite=True
+            Name=f"/tagship/{STAGE}/applications/storefront",
+            Value=json.dumps(document),
+            Type="String",
+            Overwrite=True,
         )
 
     def upload(
-        self, tag: str, *, code: bytes | None = None, application: str = "storefront", manifest: Any = None, **fields: Any
+        self,
+        tag: str,
+        *,
+        code: bytes | None = None,
+        application: str = "storefront",
+        manifest: Any = None,
+        **fields: Any,
     ) -> dict[str, str]:
         """Uploads a release as `tagship publish` does; answers with the execution's input."""
         code = code if code is not None else code_of(tag)
@@ -156,7 +167,9 @@ class World:
             self.decide(arn, decide=decide, reason=reason)
         return self.ended(arn)
 
-    def decide(self, arn: str, *, decide: str = "approve", reason: str = "", who: str = "ana@example.com") -> dict[str, Any] | None:
+    def decide(
+        self, arn: str, *, decide: str = "approve", reason: str = "", who: str = "ana@example.com"
+    ) -> dict[str, Any] | None:
         """Opens the newest mail's link and presses a button; None when the execution ended without asking."""
         link = self.link(arn, who=who)
         return self.press(link, decide=decide, reason=reason) if link else None
@@ -193,7 +206,7 @@ class World:
             "isBase64Encoded": False,
             "requestContext": {"http": {"method": method, "sourceIp": "203.0.113.7"}},
         }
-        return cast(dict[str, Any], self.handlers["approval_page"](event, None))
+        return cast("dict[str, Any]", self.handlers["approval_page"](event, None))
 
     # ---- what there is to see --------------------------------------------------------------------------------------
 
@@ -241,18 +254,25 @@ class World:
 
     def describe(self, arn: str) -> dict[str, Any]:
         """An execution as it stands."""
-        return cast(dict[str, Any], client_of("stepfunctions").describe_execution(executionArn=arn))
+        return cast("dict[str, Any]", client_of("stepfunctions").describe_execution(executionArn=arn))
 
     def ended(self, arn: str) -> Ended:
         """Waits for an execution to end."""
         stepfunctions = client_of("stepfunctions")
         answer = wait_for(
-            lambda: found if (found := self.describe(arn))["status"] != "RUNNING" else None, f"the end of {arn}"
+            lambda: found if (found := self.describe(arn))["status"] != "RUNNING" else None,
+            f"the end of {arn}",
         )
         events = []
-        with suppress(TypeError):  # moto can't write the history of an execution that was stopped inside a Map
+        with suppress(
+            TypeError
+        ):  # moto can't write the history of an execution that was stopped inside a Map
             events = stepfunctions.get_execution_history(executionArn=arn, maxResults=1000)["events"]
-        entered = [event["stateEnteredEventDetails"]["name"] for event in events if event["type"].endswith("StateEntered")]
+        entered = [
+            event["stateEnteredEventDetails"]["name"]
+            for event in events
+            if event["type"].endswith("StateEntered")
+        ]
         return Ended(
             arn=arn,
             status=answer["status"],
@@ -271,7 +291,9 @@ class World:
             assert isinstance(fault, Exception)
             raise fault
 
-        self.plants.setdefault(folder, []).extend([raising if isinstance(fault, Exception) else fault] * times)
+        self.plants.setdefault(folder, []).extend(
+            [raising if isinstance(fault, Exception) else fault] * times
+        )
 
     def refuse(self, operation: str, error: ClientError) -> None:
         """From now on AWS answers this operation with an error, whoever asks."""
@@ -286,7 +308,7 @@ class World:
 
     def put(self, item: Item) -> None:
         """Writes an item behind the ledger's back."""
-        change = self.ledger.put({name: value for name, value in item.items()})["Put"]
+        change = self.ledger.put(item)["Put"]
         client_of("dynamodb").put_item(TableName=change["TableName"], Item=change["Item"])
 
     def publish_by_hand(self) -> str:
@@ -298,7 +320,10 @@ class World:
     def move_by_hand(self, version: str) -> None:
         """Somebody else gives all traffic to this version."""
         client_of("lambda").update_alias(
-            FunctionName=TARGET, Name="live", FunctionVersion=version, RoutingConfig={"AdditionalVersionWeights": {}}
+            FunctionName=TARGET,
+            Name="live",
+            FunctionVersion=version,
+            RoutingConfig={"AdditionalVersionWeights": {}},
         )
 
     def stop(self, arn: str) -> Ended:
@@ -315,7 +340,7 @@ class World:
         return [item for item in map(unpacked, items) if item.get("kind") == "approval"]
 
     def stopping(self, folder: str) -> None:
-        """A person stops the execution while this function runs; it does its work to the end all the same, as Lambda would."""
+        """A person stops the execution while this function runs; it ends its work all the same, as in Lambda."""
 
         def stop(event: dict[str, Any]) -> Any:
             client_of("stepfunctions").stop_execution(executionArn=event["execution"])
@@ -331,11 +356,11 @@ class World:
             "error": ended.error or None,
             "input": self.describe(ended.arn)["input"],
         }
-        return cast(dict[str, Any], self.handlers["supervise"]({"detail": detail}, None))
+        return cast("dict[str, Any]", self.handlers["supervise"]({"detail": detail}, None))
 
     def call(self, function: str, qualifier: str | None, event: dict[str, Any]) -> Any:
         """What happens when somebody invokes a function."""
-        name = function.rsplit(":function:", 1)[-1].split(":")[0]
+        name = function.rsplit(":function:", 1)[-1].split(":", maxsplit=1)[0]
         if name == TARGET:
             return self.health(qualifier or "$LATEST", event)
         with self.lock:
@@ -348,7 +373,9 @@ class World:
 @functools.cache
 def client_of(service: str) -> Any:
     """One client of each kind for all tests: making one costs more than most of what it is used for."""
-    return boto3.client(service, region_name=REGION, aws_access_key_id="testing", aws_secret_access_key="testing")  # noqa: S106
+    return boto3.client(
+        service, region_name=REGION, aws_access_key_id="testing", aws_secret_access_key="testing"
+    )
 
 
 def wait_for[T](look: Callable[[], T | None], what: str, *, seconds: float = WAIT_SECONDS) -> T:
@@ -446,7 +473,9 @@ def world() -> Iterator[World]:
             patch.setattr(
                 LambdaSimpleBackend,
                 "invoke",
-                lambda self, name, qualifier, body, headers, answer: _invoke(built, name, _asked.qualifier, body, answer),
+                lambda self, name, qualifier, body, headers, answer: _invoke(
+                    built, name, _asked.qualifier, body, answer
+                ),
             )
             yield built
             runtime._runtime.cache_clear()
@@ -456,23 +485,34 @@ def _build(patch: pytest.MonkeyPatch) -> World:
     client_of("s3").create_bucket(Bucket=BUCKET)
     client_of("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     _table()
-    key = client_of("kms").create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["Arn"]
+    key = client_of("kms").create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"][
+        "Arn"
+    ]
     patch.setenv("TAGSHIP_LINK_KEY", key)
     client_of("ses").verify_email_identity(EmailAddress="tagship@example.com")
-    role = client_of("iam").create_role(RoleName="tagship-storefront", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    role = client_of("iam").create_role(RoleName="tagship-storefront", AssumeRolePolicyDocument="{}")["Role"][
+        "Arn"
+    ]
     functions = client_of("lambda")
     functions.create_function(
-        FunctionName=TARGET, Runtime="python3.13", Role=role, Handler="app.handler", Code={"ZipFile": code_of("v0.0.0")}, Publish=True
+        FunctionName=TARGET,
+        Runtime="python3.13",
+        Role=role,
+        Handler="app.handler",
+        Code={"ZipFile": code_of("v0.0.0")},
+        Publish=True,
     )
     functions.create_alias(FunctionName=TARGET, Name="live", FunctionVersion="1")
     folders = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
     arns = {
-        "".join(part.title() for part in folder.split("_")) + "FunctionArn":
-        f"arn:aws:lambda:{REGION}:{DEFAULT_ACCOUNT_ID}:function:{folder}"
+        "".join(part.title() for part in folder.split("_"))
+        + "FunctionArn": f"arn:aws:lambda:{REGION}:{DEFAULT_ACCOUNT_ID}:function:{folder}"
         for folder in folders
     }
     stepfunctions = client_of("stepfunctions")
-    rollback = stepfunctions.create_state_machine(name="rollback", definition=definition("rollback", arns), roleArn=role)
+    rollback = stepfunctions.create_state_machine(
+        name="rollback", definition=definition("rollback", arns), roleArn=role
+    )
     machines = {"rollback": rollback["stateMachineArn"]}
     patch.setenv("TAGSHIP_ROLLBACK_STATE_MACHINE", machines["rollback"])
     forward = stepfunctions.create_state_machine(
@@ -501,7 +541,10 @@ def _table() -> None:
         LocalSecondaryIndexes=[
             {
                 "IndexName": "order",
-                "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "seq", "KeyType": "RANGE"}],
+                "KeySchema": [
+                    {"AttributeName": "pk", "KeyType": "HASH"},
+                    {"AttributeName": "seq", "KeyType": "RANGE"},
+                ],
                 "Projection": {"ProjectionType": "ALL"},
             }
         ],
@@ -511,7 +554,7 @@ def _table() -> None:
 def _invoke(world: World, name: str, qualifier: str | None, body: Any, answer: dict[str, Any]) -> bytes:
     try:
         return json.dumps(world.call(name, qualifier, json.loads(body or "{}"))).encode()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (whatever a handler raises is its answer)
         answer["x-amz-function-error"] = "Unhandled"
         return json.dumps({"errorMessage": str(error), "errorType": type(error).__name__}).encode()
 
@@ -520,7 +563,11 @@ def _mend_moto(patch: pytest.MonkeyPatch) -> None:
     evaluate = nested.StateTaskServiceSfn._eval_service_task
 
     def in_the_right_case(
-        self: Any, env: Any, resource_runtime_part: Any, normalised_parameters: dict[str, Any], state_credentials: Any
+        self: Any,
+        env: Any,
+        resource_runtime_part: Any,
+        normalised_parameters: dict[str, Any],
+        state_credentials: Any,
     ) -> None:
         given = {name[0].lower() + name[1:]: value for name, value in normalised_parameters.items()}
         evaluate(self, env, resource_runtime_part, {"name": uuid.uuid4().hex, **given}, state_credentials)
@@ -553,7 +600,9 @@ def _mend_moto(patch: pytest.MonkeyPatch) -> None:
     dispatch, one_at_a_time = DynamoHandler.call_action, threading.RLock()
 
     def isolated(self: DynamoHandler) -> Any:
-        with one_at_a_time:  # moto undoes a cancelled transaction by putting back the table as it was, others' writes included
+        with (
+            one_at_a_time
+        ):  # moto undoes a cancelled transaction by putting back the table as it was, others' writes included
             return dispatch(self)
 
     patch.setattr(DynamoHandler, "call_action", isolated)

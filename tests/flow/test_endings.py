@@ -6,7 +6,6 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3
 import pytest
 
 from tests.flow.harness import BUCKET, Ended, World, code_of, error_named, manifest_of, wait_for
@@ -65,7 +64,7 @@ def test_a_good_release_serves_all_traffic_and_is_what_production_runs(world: Wo
 
 
 @pytest.mark.parametrize(
-    ("strategy", "shares"),
+    "strategy, shares",
     [
         ({"type": "all-at-once"}, [100]),
         ({"type": "canary", "percent": 5, "bake": 0}, [5, 100]),
@@ -73,10 +72,16 @@ def test_a_good_release_serves_all_traffic_and_is_what_production_runs(world: Wo
         ({"type": "steps", "steps": [{"percent": 1}, {"percent": 50}, {"percent": 100}]}, [1, 50, 100]),
     ],
 )
-def test_every_strategy_moves_its_shares_in_order(world: World, strategy: dict[str, Any], shares: list[int]) -> None:
+def test_every_strategy_moves_its_shares_in_order(
+    world: World, strategy: dict[str, Any], shares: list[int]
+) -> None:
     world.configure(strategy=strategy)
     assert_ended(world, world.release("v1.0.0"), "v1.0.0", "SUCCEEDED")
-    moved = [fact["data"]["percent"] for fact in world.ledger.facts_of("storefront", "v1.0.0") if fact["name"] == "Traffic Shifted"]
+    moved = [
+        fact["data"]["percent"]
+        for fact in world.ledger.facts_of("storefront", "v1.0.0")
+        if fact["name"] == "Traffic Shifted"
+    ]
     assert moved == shares
 
 
@@ -127,7 +132,7 @@ def test_a_used_tag_with_other_bytes_is_refused_and_the_first_release_stands(wor
 
 
 @pytest.mark.parametrize(
-    ("fields", "why"),
+    "fields, why",
     [
         ({"manifest": b"{"}, "not JSON"),
         ({"manifest": b"\xff\xfe"}, "not UTF-8"),
@@ -135,13 +140,24 @@ def test_a_used_tag_with_other_bytes_is_refused_and_the_first_release_stands(wor
         ({"manifest": b"x" * 70_000}, "larger than 64 KiB"),
         ({"manifest": {"schemaVersion": 1}}, "artifacts: is missing"),
         ({"author": "no address"}, "author: must be a plain mail address"),
-        ({"artifacts": [{"name": "function", "file": "gone.zip", "sha256": "0" * 64, "size": 1}]}, "gone.zip not found"),
-        ({"artifacts": [{"name": "function", "file": "../x", "sha256": "0" * 64, "size": 1}]}, "artifacts[0].file"),
-        ({"artifacts": [{"name": "function", "file": "storefront.zip", "sha256": "0" * 64, "size": 1}]}, "bytes; the manifest"),
+        (
+            {"artifacts": [{"name": "function", "file": "gone.zip", "sha256": "0" * 64, "size": 1}]},
+            "gone.zip not found",
+        ),
+        (
+            {"artifacts": [{"name": "function", "file": "../x", "sha256": "0" * 64, "size": 1}]},
+            "artifacts[0].file",
+        ),
+        (
+            {"artifacts": [{"name": "function", "file": "storefront.zip", "sha256": "0" * 64, "size": 1}]},
+            "bytes; the manifest",
+        ),
         ({"tagInManifest": "v9.9.9"}, "tagInManifest: is not a field here"),
     ],
 )
-def test_a_faulty_manifest_ends_invalid_with_the_field_named(world: World, fields: dict[str, Any], why: str) -> None:
+def test_a_faulty_manifest_ends_invalid_with_the_field_named(
+    world: World, fields: dict[str, Any], why: str
+) -> None:
     ended = world.release("v1.0.0", decide="", **fields)
     assert_ended(world, ended, "v1.0.0", "INVALID", "ReleaseInvalid")
     assert why in ended.cause and "Traceback" not in ended.cause, ended.cause
@@ -168,10 +184,15 @@ def test_an_older_tag_than_production_ends_invalid(world: World) -> None:
 def test_an_application_without_configuration_ends_invalid(world: World) -> None:
     ended = world.ended(world.start(world.upload("v1.0.0", application="backoffice")))
     assert (ended.status, ended.error) == ("FAILED", "ReleaseInvalid")
-    assert "tagship apply" in json.dumps(world.ledger.get("APPLICATION#backoffice", "RELEASE#v1.0.0"), default=str)
+    assert "tagship apply" in json.dumps(
+        world.ledger.get("APPLICATION#backoffice", "RELEASE#v1.0.0"), default=str
+    )
 
 
-@pytest.mark.parametrize("key", ["releases/storefront/1.0/release.json", "releases/a/b/c/release.json", "releases/X/v1.0.0/release.json"])
+@pytest.mark.parametrize(
+    "key",
+    ["releases/storefront/1.0/release.json", "releases/a/b/c/release.json", "releases/X/v1.0.0/release.json"],
+)
 def test_an_upload_that_names_no_application_and_tag_is_refused(world: World, key: str) -> None:
     ended = world.ended(world.start({"bucket": BUCKET, "key": key, "versionId": "x"}))
     assert (ended.status, ended.error, ended.entered[-1]) == ("FAILED", "ReleaseInvalid", "Unread")
@@ -247,15 +268,17 @@ def test_a_release_that_fails_health_at_ten_percent_comes_back_by_itself(world: 
     assert current is not None and current["tag"] == "v1.0.0"
 
 
-def test_a_baseline_that_is_not_healthy_after_the_rollback_calls_a_person_and_keeps_the_lock(world: World) -> None:
+def test_a_baseline_that_is_not_healthy_after_the_rollback_calls_a_person_and_keeps_the_lock(
+    world: World,
+) -> None:
     world.health = sick_from(0)
     ended = world.release("v1.0.0")
     assert_ended(world, ended, "v1.0.0", "ROLLBACK_FAILED", "RollbackFailed")
     assert world.alias() == ("1", {})
     assert world.holder()["kept"] is True
-    blocked = world.start(world.upload("v1.1.0"))
-    wait_for(lambda: True if [name for name, _ in world.calls].count("acquire_lock") >= 3 else None, "a second try for the lock")
-    boto3.client("stepfunctions").stop_execution(executionArn=blocked)
+    blocked = world.release("v1.1.0", decide="")
+    assert blocked.error == "ReleaseInvalid"
+    assert "a person must look at it first" in blocked.cause
 
 
 def test_a_stop_before_traffic_has_moved_ends_aborted_and_nothing_changed(world: World) -> None:
@@ -284,3 +307,77 @@ def test_a_stop_with_traffic_moved_restores_the_baseline_and_ends_aborted(world:
     assert world.alias() == ("1", {})
     assert "tag" not in world.holder(), FREE
     assert world.facts("v1.0.0").count("Rollback Triggered") == 1
+
+
+# ---- a rollback by hand --------------------------------------------------------------------------------------------------
+
+
+def rolled_back_by_hand(world: World, tag: str) -> Ended:
+    """As an operator starts it, in the console or with the command line."""
+    order = {
+        "application": "storefront",
+        "tag": tag,
+        "trigger": "operator",
+        "why": "customers complain",
+        "by": "kim",
+    }
+    return world.ended(world.start(order, "rollback"))
+
+
+def test_an_operator_takes_back_what_production_runs(world: World) -> None:
+    world.release("v1.0.0")
+    world.release("v1.1.0")
+    ended = rolled_back_by_hand(world, "v1.1.0")
+    assert ended.status == "SUCCEEDED", ended
+    assert world.alias() == ("2", {})
+    assert world.record("v1.1.0")["status"] == "ROLLED_BACK"
+    current = world.ledger.get("APPLICATION#storefront", "CURRENT")
+    assert current is not None
+    assert current["tag"] == "v1.0.0"
+    assert "tag" not in world.holder(), FREE
+    triggered = next(
+        fact for fact in world.ledger.facts_of("storefront", "v1.1.0") if fact["name"] == "Rollback Triggered"
+    )
+    assert (triggered["who"], triggered["data"]["why"]) == ("kim", "customers complain")
+
+
+def test_an_older_release_is_not_rolled_back_over_a_newer_one(world: World) -> None:
+    world.release("v1.0.0")
+    world.release("v1.1.0")
+    ended = rolled_back_by_hand(world, "v1.0.0")
+    assert (ended.status, ended.error) == ("FAILED", "RollbackRefused")
+    assert "production runs v1.1.0" in ended.cause
+    assert world.alias() == ("3", {})
+    assert world.record("v1.0.0")["status"] == "SUCCEEDED"
+    assert "tag" not in world.holder(), FREE
+
+
+def test_a_rollback_that_failed_is_made_once_more_when_the_target_is_in_order_and_frees_the_lock(
+    world: World,
+) -> None:
+    world.health = sick_from(0)
+    world.release("v1.0.0")
+    assert world.holder()["kept"] is True
+    world.health = sick_from(2)
+    ended = rolled_back_by_hand(world, "v1.0.0")
+    assert ended.status == "SUCCEEDED", ended
+    assert world.record("v1.0.0")["status"] == "ROLLED_BACK"
+    assert "tag" not in world.holder(), FREE
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {},
+        {"application": "storefront"},
+        {"application": "storefront", "tag": "v7.0.0", "trigger": "operator", "why": "x"},
+    ],
+)
+def test_an_order_that_is_no_rollback_is_refused_and_leaves_no_trace(
+    world: World, order: dict[str, str]
+) -> None:
+    ended = world.ended(world.start(order, "rollback"))
+    assert ended.status == "FAILED"
+    assert ended.error in ("RollbackRefused", "ApplicationUnknown")
+    assert world.alias() == ("1", {})
+    assert "tag" not in world.holder(), FREE

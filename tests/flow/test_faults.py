@@ -1,8 +1,8 @@
-"""Every task of both definitions under every kind of fault, read from the definitions: a new state is tested without anyone
-remembering.
+"""Every task of both definitions under every kind of fault, read from the definitions, so that a new state is tested
+without anyone remembering.
 
-Whatever happens, in the end one of baseline and candidate serves all traffic, the lock is free (or kept, for ROLLBACK_FAILED),
-and the release has one ending.
+Whatever happens, in the end one of baseline and candidate serves all traffic, the lock is free (or kept, for
+ROLLBACK_FAILED), and the release has one ending.
 """
 
 from __future__ import annotations
@@ -77,11 +77,19 @@ def test_a_step_that_fails_for_good_leaves_nothing_half_done(world: World, folde
         return
     status = assert_at_rest(world, "v1.0.0")
     moved = "Traffic Shifted" in world.facts("v1.0.0")
-    assert status == ("ROLLBACK_FAILED" if folder in BACK else "ROLLED_BACK" if moved or folder == "shift_traffic" else "INVALID")
+    assert status == (
+        "ROLLBACK_FAILED"
+        if folder in BACK
+        else "ROLLED_BACK"
+        if moved or folder == "shift_traffic"
+        else "INVALID"
+    )
 
 
 @pytest.mark.parametrize("folder", FORWARD)
-def test_a_step_that_aws_throttles_twice_is_asked_again_and_the_release_succeeds(world: World, folder: str) -> None:
+def test_a_step_that_aws_throttles_twice_is_asked_again_and_the_release_succeeds(
+    world: World, folder: str
+) -> None:
     world.plant(folder, error_named("AwsUnavailable"), times=2)
     assert supervised(world, begun(world)).status == "SUCCEEDED"
     assert assert_at_rest(world, "v1.0.0") == "SUCCEEDED"
@@ -104,13 +112,13 @@ def test_a_step_whose_answer_is_lost_after_it_did_its_work_may_run_again(world: 
 
 @pytest.mark.parametrize("folder", FORWARD)
 def test_a_release_that_a_person_stops_in_a_step_comes_to_one_end(world: World, folder: str) -> None:
-    world.stopping(folder)
-    arn = world.start(world.upload("v1.0.0"))
-    if folder == "request_approval":
+    if folder == "request_approval":  # it waits, and is stopped while it waits
+        arn = world.start(world.upload("v1.0.0"))
         world.link(arn)
         world.stop(arn)
     else:
-        world.decide(arn)
+        world.stopping(folder)
+        arn = begun(world)
     supervised(world, arn)
     status = assert_at_rest(world, "v1.0.0")
     if folder in ("run_gate", "run_health_check"):
@@ -130,7 +138,9 @@ def test_a_rollback_goes_on_when_a_step_is_throttled_twice(world: World, folder:
 
 
 @pytest.mark.parametrize("folder", BACK)
-def test_a_rollback_that_fails_for_good_calls_a_person_and_is_never_called_success(world: World, folder: str) -> None:
+def test_a_rollback_that_fails_for_good_calls_a_person_and_is_never_called_success(
+    world: World, folder: str
+) -> None:
     world.health = lambda version, event: {"healthy": version == "1"}
     _plant_in_the_rollback(world, folder, [error_named("Unforeseen")] * 20)
     arn = begun(world)
@@ -141,7 +151,9 @@ def test_a_rollback_that_fails_for_good_calls_a_person_and_is_never_called_succe
         assert world.holder()["kept"] is True
         assert world.alias() == ("1", {"2": 0.1})
         return
-    if folder == "end_release":  # the ledger could not be written at all; when it can again, the supervisor ends it
+    if (
+        folder == "end_release"
+    ):  # the ledger could not be written at all; when it can again, the supervisor ends it
         world.plants.clear()
         world.supervise(ended)
         wait_for(lambda: True if "RUNNING" not in world.statuses("rollback") else None, "the rollback's end")
@@ -165,7 +177,10 @@ def test_an_alias_moved_by_hand_is_seen_and_not_overwritten(world: World, step: 
         world.move_by_hand(third)
         return world.handlers["shift_traffic"](event, None)
 
-    world.plants["shift_traffic"] = [*([lambda event: world.handlers["shift_traffic"](event, None)] * (step - 1)), by_hand]
+    world.plants["shift_traffic"] = [
+        *([lambda event: world.handlers["shift_traffic"](event, None)] * (step - 1)),
+        by_hand,
+    ]
     ended = supervised(world, begun(world))
     assert world.alias() == (third, {}), "overwritten"
     status = world.record("v1.0.0")["status"]

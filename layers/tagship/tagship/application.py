@@ -150,7 +150,9 @@ class HttpCheck:
     """The kind of check."""
     url: Annotated[
         str,
-        Matching(r"^https?://[^\s/?#@]+([/?][^\s#]*)?$", "an http or https address, without a name and password"),
+        Matching(
+            r"^https?://[^\s/?#@]+([/?][^\s#]*)?$", "an http or https address, without a name and password"
+        ),
         at.MaxLen(2000),
     ]
     """An http or https address; redirects are not followed."""

@@ -56,6 +56,14 @@ class LockLost(FinalError):
     """The lease ended, or a newer fencing number exists: this execution may change nothing any more."""
 
 
+class LockKept(FinalError):
+    """A rollback failed, and the application is kept as it is until a person has looked at it."""
+
+
+class RollbackRefused(FinalError):
+    """What was asked for is no rollback that can be made."""
+
+
 class NewerReleaseUnderway(FinalError):
     """A newer release of the application holds the lock; an older one has nothing to wait for."""
 

@@ -1,4 +1,4 @@
-"""What every step's function has around it: its settings, its clients, the ledger, a clock, and a log that says which release."""
+"""What every step has around it: its settings, its clients, the ledger, a clock, and a log that says which release."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ from tagship.settings import Settings
 
 Event = dict[str, Any]
 logger = Logger(service="tagship")
+
+
+def name_of(execution: str) -> str:
+    """An execution's own name, the last part of its ARN."""
+    return execution.rsplit(":", 1)[-1]
 
 
 def utc_now() -> datetime:
@@ -60,8 +65,8 @@ def step(function: Step) -> Handler:
     """
 
     @functools.wraps(function)
-    def handler(event: Event, context: Any) -> Event:
-        release = event.get("release") or event
+    def handler(event: Event, _context: Any) -> Event:
+        release = event.get("release") or event.get("order") or event
         logger.append_keys(
             application=release.get("application"),
             tag=release.get("tag"),
@@ -79,4 +84,4 @@ def step(function: Step) -> Handler:
         logger.info("done")
         return result
 
-    return cast(Handler, handler)
+    return cast("Handler", handler)

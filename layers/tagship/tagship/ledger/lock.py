@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tagship.errors import LockHeld, LockLost
+from tagship.errors import LockHeld, LockKept, LockLost
 from tagship.ledger.table import Change, Fact, Ledger, Refused, application_key, timestamp
 
 _LOCK = "LOCK"
@@ -78,7 +78,7 @@ def acquire(
     that release's lease runs, so that nothing the release may still do reaches the target. A lock that was kept for a person
     stays kept until an ending frees it.
 
-    Raises LockHeld when another release has it.
+    Raises LockHeld when another release has it, LockKept when it is kept for a person.
     """
     pk = application_key(application)
     item = ledger.get(pk, _LOCK) or {}
@@ -89,7 +89,7 @@ def acquire(
         return renew(ledger, application=application, fence=present.fence, seconds=seconds)
     same_release = present is not None and (present.tag, present.attempt) == (tag, attempt)
     if present and present.alive(ledger.now()) and not (taking_over and same_release):
-        raise LockHeld(_held(application, tag, present))
+        raise _held(application, tag, present)
     only_if = "#fence = :known" if item else "attribute_not_exists(pk)"
     values: dict[str, Any] = {":known": known} if item else {}
     if present and not same_release:  # its lease has ended, and was neither renewed nor kept since we looked
@@ -172,10 +172,10 @@ def kept(ledger: Ledger, *, application: str, present: Holder) -> Change:
     )
 
 
-def _held(application: str, tag: str, present: Holder) -> str:
+def _held(application: str, tag: str, present: Holder) -> LockHeld | LockKept:
     if present.kept:
-        return (
-            f"{application} {tag} can't begin: {present.tag} ended ROLLBACK_FAILED and a person must look at it first. "
-            "Nothing was changed."
+        return LockKept(
+            f"{application} {tag} can't begin: {present.tag} ended ROLLBACK_FAILED, and a person must look at it first. "
+            f"Nothing was changed. When the target is in order, roll {present.tag} back once more: that frees the lock."
         )
-    return f"{application} {tag} waits: {present.tag} is on its way. Nothing was changed."
+    return LockHeld(f"{application} {tag} waits: {present.tag} is on its way. Nothing was changed.")

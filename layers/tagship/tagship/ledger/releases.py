@@ -198,10 +198,25 @@ def moving(ledger: Ledger, *, application: str, tag: str, attempt: int) -> None:
         ) from refused
 
 
-def since(ledger: Ledger, release: Mapping[str, Any], **facts: str) -> dict[str, str]:
+def roll_back_refused(ledger: Ledger, record: Item) -> str:
+    """Why this release can't be rolled back now; empty where it can.
+
+    What is on its way, what ended ROLLBACK_FAILED, and what production runs can be. Of anything else the baseline is
+    history: putting it back would undo a later release.
+    """
+    if record["status"] in (Status.RUNNING, Status.ROLLBACK_FAILED):
+        return "" if record.get("plan") else "it was never planned, so it has changed nothing."
+    running = current(ledger, record["application"])
+    if record["status"] == Status.SUCCEEDED and running and running["tag"] == record["tag"]:
+        return ""
+    now = f"production runs {running['tag']}" if running else "production runs no release"
+    return f"it ended {record['status']}, and {now}."
+
+
+def since(ledger: Ledger, release: Mapping[str, Any], *, key: str = "", **facts: str) -> dict[str, str]:
     """When each of these facts happened to a release, by the name of the duration that it began; the others are left out."""
     found = {
-        name: ledger.fact(release["application"], release["tag"], release["attempt"], fact)
+        name: ledger.fact(release["application"], release["tag"], release["attempt"], fact, key)
         for name, fact in facts.items()
     }
     return {name: fact["at"] for name, fact in found.items() if fact}
