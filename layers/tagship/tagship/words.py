@@ -11,7 +11,7 @@ def cause_in_words(cause: str) -> str:
     """The message in a failed function's cause (AWS gives it as JSON with a stack trace); any other text as it is."""
     try:
         answer = json.loads(cause)
-    except ValueError:
+    except (ValueError, RecursionError):
         return cause[:_LONGEST]
     if isinstance(answer, dict) and answer.get("errorMessage"):
         return str(answer["errorMessage"])[:_LONGEST]
