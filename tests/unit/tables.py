@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.dynamodb.responses import DynamoHandler
 
+from tagship.ledger.table import Ledger
 from tests.template.cloudformation import template
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
@@ -57,6 +58,26 @@ def client_of(service: str) -> Any:
         aws_secret_access_key="testing",
         config=Config(ignore_configured_endpoint_urls=True, retries={"max_attempts": 0}),
     )
+
+
+@dataclass(slots=True)
+class Meanwhile:
+    """A client that lets something else happen between a look at the table and the transaction that follows from it."""
+
+    client: Any
+    happens: Callable[[], object]
+    times: int = 1
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "transact_write_items" and self.times:
+            self.times -= 1
+            self.happens()
+        return getattr(self.client, name)
+
+
+def meanwhile(ledger: Ledger, happens: Callable[[], object], *, times: int = 1) -> Ledger:
+    """The same ledger, in which this happens right before the next transaction of whoever is given it."""
+    return replace(ledger, client=Meanwhile(ledger.client, happens, times))
 
 
 def aws_error(code: str, *, status: int = 400, message: str = "no") -> ClientError:

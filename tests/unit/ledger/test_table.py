@@ -1,0 +1,378 @@
+"""Facts are written once, in order, in a chain that shows what was taken out; with them, or not at all, what they explain."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tagship.errors import AwsUnavailable, LedgerBusy
+from tagship.ledger.table import Fact, Item, Ledger, Refused, digest_of, timestamp, unpacked
+from tests.unit.tables import NOW, aws_error, meanwhile
+
+
+def fact(name: str = "Traffic Shifted", **changes: Any) -> Fact:
+    return Fact(**{"application": "storefront", "tag": "v1.4.0", "attempt": 1, "name": name} | changes)
+
+
+def stored(ledger: Ledger, application: str = "storefront") -> list[Item]:
+    return list(ledger.facts_in_order(application))
+
+
+def assert_chain_is_whole(facts: Iterable[Item]) -> None:
+    """From what was read back, and without the ledger's own arithmetic."""
+    previous = ""
+    for number, item in enumerate(facts, start=1):
+        told = {name: value for name, value in item.items() if name != "digest"}
+        text = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        assert (item["seq"], item["previous"]) == (number, previous)
+        assert item["digest"] == hashlib.sha256(text.encode()).hexdigest()
+        previous = item["digest"]
+
+
+# ---- facts ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_fact_says_what_happened_to_what_when_and_by_whom(ledger):
+    assert ledger.record(fact(key="000", who="ana@example.com", execution="arn:one", data={"percent": 10}))
+    (item,) = stored(ledger)
+    assert item | {"digest": ""} == {
+        "pk": "APPLICATION#storefront",
+        "sk": "FACT#v1.4.0#0001#Traffic Shifted#000",
+        "kind": "fact",
+        "seq": 1,
+        "application": "storefront",
+        "tag": "v1.4.0",
+        "attempt": 1,
+        "stage": "production",
+        "name": "Traffic Shifted",
+        "who": "ana@example.com",
+        "at": "2026-11-23T10:00:00.000Z",
+        "execution": "arn:one",
+        "data": {"percent": 10},
+        "previous": "",
+        "digest": "",
+    }
+
+
+def test_a_fact_is_recorded_once_and_the_first_one_stands(ledger, clock):
+    """Fault 29."""
+    assert ledger.record(fact(data={"percent": 10}))
+    clock.forward(60)
+    assert not ledger.record(fact(data={"percent": 99}))
+    (item,) = stored(ledger)
+    assert (item["data"], item["at"]) == ({"percent": 10}, "2026-11-23T10:00:00.000Z")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"key": "001"},
+        {"name": "Health Checked"},
+        {"attempt": 2},
+        {"tag": "v1.4.1"},
+        {"application": "basket"},
+    ],
+    ids=str,
+)
+def test_a_fact_that_differs_in_its_key_is_another_one(ledger, other):
+    assert ledger.record(fact())
+    assert ledger.record(fact(**other))
+
+
+def test_one_fact_is_found_by_its_name(ledger):
+    ledger.record(fact(key="001", data={"percent": 10}))
+    assert ledger.fact("storefront", "v1.4.0", 1, "Traffic Shifted", "001")["data"] == {"percent": 10}
+    assert ledger.fact("storefront", "v1.4.0", 1, "Traffic Shifted") is None
+    assert ledger.fact("storefront", "v1.4.0", 2, "Traffic Shifted", "001") is None
+
+
+def test_facts_are_numbered_by_application_in_the_order_in_which_they_were_recorded(ledger):
+    names = ["Release Read", "Gates Passed", "Approval Requested", "Approval Granted"]
+    for name in names:
+        ledger.record(fact(name))
+        ledger.record(fact(name, application="basket"))
+    assert [(item["seq"], item["name"]) for item in stored(ledger)] == list(enumerate(names, start=1))
+    assert [item["name"] for item in stored(ledger, "basket")] == names
+
+
+def test_an_applications_facts_are_read_from_either_end_and_from_a_number_on(ledger):
+    for number in range(1, 6):
+        ledger.record(fact(key=f"{number}"))
+    numbers = {
+        name: [item["seq"] for item in ledger.facts_in_order("storefront", **how)]
+        for name, how in {
+            "after 3": {"after": 3},
+            "newest": {"newest_first": True, "limit": 2},
+            "first": {"limit": 3},
+            "none": {"after": 5},
+        }.items()
+    }
+    assert numbers == {"after 3": [4, 5], "newest": [5, 4], "first": [1, 2, 3], "none": []}
+
+
+def test_what_is_no_fact_is_not_among_the_facts(ledger):
+    ledger.record(
+        fact(), ledger.put({"pk": "APPLICATION#storefront", "sk": "RELEASE#v1.4.0", "kind": "release"})
+    )
+    assert [item["kind"] for item in stored(ledger)] == ["fact"]
+    assert [item["kind"] for item in ledger.facts_of("storefront", "v1.4.0")] == ["fact"]
+
+
+def test_a_releases_facts_are_its_own_and_in_order(ledger):
+    for name in ("Release Read", "Approval Granted", "Baseline Restored"):
+        ledger.record(fact(name))
+        ledger.record(fact(name, tag="v1.4.0-rc.1"))
+        ledger.record(fact(name, tag="v1.4.01"))
+    names = [item["name"] for item in ledger.facts_of("storefront", "v1.4.0")]
+    assert names == ["Release Read", "Approval Granted", "Baseline Restored"]
+
+
+def test_facts_that_fill_more_than_a_page_are_all_read(ledger):
+    for number in range(5):
+        ledger.record(fact(key=f"{number}", data={"notes": "x" * 300_000}))
+    assert [item["key"] if "key" in item else item["seq"] for item in stored(ledger)] == [1, 2, 3, 4, 5]
+    assert len(ledger.facts_of("storefront", "v1.4.0")) == 5
+    assert len(list(ledger.facts_in_order("storefront", limit=4))) == 4
+
+
+# ---- the chain -----------------------------------------------------------------------------------------------------
+
+AWKWARD = {
+    "numbers": {
+        "p50": 12.5,
+        "rate": 0.1,
+        "whole": 2.0,
+        "big": 1e22,
+        "small": 1e-7,
+        "none": -0.0,
+        "third": 1 / 3,
+    },
+    "nested": [{"a": [1, [2.5, None, True, {}]]}, [], ""],
+    "text": "Zürich \u2028 ✓ <b> \U0001f680",
+    "tuple": (1, 2),
+    7: "a number for a name",
+}
+
+
+def test_the_chain_is_whole_over_floats_nested_data_and_every_alphabet(ledger):
+    for number in range(4):
+        ledger.record(fact(key=f"{number}", data=AWKWARD | {"number": number + 0.5}))
+    assert_chain_is_whole(stored(ledger))
+
+
+def test_the_heads_digest_is_the_last_facts(ledger):
+    for number in range(3):
+        ledger.record(fact(key=f"{number}"))
+    head = ledger.get("APPLICATION#storefront", "HEAD")
+    last = stored(ledger)[-1]
+    assert (head["last"], head["digest"]) == (3, last["digest"])
+
+
+def test_whoever_alters_or_removes_a_fact_breaks_the_chain(ledger):
+    for number in range(3):
+        ledger.record(fact(key=f"{number}", data={"by": "ana@example.com"}))
+    facts = stored(ledger)
+    altered = [facts[0], facts[1] | {"data": {"by": "eve@example.com"}}, facts[2]]
+    for broken in (altered, [facts[0], facts[2]], [facts[1], facts[0], facts[2]]):
+        with pytest.raises(AssertionError):
+            assert_chain_is_whole(broken)
+
+
+def test_writers_at_the_same_moment_make_one_chain_without_a_gap(ledger):
+    def write(writer: int) -> None:
+        for number in range(5):
+            recorded = False
+            while not recorded:  # as the state machine asks again
+                try:
+                    recorded = ledger.record(fact(key=f"{writer} {number}"))
+                except LedgerBusy:
+                    continue
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    facts = stored(ledger)
+    assert len(facts) == 20
+    assert_chain_is_whole(facts)
+
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+numbers = (
+    st.integers(-(10**37), 10**37)
+    | st.floats(1e-100, 1e100)
+    | st.floats(-1e100, -1e-100)
+    | st.sampled_from([0.0, -0.0, 0.1 + 0.2])
+)
+documents = st.recursive(
+    st.none() | st.booleans() | numbers | text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text.filter(bool), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(documents)
+def test_a_digest_is_the_same_before_and_after_the_ledger(document):
+    ledger = Ledger(client=None, table="ledger", stage="production", now=lambda: NOW)
+    read_back = unpacked(ledger.put({"data": document})["Put"]["Item"])["data"]
+    assert digest_of(read_back) == digest_of(document)
+    assert digest_of([document]) != digest_of([document, None])
+
+
+def test_a_digest_does_not_depend_on_the_order_of_fields():
+    assert digest_of({"a": 1, "b": {"c": 2, "d": 3}}) == digest_of({"b": {"d": 3, "c": 2}, "a": 1})
+    assert digest_of({"a": 1}) != digest_of({"a": "1"})
+
+
+@pytest.mark.parametrize(
+    "moment, written",
+    [
+        (datetime(2026, 11, 22, 10, tzinfo=UTC), "2026-11-22T10:00:00.000Z"),
+        (datetime(2026, 1, 2, 3, 4, 5, 999_999, tzinfo=UTC), "2026-01-02T03:04:05.999Z"),
+        (datetime(2026, 1, 2, 3, 4, 5, 7_000, tzinfo=UTC), "2026-01-02T03:04:05.007Z"),
+    ],
+)
+def test_a_time_is_utc_to_the_millisecond_and_sorts_as_text(moment, written):
+    assert timestamp(moment) == written
+    assert datetime.fromisoformat(written) <= moment
+
+
+# ---- a fact and what it explains -----------------------------------------------------------------------------------
+
+
+def item_of(ledger: Ledger, name: str) -> Item | None:
+    return ledger.get("APPLICATION#storefront", name)
+
+
+def put(ledger: Ledger, sk: str, /, *, only_if: str = "", **attributes: Any) -> dict[str, Any]:
+    return ledger.put({"pk": "APPLICATION#storefront", "sk": sk, **attributes}, only_if=only_if)
+
+
+def test_a_fact_and_its_changes_are_written_together(ledger):
+    assert ledger.record(fact(), put(ledger, "A", count=1), put(ledger, "B", count=2))
+    assert (item_of(ledger, "A")["count"], item_of(ledger, "B")["count"], len(stored(ledger))) == (1, 2, 1)
+
+
+@pytest.mark.parametrize("refused", [0, 1, 2])
+def test_the_change_that_was_refused_is_named_and_nothing_is_written(ledger, refused):
+    ledger.record(fact("Release Read"), put(ledger, "TAKEN"))
+    changes = [put(ledger, f"NEW {index}") for index in range(3)]
+    changes[refused] = put(ledger, "TAKEN", only_if="attribute_not_exists(pk)", new=True)
+    with pytest.raises(Refused) as caught:
+        ledger.record(fact(), *changes)
+    assert caught.value.index == refused
+    assert [item["name"] for item in stored(ledger)] == ["Release Read"]
+    assert [item_of(ledger, f"NEW {index}") for index in range(3)] == [None] * 3
+    assert "new" not in item_of(ledger, "TAKEN")
+
+
+def test_a_fact_that_stands_already_changes_nothing_even_where_its_changes_would_hold(ledger):
+    ledger.record(fact())
+    assert not ledger.record(fact(), put(ledger, "A"))
+    assert item_of(ledger, "A") is None
+
+
+def test_a_fact_that_stands_already_is_no_refusal_of_its_changes(ledger):
+    change = put(ledger, "A", only_if="attribute_not_exists(pk)")
+    assert ledger.record(fact(), change)
+    assert not ledger.record(fact(), change)
+
+
+def test_an_update_touches_what_it_names_and_nothing_else_whatever_it_is_called(ledger):
+    ledger.record(fact(), put(ledger, "A", status="RUNNING", size=3, name="x"))
+    change = ledger.update(
+        "APPLICATION#storefront",
+        "A",
+        only_if="#status = :running",
+        values={":running": "RUNNING"},
+        remove=("size",),
+        status="ENDED",
+        timestamp=1.5,
+    )
+    ledger.write(change)
+    assert item_of(ledger, "A") == {
+        "pk": "APPLICATION#storefront",
+        "sk": "A",
+        "status": "ENDED",
+        "name": "x",
+        "timestamp": 1.5,
+    }
+    with pytest.raises(Refused):
+        ledger.write(change)
+
+
+def test_an_item_that_is_not_there_is_none(ledger):
+    assert ledger.get("APPLICATION#storefront", "LOCK") is None
+
+
+# ---- others, and AWS -----------------------------------------------------------------------------------------------
+
+
+def test_somebody_who_writes_in_between_is_written_before(ledger):
+    other = meanwhile(ledger, lambda: ledger.record(fact("Health Checked")))
+    assert other.record(fact())
+    assert [item["name"] for item in stored(ledger)] == ["Health Checked", "Traffic Shifted"]
+    assert_chain_is_whole(stored(ledger))
+
+
+def test_who_never_gets_a_turn_gives_up_after_twelve_tries_and_says_that_nothing_was_changed(ledger):
+    pauses: list[float] = []
+    numbers = iter(range(100))
+    crowded = meanwhile(ledger, lambda: ledger.record(fact(key=f"{next(numbers)}")), times=100)
+    with pytest.raises(LedgerBusy, match="'Late' could not be recorded in 12 tries") as caught:
+        replace(crowded, pause=pauses.append).record(fact("Late"), put(ledger, "A"))
+    assert str(caught.value).endswith("Nothing was changed.")
+    assert item_of(ledger, "A") is None
+    assert len(pauses) == 12
+    assert all(0 <= pause <= 0.32 for pause in pauses)
+
+
+@dataclass
+class Refusing:
+    """A table that refuses whatever it is asked."""
+
+    error: Exception
+
+    def __getattr__(self, name: str) -> Any:
+        def refuse(**request: Any) -> Any:
+            raise self.error
+
+        return refuse
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda ledger: ledger.get("a", "b"),
+        lambda ledger: list(ledger.query("a", "b")),
+        stored,
+        lambda ledger: ledger.record(fact()),
+        lambda ledger: ledger.write(ledger.update("a", "b", only_if="attribute_exists(pk)", c=1)),
+    ],
+)
+def test_a_throttled_table_may_be_asked_again(ledger, ask):
+    """Fault 39."""
+    throttled = replace(ledger, client=Refusing(aws_error("ThrottlingException")))
+    with pytest.raises(AwsUnavailable, match=r"ledger|Recording"):
+        ask(throttled)
+
+
+def test_a_transaction_that_is_refused_for_another_reason_leaves_as_it_came(ledger):
+    @dataclass
+    class NoRight:
+        client: Any
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "transact_write_items":
+                return Refusing(aws_error("AccessDeniedException", status=403)).transact_write_items
+            return getattr(self.client, name)
+
+    with pytest.raises(Exception, match="AccessDeniedException"):
+        replace(ledger, client=NoRight(ledger.client)).record(fact())
