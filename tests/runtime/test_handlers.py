@@ -98,13 +98,7 @@ WRONG = {
         about_nobody(ending={"status": "INVALID", "cause": "any"}), "ApplicationUnknown"
     ),
     "RestoreBaselineFunction": Wrong(
-        {
-            "application": "nobody",
-            "tag": "v9.9.9",
-            "trigger": "operator",
-            "why": "any",
-            "execution": EXECUTION,
-        },
+        {"order": NOBODY | {"trigger": "operator", "why": "any"}, "execution": EXECUTION},
         "ApplicationUnknown",
     ),
     # What is beside the flow answers instead of raising: nobody would retry it.
@@ -264,7 +258,8 @@ def test_an_error_leaves_the_runtime_under_its_own_name(cold: Mapping[str, Answe
 def test_an_error_says_to_which_application_and_tag_it_happened(
     cold: Mapping[str, Answer], name: str
 ) -> None:
-    release = WRONG[name].event.get("release", WRONG[name].event)
+    event = WRONG[name].event
+    release = event.get("release") or event["order"]
     assert f"{release['application']} {release['tag']}" in cold[name].message
 
 

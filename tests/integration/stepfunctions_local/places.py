@@ -1,0 +1,192 @@
+"""The two places where the same mocked integrations run: the embedded engine, and Step Functions Local in Docker."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError
+
+from local.stack import ACCOUNT, REGION, Engine
+from tests.template.definitions import MACHINES, ROOT, as_json, load, placeholders
+
+MOCKS = Path(__file__).parent / "mocks.json"
+COMPOSE = ROOT / "compose.yaml"
+SECONDS_TO_START = 120
+SECONDS_TO_END = 60
+
+Start = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How an execution ended, and through which states it went (those inside of Maps left out)."""
+
+    status: str
+    error: str
+    cause: str
+    entered: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Both definitions on one engine that mocks their integrations."""
+
+    client: Any
+    machines: dict[str, str] = field(default_factory=dict)
+
+    def install(self) -> None:
+        """Creates both machines under the names that the mocks know."""
+        for machine in MACHINES:
+            made = self.client.create_state_machine(
+                name=machine,
+                definition=as_json(machine, _filled(machine)),
+                roleArn=f"arn:aws:iam::{ACCOUNT}:role/machine",
+            )
+            self.machines[machine] = made["stateMachineArn"]
+
+    def start(self, machine: str, case: str, given: Start) -> str:
+        """Starts a case; answers with the execution."""
+        arn: str = self.client.start_execution(
+            stateMachineArn=f"{self.machines[machine]}#{case}", name=case, input=json.dumps(given)
+        )["executionArn"]
+        return arn
+
+    def wait_until_it_enters(self, machine: str, execution: str, state: str) -> None:
+        """Looks until the execution is in a state."""
+        deadline = time.monotonic() + SECONDS_TO_END
+        while state not in self.entered(machine, execution):
+            assert time.monotonic() < deadline, f"{execution} never came to {state}"
+            time.sleep(0.05)
+
+    def ended(self, machine: str, execution: str) -> Ended:
+        """Waits for the end."""
+        deadline = time.monotonic() + SECONDS_TO_END
+        while (found := self.client.describe_execution(executionArn=execution))["status"] == "RUNNING":
+            assert time.monotonic() < deadline, f"{execution} does not end"
+            time.sleep(0.05)
+        return Ended(
+            status=found["status"],
+            error=found.get("error") or "",
+            cause=found.get("cause") or "",
+            entered=self.entered(machine, execution),
+        )
+
+    def entered(self, machine: str, execution: str) -> tuple[str, ...]:
+        """The states so far, in their order."""
+        outer = load(machine)["States"]
+        events = self.client.get_execution_history(executionArn=execution, maxResults=1000)["events"]
+        names = [
+            event["stateEnteredEventDetails"]["name"]
+            for event in events
+            if "stateEnteredEventDetails" in event
+        ]
+        return tuple(name for name in names if name in outer)
+
+    def run(self, machine: str, cases: Mapping[str, Start]) -> dict[str, Ended]:
+        """All of these cases, side by side."""
+        with ThreadPoolExecutor(4) as pool:
+            started = pool.map(lambda case: (case, self.start(machine, case, cases[case])), cases)
+            return dict(pool.map(lambda each: (each[0], self.ended(machine, each[1])), list(started)))
+
+
+@contextlib.contextmanager
+def embedded(folder: Path) -> Iterator[Place]:
+    """On an engine of its own, since mocks are for all executions of an engine."""
+    engine = Engine.start(folder, options={"AUTH": "false"})
+    try:
+        configuration = {"stepfunctions._sfn_mock_config": json.loads(MOCKS.read_text())}
+        request = urllib.request.Request(
+            f"{engine.endpoint}/_ministack/config", data=json.dumps(configuration).encode(), method="POST"
+        )
+        with urllib.request.urlopen(request, timeout=10):
+            pass
+        place = Place(client=engine.client("stepfunctions"))
+        place.install()
+        yield place
+    finally:
+        engine.stop()
+
+
+def docker_answers() -> bool:
+    """Whether there is a Docker that runs containers, with its compose plugin."""
+    if shutil.which("docker") is None:
+        return False
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return all(
+            subprocess.run(command, capture_output=True, timeout=20, check=False).returncode == 0
+            for command in (["docker", "info"], ["docker", "compose", "version"])
+        )
+    return False
+
+
+@contextlib.contextmanager
+def in_docker() -> Iterator[Place]:
+    """On Step Functions Local, started for these tests alone and removed after them."""
+    port = _free_port()
+    project = f"tagship-tests-{port}"
+    compose = ["docker", "compose", "--file", str(COMPOSE), "--project-name", project]
+    environment = os.environ | {"STEP_FUNCTIONS_LOCAL_PORT": str(port)}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*compose, *arguments], env=environment, capture_output=True, text=True, check=False
+        )
+
+    try:
+        up = run("up", "--detach", "--quiet-pull")
+        assert up.returncode == 0, f"Step Functions Local did not start: {up.stderr}"
+        session: Any = boto3.session.Session()
+        client = session.client(
+            "stepfunctions",
+            endpoint_url=f"http://127.0.0.1:{port}",
+            region_name=REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        deadline = time.monotonic() + SECONDS_TO_START
+        while not _serves(client):
+            assert time.monotonic() < deadline, f"Step Functions Local does not answer: {run('logs').stdout}"
+            time.sleep(0.2)
+        place = Place(client=client)
+        place.install()
+        yield place
+    finally:
+        run("down", "--volumes", "--timeout", "1")
+
+
+def _serves(client: Any) -> bool:
+    try:
+        client.list_state_machines()
+    except BotoCoreError:
+        return False
+    return True
+
+
+def _filled(machine: str) -> dict[str, str | int]:
+    """No function and no machine of these names exists: whatever is not mocked would fail."""
+    return {name: 60 if name.endswith("Seconds") else _arn(name) for name in placeholders(machine)}
+
+
+def _arn(name: str) -> str:
+    if name.endswith("StateMachineArn"):
+        return f"arn:aws:states:{REGION}:123456789012:stateMachine:rollback"
+    return f"arn:aws:lambda:{REGION}:123456789012:function:{name.removesuffix('Arn')}"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,294 @@
+"""Every ending and every Catch of both machines, on mocked integrations: AWS's own format, one file, two engines.
+
+The embedded engine runs them everywhere; Step Functions Local runs them where Docker answers. Since the embedded engine
+counts a mock's attempts by visits of a state and not by retries, a case throws only what its state does not retry.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from tagship.release import Status
+from tests.integration.stepfunctions_local.places import (
+    COMPOSE,
+    MOCKS,
+    Ended,
+    Place,
+    docker_answers,
+    embedded,
+    in_docker,
+)
+from tests.template.definitions import MACHINES, ROOT, State, load, snake, states_of, tasks
+from tests.template.sources import Shape, answer, answer_of
+
+# each place belongs to one worker
+pytestmark = pytest.mark.xdist_group("mocks")
+
+CONFIGURATION: dict[str, Any] = json.loads(MOCKS.read_text())
+CASES: dict[str, dict[str, dict[str, str]]] = {
+    machine: CONFIGURATION["StateMachines"][machine]["TestCases"] for machine in MACHINES
+}
+RESPONSES: dict[str, dict[str, Any]] = CONFIGURATION["MockedResponses"]
+
+UPLOAD = {"bucket": "releases", "key": "releases/storefront/v1.1.0/release.json", "versionId": "1"}
+ORDER = {
+    "application": "storefront",
+    "tag": "v1.1.0",
+    "trigger": "operator",
+    "why": "An operator asked for it.",
+}
+STOPPED = "IsStopped"
+
+# The execution's error, or "" where it succeeds; and the states through which it comes to its end.
+RELEASES = {
+    "Succeeds": (
+        "",
+        "WhatNext ShiftTraffic AwaitStable Bake CheckHealth JudgeHealth WhatNext CompleteRelease Succeeded",
+    ),
+    "SucceedsWithNothingToChange": ("", "PlanDeployment AnythingToChange CompleteRelease Succeeded"),
+    "SucceedsAfterAReminder": ("", "WhatNext CompleteRelease Succeeded"),
+    "IsADuplicate": ("", "ReadRelease WhatWasRead Duplicate"),
+    "IsRefusedForItsTag": ("TagAlreadyUsed", "ReadRelease WhatWasRead TagAlreadyUsed"),
+    "IsInvalid": ("ReleaseInvalid", "RunGates JudgeGates GatesPassed Invalid EndRelease Failed"),
+    "IsRejected": ("ReleaseRejected", "RequestApproval HowDecided Rejected EndRelease Failed"),
+    "Expires": ("ApprovalExpired", "RequestApproval RemindApprovers HowDecided Expired EndRelease Failed"),
+    "IsSuperseded": ("ReleaseSuperseded", "RequestApproval HowDecided Superseded EndRelease Failed"),
+    "ComesBackUnhealthy": (
+        "ReleaseRolledBack",
+        "CheckHealth JudgeHealth WhatNext HealthFailed RollBack Failed",
+    ),
+    "ComesBackUnhealthyAtLast": (
+        "ReleaseRolledBack",
+        "WhatNext ShiftTraffic AwaitStable Bake CheckHealth JudgeHealth WhatNext HealthFailed RollBack Failed",
+    ),
+    "ComesBackWithoutData": ("ReleaseRolledBack", "JudgeHealth WhatNext HealthFailed RollBack Failed"),
+    "ComesBackTooLate": ("ReleaseRolledBack", "JudgeHealth WhatNext OutOfTime RollBack Failed"),
+    "CanNotComeBack": ("RollbackFailed", "WhatNext HealthFailed RollBack RollbackFailed EndRelease Failed"),
+    "CatchReadRelease": ("ReleaseInvalid", "ReadRelease Unread"),
+    "CatchAcquireLock": ("ReleaseInvalid", "AcquireLock NotBegun EndRelease Failed"),
+    "CatchRunGate": ("ReleaseInvalid", "RunGates JudgeGates GatesPassed Invalid EndRelease Failed"),
+    "CatchJudgeGates": ("ReleaseInvalid", "JudgeGates NotBegun EndRelease Failed"),
+    "CatchPlanDeployment": ("ReleaseInvalid", "PlanDeployment NotBegun EndRelease Failed"),
+    "CatchRequestApproval": ("ReleaseInvalid", "RequestApproval NotBegun EndRelease Failed"),
+    "CatchRemindApprovers": ("ReleaseInvalid", "RequestApproval RemindApprovers NotBegun EndRelease Failed"),
+    "CatchRecheckRelease": ("ReleaseInvalid", "RecheckRelease NotBegun EndRelease Failed"),
+    "CatchShiftTrafficRefused": ("ReleaseInvalid", "ShiftTraffic NotBegun EndRelease Failed"),
+    "CatchShiftTraffic": ("ReleaseRolledBack", "ShiftTraffic DeploymentFailed RollBack Failed"),
+    "CatchAwaitStable": ("ReleaseRolledBack", "AwaitStable DeploymentFailed RollBack Failed"),
+    "CatchRunHealthCheck": (
+        "ReleaseRolledBack",
+        "CheckHealth JudgeHealth WhatNext HealthFailed RollBack Failed",
+    ),
+    "CatchJudgeHealth": ("ReleaseRolledBack", "JudgeHealth DeploymentFailed RollBack Failed"),
+    "CatchCompleteRelease": ("ReleaseRolledBack", "CompleteRelease DeploymentFailed RollBack Failed"),
+    "CatchRollBack": ("RollbackFailed", "DeploymentFailed RollBack RollbackFailed EndRelease Failed"),
+    "CatchEndReleaseTrafficMoved": (
+        "ReleaseRolledBack",
+        "ShiftTraffic NotBegun EndRelease DeploymentFailed RollBack Failed",
+    ),
+    "CatchEndRelease": ("EndingNotRecorded", "HowDecided Rejected EndRelease EndingNotRecorded"),
+}
+ROLLBACKS = {
+    "ComesBack": ("", "Healthy WhoAsked RolledBack EndRelease DidItWork Succeeded"),
+    "ComesBackToNothing": (
+        "",
+        "RestoreBaseline AnythingServes WhoAsked RolledBack EndRelease DidItWork Succeeded",
+    ),
+    "ComesBackFromAnAbort": ("", "WhoAsked Aborted EndRelease DidItWork Succeeded"),
+    "BaselineIsUnhealthy": ("RollbackFailed", "Healthy BaselineUnhealthy EndRelease DidItWork Failed"),
+    "BaselineIsInconclusive": ("RollbackFailed", "Healthy BaselineUnhealthy EndRelease DidItWork Failed"),
+    "HadEndedOtherwise": ("ReleaseSuperseded", "RolledBack EndRelease DidItWork Failed"),
+    "CatchRestoreBaselineRefused": ("RollbackRefused", "RestoreBaseline Refused"),
+    "CatchRestoreBaseline": ("RollbackFailed", "RestoreBaseline RollbackFailed EndRelease DidItWork Failed"),
+    "CatchAwaitStable": ("RollbackFailed", "AwaitStable RollbackFailed EndRelease DidItWork Failed"),
+    "CatchRunHealthCheck": (
+        "RollbackFailed",
+        "JudgeHealth Healthy BaselineUnhealthy EndRelease DidItWork Failed",
+    ),
+    "CatchJudgeHealth": ("RollbackFailed", "JudgeHealth RollbackFailed EndRelease DidItWork Failed"),
+    "CatchEndRelease": ("EndingNotRecorded", "RolledBack EndRelease EndingNotRecorded"),
+}
+EXPECTED = {"release": RELEASES, "rollback": ROLLBACKS}
+
+
+@pytest.fixture(scope="module", params=["embedded engine", "Step Functions Local"])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Each of the two, with both machines and the mocks."""
+    if request.param == "embedded engine":
+        with embedded(tmp_path_factory.mktemp("mocks")) as found:
+            yield found
+        return
+    if not docker_answers():
+        pytest.skip("no Docker answers on this machine, so Step Functions Local can't run here")
+    with in_docker() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def ended(place: Place) -> dict[tuple[str, str], Ended]:
+    """All cases, once."""
+    return {
+        (machine, case): end
+        for machine in MACHINES
+        for case, end in place.run(
+            machine, {case: given(machine, case) for case in EXPECTED[machine]}
+        ).items()
+    }
+
+
+def given(machine: str, case: str) -> dict[str, str]:
+    if machine == "release":
+        return UPLOAD
+    return ORDER | {"trigger": "abort"} if case == "ComesBackFromAnAbort" else ORDER
+
+
+# ---- on both engines -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", RELEASES)
+def test_a_release_comes_to_its_end(ended: dict[tuple[str, str], Ended], case: str) -> None:
+    check(ended["release", case], *RELEASES[case])
+
+
+@pytest.mark.parametrize("case", ROLLBACKS)
+def test_a_rollback_comes_to_its_end(ended: dict[tuple[str, str], Ended], case: str) -> None:
+    check(ended["rollback", case], *ROLLBACKS[case])
+
+
+def check(end: Ended, error: str, way: str) -> None:
+    states = tuple(way.split())
+    assert (end.status, end.error) == (("FAILED", error) if error else ("SUCCEEDED", "")), end
+    assert end.entered[-len(states) :] == states
+    assert bool(end.cause) == bool(error)
+
+
+def test_a_release_that_is_stopped_while_it_bakes_is_aborted(place: Place) -> None:
+    execution = place.start("release", STOPPED, UPLOAD)
+    place.wait_until_it_enters("release", execution, "Bake")
+    place.client.stop_execution(executionArn=execution, cause="A person stopped it.")
+    end = place.ended("release", execution)
+    assert end.status == "ABORTED"
+    assert end.entered[-1] == "Bake"
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_every_state_is_gone_through_by_some_case(ended: dict[tuple[str, str], Ended], machine: str) -> None:
+    entered = {name for (of, _), end in ended.items() if of == machine for name in end.entered}
+    assert entered == set(load(machine)["States"])
+
+
+# ---- the file ------------------------------------------------------------------------------------------------------
+
+
+def test_every_case_has_its_expectation() -> None:
+    assert set(CASES["release"]) == set(RELEASES) | {STOPPED}
+    assert set(CASES["rollback"]) == set(ROLLBACKS)
+
+
+def test_every_ending_of_the_contract_has_a_case() -> None:
+    errors = {error for error, _ in RELEASES.values()}
+    wanted = {status.error for status in Status} - {Status.ABORTED.error}
+    assert wanted <= errors
+    assert "Duplicate" in RELEASES["IsADuplicate"][1]
+
+
+def test_a_case_names_tasks_that_exist_and_responses_that_exist() -> None:
+    for machine, cases in CASES.items():
+        known = {task.name for task in tasks() if task.machine == machine}
+        for case, mocked in cases.items():
+            assert set(mocked) <= known, case
+            assert set(mocked.values()) <= set(RESPONSES), case
+
+
+def test_every_response_is_used() -> None:
+    assert set(RESPONSES) == {
+        name for cases in CASES.values() for mocked in cases.values() for name in mocked.values()
+    }
+
+
+def test_a_response_numbers_its_visits_one_by_one_because_the_embedded_engine_knows_no_ranges() -> None:
+    for name, response in RESPONSES.items():
+        assert list(response) == [str(number) for number in range(len(response))], name
+
+
+@pytest.mark.parametrize("task", tasks(), ids=str)
+def test_a_mocked_answer_has_the_form_of_the_functions(task: State) -> None:
+    for name in sorted(responses_of(task)):
+        for one in RESPONSES[name].values():
+            if "Return" in one:
+                assert set(form_of(task) or {}) <= set(body_of(task, one["Return"])), name
+
+
+@pytest.mark.parametrize("task", tasks(), ids=str)
+def test_every_catch_has_a_case_that_takes_it(task: State) -> None:
+    taken = {catch_of(task, error) for name in responses_of(task) for error in thrown(name)}
+    assert taken == set(range(len(task.body["Catch"])))
+
+
+@pytest.mark.parametrize("task", tasks(), ids=str)
+def test_a_case_throws_only_what_its_state_does_not_ask_again(task: State) -> None:
+    for name in responses_of(task):
+        for error in thrown(name):
+            first = next(
+                (it for it in task.body["Retry"] if {error, "States.ALL"} & set(it["ErrorEquals"])), None
+            )
+            assert first is None or first["MaxAttempts"] == 0, name
+
+
+def responses_of(task: State) -> set[str]:
+    return {mocked[task.name] for mocked in CASES[task.machine].values() if task.name in mocked}
+
+
+def thrown(response: str) -> list[str]:
+    return [one["Throw"]["Error"] for one in RESPONSES[response].values() if "Throw" in one]
+
+
+def catch_of(task: State, error: str) -> int:
+    return next(
+        index
+        for index, catch in enumerate(task.body["Catch"])
+        if {error, "States.ALL"} & set(catch["ErrorEquals"])
+    )
+
+
+def form_of(task: State) -> Shape:
+    if task.body["Resource"].endswith("waitForTaskToken"):
+        return answer_of("tagship.approval.delivery.answer_of")
+    if "startExecution" in task.body["Resource"]:
+        return dict.fromkeys(
+            re.findall(r"\$\.Output\.ending\.(\w+)", json.dumps(task.body["ResultSelector"]))
+        )
+    return answer(snake(task.name))
+
+
+def body_of(task: State, returned: dict[str, Any]) -> dict[str, Any]:
+    if task.body["Resource"].endswith("waitForTaskToken"):
+        return returned
+    body: dict[str, Any] = returned["Output"]["ending"] if "Output" in returned else returned["Payload"]
+    return body
+
+
+# ---- the container -------------------------------------------------------------------------------------------------
+
+
+def test_step_functions_local_is_pinned_reads_this_file_and_is_open_to_this_machine_only() -> None:
+    (service,) = yaml.safe_load(COMPOSE.read_text())["services"].values()
+    assert re.fullmatch(r"amazon/aws-stepfunctions-local:\d+\.\d+\.\d+", service["image"])
+    (volume,) = service["volumes"]
+    source, inside, mode = volume.split(":")
+    assert (ROOT / source).resolve() == MOCKS
+    assert mode == "ro"
+    assert service["environment"]["SFN_MOCK_CONFIG"] == inside
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+
+
+def test_a_state_is_found_by_its_name_wherever_it_stands() -> None:
+    for machine in MACHINES:
+        names = [state.name for state in states_of(machine)]
+        assert len(names) == len(set(names))
