@@ -162,9 +162,9 @@ def test_a_rollback_that_fails_for_good_calls_a_person_and_is_never_called_succe
     assert assert_at_rest(world, "v1.0.0") == "ROLLBACK_FAILED"
 
 
-def test_restoring_is_tried_five_times_more_before_a_person_is_called(world: World) -> None:
+def test_restoring_is_tried_four_times_more_before_a_person_is_called(world: World) -> None:
     world.health = lambda version, event: {"healthy": version == "1"}
-    world.plant("restore_baseline", error_named("Unforeseen"), times=5)
+    world.plant("restore_baseline", error_named("Unforeseen"), times=4)
     assert supervised(world, begun(world)).error == "ReleaseRolledBack"
     assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
 
