@@ -98,8 +98,8 @@ class Demo:
     step: bool
     rows: list[Row] = field(default_factory=list)
 
-    def release(self, release: Release, traffic: Traffic) -> None:
-        """From the upload to the ending, told while it happens."""
+    def release(self, release: Release, traffic: Traffic) -> bool:
+        """From the upload to the ending, told while it happens; whether it ended as it must."""
         say(f"\n{NAME} {release.tag}, {release.about}\n")
         before, published = self.storefront.serves(), time.time()
         self.storefront.publish(release.tag, broken=release.broken, notes=f"{release.tag}: {release.about}.")
@@ -119,6 +119,7 @@ class Demo:
         self._sum_up(timeline, traffic)
         time.sleep(AFTERWARDS_SECONDS)  # customers go on, and the last rows look at who answers them
         self._judge(release, timeline, traffic, before=before, ended=ended)
+        return ending(timeline) == release.execution
 
     def _approve(self, tag: str) -> None:
         """Each approver opens the link of their own mail and approves; with --step, people at this machine do."""
@@ -227,7 +228,9 @@ def run(*, keep: bool = False, step: bool = False) -> int:
         )
         with flowing(storefront.url) as traffic:
             for release in RELEASES:
-                demo.release(release, traffic)
+                if not demo.release(release, traffic):
+                    say(f"\n{release.tag} did not end as it must, so nothing more is released.")
+                    break
         as_expected = show(demo.rows)
         say(f"\nThe demo took {time.monotonic() - began:.0f} s.")
         if keep:
