@@ -175,7 +175,7 @@ def _statement_nodes(node: yaml.Node) -> Iterator[yaml.MappingNode]:
 
 
 def _statement(resource: str, node: yaml.MappingNode, lines: list[str]) -> Statement:
-    body: Body = yaml.load(yaml.serialize(node), _Loader)
+    body: Body = _Loader("").construct_object(node, deep=True)
     line = node.start_mark.line
     reason: list[str] = []
     while re.match(r"\s*#", lines[line - 1 - len(reason)]):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import yaml
 from botocore.exceptions import BotoCoreError
 
 from local.stack import ACCOUNT, REGION, Engine
@@ -132,9 +133,16 @@ def docker_answers() -> bool:
     return False
 
 
+class NotToBeHad(Exception):
+    """Docker answers, and its image of Step Functions Local can't be fetched."""
+
+
 @contextlib.contextmanager
 def in_docker() -> Iterator[Place]:
-    """On Step Functions Local, started for these tests alone and removed after them."""
+    """On Step Functions Local, started for these tests alone and removed after them.
+
+    Raises NotToBeHad where the image is not here and can't be fetched.
+    """
     port = _free_port()
     project = f"tagship-tests-{port}"
     compose = ["docker", "compose", "--file", str(COMPOSE), "--project-name", project]
@@ -145,8 +153,12 @@ def in_docker() -> Iterator[Place]:
             [*compose, *arguments], env=environment, capture_output=True, text=True, check=False
         )
 
+    (service,) = yaml.safe_load(COMPOSE.read_text())["services"].values()
+    here = subprocess.run(["docker", "image", "inspect", service["image"]], capture_output=True, check=False)
+    if here.returncode != 0 and (pulled := run("pull", "--quiet")).returncode != 0:
+        raise NotToBeHad(pulled.stderr.strip()[-300:])
     try:
-        up = run("up", "--detach", "--quiet-pull")
+        up = run("up", "--detach")
         assert up.returncode == 0, f"Step Functions Local did not start: {up.stderr}"
         session: Any = boto3.session.Session()
         client = session.client(

@@ -6,6 +6,7 @@ counts a mock's attempts by visits of a state and not by retries, a case throws 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from tests.integration.stepfunctions_local.places import (
     COMPOSE,
     MOCKS,
     Ended,
+    NotToBeHad,
     Place,
     docker_answers,
     embedded,
@@ -126,7 +128,11 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         return
     if not docker_answers():
         pytest.skip("no Docker answers on this machine, so Step Functions Local can't run here")
-    with in_docker() as found:
+    with contextlib.ExitStack() as stack:
+        try:
+            found = stack.enter_context(in_docker())
+        except NotToBeHad as error:
+            pytest.skip(f"Docker answers, but the image of Step Functions Local can't be fetched: {error}")
         yield found
 
 
