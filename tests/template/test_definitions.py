@@ -343,6 +343,12 @@ def test_what_has_failed_never_ends_as_succeeded(way: str, states: dict[str, Bod
     assert ends == set()
 
 
+def test_every_exception_that_is_listed_here_is_still_one() -> None:
+    assert set(NOT_A_FAILURE) <= {way for way, *_ in failures()}
+    assert set(GUARDED) <= {str(state) for state in all_states()}
+    assert set(ENDS_BESIDE_THE_LEDGER) <= {state.body.get("Error") for state in all_states()}
+
+
 def test_a_rollback_succeeds_only_by_the_two_endings_that_mean_it() -> None:
     choice = load("rollback")["States"]["DidItWork"]
     assert [(rule["Variable"], rule["StringEquals"], rule["Next"]) for rule in choice["Choices"]] == [
