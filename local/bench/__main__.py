@@ -1,0 +1,102 @@
+"""`make bench`: everything is measured in one run on the embedded engine, and printed as one table.
+
+    make bench [ARGS="--runs 5 --part releases --part functions --part gate"]
+
+The aims are told beside the figures, and nothing fails when one is missed: 0 when everything was measured, 1 when not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from local.bench import functions, gate, rounds
+from local.bench.releases import Releasing
+from local.bench.table import Part, say, written
+from local.stack import Engine, LocalError, build, deploy
+from local.storefront import NAME
+
+STAGE = "production"
+RUNS = 5
+UNKNOWN_TAG = "v999.0.0"
+
+
+def run(parts: Sequence[str], *, runs: int) -> int:
+    """Measures the parts, and prints the table.
+
+    Raises LocalError when something can't be measured.
+    """
+    say("building the stack with the SAM CLI (about half a minute when something has changed)")
+    build()
+    engine = Engine.start(Path(tempfile.mkdtemp(prefix="tagship-bench-")))
+    try:
+        say("deploying it on the embedded engine")
+        stack = deploy(engine, stage=STAGE)
+        how: Mapping[str, Callable[[], list[Part]]] = {
+            "releases": lambda: rounds.measure(
+                Releasing.prepared(engine, stage=STAGE, stack=stack), runs=runs
+            ),
+            "functions": lambda: functions.measure(
+                engine, f"tagship-{STAGE}", _event(stack["ReleaseBucketName"]), runs=runs
+            ),
+            "gate": lambda: gate.measure(engine, stack["ReleaseBucketName"], runs=runs),
+        }
+        before = os.getloadavg()[0]
+        measured = [part for name in parts for part in how[name]()]
+        print(_machine(before))
+        print(written(measured))
+    finally:
+        engine.stop()
+    return 0
+
+
+def _event(bucket: str) -> dict[str, object]:
+    """What every step can begin with: a release that the ledger does not have, so that nothing is done about it."""
+    place = {"application": NAME, "tag": UNKNOWN_TAG, "attempt": 1}
+    return {
+        **place,
+        "release": place,
+        "order": {**place, "trigger": "operator", "why": "measured"},
+        "execution": "bench",
+        "bucket": bucket,
+        "key": f"releases/{NAME}/{UNKNOWN_TAG}/release.json",
+    }
+
+
+def _machine(load: float) -> str:
+    return (
+        f"Python {platform.python_version()} on {os.cpu_count()} CPUs ({platform.machine()}); "
+        f"load {load:.1f} before, {os.getloadavg()[0]:.1f} after"
+    )
+
+
+def main() -> int:
+    """As `make bench` runs it."""
+    parser = argparse.ArgumentParser(
+        prog="make bench", description="How long a release takes on this machine."
+    )
+    parser.add_argument("--runs", type=int, default=RUNS, help=f"how often each thing is done ({RUNS})")
+    parser.add_argument(
+        "--part",
+        action="append",
+        choices=("releases", "functions", "gate"),
+        help="only this; may be repeated",
+    )
+    options = parser.parse_args()
+    try:
+        return run(options.part or ("releases", "functions", "gate"), runs=max(1, options.runs))
+    except LocalError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
