@@ -150,6 +150,8 @@ def _yaml_words(error: yaml.MarkedYAMLError) -> tuple[str, int]:
     problem = error.problem or "it can't be read"
     if "'\\t'" in problem:
         problem = "a tab, where YAML wants spaces"
+    if problem.startswith("but "):
+        problem = f"{error.context}, {problem}"
     return f"is not YAML: {problem}", mark.line + 1 if mark else 1
 
 
@@ -198,11 +200,15 @@ def _judged(
 
 def _found(root: yaml.Node, data: Any, problem: Problem) -> Finding:
     message = problem.message
+    if not problem.path:
+        in_words = re.search(r" in line (\d+), column \d+$", message)
+        if in_words:
+            return Finding(line=int(in_words[1]), field="", message=message[: in_words.start()])
+        return Finding(line=1, field="", message=message)
+    if message.endswith(f"; did you mean {problem.path[-1]!r}?"):
+        message = "is not a field here, but elsewhere"
     if message == "must be a valid string" and isinstance(_value(data, problem.path), int | float):
         message = "must be text: put it in quotes"
-    in_words = re.search(r" in line (\d+), column (\d+)$", message) if not problem.path else None
-    if in_words:
-        return Finding(line=int(in_words[1]), field="", message=message[: in_words.start()])
     return Finding(line=_line(root, problem.path), field=problem.field, message=message)
 
 

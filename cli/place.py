@@ -63,15 +63,11 @@ class Place:
     def aws(self) -> Aws:
         """The clients, made when they are first asked for."""
         if self._aws is None:
-            import boto3
-
             from tagship.aws import Aws
 
             with trying("Reading the AWS configuration of this machine"):
-                session = boto3.session.Session(
-                    profile_name=self.profile, region_name=self.region or self.usual_region
-                )
-                self._aws = Aws(session=session)
+                region = self.region or self.usual_region
+                self._aws = Aws(session=new_session(profile_name=self.profile, region_name=region))
         return self._aws
 
     def output(self, name: str) -> str:
@@ -135,6 +131,13 @@ class Place:
         return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
 
 
+def new_session(*, profile_name: str | None, region_name: str | None) -> Any:
+    """boto3's, imported only where AWS is asked for something."""
+    import boto3
+
+    return boto3.session.Session(profile_name=profile_name, region_name=region_name)
+
+
 def stack_of(stage: str) -> str:
     """What a stage's stack is called unless somebody chose otherwise."""
     return f"tagship-{stage}"
@@ -151,7 +154,8 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--stage",
             type=click.Choice(STAGES),
-            help=f"Which stage.  [env var: {STAGE_VARIABLE}; default: {STAGES[0]}]",
+            metavar="STAGE",
+            help=f"{', '.join(STAGES[:-1])} or {STAGES[-1]}.  [env var: {STAGE_VARIABLE}; default: {STAGES[0]}]",
         ),
     ):
         command = option(command)

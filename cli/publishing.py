@@ -302,7 +302,8 @@ def _differences(known: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[
 
 def _next(tag: str) -> str:
     """The tag after this one, as an example."""
-    return f"v{Tag.parse(tag).version.bump_patch()}"
+    version = Tag.parse(tag).version
+    return f"v{version.bump_prerelease() if version.prerelease else version.bump_patch()}"
 
 
 def named_file(text: str) -> tuple[str, Path]:

@@ -233,7 +233,7 @@ def whereabouts(
         return Now(phase="rollback", text=f"is rolled back: {text}")
     phase = str(record.get("phase", ""))
     if phase == "gates" and "Lock Acquired" not in names:
-        other = f" {holder} has" if holder and holder != record["tag"] else ""
+        other = f", which {holder} has" if holder and holder != record["tag"] else ""
         return Now(phase="waiting", text=f"waits for the lock{other}")
     if phase == "approval" and request is not None:
         return _approval(request)

@@ -8,6 +8,9 @@ from tagship.approval.text import moment, span, until
 
 __all__ = ["clock", "day", "full", "moment", "short", "since", "span", "until", "zone"]
 
+_JUST_NOW = 60
+"""Seconds; clocks differ, so that what happened there a moment ago may be in a moment here."""
+
 
 def full(time: datetime) -> str:
     """`Mon 23 Nov 2026, 15:05 CET (14:05 UTC)`."""
@@ -44,4 +47,5 @@ def zone(time: datetime) -> str:
 
 def since(time: datetime, now: datetime) -> str:
     """`Mon 23 Nov 2026, 15:05 CET (14:05 UTC), 3 h ago`."""
-    return f"{full(time)}, {until(time, now)}"
+    ago = "just now" if abs((now - time).total_seconds()) < _JUST_NOW else until(time, now)
+    return f"{full(time)}, {ago}"

@@ -24,9 +24,7 @@ Examples:
   tagship apply application.yaml --stage production
   tagship apply application.yaml --stage production --yes     without asking, for CI"""
 )
-@click.argument(
-    "file", type=click.Path(exists=True, dir_okay=False, readable=True), metavar="application.yaml"
-)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True), metavar="FILE")
 @click.option("--yes", "-y", is_flag=True, help="Write without asking.")
 @in_a_place
 @as_json
@@ -87,10 +85,15 @@ def _shown(difference: list[str], stored: Stored, place: Place) -> list[str]:
 def _ask(application: str, place: Place, *, yes: bool) -> None:
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not _can_ask():
         raise click.UsageError("Nobody can be asked here: give --yes. Nothing was written.")
     if not click.confirm(f"Write this for {application} in {place.stage}?", err=True):
         raise Failed("Nothing was written.")
+
+
+def _can_ask() -> bool:
+    """Whether a person is there to answer."""
+    return sys.stdin.isatty()
 
 
 def _goodbye(stored: Stored, version: int, application: str, place: Place) -> list[str]:

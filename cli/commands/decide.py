@@ -59,7 +59,9 @@ def approve(**given: Any) -> None:
 Examples:
   tagship reject storefront v1.4.0 --reason "the migration is missing" --stage production"""
 )
-@click.option("--reason", default="", metavar="TEXT", help="Why: the author needs to know what to change.")
+@click.option(
+    "--reason", default="", metavar="TEXT", help="Why; the author needs to know what to change.  [required]"
+)
 @_decision_options
 def reject(**given: Any) -> None:
     """Reject a release that waits for approval; nothing is changed, and one rejection ends it.
@@ -85,7 +87,7 @@ def _decide(
     reason = _reason(decision, reason)
     ballot = Ballot.of(place, application, tag, claimed=claimed)
     ballot.refuse_if_settled(decision)
-    if not yes and not ballot.own and sys.stdin.isatty():
+    if not yes and not ballot.own and _can_ask():
         screen.complain(*_question(ballot))
         if not click.confirm(f"{decision.capitalize()} {screen.clean(ballot.title)}?", err=True):
             raise Failed("Nothing was decided.")
@@ -104,6 +106,11 @@ def _reason(decision: Decision, reason: str) -> str:
     if problem := reason_problem(Form(decision=decision, reason=reason, value="")):
         raise click.UsageError(f"--reason: {problem}")
     return reason
+
+
+def _can_ask() -> bool:
+    """Whether a person is there to answer."""
+    return sys.stdin.isatty()
 
 
 def _question(ballot: Ballot) -> list[str]:

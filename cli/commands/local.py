@@ -31,11 +31,20 @@ def local() -> None:
 
 
 @local.command(
+    short_help="Start the engine, with Tagship and the sample application.",
     epilog="""\b
-Example:
-  tagship local up && tagship local up --json"""
+Examples:
+  tagship local up
+  tagship local up --stage production""",
 )
-@click.option("--stage", type=click.Choice(STAGES), default=STAGES[0], show_default=True, help="Which stage.")
+@click.option(
+    "--stage",
+    type=click.Choice(STAGES),
+    default=STAGES[0],
+    show_default=True,
+    metavar="STAGE",
+    help="Which stage.",
+)
 @as_json
 def up(*, stage: str, as_json: bool) -> None:
     """Start the engine, deploy Tagship into it, and install the sample application.
@@ -80,10 +89,11 @@ def up(*, stage: str, as_json: bool) -> None:
 
 
 @local.command(
+    short_help="Release the sample application three times.",
     epilog="""\b
 Examples:
   tagship local demo
-  tagship local demo --step     approve on the page yourself"""
+  tagship local demo --step     approve on the page yourself""",
 )
 @click.option("--keep", is_flag=True, help="Leave everything running, and say how to look around.")
 @click.option("--step", is_flag=True, help="Stop before each approval, for you to decide on the page.")

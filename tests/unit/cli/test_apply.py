@@ -1,0 +1,180 @@
+"""apply: validates, shows what changes, asks, and writes it with who wrote it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from botocore.stub import ANY, Stubber
+
+from cli.configuration import Stored, difference, write
+from cli.failures import Failed
+
+NAME = "/tagship/development/applications/storefront"
+TEXT = """application: storefront
+target:
+  type: lambda
+  function: storefront
+  account: "123456789012"
+  region: eu-central-1
+  role: arn:aws:iam::123456789012:role/tagship-storefront
+  externalId: tagship-development
+approval:
+  approvers: [ana@example.com, bo@example.com]
+health:
+  checks:
+    - type: lambda
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "application.yaml"
+    file.write_text(TEXT)
+    return file
+
+
+def parameter(stage: Any) -> dict[str, Any]:
+    found: dict[str, Any] = stage.client("ssm").describe_parameters()["Parameters"][0]
+    return found | {"Value": stage.client("ssm").get_parameter(Name=NAME)["Parameter"]["Value"]}
+
+
+def test_a_first_configuration_is_written_as_it_is_written(stage: Any, file: Path) -> None:
+    result = stage.run("apply", str(file), "--yes")
+    assert result.exit_code == 0, result.output
+    found = parameter(stage)
+    assert json.loads(found["Value"]) == yaml.safe_load(TEXT)
+    assert found["Tier"] == "Intelligent-Tiering"
+    assert found["Description"].startswith("Written with tagship apply by arn:aws:sts::123456789012:")
+    assert f"{NAME} is new in development" in result.stdout
+    assert "+application: storefront" in result.stdout
+    assert f"Written as version 1 of {NAME}" in result.stdout
+
+
+def test_a_change_is_shown_as_a_difference_and_written_as_the_next_version(stage: Any, file: Path) -> None:
+    stage.run("apply", str(file), "--yes")
+    file.write_text(TEXT.replace("[ana@example.com, bo@example.com]", "[ana@example.com]"))
+    result = stage.run("apply", str(file), "--yes")
+    assert result.exit_code == 0
+    assert f"--- {NAME} (version 1)\n+++ {NAME} (new)\n" in result.stdout
+    assert "-  - bo@example.com\n" in result.stdout
+    assert "-  - ana@example.com" not in result.stdout
+    assert "as version 2" in result.stdout
+    assert parameter(stage)["Version"] == 2
+
+
+def test_no_change_writes_nothing_and_says_so(stage: Any, file: Path) -> None:
+    stage.run("apply", str(file), "--yes")
+    document = yaml.safe_load(TEXT)
+    file.write_text("# another comment, another order\n" + yaml.safe_dump(document, sort_keys=True))
+    result = stage.run("apply", str(file))
+    assert result.exit_code == 0
+    assert "No change" in result.stdout
+    assert parameter(stage)["Version"] == 1
+
+
+def test_what_does_not_validate_is_refused_with_its_lines(stage: Any, file: Path) -> None:
+    file.write_text(TEXT.replace("type: lambda\n  function", "type: lambda\n  functoin"))
+    result = stage.run("apply", str(file), "--yes")
+    assert result.exit_code == 1
+    assert f"{file}:4: target.functoin: is not a field here; did you mean 'function'?" in result.stdout
+    assert "does not validate. Nothing was written." in result.stderr
+    assert stage.client("ssm").describe_parameters()["Parameters"] == []
+
+
+def test_a_manifest_is_not_applied(stage: Any, tmp_path: Path) -> None:
+    from cli.schema import EXAMPLES
+
+    file = tmp_path / "release.json"
+    file.write_text(json.dumps(EXAMPLES["release"]))
+    result = stage.run("apply", str(file), "--yes")
+    assert result.exit_code == 1
+    assert "is uploaded with `tagship publish`" in result.stderr
+
+
+def test_where_nobody_can_be_asked_it_wants_yes_and_writes_nothing(stage: Any, file: Path) -> None:
+    result = stage.run("apply", str(file))
+    assert result.exit_code == 2
+    assert "Nobody can be asked here: give --yes. Nothing was written." in result.stderr
+    assert stage.client("ssm").describe_parameters()["Parameters"] == []
+
+
+@pytest.mark.parametrize("answer, code, written", [("y\n", 0, 1), ("n\n", 1, 0), ("\n", 1, 0)])
+def test_on_a_terminal_it_asks_before_it_writes(
+    stage: Any, file: Path, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, written: int
+) -> None:
+    monkeypatch.setattr("cli.commands.apply._can_ask", lambda: True)
+    result = stage.run("apply", str(file), given=answer)
+    assert result.exit_code == code
+    assert "Write this for storefront in development?" in result.stderr
+    assert len(stage.client("ssm").describe_parameters()["Parameters"]) == written
+
+
+def test_each_stage_has_its_own(stage: Any, file: Path) -> None:
+    stage.run("apply", str(file), "--yes", "--stage", "production")
+    names = [found["Name"] for found in stage.client("ssm").describe_parameters()["Parameters"]]
+    assert names == ["/tagship/production/applications/storefront"]
+
+
+def test_the_result_as_json(stage: Any, file: Path) -> None:
+    told = json.loads(stage.run("apply", str(file), "--yes", "--json").stdout)
+    assert {name: told[name] for name in ("stage", "parameter", "changed", "before", "version")} == {
+        "stage": "development",
+        "parameter": NAME,
+        "changed": True,
+        "before": None,
+        "version": 1,
+    }
+    assert json.loads(stage.run("apply", str(file), "--json").stdout)["changed"] is False
+
+
+def test_what_stands_there_and_is_no_json_is_shown_as_it_stands(stage: Any, file: Path) -> None:
+    stage.client("ssm").put_parameter(Name=NAME, Value="by \x1b[31mhand", Type="String")
+    result = stage.run("apply", str(file), "--yes")
+    assert "-by ⟨U+001B⟩[31mhand" in result.stdout
+    assert json.loads(parameter(stage)["Value"])["application"] == "storefront"
+
+
+def test_order_is_no_difference_but_a_value_is() -> None:
+    before = Stored(
+        name=NAME, version=1, text="{}", data={"b": {"y": 1, "x": [{"q": 1, "p": 2}]}, "a": 1, "gone": 1}
+    )
+    lines = difference(before, {"a": 1, "b": {"x": [{"p": 2, "q": 3}], "y": 1}})
+    assert [line for line in lines if line[0] in "+-"][2:] == ["-    q: 1", "+    q: 3", "-gone: 1"]
+
+
+def test_a_configuration_too_large_for_parameter_store_is_told_before_it_is_sent() -> None:
+    ssm = boto3.client("ssm", region_name="eu-central-1")
+    with Stubber(ssm), pytest.raises(Failed, match="Parameter Store takes 8,192"):
+        write(ssm, Stored(name=NAME), {"x": "ü" * 4100}, who="me")
+
+
+def test_somebody_who_was_faster_is_not_overwritten_when_it_is_new() -> None:
+    ssm = boto3.client("ssm", region_name="eu-central-1")
+    stub = Stubber(ssm)
+    stub.add_client_error(
+        "put_parameter", "ParameterAlreadyExists", expected_params=ANY_PUT | {"Overwrite": False}
+    )
+    with stub, pytest.raises(Failed, match="Somebody else wrote"):
+        write(ssm, Stored(name=NAME), {"a": 1}, who="me")
+
+
+ANY_PUT = {"Name": NAME, "Value": ANY, "Type": "String", "Tier": "Intelligent-Tiering", "Description": ANY}
+
+
+def test_a_write_between_the_look_and_ours_is_noticed(
+    stage: Any, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.run("apply", str(file), "--yes")
+    file.write_text(TEXT.replace("storefront\n  account", "other\n  account"))
+
+    def another_first(*_: Any, **__: Any) -> None:
+        stage.client("ssm").put_parameter(Name=NAME, Value="{}", Type="String", Overwrite=True)
+
+    monkeypatch.setattr("cli.commands.apply._ask", another_first)
+    result = stage.run("apply", str(file))
+    assert "Somebody else wrote version 2 at the same moment, and it is overwritten" in result.stdout

@@ -1,0 +1,285 @@
+"""approve and reject: the approval page's rules, with the caller's IAM identity beside the decision."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from cli.deciding import Caller, _address
+from tagship.errors import AwsUnavailable, TokenDead
+from tagship.ledger import approvals
+from tagship.release import Status
+
+DEFINITION = json.dumps({"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}})
+MOTO = "arn:aws:sts::123456789012:user/moto"
+
+
+@pytest.fixture
+def waiting(stage: Any) -> Any:
+    """A release that waits for two of ana, bo and chi, on an execution that runs."""
+    states = stage.client("stepfunctions")
+    machine = states.create_state_machine(
+        name="release", definition=DEFINITION, roleArn="arn:aws:iam::123456789012:role/release"
+    )["stateMachineArn"]
+    execution = states.start_execution(stateMachineArn=machine)["executionArn"]
+    return stage.release(execution=execution, notes="new \x1b[31mcheckout").waiting()
+
+
+def decide(stage: Any, decision: str, *arguments: str, **options: Any) -> Any:
+    return stage.run(decision, "storefront", "v1.4.0", *arguments, **options)
+
+
+def test_an_approval_is_recorded_with_the_identity_and_says_who_is_missing(stage: Any, waiting: Any) -> None:
+    result = decide(stage, "approve", "--as", "ana@example.com", "--reason", "fine")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == (
+        "ana@example.com approved storefront v1.4.0.\n"
+        "That is 1 of 2 approvals; it still waits for bo@example.com and chi@example.com.\n"
+    )
+    assert waiting.request["decisions"] == [
+        {
+            "approver": "ana@example.com",
+            "decision": "approve",
+            "reason": "fine",
+            "at": "2026-11-23T14:05:00.000Z",
+            "identity": MOTO,
+        }
+    ]
+    fact = stage.ledger.facts_of("storefront", "v1.4.0")[-1]
+    assert (fact["name"], fact["who"], fact["data"]["identity"]) == (
+        "Approval Given",
+        "ana@example.com",
+        MOTO,
+    )
+    assert not waiting.request.get("delivered")
+
+
+def test_the_quorum_settles_it_and_the_execution_is_told(stage: Any, waiting: Any) -> None:
+    decide(stage, "approve", "--as", "ana@example.com")
+    result = decide(stage, "approve", "--as", "bo@example.com")
+    assert "That is enough: the deployment begins." in result.stdout
+    assert "tagship watch storefront v1.4.0 --stage development" in result.stdout
+    assert waiting.request["status"] == "APPROVED"
+    assert waiting.request["delivered"] is True
+
+
+def test_one_rejection_ends_it(stage: Any, waiting: Any) -> None:
+    result = decide(stage, "reject", "--as", "chi@example.com", "--reason", "the migration is missing")
+    assert result.exit_code == 0
+    assert "chi@example.com rejected storefront v1.4.0." in result.stdout
+    assert "The release ends here. Nothing was changed." in result.stdout
+    assert waiting.request["status"] == "REJECTED"
+    assert waiting.request["delivered"] is True
+
+
+def test_a_rejection_needs_a_reason(stage: Any, waiting: Any) -> None:
+    for reason in ((), ("--reason", "  \n ")):
+        result = decide(stage, "reject", "--as", "ana@example.com", *reason)
+        assert result.exit_code == 2
+        assert "Say why you reject it" in result.stderr
+    assert waiting.request["decisions"] == []
+
+
+def test_a_reason_has_the_length_that_the_page_allows(stage: Any, waiting: Any) -> None:
+    result = decide(stage, "approve", "--as", "ana@example.com", "--reason", "x" * 2001)
+    assert result.exit_code == 2
+    assert "2,000 is the most" in result.stderr
+    assert waiting.request["decisions"] == []
+
+
+def test_one_person_has_one_vote_however_the_address_is_written(stage: Any, waiting: Any) -> None:
+    decide(stage, "approve", "--as", "ana@example.com")
+    result = decide(stage, "approve", "--as", " ANA@Example.com")
+    assert result.exit_code == 0
+    assert "ana@example.com approved storefront v1.4.0 before." in result.stdout
+    assert len(waiting.request["decisions"]) == 1
+    assert json.loads(decide(stage, "approve", "--as", "ana@example.com", "--json").stdout)["again"] is True
+
+
+def test_a_decision_stands(stage: Any, waiting: Any) -> None:
+    decide(stage, "approve", "--as", "ana@example.com")
+    result = decide(stage, "reject", "--as", "ana@example.com", "--reason", "on second thoughts")
+    assert result.exit_code == 1
+    assert "ana@example.com approved storefront v1.4.0 before, and a decision stands." in result.stderr
+    assert waiting.request["status"] == "OPEN"
+
+
+def test_the_author_does_not_decide(stage: Any) -> None:
+    made = stage.release(author="Bo@example.com").waiting()
+    result = decide(stage, "approve", "--as", "bo@example.com")
+    assert result.exit_code == 1
+    assert "bo@example.com made storefront v1.4.0, and its author does not decide on it." in result.stderr
+    assert "It is decided by ana@example.com and chi@example.com." in result.stderr
+    assert made.request["decisions"] == []
+
+
+def test_who_is_not_asked_does_not_decide(stage: Any, waiting: Any) -> None:
+    result = decide(stage, "approve", "--as", "eve@example.com")
+    assert result.exit_code == 1
+    assert "eve@example.com is not asked about storefront v1.4.0." in result.stderr
+    assert waiting.request["decisions"] == []
+
+
+def test_an_identity_that_names_nobody_must_say_who_it_is(stage: Any, waiting: Any) -> None:
+    result = decide(stage, "approve")
+    assert result.exit_code == 2
+    assert (
+        f"You are {MOTO}, which names no mail address: say which approver you are with --as." in result.stderr
+    )
+
+
+@pytest.mark.parametrize(
+    "arn, address",
+    [
+        ("arn:aws:sts::1:assumed-role/AWSReservedSSO_Ops_1/ana@example.com", "ana@example.com"),
+        ("arn:aws:iam::1:user/people/ana@example.com", "ana@example.com"),
+        ("arn:aws:sts::1:assumed-role/Ops/i-0123456789", ""),
+        ("arn:aws:iam::1:root", ""),
+    ],
+)
+def test_a_session_that_is_named_by_an_address_is_that_approver(
+    stage: Any, waiting: Any, monkeypatch: pytest.MonkeyPatch, arn: str, address: str
+) -> None:
+    monkeypatch.setattr("moto.sts.responses.TokenResponse.get_caller_identity", lambda _: identity(arn))
+    result = decide(stage, "approve")
+    assert result.exit_code == (0 if address else 2)
+    assert [entry["approver"] for entry in waiting.request["decisions"]] == ([address] if address else [])
+
+
+def identity(arn: str) -> str:
+    return (
+        '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
+        f"<Arn>{arn}</Arn><UserId>U</UserId><Account>1</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
+    )
+
+
+def test_who_signed_in_by_address_cannot_be_another() -> None:
+    import click
+
+    caller = Caller(arn="arn:aws:sts::1:assumed-role/Ops/dana@example.com", address="dana@example.com")
+    assert _address(caller, "Dana@example.com") == "Dana@example.com"
+    with pytest.raises(
+        click.UsageError, match=r"signed in as dana@example\.com, so you can't decide as ana@example.com"
+    ):
+        _address(caller, "ana@example.com")
+
+
+def test_a_release_that_does_not_wait_is_told_with_where_it_is(stage: Any) -> None:
+    made = stage.release().locked()
+    result = decide(stage, "approve", "--as", "ana@example.com")
+    assert result.exit_code == 1
+    assert "storefront v1.4.0 does not wait for approval yet: it is at its gates." in result.stderr
+    made.gated(failing="tag").ended(Status.INVALID)
+    result = decide(stage, "approve", "--as", "ana@example.com")
+    assert "storefront v1.4.0 ended INVALID, and nobody was asked to approve it." in result.stderr
+
+
+def test_an_unknown_release_is_told(stage: Any) -> None:
+    result = decide(stage, "approve", "--as", "ana@example.com")
+    assert result.exit_code == 1
+    assert "has no release storefront v1.4.0" in result.stderr
+
+
+def test_too_late_is_too_late(stage: Any, waiting: Any) -> None:
+    stage.clock.pause(5 * 3600)
+    result = decide(stage, "approve", "--as", "ana@example.com")
+    assert result.exit_code == 1
+    assert "storefront v1.4.0: the time to decide is over. Nothing was changed." in result.stderr
+    assert waiting.request["decisions"] == []
+
+
+def test_what_others_have_settled_is_told_with_who_did(stage: Any, waiting: Any) -> None:
+    decide(stage, "reject", "--as", "bo@example.com", "--reason", "no")
+    result = decide(stage, "approve", "--as", "ana@example.com")
+    assert result.exit_code == 1
+    assert "storefront v1.4.0 is rejected by bo@example.com: nobody decides on it any more." in result.stderr
+
+
+def test_a_request_that_was_closed_at_the_same_moment_is_told(
+    stage: Any, waiting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    describe = "cli.deciding.Ballot._refuse_if_dead"
+    close = lambda _: approvals.close(stage.ledger, waiting.request["id"], status="SUPERSEDED", why="v1.5.0")  # noqa: E731
+    monkeypatch.setattr(describe, close)
+    result = decide(stage, "approve", "--as", "ana@example.com")
+    assert result.exit_code == 1
+    assert "is superseded: nobody decides on it any more." in result.stderr
+
+
+def test_an_execution_that_is_dead_hears_nothing_and_nothing_is_recorded(stage: Any, waiting: Any) -> None:
+    stage.client("stepfunctions").stop_execution(executionArn=waiting.execution)
+    result = decide(stage, "approve", "--as", "ana@example.com")
+    assert result.exit_code == 1
+    assert "no longer runs (ABORTED): nobody would hear the decision. Nothing was changed." in result.stderr
+    assert waiting.request["decisions"] == []
+
+
+def test_an_execution_between_two_waits_finds_the_decision_later(
+    stage: Any, waiting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting.decided("ana@example.com")
+
+    def dead(*_: Any) -> None:
+        raise TokenDead("The execution does not wait for this answer now.")
+
+    monkeypatch.setattr("cli.deciding.deliver", dead)
+    result = decide(stage, "approve", "--as", "bo@example.com")
+    assert result.exit_code == 0
+    assert waiting.request["status"] == "APPROVED"
+
+
+def test_a_decision_that_could_not_be_told_is_told_by_running_it_again(
+    stage: Any, waiting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting.decided("ana@example.com")
+
+    def busy(*_: Any) -> None:
+        raise AwsUnavailable("Telling the execution: AWS is unavailable just now.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("cli.deciding.deliver", busy)
+        result = decide(stage, "approve", "--as", "bo@example.com")
+    assert result.exit_code == 3
+    assert "is recorded; run the same command again to tell its execution." in result.stderr
+    assert waiting.request["status"] == "APPROVED"
+    assert not waiting.request.get("delivered")
+    assert decide(stage, "approve", "--as", "bo@example.com").exit_code == 0
+    assert waiting.request["delivered"] is True
+
+
+def test_the_result_as_json(stage: Any, waiting: Any) -> None:
+    assert json.loads(decide(stage, "approve", "--as", "ana@example.com", "--json").stdout) == {
+        "application": "storefront",
+        "tag": "v1.4.0",
+        "stage": "development",
+        "decision": "approve",
+        "approver": "ana@example.com",
+        "identity": MOTO,
+        "again": False,
+        "status": "OPEN",
+        "approvals": 1,
+        "required": 2,
+        "waitsFor": ["bo@example.com", "chi@example.com"],
+    }
+
+
+@pytest.mark.parametrize("answer, decisions", [("y\n", 1), ("n\n", 0), ("\n", 0)])
+def test_on_a_terminal_it_shows_what_is_decided_and_asks(
+    stage: Any, waiting: Any, monkeypatch: pytest.MonkeyPatch, answer: str, decisions: int
+) -> None:
+    monkeypatch.setattr("cli.commands.decide._can_ask", lambda: True)
+    result = decide(stage, "approve", "--as", "ana@example.com", given=answer)
+    assert "storefront v1.4.0 in development, where v1.3.0 runs now" in result.stderr
+    assert "- the alias live of storefront: version 6 → version 7" in result.stderr
+    assert "new ⟨U+001B⟩[31mcheckout" in result.stderr
+    assert f"You decide as ana@example.com, {MOTO}." in result.stderr
+    assert result.exit_code == (0 if decisions else 1)
+    assert len(waiting.request["decisions"]) == decisions
+
+
+def test_yes_decides_without_asking(stage: Any, waiting: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.commands.decide._can_ask", lambda: True)
+    assert decide(stage, "approve", "--as", "ana@example.com", "--yes").exit_code == 0
+    assert len(waiting.request["decisions"]) == 1

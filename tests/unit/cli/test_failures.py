@@ -1,0 +1,145 @@
+"""What AWS refuses is told in a sentence: what was tried, what AWS said, what to do; with exit code 3 and no stack trace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore import exceptions
+from botocore.exceptions import ClientError
+
+from cli.failures import AwsRefused, Failed, explained, trying
+from tagship import errors
+
+
+def refusal(code: str, message: str = "words of AWS") -> ClientError:
+    return ClientError(
+        {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": 400}},  # type: ignore[typeddict-item]
+        "PutObject",
+    )
+
+
+@pytest.mark.parametrize(
+    "code, advice",
+    [
+        ("ExpiredToken", "Your session has ended: sign in again"),
+        ("ExpiredTokenException", "Your session has ended: sign in again"),
+        ("UnrecognizedClientException", "Your AWS credentials are not valid"),
+        ("InvalidClientTokenId", "Your AWS credentials are not valid"),
+        ("AccessDenied", "You may not do this (PutObject)"),
+        ("AccessDeniedException", "You may not do this (PutObject)"),
+        ("NoSuchBucket", "Check --stage, --stack, --region and --profile"),
+        ("ResourceNotFoundException", "Check --stage, --stack, --region and --profile"),
+        ("ThrottlingException", "try again in a moment"),
+        ("SomethingElse", ""),
+    ],
+)
+def test_a_refusal_says_what_was_tried_what_aws_said_and_what_to_do(code: str, advice: str) -> None:
+    told = explained("Uploading a.zip", refusal(code))
+    assert isinstance(told, AwsRefused)
+    assert told.exit_code == 3
+    assert told.message.startswith(f"Uploading a.zip: AWS refused ({code}): words of AWS.")
+    assert advice in told.message
+
+
+@pytest.mark.parametrize(
+    "error, advice",
+    [
+        (exceptions.NoCredentialsError(), "No AWS credentials were found"),
+        (exceptions.ProfileNotFound(profile="x"), "Check --profile"),
+        (exceptions.NoRegionError(), "--region, or AWS_REGION"),
+        (exceptions.EndpointConnectionError(endpoint_url="https://x"), "Check the network"),
+        (exceptions.SSOTokenLoadError(error_msg="expired"), "aws sso login"),
+        (exceptions.ParamValidationError(report="a\nb"), "Parameter validation failed"),
+    ],
+)
+def test_a_call_that_never_arrived_says_why_and_what_to_do(error: Exception, advice: str) -> None:
+    told = explained("Looking", error)
+    assert isinstance(told, AwsRefused)
+    assert told.message.startswith("Looking: ")
+    assert advice in told.message
+
+
+def test_what_tagship_itself_refuses_is_a_failure_in_its_own_words() -> None:
+    told = explained("Looking", errors.ApplicationUnknown("There is no such release."))
+    assert (type(told), told and told.message) == (Failed, "There is no such release.")
+    unavailable = explained("Looking", errors.AwsUnavailable("AWS can't be reached."))
+    assert isinstance(unavailable, AwsRefused)
+
+
+def test_a_defect_is_not_dressed_up() -> None:
+    assert explained("Looking", KeyError("x")) is None
+    with pytest.raises(KeyError), trying("Looking"):
+        raise KeyError("x")
+
+
+def test_the_innermost_sentence_is_told() -> None:
+    with pytest.raises(AwsRefused, match=r"^inner: "), trying("outer"), trying("inner"):
+        raise refusal("AccessDenied")
+
+
+def test_what_aws_says_is_shown_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+    told = explained("Looking", refusal("X", "\x1b]0;owned\x07 \u202e"))
+    assert told is not None
+    told.show()
+    said = capsys.readouterr().err
+    assert "⟨U+001B⟩]0;owned⟨U+0007⟩ ⟨U+202E⟩" in said
+    assert not {"\x1b", "\x07", "\u202e"} & set(said)
+
+
+# ---- on the command line -------------------------------------------------------------------------------------------
+
+
+def test_a_stack_that_is_not_there_says_where_it_looked_and_how_to_deploy(stage: Any) -> None:
+    result = stage.run("history", "storefront", "--stage", "staging")
+    assert result.exit_code == 3
+    assert result.stderr == (
+        "There is no stack tagship-staging in eu-central-1 for the identity that you use.\n"
+        "Check --stage, --stack, --region and --profile, or deploy it: "
+        "sam build && sam deploy --config-env staging\n"
+    )
+
+
+def test_a_stack_that_is_not_tagships_is_told(stage: Any) -> None:
+    stage.client("cloudformation").create_stack(
+        StackName="other", TemplateBody='{"Resources": {"T": {"Type": "AWS::SNS::Topic"}}}'
+    )
+    result = stage.run("history", "storefront", "--stack", "other")
+    assert result.exit_code == 3
+    assert "The stack other has no output LedgerTableName, so it is not Tagship's" in result.stderr
+
+
+def test_a_profile_that_there_is_not_is_told(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    result = stage.run("status", "--profile", "nope")
+    assert result.exit_code == 3
+    assert "The config profile (nope) could not be found" in result.stderr
+
+
+def test_a_ledger_that_may_not_be_read_is_told(stage: Any) -> None:
+    stage.client("dynamodb").delete_table(TableName="ledger")
+    result = stage.run("history", "storefront")
+    assert result.exit_code == 3
+    assert result.stderr.startswith(
+        "Reading the ledger of development: AWS refused (ResourceNotFoundException)"
+    )
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("nope",), ("histroy", "x"), ("history",), ("status", "--nope"), ("history", "x", "--limit", "0")],
+)
+def test_wrong_use_is_2(stage: Any, arguments: tuple[str, ...]) -> None:
+    assert stage.run(*arguments).exit_code == 2
+
+
+def test_a_mistyped_command_is_told_with_the_one_that_was_meant(stage: Any) -> None:
+    assert "Did you mean 'history'?" in stage.run("histroy", "x").stderr
+
+
+def test_the_region_of_the_environment_is_used(stage: Any) -> None:
+    result = stage.run("history", "storefront", env={"AWS_REGION": "us-west-2"})
+    assert "There is no stack tagship-development in us-west-2" in result.stderr
+    result = stage.run("history", "storefront", "--region", "us-west-1", env={"AWS_REGION": "us-west-2"})
+    assert "There is no stack tagship-development in us-west-1" in result.stderr

@@ -1,0 +1,228 @@
+"""history: how each release ended, and one of them from its upload to its ending, readable at three in the morning."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from cli import story
+from tagship.release import Status
+
+
+def test_releases_are_listed_newest_first_with_their_endings(stage: Any) -> None:
+    stage.release("v1.3.0").succeeded()
+    stage.clock.pause(600)
+    made = stage.release("v1.4.0").waiting()
+    stage.clock.pause(150)
+    made.decided("ana@example.com", "reject", "no").ended(
+        Status.REJECTED, "ana@example.com rejected it (no)."
+    )
+    stage.clock.pause(60)
+    stage.release("v1.5.0")
+    lines = stage.run("history", "storefront").stdout.splitlines()
+    assert lines[0] == "storefront in development, newest first; times in UTC"
+    assert [line.split()[:2] for line in lines[2:]] == [
+        ["v1.5.0", "RUNNING"],
+        ["v1.4.0", "REJECTED"],
+        ["v1.3.0", "SUCCEEDED"],
+    ]
+    assert "2026-11-23 14:15  2 min 30 s  dana@example.com  ana@example.com rejected it (no)." in lines[3]
+    assert lines[2].endswith("is on its way")
+
+
+def test_older_releases_are_counted_and_how_to_see_them(stage: Any) -> None:
+    for minor in range(3):
+        stage.release(f"v1.{minor}.0").locked().ended(Status.ABORTED)
+        stage.clock.pause(60)
+    told = stage.run("history", "storefront", "--limit", "2").stdout
+    assert "v1.0.0" not in told
+    assert "and 1 older: --limit 3 shows them all" in told
+
+
+def test_the_list_as_json(stage: Any) -> None:
+    stage.release("v1.3.0").succeeded()
+    told = json.loads(stage.run("history", "storefront", "--json").stdout)
+    assert told["releases"][0] | {"execution": ""} == {
+        "application": "storefront",
+        "tag": "v1.3.0",
+        "attempt": 1,
+        "stage": "development",
+        "status": "SUCCEEDED",
+        "why": "It serves all traffic.",
+        "began": "2026-11-23T14:05:00.000Z",
+        "ended": "2026-11-23T14:05:00.000Z",
+        "seconds": 0.0,
+        "author": "dana@example.com",
+        "commit": "8f1d5a0b6f3c4c3f8e0d2b7a9c1e5f60718293a4",
+        "from": "v1.3.0",
+        "execution": "",
+    }
+
+
+@pytest.mark.parametrize("arguments", [("shop",), ("storefront", "--tag", "v9.9.9")])
+def test_what_the_ledger_does_not_know_is_a_failure(stage: Any, arguments: tuple[str, ...]) -> None:
+    stage.release()
+    result = stage.run("history", *arguments)
+    assert result.exit_code == 1
+    assert "has no release" in result.stderr
+
+
+def test_one_release_is_a_timeline_of_its_facts(stage: Any) -> None:
+    made = stage.release().locked().gated()
+    stage.clock.pause(5)
+    made.planned().asked()
+    stage.clock.pause(65)
+    made.decided("ana@example.com", "approve", "looks good").decided("bo@example.com")
+    made.started().shifted(1)
+    stage.clock.pause(60)
+    made.checked(1).shifted(2).checked(2).ended(Status.SUCCEEDED, "storefront v1.4.0 serves all traffic.")
+    assert stage.run("history", "storefront", "--tag", "v1.4.0").stdout == (
+        "storefront v1.4.0 in development, acme/storefront 8f1d5a0 by dana@example.com\n"
+        "Mon 23 Nov 2026, times in UTC\n"
+        "14:05:00  ·  was read, and its files are pinned: commit 8f1d5a0 by dana@example.com\n"
+        "14:05:00  ·  has the lock (fencing number 1)\n"
+        "14:05:00  ✓  passed its gates: manifest, tag and integrity\n"
+        "14:05:05  ·  planned: from v1.3.0 to v1.4.0\n"
+        "             the alias live of storefront: version 6 → version 7\n"
+        "14:05:05  !  waits for approval by ana@example.com, bo@example.com and chi@example.com\n"
+        "14:06:10  ✓  ana@example.com approved it; more approvals are needed\n"
+        "             “looks good”\n"
+        "14:06:10  ✓  bo@example.com approved it: that is enough\n"
+        "14:06:10  ·  deployment begins: 10 %, then 100 % of the traffic, no step later than 14:26:10\n"
+        "14:06:10  ·  10 % of the traffic goes to v1.4.0 (step 1 of 2), watched for 1 min\n"
+        "14:07:10  ✓  health after step 1 of 2: healthy\n"
+        "14:07:10  ·  100 % of the traffic goes to v1.4.0 (step 2 of 2)\n"
+        "14:07:10  ✓  health after step 2 of 2: healthy\n"
+        "14:07:10  ✓  SUCCEEDED\n"
+        "\n"
+        "storefront v1.4.0 SUCCEEDED after 2 min 10 s\n"
+        "  storefront v1.4.0 serves all traffic.\n"
+    )
+
+
+def test_a_day_that_ends_while_it_waits_is_told(stage: Any) -> None:
+    made = stage.release().waiting()
+    stage.clock.pause(12 * 3600)
+    made.ended(Status.ABORTED)
+    assert (
+        "\nTue 24 Nov 2026\n02:05:00  ✗  ABORTED\n"
+        in stage.run("history", "storefront", "--tag", "v1.4.0").stdout
+    )
+
+
+def test_one_that_still_runs_says_how_to_watch(stage: Any) -> None:
+    stage.release()
+    told = stage.run("history", "storefront", "--tag", "v1.4.0").stdout
+    assert told.endswith("It goes on: tagship watch storefront v1.4.0 --stage development\n")
+
+
+def test_one_release_as_json_has_all_its_facts(stage: Any) -> None:
+    stage.release().succeeded()
+    told = json.loads(stage.run("history", "storefront", "--tag", "v1.4.0", "--json").stdout)
+    assert told["status"] == "SUCCEEDED"
+    assert [fact["name"] for fact in told["facts"]][:3] == ["Release Read", "Lock Acquired", "Gates Passed"]
+    assert [fact["seq"] for fact in told["facts"]] == sorted(fact["seq"] for fact in told["facts"])
+
+
+# ---- endings -------------------------------------------------------------------------------------------------------
+
+
+def told_of(stage: Any) -> str:
+    told: str = stage.run("history", "storefront", "--tag", "v1.4.0").stdout
+    return told[told.index("\n\n") :]
+
+
+def test_invalid_says_which_gate_why_and_what_to_do(stage: Any) -> None:
+    stage.release().locked().gated(
+        failing="tag", why="v1.4.0 is older than v1.5.0", remedy="Publish v1.5.1."
+    ).ended(Status.INVALID, "storefront v1.4.0: the gate tag failed.")
+    timeline = stage.run("history", "storefront", "--tag", "v1.4.0").stdout
+    assert (
+        "✗  stopped by the gate tag\n             tag: v1.4.0 is older than v1.5.0. Publish v1.5.1.\n"
+        in timeline
+    )
+    assert "Nothing was changed: what served before serves on." in told_of(stage)
+    assert "Publish v1.5.1." in told_of(stage)
+    assert (
+        "https://eu-central-1.console.aws.amazon.com/states/home?region=eu-central-1#/v2/executions/"
+        in told_of(stage)
+    )
+
+
+@pytest.mark.parametrize("status", [Status.REJECTED, Status.EXPIRED, Status.SUPERSEDED, Status.ABORTED])
+def test_an_ending_before_any_traffic_says_that_nothing_was_changed(stage: Any, status: Status) -> None:
+    stage.release().waiting().ended(status, "So it was.")
+    assert f"storefront v1.4.0 {status} after" in told_of(stage)
+    assert "Why: So it was." in told_of(stage)
+    assert "Nothing was changed: what served before serves on." in told_of(stage)
+
+
+def test_rolled_back_says_what_serves_now_and_that_nobody_has_to_act(stage: Any) -> None:
+    stage.release().waiting().started().shifted(1).checked(
+        1, "unhealthy", why="0 of 5 passed"
+    ).going_back().fact("Baseline Restored", {"what": "live gives all traffic to version 6 again."}).checked(
+        1, subject="baseline"
+    ).ended(Status.ROLLED_BACK, "1 of 1 check is unhealthy.")
+    timeline = stage.run("history", "storefront", "--tag", "v1.4.0").stdout
+    assert (
+        "✗  health after step 1 of 2: unhealthy\n             http https://x: unhealthy, 0 of 5 passed\n"
+        in timeline
+    )
+    assert "✗  goes back: it was not healthy, with 10 % of the traffic on it\n" in timeline
+    assert "·  put back: live gives all traffic to version 6 again.\n" in timeline
+    assert "✓  what was put back is healthy\n" in timeline
+    assert "v1.3.0 serves all traffic again and is healthy. Nobody has to act now." in told_of(stage)
+
+
+def test_aborted_after_traffic_moved_says_that_the_baseline_was_restored(stage: Any) -> None:
+    stage.release().waiting().started().shifted(1).ended(Status.ABORTED, "Stopped by a person.")
+    assert "Traffic had moved, so v1.3.0 was restored, and serves again." in told_of(stage)
+
+
+def test_a_failed_rollback_says_who_must_do_what_and_where(stage: Any) -> None:
+    stage.release().waiting().started().shifted(1).going_back().ended(
+        Status.ROLLBACK_FAILED, "The alias is gone."
+    )
+    told = told_of(stage)
+    assert "Why: The alias is gone." in told
+    assert "A PERSON MUST ACT NOW. Users may get v1.4.0, v1.3.0, or a share of each." in told
+    assert "the alias live of storefront (account 123456789012, eu-central-1)" in told
+    assert "Before this release it was version 6." in told
+    assert '{"application": "storefront", "tag": "v1.4.0", "trigger": "operator"' in told
+    assert "the lock is kept, and no other release of storefront can begin" in told
+
+
+# ---- facts in words ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name, data, text",
+    [
+        ("Tag Already Used", {"refused": "abc", "known": "def"}, "a tag is used once"),
+        ("Approvers Reminded", {"approvers": ["a@x", "b@x"]}, "reminded a@x and b@x"),
+        ("Approval Error", {"failed": {"a@x": "MessageRejected"}}, "could not tell a@x"),
+        ("Approval Expired", {"why": "w"}, "the time to decide is over"),
+        ("Approval Superseded", {"why": "w"}, "a newer release came"),
+        (
+            "Link Refused",
+            {"reason": "expired"},
+            "an approval link was refused (expired), asked from somebody",
+        ),
+        ("Rollback Triggered", {"trigger": "alarm", "why": "w"}, "goes back: an alarm went off"),
+        ("Rollback Triggered", {"trigger": "moonlight", "why": "w"}, "goes back: moonlight"),
+        ("Something New", {"why": "it was time"}, "Something New: it was time"),
+        ("Something New", {}, "Something New"),
+        ("Traffic Shifted", {"in another": "form"}, "Traffic Shifted"),
+        ("Gates Failed", {"results": [None]}, "Gates Failed"),
+    ],
+)
+def test_every_fact_has_words_even_one_of_another_version(name: str, data: dict[str, Any], text: str) -> None:
+    fact = {"name": name, "data": data, "who": "somebody", "tag": "v1.4.0", "at": "2026-11-23T14:05:00.000Z"}
+    assert text in story.told(fact).text
+
+
+def test_a_status_of_another_version_is_shown_as_it_is() -> None:
+    assert story.mood_of("PAUSED") is story.Mood.PLAIN
+    assert story.ending({"status": "PAUSED"}) == []

@@ -1,0 +1,536 @@
+"""publish: everything is checked first, artifacts go first, release.json goes last, and nothing is ever overwritten."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.response import StreamingBody
+from botocore.stub import ANY, Stubber
+
+from cli.failures import AwsRefused, Failed
+from cli.publishing import MOST_BYTES, File, Folder, Release, _next
+from cli.source import from_git, is_noreply
+from tagship.documents import read_manifest
+
+FOLDER = "releases/storefront/v1.4.0/"
+
+
+@pytest.fixture
+def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A build, in a folder that is no git repository."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    file = tmp_path / "storefront.zip"
+    file.write_bytes(b"code")
+    return file
+
+
+@pytest.fixture
+def arguments(code: Path) -> list[str]:
+    return [
+        *("publish", "--application", "storefront", "--tag", "v1.4.0"),
+        *("--artifact", f"function={code}"),
+        *("--commit", "8f1d5a0b6f3c4c3f8e0d2b7a9c1e5f60718293a4"),
+        *("--repository", "acme/storefront", "--author", "dana@example.com"),
+    ]
+
+
+def objects(stage: Any) -> dict[str, bytes]:
+    s3 = stage.client("s3")
+    keys = [found["Key"] for found in s3.list_objects_v2(Bucket="releases").get("Contents", [])]
+    return {key: s3.get_object(Bucket="releases", Key=key)["Body"].read() for key in keys}
+
+
+def versions(stage: Any) -> int:
+    return len(stage.client("s3").list_object_versions(Bucket="releases").get("Versions", []))
+
+
+# ---- what is uploaded ----------------------------------------------------------------------------------------------
+
+
+def test_a_release_is_uploaded_with_a_manifest_that_the_pipeline_reads(
+    stage: Any, arguments: list[str]
+) -> None:
+    result = stage.run(
+        *arguments, "--notes", "Größer — besser", "--parameter", "Level=info", "--parameter", "A=b=c"
+    )
+    assert result.exit_code == 0, result.output
+    found = objects(stage)
+    manifest = read_manifest(found[f"{FOLDER}release.json"])
+    assert found[f"{FOLDER}storefront.zip"] == b"code"
+    assert manifest.artifacts[0].sha256 == hashlib.sha256(b"code").hexdigest()
+    assert manifest.artifacts[0].size == 4
+    assert manifest.createdAt == "2026-11-23T14:05:00Z"
+    assert manifest.notes == "Größer — besser"
+    assert manifest.parameters == {"Level": "info", "A": "b=c"}
+
+
+def test_it_says_what_it_uploaded_and_how_to_watch(stage: Any, arguments: list[str]) -> None:
+    told = stage.run(*arguments).stdout
+    assert told.splitlines()[0] == (
+        "Publishing storefront v1.4.0 for development, from acme/storefront 8f1d5a0 by dana@example.com"
+    )
+    assert "storefront.zip                         4 B  uploaded" in told
+    assert "Published at s3://releases/releases/storefront/v1.4.0/" in told
+    assert "tagship watch storefront v1.4.0 --stage development" in told
+
+
+def test_the_result_as_json(stage: Any, arguments: list[str]) -> None:
+    told = json.loads(stage.run(*arguments, "--json").stdout)
+    assert told["published"] is True
+    assert told["publishedBefore"] is False
+    assert told["address"] == "s3://releases/releases/storefront/v1.4.0/"
+    assert [each["file"] for each in told["objects"]] == ["storefront.zip", "release.json"]
+    assert told["manifest"]["tag"] == "v1.4.0"
+
+
+def test_a_named_bucket_needs_no_stack(stage: Any, arguments: list[str]) -> None:
+    assert stage.run(*arguments, "--bucket", "releases", "--stage", "production").exit_code == 0
+    assert f"{FOLDER}release.json" in objects(stage)
+
+
+def test_several_artifacts_go_first_and_the_manifest_last(code: Path) -> None:
+    other = code.with_name("schema.sql")
+    other.write_bytes(b"sql")
+    folder, stub = stubbed(release(code, other))
+    missing = {"service_error_code": "404", "http_status_code": 404}
+    stub.add_client_error("get_object", **missing)
+    stub.add_client_error("head_object", **missing)
+    stub.add_client_error("head_object", **missing)
+    for file, body in ((code, b"code"), (other, b"sql")):
+        stub.add_response("put_object", {}, put(file.name, body))
+    stub.add_response("put_object", {}, put("release.json", folder.release.body))
+    with stub:
+        assert folder.upload(folder.look(), lambda *_: None) is True
+    stub.assert_no_pending_responses()
+
+
+# ---- twice ---------------------------------------------------------------------------------------------------------
+
+
+def test_publishing_twice_is_done_once_and_says_so(stage: Any, arguments: list[str]) -> None:
+    stage.run(*arguments)
+    before = versions(stage)
+    stage.clock.pause(90)
+    result = stage.run(*arguments)
+    assert result.exit_code == 0
+    assert "was published before, with exactly this: nothing new begins" in result.stdout
+    assert versions(stage) == before
+    assert json.loads(stage.run(*arguments, "--json").stdout)["publishedBefore"] is True
+
+
+def test_a_run_that_was_interrupted_is_finished_by_the_next(stage: Any, arguments: list[str]) -> None:
+    stage.client("s3").put_object(Bucket="releases", Key=f"{FOLDER}storefront.zip", Body=b"code")
+    result = stage.run(*arguments)
+    assert result.exit_code == 0
+    assert "is there already, with the same bytes" in result.stdout
+    assert "Published" in result.stdout
+    assert versions(stage) == 2
+
+
+def test_an_artifact_with_other_bytes_is_refused_and_nothing_is_uploaded(
+    stage: Any, arguments: list[str]
+) -> None:
+    stage.client("s3").put_object(Bucket="releases", Key=f"{FOLDER}storefront.zip", Body=b"evil")
+    result = stage.run(*arguments)
+    assert result.exit_code == 1
+    assert "is there already, with other bytes than" in result.stderr
+    assert "Publish under a new tag, for example v1.4.1." in result.stderr
+    assert versions(stage) == 1
+
+
+def test_a_used_tag_is_refused_with_what_is_different(stage: Any, arguments: list[str], code: Path) -> None:
+    stage.run(*arguments)
+    code.write_bytes(b"other")
+    result = stage.run(*arguments, "--notes", "again", "--commit", "a" * 40)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "storefront v1.4.0 was published on 2026-11-23T14:05:00Z with something else, and a tag is used once: "
+        "commit 8f1d5a0 instead of aaaaaaa, another value of notes and other artifacts. Nothing was uploaded.\n"
+        "Publish under a new tag, for example v1.4.1.\n"
+    )
+    assert versions(stage) == 2
+
+
+def test_a_manifest_that_cannot_be_read_uses_its_tag_too(stage: Any, arguments: list[str]) -> None:
+    stage.client("s3").put_object(Bucket="releases", Key=f"{FOLDER}release.json", Body=b"\xff")
+    result = stage.run(*arguments)
+    assert result.exit_code == 1
+    assert "its release.json can't be read" in result.stderr
+
+
+# ---- races and refusals --------------------------------------------------------------------------------------------
+
+
+def release(*files: Path) -> Release:
+    fields = {
+        "schemaVersion": 1,
+        "application": "storefront",
+        "tag": "v1.4.0",
+        "commit": "a" * 40,
+        "repository": "acme/storefront",
+        "author": "dana@example.com",
+        "createdAt": "2026-11-23T14:05:00Z",
+    }
+    return Release.of(fields, [File.measured(file.stem, file) for file in files])
+
+
+def stubbed(of: Release) -> tuple[Folder, Stubber]:
+    s3 = boto3.client("s3", region_name="eu-central-1")
+    return Folder(s3=s3, bucket="releases", release=of), Stubber(s3)
+
+
+def put(file: str, body: bytes) -> dict[str, Any]:
+    """Exactly what a PUT must say: made once, and with its checksum."""
+    return {
+        "Bucket": "releases",
+        "Key": f"{FOLDER}{file}",
+        "Body": ANY,
+        "IfNoneMatch": "*",
+        "ChecksumSHA256": base64.b64encode(hashlib.sha256(body).digest()).decode(),
+    }
+
+
+def gotten(body: bytes) -> dict[str, Any]:
+    return {"Body": StreamingBody(io.BytesIO(body), len(body))}
+
+
+def look_at_nothing(stub: Stubber) -> None:
+    stub.add_client_error("get_object", "NoSuchKey", http_status_code=404)
+    stub.add_client_error("head_object", "404", http_status_code=404)
+
+
+def upload(folder: Folder) -> bool:
+    return folder.upload(folder.look(), lambda *_: None)
+
+
+def test_whoever_may_not_list_the_bucket_can_publish_all_the_same(code: Path) -> None:
+    folder, stub = stubbed(release(code))
+    stub.add_client_error("get_object", "AccessDenied", http_status_code=403)
+    stub.add_client_error("head_object", "403", http_status_code=403)
+    stub.add_response("put_object", {}, put("storefront.zip", b"code"))
+    stub.add_response("put_object", {}, put("release.json", folder.release.body))
+    with stub:
+        assert upload(folder) is True
+
+
+def test_the_checksum_that_s3_keeps_spares_a_download(code: Path) -> None:
+    folder, stub = stubbed(release(code))
+    stub.add_client_error("get_object", "NoSuchKey", http_status_code=404)
+    checksum = base64.b64encode(hashlib.sha256(b"code").digest()).decode()
+    stub.add_response("head_object", {"ContentLength": 4, "ChecksumSHA256": checksum})
+    stub.add_response("put_object", {}, put("release.json", folder.release.body))
+    with stub:
+        assert upload(folder) is True
+
+
+def test_the_checksum_of_parts_says_nothing_of_the_whole(code: Path) -> None:
+    folder, stub = stubbed(release(code))
+    stub.add_client_error("get_object", "NoSuchKey", http_status_code=404)
+    stub.add_response("head_object", {"ContentLength": 4, "ChecksumSHA256": "AAAA-2"})
+    stub.add_response("get_object", gotten(b"code"))
+    stub.add_response("put_object", {}, put("release.json", folder.release.body))
+    with stub:
+        assert upload(folder) is True
+
+
+def test_the_same_artifact_uploaded_by_another_meanwhile_is_fine(code: Path) -> None:
+    folder, stub = stubbed(release(code))
+    look_at_nothing(stub)
+    stub.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
+    stub.add_response("head_object", {"ContentLength": 4})
+    stub.add_response("get_object", gotten(b"code"))
+    stub.add_response("put_object", {}, put("release.json", folder.release.body))
+    with stub:
+        assert upload(folder) is True
+
+
+def test_another_artifact_uploaded_by_another_meanwhile_is_refused(code: Path) -> None:
+    folder, stub = stubbed(release(code))
+    look_at_nothing(stub)
+    stub.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
+    stub.add_response("head_object", {"ContentLength": 5})
+    with stub, pytest.raises(Failed, match="with other bytes"):
+        upload(folder)
+
+
+def test_our_manifest_that_arrived_although_its_answer_was_lost_is_ours(code: Path) -> None:
+    folder, stub = stubbed(release(code))
+    look_at_nothing(stub)
+    stub.add_response("put_object", {}, put("storefront.zip", b"code"))
+    stub.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
+    stub.add_response("get_object", gotten(folder.release.body))
+    with stub:
+        assert upload(folder) is True
+
+
+def test_a_manifest_published_by_another_meanwhile_uses_the_tag(code: Path) -> None:
+    folder, stub = stubbed(release(code))
+    look_at_nothing(stub)
+    stub.add_response("put_object", {}, put("storefront.zip", b"code"))
+    stub.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
+    stub.add_response(
+        "get_object", gotten(folder.release.body.replace(b'"a.', b'"b.').replace(b"a" * 40, b"b" * 40))
+    )
+    with stub, pytest.raises(Failed, match="a tag is used once"):
+        upload(folder)
+
+
+def test_a_manifest_that_nobody_may_read_is_not_taken_for_ours(code: Path) -> None:
+    folder, stub = stubbed(release(code))
+    look_at_nothing(stub)
+    stub.add_response("put_object", {}, put("storefront.zip", b"code"))
+    stub.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
+    stub.add_client_error("get_object", "AccessDenied", http_status_code=403)
+    with stub, pytest.raises(Failed, match="is used, or being published by another"):
+        upload(folder)
+
+
+def test_a_file_that_changes_while_it_is_uploaded_is_not_published(code: Path) -> None:
+    folder, stub = stubbed(release(code))
+    look_at_nothing(stub)
+    stub.add_client_error("put_object", "BadDigest", http_status_code=400)
+    with stub, pytest.raises(Failed, match="changed while it was uploaded"):
+        upload(folder)
+
+
+def test_a_refused_upload_says_what_was_tried_what_aws_said_and_what_to_do(code: Path) -> None:
+    folder, stub = stubbed(release(code))
+    look_at_nothing(stub)
+    stub.add_client_error("put_object", "AccessDenied", "not authorized", http_status_code=403)
+    with stub, pytest.raises(AwsRefused) as refused:
+        upload(folder)
+    told = refused.value.message
+    assert (
+        f"Uploading {code} to s3://releases/{FOLDER}storefront.zip: AWS refused (AccessDenied): not authorized."
+        in told
+    )
+    assert "You may not do this (PutObject)" in told
+
+
+def test_a_bucket_that_is_not_there_is_refused_by_aws(stage: Any, arguments: list[str]) -> None:
+    result = stage.run(*arguments, "--bucket", "nowhere-at-all")
+    assert result.exit_code == 3
+    assert "AWS refused (NoSuchBucket)" in result.stderr
+
+
+# ---- before anything is uploaded -----------------------------------------------------------------------------------
+
+
+def test_a_file_larger_than_one_put_is_told_before_anything_is_read(
+    stage: Any, arguments: list[str], code: Path
+) -> None:
+    with code.open("wb") as large:
+        large.truncate(MOST_BYTES + 1)
+    result = stage.run(*arguments)
+    assert result.exit_code == 1
+    assert "has 5,368,709,121 bytes, and S3 takes at most 5,368,709,120 (5 GiB) in one PUT" in result.stderr
+    assert versions(stage) == 0
+
+
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        (("--tag", "1.4.0"), "tag: must be v and a semantic version"),
+        (("--tag", "v1.4"), "tag: must be v and a semantic version"),
+        (("--application", "Storefront"), "application: must be a lower-case letter"),
+        (("--commit", "abc"), "commit: must be 40 lower-case hexadecimal digits"),
+        (("--author", "Dana"), "author: must be a plain mail address"),
+        (("--notes", "x" * 4001), "notes: should have at most 4000 characters"),
+    ],
+)
+def test_an_invalid_manifest_is_told_by_field_and_nothing_is_uploaded(
+    stage: Any, arguments: list[str], change: tuple[str, str], told: str
+) -> None:
+    result = stage.run(*arguments, *change)
+    assert result.exit_code == 1
+    assert "This would not be a valid release. Nothing was uploaded." in result.stderr
+    assert told in result.stderr
+    assert versions(stage) == 0
+
+
+def test_all_problems_of_a_manifest_are_told_at_once(stage: Any, arguments: list[str]) -> None:
+    told = stage.run(*arguments, "--author", "Dana", "--commit", "abc").stderr
+    assert "author:" in told
+    assert "commit:" in told
+
+
+@pytest.mark.parametrize(
+    "change, code_, told",
+    [
+        (("--artifact", "storefront.zip"), 2, "is not name=path"),
+        (("--artifact", "function="), 2, "is not name=path"),
+        (("--artifact", "x=nowhere.zip"), 1, "nowhere.zip can't be read: No such file or directory"),
+        (("--artifact", "x=."), 1, "can't be read: Is a directory"),
+        (("--artifact", "function=storefront.zip"), 1, "artifacts[1].name: 'function' stands twice"),
+        (("--artifact", "release=release.json"), 1, "artifacts[1].file: must be a plain file name"),
+        (("--artifact", "empty=empty.zip"), 1, "empty.zip is empty"),
+        (("--parameter", "novalue"), 2, "is not KEY=VALUE"),
+        (("--notes", "a", "--notes-file", "notes.md"), 2, "not both"),
+        (("--stage", "moon"), 2, "is not one of 'development', 'staging', 'production'"),
+    ],
+)
+def test_wrong_use_is_told_before_aws_is_asked(
+    code: Path, arguments: list[str], change: tuple[str, ...], code_: int, told: str, stage: Any
+) -> None:
+    code.with_name("empty.zip").touch()
+    code.with_name("release.json").write_text("{}")
+    code.with_name("notes.md").write_text("notes")
+    result = stage.run(*arguments, *change)
+    assert result.exit_code == code_
+    assert told in result.stderr
+    assert versions(stage) == 0
+
+
+def test_a_dry_run_shows_the_manifest_and_uploads_nothing(stage: Any, arguments: list[str]) -> None:
+    result = stage.run(*arguments, "--dry-run")
+    assert result.exit_code == 0
+    assert "Would publish storefront v1.4.0" in result.stdout
+    assert '"sha256": "' + hashlib.sha256(b"code").hexdigest() in result.stdout
+    assert "Nothing was uploaded" in result.stdout
+    assert versions(stage) == 0
+
+
+def test_a_dry_run_finds_a_used_tag(stage: Any, arguments: list[str]) -> None:
+    stage.run(*arguments)
+    assert "was published before" in stage.run(*arguments, "--dry-run").stdout
+    assert stage.run(*arguments, "--notes", "other", "--dry-run").exit_code == 1
+
+
+def test_notes_come_from_a_file_too(stage: Any, arguments: list[str], code: Path) -> None:
+    code.with_name("notes.md").write_text("- one\n- two\n")
+    stage.run(*arguments, "--notes-file", "notes.md")
+    assert read_manifest(objects(stage)[f"{FOLDER}release.json"]).notes == "- one\n- two\n"
+
+
+def test_notes_that_would_command_the_terminal_are_shown_and_not_obeyed(
+    stage: Any, arguments: list[str]
+) -> None:
+    told = stage.run(*arguments, "--dry-run", "--notes", "a\u202eb", color=True).output
+    assert "\u202e" not in told
+    assert "a⟨U+202E⟩b" in told
+
+
+# ---- where it comes from -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A git repository with one commit, checked out and clean."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    (tmp_path / "storefront.zip").write_bytes(b"code")
+    for command in (
+        "init --quiet",
+        "config user.email dana@example.com",
+        "config user.name Dana",
+        "remote add origin git@github.com:acme/storefront.git",
+        "add .",
+        "commit --quiet -m one",
+    ):
+        git(tmp_path, command)
+    return tmp_path
+
+
+def git(folder: Path, command: str) -> str:
+    return subprocess.run(
+        ["git", *command.split()], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+GIVEN = ("publish", "--application", "storefront", "--tag", "v1.4.0", "--artifact", "function=storefront.zip")
+
+
+def test_git_says_commit_repository_and_author(stage: Any, repository: Path) -> None:
+    result = stage.run(*GIVEN)
+    assert result.exit_code == 0, result.output
+    manifest = read_manifest(objects(stage)[f"{FOLDER}release.json"])
+    assert manifest.commit == git(repository, "rev-parse HEAD")
+    assert (manifest.repository, manifest.author) == ("acme/storefront", "dana@example.com")
+    assert result.stderr == ""
+
+
+def test_the_environment_of_ci_goes_before_git_and_options_before_both(stage: Any, repository: Path) -> None:
+    env = {"GITHUB_SHA": "b" * 40, "GITHUB_REPOSITORY": "other/place", "GITLAB_USER_EMAIL": "ci@example.com"}
+    told = json.loads(stage.run(*GIVEN, "--dry-run", "--json", env=env).stdout)["manifest"]
+    assert (told["commit"], told["repository"], told["author"]) == ("b" * 40, "other/place", "ci@example.com")
+    told = json.loads(stage.run(*GIVEN, "--dry-run", "--json", "--commit", "c" * 40, env=env).stdout)[
+        "manifest"
+    ]
+    assert told["commit"] == "c" * 40
+
+
+def test_a_short_commit_is_made_whole_by_git(repository: Path) -> None:
+    full = git(repository, "rev-parse HEAD")
+    assert from_git(repository, commit=full[:8], tag="v1.4.0").commit == full
+
+
+def test_without_git_and_ci_it_says_which_option_is_missing(stage: Any, code: Path) -> None:
+    result = stage.run(*GIVEN)
+    assert result.exit_code == 2
+    assert "Which commit? Neither git nor the environment says it here: give --commit." in result.stderr
+
+
+def test_changes_that_are_in_no_commit_are_told(stage: Any, repository: Path) -> None:
+    (repository / "storefront.zip").write_bytes(b"other")
+    assert "The working tree has changes that commit" in stage.run(*GIVEN, "--dry-run").stderr
+
+
+def test_a_git_tag_that_is_elsewhere_is_told(repository: Path) -> None:
+    git(repository, "tag v1.4.0")
+    assert from_git(repository, commit="", tag="v1.4.0").warnings == ()
+    git(repository, "commit --allow-empty --quiet -m two")
+    assert "The git tag v1.4.0 is at" in from_git(repository, commit="", tag="v1.4.0").warnings[0]
+
+
+@pytest.mark.parametrize(
+    "url, repository_",
+    [
+        ("https://github.com/acme/storefront", "acme/storefront"),
+        ("https://user:secret@example.com/group/acme/store.front.git", "acme/store.front"),
+        ("ssh://git@example.com:22/acme/storefront.git/", "acme/storefront"),
+        ("/srv/git/acme/storefront", "acme/storefront"),
+        ("storefront", ""),
+    ],
+)
+def test_the_repository_is_owner_and_name_of_the_origin(repository: Path, url: str, repository_: str) -> None:
+    git(repository, f"remote set-url origin {url}")
+    assert from_git(repository, commit="", tag="v1.4.0").repository == repository_
+
+
+def test_a_tag_that_looks_like_an_option_is_never_one(repository: Path) -> None:
+    assert from_git(repository, commit="--all", tag="--all").commit == "--all"
+
+
+@pytest.mark.parametrize(
+    "address, noreply",
+    [
+        ("12345+dana@users.noreply.github.com", True),
+        ("noreply@example.com", True),
+        ("no-reply@example.com", True),
+        ("dana@example.com", False),
+        ("norepl@example.com", False),
+    ],
+)
+def test_an_author_that_nobody_is_known_by_is_noticed(address: str, noreply: bool) -> None:
+    assert is_noreply(address) is noreply
+
+
+def test_a_noreply_author_is_told_with_what_it_means(stage: Any, arguments: list[str]) -> None:
+    told = stage.run(*arguments, "--author", "1+dana@users.noreply.github.com").stderr
+    assert "nobody would notice if the author approved. Give --author." in told
+
+
+@pytest.mark.parametrize(
+    "tag, after", [("v1.4.0", "v1.4.1"), ("v2.0.0-rc.1", "v2.0.0-rc.2"), ("v1.0.0+b", "v1.0.1")]
+)
+def test_the_next_tag_is_an_example_that_works(tag: str, after: str) -> None:
+    assert _next(tag) == after

@@ -1,0 +1,193 @@
+"""status: what runs, what is on its way and where it is, who is waited for, and whether the lock is kept."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from tagship.release import Status
+
+
+def test_nothing_configured_says_how_to_begin(stage: Any) -> None:
+    result = stage.run("status")
+    assert result.exit_code == 0
+    assert "No application is configured in development." in result.stdout
+    assert "tagship apply application.yaml --stage development" in result.stdout
+
+
+def test_every_configured_application_is_told(stage: Any) -> None:
+    stage.configure()
+    stage.configure(application="warehouse")
+    told = stage.run("status").stdout
+    assert told.index("storefront in development") < told.index("warehouse in development")
+    assert told.count("nothing that Tagship brought there yet") == 2
+
+
+def test_an_application_that_nobody_knows_is_told_with_those_that_there_are(stage: Any) -> None:
+    stage.configure()
+    result = stage.run("status", "shop")
+    assert result.exit_code == 1
+    assert "There is no application 'shop' in development" in result.stderr
+    assert "There are: storefront." in result.stderr
+
+
+def test_what_runs_is_told_with_since_when(stage: Any) -> None:
+    stage.configure()
+    stage.release("v1.3.0").succeeded()
+    stage.clock.pause(3 * 3600)
+    told = stage.run("status", "storefront").stdout
+    assert "runs        v1.3.0 since Mon 23 Nov 2026, 14:05 UTC, 3 h ago" in told
+    assert "on its way  nothing" in told
+    assert "last ended  v1.3.0 SUCCEEDED" in told
+
+
+def test_times_are_the_readers_with_utc_beside(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.release("v1.3.0").succeeded()
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    assert "since Mon 23 Nov 2026, 15:05 CET (14:05 UTC)" in stage.run("status", "storefront").stdout
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    time.tzset()
+    assert (
+        "since Tue 24 Nov 2026, 03:05 NZDT (Mon 23 Nov, 14:05 UTC)"
+        in stage.run("status", "storefront").stdout
+    )
+
+
+@pytest.mark.parametrize(
+    "prepare, phase, text",
+    [
+        (lambda made: made, "waiting", "waits for the lock"),
+        (lambda made: made.locked(), "gates", "is at its gates"),
+        (lambda made: made.locked().gated(), "planning", "passed its gates and is planned"),
+        (lambda made: made.waiting(), "approval", "waits for approval (0 of 2 approvals)"),
+        (lambda made: made.waiting().decided("ana@example.com"), "approval", "waits for approval (1 of 2 approvals)"),
+        (
+            lambda made: made.waiting().decided("ana@example.com").decided("bo@example.com"),
+            "approval",
+            "is approved; the release goes on",
+        ),
+        (lambda made: made.waiting().started(), "deployment", "was approved; the first traffic moves now"),
+        (
+            lambda made: made.waiting().started().shifted(1),
+            "baking",
+            "has 10 % of the traffic (step 1 of 2) and is watched",
+        ),
+        (
+            lambda made: made.waiting().started().shifted(1).checked(1),
+            "deployment",
+            "is healthy so far; what comes next is decided",
+        ),
+        (
+            lambda made: made.waiting().started().shifted(1).checked(1).shifted(2),
+            "health",
+            "has 100 % of the traffic (step 2 of 2); its health is checked",
+        ),
+        (
+            lambda made: made.waiting().started().shifted(1).going_back(),
+            "rollback",
+            "is rolled back: what served before is put back",
+        ),
+        (
+            lambda made: made.waiting().started().shifted(1).going_back().fact("Baseline Restored", {"what": "x"}),
+            "rollback",
+            "is rolled back: what was put back is checked",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_on_its_way_is_told_with_its_phase(stage: Any, prepare: Any, phase: str, text: str) -> None:
+    prepare(stage.release())
+    assert f"v1.4.0 {text}" in stage.run("status", "storefront").stdout
+    underway = json.loads(stage.run("status", "storefront", "--json").stdout)["applications"][0]["underway"]
+    assert [(each["tag"], each["phase"], each["text"]) for each in underway] == [("v1.4.0", phase, text)]
+
+
+def test_who_is_waited_for_and_how_to_decide(stage: Any) -> None:
+    stage.release().waiting().decided("bo@example.com")
+    told = stage.run("status", "storefront", "--region", "eu-central-1").stdout
+    assert "waits for ana@example.com and chi@example.com" in told
+    assert "expires Mon 23 Nov 2026, 18:05 UTC, in 4 h" in told
+    assert "decide: tagship approve storefront v1.4.0 --stage development --region eu-central-1" in told
+
+
+def test_a_release_that_waits_for_the_lock_says_who_has_it(stage: Any) -> None:
+    stage.release("v1.4.0").waiting().started()
+    stage.clock.pause(5)
+    stage.release("v1.5.0")
+    told = stage.run("status", "storefront").stdout
+    assert "v1.5.0 waits for the lock, which v1.4.0 has" in told
+    assert "lock        v1.4.0 has it, lease ends in" in told
+
+
+def test_a_lease_that_has_ended_is_told(stage: Any) -> None:
+    stage.release().locked(seconds=60)
+    stage.clock.pause(600)
+    assert "its lease has ended, so its execution may be dead" in stage.run("status", "storefront").stdout
+
+
+def test_a_lock_that_is_kept_is_the_loudest_line(stage: Any) -> None:
+    stage.release().waiting().started().shifted(1).going_back().ended(
+        Status.ROLLBACK_FAILED, "The alias is gone."
+    )
+    told = stage.run("status", "storefront").stdout
+    assert "KEPT for a person: v1.4.0 ended ROLLBACK_FAILED. No release can begin." in told
+    assert "what to do: tagship history storefront --tag v1.4.0" in told
+    assert (
+        json.loads(stage.run("status", "--json", "storefront").stdout)["applications"][0]["lock"]["kept"]
+        is True
+    )
+
+
+def test_how_the_last_one_failed_is_told_in_its_own_words(stage: Any) -> None:
+    stage.configure()
+    stage.release().locked().gated(failing="tag").ended(
+        Status.INVALID, "storefront v1.4.0: the gate tag failed."
+    )
+    told = stage.run("status", "storefront").stdout
+    assert "last ended  v1.4.0 INVALID Mon 23 Nov 2026, 14:05 UTC, just now" in told
+    assert "storefront v1.4.0: the gate tag failed." in told
+
+
+def test_a_release_that_is_rolled_back_after_it_succeeded_is_on_its_way_again(stage: Any) -> None:
+    made = stage.release().succeeded()
+    made.locked()
+    stage.ledger.record(_fact_of(made, "Rollback Triggered", {"trigger": "alarm", "why": "5xx"}))
+    told = json.loads(stage.run("status", "storefront", "--json").stdout)["applications"][0]
+    assert told["runs"]["tag"] == "v1.4.0"
+    assert [each["phase"] for each in told["underway"]] == ["rollback"]
+
+
+def _fact_of(made: Any, name: str, data: dict[str, Any]) -> Any:
+    from tagship.ledger.table import Fact
+
+    return Fact(
+        application=made.application, tag=made.tag, attempt=1, name=name, execution=made.execution, data=data
+    )
+
+
+def test_a_missing_configuration_is_told_before_it_stops_the_next_release(stage: Any) -> None:
+    stage.release().succeeded()
+    assert "no: there is no configuration in development" in stage.run("status", "storefront").stdout
+
+
+def test_the_stage_may_stand_before_the_command_and_in_the_environment(stage: Any) -> None:
+    assert "in staging" in stage.run("--stage", "staging", "status").stdout
+    assert "in staging" in stage.run("status", env={"TAGSHIP_STAGE": "staging"}).stdout
+    assert (
+        "in production"
+        in stage.run("status", "--stage", "production", env={"TAGSHIP_STAGE": "staging"}).stdout
+    )
+    assert "in production" in stage.run("--stage", "staging", "status", "--stage", "production").stdout
+    assert (
+        "in production"
+        in stage.run("--stage", "production", "status", env={"TAGSHIP_STAGE": "staging"}).stdout
+    )
+
+
+def test_a_stage_that_there_is_not_is_wrong_use_wherever_it_stands(stage: Any) -> None:
+    result = stage.run("status", env={"TAGSHIP_STAGE": "moon"})
+    assert result.exit_code == 2
+    assert "TAGSHIP_STAGE is 'moon'" in result.stderr

@@ -1,0 +1,190 @@
+"""watch: a release as it goes, until it ends, the time is over, or the person has seen enough; it touches nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tagship.errors import AwsUnavailable
+from tagship.ledger import releases
+from tagship.release import Status
+
+
+def test_it_follows_to_a_good_end_and_ends_with_0(stage: Any) -> None:
+    made = stage.release().waiting()
+    stage.clock.during = [
+        lambda: None,
+        lambda: made.decided("ana@example.com"),
+        lambda: made.decided("bo@example.com").started(),
+        lambda: made.shifted(1),
+        lambda: made.checked(1).shifted(2),
+        lambda: made.checked(2).ended(Status.SUCCEEDED, "It serves all traffic."),
+    ]
+    result = stage.run("watch", "storefront", "v1.4.0")
+    assert result.exit_code == 0
+    told = result.stdout
+    assert told.count("waits for approval by") == 1
+    assert (
+        told.index("ana@example.com approved it")
+        < told.index("10 % of the traffic")
+        < told.index("SUCCEEDED\n")
+    )
+    assert told.endswith("storefront v1.4.0 SUCCEEDED after 21 s\n  It serves all traffic.\n")
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        Status.INVALID,
+        Status.REJECTED,
+        Status.EXPIRED,
+        Status.ROLLED_BACK,
+        Status.ROLLBACK_FAILED,
+        Status.ABORTED,
+    ],
+)
+def test_any_other_end_is_a_failure(stage: Any, status: Status) -> None:
+    stage.release().waiting().ended(status, "So it was.")
+    result = stage.run("watch", "storefront", "v1.4.0")
+    assert result.exit_code == 1
+    assert f"storefront v1.4.0 {status} after" in result.stdout
+
+
+def test_without_a_tag_it_watches_the_one_that_has_the_lock(stage: Any) -> None:
+    first = stage.release("v1.4.0").locked()
+    stage.clock.pause(10)
+    stage.release("v1.5.0")
+    stage.clock.during = [lambda: first.ended(Status.SUCCEEDED)]
+    result = stage.run("watch", "storefront")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("storefront v1.4.0 in development")
+
+
+def test_without_a_tag_and_with_nothing_on_its_way_it_says_so(stage: Any) -> None:
+    stage.release().succeeded()
+    result = stage.run("watch", "storefront")
+    assert result.exit_code == 1
+    assert "No release of 'storefront' is on its way in development." in result.stderr
+
+
+def test_a_release_that_was_published_a_moment_ago_is_waited_for(stage: Any) -> None:
+    stage.clock.during = [
+        lambda: None,
+        lambda: stage.release().locked(),
+        lambda: stage.release().ended(Status.SUCCEEDED),
+    ]
+    result = stage.run("watch", "storefront", "v1.4.0")
+    assert result.exit_code == 0
+    assert result.stdout.count("is not in the ledger of development yet; waiting for it to be read.") == 1
+
+
+def test_one_that_nobody_reads_is_given_up_with_a_hint(stage: Any) -> None:
+    result = stage.run("watch", "storefront", "v1.4.0")
+    assert result.exit_code == 1
+    assert "storefront v1.4.0 has not been read in 3 min" in result.stderr
+    assert "Was it published to this stage?" in result.stderr
+
+
+@pytest.mark.parametrize("timeout, seconds", [("30", 30), ("PT1M", 60)])
+def test_when_the_time_is_over_the_release_goes_on(stage: Any, timeout: str, seconds: int) -> None:
+    made, began = stage.release().waiting(), stage.clock.now()
+    result = stage.run("watch", "storefront", "v1.4.0", "--timeout", timeout)
+    assert result.exit_code == 1
+    assert f"Stopped watching after {seconds} s; the release goes on by itself." in result.stderr
+    assert (stage.clock.now() - began).total_seconds() == seconds
+    assert made.record["status"] == "RUNNING"
+
+
+def test_a_timeout_that_is_none_is_wrong_use(stage: Any) -> None:
+    result = stage.run("watch", "storefront", "--timeout", "soon")
+    assert result.exit_code == 2
+    assert "'soon' is neither whole seconds nor a duration like PT30M" in result.stderr
+
+
+def test_ctrl_c_leaves_the_release_alone_and_says_so(stage: Any) -> None:
+    made = stage.release().waiting()
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    stage.clock.during = [interrupt]
+    before = made.stage.ledger.facts_of("storefront", "v1.4.0")
+    result = stage.run("watch", "storefront")
+    assert result.exit_code == 1
+    assert "Stopped watching; the release goes on by itself." in result.stderr
+    assert "Watch it again: tagship watch storefront v1.4.0 --stage development" in result.stderr
+    assert made.stage.ledger.facts_of("storefront", "v1.4.0") == before
+
+
+def test_aws_that_cannot_be_reached_for_a_while_is_waited_for(
+    stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, get, calls = stage.release().waiting(), releases.get, iter(range(100))
+
+    def sometimes(*arguments: Any) -> Any:
+        if next(calls) in (1, 2):
+            raise AwsUnavailable("Reading the ledger: AWS can't be reached.")
+        return get(*arguments)
+
+    monkeypatch.setattr(releases, "get", sometimes)
+    stage.clock.during = [lambda: None, lambda: None, lambda: None, lambda: made.ended(Status.SUCCEEDED)]
+    result = stage.run("watch", "storefront", "v1.4.0")
+    assert result.exit_code == 0
+    assert result.stdout.count("AWS can't be reached. The release goes on; looking again.") == 1
+
+
+def test_a_refusal_by_aws_ends_it_with_3_and_says_that_the_release_goes_on(stage: Any) -> None:
+    stage.release()
+    result = stage.run("watch", "storefront", "v1.4.0", "--stack", "another")
+    assert result.exit_code == 3
+    assert "There is no stack another in eu-central-1" in result.stderr
+
+
+def test_a_rollback_after_success_is_followed_to_its_end(stage: Any) -> None:
+    from tagship.ledger.table import Fact
+
+    made = stage.release().succeeded()
+    fact = {"application": "storefront", "tag": "v1.4.0", "attempt": 1, "execution": made.execution}
+    stage.ledger.record(Fact(**fact, name="Rollback Triggered", data={"trigger": "alarm", "why": "5xx"}))
+    stage.clock.during = [lambda: None, lambda: made.ended(Status.ROLLED_BACK, "5xx")]
+    result = stage.run("watch", "storefront", "v1.4.0")
+    assert result.exit_code == 1
+    assert "storefront v1.4.0 ROLLED_BACK after" in result.stdout
+
+
+def test_as_json_it_is_one_document_a_line(stage: Any) -> None:
+    made = stage.release().waiting()
+    stage.clock.during = [lambda: made.ended(Status.ABORTED, "Stopped.")]
+    lines = [json.loads(line) for line in stage.run("watch", "storefront", "--json").stdout.splitlines()]
+    assert [line["fact"]["name"] for line in lines[:-1]][-1] == "Release Aborted"
+    assert lines[-1]["ended"]["status"] == "ABORTED"
+    assert len({line["fact"]["seq"] for line in lines[:-1]}) == len(lines) - 1
+
+
+def test_facts_of_other_releases_are_not_told(stage: Any) -> None:
+    made = stage.release().waiting()
+    stage.clock.during = [
+        lambda: stage.release("v1.5.0"),
+        lambda: made.ended(Status.SUPERSEDED, "Superseded by v1.5.0."),
+    ]
+    told = stage.run("watch", "storefront", "v1.4.0").stdout
+    assert told.count("was read") == 1
+
+
+def test_on_a_terminal_the_last_line_says_where_it_is(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.screen.on_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "120")
+    made = stage.release().waiting().decided("ana@example.com").decided("bo@example.com").started().shifted(1)
+    stage.clock.during = [lambda: made.checked(1).shifted(2).checked(2).ended(Status.SUCCEEDED)]
+    told = stage.run("watch", "storefront", color=True).stdout
+    assert "v1.4.0 has 10 % of the traffic (step 1 of 2) and is watched, 1 min left (0 s so far)" in told
+    assert "\r\x1b[2K" in told
+
+
+def test_without_a_terminal_nothing_is_written_over(stage: Any) -> None:
+    stage.release().succeeded()
+    told = stage.run("watch", "storefront", "v1.4.0").stdout
+    assert "\r" not in told
+    assert "\x1b" not in told
