@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli import screen
+from cli.failures import AwsRefused
 from cli.place import Place, as_json, in_a_place
 
 if TYPE_CHECKING:
@@ -113,9 +114,7 @@ def publish(
         "notes": notes_file.read() if notes_file is not None else notes or "",
     } | ({"parameters": pairs} if pairs else {})
     release = Release.of(fields, [File.measured(name, path) for name, path in named])
-    folder = Folder(
-        s3=place.client("s3"), bucket=bucket or place.output("ReleaseBucketName"), release=release
-    )
+    folder = Folder(s3=place.client("s3"), bucket=bucket or _bucket(place), release=release)
     found = folder.look()
     screen.complain(*(screen.wary(f"Note: {warning}") for warning in _warnings(source, release)))
     if not as_json:
@@ -132,6 +131,14 @@ def publish(
         screen.result(_result(folder, place, outcomes, new=new, dry_run=dry_run))
     else:
         screen.say(*_goodbye(folder, place, new=new, dry_run=dry_run))
+
+
+def _bucket(place: Place) -> str:
+    """The stack's; CI, which may upload and nothing else, names it instead."""
+    try:
+        return place.output("ReleaseBucketName")
+    except AwsRefused as error:
+        raise AwsRefused(f"{error.message}\nWith --bucket the stack is not looked at.") from error
 
 
 def _headline(release: Release, place: Place, *, dry_run: bool) -> str:

@@ -97,6 +97,13 @@ def test_a_named_bucket_needs_no_stack(stage: Any, arguments: list[str]) -> None
     assert f"{FOLDER}release.json" in objects(stage)
 
 
+def test_without_its_stack_it_says_that_a_bucket_may_be_named(stage: Any, arguments: list[str]) -> None:
+    result = stage.run(*arguments, "--stage", "production")
+    assert result.exit_code == 3
+    assert "There is no stack tagship-production" in result.stderr
+    assert "With --bucket the stack is not looked at." in result.stderr
+
+
 def test_several_artifacts_go_first_and_the_manifest_last(code: Path) -> None:
     other = code.with_name("schema.sql")
     other.write_bytes(b"sql")

@@ -1,0 +1,158 @@
+"""The command line as a program, against the deployed stack: what a team types, from a configuration to a rollback."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from local.stack import ACCOUNT, REGION, ROOT
+from local.storefront import NAME, pack
+
+WATCH_SECONDS = "90"
+_patches = itertools.count(1)
+
+
+class Shell:
+    """A person's shell, with this stack's engine as AWS."""
+
+    def __init__(self, pipeline: Any, folder: Path) -> None:
+        self.pipeline = pipeline
+        self.folder = folder
+        self.env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'layers' / 'tagship'}",
+            "AWS_ENDPOINT_URL": pipeline.stack.engine.endpoint,
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": ACCOUNT,
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "TAGSHIP_STAGE": pipeline.stack.stage,
+            "TZ": "UTC",
+        }
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`tagship` with these arguments."""
+        return subprocess.run(
+            [sys.executable, "-m", "cli.main", *arguments],
+            cwd=self.folder,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+
+    def done(self, *arguments: str) -> str:
+        """The same, where it must end with 0."""
+        ended = self.run(*arguments)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    def publish(self, tag: str, *, broken: bool = False) -> subprocess.CompletedProcess[str]:
+        """Builds a version and publishes it."""
+        (self.folder / "storefront.zip").write_bytes(pack(tag, broken=broken))
+        return self.run(
+            *("publish", "--application", NAME, "--tag", tag, "--artifact", "function=storefront.zip"),
+            *("--commit", "8f1d5a0b6f3c4c3f8e0d2b7a9c1e5f60718293a4", "--repository", "acme/storefront"),
+            *("--author", "dana@example.com"),
+        )
+
+    def tag(self) -> str:
+        """A tag that is newer than what runs, and that nobody has used."""
+        runs = (self.pipeline.item("CURRENT") or {}).get("tag", "v1.0.0")
+        return f"{runs.rpartition('.')[0]}.{next(_patches)}"
+
+    def waits_for_approval(self, tag: str) -> dict[str, Any]:
+        """What status says once people are asked."""
+        self.pipeline.link(tag)
+        told = json.loads(self.done("status", NAME, "--json"))["applications"][0]
+        return next(dict(each) for each in told["underway"] if each["tag"] == tag)
+
+
+@pytest.fixture
+def shell(pipeline: Any, tmp_path: Path) -> Shell:
+    return Shell(pipeline, tmp_path)
+
+
+def test_a_release_is_published_approved_and_watched_to_a_good_end(shell: Shell) -> None:
+    tag = shell.tag()
+    published = shell.publish(tag)
+    assert published.returncode == 0, published.stderr
+    assert f"tagship watch {NAME} {tag}" in published.stdout
+    waiting = shell.waits_for_approval(tag)
+    assert (waiting["phase"], waiting["waitsFor"]) == ("approval", ["ana@example.com"])
+    approved = shell.done("approve", NAME, tag, "--as", "Ana@example.com", "--reason", "looked at the plan")
+    assert "That is enough: the deployment begins." in approved
+    watched = shell.run("watch", NAME, tag, "--timeout", WATCH_SECONDS)
+    assert watched.returncode == 0, watched.stdout + watched.stderr
+    assert "ana@example.com approved it: that is enough" in watched.stdout
+    assert "on the command line, as arn:aws:" in watched.stdout
+    assert f"{NAME} {tag} SUCCEEDED after" in watched.stdout
+    assert json.loads(shell.done("status", NAME, "--json"))["applications"][0]["runs"]["tag"] == tag
+    assert f"{tag}" in shell.done("history", NAME).splitlines()[2]
+
+
+def test_a_tag_is_used_once(shell: Shell) -> None:
+    tag = shell.tag()
+    assert shell.publish(tag).returncode == 0
+    again = shell.publish(tag)
+    assert again.returncode == 0
+    assert "was published before, with exactly this: nothing new begins" in again.stdout
+    other = shell.publish(tag, broken=True)
+    assert other.returncode == 1
+    assert "a tag is used once: other artifacts. Nothing was uploaded." in other.stderr
+    shell.waits_for_approval(tag)
+    shell.done("reject", NAME, tag, "--as", "ana@example.com", "--reason", "only a test")
+    watched = shell.run("watch", NAME, tag, "--timeout", WATCH_SECONDS)
+    assert watched.returncode == 1
+    assert f"{NAME} {tag} REJECTED after" in watched.stdout
+    assert "Nothing was changed: what served before serves on." in watched.stdout
+
+
+def test_a_broken_release_comes_back_and_says_what_serves_now(shell: Shell) -> None:
+    good = shell.tag()
+    shell.publish(good)
+    shell.waits_for_approval(good)
+    shell.done("approve", NAME, good, "--as", "ana@example.com")
+    assert shell.run("watch", NAME, good, "--timeout", WATCH_SECONDS).returncode == 0
+    tag = shell.tag()
+    shell.publish(tag, broken=True)
+    shell.waits_for_approval(tag)
+    shell.done("approve", NAME, tag, "--as", "ana@example.com")
+    watched = shell.run("watch", NAME, tag, "--timeout", WATCH_SECONDS, "--json")
+    assert watched.returncode == 1
+    ended = json.loads(watched.stdout.splitlines()[-1])["ended"]
+    assert (ended["status"], ended["from"]) == ("ROLLED_BACK", good)
+    told = shell.done("history", NAME, "--tag", tag)
+    assert "goes back: it was not healthy" in told
+    assert f"{good} serves all traffic again and is healthy. Nobody has to act now." in told
+
+
+def test_a_configuration_is_applied_with_its_difference(shell: Shell) -> None:
+    stored = shell.pipeline.client("ssm").get_parameter(
+        Name=f"/tagship/{shell.pipeline.stack.stage}/applications/{NAME}"
+    )
+    document = json.loads(stored["Parameter"]["Value"])
+    document["approval"]["remindEvery"] = "PT5M"
+    (shell.folder / "application.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    assert "valid, an application's configuration (storefront)" in shell.done("validate")
+    applied = shell.done("apply", "application.yaml", "--yes")
+    assert "-  remindEvery: 600\n+  remindEvery: PT5M\n" in applied
+    assert "No change" in shell.done("apply", "application.yaml")
+
+
+def test_an_engine_that_is_not_there_is_told_in_a_sentence(shell: Shell) -> None:
+    shell.env["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
+    ended = shell.run("status", NAME)
+    assert ended.returncode == 3
+    assert "Check the network, --region and AWS_ENDPOINT_URL, then try again." in ended.stderr
+    assert "Traceback" not in ended.stderr
