@@ -1,4 +1,4 @@
-"""Facts are written once, in order, in a chain that shows what was taken out; with them, or not at all, what they explain."""
+"""Facts are written once, in order, in a chain that shows what is missing; with them, or not at all, what they explain."""
 
 from __future__ import annotations
 

@@ -87,12 +87,12 @@ def acquire(
     present = holder(ledger, application)
     if present and present.execution == execution and (present.tag, present.attempt) == (tag, attempt):
         return renew(ledger, application=application, fence=present.fence, seconds=seconds)
-    same_release = present is not None and (present.tag, present.attempt) == (tag, attempt)
-    if present and present.alive(ledger.now()) and not (taking_over and same_release):
+    entitled = taking_over and present is not None and (present.tag, present.attempt) == (tag, attempt)
+    if present and present.alive(ledger.now()) and not entitled:
         raise _held(application, tag, present)
     only_if = "#fence = :known" if item else "attribute_not_exists(pk)"
     values: dict[str, Any] = {":known": known} if item else {}
-    if present and not same_release:  # its lease has ended, and was neither renewed nor kept since we looked
+    if present and not entitled:  # its lease has ended, and was neither renewed nor kept since we looked
         only_if += " AND #leaseEnds = :ended AND attribute_not_exists(#kept)"
         values[":ended"] = present.leaseEnds
     change = ledger.update(

@@ -1,0 +1,270 @@
+"""One holder at a time; its number only rises, and who comes late may change nothing any more."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tagship.errors import LockHeld, LockKept, LockLost
+from tagship.ledger import lock
+from tagship.ledger.table import Fact, Ledger
+from tests.unit.tables import meanwhile
+
+
+def acquire(ledger: Ledger, tag: str = "v1.4.0", **changes: Any) -> lock.Lock:
+    return lock.acquire(
+        ledger,
+        **{"application": "storefront", "tag": tag, "attempt": 1, "execution": f"arn:{tag}", "seconds": 900}
+        | changes,
+    )
+
+
+def renew(ledger: Ledger, fence: int, seconds: int = 900) -> lock.Lock:
+    return lock.renew(ledger, application="storefront", fence=fence, seconds=seconds)
+
+
+def holder(ledger: Ledger) -> lock.Holder | None:
+    return lock.holder(ledger, "storefront")
+
+
+def end(ledger: Ledger, *, kept: bool = False) -> None:
+    """As an ending does it, in its transaction."""
+    present = holder(ledger)
+    assert present is not None
+    change = (lock.kept if kept else lock.freed)(ledger, application="storefront", present=present)
+    fact = Fact(application="storefront", tag=present.tag, attempt=1, name="Ended", key=str(present.fence))
+    assert ledger.record(fact, change)
+
+
+def lock_facts(ledger: Ledger) -> list[tuple[str, int]]:
+    facts = ledger.facts_in_order("storefront")
+    return [(fact["tag"], fact["data"]["fence"]) for fact in facts if fact["name"] == "Lock Acquired"]
+
+
+def test_the_first_holder_gets_number_one_and_its_lease(ledger):
+    assert acquire(ledger).as_dict() == {"fence": 1, "leaseEnds": "2026-11-23T10:15:00.000Z"}
+    assert holder(ledger) == lock.Holder(
+        tag="v1.4.0", attempt=1, execution="arn:v1.4.0", fence=1, leaseEnds="2026-11-23T10:15:00.000Z"
+    )
+
+
+def test_an_application_that_was_never_locked_has_no_holder(ledger):
+    assert holder(ledger) is None
+
+
+def test_applications_do_not_wait_for_each_other(ledger):
+    assert acquire(ledger).fence == acquire(ledger, application="basket").fence == 1
+
+
+def test_another_release_waits_while_the_lease_runs(ledger, clock):
+    """Fault 26."""
+    acquire(ledger)
+    clock.forward(899)
+    with pytest.raises(
+        LockHeld, match=r"^storefront v1\.5\.0 waits: v1\.4\.0 is on its way\. Nothing was changed\.$"
+    ):
+        acquire(ledger, "v1.5.0")
+    assert lock_facts(ledger) == [("v1.4.0", 1)]
+
+
+def test_a_second_attempt_of_the_same_release_waits_too(ledger):
+    acquire(ledger)
+    with pytest.raises(LockHeld):
+        acquire(ledger, attempt=2, execution="arn:second")
+    with pytest.raises(LockHeld):
+        acquire(ledger, execution="arn:second")
+
+
+def test_the_same_execution_that_asks_again_has_the_same_number_and_a_longer_lease(ledger, clock):
+    """Fault 29."""
+    acquire(ledger)
+    clock.forward(60)
+    assert acquire(ledger) == lock.Lock(fence=1, leaseEnds="2026-11-23T10:16:00.000Z")
+    assert lock_facts(ledger) == [("v1.4.0", 1)]
+
+
+def test_a_holder_that_died_is_followed_under_the_next_number_when_its_lease_has_ended(ledger, clock):
+    """Fault 27."""
+    acquire(ledger)
+    clock.forward(900)
+    assert acquire(ledger, "v1.5.0").fence == 2
+    assert holder(ledger).tag == "v1.5.0"
+
+
+def test_whoever_was_followed_may_change_nothing_any_more(ledger, clock):
+    """Fault 27: the late writes of a dead holder."""
+    late = acquire(ledger)
+    clock.forward(900)
+    acquire(ledger, "v1.5.0")
+    with pytest.raises(LockLost, match="fencing number 1 is no longer the newest"):
+        renew(ledger, late.fence)
+    assert holder(ledger).leaseEnds == "2026-11-23T10:30:00.000Z"
+
+
+def test_a_renewed_lease_counts_from_now(ledger, clock):
+    fence = acquire(ledger).fence
+    clock.forward(600)
+    assert renew(ledger, fence, 1200).leaseEnds == "2026-11-23T10:30:00.000Z"
+    clock.forward(899)
+    with pytest.raises(LockHeld):
+        acquire(ledger, "v1.5.0")
+
+
+def test_a_holder_that_was_merely_slow_goes_on_while_nobody_followed(ledger, clock):
+    fence = acquire(ledger).fence
+    clock.forward(5000)
+    assert renew(ledger, fence).fence == fence
+
+
+def test_a_lease_that_is_renewed_at_the_last_moment_is_not_stolen(ledger, clock):
+    fence = acquire(ledger).fence
+    clock.forward(900)
+    with pytest.raises(LockHeld, match="lost a race"):
+        acquire(meanwhile(ledger, lambda: renew(ledger, fence)), "v1.5.0")
+    assert renew(ledger, fence).fence == fence
+    assert lock_facts(ledger) == [("v1.4.0", 1)]
+
+
+def test_a_lock_that_is_kept_at_the_last_moment_is_not_stolen(ledger, clock):
+    acquire(ledger)
+    clock.forward(900)
+    with pytest.raises(LockHeld, match="lost a race"):
+        acquire(meanwhile(ledger, lambda: end(ledger, kept=True)), "v1.5.0")
+    assert (holder(ledger).tag, holder(ledger).kept) == ("v1.4.0", True)
+
+
+@pytest.mark.parametrize("before", ["never locked", "freed", "ended"])
+def test_of_two_that_see_the_lock_free_at_the_same_moment_one_gets_it(ledger, clock, before):
+    """Fault 26."""
+    if before != "never locked":
+        acquire(ledger)
+    if before == "freed":
+        end(ledger)
+    clock.forward(900)
+    with pytest.raises(LockHeld, match="lost a race"):
+        acquire(meanwhile(ledger, lambda: acquire(ledger, "v1.6.0")), "v1.5.0")
+    assert holder(ledger).tag == "v1.6.0"
+
+
+def test_of_many_at_once_one_gets_it(ledger):
+    """Fault 26."""
+
+    def ask(number: int) -> bool:
+        try:
+            acquire(ledger, f"v1.{number}.0")
+        except LockHeld:
+            return False
+        return True
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(ask, range(6))) == [False] * 5 + [True]
+    assert len(lock_facts(ledger)) == 1
+
+
+# ---- a rollback takes over -----------------------------------------------------------------------------------------
+
+
+def test_a_rollback_takes_over_from_its_release_under_a_higher_number_while_the_lease_runs(ledger):
+    late = acquire(ledger)
+    over = acquire(ledger, execution="arn:rollback", taking_over=True)
+    assert over.fence == 2
+    with pytest.raises(LockLost):
+        renew(ledger, late.fence)
+    assert renew(ledger, over.fence).fence == 2
+
+
+def test_a_rollback_takes_over_even_if_its_release_renews_at_that_moment(ledger):
+    late = acquire(ledger)
+    between = meanwhile(ledger, lambda: renew(ledger, late.fence))
+    assert acquire(between, execution="arn:rollback", taking_over=True).fence == 2
+
+
+def test_a_rollback_does_not_take_over_from_another_release(ledger):
+    acquire(ledger, "v1.5.0")
+    with pytest.raises(LockHeld):
+        acquire(ledger, execution="arn:rollback", taking_over=True)
+    with pytest.raises(LockHeld):
+        acquire(ledger, "v1.5.0", attempt=2, execution="arn:rollback", taking_over=True)
+
+
+def test_two_rollbacks_of_one_release_have_two_numbers_and_only_the_last_may_go_on(ledger):
+    """Fault 47."""
+    acquire(ledger)
+    first = acquire(ledger, execution="arn:rollback one", taking_over=True)
+    second = acquire(ledger, execution="arn:rollback two", taking_over=True)
+    assert (first.fence, second.fence) == (2, 3)
+    with pytest.raises(LockLost):
+        renew(ledger, first.fence)
+
+
+def test_a_rollback_of_a_release_that_had_ended_takes_the_free_lock(ledger):
+    acquire(ledger)
+    end(ledger)
+    assert acquire(ledger, execution="arn:rollback", taking_over=True).fence == 2
+
+
+# ---- endings -------------------------------------------------------------------------------------------------------
+
+
+def test_a_freed_lock_has_no_holder_and_its_number_stays(ledger):
+    late = acquire(ledger)
+    end(ledger)
+    assert holder(ledger) is None
+    with pytest.raises(LockLost):
+        renew(ledger, late.fence)
+    assert acquire(ledger, "v1.5.0").fence == 2
+
+
+def test_who_frees_a_lock_that_has_changed_hands_is_refused(ledger, clock):
+    acquire(ledger)
+    stale = holder(ledger)
+    clock.forward(900)
+    acquire(ledger, "v1.5.0")
+    for change in (lock.freed, lock.kept):
+        fact = Fact(application="storefront", tag="v1.4.0", attempt=1, name="Ended")
+        with pytest.raises(Exception, match="did not hold"):
+            ledger.record(fact, change(ledger, application="storefront", present=stale))
+    assert holder(ledger).tag == "v1.5.0"
+
+
+def test_a_kept_lock_does_not_end_by_itself(ledger, clock):
+    """Fault 45."""
+    acquire(ledger)
+    end(ledger, kept=True)
+    clock.forward(30 * 24 * 3600)
+    with pytest.raises(
+        LockKept, match=r"can't begin: .* ended ROLLBACK_FAILED, and a person must look at it first"
+    ):
+        acquire(ledger, "v1.5.0")
+    assert holder(ledger).alive(clock())
+
+
+def test_a_kept_lock_stays_kept_while_its_rollback_is_tried_again_and_after_it_failed_again(ledger, clock):
+    """Fault 45."""
+    acquire(ledger)
+    end(ledger, kept=True)
+    again = acquire(ledger, execution="arn:rollback two", taking_over=True)
+    assert again.fence == 2
+    clock.forward(30 * 24 * 3600)
+    with pytest.raises(LockKept):
+        acquire(ledger, "v1.5.0")
+
+
+def test_the_rollback_that_works_at_last_frees_a_kept_lock(ledger):
+    acquire(ledger)
+    end(ledger, kept=True)
+    acquire(ledger, execution="arn:rollback two", taking_over=True)
+    end(ledger)
+    assert acquire(ledger, "v1.5.0").fence == 3
+    assert not holder(ledger).kept
+
+
+def test_numbers_only_rise(ledger, clock):
+    for number in range(1, 6):
+        assert acquire(ledger, f"v1.{number}.0").fence == number
+        if number % 2:
+            end(ledger)
+        clock.forward(900)
+    assert [fence for _, fence in lock_facts(ledger)] == [1, 2, 3, 4, 5]
