@@ -1,0 +1,156 @@
+"""What can be looked up of what the documents say: links lead somewhere, names exist, examples hold, made parts are current."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cli.main import COMMANDS
+from cli.story import _WORDS
+from local import draw, reference
+from tagship.broadcast.metrics import _COUNTS
+from tagship.documents import read_application
+from tagship.release import Status
+from tests.template.cloudformation import template
+from tests.template.definitions import MACHINES, ROOT, load
+
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")],
+    key=lambda page: page.relative_to(ROOT).as_posix(),
+)
+PICTURES = ROOT / "docs" / "images"
+_LINK = re.compile(r"(?<!\\)(!?)\[([^\]\n]*)\]\(([^)\s]+)\)")
+_CODE = re.compile(r"```.*?```|<!--.*?-->", re.DOTALL)
+_NOT_THERE = "There is no such command yet"
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of a page's headings."""
+    headings = re.findall(r"^#{1,6} +(.+?) *$", _CODE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(page: Path) -> Iterator[tuple[str, str, str]]:
+    """Whether it is a picture, its words, and where it leads."""
+    for picture, words, target in _LINK.findall(_CODE.sub("", page.read_text())):
+        if not target.startswith(("http://", "https://")):
+            yield picture, words, target
+
+
+# ---- links ---------------------------------------------------------------------------------------------------------
+
+
+@every_page
+def test_every_link_leads_to_a_page_and_a_heading_that_are_there(page: Path) -> None:
+    for _, _, target in links(page):
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), target
+        assert found.is_relative_to(ROOT), target
+        if anchor:
+            assert anchor in anchors(found), target
+
+
+@every_page
+def test_a_picture_says_in_words_what_it_shows(page: Path) -> None:
+    for picture, words, target in links(page):
+        assert not picture or len(words) > 20, target
+
+
+def test_every_picture_is_shown_somewhere() -> None:
+    shown = {(page.parent / target).resolve() for page in PAGES for _, _, target in links(page)}
+    assert set(PICTURES.iterdir()) <= shown
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    waiting, found = [ROOT / "README.md"], set()
+    while waiting:
+        page = waiting.pop()
+        if page in found or page.suffix != ".md":
+            continue
+        found.add(page)
+        waiting += [(page.parent / target.partition("#")[0]).resolve() for _, _, target in links(page)]
+    assert set(PAGES) <= found
+
+
+# ---- names ---------------------------------------------------------------------------------------------------------
+
+
+@every_page
+def test_every_test_that_is_named_exists(page: Path) -> None:
+    for path, name in re.findall(r"`(tests/[\w/.]+)(?:::(\w+))?`", page.read_text()):
+        assert (ROOT / path).exists(), path
+        assert not path.endswith("/") or any((ROOT / path).rglob("test_*.py")), path
+        assert not name or f"def {name}(" in (ROOT / path).read_text(), name
+
+
+@every_page
+def test_every_command_that_is_named_exists(page: Path) -> None:
+    for paragraph in page.read_text().split("\n\n"):
+        named = set(re.findall(r"(?:`|^|\.venv/bin/)tagship ([a-z]+)", paragraph, re.MULTILINE))
+        assert named <= set(COMMANDS) or _NOT_THERE in paragraph, named - set(COMMANDS)
+
+
+@every_page
+def test_every_target_of_make_that_is_named_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:`|^)make ([a-z]+)", page.read_text(), re.MULTILINE)) <= targets
+
+
+@every_page
+def test_what_is_to_be_filled_in_by_an_output_is_one(page: Path) -> None:
+    asked = re.findall(r"<([A-Z]\w+(?:Name|Arn|Url))>", page.read_text())
+    assert set(asked) <= set(template()["Outputs"])
+
+
+@every_page
+def test_no_page_names_a_place_on_somebodys_machine(page: Path) -> None:
+    assert not re.search(r"(?<![\w.])/(?:work|tmp|home|root|Users)/", page.read_text())
+
+
+def test_the_architecture_tells_of_every_state() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    for machine in MACHINES:
+        for name, body in load(machine)["States"].items():
+            if body["Type"] in ("Task", "Map"):
+                assert f"`{name}`" in text, name
+
+
+def test_operations_tell_of_every_ending_fact_and_metric() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    for status in set(Status) - {Status.RUNNING}:
+        assert f"`{status}`" in text, status
+    for name in _WORDS:
+        assert name in text, name
+    for name in {name for names in _COUNTS.values() for name in names}:
+        assert f"`{name}`" in text, name
+
+
+# ---- examples ------------------------------------------------------------------------------------------------------
+
+
+@every_page
+def test_every_application_that_is_shown_is_valid(page: Path) -> None:
+    for block in re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        if "\napplication: " in f"\n{block}":
+            read_application(yaml.safe_load(block))
+
+
+# ---- what is drawn and made ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_picture_of_a_machine_is_drawn_from_its_definition_as_it_is(machine: str) -> None:
+    assert (PICTURES / f"{machine}.svg").read_text() == draw.draw(machine), ".venv/bin/python -m local.draw"
+
+
+@every_page
+def test_the_made_parts_of_a_page_are_current(page: Path) -> None:
+    text = page.read_text()
+    assert reference.made(text) == text, ".venv/bin/python -m local.reference"
