@@ -1,0 +1,452 @@
+"""A tag is claimed once, a release ends once, and what production runs follows every ending."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tagship.errors import ApplicationUnknown, LedgerBusy, LockLost
+from tagship.ledger import lock, releases
+from tagship.ledger.table import Fact, Item, Ledger
+from tagship.release import Status
+from tests.unit.builders import EXECUTION, record, sha256
+from tests.unit.tables import meanwhile
+
+OTHER = "arn:aws:states:us-east-1:000000000000:execution:release:other"
+
+
+def facts(ledger: Ledger, tag: str = "v1.4.0") -> list[str]:
+    return [fact["name"] for fact in ledger.facts_of("storefront", tag)]
+
+
+def current(ledger: Ledger) -> str | None:
+    item = releases.current(ledger, "storefront")
+    return item["tag"] if item else None
+
+
+def release(ledger: Ledger, tag: str = "v1.4.0", **attributes: Any) -> Item:
+    """Claimed, and holding the lock; with what its steps have marked meanwhile."""
+    claimed = record(tag=tag, execution=f"arn:{tag}", digest=sha256(tag.encode()))
+    assert releases.claim(ledger, claimed)[0] == "claimed"
+    lock.acquire(ledger, application="storefront", tag=tag, attempt=1, execution=f"arn:{tag}", seconds=900)
+    planned = Fact(application="storefront", tag=tag, attempt=1, name="Deployment Planned")
+    releases.mark(ledger, planned, previous=releases.current(ledger, "storefront"), **attributes)
+    return releases.get(ledger, "storefront", tag)
+
+
+def end(ledger: Ledger, status: Status, tag: str = "v1.4.0", **changes: Any) -> bool:
+    serves = {
+        "application": "storefront",
+        "tag": tag,
+        "attempt": 1,
+        "revision": {"version": tag},
+        "since": "now",
+    }
+    asked = {
+        "application": "storefront",
+        "tag": tag,
+        "status": status,
+        "why": f"because of {status}",
+        "execution": f"arn:{tag}",
+        "serves": serves if status is Status.SUCCEEDED else None,
+    }
+    return releases.end(ledger, **asked | changes)
+
+
+def roll_back(
+    ledger: Ledger, status: Status = Status.ROLLED_BACK, tag: str = "v1.4.0", *, again: str = ""
+) -> bool:
+    """As the rollback state machine does: it takes the lock over, then writes the ending."""
+    lock.acquire(
+        ledger,
+        application="storefront",
+        tag=tag,
+        attempt=1,
+        execution=f"arn:rollback{again} of {tag}",
+        seconds=900,
+        taking_over=True,
+    )
+    return end(ledger, status, tag)
+
+
+# ---- claim ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_execution_claims_the_tag_and_its_release_runs(ledger):
+    outcome, claimed = releases.claim(ledger, record())
+    assert outcome == "claimed"
+    assert claimed == releases.get(ledger, "storefront", "v1.4.0")
+    assert (claimed["status"], claimed["attempt"], claimed["readAt"]) == (
+        "RUNNING",
+        1,
+        "2026-11-23T10:00:00.000Z",
+    )
+    (fact,) = ledger.facts_of("storefront", "v1.4.0")
+    assert (fact["name"], fact["execution"]) == ("Release Read", EXECUTION)
+    assert fact["data"] == {
+        "digest": sha256(b"release.json"),
+        "author": "dana@example.com",
+        "commit": "0123456789abcdef0123456789abcdef01234567",
+        "createdAt": "2026-11-23T09:40:00Z",
+    }
+
+
+def test_the_same_execution_gets_the_same_answer_twice(ledger, clock):
+    """Fault 29."""
+    first = releases.claim(ledger, record())
+    clock.forward(5)
+    assert releases.claim(ledger, record()) == first
+    assert facts(ledger) == ["Release Read"]
+
+
+def test_another_execution_with_the_same_bytes_is_a_duplicate(ledger):
+    """Fault 1."""
+    releases.claim(ledger, record())
+    outcome, known = releases.claim(ledger, record(execution=OTHER))
+    assert (outcome, known["execution"]) == ("duplicate", EXECUTION)
+    assert facts(ledger) == ["Release Read"]
+
+
+def test_other_bytes_under_a_used_tag_are_refused_and_that_is_a_fact_once(ledger):
+    """Fault 5."""
+    releases.claim(ledger, record())
+    other = sha256(b"other bytes")
+    for _ in range(2):
+        outcome, known = releases.claim(ledger, record(execution=OTHER, digest=other))
+        assert (outcome, known["digest"]) == ("refused", sha256(b"release.json"))
+    read, refused = ledger.facts_of("storefront", "v1.4.0")
+    assert (read["name"], refused["name"]) == ("Release Read", "Tag Already Used")
+    assert refused["data"] == {"known": sha256(b"release.json"), "refused": other}
+    releases.claim(ledger, record(execution=OTHER, digest=sha256(b"yet others")))
+    assert len(facts(ledger)) == 3
+
+
+def test_a_tag_stays_used_after_its_release_has_ended(ledger):
+    release(ledger)
+    end(ledger, Status.INVALID)
+    assert releases.claim(ledger, record(execution=OTHER))[0] == "refused"
+
+
+def test_of_ten_that_claim_at_once_one_gets_the_tag(ledger):
+    """Fault 1."""
+
+    def claim(number: int) -> str:
+        while True:
+            try:
+                return releases.claim(ledger, record(execution=f"arn:{number}"))[0]
+            except LedgerBusy:  # as the state machine asks again
+                continue
+
+    with ThreadPoolExecutor(5) as pool:
+        assert sorted(pool.map(claim, range(10))) == ["claimed"] + ["duplicate"] * 9
+    assert facts(ledger) == ["Release Read"]
+
+
+def test_a_manifest_that_can_not_be_read_is_claimed_all_the_same(ledger):
+    """Fault 7: its gate tells the author what is wrong."""
+    outcome, claimed = releases.claim(
+        ledger, record(manifest=None, problems=["is not UTF-8 (byte 0)"], objects={})
+    )
+    assert (outcome, claimed["manifest"]) == ("claimed", None)
+    (fact,) = ledger.facts_of("storefront", "v1.4.0")
+    assert fact["data"]["author"] == fact["data"]["createdAt"] == ""
+
+
+def test_a_release_that_nobody_claimed_is_unknown(ledger):
+    with pytest.raises(ApplicationUnknown, match=r"stage production has no release storefront v9\.9\.9"):
+        releases.get(ledger, "storefront", "v9.9.9")
+
+
+def test_an_applications_releases_are_told_newest_first(ledger, clock):
+    for tag in ("v1.0.0", "v1.2.0", "v1.1.0"):
+        releases.claim(ledger, record(tag=tag))
+        clock.forward(60)
+    assert [item["tag"] for item in releases.all_of(ledger, "storefront")] == ["v1.1.0", "v1.2.0", "v1.0.0"]
+
+
+# ---- on its way ----------------------------------------------------------------------------------------------------
+
+
+def step_fact(name: str = "Gates Passed", **changes: Any) -> Fact:
+    return Fact(**{"application": "storefront", "tag": "v1.4.0", "attempt": 1, "name": name} | changes)
+
+
+def test_a_step_is_marked_with_what_it_found(ledger):
+    release(ledger)
+    assert releases.mark(ledger, step_fact(), phase="planning", gates=[{"gate": "tag", "verdict": "passed"}])
+    found = releases.get(ledger, "storefront", "v1.4.0")
+    assert (found["phase"], found["gates"]) == ("planning", [{"gate": "tag", "verdict": "passed"}])
+
+
+def test_a_step_that_runs_twice_is_marked_once(ledger):
+    """Fault 29."""
+    release(ledger)
+    assert releases.mark(ledger, step_fact(), percent=10)
+    assert not releases.mark(ledger, step_fact(), percent=99)
+    assert releases.get(ledger, "storefront", "v1.4.0")["percent"] == 10
+
+
+@pytest.mark.parametrize("status", [Status.INVALID, Status.SUCCEEDED, Status.ABORTED])
+def test_a_step_that_comes_late_marks_nothing_after_the_end(ledger, status):
+    """Fault 27."""
+    release(ledger)
+    end(ledger, status)
+    with pytest.raises(LockLost, match="the release has ended meanwhile; 'Gates Passed' was not recorded"):
+        releases.mark(ledger, step_fact(), percent=50)
+    with pytest.raises(LockLost, match="no traffic was moved"):
+        releases.moving(ledger, application="storefront", tag="v1.4.0", attempt=1)
+    found = releases.get(ledger, "storefront", "v1.4.0")
+    assert "percent" not in found
+    assert "moved" not in found
+    assert "Gates Passed" not in facts(ledger)
+
+
+def test_a_step_of_another_attempt_marks_nothing(ledger):
+    release(ledger)
+    with pytest.raises(LockLost):
+        releases.mark(ledger, step_fact(attempt=2), percent=50)
+    with pytest.raises(LockLost):
+        releases.moving(ledger, application="storefront", tag="v1.4.0", attempt=2)
+
+
+def test_before_traffic_moves_the_ledger_knows_that_it_may_have(ledger):
+    release(ledger)
+    for _ in range(2):
+        releases.moving(ledger, application="storefront", tag="v1.4.0", attempt=1)
+    assert releases.get(ledger, "storefront", "v1.4.0")["moved"] is True
+
+
+def test_durations_begin_with_the_facts_that_have_happened(ledger, clock):
+    claimed = release(ledger)
+    clock.forward(60)
+    ledger.record(step_fact("Rollback Triggered", key="one"))
+    assert releases.since(
+        ledger, claimed, ValidationDuration="Release Read", DeploymentDuration="Deployment Started"
+    ) == {"ValidationDuration": "2026-11-23T10:00:00.000Z"}
+    assert releases.since(ledger, claimed, key="one", RollbackDuration="Rollback Triggered") == {
+        "RollbackDuration": "2026-11-23T10:01:00.000Z"
+    }
+    assert releases.since(ledger, claimed, key="two", RollbackDuration="Rollback Triggered") == {}
+
+
+# ---- endings -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "status", [status for status in Status if status not in (Status.RUNNING, Status.ROLLBACK_FAILED)]
+)
+def test_an_ending_is_written_with_its_fact_and_frees_the_lock(ledger, status):
+    release(ledger)
+    assert end(ledger, status, data={"durations": {}})
+    found = releases.get(ledger, "storefront", "v1.4.0")
+    assert (found["status"], found["why"], found["endedAt"]) == (
+        status,
+        f"because of {status}",
+        "2026-11-23T10:00:00.000Z",
+    )
+    last = ledger.facts_of("storefront", "v1.4.0")[-1]
+    assert last["name"] == releases.ENDING_FACTS[status]
+    assert last["data"] == {
+        "status": status,
+        "why": f"because of {status}",
+        "readAt": found["readAt"],
+        "durations": {},
+    }
+    assert lock.holder(ledger, "storefront") is None
+
+
+def test_a_failed_rollback_keeps_the_lock(ledger):
+    """Fault 45."""
+    release(ledger)
+    assert end(ledger, Status.ROLLBACK_FAILED)
+    assert lock.holder(ledger, "storefront").kept
+
+
+def test_every_ending_has_its_fact():
+    assert set(releases.ENDING_FACTS) == set(Status) - {Status.RUNNING}
+
+
+@pytest.mark.parametrize(
+    "first, second",
+    [
+        (first, second)
+        for first in Status
+        for second in Status
+        if first is not Status.RUNNING and second is not Status.RUNNING
+        if (first, second)
+        not in {
+            (Status.SUCCEEDED, Status.ROLLED_BACK),
+            (Status.SUCCEEDED, Status.ROLLBACK_FAILED),
+            (Status.ROLLBACK_FAILED, Status.ROLLED_BACK),
+        }
+    ],
+)
+def test_the_first_ending_stands(ledger, first, second):
+    release(ledger)
+    assert end(ledger, first)
+    before = releases.get(ledger, "storefront", "v1.4.0")
+    assert not end(ledger, second)
+    assert releases.get(ledger, "storefront", "v1.4.0") == before
+    assert len(facts(ledger)) == 4  # read, locked, planned, and one ending
+
+
+def test_of_two_endings_at_the_same_moment_one_stands(ledger):
+    release(ledger)
+    between = meanwhile(ledger, lambda: end(ledger, Status.REJECTED))
+    assert not end(between, Status.EXPIRED)
+    assert releases.get(ledger, "storefront", "v1.4.0")["status"] == "REJECTED"
+
+
+def test_an_ending_is_written_even_if_the_lock_is_renewed_or_taken_over_at_that_moment(ledger):
+    release(ledger)
+
+    def take_over() -> None:
+        lock.acquire(
+            ledger,
+            application="storefront",
+            tag="v1.4.0",
+            attempt=1,
+            execution="arn:rollback",
+            seconds=9,
+            taking_over=True,
+        )
+
+    assert end(meanwhile(ledger, take_over), Status.ROLLED_BACK)
+    assert lock.holder(ledger, "storefront") is None
+
+
+def test_an_ending_that_never_gets_its_turn_may_be_asked_for_again(ledger):
+    release(ledger)
+    rollbacks = iter(range(100))
+
+    def take_over() -> None:
+        lock.acquire(
+            ledger,
+            application="storefront",
+            tag="v1.4.0",
+            attempt=1,
+            execution=f"arn:rollback {next(rollbacks)}",
+            seconds=9,
+            taking_over=True,
+        )
+
+    with pytest.raises(LedgerBusy, match="its ending ROLLED_BACK could not be written in 5 tries"):
+        end(meanwhile(ledger, take_over, times=100), Status.ROLLED_BACK)
+    assert releases.get(ledger, "storefront", "v1.4.0")["status"] == "RUNNING"
+
+
+def test_an_ending_leaves_another_releases_lock_alone(ledger, clock):
+    release(ledger)
+    clock.forward(900)
+    release(ledger, "v1.5.0")
+    assert end(ledger, Status.ABORTED)
+    assert lock.holder(ledger, "storefront").tag == "v1.5.0"
+
+
+# ---- what production runs ------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_current_before_the_first_release(ledger):
+    release(ledger)
+    assert current(ledger) is None
+
+
+def test_what_succeeds_is_what_production_runs(ledger):
+    release(ledger)
+    end(ledger, Status.SUCCEEDED)
+    found = releases.current(ledger, "storefront")
+    assert (found["tag"], found["revision"]) == ("v1.4.0", {"version": "v1.4.0"})
+
+
+@pytest.mark.parametrize(
+    "status", [Status.INVALID, Status.REJECTED, Status.ROLLED_BACK, Status.ROLLBACK_FAILED, Status.ABORTED]
+)
+def test_what_does_not_succeed_never_becomes_current(ledger, status):
+    release(ledger, "v1.3.0")
+    end(ledger, Status.SUCCEEDED, "v1.3.0")
+    release(ledger)
+    end(ledger, status)
+    assert current(ledger) == "v1.3.0"
+
+
+def test_an_ending_that_came_too_late_does_not_become_current(ledger):
+    release(ledger)
+    end(ledger, Status.ABORTED)
+    assert not end(ledger, Status.SUCCEEDED)
+    assert current(ledger) is None
+
+
+def test_after_the_rollback_of_what_had_succeeded_the_release_before_is_current_again(ledger):
+    release(ledger, "v1.3.0")
+    end(ledger, Status.SUCCEEDED, "v1.3.0")
+    before = releases.current(ledger, "storefront")
+    release(ledger)
+    end(ledger, Status.SUCCEEDED)
+    assert roll_back(ledger)
+    assert releases.current(ledger, "storefront") == before
+    assert lock.holder(ledger, "storefront") is None
+    assert facts(ledger)[-2:] == ["Lock Acquired", "Release Rolled Back"]
+
+
+def test_after_the_rollback_of_a_first_release_nothing_is_current(ledger):
+    """Fault 46."""
+    release(ledger)
+    end(ledger, Status.SUCCEEDED)
+    assert roll_back(ledger)
+    assert current(ledger) is None
+    release(ledger, "v1.5.0")
+    end(ledger, Status.SUCCEEDED, "v1.5.0")
+    assert current(ledger) == "v1.5.0"
+
+
+def test_a_rollback_that_failed_first_and_worked_then_moves_what_is_current_too(ledger):
+    """Fault 45."""
+    release(ledger, "v1.3.0")
+    end(ledger, Status.SUCCEEDED, "v1.3.0")
+    release(ledger)
+    end(ledger, Status.SUCCEEDED)
+    assert roll_back(ledger, Status.ROLLBACK_FAILED)
+    assert current(ledger) == "v1.4.0"
+    assert roll_back(ledger, again=" again")
+    assert current(ledger) == "v1.3.0"
+    assert lock.holder(ledger, "storefront") is None
+
+
+def test_a_rollback_that_fails_twice_still_keeps_the_lock(ledger, clock):
+    """Fault 45."""
+    release(ledger)
+    assert roll_back(ledger, Status.ROLLBACK_FAILED)
+    assert not roll_back(ledger, Status.ROLLBACK_FAILED, again=" again")
+    clock.forward(5000)
+    assert lock.holder(ledger, "storefront").alive(clock())
+
+
+def test_an_older_releases_rollback_does_not_touch_what_a_newer_one_made_current(ledger):
+    release(ledger)
+    end(ledger, Status.SUCCEEDED)
+    release(ledger, "v1.5.0")
+    end(ledger, Status.SUCCEEDED, "v1.5.0")
+    roll_back(ledger)
+    assert current(ledger) == "v1.5.0"
+
+
+def test_what_can_be_rolled_back_is_what_runs_or_moved(ledger):
+    """Fault 48: putting back the baseline of anything else would undo a later release."""
+
+    def refused(tag: str) -> str:
+        return releases.roll_back_refused(ledger, releases.get(ledger, "storefront", tag))
+
+    release(ledger, "v1.3.0", plan={"to": "v1.3.0"})
+    assert refused("v1.3.0") == ""
+    end(ledger, Status.SUCCEEDED, "v1.3.0")
+    assert refused("v1.3.0") == ""
+    release(ledger)
+    assert refused("v1.4.0") == "it was never planned, so it has changed nothing."
+    end(ledger, Status.SUCCEEDED)
+    assert refused("v1.3.0") == "it ended SUCCEEDED, and production runs v1.4.0."
+    roll_back(ledger)
+    assert refused("v1.4.0") == "it ended ROLLED_BACK, and production runs v1.3.0."
+    roll_back(ledger, tag="v1.3.0")
+    assert refused("v1.3.0") == "it ended ROLLED_BACK, and production runs no release."
