@@ -20,6 +20,7 @@ COMMANDS = {
     "watch": ("cli.commands.watch", "Follow a release until it ends."),
     "approve": ("cli.commands.decide", "Approve a release that waits for approval."),
     "reject": ("cli.commands.decide", "Reject a release that waits for approval."),
+    "rollback": ("cli.commands.rollback", "Put back what served before a release."),
     "local": ("cli.commands.local", "Tagship on this machine, without an AWS account."),
     "schemas": ("cli.commands.schemas", "Write the JSON Schemas of both documents."),
 }

@@ -1,0 +1,42 @@
+"""rollback: only what there is something to take back of; the real machine is in tests/integration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tagship.release import Status
+
+
+def rollback(stage: Any, *options: str) -> Any:
+    return stage.run("rollback", "storefront", "--reason", "customers complain", "--yes", *options)
+
+
+def test_there_is_nothing_to_take_back_before_the_first_release(stage: Any) -> None:
+    result = rollback(stage)
+    assert result.exit_code == 1
+    assert "Production runs no release of storefront in development" in result.stderr
+
+
+def test_a_release_that_was_not_planned_has_changed_nothing_and_is_not_rolled_back(stage: Any) -> None:
+    stage.release("v1.4.0").locked()
+    result = rollback(stage)
+    assert result.exit_code == 1
+    assert "storefront v1.4.0 can't be rolled back: it was never planned" in result.stderr
+    assert "Nothing was changed." in result.stderr
+
+
+def test_a_rollback_without_a_reason_is_wrong_use(stage: Any) -> None:
+    stage.release("v1.4.0").succeeded()
+    assert stage.run("rollback", "storefront", "--yes").exit_code == 2
+    assert stage.run("rollback", "storefront", "--reason", " ", "--yes").exit_code == 2
+    assert stage.ledger.facts_of("storefront", "v1.4.0")[-1]["name"] == "Release Succeeded"
+
+
+def test_what_a_failed_rollback_holds_comes_before_what_production_runs(stage: Any) -> None:
+    stage.release("v1.4.0").succeeded()
+    stage.release("v1.5.0").waiting().ended(Status.ROLLBACK_FAILED, "the alias was moved by hand")
+    result = rollback(
+        stage
+    )  # the stage of these tests has no rollback machine: what is asked of AWS tells which release it is
+    assert result.exit_code == 3
+    assert "no output RollbackStateMachineArn" in result.stderr
