@@ -223,7 +223,12 @@ class Folder:
                     ) from error
                 if code_of(error) not in _EXISTS:
                     raise
-        if not self._same(file):
+        same = self._same(file)
+        if same is None:
+            raise Failed(
+                f"{file.path} is just being uploaded by another. {_UNPUBLISHED}\nPublish again in a moment."
+            )
+        if not same:
             raise self._differs(file)
         return False
 

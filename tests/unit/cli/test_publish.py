@@ -269,6 +269,15 @@ def test_another_artifact_uploaded_by_another_meanwhile_is_refused(code: Path) -
         upload(folder)
 
 
+def test_an_upload_by_another_that_has_not_ended_is_told(code: Path) -> None:
+    folder, stub = stubbed(release(code))
+    look_at_nothing(stub)
+    stub.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
+    stub.add_client_error("head_object", "404", http_status_code=404)
+    with stub, pytest.raises(Failed, match="is just being uploaded by another"):
+        upload(folder)
+
+
 def test_our_manifest_that_arrived_although_its_answer_was_lost_is_ours(code: Path) -> None:
     folder, stub = stubbed(release(code))
     look_at_nothing(stub)
