@@ -1,4 +1,4 @@
-"""The embedded engine: MiniStack with eight corrections, made in memory while it starts.
+"""The embedded engine: MiniStack with nine corrections, made in memory while it starts.
 
 Run it in the engine's own environment, where its version is pinned:
 
@@ -75,6 +75,26 @@ def keep_the_names_of_exceptions() -> None:
 
     runtime.Worker.invoke = invoke_and_remember
     lambdas._execute_function_warm = execute_and_name
+
+
+def keep_the_process_of_what_raised() -> None:
+    """A function that raised is asked again in the same process, as in AWS: only a crash or a time-out ends it.
+
+    The stock engine ends it after every exception, so that each retry pays for a cold start.
+    """
+    stock, ours = (
+        f'{{"status": {status}, "error": str(e), "trace"' for status in ('"error"', '"ok", "raised": True')
+    )
+    runtime._PYTHON_WORKER_SCRIPT = _replaced(runtime._PYTHON_WORKER_SCRIPT, stock, ours)
+    invoke_worker = runtime.Worker.invoke
+
+    def invoke_and_tell(worker: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = invoke_worker(worker, *args, **kwargs)
+        if answer.get("raised"):
+            answer["status"] = "error"
+        return answer
+
+    runtime.Worker.invoke = invoke_and_tell
 
 
 def follow_the_weights_of_aliases() -> None:
@@ -270,6 +290,7 @@ def main() -> None:
             "with tests/integration/test_engine_corrections.py before you change VERSION and requirements/engine.in."
         )
     keep_the_names_of_exceptions()
+    keep_the_process_of_what_raised()
     follow_the_weights_of_aliases()
     read_time_outs_from_the_input()
     fail_tasks_whose_function_raised()

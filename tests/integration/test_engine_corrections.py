@@ -1,4 +1,4 @@
-"""The embedded engine does what AWS documents, with eight corrections; each is needed as long as the stock engine differs.
+"""The embedded engine does what AWS documents, with nine corrections; each is needed as long as the stock engine differs.
 
 A test here that fails on the stock engine is good news: its correction in local/engine.py can go.
 """
@@ -26,6 +26,8 @@ pytestmark = pytest.mark.xdist_group("corrections")
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/any"
 SECONDS_TO_WAIT = 4
 FUNCTION = """
+import os
+
 class GateError(Exception):
     pass
 
@@ -36,7 +38,7 @@ def handler(event, context):
     print("a line")
     if event.get("fail"):
         check(event)
-    return {"version": context.function_version}
+    return {"version": context.function_version, "process": os.getpid()}
 """
 
 
@@ -76,6 +78,16 @@ def test_an_exception_reaches_a_direct_caller_with_its_name(corrected: Engine) -
 
 def test_the_stock_engine_still_loses_the_names_of_exceptions(stock: Engine) -> None:
     assert run(stock, catching("GateError"))["status"] == "FAILED"
+
+
+def test_a_function_that_raised_is_asked_again_in_the_same_process(corrected: Engine) -> None:
+    before, after = processes_before_and_after_an_exception(corrected)
+    assert before == after
+
+
+def test_the_stock_engine_still_starts_what_raised_anew(stock: Engine) -> None:
+    before, after = processes_before_and_after_an_exception(stock)
+    assert before != after
 
 
 def test_an_alias_with_weights_calls_both_versions(corrected: Engine) -> None:
@@ -249,6 +261,17 @@ def weighted(engine: Engine) -> str:
         RoutingConfig={"AdditionalVersionWeights": {second: 0.5}},
     )
     return name
+
+
+def processes_before_and_after_an_exception(engine: Engine) -> tuple[int, int]:
+    name = function(engine)
+    before, _, after = [
+        json.load(
+            engine.client("lambda").invoke(FunctionName=name, Payload=json.dumps({"fail": fail}))["Payload"]
+        )
+        for fail in (False, True, False)
+    ]
+    return before["process"], after["process"]
 
 
 def called_through_alias(engine: Engine) -> set[str]:
