@@ -1,4 +1,4 @@
-"""What can be looked up of what the documents say: links lead somewhere, names exist, examples hold, made parts are current."""
+"""What the documents say that can be looked up: links lead somewhere, names exist, examples hold, pictures are current."""
 
 from __future__ import annotations
 
