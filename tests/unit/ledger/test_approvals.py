@@ -40,7 +40,7 @@ def opened(ledger: Ledger) -> Item:
 
 def ask(ledger: Ledger, **changes: Any) -> Item:
     """Of a release that was read."""
-    releases.claim(ledger, record())
+    releases.claim(ledger, record(manifest=None, objects={}, configuration={}))
     return approvals.request(ledger, WANTED | changes, execution=EXECUTION)
 
 
