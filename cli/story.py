@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -329,7 +328,6 @@ def _rollback_failed(record: Record) -> list[str]:
         if target.get("type") == "lambda"
         else "the target"
     )
-    here = {"application": record["application"], "tag": record["tag"]}
     baseline = ((record.get("plan") or {}).get("baseline") or {}).get("version")
     wanted = f"version {baseline}" if baseline else _before(record)
     return [
@@ -337,9 +335,8 @@ def _rollback_failed(record: Record) -> list[str]:
         f"1. Look at what serves: {where}. Before this release it was {wanted}.",
         f"2. If users see errors, point it back to {wanted} by hand, with all of the traffic.",
         "3. Find out why the way back failed: the reason is above, and every step is in the execution.",
-        "4. Then start the rollback state machine again, with the input "
-        + json.dumps({**here, "trigger": "operator", "why": "what you found"})
-        + ": it proves that all is well again and frees the lock.",
+        f"4. Then: tagship rollback {record['application']} --stage {record['stage']} --reason '…' (it proves that all is "
+        "well again, and frees the lock).",
         f"Until then the lock is kept, and no other release of {record['application']} can begin.",
     ]
 

@@ -190,7 +190,7 @@ def test_a_failed_rollback_says_who_must_do_what_and_where(stage: Any) -> None:
     assert "A PERSON MUST ACT NOW. Users may get v1.4.0, v1.3.0, or a share of each." in told
     assert "the alias live of storefront (account 123456789012, eu-central-1)" in told
     assert "Before this release it was version 6." in told
-    assert '{"application": "storefront", "tag": "v1.4.0", "trigger": "operator"' in told
+    assert "4. Then: tagship rollback storefront --stage development --reason" in told
     assert "the lock is kept, and no other release of storefront can begin" in told
 
 
