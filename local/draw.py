@@ -14,7 +14,19 @@ from pathlib import Path
 
 import yaml
 
-from local.layout import HEIGHT, MARGIN, WIDTH, Body, Drawing, Place, arrives_at, folded, lay_out, leaves_at
+from local.layout import (
+    HEIGHT,
+    MARGIN,
+    WIDTH,
+    Body,
+    Drawing,
+    Place,
+    arrives_at,
+    folded,
+    lay_out,
+    leaves_at,
+    leaves_below,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs" / "images"
@@ -146,7 +158,7 @@ def details(body: Body) -> str:
             return str(body["Error"])
         case "Pass" if "status" in body["Parameters"]:
             return str(body["Parameters"]["status"])
-        case "Pass":
+        case "Pass" if "trigger" in body["Parameters"]:
             return f"trigger {body['Parameters']['trigger']}"
         case _:
             return ""
@@ -182,8 +194,9 @@ def _words(drawing: Drawing) -> Iterator[str]:
             x, y, anchor = source.x - 4, leaves_at(drawing, way) + 3, "end"
         else:
             x, y, anchor = source.x + WIDTH + 4, leaves_at(drawing, way) + 3, "start"
+        up = 0 if leaves_below(drawing, way) else len(words) - 1
         for row, word in enumerate(words):
-            top = y - (len(words) - 1 - row) * 10
+            top = y - (up - row) * 10
             yield f'<text class="word" x="{_n(x)}" y="{_n(top)}" text-anchor="{anchor}">{escape(word)}</text>'
 
 

@@ -7,6 +7,7 @@ a lane of their own before they reach it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,10 +24,13 @@ LETTER = 5.4
 """What a letter of a word on a line takes, at most."""
 
 _COMPARES = {
-    "StringEquals": "",
-    "NumericGreaterThanEqualsPath": "≥",
-    "NumericLessThanPath": "<",
+    "LessThanEquals": "≤",
+    "GreaterThanEquals": "≥",
+    "LessThan": "<",
+    "GreaterThan": ">",
+    "Equals": "=",
 }
+_COMPARISON = re.compile(rf"(String|Numeric|Timestamp|Boolean)({'|'.join(_COMPARES)})(Path)?")
 
 Body = Mapping[str, Any]
 
@@ -110,12 +114,22 @@ def condition(rule: Body) -> str:
     """What a rule of a Choice asks, in as few words as it takes."""
     if "Not" in rule:
         return f"not {condition(rule['Not'])}"
-    name = rule["Variable"].rpartition(".")[2]
-    if rule.get("BooleanEquals") is True:
-        return str(name)
-    operator = next(key for key in rule if key in _COMPARES)
-    value = str(rule[operator])
-    return f"{name} {_COMPARES[operator]} {value.rpartition('.')[2]}" if _COMPARES[operator] else value
+    for word in ("And", "Or"):
+        if word in rule:
+            return f" {word.lower()} ".join(map(condition, rule[word]))
+    name = str(rule["Variable"]).rpartition(".")[2]
+    key, value = next(
+        (key, value) for key, value in rule.items() if key not in ("Variable", "Next", "Comment")
+    )
+    compares = _COMPARISON.fullmatch(key)
+    if compares is None:
+        return f"{name} {key} {value}"
+    kind, comparison, path = compares.groups()
+    if kind == "Boolean":
+        return name if value is True else f"not {name}"
+    if kind == "String" and comparison == "Equals" and not path:
+        return str(value)
+    return f"{name} {_COMPARES[comparison]} {str(value).rpartition('.')[2] if path else value}"
 
 
 def _spine(states: Mapping[str, Body], start: str) -> list[str]:
@@ -229,6 +243,11 @@ def _tracks(drawing: Drawing, ways: Sequence[Way]) -> dict[Lane, int]:
 
 def leaves_at(drawing: Drawing, way: Way) -> float:
     return _docks(drawing, way.source, drawing.side(way))[way]
+
+
+def leaves_below(drawing: Drawing, way: Way) -> bool:
+    """Whether a way begins below the middle of its state, so that there is room for its words below it."""
+    return not drawing.straight(way) and leaves_at(drawing, way) > drawing.places[way.source].y
 
 
 def arrives_at(drawing: Drawing, lane: Lane) -> float:
