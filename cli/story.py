@@ -335,8 +335,7 @@ def _rollback_failed(record: Record) -> list[str]:
         f"1. Look at what serves: {where}. Before this release it was {wanted}.",
         f"2. If users see errors, point it back to {wanted} by hand, with all of the traffic.",
         "3. Find out why the way back failed: the reason is above, and every step is in the execution.",
-        f"4. Then: tagship rollback {record['application']} --stage {record['stage']} --reason '…' (it proves that all is "
-        "well again, and frees the lock).",
+        f"4. Then: tagship rollback {record['application']} --stage {record['stage']} --reason '…' (it frees the lock).",
         f"Until then the lock is kept, and no other release of {record['application']} can begin.",
     ]
 
