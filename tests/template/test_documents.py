@@ -132,6 +132,13 @@ def test_operations_tell_of_every_ending_fact_and_metric() -> None:
         assert f"`{name}`" in text, name
 
 
+def test_every_correction_of_the_engine_is_told_with_what_rests_on_it() -> None:
+    starts = (ROOT / "local" / "engine.py").read_text().partition("def main()")[2].partition("if ")[2]
+    corrections = re.findall(r"^    (\w+)\(\)$", starts.partition('if "--with-parent"')[0], re.MULTILINE)
+    text = (ROOT / "docs" / "what-is-proven-where.md").read_text()
+    assert len(re.findall(r"^\| \d+ \|", text, re.MULTILINE)) == len(corrections) > 5
+
+
 # ---- examples ------------------------------------------------------------------------------------------------------
 
 
