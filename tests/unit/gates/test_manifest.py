@@ -1,0 +1,100 @@
+"""The manifest gate says what is wrong with the document, its configuration, or how they belong together."""
+
+from __future__ import annotations
+
+import pytest
+
+from tagship.gates import Verdict, manifest
+from tests.unit import builders
+from tests.unit.gates.cases import case
+
+PINNED = builders.record()["objects"]["storefront.zip"]
+TWO = [
+    {"name": "function", "file": "storefront.zip", "sha256": "0" * 64, "size": 1},
+    {"name": "assets", "file": "assets.zip", "sha256": "1" * 64, "size": 1},
+]
+
+
+def written(**changes):
+    return builders.manifest(notes="", parameters={}) | changes
+
+
+@pytest.mark.parametrize(
+    "changes, why",
+    [
+        ({}, "Well formed, with 1 artifact beside it."),
+        (
+            {"manifest": written(artifacts=TWO), "objects": {"storefront.zip": PINNED, "assets.zip": PINNED}},
+            "Well formed, with 2 artifacts beside it.",
+        ),
+    ],
+    ids=["one", "two"],
+)
+def test_a_good_release_passes(changes, why):
+    result = manifest.check(case(**changes))
+    assert (result.gate, result.verdict, result.why) == ("manifest", Verdict.PASSED, why)
+
+
+@pytest.mark.parametrize(
+    "changes, why, remedy",
+    [
+        (
+            {
+                "configuration": {
+                    "version": 0,
+                    "document": None,
+                    "problems": ["there is no parameter /tagship/x"],
+                }
+            },
+            "storefront has no valid configuration in this stage: there is no parameter /tagship/x",
+            "tagship apply",
+        ),
+        (
+            {"manifest": None, "problems": ["tag: is missing", "commit: is missing"]},
+            "release.json is not a manifest: tag: is missing; commit: is missing",
+            "tagship publish",
+        ),
+        (
+            {"manifest": written(application="basket")},
+            "application: release.json says 'basket', but lies in the folder of 'storefront'",
+            "its own application and tag",
+        ),
+        (
+            {"manifest": written(tag="v1.5.0")},
+            "tag: release.json says 'v1.5.0', but lies in the folder of 'v1.4.0'",
+            "its own application and tag",
+        ),
+        (
+            {"objects": {}},
+            "artifacts: storefront.zip not found beside release.json",
+            "release.json last",
+        ),
+        (
+            {"manifest": written(artifacts=TWO)},
+            "artifacts: assets.zip not found beside release.json",
+            "release.json last",
+        ),
+    ],
+    ids=["unconfigured", "no manifest", "another application", "another tag", "nothing there", "one missing"],
+)
+def test_a_bad_release_is_told_why_and_what_to_do(changes, why, remedy):
+    """Faults 3 and 7."""
+    result = manifest.check(case(**changes))
+    assert (result.verdict, result.why) == (Verdict.FAILED, why)
+    assert remedy in result.remedy
+
+
+def test_of_many_problems_the_first_ten_are_told_and_the_rest_counted():
+    result = manifest.check(
+        case(manifest=None, problems=[f"field {number}: is missing" for number in range(14)])
+    )
+    assert result.why.endswith("field 9: is missing; and 4 more")
+    assert "field 10" not in result.why
+
+
+def test_nothing_is_read_again():
+    class Untouchable:
+        def __getattr__(self, name):
+            raise AssertionError(name)
+
+    assert manifest.check(case(s3=Untouchable())).verdict is Verdict.PASSED
