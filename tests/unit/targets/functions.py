@@ -1,0 +1,220 @@
+"""A Lambda function as AWS keeps one: versions, weighted aliases, revisions as preconditions, updates that take time."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tagship.application import LambdaTarget
+from tagship.release import Artifact, PinnedObject
+from tagship.targets.lambda_function import LambdaFunction
+from tests.unit.builders import application, sha256
+from tests.unit.tables import aws_error
+
+BUCKET, KEY = "releases", "releases/storefront/v1.4.0/storefront.zip"
+OLD, NEW, FOREIGN = b"code of v1.3.0", b"code of v1.4.0", b"code by hand"
+
+
+def digest(code: bytes) -> str:
+    """As Lambda writes it."""
+    return base64.b64encode(hashlib.sha256(code).digest()).decode()
+
+
+@dataclass
+class FakeLambda:
+    """One function, `storefront`, whose version 1 is the old code and serves behind the alias `live`."""
+
+    uploads: dict[tuple[str, str, str], bytes] = field(default_factory=lambda: {(BUCKET, KEY, "7"): NEW})
+    """What lies in S3, by bucket, key and version."""
+    versions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    aliases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    takes: str = "Successful"
+    """How an update of the code ends: `Successful`, `InProgress` until told otherwise, or `Failed`."""
+    calls: list[str] = field(default_factory=list)
+    before: dict[str, Callable[[], object]] = field(default_factory=dict)
+    """What others do right before an operation, once."""
+    refuses: dict[str, ClientError] = field(default_factory=dict)
+    revisions: Any = field(default_factory=lambda: (f"revision {number}" for number in itertools.count(1)))
+
+    def __post_init__(self) -> None:
+        self.latest = {
+            "CodeSha256": digest(OLD),
+            "RevisionId": next(self.revisions),
+            "LastUpdateStatus": "Successful",
+        }
+        self.publish()
+        self.point("1")
+
+    # ---- what people do ----------------------------------------------------------------------------------------------
+
+    def publish(self) -> str:
+        """A version of the code as it is."""
+        known = next(
+            (v for v in self.versions if self.versions[v]["CodeSha256"] == self.latest["CodeSha256"]), None
+        )
+        if known is not None and known == max(self.versions, key=int):
+            return known  # AWS makes no second version of what has not changed
+        version = str(len(self.versions) + 1)
+        self.versions[version] = {
+            "CodeSha256": self.latest["CodeSha256"],
+            "Version": version,
+            "State": "Active",
+        }
+        return version
+
+    def point(self, version: str, *, weights: dict[str, float] | None = None, description: str = "") -> None:
+        """The alias is written by hand."""
+        self.aliases["live"] = self._alias(version, weights or {}, description)
+
+    def by_hand(self) -> str:
+        """Somebody publishes other code, which no release knows."""
+        self.latest |= {"CodeSha256": digest(FOREIGN), "RevisionId": next(self.revisions)}
+        return self.publish()
+
+    @property
+    def serving(self) -> tuple[str, dict[str, float]] | None:
+        """What the alias gives to whom; None when there is none."""
+        alias = self.aliases.get("live")
+        return (
+            (alias["FunctionVersion"], alias["RoutingConfig"]["AdditionalVersionWeights"]) if alias else None
+        )
+
+    @property
+    def writes(self) -> list[str]:
+        """What was done to the function, beside looking."""
+        return [call for call in self.calls if not call.startswith("get_")]
+
+    # ---- the API -----------------------------------------------------------------------------------------------------
+
+    def get_alias(self, *, FunctionName: str, Name: str) -> dict[str, Any]:
+        self._called("get_alias", FunctionName)
+        if Name not in self.aliases:
+            raise aws_error("ResourceNotFoundException", status=404, message=f"Cannot find alias {Name}")
+        return dict(self.aliases[Name])
+
+    def get_function_configuration(self, *, FunctionName: str, Qualifier: str) -> dict[str, Any]:
+        self._called("get_function_configuration", FunctionName)
+        if Qualifier == "$LATEST":
+            return dict(self.latest)
+        return dict(self._version(Qualifier))
+
+    def update_function_code(
+        self, *, FunctionName: str, S3Bucket: str, S3Key: str, S3ObjectVersion: str, RevisionId: str
+    ) -> dict[str, Any]:
+        self._called("update_function_code", FunctionName)
+        self._precondition(RevisionId, self.latest)
+        if (S3Bucket, S3Key, S3ObjectVersion) not in self.uploads:
+            raise aws_error("InvalidParameterValueException", message="S3 Error Code: NoSuchVersion")
+        self.latest = {
+            "CodeSha256": digest(self.uploads[S3Bucket, S3Key, S3ObjectVersion]),
+            "RevisionId": next(self.revisions),
+            "LastUpdateStatus": self.takes,
+            "LastUpdateStatusReason": "the layer is gone" if self.takes == "Failed" else "",
+        }
+        return dict(self.latest)
+
+    def publish_version(self, *, FunctionName: str, CodeSha256: str, Description: str) -> dict[str, Any]:
+        self._called("publish_version", FunctionName)
+        if self.latest["LastUpdateStatus"] == "InProgress":
+            raise aws_error("ResourceConflictException", status=409, message="An update is in progress")
+        if CodeSha256 != self.latest["CodeSha256"]:
+            raise aws_error("InvalidParameterValueException", message="CodeSha256 does not match")
+        version = self.publish()
+        self.versions[version].setdefault("Description", Description)
+        return dict(self.versions[version])
+
+    def create_alias(
+        self,
+        *,
+        FunctionName: str,
+        Name: str,
+        FunctionVersion: str,
+        Description: str,
+        RoutingConfig: dict[str, Any],
+    ) -> dict[str, Any]:
+        self._called("create_alias", FunctionName)
+        if Name in self.aliases:
+            raise aws_error("ResourceConflictException", status=409, message=f"Alias already exists: {Name}")
+        return self._put(Name, FunctionVersion, Description, RoutingConfig)
+
+    def update_alias(
+        self,
+        *,
+        FunctionName: str,
+        Name: str,
+        FunctionVersion: str,
+        Description: str,
+        RoutingConfig: dict[str, Any],
+        RevisionId: str,
+    ) -> dict[str, Any]:
+        self._called("update_alias", FunctionName)
+        if Name not in self.aliases:
+            raise aws_error("ResourceNotFoundException", status=404, message=f"Cannot find alias {Name}")
+        self._precondition(RevisionId, self.aliases[Name])
+        return self._put(Name, FunctionVersion, Description, RoutingConfig)
+
+    def delete_alias(self, *, FunctionName: str, Name: str) -> None:
+        self._called("delete_alias", FunctionName)
+        self.aliases.pop(Name, None)
+
+    def _called(self, operation: str, function: str) -> None:
+        if function != "storefront":
+            raise aws_error(
+                "ResourceNotFoundException", status=404, message=f"Function not found: {function}"
+            )
+        self.calls.append(operation)
+        if operation in self.before:
+            self.before.pop(operation)()
+        if operation in self.refuses:
+            raise self.refuses[operation]
+
+    def _version(self, version: str) -> dict[str, Any]:
+        if version not in self.versions:
+            raise aws_error(
+                "ResourceNotFoundException", status=404, message=f"Function not found: storefront:{version}"
+            )
+        return self.versions[version]
+
+    def _precondition(self, revision: str, of: dict[str, Any]) -> None:
+        if revision != of["RevisionId"]:
+            raise aws_error(
+                "PreconditionFailedException", status=412, message="The RevisionId provided does not match"
+            )
+
+    def _put(self, name: str, version: str, description: str, routing: dict[str, Any]) -> dict[str, Any]:
+        weights = routing["AdditionalVersionWeights"]
+        for each in (version, *weights):
+            self._version(each)
+        if len(weights) > 1 or version in weights or not all(0 <= weight <= 1 for weight in weights.values()):
+            raise aws_error("InvalidParameterValueException", message="Invalid weights")
+        if len(description) > 256 or not re.fullmatch(r"[^\n]*", description):
+            raise aws_error("ValidationException", message="Invalid description")
+        self.aliases[name] = self._alias(version, weights, description)
+        return dict(self.aliases[name])
+
+    def _alias(self, version: str, weights: dict[str, float], description: str) -> dict[str, Any]:
+        return {
+            "FunctionVersion": version,
+            "RoutingConfig": {"AdditionalVersionWeights": dict(weights)},
+            "Description": description,
+            "RevisionId": next(self.revisions),
+        }
+
+
+def target(client: Any, *, tag: str = "v1.4.0", **changes: Any) -> LambdaFunction:
+    """The adapter, on this client."""
+    configured = LambdaTarget(**application()["target"] | changes)
+    return LambdaFunction(application="storefront", tag=tag, target=configured, client=client)
+
+
+def artifacts(code: bytes = NEW, *, name: str = "function") -> dict[str, tuple[Artifact, PinnedObject]]:
+    """What a release brings."""
+    artifact = Artifact(name=name, file="storefront.zip", sha256=sha256(code), size=len(code))
+    return {name: (artifact, PinnedObject(bucket=BUCKET, key=KEY, versionId="7", size=len(code)))}
