@@ -8,8 +8,8 @@ from tagship.ledger import approvals, lock, releases
 from tagship.release import Status, Tag
 from tagship.runtime import Event, Runtime, step
 
-LEASE_SECONDS = 900
-"""The gates' budget and the plan, with room to spare; later steps make it longer as they need."""
+LEASE_SECONDS = 1500
+"""The gates' budget and the plan at its slowest, with room to spare; later steps make it longer as they need."""
 
 
 @step

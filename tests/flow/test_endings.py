@@ -195,7 +195,9 @@ def test_an_application_without_configuration_ends_invalid(world: World) -> None
 )
 def test_an_upload_that_names_no_application_and_tag_is_refused(world: World, key: str) -> None:
     ended = world.ended(world.start({"bucket": BUCKET, "key": key, "versionId": "x"}))
-    assert (ended.status, ended.error, ended.entered[-1]) == ("FAILED", "ReleaseInvalid", "Unread")
+    assert (ended.status, ended.error, ended.entered[-1]) == ("FAILED", "ReleaseInvalid", "NotARelease")
+    assert "is not " in ended.cause
+    assert "errorMessage" not in ended.cause
 
 
 def test_a_gate_that_raises_has_failed(world: World) -> None:

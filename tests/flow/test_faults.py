@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.flow.harness import ROOT, Ended, World, aws_error, error_named, wait_for
+from tests.flow.harness import ROOT, Ended, World, aws_error, client_of, error_named, wait_for
 
 SICK = "sick"
 
@@ -260,3 +260,51 @@ def _plant_in_the_rollback(world: World, folder: str, faults: list[Exception]) -
     ]
     for fault in faults:
         world.plant(folder, fault)
+
+
+def test_a_rollback_that_is_stopped_half_way_calls_a_person(world: World) -> None:
+    world.health = lambda version, event: {"healthy": version == "1"}
+    _plant_in_the_rollback(world, "judge_health", [])
+    world.plants["judge_health"].append(_stop_and_work(world, "judge_health"))
+    arn = begun(world)
+    world.ended(arn)
+    rollback = client_of("stepfunctions").list_executions(stateMachineArn=world.machines["rollback"])
+    stopped = world.ended(rollback["executions"][0]["executionArn"])
+    assert stopped.status == "ABORTED"
+    for _ in range(2):
+        world.supervise(stopped)
+    assert world.record("v1.0.0")["status"] == "ROLLBACK_FAILED"
+    assert world.holder()["kept"] is True
+
+
+def test_a_deployment_that_has_outrun_its_budget_is_rolled_back_even_when_it_is_healthy(world: World) -> None:
+    world.configure(strategy={"type": "all-at-once", "bake": 0})
+
+    def late(event: dict[str, Any]) -> Any:
+        return world.handlers["judge_health"](event | {"deadline": "2020-01-01T00:00:00.000Z"}, None)
+
+    world.plant("judge_health", late)
+    ended = supervised(world, begun(world))
+    assert ended.error == "ReleaseRolledBack"
+    assert "ran out of its deployment budget" in ended.cause
+    assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
+
+
+def test_an_ending_that_could_not_be_written_is_written_by_the_supervisor_under_its_own_name(
+    world: World,
+) -> None:
+    world.plant("end_release", error_named("Unforeseen"), times=5)
+    arn = world.start(world.upload("v1.0.0"))
+    world.decide(arn, decide="reject", reason="no")
+    ended = supervised(world, arn)
+    assert ended.error == "ReleaseRejected"
+    assert ended.entered[-1] == "EndingNotRecorded"
+    assert assert_at_rest(world, "v1.0.0") == "REJECTED"
+
+
+def _stop_and_work(world: World, folder: str) -> Any:
+    def stop(event: dict[str, Any]) -> Any:
+        client_of("stepfunctions").stop_execution(executionArn=event["execution"])
+        return world.handlers[folder](event, None)
+
+    return stop

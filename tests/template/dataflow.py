@@ -17,6 +17,8 @@ from tests.template.sources import Shape, both
 
 ERROR: Shape = {"Error": None, "Cause": None}
 """What a Catch writes."""
+RAISED: Shape = {"errorMessage": None, "errorType": None}
+"""What Lambda puts, as JSON, into the cause of an exception that a function raised."""
 
 _ARGUMENT = re.compile(r"\$\$?[\w.]*")
 
@@ -109,7 +111,7 @@ class Flow:
         if path.startswith("States."):
             for argument in _ARGUMENT.findall(path):
                 self._read(name, argument, given)
-            return None
+            return RAISED if path == "States.StringToJson($.error.Cause)" else None
         if path.startswith("$$"):
             return None
         shape = given

@@ -182,7 +182,7 @@ class LambdaCheck:
     """A smoke-test function to invoke with the candidate's name and version; without it, the candidate itself."""
     payload: dict[str, Any] = field(default_factory=dict)
     """What it is given, beside `source`, `check`, `application` and `tag`; it answers `{"healthy": true}` or reasons."""
-    maxLatencyMs: Annotated[int, at.Ge(1), at.Le(60_000)] | None = None
+    maxLatencyMs: Annotated[int, at.Ge(1), at.Le(30_000)] | None = None
     """The longest a healthy answer takes, in milliseconds."""
     requests: Annotated[int, at.Ge(1), at.Le(20)] = 1
     """How often it is invoked."""

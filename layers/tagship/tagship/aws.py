@@ -21,7 +21,7 @@ _CONFIG = Config(
     retries={"mode": "standard", "max_attempts": 3},
     tcp_keepalive=True,
 )
-ASKED_ONCE = Config(connect_timeout=3, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 1})
+ASKED_ONCE = Config(connect_timeout=3, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 1})
 """For what is asked to be judged by its answer: a call is not repeated behind the judge's back, and is waited for."""
 _SESSION_SECONDS = 900
 """The shortest session that STS gives."""

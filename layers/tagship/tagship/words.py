@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 _LONGEST = 1000
+_WITHOUT_CAUSE = {"States.Timeout": "the step did not answer in the time that it has."}
 
 
 def cause_in_words(cause: str) -> str:
@@ -15,6 +16,12 @@ def cause_in_words(cause: str) -> str:
         return cause[:_LONGEST]
     if isinstance(answer, dict) and answer.get("errorMessage"):
         return str(answer["errorMessage"])[:_LONGEST]
-    if isinstance(answer, dict) and answer.get("Cause"):  # of an execution that this one started
+    if isinstance(answer, dict) and answer.get(
+        "Cause"
+    ):  # what a Catch hands on, or an execution that this one started
         return cause_in_words(str(answer["Cause"]))
+    if isinstance(answer, dict) and answer.get("Error"):  # AWS gives no cause for a time-out
+        return f"{answer['Error']}: {_WITHOUT_CAUSE.get(answer['Error'], 'AWS says no more about it.')}"[
+            :_LONGEST
+        ]
     return cause[:_LONGEST]

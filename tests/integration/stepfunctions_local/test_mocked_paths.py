@@ -72,6 +72,7 @@ RELEASES = {
     "ComesBackWithoutData": ("ReleaseRolledBack", "JudgeHealth WhatNext HealthFailed RollBack Failed"),
     "ComesBackTooLate": ("ReleaseRolledBack", "JudgeHealth WhatNext OutOfTime RollBack Failed"),
     "CanNotComeBack": ("RollbackFailed", "WhatNext HealthFailed RollBack RollbackFailed EndRelease Failed"),
+    "CatchReadReleaseUnreadable": ("ReleaseInvalid", "ReadRelease Unreadable NotARelease"),
     "CatchReadRelease": ("ReleaseInvalid", "ReadRelease Unread"),
     "CatchAcquireLock": ("ReleaseInvalid", "AcquireLock NotBegun EndRelease Failed"),
     "CatchRunGate": ("ReleaseInvalid", "RunGates JudgeGates GatesPassed Invalid EndRelease Failed"),
@@ -94,7 +95,7 @@ RELEASES = {
         "ReleaseRolledBack",
         "ShiftTraffic NotBegun EndRelease DeploymentFailed RollBack Failed",
     ),
-    "CatchEndRelease": ("EndingNotRecorded", "HowDecided Rejected EndRelease EndingNotRecorded"),
+    "CatchEndRelease": ("ReleaseRejected", "HowDecided Rejected EndRelease EndingNotRecorded"),
 }
 ROLLBACKS = {
     "ComesBack": ("", "Healthy WhoAsked RolledBack EndRelease DidItWork Succeeded"),

@@ -16,6 +16,7 @@ _CURRENT = "CURRENT"
 _TRIES = 5
 _MAY_END_AS = dict.fromkeys(Status, (Status.RUNNING,)) | {
     Status.ROLLED_BACK: (Status.RUNNING, Status.SUCCEEDED, Status.ROLLBACK_FAILED),
+    Status.ABORTED: (Status.RUNNING, Status.ROLLBACK_FAILED),
     Status.ROLLBACK_FAILED: (Status.RUNNING, Status.SUCCEEDED),
 }
 """Only a rollback may end what has ended: of a release that had succeeded, or after one that failed."""
