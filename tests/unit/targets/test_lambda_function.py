@@ -208,8 +208,10 @@ def test_a_first_release_says_that_nothing_serves_now(functions):
     change = target(functions).plan(artifacts())
     assert change.baseline is None
     assert change.summary == [
-        "the alias live of storefront does not exist yet; "
-        f"it will be made and give all traffic to version 2 ({len(NEW)} bytes).",
+        (
+            "the alias live of storefront does not exist yet; "
+            f"it will be made and give all traffic to version 2 ({len(NEW)} bytes)."
+        ),
         "Nothing serves now: a rollback would remove the alias again.",
     ]
     assert functions.serving is None
