@@ -1,0 +1,112 @@
+"""Objects are pinned in the version in which they were found; a manifest is read no further than it may be long."""
+
+from __future__ import annotations
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tagship.errors import AwsUnavailable, ReleaseUnreadable
+from tagship.intake.bucket import pin, read_manifest
+from tagship.release import MANIFEST_BYTES, PinnedObject
+from tests.unit.builders import sha256
+from tests.unit.intake.uploads import FakeBucket
+from tests.unit.tables import aws_error
+
+KEY = "releases/storefront/v1.4.0/release.json"
+
+
+def read(s3, version=""):
+    return read_manifest(s3, bucket="releases", key=KEY, version=version)
+
+
+def pinned(s3, *files):
+    return pin(s3, bucket="releases", application="storefront", tag="v1.4.0", files=files)
+
+
+@pytest.fixture
+def s3() -> FakeBucket:
+    bucket = FakeBucket()
+    bucket.upload(KEY, b"first")
+    bucket.upload(KEY, b"second")
+    return bucket
+
+
+def test_the_version_that_the_event_names_is_read_whatever_was_uploaded_since(s3):
+    """Fault 4."""
+    found = read(s3, "1")
+    assert (found.body, found.digest) == (b"first", sha256(b"first"))
+    assert found.pinned == PinnedObject(bucket="releases", key=KEY, versionId="1", size=5)
+
+
+def test_without_a_version_the_newest_is_read_and_pinned(s3):
+    """Fault 2: a retry knows none."""
+    found = read(s3)
+    assert (found.body, found.pinned.versionId) == (b"second", "2")
+
+
+def test_of_a_huge_manifest_no_more_is_read_than_shows_that_it_is_too_long(s3):
+    """Fault 7."""
+    version = s3.upload(KEY, b"x" * 10_000_000)
+    assert len(read(s3, version).body) == MANIFEST_BYTES + 1
+    assert s3.given == [MANIFEST_BYTES + 1]
+
+
+def test_a_manifest_of_the_greatest_length_is_read_whole(s3):
+    version = s3.upload(KEY, b"x" * MANIFEST_BYTES)
+    assert len(read(s3, version).body) == MANIFEST_BYTES
+
+
+def test_an_empty_manifest_is_read_as_empty(s3):
+    version = s3.upload(KEY, b"")
+    found = read(s3, version)
+    assert (found.body, found.digest, found.pinned.versionId, found.pinned.size) == (
+        b"",
+        sha256(b""),
+        version,
+        0,
+    )
+
+
+@pytest.mark.parametrize("version", ["", "7"])
+def test_a_manifest_that_is_not_there_can_not_be_read(version):
+    with pytest.raises(ReleaseUnreadable, match=f"There is no {KEY} in releases. Nothing was changed."):
+        read(FakeBucket(versions={KEY: [b"x"] if version else []}), version)
+
+
+def test_artifacts_are_pinned_in_their_newest_version(s3):
+    s3.upload("releases/storefront/v1.4.0/storefront.zip", b"12345")
+    s3.upload("releases/storefront/v1.4.0/storefront.zip", b"1234567")
+    assert pinned(s3, "storefront.zip") == {
+        "storefront.zip": PinnedObject(
+            bucket="releases", key="releases/storefront/v1.4.0/storefront.zip", versionId="2", size=7
+        )
+    }
+
+
+def test_a_file_that_is_not_there_is_left_out_for_its_gate_to_name(s3):
+    """Fault 3."""
+    s3.upload("releases/storefront/v1.4.0/there.zip", b"1")
+    s3.upload("releases/storefront/v1.4.0/deleted.zip", b"1")
+    s3.deleted.add("releases/storefront/v1.4.0/deleted.zip")
+    assert list(pinned(s3, "there.zip", "missing.zip", "deleted.zip")) == ["there.zip"]
+
+
+def test_another_releases_file_is_not_found(s3):
+    """Fault 10."""
+    s3.upload("releases/basket/v1.4.0/storefront.zip", b"1")
+    assert pinned(s3, "storefront.zip") == {}
+
+
+@pytest.mark.parametrize("ask", [read, lambda s3: pinned(s3, "storefront.zip")], ids=["manifest", "artifact"])
+def test_a_bucket_that_can_not_answer_just_now_is_asked_again(s3, ask):
+    """Fault 39."""
+    s3.fails_with = aws_error("SlowDown", status=503)
+    with pytest.raises(AwsUnavailable):
+        ask(s3)
+
+
+@pytest.mark.parametrize("ask", [read, lambda s3: pinned(s3, "storefront.zip")], ids=["manifest", "artifact"])
+def test_a_bucket_that_forbids_it_is_no_missing_file(s3, ask):
+    s3.fails_with = aws_error("AccessDenied", status=403)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        ask(s3)

@@ -1,0 +1,56 @@
+"""A configuration is read once, with its defaults written out; one that is not valid is recorded with what is wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tagship.documents import as_document, read_application
+from tagship.errors import AwsUnavailable
+from tagship.intake import configuration
+from tests.unit.builders import application
+from tests.unit.intake.uploads import FakeParameters
+from tests.unit.tables import aws_error
+
+NAME = "/tagship/production/applications/storefront"
+
+
+def read(*values, **changes):
+    ssm = FakeParameters(**changes)
+    for value in values:
+        ssm.put(NAME, value if isinstance(value, str) else json.dumps(value))
+    return configuration.read(ssm, stage="production", application="storefront")
+
+
+def test_a_valid_configuration_is_kept_with_its_version_and_defaults():
+    found = read(application(strategy={"type": "linear"}), application())
+    assert found == {"version": 2, "document": as_document(read_application(application())), "problems": []}
+    assert found["document"]["target"]["alias"] == "live"
+
+
+def test_an_application_that_nobody_applied_has_none():
+    assert read() == {"version": 0, "document": None, "problems": [f"there is no parameter {NAME}"]}
+
+
+@pytest.mark.parametrize(
+    "value, problem",
+    [
+        ("not json", "Expecting value: line 1 column 1 (char 0)"),
+        ("[]", "must be an object with fields"),
+        (
+            application(strategy={"type": "canary", "percent": 0}),
+            "strategy.percent: must be greater than or equal to 1",
+        ),
+        (application(application="basket"), f"{NAME} is about 'basket'"),
+    ],
+    ids=["text", "list", "field", "another application"],
+)
+def test_what_is_not_valid_is_recorded_with_what_is_wrong(value, problem):
+    assert read(value) == {"version": 1, "document": None, "problems": [problem]}
+
+
+def test_a_parameter_store_that_can_not_answer_just_now_is_asked_again():
+    """Fault 39."""
+    with pytest.raises(AwsUnavailable, match=f"Reading the parameter {NAME}"):
+        read(fails_with=aws_error("ThrottlingException"))

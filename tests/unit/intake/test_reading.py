@@ -1,0 +1,107 @@
+"""A release is read as it is: everything pinned, nothing judged, and what is no manifest recorded as such."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tagship.documents import as_document, read_manifest
+from tagship.errors import ReleaseUnreadable
+from tagship.intake.reading import read_release
+from tests.unit.builders import CODE, EXECUTION, application, manifest, record, sha256
+from tests.unit.intake.uploads import FakeBucket, FakeParameters
+
+FOLDER = "releases/storefront/v1.4.0/"
+
+
+@pytest.fixture
+def s3() -> FakeBucket:
+    bucket = FakeBucket()
+    bucket.upload(FOLDER + "storefront.zip", CODE)
+    return bucket
+
+
+@pytest.fixture
+def ssm() -> FakeParameters:
+    parameters = FakeParameters()
+    parameters.put("/tagship/production/applications/storefront", json.dumps(application()))
+    return parameters
+
+
+def read(s3, ssm, document=None, *, key=FOLDER + "release.json"):
+    body = document if isinstance(document, bytes) else json.dumps(document or manifest()).encode()
+    version = s3.upload(FOLDER + "release.json", body)
+    return read_release(
+        s3=s3, ssm=ssm, stage="production", bucket="releases", key=key, version=version, execution=EXECUTION
+    )
+
+
+def test_a_good_release_is_read_with_all_that_later_steps_need(s3, ssm):
+    body = json.dumps(manifest()).encode()
+    found = read(s3, ssm)
+    assert found | {"configuration": {}, "objects": {}} == record(
+        digest=sha256(body),
+        release={"bucket": "releases", "key": FOLDER + "release.json", "versionId": "1", "size": len(body)},
+        manifest=as_document(read_manifest(body)),
+        objects={},
+        configuration={},
+    )
+    assert found["objects"]["storefront.zip"] == {
+        "bucket": "releases",
+        "key": FOLDER + "storefront.zip",
+        "versionId": "1",
+        "size": len(CODE),
+    }
+    assert (found["configuration"]["version"], found["configuration"]["problems"]) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "releases/storefront/latest/release.json",
+        "releases/../v1.4.0/release.json",
+        "somewhere/release.json",
+    ],
+)
+def test_an_upload_that_belongs_to_no_release_is_unreadable(s3, ssm, key):
+    with pytest.raises(ReleaseUnreadable, match="Nothing was changed"):
+        read(s3, ssm, key=key)
+
+
+@pytest.mark.parametrize(
+    "document, problem",
+    [
+        (b"no json", "is not JSON: Expecting value in line 1, column 1"),
+        (b"", "is not JSON: Expecting value in line 1, column 1"),
+        (b"x" * 70_000, "is larger than 64 KiB"),
+        (manifest(tag="latest"), "tag: must be v and a semantic version, like v1.4.0 or v2.0.0-rc.1"),
+    ],
+    ids=["text", "empty", "huge", "a field"],
+)
+def test_what_is_no_manifest_is_recorded_as_such_and_pins_nothing(s3, ssm, document, problem):
+    """Fault 7: its gate tells the author what is wrong."""
+    found = read(s3, ssm, document)
+    assert (found["manifest"], found["problems"], found["objects"]) == (None, [problem], {})
+    assert found["digest"]
+
+
+def test_no_more_problems_are_recorded_than_an_item_can_hold(s3, ssm):
+    found = read(s3, ssm, manifest(**{f"{'x' * 600}{number}": 1 for number in range(80)}))
+    assert len(found["problems"]) == 50
+    assert max(map(len, found["problems"])) == 500
+
+
+def test_a_manifest_of_another_release_is_read_for_its_gate_to_refuse(s3, ssm):
+    found = read(s3, ssm, manifest(application="basket"))
+    assert (found["application"], found["manifest"]["application"]) == ("storefront", "basket")
+
+
+def test_an_application_without_a_configuration_is_read_for_its_gate_to_refuse(s3):
+    found = read(s3, FakeParameters())
+    assert found["configuration"]["document"] is None
+
+
+def test_a_file_that_is_not_there_is_not_pinned(ssm):
+    """Fault 3."""
+    assert read(FakeBucket(), ssm)["objects"] == {}
