@@ -86,5 +86,6 @@ def check_reachable(record: Record) -> None:
         )
         raise QuorumUnreachable(
             f"{release} needs {required} approvals, but only {able} of its approvers can decide{without}. "
-            "Nobody was asked and nothing was changed. Add approvers or lower approval.required, apply, and retry."
+            "Nobody was asked and nothing was changed. Add approvers or lower approval.required, apply, "
+            "and publish under a new tag."
         )
