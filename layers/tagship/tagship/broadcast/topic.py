@@ -33,7 +33,7 @@ _TOLD = frozenset(
         "Release Aborted",
     }
 )
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 
 
 def publish(fact: Mapping[str, Any], *, sns: Any, topic_arn: str) -> None:

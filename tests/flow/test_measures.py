@@ -1,0 +1,41 @@
+"""What a release leaves in the ledger is enough for every metric of the contract."""
+
+from __future__ import annotations
+
+from tagship.broadcast.metrics import Measure, measures
+from tests.flow.harness import World
+from tests.flow.test_endings import sick_from
+
+
+def measured(world: World, tag: str) -> dict[str, Measure]:
+    facts = world.ledger.facts_of("storefront", tag)
+    return {measure.name: measure for fact in facts for measure in measures(fact)}
+
+
+def test_a_release_that_succeeds_and_one_that_is_rolled_back_are_measured(world: World) -> None:
+    world.release("v1.0.0")
+    good = measured(world, "v1.0.0")
+    assert set(good) == {
+        "GatePassed",
+        "ValidationDuration",
+        "ApprovalRequested",
+        "ApprovalGranted",
+        "ApprovalLatency",
+        "HealthCheckPassed",
+        "HealthDuration",
+        "DeploymentSucceeded",
+        "DeploymentDuration",
+        "LeadTime",
+    }
+    world.health = sick_from(3)
+    world.release("v1.1.0")
+    bad = measured(world, "v1.1.0")
+    assert set(bad) - set(good) == {
+        "HealthCheckFailed",
+        "DeploymentFailed",
+        "RollbackTriggered",
+        "RollbackSucceeded",
+        "RollbackDuration",
+    }
+    seconds = {name: measure.value for name, measure in (good | bad).items() if name.endswith("Duration")}
+    assert all(0 <= value < 60 for value in seconds.values()), seconds

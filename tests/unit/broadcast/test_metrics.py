@@ -1,0 +1,141 @@
+"""Metrics come from facts alone: each fact's counts and seconds, and the lines that CloudWatch reads."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tagship.broadcast import metrics
+from tests.unit.broadcast.facts import fact
+
+GATES = {
+    "results": [
+        {"gate": "manifest", "verdict": "passed"},
+        {"gate": "tag", "verdict": "failed"},
+        {"gate": "integrity", "verdict": "error"},
+    ]
+}
+CHECKS = {
+    "checks": [
+        {"verdict": "healthy"},
+        {"verdict": "unhealthy"},
+        {"verdict": "inconclusive"},
+        {"verdict": "error"},
+    ]
+}
+ASKED = {"askedAt": "2026-11-23T09:00:00.000Z"}
+
+
+def measured(told: dict[str, Any]) -> list[tuple[str, float, str]]:
+    return [(measure.name, measure.value, measure.gate) for measure in metrics.measures(told)]
+
+
+@pytest.mark.parametrize(
+    "name, data, counts",
+    [
+        ("Release Succeeded", {}, ["DeploymentSucceeded"]),
+        ("Release Rolled Back", {}, ["DeploymentFailed", "RollbackSucceeded"]),
+        ("Rollback Failed", {}, ["DeploymentFailed", "RollbackFailed"]),
+        ("Rollback Triggered", {}, ["RollbackTriggered"]),
+        ("Approval Requested", {}, ["ApprovalRequested"]),
+        ("Approval Granted", ASKED, ["ApprovalGranted"]),
+        ("Approval Rejected", ASKED, ["ApprovalRejected"]),
+        ("Approval Expired", ASKED, ["ApprovalExpired"]),
+        ("Approval Error", {}, ["ApprovalError"]),
+        ("Approval Given", ASKED, []),
+        ("Release Read", {}, []),
+        ("Release Invalid", {}, []),
+        ("Traffic Shifted", {"percent": 10}, []),
+    ],
+)
+def test_a_fact_counts_under_the_contracts_names(name, data, counts):
+    found = [measure for measure in metrics.measures(fact(name, data)) if measure.unit.value == "Count"]
+    assert [(measure.name, measure.value) for measure in found] == [(count, 1) for count in counts]
+
+
+@pytest.mark.parametrize("name", ["Gates Passed", "Gates Failed"])
+def test_each_gate_counts_together_and_by_itself(name):
+    assert measured(fact(name, GATES)) == [
+        ("GatePassed", 1, ""),
+        ("GatePassed", 1, "manifest"),
+        ("GateFailed", 1, ""),
+        ("GateFailed", 1, "tag"),
+        ("GateFailed", 1, ""),
+        ("GateFailed", 1, "integrity"),
+    ]
+
+
+def test_a_check_that_is_not_healthy_has_failed():
+    assert measured(fact("Health Checked", CHECKS)) == [
+        ("HealthCheckPassed", 1, ""),
+        ("HealthCheckFailed", 1, ""),
+        ("HealthCheckFailed", 1, ""),
+        ("HealthCheckFailed", 1, ""),
+    ]
+
+
+@pytest.mark.parametrize("name", ["Approval Granted", "Approval Rejected"])
+def test_a_decision_took_as_long_as_it_was_asked_for(name):
+    assert ("ApprovalLatency", 3600.25, "") in measured(fact(name, ASKED))
+
+
+@pytest.mark.parametrize(
+    "name, duration",
+    [
+        ("Release Succeeded", "DeploymentDuration"),
+        ("Release Succeeded", "LeadTime"),
+        ("Gates Passed", "ValidationDuration"),
+        ("Health Checked", "HealthDuration"),
+        ("Release Rolled Back", "RollbackDuration"),
+    ],
+)
+def test_a_duration_is_the_time_since_it_began(name, duration):
+    told = fact(name, {"results": [], "checks": [], "durations": {duration: "2026-11-23T09:58:00Z"}})
+    (found,) = [measure for measure in metrics.measures(told) if measure.name == duration]
+    assert (found.value, found.unit.value) == (120.25, "Seconds")
+
+
+def test_a_clock_that_runs_ahead_gives_no_negative_time():
+    told = fact("Release Succeeded", {"durations": {"LeadTime": "2026-11-23T11:00:00Z"}})
+    assert ("LeadTime", 0.0, "") in measured(told)
+
+
+def lines(capsys: pytest.CaptureFixture[str], told: dict[str, Any]) -> list[dict[str, Any]]:
+    metrics.emit(told)
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_each_measure_is_one_line_that_cloudwatch_reads(capsys):
+    (line,) = lines(capsys, fact("Release Succeeded"))
+    described = line.pop("_aws")
+    assert line == {"Application": "storefront", "Stage": "production", "DeploymentSucceeded": [1.0]}
+    assert described["CloudWatchMetrics"] == [
+        {
+            "Namespace": "Tagship",
+            "Dimensions": [["Application", "Stage"]],
+            "Metrics": [{"Name": "DeploymentSucceeded", "Unit": "Count"}],
+        }
+    ]
+    assert described["Timestamp"] > 1_700_000_000_000
+
+
+def test_a_gates_own_count_has_the_gate_as_a_further_dimension(capsys):
+    together, alone = lines(capsys, fact("Gates Passed", {"results": [{"gate": "tag", "verdict": "passed"}]}))
+    assert "Gate" not in together
+    assert (alone["Gate"], alone["GatePassed"]) == ("tag", [1.0])
+    (dimensions,) = alone["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
+    assert sorted(dimensions) == ["Application", "Gate", "Stage"]
+
+
+def test_seconds_are_told_as_seconds(capsys):
+    (line,) = lines(
+        capsys, fact("Traffic Shifted", {"durations": {"HealthDuration": "2026-11-23T09:59:59.000Z"}})
+    )
+    assert line["HealthDuration"] == [1.25]
+    assert line["_aws"]["CloudWatchMetrics"][0]["Metrics"] == [{"Name": "HealthDuration", "Unit": "Seconds"}]
+
+
+def test_a_fact_that_counts_nothing_prints_nothing(capsys):
+    assert lines(capsys, fact("Lock Acquired", {"fence": 7})) == []
