@@ -69,6 +69,10 @@ format: setup ## put every file into the project's format and mend what the lint
 bench: setup ## measure how long a release, its gates and its health checks take on this machine
 	@.venv/bin/python -m local.bench $(ARGS)
 
+.PHONY: docs
+docs: setup ## renew what the documents take from the definitions, the template, the schemas and the commands
+	@.venv/bin/tagship schemas && .venv/bin/python -m local.draw && .venv/bin/python -m local.reference
+
 .PHONY: lock
 lock: $(LOCK) ## renew the lock files after a change to a *.in file (UPGRADE=1 takes the newest versions of everything)
 	@for file in requirements/lock requirements/dev requirements/engine layers/tagship/requirements; do \
