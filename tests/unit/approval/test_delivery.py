@@ -1,0 +1,163 @@
+"""From a recorded decision to the execution that waits for it: once, by whoever finds it undone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tagship.approval.delivery import answer_of, deliver
+from tagship.approval.quorum import outcome
+from tagship.errors import AwsUnavailable, TokenDead
+from tagship.ledger import approvals
+from tagship.ledger.table import Item, Ledger
+from tests.unit.approval.builders import ANA, BO, approved, rejected, sample
+from tests.unit.approval.test_request import asked
+from tests.unit.tables import aws_error
+
+
+@dataclass
+class FakeStepFunctions:
+    """Executions that wait on tokens; each token is answered once."""
+
+    waiting: set[str] = field(default_factory=lambda: {"token"})
+    heard: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    fails_with: Exception | None = None
+
+    def send_task_success(self, *, taskToken: str, output: str) -> None:
+        if self.fails_with:
+            raise self.fails_with
+        if taskToken not in self.waiting:
+            raise aws_error("TaskTimedOut")
+        self.waiting.remove(taskToken)
+        self.heard.append((taskToken, json.loads(output)))
+
+
+@pytest.fixture
+def request_(ledger: Ledger) -> Item:
+    """An open request on which an execution waits."""
+    opened = asked(ledger)
+    approvals.waits_on(ledger, opened["id"], "token")
+    return opened
+
+
+def decide(ledger: Ledger, request: Item, decision: str = "approve", reason: str = "") -> None:
+    approvals.decide(ledger, request["id"], approver=ANA, decision=decision, reason=reason, judge=outcome)
+
+
+def test_a_decision_reaches_the_execution(ledger, request_):
+    decide(ledger, request_, "reject", "not today")
+    stepfunctions = FakeStepFunctions()
+    deliver(ledger, stepfunctions, request_["id"])
+    assert stepfunctions.heard == [
+        (
+            "token",
+            {
+                "decision": "rejected",
+                "askSeconds": 0,
+                "by": [ANA],
+                "why": "storefront v1.4.0 was rejected by ana@example.com (not today).",
+            },
+        )
+    ]
+    assert approvals.get(ledger, request_["id"])["delivered"] is True
+
+
+def test_it_is_told_once_however_often_it_is_delivered(ledger, request_):
+    """Fault 29."""
+    decide(ledger, request_)
+    stepfunctions = FakeStepFunctions()
+    for _ in range(3):
+        deliver(ledger, stepfunctions, request_["id"])
+    assert len(stepfunctions.heard) == 1
+
+
+def test_an_open_request_is_not_told(ledger, request_):
+    stepfunctions = FakeStepFunctions()
+    deliver(ledger, stepfunctions, request_["id"])
+    deliver(ledger, stepfunctions, "unknown")
+    assert stepfunctions.heard == []
+
+
+def test_who_died_between_the_ledger_and_the_execution_is_made_up_for(ledger, request_):
+    """Fault 23."""
+    decide(ledger, request_)
+    broken = FakeStepFunctions(fails_with=aws_error("InternalFailure", status=500))
+    with pytest.raises(AwsUnavailable, match="Telling the execution of storefront"):
+        deliver(ledger, broken, request_["id"])
+    stepfunctions = FakeStepFunctions()
+    deliver(ledger, stepfunctions, request_["id"])
+    assert len(stepfunctions.heard) == 1
+
+
+@pytest.mark.parametrize("code", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
+def test_a_dead_token_is_said_to_be_dead_and_the_decision_stands(ledger, request_, code):
+    """Fault 22."""
+    decide(ledger, request_)
+    before = approvals.get(ledger, request_["id"])
+    with pytest.raises(TokenDead, match="does not wait for this answer now"):
+        deliver(ledger, FakeStepFunctions(fails_with=aws_error(code)), request_["id"])
+    assert approvals.get(ledger, request_["id"]) == before
+    assert not before["delivered"]
+
+
+def test_an_execution_that_asks_again_is_answered_on_its_new_token(ledger, request_):
+    """Fault 22."""
+    decide(ledger, request_)
+    stepfunctions = FakeStepFunctions()
+    deliver(ledger, stepfunctions, request_["id"])
+    approvals.waits_on(ledger, request_["id"], "newer token")
+    stepfunctions.waiting.add("newer token")
+    deliver(ledger, stepfunctions, request_["id"])
+    assert [token for token, _ in stepfunctions.heard] == ["token", "newer token"]
+
+
+def test_a_refusal_that_nobody_foresaw_is_not_taken_for_a_dead_token(ledger, request_):
+    decide(ledger, request_)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        deliver(ledger, FakeStepFunctions(fails_with=aws_error("AccessDeniedException")), request_["id"])
+
+
+@pytest.mark.parametrize(
+    "request_, answer",
+    [
+        (
+            sample(status="APPROVED", decisions=[approved(ANA, 1), approved(BO, 2, reason="tested")]),
+            {
+                "decision": "approved",
+                "by": [ANA, BO],
+                "why": "storefront v1.4.0 was approved by ana@example.com, bo@example.com (tested).",
+            },
+        ),
+        (
+            sample(status="REJECTED", decisions=[approved(ANA, 1), rejected(BO, 2, reason="no")]),
+            {
+                "decision": "rejected",
+                "by": [BO],
+                "why": "storefront v1.4.0 was rejected by bo@example.com (no).",
+            },
+        ),
+        (
+            sample(
+                status="SUPERSEDED", decisions=[approved(ANA, 1)], closedBy="Superseded by storefront v1.5.0."
+            ),
+            {"decision": "superseded", "by": [ANA], "why": "Superseded by storefront v1.5.0."},
+        ),
+        (
+            sample(
+                status="EXPIRED", closedBy="storefront v1.4.0: nobody decided in time. Nothing was changed."
+            ),
+            {
+                "decision": "expired",
+                "by": [],
+                "why": "storefront v1.4.0: nobody decided in time. Nothing was changed.",
+            },
+        ),
+    ],
+    ids=["approved", "rejected", "superseded", "expired"],
+)
+def test_the_execution_hears_how_it_was_decided_by_whom_and_why(request_, answer):
+    assert answer_of(request_) == answer | {"askSeconds": 0}

@@ -1,0 +1,334 @@
+"""What approvers are asked, who gets a link, and what happens where mail does not arrive."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from tagship.approval.errors import QuorumUnreachable
+from tagship.approval.link import GRACE, LinkVerifier, known_keys
+from tagship.approval.request import remind, request_of, seconds_left, send_links
+from tagship.errors import AwsUnavailable, CredentialsRefused, NoChannelReached
+from tagship.ledger import approvals, releases
+from tagship.ledger.table import Item, Ledger
+from tagship.settings import Settings
+from tests.unit import builders
+from tests.unit.approval.builders import ANA, BO, CHI, KEY, STAGE, FakeKms
+from tests.unit.tables import NOW, aws_error
+
+SETTINGS = Settings(
+    stage=STAGE,
+    ledger_table="ledger",
+    link_key=KEY,
+    approval_base_url="https://approve.example.com",
+    sender_address="tagship@example.com",
+)
+PLAN = {
+    "from": "v1.3.0",
+    "to": "v1.4.0",
+    "digest": builders.sha256(b"plan"),
+    "summary": ["version 1 → version 2"],
+    "steps": [{"percent": 10, "bake": 60, "needs": 75}, {"percent": 100, "bake": 0, "needs": 15}],
+    "nothingToChange": False,
+    "baseline": {"version": "1"},
+}
+WEEK = 604_800
+
+
+@dataclass
+class FakeSes:
+    """Keeps the mails that were sent; `refuses` says who can't be reached, and why."""
+
+    refuses: dict[str, Exception] = field(default_factory=dict)
+    mails: list[dict[str, Any]] = field(default_factory=list)
+
+    def send_email(
+        self, *, Source: str, Destination: dict[str, Any], Message: dict[str, Any]
+    ) -> dict[str, str]:
+        (approver,) = Destination["ToAddresses"]
+        if approver in self.refuses:
+            raise self.refuses[approver]
+        self.mails.append({"from": Source, "to": approver, "message": Message})
+        return {"MessageId": "1"}
+
+    @property
+    def told(self) -> list[str]:
+        return [mail["to"] for mail in self.mails]
+
+
+def planned(**policy: Any) -> dict[str, Any]:
+    """The record of a planned release, under an approval policy."""
+    document = builders.changed(
+        builders.record()["configuration"]["document"],
+        {f"approval.{name}": value for name, value in policy.items()},
+    )
+    configuration = {"version": 1, "document": document, "problems": []}
+    return builders.record(configuration=configuration) | {
+        "attempt": 1,
+        "plan": PLAN,
+        "gates": [{"gate": "tag"}],
+    }
+
+
+def asked(ledger: Ledger, **policy: Any) -> Item:
+    """A request that was opened."""
+    releases.claim(ledger, builders.record(manifest=None, objects={}, configuration={}))
+    wanted = request_of(planned(**policy), now=NOW, longest=WEEK)
+    return approvals.request(ledger, wanted, execution=builders.EXECUTION)
+
+
+def send(ledger: Ledger, request: Item, ses: FakeSes, *, kms: Any = None) -> None:
+    send_links(ledger, request, ses=ses, kms=kms or FakeKms(), settings=SETTINGS, now=NOW)
+
+
+def facts(ledger: Ledger, name: str) -> list[Item]:
+    return [fact for fact in ledger.facts_of("storefront", "v1.4.0") if fact["name"] == name]
+
+
+# ---- what is asked -------------------------------------------------------------------------------------------------
+
+
+def test_a_request_is_about_one_plan_and_says_what_approvers_read():
+    request = request_of(planned(), now=NOW, longest=WEEK)
+    assert request | {"id": ""} == {
+        "id": "",
+        "application": "storefront",
+        "stage": "production",
+        "tag": "v1.4.0",
+        "fromTag": "v1.3.0",
+        "attempt": 1,
+        "digest": PLAN["digest"],
+        "execution": builders.EXECUTION,
+        "author": "dana@example.com",
+        "commit": "0123456789abcdef0123456789abcdef01234567",
+        "repository": "acme/storefront",
+        "notes": "",
+        "createdAt": "2026-11-23T09:40:00Z",
+        "gates": [{"gate": "tag"}],
+        "plan": {"summary": PLAN["summary"], "steps": PLAN["steps"], "nothingToChange": False},
+        "warnings": [],
+        "approvers": [ANA, BO, CHI],
+        "required": 1,
+        "authorMayApprove": False,
+        "expiresAt": "2026-11-23T14:00:00.000Z",
+        "watchUrl": None,
+    }
+
+
+def test_a_request_has_one_id_whenever_it_is_asked_for():
+    """Fault 29."""
+    record = planned()
+    first, later = (
+        request_of(record, now=now, longest=WEEK)["id"] for now in (NOW, NOW + timedelta(hours=1))
+    )
+    assert first == later
+    assert re.fullmatch(r"[a-z2-7]{32}", first)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"attempt": 2}, {"tag": "v1.5.0"}, {"application": "basket"}, {"execution": "arn:other"}],
+    ids=str,
+)
+def test_another_release_or_attempt_has_another_id(other):
+    ids = {request_of(planned() | changes, now=NOW, longest=WEEK)["id"] for changes in ({}, other)}
+    assert len(ids) == 2
+
+
+def test_an_id_says_nothing_of_the_release():
+    identity = request_of(planned(), now=NOW, longest=WEEK)["id"]
+    assert not any(word in identity for word in ("storefront", "v1", "one"))
+
+
+@pytest.mark.parametrize(
+    "expires, longest, until",
+    [(60, WEEK, "2026-11-23T10:01:00.000Z"), (14_400, 3600, "2026-11-23T11:00:00.000Z")],
+    ids=["as configured", "no longer than the stage allows"],
+)
+def test_the_time_to_decide_is_the_applications_within_the_stages(expires, longest, until):
+    assert request_of(planned(expires=expires), now=NOW, longest=longest)["expiresAt"] == until
+
+
+@pytest.mark.parametrize(
+    "plan, warning",
+    [
+        ({"baseline": None, "from": None}, "This is the first release, and nothing serves now"),
+        ({"from": None}, "a rollback restores what was put there by other means"),
+    ],
+    ids=["nothing serves", "first by Tagship"],
+)
+def test_what_a_rollback_could_not_do_is_said_before_approval(plan, warning):
+    """Fault 46."""
+    (told,) = request_of(planned() | {"plan": PLAN | plan}, now=NOW, longest=WEEK)["warnings"]
+    assert warning in told
+
+
+def test_nobody_is_asked_where_there_can_not_be_enough_approvals():
+    """Fault 20."""
+    with pytest.raises(
+        QuorumUnreachable, match=r"only 1 of its approvers can decide, not counting the author"
+    ):
+        request_of(planned(approvers=["dana@example.com", ANA], required=2), now=NOW, longest=WEEK)
+
+
+@pytest.mark.parametrize(
+    "passed, left",
+    [
+        (timedelta(0), 14_400),
+        (timedelta(seconds=0.2), 14_400),
+        (timedelta(hours=4) - timedelta(milliseconds=1), 1),
+        (timedelta(hours=4), 0),
+        (timedelta(hours=4, milliseconds=1), 0),
+        (timedelta(hours=5), -3600),
+    ],
+    ids=str,
+)
+def test_a_begun_second_counts_until_the_last(passed, left):
+    """Step Functions takes whole seconds: none too few, so that the reminder after the last one finds the time over."""
+    assert seconds_left({"expiresAt": "2026-11-23T14:00:00.000Z"}, NOW + passed) == left
+
+
+# ---- links ---------------------------------------------------------------------------------------------------------
+
+
+def link_of(mail: dict[str, Any]) -> str:
+    (found,) = set(re.findall(r"https://approve\.example\.com/\S+", mail["message"]["Body"]["Text"]["Data"]))
+    return str(found)
+
+
+def test_each_approver_gets_one_mail_with_a_link_that_is_theirs_alone(ledger):
+    request, ses, kms = asked(ledger), FakeSes(), FakeKms()
+    send(ledger, request, ses, kms=kms)
+    assert ses.told == [ANA, BO, CHI]
+    verifier = LinkVerifier(kms, known_keys(KEY), stage=STAGE)
+    for mail in ses.mails:
+        address, _, token = link_of(mail).partition("?t=")
+        assert address == f"https://approve.example.com/approvals/{request['id']}"
+        assert verifier.verify(token, request, NOW) == mail["to"]
+    assert approvals.get(ledger, request["id"])["sent"] == dict.fromkeys([ANA, BO, CHI], "sent")
+
+
+def test_a_mail_is_sent_by_the_stage_in_text_and_html(ledger):
+    ses = FakeSes()
+    send(ledger, asked(ledger), ses)
+    mail = ses.mails[0]
+    assert mail["from"] == "tagship@example.com"
+    assert mail["message"]["Subject"] == {
+        "Data": "Approve storefront v1.4.0 for production?",
+        "Charset": "UTF-8",
+    }
+    assert {part["Charset"] for part in mail["message"]["Body"].values()} == {"UTF-8"}
+    assert set(mail["message"]["Body"]) == {"Text", "Html"}
+
+
+def test_a_link_outlives_its_request_so_that_who_comes_late_reads_what_became_of_it(ledger):
+    request, ses, kms = asked(ledger), FakeSes(), FakeKms()
+    send(ledger, request, ses, kms=kms)
+    token = link_of(ses.mails[0]).partition("?t=")[2]
+    verifier = LinkVerifier(kms, known_keys(KEY), stage=STAGE)
+    assert verifier.verify(token, request, NOW + timedelta(hours=4) + GRACE - timedelta(seconds=1)) == ANA
+    with pytest.raises(Exception, match="expired"):
+        verifier.verify(token, request, NOW + timedelta(hours=4) + GRACE)
+
+
+def test_the_author_gets_no_link(ledger):
+    """Fault 20."""
+    ses = FakeSes()
+    send(ledger, asked(ledger, approvers=[ANA, "Dana@example.com", BO]), ses)
+    assert ses.told == [ANA, BO]
+
+
+def test_whoever_was_reached_is_not_written_to_again(ledger):
+    """Fault 29."""
+    request = asked(ledger)
+    send(ledger, request, FakeSes(refuses={BO: aws_error("MessageRejected")}))
+    again = FakeSes()
+    send(ledger, approvals.get(ledger, request["id"]), again)
+    assert again.told == [BO]
+    assert set(approvals.get(ledger, request["id"])["sent"].values()) == {"sent"}
+
+
+@pytest.mark.parametrize(
+    "error, told",
+    [
+        (aws_error("MessageRejected"), "MessageRejected"),
+        (aws_error("Throttling"), "Throttling"),
+        (EndpointConnectionError(endpoint_url="https://email.example.com"), "EndpointConnectionError"),
+    ],
+    ids=["refused", "throttled", "not reached"],
+)
+def test_one_who_can_not_be_reached_is_a_fact_and_the_others_decide(ledger, error, told):
+    """Fault 21."""
+    request, ses = asked(ledger), FakeSes(refuses={ANA: error})
+    for _ in range(2):
+        send(ledger, request, ses)
+    assert approvals.get(ledger, request["id"])["sent"] == {ANA: told, BO: "sent", CHI: "sent"}
+    (fact,) = facts(ledger, "Approval Error")
+    assert fact["data"] == {"approval": request["id"], "channel": "mail", "failed": {ANA: told}}
+
+
+def test_if_nobody_can_be_reached_the_release_ends_and_says_what_to_mend(ledger):
+    """Fault 21."""
+    request = asked(ledger)
+    ses = FakeSes(refuses=dict.fromkeys([ANA, BO, CHI], aws_error("MessageRejected")))
+    with pytest.raises(
+        NoChannelReached, match=r"so nobody can decide \(ana@example\.com: MessageRejected;"
+    ) as caught:
+        send(ledger, request, ses)
+    assert "Nothing was changed. Mend the mail sender" in str(caught.value)
+    assert len(facts(ledger, "Approval Error")) == 1
+
+
+@pytest.mark.parametrize(
+    "code, error", [("ThrottlingException", AwsUnavailable), ("AccessDeniedException", CredentialsRefused)]
+)
+def test_without_a_signature_no_mail_is_sent(ledger, code, error):
+    request, ses, kms = asked(ledger), FakeSes(), FakeKms()
+    kms.fails_with = code
+    with pytest.raises(error):
+        send(ledger, request, ses, kms=kms)
+    assert ses.mails == []
+
+
+# ---- reminders -----------------------------------------------------------------------------------------------------
+
+
+def reminded(ledger: Ledger, request: Item, ses: FakeSes, *, minutes: int = 60) -> None:
+    remind(ledger, request, ses=ses, kms=FakeKms(), settings=SETTINGS, now=NOW + timedelta(minutes=minutes))
+
+
+def test_only_those_who_have_not_answered_are_reminded(ledger):
+    """Fault 18."""
+    request, ses = asked(ledger, required=2), FakeSes()
+    request = request | {
+        "decisions": [{"approver": BO, "decision": "approve", "reason": "", "at": "2026-11-23T10:05:00.000Z"}]
+    }
+    reminded(ledger, request, ses)
+    assert ses.told == [ANA, CHI]
+    assert all(
+        mail["message"]["Subject"]["Data"].startswith("Reminder: approve storefront") for mail in ses.mails
+    )
+    (fact,) = facts(ledger, "Approvers Reminded")
+    assert fact["data"]["approvers"] == [ANA, CHI]
+
+
+def test_each_round_of_reminders_is_a_fact_of_its_own(ledger):
+    request = asked(ledger)
+    for minutes in (60, 60, 120):
+        reminded(ledger, request, FakeSes(), minutes=minutes)
+    assert len(facts(ledger, "Approvers Reminded")) == 2
+
+
+def test_a_reminder_that_can_not_be_sent_is_a_fact_and_stops_nothing(ledger):
+    """Fault 21."""
+    request = asked(ledger)
+    ses = FakeSes(refuses=dict.fromkeys([ANA, BO, CHI], aws_error("MessageRejected")))
+    reminded(ledger, request, ses)
+    (fact,) = facts(ledger, "Approval Error")
+    assert set(fact["data"]["failed"]) == {ANA, BO, CHI}
+    assert len(facts(ledger, "Approvers Reminded")) == 1
