@@ -140,7 +140,7 @@ def schema_of(kind: type) -> dict[str, Any]:
     schema = _adapter(kind).json_schema(schema_generator=GenerateJsonSchema)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"https://tagship.dev/schemas/{name}.schema.json",
+        "$id": f"urn:tagship:schema:{name}:1",
         **schema,
     }
 
