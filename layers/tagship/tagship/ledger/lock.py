@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tagship.errors import LockHeld, LockKept, LockLost
-from tagship.ledger.table import Change, Fact, Ledger, Refused, application_key, timestamp
+from tagship.ledger.table import Change, Fact, Item, Ledger, Refused, application_key, timestamp
 
 _LOCK = "LOCK"
 SPARE_SECONDS = 120
@@ -49,8 +49,11 @@ class Holder:
 
 def holder(ledger: Ledger, application: str) -> Holder | None:
     """Who holds the application's lock, if anyone does (the lease may have ended)."""
-    item = ledger.get(application_key(application), _LOCK)
-    if not item or "tag" not in item:
+    return _holder_in(ledger.get(application_key(application), _LOCK) or {})
+
+
+def _holder_in(item: Item) -> Holder | None:
+    if "tag" not in item:
         return None
     return Holder(
         tag=item["tag"],
@@ -84,7 +87,7 @@ def acquire(
     item = ledger.get(pk, _LOCK) or {}
     known = int(item.get("fence", 0))
     ends = timestamp(ledger.now() + timedelta(seconds=seconds))
-    present = holder(ledger, application)
+    present = _holder_in(item)
     if present and present.execution == execution and (present.tag, present.attempt) == (tag, attempt):
         return renew(ledger, application=application, fence=present.fence, seconds=seconds)
     entitled = taking_over and present is not None and (present.tag, present.attempt) == (tag, attempt)
