@@ -39,6 +39,8 @@ class Released:
     whole: float
     """From the upload to the execution's end, without the time that people took."""
     transitions: int
+    states: Mapping[str, float]
+    """What was spent in each state; in the one that waits for people, what they took too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,7 @@ class Releasing:
             traffic=shifted - posted,
             whole=(asked - uploaded) + (_seconds(history[-1]) - posted),
             transitions=transitions(history),
+            states=spent(history),
         )
 
     def bad(self, tag: str) -> float:
@@ -192,6 +195,19 @@ def transitions(history: Sequence[Mapping[str, Any]]) -> int:
         or (event["type"].endswith("StateEntered") and event["type"] != "TaskStateEntered")
         for event in history
     )
+
+
+def spent(history: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Seconds in each state, all its visits together, in the order of the first."""
+    entered: dict[str, float] = {}
+    seconds: dict[str, float] = {}
+    for event in history:
+        if "stateEnteredEventDetails" in event:
+            entered[event["stateEnteredEventDetails"]["name"]] = _seconds(event)
+        elif "stateExitedEventDetails" in event:
+            name = event["stateExitedEventDetails"]["name"]
+            seconds[name] = seconds.get(name, 0.0) + _seconds(event) - entered[name]
+    return seconds
 
 
 def _seconds(event: Mapping[str, Any]) -> float:

@@ -124,6 +124,9 @@ def version_of(program: Path) -> str:
 
 
 def _said(*command: str | Path) -> str:
-    """What a program printed; nothing if it failed."""
-    done = subprocess.run(command, cwd=Path.home(), capture_output=True, text=True, check=False)
+    """What a program printed; nothing where there is none, or it failed."""
+    try:
+        done = subprocess.run(command, cwd=Path.home(), capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from local.bench.releases import Releasing
+from local.bench.releases import Released, Releasing
 from local.bench.rival import Rival, aws, version_of
-from local.bench.table import COUNT, DOLLARS, SECONDS, Figure, Part, say
+from local.bench.table import COUNT, DOLLARS, MILLISECONDS, SECONDS, Figure, Part, say
 
+WAITS_FOR_PEOPLE = "RequestApproval"
+NOTHING = 0.005
+"""Seconds: states without a task."""
 DOLLARS_A_TRANSITION = 0.025 / 1000
 Runs = Mapping[str, Sequence[float]]
 
@@ -20,17 +23,30 @@ def measure(releasing: Releasing, *, runs: int) -> list[Part]:
     """
     rival, command = Rival.prepared(releasing, "by-hand"), aws()
     measured: dict[str, list[float]] = defaultdict(list)
+    states: dict[str, list[float]] = defaultdict(list)
     for number in range(runs + 1):
         say(f"releases, round {number} of {runs}" if number else "releases, to warm up")
-        values = _round(f"v1.{number}", releasing, rival, with_script=command is not None)
-        for what, value in values.items():
-            if number:
-                measured[what].append(value)
+        released, values = _round(f"v1.{number}", releasing, rival, with_script=command is not None)
+        if number:
+            _keep(values, measured)
+            _keep(released.states, states)
     with_what = f"script of aws commands, {version_of(command)}" if command else "boto3, no aws CLI was found"
-    return [_way_out(measured, with_what), _way_back(measured, with_what), _costs(measured)]
+    return [
+        _way_out(measured, with_what),
+        _states(states),
+        _way_back(measured, with_what),
+        _costs(measured),
+    ]
 
 
-def _round(version: str, releasing: Releasing, rival: Rival, *, with_script: bool) -> dict[str, float]:
+def _keep(values: Mapping[str, float], runs: dict[str, list[float]]) -> None:
+    for what, value in values.items():
+        runs[what].append(value)
+
+
+def _round(
+    version: str, releasing: Releasing, rival: Rival, *, with_script: bool
+) -> tuple[Released, dict[str, float]]:
     good, broken = f"{version}.0", f"{version}.1"
     released = releasing.good(good)
     values = {
@@ -45,7 +61,7 @@ def _round(version: str, releasing: Releasing, rival: Rival, *, with_script: boo
     if with_script:
         values["script"] = rival.by_script(f"{good}-script")
         values["script back"] = rival.by_script(f"{broken}-script", broken=True)
-    return values
+    return released, values
 
 
 def _way_out(runs: Runs, with_what: str) -> Part:
@@ -65,14 +81,27 @@ def _way_out(runs: Runs, with_what: str) -> Part:
     )
 
 
+def _states(runs: Runs) -> Part:
+    return Part(
+        title="Where its time goes (a state's visits together)",
+        figures=[
+            Figure(what=name, unit=MILLISECONDS, runs=seconds)
+            for name, seconds in runs.items()
+            if name != WAITS_FOR_PEOPLE and max(seconds) > NOTHING
+        ],
+    )
+
+
 def _way_back(runs: Runs, with_what: str) -> Part:
     by_hand = runs.get("script back", runs["calls back"])
     return Part(
         title="A failed health check",
         figures=[
-            Figure(what="failed check → baseline restored", unit=SECONDS, runs=runs["restored"]).below(0.5),
-            Figure(what=f"the same by hand ({with_what})", unit=SECONDS, runs=by_hand),
-            Figure(what="only the AWS calls of that script", unit=SECONDS, runs=runs["calls back"]),
+            Figure(what="failed check → baseline restored", unit=MILLISECONDS, runs=runs["restored"]).below(
+                0.5
+            ),
+            Figure(what=f"the same by hand ({with_what})", unit=MILLISECONDS, runs=by_hand),
+            Figure(what="only the AWS calls of that script", unit=MILLISECONDS, runs=runs["calls back"]),
         ],
     )
 
