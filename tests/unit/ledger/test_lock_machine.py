@@ -129,5 +129,5 @@ class Locking(RuleBasedStateMachine):
 
 TestLocking = Locking.TestCase
 TestLocking.settings = settings(
-    parent=settings.get_profile("unit"), max_examples=20, stateful_step_count=15, phases=(Phase.generate,)
+    parent=settings.get_profile("unit"), max_examples=12, stateful_step_count=12, phases=(Phase.generate,)
 )
