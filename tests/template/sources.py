@@ -192,12 +192,15 @@ def _shape(value: ast.expr, function: ast.FunctionDef, where: Module) -> Shape:
     if isinstance(value, ast.DictComp) and isinstance(value.generators[0].iter, ast.Tuple):
         return {str(ast.literal_eval(name)): None for name in value.generators[0].iter.elts}
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+        name = value.func.id
+        if any(isinstance(node, ast.FunctionDef) and node.name == name for node in where.tree.body):
+            return _returned(_function(where.tree, name), where)
         source = next(
             node.module
             for node in where.tree.body
-            if isinstance(node, ast.ImportFrom) and value.func.id in {alias.name for alias in node.names}
+            if isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}
         )
-        return answer_of(f"{source}.{value.func.id}")
+        return answer_of(f"{source}.{name}")
     raise AssertionError(
         f"{where.name}.{function.name} answers {ast.unparse(value)}: name its record in tests/template/sources.py"
     )
