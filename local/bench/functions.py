@@ -167,7 +167,7 @@ class Functions:
     @classmethod
     def prepared(cls, engine: Engine, stack_name: str) -> Functions:
         """Copies what was built, so that no other build changes it; adds the bare one, and what the runtime has."""
-        folder = engine.folder / "functions"
+        folder = engine.folder / "tmp" / "functions"  # goes with the engine
         shutil.copytree(BUILD, folder)
         (folder / BARE).mkdir()
         (folder / BARE / "app.py").write_text(_BARE_CODE)
