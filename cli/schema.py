@@ -24,6 +24,7 @@ _APPLICATION = {
         "externalId": "tagship-production",
     },
     "strategy": {"type": "canary", "percent": 10, "bake": "PT5M"},
+    "gates": {"tags": {"pattern": "v*", "preReleases": False}},
     "approval": {
         "approvers": ["ana@example.com", "bo@example.com", "chi@example.com"],
         "required": 2,

@@ -39,6 +39,8 @@ _APPLICATION = (
     ("", "The application"),
     ("LambdaTarget", "`target`, of type `lambda`"),
     ("ApprovalPolicy", "`approval`"),
+    ("Gates", "`gates`"),
+    ("TagRules", "`gates.tags`"),
     ("Health", "`health`"),
     ("LambdaCheck", "`health.checks[]`, of type `lambda`"),
     ("HttpCheck", "`health.checks[]`, of type `http`"),
@@ -233,28 +235,22 @@ def _paused(retry: Schema) -> float:
 
 
 def _commands() -> str:
-    context = click.Context(main, info_name="tagship", terminal_width=100, max_content_width=100)
+    # with the settings that it has when it runs: `-h` is a help option too
+    settings = {**main.context_settings, "terminal_width": 100, "max_content_width": 100}
+    context = click.Context(main, info_name="tagship", **settings)
     told = [_help("tagship", context)]
     for name in COMMANDS:
         if name in HIDDEN:
             continue
         command = main.get_command(context, name)
         assert command is not None
-        inner = click.Context(
-            command, info_name=name, parent=context, terminal_width=100, max_content_width=100
-        )
+        inner = click.Context(command, info_name=name, parent=context)
         told.append(_help(f"tagship {name}", inner))
         if isinstance(command, click.Group):
             told += [
                 _help(
                     f"tagship {name} {each}",
-                    click.Context(
-                        command.commands[each],
-                        info_name=each,
-                        parent=inner,
-                        terminal_width=100,
-                        max_content_width=100,
-                    ),
+                    click.Context(command.commands[each], info_name=each, parent=inner),
                 )
                 for each in command.list_commands(inner)
             ]

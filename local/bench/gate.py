@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from local.bench.memory import peak_of
@@ -22,6 +23,7 @@ from local.stack import ROOT, Engine, LocalError
 from tagship.aws import Aws
 from tagship.gates import Case, Verdict, integrity
 from tagship.release import Artifact, Manifest, PinnedObject
+from tagship.settings import Settings
 
 _FILE = "artifact.bin"
 
@@ -145,7 +147,10 @@ def _case(uploaded: Uploaded, s3: Any) -> Case:
         configuration_problems=(),
         objects={_FILE: uploaded.pinned},
         production=None,
-        s3=s3,
+        digest="0" * 64,
+        now=datetime.now(UTC),
+        settings=Settings(stage="bench", ledger_table=""),
+        client={"s3": s3}.__getitem__,
     )
 
 

@@ -13,9 +13,7 @@ from tagship.application import (
     Linear,
     Step,
     Steps,
-    check_from,
     check_name,
-    strategy_from,
 )
 from tagship.documents import as_document, read_application
 from tests.unit.builders import application
@@ -35,13 +33,18 @@ from tests.unit.builders import application
     ids=lambda value: str(value)[:40],
 )
 def test_each_kind_of_strategy_comes_back(data, strategy):
-    assert strategy_from(data) == strategy
+    written = as_document(read_application(application(strategy=data)))
+    assert Application.from_dict(written).strategy == strategy
 
 
 def test_each_kind_of_check_comes_back_under_the_name_that_operators_read():
-    http = check_from({"type": "http", "url": "https://example.com/health"})
-    own = check_from({"type": "lambda"})
-    smoke = check_from({"type": "lambda", "function": "storefront-smoke"})
+    checks = [
+        {"type": "http", "url": "https://example.com/health"},
+        {"type": "lambda"},
+        {"type": "lambda", "function": "storefront-smoke"},
+    ]
+    written = as_document(read_application(application(health={"checks": checks})))
+    http, own, smoke = Application.from_dict(written).health.checks
     assert (type(http), type(own)) == (HttpCheck, LambdaCheck)
     assert [check_name(check, "storefront") for check in (http, own, smoke)] == [
         "http https://example.com/health",
@@ -56,3 +59,9 @@ def test_an_application_is_compared_by_what_it_says():
     assert Application.from_dict(as_document(read)) != read_application(
         application(strategy={"type": "linear"})
     )
+
+
+def test_a_document_from_before_a_field_existed_has_its_default():
+    older = as_document(read_application(application()))
+    del older["gates"]
+    assert Application.from_dict(older) == read_application(application())

@@ -266,6 +266,7 @@ WRITTEN_OUT = {
         ]
     },
     "strategy": {"type": "canary", "percent": 10, "bake": 300},
+    "gates": {"tags": {"pattern": "v*", "preReleases": False}},
 }
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import annotated_types as at
 
-from tagship.fields import ByType, Duration, Matching
+from tagship.fields import ByType, Duration, Matching, rebuilt
 from tagship.release import APPLICATION_NAME, APPLICATION_NAME_WORDS, MAIL_ADDRESS
 
 _CONFIG = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
@@ -204,6 +204,28 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TagRules:
+    """Which tags may be released."""
+
+    __pydantic_config__ = _CONFIG
+
+    pattern: Annotated[str, Matching(r"^v[A-Za-z0-9.*?+-]{0,63}$", "a pattern like v* or v2.*")] = "v*"
+    """What a tag must look like: `*` for anything, `?` for one character."""
+    preReleases: bool = False
+    """Whether a pre-release (`v2.0.0-rc.1`) may be released."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gates:
+    """What must hold, beyond what every release must, before anyone is asked to approve."""
+
+    __pydantic_config__ = _CONFIG
+
+    tags: TagRules = field(default_factory=TagRules)
+    """Which tags may be released."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
     """The configuration of one application in one stage."""
 
@@ -219,37 +241,14 @@ class Application:
     """How a version proves that it works."""
     strategy: Annotated[Strategy, ByType()] = field(default_factory=lambda: Canary(type="canary"))
     """How traffic moves to the candidate."""
+    gates: Gates = field(default_factory=Gates)
+    """What must hold before anyone is asked to approve."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Application:
         """From the ledger, where it stands validated and with its defaults written out."""
-        return cls(
-            application=data["application"],
-            target=LambdaTarget(**data["target"]),
-            approval=ApprovalPolicy(
-                **{**data["approval"], "approvers": tuple(data["approval"]["approvers"])}
-            ),
-            health=Health(checks=tuple(check_from(check) for check in data["health"]["checks"])),
-            strategy=strategy_from(data["strategy"]),
-        )
-
-
-def check_from(data: Mapping[str, Any]) -> Check:
-    """A health check from the ledger."""
-    kinds: dict[str, type[Check]] = {"http": HttpCheck, "lambda": LambdaCheck}
-    return kinds[data["type"]](**data)
-
-
-def strategy_from(data: Mapping[str, Any]) -> Strategy:
-    """A strategy from the ledger."""
-    if data["type"] == "steps":
-        return Steps(type="steps", steps=tuple(Step(**step) for step in data["steps"]))
-    kinds: dict[str, type[AllAtOnce | Canary | Linear]] = {
-        "all-at-once": AllAtOnce,
-        "canary": Canary,
-        "linear": Linear,
-    }
-    return kinds[data["type"]](**data)
+        application: Application = rebuilt(cls, data)
+        return application
 
 
 def check_name(check: Check, application: str) -> str:

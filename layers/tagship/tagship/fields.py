@@ -7,7 +7,11 @@ never read one don't pay for it.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 
 class Matching:
@@ -77,3 +81,36 @@ def seconds(value: object) -> object:
         raise ValueError("must be whole seconds or an ISO-8601 duration like PT1H30M")
     weeks, days, hours, minutes, rest = (int(part or 0) for part in match.groups())
     return (((weeks * 7 + days) * 24 + hours) * 60 + minutes) * 60 + rest
+
+
+def rebuilt(hint: Any, value: Any) -> Any:
+    """The noun that a validated document in the ledger stands for: the reverse of `dataclasses.asdict`.
+
+    What the document leaves out, because it was written before the field existed, has the field's default.
+    """
+    origin, arguments = get_origin(hint), get_args(hint)
+    if value is None:
+        return None
+    if origin is Annotated:
+        return rebuilt(arguments[0], value)
+    if origin in (Union, UnionType):
+        return rebuilt(_member(arguments, value), value)
+    if origin is tuple:
+        return tuple(rebuilt(arguments[0], item) for item in value)
+    if is_dataclass(hint) and isinstance(hint, type):
+        hints = _hints(hint)
+        return hint(**{name: rebuilt(hints[name], item) for name, item in value.items()})
+    return value
+
+
+def _member(members: tuple[Any, ...], value: Any) -> Any:
+    """Which of a union it is: the one that there is beside None, or the one whose `type` it says."""
+    nouns = [member for member in members if member is not NoneType]
+    if len(nouns) == 1 or not isinstance(value, Mapping):
+        return nouns[0]
+    return next(noun for noun in nouns if value["type"] in get_args(_hints(noun)["type"]))
+
+
+@cache
+def _hints(noun: type) -> Mapping[str, Any]:
+    return get_type_hints(noun)

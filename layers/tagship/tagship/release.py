@@ -90,6 +90,11 @@ class Tag:
         """By SemVer precedence; two versions that differ in build metadata alone are equally new."""
         return self.version.compare(other.version) > 0
 
+    @property
+    def is_pre_release(self) -> bool:
+        """Whether it says that it is not final: `v2.0.0-rc.1`."""
+        return self.version.prerelease is not None
+
     def __str__(self) -> str:
         return self.text
 

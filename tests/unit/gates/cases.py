@@ -6,9 +6,11 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from tagship.gates import Case
+from tagship.settings import Settings
 from tests.unit.builders import record
 from tests.unit.tables import aws_error
 
@@ -68,6 +70,15 @@ class FakeS3:
         return self.objects[key, version]
 
 
-def case(*, production: str | None = None, s3: Any = None, **changes: Any) -> Case:
+NOW = datetime(2026, 11, 23, 9, 45, tzinfo=UTC)
+
+
+def case(*, production: str | None = None, s3: Any = None, now: datetime = NOW, **changes: Any) -> Case:
     """A release as the ledger hands it to a gate."""
-    return Case.of(record(**changes), production=production, s3=s3)
+    return Case.of(
+        record(**changes),
+        production=production,
+        now=now,
+        settings=Settings(stage="production", ledger_table="ledger"),
+        client={"s3": s3}.__getitem__,
+    )

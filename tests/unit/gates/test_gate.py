@@ -46,17 +46,32 @@ def test_no_answer_at_all_is_no_pass():
 
 
 def test_a_result_is_plain_data():
+    plain = {"warning": "", "seen": {}}
     assert [
         result.as_dict()
-        for result in (passed("tag", "newer"), failed("tag", "older", "publish"), unanswered("x"))
+        for result in (
+            passed("tag", "newer"),
+            passed("alarms", "quiet but one", warning="one fires", firing=["storefront-5xx"]),
+            failed("tag", "older", "publish"),
+            unanswered("x"),
+        )
     ] == [
-        {"gate": "tag", "verdict": "passed", "why": "newer", "remedy": ""},
-        {"gate": "tag", "verdict": "failed", "why": "older", "remedy": "publish"},
+        {"gate": "tag", "verdict": "passed", "why": "newer", "remedy": "", **plain},
+        {
+            "gate": "alarms",
+            "verdict": "passed",
+            "why": "quiet but one",
+            "remedy": "",
+            "warning": "one fires",
+            "seen": {"firing": ["storefront-5xx"]},
+        },
+        {"gate": "tag", "verdict": "failed", "why": "older", "remedy": "publish", **plain},
         {
             "gate": "x",
             "verdict": "error",
-            "why": "There is nothing to judge: the manifest can't be read.",
+            "why": "There is nothing to judge: the release or its configuration can't be read.",
             "remedy": "Mend what the manifest gate names.",
+            **plain,
         },
     ]
 

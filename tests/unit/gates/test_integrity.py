@@ -142,7 +142,7 @@ def test_every_artifact_is_looked_at_and_the_one_that_differs_is_named(wrong):
 def test_without_a_manifest_there_is_nothing_to_judge_and_nothing_passes():
     result = integrity.check(case(manifest=None, problems=["is not JSON"]))
     assert result.verdict is Verdict.ERROR
-    assert "the manifest can't be read" in result.why
+    assert "the release or its configuration can't be read" in result.why
 
 
 @pytest.mark.parametrize(

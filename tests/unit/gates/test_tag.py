@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from tagship.documents import as_document, read_application
 from tagship.gates import Verdict, tag
+from tests.unit.builders import application
 from tests.unit.gates.cases import case
+
+
+def configured(**rules):
+    """The configuration of an application with these rules for its tags."""
+    document = as_document(read_application(application(gates={"tags": rules})))
+    return {"version": 3, "document": document, "problems": []}
 
 
 @pytest.mark.parametrize(
@@ -19,7 +27,7 @@ from tests.unit.gates.cases import case
     ],
 )
 def test_a_newer_tag_passes(offered, production, why):
-    result = tag.check(case(tag=offered, production=production))
+    result = tag.check(case(tag=offered, production=production, configuration=configured(preReleases=True)))
     assert (result.gate, result.verdict, result.why) == ("tag", Verdict.PASSED, why)
 
 
@@ -36,7 +44,8 @@ def test_a_newer_tag_passes(offered, production, why):
 )
 def test_an_older_or_equal_tag_is_refused_and_rolling_back_is_named(offered, production):
     """Fault 6."""
-    result = tag.check(case(tag=offered, production=production))
+    allowing = configured(preReleases=True)
+    result = tag.check(case(tag=offered, production=production, configuration=allowing))
     assert (result.verdict, result.why) == (
         Verdict.FAILED,
         f"{offered} is not newer than {production}, which production runs.",
@@ -49,3 +58,26 @@ def test_what_is_no_tag_is_refused(offered):
     result = tag.check(case(tag=offered))
     assert result.verdict is Verdict.FAILED
     assert f"{offered!r} is not a tag" in result.why
+
+
+def test_a_pre_release_is_refused_where_none_is_wanted():
+    result = tag.check(case(tag="v2.0.0-rc.1"))
+    assert result.verdict is Verdict.FAILED
+    assert result.why == "v2.0.0-rc.1 is a pre-release, and this stage of storefront takes none."
+    assert "gates.tags.preReleases" in result.remedy
+
+
+@pytest.mark.parametrize(
+    "pattern, offered, verdict",
+    [
+        ("v2.*", "v2.0.1", Verdict.PASSED),
+        ("v2.*", "v1.9.9", Verdict.FAILED),
+        ("v?.0.0", "v3.0.0", Verdict.PASSED),
+        ("v?.0.0", "v13.0.0", Verdict.FAILED),
+    ],
+)
+def test_a_tag_must_match_the_pattern(pattern, offered, verdict):
+    result = tag.check(case(tag=offered, configuration=configured(pattern=pattern)))
+    assert result.verdict is verdict
+    if verdict is Verdict.FAILED:
+        assert result.why == f"{offered} does not match {pattern}, the pattern of this application's tags."

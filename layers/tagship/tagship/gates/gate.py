@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from tagship.application import Application
 from tagship.release import Manifest, PinnedObject
+from tagship.settings import Settings
 
 
 class Verdict(StrEnum):
@@ -27,6 +29,10 @@ class GateResult:
     verdict: Verdict
     why: str
     remedy: str = ""
+    warning: str = ""
+    """What approvers must read first although the gate let it through."""
+    seen: Mapping[str, Any] = field(default_factory=dict)
+    """What the gate saw and later steps hold against it, e.g. the alarms that were firing already."""
 
     def as_dict(self) -> dict[str, Any]:
         """For the state machine's data and the ledger."""
@@ -48,10 +54,23 @@ class Case:
     """By file name; a file that the manifest names and the bucket lacks is missing here."""
     production: str | None
     """The tag that production runs."""
-    s3: Any
+    digest: str
+    """SHA-256 of `release.json`, as it was pinned."""
+    now: datetime
+    settings: Settings
+    client: Callable[[str], Any]
+    """An AWS service, with the gate's own role: `client("s3")`."""
 
     @classmethod
-    def of(cls, record: Mapping[str, Any], *, production: str | None, s3: Any) -> Case:
+    def of(
+        cls,
+        record: Mapping[str, Any],
+        *,
+        production: str | None,
+        now: datetime,
+        settings: Settings,
+        client: Callable[[str], Any],
+    ) -> Case:
         """From the release as it stands in the ledger."""
         document = record["configuration"]["document"]
         return cls(
@@ -63,16 +82,19 @@ class Case:
             configuration_problems=record["configuration"]["problems"],
             objects={file: PinnedObject.from_dict(pinned) for file, pinned in record["objects"].items()},
             production=production,
-            s3=s3,
+            digest=record["digest"],
+            now=now,
+            settings=settings,
+            client=client,
         )
 
 
 Gate = Callable[[Case], GateResult]
 
 
-def passed(gate: str, why: str) -> GateResult:
+def passed(gate: str, why: str, *, warning: str = "", **seen: Any) -> GateResult:
     """The gate lets it through."""
-    return GateResult(gate=gate, verdict=Verdict.PASSED, why=why)
+    return GateResult(gate=gate, verdict=Verdict.PASSED, why=why, warning=warning, seen=seen)
 
 
 def failed(gate: str, why: str, remedy: str) -> GateResult:
@@ -81,11 +103,11 @@ def failed(gate: str, why: str, remedy: str) -> GateResult:
 
 
 def unanswered(gate: str) -> GateResult:
-    """The gate has nothing to judge, since the manifest can't be read."""
+    """The gate has nothing to judge, since the manifest or the configuration can't be read."""
     return GateResult(
         gate=gate,
         verdict=Verdict.ERROR,
-        why="There is nothing to judge: the manifest can't be read.",
+        why="There is nothing to judge: the release or its configuration can't be read.",
         remedy="Mend what the manifest gate names.",
     )
 

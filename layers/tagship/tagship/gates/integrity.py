@@ -26,6 +26,7 @@ def check(case: Case) -> GateResult:
     """
     if case.manifest is None:
         return unanswered(_NAME)
+    s3 = case.client("s3")
     read = 0
     for artifact in case.manifest.artifacts:
         pinned = case.objects.get(artifact.file)
@@ -35,9 +36,9 @@ def check(case: Case) -> GateResult:
             return failed(
                 _NAME, f"{artifact.file} has {pinned.size} bytes; the manifest says {artifact.size}.", _REMEDY
             )
-        digest = _stored_digest(case.s3, pinned)
+        digest = _stored_digest(s3, pinned)
         if digest is None:
-            digest = _read_digest(case.s3, pinned)
+            digest = _read_digest(s3, pinned)
             read += 1
         if digest != artifact.sha256:
             return failed(_NAME, _differs(artifact, digest), _REMEDY)

@@ -1,8 +1,10 @@
-"""tag: a semantic version, and newer than what production runs."""
+"""tag: a semantic version that the application releases, and newer than what production runs."""
 
 from __future__ import annotations
 
-from tagship.gates.gate import Case, GateResult, failed, passed
+from fnmatch import fnmatchcase
+
+from tagship.gates.gate import Case, GateResult, failed, passed, unanswered
 from tagship.release import Tag
 
 _NAME = "tag"
@@ -14,6 +16,21 @@ def check(case: Case) -> GateResult:
         tag = Tag.parse(case.tag)
     except ValueError as error:
         return failed(_NAME, str(error), "Publish under a tag like v1.4.0.")
+    if case.configuration is None:
+        return unanswered(_NAME)
+    rules = case.configuration.gates.tags
+    if not fnmatchcase(str(tag), rules.pattern):
+        return failed(
+            _NAME,
+            f"{tag} does not match {rules.pattern}, the pattern of this application's tags.",
+            "Publish under a tag that matches, or change gates.tags.pattern.",
+        )
+    if tag.is_pre_release and not rules.preReleases:
+        return failed(
+            _NAME,
+            f"{tag} is a pre-release, and this stage of {case.application} takes none.",
+            "Publish the final version, or allow pre-releases with gates.tags.preReleases.",
+        )
     if case.production is None:
         return passed(_NAME, f"{tag} is the first release of {case.application}.")
     if not tag.newer_than(Tag.parse(case.production)):
