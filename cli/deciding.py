@@ -11,13 +11,13 @@ import click
 
 from cli.failures import AwsRefused, Failed, trying
 from cli.place import Place
-from cli.screen import listed
 from tagship.approval.delivery import deliver
 from tagship.approval.quorum import decision_of, is_author, outcome, person, voters
 from tagship.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, AwsUnavailable, TokenDead
 from tagship.ledger import approvals, releases
 from tagship.ledger.table import Item
 from tagship.release import MAIL_ADDRESS
+from tagship.text import listed
 
 Decision = Literal["approve", "reject"]
 PAST = {"approve": "approved", "reject": "rejected"}

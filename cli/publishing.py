@@ -14,10 +14,10 @@ import click
 from botocore.exceptions import ClientError
 
 from cli.failures import Failed, trying
-from cli.screen import listed
 from tagship.calls import code_of
 from tagship.documents import DocumentInvalid, read_manifest
 from tagship.release import MANIFEST, Manifest, Tag, folder_of
+from tagship.text import listed
 
 MOST_BYTES = 5 * 1024**3
 """S3's limit for one PUT; a release's objects are written by one PUT each, so that none can be overwritten."""

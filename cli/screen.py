@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from tagship.approval.text import line, visible
+from tagship.text import line, visible
 
 _NO_WIDTH = 10_000
 _NOT_OURS = re.compile(r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
@@ -102,17 +102,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
         last = row[-1] if len(click.unstyle(row[-1])) <= room else line(click.unstyle(row[-1]), room)
         lines.append("  ".join([*cells, last]).rstrip())
     return lines
-
-
-def count(number: int, one: str, many: str = "") -> str:
-    """`1 file`, `2 files`."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
-def listed(items: Iterable[object]) -> str:
-    """`a, b and c`."""
-    texts = [str(item) for item in items]
-    return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else "".join(texts)
 
 
 def _harmless(text: str) -> str:

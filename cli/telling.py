@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from cli import screen, story, times
+from cli import screen, times
 from cli.place import Place
-from cli.story import Mood
+from tagship.broadcast import story
+from tagship.broadcast.story import Mood
 
 _MARKS = {Mood.PLAIN: "·", Mood.GOOD: "✓", Mood.WARY: "!", Mood.BAD: "✗"}
 _PAINT = {Mood.GOOD: screen.good, Mood.BAD: screen.bad, Mood.WARY: screen.wary}
@@ -25,7 +26,7 @@ def headline(record: dict[str, Any], place: Place) -> list[str]:
 
 def fact_lines(fact: dict[str, Any], *, before: datetime) -> list[str]:
     """A fact's time and words; the day where it is another than the fact's before."""
-    told, at = story.told(fact), times.moment(fact["at"])
+    told, at = story.told(fact, clock=times.clock), times.moment(fact["at"])
     paint = _PAINT.get(told.mood, screen.clean)
     lines = [screen.dim(times.day(at))] if times.day(at) != times.day(before) else []
     first, *rest = screen.paragraph(told.text, indent=_INDENT)

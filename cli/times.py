@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from tagship.approval.text import moment, span, until
+from tagship.text import moment, span, until
 
 __all__ = ["clock", "day", "full", "moment", "short", "since", "span", "until", "zone"]
 

@@ -12,6 +12,7 @@ import click
 from cli import screen
 from cli.failures import Failed
 from cli.place import Place, as_json, in_a_place
+from tagship.text import count, listed
 
 if TYPE_CHECKING:
     from cli.deciding import Ballot, Decision, Outcome
@@ -143,8 +144,8 @@ def _told(ballot: Ballot, outcome: Outcome, decision: Decision) -> list[str]:
     watch = f"tagship watch {screen.clean(ballot.title)}{ballot.place.flags()}"
     if request["status"] == "OPEN":
         lines.append(
-            f"That is {approvals(request)} of {screen.count(request['required'], 'approval')}; "
-            f"it still waits for {screen.clean(screen.listed(missing(request)))}."
+            f"That is {approvals(request)} of {count(request['required'], 'approval')}; "
+            f"it still waits for {screen.clean(listed(missing(request)))}."
         )
     elif request["status"] == "APPROVED":
         lines += ["That is enough: the deployment begins.", f"Watch it: {watch}"]

@@ -87,7 +87,7 @@ def summary(record: dict[str, Any], now: datetime) -> dict[str, Any]:
 
 def coloured(status: str) -> str:
     """A status as it should look."""
-    from cli.story import Mood, mood_of
+    from tagship.broadcast.story import Mood, mood_of
 
     paint = {Mood.GOOD: screen.good, Mood.BAD: screen.bad, Mood.WARY: screen.wary}
     return paint.get(mood_of(status), screen.bold)(status)

@@ -10,6 +10,7 @@ import click
 from cli import screen
 from cli.failures import Failed
 from cli.place import Place, as_json, in_a_place
+from tagship.text import listed
 
 if TYPE_CHECKING:
     from cli.overview import Overview, Underway
@@ -85,7 +86,7 @@ def _underway(underway: Underway, place: Place, now: datetime) -> list[str]:
     began = times.moment(release["readAt"])
     texts.append(f"began {times.since(began, now)}")
     if where.waits_for:
-        texts.append(f"waits for {screen.bold(screen.listed(where.waits_for))}")
+        texts.append(f"waits for {screen.bold(listed(where.waits_for))}")
     if where.until:
         what = "expires" if where.phase == "approval" else "until"
         texts.append(f"{what} {times.full(where.until)}, {times.until(where.until, now)}")

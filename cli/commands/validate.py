@@ -11,6 +11,7 @@ import click
 
 from cli import screen
 from cli.place import as_json
+from tagship.text import count
 
 if TYPE_CHECKING:
     from cli.documents import Document
@@ -86,7 +87,7 @@ def _bytes(name: str) -> bytes:
 def _summary(documents: list[Document]) -> str:
     problems = sum(len(document.findings) for document in documents)
     files = sum(bool(document.findings) for document in documents)
-    return f"{screen.count(problems, 'problem')} in {files} of {screen.count(len(documents), 'file')}."
+    return f"{count(problems, 'problem')} in {files} of {count(len(documents), 'file')}."
 
 
 def _result(documents: list[Document], *, show_defaults: bool) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import click
 
 from cli import screen
 from cli.place import Place, as_json, in_a_place
+from tagship.text import listed
 
 if TYPE_CHECKING:
     from cli.watching import Look, Watching
@@ -136,7 +137,7 @@ class Display:
         now = self._place.now
         text = f"{look.record['tag']} {look.now.text}"
         if look.now.waits_for:
-            text += f": {screen.listed(look.now.waits_for)}"
+            text += f": {listed(look.now.waits_for)}"
         if look.now.until:
             left = max(0.0, (look.now.until - now).total_seconds())
             text += f", {times.span(left)} left"

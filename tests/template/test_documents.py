@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from cli.main import COMMANDS
-from cli.story import _WORDS
 from local import draw, reference
 from tagship.broadcast.metrics import _COUNTS
+from tagship.broadcast.story import _WORDS
 from tagship.documents import read_application
 from tagship.release import Status
 from tests.template.cloudformation import template

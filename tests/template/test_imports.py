@@ -14,6 +14,7 @@ GROUND = {
     "errors": "every error by name",
     "fields": "what a field of a document must be like",
     "words": "what others say, for people",
+    "text": "other people's text, made harmless, and times in words: pure",
     "settings": "what the stack tells its functions",
     "release": "the noun that everything is about",
     "application": "the noun that a release belongs to",

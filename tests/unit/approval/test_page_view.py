@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tagship.approval.preview import hostile, pages, write_previews
 from tagship.approval.render import render, style, style_hash
-from tagship.approval.text import clock, fold, line, moment, shorten, span, until, visible
+from tagship.text import clock, fold, line, moment, shorten, span, until, visible
 from tests.unit.approval.builders import BO, NOW, Browser, approved, elements_of, sample, site, text_of
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cli import story
+from tagship.broadcast import story
 from tagship.release import Status
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from cli import screen
 from cli.main import COMMANDS, HIDDEN, main
+from tagship import text as words
 from tagship.release import Status
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -101,7 +102,7 @@ def test_a_paragraph_is_folded_on_a_terminal_and_addresses_stay_whole(
     "items, text", [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
 )
 def test_lists_read_as_people_say_them(items: list[str], text: str) -> None:
-    assert screen.listed(items) == text
+    assert words.listed(items) == text
 
 
 def test_colour_is_for_terminals_and_for_those_who_want_it(stage: Any) -> None:

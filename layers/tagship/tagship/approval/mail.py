@@ -8,8 +8,8 @@ from datetime import datetime
 
 from tagship.approval.quorum import Record
 from tagship.approval.render import render
-from tagship.approval.text import line, shorten
 from tagship.approval.view import View, view
+from tagship.text import line, shorten
 
 _LINK = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+/[A-Za-z0-9._~/-]*\?t=[A-Za-z0-9_-]+")
 _SUBJECT_AT_MOST = 150

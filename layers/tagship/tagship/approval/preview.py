@@ -20,8 +20,8 @@ from tagship.approval.link import GRACE, LinkSigner, LinkVerifier, Token, approv
 from tagship.approval.mail import approval_mail, reminder_mail
 from tagship.approval.page import Decided, PageRequest, respond
 from tagship.approval.quorum import Record, outcome
-from tagship.approval.text import moment
 from tagship.errors import AwsUnavailable, TagshipError, TokenDead
+from tagship.text import moment
 
 NOW = datetime(2026, 11, 23, 10, 20, tzinfo=UTC)
 _KEY = "11111111-2222-3333-4444-555555555555"

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tagship.approval.text import visible
+from tagship.text import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -12,7 +12,7 @@ from typing import Any
 
 from tagship.approval import quorum
 from tagship.approval.quorum import Record
-from tagship.approval.text import clock, fold, line, moment, shorten, span, until, visible
+from tagship.text import clock, fold, line, moment, shorten, span, until, visible
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -1,4 +1,4 @@
-"""Other people's text, made harmless; and times, as people say them.
+"""Other people's text, made harmless; and times, numbers and lists, as people say them.
 
 Escaping keeps text from becoming markup. It does not keep a right-to-left override from turning `exe.gnp` round, a
 zero-width space from making two names look like one, or a hundred accents from growing into the line above. What can't
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 _SEEN = frozenset("\n\t")
@@ -100,3 +101,14 @@ def until(time: datetime, now: datetime) -> str:
         return "in less than a minute" if seconds >= 0 else "just now"
     whole_minutes = int(abs(seconds)) // 60 * 60
     return f"in {span(whole_minutes)}" if seconds > 0 else f"{span(whole_minutes)} ago"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def listed(items: Iterable[object]) -> str:
+    """`a, b and c`."""
+    texts = [str(item) for item in items]
+    return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else "".join(texts)
