@@ -44,6 +44,11 @@ _APPLICATION = (
     ("Health", "`health`"),
     ("LambdaCheck", "`health.checks[]`, of type `lambda`"),
     ("HttpCheck", "`health.checks[]`, of type `http`"),
+    ("JsonValue", "`health.checks[].json`"),
+    ("AlarmCheck", "`health.checks[]`, of type `alarm`"),
+    ("MetricCheck", "`health.checks[]`, of type `metric`"),
+    ("CustomCheck", "`health.checks[]`, of type `custom`"),
+    ("Watch", "`health.watch`"),
     ("Canary", "`strategy`, of type `canary`"),
     ("Linear", "`strategy`, of type `linear`"),
     ("Steps", "`strategy`, of type `steps`"),
@@ -85,9 +90,17 @@ def _kind(about: Schema) -> str:
         return f"seconds, {_bounds(choices[0])}; or a duration like `PT5M`"
     if choices:
         return _kind(choices[0])
+    return _plain_kind(about)
+
+
+def _plain_kind(about: Schema) -> str:
     match about["type"]:
+        case [*_]:
+            return "text, a number, or `true` or `false`"
         case "integer":
             return f"a whole number, {_bounds(about)}"
+        case "number":
+            return "a number"
         case "boolean":
             return "`true` or `false`"
         case "array":
@@ -109,7 +122,9 @@ def _default(field: str, about: Schema, part: Schema) -> str:
         return _DEFAULT_STRATEGY
     value = about.get("default")
     return (
-        "none" if value in (None, "", {}) else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+        "none"
+        if value in (None, "", {}, [])
+        else f"`{str(value).lower() if isinstance(value, bool) else value}`"
     )
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 
 from tagship.application import (
+    AlarmCheck,
     AllAtOnce,
     Application,
     Canary,
+    CustomCheck,
     HttpCheck,
     LambdaCheck,
     Linear,
+    MetricCheck,
     Step,
     Steps,
     check_name,
@@ -42,14 +45,27 @@ def test_each_kind_of_check_comes_back_under_the_name_that_operators_read():
         {"type": "http", "url": "https://example.com/health"},
         {"type": "lambda"},
         {"type": "lambda", "function": "storefront-smoke"},
+        {"type": "http", "urls": ["https://a.example.com", "https://b.example.com"]},
+        {"type": "alarm", "names": ["storefront-5xx"]},
+        {"type": "alarm", "names": ["a", "b", "c"]},
+        {"type": "metric", "name": "errors", "expression": "...", "maxIncreasePercent": 20},
+        {"type": "custom", "function": "storefront-verdict"},
     ]
     written = as_document(read_application(application(health={"checks": checks})))
-    http, own, smoke = Application.from_dict(written).health.checks
-    assert (type(http), type(own)) == (HttpCheck, LambdaCheck)
-    assert [check_name(check, "storefront") for check in (http, own, smoke)] == [
+    read = Application.from_dict(written).health.checks
+    assert [type(check) for check in read] == [
+        *(HttpCheck, LambdaCheck, LambdaCheck, HttpCheck),
+        *(AlarmCheck, AlarmCheck, MetricCheck, CustomCheck),
+    ]
+    assert [check_name(check, "storefront") for check in read] == [
         "http https://example.com/health",
         "lambda storefront",
         "lambda storefront-smoke",
+        "http https://a.example.com and 1 more",
+        "alarm storefront-5xx",
+        "alarm a and 2 more",
+        "metric errors",
+        "custom storefront-verdict",
     ]
 
 

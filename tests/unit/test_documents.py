@@ -263,7 +263,9 @@ WRITTEN_OUT = {
                 "requests": 1,
                 "mustPass": 1,
             }
-        ]
+        ],
+        "every": 30,
+        "watch": {"seconds": 0, "alarms": []},
     },
     "strategy": {"type": "canary", "percent": 10, "bake": 300},
     "gates": {"tags": {"pattern": "v*", "preReleases": False}},
@@ -304,6 +306,10 @@ def test_a_time_may_be_a_duration(written, seconds):
 NO_DURATION = "must be whole seconds or an ISO-8601 duration like PT1H30M"
 HTTP = {"type": "http", "url": "https://storefront.example.com/health"}
 NO_URL = "must be an http or https address, without a name and password"
+METRIC = {"type": "metric", "name": "errors", "namespace": "AWS/Lambda", "metric": "Errors", "maxValue": 0.5}
+LOOKS_BACK = (
+    "needs one of type lambda, http, custom: after a rollback, alarms and metrics still tell of before"
+)
 KEPT = "has a field without a name, or a number that does not fit into 38 digits"
 
 
@@ -353,7 +359,10 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ({"health.checks": []}, ["health.checks: must have at least 1"]),
         ({"health.checks.0": {}}, ["health.checks[0]: needs a type"]),
         ({"health.checks.0": 3}, ["health.checks[0]: must be an object"]),
-        ({"health.checks.0.type": "ping"}, ["health.checks[0].type: must be one of 'http', 'lambda'"]),
+        (
+            {"health.checks.0.type": "ping"},
+            ["health.checks[0].type: must be one of 'http', 'lambda', 'alarm', 'metric', 'custom'"],
+        ),
         ({"health.checks.1": {"type": "http"}}, ["health.checks[1].url: is missing"]),
         ({"health.checks.1": HTTP | {"url": "ftp://example.com"}}, [f"health.checks[1].url: {NO_URL}"]),
         (
@@ -380,6 +389,64 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ({"health.checks.0.payload": {"n": 10**38 + 1}}, [f"health.checks[0].payload: {KEPT}"]),
         ({"health.checks.0.payload": {"n": [{"m": 1e300}]}}, [f"health.checks[0].payload: {KEPT}"]),
         ({"health.checks.0.payload": {"n": [{"": 1}]}}, [f"health.checks[0].payload: {KEPT}"]),
+        (
+            {"health.checks.1": HTTP | {"urls": ["https://b.example.com"]}},
+            ["health.checks[1].urls: stands beside url: write one of them"],
+        ),
+        (
+            {"health.checks.1": {"type": "http", "urls": ["https://b.example.com"] * 2}},
+            ["health.checks[1].urls: names an address twice"],
+        ),
+        (
+            {"health.checks.1": {"type": "http", "urls": ["https://b.example.com", "b"]}},
+            [f"health.checks[1].urls[1]: {NO_URL}"],
+        ),
+        (
+            {"health.checks.1": {"type": "http", "url": "http://b.example.com", "tlsDaysLeft": 14}},
+            ["health.checks[1].tlsDaysLeft: asks for a certificate, and http://b.example.com has none"],
+        ),
+        (
+            {"health.checks.1": HTTP | {"json": {"path": "a[", "equals": 1}}},
+            ["health.checks[1].json.path: is no JMESPath expression"],
+        ),
+        (
+            {"health.checks.1": HTTP | {"json": {"path": "a", "equals": [1]}}},
+            ["health.checks[1].json.equals: must be text, a number, or true or false"],
+        ),
+        (
+            {"health.checks.1": HTTP | {"json": {"path": "a", "equals": 10**38 + 1}}},
+            ["health.checks[1].json.equals: has a number that does not fit into 38 digits"],
+        ),
+        (
+            {"health.checks.1": {"type": "alarm", "names": []}},
+            ["health.checks[1].names: must have at least 1"],
+        ),
+        ({"health.checks.0": {"type": "alarm", "names": ["5xx"]}}, [f"health.checks: {LOOKS_BACK}"]),
+        (
+            {"health.checks.1": {"type": "metric", "name": "errors", "metric": "Errors", "maxValue": 1}},
+            ["health.checks[1].namespace: is missing (or an expression instead)"],
+        ),
+        (
+            {"health.checks.1": METRIC | {"expression": "a"}},
+            ["health.checks[1].expression: stands beside a metric: write one of them"],
+        ),
+        (
+            {"health.checks.1": METRIC | {"maxValue": None}},
+            [
+                "health.checks[1].maxIncreasePercent: is missing (or maxValue, or both): without a limit nothing is checked"
+            ],
+        ),
+        (
+            {"health.checks.1": METRIC | {"statistic": "Sum"}},
+            ["health.checks[1].statistic: must be Average, Maximum, Minimum, or a percentile like p95"],
+        ),
+        (
+            {"health.checks.1": METRIC | {"dimensions": {"": "x"}}},
+            ["health.checks[1].dimensions: must be at most 30, with names and values of 1 to 255 characters"],
+        ),
+        ({"health.checks.1": {"type": "custom"}}, ["health.checks[1].function: is missing"]),
+        ({"health.watch": {"seconds": 60}}, ["health.watch.alarms: is empty, so nothing would be watched"]),
+        ({"health.every": 0}, ["health.every: must be greater than or equal to 1"]),
         ({"strategy": {}}, ["strategy: needs a type"]),
         ({"strategy": "canary"}, ["strategy: must be an object"]),
         ({"strategy": None}, ["strategy: must be an object"]),
@@ -506,13 +573,19 @@ payloads = st.dictionaries(
 )
 checks = st.lists(
     st.builds(lambda payload: {"type": "lambda", "payload": payload}, payloads)
-    | st.builds(lambda n: {**HTTP, "requests": n, "mustPass": n, "contains": None}, st.integers(1, 20)),
+    | st.builds(lambda n: {**HTTP, "requests": n, "mustPass": n, "contains": None}, st.integers(1, 20))
+    | st.builds(
+        lambda value: {**HTTP, "json": {"path": "a.b", "equals": value}},
+        numbers | st.booleans() | st.text("ab"),
+    )
+    | st.builds(lambda value: {**METRIC, "maxValue": value}, st.floats(-1e9, 1e9, width=32))
+    | st.just({"type": "custom", "function": "verdict"}),
     min_size=1,
     max_size=3,
 )
 
 
-@given(strategies, checks, st.integers(1, 3))
+@given(strategies, checks.filter(lambda them: any(it["type"] != "metric" for it in them)), st.integers(1, 3))
 def test_what_stands_in_the_ledger_is_the_application_that_was_read(strategy, checks, required):
     document = changed(
         application(strategy=strategy, health={"checks": checks}), {"approval.required": required}

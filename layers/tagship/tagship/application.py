@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, assert_never
 
 import annotated_types as at
 
-from tagship.fields import ByType, Duration, Matching, rebuilt
+from tagship.fields import ByType, Duration, Matching, Plain, rebuilt
 from tagship.release import APPLICATION_NAME, APPLICATION_NAME_WORDS, MAIL_ADDRESS
 
 _CONFIG = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
@@ -140,30 +140,55 @@ class ApprovalPolicy:
     """Seconds after which those who have not answered are reminded."""
 
 
+Address = Annotated[
+    str,
+    Matching(r"^https?://[^\s/?#@]+([/?][^\s#]*)?$", "an http or https address, without a name and password"),
+    at.MaxLen(2000),
+]
+HOST_NAME = Matching(r"^[a-z0-9._-]{1,253}$", "a host's name in lower case, like www.example.com")
+ALARM_NAME = Matching(r"^.{1,255}$", "an alarm's name, 1 to 255 characters")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonValue:
+    """A place in a JSON document, and what stands there."""
+
+    __pydantic_config__ = _CONFIG
+
+    path: Annotated[str, at.MinLen(1), at.MaxLen(200)]
+    """Where, as a JMESPath expression: `database.status`."""
+    equals: Annotated[Any, Plain()]
+    """What must stand there."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpCheck:
-    """Asks an address, several times."""
+    """Asks an address, or many at once, several times."""
 
     __pydantic_config__ = _CONFIG
 
     type: Literal["http"]
     """The kind of check."""
-    url: Annotated[
-        str,
-        Matching(
-            r"^https?://[^\s/?#@]+([/?][^\s#]*)?$", "an http or https address, without a name and password"
-        ),
-        at.MaxLen(2000),
-    ]
-    """An http or https address; redirects are not followed."""
+    url: Address | None = None
+    """An http or https address."""
+    urls: Annotated[tuple[Address, ...], at.MaxLen(100)] = ()
+    """Several addresses instead of one: all are asked at once, and every one must be healthy."""
     status: Annotated[int, at.Ge(100), at.Le(599)] = 200
     """The status that a healthy answer has."""
     contains: Annotated[str, at.MaxLen(1000)] | None = None
     """Text that a healthy answer's body contains (the first 64 KiB are read)."""
+    json: JsonValue | None = None
+    """A value that a healthy answer's JSON has (of at most 64 KiB)."""
     maxLatencyMs: Annotated[int, at.Ge(1), at.Le(10_000)] = 2_000
     """The longest a healthy answer takes, in milliseconds."""
+    percentile: Annotated[int, at.Ge(1), at.Le(100)] | None = None
+    """Holds this percentile of an address's answers to `maxLatencyMs`, instead of each answer."""
+    tlsDaysLeft: Annotated[int, at.Ge(1), at.Le(365)] | None = None
+    """How many days the certificate must still be valid."""
+    followTo: Annotated[tuple[Annotated[str, HOST_NAME], ...], at.MaxLen(10)] = ()
+    """Hosts that a redirect may lead to, each vetted as the first; without any, a redirect is not followed."""
     requests: Annotated[int, at.Ge(1), at.Le(20)] = 5
-    """How often it is asked."""
+    """How often each address is asked."""
     mustPass: Annotated[int, at.Ge(1), at.Le(20)] = 5
     """How many of these must be healthy answers."""
     timeoutSeconds: Annotated[int, Duration(), at.Ge(1), at.Le(10)] = 5
@@ -190,7 +215,85 @@ class LambdaCheck:
     """How many of these must answer healthy."""
 
 
-Check = HttpCheck | LambdaCheck
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmCheck:
+    """CloudWatch alarms, composite ones too: none may have begun to fire since the deployment began."""
+
+    __pydantic_config__ = _CONFIG
+
+    type: Literal["alarm"]
+    """The kind of check."""
+    names: Annotated[tuple[Annotated[str, ALARM_NAME], ...], at.MinLen(1), at.MaxLen(100)]
+    """The alarms, in the target's account and region."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricCheck:
+    """A CloudWatch metric or expression of the candidate, against a limit and against the baseline before the deployment."""
+
+    __pydantic_config__ = _CONFIG
+
+    type: Literal["metric"]
+    """The kind of check."""
+    name: Annotated[
+        str, Matching(r"^[\w .%/-]{1,64}$", "letters, digits, spaces and any of . % / - _, at most 64")
+    ]
+    """What it is called in facts and notices."""
+    namespace: Annotated[str, at.MinLen(1), at.MaxLen(255)] | None = None
+    """The metric's namespace: `AWS/Lambda`."""
+    metric: Annotated[str, at.MinLen(1), at.MaxLen(255)] | None = None
+    """The metric's name: `Errors`."""
+    dimensions: dict[str, str] = field(default_factory=dict)
+    """The metric's dimensions; `{version}` stands for the version that is judged."""
+    statistic: Annotated[
+        str,
+        Matching(
+            r"^(Average|Maximum|Minimum|p\d{1,2}(\.\d{1,2})?)$",
+            "Average, Maximum, Minimum, or a percentile like p95",
+        ),
+    ] = "Average"
+    """What is taken of each minute. Not a `Sum`: versions that serve different shares can't be compared by it."""
+    expression: Annotated[str, at.MinLen(1), at.MaxLen(2048)] | None = None
+    """Instead of a metric: a metric math or `SELECT` expression that gives one value a minute; `{version}` as above."""
+    samples: Annotated[str, at.MinLen(1), at.MaxLen(2048)] | None = None
+    """An expression that counts the samples of each minute; without it, the metric's own, or the function's invocations."""
+    minSamples: Annotated[int, at.Ge(1), at.Le(1_000_000)] = 1
+    """With fewer samples of the candidate, or of the baseline that it is compared with, nothing is known yet."""
+    maxIncreasePercent: Annotated[int, at.Ge(0), at.Le(10_000)] | None = None
+    """How much higher than the baseline's the candidate's value may be, in percent of the baseline's."""
+    maxValue: Annotated[float, at.Ge(-1_000_000_000_000), at.Le(1_000_000_000_000)] | None = None
+    """How high the candidate's value may be, whatever the baseline's is."""
+    window: Annotated[int, Duration(), at.Ge(60), at.Le(10_800)] = 600
+    """Seconds: how far back the baseline is looked at, from the deployment's beginning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomCheck:
+    """Asks the team's own function, which is told the release, the candidate and the baseline."""
+
+    __pydantic_config__ = _CONFIG
+
+    type: Literal["custom"]
+    """The kind of check."""
+    function: Annotated[str, FUNCTION_NAME]
+    """The function; it answers `{"verdict": "healthy"}`, or `unhealthy` or `inconclusive` with `reasons`, and `numbers`."""
+
+
+Check = HttpCheck | LambdaCheck | AlarmCheck | MetricCheck | CustomCheck
+ASKS_ITSELF = ("lambda", "http", "custom")
+"""The kinds that ask what serves now. The others look back, and say nothing about a baseline that was restored just now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What is still looked at after a release has succeeded."""
+
+    __pydantic_config__ = _CONFIG
+
+    seconds: Annotated[int, Duration(), at.Ge(0), at.Le(86_400)] = 0
+    """How long an alarm that fires still rolls the release back, in seconds."""
+    alarms: Annotated[tuple[Annotated[str, ALARM_NAME], ...], at.MaxLen(100)] = ()
+    """The alarms, in the target's account and region."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +303,11 @@ class Health:
     __pydantic_config__ = _CONFIG
 
     checks: Annotated[tuple[Annotated[Check, ByType()], ...], at.MinLen(1), at.MaxLen(20)]
-    """Asked at once after every traffic step; no data is never healthy, so there is at least one."""
+    """Asked at once, while a step bakes and at its end. No data is never healthy, so there is at least one."""
+    every: Annotated[int, Duration(), at.Ge(1), at.Le(300)] = 30
+    """Seconds between two looks while a step bakes."""
+    watch: Watch = field(default_factory=Watch)
+    """What is still looked at after a release has succeeded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,6 +360,17 @@ class Application:
 
 def check_name(check: Check, application: str) -> str:
     """How an operator reads it in the console: its kind and what it asks."""
-    if isinstance(check, HttpCheck):
-        return f"http {check.url}"
-    return f"lambda {check.function or application}"
+    match check:
+        case HttpCheck():
+            others = f" and {len(check.urls) - 1} more" if len(check.urls) > 1 else ""
+            return f"http {check.url or check.urls[0]}{others}"
+        case LambdaCheck():
+            return f"lambda {check.function or application}"
+        case AlarmCheck():
+            others = f" and {len(check.names) - 1} more" if len(check.names) > 1 else ""
+            return f"alarm {check.names[0]}{others}"
+        case MetricCheck():
+            return f"metric {check.name}"
+        case CustomCheck():
+            return f"custom {check.function}"
+    assert_never(check)

@@ -14,10 +14,20 @@ from decimal import Context, Decimal
 from functools import cache
 from typing import Any, get_args, get_type_hints
 
+import jmespath
 from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
-from tagship.application import Application, LambdaCheck, Steps
+from tagship.application import (
+    ASKS_ITSELF,
+    Application,
+    Check,
+    Health,
+    HttpCheck,
+    LambdaCheck,
+    MetricCheck,
+    Steps,
+)
 from tagship.release import MANIFEST_BYTES, Manifest, Tag
 
 MAX_DEPTH = 20
@@ -91,7 +101,7 @@ def read_application(data: object) -> Application:
     Raises DocumentInvalid.
     """
     application: Application = _validated(Application, data)
-    problems = []
+    problems: list[Problem] = []
     policy = application.approval
     if len({address.strip().lower() for address in policy.approvers}) < len(policy.approvers):
         problems.append(Problem(path=("approval", "approvers"), message="names somebody twice"))
@@ -102,21 +112,7 @@ def read_application(data: object) -> Application:
                 message=f"asks for {policy.required} approvals of {len(policy.approvers)} approvers",
             )
         )
-    for index, check in enumerate(application.health.checks):
-        if check.mustPass > check.requests:
-            problems.append(
-                Problem(
-                    path=("health", "checks", index, "mustPass"),
-                    message=f"asks for {check.mustPass} healthy answers of {check.requests} requests",
-                )
-            )
-        if isinstance(check, LambdaCheck) and not _can_be_kept(check.payload):
-            problems.append(
-                Problem(
-                    path=("health", "checks", index, "payload"),
-                    message=f"has a field without a name, or a number that does not fit into {_DIGITS} digits",
-                )
-            )
+    problems += _health_problems(application.health)
     if isinstance(application.strategy, Steps):
         shares = [step.percent for step in application.strategy.steps]
         if shares != sorted(set(shares)) or shares[-1] != 100:
@@ -126,6 +122,72 @@ def read_application(data: object) -> Application:
     if problems:
         raise DocumentInvalid(problems)
     return application
+
+
+def _health_problems(health: Health) -> Iterable[Problem]:
+    """What no field knows by itself."""
+    for index, check in enumerate(health.checks):
+        for name, message in _check_problems(check):
+            yield Problem(path=("health", "checks", index, *name.split(".")), message=message)
+    if not any(check.type in ASKS_ITSELF for check in health.checks):
+        yield Problem(
+            path=("health", "checks"),
+            message=f"needs one of type {', '.join(ASKS_ITSELF)}: after a rollback, alarms and metrics still tell of before",
+        )
+    if health.watch.seconds and not health.watch.alarms:
+        yield Problem(path=("health", "watch", "alarms"), message="is empty, so nothing would be watched")
+
+
+def _check_problems(check: Check) -> Iterable[tuple[str, str]]:
+    match check:
+        case HttpCheck() | LambdaCheck() if check.mustPass > check.requests:
+            yield "mustPass", f"asks for {check.mustPass} healthy answers of {check.requests} requests"
+    match check:
+        case HttpCheck():
+            yield from _http_problems(check)
+        case LambdaCheck() if not _can_be_kept(check.payload):
+            yield (
+                "payload",
+                f"has a field without a name, or a number that does not fit into {_DIGITS} digits",
+            )
+        case MetricCheck():
+            yield from _metric_problems(check)
+
+
+def _http_problems(check: HttpCheck) -> Iterable[tuple[str, str]]:
+    if check.url is None and not check.urls:
+        yield "url", "is missing"
+    if check.url is not None and check.urls:
+        yield "urls", "stands beside url: write one of them"
+    if len(set(check.urls)) < len(check.urls):
+        yield "urls", "names an address twice"
+    plain = [url for url in (check.url, *check.urls) if url and url.startswith("http:")]
+    if check.tlsDaysLeft is not None and plain:
+        yield "tlsDaysLeft", f"asks for a certificate, and {plain[0]} has none"
+    if check.json is not None:
+        try:
+            jmespath.compile(check.json.path)
+        except (jmespath.exceptions.JMESPathError, RecursionError):
+            yield "json.path", "is no JMESPath expression"
+        if not _can_be_kept(check.json.equals):
+            yield "json.equals", f"has a number that does not fit into {_DIGITS} digits"
+
+
+def _metric_problems(check: MetricCheck) -> Iterable[tuple[str, str]]:
+    if check.expression is None:
+        for name, value in (("namespace", check.namespace), ("metric", check.metric)):
+            if value is None:
+                yield name, "is missing (or an expression instead)"
+    elif check.namespace or check.metric or check.dimensions:
+        yield "expression", "stands beside a metric: write one of them"
+    if check.maxIncreasePercent is None and check.maxValue is None:
+        yield "maxIncreasePercent", "is missing (or maxValue, or both): without a limit nothing is checked"
+    if len(check.dimensions) > 30 or not all(
+        0 < len(text) <= 255 for pair in check.dimensions.items() for text in pair
+    ):
+        yield "dimensions", "must be at most 30, with names and values of 1 to 255 characters"
+    if not _can_be_kept(check.maxValue):
+        yield "maxValue", f"has a number that does not fit into {_DIGITS} digits"
 
 
 def as_document(noun: Manifest | Application) -> dict[str, Any]:

@@ -50,6 +50,25 @@ class ByType:
         return handler.generate_schema(Annotated[source, Discriminator("type")])
 
 
+class Plain:
+    """Text, a number, or true or false."""
+
+    __slots__ = ()
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> Any:
+        return {"type": ["string", "number", "boolean"]}
+
+    def _check(self, value: object) -> object:
+        if not isinstance(value, str | int | float):
+            raise ValueError("must be text, a number, or true or false")  # noqa: TRY004 (pydantic passes a TypeError on)
+        return value
+
+
 class Duration:
     """Whole seconds that may also be written as an ISO-8601 duration: `PT1H30M`."""
 

@@ -60,12 +60,12 @@ def check(
     """
     begun = clock()
     try:
-        site = _taken_apart(check.url)
+        site = _taken_apart(check.url or "")
         addresses = _vetted(site, resolve=resolve, allowed=allowed)
     except _Refused as refused:
         return CheckResult(check=name, verdict=Verdict.ERROR, why=f"Not asked: {refused}.")
     except (OSError, UnicodeError) as error:
-        why = f"The name {urlsplit(check.url).hostname} can't be resolved: {shown(error, characters=200)}."
+        why = f"The name {urlsplit(check.url or '').hostname} can't be resolved: {shown(error, characters=200)}."
         return CheckResult(check=name, verdict=Verdict.UNHEALTHY, why=why)
     context = tls() if site.https else None
     return sample(
