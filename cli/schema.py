@@ -31,7 +31,10 @@ _APPLICATION = {
         "authorMayApprove": False,
         "expires": "PT4H",
         "remindEvery": "PT1H",
+        "reasonToApprove": False,
+        "escalateTo": ["head-of-sales@example.com"],
     },
+    "notifications": {"slackWebhookSecret": "tagship/slack"},
     "health": {
         "checks": [
             {"type": "lambda"},

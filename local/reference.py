@@ -39,6 +39,7 @@ _APPLICATION = (
     ("", "The application"),
     ("LambdaTarget", "`target`, of type `lambda`"),
     ("ApprovalPolicy", "`approval`"),
+    ("Notifications", "`notifications`"),
     ("Gates", "`gates`"),
     ("TagRules", "`gates.tags`"),
     ("Health", "`health`"),

@@ -45,7 +45,9 @@ Examples:
 \b
 On a terminal it shows what is approved and asks. Your IAM identity goes into the ledger with the decision."""
 )
-@click.option("--reason", default="", metavar="TEXT", help="What you want to say to it.")
+@click.option(
+    "--reason", default="", metavar="TEXT", help="What you want to say to it; some applications ask for it."
+)
 @_decision_options
 def approve(**given: Any) -> None:
     """Approve a release that waits for approval.
@@ -85,8 +87,8 @@ def _decide(
 ) -> None:
     from cli.deciding import Ballot
 
-    reason = _reason(decision, reason)
     ballot = Ballot.of(place, application, tag, claimed=claimed)
+    reason = _reason(decision, reason, ballot)
     ballot.refuse_if_settled(decision)
     if not yes and not ballot.own and _can_ask():
         screen.complain(*_question(ballot))
@@ -99,12 +101,12 @@ def _decide(
         screen.say(*_told(ballot, outcome, decision))
 
 
-def _reason(decision: Decision, reason: str) -> str:
+def _reason(decision: Decision, reason: str, ballot: Ballot) -> str:
     """Raises click's UsageError for one that the approval page would refuse too."""
     from tagship.approval.form import Form, reason_problem
 
     reason = reason.replace("\r\n", "\n").replace("\r", "\n").strip()
-    if problem := reason_problem(Form(decision=decision, reason=reason, value="")):
+    if problem := reason_problem(Form(decision=decision, reason=reason, value=""), ballot.request):
         raise click.UsageError(f"--reason: {problem}")
     return reason
 

@@ -32,7 +32,11 @@ def handler(event: Event, runtime: Runtime) -> Event:
     answer = page.respond(
         request,
         store=LedgerStore(ledger=runtime.ledger, now=runtime.now, log=logger),
-        verifier=LinkVerifier(runtime.aws.client("kms"), known_keys(settings.link_key), stage=settings.stage),
+        verifier=LinkVerifier(
+            runtime.aws.client("kms"),
+            known_keys(settings.link_key, *settings.other_link_keys),
+            stage=settings.stage,
+        ),
         deliver=functools.partial(deliver, runtime.ledger, stepfunctions),
         now=runtime.now(),
         base_url=settings.approval_base_url,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 from tagship.approval.delivery import answer_of
 from tagship.approval.request import remind, seconds_left
+from tagship.aws import QUICK
 from tagship.ledger import approvals, releases
 from tagship.runtime import Event, Runtime, step
 
@@ -29,8 +32,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
     remind(
         runtime.ledger,
         request,
-        ses=runtime.aws.client("ses"),
-        kms=runtime.aws.client("kms"),
+        client=functools.partial(runtime.aws.client, config=QUICK),
         settings=runtime.settings,
         now=runtime.now(),
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 from tagship.approval.delivery import deliver
 from tagship.approval.request import request_of, send_links
+from tagship.aws import QUICK
 from tagship.ledger import approvals, lock, releases
 from tagship.runtime import Event, Runtime, step
 
@@ -31,8 +34,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
     send_links(
         runtime.ledger,
         request,
-        ses=runtime.aws.client("ses"),
-        kms=runtime.aws.client("kms"),
+        client=functools.partial(runtime.aws.client, config=QUICK),
         settings=runtime.settings,
         now=runtime.now(),
     )

@@ -148,7 +148,11 @@ class Releasing:
         def asked() -> Mapping[str, Any] | None:
             with contextlib.suppress(ApplicationUnknown, KeyError):  # not yet
                 request = approvals.get(self.ledger, releases.get(self.ledger, NAME, tag)["approval"])
-                return request if request and set(request["sent"]) >= set(self.approvers) else None
+                return (
+                    request
+                    if request and set(request["sent"]) >= {f"mail to {who}" for who in self.approvers}
+                    else None
+                )
             return None
 
         _wait_for(asked, f"{tag} did not ask for its approval")

@@ -462,6 +462,7 @@ def world() -> Iterator[World]:
             "TAGSHIP_LEDGER_TABLE": "ledger",
             "TAGSHIP_APPROVAL_BASE_URL": "https://approve.example.com",
             "TAGSHIP_SENDER_ADDRESS": "tagship@example.com",
+            "TAGSHIP_SLACK_HOSTS": "127.0.0.1",
         }
         for name, value in settings.items():
             patch.setenv(name, value)

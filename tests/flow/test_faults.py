@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from tests.flow.harness import ROOT, Ended, World, aws_error, client_of, error_named, wait_for
+from tests.slack_server import slack
 
 SICK = "sick"
 
@@ -251,6 +252,42 @@ def test_when_no_mail_can_be_sent_the_release_fails_and_says_so(world: World) ->
     assert ended.error == "ReleaseInvalid" and "no approver could be told" in ended.cause
     assert "Approval Error" in world.facts("v1.0.0")
     assert assert_at_rest(world, "v1.0.0") == "INVALID"
+
+
+def test_with_mail_down_slack_carries_the_link_and_tells_the_outcome(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Fault 21. And neither the link nor the webhook is in a log, a state's history or a fact."""
+    caplog.set_level("INFO")
+    world.refuse("SendEmail", aws_error("ServiceUnavailable", 503))
+    world.configure(notifications={"slackWebhookSecret": "tagship/slack"})
+    with slack() as here:
+        client_of("secretsmanager").create_secret(
+            Name="tagship/slack", SecretString=here.secret("ana@example.com")
+        )
+        arn = world.start(world.upload("v1.0.0"))
+        found = re.search(
+            r"https://[^|\s]+\?t=[\w-]+", str(wait_for(lambda: here.to("ana") or None, "a message"))
+        )
+        assert found
+        link = found[0]
+        assert world.press(link, decide="approve")["statusCode"] == 200
+        assert world.ended(arn).status == "SUCCEEDED"
+        granted = world.ledger.fact("storefront", "v1.0.0", 1, "Approval Granted", "ana@example.com")
+        world.handlers["notify"]({"detail": granted}, None)
+        assert [post["text"].partition(":")[0] for post in here.to("channel")] == [
+            "Approval wanted",
+            "Approved",
+        ]
+        assert "?t=" not in str(here.to("channel"))
+    facts = world.ledger.facts_of("storefront", "v1.0.0")
+    (error,) = [fact for fact in facts if fact["name"] == "Approval Error"]
+    assert error["data"]["failed"] == {"ana@example.com": "ServiceUnavailable"}
+    history = client_of("stepfunctions").get_execution_history(executionArn=arn, maxResults=1000)
+    logged = caplog.text + "".join(str(record.__dict__) for record in caplog.records)
+    for secret in (link.partition("?t=")[2], "services/T0"):
+        for place in (logged, str(history), str(facts)):
+            assert secret not in place
 
 
 def _plant_in_the_rollback(world: World, folder: str, faults: list[Exception]) -> None:

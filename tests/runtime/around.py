@@ -100,6 +100,8 @@ def _furnished(engine: Engine) -> dict[str, str]:
         "TAGSHIP_LEDGER_TABLE": TABLE,
         "TAGSHIP_LINK_KEY": key,
         "TAGSHIP_SENDER_ADDRESS": SENDER,
+        "TAGSHIP_OTHER_LINK_KEYS": "",
+        "TAGSHIP_SLACK_HOSTS": "127.0.0.1",
         "TAGSHIP_APPROVAL_BASE_URL": "http://127.0.0.1",
         "TAGSHIP_EVENT_BUS": BUS,
         "TAGSHIP_NOTIFICATION_TOPIC": topic,

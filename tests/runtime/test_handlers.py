@@ -19,6 +19,7 @@ import pytest
 
 from tagship.errors import AwsUnavailable
 from tagship.ledger import lock, releases
+from tagship.ledger.table import unpacked
 from tests.runtime.around import (
     APPLICATION,
     BUCKET,
@@ -121,6 +122,7 @@ WRONG = {
         },
         "",
     ),
+    "NotifyFunction": Wrong({"detail": {"name": "Approval Granted", "data": {"approval": "unknown"}}}, ""),
     "BroadcastFunction": Wrong(
         {"Records": [{"dynamodb": {"SequenceNumber": "7", "NewImage": {"poison": {"S": "x"}}}}]}, ""
     ),
@@ -224,6 +226,8 @@ def release(cold: dict[str, Answer], emulators: dict[str, Emulated], around: Aro
         if image.get("kind") == {"S": "fact"}
     ]
     way.answers["BroadcastFunction"] = emulators["BroadcastFunction"].invoke({"Records": records})
+    fact = next(fact for fact in map(unpacked, facts) if fact.get("name") == "Approval Granted")
+    way.answers["NotifyFunction"] = emulators["NotifyFunction"].invoke({"detail": fact})
     ended = {"status": "ABORTED", "executionArn": around.machine, "input": json.dumps({"key": KEY})}
     way.answers["SuperviseFunction"] = emulators["SuperviseFunction"].invoke({"detail": ended})
     return way

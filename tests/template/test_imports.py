@@ -23,6 +23,7 @@ GROUND = {
     "calls": "AWS's refusals in our words",
     "web": "a request to a service that is not AWS's",
     "aws": "makes clients",
+    "slack": "posts to webhooks",
 }
 ROOMS = {"intake", "gates", "targets", "health", "approval", "ledger", "broadcast"}
 ABOVE = {

@@ -252,6 +252,8 @@ WRITTEN_OUT = {
         "authorMayApprove": False,
         "expires": 14_400,
         "remindEvery": 3_600,
+        "reasonToApprove": False,
+        "escalateTo": [],
     },
     "health": {
         "checks": [
@@ -269,6 +271,7 @@ WRITTEN_OUT = {
     },
     "strategy": {"type": "canary", "percent": 10, "bake": 300},
     "gates": {"tags": {"pattern": "v*", "preReleases": False}},
+    "notifications": {"slackWebhookSecret": None},
 }
 
 
@@ -494,7 +497,17 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
             {"strategy": {"type": "steps", "steps": [{"percent": 50}, {"percent": 20}, {"percent": 100}]}},
             ["strategy.steps: must rise and end at 100, not [50, 20, 100]"],
         ),
-        ({"notifications": {}}, ["notifications: is not a field here"]),
+        ({"zzz": {}}, ["zzz: is not a field here"]),
+        (
+            {"notifications": {"slackWebhookSecret": "https://hooks.slack.com/services/T/B/x"}},
+            [
+                "notifications.slackWebhookSecret: must be a secret's name that begins with tagship/, like tagship/slack"
+            ],
+        ),
+        (
+            {"approval.remindEvery": 71},
+            ["approval.remindEvery: reminds more than 200 times in 14400 s; 72 s is the least"],
+        ),
     ],
     ids=lambda value: str(value)[:70],
 )

@@ -37,6 +37,8 @@ def test_what_the_template_forgot_is_named(name):
 def test_every_setting_is_read():
     told = LEAST | {
         "TAGSHIP_LINK_KEY": "arn:key",
+        "TAGSHIP_OTHER_LINK_KEYS": "arn:one,arn:two",
+        "TAGSHIP_SLACK_HOSTS": "hooks.slack.com, hooks.example.com",
         "TAGSHIP_APPROVAL_BASE_URL": "https://approve.example.com/",
         "TAGSHIP_SENDER_ADDRESS": "tagship@example.com",
         "TAGSHIP_ROLLBACK_STATE_MACHINE": "arn:rollback",
@@ -52,6 +54,8 @@ def test_every_setting_is_read():
         stage="production",
         ledger_table="ledger",
         link_key="arn:key",
+        other_link_keys=("arn:one", "arn:two"),
+        slack_hosts=("hooks.slack.com", "hooks.example.com"),
         approval_base_url="https://approve.example.com",
         sender_address="tagship@example.com",
         rollback_state_machine="arn:rollback",

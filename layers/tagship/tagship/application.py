@@ -19,6 +19,9 @@ _CONFIG = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
 
 
 FUNCTION_NAME = Matching(r"^[A-Za-z0-9_-]{1,64}$", "a function's name: letters, digits, - and _, at most 64")
+SECRET_NAME = Matching(
+    r"^tagship/[A-Za-z0-9/_+=.@-]{1,200}$", "a secret's name that begins with tagship/, like tagship/slack"
+)
 ROLE_ARN = r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}$"
 
 Bake = Annotated[int, Duration(), at.Ge(0), at.Le(1200)]
@@ -137,7 +140,11 @@ class ApprovalPolicy:
     expires: Annotated[int, Duration(), at.Ge(1), at.Le(604_800)] = 14_400
     """Seconds after which an undecided release ends EXPIRED."""
     remindEvery: Annotated[int, Duration(), at.Ge(1), at.Le(604_800)] = 3_600
-    """Seconds after which those who have not answered are reminded."""
+    """Seconds after which those who have not answered are reminded; at most 200 times until it expires."""
+    reasonToApprove: bool = False
+    """Whether approving needs a reason too; rejecting always does."""
+    escalateTo: Annotated[tuple[Annotated[str, MAIL_ADDRESS], ...], at.MaxLen(20)] = ()
+    """Mail addresses that are told, from the second reminder on, that nobody decides; they get no link."""
 
 
 Address = Annotated[
@@ -333,6 +340,16 @@ class Gates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notifications:
+    """Who is told, beside the approvers' own mails."""
+
+    __pydantic_config__ = _CONFIG
+
+    slackWebhookSecret: Annotated[str, SECRET_NAME] | None = None
+    """The secret with the team's Slack webhook, in Secrets Manager."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
     """The configuration of one application in one stage."""
 
@@ -350,6 +367,8 @@ class Application:
     """How traffic moves to the candidate."""
     gates: Gates = field(default_factory=Gates)
     """What must hold before anyone is asked to approve."""
+    notifications: Notifications = field(default_factory=Notifications)
+    """Who is told, beside the approvers' own mails."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Application:

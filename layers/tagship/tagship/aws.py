@@ -23,6 +23,13 @@ _CONFIG = Config(
 )
 ASKED_ONCE = Config(connect_timeout=3, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 1})
 """For what is asked to be judged by its answer: a call is not repeated behind the judge's back, and is waited for."""
+QUICK = Config(
+    connect_timeout=2,
+    read_timeout=4,
+    retries={"mode": "standard", "total_max_attempts": 2},
+    max_pool_connections=25,
+)
+"""For messages, which are sent side by side and must not hold up a step: at most 13 s with both tries."""
 _SESSION_SECONDS = 900
 """The shortest session that STS gives."""
 _REUSE_SECONDS = 600
@@ -35,14 +42,14 @@ class Aws:
 
     session: boto3.session.Session | None = None
     clock: Callable[[], float] = time.monotonic
-    _clients: dict[tuple[str, str | None], Any] = field(default_factory=dict)
+    _clients: dict[tuple[str, str | None, Config], Any] = field(default_factory=dict)
     _assumed: dict[tuple[str, ...], tuple[float, Any]] = field(default_factory=dict)
 
-    def client(self, service: str, *, region: str | None = None) -> Any:
+    def client(self, service: str, *, region: str | None = None, config: Config = _CONFIG) -> Any:
         """With the function's own role."""
-        key = (service, region)
+        key = (service, region, config)
         if key not in self._clients:
-            self._clients[key] = self._made(service, config=_CONFIG, region_name=region)
+            self._clients[key] = self._made(service, config=config, region_name=region)
         return self._clients[key]
 
     def client_as(

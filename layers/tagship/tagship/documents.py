@@ -31,6 +31,8 @@ from tagship.application import (
 from tagship.release import MANIFEST_BYTES, Manifest, Tag
 
 MAX_DEPTH = 20
+MOST_REMINDERS = 200
+"""Each is some 20 events in the execution's history, and that holds 25,000 (Step Functions' quota)."""
 _DIGITS = 38
 _EXPONENTS = range(-130, 126)
 """What the ledger (DynamoDB) can keep of a number."""
@@ -110,6 +112,14 @@ def read_application(data: object) -> Application:
             Problem(
                 path=("approval", "required"),
                 message=f"asks for {policy.required} approvals of {len(policy.approvers)} approvers",
+            )
+        )
+    if policy.expires > policy.remindEvery * MOST_REMINDERS:
+        problems.append(
+            Problem(
+                path=("approval", "remindEvery"),
+                message=f"reminds more than {MOST_REMINDERS} times in {policy.expires} s; "
+                f"{-(-policy.expires // MOST_REMINDERS)} s is the least",
             )
         )
     problems += _health_problems(application.health)

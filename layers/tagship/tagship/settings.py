@@ -14,8 +14,12 @@ class Settings:
     stage: str
     ledger_table: str
     link_key: str = ""
+    other_link_keys: tuple[str, ...] = ()
+    """Keys that no new link is made with, and whose links are still taken."""
     approval_base_url: str = ""
     sender_address: str = ""
+    slack_hosts: tuple[str, ...] = ()
+    """Hosts that a webhook may have."""
     rollback_state_machine: str = ""
     event_bus: str = ""
     notification_topic: str = ""
@@ -32,18 +36,23 @@ class Settings:
             stage=environment["TAGSHIP_STAGE"],
             ledger_table=environment["TAGSHIP_LEDGER_TABLE"],
             link_key=environment.get("TAGSHIP_LINK_KEY", ""),
+            other_link_keys=_listed(environment.get("TAGSHIP_OTHER_LINK_KEYS", "")),
             approval_base_url=environment.get("TAGSHIP_APPROVAL_BASE_URL", "").rstrip("/"),
             sender_address=environment.get("TAGSHIP_SENDER_ADDRESS", ""),
+            slack_hosts=_listed(environment.get("TAGSHIP_SLACK_HOSTS", "")),
             rollback_state_machine=environment.get("TAGSHIP_ROLLBACK_STATE_MACHINE", ""),
             event_bus=environment.get("TAGSHIP_EVENT_BUS", ""),
             notification_topic=environment.get("TAGSHIP_NOTIFICATION_TOPIC", ""),
             allowed_networks=tuple(
-                ip_network(text.strip())
-                for text in environment.get("TAGSHIP_HEALTH_ALLOWED_NETWORKS", "").split(",")
-                if text.strip()
+                map(ip_network, _listed(environment.get("TAGSHIP_HEALTH_ALLOWED_NETWORKS", "")))
             ),
             deployment_seconds=int(environment.get("TAGSHIP_DEPLOYMENT_SECONDS", "1200")),
             health_seconds=int(environment.get("TAGSHIP_HEALTH_SECONDS", "300")),
             rollback_seconds=int(environment.get("TAGSHIP_ROLLBACK_SECONDS", "600")),
             approval_seconds=int(environment.get("TAGSHIP_APPROVAL_SECONDS", "604800")),
         )
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """The parts of `a, b`."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())

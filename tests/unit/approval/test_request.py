@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import threading
+import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -10,21 +14,28 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from tagship.approval.errors import QuorumUnreachable
+import tagship.slack
+from tagship.approval import sending
+from tagship.approval.errors import ChannelUnavailable, QuorumUnreachable
 from tagship.approval.link import GRACE, LinkVerifier, known_keys
+from tagship.approval.outcome import follow
 from tagship.approval.request import remind, request_of, seconds_left, send_links
 from tagship.errors import AwsUnavailable, CredentialsRefused, NoChannelReached
 from tagship.ledger import approvals, releases
 from tagship.ledger.table import Item, Ledger
 from tagship.settings import Settings
+from tests.slack_server import slack
+from tests.template.cloudformation import functions
 from tests.unit import builders
 from tests.unit.approval.builders import ANA, BO, CHI, KEY, STAGE, FakeKms
 from tests.unit.tables import NOW, aws_error
+from tests.unit.test_slack import FakeSecrets
 
 SETTINGS = Settings(
     stage=STAGE,
     ledger_table="ledger",
     link_key=KEY,
+    slack_hosts=("127.0.0.1",),
     approval_base_url="https://approve.example.com",
     sender_address="tagship@example.com",
 )
@@ -58,7 +69,7 @@ class FakeSes:
 
     @property
     def told(self) -> list[str]:
-        return [mail["to"] for mail in self.mails]
+        return sorted(mail["to"] for mail in self.mails)  # they go out side by side
 
 
 def planned(**policy: Any) -> dict[str, Any]:
@@ -82,8 +93,11 @@ def asked(ledger: Ledger, **policy: Any) -> Item:
     return approvals.request(ledger, wanted, execution=builders.EXECUTION)
 
 
-def send(ledger: Ledger, request: Item, ses: FakeSes, *, kms: Any = None) -> None:
-    send_links(ledger, request, ses=ses, kms=kms or FakeKms(), settings=SETTINGS, now=NOW)
+def send(
+    ledger: Ledger, request: Item, ses: FakeSes, *, kms: Any = None, secrets: FakeSecrets | None = None
+) -> None:
+    clients = {"ses": ses, "kms": kms or FakeKms(), "secretsmanager": secrets}
+    send_links(ledger, request, client=clients.__getitem__, settings=SETTINGS, now=NOW)
 
 
 def facts(ledger: Ledger, name: str) -> list[Item]:
@@ -115,6 +129,10 @@ def test_a_request_is_about_one_plan_and_says_what_approvers_read():
         "approvers": [ANA, BO, CHI],
         "required": 1,
         "authorMayApprove": False,
+        "reasonToApprove": False,
+        "remindEvery": 3600,
+        "escalateTo": [],
+        "slack": "",
         "expiresAt": "2026-11-23T14:00:00.000Z",
         "watchUrl": None,
     }
@@ -210,7 +228,9 @@ def test_each_approver_gets_one_mail_with_a_link_that_is_theirs_alone(ledger):
         address, _, token = link_of(mail).partition("?t=")
         assert address == f"https://approve.example.com/approvals/{request['id']}"
         assert verifier.verify(token, request, NOW) == mail["to"]
-    assert approvals.get(ledger, request["id"])["sent"] == dict.fromkeys([ANA, BO, CHI], "sent")
+    assert approvals.get(ledger, request["id"])["sent"] == dict.fromkeys(
+        [f"mail to {who}" for who in (ANA, BO, CHI)], "sent"
+    )
 
 
 def test_a_mail_is_sent_by_the_stage_in_text_and_html(ledger):
@@ -267,7 +287,11 @@ def test_one_who_can_not_be_reached_is_a_fact_and_the_others_decide(ledger, erro
     request, ses = asked(ledger), FakeSes(refuses={ANA: error})
     for _ in range(2):
         send(ledger, request, ses)
-    assert approvals.get(ledger, request["id"])["sent"] == {ANA: told, BO: "sent", CHI: "sent"}
+    assert approvals.get(ledger, request["id"])["sent"] == {
+        f"mail to {ANA}": told,
+        f"mail to {BO}": "sent",
+        f"mail to {CHI}": "sent",
+    }
     (fact,) = facts(ledger, "Approval Error")
     assert fact["data"] == {"approval": request["id"], "channel": "mail", "failed": {ANA: told}}
 
@@ -277,11 +301,159 @@ def test_if_nobody_can_be_reached_the_release_ends_and_says_what_to_mend(ledger)
     request = asked(ledger)
     ses = FakeSes(refuses=dict.fromkeys([ANA, BO, CHI], aws_error("MessageRejected")))
     with pytest.raises(
-        NoChannelReached, match=r"so nobody can decide \(ana@example\.com: MessageRejected;"
+        NoChannelReached, match=r"so nobody can decide \(mail to ana@example\.com: MessageRejected;"
     ) as caught:
         send(ledger, request, ses)
-    assert "Nothing was changed. Mend the mail sender" in str(caught.value)
+    assert "Nothing was changed. Mend what is named here" in str(caught.value)
     assert len(facts(ledger, "Approval Error")) == 1
+
+
+# ---- Slack ---------------------------------------------------------------------------------------------------------
+
+
+def asked_with_slack(ledger: Ledger, **policy: Any) -> Item:
+    return asked(ledger, **policy) | {"slack": "tagship/slack"}
+
+
+def test_the_channel_is_told_and_a_link_goes_only_where_its_approver_alone_reads(ledger):
+    request, ses = asked_with_slack(ledger), FakeSes()
+    with slack() as here:
+        send(ledger, request, ses, secrets=FakeSecrets(here.secret("Ana@example.com", "eve@example.com")))
+    (told,), (own,) = here.to("channel"), here.to("ana")
+    assert "?t=" not in str(told)
+    assert link_of(ses.mails[0]).partition("?t=")[0] in str(own)
+    assert here.to("eve") == []
+    assert ses.told == [ANA, BO, CHI]
+    assert set(approvals.get(ledger, request["id"])["sent"]) == {
+        *(f"mail to {who}" for who in (ANA, BO, CHI)),
+        f"slack to {ANA}",
+        "slack to the channel",
+    }
+
+
+def test_what_slack_has_taken_is_not_posted_again_and_what_not_is(ledger):
+    """Fault 29."""
+    request = asked_with_slack(ledger)
+    with slack() as here:
+        here.answers["ana"] = (500, "")
+        secrets = FakeSecrets(here.secret(ANA))
+        send(ledger, request, FakeSes(), secrets=secrets)
+        here.answers.clear()
+        again = approvals.get(ledger, request["id"]) | {"slack": "tagship/slack"}
+        send(ledger, again, FakeSes(), secrets=secrets)
+    assert (len(here.to("channel")), len(here.to("ana"))) == (1, 1)
+
+
+def test_if_mail_is_down_slack_carries_the_link(ledger):
+    """Fault 21."""
+    request = asked_with_slack(ledger)
+    ses = FakeSes(refuses=dict.fromkeys([ANA, BO, CHI], aws_error("ServiceUnavailable")))
+    with slack() as here:
+        send(ledger, request, ses, secrets=FakeSecrets(here.secret(ANA)))
+    assert len(here.to("ana")) == 1
+    (fact,) = facts(ledger, "Approval Error")
+    assert (fact["data"]["channel"], set(fact["data"]["failed"])) == ("mail", {ANA, BO, CHI})
+
+
+@pytest.mark.parametrize(
+    "answer, told",
+    [((404, "no_service"), "status 404 no_service"), ((503, ""), "status 503")],
+    ids=["revoked", "down"],
+)
+def test_if_slack_is_down_mail_carries_the_link_and_the_fact_has_no_address(ledger, answer, told):
+    """Fault 21."""
+    request, ses = asked_with_slack(ledger), FakeSes()
+    with slack() as here:
+        here.answers = {"channel": answer, "ana": answer}
+        send(ledger, request, ses, secrets=FakeSecrets(here.secret(ANA)))
+    assert ses.told == [ANA, BO, CHI]
+    (fact,) = facts(ledger, "Approval Error")
+    assert fact["data"]["failed"] == {"the channel": told, ANA: told}
+    assert "services" not in str(fact) and "127.0.0.1" not in str(fact)
+
+
+def test_a_secret_that_can_not_be_read_is_told_and_mail_carries_the_link(ledger):
+    """Fault 21."""
+    request, ses = asked_with_slack(ledger), FakeSes()
+    send(ledger, request, ses, secrets=FakeSecrets(raises=aws_error("AccessDeniedException")))
+    assert ses.told == [ANA, BO, CHI]
+    (fact,) = facts(ledger, "Approval Error")
+    assert fact["data"]["failed"] == {
+        "the channel": "the secret tagship/slack can't be read: AccessDeniedException"
+    }
+
+
+def test_the_channel_alone_reaches_nobody_since_it_has_no_link(ledger):
+    """Fault 21."""
+    request = asked_with_slack(ledger)
+    ses = FakeSes(refuses=dict.fromkeys([ANA, BO, CHI], aws_error("MessageRejected")))
+    with slack() as here, pytest.raises(NoChannelReached, match=r"mail to bo@example\.com: MessageRejected"):
+        send(ledger, request, ses, secrets=FakeSecrets(here.url()))
+    assert len(here.to("channel")) == 1
+
+
+def test_slow_channels_cost_their_own_messages_and_not_the_steps_time(ledger, monkeypatch):
+    """Fault 21: SES and Slack hang for some, and the others are told meanwhile."""
+    monkeypatch.setattr(sending.Outbox.__init__, "__kwdefaults__", {"seconds": 0.4, "clock": time.monotonic})
+    request, held = asked_with_slack(ledger), threading.Event()
+
+    class SlowSes(FakeSes):
+        def send_email(self, **message: Any) -> dict[str, str]:
+            if message["Destination"]["ToAddresses"] == [BO]:
+                held.wait(30)
+            return super().send_email(**message)
+
+    with slack() as here:
+        here.hangs.add("ana")
+        begun = time.monotonic()
+        send(ledger, request, SlowSes(), secrets=FakeSecrets(here.secret(ANA)))
+        assert time.monotonic() - begun < 3
+    held.set()
+    assert approvals.get(ledger, request["id"])["sent"] == {
+        f"mail to {ANA}": "sent",
+        f"mail to {BO}": "no answer in time",
+        f"mail to {CHI}": "sent",
+        f"slack to {ANA}": "no answer in time",
+        "slack to the channel": "sent",
+    }
+
+
+def test_all_messages_of_a_step_end_well_before_its_function_does():
+    for name in ("RequestApprovalFunction", "RemindApproversFunction"):
+        assert functions()[name]["Timeout"] >= sending.SECONDS + 10
+    # one after the other: the secret, twice at most, and the message
+    assert functions()["NotifyFunction"]["Timeout"] >= 2 * (2 + 4) + 1 + 3 * tagship.slack.SECONDS + 10
+
+
+def test_the_outcome_is_told_in_the_channel_once_and_not_where_there_is_none(ledger):
+    request, fact = asked_with_slack(ledger), {"name": "Approval Granted", "data": {}}
+    with slack() as here:
+        told(ledger, request, fact, FakeSecrets(here.secret(ANA)))
+        told(ledger, request, fact, FakeSecrets(json.dumps({"approvers": {ANA: here.url()}})))
+    (message,) = here.to("channel")
+    assert message["text"] == "Approved: storefront v1.4.0 for production"
+
+
+@pytest.mark.parametrize(
+    "status, again", [(500, pytest.raises(ChannelUnavailable, match="status 500")), (404, nullcontext())]
+)
+def test_an_outcome_that_was_not_taken_is_a_fact_and_asked_again_where_that_may_help(ledger, status, again):
+    """Fault 21."""
+    request = asked_with_slack(ledger)
+    with slack() as here:
+        here.answers["channel"] = (status, "")
+        for _ in range(2):
+            with again:
+                told(ledger, request, {"name": "Approval Expired", "data": {}}, FakeSecrets(here.url()))
+    (fact,) = facts(ledger, "Approval Error")
+    assert fact["data"]["failed"] == {"the channel": f"status {status}"}
+
+
+def told(ledger: Ledger, request: Item, fact: dict[str, Any], secrets: FakeSecrets) -> None:
+    follow(ledger, request, fact, secrets=secrets, hosts=SETTINGS.slack_hosts, now=NOW)
+
+
+# ---- signatures ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -298,8 +470,12 @@ def test_without_a_signature_no_mail_is_sent(ledger, code, error):
 # ---- reminders -----------------------------------------------------------------------------------------------------
 
 
-def reminded(ledger: Ledger, request: Item, ses: FakeSes, *, minutes: int = 60) -> None:
-    remind(ledger, request, ses=ses, kms=FakeKms(), settings=SETTINGS, now=NOW + timedelta(minutes=minutes))
+def reminded(
+    ledger: Ledger, request: Item, ses: FakeSes, *, minutes: int = 60, secrets: FakeSecrets | None = None
+) -> None:
+    clients = {"ses": ses, "kms": FakeKms(), "secretsmanager": secrets}
+    now = NOW + timedelta(minutes=minutes)
+    remind(ledger, request, client=clients.__getitem__, settings=SETTINGS, now=now)
 
 
 def test_only_those_who_have_not_answered_are_reminded(ledger):
@@ -314,7 +490,7 @@ def test_only_those_who_have_not_answered_are_reminded(ledger):
         mail["message"]["Subject"]["Data"].startswith("Reminder: approve storefront") for mail in ses.mails
     )
     (fact,) = facts(ledger, "Approvers Reminded")
-    assert fact["data"]["approvers"] == [ANA, CHI]
+    assert (fact["data"]["approvers"], fact["data"]["escalatedTo"]) == ([ANA, CHI], [])
 
 
 def test_each_round_of_reminders_is_a_fact_of_its_own(ledger):
@@ -332,3 +508,47 @@ def test_a_reminder_that_can_not_be_sent_is_a_fact_and_stops_nothing(ledger):
     (fact,) = facts(ledger, "Approval Error")
     assert set(fact["data"]["failed"]) == {ANA, BO, CHI}
     assert len(facts(ledger, "Approvers Reminded")) == 1
+
+
+def test_from_the_second_reminder_on_the_escalation_list_is_told_without_a_link(ledger):
+    request, ses = asked(ledger, escalateTo=["head@example.com", ANA]), FakeSes()
+    for minutes in (60, 121, 181):
+        reminded(ledger, request, ses, minutes=minutes)
+    escalations = [mail for mail in ses.mails if mail["to"] == "head@example.com"]
+    assert len(escalations) == 2
+    subject = escalations[0]["message"]["Subject"]["Data"]
+    assert subject.startswith("Still undecided: storefront v1.4.0 for production (ends in")
+    for part in escalations[0]["message"]["Body"].values():
+        assert "?t=" not in part["Data"] and "approve.example.com" not in part["Data"]
+        assert "no right to decide" in part["Data"]
+    assert [fact["data"]["escalatedTo"] for fact in facts(ledger, "Approvers Reminded")] == [
+        [],
+        ["head@example.com"],
+        ["head@example.com"],
+    ]
+
+
+def test_a_reminder_goes_to_an_approvers_own_conversation_too_and_not_to_the_channel(ledger):
+    request = asked_with_slack(ledger)
+    with slack() as here:
+        reminded(ledger, request, FakeSes(), secrets=FakeSecrets(here.secret(ANA)))
+    assert here.to("channel") == []
+    assert here.to("ana")[0]["text"].startswith("Reminder")
+
+
+@pytest.mark.parametrize(
+    "changes, warnings",
+    [
+        ({"previous": {"since": "2026-10-11T10:00:00.000Z"}}, ["The last release (v1.3.0) was 43 days ago"]),
+        ({"previous": {"since": "2026-11-20T10:00:00.000Z"}}, []),
+        (
+            {"gates": [{"gate": "alarms", "warning": "The alarm x is firing."}, {"gate": "tag"}]},
+            ["The alarm x"],
+        ),
+    ],
+    ids=["long ago", "lately", "a gate's"],
+)
+def test_approvers_read_first_what_is_unusual(changes, warnings):
+    told = request_of(planned() | changes, now=NOW, longest=WEEK)["warnings"]
+    assert len(told) == len(warnings)
+    assert all(one.startswith(words) for one, words in zip(told, warnings, strict=True))

@@ -202,7 +202,12 @@ def test_a_failed_rollback_says_who_must_do_what_and_where(stage: Any) -> None:
     [
         ("Tag Already Used", {"refused": "abc", "known": "def"}, "a tag is used once"),
         ("Approvers Reminded", {"approvers": ["a@x", "b@x"]}, "reminded a@x and b@x"),
-        ("Approval Error", {"failed": {"a@x": "MessageRejected"}}, "could not tell a@x"),
+        (
+            "Approval Error",
+            {"channel": "mail", "failed": {"a@x": "MessageRejected"}},
+            "could not tell a@x by mail",
+        ),
+        ("Approvers Reminded", {"approvers": ["a@x"], "escalatedTo": ["b@x"]}, "reminded a@x, and told b@x"),
         ("Approval Expired", {"why": "w"}, "the time to decide is over"),
         ("Approval Superseded", {"why": "w"}, "a newer release came"),
         (

@@ -29,6 +29,10 @@ class QuorumUnreachable(FinalError):
     """However everybody decides, there can't be enough approvals: nobody should be asked."""
 
 
+class ChannelUnavailable(RetryableError):
+    """A channel did not take a message that it may take later."""
+
+
 class TooManyRequests(RetryableError):
     """More requests from one address than a person makes; a store may raise it from any of its methods."""
 

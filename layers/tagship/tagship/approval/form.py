@@ -22,7 +22,8 @@ _FIELDS = frozenset({"decision", "reason", "form"})
 _FORM_VALUE = re.compile(r"[0-9a-f]{64}")
 _SHOWN = (
     *("application", "stage", "tag", "fromTag", "attempt", "author", "commit", "repository", "notes"),
-    *("gates", "plan", "warnings", "approvers", "required", "authorMayApprove", "decisions", "status"),
+    *("gates", "plan", "warnings", "approvers", "required", "authorMayApprove", "reasonToApprove"),
+    *("decisions", "status"),
 )
 """What an approver looks at while deciding; that it ends, or was asked again, does not make a page stale."""
 
@@ -84,12 +85,14 @@ def read_form(headers: Mapping[str, str], body: bytes) -> Form:
     return Form(decision=_DECISIONS[decision], reason=reason, value=value)
 
 
-def reason_problem(form: Form) -> str:
-    """What is wrong with the reason, or nothing."""
+def reason_problem(form: Form, record: Record) -> str:
+    """What is wrong with the reason under this request's policy, or nothing."""
     if len(form.reason) > MAX_REASON:
         return f"The reason has {len(form.reason):,} characters; {MAX_REASON:,} is the most."
     if form.decision == "reject" and not form.reason:
         return "Say why you reject it: the author needs to know what to change."
+    if record.get("reasonToApprove") is True and not form.reason:
+        return "Say why you approve it: this application asks for a reason."
     return ""
 
 

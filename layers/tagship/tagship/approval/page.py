@@ -130,7 +130,7 @@ class Page:
             return tell("author", 403, visit)
         if not is_current(form, visit.mac, visit.record, visit.approver):
             return ask(visit, form=form, status=409, stale=True)
-        if problem := reason_problem(form):
+        if problem := reason_problem(form, visit.record):
             return ask(visit, form=form, status=400, problem=problem)
         if self.waits and not self.waits(visit.record["id"]):
             return tell("dead", 409, visit)

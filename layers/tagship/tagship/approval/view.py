@@ -63,6 +63,7 @@ def view(record: Record, *, approver: str, now: datetime) -> View:
         "nothing_to_change": bool(plan.get("nothingToChange")),
         **_traffic(plan.get("steps") or ()),
         **_votes(record, approver, now),
+        "reason_to_approve": record.get("reasonToApprove") is True,
         "asked": _time(record.get("askedAt"), now),
         "ends": _time(record.get("expiresAt"), now),
         "closed_by": line(record.get("closedBy") or "", 300),

@@ -107,7 +107,16 @@ def _decided(fact: Record, data: Record) -> Told:
 
 def _not_reached(_: Record, data: Record) -> Told:
     failed = [f"{who}: {why}" for who, why in data["failed"].items()]
-    return Told(text=f"could not tell {listed(data['failed'])}", mood=Mood.WARY, more=tuple(failed))
+    return Told(
+        text=f"could not tell {listed(data['failed'])} by {data['channel']}",
+        mood=Mood.WARY,
+        more=tuple(failed),
+    )
+
+
+def _reminded(_: Record, data: Record) -> Told:
+    also = f", and told {listed(data['escalatedTo'])}" if data.get("escalatedTo") else ""
+    return Told(text=f"reminded {listed(data['approvers'])}{also}")
 
 
 def _link_refused(fact: Record, data: Record) -> Told:
@@ -173,7 +182,7 @@ _WORDS: Mapping[str, Callable[[Record, Record], Told]] = {
     "Gates Failed": _gates_failed,
     "Deployment Planned": _planned,
     "Approval Requested": _asked,
-    "Approvers Reminded": lambda _, data: Told(text=f"reminded {listed(data['approvers'])}"),
+    "Approvers Reminded": _reminded,
     "Approval Error": _not_reached,
     "Approval Given": _decided,
     "Approval Granted": _decided,

@@ -1,0 +1,31 @@
+"""What this room says of a request in the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from tagship.ledger.table import Fact
+
+CHANNEL = "the channel"
+"""Whom a message went to that is for all."""
+
+
+def failure(request: Mapping[str, Any], *, channel: str, failed: Mapping[str, str]) -> Fact:
+    """The fact that a message about an approval was not taken."""
+    key = hashlib.sha256(repr((channel, sorted(failed.items()))).encode()).hexdigest()[:12]
+    return fact_of(request, "Approval Error", key=key, data={"channel": channel, "failed": dict(failed)})
+
+
+def fact_of(request: Mapping[str, Any], name: str, *, key: str, data: Mapping[str, Any]) -> Fact:
+    """A fact about a request; `key` sets it apart from others of its name."""
+    return Fact(
+        application=request["application"],
+        tag=request["tag"],
+        attempt=request["attempt"],
+        name=name,
+        key=key,
+        execution=request["execution"],
+        data={"approval": request["id"], **data},
+    )

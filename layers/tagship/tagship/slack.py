@@ -1,0 +1,119 @@
+"""Slack's incoming webhooks: read from their secret when they are used, and posted to, once.
+
+A webhook's address is itself the right to post. So it stands in Secrets Manager and nowhere else: in no environment, no log,
+no error and no `repr`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from tagship import web
+from tagship.calls import code_of
+
+SECONDS = 4
+"""For each wait on the network."""
+LOOPBACK = frozenset({"127.0.0.1", "localhost"})
+"""Where http is enough: it leaves this machine by no wire."""
+
+_WORD = re.compile(r"[a-z_]{1,60}")
+_MAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}")
+_UNSAFE = re.compile(r"[^!-~]")
+
+
+class SlackFailed(Exception):
+    """Slack was not told. `reason` is fit for a fact: it names no address; `passes` says that asking again may help."""
+
+    def __init__(self, reason: str, *, passes: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.passes = passes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhooks:
+    """Where a team's messages go: a channel, and what posts to some approvers' own conversations."""
+
+    channel: str = field(default="", repr=False)
+    approvers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By mail address, in the secret's spelling."""
+
+
+def webhooks(secrets: Any, name: str, *, hosts: Sequence[str]) -> Webhooks:
+    """The webhooks in a secret: a bare address (a channel), or `{"channel": …, "approvers": {"ana@example.com": …}}`.
+
+    `secrets` is a client of Secrets Manager; `hosts` are those that a webhook may have.
+
+    Raises SlackFailed, which says what is wrong with the secret and nothing that is in it.
+    """
+    try:
+        text = str(secrets.get_secret_value(SecretId=name).get("SecretString", "")).strip()
+    except ClientError as error:
+        raise SlackFailed(f"the secret {name} can't be read: {code_of(error)}", passes=True) from None
+    except BotoCoreError as error:
+        raise SlackFailed(f"the secret {name} can't be read: {type(error).__name__}", passes=True) from None
+    found = _parsed(text, name)
+    if not found.channel and not found.approvers:
+        raise SlackFailed(f"the secret {name} holds no webhook")
+    for what, url in (("the channel's webhook", found.channel), *found.approvers.items()):
+        if url and (problem := _problem(url, hosts)):
+            raise SlackFailed(f"the secret {name}: {what} {problem}")
+    return found
+
+
+def post(url: str, payload: Mapping[str, Any], *, seconds: float = SECONDS) -> None:
+    """One message to one webhook.
+
+    Raises SlackFailed for any answer but 200, and for none.
+    """
+    try:
+        answer = web.send(url, to="Slack", data=payload, seconds=seconds)
+    except web.NotDelivered as error:
+        raise SlackFailed(str(error), passes=True) from None
+    if answer.status != 200:
+        said = answer.body[:80].decode("ascii", "replace").strip()
+        word = f" {said}" if _WORD.fullmatch(said) else ""
+        passes = answer.status == 429 or answer.status >= 500
+        raise SlackFailed(f"status {answer.status}{word}", passes=passes)
+
+
+def _parsed(text: str, name: str) -> Webhooks:
+    if not text.startswith("{"):
+        return Webhooks(channel=text)
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError):
+        raise SlackFailed(f"the secret {name} is neither an address nor JSON") from None
+    channel, approvers = given.get("channel", ""), given.get("approvers", {})
+    right = isinstance(channel, str) and isinstance(approvers, dict) and not given.keys() - _FIELDS
+    if not right or not all(_MAIL.fullmatch(who) and isinstance(url, str) for who, url in approvers.items()):
+        raise SlackFailed(
+            f'the secret {name} is not {{"channel": address, "approvers": {{mail address: address}}}}'
+        )
+    return Webhooks(channel=channel, approvers=approvers)
+
+
+_FIELDS = {"channel", "approvers"}
+
+
+def _problem(url: str, hosts: Sequence[str]) -> str:
+    """What is wrong with a webhook's address, or nothing."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return "is not an address"
+    if _UNSAFE.search(url) or not host or "@" in parts.netloc or parts.query or parts.fragment:
+        return "is not an address"
+    if host not in hosts:
+        return "is not on a host that the stack allows (SlackHosts)"
+    if parts.scheme != "https" and not (parts.scheme == "http" and host in LOOPBACK):
+        return "is not https"
+    return ""

@@ -1,0 +1,126 @@
+"""What Slack shows: everything but the link to a channel, the own link to one person, and nobody's markup but ours."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tagship.approval.preview import hostile
+from tagship.approval.slack import FOLLOWED, announcement, escaped, follow_up, invitation
+from tests.unit.approval.builders import BO, CHI, NOW, approved, link, rejected, sample
+
+LINK = f"https://approvals.example.com/approvals/{sample()['id']}?t={link(sample())}"
+MARKUP = re.compile(r"<[^>]*>")
+OURS = (
+    r"<(https://(approvals\.example\.com|github\.com)/[^|<>]*\|[\w ]+"
+    r"|!date\^\d+\^\{date_short_pretty\} \{time\}\|[^<>]*)>"
+)
+
+
+def texts(message):
+    """Every text that Slack reads markup in."""
+    found = [message["text"]]
+    for block in message["blocks"]:
+        for each in (block.get("text"), *block.get("fields", ()), *block.get("elements", ())):
+            if each and each["type"] == "mrkdwn":
+                assert each["verbatim"] is True
+                found.append(each["text"])
+    return found
+
+
+def everything(record):
+    yield announcement(record, now=NOW)
+    yield invitation(record, link=LINK, now=NOW)
+    yield invitation(record, link=LINK, now=NOW, reminder=True)
+    for name in sorted(FOLLOWED):
+        yield follow_up(record, {"name": name, "data": {"why": record["tag"]}}, now=NOW)
+
+
+def test_the_channel_is_told_everything_but_a_link():
+    record = sample(warnings=["The alarm storefront-5xx is firing."])
+    message = announcement(record, now=NOW)
+    told = "\n".join(texts(message))
+    for words in (
+        "Approval wanted: storefront v1.4.0 for production",
+        "The alarm storefront-5xx is firing.",
+        "v1.3.2 → v1.4.0",
+        "dana@example.com",
+        "code 4f2a91c0 → 9c1b77de",
+        "10 % of the traffic, watched for 5 min",
+        "All 4 gates passed",
+        "Asked: ana@example.com, bo@example.com, chi@example.com. 2 approvals needed",
+        "Mon 23 Nov 2026, 14:00 UTC",
+    ):
+        assert words in told
+    assert "approvals.example.com" not in json.dumps(message)
+    assert "?t=" not in json.dumps(message)
+    first = next(block for block in message["blocks"] if block["type"] == "section")
+    assert "Look at this first" in first["text"]["text"]
+
+
+def test_one_person_gets_the_own_link_first():
+    message = invitation(sample(), link=LINK, now=NOW)
+    assert f"<{LINK}|Look at it and decide>" in texts(message)[1]
+    assert json.dumps(message).count(LINK) == 1
+    with pytest.raises(ValueError, match="own address"):
+        invitation(sample(), link="https://evil.example/|<!channel>", now=NOW)
+
+
+def test_a_reminder_says_how_it_stands():
+    message = invitation(sample(decisions=[approved(BO, 8)]), link=LINK, now=NOW, reminder=True)
+    assert message["text"].startswith("Reminder: your approval is wanted: storefront v1.4.0")
+    assert "1 of 2 so far." in texts(message)[1]
+
+
+@pytest.mark.parametrize("name", sorted(FOLLOWED))
+def test_the_outcome_is_told_with_who_said_what(name):
+    decided = sample(decisions=[approved(BO, 8, reason="Saw it."), rejected(CHI, 9, reason="It is <red>.")])
+    told = "\n".join(texts(follow_up(decided, {"name": name, "data": {"why": "It was stopped."}}, now=NOW)))
+    assert "storefront v1.4.0" in told
+    assert "bo@example.com approved: “Saw it.”" in told
+    assert "chi@example.com rejected: “It is &lt;red&gt;.”" in told
+
+
+@pytest.mark.parametrize("record", [sample(), hostile()], ids=["ordinary", "hostile"])
+def test_no_message_has_markup_that_is_not_ours_or_unfurls_anything_or_is_longer_than_slack_takes(record):
+    """Fault 52."""
+    for message in everything(record):
+        assert (message["unfurl_links"], message["unfurl_media"], message["mrkdwn"]) == (False, False, False)
+        assert 1 <= len(message["blocks"]) <= 50
+        for text in texts(message):
+            assert 1 <= len(text) <= 3000
+            for markup in MARKUP.findall(text):
+                assert re.fullmatch(OURS, markup), markup
+        head = message["blocks"][0]["text"]
+        assert head["type"] == "plain_text" and len(head["text"]) <= 150 and "\n" not in head["text"]
+
+
+EVIL = (
+    "<!channel> <!here> <@U0001> <#C0001> <https://evil.example|Look at it and decide> &lt; `x` *b*\r\n\u202e"
+)
+
+
+def test_mentions_and_links_of_others_are_text():
+    """Fault 52: in every field that somebody else writes."""
+    fields = ("application", "tag", "fromTag", "author", "commit", "repository", "notes", "stage", "closedBy")
+    record = sample(
+        **dict.fromkeys(fields, EVIL * 40),
+        warnings=[EVIL * 40] * 9,
+        gates=[{"gate": EVIL, "verdict": "error", "why": EVIL, "remedy": EVIL}] * 20,
+        plan={"summary": [EVIL] * 90, "steps": [{"percent": 100, "bake": 0}] * 100, "nothingToChange": False},
+        approvers=[f"{EVIL}@example.com"] * 9,
+        decisions=[approved(f"{EVIL}@example.com", 1, reason=EVIL)],
+    )
+    for message in everything(record):
+        for text in texts(message):
+            assert len(text) <= 3000
+            for markup in MARKUP.findall(text):
+                assert markup.startswith((f"<{LINK}", "<!date^"))
+            assert not re.search(r"&(?!lt;|gt;|amp;)", text), "nothing is cut in the middle of an escape"
+            assert "\u202e" not in text
+
+
+def test_only_slacks_own_three_characters_are_escaped():
+    assert escaped("a & b < c > d \"'*_~`") == "a &amp; b &lt; c &gt; d \"'*_~`"
