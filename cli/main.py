@@ -13,6 +13,7 @@ from cli.place import PLACE, STAGE_VARIABLE, STAGES, place_options
 
 COMMANDS = {
     "publish": ("cli.commands.publish", "Upload a release: artifacts first, release.json last."),
+    "promote": ("cli.commands.promote", "Bring a release that succeeded in one stage to the next."),
     "validate": ("cli.commands.validate", "Check release.json and application.yaml, offline."),
     "apply": ("cli.commands.apply", "Store an application's configuration for a stage."),
     "status": ("cli.commands.status", "What runs, what is on its way, and who is waited for."),

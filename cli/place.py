@@ -171,20 +171,62 @@ def in_a_place(command: Callable[..., Any]) -> Callable[..., Any]:
     def placed(ctx: click.Context, /, **given: Any) -> Any:
         # What stands after the command counts, then what stands before it, then the environment.
         before = ctx.meta.get(PLACE, {})
-        stage, stack, region, profile = (
-            given.pop(name) or before.get(name) for name in ("stage", "stack", "region", "profile")
-        )
-        place = Place(
-            stage=stage or STAGES[0],
-            stack=stack or stack_of(stage or STAGES[0]),
-            region=region,
-            profile=profile,
-            usual_region=before.get("usual_region"),
-            world=ctx.ensure_object(World),
-        )
-        return command(place=place, **given)
+        named = {name: given.pop(name) or before.get(name) for name in _NAMES}
+        return command(place=_place(ctx, named), **given)
 
     return placed
+
+
+def between_two_places(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command the options that name two places, and hands it `origin` and `destination`.
+
+    Region and profile may stand once before the command, for both. Stage and stack may not: they are never the same.
+    """
+    for way in ("to", "from"):
+        for option in (
+            click.option(f"--{way}-profile", metavar="NAME", help=f"The AWS profile for the --{way} stage."),
+            click.option(f"--{way}-region", metavar="REGION", help=f"The AWS region of the --{way} stage."),
+            click.option(
+                f"--{way}-stack", metavar="NAME", help="Its CloudFormation stack.  [default: tagship-<stage>]"
+            ),
+            click.option(
+                f"--{way}",
+                f"{way}_stage",
+                type=click.Choice(STAGES),
+                metavar="STAGE",
+                required=True,
+                help={"from": "Where it has succeeded.", "to": "Where it goes."}[way],
+            ),
+        ):
+            command = option(command)
+
+    @click.pass_context
+    @functools.wraps(command)
+    def placed(ctx: click.Context, /, **given: Any) -> Any:
+        before = ctx.meta.get(PLACE, {})
+        both = {name: before.get(name) for name in ("region", "profile")}
+        origin, destination = (
+            _place(ctx, {name: given.pop(f"{way}_{name}") or both.get(name) for name in _NAMES})
+            for way in ("from", "to")
+        )
+        return command(origin=origin, destination=destination, **given)
+
+    return placed
+
+
+_NAMES = ("stage", "stack", "region", "profile")
+
+
+def _place(ctx: click.Context, named: dict[str, str | None]) -> Place:
+    stage = named["stage"] or STAGES[0]
+    return Place(
+        stage=stage,
+        stack=named["stack"] or stack_of(stage),
+        region=named["region"],
+        profile=named["profile"],
+        usual_region=ctx.meta.get(PLACE, {}).get("usual_region"),
+        world=ctx.ensure_object(World),
+    )
 
 
 def as_json(command: Callable[..., Any]) -> Callable[..., Any]:

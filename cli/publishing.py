@@ -6,7 +6,7 @@ import hashlib
 import json
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from cli.failures import Failed, trying
 from tagship.calls import code_of
 from tagship.documents import DocumentInvalid, read_manifest
-from tagship.release import MANIFEST, Manifest, Tag, folder_of
+from tagship.release import MANIFEST, SIGNATURE, Manifest, Tag, folder_of
 from tagship.text import listed
 
 MOST_BYTES = 5 * 1024**3
@@ -78,9 +78,7 @@ class Release:
             {"name": file.name, "file": file.file, "sha256": file.sha256, "size": file.size} for file in files
         ]
         try:
-            body = (
-                json.dumps({**fields, "artifacts": artifacts}, indent=2, ensure_ascii=False).encode() + b"\n"
-            )
+            body = _written({**fields, "artifacts": artifacts})
             return cls(manifest=read_manifest(body), body=body, files=tuple(files))
         except DocumentInvalid as error:
             told = "\n".join(f"  {problem}" for problem in error.problems)
@@ -95,15 +93,51 @@ class Release:
         """`storefront v1.4.0`."""
         return f"{self.manifest.application} {self.manifest.tag}"
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of release.json, in hexadecimal: what is signed."""
+        return hashlib.sha256(self.body).hexdigest()
+
+    def made_at(self, time: str) -> Release:
+        """The same release with another `createdAt`.
+
+        Raises DocumentInvalid for what is no time.
+        """
+        body = _written({**json.loads(self.body), "createdAt": time})
+        return Release(manifest=read_manifest(body), body=body, files=self.files)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """A small object that goes up after the artifacts and before release.json."""
+
+    file: str
+    body: bytes
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def signature(cls, raw: bytes, release: Release) -> Beside:
+        """`release.json.sig`. It says of which release.json it is: after an interruption the same one must follow it."""
+        made = {_OF: release.digest, _MADE: release.manifest.createdAt}
+        return cls(file=SIGNATURE, body=raw, metadata=made)
+
+
+_OF, _MADE = "manifest-sha256", "manifest-created-at"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """What the folder has of a release."""
 
-    published: bool
-    """Whether its very release.json is there."""
+    manifest: bytes | None
+    """Its release.json, if it is there."""
     files: frozenset[str]
     """Its files that are there, with the same bytes."""
+
+    @property
+    def published(self) -> bool:
+        """Whether its release.json is there."""
+        return self.manifest is not None
 
 
 UPLOADED, WOULD, THERE = "uploaded", "would be uploaded", "is there already"
@@ -113,7 +147,7 @@ Told = Callable[[str, int, str], None]
 """Is told of each object: its name, its size, and what became of it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Folder:
     """A release's folder in the bucket."""
 
@@ -135,21 +169,50 @@ class Folder:
         manifest = self._manifest_there()
         self.refuse_another(manifest)
         if manifest is not None:
-            return Found(published=True, files=frozenset(file.file for file in self.release.files))
+            return Found(manifest=manifest, files=frozenset(file.file for file in self.release.files))
         there = set()
         for file in self.release.files:
             same = self._same(file)
             if same is False:
-                raise self._differs(file)
+                raise self._differs(file.file, file.path)
             if same:
                 there.add(file.file)
-        return Found(published=False, files=frozenset(there))
+        return Found(manifest=None, files=frozenset(there))
 
-    def upload(self, found: Found, told: Told) -> bool:
+    def signed_before(self) -> bool:
+        """Whether a run that was interrupted has signed this release; from here on it is made when that run made it.
+
+        A signature can't be overwritten, and it is over every byte of release.json: so the same one must follow it.
+        Raises Failed where the signature is of another release.json.
+        """
+        with trying(f"Looking at {self.address}{SIGNATURE}"):
+            try:
+                found = self.s3.head_object(Bucket=self.bucket, Key=self._key(SIGNATURE))
+            except ClientError as error:
+                if code_of(error) in (*_NOT_THERE, *_CANT_TELL):
+                    return False
+                raise
+        said = found.get("Metadata", {})
+        try:
+            release = self.release.made_at(said.get(_MADE, ""))
+        except DocumentInvalid:
+            release = self.release
+        if said.get(_OF) != release.digest:
+            raise self._differs(SIGNATURE, "this release's")
+        self.release = release
+        return True
+
+    def beside(self, file: str) -> bytes | None:
+        """A small object that is there already."""
+        return self._read(file, f"Looking at {self.address}{file}")
+
+    def upload(self, found: Found, told: Told, beside: Sequence[Beside] = ()) -> bool:
         """Writes what is not there; release.json last. False when this very release was published before."""
         for file in self.release.files:
             new = file.file not in found.files and self._put_file(file)
             told(file.file, file.size, UPLOADED if new else SAME)
+        for each in () if found.published else beside:
+            told(each.file, len(each.body), UPLOADED if self._put_beside(each) else SAME)
         new = not found.published and self._put_manifest()
         told(MANIFEST, len(self.release.body), UPLOADED if new else THERE)
         return new
@@ -180,9 +243,12 @@ class Folder:
         return folder_of(self.release.manifest.application, self.release.manifest.tag) + file
 
     def _manifest_there(self) -> bytes | None:
-        with trying(f"Looking whether {self.address}{MANIFEST} is used"):
+        return self._read(MANIFEST, f"Looking whether {self.address}{MANIFEST} is used")
+
+    def _read(self, file: str, what: str) -> bytes | None:
+        with trying(what):
             try:
-                body: bytes = self.s3.get_object(Bucket=self.bucket, Key=self._key(MANIFEST))["Body"].read()
+                body: bytes = self.s3.get_object(Bucket=self.bucket, Key=self._key(file))["Body"].read()
             except ClientError as error:
                 # Who may not list the bucket is refused instead of told that nothing is there; the PUT has the last word.
                 if code_of(error) in (*_NOT_THERE, *_CANT_TELL):
@@ -229,7 +295,25 @@ class Folder:
                 f"{file.path} is just being uploaded by another. {_UNPUBLISHED}\nPublish again in a moment."
             )
         if not same:
-            raise self._differs(file)
+            raise self._differs(file.file, file.path)
+        return False
+
+    def _put_beside(self, each: Beside) -> bool:
+        """False when the same bytes are there."""
+        with trying(f"Uploading {self.address}{each.file}"):
+            try:
+                self._put(
+                    each.file,
+                    each.body,
+                    sha256=hashlib.sha256(each.body).hexdigest(),
+                    Metadata=dict(each.metadata),
+                )
+                return True
+            except ClientError as error:
+                if code_of(error) not in _EXISTS:
+                    raise
+        if self.beside(each.file) != each.body:
+            raise self._differs(each.file, "ours")
         return False
 
     def _put_manifest(self) -> bool:
@@ -249,24 +333,29 @@ class Folder:
             raise Failed(f"{self.release.title} is used, or being published by another. {_UNPUBLISHED}")
         return False
 
-    def _put(self, file: str, body: Any, *, sha256: str) -> None:
+    def _put(self, file: str, body: Any, *, sha256: str, **more: Any) -> None:
         self.s3.put_object(
             Bucket=self.bucket,
             Key=self._key(file),
             Body=body,
             IfNoneMatch="*",
             ChecksumSHA256=_checksum(sha256),
+            **more,
         )
 
-    def _differs(self, file: File) -> Failed:
+    def _differs(self, file: str, ours: object) -> Failed:
         return Failed(
-            f"{self.address}{file.file} is there already, with other bytes than {file.path}. "
+            f"{self.address}{file} is there already, with other bytes than {ours}. "
             f"Nothing was overwritten, and {self.release.title} was not published.\n"
             f"Publish under a new tag, for example {_next(self.release.manifest.tag)}."
         )
 
 
 _UNPUBLISHED = "The release was not published: its release.json was not uploaded."
+
+
+def _written(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 def _checksum(sha256: str) -> str:

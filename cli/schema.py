@@ -24,7 +24,16 @@ _APPLICATION = {
         "externalId": "tagship-production",
     },
     "strategy": {"type": "canary", "percent": 10, "bake": "PT5M"},
-    "gates": {"tags": {"pattern": "v*", "preReleases": False}},
+    "gates": {
+        "tags": {"pattern": "v*", "preReleases": False},
+        "signature": {"required": True, "key": "alias/tagship-release-signing", "algorithm": "ECDSA_SHA_256"},
+        "provenance": {"repository": "acme/storefront", "attestation": "required"},
+        "promotion": {
+            "stage": "staging",
+            "key": "alias/tagship-promotion",
+            "algorithm": "ECDSA_SHA_256",
+        },
+    },
     "approval": {
         "approvers": ["ana@example.com", "bo@example.com", "chi@example.com"],
         "required": 2,
@@ -92,6 +101,9 @@ _BY_FIELD: Mapping[tuple[str, str], list[Any]] = {
     ("Step", "bake"): ["PT2M"],
     ("Steps", "steps"): [[{"percent": 5, "bake": "PT5M"}, {"percent": 50, "bake": "PT5M"}, {"percent": 100}]],
     ("AllAtOnce", "bake"): [60],
+    ("Provenance", "builder"): [
+        "https://github.com/acme/workflows/.github/workflows/release.yaml@refs/tags/v3"
+    ],
     ("Linear", "percent"): [20],
     ("Linear", "bake"): [60, "PT1M"],
     ("HttpCheck", "urls"): [

@@ -26,7 +26,7 @@ from urllib.parse import parse_qs
 import ministack.core.lambda_runtime as runtime
 import yaml
 from ministack.core import iam_actions
-from ministack.services import eventbridge, s3
+from ministack.services import eventbridge, kms, s3
 from ministack.services import lambda_svc as lambdas
 from ministack.services import stepfunctions as states
 from ministack.services.cloudformation import provisioners
@@ -265,6 +265,34 @@ def name_the_sender_of_a_mail() -> None:
     iam_actions.extract_resource_arn = resource_or_sender
 
 
+def name_the_alias_of_a_key() -> None:
+    """A right on a KMS key is a right on the key that an alias stands for, and kms:RequestAlias is that alias.
+
+    The stock engine takes the alias itself for the resource and knows no such condition: such a right allows nothing.
+    """
+    context_of, resource_of = iam_actions.request_tag_context, iam_actions.extract_resource_arn
+
+    def alias_in(body: bytes) -> str:
+        try:
+            key = str(json.loads(body or b"{}").get("KeyId", ""))
+        except ValueError:
+            return ""
+        return key[key.index("alias/") :] if "alias/" in key else ""
+
+    def context_with_alias(service: str, action: str, body: bytes, parameters: Any) -> Any:
+        context = context_of(service, action, body, parameters)
+        alias = alias_in(body) if service == "kms" else ""
+        return {**context, "kms:RequestAlias": alias} if alias else context
+
+    def resource_or_key(service: str, method: str, path: str, headers: Any, body: bytes, *where: Any) -> Any:
+        alias = alias_in(body) if service == "kms" else ""
+        key = kms._resolve_key(alias) if alias else None
+        return key["Arn"] if key else resource_of(service, method, path, headers, body, *where)
+
+    iam_actions.request_tag_context = context_with_alias
+    iam_actions.extract_resource_arn = resource_or_key
+
+
 def _replaced(text: str, old: str, new: str) -> str:
     if text.count(old) != 1:
         sys.exit(f"MiniStack {VERSION} is not as it was known: its worker no longer has the line {old!r}.")
@@ -298,6 +326,7 @@ def main() -> None:
     name_the_version_of_an_upload()
     name_the_actions_on_an_alias()
     name_the_sender_of_a_mail()
+    name_the_alias_of_a_key()
     if "--with-parent" in sys.argv:
         sys.argv.remove("--with-parent")  # MiniStack reads what is left
         end_with_the_parent()

@@ -42,6 +42,9 @@ _APPLICATION = (
     ("Notifications", "`notifications`"),
     ("Gates", "`gates`"),
     ("TagRules", "`gates.tags`"),
+    ("Signature", "`gates.signature`"),
+    ("Provenance", "`gates.provenance`"),
+    ("Promotion", "`gates.promotion`"),
     ("Health", "`health`"),
     ("LambdaCheck", "`health.checks[]`, of type `lambda`"),
     ("HttpCheck", "`health.checks[]`, of type `http`"),
@@ -80,8 +83,8 @@ def _fields(part: Schema) -> str:
 
 
 def _kind(about: Schema) -> str:
-    if "const" in about:
-        return f"`{about['const']}`"
+    if "const" in about or "enum" in about:
+        return " or ".join(f"`{value}`" for value in about.get("enum") or (about["const"],))
     if "$ref" in about:
         return "an object, below"
     if "oneOf" in about:

@@ -11,9 +11,10 @@ import click
 from cli import screen
 from cli.failures import AwsRefused
 from cli.place import Place, as_json, in_a_place
+from cli.signing import sign_options
 
 if TYPE_CHECKING:
-    from cli.publishing import Folder, Release
+    from cli.publishing import Beside, Folder, Found, Release
     from cli.source import Source
 
 
@@ -24,6 +25,8 @@ Examples:
       --stage production
   tagship publish --application storefront --tag v1.4.0 --artifact function=build/storefront.zip \\
       --notes-file CHANGES.md --dry-run
+  tagship publish --application storefront --tag v1.4.0 --artifact function=build/storefront.zip \\
+      --sign alias/tagship-release-signing --stage production
 \b
 In CI the commit and the repository are taken from the environment; everywhere else from git.
 A second run with the same files is fine: what is there already is not uploaded again."""
@@ -71,6 +74,7 @@ A second run with the same files is fine: what is there already is not uploaded 
     metavar="ADDRESS",
     help="The mail address of who made the release.  [default: the commit's author]",
 )
+@sign_options("release.json")
 @click.option("--dry-run", is_flag=True, help="Show what would be uploaded, and upload nothing.")
 @in_a_place
 @as_json
@@ -87,6 +91,8 @@ def publish(
     commit: str | None,
     repository: str | None,
     author: str | None,
+    key: str | None,
+    algorithm: str,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -116,9 +122,10 @@ def publish(
     release = Release.of(fields, [File.measured(name, path) for name, path in named])
     folder = Folder(s3=place.client("s3"), bucket=bucket or _bucket(place), release=release)
     found = folder.look()
+    beside = _signature(folder, found, place, key="" if dry_run else key, algorithm=algorithm)
     screen.complain(*(screen.wary(f"Note: {warning}") for warning in _warnings(source, release)))
     if not as_json:
-        screen.say(_headline(release, place, dry_run=dry_run))
+        screen.say(_headline(folder.release, place, dry_run=dry_run))
     outcomes: list[dict[str, Any]] = []
 
     def told(name: str, size: int, outcome: str) -> None:
@@ -126,11 +133,25 @@ def publish(
         if not as_json:
             screen.say(f"  {name:<32} {_bytes(size):>9}  {outcome}")
 
-    new = folder.would_upload(found, told) if dry_run else folder.upload(found, told)
+    new = folder.would_upload(found, told) if dry_run else folder.upload(found, told, beside)
     if as_json:
         screen.result(_result(folder, place, outcomes, new=new, dry_run=dry_run))
     else:
         screen.say(*_goodbye(folder, place, new=new, dry_run=dry_run))
+
+
+def _signature(
+    folder: Folder, found: Found, place: Place, *, key: str | None, algorithm: str
+) -> tuple[Beside, ...]:
+    """Made before anything is uploaded: a refused key leaves nothing behind."""
+    from cli.publishing import Beside
+    from cli.signing import signed
+
+    if found.published or folder.signed_before() or not key:
+        return ()
+    release = folder.release
+    raw = signed(place.client("kms"), release.body, key=key, algorithm=algorithm)
+    return (Beside.signature(raw, release),)
 
 
 def _bucket(place: Place) -> str:

@@ -1,4 +1,4 @@
-"""The embedded engine does what AWS documents, with nine corrections; each is needed as long as the stock engine differs.
+"""The embedded engine does what AWS documents, with ten corrections; each is needed as long as the stock engine differs.
 
 A test here that fails on the stock engine is good news: its correction in local/engine.py can go.
 """
@@ -170,6 +170,17 @@ def test_the_stock_engine_still_knows_no_senders(stock: Engine) -> None:
         mail_with_the_right_to_that_sender_alone(stock, "me@example.com")
 
 
+def test_the_right_to_keys_of_one_alias_is_that_and_no_more(corrected: Engine) -> None:
+    assert sign_with_the_right_to_an_alias_alone(corrected, "alias/tagship-mine")
+    with pytest.raises(ClientError, match="not authorized"):
+        sign_with_the_right_to_an_alias_alone(corrected, "alias/another")
+
+
+def test_the_stock_engine_still_knows_no_aliases_of_keys(stock: Engine) -> None:
+    with pytest.raises(ClientError, match="not authorized"):
+        sign_with_the_right_to_an_alias_alone(stock, "alias/tagship-mine")
+
+
 def catching(error: str) -> dict[str, Any]:
     return {
         "Type": "Task",
@@ -328,6 +339,19 @@ def mail_with_the_right_to_that_sender_alone(engine: Engine, sender: str) -> Non
         Destination={"ToAddresses": ["you@example.com"]},
         Message={"Subject": {"Data": "Hello"}, "Body": {"Text": {"Data": "It's me."}}},
     )
+
+
+def sign_with_the_right_to_an_alias_alone(engine: Engine, alias: str) -> bytes:
+    kms = engine.client("kms")
+    key = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    kms.create_alias(AliasName=alias, TargetKeyId=key)
+    right = {"Condition": {"StringLike": {"kms:RequestAlias": "alias/tagship-*"}}}
+    keys = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*"
+    signer = client_that_may(engine, "kms", Action="kms:Sign", Resource=keys, **right)
+    answer = signer.sign(
+        KeyId=alias, Message=b"0" * 32, MessageType="DIGEST", SigningAlgorithm="ECDSA_SHA_256"
+    )
+    return bytes(answer["Signature"])
 
 
 def client_that_may(engine: Engine, service: str, **right: Any) -> Any:

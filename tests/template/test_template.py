@@ -69,6 +69,8 @@ WITHOUT_A_RESOURCE = {
 ONLY = {
     "kms:GenerateMac": {"RequestApprovalFunction", "RemindApproversFunction"},
     "kms:VerifyMac": {"ApprovalPageFunction"},
+    "kms:Sign": {"PublisherRole"},
+    "kms:Verify": {"RunGateFunction"},
     "ses:SendEmail": {"RequestApprovalFunction", "RemindApproversFunction"},
     "ssm:GetParameter": {"ReadReleaseFunction"},
     "events:PutEvents": {"BroadcastFunction"},
@@ -401,22 +403,72 @@ def test_a_role_of_a_service_is_taken_only_on_behalf_of_this_account(statement: 
     assert principal != "*"
 
 
-def test_a_publisher_comes_from_a_tag_of_one_repository_or_from_this_account() -> None:
+def test_a_publisher_comes_from_a_tag_or_an_environment_of_one_repository_or_from_this_account() -> None:
     (choice,) = resources("AWS::IAM::Role")["PublisherRole"]["AssumeRolePolicyDocument"]["Statement"]
     condition, federated, _ = choice["Fn::If"]
     assert condition == "HasPublisherRepository"
-    assert federated["Condition"]["StringLike"] == {
-        "token.actions.githubusercontent.com:sub": {"Fn::Sub": "repo:${PublisherRepository}:ref:refs/tags/v*"}
+    assert federated["Condition"] == {
+        "StringEquals": {"token.actions.githubusercontent.com:aud": "sts.amazonaws.com"},
+        "StringLike": {
+            "token.actions.githubusercontent.com:sub": {
+                "Fn::If": [
+                    "HasPublisherEnvironment",
+                    {"Fn::Sub": "repo:${PublisherRepository}:environment:${PublisherEnvironment}"},
+                    {"Fn::Sub": "repo:${PublisherRepository}:ref:refs/tags/v*"},
+                ]
+            }
+        },
     }
-    assert federated["Condition"]["StringEquals"] == {
-        "token.actions.githubusercontent.com:aud": "sts.amazonaws.com"
-    }
+
+
+@pytest.mark.parametrize(
+    "parameter, good, bad",
+    [
+        (
+            "PublisherRepository",
+            ["", "acme/storefront", "acme@123456/store.front@456789"],
+            [
+                "acme",
+                "acme/*",
+                "*/storefront",
+                "acme/store?ront",
+                "acme@x/storefront",
+                "acme/a:ref:b",
+                "a/b/c",
+            ],
+        ),
+        (
+            "PublisherEnvironment",
+            ["", "production", "production/eu-1"],
+            ["*", "prod*", "prod?", "a:b", "a b"],
+        ),
+        (
+            "PublisherSigningAlias",
+            ["alias/tagship-release-signing"],
+            ["", "alias/*", "alias/tagship-*", "alias/other", "alias/aws/s3"],
+        ),
+    ],
+)
+def test_what_names_a_publisher_names_one_and_has_no_wildcard(
+    parameter: str, good: list[str], bad: list[str]
+) -> None:
+    pattern = template()["Parameters"][parameter]["AllowedPattern"]
+    assert [text for text in good if not re.fullmatch(pattern, text)] == []
+    assert [text for text in bad if re.fullmatch(pattern, text)] == []
 
 
 def test_a_publisher_uploads_for_one_application_and_deletes_nothing() -> None:
-    (statement,) = statements_of("PublisherRole")
-    assert set(statement.actions) == {"s3:PutObject", "s3:GetObject"}
-    assert statement.on == ({"Fn::Sub": "${ReleaseBucket.Arn}/releases/${PublisherApplication}/*"},)
+    objects, key = statements_of("PublisherRole")
+    assert set(objects.actions) == {"s3:PutObject", "s3:GetObject"}
+    assert objects.on == ({"Fn::Sub": "${ReleaseBucket.Arn}/releases/${PublisherApplication}/*"},)
+    assert key.actions == ("kms:Sign",)
+    assert key.body["Condition"] == {"StringEquals": {"kms:RequestAlias": {"Ref": "PublisherSigningAlias"}}}
+
+
+def test_a_gate_verifies_with_keys_of_our_aliases_alone() -> None:
+    (verify,) = [it for it in statements_of("RunGateFunction") if "kms:Verify" in it.actions]
+    assert verify.body["Condition"] == {"StringLike": {"kms:RequestAlias": "alias/tagship-*"}}
+    assert verify.on == ({"Fn::Sub": "arn:${AWS::Partition}:kms:${AWS::Region}:*:key/*"},)
 
 
 # ---- what is kept --------------------------------------------------------------------------------------------------
@@ -449,11 +501,15 @@ def test_nothing_reaches_the_bucket_unencrypted() -> None:
     assert len(statement["Resource"]) == 2
 
 
-def test_a_manifest_can_not_be_overwritten() -> None:
-    statement = policy_of_the_bucket("ManifestOnlyOnce")
+def test_nothing_of_a_release_can_be_overwritten() -> None:
+    """Faults 4 and 5. The beginning and the parts of an upload in parts can't say If-None-Match; its end must."""
+    statement = policy_of_the_bucket("WrittenOnce")
     assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:PutObject")
-    assert statement["Resource"] == {"Fn::Sub": "${ReleaseBucket.Arn}/releases/*/release.json"}
-    assert statement["Condition"]["Null"] == {"s3:if-none-match": "true"}
+    assert statement["Resource"] == {"Fn::Sub": "${ReleaseBucket.Arn}/releases/*"}
+    assert statement["Condition"] == {
+        "Null": {"s3:if-none-match": "true"},
+        "Bool": {"s3:ObjectCreationOperation": "true"},
+    }
 
 
 def test_the_lifecycle_deletes_no_release() -> None:

@@ -90,13 +90,14 @@ def record(**changes: Any) -> dict[str, Any]:
                 "size": len(CODE),
             }
         },
-        "configuration": {
-            "version": 3,
-            "document": as_document(read_application(application())),
-            "problems": [],
-        },
+        "configuration": configured(application()),
         "phase": "gates",
     } | changes
+
+
+def configured(document: Mapping[str, Any]) -> dict[str, Any]:
+    """An application's configuration as a release pins it."""
+    return {"version": 3, "document": as_document(read_application(document)), "problems": []}
 
 
 def changed(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -270,7 +270,12 @@ WRITTEN_OUT = {
         "watch": {"seconds": 0, "alarms": []},
     },
     "strategy": {"type": "canary", "percent": 10, "bake": 300},
-    "gates": {"tags": {"pattern": "v*", "preReleases": False}},
+    "gates": {
+        "tags": {"pattern": "v*", "preReleases": False},
+        "signature": None,
+        "provenance": None,
+        "promotion": None,
+    },
     "notifications": {"slackWebhookSecret": None},
 }
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, assert_never
 import annotated_types as at
 
 from tagship.fields import ByType, Duration, Matching, Plain, rebuilt
-from tagship.release import APPLICATION_NAME, APPLICATION_NAME_WORDS, MAIL_ADDRESS
+from tagship.release import APPLICATION_NAME, APPLICATION_NAME_WORDS, MAIL_ADDRESS, REPOSITORY
 
 _CONFIG = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
 
@@ -23,6 +23,13 @@ SECRET_NAME = Matching(
     r"^tagship/[A-Za-z0-9/_+=.@-]{1,200}$", "a secret's name that begins with tagship/, like tagship/slack"
 )
 ROLE_ARN = r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}$"
+
+SIGNING_KEY = Matching(
+    r"^(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:)?alias/tagship-[A-Za-z0-9/_-]{1,200}$",
+    "the alias of a KMS key, alias/tagship-…, or the ARN of one",
+)
+"""By alias, since the stack's right to verify is a right on such aliases."""
+SigningAlgorithm = Literal["ECDSA_SHA_256", "RSASSA_PSS_SHA_256"]
 
 Bake = Annotated[int, Duration(), at.Ge(0), at.Le(1200)]
 Percent = Annotated[int, at.Ge(1), at.Le(100)]
@@ -330,6 +337,51 @@ class TagRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """Who signs releases."""
+
+    __pydantic_config__ = _CONFIG
+
+    key: Annotated[str, SIGNING_KEY]
+    """The KMS key that `release.json.sig` is made with: its alias, `alias/tagship-…`, or the ARN of that alias."""
+    algorithm: SigningAlgorithm = "ECDSA_SHA_256"
+    """How it signs."""
+    required: bool = True
+    """Whether an unsigned release is refused; a signature that is there must be right either way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where releases may come from."""
+
+    __pydantic_config__ = _CONFIG
+
+    repository: Annotated[str, REPOSITORY]
+    """The only repository that releases may come from: `owner/name`."""
+    attestation: Literal["optional", "required"] = "optional"
+    """Whether a release must bring a build attestation, as an artifact named `provenance`; one that is there must fit."""
+    builder: (
+        Annotated[str, Matching(r"^https://[^\s@?#]{1,300}(@[^\s@?#]{1,200})?$", "a builder's address")]
+        | None
+    ) = None
+    """The builder that the attestation must name; without it, any workflow of the repository, run for the tag."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """Where a release must have succeeded before."""
+
+    __pydantic_config__ = _CONFIG
+
+    stage: Literal["development", "staging"]
+    """The stage in which the same bytes must have succeeded."""
+    key: Annotated[str, SIGNING_KEY]
+    """The KMS key that `promotion.json.sig` is made with: its alias, `alias/tagship-…`, or the ARN of that alias."""
+    algorithm: SigningAlgorithm = "ECDSA_SHA_256"
+    """How it signs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gates:
     """What must hold, beyond what every release must, before anyone is asked to approve."""
 
@@ -337,6 +389,12 @@ class Gates:
 
     tags: TagRules = field(default_factory=TagRules)
     """Which tags may be released."""
+    signature: Signature | None = None
+    """Who signs releases; without it no signature is looked at."""
+    provenance: Provenance | None = None
+    """Where releases may come from; without it, anywhere."""
+    promotion: Promotion | None = None
+    """Where a release must have succeeded before; without it, nowhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

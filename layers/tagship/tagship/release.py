@@ -16,18 +16,26 @@ from tagship.fields import Matching
 APPLICATION_NAME = r"^[a-z][a-z0-9-]{1,39}$"
 APPLICATION_NAME_WORDS = "a lower-case letter, then letters, digits and -, 2 to 40 in all"
 MANIFEST = "release.json"
+SIGNATURE = "release.json.sig"
+"""The raw signature of the manifest's bytes, uploaded before it."""
+PROMOTION = "promotion.json"
+"""Says that the release succeeded in the stage before; written by `tagship promote`."""
+PROMOTION_SIGNATURE = "promotion.json.sig"
+BESIDE = (SIGNATURE, PROMOTION, PROMOTION_SIGNATURE)
+"""What may lie beside a manifest without being one of its artifacts; pinned with it."""
 MANIFEST_BYTES = 65_536
 """A manifest lives in one ledger item (DynamoDB: 400 KB) beside the plan, and people read it."""
 
 TAG = r"^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"
 """A tag at a glance, for editors; `Tag.parse` has the last word."""
+REPOSITORY = Matching(r"^[A-Za-z0-9._-]{1,100}/[A-Za-z0-9._-]{1,100}$", "owner/name")
 MAIL_ADDRESS = Matching(
     r"^[^@\s<>\"',;:\\()\[\]]{1,64}@[A-Za-z0-9.-]{1,190}$", "a plain mail address: name@example.com"
 )
 
 _CONFIG = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
 _KEY = re.compile(r"releases/(?P<application>[^/]+)/(?P<tag>[^/]+)/release\.json")
-_FILE = r"^(?!release\.json)(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$"
+_FILE = r"^(?!release\.json)(?!promotion\.json)(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$"
 
 
 class Status(StrEnum):
@@ -146,7 +154,7 @@ class Manifest:
     """`v` and a Semantic Versioning 2.0.0 version."""
     commit: Annotated[str, Matching(r"^[0-9a-f]{40}$", "40 lower-case hexadecimal digits")]
     """The commit that was built, 40 lower-case hexadecimal digits."""
-    repository: Annotated[str, Matching(r"^[A-Za-z0-9._-]{1,100}/[A-Za-z0-9._-]{1,100}$", "owner/name")]
+    repository: Annotated[str, REPOSITORY]
     """Where it comes from: `owner/name`."""
     author: Annotated[str, MAIL_ADDRESS]
     """The mail address of who made the release; the author does not approve it, unless the application allows that."""

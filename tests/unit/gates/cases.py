@@ -11,7 +11,7 @@ from typing import Any
 
 from tagship.gates import Case
 from tagship.settings import Settings
-from tests.unit.builders import record
+from tests.unit.builders import application, configured, record
 from tests.unit.tables import aws_error
 
 
@@ -73,12 +73,19 @@ class FakeS3:
 NOW = datetime(2026, 11, 23, 9, 45, tzinfo=UTC)
 
 
-def case(*, production: str | None = None, s3: Any = None, now: datetime = NOW, **changes: Any) -> Case:
+def gated(**gates: Any) -> dict[str, Any]:
+    """For a record: a configuration that asks for this."""
+    return configured(application(gates=gates))
+
+
+def case(
+    *, production: str | None = None, s3: Any = None, kms: Any = None, now: datetime = NOW, **changes: Any
+) -> Case:
     """A release as the ledger hands it to a gate."""
     return Case.of(
         record(**changes),
         production=production,
         now=now,
         settings=Settings(stage="production", ledger_table="ledger"),
-        client={"s3": s3}.__getitem__,
+        client={"s3": s3, "kms": kms}.__getitem__,
     )

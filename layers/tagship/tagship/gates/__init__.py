@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from tagship.gates import integrity, manifest, tag
+from tagship.gates import integrity, manifest, promotion, provenance, signature, tag
 from tagship.gates.gate import Case, Gate, GateResult, Verdict
 
 GATES: dict[str, Gate] = {
     "manifest": manifest.check,
     "tag": tag.check,
     "integrity": integrity.check,
+    "signature": signature.check,
+    "provenance": provenance.check,
+    "promotion": promotion.check,
 }
 
 __all__ = ["GATES", "Case", "Gate", "GateResult", "Verdict"]

@@ -9,7 +9,7 @@ from tagship.documents import DocumentInvalid, as_document, read_manifest
 from tagship.errors import ReleaseUnreadable
 from tagship.intake import bucket as release_bucket
 from tagship.intake import configuration
-from tagship.release import place_of
+from tagship.release import BESIDE, place_of
 
 
 def read_release(
@@ -28,7 +28,7 @@ def read_release(
     objects = {}
     try:
         manifest = read_manifest(found.body)
-        files = [artifact.file for artifact in manifest.artifacts]
+        files = [*(artifact.file for artifact in manifest.artifacts), *BESIDE]
         objects = release_bucket.pin(s3, bucket=bucket, application=application, tag=tag, files=files)
     except DocumentInvalid as error:
         problems = [str(problem)[:500] for problem in error.problems]

@@ -1,0 +1,116 @@
+"""What a build attestation says: in-toto statements with SLSA provenance by GitHub's workflows, in Sigstore's wrapping.
+
+The wrapping's own signature is not verified here. What a statement says is believed as far as the release's signature goes:
+the attestation is one of its artifacts (docs/gates.md).
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tagship.gates.reading import Unreadable, member, parsed, shown, text
+
+BYTES = 1024 * 1024
+"""A bundle has some 10 KB; one with a hundred statements fits."""
+_STATEMENTS = 100
+_PAYLOAD = "application/vnd.in-toto+json"
+_STATEMENT = "https://in-toto.io/Statement/v1"
+_PROVENANCE = "https://slsa.dev/provenance/v1"
+_WORKFLOW = "https://actions.github.io/buildtypes/workflow/v1"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Who built what from where, as one statement says."""
+
+    subjects: frozenset[str]
+    """SHA-256 of each file that was built, in hexadecimal."""
+    builder: str
+    """The workflow that built it, with its ref: `https://github.com/acme/storefront/.github/workflows/release.yaml@refs/…`."""
+    repository: str
+    """The repository's address."""
+    ref: str
+    """What the workflow ran for: `refs/tags/v1.4.0`."""
+    commits: frozenset[str]
+    """The repository's commits that went in."""
+
+
+def provenances(raw: bytes) -> tuple[Provenance, ...]:
+    """Every provenance in these bytes: one bundle or envelope, or one a line. Statements about other things are left out.
+
+    Raises Unreadable, and nothing else whatever the bytes are; also where there is no provenance at all.
+    """
+    found = [_provenance(statement) for statement in _statements(raw)]
+    told = tuple(each for each in found if each is not None)
+    if not told:
+        raise Unreadable(f"it has no statement of the type {_PROVENANCE}")
+    return told
+
+
+def _statements(raw: bytes) -> Iterator[Mapping[str, Any]]:
+    documents = _documents(raw)
+    if len(documents) > _STATEMENTS:
+        raise Unreadable(f"it has more than {_STATEMENTS} statements")
+    for document in documents:
+        envelope = document.get("dsseEnvelope", document)
+        if text(envelope, "payloadType") != _PAYLOAD:
+            raise Unreadable(f"its payload is {shown(envelope['payloadType'])}, not {_PAYLOAD}")
+        if not member(envelope, "signatures"):
+            raise Unreadable("its envelope is not signed")
+        try:
+            payload = base64.b64decode(text(envelope, "payload"), validate=True)
+        except Unreadable:
+            raise
+        except ValueError as error:
+            raise Unreadable("its payload is not Base64") from error
+        yield parsed(payload)
+
+
+def _documents(raw: bytes) -> list[Mapping[str, Any]]:
+    """One document, over as many lines as it likes, or one a line."""
+    try:
+        return [parsed(raw)]
+    except Unreadable:
+        lines = [line for line in raw.splitlines() if line.strip()]
+        if len(lines) < 2:
+            raise
+        return [parsed(line) for line in lines[: _STATEMENTS + 1]]
+
+
+def _provenance(statement: Mapping[str, Any]) -> Provenance | None:
+    if text(statement, "_type") != _STATEMENT:
+        raise Unreadable(f"its statement is {shown(statement['_type'])}, not {_STATEMENT}")
+    if text(statement, "predicateType") != _PROVENANCE:
+        return None
+    build = member(statement, "predicate", "buildDefinition")
+    if text(build, "buildType") != _WORKFLOW:
+        raise Unreadable(f"its build is {shown(build['buildType'])}, not {_WORKFLOW}")
+    repository = text(build, "externalParameters", "workflow", "repository")
+    return Provenance(
+        subjects=frozenset(_subjects(statement)),
+        builder=text(statement, "predicate", "runDetails", "builder", "id"),
+        repository=repository,
+        ref=text(build, "externalParameters", "workflow", "ref"),
+        commits=frozenset(_commits(build, repository)),
+    )
+
+
+def _subjects(statement: Mapping[str, Any]) -> Iterator[str]:
+    subjects = member(statement, "subject")
+    for subject in subjects if isinstance(subjects, list) else ():
+        digest = member(subject, "digest", "sha256")
+        if isinstance(digest, str) and _SHA256.fullmatch(digest):
+            yield digest
+
+
+def _commits(build: Any, repository: str) -> Iterator[str]:
+    dependencies = member(build, "resolvedDependencies")
+    for dependency in dependencies if isinstance(dependencies, list) else ():
+        uri, commit = member(dependency, "uri"), member(dependency, "digest", "gitCommit")
+        if isinstance(uri, str) and uri.startswith(f"git+{repository}@") and isinstance(commit, str):
+            yield commit

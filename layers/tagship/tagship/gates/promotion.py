@@ -1,0 +1,74 @@
+"""promotion: the same bytes have succeeded in the stage before, as whoever brought them here has signed."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from tagship.application import Promotion
+from tagship.gates import statement
+from tagship.gates.gate import Case, GateResult, failed, passed, unanswered
+from tagship.gates.reading import Unreadable, read, shown
+from tagship.gates.signed import refusal
+from tagship.gates.statement import Statement
+from tagship.release import PROMOTION, PROMOTION_SIGNATURE
+
+_NAME = "promotion"
+
+
+def check(case: Case) -> GateResult:
+    """The statement, its signature, and that it is about this release, from that stage to this one.
+
+    Raises AwsUnavailable when S3 or KMS can't answer just now.
+    """
+    if case.configuration is None:
+        return unanswered(_NAME)
+    rules = case.configuration.gates.promotion
+    if rules is None:
+        return passed(_NAME, f"{case.application} need not come from another stage.")
+    remedy = (
+        f"Release it in {rules.stage}, then bring it here with `tagship promote {case.application} <tag> "
+        f"--from {rules.stage} --to {case.settings.stage} --sign {rules.key}`."
+    )
+    found, signature = case.objects.get(PROMOTION), case.objects.get(PROMOTION_SIGNATURE)
+    if found is None or signature is None:
+        missing = PROMOTION if found is None else PROMOTION_SIGNATURE
+        return failed(
+            _NAME, f"It was not promoted from {rules.stage}: there was no {missing} beside it.", remedy
+        )
+    s3 = case.client("s3")
+    try:
+        raw = read(s3, found, most=statement.BYTES)
+        # Who signed comes first: what an unsigned statement says is nobody's word.
+        refused = refusal(
+            s3,
+            case.client("kms"),
+            of=PROMOTION,
+            signature=signature,
+            digest=sha256(raw).hexdigest(),
+            rules=rules,
+        )
+        if refused:
+            return failed(_NAME, refused.why, refused.remedy)
+        told = Statement.read(raw)
+    except Unreadable as error:
+        return failed(_NAME, f"{PROMOTION} is no promotion: {error}.", remedy)
+    problem = _mismatch(told, case, rules)
+    if problem:
+        return failed(_NAME, f"{PROMOTION} {problem}.", remedy)
+    return passed(
+        _NAME,
+        f"It succeeded in {told.fromStage} at {shown(told.succeededAt)}; {shown(told.promotedBy)} promoted it.",
+    )
+
+
+def _mismatch(told: Statement, case: Case, rules: Promotion) -> str:
+    for what, said, fact in (
+        ("application", told.application, case.application),
+        ("tag", told.tag, case.tag),
+        ("release.json with the SHA-256", told.digest, case.digest),
+        ("release that succeeded in", told.fromStage, rules.stage),
+        ("release that goes to", told.toStage, case.settings.stage),
+    ):
+        if said != fact:
+            return f"is about a{'n' if what == 'application' else ''} {what} {shown(said)}, not {fact}"
+    return ""

@@ -1,0 +1,91 @@
+"""provenance: the release comes from the application's repository, and its build attestation, if it has one, says so too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tagship.application import Provenance as Rules
+from tagship.gates import attestation
+from tagship.gates.attestation import Provenance
+from tagship.gates.gate import Case, GateResult, failed, passed, unanswered
+from tagship.gates.reading import Unreadable, read, shown
+from tagship.release import Manifest
+
+_NAME = "provenance"
+_ARTIFACT = "provenance"
+_HOST = "https://github.com"
+_REMEDY = "Build the tag anew in the repository's own workflow, attest what it built, and publish a new tag."
+
+
+def check(case: Case) -> GateResult:
+    """An attestation that is there is judged even where none is required.
+
+    Raises AwsUnavailable when S3 can't answer just now.
+    """
+    if case.manifest is None or case.configuration is None:
+        return unanswered(_NAME)
+    manifest, rules = case.manifest, case.configuration.gates.provenance
+    if rules is None:
+        return passed(
+            _NAME, f"{case.application} may come from anywhere; {manifest.repository} is where it says."
+        )
+    if manifest.repository != rules.repository:
+        return failed(
+            _NAME,
+            f"It comes from {manifest.repository}; {case.application} is released from {rules.repository} alone.",
+            f"Publish it from {rules.repository}, or change gates.provenance.repository.",
+        )
+    artifact = manifest.artifact(_ARTIFACT)
+    if artifact is None and rules.attestation == "required":
+        return failed(
+            _NAME,
+            f"It has no build attestation: no artifact is named {_ARTIFACT}.",
+            f"Attest the build and publish a new tag with --artifact {_ARTIFACT}=<the attestation's file>.",
+        )
+    if artifact is None:
+        return passed(_NAME, f"It comes from {manifest.repository}, as its manifest says.")
+    pinned = case.objects.get(artifact.file)
+    if pinned is None:
+        return failed(_NAME, f"{artifact.file} is not there.", _REMEDY)
+    try:
+        told = attestation.provenances(read(case.client("s3"), pinned, most=attestation.BYTES))
+    except Unreadable as error:
+        return failed(_NAME, f"{artifact.file} is no build attestation: {error}.", _REMEDY)
+    problem = _mismatch(told, manifest, rules)
+    if problem:
+        return failed(_NAME, f"{artifact.file} {problem}.", _REMEDY)
+    return passed(
+        _NAME,
+        f"Built from {manifest.repository} at {manifest.commit[:7]} by {told[0].builder}, as its attestation says.",
+    )
+
+
+def _mismatch(told: Sequence[Provenance], manifest: Manifest, rules: Rules) -> str:
+    """In what the first statement that does not fit differs from the manifest; empty where all fit and cover everything."""
+    ref = f"refs/tags/{manifest.tag}"
+    for each in told:
+        if each.repository != f"{_HOST}/{rules.repository}":
+            return f"is about a build of {shown(each.repository)}, not of {_HOST}/{rules.repository}"
+        if each.ref != ref:
+            return f"is about a build for {shown(each.ref)}, not for {ref}"
+        if manifest.commit not in each.commits:
+            return f"is about {_listed(each.commits)}, not about commit {manifest.commit}"
+        if not _allowed(each.builder, rules, ref):
+            wanted = rules.builder or f"a workflow of {rules.repository} at {ref}"
+            return f"names the builder {shown(each.builder)}, not {wanted}"
+    covered = frozenset[str]().union(*(each.subjects for each in told))
+    for artifact in manifest.artifacts:
+        if artifact.name != _ARTIFACT and artifact.sha256 not in covered:
+            return f"does not cover {artifact.file} (SHA-256 {artifact.sha256})"
+    return ""
+
+
+def _allowed(builder: str, rules: Rules, ref: str) -> bool:
+    if rules.builder is None:
+        workflow, _, at = builder.partition("@")
+        return workflow.startswith(f"{_HOST}/{rules.repository}/.github/workflows/") and at == ref
+    return builder == rules.builder if "@" in rules.builder else builder.partition("@")[0] == rules.builder
+
+
+def _listed(commits: frozenset[str]) -> str:
+    return " and ".join(shown(commit) for commit in sorted(commits)[:3]) or "no commit"

@@ -1,0 +1,80 @@
+"""JSON that somebody else wrote, for the gates that look into it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tagship.calls import calling
+from tagship.release import PinnedObject
+
+_SHOWN = 120
+_CHUNK = 64 * 1024
+
+
+class Unreadable(ValueError):
+    """It is not what it must be; says what is wrong, in printable ASCII."""
+
+
+def read(s3: Any, pinned: PinnedObject, *, most: int) -> bytes:
+    """A small object in its pinned version.
+
+    Raises Unreadable for one of more than `most` bytes, without reading it; AwsUnavailable when S3 can't answer just now.
+    """
+    if pinned.size > most:
+        raise Unreadable(f"it has {pinned.size} bytes, and at most {most} are read")
+    with calling(f"Reading {pinned.key}"):
+        body = s3.get_object(Bucket=pinned.bucket, Key=pinned.key, VersionId=pinned.versionId)["Body"]
+        return b"".join(body.iter_chunks(_CHUNK))
+
+
+def parsed(raw: bytes) -> Mapping[str, Any]:
+    """One JSON object in UTF-8, no name in it twice.
+
+    Raises Unreadable, and nothing else.
+    """
+    try:
+        data = json.loads(raw.decode(), object_pairs_hook=_once)
+    except RecursionError as error:
+        raise Unreadable("it is nested too deeply") from error
+    except Unreadable:
+        raise
+    except ValueError as error:  # no JSON, no UTF-8, or a number of thousands of digits
+        raise Unreadable("it is not JSON") from error
+    if not isinstance(data, dict):
+        raise Unreadable("it is not a JSON object")
+    return data
+
+
+def member(data: Any, *path: str) -> Any:
+    """What stands at this path, or None."""
+    for name in path:
+        if not isinstance(data, dict):
+            return None
+        data = data.get(name)
+    return data
+
+
+def text(data: Any, *path: str) -> str:
+    """The text at this path.
+
+    Raises Unreadable where there is none.
+    """
+    value = member(data, *path)
+    if not isinstance(value, str) or not value:
+        raise Unreadable(f"it has no text {'.'.join(path)}")
+    return value
+
+
+def shown(value: object) -> str:
+    """What somebody else wrote, short and harmless."""
+    written = ascii(value)
+    return written if len(written) <= _SHOWN else written[:_SHOWN] + "..."
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        raise Unreadable("it has a name twice in one object")
+    return result

@@ -1,0 +1,44 @@
+"""signature: `release.json` was signed, as it was pinned, with the key that the application names.
+
+The manifest has the SHA-256 of every artifact, so its signature is over all of them; `integrity` compares them.
+"""
+
+from __future__ import annotations
+
+from tagship.gates.gate import Case, GateResult, failed, passed, unanswered
+from tagship.gates.signed import refusal
+from tagship.release import MANIFEST, SIGNATURE
+
+_NAME = "signature"
+
+
+def check(case: Case) -> GateResult:
+    """A signature that is there is judged even where none is required.
+
+    Raises AwsUnavailable when S3 or KMS can't answer just now.
+    """
+    if case.configuration is None:
+        return unanswered(_NAME)
+    rules = case.configuration.gates.signature
+    if rules is None:
+        return passed(_NAME, f"{case.application} asks for no signature.")
+    signature = case.objects.get(SIGNATURE)
+    if signature is None and rules.required:
+        return failed(
+            _NAME,
+            f"{MANIFEST} is not signed: there was no {SIGNATURE} beside it.",
+            f"Publish a new tag with `tagship publish --sign {rules.key}`.",
+        )
+    if signature is None:
+        return passed(_NAME, "It is not signed, and need not be.", warning="This release is not signed.")
+    refused = refusal(
+        case.client("s3"),
+        case.client("kms"),
+        of=MANIFEST,
+        signature=signature,
+        digest=case.digest,
+        rules=rules,
+    )
+    if refused:
+        return failed(_NAME, refused.why, refused.remedy)
+    return passed(_NAME, f"{MANIFEST} was signed with {rules.key}.")

@@ -1,0 +1,82 @@
+"""Whether KMS says that a signature was made with a key, over a SHA-256. No gate of its own: two gates ask it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tagship.application import Promotion, Signature
+from tagship.calls import calling, code_of, message_of
+from tagship.release import PinnedObject
+
+_BYTES = 1024
+"""An RSA signature of 4096 bits has 512 bytes, one by ECDSA at most 72."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a signature does not count, and what to do."""
+
+    why: str
+    remedy: str
+
+
+def refusal(
+    s3: Any, kms: Any, *, of: str, signature: PinnedObject, digest: str, rules: Signature | Promotion
+) -> Refusal | None:
+    """None for a signature by the configured key over `digest` (SHA-256 in hexadecimal); `of` is the file it is about.
+
+    Raises AwsUnavailable when S3 or KMS can't answer just now.
+    """
+    if not 0 < signature.size <= _BYTES:
+        return Refusal(
+            why=f"{of}.sig is no signature: it has {signature.size} bytes.",
+            remedy="Upload the raw signature, as --sign does. Then publish a new tag.",
+        )
+    with calling(f"Reading {signature.key}"):
+        body = s3.get_object(Bucket=signature.bucket, Key=signature.key, VersionId=signature.versionId)[
+            "Body"
+        ]
+        raw = b"".join(body.iter_chunks(_BYTES))
+    try:
+        with calling(f"Verifying {signature.key} with {rules.key}"):
+            answer = kms.verify(
+                KeyId=rules.key,
+                Message=bytes.fromhex(digest),
+                MessageType="DIGEST",
+                Signature=raw,
+                SigningAlgorithm=rules.algorithm,
+            )
+    except ClientError as error:
+        told = _REFUSALS.get(code_of(error))
+        if told is None:
+            raise
+        why, remedy = told
+        said = {"of": of, "key": rules.key, "algorithm": rules.algorithm, "aws": message_of(error)}
+        return Refusal(why=why.format(**said), remedy=remedy.format(**said))
+    if answer.get("SignatureValid") is not True:
+        why, remedy = _REFUSALS["KMSInvalidSignatureException"]
+        return Refusal(why=why.format(of=of, key=rules.key, algorithm=rules.algorithm), remedy=remedy)
+    return None
+
+
+_CONFIGURED = "Name a key that is there, enabled and made to sign with {algorithm}. Then publish a new tag."
+_REFUSALS = {
+    "KMSInvalidSignatureException": (
+        "{of}.sig is not a signature of this {of} by {key} with {algorithm}.",
+        "Sign with that key and algorithm, and publish a new tag. If nobody changed either, find out who wrote the file.",
+    ),
+    "NotFoundException": ("There is no key {key} here.", _CONFIGURED),
+    "DisabledException": ("The key {key} is disabled.", _CONFIGURED),
+    "KMSInvalidStateException": ("The key {key} can't be used as it is: {aws}", _CONFIGURED),
+    "InvalidKeyUsageException": ("The key {key} does not sign with {algorithm}: {aws}", _CONFIGURED),
+    "UnsupportedOperationException": ("The key {key} does not sign with {algorithm}: {aws}", _CONFIGURED),
+    "ValidationException": ("The key {key} does not sign with {algorithm}: {aws}", _CONFIGURED),
+    "AccessDeniedException": (
+        "The gate may not use the key {key}: {aws}",
+        "Let the key's own policy allow kms:Verify to this stack's account. Then publish a new tag.",
+    ),
+}
+"""By AWS's name for it: what a person can mend. Everything else is raised as it came, and counts as not passed."""

@@ -1,0 +1,45 @@
+"""`promotion.json`: the statement that a release succeeded in one stage and is brought to the next."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+
+from tagship.gates.reading import Unreadable, parsed, shown, text
+
+BYTES = 8192
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """The names are the document's own."""
+
+    application: str
+    tag: str
+    digest: str
+    """SHA-256 of `release.json`, in hexadecimal: over it of every artifact too."""
+    fromStage: str
+    toStage: str
+    succeededAt: str
+    """When it succeeded in `fromStage`, as that stage's ledger has it."""
+    promotedAt: str
+    promotedBy: str
+    """The AWS identity that began to bring it over."""
+
+    @property
+    def raw(self) -> bytes:
+        """The document."""
+        return json.dumps({"schemaVersion": _VERSION, **asdict(self)}, indent=2).encode() + b"\n"
+
+    @classmethod
+    def read(cls, raw: bytes) -> Statement:
+        """Raises Unreadable, and nothing else, for anything that is not exactly such a document."""
+        data = parsed(raw)
+        if data.get("schemaVersion") != _VERSION:
+            raise Unreadable(f"its schemaVersion is {shown(data.get('schemaVersion'))}, not {_VERSION}")
+        names = [field.name for field in fields(cls)]
+        unknown = sorted(set(data) - {"schemaVersion", *names})
+        if unknown:
+            raise Unreadable(f"it has a field {shown(unknown[0])}")
+        return cls(**{name: text(data, name) for name in names})

@@ -1,0 +1,201 @@
+"""The signature gate lets nothing through that its key did not sign, where the application asks for a signature."""
+
+from __future__ import annotations
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tagship.errors import AwsUnavailable
+from tagship.gates import Verdict, signature
+from tests.unit.builders import record, sha256
+from tests.unit.gates.cases import FakeS3, case, gated
+from tests.unit.gates.keys import FakeKms
+from tests.unit.gates.keys import signature as made
+from tests.unit.tables import aws_error
+
+KEY = "alias/tagship-release-signing"
+S3_KEY = "releases/storefront/v1.4.0/release.json.sig"
+DIGEST = record()["digest"]
+
+
+def check(raw=None, *, keys=None, rules=None, kms=None, version="9", **changes):
+    """The gate on a release with this signature beside it."""
+    objects = record()["objects"]
+    s3 = FakeS3()
+    if raw is not None:
+        objects["release.json.sig"] = {
+            "bucket": "releases",
+            "key": S3_KEY,
+            "versionId": version,
+            "size": len(raw),
+        }
+        s3.objects[S3_KEY, version] = raw
+    kms = kms or FakeKms(keys=keys or {KEY: "ours"})
+    configuration = gated(signature={"key": KEY} | (rules or {}))
+    return signature.check(
+        case(s3=s3, kms=kms, **({"objects": objects, "configuration": configuration} | changes))
+    )
+
+
+@pytest.mark.parametrize(
+    "key, rules",
+    [
+        ("ours", {}),
+        ("ours", {"required": False}),
+        ("rsa ours", {"algorithm": "RSASSA_PSS_SHA_256"}),
+        ("ours", {"key": "arn:aws:kms:eu-central-1:123456789012:alias/tagship-other"}),
+    ],
+    ids=["ECDSA", "optional", "RSA", "of another account"],
+)
+def test_a_signature_by_the_configured_key_passes(key, rules):
+    named = rules.get("key", KEY)
+    result = check(made(key, DIGEST), keys={named: key}, rules=rules)
+    assert (result.gate, result.verdict, result.why) == (
+        "signature",
+        Verdict.PASSED,
+        f"release.json was signed with {named}.",
+    )
+
+
+@pytest.mark.parametrize("required", [True, False])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        made("theirs", DIGEST),
+        made("rsa theirs", DIGEST),
+        made("ours", sha256(b"another release.json")),
+        made("ours", sha256(bytes.fromhex(DIGEST))),
+        made("ours", DIGEST)[:-1],
+        made("ours", DIGEST) + b"\0",
+        b"no signature at all",
+        made("ours", DIGEST).hex().encode(),
+    ],
+    ids=[
+        "another key",
+        "another kind of key",
+        "another manifest",
+        "hashed twice",
+        "cut off",
+        "longer",
+        "text",
+        "in hexadecimal",
+    ],
+)
+def test_what_is_no_signature_of_this_manifest_by_this_key_is_refused_even_where_none_is_required(
+    raw, required
+):
+    """Fault 9."""
+    result = check(raw, rules={"required": required})
+    assert (result.verdict, result.why) == (
+        Verdict.FAILED,
+        f"release.json.sig is not a signature of this release.json by {KEY} with ECDSA_SHA_256.",
+    )
+    assert "publish a new tag" in result.remedy
+
+
+def test_an_unsigned_release_is_refused_where_a_signature_is_required():
+    """Fault 9."""
+    result = check(None)
+    assert (result.verdict, result.why) == (
+        Verdict.FAILED,
+        "release.json is not signed: there was no release.json.sig beside it.",
+    )
+    assert f"tagship publish --sign {KEY}" in result.remedy
+
+
+def test_an_unsigned_release_passes_with_a_warning_where_a_signature_is_optional():
+    result = check(None, rules={"required": False})
+    assert (result.verdict, result.warning) == (Verdict.PASSED, "This release is not signed.")
+
+
+def test_an_application_that_names_no_key_is_asked_for_nothing():
+    result = check(b"whatever", configuration=record()["configuration"])
+    assert (result.verdict, result.why) == (Verdict.PASSED, "storefront asks for no signature.")
+
+
+@pytest.mark.parametrize("size", [0, 1025])
+def test_a_signature_of_impossible_size_is_refused_without_asking_anybody(size):
+    kms = FakeKms(keys={})
+    result = check(b"x" * size, kms=kms)
+    assert (result.verdict, result.why) == (
+        Verdict.FAILED,
+        f"release.json.sig is no signature: it has {size} bytes.",
+    )
+    assert kms.asked == []
+
+
+@pytest.mark.parametrize(
+    "keys, why",
+    [
+        ({}, f"There is no key {KEY} here."),
+        ({KEY: "disabled"}, f"The key {KEY} is disabled."),
+        ({KEY: "rsa ours"}, f"The key {KEY} does not sign with ECDSA_SHA_256: "),
+        ({KEY: "p384 ours"}, f"The key {KEY} does not sign with ECDSA_SHA_256: "),
+    ],
+    ids=["no key", "disabled", "RSA", "another curve"],
+)
+def test_a_key_that_can_not_be_used_is_told_and_lets_nothing_through(keys, why):
+    """Fault 9."""
+    kms = FakeKms(keys=keys) if keys else FakeKms(keys={"alias/other": "ours"})
+    result = check(made("ours", DIGEST), kms=kms)
+    assert result.verdict is Verdict.FAILED
+    assert result.why.startswith(why)
+    assert result.remedy.startswith("Name a key that is there, enabled and made to sign")
+
+
+@pytest.mark.parametrize(
+    "code, why",
+    [
+        ("KMSInvalidStateException", "can't be used as it is: it is pending deletion."),
+        ("UnsupportedOperationException", "does not sign with ECDSA_SHA_256: it is pending deletion."),
+        ("AccessDeniedException", "The gate may not use the key"),
+    ],
+)
+def test_a_refusal_of_kms_that_a_person_can_mend_says_how(code, why):
+    kms = FakeKms(keys={}, fails_with=aws_error(code, message="it is pending deletion."))
+    result = check(made("ours", DIGEST), kms=kms)
+    assert result.verdict is Verdict.FAILED
+    assert why in result.why
+    assert result.remedy
+
+
+def test_an_answer_that_does_not_say_valid_is_not_taken_for_valid():
+    class Unsure(FakeKms):
+        def verify(self, **said):
+            return {"KeyId": KEY}
+
+    assert check(made("ours", DIGEST), kms=Unsure(keys={})).verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize("code, status", [("ThrottlingException", 400), ("KeyUnavailableException", 500)])
+def test_a_kms_that_can_not_answer_just_now_is_asked_again(code, status):
+    """Fault 12."""
+    kms = FakeKms(keys={}, fails_with=aws_error(code, status=status))
+    with pytest.raises(AwsUnavailable):
+        check(made("ours", DIGEST), kms=kms)
+
+
+def test_what_nobody_foresaw_lets_nothing_through():
+    """Fault 11: the state machine counts what is raised as not passed."""
+    with pytest.raises(ClientError, match="IncorrectKeyException"):
+        check(made("ours", DIGEST), kms=FakeKms(keys={}, fails_with=aws_error("IncorrectKeyException")))
+
+
+def test_the_pinned_version_of_the_signature_is_judged_whatever_was_uploaded_since():
+    """Fault 4."""
+    s3 = FakeS3(objects={(S3_KEY, "1"): made("theirs", DIGEST), (S3_KEY, "2"): made("ours", DIGEST)})
+    pinned = {"bucket": "releases", "key": S3_KEY, "versionId": "1", "size": 71}
+    result = signature.check(
+        case(
+            s3=s3,
+            kms=FakeKms(keys={KEY: "ours"}),
+            objects={"release.json.sig": pinned},
+            configuration=gated(signature={"key": KEY}),
+        )
+    )
+    assert result.verdict is Verdict.FAILED
+
+
+def test_without_a_configuration_there_is_nothing_to_judge_and_nothing_passes():
+    result = check(None, configuration={"version": 0, "document": None, "problems": ["none"]})
+    assert result.verdict is Verdict.ERROR
