@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+from typing import Any
 
 from tagship.approval import page
 from tagship.approval.delivery import deliver
@@ -26,6 +27,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         headers=event["headers"],
         body=base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(),
         source_ip=http.get("sourceIp", ""),
+        cookies=_cookies(event),
     )
     settings = runtime.settings
     stepfunctions = runtime.aws.client("stepfunctions")
@@ -41,8 +43,20 @@ def handler(event: Event, runtime: Runtime) -> Event:
         now=runtime.now(),
         base_url=settings.approval_base_url,
         waits=functools.partial(_waits, runtime),
+        login=_login(runtime, event) if settings.oidc_issuer or settings.oidc_client_id else None,
     )
-    return {"statusCode": answer.status, "headers": answer.headers, "body": answer.body}
+    return {
+        "statusCode": answer.status,
+        "headers": answer.headers,
+        "cookies": list(answer.cookies),
+        "body": answer.body,
+    }
+
+
+def _cookies(event: Event) -> dict[str, str]:
+    """The browser's cookies: AWS gives them a list of their own, other servers leave them in their header."""
+    pairs = event.get("cookies") or event["headers"].get("cookie", "").split(";")
+    return {name.strip(): value.strip() for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
 def _waits(runtime: Runtime, approval_id: str) -> bool:
@@ -53,3 +67,10 @@ def _waits(runtime: Runtime, approval_id: str) -> bool:
     with calling("Looking at the execution that waits"):
         answer = runtime.aws.client("stepfunctions").describe_execution(executionArn=request["execution"])
     return str(answer["status"]) == "RUNNING"
+
+
+def _login(runtime: Runtime, event: Event) -> Any:
+    """The sign-in, and what it needs of libraries, only where a stage asks for one."""
+    from tagship.approval.login import login_of
+
+    return login_of(runtime.settings, runtime.ledger, host=event["headers"].get("host", ""))

@@ -77,7 +77,7 @@ class FakeStore:
     def get(self, approval_id, /) -> Record | None:
         return self.records.get(approval_id)
 
-    def decide(self, approval_id, /, *, approver, decision, reason) -> Written:
+    def decide(self, approval_id, /, *, approver, decision, reason, identity="") -> Written:
         if self.before_decide:
             happens, self.before_decide = self.before_decide, None
             happens()
@@ -89,6 +89,7 @@ class FakeStore:
         if record["status"] != "OPEN":
             raise ApprovalClosed(approval_id)
         made = {"approver": approver, "decision": decision, "reason": reason, "at": self.now.isoformat()}
+        made |= {"identity": identity} if identity else {}
         decided = record | {"decisions": [*record["decisions"], made]}
         decided["status"] = outcome(decided).upper()
         self.records[approval_id] = decided
@@ -128,16 +129,23 @@ class Site:
     now: datetime = NOW
     base_url: str = ""
     waits: Callable[[str], bool] | None = None
+    login: Any = None
 
     @property
     def record(self) -> dict[str, Any]:
         (record,) = self.store.records.values()
         return record
 
-    def request(self, method="GET", path="", query="", headers=None, body=b"") -> PageResponse:
+    def request(self, method="GET", path="", query="", headers=None, body=b"", cookies=None) -> PageResponse:
         return respond(
             PageRequest(
-                method, path or f"/approvals/{self.record['id']}", query, headers or {}, body, "192.0.2.7"
+                method,
+                path or f"/approvals/{self.record['id']}",
+                query,
+                headers or {},
+                body,
+                "192.0.2.7",
+                cookies or {},
             ),
             store=self.store,
             verifier=LinkVerifier(self.kms, known_keys(KEY, OLD_KEY), stage=STAGE),
@@ -145,6 +153,7 @@ class Site:
             now=self.now,
             base_url=self.base_url,
             waits=self.waits,
+            login=self.login,
         )
 
 

@@ -215,6 +215,7 @@ def test_a_failed_rollback_says_who_must_do_what_and_where(stage: Any) -> None:
             {"reason": "expired"},
             "an approval link was refused (expired), asked from somebody",
         ),
+        ("Approver Signed In", {"identity": "https://id.example.com 1"}, "somebody signed in to look at it"),
         ("Rollback Triggered", {"trigger": "alarm", "why": "w"}, "goes back: an alarm went off"),
         ("Rollback Triggered", {"trigger": "moonlight", "why": "w"}, "goes back: moonlight"),
         ("Something New", {"why": "it was time"}, "Something New: it was time"),
@@ -231,3 +232,22 @@ def test_every_fact_has_words_even_one_of_another_version(name: str, data: dict[
 def test_a_status_of_another_version_is_shown_as_it_is() -> None:
     assert story.mood_of("PAUSED") is story.Mood.PLAIN
     assert story.ending({"status": "PAUSED"}) == []
+
+
+@pytest.mark.parametrize(
+    "identity, says",
+    [
+        ("arn:aws:sts::000000000000:assumed-role/ops/ana", "on the command line, as arn:"),
+        ("https://id.example.com 1", "signed in as https://id.example.com 1"),
+    ],
+)
+def test_a_decision_says_how_it_is_known_who_made_it(identity: str, says: str) -> None:
+    data = {"decision": "approve", "status": "OPEN", "reason": "", "identity": identity}
+    fact = {
+        "name": "Approval Given",
+        "data": data,
+        "who": "ana",
+        "tag": "v1",
+        "at": "2026-11-23T14:05:00.000Z",
+    }
+    assert story.told(fact).more[0].startswith(says)

@@ -21,6 +21,7 @@ class PageResponse:
     status: int
     headers: dict[str, str]
     body: str
+    cookies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Visit:
     mac: bytes
     source_ip: str
     now: datetime
+    identity: str = ""
+    """Who signed in, in the provider's words, where the stage asks for that."""
 
     @property
     def standing(self) -> str:

@@ -33,6 +33,10 @@ class ChannelUnavailable(RetryableError):
     """A channel did not take a message that it may take later."""
 
 
+class SignInUnavailable(RetryableError):
+    """The provider with which approvers sign in can't be asked; without its word nothing is shown and nothing decided."""
+
+
 class TooManyRequests(RetryableError):
     """More requests from one address than a person makes; a store may raise it from any of its methods."""
 

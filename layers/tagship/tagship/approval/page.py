@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from tagship.approval.answers import PageResponse, Visit, ask, plain, settled, tell
-from tagship.approval.errors import FormInvalid, LinkInvalid, TooManyRequests
+from tagship.approval.errors import FormInvalid, LinkInvalid, SignInUnavailable, TooManyRequests
 from tagship.approval.form import Form, cross_site, is_current, read_form, reason_problem
 from tagship.approval.link import LinkVerifier, Token
 from tagship.approval.quorum import Record
 from tagship.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, RetryableError, TokenDead
 
+if TYPE_CHECKING:
+    from tagship.approval.login import Journey, Login
+
 _PATH = re.compile(r"/approvals/([^/]+)")
 _ID = re.compile(r"[A-Za-z0-9_-]{20,128}")
+_CALLBACK = "callback"
 _METHODS = ("GET", "HEAD", "POST")
 
 
@@ -34,6 +38,7 @@ class PageRequest:
     headers: Mapping[str, str]
     body: bytes
     source_ip: str
+    cookies: Mapping[str, str] = field(default_factory=dict)
 
 
 class Decided(Protocol):
@@ -51,9 +56,16 @@ class ApprovalStore(Protocol):
         """The approval record, read consistently."""
 
     def decide(
-        self, approval_id: str, /, *, approver: str, decision: Literal["approve", "reject"], reason: str
+        self,
+        approval_id: str,
+        /,
+        *,
+        approver: str,
+        decision: Literal["approve", "reject"],
+        reason: str,
+        identity: str,
     ) -> Decided:
-        """Record one decision in one conditional write.
+        """Record one decision in one conditional write, with who signed in to make it, if somebody had to.
 
         Raises:
             AlreadyDecided: this approver had decided before.
@@ -80,6 +92,7 @@ class Page:
     now: datetime
     base_url: str = ""
     waits: Callable[[str], bool] | None = None
+    login: Login | None = None
 
     def answer(self, request: PageRequest) -> PageResponse:
         """One request, one answer; a RetryableError is the caller's to tell."""
@@ -88,29 +101,48 @@ class Page:
             return plain("missing", 404)
         if request.method not in _METHODS:
             return plain("method", 405, headers={"Allow": ", ".join(_METHODS)})
-        approval_id = match[1] if _ID.fullmatch(match[1]) else ""
-        headers = {name.lower(): value for name, value in request.headers.items()}
+        journey = self._journey(match[1], request)
+        named = journey.approval if journey else match[1]
+        approval_id = named if _ID.fullmatch(named) else ""
         try:
-            visit = self._admit(approval_id, request)
-            if request.method != "POST":
-                return self._shown(visit)
-            if cross_site(headers, self.base_url):
-                raise LinkInvalid("sent by another site")
-            return self._decided(visit, read_form(headers, request.body))
+            if self.login and journey:
+                visit = self._admit(approval_id, journey.token, request)
+                return self.login.finish(journey, visit, request.query)
+            return self._visited(approval_id, request)
         except LinkInvalid as error:
             self.store.refused(approval_id or "unreadable", error.reason, request.source_ip)
             return plain("invalid", 403)
         except FormInvalid as error:
             return plain("malformed", error.status, problem=error.why)
 
-    def _admit(self, approval_id: str, request: PageRequest) -> Visit:
+    def _journey(self, named: str, request: PageRequest) -> Journey | None:
+        """The way to the provider and back that ends with this request, if one does."""
+        if self.login is None or named != _CALLBACK or request.method != "GET":
+            return None
+        return self.login.journey(request.query, request.cookies)
+
+    def _visited(self, approval_id: str, request: PageRequest) -> PageResponse:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        token = _token(request.query)
+        visit = self._admit(approval_id, token, request)
+        if request.method == "POST" and cross_site(headers, self.base_url):
+            raise LinkInvalid("sent by another site")
+        if self.login:
+            visit = replace(visit, identity=self.login.identity(visit, request.cookies))
+            if not visit.identity:
+                # No form may be sent on to another site, by policy: who lost the session goes there from a link.
+                return plain("signin", 403) if request.method == "POST" else self.login.begin(visit, token)
+        if request.method != "POST":
+            return self._shown(visit)
+        return self._decided(visit, read_form(headers, request.body))
+
+    def _admit(self, approval_id: str, text: str, request: PageRequest) -> Visit:
         """Raises LinkInvalid, after the same calls whether or not there is such an approval."""
-        tokens = [part[2:] for part in request.query.split("&") if part.startswith("t=")]
-        if not approval_id or len(tokens) != 1:
+        if not approval_id:
             raise LinkInvalid("malformed")
-        token = Token.parse(tokens[0])
+        token = Token.parse(text)
         record = self.store.get(approval_id)
-        approver = self.verifier.verify(tokens[0], record, self.now)
+        approver = self.verifier.verify(text, record, self.now)
         if record is None:
             raise LinkInvalid("unknown approval")
         return Visit(record, approver, token.mac, request.source_ip, self.now)
@@ -139,7 +171,11 @@ class Page:
     def _record(self, visit: Visit, form: Form) -> PageResponse:
         try:
             decided = self.store.decide(
-                visit.record["id"], approver=visit.approver, decision=form.decision, reason=form.reason
+                visit.record["id"],
+                approver=visit.approver,
+                decision=form.decision,
+                reason=form.reason,
+                identity=visit.identity,
             )
         except (AlreadyDecided, ApprovalClosed, ApprovalExpired) as error:
             return self._too_late(visit, form, error)
@@ -188,17 +224,35 @@ def respond(
     now: datetime,
     base_url: str = "",
     waits: Callable[[str], bool] | None = None,
+    login: Login | None = None,
 ) -> PageResponse:
     """One request, one answer, as the contract has them.
 
     `base_url` is the address that people use, if there is one: it tells our own origin where a proxy hides it. `waits` is
     asked before a decision is recorded whether the execution still waits; without it, `deliver` finds out afterwards.
+    `login` is the sign-in that this stage asks for, if it does.
     """
-    page = Page(store=store, verifier=verifier, deliver=deliver, now=now, base_url=base_url, waits=waits)
+    page = Page(
+        store=store,
+        verifier=verifier,
+        deliver=deliver,
+        now=now,
+        base_url=base_url,
+        waits=waits,
+        login=login,
+    )
     try:
         response = page.answer(request)
     except TooManyRequests as error:
         response = plain("many", 429, headers={"Retry-After": str(error.retry_after)})
+    except SignInUnavailable:
+        response = plain("no-signin", 503, headers={"Retry-After": "60"})
     except RetryableError:
         response = plain("busy", 503, headers={"Retry-After": "10"})
     return replace(response, body="") if request.method == "HEAD" else response
+
+
+def _token(query: str) -> str:
+    """The one token of a link; anything else reads as none."""
+    tokens = [part[2:] for part in query.split("&") if part.startswith("t=")]
+    return tokens[0] if len(tokens) == 1 else ""

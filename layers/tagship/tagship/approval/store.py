@@ -32,12 +32,25 @@ class LedgerStore:
         return approvals.get(self.ledger, approval_id)
 
     def decide(
-        self, approval_id: str, /, *, approver: str, decision: Literal["approve", "reject"], reason: str
+        self,
+        approval_id: str,
+        /,
+        *,
+        approver: str,
+        decision: Literal["approve", "reject"],
+        reason: str,
+        identity: str = "",
     ) -> Decided:
         """One conditional write; raises AlreadyDecided, ApprovalClosed, ApprovalExpired."""
         return Decided(
             approvals.decide(
-                self.ledger, approval_id, approver=approver, decision=decision, reason=reason, judge=outcome
+                self.ledger,
+                approval_id,
+                approver=approver,
+                decision=decision,
+                reason=reason,
+                judge=outcome,
+                identity=identity,
             )
         )
 

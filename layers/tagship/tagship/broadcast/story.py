@@ -96,13 +96,20 @@ def _asked(_: Record, data: Record) -> Told:
 def _decided(fact: Record, data: Record) -> Told:
     approved = data["decision"] == "approve"
     enough = {"APPROVED": ": that is enough", "OPEN": "; more approvals are needed"}.get(data["status"], "")
-    via = (f"on the command line, as {data['identity']}",) if data.get("identity") else ()
+    via = (_identified(data["identity"]),) if data.get("identity") else ()
     reason = (f"“{data['reason']}”",) if data.get("reason") else ()
     return Told(
         text=f"{fact['who']} {'approved' if approved else 'rejected'} it{enough}",
         mood=Mood.GOOD if approved else Mood.BAD,
         more=reason + via,
     )
+
+
+def _identified(identity: str) -> str:
+    """By what, beside a link, it is known who decided."""
+    if identity.startswith("arn:"):
+        return f"on the command line, as {identity}"
+    return f"signed in as {identity}"
 
 
 def _not_reached(_: Record, data: Record) -> Told:
@@ -184,6 +191,9 @@ _WORDS: Mapping[str, Callable[[Record, Record], Told]] = {
     "Approval Requested": _asked,
     "Approvers Reminded": _reminded,
     "Approval Error": _not_reached,
+    "Approver Signed In": lambda fact, data: Told(
+        text=f"{fact['who']} signed in to look at it", more=(f"as {data['identity']}",)
+    ),
     "Approval Given": _decided,
     "Approval Granted": _decided,
     "Approval Rejected": _decided,

@@ -9,6 +9,7 @@ from typing import Any
 from tagship.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, LockLost
 from tagship.ledger import releases
 from tagship.ledger.table import Fact, Item, Ledger, Refused, application_key, timestamp
+from tagship.ledger.table import approval_key as _pk
 
 OPEN = "OPEN"
 _APPROVAL = "APPROVAL"
@@ -219,7 +220,3 @@ def _fact(
         execution=execution or str(approval.get("execution", "")),
         data={"approval": approval["id"], **(data or {})},
     )
-
-
-def _pk(approval_id: str) -> str:
-    return f"APPROVAL#{approval_id}"

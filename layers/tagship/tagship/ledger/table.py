@@ -8,6 +8,7 @@
 | `APPLICATION#<name>` | `LOCK` | who may change the target |
 | `APPLICATION#<name>` | `CURRENT` | what production runs |
 | `APPROVAL#<id>` | `APPROVAL` | a request and its decisions |
+| `APPROVAL#<id>` | `LOGIN#<session>` | who signed in to look at it, where the stage asks for that |
 """
 
 from __future__ import annotations
@@ -263,6 +264,11 @@ class Ledger:
 def application_key(application: str) -> str:
     """The partition in which everything of an application stands."""
     return f"APPLICATION#{application}"
+
+
+def approval_key(approval_id: str) -> str:
+    """The partition in which everything of a request for approval stands."""
+    return f"APPROVAL#{approval_id}"
 
 
 def _fact_key(tag: str, attempt: int, name: str, key: str) -> str:

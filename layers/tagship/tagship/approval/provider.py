@@ -1,0 +1,281 @@
+"""The OpenID Connect provider: where people sign in, and what its word is worth.
+
+Imported only where a stage asks for a sign-in; PyJWT and cryptography are loaded when the first token is checked. What is
+fetched from the provider is kept for a while by the warm function, and costs at most `SECONDS` and `MAX_BYTES` a time.
+"""
+
+from __future__ import annotations
+
+import hmac
+import http.client
+import json
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlencode, urlsplit
+
+from tagship.approval.errors import LinkInvalid, SignInUnavailable
+
+if TYPE_CHECKING:
+    from jwt import PyJWK
+
+SECONDS = 3.0
+"""For one request, from its first byte to its last: a callback makes four at most, and the page has 15 s in all."""
+MAX_BYTES = 256 * 1024
+KEEP_SECONDS = 3600.0
+REFETCH_SECONDS = 30.0
+"""A key that is not known may be a new one: the keys are fetched again, but no more often than this."""
+LEEWAY_SECONDS = 60
+"""Between the provider's clock and ours."""
+FRESH_SECONDS = 600
+"""How old an ID token may be that was just fetched."""
+
+_KEY_TYPES = {"RS256": ("RSA", None), "ES256": ("EC", "P-256")}
+"""The algorithms that are accepted, and the key that each wants: never `none`, and none where a public key is a secret."""
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Whom the provider knows: its own name for them, and a mail address that it has verified."""
+
+    subject: str
+    mail: str
+
+
+class Fetch(Protocol):
+    """One request to the provider: a GET, or a POST of a form."""
+
+    def __call__(self, url: str, form: Mapping[str, str] | None = None, /) -> bytes:
+        """Raises SignInUnavailable when there is no answer, LinkInvalid when a form is refused."""
+
+
+def fetch(url: str, form: Mapping[str, str] | None = None, /) -> bytes:
+    """Straight to the address, through no proxy, after no redirect, within `SECONDS` and `MAX_BYTES`."""
+    parts = urlsplit(url)
+    host, path = parts.hostname or "", (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    connection = (
+        http.client.HTTPSConnection(host, parts.port, timeout=SECONDS, context=ssl.create_default_context())
+        if parts.scheme == "https"
+        else http.client.HTTPConnection(host, parts.port, timeout=SECONDS)
+    )
+    headers = {"Accept": "application/json", "User-Agent": "tagship"}
+    if form is not None:
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+    try:
+        with _cut_off(connection):
+            connection.request(
+                "GET" if form is None else "POST", path, urlencode(form) if form else None, headers
+            )
+            answer = connection.getresponse()
+            body = answer.read(MAX_BYTES + 1)
+    except (OSError, http.client.HTTPException) as error:
+        raise SignInUnavailable(f"{host} could not be asked ({type(error).__name__})") from error
+    if form is not None and 400 <= answer.status < 500 and answer.status != http.HTTPStatus.TOO_MANY_REQUESTS:
+        raise LinkInvalid("the provider refused the sign-in's code")
+    if answer.status != http.HTTPStatus.OK or len(body) > MAX_BYTES:
+        raise SignInUnavailable(f"{host} answered {answer.status} with {len(body)} bytes")
+    return body
+
+
+@contextmanager
+def _cut_off(connection: http.client.HTTPConnection) -> Iterator[None]:
+    """Ends the connection after `SECONDS`, also one that drips: a socket's own time-out begins anew with each byte."""
+
+    late = threading.Event()
+
+    def cut() -> None:
+        late.set()
+        with suppress(OSError):
+            if connection.sock:
+                connection.sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(SECONDS, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        connection.close()
+    if late.is_set():
+        raise TimeoutError
+
+
+@dataclass(slots=True, kw_only=True)
+class Provider:
+    """One provider and this stack's registration with it; a public client, so there is no secret.
+
+    `issuer` is compared character by character with what the provider says. `loopback` allows plain http on this machine.
+    """
+
+    issuer: str
+    client_id: str
+    loopback: bool = False
+    fetch: Fetch = fetch
+    clock: Callable[[], float] = time.monotonic
+    _kept: dict[str, tuple[float, dict[str, Any]]] = field(default_factory=dict)
+
+    def address(self, *, redirect_uri: str, state: str, nonce: str, challenge: str, login_hint: str) -> str:
+        """Where the browser goes to sign in: authorization code flow with PKCE (RFC 7636, S256).
+
+        Raises SignInUnavailable when the provider can't be asked, or is not one that can be trusted with this.
+        """
+        query = {
+            "response_type": "code",
+            "client_id": self.client_id,
+            "redirect_uri": redirect_uri,
+            "scope": "openid email",
+            "state": state,
+            "nonce": nonce,
+            "code_challenge": challenge,
+            "code_challenge_method": "S256",
+            "login_hint": login_hint,
+        }
+        endpoint = self._endpoint("authorization_endpoint")
+        return endpoint + ("&" if "?" in endpoint else "?") + urlencode(query)
+
+    def person(self, *, code: str, verifier: str, redirect_uri: str, nonce: str, now: datetime) -> Person:
+        """Who signed in: exchanges the code, and believes an ID token only after everything about it was checked.
+
+        Raises:
+            LinkInvalid: the code or the token is not good; the reason is for the audit.
+            SignInUnavailable: the provider could not be asked.
+        """
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_uri,
+            "client_id": self.client_id,
+            "code_verifier": verifier,
+        }
+        answer = _object(self.fetch(self._endpoint("token_endpoint"), form))
+        token = answer.get("id_token")
+        if not isinstance(token, str):
+            raise LinkInvalid("the provider gave no ID token")
+        claims = self._claims(token)
+        _check(claims, client_id=self.client_id, nonce=nonce, now=now)
+        return Person(subject=str(claims["sub"])[:255], mail=str(claims["email"]))
+
+    def check_issuer(self, named: str | None) -> None:
+        """An answer that names its issuer must name ours (RFC 9207); one that must name it, must.
+
+        Raises LinkInvalid.
+        """
+        must = self._metadata().get("authorization_response_iss_parameter_supported") is True
+        if named != self.issuer and (must or named is not None):
+            raise LinkInvalid("the sign-in came back from another provider")
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        """What a token of ours says, whose signature, issuer and audience are right."""
+        import jwt
+
+        try:
+            header = jwt.get_unverified_header(token)
+            if header.get("alg") not in _KEY_TYPES:
+                raise LinkInvalid("the ID token is signed in a way that is not accepted")
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                self._key(header["alg"], header.get("kid")),
+                algorithms=list(_KEY_TYPES),
+                audience=self.client_id,
+                issuer=self.issuer,
+                # Times are compared with our own clock, in `_check`.
+                options={
+                    "require": ["iss", "sub", "aud", "exp", "iat", "nonce"],
+                    "enforce_minimum_key_length": True,
+                    "verify_exp": False,
+                    "verify_iat": False,
+                    "verify_nbf": False,
+                },
+            )
+        except jwt.PyJWTError as error:
+            raise LinkInvalid(f"the ID token is not good: {type(error).__name__}") from error
+        return claims
+
+    def _key(self, algorithm: str, key_id: object) -> PyJWK:
+        from jwt import PyJWK
+
+        found = self._fitting(algorithm, key_id, keep=KEEP_SECONDS)
+        if len(found) != 1:
+            found = self._fitting(algorithm, key_id, keep=REFETCH_SECONDS)
+        if len(found) != 1:
+            raise LinkInvalid("the ID token is signed by a key that the provider does not publish")
+        return PyJWK.from_dict(found[0], algorithm)
+
+    def _fitting(self, algorithm: str, key_id: object, *, keep: float) -> list[dict[str, Any]]:
+        """The published keys that may have made such a signature."""
+        published = self._get(self._endpoint("jwks_uri"), keep=keep).get("keys")
+        kind, curve = _KEY_TYPES[algorithm]
+        return [
+            key
+            for key in (published if isinstance(published, list) else [])
+            if isinstance(key, dict)
+            and key.get("kty") == kind
+            and key.get("crv") == curve
+            and key.get("use", "sig") == "sig"
+            and key.get("alg", algorithm) == algorithm
+            and key_id in (None, key.get("kid"))
+        ]
+
+    def _metadata(self) -> dict[str, Any]:
+        metadata = self._get(f"{self.issuer.rstrip('/')}/.well-known/openid-configuration", keep=KEEP_SECONDS)
+        if metadata.get("issuer") != self.issuer:
+            raise SignInUnavailable("the provider says that it is another issuer")
+        return metadata
+
+    def _endpoint(self, name: str) -> str:
+        return self._allowed(str(self._metadata().get(name) or ""))
+
+    def _allowed(self, url: str) -> str:
+        parts = urlsplit(url)
+        plain = self.loopback and parts.scheme == "http" and parts.hostname in _LOOPBACK
+        if not (parts.scheme == "https" or plain) or not parts.hostname or parts.username or parts.fragment:
+            raise SignInUnavailable("the provider's addresses must be https")
+        return url
+
+    def _get(self, url: str, *, keep: float) -> dict[str, Any]:
+        at, kept = self._kept.get(url, (0.0, {}))
+        if not kept or self.clock() - at >= keep:
+            kept = _object(self.fetch(self._allowed(url)))
+            self._kept[url] = (self.clock(), kept)
+        return kept
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise SignInUnavailable("the provider's answer is no JSON") from error
+    if not isinstance(document, dict):
+        raise SignInUnavailable("the provider's answer is no JSON object")
+    return document
+
+
+def _check(claims: Mapping[str, Any], *, client_id: str, nonce: str, now: datetime) -> None:
+    """What OpenID Connect Core 3.1.3.7 asks of a client beside signature, issuer and audience, and a verified mail."""
+    audience, seconds = claims["aud"], now.timestamp()
+    if ((isinstance(audience, list) and len(audience) > 1) or "azp" in claims) and claims.get(
+        "azp"
+    ) != client_id:
+        raise LinkInvalid("the ID token was issued to another client")
+    if not hmac.compare_digest(str(claims["nonce"]).encode(), nonce.encode()):
+        raise LinkInvalid("the ID token is of another sign-in")
+    times = [claims["exp"], claims["iat"], claims.get("nbf", claims["iat"])]
+    if not all(isinstance(at, int | float) and not isinstance(at, bool) for at in times):
+        raise LinkInvalid("the ID token says no times")
+    expires, issued, begins = times
+    if (
+        expires <= seconds - LEEWAY_SECONDS
+        or max(issued, begins) > seconds + LEEWAY_SECONDS
+        or issued < seconds - FRESH_SECONDS
+    ):
+        raise LinkInvalid("the ID token is not of this moment")
+    if claims.get("email_verified") is not True or not isinstance(claims.get("email"), str):
+        raise LinkInvalid("the provider has not verified the mail address")
