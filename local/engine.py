@@ -1,4 +1,4 @@
-"""The embedded engine: MiniStack with nine corrections, made in memory while it starts.
+"""The embedded engine: MiniStack with corrections, made in memory while it starts.
 
 Run it in the engine's own environment, where its version is pinned:
 
@@ -11,7 +11,9 @@ shows each of them, and fails when the engine no longer needs it, so that it can
 With --with-parent it ends when its standard input does, so that no engine outlives the program that started it.
 """
 
+import base64
 import contextvars
+import hashlib
 import json
 import os
 import random
@@ -25,8 +27,8 @@ from urllib.parse import parse_qs
 
 import ministack.core.lambda_runtime as runtime
 import yaml
-from ministack.core import iam_actions
-from ministack.services import eventbridge, kms, s3
+from ministack.core import iam_actions, iam_evaluator
+from ministack.services import eventbridge, iam, kms, s3
 from ministack.services import lambda_svc as lambdas
 from ministack.services import stepfunctions as states
 from ministack.services.cloudformation import provisioners
@@ -293,6 +295,47 @@ def name_the_alias_of_a_key() -> None:
     iam_actions.extract_resource_arn = resource_or_key
 
 
+def name_the_role_behind_a_session() -> None:
+    """For who acts in a role, aws:PrincipalArn is the role's ARN, whatever the session is called.
+
+    It is how a trust policy names this stack's functions. The stock engine gives the session's own ARN, so that such a
+    trust lets nobody in.
+    """
+    resolve = iam_evaluator._resolve_condition_key
+
+    def resolve_or_name_the_role(key: str, context: Any) -> Any:
+        found = resolve(key, context)
+        if key.lower() != "aws:principalarn" or ":assumed-role/" not in str(found):
+            return found
+        _, _, _, _, account, session = found.split(":", 5)
+        return iam._roles.get_scoped(account, None, session.split("/")[1])["Arn"]
+
+    iam_evaluator._resolve_condition_key = resolve_or_name_the_role
+
+
+def rehearse_an_upload() -> None:
+    """UpdateFunctionCode with DryRun looks whether the code is there, answers with its digest, and changes nothing.
+
+    The stock engine does not know it, and uploads.
+    """
+    update = lambdas._update_code
+
+    def update_or_rehearse(name: str, data: Any) -> Any:
+        if not data.get("DryRun") or name not in lambdas._functions:
+            return update(name, data)
+        code = lambdas._fetch_code_from_s3(
+            data["S3Bucket"], data["S3Key"], version_id=data.get("S3ObjectVersion")
+        )
+        if code is None:
+            return lambdas.error_response_json(
+                "InvalidParameterValueException", f"Failed to fetch code from {data['S3Key']}", 400
+            )
+        digest = base64.b64encode(hashlib.sha256(code).digest()).decode()
+        return lambdas.json_response({**lambdas._functions[name]["config"], "CodeSha256": digest})
+
+    lambdas._update_code = update_or_rehearse
+
+
 def _replaced(text: str, old: str, new: str) -> str:
     if text.count(old) != 1:
         sys.exit(f"MiniStack {VERSION} is not as it was known: its worker no longer has the line {old!r}.")
@@ -327,6 +370,8 @@ def main() -> None:
     name_the_actions_on_an_alias()
     name_the_sender_of_a_mail()
     name_the_alias_of_a_key()
+    name_the_role_behind_a_session()
+    rehearse_an_upload()
     if "--with-parent" in sys.argv:
         sys.argv.remove("--with-parent")  # MiniStack reads what is left
         end_with_the_parent()

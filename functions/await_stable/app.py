@@ -14,10 +14,11 @@ def handler(event: Event, runtime: Runtime) -> Event:
     release, percent = event["release"], event["percent"]
     record = releases.get(runtime.ledger, release["application"], release["tag"])
     plan = record["plan"]
+    configuration = Application.from_dict(record["configuration"]["document"])
     target = target_of(
-        Application.from_dict(record["configuration"]["document"]),
+        configuration,
         tag=release["tag"],
-        client_as=runtime.aws.client_as,
+        client_as=runtime.client_as(configuration, tag=release["tag"], execution=event["execution"]),
     )
     target.settled(baseline=plan["baseline"], candidate=plan["candidate"], percent=percent)
     return {"stable": True, "percent": percent}

@@ -26,7 +26,12 @@ def handler(event: Event, runtime: Runtime) -> Event:
         artifact.name: (artifact, PinnedObject.from_dict(record["objects"][artifact.file]))
         for artifact in Manifest.from_dict(record["manifest"]).artifacts
     }
-    change = target_of(configuration, tag=tag, client_as=runtime.aws.client_as).plan(artifacts)
+    change = target_of(
+        configuration,
+        tag=tag,
+        client_as=runtime.client_as(configuration, tag=tag, execution=event["execution"]),
+        objects=[pinned for _, pinned in artifacts.values()],
+    ).plan(artifacts)
     steps = traffic_steps(configuration.strategy) if change.baseline else only_step()
     if (needed := seconds_needed(steps)) > runtime.settings.deployment_seconds:
         raise BudgetExceeded(

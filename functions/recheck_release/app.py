@@ -41,7 +41,11 @@ def handler(event: Event, runtime: Runtime) -> Event:
         )
     configuration = Application.from_dict(record["configuration"]["document"])
     expected = (plan["baseline"] or {}).get("state", "")
-    target_of(configuration, tag=tag, client_as=runtime.aws.client_as).unmoved(
+    target_of(
+        configuration,
+        tag=tag,
+        client_as=runtime.client_as(configuration, tag=tag, execution=event["execution"]),
+    ).unmoved(
         baseline=plan["baseline"],
         candidate=plan["candidate"],
         percent=0,

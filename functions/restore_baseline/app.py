@@ -58,7 +58,11 @@ def handler(event: Event, runtime: Runtime) -> Event:
         data=told,
     )
     runtime.ledger.record(fact)
-    target = target_of(configuration, tag=tag, client_as=runtime.aws.client_as)
+    target = target_of(
+        configuration,
+        tag=tag,
+        client_as=runtime.client_as(configuration, tag=tag, execution=event["execution"]),
+    )
     plan = record["plan"]
     what = target.restore(baseline=plan["baseline"], candidate=plan["candidate"], fence=fence)
     runtime.ledger.record(

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tagship.gates import GATES, Case
 from tagship.ledger import releases
 from tagship.runtime import Event, Runtime, step
+from tagship.targets import target_of
 
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """`{gate, verdict, why, remedy, warning, seen}`."""
+    """`{gate, verdict, why, remedy, warning, seen}`.
+
+    Raises CandidateNotReady while somebody else changes the target, AwsUnavailable.
+    """
     release = event["release"]
     record = releases.get(runtime.ledger, release["application"], release["tag"])
-    current = releases.current(runtime.ledger, release["application"])
     case = Case.of(
         record,
-        production=current["tag"] if current else None,
+        current=releases.current(runtime.ledger, release["application"]),
         now=runtime.now(),
         settings=runtime.settings,
         client=runtime.aws.client,
+        role=partial(runtime.client_as, tag=release["tag"], execution=event["execution"]),
+        look_at=target_of,
     )
     return GATES[event["gate"]](case).as_dict()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tagship import health
 from tagship.application import Application
 from tagship.aws import ASKED_ONCE
@@ -19,21 +21,15 @@ def handler(event: Event, runtime: Runtime) -> Event:
     release, began = event["release"], timestamp(runtime.now())
     record = releases.get(runtime.ledger, release["application"], release["tag"])
     configuration = Application.from_dict(record["configuration"]["document"])
-    target = configuration.target
     given = health.Given(
         name=event["check"],
         application=release["application"],
         tag=release["tag"],
-        lambda_client=lambda: runtime.aws.client_as(
-            "lambda",
-            role=target.role,
-            external_id=target.externalId,
-            region=target.region,
-            application=release["application"],
-            tag=release["tag"],
+        client_as=partial(
+            runtime.client_as(configuration, tag=release["tag"], execution=event["execution"]),
             config=ASKED_ONCE,
         ),
-        function=target.function,
+        target=configuration.target,
         version=record["plan"][event["subject"]]["version"],
         allowed=runtime.settings.allowed_networks,
     )

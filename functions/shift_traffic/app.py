@@ -20,8 +20,11 @@ def handler(event: Event, runtime: Runtime) -> Event:
     index = deployment["next"]
     percent, bake = deployment["steps"][index]["percent"], deployment["steps"][index]["bake"]
     record = releases.get(runtime.ledger, application, tag)
+    configuration = Application.from_dict(record["configuration"]["document"])
     target = target_of(
-        Application.from_dict(record["configuration"]["document"]), tag=tag, client_as=runtime.aws.client_as
+        configuration,
+        tag=tag,
+        client_as=runtime.client_as(configuration, tag=tag, execution=event["execution"]),
     )
     lock.renew(
         runtime.ledger,

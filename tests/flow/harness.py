@@ -45,6 +45,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service impor
 )
 
 from tagship import runtime
+from tagship.aws import Aws
 from tagship.ledger import releases
 from tagship.ledger.table import Item, Ledger, unpacked
 
@@ -463,6 +464,8 @@ def world() -> Iterator[World]:
             "TAGSHIP_APPROVAL_BASE_URL": "https://approve.example.com",
             "TAGSHIP_SENDER_ADDRESS": "tagship@example.com",
             "TAGSHIP_SLACK_HOSTS": "127.0.0.1",
+            "TAGSHIP_ALLOWED_ACCOUNTS": DEFAULT_ACCOUNT_ID,
+            "TAGSHIP_FUNCTION_ROLES": f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/tagship-production-*FunctionRole-*",
         }
         for name, value in settings.items():
             patch.setenv(name, value)
@@ -470,6 +473,7 @@ def world() -> Iterator[World]:
         config: Any = {"stepfunctions": {"execute_state_machine": True}, "lambda": {"use_docker": False}}
         with mock_aws(config=config):
             runtime._runtime.cache_clear()
+            patch.setattr(Aws, "_made", lambda self, service, **options: client_of(service))
             built = _build(patch)
             patch.setattr(
                 LambdaSimpleBackend,

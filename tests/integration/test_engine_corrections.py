@@ -1,4 +1,4 @@
-"""The embedded engine does what AWS documents, with ten corrections; each is needed as long as the stock engine differs.
+"""The embedded engine does what AWS documents, with its corrections; each is needed as long as the stock engine differs.
 
 A test here that fails on the stock engine is good news: its correction in local/engine.py can go.
 """
@@ -181,6 +181,25 @@ def test_the_stock_engine_still_knows_no_aliases_of_keys(stock: Engine) -> None:
         sign_with_the_right_to_an_alias_alone(stock, "alias/tagship-mine")
 
 
+def test_a_role_is_trusted_by_its_own_arn(corrected: Engine) -> None:
+    assumed_by_the_role_that_is_trusted(corrected)
+
+
+def test_the_stock_engine_still_takes_the_sessions_arn_for_it(stock: Engine) -> None:
+    with pytest.raises(ClientError, match="AccessDenied"):
+        assumed_by_the_role_that_is_trusted(stock)
+
+
+def test_a_dry_run_of_an_upload_changes_nothing(corrected: Engine) -> None:
+    before, rehearsed, after = digests_before_and_after_a_dry_run(corrected)
+    assert before == after != rehearsed
+
+
+def test_the_stock_engine_still_uploads_in_a_dry_run(stock: Engine) -> None:
+    before, rehearsed, after = digests_before_and_after_a_dry_run(stock)
+    assert before != after == rehearsed
+
+
 def catching(error: str) -> dict[str, Any]:
     return {
         "Type": "Task",
@@ -243,17 +262,21 @@ def execute(engine: Engine, machine: str, given: dict[str, Any]) -> Any:
     return execution
 
 
-def function(engine: Engine) -> str:
+def zipped(code: str) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("app.py", FUNCTION)
+        archive.writestr("app.py", code)
+    return packed.getvalue()
+
+
+def function(engine: Engine) -> str:
     name = unique()
     engine.client("lambda").create_function(
         FunctionName=name,
         Runtime="python3.13",
         Role=ROLE,
         Handler="app.handler",
-        Code={"ZipFile": packed.getvalue()},
+        Code={"ZipFile": zipped(FUNCTION)},
         Timeout=10,
     )
     return name
@@ -324,6 +347,32 @@ def uploaded_and_told(engine: Engine) -> tuple[str, dict[str, Any]]:
     return version, json.loads(message["Body"])["detail"]["object"]
 
 
+def assumed_by_the_role_that_is_trusted(engine: Engine) -> None:
+    """A role that trusts another one by its ARN is assumed in that one."""
+    trusted = unique()
+    trust = policy(
+        Principal={"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+        Action="sts:AssumeRole",
+        Condition={"ArnLike": {"aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:role/{trusted[:-3]}*"}},
+    )
+    role = engine.client("iam").create_role(RoleName=unique(), AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    client_that_may(engine, "sts", name=trusted, Action="sts:AssumeRole", Resource=role).assume_role(
+        RoleArn=role, RoleSessionName="tester"
+    )
+
+
+def digests_before_and_after_a_dry_run(engine: Engine) -> tuple[str, str, str]:
+    """Of the function's code before, of what was rehearsed, and of the function's code after."""
+    functions, s3, name = engine.client("lambda"), engine.client("s3"), function(engine)
+    s3.create_bucket(Bucket=name)
+    s3.put_object(Bucket=name, Key="code.zip", Body=zipped(FUNCTION + "# another"))
+    before = functions.get_function_configuration(FunctionName=name)["CodeSha256"]
+    rehearsed = functions.update_function_code(
+        FunctionName=name, S3Bucket=name, S3Key="code.zip", DryRun=True
+    )["CodeSha256"]
+    return before, rehearsed, functions.get_function_configuration(FunctionName=name)["CodeSha256"]
+
+
 def read_alias_with_that_right_alone(engine: Engine) -> str:
     name = weighted(engine)
     reader = client_that_may(engine, "lambda", Action="lambda:GetAlias", Resource="*")
@@ -354,8 +403,8 @@ def sign_with_the_right_to_an_alias_alone(engine: Engine, alias: str) -> bytes:
     return bytes(answer["Signature"])
 
 
-def client_that_may(engine: Engine, service: str, **right: Any) -> Any:
-    role = make_role(engine, unique(), **right)
+def client_that_may(engine: Engine, service: str, *, name: str = "", **right: Any) -> Any:
+    role = make_role(engine, name or unique(), **right)
     credentials = engine.client("sts").assume_role(RoleArn=role, RoleSessionName="tester")["Credentials"]
     session: Any = boto3.session.Session()
     return session.client(

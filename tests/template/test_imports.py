@@ -21,6 +21,7 @@ GROUND = {
     "rollout": "how traffic moves: pure",
     "documents": "reads the two outside documents",
     "calls": "AWS's refusals in our words",
+    "rights": "what is asked of an application's role",
     "web": "a request to a service that is not AWS's",
     "aws": "makes clients",
     "slack": "posts to webhooks",

@@ -334,7 +334,9 @@ def test_no_function_has_a_right_on_any_target_itself() -> None:
         if statement.resource.endswith("Function"):
             assert not [action for action in statement.actions if action.startswith(targets)], statement
             if "sts:AssumeRole" in statement.actions:
+                assert statement.actions == ("sts:AssumeRole", "sts:TagSession")
                 assert statement.on == ({"Ref": "TargetRolePattern"},)
+                assert set(statement.body["Condition"]["StringEquals"]) == {"aws:ResourceAccount"}
 
 
 @every_function
@@ -351,7 +353,7 @@ def test_a_function_has_rights_on_the_services_that_it_asks_and_on_no_other(name
             asked.add("states" if service == "stepfunctions" else service)
         elif isinstance(node, ast.Attribute) and ast.unparse(node) == "runtime.ledger":
             asked.add("dynamodb")
-        elif isinstance(node, ast.Attribute) and ast.unparse(node) == "runtime.aws.client_as":
+        elif isinstance(node, ast.Attribute) and ast.unparse(node) == "runtime.client_as":
             asked.add("sts")
     granted = {action.split(":")[0] for statement in statements_of(name) for action in statement.actions}
     assert granted == asked

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from tagship.aws import Aws
+from tagship.application import LambdaTarget
+from tagship.aws import ASKED_ONCE, Aws, Errand
 from tagship.errors import AwsUnavailable, CredentialsRefused
+from tagship.rights import Right
+from tests.unit.builders import application
 from tests.unit.tables import Clock, aws_error
 
 ROLE = "arn:aws:iam::000000000000:role/tagship-storefront"
 OTHER_ROLE = "arn:aws:iam::000000000000:role/tagship-basket"
+ACCOUNT = "000000000000"
+LOOK = Right(
+    name="Look",
+    actions=("lambda:GetAlias",),
+    on=("arn:aws:lambda:eu-central-1:000000000000:function:storefront",),
+)
 
 
 @dataclass
@@ -71,18 +81,25 @@ def aws(session: FakeSession, clock: Clock) -> Aws:
     return Aws(session=session, clock=lambda: clock().timestamp())  # type: ignore[arg-type]
 
 
-def in_role(aws: Aws, **changes: Any) -> Any:
-    return aws.client_as(
-        **{
-            "service": "lambda",
-            "role": ROLE,
-            "external_id": "tagship-production",
-            "region": "eu-central-1",
-            "application": "storefront",
-            "tag": "v1.4.0",
-        }
-        | changes
-    )
+def in_role(
+    aws: Aws,
+    *,
+    service: str = "lambda",
+    may: tuple[Right, ...] = (LOOK,),
+    target: dict[str, str] | None = None,
+    config: Any = None,
+    **changes: Any,
+) -> Any:
+    """A client for an errand, but for what is different about it."""
+    given: dict[str, Any] = {
+        "target": LambdaTarget(**application()["target"] | {"region": "eu-central-1"} | (target or {})),
+        "application": "storefront",
+        "tag": "v1.4.0",
+        "execution": "9f8e7d6c-1234",
+        "allowed_accounts": frozenset({ACCOUNT}),
+        "function_roles": "arn:aws:iam::111111111111:role/tagship-production-*FunctionRole-*",
+    }
+    return aws.client_as(service, may=may, errand=Errand(**given | changes), config=config)
 
 
 def test_a_client_is_made_once(aws, session):
@@ -94,16 +111,24 @@ def test_a_client_is_made_once(aws, session):
     ]
 
 
-def test_a_role_is_assumed_for_one_release_under_its_name(aws, session):
+def test_a_role_is_assumed_for_one_execution_under_its_name_and_for_nothing_else(aws, session):
     client = in_role(aws)
-    assert session.sts.asked == [
-        {
-            "RoleArn": ROLE,
-            "RoleSessionName": "tagship-storefront-v1.4.0",
-            "ExternalId": "tagship-production",
-            "DurationSeconds": 900,
-        }
-    ]
+    (asked,) = session.sts.asked
+    assert json.loads(asked.pop("Policy")) == {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": ["lambda:GetAlias"], "Resource": list(LOOK.on)}],
+    }
+    assert asked == {
+        "RoleArn": ROLE,
+        "RoleSessionName": "tagship-storefront-v1.4.0-d6c-1234",
+        "ExternalId": "tagship-production",
+        "DurationSeconds": 900,
+        "Tags": [
+            {"Key": "Application", "Value": "storefront"},
+            {"Key": "Tag", "Value": "v1.4.0"},
+            {"Key": "Execution", "Value": "9f8e7d6c-1234"},
+        ],
+    }
     assert client.options == {
         "region_name": "eu-central-1",
         "aws_access_key_id": "key 1",
@@ -128,10 +153,11 @@ def test_a_session_is_used_again_for_ten_minutes_and_not_a_second_longer(aws, se
     [
         {"tag": "v1.5.0"},
         {"application": "basket"},
-        {"role": OTHER_ROLE},
-        {"external_id": "tagship-staging"},
-        {"region": "us-east-1"},
-        {"service": "cloudformation"},
+        {"execution": "another"},
+        {"target": {"role": OTHER_ROLE}},
+        {"target": {"externalId": "tagship-staging"}},
+        {"target": {"region": "us-east-1"}},
+        {"may": (LOOK, Right(name="Move", actions=("lambda:UpdateAlias",), on=LOOK.on))},
     ],
     ids=str,
 )
@@ -147,10 +173,50 @@ def test_a_session_that_was_left_is_not_taken_up_again(aws, session):
     assert in_role(aws).options["aws_access_key_id"] == "key 3"
 
 
+def test_two_services_are_asked_in_one_session(aws, session):
+    assert in_role(aws, service="sts") is not in_role(aws)
+    assert in_role(aws, config=ASKED_ONCE) is not in_role(aws)
+    assert len(session.sts.asked) == 1
+
+
 def test_the_name_of_a_session_is_one_that_sts_takes(aws, session):
-    in_role(aws, application="a" * 40, tag="v1.0.0-rc.1+build/5 " + "x" * 40)
+    in_role(aws, application="a" * 40, tag="v1.0.0-rc.1+build/5 " + "x" * 40, execution="12345678-é_9")
     (asked,) = session.sts.asked
-    assert asked["RoleSessionName"] == ("tagship-" + "a" * 40 + "-v1.0.0-rc.1+build-5-x")[:64]
+    assert asked["RoleSessionName"] == "tagship-" + "a" * 40 + "-v1.0.0-5678--_9"
+    assert len(asked["RoleSessionName"]) == 64
+
+
+def test_a_session_without_a_right_is_not_asked_for(aws, session):
+    with pytest.raises(ValueError, match="of no use"):
+        in_role(aws, may=())
+    assert session.sts.asked == []
+
+
+def test_a_policy_that_sts_would_not_take_is_not_sent(aws, session):
+    wide = Right(
+        name="Wide", actions=("lambda:GetAlias",), on=tuple(f"arn:{number}" * 10 for number in range(100))
+    )
+    with pytest.raises(ValueError, match="STS takes 2048"):
+        in_role(aws, may=(wide,))
+    assert session.sts.asked == []
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {"target": {"account": "999999999999"}},
+        {"target": {"role": "arn:aws:iam::999999999999:role/tagship-storefront"}},
+        {"allowed_accounts": frozenset()},
+        {"allowed_accounts": frozenset({"999999999999"})},
+    ],
+    ids=str,
+)
+def test_a_foreign_account_is_refused_before_any_call(aws, session, foreign):
+    """Fault 37."""
+    with pytest.raises(CredentialsRefused, match="AllowedAccountIds") as caught:
+        in_role(aws, **foreign)
+    assert "Nothing was asked of it" in str(caught.value)
+    assert session.made == []
 
 
 @pytest.mark.parametrize(
@@ -163,8 +229,25 @@ def test_a_role_that_can_not_be_assumed_says_what_its_trust_policy_needs(aws, se
         in_role(aws)
     told = str(caught.value)
     assert told.startswith(f"storefront v1.4.0: the role {ROLE} can't be assumed ({code}).")
-    assert "sts:AssumeRole" in told
-    assert "sts:ExternalId is tagship-production" in told
+    trusting = json.loads(told[told.index("{") :])
+    assert [statement["Action"] for statement in trusting["Statement"]] == [
+        "sts:AssumeRole",
+        "sts:TagSession",
+    ]
+    assert trusting["Statement"][0] == {
+        "Effect": "Allow",
+        "Principal": {"AWS": "arn:aws:iam::111111111111:root"},
+        "Action": "sts:AssumeRole",
+        "Condition": {
+            "StringEquals": {
+                "sts:ExternalId": "tagship-production",
+                "aws:RequestTag/Application": "storefront",
+            },
+            "ArnLike": {
+                "aws:PrincipalArn": "arn:aws:iam::111111111111:role/tagship-production-*FunctionRole-*"
+            },
+        },
+    }
 
 
 def test_a_refused_role_is_asked_for_again_the_next_time(aws, session):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +12,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from tagship.application import LambdaTarget
 from tagship.calls import calling, code_of
 from tagship.errors import CredentialsRefused
+from tagship.rights import Right, as_text, session_policy, trust_policy
 
 _CONFIG = Config(
     connect_timeout=3,
@@ -33,7 +35,39 @@ QUICK = Config(
 _SESSION_SECONDS = 900
 """The shortest session that STS gives."""
 _REUSE_SECONDS = 600
-"""How long a warm function keeps a release's session: no step (the longest is 80 s) outlives what is left of it."""
+"""How long a warm function keeps an execution's session: no step (the longest is 80 s) outlives what is left of it."""
+_NAME_CHARACTERS = 64
+"""Of a session's name (AssumeRole, `RoleSessionName`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """In whose role, and for which execution of which release: what a session is bound to, and CloudTrail shows."""
+
+    target: LambdaTarget
+    application: str
+    tag: str
+    execution: str
+    """The execution's name, not its ARN."""
+    allowed_accounts: frozenset[str]
+    """The accounts that this stack deploys to; nothing is asked of any other."""
+    function_roles: str
+    """What the role's trust policy has to name."""
+
+    @property
+    def session_name(self) -> str:
+        """Application and tag, and of the execution what tells it from others; all of it is in the session's tags."""
+        name, ending = f"tagship-{self.application}-{self.tag}", f"-{self.execution[-8:]}"
+        return re.sub(r"[^\w+=,.@-]", "-", name[: _NAME_CHARACTERS - len(ending)] + ending, flags=re.ASCII)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Session:
+    """What STS gave for an errand, and the clients that were made with it."""
+
+    until: float
+    credentials: dict[str, str]
+    clients: dict[tuple[str, Config], Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -43,7 +77,7 @@ class Aws:
     session: boto3.session.Session | None = None
     clock: Callable[[], float] = time.monotonic
     _clients: dict[tuple[str, str | None, Config], Any] = field(default_factory=dict)
-    _assumed: dict[tuple[str, ...], tuple[float, Any]] = field(default_factory=dict)
+    _sessions: dict[tuple[Errand, str], _Session] = field(default_factory=dict)
 
     def client(self, service: str, *, region: str | None = None, config: Config = _CONFIG) -> Any:
         """With the function's own role."""
@@ -53,49 +87,68 @@ class Aws:
         return self._clients[key]
 
     def client_as(
-        self,
-        service: str,
-        *,
-        role: str,
-        external_id: str,
-        region: str,
-        application: str,
-        tag: str,
-        config: Config = _CONFIG,
+        self, service: str, *, may: Sequence[Right], errand: Errand, config: Config | None = None
     ) -> Any:
-        """With the application's role, assumed for this release.
+        """With the application's role, assumed for this execution and for nothing but what it `may`.
 
-        Raises CredentialsRefused, with what the role's trust policy has to say, when it can't be assumed.
+        Raises CredentialsRefused, with the trust policy that would allow it, when the role can't be assumed; and before any
+        call, when it is in an account that this stack does not deploy to.
         """
-        key = (service, role, external_id, region, application, tag)
-        until, client = self._assumed.get(key, (0.0, None))
-        if self.clock() >= until:
-            credentials = self._assume(role, external_id, application, tag)
-            client = self._made(
+        session = self._session(errand, session_policy(may))
+        key = (service, config or _CONFIG)
+        if key not in session.clients:
+            session.clients[key] = self._made(
                 service,
-                config=config,
-                region_name=region,
-                aws_access_key_id=credentials["AccessKeyId"],
-                aws_secret_access_key=credentials["SecretAccessKey"],
-                aws_session_token=credentials["SessionToken"],
+                config=config or _CONFIG,
+                region_name=errand.target.region,
+                aws_access_key_id=session.credentials["AccessKeyId"],
+                aws_secret_access_key=session.credentials["SecretAccessKey"],
+                aws_session_token=session.credentials["SessionToken"],
             )
-            self._assumed = {key: (self.clock() + _REUSE_SECONDS, client)}
-        return client
+        return session.clients[key]
 
-    def _assume(self, role: str, external_id: str, application: str, tag: str) -> dict[str, str]:
-        name = re.sub(r"[^\w+=,.@-]", "-", f"tagship-{application}-{tag}")[:64]
+    def _session(self, errand: Errand, policy: str) -> _Session:
+        session = self._sessions.get((errand, policy))
+        if session is None or self.clock() >= session.until:
+            credentials = self._assume(errand, policy)
+            session = _Session(until=self.clock() + _REUSE_SECONDS, credentials=credentials)
+            # Another execution's sessions go with the first one that is made for this: none is kept for nobody.
+            kept = {key: held for key, held in self._sessions.items() if key[0] == errand}
+            self._sessions = {**kept, (errand, policy): session}
+        return session
+
+    def _assume(self, errand: Errand, policy: str) -> dict[str, str]:
+        target, release = errand.target, f"{errand.application} {errand.tag}"
+        accounts = {target.account, target.role.split(":")[4]}
+        if not accounts <= errand.allowed_accounts:
+            raise CredentialsRefused(
+                f"{release}: this stack deploys to {_listed(errand.allowed_accounts)}, and the target or its role is in "
+                f"{_listed(accounts - errand.allowed_accounts)}. Nothing was asked of it.",
+                "Release it with the stack for that account, or add the account to this stack's AllowedAccountIds.",
+            )
         try:
-            with calling(f"Assuming the role {role} for {application} {tag}"):
+            with calling(f"Assuming the role {target.role} for {release}"):
                 answer = self.client("sts").assume_role(
-                    RoleArn=role,
-                    RoleSessionName=name,
-                    ExternalId=external_id,
+                    RoleArn=target.role,
+                    RoleSessionName=errand.session_name,
+                    ExternalId=target.externalId,
                     DurationSeconds=_SESSION_SECONDS,
+                    Policy=policy,
+                    Tags=[
+                        {"Key": "Application", "Value": errand.application},
+                        {"Key": "Tag", "Value": errand.tag},
+                        {"Key": "Execution", "Value": errand.execution},
+                    ],
                 )
         except ClientError as error:
+            trusting = trust_policy(
+                function_roles=errand.function_roles,
+                external_id=target.externalId,
+                application=errand.application,
+            )
             raise CredentialsRefused(
-                f"{application} {tag}: the role {role} can't be assumed ({code_of(error)}). Its trust policy must allow "
-                f"sts:AssumeRole to this stack's functions, on the condition that sts:ExternalId is {external_id}."
+                f"{release}: the role {target.role} can't be assumed ({code_of(error)}).",
+                f"It must exist, and trust this stack. This trust policy allows it: {as_text(trusting)}",
             ) from error
         credentials: dict[str, str] = answer["Credentials"]
         return credentials
@@ -105,3 +158,7 @@ class Aws:
             self.session = boto3.session.Session()
         make: Callable[..., Any] = self.session.client
         return make(service, **options)
+
+
+def _listed(accounts: Set[str]) -> str:
+    return f"account{'s' if len(accounts) != 1 else ''} {', '.join(sorted(accounts)) or '(none)'}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from botocore import exceptions
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tagship.errors import AwsUnavailable, TagshipError
+from tagship.errors import AwsUnavailable, CredentialsRefused, TagshipError
 
 _THROTTLES = frozenset(
     {
@@ -25,6 +25,18 @@ _THROTTLES = frozenset(
         "RequestTimeout",
     }
 )
+REFUSED_CREDENTIALS: Mapping[str, type[TagshipError]] = dict.fromkeys(
+    (
+        "AccessDenied",
+        "AccessDeniedException",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidClientTokenId",
+        "UnrecognizedClientException",
+    ),
+    CredentialsRefused,
+)
+"""What services say of credentials that are no longer good, or not good enough; for calls in an application's role."""
 _LOST = (exceptions.ConnectionError, exceptions.HTTPClientError, exceptions.IncompleteReadError)
 
 

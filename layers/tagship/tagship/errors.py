@@ -69,7 +69,12 @@ class NewerReleaseUnderway(FinalError):
 
 
 class CredentialsRefused(FinalError):
-    """The application's role can't be assumed, or is not allowed what the target needs."""
+    """The application's role can't be assumed, or is not allowed what the target needs; `remedy` is what would help."""
+
+    def __init__(self, why: str, remedy: str = "") -> None:
+        super().__init__(f"{why} {remedy}".strip())
+        self.why = why
+        self.remedy = remedy
 
 
 class TargetInvalid(FinalError):

@@ -11,9 +11,11 @@ from typing import Any, cast
 
 from aws_lambda_powertools import Logger
 
-from tagship.aws import Aws
+from tagship.application import Application
+from tagship.aws import Aws, Errand
 from tagship.errors import TagshipError
 from tagship.ledger.table import Ledger
+from tagship.rights import ClientAs
 from tagship.settings import Settings
 
 Event = dict[str, Any]
@@ -47,6 +49,18 @@ class Runtime:
             stage=self.settings.stage,
             now=self.now,
         )
+
+    def client_as(self, configuration: Application, *, tag: str, execution: str) -> ClientAs:
+        """Makes clients in the application's role, for this execution: the only way to a target."""
+        errand = Errand(
+            target=configuration.target,
+            application=configuration.application,
+            tag=tag,
+            execution=name_of(execution),
+            allowed_accounts=self.settings.allowed_accounts,
+            function_roles=self.settings.function_roles,
+        )
+        return functools.partial(self.aws.client_as, errand=errand)
 
 
 @functools.cache

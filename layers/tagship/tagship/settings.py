@@ -25,6 +25,10 @@ class Settings:
     rollback_state_machine: str = ""
     event_bus: str = ""
     notification_topic: str = ""
+    allowed_accounts: frozenset[str] = frozenset()
+    """The accounts that this stack deploys to."""
+    function_roles: str = ""
+    """The ARN of this stack's functions' roles, with `*` for what CloudFormation makes up."""
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     deployment_seconds: int = 1200
     health_seconds: int = 300
@@ -47,6 +51,12 @@ class Settings:
             rollback_state_machine=environment.get("TAGSHIP_ROLLBACK_STATE_MACHINE", ""),
             event_bus=environment.get("TAGSHIP_EVENT_BUS", ""),
             notification_topic=environment.get("TAGSHIP_NOTIFICATION_TOPIC", ""),
+            allowed_accounts=frozenset(
+                text.strip()
+                for text in environment.get("TAGSHIP_ALLOWED_ACCOUNTS", "").split(",")
+                if text.strip()
+            ),
+            function_roles=environment.get("TAGSHIP_FUNCTION_ROLES", ""),
             allowed_networks=tuple(
                 map(ip_network, _listed(environment.get("TAGSHIP_HEALTH_ALLOWED_NETWORKS", "")))
             ),

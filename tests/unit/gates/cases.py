@@ -78,14 +78,85 @@ def gated(**gates: Any) -> dict[str, Any]:
     return configured(application(gates=gates))
 
 
+@dataclass
+class FakeTarget:
+    """What a target's adapter answers, or the error that it was told to raise."""
+
+    stands: tuple[str, str] = ("storefront can be changed.", "")
+    rehearsal: str = "The upload was rehearsed."
+    restores: str | None = "version 1 of storefront"
+    raises: dict[str, Exception] = field(default_factory=dict)
+    asked: list[Any] = field(default_factory=list)
+
+    def ready(self, recorded: Any) -> tuple[str, str]:
+        return self._asked("ready", recorded, self.stands)
+
+    def rehearse(self, artifacts: Any) -> str:
+        return self._asked("rehearse", sorted(artifacts), self.rehearsal)
+
+    def restorable(self, recorded: Any) -> str | None:
+        return self._asked("restorable", recorded, self.restores)
+
+    def _asked(self, what: str, about: Any, answer: Any) -> Any:
+        self.asked.append((what, about))
+        if what in self.raises:
+            raise self.raises[what]
+        return answer
+
+
+@dataclass
+class FakeSts:
+    """Says whose credentials these are."""
+
+    account: str = "000000000000"
+
+    def get_caller_identity(self) -> dict[str, str]:
+        return {"Account": self.account, "Arn": f"arn:aws:sts::{self.account}:assumed-role/tagship/it"}
+
+
+@dataclass
+class InRole:
+    """Clients in the application's role, by service; or the error that assuming it raises."""
+
+    clients: dict[str, Any] = field(default_factory=lambda: {"sts": FakeSts()})
+    refused: Exception | None = None
+    asked: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    """Each service, and what was to be done there."""
+
+    def __call__(self, service: str, *, may: Any, config: Any = None) -> Any:
+        self.asked.append((service, tuple(action for right in may for action in right.actions)))
+        if self.refused:
+            raise self.refused
+        return self.clients[service]
+
+
+REVISION = {"version": "1", "codeSha256": "b2xk"}
+
+
 def case(
-    *, production: str | None = None, s3: Any = None, kms: Any = None, now: datetime = NOW, **changes: Any
+    *,
+    production: str | None = None,
+    s3: Any = None,
+    kms: Any = None,
+    now: datetime = NOW,
+    target: Any = None,
+    in_role: InRole | None = None,
+    **changes: Any,
 ) -> Case:
     """A release as the ledger hands it to a gate."""
+
+    def look_at(configuration: Any, *, tag: str, client_as: Any, objects: Any) -> Any:
+        client_as("lambda", may=())
+        return target or FakeTarget()
+
+    in_role = in_role or InRole()
+    in_role.clients.setdefault("lambda", None)
     return Case.of(
         record(**changes),
-        production=production,
+        current={"tag": production, "revision": REVISION} if production else None,
         now=now,
         settings=Settings(stage="production", ledger_table="ledger"),
         client={"s3": s3, "kms": kms}.__getitem__,
+        role=lambda configuration: in_role,
+        look_at=look_at,
     )

@@ -13,6 +13,7 @@ from tests.unit.gates.test_integrity import s3_with
 
 PASSED = {"gate": "tag", "verdict": "passed", "why": "v1.4.0 is newer."}
 FAILED = {"gate": "integrity", "verdict": "failed", "why": "storefront.zip is not there."}
+TOLD = FAILED | {"remedy": "Publish again."}
 ERROR = {"gate": "manifest", "verdict": "error", "why": "The gate could not answer."}
 
 
@@ -39,6 +40,10 @@ def test_everything_that_stopped_it_is_told():
     assert judge([FAILED, PASSED, ERROR])[1] == (
         "integrity: storefront.zip is not there. manifest: The gate could not answer."
     )
+
+
+def test_what_to_do_is_told_with_why():
+    assert judge([TOLD]) == (False, "integrity: storefront.zip is not there. Publish again.")
 
 
 def test_no_answer_at_all_is_no_pass():

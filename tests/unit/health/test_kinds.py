@@ -9,16 +9,24 @@ from types import SimpleNamespace
 
 import pytest
 
-from tagship.application import Check, LambdaCheck
+from tagship.application import Check, LambdaCheck, LambdaTarget
 from tagship.health import KINDS, Given, Verdict, run
+from tests.unit.builders import application
 from tests.unit.health.servers import LOOPBACK, an_http_check, http_answer, saying, serving
 
 
 def given_for(**fields):
-    def no_client():
-        raise AssertionError("a client was made that nobody needs")
+    def no_client(service, **_):
+        raise AssertionError(f"a client of {service} was made that nobody needs")
 
-    defaults = {"name": "it", "application": "storefront", "tag": "v1.4.0", "lambda_client": no_client}
+    target = LambdaTarget(**application()["target"])
+    defaults = {
+        "name": "it",
+        "application": "storefront",
+        "tag": "v1.4.0",
+        "target": target,
+        "client_as": no_client,
+    }
     return Given(**defaults | fields)
 
 
@@ -48,10 +56,17 @@ def test_a_lambda_check_runs_against_the_candidate_with_the_client_it_was_given(
             return {"Payload": SimpleNamespace(read=lambda _: b'{"healthy": true}')}
 
     client = Client()
-    given = given_for(function="storefront", version="7", lambda_client=lambda: client)
+    asked = []
+
+    def client_as(service, *, may):
+        asked.append((service, [right.actions for right in may]))
+        return client
+
+    given = given_for(version="7", client_as=client_as)
     assert run(LambdaCheck(type="lambda"), given).verdict is Verdict.HEALTHY
     assert client.asked["FunctionName"] == "storefront"
     assert client.asked["Qualifier"] == "7"
+    assert asked == [("lambda", [("lambda:InvokeFunction",)])]
 
 
 def test_a_kind_that_nobody_wrote_is_an_error_and_not_a_pass():

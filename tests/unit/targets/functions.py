@@ -45,6 +45,7 @@ class FakeLambda:
 
     def __post_init__(self) -> None:
         self.latest = {
+            "FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:storefront:$LATEST",
             "CodeSha256": digest(OLD),
             "RevisionId": next(self.revisions),
             "LastUpdateStatus": "Successful",
@@ -106,13 +107,23 @@ class FakeLambda:
         return dict(self._version(Qualifier))
 
     def update_function_code(
-        self, *, FunctionName: str, S3Bucket: str, S3Key: str, S3ObjectVersion: str, RevisionId: str
+        self,
+        *,
+        FunctionName: str,
+        S3Bucket: str,
+        S3Key: str,
+        S3ObjectVersion: str,
+        RevisionId: str | None = None,
+        DryRun: bool = False,
     ) -> dict[str, Any]:
-        self._called("update_function_code", FunctionName)
-        self._precondition(RevisionId, self.latest)
+        self._called("get_ready (a dry run)" if DryRun else "update_function_code", FunctionName)
+        if RevisionId is not None:
+            self._precondition(RevisionId, self.latest)
         if (S3Bucket, S3Key, S3ObjectVersion) not in self.uploads:
             raise aws_error("InvalidParameterValueException", message="S3 Error Code: NoSuchVersion")
-        self.latest = {
+        if DryRun:
+            return self.latest | {"CodeSha256": digest(self.uploads[S3Bucket, S3Key, S3ObjectVersion])}
+        self.latest |= {
             "CodeSha256": digest(self.uploads[S3Bucket, S3Key, S3ObjectVersion]),
             "RevisionId": next(self.revisions),
             "LastUpdateStatus": self.takes,

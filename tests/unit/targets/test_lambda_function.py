@@ -20,7 +20,7 @@ from tagship.errors import (
 )
 from tests.unit.builders import sha256
 from tests.unit.tables import aws_error
-from tests.unit.targets.functions import NEW, OLD, FakeLambda, artifacts, digest, target
+from tests.unit.targets.functions import FOREIGN, NEW, OLD, FakeLambda, artifacts, digest, target
 
 BY_HAND = (
     "aws lambda update-alias --function-name storefront --name live --region us-east-1 --function-version {} "
@@ -544,3 +544,141 @@ def test_each_refusal_by_aws_has_its_one_meaning(functions, release, operation, 
     with pytest.raises(error):
         ASKED[operation](release)
     assert functions.serving == before
+
+
+# ---- what gates look at --------------------------------------------------------------------------------------------
+
+RECORDED = {"version": "1", "codeSha256": digest(OLD)}
+
+
+@pytest.mark.parametrize("recorded", [None, RECORDED])
+def test_a_function_that_stands_as_recorded_is_ready(recorded):
+    function = FakeLambda()
+    told, warning = target(function).ready(recorded)
+    assert "storefront can be changed" in told
+    assert warning == ""
+    assert function.writes == []
+
+
+@pytest.mark.parametrize(
+    "latest, error",
+    [
+        ({"State": "Failed", "StateReason": "its key is disabled"}, TargetInvalid),
+        ({"State": "Pending"}, CandidateNotReady),
+        ({"LastUpdateStatus": "InProgress"}, CandidateNotReady),
+        ({"FunctionArn": "arn:aws:lambda:us-east-1:999999999999:function:storefront:$LATEST"}, TargetInvalid),
+        ({"FunctionArn": "arn:aws:lambda:eu-west-1:000000000000:function:storefront:$LATEST"}, TargetInvalid),
+    ],
+    ids=str,
+)
+def test_a_function_that_can_not_be_changed_is_not_ready(latest, error):
+    """Fault 33."""
+    function = FakeLambda()
+    function.latest |= latest
+    with pytest.raises(error, match=r"storefront v1\.4\.0"):
+        target(function).ready(None)
+
+
+def test_a_function_that_is_not_there_is_not_ready():
+    with pytest.raises(TargetInvalid, match="Function not found"):
+        target(FakeLambda(), function="basket").ready(None)
+
+
+def test_an_update_that_failed_is_a_warning_for_the_next_one_may_mend_it():
+    function = FakeLambda()
+    function.latest |= {"LastUpdateStatus": "Failed", "LastUpdateStatusReason": "the layer is gone"}
+    _, warning = target(function).ready(None)
+    assert warning == "The last update of storefront failed: the layer is gone"
+
+
+def test_an_alias_that_was_moved_by_hand_is_told_with_the_way_back():
+    """Fault 30."""
+    function = FakeLambda()
+    function.point(function.by_hand())
+    with pytest.raises(TargetMoved) as caught:
+        target(function).ready(RECORDED)
+    assert "points at version 2, and by the ledger production runs version 1: somebody else moved it" in str(
+        caught.value
+    )
+    assert "aws lambda update-alias --function-name storefront --name live" in str(caught.value)
+    assert "--function-version 1" in str(caught.value)
+    assert function.serving == ("2", {})
+
+
+def test_an_alias_that_is_gone_is_told_with_the_way_back():
+    function = FakeLambda()
+    function.aliases.clear()
+    with pytest.raises(TargetMoved, match=r"aws lambda create-alias .* --function-version 1"):
+        target(function).ready(RECORDED)
+    assert "can be changed" in target(function).ready(None)[0]
+
+
+@pytest.mark.parametrize("weights, version", [({"2": 0.1}, "1"), ({}, "$LATEST")])
+def test_split_traffic_or_latest_is_neither_ready_nor_restorable(weights, version):
+    function = FakeLambda()
+    function.by_hand()
+    function.point(version, weights=weights)
+    for look in (target(function).ready, target(function).restorable):
+        with pytest.raises(TargetInvalid, match="Give all its traffic to one published version"):
+            look(None)
+
+
+def test_a_rehearsal_uploads_nothing():
+    function = FakeLambda()
+    assert target(function).rehearse(artifacts()) == "The upload was rehearsed."
+    assert function.writes == []
+    assert function.latest["CodeSha256"] == digest(OLD)
+
+
+@pytest.mark.parametrize(
+    "code, error",
+    [
+        ("AccessDeniedException", CredentialsRefused),
+        ("ExpiredTokenException", CredentialsRefused),
+        ("InvalidParameterValueException", TargetInvalid),
+        ("CodeStorageExceededException", TargetInvalid),
+        ("ResourceConflictException", CandidateNotReady),
+        ("TooManyRequestsException", AwsUnavailable),
+    ],
+)
+def test_what_a_rehearsal_meets_has_its_name(code, error):
+    function = FakeLambda(refuses={"get_ready (a dry run)": aws_error(code)})
+    with pytest.raises(error, match="uploading the code of storefront"):
+        target(function).rehearse(artifacts())
+
+
+def test_a_release_without_the_artifact_is_not_rehearsed():
+    with pytest.raises(TargetInvalid, match="needs an artifact named 'function'"):
+        target(FakeLambda()).rehearse(artifacts(name="site"))
+
+
+def test_the_version_that_serves_can_be_restored():
+    told = target(FakeLambda()).restorable(RECORDED)
+    assert told is not None
+    assert told.startswith("version 1 of storefront (code ")
+
+
+def test_where_nothing_serves_there_is_nothing_to_restore():
+    """Fault 46."""
+    function = FakeLambda()
+    function.aliases.clear()
+    assert target(function).restorable(None) is None
+
+
+@pytest.mark.parametrize(
+    "version, told",
+    [
+        (None, "Function not found: storefront:1"),
+        ({"State": "Failed", "StateReason": "its image is gone"}, "its image is gone"),
+        ({"CodeSha256": digest(FOREIGN)}, "was made anew"),
+    ],
+    ids=str,
+)
+def test_a_version_that_is_gone_failed_or_another_can_not_be_restored(version, told):
+    function = FakeLambda()
+    if version is None:
+        del function.versions["1"]
+    else:
+        function.versions["1"] |= version
+    with pytest.raises(BaselineMissing, match=told):
+        target(function).restorable(RECORDED)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from tagship.documents import read_application
-from tagship.targets import target_of
+from tagship.release import PinnedObject
+from tagship.rights import Right, session_policy
+from tagship.targets import rights, target_of
 from tagship.targets.lambda_function import LambdaFunction
 from tests.unit.builders import application
 
 
-def test_a_target_works_on_a_client_in_the_applications_role():
+def test_a_target_works_on_a_client_in_the_applications_role_that_may_do_what_is_needed():
     asked = []
 
-    def client_as(service, **role):
-        asked.append((service, role))
+    def client_as(service, *, may, config=None):
+        asked.append((service, may))
         return "client"
 
     configuration = read_application(application())
@@ -20,15 +22,24 @@ def test_a_target_works_on_a_client_in_the_applications_role():
     assert found == LambdaFunction(
         application="storefront", tag="v1.4.0", target=configuration.target, client="client"
     )
-    assert asked == [
-        (
-            "lambda",
-            {
-                "role": "arn:aws:iam::000000000000:role/tagship-storefront",
-                "external_id": "tagship-production",
-                "region": "us-east-1",
-                "application": "storefront",
-                "tag": "v1.4.0",
-            },
-        )
-    ]
+    pinned = PinnedObject(
+        bucket="releases", key="releases/storefront/v1.4.0/storefront.zip", versionId="7", size=1
+    )
+    target_of(configuration, tag="v1.4.0", client_as=client_as, objects=[pinned, pinned])
+    (service, moving), (_, preparing) = asked
+    assert service == "lambda"
+    assert [right.name for right in moving] == ["LookAtTheFunction", "MoveTheTraffic"]
+    assert preparing[:2] == moving
+    assert preparing[-1] == Right(
+        name="ReadThePinnedCode",
+        actions=("s3:GetObjectVersion",),
+        on=("arn:aws:s3:::releases/releases/storefront/v1.4.0/*",),
+    )
+    arn = "arn:aws:lambda:us-east-1:000000000000:function:storefront"
+    assert {right.on for right in preparing[:-1]} == {(arn, f"{arn}:*")}
+
+
+def test_the_role_itself_may_read_every_tag_of_its_application_and_no_other():
+    role = rights(read_application(application()), bucket="releases")
+    assert role[-1].on == ("arn:aws:s3:::releases/releases/storefront/*",)
+    assert len(session_policy(role)) < 1000

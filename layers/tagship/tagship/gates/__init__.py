@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tagship.gates import integrity, manifest, promotion, provenance, signature, tag
+from tagship.gates import baseline, integrity, manifest, promotion, provenance, signature, tag, target
 from tagship.gates.gate import Case, Gate, GateResult, Verdict
 
 GATES: dict[str, Gate] = {
@@ -12,6 +12,8 @@ GATES: dict[str, Gate] = {
     "signature": signature.check,
     "provenance": provenance.check,
     "promotion": promotion.check,
+    "target": target.check,
+    "baseline": baseline.check,
 }
 
 __all__ = ["GATES", "Case", "Gate", "GateResult", "Verdict"]

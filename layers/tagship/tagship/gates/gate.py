@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from tagship.application import Application
-from tagship.release import Manifest, PinnedObject
+from tagship.errors import CredentialsRefused, FinalError
+from tagship.release import Artifact, Manifest, PinnedObject
+from tagship.rights import ClientAs, Right
 from tagship.settings import Settings
 
 
@@ -39,6 +41,28 @@ class GateResult:
         return asdict(self)
 
 
+class Target(Protocol):
+    """What gates ask of a target; its adapters keep more (`tagship.targets.target`)."""
+
+    def ready(self, recorded: dict[str, Any] | None) -> tuple[str, str]:
+        """Whether it can be changed and stands as the ledger recorded it: that in words, and a warning or nothing."""
+
+    def rehearse(self, artifacts: Mapping[str, tuple[Artifact, PinnedObject]]) -> str:
+        """The target's own dry run, in words; nothing where it has none."""
+
+    def restorable(self, recorded: dict[str, Any] | None) -> str | None:
+        """What a rollback would restore, in words; None where nothing serves."""
+
+
+class LookAt(Protocol):
+    """Finds an application's target."""
+
+    def __call__(
+        self, configuration: Application, *, tag: str, client_as: ClientAs, objects: Iterable[PinnedObject]
+    ) -> Target:
+        """Raises CredentialsRefused where the role can't be assumed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """What is judged: a release as it was pinned, its application as it was configured then, and what production runs."""
@@ -54,24 +78,55 @@ class Case:
     """By file name; a file that the manifest names and the bucket lacks is missing here."""
     production: str | None
     """The tag that production runs."""
+    revision: dict[str, Any] | None
+    """What of the target that is, as the ledger recorded it; only the target's adapter understands it."""
     digest: str
     """SHA-256 of `release.json`, as it was pinned."""
     now: datetime
     settings: Settings
     client: Callable[[str], Any]
     """An AWS service, with the gate's own role: `client("s3")`."""
+    role: Callable[[Application], ClientAs]
+    look_at: LookAt
+
+    def client_as(self, service: str, *, may: Sequence[Right], config: Any = None) -> Any:
+        """An AWS service, in the application's role, for what it `may` and nothing else.
+
+        Raises CredentialsRefused where the role can't be assumed.
+        """
+        assert self.configuration is not None  # or there is nobody's role to assume
+        return self.role(self.configuration)(service, may=may, config=config)
+
+    @property
+    def target(self) -> Target:
+        """The application's target, in the application's role; raises CredentialsRefused where it can't be assumed."""
+        assert self.configuration is not None
+        return self.look_at(
+            self.configuration,
+            tag=self.tag,
+            client_as=self.role(self.configuration),
+            objects=list(self.objects.values()),
+        )
+
+    @property
+    def artifacts(self) -> dict[str, tuple[Artifact, PinnedObject]]:
+        """What the manifest names and the bucket has, by the artifact's name."""
+        named = self.manifest.artifacts if self.manifest else ()
+        return {it.name: (it, self.objects[it.file]) for it in named if it.file in self.objects}
 
     @classmethod
     def of(
         cls,
         record: Mapping[str, Any],
         *,
-        production: str | None,
+        current: Mapping[str, Any] | None,
         now: datetime,
         settings: Settings,
         client: Callable[[str], Any],
+        role: Callable[[Application], ClientAs],
+        look_at: LookAt,
     ) -> Case:
-        """From the release as it stands in the ledger."""
+        """From the release as it stands in the ledger, and what production runs by the ledger (None: no release)."""
         document = record["configuration"]["document"]
         return cls(
             application=record["application"],
@@ -81,11 +136,14 @@ class Case:
             configuration=Application.from_dict(document) if document else None,
             configuration_problems=record["configuration"]["problems"],
             objects={file: PinnedObject.from_dict(pinned) for file, pinned in record["objects"].items()},
-            production=production,
+            production=current["tag"] if current else None,
+            revision=current["revision"] if current else None,
             digest=record["digest"],
             now=now,
             settings=settings,
             client=client,
+            role=role,
+            look_at=look_at,
         )
 
 
@@ -112,6 +170,18 @@ def unanswered(gate: str) -> GateResult:
     )
 
 
+def refused(gate: str, error: FinalError, remedy: str) -> GateResult:
+    """The gate stops it, for what an adapter said; why a role can't be assumed at all is for the target gate to tell."""
+    if isinstance(error, CredentialsRefused):
+        remedy = (
+            "Mend what the target gate names."
+            if error.remedy
+            else "`tagship role` prints what the application's role has to allow."
+        )
+        return failed(gate, error.why, remedy)
+    return failed(gate, str(error), remedy)
+
+
 def judge(results: Sequence[Mapping[str, Any]]) -> tuple[bool, str]:
     """Whether all gates passed, and why not: one failure is enough, and no results is a failure too."""
     stopped = [result for result in results if result["verdict"] != Verdict.PASSED]
@@ -119,4 +189,6 @@ def judge(results: Sequence[Mapping[str, Any]]) -> tuple[bool, str]:
         return False, "No gate has answered."
     if not stopped:
         return True, f"All {len(results)} gates passed."
-    return False, " ".join(f"{result['gate']}: {result['why']}" for result in stopped)
+    return False, " ".join(
+        f"{result['gate']}: {result['why']} {result.get('remedy', '')}".strip() for result in stopped
+    )

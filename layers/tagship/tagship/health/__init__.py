@@ -1,6 +1,6 @@
 """Health: the kinds of check, and the one way to run any of them.
 
-A new kind is one file with `run(check, given) -> CheckResult`, and one line in `KINDS`.
+A new kind is one file with `run(check, given) -> CheckResult` and `rights(check, target)`, and one line in `KINDS`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from tagship.application import LambdaTarget
 from tagship.health.verdict import CheckResult, Verdict, judge
+from tagship.rights import ClientAs, Right
 
-if TYPE_CHECKING:
-    from mypy_boto3_lambda import LambdaClient
-
-__all__ = ["KINDS", "CheckResult", "Given", "Verdict", "judge", "run"]
+__all__ = ["KINDS", "CheckResult", "Given", "Verdict", "judge", "rights", "run"]
 
 KINDS: Mapping[str, str] = {
     "http": "tagship.health.http",
@@ -41,12 +40,11 @@ class Given:
     name: str
     application: str
     tag: str
-    lambda_client: Callable[[], LambdaClient]
-    """Called only by the checks that invoke something: a role is not assumed for an HTTP request."""
-    function: str | None = None
-    """The release's own function, if it has one."""
+    target: LambdaTarget
+    client_as: ClientAs
+    """Called only by the checks that ask AWS: a role is not assumed for an HTTP request."""
     version: str | None = None
-    """The candidate's version of that function."""
+    """The target's version that is asked."""
     allowed: Sequence[IPv4Network | IPv6Network] = ()
     """Networks that are not public and may be asked all the same."""
     clock: Callable[[], float] = time.monotonic
@@ -66,3 +64,9 @@ def run(check: AnyCheck, given: Given) -> CheckResult:
         )
     result: CheckResult = import_module(module).run(check, given)
     return result
+
+
+def rights(check: AnyCheck, target: LambdaTarget) -> tuple[Right, ...]:
+    """What a check asks of the application's role."""
+    asked: tuple[Right, ...] = import_module(KINDS[check.type]).rights(check, target)
+    return asked

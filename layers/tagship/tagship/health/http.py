@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from tagship.application import HttpCheck
+from tagship.application import HttpCheck, LambdaTarget
 from tagship.health import Given
 from tagship.health.addresses import Address, Network, refusal
 from tagship.health.sampling import Answer, sample
 from tagship.health.verdict import CheckResult, Verdict, shown
 from tagship.health.wire import Clock, Site, Wire
+from tagship.rights import Right
 
 BODY_BYTES = 64 * 1024
 """As much of a body as is read; an answer that is longer has come, and is not waited for."""
@@ -36,6 +37,11 @@ class _Refused(Exception):
 def run(configured: HttpCheck, given: Given) -> CheckResult:
     """The check with what a release gives it."""
     return check(configured, name=given.name, allowed=given.allowed, clock=given.clock)
+
+
+def rights(_configured: HttpCheck, _target: LambdaTarget) -> tuple[Right, ...]:
+    """None: it asks as somebody outside would."""
+    return ()
 
 
 def resolve(host: str, port: int) -> Sequence[str]:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from tagship.application import LambdaCheck
+from tagship.application import LambdaCheck, LambdaTarget
 from tagship.calls import calling, code_of, message_of
 from tagship.errors import AwsUnavailable
 from tagship.health import Given
 from tagship.health.sampling import Answer, sample
 from tagship.health.verdict import CheckResult, Verdict, shown
+from tagship.rights import Right, invoking
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -50,13 +51,18 @@ def run(configured: LambdaCheck, given: Given) -> CheckResult:
     return check(
         configured,
         name=given.name,
-        client=given.lambda_client(),
-        function=given.function,
+        client=given.client_as("lambda", may=rights(configured, given.target)),
+        function=given.target.function,
         version=given.version,
         application=given.application,
         tag=given.tag,
         clock=given.clock,
     )
+
+
+def rights(configured: LambdaCheck, target: LambdaTarget) -> tuple[Right, ...]:
+    """To invoke what is asked: the candidate, or the smoke test."""
+    return (invoking(target, configured.function or target.function, name="AskForHealth"),)
 
 
 def check(

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from tagship.application import Application
-from tagship.targets.lambda_function import LambdaFunction
-from tagship.targets.target import ClientAs, Target
+from collections.abc import Iterable
+
+from tagship.application import Application, LambdaTarget
+from tagship.release import PinnedObject, folder_of
+from tagship.rights import ClientAs, Right, partition_of
+from tagship.targets import lambda_function
+from tagship.targets.target import Target
 
 
-def target_of(configuration: Application, *, tag: str, client_as: ClientAs) -> Target:
-    """The adapter for an application's target, on clients in the application's role."""
-    return LambdaFunction(
+def target_of(
+    configuration: Application, *, tag: str, client_as: ClientAs, objects: Iterable[PinnedObject] = ()
+) -> Target:
+    """The adapter for an application's target, in the application's role; `objects` are what may be uploaded to it.
+
+    Raises CredentialsRefused where the role can't be assumed.
+    """
+    folder = folder_of(configuration.application, tag)
+    sources = {_source(configuration.target, pinned.bucket, folder) for pinned in objects}
+    return lambda_function.LambdaFunction(
         application=configuration.application,
         tag=tag,
         target=configuration.target,
-        client=client_as(
-            "lambda",
-            role=configuration.target.role,
-            external_id=configuration.target.externalId,
-            region=configuration.target.region,
-            application=configuration.application,
-            tag=tag,
-        ),
+        client=client_as("lambda", may=lambda_function.rights(configuration.target, objects=sorted(sources))),
     )
 
 
-__all__ = ["Target", "target_of"]
+def rights(configuration: Application, *, bucket: str) -> tuple[Right, ...]:
+    """What the adapter asks of the application's role, for whatever tag."""
+    source = _source(configuration.target, bucket, f"releases/{configuration.application}/")
+    return lambda_function.rights(configuration.target, objects=[source])
+
+
+def _source(target: LambdaTarget, bucket: str, folder: str) -> str:
+    return f"arn:{partition_of(target)}:s3:::{bucket}/{folder}*"
+
+
+__all__ = ["Target", "rights", "target_of"]

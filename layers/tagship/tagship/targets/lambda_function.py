@@ -8,29 +8,58 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from tagship.application import LambdaTarget
-from tagship.calls import calling, code_of
+from tagship.calls import REFUSED_CREDENTIALS, calling, code_of
 from tagship.errors import (
     BaselineMissing,
     CandidateNotReady,
-    CredentialsRefused,
     LockLost,
     NotStable,
     TargetInvalid,
     TargetMoved,
 )
 from tagship.release import Artifact, PinnedObject
+from tagship.rights import Right, function_arn
 from tagship.targets.target import Change, Revision
 
 _ARTIFACT = "function"
 _FENCE = re.compile(r"\bfence (\d+)\b")
-_REFUSED = {"AccessDeniedException": CredentialsRefused, "ExpiredTokenException": CredentialsRefused}
+_REFUSED = REFUSED_CREDENTIALS
+
+
+def rights(target: LambdaTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
+    """What this adapter asks of the application's role.
+
+    `objects` are the ARNs of the code that may be uploaded; where there is none, nothing may be.
+    """
+    arn = function_arn(target, target.function)
+    on, uploads = (arn, f"{arn}:*"), tuple(objects)
+    may = [
+        Right(name="LookAtTheFunction", actions=("lambda:GetFunctionConfiguration",), on=on),
+        Right(
+            name="MoveTheTraffic",
+            # An application without the alias gets it with its first release, and loses it again if that is rolled back.
+            actions=("lambda:GetAlias", "lambda:CreateAlias", "lambda:UpdateAlias", "lambda:DeleteAlias"),
+            on=on,
+        ),
+    ]
+    if uploads:
+        may += [
+            Right(
+                name="PrepareTheCandidate",
+                actions=("lambda:UpdateFunctionCode", "lambda:PublishVersion"),
+                on=on,
+            ),
+            Right(name="ReadThePinnedCode", actions=("s3:GetObjectVersion",), on=uploads),
+        ]
+    return tuple(may)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +73,7 @@ class LambdaFunction:
 
     def plan(self, artifacts: Mapping[str, tuple[Artifact, PinnedObject]]) -> Change:
         """Uploads the code and publishes a version, unless production runs the same bytes."""
-        if _ARTIFACT not in artifacts:
-            raise TargetInvalid(
-                f"{self._release}: a lambda target needs an artifact named {_ARTIFACT!r}; "
-                f"the manifest has {', '.join(sorted(artifacts))}. Nothing was changed."
-            )
-        artifact, pinned = artifacts[_ARTIFACT]
+        artifact, pinned = self._uploaded(artifacts)
         wanted = base64.b64encode(bytes.fromhex(artifact.sha256)).decode()
         alias = self._alias()
         baseline = self._baseline(alias)
@@ -69,6 +93,73 @@ class LambdaFunction:
             nothingToChange=False,
             summary=self._summary(baseline, version, wanted, artifact),
         )
+
+    def ready(self, recorded: Revision | None) -> tuple[str, str]:
+        """Looks at the function and its alias; a failed update is a warning, since the next one may mend it."""
+        latest = self._configuration("$LATEST")
+        expected, found = function_arn(self.target, self.target.function), latest["FunctionArn"]
+        if str(found).removesuffix(":$LATEST") != expected:
+            raise TargetInvalid(f"{self._release}: AWS found {found} where {expected} was asked for.")
+        if latest.get("State") == "Failed":
+            raise TargetInvalid(
+                f"{self._release}: the function {self.target.function} is in the state Failed: "
+                f"{latest.get('StateReason', 'no reason given')}"
+            )
+        if latest.get("State") == "Pending" or latest.get("LastUpdateStatus") == "InProgress":
+            raise CandidateNotReady(
+                f"{self._release}: {self.target.function} is being changed by somebody else just now. Publish again when it "
+                "is done."
+            )
+        warning = ""
+        if latest.get("LastUpdateStatus") == "Failed":
+            reason = latest.get("LastUpdateStatusReason", "no reason given")
+            warning = f"The last update of {self.target.function} failed: {reason}"
+        return self._undrifted(recorded), warning
+
+    def _undrifted(self, recorded: Revision | None) -> str:
+        alias = self._alias()
+        self._one_version(alias)
+        if recorded is None:
+            return f"{self.target.function} can be changed."
+        if alias is None:
+            raise TargetMoved(
+                f"{self._release}: {self._name} is gone, and by the ledger production runs version {recorded['version']}. "
+                f"Tagship did not touch it. Make it again: {self._by_hand(recorded, make=True)}"
+            )
+        if alias["FunctionVersion"] != recorded["version"]:
+            raise TargetMoved(
+                f"{self._release}: {self._name} points at {_told(alias)}, and by the ledger production runs version "
+                f"{recorded['version']}: somebody else moved it. Tagship did not overwrite it. Put it back, then publish a "
+                f"new tag: {self._by_hand(recorded)}"
+            )
+        return f"{self.target.function} can be changed, and {self._name} is where the last release left it."
+
+    def rehearse(self, artifacts: Mapping[str, tuple[Artifact, PinnedObject]]) -> str:
+        """Lambda's own dry run of the upload: it validates the request, and that the role may read the code."""
+        _, pinned = self._uploaded(artifacts)
+        with self._uploading():
+            self.client.update_function_code(**self._upload_of(pinned), DryRun=True)
+        return "The upload was rehearsed."
+
+    def restorable(self, recorded: Revision | None) -> str | None:
+        """The version that serves exists, can be invoked, and has the code that was recorded."""
+        alias = self._alias()
+        self._one_version(alias)
+        if alias is None:
+            return None
+        version = str(alias["FunctionVersion"])
+        found = self._configuration(version, missing=BaselineMissing)
+        if found.get("State") == "Failed":
+            raise BaselineMissing(
+                f"{self._release}: version {version} of {self.target.function}, which serves, is in the state Failed: "
+                f"{found.get('StateReason', 'no reason given')}"
+            )
+        if recorded and recorded["version"] == version and recorded["codeSha256"] != found["CodeSha256"]:
+            raise BaselineMissing(
+                f"{self._release}: version {version} of {self.target.function} has other code than the ledger recorded: the "
+                "function was made anew."
+            )
+        return f"version {version} of {self.target.function} (code {_short(found['CodeSha256'])})"
 
     def unmoved(
         self, *, baseline: Revision | None, candidate: Revision, percent: int, expected: str, fence: int
@@ -206,14 +297,10 @@ class LambdaFunction:
     # ---- plan ------------------------------------------------------------------------------------------------------
 
     def _baseline(self, alias: dict[str, Any] | None) -> Revision | None:
+        self._one_version(alias)
         if alias is None:
             return None
-        version, weights = _standing(alias)
-        if weights or version == "$LATEST":
-            raise TargetInvalid(
-                f"{self._release}: {self._name} points at {_told(alias)}. Give all its traffic to one published version "
-                f"first: {self._by_hand({'version': '<version>'})}. Nothing was changed."
-            )
+        version = str(alias["FunctionVersion"])
         configuration = self._configuration(version)
         return {
             "version": version,
@@ -221,11 +308,23 @@ class LambdaFunction:
             "state": alias["RevisionId"],
         }
 
-    def _configuration(self, version: str) -> dict[str, Any]:
+    def _one_version(self, alias: dict[str, Any] | None) -> None:
+        """Raises TargetInvalid where traffic is split, or goes to what is not a version."""
+        if alias is None:
+            return
+        version, weights = _standing(alias)
+        if weights or version == "$LATEST":
+            raise TargetInvalid(
+                f"{self._release}: {self._name} points at {_told(alias)}. Give all its traffic to one published version "
+                f"first: {self._by_hand({'version': '<version>'})}. Nothing was changed."
+            )
+
+    def _configuration(
+        self, version: str, *, missing: type[TargetInvalid | BaselineMissing] = TargetInvalid
+    ) -> dict[str, Any]:
         with calling(
             f"{self._release}: looking at version {version} of {self.target.function}",
-            ResourceNotFoundException=TargetInvalid,
-            **_REFUSED,
+            **{**_REFUSED, "ResourceNotFoundException": missing},
         ):
             configuration: dict[str, Any] = self.client.get_function_configuration(
                 FunctionName=self.target.function, Qualifier=version
@@ -235,20 +334,9 @@ class LambdaFunction:
     def _published(self, wanted: str, pinned: PinnedObject) -> str:
         latest = self._configuration("$LATEST")
         if latest["CodeSha256"] != wanted and latest.get("LastUpdateStatus") != "InProgress":
-            with calling(
-                f"{self._release}: uploading the code of {self.target.function}",
-                PreconditionFailedException=CandidateNotReady,
-                ResourceConflictException=CandidateNotReady,
-                InvalidParameterValueException=TargetInvalid,
-                CodeStorageExceededException=TargetInvalid,
-                **_REFUSED,
-            ):
+            with self._uploading():
                 latest = self.client.update_function_code(
-                    FunctionName=self.target.function,
-                    S3Bucket=pinned.bucket,
-                    S3Key=pinned.key,
-                    S3ObjectVersion=pinned.versionId,
-                    RevisionId=latest["RevisionId"],
+                    **self._upload_of(pinned), RevisionId=latest["RevisionId"]
                 )
         if latest.get("LastUpdateStatus") == "InProgress":
             raise CandidateNotReady(f"{self._release}: {self.target.function} is still taking the code.")
@@ -270,6 +358,34 @@ class LambdaFunction:
                 Description=f"tagship {self.application} {self.tag}"[:256],
             )
         return str(version["Version"])
+
+    def _uploaded(
+        self, artifacts: Mapping[str, tuple[Artifact, PinnedObject]]
+    ) -> tuple[Artifact, PinnedObject]:
+        if _ARTIFACT not in artifacts:
+            raise TargetInvalid(
+                f"{self._release}: a lambda target needs an artifact named {_ARTIFACT!r}; "
+                f"the manifest has {', '.join(sorted(artifacts))}. Nothing was changed."
+            )
+        return artifacts[_ARTIFACT]
+
+    def _uploading(self) -> AbstractContextManager[None]:
+        return calling(
+            f"{self._release}: uploading the code of {self.target.function}",
+            PreconditionFailedException=CandidateNotReady,
+            ResourceConflictException=CandidateNotReady,
+            InvalidParameterValueException=TargetInvalid,
+            CodeStorageExceededException=TargetInvalid,
+            **_REFUSED,
+        )
+
+    def _upload_of(self, pinned: PinnedObject) -> dict[str, str]:
+        return {
+            "FunctionName": self.target.function,
+            "S3Bucket": pinned.bucket,
+            "S3Key": pinned.key,
+            "S3ObjectVersion": pinned.versionId,
+        }
 
     def _summary(self, baseline: Revision | None, version: str, wanted: str, artifact: Artifact) -> list[str]:
         size = (
@@ -301,14 +417,14 @@ class LambdaFunction:
             f"{_told(alias)}. Tagship did not overwrite it."
         )
 
-    def _by_hand(self, baseline: Revision | None) -> str:
+    def _by_hand(self, baseline: Revision | None, *, make: bool = False) -> str:
         where = (
             f"--function-name {self.target.function} --name {self.target.alias} --region {self.target.region}"
         )
         if baseline is None:
             return f"aws lambda delete-alias {where}"
         return (
-            f"aws lambda update-alias {where} --function-version {baseline['version']} "
+            f"aws lambda {'create' if make else 'update'}-alias {where} --function-version {baseline['version']} "
             "--routing-config AdditionalVersionWeights={}"
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,7 +10,6 @@ from tagship.release import Artifact, PinnedObject
 
 Revision = dict[str, Any]
 """What a target runs, as plain data that only its own adapter understands."""
-ClientAs = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +25,23 @@ class Change:
 
 
 class Target(Protocol):
-    """Every method may run twice, late, or beside its twin."""
+    """Every method may run twice, late, or beside its twin; each raises CredentialsRefused where the role may not do it."""
+
+    def ready(self, recorded: Revision | None) -> tuple[str, str]:
+        """Whether it can be changed, and stands as the ledger recorded it: that in words, and a warning or nothing.
+
+        Raises TargetInvalid when it can't be changed, CandidateNotReady while somebody else changes it, TargetMoved when it
+        has drifted.
+        """
+
+    def rehearse(self, artifacts: Mapping[str, tuple[Artifact, PinnedObject]]) -> str:
+        """The target's own dry run, in words; nothing where it has none. Raises what `plan` does."""
+
+    def restorable(self, recorded: Revision | None) -> str | None:
+        """What a rollback would restore, in words; None where nothing serves.
+
+        Raises BaselineMissing when it can't be restored, TargetInvalid when it is not one revision that serves.
+        """
 
     def plan(self, artifacts: Mapping[str, tuple[Artifact, PinnedObject]]) -> Change:
         """Prepares the candidate and says what would change; no traffic moves.

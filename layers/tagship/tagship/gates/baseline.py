@@ -1,0 +1,28 @@
+"""baseline: what production runs now is known, and a rollback can restore it."""
+
+from __future__ import annotations
+
+from tagship.errors import FinalError
+from tagship.gates.gate import Case, GateResult, passed, refused, unanswered
+
+_NAME = "baseline"
+
+
+def check(case: Case) -> GateResult:
+    """A first release has no way back but to nothing, and approvers are told so.
+
+    Raises AwsUnavailable.
+    """
+    if case.configuration is None:
+        return unanswered(_NAME)
+    try:
+        restorable = case.target.restorable(case.revision)
+    except FinalError as error:
+        return refused(_NAME, error, "Give all traffic to a published version, then publish a new tag.")
+    if restorable is None:
+        return passed(
+            _NAME,
+            "Nothing serves now.",
+            warning="There is nothing to go back to: a rollback of this release would leave nothing that serves.",
+        )
+    return passed(_NAME, f"A rollback would restore {restorable}.")

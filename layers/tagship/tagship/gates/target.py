@@ -1,0 +1,40 @@
+"""target: the application's role can be assumed, and what is deployed to can be changed, and stands as the ledger says."""
+
+from __future__ import annotations
+
+from tagship.calls import REFUSED_CREDENTIALS, calling
+from tagship.errors import CredentialsRefused, FinalError, TargetMoved
+from tagship.gates.gate import Case, GateResult, failed, passed, refused, unanswered
+from tagship.rights import Right
+
+_NAME = "target"
+_WHO_AM_I = Right(name="SayWhoIAm", actions=("sts:GetCallerIdentity",), on=("*",))
+_REMEDY = "Mend the target, then publish a new tag."
+_DRIFTED = "If what serves now is right, put back what was there, then publish it as a release."
+
+
+def check(case: Case) -> GateResult:
+    """Asks in the application's role. What it lacks stops the release before anything has changed.
+
+    Raises AwsUnavailable, and CandidateNotReady while somebody else changes the target.
+    """
+    if case.configuration is None or case.manifest is None:
+        return unanswered(_NAME)
+    configured = case.configuration.target
+    try:
+        with calling(f"Asking who the role {configured.role} is", **REFUSED_CREDENTIALS):
+            account = case.client_as("sts", may=[_WHO_AM_I]).get_caller_identity()["Account"]
+        if account != configured.account:
+            return failed(
+                _NAME,
+                f"The role {configured.role} is in account {account}; the target is in {configured.account}.",
+                "Correct target.account or target.role, apply the configuration, then publish a new tag.",
+            )
+        target = case.target
+        ready, warning = target.ready(case.revision)
+        rehearsed = target.rehearse(case.artifacts)
+    except CredentialsRefused as error:
+        return failed(_NAME, error.why, error.remedy) if error.remedy else refused(_NAME, error, "")
+    except FinalError as error:
+        return refused(_NAME, error, _DRIFTED if isinstance(error, TargetMoved) else _REMEDY)
+    return passed(_NAME, " ".join(filter(None, (ready, rehearsed))), warning=warning)

@@ -1,0 +1,86 @@
+"""The target gate asks in the application's role, and lets nothing through that could not be changed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tagship.errors import AwsUnavailable, CandidateNotReady, CredentialsRefused, TargetInvalid, TargetMoved
+from tagship.gates import Verdict, target
+from tests.unit.gates.cases import REVISION, FakeSts, FakeTarget, InRole, case
+from tests.unit.tables import aws_error
+
+REFUSED = CredentialsRefused("The role can't be assumed (AccessDenied).", "This trust policy allows it: {}")
+
+
+def test_a_target_that_can_be_changed_passes_and_was_rehearsed():
+    asked = FakeTarget()
+    in_role = InRole()
+    result = target.check(case(target=asked, in_role=in_role, production="v1.3.0"))
+    assert (result.verdict, result.why) == (
+        Verdict.PASSED,
+        "storefront can be changed. The upload was rehearsed.",
+    )
+    assert asked.asked == [("ready", REVISION), ("rehearse", ["function"])]
+    assert in_role.asked[0] == ("sts", ("sts:GetCallerIdentity",))
+
+
+def test_what_the_target_warns_of_is_for_the_approvers():
+    result = target.check(case(target=FakeTarget(stands=("It can be changed.", "The last update failed."))))
+    assert (result.verdict, result.warning) == (Verdict.PASSED, "The last update failed.")
+
+
+def test_a_role_that_can_not_be_assumed_is_refused_with_the_trust_policy():
+    """Fault 37."""
+    result = target.check(case(in_role=InRole(refused=REFUSED)))
+    assert (result.verdict, result.why, result.remedy) == (
+        Verdict.FAILED,
+        "The role can't be assumed (AccessDenied).",
+        "This trust policy allows it: {}",
+    )
+
+
+def test_a_role_in_another_account_is_refused_before_the_target_is_looked_at():
+    """Fault 37."""
+    asked = FakeTarget()
+    result = target.check(case(target=asked, in_role=InRole(clients={"sts": FakeSts("999999999999")})))
+    assert result.verdict is Verdict.FAILED
+    assert "is in account 999999999999; the target is in 000000000000" in result.why
+    assert asked.asked == []
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "InvalidClientTokenId", "AccessDenied"])
+def test_credentials_that_are_refused_afterwards_are_refused(code):
+    """Fault 37."""
+
+    class Refusing:
+        def get_caller_identity(self):
+            raise aws_error(code, status=403)
+
+    result = target.check(case(in_role=InRole(clients={"sts": Refusing()})))
+    assert result.verdict is Verdict.FAILED
+    assert code in result.why
+    assert "tagship role" in result.remedy
+
+
+@pytest.mark.parametrize("what", ["ready", "rehearse"])
+@pytest.mark.parametrize(
+    "error, remedy",
+    [
+        (TargetInvalid("There is no function."), "Mend the target"),
+        (TargetMoved("Somebody else moved it."), "put back what was there"),
+        (CredentialsRefused("It may not read the code."), "tagship role"),
+    ],
+    ids=str,
+)
+def test_what_can_not_be_changed_or_has_drifted_stops_the_release(what, error, remedy):
+    """Faults 30, 33, 37."""
+    result = target.check(case(target=FakeTarget(raises={what: error})))
+    assert (result.verdict, result.why) == (Verdict.FAILED, str(error))
+    assert remedy in result.remedy
+
+
+@pytest.mark.parametrize("error", [AwsUnavailable("throttled"), CandidateNotReady("still changing")], ids=str)
+def test_what_may_pass_by_itself_is_asked_again_by_the_state_machine(error):
+    """Fault 12."""
+    with pytest.raises(type(error)):
+        target.check(case(target=FakeTarget(raises={"ready": error})))
