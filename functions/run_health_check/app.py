@@ -21,16 +21,15 @@ def handler(event: Event, runtime: Runtime) -> Event:
     release, began = event["release"], timestamp(runtime.now())
     record = releases.get(runtime.ledger, release["application"], release["tag"])
     configuration = Application.from_dict(record["configuration"]["document"])
+    check, target = configuration.health.checks[event["index"]], configuration.target
+    client_as = runtime.client_as(configuration, tag=release["tag"], execution=event["execution"])
     given = health.Given(
         name=event["check"],
         application=release["application"],
         tag=release["tag"],
-        client_as=partial(
-            runtime.client_as(configuration, tag=release["tag"], execution=event["execution"]),
-            config=ASKED_ONCE,
-        ),
-        target=configuration.target,
+        client=partial(client_as, may=health.rights(check, target), config=ASKED_ONCE),
+        function=target.function,
         version=record["plan"][event["subject"]]["version"],
         allowed=runtime.settings.allowed_networks,
     )
-    return health.run(configuration.health.checks[event["index"]], given).as_dict() | {"began": began}
+    return health.run(check, given).as_dict() | {"began": began}

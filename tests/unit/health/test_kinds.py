@@ -9,24 +9,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from tagship.application import Check, LambdaCheck, LambdaTarget
-from tagship.health import KINDS, Given, Verdict, run
+from tagship.application import Check, HttpCheck, LambdaCheck, LambdaTarget
+from tagship.health import KINDS, Given, Verdict, rights, run
 from tests.unit.builders import application
 from tests.unit.health.servers import LOOPBACK, an_http_check, http_answer, saying, serving
 
 
 def given_for(**fields):
-    def no_client(service, **_):
+    def no_client(service):
         raise AssertionError(f"a client of {service} was made that nobody needs")
 
-    target = LambdaTarget(**application()["target"])
-    defaults = {
-        "name": "it",
-        "application": "storefront",
-        "tag": "v1.4.0",
-        "target": target,
-        "client_as": no_client,
-    }
+    defaults = {"name": "it", "application": "storefront", "tag": "v1.4.0", "client": no_client}
     return Given(**defaults | fields)
 
 
@@ -38,6 +31,22 @@ def test_every_check_that_an_application_can_have_has_its_kind():
 @pytest.mark.parametrize("module", KINDS.values())
 def test_every_kind_can_be_run(module):
     assert callable(import_module(module).run)
+
+
+@pytest.mark.parametrize("module", KINDS.values())
+def test_every_kind_says_what_it_asks_of_the_applications_role(module):
+    """A session may do that and nothing else, and `tagship role` prints it."""
+    assert callable(import_module(module).rights)
+
+
+def test_a_lambda_check_may_invoke_what_it_asks_and_nothing_else():
+    target = LambdaTarget(**application()["target"])
+    (own,) = rights(LambdaCheck(type="lambda"), target)
+    (smoke,) = rights(LambdaCheck(type="lambda", function="storefront-smoke"), target)
+    assert own.actions == smoke.actions == ("lambda:InvokeFunction",)
+    arn = "arn:aws:lambda:us-east-1:000000000000:function:storefront"
+    assert (own.on, smoke.on) == ((arn, f"{arn}:*"), (f"{arn}-smoke", f"{arn}-smoke:*"))
+    assert rights(HttpCheck(type="http", url="https://example.com"), target) == ()
 
 
 def test_an_http_check_runs_with_the_allowed_networks_and_without_a_client():
@@ -56,17 +65,10 @@ def test_a_lambda_check_runs_against_the_candidate_with_the_client_it_was_given(
             return {"Payload": SimpleNamespace(read=lambda _: b'{"healthy": true}')}
 
     client = Client()
-    asked = []
-
-    def client_as(service, *, may):
-        asked.append((service, [right.actions for right in may]))
-        return client
-
-    given = given_for(version="7", client_as=client_as)
+    given = given_for(function="storefront", version="7", client={"lambda": client}.__getitem__)
     assert run(LambdaCheck(type="lambda"), given).verdict is Verdict.HEALTHY
     assert client.asked["FunctionName"] == "storefront"
     assert client.asked["Qualifier"] == "7"
-    assert asked == [("lambda", [("lambda:InvokeFunction",)])]
 
 
 def test_a_kind_that_nobody_wrote_is_an_error_and_not_a_pass():

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from ipaddress import IPv4Network, IPv6Network
-from typing import Protocol
+from typing import Any, Protocol
 
 from tagship.application import LambdaTarget
 from tagship.health.verdict import CheckResult, Verdict, judge
-from tagship.rights import ClientAs, Right
+from tagship.rights import Right
 
 __all__ = ["KINDS", "CheckResult", "Given", "Verdict", "judge", "rights", "run"]
 
@@ -40,11 +40,12 @@ class Given:
     name: str
     application: str
     tag: str
-    target: LambdaTarget
-    client_as: ClientAs
-    """Called only by the checks that ask AWS: a role is not assumed for an HTTP request."""
+    client: Callable[[str], Any]
+    """An AWS service in the application's role, `client("cloudwatch")`: no role is assumed for a check that needs none."""
+    function: str | None = None
+    """The release's own function, if it has one."""
     version: str | None = None
-    """The target's version that is asked."""
+    """The version of that function that is asked."""
     allowed: Sequence[IPv4Network | IPv6Network] = ()
     """Networks that are not public and may be asked all the same."""
     clock: Callable[[], float] = time.monotonic
@@ -67,6 +68,7 @@ def run(check: AnyCheck, given: Given) -> CheckResult:
 
 
 def rights(check: AnyCheck, target: LambdaTarget) -> tuple[Right, ...]:
-    """What a check asks of the application's role."""
-    asked: tuple[Right, ...] = import_module(KINDS[check.type]).rights(check, target)
+    """What a check asks of the application's role, and all that its session may do."""
+    module = KINDS.get(check.type)
+    asked: tuple[Right, ...] = import_module(module).rights(check, target) if module else ()
     return asked

@@ -51,8 +51,8 @@ def run(configured: LambdaCheck, given: Given) -> CheckResult:
     return check(
         configured,
         name=given.name,
-        client=given.client_as("lambda", may=rights(configured, given.target)),
-        function=given.target.function,
+        client=given.client("lambda"),
+        function=given.function,
         version=given.version,
         application=given.application,
         tag=given.tag,
