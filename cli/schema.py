@@ -34,6 +34,16 @@ _APPLICATION = {
             "algorithm": "ECDSA_SHA_256",
         },
     },
+    "notifications": {
+        "level": "milestones",
+        "emails": ["team@example.com"],
+        "slackWebhookSecret": "tagship/slack",
+        "github": {
+            "repository": "acme/storefront",
+            "tokenSecret": "tagship/github",
+            "api": "https://api.github.com",
+        },
+    },
     "approval": {
         "approvers": ["ana@example.com", "bo@example.com", "chi@example.com"],
         "required": 2,
@@ -43,7 +53,6 @@ _APPLICATION = {
         "reasonToApprove": False,
         "escalateTo": ["head-of-sales@example.com"],
     },
-    "notifications": {"slackWebhookSecret": "tagship/slack"},
     "health": {
         "checks": [
             {"type": "lambda"},

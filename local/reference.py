@@ -40,6 +40,7 @@ _APPLICATION = (
     ("LambdaTarget", "`target`, of type `lambda`"),
     ("ApprovalPolicy", "`approval`"),
     ("Notifications", "`notifications`"),
+    ("GitHub", "`notifications.github`"),
     ("Gates", "`gates`"),
     ("TagRules", "`gates.tags`"),
     ("Signature", "`gates.signature`"),

@@ -1,4 +1,4 @@
-"""Takes the pictures of the approval page and its mail that docs/approvals.md shows, from the room's own preview.
+"""Takes the pictures of pages and mails that the documents show, from the code that makes them.
 
 .venv/bin/python -m local.screenshots
 
@@ -20,6 +20,8 @@ from local.draw import PICTURES
 from tagship.approval.link import approval_url
 from tagship.approval.mail import approval_mail
 from tagship.approval.preview import NOW, sample, visit
+from tagship.broadcast.mail import html_of
+from tagship.broadcast.notice import EVERYTHING, Notice, notice_of
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDE, NARROW = 1040, 680
@@ -58,6 +60,7 @@ def pages() -> Mapping[str, tuple[str, int]]:
     mail = approval_mail(record(), approver="ana@example.com", link=link, now=NOW)
     return {
         "approval-mail": (mail.html, NARROW),
+        "notice-mail": (html_of(notice()), NARROW),
         "approval-page": (visit(record()).body, WIDE),
         "approval-recorded": (visit(record(), fields={"decision": "approve"}).body, WIDE),
         "approval-superseded": (
@@ -65,6 +68,27 @@ def pages() -> Mapping[str, tuple[str, int]]:
             WIDE,
         ),
     }
+
+
+def notice() -> Notice:
+    """How a release that came back is told."""
+    fact = {
+        "application": "storefront",
+        "tag": "v1.4.0",
+        "attempt": 1,
+        "stage": "production",
+        "name": "Release Rolled Back",
+        "who": "tagship",
+        "at": "2026-11-23T10:12:40.000Z",
+        "execution": "arn:aws:states:eu-central-1:123456789012:execution:tagship-production-release:6f1c",
+        "data": {
+            "why": "http https://storefront.example.com/health: 5 of 5 answers had the status 500 instead of 200.",
+            "readAt": "2026-11-23T09:51:00.000Z",
+        },
+    }
+    told = notice_of(fact, {"status": "ROLLED_BACK", "plan": {"from": "v1.3.2"}}, level=EVERYTHING)
+    assert told is not None
+    return told
 
 
 def take(browser: Browser, document: str, width: int, file: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tagship.broadcast import bus, metrics, topic
+from tagship.broadcast import metrics, queue
+from tagship.broadcast.channels import wanting
 from tagship.ledger.table import unpacked
 from tagship.runtime import Event, Runtime, logger, step
 
@@ -14,8 +15,12 @@ def handler(event: Event, runtime: Runtime) -> Event:
     for record in event["Records"]:
         try:
             fact = unpacked(record["dynamodb"]["NewImage"])
-            bus.publish(fact, events=runtime.aws.client("events"), event_bus=runtime.settings.event_bus)
-            topic.publish(fact, sns=runtime.aws.client("sns"), topic_arn=runtime.settings.notification_topic)
+            queue.publish(
+                fact,
+                wanting(fact["name"]),
+                sqs=runtime.aws.client("sqs"),
+                queue_url=runtime.settings.notices_queue,
+            )
             metrics.emit(fact)
         except Exception:  # noqa: BLE001 (whatever it is, the stream asks again)
             logger.exception("A fact could not be broadcast; the stream will ask again")

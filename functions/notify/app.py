@@ -1,23 +1,62 @@
-"""notify: tell the team's channel what became of a request for approval."""
+"""notify: one fact to one channel; a channel that is down is tried again on its own, and never in a release's way."""
 
 from __future__ import annotations
 
-from tagship.approval.outcome import follow
-from tagship.aws import QUICK
-from tagship.ledger import approvals
-from tagship.runtime import Event, Runtime, step
+import json
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from tagship.broadcast import queue
+from tagship.broadcast.channels import CHANNELS, Means
+from tagship.errors import TagshipError
+from tagship.ledger import notices, releases
+from tagship.runtime import Event, Runtime, logger, step
+from tagship.slack import SlackFailed
+from tagship.web import NotDelivered
 
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """From a fact on the bus, which is the request's end, to one message.
+    """The queue hands over one message at a time; one that failed comes again later."""
+    return {
+        "batchItemFailures": [
+            {"itemIdentifier": record["messageId"]}
+            for record in event["Records"]
+            if not _settled(record, runtime)
+        ]
+    }
 
-    Raises ChannelUnavailable when it may be taken later: Lambda asks again, and then keeps the event in the queue.
-    """
-    fact = event["detail"]
-    request = approvals.get(runtime.ledger, fact["data"]["approval"])
-    if request is not None and request.get("slack"):
-        secrets = runtime.aws.client("secretsmanager", config=QUICK)
-        hosts = runtime.settings.slack_hosts
-        follow(runtime.ledger, request, fact, secrets=secrets, hosts=hosts, now=runtime.now())
-    return {}
+
+def _settled(record: Event, runtime: Runtime) -> bool:
+    sqs = runtime.aws.client("sqs")
+    try:
+        _tell(json.loads(record["body"]), runtime)
+    except (NotDelivered, SlackFailed, TagshipError, ClientError, BotoCoreError) as error:
+        tries = int(record["attributes"]["ApproximateReceiveCount"])
+        logger.warning("Not told, for the %d. time; it is tried again: %s", tries, error)
+        queue.later(
+            sqs, queue_url=runtime.settings.notices_queue, receipt=record["receiptHandle"], tries=tries
+        )
+        return False
+    except Exception:  # noqa: BLE001 (whatever it is, those behind it go on)
+        logger.exception("Nobody can be told this; it is set aside")
+        queue.set_aside(sqs, record, queue_url=runtime.settings.notices_set_aside)
+    return True
+
+
+def _tell(message: Event, runtime: Runtime) -> None:
+    fact = notices.fact_at(runtime.ledger, message["application"], message["fact"])
+    if fact is None:
+        raise LookupError(f"the ledger of {message['application']} has no fact {message['fact']}")
+    if notices.was_told(runtime.ledger, fact, message["channel"]):
+        return
+    record = releases.get(runtime.ledger, fact["application"], fact["tag"])
+    means = Means(
+        client=runtime.aws.client,
+        event_bus=runtime.settings.event_bus,
+        topic=runtime.settings.notification_topic,
+        sender=runtime.settings.sender_address,
+        slack_hosts=runtime.settings.slack_hosts,
+    )
+    CHANNELS[message["channel"]].take(fact, record, means)
+    notices.told(runtime.ledger, fact, message["channel"])

@@ -21,6 +21,8 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from email import message_from_string
+from email.policy import default
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -235,9 +237,19 @@ class World:
         return alias["FunctionVersion"], dict(weights)
 
     def mails(self, who: str = "") -> list[Any]:
-        """What was sent, oldest first."""
+        """What approvers were sent, oldest first."""
         sent = ses_backends[DEFAULT_ACCOUNT_ID][REGION].sent_messages
-        return [mail for mail in sent if not who or who in mail.destinations["ToAddresses"]]
+        asked = [mail for mail in sent if not hasattr(mail, "raw_data")]
+        return [mail for mail in asked if not who or who in mail.destinations["ToAddresses"]]
+
+    def notices(self) -> list[str]:
+        """What teams were mailed, oldest first."""
+        sent = ses_backends[DEFAULT_ACCOUNT_ID][REGION].sent_messages
+        return [
+            message_from_string(mail.raw_data, policy=default).get_body(("plain",)).get_content()
+            for mail in sent
+            if hasattr(mail, "raw_data")
+        ]
 
     def links(self, who: str) -> list[str]:
         """The approval links in somebody's mails, oldest first."""

@@ -10,7 +10,8 @@ import boto3
 import pytest
 import yaml
 
-from tests.flow.harness import REGION, ROOT, World, client_of
+from tests.flow.harness import REGION, ROOT, STAGE, World, client_of
+from tests.unit.tables import aws_error
 
 FILES = sorted(path.name for path in (ROOT / "events").glob("*.json"))
 
@@ -75,17 +76,120 @@ def test_a_link_that_is_not_valid_is_answered_and_not_logged(
     assert "not-a-valid-link" not in capsys.readouterr().out
 
 
-def test_a_fact_of_the_stream_goes_to_the_bus_the_topic_and_the_metrics(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_fact_of_the_stream_is_queued_for_each_channel_and_is_in_the_metrics(
+    world: World, queues: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tagship import runtime
-
-    boto3.client("events", region_name=REGION).create_event_bus(Name="tagship")
-    topic = boto3.client("sns", region_name=REGION).create_topic(Name="tagship")["TopicArn"]
-    monkeypatch.setenv("TAGSHIP_EVENT_BUS", "tagship")
-    monkeypatch.setenv("TAGSHIP_NOTIFICATION_TOPIC", topic)
-    runtime._runtime.cache_clear()
     assert world.handlers["broadcast"](load_event("ledger-stream.json"), None) == {"batchItemFailures": []}
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
     assert [line["DeploymentSucceeded"] for line in printed] == [[1.0]]
     assert printed[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["Application", "Stage"]]
+    queued = [json.loads(message["body"])["channel"] for message in waiting(queues["notices"])]
+    assert queued == ["bus", "topic", "slack", "mail", "github"]
+
+
+# ---- notices -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def queues(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The two queues of notices, a bus and a topic, with the functions' settings."""
+    from tagship import runtime
+
+    sqs = client_of("sqs")
+    urls = {
+        name: sqs.create_queue(QueueName=f"{name}.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+        for name in ("notices", "aside")
+    }
+    boto3.client("events", region_name=REGION).create_event_bus(Name="tagship")
+    topic = boto3.client("sns", region_name=REGION).create_topic(Name="tagship")["TopicArn"]
+    for variable, value in (
+        ("TAGSHIP_EVENT_BUS", "tagship"),
+        ("TAGSHIP_NOTIFICATION_TOPIC", topic),
+        ("TAGSHIP_NOTICES_QUEUE", urls["notices"]),
+        ("TAGSHIP_NOTICES_SET_ASIDE", urls["aside"]),
+    ):
+        monkeypatch.setenv(variable, value)
+    runtime._runtime.cache_clear()
+    return urls
+
+
+def waiting(queue: str) -> list[dict[str, Any]]:
+    """What a queue hands to Lambda now, in Lambda's own words."""
+    answer = client_of("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10, AttributeNames=["All"])
+    return [
+        {
+            "messageId": message["MessageId"],
+            "receiptHandle": message["ReceiptHandle"],
+            "body": message["Body"],
+            "attributes": message["Attributes"],
+        }
+        for message in answer.get("Messages", [])
+    ]
+
+
+def notified(world: World, message: dict[str, Any]) -> bool:
+    """Whether the function settled it."""
+    answer = world.handlers["notify"]({"Records": [message]}, None)
+    assert answer["batchItemFailures"] in ([], [{"itemIdentifier": message["messageId"]}])
+    return not answer["batchItemFailures"]
+
+
+def message_for(channel: str, fact: str, *, tries: int = 1) -> dict[str, Any]:
+    """A message as the queue hands it over."""
+    return {
+        "messageId": "1",
+        "receiptHandle": "none",
+        "body": json.dumps({"channel": channel, "application": "storefront", "fact": fact}),
+        "attributes": {
+            "ApproximateReceiveCount": str(tries),
+            "MessageGroupId": f"{channel}-storefront",
+            "MessageDeduplicationId": f"{channel}-1",
+        },
+    }
+
+
+def test_every_channel_is_told_of_an_ending_once(world: World, queues: dict[str, str]) -> None:
+    """Faults 50 and 52: whatever comes twice is told once."""
+    world.configure(notifications={"emails": ["team@example.com"]})
+    world.release("v1.4.0", notes="<b>bold</b>")
+    fact = "FACT#v1.4.0#0001#Release Succeeded#"
+    for _ in range(2):
+        assert all(
+            notified(world, message_for(channel, fact)) for channel in ("bus", "topic", "mail", "github")
+        )
+    (told,) = world.notices()
+    assert told.startswith(f"storefront v1.4.0 in {STAGE}: SUCCEEDED, ")
+    assert "Serves now: v1.4.0 serves all traffic." in told
+
+
+def test_a_channel_that_is_down_is_tried_again_later(
+    world: World, queues: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 50."""
+    world.configure(notifications={"emails": ["team@example.com"]})
+    world.release("v1.4.0")
+    fact = "FACT#v1.4.0#0001#Release Succeeded#"
+    client_of("sqs").send_message(
+        QueueUrl=queues["notices"],
+        MessageBody=message_for("mail", fact)["body"],
+        MessageGroupId="mail-storefront",
+        MessageDeduplicationId="1",
+    )
+    (message,) = waiting(queues["notices"])
+    with monkeypatch.context() as down:
+        world.patch = down
+        world.refuse("SendRawEmail", aws_error("ServiceUnavailable", status=503))
+        assert not notified(world, message)
+    assert world.notices() == []
+    assert notified(world, message)
+    assert len(world.notices()) == 1
+
+
+def test_what_nobody_can_be_told_is_set_aside_and_holds_nothing_up(
+    world: World, queues: dict[str, str]
+) -> None:
+    """Fault 51."""
+    assert notified(world, message_for("bus", "FACT#v9.9.9#0001#Nothing#"))
+    assert notified(world, message_for("pigeon", "FACT#v9.9.9#0001#Nothing#") | {"body": "{"})
+    bodies = [message["body"] for message in waiting(queues["aside"])]
+    assert bodies == [message_for("bus", "FACT#v9.9.9#0001#Nothing#")["body"], "{"]

@@ -7,6 +7,7 @@ ROLLBACK_FAILED), and the release has one ending.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -275,12 +276,13 @@ def test_with_mail_down_slack_carries_the_link_and_tells_the_outcome(
         link = found[0]
         assert world.press(link, decide="approve")["statusCode"] == 200
         assert world.ended(arn).status == "SUCCEEDED"
-        granted = world.ledger.fact("storefront", "v1.0.0", 1, "Approval Granted", "ana@example.com")
-        world.handlers["notify"]({"detail": granted}, None)
-        assert [post["text"].partition(":")[0] for post in here.to("channel")] == [
-            "Approval wanted",
-            "Approved",
-        ]
+        message = {"channel": "slack", "application": "storefront"}
+        granted = "FACT#v1.0.0#0001#Approval Granted#ana@example.com"
+        record = {"messageId": "1", "body": json.dumps(message | {"fact": granted})}
+        assert world.handlers["notify"]({"Records": [record]}, None) == {"batchItemFailures": []}
+        asked, told = here.to("channel")
+        assert asked["text"].startswith("Approval wanted: storefront v1.0.0")
+        assert "ana@example.com approved it: that is enough" in told["blocks"][1]["text"]["text"]
         assert "?t=" not in str(here.to("channel"))
     facts = world.ledger.facts_of("storefront", "v1.0.0")
     (error,) = [fact for fact in facts if fact["name"] == "Approval Error"]

@@ -22,6 +22,7 @@ GROUND = {
     "documents": "reads the two outside documents",
     "calls": "AWS's refusals in our words",
     "rights": "what is asked of an application's role",
+    "secrets": "secrets of other services, read at use",
     "web": "a request to a service that is not AWS's",
     "aws": "makes clients",
     "slack": "posts to webhooks",

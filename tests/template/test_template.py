@@ -73,15 +73,16 @@ ONLY = {
     "kms:Verify": {"RunGateFunction"},
     "ses:SendEmail": {"RequestApprovalFunction", "RemindApproversFunction"},
     "ssm:GetParameter": {"ReadReleaseFunction"},
-    "events:PutEvents": {"BroadcastFunction"},
-    "sns:Publish": {"BroadcastFunction"},
+    "ses:SendRawEmail": {"NotifyFunction"},
+    "events:PutEvents": {"NotifyFunction"},
+    "sns:Publish": {"NotifyFunction"},
     "lambda:InvokeFunction": {"ReleaseStateMachineRole", "RollbackStateMachineRole"},
     "states:StartExecution": {"UploadRuleRole", "SuperviseFunction", "ReleaseStateMachineRole"},
     "states:StopExecution": {"ReleaseStateMachineRole"},
     "s3:PutObject": {"PublisherRole"},
     "secretsmanager:GetSecretValue": {"RequestApprovalFunction", "RemindApproversFunction", "NotifyFunction"},
 }
-ASKS = ("runtime.aws.client", "case.client", "client", "self._client")
+ASKS = ("runtime.aws.client", "case.client", "means.client", "client", "self._client")
 LEDGER_ACTIONS = {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query"}
 
 every_function = pytest.mark.parametrize("name", functions())
@@ -191,6 +192,11 @@ def test_a_function_runs_what_was_built_for_it(name: str) -> None:
 def test_what_an_event_could_not_deliver_is_kept(name: str) -> None:
     for event in functions()[name]["Events"].values():
         properties = event["Properties"]
+        if event["Type"] == "SQS":
+            queue = resources("AWS::SQS::Queue")[properties["Queue"]["Fn::GetAtt"][0]]
+            assert queue["RedrivePolicy"]["deadLetterTargetArn"]
+            assert queue["VisibilityTimeout"] >= 6 * functions()[name]["Timeout"]
+            continue
         assert "MaximumRetryAttempts" in properties or "RetryPolicy" in properties
         if event["Type"] == "EventBridgeRule":
             assert properties["DeadLetterConfig"]["Arn"] == {"Fn::GetAtt": ["DeadLetters", "Arn"]}
@@ -343,8 +349,9 @@ def test_no_function_has_a_right_on_any_target_itself() -> None:
 def test_a_function_has_rights_on_the_services_that_it_asks_and_on_no_other(name: str) -> None:
     asked = set()
     trees = [module(f"functions.{snake(name.removesuffix('Function'))}").tree]
-    if name == "RunGateFunction":  # hands `runtime.aws.client` over: each gate asks for what it needs
-        trees += [gate.tree for gate in modules() if gate.name.startswith("tagship.gates.")]
+    room = {"RunGateFunction": "tagship.gates.", "NotifyFunction": "tagship.broadcast."}.get(name)
+    if room:  # hands `runtime.aws.client` over: each gate, or channel, asks for what it needs
+        trees += [it.tree for it in modules() if it.name.startswith(room)]
     if name in ONLY["ses:SendEmail"]:  # hand it over too, with a shorter time to answer
         trees.append(module("tagship.approval.request").tree)
     for node in (node for tree in trees for node in ast.walk(tree)):

@@ -276,7 +276,7 @@ WRITTEN_OUT = {
         "provenance": None,
         "promotion": None,
     },
-    "notifications": {"slackWebhookSecret": None},
+    "notifications": {"level": "milestones", "emails": [], "slackWebhookSecret": None, "github": None},
 }
 
 

@@ -398,13 +398,37 @@ class Gates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notifications:
-    """Who is told, beside the approvers' own mails."""
+class GitHub:
+    """A repository that shows releases as deployments."""
 
     __pydantic_config__ = _CONFIG
 
+    repository: Annotated[str, REPOSITORY]
+    """Its owner and name."""
+    tokenSecret: Annotated[str, SECRET_NAME]
+    """The secret, in Secrets Manager, whose text is a token that may write deployments and commit statuses."""
+    api: Annotated[
+        str,
+        Matching(r"^(https://[^\s/?#@]+|http://127\.0\.0\.1:\d+)(/[^\s?#]*)?$", "an https address"),
+        at.MaxLen(200),
+    ] = "https://api.github.com"
+    """Where GitHub's API answers: another address for GitHub Enterprise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notifications:
+    """Who is told, and how much."""
+
+    __pydantic_config__ = _CONFIG
+
+    level: Literal["problems", "milestones", "everything"] = "milestones"
+    """`problems` is what went wrong, `milestones` also what is asked, begun and done, `everything` each traffic step too."""
+    emails: Annotated[tuple[Annotated[str, MAIL_ADDRESS], ...], at.MaxLen(20)] = ()
+    """Mail addresses of those who are told."""
     slackWebhookSecret: Annotated[str, SECRET_NAME] | None = None
     """The secret with the team's Slack webhook, in Secrets Manager."""
+    github: GitHub | None = None
+    """A repository that shows releases as deployments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -426,7 +450,7 @@ class Application:
     gates: Gates = field(default_factory=Gates)
     """What must hold before anyone is asked to approve."""
     notifications: Notifications = field(default_factory=Notifications)
-    """Who is told, beside the approvers' own mails."""
+    """Who is told, and how much."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Application:

@@ -29,6 +29,8 @@ class Settings:
     """The accounts that this stack deploys to."""
     function_roles: str = ""
     """The ARN of this stack's functions' roles, with `*` for what CloudFormation makes up."""
+    notices_queue: str = ""
+    notices_set_aside: str = ""
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     deployment_seconds: int = 1200
     health_seconds: int = 300
@@ -57,6 +59,8 @@ class Settings:
                 if text.strip()
             ),
             function_roles=environment.get("TAGSHIP_FUNCTION_ROLES", ""),
+            notices_queue=environment.get("TAGSHIP_NOTICES_QUEUE", ""),
+            notices_set_aside=environment.get("TAGSHIP_NOTICES_SET_ASIDE", ""),
             allowed_networks=tuple(
                 map(ip_network, _listed(environment.get("TAGSHIP_HEALTH_ALLOWED_NETWORKS", "")))
             ),

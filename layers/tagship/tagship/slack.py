@@ -1,4 +1,4 @@
-"""Slack's incoming webhooks: read from their secret when they are used, and posted to, once.
+"""Slack: webhooks, read from their secret when they are used; a message to one of them; and what messages are made of.
 
 A webhook's address is itself the right to post. So it stands in Secrets Manager and nowhere else: in no environment, no log,
 no error and no `repr`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,12 +17,19 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tagship import web
 from tagship.calls import code_of
+from tagship.text import line
+
+Message = dict[str, Any]
+Block = dict[str, Any]
 
 SECONDS = 4
 """For each wait on the network."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost"})
 """Where http is enough: it leaves this machine by no wire."""
 
+SECTION_AT_MOST = 2900
+"""Slack takes 3,000 characters; escaping has been counted."""
+_HEADER_AT_MOST = 150
 _WORD = re.compile(r"[a-z_]{1,60}")
 _MAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}")
 _UNSAFE = re.compile(r"[^!-~]")
@@ -117,3 +124,56 @@ def _problem(url: str, hosts: Sequence[str]) -> str:
     if parts.scheme != "https" and not (parts.scheme == "http" and host in LOOPBACK):
         return "is not https"
     return ""
+
+
+# ---- what is said --------------------------------------------------------------------------------------------------
+
+
+def message(title: str, *blocks: Block) -> Message:
+    """A message under a title; `text` is what a phone's lock screen shows."""
+    title = line(title, _HEADER_AT_MOST)
+    return {
+        "text": escaped(title),
+        "mrkdwn": False,
+        "unfurl_links": False,
+        "unfurl_media": False,
+        "blocks": [
+            {"type": "header", "text": {"type": "plain_text", "text": title, "emoji": False}},
+            *blocks,
+        ],
+    }
+
+
+def section(text: str) -> Block:
+    """A paragraph of markup: other people's text in it has been escaped."""
+    return {"type": "section", "text": markup(text, SECTION_AT_MOST)}
+
+
+def context(text: str) -> Block:
+    """A paragraph in small letters."""
+    return {"type": "context", "elements": [markup(text, SECTION_AT_MOST)]}
+
+
+def markup(text: str, limit: int) -> Block:
+    """Markup in which Slack finds no names, channels or addresses by itself."""
+    return {"type": "mrkdwn", "text": _cut(text, limit), "verbatim": True}
+
+
+def bullets(texts: Iterable[str]) -> str:
+    """A list, one line each."""
+    return "\n".join(f"• {text}" for text in texts)
+
+
+def escaped(text: str) -> str:
+    """Slack's own three, and nothing else (its documentation on formatting)."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _cut(text: str, limit: int) -> str:
+    """Cut where it hurts nothing: not within an `&lt;` or a `<…>`, which stand in the beginning of a text anyway."""
+    if len(text) <= limit:
+        return text
+    head = text[: limit - 1]
+    if "&" in head[-5:] and ";" not in head[head.rfind("&") :]:
+        head = head[: head.rfind("&")]
+    return head + "…"

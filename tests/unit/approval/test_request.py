@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -14,11 +12,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-import tagship.slack
 from tagship.approval import sending
-from tagship.approval.errors import ChannelUnavailable, QuorumUnreachable
+from tagship.approval.errors import QuorumUnreachable
 from tagship.approval.link import GRACE, LinkVerifier, known_keys
-from tagship.approval.outcome import follow
 from tagship.approval.request import remind, request_of, seconds_left, send_links
 from tagship.errors import AwsUnavailable, CredentialsRefused, NoChannelReached
 from tagship.ledger import approvals, releases
@@ -421,36 +417,6 @@ def test_slow_channels_cost_their_own_messages_and_not_the_steps_time(ledger, mo
 def test_all_messages_of_a_step_end_well_before_its_function_does():
     for name in ("RequestApprovalFunction", "RemindApproversFunction"):
         assert functions()[name]["Timeout"] >= sending.SECONDS + 10
-    # one after the other: the secret, twice at most, and the message
-    assert functions()["NotifyFunction"]["Timeout"] >= 2 * (2 + 4) + 1 + 3 * tagship.slack.SECONDS + 10
-
-
-def test_the_outcome_is_told_in_the_channel_once_and_not_where_there_is_none(ledger):
-    request, fact = asked_with_slack(ledger), {"name": "Approval Granted", "data": {}}
-    with slack() as here:
-        told(ledger, request, fact, FakeSecrets(here.secret(ANA)))
-        told(ledger, request, fact, FakeSecrets(json.dumps({"approvers": {ANA: here.url()}})))
-    (message,) = here.to("channel")
-    assert message["text"] == "Approved: storefront v1.4.0 for production"
-
-
-@pytest.mark.parametrize(
-    "status, again", [(500, pytest.raises(ChannelUnavailable, match="status 500")), (404, nullcontext())]
-)
-def test_an_outcome_that_was_not_taken_is_a_fact_and_asked_again_where_that_may_help(ledger, status, again):
-    """Fault 21."""
-    request = asked_with_slack(ledger)
-    with slack() as here:
-        here.answers["channel"] = (status, "")
-        for _ in range(2):
-            with again:
-                told(ledger, request, {"name": "Approval Expired", "data": {}}, FakeSecrets(here.url()))
-    (fact,) = facts(ledger, "Approval Error")
-    assert fact["data"]["failed"] == {"the channel": f"status {status}"}
-
-
-def told(ledger: Ledger, request: Item, fact: dict[str, Any], secrets: FakeSecrets) -> None:
-    follow(ledger, request, fact, secrets=secrets, hosts=SETTINGS.slack_hosts, now=NOW)
 
 
 # ---- signatures ----------------------------------------------------------------------------------------------------

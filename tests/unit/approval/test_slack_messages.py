@@ -8,8 +8,9 @@ import re
 import pytest
 
 from tagship.approval.preview import hostile
-from tagship.approval.slack import FOLLOWED, announcement, escaped, follow_up, invitation
-from tests.unit.approval.builders import BO, CHI, NOW, approved, link, rejected, sample
+from tagship.approval.slack import announcement, invitation
+from tagship.slack import escaped
+from tests.unit.approval.builders import BO, NOW, approved, link, sample
 
 LINK = f"https://approvals.example.com/approvals/{sample()['id']}?t={link(sample())}"
 MARKUP = re.compile(r"<[^>]*>")
@@ -34,8 +35,6 @@ def everything(record):
     yield announcement(record, now=NOW)
     yield invitation(record, link=LINK, now=NOW)
     yield invitation(record, link=LINK, now=NOW, reminder=True)
-    for name in sorted(FOLLOWED):
-        yield follow_up(record, {"name": name, "data": {"why": record["tag"]}}, now=NOW)
 
 
 def test_the_channel_is_told_everything_but_a_link():
@@ -72,15 +71,6 @@ def test_a_reminder_says_how_it_stands():
     message = invitation(sample(decisions=[approved(BO, 8)]), link=LINK, now=NOW, reminder=True)
     assert message["text"].startswith("Reminder: your approval is wanted: storefront v1.4.0")
     assert "1 of 2 so far." in texts(message)[1]
-
-
-@pytest.mark.parametrize("name", sorted(FOLLOWED))
-def test_the_outcome_is_told_with_who_said_what(name):
-    decided = sample(decisions=[approved(BO, 8, reason="Saw it."), rejected(CHI, 9, reason="It is <red>.")])
-    told = "\n".join(texts(follow_up(decided, {"name": name, "data": {"why": "It was stopped."}}, now=NOW)))
-    assert "storefront v1.4.0" in told
-    assert "bo@example.com approved: “Saw it.”" in told
-    assert "chi@example.com rejected: “It is &lt;red&gt;.”" in told
 
 
 @pytest.mark.parametrize("record", [sample(), hostile()], ids=["ordinary", "hostile"])

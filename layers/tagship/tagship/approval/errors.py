@@ -29,10 +29,6 @@ class QuorumUnreachable(FinalError):
     """However everybody decides, there can't be enough approvals: nobody should be asked."""
 
 
-class ChannelUnavailable(RetryableError):
-    """A channel did not take a message that it may take later."""
-
-
 class SignInUnavailable(RetryableError):
     """The provider with which approvers sign in can't be asked; without its word nothing is shown and nothing decided."""
 

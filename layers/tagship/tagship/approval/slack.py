@@ -7,33 +7,18 @@ and `verbatim` keeps Slack from finding names, channels and addresses in the res
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from tagship.approval import quorum
 from tagship.approval.mail import LINK
 from tagship.approval.quorum import Record
 from tagship.approval.view import View, view
+from tagship.slack import Block, Message, bullets, context, escaped, markup, message, section
 from tagship.text import line, moment, shorten
 
-Message = dict[str, Any]
-Block = dict[str, Any]
-
-SECTION_AT_MOST = 2900
-"""Slack takes 3,000 characters; escaping has been counted."""
-_HEADER_AT_MOST = 150
 _LINES = 6
 _NOTES = 600
-_OUTCOMES = {
-    "Approval Granted": (":white_check_mark:", "Approved"),
-    "Approval Rejected": (":no_entry:", "Rejected"),
-    "Approval Expired": (":hourglass:", "Not decided in time"),
-    "Approval Superseded": (":fast_forward:", "Superseded"),
-    "Approval Closed": (":heavy_minus_sign:", "No longer waits"),
-}
-"""The facts that end a request, and how they look."""
-FOLLOWED = frozenset(_OUTCOMES)
 
 
 def announcement(record: Record, *, now: datetime) -> Message:
@@ -41,10 +26,10 @@ def announcement(record: Record, *, now: datetime) -> Message:
     shown = view(record, approver="", now=now)
     asked = ", ".join(line(voter) for voter in quorum.voters(record))
     plural = "" if shown["required"] == 1 else "s"
-    return _message(
+    return message(
         _title("Approval wanted", shown),
         *_about(record, shown),
-        _context(
+        context(
             f"Asked: {escaped(asked)}. {shown['required']} approval{plural} needed; one rejection ends it. "
             "Each has a personal link, which is not posted here."
         ),
@@ -60,61 +45,20 @@ def invitation(record: Record, *, link: str, now: datetime, reminder: bool = Fal
         raise ValueError("the link of a message must be an approval page's own address")
     shown = view(record, approver="", now=now)
     stands = f"{shown['approvals']} of {shown['required']} so far. " if reminder else ""
-    return _message(
+    return message(
         _title("Reminder: your approval is wanted" if reminder else "Your approval is wanted", shown),
-        _section(
+        section(
             f"{stands}*<{link}|Look at it and decide>*\nThe link is yours alone. Opening it decides nothing."
         ),
         *_about(record, shown),
     )
 
 
-def follow_up(record: Record, fact: Mapping[str, Any], *, now: datetime) -> Message:
-    """For the channel, when a request has ended; `fact` is one of `FOLLOWED`."""
-    shown = view(record, approver="", now=now)
-    sign, words = _OUTCOMES[fact["name"]]
-    blocks = [_section(f"{sign} {_what_now(shown, fact)}")]
-    if shown["votes"]:
-        said = [
-            f"{escaped(vote['who'])} {vote['words']}"
-            + (f": “{escaped(shorten(line(vote['reason'], 400), 400))}”" if vote["reason"] else "")
-            for vote in shown["votes"]
-        ]
-        blocks.append(_section(_bullets(said)))
-    return _message(_title(words, shown), *blocks)
-
-
-def escaped(text: str) -> str:
-    """Slack's own three, and nothing else (its documentation on formatting)."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _what_now(shown: View, fact: Mapping[str, Any]) -> str:
-    release = f"*{escaped(shown['application'])} {escaped(shown['tag'])}*"
-    stage, why = escaped(shown["stage"]), escaped(line(fact["data"].get("why") or "", 500))
-    match fact["name"]:
-        case "Approval Granted":
-            return (
-                f"{release} has the approvals that it needs. Tagship checks once more that nothing has changed, "
-                "then deploys it."
-            )
-        case "Approval Rejected":
-            return f"{release} does not go to {stage}. Nothing was changed there."
-        case "Approval Expired":
-            return f"{release} did not get its approvals in time. Nothing was changed in {stage}."
-        case "Approval Superseded":
-            return f"{release} no longer waits: a newer release took its place. Nothing was changed for it."
-        case _:
-            return f"{release} no longer waits for approval. {why}".strip()
-
-
 def _about(record: Record, shown: View) -> list[Block]:
     """Warnings first, as on the page and in the mail."""
     blocks = []
     if shown["warnings"]:
-        blocks.append(
-            _section(f":warning: *Look at this first*\n{_bullets(map(escaped, shown['warnings']))}")
-        )
+        blocks.append(section(f":warning: *Look at this first*\n{bullets(map(escaped, shown['warnings']))}"))
     version = (
         f"{shown['from_tag']} → {shown['tag']}" if shown["from_tag"] else f"{shown['tag']}, the first release"
     )
@@ -123,21 +67,21 @@ def _about(record: Record, shown: View) -> list[Block]:
         facts.append(("Commit", _commit(shown)))
     if shown["ends"]:
         facts.append(("Ends", _in_the_readers_zone(record["expiresAt"], shown["ends"]["clock"])))
-    blocks.append({"type": "section", "fields": [_text(f"*{name}*\n{value}", 2000) for name, value in facts]})
+    blocks.append(
+        {"type": "section", "fields": [markup(f"*{name}*\n{value}", 2000) for name, value in facts]}
+    )
     if shown["nothing_to_change"]:
         blocks.append(
-            _section(
+            section(
                 f"*What changes*\nNothing: what this release brings is what {escaped(shown['stage'])} already runs."
             )
         )
     else:
-        blocks.append(
-            _section(f"*What changes*\n{_bullets(_first(shown['changes'], shown['changes_rest']))}")
-        )
-        blocks.append(_section(f"*How traffic moves*\n{_bullets(step['words'] for step in shown['steps'])}"))
-    blocks.append(_section(f"*What was checked*\n{_gates(shown)}"))
+        blocks.append(section(f"*What changes*\n{bullets(_first(shown['changes'], shown['changes_rest']))}"))
+        blocks.append(section(f"*How traffic moves*\n{bullets(step['words'] for step in shown['steps'])}"))
+    blocks.append(section(f"*What was checked*\n{_gates(shown)}"))
     if shown["notes"]:
-        blocks.append(_section(f"*Notes*\n{escaped(shorten(shown['notes'], _NOTES))}"))
+        blocks.append(section(f"*Notes*\n{escaped(shorten(shown['notes'], _NOTES))}"))
     return blocks
 
 
@@ -162,7 +106,7 @@ def _gates(shown: View) -> str:
         f"{escaped(gate['name'])} {gate['words']}" + (f": {escaped(gate['why'])}" if gate["why"] else "")
         for gate in shown["gates"]
     ]
-    return _bullets(told) if told else "No gate has reported anything."
+    return bullets(told) if told else "No gate has reported anything."
 
 
 def _first(changes: Sequence[str], rest: Sequence[str]) -> list[str]:
@@ -173,45 +117,5 @@ def _first(changes: Sequence[str], rest: Sequence[str]) -> list[str]:
     )
 
 
-def _bullets(texts: Iterable[str]) -> str:
-    return "\n".join(f"• {text}" for text in texts)
-
-
 def _title(what: str, shown: View) -> str:
     return f"{what}: {shown['application']} {shown['tag']} for {shown['stage']}"
-
-
-def _message(title: str, *blocks: Block) -> Message:
-    title = line(title, _HEADER_AT_MOST)
-    return {
-        "text": escaped(title),
-        "mrkdwn": False,
-        "unfurl_links": False,
-        "unfurl_media": False,
-        "blocks": [
-            {"type": "header", "text": {"type": "plain_text", "text": title, "emoji": False}},
-            *blocks,
-        ],
-    }
-
-
-def _section(text: str) -> Block:
-    return {"type": "section", "text": _text(text, SECTION_AT_MOST)}
-
-
-def _context(text: str) -> Block:
-    return {"type": "context", "elements": [_text(text, SECTION_AT_MOST)]}
-
-
-def _text(text: str, limit: int) -> Block:
-    return {"type": "mrkdwn", "text": _cut(text, limit), "verbatim": True}
-
-
-def _cut(text: str, limit: int) -> str:
-    """Cut where it hurts nothing: not within an `&lt;` or a `<…>`, which stand in the beginning of a text anyway."""
-    if len(text) <= limit:
-        return text
-    head = text[: limit - 1]
-    if "&" in head[-5:] and ";" not in head[head.rfind("&") :]:
-        head = head[: head.rfind("&")]
-    return head + "…"

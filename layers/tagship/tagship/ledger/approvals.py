@@ -36,9 +36,8 @@ def request(ledger: Ledger, approval: Mapping[str, Any], *, execution: str) -> I
 
     Raises LockLost when the release has ended meanwhile.
     """
-    fact = _fact(
-        approval, "Approval Requested", execution=execution, data={"approvers": approval["approvers"]}
-    )
+    asked = {name: approval[name] for name in ("approvers", "required", "expiresAt")}
+    fact = _fact(approval, "Approval Requested", execution=execution, data=asked)
     item = {
         "pk": _pk(approval["id"]),
         "sk": _APPROVAL,

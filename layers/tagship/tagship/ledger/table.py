@@ -7,6 +7,7 @@
 | `APPLICATION#<name>` | `RELEASE#<tag>` | a release as it stands |
 | `APPLICATION#<name>` | `LOCK` | who may change the target |
 | `APPLICATION#<name>` | `CURRENT` | what production runs |
+| `APPLICATION#<name>` | `NOTICE#<channel>#<fact>`, `THREAD#<channel>#<tag>#<attempt>` | who was told, and in which thread |
 | `APPROVAL#<id>` | `APPROVAL` | a request and its decisions |
 | `APPROVAL#<id>` | `LOGIN#<session>` | who signed in to look at it, where the stage asks for that |
 """

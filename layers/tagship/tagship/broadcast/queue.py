@@ -1,0 +1,65 @@
+"""From the stream to a queue with a line for each channel of each application: none waits for another.
+
+A FIFO queue hands out a group's messages in order, one at a time, and a group whose message waits to be tried again holds
+up no other (SQS's documentation of the message group ID). So a channel that is down is retried on its own, in its own order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tagship.calls import calling
+from tagship.errors import AwsUnavailable
+from tagship.ledger.notices import address
+
+_LATER = (2, 4, 8, 16, 32, 64, 128, 300)
+"""Seconds until a message is tried again, by how often it was; the last stands for all that follow."""
+
+
+def publish(fact: Mapping[str, Any], channels: Iterable[str], *, sqs: Any, queue_url: str) -> None:
+    """One message for each channel: where the fact stands, not what it says.
+
+    A fact that the stream hands over twice is taken once (the deduplication id, for five minutes; the ledger knows longer).
+
+    Raises AwsUnavailable when the queue did not take them all.
+    """
+    with calling("Queueing a fact"):
+        answer = sqs.send_message_batch(
+            QueueUrl=queue_url,
+            Entries=[
+                {
+                    "Id": channel,
+                    "MessageBody": json.dumps(
+                        {"channel": channel, "application": fact["application"], "fact": address(fact)}
+                    ),
+                    "MessageGroupId": f"{channel}-{fact['application']}",
+                    "MessageDeduplicationId": f"{channel}-{fact['digest']}",
+                }
+                for channel in channels
+            ],
+        )
+    if refused := answer.get("Failed"):
+        raise AwsUnavailable(f"The queue did not take {fact['name']!r}: {refused[0].get('Code')}")
+
+
+def set_aside(sqs: Any, message: Mapping[str, Any], *, queue_url: str) -> None:
+    """Puts a message where a person looks at it, so that those behind it go on."""
+    with calling("Setting a notice aside"):
+        sqs.send_message(
+            QueueUrl=queue_url,
+            MessageBody=message["body"],
+            MessageGroupId=message["attributes"]["MessageGroupId"],
+            MessageDeduplicationId=message["attributes"]["MessageDeduplicationId"],
+        )
+
+
+def later(sqs: Any, *, queue_url: str, receipt: str, tries: int) -> None:
+    """Lets a message be tried again after a while, the longer the more often it was tried."""
+    with calling("Putting a notice off"):
+        sqs.change_message_visibility(
+            QueueUrl=queue_url,
+            ReceiptHandle=receipt,
+            VisibilityTimeout=_LATER[min(tries, len(_LATER)) - 1],
+        )
