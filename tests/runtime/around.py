@@ -17,7 +17,7 @@ from tagship.ledger.table import Ledger
 from tests.template.cloudformation import functions, resources
 
 STAGE = "development"
-BUCKET, TABLE, BUS = "releases", "ledger", "facts"
+BUCKET, EVIDENCE, TABLE, BUS = "releases", "evidence", "ledger", "facts"
 APPLICATION, TAG = "storefront", "v1.0.0"
 KEY = f"releases/{APPLICATION}/{TAG}/release.json"
 APPROVER = "ana@example.com"
@@ -86,6 +86,7 @@ def _furnished(engine: Engine) -> dict[str, str]:
     s3 = engine.client("s3")
     s3.create_bucket(Bucket=BUCKET)
     s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    s3.create_bucket(Bucket=EVIDENCE, ObjectLockEnabledForBucket=True)
     engine.client("iam").create_role(RoleName=ROLE.rsplit("/", 1)[-1], AssumeRolePolicyDocument=_TRUST)
     engine.client("ses").verify_email_identity(EmailAddress=SENDER)
     engine.client("events").create_event_bus(Name=BUS)
@@ -104,6 +105,7 @@ def _furnished(engine: Engine) -> dict[str, str]:
         "TAGSHIP_SLACK_HOSTS": "127.0.0.1",
         "TAGSHIP_APPROVAL_BASE_URL": "http://127.0.0.1",
         "TAGSHIP_EVENT_BUS": BUS,
+        "TAGSHIP_EVIDENCE_BUCKET": EVIDENCE,
         "TAGSHIP_NOTIFICATION_TOPIC": topic,
         "TAGSHIP_ROLLBACK_STATE_MACHINE": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:rollback",
         "TAGSHIP_HEALTH_ALLOWED_NETWORKS": "127.0.0.0/8",

@@ -20,9 +20,12 @@ import pytest
 from tagship.errors import AwsUnavailable
 from tagship.ledger import lock, releases
 from tagship.ledger.table import unpacked
+from tagship.ledger.evidence import anchor_of
+from tagship.ledger.releases import ENDING_FACTS
 from tests.runtime.around import (
     APPLICATION,
     BUCKET,
+    EVIDENCE,
     KEY,
     SECRET_KEY,
     SESSION_TOKEN,
@@ -124,6 +127,9 @@ WRONG = {
     ),
     "NotifyFunction": Wrong({"detail": {"name": "Approval Granted", "data": {"approval": "unknown"}}}, ""),
     "BroadcastFunction": Wrong(
+        {"Records": [{"dynamodb": {"SequenceNumber": "7", "NewImage": {"poison": {"S": "x"}}}}]}, ""
+    ),
+    "PreserveFunction": Wrong(
         {"Records": [{"dynamodb": {"SequenceNumber": "7", "NewImage": {"poison": {"S": "x"}}}}]}, ""
     ),
 }
@@ -228,6 +234,12 @@ def release(cold: dict[str, Answer], emulators: dict[str, Emulated], around: Aro
     way.answers["BroadcastFunction"] = emulators["BroadcastFunction"].invoke({"Records": records})
     fact = next(fact for fact in map(unpacked, facts) if fact.get("name") == "Approval Granted")
     way.answers["NotifyFunction"] = emulators["NotifyFunction"].invoke({"detail": fact})
+    endings = [
+        record
+        for record in records
+        if record["dynamodb"]["NewImage"]["name"]["S"] in ("Release Succeeded", "Release Rolled Back")
+    ]
+    way.answers["PreserveFunction"] = emulators["PreserveFunction"].invoke({"Records": endings})
     ended = {"status": "ABORTED", "executionArn": around.machine, "input": json.dumps({"key": KEY})}
     way.answers["SuperviseFunction"] = emulators["SuperviseFunction"].invoke({"detail": ended})
     return way
@@ -330,6 +342,22 @@ def test_an_approver_who_opens_the_link_sees_the_release(release: Release) -> No
 
 def test_every_fact_of_the_release_is_broadcast(release: Release) -> None:
     assert release.answers["BroadcastFunction"].payload == {"batchItemFailures": []}
+
+
+def test_every_ending_of_the_release_leaves_its_evidence(release: Release, around: Around) -> None:
+    assert release.answers["PreserveFunction"].payload == {"batchItemFailures": []}
+    kept = around.engine.client("s3").list_objects_v2(Bucket=EVIDENCE, Prefix=f"{APPLICATION}/{TAG}/")
+    endings = [
+        (fact["seq"], fact["digest"])
+        for fact in around.ledger().facts_of(APPLICATION, TAG)
+        if fact["name"] in ENDING_FACTS.values()
+    ]
+    anchors = [anchor for found in kept["Contents"] if (anchor := anchor_of(found["Key"]))]
+    assert [(anchor.seq, anchor.digest) for anchor in anchors] == endings
+    body = (
+        around.engine.client("s3").get_object(Bucket=EVIDENCE, Key=kept["Contents"][0]["Key"])["Body"].read()
+    )
+    assert TASK_TOKEN not in body.decode()
 
 
 def test_the_supervisor_leaves_alone_what_has_an_ending(release: Release) -> None:

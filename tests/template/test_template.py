@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tagship.ledger.releases import ENDING_FACTS
 from tests.template.cloudformation import (
     PATH,
     Statement,
@@ -79,8 +81,9 @@ ONLY = {
     "lambda:InvokeFunction": {"ReleaseStateMachineRole", "RollbackStateMachineRole"},
     "states:StartExecution": {"UploadRuleRole", "SuperviseFunction", "ReleaseStateMachineRole"},
     "states:StopExecution": {"ReleaseStateMachineRole"},
-    "s3:PutObject": {"PublisherRole"},
     "secretsmanager:GetSecretValue": {"RequestApprovalFunction", "RemindApproversFunction", "NotifyFunction"},
+    "s3:PutObject": {"PublisherRole", "PreserveFunction"},
+    "dynamodb:Query": {"PreserveFunction"},
 }
 ASKS = ("runtime.aws.client", "case.client", "means.client", "client", "self._client")
 LEDGER_ACTIONS = {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query"}
@@ -330,7 +333,10 @@ def test_a_function_that_only_reads_the_ledger_can_not_write_it() -> None:
         if any(action.startswith("dynamodb:") for action in statement.actions)
         and not {"dynamodb:PutItem", "dynamodb:UpdateItem"} & set(statement.actions)
     }
-    assert reading == {"RunGateFunction", "AwaitStableFunction", "RunHealthCheckFunction"}
+    assert reading == {
+        *("RunGateFunction", "AwaitStableFunction", "RunHealthCheckFunction"),
+        "PreserveFunction",
+    }
 
 
 def test_no_function_has_a_right_on_any_target_itself() -> None:
@@ -483,28 +489,36 @@ def test_a_gate_verifies_with_keys_of_our_aliases_alone() -> None:
 # ---- what is kept --------------------------------------------------------------------------------------------------
 
 
-def bucket() -> Body:
-    return resources("AWS::S3::Bucket")["ReleaseBucket"]
+every_bucket = pytest.mark.parametrize("name", resources("AWS::S3::Bucket"))
 
 
-def policy_of_the_bucket(sid: str) -> Body:
-    document = resources("AWS::S3::BucketPolicy")["ReleaseBucketPolicy"]["PolicyDocument"]
+def bucket(name: str = "ReleaseBucket") -> Body:
+    return resources("AWS::S3::Bucket")[name]
+
+
+def policy_of_the_bucket(sid: str, name: str = "ReleaseBucket") -> Body:
+    document = resources("AWS::S3::BucketPolicy")[f"{name}Policy"]["PolicyDocument"]
     (statement,) = [it for it in document["Statement"] if it["Sid"] == sid]
     found: Body = statement
     return found
 
 
-def test_the_bucket_is_versioned_private_and_encrypted_and_tells_of_uploads() -> None:
-    assert bucket()["VersioningConfiguration"]["Status"] == "Enabled"
-    assert set(bucket()["PublicAccessBlockConfiguration"].values()) == {True}
-    assert len(bucket()["PublicAccessBlockConfiguration"]) == 4
-    assert bucket()["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-    assert bucket()["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+@every_bucket
+def test_a_bucket_is_versioned_private_and_encrypted(name: str) -> None:
+    assert bucket(name)["VersioningConfiguration"]["Status"] == "Enabled"
+    assert set(bucket(name)["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(bucket(name)["PublicAccessBlockConfiguration"]) == 4
+    assert bucket(name)["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert bucket(name)["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+
+
+def test_the_release_bucket_tells_of_uploads() -> None:
     assert bucket()["NotificationConfiguration"]["EventBridgeConfiguration"]["EventBridgeEnabled"] is True
 
 
-def test_nothing_reaches_the_bucket_unencrypted() -> None:
-    statement = policy_of_the_bucket("TlsOnly")
+@every_bucket
+def test_nothing_reaches_a_bucket_unencrypted(name: str) -> None:
+    statement = policy_of_the_bucket("TlsOnly", name)
     assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
     assert len(statement["Resource"]) == 2
@@ -519,6 +533,43 @@ def test_nothing_of_a_release_can_be_overwritten() -> None:
         "Null": {"s3:if-none-match": "true"},
         "Bool": {"s3:ObjectCreationOperation": "true"},
     }
+
+
+def test_evidence_is_written_once_by_one_function_and_locked() -> None:
+    assert bucket("EvidenceBucket")["ObjectLockEnabled"] is True
+    assert bucket("EvidenceBucket")["ObjectLockConfiguration"]["Rule"]["DefaultRetention"] == {
+        "Mode": {"Ref": "EvidenceLockMode"},
+        "Days": {"Ref": "EvidenceRetentionDays"},
+    }
+    once = policy_of_the_bucket("OnlyOnce", "EvidenceBucket")
+    assert (once["Effect"], once["Action"]) == ("Deny", "s3:PutObject")
+    assert once["Condition"] == {"Null": {"s3:if-none-match": "true"}}
+    only = policy_of_the_bucket("OnlyPreserve", "EvidenceBucket")
+    assert (only["Effect"], only["Principal"], only["Action"]) == ("Deny", "*", "s3:PutObject")
+    assert only["Condition"] == {
+        "ArnNotEquals": {"aws:PrincipalArn": {"Fn::GetAtt": ["PreserveFunctionRole", "Arn"]}}
+    }
+    lock = policy_of_the_bucket("LockStays", "EvidenceBucket")
+    assert "s3:BypassGovernanceRetention" in lock["Action"] and lock["Effect"] == "Deny"
+    assert "LifecycleConfiguration" not in bucket("EvidenceBucket")
+
+
+def test_every_ending_leaves_evidence() -> None:
+    (pattern,) = functions()["PreserveFunction"]["Events"]["Endings"]["Properties"]["FilterCriteria"][
+        "Filters"
+    ]
+    image = json.loads(pattern["Pattern"])["dynamodb"]["NewImage"]
+    assert image == {"kind": {"S": ["fact"]}, "name": {"S": list(ENDING_FACTS.values())}}
+
+
+def test_no_more_than_two_read_the_stream() -> None:
+    reading = [
+        name
+        for name, function in functions().items()
+        for event in function.get("Events", {}).values()
+        if event["Type"] == "DynamoDB"
+    ]
+    assert reading == ["BroadcastFunction", "PreserveFunction"]
 
 
 def test_the_lifecycle_deletes_no_release() -> None:
@@ -536,7 +587,7 @@ def test_the_ledger_pays_by_request_can_be_restored_is_encrypted_and_streams() -
     assert ledger["DeletionProtectionEnabled"] == {"Fn::If": ["IsProduction", True, False]}
 
 
-@pytest.mark.parametrize("name", ["ReleaseBucket", "Ledger", "LinkKey"])
+@pytest.mark.parametrize("name", ["ReleaseBucket", "EvidenceBucket", "Ledger", "LinkKey"])
 def test_what_can_not_be_made_again_outlives_the_stack(name: str) -> None:
     resource = template()["Resources"][name]
     assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")

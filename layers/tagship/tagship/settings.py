@@ -31,6 +31,7 @@ class Settings:
     """The ARN of this stack's functions' roles, with `*` for what CloudFormation makes up."""
     notices_queue: str = ""
     notices_set_aside: str = ""
+    evidence_bucket: str = ""
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     deployment_seconds: int = 1200
     health_seconds: int = 300
@@ -53,6 +54,7 @@ class Settings:
             rollback_state_machine=environment.get("TAGSHIP_ROLLBACK_STATE_MACHINE", ""),
             event_bus=environment.get("TAGSHIP_EVENT_BUS", ""),
             notification_topic=environment.get("TAGSHIP_NOTIFICATION_TOPIC", ""),
+            evidence_bucket=environment.get("TAGSHIP_EVIDENCE_BUCKET", ""),
             allowed_accounts=frozenset(
                 text.strip()
                 for text in environment.get("TAGSHIP_ALLOWED_ACCOUNTS", "").split(",")

@@ -21,6 +21,7 @@ from cli.main import main
 from cli.place import World
 from tagship.approval.quorum import outcome
 from tagship.approval.request import request_of
+from tagship.binding import release_digest
 from tagship.ledger import approvals, lock, releases
 from tagship.ledger.table import Fact, Ledger, timestamp
 from tagship.release import Status
@@ -35,6 +36,7 @@ STACK = {
             "Type": "AWS::S3::Bucket",
             "Properties": {"BucketName": "releases", "VersioningConfiguration": {"Status": "Enabled"}},
         },
+        "Evidence": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "evidence"}},
         "Ledger": {
             "Type": "AWS::DynamoDB::Table",
             "Properties": {
@@ -64,6 +66,7 @@ STACK = {
     },
     "Outputs": {
         "ReleaseBucketName": {"Value": {"Ref": "Bucket"}},
+        "EvidenceBucketName": {"Value": {"Ref": "Evidence"}},
         "LedgerTableName": {"Value": {"Ref": "Ledger"}},
     },
 }
@@ -241,12 +244,12 @@ class Made:
             "summary": ["the alias live of storefront: version 6 → version 7"],
             "from": origin,
             "to": self.tag,
-            "digest": "d" * 64,
             "nothingToChange": False,
             "baseline": {"version": "6"},
             "candidate": {"version": "7"},
             "steps": [{"percent": 10, "bake": 60, "needs": 75}, {"percent": 100, "bake": 0, "needs": 15}],
         }
+        plan["digest"] = release_digest(self.record, plan)
         data = {name: plan[name] for name in ("summary", "digest", "from")}
         return self.fact("Deployment Planned", data, plan=plan)
 

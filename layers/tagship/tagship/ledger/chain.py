@@ -1,0 +1,216 @@
+"""The chain of an application's facts, read back: every link is computed anew, and the first that is broken is named.
+
+Each fact carries a number (`seq`, from 1 on), the digest of the fact before it (`previous`, empty for the first) and its own
+(`digest`, over everything else in it). Nothing here asks the table, but for `read`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from tagship.ledger.table import Item, Ledger, application_key, digest_of
+
+
+class Break(StrEnum):
+    """What is wrong with a link."""
+
+    MISSING = "missing"
+    ALTERED = "altered"
+    REORDERED = "reordered"
+    HEAD = "head"
+    REWRITTEN = "rewritten"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """The first broken link."""
+
+    kind: Break
+    seq: int
+    """The number of the fact at which the chain breaks."""
+    what: str
+    """In a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """What a chain was at some time, kept where nobody can change it: a number and the digest that its fact had."""
+
+    seq: int
+    digest: str
+    where: str
+
+
+def read(ledger: Ledger, application: str) -> tuple[Item | None, list[Item]]:
+    """The head and all facts of an application, as they fit together while others go on writing."""
+    before = head_of(ledger, application)
+    facts = list(ledger.facts_in_order(application))
+    after = head_of(ledger, application)
+    if before and after and before != after:
+        # Somebody wrote while we read: what came after our first look is for the next time.
+        return before, [fact for fact in facts if _number(fact) <= int(before["last"])]
+    return after, facts
+
+
+def head_of(ledger: Ledger, application: str) -> Item | None:
+    """The number and the digest of the application's last fact: `{last, digest}`; None where there is none."""
+    item = ledger.get(application_key(application), "HEAD")
+    return {"last": item["last"], "digest": item["digest"]} if item else None
+
+
+def verify(
+    application: str,
+    facts: Sequence[Mapping[str, Any]],
+    *,
+    head: Mapping[str, Any] | None,
+    anchors: Iterable[Anchor] = (),
+) -> Broken | None:
+    """The whole chain of an application from its first fact to its head; None when every link holds."""
+    numbers = [_number(fact) for fact in facts]
+    previous = ""
+    for seq, fact in enumerate(facts, start=1):
+        broken = (
+            _itself(application, fact, seq)
+            or _place(numbers, seq)
+            or _link(fact, previous, seq, before=seq - 1)
+        )
+        if broken:
+            return broken
+        previous = fact["digest"]
+    return _head(facts, head) or _anchored(
+        {seq: fact["digest"] for seq, fact in enumerate(facts, 1)}, anchors
+    )
+
+
+def verify_part(
+    application: str, facts: Sequence[Mapping[str, Any]], *, anchors: Iterable[Anchor] = ()
+) -> Broken | None:
+    """Some facts of a chain, in order: each by itself, and each link between two that follow on one another.
+
+    What is missing between them is not seen here: that needs the whole chain.
+    """
+    before, previous = 0, ""
+    for fact in facts:
+        seq = _number(fact)
+        broken = _itself(application, fact, seq)
+        if broken:
+            return broken
+        if seq <= before:
+            return Broken(
+                kind=Break.REORDERED,
+                seq=seq,
+                what=f"Fact {seq} stands behind fact {before}, which came later.",
+            )
+        if seq == before + 1 and (broken := _link(fact, previous, seq, before=before)):
+            return broken
+        before, previous = seq, fact["digest"]
+    return _anchored({_number(fact): fact["digest"] for fact in facts}, anchors, whole=False)
+
+
+def digest_holds(fact: Mapping[str, Any]) -> bool:
+    """Whether a fact is what its digest was made of; what can't be read back is not."""
+    content = {name: value for name, value in fact.items() if name != "digest"}
+    try:
+        return bool(digest_of(content) == fact.get("digest"))
+    except (TypeError, ValueError, ArithmeticError, RecursionError):
+        return False
+
+
+def _number(fact: Mapping[str, Any]) -> int:
+    seq = fact.get("seq")
+    return seq if isinstance(seq, int) and not isinstance(seq, bool) else 0
+
+
+def _itself(application: str, fact: Mapping[str, Any], seq: int) -> Broken | None:
+    if not digest_holds(fact):
+        return Broken(
+            kind=Break.ALTERED,
+            seq=seq,
+            what=f"Fact {seq}{_called(fact)} was altered: its content does not have the digest that it carries.",
+        )
+    if fact.get("application") != application:
+        return Broken(
+            kind=Break.ALTERED,
+            seq=seq,
+            what=f"Fact {seq}{_called(fact)} is one of {fact.get('application')!r}, not of {application!r}.",
+        )
+    return None
+
+
+def _place(numbers: Sequence[int], seq: int) -> Broken | None:
+    found = numbers[seq - 1]
+    if found == seq:
+        return None
+    if seq in numbers or found < seq:
+        return Broken(
+            kind=Break.REORDERED,
+            seq=seq,
+            what=f"Fact {found} stands where fact {seq} should: the order was changed.",
+        )
+    gap = f"Facts {seq} to {found - 1} are" if found - 1 > seq else f"Fact {seq} is"
+    return Broken(kind=Break.MISSING, seq=seq, what=f"{gap} missing: the one that follows is fact {found}.")
+
+
+def _link(fact: Mapping[str, Any], previous: str, seq: int, *, before: int) -> Broken | None:
+    if fact.get("previous") == previous:
+        return None
+    if not before:
+        what = f"Fact {seq} is the first, and names one before it: the chain's beginning was cut off."
+        return Broken(kind=Break.MISSING, seq=seq, what=what)
+    what = f"Fact {before} was altered and given a new digest: fact {seq}{_called(fact)} was written after another one."
+    return Broken(kind=Break.ALTERED, seq=before, what=what)
+
+
+def _head(facts: Sequence[Mapping[str, Any]], head: Mapping[str, Any] | None) -> Broken | None:
+    last = len(facts)
+    if head is None:
+        if not facts:
+            return None
+        return Broken(
+            kind=Break.HEAD, seq=last, what=f"There are {last} facts and no head that ends the chain."
+        )
+    ends = int(head["last"])
+    if ends > last:
+        gap = f"Facts {last + 1} to {ends} are" if ends > last + 1 else f"Fact {ends} is"
+        return Broken(
+            kind=Break.MISSING,
+            seq=last + 1,
+            what=f"{gap} missing at the end: the head says that {ends} is the last.",
+        )
+    if ends < last:
+        return Broken(
+            kind=Break.HEAD,
+            seq=ends,
+            what=f"The head says that {ends} is the last fact, and there are {last}.",
+        )
+    if facts and facts[-1]["digest"] != head["digest"]:
+        return Broken(
+            kind=Break.HEAD,
+            seq=last,
+            what=f"The last fact, {last}{_called(facts[-1])}, is not the one that the head names.",
+        )
+    return None
+
+
+def _anchored(digests: Mapping[int, Any], anchors: Iterable[Anchor], *, whole: bool = True) -> Broken | None:
+    """A chain that was written anew from some fact on is whole in itself, and not the one that was kept elsewhere."""
+    for anchor in sorted(anchors, key=lambda anchor: anchor.seq):
+        if digests.get(anchor.seq) == anchor.digest or (not whole and anchor.seq not in digests):
+            continue
+        if anchor.seq not in digests:
+            what = f"Fact {anchor.seq} is missing, and was there when {anchor.where} was written."
+            return Broken(kind=Break.MISSING, seq=anchor.seq, what=what)
+        what = (
+            f"Fact {anchor.seq}, or one before it, is not what it was when {anchor.where} was written: "
+            "the chain was written anew since then."
+        )
+        return Broken(kind=Break.REWRITTEN, seq=anchor.seq, what=what)
+    return None
+
+
+def _called(fact: Mapping[str, Any]) -> str:
+    name, tag = fact.get("name"), fact.get("tag")
+    return f" ({name} of {tag})" if isinstance(name, str) and isinstance(tag, str) else ""

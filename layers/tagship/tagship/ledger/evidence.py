@@ -1,0 +1,69 @@
+"""The evidence of an ended release: one document with everything that led to its ending, made from the ledger alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tagship.ledger import approvals, releases
+from tagship.ledger.chain import Anchor
+from tagship.ledger.table import Item, Ledger, digest_of
+
+KIND = "tagship evidence"
+VERSION = 1
+_OF_THE_RELEASE = (
+    *("digest", "execution", "readAt", "manifest", "problems", "objects", "configuration", "gates", "plan"),
+    "previous",
+)
+_OF_THE_APPROVAL = (
+    *("id", "status", "digest", "author", "approvers", "required", "askedAt", "expiresAt", "decisions"),
+    "closedBy",
+)
+"""Named one by one: what else an item may come to hold (a task token, a link, a thread) never leaves with them."""
+
+
+def bundle(ledger: Ledger, application: str, tag: str, *, ended: int) -> Item:
+    """Everything up to the fact with the number `ended`, the ending.
+
+    The same ending gives the same document: what came later (a rollback after success) is in the evidence of that ending.
+
+    Raises ApplicationUnknown when the ledger has no such release, LookupError when it has no such fact.
+    """
+    record = releases.get(ledger, application, tag)
+    facts = [fact for fact in ledger.facts_of(application, tag) if fact["seq"] <= ended]
+    if not facts or facts[-1]["seq"] != ended:
+        raise LookupError(f"{application} {tag} has no fact {ended}.")
+    ending = facts[-1]
+    request = approvals.get(ledger, record["approval"]) if record.get("approval") else None
+    content: Item = {
+        "kind": KIND,
+        "version": VERSION,
+        "application": application,
+        "tag": tag,
+        "attempt": ending["attempt"],
+        "stage": ending["stage"],
+        "status": ending["data"].get("status", ""),
+        "why": ending["data"].get("why", ""),
+        "ended": {name: ending[name] for name in ("seq", "at", "name", "digest")},
+        "release": {name: record[name] for name in _OF_THE_RELEASE if name in record},
+        "approval": {name: request[name] for name in _OF_THE_APPROVAL if name in request}
+        if request
+        else None,
+        "facts": facts,
+    }
+    return content | {"digest": digest_of(content)}
+
+
+def key_of(evidence: Mapping[str, Any]) -> str:
+    """Where it is kept; the name alone says which fact, with which digest, the chain had then."""
+    ended = evidence["ended"]
+    return f"{evidence['application']}/{evidence['tag']}/{ended['seq']:010}-{ended['digest']}.json"
+
+
+def anchor_of(key: str) -> Anchor | None:
+    """What the name of a piece of evidence says of the chain; None for a name that is none."""
+    parts = key.removesuffix(".json").split("/")
+    seq, dash, digest = parts[-1].partition("-")
+    if len(parts) != 3 or not dash or not seq.isdecimal() or not key.endswith(".json"):
+        return None
+    return Anchor(seq=int(seq), digest=digest, where=f"the evidence of {parts[0]} {parts[1]}")

@@ -1,0 +1,203 @@
+"""tagship audit: a whole history is whole, online and offline; whatever was done to it is named, and ends with 1."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import auditing
+from cli.failures import Failed
+from tagship.broadcast import evidence as bucket
+from tagship.ledger import evidence
+from tagship.ledger.table import digest_of
+
+TABLE = "ledger"
+
+
+def preserved(stage: Any, tag: str = "v1.4.0") -> dict[str, Any]:
+    """What the function does when the ending's fact passes."""
+    ended = stage.ledger.facts_of("storefront", tag)[-1]
+    made = evidence.bundle(stage.ledger, "storefront", tag, ended=ended["seq"])
+    bucket.keep(made, key=evidence.key_of(made), s3=stage.client("s3"), bucket="evidence")
+    return made
+
+
+def in_the_table(stage: Any, fact: dict[str, Any], **changes: str) -> None:
+    """Somebody with the right to write every item."""
+    stage.client("dynamodb").update_item(
+        TableName=TABLE,
+        Key={"pk": {"S": fact["pk"]}, "sk": {"S": fact["sk"]}},
+        UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in changes),
+        ExpressionAttributeNames={f"#{name}": name for name in changes},
+        ExpressionAttributeValues={f":{name}": {"S": value} for name, value in changes.items()},
+    )
+
+
+def verify(stage: Any, *arguments: str, code: int) -> dict[str, Any]:
+    result = stage.run("audit", "verify", *arguments, "--json")
+    assert result.exit_code == code, result.output
+    told: dict[str, Any] = json.loads(result.stdout)
+    return told
+
+
+def test_a_history_is_whole_and_held_against_its_evidence(stage: Any) -> None:
+    stage.release().succeeded()
+    preserved(stage)
+    told = verify(stage, "storefront", code=0)
+    assert (told["whole"], told["evidence"], told["withoutEvidence"], told["broken"]) == (True, 1, [], None)
+    assert stage.run("audit", "verify", "storefront").stdout == (
+        f"whole: storefront, the ledger of development, {told['facts']} facts, held against 1 piece of evidence\n"
+    )
+
+
+def test_an_ending_of_which_no_evidence_is_kept_is_told(stage: Any) -> None:
+    stage.release().succeeded()
+    shown = stage.run("audit", "verify", "storefront")
+    assert shown.exit_code == 0
+    assert "No evidence is kept of v1.4.0 (Release Succeeded, fact " in shown.stdout
+
+
+def test_a_fact_that_was_changed_in_the_table_is_named(stage: Any) -> None:
+    stage.release().succeeded()
+    fact = next(f for f in stage.ledger.facts_of("storefront", "v1.4.0") if f["name"] == "Approval Granted")
+    in_the_table(stage, fact, who="mallory@example.com")
+    told = verify(stage, "storefront", code=1)
+    assert (told["broken"]["kind"], told["broken"]["seq"]) == ("altered", fact["seq"])
+    shown = stage.run("audit", "verify", "storefront").stdout
+    assert shown.startswith("BROKEN: storefront")
+    assert "(Approval Granted of v1.4.0) was altered" in shown
+
+
+def test_a_history_that_was_written_anew_shows_against_its_evidence(stage: Any) -> None:
+    """Every digest behind the change is made anew, and the head's too: the chain alone can't show that."""
+    stage.release().succeeded()
+    preserved(stage)
+    facts = stage.ledger.facts_of("storefront", "v1.4.0")
+    previous = ""
+    for fact in facts:
+        content = {name: value for name, value in fact.items() if name != "digest"} | {"previous": previous}
+        content["who"] = "mallory@example.com" if fact["name"] == "Approval Granted" else fact["who"]
+        previous = digest_of(content)
+        in_the_table(stage, fact, who=content["who"], previous=content["previous"], digest=previous)
+    in_the_table(stage, {"pk": "APPLICATION#storefront", "sk": "HEAD"}, digest=previous)
+    told = verify(stage, "storefront", code=1)
+    assert told["broken"]["kind"] == "rewritten"
+    assert "the evidence of storefront v1.4.0" in told["broken"]["what"]
+
+
+def test_an_application_without_a_history_is_a_failure(stage: Any) -> None:
+    result = stage.run("audit", "verify", "shop")
+    assert result.exit_code == 1
+    assert "has no fact of 'shop'" in result.stderr
+
+
+# ---- exports -------------------------------------------------------------------------------------------------------
+
+
+def exported(stage: Any, path: Path, *arguments: str) -> dict[str, Any]:
+    result = stage.run("audit", "export", "storefront", "-o", str(path), *arguments)
+    assert result.exit_code == 0, result.output
+    document: dict[str, Any] = json.loads(path.read_text())
+    return document
+
+
+def test_an_export_is_checked_without_aws(stage: Any, tmp_path: Path) -> None:
+    stage.release().succeeded()
+    file = tmp_path / "storefront.json"
+    document = exported(stage, file)
+    assert document["facts"] == stage.ledger.facts_of("storefront", "v1.4.0")
+    stage.client("dynamodb").delete_table(TableName=TABLE)
+    assert verify(stage, "--file", str(file), code=0)["facts"] == len(document["facts"])
+    document["facts"][3]["data"] = {"all": "well"}
+    file.write_text(json.dumps(document))
+    assert verify(stage, "--file", str(file), code=1)["broken"]["seq"] == 4
+
+
+def test_an_export_of_one_release_says_what_it_can_not_show(stage: Any, tmp_path: Path) -> None:
+    stage.release("v1.4.0").succeeded()
+    stage.release("v1.5.0").succeeded()
+    file = tmp_path / "one.json"
+    document = exported(stage, file, "--tag", "v1.5.0")
+    assert {fact["tag"] for fact in document["facts"]} == {"v1.5.0"}
+    shown = stage.run("audit", "verify", "--file", str(file))
+    assert shown.exit_code == 0
+    assert "It holds the facts of v1.5.0 alone: one that was left out is not seen here." in shown.stdout
+
+
+def test_an_export_overwrites_nothing(stage: Any, tmp_path: Path) -> None:
+    stage.release()
+    file = tmp_path / "there.json"
+    file.write_text("mine")
+    result = stage.run("audit", "export", "storefront", "-o", str(file))
+    assert result.exit_code == 1
+    assert "Nothing was overwritten" in result.stderr
+    assert file.read_text() == "mine"
+
+
+NO_EXPORTS = [
+    *("", "{", "[]", "null", '{"kind": "tagship audit export"}', "[" * 100_000, '{"kind": 1e999}'),
+    '{"kind": "tagship audit export", "version": 1, "application": "a", "facts": [7]}',
+    '{"kind": "tagship audit export", "version": 2, "application": "a", "facts": []}',
+    '{"kind": "tagship audit export", "version": 1, "application": "a", "facts": [], "head": 7}',
+]
+
+
+def test_what_is_no_export_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "file.json"
+    for text in NO_EXPORTS:
+        file.write_text(text)
+        with pytest.raises(Failed, match=r"is no audit export|is not JSON|has version 2|its head"):
+            auditing.check_export(file)
+
+
+# ---- evidence ------------------------------------------------------------------------------------------------------
+
+
+def named(tmp_path: Path, made: dict[str, Any], content: Any = None) -> Path:
+    file = tmp_path / evidence.key_of(made).rsplit("/", 1)[-1]
+    file.write_bytes(bucket.as_bytes(made if content is None else content))
+    return file
+
+
+def test_evidence_is_checked_without_aws(stage: Any, tmp_path: Path) -> None:
+    stage.release().succeeded()
+    made = preserved(stage)
+    told = verify(stage, "--bundle", str(named(tmp_path, made)), code=0)
+    assert (told["whole"], told["facts"]) == (True, len(made["facts"]))
+
+
+def forged(made: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """With a digest that fits."""
+    content = {name: value for name, value in made.items() if name != "digest"} | changes
+    return content | {"digest": digest_of(content)}
+
+
+CHANGES: list[tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = [
+    (lambda made: made | {"why": "All was well."}, "altered"),
+    (lambda made: made | {"facts": [*made["facts"][:2], made["facts"][2] | {"who": "x"}]}, "altered"),
+    (lambda made: forged(made, facts=made["facts"][:-1]), "missing"),
+    (lambda made: forged(made, facts=[]), "missing"),
+    (lambda made: forged(made, ended={}), "missing"),
+    (lambda made: forged(made, release=made["release"] | {"digest": "0" * 64}), "altered"),
+    (lambda made: forged(made, facts=made["facts"][:3], ended=made["facts"][2]), "rewritten"),
+]
+
+
+def test_evidence_that_was_changed_is_not_whole(stage: Any, tmp_path: Path) -> None:
+    stage.release().succeeded()
+    made = preserved(stage)
+    for change, kind in CHANGES:
+        broken = auditing.check_bundle(named(tmp_path, made, change(made))).broken
+        assert broken is not None
+        assert broken.kind == kind
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("storefront", "--file", __file__), ("--file", __file__, "--bundle", __file__)]
+)
+def test_one_thing_is_checked_at_a_time(stage: Any, arguments: tuple[str, ...]) -> None:
+    assert stage.run("audit", "verify", *arguments).exit_code == 2
