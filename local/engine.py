@@ -336,6 +336,21 @@ def rehearse_an_upload() -> None:
     lambdas._update_code = update_or_rehearse
 
 
+def know_what_an_upload_promises() -> None:
+    """A bucket's policy may ask for `If-None-Match` (s3:if-none-match), so that nothing is overwritten.
+
+    The stock engine knows no such condition, so that such a policy denies every upload.
+    """
+    context_of = iam_actions.s3_service_context
+
+    def context_with_the_header(action: str, query: Any, path: str = "", headers: Any = None) -> Any:
+        context = context_of(action, query, path, headers)
+        asked = (headers or {}).get("if-none-match")
+        return {**context, "s3:if-none-match": asked} if action == "s3:PutObject" and asked else context
+
+    iam_actions.s3_service_context = context_with_the_header
+
+
 def _replaced(text: str, old: str, new: str) -> str:
     if text.count(old) != 1:
         sys.exit(f"MiniStack {VERSION} is not as it was known: its worker no longer has the line {old!r}.")
@@ -372,6 +387,7 @@ def main() -> None:
     name_the_alias_of_a_key()
     name_the_role_behind_a_session()
     rehearse_an_upload()
+    know_what_an_upload_promises()
     if "--with-parent" in sys.argv:
         sys.argv.remove("--with-parent")  # MiniStack reads what is left
         end_with_the_parent()

@@ -241,7 +241,8 @@ def deploy(
     engine.client("ses").verify_email_identity(EmailAddress=parameters["SenderAddress"])
     _serve_page_at(engine, name, parameters.get("ApprovalBaseUrl", ""))
     made = outputs(engine, name)
-    _allow_without_tls(engine, made["ReleaseBucketName"])
+    for bucket in ("ReleaseBucketName", "EvidenceBucketName"):
+        _allow_without_tls(engine, made[bucket])
     return made
 
 

@@ -200,6 +200,17 @@ def test_the_stock_engine_still_uploads_in_a_dry_run(stock: Engine) -> None:
     assert before != after == rehearsed
 
 
+def test_a_bucket_may_ask_that_nothing_is_overwritten(corrected: Engine) -> None:
+    put_under_a_policy(corrected, IfNoneMatch="*")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        put_under_a_policy(corrected)
+
+
+def test_the_stock_engine_still_denies_what_such_a_policy_asks_for(stock: Engine) -> None:
+    with pytest.raises(ClientError, match="AccessDenied"):
+        put_under_a_policy(stock, IfNoneMatch="*")
+
+
 def catching(error: str) -> dict[str, Any]:
     return {
         "Type": "Task",
@@ -401,6 +412,23 @@ def sign_with_the_right_to_an_alias_alone(engine: Engine, alias: str) -> bytes:
         KeyId=alias, Message=b"0" * 32, MessageType="DIGEST", SigningAlgorithm="ECDSA_SHA_256"
     )
     return bytes(answer["Signature"])
+
+
+def put_under_a_policy(engine: Engine, **headers: Any) -> None:
+    s3, bucket = engine.client("s3"), unique()
+    s3.create_bucket(Bucket=bucket)
+    statement = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::{bucket}/*",
+        "Condition": {"Null": {"s3:if-none-match": "true"}},
+    }
+    s3.put_bucket_policy(
+        Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    )
+    writer = client_that_may(engine, "s3", Action="s3:PutObject", Resource="*")
+    writer.put_object(Bucket=bucket, Key="once", Body=b"{}", **headers)
 
 
 def client_that_may(engine: Engine, service: str, *, name: str = "", **right: Any) -> Any:

@@ -19,9 +19,9 @@ import pytest
 
 from tagship.errors import AwsUnavailable
 from tagship.ledger import lock, releases
-from tagship.ledger.table import unpacked
 from tagship.ledger.evidence import anchor_of
 from tagship.ledger.releases import ENDING_FACTS
+from tagship.ledger.table import unpacked
 from tests.runtime.around import (
     APPLICATION,
     BUCKET,

@@ -1,0 +1,140 @@
+"""Charts as inline SVG: pure text, every word escaped, coloured by the page's own style sheet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, HEIGHT = 420, 180
+_LEFT, _RIGHT, _TOP, _BOTTOM = 36, 6, 12, 26
+_LINES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """Values side by side with the labels; None where there is nothing to show."""
+
+    name: str
+    style: str
+    """A class of the style sheet: `good`, `bad`, `plain`."""
+    values: Sequence[float | None]
+
+
+def bars(title: str, labels: Sequence[str], series: Sequence[Series], *, unit: str = "") -> str:
+    """One stack of bars for each label."""
+    totals = [sum(each.values[index] or 0 for each in series) for index in range(len(labels))]
+    scale = _Scale.up_to(max(totals, default=0), whole=True)
+    step = _step(labels)
+    drawn = []
+    for index in range(len(labels)):
+        bottom = 0.0
+        for each in series:
+            value = each.values[index] or 0
+            if not value:
+                continue
+            top = scale.y(bottom + value)
+            x, width = _LEFT + index * step + step * 0.15, step * 0.7
+            words = f"{labels[index]}: {each.name} {scale.told(value)}{unit}"
+            drawn.append(
+                f'<rect class="{each.style}" x="{x:.1f}" y="{top:.1f}" width="{width:.1f}" '
+                f'height="{scale.y(bottom) - top:.1f}"><title>{escape(words)}</title></rect>'
+            )
+            bottom += value
+    return _chart(title, labels, series, scale, drawn, unit)
+
+
+def dots(
+    title: str, labels: Sequence[str], series: Sequence[Series], *, unit: str = "", limit: float | None = None
+) -> str:
+    """A line through what there is, a dot for each value, and the limit that it is held against."""
+    known = [value for each in series for value in each.values if value is not None]
+    scale = _Scale.up_to(max([*known, limit or 0], default=0), whole=False)
+    step = _step(labels)
+    drawn = []
+    if limit is not None:
+        drawn.append(f'<path class="limit" d="M{_LEFT} {scale.y(limit):.1f}H{WIDTH - _RIGHT}"/>')
+    for each in series:
+        points = [
+            (_LEFT + (index + 0.5) * step, scale.y(value), labels[index], value)
+            for index, value in enumerate(each.values)
+            if value is not None
+        ]
+        if len(points) > 1:
+            way = "L".join(f"{x:.1f} {y:.1f}" for x, y, _, _ in points)
+            drawn.append(f'<path class="line {each.style}" d="M{way}"/>')
+        drawn += [
+            f'<circle class="{each.style}" cx="{x:.1f}" cy="{y:.1f}" r="3.5">'
+            f"<title>{escape(f'{label}: {each.name} {scale.told(value)}{unit}')}</title></circle>"
+            for x, y, label, value in points
+        ]
+    return _chart(title, labels, series, scale, drawn, unit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scale:
+    top: float
+    step: float
+
+    @classmethod
+    def up_to(cls, most: float, *, whole: bool) -> _Scale:
+        """With round numbers beside its lines: 1, 2 or 5 times a power of ten."""
+        wanted = most / _LINES if most > 0 else 1 / _LINES
+        power = 10.0 ** math.floor(math.log10(wanted))
+        step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= wanted * 0.999)
+        step = max(1.0, step) if whole else step
+        return cls(top=step * max(1, math.ceil(most / step - 1e-9)), step=step)
+
+    def y(self, value: float) -> float:
+        return HEIGHT - _BOTTOM - value / self.top * (HEIGHT - _TOP - _BOTTOM)
+
+    def lines(self) -> Iterator[float]:
+        for number in range(round(self.top / self.step) + 1):
+            yield number * self.step
+
+    def told(self, value: float) -> str:
+        return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _step(labels: Sequence[str]) -> float:
+    return (WIDTH - _LEFT - _RIGHT) / max(1, len(labels))
+
+
+def _chart(
+    title: str,
+    labels: Sequence[str],
+    series: Sequence[Series],
+    scale: _Scale,
+    drawn: Sequence[str],
+    unit: str,
+) -> str:
+    told = "; ".join(_in_words(each, labels, scale, unit) for each in series)
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title}. {told}")}">',
+        *(
+            f'<path class="grid" d="M{_LEFT} {scale.y(value):.1f}H{WIDTH - _RIGHT}"/>'
+            f'<text class="axis" x="{_LEFT - 6}" y="{scale.y(value) + 4:.1f}" text-anchor="end">{scale.told(value)}</text>'
+            for value in scale.lines()
+        ),
+        *drawn,
+        *_labels(labels),
+        "</svg>",
+    ]
+    return "\n".join(parts)
+
+
+def _labels(labels: Sequence[str]) -> Iterator[str]:
+    """As many as there is room for."""
+    every = max(1, math.ceil(len(labels) / 6))
+    for index in range(0, len(labels), every):
+        x = _LEFT + (index + 0.5) * _step(labels)
+        yield f'<text class="axis" x="{x:.1f}" y="{HEIGHT - 8}" text-anchor="middle">{escape(labels[index])}</text>'
+
+
+def _in_words(series: Series, labels: Sequence[str], scale: _Scale, unit: str) -> str:
+    """For those who don't see it."""
+    known = [(label, value) for label, value in zip(labels, series.values, strict=True) if value]
+    if not known:
+        return f"{series.name}: none"
+    return f"{series.name}: " + ", ".join(f"{label} {scale.told(value)}{unit}" for label, value in known)

@@ -1,0 +1,267 @@
+"""DORA's four keys and the latency of approvals, computed from facts: pure, so that every number can be shown in a test.
+
+The definitions are those of DORA's own guide (https://dora.dev/guides/dora-metrics-four-keys/), applied to what the ledger
+knows; where it knows less than they ask for, it is said here:
+
+- **Deployment frequency**: deployments over the time. A deployment is a release of which traffic moved; it counts at the
+  time of its first ending, whether it succeeded or not. A release whose code production already ran is none.
+- **Lead time for changes**: from a commit to its running in production. The ledger knows when the release was made from
+  the commit (`createdAt` of its manifest), so what the commit waited before is not in it. Of deployments that succeeded.
+- **Change failure rate**: deployments that asked for immediate remedy. Here: rolled back (by themselves, by an alarm, or
+  by a person, also days after they had succeeded), failed to roll back, or stopped after traffic had moved.
+- **Time to restore** (DORA's failed deployment recovery time): from the first *Rollback Triggered*, which is when the
+  failure was seen, until the baseline serves again and is healthy; where the rollback failed, until a later one did it or
+  the next release succeeded. It counts at the time of the recovery.
+- **Approval latency**: from the request to the decision that settled it, approved or rejected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from statistics import median
+from typing import Any
+
+Record = Mapping[str, Any]
+
+NAMES = (
+    *("Release Read", "Approval Granted", "Approval Rejected", "Traffic Shifted", "Rollback Triggered"),
+    *("Release Succeeded", "Release Invalid", "Release Rejected", "Release Expired", "Release Superseded"),
+    *("Release Rolled Back", "Rollback Failed", "Release Aborted"),
+)
+"""Every fact that these measures look at."""
+
+LONGEST_RELEASE = timedelta(days=9)
+"""An execution ends after 8 days: of what ended in a span, nothing began earlier than that before it."""
+
+_ENDINGS = {
+    "Release Succeeded": "SUCCEEDED",
+    "Release Invalid": "INVALID",
+    "Release Rejected": "REJECTED",
+    "Release Expired": "EXPIRED",
+    "Release Superseded": "SUPERSEDED",
+    "Release Rolled Back": "ROLLED_BACK",
+    "Rollback Failed": "ROLLBACK_FAILED",
+    "Release Aborted": "ABORTED",
+}
+_FAILURES = {"ROLLED_BACK", "ROLLBACK_FAILED", "ABORTED"}
+_RECOVERIES = {"Release Rolled Back", "Release Aborted"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A time, its end not in it."""
+
+    since: datetime
+    until: datetime
+
+    @property
+    def days(self) -> float:
+        """How long it is."""
+        return (self.until - self.since).total_seconds() / 86_400
+
+    def has(self, moment: datetime) -> bool:
+        """Whether it is in it."""
+        return self.since <= moment < self.until
+
+    def parts(self) -> list[Span]:
+        """Days, weeks, or four weeks, as many as can be drawn side by side; the last may be shorter."""
+        length = timedelta(days=1 if self.days <= 31 else 7 if self.days <= 250 else 28)
+        cut = [self.since]
+        while cut[-1] + length < self.until:
+            cut.append(cut[-1] + length)
+        return [Span(since=begin, until=end) for begin, end in zip(cut, [*cut[1:], self.until], strict=True)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """A release of which traffic moved, and that has ended."""
+
+    application: str
+    tag: str
+    at: datetime
+    """Of its first ending."""
+    failed: bool
+    lead: float | None
+    """Seconds from the manifest to production; None of one that failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """A failure in production, from when it was seen."""
+
+    application: str
+    tag: str
+    began: datetime
+    ended: datetime | None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took to recover; None while it has not."""
+        return (self.ended - self.began).total_seconds() if self.ended else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a release ended first."""
+
+    application: str
+    tag: str
+    status: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A request for approval that people settled."""
+
+    application: str
+    tag: str
+    at: datetime
+    seconds: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Story:
+    """What facts say, before anybody asks of which time."""
+
+    deployments: list[Deployment] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    endings: list[Ending] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """Of seconds: how many, the middle one, and the one that nine of ten stay below; None where there are none."""
+
+    count: int
+    median: float | None
+    p90: float | None
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Spread:
+        """By the nearest rank, so that every value told is one that was measured (a median of two is between them)."""
+        found = sorted(values)
+        if not found:
+            return cls(count=0, median=None, p90=None)
+        rank = max(0, -(-9 * len(found) // 10) - 1)
+        return cls(count=len(found), median=median(found), p90=found[rank])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The four keys, and the approvals, of one application or of several together, in one span."""
+
+    span: Span
+    deployments: int
+    failed: int
+    lead: Spread
+    restore: Spread
+    unrestored: int
+    """Failures that were seen in the span and have not been recovered from."""
+    approval: Spread
+    endings: Mapping[str, int]
+
+    @property
+    def per_day(self) -> float:
+        """Deployments a day."""
+        return self.deployments / self.span.days if self.span.days else 0.0
+
+    @property
+    def failure_rate(self) -> float | None:
+        """Of 0 to 1; None where nothing was deployed."""
+        return self.failed / self.deployments if self.deployments else None
+
+
+def told(facts: Iterable[Record]) -> Story:
+    """One application's facts in their order, read once."""
+    story = Story()
+    first: dict[tuple[str, int], Ending] = {}
+    moved: set[tuple[str, int]] = set()
+    failed: set[tuple[str, int]] = set()
+    lead: dict[tuple[str, int], float | None] = {}
+    open_since: dict[str, Incident] = {}
+    for fact in facts:
+        name, tag, at = fact["name"], fact["tag"], datetime.fromisoformat(fact["at"])
+        release, data = (tag, int(fact["attempt"])), fact.get("data") or {}
+        if name == "Traffic Shifted":
+            moved.add(release)
+        elif name == "Rollback Triggered":
+            open_since.setdefault(
+                tag, Incident(application=fact["application"], tag=tag, began=at, ended=None)
+            )
+        elif name in ("Approval Granted", "Approval Rejected"):
+            asked = _moment(data.get("askedAt"))
+            if asked:
+                seconds = max(0.0, (at - asked).total_seconds())
+                story.decisions.append(
+                    Decision(application=fact["application"], tag=tag, at=at, seconds=seconds)
+                )
+        elif name in _ENDINGS:
+            status = _ENDINGS[name]
+            if release not in first:
+                first[release] = Ending(application=fact["application"], tag=tag, status=status, at=at)
+                made = _moment((data.get("durations") or {}).get("LeadTime"))
+                lead[release] = (
+                    max(0.0, (at - made).total_seconds()) if made and status == "SUCCEEDED" else None
+                )
+            if status in _FAILURES:
+                failed.add(release)
+            _recovered(story, name, tag, at, open_since)
+    story.incidents += open_since.values()
+    story.endings = list(first.values())
+    story.deployments = [
+        Deployment(
+            application=ending.application,
+            tag=ending.tag,
+            at=ending.at,
+            failed=release in failed,
+            lead=lead[release],
+        )
+        for release, ending in first.items()
+        if release in moved
+    ]
+    return story
+
+
+def _recovered(story: Story, name: str, tag: str, at: datetime, open_since: dict[str, Incident]) -> None:
+    """A rollback that worked ends its own release's failure; a release that succeeds, whatever was still open."""
+    over = [tag] if name in _RECOVERIES else list(open_since) if name == "Release Succeeded" else []
+    for each in over:
+        if each in open_since:
+            story.incidents.append(replace(open_since.pop(each), ended=at))
+
+
+def keys(stories: Sequence[Story], span: Span) -> Keys:
+    """What happened in a span, of all these applications together."""
+    deployments = [each for story in stories for each in story.deployments if span.has(each.at)]
+    incidents = [each for story in stories for each in story.incidents]
+    endings: dict[str, int] = {}
+    for ending in (each for story in stories for each in story.endings if span.has(each.at)):
+        endings[ending.status] = endings.get(ending.status, 0) + 1
+    return Keys(
+        span=span,
+        deployments=len(deployments),
+        failed=sum(each.failed for each in deployments),
+        lead=Spread.of(each.lead for each in deployments if each.lead is not None),
+        restore=Spread.of(
+            each.seconds
+            for each in incidents
+            if each.ended and each.seconds is not None and span.has(each.ended)
+        ),
+        unrestored=sum(each.ended is None and span.has(each.began) for each in incidents),
+        approval=Spread.of(
+            each.seconds for story in stories for each in story.decisions if span.has(each.at)
+        ),
+        endings=endings,
+    )
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(str(text)) if text else None
+    except ValueError:
+        return None
+    return moment if moment is None or moment.tzinfo else None

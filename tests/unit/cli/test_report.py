@@ -1,0 +1,98 @@
+"""tagship report: a table, JSON, and one page that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import charts
+from cli.charts import Series
+from tagship.release import Status
+
+
+def some_releases(stage: Any) -> None:
+    stage.configure()
+    stage.clock.time -= timedelta(days=3)
+    stage.release("v1.4.0").succeeded()
+    stage.clock.time += timedelta(days=1)
+    stage.release("v1.5.0").waiting().started().shifted(1).going_back()
+    stage.clock.time += timedelta(minutes=4)
+    stage.release("v1.6.0").gated(failing="tag").ended(Status.INVALID)
+    stage.clock.time += timedelta(minutes=1)
+
+
+def test_it_counts_what_the_ledger_says(stage: Any) -> None:
+    some_releases(stage)
+    told = json.loads(stage.run("report", "--since", "7d", "--json").stdout)
+    together = told["together"]
+    assert (together["deployments"], together["changeFailureRate"], together["notRestored"]) == (1, 0.0, 1)
+    assert together["endings"] == {"INVALID": 1, "SUCCEEDED": 1}
+    assert told["applications"] == {"storefront": together}
+    assert [part["deployments"] for part in told["parts"]] == [0, 0, 0, 0, 0, 1, 0]
+    shown = stage.run("report", "--since", "7d").stdout
+    assert re.search(r"storefront +1 +0\.14 +0 \(0%\)", shown), shown
+    assert "Not restored yet: 1." in shown
+    assert stage.run("report", "--until", "60d").exit_code == 2
+    later = json.loads(stage.run("report", "--since", "2026-11-01", "--until", "2026-11-10", "--json").stdout)
+    assert later["together"]["deployments"] == 0
+
+
+def test_the_page_stands_alone_and_shows_text_as_text(stage: Any, tmp_path: Path) -> None:
+    some_releases(stage)
+    file = tmp_path / "report.html"
+    result = stage.run(
+        "report", "--application", "storefront", "--application", "<b>shop", "--html", str(file)
+    )
+    assert result.exit_code == 0, result.output
+    page = file.read_text()
+    assert not re.search(r"<script|src=|href=|url\(|@import", page)
+    assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
+    assert "<b>shop" not in page and "&lt;b&gt;shop" in page
+    assert page.count("<svg") == 3
+    assert "Nothing in this time." in page
+
+
+def test_nobody_configured_anything(stage: Any) -> None:
+    assert stage.run("report").exit_code == 1
+
+
+@pytest.mark.parametrize("when", ["soon", "3x", "2026-13-01", "d"])
+def test_a_time_that_is_none_is_wrong_use(stage: Any, when: str) -> None:
+    result = stage.run("report", "--since", when)
+    assert result.exit_code == 2
+    assert "neither a day" in result.stderr
+
+
+# ---- charts --------------------------------------------------------------------------------------------------------
+
+
+def test_a_chart_says_in_words_what_it_shows():
+    drawn = charts.bars(
+        "Deployments",
+        ["a", "<b>"],
+        [Series(name="good", style="good", values=[3, 0]), Series(name="failed", style="bad", values=[1, 2])],
+    )
+    assert 'aria-label="Deployments. good: a 3; failed: a 1, &lt;b&gt; 2"' in drawn
+    assert drawn.count("<rect") == 3
+    assert "<b>" not in drawn
+
+
+def test_a_line_leaves_out_what_there_is_not_and_shows_its_limit():
+    drawn = charts.dots(
+        "Rate", ["a", "b", "c"], [Series(name="rate", style="bad", values=[5, None, 20])], limit=10
+    )
+    assert drawn.count("<circle") == 2
+    assert drawn.count('class="limit"') == 1
+
+
+@pytest.mark.parametrize(
+    "most, lines", [(0, ["0", "1"]), (3, ["0", "1", "2", "3"]), (37, ["0", "10", "20", "30", "40"])]
+)
+def test_the_scale_has_round_numbers(most, lines):
+    drawn = charts.bars("x", ["a"], [Series(name="n", style="good", values=[most])])
+    assert re.findall(r'text-anchor="end">([\d.]+)<', drawn) == lines
