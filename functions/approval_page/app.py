@@ -44,6 +44,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         base_url=settings.approval_base_url,
         waits=functools.partial(_waits, runtime),
         login=_login(runtime, event) if settings.oidc_issuer or settings.oidc_client_id else None,
+        release_of=functools.partial(approvals.release_of, runtime.ledger),
     )
     return {
         "statusCode": answer.status,

@@ -99,6 +99,9 @@ class FakeStore:
     def refused(self, approval_id, reason, source_ip, /) -> None:
         self.refusals.append((approval_id, reason, source_ip))
 
+    def sent(self, approval_id, approver, source_ip, /) -> None:
+        pass
+
 
 class Delivery:
     """The state machine's ear: what it heard, and what it answers."""
@@ -130,6 +133,7 @@ class Site:
     base_url: str = ""
     waits: Callable[[str], bool] | None = None
     login: Any = None
+    release_of: Callable[[Record], Mapping[str, Any]] | None = None
 
     @property
     def record(self) -> dict[str, Any]:
@@ -154,6 +158,7 @@ class Site:
             base_url=self.base_url,
             waits=self.waits,
             login=self.login,
+            release_of=self.release_of,
         )
 
 

@@ -467,3 +467,84 @@ def test_a_link_is_still_read_a_week_after_its_approval_ended():
     assert Browser(here).open().status == 410
     here.now = NOW + timedelta(days=9)
     assert Browser(here).open().status == 403
+
+
+# ---- after the approval --------------------------------------------------------------------------------------------
+
+RUNNING = {"status": "RUNNING", "phase": "deployment"}
+
+
+def approved_site(release, **changes):
+    here = site(decisions=[approved(ANA, 1), approved(BO, 2)], status="APPROVED", **changes)
+    here.release_of = lambda record: release
+    return here
+
+
+@pytest.mark.parametrize("approver, status", [(ANA, 200), (CHI, 409)], ids=["who decided", "who came late"])
+def test_whoever_stays_sees_how_it_goes_on_and_the_page_looks_again_only_if_asked(approver, status):
+    browser = Browser(approved_site(RUNNING | {"percent": 10}), approver)
+    page = browser.open()
+    assert page.status == status
+    assert "10 % of the traffic goes to v1.4.0" in text_of(page.body)
+    assert "Refresh" not in page.headers
+    assert f'href="?t={browser.token}&amp;follow=1"' in page.body
+    followed = browser.site.request(query=f"t={browser.token}&follow=1")
+    assert followed.headers["Refresh"] == "10"
+    assert "Stop following" in followed.body
+    assert browser.site.store.writes == 0
+
+
+@pytest.mark.parametrize(
+    "release, words",
+    [
+        ({"status": "RUNNING", "phase": "approval"}, "checks once more that nothing has changed"),
+        (RUNNING, "The first traffic moves now"),
+        (RUNNING | {"percent": 100}, "All traffic goes to v1.4.0. It is done when its health is good."),
+        ({"status": "SUCCEEDED", "why": "x"}, "v1.4.0 serves all traffic and is healthy."),
+        ({"status": "ROLLED_BACK", "why": "<b>sick</b>"}, "v1.3.2 serves all traffic again and is healthy."),
+        ({"status": "ROLLBACK_FAILED", "why": "w"}, "Operators have been called."),
+        ({"status": "ABORTED", "why": "w"}, "The release was stopped; v1.3.2 serves as before."),
+        ({"status": "INVALID", "why": "w"}, "The release ended INVALID. Nothing was changed."),
+    ],
+    ids=lambda value: value.get("status", "") if isinstance(value, dict) else "",
+)
+def test_where_the_release_is_is_one_sentence(release, words):
+    browser = Browser(approved_site(release))
+    page = browser.site.request(query=f"t={browser.token}&follow=1")
+    assert words in text_of(page.body)
+    assert ("Refresh" in page.headers) is (release["status"] == "RUNNING")
+    assert "<b>sick" not in page.body
+
+
+@pytest.mark.parametrize("status", ["OPEN", "REJECTED", "EXPIRED", "SUPERSEDED", "CLOSED"])
+def test_a_link_that_may_still_decide_or_has_nothing_to_follow_is_never_repeated_on_the_page(status):
+    here = site(status=status)
+    here.release_of = lambda record: RUNNING
+    browser = Browser(here)
+    page = here.request(query=f"t={browser.token}&follow=1")
+    assert browser.token not in page.body
+    assert "Refresh" not in page.headers
+
+
+def test_a_reason_to_approve_is_asked_for_where_the_application_wants_one():
+    here = site(reasonToApprove=True)
+    page = Browser(here).decide("approve", " ")
+    assert page.status == 400
+    assert "this application asks for a reason" in text_of(page.body)
+    assert "Needed to approve and to reject" in text_of(page.body)
+    assert Browser(here).decide("approve", "I looked at the plan.").status == 200
+
+
+def test_too_many_forms_are_told_to_wait_before_anything_is_read_or_recorded():
+    here = site()
+    ana = Browser(here)
+    ana.open()
+
+    def too_many(*_):
+        raise TooManyRequests(retry_after=12)
+
+    here.store.sent = too_many
+    page = ana.send("approve")
+    assert (page.status, page.headers["Retry-After"]) == (429, "12")
+    assert here.store.writes == 0
+    assert ana.open().status == 200

@@ -257,7 +257,7 @@ def test_the_sample_of_hostile_text_is_harmless():
 def test_a_template_can_forget_neither_escaping_nor_naming_the_unseen():
     """Even where the view does not do it first."""
     values = {"kind": "malformed", "view": None, "standing": "", "form_value": "", "recorded": False}
-    page = render("told.html", **values, problem="<b>\u202e\x00")
+    page = render("told.html", **values, progress=None, problem="<b>\u202e\x00")
     assert "&lt;b&gt;⟨U+202E⟩⟨U+0000⟩" in page
 
 

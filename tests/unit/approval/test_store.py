@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from tagship.approval.store import LedgerStore
+from tagship.approval.errors import TooManyRequests
+from tagship.approval.store import FORMS_A_MINUTE, REFUSED_A_MINUTE, LedgerStore
 from tagship.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired
 from tagship.ledger import approvals
-from tagship.ledger.table import Item, Ledger
+from tagship.ledger.table import Item, Ledger, unpacked
+from tests.template.cloudformation import template
 from tests.unit.approval.builders import ANA, BO, CHI
 from tests.unit.approval.test_request import asked, facts
-from tests.unit.tables import Clock
+from tests.unit.tables import NOW, Clock
 
 
 @dataclass
@@ -76,23 +78,74 @@ def test_who_came_with_a_link_that_is_not_valid_is_in_the_log_and_in_the_audit(s
     store.refused(opened["id"], "altered", "203.0.113.7")
     assert log.lines == [("A link was refused: altered", {"approval": opened["id"], "source": "203.0.113.7"})]
     (fact,) = facts(ledger, "Link Refused")
-    assert (fact["who"], fact["data"]) == ("203.0.113.7", {"approval": opened["id"], "reason": "altered"})
+    assert (fact["who"], fact["data"]) == (
+        "203.0.113.7",
+        {"approval": opened["id"], "reason": "altered", "count": 1},
+    )
     assert approvals.get(ledger, opened["id"]) == opened
 
 
-def test_a_guesser_does_not_flood_the_ledger(store, ledger, clock, log, opened):
-    """Fault 19: one fact a minute for each reason."""
-    for _ in range(10):
-        store.refused(opened["id"], "altered", "203.0.113.7")
+def test_a_flood_of_bad_links_is_a_handful_of_facts_that_say_how_many(store, ledger, clock, opened):
+    """Fault 19: from many addresses; the first of each kind is a fact at once."""
+    for number in range(100):
+        store.refused(opened["id"], "altered", f"203.0.113.{number % 250}")
+        clock.forward(1)
     store.refused(opened["id"], "expired", "203.0.113.7")
-    clock.forward(60)
-    store.refused(opened["id"], "altered", "203.0.113.7")
-    assert [fact["data"]["reason"] for fact in facts(ledger, "Link Refused")] == [
-        "altered",
-        "expired",
-        "altered",
+    assert [(fact["data"]["reason"], fact["data"]["count"]) for fact in facts(ledger, "Link Refused")] == [
+        ("altered", 1),
+        ("altered", 10),
+        ("altered", 100),
+        ("expired", 1),
     ]
-    assert len(log.lines) == 12
+    assert approvals.get(ledger, opened["id"]) == opened
+
+
+def refusal(store, source="203.0.113.7", approval="unknown") -> str:
+    try:
+        store.refused(approval, "altered", source)
+    except TooManyRequests as error:
+        return f"again in {error.retry_after} s"
+    return "refused"
+
+
+def test_an_address_that_brings_more_bad_links_than_a_person_is_told_to_wait_and_nobody_else(
+    store, ledger, clock, log, opened
+):
+    """Whatever the links are for; what was too much is counted too."""
+    clock.forward(20)
+    assert [refusal(store) for _ in range(REFUSED_A_MINUTE)] == ["refused"] * REFUSED_A_MINUTE
+    assert refusal(store, approval=opened["id"]) == "again in 40 s"
+    assert refusal(store, "203.0.113.8") == "refused"
+    assert len(log.lines) == REFUSED_A_MINUTE + 1
+    (fact,) = facts(ledger, "Link Refused")
+    assert (fact["data"]["reason"], fact["who"]) == ("too many from one address", "203.0.113.7")
+    clock.forward(40)
+    assert refusal(store) == "refused"
+
+
+def test_forms_are_counted_by_link_and_address_so_that_nobody_can_use_up_anothers(store, clock, opened):
+    for _ in range(FORMS_A_MINUTE):
+        store.sent(opened["id"], ANA, "203.0.113.7")
+    with pytest.raises(TooManyRequests):
+        store.sent(opened["id"], ANA.upper(), "203.0.113.7")
+    store.sent(opened["id"], BO, "203.0.113.7")
+    store.sent(opened["id"], ANA, "203.0.113.8")
+    store.sent("another", ANA, "203.0.113.7")
+    clock.forward(60)
+    store.sent(opened["id"], ANA, "203.0.113.7")
+
+
+def test_only_counters_of_visits_are_ever_forgotten(store, ledger, opened):
+    """The table's time to live is about an attribute that nothing else has."""
+    store.sent(opened["id"], ANA, "203.0.113.7")
+    store.refused(opened["id"], "altered", "203.0.113.7")
+    attribute = template()["Resources"]["Ledger"]["Properties"]["TimeToLiveSpecification"]["AttributeName"]
+    items = [unpacked(item) for item in ledger.client.scan(TableName="ledger")["Items"]]
+    kept, forgotten = ([it for it in items if (attribute in it) is has] for has in (False, True))
+    assert {it["pk"].partition("#")[0] for it in forgotten} == {"VISITS"}
+    assert all(it[attribute] == int(NOW.timestamp()) + 3600 for it in forgotten)
+    assert not [it for it in kept if it["pk"].startswith("VISITS")]
+    assert "203.0.113.7" not in str(forgotten) and ANA not in str(forgotten)
 
 
 def test_a_guess_at_no_request_at_all_is_in_the_log_alone(store, ledger, log):

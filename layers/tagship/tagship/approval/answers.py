@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 from tagship.approval import quorum
 from tagship.approval.form import Form, form_value
+from tagship.approval.progress import FOLLOW_SECONDS, progress
 from tagship.approval.quorum import Record
 from tagship.approval.render import render, style_hash
 from tagship.approval.view import standing, view
@@ -35,6 +37,9 @@ class Visit:
     now: datetime
     identity: str = ""
     """Who signed in, in the provider's words, where the stage asks for that."""
+    token: str = field(default="", repr=False)
+    follow: bool = False
+    """Whether this approver asked to stay and see how it goes on."""
 
     @property
     def standing(self) -> str:
@@ -81,8 +86,14 @@ def tell(
     *,
     headers: Mapping[str, str] | None = None,
     recorded: bool = False,
+    release: Mapping[str, Any] | None = None,
 ) -> PageResponse:
-    """What became of an approval or a decision; `recorded` sets apart the two ways of finding the execution gone."""
+    """What became of an approval or a decision; `recorded` sets apart the two ways of finding the execution gone.
+
+    `release` is the release as the ledger has it, where it goes on.
+    """
+    goes = progress(visit.record, release) if release else None
+    following = visit.follow and goes is not None and goes["underway"]
     body = render(
         "told.html",
         kind=kind,
@@ -91,13 +102,22 @@ def tell(
         form_value=visit.form_value,
         recorded=recorded,
         problem="",
+        progress=goes,
+        following=following,
+        # Where nothing is left to decide, the link is only something to read, and the page may repeat it.
+        token=visit.token if goes and goes["underway"] else "",
+        follow_seconds=FOLLOW_SECONDS,
     )
-    return PageResponse(status, security_headers() | dict(headers or {}), body)
+    again = {"Refresh": str(FOLLOW_SECONDS)} if following else {}
+    return PageResponse(status, security_headers() | again | dict(headers or {}), body)
 
 
-def settled(visit: Visit) -> PageResponse:
-    """What became of an approval that nobody decides on any more."""
-    return tell(visit.standing, 410 if visit.standing == "expired" else 409, visit)
+def settled(visit: Visit, *, release: Mapping[str, Any] | None = None) -> PageResponse:
+    """What became of an approval that nobody decides on any more.
+
+    To a GET as well: the status says whether the link can still decide, for whoever reads nothing but that.
+    """
+    return tell(visit.standing, 410 if visit.standing == "expired" else 409, visit, release=release)
 
 
 def plain(
@@ -111,7 +131,17 @@ def plain(
 def _plain(kind: str, problem: str) -> str:
     """Rendered once: a flood of bad links costs no rendering."""
     return render(
-        "told.html", kind=kind, view=None, standing="", form_value="", recorded=False, problem=problem
+        "told.html",
+        kind=kind,
+        view=None,
+        standing="",
+        form_value="",
+        recorded=False,
+        problem=problem,
+        progress=None,
+        following=False,
+        token="",
+        follow_seconds=0,
     )
 
 

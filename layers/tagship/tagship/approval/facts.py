@@ -18,7 +18,9 @@ def failure(request: Mapping[str, Any], *, channel: str, failed: Mapping[str, st
     return fact_of(request, "Approval Error", key=key, data={"channel": channel, "failed": dict(failed)})
 
 
-def fact_of(request: Mapping[str, Any], name: str, *, key: str, data: Mapping[str, Any]) -> Fact:
+def fact_of(
+    request: Mapping[str, Any], name: str, *, key: str, data: Mapping[str, Any], who: str = "tagship"
+) -> Fact:
     """A fact about a request; `key` sets it apart from others of its name."""
     return Fact(
         application=request["application"],
@@ -26,6 +28,7 @@ def fact_of(request: Mapping[str, Any], name: str, *, key: str, data: Mapping[st
         attempt=request["attempt"],
         name=name,
         key=key,
+        who=who,
         execution=request["execution"],
         data={"approval": request["id"], **data},
     )

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tagship.approval.answers import PageResponse, Visit, ask, plain, settled, tell
 from tagship.approval.errors import FormInvalid, LinkInvalid, SignInUnavailable, TooManyRequests
@@ -74,12 +74,24 @@ class ApprovalStore(Protocol):
         """
 
     def refused(self, approval_id: str, reason: str, source_ip: str, /) -> None:
-        """Keep in the audit that somebody came with a link that is not valid."""
+        """Keep in the audit that somebody came with a link that is not valid.
+
+        Raises TooManyRequests when this address does so more often than a person.
+        """
+
+    def sent(self, approval_id: str, approver: str, source_ip: str, /) -> None:
+        """Count a form that came on a valid link.
+
+        Raises TooManyRequests when it comes from this address more often than a person sends one.
+        """
 
 
 Deliver = Callable[[str], None]
 """Resumes the state machine with what the approval's record says; a second time changes nothing. Raises `TokenDead` when
 the execution no longer waits, and a `RetryableError` when it could not be told."""
+
+ReleaseOf = Callable[[Record], Mapping[str, Any]]
+"""The release that a request is about, as the ledger has it now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +105,7 @@ class Page:
     base_url: str = ""
     waits: Callable[[str], bool] | None = None
     login: Login | None = None
+    release_of: ReleaseOf | None = None
 
     def answer(self, request: PageRequest) -> PageResponse:
         """One request, one answer; a RetryableError is the caller's to tell."""
@@ -125,8 +138,11 @@ class Page:
         headers = {name.lower(): value for name, value in request.headers.items()}
         token = _token(request.query)
         visit = self._admit(approval_id, token, request)
-        if request.method == "POST" and cross_site(headers, self.base_url):
-            raise LinkInvalid("sent by another site")
+        if request.method == "POST":
+            # Only now: whoever has no valid link can't use up what those have who do.
+            self.store.sent(visit.record["id"], visit.approver, request.source_ip)
+            if cross_site(headers, self.base_url):
+                raise LinkInvalid("sent by another site")
         if self.login:
             visit = replace(visit, identity=self.login.identity(visit, request.cookies))
             if not visit.identity:
@@ -145,13 +161,14 @@ class Page:
         approver = self.verifier.verify(text, record, self.now)
         if record is None:
             raise LinkInvalid("unknown approval")
-        return Visit(record, approver, token.mac, request.source_ip, self.now)
+        follow = "follow=1" in request.query.split("&")
+        return Visit(record, approver, token.mac, request.source_ip, self.now, token=text, follow=follow)
 
     def _shown(self, visit: Visit) -> PageResponse:
+        if visit.own and visit.standing in ("open", "approved", "rejected"):
+            return tell("recorded", 200, visit, release=self._release(visit))
         if visit.standing != "open":
-            return settled(visit)
-        if visit.own:
-            return tell("recorded", 200, visit)
+            return settled(visit, release=self._release(visit))
         return ask(visit) if visit.counts else tell("author", 200, visit)
 
     def _decided(self, visit: Visit, form: Form) -> PageResponse:
@@ -212,7 +229,13 @@ class Page:
                     return tell("dead", 409, visit, recorded=True)
             except RetryableError:
                 return tell("undelivered", 503, visit, headers={"Retry-After": "10"})
-        return tell(kind, 200 if kind == "recorded" else 409, visit)
+        return tell(kind, 200 if kind == "recorded" else 409, visit, release=self._release(visit))
+
+    def _release(self, visit: Visit) -> Mapping[str, Any] | None:
+        """Of an approved request: the others' releases have ended with them."""
+        if visit.standing != "approved" or self.release_of is None:
+            return None
+        return self.release_of(visit.record)
 
 
 def respond(
@@ -225,12 +248,14 @@ def respond(
     base_url: str = "",
     waits: Callable[[str], bool] | None = None,
     login: Login | None = None,
+    release_of: ReleaseOf | None = None,
 ) -> PageResponse:
     """One request, one answer, as the contract has them.
 
     `base_url` is the address that people use, if there is one: it tells our own origin where a proxy hides it. `waits` is
     asked before a decision is recorded whether the execution still waits; without it, `deliver` finds out afterwards.
-    `login` is the sign-in that this stage asks for, if it does.
+    `login` is the sign-in that this stage asks for, if it does. `release_of` gives the release that a request is about, to
+    show how it goes on.
     """
     page = Page(
         store=store,
@@ -240,6 +265,7 @@ def respond(
         base_url=base_url,
         waits=waits,
         login=login,
+        release_of=release_of,
     )
     try:
         response = page.answer(request)

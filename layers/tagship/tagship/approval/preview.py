@@ -135,6 +135,9 @@ class PreviewStore:
     def refused(self, approval_id: str, reason: str, source_ip: str, /) -> None:
         pass
 
+    def sent(self, approval_id: str, approver: str, source_ip: str, /) -> None:
+        pass
+
 
 def visit(
     record: dict[str, Any],

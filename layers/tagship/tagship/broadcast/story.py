@@ -127,8 +127,10 @@ def _reminded(_: Record, data: Record) -> Told:
 
 
 def _link_refused(fact: Record, data: Record) -> Told:
+    times = f", {data['count']} times by now" if data.get("count", 1) > 1 else ""
     return Told(
-        text=f"an approval link was refused ({data['reason']}), asked from {fact['who']}", mood=Mood.WARY
+        text=f"an approval link was refused ({data['reason']}), asked from {fact['who']}{times}",
+        mood=Mood.WARY,
     )
 
 

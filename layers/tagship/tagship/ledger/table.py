@@ -10,6 +10,8 @@
 | `APPLICATION#<name>` | `NOTICE#<channel>#<fact>`, `THREAD#<channel>#<tag>#<attempt>` | who was told, and in which thread |
 | `APPROVAL#<id>` | `APPROVAL` | a request and its decisions |
 | `APPROVAL#<id>` | `LOGIN#<session>` | who signed in to look at it, where the stage asks for that |
+| `APPROVAL#<id>` | `REFUSED#<reason>` | how many of its links were refused |
+| `VISITS#<digest>` | a minute | how often somebody came; forgotten after an hour |
 """
 
 from __future__ import annotations
@@ -271,6 +273,24 @@ class Ledger:
             if code_of(error) == "ConditionalCheckFailedException":
                 raise Refused(0) from error
             raise
+
+    def count(self, pk: str, sk: str, *, kept_until: int | None = None) -> int:
+        """Adds one, and answers with how many there are; after `kept_until` (seconds since 1970) DynamoDB may forget it."""
+        expression, values = "ADD #count :one SET #kind = :kind", {":one": 1, ":kind": "count"}
+        names = {"#count": "count", "#kind": "kind"}
+        if kept_until is not None:
+            expression, values[":until"] = f"{expression}, #keptUntil = :until", kept_until
+            names["#keptUntil"] = "keptUntil"
+        with calling("Counting"):
+            answer = self.client.update_item(
+                TableName=self.table,
+                Key=_packed({"pk": pk, "sk": sk}),
+                UpdateExpression=expression,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=_packed(values),
+                ReturnValues="UPDATED_NEW",
+            )
+        return int(unpacked(answer["Attributes"])["count"])
 
     def _item(self, fact: Fact, head: Item) -> Item:
         item = {
