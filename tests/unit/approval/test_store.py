@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,10 +13,9 @@ from tagship.approval.store import FORMS_A_MINUTE, REFUSED_A_MINUTE, LedgerStore
 from tagship.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired
 from tagship.ledger import approvals
 from tagship.ledger.table import Item, Ledger, unpacked
-from tests.template.cloudformation import template
 from tests.unit.approval.builders import ANA, BO, CHI
 from tests.unit.approval.test_request import asked, facts
-from tests.unit.tables import NOW, Clock
+from tests.unit.tables import Clock
 
 
 @dataclass
@@ -135,17 +135,29 @@ def test_forms_are_counted_by_link_and_address_so_that_nobody_can_use_up_another
     store.sent(opened["id"], ANA, "203.0.113.7")
 
 
-def test_only_counters_of_visits_are_ever_forgotten(store, ledger, opened):
-    """The table's time to live is about an attribute that nothing else has."""
-    store.sent(opened["id"], ANA, "203.0.113.7")
-    store.refused(opened["id"], "altered", "203.0.113.7")
-    attribute = template()["Resources"]["Ledger"]["Properties"]["TimeToLiveSpecification"]["AttributeName"]
+def test_counters_are_bounded_whatever_addresses_come_and_name_nobody(store, ledger, opened):
+    """Nothing in the table is ever deleted."""
+    for address in ("2001:db8::1", "2001:db8::2", "203.0.113.7"):
+        store.sent(opened["id"], ANA, address)
+    store.refused("unknown", "altered", "203.0.113.7")
     items = [unpacked(item) for item in ledger.client.scan(TableName="ledger")["Items"]]
-    kept, forgotten = ([it for it in items if (attribute in it) is has] for has in (False, True))
-    assert {it["pk"].partition("#")[0] for it in forgotten} == {"VISITS"}
-    assert all(it[attribute] == int(NOW.timestamp()) + 3600 for it in forgotten)
-    assert not [it for it in kept if it["pk"].startswith("VISITS")]
-    assert "203.0.113.7" not in str(forgotten) and ANA not in str(forgotten)
+    counters = [item for item in items if item["kind"] == "count"]
+    assert all(
+        re.fullmatch(r"VISITS#[0-9a-f]{4} REFUSED|APPROVAL#\w+ FORMS#[0-9a-f]{12}#[0-9a-f]{2}", key)
+        for key in (f"{item['pk']} {item['sk']}" for item in counters)
+    )
+    assert len(counters) == 4
+    assert not any(text in str(counters) for text in ("203.0.113.7", "2001:db8", ANA))
+
+
+def test_a_clock_that_is_behind_counts_in_the_minute_that_has_begun(ledger):
+    assert [ledger.count("VISITS#x", "REFUSED", period=period) for period in ("1", "2", "1", "2", "3")] == [
+        1,
+        1,
+        2,
+        3,
+        1,
+    ]
 
 
 def test_a_guess_at_no_request_at_all_is_in_the_log_alone(store, ledger, log):

@@ -66,7 +66,9 @@ class LedgerStore:
 
         Raises TooManyRequests beyond `FORMS_A_MINUTE`.
         """
-        self._limited(f"form {approval_id} {person(approver)} {source_ip}", FORMS_A_MINUTE)
+        now = self.now()
+        if visits.forms(self.ledger, approval_id, person(approver), source_ip, now=now) > FORMS_A_MINUTE:
+            raise TooManyRequests(retry_after=60 - now.second)
 
     def refused(self, approval_id: str, reason: str, source_ip: str, /) -> None:
         """Each is counted; a fact at the first, the tenth, the hundredth … of its reason says how many there were.
@@ -75,20 +77,14 @@ class LedgerStore:
 
         Raises TooManyRequests beyond `REFUSED_A_MINUTE` of one address.
         """
-        try:
-            self._limited(f"refused {source_ip}", REFUSED_A_MINUTE)
-        except TooManyRequests:
+        now = self.now()
+        if visits.bad_links(self.ledger, source_ip, now=now) > REFUSED_A_MINUTE:
             self._book(approval_id, "too many from one address", source_ip)
-            raise
+            raise TooManyRequests(retry_after=60 - now.second)
         self.log.warning(
             "A link was refused: %s", reason, extra={"approval": approval_id, "source": source_ip}
         )
         self._book(approval_id, reason, source_ip)
-
-    def _limited(self, what: str, limit: int) -> None:
-        now = self.now()
-        if visits.this_minute(self.ledger, what, now=now) > limit:
-            raise TooManyRequests(retry_after=60 - now.second)
 
     def _book(self, approval_id: str, reason: str, source_ip: str) -> None:
         record = approvals.get(self.ledger, approval_id)

@@ -11,7 +11,8 @@
 | `APPROVAL#<id>` | `APPROVAL` | a request and its decisions |
 | `APPROVAL#<id>` | `LOGIN#<session>` | who signed in to look at it, where the stage asks for that |
 | `APPROVAL#<id>` | `REFUSED#<reason>` | how many of its links were refused |
-| `VISITS#<digest>` | a minute | how often somebody came; forgotten after an hour |
+| `APPROVAL#<id>` | `FORMS#<approver>#<address>` | how many forms came in a minute |
+| `VISITS#<address>` | `REFUSED` | how many bad links came in a minute |
 """
 
 from __future__ import annotations
@@ -274,22 +275,40 @@ class Ledger:
                 raise Refused(0) from error
             raise
 
-    def count(self, pk: str, sk: str, *, kept_until: int | None = None) -> int:
-        """Adds one, and answers with how many there are; after `kept_until` (seconds since 1970) DynamoDB may forget it."""
-        expression, values = "ADD #count :one SET #kind = :kind", {":one": 1, ":kind": "count"}
-        names = {"#count": "count", "#kind": "kind"}
-        if kept_until is not None:
-            expression, values[":until"] = f"{expression}, #keptUntil = :until", kept_until
-            names["#keptUntil"] = "keptUntil"
-        with calling("Counting"):
-            answer = self.client.update_item(
-                TableName=self.table,
-                Key=_packed({"pk": pk, "sk": sk}),
-                UpdateExpression=expression,
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues=_packed(values),
-                ReturnValues="UPDATED_NEW",
-            )
+    def count(self, pk: str, sk: str, *, period: str = "") -> int:
+        """Adds one, and answers with how many there are; another `period` (they rise) begins at one again.
+
+        Raises LedgerBusy when others begin periods all the time.
+        """
+        for _ in range(_TRIES):
+            for change, condition in (
+                ("ADD #count :one SET #kind = :kind", "#period = :period"),
+                (
+                    "SET #count = :one, #kind = :kind, #period = :period",
+                    "attribute_not_exists(#period) OR #period < :period",
+                ),
+            ):
+                if (counted := self._counted(pk, sk, change, condition, period)) is not None:
+                    return counted
+            period = max(period, (self.get(pk, sk) or {}).get("period", ""))  # a clock before ours
+        raise LedgerBusy("A visit could not be counted.")
+
+    def _counted(self, pk: str, sk: str, change: str, condition: str, period: str) -> int | None:
+        try:
+            with calling("Counting"):
+                answer = self.client.update_item(
+                    TableName=self.table,
+                    Key=_packed({"pk": pk, "sk": sk}),
+                    UpdateExpression=change,
+                    ConditionExpression=condition,
+                    ExpressionAttributeNames={"#count": "count", "#kind": "kind", "#period": "period"},
+                    ExpressionAttributeValues=_packed({":one": 1, ":kind": "count", ":period": period}),
+                    ReturnValues="ALL_NEW",
+                )
+        except ClientError as error:
+            if code_of(error) == "ConditionalCheckFailedException":
+                return None
+            raise
         return int(unpacked(answer["Attributes"])["count"])
 
     def _item(self, fact: Fact, head: Item) -> Item:

@@ -1,4 +1,9 @@
-"""How often somebody came to the approval page: counters, and the only items that are ever forgotten."""
+"""How often somebody came to the approval page.
+
+Nothing in the table is ever deleted, so the counters are bounded instead: each begins again with each minute, and addresses
+share them by the beginning of their digest. Two addresses that share one are counted together, which costs nobody a decision:
+bad links of an address are one of 65,536 counters, and forms are counted with the link that they came on.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +12,26 @@ from datetime import datetime
 
 from tagship.ledger.table import Ledger
 
-_KEPT_SECONDS = 3600
+
+def bad_links(ledger: Ledger, source_ip: str, *, now: datetime) -> int:
+    """How many came from this address in this minute, this one included."""
+    return ledger.count(f"VISITS#{_digest(source_ip, 4)}", "REFUSED", period=_minute(now))
 
 
-def this_minute(ledger: Ledger, what: str, *, now: datetime) -> int:
-    """How often this has been counted in this minute, this time included. DynamoDB forgets the item after an hour."""
-    kept_until = int(now.timestamp()) + _KEPT_SECONDS
-    name = hashlib.sha256(what.encode()).hexdigest()[:32]
-    return ledger.count(f"VISITS#{name}", _minute(now), kept_until=kept_until)
+def forms(ledger: Ledger, approval_id: str, approver: str, source_ip: str, *, now: datetime) -> int:
+    """How many came on this approver's link from this address in this minute, this one included."""
+    key = f"FORMS#{_digest(approver, 12)}#{_digest(source_ip, 2)}"
+    return ledger.count(f"APPROVAL#{approval_id}", key, period=_minute(now))
 
 
 def refused(ledger: Ledger, approval_id: str, reason: str) -> int:
-    """How often links of this approval were refused for this reason, this time included; kept with the approval."""
+    """How often links of this approval were refused for this reason, ever, this time included."""
     return ledger.count(f"APPROVAL#{approval_id}", f"REFUSED#{reason}")
 
 
 def _minute(now: datetime) -> str:
     return now.strftime("%Y-%m-%dT%H:%M")
+
+
+def _digest(text: str, characters: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:characters]
