@@ -1,7 +1,7 @@
 """How often somebody came to the approval page.
 
 Nothing in the table is ever deleted, so the counters are bounded instead: each begins again with each minute, and addresses
-share them by the beginning of their digest. Two addresses that share one are counted together, which costs nobody a decision:
+share them by the beginning of their digest. Those that share one are counted together, and nobody loses a decision:
 bad links of an address are one of 65,536 counters, and forms are counted with the link that they came on.
 """
 
