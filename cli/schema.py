@@ -33,6 +33,7 @@ _APPLICATION = {
             "key": "alias/tagship-promotion",
             "algorithm": "ECDSA_SHA_256",
         },
+        "custom": {"function": "storefront-gate"},
     },
     "notifications": {
         "level": "milestones",

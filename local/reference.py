@@ -46,6 +46,7 @@ _APPLICATION = (
     ("Signature", "`gates.signature`"),
     ("Provenance", "`gates.provenance`"),
     ("Promotion", "`gates.promotion`"),
+    ("CustomGate", "`gates.custom`"),
     ("Health", "`health`"),
     ("LambdaCheck", "`health.checks[]`, of type `lambda`"),
     ("HttpCheck", "`health.checks[]`, of type `http`"),

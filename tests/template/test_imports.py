@@ -23,6 +23,8 @@ GROUND = {
     "calls": "AWS's refusals in our words",
     "rights": "what is asked of an application's role",
     "secrets": "secrets of other services, read at use",
+    "invocation": "one call of a function whose answer is judged",
+    "alarms": "how CloudWatch alarms stand",
     "web": "a request to a service that is not AWS's",
     "aws": "makes clients",
     "slack": "posts to webhooks",

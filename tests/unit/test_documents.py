@@ -275,6 +275,7 @@ WRITTEN_OUT = {
         "signature": None,
         "provenance": None,
         "promotion": None,
+        "custom": None,
     },
     "notifications": {"level": "milestones", "emails": [], "slackWebhookSecret": None, "github": None},
 }
@@ -345,6 +346,14 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         (
             {"target.role": "admin"},
             ["target.role: must be a role's ARN: arn:aws:iam::123456789012:role/name"],
+        ),
+        (
+            {"target.role": "arn:aws:iam::999999999999:role/tagship-storefront"},
+            ["target.role: is in account 999999999999, and target.account is 000000000000"],
+        ),
+        (
+            {"gates": {"custom": {"function": "a b"}}},
+            ["gates.custom.function: must be a function's name: letters, digits, - and _, at most 64"],
         ),
         ({"target.lambda": 1}, ["target.lambda: is not a field here"]),
         ({"target.externalID": "x"}, ["target.externalID: is not a field here; did you mean 'externalId'?"]),

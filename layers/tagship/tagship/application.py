@@ -382,6 +382,16 @@ class Promotion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CustomGate:
+    """The team's own function decides too."""
+
+    __pydantic_config__ = _CONFIG
+
+    function: Annotated[str, FUNCTION_NAME]
+    """The function, beside the target; it answers `{"passed": true}`, or `false` with `reasons`, within 30 seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gates:
     """What must hold, beyond what every release must, before anyone is asked to approve."""
 
@@ -395,6 +405,8 @@ class Gates:
     """Where releases may come from; without it, anywhere."""
     promotion: Promotion | None = None
     """Where a release must have succeeded before; without it, nowhere."""
+    custom: CustomGate | None = None
+    """A gate of the team's own; without it, there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

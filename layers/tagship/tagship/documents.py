@@ -105,6 +105,13 @@ def read_application(data: object) -> Application:
     application: Application = _validated(Application, data)
     problems: list[Problem] = []
     policy = application.approval
+    if (owner := application.target.role.split(":")[4]) != application.target.account:
+        problems.append(
+            Problem(
+                path=("target", "role"),
+                message=f"is in account {owner}, and target.account is {application.target.account}",
+            )
+        )
     if len({address.strip().lower() for address in policy.approvers}) < len(policy.approvers):
         problems.append(Problem(path=("approval", "approvers"), message="names somebody twice"))
     elif policy.required > len(policy.approvers):

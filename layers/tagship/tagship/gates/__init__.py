@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from tagship.gates import baseline, integrity, manifest, promotion, provenance, signature, tag, target
+from tagship.application import Application
+from tagship.gates import (
+    alarms,
+    baseline,
+    custom,
+    integrity,
+    manifest,
+    promotion,
+    provenance,
+    signature,
+    tag,
+    target,
+)
 from tagship.gates.gate import Case, Gate, GateResult, Verdict
+from tagship.rights import Right
 
 GATES: dict[str, Gate] = {
     "manifest": manifest.check,
@@ -14,6 +27,14 @@ GATES: dict[str, Gate] = {
     "promotion": promotion.check,
     "target": target.check,
     "baseline": baseline.check,
+    "alarms": alarms.check,
+    "custom": custom.check,
 }
 
-__all__ = ["GATES", "Case", "Gate", "GateResult", "Verdict"]
+
+def rights(configuration: Application) -> tuple[Right, ...]:
+    """What gates ask of the application's role, beside what its target's adapter does."""
+    return (*alarms.rights(configuration), *custom.rights(configuration))
+
+
+__all__ = ["GATES", "Case", "Gate", "GateResult", "Verdict", "rights"]

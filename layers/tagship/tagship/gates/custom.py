@@ -1,0 +1,94 @@
+"""custom: the team's own function, given the release, answers passed or failed with reasons."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tagship.application import Application
+from tagship.aws import ASKED_ONCE
+from tagship.errors import FinalError
+from tagship.gates.gate import Case, GateResult, Verdict, failed, passed, refused, unanswered
+from tagship.invocation import invoke
+from tagship.invocation import refused as not_invoked
+from tagship.rights import Right, invoking
+from tagship.text import line
+
+_NAME = "custom"
+_REMEDY = "Mend the function that gates.custom names, then publish a new tag."
+
+
+def rights(configuration: Application) -> tuple[Right, ...]:
+    """What it asks of the application's role."""
+    custom = configuration.gates.custom
+    return (invoking(configuration.target, custom.function, name="AskTheGate"),) if custom else ()
+
+
+def check(case: Case) -> GateResult:
+    """Whatever is not an answer is an error, and lets nothing through.
+
+    Raises AwsUnavailable.
+    """
+    if case.configuration is None or case.manifest is None:
+        return unanswered(_NAME)
+    if (custom := case.configuration.gates.custom) is None:
+        return passed(_NAME, f"{case.application} has no gate of its own.")
+    try:
+        client = case.client_as("lambda", may=rights(case.configuration), config=ASKED_ONCE)
+    except FinalError as error:
+        return refused(_NAME, error, "")
+    try:
+        answer = invoke(
+            client,
+            {
+                "FunctionName": custom.function,
+                "InvocationType": "RequestResponse",
+                "Payload": json.dumps(question(case)),
+            },
+            label=custom.function,
+            about=f"about {case.application} {case.tag}",
+        )
+    except ClientError as error:
+        return _unanswered(not_invoked(error, custom.function))
+    if answer.raised:
+        return _unanswered(f"{answer.raised}.")
+    return _judged(custom.function, answer.document)
+
+
+def question(case: Case) -> dict[str, Any]:
+    """What the function is told."""
+    return {
+        "source": "tagship",
+        "gate": _NAME,
+        "stage": case.settings.stage,
+        "application": case.application,
+        "tag": case.tag,
+        "manifest": asdict(case.manifest) if case.manifest else None,
+        "objects": {file: asdict(pinned) for file, pinned in case.objects.items()},
+        "production": case.production,
+    }
+
+
+def _judged(function: str, document: object) -> GateResult:
+    """Only `true` has passed: not 1, not "true"."""
+    said = document.get("passed") if isinstance(document, Mapping) else None
+    if said is True:
+        return passed(_NAME, f"{function} lets it through.")
+    if said is False and isinstance(document, Mapping):
+        reasons = document.get("reasons")
+        texts = reasons if isinstance(reasons, list) else [reasons] if reasons else []
+        why = line("; ".join(map(str, texts)), 500) or "no reason given"
+        return failed(
+            _NAME, f"{function} says: {why.rstrip('.')}.", "Mend what it names, then publish a new tag."
+        )
+    return _unanswered(
+        f'The answer of {function} is not {{"passed": true}} or {{"passed": false, "reasons": […]}}.'
+    )
+
+
+def _unanswered(why: str) -> GateResult:
+    return GateResult(gate=_NAME, verdict=Verdict.ERROR, why=why, remedy=_REMEDY)
