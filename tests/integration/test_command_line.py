@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
@@ -15,6 +16,7 @@ import yaml
 
 from local.stack import ACCOUNT, REGION, ROOT
 from local.storefront import NAME, pack
+from tests.unit.gates.attested import WORKFLOW, bundle, statement, written
 
 WATCH_SECONDS = "90"
 _patches = itertools.count(1)
@@ -57,14 +59,27 @@ class Shell:
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout
 
-    def publish(self, tag: str, *, broken: bool = False) -> subprocess.CompletedProcess[str]:
+    def publish(self, tag: str, *more: str, broken: bool = False) -> subprocess.CompletedProcess[str]:
         """Builds a version and publishes it."""
         (self.folder / "storefront.zip").write_bytes(pack(tag, broken=broken))
         return self.run(
             *("publish", "--application", NAME, "--tag", tag, "--artifact", "function=storefront.zip"),
             *("--commit", "8f1d5a0b6f3c4c3f8e0d2b7a9c1e5f60718293a4", "--repository", "acme/storefront"),
-            *("--author", "dana@example.com"),
+            *("--author", "dana@example.com", *more),
         )
+
+    def attest(self, tag: str) -> None:
+        """What GitHub says of the build that `publish` makes."""
+        build, ref = "predicate.buildDefinition", f"refs/tags/{tag}"
+        said = statement(
+            **{
+                "subject.0.digest.sha256": hashlib.sha256(pack(tag)).hexdigest(),
+                f"{build}.externalParameters.workflow.ref": ref,
+                f"{build}.resolvedDependencies.0.digest.gitCommit": "8f1d5a0b6f3c4c3f8e0d2b7a9c1e5f60718293a4",
+                "predicate.runDetails.builder.id": WORKFLOW.replace("refs/tags/v1.4.0", ref),
+            }
+        )
+        (self.folder / "provenance.jsonl").write_bytes(written(bundle(said)))
 
     def tag(self) -> str:
         """A tag that is newer than what runs, and that nobody has used."""
@@ -148,6 +163,38 @@ def test_a_configuration_is_applied_with_its_difference(shell: Shell) -> None:
     applied = shell.done("apply", "application.yaml", "--yes")
     assert "-  remindEvery: 600\n+  remindEvery: PT5M\n" in applied
     assert "No change" in shell.done("apply", "application.yaml")
+
+
+def test_a_signed_and_attested_release_passes_and_one_that_another_key_signed_ends_invalid(
+    shell: Shell,
+) -> None:
+    """Fault 9, with the gate's own right to verify and no other."""
+    pipeline, kms = shell.pipeline, shell.pipeline.client("kms")
+    for name in ("ours", "theirs"):
+        key = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+        kms.create_alias(AliasName=f"alias/tagship-{name}", TargetKeyId=key)
+    gates = {
+        "signature": {"key": "alias/tagship-ours"},
+        "provenance": {"repository": "acme/storefront", "attestation": "required"},
+    }
+    pipeline.configure(gates=gates)
+    tag = shell.tag()
+    shell.attest(tag)
+    attested = ("--artifact", "provenance=provenance.jsonl")
+    assert shell.publish(tag, *attested, "--sign", "alias/tagship-theirs").returncode == 0
+    watched = shell.run("watch", NAME, tag, "--timeout", WATCH_SECONDS)
+    assert watched.returncode == 1
+    assert f"{NAME} {tag} INVALID after" in watched.stdout
+    assert "is not a signature of this release.json by alias/tagship-ours" in watched.stdout
+    tag = shell.tag()
+    shell.attest(tag)
+    assert shell.publish(tag, *attested, "--sign", "alias/tagship-ours").returncode == 0
+    shell.waits_for_approval(tag)
+    told = {result["gate"]: result["why"] for result in pipeline.item(f"RELEASE#{tag}")["gates"]}
+    assert told["signature"] == "release.json was signed with alias/tagship-ours."
+    assert told["provenance"].startswith("Built from acme/storefront at 8f1d5a0 by https://github.com/")
+    shell.done("reject", NAME, tag, "--as", "ana@example.com", "--reason", "only a test")
+    assert shell.run("watch", NAME, tag, "--timeout", WATCH_SECONDS).returncode == 1
 
 
 def test_an_engine_that_is_not_there_is_told_in_a_sentence(shell: Shell) -> None:
