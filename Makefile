@@ -75,7 +75,7 @@ docs: setup ## renew what the documents take from the definitions, the template,
 
 .PHONY: lock
 lock: $(LOCK) ## renew the lock files after a change to a *.in file (UPGRADE=1 takes the newest versions of everything)
-	@for file in requirements/lock requirements/dev requirements/engine layers/tagship/requirements; do \
+	@for file in requirements/lock requirements/cli requirements/dev requirements/engine layers/tagship/requirements; do \
 	  echo "locking $$file.txt"; \
 	  .venv-lock/bin/uv pip compile --quiet --no-config --no-header --no-emit-index-url --no-emit-find-links \
 	    --universal --python-version 3.13 --generate-hashes $(if $(filter-out 0,$(UPGRADE)),--upgrade) \

@@ -71,7 +71,7 @@ class Storefront:
                 # one small machine does all the work here, so an answer may take its time
                 check |= {"url": f"{self.url}/health", "maxLatencyMs": 10_000, "timeoutSeconds": 10}
         for key, value in changes.items():
-            document[key] = {**document[key], **value}
+            document[key] = {**document.get(key, {}), **value}
         written = self._folder() / "application.yaml"
         written.write_text(yaml.safe_dump(document, sort_keys=False))
         self._tagship("apply", "--stage", self.stage, "--yes", written)

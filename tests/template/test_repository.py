@@ -61,5 +61,10 @@ def test_workflows_may_only_read(workflow: Path) -> None:
     assert all(permissions in (None, {"contents": "read"}) for permissions in given)
 
 
+def test_what_ci_publishes_with_is_what_the_tests_run_with() -> None:
+    alone, development = (pinned(ROOT / f"requirements/{name}.txt") for name in ("cli", "dev"))
+    assert {name: development.get(name) for name in alone} == alone
+
+
 def test_ci_can_be_run() -> None:
     assert os.access(ROOT / ".ci/run", os.X_OK)

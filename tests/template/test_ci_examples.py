@@ -1,0 +1,167 @@
+"""The examples for CI can't be run here; what can be read in them is held."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from cli.main import main
+from tests.template.definitions import ROOT
+
+FOLDER = ROOT / "examples" / "github-actions"
+ACTION = FOLDER / "publish" / "action.yaml"
+WORKFLOW = FOLDER / "release.yaml"
+TAGSHIP = "acme/tagship"
+PAGE = ROOT / "docs" / "ci.md"
+every_example = pytest.mark.parametrize("path", [ACTION, WORKFLOW], ids=lambda path: path.name)
+
+
+def loaded(path: Any) -> Any:
+    return yaml.safe_load(path.read_text())
+
+
+def steps(path: Any) -> Iterator[dict[str, Any]]:
+    document = loaded(path)
+    yield from document.get("runs", {}).get("steps", [])
+    for job in document.get("jobs", {}).values():
+        yield from job["steps"]
+
+
+@every_example
+def test_every_action_is_pinned_by_commit_with_its_version_beside(path: Any) -> None:
+    used = re.findall(r"uses: *(.+)", path.read_text())
+    assert used
+    for each in used:
+        if each.startswith(f"{TAGSHIP}/"):
+            assert re.fullmatch(rf"{TAGSHIP}/examples/github-actions/publish@0{{40}}", each), each
+        else:
+            assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each), each
+
+
+def test_the_same_action_has_the_same_commit_everywhere() -> None:
+    pins: dict[str, set[str]] = {}
+    for path in (ACTION, WORKFLOW, *ROOT.glob(".github/workflows/*.yaml")):
+        for name, commit in re.findall(r"uses: *([\w/-]+)@(\w{40}) #", path.read_text()):
+            pins.setdefault(name, set()).add(commit)
+    assert {name: len(commits) for name, commits in pins.items()} == dict.fromkeys(pins, 1)
+
+
+@every_example
+def test_no_value_of_an_expression_becomes_a_part_of_a_script(path: Any) -> None:
+    """A tag's or a branch's name may be a command."""
+    assert [step["run"] for step in steps(path) if "${{" in step.get("run", "")] == []
+
+
+@every_example
+def test_every_script_is_one(path: Any) -> None:
+    for step in steps(path):
+        if "run" in step:
+            done = subprocess.run(
+                ["bash", "-n"], input=step["run"], text=True, capture_output=True, check=False
+            )
+            assert done.returncode == 0, done.stderr
+
+
+@every_example
+def test_every_option_that_a_script_gives_is_one(path: Any) -> None:
+    context = main.make_context("tagship", ["schemas"], resilient_parsing=True)
+    for step in steps(path):
+        script = step.get("run", "")
+        for name in re.findall(r"-m cli\.main (\w+)", script):
+            command = main.get_command(context, name)
+            assert command is not None, name
+            known = {option for parameter in command.params for option in parameter.opts}
+            given = re.findall(r"(?<![\w-])(--[a-z-]+)", script.partition("pip install")[0])
+            assert set(given) <= known
+
+
+def test_the_action_uses_every_input_and_no_other() -> None:
+    inputs = set(loaded(ACTION)["inputs"])
+    assert set(re.findall(r"inputs\.([\w-]+)", ACTION.read_text())) == inputs
+    for about in loaded(ACTION)["inputs"].values():
+        assert about["description"].endswith(".")
+        assert about.get("required") is True or "default" in about
+
+
+def test_the_workflow_gives_the_action_what_it_asks_for() -> None:
+    (given,) = [step["with"] for step in steps(WORKFLOW) if step.get("uses", "").startswith(TAGSHIP)]
+    inputs = loaded(ACTION)["inputs"]
+    assert set(given) <= set(inputs)
+    assert {name for name, about in inputs.items() if about.get("required")} <= set(given)
+
+
+def test_a_release_begins_with_a_tag_and_only_who_signs_in_gets_a_token() -> None:
+    document = loaded(WORKFLOW)
+    assert document[True] == {"push": {"tags": ["v*"]}}  # YAML reads `on` so
+    assert document["permissions"] == {"contents": "read"}
+    may = {name: job.get("permissions", {}) for name, job in document["jobs"].items()}
+    assert may == {
+        "build": {},
+        "publish": {"contents": "read", "id-token": "write", "attestations": "write"},
+        "outcome": {"contents": "read", "id-token": "write"},
+    }
+    for job in document["jobs"].values():
+        assert job["runs-on"] and job["timeout-minutes"] <= 360
+        for step in job["steps"]:
+            if "actions/checkout@" in step.get("uses", ""):
+                assert step["with"]["persist-credentials"] is False
+
+
+def test_the_action_publishes_what_it_was_given(tmp_path: Any) -> None:
+    """Its last script, with the command line in the place of which something tells what it was called with."""
+    (script,) = [step["run"] for step in steps(ACTION) if step.get("name") == "Publish"]
+    python = tmp_path / "tagship" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / "bundle").write_text("{}")
+    given = {
+        "APPLICATION": "storefront",
+        "ARTIFACTS": "function=build/store front.zip\nassets=$(touch evil)\n",
+        "ATTESTATION": str(tmp_path / "bundle"),
+        "AUTHOR": "",
+        "BUCKET": "releases",
+        "NOTES_FILE": "CHANGES.md",
+        "SIGN": "alias/tagship-release-signing",
+        "STAGE": "production",
+        "TAG": "v1.4.0",
+    }
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
+        env={
+            **given,
+            "PATH": "/usr/bin:/bin",
+            "RUNNER_TEMP": str(tmp_path),
+            "GITHUB_ACTION_PATH": str(ACTION.parent),
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [
+        *("-m", "cli.main", "publish", "--application", "storefront", "--tag", "v1.4.0"),
+        *("--stage", "production", "--bucket", "releases"),
+        *("--artifact", "function=build/store front.zip", "--artifact", "assets=$(touch evil)"),
+        *("--artifact", f"provenance={tmp_path}/provenance.jsonl"),
+        *("--sign", "alias/tagship-release-signing", "--notes-file", "CHANGES.md"),
+    ]
+    assert not (tmp_path / "evil").exists()
+
+
+def test_what_the_page_shows_of_gitlab_is_a_pipeline() -> None:
+    (block,) = re.findall(
+        r"^```yaml\n(# \.gitlab-ci\.yml\n.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL
+    )
+    publish = yaml.safe_load(block)["publish"]
+    assert publish["rules"] == [{"if": "$CI_COMMIT_TAG =~ /^v/"}]
+    assert publish["id_tokens"]
+    assert (
+        subprocess.run(["bash", "-n"], input="\n".join(publish["script"]), text=True, check=False).returncode
+        == 0
+    )
