@@ -15,6 +15,7 @@ COMMANDS = {
     "publish": ("cli.commands.publish", "Upload a release: artifacts first, release.json last."),
     "promote": ("cli.commands.promote", "Bring a release that succeeded in one stage to the next."),
     "validate": ("cli.commands.validate", "Check release.json and application.yaml, offline."),
+    "preview": ("cli.commands.preview", "See what approvers will get."),
     "apply": ("cli.commands.apply", "Store an application's configuration for a stage."),
     "status": ("cli.commands.status", "What runs, what is on its way, and who is waited for."),
     "history": ("cli.commands.history", "The releases of an application and how each ended."),

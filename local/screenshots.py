@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, sync_playwright
 from local.draw import PICTURES
 from tagship.approval.link import approval_url
 from tagship.approval.mail import approval_mail
-from tagship.approval.preview import NOW, sample, visit
+from tagship.approval.preview import NOW, approved, sample, visit
 from tagship.broadcast.mail import html_of
 from tagship.broadcast.notice import EVERYTHING, Notice, notice_of
 
@@ -63,6 +63,17 @@ def pages() -> Mapping[str, tuple[str, int]]:
         "notice-mail": (html_of(notice()), NARROW),
         "approval-page": (visit(record()).body, WIDE),
         "approval-recorded": (visit(record(), fields={"decision": "approve"}).body, WIDE),
+        "approval-followed": (
+            visit(
+                record(
+                    decisions=[approved("ana@example.com", 8), approved("bo@example.com", 15)],
+                    status="APPROVED",
+                ),
+                release={"status": "RUNNING", "phase": "deployment", "percent": 10},
+                follow=True,
+            ).body,
+            WIDE,
+        ),
         "approval-superseded": (
             visit(record(status="SUPERSEDED", closedBy="Superseded by storefront v1.4.1.")).body,
             WIDE,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagship.approval.preview import hostile, pages, write_previews
+from tagship.approval.preview import hostile, mails, pages, slack_messages, write_previews
 from tagship.approval.render import render, style, style_hash
 from tagship.text import clock, fold, line, moment, shorten, span, until, visible
 from tests.unit.approval.builders import BO, NOW, Browser, approved, elements_of, sample, site, text_of
@@ -245,7 +245,7 @@ def test_every_text_and_edge_has_the_contrast_of_wcag_aa(scheme):
 
 def test_every_state_has_a_preview(tmp_path):
     written = write_previews(tmp_path / "previews")
-    assert len(written) == len(set(written)) == len(pages()) + 6
+    assert len(written) == len(set(written)) == len(pages()) + 2 * len(mails()) + len(slack_messages()) + 1
     assert all(path.stat().st_size > 500 for path in written)
 
 

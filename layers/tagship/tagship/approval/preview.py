@@ -1,4 +1,6 @@
-"""Every state of the page and both mails as files, from sample records: for whoever changes a template.
+"""Every state of the page, the mails and Slack's messages as files, from sample records.
+
+For whoever changes a template, and for a team that wants to see what its approvers will get.
 
 The pages come out of `respond` itself, with keys and a ledger in memory.
 """
@@ -7,20 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from tagship.application import Application
 from tagship.approval.answers import PageResponse
 from tagship.approval.form import form_value
 from tagship.approval.link import GRACE, LinkSigner, LinkVerifier, Token, approval_url, known_keys
-from tagship.approval.mail import approval_mail, reminder_mail
+from tagship.approval.mail import Mail, approval_mail, escalation_mail, reminder_mail
 from tagship.approval.page import Decided, PageRequest, respond
 from tagship.approval.quorum import Record, outcome
+from tagship.approval.slack import announcement, invitation
 from tagship.errors import AwsUnavailable, TagshipError, TokenDead
+from tagship.rollout import traffic_steps
 from tagship.text import moment
 
 NOW = datetime(2026, 11, 23, 10, 20, tzinfo=UTC)
@@ -147,6 +154,8 @@ def visit(
     token: str = "",
     deliver_raises: TagshipError | None = None,
     method: str = "",
+    release: Mapping[str, Any] | None = None,
+    follow: bool = False,
 ) -> PageResponse:
     """What one approver is answered: to a GET, or to a POST of these fields."""
     kms, store = PreviewKms(), PreviewStore(record)
@@ -164,7 +173,7 @@ def visit(
         PageRequest(
             method=method or ("POST" if body else "GET"),
             path=f"/approvals/{record['id']}",
-            query=f"t={link}",
+            query=f"t={link}&follow=1" if follow else f"t={link}",
             headers={"Content-Type": "application/x-www-form-urlencoded"},
             body=body,
             source_ip="192.0.2.1",
@@ -173,70 +182,143 @@ def visit(
         verifier=LinkVerifier(kms, known_keys(_KEY), stage=record["stage"]),
         deliver=deliver,
         now=NOW,
+        release_of=(lambda _: release) if release else None,
     )
 
 
-def pages() -> dict[str, PageResponse]:
-    """Every state of the page, by the name of its file."""
-    ana, bo, chi = _NAMES
-    yes, no = {"decision": "approve"}, {"decision": "reject", "reason": "The basket test is red on staging."}
-    one = sample(decisions=[approved(bo, 8, reason="Saw it on staging.")])
-    both = sample(decisions=[approved(bo, 8), approved(chi, 15)], status="APPROVED")
+def of_application(document: Mapping[str, Any], *, stage: str) -> dict[str, Any]:
+    """What is different about the sample where a team's own application is asked about: its people, policy and traffic."""
+    policy, strategy = document["approval"], strategy_of(document)
     return {
-        "ask": visit(sample()),
-        "ask-one-approved": visit(one),
-        "ask-warnings": visit(_warned()),
-        "ask-first-release": visit(_first()),
-        "ask-nothing-to-change": visit(_unchanged()),
-        "ask-hostile-text": visit(hostile()),
-        "ask-reason-missing": visit(sample(), fields={"decision": "reject"}),
-        "ask-stale": visit(sample(), fields={**no, "form": "0" * 64}),
-        "recorded-waiting": visit(sample(), fields=yes),
-        "recorded-approved": visit(one, fields=yes),
-        "recorded-rejected": visit(sample(), fields=no),
-        "recorded-undelivered": visit(one, fields=yes, deliver_raises=AwsUnavailable("throttled")),
-        "recorded-too-late": visit(one, fields=yes, deliver_raises=TokenDead("gone")),
-        "already-decided": visit(sample(decisions=[approved(ana, 8)]), fields=no),
-        "approved": visit(both),
-        "rejected": visit(sample(decisions=[rejected(chi, 9, reason=no["reason"])], status="REJECTED")),
-        "expired": visit(sample(expiresAt="2026-11-23T10:05:00Z", status="EXPIRED")),
-        "superseded": visit(sample(status="SUPERSEDED", closedBy="Superseded by storefront v1.4.1.")),
-        "closed": visit(
-            sample(
-                status="CLOSED", closedBy="storefront v1.4.0: the execution was stopped by ops@example.com."
-            )
-        ),
-        "author": visit(sample(author=ana)),
-        "malformed": visit(sample(), fields={"decision": "perhaps"}),
-        "invalid": visit(sample(), token="A" * 64),
-        "method": visit(sample(), method="DELETE"),
+        "application": document["application"],
+        "stage": stage,
+        "repository": f"acme/{document['application']}",
+        "approvers": list(policy["approvers"]),
+        "required": policy["required"],
+        "authorMayApprove": policy["authorMayApprove"],
+        "reasonToApprove": policy["reasonToApprove"],
+        "expiresAt": (NOW - timedelta(minutes=20) + timedelta(seconds=policy["expires"])).isoformat(),
+        "plan": sample()["plan"] | {"steps": strategy},
     }
 
 
-def write_previews(folder: Path) -> list[Path]:
-    """Render everything into `folder`; the paths that were written."""
+def strategy_of(document: Mapping[str, Any]) -> list[dict[str, int]]:
+    """The traffic steps of an application's document, as a plan has them."""
+    steps = traffic_steps(Application.from_dict(document).strategy)
+    return [{"percent": step.percent, "bake": step.bake} for step in steps]
+
+
+def pages(**about: Any) -> dict[str, PageResponse]:
+    """Every state of the page, by the name of its file; `about` is what is different about the sample release.
+
+    A state that needs more approvers than there are is left out.
+    """
+    made = partial(sample, **about)
+    me, *others = made()["approvers"]
+    required = made()["required"]
+    show = partial(visit, approver=me)
+    yes = {"decision": "approve", "reason": "I looked at the plan."}
+    no = {"decision": "reject", "reason": "The basket test is red on staging."}
+    nearly = made(decisions=[approved(who, 8, reason="Saw it on staging.") for who in others[: required - 1]])
+    all_but_me = [approved(who, 15) for who in others[:required]]
+    both = made(decisions=all_but_me, status="APPROVED")
+    running = {"status": "RUNNING", "phase": "deployment", "percent": 10}
+    found = {
+        "ask": show(made()),
+        "ask-one-approved": show(made(decisions=[approved(who, 8, reason="Saw it.") for who in others[:1]])),
+        "ask-warnings": show(_warned(**about)),
+        "ask-first-release": show(_first(**about)),
+        "ask-nothing-to-change": show(_unchanged(**about)),
+        "ask-hostile-text": show(made(**hostile_text())),
+        "ask-reason-missing": show(made(), fields={"decision": "reject"}),
+        "ask-stale": show(made(), fields={**no, "form": "0" * 64}),
+        "recorded-waiting": show(made(), fields=yes),
+        "recorded-approved": show(nearly, fields=yes, release=running),
+        "recorded-rejected": show(made(), fields=no),
+        "recorded-undelivered": show(nearly, fields=yes, deliver_raises=AwsUnavailable("throttled")),
+        "recorded-too-late": show(nearly, fields=yes, deliver_raises=TokenDead("gone")),
+        "already-decided": show(made(decisions=[approved(me, 8)]), fields=no),
+        "approved": show(both, release=running),
+        "approved-followed": show(both, release=running, follow=True),
+        "approved-succeeded": show(both, release={"status": "SUCCEEDED"}),
+        "approved-rolled-back": show(
+            both,
+            release={
+                "status": "ROLLED_BACK",
+                "why": "http https://storefront.example.com: status 500, not 200",
+            },
+        ),
+        "rejected": show(
+            made(decisions=[rejected(who, 9, reason=no["reason"]) for who in others[:1]], status="REJECTED")
+        ),
+        "expired": show(made(expiresAt="2026-11-23T10:05:00Z", status="EXPIRED")),
+        "superseded": show(made(status="SUPERSEDED", closedBy="Superseded by storefront v1.4.1.")),
+        "closed": show(
+            made(status="CLOSED", closedBy="storefront v1.4.0: the execution was stopped by ops@example.com.")
+        ),
+        "author": show(made(author=me)),
+        "malformed": show(made(), fields={"decision": "perhaps"}),
+        "invalid": show(made(), token="A" * 64),
+        "method": show(made(), method="DELETE"),
+    }
+    needed = {"rejected": 1, "ask-one-approved": 1, "author": required} | dict.fromkeys(
+        (name for name in found if name.startswith("approved")), required
+    )
+    if required == 1:  # the first approval is enough: nothing waits for a second
+        needed |= {"recorded-waiting": len(others) + 1, "ask-one-approved": len(others) + 1}
+    return {name: page for name, page in found.items() if needed.get(name, 0) <= len(others)}
+
+
+def mails(**about: Any) -> dict[str, Mail]:
+    """Both mails to an approver, the one to the escalation list, and one with text that tries."""
+    people = sample(**about)["approvers"]
+    decided = [approved(who, 8) for who in people[1:][: sample(**about)["required"] - 1]]
+    return {
+        "approval": _mail(approval_mail, _warned(**about)),
+        "reminder": _mail(reminder_mail, sample(decisions=decided, **about)),
+        "escalation": escalation_mail(sample(decisions=decided, **about), now=NOW),
+        "hostile": _mail(approval_mail, hostile()),
+    }
+
+
+def slack_messages(**about: Any) -> dict[str, dict[str, Any]]:
+    """What Slack is sent: paste one into Slack's Block Kit Builder to see it there."""
+    record = _warned(**about)
+    link = _link(record)
+    return {
+        "announcement": announcement(record, now=NOW),
+        "invitation": invitation(record, link=link, now=NOW),
+        "reminder": invitation(record, link=link, now=NOW, reminder=True),
+        "hostile": announcement(hostile(), now=NOW),
+    }
+
+
+def write_previews(folder: Path, **about: Any) -> list[Path]:
+    """Render everything into `folder`, with an index; the paths that were written."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, response in pages().items():
-        written.append(folder / f"page-{name}.html")
-        written[-1].write_text(response.body, encoding="utf-8")
-    for name, record, make in (
-        ("approval", _warned(), approval_mail),
-        ("reminder", sample(decisions=[approved(_NAMES[1], 8)]), reminder_mail),
-        ("hostile", hostile(), approval_mail),
-    ):
-        link = approval_url(_BASE_URL, record["id"], _token(record, _NAMES[0]))
-        mail = make(record, approver=_NAMES[0], link=link, now=NOW)
-        for ending, content in (("html", mail.html), ("txt", f"Subject: {mail.subject}\n\n{mail.text}")):
-            written.append(folder / f"mail-{name}.{ending}")
-            written[-1].write_text(content, encoding="utf-8")
-    return written
+    files = {f"page-{name}.html": page.body for name, page in pages(**about).items()}
+    for name, mail in mails(**about).items():
+        files[f"mail-{name}.html"] = mail.html
+        files[f"mail-{name}.txt"] = f"Subject: {mail.subject}\n\n{mail.text}"
+    for name, message in slack_messages(**about).items():
+        files[f"slack-{name}.json"] = json.dumps(message, indent=2, ensure_ascii=False) + "\n"
+    files["index.html"] = "<!doctype html><title>Previews</title>\n" + "".join(
+        f'<p><a href="{name}">{name}</a></p>\n' for name in files
+    )
+    for name, content in files.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    return [folder / name for name in files]
 
 
 def hostile() -> dict[str, Any]:
+    """A release that tries whatever text can try."""
+    return sample(**hostile_text())
+
+
+def hostile_text() -> dict[str, Any]:
     """Text that tries: markup, a reversed name, unseen characters, lines that pretend to be the page's own."""
     evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u202egnp.exe\u200b\x00{{7*7}}"
-    return sample(
+    return dict(  # noqa: C408 (as a record is written)
         tag=f"v1.4.0{evil}",
         fromTag=f"v1.3.2{evil}",
         author=f"dana{evil}@example.com\r\nBcc: all@example.com",
@@ -252,8 +334,9 @@ def hostile() -> dict[str, Any]:
     )
 
 
-def _warned() -> dict[str, Any]:
+def _warned(**about: Any) -> dict[str, Any]:
     return sample(
+        **about,
         warnings=[
             "The alarm storefront-5xx is firing now, before anything has moved.",
             "The last release was 43 days ago: more than usual may be in this one.",
@@ -270,15 +353,22 @@ def _warned() -> dict[str, Any]:
     )
 
 
-def _first() -> dict[str, Any]:
+def _first(**about: Any) -> dict[str, Any]:
     warning = "This is the first release: there is no earlier version to go back to. If it is unhealthy, nothing serves."
-    return sample(fromTag=None, warnings=[warning])
+    return sample(**about, fromTag=None, warnings=[warning])
 
 
-def _unchanged() -> dict[str, Any]:
-    return sample(
-        plan={"summary": [], "steps": [{"percent": 100, "bake": 0}], "nothingToChange": True}, notes=""
-    )
+def _unchanged(**about: Any) -> dict[str, Any]:
+    plan = {"summary": [], "steps": [{"percent": 100, "bake": 0}], "nothingToChange": True}
+    return sample(**about | {"plan": plan, "notes": ""})
+
+
+def _mail(write: Callable[..., Mail], record: Record) -> Mail:
+    return write(record, approver=record["approvers"][0], link=_link(record), now=NOW)
+
+
+def _link(record: Record) -> str:
+    return approval_url(_BASE_URL, record["id"], _token(record, record["approvers"][0]))
 
 
 def _token(record: Record, approver: str) -> str:
