@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tagship.application import Application
-from tagship.approval.answers import PageResponse
+from tagship.approval.answers import PageResponse, plain
 from tagship.approval.form import form_value
 from tagship.approval.link import GRACE, LinkSigner, LinkVerifier, Token, approval_url, known_keys
 from tagship.approval.mail import Mail, approval_mail, escalation_mail, reminder_mail
@@ -260,6 +260,11 @@ def pages(**about: Any) -> dict[str, PageResponse]:
         "malformed": show(made(), fields={"decision": "perhaps"}),
         "invalid": show(made(), token="A" * 64),
         "method": show(made(), method="DELETE"),
+        "missing": plain("missing", 404),
+        "many": plain("many", 429),
+        "busy": plain("busy", 503),
+        "signin": plain("signin", 403),
+        "no-signin": plain("no-signin", 503),
     }
     needed = {"rejected": 1, "ask-one-approved": 1, "author": required} | dict.fromkeys(
         (name for name in found if name.startswith("approved")), required

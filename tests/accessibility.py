@@ -1,0 +1,31 @@
+"""What axe-core finds wrong with a page, by the rules of WCAG 2.2, levels A and AA."""
+
+from __future__ import annotations
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+PHONE = {"width": 360, "height": 740}
+DESK = {"width": 1280, "height": 900}
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+"""And what axe's makers think good beyond them: landmarks, headings in order."""
+
+
+def barriers(page: Page) -> list[str]:
+    """Each rule that is broken, where."""
+    options = {
+        "runOnly": {"type": "tag", "values": RULES},
+        "resultTypes": ["violations"],
+        "preload": False,
+    }
+    found = Axe().run(page, options=options).response["violations"]
+    return [
+        f"{broken['id']}: {node['html'][:120]} {node.get('failureSummary', '')}"
+        for broken in found
+        for node in broken["nodes"]
+    ]
+
+
+def runs_off_the_side(page: Page) -> bool:
+    """Whether somebody would have to scroll sideways."""
+    return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))

@@ -1,0 +1,62 @@
+"""Every page that there is, in a real Chromium with the headers that it comes with: who looks at it finds no barrier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tagship.approval.answers import PageResponse
+from tagship.approval.preview import pages
+from tests.accessibility import DESK, PHONE, barriers, runs_off_the_side
+
+ADDRESS = "https://approvals.example.com/approvals"
+PAGES = pages()
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    """One window for all: it becomes a phone or a desk, and day or night."""
+    page = browser.new_page()
+    page.route(
+        f"{ADDRESS}/**", lambda route: route.fulfill(**answer_of(PAGES[route.request.url.rsplit("/", 1)[1]]))
+    )
+    yield page
+    page.close()
+
+
+def answer_of(page: PageResponse) -> dict[str, object]:
+    return {"status": page.status, "headers": page.headers, "body": page.body}
+
+
+@pytest.mark.parametrize(
+    "size, scheme",
+    [pytest.param(PHONE, "dark", id="phone-dark"), pytest.param(DESK, "light", id="desk-light")],
+)
+@pytest.mark.parametrize("name", PAGES)
+def test_no_page_has_a_barrier_or_runs_off_the_side(page: Page, name: str, size, scheme) -> None:
+    page.set_viewport_size(size)
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"{ADDRESS}/{name}")
+    assert barriers(page) == []
+    assert not runs_off_the_side(page)
+
+
+@pytest.mark.parametrize("size, scheme", [(PHONE, "light"), (DESK, "dark")], ids=["phone-light", "desk-dark"])
+def test_the_page_that_asks_has_none_the_other_way_round(page: Page, size, scheme) -> None:
+    page.set_viewport_size(size)
+    page.emulate_media(color_scheme=scheme)
+    for name in ("ask-reason-missing", "recorded-approved"):
+        page.goto(f"{ADDRESS}/{name}")
+        assert barriers(page) == []
+
+
+def test_the_checker_finds_what_is_wrong(page: Page) -> None:
+    page.goto("about:blank")  # and leaves the policy behind that would not let the style pass
+    page.set_content("<html><body><input><p style='color: #ccc; background: #fff'>pale</p></body></html>")
+    found = " ".join(barriers(page))
+    assert "label:" in found and "color-contrast:" in found and "html-has-lang:" in found
+    page.set_viewport_size(PHONE)
+    page.set_content("<html><body><div style='width: 400px'>wide</div></body></html>")
+    assert runs_off_the_side(page)
