@@ -14,6 +14,8 @@ from tagship.calls import calling
 from tagship.ledger import approvals
 from tagship.runtime import Event, Runtime, logger, step
 
+SLACK = "/slack/actions"
+
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
@@ -31,8 +33,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
     )
     settings = runtime.settings
     stepfunctions = runtime.aws.client("stepfunctions")
-    answer = page.respond(
-        request,
+    here = page.Page(
         store=LedgerStore(ledger=runtime.ledger, now=runtime.now, log=logger),
         verifier=LinkVerifier(
             runtime.aws.client("kms"),
@@ -46,6 +47,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         login=_login(runtime, event) if settings.oidc_issuer or settings.oidc_client_id else None,
         release_of=functools.partial(approvals.release_of, runtime.ledger),
     )
+    answer = _slack(runtime, request, here) if request.path == SLACK else page.answered(here, request)
     return {
         "statusCode": answer.status,
         "headers": answer.headers,
@@ -68,6 +70,15 @@ def _waits(runtime: Runtime, approval_id: str) -> bool:
     with calling("Looking at the execution that waits"):
         answer = runtime.aws.client("stepfunctions").describe_execution(executionArn=request["execution"])
     return str(answer["status"]) == "RUNNING"
+
+
+def _slack(runtime: Runtime, request: page.PageRequest, here: page.Page) -> page.PageResponse:
+    """A button in Slack; what that needs is loaded when somebody presses one."""
+    from tagship.approval import slack_actions
+
+    hosts = runtime.settings.slack_hosts
+    secrets = runtime.aws.client("secretsmanager")
+    return slack_actions.respond(request, here, secrets=secrets, hosts=hosts, log=logger)
 
 
 def _login(runtime: Runtime, event: Event) -> Any:

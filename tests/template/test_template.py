@@ -81,9 +81,14 @@ ONLY = {
     "lambda:InvokeFunction": {"ReleaseStateMachineRole", "RollbackStateMachineRole"},
     "states:StartExecution": {"UploadRuleRole", "SuperviseFunction", "ReleaseStateMachineRole"},
     "states:StopExecution": {"ReleaseStateMachineRole"},
-    "secretsmanager:GetSecretValue": {"RequestApprovalFunction", "RemindApproversFunction", "NotifyFunction"},
     "s3:PutObject": {"PublisherRole", "PreserveFunction"},
     "dynamodb:Query": {"PreserveFunction"},
+    "secretsmanager:GetSecretValue": {
+        "RequestApprovalFunction",
+        "RemindApproversFunction",
+        "NotifyFunction",
+        "ApprovalPageFunction",
+    },
 }
 ASKS = ("runtime.aws.client", "case.client", "means.client", "client", "self._client")
 LEDGER_ACTIONS = {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query"}
@@ -316,6 +321,16 @@ def test_what_only_some_may_do_nobody_else_may(action: str) -> None:
 
 def test_who_makes_links_can_not_check_them_and_who_checks_them_can_not_make_any() -> None:
     assert not ONLY["kms:GenerateMac"] & ONLY["kms:VerifyMac"]
+
+
+def test_the_page_reads_no_secret_but_slacks() -> None:
+    """It is the one function that anybody on the internet can call."""
+    (statement,) = [
+        it
+        for it in allowed()
+        if it.resource == "ApprovalPageFunction" and "secretsmanager:GetSecretValue" in it.actions
+    ]
+    assert str(statement.body["Resource"]["Fn::Sub"]).endswith(":secret:tagship/slack*")
 
 
 def test_nothing_in_the_ledger_can_be_deleted_or_listed_by_anybody() -> None:

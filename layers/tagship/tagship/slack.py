@@ -32,6 +32,8 @@ SECTION_AT_MOST = 2900
 _HEADER_AT_MOST = 150
 _WORD = re.compile(r"[a-z_]{1,60}")
 _MAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}")
+_SIGNING_SECRET = re.compile(r"[!-~]{16,128}")
+_SLACK_ID = re.compile(r"[A-Z][A-Z0-9]{2,30}")
 _UNSAFE = re.compile(r"[^!-~]")
 
 
@@ -45,16 +47,29 @@ class SlackFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Buttons:
+    """What it takes to believe a press of a button: the app's signing secret, its workspace, and who is who there."""
+
+    signing_secret: str = field(repr=False)
+    team: str
+    users: Mapping[str, str] = field(repr=False)
+    """Mail addresses by Slack's ids."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Webhooks:
     """Where a team's messages go: a channel, and what posts to some approvers' own conversations."""
 
     channel: str = field(default="", repr=False)
     approvers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """By mail address, in the secret's spelling."""
+    buttons: Buttons | None = None
 
 
 def webhooks(secrets: Any, name: str, *, hosts: Sequence[str]) -> Webhooks:
     """The webhooks in a secret: a bare address (a channel), or `{"channel": …, "approvers": {"ana@example.com": …}}`.
+
+    `signingSecret`, `team` and `users` (`{"U0123": "ana@example.com"}`) beside them are for buttons, all three or none.
 
     `secrets` is a client of Secrets Manager; `hosts` are those that a webhook may have.
 
@@ -70,7 +85,7 @@ def webhooks(secrets: Any, name: str, *, hosts: Sequence[str]) -> Webhooks:
     if not found.channel and not found.approvers:
         raise SlackFailed(f"the secret {name} holds no webhook")
     for what, url in (("the channel's webhook", found.channel), *found.approvers.items()):
-        if url and (problem := _problem(url, hosts)):
+        if url and (problem := problem_of(url, hosts)):
             raise SlackFailed(f"the secret {name}: {what} {problem}")
     return found
 
@@ -104,14 +119,34 @@ def _parsed(text: str, name: str) -> Webhooks:
         raise SlackFailed(
             f'the secret {name} is not {{"channel": address, "approvers": {{mail address: address}}}}'
         )
-    return Webhooks(channel=channel, approvers=approvers)
+    return Webhooks(channel=channel, approvers=approvers, buttons=_buttons(given, name))
 
 
-_FIELDS = {"channel", "approvers"}
+_FOR_BUTTONS = {"signingSecret", "team", "users"}
+_FIELDS = {"channel", "approvers"} | _FOR_BUTTONS
 
 
-def _problem(url: str, hosts: Sequence[str]) -> str:
-    """What is wrong with a webhook's address, or nothing."""
+def _buttons(given: Mapping[str, Any], name: str) -> Buttons | None:
+    if not given.keys() & _FOR_BUTTONS:
+        return None
+    key, team, users = (given.get(part) for part in ("signingSecret", "team", "users"))
+    if (
+        not (isinstance(key, str) and _SIGNING_SECRET.fullmatch(key))
+        or not (isinstance(team, str) and _SLACK_ID.fullmatch(team))
+        or not (isinstance(users, dict) and users)
+        or not all(
+            _SLACK_ID.fullmatch(user) and isinstance(who, str) and _MAIL.fullmatch(who)
+            for user, who in users.items()
+        )
+    ):
+        raise SlackFailed(
+            f"the secret {name} asks for buttons, which need signingSecret, team and users {{Slack's id: mail address}}"
+        )
+    return Buttons(signing_secret=key, team=team, users=users)
+
+
+def problem_of(url: str, hosts: Sequence[str]) -> str:
+    """What is wrong with an address to post to, or nothing."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port

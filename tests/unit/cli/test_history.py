@@ -239,6 +239,7 @@ def test_a_status_of_another_version_is_shown_as_it_is() -> None:
     [
         ("arn:aws:sts::000000000000:assumed-role/ops/ana", "on the command line, as arn:"),
         ("https://id.example.com 1", "signed in as https://id.example.com 1"),
+        ("slack T0123 U0123", "by a button in Slack, as T0123 U0123"),
     ],
 )
 def test_a_decision_says_how_it_is_known_who_made_it(identity: str, says: str) -> None:

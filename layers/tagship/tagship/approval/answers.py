@@ -24,6 +24,8 @@ class PageResponse:
     headers: dict[str, str]
     body: str
     cookies: tuple[str, ...] = ()
+    kind: str = ""
+    """What it tells, in a word: for who answers elsewhere than on a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def tell(
         follow_seconds=FOLLOW_SECONDS,
     )
     again = {"Refresh": str(FOLLOW_SECONDS)} if following else {}
-    return PageResponse(status, security_headers() | again | dict(headers or {}), body)
+    return PageResponse(status, security_headers() | again | dict(headers or {}), body, kind=kind)
 
 
 def settled(visit: Visit, *, release: Mapping[str, Any] | None = None) -> PageResponse:

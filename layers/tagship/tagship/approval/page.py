@@ -150,7 +150,7 @@ class Page:
                 return plain("signin", 403) if request.method == "POST" else self.login.begin(visit, token)
         if request.method != "POST":
             return self._shown(visit)
-        return self._decided(visit, read_form(headers, request.body))
+        return self.decided(visit, read_form(headers, request.body))
 
     def _admit(self, approval_id: str, text: str, request: PageRequest) -> Visit:
         """Raises LinkInvalid, after the same calls whether or not there is such an approval."""
@@ -171,7 +171,8 @@ class Page:
             return settled(visit, release=self._release(visit))
         return ask(visit) if visit.counts else tell("author", 200, visit)
 
-    def _decided(self, visit: Visit, form: Form) -> PageResponse:
+    def decided(self, visit: Visit, form: Form) -> PageResponse:
+        """One decision of somebody who is believed to be who they are, recorded and passed on, or why not."""
         if visit.standing != "open" or visit.own:
             return self._decided_before(visit, form)
         if not visit.counts:
@@ -267,6 +268,11 @@ def respond(
         login=login,
         release_of=release_of,
     )
+    return answered(page, request)
+
+
+def answered(page: Page, request: PageRequest) -> PageResponse:
+    """One request, one answer, also when something is not to be had just now."""
     try:
         response = page.answer(request)
     except TooManyRequests as error:

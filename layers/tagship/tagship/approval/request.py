@@ -198,7 +198,7 @@ class _Sender:
                 message = partial(invitation, self._request, link=link, now=self._now, reminder=reminder)
                 outbox.send(name, partial(_posted, url, message))
         if hooks.channel and not reminder and f"slack to {CHANNEL}" not in besides:
-            message = partial(announcement, self._request, now=self._now)
+            message = partial(announcement, self._request, now=self._now, buttons=hooks.buttons is not None)
             outbox.send(f"slack to {CHANNEL}", partial(_posted, hooks.channel, message))
         return {}
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from tagship.approval import quorum
+from tagship.approval.form import MAX_REASON
 from tagship.approval.mail import LINK
 from tagship.approval.quorum import Record
 from tagship.approval.view import View, view
@@ -21,8 +22,11 @@ _LINES = 6
 _NOTES = 600
 
 
-def announcement(record: Record, *, now: datetime) -> Message:
-    """For the team's channel: everything but a link, which would let anybody in the channel decide in another's name."""
+def announcement(record: Record, *, now: datetime, buttons: bool = False) -> Message:
+    """For the team's channel: everything but a link, which would let anybody in the channel decide in another's name.
+
+    `buttons` let those decide whom Slack knows to be asked; who else presses one is told so.
+    """
     shown = view(record, approver="", now=now)
     asked = ", ".join(line(voter) for voter in quorum.voters(record))
     plural = "" if shown["required"] == 1 else "s"
@@ -33,6 +37,7 @@ def announcement(record: Record, *, now: datetime) -> Message:
             f"Asked: {escaped(asked)}. {shown['required']} approval{plural} needed; one rejection ends it. "
             "Each has a personal link, which is not posted here."
         ),
+        *(_buttons(record, shown) if buttons else ()),
     )
 
 
@@ -52,6 +57,34 @@ def invitation(record: Record, *, link: str, now: datetime, reminder: bool = Fal
         ),
         *_about(record, shown),
     )
+
+
+def _buttons(record: Record, shown: View) -> list[Block]:
+    """A reason, and the two buttons, which carry the request's id: worth nothing without Slack's word on who pressed."""
+    reason = {
+        "type": "input",
+        "block_id": "reason",
+        "optional": True,
+        "label": {"type": "plain_text", "text": "Reason (needed to reject)"},
+        "element": {
+            "type": "plain_text_input",
+            "action_id": "reason",
+            "multiline": True,
+            "max_length": MAX_REASON,
+        },
+    }
+    pair = (("approve", "primary", "Approve"), ("reject", "danger", "Reject"))
+    elements = [
+        {
+            "type": "button",
+            "action_id": decision,
+            "style": style,
+            "text": {"type": "plain_text", "text": f"{words} {shown['tag']}"[:75], "emoji": False},
+            "value": record["id"],
+        }
+        for decision, style, words in pair
+    ]
+    return [reason, {"type": "actions", "block_id": "decision", "elements": elements}]
 
 
 def _about(record: Record, shown: View) -> list[Block]:

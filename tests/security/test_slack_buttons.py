@@ -1,0 +1,481 @@
+"""A button in Slack decides for whom Slack vouches and the request has asked, and for nobody else."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from tagship.approval.answers import PageResponse
+from tagship.approval.errors import TooManyRequests
+from tagship.approval.page import Page, PageRequest
+from tagship.approval.slack import announcement
+from tagship.approval.slack_actions import respond
+from tagship.errors import AwsUnavailable
+from tests.slack_server import Slack, slack
+from tests.unit.approval.builders import ANA, BO, NOW, Site, approved, sample, site
+
+SIGNING_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+TEAM = "T0123"
+USERS = {"U0ANA": "Ana@example.com", "U0BO": BO, "U0EVE": "eve@example.com", "U0DANA": "dana@example.com"}
+
+
+@dataclass
+class FakeSecrets:
+    """Secrets Manager with one secret."""
+
+    text: str
+    raises: Exception | None = None
+    asked: list[str] = field(default_factory=list)
+
+    def get_secret_value(self, *, SecretId: str) -> dict[str, str]:
+        self.asked.append(SecretId)
+        if self.raises:
+            raise self.raises
+        return {"SecretString": self.text}
+
+
+@dataclass
+class FakeLog:
+    lines: list[str] = field(default_factory=list)
+
+    def warning(self, message: str, *arguments: object) -> None:
+        self.lines.append(message % arguments)
+
+
+@dataclass
+class Workspace:
+    """A Slack, a page, and people who press buttons."""
+
+    here: Site
+    slack: Slack
+    secrets: FakeSecrets
+    log: FakeLog = field(default_factory=FakeLog)
+
+    def payload(
+        self, decision: str = "approve", reason: str | None = None, user: str = "U0ANA"
+    ) -> dict[str, Any]:
+        """What Slack sends of a press, as its reference of block_actions has it."""
+        return {
+            "type": "block_actions",
+            "team": {"id": TEAM, "domain": "example"},
+            "user": {"id": user, "username": "ana", "team_id": TEAM},
+            "api_app_id": "A0123",
+            "container": {"type": "message"},
+            "trigger_id": "1.2.abc",
+            "response_url": self.slack.url(f"/actions/{TEAM}/1/{user}"),
+            "message": announcement(self.here.record, now=NOW, buttons=True),
+            "state": {"values": {"reason": {"reason": {"type": "plain_text_input", "value": reason}}}},
+            "actions": [
+                {
+                    "type": "button",
+                    "block_id": "decision",
+                    "action_id": decision,
+                    "value": self.here.record["id"],
+                }
+            ],
+        }
+
+    def press(
+        self, decision: str = "approve", reason: str | None = None, user: str = "U0ANA"
+    ) -> PageResponse:
+        return self.send(self.payload(decision, reason, user))
+
+    def send(
+        self,
+        payload: Any,
+        *,
+        key: str = SIGNING_SECRET,
+        late: int = 0,
+        body: bytes | None = None,
+        **headers: str,
+    ) -> PageResponse:
+        raw = urlencode({"payload": json.dumps(payload)}).encode()
+        at = str(int(NOW.timestamp()) - late)
+        mac = hmac.new(key.encode(), b"v0:" + at.encode() + b":" + raw, hashlib.sha256).hexdigest()
+        signed = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "X-Slack-Request-Timestamp": at,
+            "X-Slack-Signature": f"v0={mac}",
+            **headers,
+        }
+        return self.post(raw if body is None else body, signed)
+
+    def post(self, body: bytes, headers: dict[str, str], method: str = "POST") -> PageResponse:
+        here = self.here
+        page = Page(
+            store=here.store,
+            verifier=None,  # type: ignore[arg-type]
+            deliver=here.deliver,
+            now=here.now,
+            waits=here.waits,
+            login=here.login,
+        )
+        return respond(
+            PageRequest(method, "/slack/actions", "", headers, body, "192.0.2.9"),
+            page,
+            secrets=self.secrets,
+            hosts=["127.0.0.1"],
+            log=self.log,
+        )
+
+    def told(self, user: str = "U0ANA") -> list[str]:
+        """What somebody was answered, for their eyes alone."""
+        messages = self.slack.to(user)
+        assert all(message["response_type"] == "ephemeral" for message in messages)
+        assert all(message["replace_original"] is False for message in messages)
+        return [message["text"] for message in messages]
+
+
+def secret(**changes: Any) -> str:
+    given = {"channel": "", "signingSecret": SIGNING_SECRET, "team": TEAM, "users": USERS} | changes
+    return json.dumps({name: value for name, value in given.items() if value is not None})
+
+
+@pytest.fixture
+def work() -> Iterator[Workspace]:
+    with slack() as here:
+        text = secret(channel=here.url())
+        yield Workspace(site(slack="tagship/slack", required=2), here, FakeSecrets(text))
+
+
+def untouched(work: Workspace, reason: str) -> None:
+    assert work.here.store.writes == 0
+    assert [refusal[1] for refusal in work.here.store.refusals] == [f"a Slack button: {reason}"]
+
+
+def test_an_approver_approves_by_button(work):
+    answer = work.press(reason="Saw it on staging.")
+    assert (answer.status, answer.body) == (200, "")
+    assert work.here.record["decisions"] == [
+        {
+            "approver": ANA,
+            "decision": "approve",
+            "reason": "Saw it on staging.",
+            "at": NOW.isoformat(),
+            "identity": "slack T0123 U0ANA",
+        }
+    ]
+    assert work.told() == ["*storefront v1.4.0*: Your approval is recorded."]
+    assert work.here.deliver.heard == []
+    work.press(user="U0BO")
+    assert work.here.record["status"] == "APPROVED"
+    assert work.here.deliver.heard == [work.here.record["id"]]
+
+
+def test_a_rejection_needs_its_reason_here_too(work):
+    work.press("reject", reason="  ")
+    assert "Say why you reject it" in work.told()[0]
+    assert work.here.store.writes == 0
+    work.press("reject", reason="The basket is broken.")
+    assert work.here.record["status"] == "REJECTED"
+    assert work.here.record["decisions"][0]["reason"] == "The basket is broken."
+    assert work.told()[1] == "*storefront v1.4.0*: Your rejection is recorded."
+
+
+def test_the_message_has_what_the_press_sends(work):
+    message = announcement(work.here.record, now=NOW, buttons=True)
+    field_, actions = message["blocks"][-2:]
+    assert (field_["block_id"], field_["element"]["action_id"], field_["optional"]) == (
+        "reason",
+        "reason",
+        True,
+    )
+    assert [(it["action_id"], it["value"]) for it in actions["elements"]] == [
+        ("approve", work.here.record["id"]),
+        ("reject", work.here.record["id"]),
+    ]
+    plain = announcement(work.here.record, now=NOW)
+    assert plain["blocks"] == message["blocks"][:-2]
+
+
+def test_a_second_press_changes_nothing_and_is_told_the_same(work):
+    work.press()
+    work.press()
+    assert work.here.store.writes == 1
+    assert work.told()[0] == work.told()[1]
+    work.press("reject", "I was wrong.")
+    assert "A decision stands" in work.told()[2]
+    assert work.here.store.writes == 1
+
+
+@pytest.mark.parametrize(
+    "changes, says",
+    [
+        ({"status": "SUPERSEDED"}, "A newer release took its place"),
+        ({"status": "EXPIRED"}, "The time to decide is over"),
+        ({"status": "CLOSED"}, "no longer waits"),
+        ({"status": "REJECTED"}, "rejected already"),
+        ({"decisions": [approved(BO, 1), approved("chi@example.com", 2)]}, "has its approvals already"),
+        ({"author": ANA}, "your own word does not count"),
+    ],
+)
+def test_what_can_not_be_decided_any_more_is_told(work, changes, says):
+    work.here.store.put(sample(slack="tagship/slack", **changes))
+    assert work.press().status == 200
+    assert says in work.told()[0]
+    assert work.here.store.writes == 0
+
+
+def test_a_release_that_no_longer_waits_is_told(work):
+    work.here.waits = lambda _: False
+    work.press()
+    assert "its execution has ended" in work.told()[0]
+    assert work.here.store.writes == 0
+
+
+def test_what_could_not_be_passed_on_is_recorded_and_told(work):
+    work.here.store.put(sample(slack="tagship/slack", required=1))
+    work.here.deliver.raises = AwsUnavailable("throttled")
+    work.press()
+    assert "could not be passed on just now" in work.told()[0]
+    work.here.deliver.raises = None
+    work.press()
+    assert work.told()[1].endswith("Your approval is recorded.")
+    assert (work.here.store.writes, work.here.deliver.heard) == (1, [work.here.record["id"]])
+
+
+# ---- who is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "user, reason",
+    [("U0NOBODY", "an unknown user"), ("U0EVE", "not an approver of this"), ("u0ana", "an unknown user")],
+)
+def test_who_was_not_asked_is_told_so_and_is_in_the_audit(work, user, reason):
+    assert work.press(user=user).status == 200
+    assert work.told(user) == [
+        "*storefront v1.4.0*: You are not asked about this release, so nothing was recorded."
+    ]
+    untouched(work, reason)
+
+
+def test_a_user_of_another_workspace_is_not_whom_we_know(work):
+    payload = work.payload()
+    payload["team"]["id"] = "T0999"
+    assert work.send(payload).status == 200
+    assert "You are not asked" in work.told()[0]
+    untouched(work, "another workspace")
+
+
+@pytest.mark.parametrize("late", [301, -301, 10**6])
+def test_a_request_that_is_sent_again_later_is_refused(work, late):
+    assert work.send(work.payload(), late=late).status == 403
+    untouched(work, "sent again, or too late")
+
+
+@pytest.mark.parametrize("late", [300, -300, 0])
+def test_the_window_is_five_minutes(work, late):
+    assert work.send(work.payload(), late=late).status == 200
+    assert work.here.store.writes == 1
+
+
+def test_another_applications_signature_is_refused(work):
+    assert work.send(work.payload(), key="another-applications-secret").status == 403
+    untouched(work, "signed by somebody else")
+    assert work.slack.posts == []
+
+
+def test_every_altered_signature_is_refused(work):
+    raw = urlencode({"payload": json.dumps(work.payload())}).encode()
+    at = str(int(NOW.timestamp()))
+    mac = hmac.new(SIGNING_SECRET.encode(), b"v0:" + at.encode() + b":" + raw, hashlib.sha256).hexdigest()
+    good = {"content-type": "application/x-www-form-urlencoded", "x-slack-request-timestamp": at}
+    for place in range(64):
+        other = "0" if mac[place] != "0" else "1"
+        bad = good | {"x-slack-signature": f"v0={mac[:place]}{other}{mac[place + 1 :]}"}
+        assert work.post(raw, bad).status == 403
+    for signature in ("", mac, f"v1={mac}", f"v0={mac.upper()}", f"v0={mac}0", f"v0={mac[:-1]}", "v0="):
+        assert work.post(raw, good | {"x-slack-signature": signature}).status == 403
+    for time in ("", "now", f"{at}.0", f" {at}", f"+{at}", "9" * 13, "١٢"):
+        altered = good | {"x-slack-signature": f"v0={mac}", "x-slack-request-timestamp": time}
+        assert work.post(raw, altered).status == 403
+    assert work.here.store.writes == 0
+    assert work.slack.posts == []
+    assert work.post(raw, good | {"x-slack-signature": f"v0={mac}"}).status == 200
+
+
+def test_the_signature_is_over_the_raw_body(work):
+    raw = urlencode({"payload": json.dumps(work.payload("reject", "x"))}).encode()
+    assert work.send(work.payload(), body=raw).status == 403
+    assert work.here.store.writes == 0
+
+
+def changed(**changes: Any):
+    return lambda payload: payload | changes
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        changed(type="view_submission"),
+        changed(actions=[]),
+        changed(actions=[{"action_id": "approve", "value": "short"}]),
+        changed(actions=[{"action_id": "merge", "value": "x" * 26}]),
+        changed(actions=[{"action_id": "approve"}]),
+        changed(actions=[{"action_id": "approve", "value": "x" * 26}] * 2),
+        changed(actions=[{"action_id": ["approve"], "value": "x" * 26}]),
+        changed(actions=None),
+        changed(state={}),
+        changed(state=None),
+        changed(user=None),
+        changed(team={}),
+        lambda _: [],
+        lambda _: None,
+        lambda _: "text",
+    ],
+)
+def test_what_is_no_press_of_ours_is_refused_before_anything_is_looked_up(work, change):
+    assert work.send(change(work.payload())).status == 403
+    untouched(work, "malformed")
+    assert work.secrets.asked == []
+
+
+@pytest.mark.parametrize(
+    "body, headers, method",
+    [
+        (b"", {}, "POST"),
+        (b"payload=%7B", {}, "POST"),
+        (b"payload=" + b"[" * 100_000, {}, "POST"),
+        (b"x" * (256 * 1024 + 1), {}, "POST"),
+        (b"\xff", {}, "POST"),
+        (b"a=1&payload=2&c=3", {}, "POST"),
+        (b"payload={}", {"content-type": "application/json"}, "POST"),
+        (b"payload={}", {}, "GET"),
+    ],
+)
+def test_odd_requests_are_refused(work, body, headers, method):
+    assert (
+        work.post(body, {"content-type": "application/x-www-form-urlencoded"} | headers, method).status == 403
+    )
+    untouched(work, "malformed")
+
+
+def test_a_press_that_is_signed_is_refused_in_any_other_form(work):
+    assert work.send(work.payload() | {"padding": "x" * 256 * 1024}).status == 403
+    for name in ("Payload", "payload2"):
+        raw = urlencode({name: json.dumps(work.payload())}).encode()
+        at = str(int(NOW.timestamp()))
+        mac = hmac.new(SIGNING_SECRET.encode(), b"v0:" + at.encode() + b":" + raw, hashlib.sha256).hexdigest()
+        headers = {
+            "content-type": "application/x-www-form-urlencoded",
+            "x-slack-request-timestamp": at,
+            "x-slack-signature": f"v0={mac}",
+        }
+        assert work.post(raw, headers).status == 403
+        good = raw.replace(name.encode(), b"payload")
+        mac = hmac.new(
+            SIGNING_SECRET.encode(), b"v0:" + at.encode() + b":" + good, hashlib.sha256
+        ).hexdigest()
+        assert work.post(good, headers | {"x-slack-signature": f"v0={mac}"}, "PUT").status == 403
+    assert work.here.store.writes == 0
+
+
+def test_a_request_that_does_not_exist_looks_like_any_other_refusal(work):
+    payload = work.payload()
+    payload["actions"][0]["value"] = "x" * 26
+    unknown = work.send(payload)
+    forged = work.send(work.payload(), key="another-applications-secret")
+    assert unknown == forged
+    assert work.secrets.asked == ["tagship/slack"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CHANNEL",
+        secret(channel="CHANNEL", signingSecret=None, team=None, users=None),
+        secret(signingSecret=""),
+        secret(signingSecret="short"),
+        secret(team=None),
+        secret(users=None),
+        secret(users={}),
+        secret(users={"ana": ANA}),
+        secret(users={"U0ANA": "ana"}),
+        secret(users=[ANA]),
+    ],
+)
+def test_without_all_that_buttons_need_there_are_none(work, text):
+    work.secrets.text = text.replace("CHANNEL", work.slack.url())
+    assert work.send(work.payload()).status == 403
+    assert work.send(work.payload(), key="").status == 403
+    assert work.here.store.writes == 0
+
+
+def test_an_application_without_slack_has_no_buttons(work):
+    work.here.store.put(sample(slack=""))
+    assert work.press().status == 403
+    untouched(work, "unknown approval")
+    assert work.secrets.asked == []
+
+
+def test_where_people_sign_in_a_button_is_no_way_round(work):
+    work.here.login = object()
+    assert work.press().status == 200
+    assert "Here people sign in before they decide" in work.told()[0]
+    untouched(work, "this stage asks for a sign-in")
+
+
+def test_without_the_secret_nothing_is_decided(work):
+    work.secrets.raises = EndpointConnectionError(endpoint_url="https://secrets.example.com")
+    assert work.press().status == 503
+    assert (work.here.store.writes, work.here.store.refusals) == (0, [])
+
+
+def test_without_the_ledger_nothing_is_decided_and_who_pressed_is_told(work):
+    def unavailable(*_, **__):
+        raise AwsUnavailable("throttled")
+
+    work.here.store.decide = unavailable
+    assert work.press().status == 200
+    assert "Press again in a minute" in work.told()[0]
+
+
+@pytest.mark.parametrize(
+    "address", ["https://evil.example/actions", "http://169.254.169.254/", "", None, "https://[", {"a": 1}]
+)
+def test_an_answer_goes_to_slack_and_nowhere_else(work, address):
+    assert work.send(work.payload() | {"response_url": address}).status == 200
+    assert work.here.store.writes == 1, "what was decided stays decided"
+    assert len(work.log.lines) == 1
+    assert "evil" not in work.log.lines[0]
+
+
+def test_a_slack_that_does_not_take_the_answer_changes_nothing(work):
+    work.slack.answers["U0ANA"] = (500, "oops")
+    assert work.press().status == 200
+    assert work.here.store.writes == 1
+    assert work.log.lines == ["Slack could not be answered: status 500 oops"]
+
+
+def test_whoever_pressed_too_often_holds_up_nobody_else(work):
+    def too_many(*_):
+        raise TooManyRequests
+
+    work.here.store.refused = too_many
+    assert work.send(work.payload(), key="x").status == 403
+    assert work.press(user="U0NOBODY").status == 200
+    assert "You are not asked" in work.told("U0NOBODY")[0]
+
+
+def test_a_hostile_name_is_text_in_the_answer(work):
+    work.here.store.put(sample(slack="tagship/slack", tag="<!channel> <https://evil.example|v1>"))
+    work.press()
+    assert "<" not in work.told()[0]
+
+
+def test_the_signing_secret_stays_where_it_is(work):
+    work.press(user="U0NOBODY")
+    work.send(work.payload(), key="x")
+    everything = repr([work.here.store.refusals, work.here.record, work.log.lines, work.slack.posts])
+    assert SIGNING_SECRET not in everything
+    from tagship.slack import webhooks
+
+    assert SIGNING_SECRET not in repr(webhooks(work.secrets, "tagship/slack", hosts=["127.0.0.1"]))
