@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from functools import partial
 
 from tagship import health
@@ -20,7 +21,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
     """
     release, began = event["release"], timestamp(runtime.now())
     record = releases.get(runtime.ledger, release["application"], release["tag"])
-    configuration = Application.from_dict(record["configuration"]["document"])
+    configuration, plan = Application.from_dict(record["configuration"]["document"]), record["plan"]
     check, target = configuration.health.checks[event["index"]], configuration.target
     client_as = runtime.client_as(configuration, tag=release["tag"], execution=event["execution"])
     given = health.Given(
@@ -28,8 +29,20 @@ def handler(event: Event, runtime: Runtime) -> Event:
         application=release["application"],
         tag=release["tag"],
         client=partial(client_as, may=health.rights(check, target), config=ASKED_ONCE),
+        subject=event["subject"],
         function=target.function,
-        version=record["plan"][event["subject"]]["version"],
+        alias=target.alias,
+        version=plan[event["subject"]]["version"],
+        candidate=plan["candidate"],
+        baseline=plan["baseline"],
+        percent=record.get("percent", 0),
+        began=_moment(record.get("deadline"), -runtime.settings.deployment_seconds),
+        shifted=_moment(record.get("shiftedAt")),
         allowed=runtime.settings.allowed_networks,
+        now=runtime.now,
     )
     return health.run(check, given).as_dict() | {"began": began}
+
+
+def _moment(text: str | None, seconds: int = 0) -> datetime | None:
+    return datetime.fromisoformat(text) + timedelta(seconds=seconds) if text else None

@@ -3,10 +3,12 @@
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from ipaddress import ip_network
 
 import pytest
 
+from tagship.application import HttpCheck, JsonValue
 from tagship.health import Verdict, http
 from tagship.health.sampling import BUDGET_SECONDS
 from tests.unit.health.servers import LOOPBACK, an_http_check, dripping, http_answer, saying, serving
@@ -120,6 +122,186 @@ class TestAnswers:
                 monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
             assert asked(an_http_check(server.url())).verdict is Verdict.HEALTHY
         assert proxy.requests == []
+
+
+def slowly(seconds, *answers):
+    def answer(connection, number):
+        threading.Event().wait(seconds)
+        connection.sendall(answers[min(number, len(answers) - 1)])
+
+    return answer
+
+
+class TestJson:
+    @pytest.mark.parametrize(
+        "path, equals, found",
+        [
+            ("status", "ok", True),
+            ("status", "OK", False),
+            ("parts[0].queue", 0, True),
+            ("parts[0].queue", False, False),
+            ("parts[?name == 'till'].open | [0]", True, True),
+            ("parts[?name == 'till'].open | [0]", 1, False),
+            ("length(parts)", 2, True),
+            ("ratio", 0.5, True),
+            ("nowhere", "null", False),
+            ("parts", "x", False),
+        ],
+    )
+    def test_a_place_in_the_body_must_have_a_value(self, path, equals, found):
+        body = b'{"status": "ok", "ratio": 0.5, "parts": [{"queue": 0}, {"name": "till", "open": true}]}'
+        with serving(saying(http_answer(body=body))) as server:
+            result = asked(an_http_check(server.url(), json=JsonValue(path=path, equals=equals)))
+        assert (result.verdict is Verdict.HEALTHY) == found
+
+    @pytest.mark.parametrize(
+        "body, path, why",
+        [
+            (b'{"status": "<b>down</b>"}', "status", 'status is "<b>down</b>", not "ok"'),
+            (b"{}", "status", 'status is null, not "ok"'),
+            (b"all is well", "status", "the body is not JSON of at most 64 KiB"),
+            (b"[" * 60_000, "status", "the body is not JSON of at most 64 KiB"),
+            (b'"' + b"x" * 70_000 + b'"', "@", "the body is not JSON of at most 64 KiB"),
+            (b'{"status": 1}', "length(status)", "length(status) can't be looked up"),
+        ],
+        ids=lambda value: str(value)[:30],
+    )
+    def test_what_is_there_instead_is_said(self, body, path, why):
+        with serving(saying(http_answer(body=body))) as server:
+            result = asked(an_http_check(server.url(), json=JsonValue(path=path, equals="ok")))
+        assert result.verdict is Verdict.UNHEALTHY
+        assert result.numbers["firstFailure"].startswith(why)
+
+
+class TestPercentile:
+    def test_a_share_of_the_answers_may_be_slow(self):
+        one_slow = slowly(0.0, http_answer())
+
+        def answer(connection, number):
+            threading.Event().wait(0.3 if number == 2 else 0)
+            one_slow(connection, number)
+
+        with serving(answer) as server:
+            fields = {"requests": 5, "mustPass": 5, "maxLatencyMs": 200}
+            assert asked(an_http_check(server.url(), **fields)).verdict is Verdict.UNHEALTHY
+        with serving(answer) as server:
+            result = asked(an_http_check(server.url(), percentile=80, **fields))
+        assert result.verdict is Verdict.HEALTHY
+        assert result.numbers["p80Ms"] <= 200 < result.numbers["slowestMs"]
+        with serving(answer) as server:
+            result = asked(an_http_check(server.url(), percentile=81, **fields))
+        assert result.verdict is Verdict.UNHEALTHY
+        assert result.numbers["p81Ms"] >= 300
+        assert "81 % of the answers took up to 3" in result.why
+
+
+class TestRedirects:
+    """FAULT 44: a redirect leads only where the check allows, and what it leads to is vetted as the first address was."""
+
+    def asked(self, server, *, follow, **fields):
+        def resolve(host, port):
+            return ["10.0.0.7" if host == "inside.example.com" else "127.0.0.1"]
+
+        return asked(
+            an_http_check(server.url(host="shop.example.com"), followTo=follow, **fields), resolve=resolve
+        )
+
+    def test_it_is_followed_to_a_listed_host_and_to_the_same_one(self):
+        with serving(saying(http_answer(body=b"here it is"))) as elsewhere:
+            there = elsewhere.url("/new", host="www.example.com")
+            with serving(
+                saying(http_answer(301, Location="/again"), http_answer(302, Location=there))
+            ) as server:
+                result = self.asked(server, follow=("www.example.com",), contains="here it is")
+        assert result.verdict is Verdict.HEALTHY
+        assert [request.split(b" ")[1] for request in server.requests] == [b"/health", b"/again"]
+        assert elsewhere.requests[0].startswith(b"GET /new HTTP/1.1\r\n")
+        assert b"\r\nHost: www.example.com:" in elsewhere.requests[0]
+
+    @pytest.mark.parametrize(
+        "location, why",
+        [
+            ("http://other.example.com/", "other.example.com is not in followTo"),
+            ("http://169.254.169.254/latest/meta-data/", "169.254.169.254 is not in followTo"),
+            ("http://inside.example.com/", "inside.example.com resolves to 10.0.0.7, which is private"),
+            ("ftp://www.example.com/", "only http and https are asked, not ftp"),
+            ("http://ana:secret@www.example.com/", "the URL carries a name or password"),
+            ("//www.example.com:99999/", "the URL can't be read"),
+        ],
+    )
+    def test_it_is_not_followed_anywhere_else(self, location, why):
+        with serving(saying(http_answer(302, Location=location))) as server:
+            result = self.asked(server, follow=("www.example.com", "inside.example.com"))
+        assert result.verdict is Verdict.UNHEALTHY
+        assert f"a redirect leads to where nobody is sent: {why}" in result.why
+        assert "secret" not in result.why
+        assert len(server.requests) == 1
+
+    def test_what_leads_round_in_circles_ends(self):
+        with serving(saying(http_answer(302, Location="/health"))) as server:
+            result = self.asked(server, follow=("www.example.com",))
+        assert result.numbers["firstFailure"] == f"more than {http.MOST_REDIRECTS} redirects"
+        assert len(server.requests) == http.MOST_REDIRECTS + 1
+
+    def test_all_hops_share_one_deadline(self):
+        with serving(slowly(0.4, http_answer(302, Location="/health"))) as server:
+            result = self.asked(server, follow=("www.example.com",), timeoutSeconds=1)
+        assert result.numbers["firstFailure"] == "no whole answer within 1 s"
+        assert result.numbers["slowestMs"] < 2000
+
+    def test_a_redirect_that_is_expected_is_not_followed(self):
+        with serving(saying(http_answer(302, Location="/login"))) as server:
+            assert self.asked(server, follow=("www.example.com",), status=302).verdict is Verdict.HEALTHY
+        assert len(server.requests) == 1
+
+
+class TestManyAddresses:
+    def of(self, urls, **fields):
+        return asked(
+            HttpCheck(type="http", url=None, urls=tuple(urls), **{"requests": 1, "mustPass": 1} | fields)
+        )
+
+    def test_every_one_must_be_healthy_and_those_that_are_not_are_named(self):
+        with serving(saying(http_answer())) as good, serving(saying(http_answer(500))) as bad:
+            result = self.of([good.url("/a"), good.url("/b")])
+            assert result.verdict is Verdict.HEALTHY
+            assert result.why == "2 of 2 addresses are healthy."
+            result = self.of([good.url("/a"), bad.url("/sick"), good.url("/b")])
+        assert result.verdict is Verdict.UNHEALTHY
+        assert result.why.startswith(
+            f"1 of 3 addresses are unhealthy: {bad.url('/sick')}: 0 of 1 requests passed"
+        )
+        assert (result.numbers["addresses"], result.numbers["unhealthy"]) == (3, 1)
+
+    def test_one_that_may_not_be_asked_does_not_hide_one_that_is_sick(self):
+        with serving(saying(http_answer(500))) as bad:
+            assert self.of(["http://10.0.0.1/", bad.url()]).verdict is Verdict.UNHEALTHY
+        with serving(saying(http_answer())) as good:
+            assert self.of(["http://10.0.0.1/", good.url()]).verdict is Verdict.ERROR
+
+    def test_a_hundred_take_about_as_long_as_the_slowest(self):
+        """Each server answers one after the other, so a hundred that were asked in turn would take 20 s."""
+        servers = [serving(slowly(0.2, http_answer())) for _ in range(100)]
+        with ExitStack() as stack:
+            urls = [stack.enter_context(server).url() for server in servers]
+            begun = time.monotonic()
+            result = self.of(urls)
+            took = time.monotonic() - begun
+        assert result.verdict is Verdict.HEALTHY
+        assert took < 5
+
+    def test_many_that_hang_end_together(self):
+        def hanging(connection, number):
+            threading.Event().wait(2)
+
+        with ExitStack() as stack:
+            urls = [stack.enter_context(serving(hanging)).url() for _ in range(10)]
+            begun = time.monotonic()
+            result = self.of(urls, timeoutSeconds=1)
+            took = time.monotonic() - begun
+        assert result.verdict is Verdict.UNHEALTHY
+        assert took < 2
+        assert "; and 5 more." in result.why
 
 
 class TestServicesThatMisbehave:

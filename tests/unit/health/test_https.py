@@ -2,6 +2,7 @@
 
 import ipaddress
 import ssl
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tagship.health import Verdict, http
+from tagship.health import Given, Verdict, http
 from tests.unit.health.servers import LOOPBACK, an_http_check, dripping, http_answer, saying, serving
 
 USES = (
@@ -92,8 +93,9 @@ def over_tls(context):
     return wrap
 
 
-def asked(url, *, authority=None, **fields):
+def asked(url, *, authority=None, wall=time.time, **fields):
     given = {"tls": authority.trusted} if authority else {}
+    given["wall"] = wall
     return http.check(
         an_http_check(url, **fields),
         name="https it",
@@ -164,3 +166,37 @@ def test_a_handshake_that_never_ends_is_cut_off(authority):
         )
     assert result.numbers["firstFailure"] == "no whole answer within 1 s"
     assert result.numbers["slowestMs"] < 2000
+
+
+@pytest.mark.parametrize(
+    "hours, days, verdict", [(0, 0, "unhealthy"), (-24, 1, "healthy"), (-240, 10, "healthy")]
+)
+def test_a_certificate_must_be_valid_for_as_many_days_as_the_check_asks(authority, hours, days, verdict):
+    """Those of these tests are valid for one day more; the clock is moved instead."""
+    with serving(saying(http_answer()), wrap=over_tls(authority("shop.example.com"))) as server:
+        url = server.url(host="shop.example.com", scheme="https")
+        result = asked(url, authority=authority, tlsDaysLeft=1, wall=lambda: time.time() + hours * 3600)
+    assert result.verdict == verdict
+    assert result.numbers["tlsDaysLeft"] == days
+    if verdict == "unhealthy":
+        assert "the certificate is valid for 0 more days, 1 must be left" in result.why
+
+
+def test_a_redirect_from_https_to_http_is_not_followed(authority):
+    with serving(saying(http_answer())) as plain:
+        away = http_answer(302, Location=plain.url(host="shop.example.com"))
+        with serving(saying(away), wrap=over_tls(authority("shop.example.com"))) as server:
+            url = server.url(host="shop.example.com", scheme="https")
+            result = asked(url, authority=authority, followTo=("shop.example.com",))
+    assert "from https to http (shop.example.com)" in result.why
+    assert plain.requests == []
+
+
+def test_after_a_rollback_nobody_asks_how_long_the_certificate_is_valid(monkeypatch):
+    """No rollback makes it longer, and the baseline would be called ill."""
+    passed = []
+    monkeypatch.setattr(http, "check", lambda check, **_: passed.append(check.tlsDaysLeft))
+    for subject in ("candidate", "baseline"):
+        given = Given(name="it", application="a", tag="v1", client=None, subject=subject)
+        http.run(an_http_check("https://shop.example.com", tlsDaysLeft=14), given)
+    assert passed == [14, None]

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tagship.application import Check, HttpCheck, LambdaCheck, LambdaTarget
+from tagship.application import Check, CustomCheck, HttpCheck, LambdaCheck, LambdaTarget
 from tagship.health import KINDS, Given, Verdict, rights, run
 from tests.unit.builders import application
 from tests.unit.health.servers import LOOPBACK, an_http_check, http_answer, saying, serving
@@ -25,7 +25,7 @@ def given_for(**fields):
 
 def test_every_check_that_an_application_can_have_has_its_kind():
     types = {typing.get_args(typing.get_type_hints(noun)["type"])[0] for noun in typing.get_args(Check)}
-    assert types >= set(KINDS)
+    assert types == set(KINDS)
 
 
 @pytest.mark.parametrize("module", KINDS.values())
@@ -46,6 +46,8 @@ def test_a_lambda_check_may_invoke_what_it_asks_and_nothing_else():
     assert own.actions == smoke.actions == ("lambda:InvokeFunction",)
     arn = "arn:aws:lambda:us-east-1:000000000000:function:storefront"
     assert (own.on, smoke.on) == ((arn, f"{arn}:*"), (f"{arn}-smoke", f"{arn}-smoke:*"))
+    (custom,) = rights(CustomCheck(type="custom", function="storefront-smoke"), target)
+    assert custom == smoke
     assert rights(HttpCheck(type="http", url="https://example.com"), target) == ()
 
 

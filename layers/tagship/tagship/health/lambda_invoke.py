@@ -11,12 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ClientError
 
 from tagship.application import LambdaCheck, LambdaTarget
-from tagship.calls import calling, code_of, message_of
-from tagship.errors import AwsUnavailable
 from tagship.health import Given
+from tagship.health.invocation import invoke, refused
 from tagship.health.sampling import Answer, sample
 from tagship.health.verdict import CheckResult, Verdict, shown
 from tagship.rights import Right, invoking
@@ -25,16 +24,8 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_lambda.type_defs import InvocationRequestTypeDef
 
-ANSWER_BYTES = 64 * 1024
-"""As much of an answer as is read; a health check that says more is not one."""
 _LONGEST_SECONDS = 20
 """What one invocation is reckoned with, so that all stay in their budget; the client's time-out ends it."""
-_AGAIN_LATER = {
-    "ServiceException": AwsUnavailable,
-    "ResourceConflictException": AwsUnavailable,
-    "SnapStartNotReadyException": AwsUnavailable,
-}
-"""Answers of Lambda, beside throttling and 5xx, that say nothing about the candidate and pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +89,7 @@ def check(
             clock=clock,
         )
     except ClientError as error:
-        why = (
-            f"{invocation.label} can't be invoked ({code_of(error)}): "
-            f"{shown(message_of(error), characters=300)}. "
-            "It must exist, and the role that checks health must be allowed lambda:InvokeFunction on it."
-        )
-        return CheckResult(check=name, verdict=Verdict.ERROR, why=why)
+        return CheckResult(check=name, verdict=Verdict.ERROR, why=refused(error, invocation.label))
 
 
 def _invocation(
@@ -145,31 +131,8 @@ def _ask(
 
 
 def _invoked(client: LambdaClient, invocation: _Invocation) -> tuple[Verdict, str]:
-    with calling(f"Invoking {invocation.label} {invocation.about}", **_AGAIN_LATER):
-        try:
-            answer = client.invoke(**invocation.request)
-            payload = answer["Payload"].read(ANSWER_BYTES + 1)
-        except ReadTimeoutError:
-            return Verdict.UNHEALTHY, f"{invocation.label} did not answer in time"
-    document = _document(payload)
-    if answer.get("FunctionError"):
-        return Verdict.UNHEALTHY, f"{invocation.label} raised {_raised(document)}"
-    return _read(document)
-
-
-def _document(payload: bytes) -> object:
-    """The answer, or None for what is not JSON, or too long, or too deep to be one."""
-    try:
-        return json.loads(payload) if len(payload) <= ANSWER_BYTES else None
-    except (ValueError, RecursionError):
-        return None
-
-
-def _raised(document: object) -> str:
-    if not isinstance(document, Mapping):
-        return "an error that it did not describe"
-    kind, message = document.get("errorType") or "an error", document.get("errorMessage") or "no message"
-    return f"{shown(kind, characters=100)}: {shown(message)}"
+    answer = invoke(client, invocation.request, label=invocation.label, about=invocation.about)
+    return (Verdict.UNHEALTHY, answer.raised) if answer.raised else _read(answer.document)
 
 
 def _read(document: object) -> tuple[Verdict, str]:

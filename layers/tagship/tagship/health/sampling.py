@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tagship.health.verdict import CheckResult, Verdict
 
@@ -20,6 +21,16 @@ class Answer:
     why: str = ""
     """Why it did not pass."""
     status: int | None = None
+    tls_days: int | None = None
+    """How many days the certificate is still valid."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Percentile:
+    """A limit on how long that share of the answers takes, instead of on each."""
+
+    percent: int
+    most_ms: int
 
 
 def sample(
@@ -31,6 +42,7 @@ def sample(
     begun: float,
     longest: float,
     clock: Callable[[], float],
+    percentile: Percentile | None = None,
 ) -> CheckResult:
     """Asks one request after the other, until all are asked, passing is impossible, or time is short.
 
@@ -44,7 +56,25 @@ def sample(
     ):
         answers.append(ask())
         passed += answers[-1].verdict is Verdict.HEALTHY
-    return _weigh(check, answers, requests=requests, must_pass=must_pass)
+    result = _weigh(check, answers, requests=requests, must_pass=must_pass)
+    if percentile is None or result.verdict is not Verdict.HEALTHY:
+        return result
+    return _held(result, percentile, [answer.ms for answer in answers if answer.verdict is Verdict.HEALTHY])
+
+
+def _held(result: CheckResult, limit: Percentile, times: list[int]) -> CheckResult:
+    """The result, with the percentile of what passed: the smallest time that this share of the answers did not exceed."""
+    reached = sorted(times)[math.ceil(limit.percent / 100 * len(times)) - 1]
+    numbers = {**result.numbers, f"p{limit.percent}Ms": reached}
+    if reached <= limit.most_ms:
+        return replace(result, numbers=numbers)
+    why = f"{limit.percent} % of the answers took up to {reached} ms, at most {limit.most_ms} are allowed"
+    return replace(
+        result,
+        verdict=Verdict.UNHEALTHY,
+        why=f"{result.why.rstrip('.')}; {why}.",
+        numbers={**numbers, "firstFailure": why},
+    )
 
 
 def _weigh(check: str, answers: list[Answer], *, requests: int, must_pass: int) -> CheckResult:
@@ -64,6 +94,8 @@ def _weigh(check: str, answers: list[Answer], *, requests: int, must_pass: int) 
         why += f"; median {numbers['medianMs']} ms, slowest {numbers['slowestMs']} ms"
     if statuses := [answer.status for answer in answers if answer.status is not None]:
         numbers["lastStatus"] = statuses[-1]
+    if days := [answer.tls_days for answer in answers if answer.tls_days is not None]:
+        numbers["tlsDaysLeft"] = min(days)
     if not_passed := failed + unclear:
         numbers["firstFailure"] = not_passed[0].why
         why += f"; {not_passed[0].why}"

@@ -23,7 +23,7 @@ class Verdict(StrEnum):
     """It could not be asked: the check itself is at fault."""
 
 
-_GRAVEST_FIRST = (Verdict.UNHEALTHY, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.HEALTHY)
+GRAVEST_FIRST = (Verdict.UNHEALTHY, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.HEALTHY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ def judge(results: Sequence[CheckResult]) -> CheckResult:
     if not results:
         why = "No check gave a result, and no data is never healthy."
         return CheckResult(check="health", verdict=Verdict.INCONCLUSIVE, why=why, numbers=numbers)
-    verdict = next(verdict for verdict in _GRAVEST_FIRST if found[verdict])
+    verdict = next(verdict for verdict in GRAVEST_FIRST if found[verdict])
     deciding = [result for result in results if result.verdict is verdict]
     return CheckResult(
         check="health", verdict=verdict, why=_sentence(deciding, len(results)), numbers=numbers

@@ -47,11 +47,15 @@ class Wire:
     ) -> None:
         self._deadline = deadline
         self._clock = clock
+        self.valid_until: float | None = None
+        """When the certificate ends, in seconds since 1970; None without TLS."""
         self._socket = self._connected(addresses, site.port)
         if context is not None:
             try:
                 self._socket.settimeout(self._left())
-                self._socket = context.wrap_socket(self._socket, server_hostname=site.host.rstrip("."))
+                secured = context.wrap_socket(self._socket, server_hostname=site.host.rstrip("."))
+                self._socket = secured
+                self.valid_until = _valid_until(secured)
             except BaseException:
                 self._socket.close()
                 raise
@@ -103,6 +107,11 @@ class Wire:
         if left <= 0:
             raise TimeoutError
         return left
+
+
+def _valid_until(secured: ssl.SSLSocket) -> float | None:
+    ends = (secured.getpeercert() or {}).get("notAfter")
+    return ssl.cert_time_to_seconds(ends) if isinstance(ends, str) else None
 
 
 class _Reader(io.RawIOBase):

@@ -1,0 +1,105 @@
+"""The team's own function: it knows what no general check knows, and answers with a verdict of its own."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tagship.application import CustomCheck, LambdaTarget
+from tagship.health import Given
+from tagship.health.invocation import invoke, refused
+from tagship.health.verdict import CheckResult, Verdict, shown
+from tagship.rights import Right, invoking
+
+_ANSWERS = {verdict.value: verdict for verdict in Verdict if verdict is not Verdict.ERROR}
+_NUMBERS = 20
+_LARGEST = 1e30
+"""What the ledger keeps of a number ends at 38 digits."""
+
+
+def run(configured: CustomCheck, given: Given) -> CheckResult:
+    """Asks once. What is no verdict of `healthy`, `unhealthy` or `inconclusive` is an error: the check itself is at fault.
+
+    Raises AwsUnavailable when Lambda throttled, failed or could not be reached.
+    """
+    label = configured.function
+    try:
+        answer = invoke(
+            given.client("lambda"),
+            {
+                "FunctionName": label,
+                "InvocationType": "RequestResponse",
+                "Payload": json.dumps(question(given)),
+            },
+            label=label,
+            about=f"to check the health of {given.application} {given.tag}",
+        )
+    except ClientError as error:
+        return CheckResult(check=given.name, verdict=Verdict.ERROR, why=refused(error, label))
+    if answer.raised:
+        return CheckResult(check=given.name, verdict=Verdict.ERROR, why=f"{answer.raised}.")
+    return read(answer.document, check=given.name)
+
+
+def rights(configured: CustomCheck, target: LambdaTarget) -> tuple[Right, ...]:
+    """To invoke the team's function."""
+    return (invoking(target, configured.function, name="AskForHealth"),)
+
+
+def question(given: Given) -> dict[str, Any]:
+    """What the function is told."""
+    return {
+        "source": "tagship",
+        "check": "custom",
+        "application": given.application,
+        "tag": given.tag,
+        "subject": given.subject,
+        "percent": given.percent,
+        "function": given.function,
+        "alias": given.alias,
+        "candidate": dict(given.candidate),
+        "baseline": dict(given.baseline) if given.baseline else None,
+        "since": given.began.isoformat() if given.began else None,
+    }
+
+
+def read(document: object, *, check: str) -> CheckResult:
+    """The verdict in an answer, with its reasons as text and its numbers within bounds."""
+    said = document.get("verdict") if isinstance(document, Mapping) else None
+    verdict = _ANSWERS.get(said) if isinstance(said, str) else None
+    if verdict is None or not isinstance(document, Mapping):
+        why = f'The answer is not {{"verdict": …}} with one of {", ".join(_ANSWERS)}.'
+        return CheckResult(check=check, verdict=Verdict.ERROR, why=why)
+    reasons = document.get("reasons")
+    texts = reasons if isinstance(reasons, list) else [reasons] if reasons else []
+    why = shown("; ".join(map(str, texts))) or "no reason given"
+    return CheckResult(
+        check=check,
+        verdict=verdict,
+        why=f"It says: {why.rstrip('.')}.",
+        numbers=_numbers(document.get("numbers")),
+    )
+
+
+def _numbers(given: object) -> dict[str, float | int | str]:
+    if not isinstance(given, Mapping):
+        return {}
+    kept: dict[str, float | int | str] = {}
+    for name, value in list(given.items())[:_NUMBERS]:
+        if key := shown(name, characters=40):
+            kept[key] = _number(value)
+    return kept
+
+
+def _number(value: object) -> float | int | str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return shown(value, characters=80)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if abs(value) > _LARGEST:
+        return "too large"
+    return value if isinstance(value, int) else float(f"{value:.12g}") if abs(value) > 1 / _LARGEST else 0

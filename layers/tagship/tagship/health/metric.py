@@ -1,0 +1,270 @@
+"""A CloudWatch metric or expression of the candidate, against a limit and against the baseline's own last period.
+
+Both are read minute by minute and put together here, weighted by their samples: so periods of different lengths compare,
+whatever share of the traffic each version had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from tagship.application import LambdaTarget, MetricCheck
+from tagship.calls import calling, code_of, message_of
+from tagship.errors import AwsUnavailable
+from tagship.health import Given
+from tagship.health.verdict import CheckResult, Verdict, shown
+from tagship.rights import Right
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+
+PERIOD_SECONDS = 60
+_VERSION = "{version}"
+_MINUTE = timedelta(seconds=PERIOD_SECONDS)
+
+
+class _NoAnswer(Exception):
+    """CloudWatch did not give what was asked for, and asking again would not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """What a metric was in one minute."""
+
+    value: float
+    samples: float
+
+
+Minutes = Mapping[datetime, Minute]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a version did in a period; without samples there is no value."""
+
+    value: float | None
+    samples: float
+
+
+def run(configured: MetricCheck, given: Given) -> CheckResult:
+    """The check with what a release gives it.
+
+    Raises AwsUnavailable when CloudWatch throttled, failed or could not be reached.
+    """
+    if given.began is None:
+        return _error(given.name, "Not asked: there is no deployment to look at.")
+    reader = _Reader(client=given.client("cloudwatch"), check=configured, given=given)
+    compared = configured.maxIncreasePercent is not None and given.baseline is not None
+    try:
+        candidate = reader.candidate(given.began)
+        baseline = reader.baseline(given.began) if compared else {}
+    except _NoAnswer as answer:
+        return _error(given.name, str(answer))
+    except ClientError as error:
+        return _error(
+            given.name,
+            f"The metric can't be read ({code_of(error)}): {shown(message_of(error), characters=300)}. "
+            "The application's role must be allowed cloudwatch:GetMetricData.",
+        )
+    return judge(
+        configured,
+        candidate=together(candidate, configured.statistic),
+        baseline=together(baseline, configured.statistic) if given.baseline is not None else None,
+        name=given.name,
+    )
+
+
+def rights(_configured: MetricCheck, _target: LambdaTarget) -> tuple[Right, ...]:
+    """To read metrics; AWS knows no narrower right."""
+    return (Right(name="ReadMetrics", actions=("cloudwatch:GetMetricData",), on=("*",)),)
+
+
+def _error(name: str, why: str) -> CheckResult:
+    return CheckResult(check=name, verdict=Verdict.ERROR, why=why)
+
+
+# ---- what the numbers say ------------------------------------------------------------------------------------------
+
+
+def together(minutes: Minutes, statistic: str = "Average") -> Seen:
+    """A period's minutes as one value: their mean, weighted by samples; of Maximum and Minimum, the extreme."""
+    counted = [minute for minute in minutes.values() if minute.samples > 0]
+    if not counted:
+        return Seen(value=None, samples=0)
+    values, samples = [minute.value for minute in counted], sum(minute.samples for minute in counted)
+    if statistic in ("Maximum", "Minimum"):
+        return Seen(value=max(values) if statistic == "Maximum" else min(values), samples=samples)
+    return Seen(value=sum(minute.value * minute.samples for minute in counted) / samples, samples=samples)
+
+
+def judge(check: MetricCheck, *, candidate: Seen, baseline: Seen | None, name: str) -> CheckResult:
+    """Too few samples, or none, is inconclusive, whatever their value; then each limit that is set must hold.
+
+    `baseline` is None where nothing served before: then only `maxValue` can say that the candidate is healthy.
+    """
+    numbers: dict[str, float | int | str] = {"minSamples": check.minSamples}
+    for whose, seen in (("candidate", candidate), ("baseline", baseline)):
+        if seen is not None:
+            numbers[f"{whose}Samples"] = _short(seen.samples)
+            if seen.value is not None:
+                numbers[whose] = _short(seen.value)
+    verdict, why = _limits(check, candidate, baseline)
+    return CheckResult(check=name, verdict=verdict, why=f"{why}.", numbers=numbers)
+
+
+def _limits(check: MetricCheck, candidate: Seen, baseline: Seen | None) -> tuple[Verdict, str]:
+    if missing := _too_few(check, candidate, "the candidate"):
+        return Verdict.INCONCLUSIVE, missing
+    assert candidate.value is not None  # it has samples
+    says = f"the candidate's {check.name} is {_short(candidate.value)} ({_short(candidate.samples)} samples)"
+    if check.maxValue is not None and candidate.value > check.maxValue:
+        return Verdict.UNHEALTHY, f"{says}, at most {_short(check.maxValue)} is allowed"
+    if check.maxIncreasePercent is None:
+        return Verdict.HEALTHY, says
+    if baseline is None:
+        if check.maxValue is None:
+            return Verdict.INCONCLUSIVE, f"{says}, and nothing served before to compare it with"
+        return Verdict.HEALTHY, f"{says}; nothing served before"
+    if missing := _too_few(check, baseline, "the baseline"):
+        return Verdict.INCONCLUSIVE, f"{says}; {missing}"
+    assert baseline.value is not None  # it has samples
+    allowed = baseline.value + abs(baseline.value) * check.maxIncreasePercent / 100
+    against = f"{says}, the baseline's was {_short(baseline.value)} ({_short(baseline.samples)} samples)"
+    if candidate.value > allowed:
+        return Verdict.UNHEALTHY, f"{against}: at most {check.maxIncreasePercent} % more is allowed"
+    return Verdict.HEALTHY, against
+
+
+def _too_few(check: MetricCheck, seen: Seen, whose: str) -> str:
+    if seen.value is None:
+        return f"there is no data of {whose}"
+    if seen.samples < check.minSamples:
+        return f"there are {_short(seen.samples)} samples of {whose}, {check.minSamples} must be"
+    return ""
+
+
+def _short(number: float) -> float | int:
+    """As people read it, and as the ledger keeps it."""
+    rounded = float(f"{number:.6g}")
+    return int(rounded) if rounded == int(rounded) else rounded
+
+
+# ---- asking CloudWatch ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reader:
+    client: CloudWatchClient
+    check: MetricCheck
+    given: Given
+
+    def candidate(self, began: datetime) -> Minutes:
+        """Since the deployment began. Once it has all of the traffic, what names no version is the candidate's too."""
+        now, version = _minute_after(self.given.now()), self.given.version or ""
+        named = self._minutes(version, began if self._by_version else _minute_after(began), now)
+        if self.given.percent < 100 or self.given.shifted is None or not self._by_version:
+            return named
+        return {**self._minutes(version, _minute_after(self.given.shifted), now, named=False), **named}
+
+    def baseline(self, began: datetime) -> Minutes:
+        """Its last period before the deployment began. It had all of the traffic, so what names no version is its too.
+
+        Lambda gives the dimension `ExecutedVersion` to versions that share an alias.
+        """
+        version = str((self.given.baseline or {}).get("version", ""))
+        start, end = began - timedelta(seconds=self.check.window), _minute(began)
+        found = self._minutes(version, start, end)
+        return found or (self._minutes(version, start, end, named=False) if self._by_version else {})
+
+    @property
+    def _by_version(self) -> bool:
+        """Whether the version is one dimension among others, which can be left out."""
+        return any(_VERSION in value for value in self._metric["dimensions"].values())
+
+    @property
+    def _metric(self) -> dict[str, Any]:
+        """The metric, or else what counts the samples of an expression that does not say it: the function's invocations."""
+        if self.check.expression is None:
+            return {
+                "namespace": self.check.namespace,
+                "name": self.check.metric,
+                "dimensions": self.check.dimensions,
+            }
+        if self.check.samples is not None:
+            return {"dimensions": {}}
+        function = self.given.function or ""
+        return {
+            "namespace": "AWS/Lambda",
+            "name": "Invocations",
+            "dimensions": {
+                "FunctionName": function,
+                "Resource": f"{function}:{self.given.alias}",
+                "ExecutedVersion": _VERSION,
+            },
+        }
+
+    def _minutes(self, version: str, start: datetime, end: datetime, *, named: bool = True) -> Minutes:
+        """The minutes from `start` to before `end` that have a value and samples; `named`: of this very version."""
+        start = _minute(start)
+        if start >= end:
+            return {}
+        check = self.check
+        value = (
+            _expression("value", check.expression, version)
+            if check.expression is not None
+            else self._stat("value", check.statistic, version, named=named)
+        )
+        samples = (
+            _expression("samples", check.samples, version)
+            if check.samples is not None
+            else self._stat("samples", "SampleCount", version, named=named)
+        )
+        found: dict[str, dict[datetime, float]] = {"value": {}, "samples": {}}
+        with calling(f"Reading the metric {check.name}"):
+            paginator = self.client.get_paginator("get_metric_data")
+            for page in paginator.paginate(MetricDataQueries=[value, samples], StartTime=start, EndTime=end):
+                _take(page, found)
+        counted = found["samples"]
+        return {at: Minute(value, counted[at]) for at, value in found["value"].items() if at in counted}
+
+    def _stat(self, name: str, statistic: str, version: str, *, named: bool) -> Any:
+        metric = {
+            "Namespace": self._metric["namespace"],
+            "MetricName": self._metric["name"],
+            "Dimensions": [
+                {"Name": key, "Value": value.replace(_VERSION, version)}
+                for key, value in self._metric["dimensions"].items()
+                if named or _VERSION not in value
+            ],
+        }
+        return {"Id": name, "MetricStat": {"Metric": metric, "Period": PERIOD_SECONDS, "Stat": statistic}}
+
+
+def _expression(name: str, text: str, version: str) -> Any:
+    return {"Id": name, "Expression": text.replace(_VERSION, version), "Period": PERIOD_SECONDS}
+
+
+def _take(page: Any, found: dict[str, dict[datetime, float]]) -> None:
+    labels: dict[str, str] = {}
+    for series in page["MetricDataResults"]:
+        name, status = series["Id"], series.get("StatusCode", "Complete")
+        if status == "InternalError":
+            raise AwsUnavailable("CloudWatch could not read the metric just now.")
+        if status == "Forbidden":
+            raise _NoAnswer("CloudWatch forbids to read the metric.")
+        if labels.setdefault(name, series.get("Label", "")) != series.get("Label", ""):
+            raise _NoAnswer(f"The expression of {name} gives several series; it must give one.")
+        found[name] |= dict(zip(series["Timestamps"], series["Values"], strict=True))
+
+
+def _minute(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)
+
+
+def _minute_after(moment: datetime) -> datetime:
+    return _minute(moment) if moment == _minute(moment) else _minute(moment) + _MINUTE

@@ -1,0 +1,190 @@
+"""FAULTS 40, 43: an alarm that fires anew is unhealthy, one that fired before does not stop the fix, no data is no pass."""
+
+from datetime import UTC, datetime, timedelta
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.stub import Stubber
+from hypothesis import given
+from hypothesis import strategies as st
+from moto import mock_aws
+
+from tagship.application import AlarmCheck
+from tagship.errors import AwsUnavailable
+from tagship.health import Given, Verdict, alarm, run
+from tagship.health.alarm import Alarm, judge
+
+BEGAN = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+BEFORE, AFTER = BEGAN - timedelta(minutes=9), BEGAN + timedelta(seconds=40)
+
+
+def standing(state, since=BEFORE):
+    return Alarm(
+        state=state,
+        since=since,
+        reason="Threshold Crossed: 3 datapoints were greater than the threshold (1.0).",
+    )
+
+
+OK, SILENT = standing("OK"), standing("INSUFFICIENT_DATA")
+FIRED_BEFORE, FIRES = standing("ALARM", BEFORE), standing("ALARM", AFTER)
+
+
+def judged(**alarms):
+    there = {name: it for name, it in alarms.items() if it is not None}
+    return judge(list(alarms), there, began=BEGAN, check="alarm a")
+
+
+@pytest.mark.parametrize(
+    "alarms, verdict, why",
+    [
+        ({"a": OK}, "healthy", "1 of 1 alarms are OK."),
+        ({"a": OK, "b": OK}, "healthy", "2 of 2 alarms are OK."),
+        (
+            {"a": OK, "b": FIRED_BEFORE},
+            "healthy",
+            "1 of 2 alarms are OK; b fired before the deployment began and did not get worse.",
+        ),
+        (
+            {"a": FIRES, "b": FIRED_BEFORE},
+            "unhealthy",
+            "a fires since 12:00:40 UTC: Threshold Crossed: 3 datapoints were greater than the threshold (1.0).",
+        ),
+        ({"a": standing("ALARM", BEGAN)}, "unhealthy", None),
+        ({"a": OK, "b": SILENT}, "inconclusive", "b has no data."),
+        ({"a": standing("A state of tomorrow")}, "inconclusive", "a has no data."),
+        ({"a": OK, "b": None}, "error", "b does not exist in the target's account and region."),
+        ({"a": SILENT, "b": None}, "error", None),
+        ({"a": SILENT, "b": None, "c": FIRES}, "unhealthy", None),
+    ],
+)
+def test_what_the_alarms_say_together(alarms, verdict, why):
+    result = judged(**alarms)
+    assert result.verdict == verdict
+    assert why is None or result.why == why
+
+
+def test_an_alarm_that_cleared_and_fires_again_since_the_deployment_began_counts():
+    """Its last change of state is what tells: while it only goes on firing, that stays where it was."""
+    assert judged(a=standing("ALARM", BEFORE)).verdict is Verdict.HEALTHY
+    assert judged(a=standing("ALARM", AFTER)).verdict is Verdict.UNHEALTHY
+
+
+def test_without_knowing_when_the_deployment_began_every_alarm_counts():
+    result = judge(["a"], {"a": FIRED_BEFORE}, began=None, check="it")
+    assert result.verdict is Verdict.UNHEALTHY
+
+
+def test_many_alarms_are_counted_and_not_all_named():
+    result = judged(**{f"alarm{n}": FIRES for n in range(9)})
+    assert result.why.endswith("; and 4 more.")
+    assert result.numbers == {
+        "alarms": 9,
+        "ok": 0,
+        "firing": 9,
+        "firingBefore": 0,
+        "withoutData": 0,
+        "missing": 0,
+    }
+
+
+@given(
+    st.dictionaries(
+        st.text("abc", min_size=1), st.sampled_from([OK, SILENT, FIRED_BEFORE, FIRES, None]), min_size=1
+    )
+)
+def test_it_is_healthy_only_if_every_alarm_is_there_and_ok_or_fired_before(alarms):
+    assert (judged(**alarms).verdict is Verdict.HEALTHY) == (set(alarms.values()) <= {OK, FIRED_BEFORE})
+
+
+# ---- CloudWatch ----------------------------------------------------------------------------------------------------
+
+
+def asked(client, *names, began=BEGAN):
+    given = Given(
+        name="it", application="storefront", tag="v1.4.0", client={"cloudwatch": client}.get, began=began
+    )
+    return run(AlarmCheck(type="alarm", names=names), given)
+
+
+@pytest.fixture
+def cloudwatch():
+    with mock_aws():
+        yield boto3.client("cloudwatch", region_name="us-east-1")
+
+
+def an_alarm(client, name, state="OK"):
+    client.put_metric_alarm(
+        AlarmName=name,
+        Namespace="Shop",
+        MetricName="5xx",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    client.set_alarm_state(AlarmName=name, StateValue=state, StateReason="because of a test")
+
+
+def test_alarms_are_asked_by_name(cloudwatch):
+    yesterday, tomorrow = (datetime.now(UTC) + timedelta(days=days) for days in (-1, 1))
+    an_alarm(cloudwatch, "5xx")
+    an_alarm(cloudwatch, "slow", "ALARM")
+    assert asked(cloudwatch, "5xx", began=yesterday).verdict is Verdict.HEALTHY
+    result = asked(cloudwatch, "5xx", "slow", began=yesterday)
+    assert result.verdict is Verdict.UNHEALTHY
+    assert result.why.endswith("because of a test.")
+    assert asked(cloudwatch, "slow", began=tomorrow).verdict is Verdict.HEALTHY
+    assert asked(cloudwatch, "5xx", "nobody's").verdict is Verdict.ERROR
+
+
+@pytest.fixture
+def stubbed():
+    client = boto3.client(
+        "cloudwatch", region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b"
+    )
+    with Stubber(client) as stubber:
+        yield client, stubber
+
+
+@pytest.mark.parametrize("kind", ["MetricAlarms", "CompositeAlarms"])
+def test_the_last_change_of_state_counts_and_not_the_last_change_of_the_reason(stubbed, kind):
+    client, stubber = stubbed
+    found = {
+        "AlarmName": "5xx",
+        "StateValue": "ALARM",
+        "StateTransitionedTimestamp": BEFORE,
+        "StateUpdatedTimestamp": AFTER,
+    }
+    stubber.add_response(
+        "describe_alarms",
+        {kind: [found]},
+        {"AlarmNames": ["5xx"], "AlarmTypes": ["MetricAlarm", "CompositeAlarm"], "MaxRecords": 100},
+    )
+    assert asked(client, "5xx").verdict is Verdict.HEALTHY
+
+
+def test_a_role_that_may_not_look_is_an_error_that_says_what_to_grant(stubbed):
+    client, stubber = stubbed
+    stubber.add_client_error("describe_alarms", "AccessDenied", "is not authorized", http_status_code=403)
+    result = asked(client, "5xx")
+    assert result.verdict is Verdict.ERROR
+    assert result.why.endswith("The application's role must be allowed cloudwatch:DescribeAlarms.")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientError({"Error": {"Code": "Throttling", "Message": ""}}, "DescribeAlarms"),
+        EndpointConnectionError(endpoint_url="https://monitoring"),
+    ],
+)
+def test_what_passes_by_itself_is_asked_again_by_the_state_machine(error):
+    class Unreachable:
+        def describe_alarms(self, **_):
+            raise error
+
+    with pytest.raises(AwsUnavailable):
+        alarm.look(Unreachable(), ["5xx"])

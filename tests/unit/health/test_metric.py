@@ -1,0 +1,311 @@
+"""FAULTS 40, 42: the candidate's numbers against a limit and the baseline's; too few are no pass and no failure."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+from hypothesis import given
+from hypothesis import strategies as st
+from moto import mock_aws
+
+from tagship.application import MetricCheck
+from tagship.errors import AwsUnavailable
+from tagship.health import Given, Verdict, run
+from tagship.health.metric import Minute, Seen, judge, together
+
+BEGAN = datetime(2026, 11, 23, 12, 0, 20, tzinfo=UTC)
+NOW = BEGAN + timedelta(minutes=5)
+ERRORS = MetricCheck(
+    type="metric",
+    name="errors",
+    namespace="AWS/Lambda",
+    metric="Errors",
+    dimensions={"FunctionName": "storefront", "Resource": "storefront:live", "ExecutedVersion": "{version}"},
+    minSamples=100,
+)
+NOTHING = Seen(None, 0)
+
+
+# ---- comparing -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "limits, candidate, baseline, verdict, why",
+    [
+        # an absolute limit
+        ({"maxValue": 0.05}, Seen(0.05, 100), None, "healthy", "the candidate's errors is 0.05 (100 samples)."),
+        ({"maxValue": 0.05}, Seen(0.0501, 100), None, "unhealthy", "0.0501 (100 samples), at most 0.05 is allowed."),
+        ({"maxValue": 0}, Seen(0.0, 100), None, "healthy", None),
+        # against the baseline
+        ({"maxIncreasePercent": 20}, Seen(0.12, 100), Seen(0.1, 5000), "healthy", "the baseline's was 0.1 (5000 samples)."),
+        ({"maxIncreasePercent": 20}, Seen(0.121, 100), Seen(0.1, 5000), "unhealthy", ": at most 20 % more is allowed."),
+        ({"maxIncreasePercent": 0}, Seen(0.1, 100), Seen(0.1, 5000), "healthy", None),
+        ({"maxIncreasePercent": 20}, Seen(0.01, 100), Seen(0.1, 5000), "healthy", None),
+        ({"maxIncreasePercent": 20}, Seen(0.0001, 9999), Seen(0.0, 5000), "unhealthy", None),
+        ({"maxIncreasePercent": 20}, Seen(0.0, 9999), Seen(0.0, 5000), "healthy", None),
+        ({"maxIncreasePercent": 50}, Seen(-6.0, 100), Seen(-10.0, 100), "healthy", None),
+        ({"maxIncreasePercent": 50}, Seen(-4.0, 100), Seen(-10.0, 100), "unhealthy", None),
+        # both
+        ({"maxIncreasePercent": 900, "maxValue": 0.05}, Seen(0.06, 100), Seen(0.1, 5000), "unhealthy", None),
+        ({"maxIncreasePercent": 1, "maxValue": 0.5}, Seen(0.2, 100), Seen(0.1, 5000), "unhealthy", None),
+        ({"maxIncreasePercent": 1, "maxValue": 0.5}, Seen(0.1, 100), Seen(0.1, 5000), "healthy", None),
+        # too little is known
+        ({"maxValue": 0.05}, NOTHING, None, "inconclusive", "there is no data of the candidate."),
+        ({"maxValue": 0.05}, Seen(0.9, 99), None, "inconclusive", "there are 99 samples of the candidate, 100 must be."),
+        ({"maxIncreasePercent": 20}, Seen(0.1, 100), NOTHING, "inconclusive", "there is no data of the baseline."),
+        ({"maxIncreasePercent": 20}, Seen(0.1, 100), Seen(0.1, 99), "inconclusive", None),
+        ({"maxIncreasePercent": 20, "maxValue": 0.05}, Seen(0.9, 100), NOTHING, "unhealthy", None),
+        # where nothing served before
+        ({"maxIncreasePercent": 20}, Seen(0.0, 100), None, "inconclusive", "and nothing served before to compare it with."),
+        ({"maxIncreasePercent": 20, "maxValue": 0.05}, Seen(0.0, 100), None, "healthy", "; nothing served before."),
+    ],
+)  # fmt: skip
+def test_each_limit_that_is_set_must_hold(limits, candidate, baseline, verdict, why):
+    result = judge(replace(ERRORS, **limits), candidate=candidate, baseline=baseline, name="metric errors")
+    assert result.verdict == verdict, result.why
+    assert why is None or result.why.endswith(why)
+
+
+seen = st.builds(Seen, st.none() | st.floats(-1e6, 1e6), st.floats(0, 1e6))
+
+
+@given(seen, st.none() | seen, st.none() | st.integers(0, 100), st.none() | st.floats(-1e6, 1e6))
+def test_without_enough_samples_it_is_never_healthy_and_never_unhealthy(candidate, baseline, increase, limit):
+    check = replace(ERRORS, maxIncreasePercent=increase, maxValue=limit)
+    verdict = judge(check, candidate=candidate, baseline=baseline, name="it").verdict
+    if candidate.value is None or candidate.samples < 100:
+        assert verdict is Verdict.INCONCLUSIVE
+    elif increase is not None and baseline and (baseline.value is None or baseline.samples < 100):
+        assert verdict is not Verdict.HEALTHY
+
+
+def test_the_numbers_are_what_was_compared():
+    check = replace(ERRORS, maxIncreasePercent=20)
+    result = judge(
+        check, candidate=Seen(0.0123456789, 1500), baseline=Seen(1 / 3, 9000), name="metric errors"
+    )
+    assert result.numbers == {
+        "minSamples": 100,
+        "candidate": 0.0123457,
+        "candidateSamples": 1500,
+        "baseline": 0.333333,
+        "baselineSamples": 9000,
+    }
+
+
+@pytest.mark.parametrize(
+    "statistic, minutes, seen",
+    [
+        ("Average", [], NOTHING),
+        ("Average", [(5.0, 0)], NOTHING),
+        ("Average", [(1.0, 300), (0.0, 100)], Seen(0.75, 400)),
+        ("p95", [(100.0, 1), (200.0, 3)], Seen(175.0, 4)),
+        ("Maximum", [(1.0, 1), (7.0, 1)], Seen(7.0, 2)),
+        ("Minimum", [(1.0, 1), (7.0, 1)], Seen(1.0, 2)),
+    ],
+)
+def test_minutes_are_weighted_by_their_samples(statistic, minutes, seen):
+    by_minute = {BEGAN + timedelta(minutes=n): Minute(*minute) for n, minute in enumerate(minutes)}
+    assert together(by_minute, statistic) == seen
+
+
+# ---- CloudWatch ----------------------------------------------------------------------------------------------------
+
+
+def asked(client, check=ERRORS, **fields):
+    fields = {"version": "7", "baseline": {"version": "6"}, "began": BEGAN, "percent": 10} | fields
+    return run(
+        check,
+        Given(
+            name="metric errors",
+            application="storefront",
+            tag="v1.4.0",
+            client={"cloudwatch": client}.get,
+            function="storefront",
+            alias="live",
+            now=lambda: NOW,
+            **fields,
+        ),
+    )
+
+
+@pytest.fixture
+def cloudwatch():
+    with mock_aws():
+        yield boto3.client("cloudwatch", region_name="us-east-1")
+
+
+def put(client, at, *, errors, of, version=None):
+    """`of` invocations in one minute, of which `errors` failed; moto keeps a datum for each."""
+    dimensions = {"FunctionName": "storefront", "Resource": "storefront:live"}
+    dimensions |= {"ExecutedVersion": version} if version else {}
+    client.put_metric_data(
+        Namespace="AWS/Lambda",
+        MetricData=[
+            {
+                "MetricName": "Errors",
+                "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
+                "Timestamp": at,
+                "Value": 1.0 if number < errors else 0.0,
+            }
+            for number in range(of)
+        ],
+    )
+
+
+def test_a_version_s_own_errors_are_compared_with_the_alias_s_before_the_deployment(cloudwatch):
+    """Lambda names the version only while two versions share the alias."""
+    put(cloudwatch, BEGAN - timedelta(minutes=4), errors=20, of=200)  # the baseline, alone
+    put(cloudwatch, BEGAN - timedelta(minutes=20), errors=200, of=200)  # longer ago than the window
+    put(cloudwatch, BEGAN + timedelta(minutes=1), errors=100, of=200)  # both, while they share
+    put(cloudwatch, BEGAN + timedelta(minutes=1), errors=90, of=100, version="6")
+    put(cloudwatch, BEGAN + timedelta(minutes=1), errors=10, of=100, version="7")
+    result = asked(cloudwatch, replace(ERRORS, maxIncreasePercent=0))
+    assert result.verdict is Verdict.HEALTHY, result.why
+    assert result.numbers | {"minSamples": 0} == {
+        "minSamples": 0,
+        "candidate": 0.1,
+        "candidateSamples": 100,
+        "baseline": 0.1,
+        "baselineSamples": 200,
+    }
+    put(cloudwatch, BEGAN + timedelta(minutes=2), errors=2, of=10, version="7")
+    assert asked(cloudwatch, replace(ERRORS, maxIncreasePercent=0)).verdict is Verdict.UNHEALTHY
+
+
+def test_once_the_candidate_has_all_of_the_traffic_the_alias_s_errors_are_its_too(cloudwatch):
+    put(cloudwatch, BEGAN + timedelta(minutes=1), errors=0, of=100, version="7")
+    put(cloudwatch, BEGAN + timedelta(minutes=1), errors=90, of=100)  # most of them the baseline's
+    put(cloudwatch, BEGAN + timedelta(minutes=3), errors=100, of=100)  # all its own
+    check = replace(ERRORS, maxValue=0.4)
+    assert asked(cloudwatch, check).verdict is Verdict.HEALTHY
+    result = asked(cloudwatch, check, percent=100, shifted=BEGAN + timedelta(minutes=2))
+    assert result.verdict is Verdict.UNHEALTHY
+    assert result.numbers["candidate"] == 0.5
+
+
+def test_no_data_is_inconclusive(cloudwatch):
+    assert asked(cloudwatch, replace(ERRORS, maxValue=0.5)).verdict is Verdict.INCONCLUSIVE
+
+
+def test_before_a_deployment_there_is_nothing_to_look_at(cloudwatch):
+    assert asked(cloudwatch, replace(ERRORS, maxValue=0.5), began=None).verdict is Verdict.ERROR
+
+
+@pytest.fixture
+def stubbed():
+    client = boto3.client(
+        "cloudwatch", region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b"
+    )
+    with Stubber(client) as stubber:
+        yield client, stubber
+
+
+def series(name, *values, **fields):
+    times = [BEGAN.replace(second=0) + timedelta(minutes=n) for n in range(len(values))]
+    return {
+        "Id": name,
+        "Label": name,
+        "Timestamps": times,
+        "Values": list(values),
+        "StatusCode": "Complete",
+    } | fields
+
+
+def answer(*found):
+    return {"MetricDataResults": list(found)}
+
+
+def test_an_expression_names_the_version_and_the_function_s_invocations_are_its_samples(stubbed):
+    client, stubber = stubbed
+    check = MetricCheck(
+        type="metric",
+        name="basket",
+        expression="SELECT AVG(Lost) FROM Shop WHERE Version = '{version}'",
+        maxValue=0.5,
+    )
+    invocations = {
+        "Namespace": "AWS/Lambda",
+        "MetricName": "Invocations",
+        "Dimensions": [
+            {"Name": "FunctionName", "Value": "storefront"},
+            {"Name": "Resource", "Value": "storefront:live"},
+            {"Name": "ExecutedVersion", "Value": "7"},
+        ],
+    }
+    stubber.add_response(
+        "get_metric_data",
+        answer(series("value", 0.1, 0.7), series("samples", 100, 300)),
+        {
+            "MetricDataQueries": [
+                {"Id": "value", "Expression": "SELECT AVG(Lost) FROM Shop WHERE Version = '7'", "Period": 60},
+                {"Id": "samples", "MetricStat": {"Metric": invocations, "Period": 60, "Stat": "SampleCount"}},
+            ],
+            "StartTime": BEGAN.replace(second=0),
+            "EndTime": NOW.replace(second=0) + timedelta(minutes=1),
+        },
+    )
+    result = asked(client, check)
+    assert result.verdict is Verdict.UNHEALTHY
+    assert result.numbers["candidate"] == 0.55
+
+
+def test_an_expression_may_bring_its_own_count_of_samples(stubbed):
+    client, stubber = stubbed
+    check = MetricCheck(
+        type="metric", name="b", expression="e1", samples="count {version}", minSamples=9, maxValue=1
+    )
+    queries = [
+        {"Id": "value", "Expression": "e1", "Period": 60},
+        {"Id": "samples", "Expression": "count 7", "Period": 60},
+    ]
+    times = {
+        "StartTime": BEGAN.replace(second=0) + timedelta(minutes=1),
+        "EndTime": NOW.replace(second=0) + timedelta(minutes=1),
+    }
+    for samples, verdict in ((8, Verdict.INCONCLUSIVE), (9, Verdict.HEALTHY)):
+        stubber.add_response(
+            "get_metric_data",
+            answer(series("value", 0.5), series("samples", samples)),
+            {"MetricDataQueries": queries} | times,
+        )
+        assert asked(client, check).verdict is verdict
+
+
+def test_pages_are_put_together(stubbed):
+    client, stubber = stubbed
+    stubber.add_response("get_metric_data", answer(series("value", 1.0)) | {"NextToken": "more"})
+    stubber.add_response("get_metric_data", answer(series("samples", 100)))
+    assert asked(client, replace(ERRORS, maxValue=0.5)).verdict is Verdict.UNHEALTHY
+
+
+def test_several_series_are_no_answer(stubbed):
+    client, stubber = stubbed
+    stubber.add_response("get_metric_data", answer(series("value", 1.0), series("value", 2.0, Label="other")))
+    result = asked(client, replace(ERRORS, maxValue=0.5))
+    assert (result.verdict, result.why) == (
+        Verdict.ERROR,
+        "The expression of value gives several series; it must give one.",
+    )
+
+
+def test_what_cloudwatch_forbids_or_refuses_is_an_error_that_says_what_to_do(stubbed):
+    client, stubber = stubbed
+    stubber.add_response("get_metric_data", answer(series("value", StatusCode="Forbidden")))
+    assert asked(client, replace(ERRORS, maxValue=0.5)).verdict is Verdict.ERROR
+    stubber.add_client_error("get_metric_data", "AccessDenied", "is not authorized", http_status_code=403)
+    result = asked(client, replace(ERRORS, maxValue=0.5))
+    assert result.verdict is Verdict.ERROR
+    assert result.why.endswith("The application's role must be allowed cloudwatch:GetMetricData.")
+
+
+def test_what_passes_by_itself_is_asked_again_by_the_state_machine(stubbed):
+    client, stubber = stubbed
+    stubber.add_response("get_metric_data", answer(series("value", StatusCode="InternalError")))
+    with pytest.raises(AwsUnavailable):
+        asked(client, replace(ERRORS, maxValue=0.5))
+    stubber.add_client_error("get_metric_data", "Throttling", http_status_code=400)
+    with pytest.raises(AwsUnavailable):
+        asked(client, replace(ERRORS, maxValue=0.5))
