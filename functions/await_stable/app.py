@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from tagship.application import Application
 from tagship.ledger import releases
+from tagship.ledger.table import timestamp
+from tagship.rollout import Baking
 from tagship.runtime import Event, Runtime, step
 from tagship.targets import target_of
 
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """Raises NotStable until the target has settled on this share (0 percent: all traffic on the baseline)."""
+    """`{wait, until, extended}`: the bake that begins now.
+
+    Raises NotStable until the target has settled on this share (0 percent: all traffic on the baseline).
+    """
     release, percent = event["release"], event["percent"]
     record = releases.get(runtime.ledger, release["application"], release["tag"])
     plan = record["plan"]
@@ -21,4 +26,5 @@ def handler(event: Event, runtime: Runtime) -> Event:
         client_as=runtime.client_as(configuration, tag=release["tag"], execution=event["execution"]),
     )
     target.settled(baseline=plan["baseline"], candidate=plan["candidate"], percent=percent)
-    return {"stable": True, "percent": percent}
+    baking = Baking.begun(event["bake"], every=event["every"], now=runtime.now())
+    return {"wait": baking.wait, "until": timestamp(baking.until), "extended": baking.extended}

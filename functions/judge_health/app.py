@@ -1,47 +1,73 @@
-"""JudgeHealth: what the checks say together, and how much of the budget is left."""
+"""JudgeHealth: what the checks say together, how the bake goes on, and how much of the budget is left."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from tagship.health.verdict import CheckResult, judge
-from tagship.ledger.table import Fact
+from tagship.health.verdict import CheckResult, Verdict, judge
+from tagship.ledger.table import Fact, timestamp
+from tagship.rollout import Baking
 from tagship.runtime import Event, Runtime, name_of, step
 from tagship.words import cause_in_words
 
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """`{verdict, why, secondsLeft}`; every check's numbers go to the ledger."""
-    release, subject = event["release"], event["subject"]
+    """`{verdict, why, secondsLeft, wait, until, extended}`; the numbers of a look that says something go to the ledger."""
+    release, deployment, now = event["release"], event["deployment"], runtime.now()
     results = [
         {name: result[name] for name in ("check", "verdict", "numbers")}
         | {"why": cause_in_words(result["why"])}
         for result in event["results"]
     ]
-    # A check that could not answer does not say when it began.
-    began = [result["began"] for result in event["results"] if "began" in result]
     verdict = judge([CheckResult.from_dict(result) for result in results])
-    fact = Fact(
-        application=release["application"],
-        tag=release["tag"],
-        attempt=release["attempt"],
-        name="Health Checked",
-        key=f"{subject} {event['step']} {name_of(event['execution'])}",
-        execution=event["execution"],
-        data={
-            "subject": subject,
-            "step": event["step"],
-            "verdict": verdict.verdict,
-            "why": verdict.why,
-            "checks": results,
-            "durations": {"HealthDuration": min(began)} if began else {},
-        },
+    left = int((datetime.fromisoformat(deployment["deadline"]) - now).total_seconds())
+    before = Baking.from_dict(event["baking"], now=now)
+    baking = before.looked(
+        clear=verdict.verdict is not Verdict.INCONCLUSIVE,
+        ends=verdict.verdict in (Verdict.UNHEALTHY, Verdict.ERROR),
+        bake=deployment["bake"],
+        every=deployment["every"],
+        spare=left - deployment["followingNeed"],
+        now=now,
     )
-    runtime.ledger.record(fact)
-    left = datetime.fromisoformat(event["deadline"]) - runtime.now()
+    goes_on = baking.wait > 0
+    if not goes_on or verdict.verdict is not Verdict.HEALTHY:
+        extends = goes_on and baking.extended and not before.extended
+        # A check that could not answer does not say when it began.
+        began = [result["began"] for result in event["results"] if "began" in result]
+        fact = Fact(
+            application=release["application"],
+            tag=release["tag"],
+            attempt=release["attempt"],
+            name="Health Checked",
+            key=_key(
+                event["subject"], deployment["step"], event["execution"], goes_on=goes_on, extends=extends
+            ),
+            execution=event["execution"],
+            data={
+                "subject": event["subject"],
+                "step": deployment["step"],
+                "verdict": verdict.verdict,
+                "why": verdict.why,
+                "checks": results,
+                "goesOn": goes_on,
+                "until": timestamp(baking.until) if extends else None,
+                "durations": {"HealthDuration": min(began)} if began else {},
+            },
+        )
+        runtime.ledger.record(fact)
     return {
         "verdict": verdict.verdict,
         "why": f"{release['application']} {release['tag']}: {verdict.why}",
-        "secondsLeft": int(left.total_seconds()),
+        "secondsLeft": left,
+        "wait": baking.wait,
+        "until": timestamp(baking.until),
+        "extended": baking.extended,
     }
+
+
+def _key(subject: str, step_name: str, execution: str, *, goes_on: bool, extends: bool) -> str:
+    """One fact for a step's last look, one for the look that made its bake longer, one for all others that were unclear."""
+    which = "" if not goes_on else "extended " if extends else "unclear "
+    return f"{subject} {step_name} {which}{name_of(execution)}"

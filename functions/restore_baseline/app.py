@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tagship.application import Application, check_name
+from tagship.application import ASKS_ITSELF, Application, check_name
 from tagship.errors import RollbackRefused
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Fact, timestamp
@@ -76,10 +76,15 @@ def handler(event: Event, runtime: Runtime) -> Event:
             data={"what": what, "baseline": plan["baseline"], "fence": fence},
         )
     )
-    checks = configuration.health.checks if plan["baseline"] else ()
+    # The others look back, at what the candidate did.
+    checks = [
+        {"check": check_name(check, application), "index": index}
+        for index, check in enumerate(configuration.health.checks)
+        if check.type in ASKS_ITSELF
+    ]
     return {
         "attempt": record["attempt"],
-        "checks": [check_name(check, application) for check in checks],
+        "checks": checks,
         "what": what,
         "servesNow": plan["from"],
         "nothingServed": plan["baseline"] is None,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tagship.application import Application
 from tagship.ledger import lock, releases
-from tagship.ledger.table import Fact
+from tagship.ledger.table import Fact, timestamp
+from tagship.rollout import longest_step, look_every
 from tagship.runtime import Event, Runtime, step
 from tagship.targets import target_of
 
@@ -19,8 +20,9 @@ def handler(event: Event, runtime: Runtime) -> Event:
     application, tag = release["application"], release["tag"]
     index = deployment["next"]
     percent, bake = deployment["steps"][index]["percent"], deployment["steps"][index]["bake"]
-    record = releases.get(runtime.ledger, application, tag)
+    record, settings = releases.get(runtime.ledger, application, tag), runtime.settings
     configuration = Application.from_dict(record["configuration"]["document"])
+    every = look_every(configuration.health, deployment_seconds=settings.deployment_seconds)
     target = target_of(
         configuration,
         tag=tag,
@@ -30,9 +32,8 @@ def handler(event: Event, runtime: Runtime) -> Event:
         runtime.ledger,
         application=application,
         fence=fence,
-        seconds=bake
-        + runtime.settings.health_seconds
-        + runtime.settings.rollback_seconds
+        seconds=longest_step(bake, every=every, health_seconds=settings.health_seconds)
+        + settings.rollback_seconds
         + lock.SPARE_SECONDS,
     )
     plan, attempt = record["plan"], release["attempt"]
@@ -55,8 +56,8 @@ def handler(event: Event, runtime: Runtime) -> Event:
         execution=event["execution"],
         data={"percent": percent, "bake": bake, "step": index + 1, "of": deployment["count"], "fence": fence},
     )
-    releases.mark(runtime.ledger, fact, percent=percent)
-    following = deployment["steps"][index + 1] if index + 1 < deployment["count"] else None
+    releases.mark(runtime.ledger, fact, percent=percent, shiftedAt=timestamp(runtime.now()))
+    following = [step["needs"] for step in deployment["steps"][index + 1 :]]
     return {
         "steps": deployment["steps"],
         "count": deployment["count"],
@@ -65,6 +66,8 @@ def handler(event: Event, runtime: Runtime) -> Event:
         "next": index + 1,
         "percent": percent,
         "bake": bake,
-        "nextNeeds": following["needs"] if following else 0,
+        "every": every,
+        "nextNeeds": following[0] if following else 0,
+        "followingNeed": sum(following),
         "expected": expected,
     }

@@ -13,14 +13,32 @@ from typing import Any
 
 import pytest
 
-from tagship.application import AllAtOnce, Canary, Linear, Step, Steps, Strategy
+from tagship.application import (
+    AllAtOnce,
+    Canary,
+    Health,
+    LambdaCheck,
+    Linear,
+    Step,
+    Steps,
+    Strategy,
+)
 from tagship.health import sampling
 from tagship.ledger.lock import SPARE_SECONDS
-from tagship.rollout import STEP_SECONDS, seconds_needed, traffic_steps
+from tagship.rollout import (
+    CHECK_EVENTS,
+    LOOK_EVENTS,
+    STEP_SECONDS,
+    longest_step,
+    look_every,
+    seconds_needed,
+    traffic_steps,
+)
 from tests.template.cloudformation import defaults, functions, resources, seconds, smallest, template
 from tests.template.definitions import Body, State, function_of, load, reachable, states_of, tasks
 from tests.template.sources import module
 
+LOOK = ["RunHealthCheck", "JudgeHealth"]
 MACHINE_OF = {"release": "ReleaseStateMachine", "rollback": "RollbackStateMachine"}
 BUDGETS = ("ValidationTimeoutSeconds", "HealthTimeoutSeconds", "RollbackTimeoutSeconds")
 TRANSITION_SECONDS = 1
@@ -258,11 +276,30 @@ def test_no_application_may_ask_for_a_longer_approval_than_the_stack_allows_at_m
 
 
 def test_the_lock_outlives_a_step_until_the_rollback_has_it() -> None:
-    """ShiftTraffic makes the lease as long as bake, health and rollback, and some more."""
+    """ShiftTraffic makes the lease as long as a bake, one more of the same, a look at the end of each, and the rollback."""
     for parameters in combinations():
-        lease = parameters["HealthTimeoutSeconds"] + parameters["RollbackTimeoutSeconds"] + SPARE_SECONDS
-        step = together(
-            "release", ["ShiftTraffic", "AwaitStable", "RunHealthCheck", "JudgeHealth"], parameters
-        )
+        lease = longest_step(300, every=30, health_seconds=parameters["HealthTimeoutSeconds"])
+        lease += parameters["RollbackTimeoutSeconds"] + SPARE_SECONDS
+        step = 300 + 300 + together("release", ["ShiftTraffic", "AwaitStable", *LOOK, *LOOK], parameters)
         first_try = time_out(task("rollback", "RestoreBaseline"), parameters)
         assert step + first_try <= lease
+
+
+# ---- the history of an execution -----------------------------------------------------------------------------------
+
+HISTORY_EVENTS = 25_000
+"""What AWS lets an execution have; with one more it fails, and no Catch sees it."""
+
+
+@pytest.mark.parametrize("checks", range(1, 21))
+@pytest.mark.parametrize("retried", [False, True])
+def test_looks_at_health_leave_room_in_the_history_whatever_an_application_asks_for(
+    checks: int, retried: bool
+) -> None:
+    """A failed try is three events more, and its pauses make the look 3 s longer."""
+    health = Health(checks=(LambdaCheck(type="lambda"),) * checks, every=1)
+    seconds = max(allowed("DeploymentTimeoutSeconds"))
+    each = look_every(health, deployment_seconds=seconds) + (3 if retried else 0)
+    tries = 2 * 3 * (checks + 1) if retried else 0
+    looks = seconds / each
+    assert looks * (LOOK_EVENTS + CHECK_EVENTS * checks + tries) <= HISTORY_EVENTS - 2_500

@@ -88,7 +88,16 @@ INTRINSICS = {
     "States.StringToJson",
     "States.JsonToString",
 }
-CONTEXT = frozenset({"$$.Execution.Id", "$$.Task.Token", "$$.Map.Item.Value", "$$.Map.Item.Index"})
+CONTEXT = frozenset(
+    {
+        "$$.Execution.Id",
+        "$$.Task.Token",
+        "$$.Map.Item.Value",
+        "$$.Map.Item.Value.check",
+        "$$.Map.Item.Value.index",
+        "$$.Map.Item.Index",
+    }
+)
 SIMPLE_PATH = re.compile(r"\$(\.[A-Za-z_]\w*)*")
 RETRY_FIELDS = {"ErrorEquals", "IntervalSeconds", "MaxAttempts", "BackoffRate", "MaxDelaySeconds"}
 
@@ -222,11 +231,16 @@ def test_an_answer_that_nobody_foresaw_takes_the_cautious_way(
 
 
 def test_traffic_moves_on_only_after_a_healthy_verdict_was_looked_for_first() -> None:
-    first = load("release")["States"]["WhatNext"]["Choices"][0]
-    assert first == {
+    """What is clearly wrong goes back at once; a bake that is not over goes on; and then only healthy passes."""
+    unhealthy, error, baking, not_healthy, *moving_on = load("release")["States"]["WhatNext"]["Choices"]
+    for clear, verdict in ((unhealthy, "unhealthy"), (error, "error")):
+        assert clear == {"Variable": "$.health.verdict", "StringEquals": verdict, "Next": "HealthFailed"}
+    assert baking == {"Variable": "$.health.wait", "NumericGreaterThanEquals": 1, "Next": "Bake"}
+    assert not_healthy == {
         "Not": {"Variable": "$.health.verdict", "StringEquals": "healthy"},
         "Next": "HealthFailed",
     }
+    assert [rule["Next"] for rule in moving_on] == ["OutOfTime", "CompleteRelease", "OutOfTime"]
 
 
 # ---- time-outs, retries, failure paths -----------------------------------------------------------------------------

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagship.application import AllAtOnce, Canary, Linear, Step, Steps, Strategy
-from tagship.rollout import STEP_SECONDS, TrafficStep, only_step, seconds_needed, traffic_steps
+from tagship.application import (
+    AllAtOnce,
+    Canary,
+    Health,
+    LambdaCheck,
+    Linear,
+    Step,
+    Steps,
+    Strategy,
+)
+from tagship.rollout import (
+    STEP_SECONDS,
+    Baking,
+    TrafficStep,
+    longest_step,
+    look_every,
+    only_step,
+    seconds_needed,
+    traffic_steps,
+)
 
 bakes = st.integers(0, 1200)
 below_all = st.integers(1, 99)
@@ -85,3 +107,124 @@ def test_steps_are_taken_as_written():
 
 def test_where_nothing_serves_yet_there_is_one_step():
     assert only_step() == (TrafficStep(percent=100, bake=0, needs=STEP_SECONDS),)
+
+
+# ---- baking --------------------------------------------------------------------------------------------------------
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+def after(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    "bake, every, wait", [(0, 30, 0), (20, 30, 20), (30, 30, 30), (300, 30, 30), (300, 300, 300)]
+)
+def test_a_bake_begins_with_a_piece_of_it_and_never_waits_longer_than_it_is(bake, every, wait):
+    assert Baking.begun(bake, every=every, now=NOON) == Baking(wait=wait, until=after(bake))
+
+
+@pytest.mark.parametrize(
+    "given, at, look, expected",
+    [
+        # while it bakes
+        (Baking(wait=30, until=after(300)), 31, {}, Baking(wait=30, until=after(300))),
+        (Baking(wait=30, until=after(300)), 280.5, {}, Baking(wait=20, until=after(300))),
+        (Baking(wait=30, until=after(300)), 31, {"clear": False}, Baking(wait=30, until=after(300))),
+        (Baking(wait=30, until=after(300)), 31, {"ends": True}, Baking(wait=0, until=after(300))),
+        # at its end
+        (Baking(wait=30, until=after(300)), 300, {}, Baking(wait=0, until=after(300))),
+        (Baking(wait=30, until=after(300)), 309, {}, Baking(wait=0, until=after(300))),
+        (Baking(wait=30, until=after(300)), 300, {"ends": True}, Baking(wait=0, until=after(300))),
+        (
+            Baking(wait=30, until=after(300)),
+            302,
+            {"clear": False},
+            Baking(wait=30, until=after(602), extended=True),
+        ),
+        # what it is extended by: as long as it was, at least one piece, at most what the budget leaves
+        (
+            Baking(wait=0, until=after(0)),
+            2,
+            {"clear": False, "bake": 0},
+            Baking(wait=30, until=after(32), extended=True),
+        ),
+        (
+            Baking(wait=30, until=after(300)),
+            302,
+            {"clear": False, "spare": 45},
+            Baking(wait=30, until=after(347), extended=True),
+        ),
+        (
+            Baking(wait=30, until=after(300)),
+            302,
+            {"clear": False, "spare": 29},
+            Baking(wait=0, until=after(300)),
+        ),
+        (
+            Baking(wait=30, until=after(300)),
+            302,
+            {"clear": False, "spare": -9},
+            Baking(wait=0, until=after(300)),
+        ),
+        # only once
+        (
+            Baking(wait=30, until=after(600), extended=True),
+            601,
+            {"clear": False},
+            Baking(wait=0, until=after(600), extended=True),
+        ),
+    ],
+)
+def test_what_follows_a_look(given: Baking, at: float, look: dict[str, Any], expected: Baking) -> None:
+    look = {"clear": True, "ends": False, "bake": 300, "every": 30, "spare": 1000} | look
+    assert given.looked(**look, now=after(at)) == expected
+
+
+@given(
+    bake=st.integers(0, 1200),
+    every=st.integers(1, 300),
+    spare=st.integers(-100, 1200),
+    answers=st.lists(st.tuples(st.booleans(), st.floats(0, 90)), max_size=60),
+)
+def test_a_bake_ends_whatever_health_answers_and_is_extended_once_within_the_budget(
+    bake, every, spare, answers
+):
+    """Looks take 0 to 90 s and are clear or not; each piece is waited for as it says."""
+    now = NOON
+    baking = Baking.begun(bake, every=every, now=now)
+    longest = 0.0
+    for clear, took in answers:
+        assert 0 <= baking.wait <= every
+        looked_at = now + timedelta(seconds=baking.wait)
+        now = looked_at + timedelta(seconds=took)
+        longest = max(longest, took)
+        left = spare - max(0, math.ceil((now - after(bake)).total_seconds()))
+        following = baking.looked(clear=clear, ends=False, bake=bake, every=every, spare=left, now=now)
+        if following.wait == 0:
+            break
+        assert following.extended >= baking.extended
+        baking = following
+    in_all = (now - NOON).total_seconds()
+    assert in_all <= longest_step(bake, every=every, health_seconds=math.ceil(longest))
+    if baking.extended:
+        assert (baking.until - after(bake)).total_seconds() <= spare + 1
+
+
+def test_a_bake_comes_back_from_the_state_machine():
+    assert Baking.from_dict(
+        {"until": "2026-11-23T12:05:00.000Z", "extended": True, "wait": 30}, now=NOON
+    ) == Baking(wait=0, until=after(300), extended=True)
+    assert Baking.from_dict({"until": "", "extended": True}, now=NOON).until == NOON
+
+
+@pytest.mark.parametrize(
+    "checks, every, seconds",
+    [(1, 30, 30), (20, 30, 30), (20, 300, 300), (1, 1, 2), (5, 1, 5), (20, 1, 16), (20, 16, 16)],
+)
+def test_health_is_looked_at_as_often_as_asked_and_as_an_execution_s_history_has_room_for(
+    checks, every, seconds
+):
+    health = Health(checks=(LambdaCheck(type="lambda"),) * checks, every=every)
+    assert look_every(health, deployment_seconds=1200) == seconds

@@ -1,0 +1,123 @@
+"""Health while a step bakes: what is clearly wrong ends it at once, what is unclear gets the same time once more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.flow.harness import World, client_of
+from tests.flow.test_endings import assert_ended
+
+EVERY = {"checks": [{"type": "lambda"}], "every": 1}
+WELL, ILL, UNCLEAR = (
+    {"healthy": True},
+    {"healthy": False, "reasons": ["the basket is empty"]},
+    {"status": "?"},
+)
+
+
+def answering(world: World, *answers: Any) -> None:
+    """The candidate's answers, look by look, the last one for ever; the baseline is always well."""
+    following: Iterator[Any] = iter(answers)
+
+    def answer(version: str, event: dict[str, Any]) -> Any:
+        return WELL if version == "1" else next(following, answers[-1])
+
+    world.health = answer
+
+
+def looks(world: World, tag: str) -> list[tuple[str, str, bool]]:
+    """What the ledger knows of the looks at health."""
+    return [
+        (fact["data"]["subject"], fact["data"]["verdict"], fact["data"]["goesOn"])
+        for fact in world.ledger.facts_of("storefront", tag)
+        if fact["name"] == "Health Checked"
+    ]
+
+
+def test_a_candidate_that_falls_ill_while_it_bakes_is_sent_back_at_once(world: World) -> None:
+    world.configure(strategy={"type": "all-at-once", "bake": 600}, health=EVERY)
+    answering(world, WELL, ILL)
+    ended = world.release("v1.0.0")
+    assert_ended(world, ended, "v1.0.0", "ROLLED_BACK", "ReleaseRolledBack")
+    assert ended.entered.count("Bake") == 2
+    assert ended.entered.count("ShiftTraffic") == 1
+    assert looks(world, "v1.0.0") == [("candidate", "unhealthy", False), ("baseline", "healthy", False)]
+    assert "the basket is empty" in world.record("v1.0.0")["why"]
+
+
+def test_a_bake_without_anything_wrong_is_looked_at_again_and_again_and_told_once(world: World) -> None:
+    world.configure(strategy={"type": "all-at-once", "bake": 5}, health=EVERY)
+    ended = world.release("v1.0.0")
+    assert_ended(world, ended, "v1.0.0", "SUCCEEDED")
+    assert ended.entered.count("CheckHealth") == ended.entered.count("Bake") == 3  # after 2 s, 4 s and 5 s
+    assert looks(world, "v1.0.0") == [("candidate", "healthy", False)]
+
+
+def test_inconclusive_health_extends_the_bake_once_and_then_the_release_goes_on(world: World) -> None:
+    world.configure(health=EVERY)
+    answering(world, UNCLEAR, WELL)
+    ended = world.release("v1.0.0")
+    assert_ended(world, ended, "v1.0.0", "SUCCEEDED")
+    assert looks(world, "v1.0.0") == [
+        ("candidate", "inconclusive", True),
+        ("candidate", "healthy", False),
+        ("candidate", "healthy", False),
+    ]
+
+
+def test_health_that_stays_inconclusive_sends_the_release_back(world: World) -> None:
+    world.configure(health=EVERY)
+    answering(world, UNCLEAR)
+    ended = world.release("v1.0.0")
+    assert_ended(world, ended, "v1.0.0", "ROLLED_BACK", "ReleaseRolledBack")
+    assert looks(world, "v1.0.0") == [
+        ("candidate", "inconclusive", True),
+        ("candidate", "inconclusive", False),
+        ("baseline", "healthy", False),
+    ]
+    triggered = [
+        f for f in world.ledger.facts_of("storefront", "v1.0.0") if f["name"] == "Rollback Triggered"
+    ]
+    assert triggered[0]["data"]["trigger"] == "health"
+
+
+@pytest.mark.parametrize("fires_anew", [False, True])
+def test_an_alarm_that_fired_before_does_not_stop_the_fix_and_one_that_fires_anew_does(
+    world: World, fires_anew: bool
+) -> None:
+    """FAULT 43. After the rollback the alarm still fires, as alarms do: the baseline is judged by what asks it itself."""
+    world.configure(
+        strategy={"type": "canary", "percent": 10, "bake": 2},
+        health={"checks": [{"type": "alarm", "names": ["5xx"]}, {"type": "lambda"}], "every": 1},
+    )
+    client_of("cloudwatch").put_metric_alarm(
+        AlarmName="5xx",
+        Namespace="Shop",
+        MetricName="5xx",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+
+    def fire() -> None:
+        client_of("cloudwatch").set_alarm_state(AlarmName="5xx", StateValue="ALARM", StateReason="many 5xx")
+
+    fire()
+
+    def stable(event: dict[str, Any]) -> Any:
+        if fires_anew:
+            fire()
+        return world.handlers["await_stable"](event, None)
+
+    world.plant("await_stable", stable)
+    ended = world.release("v1.0.0")
+    if fires_anew:
+        assert_ended(world, ended, "v1.0.0", "ROLLED_BACK", "ReleaseRolledBack")
+        assert "5xx fires since" in world.record("v1.0.0")["why"]
+    else:
+        assert_ended(world, ended, "v1.0.0", "SUCCEEDED")
