@@ -77,13 +77,14 @@ def _deployment(facts: Sequence[Record], at: datetime) -> Now:
     if not moves:
         return Now(phase="deployment", text="was approved; the first traffic moves now")
     fact = moves[-1]
-    if fact["name"] == "Health Checked":
+    if fact["name"] == "Health Checked" and not fact["data"].get("goesOn"):
         return Now(
             phase="deployment", text=f"is {fact['data']['verdict']} so far; what comes next is decided"
         )
-    data = fact["data"]
+    shifted = next(fact for fact in reversed(moves) if fact["name"] == "Traffic Shifted")
+    data, longer = shifted["data"], fact["data"].get("until")
     share = f"{data['percent']} % of the traffic (step {data['step']} of {data['of']})"
-    baked = times.moment(fact["at"]) + timedelta(seconds=int(data["bake"]))
+    baked = times.moment(longer or shifted["at"]) + timedelta(seconds=0 if longer else int(data["bake"]))
     if baked > at:
         return Now(phase="baking", text=f"has {share} and is watched", until=baked)
     return Now(phase="health", text=f"has {share}; its health is checked")

@@ -194,7 +194,7 @@ _WORDS: Mapping[str, Callable[[Any], str]] = {
     "RequestApproval": lambda data: data["approval"]["why"],
     "RecheckRelease": lambda _: "lock, approval and target are as they were",
     "ShiftTraffic": lambda data: f"{data['deployment']['percent']} % of the traffic to the candidate",
-    "Bake": lambda data: f"watched for {data['deployment']['bake']} s",
+    "Bake": lambda data: f"watched for {data['health']['wait']} s",
     "CheckHealth": _checks,
     "JudgeHealth": _health,
     "CompleteRelease": lambda data: data["ending"]["cause"],

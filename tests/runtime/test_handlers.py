@@ -95,7 +95,7 @@ WRONG = {
     ),
     # Whatever else goes wrong has its own name too, and no state retries it.
     "JudgeHealthFunction": Wrong(
-        about_nobody(results=[], subject="candidate", step="1 of 1", deadline="soon"), "ValueError"
+        about_nobody(results=[], subject="candidate", deployment={"deadline": "soon"}), "ValueError"
     ),
     "CompleteReleaseFunction": Wrong(about_nobody(), "ApplicationUnknown"),
     "EndReleaseFunction": Wrong(

@@ -65,6 +65,14 @@ RELEASES = {
         "ReleaseRolledBack",
         "CheckHealth JudgeHealth WhatNext HealthFailed RollBack Failed",
     ),
+    "ComesBackWhileItBakes": (
+        "ReleaseRolledBack",
+        "Bake CheckHealth JudgeHealth WhatNext Bake CheckHealth JudgeHealth WhatNext HealthFailed RollBack Failed",
+    ),
+    "BakesOnceMoreWithoutData": (
+        "ReleaseRolledBack",
+        "WhatNext Bake CheckHealth JudgeHealth WhatNext OutOfTime RollBack Failed",
+    ),
     "ComesBackUnhealthyAtLast": (
         "ReleaseRolledBack",
         "WhatNext ShiftTraffic AwaitStable Bake CheckHealth JudgeHealth WhatNext HealthFailed RollBack Failed",

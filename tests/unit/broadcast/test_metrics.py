@@ -76,6 +76,10 @@ def test_a_check_that_is_not_healthy_has_failed():
     ]
 
 
+def test_a_look_that_was_not_clear_and_is_asked_again_is_no_failure():
+    assert measured(fact("Health Checked", CHECKS | {"goesOn": True})) == []
+
+
 @pytest.mark.parametrize("name", ["Approval Granted", "Approval Rejected"])
 def test_a_decision_took_as_long_as_it_was_asked_for(name):
     assert ("ApprovalLatency", 3600.25, "") in measured(fact(name, ASKED))

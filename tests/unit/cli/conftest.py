@@ -293,11 +293,17 @@ class Made:
         return self.fact("Traffic Shifted", data, key=str(step), percent=percent)
 
     def checked(
-        self, step: int = 1, verdict: str = "healthy", *, subject: str = "candidate", why: str = "All well."
+        self,
+        step: int = 1,
+        verdict: str = "healthy",
+        *,
+        subject: str = "candidate",
+        why: str = "All well.",
+        **more: Any,
     ) -> Made:
         checks = [{"check": "http https://x", "verdict": verdict, "why": why, "numbers": {}}]
         data = {"subject": subject, "step": f"{step} of 2", "verdict": verdict, "why": why, "checks": checks}
-        return self.fact("Health Checked", data, key=f"{subject} {step}")
+        return self.fact("Health Checked", data | more, key=f"{subject} {step} {len(more)}")
 
     def going_back(self, why: str = "1 of 1 check is unhealthy.") -> Made:
         return self.fact("Rollback Triggered", {"trigger": "health", "why": why, "percent": 10})

@@ -176,6 +176,17 @@ def test_rolled_back_says_what_serves_now_and_that_nobody_has_to_act(stage: Any)
     assert "v1.3.0 serves all traffic again and is healthy. Nobody has to act now." in told_of(stage)
 
 
+def test_a_look_that_was_not_clear_says_what_follows(stage: Any) -> None:
+    made = stage.release().waiting().started().shifted(1)
+    made.checked(1, "inconclusive", why="no data", goesOn=True, until=None)
+    made.checked(
+        1, "inconclusive", why="no data", goesOn=True, until="2026-11-23T14:09:00.000Z", extended=True
+    )
+    timeline = stage.run("history", "storefront", "--tag", "v1.4.0").stdout
+    assert "!  health in step 1 of 2: inconclusive; asked again\n" in timeline
+    assert "!  health in step 1 of 2: inconclusive; it bakes once more\n" in timeline
+
+
 def test_aborted_after_traffic_moved_says_that_the_baseline_was_restored(stage: Any) -> None:
     stage.release().waiting().started().shifted(1).ended(Status.ABORTED, "Stopped by a person.")
     assert "Traffic had moved, so v1.3.0 was restored, and serves again." in told_of(stage)

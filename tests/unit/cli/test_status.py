@@ -57,6 +57,9 @@ def test_times_are_the_readers_with_utc_beside(stage: Any, monkeypatch: pytest.M
     )
 
 
+LATER = "2026-11-23T15:00:00.000Z"
+
+
 @pytest.mark.parametrize(
     "prepare, phase, text",
     [
@@ -82,6 +85,16 @@ def test_times_are_the_readers_with_utc_beside(stage: Any, monkeypatch: pytest.M
             "is healthy so far; what comes next is decided",
         ),
         (
+            lambda made: made.waiting().started().shifted(1).checked(1, "inconclusive", goesOn=True, until=None),
+            "baking",
+            "has 10 % of the traffic (step 1 of 2) and is watched",
+        ),
+        (
+            lambda made: made.waiting().started().shifted(1).checked(1, "inconclusive", goesOn=True, until=LATER),
+            "baking",
+            "has 10 % of the traffic (step 1 of 2) and is watched",
+        ),
+        (
             lambda made: made.waiting().started().shifted(1).checked(1).shifted(2),
             "health",
             "has 100 % of the traffic (step 2 of 2); its health is checked",
@@ -103,6 +116,14 @@ def test_what_is_on_its_way_is_told_with_its_phase(stage: Any, prepare: Any, pha
     assert f"v1.4.0 {text}" in stage.run("status", "storefront").stdout
     underway = json.loads(stage.run("status", "storefront", "--json").stdout)["applications"][0]["underway"]
     assert [(each["tag"], each["phase"], each["text"]) for each in underway] == [("v1.4.0", phase, text)]
+
+
+def test_a_bake_that_was_made_longer_ends_when_its_last_look_said(stage: Any) -> None:
+    stage.release().waiting().started().shifted(1).checked(1, "inconclusive", goesOn=True, until=LATER)
+    (underway,) = json.loads(stage.run("status", "storefront", "--json").stdout)["applications"][0][
+        "underway"
+    ]
+    assert underway["until"] == "2026-11-23T15:00:00+00:00"
 
 
 def test_who_is_waited_for_and_how_to_decide(stage: Any) -> None:

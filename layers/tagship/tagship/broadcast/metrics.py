@@ -45,7 +45,7 @@ def measures(fact: Mapping[str, Any]) -> Iterator[Measure]:
             name = "GatePassed" if result["verdict"] == "passed" else "GateFailed"
             yield Measure(name, 1)
             yield Measure(name, 1, gate=result["gate"])
-    if fact["name"] == "Health Checked":
+    if fact["name"] == "Health Checked" and not data.get("goesOn"):  # what was unclear is asked again
         for check in data["checks"]:
             yield Measure("HealthCheckPassed" if check["verdict"] == "healthy" else "HealthCheckFailed", 1)
     if fact["name"] in ("Approval Granted", "Approval Rejected"):

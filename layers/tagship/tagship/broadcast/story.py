@@ -150,10 +150,16 @@ def _shifted(fact: Record, data: Record) -> Told:
 def _checked(_: Record, data: Record) -> Told:
     healthy = data["verdict"] == "healthy"
     what = "what was put back is" if data["subject"] == "baseline" else f"health after step {data['step']}:"
+    then = ""
+    if data.get("goesOn"):
+        what, then = (
+            f"health in step {data['step']}:",
+            "; it bakes once more" if data["until"] else "; asked again",
+        )
     unwell = [check for check in data["checks"] if check["verdict"] != "healthy"]
     return Told(
-        text=f"{what} {data['verdict']}",
-        mood=Mood.GOOD if healthy else Mood.BAD,
+        text=f"{what} {data['verdict']}{then}",
+        mood=Mood.GOOD if healthy else Mood.WARY if then else Mood.BAD,
         more=tuple(f"{check['check']}: {check['verdict']}, {check['why']}" for check in unwell),
     )
 
