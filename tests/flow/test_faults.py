@@ -322,7 +322,8 @@ def test_a_deployment_that_has_outrun_its_budget_is_rolled_back_even_when_it_is_
     world.configure(strategy={"type": "all-at-once", "bake": 0})
 
     def late(event: dict[str, Any]) -> Any:
-        return world.handlers["judge_health"](event | {"deadline": "2020-01-01T00:00:00.000Z"}, None)
+        deployment = event["deployment"] | {"deadline": "2020-01-01T00:00:00.000Z"}
+        return world.handlers["judge_health"](event | {"deployment": deployment}, None)
 
     world.plant("judge_health", late)
     ended = supervised(world, begun(world))
