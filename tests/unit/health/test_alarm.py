@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
 
+from tagship.alarms import Alarm
 from tagship.application import AlarmCheck
 from tagship.errors import AwsUnavailable
-from tagship.health import Given, Verdict, alarm, run
-from tagship.health.alarm import Alarm, judge
+from tagship.health import Given, Verdict, run
+from tagship.health.alarm import judge
 
 BEGAN = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 BEFORE, AFTER = BEGAN - timedelta(minutes=9), BEGAN + timedelta(seconds=40)
@@ -187,4 +188,4 @@ def test_what_passes_by_itself_is_asked_again_by_the_state_machine(error):
             raise error
 
     with pytest.raises(AwsUnavailable):
-        alarm.look(Unreachable(), ["5xx"])
+        asked(Unreachable(), "5xx")

@@ -8,41 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from tagship.alarms import LOOK_AT_ALARMS, Alarm, State, look
 from tagship.application import AlarmCheck, LambdaTarget
-from tagship.calls import calling, code_of, message_of
+from tagship.calls import code_of, message_of
 from tagship.health import Given
 from tagship.health.verdict import CheckResult, Verdict, shown
 from tagship.rights import Right
 
-if TYPE_CHECKING:
-    from mypy_boto3_cloudwatch import CloudWatchClient
-
 _NAMED = 5
-
-
-class State(StrEnum):
-    """CloudWatch's own names."""
-
-    OK = "OK"
-    ALARM = "ALARM"
-    INSUFFICIENT_DATA = "INSUFFICIENT_DATA"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alarm:
-    """An alarm as it stands."""
-
-    state: str
-    since: datetime
-    """When it last changed its state."""
-    reason: str = ""
 
 
 def run(configured: AlarmCheck, given: Given) -> CheckResult:
@@ -62,25 +39,8 @@ def run(configured: AlarmCheck, given: Given) -> CheckResult:
 
 
 def rights(_configured: AlarmCheck, _target: LambdaTarget) -> tuple[Right, ...]:
-    """To look at alarms. Of composite alarms AWS tells only whoever may look at all."""
-    return (Right(name="LookAtAlarms", actions=("cloudwatch:DescribeAlarms",), on=("*",)),)
-
-
-def look(client: CloudWatchClient, names: Sequence[str]) -> dict[str, Alarm]:
-    """Those of the named alarms that there are, composite ones too; at most 100, which is one call."""
-    with calling("Looking at the alarms"):
-        answer = client.describe_alarms(
-            AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"], MaxRecords=100
-        )
-    return {
-        found["AlarmName"]: Alarm(
-            state=found["StateValue"],
-            # when its state became this; the other time also moves when only the reason changes
-            since=found.get("StateTransitionedTimestamp") or found["StateUpdatedTimestamp"],
-            reason=found.get("StateReason", ""),
-        )
-        for found in (*answer.get("MetricAlarms", ()), *answer.get("CompositeAlarms", ()))
-    }
+    """To look at alarms."""
+    return (LOOK_AT_ALARMS,)
 
 
 def judge(
