@@ -105,3 +105,18 @@ def test_an_application_without_a_configuration_is_read_for_its_gate_to_refuse(s
 def test_a_file_that_is_not_there_is_not_pinned(ssm):
     """Fault 3."""
     assert read(FakeBucket(), ssm)["objects"] == {}
+
+
+def test_what_lies_beside_a_manifest_is_pinned_with_it(s3, ssm):
+    """Fault 4: a signature that is uploaded, or overwritten, after the release was read is not the release's."""
+    for name in ("release.json.sig", "promotion.json", "promotion.json.sig", "something else"):
+        s3.upload(FOLDER + name, name.encode())
+    found = read(s3, ssm)
+    s3.upload(FOLDER + "release.json.sig", b"another")
+    assert {name: pinned["versionId"] for name, pinned in found["objects"].items()} == {
+        "storefront.zip": "1",
+        "release.json.sig": "1",
+        "promotion.json": "1",
+        "promotion.json.sig": "1",
+    }
+    assert found["objects"]["release.json.sig"]["size"] == len("release.json.sig")
