@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from cli.failures import Failed
-from tagship.gates import GATES, Case, Verdict
+from tagship.gates import GATES, Verdict
 from tagship.intake.reading import read_release
 from tagship.ledger import releases
 from tagship.release import Status
-from tagship.settings import Settings
 from tests.unit.cli.conftest import STACK, application
 from tests.unit.cli.test_publish_signed import made_key, versioned
+from tests.unit.gates.cases import case
 
 FOLDER = "releases/storefront/v1.4.0/"
 SIGNING, PROMOTING = "alias/tagship-release-signing", "alias/tagship-promotion"
@@ -123,15 +123,10 @@ def judged(stage: Any, gate: str) -> Any:
         "signature": {"key": SIGNING},
         "promotion": {"stage": "development", "key": PROMOTING},
     }
-    configuration = {"version": 1, "document": application(gates=gates), "problems": []}
-    case = Case.of(
-        read(stage, "production") | {"configuration": configuration},
-        production=None,
-        now=stage.clock.now(),
-        settings=Settings(stage="production", ledger_table="ledger"),
-        client=stage.client,
-    )
-    return GATES[gate](case)
+    found = read(stage, "production") | {
+        "configuration": {"version": 1, "document": application(gates=gates), "problems": []}
+    }
+    return GATES[gate](case(s3=stage.client("s3"), kms=stage.client("kms"), **found))
 
 
 def test_the_same_bytes_and_signature_arrive_and_every_gate_believes_them(succeeded: Any) -> None:
