@@ -34,6 +34,8 @@ _APPLICATION = {
             "algorithm": "ECDSA_SHA_256",
         },
         "custom": {"function": "storefront-gate"},
+        "windows": ["Mon-Thu 09:00-16:00 Europe/Berlin"],
+        "whenClosed": "wait",
     },
     "notifications": {
         "level": "milestones",
@@ -84,6 +86,7 @@ _APPLICATION = {
         "every": 30,
         "watch": {"seconds": "PT30M", "alarms": ["storefront-5xx"]},
     },
+    "stage": "production",
 }
 _RELEASE = {
     "schemaVersion": 1,
@@ -137,6 +140,7 @@ _BY_FIELD: Mapping[tuple[str, str], list[Any]] = {
     ("LambdaCheck", "maxLatencyMs"): [2000],
     ("LambdaCheck", "requests"): [3],
     ("LambdaCheck", "mustPass"): [3],
+    ("", "emergency"): ["Nobody can pay since 14:05."],
 }
 """For the fields that the whole example does not have, by the definition that they stand in."""
 _JSON_SCHEMA_WORDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}

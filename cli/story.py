@@ -19,7 +19,8 @@ class Now:
     """Where a release that is on its way is."""
 
     phase: str
-    """One word, for programs: `waiting`, `gates`, `planning`, `approval`, `deployment`, `baking`, `health`, `rollback`."""
+    """One word, for programs: `waiting`, `gates`, `planning`, `approval`, `window`, `deployment`, `baking`, `health`,
+    `rollback`."""
     text: str
     waits_for: tuple[str, ...] = ()
     """People."""
@@ -42,6 +43,14 @@ def whereabouts(
         return Now(phase="waiting", text=f"waits for the lock{other}")
     if phase == "approval" and request is not None:
         return _approval(request)
+    if phase == "window":
+        waits = record["waits"]
+        return Now(
+            phase=phase, text="is approved and waits for its window", until=times.moment(waits["opens"])
+        )
+    if phase == "window":
+        opens = times.moment(record["waits"]["opens"])
+        return Now(phase=phase, text="is approved and waits for its window", until=opens)
     if phase == "deployment":
         return _deployment(facts, at)
     words = {"gates": "is at its gates", "planning": "passed its gates and is planned"}

@@ -100,6 +100,8 @@ def _kind(about: Schema) -> str:
 
 
 def _plain_kind(about: Schema) -> str:
+    if "enum" in about:
+        return " or ".join(f"`{choice}`" for choice in about["enum"])
     match about["type"]:
         case [*_]:
             return "text, a number, or `true` or `false`"

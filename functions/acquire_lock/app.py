@@ -35,9 +35,22 @@ def handler(event: Event, runtime: Runtime) -> Event:
 
 
 def _supersede(runtime: Runtime, application: str, older: str, *, by: str, execution: str) -> None:
+    """Only one that waits for people, or for its window: neither has moved anything."""
     record = releases.get(runtime.ledger, application, older)
-    if record["status"] != Status.RUNNING or record.get("phase") != "approval":
-        return
     why = f"Superseded by {application} {by}."
-    approvals.close(runtime.ledger, record["approval"], status="SUPERSEDED", why=why, execution=execution)
-    deliver(runtime.ledger, runtime.aws.client("stepfunctions"), record["approval"])
+    if record["status"] != Status.RUNNING:
+        return
+    if record.get("phase") == "approval":
+        approvals.close(runtime.ledger, record["approval"], status="SUPERSEDED", why=why, execution=execution)
+        deliver(runtime.ledger, runtime.aws.client("stepfunctions"), record["approval"])
+    elif record.get("phase") == releases.DELAYED:
+        # It finds its ending when it looks again. From now on its fencing number is old: it can change nothing until then.
+        releases.end(
+            runtime.ledger,
+            application=application,
+            tag=older,
+            status=Status.SUPERSEDED,
+            why=why,
+            execution=record["execution"],
+            only_in=releases.DELAYED,
+        )

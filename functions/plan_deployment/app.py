@@ -6,11 +6,10 @@ from dataclasses import asdict
 
 from tagship.application import Application
 from tagship.binding import release_digest
-from tagship.errors import BudgetExceeded
 from tagship.ledger import releases
 from tagship.ledger.table import Fact
 from tagship.release import Manifest, PinnedObject
-from tagship.rollout import only_step, seconds_needed, traffic_steps
+from tagship.rollout import only_step, traffic_steps
 from tagship.runtime import Event, Runtime, step
 from tagship.targets import target_of
 
@@ -33,11 +32,6 @@ def handler(event: Event, runtime: Runtime) -> Event:
         objects=[pinned for _, pinned in artifacts.values()],
     ).plan(artifacts)
     steps = traffic_steps(configuration.strategy) if change.baseline else only_step()
-    if (needed := seconds_needed(steps)) > runtime.settings.deployment_seconds:
-        raise BudgetExceeded(
-            f"{application} {tag}: the strategy needs {needed} s, and a deployment has "
-            f"{runtime.settings.deployment_seconds} s. Nothing was changed. Shorten its bakes or take fewer steps."
-        )
     current = releases.current(runtime.ledger, application)
     plan = {
         **asdict(change),

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from tagship import schedule
 from tagship.application import Application
 from tagship.binding import release_digest
-from tagship.errors import PlanChanged
-from tagship.ledger import approvals, lock, releases
+from tagship.errors import CalendarClosed, PlanChanged
+from tagship.ledger import approvals, freezes, lock, releases
 from tagship.ledger.table import Fact, timestamp
 from tagship.runtime import Event, Runtime, step
 from tagship.targets import target_of
 
+_LOOK_SECONDS = int(schedule.LOOK_AGAIN.total_seconds())
+
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """The steps and the deadline, and the place before the first step.
+    """The steps and the deadline, and the place before the first step; or until when to wait before it looks again.
 
-    Raises PlanChanged when the approval was for something else, TargetMoved when somebody changed the target meanwhile.
+    Raises PlanChanged when the approval was for something else, CalendarClosed when it is frozen or outside its windows and
+    does not wait, TargetMoved when somebody changed the target meanwhile.
     """
     release = event["release"]
     application, tag = release["application"], release["tag"]
@@ -26,7 +30,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         runtime.ledger,
         application=application,
         fence=event["lock"]["fence"],
-        seconds=seconds + runtime.settings.rollback_seconds + lock.SPARE_SECONDS,
+        seconds=max(seconds + runtime.settings.rollback_seconds, _LOOK_SECONDS) + lock.SPARE_SECONDS,
     )
     record = releases.get(runtime.ledger, application, tag)
     plan = record["plan"]
@@ -41,6 +45,24 @@ def handler(event: Event, runtime: Runtime) -> Event:
         )
     configuration = Application.from_dict(record["configuration"]["document"])
     expected = (plan["baseline"] or {}).get("state", "")
+    until = _closed_until(runtime, record, configuration)
+    deadline = timestamp(runtime.now() + timedelta(seconds=seconds))
+    if until is None:
+        _begin(runtime, event, configuration, plan, deadline=deadline)
+    return {
+        "begins": until is None,
+        "waitUntil": timestamp(until or runtime.now()),
+        "steps": plan["steps"],
+        "count": len(plan["steps"]),
+        "deadline": deadline,
+        "next": 0,
+        "expected": expected,
+    }
+
+
+def _begin(runtime: Runtime, event: Event, configuration: Application, plan: Event, *, deadline: str) -> None:
+    release = event["release"]
+    application, tag = release["application"], release["tag"]
     target_of(
         configuration,
         tag=tag,
@@ -49,10 +71,9 @@ def handler(event: Event, runtime: Runtime) -> Event:
         baseline=plan["baseline"],
         candidate=plan["candidate"],
         percent=0,
-        expected=expected,
+        expected=(plan["baseline"] or {}).get("state", ""),
         fence=event["lock"]["fence"],
     )
-    deadline = timestamp(runtime.now() + timedelta(seconds=seconds))
     fact = Fact(
         application=application,
         tag=tag,
@@ -62,10 +83,37 @@ def handler(event: Event, runtime: Runtime) -> Event:
         data={"steps": plan["steps"], "deadline": deadline},
     )
     releases.mark(runtime.ledger, fact, phase="deployment", deadline=deadline)
-    return {
-        "steps": plan["steps"],
-        "count": len(plan["steps"]),
-        "deadline": deadline,
-        "next": 0,
-        "expected": expected,
-    }
+
+
+def _closed_until(runtime: Runtime, record: Event, configuration: Application) -> datetime | None:
+    """None where traffic may move now, or else when to look again.
+
+    Raises CalendarClosed for a release that does not wait, or not any longer.
+    """
+    if record["phase"] == "deployment":  # it has begun, and its answer was not heard: what has begun goes on
+        return None
+    rules, now = configuration.gates, runtime.now()
+    windows = [schedule.window(text) for text in rules.windows]
+    found = schedule.standing(windows, freezes.standing(runtime.ledger, record["application"]), now)
+    if found.is_open:
+        return None
+    why = schedule.why_closed(windows, found)
+    if record["manifest"].get("emergency"):
+        releases.override_calendar(runtime.ledger, record, closed=why)
+        return None
+    opens = found.opens
+    since = (record.get("waits") or {}).get("since")
+    longest = (datetime.fromisoformat(since) if since else now) + schedule.LONGEST_WAIT
+    if rules.whenClosed == "fail" or opens is None or opens > longest:
+        too_long = (
+            ""
+            if rules.whenClosed == "fail"
+            else f" It does not wait longer than {schedule.LONGEST_WAIT.days} days."
+        )
+        raise CalendarClosed(
+            f"{record['application']} {record['tag']}: {why}{too_long} Nothing was changed. Publish a new tag when it may "
+            "be deployed."
+        )
+    releases.delay(runtime.ledger, record, why=why, opens=timestamp(opens))
+    # Whole seconds, and never too early: a wait that ended just before the opening would only be waited for once more.
+    return min(opens, now + schedule.LOOK_AGAIN).replace(microsecond=0) + timedelta(seconds=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from tagship.gates import GATES, Case
-from tagship.ledger import releases
+from tagship.ledger import freezes, releases
 from tagship.runtime import Event, Runtime, step
 from tagship.targets import target_of
 
@@ -26,5 +26,6 @@ def handler(event: Event, runtime: Runtime) -> Event:
         client=runtime.aws.client,
         role=partial(runtime.client_as, tag=release["tag"], execution=event["execution"]),
         look_at=target_of,
+        freezes=lambda: freezes.standing(runtime.ledger, release["application"]),
     )
     return GATES[event["gate"]](case).as_dict()

@@ -197,7 +197,7 @@ def test_a_function_is_told_the_budgets_that_its_state_machine_keeps() -> None:
 # ---- a deployment --------------------------------------------------------------------------------------------------
 #
 # A deployment's end is not one time-out, because its length is the application's own choice. Three rules keep it:
-#   1. before approval: a strategy whose steps need more than the budget has no plan (BudgetExceeded);
+#   1. before approval: a strategy whose steps need more than the budget does not pass the gate `budget`;
 #   2. before each further step: WhatNext compares what is left (`secondsLeft`) with what the step needs (`nextNeeds`: its
 #      bake and STEP_SECONDS) and sends a release that is late to the rollback, with its reason;
 #   3. within a step everything has a time-out, so that no step hangs.

@@ -19,6 +19,7 @@ GROUND = {
     "release": "the noun that everything is about",
     "application": "the noun that a release belongs to",
     "rollout": "how traffic moves: pure",
+    "schedule": "when an application may be deployed: pure",
     "documents": "reads the two outside documents",
     "calls": "AWS's refusals in our words",
     "rights": "what is asked of an application's role",

@@ -31,6 +31,15 @@ SIGNING_KEY = Matching(
 """By alias, since the stack's right to verify is a right on such aliases."""
 SigningAlgorithm = Literal["ECDSA_SHA_256", "RSASSA_PSS_SHA_256"]
 
+WINDOW = (
+    r"^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?:[-,](?:Mon|Tue|Wed|Thu|Fri|Sat|Sun))*"
+    r" (?:[01]\d|2[0-3]):[0-5]\d-(?:(?:[01]\d|2[0-3]):[0-5]\d|24:00) [A-Za-z][A-Za-z0-9_+/-]{0,63}$"
+)
+WINDOW_WORDS = (
+    "days, times and a time zone, like Mon-Thu 09:00-16:00 Europe/Berlin or Sat,Sun 22:00-02:00 UTC"
+)
+
+Stage = Literal["development", "staging", "production"]
 Bake = Annotated[int, Duration(), at.Ge(0), at.Le(1200)]
 Percent = Annotated[int, at.Ge(1), at.Le(100)]
 
@@ -297,6 +306,11 @@ Check = HttpCheck | LambdaCheck | AlarmCheck | MetricCheck | CustomCheck
 ASKS_ITSELF = ("lambda", "http", "custom")
 """The kinds that ask what serves now. The others look back, and say nothing about a baseline that was restored just now."""
 
+CHECK_SECONDS = 50
+"""All requests of a check together: far inside the state that waits for them, however slow each one is."""
+INVOCATION_SECONDS = 20
+"""What one invocation of a check is reckoned with, so that all stay in their budget; the client's time-out ends it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
@@ -407,6 +421,10 @@ class Gates:
     """Where a release must have succeeded before; without it, nowhere."""
     custom: CustomGate | None = None
     """A gate of the team's own; without it, there is none."""
+    windows: Annotated[tuple[Annotated[str, Matching(WINDOW, WINDOW_WORDS)], ...], at.MaxLen(20)] = ()
+    """When traffic may begin to move: days, times and a time zone. Without a window, always."""
+    whenClosed: Literal["fail", "wait"] = "fail"
+    """What becomes of a release outside of every window and in a freeze: it ends, or it waits, at most 7 days."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -463,12 +481,26 @@ class Application:
     """What must hold before anyone is asked to approve."""
     notifications: Notifications = field(default_factory=Notifications)
     """Who is told, and how much."""
+    stage: Stage | None = None
+    """The stage that this document is for; every other one refuses it. Without it, any stage takes it."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Application:
         """From the ledger, where it stands validated and with its defaults written out."""
         application: Application = rebuilt(cls, data)
         return application
+
+
+def check_seconds(check: Check) -> int:
+    """What a check may take if every request takes as long as it may; what is left after CHECK_SECONDS is not asked."""
+    match check:
+        case HttpCheck():
+            return min(check.requests * check.timeoutSeconds, CHECK_SECONDS)
+        case LambdaCheck():
+            return min(check.requests * INVOCATION_SECONDS, CHECK_SECONDS)
+        case CustomCheck() | AlarmCheck() | MetricCheck():
+            return INVOCATION_SECONDS
+    assert_never(check)
 
 
 def check_name(check: Check, application: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from datetime import datetime
 from decimal import Context, Decimal
@@ -29,6 +29,7 @@ from tagship.application import (
     Steps,
 )
 from tagship.release import MANIFEST_BYTES, Manifest, Tag
+from tagship.schedule import window
 
 MAX_DEPTH = 20
 MOST_REMINDERS = 200
@@ -85,6 +86,8 @@ def read_manifest(raw: bytes) -> Manifest:
         datetime.fromisoformat(manifest.createdAt)
     except ValueError:
         problems.append(Problem(path=("createdAt",), message="has a day or a time that does not exist"))
+    if manifest.emergency and not manifest.emergency.strip():
+        problems.append(Problem(path=("emergency",), message="must say why this can't wait"))
     for what in ("name", "file"):
         seen: set[str] = set()
         for index, artifact in enumerate(manifest.artifacts):
@@ -130,6 +133,7 @@ def read_application(data: object) -> Application:
             )
         )
     problems += _health_problems(application.health)
+    problems += _windows(application.gates.windows)
     if isinstance(application.strategy, Steps):
         shares = [step.percent for step in application.strategy.steps]
         if shares != sorted(set(shares)) or shares[-1] != 100:
@@ -139,6 +143,14 @@ def read_application(data: object) -> Application:
     if problems:
         raise DocumentInvalid(problems)
     return application
+
+
+def _windows(texts: Sequence[str]) -> Iterator[Problem]:
+    for index, text in enumerate(texts):
+        try:
+            window(text)
+        except ValueError as error:
+            yield Problem(path=("gates", "windows", index), message=str(error))
 
 
 def _health_problems(health: Health) -> Iterable[Problem]:

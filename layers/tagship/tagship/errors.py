@@ -89,8 +89,8 @@ class PlanChanged(FinalError):
     """What would be deployed is not what was approved."""
 
 
-class BudgetExceeded(FinalError):
-    """The strategy can't end within the deployment's budget."""
+class CalendarClosed(FinalError):
+    """A freeze or a closed window is in the way, and the release does not wait for its end, or not any longer."""
 
 
 class TrafficMoved(FinalError):

@@ -169,6 +169,8 @@ class Manifest:
     """Free text, shown to approvers as text."""
     parameters: Annotated[dict[str, str], at.MaxLen(100)] = field(default_factory=dict)
     """Values that the target takes, e.g. CloudFormation parameters."""
+    emergency: Annotated[str, at.MaxLen(500)] = ""
+    """Why this can't wait: it passes freezes and closed windows, and every approver who may decide must approve."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Manifest:

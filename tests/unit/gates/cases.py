@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from tagship.gates import Case
+from tagship.schedule import Freeze
 from tagship.settings import Settings
 from tests.unit.builders import application, configured, record
 from tests.unit.tables import aws_error
@@ -141,6 +142,7 @@ def case(
     now: datetime = NOW,
     target: Any = None,
     in_role: InRole | None = None,
+    freezes: Sequence[Freeze] = (),
     **changes: Any,
 ) -> Case:
     """A release as the ledger hands it to a gate."""
@@ -159,4 +161,5 @@ def case(
         client={"s3": s3, "kms": kms}.__getitem__,
         role=lambda configuration: in_role,
         look_at=look_at,
+        freezes=lambda: freezes,
     )

@@ -63,6 +63,8 @@ def request_of(record: Mapping[str, Any], *, now: datetime, longest: int) -> dic
         "expiresAt": timestamp(now + timedelta(seconds=min(policy["expires"], longest))),
         "watchUrl": None,
     }
+    if manifest.get("emergency"):  # who passes freezes and windows needs everybody
+        wanted["required"] = max(policy["required"], len(voters(wanted)))
     check_reachable(wanted)
     return wanted
 
@@ -240,6 +242,7 @@ def _warnings(record: Mapping[str, Any], now: datetime) -> list[str]:
     """What approvers read first: the gates' warnings, what a rollback could not give back, and a long pause."""
     plan = record["plan"]
     warnings = [gate["warning"] for gate in record["gates"] if gate.get("warning")]
+    warnings.sort(key=lambda warning: not warning.startswith("EMERGENCY"))
     if plan["baseline"] is None:
         warnings.append(
             "This is the first release, and nothing serves now: a rollback would leave nothing serving again."

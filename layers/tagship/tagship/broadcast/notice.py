@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tagship.broadcast.story import Mood, console, ending, told
+from tagship.schedule import EVERY_APPLICATION
 from tagship.text import line, listed, moment, span, until
 
 PROBLEMS, MILESTONES, EVERYTHING = "problems", "milestones", "everything"
@@ -25,6 +26,10 @@ _TOLD = {
     "Approval Expired": EVERYTHING,
     "Approval Superseded": EVERYTHING,
     "Approval Error": PROBLEMS,
+    "Frozen": MILESTONES,
+    "Unfrozen": MILESTONES,
+    "Deployment Delayed": MILESTONES,
+    "Calendar Overridden": PROBLEMS,
     "Deployment Started": MILESTONES,
     "Traffic Shifted": EVERYTHING,
     "Health Checked": PROBLEMS,  # an unhealthy one; the others go without saying
@@ -76,7 +81,13 @@ class Notice:
     @property
     def subject(self) -> str:
         """What it is about, the same for a release's every notice."""
-        return f"{self.application} {self.tag} in {self.stage}"
+        return f"{self.about} in {self.stage}"
+
+    @property
+    def about(self) -> str:
+        """The release; where a fact is about none (a freeze), the application, or all of them."""
+        application = "every application" if self.application == EVERY_APPLICATION else self.application
+        return f"{application} {self.tag}".strip()
 
 
 def is_told(name: str) -> bool:

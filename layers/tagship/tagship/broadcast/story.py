@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 from tagship.release import Status
-from tagship.text import listed, moment, span
+from tagship.text import clock, listed, moment, span
 
 Record = Mapping[str, Any]
 Clock = Callable[[datetime], str]
@@ -136,6 +136,29 @@ def _link_refused(fact: Record, data: Record) -> Told:
     )
 
 
+def _delayed(_: Record, data: Record) -> Told:
+    opens = clock(moment(data["opens"]))
+    return Told(text=f"waits until {opens}: nothing moves before", mood=Mood.WARY, more=(str(data["why"]),))
+
+
+def _overridden(_: Record, data: Record) -> Told:
+    return Told(
+        text=f"an emergency, declared by {data['author']}: it passes the calendar",
+        mood=Mood.WARY,
+        more=(f"“{data['why']}”", str(data["closed"])),
+    )
+
+
+def _frozen(fact: Record, data: Record) -> Told:
+    until = clock(moment(data["ends"]))
+    return Told(text=f"frozen by {fact['who']} until {until}", mood=Mood.WARY, more=(str(data["why"]),))
+
+
+def _unfrozen(fact: Record, data: Record) -> Told:
+    more = (str(data["why"]), f"It was frozen because: {data['frozenBecause']}")
+    return Told(text=f"a freeze was lifted by {fact['who']}", more=more)
+
+
 def _started(_: Record, data: Record) -> Told:
     shares = ", then ".join(f"{step['percent']} %" for step in data["steps"])
     return Told(text=f"deployment begins: {shares} of the traffic, no step later than {data['deadline']}")
@@ -211,6 +234,10 @@ _WORDS: Mapping[str, Callable[[Record, Record], Told]] = {
     "Approval Superseded": _why(Mood.WARY, "nobody decides on it any more: a newer release came"),
     "Approval Closed": _why(Mood.PLAIN, "nobody decides on it any more"),
     "Link Refused": _link_refused,
+    "Frozen": _frozen,
+    "Unfrozen": _unfrozen,
+    "Deployment Delayed": _delayed,
+    "Calendar Overridden": _overridden,
     "Deployment Started": _started,
     "Traffic Shifted": _shifted,
     "Health Checked": _checked,

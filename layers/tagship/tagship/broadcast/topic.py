@@ -19,7 +19,7 @@ def publish(notice: Notice, *, sns: Any, topic_arn: str) -> None:
 
     Raises AwsUnavailable.
     """
-    subject = f"[{notice.stage}] {notice.application} {notice.tag}: {notice.name}"
+    subject = f"[{notice.stage}] {notice.about}: {notice.name}"
     with calling("Telling the topic"):
         sns.publish(
             TopicArn=topic_arn,

@@ -6,6 +6,8 @@ from tagship.application import Application
 from tagship.gates import (
     alarms,
     baseline,
+    budget,
+    calendar,
     custom,
     integrity,
     manifest,
@@ -29,6 +31,8 @@ GATES: dict[str, Gate] = {
     "baseline": baseline.check,
     "alarms": alarms.check,
     "custom": custom.check,
+    "calendar": calendar.check,
+    "budget": budget.check,
 }
 
 

@@ -12,6 +12,7 @@ from tagship.application import Application
 from tagship.errors import CredentialsRefused, FinalError
 from tagship.release import Artifact, Manifest, PinnedObject
 from tagship.rights import ClientAs, Right
+from tagship.schedule import Freeze
 from tagship.settings import Settings
 
 
@@ -86,6 +87,8 @@ class Case:
     settings: Settings
     client: Callable[[str], Any]
     """An AWS service, with the gate's own role: `client("s3")`."""
+    freezes: Callable[[], Sequence[Freeze]]
+    """The freezes of the application and those of all, asked of the ledger."""
     role: Callable[[Application], ClientAs]
     look_at: LookAt
 
@@ -123,6 +126,7 @@ class Case:
         now: datetime,
         settings: Settings,
         client: Callable[[str], Any],
+        freezes: Callable[[], Sequence[Freeze]],
         role: Callable[[Application], ClientAs],
         look_at: LookAt,
     ) -> Case:
@@ -142,6 +146,7 @@ class Case:
             now=now,
             settings=settings,
             client=client,
+            freezes=freezes,
             role=role,
             look_at=look_at,
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from tagship.application import LambdaCheck, LambdaTarget
+from tagship.application import INVOCATION_SECONDS, LambdaCheck, LambdaTarget
 from tagship.health import Given
 from tagship.health.invocation import invoke, refused
 from tagship.health.sampling import Answer, sample
@@ -23,9 +23,6 @@ from tagship.rights import Right, invoking
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_lambda.type_defs import InvocationRequestTypeDef
-
-_LONGEST_SECONDS = 20
-"""What one invocation is reckoned with, so that all stay in their budget; the client's time-out ends it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +82,7 @@ def check(
             requests=check.requests,
             must_pass=check.mustPass,
             begun=clock(),
-            longest=_LONGEST_SECONDS,
+            longest=INVOCATION_SECONDS,
             clock=clock,
         )
     except ClientError as error:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from tagship.application import CHECK_SECONDS
 from tagship.health.verdict import CheckResult, Verdict
 
-BUDGET_SECONDS = 50
-"""All requests of a check together: far inside the state that waits for them, however slow each one is."""
+BUDGET_SECONDS = CHECK_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

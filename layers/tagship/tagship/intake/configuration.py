@@ -27,6 +27,8 @@ def read(ssm: Any, *, stage: str, application: str) -> dict[str, Any]:
         found = read_application(json.loads(parameter["Value"]))
         if found.application != application:
             raise ValueError(f"{name} is about {found.application!r}")
+        if found.stage not in (None, stage):
+            raise ValueError(f"{name} is for the stage {found.stage}, and this is {stage}")
         return {"version": parameter["Version"], "document": as_document(found), "problems": []}
     except DocumentInvalid as error:
         problems = [str(problem) for problem in error.problems]

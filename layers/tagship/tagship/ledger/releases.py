@@ -12,6 +12,8 @@ from tagship.ledger.table import Change, Fact, Item, Ledger, Refused, applicatio
 from tagship.release import Status
 
 _CURRENT = "CURRENT"
+DELAYED = "window"
+"""The phase of a release that is approved and waits for its window. A newer one may end it, as long as it is in it."""
 
 _TRIES = 5
 _MAY_END_AS = dict.fromkeys(Status, (Status.RUNNING,)) | {
@@ -139,16 +141,18 @@ def end(
     who: str = "tagship",
     serves: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
+    only_in: str = "",
 ) -> bool:
     """Writes the ending with its fact, frees the lock (keeps it for ROLLBACK_FAILED), and moves what is current.
 
     That is what `serves` says; after the rollback of what was current, it is what was current before.
 
-    False when the release had this ending, or another, before: the first ending stands.
+    False when the release had this ending, or another, before: the first ending stands. False too when it is not, or no
+    longer, in the phase `only_in`.
     """
     for _ in range(_TRIES):
         record = get(ledger, application, tag)
-        if record["status"] not in _MAY_END_AS[status]:
+        if record["status"] not in _MAY_END_AS[status] or (only_in and record.get("phase") != only_in):
             return False
         fact = Fact(
             application=application,
@@ -163,8 +167,10 @@ def end(
             ledger.update(
                 application_key(application),
                 _key(tag),
-                only_if="#status = :known AND #attempt = :attempt",
-                values={":known": record["status"], ":attempt": record["attempt"]},
+                only_if="#status = :known AND #attempt = :attempt"
+                + (" AND #phase = :phase" if only_in else ""),
+                values={":known": record["status"], ":attempt": record["attempt"]}
+                | ({":phase": only_in} if only_in else {}),
                 status=status,
                 why=why,
                 endedAt=timestamp(ledger.now()),
@@ -177,6 +183,51 @@ def end(
         except Refused:
             continue  # the ending was written, or the lock changed hands, between our look and our write: look again
     raise LedgerBusy(f"{application} {tag}: its ending {status} could not be written in {_TRIES} tries.")
+
+
+def delay(ledger: Ledger, record: Item, *, why: str, opens: str) -> None:
+    """Says that an approved release waits for its window; told again whenever what it waits for has become another.
+
+    Raises LockLost when the release has ended, or begun, meanwhile.
+    """
+    now = timestamp(ledger.now())
+    waits = {"since": (record.get("waits") or {}).get("since", now), "opens": opens, "why": why}
+    if record.get("waits") == waits:
+        return
+    change = ledger.update(
+        application_key(record["application"]),
+        _key(record["tag"]),
+        only_if="#status = :running AND #attempt = :attempt AND #phase <> :deployment",
+        values={":running": Status.RUNNING, ":attempt": record["attempt"], ":deployment": "deployment"},
+        phase=DELAYED,
+        waits=waits,
+    )
+    fact = _fact_of(record, "Deployment Delayed", key=now, data={"why": why, "opens": opens})
+    try:
+        ledger.record(fact, change)
+    except Refused as refused:
+        raise LockLost(
+            f"{record['application']} {record['tag']}: the release has ended meanwhile; it does not wait any more."
+        ) from refused
+
+
+def override_calendar(ledger: Ledger, record: Item, *, closed: str) -> None:
+    """Says that an emergency is deployed although it is frozen or no window is open, and by whose reason."""
+    manifest = record["manifest"]
+    data = {"why": manifest["emergency"], "author": manifest["author"], "closed": closed}
+    ledger.record(_fact_of(record, "Calendar Overridden", data=data))
+
+
+def _fact_of(record: Item, name: str, *, data: Mapping[str, Any], key: str = "") -> Fact:
+    return Fact(
+        application=record["application"],
+        tag=record["tag"],
+        attempt=record["attempt"],
+        name=name,
+        key=key,
+        execution=record["execution"],
+        data=data,
+    )
 
 
 def moving(ledger: Ledger, *, application: str, tag: str, attempt: int) -> None:

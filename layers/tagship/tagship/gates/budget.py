@@ -1,0 +1,54 @@
+"""budget: what the strategy and the checks may take by their own numbers fits into the stack's budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tagship.application import check_name, check_seconds
+from tagship.gates.gate import Case, GateResult, failed, passed, unanswered
+from tagship.rollout import STEP_SECONDS, TrafficStep, seconds_needed, traffic_steps
+
+_NAME = "budget"
+_SHOWN = 5
+"""As many bakes as are told one by one."""
+
+
+def check(case: Case) -> GateResult:
+    """The gates' own budget needs no look: their time-outs are literals that add up to it, whatever an application says."""
+    if case.configuration is None:
+        return unanswered(_NAME)
+    steps = traffic_steps(case.configuration.strategy)
+    checks = case.configuration.health.checks
+    longest = max(checks, key=check_seconds)
+    asked, name = check_seconds(longest), check_name(longest, case.application)
+    budgets = (
+        (
+            "deployment",
+            f"the strategy ({_sum(steps)})",
+            seconds_needed(steps),
+            case.settings.deployment_seconds,
+        ),
+        ("health", f"the longest check ({name})", asked, case.settings.health_seconds),
+        (
+            "rollback",
+            f"a step back ({STEP_SECONDS} s) and that check",
+            STEP_SECONDS + asked,
+            case.settings.rollback_seconds,
+        ),
+    )
+    sentences = [f"{budget}: {what} = {needs} s of {has} s" for budget, what, needs, has in budgets]
+    over = [sentence for sentence, (_, _, needs, has) in zip(sentences, budgets, strict=True) if needs > has]
+    if over:
+        return failed(
+            _NAME,
+            f"More than the budget of {'; of '.join(over)}.",
+            "Shorten the strategy's bakes or take fewer steps; let a check ask less often, or wait less for its answers.",
+        )
+    return passed(_NAME, f"Within the budgets of {'; of '.join(sentences)}.")
+
+
+def _sum(steps: Sequence[TrafficStep]) -> str:
+    """`10 % for 300 s, 2 steps of 15 s`."""
+    bakes = [f"{step.percent} % for {step.bake} s" for step in steps if step.bake]
+    shown = bakes if len(bakes) <= _SHOWN else [f"bakes of {sum(step.bake for step in steps)} s"]
+    return " + ".join([*shown, f"{len(steps)} step{'s' if len(steps) > 1 else ''} of {STEP_SECONDS} s"])

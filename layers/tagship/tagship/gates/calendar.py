@@ -1,0 +1,54 @@
+"""calendar: nothing is frozen and a window is open, or the release may wait for that, or it is an emergency."""
+
+from __future__ import annotations
+
+from tagship import schedule
+from tagship.gates.gate import Case, GateResult, failed, passed, unanswered
+
+_NAME = "calendar"
+
+
+def check(case: Case) -> GateResult:
+    """RecheckRelease looks again before any traffic moves."""
+    if case.configuration is None or case.manifest is None:
+        return unanswered(_NAME)
+    rules = case.configuration.gates
+    windows = [schedule.window(text) for text in rules.windows]
+    found = schedule.standing(windows, case.freezes(), case.now)
+    why = schedule.why_closed(windows, found)
+    if case.manifest.emergency:
+        return _emergency(case.manifest.author, case.manifest.emergency, why)
+    if found.is_open:
+        open_now = f"A window is open ({', '.join(rules.windows)})" if windows else "It has no windows"
+        return passed(_NAME, f"{open_now}, and nothing is frozen.")
+    if found.opens is None or found.opens > case.now + schedule.LONGEST_WAIT:
+        return failed(
+            _NAME,
+            f"{why} It may not be deployed within the next {schedule.LONGEST_WAIT.days} days.",
+            "Publish a new tag when it may, or declare an emergency with `tagship publish --emergency`.",
+        )
+    opens = schedule.said(found.opens, windows)
+    if rules.whenClosed == "wait":
+        return passed(
+            _NAME, f"{why} It waits.", warning=f"{why} After approval, traffic moves no sooner than {opens}."
+        )
+    return failed(
+        _NAME,
+        f"{why} It may be deployed from {opens} on.",
+        "Publish a new tag then. With gates.whenClosed: wait a release waits for it by itself; what can't wait is "
+        "published with `tagship publish --emergency`.",
+    )
+
+
+def _emergency(author: str, reason: str, why: str) -> GateResult:
+    """Let through, and told to those whom it now takes all of."""
+    passes = (
+        f"It passes the calendar: {why}"
+        if why
+        else "It passes every freeze and window that comes before it is deployed."
+    )
+    return passed(
+        _NAME,
+        why or "Nothing is in its way now.",
+        warning=f"EMERGENCY, declared by {author}: {reason.strip()} {passes} Everybody who may decide must approve.",
+    )

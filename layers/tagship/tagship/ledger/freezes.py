@@ -1,0 +1,106 @@
+"""Freezes: times in which an application, or every one, may not be deployed. They are lifted, never deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from tagship.ledger.table import Fact, Item, Ledger, Refused, application_key, timestamp
+from tagship.schedule import EVERY_APPLICATION, Freeze
+
+
+def standing(ledger: Ledger, application: str) -> tuple[Freeze, ...]:
+    """What holds for an application now or later: its own freezes and those of all, by their beginning."""
+    scopes = dict.fromkeys((application, EVERY_APPLICATION))
+    found = [freeze for scope in scopes for freeze in of(ledger, scope)]
+    return tuple(sorted(found, key=lambda freeze: (freeze.starts, freeze.id)))
+
+
+def of(ledger: Ledger, scope: str) -> Iterator[Freeze]:
+    """The freezes of an application alone, or of EVERY_APPLICATION, that were not lifted and have not ended."""
+    now = ledger.now()
+    for item in ledger.query(application_key(scope), "FREEZE#"):
+        freeze = _freeze(item)
+        if "liftedAt" not in item and freeze.ends > now:
+            yield freeze
+
+
+def freeze(ledger: Ledger, wanted: Freeze) -> tuple[Freeze, bool]:
+    """Records a freeze; (the freeze as it stands, whether it is new).
+
+    One with the same end and reason that stands already, whoever made it, is the answer: a second run does nothing.
+    """
+    for known in of(ledger, wanted.application):
+        if (known.ends, known.reason) == (wanted.ends, wanted.reason) and known.starts <= wanted.starts:
+            return known, False
+    fact = _fact(
+        wanted,
+        "Frozen",
+        who=wanted.author,
+        data={
+            "why": wanted.reason,
+            "starts": timestamp(wanted.starts),
+            "ends": timestamp(wanted.ends),
+        },
+    )
+    item = {
+        "pk": application_key(wanted.application),
+        "sk": _key(wanted.id),
+        "kind": "freeze",
+        "id": wanted.id,
+        "application": wanted.application,
+        "author": wanted.author,
+        "reason": wanted.reason,
+        "starts": timestamp(wanted.starts),
+        "ends": timestamp(wanted.ends),
+    }
+    return wanted, ledger.record(fact, ledger.put(item, only_if="attribute_not_exists(pk)"))
+
+
+def unfreeze(ledger: Ledger, known: Freeze, *, author: str, reason: str) -> bool:
+    """Ends a freeze now; False when it was lifted before."""
+    now = ledger.now()
+    fact = _fact(
+        known,
+        "Unfrozen",
+        who=author,
+        data={"why": reason, "frozenBecause": known.reason, "wouldHaveEnded": timestamp(known.ends)},
+    )
+    change = ledger.update(
+        application_key(known.application),
+        _key(known.id),
+        only_if="attribute_exists(pk) AND attribute_not_exists(#liftedAt)",
+        liftedAt=timestamp(now),
+        liftedBy=author,
+        liftedBecause=reason,
+    )
+    try:
+        return ledger.record(fact, change)
+    except Refused:
+        return False
+
+
+def _freeze(item: Item) -> Freeze:
+    return Freeze(
+        id=item["id"],
+        application=item["application"],
+        reason=item["reason"],
+        author=item["author"],
+        starts=_moment(item["starts"]),
+        ends=_moment(item["ends"]),
+    )
+
+
+def _fact(freeze: Freeze, name: str, *, who: str, data: dict[str, str]) -> Fact:
+    """Of no release: its tag is empty."""
+    return Fact(
+        application=freeze.application, tag="", attempt=0, name=name, key=freeze.id, who=who, data=data
+    )
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _key(freeze_id: str) -> str:
+    return f"FREEZE#{freeze_id}"
