@@ -27,6 +27,7 @@ from tagship.health import sampling
 from tagship.ledger.lock import SPARE_SECONDS
 from tagship.rollout import (
     CHECK_EVENTS,
+    EVENTS_FOR_LOOKS,
     LOOK_EVENTS,
     STEP_SECONDS,
     longest_step,
@@ -34,6 +35,7 @@ from tagship.rollout import (
     seconds_needed,
     traffic_steps,
 )
+from tagship.schedule import LONGEST_WAIT, LOOK_AGAIN
 from tests.template.cloudformation import defaults, functions, resources, seconds, smallest, template
 from tests.template.definitions import Body, State, function_of, load, reachable, states_of, tasks
 from tests.template.sources import module
@@ -266,7 +268,27 @@ def test_the_execution_outlives_the_longest_approval_and_all_budgets() -> None:
     one_step = ["ShiftTraffic", "AwaitStable", "RunHealthCheck", "JudgeHealth"]
     needed = together("release", before_approval + after_approval + one_step, parameters)
     needed += max(allowed("ApprovalTimeoutSeconds")) + max(allowed("DeploymentTimeoutSeconds"))
+    needed += LONGEST_WAIT.total_seconds()
     assert load("release")["TimeoutSeconds"] >= needed
+
+
+def test_the_lock_outlives_the_wait_for_a_window_until_it_was_looked_at_again() -> None:
+    """RecheckRelease makes the lease as long as the wait, and SPARE_SECONDS more."""
+    assert longest(task("release", "RecheckRelease"), defaults()) <= SPARE_SECONDS
+
+
+def test_the_longest_wait_for_a_window_fits_into_an_executions_history() -> None:
+    """25,000 events at most. A look is entered, scheduled, started, succeeded and exited; Choice and Wait add two each."""
+    looks = LONGEST_WAIT / LOOK_AGAIN
+    assert looks * (5 + 2 + 2) + EVENTS_FOR_LOOKS <= 20_000
+
+
+def test_a_release_whose_window_is_closed_waits_and_looks_again_and_can_do_nothing_else() -> None:
+    states = load("release")["States"]
+    assert states["RecheckRelease"]["Next"] == "MayBegin"
+    assert states["MayBegin"]["Default"] == "AwaitWindow", "whatever it says, it does not say that it begins"
+    assert states["AwaitWindow"]["Next"] == "RecheckRelease"
+    assert [name for name, body in states.items() if body.get("Next") == "ShiftTraffic"] == []
 
 
 def test_no_application_may_ask_for_a_longer_approval_than_the_stack_allows_at_most() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tagship.application import AllAtOnce, Application, Canary, Linear, Step, Steps
+from tagship.application import WINDOW_WORDS, AllAtOnce, Application, Canary, Linear, Step, Steps
 from tagship.documents import DocumentInvalid, as_document, read_application, read_manifest
 from tagship.fields import ByType
 from tagship.release import MANIFEST_BYTES, Manifest
@@ -41,6 +41,7 @@ def application_problems(document: object) -> list[str]:
         {"notes": "x" * 4000},
         {"notes": "Zürich ✓\n\n<b>text</b>"},
         {"parameters": {"Memory": "512", "": "a name of its own"}},
+        {"emergency": "nobody can pay"},
         {"author": "dana+releases@mail.example.co.uk"},
         {"artifacts.0.size": 5 * 1024**4},
         {"artifacts.1": {"name": "assets", "file": "assets-1.4.0+a_b.tar.gz", "sha256": "0" * 64, "size": 1}},
@@ -52,7 +53,7 @@ def application_problems(document: object) -> list[str]:
 def test_a_good_manifest_says_what_was_written(changes):
     document = changed(manifest(), changes)
     read = as_document(read_manifest(json.dumps(document).encode()))
-    assert read == {"notes": "", "parameters": {}} | document
+    assert read == {"notes": "", "parameters": {}, "emergency": ""} | document
 
 
 NO_TAG = "must be v and a semantic version, like v1.4.0 or v2.0.0-rc.1"
@@ -106,6 +107,8 @@ NO_FILE = "must be a plain file name: letters, digits, . _ + - and no path"
         ({"createdAt": "2026-11-22T10:61:00Z"}, ["createdAt: has a day or a time that does not exist"]),
         ({"notes": "x" * 4001}, ["notes: should have at most 4000 characters"]),
         ({"notes": None}, ["notes: must be a valid string"]),
+        ({"emergency": " \n"}, ["emergency: must say why this can't wait"]),
+        ({"emergency": "x" * 501}, ["emergency: should have at most 500 characters"]),
         ({"parameters": {"Memory": 512}}, ["parameters.Memory: must be a valid string"]),
         ({"parameters": {str(number): "" for number in range(101)}}, ["parameters: must have at most 100"]),
         ({"artifacts": []}, ["artifacts: must have at least 1"]),
@@ -301,8 +304,11 @@ WRITTEN_OUT = {
         "provenance": None,
         "promotion": None,
         "custom": None,
+        "windows": [],
+        "whenClosed": "fail",
     },
     "notifications": {"level": "milestones", "emails": [], "slackWebhookSecret": None, "github": None},
+    "stage": None,
 }
 
 
@@ -389,6 +395,25 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ),
         ({"approval.approvers.1": "Ana@example.com"}, ["approval.approvers: names somebody twice"]),
         ({"approval.required": 4}, ["approval.required: asks for 4 approvals of 3 approvers"]),
+        ({"stage": "prod"}, ["stage: must be 'development', 'staging' or 'production'"]),
+        ({"gates": {"whenClosed": "later"}}, ["gates.whenClosed: must be 'fail' or 'wait'"]),
+        (
+            {"gates": {"windows": ["Mon 09:00-16:00 UTC", "daily 09:00-16:00 UTC"]}},
+            [f"gates.windows[1]: must be {WINDOW_WORDS}"],
+        ),
+        (
+            {"gates": {"windows": ["Mon 09:00-16:00 Europe/Berlim"]}},
+            ["gates.windows[0]: Europe/Berlim is no time zone; did you mean Europe/Berlin?"],
+        ),
+        ({"gates": {"window": []}}, ["gates.window: is not a field here; did you mean 'windows'?"]),
+        (
+            {"health.checks.0": {"type": "lambda", "request": 1}},
+            ["health.checks[0].request: is not a field here; did you mean 'requests'?"],
+        ),
+        (
+            {"strategy": {"type": "canary", "bakes": 1}},
+            ["strategy.bakes: is not a field here; did you mean 'bake'?"],
+        ),
         ({"approval.required": 0}, ["approval.required: must be greater than or equal to 1"]),
         ({"approval.required": "2"}, ["approval.required: must be a valid integer"]),
         ({"approval.authorMayApprove": "yes"}, ["approval.authorMayApprove: must be a valid boolean"]),

@@ -336,7 +336,7 @@ def _problem(kind: type, detail: Any) -> Problem:
         case "missing" | "missing_keyword_only_argument":
             message = "is missing"
         case "unexpected_keyword_argument" | "extra_forbidden":
-            message = "is not a field here" + _nearest(kind, path)
+            message = "is not a field here" + _nearest(kind, detail["loc"])
         case "union_tag_not_found":
             message = "needs a type"
         case "union_tag_invalid":
@@ -364,10 +364,32 @@ def _written_path(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
             return location
 
 
-def _nearest(kind: type, path: tuple[str | int, ...]) -> str:
-    names = _field_names(kind)
-    near = difflib.get_close_matches(str(path[-1]), names, n=1, cutoff=0.6)
+def _nearest(kind: type, location: tuple[str | int, ...]) -> str:
+    """Of the fields that there are at this place, or else anywhere."""
+    name = str(location[-1])
+    near = difflib.get_close_matches(name, _fields_at(kind, location[:-1]), n=1, cutoff=0.6)
+    near = near or difflib.get_close_matches(name, _field_names(kind), n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _fields_at(kind: type, location: tuple[str | int, ...]) -> list[str]:
+    """Along the path as pydantic tells it, with the `type` of a union's chosen member in it."""
+    here = [kind]
+    for part in location:
+        if isinstance(part, int):
+            continue
+        hints = [get_type_hints(noun, include_extras=True) for noun in here]
+        chosen = [noun for noun, its in zip(here, hints, strict=True) if part in get_args(its.get("type"))]
+        here = chosen or [noun for its in hints if part in its for noun in _nouns_in(its[part])]
+    return [field.name for noun in here for field in fields(noun)]
+
+
+def _nouns_in(hint: Any) -> Iterator[type]:
+    """The nouns that a field may hold, without what is inside of them."""
+    if is_dataclass(hint) and isinstance(hint, type):
+        yield hint
+    for argument in get_args(hint):
+        yield from _nouns_in(argument)
 
 
 @cache

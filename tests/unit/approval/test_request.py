@@ -190,6 +190,42 @@ def test_nobody_is_asked_where_there_can_not_be_enough_approvals():
         request_of(planned(approvers=["dana@example.com", ANA], required=2), now=NOW, longest=WEEK)
 
 
+def emergency(**policy: Any) -> dict[str, Any]:
+    """A planned release whose author said that it can't wait."""
+    record = planned(**policy)
+    return record | {"manifest": record["manifest"] | {"emergency": "nobody can pay"}}
+
+
+@pytest.mark.parametrize(
+    "policy, required",
+    [
+        ({"required": 1}, 3),
+        ({"approvers": [ANA, BO, "dana@example.com"], "required": 1}, 2),
+        ({"approvers": [ANA, "dana@example.com"], "required": 1, "authorMayApprove": True}, 2),
+        ({"approvers": [ANA], "required": 1}, 1),
+    ],
+)
+def test_an_emergency_needs_everybody_who_may_decide(policy, required):
+    assert request_of(emergency(**policy), now=NOW, longest=WEEK)["required"] == required
+
+
+def test_an_emergency_on_which_nobody_may_decide_asks_nobody():
+    with pytest.raises(QuorumUnreachable):
+        request_of(emergency(approvers=["dana@example.com"]), now=NOW, longest=WEEK)
+
+
+def test_what_gates_warn_of_is_read_first_and_an_emergency_before_all():
+    gates = [
+        {"gate": "tag", "warning": ""},
+        {"gate": "alarms", "warning": "An alarm fires already."},
+        {"gate": "calendar", "warning": "EMERGENCY, declared by dana@example.com: nobody can pay."},
+    ]
+    warnings = request_of(planned() | {"gates": gates, "plan": PLAN | {"from": None}}, now=NOW, longest=WEEK)[
+        "warnings"
+    ]
+    assert [warning.split(" ")[0] for warning in warnings] == ["EMERGENCY,", "An", "This"]
+
+
 @pytest.mark.parametrize(
     "passed, left",
     [

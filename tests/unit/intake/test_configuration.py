@@ -43,8 +43,9 @@ def test_an_application_that_nobody_applied_has_none():
             "strategy.percent: must be greater than or equal to 1",
         ),
         (application(application="basket"), f"{NAME} is about 'basket'"),
+        (application(stage="staging"), f"{NAME} is for the stage staging, and this is production"),
     ],
-    ids=["text", "list", "field", "another application"],
+    ids=["text", "list", "field", "another application", "another stage"],
 )
 def test_what_is_not_valid_is_recorded_with_what_is_wrong(value, problem):
     assert read(value) == {"version": 1, "document": None, "problems": [problem]}

@@ -12,7 +12,7 @@ from tagship.ledger import lock, releases
 from tagship.ledger.table import Fact, Item, Ledger
 from tagship.release import Status
 from tests.unit.builders import EXECUTION, record, sha256
-from tests.unit.tables import meanwhile
+from tests.unit.tables import Clock, meanwhile
 
 LITTLE: dict[str, Any] = {"manifest": None, "objects": {}, "release": {}, "configuration": {}}
 OTHER = "arn:aws:states:us-east-1:000000000000:execution:release:other"
@@ -457,3 +457,62 @@ def test_what_can_be_rolled_back_is_what_runs_or_moved(ledger):
     assert refused("v1.4.0") == "it ended ROLLED_BACK, and production runs v1.3.0."
     roll_back(ledger, tag="v1.3.0")
     assert refused("v1.3.0") == "it ended ROLLED_BACK, and production runs no release."
+
+
+# ---- waiting for a window ------------------------------------------------------------------------------------------
+
+
+def delay(ledger: Ledger, *, why: str = "It is frozen.", opens: str = "at noon") -> None:
+    releases.delay(ledger, releases.get(ledger, "storefront", "v1.4.0"), why=why, opens=opens)
+
+
+def test_what_waits_says_so_once_for_each_reason_and_remembers_since_when(
+    ledger: Ledger, clock: Clock
+) -> None:
+    release(ledger, phase="approval")
+    delay(ledger)
+    since = releases.get(ledger, "storefront", "v1.4.0")["waits"]["since"]
+    clock.forward(900)
+    delay(ledger)
+    clock.forward(900)
+    delay(ledger, opens="at three")
+    known = releases.get(ledger, "storefront", "v1.4.0")
+    assert known["phase"] == releases.DELAYED
+    assert known["waits"] == {"since": since, "opens": "at three", "why": "It is frozen."}
+    assert facts(ledger).count("Deployment Delayed") == 2
+
+
+def test_what_has_begun_or_ended_does_not_wait_any_more(ledger: Ledger) -> None:
+    release(ledger, phase="deployment")
+    with pytest.raises(LockLost):
+        delay(ledger)
+    end(ledger, Status.INVALID)
+    with pytest.raises(LockLost):
+        delay(ledger)
+    assert "Deployment Delayed" not in facts(ledger)
+
+
+def test_a_newer_release_ends_only_what_is_still_waiting(ledger: Ledger) -> None:
+    """Between the look and the write it may have begun: then it goes on, and keeps its lock."""
+    release(ledger, phase="approval")
+    assert end(ledger, Status.SUPERSEDED, only_in=releases.DELAYED) is False
+    delay(ledger)
+
+    def begins() -> None:
+        begun = Fact(application="storefront", tag="v1.4.0", attempt=1, name="Deployment Started")
+        releases.mark(ledger, begun, phase="deployment")
+
+    assert end(meanwhile(ledger, begins), Status.SUPERSEDED, only_in=releases.DELAYED) is False
+    assert releases.get(ledger, "storefront", "v1.4.0")["status"] == Status.RUNNING
+    assert lock.holder(ledger, "storefront") is not None
+
+
+def test_what_is_superseded_while_it_waits_frees_the_lock_and_can_not_begin(ledger: Ledger) -> None:
+    release(ledger, phase="approval")
+    delay(ledger)
+    assert end(ledger, Status.SUPERSEDED, only_in=releases.DELAYED) is True
+    assert lock.holder(ledger, "storefront") is None
+    begun = Fact(application="storefront", tag="v1.4.0", attempt=1, name="Deployment Started")
+    with pytest.raises(LockLost):
+        releases.mark(ledger, begun, phase="deployment")
+    assert end(ledger, Status.INVALID) is False, "the first ending stands"

@@ -1,0 +1,101 @@
+"""The budget gate: what an application asks for by its own numbers fits into what the stack gives, and the sum says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tagship.application import check_seconds
+from tagship.documents import as_document, read_application
+from tagship.gates import Verdict, budget
+from tests.unit.builders import application
+from tests.unit.gates.cases import case
+
+HTTP = {"type": "http", "url": "https://example.com/health"}
+
+
+def judged(*, deployment=1200, health_seconds=300, rollback=600, **changes):
+    document = as_document(read_application(application(**changes)))
+    asked = case(configuration={"version": 3, "document": document, "problems": []})
+    settings = replace(
+        asked.settings,
+        deployment_seconds=deployment,
+        health_seconds=health_seconds,
+        rollback_seconds=rollback,
+    )
+    return budget.check(replace(asked, settings=settings))
+
+
+def test_what_fits_says_its_sums():
+    result = judged(strategy={"type": "canary", "percent": 10, "bake": 300})
+    assert result.verdict is Verdict.PASSED
+    assert result.why == (
+        "Within the budgets of "
+        "deployment: the strategy (10 % for 300 s + 2 steps of 15 s) = 330 s of 1200 s; of "
+        "health: the longest check (lambda storefront) = 20 s of 300 s; of "
+        "rollback: a step back (15 s) and that check = 35 s of 600 s."
+    )
+
+
+@pytest.mark.parametrize(
+    "strategy, said",
+    [
+        ({"type": "all-at-once"}, "the strategy (1 step of 15 s) = 15 s"),
+        ({"type": "linear", "percent": 50, "bake": 60}, "(50 % for 60 s + 2 steps of 15 s) = 90 s"),
+        ({"type": "linear", "percent": 10, "bake": 10}, "(bakes of 90 s + 10 steps of 15 s) = 240 s"),
+        (
+            {"type": "steps", "steps": [{"percent": 5, "bake": 100}, {"percent": 100, "bake": 20}]},
+            "(5 % for 100 s + 100 % for 20 s + 2 steps of 15 s) = 150 s",
+        ),
+    ],
+)
+def test_a_strategy_is_told_by_its_bakes_and_steps(strategy, said):
+    assert said in judged(strategy=strategy).why
+
+
+@pytest.mark.parametrize(
+    "deployment, verdict", [(330, Verdict.PASSED), (329, Verdict.FAILED), (60, Verdict.FAILED)]
+)
+def test_a_strategy_that_takes_longer_than_a_deployment_is_refused(deployment, verdict):
+    result = judged(deployment=deployment)
+    assert result.verdict is verdict
+    if verdict is Verdict.FAILED:
+        assert result.why == (
+            "More than the budget of deployment: the strategy (10 % for 300 s + 2 steps of 15 s) = 330 s of "
+            f"{deployment} s."
+        )
+        assert "bakes" in result.remedy
+
+
+@pytest.mark.parametrize(
+    "check, seconds",
+    [
+        (HTTP, 25),
+        ({**HTTP, "requests": 2, "mustPass": 2, "timeoutSeconds": 7}, 14),
+        ({**HTTP, "requests": 20, "timeoutSeconds": 10}, 50),
+        ({"type": "lambda"}, 20),
+        ({"type": "lambda", "requests": 2}, 40),
+        ({"type": "lambda", "requests": 20}, 50),
+        ({"type": "custom", "function": "smoke"}, 20),
+    ],
+)
+def test_a_check_takes_what_its_requests_may_take_and_never_more_than_all_have_together(check, seconds):
+    found = read_application(application(health={"checks": [check]}))
+    assert check_seconds(found.health.checks[0]) == seconds
+
+
+def test_the_longest_check_must_fit_into_health_and_into_the_way_back():
+    checks = {"checks": [{"type": "lambda"}, HTTP]}
+    assert judged(health=checks, health_seconds=25, rollback=40).verdict is Verdict.PASSED
+    result = judged(health=checks, health_seconds=24, rollback=39)
+    assert result.verdict is Verdict.FAILED
+    assert result.why == (
+        "More than the budget of health: the longest check (http https://example.com/health) = 25 s of 24 s; of "
+        "rollback: a step back (15 s) and that check = 40 s of 39 s."
+    )
+
+
+def test_a_configuration_that_can_not_be_read_is_not_let_through():
+    missing = {"version": 1, "document": None, "problems": ["is not JSON"]}
+    assert budget.check(case(configuration=missing)).verdict is Verdict.ERROR
