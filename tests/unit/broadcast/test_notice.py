@@ -151,3 +151,13 @@ def test_the_sample_fact_is_told():
     assert notice_of(FACT | {"data": SHIFTED}, RECORD, level=EVERYTHING).text == (
         "10 % of the traffic goes to v1.4.0 (step 1 of 2), watched for 1 min"
     )
+
+
+@pytest.mark.parametrize("application, about", [("storefront", "storefront"), ("*", "every application")])
+def test_a_freeze_is_told_although_it_is_about_no_release(application, about):
+    data = {"why": "the sale", "ends": "2026-11-24T10:00:00.000Z"}
+    of_none = {"application": application, "tag": "", "who": "arn:ana", "execution": ""}
+    notice = told("Frozen", data, record={}, **of_none)
+    assert notice.subject == f"{about} in production"
+    assert notice.text == "frozen by arn:ana until Tue 24 Nov 2026, 10:00 UTC"
+    assert notice.more == ("the sale",)
