@@ -82,7 +82,7 @@ ONLY = {
     "states:StartExecution": {"UploadRuleRole", "SuperviseFunction", "ReleaseStateMachineRole"},
     "states:StopExecution": {"ReleaseStateMachineRole"},
     "s3:PutObject": {"PublisherRole", "PreserveFunction"},
-    "dynamodb:Query": {"PreserveFunction"},
+    "dynamodb:Query": {"PreserveFunction", "RunGateFunction", "RecheckReleaseFunction"},
     "secretsmanager:GetSecretValue": {
         "RequestApprovalFunction",
         "RemindApproversFunction",
