@@ -223,6 +223,7 @@ def deploy(
     parameters = {
         **_parameters_of(stage),
         "HealthAllowedNetworks": "127.0.0.0/8",
+        "SlackHosts": "127.0.0.1",
         "SenderAddress": "tagship@example.com",
         **(overrides or {}),
     }

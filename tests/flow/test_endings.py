@@ -235,6 +235,7 @@ def test_nobody_decides_then_reminders_then_expired(world: World) -> None:
 
 
 def test_a_newer_release_supersedes_the_one_that_waits_for_approval(world: World) -> None:
+    """Fault 24."""
     older = world.start(world.upload("v1.0.0"))
     link = world.link(older)
     newer = world.start(world.upload("v1.1.0"))

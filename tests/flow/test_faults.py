@@ -204,6 +204,8 @@ def test_a_target_that_changed_between_approval_and_deployment_is_not_deployed_t
 
 
 def test_what_was_not_approved_is_not_deployed(world: World) -> None:
+    """Fault 25."""
+
     def swapped(event: dict[str, Any]) -> Any:
         record = world.record("v1.0.0")
         world.put(record | {"plan": record["plan"] | {"candidate": {"version": "9", "codeSha256": "other"}}})

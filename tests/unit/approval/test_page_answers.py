@@ -513,6 +513,7 @@ def test_where_the_release_is_is_one_sentence(release, words):
     page = browser.site.request(query=f"t={browser.token}&follow=1")
     assert words in text_of(page.body)
     assert ("Refresh" in page.headers) is (release["status"] == "RUNNING")
+    assert (browser.token in page.body) is (release["status"] == "RUNNING")
     assert "<b>sick" not in page.body
 
 

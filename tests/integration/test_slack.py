@@ -1,0 +1,35 @@
+"""Slack on the deployed stack: a server of this test stands where hooks.slack.com is, and the secret names it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from local import people
+from tests.integration.conftest import Pipeline, wait_for
+from tests.slack_server import slack
+
+
+def test_an_approver_decides_on_the_link_that_slack_brought(pipeline: Pipeline) -> None:
+    """With the functions' rights enforced, and nothing of the link or the webhook in any log, state or fact."""
+    with slack() as here:
+        pipeline.client("secretsmanager").create_secret(
+            Name="tagship/slack", SecretString=here.secret("ana@example.com")
+        )
+        pipeline.configure(notifications={"slackWebhookSecret": "tagship/slack"})
+        tag = pipeline.publish()
+        told = json.dumps(wait_for(lambda: here.to("ana") or None, "a message to ana"))
+        link = re.search(r"<(https?://[^|]+\?t=[\w-]+)\|", told)
+        assert link and tag in told
+        assert people.decide(link[1], decision="approve").status == 200
+        pipeline.settled(tag, "SUCCEEDED")
+        announced = json.dumps(here.to("channel"))
+        assert f"Approval wanted: storefront {tag}" in announced
+        assert "?t=" not in announced
+    execution = pipeline.execution(tag)
+    history = pipeline.client("stepfunctions").get_execution_history(executionArn=execution, maxResults=1000)
+    facts = pipeline.facts(tag)
+    assert "Approval Error" not in {fact["name"] for fact in facts}
+    for secret in (link[1].partition("?t=")[2], "services/T0"):
+        for place in (pipeline.logs(), str(history), str(facts)):
+            assert secret not in place
