@@ -12,6 +12,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,6 @@ _APPLICATION = (
     ("Promotion", "`gates.promotion`"),
     ("CustomGate", "`gates.custom`"),
     ("Health", "`health`"),
-    ("LambdaCheck", "`health.checks[]`, of type `lambda`"),
-    ("HttpCheck", "`health.checks[]`, of type `http`"),
-    ("JsonValue", "`health.checks[].json`"),
-    ("AlarmCheck", "`health.checks[]`, of type `alarm`"),
-    ("MetricCheck", "`health.checks[]`, of type `metric`"),
-    ("CustomCheck", "`health.checks[]`, of type `custom`"),
     ("Watch", "`health.watch`"),
     ("Canary", "`strategy`, of type `canary`"),
     ("Linear", "`strategy`, of type `linear`"),
@@ -62,6 +57,15 @@ _APPLICATION = (
     ("AllAtOnce", "`strategy`, of type `all-at-once`"),
 )
 _RELEASE = (("", "The manifest"), ("Artifact", "`artifacts[]`"))
+_CHECKS = {
+    "check-lambda": "LambdaCheck",
+    "check-http": "HttpCheck",
+    "check-alarm": "AlarmCheck",
+    "check-metric": "MetricCheck",
+    "check-custom": "CustomCheck",
+}
+"""Told where each kind is explained, and not in the reference of the whole."""
+_ELSEWHERE = {*_CHECKS.values(), "JsonValue"}
 _DEFAULT_STRATEGY = "a canary of 10 % with a bake of 300 s"
 
 
@@ -69,11 +73,15 @@ def _documented(name: str, parts: Sequence[tuple[str, str]]) -> str:
     whole = schema(name)
     definitions = whole.get("$defs", {})
     told = {title for title, _ in parts} - {""}
-    if told != set(definitions):
+    if told != set(definitions) - _ELSEWHERE:
         raise SystemExit(f"local/reference.py does not know {sorted(told ^ set(definitions))} of {name}.")
     return "\n\n".join(
         f"### {heading}\n\n{_fields(definitions[title] if title else whole)}" for title, heading in parts
     )
+
+
+def _check(kind: str) -> str:
+    return _fields(schema("application")["$defs"][kind])
 
 
 def _fields(part: Schema) -> str:
@@ -300,6 +308,7 @@ def _cell(text: str) -> str:
 _PARTS: Mapping[str, Callable[[], str]] = {
     "applications": lambda: _documented("application", _APPLICATION),
     "releases": lambda: _documented("release", _RELEASE),
+    **{part: partial(_check, kind) for part, kind in _CHECKS.items()},
     "parameters": _parameters,
     "outputs": _outputs,
     "time-outs": _time_outs,

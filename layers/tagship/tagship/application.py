@@ -79,7 +79,7 @@ class AllAtOnce:
     type: Literal["all-at-once"]
     """The kind of strategy."""
     bake: Bake = 0
-    """Seconds to wait before health is asked."""
+    """Seconds before it is done, in which health is looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ class Canary:
     percent: Annotated[int, at.Ge(1), at.Le(99)] = 10
     """The first share of the traffic, in percent."""
     bake: Bake = 300
-    """Seconds at the first share before health is asked."""
+    """Seconds at the first share, in which health is looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,7 @@ class Linear:
     percent: Annotated[int, at.Ge(1), at.Le(99)] = 20
     """How much each step adds, in percent; the last step takes what is left."""
     bake: Bake = 60
-    """Seconds at each share before health is asked."""
+    """Seconds at each share, in which health is looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,7 @@ class Step:
     percent: Percent
     """The candidate's share, in percent."""
     bake: Bake = 0
-    """Seconds at this share before health is asked."""
+    """Seconds at this share, in which health is looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
