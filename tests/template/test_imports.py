@@ -202,7 +202,7 @@ def at_top(module: Module) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
 
 
@@ -213,3 +213,21 @@ def roots(names: Iterable[str]) -> set[str]:
 
 def room_of(name: str) -> str:
     return name.rsplit(".", 1)[0]
+
+
+def test_what_an_option_of_the_page_needs_is_loaded_where_it_is_switched_on() -> None:
+    """A sign-in's libraries cost more than the whole page."""
+    assert {module.name for module in modules() if roots(at_top(module)) & {"jwt", "cryptography"}} == set()
+    known = {module.name for module in modules()}
+    loaded, waiting = set(), {"functions.approval_page"}
+    while waiting:
+        name = waiting.pop()
+        loaded.add(name)
+        (found,) = [module for module in modules() if module.name == name]
+        waiting |= (at_top(found) & known) - loaded
+    assert "tagship.approval.page" in loaded
+    options = {"login", "provider", "slack_actions"}
+    assert loaded & {f"tagship.approval.{option}" for option in options} == set()
+    assert "tagship.application" not in loaded, (
+        "the nouns of a configuration are a fifteenth of its cold start"
+    )

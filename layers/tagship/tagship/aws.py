@@ -6,16 +6,18 @@ import re
 import time
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tagship.application import LambdaTarget
 from tagship.calls import calling, code_of
 from tagship.errors import CredentialsRefused
 from tagship.rights import Right, as_text, session_policy, trust_policy
+
+if TYPE_CHECKING:
+    from tagship.application import LambdaTarget  # its nouns cost a cold start what they are not asked for
 
 _CONFIG = Config(
     connect_timeout=3,

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from tagship.application import LambdaTarget
+if TYPE_CHECKING:
+    from tagship.application import LambdaTarget  # its nouns cost a cold start what they are not asked for
+
 
 SESSION_POLICY_CHARACTERS = 2048
 """What STS takes (AssumeRole, `Policy`)."""

@@ -7,16 +7,18 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from aws_lambda_powertools import Logger
 
-from tagship.application import Application
 from tagship.aws import Aws, Errand
 from tagship.errors import TagshipError
 from tagship.ledger.table import Ledger
 from tagship.rights import ClientAs
 from tagship.settings import Settings
+
+if TYPE_CHECKING:
+    from tagship.application import Application  # its nouns cost a cold start what they are not asked for
 
 Event = dict[str, Any]
 logger = Logger(service="tagship")
