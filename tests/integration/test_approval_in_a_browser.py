@@ -1,74 +1,186 @@
-"""The approval page as a person meets it: the link of the real mail in a real Chromium, on a phone and at a desk."""
+"""The approval page as people meet it: the links of real mails, in a real Chromium, on the deployed stack.
+
+What each page looks like to axe is the business of tests/browser; what people do to a release is done here.
+"""
 
 from __future__ import annotations
 
-import shutil
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.integration.conftest import Pipeline
+from local import people
+from local.storefront import NAME
+from tests.accessibility import DESK, PHONE, barriers, runs_off_the_side
+from tests.integration.conftest import Pipeline, wait_for
+from tests.unit.approval.oidc import CLIENT, local_provider
 
-PHONE = {"width": 360, "height": 740}
-DESK = {"width": 1280, "height": 900}
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+ANA, BO = "ana@example.com", "bo@example.com"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """The machine's own Chromium."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("no Chromium on this machine: install Debian's package chromium, or Google Chrome")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=QUIET)
-        yield browser
-        browser.close()
+def link(pipeline: Pipeline, tag: str, who: str) -> str:
+    """The link in somebody's newest mail about this tag."""
+
+    def newest() -> Any:
+        return people.newest_to(pipeline.stack.mails(), who=who, application=NAME, tag=tag)
+
+    return people.link_in(wait_for(newest, f"the mail to {who} about {tag}"))
 
 
-def test_a_release_is_approved_on_a_phone(pipeline: Pipeline, browser: Browser) -> None:
+def heading(page: Page) -> str:
+    return page.get_by_role("heading", level=1).inner_text()
+
+
+def test_two_approve_on_their_phones_however_often_they_press(pipeline: Pipeline, browser: Browser) -> None:
+    """Quorum of two, without JavaScript; a double click, the back button and a second press are one decision."""
+    pipeline.configure(approval={"approvers": [ANA, BO], "required": 2, "expires": 600, "remindEvery": 600})
     tag = pipeline.publish()
-    page = browser.new_page(viewport=PHONE, java_script_enabled=False)  # type: ignore[arg-type]
-    page.goto(pipeline.link(tag))
-    assert tag in page.get_by_role("heading", level=1).inner_text()
-    page.get_by_role("button", name=f"Approve {tag}").click()
-    assert "recorded" in page.locator("body").inner_text().lower()
-    page.close()
+    ana = browser.new_page(viewport=PHONE, java_script_enabled=False)  # type: ignore[arg-type]
+    ana.goto(link(pipeline, tag, ANA))
+    assert tag in heading(ana)
+    ana.get_by_role("button", name=f"Approve {tag}").dblclick()
+    ana.wait_for_load_state()
+    assert heading(ana) == "Your approval is recorded"
+    assert "needs 1 more approval" in ana.locator("main").inner_text()
+    ana.go_back()
+    assert heading(ana) == "Your approval is recorded", "the page is not shown from the browser's memory"
+    ana.close()
+
+    bo = browser.new_page(viewport=PHONE)  # type: ignore[arg-type]
+    bo.goto(link(pipeline, tag, BO))
+    assert f"{ANA} approved" in bo.locator("main").inner_text()
+    assert not runs_off_the_side(bo)
+    assert barriers(bo) == []
+    bo.get_by_role("button", name=f"Approve {tag}").click()
+    assert "has the approvals it needs" in bo.locator("main").inner_text()
+    assert barriers(bo) == []
+    bo.close()
     pipeline.settled(tag, "SUCCEEDED")
+    decided = [fact for fact in pipeline.facts(tag) if fact["name"] in ("Approval Given", "Approval Granted")]
+    assert [(fact["name"], fact["who"]) for fact in decided] == [
+        ("Approval Given", ANA),
+        ("Approval Granted", BO),
+    ]
 
 
-def test_nothing_runs_off_the_side_of_a_phone(pipeline: Pipeline, browser: Browser) -> None:
-    tag = pipeline.publish()
-    page = browser.new_page(viewport=PHONE)  # type: ignore[arg-type]
-    page.goto(pipeline.link(tag))
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    page.close()
-    pipeline.decide(tag, "reject", "only looked at")
-    pipeline.settled(tag, "REJECTED")
-
-
-def test_a_release_is_rejected_by_keyboard_alone_in_the_dark(pipeline: Pipeline, browser: Browser) -> None:
-    tag = pipeline.publish()
+def test_superseded_expired_and_rejected_by_keyboard_in_the_dark(
+    pipeline: Pipeline, browser: Browser
+) -> None:
     page = browser.new_page(viewport=DESK, color_scheme="dark")  # type: ignore[arg-type]
-    page.goto(pipeline.link(tag))
-    page.get_by_role("textbox").focus()
-    page.keyboard.type("the sale begins at noon")
-    for _ in range(10):
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.textContent").strip() == f"Reject {tag}":
-            break
+    old = pipeline.publish()
+    old_link = pipeline.link(old)
+    page.goto(old_link)
+    tag = pipeline.publish()
+    page_link = pipeline.link(tag)
+    pipeline.settled(old, "SUPERSEDED")
+    page.get_by_role("button", name=f"Approve {old}").click()
+    assert heading(page) == "A newer release took its place"
+    page.goto(old_link)
+    assert heading(page) == "A newer release took its place"
+
+    with over(pipeline, page_link):
+        answer = page.goto(page_link)
+        assert answer and answer.status == 410
+        assert heading(page) == "The time to decide is over"
+
+    page.goto(page_link)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to your decision"
+    page.keyboard.press("Enter")
+    tab_to(page, "Reject", tag)
     page.keyboard.press("Enter")
     page.wait_for_load_state()
-    assert "recorded" in page.locator("body").inner_text().lower()
+    assert "Say why you reject it" in page.get_by_role("alert").inner_text()
+    # Who came by the skip link is at the decision again, where the problem stands, and one step from the field.
+    assert page.evaluate("document.activeElement.id") == "decide"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "reason"
+    page.keyboard.type("the sale begins at noon")
+    tab_to(page, "Reject", tag)
+    page.keyboard.press("Enter")
+    page.wait_for_load_state()
+    assert heading(page) == "Your rejection is recorded"
     page.reload()
     assert page.get_by_role("button", name=f"Approve {tag}").count() == 0
     page.close()
-    record = pipeline.settled(tag, "REJECTED")
-    assert "the sale begins at noon" in record["why"]
+    assert "the sale begins at noon" in pipeline.settled(tag, "REJECTED")["why"]
+
+
+def test_where_a_sign_in_is_asked_for_only_the_approver_gets_in(pipeline: Pipeline, browser: Browser) -> None:
+    with local_provider(asks=True, mail=BO) as provider, asking(pipeline, provider.issuer):
+        tag = pipeline.publish()
+        where = pipeline.link(tag)
+        page = browser.new_page()
+        page.goto(where)
+        assert page.url.startswith(f"{provider.issuer}/authorize?")
+        page.get_by_role("button", name="Sign in").click()
+        assert heading(page) == "This link is not valid", "signed in, but as somebody else"
+        provider.mail = ANA.upper()
+        page.goto(where)
+        page.get_by_role("button", name="Sign in").click()
+        assert tag in heading(page)
+        assert page.url == where
+        assert all(cookie["httpOnly"] and cookie["secure"] for cookie in page.context.cookies())
+        page.get_by_role("button", name=f"Approve {tag}").click()
+        assert "has the approvals it needs" in page.locator("main").inner_text()
+        page.close()
+    pipeline.settled(tag, "SUCCEEDED")
+    names = {fact["name"]: fact for fact in pipeline.facts(tag)}
+    assert names["Approval Granted"]["data"]["identity"] == f"{provider.issuer} 248289761001"
+    assert names["Approver Signed In"]["who"] == ANA
+    assert names["Link Refused"]["data"]["reason"] == "signed in as somebody else"
+    token = where.partition("?t=")[2]
+    assert token not in pipeline.logs() + "".join(provider.seen)
+
+
+def tab_to(page: Page, button: str, tag: str) -> None:
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent").strip() == f"{button} {tag}":
+            return
+    raise AssertionError(f"no way by keyboard to {button}")
+
+
+@contextmanager
+def over(pipeline: Pipeline, where: str) -> Iterator[None]:
+    """As if the time to decide had passed."""
+    found = re.search(r"/approvals/([\w-]+)", where)
+    assert found
+    dynamodb, table = pipeline.client("dynamodb"), pipeline.stack.outputs["LedgerTableName"]
+    key = {"pk": {"S": f"APPROVAL#{found[1]}"}, "sk": {"S": "APPROVAL"}}
+    kept = dynamodb.get_item(TableName=table, Key=key)["Item"]["expiresAt"]
+
+    def ends(at: Any) -> None:
+        dynamodb.update_item(
+            TableName=table,
+            Key=key,
+            UpdateExpression="SET expiresAt = :at",
+            ExpressionAttributeValues={":at": at},
+        )
+
+    ends({"S": "2026-01-01T00:00:00.000Z"})
+    yield
+    ends(kept)
+
+
+@contextmanager
+def asking(pipeline: Pipeline, issuer: str) -> Iterator[None]:
+    """The page's function, told to ask for a sign-in: the stack's parameters end in these variables."""
+    functions = pipeline.client("lambda")
+    name = next(
+        function["FunctionName"]
+        for page in functions.get_paginator("list_functions").paginate()
+        for function in page["Functions"]
+        if "ApprovalPage" in function["FunctionName"]
+    )
+    kept = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    assert {"TAGSHIP_OIDC_ISSUER", "TAGSHIP_OIDC_CLIENT_ID"} <= kept.keys()
+    told = kept | {"TAGSHIP_OIDC_ISSUER": issuer, "TAGSHIP_OIDC_CLIENT_ID": CLIENT}
+    functions.update_function_configuration(FunctionName=name, Environment={"Variables": told})
+    try:
+        yield
+    finally:
+        functions.update_function_configuration(FunctionName=name, Environment={"Variables": kept})
