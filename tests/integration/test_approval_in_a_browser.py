@@ -124,6 +124,11 @@ def test_where_a_sign_in_is_asked_for_only_the_approver_gets_in(pipeline: Pipeli
         assert tag in heading(page)
         assert page.url == where
         assert all(cookie["httpOnly"] and cookie["secure"] for cookie in page.context.cookies())
+        page.context.clear_cookies()  # as after a quarter of an hour
+        page.get_by_role("button", name=f"Approve {tag}").click()
+        assert heading(page) == "Your sign-in is over"
+        page.get_by_role("link", name="Sign in again").click()
+        page.get_by_role("button", name="Sign in").click()
         page.get_by_role("button", name=f"Approve {tag}").click()
         assert "has the approvals it needs" in page.locator("main").inner_text()
         page.close()
