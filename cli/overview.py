@@ -11,10 +11,11 @@ from cli.failures import trying
 from cli.place import Place
 from cli.story import Now
 from tagship.intake.configuration import parameter_name
-from tagship.ledger import approvals, lock, releases
+from tagship.ledger import approvals, freezes, lock, releases
 from tagship.ledger.lock import Holder
-from tagship.ledger.table import Item
+from tagship.ledger.table import Item, timestamp
 from tagship.release import Status
+from tagship.schedule import Freeze
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,8 @@ class Overview:
     holder: Holder | None
     last: Item | None
     """The release that ended last."""
+    freezes: tuple[Freeze, ...]
+    """Its own and those of all, now and later."""
     at: datetime
 
     @property
@@ -80,15 +83,28 @@ class Overview:
             }
             if holder
             else None,
+            "freezes": [freeze_as_dict(freeze) for freeze in self.freezes],
             "lastEnded": {name: last.get(name, "") for name in ("tag", "status", "endedAt", "why")}
             if last
             else None,
         }
 
 
+def freeze_as_dict(freeze: Freeze) -> dict[str, Any]:
+    """A freeze, for programs."""
+    return {
+        "id": freeze.id,
+        "application": freeze.application,
+        "reason": freeze.reason,
+        "author": freeze.author,
+        "starts": timestamp(freeze.starts),
+        "ends": timestamp(freeze.ends),
+    }
+
+
 def of(place: Place, application: str) -> Overview:
     """Of one application, whether anybody knows it or not."""
-    configured = _configured(place, application)
+    configured = is_configured(place, application)
     ledger = place.ledger
     with trying(f"Reading the ledger of {place.stage}"):
         everything = releases.all_of(ledger, application)
@@ -106,6 +122,7 @@ def of(place: Place, application: str) -> Overview:
             now = story.whereabouts(record, facts, request, holder=tag, at=place.now)
             underway.append(Underway(record=record, now=now, holder=holder))
         current = releases.current(ledger, application)
+        frozen = freezes.standing(ledger, application)
     ended = [record for record in everything if record.get("endedAt")]
     return Overview(
         application=application,
@@ -114,8 +131,16 @@ def of(place: Place, application: str) -> Overview:
         underway=tuple(underway),
         holder=holder,
         last=max(ended, key=lambda record: times.moment(record["endedAt"]), default=None),
+        freezes=frozen,
         at=place.now,
     )
+
+
+def unknown(application: str, place: Place) -> str:
+    """That nobody knows it, and which ones there are."""
+    known = applications(place)
+    others = f"There are: {', '.join(known)}." if known else "There is none yet."
+    return f"There is no application {application!r} in {place.stage}: no configuration and no release.\n{others}"
 
 
 def applications(place: Place) -> list[str]:
@@ -127,7 +152,8 @@ def applications(place: Place) -> list[str]:
     return sorted(name.removeprefix(root) for name in names)
 
 
-def _configured(place: Place, application: str) -> bool:
+def is_configured(place: Place, application: str) -> bool:
+    """Whether the stage has a configuration of this application."""
     from botocore.exceptions import ClientError
 
     from tagship.calls import code_of

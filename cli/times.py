@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import click
+
+from tagship.fields import seconds
 from tagship.text import moment, span, until
 
-__all__ = ["clock", "day", "full", "moment", "short", "since", "span", "until", "zone"]
+__all__ = ["asked", "clock", "day", "full", "moment", "short", "since", "span", "until", "zone"]
 
 _JUST_NOW = 60
 """Seconds; clocks differ, so that what happened there a moment ago may be in a moment here."""
+
+
+def asked(text: str, now: datetime, option: str) -> datetime:
+    """The moment that somebody named: an ISO-8601 time, by this machine's clock if it names no zone, or a duration from now.
+
+    Raises click's UsageError for what is neither.
+    """
+    try:
+        if text.startswith("P"):
+            return now + timedelta(seconds=int(str(seconds(text))))
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise click.UsageError(
+            f"{option}: {text!r} is neither a time like 2026-12-24T18:00 nor a duration like PT4H."
+        ) from error
 
 
 def full(time: datetime) -> str:

@@ -74,6 +74,11 @@ A second run with the same files is fine: what is there already is not uploaded 
     metavar="ADDRESS",
     help="The mail address of who made the release.  [default: the commit's author]",
 )
+@click.option(
+    "--emergency",
+    metavar="TEXT",
+    help="Why this can't wait: it passes freezes and windows, and every approver must approve.",
+)
 @sign_options("release.json")
 @click.option("--dry-run", is_flag=True, help="Show what would be uploaded, and upload nothing.")
 @in_a_place
@@ -91,6 +96,7 @@ def publish(
     commit: str | None,
     repository: str | None,
     author: str | None,
+    emergency: str | None,
     key: str | None,
     algorithm: str,
     dry_run: bool,
@@ -106,6 +112,8 @@ def publish(
 
     if notes is not None and notes_file is not None:
         raise click.UsageError("Give --notes or --notes-file, not both.")
+    if emergency is not None and not emergency.strip():
+        raise click.UsageError("--emergency: say why this can't wait; approvers read it first.")
     pairs = dict(_pair(parameter) for parameter in parameters)
     named = [named_file(artifact) for artifact in artifacts]
     source = from_git(Path.cwd(), commit=commit or "", tag=tag)
@@ -118,7 +126,9 @@ def publish(
         "author": _known(author or source.author, "author", "--author"),
         "createdAt": place.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "notes": notes_file.read() if notes_file is not None else notes or "",
-    } | ({"parameters": pairs} if pairs else {})
+    }
+    fields |= {"parameters": pairs} if pairs else {}
+    fields |= {"emergency": emergency} if emergency is not None else {}
     release = Release.of(fields, [File.measured(name, path) for name, path in named])
     folder = Folder(s3=place.client("s3"), bucket=bucket or _bucket(place), release=release)
     found = folder.look()
@@ -203,6 +213,10 @@ def _warnings(source: Source, release: Release) -> list[str]:
     from cli.source import is_noreply
 
     warnings = list(source.warnings)
+    if release.manifest.emergency:
+        warnings.append(
+            "An emergency: it passes freezes and windows, and everybody who may decide must approve."
+        )
     if is_noreply(release.manifest.author):
         warnings.append(
             f"The author {release.manifest.author} is not an address that an approver has, so nobody would notice if the "

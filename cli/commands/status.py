@@ -14,6 +14,7 @@ from tagship.text import listed
 
 if TYPE_CHECKING:
     from cli.overview import Overview, Underway
+    from tagship.schedule import Freeze
 
 _INDENT = 14
 
@@ -38,7 +39,7 @@ def status(*, place: Place, application: str | None, as_json: bool) -> None:
     names = [application] if application else overview.applications(place)
     found = [overview.of(place, name) for name in names]
     if application and found[0].is_unknown:
-        raise Failed(_unknown(application, place))
+        raise Failed(overview.unknown(application, place))
     if as_json:
         screen.result({"stage": place.stage, "applications": [each.as_dict() for each in found]})
         return
@@ -66,6 +67,8 @@ def told(each: Overview, place: Place, now: datetime) -> list[str]:
     if not each.underway:
         lines += _row("on its way", "nothing")
     lines += _lock(each, now)
+    for freeze in each.freezes:
+        lines += _frozen(freeze, now)
     if each.last is not None:
         lines += _last(each.last, place, now)
     if not each.configured:
@@ -116,6 +119,17 @@ def _lock(each: Overview, now: datetime) -> list[str]:
     return _row("lock", f"{screen.clean(holder.tag)} has it, lease ends {times.until(ends, now)}")
 
 
+def _frozen(freeze: Freeze, now: datetime) -> list[str]:
+    from cli import times
+    from tagship.schedule import EVERY_APPLICATION
+
+    begins = f"from {times.full(freeze.starts)} " if freeze.starts > now else ""
+    whom = ", as every application" if freeze.application == EVERY_APPLICATION else ""
+    end = f"{begins}until {times.full(freeze.ends)}, {times.until(freeze.ends, now)}{whom}"
+    about = screen.paragraph(f"{freeze.reason} ({freeze.author}, id {freeze.id})", indent=_INDENT)
+    return [*_row("frozen", screen.wary(end)), *about]
+
+
 def _last(record: dict[str, Any], place: Place, now: datetime) -> list[str]:
     from cli import times
     from cli.commands.history import coloured
@@ -130,11 +144,3 @@ def _last(record: dict[str, Any], place: Place, now: datetime) -> list[str]:
         *screen.paragraph(record.get("why", ""), indent=_INDENT),
         *screen.paragraph(f"more: tagship history {title}{place.flags()}", indent=_INDENT),
     ]
-
-
-def _unknown(application: str, place: Place) -> str:
-    from cli import overview
-
-    known = overview.applications(place)
-    others = f"There are: {', '.join(known)}." if known else "There is none yet."
-    return f"There is no application {application!r} in {place.stage}: no configuration and no release.\n{others}"

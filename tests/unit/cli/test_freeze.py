@@ -1,0 +1,188 @@
+"""freeze and unfreeze: an operator keeps releases out, sees that they are, and lets them in again."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from tagship.ledger import freezes
+
+ANA = "arn:aws:sts::123456789012:user/moto"
+
+
+def frozen(stage: Any, *more: str, until: str = "PT4H", reason: str = "the sale") -> Any:
+    return stage.run("freeze", *(more or ("storefront",)), "--until", until, "--reason", reason)
+
+
+def ids(stage: Any, scope: str = "storefront") -> list[str]:
+    return [each.id for each in freezes.of(stage.ledger, scope)]
+
+
+def test_an_application_is_frozen_and_seen_to_be(stage: Any) -> None:
+    stage.configure()
+    result = frozen(stage)
+    assert result.exit_code == 0, result.output
+    assert "storefront in development is frozen until Mon 23 Nov 2026, 18:05 UTC, in 4 h" in result.stdout
+    (freeze_id,) = ids(stage)
+    assert f"the sale ({ANA}, id {freeze_id})" in result.stdout
+    assert "Lift it sooner: tagship unfreeze storefront --reason '…' --stage development" in result.stdout
+    told = stage.run("status", "storefront").stdout
+    assert "frozen      until Mon 23 Nov 2026, 18:05 UTC, in 4 h" in told
+    assert f"the sale ({ANA}, id {freeze_id})" in told
+    (fact,) = stage.ledger.facts_in_order("storefront")
+    assert (fact["name"], fact["who"], fact["data"]["why"]) == ("Frozen", ANA, "the sale")
+
+
+def test_every_application_is_frozen_at_once(stage: Any) -> None:
+    stage.configure()
+    result = frozen(stage, "--all", "--from", "2026-12-23", until="2027-01-04T08:00")
+    assert (
+        "every application in development is frozen from Wed 23 Dec 2026, 00:00 UTC until Mon 4 Jan"
+        in result.stdout
+    )
+    told = stage.run("status", "storefront").stdout
+    assert "frozen      from Wed 23 Dec 2026, 00:00 UTC until Mon 4 Jan 2027, 08:00 UTC" in told
+    assert "as every application" in told
+
+
+def test_a_time_without_a_zone_is_this_machines_and_one_with_a_zone_is_its_own(
+    stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    stage.configure()
+    assert "until Mon 23 Nov 2026, 18:00 CET (17:00 UTC)" in frozen(stage, until="2026-11-23T18:00").stdout
+    assert "until Mon 23 Nov 2026, 20:00 CET (19:00 UTC)" in frozen(stage, until="2026-11-23T19:00Z").stdout
+
+
+def test_a_second_run_does_nothing_and_says_so(stage: Any) -> None:
+    stage.configure()
+    frozen(stage, until="2026-11-24T18:00")
+    stage.clock.pause(60)
+    result = frozen(stage, until="2026-11-24T18:00")
+    assert result.exit_code == 0
+    assert "It was frozen before, with this end and reason: nothing was written." in result.stdout
+    assert len(ids(stage)) == 1
+    again = stage.run("freeze", "storefront", "--until", "2026-11-24T18:00", "--reason", "the sale", "--json")
+    assert json.loads(again.stdout)["new"] is False
+
+
+@pytest.mark.parametrize(
+    "arguments, why",
+    [
+        (
+            ("storefront", "--until", "later", "--reason", "r"),
+            "neither a time like 2026-12-24T18:00 nor a duration",
+        ),
+        (("storefront", "--until", "PT", "--reason", "r"), "neither a time like"),
+        (("storefront", "--until", "2026-11-23T14:05", "--reason", "r"), "is not later than now"),
+        (
+            ("storefront", "--until", "PT1H", "--from", "PT2H", "--reason", "r"),
+            "is not later than now and the beginning",
+        ),
+        (("storefront", "--until", "2062-11-24", "--reason", "r"), "more than 366 days from now"),
+        (("storefront", "--until", "P99999999999999D", "--reason", "r"), "neither a time like"),
+        (("storefront", "--until", "PT1H", "--reason", " "), "say why"),
+        (("storefront", "--until", "PT1H", "--reason", "x" * 501), "may have 500"),
+        (("storefront", "--reason", "r"), "Missing option '--until'"),
+        (("storefront", "--all", "--until", "PT1H", "--reason", "r"), "Name an application, or give --all"),
+        (("--until", "PT1H", "--reason", "r"), "Name an application, or give --all"),
+    ],
+)
+def test_wrong_use_is_told_and_nothing_is_frozen(stage: Any, arguments: tuple[str, ...], why: str) -> None:
+    stage.configure()
+    result = stage.run("freeze", *arguments)
+    assert result.exit_code == 2
+    assert why in result.stderr
+    assert ids(stage) == ids(stage, "*") == []
+
+
+def test_a_name_that_nobody_knows_is_not_frozen(stage: Any) -> None:
+    stage.configure()
+    result = frozen(stage, "storfront")
+    assert result.exit_code == 1
+    assert "There is no application 'storfront'" in result.stderr
+    assert "There are: storefront." in result.stderr and "Nothing was frozen." in result.stderr
+
+
+def test_a_freeze_is_lifted_with_a_reason_and_a_second_run_finds_nothing(stage: Any) -> None:
+    stage.configure()
+    frozen(stage)
+    result = stage.run("unfreeze", "storefront", "--reason", "the sale is over")
+    assert result.exit_code == 0 and "Lifted: the sale" in result.stdout
+    assert ids(stage) == []
+    assert "frozen" not in stage.run("status", "storefront").stdout
+    again = stage.run("unfreeze", "storefront", "--reason", "the sale is over")
+    assert again.exit_code == 0 and "storefront is not frozen in development" in again.stdout
+    facts = [(fact["name"], fact["data"]["why"]) for fact in stage.ledger.facts_in_order("storefront")]
+    assert facts == [("Frozen", "the sale"), ("Unfrozen", "the sale is over")]
+
+
+def test_of_several_freezes_one_is_named(stage: Any) -> None:
+    stage.configure()
+    frozen(stage)
+    frozen(stage, reason="the audit")
+    result = stage.run("unfreeze", "storefront", "--reason", "over")
+    assert result.exit_code == 1
+    assert "2 freezes of storefront stand" in result.stderr and "the audit" in result.stderr
+    (wanted,) = [each.id for each in freezes.of(stage.ledger, "storefront") if each.reason == "the audit"]
+    result = stage.run("unfreeze", "storefront", "--id", wanted, "--reason", "over", "--json")
+    assert [each["reason"] for each in json.loads(result.stdout)["lifted"]] == ["the audit"]
+    result = stage.run("unfreeze", "storefront", "--id", wanted, "--reason", "over")
+    assert result.exit_code == 1 and f"No freeze {wanted} of storefront stands" in result.stderr
+
+
+def test_a_freeze_of_all_is_lifted_for_all_and_not_for_one(stage: Any) -> None:
+    stage.configure()
+    frozen(stage, "--all")
+    result = stage.run("unfreeze", "storefront", "--reason", "over")
+    assert result.exit_code == 1
+    assert "every application of development is frozen: the sale" in result.stderr
+    assert "tagship unfreeze --all" in result.stderr
+    assert len(ids(stage, "*")) == 1
+    assert stage.run("unfreeze", "--all", "--reason", "over").exit_code == 0
+    assert ids(stage, "*") == []
+
+
+def test_who_lifts_their_own_is_told_that_all_are_frozen_still(stage: Any) -> None:
+    stage.configure()
+    frozen(stage)
+    frozen(stage, "--all", reason="the audit")
+    result = stage.run("unfreeze", "storefront", "--reason", "over")
+    assert result.exit_code == 0
+    assert "It stays frozen, as every application is:" in result.stdout and "the audit" in result.stdout
+
+
+def test_the_results_as_json(stage: Any) -> None:
+    stage.configure()
+    result = stage.run("freeze", "storefront", "--until", "PT4H", "--reason", "the sale", "--json")
+    made = json.loads(result.stdout)
+    assert made == {
+        "stage": "development",
+        "new": True,
+        "id": ids(stage)[0],
+        "application": "storefront",
+        "reason": "the sale",
+        "author": ANA,
+        "starts": "2026-11-23T14:05:00.000Z",
+        "ends": "2026-11-23T18:05:00.000Z",
+    }
+    (known,) = json.loads(stage.run("status", "storefront", "--json").stdout)["applications"]
+    assert known["freezes"] == [{name: made[name] for name in made if name not in ("stage", "new")}]
+
+
+def test_a_release_that_waits_for_its_window_is_seen_to_wait(stage: Any) -> None:
+    from tagship.ledger import releases
+
+    stage.configure()
+    made = stage.release("v1.4.0").waiting().decided("ana@example.com").decided("bo@example.com")
+    releases.delay(stage.ledger, made.record, why="It is frozen.", opens="2026-11-23T18:05:00.000Z")
+    told = stage.run("status", "storefront").stdout
+    assert "v1.4.0 is approved and waits for its window" in told
+    assert "until Mon 23 Nov 2026, 18:05 UTC, in 4 h" in told
+    history = stage.run("history", "storefront", "--tag", "v1.4.0").stdout
+    assert "waits until Mon 23 Nov 2026, 18:05 UTC: nothing moves before" in history
+    assert "It is frozen." in history
