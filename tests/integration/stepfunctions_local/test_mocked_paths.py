@@ -53,6 +53,7 @@ RELEASES = {
         "",
         "WhatNext ShiftTraffic AwaitStable Bake CheckHealth JudgeHealth WhatNext CompleteRelease Succeeded",
     ),
+    "WaitsForItsWindow": ("", "WhatNext CompleteRelease Succeeded"),
     "SucceedsWithNothingToChange": ("", "PlanDeployment AnythingToChange CompleteRelease Succeeded"),
     "SucceedsAfterAReminder": ("", "WhatNext CompleteRelease Succeeded"),
     "IsADuplicate": ("", "ReadRelease WhatWasRead Duplicate"),

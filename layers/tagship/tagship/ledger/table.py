@@ -6,6 +6,7 @@
 | `APPLICATION#<name>` | `HEAD` | the last fact's number and digest |
 | `APPLICATION#<name>` | `RELEASE#<tag>` | a release as it stands |
 | `APPLICATION#<name>` | `LOCK` | who may change the target |
+| `APPLICATION#<name>` | `FREEZE#<id>` | a freeze; those of all applications stand under `APPLICATION#*` |
 | `APPLICATION#<name>` | `CURRENT` | what production runs |
 | `APPLICATION#<name>` | `NOTICE#<channel>#<fact>`, `THREAD#<channel>#<tag>#<attempt>` | who was told, and in which thread |
 | `APPROVAL#<id>` | `APPROVAL` | a request and its decisions |
