@@ -23,6 +23,8 @@ COMMANDS = {
     "approve": ("cli.commands.decide", "Approve a release that waits for approval."),
     "reject": ("cli.commands.decide", "Reject a release that waits for approval."),
     "rollback": ("cli.commands.rollback", "Put back what served before a release."),
+    "abort": ("cli.commands.abort", "Stop a release that is on its way."),
+    "retry": ("cli.commands.retry", "Begin a release again that has ended without success."),
     "freeze": ("cli.commands.freeze", "Keep releases out of a stage for a time."),
     "unfreeze": ("cli.commands.freeze", "End a freeze before its time."),
     "report": ("cli.commands.report", "DORA's four keys and the latency of approvals, over a time."),

@@ -32,6 +32,7 @@ def whereabouts(
     record: Record, facts: Sequence[Record], request: Record | None, *, holder: str | None, at: datetime
 ) -> Now:
     """From its facts so far; `holder` is the tag that has the lock, `request` its request for approval."""
+    facts = [fact for fact in facts if fact["attempt"] == record["attempt"]]
     names = [fact["name"] for fact in facts]
     if going_back(names):
         restored = "Baseline Restored" in names[_last(names, "Rollback Triggered") :]

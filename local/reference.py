@@ -222,8 +222,11 @@ def _tasks(states: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _time_out(name: str, task: Schema, values: Mapping[str, int]) -> tuple[str, str, str, str]:
-    retries = [retry for retry in task["Retry"] if retry["MaxAttempts"]]
+    # Waiting for another rollback takes the time of that one.
+    others = [retry for retry in task["Retry"] if retry["ErrorEquals"] == ["RollbackUnderway"]]
+    retries = [retry for retry in task["Retry"] if retry["MaxAttempts"] and retry not in others]
     again = "; ".join(f"{_errors(retry)}: {retry['MaxAttempts']} times" for retry in retries)
+    again += "".join(f"; beside that, {_errors(retry)} until the other one has ended" for retry in others)
     if "TimeoutSecondsPath" in task:
         return f"`{name}`", "as long as the application gives", again, "until the request expires"
     written = task["TimeoutSeconds"]

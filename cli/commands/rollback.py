@@ -3,77 +3,89 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from cli import screen
 from cli.failures import Failed, trying
 from cli.place import Place, as_json, in_a_place
+from cli.steering import confirm, execution_ended, reason_option
 
 if TYPE_CHECKING:
     from tagship.ledger.table import Item
-
-LOOK_SECONDS = 1.0
 
 
 @click.command(
     epilog="""\b
 Examples:
   tagship rollback storefront --reason "customers can't pay"
-  tagship rollback storefront --reason "the alias is in order again" --stage production --yes
+  tagship rollback storefront --to v1.2.0 --reason "v1.3.0 has it too"
+  tagship rollback storefront --security --reason "it logs card numbers"
 \b
 Nobody is asked to approve; your identity and the reason are recorded. Ends with 0 when the baseline serves all
-traffic again and is healthy, with 1 when not. Stopping to wait (Ctrl-C) leaves the rollback alone."""
+traffic again and is healthy, with 1 when not. If the release is being rolled back already, this waits for that end.
+Stopping to wait (Ctrl-C) leaves the rollback alone."""
 )
 @click.argument("application")
+@reason_option
 @click.option(
-    "--reason", required=True, metavar="TEXT", help="Why; it stands in the ledger and in every notice."
+    "--to", metavar="TAG", help="Further back: a release that succeeded and whose version still exists."
+)
+@click.option(
+    "--security", is_flag=True, help="What is taken back is never deployed again: its tag can't be retried."
 )
 @click.option("--yes", "-y", is_flag=True, help="Roll back without being asked first.")
 @in_a_place
 @as_json
-def rollback(*, place: Place, application: str, reason: str, yes: bool, as_json: bool) -> None:
+def rollback(
+    *,
+    place: Place,
+    application: str,
+    reason: str,
+    to: str | None,
+    security: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
     """Take back the release that production runs, or the one whose rollback failed.
 
-    What is on its way is taken back too. A rollback that failed is made once more: when the target is in order, that
-    frees the application.
+    What is on its way and has traffic is taken back instead. A rollback that failed is made once more: when the target is in
+    order, that frees the application.
     """
     from cli.deciding import whoami
 
-    reason = reason.strip()
-    if not reason:
-        raise click.UsageError("--reason: say why, for whoever reads it later.")
     record = _what_to_take_back(place, application)
+    if to:
+        _refuse_unless_it_leads(place, record, to)
     title = f"{application} {record['tag']}"
     caller = whoami(place)
-    if not yes and sys.stdin.isatty():
-        screen.complain(*_question(record, place, caller.arn))
-        if not click.confirm(f"Roll {screen.clean(title)} back?", err=True):
-            raise Failed("Nothing was changed.")
+    confirm(
+        f"Roll {screen.clean(title)} back?",
+        *_question(record, place, caller.arn, to, security=security),
+        yes=yes,
+    )
     order = {
         "application": application,
         "tag": record["tag"],
-        "trigger": "operator",
+        "attempt": record["attempt"],
+        "trigger": "security" if security else "operator",
         "why": reason,
         "by": caller.arn,
-    }
+    } | ({"to": to} if to else {})
     with trying(f"Starting the rollback of {title}"):
         execution = place.client("stepfunctions").start_execution(
             stateMachineArn=place.output("RollbackStateMachineArn"), input=json.dumps(order)
         )["executionArn"]
     if not as_json:
         screen.say(f"The rollback of {screen.bold(title)} has begun.", screen.dim(execution))
-    ended = _ended(place, execution, title)
-    if ended is None:
-        raise click.exceptions.Exit(1)
+    ended = execution_ended(place, execution, title, what="rollback")
     if as_json:
         screen.result(
             {
                 "application": application,
                 "tag": record["tag"],
+                "attempt": record["attempt"],
                 "stage": place.stage,
                 "execution": execution,
                 "status": ended["status"],
@@ -91,7 +103,9 @@ def rollback(*, place: Place, application: str, reason: str, yes: bool, as_json:
 
 
 def _what_to_take_back(place: Place, application: str) -> Item:
-    """The release that holds the lock, or else what production runs.
+    """What has traffic and is on its way, or failed to go back; else what production runs.
+
+    A release that has the lock and waits is let be: the rollback of what production runs ends it by itself.
 
     Raises Failed when there is neither.
     """
@@ -100,46 +114,45 @@ def _what_to_take_back(place: Place, application: str) -> Item:
     with trying(f"Reading the ledger of {place.stage}"):
         holder = lock.holder(place.ledger, application)
         current = releases.current(place.ledger, application)
-        tag = holder.tag if holder else current["tag"] if current else None
-        if tag is None:
+        held = releases.get(place.ledger, application, holder.tag) if holder else None
+        record = held if held and (held["status"] != "RUNNING" or held.get("moved")) else None
+        if record is None and current is not None:
+            record = releases.get(place.ledger, application, current["tag"])
+        if record is None and held is not None:
+            raise Failed(
+                f"{application} {held['tag']} has moved no traffic yet, and production runs no release before it: there is "
+                "nothing to take back. Nothing was changed.\n"
+                f"Stop it: tagship abort {screen.one_line(application)} {screen.one_line(held['tag'])}{place.flags()}"
+            )
+        if record is None:
             raise Failed(
                 f"Production runs no release of {application} in {place.stage}, so there is nothing to take back."
             )
-        record = releases.get(place.ledger, application, tag)
         refused = releases.roll_back_refused(place.ledger, record)
     if refused:
-        raise Failed(
-            f"{application} {tag} can't be rolled back: {refused} Nothing was changed.\n"
-            "To stop a release before any traffic has moved, stop its execution in the console."
-        )
+        raise Failed(f"{application} {record['tag']} can't be rolled back: {refused} Nothing was changed.")
     return record
 
 
-def _question(record: Item, place: Place, identity: str) -> list[str]:
-    before = record["plan"]["from"]
+def _refuse_unless_it_leads(place: Place, record: Item, to: str) -> None:
+    """What the machine will say, before anybody is asked; whether the version still exists, it asks the target itself."""
+    from tagship.ledger import releases
+
+    with trying(f"Reading the ledger of {place.stage}"):
+        other = releases.get(place.ledger, record["application"], to)
+        refused = releases.go_back_refused(record, other)
+    if refused:
+        raise Failed(
+            f"{record['application']} {record['tag']} can't go back to {to}: {refused} Nothing was changed."
+        )
+
+
+def _question(record: Item, place: Place, identity: str, to: str | None, *, security: bool) -> list[str]:
+    before = to or record["plan"]["from"]
     serves = f"{before} serves again" if before else "what served before Tagship's first release serves again"
     what = screen.bold(f"{record['application']} {record['tag']}")
     return [
         f"{what} in {place.stage}, now {record['status']}: {screen.clean(serves)}.",
+        *([f"  {screen.bad(record['tag'] + ' is never deployed again.')}"] if security else []),
         f"  You are {screen.clean(identity)}.",
     ]
-
-
-def _ended(place: Place, execution: str, title: str) -> dict[str, Any] | None:
-    """The rollback's execution when it has ended; None when the person has seen enough."""
-    try:
-        for found in _looks(place, execution, title):
-            if found["status"] != "RUNNING":
-                return found
-    except KeyboardInterrupt:
-        screen.complain(f"Stopped waiting; the rollback goes on by itself. Its execution: {execution}")
-    return None
-
-
-def _looks(place: Place, execution: str, title: str) -> Iterator[dict[str, Any]]:
-    states = place.client("stepfunctions")
-    while True:
-        with trying(f"Looking at the rollback of {title}, which goes on by itself"):
-            found: dict[str, Any] = states.describe_execution(executionArn=execution)
-        yield found
-        place.world.pause(LOOK_SECONDS)

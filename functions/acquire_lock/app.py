@@ -49,6 +49,7 @@ def _supersede(runtime: Runtime, application: str, older: str, *, by: str, execu
             runtime.ledger,
             application=application,
             tag=older,
+            attempt=record["attempt"],
             status=Status.SUPERSEDED,
             why=why,
             execution=record["execution"],

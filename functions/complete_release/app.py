@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from tagship.ledger import releases
-from tagship.ledger.table import timestamp
+from datetime import timedelta
+
+from tagship.application import Application
+from tagship.ledger import releases, watches
+from tagship.ledger.table import Change, timestamp
 from tagship.release import Status
 from tagship.runtime import Event, Runtime, step
 
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """Moves the current revision, writes the ending and frees the lock, all in one."""
+    """Moves the current revision, writes the ending, frees the lock and opens the watch, all in one."""
     release = event["release"]
     record = releases.get(runtime.ledger, release["application"], release["tag"])
     plan = record["plan"]
@@ -19,10 +22,13 @@ def handler(event: Event, runtime: Runtime) -> Event:
         if plan["nothingToChange"]
         else f"{release['application']} {release['tag']} serves all traffic and is healthy."
     )
+    since = timestamp(runtime.now())
+    until, watch = _watch(runtime, record, since=since)
     releases.end(
         runtime.ledger,
         application=release["application"],
         tag=release["tag"],
+        attempt=release["attempt"],
         status=Status.SUCCEEDED,
         why=why,
         execution=event["execution"],
@@ -31,8 +37,10 @@ def handler(event: Event, runtime: Runtime) -> Event:
             "tag": release["tag"],
             "attempt": release["attempt"],
             "revision": plan["candidate"],
-            "since": timestamp(runtime.now()),
+            "since": since,
+            "watchEnds": until,
         },
+        also=watch,
         data={
             "from": plan["from"],
             "commit": record["manifest"]["commit"],
@@ -43,3 +51,14 @@ def handler(event: Event, runtime: Runtime) -> Event:
         },
     )
     return {"status": Status.SUCCEEDED, "why": why}
+
+
+def _watch(runtime: Runtime, record: Event, *, since: str) -> tuple[str, list[Change]]:
+    """Until when alarms still take this release back; never where it has changed nothing, and nothing can be undone."""
+    application = Application.from_dict(record["configuration"]["document"])
+    wanted, target = application.health.watch, application.target
+    if record["plan"]["nothingToChange"] or not (wanted.seconds and wanted.alarms):
+        return "", []
+    until = timestamp(runtime.now() + timedelta(seconds=wanted.seconds))
+    alarms = [(target.account, target.region, name) for name in wanted.alarms]
+    return until, watches.opened(runtime.ledger, record, alarms=alarms, since=since, until=until)

@@ -20,6 +20,9 @@ def handler(event: Event, runtime: Runtime) -> Event:
     release, ending = event["release"], event["ending"]
     status, why = Status(ending["status"]), cause_in_words(ending["cause"])
     record = releases.get(runtime.ledger, release["application"], release["tag"])
+    attempt = release["attempt"] or record["attempt"]  # 0: a rollback that never learnt which one it is about
+    if record["attempt"] != attempt:
+        return _as_it_ended(runtime, release, Status(ending["status"]), why)
     if status in _NOTHING_CHANGED and record.get("moved") and record["status"] == Status.RUNNING:
         raise TrafficMoved(
             f"{release['application']} {release['tag']}: traffic has moved, so it is rolled back. {why}"
@@ -32,6 +35,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         runtime.ledger,
         application=release["application"],
         tag=release["tag"],
+        attempt=attempt,
         status=status,
         why=why,
         execution=event["execution"],
@@ -43,4 +47,12 @@ def handler(event: Event, runtime: Runtime) -> Event:
     ):
         record = releases.get(runtime.ledger, release["application"], release["tag"])
         status, why = Status(record["status"]), record["why"]
+    return {"status": status, "error": status.error, "cause": why}
+
+
+def _as_it_ended(runtime: Runtime, release: Event, status: Status, why: str) -> Event:
+    """This is late: the attempt has its ending, and the tag has begun again."""
+    fact = releases.ending_of(runtime.ledger, release["application"], release["tag"], release["attempt"])
+    if fact:
+        status, why = Status(fact["data"]["status"]), fact["data"]["why"]
     return {"status": status, "error": status.error, "cause": why}

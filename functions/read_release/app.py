@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from tagship.application import Application, check_name
+from tagship.errors import ReleaseUnreadable
 from tagship.gates import GATES
 from tagship.intake.reading import read_release
 from tagship.ledger import releases
+from tagship.release import Retry
 from tagship.runtime import Event, Runtime, step
 
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """From `{bucket, key, versionId}` to the data that every later state shows."""
+    """From `{bucket, key, versionId}` to the data that every later state shows; with `retry`, of the tag's next attempt.
+
+    Raises ReleaseUnreadable when the upload can't be booked to an application and a tag, or `retry` is none.
+    """
+    order = event["order"]
+    try:
+        retry = Retry.from_dict(order.get("retry")) if order.get("retry") is not None else None
+    except ValueError as error:
+        raise ReleaseUnreadable(f"{error}. Nothing was changed.") from error
     found = read_release(
         s3=runtime.aws.client("s3"),
         ssm=runtime.aws.client("ssm"),
         stage=runtime.settings.stage,
-        bucket=event["bucket"],
-        key=event["key"],
-        version=event.get("versionId", ""),
+        bucket=order["bucket"],
+        key=order["key"],
+        version=order.get("versionId", ""),
         execution=event["execution"],
     )
-    outcome, record = releases.claim(runtime.ledger, found)
+    outcome, record = releases.claim(runtime.ledger, found, retry=retry)
     document = record["configuration"]["document"]
     configuration = Application.from_dict(document) if document else None
     policy = configuration.approval if configuration else None
@@ -51,4 +61,6 @@ def _why(outcome: str, record: Event) -> str:
         "duplicate": f"{release} was read before, with the same bytes, by {record['execution']}; nothing was done twice.",
         "refused": f"{release} was read before with other bytes: a tag is used once. Nothing was changed. "
         "Publish under a new tag.",
+        "declined": f"{release} is not retried: {releases.retry_refused(record) or 'another retry of it was quicker.'} "
+        "Nothing was changed.",
     }[outcome]

@@ -2,91 +2,112 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from tagship.application import ASKS_ITSELF, Application, check_name
-from tagship.errors import RollbackRefused
+from tagship.errors import BaselineMissing, RollbackRefused
 from tagship.ledger import lock, releases
-from tagship.ledger.table import Fact, timestamp
+from tagship.ledger.table import Item, timestamp
+from tagship.rollback import Order, joined, leading_to, make_way, refuse, served
 from tagship.runtime import Event, Runtime, name_of, step
-from tagship.targets import target_of
-from tagship.words import cause_in_words
-
-_ORDER = ("application", "tag", "trigger", "why")
+from tagship.targets import Target, target_of
 
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
     """From `{application, tag, trigger, why}` to what was restored and how to ask whether it is healthy.
 
-    Raises RollbackRefused for what is no rollback, LockHeld while another release has the lock, TargetMoved when somebody
-    else changed the target, BaselineMissing.
+    Raises RollbackRefused for what is no rollback, RollbackUnderway while another one is at it, LockHeld while another
+    release moves traffic, TargetMoved when somebody else changed the target, BaselineMissing.
     """
-    order = event["order"]
-    if not all(isinstance(order.get(name), str) for name in _ORDER):
-        raise RollbackRefused(
-            f"A rollback is ordered with the texts {', '.join(_ORDER)}. Nothing was changed."
-        )
-    application, tag = order["application"], order["tag"]
-    record = releases.get(runtime.ledger, application, tag)
-    if refused := releases.roll_back_refused(runtime.ledger, record):
-        raise RollbackRefused(f"{application} {tag} can't be rolled back: {refused} Nothing was changed.")
+    order, execution = Order.from_dict(event["order"]), event["execution"]
+    ledger, rollback = runtime.ledger, name_of(execution)
+    record = releases.get(ledger, order.application, order.tag)
+    if joined(ledger, order, record, execution=execution, rollback=rollback):
+        return _answer(runtime, record, what="Another rollback has put it back.", check=False)
+    refuse(ledger, order, record)
     configuration = Application.from_dict(record["configuration"]["document"])
+    target = target_of(
+        configuration,
+        tag=order.tag,
+        client_as=runtime.client_as(configuration, tag=order.tag, execution=execution),
+    )
+    changes = leading_to(ledger, order, record)
+    if changes:
+        _prove(target, order, changes["plan"]["baseline"])
+    make_way(ledger, order, record, execution=execution)
     fence = lock.acquire(
-        runtime.ledger,
-        application=application,
-        tag=tag,
+        ledger,
+        application=order.application,
+        tag=order.tag,
         attempt=record["attempt"],
-        execution=event["execution"],
+        execution=execution,
         seconds=runtime.settings.rollback_seconds + lock.SPARE_SECONDS,
         taking_over=True,
     ).fence
-    rollback = name_of(event["execution"])
+    if order.trigger == "security":
+        changes["barred"] = {"why": order.why, "by": order.by, "at": timestamp(runtime.now())}
     told = {
-        "trigger": order["trigger"],
-        "why": cause_in_words(order["why"]),
+        "trigger": order.trigger,
+        "why": order.why,
         "percent": record.get("percent", 0),
+        "seen": order.seen,
     }
-    fact = Fact(
-        application=application,
-        tag=tag,
-        attempt=record["attempt"],
-        name="Rollback Triggered",
-        key=rollback,
-        who=str(order.get("by", "tagship")),
-        execution=event["execution"],
-        data=told,
-    )
-    runtime.ledger.record(fact)
-    target = target_of(
-        configuration,
-        tag=tag,
-        client_as=runtime.client_as(configuration, tag=tag, execution=event["execution"]),
-    )
+    fact = order.fact(record, "Rollback Triggered", rollback=rollback, execution=execution, **told)
+    releases.turn_back(ledger, fact, **changes)
+    record = record | changes
     plan = record["plan"]
-    what = target.restore(baseline=plan["baseline"], candidate=plan["candidate"], fence=fence)
-    runtime.ledger.record(
-        Fact(
-            application=application,
-            tag=tag,
-            attempt=record["attempt"],
-            name="Baseline Restored",
-            key=rollback,
-            execution=event["execution"],
-            data={"what": what, "baseline": plan["baseline"], "fence": fence},
-        )
+    what = target.restore(
+        baseline=plan["baseline"], candidate=plan["candidate"], replaced=plan.get("replaced"), fence=fence
     )
+    _tell(runtime, order, record, what=what, rollback=rollback, execution=execution, fence=fence)
+    return _answer(runtime, record, what=what, check=plan["baseline"] is not None)
+
+
+def _prove(target: Target, order: Order, baseline: dict[str, Any]) -> None:
+    """What is gone can't be gone back to: said before anything is changed."""
+    try:
+        target.held(baseline)
+    except BaselineMissing as error:
+        raise RollbackRefused(
+            f"{order.title} can't go back to {order.to}: {error} Nothing was changed."
+        ) from error
+
+
+def _tell(
+    runtime: Runtime, order: Order, record: Item, *, what: str, rollback: str, execution: str, fence: int
+) -> None:
+    triggered = runtime.ledger.fact(
+        order.application, order.tag, record["attempt"], "Rollback Triggered", rollback
+    )
+    assert triggered is not None
+    asked = datetime.fromisoformat(triggered["at"])
+    data = {
+        "what": what,
+        "baseline": record["plan"]["baseline"],
+        "fence": fence,
+        "served": served(runtime.ledger, record, runtime.now()),
+        "seconds": max(0, round((runtime.now() - asked).total_seconds())),
+    }
+    runtime.ledger.record(
+        order.fact(record, "Baseline Restored", rollback=rollback, execution=execution, **data)
+    )
+
+
+def _answer(runtime: Runtime, record: Item, *, what: str, check: bool) -> Event:
+    configuration = Application.from_dict(record["configuration"]["document"])
     # The others look back, at what the candidate did.
     checks = [
-        {"check": check_name(check, application), "index": index}
-        for index, check in enumerate(configuration.health.checks)
-        if check.type in ASKS_ITSELF
+        {"check": check_name(each, record["application"]), "index": index}
+        for index, each in enumerate(configuration.health.checks)
+        if check and each.type in ASKS_ITSELF
     ]
     return {
         "attempt": record["attempt"],
         "checks": checks,
         "what": what,
-        "servesNow": plan["from"],
-        "nothingServed": plan["baseline"] is None,
+        "servesNow": record["plan"]["from"],
+        "nothingToCheck": not check,
         "deadline": timestamp(runtime.now() + timedelta(seconds=runtime.settings.rollback_seconds)),
     }

@@ -20,7 +20,8 @@ import uuid
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from email import message_from_string
 from email.policy import default
 from pathlib import Path
@@ -33,6 +34,7 @@ import pytest
 import yaml
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
+from click.testing import CliRunner, Result
 from moto import mock_aws
 from moto.awslambda.exceptions import LambdaClientError
 from moto.awslambda.models import LambdaAlias, LambdaFunction
@@ -46,6 +48,9 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service impor
     state_task_service_sfn as nested,
 )
 
+from cli.main import main
+from cli.place import Place
+from cli.place import World as Keyboard
 from tagship import runtime
 from tagship.aws import Aws
 from tagship.ledger import releases
@@ -102,6 +107,8 @@ class World:
     patch: pytest.MonkeyPatch
     plants: dict[str, list[Plant]] = field(default_factory=dict)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    stopped: dict[str, str] = field(default_factory=dict)
+    """With which words an execution was stopped from the command line."""
     health: Callable[[str, dict[str, Any]], Any] = lambda version, event: {"healthy": True}
     """What a version of the application answers when it is invoked."""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -179,12 +186,11 @@ class World:
 
     def link(self, arn: str, *, who: str = "ana@example.com") -> str | None:
         """The link that this execution sent to this approver."""
-        tag = json.loads(self.describe(arn)["input"])["key"].split("/")[2]
 
         def found() -> str | None:
             if self.describe(arn)["status"] != "RUNNING":
                 return ""
-            return next((link for link in reversed(self.links(who)) if self._asks(link, tag)), None)
+            return next((link for link in reversed(self.links(who)) if self._asks(link, arn)), None)
 
         return wait_for(found, f"a link for {who}") or None
 
@@ -256,9 +262,9 @@ class World:
         found = (_LINK.search(mail.body) for mail in self.mails(who))
         return [match[0] for match in found if match]
 
-    def _asks(self, link: str, tag: str) -> bool:
+    def _asks(self, link: str, arn: str) -> bool:
         approval = self.ledger.get(f"APPROVAL#{link.split('/approvals/')[1].partition('?')[0]}", "APPROVAL")
-        return approval is not None and approval["tag"] == tag
+        return approval is not None and approval["execution"] == arn
 
     def statuses(self, machine: str) -> list[str]:
         """Of all executions of a machine."""
@@ -342,6 +348,10 @@ class World:
     def stop(self, arn: str) -> Ended:
         """As a person stops it in the console. moto's worker sees it when its task ends, so a task that waits is woken."""
         client_of("stepfunctions").stop_execution(executionArn=arn)
+        return self.woken(arn)
+
+    def woken(self, arn: str) -> Ended:
+        """The end of an execution that was stopped while it waited for approval."""
         record = next((item for item in self._approvals() if item["execution"] == arn), None)
         if record:
             with suppress(ClientError):
@@ -367,9 +377,82 @@ class World:
             "executionArn": ended.arn,
             "status": ended.status,
             "error": ended.error or None,
+            "cause": ended.cause or self.stopped.get(ended.arn),
             "input": self.describe(ended.arn)["input"],
         }
         return cast("dict[str, Any]", self.handlers["supervise"]({"detail": detail}, None))
+
+    def alarm(self, name: str = "storefront-5xx", *, at: str = "", via: str = "events") -> dict[str, Any]:
+        """What CloudWatch tells when an alarm goes off now (or `at` another time), by EventBridge or by a topic."""
+        arn = f"arn:aws:cloudwatch:{REGION}:{DEFAULT_ACCOUNT_ID}:alarm:{name}"
+        at = at or runtime.utc_now().strftime("%Y-%m-%dT%H:%M:%S.%f%z")
+        why = "Threshold Crossed: 3 datapoints were greater than the threshold (1.0)."
+        event: dict[str, Any] = {
+            "source": "aws.cloudwatch",
+            "detail-type": "CloudWatch Alarm State Change",
+            "resources": [arn],
+            "detail": {"alarmName": name, "state": {"value": "ALARM", "reason": why, "timestamp": at}},
+        }
+        if via == "topic":
+            message = {
+                "AlarmName": name,
+                "AlarmArn": arn,
+                "NewStateValue": "ALARM",
+                "NewStateReason": why,
+                "StateChangeTime": at,
+            }
+            event = {"Records": [{"EventSource": "aws:sns", "Sns": {"Message": json.dumps(message)}}]}
+        return cast("dict[str, Any]", self.handlers["watch"](event, None))
+
+    def later(self, folder: str, event: dict[str, Any], **passed: float) -> Any:
+        """Calls a function whose clock is ahead by so much."""
+        now = runtime._runtime()
+        ahead = replace(now, now=lambda: runtime.utc_now() + timedelta(**passed))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(runtime, "_runtime", lambda: ahead)
+            return self.handlers[folder](event, None)
+
+    def type(self, *arguments: str, meanwhile: Callable[[], object] = lambda: None) -> Result:
+        """What a person types; at a keyboard that is no terminal, so nothing is asked.
+
+        `meanwhile` happens whenever the command pauses.
+        """
+
+        def pause(_seconds: float) -> None:
+            meanwhile()
+            time.sleep(0.1)
+
+        outputs = {
+            "LedgerTableName": "ledger",
+            "ReleaseBucketName": BUCKET,
+            "ReleaseStateMachineArn": self.machines["release"],
+            "RollbackStateMachineArn": self.machines["rollback"],
+        }
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Place, "_described", lambda _: outputs)
+            patch.setattr(Place, "client", lambda _, service: client_of(service))
+            patch.setattr(BaseClient, "_make_api_call", self._remembering(BaseClient._make_api_call))
+            result = CliRunner().invoke(main, [*arguments, "--stage", STAGE], obj=Keyboard(pause=pause))
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    def _remembering(self, ask: Callable[..., Any]) -> Callable[..., Any]:
+        """moto forgets with which words an execution was stopped, and gives no names to those that are started without."""
+
+        def asked(client: Any, name: str, parameters: Any) -> Any:
+            if name == "StopExecution":
+                self.stopped[parameters["executionArn"]] = parameters.get("cause", "")
+            named = {"name": uuid.uuid4().hex} if name == "StartExecution" else {}
+            return ask(client, name, named | parameters)
+
+        return asked
+
+    def rollbacks(self) -> list[Ended]:
+        """Every rollback that was begun, oldest first, when it has ended."""
+        answer = client_of("stepfunctions").list_executions(stateMachineArn=self.machines["rollback"])
+        begun = sorted(answer["executions"], key=lambda execution: execution["startDate"])
+        return [self.ended(execution["executionArn"]) for execution in begun]
 
     def call(self, function: str, qualifier: str | None, event: dict[str, Any]) -> Any:
         """What happens when somebody invokes a function."""
@@ -532,9 +615,11 @@ def _build(patch: pytest.MonkeyPatch) -> World:
     )
     machines = {"rollback": rollback["stateMachineArn"]}
     patch.setenv("TAGSHIP_ROLLBACK_STATE_MACHINE", machines["rollback"])
+    patch.setenv("TAGSHIP_RELEASE_BUCKET", BUCKET)
     forward = stepfunctions.create_state_machine(
         name="release", definition=definition("release", arns, machines["rollback"]), roleArn=role
     )
+    patch.setenv("TAGSHIP_RELEASE_STATE_MACHINE", forward["stateMachineArn"])
     built = World(
         machines=machines | {"release": forward["stateMachineArn"]},
         link_key=key,
@@ -553,6 +638,17 @@ def _table() -> None:
             {"AttributeName": "pk", "AttributeType": "S"},
             {"AttributeName": "sk", "AttributeType": "S"},
             {"AttributeName": "seq", "AttributeType": "N"},
+            {"AttributeName": "open", "AttributeType": "S"},
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "open",
+                "KeySchema": [
+                    {"AttributeName": "open", "KeyType": "HASH"},
+                    {"AttributeName": "pk", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
         ],
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
         LocalSecondaryIndexes=[

@@ -81,7 +81,13 @@ def furnished(engine: Engine) -> Around:
 def _furnished(engine: Engine) -> dict[str, str]:
     """Everything that the template's variables name; the ledger as the template describes it."""
     (table,) = resources("AWS::DynamoDB::Table").values()
-    kept = ("AttributeDefinitions", "KeySchema", "LocalSecondaryIndexes", "BillingMode")
+    kept = (
+        "AttributeDefinitions",
+        "KeySchema",
+        "LocalSecondaryIndexes",
+        "GlobalSecondaryIndexes",
+        "BillingMode",
+    )
     engine.client("dynamodb").create_table(TableName=TABLE, **{name: table[name] for name in kept})
     s3 = engine.client("s3")
     s3.create_bucket(Bucket=BUCKET)

@@ -90,9 +90,14 @@ def pauses(retry: Body) -> list[float]:
     ]
 
 
+ANOTHERS_TIME = ["RollbackUnderway"]
+"""Waiting for another rollback of the same release takes the time of that one, which has a budget of its own."""
+
+
 def longest(task: State, parameters: Body) -> float:
     """All tries as long as they may last, and all pauses between them."""
-    waits = [pause for retry in task.body["Retry"] if retry["MaxAttempts"] for pause in pauses(retry)]
+    own = [retry for retry in task.body["Retry"] if retry["ErrorEquals"] != ANOTHERS_TIME]
+    waits = [pause for retry in own if retry["MaxAttempts"] for pause in pauses(retry)]
     return (1 + len(waits)) * time_out(task, parameters) + sum(waits) + TRANSITION_SECONDS
 
 

@@ -57,6 +57,7 @@ AWS_ERRORS = frozenset(
 # What an execution may end with that is not one of the ledger's endings, and why.
 ENDS_BESIDE_THE_LEDGER = {
     "TagAlreadyUsed": "the tag is another release's, whose own ending stands",
+    "RetryRefused": "no attempt began; how the release ended before stands",
     "EndingNotRecorded": "the ledger can't be written now; the supervisor writes the ending",
 }
 

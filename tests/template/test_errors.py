@@ -117,10 +117,10 @@ def test_a_state_catches_by_name_only_what_its_function_can_raise(task: State) -
 
 
 def test_a_rollback_does_not_ask_again_what_asking_can_not_help() -> None:
-    (first, second) = next(task for task in states_of("rollback") if task.name == "RestoreBaseline").body[
-        "Retry"
-    ]
+    restoring = next(task for task in states_of("rollback") if task.name == "RestoreBaseline")
+    (first, waiting, second) = restoring.body["Retry"]
     assert first["MaxAttempts"] == 0
+    assert waiting["ErrorEquals"] == ["RollbackUnderway"]
     assert second["ErrorEquals"] == ["States.ALL"]
     assert all(issubclass(NAMED[name], FinalError) for name in first["ErrorEquals"])
 

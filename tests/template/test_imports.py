@@ -33,6 +33,8 @@ GROUND = {
 ROOMS = {"intake", "gates", "targets", "health", "approval", "ledger", "broadcast"}
 ABOVE = {
     "runtime": "what a function has around it: its ledger among it",
+    "rollback": "who asked for a way back, and whether the ledger knows one",
+    "supervision": "looks at releases from outside of their flow: ledger, deliveries, executions",
     "binding": "the digest over what the ledger keeps of a release and its plan",
 }
 """Modules of the layer that stand above the rooms: only functions and the command line import them."""

@@ -41,7 +41,13 @@ class Clock:
 def ledger_table() -> Iterator[Any]:
     """A client of an empty table called `ledger`."""
     properties = template()["Resources"]["Ledger"]["Properties"]
-    keys = ("BillingMode", "AttributeDefinitions", "KeySchema", "LocalSecondaryIndexes")
+    keys = (
+        "BillingMode",
+        "AttributeDefinitions",
+        "KeySchema",
+        "LocalSecondaryIndexes",
+        "GlobalSecondaryIndexes",
+    )
     with pytest.MonkeyPatch.context() as patch, mock_aws():
         _isolate(patch)
         client_of("dynamodb").create_table(TableName="ledger", **{key: properties[key] for key in keys})

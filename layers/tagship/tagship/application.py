@@ -320,7 +320,7 @@ class Watch:
 
     seconds: Annotated[int, Duration(), at.Ge(0), at.Le(86_400)] = 0
     """How long an alarm that fires still rolls the release back, in seconds."""
-    alarms: Annotated[tuple[Annotated[str, ALARM_NAME], ...], at.MaxLen(100)] = ()
+    alarms: Annotated[tuple[Annotated[str, ALARM_NAME], ...], at.MaxLen(50)] = ()
     """The alarms, in the target's account and region."""
 
 

@@ -33,6 +33,10 @@ class LockHeld(RetryableError):
     """Another release of the application is on its way; this one waits."""
 
 
+class RollbackUnderway(RetryableError):
+    """Another rollback of the same release is at it; this one waits for its end."""
+
+
 class CandidateNotReady(RetryableError):
     """The target is still preparing the candidate."""
 

@@ -183,6 +183,28 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """Somebody's wish that a tag begin again, under this attempt number and no other."""
+
+    attempt: int
+    by: str
+    why: str
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Retry:
+        """From an execution's input.
+
+        Raises ValueError for what is no such wish.
+        """
+        fields = {"attempt": int, "by": str, "why": str}
+        if not isinstance(data, Mapping) or set(data) != set(fields):
+            raise ValueError("a retry says attempt, by and why")
+        if not all(type(data[name]) is kind and data[name] for name, kind in fields.items()):
+            raise ValueError("a retry's attempt is a whole number from 1 on, by and why are texts")
+        return cls(attempt=data["attempt"], by=data["by"][:300], why=data["why"][:1000])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedObject:
     """One object in one version: what every later step reads, and nothing else."""
 

@@ -23,6 +23,8 @@ class Settings:
     oidc_issuer: str = ""
     oidc_client_id: str = ""
     rollback_state_machine: str = ""
+    release_state_machine: str = ""
+    release_bucket: str = ""
     event_bus: str = ""
     notification_topic: str = ""
     allowed_accounts: frozenset[str] = frozenset()
@@ -52,6 +54,8 @@ class Settings:
             oidc_issuer=environment.get("TAGSHIP_OIDC_ISSUER", ""),
             oidc_client_id=environment.get("TAGSHIP_OIDC_CLIENT_ID", ""),
             rollback_state_machine=environment.get("TAGSHIP_ROLLBACK_STATE_MACHINE", ""),
+            release_state_machine=environment.get("TAGSHIP_RELEASE_STATE_MACHINE", ""),
+            release_bucket=environment.get("TAGSHIP_RELEASE_BUCKET", ""),
             event_bus=environment.get("TAGSHIP_EVENT_BUS", ""),
             notification_topic=environment.get("TAGSHIP_NOTIFICATION_TOPIC", ""),
             evidence_bucket=environment.get("TAGSHIP_EVIDENCE_BUCKET", ""),

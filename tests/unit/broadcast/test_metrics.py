@@ -29,16 +29,34 @@ ASKED = {"askedAt": "2026-11-23T09:00:00.000Z"}
 
 
 def measured(told: dict[str, Any]) -> list[tuple[str, float, str]]:
-    return [(measure.name, measure.value, measure.gate) for measure in metrics.measures(told)]
+    return [
+        (measure.name, measure.value, measure.by[1] if measure.by else "")
+        for measure in metrics.measures(told)
+    ]
 
 
 @pytest.mark.parametrize(
     "name, data, counts",
     [
         ("Release Succeeded", {}, ["DeploymentSucceeded"]),
-        ("Release Rolled Back", {}, ["DeploymentFailed", "RollbackSucceeded"]),
-        ("Rollback Failed", {}, ["DeploymentFailed", "RollbackFailed"]),
-        ("Rollback Triggered", {}, ["RollbackTriggered"]),
+        (
+            "Release Rolled Back",
+            {"moved": True, "after": "RUNNING"},
+            ["RollbackSucceeded", "DeploymentFailed"],
+        ),
+        (
+            "Release Rolled Back",
+            {"moved": True, "after": "SUCCEEDED"},
+            ["RollbackSucceeded", "DeploymentFailed"],
+        ),
+        ("Release Rolled Back", {"moved": True, "after": "ROLLBACK_FAILED"}, ["RollbackSucceeded"]),
+        ("Release Rolled Back", {"moved": False, "after": "RUNNING"}, ["RollbackSucceeded"]),
+        ("Rollback Failed", {"moved": True, "after": "RUNNING"}, ["RollbackFailed", "DeploymentFailed"]),
+        ("Release Aborted", {"moved": True, "after": "RUNNING"}, ["RollbackSucceeded", "DeploymentFailed"]),
+        ("Release Aborted", {"moved": True, "after": "ROLLBACK_FAILED"}, ["RollbackSucceeded"]),
+        ("Release Aborted", {"moved": False, "after": "RUNNING"}, []),
+        ("Rollback Triggered", {"trigger": "alarm"}, ["RollbackTriggered", "RollbackTriggered"]),
+        ("Rollback Joined", {"trigger": "operator"}, []),
         ("Approval Requested", {}, ["ApprovalRequested"]),
         ("Approval Granted", ASKED, ["ApprovalGranted"]),
         ("Approval Rejected", ASKED, ["ApprovalRejected"]),
@@ -131,6 +149,12 @@ def test_a_gates_own_count_has_the_gate_as_a_further_dimension(capsys):
     assert (alone["Gate"], alone["GatePassed"]) == ("tag", [1.0])
     (dimensions,) = alone["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
     assert sorted(dimensions) == ["Application", "Gate", "Stage"]
+
+
+def test_a_rollback_counts_by_its_trigger_too(capsys):
+    together, alone = lines(capsys, fact("Rollback Triggered", {"trigger": "alarm"}))
+    assert "Trigger" not in together
+    assert (alone["Trigger"], alone["RollbackTriggered"]) == ("alarm", [1.0])
 
 
 def test_seconds_are_told_as_seconds(capsys):

@@ -46,6 +46,17 @@ STACK = {
                     {"AttributeName": "pk", "AttributeType": "S"},
                     {"AttributeName": "sk", "AttributeType": "S"},
                     {"AttributeName": "seq", "AttributeType": "N"},
+                    {"AttributeName": "open", "AttributeType": "S"},
+                ],
+                "GlobalSecondaryIndexes": [
+                    {
+                        "IndexName": "open",
+                        "KeySchema": [
+                            {"AttributeName": "open", "KeyType": "HASH"},
+                            {"AttributeName": "pk", "KeyType": "RANGE"},
+                        ],
+                        "Projection": {"ProjectionType": "KEYS_ONLY"},
+                    }
                 ],
                 "KeySchema": [
                     {"AttributeName": "pk", "KeyType": "HASH"},
@@ -321,6 +332,7 @@ class Made:
             self.stage.ledger,
             application=self.application,
             tag=self.tag,
+            attempt=self.record["attempt"],
             status=status,
             why=why,
             execution=self.execution,

@@ -17,12 +17,21 @@ def test_there_is_nothing_to_take_back_before_the_first_release(stage: Any) -> N
     assert "Production runs no release of storefront in development" in result.stderr
 
 
-def test_a_release_that_was_not_planned_has_changed_nothing_and_is_not_rolled_back(stage: Any) -> None:
+def test_a_release_that_has_moved_nothing_is_not_rolled_back_but_may_be_stopped(stage: Any) -> None:
     stage.release("v1.4.0").locked()
     result = rollback(stage)
     assert result.exit_code == 1
-    assert "storefront v1.4.0 can't be rolled back: it was never planned" in result.stderr
+    assert "storefront v1.4.0 has moved no traffic yet" in result.stderr
     assert "Nothing was changed." in result.stderr
+    assert "tagship abort storefront v1.4.0 --stage development" in result.stderr
+
+
+def test_what_production_runs_is_taken_back_even_while_another_release_waits(stage: Any) -> None:
+    stage.release("v1.4.0").succeeded()
+    stage.release("v1.5.0").waiting()
+    result = rollback(stage, "--to", "v1.5.0")
+    assert result.exit_code == 1
+    assert "storefront v1.4.0 can't go back to v1.5.0: v1.5.0 ended RUNNING." in result.stderr
 
 
 def test_a_rollback_without_a_reason_is_wrong_use(stage: Any) -> None:

@@ -89,6 +89,7 @@ def test_nobody_is_asked_about_a_release_that_has_ended(ledger):
         ledger,
         application="storefront",
         tag="v1.4.0",
+        attempt=1,
         status=Status.ABORTED,
         why="stopped",
         execution=EXECUTION,

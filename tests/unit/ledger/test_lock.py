@@ -189,10 +189,19 @@ def test_a_rollback_does_not_take_over_from_another_release(ledger):
         acquire(ledger, "v1.5.0", attempt=2, execution="arn:rollback", taking_over=True)
 
 
-def test_two_rollbacks_of_one_release_have_two_numbers_and_only_the_last_may_go_on(ledger):
+def test_a_second_rollback_of_a_release_does_not_take_over_from_the_first(ledger):
     """Fault 47."""
     acquire(ledger)
     first = acquire(ledger, execution="arn:rollback one", taking_over=True)
+    with pytest.raises(LockHeld):
+        acquire(ledger, execution="arn:rollback two", taking_over=True)
+    assert acquire(ledger, execution="arn:rollback one", taking_over=True).fence == first.fence
+
+
+def test_a_rollback_after_one_that_died_has_the_next_number_and_the_dead_one_may_do_nothing(ledger, clock):
+    acquire(ledger)
+    first = acquire(ledger, execution="arn:rollback one", taking_over=True)
+    clock.forward(3600)
     second = acquire(ledger, execution="arn:rollback two", taking_over=True)
     assert (first.fence, second.fence) == (2, 3)
     with pytest.raises(LockLost):

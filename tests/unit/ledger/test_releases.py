@@ -56,6 +56,7 @@ def end(ledger: Ledger, status: Status, tag: str = "v1.4.0", **changes: Any) -> 
     asked = {
         "application": "storefront",
         "tag": tag,
+        "attempt": 1,
         "status": status,
         "why": f"because of {status}",
         "execution": f"arn:{tag}",
@@ -261,6 +262,8 @@ def test_an_ending_is_written_with_its_fact_and_frees_the_lock(ledger, status):
         "status": status,
         "why": f"because of {status}",
         "readAt": found["readAt"],
+        "after": "RUNNING",
+        "moved": False,
         "durations": {},
     }
     assert lock.holder(ledger, "storefront") is None
@@ -329,6 +332,7 @@ def test_an_ending_that_never_gets_its_turn_may_be_asked_for_again(ledger):
     rollbacks = iter(range(100))
 
     def take_over() -> None:
+        ledger.now.forward(10)  # the one before is dead
         lock.acquire(
             ledger,
             application="storefront",

@@ -14,12 +14,12 @@ _NAMESPACE = "Tagship"
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One value of one metric; `gate` is a further dimension where it is set."""
+    """One value of one metric; `by` is a further dimension and its value, where there is one."""
 
     name: str
     value: float
     unit: MetricUnit = MetricUnit.Count
-    gate: str = ""
+    by: tuple[str, str] | None = None
 
 
 _COUNTS = {
@@ -30,9 +30,11 @@ _COUNTS = {
     "Approval Expired": ("ApprovalExpired",),
     "Approval Error": ("ApprovalError",),
     "Rollback Triggered": ("RollbackTriggered",),
-    "Release Rolled Back": ("DeploymentFailed", "RollbackSucceeded"),
-    "Rollback Failed": ("DeploymentFailed", "RollbackFailed"),
+    "Release Rolled Back": ("RollbackSucceeded",),
+    "Rollback Failed": ("RollbackFailed",),
 }
+_FAILED = ("Release Rolled Back", "Rollback Failed", "Release Aborted")
+"""Ends of a deployment that has failed, where traffic had moved."""
 
 
 def measures(fact: Mapping[str, Any]) -> Iterator[Measure]:
@@ -40,11 +42,12 @@ def measures(fact: Mapping[str, Any]) -> Iterator[Measure]:
     data = fact["data"]
     for name in _COUNTS.get(fact["name"], ()):
         yield Measure(name, 1)
+    yield from _of_rollbacks(fact["name"], data)
     if fact["name"] in ("Gates Passed", "Gates Failed"):
         for result in data["results"]:
             name = "GatePassed" if result["verdict"] == "passed" else "GateFailed"
             yield Measure(name, 1)
-            yield Measure(name, 1, gate=result["gate"])
+            yield Measure(name, 1, by=("Gate", result["gate"]))
     if fact["name"] == "Health Checked" and not data.get("goesOn"):  # what was unclear is asked again
         for check in data["checks"]:
             yield Measure("HealthCheckPassed" if check["verdict"] == "healthy" else "HealthCheckFailed", 1)
@@ -52,6 +55,16 @@ def measures(fact: Mapping[str, Any]) -> Iterator[Measure]:
         yield Measure("ApprovalLatency", _seconds(data["askedAt"], fact["at"]), MetricUnit.Seconds)
     for name, since in data.get("durations", {}).items():
         yield Measure(name, _seconds(since, fact["at"]), MetricUnit.Seconds)
+
+
+def _of_rollbacks(name: str, data: Mapping[str, Any]) -> Iterator[Measure]:
+    if name == "Rollback Triggered":
+        yield Measure("RollbackTriggered", 1, by=("Trigger", data["trigger"]))
+    if name == "Release Aborted" and data.get("moved"):
+        yield Measure("RollbackSucceeded", 1)
+    # A rollback that failed and then succeeded is one deployment that failed: it was counted with the first ending.
+    if name in _FAILED and data.get("moved", True) and data.get("after") != "ROLLBACK_FAILED":
+        yield Measure("DeploymentFailed", 1)
 
 
 def emit(fact: Mapping[str, Any]) -> None:
@@ -62,8 +75,9 @@ def emit(fact: Mapping[str, Any]) -> None:
         ) as metric:
             metric.add_dimension(name="Application", value=fact["application"])
             metric.add_dimension(name="Stage", value=fact["stage"])
-            if measure.gate:
-                metric.add_dimension(name="Gate", value=measure.gate)
+            if measure.by:
+                name, value = measure.by
+                metric.add_dimension(name=name, value=value)
 
 
 def _seconds(since: str, until: str) -> float:

@@ -16,6 +16,7 @@ LEVELS = (PROBLEMS, MILESTONES, EVERYTHING)
 
 _TOLD = {
     "Release Read": EVERYTHING,
+    "Release Retried": MILESTONES,
     "Tag Already Used": PROBLEMS,
     "Gates Failed": EVERYTHING,  # the ending follows at once and says why
     "Approval Requested": MILESTONES,
@@ -33,7 +34,9 @@ _TOLD = {
     "Deployment Started": MILESTONES,
     "Traffic Shifted": EVERYTHING,
     "Health Checked": PROBLEMS,  # an unhealthy one; the others go without saying
+    "Alarm Fired": PROBLEMS,
     "Rollback Triggered": PROBLEMS,
+    "Rollback Joined": EVERYTHING,
     "Baseline Restored": EVERYTHING,
     "Release Succeeded": MILESTONES,
     "Release Invalid": PROBLEMS,

@@ -60,6 +60,15 @@ def _read(_: Record, data: Record) -> Told:
     return Told(text=f"was read, and its files are pinned{made}")
 
 
+def _retried(fact: Record, data: Record) -> Told:
+    after = f" after it ended {data['after']}" if data.get("after") else ": nobody had read it"
+    return Told(
+        text=f"{fact['who']} has it begin again{after} (attempt {fact['attempt']})",
+        mood=Mood.WARY,
+        more=(f"“{data['why']}”",),
+    )
+
+
 def _used(_: Record, data: Record) -> Told:
     text = "the tag was uploaded again with something else, which was refused: a tag is used once"
     return Told(text=text, mood=Mood.WARY, more=(f"refused: release.json with SHA-256 {data['refused']}",))
@@ -205,6 +214,34 @@ def _triggered(_: Record, data: Record) -> Told:
     return Told(text=f"goes back: {because}{share}", mood=Mood.BAD, more=(str(data["why"]),))
 
 
+def _restored(_: Record, data: Record) -> Told:
+    shares = [
+        f"{each['percent']} % for {span(each['seconds'])}"
+        for each in data.get("served") or ()
+        if each["percent"]
+    ]
+    had = (f"The release had had {listed(shares)} of the traffic.",) if shares else ()
+    took = f", {span(data['seconds'])} after it was asked for" if data.get("seconds") else ""
+    return Told(text=f"put back{took}: {data['what']}", more=had)
+
+
+def _alarm(_: Record, data: Record) -> Told:
+    does = "so it goes back" if data["did"] == "rollback" else f"and nothing moves: {data['because']}"
+    return Told(
+        text=f"the alarm {data['alarm']} fired, {does}",
+        mood=Mood.BAD if data["did"] == "rollback" else Mood.WARY,
+        more=(str(data["why"]),),
+    )
+
+
+def _joined(fact: Record, data: Record) -> Told:
+    because = _TRIGGERS.get(data["trigger"], data["trigger"])
+    return Told(
+        text=f"asked to go back once more ({because}), while it does already",
+        more=(f"{fact['who']}: {data['why']}",),
+    )
+
+
 def _why(mood: Mood, text: str) -> Callable[[Record, Record], Told]:
     return lambda _, data: Told(text=text, mood=mood, more=(str(data["why"]),) if data.get("why") else ())
 
@@ -216,6 +253,7 @@ def _ended(mood: Mood, text: str) -> Callable[[Record, Record], Told]:
 
 _WORDS: Mapping[str, Callable[[Record, Record], Told]] = {
     "Release Read": _read,
+    "Release Retried": _retried,
     "Tag Already Used": _used,
     "Lock Acquired": lambda _, data: Told(text=f"has the lock (fencing number {data['fence']})"),
     "Gates Passed": _gates_passed,
@@ -241,8 +279,10 @@ _WORDS: Mapping[str, Callable[[Record, Record], Told]] = {
     "Deployment Started": _started,
     "Traffic Shifted": _shifted,
     "Health Checked": _checked,
+    "Alarm Fired": _alarm,
     "Rollback Triggered": _triggered,
-    "Baseline Restored": lambda _, data: Told(text=f"put back: {data['what']}"),
+    "Rollback Joined": _joined,
+    "Baseline Restored": _restored,
     "Release Succeeded": _ended(Mood.GOOD, "SUCCEEDED"),
     "Release Invalid": _ended(Mood.BAD, "INVALID: nothing was changed"),
     "Release Rejected": _ended(Mood.BAD, "REJECTED: nothing was changed"),

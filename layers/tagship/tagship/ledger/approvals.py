@@ -42,6 +42,7 @@ def request(ledger: Ledger, approval: Mapping[str, Any], *, execution: str) -> I
         "pk": _pk(approval["id"]),
         "sk": _APPROVAL,
         "kind": "approval",
+        "open": "approval",
         "status": OPEN,
         "decisions": [],
         "sent": {},
@@ -76,6 +77,7 @@ def waits_on(ledger: Ledger, approval_id: str, token: str) -> None:
             only_if="attribute_exists(pk)",
             taskToken=token,
             delivered=False,
+            open="approval",
         )
     )
 
@@ -88,8 +90,17 @@ def sent(ledger: Ledger, approval_id: str, results: Mapping[str, str]) -> None:
 
 
 def delivered(ledger: Ledger, approval_id: str) -> None:
-    """The state machine has been told."""
-    ledger.write(ledger.update(_pk(approval_id), _APPROVAL, only_if="attribute_exists(pk)", delivered=True))
+    """The state machine has been told, or there is none any more that would hear it."""
+    ledger.write(
+        ledger.update(
+            _pk(approval_id), _APPROVAL, only_if="attribute_exists(pk)", remove=("open",), delivered=True
+        )
+    )
+
+
+def open_ones(ledger: Ledger) -> list[str]:
+    """The ids of the requests whose answer no execution has got yet."""
+    return [str(item["pk"]).removeprefix(_pk("")) for item in ledger.open_of("approval")]
 
 
 def decide(

@@ -41,10 +41,16 @@ class Holder:
     leaseEnds: str
     kept: bool = False
     """Kept for a person after a rollback that failed: it does not end by itself."""
+    rollback: bool = False
+    """A rollback of the release took it over."""
 
     def alive(self, now: datetime) -> bool:
         """Whether the lease still runs."""
         return self.kept or self.leaseEnds > timestamp(now)
+
+    def rolls_back(self, now: datetime) -> bool:
+        """Whether a rollback is at it now; one that failed is not, and another may follow it."""
+        return self.rollback and not self.kept and self.alive(now)
 
 
 def holder(ledger: Ledger, application: str) -> Holder | None:
@@ -62,7 +68,18 @@ def _holder_in(item: Item) -> Holder | None:
         fence=item["fence"],
         leaseEnds=item["leaseEnds"],
         kept=item.get("kept", False),
+        rollback=item.get("rollback", False),
     )
+
+
+def open_ones(ledger: Ledger) -> list[tuple[str, Holder]]:
+    """Every application whose lock somebody has and does not keep for a person, and who."""
+    found = [(str(item["pk"]), ledger.get(str(item["pk"]), _LOCK) or {}) for item in ledger.open_of("lock")]
+    return [
+        (pk.removeprefix(application_key("")), present)
+        for pk, item in found
+        if (present := _holder_in(item)) and not present.kept
+    ]
 
 
 def acquire(
@@ -78,7 +95,8 @@ def acquire(
     """Takes the lock for this execution, or renews what it already has.
 
     `taking_over` is the rollback's right over the release that it rolls back: it gets the next fencing number even while
-    that release's lease runs, so that nothing the release may still do reaches the target. A lock that was kept for a person
+    that release's lease runs, so that nothing the release may still do reaches the target; but not over another rollback
+    that is at it. A lock that was kept for a person
     stays kept until an ending frees it.
 
     Raises LockHeld when another release has it, LockKept when it is kept for a person.
@@ -90,7 +108,12 @@ def acquire(
     present = _holder_in(item)
     if present and present.execution == execution and (present.tag, present.attempt) == (tag, attempt):
         return renew(ledger, application=application, fence=present.fence, seconds=seconds)
-    entitled = taking_over and present is not None and (present.tag, present.attempt) == (tag, attempt)
+    entitled = (
+        taking_over
+        and present is not None
+        and (present.tag, present.attempt) == (tag, attempt)
+        and not present.rolls_back(ledger.now())
+    )
     if present and present.alive(ledger.now()) and not entitled:
         raise _held(application, tag, present)
     only_if = "#fence = :known" if item else "attribute_not_exists(pk)"
@@ -103,12 +126,15 @@ def acquire(
         _LOCK,
         only_if=only_if,
         values=values,
+        remove=() if taking_over else ("rollback",),
         kind="lock",
+        open="lock",
         tag=tag,
         attempt=attempt,
         execution=execution,
         fence=known + 1,
         leaseEnds=ends,
+        **({"rollback": True} if taking_over else {}),
     )
     fact = Fact(
         application=application,
@@ -159,7 +185,7 @@ def freed(ledger: Ledger, *, application: str, present: Holder) -> Change:
         _LOCK,
         only_if="#fence = :fence",
         values={":fence": present.fence},
-        remove=("tag", "attempt", "execution", "leaseEnds", "kept"),
+        remove=("tag", "attempt", "execution", "leaseEnds", "kept", "rollback", "open"),
         kind="lock",
     )
 
@@ -171,6 +197,7 @@ def kept(ledger: Ledger, *, application: str, present: Holder) -> Change:
         _LOCK,
         only_if="#fence = :fence",
         values={":fence": present.fence},
+        remove=("open",),
         kept=True,
     )
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tagship.errors import ApplicationUnknown, LedgerBusy, LockLost
 from tagship.ledger import lock
 from tagship.ledger.table import Change, Fact, Item, Ledger, Refused, application_key, timestamp
-from tagship.release import Status
+from tagship.release import Retry, Status
 
 _CURRENT = "CURRENT"
 DELAYED = "window"
@@ -35,54 +34,129 @@ ENDING_FACTS = {
 }
 
 
-def claim(ledger: Ledger, record: Mapping[str, Any]) -> tuple[str, Item]:
-    """Claims the tag for this execution: ("claimed" | "duplicate" | "refused", the release as it stands).
-
-    The same execution may ask twice and gets the same answer; another one with the same bytes is a duplicate; other bytes
-    under a used tag are refused, and the attempt is a fact.
-    """
-    application, tag = record["application"], record["tag"]
-    item = {
-        "pk": application_key(application),
-        "sk": _key(tag),
-        "kind": "release",
-        "status": Status.RUNNING,
-        "attempt": 1,
-        "readAt": timestamp(ledger.now()),
-        **record,
+RETRIED = frozenset(
+    {
+        Status.INVALID,
+        Status.REJECTED,
+        Status.EXPIRED,
+        Status.SUPERSEDED,
+        Status.ROLLED_BACK,
+        Status.ABORTED,
     }
-    fact = Fact(
-        application=application,
-        tag=tag,
-        attempt=1,
-        name="Release Read",
-        execution=record["execution"],
-        data={
-            "digest": record["digest"],
-            "author": (record.get("manifest") or {}).get("author", ""),
-            "commit": (record.get("manifest") or {}).get("commit", ""),
-            "createdAt": (record.get("manifest") or {}).get("createdAt", ""),
-        },
-    )
+)
+"""Endings after which the same tag may begin again: production is as it was before."""
+
+
+def claim(ledger: Ledger, record: Mapping[str, Any], *, retry: Retry | None = None) -> tuple[str, Item]:
+    """Claims the tag's next attempt for this execution, which is its first unless somebody asked for another.
+
+    Answers with how it went, and the release as it stands: "claimed"; "duplicate" for what was read before with the same
+    bytes; "refused" for other bytes under a used tag, which is a fact; "declined" for a retry that can't be made.
+
+    The same execution may ask twice and gets the same answer.
+    """
+    if retry is not None:
+        return _claim_again(ledger, record, retry)
+    item = _new(ledger, record, attempt=1)
     try:
-        if ledger.record(fact, ledger.put(item, only_if="attribute_not_exists(pk)")):
+        if ledger.record(_read(item), ledger.put(item, only_if="attribute_not_exists(pk)")):
             return "claimed", item
     except Refused:
         pass  # it stands already: the same answer as for a fact that stands
-    known = get(ledger, application, tag)
+    known = get(ledger, record["application"], record["tag"])
     if known["execution"] == record["execution"]:
         return "claimed", known
     if known["digest"] == record["digest"]:
         return "duplicate", known
-    ledger.record(
-        replace(
-            fact,
-            attempt=known["attempt"],
-            name="Tag Already Used",
-            key=record["digest"][:16],
-            data={"known": known["digest"], "refused": record["digest"]},
-        )
+    return _other_bytes(ledger, record, known)
+
+
+def _claim_again(ledger: Ledger, record: Mapping[str, Any], retry: Retry) -> tuple[str, Item]:
+    """Exactly one attempt follows another, and only one that has ended: the condition is on both."""
+    known = ledger.get(application_key(record["application"]), _key(record["tag"]))
+    if known and (known["execution"], known["attempt"]) == (record["execution"], retry.attempt):
+        ledger.record(_read(known))
+        return "claimed", known
+    if known and known["digest"] != record["digest"]:
+        return _other_bytes(ledger, record, known)
+    item = _new(ledger, record, attempt=retry.attempt)
+    if retry.attempt != (known["attempt"] if known else 0) + 1 or (known and retry_refused(known)):
+        return "declined", known or item
+    condition, values = "attribute_not_exists(pk)", {}
+    if known:
+        condition = "#status = :known AND #attempt = :attempt AND attribute_not_exists(#barred)"
+        values = {":known": known["status"], ":attempt": known["attempt"]}
+    asked = Fact(
+        application=item["application"],
+        tag=item["tag"],
+        attempt=retry.attempt,
+        name="Release Retried",
+        who=retry.by,
+        execution=item["execution"],
+        data={"why": retry.why, "after": known["status"] if known else ""},
     )
+    try:
+        recorded = ledger.record(asked, ledger.put(item, only_if=condition, values=values))
+    except Refused:
+        recorded = False
+    if not recorded:  # another retry was quicker
+        return "declined", get(ledger, record["application"], record["tag"])
+    ledger.record(_read(item))
+    return "claimed", item
+
+
+def retry_refused(record: Item) -> str:
+    """Why this release can't begin again; empty where it can."""
+    if barred := record.get("barred"):
+        return f"it is barred since {barred['at']} and never deployed again: {barred['why']}"
+    if record["status"] == Status.RUNNING:
+        return "it is on its way."
+    if record["status"] == Status.SUCCEEDED:
+        return "it has succeeded."
+    if record["status"] not in RETRIED:
+        return "its rollback failed: when the target is in order, roll it back once more; then it can be retried."
+    return ""
+
+
+def _new(ledger: Ledger, record: Mapping[str, Any], *, attempt: int) -> Item:
+    return {
+        "pk": application_key(record["application"]),
+        "sk": _key(record["tag"]),
+        "kind": "release",
+        "open": "release",
+        "status": Status.RUNNING,
+        "attempt": attempt,
+        "readAt": timestamp(ledger.now()),
+        **record,
+    }
+
+
+def _read(item: Item) -> Fact:
+    manifest = item.get("manifest") or {}
+    return Fact(
+        application=item["application"],
+        tag=item["tag"],
+        attempt=item["attempt"],
+        name="Release Read",
+        execution=item["execution"],
+        data={
+            "digest": item["digest"],
+            **{name: manifest.get(name, "") for name in ("author", "commit", "createdAt")},
+        },
+    )
+
+
+def _other_bytes(ledger: Ledger, record: Mapping[str, Any], known: Item) -> tuple[str, Item]:
+    fact = Fact(
+        application=known["application"],
+        tag=known["tag"],
+        attempt=known["attempt"],
+        name="Tag Already Used",
+        key=record["digest"][:16],
+        execution=record["execution"],
+        data={"known": known["digest"], "refused": record["digest"]},
+    )
+    ledger.record(fact)
     return "refused", known
 
 
@@ -138,21 +212,27 @@ def end(
     status: Status,
     why: str,
     execution: str,
+    attempt: int,
     who: str = "tagship",
     serves: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
     only_in: str = "",
+    also: Sequence[Change] = (),
+    unless_moved: bool = False,
 ) -> bool:
     """Writes the ending with its fact, frees the lock (keeps it for ROLLBACK_FAILED), and moves what is current.
 
-    That is what `serves` says; after the rollback of what was current, it is what was current before.
+    That is what `serves` says; after the rollback of what was current, it is what was current before. `attempt` is the one
+    that ends: whoever is late, and finds the next one running, ends nothing. `also` is written with the ending.
 
     False when the release had this ending, or another, before: the first ending stands. False too when it is not, or no
-    longer, in the phase `only_in`.
+    longer, in the phase `only_in`, and with `unless_moved` when its traffic has moved.
     """
     for _ in range(_TRIES):
         record = get(ledger, application, tag)
-        if record["status"] not in _MAY_END_AS[status] or (only_in and record.get("phase") != only_in):
+        if record["status"] not in _MAY_END_AS[status] or record["attempt"] != attempt:
+            return False
+        if (only_in and record.get("phase") != only_in) or (unless_moved and record.get("moved")):
             return False
         fact = Fact(
             application=application,
@@ -161,22 +241,32 @@ def end(
             name=ENDING_FACTS[status],
             who=who,
             execution=execution,
-            data={"status": status, "why": why, "readAt": record["readAt"], **(data or {})},
+            data={
+                "status": status,
+                "why": why,
+                "readAt": record["readAt"],
+                "after": record["status"],
+                "moved": bool(record.get("moved")),
+                **(data or {}),
+            },
         )
         changes = [
             ledger.update(
                 application_key(application),
                 _key(tag),
                 only_if="#status = :known AND #attempt = :attempt"
-                + (" AND #phase = :phase" if only_in else ""),
-                values={":known": record["status"], ":attempt": record["attempt"]}
+                + (" AND #phase = :phase" if only_in else "")
+                + (" AND attribute_not_exists(#moved)" if unless_moved else ""),
+                values={":known": record["status"], ":attempt": attempt}
                 | ({":phase": only_in} if only_in else {}),
+                remove=("open",),
                 status=status,
                 why=why,
                 endedAt=timestamp(ledger.now()),
             ),
             *_lock_change(ledger, application, record, status),
             *_current_change(ledger, application, record, status, serves),
+            *also,
         ]
         try:
             return ledger.record(fact, *changes)
@@ -230,6 +320,12 @@ def _fact_of(record: Item, name: str, *, data: Mapping[str, Any], key: str = "")
     )
 
 
+def ending_of(ledger: Ledger, application: str, tag: str, attempt: int) -> Item | None:
+    """The newest ending of an attempt, as a fact: how the release of then stands, whatever the tag did since."""
+    found = [ledger.fact(application, tag, attempt, name) for name in ENDING_FACTS.values()]
+    return max((fact for fact in found if fact), key=lambda fact: int(fact["seq"]), default=None)
+
+
 def moving(ledger: Ledger, *, application: str, tag: str, attempt: int) -> None:
     """Says, before the act, that traffic may have moved from here on: whoever finds this release dead restores its baseline.
 
@@ -263,6 +359,51 @@ def roll_back_refused(ledger: Ledger, record: Item) -> str:
         return ""
     now = f"production runs {running['tag']}" if running else "production runs no release"
     return f"it ended {record['status']}, and {now}."
+
+
+def go_back_refused(record: Item, other: Item) -> str:
+    """Why this release can't be taken back as far as to the other one; empty where it can.
+
+    The other one must have succeeded and stand so, on the same target. From a release on its way, only one step leads back.
+    """
+    if record["status"] == Status.RUNNING:
+        return f"{record['tag']} is on its way; take it back first."
+    if other["tag"] == record["tag"]:
+        return "that is what is taken back."
+    if other["status"] != Status.SUCCEEDED:
+        return f"{other['tag']} ended {other['status']}."
+    if _place(record) != _place(other):
+        return f"{other['tag']} was released to another target."
+    return ""
+
+
+def _place(record: Item) -> Item:
+    """What the target is; not with which role it is changed."""
+    target = record["configuration"]["document"]["target"]
+    return {name: value for name, value in target.items() if name not in ("role", "externalId")}
+
+
+def turn_back(ledger: Ledger, fact: Fact, **attributes: Any) -> None:
+    """Records that a rollback begins, and with it what it changes about the release: where it leads, that it is barred."""
+    change = ledger.update(
+        application_key(fact.application),
+        _key(fact.tag),
+        only_if="#attempt = :attempt",
+        values={":attempt": fact.attempt},
+        **attributes,
+    )
+    try:
+        ledger.record(fact, *([change] if attributes else []))
+    except Refused as refused:
+        raise LockLost(
+            f"{fact.application} {fact.tag}: it has begun again meanwhile. Nothing was changed."
+        ) from refused
+
+
+def open_ones(ledger: Ledger) -> list[Item]:
+    """Every release that has not ended, whatever its application, as it stands."""
+    found = (ledger.get(str(item["pk"]), str(item["sk"])) for item in ledger.open_of("release"))
+    return [item for item in found if item and item["status"] == Status.RUNNING]
 
 
 def since(ledger: Ledger, release: Mapping[str, Any], *, key: str = "", **facts: str) -> dict[str, str]:

@@ -14,6 +14,9 @@
 | `APPROVAL#<id>` | `REFUSED#<reason>` | how many of its links were refused |
 | `APPROVAL#<id>` | `FORMS#<approver>#<address>` | how many forms came in a minute |
 | `VISITS#<address>` | `REFUSED` | how many bad links came in a minute |
+| `ALARM#<account>#<region>#<name>` | `APPLICATION#<name>` | which release an alarm watches, until when |
+
+The sparse index `open` has the keys of what may still need somebody: an item is in it while it has the attribute `open`.
 """
 
 from __future__ import annotations
@@ -155,6 +158,17 @@ class Ledger:
                     "Reading the ledger: the table gave only a part of what it was asked for."
                 )
 
+    def open_of(self, kind: str) -> Iterator[Item]:
+        """The keys of what is open (`release`, `lock`, `approval`), as of a moment ago: the index follows the table."""
+        request: dict[str, Any] = {
+            "TableName": self.table,
+            "IndexName": "open",
+            "KeyConditionExpression": "#open = :kind",
+            "ExpressionAttributeNames": {"#open": "open"},
+            "ExpressionAttributeValues": _packed({":kind": kind}),
+        }
+        yield from self._pages(request, None)
+
     def facts_of(self, application: str, tag: str) -> list[Item]:
         """One release's facts, in the order in which they happened."""
         return sorted(
@@ -224,10 +238,12 @@ class Ledger:
         )
 
     def put(self, item: Item, *, only_if: str = "", values: Mapping[str, Any] | None = None) -> Change:
-        """A whole item, for `record`."""
+        """A whole item, for `record`; in the condition every attribute name may be a reserved word."""
         change: Change = {"TableName": self.table, "Item": _packed(item)}
         if only_if:
             change["ConditionExpression"] = only_if
+        if names := {f"#{name}": name for name in re.findall(r"#(\w+)", only_if)}:
+            change["ExpressionAttributeNames"] = names
         if values:
             change["ExpressionAttributeValues"] = _packed(values)
         return {"Put": change}

@@ -216,14 +216,37 @@ class LambdaFunction:
         if alias is None or _standing(alias) != serving:
             raise NotStable(f"{self._release}: {self._name} does not read as it was written: {_told(alias)}.")
 
-    def restore(self, *, baseline: Revision | None, candidate: Revision | None, fence: int) -> str:
+    def held(self, revision: Revision) -> None:
+        """The version exists, and has the code that was recorded."""
+        version = revision["version"]
+        with calling(
+            f"{self._release}: looking at version {version} of {self.target.function}",
+            ResourceNotFoundException=BaselineMissing,
+            **_REFUSED,
+        ):
+            found = self.client.get_function_configuration(
+                FunctionName=self.target.function, Qualifier=version
+            )
+        if found["CodeSha256"] != revision["codeSha256"]:
+            raise BaselineMissing(
+                f"{self._release}: version {version} of {self.target.function} has other code than was recorded."
+            )
+
+    def restore(
+        self,
+        *,
+        baseline: Revision | None,
+        candidate: Revision | None,
+        fence: int,
+        replaced: Revision | None = None,
+    ) -> str:
         """All traffic to the baseline in one write; where nothing served before the release, the alias goes again.
 
         An alias that stands as wanted is written too, unless this very number did it: what the release may still be about to
         do is refused by the new `RevisionId`.
         """
         alias = self._alias()
-        ours = {revision["version"] for revision in (baseline, candidate) if revision}
+        ours = {revision["version"] for revision in (baseline, candidate, replaced) if revision}
         if alias is not None:
             self._refuse_older(alias, fence)
             version, weights = _standing(alias)

@@ -68,8 +68,20 @@ class Target(Protocol):
     def settled(self, *, baseline: Revision | None, candidate: Revision, percent: int) -> None:
         """Raises NotStable until the target runs what it was told to."""
 
-    def restore(self, *, baseline: Revision | None, candidate: Revision | None, fence: int) -> str:
+    def held(self, revision: Revision) -> None:
+        """Raises BaselineMissing when the target no longer has this revision as it was recorded."""
+
+    def restore(
+        self,
+        *,
+        baseline: Revision | None,
+        candidate: Revision | None,
+        fence: int,
+        replaced: Revision | None = None,
+    ) -> str:
         """Puts the baseline back in one act and reads it back; says in words what it did.
+
+        `replaced` is what the baseline was before it was chosen anew: the target may still stand there.
 
         Raises TargetMoved when somebody else changed the target, BaselineMissing, NotStable.
         """

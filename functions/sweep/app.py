@@ -1,0 +1,34 @@
+"""sweep: every 15 minutes, whatever events have missed: what died unheard, what was decided untold, what was never read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tagship.release import place_of
+from tagship.runtime import Event, Runtime, name_of, step
+from tagship.supervision.starting import named, roll_back, start
+from tagship.supervision.sweep import Sweep
+
+
+@step
+def handler(_event: Event, runtime: Runtime) -> Event:
+    """What was found and done, in words; nothing is the usual answer. Two sweeps at once do everything once."""
+    settings, stepfunctions = runtime.settings, runtime.aws.client("stepfunctions")
+
+    def back(record: Event, **order: Any) -> bool:
+        # as the supervisor names it: whichever of the two is quicker
+        name = named("supervised", name_of(record["execution"]))
+        return roll_back(stepfunctions, settings.rollback_state_machine, record, name=name, **order)
+
+    def read(order: Event) -> None:
+        start(
+            stepfunctions,
+            settings.release_state_machine,
+            order,
+            name=named("sweep", *place_of(order["key"]), runtime.now().strftime("%Y%m%d%H%M")),
+        )
+
+    sweep = Sweep(ledger=runtime.ledger, stepfunctions=stepfunctions, now=runtime.now(), roll_back=back)
+    did = [*sweep.releases(), *sweep.rollbacks(), *sweep.decisions()]
+    did += sweep.manifests(runtime.aws.client("s3"), bucket=settings.release_bucket, start=read)
+    return {"did": did}

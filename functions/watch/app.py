@@ -1,0 +1,26 @@
+"""watch: an alarm has gone off; if it belongs to a release that has just succeeded, that release is taken back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tagship.runtime import Event, Runtime, step
+from tagship.supervision.starting import named, roll_back
+from tagship.supervision.watch import alarms_in, fired
+
+
+@step
+def handler(event: Event, runtime: Runtime) -> Event:
+    """From CloudWatch's state-change event, or from a topic's messages; the same one twice does the same thing once."""
+
+    def start(record: Event, **order: Any) -> bool:
+        return roll_back(
+            runtime.aws.client("stepfunctions"),
+            runtime.settings.rollback_state_machine,
+            record,
+            name=named("alarm", record["application"], record["tag"], str(record["attempt"])),
+            **order,
+        )
+
+    did = [told for alarm in alarms_in(event) for told in fired(runtime.ledger, alarm, roll_back=start)]
+    return {"did": did}

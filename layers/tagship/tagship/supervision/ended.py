@@ -1,0 +1,99 @@
+"""An execution is over: if its own states have not brought the release to an end, this does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tagship.ledger import approvals, lock, releases
+from tagship.ledger.table import Item, Ledger
+from tagship.release import Status
+
+RollBack = Callable[..., bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How an execution ended, as Step Functions tells it."""
+
+    execution: str
+    status: str
+    """ABORTED, TIMED_OUT or FAILED; GONE for one that AWS does not know any more."""
+    error: str = ""
+    cause: str = ""
+
+    @property
+    def aborted(self) -> bool:
+        """A person stopped it."""
+        return self.status == "ABORTED"
+
+    def stopped_by(self) -> tuple[str, str]:
+        """Who stopped it and why: `tagship abort` says both, the console what was typed there, or nothing."""
+        try:
+            said = json.loads(self.cause or "")
+            return str(said["by"])[:300], str(said["why"])[:1000]
+        except (ValueError, TypeError, KeyError):
+            return "", self.cause[:1000]
+
+
+def release_ended(ledger: Ledger, record: Item, ended: Ended, *, roll_back: RollBack) -> dict[str, str]:
+    """Restores the baseline where traffic may have moved, else writes the ending, frees the lock and closes the approval.
+
+    The same end told twice does the same thing once.
+    """
+    release = f"{record['application']} {record['tag']}"
+    if record["execution"] != ended.execution or record["status"] != Status.RUNNING:
+        return _nothing(f"{release} ended {record['status']}, or is another execution's.")
+    who, why = _told(release, ended)
+    if record.get("moved"):
+        roll_back(record, trigger="abort" if ended.aborted else "supervisor", why=why, by=who or "supervisor")
+        return {"did": "rollback", "why": why}
+    if record.get("approval"):
+        approvals.close(ledger, record["approval"], status="CLOSED", why=why)
+    releases.end(
+        ledger,
+        application=record["application"],
+        tag=record["tag"],
+        attempt=record["attempt"],
+        status=Status.ABORTED if ended.aborted else Status.of_error(ended.error) or Status.INVALID,
+        why=f"{why} Nothing was changed.",
+        execution=ended.execution,
+        who=who or "supervisor",
+    )
+    return {"did": "ended", "why": why}
+
+
+def rollback_ended(ledger: Ledger, record: Item, ended: Ended) -> dict[str, str]:
+    """A rollback that began took the lock; one that has written its ending has freed it, or keeps it for a person."""
+    release = f"{record['application']} {record['tag']}"
+    holder = lock.holder(ledger, record["application"])
+    if holder is None or holder.execution != ended.execution or holder.kept:
+        return _nothing(f"The rollback of {release} did not begin, or has its ending.")
+    why = (
+        f"The rollback of {release} ended {ended.status} before it was done. What serves is not known. "
+        "Look at the target, and roll it back once more."
+    )
+    releases.end(
+        ledger,
+        application=record["application"],
+        tag=record["tag"],
+        attempt=record["attempt"],
+        status=Status.ROLLBACK_FAILED,
+        why=why,
+        execution=ended.execution,
+        who="supervisor",
+    )
+    return {"did": "ended", "why": why}
+
+
+def _told(release: str, ended: Ended) -> tuple[str, str]:
+    if not ended.aborted:
+        return "", f"{release}: the execution ended {ended.status} without an ending of its own."
+    who, why = ended.stopped_by()
+    by = f" by {who}" if who else " by a person"
+    return who, f"{release}: the execution was stopped{by}{f': {why}' if why else ''}.".replace("..", ".")
+
+
+def _nothing(why: str) -> dict[str, str]:
+    return {"did": "nothing", "why": why}

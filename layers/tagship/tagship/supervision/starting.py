@@ -1,0 +1,58 @@
+"""Starting a rollback from outside of a release's own flow, once for each reason to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tagship.calls import calling, code_of
+from tagship.ledger.table import Item
+
+_LONGEST = 80
+"""Of an execution's name (Step Functions' limit)."""
+
+
+def named(*parts: str) -> str:
+    """An execution's name that is the same for the same parts, and readable where there is room."""
+    name = "-".join(parts)
+    if len(name) <= _LONGEST:
+        return name
+    return f"{name[: _LONGEST - 13]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
+def roll_back(
+    stepfunctions: Any, machine: str, record: Item, *, name: str, trigger: str, why: str, by: str, **more: Any
+) -> bool:
+    """Whether it began with this call: the name makes it once, and a second start of the same rollback is the first one.
+
+    Raises AwsUnavailable.
+    """
+    order = {
+        "application": record["application"],
+        "tag": record["tag"],
+        "attempt": record["attempt"],
+        "trigger": trigger,
+        "why": why,
+        "by": by,
+        **more,
+    }
+    return start(stepfunctions, machine, order, name=name)
+
+
+def start(stepfunctions: Any, machine: str, order: Mapping[str, Any], *, name: str) -> bool:
+    """Whether it began with this call.
+
+    Raises AwsUnavailable.
+    """
+    try:
+        with calling(f"Starting {name}"):
+            stepfunctions.start_execution(stateMachineArn=machine, name=name, input=json.dumps(order))
+    except ClientError as error:
+        if code_of(error) != "ExecutionAlreadyExists":
+            raise
+        return False
+    return True
