@@ -20,6 +20,21 @@ def retry_of(world: World, tag: str, attempt: int, by: str = "kim") -> dict[str,
     return order | {"retry": {"attempt": attempt, "by": by, "why": "once more"}}
 
 
+def watched(world: World) -> None:
+    """An application with an alarm that watches what has succeeded."""
+    client_of("cloudwatch").put_metric_alarm(
+        AlarmName="storefront-5xx",
+        MetricName="5xx",
+        Namespace="Storefront",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1.0,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    world.configure(health=WATCH)
+
+
 def fact_of(world: World, tag: str, name: str) -> dict[str, Any]:
     """The last fact of this name."""
     return [fact for fact in world.ledger.facts_of("storefront", tag) if fact["name"] == name][-1]
@@ -151,7 +166,7 @@ def test_a_release_is_stopped_with_a_name_and_a_reason(world: World) -> None:
 
 def test_an_alarm_during_the_watch_takes_the_release_back_once(world: World) -> None:
     """Faults 47 and 48."""
-    world.configure(health=WATCH)
+    watched(world)
     world.release("v1.0.0")
     at = "2099-01-01T00:00:00.000+0000"
     for via in ("events", "events", "topic"):
@@ -173,7 +188,7 @@ def test_an_alarm_during_the_watch_takes_the_release_back_once(world: World) -> 
 
 def test_an_alarm_after_the_watch_and_one_from_before_are_told_and_nothing_moves(world: World) -> None:
     """Fault 49."""
-    world.configure(health=WATCH)
+    watched(world)
     world.release("v1.0.0")
     world.alarm(at="2020-01-01T00:00:00.000+0000")
     assert (
@@ -192,7 +207,7 @@ def test_an_alarm_after_the_watch_and_one_from_before_are_told_and_nothing_moves
 
 
 def test_a_second_release_ends_the_watch_of_the_first_and_one_that_waits_gives_way(world: World) -> None:
-    world.configure(health=WATCH)
+    watched(world)
     world.release("v1.0.0")
     waiting = world.start(world.upload("v1.1.0"))
     link = world.link(waiting)
@@ -262,7 +277,7 @@ def test_a_second_rollback_waits_for_the_first_and_ends_as_it_does(world: World)
     world.plant("judge_health", meanwhile)
     first = world.ended(world.start(order, "rollback"))
     second = world.ended(others[0])
-    assert (first.status, second.status) == ("SUCCEEDED", "SUCCEEDED")
+    assert (first.status, second.status) == ("SUCCEEDED", "SUCCEEDED"), second
     assert second.output["restored"]["what"] == "Another rollback has put it back."
     assert "AwaitStable" not in second.entered
     assert world.facts("v1.0.0").count("Rollback Triggered") == 1
