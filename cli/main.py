@@ -16,6 +16,7 @@ COMMANDS = {
     "promote": ("cli.commands.promote", "Bring a release that succeeded in one stage to the next."),
     "validate": ("cli.commands.validate", "Check release.json and application.yaml, offline."),
     "preview": ("cli.commands.preview", "See what approvers will get."),
+    "role": ("cli.commands.role", "Print or deploy the role that Tagship assumes for an application."),
     "apply": ("cli.commands.apply", "Store an application's configuration for a stage."),
     "status": ("cli.commands.status", "What runs, what is on its way, and who is waited for."),
     "history": ("cli.commands.history", "The releases of an application and how each ended."),

@@ -15,6 +15,7 @@ from cli.place import Place, as_json, in_a_place
 if TYPE_CHECKING:
     from cli.configuration import Stored
     from cli.documents import Document
+    from tagship.application import Application
 
 
 @click.command(
@@ -37,7 +38,7 @@ def apply(*, place: Place, file: str, yes: bool, as_json: bool) -> None:
     from cli import configuration, documents
 
     document = documents.read(file, Path(file).read_bytes())
-    application = _checked(document)
+    application = checked(document).application
     ssm = place.client("ssm")
     stored = configuration.stored(ssm, stage=place.stage, application=application)
     difference = configuration.difference(stored, document.data)
@@ -55,20 +56,20 @@ def apply(*, place: Place, file: str, yes: bool, as_json: bool) -> None:
         screen.say(*_goodbye(stored, version, application, place))
 
 
-def _checked(document: Document) -> str:
-    """The application's name; raises Failed, with every problem, for a file that is no valid configuration."""
+def checked(document: Document) -> Application:
+    """The configuration; raises Failed, with every problem, for a file that is no valid configuration."""
     from cli.commands.validate import told
-    from tagship.application import Application
+    from tagship.application import Application as Configuration
 
     if document.findings:
         screen.say(*told(document))
         raise Failed(f"{document.name} does not validate. Nothing was written.")
-    if not isinstance(document.noun, Application):
+    if not isinstance(document.noun, Configuration):
         raise Failed(
             f"{document.name} is a release's manifest, not an application's configuration. Nothing was written.\n"
             "A release is uploaded with `tagship publish`."
         )
-    return document.noun.application
+    return document.noun
 
 
 def _shown(difference: list[str], stored: Stored, place: Place) -> list[str]:

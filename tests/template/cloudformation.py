@@ -30,7 +30,7 @@ _INTRINSICS = (
 )
 
 
-class _Loader(StrictLoader):
+class Loader(StrictLoader):
     """Reads `!Ref X` as `{"Ref": "X"}`, as CloudFormation does."""
 
 
@@ -50,7 +50,7 @@ def _long_form(name: str) -> Any:
 
 
 for _name in _INTRINSICS:
-    _Loader.add_constructor(f"!{_name}", _long_form(_name))
+    Loader.add_constructor(f"!{_name}", _long_form(_name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ class Statement:
 @functools.cache
 def template() -> Body:
     """Parsed; nobody changes it."""
-    parsed: Body = yaml.load(PATH.read_text(), _Loader)
+    parsed: Body = yaml.load(PATH.read_text(), Loader)
     return parsed
 
 
@@ -119,7 +119,7 @@ def functions_beside_the_flow() -> set[str]:
 def statements() -> tuple[Statement, ...]:
     """Every statement of every policy in the template."""
     lines = PATH.read_text().splitlines()
-    root = yaml.compose(PATH.read_text(), _Loader)
+    root = yaml.compose(PATH.read_text(), Loader)
     assert isinstance(root, yaml.MappingNode)
     return tuple(
         _statement(resource, node, lines)
@@ -175,7 +175,7 @@ def _statement_nodes(node: yaml.Node) -> Iterator[yaml.MappingNode]:
 
 
 def _statement(resource: str, node: yaml.MappingNode, lines: list[str]) -> Statement:
-    body: Body = _Loader("").construct_object(node, deep=True)
+    body: Body = Loader("").construct_object(node, deep=True)
     line = node.start_mark.line
     reason: list[str] = []
     while re.match(r"\s*#", lines[line - 1 - len(reason)]):

@@ -532,7 +532,7 @@ def bucket(name: str = "ReleaseBucket") -> Body:
 
 def policy_of_the_bucket(sid: str, name: str = "ReleaseBucket") -> Body:
     document = resources("AWS::S3::BucketPolicy")[f"{name}Policy"]["PolicyDocument"]
-    (statement,) = [it for it in document["Statement"] if it["Sid"] == sid]
+    (statement,) = [it for it in document["Statement"] if it.get("Sid") == sid]
     found: Body = statement
     return found
 
@@ -604,6 +604,35 @@ def test_no_more_than_two_read_the_stream() -> None:
         if event["Type"] == "DynamoDB"
     ]
     assert reading == ["BroadcastFunction", "PreserveFunction"]
+
+
+def test_other_accounts_roles_read_releases_only_where_the_stack_deploys_to_them() -> None:
+    (choice,) = [
+        it["Fn::If"]
+        for it in resources("AWS::S3::BucketPolicy")["ReleaseBucketPolicy"]["PolicyDocument"]["Statement"]
+        if "Fn::If" in it
+    ]
+    condition, statement, otherwise = choice
+    assert (condition, otherwise) == ("HasAllowedAccounts", {"Ref": "AWS::NoValue"})
+    assert statement["Action"] == "s3:GetObjectVersion"
+    assert statement["Principal"] == {"AWS": {"Fn::Split": [",", {"Ref": "AllowedAccountIds"}]}}
+    assert statement["Condition"] == {"ArnLike": {"aws:PrincipalArn": {"Ref": "TargetRolePattern"}}}
+
+
+def test_nobody_assumes_a_role_in_an_account_that_this_stack_does_not_deploy_to() -> None:
+    accounts = {
+        "Fn::If": [
+            "HasAllowedAccounts",
+            {"Fn::Split": [",", {"Ref": "AllowedAccountIds"}]},
+            {"Ref": "AWS::AccountId"},
+        ]
+    }
+    assuming = [it for it in allowed() if "sts:AssumeRole" in it.actions]
+    assert len(assuming) >= 7
+    for statement in assuming:
+        assert statement.body["Condition"] == {"StringEquals": {"aws:ResourceAccount": accounts}}
+    told = template()["Globals"]["Function"]["Environment"]["Variables"]["TAGSHIP_ALLOWED_ACCOUNTS"]
+    assert told == {"Fn::If": ["HasAllowedAccounts", {"Ref": "AllowedAccountIds"}, {"Ref": "AWS::AccountId"}]}
 
 
 def test_the_lifecycle_deletes_no_release() -> None:

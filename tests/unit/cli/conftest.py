@@ -79,6 +79,7 @@ STACK = {
         "ReleaseBucketName": {"Value": {"Ref": "Bucket"}},
         "EvidenceBucketName": {"Value": {"Ref": "Evidence"}},
         "LedgerTableName": {"Value": {"Ref": "Ledger"}},
+        "FunctionRoles": {"Value": "arn:aws:iam::123456789012:role/tagship-development-*FunctionRole-*"},
     },
 }
 

@@ -1,0 +1,197 @@
+"""role: the least-privilege role for a configuration, printed, or deployed into the target's account and no other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cli.role import template
+from local.storefront import HOME
+from tagship.documents import read_application
+from tagship.rights import session_policy
+from tagship.targets import rights
+from tests.template.cloudformation import Loader
+from tests.unit.builders import application
+
+ROLES = "arn:aws:iam::000000000000:role/tagship-production-*FunctionRole-*"
+FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:storefront"
+
+
+def printed(document: dict[str, Any]) -> dict[str, Any]:
+    """The role's properties."""
+    made = template(read_application(document), bucket="releases", function_roles=ROLES)
+    properties: dict[str, Any] = made["Resources"]["Role"]["Properties"]
+    return properties
+
+
+def statements(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the role allows, by name."""
+    (policy,) = printed(document)["Policies"]
+    return {statement["Sid"]: statement for statement in policy["PolicyDocument"]["Statement"]}
+
+
+def test_the_role_allows_what_the_target_and_the_checks_ask_for_and_nothing_else() -> None:
+    allowed = statements(application())
+    assert {name: statement["Action"] for name, statement in allowed.items()} == {
+        "LookAtTheFunction": ["lambda:GetFunctionConfiguration"],
+        "MoveTheTraffic": [
+            "lambda:GetAlias",
+            "lambda:CreateAlias",
+            "lambda:UpdateAlias",
+            "lambda:DeleteAlias",
+        ],
+        "PrepareTheCandidate": ["lambda:UpdateFunctionCode", "lambda:PublishVersion"],
+        "ReadThePinnedCode": ["s3:GetObjectVersion"],
+        "AskForHealth": ["lambda:InvokeFunction"],
+    }
+    assert allowed.pop("ReadThePinnedCode")["Resource"] == ["arn:aws:s3:::releases/releases/storefront/*"]
+    assert {tuple(statement["Resource"]) for statement in allowed.values()} == {(FUNCTION, f"{FUNCTION}:*")}
+
+
+def test_what_gates_and_checks_name_is_allowed_too() -> None:
+    document = application(
+        gates={"custom": {"function": "storefront-gate"}},
+        health={
+            "checks": [{"type": "lambda"}, {"type": "lambda", "function": "storefront-smoke"}],
+            "watch": {"seconds": 60, "alarms": ["storefront-5xx"]},
+        },
+    )
+    allowed = statements(document)
+    assert allowed["AskTheGate"]["Resource"] == [f"{FUNCTION}-gate", f"{FUNCTION}-gate:*"]
+    assert allowed["AskForHealth"]["Resource"] == [
+        FUNCTION,
+        f"{FUNCTION}:*",
+        f"{FUNCTION}-smoke",
+        f"{FUNCTION}-smoke:*",
+    ]
+    assert allowed["LookAtAlarms"]["Action"] == ["cloudwatch:DescribeAlarms"]
+
+
+def test_the_role_trusts_the_stages_functions_with_the_external_id_for_this_application_alone() -> None:
+    assuming, tagging = printed(application())["AssumeRolePolicyDocument"]["Statement"]
+    assert assuming["Action"] == "sts:AssumeRole"
+    assert assuming["Principal"] == {"AWS": "arn:aws:iam::000000000000:root"}
+    assert assuming["Condition"] == {
+        "StringEquals": {"sts:ExternalId": "tagship-production", "aws:RequestTag/Application": "storefront"},
+        "ArnLike": {"aws:PrincipalArn": ROLES},
+    }
+    assert tagging["Action"] == "sts:TagSession"
+    assert tagging["Condition"] == {"ArnLike": {"aws:PrincipalArn": ROLES}}
+
+
+def test_a_roles_path_and_partition_are_kept() -> None:
+    target = application()["target"] | {
+        "role": "arn:aws-cn:iam::000000000000:role/ci/tagship/tagship-storefront",
+        "region": "cn-north-1",
+    }
+    role = printed(application(target=target))
+    assert (role["Path"], role["RoleName"]) == ("/ci/tagship/", "tagship-storefront")
+    text = json.dumps(role["Policies"])
+    assert "arn:aws-cn:lambda:cn-north-1:000000000000:function:storefront" in text
+    assert "arn:aws:" not in text
+
+
+def test_the_sample_application_has_the_role_that_is_printed_for_it() -> None:
+    """The demo and the tests on the engine release with it, so they show that it is enough."""
+    document = yaml.safe_load((HOME / "application.yaml").read_text())
+    written = yaml.load((HOME / "template.yaml").read_text(), Loader)
+    sample = written["Resources"]["DeploymentRole"]["Properties"]
+    role = printed(document)
+    assert _resolved(sample["AssumeRolePolicyDocument"]) == role["AssumeRolePolicyDocument"]
+    (own,), (wanted,) = sample["Policies"], role["Policies"]
+    assert _resolved(own) == wanted
+    assert (sample["RoleName"], sample["MaxSessionDuration"]) == (
+        role["RoleName"],
+        role["MaxSessionDuration"],
+    )
+
+
+def test_the_longest_session_is_one_that_sts_takes() -> None:
+    long = "f" * 64
+    target = application()["target"] | {"function": long, "region": "ap-southeast-1"}
+    assert session_policy(rights(read_application(application(target=target)), bucket="b" * 63))
+
+
+# ---- the command ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    target = application()["target"] | {
+        "account": "123456789012",
+        "role": "arn:aws:iam::123456789012:role/tagship-storefront",
+    }
+    file = tmp_path / "application.yaml"
+    file.write_text(yaml.safe_dump(application(target=target)))
+    return file
+
+
+def test_the_template_is_printed_with_this_stages_functions_and_bucket(stage: Any, file: Path) -> None:
+    result = stage.run("role", str(file))
+    assert result.exit_code == 0, result.output
+    made = yaml.safe_load(result.stdout)
+    text = json.dumps(made)
+    assert "arn:aws:s3:::releases/releases/storefront/*" in text
+    assert "role/tagship-development-*FunctionRole-*" in text
+    assert json.loads(stage.run("role", str(file), "--json").stdout) == made
+
+
+def test_the_role_is_deployed_and_a_second_time_is_nothing(stage: Any, file: Path) -> None:
+    for _ in range(2):
+        result = stage.run("role", str(file), "--deploy", "--yes")
+        assert result.exit_code == 0, result.output
+        assert "Deployed: arn:aws:iam::123456789012:role/tagship-storefront" in result.stdout
+    found = stage.client("iam").get_role(RoleName="tagship-storefront")["Role"]
+    assert found["AssumeRolePolicyDocument"]["Statement"][1]["Action"] == "sts:TagSession"
+
+
+def test_nothing_is_deployed_into_another_account(stage: Any, tmp_path: Path) -> None:
+    file = tmp_path / "application.yaml"
+    file.write_text(yaml.safe_dump(application()))
+    result = stage.run("role", str(file), "--deploy", "--yes")
+    assert result.exit_code == 1
+    assert "signed in to account 123456789012, and the target is in 000000000000" in result.stderr
+    assert "--target-profile" in result.stderr
+
+
+def test_nobody_is_asked_where_nobody_is(stage: Any, file: Path) -> None:
+    result = stage.run("role", str(file), "--deploy")
+    assert result.exit_code == 2
+    assert "give --yes" in result.stderr
+
+
+def test_a_configuration_that_does_not_validate_has_no_role(stage: Any, tmp_path: Path) -> None:
+    file = tmp_path / "application.yaml"
+    file.write_text(yaml.safe_dump(application(target={"type": "lambda"})))
+    result = stage.run("role", str(file))
+    assert result.exit_code == 1
+    assert "does not validate" in result.stderr
+
+
+def _resolved(value: Any) -> Any:
+    """What CloudFormation makes of the sample's template in its own account."""
+    names = {
+        "AWS::Partition": "aws",
+        "AWS::AccountId": "000000000000",
+        "Account": "000000000000",
+        "Stage": "production",
+        "ReleaseBucketName": "releases",
+        "Function.Arn": FUNCTION,
+    }
+    if isinstance(value, list):
+        return [_resolved(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "Fn::GetAtt" in value:
+        return names[".".join(value["Fn::GetAtt"])]
+    if "Fn::Sub" in value:
+        text = value["Fn::Sub"] if isinstance(value["Fn::Sub"], str) else value["Fn::Sub"][0]
+        for name, known in names.items():
+            text = text.replace(f"${{{name}}}", known)
+        assert "${" not in text, text
+        return text
+    return {name: _resolved(inner) for name, inner in value.items()}
