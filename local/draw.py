@@ -1,6 +1,6 @@
-"""Draws both state machines from their definitions, so that the pictures in the documents can't say anything else.
+"""Draws both state machines from their definitions, and who may assume which role: the pictures can't say anything else.
 
-.venv/bin/python -m local.draw            write docs/images/release.svg and docs/images/rollback.svg
+.venv/bin/python -m local.draw            write docs/images/release.svg, rollback.svg and trust.svg
 .venv/bin/python -m local.draw --check    only say whether they are current
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import yaml
 
+from local import trust
 from local.layout import (
     HEIGHT,
     MARGIN,
@@ -33,11 +34,14 @@ PICTURES = ROOT / "docs" / "images"
 TITLES = {
     "release": "The release state machine, drawn from statemachine/release.asl.yaml",
     "rollback": "The rollback state machine, drawn from statemachine/rollback.asl.yaml",
+    "trust": trust.TITLE,
 }
 
 
 def draw(machine: str) -> str:
-    """The picture of a machine, as it stands in its file."""
+    """The picture of a machine, or of who trusts whom, as it stands in its file."""
+    if machine == "trust":
+        return trust.draw((ROOT / "template.yaml").read_text("utf-8"), _STYLE)
     definition: Body = yaml.safe_load((ROOT / "statemachine" / f"{machine}.asl.yaml").read_text("utf-8"))
     return "\n".join(_svg(machine, lay_out(definition["States"], definition["StartAt"]))) + "\n"
 
@@ -252,7 +256,7 @@ def _n(number: float) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Writes the pictures, or says which is not current."""
-    parser = argparse.ArgumentParser(prog="python -m local.draw", description="Draw both state machines.")
+    parser = argparse.ArgumentParser(prog="python -m local.draw", description="Draw the pictures.")
     parser.add_argument(
         "--check", action="store_true", help="write nothing; fail when a picture is not current"
     )
