@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 
 from tagship.application import CustomCheck, LambdaTarget
 from tagship.health import Given
-from tagship.health.invocation import invoke, refused
 from tagship.health.verdict import CheckResult, Verdict, shown
+from tagship.invocation import invoke, refused
 from tagship.rights import Right, invoking
 
 _ANSWERS = {verdict.value: verdict for verdict in Verdict if verdict is not Verdict.ERROR}

@@ -15,9 +15,9 @@ from botocore.exceptions import ClientError
 
 from tagship.application import INVOCATION_SECONDS, LambdaCheck, LambdaTarget
 from tagship.health import Given
-from tagship.health.invocation import invoke, refused
 from tagship.health.sampling import Answer, sample
 from tagship.health.verdict import CheckResult, Verdict, shown
+from tagship.invocation import invoke, refused
 from tagship.rights import Right, invoking
 
 if TYPE_CHECKING:
