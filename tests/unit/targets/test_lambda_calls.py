@@ -11,8 +11,9 @@ from botocore.stub import Stubber
 from tests.unit.targets.functions import BUCKET, KEY, NEW, OLD, artifacts, digest, target
 
 ALIAS = {"FunctionName": "storefront", "Name": "live"}
-BASELINE = {"version": "1", "codeSha256": digest(OLD), "state": "r1"}
-CANDIDATE = {"version": "2", "codeSha256": digest(NEW)}
+OF = "arn:aws:lambda:us-east-1:000000000000:function:storefront:live"
+BASELINE = {"version": "1", "codeSha256": digest(OLD), "of": OF, "state": "r1"}
+CANDIDATE = {"version": "2", "codeSha256": digest(NEW), "of": OF}
 
 
 @pytest.fixture

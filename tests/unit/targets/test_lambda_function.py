@@ -74,10 +74,12 @@ def first(functions: FakeLambda) -> Release:
 
 def test_new_code_is_uploaded_and_published_and_no_traffic_moves(functions):
     change = target(functions).plan(artifacts())
-    assert change.candidate == {"version": "2", "codeSha256": digest(NEW)}
+    of = "arn:aws:lambda:us-east-1:000000000000:function:storefront:live"
+    assert change.candidate == {"version": "2", "codeSha256": digest(NEW), "of": of}
     assert change.baseline == {
         "version": "1",
         "codeSha256": digest(OLD),
+        "of": of,
         "state": functions.aliases["live"]["RevisionId"],
     }
     assert not change.nothingToChange
@@ -603,6 +605,17 @@ def test_an_alias_that_was_moved_by_hand_is_told_with_the_way_back():
     assert "aws lambda update-alias --function-name storefront --name live" in str(caught.value)
     assert "--function-version 1" in str(caught.value)
     assert function.serving == ("2", {})
+
+
+def test_what_was_recorded_of_another_function_or_alias_is_not_held_against_this_one():
+    function = FakeLambda()
+    function.point(function.by_hand())
+    elsewhere = RECORDED | {"of": "arn:aws:lambda:us-east-1:000000000000:function:basket:live"}
+    here = RECORDED | {"of": "arn:aws:lambda:us-east-1:000000000000:function:storefront:live"}
+    assert target(function).ready(elsewhere)[0] == "storefront can be changed."
+    assert target(function).restorable(elsewhere | {"version": "2"}) is not None
+    with pytest.raises(TargetMoved):
+        target(function).ready(here)
 
 
 def test_an_alias_that_is_gone_is_told_with_the_way_back():

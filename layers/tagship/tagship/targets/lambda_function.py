@@ -89,7 +89,7 @@ class LambdaFunction:
         version = self._published(wanted, pinned)
         return Change(
             baseline=baseline,
-            candidate={"version": version, "codeSha256": wanted},
+            candidate={"version": version, "codeSha256": wanted, "of": self._of},
             nothingToChange=False,
             summary=self._summary(baseline, version, wanted, artifact),
         )
@@ -119,7 +119,7 @@ class LambdaFunction:
     def _undrifted(self, recorded: Revision | None) -> str:
         alias = self._alias()
         self._one_version(alias)
-        if recorded is None:
+        if recorded is None or not self._is_ours(recorded):
             return f"{self.target.function} can be changed."
         if alias is None:
             raise TargetMoved(
@@ -154,7 +154,12 @@ class LambdaFunction:
                 f"{self._release}: version {version} of {self.target.function}, which serves, is in the state Failed: "
                 f"{found.get('StateReason', 'no reason given')}"
             )
-        if recorded and recorded["version"] == version and recorded["codeSha256"] != found["CodeSha256"]:
+        if (
+            recorded
+            and self._is_ours(recorded)
+            and recorded["version"] == version
+            and recorded["codeSha256"] != found["CodeSha256"]
+        ):
             raise BaselineMissing(
                 f"{self._release}: version {version} of {self.target.function} has other code than the ledger recorded: the "
                 "function was made anew."
@@ -328,8 +333,17 @@ class LambdaFunction:
         return {
             "version": version,
             "codeSha256": configuration["CodeSha256"],
+            "of": self._of,
             "state": alias["RevisionId"],
         }
+
+    def _is_ours(self, recorded: Revision) -> bool:
+        """Whether what was recorded was of this alias: an application may have been given another function since."""
+        return bool(recorded.get("of", self._of) == self._of)
+
+    @property
+    def _of(self) -> str:
+        return f"{function_arn(self.target, self.target.function)}:{self.target.alias}"
 
     def _one_version(self, alias: dict[str, Any] | None) -> None:
         """Raises TargetInvalid where traffic is split, or goes to what is not a version."""
