@@ -30,6 +30,7 @@ COMMANDS = {
     "unfreeze": ("cli.commands.freeze", "End a freeze before its time."),
     "report": ("cli.commands.report", "DORA's four keys and the latency of approvals, over a time."),
     "audit": ("cli.commands.audit", "Check that nothing in an application's history was changed."),
+    "replay": ("cli.commands.replay", "Tell again what channels could not be told."),
     "local": ("cli.commands.local", "Tagship on this machine, without an AWS account."),
     "schemas": ("cli.commands.schemas", "Write the JSON Schemas of both documents."),
 }

@@ -37,6 +37,10 @@ STACK = {
             "Properties": {"BucketName": "releases", "VersioningConfiguration": {"Status": "Enabled"}},
         },
         "Evidence": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "evidence"}},
+        "Notices": {
+            "Type": "AWS::SQS::Queue",
+            "Properties": {"QueueName": "notices.fifo", "FifoQueue": True},
+        },
         "Ledger": {
             "Type": "AWS::DynamoDB::Table",
             "Properties": {
@@ -76,6 +80,8 @@ STACK = {
         },
     },
     "Outputs": {
+        "NoticesQueueUrl": {"Value": {"Ref": "Notices"}},
+        "NoticesSetAsideArn": {"Value": "arn:aws:sqs:eu-central-1:123456789012:aside.fifo"},
         "ReleaseBucketName": {"Value": {"Ref": "Bucket"}},
         "EvidenceBucketName": {"Value": {"Ref": "Evidence"}},
         "LedgerTableName": {"Value": {"Ref": "Ledger"}},

@@ -1,0 +1,53 @@
+"""replay: what channels could not be told is told again, and nobody hears a thing twice."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from botocore.client import BaseClient
+
+ASIDE = "arn:aws:sqs:eu-central-1:123456789012:aside.fifo"
+
+
+def queued(stage):
+    """What stands in the queue, by fact."""
+    sqs = stage.client("sqs")
+    url = sqs.get_queue_url(QueueName="notices.fifo")["QueueUrl"]
+    answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+    return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
+
+
+def test_an_applications_facts_are_queued_again_for_every_channel_that_wants_them(stage):
+    stage.release("v1.4.0").waiting()
+    result = stage.run("replay", "storefront", "--tag", "v1.4.0", "--json")
+    told = json.loads(result.stdout)
+    facts = stage.ledger.facts_of("storefront", "v1.4.0")
+    assert told == {"application": "storefront", "tag": "v1.4.0", "stage": "development", "facts": len(facts)}
+    assert {message["channel"] for message in queued(stage)} >= {"bus", "topic"}
+
+
+def test_an_application_without_facts_is_told(stage):
+    result = stage.run("replay", "storefront")
+    assert result.exit_code == 1
+    assert "has no facts of storefront" in result.stderr
+
+
+def test_a_tag_alone_says_too_little(stage):
+    assert stage.run("replay", "--tag", "v1.4.0").exit_code == 2
+
+
+@pytest.mark.parametrize("underway", [False, True])
+def test_what_was_set_aside_goes_back_once(stage, monkeypatch, underway):
+    ask, asked = BaseClient._make_api_call, []
+
+    def answer(client, name, parameters):
+        if name not in ("ListMessageMoveTasks", "StartMessageMoveTask"):
+            return ask(client, name, parameters)
+        asked.append((name, parameters))
+        return {"Results": [{"Status": "RUNNING" if underway else "COMPLETED"}]}
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", answer)
+    assert "goes back" in stage.run("replay").stdout
+    assert [name for name, _ in asked[1:]] == ([] if underway else ["StartMessageMoveTask"])
+    assert all(parameters == {"SourceArn": ASIDE} for _, parameters in asked)
