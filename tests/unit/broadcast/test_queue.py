@@ -12,6 +12,7 @@ from tagship.broadcast import queue
 from tagship.broadcast.channels import CHANNELS, wanting
 from tagship.errors import AwsUnavailable
 from tests.unit.broadcast.facts import FACT
+from tests.unit.tables import aws_error
 
 
 @pytest.fixture
@@ -71,12 +72,12 @@ def test_it_is_tried_again_the_later_the_more_often_it_was_tried(tries, seconds)
     assert fake.asked == {"QueueUrl": "q", "ReceiptHandle": "r", "VisibilityTimeout": seconds}
 
 
-def test_a_queue_that_does_not_take_all_is_asked_again():
+def test_a_queue_that_can_not_take_it_just_now_is_asked_again():
     class Sqs:
-        def send_message_batch(self, **_):
-            return {"Failed": [{"Id": "bus", "Code": "InternalError"}]}
+        def send_message(self, **_):
+            raise aws_error("ServiceUnavailable", status=503)
 
-    with pytest.raises(AwsUnavailable, match="InternalError"):
+    with pytest.raises(AwsUnavailable, match="Traffic Shifted"):
         queue.publish(FACT, ["bus"], sqs=Sqs(), queue_url="q")
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tagship.calls import calling
-from tagship.errors import AwsUnavailable
 from tagship.ledger.notices import address
 
 _LATER = (2, 4, 8, 16, 32, 64, 128, 300)
@@ -23,25 +22,18 @@ def publish(fact: Mapping[str, Any], channels: Iterable[str], *, sqs: Any, queue
 
     A fact that the stream hands over twice is taken once (the deduplication id, for five minutes; the ledger knows longer).
 
-    Raises AwsUnavailable when the queue did not take them all.
+    Raises AwsUnavailable when the queue can't take them all just now.
     """
-    with calling("Queueing a fact"):
-        answer = sqs.send_message_batch(
-            QueueUrl=queue_url,
-            Entries=[
-                {
-                    "Id": channel,
-                    "MessageBody": json.dumps(
-                        {"channel": channel, "application": fact["application"], "fact": address(fact)}
-                    ),
-                    "MessageGroupId": f"{channel}-{fact['application']}",
-                    "MessageDeduplicationId": f"{channel}-{fact['digest']}",
-                }
-                for channel in channels
-            ],
-        )
-    if refused := answer.get("Failed"):
-        raise AwsUnavailable(f"The queue did not take {fact['name']!r}: {refused[0].get('Code')}")
+    with calling(f"Queueing {fact['name']!r}"):
+        for channel in channels:
+            sqs.send_message(
+                QueueUrl=queue_url,
+                MessageBody=json.dumps(
+                    {"channel": channel, "application": fact["application"], "fact": address(fact)}
+                ),
+                MessageGroupId=f"{channel}-{fact['application']}",
+                MessageDeduplicationId=f"{channel}-{fact['digest']}",
+            )
 
 
 def set_aside(sqs: Any, message: Mapping[str, Any], *, queue_url: str) -> None:
