@@ -1,0 +1,106 @@
+"""Every notice arrives, in order and once, whatever was down meanwhile; and no release waits for any of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.github_server import github
+from tests.integration.conftest import Pipeline, wait_for
+from tests.slack_server import slack
+
+
+@contextmanager
+def secret(pipeline: Pipeline, name: str, value: str) -> Iterator[None]:
+    secrets = pipeline.client("secretsmanager")
+    secrets.create_secret(Name=name, SecretString=value)
+    try:
+        yield
+    finally:
+        secrets.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+
+
+@contextmanager
+def heard(pipeline: Pipeline) -> Iterator[str]:
+    """A queue behind a rule on the bus."""
+    sqs, events = pipeline.client("sqs"), pipeline.client("events")
+    queue = sqs.create_queue(QueueName="listening")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    bus = pipeline.stack.outputs["EventBusName"]
+    events.put_rule(Name="all", EventBusName=bus, EventPattern=json.dumps({"source": ["tagship"]}))
+    events.put_targets(Rule="all", EventBusName=bus, Targets=[{"Id": "queue", "Arn": arn}])
+    try:
+        yield queue
+    finally:
+        events.remove_targets(Rule="all", EventBusName=bus, Ids=["queue"])
+        events.delete_rule(Name="all", EventBusName=bus)
+        sqs.delete_queue(QueueUrl=queue)
+
+
+def test_what_was_down_is_told_when_it_is_back_in_order_and_once(pipeline: Pipeline) -> None:
+    """Fault 50."""
+    with github() as there, slack() as here, heard(pipeline) as queue:
+        there.down, here.answers["channel"] = True, (503, "down")
+        pipeline.configure(
+            notifications={
+                "level": "everything",
+                "slackWebhookSecret": "tagship/slack-notices",
+                "emails": ["team@example.com"],
+                "github": {
+                    "repository": "acme/storefront",
+                    "tokenSecret": "tagship/github",
+                    "api": there.api,
+                },
+            }
+        )
+        with (
+            secret(pipeline, "tagship/slack-notices", here.url()),
+            secret(pipeline, "tagship/github", there.token),
+        ):
+            tag = pipeline.publish()
+            pipeline.decide(tag)
+            pipeline.settled(tag, "SUCCEEDED")  # nothing that is down holds it up
+            names = [fact["name"] for fact in pipeline.facts(tag)]
+
+            published: list[str] = []
+            wait_for(lambda: _heard(pipeline, queue, tag, published, len(names)), "every fact on the bus")
+            assert published == names  # the other channels did not wait either
+            wait_for(lambda: "SUCCEEDED" in _mailed(pipeline, tag)[-1] or None, "the last mail to the team")
+            assert here.posts == []
+            assert there.deployments == []
+
+            there.down = False
+            here.answers.clear()
+            ended = f"{tag} in {pipeline.stack.stage}"
+            wait_for(lambda: "SUCCEEDED" in str(here.to("channel")) or None, "Slack to hear of the end")
+            wait_for(lambda: "SUCCEEDED" in str(there.commits) or None, "GitHub to hear of the end")
+            told = [message["blocks"][1]["text"]["text"] for message in here.to("channel")]
+            assert all(ended in message["text"] for message in here.to("channel"))
+            assert [text.partition(" ")[2].partition(" ")[0] for text in told][-1] == "SUCCEEDED,"
+            assert len(set(told)) == len(told)
+            (deployment,) = there.deployments
+            assert deployment["environment"] == pipeline.stack.stage
+            assert [it["state"] for it in there.statuses[1]] == [
+                "success",
+                "in_progress",
+                "pending",
+                "pending",
+            ]
+
+
+def _heard(pipeline: Pipeline, queue: str, tag: str, published: list[str], expected: int) -> Any:
+    sqs = pipeline.client("sqs")
+    for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
+        detail = json.loads(message["Body"])["detail"]
+        if detail["tag"] == tag:
+            published.append(detail["name"])
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    return len(published) >= expected or None
+
+
+def _mailed(pipeline: Pipeline, tag: str) -> list[str]:
+    """What the team was mailed about a release, oldest first."""
+    about = f"storefront {tag} in {pipeline.stack.stage}"
+    return [mail.text for mail in pipeline.stack.mails(to="team@example.com", about=about)] or [""]
