@@ -50,8 +50,7 @@ def _tell(message: Event, runtime: Runtime) -> None:
         raise LookupError(f"the ledger of {message['application']} has no fact {message['fact']}")
     if notices.was_told(runtime.ledger, fact, message["channel"]):
         return
-    # A freeze is a fact of no release.
-    record = releases.get(runtime.ledger, fact["application"], fact["tag"]) if fact["tag"] else {}
+    record = releases.about(runtime.ledger, fact)
     means = Means(
         client=runtime.aws.client,
         event_bus=runtime.settings.event_bus,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from typing import Any
 
 import boto3
 import pytest
 import yaml
 
+from tagship.ledger import freezes
+from tagship.schedule import Freeze
 from tests.flow.harness import REGION, ROOT, STAGE, World, client_of
 from tests.unit.tables import aws_error
 
@@ -193,3 +196,23 @@ def test_what_nobody_can_be_told_is_set_aside_and_holds_nothing_up(
     assert notified(world, message_for("pigeon", "FACT#v9.9.9#0001#Nothing#") | {"body": "{"})
     bodies = [message["body"] for message in waiting(queues["aside"])]
     assert bodies == [message_for("bus", "FACT#v9.9.9#0001#Nothing#")["body"], "{"]
+
+
+def test_a_freeze_is_told_to_those_whom_the_application_names(world: World, queues: dict[str, str]) -> None:
+    world.configure(notifications={"emails": ["team@example.com"]})
+    world.release("v1.4.0")
+    starts = world.ledger.now()
+    freeze = Freeze(
+        id="1",
+        application="storefront",
+        reason="The quarter ends.",
+        author="ana@example.com",
+        starts=starts,
+        ends=starts + timedelta(hours=2),
+    )
+    freezes.freeze(world.ledger, freeze)
+    (fact,) = [it for it in world.ledger.facts_in_order("storefront") if it["name"] == "Frozen"]
+    assert notified(world, message_for("mail", fact["sk"]))
+    (told,) = world.notices()
+    assert "frozen by ana@example.com" in told
+    assert "The quarter ends." in told

@@ -320,10 +320,21 @@ def _fact_of(record: Item, name: str, *, data: Mapping[str, Any], key: str = "")
     )
 
 
+<<<<<<< HEAD
 def ending_of(ledger: Ledger, application: str, tag: str, attempt: int) -> Item | None:
     """The newest ending of an attempt, as a fact: how the release of then stands, whatever the tag did since."""
     found = [ledger.fact(application, tag, attempt, name) for name in ENDING_FACTS.values()]
     return max((fact for fact in found if fact), key=lambda fact: int(fact["seq"]), default=None)
+=======
+def about(ledger: Ledger, fact: Mapping[str, Any]) -> Item:
+    """The release that a fact is about. A freeze is about none: then the configuration of what production runs, if any."""
+    if fact["tag"]:
+        return get(ledger, fact["application"], fact["tag"])
+    running = current(ledger, fact["application"])
+    if running is None:
+        return {}
+    return {"configuration": get(ledger, fact["application"], running["tag"])["configuration"]}
+>>>>>>> f1df017 (A freeze is told to those whom the application's running release names)
 
 
 def moving(ledger: Ledger, *, application: str, tag: str, attempt: int) -> None:
