@@ -320,12 +320,12 @@ def _fact_of(record: Item, name: str, *, data: Mapping[str, Any], key: str = "")
     )
 
 
-<<<<<<< HEAD
 def ending_of(ledger: Ledger, application: str, tag: str, attempt: int) -> Item | None:
     """The newest ending of an attempt, as a fact: how the release of then stands, whatever the tag did since."""
     found = [ledger.fact(application, tag, attempt, name) for name in ENDING_FACTS.values()]
     return max((fact for fact in found if fact), key=lambda fact: int(fact["seq"]), default=None)
-=======
+
+
 def about(ledger: Ledger, fact: Mapping[str, Any]) -> Item:
     """The release that a fact is about. A freeze is about none: then the configuration of what production runs, if any."""
     if fact["tag"]:
@@ -334,7 +334,6 @@ def about(ledger: Ledger, fact: Mapping[str, Any]) -> Item:
     if running is None:
         return {}
     return {"configuration": get(ledger, fact["application"], running["tag"])["configuration"]}
->>>>>>> f1df017 (A freeze is told to those whom the application's running release names)
 
 
 def moving(ledger: Ledger, *, application: str, tag: str, attempt: int) -> None:
