@@ -6,6 +6,7 @@ import json
 import re
 
 from local import people
+from local.storefront import ALARM
 from tests.integration.conftest import Pipeline, wait_for
 
 NAMES = ("bucket", "key", "versionId")
@@ -30,6 +31,23 @@ def test_a_good_release_goes_to_production(pipeline: Pipeline) -> None:
     assert current is not None and current["tag"] == tag
     entered = pipeline.entered(pipeline.execution(tag))
     assert len(entered) < 40, entered
+
+
+def test_an_alarm_that_fires_while_a_step_bakes_sends_the_release_back_at_once(pipeline: Pipeline) -> None:
+    """In a session that may look at alarms and nothing else."""
+    before = serving(pipeline)
+    pipeline.configure(strategy={"bake": 600}, health={"every": 1})
+    tag = pipeline.publish()
+    pipeline.decide(tag)
+    wait_for(lambda: pipeline.alias()[1] or None, "the first share")
+    cloudwatch = pipeline.client("cloudwatch")
+    cloudwatch.set_alarm_state(AlarmName=ALARM, StateValue="ALARM", StateReason="Many calls failed.")
+    try:
+        record = pipeline.settled(tag, "ROLLED_BACK")
+    finally:
+        cloudwatch.set_alarm_state(AlarmName=ALARM, StateValue="OK", StateReason="The test is over.")
+    assert f"{ALARM} fires since" in record["why"]
+    assert serving(pipeline) == before
 
 
 def test_a_second_event_of_the_same_upload_is_a_duplicate(pipeline: Pipeline) -> None:
