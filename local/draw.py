@@ -156,8 +156,6 @@ def details(body: Body) -> str:
         case "Map":
             inner = body["ItemProcessor"]["StartAt"]
             return f"{inner}, all at once"
-        case "Wait" if "TimestampPath" in body:
-            return "at most 15 min at a time"
         case "Wait":
             return str(body["SecondsPath"]).rpartition(".")[2] + " seconds"
         case "Fail" if "Error" in body:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 
 from tagship import schedule
@@ -18,7 +19,7 @@ _LOOK_SECONDS = int(schedule.LOOK_AGAIN.total_seconds())
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """The steps and the deadline, and the place before the first step; or until when to wait before it looks again.
+    """The steps and the deadline, and the place before the first step; or how long to wait before it looks again.
 
     Raises PlanChanged when the approval was for something else, CalendarClosed when it is frozen or outside its windows and
     does not wait, TargetMoved when somebody changed the target meanwhile.
@@ -45,13 +46,13 @@ def handler(event: Event, runtime: Runtime) -> Event:
         )
     configuration = Application.from_dict(record["configuration"]["document"])
     expected = (plan["baseline"] or {}).get("state", "")
-    until = _closed_until(runtime, record, configuration)
+    wait = _closed_for(runtime, record, configuration)
     deadline = timestamp(runtime.now() + timedelta(seconds=seconds))
-    if until is None:
+    if not wait:
         _begin(runtime, event, configuration, plan, deadline=deadline)
     return {
-        "begins": until is None,
-        "waitUntil": timestamp(until or runtime.now()),
+        "begins": not wait,
+        "waitSeconds": wait,
         "steps": plan["steps"],
         "count": len(plan["steps"]),
         "deadline": deadline,
@@ -85,22 +86,22 @@ def _begin(runtime: Runtime, event: Event, configuration: Application, plan: Eve
     releases.mark(runtime.ledger, fact, phase="deployment", deadline=deadline)
 
 
-def _closed_until(runtime: Runtime, record: Event, configuration: Application) -> datetime | None:
-    """None where traffic may move now, or else when to look again.
+def _closed_for(runtime: Runtime, record: Event, configuration: Application) -> int:
+    """Seconds until it looks again; 0 where traffic may move now.
 
     Raises CalendarClosed for a release that does not wait, or not any longer.
     """
     if record["phase"] == "deployment":  # it has begun, and its answer was not heard: what has begun goes on
-        return None
+        return 0
     rules, now = configuration.gates, runtime.now()
     windows = [schedule.window(text) for text in rules.windows]
     found = schedule.standing(windows, freezes.standing(runtime.ledger, record["application"]), now)
     if found.is_open:
-        return None
+        return 0
     why = schedule.why_closed(windows, found)
     if record["manifest"].get("emergency"):
         releases.override_calendar(runtime.ledger, record, closed=why)
-        return None
+        return 0
     opens = found.opens
     since = (record.get("waits") or {}).get("since")
     longest = (datetime.fromisoformat(since) if since else now) + schedule.LONGEST_WAIT
@@ -115,5 +116,4 @@ def _closed_until(runtime: Runtime, record: Event, configuration: Application) -
             "be deployed."
         )
     releases.delay(runtime.ledger, record, why=why, opens=timestamp(opens))
-    # Whole seconds, and never too early: a wait that ended just before the opening would only be waited for once more.
-    return min(opens, now + schedule.LOOK_AGAIN).replace(microsecond=0) + timedelta(seconds=1)
+    return math.ceil(min(opens - now, schedule.LOOK_AGAIN).total_seconds())

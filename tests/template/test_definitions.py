@@ -68,7 +68,7 @@ FIELDS = {
     "Map": "Type Comment ItemsPath ItemSelector ItemProcessor ResultPath Next End",
     "Choice": "Type Comment Choices Default",
     "Pass": "Type Comment Parameters ResultPath Next End",
-    "Wait": "Type Comment Seconds SecondsPath TimestampPath Next End",
+    "Wait": "Type Comment Seconds SecondsPath Next End",
     "Succeed": "Type Comment",
     "Fail": "Type Comment Error Cause ErrorPath CausePath",
 }
