@@ -6,6 +6,7 @@ import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import yaml
@@ -46,6 +47,36 @@ def stored(ssm: Any, *, stage: str, application: str) -> Stored:
     except ValueError:
         data = None
     return Stored(name=name, version=found["Version"], text=found["Value"], data=data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One of the versions that Parameter Store keeps."""
+
+    version: int
+    at: datetime
+    by: str
+    """Whom AWS recorded as its writer."""
+
+
+def versions(ssm: Any, *, stage: str, application: str) -> list[Version]:
+    """The last hundred, newest first; none where nothing stands."""
+    from botocore.exceptions import ClientError
+
+    name = parameter_name(stage, application)
+    with trying(f"Reading the history of the parameter {name}"):
+        try:
+            pages = ssm.get_paginator("get_parameter_history").paginate(Name=name)
+            found = [each for page in pages for each in page["Parameters"]]
+        except ClientError as error:
+            if code_of(error) == "ParameterNotFound":
+                return []
+            raise
+    made = [
+        Version(version=each["Version"], at=each["LastModifiedDate"], by=each["LastModifiedUser"])
+        for each in found
+    ]
+    return sorted(made, key=lambda each: each.version, reverse=True)
 
 
 def difference(before: Stored, data: Any) -> list[str]:

@@ -38,7 +38,9 @@ def apply(*, place: Place, file: str, yes: bool, as_json: bool) -> None:
     from cli import configuration, documents
 
     document = documents.read(file, Path(file).read_bytes())
-    application = checked(document).application
+    wanted = checked(document)
+    application = wanted.application
+    _refuse_of_another_stage(document, wanted, place)
     ssm = place.client("ssm")
     stored = configuration.stored(ssm, stage=place.stage, application=application)
     difference = configuration.difference(stored, document.data)
@@ -70,6 +72,14 @@ def checked(document: Document) -> Application:
             "A release is uploaded with `tagship publish`."
         )
     return document.noun
+
+
+def _refuse_of_another_stage(document: Document, application: Application, place: Place) -> None:
+    if application.stage not in (None, place.stage):
+        raise Failed(
+            f"{document.name} is for the stage {application.stage}, and this is {place.stage}. Nothing was written.\n"
+            f"Apply it there: tagship apply {document.name} --stage {application.stage}"
+        )
 
 
 def _shown(difference: list[str], stored: Stored, place: Place) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -17,21 +17,31 @@ from cli.place import Place, as_json, in_a_place
 Examples:
   tagship history storefront                  the last 20 releases
   tagship history storefront --tag v1.4.0     everything that happened to one
-  tagship history storefront --limit 100 --json"""
+  tagship history storefront --limit 100 --json
+  tagship history storefront --configuration  who changed its configuration, and when"""
 )
 @click.argument("application")
 @click.option("--tag", metavar="TAG", help="One release, as a timeline.")
 @click.option(
-    "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many releases, newest first."
+    "--configuration", is_flag=True, help="The versions of its configuration instead, and who wrote them."
+)
+@click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, newest first."
 )
 @in_a_place
 @as_json
-def history(*, place: Place, application: str, tag: str | None, limit: int, as_json: bool) -> None:
+def history(
+    *, place: Place, application: str, tag: str | None, configuration: bool, limit: int, as_json: bool
+) -> None:
     """The releases of an application: how each ended, when, how long it took, and why.
 
     With --tag, one release's facts from its upload to its ending, and what to do now.
     """
-    if tag:
+    if tag and configuration:
+        raise click.UsageError("Give --tag or --configuration, not both.")
+    if configuration:
+        _versions(place, application, limit, as_json=as_json)
+    elif tag:
         _one(place, application, tag, as_json=as_json)
     else:
         _all(place, application, limit, as_json=as_json)
@@ -61,6 +71,25 @@ def _all(place: Place, application: str, limit: int, *, as_json: bool) -> None:
         screen.result({"application": application, "stage": place.stage, "releases": told})
     else:
         screen.say(*_list(application, everything, limit, place))
+
+
+def _versions(place: Place, application: str, limit: int, *, as_json: bool) -> None:
+    from cli import times
+    from cli.configuration import versions
+    from tagship.ledger.table import timestamp
+
+    found = versions(place.client("ssm"), stage=place.stage, application=application)[:limit]
+    if not found:
+        raise Failed(f"There is no configuration of {application!r} in {place.stage}.")
+    if as_json:
+        told = [
+            {"version": each.version, "at": timestamp(each.at.astimezone(UTC)), "by": each.by}
+            for each in found
+        ]
+        screen.result({"application": application, "stage": place.stage, "versions": told})
+        return
+    rows = [(str(each.version), times.short(each.at), screen.clean(each.by)) for each in found]
+    screen.say(*screen.table(("version", f"written ({times.zone(place.now)})", "by"), rows))
 
 
 def summary(record: dict[str, Any], now: datetime) -> dict[str, Any]:

@@ -98,7 +98,19 @@ def shell(pipeline: Any, tmp_path: Path) -> Shell:
     return Shell(pipeline, tmp_path)
 
 
-def test_a_release_is_published_approved_and_watched_to_a_good_end(shell: Shell) -> None:
+def test_a_frozen_application_takes_no_release_and_the_next_one_is_approved_and_watched_to_a_good_end(
+    shell: Shell,
+) -> None:
+    """Fault 14, with the gate's own right to read freezes."""
+    shell.done("freeze", NAME, "--until", "PT1H", "--reason", "the sale")
+    stopped = shell.tag()
+    assert shell.publish(stopped).returncode == 0
+    watched = shell.run("watch", NAME, stopped, "--timeout", WATCH_SECONDS)
+    assert watched.returncode == 1
+    assert f"{NAME} {stopped} INVALID after" in watched.stdout
+    assert "storefront is frozen until" in watched.stdout and "the sale" in watched.stdout
+    assert "the sale" in shell.done("status", NAME)
+    shell.done("unfreeze", NAME, "--reason", "the sale is over")
     tag = shell.tag()
     published = shell.publish(tag)
     assert published.returncode == 0, published.stderr

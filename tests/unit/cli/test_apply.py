@@ -11,8 +11,9 @@ import pytest
 import yaml
 from botocore.stub import ANY, Stubber
 
-from cli.configuration import Stored, difference, write
+from cli.configuration import Stored, difference, versions, write
 from cli.failures import Failed
+from tests.unit.cli.conftest import NOW
 
 NAME = "/tagship/development/applications/storefront"
 TEXT = """application: storefront
@@ -65,6 +66,69 @@ def test_a_change_is_shown_as_a_difference_and_written_as_the_next_version(stage
     assert "-  - ana@example.com" not in result.stdout
     assert "as version 2" in result.stdout
     assert parameter(stage)["Version"] == 2
+
+
+def test_who_changed_it_and_when_is_told(stage: Any, file: Path) -> None:
+    stage.run("apply", str(file), "--yes")
+    file.write_text(TEXT.replace("[ana@example.com, bo@example.com]", "[ana@example.com]"))
+    stage.run("apply", str(file), "--yes")
+    rows = stage.run("history", "storefront", "--configuration").stdout.splitlines()
+    assert rows[0].split()[:2] == ["version", "written"]
+    assert [row.split()[0] for row in rows[1:]] == ["2", "1"]
+    told = json.loads(stage.run("history", "storefront", "--configuration", "--json").stdout)
+    assert [each["version"] for each in told["versions"]] == [2, 1]
+    assert stage.run("history", "shop", "--configuration").exit_code == 1
+    assert stage.run("history", "shop", "--configuration", "--tag", "v1.0.0").exit_code == 2
+
+
+def test_who_wrote_a_version_is_what_aws_recorded() -> None:
+    ssm = boto3.client("ssm")
+    written = [
+        {
+            "Version": number,
+            "LastModifiedDate": NOW,
+            "LastModifiedUser": f"arn:aws:iam::123456789012:user/{who}",
+        }
+        for number, who in ((1, "ana"), (2, "bo"))
+    ]
+    with Stubber(ssm) as stubbed:
+        stubbed.add_response("get_parameter_history", {"Parameters": written}, {"Name": NAME})
+        found = versions(ssm, stage="development", application="storefront")
+    assert [(each.version, each.by.rpartition("/")[2]) for each in found] == [(2, "bo"), (1, "ana")]
+
+
+def test_a_configuration_for_another_stage_is_refused(stage: Any, file: Path) -> None:
+    file.write_text(TEXT + "stage: production\n")
+    result = stage.run("apply", str(file), "--yes")
+    assert result.exit_code == 1
+    assert "is for the stage production, and this is development. Nothing was written." in result.stderr
+    assert stage.client("ssm").describe_parameters()["Parameters"] == []
+    assert stage.run("apply", str(file), "--yes", "--stage", "production").exit_code == 0
+
+
+TEN_LINES = """application: storefront
+target:
+  type: lambda
+  function: storefront
+  account: "123456789012"
+  region: eu-central-1
+  role: arn:aws:iam::123456789012:role/tagship-storefront
+  externalId: tagship-development
+approval: {approvers: [ana@example.com, bo@example.com]}
+health: {checks: [{type: lambda}]}
+"""
+
+
+def test_ten_lines_are_a_sensible_application(stage: Any, file: Path) -> None:
+    assert len(TEN_LINES.splitlines()) == 10
+    file.write_text(TEN_LINES)
+    assert stage.run("apply", str(file), "--yes").exit_code == 0
+    shown = stage.run("validate", str(file), "--show-defaults").stdout
+    whole = yaml.safe_load(shown.partition("\n")[2])
+    assert whole["strategy"] == {"type": "canary", "percent": 10, "bake": 300}
+    assert (whole["approval"]["required"], whole["approval"]["expires"]) == (1, 14_400)
+    assert whole["gates"]["tags"] == {"pattern": "v*", "preReleases": False}
+    assert (whole["gates"]["windows"], whole["gates"]["whenClosed"]) == ([], "fail")
 
 
 def test_no_change_writes_nothing_and_says_so(stage: Any, file: Path) -> None:

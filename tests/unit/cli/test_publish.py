@@ -421,6 +421,13 @@ def test_a_dry_run_finds_a_used_tag(stage: Any, arguments: list[str]) -> None:
     assert stage.run(*arguments, "--notes", "other", "--dry-run").exit_code == 1
 
 
+def test_an_emergency_is_in_the_manifest_and_told(stage: Any, arguments: list[str]) -> None:
+    result = stage.run(*arguments, "--emergency", "nobody can pay", "--json")
+    assert json.loads(result.stdout)["manifest"]["emergency"] == "nobody can pay"
+    assert "everybody who may decide must approve" in result.stderr
+    assert stage.run(*arguments, "--emergency", " ").exit_code == 2
+
+
 def test_notes_come_from_a_file_too(stage: Any, arguments: list[str], code: Path) -> None:
     code.with_name("notes.md").write_text("- one\n- two\n")
     stage.run(*arguments, "--notes-file", "notes.md")
