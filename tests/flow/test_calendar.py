@@ -188,7 +188,9 @@ def test_an_emergency_passes_a_freeze_when_everybody_approves_and_that_is_a_fact
     first = world.link(arn)
     assert first is not None
     page = world.browse("GET", first)["body"]
-    assert page.index("EMERGENCY, declared by dana@example.com: nobody can pay") < page.index("What changes")
+    assert page.index(
+        "EMERGENCY, declared by dana@example.com; everybody who may decide must approve. Why: nobody can pay"
+    ) < page.index("What changes")
     assert "the sale" in page
     assert "0 of 2 approvals so far" in page, "all who may decide: the author is none of them"
     world.press(first, decide="approve")

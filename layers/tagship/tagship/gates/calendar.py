@@ -30,7 +30,7 @@ def check(case: Case) -> GateResult:
     opens = schedule.said(found.opens, windows)
     if rules.whenClosed == "wait":
         return passed(
-            _NAME, f"{why} It waits.", warning=f"{why} After approval, traffic moves no sooner than {opens}."
+            _NAME, f"{why} It waits.", warning=f"After approval, traffic moves no sooner than {opens}. {why}"
         )
     return failed(
         _NAME,
@@ -41,14 +41,15 @@ def check(case: Case) -> GateResult:
 
 
 def _emergency(author: str, reason: str, why: str) -> GateResult:
-    """Let through, and told to those whom it now takes all of."""
+    """Let through, and told to those whom it now takes all of. What they must know stands first: long texts are cut."""
     passes = (
-        f"It passes the calendar: {why}"
+        f"What it passes: {why}"
         if why
-        else "It passes every freeze and window that comes before it is deployed."
+        else "It passes whatever freeze and window comes before it is deployed."
     )
     return passed(
         _NAME,
         why or "Nothing is in its way now.",
-        warning=f"EMERGENCY, declared by {author}: {reason.strip()} {passes} Everybody who may decide must approve.",
+        warning=f"EMERGENCY, declared by {author}; everybody who may decide must approve. "
+        f"Why: {reason.strip().rstrip('.')}. {passes}",
     )
