@@ -5,7 +5,7 @@ from __future__ import annotations
 from tagship.broadcast import metrics, queue
 from tagship.broadcast.channels import wanting
 from tagship.ledger.table import unpacked
-from tagship.runtime import Event, Runtime, logger, step
+from tagship.runtime import Event, Runtime, about, logger, step
 
 
 @step
@@ -15,6 +15,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
     for record in event["Records"]:
         try:
             fact = unpacked(record["dynamodb"]["NewImage"])
+            about(fact, fact["execution"])
             queue.publish(
                 fact,
                 wanting(fact["name"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tagship.gates.gate import judge
-from tagship.ledger import releases
+from tagship.ledger import lock, releases
 from tagship.ledger.table import Fact
 from tagship.runtime import Event, Runtime, step
 from tagship.words import cause_in_words
@@ -24,8 +24,16 @@ def handler(event: Event, runtime: Runtime) -> Event:
         data={
             "results": results,
             "why": why,
-            "durations": releases.since(runtime.ledger, release, ValidationDuration="Release Read"),
+            "durations": _durations(runtime, release),
         },
     )
     releases.mark(runtime.ledger, fact, gates=results, phase="planning")
     return {"passed": passed, "why": f"{release['application']} {release['tag']}: {why}"}
+
+
+def _durations(runtime: Runtime, release: Event) -> Event:
+    """Since the gates could begin: what a release waited for the lock before is not theirs."""
+    holder = lock.holder(runtime.ledger, release["application"])
+    if holder is None or holder.tag != release["tag"]:
+        return {}
+    return releases.since(runtime.ledger, release, key=str(holder.fence), ValidationDuration="Lock Acquired")

@@ -10,7 +10,7 @@ from tagship.broadcast import queue
 from tagship.broadcast.channels import CHANNELS, Means
 from tagship.errors import TagshipError
 from tagship.ledger import notices, releases
-from tagship.runtime import Event, Runtime, logger, step
+from tagship.runtime import Event, Runtime, about, logger, step
 from tagship.slack import SlackFailed
 from tagship.web import NotDelivered
 
@@ -48,6 +48,7 @@ def _tell(message: Event, runtime: Runtime) -> None:
     fact = notices.fact_at(runtime.ledger, message["application"], message["fact"])
     if fact is None:
         raise LookupError(f"the ledger of {message['application']} has no fact {message['fact']}")
+    about(fact, fact["execution"])
     if notices.was_told(runtime.ledger, fact, message["channel"]):
         return
     record = releases.about(runtime.ledger, fact)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tagship.broadcast import evidence as evidence_bucket
 from tagship.ledger import evidence
 from tagship.ledger.table import Item, unpacked
-from tagship.runtime import Event, Runtime, logger, step
+from tagship.runtime import Event, Runtime, about, logger, step
 
 
 @step
@@ -24,13 +24,12 @@ def handler(event: Event, runtime: Runtime) -> Event:
 
 
 def _preserve(fact: Item, runtime: Runtime) -> None:
-    keys = {name: fact.get(name) for name in ("application", "tag", "attempt", "execution")}
-    with logger.append_context_keys(**keys):
-        made = evidence.bundle(runtime.ledger, fact["application"], fact["tag"], ended=int(fact["seq"]))
-        new = evidence_bucket.keep(
-            made,
-            key=evidence.key_of(made),
-            s3=runtime.aws.client("s3"),
-            bucket=runtime.settings.evidence_bucket,
-        )
-        logger.info("the evidence is kept" if new else "the evidence was kept before")
+    about(fact, fact.get("execution"))
+    made = evidence.bundle(runtime.ledger, fact["application"], fact["tag"], ended=int(fact["seq"]))
+    new = evidence_bucket.keep(
+        made,
+        key=evidence.key_of(made),
+        s3=runtime.aws.client("s3"),
+        bucket=runtime.settings.evidence_bucket,
+    )
+    logger.info("the evidence is kept" if new else "the evidence was kept before")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -70,6 +70,12 @@ def _runtime() -> Runtime:
     return Runtime(settings=Settings.from_environment(os.environ))
 
 
+def about(release: Mapping[str, Any], execution: Any) -> None:
+    """The log's lines from here on name this release."""
+    keys = {name: release.get(name) for name in ("application", "tag", "attempt")}
+    logger.append_keys(**keys, execution=execution)
+
+
 Step = Callable[[Event, Runtime], Event]
 Handler = Callable[[Event, Any], Event]
 
@@ -82,13 +88,7 @@ def step(function: Step) -> Handler:
 
     @functools.wraps(function)
     def handler(event: Event, _context: Any) -> Event:
-        release = event.get("release") or event.get("order") or event
-        logger.append_keys(
-            application=release.get("application"),
-            tag=release.get("tag"),
-            attempt=release.get("attempt"),
-            execution=event.get("execution"),
-        )
+        about(event.get("release") or event.get("order") or event, event.get("execution"))
         try:
             result = function(event, _runtime())
         except TagshipError as error:

@@ -70,12 +70,34 @@ def measured(told: dict[str, Any]) -> list[tuple[str, float, str]]:
 )
 def test_a_fact_counts_under_the_contracts_names(name, data, counts):
     found = [measure for measure in metrics.measures(fact(name, data)) if measure.unit.value == "Count"]
-    assert [(measure.name, measure.value) for measure in found] == [(count, 1) for count in counts]
+    assert [(measure.name, measure.value) for measure in found if measure.value] == [
+        (count, 1) for count in counts
+    ]
+
+
+RATES = [
+    {"DeploymentSucceeded", "DeploymentFailed", "RollbackTriggered"},
+    {"GatePassed", "GateFailed"},
+    {"HealthCheckPassed", "HealthCheckFailed"},
+]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Release Succeeded", "Release Rolled Back", "Rollback Failed", "Rollback Triggered"),
+        *("Gates Passed", "Gates Failed", "Health Checked", "Release Invalid", "Release Aborted"),
+    ],
+)
+def test_what_a_rate_is_made_of_is_told_together_or_not_at_all(name):
+    told = {measure.name for measure in metrics.measures(fact(name, GATES | CHECKS))}
+    for rate in RATES:
+        assert told & rate in (set(), rate)
 
 
 @pytest.mark.parametrize("name", ["Gates Passed", "Gates Failed"])
 def test_each_gate_counts_together_and_by_itself(name):
-    assert measured(fact(name, GATES)) == [
+    assert [each for each in measured(fact(name, GATES)) if each[1]] == [
         ("GatePassed", 1, ""),
         ("GatePassed", 1, "manifest"),
         ("GateFailed", 1, ""),
@@ -86,7 +108,7 @@ def test_each_gate_counts_together_and_by_itself(name):
 
 
 def test_a_check_that_is_not_healthy_has_failed():
-    assert measured(fact("Health Checked", CHECKS)) == [
+    assert [each for each in measured(fact("Health Checked", CHECKS)) if each[1]] == [
         ("HealthCheckPassed", 1, ""),
         ("HealthCheckFailed", 1, ""),
         ("HealthCheckFailed", 1, ""),
@@ -129,8 +151,8 @@ def lines(capsys: pytest.CaptureFixture[str], told: dict[str, Any]) -> list[dict
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_each_measure_is_one_line_that_cloudwatch_reads(capsys):
-    (line,) = lines(capsys, fact("Release Succeeded"))
+def test_each_measure_is_a_line_by_application_and_one_by_the_stage_alone(capsys):
+    line, alone = lines(capsys, fact("Release Succeeded"))[:2]
     described = line.pop("_aws")
     assert line == {"Application": "storefront", "Stage": "production", "DeploymentSucceeded": [1.0]}
     assert described["CloudWatchMetrics"] == [
@@ -141,14 +163,20 @@ def test_each_measure_is_one_line_that_cloudwatch_reads(capsys):
         }
     ]
     assert described["Timestamp"] > 1_700_000_000_000
+    assert alone.pop("_aws")["CloudWatchMetrics"][0]["Dimensions"] == [["Stage"]]
+    assert alone == {"Stage": "production", "DeploymentSucceeded": [1.0]}
 
 
 def test_a_gates_own_count_has_the_gate_as_a_further_dimension(capsys):
-    together, alone = lines(capsys, fact("Gates Passed", {"results": [{"gate": "tag", "verdict": "passed"}]}))
-    assert "Gate" not in together
-    assert (alone["Gate"], alone["GatePassed"]) == ("tag", [1.0])
-    (dimensions,) = alone["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
+    told = lines(capsys, fact("Gates Passed", {"results": [{"gate": "tag", "verdict": "passed"}]}))
+    by_gate = [line for line in told if "Gate" in line]
+    assert [(line["Gate"], line.get("GatePassed"), line.get("GateFailed")) for line in by_gate] == [
+        ("tag", [1.0], None),
+        ("tag", None, [0.0]),
+    ]
+    (dimensions,) = by_gate[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
     assert sorted(dimensions) == ["Application", "Gate", "Stage"]
+    assert len(told) == 6
 
 
 def test_a_rollback_counts_by_its_trigger_too(capsys):
@@ -158,11 +186,18 @@ def test_a_rollback_counts_by_its_trigger_too(capsys):
 
 
 def test_seconds_are_told_as_seconds(capsys):
-    (line,) = lines(
+    line, _ = lines(
         capsys, fact("Traffic Shifted", {"durations": {"HealthDuration": "2026-11-23T09:59:59.000Z"}})
     )
     assert line["HealthDuration"] == [1.25]
     assert line["_aws"]["CloudWatchMetrics"][0]["Metrics"] == [{"Name": "HealthDuration", "Unit": "Seconds"}]
+
+
+def test_a_rollback_is_also_counted_by_what_triggered_it(capsys):
+    told = lines(capsys, fact("Rollback Triggered", {"trigger": "health"}))
+    (line,) = [line for line in told if "Trigger" in line]
+    assert (line["Trigger"], line["RollbackTriggered"]) == ("health", [1.0])
+    assert sum("RollbackTriggered" in line and "Trigger" not in line for line in told) == 2
 
 
 def test_a_fact_that_counts_nothing_prints_nothing(capsys):

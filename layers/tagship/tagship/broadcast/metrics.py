@@ -37,8 +37,25 @@ _FAILED = ("Release Rolled Back", "Rollback Failed", "Release Aborted")
 """Ends of a deployment that has failed, where traffic had moved."""
 
 
+_RATES = (
+    ("DeploymentSucceeded", "DeploymentFailed", "RollbackTriggered"),
+    ("GatePassed", "GateFailed"),
+    ("HealthCheckPassed", "HealthCheckFailed"),
+)
+"""What a rate is made of is told together, 0 for what did not happen: no series is missing where another has data."""
+
+
 def measures(fact: Mapping[str, Any]) -> Iterator[Measure]:
     """What a fact adds to the metrics."""
+    found = list(_measures(fact))
+    yield from found
+    told = {measure.name for measure in found if not measure.by}
+    for rate in _RATES:
+        if told & set(rate):
+            yield from (Measure(name, 0) for name in rate if name not in told)
+
+
+def _measures(fact: Mapping[str, Any]) -> Iterator[Measure]:
     data = fact["data"]
     for name in _COUNTS.get(fact["name"], ()):
         yield Measure(name, 1)
@@ -68,16 +85,26 @@ def _of_rollbacks(name: str, data: Mapping[str, Any]) -> Iterator[Measure]:
 
 
 def emit(fact: Mapping[str, Any]) -> None:
-    """Prints each measure as one line of the embedded metric format."""
+    """Prints each measure in the embedded metric format: a line by application and stage, and a line by the stage alone.
+
+    An alarm over all applications can't search for them, because CloudWatch lets alarms look at single series only.
+    """
+    stage = {"Stage": fact["stage"]}
     for measure in measures(fact):
-        with single_metric(
-            name=measure.name, unit=measure.unit, value=measure.value, namespace=_NAMESPACE
-        ) as metric:
-            metric.add_dimension(name="Application", value=fact["application"])
-            metric.add_dimension(name="Stage", value=fact["stage"])
-            if measure.by:
-                name, value = measure.by
-                metric.add_dimension(name=name, value=value)
+        by_application = {"Application": fact["application"], **stage}
+        if measure.by:
+            _print(measure, by_application | dict([measure.by]))
+        else:
+            _print(measure, by_application)
+            _print(measure, stage)
+
+
+def _print(measure: Measure, dimensions: Mapping[str, str]) -> None:
+    with single_metric(
+        name=measure.name, unit=measure.unit, value=measure.value, namespace=_NAMESPACE
+    ) as metric:
+        for name, value in dimensions.items():
+            metric.add_dimension(name=name, value=value)
 
 
 def _seconds(since: str, until: str) -> float:
