@@ -71,7 +71,7 @@ bench: setup ## measure how long a release, its gates and its health checks take
 
 .PHONY: docs
 docs: setup ## renew what the documents take from the definitions, the template, the schemas and the commands
-	@.venv/bin/tagship schemas && .venv/bin/python -m local.draw && .venv/bin/python -m local.reference
+	@.venv/bin/tagship schemas && .venv/bin/python -m local.draw && .venv/bin/python -m local.dashboard && .venv/bin/python -m local.reference
 
 .PHONY: lock
 lock: $(LOCK) ## renew the lock files after a change to a *.in file (UPGRADE=1 takes the newest versions of everything)

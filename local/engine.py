@@ -351,6 +351,18 @@ def know_what_an_upload_promises() -> None:
     iam_actions.s3_service_context = context_with_the_header
 
 
+def take_saved_queries() -> None:
+    """A stack may have saved queries (AWS::Logs::QueryDefinition); they are taken and do nothing here.
+
+    The stock engine refuses the whole template for a type that it does not know.
+    """
+    provisioners._RESOURCE_HANDLERS["AWS::Logs::QueryDefinition"] = {
+        "create": lambda logical, _properties, stack: (f"{stack}-{logical}", {}),
+        "update": lambda physical, *_: (physical, {}),
+        "delete": lambda *_: None,
+    }
+
+
 def _replaced(text: str, old: str, new: str) -> str:
     if text.count(old) != 1:
         sys.exit(f"MiniStack {VERSION} is not as it was known: its worker no longer has the line {old!r}.")
@@ -388,6 +400,7 @@ def main() -> None:
     name_the_role_behind_a_session()
     rehearse_an_upload()
     know_what_an_upload_promises()
+    take_saved_queries()
     if "--with-parent" in sys.argv:
         sys.argv.remove("--with-parent")  # MiniStack reads what is left
         end_with_the_parent()

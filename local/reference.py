@@ -162,14 +162,15 @@ def _short(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
 _Template.add_multi_constructor("!", _short)
 
 
-def _template() -> Any:
+def template() -> Any:
+    """The template as plain data; a short form is what it is about."""
     return yaml.load((ROOT / "template.yaml").read_text("utf-8"), _Template)  # noqa: S506 (it is a SafeLoader)
 
 
 def _parameters() -> str:
     rows = [
         (f"`{name}`", _told_default(about), _allowed(about), _cell(about["Description"]))
-        for name, about in _template()["Parameters"].items()
+        for name, about in template()["Parameters"].items()
     ]
     return _table(("parameter", "default", "takes", "what it is"), rows)
 
@@ -187,7 +188,7 @@ def _allowed(about: Schema) -> str:
 
 
 def _outputs() -> str:
-    rows = [(f"`{name}`", _cell(about["Description"])) for name, about in _template()["Outputs"].items()]
+    rows = [(f"`{name}`", _cell(about["Description"])) for name, about in template()["Outputs"].items()]
     return _table(("output", "what it is for"), rows)
 
 
@@ -195,8 +196,8 @@ def _outputs() -> str:
 
 
 def _time_outs() -> str:
-    attempt = _template()["Mappings"]["AttemptSeconds"]
-    parameters = {name: about["Default"] for name, about in _template()["Parameters"].items()}
+    attempt = template()["Mappings"]["AttemptSeconds"]
+    parameters = {name: about["Default"] for name, about in template()["Parameters"].items()}
     values = {
         "${GateAttemptSeconds}": attempt[str(parameters["ValidationTimeoutSeconds"])]["OneTry"],
         "${HealthAttemptSeconds}": attempt[str(parameters["HealthTimeoutSeconds"])]["OneTry"],

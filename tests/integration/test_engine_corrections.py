@@ -211,6 +211,25 @@ def test_the_stock_engine_still_denies_what_such_a_policy_asks_for(stock: Engine
         put_under_a_policy(stock, IfNoneMatch="*")
 
 
+def test_a_stack_may_have_saved_queries(corrected: Engine) -> None:
+    create_a_saved_query(corrected)
+
+
+def test_the_stock_engine_still_refuses_them(stock: Engine) -> None:
+    with pytest.raises(ClientError, match="Unrecognized resource types"):
+        create_a_saved_query(stock)
+
+
+def create_a_saved_query(engine: Engine) -> None:
+    query = {
+        "Type": "AWS::Logs::QueryDefinition",
+        "Properties": {"Name": "errors", "QueryString": "fields @message"},
+    }
+    engine.client("cloudformation").create_stack(
+        StackName=unique(), TemplateBody=json.dumps({"Resources": {"Query": query}})
+    )
+
+
 def catching(error: str) -> dict[str, Any]:
     return {
         "Type": "Task",

@@ -1,0 +1,103 @@
+"""The dashboard and the saved queries: what they ask for is there, and the picture in the documents is theirs."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from local import dashboard
+from tagship.broadcast import metrics
+from tests.template.cloudformation import resources
+from tests.template.definitions import ROOT
+from tests.template.test_alarms import ALARMS, FACTS, fact
+
+BODY: Any = dashboard._body()
+WIDGETS = BODY["widgets"]
+QUERIES = resources("AWS::Logs::QueryDefinition")
+SECONDS = {"ValidationDuration", "DeploymentDuration", "HealthDuration", "RollbackDuration", "LeadTime"}
+
+
+def told() -> set[str]:
+    """Every metric that a fact can tell."""
+    facts = [*FACTS, fact("Approval Requested"), fact("Approval Expired")]
+    facts += [
+        fact(name, askedAt="2026-11-23T09:00:00Z") for name in ("Approval Granted", "Approval Rejected")
+    ]
+    return {measure.name for each in facts for measure in metrics.measures(each)} | SECONDS
+
+
+def test_every_duration_is_told_by_some_function() -> None:
+    code = "".join(path.read_text() for path in (ROOT / "functions").glob("*/app.py"))
+    assert all(name in code for name in SECONDS)
+
+
+def test_the_dashboard_asks_for_metrics_that_are_told_and_leaves_none_out() -> None:
+    asked = {
+        metric[1]
+        for widget in WIDGETS
+        for metric in widget["properties"].get("metrics", [])
+        if metric[0] == "Tagship"
+    }
+    assert asked <= told()
+    assert told() - asked == {"ApprovalRequested", "RollbackFailed", "RollbackSucceeded"}
+
+
+def test_widgets_stand_side_by_side_and_none_on_another() -> None:
+    for one, other in combinations(WIDGETS, 2):
+        apart = (
+            one["x"] + one["width"] <= other["x"]
+            or other["x"] + other["width"] <= one["x"]
+            or one["y"] + one["height"] <= other["y"]
+            or other["y"] + other["height"] <= one["y"]
+        )
+        assert apart, (one["properties"], other["properties"])
+    assert max(widget["x"] + widget["width"] for widget in WIDGETS) == 24
+
+
+def test_the_dashboard_shows_every_alarm() -> None:
+    (shown,) = [widget["properties"]["alarms"] for widget in WIDGETS if widget["type"] == "alarm"]
+    assert shown == [f"{name}.Arn" for name in ALARMS]
+
+
+def test_the_limits_that_are_drawn_are_the_alarms_parameters() -> None:
+    text = resources("AWS::CloudWatch::Dashboard")["Dashboard"]["DashboardBody"]["Fn::Sub"]
+    limits = {alarm["Threshold"]["Ref"] for alarm in ALARMS.values() if isinstance(alarm["Threshold"], dict)}
+    assert all(f'"value": ${{{name}}}' in text for name in limits)
+
+
+def test_the_picture_of_the_dashboard_is_current() -> None:
+    assert dashboard.FILE.read_text() == dashboard.draw(), ".venv/bin/python -m local.dashboard"
+
+
+# ---- saved queries -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_query_looks_into_logs_that_there_are_and_is_told(name: str) -> None:
+    query = QUERIES[name]
+    groups = {each["Ref"] for each in query["LogGroupNames"]}
+    assert groups <= set(resources("AWS::Logs::LogGroup"))
+    called = query["Name"]["Fn::Sub"].removeprefix("${AWS::StackName}/")
+    assert f"| {called} |" in (ROOT / "docs" / "monitoring.md").read_text()
+    commands = [line.removeprefix("| ").split()[0] for line in query["QueryString"].strip().split("\n")]
+    assert set(commands) <= {"fields", "filter", "stats", "sort"}
+
+
+def test_a_question_about_every_function_looks_into_every_functions_log() -> None:
+    groups = {each["Ref"] for each in QUERIES["OneReleaseQuery"]["LogGroupNames"]}
+    assert groups == set(resources("AWS::Logs::LogGroup")) - {"StateMachineLogs"}
+
+
+def test_what_queries_ask_of_metrics_lines_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    for each in (*FACTS, fact("Rollback Triggered", trigger="health")):
+        metrics.emit(each)
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    fields = {name for line in printed for name in line}
+    for query in QUERIES.values():
+        if [each["Ref"] for each in query["LogGroupNames"]] == ["BroadcastLogs"]:
+            asked = set(re.findall(r"\b([A-Z]\w+)(?:\.0)?\b", query["QueryString"]))
+            assert asked <= fields, asked - fields
