@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from cli import story, times
+from cli import story
 from cli.failures import trying
 from cli.place import Place
 from cli.story import Now
 from tagship.intake.configuration import parameter_name
-from tagship.ledger import approvals, freezes, lock, releases
+from tagship.ledger import approvals, freezes, history, lock, releases
+from tagship.ledger.history import Recent
 from tagship.ledger.lock import Holder
 from tagship.ledger.table import Item, timestamp
 from tagship.release import Status
 from tagship.schedule import Freeze
+
+LONGEST_RELEASE = timedelta(days=9)
+"""An execution ends after 8 days: what was not touched for longer has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,30 +111,28 @@ def of(place: Place, application: str) -> Overview:
     configured = is_configured(place, application)
     ledger = place.ledger
     with trying(f"Reading the ledger of {place.stage}"):
-        everything = releases.all_of(ledger, application)
         holder = lock.holder(ledger, application)
+        seen = history.recent(ledger, application, since=timestamp(place.now - LONGEST_RELEASE))
         underway = []
-        for record in everything:
-            holds = holder is not None and not holder.kept and holder.tag == record["tag"]
-            if record["status"] != Status.RUNNING and not holds:
-                continue
-            facts = ledger.facts_of(application, record["tag"])
+        for tag in underway_of(place, application, seen, holder):
+            record = releases.get(ledger, application, tag)
+            facts = ledger.facts_of(application, tag)
             if record["status"] != Status.RUNNING and not story.going_back([fact["name"] for fact in facts]):
                 continue
             request = approvals.get(ledger, record["approval"]) if record.get("approval") else None
-            tag = holder.tag if holder else None
-            now = story.whereabouts(record, facts, request, holder=tag, at=place.now)
+            has_it = holder.tag if holder else None
+            now = story.whereabouts(record, facts, request, holder=has_it, at=place.now)
             underway.append(Underway(record=record, now=now, holder=holder))
         current = releases.current(ledger, application)
+        last = releases.get(ledger, application, seen.ended) if seen.ended else None
         frozen = freezes.standing(ledger, application)
-    ended = [record for record in everything if record.get("endedAt")]
     return Overview(
         application=application,
         configured=configured,
         current=current,
         underway=tuple(underway),
         holder=holder,
-        last=max(ended, key=lambda record: times.moment(record["endedAt"]), default=None),
+        last=last,
         freezes=frozen,
         at=place.now,
     )
@@ -141,6 +143,17 @@ def unknown(application: str, place: Place) -> str:
     known = applications(place)
     others = f"There are: {', '.join(known)}." if known else "There is none yet."
     return f"There is no application {application!r} in {place.stage}: no configuration and no release.\n{others}"
+
+
+def underway_of(place: Place, application: str, seen: Recent, holder: Holder | None) -> list[str]:
+    """The tags of what has not ended, newest first; and of what has, and holds the lock: it may be rolled back just now."""
+    holds = [holder.tag] if holder and not holder.kept else []
+    tags = list(dict.fromkeys([*seen.touched, *holds]))
+    return [
+        record["tag"]
+        for record in history.summaries(place.ledger, application, tags)
+        if record["status"] == Status.RUNNING or record["tag"] in holds
+    ]
 
 
 def applications(place: Place) -> list[str]:

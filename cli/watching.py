@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 
 from cli import story, times
 from cli.failures import Failed, trying
+from cli.overview import LONGEST_RELEASE
 from cli.place import Place
 from cli.story import Now
 from tagship.errors import ApplicationUnknown, AwsUnavailable
-from tagship.ledger import approvals, lock, releases
-from tagship.ledger.table import Item
+from tagship.ledger import approvals, history, lock, releases
+from tagship.ledger.table import Item, timestamp
 from tagship.release import Status
 
 UNREAD_SECONDS = 180
@@ -56,18 +57,18 @@ class Watching:
         Raises Failed when there is none.
         """
         with trying(f"Reading the ledger of {place.stage}"):
-            running = [
-                record
-                for record in releases.all_of(place.ledger, application)
+            holder = lock.holder(place.ledger, application)
+            seen = history.recent(place.ledger, application, since=timestamp(place.now - LONGEST_RELEASE))
+            tags = [
+                record["tag"]
+                for record in history.summaries(place.ledger, application, seen.touched)
                 if record["status"] == Status.RUNNING
             ]
-            holder = lock.holder(place.ledger, application)
-        if not running:
+        if not tags:
             raise Failed(
                 f"No release of {application!r} is on its way in {place.stage}.\n"
                 f"Name a tag to wait for it, or look back: tagship history {application}{place.flags()}"
             )
-        tags = [str(record["tag"]) for record in running]
         tag = holder.tag if holder and holder.tag in tags else tags[0]
         return cls(place=place, application=application, tag=tag, seconds=seconds)
 

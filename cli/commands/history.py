@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import click
@@ -10,6 +12,21 @@ import click
 from cli import screen
 from cli.failures import Failed, trying
 from cli.place import Place, as_json, in_a_place
+from cli.when import When
+
+STATUSES = (
+    *(
+        "RUNNING",
+        "SUCCEEDED",
+        "INVALID",
+        "REJECTED",
+        "EXPIRED",
+        "SUPERSEDED",
+        "ROLLED_BACK",
+        "ROLLBACK_FAILED",
+        "ABORTED",
+    ),
+)
 
 
 @click.command(
@@ -17,6 +34,7 @@ from cli.place import Place, as_json, in_a_place
 Examples:
   tagship history storefront                  the last 20 releases
   tagship history storefront --tag v1.4.0     everything that happened to one
+  tagship history storefront --status ROLLED_BACK --since 90d
   tagship history storefront --limit 100 --json
   tagship history storefront --configuration  who changed its configuration, and when"""
 )
@@ -28,10 +46,32 @@ Examples:
 @click.option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, newest first."
 )
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice(STATUSES, case_sensitive=False),
+    metavar="STATUS",
+    help="Only those that ended so, or RUNNING; may be repeated.",
+)
+@click.option("--author", metavar="ADDRESS", help="Only those by this author.")
+@click.option(
+    "--since",
+    type=When(),
+    metavar="WHEN",
+    help="Only those that began since a day, a time, or so long ago (12h, 30d).",
+)
 @in_a_place
 @as_json
 def history(
-    *, place: Place, application: str, tag: str | None, configuration: bool, limit: int, as_json: bool
+    *,
+    place: Place,
+    application: str,
+    tag: str | None,
+    configuration: bool,
+    limit: int,
+    as_json: bool,
+    **wanted: Any,
 ) -> None:
     """The releases of an application: how each ended, when, how long it took, and why.
 
@@ -44,7 +84,32 @@ def history(
     elif tag:
         _one(place, application, tag, as_json=as_json)
     else:
-        _all(place, application, limit, as_json=as_json)
+        _all(place, application, Wanted(limit=limit, **wanted), as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which releases somebody looks for."""
+
+    limit: int
+    statuses: tuple[str, ...]
+    author: str | None
+    since: datetime | timedelta | None
+
+    def has(self, record: dict[str, Any]) -> bool:
+        """Whether this is one."""
+        manifest = record.get("manifest") or {}
+        by = self.author is None or manifest.get("author", "").casefold() == self.author.casefold()
+        return by and (not self.statuses or record["status"] in self.statuses)
+
+    def oldest(self, now: datetime) -> str:
+        """As times stand in the ledger; empty for no bound."""
+        from tagship.ledger.table import timestamp
+
+        if self.since is None:
+            return ""
+        moment = now - self.since if isinstance(self.since, timedelta) else self.since
+        return timestamp(moment.astimezone(UTC))
 
 
 def _one(place: Place, application: str, tag: str, *, as_json: bool) -> None:
@@ -59,18 +124,19 @@ def _one(place: Place, application: str, tag: str, *, as_json: bool) -> None:
         screen.say(*timeline(record, facts, place))
 
 
-def _all(place: Place, application: str, limit: int, *, as_json: bool) -> None:
-    from tagship.ledger import releases
+def _all(place: Place, application: str, wanted: Wanted, *, as_json: bool) -> None:
+    from tagship.ledger import history
 
     with trying(f"Reading the ledger of {place.stage}"):
-        everything = releases.all_of(place.ledger, application)
-    if not everything:
-        raise Failed(f"The ledger of {place.stage} has no release of {application!r}.")
+        releases = history.newest(place.ledger, application, since=wanted.oldest(place.now))
+        found = list(islice(filter(wanted.has, releases), wanted.limit + 1))
+        if not found and next(history.newest(place.ledger, application), None) is None:
+            raise Failed(f"The ledger of {place.stage} has no release of {application!r}.")
     if as_json:
-        told = [summary(record, place.now) for record in everything[:limit]]
+        told = [summary(record, place.now) for record in found[: wanted.limit]]
         screen.result({"application": application, "stage": place.stage, "releases": told})
     else:
-        screen.say(*_list(application, everything, limit, place))
+        screen.say(*_list(application, found, wanted.limit, place))
 
 
 def _versions(place: Place, application: str, limit: int, *, as_json: bool) -> None:
@@ -143,7 +209,7 @@ def timeline(record: dict[str, Any], facts: list[dict[str, Any]], place: Place) 
     return lines
 
 
-def _list(application: str, everything: list[dict[str, Any]], limit: int, place: Place) -> list[str]:
+def _list(application: str, found: list[dict[str, Any]], limit: int, place: Place) -> list[str]:
     from cli import story, times
 
     now = place.now
@@ -156,17 +222,17 @@ def _list(application: str, everything: list[dict[str, Any]], limit: int, place:
             screen.one_line((record.get("manifest") or {}).get("author", ""), 40),
             screen.one_line(record.get("why") or "is on its way", 500),
         )
-        for record in everything[:limit]
+        for record in found[:limit]
     ]
     zone = times.zone(now)
     lines = [
         f"{screen.bold(application)} in {place.stage}, newest first; times in {zone}",
         *screen.table(("tag", "status", "began", "took", "author", "why"), rows),
     ]
-    if len(everything) > limit:
-        lines.append(
-            screen.dim(f"and {len(everything) - limit} older: --limit {len(everything)} shows them all")
-        )
+    if not found:
+        lines.append(screen.dim("None is like that."))
+    if len(found) > limit:
+        lines.append(screen.dim(f"There are older ones: --limit {limit * 5} shows more."))
     return lines
 
 

@@ -32,13 +32,34 @@ def test_releases_are_listed_newest_first_with_their_endings(stage: Any) -> None
     assert lines[2].endswith("is on its way")
 
 
-def test_older_releases_are_counted_and_how_to_see_them(stage: Any) -> None:
+def test_that_there_are_older_ones_is_told_and_how_to_see_them(stage: Any) -> None:
     for minor in range(3):
         stage.release(f"v1.{minor}.0").locked().ended(Status.ABORTED)
         stage.clock.pause(60)
     told = stage.run("history", "storefront", "--limit", "2").stdout
     assert "v1.0.0" not in told
-    assert "and 1 older: --limit 3 shows them all" in told
+    assert "There are older ones: --limit 10 shows more." in told
+    assert "older" not in stage.run("history", "storefront", "--limit", "3").stdout
+
+
+def tags(stage: Any, *arguments: str) -> list[str]:
+    told = json.loads(stage.run("history", "storefront", *arguments, "--json").stdout)
+    return [release["tag"] for release in told["releases"]]
+
+
+def test_a_list_has_only_what_was_asked_for(stage: Any) -> None:
+    stage.release("v1.0.0").ended(Status.INVALID)
+    stage.clock.pause(3600)
+    stage.release("v1.1.0", author="eli@example.com").ended(Status.ABORTED)
+    stage.clock.pause(3600)
+    stage.release("v1.2.0").ended(Status.INVALID)
+    assert tags(stage, "--status", "invalid") == ["v1.2.0", "v1.0.0"]
+    assert tags(stage, "--status", "INVALID", "--status", "ABORTED", "--limit", "2") == ["v1.2.0", "v1.1.0"]
+    assert tags(stage, "--author", "Eli@example.com") == ["v1.1.0"]
+    assert tags(stage, "--since", "90m") == ["v1.2.0", "v1.1.0"]
+    assert tags(stage, "--since", "2026-11-23T16:00:00+00:00") == ["v1.2.0"]
+    assert "None is like that." in stage.run("history", "storefront", "--status", "EXPIRED").stdout
+    assert stage.run("history", "storefront", "--status", "WELL").exit_code == 2
 
 
 def test_the_list_as_json(stage: Any) -> None:

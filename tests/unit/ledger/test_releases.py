@@ -169,13 +169,6 @@ def test_a_release_that_nobody_claimed_is_unknown(ledger):
         releases.get(ledger, "storefront", "v9.9.9")
 
 
-def test_an_applications_releases_are_told_newest_first(ledger, clock):
-    for tag in ("v1.0.0", "v1.2.0", "v1.1.0"):
-        releases.claim(ledger, record(tag=tag))
-        clock.forward(60)
-    assert [item["tag"] for item in releases.all_of(ledger, "storefront")] == ["v1.1.0", "v1.2.0", "v1.0.0"]
-
-
 # ---- on its way ----------------------------------------------------------------------------------------------------
 
 

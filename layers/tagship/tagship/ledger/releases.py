@@ -171,12 +171,6 @@ def get(ledger: Ledger, application: str, tag: str) -> Item:
     return item
 
 
-def all_of(ledger: Ledger, application: str) -> list[Item]:
-    """Every release of an application, newest first."""
-    items = ledger.query(application_key(application), "RELEASE#")
-    return sorted(items, key=lambda item: str(item["readAt"]), reverse=True)
-
-
 def current(ledger: Ledger, application: str) -> Item | None:
     """What production runs, as far as Tagship brought it there; None before the first release, and after its rollback."""
     item = ledger.get(application_key(application), _CURRENT)

@@ -1,0 +1,66 @@
+"""The releases of an application, newest first and no further back than somebody looks: queries, and no scan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tagship.ledger.releases import ENDING_FACTS
+from tagship.ledger.table import Item, Ledger, application_key
+
+SUMMARY = (
+    *("application", "tag", "attempt", "stage", "status", "why", "readAt", "endedAt", "execution"),
+    *("manifest.author", "manifest.commit", "plan.from"),
+)
+"""What is told of a release among others."""
+_AT_ONCE = 25
+_BEGINNINGS = ("Release Read", "Lock Acquired")
+_ENDINGS = tuple(ENDING_FACTS.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recent:
+    """What was touched lately."""
+
+    touched: tuple[str, ...]
+    """Tags that were read, or took the lock, newest first: whatever has not ended is among them."""
+    ended: str | None
+    """The tag that ended last, however long ago."""
+
+
+def recent(ledger: Ledger, application: str, *, since: str) -> Recent:
+    """Back to a time, and further only until there is an ending."""
+    touched: dict[str, None] = {}
+    ended: str | None = None
+    for fact in ledger.facts_in_order(application, newest_first=True, only=(*_BEGINNINGS, *_ENDINGS)):
+        if fact["at"] < since and ended is not None:
+            break
+        if fact["name"] in _ENDINGS:
+            ended = ended or fact["tag"]
+        elif fact["at"] >= since:
+            touched[fact["tag"]] = None
+    return Recent(touched=tuple(touched), ended=ended)
+
+
+def newest(ledger: Ledger, application: str, *, since: str = "") -> Iterator[Item]:
+    """Summaries of the releases that were read since then, newest first, as many as are taken."""
+    batch: list[str] = []
+    seen: set[str] = set()
+    for fact in ledger.facts_in_order(application, newest_first=True, only=("Release Read",)):
+        if fact["at"] < since:
+            break
+        if fact["tag"] in seen:
+            continue
+        seen.add(fact["tag"])
+        batch.append(fact["tag"])
+        if len(batch) == _AT_ONCE:
+            yield from summaries(ledger, application, batch)
+            batch = []
+    yield from summaries(ledger, application, batch)
+
+
+def summaries(ledger: Ledger, application: str, tags: Sequence[str]) -> list[Item]:
+    """Of these releases, in this order."""
+    keys = [(application_key(application), f"RELEASE#{tag}") for tag in tags]
+    found = {item["tag"]: item for item in ledger.get_many(keys, *SUMMARY)} if keys else {}
+    return [found[tag] for tag in tags if tag in found]
