@@ -72,6 +72,47 @@ def dots(
     return _chart(title, labels, series, scale, drawn, unit)
 
 
+def share(title: str, points: Sequence[tuple[float, int]], ends: Sequence[str]) -> str:
+    """Percents from moment to moment (seconds from the beginning), each until the next; `ends` are told below both ends."""
+    scale = _Scale(top=100.0, step=25.0)
+    longest = max(points[-1][0], 1.0)
+    wide = WIDTH - _LEFT - _RIGHT
+
+    def x(second: float) -> float:
+        return _LEFT + second / longest * wide
+
+    way = f"M{x(points[0][0]):.1f} {scale.y(points[0][1]):.1f}"
+    way += "".join(f"H{x(second):.1f}V{scale.y(percent):.1f}" for second, percent in points[1:])
+    told = ", ".join(f"{percent} % after {second:.0f} s" for second, percent in points[1:-1])
+    return "\n".join(
+        [
+            f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title}: {told}")}">',
+            *(_grid(value, scale) for value in scale.lines()),
+            f'<path class="line plain" d="{way}"/>',
+            f'<text class="axis" x="{_LEFT}" y="{HEIGHT - 8}">{escape(ends[0])}</text>',
+            f'<text class="axis" x="{WIDTH - _RIGHT}" y="{HEIGHT - 8}" text-anchor="end">{escape(ends[1])}</text>',
+            "</svg>",
+        ]
+    )
+
+
+def lengths(title: str, rows: Sequence[tuple[str, float, str]]) -> str:
+    """A bar for each name, as long as its seconds among all of them; the shortest can still be seen."""
+    row, name, rest = 26, 130, 90
+    longest = max((seconds for _, seconds, _ in rows), default=0) or 1
+    height = row * len(rows) + 4
+    told = ", ".join(f"{each} {words}" for each, _, words in rows)
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(f"{title}: {told}")}">'
+    ]
+    for number, (each, seconds, words) in enumerate(rows):
+        y, width = number * row, max(2.0, seconds / longest * (WIDTH - name - rest))
+        parts.append(f'<text x="0" y="{y + 17}">{escape(each)}</text>')
+        parts.append(f'<rect class="plain" x="{name}" y="{y + 6}" width="{width:.1f}" height="14" rx="3"/>')
+        parts.append(f'<text x="{name + width + 6:.1f}" y="{y + 17}">{escape(words)}</text>')
+    return "\n".join([*parts, "</svg>"])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Scale:
     top: float
@@ -112,16 +153,20 @@ def _chart(
     told = "; ".join(_in_words(each, labels, scale, unit) for each in series)
     parts = [
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title}. {told}")}">',
-        *(
-            f'<path class="grid" d="M{_LEFT} {scale.y(value):.1f}H{WIDTH - _RIGHT}"/>'
-            f'<text class="axis" x="{_LEFT - 6}" y="{scale.y(value) + 4:.1f}" text-anchor="end">{scale.told(value)}</text>'
-            for value in scale.lines()
-        ),
+        *(_grid(value, scale) for value in scale.lines()),
         *drawn,
         *_labels(labels),
         "</svg>",
     ]
     return "\n".join(parts)
+
+
+def _grid(value: float, scale: _Scale) -> str:
+    y = scale.y(value)
+    return (
+        f'<path class="grid" d="M{_LEFT} {y:.1f}H{WIDTH - _RIGHT}"/>'
+        f'<text class="axis" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{scale.told(value)}</text>'
+    )
 
 
 def _labels(labels: Sequence[str]) -> Iterator[str]:

@@ -19,6 +19,7 @@ COMMANDS = {
     "role": ("cli.commands.role", "Print or deploy the role that Tagship assumes for an application."),
     "apply": ("cli.commands.apply", "Store an application's configuration for a stage."),
     "status": ("cli.commands.status", "What runs, what is on its way, and who is waited for."),
+    "show": ("cli.commands.show", "Everything about one release, on the screen or as a page."),
     "history": ("cli.commands.history", "The releases of an application and how each ended."),
     "watch": ("cli.commands.watch", "Follow a release until it ends."),
     "approve": ("cli.commands.decide", "Approve a release that waits for approval."),

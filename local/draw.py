@@ -14,20 +14,9 @@ from pathlib import Path
 
 import yaml
 
+from cli.layout import MARGIN, Body, Drawing, lay_out
+from cli.picture import in_words, line, picture
 from local import trust
-from local.layout import (
-    HEIGHT,
-    MARGIN,
-    WIDTH,
-    Body,
-    Drawing,
-    Place,
-    arrives_at,
-    folded,
-    lay_out,
-    leaves_at,
-    leaves_below,
-)
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs" / "images"
@@ -92,116 +81,13 @@ def _svg(machine: str, drawing: Drawing) -> Iterator[str]:
         f'role="img" aria-labelledby="title desc">'
     )
     yield f'<title id="title">{escape(TITLES[machine])}</title>'
-    yield f'<desc id="desc">{escape(_in_words(drawing))}</desc>'
+    yield f'<desc id="desc">{escape(in_words(drawing))}</desc>'
     yield f"<style>{_STYLE}</style>"
     yield f'<rect class="page" x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="8"/>'
     yield f'<text class="title" x="{MARGIN}" y="32">{escape(machine)}.asl.yaml</text>'
-    yield from _lines(drawing)
-    for name, place in drawing.places.items():
-        yield from _state(name, drawing.states[name], place)
-    yield from _words(drawing)
+    yield from picture(drawing)
     yield from _legend(height)
     yield "</svg>"
-
-
-def _in_words(drawing: Drawing) -> str:
-    """For those who don't see the picture: every way, in a sentence."""
-    told = []
-    for way in drawing.ways:
-        words = ", ".join(way.words)
-        why = f" on {words or 'any failure'}" if way.failure else f" ({words})" * bool(words)
-        told.append(f"{way.source} leads to {way.target}{why}.")
-    return " ".join(told)
-
-
-def _state(name: str, body: Body, place: Place) -> Iterator[str]:
-    x, y = place.x, place.y - HEIGHT / 2
-    kind = {"Choice": "choice", "Pass": "pass", "Succeed": "good", "Fail": "bad"}.get(body["Type"], "")
-    style = f"box {kind}".strip()
-    if body["Type"] == "Choice":
-        cut = 11
-        points = (
-            (x + cut, y),
-            (x + WIDTH - cut, y),
-            (x + WIDTH, place.y),
-            (x + WIDTH - cut, y + HEIGHT),
-            (x + cut, y + HEIGHT),
-            (x, place.y),
-        )
-        corners = " ".join(f"{_n(left)},{_n(top)}" for left, top in points)
-        yield f'<polygon class="{style}" points="{corners}"/>'
-    else:
-        if body["Type"] == "Map":
-            yield f'<rect class="{style}" x="{_n(x + 4)}" y="{_n(y + 4)}" width="{WIDTH}" height="{HEIGHT}" rx="5"/>'
-        rounded = HEIGHT / 2 if body["Type"] in ("Succeed", "Fail") else 5
-        yield f'<rect class="{style}" x="{_n(x)}" y="{_n(y)}" width="{WIDTH}" height="{HEIGHT}" rx="{_n(rounded)}"/>'
-    middle, below = x + WIDTH / 2, details(body)
-    yield (
-        f'<text x="{_n(middle)}" y="{_n(place.y + (-1 if below else 4.5))}" text-anchor="middle">{escape(name)}</text>'
-    )
-    if below:
-        yield (
-            f'<text class="small" x="{_n(middle)}" y="{_n(place.y + 12)}" text-anchor="middle">{escape(below)}</text>'
-        )
-
-
-def details(body: Body) -> str:
-    """What one would want to know of a state beside its name."""
-    match body["Type"]:
-        case "Task" if body["Resource"].endswith("waitForTaskToken"):
-            return "waits for people"
-        case "Task":
-            limit = body["TimeoutSeconds"]
-            return f"{limit} s a try" if isinstance(limit, int) else "within its budget"
-        case "Map":
-            inner = body["ItemProcessor"]["StartAt"]
-            return f"{inner}, all at once"
-        case "Wait":
-            return str(body["SecondsPath"]).rpartition(".")[2] + " seconds"
-        case "Fail" if "Error" in body:
-            return str(body["Error"])
-        case "Pass" if "status" in body["Parameters"]:
-            return str(body["Parameters"]["status"])
-        case "Pass" if "trigger" in body["Parameters"]:
-            return f"trigger {body['Parameters']['trigger']}"
-        case _:
-            return ""
-
-
-def _lines(drawing: Drawing) -> Iterator[str]:
-    for way in sorted(drawing.ways, key=lambda way: way.failure, reverse=True):
-        source, target = drawing.places[way.source], drawing.places[way.target]
-        style = "line fails" if way.failure else "line"
-        if drawing.straight(way):
-            x = source.x + WIDTH / 2
-            yield _path(f"{style} spine", [(x, source.y + HEIGHT / 2), (x, target.y - HEIGHT / 2)])
-            yield _tip(f"{style} spine", x, target.y - HEIGHT / 2, "down")
-            continue
-        lane = drawing.lane(way)
-        x, leaves, arrives = drawing.lanes[lane], leaves_at(drawing, way), arrives_at(drawing, lane)
-        begin = source.x if drawing.side(way) == "left" else source.x + WIDTH
-        end = target.x if lane[2] == "left" else target.x + WIDTH
-        yield _path(style, [(begin, leaves), (x, leaves), (x, arrives), (end, arrives)])
-        yield _tip(style, end, arrives, "right" if lane[2] == "left" else "left")
-
-
-def _words(drawing: Drawing) -> Iterator[str]:
-    """On top of the lines, where each of them begins."""
-    for way in drawing.ways:
-        if not way.words:
-            continue
-        source, words = drawing.places[way.source], folded(way.words)
-        if drawing.straight(way):
-            words = [" or ".join(way.words)]
-            x, y, anchor = source.x + WIDTH / 2 + 6, source.y + HEIGHT / 2 + 12, "start"
-        elif drawing.side(way) == "left":
-            x, y, anchor = source.x - 4, leaves_at(drawing, way) + 3, "end"
-        else:
-            x, y, anchor = source.x + WIDTH + 4, leaves_at(drawing, way) + 3, "start"
-        up = 0 if leaves_below(drawing, way) else len(words) - 1
-        for row, word in enumerate(words):
-            top = y - (up - row) * 10
-            yield f'<text class="word" x="{_n(x)}" y="{_n(top)}" text-anchor="{anchor}">{escape(word)}</text>'
 
 
 def _legend(height: float) -> Iterator[str]:
@@ -211,45 +97,9 @@ def _legend(height: float) -> Iterator[str]:
         ("line", "another answer"),
         ("line fails", "a failure: any, or those that are named"),
     ):
-        yield _path(style, [(x, y), (x + 30, y)])
-        yield f'<text class="small" x="{_n(x + 37)}" y="{_n(y + 4)}">{words}</text>'
+        yield line(style, [(x, y), (x + 30, y)])
+        yield f'<text class="small" x="{x + 37:g}" y="{y + 4:g}">{words}</text>'
         x += 37 + len(words) * 5.4 + 24
-
-
-def _path(style: str, points: Sequence[tuple[float, float]]) -> str:
-    """A line with round corners."""
-    (x, y), *rest = [point for index, point in enumerate(points) if not index or point != points[index - 1]]
-    told = [f"M{_n(x)} {_n(y)}"]
-    for index, (right, down) in enumerate(rest):
-        if index == len(rest) - 1:
-            told.append(f"L{_n(right)} {_n(down)}")
-            continue
-        to_x, to_y = rest[index + 1]
-        radius = min(6.0, (abs(right - x) + abs(down - y)) / 2, (abs(to_x - right) + abs(to_y - down)) / 2)
-        told.append(f"L{_n(right - _sign(right - x) * radius)} {_n(down - _sign(down - y) * radius)}")
-        told.append(
-            f"Q{_n(right)} {_n(down)} {_n(right + _sign(to_x - right) * radius)} {_n(down + _sign(to_y - down) * radius)}"
-        )
-        x, y = right, down
-    return f'<path class="{style}" d="{" ".join(told)}"/>'
-
-
-def _tip(style: str, x: float, y: float, towards: str) -> str:
-    corners = {
-        "down": ((0, 0), (-4, -7), (4, -7)),
-        "right": ((0, 0), (-7, -4), (-7, 4)),
-        "left": ((0, 0), (7, -4), (7, 4)),
-    }[towards]
-    points = " ".join(f"{_n(x + dx)},{_n(y + dy)}" for dx, dy in corners)
-    return f'<polygon class="{style.replace("line", "tip")}" points="{points}"/>'
-
-
-def _sign(number: float) -> int:
-    return (number > 0) - (number < 0)
-
-
-def _n(number: float) -> str:
-    return f"{number:.1f}".removesuffix(".0")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -363,6 +363,24 @@ def take_saved_queries() -> None:
     }
 
 
+def take_alarms_over_expressions() -> None:
+    """A stack may have alarms over metric math; here such an alarm has its name and its actions, and looks at one metric.
+
+    The stock engine refuses the stack. Neither computes expressions: tests/template/test_alarms.py does.
+    """
+    record_of = provisioners._cw_metric_alarm_record
+
+    def record_of_the_first(name: str, properties: Any) -> Any:
+        measured = [each["MetricStat"] for each in properties.get("Metrics", ()) if "MetricStat" in each]
+        if not measured:
+            return record_of(name, properties)
+        plain = {key: value for key, value in properties.items() if key != "Metrics"}
+        first = {"Statistic": measured[0]["Stat"], "Period": measured[0]["Period"], **measured[0]["Metric"]}
+        return record_of(name, plain | first)
+
+    provisioners._cw_metric_alarm_record = record_of_the_first
+
+
 def _replaced(text: str, old: str, new: str) -> str:
     if text.count(old) != 1:
         sys.exit(f"MiniStack {VERSION} is not as it was known: its worker no longer has the line {old!r}.")
@@ -401,6 +419,7 @@ def main() -> None:
     rehearse_an_upload()
     know_what_an_upload_promises()
     take_saved_queries()
+    take_alarms_over_expressions()
     if "--with-parent" in sys.argv:
         sys.argv.remove("--with-parent")  # MiniStack reads what is left
         end_with_the_parent()

@@ -220,6 +220,41 @@ def test_the_stock_engine_still_refuses_them(stock: Engine) -> None:
         create_a_saved_query(stock)
 
 
+def test_a_stack_may_have_alarms_over_metric_math(corrected: Engine) -> None:
+    assert made_alarm(corrected) == ["CREATE_COMPLETE"]
+
+
+def test_the_stock_engine_still_fails_such_a_stack(stock: Engine) -> None:
+    assert made_alarm(stock) != ["CREATE_COMPLETE"]
+
+
+def made_alarm(engine: Engine) -> list[str]:
+    metric = {"Namespace": "Any", "MetricName": "Failed", "Dimensions": [{"Name": "Stage", "Value": "x"}]}
+    alarm = {
+        "AlarmName": unique(),
+        "ComparisonOperator": "GreaterThanThreshold",
+        "EvaluationPeriods": 1,
+        "Threshold": 10,
+        "Metrics": [
+            {"Id": "rate", "Expression": "100 * failed"},
+            {
+                "Id": "failed",
+                "ReturnData": False,
+                "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Sum"},
+            },
+        ],
+    }
+    resource = {"Type": "AWS::CloudWatch::Alarm", "Properties": alarm}
+    cloudformation, name = engine.client("cloudformation"), unique()
+    cloudformation.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": {"Alarm": resource}}))
+    deadline = time.monotonic() + SECONDS_TO_WAIT
+    while True:
+        found = [stack["StackStatus"] for stack in cloudformation.describe_stacks(StackName=name)["Stacks"]]
+        if found != ["CREATE_IN_PROGRESS"] or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
+
+
 def create_a_saved_query(engine: Engine) -> None:
     query = {
         "Type": "AWS::Logs::QueryDefinition",
