@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,6 +26,8 @@ class Now:
     """People."""
     until: datetime | None = None
     """When this phase ends by itself, if it does."""
+    budget: tuple[datetime, datetime] | None = None
+    """From when to when it may last: the time to decide, the deployment's budget."""
 
 
 def whereabouts(
@@ -79,10 +81,19 @@ def _approval(request: Record) -> Now:
         text=f"waits for approval ({given} of {count(required, 'approval')})",
         waits_for=tuple(missing(request)),
         until=times.moment(request["expiresAt"]),
+        budget=(times.moment(request["askedAt"]), times.moment(request["expiresAt"])),
     )
 
 
 def _deployment(facts: Sequence[Record], at: datetime) -> Now:
+    started = next((fact for fact in reversed(facts) if fact["name"] == "Deployment Started"), None)
+    now = _moving(facts, at)
+    if started is None or "deadline" not in started["data"]:
+        return now
+    return replace(now, budget=(times.moment(started["at"]), times.moment(started["data"]["deadline"])))
+
+
+def _moving(facts: Sequence[Record], at: datetime) -> Now:
     moves = [fact for fact in facts if fact["name"] in ("Traffic Shifted", "Health Checked")]
     if not moves:
         return Now(phase="deployment", text="was approved; the first traffic moves now")

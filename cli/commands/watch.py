@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,10 @@ from tagship.text import listed
 
 if TYPE_CHECKING:
     from cli.watching import Look, Watching
+
+
+_BAR = 10
+"""Letters of a bar."""
 
 
 class Seconds(click.ParamType[int]):
@@ -141,7 +146,19 @@ class Display:
         if look.now.until:
             left = max(0.0, (look.now.until - now).total_seconds())
             text += f", {times.span(left)} left"
+        if look.now.budget:
+            text += f"  {progress(*look.now.budget, now)}"
         return f"{text} ({times.span(story.took(look.record, now))} so far)"
+
+
+def progress(began: datetime, ends: datetime, now: datetime) -> str:
+    """`▓▓▓░░░░░░░ 6 min of 20 min`: how much of a budget is used."""
+    from cli import times
+
+    whole = max(1.0, (ends - began).total_seconds())
+    used = min(max(0.0, (now - began).total_seconds()), whole)
+    full = int(_BAR * used / whole)
+    return f"{'▓' * full}{'░' * (_BAR - full)} {times.span(used)} of {times.span(whole)}"
 
 
 class JsonLines:

@@ -19,12 +19,12 @@ from tests.template.cloudformation import functions
 
 def roles(pipeline: Pipeline) -> dict[str, str]:
     """Each function's own role, by the function's name in the template."""
-    pages = pipeline.client("cloudformation").list_stack_resources(
-        StackName=f"tagship-{pipeline.stack.stage}"
-    )
+    lister = pipeline.client("cloudformation").get_paginator("list_stack_resources")
+    pages = lister.paginate(StackName=f"tagship-{pipeline.stack.stage}")
     return {
         found["LogicalResourceId"].removesuffix("Role"): found["PhysicalResourceId"]
-        for found in pages["StackResourceSummaries"]
+        for page in pages
+        for found in page["StackResourceSummaries"]
         if found["ResourceType"] == "AWS::IAM::Role" and found["LogicalResourceId"].endswith("FunctionRole")
     }
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from cli.commands.watch import progress
+from cli.place import World
 from tagship.errors import AwsUnavailable
 from tagship.ledger import releases
 from tagship.release import Status
@@ -188,3 +191,31 @@ def test_without_a_terminal_nothing_is_written_over(stage: Any) -> None:
     told = stage.run("watch", "storefront", "v1.4.0").stdout
     assert "\r" not in told
     assert "\x1b" not in told
+
+
+@pytest.mark.parametrize(
+    "seconds, told",
+    [
+        (-5, "░░░░░░░░░░ 0 s of 20 min"),
+        (0, "░░░░░░░░░░ 0 s of 20 min"),
+        (360, "▓▓▓░░░░░░░ 6 min of 20 min"),
+        (1200, "▓▓▓▓▓▓▓▓▓▓ 20 min of 20 min"),
+        (9000, "▓▓▓▓▓▓▓▓▓▓ 20 min of 20 min"),
+    ],
+)
+def test_how_much_of_a_budget_is_used_can_be_seen(seconds: int, told: str) -> None:
+    began = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
+    ends = began + timedelta(seconds=1200)
+    assert progress(began, ends, began + timedelta(seconds=seconds)) == told
+
+
+def test_where_it_is_says_how_much_time_there_is(stage: Any) -> None:
+    from cli import overview
+    from cli.place import Place
+
+    stage.configure()
+    stage.release().waiting()
+    place = Place(stage="development", stack="tagship-development", world=World(now=stage.clock.now))
+    (underway,) = overview.of(place, "storefront").underway
+    assert underway.now.budget is not None
+    assert (underway.now.budget[1] - underway.now.budget[0]).total_seconds() == 14_400

@@ -21,7 +21,9 @@ def read(ledger: Ledger, tag: str) -> None:
 
 
 def end(ledger: Ledger, tag: str, status: Status = Status.INVALID) -> None:
-    releases.end(ledger, application="storefront", tag=tag, status=status, why="It is so.", execution=tag)
+    releases.end(
+        ledger, application="storefront", tag=tag, attempt=1, status=status, why="It is so.", execution=tag
+    )
 
 
 @dataclass

@@ -1,0 +1,126 @@
+"""tagship show: everything about one release, its page with the path in colour, and every text of it as text."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import showing
+from cli.release_page import release_page
+from cli.showing import Machine
+from tagship.release import Status
+
+STATES = {
+    "Begin": {"Type": "Pass", "Parameters": {}, "Next": "Which"},
+    "Which": {
+        "Type": "Choice",
+        "Choices": [{"Variable": "$.a", "StringEquals": "b", "Next": "Good"}],
+        "Default": "Bad",
+    },
+    "Good": {"Type": "Succeed"},
+    "Bad": {"Type": "Fail", "Error": "ReleaseInvalid"},
+}
+HOSTILE = "<script>alert(1)</script>\x1b[31m"
+
+
+def test_a_release_is_told_section_by_section(stage: Any) -> None:
+    made = stage.release().locked().gated()
+    stage.clock.pause(5)
+    made.planned().asked()
+    stage.clock.pause(60)
+    made.decided("ana@example.com", "approve", "looks good").decided("bo@example.com").started().shifted(1)
+    stage.clock.pause(60)
+    made.checked(1).shifted(2).checked(2).ended(Status.SUCCEEDED, "It serves all traffic.")
+    told = stage.run("show", "storefront", "v1.4.0").stdout
+    assert "gates       passed  manifest" in told
+    assert "decisions   14:06:05  ana@example.com  approve  “looks good”" in told
+    assert "traffic     14:06:05  10 %\n              14:07:05  100 %" in told
+    assert "health      healthy  candidate: http https://x" in told
+    assert re.search(
+        r"took +waited for the lock +0 s\n +gates +0 s\n +plan +5 s\n +approval +1 min\n +deployment +1 min",
+        told,
+    )
+    assert "storefront v1.4.0 SUCCEEDED after 2 min 5 s" in told
+
+
+def test_as_json_it_has_everything_and_no_token(stage: Any) -> None:
+    stage.release().succeeded()
+    result = stage.run("show", "storefront", "v1.4.0", "--json")
+    told = json.loads(result.stdout)
+    assert told["status"] == "SUCCEEDED"
+    assert [each["approver"] for each in told["approval"]["decisions"]] == [
+        "ana@example.com",
+        "bo@example.com",
+    ]
+    assert set(told["phases"]) == {"waited for the lock", "gates", "plan", "approval", "deployment"}
+    assert "taskToken" not in result.stdout
+
+
+def test_a_release_that_nobody_knows_is_a_failure(stage: Any) -> None:
+    assert stage.run("show", "storefront", "v9.9.9").exit_code == 1
+
+
+def test_the_page_stands_alone_and_shows_every_text_as_text(stage: Any, tmp_path: Path) -> None:
+    made = stage.release(notes=HOSTILE).locked().gated(failing="tag", why=HOSTILE, remedy=HOSTILE)
+    made.ended(Status.INVALID, HOSTILE)
+    file = tmp_path / "release.html"
+    assert stage.run("show", "storefront", "v1.4.0", "--html", str(file)).exit_code == 0
+    page = file.read_text()
+    assert "<script" not in page and "\x1b" not in page
+    assert page.count("&lt;script&gt;") >= 4
+    assert not re.search(r"src=|href=|url\(|@import", page)
+    assert "The path through the state machine is not here" in page
+
+
+def test_the_path_that_it_took_is_in_colour_and_the_rest_is_not(stage: Any) -> None:
+    stage.release().locked().gated(failing="tag").ended(Status.INVALID)
+    place = Here(stage)
+    found = showing.gather(place, "storefront", "v1.4.0")
+    machine = Machine(
+        name=HOSTILE, execution="x", states=STATES, start="Begin", entered=("Begin", "Which", "Bad")
+    )
+    page = release_page(found, [machine], place)
+    assert "<script" not in page
+    went = re.findall(r'class="(?:box[^"]*went)"', page)
+    assert len(went) == 3
+    assert len(re.findall(r'<path class="line[^"]*went', page)) == 2
+    assert 'class="box good"' in page, "what was not passed stays pale"
+
+
+class Here:
+    """As much of a place as a page needs."""
+
+    stage = "development"
+    region_name = "eu-central-1"
+
+    def __init__(self, stage: Any) -> None:
+        self.ledger, self.now = stage.ledger, stage.clock.now()
+
+
+def test_a_rollback_shows_its_share_going_back(stage: Any) -> None:
+    made = stage.release().waiting().started().shifted(1)
+    stage.clock.pause(30)
+    made.checked(1, "unhealthy").going_back().fact("Baseline Restored", {"what": "put back"})
+    made.ended(Status.ROLLED_BACK)
+    found = showing.gather(Here(stage), "storefront", "v1.4.0")
+    assert [percent for _, percent in found.shares] == [10, 0]
+    assert [phase.name for phase in found.phases][-2:] == ["deployment", "rollback"]
+
+
+@pytest.mark.parametrize("answer", ["ExecutionDoesNotExist", "AccessDeniedException"])
+def test_an_execution_that_can_not_be_read_is_left_out(stage: Any, answer: str) -> None:
+    from tests.unit.tables import aws_error
+
+    class Forgetful(Here):
+        def client(self, service: str) -> Any:
+            return self
+
+        def describe_state_machine_for_execution(self, **_: Any) -> Any:
+            raise aws_error(answer)
+
+    stage.release()
+    assert showing.machines(Forgetful(stage), showing.gather(Here(stage), "storefront", "v1.4.0")) == []
