@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from cli import story
 from cli.failures import trying
+from cli.measures import LONGEST_RELEASE
 from cli.place import Place
 from cli.story import Now
 from tagship.intake.configuration import parameter_name
@@ -17,9 +18,6 @@ from tagship.ledger.lock import Holder
 from tagship.ledger.table import Item, timestamp
 from tagship.release import Status
 from tagship.schedule import Freeze
-
-LONGEST_RELEASE = timedelta(days=9)
-"""An execution ends after 8 days: what was not touched for longer has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from cli import story, times
 from cli.failures import Failed, trying
-from cli.overview import LONGEST_RELEASE
+from cli.measures import LONGEST_RELEASE
 from cli.place import Place
 from cli.story import Now
 from tagship.errors import ApplicationUnknown, AwsUnavailable

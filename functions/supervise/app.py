@@ -8,7 +8,7 @@ import json
 from tagship.errors import ApplicationUnknown
 from tagship.ledger import releases
 from tagship.release import place_of
-from tagship.runtime import Event, Runtime, name_of, step
+from tagship.runtime import Event, Runtime, about, name_of, step
 from tagship.supervision.ended import Ended, release_ended, rollback_ended
 from tagship.supervision.starting import named, roll_back
 
@@ -27,9 +27,11 @@ def handler(event: Event, runtime: Runtime) -> Event:
     try:
         if "key" not in order:
             record = releases.get(runtime.ledger, order["application"], order["tag"])
+            about(record, ended.execution)
             return rollback_ended(runtime.ledger, record, ended)
         application, tag = place_of(order["key"])
         record = releases.get(runtime.ledger, application, tag)
+        about(record, ended.execution)
     except (ValueError, KeyError, TypeError, ApplicationUnknown) as error:
         return {"did": "nothing", "why": f"The execution has no release in the ledger: {error}"}
     start = functools.partial(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tagship.broadcast import metrics
+from tagship.release import Status
 from tests.template.cloudformation import defaults, functions, resources, template
 from tests.template.definitions import ROOT, Body
 from tests.template.metric_math import Value, evaluate
@@ -159,13 +160,17 @@ FACTS = [
         fact("Approval Error"),
         fact("Rollback Failed"),
     ),
-    *(fact("Release Succeeded"), fact("Release Rolled Back"), fact("Rollback Triggered")),
+    *(fact("Release Succeeded"), fact("Release Rolled Back"), fact("Rollback Triggered", trigger="health")),
 ]
 
 
 def release(*, good: bool) -> list[Body]:
     checked = fact("Health Checked", checks=[CHECK] * 3 + ([CHECK] if good else [{"verdict": "unhealthy"}]))
-    ended = [fact("Release Succeeded")] if good else [fact("Rollback Triggered"), fact("Release Rolled Back")]
+    ended = (
+        [fact("Release Succeeded")]
+        if good
+        else [fact("Rollback Triggered", trigger="health"), fact("Release Rolled Back")]
+    )
     return [fact("Gates Passed", results=GATES), checked, *ended]
 
 
@@ -173,7 +178,7 @@ def sums(facts: list[Body]) -> dict[str, Value]:
     found: Counter[str] = Counter()
     for each in facts:
         for measure in metrics.measures(each):
-            if not measure.gate and not measure.trigger:
+            if not measure.by:
                 found[measure.name] += measure.value  # type: ignore[assignment]
     return dict(found)
 
@@ -271,9 +276,10 @@ def test_an_alarm_says_what_it_means_and_where_its_runbook_is(name: str) -> None
     assert f"](runbooks/{called}.md)" in (ROOT / "docs" / "monitoring.md").read_text()
 
 
-def test_there_is_no_runbook_without_an_alarm() -> None:
+def test_there_is_no_runbook_without_an_alarm_or_an_ending() -> None:
     names = {alarm["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-") for alarm in ALARMS.values()}
-    assert {page.stem for page in RUNBOOKS.glob("*.md")} == names
+    endings = {status.lower().replace("_", "-") for status in Status}
+    assert names <= {page.stem for page in RUNBOOKS.glob("*.md")} <= names | endings
     assert len(names) == len(ALARMS)
 
 

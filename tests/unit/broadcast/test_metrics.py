@@ -90,7 +90,7 @@ RATES = [
     ],
 )
 def test_what_a_rate_is_made_of_is_told_together_or_not_at_all(name):
-    told = {measure.name for measure in metrics.measures(fact(name, GATES | CHECKS))}
+    told = {measure.name for measure in metrics.measures(fact(name, GATES | CHECKS | {"trigger": "health"}))}
     for rate in RATES:
         assert told & rate in (set(), rate)
 
@@ -170,19 +170,10 @@ def test_each_measure_is_a_line_by_application_and_one_by_the_stage_alone(capsys
 def test_a_gates_own_count_has_the_gate_as_a_further_dimension(capsys):
     told = lines(capsys, fact("Gates Passed", {"results": [{"gate": "tag", "verdict": "passed"}]}))
     by_gate = [line for line in told if "Gate" in line]
-    assert [(line["Gate"], line.get("GatePassed"), line.get("GateFailed")) for line in by_gate] == [
-        ("tag", [1.0], None),
-        ("tag", None, [0.0]),
-    ]
+    assert [(line["Gate"], line["GatePassed"]) for line in by_gate] == [("tag", [1.0])]
     (dimensions,) = by_gate[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
     assert sorted(dimensions) == ["Application", "Gate", "Stage"]
-    assert len(told) == 6
-
-
-def test_a_rollback_counts_by_its_trigger_too(capsys):
-    together, alone = lines(capsys, fact("Rollback Triggered", {"trigger": "alarm"}))
-    assert "Trigger" not in together
-    assert (alone["Trigger"], alone["RollbackTriggered"]) == ("alarm", [1.0])
+    assert len(told) == 5
 
 
 def test_seconds_are_told_as_seconds(capsys):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,6 +163,12 @@ def test_two_applications_are_counted_apart_and_together():
 def test_the_same_tag_of_another_attempt_is_a_deployment_of_its_own():
     again = [each | {"attempt": 2} for each in good("v1.0.0", 40)]
     assert of(*bad("v1.0.0", 10), *again).deployments == 2
+
+
+def test_no_execution_lasts_longer_than_is_looked_back():
+    release = (Path(__file__).parents[3] / "statemachine" / "release.asl.yaml").read_text()
+    (seconds,) = re.findall(r"^TimeoutSeconds: (\d+)$", release, re.MULTILINE)
+    assert timedelta(seconds=int(seconds)) < measures.LONGEST_RELEASE
 
 
 def test_the_end_of_a_span_is_not_in_it():
