@@ -1,6 +1,6 @@
 """`make bench`: everything is measured in one run on the embedded engine, and printed as one table.
 
-    make bench [ARGS="--runs 5 --part releases --part functions --part gate"]
+    make bench [ARGS="--runs 5 --part releases --part functions --part gate --part health"]
 
 The aims are told beside the figures, and nothing fails when one is missed: 0 when everything was measured, 1 when not.
 """
@@ -15,14 +15,14 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from local.bench import functions, gate, rounds
+from local.bench import functions, gate, health, rounds
 from local.bench.releases import Releasing
 from local.bench.table import Part, say, written
 from local.stack import Engine, LocalError, build, deploy
 
 STAGE = "production"
 RUNS = 5
-PARTS = ("releases", "functions", "gate")
+PARTS = ("releases", "functions", "gate", "health")
 
 
 def run(parts: Sequence[str], *, runs: int) -> int:
@@ -44,6 +44,7 @@ def run(parts: Sequence[str], *, runs: int) -> int:
                 engine, f"tagship-{STAGE}", bucket=stack["ReleaseBucketName"], runs=runs
             ),
             "gate": lambda: gate.measure(engine, stack["ReleaseBucketName"], runs=runs),
+            "health": lambda: health.measure(runs=runs),
         }
         before = os.getloadavg()[0]
         measured = [part for name in PARTS if name in parts for part in how[name]()]
