@@ -52,6 +52,10 @@ demo: setup ## start the embedded engine, deploy Tagship and release a sample ap
 test: setup ## run every test (ARGS="tests/unit -k lock" for some of them)
 	@.venv/bin/pytest --numprocesses 2 --dist loadgroup --quiet $(ARGS)
 
+.PHONY: matrix
+matrix: setup ## run every cell of the fault matrix: each task of both machines under each kind of fault
+	@TAGSHIP_WHOLE_MATRIX=1 .venv/bin/pytest --numprocesses 2 --quiet tests/flow/test_matrix.py $(ARGS)
+
 .PHONY: check
 check: setup ## what CI runs: format, lint, types, template, tests
 	@echo "format";   .venv/bin/ruff format --check --quiet $(PRESENT)

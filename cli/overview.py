@@ -75,7 +75,9 @@ class Overview:
         return {
             "application": self.application,
             "configured": self.configured,
-            "runs": {"tag": current["tag"], "since": current["since"]} if current else None,
+            "runs": {name: current.get(name, "") for name in ("tag", "since", "watchEnds")}
+            if current
+            else None,
             "underway": [each.as_dict(self.at) for each in self.underway],
             "lock": {
                 "tag": holder.tag,

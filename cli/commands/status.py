@@ -59,7 +59,9 @@ def told(each: Overview, place: Place, now: datetime) -> list[str]:
     lines = [f"{screen.bold(each.application)} in {place.stage}"]
     if each.current:
         since = times.since(times.moment(each.current["since"]), now)
-        lines += _row("runs", f"{screen.bold(each.current['tag'])} since {since}")
+        lines += _row(
+            "runs", f"{screen.bold(each.current['tag'])} since {since}", *_watched(each.current, now)
+        )
     else:
         lines += _row("runs", "nothing that Tagship brought there yet")
     for underway in each.underway:
@@ -75,6 +77,15 @@ def told(each: Overview, place: Place, now: datetime) -> list[str]:
         where = f"{place.stage}; apply one before the next release"
         lines += _row("configured", screen.wary(f"no: there is no configuration in {where}"))
     return lines
+
+
+def _watched(current: dict[str, Any], now: datetime) -> list[str]:
+    """Until when an alarm still takes it back."""
+    from cli import times
+
+    if not current.get("watchEnds") or (ends := times.moment(current["watchEnds"])) <= now:
+        return []
+    return [f"its alarms are watched until {times.clock(ends)}, {times.until(ends, now)}"]
 
 
 def _row(label: str, *texts: str) -> list[str]:

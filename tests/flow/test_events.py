@@ -71,6 +71,10 @@ def test_the_supervisor_leaves_an_execution_alone_that_has_no_release(world: Wor
     assert answer["did"] == "nothing"
 
 
+def test_an_alarm_that_belongs_to_no_release_does_nothing(world: World) -> None:
+    assert world.handlers["watch"](load_event("alarm-state-change.json"), None) == {"did": []}
+
+
 def test_a_link_that_is_not_valid_is_answered_and_not_logged(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,5 @@
-"""Every task of both definitions under every kind of fault, read from the definitions, so that a new state is tested
-without anyone remembering.
+"""Faults that are more than a state that fails (test_matrix.py has those): targets moved by hand, locks that change
+hands, two releases at once, channels that are down, rollbacks that are cut off.
 
 Whatever happens, in the end one of baseline and candidate serves all traffic, the lock is free (or kept, for
 ROLLBACK_FAILED), and the release has one ending.
@@ -9,34 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.flow.harness import ROOT, Ended, World, aws_error, client_of, error_named, wait_for
+from tests.flow.harness import Ended, World, aws_error, client_of, error_named, wait_for
 from tests.slack_server import slack
 
-SICK = "sick"
-
-
-def tasks_of(machine: str) -> list[str]:
-    """The folders of the functions that a machine's tasks call, each once."""
-    text = (ROOT / "statemachine" / f"{machine}.asl.yaml").read_text()
-
-    def walk(states: dict[str, Any]) -> Iterator[str]:
-        for name, state in states.items():
-            if state["Type"] == "Task" and "lambda:invoke" in state["Resource"]:
-                yield re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-            if state["Type"] == "Map":
-                yield from walk(state["ItemProcessor"]["States"])
-
-    return list(dict.fromkeys(walk(yaml.safe_load(text)["States"])))
-
-
-FORWARD = [folder for folder in tasks_of("release") if folder not in ("remind_approvers", "end_release")]
-BACK = tasks_of("rollback")
 ONLY_BACK_ONCE = {"await_stable": 1, "run_health_check": 1, "judge_health": 1}
 """How often the forward way calls a function before the rollback does, in a release that fails its first health check."""
 
@@ -69,77 +48,7 @@ def supervised(world: World, arn: str) -> Ended:
     return ended
 
 
-@pytest.mark.parametrize("folder", FORWARD)
-def test_a_step_that_fails_for_good_leaves_nothing_half_done(world: World, folder: str) -> None:
-    world.plant(folder, error_named("Unforeseen"), times=10)
-    ended = supervised(world, begun(world))
-    assert ended.status == "FAILED"
-    if folder == "read_release":  # nothing was claimed, so there is nothing to end
-        assert ended.error == "ReleaseInvalid" and world.alias() == ("1", {})
-        return
-    status = assert_at_rest(world, "v1.0.0")
-    moved = "Traffic Shifted" in world.facts("v1.0.0")
-    assert status == (
-        "ROLLBACK_FAILED"
-        if folder in BACK
-        else "ROLLED_BACK"
-        if moved or folder == "shift_traffic"
-        else "INVALID"
-    )
-
-
-@pytest.mark.parametrize("folder", FORWARD)
-def test_a_step_that_aws_throttles_twice_is_asked_again_and_the_release_succeeds(
-    world: World, folder: str
-) -> None:
-    world.plant(folder, error_named("AwsUnavailable"), times=2)
-    assert supervised(world, begun(world)).status == "SUCCEEDED"
-    assert assert_at_rest(world, "v1.0.0") == "SUCCEEDED"
-
-
-@pytest.mark.parametrize("folder", FORWARD)
-def test_a_step_whose_answer_is_lost_after_it_did_its_work_may_run_again(world: World, folder: str) -> None:
-    def works_and_is_not_heard(event: dict[str, Any]) -> Any:
-        world.handlers[folder](event, None)
-        raise error_named("AwsUnavailable", "the answer was lost")
-
-    world.plant(folder, works_and_is_not_heard)
-    assert supervised(world, begun(world)).status == "SUCCEEDED"
-    assert assert_at_rest(world, "v1.0.0") == "SUCCEEDED"
-    facts = world.facts("v1.0.0")
-    once = [name for name in facts if name not in ("Traffic Shifted", "Health Checked")]
-    assert len(once) == len(set(once)), facts
-    assert len(world.mails()) == 1
-
-
-@pytest.mark.parametrize("folder", FORWARD)
-def test_a_release_that_a_person_stops_in_a_step_comes_to_one_end(world: World, folder: str) -> None:
-    if folder == "request_approval":  # it waits, and is stopped while it waits
-        arn = world.start(world.upload("v1.0.0"))
-        world.link(arn)
-        world.stop(arn)
-    else:
-        world.stopping(folder)
-        arn = begun(world)
-    supervised(world, arn)
-    status = assert_at_rest(world, "v1.0.0")
-    if folder in ("run_gate", "run_health_check"):
-        # moto ends a Map that is stopped as one that failed, so the flow itself may get to an end before the supervisor.
-        assert status in ("ABORTED", "INVALID", "ROLLED_BACK")
-        return
-    assert status == ("SUCCEEDED" if folder == "complete_release" else "ABORTED")
-
-
-@pytest.mark.parametrize("folder", BACK)
-def test_a_rollback_goes_on_when_a_step_is_throttled_twice(world: World, folder: str) -> None:
-    world.health = lambda version, event: {"healthy": version == "1"}
-    _plant_in_the_rollback(world, folder, [error_named("AwsUnavailable")] * 2)
-    ended = supervised(world, begun(world))
-    assert ended.error == "ReleaseRolledBack", ended
-    assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
-
-
-@pytest.mark.parametrize("folder", BACK)
+@pytest.mark.parametrize("folder", ["restore_baseline", "end_release"])
 def test_a_rollback_that_fails_for_good_calls_a_person_and_is_never_called_success(
     world: World, folder: str
 ) -> None:
@@ -160,8 +69,6 @@ def test_a_rollback_that_fails_for_good_calls_a_person_and_is_never_called_succe
         world.supervise(ended)
         wait_for(lambda: True if "RUNNING" not in world.statuses("rollback") else None, "the rollback's end")
         assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
-        return
-    assert assert_at_rest(world, "v1.0.0") == "ROLLBACK_FAILED"
 
 
 def test_restoring_is_tried_four_times_more_before_a_person_is_called(world: World) -> None:

@@ -100,6 +100,7 @@ def ended(stage: Any, status: Status) -> None:
         stage.ledger,
         application="storefront",
         tag="v1.4.0",
+        attempt=1,
         status=status,
         why="It is so.",
         execution="arn",

@@ -165,13 +165,6 @@ def test_the_help_lists_the_commands_in_order_and_not_those_for_developers(stage
     assert "Exit codes: 0 done, 1 the release or check failed, 2 wrong use, 3 AWS refused." in told
 
 
-@pytest.mark.parametrize("name", ["retry", "freeze", "unfreeze", "report", "audit"])
-def test_what_is_not_there_yet_does_not_appear_half_done(stage: Any, name: str) -> None:
-    result = stage.run(name)
-    assert result.exit_code == 2
-    assert f"No such command '{name}'" in result.stderr
-
-
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["publish", "--help"], ["watch", "--help"]])
 def test_help_loads_nothing_that_it_does_not_need(arguments: list[str]) -> None:
     program = (

@@ -181,6 +181,19 @@ def test_a_release_that_is_rolled_back_after_it_succeeded_is_on_its_way_again(st
     assert [each["phase"] for each in told["underway"]] == ["rollback"]
 
 
+def test_a_release_whose_alarms_are_watched_says_until_when(stage: Any) -> None:
+    stage.release().succeeded()
+    key = {"pk": {"S": "APPLICATION#storefront"}, "sk": {"S": "CURRENT"}}
+    for ends, told in (("2026-11-23T14:35:00.000Z", True), ("2026-11-23T14:04:00.000Z", False)):
+        stage.client("dynamodb").update_item(
+            TableName="ledger",
+            Key=key,
+            UpdateExpression="SET watchEnds = :ends",
+            ExpressionAttributeValues={":ends": {"S": ends}},
+        )
+        assert ("its alarms are watched until 14:35" in stage.run("status", "storefront").stdout) == told
+
+
 def _fact_of(made: Any, name: str, data: dict[str, Any]) -> Any:
     from tagship.ledger.table import Fact
 

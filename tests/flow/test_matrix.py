@@ -1,0 +1,298 @@
+"""The fault matrix: every task of both definitions under every kind of fault, so that a new state is tested without anyone
+remembering.
+
+The cells are made from the definitions. Whatever happens in one, in the end one of baseline and candidate serves all
+traffic, the lock is free (or kept, for ROLLBACK_FAILED), the release has one ending, people were asked and told once, and a
+sweep finds nothing that is left open.
+
+Here a third of the cells runs, every state and every fault among them; `make matrix` runs them all.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import yaml
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+
+from tagship.errors import ApplicationUnknown
+from tagship.release import Status
+from tests.flow.harness import ROOT, World, aws_error, client_of, error_named, wait_for
+
+WHOLE = bool(os.environ.get("TAGSHIP_WHOLE_MATRIX"))
+TAG = "v1.0.0"
+ENDINGS = {status.error for status in Status}
+"""What an execution's error may be."""
+NO_FUNCTION = {"release.RollBack": "starts the other machine, whose own states are cells"}
+
+Handler = Callable[[dict[str, Any], Any], Any]
+_failing = threading.local()
+
+
+def tasks_of(machine: str) -> Iterator[str]:
+    """Every task that calls a function, as `rollback.AwaitStable`."""
+
+    def walk(states: dict[str, Any]) -> Iterator[str]:
+        for name, state in states.items():
+            if state["Type"] == "Task" and f"{machine}.{name}" not in NO_FUNCTION:
+                assert "lambda:invoke" in state["Resource"], (
+                    f"{machine}.{name} needs a cell, or a reason in NO_FUNCTION"
+                )
+                yield f"{machine}.{name}"
+            if state["Type"] == "Map":
+                yield from walk(state["ItemProcessor"]["States"])
+
+    text = (ROOT / "statemachine" / f"{machine}.asl.yaml").read_text()
+    return walk(yaml.safe_load(text)["States"])
+
+
+STATES = [*tasks_of("release"), *tasks_of("rollback")]
+
+
+# ---- the faults ----------------------------------------------------------------------------------------------------
+
+
+def always(name: str) -> Callable[[World, Handler], Handler]:
+    """It raises this however often it is asked."""
+
+    def failing(_world: World, _handler: Handler) -> Handler:
+        def raising(_event: dict[str, Any], _context: Any) -> Any:
+            raise error_named(name)
+
+        return raising
+
+    return failing
+
+
+def twice(name: str) -> Callable[[World, Handler], Handler]:
+    """It raises this twice, then works."""
+
+    def failing(_world: World, handler: Handler) -> Handler:
+        left = [error_named(name), error_named(name)]
+
+        def raising(event: dict[str, Any], context: Any) -> Any:
+            if left:
+                raise left.pop()
+            return handler(event, context)
+
+        return raising
+
+    return failing
+
+
+def aws_answers_5xx(world: World, handler: Handler) -> Handler:
+    """The first call that it makes to AWS is answered with 500, twice; what that is called is up to the code."""
+    left = [1, 1]
+    ask = BaseClient._make_api_call
+
+    def refusing(client: Any, name: str, parameters: Any) -> Any:
+        if getattr(_failing, "now", False):
+            _failing.now = False
+            raise aws_error("InternalServerError", 500)
+        return ask(client, name, parameters)
+
+    world.patch.setattr(BaseClient, "_make_api_call", refusing)
+
+    def asked(event: dict[str, Any], context: Any) -> Any:
+        _failing.now = bool(left)
+        if left:
+            left.pop()
+        try:
+            return handler(event, context)
+        finally:
+            _failing.now = False
+
+    return asked
+
+
+def runs_twice(_world: World, handler: Handler) -> Handler:
+    """It has done its work, and its answer is lost."""
+    lost = [1]
+
+    def unheard(event: dict[str, Any], context: Any) -> Any:
+        answer = handler(event, context)
+        if lost:
+            lost.pop()
+            raise error_named("AwsUnavailable", "the answer was lost")
+        return answer
+
+    return unheard
+
+
+def is_stopped(_world: World, handler: Handler) -> Handler:
+    """A person stops the execution meanwhile; the function ends its work all the same, as in Lambda."""
+
+    def stopping(event: dict[str, Any], context: Any) -> Any:
+        with suppress(ClientError):
+            client_of("stepfunctions").stop_execution(executionArn=event["execution"])
+        return handler(event, context)
+
+    return stopping
+
+
+FAULTS: dict[str, Callable[[World, Handler], Handler]] = {
+    "raises what nobody foresaw": always("Unforeseen"),
+    "is never available": always("AwsUnavailable"),
+    "times out": always("States.Timeout"),
+    "is throttled by Lambda twice": twice("Lambda.TooManyRequestsException"),
+    "is unavailable twice": twice("AwsUnavailable"),
+    "has its AWS call answered with 5xx twice": aws_answers_5xx,
+    "runs twice": runs_twice,
+    "is stopped by a person": is_stopped,
+}
+PASSES = {
+    "is throttled by Lambda twice",
+    "is unavailable twice",
+    "has its AWS call answered with 5xx twice",
+    "runs twice",
+}
+"""After these the release ends as if nothing had been."""
+CELLS = [
+    pytest.param(state, fault, id=f"{state} {fault}")
+    for row, state in enumerate(STATES)
+    for column, fault in enumerate(FAULTS)
+    if WHOLE or (row + column) % 3 == 0
+]
+
+
+# ---- one cell ------------------------------------------------------------------------------------------------------
+
+
+def plant(world: World, state: str, fault: str) -> None:
+    """In this machine's calls of the function alone: some functions serve both."""
+    machine, name = state.split(".")
+    folder = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+    healthy = world.handlers[folder]
+    faulty = FAULTS[fault](world, healthy)
+
+    def handler(event: dict[str, Any], context: Any) -> Any:
+        here = f":execution:{machine}:" in event["execution"]
+        return (faulty if here else healthy)(event, context)
+
+    world.handlers[folder] = handler
+
+
+def run(world: World, state: str, fault: str) -> tuple[Status, set[str]]:
+    """Through this state: the ending that it would have without any fault, and what the flow has left to others."""
+    if state.startswith("rollback."):
+        world.health = lambda version, event: {"healthy": version == "1"}
+    reminded = state == "release.RemindApprovers"
+    if reminded:
+        policy = {"approvers": ["ana@example.com"], "expires": 120, "remindEvery": 1}
+        world.configure(approval=policy)
+    arn = world.start(world.upload(TAG))
+    if reminded:
+        wait_for(lambda: True if len(world.mails()) > 1 or over(world, arn) else None, "a reminder")
+    if (state, fault) == (
+        "release.RequestApproval",
+        "is stopped by a person",
+    ):  # while it waits, since that is where it is
+        world.link(arn)
+        world.stop(arn)
+    rejected = state == "release.EndRelease"
+    if world.link(arn) is not None and not over(world, arn):
+        world.decide(arn, decide="reject" if rejected else "approve", reason="no" if rejected else "")
+    left = settle(world)
+    if rejected:
+        return Status.REJECTED, left
+    return (Status.ROLLED_BACK if state.startswith("rollback.") else Status.SUCCEEDED), left
+
+
+def over(world: World, arn: str) -> bool:
+    return bool(world.describe(arn)["status"] != "RUNNING")
+
+
+def settle(world: World) -> set[str]:
+    """Every execution ends, and the supervisor hears of each that did not succeed, twice.
+
+    Answers with what the flow has left to others: what the supervisor had to do, and errors that are no ending's.
+    """
+    heard: set[str] = set()
+    left: set[str] = set()
+    while new := [arn for arn in executions(world) if arn not in heard]:
+        for arn in new:
+            ended = world.woken(arn) if over(world, arn) else world.ended(arn)
+            heard.add(arn)
+            if ended.status != "SUCCEEDED":
+                left |= {ended.error} | {world.supervise(ended)["did"] for _ in range(2)}
+    return left - ENDINGS - {"nothing"}
+
+
+def executions(world: World) -> list[str]:
+    states = client_of("stepfunctions")
+    return [
+        execution["executionArn"]
+        for machine in ("release", "rollback")
+        for execution in states.list_executions(stateMachineArn=world.machines[machine])["executions"]
+    ]
+
+
+def assert_at_rest(world: World) -> Status | None:
+    """The invariant; answers with the ending, or None where the release was never read."""
+    try:
+        record = world.record(TAG)
+    except ApplicationUnknown:
+        assert (world.alias(), world.holder()) == (("1", {}), {})
+        return None
+    facts, status = world.facts(TAG), Status(record["status"])
+    endings = [name for name in facts if re.fullmatch(r"Release (?!Read).*|Rollback Failed", name)]
+    assert len(endings) == 1, endings
+    assert ("tag" in world.holder()) == (status is Status.ROLLBACK_FAILED), "the lock"
+    version, weights = world.alias()
+    if status is not Status.ROLLBACK_FAILED or "Baseline Restored" in facts:
+        assert weights == {}, "traffic is split"
+        assert version == ("2" if status is Status.SUCCEEDED else "1"), record["why"]
+    asked = [mail for mail in world.mails() if "Reminder" not in mail.subject]
+    assert len(asked) <= 1, "asked twice"
+    world.later("sweep", {}, minutes=20)
+    for kind in ("release", "lock", "approval"):
+        assert list(world.ledger.open_of(kind)) == [], f"a {kind} is open"
+    assert world.facts(TAG) == facts, "the sweep found something to do"
+    return status
+
+
+@pytest.mark.parametrize("state, fault", CELLS)
+def test_whatever_goes_wrong_in_a_state_the_release_comes_to_one_end(
+    world: World, state: str, fault: str
+) -> None:
+    if (state, fault) != ("release.RequestApproval", "is stopped by a person"):
+        plant(world, state, fault)
+    usual, left = run(world, state, fault)
+    status = assert_at_rest(world)
+    if fault != "is stopped by a person" and state not in ENDS_THERE:
+        assert left == set(), "the state's own Catch should have led to the end"
+    if fault in PASSES:
+        assert status is usual, world.record(TAG)["why"]
+    elif fault == "is stopped by a person":
+        assert status in (Status.ABORTED, usual, *MAY_END_BEFORE_THE_STOP.get(state, ())), world.facts(TAG)
+    else:
+        assert status is not Status.SUCCEEDED
+
+
+ENDS_THERE = {"release.EndRelease", "rollback.EndRelease"}
+"""Where the ending itself can't be written, only the supervisor can."""
+MAY_END_BEFORE_THE_STOP: dict[str, tuple[Status, ...]] = {
+    # moto ends a Map that is stopped as one that failed, so the flow itself gets to an end before the supervisor
+    "release.RunGate": (Status.INVALID,),
+    "release.RunHealthCheck": (Status.ROLLED_BACK,),
+    # a rollback that is cut off has not proved anything: a person is called
+    **{state: (Status.ROLLBACK_FAILED,) for state in STATES if state.startswith("rollback.")},
+}
+
+
+def test_every_state_and_every_fault_is_in_the_part_that_always_runs() -> None:
+    part = [
+        (state, fault)
+        for row, state in enumerate(STATES)
+        for column, fault in enumerate(FAULTS)
+        if (row + column) % 3 == 0
+    ]
+    assert {state for state, _ in part} == set(STATES)
+    assert {fault for _, fault in part} == set(FAULTS)

@@ -1,0 +1,75 @@
+"""The ways beside the straight one, on the deployed stack: an alarm takes a release back, it is retried, and stopped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from local.storefront import NAME
+from tests.integration.conftest import Pipeline, wait_for
+
+
+def tagship(pipeline: Pipeline, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """As an operator runs it."""
+    return subprocess.run(
+        [Path(sys.executable).with_name("tagship"), *arguments, "--stage", pipeline.stack.stage, "--yes"],
+        env=pipeline.stack.engine.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def fire(pipeline: Pipeline, alarm: str) -> None:
+    """What CloudWatch tells EventBridge; the engine's alarms don't."""
+    _, _, _, region, account, *_ = pipeline.stack.outputs["ReleaseStateMachineArn"].split(":")
+    arn = f"arn:aws:cloudwatch:{region}:{account}:alarm:{alarm}"
+    state = {"value": "ALARM", "reason": "Threshold Crossed", "timestamp": datetime.now(UTC).isoformat()}
+    entry = {
+        "Source": "aws.cloudwatch",
+        "DetailType": "CloudWatch Alarm State Change",
+        "Resources": [arn],
+        "Detail": json.dumps({"alarmName": alarm, "state": state}),
+    }
+    pipeline.client("events").put_events(Entries=[entry])
+
+
+def test_an_alarm_takes_a_release_back_and_it_is_retried_and_stopped(pipeline: Pipeline) -> None:
+    pipeline.client("cloudwatch").put_metric_alarm(
+        AlarmName="storefront-watched",
+        MetricName="5xx",
+        Namespace="Storefront",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1.0,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    pipeline.configure(
+        health={"checks": [{"type": "lambda"}], "watch": {"seconds": 600, "alarms": ["storefront-watched"]}}
+    )
+    before = pipeline.alias()
+    tag = pipeline.publish()
+    pipeline.decide(tag)
+    pipeline.settled(tag, "SUCCEEDED")
+    for _ in range(2):
+        fire(pipeline, "storefront-watched")
+    wait_for(
+        lambda: (pipeline.item(f"RELEASE#{tag}") or {}).get("status") == "ROLLED_BACK" or None, "the rollback"
+    )
+    assert pipeline.alias() == before
+    names = [fact["name"] for fact in pipeline.facts(tag)]
+    assert (names.count("Alarm Fired"), names.count("Rollback Triggered")) == (1, 1)
+
+    retried = tagship(pipeline, "retry", NAME, tag, "--reason", "the alarm was wrong", "--json")
+    assert retried.returncode == 0, retried.stderr
+    assert json.loads(retried.stdout)["attempt"] == 2
+    aborted = tagship(pipeline, "abort", NAME, tag, "--reason", "the wrong branch", "--json")
+    assert aborted.returncode == 0, aborted.stderr
+    assert json.loads(aborted.stdout)["status"] == "ABORTED"
+    assert "the wrong branch" in pipeline.settled(tag, "ABORTED")["why"]
+    assert pipeline.alias() == before

@@ -1,0 +1,87 @@
+"""What is read of an alarm's event, by whatever way it came; and what an execution's end says of who stopped it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tagship.supervision.ended import Ended
+from tagship.supervision.starting import named
+from tagship.supervision.watch import Alarm, alarms_in
+
+ARN = "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:storefront: 5xx"
+FIRED = Alarm(
+    account="123456789012",
+    region="eu-central-1",
+    name="storefront: 5xx",
+    why="Threshold Crossed",
+    at="2026-11-22T10:20:00.123Z",
+    arn=ARN,
+)
+
+
+def event(state: str = "ALARM", at: str = "2026-11-22T10:20:00.123+0000"):
+    told = {"value": state, "reason": "Threshold Crossed", "timestamp": at}
+    return {"detail-type": "CloudWatch Alarm State Change", "resources": [ARN], "detail": {"state": told}}
+
+
+def message(**changes: str):
+    told = {
+        "AlarmArn": ARN,
+        "NewStateValue": "ALARM",
+        "NewStateReason": "Threshold Crossed",
+        "StateChangeTime": "2026-11-22T12:20:00.123+0200",
+    }
+    return {"Sns": {"Message": json.dumps(told | changes)}}
+
+
+def test_both_ways_tell_the_same_alarm_at_the_same_moment():
+    assert list(alarms_in(event())) == [FIRED]
+    assert list(alarms_in({"Records": [message()]})) == [FIRED]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        event("OK"),
+        event("INSUFFICIENT_DATA"),
+        {"Records": [message(NewStateValue="OK")]},
+        {
+            "Records": [
+                {"Sns": {"Message": "hello"}},
+                {"Sns": {"Message": "[]"}},
+                {"Sns": {"Message": "{}"}},
+                {},
+            ]
+        },
+        {"detail-type": "Scheduled Event"},
+    ],
+)
+def test_whatever_says_of_no_alarm_that_it_fired_is_nothing(told):
+    assert list(alarms_in(told)) == []
+
+
+def test_a_message_that_is_none_does_not_hide_the_one_behind_it():
+    assert list(alarms_in({"Records": [{"Sns": {"Message": "hello"}}, message()]})) == [FIRED]
+
+
+@pytest.mark.parametrize(
+    "cause, told",
+    [
+        ('{"by": "kim", "why": "the wrong branch"}', ("kim", "the wrong branch")),
+        ("stopped by kim", ("", "stopped by kim")),
+        ("", ("", "")),
+        ('"text"', ("", '"text"')),
+        ('{"by": "kim"}', ("", '{"by": "kim"}')),
+    ],
+)
+def test_who_stopped_an_execution_is_what_was_said_then(cause, told):
+    assert Ended(execution="arn", status="ABORTED", cause=cause).stopped_by() == told
+
+
+def test_an_executions_name_is_the_same_for_the_same_and_never_too_long():
+    assert named("alarm", "storefront", "v1.4.0", "1") == "alarm-storefront-v1.4.0-1"
+    long = [named("alarm", "storefront", f"v1.4.0-{'x' * 100}{end}", "1") for end in "ab"]
+    assert {len(name) for name in long} == {80}
+    assert len(set(long)) == 2
