@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  tagship audit verify storefront --stage production
+  tagship audit export storefront -o storefront.json"""
+)
 def audit() -> None:
     """Check that nothing in an application's history was changed, and take the history out."""
 

@@ -211,7 +211,7 @@ def test_a_strategy_that_can_not_fit_its_budget_ends_invalid(world: World) -> No
     world.configure(strategy={"type": "linear", "percent": 10, "bake": 200})
     ended = world.release("v1.0.0", decide="")
     assert_ended(world, ended, "v1.0.0", "INVALID", "ReleaseInvalid")
-    assert "Shorten its bakes" in ended.cause
+    assert "Shorten the strategy's bakes" in ended.cause
 
 
 # ---- REJECTED, EXPIRED, SUPERSEDED ---------------------------------------------------------------------------------------
