@@ -147,7 +147,7 @@ class Display:
             left = max(0.0, (look.now.until - now).total_seconds())
             text += f", {times.span(left)} left"
         if look.now.budget:
-            return f"{text}  {progress(*look.now.budget, now)}"
+            return f"{text} {progress(*look.now.budget, now)}"
         return f"{text} ({times.span(story.took(look.record, now))} so far)"
 
 

@@ -183,7 +183,7 @@ def test_on_a_terminal_the_last_line_says_where_it_is(stage: Any, monkeypatch: p
     stage.clock.during = [lambda: made.checked(1).shifted(2).checked(2).ended(Status.SUCCEEDED)]
     told = stage.run("watch", "storefront", color=True).stdout
     where = "v1.4.0 has 10 % of the traffic (step 1 of 2) and is watched, 1 min left"
-    assert f"{where}  ░░░░░░░░░░ 0 s of 20 min" in told
+    assert f"{where} ░░░░░░░░░░ 0 s of 20 min" in told
     assert "\r\x1b[2K" in told
 
 
