@@ -15,14 +15,14 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from local.bench import functions, gate, health, rounds
+from local.bench import functions, gate, health, ledger, rounds
 from local.bench.releases import Releasing
 from local.bench.table import Part, say, written
 from local.stack import Engine, LocalError, build, deploy
 
 STAGE = "production"
 RUNS = 5
-PARTS = ("releases", "functions", "gate", "health")
+PARTS = ("releases", "functions", "gate", "health", "ledger")
 
 
 def run(parts: Sequence[str], *, runs: int) -> int:
@@ -45,6 +45,7 @@ def run(parts: Sequence[str], *, runs: int) -> int:
             ),
             "gate": lambda: gate.measure(engine, stack["ReleaseBucketName"], runs=runs),
             "health": lambda: health.measure(runs=runs),
+            "ledger": lambda: ledger.measure(engine, runs=runs),
         }
         before = os.getloadavg()[0]
         measured = [part for name in PARTS if name in parts for part in how[name]()]
