@@ -149,7 +149,13 @@ def _fill(engine: Engine, now: datetime) -> None:
         for each in template()["Resources"].values()
         if each["Type"] == "AWS::DynamoDB::Table"
     ]
-    keys = ("AttributeDefinitions", "KeySchema", "LocalSecondaryIndexes", "BillingMode")
+    keys = (
+        "AttributeDefinitions",
+        "KeySchema",
+        "LocalSecondaryIndexes",
+        "GlobalSecondaryIndexes",
+        "BillingMode",
+    )
     dynamodb.create_table(TableName=TABLE, **{key: properties[key] for key in keys})
     batch: list[Any] = []
     for item in _items(now):
