@@ -45,7 +45,7 @@ def run(parts: Sequence[str], *, runs: int) -> int:
             ),
             "gate": lambda: gate.measure(engine, stack["ReleaseBucketName"], runs=runs),
             "health": lambda: health.measure(runs=runs),
-            "ledger": lambda: ledger.measure(engine, runs=runs),
+            "ledger": lambda: ledger.measure(engine, STAGE, runs=runs),
         }
         before = os.getloadavg()[0]
         measured = [part for name in PARTS if name in parts for part in how[name]()]

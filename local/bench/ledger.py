@@ -1,7 +1,8 @@
-"""Ten thousand releases in a ledger: how long the command line takes, its own start included, and how many queries it asks.
+"""The command line from the shell, its own start included; and ten thousand releases in a ledger: pages read, and seconds.
 
-The table is the template's, without its stream; what a fact says is as long as in a real one. The engine answers from memory
-and reads a partition from its beginning for every page, so its seconds are no promise about DynamoDB: the pages are.
+The ledger is one in memory that answers as DynamoDB does: a page is what fits into 1 MiB before the filter, newest first.
+The embedded engine would read a partition from its beginning for every page, which says nothing about DynamoDB. So the
+seconds are this program's own; add what a request takes from where you are, times the requests.
 """
 
 from __future__ import annotations
@@ -11,22 +12,26 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from boto3.dynamodb.types import TypeSerializer
 
+from cli import measures
+from cli.measures import LONGEST_RELEASE
 from local.bench.table import COUNT, SECONDS, Figure, Part, say
-from local.reference import template
 from local.stack import ROOT, Engine, LocalError
+from tagship.ledger import history
 from tagship.ledger.table import Ledger, timestamp
 
 RELEASES = 10_000
 DAYS = 3 * 365
 """Over which they are spread: some nine a day."""
-APPLICATION, TABLE, STACK = "storefront", "ten-thousand", "ten-thousand"
-_AT_ONCE = 25
+APPLICATION = "storefront"
+PAGE_BYTES = 1024**2
+"""What DynamoDB reads for one answer to a query, at most."""
 _pack = TypeSerializer().serialize
 _FACTS = (
     ("Release Read", 0, {"digest": "d" * 64, "author": "dana@example.com", "commit": "c" * 40}),
@@ -54,37 +59,108 @@ _FACTS = (
 )
 
 
-def measure(engine: Engine, *, runs: int) -> list[Part]:
-    """What status, history and report take.
+def measure(engine: Engine, stage: str, *, runs: int) -> list[Part]:
+    """From the shell on the engine's stage; then over the ten thousand.
 
-    Raises LocalError when one of them fails.
+    Raises LocalError when a command fails.
     """
-    say(f"writing {RELEASES:,} releases into a ledger (about a minute)")
-    now = datetime.now(UTC)
-    _fill(engine, now)
-    commands = {
-        "tagship --help": ("--help",),
-        "tagship status": ("status", APPLICATION),
-        "tagship history, the last 20": ("history", APPLICATION),
-        "tagship history, the last 1,000": ("history", APPLICATION, "--limit", "1000"),
-        "tagship report, 30 days": ("report", "-a", APPLICATION),
-        "tagship report, all three years": ("report", "-a", APPLICATION, "--since", f"{DAYS}d"),
-    }
-    figures = []
-    for what, arguments in commands.items():
-        figure = Figure(what=what, unit=SECONDS, runs=[_timed(engine, arguments) for _ in range(runs)])
-        quick = what in ("tagship status", "tagship history, the last 20", "tagship report, 30 days")
-        figures.append(figure.below(1) if quick else figure)
-    return [
-        Part(title=f"The command line, {RELEASES:,} releases in the ledger", figures=figures),
-        Part(title="Requests to the ledger that it takes", figures=_requests(engine, now)),
+    shell = {"tagship --help": ("--help",), "tagship status": ("status", "--stage", stage)}
+    figures = [
+        Figure(what=what, unit=SECONDS, runs=[_timed(engine, words) for _ in range(runs)]).below(1)
+        for what, words in shell.items()
     ]
+    say(f"making up {RELEASES:,} releases")
+    return [
+        Part(title="From the shell, start-up included", figures=figures),
+        *many(datetime.now(UTC), runs=runs),
+    ]
+
+
+def many(now: datetime, *, runs: int) -> list[Part]:
+    """What is read of ten thousand releases, and how long this program takes for it."""
+    memory = Memory(_items(now))
+    since = timestamp(now - LONGEST_RELEASE)
+    questions: Mapping[str, Callable[[Ledger], object]] = {
+        "status: what has not ended, what ended last": lambda it: history.recent(
+            it, APPLICATION, since=since
+        ),
+        "history: the last 20": lambda it: list(islice(history.newest(it, APPLICATION), 20)),
+        "history: the last 1,000": lambda it: list(islice(history.newest(it, APPLICATION), 1000)),
+        "report: 30 days": lambda it: _report(it, now, 30),
+        "report: all three years": lambda it: _report(it, now, DAYS),
+    }
+    seconds, requests = [], []
+    for what, ask in questions.items():
+        timed, asked = [], []
+        for _ in range(runs):
+            memory.asked, began = 0, time.perf_counter()
+            ask(Ledger(client=memory, table="ledger", stage="production", now=lambda: now))
+            timed.append(time.perf_counter() - began)
+            asked.append(float(memory.asked))
+        figure = Figure(what=what, unit=SECONDS, runs=timed)
+        seconds.append(figure if what.endswith(("1,000", "years")) else figure.below(1))
+        requests.append(Figure(what=what, unit=COUNT, runs=asked))
+    title = f"{RELEASES:,} releases in the ledger"
+    return [
+        Part(title=f"{title}: seconds", figures=seconds),
+        Part(title=f"{title}: requests", figures=requests),
+    ]
+
+
+def _report(ledger: Ledger, now: datetime, days: int) -> None:
+    span = measures.Span(since=now - timedelta(days=days), until=now)
+    oldest = timestamp(span.since - LONGEST_RELEASE)
+    found = []
+    for fact in ledger.facts_in_order(APPLICATION, newest_first=True, only=measures.NAMES):
+        if fact["at"] < oldest:
+            break
+        found.append(fact)
+    measures.keys([measures.told(reversed(found))], span)
+
+
+class Memory:
+    """As much of DynamoDB's client as is asked here."""
+
+    def __init__(self, items: Iterator[Mapping[str, Any]]) -> None:
+        self.asked = 0
+        self.facts: list[tuple[str, int, dict[str, Any]]] = []
+        self.others: dict[str, dict[str, Any]] = {}
+        for item in items:
+            packed = {name: _pack(value) for name, value in item.items()}
+            if item["kind"] == "fact":
+                self.facts.append((item["name"], len(json.dumps(packed)) // 2, packed))
+            else:
+                self.others[item["sk"]] = packed
+
+    def query(self, **request: Any) -> Any:
+        """The index `order`, newest first, a page at a time."""
+        self.asked += 1
+        values = request["ExpressionAttributeValues"]
+        wanted = {value["S"] for name, value in values.items() if name.startswith(":name")}
+        place = request.get("ExclusiveStartKey", {"at": len(self.facts)})["at"]
+        found, read = [], 0
+        while place and read < PAGE_BYTES:
+            place -= 1
+            name, size, packed = self.facts[place]
+            read += size
+            if name in wanted:
+                found.append(packed)
+        return {"Items": found, **({"LastEvaluatedKey": {"at": place}} if place else {})}
+
+    def batch_get_item(self, **request: Any) -> Any:
+        """The attributes that are asked for; of one inside another, the whole."""
+        self.asked += 1
+        ((table, ask),) = request["RequestItems"].items()
+        wanted = {name.removeprefix("#").split(".")[0] for name in ask["ProjectionExpression"].split(", ")}
+        items = [self.others[key["sk"]["S"]] for key in ask["Keys"] if key["sk"]["S"] in self.others]
+        picked = [{name: value for name, value in item.items() if name in wanted} for item in items]
+        return {"Responses": {table: picked}}
 
 
 def _timed(engine: Engine, arguments: tuple[str, ...]) -> float:
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "cli.main", "--stack", STACK, *arguments],
+        [sys.executable, "-m", "cli.main", *arguments],
         cwd=ROOT,
         env=engine.environment
         | {"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}:{ROOT / 'layers' / 'tagship'}"},
@@ -96,80 +172,6 @@ def _timed(engine: Engine, arguments: tuple[str, ...]) -> float:
     if done.returncode:
         raise LocalError(f"tagship {' '.join(arguments)} failed: {done.stderr}")
     return time.perf_counter() - began
-
-
-class _Counting:
-    """A client that counts what it is asked."""
-
-    def __init__(self, client: Any) -> None:
-        self.client, self.asked = client, 0
-
-    def __getattr__(self, name: str) -> Any:
-        self.asked += 1
-        return getattr(self.client, name)
-
-
-def _requests(engine: Engine, now: datetime) -> list[Figure]:
-    from itertools import islice
-
-    from cli import measures
-    from cli.measures import LONGEST_RELEASE
-    from tagship.ledger import history
-
-    def counted(what: str, ask: Any) -> Figure:
-        client = _Counting(engine.client("dynamodb"))
-        ask(Ledger(client=client, table=TABLE, stage="development", now=lambda: now))
-        return Figure(what=what, unit=COUNT, runs=[client.asked])
-
-    since = timestamp(now - LONGEST_RELEASE)
-    month = timestamp(now - timedelta(days=30) - LONGEST_RELEASE)
-
-    def facts(ledger: Ledger) -> None:
-        for fact in ledger.facts_in_order(APPLICATION, newest_first=True, only=measures.NAMES):
-            if fact["at"] < month:
-                return
-
-    return [
-        counted(
-            "what has not ended, and what ended last",
-            lambda ledger: history.recent(ledger, APPLICATION, since=since),
-        ),
-        counted("the last 20 releases", lambda ledger: list(islice(history.newest(ledger, APPLICATION), 20))),
-        counted(
-            "the last 1,000 releases", lambda ledger: list(islice(history.newest(ledger, APPLICATION), 1000))
-        ),
-        counted("the facts of a report over 30 days", facts),
-    ]
-
-
-def _fill(engine: Engine, now: datetime) -> None:
-    dynamodb = engine.client("dynamodb")
-    (properties,) = [
-        each["Properties"]
-        for each in template()["Resources"].values()
-        if each["Type"] == "AWS::DynamoDB::Table"
-    ]
-    keys = (
-        "AttributeDefinitions",
-        "KeySchema",
-        "LocalSecondaryIndexes",
-        "GlobalSecondaryIndexes",
-        "BillingMode",
-    )
-    dynamodb.create_table(TableName=TABLE, **{key: properties[key] for key in keys})
-    batch: list[Any] = []
-    for item in _items(now):
-        batch.append({"PutRequest": {"Item": {name: _pack(value) for name, value in item.items()}}})
-        if len(batch) == _AT_ONCE:
-            dynamodb.batch_write_item(RequestItems={TABLE: batch})
-            batch = []
-    if batch:
-        dynamodb.batch_write_item(RequestItems={TABLE: batch})
-    output = {"LedgerTableName": {"Value": TABLE}}
-    resource = {"Nothing": {"Type": "AWS::SNS::Topic"}}
-    engine.client("cloudformation").create_stack(
-        StackName=STACK, TemplateBody=json.dumps({"Resources": resource, "Outputs": output})
-    )
 
 
 def _items(now: datetime) -> Iterator[Mapping[str, Any]]:
@@ -216,12 +218,3 @@ def _items(now: datetime) -> Iterator[Mapping[str, Any]]:
             "plan": {"from": f"v1.{number - 1}.0", "summary": ["s" * 80]},
             "configuration": {"document": {"text": "x" * 2000}},
         }
-    yield {
-        "pk": pk,
-        "sk": "CURRENT",
-        "kind": "current",
-        "application": APPLICATION,
-        "tag": f"v1.{RELEASES - 1}.0",
-        "attempt": 1,
-        "since": timestamp(now),
-    }

@@ -13,7 +13,8 @@ SUMMARY = (
     *("manifest.author", "manifest.commit", "plan.from"),
 )
 """What is told of a release among others."""
-_AT_ONCE = 25
+_FEW, _MANY = 25, 100
+"""Releases that are looked up at once: few for a screen, as many as BatchGetItem gives for those who go on."""
 _BEGINNINGS = ("Release Read", "Lock Acquired")
 _ENDINGS = tuple(ENDING_FACTS.values())
 
@@ -45,6 +46,7 @@ def recent(ledger: Ledger, application: str, *, since: str) -> Recent:
 def newest(ledger: Ledger, application: str, *, since: str = "") -> Iterator[Item]:
     """Summaries of the releases that were read since then, newest first, as many as are taken."""
     batch: list[str] = []
+    many = _FEW
     seen: set[str] = set()
     for fact in ledger.facts_in_order(application, newest_first=True, only=("Release Read",)):
         if fact["at"] < since:
@@ -53,9 +55,9 @@ def newest(ledger: Ledger, application: str, *, since: str = "") -> Iterator[Ite
             continue
         seen.add(fact["tag"])
         batch.append(fact["tag"])
-        if len(batch) == _AT_ONCE:
+        if len(batch) == many:
             yield from summaries(ledger, application, batch)
-            batch = []
+            batch, many = [], _MANY
     yield from summaries(ledger, application, batch)
 
 
