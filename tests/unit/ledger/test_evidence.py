@@ -38,6 +38,15 @@ def test_no_task_token_and_nothing_else_that_is_not_named_is_in_it(stage):
     stage.release().succeeded()
     request = stage.ledger.get(f"APPROVAL#{bundle(stage)['approval']['id']}", "APPROVAL")
     assert request["taskToken"] == "token"
+    for item in (request, stage.ledger.get("APPLICATION#storefront", "RELEASE#v1.4.0")):
+        key = {name: {"S": item[name]} for name in ("pk", "sk")}
+        stage.client("dynamodb").update_item(
+            TableName="ledger",
+            Key=key,
+            UpdateExpression="SET link = :link",
+            ExpressionAttributeValues={":link": {"S": "https://approve.example.com/?t=secret"}},
+        )
+    assert "?t=secret" not in json.dumps(bundle(stage))
     assert "taskToken" not in json.dumps(bundle(stage))
     assert '"token"' not in json.dumps(bundle(stage))
 
