@@ -45,6 +45,7 @@ ORDER = {
     "trigger": "operator",
     "why": "An operator asked for it.",
 }
+RETRY = {"attempt": 2, "by": "ana@example.com", "why": "The network was down."}
 STOPPED = "IsStopped"
 
 # The execution's error, or "" where it succeeds; and the states through which it comes to its end.
@@ -58,6 +59,7 @@ RELEASES = {
     "SucceedsAfterAReminder": ("", "WhatNext CompleteRelease Succeeded"),
     "IsADuplicate": ("", "ReadRelease WhatWasRead Duplicate"),
     "IsRefusedForItsTag": ("TagAlreadyUsed", "ReadRelease WhatWasRead TagAlreadyUsed"),
+    "IsNotRetried": ("RetryRefused", "ReadRelease WhatWasRead RetryRefused"),
     "IsInvalid": ("ReleaseInvalid", "RunGates JudgeGates GatesPassed Invalid EndRelease Failed"),
     "IsRejected": ("ReleaseRejected", "RequestApproval HowDecided Rejected EndRelease Failed"),
     "Expires": ("ApprovalExpired", "RequestApproval RemindApprovers HowDecided Expired EndRelease Failed"),
@@ -117,7 +119,7 @@ ROLLBACKS = {
     "BaselineIsInconclusive": ("RollbackFailed", "Healthy BaselineUnhealthy EndRelease DidItWork Failed"),
     "HadEndedOtherwise": ("ReleaseSuperseded", "RolledBack EndRelease DidItWork Failed"),
     "CatchRestoreBaselineRefused": ("RollbackRefused", "RestoreBaseline Refused"),
-    "CatchRestoreBaseline": ("RollbackFailed", "RestoreBaseline RollbackFailed EndRelease DidItWork Failed"),
+    "CatchRestoreBaseline": ("RollbackFailed", "RestoreBaseline NotRestored EndRelease DidItWork Failed"),
     "CatchAwaitStable": ("RollbackFailed", "AwaitStable RollbackFailed EndRelease DidItWork Failed"),
     "CatchRunHealthCheck": (
         "RollbackFailed",
@@ -158,9 +160,9 @@ def ended(place: Place) -> dict[tuple[str, str], Ended]:
     }
 
 
-def given(machine: str, case: str) -> dict[str, str]:
+def given(machine: str, case: str) -> dict[str, Any]:
     if machine == "release":
-        return UPLOAD
+        return UPLOAD | {"retry": RETRY} if case == "IsNotRetried" else UPLOAD
     return ORDER | {"trigger": "abort"} if case == "ComesBackFromAnAbort" else ORDER
 
 
