@@ -18,7 +18,7 @@ from tagship.ledger.table import Ledger, unpacked
 from tagship.runtime import utc_now
 from tests.conftest import Stack
 
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 120
 _minors = itertools.count(1)
 
 
