@@ -8,11 +8,13 @@ import io
 import json
 import zipfile
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from local.people import link_in
 from local.stack import ACCOUNT, REGION, Engine
-from tagship.ledger import approvals
+from tagship.intake.reading import read_release
+from tagship.ledger import approvals, releases
 from tagship.ledger.table import Ledger
 from tests.template.cloudformation import functions, resources
 
@@ -20,7 +22,11 @@ STAGE = "development"
 BUCKET, EVIDENCE, TABLE, BUS = "releases", "evidence", "ledger", "facts"
 APPLICATION, TAG = "storefront", "v1.0.0"
 KEY = f"releases/{APPLICATION}/{TAG}/release.json"
+FORGOTTEN = "v0.9.0"
+"""A release whose execution nobody knows any more."""
+ALARM = "storefront-5xx"
 APPROVER = "ana@example.com"
+TEAM = "team@example.com"
 SENDER = "tagship@example.com"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/tagship-storefront"
 TASK_TOKEN = "the-token-of-the-task-that-waits"
@@ -42,11 +48,58 @@ class Around:
     values: dict[str, str]
     """What the template gives the functions, with this engine's names in it."""
     machine: str
+    """An execution that runs, as the release's own."""
 
-    def ledger(self) -> Ledger:
-        """The ledger, as this program sees it."""
+    def ledger(self, *, ago: timedelta = timedelta()) -> Ledger:
+        """The ledger, as this program sees it, or saw it then."""
         return Ledger(
-            client=self.engine.client("dynamodb"), table=TABLE, stage=STAGE, now=lambda: datetime.now(UTC)
+            client=self.engine.client("dynamodb"),
+            table=TABLE,
+            stage=STAGE,
+            now=lambda: datetime.now(UTC) - ago,
+        )
+
+    def forget(self) -> None:
+        """A release was read an hour ago; its execution is gone, and no event of it came."""
+        found = read_release(
+            s3=self.engine.client("s3"),
+            ssm=self.engine.client("ssm"),
+            stage=STAGE,
+            bucket=BUCKET,
+            key=KEY.replace(TAG, FORGOTTEN),
+            version="",
+            execution=self.machine.rsplit(":", 1)[0] + ":forgotten",
+        )
+        assert releases.claim(self.ledger(ago=timedelta(hours=1)), found)[0] == "claimed"
+
+    def rollbacks(self) -> list[Any]:
+        """The orders of all rollbacks that were started."""
+        states = self.engine.client("stepfunctions")
+        started = states.list_executions(stateMachineArn=self.values["TAGSHIP_ROLLBACK_STATE_MACHINE"])
+        return [
+            json.loads(states.describe_execution(executionArn=one["executionArn"])["input"])
+            for one in started["executions"]
+        ]
+
+    def queued(self, name: str) -> dict[str, Any]:
+        """The next message of a queue, as Lambda hands it over; its function gets one at a time. Empty if there is none."""
+        found = self.engine.client("sqs").receive_message(
+            QueueUrl=self.values[name], AttributeNames=["All"], MaxNumberOfMessages=1
+        )
+        for message in found.get("Messages", ()):
+            return {
+                "messageId": message["MessageId"],
+                "receiptHandle": message["ReceiptHandle"],
+                "body": message["Body"],
+                "attributes": message["Attributes"],
+                "eventSource": "aws:sqs",
+            }
+        return {}
+
+    def took(self, record: dict[str, Any]) -> None:
+        """What Lambda does with a message that did not fail."""
+        self.engine.client("sqs").delete_message(
+            QueueUrl=self.values["TAGSHIP_NOTICES_QUEUE"], ReceiptHandle=record["receiptHandle"]
         )
 
     def link(self) -> str:
@@ -66,19 +119,26 @@ class Around:
 
 
 def variables_of(name: str, values: dict[str, str]) -> dict[str, str]:
-    """What the template gives a function, and what AWS gives every function."""
+    """What the template gives a function, and what AWS gives every function.
+
+    Raises KeyError for a variable that depends on the stack and is not among `values`: CloudFormation's form is no value.
+    """
     given = functions()[name]["Environment"]["Variables"]
-    return {variable: values.get(variable) or str(value) for variable, value in given.items()} | {
-        variable: values[variable] for variable in values if variable.startswith("AWS_")
-    }
+    return {
+        variable: value if isinstance(value, str) else values[variable] for variable, value in given.items()
+    } | {variable: values[variable] for variable in values if variable.startswith("AWS_")}
 
 
 def furnished(engine: Engine) -> Around:
     """A new engine with all of it."""
-    return Around(engine=engine, values=_furnished(engine), machine=_machine(engine))
+    machines = {name: _machine(engine, name) for name in ("release", "rollback")}
+    machine: str = engine.client("stepfunctions").start_execution(
+        stateMachineArn=machines["release"], name="one"
+    )["executionArn"]
+    return Around(engine=engine, values=_furnished(engine, machines), machine=machine)
 
 
-def _furnished(engine: Engine) -> dict[str, str]:
+def _furnished(engine: Engine, machines: dict[str, str]) -> dict[str, str]:
     """Everything that the template's variables name; the ledger as the template describes it."""
     (table,) = resources("AWS::DynamoDB::Table").values()
     kept = (
@@ -101,7 +161,9 @@ def _furnished(engine: Engine) -> dict[str, str]:
         "Arn"
     ]
     _target(engine)
-    _release(engine)
+    _configuration(engine)
+    for tag in (FORGOTTEN, TAG):
+        _release(engine, tag)
     return {
         "TAGSHIP_STAGE": STAGE,
         "TAGSHIP_LEDGER_TABLE": TABLE,
@@ -113,7 +175,15 @@ def _furnished(engine: Engine) -> dict[str, str]:
         "TAGSHIP_EVENT_BUS": BUS,
         "TAGSHIP_EVIDENCE_BUCKET": EVIDENCE,
         "TAGSHIP_NOTIFICATION_TOPIC": topic,
-        "TAGSHIP_ROLLBACK_STATE_MACHINE": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:rollback",
+        "TAGSHIP_NOTICES_QUEUE": _queue(engine, "Notices"),
+        "TAGSHIP_NOTICES_SET_ASIDE": _queue(engine, "NoticesSetAside"),
+        "TAGSHIP_ALLOWED_ACCOUNTS": ACCOUNT,
+        "TAGSHIP_FUNCTION_ROLES": f"arn:aws:iam::{ACCOUNT}:role/tagship-*FunctionRole-*",
+        "TAGSHIP_OIDC_ISSUER": "",
+        "TAGSHIP_OIDC_CLIENT_ID": "",
+        "TAGSHIP_RELEASE_BUCKET": BUCKET,
+        "TAGSHIP_RELEASE_STATE_MACHINE": machines["release"],
+        "TAGSHIP_ROLLBACK_STATE_MACHINE": machines["rollback"],
         "TAGSHIP_HEALTH_ALLOWED_NETWORKS": "127.0.0.0/8",
         "TAGSHIP_DEPLOYMENT_SECONDS": "1200",
         "TAGSHIP_HEALTH_SECONDS": "300",
@@ -130,7 +200,7 @@ def _furnished(engine: Engine) -> dict[str, str]:
 
 
 def _target(engine: Engine) -> None:
-    """A function behind an alias: what the release is deployed to."""
+    """A function behind an alias: what the release is deployed to; and the alarm that watches it."""
     lambdas = engine.client("lambda")
     lambdas.create_function(
         FunctionName=APPLICATION,
@@ -141,15 +211,39 @@ def _target(engine: Engine) -> None:
         Publish=True,
     )
     lambdas.create_alias(FunctionName=APPLICATION, Name="live", FunctionVersion="1")
+    engine.client("cloudwatch").put_metric_alarm(
+        AlarmName=ALARM,
+        Namespace="AWS/Lambda",
+        MetricName="Errors",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+    )
 
 
-def _release(engine: Engine) -> None:
-    """A configured application, and a release of it in the bucket."""
+def _queue(engine: Engine, name: str) -> str:
+    """A queue as the template describes it, but for where its messages go after days."""
+    described = resources("AWS::SQS::Queue")[name]
+    url: str = engine.client("sqs").create_queue(
+        QueueName=f"{name}.fifo",
+        Attributes={
+            attribute: str(value).lower() if isinstance(value, bool) else str(value)
+            for attribute, value in described.items()
+            if attribute != "RedrivePolicy"
+        },
+    )["QueueUrl"]
+    return url
+
+
+def _release(engine: Engine, tag: str) -> None:
+    """A release in the bucket."""
     code = _zip("second")
     manifest = {
         "schemaVersion": 1,
         "application": APPLICATION,
-        "tag": TAG,
+        "tag": tag,
         "commit": "0123456789abcdef0123456789abcdef01234567",
         "repository": "acme/storefront",
         "author": "dana@example.com",
@@ -163,6 +257,16 @@ def _release(engine: Engine) -> None:
             }
         ],
     }
+    s3, key = engine.client("s3"), KEY.replace(TAG, tag)
+    digest = base64.b64encode(hashlib.sha256(code).digest()).decode()
+    s3.put_object(
+        Bucket=BUCKET, Key=key.replace("release.json", "storefront.zip"), Body=code, ChecksumSHA256=digest
+    )
+    s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps(manifest).encode())
+
+
+def _configuration(engine: Engine) -> None:
+    """The application, as its team configured it."""
     configuration = {
         "application": APPLICATION,
         "target": {
@@ -175,25 +279,20 @@ def _release(engine: Engine) -> None:
         },
         "strategy": {"type": "all-at-once"},
         "approval": {"approvers": [APPROVER]},
-        "health": {"checks": [{"type": "lambda"}]},
+        "health": {"checks": [{"type": "lambda"}], "watch": {"seconds": 600, "alarms": [ALARM]}},
+        "notifications": {"emails": [TEAM]},
     }
-    s3 = engine.client("s3")
-    digest = base64.b64encode(hashlib.sha256(code).digest()).decode()
-    s3.put_object(
-        Bucket=BUCKET, Key=KEY.replace("release.json", "storefront.zip"), Body=code, ChecksumSHA256=digest
-    )
-    s3.put_object(Bucket=BUCKET, Key=KEY, Body=json.dumps(manifest).encode())
     engine.client("ssm").put_parameter(
         Name=f"/tagship/{STAGE}/applications/{APPLICATION}", Type="String", Value=json.dumps(configuration)
     )
 
 
-def _machine(engine: Engine) -> str:
-    """An execution that waits, for whoever asks whether the release still does."""
-    states = engine.client("stepfunctions")
+def _machine(engine: Engine, name: str) -> str:
+    """A machine whose executions wait: the tests walk through the states themselves."""
     waiting = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 3600, "End": True}}}
-    machine = states.create_state_machine(name="release", definition=json.dumps(waiting), roleArn=ROLE)
-    arn: str = states.start_execution(stateMachineArn=machine["stateMachineArn"], name="one")["executionArn"]
+    arn: str = engine.client("stepfunctions").create_state_machine(
+        name=name, definition=json.dumps(waiting), roleArn=ROLE
+    )["stateMachineArn"]
     return arn
 
 

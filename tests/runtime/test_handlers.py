@@ -12,25 +12,30 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local.stack import ACCOUNT, REGION
+from tagship.broadcast.channels import wanting
 from tagship.errors import AwsUnavailable
-from tagship.ledger import lock, releases
+from tagship.ledger import lock, notices, releases
 from tagship.ledger.evidence import anchor_of
 from tagship.ledger.releases import ENDING_FACTS
-from tagship.ledger.table import unpacked
 from tests.runtime.around import (
+    ALARM,
     APPLICATION,
     BUCKET,
     EVIDENCE,
+    FORGOTTEN,
     KEY,
     SECRET_KEY,
     SESSION_TOKEN,
     TAG,
     TASK_TOKEN,
+    TEAM,
     Around,
     variables_of,
 )
@@ -60,13 +65,26 @@ class Wrong:
     error: str
 
 
+def alarm_at(moment: str) -> dict[str, Any]:
+    """What CloudWatch tells EventBridge when the application's alarm goes off."""
+    return {
+        "source": "aws.cloudwatch",
+        "detail-type": "CloudWatch Alarm State Change",
+        "resources": [f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{ALARM}"],
+        "detail": {
+            "alarmName": ALARM,
+            "state": {"value": "ALARM", "reason": "Threshold Crossed: 7 > 1", "timestamp": moment},
+        },
+    }
+
+
 def about_nobody(**more: Any) -> dict[str, Any]:
     return {"release": NOBODY, "execution": EXECUTION, **more}
 
 
 WRONG = {
     "ReadReleaseFunction": Wrong(
-        {"bucket": BUCKET, "key": "releases/x", "execution": EXECUTION}, "ReleaseUnreadable"
+        {"order": {"bucket": BUCKET, "key": "releases/x"}, "execution": EXECUTION}, "ReleaseUnreadable"
     ),
     "AcquireLockFunction": Wrong({"release": BUSY, "execution": EXECUTION}, "NewerReleaseUnderway"),
     "RunGateFunction": Wrong(about_nobody(gate="tag"), "ApplicationUnknown"),
@@ -105,7 +123,9 @@ WRONG = {
         {"order": NOBODY | {"trigger": "operator", "why": "any"}, "execution": EXECUTION},
         "ApplicationUnknown",
     ),
-    # What is beside the flow answers instead of raising: nobody would retry it.
+    # Lambda asks it again, and then keeps the event: an alarm must not be lost.
+    "WatchFunction": Wrong(alarm_at("soon"), "ValueError"),
+    # What else is beside the flow answers instead of raising: nobody would retry it.
     "ApprovalPageFunction": Wrong(
         {
             "rawPath": "/approvals/" + "a" * 32,
@@ -125,7 +145,25 @@ WRONG = {
         },
         "",
     ),
-    "NotifyFunction": Wrong({"detail": {"name": "Approval Granted", "data": {"approval": "unknown"}}}, ""),
+    # It looks for itself, whatever its event says.
+    "SweepFunction": Wrong({"detail-type": "Scheduled Event", "detail": {}}, ""),
+    "NotifyFunction": Wrong(
+        {
+            "Records": [
+                {
+                    "messageId": "7",
+                    "receiptHandle": "any",
+                    "body": json.dumps({"channel": "bus", "application": "nobody", "fact": "FACT#0"}),
+                    "attributes": {
+                        "ApproximateReceiveCount": "1",
+                        "MessageGroupId": "bus-nobody",
+                        "MessageDeduplicationId": "bus-0",
+                    },
+                }
+            ]
+        },
+        "",
+    ),
     "BroadcastFunction": Wrong(
         {"Records": [{"dynamodb": {"SequenceNumber": "7", "NewImage": {"poison": {"S": "x"}}}}]}, ""
     ),
@@ -203,6 +241,8 @@ class Release:
 def release(cold: dict[str, Answer], emulators: dict[str, Emulated], around: Around) -> Release:
     """A whole release, every step of it in AWS's runtime: deployed, completed, rolled back; and what is beside it."""
     way = Release(emulators, context={"$$.Execution.Id": around.machine, "$$.Task.Token": TASK_TOKEN})
+    around.forget()
+    way.answers["SweepFunction"] = emulators["SweepFunction"].invoke(WRONG["SweepFunction"].event)
     way.data = {"bucket": BUCKET, "key": KEY, "versionId": ""}
     way.goes_through("ReadRelease", "AcquireLock")
     way.data["gates"] = []
@@ -221,19 +261,27 @@ def release(cold: dict[str, Answer], emulators: dict[str, Emulated], around: Aro
     way.data["checks"] = [way.answers["RunHealthCheckFunction"].payload]
     way.goes_through("JudgeHealth", "CompleteRelease")
     way.machine, way.context["$$.Execution.Id"] = "rollback", "a-rollback"
-    way.data |= {"application": APPLICATION, "tag": TAG, "trigger": "operator", "why": "It is shown here."}
+    way.answers["WatchFunction"] = emulators["WatchFunction"].invoke(
+        alarm_at(datetime.now(UTC).isoformat(timespec="milliseconds"))
+    )
+    (order,) = around.rollbacks()
+    way.data |= order
     way.goes_through("RestoreBaseline", "AwaitStable")
-    way.data["ending"] = {"status": "ROLLED_BACK", "cause": "It is shown here."}
+    attempt = way.data["restored"]["attempt"]
+    way.data["ending"] = {"status": "ROLLED_BACK", "cause": "It is shown here.", "attempt": attempt}
     way.goes_through("EndRelease")
     facts = around.engine.client("dynamodb").scan(TableName="ledger")["Items"]
-    records = [
+    # the lock of BUSY belongs to no release, and nobody could be told of it
+    records: list[dict[str, Any]] = [
         {"eventName": "INSERT", "dynamodb": {"SequenceNumber": str(number), "NewImage": image}}
         for number, image in enumerate(facts)
-        if image.get("kind") == {"S": "fact"}
+        if image.get("kind") == {"S": "fact"} and image["application"] == {"S": APPLICATION}
     ]
     way.answers["BroadcastFunction"] = emulators["BroadcastFunction"].invoke({"Records": records})
-    fact = next(fact for fact in map(unpacked, facts) if fact.get("name") == "Approval Granted")
-    way.answers["NotifyFunction"] = emulators["NotifyFunction"].invoke({"detail": fact})
+    while message := around.queued("TAGSHIP_NOTICES_QUEUE"):
+        way.answers["NotifyFunction"] = told = emulators["NotifyFunction"].invoke({"Records": [message]})
+        assert told.payload == {"batchItemFailures": []}, message["body"]
+        around.took(message)
     endings = [
         record
         for record in records
@@ -285,6 +333,16 @@ def test_a_forged_link_is_told_nothing_but_that_it_is_not_valid(cold: Mapping[st
 
 def test_a_poison_record_is_handed_back_by_its_number(cold: Mapping[str, Answer]) -> None:
     assert cold["BroadcastFunction"].payload == {"batchItemFailures": [{"itemIdentifier": "7"}]}
+
+
+def test_a_notice_that_nobody_can_be_told_is_set_aside(cold: Mapping[str, Answer], around: Around) -> None:
+    assert cold["NotifyFunction"].payload == {"batchItemFailures": []}
+    (record,) = WRONG["NotifyFunction"].event["Records"]
+    assert around.queued("TAGSHIP_NOTICES_SET_ASIDE")["body"] == record["body"]
+
+
+def test_a_sweep_that_finds_nothing_does_nothing(cold: Mapping[str, Answer]) -> None:
+    assert cold["SweepFunction"].payload == {"did": []}
 
 
 def test_an_execution_that_never_became_a_release_is_left_alone(cold: Mapping[str, Answer]) -> None:
@@ -342,6 +400,31 @@ def test_an_approver_who_opens_the_link_sees_the_release(release: Release) -> No
 
 def test_every_fact_of_the_release_is_broadcast(release: Release) -> None:
     assert release.answers["BroadcastFunction"].payload == {"batchItemFailures": []}
+
+
+def test_every_channel_that_wants_a_fact_of_the_release_is_told_it(release: Release, around: Around) -> None:
+    ledger = around.ledger()
+    facts = ledger.facts_of(APPLICATION, TAG)
+    wanted = [(fact, channel) for fact in facts for channel in wanting(fact["name"])]
+    assert wanted
+    untold = [
+        (fact["name"], channel) for fact, channel in wanted if not notices.was_told(ledger, fact, channel)
+    ]
+    assert untold == []
+    mails = [mail.subject for mail in around.engine.mails() if TEAM in mail.to]
+    assert any(TAG in subject for subject in mails), mails
+
+
+def test_an_alarm_after_the_release_takes_it_back(release: Release, around: Around) -> None:
+    done = {"application": APPLICATION, "tag": TAG, "did": "rollback"}
+    assert release.answers["WatchFunction"].payload == {"did": [done]}
+    (order,) = around.rollbacks()
+    assert (order["tag"], order["attempt"], order["trigger"]) == (TAG, 1, "alarm")
+
+
+def test_the_sweep_ends_a_release_whose_execution_is_gone(release: Release, around: Around) -> None:
+    assert release.answers["SweepFunction"].payload == {"did": [f"{APPLICATION} {FORGOTTEN}: ended"]}
+    assert releases.get(around.ledger(), APPLICATION, FORGOTTEN)["status"] == "INVALID"
 
 
 def test_every_ending_of_the_release_leaves_its_evidence(release: Release, around: Around) -> None:

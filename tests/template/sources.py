@@ -175,11 +175,21 @@ def _path(node: ast.expr, names: dict[str, tuple[str, ...]]) -> tuple[str, ...] 
 def _returned(function: ast.FunctionDef, where: Module) -> Shape:
     shapes = [
         _shape(node.value, function, where)
-        for node in ast.walk(function)
+        for node in _own(function)
         if isinstance(node, ast.Return) and node.value is not None
     ]
     assert shapes, f"{where.name}.{function.name} answers nothing"
     return functools.reduce(both, shapes)
+
+
+def _own(function: ast.FunctionDef) -> Iterator[ast.AST]:
+    """What stands in a function, but for the functions inside it: their answers are not its own."""
+    waiting: list[ast.AST] = list(function.body)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
 
 
 def _shape(value: ast.expr, function: ast.FunctionDef, where: Module) -> Shape:
