@@ -469,6 +469,17 @@ def test_a_steps_log_says_which_release_it_is_about(
         assert (done[0]["application"], done[0]["tag"]) == (APPLICATION, TAG)
 
 
+@pytest.mark.parametrize(
+    "name", ["BroadcastFunction", "NotifyFunction", "PreserveFunction", "SuperviseFunction"]
+)
+def test_what_is_beside_the_flow_says_too_which_release_it_is_about(
+    release: Release, emulators: dict[str, Emulated], name: str
+) -> None:
+    last = [line for line in emulators[name].log_lines() if line.get("message") == "done"][-1]
+    assert (last["application"], last["tag"], last["attempt"]) == (APPLICATION, TAG, 1)
+    assert last["execution"]
+
+
 @every_function
 def test_no_log_carries_a_secret(
     release: Release, emulators: dict[str, Emulated], around: Around, name: str
