@@ -140,7 +140,8 @@ def is_stopped(_world: World, handler: Handler) -> Handler:
 FAULTS: dict[str, Callable[[World, Handler], Handler]] = {
     "raises what nobody foresaw": always("Unforeseen"),
     "is never available": always("AwsUnavailable"),
-    "times out": always("States.Timeout"),
+    # A function's own time-out is shorter than its state's, so this is what Lambda says of one that hangs.
+    "times out": always("Sandbox.Timedout"),
     "is throttled by Lambda twice": twice("Lambda.TooManyRequestsException"),
     "is unavailable twice": twice("AwsUnavailable"),
     "has its AWS call answered with 5xx twice": aws_answers_5xx,
