@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 
 from local import people
 from local.storefront import ALARM
+from tagship.runtime import utc_now
 from tests.integration.conftest import Pipeline, wait_for
 
 NAMES = ("bucket", "key", "versionId")
@@ -40,6 +42,9 @@ def test_an_alarm_that_fires_while_a_step_bakes_sends_the_release_back_at_once(p
     tag = pipeline.publish()
     pipeline.decide(tag)
     wait_for(lambda: pipeline.alias()[1] or None, "the first share")
+    # The engine tells an alarm's time in whole seconds: one of this second would have fired before the deployment began.
+    later = utc_now() + timedelta(seconds=1)
+    wait_for(lambda: utc_now() > later or None, "the next second")
     cloudwatch = pipeline.client("cloudwatch")
     cloudwatch.set_alarm_state(AlarmName=ALARM, StateValue="ALARM", StateReason="Many calls failed.")
     try:
