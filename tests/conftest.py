@@ -19,8 +19,12 @@ TESTS = Path(__file__).parent
 ON_THE_ENGINE = {"engine", "stack"}
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by its folder; keep the tests of the deployed stack in one worker, because they share one engine."""
+    """Mark each test by its folder; keep the tests of the deployed stack in one worker, because they share one engine.
+
+    First of all hooks: the one that reads the groups is registered later, and would be called before this one.
+    """
     for item in items:
         kind, *rest = item.path.relative_to(TESTS).parts
         if rest:
@@ -68,8 +72,13 @@ class Stack:
 
 
 @pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """The embedded engine, empty at the start of the session."""
+def engine(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Engine]:
+    """The embedded engine, empty at the start of the session.
+
+    Raises FileExistsError in a second worker: then the tests of the deployed stack were not kept together.
+    """
+    if worker_id != "master":
+        (tmp_path_factory.getbasetemp().parent / "the-one-engine").touch(exist_ok=False)
     engine = Engine.start(tmp_path_factory.mktemp("engine"))
     yield engine
     engine.stop()
