@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from cli import charts, times
@@ -15,26 +15,15 @@ from cli.charts import Series
 from cli.measures import Keys, Spread
 from cli.reporting import Report
 from tagship.broadcast.story import mood_of
-from tagship.text import count, visible
+from tagship.rendering import environment
+from tagship.text import count
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
 @cache
 def _environment() -> Environment:
-    def harmless(value: Any) -> Any:
-        return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=harmless,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["style"] = drawn((_TEMPLATES / "page.css").read_text("utf-8"))
-    return environment
+    return environment(_TEMPLATES, style=drawn((_TEMPLATES / "page.css").read_text("utf-8")))
 
 
 def rendered(template: str, **values: Any) -> str:

@@ -23,6 +23,7 @@ GROUND = {
     "documents": "reads the two outside documents",
     "calls": "AWS's refusals in our words",
     "rights": "what is asked of an application's role",
+    "rendering": "templates to text, in which nothing is unseen or unescaped",
     "secrets": "secrets of other services, read at use",
     "invocation": "one call of a function whose answer is judged",
     "alarms": "how CloudWatch alarms stand",

@@ -1,7 +1,4 @@
-"""Templates to text. Jinja2 is imported at the first rendering: a cold start does not wait for it.
-
-Every value that a template prints passes `visible` and, in HTML, is escaped; a template can forget neither.
-"""
+"""The room's templates, and the one style sheet of its pages."""
 
 from __future__ import annotations
 
@@ -9,9 +6,9 @@ import base64
 import hashlib
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tagship.text import visible
+from tagship.rendering import environment
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -38,21 +35,6 @@ def style_hash() -> str:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
     from markupsafe import Markup
 
-    def harmless(value: Any) -> Any:
-        return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=select_autoescape(disabled_extensions=("txt",), default=True),
-        undefined=StrictUndefined,
-        finalize=harmless,
-        auto_reload=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.globals["style"] = Markup(style())  # noqa: S704 - our own file, and the policy names its hash
-    return environment
+    return environment(_TEMPLATES, style=Markup(style()))  # noqa: S704 - our own file, and the policy names its hash

@@ -5,14 +5,16 @@ from __future__ import annotations
 from email.message import EmailMessage
 from email.policy import SMTP
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tagship.broadcast.notice import Notice
 from tagship.calls import calling
+from tagship.rendering import environment
 from tagship.text import line
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import Template
 
 _SIGNS = {"plain": "", "good": "✔ ", "wary": "● ", "bad": "✖ "}
 _COLOURS = {"plain": "#57606a", "good": "#1a7f37", "wary": "#9a6700", "bad": "#cf222e"}
@@ -61,24 +63,11 @@ def text_of(notice: Notice) -> str:
 
 def html_of(notice: Notice) -> str:
     """One table, inline style, nothing that is fetched."""
-    return (
-        _environment()
-        .get_template("notice.html")
-        .render(notice=notice, sign=_SIGNS[notice.mood.value], colour=_COLOURS[notice.mood.value])
+    return _template().render(
+        notice=notice, sign=_SIGNS[notice.mood.value], colour=_COLOURS[notice.mood.value]
     )
 
 
 @cache
-def _environment() -> Environment:
-    from pathlib import Path
-
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        auto_reload=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def _template() -> Template:
+    return environment(Path(__file__).parent / "templates").get_template("notice.html")
