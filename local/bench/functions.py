@@ -70,12 +70,12 @@ def measure(engine: Engine, stack_name: str, *, bucket: str, runs: int) -> list[
 
     Raises LocalError when one does not start.
     """
-    functions, event = Functions.prepared(engine, stack_name), _event(bucket)
+    functions, events = Functions.prepared(engine, stack_name), _Events(bucket)
     starts: dict[str, list[Start]] = defaultdict(list)
     for number in range(runs + 1):
         say(f"cold starts, round {number} of {runs}" if number else "cold starts, to warm up")
         for name in functions.variables:
-            start = functions.start(name, event)
+            start = functions.start(name, events.for_(name))
             if number:
                 starts[name].append(start)
     bare = starts.pop(BARE)
@@ -104,27 +104,68 @@ def measure(engine: Engine, stack_name: str, *, bucket: str, runs: int) -> list[
     ]
 
 
-def _event(bucket: str) -> dict[str, Any]:
-    """What every function understands, about an application that the ledger does not know: each looks for it, and ends."""
+class _Events:
+    """About an application that the ledger does not know: each function looks for it, and ends."""
+
+    def __init__(self, bucket: str) -> None:
+        stream, alarm = _sample("ledger-stream"), _sample("alarm-state-change")
+        message = {"application": "bench", "fact": "0", "channel": "bus"}
+        queued = {
+            "messageId": "1",
+            "body": json.dumps(message),
+            "receiptHandle": "none",
+            "attributes": {
+                "ApproximateReceiveCount": "1",
+                "MessageGroupId": "bus-bench",
+                "MessageDeduplicationId": "1",
+            },
+        }
+        self._of_the_flow = _of_the_flow(bucket)
+        self._beside_it = {
+            "ApprovalPageFunction": _sample("approval-page"),
+            "BroadcastFunction": stream,
+            "NotifyFunction": {"Records": [queued]},
+            "PreserveFunction": stream,
+            "SuperviseFunction": _sample("execution-status-change"),
+            "WatchFunction": alarm,
+        }
+
+    def for_(self, name: str) -> dict[str, Any]:
+        return self._beside_it.get(name, self._of_the_flow)
+
+
+def _sample(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text())
+    return found
+
+
+def _of_the_flow(bucket: str) -> dict[str, Any]:
     about = {"application": "bench", "tag": "v1.0.0", "attempt": 1}
     step = {"percent": 100, "bake": 0, "needs": 15}
     deadline = "2030-01-01T00:00:00.000Z"
-    samples = ("approval-page", "execution-status-change", "ledger-stream")
-    events = [json.loads((ROOT / "events" / f"{name}.json").read_text()) for name in samples]
+    upload = {"bucket": bucket, "key": "releases/bench/v1.0.0/release.json"}
     return {
-        **{name: value for event in events for name, value in event.items()},
         **about,
         "release": about,
-        "order": {**about, "trigger": "operator", "why": "measured"},
+        "order": {**about, **upload, "trigger": "operator", "why": "measured"},
         "execution": "arn:aws:states:us-east-1:000000000000:execution:tagship-production-release:bench",
-        "bucket": bucket,
-        "key": "releases/bench/v1.0.0/release.json",
         "lock": {"fence": 1},
         "gate": "tag",
         "results": [],
         "askSeconds": 60,
         "taskToken": "token",
-        "deployment": {"steps": [step], "count": 1, "next": 0, "deadline": deadline, "expected": ""},
+        "deployment": {
+            "steps": [step],
+            "count": 1,
+            "next": 0,
+            "deadline": deadline,
+            "expected": "",
+            "step": "1 of 1",
+            "bake": 0,
+            "every": 15,
+            "followingNeed": 0,
+        },
+        "baking": {"until": "", "extended": False},
         "percent": 100,
         "check": "lambda",
         "index": 0,
