@@ -7,26 +7,20 @@ process, and a bare one is started in each round of ours, so that both see the s
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import platform
 import re
 import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from local.bench.memory import children_of, peak_of
 from local.bench.table import MEBIBYTES, MILLISECONDS, TIMES, Figure, Part, say
-from local.stack import BUILD, ENGINE_BIN, ROOT, Engine, LocalError
+from local.emulator import emulated, what_the_runtime_brings
+from local.stack import BUILD, ROOT, Engine, LocalError
 
 BARE = "a bare function"
 _BARE_CODE = """
@@ -41,26 +35,7 @@ def handler(event, context):
     key = {"pk": {"S": "nothing"}, "sk": {"S": "nothing"}}
     return "Item" in client.get_item(TableName=os.environ["TAGSHIP_LEDGER_TABLE"], Key=key)
 """
-_PACKAGES = Path("lib", "python3.13", "site-packages")
-_MACHINES = {"x86_64": "x86_64", "aarch64": "arm64"}
-# What is in AWS's Python runtime beside Python: its own client, and boto3 with what that needs.
-_IN_THE_RUNTIME = (
-    "awslambdaric",
-    "runtime_client*.so",
-    "simplejson",
-    "snapshot_restore_py.py",
-    "boto3",
-    "botocore",
-    "s3transfer",
-    "jmespath",
-    "dateutil",
-    "six.py",
-    "urllib3",
-)
 _INIT = re.compile(r"INIT REPORT\(durationMs: ([\d.]+)\)")
-_LONGEST = 60
-
-
 MOST = 1.2
 """How many times as much as the bare one a function may need."""
 
@@ -213,9 +188,7 @@ class Functions:
         (folder / BARE).mkdir()
         (folder / BARE / "app.py").write_text(_BARE_CODE)
         (folder / "runtime").mkdir()
-        for pattern in _IN_THE_RUNTIME:
-            (package,) = (Path(sys.prefix) / _PACKAGES).glob(pattern)
-            (folder / "runtime" / package.name).symlink_to(package)
+        what_the_runtime_brings(folder / "runtime")
         lambdas = engine.client("lambda")
         resources = engine.client("cloudformation").describe_stack_resources(StackName=stack_name)
         deployed = {
@@ -237,90 +210,21 @@ class Functions:
 
         Raises LocalError when it does not answer.
         """
-        with self._emulator(name) as (port, process, log):
+        started = emulated(
+            name,
+            brought=self.folder / "runtime",
+            folder=self.folder,
+            variables={**self.endpoint, **self.variables[name]},
+            code=self.folder,
+        )
+        with started as function:
             before = time.monotonic()
-            _invoke(port, event)
+            function.invoke(event)  # whatever it answers: these events are made to be read, not to be obeyed
             answer = time.monotonic() - before
-            (runtime,) = children_of(process.pid)
-            init = _INIT.search(log.read_text())
+            (runtime,) = children_of(function.process)
+            init = _INIT.search(function.log())
             if not init:
                 raise LocalError(
-                    f"AWS's emulator did not say how long {name} took to start:\n{log.read_text()}"
+                    f"AWS's emulator did not say how long {name} took to start:\n{function.log()}"
                 )
             return Start(init=float(init[1]) / 1000, answer=answer, peak=peak_of(runtime))
-
-    @contextlib.contextmanager
-    def _emulator(self, name: str) -> Iterator[tuple[int, subprocess.Popen[bytes], Path]]:
-        port, api = _free_ports()
-        log = self.folder / f"{name}.log"
-        code = self.folder / name
-        layer, runtime = self.folder / "Layer" / "python", self.folder / "runtime"
-        environment = {
-            **self.endpoint,
-            **self.variables[name],
-            "PATH": os.defpath,
-            "PYTHONPATH": os.pathsep.join(map(str, (code, layer, runtime))),
-            "PYTHONDONTWRITEBYTECODE": "1",  # in AWS both folders are read-only
-            "LAMBDA_TASK_ROOT": str(code),
-            "AWS_LAMBDA_FUNCTION_NAME": name,
-        }
-        command: list[str | Path] = [
-            *(_program(), "--runtime-interface-emulator-address", f"127.0.0.1:{port}"),
-            *("--runtime-api-address", f"127.0.0.1:{api}"),
-            *(sys.executable, "-S", "-m", "awslambdaric", "app.handler"),
-        ]
-        with log.open("wb") as written:
-            process = subprocess.Popen(
-                command,
-                cwd=code,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=written,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            _wait_until_it_listens(port, process, log)
-            yield port, process, log
-        finally:
-            process.terminate()
-            process.wait(timeout=_LONGEST)
-
-
-def _program() -> Path:
-    """AWS's emulator.
-
-    Raises LocalError where there is none for this machine.
-    """
-    machine = _MACHINES.get(platform.machine())
-    folder = ENGINE_BIN.parent / _PACKAGES / "samcli" / "local" / "rapid"
-    program = folder / f"aws-lambda-rie-{machine}"
-    if platform.system() != "Linux" or not program.exists():
-        raise LocalError(
-            f"AWS's Lambda emulator does not run on {platform.system()} on {platform.machine()}: measure on Linux, "
-            "or leave this part out (ARGS='--part releases --part gate')."
-        )
-    return program
-
-
-def _invoke(port: int, event: Mapping[str, Any]) -> None:
-    """Whatever it answers: these events are made to be read, not to be obeyed."""
-    address = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
-    request = urllib.request.Request(address, data=json.dumps(event).encode(), method="POST")
-    with urllib.request.urlopen(request, timeout=_LONGEST) as answer:
-        answer.read()
-
-
-def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + _LONGEST
-    while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.02)
-    raise LocalError(f"AWS's Lambda emulator does not answer:\n{log.read_text()}")
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1]), int(other.getsockname()[1])

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from local.emulator import Emulated, emulated, what_the_runtime_brings
 from local.stack import Engine, build
 from tests.runtime.around import Around, furnished, variables_of
-from tests.runtime.emulator import Emulated, emulated, what_the_runtime_brings
 from tests.template.cloudformation import functions
 
 

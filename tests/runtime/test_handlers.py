@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from local.emulator import Answer, Emulated, emulated, what_the_runtime_brings
 from local.stack import ACCOUNT, REGION
 from tagship.broadcast.channels import wanting
 from tagship.errors import AwsUnavailable
@@ -39,7 +40,6 @@ from tests.runtime.around import (
     Around,
     variables_of,
 )
-from tests.runtime.emulator import Answer, Emulated, emulated, what_the_runtime_brings
 from tests.template.cloudformation import functions
 from tests.template.definitions import State, function_of, snake, states_of
 from tests.template.sources import answer, reads

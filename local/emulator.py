@@ -21,16 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.stack import BUILD, ENGINE_BIN
+from local.stack import BUILD, ENGINE_BIN, LocalError
 
-SECONDS_TO_START = 30
+SECONDS_TO_START = 60
 SECONDS_TO_ANSWER = 60
-_ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
-PROGRAM = (
-    ENGINE_BIN.parent / f"lib/python3.13/site-packages/samcli/local/rapid/aws-lambda-rie-{_ARCHITECTURE}"
-)
+_PACKAGES = Path("lib", "python3.13", "site-packages")
+_ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64"}
 # What is in AWS's Python runtime beside Python: its own client, and boto3 with what that needs.
-IN_THE_RUNTIME = (
+_IN_THE_RUNTIME = (
     "awslambdaric",
     "runtime_client*.so",
     "simplejson",
@@ -68,6 +66,8 @@ class Emulated:
 
     name: str
     port: int
+    process: int
+    """The emulator's number; the function's process is its child."""
     written: Path
 
     def invoke(self, event: Mapping[str, Any]) -> Answer:
@@ -88,45 +88,54 @@ class Emulated:
 
 def what_the_runtime_brings(folder: Path) -> Path:
     """A folder of links to the packages that AWS has, and to no other."""
-    packages = next(Path(path) for path in sys.path if path.endswith("site-packages"))
-    for pattern in IN_THE_RUNTIME:
+    packages = Path(sys.prefix) / _PACKAGES
+    for pattern in _IN_THE_RUNTIME:
         (package,) = packages.glob(pattern)
         (folder / package.name).symlink_to(package)
     return folder
 
 
 @contextlib.contextmanager
-def emulated(name: str, *, brought: Path, folder: Path, variables: Mapping[str, str]) -> Iterator[Emulated]:
-    """A built function of the template, by its logical name, until the block ends."""
-    task = BUILD / name
-    port, api = _free_ports(2)
-    function = Emulated(name=name, port=port, written=folder / f"{name}.log")
+def emulated(
+    name: str,
+    *,
+    brought: Path,
+    folder: Path,
+    variables: Mapping[str, str],
+    code: Path = BUILD,
+) -> Iterator[Emulated]:
+    """A built function of the template, by its logical name, until the block ends; `code` holds it, beside the built layer.
+
+    Raises LocalError when AWS's emulator does not run on this machine, or not with this function.
+    """
+    task, (port, api), log = code / name, _free_ports(2), folder / f"{name}.log"
     environment = {
         "PATH": os.defpath,
         "HOME": str(folder),
         "LANG": "C.UTF-8",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": os.pathsep.join(map(str, (task, BUILD / "Layer" / "python", brought))),
+        "PYTHONDONTWRITEBYTECODE": "1",  # in AWS the folders are read-only
+        "PYTHONPATH": os.pathsep.join(map(str, (task, code / "Layer" / "python", brought))),
         "LAMBDA_TASK_ROOT": str(task),
         "AWS_LAMBDA_FUNCTION_NAME": name,
         **variables,
     }
-    with function.written.open("wb") as log:
+    command: list[str | Path] = [
+        *(_program(), "--runtime-interface-emulator-address", f"127.0.0.1:{port}"),
+        *("--runtime-api-address", f"127.0.0.1:{api}"),
+        *(sys.executable, "-S", "-m", "awslambdaric", "app.handler"),
+    ]
+    with log.open("wb") as written:
         process = subprocess.Popen(
-            [
-                PROGRAM,
-                *("--runtime-interface-emulator-address", f"127.0.0.1:{port}"),
-                *("--runtime-api-address", f"127.0.0.1:{api}"),
-                *(sys.executable, "-S", "-m", "awslambdaric", "app.handler"),
-            ],
+            command,
             cwd=task,
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=written,
             stderr=subprocess.STDOUT,
         )
+    function = Emulated(name=name, port=port, process=process.pid, written=log)
     try:
-        _wait_until_it_listens(port, process, function)
+        _wait_until_it_listens(process, function)
         yield function
     finally:
         process.terminate()
@@ -137,16 +146,30 @@ def emulated(name: str, *, brought: Path, folder: Path, variables: Mapping[str, 
             process.wait()
 
 
-def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes], function: Emulated) -> None:
-    deadline = time.monotonic() + SECONDS_TO_START
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        assert process.poll() is None, f"the emulator of {function.name} ended:\n{function.log()}"
-        assert time.monotonic() < deadline, (
-            f"the emulator of {function.name} does not answer:\n{function.log()}"
+def _program() -> Path:
+    """AWS's emulator.
+
+    Raises LocalError where there is none for this machine.
+    """
+    rapid = ENGINE_BIN.parent / _PACKAGES / "samcli" / "local" / "rapid"
+    program = rapid / f"aws-lambda-rie-{_ARCHITECTURES.get(platform.machine())}"
+    if platform.system() != "Linux" or not program.exists():
+        raise LocalError(
+            f"AWS's Lambda emulator does not run on {platform.system()} on {platform.machine()}; it takes Linux."
         )
+    return program
+
+
+def _wait_until_it_listens(process: subprocess.Popen[bytes], function: Emulated) -> None:
+    deadline = time.monotonic() + SECONDS_TO_START
+    while process.poll() is None and time.monotonic() < deadline:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", function.port), timeout=1),
+        ):
+            return
         time.sleep(0.02)
+    raise LocalError(f"AWS's emulator of {function.name} does not answer:\n{function.log()}")
 
 
 def _free_ports(count: int) -> list[int]:
