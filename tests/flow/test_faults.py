@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tagship.ledger import releases
+from tagship.ledger.table import Fact, Ledger
 from tests.flow.harness import Ended, World, aws_error, client_of, error_named, wait_for
 from tests.slack_server import slack
 
@@ -100,6 +102,21 @@ def test_an_alias_moved_by_hand_is_seen_and_not_overwritten(world: World, step: 
         ("INVALID", "ReleaseInvalid") if step == 1 else ("ROLLBACK_FAILED", "RollbackFailed")
     )
     assert "changed by somebody else" in ended.cause
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_shift_that_dies_between_its_act_and_its_record_is_taken_back(world: World, step: int) -> None:
+    mark, left = releases.mark, [step]
+
+    def dying(ledger: Ledger, fact: Fact, **attributes: Any) -> bool:
+        left[0] -= fact.name == "Traffic Shifted"
+        if not left[0]:
+            raise error_named("Sandbox.Timedout")
+        return mark(ledger, fact, **attributes)
+
+    world.patch.setattr(releases, "mark", dying)
+    assert supervised(world, begun(world)).error == "ReleaseRolledBack"
+    assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
 
 
 def test_a_target_that_changed_between_approval_and_deployment_is_not_deployed_to(world: World) -> None:

@@ -179,7 +179,7 @@ def served(ledger: Ledger, record: Item, until: datetime) -> list[dict[str, int]
         if fact is None:
             break
         shifts.append((fact["data"]["percent"], datetime.fromisoformat(fact["at"])))
-    ends = [at for _, at in shifts[1:]] + [until]
+    ends = [*(at for _, at in shifts), until][1:]  # none where the first shift died before it was recorded
     return [
         {"percent": percent, "seconds": max(0, round((end - began).total_seconds()))}
         for (percent, began), end in zip(shifts, ends, strict=True)
