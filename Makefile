@@ -1,6 +1,7 @@
 # Everything that a developer or CI runs, from two environments that are made from their lock files:
 #   .venv         the project, its tests and checks      (requirements/dev.txt)
 #   .venv-engine  the embedded engine and the SAM CLI    (requirements/engine.txt)
+# and two more for whoever asks for them: .venv-lock (make lock) and .venv-mutants (make mutants).
 # An environment is made once; a changed lock file makes it anew.
 
 SHELL := /bin/sh
@@ -14,6 +15,7 @@ sum = $(shell cksum < $(1) | cut -d ' ' -f 1)
 DEV    := .venv/.made-$(call sum,requirements/dev.txt)
 ENGINE := .venv-engine/.made-$(call sum,requirements/engine.txt)
 LOCK   := .venv-lock/.made-$(call sum,requirements/lock.txt)
+MUTANT := .venv-mutants/.made-$(call sum,requirements/mutants.txt)
 SELF   := .venv/.installed-$(call sum,requirements/dev.txt)-$(call sum,pyproject.toml)
 
 CODE    := layers functions cli local tests examples
@@ -77,13 +79,17 @@ format: setup ## put every file into the project's format and mend what the lint
 bench: setup ## measure how long a release, its gates and its health checks take on this machine
 	@.venv/bin/python -m local.bench $(ARGS)
 
+.PHONY: mutants
+mutants: setup $(MUTANT) ## break the code that decides, a little at a time, and tell which breaks no test notices (ARGS="--room lock")
+	@.venv/bin/python -m local.mutants $(ARGS)
+
 .PHONY: docs
 docs: setup ## renew what the documents take from the definitions, the template, the schemas and the commands
 	@.venv/bin/tagship schemas && .venv/bin/python -m local.draw && .venv/bin/python -m local.dashboard && .venv/bin/python -m local.reference
 
 .PHONY: lock
 lock: $(LOCK) ## renew the lock files after a change to a *.in file (UPGRADE=1 takes the newest versions of everything)
-	@for file in requirements/lock requirements/cli requirements/dev requirements/engine layers/tagship/requirements; do \
+	@for file in requirements/lock requirements/cli requirements/dev requirements/engine requirements/mutants layers/tagship/requirements; do \
 	  echo "locking $$file.txt"; \
 	  .venv-lock/bin/uv pip compile --quiet --no-config --no-header --no-emit-index-url --no-emit-find-links \
 	    --universal --python-version 3.13 --generate-hashes $(if $(filter-out 0,$(UPGRADE)),--upgrade) \
@@ -96,7 +102,7 @@ setup: $(SELF) $(ENGINE) ## make both environments, which every other target doe
 
 .PHONY: clean
 clean: ## remove the environments, what was built and the engine's state
-	@rm -rf .venv .venv-engine .venv-lock .aws-sam .tagship build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-engine .venv-lock .venv-mutants .mutants .aws-sam .tagship build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find $(PRESENT) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(DEV): requirements/dev.txt
@@ -107,6 +113,9 @@ $(ENGINE): requirements/engine.txt
 
 $(LOCK): requirements/lock.txt
 	$(call make-venv,.venv-lock,$<,a few seconds)
+
+$(MUTANT): requirements/mutants.txt
+	$(call make-venv,.venv-mutants,$<,about a minute)
 
 # so that .venv/bin/tagship runs the code in this directory
 $(SELF): $(DEV) pyproject.toml

@@ -38,6 +38,13 @@ def end(ledger: Ledger, *, kept: bool = False) -> None:
     assert ledger.record(fact, change)
 
 
+def item(ledger: Ledger) -> dict[str, Any]:
+    """The lock as it stands in the table."""
+    found = ledger.get("APPLICATION#storefront", "LOCK")
+    assert found is not None
+    return {name: value for name, value in found.items() if name not in ("pk", "sk")}
+
+
 def lock_facts(ledger: Ledger) -> list[tuple[str, int]]:
     facts = ledger.facts_in_order("storefront")
     return [(fact["tag"], fact["data"]["fence"]) for fact in facts if fact["name"] == "Lock Acquired"]
@@ -47,6 +54,17 @@ def test_the_first_holder_gets_number_one_and_its_lease(ledger):
     assert acquire(ledger).as_dict() == {"fence": 1, "leaseEnds": "2026-11-23T10:15:00.000Z"}
     assert holder(ledger) == lock.Holder(
         tag="v1.4.0", attempt=1, execution="arn:v1.4.0", fence=1, leaseEnds="2026-11-23T10:15:00.000Z"
+    )
+
+
+def test_the_lock_and_the_fact_of_it_say_who_has_it(ledger):
+    acquire(ledger)
+    held = {"tag": "v1.4.0", "attempt": 1, "execution": "arn:v1.4.0", "leaseEnds": "2026-11-23T10:15:00.000Z"}
+    assert item(ledger) == held | {"fence": 1, "kind": "lock", "open": "lock"}
+    fact = ledger.fact("storefront", "v1.4.0", 1, "Lock Acquired", "1")
+    assert (fact["execution"], fact["data"]) == (
+        "arn:v1.4.0",
+        {"fence": 1, "leaseEnds": "2026-11-23T10:15:00.000Z"},
     )
 
 
@@ -98,7 +116,11 @@ def test_whoever_was_followed_may_change_nothing_any_more(ledger, clock):
     late = acquire(ledger)
     clock.forward(900)
     acquire(ledger, "v1.5.0")
-    with pytest.raises(LockLost, match="fencing number 1 is no longer the newest"):
+    with pytest.raises(
+        LockLost,
+        match=r"^storefront: this execution's fencing number 1 is no longer the newest, or its lease was ended\. "
+        r"It has changed nothing since, and may change nothing any more\.$",
+    ):
         renew(ledger, late.fence)
     assert holder(ledger).leaseEnds == "2026-11-23T10:30:00.000Z"
 
@@ -208,6 +230,16 @@ def test_a_rollback_after_one_that_died_has_the_next_number_and_the_dead_one_may
         renew(ledger, first.fence)
 
 
+def test_what_follows_a_rollback_that_died_is_no_rollback_and_may_be_rolled_back_itself(ledger, clock):
+    acquire(ledger)
+    acquire(ledger, execution="arn:rollback", taking_over=True)
+    assert item(ledger)["rollback"] is True
+    clock.forward(3600)
+    acquire(ledger, "v1.5.0")
+    assert "rollback" not in item(ledger)
+    assert acquire(ledger, "v1.5.0", execution="arn:its rollback", taking_over=True).fence == 4
+
+
 def test_a_rollback_of_a_release_that_had_ended_takes_the_free_lock(ledger):
     acquire(ledger)
     end(ledger)
@@ -224,6 +256,35 @@ def test_a_freed_lock_has_no_holder_and_its_number_stays(ledger):
     with pytest.raises(LockLost):
         renew(ledger, late.fence)
     assert acquire(ledger, "v1.5.0").fence == 2
+
+
+@pytest.mark.parametrize("taking_over", [False, True])
+def test_of_a_freed_lock_nothing_but_its_number_stays(ledger, taking_over):
+    acquire(ledger, taking_over=taking_over)
+    end(ledger)
+    assert item(ledger) == {"fence": 1, "kind": "lock"}
+
+
+def test_who_sweeps_finds_every_lock_that_somebody_has_and_no_person_looks_at(ledger):
+    acquire(ledger)
+    acquire(ledger, application="basket")
+    ((one, _), (other, found)) = sorted(lock.open_ones(ledger), key=lambda each: each[0], reverse=True)
+    assert (one, other) == ("storefront", "basket")
+    assert found == lock.holder(ledger, "basket")
+    end(ledger, kept=True)
+    assert [application for application, _ in lock.open_ones(ledger)] == ["basket"]
+    acquire(ledger, execution="arn:rollback", taking_over=True)
+    assert {application for application, _ in lock.open_ones(ledger)} == {"basket"}, "a person has it in hand"
+    end(ledger)
+    assert [application for application, _ in lock.open_ones(ledger)] == ["basket"]
+
+
+def test_a_lock_is_kept_with_all_that_it_says(ledger):
+    acquire(ledger)
+    held = item(ledger)
+    end(ledger, kept=True)
+    del held["open"]
+    assert item(ledger) == held | {"kept": True}
 
 
 def test_who_frees_a_lock_that_has_changed_hands_is_refused(ledger, clock):

@@ -186,7 +186,6 @@ def freed(ledger: Ledger, *, application: str, present: Holder) -> Change:
         only_if="#fence = :fence",
         values={":fence": present.fence},
         remove=("tag", "attempt", "execution", "leaseEnds", "kept", "rollback", "open"),
-        kind="lock",
     )
 
 
