@@ -1,4 +1,7 @@
-"""A Slack on the loopback address: it keeps what is posted to it, and answers as it was told to."""
+"""A Slack on the loopback address: it keeps what is posted to it, and answers as it was told to.
+
+Webhooks, and of the API `chat.postMessage`: with its errors, its threads, and one message for one `client_msg_id`.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,17 @@ from typing import Any
 
 @dataclass
 class Slack:
-    """What was posted, by path; `answers` says what a path answers instead of `ok`."""
+    """What was posted, by path; `answers` says what a path (or `chat.postMessage`) answers instead of `ok`."""
 
     port: int = 0
     posts: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     answers: dict[str, tuple[int, str]] = field(default_factory=dict)
+    retry_after: str = ""
+    token: str = "xoxb-1234567890-a-token"
+    room: str = "C0RELEASES"
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    """Of the bot, in the room, each with its `ts`."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
     hangs: set[str] = field(default_factory=set)
     goes_on: threading.Event = field(default_factory=threading.Event)
 
@@ -28,6 +37,45 @@ class Slack:
         """A channel, and a webhook for each of these people."""
         own = {who: self.url(f"/services/T0/B0/{who.partition('@')[0].lower()}") for who in approvers}
         return json.dumps({"channel": self.url(), "approvers": own})
+
+    def bot(self, *approvers: str, **fields: Any) -> str:
+        """A bot in the room, and a webhook for each of these people."""
+        own = json.loads(self.secret(*approvers))["approvers"]
+        bot = {"botToken": self.token, "channelId": self.room, "api": self.url("/api")}
+        return json.dumps(bot | ({"approvers": own} if own else {}) | fields)
+
+    def threads(self) -> dict[str, list[dict[str, Any]]]:
+        """The bot's messages, by the one that opened their thread."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for message in self.messages:
+            found.setdefault(message.get("thread_ts") or message["ts"], []).append(message)
+        return found
+
+    def said(self, authorization: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """What `chat.postMessage` answers, and does."""
+        with self.lock:
+            known = {message["client_msg_id"]: message for message in self.messages}
+            before = known.get(payload.get("client_msg_id", ""))
+            names = {message["ts"] for message in self.messages if "thread_ts" not in message}
+            if error := self._wrong(authorization, payload, names):
+                return {"ok": False, "error": error}
+            message = before or payload | {"ts": f"1764000000.{len(self.messages):06}"}
+            if not before:
+                self.messages.append(message)
+            return {"ok": True, "channel": self.room, "ts": message["ts"], "message": message}
+
+    def _wrong(self, authorization: str, payload: dict[str, Any], names: set[str]) -> str:
+        if authorization != f"Bearer {self.token}":
+            return "invalid_auth" if authorization else "not_authed"
+        if payload["channel"] != self.room:
+            return "channel_not_found"
+        if payload.get("thread_ts", next(iter(names), "")) not in names | {""}:
+            return "thread_not_found"
+        blocks = payload["blocks"]
+        texts = [str(block["text"]["text"]) for block in blocks if "text" in block]
+        if not 0 < len(blocks) <= 50 or any(not 0 < len(text) <= 3000 for text in texts):
+            return "invalid_blocks"
+        return ""
 
     def to(self, name: str) -> list[dict[str, Any]]:
         """What was posted to `channel`, or to `ana`."""
@@ -47,9 +95,13 @@ def slack() -> Iterator[Slack]:
                 here.goes_on.wait(30)
                 return
             status, text = here.answers.get(self.path.rsplit("/", 1)[-1], (200, "ok"))
-            if status == 200:
+            if (status, text) == (200, "ok") and self.path == "/api/chat.postMessage":
+                text = json.dumps(here.said(self.headers.get("Authorization", ""), json.loads(body)))
+            elif status == 200 and not self.path.startswith("/api/"):
                 here.posts.append((self.path, json.loads(body)))
             self.send_response(status)
+            if here.retry_after:
+                self.send_header("Retry-After", here.retry_after)
             self.send_header("Location", here.url("/services/T0/B0/elsewhere"))
             self.end_headers()
             self.wfile.write(text.encode())

@@ -11,7 +11,7 @@ from tagship.broadcast.channels import CHANNELS, Means
 from tagship.errors import TagshipError
 from tagship.ledger import notices, releases
 from tagship.runtime import Event, Runtime, about, logger, step
-from tagship.slack import SlackFailed
+from tagship.slack import MessageRefused, SlackFailed
 from tagship.web import NotDelivered
 
 
@@ -31,11 +31,18 @@ def _settled(record: Event, runtime: Runtime) -> bool:
     sqs = runtime.aws.client("sqs")
     try:
         _tell(json.loads(record["body"]), runtime)
+    except MessageRefused as error:
+        logger.error("Slack will never take this (%s); it is set aside", error)
+        queue.set_aside(sqs, record, queue_url=runtime.settings.notices_set_aside)
     except (NotDelivered, SlackFailed, TagshipError, ClientError, BotoCoreError) as error:
         tries = int(record["attributes"]["ApproximateReceiveCount"])
         logger.warning("Not told, for the %d. time; it is tried again: %s", tries, error)
         queue.later(
-            sqs, queue_url=runtime.settings.notices_queue, receipt=record["receiptHandle"], tries=tries
+            sqs,
+            queue_url=runtime.settings.notices_queue,
+            receipt=record["receiptHandle"],
+            tries=tries,
+            after=error.after if isinstance(error, SlackFailed) else 0,
         )
         return False
     except Exception:  # noqa: BLE001 (whatever it is, those behind it go on)
@@ -54,6 +61,7 @@ def _tell(message: Event, runtime: Runtime) -> None:
     record = releases.about(runtime.ledger, fact)
     means = Means(
         client=runtime.aws.client,
+        ledger=runtime.ledger,
         event_bus=runtime.settings.event_bus,
         topic=runtime.settings.notification_topic,
         sender=runtime.settings.sender_address,

@@ -14,6 +14,7 @@ import yaml
 from tagship.ledger import freezes
 from tagship.schedule import Freeze
 from tests.flow.harness import REGION, ROOT, STAGE, World, client_of
+from tests.slack_server import slack
 from tests.unit.tables import aws_error
 
 FILES = sorted(path.name for path in (ROOT / "events").glob("*.json"))
@@ -159,6 +160,18 @@ def message_for(channel: str, fact: str, *, tries: int = 1) -> dict[str, Any]:
     }
 
 
+def queued(queues: dict[str, str], channel: str, fact: str) -> dict[str, Any]:
+    """The same from the queue itself, which knows it by its receipt."""
+    client_of("sqs").send_message(
+        QueueUrl=queues["notices"],
+        MessageBody=message_for(channel, fact)["body"],
+        MessageGroupId=fact,
+        MessageDeduplicationId=fact,
+    )
+    (message,) = waiting(queues["notices"])
+    return message
+
+
 def test_every_channel_is_told_of_an_ending_once(world: World, queues: dict[str, str]) -> None:
     """Faults 50 and 52: whatever comes twice is told once."""
     world.configure(notifications={"emails": ["team@example.com"]})
@@ -179,14 +192,7 @@ def test_a_channel_that_is_down_is_tried_again_later(
     """Fault 50."""
     world.configure(notifications={"emails": ["team@example.com"]})
     world.release("v1.4.0")
-    fact = "FACT#v1.4.0#0001#Release Succeeded#"
-    client_of("sqs").send_message(
-        QueueUrl=queues["notices"],
-        MessageBody=message_for("mail", fact)["body"],
-        MessageGroupId="mail-storefront",
-        MessageDeduplicationId="1",
-    )
-    (message,) = waiting(queues["notices"])
+    message = queued(queues, "mail", "FACT#v1.4.0#0001#Release Succeeded#")
     with monkeypatch.context() as down:
         world.patch = down
         world.refuse("SendRawEmail", aws_error("ServiceUnavailable", status=503))
@@ -194,6 +200,38 @@ def test_a_channel_that_is_down_is_tried_again_later(
     assert world.notices() == []
     assert notified(world, message)
     assert len(world.notices()) == 1
+
+
+def test_a_releases_notices_stand_in_one_thread_on_slack_and_a_freeze_in_the_channel(
+    world: World, queues: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Faults 50 and 52: with Slack's own errors on the way, each once, and the token in no log and no fact."""
+    caplog.set_level("INFO")
+    world.configure(notifications={"slackWebhookSecret": "tagship/slack"})
+    with slack() as here:
+        client_of("secretsmanager").create_secret(Name="tagship/slack", SecretString=here.bot())
+        world.release("v1.4.0", notes="<!channel>")
+        (asked,) = here.messages
+        for name, said in (("Deployment Started", '"ratelimited"'), ("Release Succeeded", '"invalid_auth"')):
+            message = queued(queues, "slack", f"FACT#v1.4.0#0001#{name}#")
+            here.answers["chat.postMessage"] = (200, f'{{"ok": false, "error": {said}}}')
+            assert not notified(world, message)
+            here.answers.clear()
+            assert notified(world, message) and notified(world, message)
+        freeze(world)
+        (fact,) = [it for it in world.ledger.facts_in_order("storefront") if it["name"] == "Frozen"]
+        assert notified(world, message_for("slack", fact["sk"]))
+        here.answers["chat.postMessage"] = (200, '{"ok": false, "error": "invalid_blocks"}')
+        aside = message_for("slack", "FACT#v1.4.0#0001#Approval Granted#ana@example.com")
+        assert notified(world, aside)
+        assert [message["body"] for message in waiting(queues["aside"])] == [aside["body"]]
+    first, last = here.threads().values()
+    assert [message.get("reply_broadcast") for message in first] == [None, False, True]
+    assert first[0] is asked and "Approval wanted" in asked["text"]
+    assert "SUCCEEDED" in str(first[2])
+    assert [message["text"] for message in last] == [f"storefront in {STAGE}"]
+    assert "invalid_auth: the bot's token is not valid" in caplog.text
+    assert here.token not in caplog.text + str(list(world.ledger.facts_in_order("storefront")))
 
 
 def test_what_nobody_can_be_told_is_set_aside_and_holds_nothing_up(
@@ -206,19 +244,23 @@ def test_what_nobody_can_be_told_is_set_aside_and_holds_nothing_up(
     assert bodies == [message_for("bus", "FACT#v9.9.9#0001#Nothing#")["body"], "{"]
 
 
-def test_a_freeze_is_told_to_those_whom_the_application_names(world: World, queues: dict[str, str]) -> None:
-    world.configure(notifications={"emails": ["team@example.com"]})
-    world.release("v1.4.0")
+def freeze(world: World, *, application: str = "storefront") -> None:
     starts = world.ledger.now()
-    freeze = Freeze(
+    wanted = Freeze(
         id="1",
-        application="storefront",
+        application=application,
         reason="The quarter ends.",
         author="ana@example.com",
         starts=starts,
         ends=starts + timedelta(hours=2),
     )
-    freezes.freeze(world.ledger, freeze)
+    freezes.freeze(world.ledger, wanted)
+
+
+def test_a_freeze_is_told_to_those_whom_the_application_names(world: World, queues: dict[str, str]) -> None:
+    world.configure(notifications={"emails": ["team@example.com"]})
+    world.release("v1.4.0")
+    freeze(world)
     (fact,) = [it for it in world.ledger.facts_in_order("storefront") if it["name"] == "Frozen"]
     assert notified(world, message_for("mail", fact["sk"]))
     (told,) = world.notices()

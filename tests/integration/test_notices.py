@@ -42,7 +42,7 @@ def heard(pipeline: Pipeline) -> Iterator[str]:
 def test_what_was_down_is_told_when_it_is_back_in_order_and_once(pipeline: Pipeline) -> None:
     """Fault 50."""
     with github() as there, slack() as here, heard(pipeline) as queue:
-        there.down, here.answers["channel"] = True, (503, "down")
+        there.down, here.answers["chat.postMessage"] = True, (503, "down")
         pipeline.configure(
             notifications={
                 "level": "everything",
@@ -56,7 +56,7 @@ def test_what_was_down_is_told_when_it_is_back_in_order_and_once(pipeline: Pipel
             }
         )
         with (
-            secret(pipeline, "tagship/slack-notices", here.url()),
+            secret(pipeline, "tagship/slack-notices", here.bot()),
             secret(pipeline, "tagship/github", there.token),
         ):
             tag = pipeline.publish()
@@ -68,16 +68,18 @@ def test_what_was_down_is_told_when_it_is_back_in_order_and_once(pipeline: Pipel
             wait_for(lambda: _heard(pipeline, queue, tag, published, len(names)), "every fact on the bus")
             assert published == names  # the other channels did not wait either
             wait_for(lambda: "SUCCEEDED" in _mailed(pipeline, tag)[-1] or None, "the last mail to the team")
-            assert here.posts == []
+            assert here.messages == []
             assert there.deployments == []
 
             there.down = False
             here.answers.clear()
             ended = f"{tag} in {pipeline.stack.stage}"
-            wait_for(lambda: "SUCCEEDED" in str(here.to("channel")) or None, "Slack to hear of the end")
+            wait_for(lambda: "SUCCEEDED" in str(here.messages) or None, "Slack to hear of the end")
             wait_for(lambda: "SUCCEEDED" in str(there.commits) or None, "GitHub to hear of the end")
-            told = [message["blocks"][1]["text"]["text"] for message in here.to("channel")]
-            assert all(ended in message["text"] for message in here.to("channel"))
+            (thread,) = here.threads().values()  # of all senders' messages
+            told = [message["blocks"][1]["text"]["text"] for message in thread]
+            assert all(ended in message["text"] for message in thread)
+            assert [message.get("reply_broadcast") for message in thread][-1] is True
             assert [text.partition(" ")[2].partition(" ")[0] for text in told][-1] == "SUCCEEDED,"
             assert len(set(told)) == len(told)
             (deployment,) = there.deployments

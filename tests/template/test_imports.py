@@ -30,6 +30,7 @@ GROUND = {
     "web": "a request to a service that is not AWS's",
     "aws": "makes clients",
     "slack": "posts to webhooks",
+    "slack_thread": "posts as a bot, what is about one release in one thread",
 }
 ROOMS = {"intake", "gates", "targets", "health", "approval", "ledger", "broadcast"}
 ABOVE = {

@@ -49,8 +49,8 @@ def test_a_secret_is_a_bare_address_or_names_the_channel_and_people():
 @pytest.mark.parametrize(
     "text, told",
     [
-        ("", "holds no webhook"),
-        ("{}", "holds no webhook"),
+        ("", "holds no webhook and no bot"),
+        ("{}", "holds no webhook and no bot"),
         ("{", "neither an address nor JSON"),
         ('{"a":' * 9999, "neither an address nor JSON"),
         ('{"channel": 1}', "is not {"),
@@ -107,8 +107,8 @@ def test_a_message_is_posted_once_as_json():
 @pytest.mark.parametrize(
     "status, text, told, passes",
     [
-        (404, "no_service", "status 404 no_service", False),
-        (410, "channel_is_archived", "status 410 channel_is_archived", False),
+        (404, "no_service", "status 404 no_service: the webhook was removed", False),
+        (410, "channel_is_archived", "status 410 channel_is_archived: the channel is archived", False),
         (302, "", "status 302", False),
         (429, "rate_limited", "status 429 rate_limited", True),
         (500, "<html>" + "x" * 100_000, "status 500", True),

@@ -456,7 +456,7 @@ class Notifications:
     emails: Annotated[tuple[Annotated[str, MAIL_ADDRESS], ...], at.MaxLen(20)] = ()
     """Mail addresses of those who are told."""
     slackWebhookSecret: Annotated[str, SECRET_NAME] | None = None
-    """The secret with the team's Slack webhook, in Secrets Manager."""
+    """The secret with the team's Slack webhook or bot, in Secrets Manager."""
     github: GitHub | None = None
     """A repository that shows releases as deployments."""
 

@@ -1,7 +1,7 @@
-"""Slack: webhooks, read from their secret when they are used; a message to one of them; and what messages are made of.
+"""Slack: webhooks and a bot, read from their secret when they are used; a message to a webhook; what messages are made of.
 
-A webhook's address is itself the right to post. So it stands in Secrets Manager and nowhere else: in no environment, no log,
-no error and no `repr`.
+A webhook's address is itself the right to post, as a bot's token is. So they stand in Secrets Manager and nowhere else: in
+no environment, no log, no error and no `repr`.
 """
 
 from __future__ import annotations
@@ -34,16 +34,26 @@ _WORD = re.compile(r"[a-z_]{1,60}")
 _MAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}")
 _SIGNING_SECRET = re.compile(r"[!-~]{16,128}")
 _SLACK_ID = re.compile(r"[A-Z][A-Z0-9]{2,30}")
+_BOT_TOKEN = re.compile(r"xoxb-[A-Za-z0-9-]{10,250}")
+API = "https://slack.com/api"
 _UNSAFE = re.compile(r"[^!-~]")
 
 
 class SlackFailed(Exception):
-    """Slack was not told. `reason` is fit for a fact: it names no address; `passes` says that asking again may help."""
+    """Slack was not told. `reason` is fit for a fact: it names no address; `passes` says that asking again may help.
 
-    def __init__(self, reason: str, *, passes: bool = False) -> None:
+    `after` is how many seconds Slack wants to be left alone before, where it said so.
+    """
+
+    def __init__(self, reason: str, *, passes: bool = False, after: int = 0) -> None:
         super().__init__(reason)
         self.reason = reason
         self.passes = passes
+        self.after = after
+
+
+class MessageRefused(SlackFailed):
+    """Slack takes others, but never this one: asking again is of no use, and would hold up those behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +67,22 @@ class Buttons:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bot:
+    """Who posts to a channel by Slack's API, and so can keep a release's messages in one thread."""
+
+    token: str = field(repr=False)
+    channel: str
+    """Slack's id of it."""
+    api: str = API
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Webhooks:
     """Where a team's messages go: a channel, and what posts to some approvers' own conversations."""
 
     channel: str = field(default="", repr=False)
+    bot: Bot | None = None
+    """Where there is one, it posts to the channel, and the channel's webhook is not used."""
     approvers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """By mail address, in the secret's spelling."""
     buttons: Buttons | None = None
@@ -69,7 +91,8 @@ class Webhooks:
 def webhooks(secrets: Any, name: str, *, hosts: Sequence[str]) -> Webhooks:
     """The webhooks in a secret: a bare address (a channel), or `{"channel": …, "approvers": {"ana@example.com": …}}`.
 
-    `signingSecret`, `team` and `users` (`{"U0123": "ana@example.com"}`) beside them are for buttons, all three or none.
+    `botToken` and `channelId` beside them are a bot, which posts to the channel in threads; `api` is where Slack answers it.
+    `signingSecret`, `team` and `users` (`{"U0123": "ana@example.com"}`) are for buttons, all three or none.
 
     `secrets` is a client of Secrets Manager; `hosts` are those that a webhook may have.
 
@@ -82,9 +105,10 @@ def webhooks(secrets: Any, name: str, *, hosts: Sequence[str]) -> Webhooks:
     except BotoCoreError as error:
         raise SlackFailed(f"the secret {name} can't be read: {type(error).__name__}", passes=True) from None
     found = _parsed(text, name)
-    if not found.channel and not found.approvers:
-        raise SlackFailed(f"the secret {name} holds no webhook")
-    for what, url in (("the channel's webhook", found.channel), *found.approvers.items()):
+    if not found.channel and not found.approvers and not found.bot:
+        raise SlackFailed(f"the secret {name} holds no webhook and no bot")
+    api = (("api", found.bot.api),) if found.bot else ()
+    for what, url in (("the channel's webhook", found.channel), *api, *found.approvers.items()):
         if url and (problem := problem_of(url, hosts)):
             raise SlackFailed(f"the secret {name}: {what} {problem}")
     return found
@@ -100,10 +124,62 @@ def post(url: str, payload: Mapping[str, Any], *, seconds: float = SECONDS) -> N
     except web.NotDelivered as error:
         raise SlackFailed(str(error), passes=True) from None
     if answer.status != 200:
-        said = answer.body[:80].decode("ascii", "replace").strip()
-        word = f" {said}" if _WORD.fullmatch(said) else ""
-        passes = answer.status == 429 or answer.status >= 500
-        raise SlackFailed(f"status {answer.status}{word}", passes=passes)
+        raise failure_of(answer, word_of(answer.body[:80].decode("ascii", "replace").strip()))
+
+
+def word_of(said: object) -> str:
+    """Slack's own name for what is wrong, and nothing else: what it answers may be anything."""
+    return said if isinstance(said, str) and _WORD.fullmatch(said) else ""
+
+
+def failure_of(answer: web.Answer, word: str) -> SlackFailed:
+    """What an answer that is no yes means; `word` is Slack's name for it, where it gave one."""
+    waits = int(answer.retry_after) if _SECONDS.fullmatch(answer.retry_after) else 0
+    passes = answer.status == 429 or answer.status >= 500 or word in _PASSING
+    said = " ".join(filter(None, (f"status {answer.status}" if answer.status != 200 else "", word)))
+    means = f": {_MEANS[word]}" if word in _MEANS else ""
+    kind = MessageRefused if word in _NEVER and not passes else SlackFailed
+    return kind((said or "Slack gave no answer that it documents") + means, passes=passes, after=waits)
+
+
+_SECONDS = re.compile(r"[0-9]{1,4}")
+_PASSING = {
+    "accesslimited",
+    "fatal_error",
+    "internal_error",
+    "message_limit_exceeded",
+    "rate_limited",
+    "ratelimited",
+    "request_timeout",
+    "service_unavailable",
+    "team_added_to_org",
+}
+"""Errors that pass by themselves (Slack's reference of chat.postMessage)."""
+_NEVER = {
+    "invalid_arguments",
+    "invalid_blocks",
+    "invalid_blocks_format",
+    "invalid_payload",
+    "msg_blocks_too_long",
+    "msg_too_long",
+    "no_text",
+}
+"""What is wrong with the message itself; everything else can be mended in Slack or in the secret."""
+_MEANS = {
+    "account_inactive": "the bot was removed from the workspace",
+    "channel_is_archived": "the channel is archived",
+    "channel_not_found": "there is no channel of this id, or it is private and the bot is not in it",
+    "invalid_auth": "the bot's token is not valid (here, or from this network)",
+    "is_archived": "the channel is archived",
+    "missing_scope": "the bot needs the scope chat:write",
+    "no_service": "the webhook was removed",
+    "not_authed": "the bot's token is missing",
+    "not_in_channel": "the bot is not in the channel; invite it",
+    "restricted_action": "the workspace does not let the bot post there",
+    "token_expired": "the bot's token has expired",
+    "token_revoked": "the bot's token was revoked",
+}
+"""For whoever has to mend it."""
 
 
 def _parsed(text: str, name: str) -> Webhooks:
@@ -119,11 +195,29 @@ def _parsed(text: str, name: str) -> Webhooks:
         raise SlackFailed(
             f'the secret {name} is not {{"channel": address, "approvers": {{mail address: address}}}}'
         )
-    return Webhooks(channel=channel, approvers=approvers, buttons=_buttons(given, name))
+    return Webhooks(
+        channel=channel, approvers=approvers, bot=_bot(given, name), buttons=_buttons(given, name)
+    )
 
 
+_FOR_A_BOT = {"botToken", "channelId", "api"}
 _FOR_BUTTONS = {"signingSecret", "team", "users"}
-_FIELDS = {"channel", "approvers"} | _FOR_BUTTONS
+_FIELDS = {"channel", "approvers"} | _FOR_A_BOT | _FOR_BUTTONS
+
+
+def _bot(given: Mapping[str, Any], name: str) -> Bot | None:
+    if not given.keys() & _FOR_A_BOT:
+        return None
+    token, channel, api = given.get("botToken"), given.get("channelId"), given.get("api", API)
+    if (
+        not (isinstance(token, str) and _BOT_TOKEN.fullmatch(token))
+        or not (isinstance(channel, str) and _SLACK_ID.fullmatch(channel))
+        or not isinstance(api, str)
+    ):
+        raise SlackFailed(
+            f"the secret {name} asks for a bot, which needs botToken (xoxb-…) and channelId (Slack's id of the channel)"
+        )
+    return Bot(token=token, channel=channel, api=api.rstrip("/"))
 
 
 def _buttons(given: Mapping[str, Any], name: str) -> Buttons | None:

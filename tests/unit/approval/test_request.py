@@ -18,6 +18,7 @@ from tagship.approval.link import GRACE, LinkVerifier, known_keys
 from tagship.approval.request import remind, request_of, seconds_left, send_links
 from tagship.errors import AwsUnavailable, CredentialsRefused, NoChannelReached
 from tagship.ledger import approvals, releases
+from tagship.ledger.notices import Thread
 from tagship.ledger.table import Item, Ledger
 from tagship.settings import Settings
 from tests.slack_server import slack
@@ -363,6 +364,40 @@ def test_the_channel_is_told_and_a_link_goes_only_where_its_approver_alone_reads
     }
 
 
+def test_a_bot_announces_it_in_the_releases_thread_and_to_everybody_in_the_channel(ledger):
+    request = asked_with_slack(ledger)
+    thread = Thread(ledger=ledger, release=request, channel="slack C0RELEASES")
+    with slack() as here:
+        opening = {"blocks": [{"text": {"text": "was read"}}], "channel": here.room, "client_msg_id": "1"}
+        thread.begun(here.said(f"Bearer {here.token}", opening)["ts"])
+        send(ledger, request, FakeSes(), secrets=FakeSecrets(here.bot(ANA)))
+    ((first, second),) = here.threads().values()
+    assert second["text"].startswith("Approval wanted")
+    assert (second["thread_ts"], second["reply_broadcast"]) == (first["ts"], True)
+    assert "?t=" not in str(second)
+    assert here.to("channel") == [] and len(here.to("ana")) == 1
+
+
+def test_who_opens_a_thread_and_never_ends_does_not_keep_an_announcement_back(ledger):
+    request = asked_with_slack(ledger)
+    assert Thread(ledger=ledger, release=request, channel="slack C0RELEASES").taken()
+    with slack() as here:
+        send(ledger, request, FakeSes(), secrets=FakeSecrets(here.bot()))
+    assert "thread_ts" not in here.messages[0]
+    assert approvals.get(ledger, request["id"])["sent"]["slack to the channel"] == "sent"
+
+
+def test_what_a_bot_can_not_say_is_a_fact_with_what_to_mend(ledger):
+    """Fault 21."""
+    request, ses = asked_with_slack(ledger), FakeSes()
+    with slack() as here:
+        send(ledger, request, ses, secrets=FakeSecrets(here.bot(channelId="C0ANOTHER")))
+    assert ses.told == [ANA, BO, CHI]
+    (fact,) = facts(ledger, "Approval Error")
+    assert fact["data"]["failed"]["the channel"].startswith("channel_not_found: there is no channel of this")
+    assert here.token not in str(fact)
+
+
 def test_what_slack_has_taken_is_not_posted_again_and_what_not_is(ledger):
     """Fault 29."""
     request = asked_with_slack(ledger)
@@ -389,7 +424,7 @@ def test_if_mail_is_down_slack_carries_the_link(ledger):
 
 @pytest.mark.parametrize(
     "answer, told",
-    [((404, "no_service"), "status 404 no_service"), ((503, ""), "status 503")],
+    [((404, "no_service"), "status 404 no_service: the webhook was removed"), ((503, ""), "status 503")],
     ids=["revoked", "down"],
 )
 def test_if_slack_is_down_mail_carries_the_link_and_the_fact_has_no_address(ledger, answer, told):

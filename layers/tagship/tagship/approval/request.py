@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from tagship import slack
+from tagship import slack, slack_thread
 from tagship.approval import quorum
 from tagship.approval.facts import CHANNEL, fact_of, failure
 from tagship.approval.link import GRACE, LinkSigner, approval_url
@@ -20,6 +20,7 @@ from tagship.approval.sending import LATE, SENT, Outbox
 from tagship.approval.slack import announcement, invitation
 from tagship.errors import NoChannelReached
 from tagship.ledger import approvals
+from tagship.ledger.notices import Thread
 from tagship.ledger.table import Ledger, timestamp
 from tagship.settings import Settings
 from tagship.text import moment, span
@@ -84,7 +85,7 @@ def send_links(
     Raises NoChannelReached when no approver was reached by any: then nobody could decide.
     """
     before = {name for name, result in request["sent"].items() if result == SENT}
-    sender = _Sender(client=client, settings=settings, request=request, now=now)
+    sender = _Sender(ledger=ledger, client=client, settings=settings, request=request, now=now)
     results = request["sent"] | sender.sent(voters(request), reminder=False, besides=before)
     approvals.sent(ledger, request["id"], results)
     failed = _record_failures(ledger, request, results)
@@ -108,7 +109,7 @@ def remind(
 
     What can't be sent is a fact and stops nothing.
     """
-    sender = _Sender(client=client, settings=settings, request=request, now=now)
+    sender = _Sender(ledger=ledger, client=client, settings=settings, request=request, now=now)
     waiting, escalated = missing(request), escalated_to(request, now)
     results = sender.sent(waiting, reminder=True, escalated=escalated)
     _record_failures(ledger, request, results)
@@ -145,11 +146,13 @@ class _Sender:
     def __init__(
         self,
         *,
+        ledger: Ledger,
         client: Callable[[str], Any],
         settings: Settings,
         request: Mapping[str, Any],
         now: datetime,
     ) -> None:
+        self._ledger = ledger
         self._client = client
         self._settings = settings
         self._request = request
@@ -199,10 +202,27 @@ class _Sender:
             if url and name not in besides:
                 message = partial(invitation, self._request, link=link, now=self._now, reminder=reminder)
                 outbox.send(name, partial(_posted, url, message))
-        if hooks.channel and not reminder and f"slack to {CHANNEL}" not in besides:
+        if (hooks.channel or hooks.bot) and not reminder and f"slack to {CHANNEL}" not in besides:
             message = partial(announcement, self._request, now=self._now, buttons=hooks.buttons is not None)
-            outbox.send(f"slack to {CHANNEL}", partial(_posted, hooks.channel, message))
+            announce = (
+                partial(self._said, hooks.bot, message)
+                if hooks.bot
+                else partial(_posted, hooks.channel, message)
+            )
+            outbox.send(f"slack to {CHANNEL}", announce)
         return {}
+
+    def _said(self, bot: slack.Bot, write: Callable[[], Mapping[str, Any]]) -> None:
+        """In the release's thread; in the channel alone where whoever opens the thread has not come to an end in time."""
+        request = self._request
+        say = partial(slack_thread.say, bot, write(), key=f"{request['id']} asked", pause=self._ledger.pause)
+        try:
+            say(
+                thread=Thread(ledger=self._ledger, release=request, channel=f"slack {bot.channel}"),
+                everybody=True,
+            )
+        except slack_thread.ThreadBusy:
+            say()
 
     def _webhooks(self) -> slack.Webhooks:
         return slack.webhooks(

@@ -5,7 +5,7 @@ says that the button names; so a button of another application, signed with anot
 From there on a press is what a form of the page is: the same quorum, the same conditional write before anybody is told.
 
 A reject needs a reason. The message has a field for it, whose content Slack sends along with the press (`state`): a window
-of its own would need a bot's token, and with it rights in the workspace that nothing else here needs.
+of its own would need a bot's token, which a team may have and need not.
 """
 
 from __future__ import annotations

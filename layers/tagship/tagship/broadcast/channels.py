@@ -6,16 +6,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tagship import slack
+from tagship import slack, slack_thread
 from tagship.broadcast import bus, github, mail, topic
-from tagship.broadcast.notice import EVERYTHING, LEVELS, is_told, notice_of
+from tagship.broadcast.notice import ENDINGS, EVERYTHING, LEVELS, is_told, notice_of
 from tagship.broadcast.slack import message_of
+from tagship.ledger.notices import Thread
+from tagship.ledger.table import Ledger
 from tagship.secrets import secret
 
 Fact = Mapping[str, Any]
 _ASKED = "Approval Requested"
 """Told on Slack by whoever asks: a channel that must carry the request can't be told of it later."""
-_FOLLOWS = {"Approval Granted", "Approval Rejected", "Approval Expired", "Approval Superseded"}
+_FOLLOWS = {
+    "Approvers Reminded",
+    "Approval Granted",
+    "Approval Rejected",
+    "Approval Expired",
+    "Approval Superseded",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +32,8 @@ class Means:
 
     client: Callable[[str], Any]
     """An AWS service, with the function's own role."""
+    ledger: Ledger
+    """For what holds a release's notices in a channel together."""
     event_bus: str
     topic: str
     sender: str
@@ -59,8 +69,21 @@ def _slack(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
     level = EVERYTHING if fact["name"] in _FOLLOWS else _level(record)
     if notice := notice_of(fact, record, level=level):
         found = slack.webhooks(means.client("secretsmanager"), name, hosts=means.slack_hosts)
-        if found.channel:
+        if found.bot:
+            slack_thread.say(
+                found.bot,
+                message_of(notice),
+                key=fact["digest"],
+                thread=_thread(fact, found.bot, means) if fact["tag"] else None,
+                everybody=fact["name"] in ENDINGS,
+                pause=means.ledger.pause,
+            )
+        elif found.channel:
             slack.post(found.channel, message_of(notice))
+
+
+def _thread(fact: Fact, bot: slack.Bot, means: Means) -> Thread:
+    return Thread(ledger=means.ledger, release=fact, channel=f"slack {bot.channel}")
 
 
 def _mail(fact: Fact, record: Mapping[str, Any], means: Means) -> None:

@@ -49,7 +49,7 @@ _TOLD = {
 }
 _LONGEST = 2000
 """Characters of one text; who wants more looks at the execution."""
-_ENDINGS = {
+ENDINGS = {
     "Release Succeeded",
     "Release Invalid",
     "Release Rejected",
@@ -59,6 +59,7 @@ _ENDINGS = {
     "Release Aborted",
     "Rollback Failed",
 }
+"""The last word on a release, or on its rollback."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +108,11 @@ def notice_of(fact: Mapping[str, Any], record: Mapping[str, Any], *, level: str)
         return None
     words = told(fact)
     took = ""
-    if fact["name"] in _ENDINGS and fact["data"].get("readAt"):
+    if fact["name"] in ENDINGS and fact["data"].get("readAt"):
         seconds = (moment(fact["at"]) - moment(fact["data"]["readAt"])).total_seconds()
         took = f", {span(round(seconds))} after it was read"
     why = fact["data"].get("why")
-    because = (str(why),) if why and fact["name"] in _ENDINGS and fact["name"] != "Release Succeeded" else ()
+    because = (str(why),) if why and fact["name"] in ENDINGS and fact["name"] != "Release Succeeded" else ()
     return Notice(
         application=fact["application"],
         tag=fact["tag"],
@@ -158,7 +159,7 @@ def _needed(fact: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[str, ..
         some = f"{data['required']} of {listed(data['approvers'])}"
         ends = until(moment(data["expiresAt"]), moment(fact["at"]))
         return (f"The approval of {some}, each by a personal link; the time to decide ends {ends}.",)
-    if fact["name"] in _ENDINGS:
+    if fact["name"] in ENDINGS:
         return tuple(
             sentence for sentence in ending(record) if not sentence.startswith("Nothing was changed")
         )

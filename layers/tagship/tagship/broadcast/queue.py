@@ -47,11 +47,14 @@ def set_aside(sqs: Any, message: Mapping[str, Any], *, queue_url: str) -> None:
         )
 
 
-def later(sqs: Any, *, queue_url: str, receipt: str, tries: int) -> None:
-    """Lets a message be tried again after a while, the longer the more often it was tried."""
+def later(sqs: Any, *, queue_url: str, receipt: str, tries: int, after: int = 0) -> None:
+    """Lets a message be tried again after a while, the longer the more often it was tried.
+
+    No earlier than `after` seconds, where the channel has said so.
+    """
     with calling("Putting a notice off"):
         sqs.change_message_visibility(
             QueueUrl=queue_url,
             ReceiptHandle=receipt,
-            VisibilityTimeout=_LATER[min(tries, len(_LATER)) - 1],
+            VisibilityTimeout=max(after, _LATER[min(tries, len(_LATER)) - 1]),
         )

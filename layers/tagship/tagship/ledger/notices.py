@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
-from tagship.ledger.table import Item, Ledger, Refused, application_key
+from tagship.ledger.table import Item, Ledger, Refused, application_key, timestamp
+
+OPENING_SECONDS = 20
+"""How long the opening of a thread is one sender's: longer than one try to reach a channel takes."""
 
 
 def address(fact: Mapping[str, Any]) -> str:
@@ -26,31 +31,61 @@ def was_told(ledger: Ledger, fact: Mapping[str, Any], channel: str) -> bool:
 
 def told(ledger: Ledger, fact: Mapping[str, Any], channel: str) -> None:
     """Writes that the channel has taken it; a second time changes nothing."""
-    _once(ledger, fact["application"], _key(fact, channel), at=fact["at"])
-
-
-def thread(ledger: Ledger, fact: Mapping[str, Any], channel: str) -> str:
-    """What holds a release's notices in this channel together: the first one's own name there; empty before there is one."""
-    item = ledger.get(application_key(fact["application"]), _thread_key(fact, channel))
-    return str(item["thread"]) if item else ""
-
-
-def begin_thread(ledger: Ledger, fact: Mapping[str, Any], channel: str, name: str) -> None:
-    """Keeps the first one's name; the one that stands, stands."""
-    _once(ledger, fact["application"], _thread_key(fact, channel), thread=name)
-
-
-def _once(ledger: Ledger, application: str, key: str, **attributes: Any) -> None:
     change = ledger.update(
-        application_key(application), key, only_if="attribute_not_exists(pk)", kind="notice", **attributes
+        application_key(fact["application"]),
+        _key(fact, channel),
+        only_if="attribute_not_exists(pk)",
+        kind="notice",
+        at=fact["at"],
     )
     with suppress(Refused):  # it stands already
         ledger.write(change)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thread:
+    """What holds a release's notices in one channel together, for an attempt: the first one's own name there."""
+
+    ledger: Ledger
+    release: Mapping[str, Any]
+    """Its application, tag and attempt; a fact says them too."""
+    channel: str
+    """Of several on one service, which."""
+
+    def name(self) -> str:
+        """Empty before there is one."""
+        item = self.ledger.get(*self._place())
+        return str(item.get("thread", "")) if item else ""
+
+    def taken(self) -> bool:
+        """Whether the opening is the caller's; for so long, nobody else gets it."""
+        now = self.ledger.now()
+        change = self.ledger.update(
+            *self._place(),
+            only_if="attribute_not_exists(#thread) AND (attribute_not_exists(#until) OR #until < :now)",
+            values={":now": timestamp(now)},
+            until=timestamp(now + timedelta(seconds=OPENING_SECONDS)),
+            kind="notice",
+        )
+        try:
+            self.ledger.write(change)
+        except Refused:
+            return False
+        return True
+
+    def begun(self, name: str) -> None:
+        """Keeps the name; the one that stands, stands. With none, whoever comes next may open the thread at once."""
+        attributes: dict[str, Any] = {"thread": name} if name else {}
+        change = self.ledger.update(
+            *self._place(), only_if="attribute_not_exists(#thread)", remove=("until",), **attributes
+        )
+        with suppress(Refused):
+            self.ledger.write(change)
+
+    def _place(self) -> tuple[str, str]:
+        tag, attempt = self.release["tag"], self.release["attempt"]
+        return application_key(self.release["application"]), f"THREAD#{self.channel}#{tag}#{attempt:04}"
+
+
 def _key(fact: Mapping[str, Any], channel: str) -> str:
     return f"NOTICE#{channel}#{address(fact)}"
-
-
-def _thread_key(fact: Mapping[str, Any], channel: str) -> str:
-    return f"THREAD#{channel}#{fact['tag']}#{fact['attempt']:04}"
