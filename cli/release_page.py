@@ -12,9 +12,9 @@ from cli.pages import drawn, rendered
 from cli.picture import Path, in_words, picture
 from cli.place import Place
 from cli.showing import Machine, Phase, Shown
-from cli.telling import console
 from tagship.broadcast.story import ending, mood_of
 from tagship.broadcast.story import told as in_a_sentence
+from tagship.words import console
 
 
 def release_page(found: Shown, machines: list[Machine], place: Place) -> str:
@@ -42,7 +42,7 @@ def release_page(found: Shown, machines: list[Machine], place: Place) -> str:
             ("ended", times.full(end) if record.get("endedAt") else "it goes on"),
             ("took", times.span(story.took(record, now))),
             ("before", str((record.get("plan") or {}).get("from") or "–")),
-            ("execution", console(str(record["execution"]), place)),
+            ("execution", console(str(record["execution"]))),
         ],
         notes=str(manifest.get("notes") or ""),
         artifacts=manifest.get("artifacts") or [],

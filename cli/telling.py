@@ -9,6 +9,7 @@ from cli import screen, times
 from cli.place import Place
 from tagship.broadcast import story
 from tagship.broadcast.story import Mood
+from tagship.words import console
 
 _MARKS = {Mood.PLAIN: "·", Mood.GOOD: "✓", Mood.WARY: "!", Mood.BAD: "✗"}
 _PAINT = {Mood.GOOD: screen.good, Mood.BAD: screen.bad, Mood.WARY: screen.wary}
@@ -38,7 +39,7 @@ def fact_lines(fact: dict[str, Any], *, before: datetime) -> list[str]:
     return lines
 
 
-def verdict(record: dict[str, Any], took: str, place: Place) -> list[str]:
+def verdict(record: dict[str, Any], took: str) -> list[str]:
     """How it ended, why, and what to do now."""
     status = str(record["status"])
     paint = _PAINT.get(story.mood_of(status), screen.bold)
@@ -50,13 +51,5 @@ def verdict(record: dict[str, Any], took: str, place: Place) -> list[str]:
     for sentence in story.ending(record):
         lines += screen.paragraph(sentence, indent=2)
     if status not in ("SUCCEEDED", "SUPERSEDED"):
-        lines += screen.paragraph(f"Execution: {console(record['execution'], place)}", indent=2)
+        lines += screen.paragraph(f"Execution: {console(record['execution'])}", indent=2)
     return lines
-
-
-def console(execution: str, place: Place) -> str:
-    """Where an operator sees the execution's every step."""
-    if not execution.startswith("arn:aws"):
-        return execution
-    region = execution.split(":")[3] or place.region_name
-    return f"https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{execution}"

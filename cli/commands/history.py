@@ -205,7 +205,7 @@ def timeline(record: dict[str, Any], facts: list[dict[str, Any]], place: Place) 
             f"It goes on: tagship watch {record['application']} {screen.one_line(record['tag'])}{place.flags()}",
         ]
     else:
-        lines += ["", *verdict(record, times.span(story.took(record, place.now)), place)]
+        lines += ["", *verdict(record, times.span(story.took(record, place.now)))]
     return lines
 
 

@@ -101,7 +101,7 @@ def told(found: Shown, place: Place) -> list[str]:
     title = screen.one_line(f"{record['application']} --tag {record['tag']}")
     lines += _section("timeline", f"tagship history {title}{place.flags()}")
     if record["status"] != "RUNNING":
-        lines += ["", *verdict(record, times.span(story.took(record, now)), place)]
+        lines += ["", *verdict(record, times.span(story.took(record, now)))]
     return lines
 
 

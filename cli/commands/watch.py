@@ -113,7 +113,7 @@ class Display:
         self._told = ""
         if look.now is None:
             took = times.span(story.took(look.record, self._place.now))
-            self._live.say("", *verdict(look.record, took, self._place))
+            self._live.say("", *verdict(look.record, took))
             return
         self._live.status(self._where(look))
 

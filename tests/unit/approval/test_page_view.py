@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from html import escape
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from tagship.approval.preview import hostile, mails, pages, slack_messages, write_previews
 from tagship.approval.render import render, style, style_hash
 from tagship.text import clock, fold, line, moment, shorten, span, until, visible
+from tagship.words import console
 from tests.unit.approval.builders import BO, NOW, Browser, approved, elements_of, sample, site, text_of
 
 
@@ -80,7 +82,13 @@ def test_what_is_no_commit_of_a_repository_is_text(changes):
     "url", ["javascript:alert(1)", "http://console.example/", 'https://x"y/', "//evil.example/", ""]
 )
 def test_only_a_plain_https_address_becomes_the_link_to_watch(url):
-    assert "Watch the release" not in Browser(site(status="CLOSED", watchUrl=url)).open().body
+    assert "in AWS’s console" not in Browser(site(status="CLOSED", watchUrl=url)).open().body
+
+
+def test_who_may_look_into_the_account_is_led_to_the_execution():
+    url = console("arn:aws:states:eu-central-1:000000000000:execution:tagship-production-release:one")
+    page = Browser(site(status="CLOSED", watchUrl=url)).open().body
+    assert f'href="{escape(url)}"' in page
 
 
 def test_a_first_release_has_nothing_to_go_back_to():

@@ -131,7 +131,8 @@ def test_a_request_is_about_one_plan_and_says_what_approvers_read():
         "escalateTo": [],
         "slack": "",
         "expiresAt": "2026-11-23T14:00:00.000Z",
-        "watchUrl": None,
+        "watchUrl": "https://us-east-1.console.aws.amazon.com/states/home?region=us-east-1"
+        f"#/v2/executions/details/{builders.EXECUTION}",
     }
 
 

@@ -24,6 +24,7 @@ from tagship.ledger.notices import Thread
 from tagship.ledger.table import Ledger, timestamp
 from tagship.settings import Settings
 from tagship.text import moment, span
+from tagship.words import console
 
 LONG_AGO = timedelta(days=30)
 """After so long a pause a release carries more than usual, and approvers are told so first."""
@@ -62,7 +63,7 @@ def request_of(record: Mapping[str, Any], *, now: datetime, longest: int) -> dic
         "escalateTo": policy.get("escalateTo", []),
         "slack": (document.get("notifications") or {}).get("slackWebhookSecret") or "",
         "expiresAt": timestamp(now + timedelta(seconds=min(policy["expires"], longest))),
-        "watchUrl": None,
+        "watchUrl": console(record["execution"]),
     }
     if manifest.get("emergency"):  # who passes freezes and windows needs everybody
         wanted["required"] = max(policy["required"], len(voters(wanted)))

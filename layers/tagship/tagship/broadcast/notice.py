@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tagship.broadcast.story import Mood, console, ending, told
+from tagship.broadcast.story import Mood, ending, told
 from tagship.schedule import EVERY_APPLICATION
 from tagship.text import line, listed, moment, span, until
+from tagship.words import console
 
 PROBLEMS, MILESTONES, EVERYTHING = "problems", "milestones", "everything"
 LEVELS = (PROBLEMS, MILESTONES, EVERYTHING)

@@ -374,11 +374,3 @@ _ENDINGS: Mapping[str, Callable[[Record], list[str]]] = {
     Status.ROLLBACK_FAILED: _rollback_failed,
     Status.ABORTED: _aborted,
 }
-
-
-def console(execution: str) -> str:
-    """Where an operator sees the execution's every step; the name as it is, where that is no ARN."""
-    if not execution.startswith("arn:aws"):
-        return execution
-    region = execution.split(":")[3]
-    return f"https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{execution}"
