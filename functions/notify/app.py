@@ -7,7 +7,7 @@ import json
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tagship.broadcast import queue
-from tagship.broadcast.channels import CHANNELS, Means
+from tagship.broadcast.channels import CHANNELS, Means, readers_of
 from tagship.errors import TagshipError
 from tagship.ledger import notices, releases
 from tagship.runtime import Event, Runtime, about, logger, step
@@ -56,9 +56,30 @@ def _tell(message: Event, runtime: Runtime) -> None:
     if fact is None:
         raise LookupError(f"the ledger of {message['application']} has no fact {message['fact']}")
     about(fact, fact["execution"])
-    if notices.was_told(runtime.ledger, fact, message["channel"]):
+    channel, reader = message["channel"], message.get("reader")
+    told_to = queue.line_of(channel, reader) if reader else channel
+    if notices.was_told(runtime.ledger, fact, told_to):
         return
-    record = releases.about(runtime.ledger, fact)
+    if reader:
+        _take(channel, fact, {"configuration": {"document": {"notifications": reader}}}, runtime)
+    elif (readers := _readers(channel, fact, runtime)) is not None:
+        queue.one_by_one(
+            fact,
+            channel,
+            readers,
+            sqs=runtime.aws.client("sqs"),
+            queue_url=runtime.settings.notices_queue,
+        )
+    else:
+        _take(channel, fact, releases.about(runtime.ledger, fact), runtime)
+    notices.told(runtime.ledger, fact, told_to)
+
+
+def _readers(channel: str, fact: Event, runtime: Runtime) -> list[Event] | None:
+    return readers_of(fact, channel, ssm=runtime.aws.client("ssm"), stage=runtime.settings.stage)
+
+
+def _take(channel: str, fact: Event, record: Event, runtime: Runtime) -> None:
     means = Means(
         client=runtime.aws.client,
         ledger=runtime.ledger,
@@ -67,5 +88,4 @@ def _tell(message: Event, runtime: Runtime) -> None:
         sender=runtime.settings.sender_address,
         slack_hosts=runtime.settings.slack_hosts,
     )
-    CHANNELS[message["channel"]].take(fact, record, means)
-    notices.told(runtime.ledger, fact, message["channel"])
+    CHANNELS[channel].take(fact, record, means)

@@ -266,3 +266,32 @@ def test_a_freeze_is_told_to_those_whom_the_application_names(world: World, queu
     (told,) = world.notices()
     assert "frozen by ana@example.com" in told
     assert "The quarter ends." in told
+
+
+def test_a_freeze_of_all_applications_is_told_once_to_whom_any_of_them_names(
+    world: World, queues: dict[str, str]
+) -> None:
+    with slack() as here:
+        client_of("secretsmanager").create_secret(Name="tagship/slack", SecretString=here.url())
+        wanted = {"slackWebhookSecret": "tagship/slack", "emails": ["team@example.com"]}
+        world.configure(notifications=wanted)
+        client_of("ssm").put_parameter(
+            Name=f"/tagship/{STAGE}/applications/checkout",
+            Value=json.dumps({"notifications": wanted}),
+            Type="String",
+        )
+        freeze(world, application="*")
+        (fact,) = world.ledger.facts_in_order("*")
+        for _ in range(2):  # whatever comes twice is told once
+            for channel in ("slack", "mail"):
+                message = message_for(channel, fact["sk"])
+                body = json.loads(message["body"]) | {"application": "*"}
+                assert notified(world, message | {"body": json.dumps(body)})
+        passed_on = waiting(queues["notices"])
+        assert len(passed_on) == 2
+        for message in passed_on * 2:
+            assert notified(world, message)
+        (told,) = here.to("channel")
+    assert told["text"] == f"every application in {STAGE}"
+    (mailed,) = world.notices()
+    assert "frozen by ana@example.com" in mailed

@@ -106,14 +106,19 @@ class Pipeline:
         )
         return unpacked(answer["Item"]) if "Item" in answer else None
 
-    def facts(self, tag: str) -> list[dict[str, Any]]:
-        """A release's facts, in order."""
+    @property
+    def ledger(self) -> Ledger:
+        """The whole of it."""
         return Ledger(
             client=self.client("dynamodb"),
             table=self.stack.outputs["LedgerTableName"],
             stage=self.stack.stage,
             now=utc_now,
-        ).facts_of(NAME, tag)
+        )
+
+    def facts(self, tag: str) -> list[dict[str, Any]]:
+        """A release's facts, in order."""
+        return self.ledger.facts_of(NAME, tag)
 
     def locked(self) -> bool:
         """Whether somebody holds the application's lock."""

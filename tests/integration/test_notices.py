@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
+from tagship.ledger import freezes
+from tagship.runtime import utc_now
+from tagship.schedule import Freeze
 from tests.github_server import github
 from tests.integration.conftest import Pipeline, wait_for
 from tests.slack_server import slack
@@ -40,7 +44,7 @@ def heard(pipeline: Pipeline) -> Iterator[str]:
 
 
 def test_what_was_down_is_told_when_it_is_back_in_order_and_once(pipeline: Pipeline) -> None:
-    """Fault 50."""
+    """Fault 50. And all of a release's messages stand in one thread, and no token in any log or fact."""
     with github() as there, slack() as here, heard(pipeline) as queue:
         there.down, here.answers["chat.postMessage"] = True, (503, "down")
         pipeline.configure(
@@ -90,6 +94,21 @@ def test_what_was_down_is_told_when_it_is_back_in_order_and_once(pipeline: Pipel
                 "pending",
                 "pending",
             ]
+            _freeze_all(pipeline)
+            told_all = f"every application in {pipeline.stack.stage}"
+            wait_for(
+                lambda: [it for it in here.messages if it["text"] == told_all] or None, "word of the freeze"
+            )
+    for place in (pipeline.logs(), str(pipeline.facts(tag))):
+        assert here.token not in place
+
+
+def _freeze_all(pipeline: Pipeline) -> None:
+    """From tomorrow on: no release of today is stopped by it."""
+    starts = utc_now() + timedelta(days=1)
+    ends = starts + timedelta(hours=1)
+    wanted = Freeze(id="1", application="*", reason="inventory", author="ops", starts=starts, ends=ends)
+    freezes.freeze(pipeline.ledger, wanted)
 
 
 def _heard(pipeline: Pipeline, queue: str, tag: str, published: list[str], expected: int) -> Any:

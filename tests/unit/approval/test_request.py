@@ -528,7 +528,12 @@ def test_only_those_who_have_not_answered_are_reminded(ledger):
         mail["message"]["Subject"]["Data"].startswith("Reminder: approve storefront") for mail in ses.mails
     )
     (fact,) = facts(ledger, "Approvers Reminded")
-    assert (fact["data"]["approvers"], fact["data"]["escalatedTo"]) == ([ANA, CHI], [])
+    assert fact["data"] == {
+        "approval": request["id"],
+        "approvers": [ANA, CHI],
+        "escalatedTo": [],
+        "expiresAt": request["expiresAt"],
+    }
 
 
 def test_each_round_of_reminders_is_a_fact_of_its_own(ledger):

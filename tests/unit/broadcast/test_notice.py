@@ -65,6 +65,10 @@ def test_it_says_what_is_needed_and_from_whom():
             "the time to decide ends in 3 h 59 min."
         ),
     )
+    reminded = {"approvers": ["ana@example.com"], "expiresAt": "2026-11-23T14:00:00.000Z"}
+    assert told("Approvers Reminded", reminded).needed == (
+        "The word of ana@example.com is missing; the time to decide ends in 3 h 59 min.",
+    )
     assert told("Release Invalid", {"why": "x"}, record=RECORD | {"status": "INVALID"}).needed == (
         "Publish a newer tag.",
     )

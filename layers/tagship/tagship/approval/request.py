@@ -119,7 +119,7 @@ def remind(
             request,
             "Approvers Reminded",
             key=timestamp(now)[:16],
-            data={"approvers": waiting, "escalatedTo": escalated},
+            data={"approvers": waiting, "escalatedTo": escalated, "expiresAt": request["expiresAt"]},
         )
     )
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from tagship import slack, slack_thread
-from tagship.broadcast import bus, github, mail, topic
+from tagship.broadcast import bus, everywhere, github, mail, topic
+from tagship.broadcast.everywhere import Notifications
 from tagship.broadcast.notice import ENDINGS, EVERYTHING, LEVELS, is_told, notice_of
 from tagship.broadcast.slack import message_of
 from tagship.ledger.notices import Thread
 from tagship.ledger.table import Ledger
+from tagship.schedule import EVERY_APPLICATION
 from tagship.secrets import secret
 
 Fact = Mapping[str, Any]
@@ -50,6 +52,8 @@ class Channel:
     """By the fact's name."""
     take: Callable[[Fact, Mapping[str, Any], Means], None]
     """Raises when the channel did not take it: it is tried again."""
+    readers: Callable[[Notifications], list[Notifications]] | None = None
+    """Whom a configuration names, one by one; None where nobody has to be named to be told."""
 
 
 def _bus(fact: Fact, _: Mapping[str, Any], means: Means) -> None:
@@ -112,8 +116,18 @@ def _github(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
 CHANNELS: Mapping[str, Channel] = {
     "bus": Channel(wants=lambda _: True, take=_bus),
     "topic": Channel(wants=is_told, take=_topic),
-    "slack": Channel(wants=lambda name: is_told(name) and name != _ASKED, take=_slack),
-    "mail": Channel(wants=is_told, take=_mail),
+    "slack": Channel(
+        wants=lambda name: is_told(name) and name != _ASKED,
+        take=_slack,
+        readers=lambda wanted: [
+            {"slackWebhookSecret": name} for name in [wanted.get("slackWebhookSecret")] if name
+        ],
+    ),
+    "mail": Channel(
+        wants=is_told,
+        take=_mail,
+        readers=lambda wanted: [{"emails": [address]} for address in wanted.get("emails") or ()],
+    ),
     "github": Channel(wants=github.FACTS.__contains__, take=_github),
 }
 
@@ -121,6 +135,21 @@ CHANNELS: Mapping[str, Channel] = {
 def wanting(name: str) -> list[str]:
     """The channels that want facts of this name."""
     return [channel for channel, about in CHANNELS.items() if about.wants(name)]
+
+
+def readers_of(fact: Fact, channel: str, *, ssm: Any, stage: str) -> list[dict[str, Any]] | None:
+    """Who is told one by one of a fact about all applications; None for any other fact, which is told as it is.
+
+    Raises AwsUnavailable.
+    """
+    about = CHANNELS[channel]
+    if about.readers is None or fact["application"] != EVERY_APPLICATION:
+        return None
+    return everywhere.readers(
+        everywhere.configured(ssm, stage),
+        about.readers,
+        lambda level: notice_of(fact, {}, level=level) is not None,
+    )
 
 
 def notifications(record: Mapping[str, Any]) -> Mapping[str, Any]:

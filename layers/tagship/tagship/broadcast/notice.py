@@ -160,6 +160,9 @@ def _needed(fact: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[str, ..
         some = f"{data['required']} of {listed(data['approvers'])}"
         ends = until(moment(data["expiresAt"]), moment(fact["at"]))
         return (f"The approval of {some}, each by a personal link; the time to decide ends {ends}.",)
+    if fact["name"] == "Approvers Reminded" and data.get("expiresAt"):
+        ends = until(moment(data["expiresAt"]), moment(fact["at"]))
+        return (f"The word of {listed(data['approvers'])} is missing; the time to decide ends {ends}.",)
     if fact["name"] in ENDINGS:
         return tuple(
             sentence for sentence in ending(record) if not sentence.startswith("Nothing was changed")

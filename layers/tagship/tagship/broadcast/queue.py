@@ -6,6 +6,7 @@ up no other (SQS's documentation of the message group ID). So a channel that is 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -34,6 +35,42 @@ def publish(fact: Mapping[str, Any], channels: Iterable[str], *, sqs: Any, queue
                 MessageGroupId=f"{channel}-{fact['application']}",
                 MessageDeduplicationId=f"{channel}-{fact['digest']}",
             )
+
+
+def one_by_one(
+    fact: Mapping[str, Any],
+    channel: str,
+    readers: Iterable[Mapping[str, Any]],
+    *,
+    sqs: Any,
+    queue_url: str,
+) -> None:
+    """A fact about all applications: one message for each reader of a channel, in a line of its own.
+
+    Raises AwsUnavailable when the queue can't take them all just now.
+    """
+    with calling(f"Queueing {fact['name']!r}"):
+        for reader in readers:
+            line = line_of(channel, reader)
+            sqs.send_message(
+                QueueUrl=queue_url,
+                MessageBody=json.dumps(
+                    {
+                        "channel": channel,
+                        "application": fact["application"],
+                        "fact": address(fact),
+                        "reader": reader,
+                    }
+                ),
+                MessageGroupId=line,
+                MessageDeduplicationId=f"{line}-{fact['digest']}",
+            )
+
+
+def line_of(channel: str, reader: Mapping[str, Any]) -> str:
+    """What a reader's line is called: the same for the same reader, and short."""
+    text = json.dumps(reader, sort_keys=True)
+    return f"{channel}-reader-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def set_aside(sqs: Any, message: Mapping[str, Any], *, queue_url: str) -> None:
