@@ -27,7 +27,7 @@ class Now:
     until: datetime | None = None
     """When this phase ends by itself, if it does."""
     budget: tuple[datetime, datetime] | None = None
-    """From when to when it may last: the time to decide, the deployment's budget."""
+    """From when to when it may last: the time to decide, the gates', the deployment's or the rollback's budget."""
 
 
 def whereabouts(
@@ -39,7 +39,8 @@ def whereabouts(
     if going_back(names):
         restored = "Baseline Restored" in names[_last(names, "Rollback Triggered") :]
         text = "what was put back is checked" if restored else "what served before is put back"
-        return Now(phase="rollback", text=f"is rolled back: {text}")
+        budget = _budget(facts, "Rollback Triggered", "deadline")
+        return Now(phase="rollback", text=f"is rolled back: {text}", budget=budget)
     phase = str(record.get("phase", ""))
     if phase == "gates" and "Lock Acquired" not in names:
         other = f", which {holder} has" if holder and holder != record["tag"] else ""
@@ -47,16 +48,13 @@ def whereabouts(
     if phase == "approval" and request is not None:
         return _approval(request)
     if phase == "window":
-        waits = record["waits"]
-        return Now(
-            phase=phase, text="is approved and waits for its window", until=times.moment(waits["opens"])
-        )
-    if phase == "window":
         opens = times.moment(record["waits"]["opens"])
         return Now(phase=phase, text="is approved and waits for its window", until=opens)
     if phase == "deployment":
         return _deployment(facts, at)
-    words = {"gates": "is at its gates", "planning": "passed its gates and is planned"}
+    if phase == "gates":
+        return Now(phase=phase, text="is at its gates", budget=_budget(facts, "Lock Acquired", "gatesEnd"))
+    words = {"planning": "passed its gates and is planned"}
     return Now(phase=phase, text=words.get(phase, "is on its way"))
 
 
@@ -86,11 +84,15 @@ def _approval(request: Record) -> Now:
 
 
 def _deployment(facts: Sequence[Record], at: datetime) -> Now:
-    started = next((fact for fact in reversed(facts) if fact["name"] == "Deployment Started"), None)
-    now = _moving(facts, at)
-    if started is None or "deadline" not in started["data"]:
-        return now
-    return replace(now, budget=(times.moment(started["at"]), times.moment(started["data"]["deadline"])))
+    return replace(_moving(facts, at), budget=_budget(facts, "Deployment Started", "deadline"))
+
+
+def _budget(facts: Sequence[Record], began: str, ends: str) -> tuple[datetime, datetime] | None:
+    """From the last fact of a name to the time that it tells; None where it tells none."""
+    fact = next((fact for fact in reversed(facts) if fact["name"] == began), None)
+    if fact is None or ends not in fact["data"]:
+        return None
+    return times.moment(fact["at"]), times.moment(fact["data"][ends])
 
 
 def _moving(facts: Sequence[Record], at: datetime) -> Now:

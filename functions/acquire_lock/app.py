@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from tagship.approval.delivery import deliver
 from tagship.errors import NewerReleaseUnderway
 from tagship.ledger import approvals, lock, releases
+from tagship.ledger.table import timestamp
 from tagship.release import Status, Tag
 from tagship.runtime import Event, Runtime, step
 
@@ -31,6 +34,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         attempt=release["attempt"],
         execution=event["execution"],
         seconds=LEASE_SECONDS,
+        told={"gatesEnd": timestamp(runtime.now() + timedelta(seconds=runtime.settings.validation_seconds))},
     ).as_dict()
 
 

@@ -53,6 +53,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         "why": order.why,
         "percent": record.get("percent", 0),
         "seen": order.seen,
+        "deadline": timestamp(runtime.now() + timedelta(seconds=runtime.settings.rollback_seconds)),
     }
     fact = order.fact(record, "Rollback Triggered", rollback=rollback, execution=execution, **told)
     releases.turn_back(ledger, fact, **changes)

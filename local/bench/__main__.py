@@ -15,14 +15,14 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from local.bench import functions, gate, health, ledger, rounds
+from local.bench import functions, gate, health, ledger, notices, rounds
 from local.bench.releases import Releasing
 from local.bench.table import Part, say, written
 from local.stack import Engine, LocalError, build, deploy
 
 STAGE = "production"
 RUNS = 5
-PARTS = ("releases", "functions", "gate", "health", "ledger")
+PARTS = ("releases", "functions", "gate", "health", "ledger", "notices")
 
 
 def run(parts: Sequence[str], *, runs: int) -> int:
@@ -46,6 +46,7 @@ def run(parts: Sequence[str], *, runs: int) -> int:
             "gate": lambda: gate.measure(engine, stack["ReleaseBucketName"], runs=runs),
             "health": lambda: health.measure(runs=runs),
             "ledger": lambda: ledger.measure(engine, STAGE, runs=runs),
+            "notices": lambda: notices.measure(engine, STAGE, stack, runs=runs),
         }
         before = os.getloadavg()[0]
         measured = [part for name in PARTS if name in parts for part in how[name]()]

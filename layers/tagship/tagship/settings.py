@@ -35,6 +35,7 @@ class Settings:
     notices_set_aside: str = ""
     evidence_bucket: str = ""
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    validation_seconds: int = 300
     deployment_seconds: int = 1200
     health_seconds: int = 300
     rollback_seconds: int = 600
@@ -70,6 +71,7 @@ class Settings:
             allowed_networks=tuple(
                 map(ip_network, _listed(environment.get("TAGSHIP_HEALTH_ALLOWED_NETWORKS", "")))
             ),
+            validation_seconds=int(environment.get("TAGSHIP_VALIDATION_SECONDS", "300")),
             deployment_seconds=int(environment.get("TAGSHIP_DEPLOYMENT_SECONDS", "1200")),
             health_seconds=int(environment.get("TAGSHIP_HEALTH_SECONDS", "300")),
             rollback_seconds=int(environment.get("TAGSHIP_ROLLBACK_SECONDS", "600")),

@@ -242,8 +242,12 @@ class Made:
             attempt=1,
             execution=self.execution,
             seconds=seconds,
+            told={"gatesEnd": self._in(300)},
         )
         return self
+
+    def _in(self, seconds: int) -> str:
+        return timestamp(self.stage.clock.now() + timedelta(seconds=seconds))
 
     def gated(
         self, *, failing: str = "", why: str = "it is too old", remedy: str = "Publish a newer one."
@@ -324,7 +328,8 @@ class Made:
         return self.fact("Health Checked", data | more, key=f"{subject} {step} {len(more)}")
 
     def going_back(self, why: str = "1 of 1 check is unhealthy.") -> Made:
-        return self.fact("Rollback Triggered", {"trigger": "health", "why": why, "percent": 10})
+        data = {"trigger": "health", "why": why, "percent": 10, "deadline": self._in(600)}
+        return self.fact("Rollback Triggered", data)
 
     def ended(self, status: Status, why: str = "It is so.") -> Made:
         serves = None

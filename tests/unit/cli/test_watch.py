@@ -210,13 +210,23 @@ def test_how_much_of_a_budget_is_used_can_be_seen(seconds: int, told: str) -> No
     assert progress(began, ends, began + timedelta(seconds=seconds)) == told
 
 
-def test_where_it_is_says_how_much_time_there_is(stage: Any) -> None:
+@pytest.mark.parametrize(
+    "brought, phase, seconds",
+    [
+        (lambda made: made.locked(), "gates", 300),
+        (lambda made: made.waiting(), "approval", 14_400),
+        (lambda made: made.waiting().started().shifted(1), "baking", 1200),
+        (lambda made: made.waiting().started().shifted(1).going_back(), "rollback", 600),
+    ],
+)
+def test_where_it_is_says_how_much_time_there_is(stage: Any, brought: Any, phase: str, seconds: int) -> None:
     from cli import overview
     from cli.place import Place
 
     stage.configure()
-    stage.release().waiting()
+    brought(stage.release())
     place = Place(stage="development", stack="tagship-development", world=World(now=stage.clock.now))
     (underway,) = overview.of(place, "storefront").underway
+    assert underway.now.phase == phase
     assert underway.now.budget is not None
-    assert (underway.now.budget[1] - underway.now.budget[0]).total_seconds() == 14_400
+    assert (underway.now.budget[1] - underway.now.budget[0]).total_seconds() == seconds

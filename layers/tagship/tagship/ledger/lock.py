@@ -6,6 +6,7 @@ number stale at the next change and may change nothing any more.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -91,8 +92,9 @@ def acquire(
     execution: str,
     seconds: int,
     taking_over: bool = False,
+    told: Mapping[str, Any] | None = None,
 ) -> Lock:
-    """Takes the lock for this execution, or renews what it already has.
+    """Takes the lock for this execution, or renews what it already has; `told` is what its fact says beside the lock.
 
     `taking_over` is the rollback's right over the release that it rolls back: it gets the next fencing number even while
     that release's lease runs, so that nothing the release may still do reaches the target; but not over another rollback
@@ -143,7 +145,7 @@ def acquire(
         name="Lock Acquired",
         key=str(known + 1),
         execution=execution,
-        data={"fence": known + 1, "leaseEnds": ends},
+        data={"fence": known + 1, "leaseEnds": ends, **(told or {})},
     )
     try:
         recorded = ledger.record(fact, change)
