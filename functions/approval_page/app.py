@@ -12,7 +12,7 @@ from tagship.approval.link import LinkVerifier, known_keys
 from tagship.approval.store import LedgerStore
 from tagship.calls import calling
 from tagship.ledger import approvals
-from tagship.runtime import Event, Runtime, logger, step
+from tagship.runtime import Event, Runtime, about, logger, step
 
 SLACK = "/slack/actions"
 
@@ -46,6 +46,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         waits=functools.partial(_waits, runtime),
         login=_login(runtime, event) if settings.oidc_issuer or settings.oidc_client_id else None,
         release_of=functools.partial(approvals.release_of, runtime.ledger),
+        believed=lambda record: about(record, record["execution"]),
     )
     answer = _slack(runtime, request, here) if request.path == SLACK else page.answered(here, request)
     return {

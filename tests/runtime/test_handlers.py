@@ -470,7 +470,14 @@ def test_a_steps_log_says_which_release_it_is_about(
 
 
 @pytest.mark.parametrize(
-    "name", ["BroadcastFunction", "NotifyFunction", "PreserveFunction", "SuperviseFunction"]
+    "name",
+    [
+        "ApprovalPageFunction",
+        "BroadcastFunction",
+        "NotifyFunction",
+        "PreserveFunction",
+        "SuperviseFunction",
+    ],
 )
 def test_what_is_beside_the_flow_says_too_which_release_it_is_about(
     release: Release, emulators: dict[str, Emulated], name: str

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from tagship.approval.answers import PageResponse
 from tagship.approval.link import LinkSigner, LinkVerifier, known_keys
-from tagship.approval.page import PageRequest, respond
+from tagship.approval.page import Page, PageRequest, answered
 from tagship.approval.preview import NOW, approved, rejected, sample
 from tagship.approval.quorum import Record, outcome
 from tagship.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired
@@ -134,6 +134,8 @@ class Site:
     waits: Callable[[str], bool] | None = None
     login: Any = None
     release_of: Callable[[Record], Mapping[str, Any]] | None = None
+    believed: list[str] = field(default_factory=list)
+    """Which requests somebody has proved to be here for."""
 
     @property
     def record(self) -> dict[str, Any]:
@@ -141,16 +143,7 @@ class Site:
         return record
 
     def request(self, method="GET", path="", query="", headers=None, body=b"", cookies=None) -> PageResponse:
-        return respond(
-            PageRequest(
-                method,
-                path or f"/approvals/{self.record['id']}",
-                query,
-                headers or {},
-                body,
-                "192.0.2.7",
-                cookies or {},
-            ),
+        page = Page(
             store=self.store,
             verifier=LinkVerifier(self.kms, known_keys(KEY, OLD_KEY), stage=STAGE),
             deliver=self.deliver,
@@ -159,6 +152,11 @@ class Site:
             waits=self.waits,
             login=self.login,
             release_of=self.release_of,
+            believed=lambda record: self.believed.append(record["tag"]),
+        )
+        path = path or f"/approvals/{self.record['id']}"
+        return answered(
+            page, PageRequest(method, path, query, headers or {}, body, "192.0.2.7", cookies or {})
         )
 
 

@@ -549,3 +549,12 @@ def test_too_many_forms_are_told_to_wait_before_anything_is_read_or_recorded():
     assert (page.status, page.headers["Retry-After"]) == (429, "12")
     assert here.store.writes == 0
     assert ana.open().status == 200
+
+
+def test_what_a_log_may_say_of_a_visit_is_known_when_its_link_is_proved_and_not_before():
+    here = site()
+    Browser(here, token=link(here.record)[:-2] + "xx").open()
+    Browser(here, token="none").open()
+    assert here.believed == []
+    Browser(here).open()
+    assert here.believed == [here.record["tag"]]

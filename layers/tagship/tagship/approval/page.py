@@ -96,7 +96,13 @@ ReleaseOf = Callable[[Record], Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """The approval page on the store and the keys of one stage."""
+    """The approval page on the store and the keys of one stage.
+
+    `base_url` is the address that people use, if there is one: it tells our own origin where a proxy hides it. `waits` is
+    asked before a decision is recorded whether the execution still waits; without it, `deliver` finds out afterwards.
+    `login` is the sign-in that this stage asks for, if it does. `release_of` gives the release that a request is about, to
+    show how it goes on.
+    """
 
     store: ApprovalStore
     verifier: LinkVerifier
@@ -106,6 +112,8 @@ class Page:
     waits: Callable[[str], bool] | None = None
     login: Login | None = None
     release_of: ReleaseOf | None = None
+    believed: Callable[[Record], None] = lambda _: None
+    """Told which request somebody is here for, once that is proved: before, it is what anybody may say."""
 
     def answer(self, request: PageRequest) -> PageResponse:
         """One request, one answer; a RetryableError is the caller's to tell."""
@@ -161,6 +169,7 @@ class Page:
         approver = self.verifier.verify(text, record, self.now)
         if record is None:
             raise LinkInvalid("unknown approval")
+        self.believed(record)
         follow = "follow=1" in request.query.split("&")
         return Visit(record, approver, token.mac, request.source_ip, self.now, token=text, follow=follow)
 
@@ -239,40 +248,8 @@ class Page:
         return self.release_of(visit.record)
 
 
-def respond(
-    request: PageRequest,
-    *,
-    store: ApprovalStore,
-    verifier: LinkVerifier,
-    deliver: Deliver,
-    now: datetime,
-    base_url: str = "",
-    waits: Callable[[str], bool] | None = None,
-    login: Login | None = None,
-    release_of: ReleaseOf | None = None,
-) -> PageResponse:
-    """One request, one answer, as the contract has them.
-
-    `base_url` is the address that people use, if there is one: it tells our own origin where a proxy hides it. `waits` is
-    asked before a decision is recorded whether the execution still waits; without it, `deliver` finds out afterwards.
-    `login` is the sign-in that this stage asks for, if it does. `release_of` gives the release that a request is about, to
-    show how it goes on.
-    """
-    page = Page(
-        store=store,
-        verifier=verifier,
-        deliver=deliver,
-        now=now,
-        base_url=base_url,
-        waits=waits,
-        login=login,
-        release_of=release_of,
-    )
-    return answered(page, request)
-
-
 def answered(page: Page, request: PageRequest) -> PageResponse:
-    """One request, one answer, also when something is not to be had just now."""
+    """One request, one answer, as the contract has them; also when something is not to be had just now."""
     try:
         response = page.answer(request)
     except TooManyRequests as error:

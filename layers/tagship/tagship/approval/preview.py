@@ -2,7 +2,7 @@
 
 For whoever changes a template, and for a team that wants to see what its approvers will get.
 
-The pages come out of `respond` itself, with keys and a ledger in memory.
+The pages come out of `Page` itself, with keys and a ledger in memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tagship.approval.answers import PageResponse, plain
 from tagship.approval.form import form_value
 from tagship.approval.link import GRACE, LinkSigner, LinkVerifier, Token, approval_url, known_keys
 from tagship.approval.mail import Mail, approval_mail, escalation_mail, reminder_mail
-from tagship.approval.page import Decided, PageRequest, respond
+from tagship.approval.page import Decided, Page, PageRequest, answered
 from tagship.approval.quorum import Record, outcome
 from tagship.approval.slack import announcement, invitation
 from tagship.errors import AwsUnavailable, TagshipError, TokenDead
@@ -169,7 +169,15 @@ def visit(
         if deliver_raises:
             raise deliver_raises
 
-    return respond(
+    page = Page(
+        store=store,
+        verifier=LinkVerifier(kms, known_keys(_KEY), stage=record["stage"]),
+        deliver=deliver,
+        now=NOW,
+        release_of=(lambda _: release) if release else None,
+    )
+    return answered(
+        page,
         PageRequest(
             method=method or ("POST" if body else "GET"),
             path=f"/approvals/{record['id']}",
@@ -178,11 +186,6 @@ def visit(
             body=body,
             source_ip="192.0.2.1",
         ),
-        store=store,
-        verifier=LinkVerifier(kms, known_keys(_KEY), stage=record["stage"]),
-        deliver=deliver,
-        now=NOW,
-        release_of=(lambda _: release) if release else None,
     )
 
 

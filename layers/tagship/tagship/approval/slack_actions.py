@@ -85,6 +85,7 @@ def respond(
     except RetryableError:
         return _empty(503)
     assert record is not None
+    page.believed(record)
     try:
         told = _pressed(press, record, buttons, page, request)
     except LinkInvalid as error:
