@@ -16,6 +16,9 @@ from tagship.broadcast.story import ending, mood_of
 from tagship.broadcast.story import told as in_a_sentence
 from tagship.words import console
 
+_AROUND = 40
+"""Above the middle of the uppermost box of a machine, and below that of the lowest."""
+
 
 def release_page(found: Shown, machines: list[Machine], place: Place) -> str:
     """One page; every text of the release is escaped, and harmless."""
@@ -84,10 +87,12 @@ def _share(found: Shown, end: datetime) -> tuple[list[tuple[float, int]], list[s
 
 def _drawn(machine: Machine) -> str:
     drawing = lay_out(machine.states, machine.start)
-    width, height = (round(number) for number in drawing.size)
+    rows = [place.y for place in drawing.places.values()]
+    top, width = round(min(rows)) - _AROUND, round(drawing.size[0])
+    height = round(max(rows)) + _AROUND - top
     words = f"{machine.name}: it passed {', '.join(machine.entered)}. {in_words(drawing)}"
     parts = picture(drawing, Path.of(machine.entered))
     return (
-        f'<svg class="machine" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
+        f'<svg class="machine" viewBox="0 {top} {width} {height}" width="{width}" height="{height}" role="img" '
         f'aria-label="{escape(words)}">' + "\n".join(parts) + "</svg>"
     )

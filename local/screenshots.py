@@ -12,10 +12,11 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from playwright.sync_api import Browser, sync_playwright
 
+from local import samples
 from local.draw import PICTURES
 from tagship.approval.link import approval_url
 from tagship.approval.mail import approval_mail
@@ -24,7 +25,7 @@ from tagship.broadcast.mail import html_of
 from tagship.broadcast.notice import EVERYTHING, Notice, notice_of
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-WIDE, NARROW = 1040, 680
+DESKTOP, WIDE, NARROW, PHONE = 1280, 1040, 680, 360
 
 GATES = [
     {"gate": "manifest", "verdict": "passed", "why": "Well formed, with 1 artifact beside it."},
@@ -49,21 +50,37 @@ PLAN = {
 }
 
 
+class Shot(NamedTuple):
+    """A document on a screen."""
+
+    document: str
+    width: int
+    most: int | None = None
+    """How much of it is shown; None for all."""
+    scheme: Literal["light", "dark"] = "light"
+    scale: float = 1
+    """How large the picture is beside the screen."""
+
+
 def record(**changes: Any) -> dict[str, Any]:
     """A request as the Lambda target and the gates of today word it."""
     return sample(**({"gates": GATES, "plan": PLAN, "watchUrl": None} | changes))
 
 
-def pages() -> Mapping[str, tuple[str, int]]:
-    """Each picture's name, its document, and how wide its window is."""
+def pages() -> Mapping[str, Shot]:
+    """By each picture's name."""
     link = approval_url("https://approvals.example.com", record()["id"], "Ab3xQ9cD" * 8)
     mail = approval_mail(record(), approver="ana@example.com", link=link, now=NOW)
     return {
-        "approval-mail": (mail.html, NARROW),
-        "notice-mail": (html_of(notice()), NARROW),
-        "approval-page": (visit(record()).body, WIDE),
-        "approval-recorded": (visit(record(), fields={"decision": "approve"}).body, WIDE),
-        "approval-followed": (
+        "approval-mail": Shot(mail.html, NARROW),
+        "notice-mail": Shot(html_of(notice()), NARROW),
+        "report-page": Shot(samples.report(), DESKTOP, scale=0.6),
+        "report-phone": Shot(samples.report(), PHONE, 1100, "dark"),
+        "release-page": Shot(samples.shown_release(), DESKTOP, 1810, scale=0.6),
+        "release-phone": Shot(samples.shown_release(), PHONE, 1100, "dark"),
+        "approval-page": Shot(visit(record()).body, WIDE),
+        "approval-recorded": Shot(visit(record(), fields={"decision": "approve"}).body, WIDE),
+        "approval-followed": Shot(
             visit(
                 record(
                     decisions=[approved("ana@example.com", 8), approved("bo@example.com", 15)],
@@ -74,7 +91,7 @@ def pages() -> Mapping[str, tuple[str, int]]:
             ).body,
             WIDE,
         ),
-        "approval-superseded": (
+        "approval-superseded": Shot(
             visit(record(status="SUPERSEDED", closedBy="Superseded by storefront v1.4.1.")).body,
             WIDE,
         ),
@@ -102,11 +119,16 @@ def notice() -> Notice:
     return told
 
 
-def take(browser: Browser, document: str, width: int, file: Path) -> None:
-    """The whole of a page, however long it is, on a screen of this width."""
-    page = browser.new_page(viewport={"width": width, "height": 200}, color_scheme="light")
-    page.set_content(document)
-    page.screenshot(path=file, full_page=True)
+def take(browser: Browser, shot: Shot, file: Path) -> None:
+    """The whole of a page, however long it is, unless a part is enough."""
+    height = shot.most or 200
+    page = browser.new_page(
+        viewport={"width": shot.width, "height": height},
+        color_scheme=shot.scheme,
+        device_scale_factor=shot.scale,
+    )
+    page.set_content(shot.document)
+    page.screenshot(path=file, full_page=shot.most is None)
     page.close()
 
 
@@ -120,8 +142,8 @@ def main() -> int:
         browser = playwright.chromium.launch(
             executable_path=path, args=["--no-sandbox", "--disable-background-networking"]
         )
-        for name, (document, width) in pages().items():
-            take(browser, document, width, PICTURES / f"{name}.png")
+        for name, shot in pages().items():
+            take(browser, shot, PICTURES / f"{name}.png")
         browser.close()
     return 0
 

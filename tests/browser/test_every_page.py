@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page
 
+from local import samples
 from tagship.approval.answers import PageResponse
 from tagship.approval.preview import pages
 from tests.accessibility import DESK, PHONE, barriers, runs_off_the_side
@@ -41,6 +42,17 @@ def test_no_page_has_a_barrier_or_runs_off_the_side(page: Page, name: str, size,
     page.goto(f"{ADDRESS}/{name}")
     assert barriers(page) == []
     assert not runs_off_the_side(page)
+
+
+@pytest.mark.parametrize("made", [samples.report, samples.shown_release], ids=["report", "release"])
+def test_neither_has_a_page_that_the_command_line_writes(page: Page, made: Callable[[], str]) -> None:
+    page.goto("about:blank")
+    for size, scheme in ((PHONE, "dark"), (DESK, "light")):
+        page.set_viewport_size(size)
+        page.emulate_media(color_scheme=scheme)
+        page.set_content(made())
+        assert barriers(page) == []
+        assert not runs_off_the_side(page)
 
 
 @pytest.mark.parametrize("size, scheme", [(PHONE, "light"), (DESK, "dark")], ids=["phone-light", "desk-dark"])
