@@ -203,6 +203,19 @@ def test_an_emergency_passes_a_freeze_when_everybody_approves_and_that_is_a_fact
     assert "the sale" in facts["Calendar Overridden"]["closed"]
 
 
+def test_an_emergency_that_does_not_go_on_has_passed_nothing(world: World) -> None:
+    freeze(world, seconds=3600)
+    arn = world.start(world.upload("v1.0.0", emergency="nobody can pay"))
+    world.link(arn)
+    third = world.publish_by_hand()
+    world.move_by_hand(third)
+    for who in ("ana@example.com", "bo@example.com"):
+        world.decide(arn, who=who)
+    assert "changed by somebody else" in world.ended(arn).cause
+    assert "Calendar Overridden" not in world.facts("v1.0.0")
+    assert world.alias() == (third, {})
+
+
 def test_a_configuration_that_changes_underway_touches_the_next_release_only(world: World) -> None:
     arn = world.start(world.upload("v1.0.0"))
     world.link(arn)

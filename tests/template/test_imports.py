@@ -35,6 +35,7 @@ GROUND = {
 ROOMS = {"intake", "gates", "targets", "health", "approval", "ledger", "broadcast"}
 ABOVE = {
     "runtime": "what a function has around it: its ledger among it",
+    "recheck": "the last look before traffic moves, at what the ledger has: approval, calendar",
     "rollback": "who asked for a way back, and whether the ledger knows one",
     "supervision": "looks at releases from outside of their flow: ledger, deliveries, executions",
     "binding": "the digest over what the ledger keeps of a release and its plan",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -10,7 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tagship import schedule
-from tagship.schedule import EVERY_APPLICATION, Freeze, window
+from tagship.application import Gates
+from tagship.schedule import EVERY_APPLICATION, Freeze, Leave, window
 
 BERLIN = "Europe/Berlin"
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -277,3 +279,62 @@ def test_the_opening_after_freezes_is_open_and_frozen_by_none(
     assert opens is not None and opens >= at
     assert schedule.standing([window(text)], freezes, opens).is_open
     assert schedule.standing([window(text)], freezes, at).is_open is (opens == at)
+
+
+FRIDAY, MONDAY = utc("2026-11-27T12:00"), utc("2026-11-30T09:00")
+WINDOWS = Gates(windows=("Mon-Thu 09:00-16:00 UTC",))
+WAITING = Gates(windows=WINDOWS.windows, whenClosed="wait")
+LOOK = int(schedule.LOOK_AGAIN.total_seconds())
+
+
+@pytest.mark.parametrize(
+    "rules, at, since, emergency, expected",
+    [
+        (Gates(), FRIDAY, None, False, Leave()),
+        (WINDOWS, MONDAY, None, False, Leave()),
+        (WINDOWS, MONDAY, None, True, Leave()),
+        (WINDOWS, FRIDAY, None, True, Leave(closed="No window")),
+        (WINDOWS, FRIDAY, None, False, Leave(closed="No window", refused=True)),
+        (WAITING, FRIDAY, None, False, Leave(closed="No window", wait=LOOK, opens=MONDAY)),
+        (
+            WAITING,
+            MONDAY - timedelta(seconds=90),
+            None,
+            False,
+            Leave(closed="No window", wait=90, opens=MONDAY),
+        ),
+        (
+            WAITING,
+            FRIDAY,
+            MONDAY - schedule.LONGEST_WAIT,
+            False,
+            Leave(closed="No window", wait=LOOK, opens=MONDAY),
+        ),
+        (
+            WAITING,
+            FRIDAY,
+            MONDAY - schedule.LONGEST_WAIT - timedelta(seconds=1),
+            False,
+            Leave(
+                closed="No window is open (Mon-Thu 09:00-16:00 UTC). It does not wait longer than 7",
+                refused=True,
+            ),
+        ),
+    ],
+)
+def test_what_was_approved_goes_waits_or_ends(
+    rules: Gates, at: datetime, since: datetime | None, emergency: bool, expected: Leave
+) -> None:
+    found = schedule.leave(rules, [], at, since=since, emergency=emergency)
+    assert found.closed.startswith(expected.closed) and bool(found.closed) == bool(expected.closed)
+    assert replace(found, closed=expected.closed) == expected
+
+
+def test_a_freeze_closes_an_open_window_until_it_ends() -> None:
+    short, long = (
+        frozen("2026-11-30T09:00", "2026-11-30T09:05"),
+        frozen("2026-11-30T09:00", "2026-12-10T00:00"),
+    )
+    waits = schedule.leave(WAITING, [short], MONDAY, since=None, emergency=False)
+    assert (waits.wait, waits.opens) == (300, short.ends) and "the sale" in waits.closed
+    assert schedule.leave(WAITING, [long], MONDAY, since=None, emergency=False).refused

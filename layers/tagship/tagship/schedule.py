@@ -7,13 +7,14 @@ window that begins on one of its days may end on the day after.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from tagship.application import WINDOW, WINDOW_WORDS
+from tagship.application import WINDOW, WINDOW_WORDS, Gates
 
 EVERY_APPLICATION = "*"
 """Whose freeze is one for all: no application can have this name."""
@@ -86,6 +87,20 @@ class Standing:
         return self.in_window and not self.frozen
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """Whether an approved release may be deployed at a moment."""
+
+    closed: str = ""
+    """What is in its way, in words; where it may be deployed all the same, what it passes."""
+    refused: bool = False
+    """It may not, and does not wait, or not any longer."""
+    wait: int = 0
+    """Seconds until it is asked again; 0 where it does not wait."""
+    opens: datetime | None = None
+    """Until when it waits, as things stand."""
+
+
 def window(text: str) -> Window:
     """Raises ValueError, saying what is wrong, for what is no window."""
     if not re.search(WINDOW, text):
@@ -104,6 +119,23 @@ def standing(windows: Sequence[Window], freezes: Sequence[Freeze], at: datetime)
         in_window=is_open(windows, at),
         opens=opening(windows, freezes, at),
     )
+
+
+def leave(
+    rules: Gates, freezes: Sequence[Freeze], at: datetime, *, since: datetime | None, emergency: bool
+) -> Leave:
+    """What an approved release does now; `since` is when it began to wait, None for one that has not yet."""
+    windows = [window(text) for text in rules.windows]
+    found = standing(windows, freezes, at)
+    why = why_closed(windows, found)
+    if found.is_open or emergency:
+        return Leave(closed=why)
+    if rules.whenClosed == "fail":
+        return Leave(closed=why, refused=True)
+    if found.opens is None or found.opens > (since or at) + LONGEST_WAIT:
+        return Leave(closed=f"{why} It does not wait longer than {LONGEST_WAIT.days} days.", refused=True)
+    wait = math.ceil(min(found.opens - at, LOOK_AGAIN).total_seconds())
+    return Leave(closed=why, wait=wait, opens=found.opens)
 
 
 def is_open(windows: Sequence[Window], at: datetime) -> bool:
