@@ -8,14 +8,22 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from local.stack import ACCOUNT, REGION, ROOT
+from local.stack import ACCOUNT, REGION, ROOT, outputs
 from local.storefront import NAME, pack
+from tagship.intake.reading import read_release
+from tagship.ledger import releases
+from tagship.ledger.table import Ledger
+from tagship.release import Status
+from tagship.runtime import utc_now
+from tests.unit.cli.conftest import STACK
 from tests.unit.gates.attested import WORKFLOW, bundle, statement, written
 
 WATCH_SECONDS = "90"
@@ -177,17 +185,18 @@ def test_a_configuration_is_applied_with_its_difference(shell: Shell) -> None:
     assert "No change" in shell.done("apply", "application.yaml")
 
 
-def test_a_signed_and_attested_release_passes_and_one_that_another_key_signed_ends_invalid(
+def test_a_release_that_was_signed_attested_and_promoted_passes_and_one_that_another_key_signed_ends_invalid(
     shell: Shell,
 ) -> None:
-    """Fault 9, with the gate's own right to verify and no other."""
+    """Fault 9, with the gates' own right to verify and no other; from one stage's bucket to the next."""
     pipeline, kms = shell.pipeline, shell.pipeline.client("kms")
-    for name in ("ours", "theirs"):
+    for name in ("ours", "theirs", "promotion"):
         key = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
         kms.create_alias(AliasName=f"alias/tagship-{name}", TargetKeyId=key)
     gates = {
         "signature": {"key": "alias/tagship-ours"},
         "provenance": {"repository": "acme/storefront", "attestation": "required"},
+        "promotion": {"stage": "staging", "key": "alias/tagship-promotion"},
     }
     pipeline.configure(gates=gates)
     tag = shell.tag()
@@ -198,15 +207,55 @@ def test_a_signed_and_attested_release_passes_and_one_that_another_key_signed_en
     assert watched.returncode == 1
     assert f"{NAME} {tag} INVALID after" in watched.stdout
     assert "is not a signature of this release.json by alias/tagship-ours" in watched.stdout
+    assert "It was not promoted from staging" in watched.stdout
     tag = shell.tag()
     shell.attest(tag)
-    assert shell.publish(tag, *attested, "--sign", "alias/tagship-ours").returncode == 0
+    with staging(pipeline) as succeeds:
+        published = shell.publish(tag, *attested, "--sign", "alias/tagship-ours", "--stage", "staging")
+        assert published.returncode == 0, published.stderr
+        ways = ("--from", "staging", "--to", pipeline.stack.stage, "--sign", "alias/tagship-promotion")
+        succeeds(tag)
+        shell.done("promote", NAME, tag, *ways)
+        assert "nothing new begins" in shell.done("promote", NAME, tag, *ways)
     shell.waits_for_approval(tag)
     told = {result["gate"]: result["why"] for result in pipeline.item(f"RELEASE#{tag}")["gates"]}
     assert told["signature"] == "release.json was signed with alias/tagship-ours."
     assert told["provenance"].startswith("Built from acme/storefront at 8f1d5a0 by https://github.com/")
+    assert told["promotion"].startswith("It succeeded in staging at ")
     shell.done("reject", NAME, tag, "--as", "ana@example.com", "--reason", "only a test")
     assert shell.run("watch", NAME, tag, "--timeout", WATCH_SECONDS).returncode == 1
+
+
+@contextmanager
+def staging(pipeline: Any) -> Iterator[Callable[[str], None]]:
+    """What a command sees of another stage: a bucket and a ledger. The release that it is told of has succeeded there."""
+    cloudformation = pipeline.client("cloudformation")
+    made = cloudformation.create_stack(StackName="tagship-staging", TemplateBody=json.dumps(STACK))
+    cloudformation.get_waiter("stack_create_complete").wait(
+        StackName=made["StackId"], WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+    )
+    found = outputs(pipeline.stack.engine, "tagship-staging")
+    table = found["LedgerTableName"]
+    ledger = Ledger(client=pipeline.client("dynamodb"), table=table, stage="staging", now=utc_now)
+
+    def succeeds(tag: str) -> None:
+        read = read_release(
+            s3=pipeline.client("s3"),
+            ssm=pipeline.client("ssm"),
+            stage=ledger.stage,
+            bucket=found["ReleaseBucketName"],
+            key=f"releases/{NAME}/{tag}/release.json",
+            version="",
+            execution="staging",
+        )
+        releases.claim(ledger, read)
+        ended = {"status": Status.SUCCEEDED, "why": "It is so.", "execution": "staging"}
+        releases.end(ledger, application=NAME, tag=tag, attempt=1, **ended)
+
+    try:
+        yield succeeds
+    finally:
+        cloudformation.delete_stack(StackName="tagship-staging")
 
 
 def test_an_engine_that_is_not_there_is_told_in_a_sentence(shell: Shell) -> None:
