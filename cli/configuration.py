@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import yaml
-
 from cli.failures import Failed, trying
+from cli.screen import in_yaml
 from tagship.calls import code_of
 from tagship.intake.configuration import parameter_name
 
@@ -83,12 +82,12 @@ def difference(before: Stored, data: Any) -> list[str]:
     """A unified diff in YAML; empty where both say the same, in whatever order."""
     if before.version and before.data == data:
         return []
-    old = _yaml(_ordered_like(data, before.data)) if before.data is not None else before.text
+    old = in_yaml(_ordered_like(data, before.data)) if before.data is not None else before.text
     origin = f"{before.name} (version {before.version})" if before.version else "/dev/null"
     return list(
         difflib.unified_diff(
             old.splitlines() if before.version else [],
-            _yaml(data).splitlines(),
+            in_yaml(data).splitlines(),
             fromfile=origin,
             tofile=f"{before.name} (new)",
             lineterm="",
@@ -127,10 +126,6 @@ def write(ssm: Any, before: Stored, data: Any, *, who: str) -> int:
                 ) from error
             raise
     return int(answer["Version"])
-
-
-def _yaml(data: Any) -> str:
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=1000)
 
 
 def _ordered_like(model: Any, data: Any) -> Any:

@@ -48,6 +48,17 @@ def wary(text: object) -> str:
     return click.style(clean(str(text)), fg="yellow")
 
 
+def in_yaml(data: Any) -> str:
+    """Every part written out where it stands: CloudFormation takes no aliases (`*id001`), and they read badly anyway."""
+    import yaml
+
+    class Whole(yaml.SafeDumper):
+        def ignore_aliases(self, _: Any) -> bool:
+            return True
+
+    return clean(yaml.dump(data, Dumper=Whole, sort_keys=False, allow_unicode=True, width=1000).rstrip("\n"))
+
+
 def say(*lines: str) -> None:
     """On standard output."""
     for each in lines or ("",):

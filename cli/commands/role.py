@@ -39,8 +39,6 @@ def role(
     It trusts the functions of this stage's stack, with the application's external id, for this application alone; and allows
     what the target, the gates and the health checks of the configuration ask for, and nothing else.
     """
-    import yaml
-
     from cli import role as made
     from cli.commands.apply import checked
     from cli.documents import read
@@ -54,7 +52,7 @@ def role(
     if deploy:
         stack = f"{configuration.target.role.rsplit('/', 1)[-1]}-role"
         if not as_json:
-            screen.say(screen.clean(yaml.safe_dump(template, sort_keys=False, width=1000).rstrip("\n")))
+            screen.say(screen.in_yaml(template))
         _ask(f"Deploy this as the stack {stack} in account {configuration.target.account}?", yes=yes)
         session = new_session(
             profile_name=target_profile or place.profile, region_name=configuration.target.region
@@ -67,7 +65,7 @@ def role(
     elif as_json:
         screen.result(template)
     else:
-        screen.say(screen.clean(yaml.safe_dump(template, sort_keys=False, width=1000).rstrip("\n")))
+        screen.say(screen.in_yaml(template))
 
 
 def _ask(question: str, *, yes: bool) -> None:

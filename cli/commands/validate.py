@@ -60,8 +60,6 @@ def validate(*, files: tuple[str, ...], show_defaults: bool, as_json: bool) -> N
 
 def told(document: Document, *, show_defaults: bool = False) -> list[str]:
     """A document's findings, each in the form that editors jump to; or that it has none."""
-    import yaml
-
     if document.noun is None:
         return [
             f"{screen.clean(document.name)}:{finding.line}: "
@@ -75,8 +73,7 @@ def told(document: Document, *, show_defaults: bool = False) -> list[str]:
     if show_defaults and document.kind == "release":
         lines += screen.clean(json.dumps(document.whole, indent=2, ensure_ascii=False)).split("\n")
     elif show_defaults:
-        text = yaml.safe_dump(document.whole, sort_keys=False, allow_unicode=True, width=1000)
-        lines += screen.clean(text.rstrip("\n")).split("\n")
+        lines += screen.in_yaml(document.whole).split("\n")
     return lines
 
 

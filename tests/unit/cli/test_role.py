@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from yaml.events import AliasEvent
 
 from cli.role import template
 from local.storefront import HOME
@@ -138,6 +139,9 @@ def test_the_template_is_printed_with_this_stages_functions_and_bucket(stage: An
     assert "arn:aws:s3:::releases/releases/storefront/*" in text
     assert "role/tagship-development-*FunctionRole-*" in text
     assert json.loads(stage.run("role", str(file), "--json").stdout) == made
+    assert not any(isinstance(event, AliasEvent) for event in yaml.parse(result.stdout)), (
+        "CloudFormation has none"
+    )
 
 
 def test_the_role_is_deployed_and_a_second_time_is_nothing(stage: Any, file: Path) -> None:
