@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 import pytest
+from botocore.client import BaseClient
 
 from tagship.ledger import releases
 from tagship.ledger.table import Fact, Ledger
@@ -169,6 +170,7 @@ def test_two_releases_at_once_go_one_after_the_other(world: World) -> None:
 
 
 def test_a_role_that_can_not_be_assumed_stops_the_release_before_any_change(world: World) -> None:
+    """Fault 37."""
     world.refuse("AssumeRole", aws_error("AccessDenied", 403))
     ended = supervised(world, begun(world))
     assert ended.error == "ReleaseInvalid"
@@ -176,6 +178,31 @@ def test_a_role_that_can_not_be_assumed_stops_the_release_before_any_change(worl
     assert '"sts:ExternalId":"tagship-production"' in ended.cause, "the trust policy that would allow it"
     assert assert_at_rest(world, "v1.0.0") == "INVALID"
     assert "plan" not in world.record("v1.0.0")
+
+
+def test_a_session_that_expires_when_traffic_has_moved_sends_the_release_back(world: World) -> None:
+    """Fault 37."""
+
+    def works(event: dict[str, Any]) -> Any:
+        return world.handlers["shift_traffic"](event, None)
+
+    def expired(event: dict[str, Any]) -> Any:
+        def ask(client: Any, name: str, parameters: Any) -> Any:
+            if name == "UpdateAlias":
+                raise aws_error("ExpiredTokenException", 403)
+            return make(client, name, parameters)
+
+        make = BaseClient._make_api_call
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(BaseClient, "_make_api_call", ask)
+            return works(event)
+
+    world.plant("shift_traffic", works)
+    world.plant("shift_traffic", expired)
+    ended = supervised(world, begun(world))
+    assert ended.error == "ReleaseRolledBack" and "ExpiredTokenException" in ended.cause
+    assert ended.entered.count("ShiftTraffic") == 2
+    assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
 
 
 def test_when_no_mail_can_be_sent_the_release_fails_and_says_so(world: World) -> None:

@@ -22,6 +22,7 @@ from tests.integration.conftest import Pipeline
 def test_a_role_that_is_not_ours_to_take_stops_the_release_before_any_change(
     pipeline: Pipeline, target: dict[str, str], told: str
 ) -> None:
+    """Fault 37."""
     before = pipeline.alias()
     pipeline.configure(target=target)
     tag = pipeline.publish()

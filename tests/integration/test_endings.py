@@ -56,6 +56,7 @@ def test_an_alarm_that_fires_while_a_step_bakes_sends_the_release_back_at_once(p
 
 
 def test_a_second_event_of_the_same_upload_is_a_duplicate(pipeline: Pipeline) -> None:
+    """Fault 1."""
     tag = pipeline.publish()
     first = pipeline.execution(tag)
     order = json.loads(pipeline.client("stepfunctions").describe_execution(executionArn=first)["input"])
@@ -68,6 +69,7 @@ def test_a_second_event_of_the_same_upload_is_a_duplicate(pipeline: Pipeline) ->
 
 
 def test_a_used_tag_with_other_bytes_is_refused(pipeline: Pipeline) -> None:
+    """Fault 5."""
     tag = pipeline.publish()
     pipeline.decide(tag)
     pipeline.settled(tag, "SUCCEEDED")
@@ -89,6 +91,7 @@ def test_a_used_tag_with_other_bytes_is_refused(pipeline: Pipeline) -> None:
 
 
 def test_an_older_tag_is_stopped_by_its_gate(pipeline: Pipeline) -> None:
+    """Fault 6."""
     tag = pipeline.publish()
     pipeline.decide(tag)
     pipeline.settled(tag, "SUCCEEDED")
