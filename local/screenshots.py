@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from playwright.sync_api import Browser, sync_playwright
 
-from local import samples
+from local import samples, slack_look
 from local.draw import PICTURES
 from tagship.approval.link import approval_url
 from tagship.approval.mail import approval_mail
 from tagship.approval.preview import NOW, approved, sample, visit
+from tagship.approval.slack import announcement
 from tagship.broadcast.mail import html_of
 from tagship.broadcast.notice import EVERYTHING, Notice, notice_of
+from tagship.broadcast.slack import message_of
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 DESKTOP, WIDE, NARROW, PHONE = 1280, 1040, 680, 360
@@ -74,6 +76,7 @@ def pages() -> Mapping[str, Shot]:
     return {
         "approval-mail": Shot(mail.html, NARROW),
         "notice-mail": Shot(html_of(notice()), NARROW),
+        "slack-thread": Shot(slack_look.thread(list(said())), NARROW, scale=0.8),
         "report-page": Shot(samples.report(), DESKTOP, scale=0.6),
         "report-phone": Shot(samples.report(), PHONE, 1100, "dark"),
         "release-page": Shot(samples.shown_release(), DESKTOP, 1810, scale=0.6),
@@ -98,23 +101,53 @@ def pages() -> Mapping[str, Shot]:
     }
 
 
+_SICK = "http https://storefront.example.com/health: 5 of 5 answers had the status 500 instead of 200."
+
+
 def notice() -> Notice:
     """How a release that came back is told."""
+    data = {"why": _SICK, "readAt": "2026-11-23T09:51:00.000Z"}
+    return _notice("Release Rolled Back", data, at="10:12", status="ROLLED_BACK")
+
+
+def said() -> Iterator[slack_look.Said]:
+    """A release on Slack, from its request to its end."""
+    yield "10:51 AM", announcement(record(), now=NOW), False
+    told = (
+        (
+            "Approvers Reminded",
+            {"approvers": ["chi@example.com"], "expiresAt": "2026-11-23T14:00:00.000Z"},
+            "10:00",
+        ),
+        ("Approval Granted", {"decision": "approve", "status": "APPROVED"}, "10:04"),
+        ("Traffic Shifted", {"percent": 10, "bake": 300, "step": 1, "of": 2}, "10:05"),
+        ("Rollback Triggered", {"trigger": "health", "why": _SICK, "percent": 10}, "10:11"),
+    )
+    for name, data, at in told:
+        yield _clock(at), message_of(_notice(name, data, at=at, who="chi@example.com")), False
+    yield _clock("10:12"), message_of(notice()), True
+
+
+def _clock(utc: str) -> str:
+    hour, _, minute = utc.partition(":")
+    return f"{int(hour) + 1}:{minute} AM"
+
+
+def _notice(
+    name: str, data: Mapping[str, Any], *, at: str, who: str = "tagship", status: str = "RUNNING"
+) -> Notice:
     fact = {
         "application": "storefront",
         "tag": "v1.4.0",
         "attempt": 1,
         "stage": "production",
-        "name": "Release Rolled Back",
-        "who": "tagship",
-        "at": "2026-11-23T10:12:40.000Z",
+        "name": name,
+        "who": who,
+        "at": f"2026-11-23T{at}:40.000Z",
         "execution": "arn:aws:states:eu-central-1:123456789012:execution:tagship-production-release:6f1c",
-        "data": {
-            "why": "http https://storefront.example.com/health: 5 of 5 answers had the status 500 instead of 200.",
-            "readAt": "2026-11-23T09:51:00.000Z",
-        },
+        "data": data,
     }
-    told = notice_of(fact, {"status": "ROLLED_BACK", "plan": {"from": "v1.3.2"}}, level=EVERYTHING)
+    told = notice_of(fact, {"status": status, "plan": {"from": "v1.3.2"}}, level=EVERYTHING)
     assert told is not None
     return told
 
