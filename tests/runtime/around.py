@@ -185,6 +185,7 @@ def _furnished(engine: Engine, machines: dict[str, str]) -> dict[str, str]:
         "TAGSHIP_RELEASE_STATE_MACHINE": machines["release"],
         "TAGSHIP_ROLLBACK_STATE_MACHINE": machines["rollback"],
         "TAGSHIP_HEALTH_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "TAGSHIP_VALIDATION_SECONDS": "300",
         "TAGSHIP_DEPLOYMENT_SECONDS": "1200",
         "TAGSHIP_HEALTH_SECONDS": "300",
         "TAGSHIP_ROLLBACK_SECONDS": "600",
