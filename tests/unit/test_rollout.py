@@ -131,17 +131,21 @@ def test_a_bake_begins_with_a_piece_of_it_and_never_waits_longer_than_it_is(bake
         # while it bakes
         (Baking(wait=30, until=after(300)), 31, {}, Baking(wait=30, until=after(300))),
         (Baking(wait=30, until=after(300)), 280.5, {}, Baking(wait=20, until=after(300))),
+        (Baking(wait=30, until=after(300)), 299, {}, Baking(wait=1, until=after(300))),
         (Baking(wait=30, until=after(300)), 31, {"clear": False}, Baking(wait=30, until=after(300))),
         (Baking(wait=30, until=after(300)), 31, {"ends": True}, Baking(wait=0, until=after(300))),
         # at its end
         (Baking(wait=30, until=after(300)), 300, {}, Baking(wait=0, until=after(300))),
         (Baking(wait=30, until=after(300)), 309, {}, Baking(wait=0, until=after(300))),
         (Baking(wait=30, until=after(300)), 300, {"ends": True}, Baking(wait=0, until=after(300))),
-        (
-            Baking(wait=30, until=after(300)),
-            302,
-            {"clear": False},
-            Baking(wait=30, until=after(602), extended=True),
+        *(
+            (
+                Baking(wait=30, until=after(300)),
+                at,
+                {"clear": False},
+                Baking(wait=30, until=after(at + 300), extended=True),
+            )
+            for at in (300, 302)
         ),
         # what it is extended by: as long as it was, at least one piece, at most what the budget leaves
         (
@@ -210,6 +214,11 @@ def test_a_bake_ends_whatever_health_answers_and_is_extended_once_within_the_bud
     assert in_all <= longest_step(bake, every=every, health_seconds=math.ceil(longest))
     if baking.extended:
         assert (baking.until - after(bake)).total_seconds() <= spare + 1
+
+
+def test_the_longest_step_is_its_bake_twice_and_a_look_at_the_end_of_each():
+    assert longest_step(300, every=30, health_seconds=100) == 300 + 300 + 2 * 100
+    assert longest_step(10, every=30, health_seconds=100) == 10 + 30 + 2 * 100
 
 
 def test_a_bake_comes_back_from_the_state_machine():

@@ -54,6 +54,11 @@ def test_a_token_has_one_spelling():
     assert str(Token.parse(token)) == token
 
 
+@pytest.mark.parametrize("token", ["", "A" * 63, "A" * 65, "A" * 63 + "=", "A" * 63 + "\n", "A" * 64])
+def test_what_is_no_token_or_one_of_another_version_is_malformed(token):
+    assert reason(token, sample()) == "malformed"
+
+
 @pytest.mark.parametrize(
     "change, says",
     [
@@ -108,7 +113,9 @@ def test_a_key_may_be_named_by_its_id_or_its_arn():
 
 def test_two_keys_with_one_short_name_are_refused(monkeypatch):
     monkeypatch.setattr("tagship.approval.link.key_ref", lambda key_id: "00000000")
-    with pytest.raises(ValueError, match="same short name"):
+    with pytest.raises(
+        ValueError, match=r"^two of these keys have the same short name; replace one of them$"
+    ):
         known_keys(KEY, OLD_KEY)
 
 
@@ -149,10 +156,12 @@ def test_a_kms_that_does_not_answer_is_not_a_bad_link(code, error):
     token = link(sample())
     kms = FakeKms()
     kms.fails_with = code
-    with pytest.raises(error):
+    with pytest.raises(error) as refused:
         verify(token, sample(), kms=kms)
-    with pytest.raises(error):
+    assert error is ClientError or str(refused.value).startswith("Checking an approval's link")
+    with pytest.raises(error) as refused:
         link(sample(), kms=kms)
+    assert error is ClientError or str(refused.value).startswith("Signing a link for approval ")
 
 
 def test_only_a_clear_yes_of_kms_counts():

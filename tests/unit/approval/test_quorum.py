@@ -75,10 +75,25 @@ def test_nothing_is_approved_by_nobody(required):
 @pytest.mark.parametrize(
     "changes, says",
     [
-        ({"required": 4}, "needs 4 approvals, but only 3"),
-        ({"required": 3, "author": BO}, "not counting the author bo@example.com"),
+        (
+            {"required": 4, "authorMayApprove": True},
+            (
+                r"^storefront v1\.4\.0 needs 4 approvals, but only 3 of its approvers can decide\. Nobody was asked and "
+                r"nothing was changed\. Add approvers or lower approval\.required, apply, and publish under a new tag\.$"
+            ),
+        ),
+        (
+            {"required": 3, "author": BO},
+            r"can decide, not counting the author bo@example\.com\. Nobody was asked",
+        ),
         ({"required": 2, "approvers": [ANA, "Ana@Example.com"]}, "only 1"),
-        ({"required": 0}, "At least one approval is needed"),
+        (
+            {"required": 0},
+            (
+                r"^storefront v1\.4\.0: approval\.required is 0\. At least one approval is needed; nobody was asked and "
+                r"nothing was changed\. Set it to 1 or more and apply\.$"
+            ),
+        ),
     ],
 )
 def test_a_quorum_that_nobody_can_reach_is_said_before_anyone_is_asked(changes, says):
@@ -87,6 +102,7 @@ def test_a_quorum_that_nobody_can_reach_is_said_before_anyone_is_asked(changes, 
 
 
 def test_a_quorum_that_can_be_reached_is_nothing_to_say():
+    check_reachable(sample(required=1))
     check_reachable(sample(required=3))
     check_reachable(sample(required=3, author=BO, authorMayApprove=True))
 

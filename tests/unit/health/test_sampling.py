@@ -5,20 +5,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagship.health import Verdict
-from tagship.health.sampling import BUDGET_SECONDS, Answer, sample
+from tagship.health.sampling import BUDGET_SECONDS, Answer, Percentile, sample
 
 H, U, N = Verdict.HEALTHY, Verdict.UNHEALTHY, Verdict.INCONCLUSIVE
 
 
-def sampled(verdicts, *, must_pass, requests=None, each=0.0, longest=5):
-    """Asks for `verdicts`, one after the other, each of which takes `each` seconds of a made-up clock."""
+def sampled(verdicts, *, must_pass, requests=None, each=0.0, longest=5, percentile=None, seen=None):
+    """Asks for `verdicts`, one after the other, each of which takes `each` seconds of a made-up clock.
+
+    `seen` is what else the answers hold, one after the other.
+    """
     now = [100.0]
-    waiting = iter(verdicts)
+    waiting = iter(zip(verdicts, seen or [{}] * len(verdicts), strict=True))
 
     def ask():
         now[0] += each
-        verdict = next(waiting)
-        return Answer(verdict=verdict, ms=round(each * 1000), why="" if verdict is H else f"it was {verdict}")
+        verdict, more = next(waiting)
+        why = "" if verdict is H else f"it was {verdict}"
+        return Answer(**{"verdict": verdict, "ms": round(each * 1000), "why": why} | more)
 
     result = sample(
         ask,
@@ -28,6 +32,7 @@ def sampled(verdicts, *, must_pass, requests=None, each=0.0, longest=5):
         begun=100.0,
         longest=longest,
         clock=lambda: now[0],
+        percentile=percentile,
     )
     return result, now[0] - 100.0
 
@@ -61,7 +66,22 @@ def test_requests_that_time_did_not_allow_are_no_data_and_so_inconclusive():
     result, took = sampled([H] * 20, must_pass=20, each=4, longest=10)
     assert result.verdict is N
     assert took <= BUDGET_SECONDS
-    assert "were not asked, because all have 50 s together" in result.why
+    assert result.why == (
+        "11 of 20 requests passed, 20 must; median 4000 ms, slowest 4000 ms; "
+        "9 were not asked, because all have 50 s together."
+    )
+
+
+def test_requests_that_could_not_have_helped_any_more_are_not_told():
+    result, _ = sampled([N, N, H], must_pass=2)
+    assert (result.verdict, result.numbers["asked"]) == (N, 2)
+    assert result.why == "0 of 3 requests passed, 2 must; median 0 ms, slowest 0 ms; it was inconclusive."
+    assert result.numbers["firstFailure"] == "it was inconclusive"
+
+
+def test_where_all_were_asked_nothing_was_left_out():
+    assert "not asked" not in sampled([H, N], must_pass=2)[0].why
+    assert "not asked" not in sampled([], must_pass=0)[0].why
 
 
 def test_enough_that_passed_in_time_are_enough():
@@ -101,3 +121,65 @@ def test_the_numbers_say_what_was_seen():
         "slowestMs": 250,
         "firstFailure": "it was unhealthy",
     }
+
+
+def test_it_is_told_which_check_it_was_and_what_the_answers_held():
+    seen = [{"ms": 30, "status": 500, "tls_days": 20}, {"ms": 20, "status": 200, "tls_days": 9}, {"ms": 10}]
+    result, _ = sampled([U, H, H], must_pass=2, seen=seen)
+    assert result.check == "it"
+    assert result.numbers == {
+        "requests": 3,
+        "asked": 3,
+        "passed": 2,
+        "mustPass": 2,
+        "medianMs": 20,
+        "slowestMs": 30,
+        "lastStatus": 200,
+        "tlsDaysLeft": 9,
+        "firstFailure": "it was unhealthy",
+    }
+
+
+def test_what_did_not_work_is_told_before_what_was_unclear():
+    assert sampled([N, U, H], must_pass=1)[0].numbers["firstFailure"] == "it was unhealthy"
+
+
+TIMES = [{"ms": ms} for ms in (900, 10, 20, 30, 40)]
+
+
+@pytest.mark.parametrize(
+    "percent, reached, most_ms, overall",
+    [
+        (50, 30, 30, H),
+        (50, 30, 29, U),
+        (80, 40, 40, H),
+        (81, 900, 899, U),
+        (100, 900, 900, H),
+        (1, 10, 10, H),
+    ],
+)
+def test_a_percentile_is_the_time_that_this_share_of_the_answers_did_not_exceed(
+    percent, reached, most_ms, overall
+):
+    limit = Percentile(percent=percent, most_ms=most_ms)
+    result, _ = sampled([H] * 5, must_pass=5, seen=TIMES, percentile=limit)
+    assert (result.verdict, result.numbers[f"p{percent}Ms"]) == (overall, reached)
+    assert result.numbers["slowestMs"] == 900
+    if overall is U:
+        why = f"{percent} % of the answers took up to {reached} ms, at most {most_ms} are allowed"
+        assert result.numbers["firstFailure"] == why
+        assert result.why == f"5 of 5 requests passed, 5 must; median 30 ms, slowest 900 ms; {why}."
+
+
+def test_a_percentile_is_of_the_answers_that_passed():
+    limit = Percentile(percent=100, most_ms=40)
+    result, _ = sampled([U, H, H, H, H], must_pass=4, seen=TIMES, percentile=limit)
+    assert (result.verdict, result.numbers["p100Ms"]) == (H, 40)
+
+
+@pytest.mark.parametrize("verdict", [U, N])
+def test_what_is_not_healthy_has_no_percentile(verdict):
+    limit = Percentile(percent=100, most_ms=10_000)
+    result, _ = sampled([verdict] * 5, must_pass=1, seen=TIMES, percentile=limit)
+    assert result.verdict is verdict
+    assert "p100Ms" not in result.numbers

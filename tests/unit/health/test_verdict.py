@@ -55,12 +55,17 @@ def test_the_order_of_the_checks_does_not_matter(verdicts):
 
 def test_without_any_result_it_says_that_no_data_is_never_healthy():
     overall = judge([])
-    assert overall.verdict is not H
-    assert overall.why == "No check gave a result, and no data is never healthy."
+    assert overall == CheckResult(
+        check="health",
+        verdict=N,
+        why="No check gave a result, and no data is never healthy.",
+        numbers={"checks": 0, "healthy": 0, "unhealthy": 0, "inconclusive": 0, "error": 0},
+    )
 
 
 def test_the_reason_names_the_checks_that_decided_with_their_numbers_and_no_others():
     overall = judge(results(H, U, E, U))
+    assert overall.check == "health"
     assert overall.why == (
         "2 of 4 checks are unhealthy: check 2: 2 of 9 requests passed; check 4: 4 of 9 requests passed."
     )
@@ -75,6 +80,7 @@ def test_many_checks_are_counted_and_not_all_named():
     why = judge(results(*[U] * 20)).why
     assert why.startswith("20 of 20 checks are unhealthy: check 1: ")
     assert why.endswith("check 5: 5 of 9 requests passed; and 15 more.")
+    assert judge(results(*[U] * 5)).why.endswith("check 5: 5 of 9 requests passed.")
 
 
 any_text = st.text(max_size=40)
@@ -126,6 +132,7 @@ def test_text_of_others_becomes_one_visible_line_of_bounded_length(text, charact
 
 def test_text_of_others_keeps_its_words_apart_and_its_letters():
     assert shown("  disk\r\nfull\x1b[31m on\u2028köln\u202e\u200b ") == "disk full [31m on köln"
+    assert shown("half\ud800 a\u2029pair\x85") == "half a pair"
 
 
 def test_text_that_is_cut_says_so():

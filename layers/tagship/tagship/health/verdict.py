@@ -89,7 +89,7 @@ def _sentence(deciding: Sequence[CheckResult], checks: int) -> str:
 def shown(text: object, *, characters: int = 500) -> str:
     """Text that others chose, fit for page, mail and log: one line, nothing invisible, not too long."""
     kept = "".join(
-        " " if character.isspace() or category in {"Cc", "Zl", "Zp"} else character
+        " " if character.isspace() or category == "Cc" else character
         for character in str(text)[: characters * 4]
         if (category := unicodedata.category(character)) not in {"Cf", "Cs"}
     )
