@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -73,9 +74,10 @@ def test_days_are_single_ones_ranges_and_lists_of_them(text: str, days: set[int]
         ("Mon-Wed-Fri 09:00-10:00 UTC", "must be days, times and a time zone"),
         ("Mon 24:00-10:00 UTC", "must be days, times and a time zone"),
         ("Mon 09:00-24:01 UTC", "must be days, times and a time zone"),
-        ("Mon 09:00-09:00 UTC", "the whole day is 00:00-24:00"),
+        ("Mon 09:00-09:00 UTC", "^opens when it closes; the whole day is 00:00-24:00$"),
         ("Mon 09:00-10:00 Europe/Berlim", "no time zone; did you mean Europe/Berlin?"),
         ("Mon 09:00-10:00 Europe", "no time zone"),
+        ("Mon 09:00-10:00 a/b/c/d", "^a/b/c/d is no time zone, like Europe/Berlin or UTC$"),
         ("Mon 09:00-10:00 ../etc", "must be days, times and a time zone"),
         ("Mon 09:00-10:00 Etc/../passwd", "must be days, times and a time zone"),
         ("Mon 09:00-10:00 a/b//c", "no time zone"),
@@ -136,12 +138,44 @@ def test_a_window_is_open_when_the_clock_on_the_wall_shows_a_time_in_it(
         ("Sun 02:00-03:00 Europe/Berlin", berlin("2026-03-22T03:00"), berlin("2026-04-05T02:00")),
         # The clock is put back into a window that had closed.
         ("Sat 22:00-02:30 Europe/Berlin", berlin("2026-10-25T02:30"), berlin("2026-10-25T02:00", fold=1)),
+        # It shows the opening twice: each of them is one.
+        ("Sun 02:30-02:40 Europe/Berlin", utc("2026-10-24T12:00"), berlin("2026-10-25T02:30", fold=0)),
+        ("Sun 02:30-02:40 Europe/Berlin", utc("2026-10-25T00:45"), berlin("2026-10-25T02:30", fold=1)),
+        # Newfoundland put its clocks back at a minute past midnight, into the day before.
+        ("Sat 23:30-23:45 America/St_Johns", utc("2010-11-07T02:30:30"), utc("2010-11-07T03:00")),
+        # Whenever it is asked for, the clock jumps at its second.
+        *(
+            ("Sun 02:30-04:00 Europe/Berlin", utc(f"2026-03-28T12:00:0{second}"), utc("2026-03-29T01:00"))
+            for second in range(5)
+        ),
         # Samoa had no 30 December 2011, a Friday.
         ("Fri 09:00-10:00 Pacific/Apia", utc("2011-12-30T00:00"), utc("2012-01-05T19:00")),
     ],
 )
 def test_the_next_opening_is_told_by_the_same_clock(text: str, after: datetime, opens: datetime) -> None:
     assert schedule.next_opening([window(text)], after) == opens
+
+
+def test_a_window_on_no_day_never_opens() -> None:
+    weekly = replace(window("Mon 09:00-16:00 UTC"), days=frozenset())
+    assert schedule.next_opening([weekly], utc("2026-11-23T10:00")) is None
+    assert schedule.opening([weekly], [], utc("2026-11-23T10:00")) is None
+
+
+@pytest.mark.parametrize("here", ["Asia/Tokyo", "America/Los_Angeles"])
+def test_where_the_machine_is_does_not_matter(monkeypatch: pytest.MonkeyPatch, here: str) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", here)
+        time.tzset()
+        try:
+            weekly = [window("Sun 02:30-04:00 Europe/Berlin")]
+            opens = schedule.next_opening(weekly, utc("2026-03-28T12:00"))
+            told = schedule.said(utc("2026-03-28T23:30"), weekly)
+        finally:
+            patch.undo()
+            time.tzset()
+    assert opens is not None and (opens, opens.utcoffset()) == (utc("2026-03-29T01:00"), timedelta(0))
+    assert told == "Sun 29 Mar 2026, 00:30 CET (Sat 23:30 UTC)"
 
 
 # ---- whatever windows, wherever, whenever --------------------------------------------------------------------------
@@ -242,17 +276,21 @@ def test_what_is_frozen_opens_in_the_first_window_after_every_freeze() -> None:
 
 
 def test_why_it_is_closed_names_freeze_author_reason_and_windows() -> None:
-    weekly = [window("Mon-Thu 09:00-16:00 Europe/Berlin")]
+    weekly = [window("Mon-Thu 09:00-16:00 Europe/Berlin"), window("Sat 09:00-10:00 UTC")]
     freezes = [
         frozen("2026-11-20T00:00", "2026-11-23T23:30"),
-        frozen("2026-11-20T00:00", "2026-11-21T00:00", "*"),
+        replace(frozen("2026-11-20T00:00", "2026-11-21T00:00", "*"), reason="...the X."),
     ]
     found = schedule.standing(weekly, freezes, utc("2026-11-20T20:00"))
     assert schedule.why_closed(weekly, found) == (
         "storefront is frozen until Tue 24 Nov 2026, 00:30 CET (Mon 23:30 UTC) by ana: the sale. "
-        "Everything is frozen until Sat 21 Nov 2026, 01:00 CET (00:00 UTC) by ana: the sale. "
-        "No window is open (Mon-Thu 09:00-16:00 Europe/Berlin)."
+        "Everything is frozen until Sat 21 Nov 2026, 01:00 CET (00:00 UTC) by ana: ...the X. "
+        "No window is open (Mon-Thu 09:00-16:00 Europe/Berlin, Sat 09:00-10:00 UTC)."
     )
+
+
+def test_without_a_window_a_moment_is_told_in_utc() -> None:
+    assert schedule.said(berlin("2026-11-23T09:00")) == "Mon 23 Nov 2026, 08:00 UTC"
 
 
 @given(

@@ -124,7 +124,11 @@ def test_the_numbers_say_what_was_seen():
 
 
 def test_it_is_told_which_check_it_was_and_what_the_answers_held():
-    seen = [{"ms": 30, "status": 500, "tls_days": 20}, {"ms": 20, "status": 200, "tls_days": 9}, {"ms": 10}]
+    seen = [
+        {"ms": 30, "status": 500, "tls_days": 20},
+        {"ms": 20, "status": 301, "tls_days": 9},
+        {"ms": 10, "status": 200},
+    ]
     result, _ = sampled([U, H, H], must_pass=2, seen=seen)
     assert result.check == "it"
     assert result.numbers == {

@@ -114,7 +114,20 @@ def test_what_is_no_result_is_an_error(data):
     result = CheckResult.from_dict(data)
     assert result.verdict is E
     assert judge([result]).verdict is E
-    assert "no verdict that is known" in result.why
+    assert result.check == data.get("check", "unnamed")
+    assert result.why == f"It has no verdict that is known: {data.get('verdict')}."
+
+
+def test_what_it_said_instead_of_a_verdict_is_told_in_a_line_that_is_not_too_long():
+    result = CheckResult.from_dict({"check": "a\nname", "verdict": "x" * 101})
+    assert (result.check, result.why) == (
+        "a name",
+        "It has no verdict that is known: " + "x" * 99 + "….",
+    )
+
+
+def test_a_result_without_a_name_or_a_reason_is_still_a_result():
+    assert CheckResult.from_dict({"verdict": "healthy"}) == CheckResult(check="unnamed", verdict=H, why="")
 
 
 def test_a_result_without_numbers_is_still_a_result():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -64,7 +63,7 @@ def sample(
 
 def _held(result: CheckResult, limit: Percentile, times: list[int]) -> CheckResult:
     """The result, with the percentile of what passed: the smallest time that this share of the answers did not exceed."""
-    reached = sorted(times)[math.ceil(limit.percent / 100 * len(times)) - 1]
+    reached = sorted(times)[-(-limit.percent * len(times) // 100) - 1]
     numbers = {**result.numbers, f"p{limit.percent}Ms": reached}
     if reached <= limit.most_ms:
         return replace(result, numbers=numbers)
