@@ -8,6 +8,9 @@ Run it in the engine's own environment, where its version is pinned:
 changed, and each correction makes the engine do what AWS documents. tests/integration/test_engine_corrections.py
 shows each of them, and fails when the engine no longer needs it, so that it can go.
 
+With --tasks=N no more than N tasks of state machines call their functions at a time. AWS has machines for all of them; one
+machine that starts a hundred processes at the same moment has none of them ready in time.
+
 With --with-parent it ends when its standard input does, so that no engine outlives the program that started it.
 """
 
@@ -397,6 +400,22 @@ def end_with_the_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
+def take_turns(most: int) -> None:
+    """A task waits before it calls its function, while this many do; its time-out counts from its turn.
+
+    No correction: only whoever asks for it gets it. What waits for a token or for another execution takes no turn.
+    """
+    invoke, turns = states._invoke_resource_with_timeout, threading.BoundedSemaphore(most)
+
+    def invoke_in_turn(resource: str, *arguments: Any) -> Any:
+        if "lambda:invoke" not in resource:
+            return invoke(resource, *arguments)
+        with turns:
+            return invoke(resource, *arguments)
+
+    states._invoke_resource_with_timeout = invoke_in_turn
+
+
 def main() -> None:
     """Correct the engine, then run it until it is told to end."""
     installed = version("ministack")
@@ -420,6 +439,10 @@ def main() -> None:
     know_what_an_upload_promises()
     take_saved_queries()
     take_alarms_over_expressions()
+    for option in sys.argv[1:]:
+        if option.startswith("--tasks="):
+            sys.argv.remove(option)
+            take_turns(int(option.partition("=")[2]))
     if "--with-parent" in sys.argv:
         sys.argv.remove("--with-parent")  # MiniStack reads what is left
         end_with_the_parent()

@@ -74,9 +74,12 @@ class Engine:
         *,
         stay: bool = False,
         stock: bool = False,
+        tasks: int = 0,
         options: Mapping[str, str] | None = None,
     ) -> Engine:
         """`stay` outlives this program; `stock` is MiniStack without our corrections; `options` are MiniStack's own.
+
+        `tasks` is how many tasks of state machines may call functions at a time; 0 is all.
 
         Raises LocalError when it doesn't answer in time, with the end of its log.
         """
@@ -89,6 +92,8 @@ class Engine:
             command = [ENGINE_BIN / "ministack"]
         elif not stay:
             command.append("--with-parent")
+        if tasks:
+            command.append(f"--tasks={tasks}")
         with (folder / "engine.log").open("ab") as log:
             process = subprocess.Popen(
                 command,

@@ -13,14 +13,20 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from local.bench.memory import children_of, peak_of
 from local.bench.table import MEBIBYTES, MILLISECONDS, TIMES, Figure, Part, say
-from local.emulator import emulated, what_the_runtime_brings
+from local.emulator import Emulated, emulated, what_the_runtime_brings
 from local.stack import BUILD, ROOT, Engine, LocalError
+from tagship.approval.link import LinkSigner
+from tagship.approval.preview import sample
+from tagship.ledger import approvals, releases
+from tagship.ledger.table import Ledger, timestamp
 
 BARE = "a bare function"
 _BARE_CODE = """
@@ -38,6 +44,10 @@ def handler(event, context):
 _INIT = re.compile(r"INIT REPORT\(durationMs: ([\d.]+)\)")
 MOST = 1.2
 """How many times as much as the bare one a function may need."""
+WARM = 0.05
+"""Seconds that the approval page may take where its process has answered before."""
+_VISITS = 20
+"""Of the page, for each run: they take next to nothing."""
 
 
 def measure(engine: Engine, stack_name: str, *, bucket: str, runs: int) -> list[Part]:
@@ -76,6 +86,7 @@ def measure(engine: Engine, stack_name: str, *, bucket: str, runs: int) -> list[
             Figure(what=BARE, unit=MEBIBYTES, runs=[start.peak for start in bare]),
             {name: [start.peak for start in each] for name, each in starts.items()},
         ),
+        _page(functions, engine, runs=runs),
     ]
 
 
@@ -151,6 +162,48 @@ def _of_the_flow(bucket: str) -> dict[str, Any]:
     }
 
 
+def _page(functions: Functions, engine: Engine, *, runs: int) -> Part:
+    """The approval page in a process that has answered before: what an approver waits for when somebody was there already.
+
+    Raises LocalError when it shows no form.
+    """
+    name = "ApprovalPageFunction"
+    event = _opened(engine, functions.variables[name])
+    seconds = []
+    with functions.running(name) as page:
+        for number in range(runs * _VISITS + 1):
+            before = time.monotonic()
+            answer = page.invoke(event).payload
+            if number:
+                seconds.append(time.monotonic() - before)
+            if answer.get("statusCode") != 200 or "<form" not in answer["body"]:
+                raise LocalError(f"The approval page did not show the request: {answer}\n{page.log()}")
+    shown = Figure(what="link checked, request read, page made", unit=MILLISECONDS, runs=seconds)
+    return Part(title="The approval page, warm", figures=[shown.below(WARM)])
+
+
+def _opened(engine: Engine, variables: Mapping[str, str]) -> dict[str, Any]:
+    """What a browser asks for with the link of an open request; the request is the one of `tagship preview approval`."""
+    stage = variables["TAGSHIP_STAGE"]
+    ledger = Ledger(
+        client=engine.client("dynamodb"),
+        table=variables["TAGSHIP_LEDGER_TABLE"],
+        stage=stage,
+        now=lambda: datetime.now(UTC),
+    )
+    expires = ledger.now() + timedelta(hours=4)
+    request = sample(application="bench", tag="v1.0.0", stage=stage, expiresAt=timestamp(expires))
+    about = {"application": "bench", "tag": "v1.0.0", "execution": "bench", "digest": "", "manifest": {}}
+    releases.claim(ledger, {**about, "configuration": {"document": {}}, "phase": "gates"})
+    approvals.request(ledger, request, execution="bench")
+    signer = LinkSigner(engine.client("kms"), variables["TAGSHIP_LINK_KEY"], stage=stage)
+    token = signer.token(request["id"], request["approvers"][0], request["digest"], expires)
+    path = f"/approvals/{request['id']}"
+    event = _sample("approval-page") | {"rawPath": path, "rawQueryString": f"t={token}"}
+    event["requestContext"]["http"]["path"] = path
+    return event
+
+
 def _against(title: str, bare: Figure, runs: Mapping[str, Sequence[float]]) -> Part:
     times = [
         Figure(what=name, unit=TIMES, runs=[value / bare.median for value in values])
@@ -205,19 +258,22 @@ class Functions:
             variables={BARE: next(iter(variables.values())), **variables},
         )
 
-    def start(self, name: str, event: Mapping[str, Any]) -> Start:
-        """One function, cold, and one event.
-
-        Raises LocalError when it does not answer.
-        """
-        started = emulated(
+    def running(self, name: str) -> AbstractContextManager[Emulated]:
+        """One function in AWS's runtime, until the block ends; its first answer is a cold one."""
+        return emulated(
             name,
             brought=self.folder / "runtime",
             folder=self.folder,
             variables={**self.endpoint, **self.variables[name]},
             code=self.folder,
         )
-        with started as function:
+
+    def start(self, name: str, event: Mapping[str, Any]) -> Start:
+        """One function, cold, and one event.
+
+        Raises LocalError when it does not answer.
+        """
+        with self.running(name) as function:
             before = time.monotonic()
             function.invoke(event)  # whatever it answers: these events are made to be read, not to be obeyed
             answer = time.monotonic() - before
