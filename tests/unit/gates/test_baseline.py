@@ -24,7 +24,9 @@ def test_a_first_release_is_told_as_such():
     """Fault 46."""
     result = baseline.check(case(target=FakeTarget(restores=None)))
     assert (result.verdict, result.why) == (Verdict.PASSED, "Nothing serves now.")
-    assert "nothing to go back to" in result.warning
+    assert result.warning == (
+        "There is nothing to go back to: a rollback of this release would leave nothing that serves."
+    )
 
 
 @pytest.mark.parametrize(

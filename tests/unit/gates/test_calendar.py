@@ -70,7 +70,10 @@ def test_what_is_frozen_fails_with_who_why_and_when_it_ends(scope, whose):
         f"{whose} is frozen until Mon 23 Nov 2026, 11:45 UTC by arn:aws:iam::000000000000:user/ana: the sale. "
         "It may be deployed from Mon 23 Nov 2026, 11:45 UTC on."
     )
-    assert "Publish a new tag then" in result.remedy and "--emergency" in result.remedy
+    assert result.remedy == (
+        "Publish a new tag then. With gates.whenClosed: wait a release waits for it by itself; what can't wait is "
+        "published with `tagship publish --emergency`."
+    )
 
 
 def test_outside_of_every_window_it_fails_with_when_one_opens():
@@ -108,12 +111,16 @@ def test_an_emergency_passes_and_says_so_first(gates):
         "Why: Nobody can pay. What it passes: "
     )
     assert "the sale" in result.warning
+    assert result.warning.endswith(f"What it passes: {result.why}")
 
 
 def test_an_emergency_with_nothing_in_its_way_says_that_it_would_pass():
     result = judged(emergency="Nobody can pay.")
     assert result.verdict is Verdict.PASSED
-    assert "It passes whatever freeze and window comes before it is deployed." in result.warning
+    assert result.why == "Nothing is in its way now."
+    assert result.warning.endswith(
+        "Why: Nobody can pay. It passes whatever freeze and window comes before it is deployed."
+    )
 
 
 @pytest.mark.parametrize(

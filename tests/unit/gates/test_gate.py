@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from importlib import import_module
 
 import pytest
 
-from tagship.gates import GATES, Verdict
+from tagship.application import Application
+from tagship.documents import as_document, read_application
+from tagship.gates import GATES, Verdict, rights
 from tagship.gates.gate import GateResult, failed, judge, passed, unanswered
+from tests.unit.builders import application
 from tests.unit.gates.cases import FakeS3, case
 from tests.unit.gates.test_integrity import s3_with
 
@@ -99,3 +103,29 @@ def test_no_gate_passes_a_release_of_which_nothing_could_be_read(name):
         s3=FakeS3(),
     )
     assert GATES[name](nothing).verdict is not Verdict.PASSED
+
+
+@pytest.mark.parametrize("name", sorted(set(GATES) - {"integrity"}))  # which reads no configuration
+def test_no_gate_lets_through_what_is_not_configured(name):
+    unread = {"version": 3, "document": None, "problems": ["is not JSON"]}
+    result = import_module(f"tagship.gates.{name}").check(case(configuration=unread))
+    assert result.verdict is (Verdict.FAILED if name == "manifest" else Verdict.ERROR)
+
+
+@pytest.mark.parametrize("name", ["integrity", "provenance", "target", "custom", "calendar", "manifest"])
+def test_no_gate_that_judges_the_manifest_lets_through_one_that_can_not_be_read(name):
+    unread = {"manifest": None, "problems": ["is not JSON"]}
+    result = import_module(f"tagship.gates.{name}").check(case(**unread))
+    assert result.verdict is (Verdict.FAILED if name == "manifest" else Verdict.ERROR)
+
+
+def test_gates_ask_of_the_role_what_the_configuration_makes_them_look_at():
+    def asked(**changes):
+        document = as_document(read_application(application(**changes)))
+        return [right.name for right in rights(Application.from_dict(document))]
+
+    watch = {"checks": [{"type": "lambda"}], "watch": {"seconds": 60, "alarms": ["storefront-5xx"]}}
+    assert asked() == []
+    assert asked(health=watch) == ["LookAtAlarms"]
+    assert asked(gates={"custom": {"function": "ask-us"}}) == ["AskTheGate"]
+    assert asked(health=watch, gates={"custom": {"function": "ask-us"}}) == ["LookAtAlarms", "AskTheGate"]

@@ -92,6 +92,14 @@ def test_of_many_problems_the_first_ten_are_told_and_the_rest_counted():
     assert "field 10" not in result.why
 
 
+@pytest.mark.parametrize(
+    "count, ends", [(10, "field 9: is missing"), (11, "field 9: is missing; and 1 more")]
+)
+def test_only_what_is_left_over_is_counted(count, ends):
+    problems = [f"field {number}: is missing" for number in range(count)]
+    assert manifest.check(case(manifest=None, problems=problems)).why.endswith(ends)
+
+
 def test_nothing_is_read_again():
     class Untouchable:
         def __getattr__(self, name):
