@@ -64,9 +64,10 @@ def test_an_order_is_what_its_caller_wrote():
 
 
 def test_what_an_order_leaves_out_is_the_usual():
-    assert (ORDER.by, ORDER.attempt, ORDER.to, ORDER.seen) == ("tagship", 0, "", None)
-    assert Order(**INPUT) == ORDER
-    assert ORDER.title == "storefront v1.4.0"
+    order = Order.from_dict(INPUT)
+    assert (order.by, order.attempt, order.to, order.seen) == ("tagship", 0, "", None)
+    assert order == Order(**INPUT)
+    assert order.title == "storefront v1.4.0"
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS)
@@ -203,6 +204,15 @@ def test_a_release_that_moved_nothing_back_is_refused_with_its_reason(ledger):
         match=r"^storefront v1\.4\.0 can't be rolled back: it was never planned, so it has changed nothing\. "
         r"Nothing was changed\.$",
     ):
+        refuse(ledger, ORDER, releases.get(ledger, "storefront", "v1.4.0"))
+
+
+def test_what_production_does_not_run_any_more_stays_history(ledger):
+    for tag, after in (("v1.4.0", None), ("v1.5.0", "v1.4.0")):
+        release(ledger, tag, plan=planned(tag, after=after))
+        end(ledger, tag)
+    refuse(ledger, Order.from_dict(INPUT | {"tag": "v1.5.0"}), releases.get(ledger, "storefront", "v1.5.0"))
+    with pytest.raises(RollbackRefused, match=r"it ended SUCCEEDED, and production runs v1\.5\.0\. Nothing"):
         refuse(ledger, ORDER, releases.get(ledger, "storefront", "v1.4.0"))
 
 
