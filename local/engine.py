@@ -298,6 +298,22 @@ def name_the_alias_of_a_key() -> None:
     iam_actions.extract_resource_arn = resource_or_key
 
 
+def name_the_path_of_parameters() -> None:
+    """The right to read the parameters below one path is a right on that path.
+
+    The stock engine looks for one parameter's name, finds none, and asks for a right on everything.
+    """
+    resource_of = iam_actions.extract_resource_arn
+
+    def resource_or_path(service: str, method: str, path: str, headers: Any, body: bytes, *where: Any) -> Any:
+        if service == "ssm" and headers.get("x-amz-target", "").endswith(".GetParametersByPath"):
+            _, region, account = where
+            return f"arn:aws:ssm:{region}:{account}:parameter{json.loads(body)['Path']}"
+        return resource_of(service, method, path, headers, body, *where)
+
+    iam_actions.extract_resource_arn = resource_or_path
+
+
 def name_the_role_behind_a_session() -> None:
     """For who acts in a role, aws:PrincipalArn is the role's ARN, whatever the session is called.
 
@@ -434,6 +450,7 @@ def main() -> None:
     name_the_actions_on_an_alias()
     name_the_sender_of_a_mail()
     name_the_alias_of_a_key()
+    name_the_path_of_parameters()
     name_the_role_behind_a_session()
     rehearse_an_upload()
     know_what_an_upload_promises()

@@ -202,6 +202,31 @@ def test_a_channel_that_is_down_is_tried_again_later(
     assert len(world.notices()) == 1
 
 
+def test_evidence_that_could_not_be_kept_is_kept_when_its_bucket_is_back(
+    world: World, queues: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 50: the stream asks again from the record that failed."""
+    from tagship import runtime
+
+    client_of("s3").create_bucket(Bucket="evidence")
+    monkeypatch.setenv("TAGSHIP_EVIDENCE_BUCKET", "evidence")
+    runtime._runtime.cache_clear()
+    assert world.release("v1.4.0").status == "SUCCEEDED"
+    event = load_event("ledger-stream.json")
+    (record,) = event["Records"]
+    fact = world.ledger.fact("storefront", "v1.4.0", 1, "Release Succeeded")
+    assert fact is not None
+    record["dynamodb"]["NewImage"]["seq"] = {"N": str(fact["seq"])}
+    with monkeypatch.context() as down:
+        world.patch = down
+        world.refuse("PutObject", aws_error("ServiceUnavailable", status=503))
+        failed = [{"itemIdentifier": record["dynamodb"]["SequenceNumber"]}]
+        assert world.handlers["preserve"](event, None) == {"batchItemFailures": failed}
+    for _ in range(2):
+        assert world.handlers["preserve"](event, None) == {"batchItemFailures": []}
+    assert len(client_of("s3").list_objects_v2(Bucket="evidence")["Contents"]) == 1
+
+
 def test_a_releases_notices_stand_in_one_thread_on_slack_and_a_freeze_in_the_channel(
     world: World, queues: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:

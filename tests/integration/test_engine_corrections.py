@@ -181,6 +181,17 @@ def test_the_stock_engine_still_knows_no_aliases_of_keys(stock: Engine) -> None:
         sign_with_the_right_to_an_alias_alone(stock, "alias/tagship-mine")
 
 
+def test_the_right_to_parameters_below_one_path_is_that_and_no_more(corrected: Engine) -> None:
+    assert read_with_the_right_to_a_path_alone(corrected, "/mine") == []
+    with pytest.raises(ClientError, match="not authorized"):
+        read_with_the_right_to_a_path_alone(corrected, "/another")
+
+
+def test_the_stock_engine_still_asks_for_a_right_to_all_parameters(stock: Engine) -> None:
+    with pytest.raises(ClientError, match="not authorized"):
+        read_with_the_right_to_a_path_alone(stock, "/mine")
+
+
 def test_a_role_is_trusted_by_its_own_arn(corrected: Engine) -> None:
     assumed_by_the_role_that_is_trusted(corrected)
 
@@ -466,6 +477,12 @@ def sign_with_the_right_to_an_alias_alone(engine: Engine, alias: str) -> bytes:
         KeyId=alias, Message=b"0" * 32, MessageType="DIGEST", SigningAlgorithm="ECDSA_SHA_256"
     )
     return bytes(answer["Signature"])
+
+
+def read_with_the_right_to_a_path_alone(engine: Engine, path: str) -> list[Any]:
+    below = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/mine"
+    reader = client_that_may(engine, "ssm", Action="ssm:GetParametersByPath", Resource=below)
+    return list(reader.get_parameters_by_path(Path=path)["Parameters"])
 
 
 def put_under_a_policy(engine: Engine, **headers: Any) -> None:

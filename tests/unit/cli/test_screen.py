@@ -45,6 +45,7 @@ def harmless(text: str) -> bool:
 def test_hostile_text_in_the_ledger_is_shown_as_what_it_is(
     stage: Any, arguments: tuple[str, ...], color: bool
 ) -> None:
+    """Fault 52."""
     made = stage.release(author=f"dana{EVIL}@example.com", notes=EVIL)
     made.locked().gated(failing="tag", why=EVIL, remedy=EVIL).fact(f"Some{EVIL}Fact", {"why": EVIL})
     made.ended(Status.INVALID, f"It says {EVIL} and ends.")
