@@ -95,6 +95,28 @@ def test_it_leads_to_the_execution():
     )
 
 
+@pytest.mark.parametrize(
+    "name, durations, said",
+    [
+        (
+            "Release Succeeded",
+            {"DeploymentDuration": "2026-11-23T09:53:00.000Z", "LeadTime": "2026-11-23T08:00:00Z"},
+            ("The deployment took 7 min.", "From its manifest to production it took 2 h."),
+        ),
+        (
+            "Release Rolled Back",
+            {"RollbackDuration": "2026-11-23T09:59:36.250Z"},
+            ("The rollback took 24 s.",),
+        ),
+        ("Release Succeeded", {"DeploymentDuration": ""}, ()),
+        ("Gates Failed", {"ValidationDuration": "2026-11-23T09:59:36.250Z"}, ()),
+    ],
+)
+def test_an_ending_says_how_long_its_parts_took(name, durations, said):
+    data = {"readAt": "2026-11-23T09:48:00.000Z", "durations": durations, "results": []}
+    assert told(name, data, record=RECORD | {"status": "ROLLED_BACK"}).more == said
+
+
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize(
     "name", sorted({*ENDING_FACTS.values()} - {"Release Succeeded", "Release Superseded"})

@@ -122,11 +122,30 @@ def notice_of(fact: Mapping[str, Any], record: Mapping[str, Any], *, level: str)
         name=fact["name"],
         mood=words.mood,
         text=line(f"{words.text}{took}", _LONGEST),
-        more=tuple(line(more, _LONGEST) for more in words.more + because),
+        more=tuple(line(more, _LONGEST) for more in words.more + because + _durations(fact)),
         serves=line(_serves(fact, record), _LONGEST),
         needed=tuple(line(needed, _LONGEST) for needed in _needed(fact, record)),
         look=console(fact["execution"]),
     )
+
+
+def _durations(fact: Mapping[str, Any]) -> tuple[str, ...]:
+    """How long an ending's parts took, from the times at which they began."""
+    since = fact["data"].get("durations") or {}
+    if fact["name"] not in ENDINGS or not isinstance(since, Mapping):
+        return ()
+    return tuple(
+        f"{words} {span(round((moment(fact['at']) - moment(since[name])).total_seconds()))}."
+        for name, words in _TOOK.items()
+        if since.get(name)
+    )
+
+
+_TOOK = {
+    "DeploymentDuration": "The deployment took",
+    "RollbackDuration": "The rollback took",
+    "LeadTime": "From its manifest to production it took",
+}
 
 
 def _serves(fact: Mapping[str, Any], record: Mapping[str, Any]) -> str:
