@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -193,3 +194,24 @@ def test_help_loads_nothing_that_it_does_not_need(arguments: list[str]) -> None:
     )
     assert done.stderr.strip() == "[]"
     assert done.stdout
+
+
+@pytest.mark.parametrize(
+    "typed, offered",
+    [
+        ("tagship his", ["history"]),
+        ("tagship audit ", ["export", "verify"]),
+        ("tagship history --stage ", ["development", "staging", "production"]),
+        ("tagship history --status ROLL", ["ROLLED_BACK", "ROLLBACK_FAILED"]),
+    ],
+)
+def test_a_shell_is_told_what_may_come_next(typed: str, offered: list[str]) -> None:
+    words = {
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(typed.split(" ")) - 1),
+        "_TAGSHIP_COMPLETE": "bash_complete",
+    }
+    told = CliRunner().invoke(main, prog_name="tagship", env=words)
+    assert [each.partition(",")[2].upper() for each in told.stdout.split()] == [
+        each.upper() for each in offered
+    ]
