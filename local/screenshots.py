@@ -66,7 +66,7 @@ class Shot(NamedTuple):
 
 def record(**changes: Any) -> dict[str, Any]:
     """A request as the Lambda target and the gates of today word it."""
-    return sample(**({"gates": GATES, "plan": PLAN, "watchUrl": None} | changes))
+    return sample(**({"gates": GATES, "plan": PLAN} | changes))
 
 
 def pages() -> Mapping[str, Shot]:
