@@ -128,6 +128,7 @@ def _lay_out(name: str, room: Room) -> Path:
         "pytest_add_cli_args_test_selection": [f"tests/{each}" for each in room.tests],
         "pytest_add_cli_args": ["-o", "pythonpath=. src", "-p", "no:cacheprovider"],
         "use_git_change_detection": False,
+        "timeout_constant": 4.0,  # a busy machine is no endless loop
     }
     lines = [
         f"{key} = {json.dumps(value)}" for key, value in settings.items()

@@ -67,8 +67,8 @@ def measure() -> list[Part]:
                 Figure(
                     what=f"{MANY} at once, from the first upload to the last end", unit=SECONDS, runs=[many]
                 ),
-                Figure(what="… against one alone", unit=TIMES, runs=[many / one]).at_most(
-                    MANY, words=f"≤ {MANY} × one"
+                Figure(what="… against one alone", unit=TIMES, runs=[many / one]).below(
+                    MANY, words="< one after another"
                 ),
             ],
         )

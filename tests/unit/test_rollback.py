@@ -105,14 +105,15 @@ def test_whoever_ordered_it_is_a_text():
 
 
 def test_its_facts_say_of_which_rollback_they_are():
-    found = ORDER.fact({"attempt": 3}, "Rollback Triggered", rollback="one", execution=ONE, percent=10)
+    order = Order.from_dict(INPUT | {"by": "lee"})
+    found = order.fact({"attempt": 3}, "Rollback Triggered", rollback="one", execution=ONE, percent=10)
     assert found == Fact(
         application="storefront",
         tag="v1.4.0",
         attempt=3,
         name="Rollback Triggered",
         key="one",
-        who="tagship",
+        who="lee",
         execution=ONE,
         data={"percent": 10},
     )

@@ -43,6 +43,10 @@ def test_what_fits_says_its_sums():
     [
         ({"type": "all-at-once"}, "the strategy (1 step of 15 s) = 15 s"),
         ({"type": "linear", "percent": 50, "bake": 60}, "(50 % for 60 s + 2 steps of 15 s) = 90 s"),
+        (
+            {"type": "linear", "percent": 17, "bake": 9},
+            "(17 % for 9 s + 34 % for 9 s + 51 % for 9 s + 68 % for 9 s + 85 % for 9 s + 6 steps of 15 s) = 135 s",
+        ),
         ({"type": "linear", "percent": 10, "bake": 10}, "(bakes of 90 s + 10 steps of 15 s) = 240 s"),
         (
             {"type": "steps", "steps": [{"percent": 5, "bake": 100}, {"percent": 100, "bake": 20}]},

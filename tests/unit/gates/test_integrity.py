@@ -57,6 +57,22 @@ def test_what_is_no_digest_of_the_whole_object_is_read_and_hashed(checksum):
     assert s3.read == [KEY]
 
 
+def test_every_artifact_is_looked_at_and_counted():
+    names = ("one.zip", "two.zip", "three.zip")
+    s3 = FakeS3(objects={(name, "7"): CODE for name in names})
+    s3.checksums |= {"one.zip": {}, "two.zip": {}}
+    looked_at = case(
+        s3=s3,
+        manifest=manifest(
+            artifacts=[{"name": n, "file": n, "sha256": sha256(CODE), "size": len(CODE)} for n in names]
+        ),
+        objects={name: record()["objects"]["storefront.zip"] | {"key": name} for name in names},
+    )
+    result = integrity.check(looked_at)
+    assert result.why == "Size and SHA-256 of 3 artifacts are right (2 of 3 read in full)."
+    assert s3.read == ["one.zip", "two.zip"]
+
+
 def test_a_checksum_without_a_type_is_of_the_whole_object():
     """S3 names the type since 2024; what was uploaded before has none."""
     s3 = s3_with(checksum={"ChecksumSHA256": base64.b64encode(hashlib.sha256(CODE).digest()).decode()})

@@ -118,11 +118,24 @@ def test_a_statement_that_was_changed_after_it_was_signed_is_refused():
         (b"\xff\xfe", "it is not JSON"),
         (b'{"a": 1, "a": 2}', "it has a name twice in one object"),
         (b"{}", "its schemaVersion is None, not 1"),
+        (b'{"schemaVersion": "1"}', "its schemaVersion is '1', not 1"),
         (STATEMENT.raw.replace(b'"tag"', b'"tga"'), "it has a field 'tga'"),
         (STATEMENT.raw.replace(b'"v1.4.0"', b"14"), "it has no text tag"),
+        (b" " * 8192, "it is not JSON"),
         (b" " * 8193, "it has 8193 bytes, and at most 8192 are read"),
     ],
-    ids=["empty", "list", "not UTF-8", "twice", "no version", "another field", "number", "large"],
+    ids=[
+        "empty",
+        "list",
+        "not UTF-8",
+        "twice",
+        "no version",
+        "other version",
+        "another field",
+        "number",
+        "as large as may be",
+        "large",
+    ],
 )
 def test_what_is_no_statement_is_refused_in_words(raw, why):
     """Fault 7."""

@@ -53,6 +53,10 @@ def check(raw=None, *, rules=None, s3=None, repository="acme/storefront", **chan
             {"builder": f"{SHARED}@refs/tags/v3"},
         ),
         (
+            written(bundle(statement(**{"predicate.runDetails.builder.id": f"{SHARED}@refs/heads/a@b"}))),
+            {"builder": SHARED},
+        ),
+        (
             written(
                 bundle(statement(subject=[{"name": "other", "digest": {"sha256": "0" * 64}}])),
                 bundle(statement()),
@@ -67,6 +71,7 @@ def check(raw=None, *, rules=None, s3=None, repository="acme/storefront", **chan
         "with its ref",
         "shared workflow",
         "of one version",
+        "of a branch with an at sign",
         "one file a statement",
     ],
 )
@@ -104,6 +109,24 @@ def test_an_attestation_that_fits_passes(raw, rules):
             {"predicate.runDetails.builder.id": "https://github.com/actions/runner/self-hosted"},
             {},
             "names the builder 'https://github.com/actions/runner/self-hosted', not a workflow of acme/storefront",
+        ),
+        (
+            # a branch may be called so; what is behind the first at sign is the ref
+            {
+                "predicate.runDetails.builder.id": f"{WORKFLOW.partition('@')[0]}@refs/heads/x@refs/tags/v1.4.0"
+            },
+            {},
+            f"names the builder '{WORKFLOW.partition('@')[0]}@refs/heads/x@refs/tags/v1.4.0', not a workflow of",
+        ),
+        (
+            {
+                f"{BUILD}.resolvedDependencies": [
+                    {"uri": f"git+{REPOSITORY}@refs/tags/v1.4.0", "digest": {"gitCommit": digit * 40}}
+                    for digit in "4321"
+                ]
+            },
+            {},
+            f"is about '{'1' * 40}' and '{'2' * 40}' and '{'3' * 40}', not about commit {manifest()['commit']}",
         ),
         (
             {"predicate.runDetails.builder.id": f"{SHARED}@refs/tags/v1.4.0"},
@@ -216,7 +239,7 @@ def test_the_pinned_version_is_judged_whatever_was_uploaded_since():
 
 def test_an_s3_that_can_not_answer_just_now_is_asked_again():
     """Fault 12."""
-    with pytest.raises(AwsUnavailable):
+    with pytest.raises(AwsUnavailable, match=f"^Reading {KEY}: "):
         check(GOOD, s3=FakeS3(fails_with=aws_error("SlowDown", status=503)))
 
 

@@ -106,11 +106,20 @@ def test_an_unsigned_release_is_refused_where_a_signature_is_required():
 def test_an_unsigned_release_passes_with_a_warning_where_a_signature_is_optional():
     result = check(None, rules={"required": False})
     assert (result.verdict, result.warning) == (Verdict.PASSED, "This release is not signed.")
+    assert result.why == "It is not signed, and need not be."
 
 
 def test_an_application_that_names_no_key_is_asked_for_nothing():
     result = check(b"whatever", configuration=record()["configuration"])
     assert (result.verdict, result.why) == (Verdict.PASSED, "storefront asks for no signature.")
+
+
+@pytest.mark.parametrize("size", [1, 1024])
+def test_a_signature_of_any_size_that_there_is_is_asked_about(size):
+    result = check(b"x" * size)
+    assert (
+        result.why == f"release.json.sig is not a signature of this release.json by {KEY} with ECDSA_SHA_256."
+    )
 
 
 @pytest.mark.parametrize("size", [0, 1025])
@@ -164,15 +173,29 @@ def test_an_answer_that_does_not_say_valid_is_not_taken_for_valid():
         def verify(self, **said):
             return {"KeyId": KEY}
 
-    assert check(made("ours", DIGEST), kms=Unsure(keys={})).verdict is Verdict.FAILED
+    result = check(made("ours", DIGEST), kms=Unsure(keys={}))
+    assert (result.verdict, result.why) == (
+        Verdict.FAILED,
+        f"release.json.sig is not a signature of this release.json by {KEY} with ECDSA_SHA_256.",
+    )
 
 
 @pytest.mark.parametrize("code, status", [("ThrottlingException", 400), ("KeyUnavailableException", 500)])
 def test_a_kms_that_can_not_answer_just_now_is_asked_again(code, status):
     """Fault 12."""
     kms = FakeKms(keys={}, fails_with=aws_error(code, status=status))
-    with pytest.raises(AwsUnavailable):
+    with pytest.raises(AwsUnavailable, match=f"^Verifying {S3_KEY} with {KEY}: "):
         check(made("ours", DIGEST), kms=kms)
+
+
+def test_an_s3_that_can_not_answer_just_now_is_asked_again():
+    """Fault 12."""
+    pinned = {"bucket": "releases", "key": S3_KEY, "versionId": "1", "size": 71}
+    busy = FakeS3(fails_with=aws_error("SlowDown", status=503))
+    with pytest.raises(AwsUnavailable, match=f"^Reading {S3_KEY}: "):
+        signature.check(
+            case(s3=busy, objects={"release.json.sig": pinned}, configuration=gated(signature={"key": KEY}))
+        )
 
 
 def test_what_nobody_foresaw_lets_nothing_through():
