@@ -83,9 +83,15 @@ class Storefront:
         return document
 
     def publish(
-        self, tag: str, *, broken: bool = False, author: str = "dana@example.com", notes: str = ""
+        self,
+        tag: str,
+        *,
+        broken: bool = False,
+        author: str = "dana@example.com",
+        notes: str = "",
+        sign: str = "",
     ) -> None:
-        """Packs a version and publishes it."""
+        """Packs a version and publishes it, signed with the key that `sign` names, if it names one."""
         packed = self._folder(tag) / f"{NAME}.zip"
         packed.write_bytes(pack(tag, broken=broken))
         self._tagship(
@@ -94,6 +100,7 @@ class Storefront:
             *("--artifact", f"function={packed}"),
             *("--repository", "acme/storefront", "--author", author, "--notes", notes),
             *("--commit", hashlib.sha1(tag.encode(), usedforsecurity=False).hexdigest()),
+            *(("--sign", sign) if sign else ()),
         )
 
     def serves(self) -> tuple[str, dict[str, float]]:

@@ -54,10 +54,10 @@ class Pipeline:
         }
         self.storefront.configure(**(quick | changes))
 
-    def publish(self, *, broken: bool = False) -> str:
-        """Publishes the next minor version with the command line; answers with its tag."""
+    def publish(self, *, broken: bool = False, sign: str = "") -> str:
+        """Publishes the next minor version with the command line, signed with a key or not; answers with its tag."""
         tag = f"v1.{next(_minors)}.0"
-        self.storefront.publish(tag, broken=broken)
+        self.storefront.publish(tag, broken=broken, sign=sign)
         return tag
 
     def execution(self, tag: str) -> str:

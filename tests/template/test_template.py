@@ -77,7 +77,7 @@ ONLY = {
     "ssm:GetParameter": {"ReadReleaseFunction"},
     "ses:SendRawEmail": {"NotifyFunction"},
     "events:PutEvents": {"NotifyFunction"},
-    "sns:Publish": {"NotifyFunction", "AlarmTopicPolicy"},
+    "sns:Publish": {"NotifyFunction", "NotificationTopicPolicy", "AlarmTopicPolicy"},
     "lambda:InvokeFunction": {"ReleaseStateMachineRole", "RollbackStateMachineRole"},
     "states:StartExecution": {
         "UploadRuleRole",

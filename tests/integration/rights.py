@@ -1,0 +1,319 @@
+"""Functions of the deployed stack, asked directly, with and without the rights of their roles; about one release."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from boto3.dynamodb.types import TypeSerializer
+
+from local import people
+from local.storefront import NAME
+from tagship.ledger.table import unpacked
+from tests.integration.conftest import Pipeline
+from tests.slack_server import Slack
+
+Rights = set[tuple[str, str]]
+"""Each the folder of a function, and an action."""
+REFUSED = re.compile(r'AccessDenied|not authorized|"statusCode": 5')
+"""In what a function answers or logs when AWS has refused it something."""
+SIGNING_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+TEAM = "T0123"
+_NOTHING = {"Effect": "Deny", "Action": "iam:*", "Resource": "*"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """Something that a function does; `works` says whether it could."""
+
+    works: Callable[[], bool]
+    without: Sequence[str] = ()
+    """The only actions without which it is tried, where it would move the release on: never with all rights then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """One function's role on the engine, and the policy in it that the template writes out.
+
+    What SAM adds is not asked about: logs, traces, the reading of streams and queues, and where Lambda puts what has failed.
+    """
+
+    iam: Any
+    folder: str
+    name: str
+
+    def rights(self) -> Rights:
+        return {(self.folder, action) for action in self._granted(self._document())}
+
+    @contextmanager
+    def without(self, action: str) -> Iterator[None]:
+        """Until the block ends, without this one."""
+        document = self._document()
+        index, named = self._granted(document)[action]
+        statements = [dict(statement) for statement in document["Statement"]]
+        statements[index]["Action"] = [each for each in _listed(statements[index]["Action"]) if each != named]
+        left = [statement for statement in statements if statement["Action"]]
+        self._put({**document, "Statement": left or [_NOTHING]})
+        try:
+            yield
+        finally:
+            self._put(document)
+
+    def _granted(self, document: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
+        """Each action, and in which statement it stands; `#2` is one that stands in two, for other resources."""
+        found: dict[str, tuple[int, str]] = {}
+        for index, statement in enumerate(document["Statement"]):
+            for action in _listed(statement["Action"]):
+                found[f"{action} #2" if action in found else action] = index, action
+        return found
+
+    def _document(self) -> dict[str, Any]:
+        found = self.iam.get_role_policy(RoleName=self.name, PolicyName=self._policy)["PolicyDocument"]
+        return dict(found)
+
+    def _put(self, document: Mapping[str, Any]) -> None:
+        self.iam.put_role_policy(
+            RoleName=self.name, PolicyName=self._policy, PolicyDocument=json.dumps(document)
+        )
+
+    @property
+    def _policy(self) -> str:
+        """As SAM calls the first, and here the only one, of `Policies`."""
+        return f"{self.folder.replace('_', ' ').title().replace(' ', '')}FunctionRolePolicy0"
+
+
+@dataclass(slots=True, kw_only=True)
+class Deployed:
+    """The deployed functions, by the folder of their code, and the release that they are asked about."""
+
+    pipeline: Pipeline
+    slack: Slack
+    functions: dict[str, str]
+    tag: str = ""
+
+    @classmethod
+    def found(cls, pipeline: Pipeline, here: Slack) -> Deployed:
+        functions = {}
+        pages = pipeline.client("cloudformation").get_paginator("list_stack_resources")
+        for page in pages.paginate(StackName=f"tagship-{pipeline.stack.stage}"):
+            for resource in page["StackResourceSummaries"]:
+                if resource["ResourceType"] == "AWS::Lambda::Function":
+                    name = resource["LogicalResourceId"].removesuffix("Function")
+                    folder = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+                    functions[folder] = resource["PhysicalResourceId"]
+        return cls(pipeline=pipeline, slack=here, functions=functions)
+
+    def role(self, folder: str) -> Role:
+        client = self.pipeline.client("lambda")
+        arn = client.get_function_configuration(FunctionName=self.functions[folder])["Role"]
+        return Role(iam=self.pipeline.client("iam"), folder=folder, name=arn.rsplit("/", 1)[-1])
+
+    # ---- the release -----------------------------------------------------------------------------------------------
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return self.pipeline.item(f"RELEASE#{self.tag}") or {}
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """Its request for approval, task token and all."""
+        return unpacked(self.item(f"APPROVAL#{self.record['approval']}", "APPROVAL"))
+
+    @property
+    def release(self) -> dict[str, Any]:
+        return {"application": NAME, "tag": self.tag, "attempt": self.record["attempt"]}
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What most steps are given."""
+        return {"release": self.release, "lock": {"fence": (self.pipeline.item("LOCK") or {})["fence"]}}
+
+    @property
+    def asking(self) -> dict[str, Any]:
+        """What the step that asks for approval is given."""
+        token = {"taskToken": self.request["taskToken"], "askSeconds": 600}
+        return self.about | token | {"execution": self.record["execution"]}
+
+    @property
+    def stopped(self) -> dict[str, Any]:
+        """What Step Functions would tell if somebody had stopped its execution."""
+        execution = self.record["execution"]
+        found = self.pipeline.client("stepfunctions").describe_execution(executionArn=execution)
+        return {"detail": {"executionArn": execution, "status": "ABORTED", "input": found["input"]}}
+
+    @property
+    def newer(self) -> dict[str, Any]:
+        """A newer release, which would take its place."""
+        return {"release": {"application": NAME, "tag": "v999.0.0", "attempt": 1}}
+
+    def form(self) -> people.Form:
+        """The page, as bo opens it."""
+        mail = people.newest_to(
+            self.pipeline.stack.mails(), who="bo@example.com", application=NAME, tag=self.tag
+        )
+        assert mail
+        return people.open_form(people.link_in(mail))
+
+    def button(self) -> dict[str, Any]:
+        """Ana's press of a button in Slack, as the page's function gets it."""
+        payload = {
+            "type": "block_actions",
+            "team": {"id": TEAM},
+            "user": {"id": "U0ANA"},
+            "state": {"values": {"reason": {"reason": {"value": None}}}},
+            "actions": [{"action_id": "approve", "value": self.record["approval"]}],
+        }
+        body, at = urlencode({"payload": json.dumps(payload)}), str(int(time.time()))
+        mac = hmac.new(SIGNING_SECRET.encode(), f"v0:{at}:{body}".encode(), hashlib.sha256).hexdigest()
+        return {
+            "requestContext": {"http": {"method": "POST", "sourceIp": "203.0.113.7"}},
+            "rawPath": "/slack/actions",
+            "headers": {
+                "content-type": "application/x-www-form-urlencoded",
+                "x-slack-request-timestamp": at,
+                "x-slack-signature": f"v0={mac}",
+            },
+            "body": body,
+        }
+
+    # ---- what is tried ---------------------------------------------------------------------------------------------
+
+    def asked(
+        self, folder: str, event: Mapping[str, Any], *, without: Sequence[str] = (), ends: str = ""
+    ) -> Try:
+        """A function, asked directly; `ends` is the error that is its answer when it has all its rights."""
+        return Try(works=lambda: self.answers(folder, event, ends=ends), without=without)
+
+    def answers(self, folder: str, event: Mapping[str, Any], *, ends: str = "") -> bool:
+        """Each call is another execution's, unless it says whose, so that no session in the target's role is used again."""
+        execution = f"arn:aws:states:us-east-1:000000000000:execution:shown:{uuid.uuid4()}"
+        found = self.pipeline.client("lambda").invoke(
+            FunctionName=self.functions[folder],
+            Payload=json.dumps({"execution": execution} | dict(event)),
+            LogType="Tail",
+        )
+        answer = json.load(found["Payload"])
+        logged = base64.b64decode(found.get("LogResult", "")).decode()
+        error = answer["errorType"] if "FunctionError" in found else ""
+        return error == ends and not REFUSED.search(json.dumps(answer) + logged)
+
+    def told(self, folder: str, *, reminder: bool) -> Try:
+        """A function that sends the approvers their links, by mail and by Slack; it forgets first what it has sent."""
+
+        def arrived() -> tuple[int, int]:
+            mails = [mail.subject for mail in self.pipeline.stack.mails(to="ana@example.com", about=self.tag)]
+            posts = [json.dumps(message) for message in self.slack.to("ana") if self.tag in str(message)]
+            return tuple(sum(("Reminder" in text) == reminder for text in texts) for texts in (mails, posts))
+
+        def works() -> bool:
+            self.set(f"APPROVAL#{self.record['approval']}", "APPROVAL", sent={})
+            before = arrived()
+            answered = self.answers(folder, self.asking)
+            return answered and all(now > then for now, then in zip(arrived(), before, strict=True))
+
+        return Try(works=works)
+
+    def changed(self, pk: str, sk: str, values: Mapping[str, Any], each: Try) -> Try:
+        """The same, while an item of the ledger is another."""
+
+        def works() -> bool:
+            before = self.item(pk, sk)
+            self.set(pk, sk, **values)
+            try:
+                return each.works()
+            finally:
+                self._back(pk, sk, before, values)
+
+        return Try(works=works, without=each.without)
+
+    def notified(self, channel: str, fact: Mapping[str, Any], *, without: Sequence[str] = ()) -> Try:
+        """A fact on its way to a channel, which forgets first that it was told."""
+        record = {
+            "messageId": "1",
+            "receiptHandle": "shown",
+            "body": json.dumps({"channel": channel, "application": fact["application"], "fact": fact["sk"]}),
+            "attributes": {
+                "ApproximateReceiveCount": "1",
+                "MessageGroupId": "shown",
+                "MessageDeduplicationId": "shown",
+            },
+        }
+
+        def works() -> bool:
+            self._delete(fact["pk"], f"NOTICE#{channel}#{fact['sk']}")
+            return self.answers("notify", {"Records": [record]})
+
+        return Try(works=works, without=without)
+
+    # ---- the ledger, by hand ---------------------------------------------------------------------------------------
+
+    def set(self, pk: str, sk: str, **values: Any) -> None:
+        self._update(
+            pk,
+            sk,
+            UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in values),
+            ExpressionAttributeNames={f"#{name}": name for name in values},
+            ExpressionAttributeValues={
+                f":{name}": TypeSerializer().serialize(value) for name, value in values.items()
+            },
+        )
+
+    def _back(self, pk: str, sk: str, before: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+        if not before:
+            self._delete(pk, sk)
+            return
+        self.set(pk, sk, **{name: unpacked({name: before[name]})[name] for name in values if name in before})
+        if gone := [name for name in values if name not in before]:
+            self._update(
+                pk,
+                sk,
+                UpdateExpression="REMOVE " + ", ".join(f"#{name}" for name in gone),
+                ExpressionAttributeNames={f"#{name}": name for name in gone},
+            )
+
+    def item(self, pk: str, sk: str) -> dict[str, Any]:
+        return dict(self._table("get_item", pk, sk, ConsistentRead=True).get("Item", {}))
+
+    def _update(self, pk: str, sk: str, **what: Any) -> None:
+        self._table("update_item", pk, sk, **what)
+
+    def _delete(self, pk: str, sk: str) -> None:
+        self._table("delete_item", pk, sk)
+
+    def _table(self, call: str, pk: str, sk: str, **what: Any) -> Any:
+        table = self.pipeline.stack.outputs["LedgerTableName"]
+        key = {"pk": {"S": pk}, "sk": {"S": sk}}
+        return getattr(self.pipeline.client("dynamodb"), call)(TableName=table, Key=key, **what)
+
+
+def refused_without(here: Deployed, tries: Mapping[str, Sequence[Try]]) -> Rights:
+    """The rights without which one of these can't be done; with all of them, each can. Two functions at a time."""
+
+    def refused(folder: str) -> Iterator[tuple[str, str]]:
+        role = here.role(folder)
+        for number, each in enumerate(tries[folder]):
+            assert each.without or each.works(), f"{folder}, try {number}, with all its rights"
+        for right in sorted(role.rights()):
+            fitting = [each for each in tries[folder] if not each.without or right[1] in each.without]
+            if fitting:
+                with role.without(right[1]):
+                    if not all(each.works() for each in fitting):
+                        yield right
+
+    with ThreadPoolExecutor(2) as pool:
+        return set().union(*pool.map(lambda folder: set(refused(folder)), tries))
+
+
+def _listed(actions: str | list[str]) -> list[str]:
+    return [actions] if isinstance(actions, str) else actions

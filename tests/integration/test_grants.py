@@ -1,0 +1,277 @@
+"""Each function fails without each right of its role, action by action, with IAM enforced.
+
+In five moments of one release: while it waits for approval, while it is being decided, when nobody has been told of the
+decision, while its first step bakes, and when it has come back. What a function is refused here is not lost: with the right
+back in its role, it is done.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from local import people
+from local.storefront import NAME
+from tagship.schedule import EVERY_APPLICATION
+from tests.integration.conftest import Pipeline, wait_for
+from tests.integration.rights import SIGNING_SECRET, TEAM, Deployed, Rights, Try, refused_without
+from tests.slack_server import Slack, slack
+
+NOT_SHOWN = {
+    ("*", "sts:TagSession"): "the engine asks for sts:AssumeRole alone",
+    ("read_release", "s3:ListBucket"): "without it S3 answers 403, not 404; the engine 404",
+    ("notify", "kms:Decrypt"): "the engine's topics are not encrypted",
+    ("notify", "kms:GenerateDataKey"): "the engine's topics are not encrypted",
+}
+"""By function and action, and why."""
+KEY = "alias/tagship-grants"
+SECRET = "tagship/slack-grants"
+LEDGER = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
+LONG_AGO = "2020-01-01T00:00:00.000Z"
+
+
+def test_each_function_fails_without_each_of_its_rights(pipeline: Pipeline) -> None:
+    with slack() as server, prepared(pipeline, server):
+        here = Deployed.found(pipeline, server)
+        here.tag = pipeline.publish(sign=KEY)
+        pipeline.link(here.tag)
+        shown = refused_without(here, _while_it_waits(here))
+        shown |= refused_without(here, _if_it_were_gone(here, "dynamodb:PutItem", "dynamodb:UpdateItem"))
+        shown |= _decided(here)
+        execution = here.record["execution"]
+        wait_for(lambda: "Bake" in pipeline.entered(execution) or None, "the first step's bake")
+        shown |= refused_without(here, _while_it_bakes(here))
+        shown |= refused_without(here, _if_it_were_gone(here, "states:StartExecution"))
+        shown |= _taken_back(here)
+        shown |= refused_without(here, _when_it_has_ended(here))
+        granted = set().union(*(here.role(folder).rights() for folder in here.functions))
+    not_shown = {right for right in granted if right in NOT_SHOWN or ("*", right[1]) in NOT_SHOWN}
+    assert sorted(granted - shown) == sorted(not_shown)
+
+
+@contextmanager
+def prepared(pipeline: Pipeline, server: Slack) -> Iterator[None]:
+    """A key to sign with, a Slack, and an application that uses both."""
+    kms, secrets = pipeline.client("kms"), pipeline.client("secretsmanager")
+    key = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    kms.create_alias(AliasName=KEY, TargetKeyId=key)
+    buttons = {"signingSecret": SIGNING_SECRET, "team": TEAM, "users": {"U0ANA": "ana@example.com"}}
+    written = json.loads(server.secret("ana@example.com")) | buttons
+    secrets.create_secret(Name=SECRET, SecretString=json.dumps(written))
+    pipeline.configure(
+        strategy={"bake": 300},
+        approval={
+            "approvers": ["ana@example.com", "bo@example.com"],
+            "required": 2,
+            "expires": 3600,
+            "remindEvery": 3600,
+        },
+        gates={"signature": {"key": KEY}},
+        health={"every": 300, "checks": [{"type": "lambda"}]},
+        notifications={"slackWebhookSecret": SECRET, "emails": ["team@example.com"], "level": "everything"},
+    )
+    try:
+        yield
+    finally:
+        secrets.delete_secret(SecretId=SECRET, ForceDeleteWithoutRecovery=True)
+        kms.delete_alias(AliasName=KEY)
+
+
+def _while_it_waits(here: Deployed) -> dict[str, list[Try]]:
+    order = json.loads(here.stopped["detail"]["input"])
+    execution, ending = here.record["execution"], {"status": "INVALID", "cause": "shown"}
+    link = here.pipeline.link(here.tag)
+    gates = ("integrity", "signature", "calendar", "target")
+    return {
+        "read_release": [here.asked("read_release", {"order": order, "execution": execution})],
+        "acquire_lock": [
+            here.asked("acquire_lock", {"release": here.release, "execution": execution}),
+            here.asked("acquire_lock", here.newer, without=["dynamodb:PutItem"]),
+        ],
+        "run_gate": [here.asked("run_gate", {**here.about, "gate": gate}) for gate in gates],
+        "judge_gates": [
+            here.asked("judge_gates", {"release": here.release, "results": here.record["gates"]})
+        ],
+        "plan_deployment": [here.asked("plan_deployment", here.about)],
+        "request_approval": [here.told("request_approval", reminder=False)],
+        "remind_approvers": [here.told("remind_approvers", reminder=True)],
+        "approval_page": [Try(works=lambda: people.look(link).status == 200)],
+        "end_release": [
+            here.asked("end_release", {"release": here.release, "ending": ending}, without=LEDGER),
+        ],
+        "supervise": [here.asked("supervise", here.stopped, without=LEDGER)],
+        "sweep": [
+            here.changed(
+                f"APPLICATION#{NAME}",
+                f"RELEASE#{here.tag}",
+                {"readAt": LONG_AGO},
+                here.asked("sweep", {}),
+            )
+        ],
+    }
+
+
+def _if_it_were_gone(here: Deployed, *without: str) -> dict[str, list[Try]]:
+    """As if AWS did not know the release's execution any more. Asked alone: the others would believe it too."""
+    gone = {"readAt": LONG_AGO, "execution": here.record["execution"] + "-gone"}
+    swept = here.asked("sweep", {}, without=without)
+    return {"sweep": [here.changed(f"APPLICATION#{NAME}", f"RELEASE#{here.tag}", gone, swept)]}
+
+
+def _decided(here: Deployed) -> Rights:
+    """A decision that is refused is not recorded, and one that is recorded is not lost: pressed again, it goes on."""
+    page, button = here.role("approval_page"), here.button()
+
+    def has_decided(who: str) -> bool:
+        return who in {entry["approver"] for entry in here.request["decisions"]}
+
+    def pressed() -> bool:
+        return form.press("approve").status < 500
+
+    in_slack = here.asked("approval_page", button, without=["secretsmanager:GetSecretValue"])
+    shown = refused_without(here, {"approval_page": [in_slack]})
+    assert not has_decided("ana@example.com")
+    assert here.answers("approval_page", button) and has_decided("ana@example.com")
+
+    form = here.form()
+    on_the_page = Try(
+        works=pressed, without=["dynamodb:PutItem", "dynamodb:UpdateItem", "states:DescribeExecution"]
+    )
+    shown |= refused_without(here, {"approval_page": [on_the_page]})
+    assert not has_decided("bo@example.com")
+    with page.without("states:SendTaskSuccess"):
+        assert not pressed() and has_decided("bo@example.com")
+    shown |= {("approval_page", "states:SendTaskSuccess")}
+    shown |= refused_without(here, _while_nobody_is_told(here))
+    assert pressed()
+    return shown
+
+
+def _while_nobody_is_told(here: Deployed) -> dict[str, list[Try]]:
+    tell = ["states:SendTaskSuccess"]
+    old = here.asked("sweep", {}, without=tell)
+    return {
+        "acquire_lock": [here.asked("acquire_lock", here.newer, without=tell)],
+        "request_approval": [here.asked("request_approval", here.asking, without=tell)],
+        "sweep": [
+            here.changed(f"APPROVAL#{here.record['approval']}", "APPROVAL", {"askedAt": LONG_AGO}, old)
+        ],
+        "recheck_release": [
+            here.asked("recheck_release", here.about, without=[*LEDGER, "dynamodb:Query", "sts:AssumeRole"])
+        ],
+    }
+
+
+def _while_it_bakes(here: Deployed) -> dict[str, list[Try]]:
+    record, about, release = here.record, here.about, here.release
+    pk, begun = f"APPLICATION#{NAME}", {"bake": 300, "every": 300}
+    deployment = {
+        "steps": record["plan"]["steps"],
+        "count": len(record["plan"]["steps"]),
+        "next": 0,
+        "expected": record["plan"]["baseline"]["state"],
+        "deadline": record["deadline"],
+    }
+    looked = {
+        "deployment": {**deployment, **begun, "step": "1 of 2", "followingNeed": 0},
+        "baking": {"until": "", "extended": False},
+        "results": [{"check": "lambda", "verdict": "unhealthy", "why": "shown", "numbers": {}}],
+        "subject": "candidate",
+    }
+    check = {"check": "lambda", "index": 0, "subject": "candidate"}
+    order = {"order": {**release, "trigger": "operator", "why": "shown"}}
+    back = ["states:StartExecution"]
+    # As if it had succeeded, and were watched.
+    alarm = {
+        "AlarmArn": "arn:aws:cloudwatch:us-east-1:000000000000:alarm:shown",
+        "NewStateValue": "ALARM",
+        "StateChangeTime": "2026-01-01T00:00:00.000Z",
+    }
+    watched = {**release, "since": LONG_AGO, "until": "2999-01-01T00:00:00.000Z"}
+    fires = here.asked(
+        "watch",
+        {"Records": [{"Sns": {"Message": json.dumps(alarm)}}]},
+        without=[*LEDGER, "dynamodb:Query", *back],
+    )
+    return {
+        "shift_traffic": [here.asked("shift_traffic", {**about, "deployment": deployment})],
+        "await_stable": [here.asked("await_stable", {**about, **begun, "percent": 10})],
+        "run_health_check": [here.asked("run_health_check", {**about, **check})],
+        "judge_health": [here.asked("judge_health", {**about, **looked}, without=LEDGER)],
+        "complete_release": [here.asked("complete_release", about, without=LEDGER)],
+        "restore_baseline": [here.asked("restore_baseline", order, without=LEDGER)],
+        "supervise": [here.asked("supervise", here.stopped, without=back)],
+        "watch": [
+            here.changed(
+                pk,
+                "CURRENT",
+                release,
+                here.changed("ALARM#000000000000#us-east-1#shown", pk, watched, fires),
+            )
+        ],
+    }
+
+
+def _taken_back(here: Deployed) -> Rights:
+    """Somebody stops it, and the rollback may not assume the application's role: it tries until it may."""
+    states, execution = here.pipeline.client("stepfunctions"), here.record["execution"]
+    machine = here.pipeline.stack.outputs["RollbackStateMachineArn"]
+
+    def refused() -> bool | None:
+        for found in states.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]:
+            history = states.get_execution_history(executionArn=found["executionArn"])
+            if "CredentialsRefused" in str(history["events"]):
+                return True
+        return None
+
+    with here.role("restore_baseline").without("sts:AssumeRole"):
+        states.stop_execution(executionArn=execution)
+        wait_for(refused, "the refused rollback")
+        assert here.pipeline.alias()[1]
+    here.pipeline.settled(here.tag, "ABORTED")
+    assert not here.pipeline.alias()[1]
+    return {("restore_baseline", "sts:AssumeRole")}
+
+
+def _when_it_has_ended(here: Deployed) -> dict[str, list[Try]]:
+    fact = next(fact for fact in here.pipeline.facts(here.tag) if fact["name"] == "Release Aborted")
+    channels = ("bus", "topic", "slack", "mail")
+    # Then every notice before it has been told as well, and none is left for the tests that follow.
+    for channel in channels:
+        wait_for(lambda: here.pipeline.item(f"NOTICE#{channel}#{fact['sk']}"), f"the ending on {channel}")  # noqa: B023
+    stream = {"dynamodb": {"SequenceNumber": "1", "NewImage": here.item(fact["pk"], fact["sk"])}}
+    ending = {"fact": {"application": NAME, "tag": here.tag, "seq": fact["seq"]}}
+
+    # About all applications. It is none of the stream's, so nobody is told of it.
+    where = {"pk": f"APPLICATION#{EVERY_APPLICATION}", "sk": "FACT##0000#Frozen#shown"}
+    frozen = {
+        "name": "Frozen",
+        "application": EVERY_APPLICATION,
+        "tag": "",
+        "attempt": 0,
+        "execution": "",
+        "who": "ana",
+        "at": LONG_AGO,
+        "data": {"why": "shown", "starts": LONG_AGO, "ends": LONG_AGO},
+    }
+    each_reader = ["ssm:GetParametersByPath", "sqs:SendMessage"]
+
+    def put_off() -> bool:
+        here.slack.answers["channel"] = (503, "down")
+        try:
+            return here.notified("slack", fact).works()
+        finally:
+            del here.slack.answers["channel"]
+
+    return {
+        "preserve": [here.asked("preserve", ending)],
+        "broadcast": [here.asked("broadcast", {"Records": [stream]})],
+        "notify": [
+            *(here.notified(channel, fact) for channel in channels),
+            Try(works=put_off, without=["sqs:ChangeMessageVisibility"]),
+            here.changed(*where.values(), frozen, here.notified("mail", where | frozen, without=each_reader)),
+            # There is no such channel, so it would be set aside.
+            here.notified("nowhere", fact, without=["sqs:SendMessage #2"]),
+        ],
+    }
