@@ -43,7 +43,7 @@ class Origin:
         if record["status"] != Status.SUCCEEDED:
             is_underway = record["status"] == Status.RUNNING
             ended = "is still on its way" if is_underway else f"ended {record['status']}"
-            why = f": {record['why']}" if record.get("why") else "."
+            why = f": {record['why'].rstrip('.')}." if record.get("why") else "."
             raise Failed(
                 f"{application} {tag} {ended} in {place.stage}{why} Nothing was copied.\n"
                 "Only what succeeded in a stage is brought to the next."

@@ -102,7 +102,7 @@ def ended(stage: Any, status: Status) -> None:
         tag="v1.4.0",
         attempt=1,
         status=status,
-        why="It is so.",
+        why="It is so",
         execution="arn",
     )
 
@@ -218,7 +218,7 @@ def test_without_a_key_there_is_no_statement(succeeded: Any) -> None:
     "endings, why",
     [
         ((), "storefront v1.4.0 is still on its way in development."),
-        ((Status.INVALID,), "storefront v1.4.0 ended INVALID in development: It is so."),
+        ((Status.INVALID,), "storefront v1.4.0 ended INVALID in development: It is so. Nothing was copied."),
         ((Status.SUCCEEDED, Status.ROLLED_BACK), "storefront v1.4.0 ended ROLLED_BACK in development"),
     ],
     ids=["underway", "invalid", "rolled back since"],

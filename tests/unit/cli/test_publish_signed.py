@@ -126,7 +126,10 @@ def test_a_key_of_rsa_signs_with_its_algorithm(stage: Any, arguments: list[str])
 def test_a_key_that_can_not_sign_leaves_nothing_behind(stage: Any, arguments: list[str]) -> None:
     result = stage.run(*arguments, "--sign", "alias/tagship-nowhere")
     assert result.exit_code == 3
-    assert "Signing with alias/tagship-nowhere: AWS refused (NotFoundException)" in result.stderr
+    assert (
+        "Signing with alias/tagship-nowhere, before anything was uploaded: AWS refused (NotFoundException)"
+        in result.stderr
+    )
     assert uploaded(stage) == []
 
 
