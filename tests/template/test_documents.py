@@ -142,11 +142,21 @@ def test_every_correction_of_the_engine_is_told_with_what_rests_on_it() -> None:
 # ---- examples ------------------------------------------------------------------------------------------------------
 
 
+def applications(page: Path) -> list[str]:
+    """The configurations that a page shows."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [block for block in blocks if "\napplication: " in f"\n{block}"]
+
+
 @every_page
 def test_every_application_that_is_shown_is_valid(page: Path) -> None:
-    for block in re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
-        if "\napplication: " in f"\n{block}":
-            read_application(yaml.safe_load(block))
+    for block in applications(page):
+        read_application(yaml.safe_load(block))
+
+
+def test_ten_lines_are_enough_for_an_application() -> None:
+    first, *_ = applications(ROOT / "docs" / "applications.md")
+    assert len(first.splitlines()) == 10
 
 
 # ---- what is drawn and made ----------------------------------------------------------------------------------------
