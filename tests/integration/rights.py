@@ -35,11 +35,17 @@ _NOTHING = {"Effect": "Deny", "Action": "iam:*", "Resource": "*"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Try:
-    """Something that a function does; `works` says whether it could."""
+    """Something that a function does."""
 
-    works: Callable[[], bool]
+    fails: Callable[[], str]
+    """Does it, and answers with nothing, or with what was said instead."""
     without: Sequence[str] = ()
     """The only actions without which it is tried, where it would move the release on: never with all rights then."""
+
+    def is_refused(self) -> bool:
+        """Whether it fails; what never was seen to work must say that AWS refused it something."""
+        said = self.fails()
+        return bool(REFUSED.search(said)) if self.without else bool(said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,53 +195,51 @@ class Deployed:
 
     # ---- what is tried ---------------------------------------------------------------------------------------------
 
-    def asked(
-        self, folder: str, event: Mapping[str, Any], *, without: Sequence[str] = (), ends: str = ""
-    ) -> Try:
-        """A function, asked directly; `ends` is the error that is its answer when it has all its rights."""
-        return Try(works=lambda: self.answers(folder, event, ends=ends), without=without)
+    def asked(self, folder: str, event: Mapping[str, Any], *, without: Sequence[str] = ()) -> Try:
+        """A function, asked directly."""
+        return Try(fails=lambda: self.refuses(folder, event), without=without)
 
-    def answers(self, folder: str, event: Mapping[str, Any], *, ends: str = "") -> bool:
-        """Each call is another execution's, unless it says whose, so that no session in the target's role is used again."""
+    def refuses(self, folder: str, event: Mapping[str, Any]) -> str:
+        """Nothing where the function answers. Each call is another execution's, unless it says whose: no session in the
+        target's role is used again."""
         execution = f"arn:aws:states:us-east-1:000000000000:execution:shown:{uuid.uuid4()}"
         found = self.pipeline.client("lambda").invoke(
             FunctionName=self.functions[folder],
             Payload=json.dumps({"execution": execution} | dict(event)),
             LogType="Tail",
         )
-        answer = json.load(found["Payload"])
-        logged = base64.b64decode(found.get("LogResult", "")).decode()
-        error = answer["errorType"] if "FunctionError" in found else ""
-        return error == ends and not REFUSED.search(json.dumps(answer) + logged)
+        said = found["Payload"].read().decode() + base64.b64decode(found.get("LogResult", "")).decode()
+        return said if "FunctionError" in found or REFUSED.search(said) else ""
 
     def told(self, folder: str, *, reminder: bool) -> Try:
         """A function that sends the approvers their links, by mail and by Slack; it forgets first what it has sent."""
 
-        def arrived() -> tuple[int, int]:
+        def arrived() -> list[int]:
             mails = [mail.subject for mail in self.pipeline.stack.mails(to="ana@example.com", about=self.tag)]
             posts = [json.dumps(message) for message in self.slack.to("ana") if self.tag in str(message)]
-            return tuple(sum(("Reminder" in text) == reminder for text in texts) for texts in (mails, posts))
+            return [sum(("Reminder" in text) == reminder for text in texts) for texts in (mails, posts)]
 
-        def works() -> bool:
+        def fails() -> str:
             self.set(f"APPROVAL#{self.record['approval']}", "APPROVAL", sent={})
             before = arrived()
-            answered = self.answers(folder, self.asking)
-            return answered and all(now > then for now, then in zip(arrived(), before, strict=True))
+            said = self.refuses(folder, self.asking)
+            both = all(now > then for now, then in zip(arrived(), before, strict=True))
+            return said or ("" if both else "a link did not arrive")
 
-        return Try(works=works)
+        return Try(fails=fails)
 
     def changed(self, pk: str, sk: str, values: Mapping[str, Any], each: Try) -> Try:
         """The same, while an item of the ledger is another."""
 
-        def works() -> bool:
+        def fails() -> str:
             before = self.item(pk, sk)
             self.set(pk, sk, **values)
             try:
-                return each.works()
+                return each.fails()
             finally:
                 self._back(pk, sk, before, values)
 
-        return Try(works=works, without=each.without)
+        return Try(fails=fails, without=each.without)
 
     def notified(self, channel: str, fact: Mapping[str, Any], *, without: Sequence[str] = ()) -> Try:
         """A fact on its way to a channel, which forgets first that it was told."""
@@ -250,11 +254,11 @@ class Deployed:
             },
         }
 
-        def works() -> bool:
+        def fails() -> str:
             self._delete(fact["pk"], f"NOTICE#{channel}#{fact['sk']}")
-            return self.answers("notify", {"Records": [record]})
+            return self.refuses("notify", {"Records": [record]})
 
-        return Try(works=works, without=without)
+        return Try(fails=fails, without=without)
 
     # ---- the ledger, by hand ---------------------------------------------------------------------------------------
 
@@ -302,13 +306,13 @@ def refused_without(here: Deployed, tries: Mapping[str, Sequence[Try]]) -> Right
 
     def refused(folder: str) -> Iterator[tuple[str, str]]:
         role = here.role(folder)
-        for number, each in enumerate(tries[folder]):
-            assert each.without or each.works(), f"{folder}, try {number}, with all its rights"
+        for each in tries[folder]:
+            assert each.without or not (said := each.fails()), f"{folder} with all its rights: {said}"
         for right in sorted(role.rights()):
             fitting = [each for each in tries[folder] if not each.without or right[1] in each.without]
             if fitting:
                 with role.without(right[1]):
-                    if not all(each.works() for each in fitting):
+                    if any(each.is_refused() for each in fitting):
                         yield right
 
     with ThreadPoolExecutor(2) as pool:
