@@ -190,7 +190,11 @@ def test_a_function_that_does_not_exist_is_refused(functions):
 
 @pytest.mark.parametrize(
     "version, weights, told",
-    [("1", {"2": 0.25}, "version 1, 25 % to version 2"), ("$LATEST", {}, r"version \$LATEST")],
+    [
+        ("1", {"2": 0.25}, "version 1, 25 % to version 2"),
+        ("1", {"2": 0.9}, "version 1, 90 % to version 2"),
+        ("$LATEST", {}, r"version \$LATEST"),
+    ],
 )
 def test_an_alias_that_is_no_clear_baseline_is_refused_before_approval(functions, version, weights, told):
     """Fault 33."""
@@ -364,12 +368,21 @@ def test_a_version_that_failed_never_settles(functions, release):
     functions.versions["2"] |= {"State": "Failed", "StateReason": "no such subnet"}
     with pytest.raises(TargetInvalid, match="failed to become active: no such subnet"):
         release.target.settled(**release.revisions, percent=10)
+    del functions.versions["2"]["StateReason"]
+    with pytest.raises(TargetInvalid, match=r"failed to become active: no reason given$"):
+        release.target.settled(**release.revisions, percent=10)
+
+
+def test_a_version_whose_state_aws_does_not_tell_has_settled(functions, release):
+    release.shift(10)
+    del functions.versions["2"]["State"]
+    release.target.settled(**release.revisions, percent=10)
 
 
 def test_an_alias_that_is_gone_has_not_settled(functions, release):
     release.shift(100)
     functions.aliases.clear()
-    with pytest.raises(NotStable, match="nothing"):
+    with pytest.raises(NotStable, match=r"does not read as it was written: nothing\.$"):
         release.target.settled(**release.revisions, percent=100)
 
 
@@ -563,21 +576,34 @@ def test_a_function_that_stands_as_recorded_is_ready(recorded):
 
 
 @pytest.mark.parametrize(
-    "latest, error",
+    "latest, error, told",
     [
-        ({"State": "Failed", "StateReason": "its key is disabled"}, TargetInvalid),
-        ({"State": "Pending"}, CandidateNotReady),
-        ({"LastUpdateStatus": "InProgress"}, CandidateNotReady),
-        ({"FunctionArn": "arn:aws:lambda:us-east-1:999999999999:function:storefront:$LATEST"}, TargetInvalid),
-        ({"FunctionArn": "arn:aws:lambda:eu-west-1:000000000000:function:storefront:$LATEST"}, TargetInvalid),
+        (
+            {"State": "Failed", "StateReason": "its key is disabled"},
+            TargetInvalid,
+            "the function storefront is in the state Failed: its key is disabled",
+        ),
+        ({"State": "Failed"}, TargetInvalid, "in the state Failed: no reason given"),
+        ({"State": "Pending"}, CandidateNotReady, r"just now\. Publish again when it is done\."),
+        ({"LastUpdateStatus": "InProgress"}, CandidateNotReady, "is being changed by somebody else just now"),
+        (
+            {"FunctionArn": "arn:aws:lambda:us-east-1:999999999999:function:storefront:$LATEST"},
+            TargetInvalid,
+            "AWS found arn:aws:lambda:us-east-1:999999999999:function:storefront",
+        ),
+        (
+            {"FunctionArn": "arn:aws:lambda:eu-west-1:000000000000:function:storefront:$LATEST"},
+            TargetInvalid,
+            "where arn:aws:lambda:us-east-1:000000000000:function:storefront was asked for",
+        ),
     ],
     ids=str,
 )
-def test_a_function_that_can_not_be_changed_is_not_ready(latest, error):
+def test_a_function_that_can_not_be_changed_is_not_ready(latest, error, told):
     """Fault 33."""
     function = FakeLambda()
     function.latest |= latest
-    with pytest.raises(error, match=r"storefront v1\.4\.0"):
+    with pytest.raises(error, match=rf"^storefront v1\.4\.0: .*{told}"):
         target(function).ready(None)
 
 
@@ -591,6 +617,8 @@ def test_an_update_that_failed_is_a_warning_for_the_next_one_may_mend_it():
     function.latest |= {"LastUpdateStatus": "Failed", "LastUpdateStatusReason": "the layer is gone"}
     _, warning = target(function).ready(None)
     assert warning == "The last update of storefront failed: the layer is gone"
+    function.latest |= {"LastUpdateStatusReason": None}
+    assert target(function).ready(None)[1] == "The last update of storefront failed: no reason given"
 
 
 def test_an_alias_that_was_moved_by_hand_is_told_with_the_way_back():
@@ -683,7 +711,11 @@ def test_where_nothing_serves_there_is_nothing_to_restore():
     [
         (None, "Function not found: storefront:1"),
         ({"State": "Failed", "StateReason": "its image is gone"}, "its image is gone"),
-        ({"CodeSha256": digest(FOREIGN)}, "was made anew"),
+        ({"State": "Failed"}, "no reason given"),
+        (
+            {"CodeSha256": digest(FOREIGN)},
+            r"other code than the ledger recorded: the function was made anew\.$",
+        ),
     ],
     ids=str,
 )
@@ -695,3 +727,23 @@ def test_a_version_that_is_gone_failed_or_another_can_not_be_restored(version, t
         function.versions["1"] |= version
     with pytest.raises(BaselineMissing, match=told):
         target(function).restorable(RECORDED)
+
+
+def test_a_version_that_a_release_goes_back_to_is_there_with_the_code_that_was_recorded():
+    function = FakeLambda()
+    adapter = target(function)
+    adapter.held(RECORDED)
+    function.versions["1"]["CodeSha256"] = digest(FOREIGN)
+    with pytest.raises(
+        BaselineMissing,
+        match=r"^storefront v1\.4\.0: version 1 of storefront has other code than was recorded\.$",
+    ):
+        adapter.held(RECORDED)
+    del function.versions["1"]
+    with pytest.raises(
+        BaselineMissing,
+        match=r"^storefront v1\.4\.0: looking at version 1 of storefront: .* Function not found: storefront:1$",
+    ):
+        adapter.held(RECORDED)
+    with pytest.raises(CredentialsRefused):
+        target(FakeLambda(refuses={"get_function_configuration": aws_error("AccessDenied")})).held(RECORDED)

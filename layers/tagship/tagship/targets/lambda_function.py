@@ -103,7 +103,7 @@ class LambdaFunction:
         if latest.get("State") == "Failed":
             raise TargetInvalid(
                 f"{self._release}: the function {self.target.function} is in the state Failed: "
-                f"{latest.get('StateReason', 'no reason given')}"
+                f"{_reason(latest, 'StateReason')}"
             )
         if latest.get("State") == "Pending" or latest.get("LastUpdateStatus") == "InProgress":
             raise CandidateNotReady(
@@ -112,8 +112,7 @@ class LambdaFunction:
             )
         warning = ""
         if latest.get("LastUpdateStatus") == "Failed":
-            reason = latest.get("LastUpdateStatusReason", "no reason given")
-            warning = f"The last update of {self.target.function} failed: {reason}"
+            warning = f"The last update of {self.target.function} failed: {_reason(latest, 'LastUpdateStatusReason')}"
         return self._undrifted(recorded), warning
 
     def _undrifted(self, recorded: Revision | None) -> str:
@@ -152,7 +151,7 @@ class LambdaFunction:
         if found.get("State") == "Failed":
             raise BaselineMissing(
                 f"{self._release}: version {version} of {self.target.function}, which serves, is in the state Failed: "
-                f"{found.get('StateReason', 'no reason given')}"
+                f"{_reason(found, 'StateReason')}"
             )
         if (
             recorded
@@ -209,13 +208,12 @@ class LambdaFunction:
         serving = _weights(baseline, candidate, percent)
         version = max(serving[1], default=serving[0])  # the one that traffic moved to
         configuration = self._configuration(version)
-        state = configuration.get("State", "Active")
-        if state == "Failed":
+        if configuration.get("State") == "Failed":
             raise TargetInvalid(
                 f"{self._release}: version {version} of {self.target.function} failed to become active: "
-                f"{configuration.get('StateReason', 'no reason given')}"
+                f"{_reason(configuration, 'StateReason')}"
             )
-        if state == "Pending":
+        if configuration.get("State") == "Pending":
             raise NotStable(f"{self._release}: version {version} of {self.target.function} is pending.")
         alias = self._alias()
         if alias is None or _standing(alias) != serving:
@@ -224,14 +222,7 @@ class LambdaFunction:
     def held(self, revision: Revision) -> None:
         """The version exists, and has the code that was recorded."""
         version = revision["version"]
-        with calling(
-            f"{self._release}: looking at version {version} of {self.target.function}",
-            ResourceNotFoundException=BaselineMissing,
-            **_REFUSED,
-        ):
-            found = self.client.get_function_configuration(
-                FunctionName=self.target.function, Qualifier=version
-            )
+        found = self._configuration(version, missing=BaselineMissing)
         if found["CodeSha256"] != revision["codeSha256"]:
             raise BaselineMissing(
                 f"{self._release}: version {version} of {self.target.function} has other code than was recorded."
@@ -379,8 +370,8 @@ class LambdaFunction:
             raise CandidateNotReady(f"{self._release}: {self.target.function} is still taking the code.")
         if latest.get("LastUpdateStatus") == "Failed":
             raise TargetInvalid(
-                f"{self._release}: {self.target.function} did not take the code: {latest.get('LastUpdateStatusReason')}. "
-                "No traffic was moved."
+                f"{self._release}: {self.target.function} did not take the code: "
+                f"{_reason(latest, 'LastUpdateStatusReason')}. No traffic was moved."
             )
         with calling(
             f"{self._release}: publishing a version of {self.target.function}",
@@ -490,6 +481,10 @@ def _told(alias: Mapping[str, Any] | None) -> str:
     version, weights = _standing(alias)
     shares = "".join(f", {round(weight * 100)} % to version {other}" for other, weight in weights.items())
     return f"version {version}{shares}"
+
+
+def _reason(configuration: Mapping[str, Any], name: str) -> str:
+    return str(configuration.get(name) or "no reason given")
 
 
 def _short(digest: str) -> str:
