@@ -95,11 +95,6 @@ def test_what_was_down_is_told_when_it_is_back_in_order_and_once(pipeline: Pipel
                 "pending",
                 "pending",
             ]
-            _freeze_all(pipeline)
-            told_all = f"every application in {pipeline.stack.stage}"
-            wait_for(
-                lambda: [it for it in here.messages if it["text"] == told_all] or None, "word of the freeze"
-            )
     for place in (pipeline.logs(), str(pipeline.facts(tag))):
         assert here.token not in place
 
@@ -132,12 +127,19 @@ def test_a_poison_record_in_the_stream_is_set_aside_and_the_facts_behind_it_are_
         pipeline.client("dynamodb").delete_item(TableName=table, Key=poison)
 
 
-def _freeze_all(pipeline: Pipeline) -> None:
-    """From tomorrow on: no release of today is stopped by it."""
+def test_a_freeze_of_all_applications_reaches_whom_they_name_poison(pipeline: Pipeline) -> None:
+    """By the function's right to read the stage's configurations. From tomorrow on: no release of today is stopped by it."""
     starts = utc_now() + timedelta(days=1)
     ends = starts + timedelta(hours=1)
     wanted = Freeze(id="1", application="*", reason="inventory", author="ops", starts=starts, ends=ends)
-    freezes.freeze(pipeline.ledger, wanted)
+    with slack() as here, secret(pipeline, "tagship/slack-freezes", here.bot()):
+        pipeline.configure(notifications={"slackWebhookSecret": "tagship/slack-freezes"})
+        freezes.freeze(pipeline.ledger, wanted)
+        wait_for(lambda: here.messages or None, "word of the freeze")
+        freezes.unfreeze(pipeline.ledger, wanted, author="ops", reason="counted")
+        wait_for(lambda: here.messages[1:] or None, "word of its end")
+    told = [message["text"] for message in here.messages]
+    assert told == [f"every application in {pipeline.stack.stage}"] * 2
 
 
 def _heard(pipeline: Pipeline, queue: str, tag: str, published: list[str], expected: int) -> Any:
