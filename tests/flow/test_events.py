@@ -99,6 +99,38 @@ def test_a_fact_of_the_stream_is_queued_for_each_channel_and_is_in_the_metrics(
     assert queued == ["bus", "topic", "slack", "mail", "github"]
 
 
+def test_a_poison_record_of_the_stream_is_set_aside_and_the_facts_behind_it_are_queued_once(
+    world: World, queues: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fault 51."""
+    event = load_event("ledger-stream.json")
+    (good,) = event["Records"]
+    keys = {"pk": {"S": "APPLICATION#storefront"}, "sk": {"S": "FACT#v1.4.0#0001#Poison#"}}
+    poison = {"dynamodb": {"SequenceNumber": "7", "Keys": keys, "NewImage": keys | {"kind": {"S": "fact"}}}}
+    assert world.handlers["broadcast"]({"Records": [poison, good]}, None) == {"batchItemFailures": []}
+    (aside,) = waiting(queues["failures"])
+    assert json.loads(aside["body"])["keys"] == keys
+    assert len(waiting(queues["notices"])) == 5
+    assert capsys.readouterr().out.count('"DeploymentSucceeded":[1.0]') == 2
+
+
+def test_facts_wait_in_their_order_while_the_queue_is_down(
+    world: World, queues: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 50."""
+    event = load_event("ledger-stream.json")
+    with monkeypatch.context() as down:
+        world.patch = down
+        world.refuse("SendMessage", aws_error("ServiceUnavailable", status=503))
+        failed = [{"itemIdentifier": event["Records"][0]["dynamodb"]["SequenceNumber"]}]
+        assert world.handlers["broadcast"](event, None) == {"batchItemFailures": failed}
+        poison = {"dynamodb": {"SequenceNumber": "7", "NewImage": {"poison": {"S": "x"}}}}
+        assert world.handlers["broadcast"]({"Records": [poison]}, None) == {
+            "batchItemFailures": [{"itemIdentifier": "7"}]
+        }
+    assert world.handlers["broadcast"](event, None) == {"batchItemFailures": []}
+
+
 # ---- notices -------------------------------------------------------------------------------------------------------
 
 
@@ -112,6 +144,7 @@ def queues(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         name: sqs.create_queue(QueueName=f"{name}.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
         for name in ("notices", "aside")
     }
+    urls["failures"] = sqs.create_queue(QueueName="failures")["QueueUrl"]
     boto3.client("events", region_name=REGION).create_event_bus(Name="tagship")
     topic = boto3.client("sns", region_name=REGION).create_topic(Name="tagship")["TopicArn"]
     for variable, value in (
@@ -119,6 +152,7 @@ def queues(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         ("TAGSHIP_NOTIFICATION_TOPIC", topic),
         ("TAGSHIP_NOTICES_QUEUE", urls["notices"]),
         ("TAGSHIP_NOTICES_SET_ASIDE", urls["aside"]),
+        ("TAGSHIP_BROADCAST_FAILURES", urls["failures"]),
     ):
         monkeypatch.setenv(variable, value)
     runtime._runtime.cache_clear()

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from tagship.ledger import freezes, notices
-from tagship.ledger.table import Fact
+from tagship.ledger import freezes
 from tagship.runtime import utc_now
 from tagship.schedule import Freeze
 from tests.github_server import github
@@ -99,35 +98,7 @@ def test_what_was_down_is_told_when_it_is_back_in_order_and_once(pipeline: Pipel
         assert here.token not in place
 
 
-def test_a_poison_record_in_the_stream_is_set_aside_and_the_facts_behind_it_are_told(
-    pipeline: Pipeline,
-) -> None:
-    """Fault 51. With two tries instead of fifty."""
-    functions, table = pipeline.client("lambda"), pipeline.stack.outputs["LedgerTableName"]
-    (mapping,) = [
-        found
-        for found in functions.list_event_source_mappings()["EventSourceMappings"]
-        if "Broadcast" in found["FunctionArn"]
-    ]
-    poison = {"pk": {"S": "APPLICATION#poison"}, "sk": {"S": "FACT#v1.0.0#0001#Poison#"}}
-    aside = mapping["DestinationConfig"]["OnFailure"]["Destination"].rsplit(":", 1)[1]
-    sqs = pipeline.client("sqs")
-    queue = sqs.get_queue_url(QueueName=aside)["QueueUrl"]
-    functions.update_event_source_mapping(UUID=mapping["UUID"], MaximumRetryAttempts=2)
-    try:
-        pipeline.client("dynamodb").put_item(TableName=table, Item=poison | {"kind": {"S": "fact"}})
-        pipeline.ledger.record(Fact(application="behind", tag="", attempt=0, name="Behind It"))
-        (behind,) = pipeline.ledger.facts_in_order("behind")
-        wait_for(lambda: notices.was_told(pipeline.ledger, behind, "bus") or None, "the fact behind it")
-        wait_for(lambda: sqs.receive_message(QueueUrl=queue).get("Messages"), "the poison, set aside")
-    finally:
-        functions.update_event_source_mapping(
-            UUID=mapping["UUID"], MaximumRetryAttempts=mapping["MaximumRetryAttempts"]
-        )
-        pipeline.client("dynamodb").delete_item(TableName=table, Key=poison)
-
-
-def test_a_freeze_of_all_applications_reaches_whom_they_name_poison(pipeline: Pipeline) -> None:
+def test_a_freeze_of_all_applications_reaches_whom_they_name(pipeline: Pipeline) -> None:
     """By the function's right to read the stage's configurations. From tomorrow on: no release of today is stopped by it."""
     starts = utc_now() + timedelta(days=1)
     ends = starts + timedelta(hours=1)

@@ -177,6 +177,9 @@ def _furnished(engine: Engine, machines: dict[str, str]) -> dict[str, str]:
         "TAGSHIP_NOTIFICATION_TOPIC": topic,
         "TAGSHIP_NOTICES_QUEUE": _queue(engine, "Notices"),
         "TAGSHIP_NOTICES_SET_ASIDE": _queue(engine, "NoticesSetAside"),
+        "TAGSHIP_BROADCAST_FAILURES": engine.client("sqs").create_queue(QueueName="BroadcastFailures")[
+            "QueueUrl"
+        ],
         "TAGSHIP_ALLOWED_ACCOUNTS": ACCOUNT,
         "TAGSHIP_FUNCTION_ROLES": f"arn:aws:iam::{ACCOUNT}:role/tagship-*FunctionRole-*",
         "TAGSHIP_OIDC_ISSUER": "",

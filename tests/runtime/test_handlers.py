@@ -331,8 +331,12 @@ def test_a_forged_link_is_told_nothing_but_that_it_is_not_valid(cold: Mapping[st
     assert cold["ApprovalPageFunction"].payload["statusCode"] == 403
 
 
-def test_a_poison_record_is_handed_back_by_its_number(cold: Mapping[str, Answer]) -> None:
-    assert cold["BroadcastFunction"].payload == {"batchItemFailures": [{"itemIdentifier": "7"}]}
+def test_a_poison_record_of_the_stream_is_set_aside_by_its_number(
+    cold: Mapping[str, Answer], around: Around
+) -> None:
+    """Fault 51."""
+    assert cold["BroadcastFunction"].payload == {"batchItemFailures": []}
+    assert json.loads(around.queued("TAGSHIP_BROADCAST_FAILURES")["body"])["sequenceNumber"] == "7"
 
 
 def test_a_notice_that_nobody_can_be_told_is_set_aside(cold: Mapping[str, Answer], around: Around) -> None:

@@ -235,11 +235,15 @@ def test_what_an_event_could_not_deliver_is_kept(name: str) -> None:
             assert properties["DestinationConfig"]["OnFailure"]["Type"] == "SQS"
 
 
-def test_a_poison_fact_does_not_stop_the_facts_behind_it() -> None:
+def test_a_fact_that_can_not_be_broadcast_does_not_stop_those_behind_it_for_ever() -> None:
+    """Fault 51."""
     stream = functions()["BroadcastFunction"]["Events"]["Facts"]["Properties"]
     assert stream["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert stream["BisectBatchOnFunctionError"] is True
     assert stream["StartingPosition"] == "TRIM_HORIZON"
+    assert stream["DestinationConfig"]["OnFailure"]["Destination"] == {
+        "Fn::GetAtt": ["BroadcastFailures", "Arn"]
+    }
 
 
 def test_an_upload_that_could_not_start_a_release_is_kept() -> None:

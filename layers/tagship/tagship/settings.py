@@ -33,6 +33,7 @@ class Settings:
     """The ARN of this stack's functions' roles, with `*` for what CloudFormation makes up."""
     notices_queue: str = ""
     notices_set_aside: str = ""
+    broadcast_failures: str = ""
     evidence_bucket: str = ""
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     validation_seconds: int = 300
@@ -68,6 +69,7 @@ class Settings:
             function_roles=environment.get("TAGSHIP_FUNCTION_ROLES", ""),
             notices_queue=environment.get("TAGSHIP_NOTICES_QUEUE", ""),
             notices_set_aside=environment.get("TAGSHIP_NOTICES_SET_ASIDE", ""),
+            broadcast_failures=environment.get("TAGSHIP_BROADCAST_FAILURES", ""),
             allowed_networks=tuple(
                 map(ip_network, _listed(environment.get("TAGSHIP_HEALTH_ALLOWED_NETWORKS", "")))
             ),

@@ -84,6 +84,18 @@ def set_aside(sqs: Any, message: Mapping[str, Any], *, queue_url: str) -> None:
         )
 
 
+def set_record_aside(sqs: Any, record: Mapping[str, Any], *, queue_url: str) -> None:
+    """Tells a person where a record of the stream stands of which nobody could be told: the ledger has what it says."""
+    told = {
+        "condition": "NotAFact",
+        "table": record.get("eventSourceARN", ""),
+        "keys": record["dynamodb"].get("Keys", {}),
+        "sequenceNumber": record["dynamodb"]["SequenceNumber"],
+    }
+    with calling("Setting a record aside"):
+        sqs.send_message(QueueUrl=queue_url, MessageBody=json.dumps(told))
+
+
 def later(sqs: Any, *, queue_url: str, receipt: str, tries: int, after: int = 0) -> None:
     """Lets a message be tried again after a while, the longer the more often it was tried.
 
