@@ -83,15 +83,9 @@ class Storefront:
         return document
 
     def publish(
-        self,
-        tag: str,
-        *,
-        broken: bool = False,
-        author: str = "dana@example.com",
-        notes: str = "",
-        sign: str = "",
+        self, tag: str, *, broken: bool = False, author: str = "dana@example.com", notes: str = ""
     ) -> None:
-        """Packs a version and publishes it, signed with the key that `sign` names, if it names one."""
+        """Packs a version and publishes it."""
         packed = self._folder(tag) / f"{NAME}.zip"
         packed.write_bytes(pack(tag, broken=broken))
         self._tagship(
@@ -100,7 +94,6 @@ class Storefront:
             *("--artifact", f"function={packed}"),
             *("--repository", "acme/storefront", "--author", author, "--notes", notes),
             *("--commit", hashlib.sha1(tag.encode(), usedforsecurity=False).hexdigest()),
-            *(("--sign", sign) if sign else ()),
         )
 
     def serves(self) -> tuple[str, dict[str, float]]:

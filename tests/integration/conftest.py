@@ -54,10 +54,14 @@ class Pipeline:
         }
         self.storefront.configure(**(quick | changes))
 
-    def publish(self, *, broken: bool = False, sign: str = "") -> str:
-        """Publishes the next minor version with the command line, signed with a key or not; answers with its tag."""
-        tag = f"v1.{next(_minors)}.0"
-        self.storefront.publish(tag, broken=broken, sign=sign)
+    def tag(self) -> str:
+        """The next minor version's."""
+        return f"v1.{next(_minors)}.0"
+
+    def publish(self, *, broken: bool = False) -> str:
+        """Publishes the next minor version with the command line; answers with its tag."""
+        tag = self.tag()
+        self.storefront.publish(tag, broken=broken)
         return tag
 
     def execution(self, tag: str) -> str:

@@ -25,7 +25,7 @@ from tests.integration.conftest import Pipeline
 from tests.slack_server import Slack
 
 Rights = set[tuple[str, str]]
-"""Each the folder of a function, and an action."""
+"""Each the folder of a function (or `publisher`, whose role CI assumes), and an action."""
 REFUSED = re.compile(r'AccessDenied|not authorized|"statusCode": 5')
 """In what a function answers or logs when AWS has refused it something."""
 SIGNING_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
@@ -35,7 +35,7 @@ _NOTHING = {"Effect": "Deny", "Action": "iam:*", "Resource": "*"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Try:
-    """Something that a function does."""
+    """Something that a function does, or CI."""
 
     fails: Callable[[], str]
     """Does it, and answers with nothing, or with what was said instead."""
@@ -50,7 +50,7 @@ class Try:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Role:
-    """One function's role on the engine, and the policy in it that the template writes out.
+    """A role on the engine, and the policy in it that the template writes out.
 
     What SAM adds is not asked about: logs, traces, the reading of streams and queues, and where Lambda puts what has failed.
     """
@@ -58,6 +58,7 @@ class Role:
     iam: Any
     folder: str
     name: str
+    policy: str
 
     def rights(self) -> Rights:
         return {(self.folder, action) for action in self._granted(self._document())}
@@ -85,18 +86,13 @@ class Role:
         return found
 
     def _document(self) -> dict[str, Any]:
-        found = self.iam.get_role_policy(RoleName=self.name, PolicyName=self._policy)["PolicyDocument"]
+        found = self.iam.get_role_policy(RoleName=self.name, PolicyName=self.policy)["PolicyDocument"]
         return dict(found)
 
     def _put(self, document: Mapping[str, Any]) -> None:
         self.iam.put_role_policy(
-            RoleName=self.name, PolicyName=self._policy, PolicyDocument=json.dumps(document)
+            RoleName=self.name, PolicyName=self.policy, PolicyDocument=json.dumps(document)
         )
-
-    @property
-    def _policy(self) -> str:
-        """As SAM calls the first, and here the only one, of `Policies`."""
-        return f"{self.folder.replace('_', ' ').title().replace(' ', '')}FunctionRolePolicy0"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -121,9 +117,15 @@ class Deployed:
         return cls(pipeline=pipeline, slack=here, functions=functions)
 
     def role(self, folder: str) -> Role:
+        """A function's: SAM numbers its policies, and here each has one. Or the publisher's."""
+        iam = self.pipeline.client("iam")
+        if folder == "publisher":
+            name = self.pipeline.stack.outputs["PublisherRoleArn"].rsplit("/", 1)[-1]
+            return Role(iam=iam, folder=folder, name=name, policy="upload")
         client = self.pipeline.client("lambda")
         arn = client.get_function_configuration(FunctionName=self.functions[folder])["Role"]
-        return Role(iam=self.pipeline.client("iam"), folder=folder, name=arn.rsplit("/", 1)[-1])
+        policy = f"{folder.replace('_', ' ').title().replace(' ', '')}FunctionRolePolicy0"
+        return Role(iam=iam, folder=folder, name=arn.rsplit("/", 1)[-1], policy=policy)
 
     # ---- the release -----------------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
-"""Each function fails without each right of its role, action by action, with IAM enforced.
+"""Each function, and CI, fails without each right of its role, action by action, with IAM enforced.
 
-In five moments of one release: while it waits for approval, while it is being decided, when nobody has been told of the
-decision, while its first step bakes, and when it has come back. What a function is refused here is not lost: with the right
-back in its role, it is done.
+In six moments of one release: when it is published, while it waits for approval, while it is being decided, when nobody has
+been told of the decision, while its first step bakes, and when it has come back. What is refused here is not lost: with the
+right back in its role, it is done.
 """
 
 from __future__ import annotations
@@ -10,9 +10,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from click.testing import CliRunner
+
+from cli.main import main
+from cli.place import World
 from local import people
-from local.storefront import NAME
+from local.stack import REGION
+from local.storefront import NAME, pack
 from tagship.schedule import EVERY_APPLICATION
 from tests.integration.conftest import Pipeline, wait_for
 from tests.integration.rights import REFUSED, SIGNING_SECRET, TEAM, Deployed, Rights, Try, refused_without
@@ -25,18 +34,18 @@ NOT_SHOWN = {
     ("notify", "kms:GenerateDataKey"): "the engine's topics are not encrypted",
 }
 """By function and action, and why."""
-KEY = "alias/tagship-grants"
+KEY = "alias/tagship-release-signing"
 SECRET = "tagship/slack-grants"
 LEDGER = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
 LONG_AGO = "2020-01-01T00:00:00.000Z"
 
 
-def test_each_function_fails_without_each_of_its_rights(pipeline: Pipeline) -> None:
+def test_each_function_and_ci_fail_without_each_of_their_rights(pipeline: Pipeline, tmp_path: Path) -> None:
     with slack() as server, prepared(pipeline, server):
         here = Deployed.found(pipeline, server)
-        here.tag = pipeline.publish(sign=KEY)
+        shown = _published(here, tmp_path)
         pipeline.link(here.tag)
-        shown = refused_without(here, _while_it_waits(here))
+        shown |= refused_without(here, _while_it_waits(here))
         shown |= refused_without(here, _if_it_were_gone(here, "dynamodb:PutItem", "dynamodb:UpdateItem"))
         shown |= _decided(here)
         execution = here.record["execution"]
@@ -45,7 +54,7 @@ def test_each_function_fails_without_each_of_its_rights(pipeline: Pipeline) -> N
         shown |= refused_without(here, _if_it_were_gone(here, "states:StartExecution"))
         shown |= _taken_back(here)
         shown |= refused_without(here, _when_it_has_ended(here))
-        granted = set().union(*(here.role(folder).rights() for folder in here.functions))
+        granted = set().union(*(here.role(folder).rights() for folder in (*here.functions, "publisher")))
     not_shown = {right for right in granted if right in NOT_SHOWN or ("*", right[1]) in NOT_SHOWN}
     assert granted - shown == not_shown
 
@@ -76,6 +85,58 @@ def prepared(pipeline: Pipeline, server: Slack) -> Iterator[None]:
     finally:
         secrets.delete_secret(SecretId=SECRET, ForceDeleteWithoutRecovery=True)
         kms.delete_alias(AliasName=KEY)
+
+
+def _published(here: Deployed, folder: Path) -> Rights:
+    """By CI, in the publisher's role, which uploads for its application and does nothing else."""
+    outputs, here.tag = here.pipeline.stack.outputs, here.pipeline.tag()
+    bucket, key = outputs["ReleaseBucketName"], f"releases/{NAME}/{here.tag}/release.json"
+    session = here.pipeline.client("sts").assume_role(
+        RoleArn=outputs["PublisherRoleArn"], RoleSessionName="ci"
+    )["Credentials"]
+    environment = {
+        "AWS_ENDPOINT_URL": here.pipeline.stack.engine.endpoint,
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": session["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": session["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": session["SessionToken"],
+    }
+    (folder / "storefront.zip").write_bytes(pack(here.tag))
+    options = {"application": NAME, "tag": here.tag, "artifact": f"function={folder / 'storefront.zip'}"}
+    options |= {"bucket": bucket, "sign": KEY, "repository": "acme/storefront", "author": "dana@example.com"}
+    options |= {"commit": "8f1d5a0b6f3c4c3f8e0d2b7a9c1e5f60718293a4"}
+
+    def publishes() -> str:
+        arguments = [f"--{name}={value}" for name, value in options.items()]
+        done = CliRunner().invoke(main, ["publish", *arguments], env=environment, obj=World())
+        return done.output if done.exit_code else ""
+
+    before = Try(fails=publishes, without=["s3:PutObject", "kms:Sign"])
+    shown = refused_without(here, {"publisher": [before]})
+    assert not publishes()
+    # What is there already is looked at.
+    shown |= refused_without(here, {"publisher": [Try(fails=publishes)]})
+
+    made = boto3.session.Session(
+        aws_access_key_id=session["AccessKeyId"],
+        aws_secret_access_key=session["SecretAccessKey"],
+        aws_session_token=session["SessionToken"],
+        region_name=REGION,
+    )
+    s3, ledger = (
+        made.client(each, endpoint_url=environment["AWS_ENDPOINT_URL"]) for each in ("s3", "dynamodb")
+    )
+    for refused in (
+        lambda: s3.put_object(Bucket=bucket, Key="releases/another/v1.0.0/release.json", IfNoneMatch="*"),
+        lambda: s3.delete_object(Bucket=bucket, Key=key),
+        lambda: s3.list_objects_v2(Bucket=bucket),
+        lambda: ledger.scan(TableName=outputs["LedgerTableName"]),
+    ):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            refused()
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"{}", IfNoneMatch="*")
+    return shown
 
 
 def _while_it_waits(here: Deployed) -> dict[str, list[Try]]:
