@@ -318,6 +318,8 @@ def _when_it_has_ended(here: Deployed) -> dict[str, list[Try]]:
         "tag": "",
         "attempt": 0,
         "execution": "",
+        "stage": here.pipeline.stack.stage,
+        "digest": "shown",
         "who": "ana",
         "at": LONG_AGO,
         "data": {"why": "shown", "starts": LONG_AGO, "ends": LONG_AGO},
