@@ -69,6 +69,7 @@ def test_inconclusive_health_extends_the_bake_once_and_then_the_release_goes_on(
 
 
 def test_health_that_stays_inconclusive_sends_the_release_back(world: World) -> None:
+    """Fault 40."""
     world.configure(health=EVERY)
     answering(world, UNCLEAR)
     ended = world.release("v1.0.0")

@@ -102,6 +102,7 @@ def test_only_the_three_verdicts_are_answers(stubbed, answer, verdict, why):
 
 
 def test_a_function_that_raises_hangs_or_is_not_there_is_an_error_and_not_the_candidate_s_fault(stubbed):
+    """Fault 41."""
     client, stubber = stubbed
     answering(stubber, {"errorType": "KeyError", "errorMessage": "'TILL'"}, error="Unhandled")
     result = asked(client)

@@ -64,6 +64,7 @@ class TestAnswers:
             assert asked(an_http_check(server.url(), status=401)).verdict is Verdict.HEALTHY
 
     def test_the_right_status_with_the_wrong_body_is_unhealthy(self):
+        """Fault 44."""
         with serving(saying(http_answer(body=b"database: down"))) as server:
             result = asked(an_http_check(server.url(), contains="database: up"))
         assert result.verdict is Verdict.UNHEALTHY
@@ -92,6 +93,7 @@ class TestAnswers:
         assert result.numbers["slowestMs"] >= 150
 
     def test_a_flapping_service_is_judged_by_n_of_m(self):
+        """Fault 42."""
         flapping = saying(http_answer(), http_answer(500), http_answer(), http_answer(500), http_answer())
         with serving(flapping) as server:
             result = asked(an_http_check(server.url(), requests=5, mustPass=3))
@@ -103,6 +105,7 @@ class TestAnswers:
         assert result.numbers["firstFailure"] == "status 500, not 200"
 
     def test_a_redirect_is_only_a_status_and_where_it_leads_is_not_asked(self):
+        """Fault 44."""
         with serving(saying(http_answer())) as elsewhere:
             for target in ("http://169.254.169.254/latest/meta-data/", elsewhere.url("/secret")):
                 with serving(saying(http_answer(302, Location=target))) as server:
@@ -230,6 +233,7 @@ class TestRedirects:
         ],
     )
     def test_it_is_not_followed_anywhere_else(self, location, why):
+        """Fault 44."""
         with serving(saying(http_answer(302, Location=location))) as server:
             result = self.asked(server, follow=("www.example.com", "inside.example.com"))
         assert result.verdict is Verdict.UNHEALTHY
@@ -318,6 +322,7 @@ class TestServicesThatMisbehave:
         ids=["status line", "headers", "body", "body without a length", "chunks", "100 Continue"],
     )
     def test_an_answer_that_drips_for_ever_is_cut_off(self, first, drop):
+        """Fault 44."""
         with serving(dripping(first, drop)) as server:
             begun = time.monotonic()
             result = asked(an_http_check(server.url(), timeoutSeconds=1))
@@ -327,6 +332,7 @@ class TestServicesThatMisbehave:
         assert 0.9 < took < 2
 
     def test_a_service_that_accepts_and_says_nothing_is_cut_off(self):
+        """Fault 44."""
         released = threading.Event()
         with serving(lambda connection, number: released.wait(5) and None) as server:
             result = asked(an_http_check(server.url(), timeoutSeconds=1))
@@ -347,6 +353,7 @@ class TestServicesThatMisbehave:
         assert result.verdict is not Verdict.HEALTHY
 
     def test_of_a_huge_body_only_the_beginning_is_read(self):
+        """Fault 44."""
         sent = []
 
         def answer(connection, number):
@@ -466,6 +473,7 @@ class TestWhatIsNotAsked:
         ],
     )
     def test_a_name_that_leads_inside_is_refused_by_name_and_reason(self, address, reason):
+        """Fault 44."""
         result = asked(an_http_check("http://shop.example.com/"), allowed=(), resolve=resolving_to(address))
         assert result.verdict is Verdict.ERROR
         assert f"shop.example.com resolves to {address}, which is {reason}" in result.why
@@ -482,6 +490,7 @@ class TestWhatIsNotAsked:
 
     @pytest.mark.parametrize("host", ["169.254.169.254", "[fd00:ec2::254]", "[::ffff:169.254.169.254]"])
     def test_the_metadata_address_is_refused_even_if_every_network_is_allowed(self, host):
+        """Fault 44."""
         result = asked(
             an_http_check(f"http://{host}/latest/meta-data/"),
             allowed=(ip_network("0.0.0.0/0"), ip_network("::/0")),

@@ -179,6 +179,7 @@ def test_no_answer_but_healthy_true_is_ever_healthy(value):
 
 
 def test_n_of_m_decides_for_functions_too(client, stubber):
+    """Fault 42."""
     for healthy in (True, False, True):
         answering(stubber, {"healthy": healthy})
     assert asked(client, check_of(requests=3, mustPass=2)).verdict is Verdict.HEALTHY
@@ -227,6 +228,7 @@ def test_throttling_and_failures_of_aws_may_be_asked_again(client, stubber, code
     ],
 )
 def test_a_function_that_is_missing_or_forbidden_is_an_error_of_the_check(client, stubber, code, status):
+    """Fault 41."""
     stubber.add_client_error(
         "invoke", service_error_code=code, service_message="No such\nthing", http_status_code=status
     )

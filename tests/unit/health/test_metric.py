@@ -73,6 +73,7 @@ seen = st.builds(Seen, st.none() | st.floats(-1e6, 1e6), st.floats(0, 1e6))
 
 @given(seen, st.none() | seen, st.none() | st.integers(0, 100), st.none() | st.floats(-1e6, 1e6))
 def test_without_enough_samples_it_is_never_healthy_and_never_unhealthy(candidate, baseline, increase, limit):
+    """Fault 40."""
     check = replace(ERRORS, maxIncreasePercent=increase, maxValue=limit)
     verdict = judge(check, candidate=candidate, baseline=baseline, name="it").verdict
     if candidate.value is None or candidate.samples < 100:
@@ -187,6 +188,7 @@ def test_once_the_candidate_has_all_of_the_traffic_the_alias_s_errors_are_its_to
 
 
 def test_no_data_is_inconclusive(cloudwatch):
+    """Fault 40."""
     assert asked(cloudwatch, replace(ERRORS, maxValue=0.5)).verdict is Verdict.INCONCLUSIVE
 
 

@@ -52,6 +52,7 @@ def sampled(verdicts, *, must_pass, requests=None, each=0.0, longest=5, percenti
     ],
 )
 def test_n_of_m_decides(verdicts, must_pass, overall):
+    """Fault 42."""
     assert sampled(verdicts, must_pass=must_pass)[0].verdict is overall
 
 
@@ -63,6 +64,7 @@ def test_it_stops_as_soon_as_passing_is_impossible():
 
 
 def test_requests_that_time_did_not_allow_are_no_data_and_so_inconclusive():
+    """Fault 40."""
     result, took = sampled([H] * 20, must_pass=20, each=4, longest=10)
     assert result.verdict is N
     assert took <= BUDGET_SECONDS

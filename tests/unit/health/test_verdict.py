@@ -54,6 +54,7 @@ def test_the_order_of_the_checks_does_not_matter(verdicts):
 
 
 def test_without_any_result_it_says_that_no_data_is_never_healthy():
+    """Fault 40."""
     overall = judge([])
     assert overall == CheckResult(
         check="health",
@@ -111,6 +112,7 @@ def test_a_result_survives_its_way_through_the_state_machine(result):
     ],
 )
 def test_what_is_no_result_is_an_error(data):
+    """Fault 41."""
     result = CheckResult.from_dict(data)
     assert result.verdict is E
     assert judge([result]).verdict is E
