@@ -44,7 +44,7 @@ class Underway:
             "seconds": round(story.took(self.record, now)),
             "waitsFor": list(self.now.waits_for),
             "until": self.now.until.isoformat() if self.now.until else None,
-            "percent": self.record.get("percent", 0),
+            "percent": self.now.percent,
             "execution": self.record["execution"],
         }
 

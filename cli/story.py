@@ -26,6 +26,8 @@ class Now:
     """People."""
     until: datetime | None = None
     """When this phase ends by itself, if it does."""
+    percent: int = 0
+    """Its share of the traffic."""
     budget: tuple[datetime, datetime] | None = None
     """From when to when it may last: the time to decide, the gates', the deployment's or the rollback's budget."""
 
@@ -37,10 +39,8 @@ def whereabouts(
     facts = [fact for fact in facts if fact["attempt"] == record["attempt"]]
     names = [fact["name"] for fact in facts]
     if going_back(names):
-        restored = "Baseline Restored" in names[_last(names, "Rollback Triggered") :]
-        text = "what was put back is checked" if restored else "what served before is put back"
         budget = _budget(facts, "Rollback Triggered", "deadline")
-        return Now(phase="rollback", text=f"is rolled back: {text}", budget=budget)
+        return replace(_on_its_way_back(facts[_last(names, "Rollback Triggered") :]), budget=budget)
     phase = str(record.get("phase", ""))
     if phase == "gates" and "Lock Acquired" not in names:
         other = f", which {holder} has" if holder and holder != record["tag"] else ""
@@ -61,6 +61,18 @@ def whereabouts(
 def going_back(names: Sequence[str]) -> bool:
     """Whether, of facts by their names in order, a rollback was begun and has not ended."""
     return "Rollback Triggered" in names and not _BACK & set(names[_last(names, "Rollback Triggered") :])
+
+
+def _on_its_way_back(facts: Sequence[Record]) -> Now:
+    """From the fact that it goes back on."""
+    if any(fact["name"] == "Baseline Restored" for fact in facts):
+        text = "what was put back has all the traffic and is checked"
+        return Now(phase="rollback", text=f"is rolled back: {text}")
+    percent = int(facts[0]["data"].get("percent", 0))
+    share = f"; until then it has {percent} % of the traffic" if percent else ""
+    return Now(
+        phase="rollback", text=f"is rolled back: what served before is put back{share}", percent=percent
+    )
 
 
 _BACK = {"Release Rolled Back", "Rollback Failed", "Release Aborted"}
@@ -100,17 +112,17 @@ def _moving(facts: Sequence[Record], at: datetime) -> Now:
     if not moves:
         return Now(phase="deployment", text="was approved; the first traffic moves now")
     fact = moves[-1]
-    if fact["name"] == "Health Checked" and not fact["data"].get("goesOn"):
-        return Now(
-            phase="deployment", text=f"is {fact['data']['verdict']} so far; what comes next is decided"
-        )
     shifted = next(fact for fact in reversed(moves) if fact["name"] == "Traffic Shifted")
+    percent = int(shifted["data"]["percent"])
+    if fact["name"] == "Health Checked" and not fact["data"].get("goesOn"):
+        text = f"is {fact['data']['verdict']} so far; what comes next is decided"
+        return Now(phase="deployment", text=text, percent=percent)
     data, longer = shifted["data"], fact["data"].get("until")
     share = f"{data['percent']} % of the traffic (step {data['step']} of {data['of']})"
     baked = times.moment(longer or shifted["at"]) + timedelta(seconds=0 if longer else int(data["bake"]))
     if baked > at:
-        return Now(phase="baking", text=f"has {share} and is watched", until=baked)
-    return Now(phase="health", text=f"has {share}; its health is checked")
+        return Now(phase="baking", text=f"has {share} and is watched", until=baked, percent=percent)
+    return Now(phase="health", text=f"has {share}; its health is checked", percent=percent)
 
 
 def took(record: Record, moment: datetime) -> float:

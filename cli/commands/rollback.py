@@ -15,6 +15,9 @@ from cli.steering import confirm, execution_ended, reason_option
 if TYPE_CHECKING:
     from tagship.ledger.table import Item
 
+_BACK = ("ROLLED_BACK", "ABORTED")
+"""How a release stands that was taken back."""
+
 
 @click.command(
     epilog="""\b
@@ -22,12 +25,14 @@ Examples:
   tagship rollback storefront --reason "customers can't pay"
   tagship rollback storefront --to v1.2.0 --reason "v1.3.0 has it too"
   tagship rollback storefront --security --reason "it logs card numbers"
+  tagship rollback storefront v1.4.0 --security --reason "it did, too"       one that was taken back before
 \b
 Nobody is asked to approve; your identity and the reason are recorded. Ends with 0 when the baseline serves all
 traffic again and is healthy, with 1 when not. If the release is being rolled back already, this waits for that end.
 Stopping to wait (Ctrl-C) leaves the rollback alone."""
 )
 @click.argument("application")
+@click.argument("tag", required=False)
 @reason_option
 @click.option(
     "--to", metavar="TAG", help="Further back: a release that succeeded and whose version still exists."
@@ -42,6 +47,7 @@ def rollback(
     *,
     place: Place,
     application: str,
+    tag: str | None,
     reason: str,
     to: str | None,
     security: bool,
@@ -51,11 +57,17 @@ def rollback(
     """Take back the release that production runs, or the one whose rollback failed.
 
     What is on its way and has traffic is taken back instead. A rollback that failed is made once more: when the target is in
-    order, that frees the application.
+    order, that frees the application. Say the TAG and it is that release, or none; with --security it may be one that was
+    taken back before.
     """
     from cli.deciding import whoami
 
-    record = _what_to_take_back(place, application)
+    record = _named(place, application, tag, to, security=security) or _what_to_take_back(place, application)
+    if tag not in (None, record["tag"]):
+        raise Failed(
+            f"{application} {tag} is not what would be taken back: that is {record['tag']}, {record['status']}. "
+            "Nothing was changed."
+        )
     if to:
         _refuse_unless_it_leads(place, record, to)
     title = f"{application} {record['tag']}"
@@ -100,6 +112,17 @@ def rollback(
     if not as_json:
         restored = json.loads(ended["output"])["restored"]["what"]
         screen.say(screen.good(f"{title} is rolled back."), *screen.paragraph(restored))
+
+
+def _named(place: Place, application: str, tag: str | None, to: str | None, *, security: bool) -> Item | None:
+    """The release that was taken back before, and is to be barred; None where there is something to take back."""
+    from tagship.ledger import releases
+
+    if tag is None or to or not security:
+        return None
+    with trying(f"Reading the ledger of {place.stage}"):
+        record = releases.get(place.ledger, application, tag)
+    return record if record["status"] in _BACK else None
 
 
 def _what_to_take_back(place: Place, application: str) -> Item:
@@ -148,11 +171,16 @@ def _refuse_unless_it_leads(place: Place, record: Item, to: str) -> None:
 
 
 def _question(record: Item, place: Place, identity: str, to: str | None, *, security: bool) -> list[str]:
-    before = to or record["plan"]["from"]
-    serves = f"{before} serves again" if before else "what served before Tagship's first release serves again"
     what = screen.bold(f"{record['application']} {record['tag']}")
     return [
-        f"{what} in {place.stage}, now {record['status']}: {screen.clean(serves)}.",
+        f"{what} in {place.stage}, now {record['status']}: {screen.clean(_then(record, to))}.",
         *([f"  {screen.bad(record['tag'] + ' is never deployed again.')}"] if security else []),
         f"  You are {screen.clean(identity)}.",
     ]
+
+
+def _then(record: Item, to: str | None) -> str:
+    if record["status"] in _BACK:
+        return "it was taken back before, so nothing moves"
+    before = to or record["plan"]["from"]
+    return f"{before} serves again" if before else "what served before Tagship's first release serves again"

@@ -9,7 +9,7 @@ from tagship.application import ASKS_ITSELF, Application, check_name
 from tagship.errors import BaselineMissing, RollbackRefused
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Item, timestamp
-from tagship.rollback import Order, joined, leading_to, make_way, refuse, served
+from tagship.rollback import Order, bars_only, joined, leading_to, make_way, refuse, served
 from tagship.runtime import Event, Runtime, name_of, step
 from tagship.targets import Target, target_of
 
@@ -24,7 +24,10 @@ def handler(event: Event, runtime: Runtime) -> Event:
     order, execution = Order.from_dict(event["order"]), event["execution"]
     ledger, rollback = runtime.ledger, name_of(execution)
     record = releases.get(ledger, order.application, order.tag)
-    if joined(ledger, order, record, execution=execution, rollback=rollback):
+    waited = joined(ledger, order, record, execution=execution, rollback=rollback)
+    if barred := bars_only(ledger, order, record, rollback=rollback, execution=execution):
+        return _answer(runtime, record, what=barred, check=False)
+    if waited:
         return _answer(runtime, record, what="Another rollback has put it back.", check=False)
     refuse(ledger, order, record)
     configuration = Application.from_dict(record["configuration"]["document"])
@@ -45,9 +48,19 @@ def handler(event: Event, runtime: Runtime) -> Event:
         execution=execution,
         seconds=runtime.settings.rollback_seconds + lock.SPARE_SECONDS,
         taking_over=True,
+        only_while=[
+            releases.standing(
+                ledger,
+                application=order.application,
+                tag=order.tag,
+                attempt=record["attempt"],
+                status=record["status"],
+                execution=execution,
+            )
+        ],
     ).fence
     if order.trigger == "security":
-        changes["barred"] = {"why": order.why, "by": order.by, "at": timestamp(runtime.now())}
+        changes["barred"] = order.bar(runtime.now())
     told = {
         "trigger": order.trigger,
         "why": order.why,
@@ -108,7 +121,7 @@ def _answer(runtime: Runtime, record: Item, *, what: str, check: bool) -> Event:
         "attempt": record["attempt"],
         "checks": checks,
         "what": what,
-        "servesNow": record["plan"]["from"],
+        "servesNow": (record.get("plan") or {}).get("from"),
         "nothingToCheck": not check,
         "deadline": timestamp(runtime.now() + timedelta(seconds=runtime.settings.rollback_seconds)),
     }

@@ -249,6 +249,28 @@ def test_production_goes_further_back_to_a_release_that_succeeded(world: World) 
     assert world.alias() == ("1", {})
 
 
+def test_what_was_taken_back_before_is_barred_and_nothing_moves(world: World) -> None:
+    world.release("v1.0.0")
+    world.health = lambda version, event: {"healthy": version != "3"}
+    assert world.release("v1.1.0").error == "ReleaseRolledBack"
+    before, alias = current(world), world.alias()
+    for _ in range(2):
+        typed = world.type("rollback", "storefront", "v1.1.0", "--security", "--reason", "it leaks")
+        assert typed.exit_code == 0, typed.output
+        assert (
+            "storefront v1.1.0 was taken back before. From now on it is never deployed again." in typed.stdout
+        )
+    assert (current(world), world.alias()) == (before, alias)
+    assert (world.record("v1.1.0")["status"], world.record("v1.1.0")["barred"]["why"]) == (
+        "ROLLED_BACK",
+        "it leaks",
+    )
+    assert world.facts("v1.1.0").count("Rollback Triggered") == 1
+    refused = world.ended(world.start(retry_of(world, "v1.1.0", 2)))
+    assert refused.error == "RetryRefused" and "never deployed again: it leaks" in refused.cause
+    at_rest(world)
+
+
 def test_there_is_no_way_back_to_a_version_that_is_gone(world: World) -> None:
     for tag in ("v1.0.0", "v1.1.0", "v1.2.0"):
         world.release(tag)

@@ -78,6 +78,10 @@ class Order:
             data=data,
         )
 
+    def bar(self, now: datetime) -> dict[str, str]:
+        """What a release that is never deployed again carries."""
+        return {"why": self.why, "by": self.by, "at": timestamp(now)}
+
 
 def joined(ledger: Ledger, order: Order, record: Item, *, execution: str, rollback: str) -> bool:
     """Whether another rollback has done what this one was asked for, while this one waited for it.
@@ -103,12 +107,30 @@ def joined(ledger: Ledger, order: Order, record: Item, *, execution: str, rollba
     return waited is not None
 
 
+def bars_only(ledger: Ledger, order: Order, record: Item, *, rollback: str, execution: str) -> str:
+    """Bars a release that was taken back before, for another reason or by another, and says so; empty where it was not.
+
+    Raises RollbackRefused when another attempt is meant, LockLost when it begins again at this moment.
+    """
+    back = record["status"] in (Status.ROLLED_BACK, Status.ABORTED)
+    if order.trigger != "security" or order.to or not back:
+        return ""
+    if other := _another_attempt(order, record):
+        raise RollbackRefused(f"{order.title} is not barred: {other} Nothing was changed.")
+    fact = order.fact(record, "Release Barred", rollback=rollback, execution=execution, why=order.why)
+    releases.turn_back(ledger, fact, barred=order.bar(ledger.now()))
+    return f"{order.title} was taken back before. From now on it is never deployed again."
+
+
+def _another_attempt(order: Order, record: Item) -> str:
+    if order.attempt in (0, record["attempt"]):
+        return ""
+    return f"attempt {order.attempt} was meant, and it is at attempt {record['attempt']}."
+
+
 def refuse(ledger: Ledger, order: Order, record: Item) -> None:
     """Raises RollbackRefused for what can't, or may not, be taken back."""
-    refused = releases.roll_back_refused(ledger, record)
-    if order.attempt not in (0, record["attempt"]):
-        refused = f"attempt {order.attempt} was meant, and it is at attempt {record['attempt']}."
-    if refused:
+    if refused := _another_attempt(order, record) or releases.roll_back_refused(ledger, record):
         raise RollbackRefused(f"{order.title} can't be rolled back: {refused} Nothing was changed.")
 
 
@@ -170,7 +192,7 @@ def make_way(ledger: Ledger, order: Order, record: Item, *, execution: str) -> N
 
 
 def served(ledger: Ledger, record: Item, until: datetime) -> list[dict[str, int]]:
-    """What share of the traffic the candidate had, step by step, and for how many seconds."""
+    """What share of the traffic the candidate had, step by step, and for how many seconds; nothing where it had none."""
     shifts = []
     for index in range(len(record["plan"].get("steps", ()))):
         fact = ledger.fact(

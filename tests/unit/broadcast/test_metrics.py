@@ -57,6 +57,7 @@ def measured(told: dict[str, Any]) -> list[tuple[str, float, str]]:
         ("Release Aborted", {"moved": False, "after": "RUNNING"}, []),
         ("Rollback Triggered", {"trigger": "alarm"}, ["RollbackTriggered", "RollbackTriggered"]),
         ("Rollback Joined", {"trigger": "operator"}, []),
+        ("Release Barred", {"why": "it leaks"}, []),
         ("Approval Requested", {}, ["ApprovalRequested"]),
         ("Approval Granted", ASKED, ["ApprovalGranted"]),
         ("Approval Rejected", ASKED, ["ApprovalRejected"]),

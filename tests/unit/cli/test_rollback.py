@@ -49,3 +49,23 @@ def test_what_a_failed_rollback_holds_comes_before_what_production_runs(stage: A
     )  # the stage of these tests has no rollback machine: what is asked of AWS tells which release it is
     assert result.exit_code == 3
     assert "no output RollbackStateMachineArn" in result.stderr
+
+
+def test_a_tag_that_is_not_what_would_be_taken_back_changes_nothing(stage: Any) -> None:
+    stage.release("v1.4.0").succeeded()
+    stage.release("v1.5.0").waiting().started().shifted(1).ended(Status.ROLLED_BACK, "unhealthy")
+    for options in (["v1.5.0"], ["v1.5.0", "--security", "--to", "v1.4.0"]):
+        result = rollback(stage, *options)
+        assert result.exit_code == 1
+        assert (
+            "storefront v1.5.0 is not what would be taken back: that is v1.4.0, SUCCEEDED." in result.stderr
+        )
+
+
+def test_what_was_taken_back_before_may_still_be_barred(stage: Any) -> None:
+    """The machine is asked about it, and not about what production runs now."""
+    stage.release("v1.4.0").succeeded()
+    stage.release("v1.5.0").waiting().started().shifted(1).ended(Status.ROLLED_BACK, "unhealthy")
+    result = rollback(stage, "v1.5.0", "--security")
+    assert result.exit_code == 3
+    assert "no output RollbackStateMachineArn" in result.stderr

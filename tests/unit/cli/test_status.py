@@ -102,12 +102,12 @@ LATER = "2026-11-23T15:00:00.000Z"
         (
             lambda made: made.waiting().started().shifted(1).going_back(),
             "rollback",
-            "is rolled back: what served before is put back",
+            "is rolled back: what served before is put back; until then it has 10 % of the traffic",
         ),
         (
             lambda made: made.waiting().started().shifted(1).going_back().fact("Baseline Restored", {"what": "x"}),
             "rollback",
-            "is rolled back: what was put back is checked",
+            "is rolled back: what was put back has all the traffic and is checked",
         ),
     ],
 )  # fmt: skip
@@ -116,6 +116,18 @@ def test_what_is_on_its_way_is_told_with_its_phase(stage: Any, prepare: Any, pha
     assert f"v1.4.0 {text}" in stage.run("status", "storefront").stdout
     underway = json.loads(stage.run("status", "storefront", "--json").stdout)["applications"][0]["underway"]
     assert [(each["tag"], each["phase"], each["text"]) for each in underway] == [("v1.4.0", phase, text)]
+
+
+def test_the_share_of_the_traffic_is_the_one_of_now(stage: Any) -> None:
+    made = stage.release().waiting().started().shifted(1)
+    for then, percent in (
+        (lambda: made, 10),
+        (made.going_back, 10),
+        (lambda: made.fact("Baseline Restored", {"what": "x"}), 0),
+    ):
+        then()
+        told = json.loads(stage.run("status", "storefront", "--json").stdout)["applications"][0]
+        assert [each["percent"] for each in told["underway"]] == [percent]
 
 
 def test_a_bake_that_was_made_longer_ends_when_its_last_look_said(stage: Any) -> None:

@@ -38,6 +38,7 @@ _TOLD = {
     "Alarm Fired": PROBLEMS,
     "Rollback Triggered": PROBLEMS,
     "Rollback Joined": EVERYTHING,
+    "Release Barred": PROBLEMS,
     "Baseline Restored": EVERYTHING,
     "Release Succeeded": MILESTONES,
     "Release Invalid": PROBLEMS,

@@ -242,6 +242,14 @@ def _joined(fact: Record, data: Record) -> Told:
     )
 
 
+def _barred(fact: Record, data: Record) -> Told:
+    return Told(
+        text=f"is never deployed again: its code is not safe, says {fact['who']}",
+        mood=Mood.BAD,
+        more=(str(data["why"]),),
+    )
+
+
 def _why(mood: Mood, text: str) -> Callable[[Record, Record], Told]:
     return lambda _, data: Told(text=text, mood=mood, more=(str(data["why"]),) if data.get("why") else ())
 
@@ -282,6 +290,7 @@ _WORDS: Mapping[str, Callable[[Record, Record], Told]] = {
     "Alarm Fired": _alarm,
     "Rollback Triggered": _triggered,
     "Rollback Joined": _joined,
+    "Release Barred": _barred,
     "Baseline Restored": _restored,
     "Release Succeeded": _ended(Mood.GOOD, "SUCCEEDED"),
     "Release Invalid": _ended(Mood.BAD, "INVALID: nothing was changed"),
