@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tagship.approval.delivery import deliver
-from tagship.errors import NewerReleaseUnderway
+from tagship.errors import LockLost, NewerReleaseUnderway
 from tagship.ledger import approvals, lock, releases
 from tagship.ledger.table import timestamp
 from tagship.release import Status, Tag
@@ -17,16 +17,22 @@ LEASE_SECONDS = 1500
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """Raises LockHeld while another release is on its way, NewerReleaseUnderway when waiting would be in vain."""
+    """Raises LockHeld while another release is on its way, NewerReleaseUnderway when waiting would be in vain, LockLost when
+    this one has ended meanwhile.
+    """
     release = event["release"]
     application, tag = release["application"], release["tag"]
     present = lock.holder(runtime.ledger, application)
-    if present and present.tag != tag and present.alive(runtime.now()) and not present.kept:
-        if Tag.parse(present.tag).newer_than(Tag.parse(tag)):
-            raise NewerReleaseUnderway(
-                f"{application} {tag} ends here: the newer {present.tag} is already on its way. Nothing was changed."
-            )
-        _supersede(runtime, application, present.tag, by=tag, execution=event["execution"])
+    other = present.tag if present and present.alive(runtime.now()) and not present.kept else tag
+    if Tag.parse(other).newer_than(Tag.parse(tag)):
+        raise NewerReleaseUnderway(
+            f"{application} {tag} ends here: the newer {other} is already on its way. Nothing was changed."
+        )
+    record = releases.get(runtime.ledger, application, tag)
+    if (record["status"], record["attempt"]) != (Status.RUNNING, release["attempt"]):
+        raise LockLost(f"{application} {tag}: the release has ended meanwhile. No lock was taken for it.")
+    if other != tag:
+        _supersede(runtime, application, other, by=tag, execution=event["execution"])
     return lock.acquire(
         runtime.ledger,
         application=application,
@@ -35,6 +41,16 @@ def handler(event: Event, runtime: Runtime) -> Event:
         execution=event["execution"],
         seconds=LEASE_SECONDS,
         told={"gatesEnd": timestamp(runtime.now() + timedelta(seconds=runtime.settings.validation_seconds))},
+        only_while=[
+            releases.standing(
+                runtime.ledger,
+                application=application,
+                tag=tag,
+                attempt=release["attempt"],
+                status=Status.RUNNING,
+                execution=event["execution"],
+            )
+        ],
     ).as_dict()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tagship.application import Application
+from tagship.errors import LockLost
 from tagship.ledger import releases, watches
 from tagship.ledger.table import Change, timestamp
 from tagship.release import Status
@@ -13,7 +14,10 @@ from tagship.runtime import Event, Runtime, step
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """Moves the current revision, writes the ending, frees the lock and opens the watch, all in one."""
+    """Moves the current revision, writes the ending, frees the lock and opens the watch, all in one.
+
+    Raises LockLost when the release is another's by now: it was rolled back, or is just being.
+    """
     release = event["release"]
     record = releases.get(runtime.ledger, release["application"], release["tag"])
     plan = record["plan"]
@@ -24,7 +28,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
     )
     since = timestamp(runtime.now())
     until, watch = _watch(runtime, record, since=since)
-    releases.end(
+    ended = releases.end(
         runtime.ledger,
         application=release["application"],
         tag=release["tag"],
@@ -50,6 +54,13 @@ def handler(event: Event, runtime: Runtime) -> Event:
             },
         },
     )
+    if (
+        not ended
+        and releases.get(runtime.ledger, release["application"], release["tag"])["status"] != Status.SUCCEEDED
+    ):
+        raise LockLost(
+            f"{release['application']} {release['tag']} can't succeed: it was rolled back meanwhile, or is just being."
+        )
     return {"status": Status.SUCCEEDED, "why": why}
 
 

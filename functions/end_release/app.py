@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tagship.errors import TrafficMoved
+from tagship.errors import RollbackUnderway, TrafficMoved
 from tagship.ledger import approvals, releases
 from tagship.release import Status
 from tagship.runtime import Event, Runtime, name_of, step
@@ -15,7 +15,8 @@ _NOTHING_CHANGED = (Status.INVALID, Status.REJECTED, Status.EXPIRED, Status.SUPE
 def handler(event: Event, runtime: Runtime) -> Event:
     """`{status, error, cause}`, the cause in words; the first ending of a release stands.
 
-    Raises TrafficMoved for an ending that says "nothing was changed" where the ledger knows better: then it is rolled back.
+    Raises TrafficMoved for an ending that says "nothing was changed" where the ledger knows better: then it is rolled back;
+    RollbackUnderway while a rollback that somebody else asked for is at it.
     """
     release, ending = event["release"], event["ending"]
     status, why = Status(ending["status"]), cause_in_words(ending["cause"])
@@ -46,6 +47,10 @@ def handler(event: Event, runtime: Runtime) -> Event:
         },
     ):
         record = releases.get(runtime.ledger, release["application"], release["tag"])
+        if record["status"] == Status.RUNNING:
+            raise RollbackUnderway(
+                f"{release['application']} {release['tag']} is being rolled back by somebody else, who writes its ending."
+            )
         status, why = Status(record["status"]), record["why"]
     return {"status": status, "error": status.error, "cause": why}
 

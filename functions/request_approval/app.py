@@ -18,14 +18,14 @@ def handler(event: Event, runtime: Runtime) -> Event:
     Raises NoChannelReached when no approver could be told.
     """
     release = event["release"]
-    record = releases.get(runtime.ledger, release["application"], release["tag"])
-    wanted = request_of(record, now=runtime.now(), longest=runtime.settings.approval_seconds)
     lock.renew(
         runtime.ledger,
         application=release["application"],
         fence=event["lock"]["fence"],
         seconds=event["askSeconds"] + lock.SPARE_SECONDS,
     )
+    record = releases.get(runtime.ledger, release["application"], release["tag"])
+    wanted = request_of(record, now=runtime.now(), longest=runtime.settings.approval_seconds)
     request = approvals.request(runtime.ledger, wanted, execution=event["execution"])
     approvals.waits_on(runtime.ledger, request["id"], event["taskToken"])
     if request["status"] != approvals.OPEN:

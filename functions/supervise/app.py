@@ -8,9 +8,9 @@ import json
 from tagship.errors import ApplicationUnknown
 from tagship.ledger import releases
 from tagship.release import place_of
-from tagship.runtime import Event, Runtime, about, name_of, step
+from tagship.runtime import Event, Runtime, about, step
 from tagship.supervision.ended import Ended, release_ended, rollback_ended
-from tagship.supervision.starting import named, roll_back
+from tagship.supervision.starting import roll_back, supervised
 
 
 @step
@@ -38,6 +38,6 @@ def handler(event: Event, runtime: Runtime) -> Event:
         roll_back,
         runtime.aws.client("stepfunctions"),
         runtime.settings.rollback_state_machine,
-        name=named("supervised", name_of(ended.execution)),
+        name=supervised(ended.execution),
     )
     return release_ended(runtime.ledger, record, ended, roll_back=start)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tagship.release import place_of
-from tagship.runtime import Event, Runtime, name_of, step
-from tagship.supervision.starting import named, roll_back, start
+from tagship.runtime import Event, Runtime, step
+from tagship.supervision.starting import named, roll_back, start, supervised
 from tagship.supervision.sweep import Sweep
 
 
@@ -17,7 +17,7 @@ def handler(_event: Event, runtime: Runtime) -> Event:
 
     def back(record: Event, **order: Any) -> bool:
         # as the supervisor names it: whichever of the two is quicker
-        name = named("supervised", name_of(record["execution"]))
+        name = supervised(record["execution"])
         return roll_back(stepfunctions, settings.rollback_state_machine, record, name=name, **order)
 
     def read(order: Event) -> None:
@@ -28,7 +28,13 @@ def handler(_event: Event, runtime: Runtime) -> Event:
             name=named("sweep", *place_of(order["key"]), runtime.now().strftime("%Y%m%d%H%M")),
         )
 
-    sweep = Sweep(ledger=runtime.ledger, stepfunctions=stepfunctions, now=runtime.now(), roll_back=back)
+    sweep = Sweep(
+        ledger=runtime.ledger,
+        stepfunctions=stepfunctions,
+        rollback_machine=settings.rollback_state_machine,
+        now=runtime.now(),
+        roll_back=back,
+    )
     did = [*sweep.releases(), *sweep.rollbacks(), *sweep.decisions()]
     did += sweep.manifests(runtime.aws.client("s3"), bucket=settings.release_bucket, start=read)
     return {"did": did}

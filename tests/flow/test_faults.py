@@ -306,3 +306,91 @@ def _stop_and_work(world: World, folder: str) -> Any:
         return world.handlers[folder](event, None)
 
     return stop
+
+
+def order(trigger: str = "operator") -> dict[str, str]:
+    return {"application": "storefront", "tag": "v1.0.0", "trigger": trigger, "why": "slow", "by": "kim"}
+
+
+def test_a_release_that_has_moved_nothing_is_rolled_back_too(world: World) -> None:
+    world.link(world.start(world.upload("v1.0.0")))
+    assert world.ended(world.start(order(), "rollback")).status == "SUCCEEDED"
+    assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
+    restored = next(
+        fact for fact in world.ledger.facts_of("storefront", "v1.0.0") if fact["name"] == "Baseline Restored"
+    )
+    assert restored["data"]["served"] == []
+
+
+def test_a_release_whose_completion_comes_late_is_rolled_back_and_never_said_to_succeed(world: World) -> None:
+    """Faults 29, 47: an operator's rollback was quicker than the last step."""
+
+    def late(event: dict[str, Any]) -> Any:
+        assert world.ended(world.start(order(), "rollback")).status == "SUCCEEDED"
+        return world.handlers["complete_release"](event, None)
+
+    world.plant("complete_release", late)
+    arn = begun(world)
+    ended = world.ended(arn)
+    assert (ended.status, ended.error) == ("FAILED", "ReleaseRolledBack")
+    assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
+
+
+def test_a_completion_in_the_middle_of_a_rollback_waits_for_its_end(world: World) -> None:
+    """Faults 29, 47: while its traffic is moved back, a release does not succeed, and no other one gets its lock."""
+    failed: list[str] = []
+
+    def meanwhile(event: dict[str, Any]) -> Any:
+        world.start(order(), "rollback")
+        wait_for(lambda: "Baseline Restored" in world.facts("v1.0.0") or None, "the restored baseline")
+        try:
+            return world.handlers["complete_release"](event, None)
+        except Exception as error:
+            failed.append(type(error).__name__)
+            raise
+
+    def until_it_is_back(event: dict[str, Any]) -> Any:
+        if event["subject"] == "baseline":
+            wait_for(lambda: "LockLost" in failed or None, "the late completion")
+        return world.handlers["judge_health"](event, None)
+
+    world.plant("complete_release", meanwhile)
+    world.plant("judge_health", until_it_is_back, times=3)
+    ended = world.ended(begun(world))
+    assert failed == ["LockLost"]
+    assert (ended.status, ended.error) == ("FAILED", "ReleaseRolledBack")
+    assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
+
+
+def test_a_call_for_the_lock_that_comes_after_the_end_takes_none(world: World) -> None:
+    """Faults 28, 29."""
+    asked: list[dict[str, Any]] = []
+
+    def heard(event: dict[str, Any]) -> Any:
+        asked.append(event)
+        return world.handlers["acquire_lock"](event, None)
+
+    world.plant("acquire_lock", heard)
+    world.release("v1.0.0")
+    with pytest.raises(Exception, match="No lock was taken for it"):
+        world.handlers["acquire_lock"](asked[0], None)
+    assert assert_at_rest(world, "v1.0.0") == "SUCCEEDED"
+
+
+def test_when_the_supervisors_own_rollback_is_stopped_before_it_begins_a_person_is_called(
+    world: World,
+) -> None:
+    """Fault 28, twice: nobody would be at the release any more, and its traffic is split."""
+
+    def cut_off(event: dict[str, Any]) -> Any:
+        client_of("stepfunctions").stop_execution(executionArn=event["execution"])
+        raise error_named("Sandbox.Timedout")
+
+    world.stopping("shift_traffic")
+    ended = world.ended(begun(world))
+    world.plant("restore_baseline", cut_off)
+    assert world.supervise(ended)["did"] == "rollback"
+    (rollback,) = world.rollbacks()
+    assert world.supervise(rollback)["did"] == "ended"
+    assert world.record("v1.0.0")["status"] == "ROLLBACK_FAILED"
+    assert world.holder()["kept"] is True

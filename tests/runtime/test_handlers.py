@@ -91,7 +91,7 @@ WRONG = {
     "JudgeGatesFunction": Wrong(about_nobody(results=[]), "LockLost"),
     "PlanDeploymentFunction": Wrong(about_nobody(), "ApplicationUnknown"),
     "RequestApprovalFunction": Wrong(
-        about_nobody(lock={"fence": 1}, askSeconds=60, taskToken=TASK_TOKEN), "ApplicationUnknown"
+        about_nobody(lock={"fence": 1}, askSeconds=60, taskToken=TASK_TOKEN), "LockLost"
     ),
     "RemindApproversFunction": Wrong(about_nobody(), "ApplicationUnknown"),
     "RecheckReleaseFunction": Wrong(about_nobody(lock={"fence": 1}), "LockLost"),

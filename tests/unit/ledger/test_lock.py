@@ -338,3 +338,15 @@ def test_numbers_only_rise(ledger, clock):
             end(ledger)
         clock.forward(900)
     assert [fence for _, fence in lock_facts(ledger)] == [1, 2, 3, 4, 5]
+
+
+def test_the_lock_of_a_rollback_that_died_is_taken_by_another_rollback_of_the_release_and_by_no_other(
+    ledger, clock
+):
+    """Fault 27: what serves is not known until somebody has looked."""
+    acquire(ledger)
+    acquire(ledger, execution="arn:rollback", taking_over=True)
+    clock.forward(30 * 24 * 3600)
+    with pytest.raises(LockHeld):
+        acquire(ledger, "v1.5.0")
+    assert acquire(ledger, execution="arn:rollback two", taking_over=True).fence == 3

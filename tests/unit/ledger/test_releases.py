@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tagship.errors import ApplicationUnknown, LedgerBusy, LockLost
+from tagship.errors import ApplicationUnknown, LedgerBusy, LockHeld, LockLost
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Fact, Item, Ledger
 from tagship.release import Status
@@ -69,16 +69,17 @@ def roll_back(
     ledger: Ledger, status: Status = Status.ROLLED_BACK, tag: str = "v1.4.0", *, again: str = ""
 ) -> bool:
     """As the rollback state machine does: it takes the lock over, then writes the ending."""
+    execution = f"arn:rollback{again} of {tag}"
     lock.acquire(
         ledger,
         application="storefront",
         tag=tag,
         attempt=1,
-        execution=f"arn:rollback{again} of {tag}",
+        execution=execution,
         seconds=900,
         taking_over=True,
     )
-    return end(ledger, status, tag)
+    return end(ledger, status, tag, execution=execution)
 
 
 # ---- claim ---------------------------------------------------------------------------------------------------------
@@ -302,21 +303,45 @@ def test_of_two_endings_at_the_same_moment_one_stands(ledger):
     assert releases.get(ledger, "storefront", "v1.4.0")["status"] == "REJECTED"
 
 
-def test_an_ending_is_written_even_if_the_lock_is_renewed_or_taken_over_at_that_moment(ledger):
+def taken_over(ledger: Ledger, execution: str = "arn:rollback") -> None:
+    lock.acquire(
+        ledger,
+        application="storefront",
+        tag="v1.4.0",
+        attempt=1,
+        execution=execution,
+        seconds=9,
+        taking_over=True,
+    )
+
+
+@pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.INVALID, Status.ROLLED_BACK])
+def test_while_a_rollback_is_at_it_nobody_else_ends_the_release(ledger, status):
+    """It would be free for the next one, or said to be in production, while its traffic is moved back."""
     release(ledger)
+    assert not end(meanwhile(ledger, lambda: taken_over(ledger)), status)
+    assert releases.get(ledger, "storefront", "v1.4.0")["status"] == "RUNNING"
+    assert end(ledger, Status.ROLLED_BACK, execution="arn:rollback")
+    assert lock.holder(ledger, "storefront") is None
 
-    def take_over() -> None:
-        lock.acquire(
-            ledger,
-            application="storefront",
-            tag="v1.4.0",
-            attempt=1,
-            execution="arn:rollback",
-            seconds=9,
-            taking_over=True,
-        )
 
-    assert end(meanwhile(ledger, take_over), Status.ROLLED_BACK)
+def test_nothing_succeeds_whose_lock_another_has(ledger, clock):
+    release(ledger)
+    clock.forward(1000)
+    release(ledger, "v1.5.0")
+    assert not end(ledger, Status.SUCCEEDED)
+    assert end(ledger, Status.SUCCEEDED, "v1.5.0")
+
+
+def test_a_lock_is_only_taken_for_a_release_that_stands_as_it_was_looked_at(ledger):
+    """A call that is late by the release's whole life locks nothing."""
+    claimed = record(tag="v1.4.0", execution="arn:v1.4.0") | LITTLE
+    releases.claim(ledger, claimed)
+    asked = {"application": "storefront", "tag": "v1.4.0", "attempt": 1, "execution": "arn:v1.4.0"}
+    stands = releases.standing(ledger, **asked, status=Status.RUNNING)
+    end(ledger, Status.INVALID)
+    with pytest.raises(LockHeld):
+        lock.acquire(ledger, **asked, seconds=9, only_while=[stands])
     assert lock.holder(ledger, "storefront") is None
 
 
@@ -325,16 +350,8 @@ def test_an_ending_that_never_gets_its_turn_may_be_asked_for_again(ledger):
     rollbacks = iter(range(100))
 
     def take_over() -> None:
-        ledger.now.forward(10)  # the one before is dead
-        lock.acquire(
-            ledger,
-            application="storefront",
-            tag="v1.4.0",
-            attempt=1,
-            execution=f"arn:rollback {next(rollbacks)}",
-            seconds=9,
-            taking_over=True,
-        )
+        taken_over(ledger, f"arn:rollback {next(rollbacks)}")
+        ledger.now.forward(10)  # it died
 
     with pytest.raises(LedgerBusy, match="its ending ROLLED_BACK could not be written in 5 tries"):
         end(meanwhile(ledger, take_over, times=100), Status.ROLLED_BACK)

@@ -6,7 +6,7 @@ number stale at the next change and may change nothing any more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -93,15 +93,19 @@ def acquire(
     seconds: int,
     taking_over: bool = False,
     told: Mapping[str, Any] | None = None,
+    only_while: Sequence[Change] = (),
 ) -> Lock:
     """Takes the lock for this execution, or renews what it already has; `told` is what its fact says beside the lock.
 
+    `only_while` is what must still hold of the release that it is taken for, so that none is taken for one that has ended.
+
     `taking_over` is the rollback's right over the release that it rolls back: it gets the next fencing number even while
     that release's lease runs, so that nothing the release may still do reaches the target; but not over another rollback
-    that is at it. A lock that was kept for a person
-    stays kept until an ending frees it.
+    that is at it. A lock that was kept for a person stays kept until an ending frees it, and so does a rollback's whose
+    lease has ended: it died, and what serves is not known until somebody has looked.
 
-    Raises LockHeld when another release has it, LockKept when it is kept for a person.
+    Raises LockHeld when another release has it or something has changed since we looked, LockKept when it is kept for a
+    person.
     """
     pk = application_key(application)
     item = ledger.get(pk, _LOCK) or {}
@@ -116,7 +120,7 @@ def acquire(
         and (present.tag, present.attempt) == (tag, attempt)
         and not present.rolls_back(ledger.now())
     )
-    if present and present.alive(ledger.now()) and not entitled:
+    if present and (present.alive(ledger.now()) or present.rollback) and not entitled:
         raise _held(application, tag, present)
     only_if = "#fence = :known" if item else "attribute_not_exists(pk)"
     values: dict[str, Any] = {":known": known} if item else {}
@@ -148,7 +152,7 @@ def acquire(
         data={"fence": known + 1, "leaseEnds": ends, **(told or {})},
     )
     try:
-        recorded = ledger.record(fact, change)
+        recorded = ledger.record(fact, change, *only_while)
     except Refused:
         recorded = False
     if not recorded:

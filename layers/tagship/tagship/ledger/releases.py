@@ -220,13 +220,17 @@ def end(
     that ends: whoever is late, and finds the next one running, ends nothing. `also` is written with the ending.
 
     False when the release had this ending, or another, before: the first ending stands. False too when it is not, or no
-    longer, in the phase `only_in`, and with `unless_moved` when its traffic has moved.
+    longer, in the phase `only_in`, with `unless_moved` when its traffic has moved, and when it is another's to end: while a
+    rollback is at it, others may only call a person, and nothing succeeds whose lock another execution has.
     """
     for _ in range(_TRIES):
         record = get(ledger, application, tag)
         if record["status"] not in _MAY_END_AS[status] or record["attempt"] != attempt:
             return False
         if (only_in and record.get("phase") != only_in) or (unless_moved and record.get("moved")):
+            return False
+        present = lock.holder(ledger, application)
+        if present and _is_anothers(ledger, present, record, status, execution):
             return False
         fact = Fact(
             application=application,
@@ -258,7 +262,7 @@ def end(
                 why=why,
                 endedAt=timestamp(ledger.now()),
             ),
-            *_lock_change(ledger, application, record, status),
+            *_lock_change(ledger, present, record, status),
             *_current_change(ledger, application, record, status, serves),
             *also,
         ]
@@ -350,6 +354,22 @@ def moving(ledger: Ledger, *, application: str, tag: str, attempt: int) -> None:
         ) from refused
 
 
+def standing(
+    ledger: Ledger, *, application: str, tag: str, attempt: int, status: str, execution: str
+) -> Change:
+    """That an attempt still stands as it was looked at, for the transaction that takes the lock for it.
+
+    A call that is late by the release's whole life would otherwise lock the application for what is over.
+    """
+    return ledger.update(
+        application_key(application),
+        _key(tag),
+        only_if="#status = :status AND #attempt = :attempt",
+        values={":status": status, ":attempt": attempt},
+        lockedBy=execution,
+    )
+
+
 def roll_back_refused(ledger: Ledger, record: Item) -> str:
     """Why this release can't be rolled back now; empty where it can.
 
@@ -388,7 +408,10 @@ def _place(record: Item) -> Item:
 
 
 def turn_back(ledger: Ledger, fact: Fact, **attributes: Any) -> None:
-    """Records that a rollback begins, and with it what it changes about the release: where it leads, that it is barred."""
+    """Records that a rollback begins, or a bar, and what that changes about the release: where it leads, that it is barred.
+
+    Raises LockLost when the tag has begun again meanwhile.
+    """
     change = ledger.update(
         application_key(fact.application),
         _key(fact.tag),
@@ -419,10 +442,21 @@ def since(ledger: Ledger, release: Mapping[str, Any], *, key: str = "", **facts:
     return {name: fact["at"] for name, fact in found.items() if fact}
 
 
-def _lock_change(ledger: Ledger, application: str, record: Item, status: Status) -> list[Change]:
-    present = lock.holder(ledger, application)
+def _is_anothers(ledger: Ledger, present: lock.Holder, record: Item, status: Status, execution: str) -> bool:
+    if present.execution == execution:
+        return False
+    ours = (present.tag, present.attempt) == (record["tag"], record["attempt"])
+    if (
+        status is Status.ROLLBACK_FAILED
+    ):  # a person may always be called; a rollback that works after all says so
+        return False
+    return status is Status.SUCCEEDED or (ours and present.rolls_back(ledger.now()))
+
+
+def _lock_change(ledger: Ledger, present: lock.Holder | None, record: Item, status: Status) -> list[Change]:
     if present is None or (present.tag, present.attempt) != (record["tag"], record["attempt"]):
         return []
+    application = record["application"]
     if status is Status.ROLLBACK_FAILED:
         return [lock.kept(ledger, application=application, present=present)]
     return [lock.freed(ledger, application=application, present=present)]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tagship.ledger import approvals, lock, releases
 from tagship.ledger.table import Item, Ledger
 from tagship.release import Status
+from tagship.supervision.starting import supervised
 
 RollBack = Callable[..., bool]
 
@@ -65,10 +66,17 @@ def release_ended(ledger: Ledger, record: Item, ended: Ended, *, roll_back: Roll
 
 
 def rollback_ended(ledger: Ledger, record: Item, ended: Ended) -> dict[str, str]:
-    """A rollback that began took the lock; one that has written its ending has freed it, or keeps it for a person."""
+    """A rollback that began took the lock; one that has written its ending has freed it, or keeps it for a person.
+
+    One that the supervisor started, and that ended before it began, leaves a release that nobody is at any more.
+    """
     release = f"{record['application']} {record['tag']}"
     holder = lock.holder(ledger, record["application"])
-    if holder is None or holder.execution != ended.execution or holder.kept:
+    cut_off = holder is not None and holder.execution == ended.execution and not holder.kept
+    at_it = holder is not None and holder.execution != ended.execution and holder.rolls_back(ledger.now())
+    own = ended.execution.endswith(f":{supervised(record['execution'])}")
+    stranded = record["status"] == Status.RUNNING and own and not at_it
+    if not cut_off and not stranded:
         return _nothing(f"The rollback of {release} did not begin, or has its ending.")
     why = (
         f"The rollback of {release} ended {ended.status} before it was done. What serves is not known. "

@@ -24,6 +24,11 @@ def named(*parts: str) -> str:
     return f"{name[: _LONGEST - 13]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
+def supervised(execution: str) -> str:
+    """The name of the rollback of a release whose own execution is over: whoever finds that first starts it, once."""
+    return named("supervised", execution.rsplit(":", 1)[-1])
+
+
 def roll_back(
     stepfunctions: Any, machine: str, record: Item, *, name: str, trigger: str, why: str, by: str, **more: Any
 ) -> bool:

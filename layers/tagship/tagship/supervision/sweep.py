@@ -17,9 +17,10 @@ from tagship.approval.delivery import deliver
 from tagship.calls import calling, code_of
 from tagship.errors import ApplicationUnknown, TokenDead
 from tagship.ledger import approvals, lock, releases
-from tagship.ledger.table import Ledger
+from tagship.ledger.table import Item, Ledger
 from tagship.release import MANIFEST, Status, place_of
 from tagship.supervision.ended import Ended, RollBack, release_ended, rollback_ended
+from tagship.supervision.starting import supervised
 
 ARRIVED_WITHIN = timedelta(days=2)
 """Older manifests are history: an event is tried for a day, and the sweep has looked at them a hundred times."""
@@ -37,6 +38,8 @@ class Sweep:
 
     ledger: Ledger
     stepfunctions: Any
+    rollback_machine: str
+    """Its ARN."""
     now: datetime
     roll_back: RollBack
 
@@ -46,9 +49,25 @@ class Sweep:
             if self._young(record["readAt"]):
                 continue
             ended = self._ended(record["execution"])
-            if ended is not None:
-                did = release_ended(self.ledger, record, ended, roll_back=self.roll_back)
+            if ended is None:
+                continue
+            did = release_ended(self.ledger, record, ended, roll_back=self._once(record))
+            if did["did"] != "nothing":
                 yield f"{record['application']} {record['tag']}: {did['did']}"
+
+    def _once(self, record: Item) -> RollBack:
+        """Starts the rollback; where that was done before and is over, nobody is at this release, and a person is called."""
+
+        def back(*given: Any, **order: Any) -> bool:
+            if self.roll_back(*given, **order):
+                return True
+            name = supervised(record["execution"])
+            ended = self._ended(f"{self.rollback_machine.replace(':stateMachine:', ':execution:')}:{name}")
+            if ended is not None:
+                rollback_ended(self.ledger, record, ended)
+            return False
+
+        return back
 
     def rollbacks(self) -> Iterator[str]:
         """Rollbacks that have the lock under a lease that has ended, and whose execution does not run."""
