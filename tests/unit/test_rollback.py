@@ -46,7 +46,9 @@ def locked(ledger: Ledger, tag: str = "v1.4.0", **changes: Any) -> lock.Lock:
 
 def end(ledger: Ledger, tag: str = "v1.4.0", status: Status = Status.SUCCEEDED) -> Item:
     serves = {"application": "storefront", "tag": tag, "attempt": 1, "revision": {"version": tag}}
-    asked = {"application": "storefront", "tag": tag, "attempt": 1, "status": status, "execution": "arn"}
+    holder = lock.holder(ledger, "storefront")
+    execution = holder.execution if holder else "arn"
+    asked = {"application": "storefront", "tag": tag, "attempt": 1, "status": status, "execution": execution}
     assert releases.end(ledger, why="", serves=serves if status is Status.SUCCEEDED else None, **asked)
     return releases.get(ledger, "storefront", tag)
 

@@ -230,16 +230,6 @@ def test_a_rollback_after_one_that_died_has_the_next_number_and_the_dead_one_may
         renew(ledger, first.fence)
 
 
-def test_what_follows_a_rollback_that_died_is_no_rollback_and_may_be_rolled_back_itself(ledger, clock):
-    acquire(ledger)
-    acquire(ledger, execution="arn:rollback", taking_over=True)
-    assert item(ledger)["rollback"] is True
-    clock.forward(3600)
-    acquire(ledger, "v1.5.0")
-    assert "rollback" not in item(ledger)
-    assert acquire(ledger, "v1.5.0", execution="arn:its rollback", taking_over=True).fence == 4
-
-
 def test_a_rollback_of_a_release_that_had_ended_takes_the_free_lock(ledger):
     acquire(ledger)
     end(ledger)

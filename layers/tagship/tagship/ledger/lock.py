@@ -132,7 +132,6 @@ def acquire(
         _LOCK,
         only_if=only_if,
         values=values,
-        remove=() if taking_over else ("rollback",),
         kind="lock",
         open="lock",
         tag=tag,
