@@ -127,6 +127,7 @@ def acquire(
     if present and not entitled:  # its lease has ended, and was neither renewed nor kept since we looked
         only_if += " AND #leaseEnds = :ended AND attribute_not_exists(#kept)"
         values[":ended"] = present.leaseEnds
+    by_a_rollback: dict[str, Any] = {"rollback": True} if taking_over else {}
     change = ledger.update(
         pk,
         _LOCK,
@@ -139,7 +140,7 @@ def acquire(
         execution=execution,
         fence=known + 1,
         leaseEnds=ends,
-        **({"rollback": True} if taking_over else {}),
+        **by_a_rollback,
     )
     fact = Fact(
         application=application,
