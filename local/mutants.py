@@ -67,6 +67,10 @@ ROOMS: Mapping[str, Room] = {
         code=("health/verdict.py", "health/sampling.py"),
         tests=("unit/health/test_verdict.py", "unit/health/test_sampling.py"),
     ),
+    "signals": Room(
+        code=("health/alarm.py", "health/metric.py"),
+        tests=("unit/health/test_alarm.py", "unit/health/test_metric.py"),
+    ),
     "rollout": Room(code=("rollout.py",), tests=("unit/test_rollout.py",)),
     "schedule": Room(code=("schedule.py",), tests=("unit/test_schedule.py",)),
     "target": Room(code=("targets/lambda_function.py",), tests=("unit/targets",)),

@@ -225,8 +225,9 @@ def test_a_first_release_says_that_nothing_serves_now(functions):
 
 def test_a_large_package_is_told_in_mebibytes(functions):
     (artifact, pinned) = artifacts()["function"]
-    change = target(functions).plan({"function": (replace(artifact, size=4_404_019), pinned)})
-    assert change.summary[1].endswith("(4.2 MiB)")
+    for size, told in ((4_404_019, "4.2 MiB"), (1_048_576, "1.0 MiB"), (1_048_575, "1048575 bytes")):
+        change = target(functions).plan({"function": (replace(artifact, size=size), pinned)})
+        assert change.summary[1].endswith(f"({told})")
 
 
 # ---- shift ---------------------------------------------------------------------------------------------------------
@@ -267,7 +268,10 @@ def test_an_alias_that_was_moved_by_hand_is_not_overwritten(functions, release, 
     functions.by_hand()
     functions.point(by_hand[0], weights=by_hand[1])
     for ask in (release.target.unmoved, release.target.shift):
-        with pytest.raises(TargetMoved, match="was changed by somebody else since the plan was made"):
+        with pytest.raises(
+            TargetMoved,
+            match=rf"was changed by somebody else since the plan was made: it points at version {by_hand[0]}\b",
+        ):
             ask(**release.act(50))
     assert functions.serving == by_hand
 
@@ -413,6 +417,20 @@ def test_a_restore_that_had_succeeded_writes_nothing_again(functions, release):
     assert functions.writes == before
 
 
+def test_what_was_moved_since_is_restored_again_under_the_same_number(functions, release):
+    release.shift(10)
+    release.restore(fence=8)
+    functions.point("1", weights={"2": 0.5}, description="tagship storefront v1.4.0, fence 8")
+    assert "again" in release.restore(fence=8)
+    assert functions.serving == ("1", {})
+
+
+def test_an_alias_without_a_number_is_nobodys_work_and_written_too(functions, release):
+    functions.point("1")
+    assert "already" in release.restore(fence=1)
+    assert functions.writes[-1] == "update_alias"
+
+
 @pytest.mark.parametrize("percent", [0, 10])
 def test_what_the_release_was_about_to_do_is_refused_after_the_restore(functions, release, percent):
     """Faults 27 and 28: it had renewed its lease and looked at the target, and was stopped just before its write."""
@@ -466,7 +484,9 @@ def test_a_rollback_with_a_lower_number_is_refused(functions, release):
 def test_what_another_writes_between_look_and_write_is_looked_at_again(functions, release):
     release.shift(10)
     functions.before["update_alias"] = lambda: functions.point("2")
-    with pytest.raises(NotStable):
+    with pytest.raises(
+        NotStable, match=r"^storefront v1\.4\.0: moving the alias live of storefront: .*PreconditionFailed"
+    ):
         release.restore()
     assert functions.serving == ("2", {})
     release.restore()
@@ -559,6 +579,13 @@ def test_each_refusal_by_aws_has_its_one_meaning(functions, release, operation, 
     with pytest.raises(error):
         ASKED[operation](release)
     assert functions.serving == before
+
+
+def test_a_role_that_may_not_remove_the_alias_is_told_so(functions, first):
+    first.shift(100)
+    functions.refuses["delete_alias"] = aws_error("AccessDeniedException", status=403)
+    with pytest.raises(CredentialsRefused, match=r"^Deleting the alias live of storefront: "):
+        first.restore()
 
 
 # ---- what gates look at --------------------------------------------------------------------------------------------
