@@ -82,7 +82,7 @@ def test_new_code_is_uploaded_and_published_and_no_traffic_moves(functions):
         "of": of,
         "state": functions.aliases["live"]["RevisionId"],
     }
-    assert not change.nothingToChange
+    assert change.nothingToChange is False
     assert functions.serving == ("1", {})
     assert functions.writes == ["update_function_code", "publish_version"]
     assert functions.versions["2"]["Description"] == "tagship storefront v1.4.0"

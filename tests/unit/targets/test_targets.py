@@ -28,7 +28,17 @@ def test_a_target_works_on_a_client_in_the_applications_role_that_may_do_what_is
     target_of(configuration, tag="v1.4.0", client_as=client_as, objects=[pinned, pinned])
     (service, moving), (_, preparing) = asked
     assert service == "lambda"
-    assert [right.name for right in moving] == ["LookAtTheFunction", "MoveTheTraffic"]
+    assert {right.name: right.actions for right in preparing} == {
+        "LookAtTheFunction": ("lambda:GetFunctionConfiguration",),
+        "MoveTheTraffic": (
+            "lambda:GetAlias",
+            "lambda:CreateAlias",
+            "lambda:UpdateAlias",
+            "lambda:DeleteAlias",
+        ),
+        "PrepareTheCandidate": ("lambda:UpdateFunctionCode", "lambda:PublishVersion"),
+        "ReadThePinnedCode": ("s3:GetObjectVersion",),
+    }
     assert preparing[:2] == moving
     assert preparing[-1] == Right(
         name="ReadThePinnedCode",
