@@ -13,7 +13,7 @@ from moto import mock_aws
 from tagship.application import MetricCheck
 from tagship.errors import AwsUnavailable
 from tagship.health import Given, Verdict, run
-from tagship.health.metric import Minute, Seen, judge, together
+from tagship.health.metric import Minute, Seen, judge, rights, together
 
 BEGAN = datetime(2026, 11, 23, 12, 0, 20, tzinfo=UTC)
 NOW = BEGAN + timedelta(minutes=5)
@@ -126,8 +126,7 @@ def asked(client, check=ERRORS, **fields):
             client={"cloudwatch": client}.get,
             function="storefront",
             alias="live",
-            now=lambda: NOW,
-            **fields,
+            **{"now": lambda: NOW} | fields,
         ),
     )
 
@@ -185,6 +184,36 @@ def test_once_the_candidate_has_all_of_the_traffic_the_alias_s_errors_are_its_to
     result = asked(cloudwatch, check, percent=100, shifted=BEGAN + timedelta(minutes=2))
     assert result.verdict is Verdict.UNHEALTHY
     assert result.numbers["candidate"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "fields", [{"percent": 50, "shifted": BEGAN + timedelta(minutes=2)}, {"percent": 100, "shifted": None}]
+)
+def test_while_versions_share_the_alias_its_errors_are_nobody_s(cloudwatch, fields):
+    put(cloudwatch, BEGAN + timedelta(minutes=1), errors=0, of=100, version="7")
+    put(cloudwatch, BEGAN + timedelta(minutes=3), errors=100, of=100)
+    result = asked(cloudwatch, replace(ERRORS, maxValue=0.4), **fields)
+    assert (result.verdict, result.numbers["candidate"]) == (Verdict.HEALTHY, 0)
+
+
+def test_a_baseline_that_shared_the_alias_before_the_deployment_is_judged_by_its_own_minutes(cloudwatch):
+    put(cloudwatch, BEGAN - timedelta(minutes=4), errors=100, of=200)
+    put(cloudwatch, BEGAN - timedelta(minutes=4), errors=10, of=100, version="6")
+    put(cloudwatch, BEGAN + timedelta(minutes=1), errors=20, of=100, version="7")
+    result = asked(cloudwatch, replace(ERRORS, maxIncreasePercent=50))
+    assert (result.verdict, result.numbers["baseline"]) == (Verdict.UNHEALTHY, 0.1)
+
+
+def test_nobody_is_asked_about_no_time_at_all(stubbed):
+    client, _ = stubbed  # which has no answer for anybody
+    expression = MetricCheck(type="metric", name="b", expression="e1", samples="e2", maxValue=1)
+    minute = BEGAN.replace(second=0)
+    assert asked(client, expression, began=minute, now=lambda: minute).verdict is Verdict.INCONCLUSIVE
+
+
+def test_it_asks_for_the_right_to_read_metrics_and_no_other():
+    (right,) = rights(ERRORS, None)
+    assert (right.name, right.actions, right.on) == ("ReadMetrics", ("cloudwatch:GetMetricData",), ("*",))
 
 
 def test_no_data_is_inconclusive(cloudwatch):
@@ -296,7 +325,12 @@ def test_several_series_are_no_answer(stubbed):
 def test_what_cloudwatch_forbids_or_refuses_is_an_error_that_says_what_to_do(stubbed):
     client, stubber = stubbed
     stubber.add_response("get_metric_data", answer(series("value", StatusCode="Forbidden")))
-    assert asked(client, replace(ERRORS, maxValue=0.5)).verdict is Verdict.ERROR
+    result = asked(client, replace(ERRORS, maxValue=0.5))
+    assert (result.check, result.verdict, result.why) == (
+        "metric errors",
+        Verdict.ERROR,
+        "CloudWatch forbids to read the metric.",
+    )
     stubber.add_client_error("get_metric_data", "AccessDenied", "is not authorized", http_status_code=403)
     result = asked(client, replace(ERRORS, maxValue=0.5))
     assert result.verdict is Verdict.ERROR
@@ -306,7 +340,7 @@ def test_what_cloudwatch_forbids_or_refuses_is_an_error_that_says_what_to_do(stu
 def test_what_passes_by_itself_is_asked_again_by_the_state_machine(stubbed):
     client, stubber = stubbed
     stubber.add_response("get_metric_data", answer(series("value", StatusCode="InternalError")))
-    with pytest.raises(AwsUnavailable):
+    with pytest.raises(AwsUnavailable, match=r"^CloudWatch could not read the metric just now\.$"):
         asked(client, replace(ERRORS, maxValue=0.5))
     stubber.add_client_error("get_metric_data", "Throttling", http_status_code=400)
     with pytest.raises(AwsUnavailable):

@@ -91,7 +91,7 @@ def _error(name: str, why: str) -> CheckResult:
 # ---- what the numbers say ------------------------------------------------------------------------------------------
 
 
-def together(minutes: Minutes, statistic: str = "Average") -> Seen:
+def together(minutes: Minutes, statistic: str) -> Seen:
     """A period's minutes as one value: their mean, weighted by samples; of Maximum and Minimum, the extreme."""
     counted = [minute for minute in minutes.values() if minute.samples > 0]
     if not counted:
@@ -250,14 +250,14 @@ def _expression(name: str, text: str, version: str) -> Any:
 
 
 def _take(page: Any, found: dict[str, dict[datetime, float]]) -> None:
-    labels: dict[str, str] = {}
+    labels: dict[str, str | None] = {}
     for series in page["MetricDataResults"]:
-        name, status = series["Id"], series.get("StatusCode", "Complete")
+        name, status, label = series["Id"], series.get("StatusCode"), series.get("Label")
         if status == "InternalError":
             raise AwsUnavailable("CloudWatch could not read the metric just now.")
         if status == "Forbidden":
             raise _NoAnswer("CloudWatch forbids to read the metric.")
-        if labels.setdefault(name, series.get("Label", "")) != series.get("Label", ""):
+        if labels.setdefault(name, label) != label:
             raise _NoAnswer(f"The expression of {name} gives several series; it must give one.")
         found[name] |= dict(zip(series["Timestamps"], series["Values"], strict=True))
 
