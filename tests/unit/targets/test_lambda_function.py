@@ -159,6 +159,24 @@ def test_who_uploads_other_code_between_upload_and_publication_is_not_published_
     assert target(functions).plan(artifacts()).candidate["codeSha256"] == digest(NEW)
 
 
+def test_who_begins_an_update_between_upload_and_publication_is_waited_for(functions):
+    functions.before["publish_version"] = lambda: functions.latest.update(LastUpdateStatus="InProgress")
+    with pytest.raises(
+        CandidateNotReady, match=r"^storefront v1\.4\.0: publishing a version of storefront: "
+    ):
+        target(functions).plan(artifacts())
+
+
+def test_the_longest_names_leave_room_for_the_number(functions):
+    adapter = replace(target(functions, tag="v1.0.0-" + "x" * 121), application="a" * 40)
+    change = adapter.plan(artifacts())
+    act = {"baseline": change.baseline, "candidate": change.candidate, "percent": 10, "fence": 10**12}
+    adapter.shift(**act, expected=change.baseline["state"])
+    written = functions.aliases["live"]
+    assert written["Description"].endswith(f", fence {10**12}")
+    assert adapter.shift(**act, expected="") == written["RevisionId"], "its own work"
+
+
 def test_bytes_in_s3_that_are_not_the_manifests_are_never_published(functions):
     """Fault 25."""
     functions.uploads = dict.fromkeys(functions.uploads, b"other bytes")

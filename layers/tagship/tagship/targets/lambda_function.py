@@ -292,7 +292,8 @@ class LambdaFunction:
             "FunctionName": self.target.function,
             "Name": self.target.alias,
             "FunctionVersion": version,
-            "Description": f"tagship {self.application} {self.tag}, fence {fence}"[:256],
+            # far below Lambda's 256 characters, whatever the names: the number is never cut off
+            "Description": f"tagship {self.application} {self.tag}, fence {fence}",
             "RoutingConfig": {"AdditionalVersionWeights": weights},
         }
         with calling(
@@ -383,7 +384,7 @@ class LambdaFunction:
             version = self.client.publish_version(
                 FunctionName=self.target.function,
                 CodeSha256=wanted,
-                Description=f"tagship {self.application} {self.tag}"[:256],
+                Description=f"tagship {self.application} {self.tag}",
             )
         return str(version["Version"])
 
