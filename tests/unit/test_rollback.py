@@ -11,7 +11,7 @@ from tagship.errors import RollbackRefused, RollbackUnderway
 from tagship.ledger import approvals, lock, releases
 from tagship.ledger.table import Fact, Item, Ledger
 from tagship.release import Status
-from tagship.rollback import TRIGGERS, Order, joined, leading_to, make_way, refuse, served
+from tagship.rollback import TRIGGERS, Order, bars_only, joined, leading_to, make_way, refuse, served
 from tests.unit.builders import GONE, changed, record, sha256
 
 INPUT = {"application": "storefront", "tag": "v1.4.0", "trigger": "alarm", "why": "storefront-5xx fires"}
@@ -235,6 +235,59 @@ def test_another_attempt_than_the_one_that_is_meant_is_left_alone(ledger):
         match=r"can't be rolled back: attempt 2 was meant, and it is at attempt 1\. Nothing was changed\.$",
     ):
         refuse(ledger, Order.from_dict(INPUT | {"attempt": 2}), present)
+
+
+# ---- for good ------------------------------------------------------------------------------------------------------
+
+SECURITY = INPUT | {"trigger": "security", "by": "lee", "why": "it leaks"}
+
+
+def barred(ledger: Ledger, **changes: Any) -> str:
+    present = releases.get(ledger, "storefront", "v1.4.0")
+    order = Order.from_dict(changed(SECURITY, changes))
+    return bars_only(ledger, order, present, rollback="two", execution=TWO)
+
+
+@pytest.mark.parametrize("status", [Status.ROLLED_BACK, Status.ABORTED])
+def test_a_release_that_was_taken_back_before_is_barred_and_nothing_else(ledger, status):
+    release(ledger)
+    end(ledger, status=status)
+    told = "storefront v1.4.0 was taken back before. From now on it is never deployed again."
+    assert barred(ledger) == told
+    mark = {"why": "it leaks", "by": "lee", "at": "2026-11-23T10:00:00.000Z"}
+    assert releases.get(ledger, "storefront", "v1.4.0")["barred"] == mark
+    (fact,) = facts(ledger, "Release Barred")
+    assert (fact["data"], fact["who"], fact["execution"]) == ({"why": "it leaks"}, "lee", TWO)
+    assert ledger.fact("storefront", "v1.4.0", 1, "Release Barred", "two") == fact
+
+
+@pytest.mark.parametrize(
+    "status, changes",
+    [
+        (Status.ROLLED_BACK, {"trigger": "operator"}),
+        (Status.ROLLED_BACK, {"to": "v1.2.0"}),
+        (Status.SUCCEEDED, {}),
+        (Status.ROLLBACK_FAILED, {}),
+        (Status.REJECTED, {}),
+    ],
+    ids=str,
+)
+def test_anything_else_is_a_rollback_as_usual(ledger, status, changes):
+    release(ledger)
+    end(ledger, status=status)
+    assert barred(ledger, **changes) == ""
+    assert not facts(ledger, "Release Barred")
+
+
+def test_another_attempt_than_the_one_that_is_meant_is_not_barred(ledger):
+    release(ledger)
+    end(ledger, status=Status.ROLLED_BACK)
+    with pytest.raises(
+        RollbackRefused,
+        match=r"^storefront v1\.4\.0 is not barred: attempt 2 was meant, and it is at attempt 1\. Nothing was changed\.$",
+    ):
+        barred(ledger, attempt=2)
+    assert not facts(ledger, "Release Barred")
 
 
 # ---- further back --------------------------------------------------------------------------------------------------

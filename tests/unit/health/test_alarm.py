@@ -34,7 +34,9 @@ FIRED_BEFORE, FIRES = standing("ALARM", BEFORE), standing("ALARM", AFTER)
 
 def judged(**alarms):
     there = {name: it for name, it in alarms.items() if it is not None}
-    return judge(list(alarms), there, began=BEGAN, check="alarm a")
+    result = judge(list(alarms), there, began=BEGAN, check="alarm a")
+    assert result.check == "alarm a"
+    return result
 
 
 @pytest.mark.parametrize(
@@ -77,6 +79,19 @@ def test_without_knowing_when_the_deployment_began_every_alarm_counts():
     assert result.verdict is Verdict.UNHEALTHY
 
 
+def test_what_is_missing_is_named_up_to_five_and_then_counted():
+    five = "alarm0, alarm1, alarm2, alarm3, alarm4"
+    for count, named in ((5, five), (7, f"{five} and 2 more")):
+        why = judged(**{f"alarm{n}": None for n in range(count)}).why
+        assert why == f"{named} does not exist in the target's account and region."
+
+
+def test_each_alarm_that_fires_is_named_with_its_reason():
+    says = "fires since 12:00:40 UTC: Threshold Crossed: 3 datapoints were greater than the threshold (1.0)."
+    assert judged(a=FIRES, b=FIRES).why == f"a {says}; b {says}"
+    assert judged(**{f"alarm{n}": FIRES for n in range(5)}).why.endswith(f"; alarm4 {says}")
+
+
 def test_many_alarms_are_counted_and_not_all_named():
     result = judged(**{f"alarm{n}": FIRES for n in range(9)})
     assert result.why.endswith("; and 4 more.")
@@ -106,7 +121,9 @@ def asked(client, *names, began=BEGAN):
     given = Given(
         name="it", application="storefront", tag="v1.4.0", client={"cloudwatch": client}.get, began=began
     )
-    return run(AlarmCheck(type="alarm", names=names), given)
+    result = run(AlarmCheck(type="alarm", names=names), given)
+    assert result.check == "it"
+    return result
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def test_minutes_are_weighted_by_their_samples(statistic, minutes, seen):
 
 def asked(client, check=ERRORS, **fields):
     fields = {"version": "7", "baseline": {"version": "6"}, "began": BEGAN, "percent": 10} | fields
-    return run(
+    result = run(
         check,
         Given(
             name="metric errors",
@@ -129,6 +129,8 @@ def asked(client, check=ERRORS, **fields):
             **{"now": lambda: NOW} | fields,
         ),
     )
+    assert result.check == "metric errors"
+    return result
 
 
 @pytest.fixture
@@ -222,7 +224,28 @@ def test_no_data_is_inconclusive(cloudwatch):
 
 
 def test_before_a_deployment_there_is_nothing_to_look_at(cloudwatch):
-    assert asked(cloudwatch, replace(ERRORS, maxValue=0.5), began=None).verdict is Verdict.ERROR
+    result = asked(cloudwatch, replace(ERRORS, maxValue=0.5), began=None)
+    assert (result.verdict, result.why) == (Verdict.ERROR, "Not asked: there is no deployment to look at.")
+
+
+def test_the_highest_of_one_is_compared_with_the_highest_of_the_other(cloudwatch):
+    put(cloudwatch, BEGAN - timedelta(minutes=4), errors=1, of=200)
+    put(cloudwatch, BEGAN + timedelta(minutes=1), errors=1, of=100, version="7")
+    put(cloudwatch, BEGAN + timedelta(minutes=2), errors=0, of=100, version="7")
+    result = asked(cloudwatch, replace(ERRORS, statistic="Maximum", maxIncreasePercent=0))
+    assert (result.verdict, result.numbers["candidate"], result.numbers["baseline"]) == (
+        Verdict.HEALTHY,
+        1,
+        1,
+    )
+
+
+def test_where_nothing_served_before_there_is_nothing_to_compare_with(cloudwatch):
+    put(cloudwatch, BEGAN + timedelta(minutes=1), errors=1, of=100, version="7")
+    result = asked(cloudwatch, replace(ERRORS, maxIncreasePercent=0), baseline=None)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.why.endswith("and nothing served before to compare it with.")
+    assert "baselineSamples" not in result.numbers
 
 
 @pytest.fixture
@@ -334,7 +357,10 @@ def test_what_cloudwatch_forbids_or_refuses_is_an_error_that_says_what_to_do(stu
     stubber.add_client_error("get_metric_data", "AccessDenied", "is not authorized", http_status_code=403)
     result = asked(client, replace(ERRORS, maxValue=0.5))
     assert result.verdict is Verdict.ERROR
-    assert result.why.endswith("The application's role must be allowed cloudwatch:GetMetricData.")
+    assert result.why == (
+        "The metric can't be read (AccessDenied): is not authorized. "
+        "The application's role must be allowed cloudwatch:GetMetricData."
+    )
 
 
 def test_what_passes_by_itself_is_asked_again_by_the_state_machine(stubbed):
@@ -343,5 +369,5 @@ def test_what_passes_by_itself_is_asked_again_by_the_state_machine(stubbed):
     with pytest.raises(AwsUnavailable, match=r"^CloudWatch could not read the metric just now\.$"):
         asked(client, replace(ERRORS, maxValue=0.5))
     stubber.add_client_error("get_metric_data", "Throttling", http_status_code=400)
-    with pytest.raises(AwsUnavailable):
+    with pytest.raises(AwsUnavailable, match=r"^Reading the metric errors: "):
         asked(client, replace(ERRORS, maxValue=0.5))
