@@ -108,9 +108,9 @@ def _underway(underway: Underway, place: Place, now: datetime) -> list[str]:
         title = screen.one_line(f"{release['application']} {release['tag']}")
         texts.append(f"decide: tagship approve {title}{place.flags()}")
     if underway.is_dead(now):
-        texts.append(
-            screen.bad("its lease has ended, so its execution may be dead; the next release takes the lock")
-        )
+        rolls_back = underway.holder is not None and underway.holder.rollback
+        then = "a sweep looks at it within 15 minutes" if rolls_back else "the next release takes the lock"
+        texts.append(screen.bad(f"its lease has ended, so its execution may be dead; {then}"))
     return _row("on its way", *texts)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tagship.ledger import lock
 from tagship.release import Status
 
 
@@ -158,7 +159,17 @@ def test_a_release_that_waits_for_the_lock_says_who_has_it(stage: Any) -> None:
 def test_a_lease_that_has_ended_is_told(stage: Any) -> None:
     stage.release().locked(seconds=60)
     stage.clock.pause(600)
-    assert "its lease has ended, so its execution may be dead" in stage.run("status", "storefront").stdout
+    told = stage.run("status", "storefront").stdout
+    assert "its lease has ended, so its execution may be dead; the next release takes the lock" in told
+
+
+def test_the_lease_of_a_rollback_that_has_ended_is_no_other_release_s(stage: Any) -> None:
+    stage.release().waiting().started().shifted(1).going_back()
+    held = {"application": "storefront", "tag": "v1.4.0", "attempt": 1, "execution": "arn:rollback"}
+    lock.acquire(stage.ledger, **held, seconds=60, taking_over=True)
+    stage.clock.pause(600)
+    told = stage.run("status", "storefront").stdout
+    assert "its execution may be dead; a sweep looks at it within 15 minutes" in told
 
 
 def test_a_lock_that_is_kept_is_the_loudest_line(stage: Any) -> None:
