@@ -394,3 +394,13 @@ def test_when_the_supervisors_own_rollback_is_stopped_before_it_begins_a_person_
     assert world.supervise(rollback)["did"] == "ended"
     assert world.record("v1.0.0")["status"] == "ROLLBACK_FAILED"
     assert world.holder()["kept"] is True
+
+
+def test_a_stop_that_comes_when_the_release_has_succeeded_takes_nothing_back(world: World) -> None:
+    """Fault 28: the supervisor had begun the rollback when the last step, still at work, wrote the ending."""
+    world.release("v1.0.0")
+    ended = world.ended(world.start(order("abort"), "rollback"))
+    assert (ended.status, ended.error) == ("FAILED", "RollbackRefused")
+    assert "it had succeeded when its execution ended" in ended.cause
+    assert world.supervise(ended)["did"] == "nothing"
+    assert assert_at_rest(world, "v1.0.0") == "SUCCEEDED"

@@ -295,8 +295,12 @@ def planted(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         arn = stack.outputs[f"{machine.title()}StateMachineArn"]
         before[arn] = states.describe_state_machine(stateMachineArn=arn)["definition"]
         definition = json.loads(before[arn])
+        for each in every_task(definition):
+            each["TimeoutSeconds"] = (
+                60  # one small machine does all the work; a function that hangs ends before
+            )
         for state in sorted({state for state, _ in CELLS if state.startswith(f"{machine}.")}):
-            parameters = task(definition, state)["Parameters"]
+            parameters = all_states(definition)[state.split(".")[1]]["Parameters"]
             parameters["FunctionName"] = twin(stack, parameters["FunctionName"], state, folder)
         states.update_state_machine(stateMachineArn=arn, definition=json.dumps(definition))
     yield folder
@@ -304,13 +308,21 @@ def planted(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         states.update_state_machine(stateMachineArn=arn, definition=definition)
 
 
-def task(definition: dict[str, Any], state: str) -> dict[str, Any]:
-    """A state of a machine, or of one of its Maps."""
-    states = definition["States"]
-    inner = [each["ItemProcessor"]["States"] for each in states.values() if each["Type"] == "Map"]
-    name = state.split(".")[1]
-    found: dict[str, Any] = next(each[name] for each in (states, *inner) if name in each)
-    return found
+def all_states(definition: dict[str, Any]) -> dict[str, Any]:
+    """The states of a machine, and of its Maps."""
+    states = dict(definition["States"])
+    for each in definition["States"].values():
+        states |= each["ItemProcessor"]["States"] if each["Type"] == "Map" else {}
+    return states
+
+
+def every_task(definition: dict[str, Any]) -> list[dict[str, Any]]:
+    """What calls a function and has a time-out of its own; the rollback as a whole and the approval keep theirs."""
+    return [
+        each
+        for name, each in all_states(definition).items()
+        if each["Type"] == "Task" and "TimeoutSeconds" in each and name != "RollBack"
+    ]
 
 
 def twin(stack: Stack, arn: str, state: str, folder: Path) -> str:

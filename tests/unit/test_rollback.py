@@ -210,6 +210,18 @@ def test_a_release_that_moved_nothing_back_is_refused_with_its_reason(ledger):
         refuse(ledger, ORDER, releases.get(ledger, "storefront", "v1.4.0"))
 
 
+@pytest.mark.parametrize("trigger", ["abort", "supervisor"])
+def test_who_rolls_back_what_died_is_refused_when_it_has_succeeded(ledger, trigger):
+    release(ledger, plan=planned("v1.4.0", after=None))
+    end(ledger)
+    with pytest.raises(RollbackRefused, match=r"it had succeeded when its execution ended\. Nothing"):
+        refuse(
+            ledger,
+            Order.from_dict(INPUT | {"trigger": trigger}),
+            releases.get(ledger, "storefront", "v1.4.0"),
+        )
+
+
 def test_what_production_does_not_run_any_more_stays_history(ledger):
     for tag, after in (("v1.4.0", None), ("v1.5.0", "v1.4.0")):
         release(ledger, tag, plan=planned(tag, after=after))

@@ -130,7 +130,12 @@ def _another_attempt(order: Order, record: Item) -> str:
 
 def refuse(ledger: Ledger, order: Order, record: Item) -> None:
     """Raises RollbackRefused for what can't, or may not, be taken back."""
-    if refused := _another_attempt(order, record) or releases.roll_back_refused(ledger, record):
+    too_late = order.trigger in ("abort", "supervisor") and record["status"] == Status.SUCCEEDED
+    if refused := (
+        _another_attempt(order, record)
+        or ("it had succeeded when its execution ended." if too_late else "")
+        or releases.roll_back_refused(ledger, record)
+    ):
         raise RollbackRefused(f"{order.title} can't be rolled back: {refused} Nothing was changed.")
 
 
