@@ -322,20 +322,6 @@ def test_a_release_that_has_moved_nothing_is_rolled_back_too(world: World) -> No
     assert restored["data"]["served"] == []
 
 
-def test_a_release_whose_completion_comes_late_is_rolled_back_and_never_said_to_succeed(world: World) -> None:
-    """Faults 29, 47: an operator's rollback was quicker than the last step."""
-
-    def late(event: dict[str, Any]) -> Any:
-        assert world.ended(world.start(order(), "rollback")).status == "SUCCEEDED"
-        return world.handlers["complete_release"](event, None)
-
-    world.plant("complete_release", late)
-    arn = begun(world)
-    ended = world.ended(arn)
-    assert (ended.status, ended.error) == ("FAILED", "ReleaseRolledBack")
-    assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
-
-
 def test_a_completion_in_the_middle_of_a_rollback_waits_for_its_end(world: World) -> None:
     """Faults 29, 47: while its traffic is moved back, a release does not succeed, and no other one gets its lock."""
     failed: list[str] = []
@@ -360,21 +346,6 @@ def test_a_completion_in_the_middle_of_a_rollback_waits_for_its_end(world: World
     assert failed == ["LockLost"]
     assert (ended.status, ended.error) == ("FAILED", "ReleaseRolledBack")
     assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
-
-
-def test_a_call_for_the_lock_that_comes_after_the_end_takes_none(world: World) -> None:
-    """Faults 28, 29."""
-    asked: list[dict[str, Any]] = []
-
-    def heard(event: dict[str, Any]) -> Any:
-        asked.append(event)
-        return world.handlers["acquire_lock"](event, None)
-
-    world.plant("acquire_lock", heard)
-    world.release("v1.0.0")
-    with pytest.raises(Exception, match="No lock was taken for it"):
-        world.handlers["acquire_lock"](asked[0], None)
-    assert assert_at_rest(world, "v1.0.0") == "SUCCEEDED"
 
 
 def test_when_the_supervisors_own_rollback_is_stopped_before_it_begins_a_person_is_called(
