@@ -160,11 +160,6 @@ class Deployed:
         found = self.pipeline.client("stepfunctions").describe_execution(executionArn=execution)
         return {"detail": {"executionArn": execution, "status": "ABORTED", "input": found["input"]}}
 
-    @property
-    def newer(self) -> dict[str, Any]:
-        """A newer release, which would take its place."""
-        return {"release": {"application": NAME, "tag": "v999.0.0", "attempt": 1}}
-
     def form(self) -> people.Form:
         """The page, as bo opens it."""
         mail = people.newest_to(
@@ -212,6 +207,14 @@ class Deployed:
         )
         said = found["Payload"].read().decode() + base64.b64decode(found.get("LogResult", "")).decode()
         return said if "FunctionError" in found or REFUSED.search(said) else ""
+
+    def superseded(self, without: Sequence[str]) -> Try:
+        """By a newer release, which would take its place."""
+        newer = {"application": NAME, "tag": "v999.0.0", "attempt": 1}
+        locks = self.asked("acquire_lock", {"release": newer}, without=without)
+        return self.changed(
+            f"APPLICATION#{NAME}", f"RELEASE#{newer['tag']}", {"status": "RUNNING", "attempt": 1}, locks
+        )
 
     def told(self, folder: str, *, reminder: bool) -> Try:
         """A function that sends the approvers their links, by mail and by Slack; it forgets first what it has sent."""

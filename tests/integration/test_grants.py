@@ -153,7 +153,7 @@ def _while_it_waits(here: Deployed) -> dict[str, list[Try]]:
         "read_release": [here.asked("read_release", {"order": order, "execution": execution})],
         "acquire_lock": [
             here.asked("acquire_lock", {"release": here.release, "execution": execution}),
-            here.asked("acquire_lock", here.newer, without=["dynamodb:PutItem"]),
+            here.superseded(without=["dynamodb:PutItem"]),
         ],
         "run_gate": [here.asked("run_gate", {**here.about, "gate": gate}) for gate in gates],
         "judge_gates": [
@@ -219,7 +219,7 @@ def _while_nobody_is_told(here: Deployed) -> dict[str, list[Try]]:
     tell = ["states:SendTaskSuccess"]
     old = here.asked("sweep", {}, without=tell)
     return {
-        "acquire_lock": [here.asked("acquire_lock", here.newer, without=tell)],
+        "acquire_lock": [here.superseded(without=tell)],
         "request_approval": [here.asked("request_approval", here.asking, without=tell)],
         "sweep": [
             here.changed(f"APPROVAL#{here.record['approval']}", "APPROVAL", {"askedAt": LONG_AGO}, old)
@@ -266,7 +266,9 @@ def _while_it_bakes(here: Deployed) -> dict[str, list[Try]]:
         "await_stable": [here.asked("await_stable", {**about, **begun, "percent": 10})],
         "run_health_check": [here.asked("run_health_check", {**about, **check})],
         "judge_health": [here.asked("judge_health", {**about, **looked}, without=LEDGER)],
-        "complete_release": [here.asked("complete_release", about, without=LEDGER)],
+        "complete_release": [
+            here.asked("complete_release", {**about, "execution": record["execution"]}, without=LEDGER)
+        ],
         "restore_baseline": [here.asked("restore_baseline", order, without=LEDGER)],
         "supervise": [here.asked("supervise", here.stopped, without=back)],
         "watch": [
