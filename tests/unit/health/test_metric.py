@@ -230,6 +230,7 @@ def test_before_a_deployment_there_is_nothing_to_look_at(cloudwatch):
 
 def test_the_highest_of_one_is_compared_with_the_highest_of_the_other(cloudwatch):
     put(cloudwatch, BEGAN - timedelta(minutes=4), errors=1, of=200)
+    put(cloudwatch, BEGAN - timedelta(minutes=3), errors=0, of=200)
     put(cloudwatch, BEGAN + timedelta(minutes=1), errors=1, of=100, version="7")
     put(cloudwatch, BEGAN + timedelta(minutes=2), errors=0, of=100, version="7")
     result = asked(cloudwatch, replace(ERRORS, statistic="Maximum", maxIncreasePercent=0))
@@ -333,6 +334,17 @@ def test_pages_are_put_together(stubbed):
     stubber.add_response("get_metric_data", answer(series("value", 1.0)) | {"NextToken": "more"})
     stubber.add_response("get_metric_data", answer(series("samples", 100)))
     assert asked(client, replace(ERRORS, maxValue=0.5)).verdict is Verdict.UNHEALTHY
+
+
+def test_a_series_may_go_on_over_the_next_page(stubbed):
+    client, stubber = stubbed
+    later = [BEGAN.replace(second=0) + timedelta(minutes=2)]
+    first, then = series("value", 1.0, 0.0), series("samples", 100, 100)
+    rest, more = series("value", 0.5, Timestamps=later), series("samples", 100, Timestamps=later)
+    stubber.add_response("get_metric_data", answer(first, then) | {"NextToken": "more"})
+    stubber.add_response("get_metric_data", answer(rest, more))
+    result = asked(client, replace(ERRORS, maxValue=1))
+    assert (result.numbers["candidate"], result.numbers["candidateSamples"]) == (0.5, 300)
 
 
 def test_several_series_are_no_answer(stubbed):
