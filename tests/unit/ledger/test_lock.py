@@ -68,6 +68,17 @@ def test_the_lock_and_the_fact_of_it_say_who_has_it(ledger):
     )
 
 
+def test_it_is_taken_only_while_what_it_is_taken_for_holds(ledger):
+    holds = ledger.update("APPLICATION#storefront", "RELEASE#v1.4.0", only_if="attribute_exists(pk)", seen=1)
+    with pytest.raises(LockHeld, match="lost a race"):
+        acquire(ledger, only_while=[holds])
+    assert holder(ledger) is None
+    ledger.write(
+        ledger.update("APPLICATION#storefront", "RELEASE#v1.4.0", only_if="attribute_not_exists(pk)", seen=0)
+    )
+    assert acquire(ledger, only_while=[holds]).fence == 1
+
+
 def test_an_application_that_was_never_locked_has_no_holder(ledger):
     assert holder(ledger) is None
 
