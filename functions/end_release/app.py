@@ -24,10 +24,6 @@ def handler(event: Event, runtime: Runtime) -> Event:
     attempt = release["attempt"] or record["attempt"]  # 0: a rollback that never learnt which one it is about
     if record["attempt"] != attempt:
         return _as_it_ended(runtime, release, Status(ending["status"]), why)
-    if status in _NOTHING_CHANGED and record.get("moved") and record["status"] == Status.RUNNING:
-        raise TrafficMoved(
-            f"{release['application']} {release['tag']}: traffic has moved, so it is rolled back. {why}"
-        )
     if record.get("approval"):
         approvals.close(
             runtime.ledger, record["approval"], status="CLOSED", why=why, execution=event["execution"]
@@ -45,8 +41,13 @@ def handler(event: Event, runtime: Runtime) -> Event:
                 runtime.ledger, record, key=name_of(event["execution"]), RollbackDuration="Rollback Triggered"
             )
         },
+        unless_moved=status in _NOTHING_CHANGED,
     ):
         record = releases.get(runtime.ledger, release["application"], release["tag"])
+        if record["status"] == Status.RUNNING and record.get("moved") and status in _NOTHING_CHANGED:
+            raise TrafficMoved(
+                f"{release['application']} {release['tag']}: traffic has moved, so it is rolled back. {why}"
+            )
         if record["status"] == Status.RUNNING:
             raise RollbackUnderway(
                 f"{release['application']} {release['tag']} is being rolled back by somebody else, who writes its ending."

@@ -1,4 +1,4 @@
-"""What is done for a rollback that is over: those that began and were cut off, and those that never began."""
+"""What is done for an execution that is over: a release's, and a rollback's that was cut off or never began."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Item, Ledger
 from tagship.release import Status
-from tagship.supervision.ended import Ended, rollback_ended
+from tagship.supervision.ended import Ended, release_ended, rollback_ended
 from tagship.supervision.sweep import Sweep
 from tests.unit.builders import APPLICATION, EXECUTION, TAG, record
 
@@ -31,6 +31,36 @@ def dead(ledger: Ledger) -> Item:
 
 def status(ledger: Ledger) -> Status:
     return Status(releases.get(ledger, APPLICATION, TAG)["status"])
+
+
+@pytest.mark.parametrize("status_then", ["ABORTED", "TIMED_OUT"])
+def test_traffic_that_moves_after_the_look_is_taken_back(ledger, status_then):
+    """Fault 28: the execution is stopped while ShiftTraffic runs, and the function goes on to its end."""
+    releases.claim(ledger, record())
+    held = {"application": APPLICATION, "tag": TAG, "attempt": 1}
+    lock.acquire(ledger, **held, execution=EXECUTION, seconds=900)
+    seen = releases.get(ledger, APPLICATION, TAG)
+    releases.moving(ledger, **held)
+    asked: list[str] = []
+
+    def roll_back(_: Item, *, trigger: str, **__: Any) -> bool:
+        asked.append(trigger)
+        return True
+
+    did = release_ended(ledger, seen, Ended(execution=EXECUTION, status=status_then), roll_back=roll_back)
+    assert (did["did"], len(asked)) == ("rollback", 1)
+    assert status(ledger) is Status.RUNNING
+    assert lock.holder(ledger, APPLICATION) is not None
+
+
+def test_a_release_that_ended_after_the_look_is_left_alone(ledger):
+    releases.claim(ledger, record())
+    seen = releases.get(ledger, APPLICATION, TAG)
+    ending = {"application": APPLICATION, "tag": TAG, "attempt": 1, "execution": EXECUTION}
+    releases.end(ledger, **ending, status=Status.INVALID, why="a gate failed")
+    did = release_ended(ledger, seen, Ended(execution=EXECUTION, status="FAILED"), roll_back=pytest.fail)
+    assert did["did"] == "nothing"
+    assert status(ledger) is Status.INVALID
 
 
 def test_the_supervisors_rollback_that_never_began_leaves_a_release_to_a_person(ledger, dead):

@@ -43,26 +43,39 @@ def release_ended(ledger: Ledger, record: Item, ended: Ended, *, roll_back: Roll
 
     The same end told twice does the same thing once.
     """
+    if not _is_left(record, ended):
+        return _ended_before(record)
+    who, why = _told(f"{record['application']} {record['tag']}", ended)
+    if not record.get("moved"):
+        if record.get("approval"):
+            approvals.close(ledger, record["approval"], status="CLOSED", why=why)
+        if releases.end(
+            ledger,
+            application=record["application"],
+            tag=record["tag"],
+            attempt=record["attempt"],
+            status=Status.ABORTED if ended.aborted else Status.of_error(ended.error) or Status.INVALID,
+            why=f"{why} Nothing was changed.",
+            execution=ended.execution,
+            who=who or "supervisor",
+            unless_moved=True,
+        ):
+            return {"did": "ended", "why": why}
+        # A function that was at work when its execution was stopped works on, and may just have moved traffic.
+        record = releases.get(ledger, record["application"], record["tag"])
+        if not _is_left(record, ended) or not record.get("moved"):
+            return _ended_before(record)
+    roll_back(record, trigger="abort" if ended.aborted else "supervisor", why=why, by=who or "supervisor")
+    return {"did": "rollback", "why": why}
+
+
+def _is_left(record: Item, ended: Ended) -> bool:
+    return bool(record["execution"] == ended.execution and record["status"] == Status.RUNNING)
+
+
+def _ended_before(record: Item) -> dict[str, str]:
     release = f"{record['application']} {record['tag']}"
-    if record["execution"] != ended.execution or record["status"] != Status.RUNNING:
-        return _nothing(f"{release} ended {record['status']}, or is another execution's.")
-    who, why = _told(release, ended)
-    if record.get("moved"):
-        roll_back(record, trigger="abort" if ended.aborted else "supervisor", why=why, by=who or "supervisor")
-        return {"did": "rollback", "why": why}
-    if record.get("approval"):
-        approvals.close(ledger, record["approval"], status="CLOSED", why=why)
-    releases.end(
-        ledger,
-        application=record["application"],
-        tag=record["tag"],
-        attempt=record["attempt"],
-        status=Status.ABORTED if ended.aborted else Status.of_error(ended.error) or Status.INVALID,
-        why=f"{why} Nothing was changed.",
-        execution=ended.execution,
-        who=who or "supervisor",
-    )
-    return {"did": "ended", "why": why}
+    return _nothing(f"{release} is {record['status']}, or another execution's, or a rollback is at it.")
 
 
 def rollback_ended(ledger: Ledger, record: Item, ended: Ended) -> dict[str, str]:
