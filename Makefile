@@ -97,8 +97,8 @@ lock: $(LOCK) ## renew the lock files after a change to a *.in file (UPGRADE=1 t
 	done
 
 .PHONY: setup
-setup: $(SELF) $(ENGINE) ## make both environments, which every other target does by itself
-	@:
+setup: ## make both environments, which every other target does by itself
+	@$(MAKE) --silent --jobs 2 $(SELF) $(ENGINE)  # side by side, which takes two thirds of the time
 
 .PHONY: clean
 clean: ## remove the environments, what was built and the engine's state
