@@ -1,4 +1,4 @@
-"""The fault matrix, whichever engine runs it: its states and faults, the cells in a third of it, and what holds after each.
+"""The fault matrix, whichever engine runs it: its states and faults, the cells in a part of it, and what holds after each.
 
 The states are read from the definitions, so that a new one is tested without anyone remembering.
 """
@@ -61,13 +61,13 @@ STATES = (*tasks_of("release"), *tasks_of("rollback"))
 GRID: Sequence[Cell] = [(state, fault) for state in STATES for fault in FAULTS]
 
 
-def third(which: int) -> list[Cell]:
-    """One of the three thirds of the grid (0, 1, 2); each has every state and every fault."""
+def part(which: int, *, of: int) -> list[Cell]:
+    """A part of the grid, counted from 0; with no more parts than there are faults, each has every state and every fault."""
     return [
         (state, fault)
         for row, state in enumerate(STATES)
         for column, fault in enumerate(FAULTS)
-        if (row + column) % 3 == which
+        if (row + column) % of == which
     ]
 
 

@@ -45,7 +45,7 @@ from tests.matrix import (
     Rest,
     assert_at_rest,
     assert_outcome,
-    third,
+    part,
 )
 
 WHOLE = bool(os.environ.get("TAGSHIP_WHOLE_MATRIX"))
@@ -66,7 +66,7 @@ FEW: list[Cell] = [
     ("release.ShiftTraffic", "is stopped by a person"),
 ]
 """Each kind of fault, in both machines, before and after traffic has moved."""
-CELLS = third(1) if WHOLE else FEW
+CELLS = part(1, of=3) if WHOLE else FEW
 
 
 @dataclass(slots=True, kw_only=True)
