@@ -192,9 +192,10 @@ def _opened(engine: Engine, variables: Mapping[str, str]) -> dict[str, Any]:
         now=lambda: datetime.now(UTC),
     )
     expires = ledger.now() + timedelta(hours=4)
-    request = sample(application="bench", tag="v1.0.0", stage=stage, expiresAt=timestamp(expires))
-    about = {"application": "bench", "tag": "v1.0.0", "execution": "bench", "digest": "", "manifest": {}}
-    releases.claim(ledger, {**about, "configuration": {"document": {}}, "phase": "gates"})
+    about = {"application": "bench", "tag": "v1.0.0", "execution": "bench"}
+    request = sample(**about, stage=stage, expiresAt=timestamp(expires))
+    read = {"digest": "", "manifest": {}, "configuration": {"document": {}}, "phase": "gates"}
+    releases.claim(ledger, {**about, **read})
     approvals.request(ledger, request, execution="bench")
     signer = LinkSigner(engine.client("kms"), variables["TAGSHIP_LINK_KEY"], stage=stage)
     token = signer.token(request["id"], request["approvers"][0], request["digest"], expires)
