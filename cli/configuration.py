@@ -12,7 +12,7 @@ from typing import Any
 from cli.failures import Failed, trying
 from cli.screen import in_yaml
 from tagship.calls import code_of
-from tagship.intake.configuration import parameter_name
+from tagship.release import parameter_name
 
 MOST_CHARACTERS = 8192
 """What a parameter of the advanced tier may have."""

@@ -11,12 +11,11 @@ from cli.failures import trying
 from cli.measures import LONGEST_RELEASE
 from cli.place import Place
 from cli.story import Now
-from tagship.intake.configuration import parameter_name
 from tagship.ledger import approvals, freezes, history, lock, releases
 from tagship.ledger.history import Recent
 from tagship.ledger.lock import Holder
 from tagship.ledger.table import Item, timestamp
-from tagship.release import Status
+from tagship.release import Status, parameter_name
 from tagship.schedule import Freeze
 
 

@@ -107,6 +107,11 @@ class Tag:
         return self.text
 
 
+def parameter_name(stage: str, application: str) -> str:
+    """Where an application's configuration stands."""
+    return f"/tagship/{stage}/applications/{application}"
+
+
 def place_of(key: str) -> tuple[str, str]:
     """The application and the tag that a manifest's key names.
 

@@ -8,11 +8,7 @@ from typing import Any
 from tagship.calls import calling
 from tagship.documents import DocumentInvalid, as_document, read_application
 from tagship.errors import ApplicationUnknown
-
-
-def parameter_name(stage: str, application: str) -> str:
-    """Where an application's configuration stands."""
-    return f"/tagship/{stage}/applications/{application}"
+from tagship.release import parameter_name
 
 
 def read(ssm: Any, *, stage: str, application: str) -> dict[str, Any]:
