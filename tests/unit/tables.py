@@ -136,7 +136,7 @@ class MemoryTable:
                 kind, sort = given[":kind"], "pk"
                 found = [item for item in self.items.values() if item.get("open") == kind]
             case unknown:
-                raise NotImplementedError(unknown)
+                raise AssertionError(f"the table in memory does not know the query {unknown!r}")
         assert not options.keys() & {"FilterExpression", "Limit"}, "not made for this"
         assert options.get("ScanIndexForward", True)
         found.sort(key=lambda item: int(item[sort]["N"]) if sort == "seq" else item[sort]["S"])
@@ -175,7 +175,7 @@ class MemoryTable:
         if match := re.fullmatch(r"(#\w+) (=|<>) (:\w+)", part):
             same = item.get(names[match[1]]) == values[match[3]]
             return same if match[2] == "=" else not same
-        raise NotImplementedError(part)
+        raise AssertionError(f"the table in memory does not know the condition {part!r}")
 
     def _apply(self, change: dict[str, Any]) -> None:
         ((kind, asked),) = change.items()
