@@ -18,7 +18,7 @@ LOCK   := .venv-lock/.made-$(call sum,requirements/lock.txt)
 MUTANT := .venv-mutants/.made-$(call sum,requirements/mutants.txt)
 SELF   := .venv/.installed-$(call sum,requirements/dev.txt)-$(call sum,pyproject.toml)
 
-CODE    := layers functions cli local tests examples
+CODE    := layers functions cli tools tests examples
 PRESENT  = $(wildcard $(CODE))
 
 # the SAM CLI as it is run here: no telemetry, no account, its own environment's Python first on the PATH
@@ -52,7 +52,7 @@ help: ## list these targets
 
 .PHONY: demo
 demo: setup ## start the embedded engine, deploy Tagship and release a sample application three times (KEEP=1 leaves it running, STEP=1 lets you approve)
-	@.venv/bin/python -m local.demo $(if $(filter-out 0,$(KEEP)),--keep) $(if $(filter-out 0,$(STEP)),--step)
+	@.venv/bin/python -m tools.demo $(if $(filter-out 0,$(KEEP)),--keep) $(if $(filter-out 0,$(STEP)),--step)
 
 .PHONY: test
 test: setup ## run every test (ARGS="tests/unit -k lock" for some of them)
@@ -77,15 +77,15 @@ format: setup ## put every file into the project's format and mend what the lint
 
 .PHONY: bench
 bench: setup ## measure how long a release, its gates and its health checks take on this machine
-	@.venv/bin/python -m local.bench $(ARGS)
+	@.venv/bin/python -m tools.bench $(ARGS)
 
 .PHONY: mutants
 mutants: setup $(MUTANT) ## break the code that decides, a little at a time, and tell which breaks no test notices (ARGS="--room lock")
-	@.venv/bin/python -m local.mutants $(ARGS)
+	@.venv/bin/python -m tools.mutants $(ARGS)
 
 .PHONY: docs
 docs: setup ## renew what the documents take from the definitions, the template, the schemas and the commands
-	@.venv/bin/tagship schemas && .venv/bin/python -m local.draw && .venv/bin/python -m local.dashboard && .venv/bin/python -m local.reference
+	@.venv/bin/tagship schemas && .venv/bin/python -m tools.draw && .venv/bin/python -m tools.dashboard && .venv/bin/python -m tools.reference
 
 .PHONY: lock
 lock: $(LOCK) ## renew the lock files after a change to a *.in file (UPGRADE=1 takes the newest versions of everything)

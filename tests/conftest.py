@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local.stack import STAGE, Engine, Mail, deploy
+from tools.stack import STAGE, Engine, Mail, deploy
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

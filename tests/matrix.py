@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tagship.release import Status
+from tagship.model.release import Status
 
 ROOT = Path(__file__).resolve().parents[1]
 NO_FUNCTION = {"release.RollBack": "starts the other machine, whose own states are cells"}

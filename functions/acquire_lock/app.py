@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tagship.approval.delivery import deliver
-from tagship.errors import LockLost, NewerReleaseUnderway
+from tagship.approval.request.delivery import deliver
 from tagship.ledger import approvals, lock, releases
 from tagship.ledger.table import timestamp
-from tagship.release import Status, Tag
+from tagship.model.errors import LockLost, NewerReleaseUnderway
+from tagship.model.release import Status, Tag
 from tagship.runtime import Event, Runtime, step
 
 LEASE_SECONDS = 1500

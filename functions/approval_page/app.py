@@ -6,11 +6,11 @@ import base64
 import functools
 from typing import Any
 
-from tagship.approval import page
-from tagship.approval.delivery import deliver
 from tagship.approval.link import LinkVerifier, known_keys
+from tagship.approval.page.page import page
+from tagship.approval.request.delivery import deliver
 from tagship.approval.store import LedgerStore
-from tagship.calls import calling
+from tagship.aws.calls import calling
 from tagship.ledger import approvals
 from tagship.runtime import Event, Runtime, about, logger, step
 
@@ -75,7 +75,7 @@ def _waits(runtime: Runtime, approval_id: str) -> bool:
 
 def _slack(runtime: Runtime, request: page.PageRequest, here: page.Page) -> page.PageResponse:
     """A button in Slack; what that needs is loaded when somebody presses one."""
-    from tagship.approval import slack_actions
+    from tagship.approval.page import slack_actions
 
     hosts = runtime.settings.slack_hosts
     secrets = runtime.aws.client("secretsmanager")
@@ -84,6 +84,6 @@ def _slack(runtime: Runtime, request: page.PageRequest, here: page.Page) -> page
 
 def _login(runtime: Runtime, event: Event) -> Any:
     """The sign-in, and what it needs of libraries, only where a stage asks for one."""
-    from tagship.approval.login import login_of
+    from tagship.approval.signin.login import login_of
 
     return login_of(runtime.settings, runtime.ledger, host=event["headers"].get("host", ""))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tagship.application import Application
 from tagship.ledger import releases
 from tagship.ledger.table import timestamp
-from tagship.rollout import Baking
+from tagship.model.application import Application
+from tagship.model.rollout import Baking
 from tagship.runtime import Event, Runtime, step
 from tagship.targets import target_of
 

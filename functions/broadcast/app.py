@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tagship.broadcast import metrics, queue
-from tagship.broadcast.channels import wanting
-from tagship.errors import TagshipError
 from tagship.ledger.table import unpacked
+from tagship.model.errors import TagshipError
+from tagship.notices import metrics, queue
+from tagship.notices.channels import wanting
 from tagship.runtime import Event, Runtime, about, logger, step
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tagship.application import Application
-from tagship.errors import LockLost
 from tagship.ledger import releases, watches
 from tagship.ledger.table import Change, timestamp
-from tagship.release import Status
+from tagship.model.application import Application
+from tagship.model.errors import LockLost
+from tagship.model.release import Status
 from tagship.runtime import Event, Runtime, step
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tagship.errors import RollbackUnderway, TrafficMoved
 from tagship.ledger import approvals, releases
-from tagship.release import Status
+from tagship.model.errors import RollbackUnderway, TrafficMoved
+from tagship.model.release import Status
 from tagship.runtime import Event, Runtime, name_of, step
-from tagship.words import cause_in_words
+from tagship.text.words import cause_in_words
 
 _NOTHING_CHANGED = (Status.INVALID, Status.REJECTED, Status.EXPIRED, Status.SUPERSEDED)
 

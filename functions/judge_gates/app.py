@@ -6,7 +6,7 @@ from tagship.gates.gate import judge
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Fact
 from tagship.runtime import Event, Runtime, step
-from tagship.words import cause_in_words
+from tagship.text.words import cause_in_words
 
 
 @step

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from tagship.health.verdict import CheckResult, Verdict, judge
 from tagship.ledger.table import Fact, timestamp
-from tagship.rollout import Baking
+from tagship.model.rollout import Baking
 from tagship.runtime import Event, Runtime, name_of, step
-from tagship.words import cause_in_words
+from tagship.text.words import cause_in_words
 
 
 @step

@@ -6,13 +6,13 @@ import json
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tagship.broadcast import queue
-from tagship.broadcast.channels import CHANNELS, Means, readers_of
-from tagship.errors import TagshipError
+from tagship.aws.web import NotDelivered
 from tagship.ledger import notices, releases
+from tagship.model.errors import TagshipError
+from tagship.notices import queue
+from tagship.notices.channels import CHANNELS, Means, readers_of
 from tagship.runtime import Event, Runtime, about, logger, step
-from tagship.slack import MessageRefused, SlackFailed
-from tagship.web import NotDelivered
+from tagship.slack.messages import MessageRefused, SlackFailed
 
 
 @step

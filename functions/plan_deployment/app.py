@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from tagship.application import Application
-from tagship.binding import release_digest
+from tagship.deployment.binding import release_digest
 from tagship.ledger import releases
 from tagship.ledger.table import Fact
-from tagship.release import Manifest, PinnedObject
-from tagship.rollout import only_step, traffic_steps
+from tagship.model.application import Application
+from tagship.model.release import Manifest, PinnedObject
+from tagship.model.rollout import only_step, traffic_steps
 from tagship.runtime import Event, Runtime, step
 from tagship.targets import target_of
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tagship.broadcast import evidence as evidence_bucket
 from tagship.ledger import evidence
 from tagship.ledger.table import Item, unpacked
+from tagship.notices import evidence as evidence_bucket
 from tagship.runtime import Event, Runtime, about, logger, step
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tagship.application import Application, check_name
-from tagship.errors import ReleaseUnreadable
 from tagship.gates import GATES
 from tagship.intake.reading import read_release
 from tagship.ledger import releases
-from tagship.release import Retry
+from tagship.model.application import Application, check_name
+from tagship.model.errors import ReleaseUnreadable
+from tagship.model.release import Retry
 from tagship.runtime import Event, Runtime, step
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tagship import recheck, schedule
-from tagship.application import Application
+from tagship.deployment import recheck
 from tagship.ledger import lock, releases
 from tagship.ledger.table import timestamp
+from tagship.model import schedule
+from tagship.model.application import Application
 from tagship.runtime import Event, Runtime, step
 from tagship.targets import target_of
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 
-from tagship.approval.delivery import answer_of
-from tagship.approval.request import remind, seconds_left
-from tagship.aws import QUICK
+from tagship.approval.request.delivery import answer_of
+from tagship.approval.request.request import remind, seconds_left
+from tagship.aws.clients import QUICK
 from tagship.ledger import approvals, releases
 from tagship.runtime import Event, Runtime, step
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 
-from tagship.approval.delivery import deliver
-from tagship.approval.request import request_of, send_links
-from tagship.aws import QUICK
+from tagship.approval.request.delivery import deliver
+from tagship.approval.request.request import request_of, send_links
+from tagship.aws.clients import QUICK
 from tagship.ledger import approvals, lock, releases
 from tagship.runtime import Event, Runtime, step
 

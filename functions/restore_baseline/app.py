@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from tagship.application import ASKS_ITSELF, Application, check_name
-from tagship.errors import BaselineMissing, RollbackRefused
+from tagship.deployment.rollback import Order, bars_only, joined, leading_to, make_way, refuse, served
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Item, timestamp
-from tagship.rollback import Order, bars_only, joined, leading_to, make_way, refuse, served
+from tagship.model.application import ASKS_ITSELF, Application, check_name
+from tagship.model.errors import BaselineMissing, RollbackRefused
 from tagship.runtime import Event, Runtime, name_of, step
 from tagship.targets import Target, target_of
 

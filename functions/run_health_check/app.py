@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from tagship import health
-from tagship.application import Application
-from tagship.aws import ASKED_ONCE
+from tagship.aws.clients import ASKED_ONCE
 from tagship.ledger import releases
 from tagship.ledger.table import timestamp
+from tagship.model.application import Application
 from tagship.runtime import Event, Runtime, step
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tagship.application import Application
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Fact, timestamp
-from tagship.rollout import longest_step, look_every
+from tagship.model.application import Application
+from tagship.model.rollout import longest_step, look_every
 from tagship.runtime import Event, Runtime, step
 from tagship.targets import target_of
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import json
 
-from tagship.errors import ApplicationUnknown
 from tagship.ledger import releases
-from tagship.release import place_of
+from tagship.model.errors import ApplicationUnknown
+from tagship.model.release import place_of
 from tagship.runtime import Event, Runtime, about, step
 from tagship.supervision.ended import Ended, release_ended, rollback_ended
 from tagship.supervision.starting import roll_back, supervised

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tagship.release import place_of
+from tagship.model.release import place_of
 from tagship.runtime import Event, Runtime, step
 from tagship.supervision.starting import named, roll_back, start, supervised
 from tagship.supervision.sweep import Sweep

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
-from local import samples
-from tagship.approval.answers import PageResponse
+from tagship.approval.page.answers import PageResponse
 from tagship.approval.preview import pages
 from tests.accessibility import DESK, PHONE, barriers, runs_off_the_side
+from tools import samples
 
 ADDRESS = "https://approvals.example.com/approvals"
 PAGES = pages()

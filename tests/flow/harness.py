@@ -48,13 +48,13 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service impor
     state_task_service_sfn as nested,
 )
 
-from cli.main import main
-from cli.place import Place
-from cli.place import World as Keyboard
 from tagship import runtime
-from tagship.aws import Aws
+from tagship.aws.clients import Aws
 from tagship.ledger import releases
 from tagship.ledger.table import Item, Ledger, unpacked
+from tagship_cli.main import main
+from tagship_cli.place import Place
+from tagship_cli.place import World as Keyboard
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGE = "production"

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tagship import runtime, schedule
+from tagship import runtime
 from tagship.ledger import freezes
-from tagship.schedule import EVERY_APPLICATION, Freeze
+from tagship.model import schedule
+from tagship.model.schedule import EVERY_APPLICATION, Freeze
 from tests.flow.harness import World, error_named, wait_for
 
 WAITS = {"whenClosed": "wait"}

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tagship.ledger import freezes
-from tagship.schedule import Freeze
+from tagship.model.schedule import Freeze
 from tests.flow.harness import REGION, ROOT, STAGE, World, client_of
 from tests.slack_server import slack
 from tests.unit.tables import aws_error

@@ -21,8 +21,8 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from tagship.errors import ApplicationUnknown
-from tagship.release import Status
+from tagship.model.errors import ApplicationUnknown
+from tagship.model.release import Status
 from tests.flow.harness import World, aws_error, client_of, error_named, wait_for
 from tests.matrix import (
     ENDINGS,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tagship.broadcast.metrics import Measure, measures
-from tagship.text import moment
+from tagship.notices.metrics import Measure, measures
+from tagship.text.times import moment
 from tests.flow.harness import World
 from tests.flow.test_endings import sick_from
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from local import people
-from local.storefront import NAME, Storefront
 from tagship.ledger.table import Ledger, unpacked
 from tagship.runtime import utc_now
 from tests.conftest import Stack
+from tools import people
+from tools.storefront import NAME, Storefront
 
 DEADLINE_SECONDS = 120
 _minors = itertools.count(1)

@@ -18,11 +18,11 @@ from urllib.parse import urlencode
 
 from boto3.dynamodb.types import TypeSerializer
 
-from local import people
-from local.storefront import NAME
 from tagship.ledger.table import unpacked
 from tests.integration.conftest import Pipeline
 from tests.slack_server import Slack
+from tools import people
+from tools.storefront import NAME
 
 Rights = set[tuple[str, str]]
 """Each the folder of a function (or `publisher`, whose role CI assumes), and an action."""

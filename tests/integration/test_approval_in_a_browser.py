@@ -12,11 +12,11 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page
 
-from local import people
-from local.storefront import NAME
 from tests.accessibility import DESK, PHONE, barriers, runs_off_the_side
 from tests.integration.conftest import DEADLINE_SECONDS, Pipeline, wait_for
 from tests.unit.approval.oidc import CLIENT, local_provider
+from tools import people
+from tools.storefront import NAME
 
 ANA, BO = "ana@example.com", "bo@example.com"
 

@@ -10,11 +10,11 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from local.stack import ACCOUNT, REGION
 from tagship.ledger.evidence import anchor_of
 from tests.integration.conftest import Pipeline, wait_for
 from tests.integration.test_command_line import Shell
 from tests.template.cloudformation import functions
+from tools.stack import ACCOUNT, REGION
 
 
 def roles(pipeline: Pipeline) -> dict[str, str]:

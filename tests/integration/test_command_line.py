@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 import yaml
 
-from local.stack import ACCOUNT, REGION, ROOT, outputs
-from local.storefront import NAME, pack
 from tagship.intake.reading import read_release
 from tagship.ledger import releases
 from tagship.ledger.table import Ledger
-from tagship.release import Status
+from tagship.model.release import Status
 from tagship.runtime import utc_now
 from tests.unit.cli.conftest import STACK
 from tests.unit.gates.attested import WORKFLOW, bundle, statement, written
+from tools.stack import ACCOUNT, REGION, ROOT, outputs
+from tools.storefront import NAME, pack
 
 WATCH_SECONDS = "90"
 _patches = itertools.count(1)
@@ -51,7 +51,7 @@ class Shell:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`tagship` with these arguments."""
         return subprocess.run(
-            [sys.executable, "-m", "cli.main", *arguments],
+            [sys.executable, "-m", "tagship_cli.main", *arguments],
             cwd=self.folder,
             env=self.env,
             stdin=subprocess.DEVNULL,

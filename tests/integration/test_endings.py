@@ -6,10 +6,10 @@ import json
 import re
 from datetime import timedelta
 
-from local import people
-from local.storefront import ALARM
 from tagship.runtime import utc_now
 from tests.integration.conftest import Pipeline, wait_for
+from tools import people
+from tools.storefront import ALARM
 
 NAMES = ("bucket", "key", "versionId")
 

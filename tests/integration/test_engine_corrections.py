@@ -1,6 +1,6 @@
 """The embedded engine does what AWS documents, with its corrections; each is needed as long as the stock engine differs.
 
-A test here that fails on the stock engine is good news: its correction in local/engine.py can go.
+A test here that fails on the stock engine is good news: its correction in tools/engine.py can go.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from local.stack import ACCOUNT, REGION, Engine
+from tools.stack import ACCOUNT, REGION, Engine
 
 # both engines belong to one worker
 pytestmark = pytest.mark.xdist_group("corrections")

@@ -17,15 +17,15 @@ import pytest
 from botocore.exceptions import ClientError
 from click.testing import CliRunner
 
-from cli.main import main
-from cli.place import World
-from local import people
-from local.stack import REGION
-from local.storefront import NAME, pack
-from tagship.schedule import EVERY_APPLICATION
+from tagship.model.schedule import EVERY_APPLICATION
+from tagship_cli.main import main
+from tagship_cli.place import World
 from tests.integration.conftest import Pipeline, wait_for
 from tests.integration.rights import REFUSED, SIGNING_SECRET, TEAM, Deployed, Rights, Try, refused_without
 from tests.slack_server import Slack, slack
+from tools import people
+from tools.stack import REGION
+from tools.storefront import NAME, pack
 
 NOT_SHOWN = {
     ("*", "sts:TagSession"): "the engine asks for sts:AssumeRole alone",

@@ -25,14 +25,11 @@ from typing import Any
 
 import pytest
 
-from local import people
-from local.stack import ACCOUNT, BUILD, REGION
-from local.storefront import HOME, pack
-from tagship.broadcast.notice import EVERYTHING, notice_of
-from tagship.errors import ApplicationUnknown
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Ledger
-from tagship.release import Status
+from tagship.model.errors import ApplicationUnknown
+from tagship.model.release import Status
+from tagship.notices.notice import EVERYTHING, notice_of
 from tagship.runtime import utc_now
 from tagship.supervision.sweep import Sweep
 from tests.conftest import Stack
@@ -47,6 +44,9 @@ from tests.matrix import (
     assert_outcome,
     part,
 )
+from tools import people
+from tools.stack import ACCOUNT, BUILD, REGION
+from tools.storefront import HOME, pack
 
 WHOLE = bool(os.environ.get("TAGSHIP_WHOLE_MATRIX"))
 TAG = "v1.0.0"

@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 from tagship.ledger import freezes
+from tagship.model.schedule import Freeze
 from tagship.runtime import utc_now
-from tagship.schedule import Freeze
 from tests.github_server import github
 from tests.integration.conftest import Pipeline, wait_for
 from tests.slack_server import slack

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 
-from local import people
 from tests.integration.conftest import Pipeline, wait_for
 from tests.slack_server import slack
+from tools import people
 
 
 def test_an_approver_decides_on_the_link_that_slack_brought(pipeline: Pipeline) -> None:

@@ -8,8 +8,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from local.storefront import NAME
 from tests.integration.conftest import Pipeline, wait_for
+from tools.storefront import NAME
 
 
 def tagship(pipeline: Pipeline, *arguments: str) -> subprocess.CompletedProcess[str]:

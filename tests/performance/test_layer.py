@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from local.stack import BUILD, build
+from tools.stack import BUILD, build
 
 UNCHECKED = (0b01).to_bytes(4, "little")
 """PEP 552: found by its hash, and not compared with the source."""

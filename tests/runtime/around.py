@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from local.people import link_in
-from local.stack import ACCOUNT, REGION, Engine
 from tagship.intake.reading import read_release
 from tagship.ledger import approvals, releases
 from tagship.ledger.table import Ledger
 from tests.template.cloudformation import functions, resources
+from tools.people import link_in
+from tools.stack import ACCOUNT, REGION, Engine
 
 STAGE = "development"
 BUCKET, EVIDENCE, TABLE, BUS = "releases", "evidence", "ledger", "facts"

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from local.emulator import Emulated, emulated, what_the_runtime_brings
-from local.stack import Engine, build
 from tests.runtime.around import Around, furnished, variables_of
 from tests.template.cloudformation import functions
+from tools.emulator import Emulated, emulated, what_the_runtime_brings
+from tools.stack import Engine, build
 
 
 @pytest.fixture(scope="session")

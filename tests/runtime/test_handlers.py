@@ -18,13 +18,11 @@ from typing import Any
 
 import pytest
 
-from local.emulator import Answer, Emulated, emulated, what_the_runtime_brings
-from local.stack import ACCOUNT, REGION
-from tagship.broadcast.channels import wanting
-from tagship.errors import AwsUnavailable
 from tagship.ledger import lock, notices, releases
 from tagship.ledger.evidence import anchor_of
 from tagship.ledger.releases import ENDING_FACTS
+from tagship.model.errors import AwsUnavailable
+from tagship.notices.channels import wanting
 from tests.runtime.around import (
     ALARM,
     APPLICATION,
@@ -43,6 +41,8 @@ from tests.runtime.around import (
 from tests.template.cloudformation import functions
 from tests.template.definitions import State, function_of, snake, states_of
 from tests.template.sources import answer, reads
+from tools.emulator import Answer, Emulated, emulated, what_the_runtime_brings
+from tools.stack import ACCOUNT, REGION
 
 # the emulators and what stands around them belong to one worker
 pytestmark = pytest.mark.xdist_group("runtime")

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from tagship.approval.form import form_value
 from tagship.approval.link import Token
+from tagship.approval.page.form import form_value
 from tagship.approval.preview import pages
 from tests.unit.approval.builders import (
     ANA,

@@ -16,9 +16,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from tagship.approval import provider as provider_module
 from tagship.approval.errors import SignInUnavailable
-from tagship.approval.provider import Provider
+from tagship.approval.signin import provider as provider_module
+from tagship.approval.signin.provider import Provider
 from tests.unit.approval.builders import ANA, BO, NOW, link
 from tests.unit.approval.oidc import (
     CLIENT,

@@ -13,12 +13,12 @@ from urllib.parse import urlencode
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from tagship.approval.answers import PageResponse
 from tagship.approval.errors import TooManyRequests
-from tagship.approval.page import Page, PageRequest
-from tagship.approval.slack import announcement
-from tagship.approval.slack_actions import respond
-from tagship.errors import AwsUnavailable
+from tagship.approval.page.answers import PageResponse
+from tagship.approval.page.page import Page, PageRequest
+from tagship.approval.page.slack_actions import respond
+from tagship.approval.request.slack import announcement
+from tagship.model.errors import AwsUnavailable
 from tests.slack_server import Slack, slack
 from tests.unit.approval.builders import ANA, BO, NOW, Site, approved, sample, site
 
@@ -476,6 +476,6 @@ def test_the_signing_secret_stays_where_it_is(work):
     work.send(work.payload(), key="x")
     everything = repr([work.here.store.refusals, work.here.record, work.log.lines, work.slack.posts])
     assert SIGNING_SECRET not in everything
-    from tagship.slack import webhooks
+    from tagship.slack.messages import webhooks
 
     assert SIGNING_SECRET not in repr(webhooks(work.secrets, "tagship/slack", hosts=["127.0.0.1"]))

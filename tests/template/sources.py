@@ -114,7 +114,7 @@ def answer(function: str) -> Shape:
 
 
 def answer_of(dotted: str) -> Shape:
-    """What a function of the layer surely answers: `tagship.approval.delivery.answer_of`."""
+    """What a function of the layer surely answers: `tagship.approval.request.delivery.answer_of`."""
     where, name = dotted.rsplit(".", 1)
     return _returned(_function(module(where).tree, name), module(where))
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tagship.broadcast import metrics
-from tagship.release import Status
+from tagship.model.release import Status
+from tagship.notices import metrics
 from tests.template.cloudformation import defaults, functions, resources, template
 from tests.template.definitions import ROOT, Body
 from tests.template.metric_math import Value, evaluate

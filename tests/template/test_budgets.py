@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from tagship.application import (
+from tagship.health import sampling
+from tagship.ledger.lock import SPARE_SECONDS
+from tagship.model.application import (
     AllAtOnce,
     Canary,
     Health,
@@ -23,9 +25,7 @@ from tagship.application import (
     Steps,
     Strategy,
 )
-from tagship.health import sampling
-from tagship.ledger.lock import SPARE_SECONDS
-from tagship.rollout import (
+from tagship.model.rollout import (
     CHECK_EVENTS,
     EVENTS_FOR_LOOKS,
     LOOK_EVENTS,
@@ -35,7 +35,7 @@ from tagship.rollout import (
     seconds_needed,
     traffic_steps,
 )
-from tagship.schedule import LONGEST_WAIT, LOOK_AGAIN
+from tagship.model.schedule import LONGEST_WAIT, LOOK_AGAIN
 from tests.template.cloudformation import defaults, functions, resources, seconds, smallest, template
 from tests.template.definitions import Body, State, function_of, load, reachable, states_of, tasks
 from tests.template.sources import module
@@ -297,7 +297,7 @@ def test_a_release_whose_window_is_closed_waits_and_looks_again_and_can_do_nothi
 
 
 def test_no_application_may_ask_for_a_longer_approval_than_the_stack_allows_at_most() -> None:
-    text = module("tagship.application").path.read_text()
+    text = module("tagship.model.application").path.read_text()
     (longest_asked,) = re.findall(r"expires: .*at\.Le\(([\d_]+)\)", text)
     assert int(longest_asked) == max(allowed("ApprovalTimeoutSeconds"))
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cli.main import main
+from tagship_cli.main import main
 from tests.template.definitions import ROOT
 
 FOLDER = ROOT / "examples" / "github-actions"
@@ -145,7 +145,7 @@ def test_the_action_publishes_what_it_was_given(tmp_path: Any) -> None:
         check=True,
     )
     assert done.stdout.splitlines() == [
-        *("-m", "cli.main", "publish", "--application", "storefront", "--tag", "v1.4.0"),
+        *("-m", "tagship_cli.main", "publish", "--application", "storefront", "--tag", "v1.4.0"),
         *("--stage", "production", "--bucket", "releases"),
         *("--artifact", "function=build/store front.zip", "--artifact", "assets=$(touch evil)"),
         *("--artifact", f"provenance={tmp_path}/provenance.jsonl"),

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from local import dashboard
-from tagship.broadcast import metrics
+from tagship.notices import metrics
 from tests.template.cloudformation import resources
 from tests.template.definitions import ROOT
 from tests.template.test_alarms import ALARMS, FACTS, fact
+from tools import dashboard
 
 BODY: Any = dashboard._body()
 WIDGETS = BODY["widgets"]
@@ -70,7 +70,7 @@ def test_the_limits_that_are_drawn_are_the_alarms_parameters() -> None:
 
 
 def test_the_picture_of_the_dashboard_is_current() -> None:
-    assert dashboard.FILE.read_text() == dashboard.draw(), ".venv/bin/python -m local.dashboard"
+    assert dashboard.FILE.read_text() == dashboard.draw(), ".venv/bin/python -m tools.dashboard"
 
 
 # ---- saved queries -------------------------------------------------------------------------------------------------

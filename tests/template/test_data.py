@@ -41,7 +41,7 @@ def result_of(machine: str, name: str, body: Body) -> Shape:
     if body["Resource"].endswith("startExecution.sync:2"):
         return {"Output": flow("rollback")[1], "Status": None}
     if body["Resource"].endswith("waitForTaskToken"):
-        return answer_of("tagship.approval.delivery.answer_of")
+        return answer_of("tagship.approval.request.delivery.answer_of")
     return {"Payload": answer(snake(name)), "StatusCode": None}
 
 

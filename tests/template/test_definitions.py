@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from tagship import errors
 from tagship.gates.gate import GateResult
 from tagship.gates.gate import judge as judge_gates
 from tagship.health.verdict import CheckResult, Verdict
 from tagship.health.verdict import judge as judge_health
-from tagship.release import Status
+from tagship.model import errors
+from tagship.model.release import Status
 from tests.template.cloudformation import functions, functions_beside_the_flow, resources
 from tests.template.definitions import (
     COMBINATIONS,

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cli.main import COMMANDS
-from local import draw, reference
-from tagship.broadcast.metrics import _COUNTS
-from tagship.broadcast.story import _WORDS
-from tagship.documents import read_application
-from tagship.release import Status
+from tagship.model.documents import read_application
+from tagship.model.release import Status
+from tagship.notices.metrics import _COUNTS
+from tagship.story.narrator import _WORDS
+from tagship_cli.main import COMMANDS
 from tests.template.cloudformation import template
 from tests.template.definitions import MACHINES, ROOT, load
+from tools import draw, reference
 
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")],
@@ -133,7 +133,7 @@ def test_operations_tell_of_every_ending_fact_and_metric() -> None:
 
 
 def test_every_correction_of_the_engine_is_told_with_what_rests_on_it() -> None:
-    starts = (ROOT / "local" / "engine.py").read_text().partition("def main()")[2].partition("if ")[2]
+    starts = (ROOT / "tools" / "engine.py").read_text().partition("def main()")[2].partition("if ")[2]
     corrections = re.findall(r"^    (\w+)\(\)$", starts.partition('if "--with-parent"')[0], re.MULTILINE)
     text = (ROOT / "docs" / "what-is-proven-where.md").read_text()
     assert len(re.findall(r"^\| \d+ \|", text, re.MULTILINE)) == len(corrections) > 5
@@ -164,10 +164,10 @@ def test_ten_lines_are_enough_for_an_application() -> None:
 
 @pytest.mark.parametrize("machine", [*MACHINES, "trust"])
 def test_a_picture_is_drawn_from_its_definition_as_it_is(machine: str) -> None:
-    assert (PICTURES / f"{machine}.svg").read_text() == draw.draw(machine), ".venv/bin/python -m local.draw"
+    assert (PICTURES / f"{machine}.svg").read_text() == draw.draw(machine), ".venv/bin/python -m tools.draw"
 
 
 @every_page
 def test_the_made_parts_of_a_page_are_current(page: Path) -> None:
     text = page.read_text()
-    assert reference.made(text) == text, ".venv/bin/python -m local.reference"
+    assert reference.made(text) == text, ".venv/bin/python -m tools.reference"

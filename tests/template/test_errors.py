@@ -8,9 +8,9 @@ import inspect
 
 import pytest
 
-from tagship import errors
-from tagship.errors import FinalError, RetryableError, TagshipError
-from tagship.release import Status
+from tagship.model import errors
+from tagship.model.errors import FinalError, RetryableError, TagshipError
+from tagship.model.release import Status
 from tests.template.definitions import State, function_of, snake, states_of, tasks
 from tests.template.sources import Module, everything_behind, module, modules
 
@@ -82,7 +82,7 @@ def test_an_error_never_has_the_name_of_one_that_python_or_aws_raises() -> None:
 
 
 def test_every_error_is_raised_somewhere() -> None:
-    used = {name for each in modules() if each.name != "tagship.errors" for name in raised_in(each)}
+    used = {name for each in modules() if each.name != "tagship.model.errors" for name in raised_in(each)}
     assert set(NAMED) - used == set()
 
 

@@ -10,47 +10,42 @@ import pytest
 from tests.template.definitions import ROOT
 from tests.template.sources import Module, everything_behind, modules
 
-GROUND = {
-    "errors": "every error by name",
-    "fields": "what a field of a document must be like",
-    "words": "what others say, for people",
-    "text": "other people's text, made harmless, and times in words: pure",
-    "settings": "what the stack tells its functions",
-    "release": "the noun that everything is about",
-    "application": "the noun that a release belongs to",
-    "rollout": "how traffic moves: pure",
-    "schedule": "when an application may be deployed: pure",
-    "documents": "reads the two outside documents",
-    "calls": "AWS's refusals in our words",
-    "rights": "what is asked of an application's role",
-    "rendering": "templates to text, in which nothing is unseen or unescaped",
-    "secrets": "secrets of other services, read at use",
-    "invocation": "one call of a function whose answer is judged",
-    "alarms": "how CloudWatch alarms stand",
-    "web": "a request to a service that is not AWS's",
-    "aws": "makes clients",
-    "slack": "posts to webhooks",
-    "slack_thread": "posts as a bot, what is about one release in one thread",
-}
-ROOMS = {"intake", "gates", "targets", "health", "approval", "ledger", "broadcast"}
-ABOVE = {
-    "runtime": "what a function has around it: its ledger among it",
-    "recheck": "the last look before traffic moves, at what the ledger has: approval, calendar",
-    "rollback": "who asked for a way back, and whether the ledger knows one",
-    "supervision": "looks at releases from outside of their flow: ledger, deliveries, executions",
-    "binding": "the digest over what the ledger keeps of a release and its plan",
-}
-"""Modules of the layer that stand above the rooms: only functions and the command line import them."""
-EVERYBODY_MAY_USE = "ledger"
+FLOORS: tuple[dict[str, str], ...] = (
+    {
+        "settings": "what the stack tells its functions",
+        "model": "the nouns, and pure decisions about them",
+        "text": "words, times and templates: what people read, made harmless",
+        "aws": "clients, sessions, rights, errors translated, one HTTP client",
+        "slack": "messages, webhooks, bots and threads",
+    },
+    {"ledger": "facts, and the records that change with them"},
+    {
+        "intake": "reads what was uploaded",
+        "gates": "one file a gate",
+        "targets": "one file a kind of target",
+        "health": "one file a kind of check, and the verdict",
+        "deployment": "what the steps decide together",
+        "approval": "asks, and takes the answers",
+        "story": "the one narrator",
+        "notices": "facts to channels",
+    },
+    {
+        "runtime": "what a function has around it",
+        "supervision": "looks at releases from outside of their flow",
+    },
+)
+"""The house, from the ground up: a place knows those below it."""
+ROOMS_THAT_ALL_MAY_ENTER = {"story"}
+"""Facts and endings in words: used by notices, page and command line."""
 
 # Who may do what nobody else does, and the reason.
-MAKES_CLIENTS = {"tagship.aws"}
+MAKES_CLIENTS = {"tagship.aws.clients"}
 HANDS_OVER_THE_ENVIRONMENT = {"tagship.runtime"}
 """To the settings, which read a mapping and nothing else."""
-KNOWS_THE_KEYS = {"tagship.broadcast.bus"}
+KNOWS_THE_KEYS = {"tagship.notices.bus"}
 """Beside the ledger: the bus leaves them out of what it tells."""
-READS_DOCUMENTS = {"tagship.documents", "tagship.fields"}
-TOOLS = {"ministack", "moto", "local", "cli", "tests", "pytest", "samcli", "yaml", "click"}
+READS_DOCUMENTS = {"tagship.model.documents", "tagship.model.fields"}
+TOOLS = {"ministack", "moto", "tools", "tagship_cli", "tests", "pytest", "samcli", "yaml", "click"}
 
 
 def place(name: str) -> str:
@@ -65,7 +60,7 @@ def ours(module: Module) -> set[str]:
 
 def test_every_module_of_the_layer_has_its_place() -> None:
     places = {place(module.name) for module in modules()} - {"tagship", "functions"}
-    assert places == set(GROUND) | ROOMS | set(ABOVE)
+    assert places == {name for floor in FLOORS for name in floor}
 
 
 def known(module: Module) -> set[str]:
@@ -77,21 +72,15 @@ def in_places(*places: str) -> list[Module]:
     return [module for module in modules() if place(module.name) in places]
 
 
-def test_the_ground_stands_on_nothing_but_itself() -> None:
+@pytest.mark.parametrize("floor", range(len(FLOORS)))
+def test_a_place_knows_the_floors_below_it_and_no_neighbour(floor: int) -> None:
+    below = {name for lower in FLOORS[:floor] for name in lower}
+    may = below | (set(FLOORS[0]) if floor == 0 else ROOMS_THAT_ALL_MAY_ENTER)
+    if floor == len(FLOORS) - 1:
+        may |= set(FLOORS[floor])
     assert {
-        module.name: known(module) - set(GROUND)
-        for module in in_places(*GROUND)
-        if known(module) - set(GROUND)
+        module.name: known(module) - may for module in in_places(*FLOORS[floor]) if known(module) - may
     } == {}
-
-
-def test_a_room_knows_the_ground_and_the_ledger_and_no_other_room() -> None:
-    may = set(GROUND) | {EVERYBODY_MAY_USE}
-    assert {module.name: known(module) - may for module in in_places(*ROOMS) if known(module) - may} == {}
-
-
-def test_the_ledger_knows_no_room_at_all() -> None:
-    assert {module.name for module in in_places("ledger") if known(module) - set(GROUND)} == set()
 
 
 def test_no_function_imports_another() -> None:
@@ -155,7 +144,9 @@ def test_only_the_ledger_knows_the_tables_keys() -> None:
 def test_only_what_reads_documents_loads_pydantic() -> None:
     pydantic = {"pydantic", "pydantic_core", "pydantic_settings"}
     assert {module.name for module in modules() if roots(module.imports()) & pydantic} == READS_DOCUMENTS
-    assert {module.name for module in modules() if roots(at_top(module)) & pydantic} == {"tagship.documents"}
+    assert {module.name for module in modules() if roots(at_top(module)) & pydantic} == {
+        "tagship.model.documents"
+    }
 
 
 def test_documents_are_read_when_a_release_arrives_and_by_no_later_step() -> None:
@@ -163,7 +154,7 @@ def test_documents_are_read_when_a_release_arrives_and_by_no_later_step() -> Non
     reading = {
         module.name
         for module in in_places("functions")
-        if "tagship.documents" in everything_behind(module.name)
+        if "tagship.model.documents" in everything_behind(module.name)
     }
     assert reading == {"functions.read_release"}
 
@@ -187,7 +178,7 @@ def test_nothing_runs_when_a_module_is_imported() -> None:
     assert running == []
 
 
-@pytest.mark.parametrize("folder", ["cli", "local"])
+@pytest.mark.parametrize("folder", ["cli", "tools"])
 def test_the_tools_never_import_the_tests(folder: str) -> None:
     for path in (ROOT / folder).rglob("*.py"):
         assert not roots(Module(f"{folder}.{path.stem}", path).imports()) & {"tests", "pytest", "moto"}, path
@@ -196,7 +187,7 @@ def test_the_tools_never_import_the_tests(folder: str) -> None:
 def test_the_command_line_does_not_need_the_embedded_engine() -> None:
     for path in (ROOT / "cli").rglob("*.py"):
         assert "ministack" not in {
-            name.split(".")[0] for name in Module(f"cli.{path.stem}", path).imports()
+            name.split(".")[0] for name in Module(f"tagship_cli.{path.stem}", path).imports()
         }, path
 
 
@@ -230,9 +221,9 @@ def test_what_an_option_of_the_page_needs_is_loaded_where_it_is_switched_on() ->
         loaded.add(name)
         (found,) = [module for module in modules() if module.name == name]
         waiting |= (at_top(found) & known) - loaded
-    assert "tagship.approval.page" in loaded
-    options = {"login", "provider", "slack_actions"}
+    assert "tagship.approval.page.page" in loaded
+    options = {"signin.login", "signin.provider", "page.slack_actions"}
     assert loaded & {f"tagship.approval.{option}" for option in options} == set()
-    assert "tagship.application" not in loaded, (
+    assert "tagship.model.application" not in loaded, (
         "the nouns of a configuration are a fifteenth of its cold start"
     )

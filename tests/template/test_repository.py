@@ -42,7 +42,7 @@ def test_tests_run_with_the_versions_that_the_layer_brings() -> None:
 
 
 def test_the_launcher_corrects_the_version_that_is_installed() -> None:
-    [corrected] = re.findall(r'^VERSION = "(.+)"$', (ROOT / "local/engine.py").read_text(), re.MULTILINE)
+    [corrected] = re.findall(r'^VERSION = "(.+)"$', (ROOT / "tools/engine.py").read_text(), re.MULTILINE)
     assert pinned(ROOT / "requirements/engine.txt")["ministack"] == corrected
 
 

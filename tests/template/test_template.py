@@ -396,11 +396,11 @@ def test_no_function_has_a_right_on_any_target_itself() -> None:
 def test_a_function_has_rights_on_the_services_that_it_asks_and_on_no_other(name: str) -> None:
     asked = set()
     trees = [module(f"functions.{snake(name.removesuffix('Function'))}").tree]
-    room = {"RunGateFunction": "tagship.gates.", "NotifyFunction": "tagship.broadcast."}.get(name)
+    room = {"RunGateFunction": "tagship.gates.", "NotifyFunction": "tagship.notices."}.get(name)
     if room:  # hands `runtime.aws.client` over: each gate, or channel, asks for what it needs
         trees += [it.tree for it in modules() if it.name.startswith(room)]
     if name in ONLY["ses:SendEmail"]:  # hand it over too, with a shorter time to answer
-        trees.append(module("tagship.approval.request").tree)
+        trees.append(module("tagship.approval.request.request").tree)
     for node in (node for tree in trees for node in ast.walk(tree)):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ASKS:
             service = str(ast.literal_eval(node.args[0]))

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from tagship.documents import as_document, read_application
+from tagship.model.documents import as_document, read_application
 
 APPLICATION, TAG, EXECUTION = (
     "storefront",

@@ -18,10 +18,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tagship.approval.delivery import deliver
 from tagship.approval.quorum import outcome
-from tagship.approval.request import request_of
-from tagship.errors import (
+from tagship.approval.request.delivery import deliver
+from tagship.approval.request.request import request_of
+from tagship.ledger import approvals, lock, releases
+from tagship.ledger.table import Ledger, timestamp, unpacked
+from tagship.model.errors import (
     AlreadyDecided,
     ApplicationUnknown,
     ApprovalClosed,
@@ -32,9 +34,7 @@ from tagship.errors import (
     TokenDead,
     TrafficMoved,
 )
-from tagship.ledger import approvals, lock, releases
-from tagship.ledger.table import Ledger, timestamp, unpacked
-from tagship.release import Retry, Status
+from tagship.model.release import Retry, Status
 from tagship.runtime import Event, Runtime
 from tagship.settings import Settings
 from tagship.supervision.starting import roll_back, supervised

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tagship.errors import TagshipError
 from tagship.ledger import approvals, lock, releases
 from tagship.ledger.releases import ENDING_FACTS
 from tagship.ledger.table import Item
-from tagship.release import Status
+from tagship.model.errors import TagshipError
+from tagship.model.release import Status
 from tests.unit.interleaved import NAME, TAGS, Execution, World
 from tests.unit.tables import MemoryTable
 

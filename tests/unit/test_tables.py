@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tagship.ledger import releases
 from tagship.ledger.table import Ledger
-from tagship.release import Retry, Status
+from tagship.model.release import Retry, Status
 from tests.unit.interleaved import NAME, TAGS, World
 from tests.unit.tables import MemoryTable, ledger_table
 

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aws_lambda_powertools import Logger
 
-from tagship.aws import Aws, Errand
-from tagship.errors import TagshipError
+from tagship.aws.clients import Aws, Errand
+from tagship.aws.rights import ClientAs
 from tagship.ledger.table import Ledger
-from tagship.rights import ClientAs
+from tagship.model.errors import TagshipError
 from tagship.settings import Settings
 
 if TYPE_CHECKING:
-    from tagship.application import Application  # its nouns cost a cold start what they are not asked for
+    from tagship.model.application import (
+        Application,  # its nouns cost a cold start what they are not asked for
+    )
 
 Event = dict[str, Any]
 logger = Logger(service="tagship")

@@ -20,8 +20,8 @@ import boto3
 import yaml
 from botocore.exceptions import BotoCoreError
 
-from local.stack import ACCOUNT, REGION, Engine
 from tests.template.definitions import MACHINES, ROOT, as_json, load, placeholders
+from tools.stack import ACCOUNT, REGION, Engine
 
 MOCKS = Path(__file__).parent / "mocks.json"
 COMPOSE = ROOT / "compose.yaml"

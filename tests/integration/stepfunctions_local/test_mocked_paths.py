@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tagship.release import Status
+from tagship.model.release import Status
 from tests.integration.stepfunctions_local.places import (
     COMPOSE,
     MOCKS,
@@ -277,7 +277,7 @@ def catch_of(task: State, error: str) -> int:
 
 def form_of(task: State) -> Shape:
     if task.body["Resource"].endswith("waitForTaskToken"):
-        return answer_of("tagship.approval.delivery.answer_of")
+        return answer_of("tagship.approval.request.delivery.answer_of")
     if "startExecution" in task.body["Resource"]:
         return dict.fromkeys(
             re.findall(r"\$\.Output\.ending\.(\w+)", json.dumps(task.body["ResultSelector"]))

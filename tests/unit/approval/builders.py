@@ -13,12 +13,12 @@ from urllib.parse import urlencode
 
 from botocore.exceptions import ClientError
 
-from tagship.approval.answers import PageResponse
 from tagship.approval.link import LinkSigner, LinkVerifier, known_keys
-from tagship.approval.page import Page, PageRequest, answered
+from tagship.approval.page.answers import PageResponse
+from tagship.approval.page.page import Page, PageRequest, answered
 from tagship.approval.preview import NOW, approved, rejected, sample
 from tagship.approval.quorum import Record, outcome
-from tagship.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired
+from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired
 
 __all__ = ["NOW", "approved", "rejected", "sample"]
 

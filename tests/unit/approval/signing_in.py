@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from tagship.approval.answers import PageResponse
-from tagship.approval.login import Login
-from tagship.approval.provider import Provider
+from tagship.approval.page.answers import PageResponse
+from tagship.approval.signin.login import Login
+from tagship.approval.signin.provider import Provider
 from tests.unit.approval.builders import ANA, NOW, Browser, Site, site
 from tests.unit.approval.oidc import CLIENT, LocalProvider
 

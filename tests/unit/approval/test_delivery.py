@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tagship.approval.delivery import answer_of, deliver
 from tagship.approval.quorum import outcome
-from tagship.errors import AwsUnavailable, TokenDead
+from tagship.approval.request.delivery import answer_of, deliver
 from tagship.ledger import approvals
 from tagship.ledger.table import Item, Ledger
+from tagship.model.errors import AwsUnavailable, TokenDead
 from tests.unit.approval.builders import ANA, BO, approved, rejected, sample
 from tests.unit.approval.test_request import asked
 from tests.unit.tables import aws_error

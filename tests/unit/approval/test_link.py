@@ -14,7 +14,7 @@ from moto import mock_aws
 
 from tagship.approval.errors import LinkInvalid
 from tagship.approval.link import GRACE, LinkSigner, LinkVerifier, Token, approval_url, key_ref, known_keys
-from tagship.errors import AwsUnavailable, CredentialsRefused
+from tagship.model.errors import AwsUnavailable, CredentialsRefused
 from tests.unit.approval.builders import ANA, BO, KEY, LATER, NOW, OLD_KEY, STAGE, FakeKms, link, sample
 
 ARN = f"arn:aws:kms:eu-central-1:000000000000:key/{KEY}"

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tagship.approval.login import SESSION, login_of
+from tagship.approval.signin.login import SESSION, login_of
 from tagship.ledger import logins
 from tagship.settings import Settings
 from tests.unit.approval.builders import ANA, BO, NOW, Browser, approved, site, text_of

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from tagship.approval.errors import TooManyRequests
-from tagship.approval.form import MAX_BODY
-from tagship.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, AwsUnavailable, TokenDead
+from tagship.approval.page.form import MAX_BODY
+from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, AwsUnavailable, TokenDead
 from tests.unit.approval.builders import (
     ANA,
     BO,

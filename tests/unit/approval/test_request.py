@@ -12,21 +12,21 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from tagship.approval import sending
 from tagship.approval.errors import QuorumUnreachable
 from tagship.approval.link import GRACE, LinkVerifier, known_keys
-from tagship.approval.request import remind, request_of, seconds_left, send_links
-from tagship.errors import AwsUnavailable, CredentialsRefused, NoChannelReached
+from tagship.approval.request import sending
+from tagship.approval.request.request import remind, request_of, seconds_left, send_links
 from tagship.ledger import approvals, releases
 from tagship.ledger.notices import Thread
 from tagship.ledger.table import Item, Ledger
+from tagship.model.errors import AwsUnavailable, CredentialsRefused, NoChannelReached
 from tagship.settings import Settings
 from tests.slack_server import slack
 from tests.template.cloudformation import functions
 from tests.unit import builders
 from tests.unit.approval.builders import ANA, BO, CHI, KEY, STAGE, FakeKms
+from tests.unit.slack.test_messages import FakeSecrets
 from tests.unit.tables import NOW, aws_error
-from tests.unit.test_slack import FakeSecrets
 
 SETTINGS = Settings(
     stage=STAGE,

@@ -10,9 +10,9 @@ import pytest
 
 from tagship.approval.errors import TooManyRequests
 from tagship.approval.store import FORMS_A_MINUTE, REFUSED_A_MINUTE, LedgerStore
-from tagship.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired
 from tagship.ledger import approvals
 from tagship.ledger.table import Item, Ledger, unpacked
+from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired
 from tests.unit.approval.builders import ANA, BO, CHI
 from tests.unit.approval.test_request import asked, facts
 from tests.unit.tables import Clock

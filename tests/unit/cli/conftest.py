@@ -17,14 +17,14 @@ import pytest
 from click.testing import CliRunner, Result
 from moto import mock_aws
 
-from cli.main import main
-from cli.place import World
 from tagship.approval.quorum import outcome
-from tagship.approval.request import request_of
-from tagship.binding import release_digest
+from tagship.approval.request.request import request_of
+from tagship.deployment.binding import release_digest
 from tagship.ledger import approvals, lock, releases
 from tagship.ledger.table import Fact, Ledger, timestamp
-from tagship.release import Status
+from tagship.model.release import Status
+from tagship_cli.main import main
+from tagship_cli.place import World
 
 ROOT = Path(__file__).resolve().parents[3]
 NOW = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
@@ -365,7 +365,7 @@ class Made:
 
 def application(**changes: Any) -> dict[str, Any]:
     """A valid configuration with every default written out."""
-    from tagship.documents import as_document, read_application
+    from tagship.model.documents import as_document, read_application
 
     document: dict[str, Any] = {
         "application": "storefront",
@@ -433,7 +433,7 @@ def session(*, profile_name: str | None, region_name: str | None) -> Session:
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     """The development stage, deployed and empty."""
-    monkeypatch.setattr("cli.place.new_session", session)
+    monkeypatch.setattr("tagship_cli.place.new_session", session)
     with mock_aws():
         made_client("cloudformation", REGION, None).create_stack(
             StackName="tagship-development", TemplateBody=json.dumps(STACK)

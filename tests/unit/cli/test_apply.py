@@ -11,8 +11,8 @@ import pytest
 import yaml
 from botocore.stub import ANY, Stubber
 
-from cli.configuration import Stored, difference, versions, write
-from cli.failures import Failed
+from tagship_cli.configuration import Stored, difference, versions, write
+from tagship_cli.failures import Failed
 from tests.unit.cli.conftest import NOW
 
 NAME = "/tagship/development/applications/storefront"
@@ -151,7 +151,7 @@ def test_what_does_not_validate_is_refused_with_its_lines(stage: Any, file: Path
 
 
 def test_a_manifest_is_not_applied(stage: Any, tmp_path: Path) -> None:
-    from cli.schema import EXAMPLES
+    from tagship_cli.schema import EXAMPLES
 
     file = tmp_path / "release.json"
     file.write_text(json.dumps(EXAMPLES["release"]))
@@ -171,7 +171,7 @@ def test_where_nobody_can_be_asked_it_wants_yes_and_writes_nothing(stage: Any, f
 def test_on_a_terminal_it_asks_before_it_writes(
     stage: Any, file: Path, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, written: int
 ) -> None:
-    monkeypatch.setattr("cli.commands.apply._can_ask", lambda: True)
+    monkeypatch.setattr("tagship_cli.commands.apply._can_ask", lambda: True)
     result = stage.run("apply", str(file), given=answer)
     assert result.exit_code == code
     assert "Write this for storefront in development?" in result.stderr
@@ -239,6 +239,6 @@ def test_a_write_between_the_look_and_ours_is_noticed(
     def another_first(*_: Any, **__: Any) -> None:
         stage.client("ssm").put_parameter(Name=NAME, Value="{}", Type="String", Overwrite=True)
 
-    monkeypatch.setattr("cli.commands.apply._ask", another_first)
+    monkeypatch.setattr("tagship_cli.commands.apply._ask", another_first)
     result = stage.run("apply", str(file))
     assert "Somebody else wrote version 2 at the same moment, and it is overwritten" in result.stdout

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from cli import auditing
-from cli.failures import Failed
-from tagship.broadcast import evidence as bucket
 from tagship.ledger import evidence
 from tagship.ledger.table import digest_of
+from tagship.notices import evidence as bucket
+from tagship_cli import auditing
+from tagship_cli.failures import Failed
 
 TABLE = "ledger"
 

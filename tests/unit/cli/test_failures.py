@@ -8,8 +8,8 @@ import pytest
 from botocore import exceptions
 from botocore.exceptions import ClientError
 
-from cli.failures import AwsRefused, Failed, explained, trying
-from tagship import errors
+from tagship.model import errors
+from tagship_cli.failures import AwsRefused, Failed, explained, trying
 
 
 def refusal(code: str, message: str = "words of AWS") -> ClientError:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tagship.broadcast import story
-from tagship.release import Status
+from tagship.model.release import Status
+from tagship.story import narrator as story
 
 
 def test_releases_are_listed_newest_first_with_their_endings(stage: Any) -> None:

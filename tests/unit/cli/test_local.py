@@ -8,22 +8,21 @@ from typing import Any
 
 import pytest
 
-import local.stack
-from local.stack import LocalError
+from tools.stack import LocalError
 
 
 @pytest.mark.parametrize("command", ["up", "demo", "down"])
 def test_without_a_checkout_it_says_what_it_needs(
     stage: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
 ) -> None:
-    monkeypatch.setattr(local.stack, "ROOT", tmp_path)
+    monkeypatch.setattr("tools.stack.ROOT", tmp_path)
     result = stage.run("local", command)
     assert result.exit_code == 1
     assert "`tagship local` needs a checkout of Tagship's repository" in result.stderr
 
 
 def test_without_the_package_it_says_the_same(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "local.stack", None)
+    monkeypatch.setitem(__import__("sys").modules, "tools.stack", None)
     result = stage.run("local", "up")
     assert result.exit_code == 1
     assert "needs a checkout" in result.stderr
@@ -35,8 +34,8 @@ def test_what_this_machine_lacks_is_told_and_not_traced(
     def lacking() -> None:
         raise LocalError("The embedded engine is not installed: run `make setup`.")
 
-    monkeypatch.setattr(local.stack, "STATE", tmp_path)
-    monkeypatch.setattr(local.stack, "build", lacking)
+    monkeypatch.setattr("tools.stack.STATE", tmp_path)
+    monkeypatch.setattr("tools.stack.build", lacking)
     result = stage.run("local", "up")
     assert result.exit_code == 1
     assert "run `make setup`" in result.stderr
@@ -46,7 +45,6 @@ def test_what_this_machine_lacks_is_told_and_not_traced(
 def test_demo_hands_on_its_options_and_how_it_ended(
     stage: Any, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    import local.demo
 
     given: dict[str, bool] = {}
 
@@ -54,12 +52,12 @@ def test_demo_hands_on_its_options_and_how_it_ended(
         given.update(options)
         return code
 
-    monkeypatch.setattr(local.demo, "run", run)
+    monkeypatch.setattr("tools.demo.run", run)
     assert stage.run("local", "demo", "--step").exit_code == code
     assert given == {"keep": False, "step": True}
 
 
 def test_down_without_an_engine_says_so(stage: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(local.stack, "STATE", tmp_path)
+    monkeypatch.setattr("tools.stack.STATE", tmp_path)
     assert stage.run("local", "down").stdout == "No engine is running.\n"
     assert json.loads(stage.run("local", "down", "--json").stdout) == {"stopped": False}

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from click.testing import CliRunner
 
-from cli.main import main
+from tagship_cli.main import main
 from tests.unit.builders import application, changed
 
 

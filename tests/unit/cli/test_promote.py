@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from cli.failures import Failed
 from tagship.gates import GATES, Verdict
 from tagship.intake.reading import read_release
 from tagship.ledger import releases
-from tagship.release import Status
+from tagship.model.release import Status
+from tagship_cli.failures import Failed
 from tests.unit.cli.conftest import STACK, application
 from tests.unit.cli.test_publish_signed import made_key, versioned
 from tests.unit.gates.cases import case
@@ -179,7 +179,7 @@ def test_a_second_run_changes_nothing_and_says_so(succeeded: Any) -> None:
 def test_a_run_that_was_interrupted_anywhere_is_finished_by_the_next(
     succeeded: Any, after: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cli.publishing import Folder
+    from tagship_cli.publishing import Folder
 
     put = Folder._put
 
@@ -299,7 +299,7 @@ def test_a_stage_is_not_promoted_to_itself(stages: Any) -> None:
 def test_each_stage_is_reached_with_its_own_stack_region_and_profile(
     succeeded: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cli import place
+    from tagship_cli import place
 
     asked, session = [], place.new_session
 
@@ -307,7 +307,7 @@ def test_each_stage_is_reached_with_its_own_stack_region_and_profile(
         asked.append((profile_name, region_name))
         return session(profile_name=None, region_name=None)
 
-    monkeypatch.setattr("cli.place.new_session", noted)
+    monkeypatch.setattr("tagship_cli.place.new_session", noted)
     result = succeeded.run(
         *("--region", "eu-west-1", *ARGUMENTS, "--from-profile", "one", "--to-profile", "two"),
         *("--to-region", "eu-north-1", "--to-stack", "tagship-production"),

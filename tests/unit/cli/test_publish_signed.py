@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from cli.failures import Failed
-from tagship.application import Signature
 from tagship.gates.signed import refusal
-from tagship.release import PinnedObject
+from tagship.model.application import Signature
+from tagship.model.release import PinnedObject
+from tagship_cli.failures import Failed
 
 FOLDER = "releases/storefront/v1.4.0/"
 KEY = "alias/tagship-release-signing"
@@ -91,7 +91,7 @@ def interrupted(stage: Any, arguments: list[str], key: str, monkeypatch: pytest.
         raise Failed("the network is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr("cli.publishing.Folder._put_manifest", die)
+        patch.setattr("tagship_cli.publishing.Folder._put_manifest", die)
         assert stage.run(*arguments, "--sign", key).exit_code == 1
     assert sorted(uploaded(stage)) == ["release.json.sig", "storefront.zip"]
     stage.clock.pause(3600)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from cli import charts
-from cli.charts import Series
-from tagship.release import Status
+from tagship.model.release import Status
+from tagship_cli import charts
+from tagship_cli.charts import Series
 
 
 def some_releases(stage: Any) -> None:

@@ -10,13 +10,13 @@ import pytest
 import yaml
 from yaml.events import AliasEvent
 
-from cli.role import template
-from local.storefront import HOME
-from tagship.documents import read_application
-from tagship.rights import session_policy
+from tagship.aws.rights import session_policy
+from tagship.model.documents import read_application
 from tagship.targets import rights
+from tagship_cli.role import template
 from tests.template.cloudformation import Loader
 from tests.unit.builders import application
+from tools.storefront import HOME
 
 ROLES = "arn:aws:iam::000000000000:role/tagship-production-*FunctionRole-*"
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:storefront"

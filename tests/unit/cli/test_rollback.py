@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tagship.release import Status
+from tagship.model.release import Status
 
 
 def rollback(stage: Any, *options: str) -> Any:

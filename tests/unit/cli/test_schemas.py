@@ -10,8 +10,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from cli import schema
-from tagship.documents import DocumentInvalid, read_application, read_manifest
+from tagship.model.documents import DocumentInvalid, read_application, read_manifest
+from tagship_cli import schema
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = ["application", "release"]

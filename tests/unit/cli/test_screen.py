@@ -15,10 +15,10 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli import screen
-from cli.main import COMMANDS, HIDDEN, main
-from tagship import text as words
-from tagship.release import Status
+from tagship.model.release import Status
+from tagship.text import words
+from tagship_cli import screen
+from tagship_cli.main import COMMANDS, HIDDEN, main
 
 ROOT = Path(__file__).resolve().parents[3]
 EVIL = "\x1b]0;owned\x07\x1b[2J\x1b[31m\r\x08\x9b2J\u202e\u2066\x00"
@@ -179,7 +179,7 @@ def test_the_help_lists_the_commands_in_order_and_not_those_for_developers(stage
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["publish", "--help"], ["watch", "--help"]])
 def test_help_loads_nothing_that_it_does_not_need(arguments: list[str]) -> None:
     program = (
-        "import sys\nfrom cli.main import main\n"
+        "import sys\nfrom tagship_cli.main import main\n"
         f"try: main({arguments!r})\nexcept SystemExit: pass\n"
         "print([name for name in ('boto3', 'botocore', 'pydantic', 'yaml', 'jinja2', 'aws_lambda_powertools') "
         "if name in sys.modules], file=sys.stderr)"

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from cli import showing
-from cli.release_page import release_page
-from cli.showing import Machine
-from tagship.release import Status
+from tagship.model.release import Status
+from tagship_cli import showing
+from tagship_cli.release_page import release_page
+from tagship_cli.showing import Machine
 
 STATES = {
     "Begin": {"Type": "Pass", "Parameters": {}, "Next": "Which"},

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tagship.ledger import lock
-from tagship.release import Status
+from tagship.model.release import Status
 
 
 def test_nothing_configured_says_how_to_begin(stage: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cli.documents import Finding, read
+from tagship_cli.documents import Finding, read
 
 ROOT = Path(__file__).resolve().parents[3]
 VALID_RELEASE = """{
@@ -228,7 +228,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(*arguments: str, given: str | bytes | None = None) -> Any:
     from click.testing import CliRunner
 
-    from cli.main import main
+    from tagship_cli.main import main
 
     return CliRunner().invoke(main, ["validate", *arguments], input=given)
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from cli.commands.watch import progress
-from cli.place import World
-from tagship.errors import AwsUnavailable
 from tagship.ledger import releases
-from tagship.release import Status
+from tagship.model.errors import AwsUnavailable
+from tagship.model.release import Status
+from tagship_cli.commands.watch import progress
+from tagship_cli.place import World
 
 
 def test_it_follows_to_a_good_end_and_ends_with_0(stage: Any) -> None:
@@ -177,7 +177,7 @@ def test_facts_of_other_releases_are_not_told(stage: Any) -> None:
 
 
 def test_on_a_terminal_the_last_line_says_where_it_is(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.screen.on_terminal", lambda: True)
+    monkeypatch.setattr("tagship_cli.screen.on_terminal", lambda: True)
     monkeypatch.setenv("COLUMNS", "120")
     made = stage.release().waiting().decided("ana@example.com").decided("bo@example.com").started().shifted(1)
     stage.clock.during = [lambda: made.checked(1).shifted(2).checked(2).ended(Status.SUCCEEDED)]
@@ -220,8 +220,8 @@ def test_how_much_of_a_budget_is_used_can_be_seen(seconds: int, told: str) -> No
     ],
 )
 def test_where_it_is_says_how_much_time_there_is(stage: Any, brought: Any, phase: str, seconds: int) -> None:
-    from cli import overview
-    from cli.place import Place
+    from tagship_cli import overview
+    from tagship_cli.place import Place
 
     stage.configure()
     brought(stage.release())

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tagship.gates import Case
-from tagship.schedule import Freeze
+from tagship.model.schedule import Freeze
 from tagship.settings import Settings
 from tests.unit.builders import application, configured, record
 from tests.unit.tables import aws_error

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tagship.errors import AwsUnavailable, CredentialsRefused
 from tagship.gates import Verdict, alarms
+from tagship.model.errors import AwsUnavailable, CredentialsRefused
 from tests.unit.builders import application, configured
 from tests.unit.gates.cases import InRole, case
 from tests.unit.tables import aws_error

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tagship.errors import AwsUnavailable, BaselineMissing, CredentialsRefused, TargetInvalid
 from tagship.gates import Verdict, baseline
+from tagship.model.errors import AwsUnavailable, BaselineMissing, CredentialsRefused, TargetInvalid
 from tests.unit.gates.cases import REVISION, FakeTarget, InRole, case
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from tagship.application import check_seconds
-from tagship.documents import as_document, read_application
 from tagship.gates import Verdict, budget
+from tagship.model.application import check_seconds
+from tagship.model.documents import as_document, read_application
 from tests.unit.builders import application
 from tests.unit.gates.cases import case
 

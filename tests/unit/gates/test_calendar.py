@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tagship.documents import as_document, read_application
 from tagship.gates import Verdict, calendar
-from tagship.schedule import EVERY_APPLICATION, Freeze
+from tagship.model.documents import as_document, read_application
+from tagship.model.schedule import EVERY_APPLICATION, Freeze
 from tests.unit.builders import application, manifest
 from tests.unit.gates.cases import NOW, case
 

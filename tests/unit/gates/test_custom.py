@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from tagship.errors import AwsUnavailable, CredentialsRefused
 from tagship.gates import Verdict, custom
+from tagship.model.errors import AwsUnavailable, CredentialsRefused
 from tests.unit.gates.cases import InRole, case, gated
 from tests.unit.tables import aws_error
 

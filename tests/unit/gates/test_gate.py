@@ -7,10 +7,10 @@ from importlib import import_module
 
 import pytest
 
-from tagship.application import Application
-from tagship.documents import as_document, read_application
 from tagship.gates import GATES, Verdict, rights
 from tagship.gates.gate import GateResult, failed, judge, passed, unanswered
+from tagship.model.application import Application
+from tagship.model.documents import as_document, read_application
 from tests.unit.builders import application
 from tests.unit.gates.cases import FakeS3, case
 from tests.unit.gates.test_integrity import s3_with

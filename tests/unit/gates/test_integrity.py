@@ -8,8 +8,8 @@ import hashlib
 import pytest
 from botocore.exceptions import ClientError, IncompleteReadError
 
-from tagship.errors import AwsUnavailable
 from tagship.gates import Verdict, integrity
+from tagship.model.errors import AwsUnavailable
 from tests.unit.builders import CODE, manifest, record, sha256
 from tests.unit.gates.cases import FakeS3, case
 from tests.unit.tables import aws_error

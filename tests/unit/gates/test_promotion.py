@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagship.errors import AwsUnavailable
 from tagship.gates import Verdict, promotion
 from tagship.gates.reading import Unreadable
 from tagship.gates.statement import Statement
+from tagship.model.errors import AwsUnavailable
 from tests.unit.builders import record, sha256
 from tests.unit.gates.cases import FakeS3, case, gated
 from tests.unit.gates.keys import FakeKms, signature

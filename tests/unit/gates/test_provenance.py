@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tagship.errors import AwsUnavailable
 from tagship.gates import Verdict, provenance
+from tagship.model.errors import AwsUnavailable
 from tests.unit.builders import CODE, manifest, record, sha256
 from tests.unit.gates.attested import REPOSITORY, WORKFLOW, bundle, statement, written
 from tests.unit.gates.cases import FakeS3, case, gated

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError
 
-from tagship.errors import AwsUnavailable
 from tagship.gates import Verdict, signature
+from tagship.model.errors import AwsUnavailable
 from tests.unit.builders import record, sha256
 from tests.unit.gates.cases import FakeS3, case, gated
 from tests.unit.gates.keys import FakeKms

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tagship.documents import as_document, read_application
 from tagship.gates import Verdict, tag
+from tagship.model.documents import as_document, read_application
 from tests.unit.builders import application
 from tests.unit.gates.cases import case
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tagship.errors import AwsUnavailable, CandidateNotReady, CredentialsRefused, TargetInvalid, TargetMoved
 from tagship.gates import Verdict, target
+from tagship.model.errors import (
+    AwsUnavailable,
+    CandidateNotReady,
+    CredentialsRefused,
+    TargetInvalid,
+    TargetMoved,
+)
 from tests.unit.gates.cases import REVISION, FakeSts, FakeTarget, InRole, case
 from tests.unit.tables import aws_error
 

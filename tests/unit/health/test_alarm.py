@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from tagship.alarms import Alarm
-from tagship.application import AlarmCheck
-from tagship.errors import AwsUnavailable
+from tagship.aws.alarms import Alarm
 from tagship.health import Given, Verdict, run
 from tagship.health.alarm import judge
+from tagship.model.application import AlarmCheck
+from tagship.model.errors import AwsUnavailable
 
 BEGAN = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 BEFORE, AFTER = BEGAN - timedelta(minutes=9), BEGAN + timedelta(seconds=40)

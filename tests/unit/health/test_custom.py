@@ -12,10 +12,10 @@ from botocore.stub import ANY, Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagship.application import CustomCheck
-from tagship.errors import AwsUnavailable
 from tagship.health import Given, Verdict, custom, run
 from tagship.ledger.table import digest_of
+from tagship.model.application import CustomCheck
+from tagship.model.errors import AwsUnavailable
 
 CANDIDATE, BASELINE = {"version": "7", "codeSha256": "c"}, {"version": "6", "codeSha256": "b"}
 

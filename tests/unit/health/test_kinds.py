@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tagship.application import Check, CustomCheck, HttpCheck, LambdaCheck, LambdaTarget
 from tagship.health import KINDS, Given, Verdict, rights, run
+from tagship.model.application import Check, CustomCheck, HttpCheck, LambdaCheck, LambdaTarget
 from tests.unit.builders import application
 from tests.unit.health.servers import LOOPBACK, an_http_check, http_answer, saying, serving
 

@@ -11,9 +11,9 @@ from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagship.application import LambdaCheck
-from tagship.errors import AwsUnavailable
 from tagship.health import Verdict, lambda_invoke
+from tagship.model.application import LambdaCheck
+from tagship.model.errors import AwsUnavailable
 
 PAYLOAD = {"source": "tagship", "check": "health", "application": "storefront", "tag": "v1.4.0"}
 

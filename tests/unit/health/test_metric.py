@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from tagship.application import MetricCheck
-from tagship.errors import AwsUnavailable
 from tagship.health import Given, Verdict, run
 from tagship.health.metric import Minute, Seen, judge, rights, together
+from tagship.model.application import MetricCheck
+from tagship.model.errors import AwsUnavailable
 
 BEGAN = datetime(2026, 11, 23, 12, 0, 20, tzinfo=UTC)
 NOW = BEGAN + timedelta(minutes=5)

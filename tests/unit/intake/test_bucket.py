@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError
 
-from tagship.errors import AwsUnavailable, ReleaseUnreadable
 from tagship.intake.bucket import pin, read_manifest
-from tagship.release import MANIFEST_BYTES, PinnedObject
+from tagship.model.errors import AwsUnavailable, ReleaseUnreadable
+from tagship.model.release import MANIFEST_BYTES, PinnedObject
 from tests.unit.builders import sha256
 from tests.unit.intake.uploads import FakeBucket
 from tests.unit.tables import aws_error

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from tagship.documents import as_document, read_application
-from tagship.errors import AwsUnavailable
 from tagship.intake import configuration
+from tagship.model.documents import as_document, read_application
+from tagship.model.errors import AwsUnavailable
 from tests.unit.builders import application
 from tests.unit.intake.uploads import FakeParameters
 from tests.unit.tables import aws_error

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from tagship.documents import as_document, read_manifest
-from tagship.errors import ReleaseUnreadable
 from tagship.intake.reading import read_release
+from tagship.model.documents import as_document, read_manifest
+from tagship.model.errors import ReleaseUnreadable
 from tests.unit.builders import CODE, EXECUTION, application, manifest, record, sha256
 from tests.unit.intake.uploads import FakeBucket, FakeParameters
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tagship.approval.quorum import outcome
-from tagship.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, LockLost, TagshipError
 from tagship.ledger import approvals, releases
 from tagship.ledger.table import Item, Ledger
-from tagship.release import Status
+from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, LockLost, TagshipError
+from tagship.model.release import Status
 from tests.unit.builders import EXECUTION, record, sha256
 from tests.unit.tables import meanwhile
 

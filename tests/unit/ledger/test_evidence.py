@@ -9,7 +9,7 @@ import pytest
 from tagship.ledger import evidence
 from tagship.ledger.chain import verify_part
 from tagship.ledger.table import digest_of
-from tagship.release import Status
+from tagship.model.release import Status
 from tests.unit.cli.conftest import Stage, nobody_elses_configuration, stage
 
 __all__ = ["nobody_elses_configuration", "stage"]

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from tagship.ledger import freezes
 from tagship.ledger.table import Ledger
-from tagship.schedule import EVERY_APPLICATION, Freeze
+from tagship.model.schedule import EVERY_APPLICATION, Freeze
 from tests.unit.tables import NOW, Clock, meanwhile
 
 

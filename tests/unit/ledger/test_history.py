@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tagship.errors import AwsUnavailable
 from tagship.ledger import history, releases
 from tagship.ledger.table import Fact, Ledger, timestamp
-from tagship.release import Status
+from tagship.model.errors import AwsUnavailable
+from tagship.model.release import Status
 
 
 def read(ledger: Ledger, tag: str) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tagship.errors import LockHeld, LockKept, LockLost
 from tagship.ledger import lock
 from tagship.ledger.table import Fact, Ledger
+from tagship.model.errors import LockHeld, LockKept, LockLost
 from tests.unit.tables import meanwhile
 
 

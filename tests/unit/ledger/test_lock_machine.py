@@ -9,9 +9,9 @@ import hypothesis.strategies as st
 from hypothesis import Phase, settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from tagship.errors import LockHeld, LockKept, LockLost
 from tagship.ledger import lock
 from tagship.ledger.table import Fact, Ledger
+from tagship.model.errors import LockHeld, LockKept, LockLost
 from tests.unit.tables import Clock, ledger_table, meanwhile
 
 TAGS = ("v1.1.0", "v1.2.0", "v1.3.0")

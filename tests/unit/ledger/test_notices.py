@@ -6,9 +6,9 @@ import threading
 from datetime import timedelta
 
 from tagship.ledger.notices import OPENING_SECONDS, Thread
-from tagship.slack_thread import say
+from tagship.slack.thread import say
 from tests.slack_server import slack
-from tests.unit.test_slack_thread import BLOCKS, bot
+from tests.unit.slack.test_thread import BLOCKS, bot
 
 RELEASE = {"application": "storefront", "tag": "v1.4.0", "attempt": 1}
 

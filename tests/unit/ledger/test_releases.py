@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tagship.errors import ApplicationUnknown, LedgerBusy, LockHeld, LockLost
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Fact, Item, Ledger
-from tagship.release import Status
+from tagship.model.errors import ApplicationUnknown, LedgerBusy, LockHeld, LockLost
+from tagship.model.release import Status
 from tests.unit.builders import EXECUTION, record, sha256
 from tests.unit.tables import Clock, meanwhile
 

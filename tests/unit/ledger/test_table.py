@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagship.errors import AwsUnavailable, LedgerBusy
 from tagship.ledger.table import Fact, Item, Ledger, Refused, digest_of, timestamp, unpacked
+from tagship.model.errors import AwsUnavailable, LedgerBusy
 from tests.unit.tables import NOW, aws_error, meanwhile
 
 

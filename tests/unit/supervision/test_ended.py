@@ -10,7 +10,7 @@ import pytest
 
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Item, Ledger
-from tagship.release import Status
+from tagship.model.release import Status
 from tagship.supervision.ended import Ended, release_ended, rollback_ended
 from tagship.supervision.sweep import Sweep
 from tests.unit.builders import APPLICATION, EXECUTION, TAG, record

@@ -12,9 +12,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tagship.application import LambdaTarget
-from tagship.release import Artifact, PinnedObject
-from tagship.targets.lambda_function import LambdaFunction
+from tagship.model.application import LambdaTarget
+from tagship.model.release import Artifact, PinnedObject
+from tagship.targets.lambda_alias import LambdaFunction
 from tests.unit.builders import application, sha256
 from tests.unit.tables import aws_error
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tagship.documents import read_application
-from tagship.release import PinnedObject
-from tagship.rights import Right, session_policy
+from tagship.aws.rights import Right, session_policy
+from tagship.model.documents import read_application
+from tagship.model.release import PinnedObject
 from tagship.targets import rights, target_of
-from tagship.targets.lambda_function import LambdaFunction
+from tagship.targets.lambda_alias import LambdaFunction
 from tests.unit.builders import application
 
 

@@ -1,11 +1,11 @@
 """What can go wrong between a link and a recorded decision, and never reaches the state machine.
 
-The page turns each into one calm answer. What the ledger and the state machine refuse has its names in `tagship.errors`.
+The page turns each into one calm answer. The errors of the ledger and the state machine are in `tagship.model.errors`.
 """
 
 from __future__ import annotations
 
-from tagship.errors import FinalError, RetryableError
+from tagship.model.errors import FinalError, RetryableError
 
 
 class LinkInvalid(FinalError):

@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 
 from tagship.approval.errors import LinkInvalid
 from tagship.approval.quorum import Record, person
-from tagship.errors import CredentialsRefused, TagshipError
+from tagship.model.errors import CredentialsRefused, TagshipError
 
 PURPOSE = "approval-link/1"
 GRACE = timedelta(days=7)
@@ -130,7 +130,7 @@ class LinkSigner:
         """
         expires = int(expires_at.timestamp())
         message = _message(approval_id, approver, self._stage, digest, expires)
-        from tagship.calls import calling
+        from tagship.aws.calls import calling
 
         with calling(f"Signing a link for approval {approval_id}", AccessDeniedException=CredentialsRefused):
             answer = self._kms.generate_mac(KeyId=self._key_id, MacAlgorithm=_ALGORITHM, Message=message)
@@ -178,7 +178,7 @@ class LinkVerifier:
     def _genuine(self, key_id: str, claim: Token, record: Record | None, approver: str | None) -> bool:
         known = record or {"id": "", "digest": ""}
         message = _message(known["id"], approver or "", self._stage, known["digest"], claim.expires)
-        from tagship.calls import calling
+        from tagship.aws.calls import calling
 
         try:
             with calling("Checking an approval's link", **_REFUSALS):

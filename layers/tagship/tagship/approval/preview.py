@@ -18,17 +18,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from tagship.application import Application
-from tagship.approval.answers import PageResponse, plain
-from tagship.approval.form import form_value
 from tagship.approval.link import GRACE, LinkSigner, LinkVerifier, Token, approval_url, known_keys
-from tagship.approval.mail import Mail, approval_mail, escalation_mail, reminder_mail
-from tagship.approval.page import Decided, Page, PageRequest, answered
+from tagship.approval.page.answers import PageResponse, plain
+from tagship.approval.page.form import form_value
+from tagship.approval.page.page import Decided, Page, PageRequest, answered
 from tagship.approval.quorum import Record, outcome
-from tagship.approval.slack import announcement, invitation
-from tagship.errors import AwsUnavailable, TagshipError, TokenDead
-from tagship.rollout import traffic_steps
-from tagship.text import moment
+from tagship.approval.request.mail import Mail, approval_mail, escalation_mail, reminder_mail
+from tagship.approval.request.slack import announcement, invitation
+from tagship.model.application import Application
+from tagship.model.errors import AwsUnavailable, TagshipError, TokenDead
+from tagship.model.rollout import traffic_steps
+from tagship.text.times import moment
 
 NOW = datetime(2026, 11, 23, 10, 20, tzinfo=UTC)
 _KEY = "11111111-2222-3333-4444-555555555555"

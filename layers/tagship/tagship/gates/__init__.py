@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tagship.application import Application
+from tagship.aws.rights import Right
 from tagship.gates import (
     alarms,
     baseline,
@@ -18,7 +18,7 @@ from tagship.gates import (
     target,
 )
 from tagship.gates.gate import Case, Gate, GateResult, Verdict
-from tagship.rights import Right
+from tagship.model.application import Application
 
 GATES: dict[str, Gate] = {
     "manifest": manifest.check,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tagship.alarms import LOOK_AT_ALARMS, State, look
-from tagship.application import AlarmCheck, Application
-from tagship.calls import REFUSED_CREDENTIALS
-from tagship.errors import FinalError
+from tagship.aws.alarms import LOOK_AT_ALARMS, State, look
+from tagship.aws.calls import REFUSED_CREDENTIALS
+from tagship.aws.rights import Right
 from tagship.gates.gate import Case, GateResult, failed, passed, refused, unanswered
-from tagship.rights import Right
-from tagship.text import line
+from tagship.model.application import AlarmCheck, Application
+from tagship.model.errors import FinalError
+from tagship.text.plain import line
 
 _NAME = "alarms"
 

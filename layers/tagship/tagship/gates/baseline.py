@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tagship.errors import FinalError
 from tagship.gates.gate import Case, GateResult, passed, refused, unanswered
+from tagship.model.errors import FinalError
 
 _NAME = "baseline"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tagship.application import check_name, check_seconds
 from tagship.gates.gate import Case, GateResult, failed, passed, unanswered
-from tagship.rollout import STEP_SECONDS, TrafficStep, seconds_needed, traffic_steps
+from tagship.model.application import check_name, check_seconds
+from tagship.model.rollout import STEP_SECONDS, TrafficStep, seconds_needed, traffic_steps
 
 _NAME = "budget"
 _SHOWN = 5

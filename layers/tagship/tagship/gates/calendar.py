@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tagship import schedule
 from tagship.gates.gate import Case, GateResult, failed, passed, unanswered
+from tagship.model import schedule
 
 _NAME = "calendar"
 

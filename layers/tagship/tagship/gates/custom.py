@@ -9,14 +9,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tagship.application import Application
-from tagship.aws import ASKED_ONCE
-from tagship.errors import FinalError
+from tagship.aws.clients import ASKED_ONCE
+from tagship.aws.invocation import invoke
+from tagship.aws.invocation import refused as not_invoked
+from tagship.aws.rights import Right, invoking
 from tagship.gates.gate import Case, GateResult, Verdict, failed, passed, refused, unanswered
-from tagship.invocation import invoke
-from tagship.invocation import refused as not_invoked
-from tagship.rights import Right, invoking
-from tagship.text import line
+from tagship.model.application import Application
+from tagship.model.errors import FinalError
+from tagship.text.plain import line
 
 _NAME = "custom"
 _REMEDY = "Mend the function that gates.custom names, then publish a new tag."

@@ -8,11 +8,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from tagship.application import Application
-from tagship.errors import CredentialsRefused, FinalError
-from tagship.release import Artifact, Manifest, PinnedObject
-from tagship.rights import ClientAs, Right
-from tagship.schedule import Freeze
+from tagship.aws.rights import ClientAs, Right
+from tagship.model.application import Application
+from tagship.model.errors import CredentialsRefused, FinalError
+from tagship.model.release import Artifact, Manifest, PinnedObject
+from tagship.model.schedule import Freeze
 from tagship.settings import Settings
 
 
@@ -43,7 +43,7 @@ class GateResult:
 
 
 class Target(Protocol):
-    """What gates ask of a target; its adapters keep more (`tagship.targets.target`)."""
+    """What gates ask of a target; its adapters keep more (`tagship.targets.kind`)."""
 
     def ready(self, recorded: dict[str, Any] | None) -> tuple[str, str]:
         """Whether it can be changed and stands as the ledger recorded it: that in words, and a warning or nothing."""

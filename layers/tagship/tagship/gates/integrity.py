@@ -10,9 +10,9 @@ import base64
 import hashlib
 from typing import Any
 
-from tagship.calls import calling
+from tagship.aws.calls import calling
 from tagship.gates.gate import Case, GateResult, failed, passed, unanswered
-from tagship.release import Artifact, PinnedObject
+from tagship.model.release import Artifact, PinnedObject
 
 _NAME = "integrity"
 _REMEDY = "Publish the same files again under a new tag; if it happens again, look at who can write to the release bucket."

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from tagship.application import Promotion
 from tagship.gates import statement
 from tagship.gates.gate import Case, GateResult, failed, passed, unanswered
 from tagship.gates.reading import Unreadable, read, shown
 from tagship.gates.signed import refusal
 from tagship.gates.statement import Statement
-from tagship.release import PROMOTION, PROMOTION_SIGNATURE
+from tagship.model.application import Promotion
+from tagship.model.release import PROMOTION, PROMOTION_SIGNATURE
 
 _NAME = "promotion"
 

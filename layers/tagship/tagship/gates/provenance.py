@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tagship.application import Provenance as Rules
 from tagship.gates import attestation
 from tagship.gates.attestation import Provenance
 from tagship.gates.gate import Case, GateResult, failed, passed, unanswered
 from tagship.gates.reading import Unreadable, read, shown
-from tagship.release import Manifest
+from tagship.model.application import Provenance as Rules
+from tagship.model.release import Manifest
 
 _NAME = "provenance"
 _ARTIFACT = "provenance"

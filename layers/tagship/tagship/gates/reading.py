@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tagship.calls import calling
-from tagship.release import PinnedObject
+from tagship.aws.calls import calling
+from tagship.model.release import PinnedObject
 
 _SHOWN = 120
 _CHUNK = 64 * 1024

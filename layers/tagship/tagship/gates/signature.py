@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tagship.gates.gate import Case, GateResult, failed, passed, unanswered
 from tagship.gates.signed import refusal
-from tagship.release import MANIFEST, SIGNATURE
+from tagship.model.release import MANIFEST, SIGNATURE
 
 _NAME = "signature"
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tagship.application import Promotion, Signature
-from tagship.calls import calling, code_of, message_of
-from tagship.release import PinnedObject
+from tagship.aws.calls import calling, code_of, message_of
+from tagship.model.application import Promotion, Signature
+from tagship.model.release import PinnedObject
 
 _BYTES = 1024
 """An RSA signature of 4096 bits has 512 bytes, one by ECDSA at most 72."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 from tagship.gates.gate import Case, GateResult, failed, passed, unanswered
-from tagship.release import Tag
+from tagship.model.release import Tag
 
 _NAME = "tag"
 

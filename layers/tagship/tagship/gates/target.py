@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tagship.calls import REFUSED_CREDENTIALS, calling
-from tagship.errors import CredentialsRefused, FinalError, TargetMoved
+from tagship.aws.calls import REFUSED_CREDENTIALS, calling
+from tagship.aws.rights import Right
 from tagship.gates.gate import Case, GateResult, failed, passed, refused, unanswered
-from tagship.rights import Right
+from tagship.model.errors import CredentialsRefused, FinalError, TargetMoved
 
 _NAME = "target"
 _WHO_AM_I = Right(name="SayWhoIAm", actions=("sts:GetCallerIdentity",), on=("*",))

@@ -13,9 +13,9 @@ from importlib import import_module
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Protocol
 
-from tagship.application import LambdaTarget
+from tagship.aws.rights import Right
 from tagship.health.verdict import CheckResult, Verdict, judge
-from tagship.rights import Right
+from tagship.model.application import LambdaTarget
 
 __all__ = ["KINDS", "CheckResult", "Given", "Verdict", "judge", "rights", "run"]
 

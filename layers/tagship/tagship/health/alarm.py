@@ -12,12 +12,12 @@ from datetime import datetime
 
 from botocore.exceptions import ClientError
 
-from tagship.alarms import LOOK_AT_ALARMS, Alarm, State, look
-from tagship.application import AlarmCheck, LambdaTarget
-from tagship.calls import code_of, message_of
+from tagship.aws.alarms import LOOK_AT_ALARMS, Alarm, State, look
+from tagship.aws.calls import code_of, message_of
+from tagship.aws.rights import Right
 from tagship.health import Given
 from tagship.health.verdict import CheckResult, Verdict, shown
-from tagship.rights import Right
+from tagship.model.application import AlarmCheck, LambdaTarget
 
 _NAMED = 5
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tagship.application import CustomCheck, LambdaTarget
+from tagship.aws.invocation import invoke, refused
+from tagship.aws.rights import Right, invoking
 from tagship.health import Given
 from tagship.health.verdict import CheckResult, Verdict, shown
-from tagship.invocation import invoke, refused
-from tagship.rights import Right, invoking
+from tagship.model.application import CustomCheck, LambdaTarget
 
 _ANSWERS = {verdict.value: verdict for verdict in Verdict if verdict is not Verdict.ERROR}
 _NUMBERS = 20

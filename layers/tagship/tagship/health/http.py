@@ -19,13 +19,13 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from tagship.application import HttpCheck, JsonValue, LambdaTarget
+from tagship.aws.rights import Right
 from tagship.health import Given
 from tagship.health.addresses import Address, Network, refusal
 from tagship.health.sampling import Answer, Percentile, sample
 from tagship.health.verdict import GRAVEST_FIRST, CheckResult, Verdict, shown
 from tagship.health.wire import Clock, Site, Wire
-from tagship.rights import Right
+from tagship.model.application import HttpCheck, JsonValue, LambdaTarget
 
 BODY_BYTES = 64 * 1024
 """As much of a body as is read; an answer that is longer has come, and is not waited for."""

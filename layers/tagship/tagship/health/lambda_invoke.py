@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from tagship.application import INVOCATION_SECONDS, LambdaCheck, LambdaTarget
+from tagship.aws.invocation import invoke, refused
+from tagship.aws.rights import Right, invoking
 from tagship.health import Given
 from tagship.health.sampling import Answer, sample
 from tagship.health.verdict import CheckResult, Verdict, shown
-from tagship.invocation import invoke, refused
-from tagship.rights import Right, invoking
+from tagship.model.application import INVOCATION_SECONDS, LambdaCheck, LambdaTarget
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from tagship.application import LambdaTarget, MetricCheck
-from tagship.calls import calling, code_of, message_of
-from tagship.errors import AwsUnavailable
+from tagship.aws.calls import calling, code_of, message_of
+from tagship.aws.rights import Right
 from tagship.health import Given
 from tagship.health.verdict import CheckResult, Verdict, shown
-from tagship.rights import Right
+from tagship.model.application import LambdaTarget, MetricCheck
+from tagship.model.errors import AwsUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from tagship.application import CHECK_SECONDS
 from tagship.health.verdict import CheckResult, Verdict
+from tagship.model.application import CHECK_SECONDS
 
 BUDGET_SECONDS = CHECK_SECONDS
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tagship.calls import calling, code_of
-from tagship.errors import ReleaseUnreadable
-from tagship.release import MANIFEST_BYTES, PinnedObject, folder_of
+from tagship.aws.calls import calling, code_of
+from tagship.model.errors import ReleaseUnreadable
+from tagship.model.release import MANIFEST_BYTES, PinnedObject, folder_of
 
 _MISSING = ("404", "NoSuchKey", "NoSuchVersion", "NotFound")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tagship.calls import calling
-from tagship.documents import DocumentInvalid, as_document, read_application
-from tagship.errors import ApplicationUnknown
-from tagship.release import parameter_name
+from tagship.aws.calls import calling
+from tagship.model.documents import DocumentInvalid, as_document, read_application
+from tagship.model.errors import ApplicationUnknown
+from tagship.model.release import parameter_name
 
 
 def read(ssm: Any, *, stage: str, application: str) -> dict[str, Any]:

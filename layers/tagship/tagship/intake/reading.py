@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from tagship.documents import DocumentInvalid, as_document, read_manifest
-from tagship.errors import ReleaseUnreadable
 from tagship.intake import bucket as release_bucket
 from tagship.intake import configuration
-from tagship.release import BESIDE, place_of
+from tagship.model.documents import DocumentInvalid, as_document, read_manifest
+from tagship.model.errors import ReleaseUnreadable
+from tagship.model.release import BESIDE, place_of
 
 
 def read_release(

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from tagship.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, LockLost
 from tagship.ledger import releases
 from tagship.ledger.table import Fact, Item, Ledger, Refused, application_key, timestamp
 from tagship.ledger.table import approval_key as _pk
+from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, LockLost
 
 OPEN = "OPEN"
 _APPROVAL = "APPROVAL"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from tagship.ledger.table import Fact, Item, Ledger, Refused, application_key, timestamp
-from tagship.schedule import EVERY_APPLICATION, Freeze
+from tagship.model.schedule import EVERY_APPLICATION, Freeze
 
 
 def standing(ledger: Ledger, application: str) -> tuple[Freeze, ...]:

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tagship.errors import LockHeld, LockKept, LockLost
 from tagship.ledger.table import Change, Fact, Item, Ledger, Refused, application_key, timestamp
+from tagship.model.errors import LockHeld, LockKept, LockLost
 
 _LOCK = "LOCK"
 SPARE_SECONDS = 120

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tagship.errors import ApplicationUnknown, LedgerBusy, LockLost
 from tagship.ledger import lock
 from tagship.ledger.table import Change, Fact, Item, Ledger, Refused, application_key, timestamp
-from tagship.release import Retry, Status
+from tagship.model.errors import ApplicationUnknown, LedgerBusy, LockLost
+from tagship.model.release import Retry, Status
 
 _CURRENT = "CURRENT"
 DELAYED = "window"

@@ -35,8 +35,8 @@ from typing import Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
-from tagship.calls import calling, code_of
-from tagship.errors import AwsUnavailable, LedgerBusy
+from tagship.aws.calls import calling, code_of
+from tagship.model.errors import AwsUnavailable, LedgerBusy
 
 Item = dict[str, Any]
 Change = dict[str, Any]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tagship.ledger import approvals, lock, releases
 from tagship.ledger.table import Item, Ledger
-from tagship.release import Status
+from tagship.model.release import Status
 from tagship.supervision.starting import supervised
 
 RollBack = Callable[..., bool]

@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tagship.calls import calling, code_of
+from tagship.aws.calls import calling, code_of
 from tagship.ledger.table import Item
 
 _LONGEST = 80

@@ -13,12 +13,12 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tagship.approval.delivery import deliver
-from tagship.calls import calling, code_of
-from tagship.errors import ApplicationUnknown, TokenDead
+from tagship.approval.request.delivery import deliver
+from tagship.aws.calls import calling, code_of
 from tagship.ledger import approvals, lock, releases
 from tagship.ledger.table import Item, Ledger
-from tagship.release import MANIFEST, Status, place_of
+from tagship.model.errors import ApplicationUnknown, TokenDead
+from tagship.model.release import MANIFEST, Status, place_of
 from tagship.supervision.ended import Ended, RollBack, release_ended, rollback_ended
 from tagship.supervision.starting import supervised
 

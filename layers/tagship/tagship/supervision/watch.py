@@ -10,7 +10,7 @@ from typing import Any
 
 from tagship.ledger import lock, releases, watches
 from tagship.ledger.table import Fact, Item, Ledger, timestamp
-from tagship.release import Status
+from tagship.model.release import Status
 from tagship.supervision.ended import RollBack
 
 _FIRES = "ALARM"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tagship.application import Application, LambdaTarget
-from tagship.release import PinnedObject, folder_of
-from tagship.rights import ClientAs, Right, partition_of
-from tagship.targets import lambda_function
-from tagship.targets.target import Target
+from tagship.aws.rights import ClientAs, Right, partition_of
+from tagship.model.application import Application, LambdaTarget
+from tagship.model.release import PinnedObject, folder_of
+from tagship.targets import lambda_alias as lambda_function
+from tagship.targets.kind import Target
 
 
 def target_of(

@@ -1,0 +1,228 @@
+"""What `tagship audit` takes out and checks: the ledger's chain, an export of it, a piece of evidence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tagship.deployment.binding import release_digest
+from tagship.ledger import chain, evidence
+from tagship.ledger.chain import Anchor, Break, Broken
+from tagship.ledger.releases import ENDING_FACTS
+from tagship.ledger.table import Item, timestamp
+from tagship_cli.failures import Failed, trying
+from tagship_cli.place import Place
+
+KIND = "tagship audit export"
+VERSION = 1
+LONGEST_FILE = 1024**3
+"""Bytes that are read of a file: ten times what ten thousand releases leave."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What was looked at, and the first thing that is wrong with it."""
+
+    what: str
+    application: str
+    facts: int
+    broken: Broken | None
+    anchors: int = 0
+    """Pieces of evidence that the chain was held against."""
+    without_evidence: tuple[str, ...] = ()
+    """Endings of which no evidence is kept."""
+    not_checked: str = ""
+    """What this kind of look can't say."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs."""
+        broken = self.broken
+        return {
+            "what": self.what,
+            "application": self.application,
+            "facts": self.facts,
+            "evidence": self.anchors,
+            "withoutEvidence": list(self.without_evidence),
+            "whole": broken is None,
+            "broken": {"kind": broken.kind, "seq": broken.seq, "what": broken.what} if broken else None,
+        }
+
+
+# ---- online --------------------------------------------------------------------------------------------------------
+
+
+def check_ledger(place: Place, application: str) -> Checked:
+    """The whole chain as it is now, held against the evidence that was kept of every ending.
+
+    Raises Failed when the ledger has no fact of the application.
+    """
+    with trying(f"Reading the ledger of {place.stage}"):
+        head, facts = chain.read(place.ledger, application)
+    if not facts and head is None:
+        raise Failed(f"The ledger of {place.stage} has no fact of {application!r}.")
+    with trying("Listing the evidence"):
+        anchors = list(_anchors(place, application))
+    broken = chain.verify(application, facts, head=head, anchors=anchors)
+    kept = {anchor.seq for anchor in anchors}
+    missing = [
+        f"{fact['tag']} ({fact['name']}, fact {fact['seq']})"
+        for fact in facts
+        if fact.get("name") in ENDING_FACTS.values() and fact.get("seq") not in kept
+    ]
+    return Checked(
+        what=f"the ledger of {place.stage}",
+        application=application,
+        facts=len(facts),
+        broken=broken,
+        anchors=len(anchors),
+        without_evidence=() if broken else tuple(missing),
+    )
+
+
+def _anchors(place: Place, application: str) -> Iterator[Anchor]:
+    pages = place.client("s3").get_paginator("list_objects_v2")
+    for page in pages.paginate(Bucket=place.output("EvidenceBucketName"), Prefix=f"{application}/"):
+        for found in page.get("Contents", []):
+            if (anchor := evidence.anchor_of(found["Key"])) is not None:
+                yield anchor
+
+
+def export(place: Place, application: str, tag: str | None) -> Item:
+    """An application's facts as they stand in the ledger, or those of one release; with the head of the chain.
+
+    Raises Failed when there is none.
+    """
+    with trying(f"Reading the ledger of {place.stage}"):
+        if tag:
+            head, facts = chain.head_of(place.ledger, application), place.ledger.facts_of(application, tag)
+        else:
+            head, facts = chain.read(place.ledger, application)
+    if not facts:
+        of = f"{application} {tag}" if tag else application
+        raise Failed(f"The ledger of {place.stage} has no fact of {of}.")
+    return {
+        "kind": KIND,
+        "version": VERSION,
+        "application": application,
+        "stage": place.stage,
+        "tag": tag,
+        "exportedAt": timestamp(place.now),
+        "head": head,
+        "facts": facts,
+    }
+
+
+def written(document: Mapping[str, Any]) -> Iterator[str]:
+    """An export as text, one fact a line."""
+    opening = {name: value for name, value in document.items() if name != "facts"}
+    yield json.dumps(opening, ensure_ascii=False)[:-1] + ', "facts": [\n'
+    for number, fact in enumerate(document["facts"], start=1):
+        comma = "," if number < len(document["facts"]) else ""
+        yield json.dumps(fact, ensure_ascii=False) + comma + "\n"
+    yield "]}\n"
+
+
+# ---- offline -------------------------------------------------------------------------------------------------------
+
+
+def check_export(path: Path) -> Checked:
+    """An export by itself: that it is whole, not that the ledger still says the same.
+
+    Raises Failed when it is no export.
+    """
+    document = _document(path, KIND, VERSION)
+    application, facts, head = document["application"], document["facts"], document.get("head")
+    if head is not None and not (isinstance(head, dict) and isinstance(head.get("last"), int)):
+        raise Failed(f"{path}: its head is not one.")
+    if document.get("tag"):
+        return Checked(
+            what=f"the export {path}",
+            application=application,
+            facts=len(facts),
+            broken=chain.verify_part(application, facts),
+            not_checked=f"It holds the facts of {document['tag']} alone: one that was left out is not seen here.",
+        )
+    return Checked(
+        what=f"the export {path}",
+        application=application,
+        facts=len(facts),
+        broken=chain.verify(application, facts, head=head),
+    )
+
+
+def check_bundle(path: Path) -> Checked:
+    """A piece of evidence by itself: its facts, its own digest, and that what was approved is what it holds.
+
+    Raises Failed when it is none.
+    """
+    document = _document(path, evidence.KIND, evidence.VERSION)
+    application, facts = document["application"], document["facts"]
+    return Checked(
+        what=f"the evidence {path}",
+        application=application,
+        facts=len(facts),
+        broken=chain.verify_part(application, facts) or _bundle_broken(document, path),
+        not_checked="Whether a fact between them was left out is not seen here: tagship audit verify "
+        f"{application} holds the ledger's chain against all evidence.",
+    )
+
+
+def _bundle_broken(document: Item, path: Path) -> Broken | None:
+    facts, ended = document["facts"], document.get("ended") or {}
+    last = facts[-1] if facts else {}
+    seq = last.get("seq", 0)
+    if not facts or any(last.get(name) != ended.get(name) for name in ("seq", "at", "name", "digest")):
+        return Broken(kind=Break.MISSING, seq=seq, what="The ending that it names is not its last fact.")
+    name = evidence.anchor_of("/".join((document["application"], str(document.get("tag")), path.name)))
+    if name and (name.seq, name.digest) != (seq, last.get("digest")):
+        return Broken(
+            kind=Break.REWRITTEN,
+            seq=seq,
+            what=f"Its name says that it was kept for fact {name.seq}, with another digest than the one in it.",
+        )
+    if not chain.digest_holds(document):
+        return Broken(
+            kind=Break.ALTERED,
+            seq=seq,
+            what="What stands beside the facts was altered: the whole does not have the digest that it carries.",
+        )
+    return _approval_broken(document, seq)
+
+
+def _approval_broken(document: Item, seq: int) -> Broken | None:
+    """What people approved is bound by digest to the bytes, the configuration and the plan."""
+    release, approval = document.get("release") or {}, document.get("approval")
+    plan = release.get("plan")
+    if approval and plan and approval.get("digest") != release_digest(release, plan):
+        return Broken(
+            kind=Break.ALTERED,
+            seq=seq,
+            what="The request for approval was for another release or plan than the one that it holds.",
+        )
+    return None
+
+
+def _document(path: Path, kind: str, version: int) -> Item:
+    try:
+        with path.open("rb") as file:
+            text = file.read(LONGEST_FILE + 1)
+        found = json.loads(text) if len(text) <= LONGEST_FILE else None
+    except (ValueError, RecursionError) as error:
+        raise Failed(f"{path} is not JSON: {error}") from error
+    except OSError as error:
+        raise Failed(f"{path} can't be read: {error.strerror}") from error
+    if not (
+        isinstance(found, dict)
+        and found.get("kind") == kind
+        and isinstance(found.get("application"), str)
+        and isinstance(found.get("facts"), list)
+        and all(isinstance(fact, dict) for fact in found["facts"])
+    ):
+        raise Failed(f"{path} is no {kind.removeprefix('tagship ')} of Tagship.")
+    if found.get("version") != version:
+        raise Failed(f"{path} has version {found.get('version')!r}; this Tagship reads version {version}.")
+    document: Item = found
+    return document

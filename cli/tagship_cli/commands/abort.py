@@ -1,0 +1,110 @@
+"""tagship abort: stop a release that is on its way; what has moved is put back."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from tagship_cli import screen
+from tagship_cli.failures import Failed, trying
+from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.steering import confirm, looks, reason_option
+
+if TYPE_CHECKING:
+    from tagship.ledger.table import Item
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tagship abort storefront v1.4.0 --reason "the wrong branch was tagged"
+  tagship abort storefront v1.4.0 --reason "an incident elsewhere" --stage production --yes
+\b
+The same as "Stop execution" in the console, with your identity and the reason in the ledger. If traffic had moved,
+the baseline is restored. Ends with 0 when the release ends ABORTED, with 1 when it ends in any other way.
+Stopping to wait (Ctrl-C) changes nothing."""
+)
+@click.argument("application")
+@click.argument("tag")
+@reason_option
+@click.option("--yes", "-y", is_flag=True, help="Stop it without being asked first.")
+@in_a_place
+@as_json
+def abort(*, place: Place, application: str, tag: str, reason: str, yes: bool, as_json: bool) -> None:
+    """Stop a release that is on its way, and wait until it has come to its end."""
+    from tagship_cli.deciding import whoami
+
+    record = _on_its_way(place, application, tag)
+    caller = whoami(place)
+    title = f"{application} {tag}"
+    comes = "its baseline is restored" if record.get("moved") else "nothing has moved yet"
+    confirm(
+        f"Stop {screen.clean(title)}?",
+        f"{screen.bold(title)} in {place.stage} is on its way; {comes}.",
+        f"  You are {screen.clean(caller.arn)}.",
+        yes=yes,
+    )
+    with trying(f"Stopping {title}"):
+        place.client("stepfunctions").stop_execution(
+            executionArn=record["execution"],
+            error="ReleaseAborted",
+            cause=json.dumps({"by": caller.arn[:300], "why": reason}),
+        )
+    if not as_json:
+        screen.say(
+            f"{screen.bold(title)} is stopped; it is brought to its end.", screen.dim(record["execution"])
+        )
+    ended = _ended(place, record)
+    if as_json:
+        screen.result(
+            {
+                "application": application,
+                "tag": tag,
+                "stage": place.stage,
+                "attempt": record["attempt"],
+                "execution": record["execution"],
+                "status": ended["status"],
+                "why": ended.get("why", ""),
+            }
+        )
+    if ended["status"] != "ABORTED":
+        raise Failed(f"{title} ended {ended['status']}.\n{ended.get('why', '')}")
+    if not as_json:
+        screen.say(screen.good(f"{title} is ABORTED."), *screen.paragraph(ended["why"]))
+
+
+def _on_its_way(place: Place, application: str, tag: str) -> Item:
+    """Raises Failed for a release that has ended, and for one that goes back already: that must not be cut off."""
+    from tagship.ledger import lock, releases
+
+    with trying(f"Reading the ledger of {place.stage}"):
+        record = releases.get(place.ledger, application, tag)
+        holder = lock.holder(place.ledger, application)
+    title = f"{application} {tag}"
+    if record["status"] != "RUNNING":
+        raise Failed(f"{title} has ended {record['status']}. Nothing was changed.")
+    if holder and holder.tag == tag and holder.rolls_back(place.now):
+        raise Failed(
+            f"{title} is being rolled back already, and that is not cut off. Nothing was changed.\n"
+            f"See it: tagship watch {screen.one_line(title)}{place.flags()}"
+        )
+    return record
+
+
+def _ended(place: Place, record: Item) -> Item:
+    from tagship.ledger import releases
+
+    title = f"{record['application']} {record['tag']}"
+
+    def look() -> Item | None:
+        found = releases.get(place.ledger, record["application"], record["tag"])
+        return found if (found["status"], found["attempt"]) != ("RUNNING", record["attempt"]) else None
+
+    return looks(
+        place,
+        look,
+        what=f"Looking at {title}, which is stopped",
+        stopped=f"Stopped waiting; {title} is stopped, and comes to its end by itself.",
+    )

@@ -1,0 +1,132 @@
+"""tagship apply: an application's configuration into Parameter Store, after a look at what changes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tagship_cli import screen
+from tagship_cli.failures import Failed, trying
+from tagship_cli.place import Place, as_json, in_a_place
+
+if TYPE_CHECKING:
+    from tagship.model.application import Application
+    from tagship_cli.configuration import Stored
+    from tagship_cli.documents import Document
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tagship apply application.yaml                      show what changes in development, ask, write
+  tagship apply application.yaml --stage production
+  tagship apply application.yaml --stage production --yes     without asking, for CI"""
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True), metavar="FILE")
+@click.option("--yes", "-y", is_flag=True, help="Write without asking.")
+@in_a_place
+@as_json
+def apply(*, place: Place, file: str, yes: bool, as_json: bool) -> None:
+    """Store an application's configuration for a stage.
+
+    Shows how it differs from what stands in Parameter Store, asks, and writes. A release that is on its way goes on with the
+    configuration with which it began.
+    """
+    from tagship_cli import configuration, documents
+
+    document = documents.read(file, Path(file).read_bytes())
+    wanted = checked(document)
+    application = wanted.application
+    _refuse_of_another_stage(document, wanted, place)
+    ssm = place.client("ssm")
+    stored = configuration.stored(ssm, stage=place.stage, application=application)
+    difference = configuration.difference(stored, document.data)
+    if not as_json:
+        screen.say(*_shown(difference, stored, place))
+    version = stored.version
+    if difference:
+        _ask(application, place, yes=yes)
+        with trying("Asking AWS who you are"):
+            who = place.client("sts").get_caller_identity()["Arn"]
+        version = configuration.write(ssm, stored, document.data, who=who)
+    if as_json:
+        screen.result(_result(place, stored, version, difference))
+    elif difference:
+        screen.say(*_goodbye(stored, version, application, place))
+
+
+def checked(document: Document) -> Application:
+    """The configuration; raises Failed, with every problem, for a file that is no valid configuration."""
+    from tagship.model.application import Application as Configuration
+    from tagship_cli.commands.validate import told
+
+    if document.findings:
+        screen.say(*told(document))
+        raise Failed(f"{document.name} does not validate. Nothing was written.")
+    if not isinstance(document.noun, Configuration):
+        raise Failed(
+            f"{document.name} is a release's manifest, not an application's configuration. Nothing was written.\n"
+            "A release is uploaded with `tagship publish`."
+        )
+    return document.noun
+
+
+def _refuse_of_another_stage(document: Document, application: Application, place: Place) -> None:
+    if application.stage not in (None, place.stage):
+        raise Failed(
+            f"{document.name} is for the stage {application.stage}, and this is {place.stage}. Nothing was written.\n"
+            f"Apply it there: tagship apply {document.name} --stage {application.stage}"
+        )
+
+
+def _shown(difference: list[str], stored: Stored, place: Place) -> list[str]:
+    if not difference:
+        same = f"{stored.name} says the same already (version {stored.version}). Nothing was written."
+        return [f"{screen.good('No change')}: {same}"]
+    head = f"{stored.name} " + (
+        f"would change (version {stored.version})" if stored.version else f"is new in {place.stage}"
+    )
+    colours = {"+": screen.good, "-": screen.bad, "@": screen.dim}
+    return [screen.bold(head), *(colours.get(line[:1], screen.clean)(line) for line in difference)]
+
+
+def _ask(application: str, place: Place, *, yes: bool) -> None:
+    if yes:
+        return
+    if not _can_ask():
+        raise click.UsageError("Nobody can be asked here: give --yes. Nothing was written.")
+    if not click.confirm(f"Write this for {application} in {place.stage}?", err=True):
+        raise Failed("Nothing was written.")
+
+
+def _can_ask() -> bool:
+    """Whether a person is there to answer."""
+    return sys.stdin.isatty()
+
+
+def _goodbye(stored: Stored, version: int, application: str, place: Place) -> list[str]:
+    lines = [
+        f"{screen.good('Written')} as version {version} of {stored.name}; the next release is made with it."
+    ]
+    if version != stored.version + 1:
+        lines.append(
+            screen.wary(
+                f"Somebody else wrote version {version - 1} at the same moment, and it is overwritten: "
+                f"look with `tagship apply` whether {application} in {place.stage} is as it should be."
+            )
+        )
+    return lines
+
+
+def _result(place: Place, stored: Stored, version: int, difference: list[str]) -> dict[str, Any]:
+    return {
+        "stage": place.stage,
+        "parameter": stored.name,
+        "changed": bool(difference),
+        "before": stored.version or None,
+        "version": version,
+        "difference": difference,
+    }

@@ -1,0 +1,135 @@
+"""tagship audit: check that nothing in an application's history was changed, and take the history out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tagship.text.words import count, listed
+from tagship_cli import screen
+from tagship_cli.failures import Failed
+from tagship_cli.place import Place, as_json, in_a_place
+
+if TYPE_CHECKING:
+    from tagship_cli.auditing import Checked
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  tagship audit verify storefront --stage production
+  tagship audit export storefront -o storefront.json"""
+)
+def audit() -> None:
+    """Check that nothing in an application's history was changed, and take the history out."""
+
+
+@audit.command(
+    epilog="""\b
+Examples:
+  tagship audit verify storefront --stage production      the ledger's chain, held against all evidence
+  tagship audit verify --bundle 0000000123-4f2a….json      a piece of evidence, offline
+  tagship audit verify --file storefront.json             an export, offline
+\b
+Ends with 0 when every link holds, with 1 when one is broken: the first is named."""
+)
+@click.argument("application", required=False)
+@click.option(
+    "--bundle", type=_FILE, metavar="FILE", help="The evidence of one ending, from the evidence bucket."
+)
+@click.option(
+    "--file", "export_file", type=_FILE, metavar="FILE", help="What `tagship audit export` has written."
+)
+@in_a_place
+@as_json
+def verify(
+    *, place: Place, application: str | None, bundle: Path | None, export_file: Path | None, as_json: bool
+) -> None:
+    """Check a chain of facts and name its first broken link: missing, altered, reordered, or rewritten.
+
+    Each fact carries the digest of the one before it. The ledger's chain is also held against the evidence of every ending,
+    which nobody can change: so a chain that was written anew shows too.
+    """
+    from tagship_cli import auditing
+
+    if sum(given is not None for given in (application, bundle, export_file)) != 1:
+        raise click.UsageError("Name an application, or one of --bundle and --file.")
+    if bundle:
+        checked = auditing.check_bundle(bundle)
+    elif export_file:
+        checked = auditing.check_export(export_file)
+    else:
+        checked = auditing.check_ledger(place, str(application))
+    if as_json:
+        screen.result(checked.as_dict())
+    else:
+        screen.say(*_told(checked))
+    if checked.broken:
+        raise click.exceptions.Exit(1)
+
+
+def _told(checked: Checked) -> list[str]:
+    what = screen.one_line(f"{checked.application}, {checked.what}", 200)
+    facts = count(checked.facts, "fact")
+    if checked.broken:
+        broken = checked.broken
+        return [
+            f"{screen.bad('BROKEN')}: {screen.bold(what)}, {facts}",
+            *screen.paragraph(f"{broken.kind} at fact {broken.seq}: {broken.what}", indent=2),
+            *screen.paragraph("What to do: docs/audit.md, “If a link is broken”.", indent=2),
+        ]
+    against = f", held against {count(checked.anchors, 'piece')} of evidence" if checked.anchors else ""
+    lines = [f"{screen.good('whole')}: {screen.bold(what)}, {facts}{against}"]
+    if checked.without_evidence:
+        first = listed(checked.without_evidence[:10])
+        more = len(checked.without_evidence) - 10
+        lines += screen.paragraph(
+            screen.clean(f"No evidence is kept of {first}{f' and {more} more' if more > 0 else ''}."),
+            indent=2,
+        )
+    if checked.not_checked:
+        lines += screen.paragraph(checked.not_checked, indent=2)
+    return lines
+
+
+@audit.command(
+    epilog="""\b
+Examples:
+  tagship audit export storefront -o storefront.json --stage production
+  tagship audit export storefront --tag v1.4.0 -o storefront-v1.4.0.json"""
+)
+@click.argument("application")
+@click.option("--tag", metavar="TAG", help="The facts of one release, instead of all.")
+@click.option(
+    "--output",
+    "-o",
+    required=True,
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A new file; one that exists is not overwritten.",
+)
+@in_a_place
+@as_json
+def export(*, place: Place, application: str, tag: str | None, output: Path, as_json: bool) -> None:
+    """Write an application's facts to a file, as they stand in the ledger, so that they can be checked anywhere."""
+    from tagship_cli import auditing
+
+    document = auditing.export(place, application, tag)
+    try:
+        with output.open("x", encoding="utf-8") as file:
+            file.writelines(auditing.written(document))
+    except OSError as error:
+        raise Failed(f"{output} can't be written: {error.strerror}. Nothing was overwritten.") from error
+    number = len(document["facts"])
+    if as_json:
+        click.echo(json.dumps({"file": str(output), "facts": number, "head": document["head"]}, indent=2))
+    else:
+        screen.say(
+            f"{count(number, 'fact')} written to {screen.clean(str(output))}.",
+            f"Check it anywhere: tagship audit verify --file {screen.clean(str(output))}",
+        )

@@ -1,0 +1,175 @@
+"""tagship approve and tagship reject: a decision with the caller's own IAM identity instead of a mailed link."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tagship.text.words import count, listed
+from tagship_cli import screen
+from tagship_cli.failures import Failed
+from tagship_cli.place import Place, as_json, in_a_place
+
+if TYPE_CHECKING:
+    from tagship_cli.deciding import Ballot, Decision, Outcome
+
+
+def _decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    @click.argument("application")
+    @click.argument("tag")
+    @click.option(
+        "--as",
+        "claimed",
+        metavar="ADDRESS",
+        help="Which approver you are.  [default: the name of your role's session, if it is a mail address]",
+    )
+    @click.option("--yes", "-y", is_flag=True, help="Decide without being asked first.")
+    @in_a_place
+    @as_json
+    @functools.wraps(command)
+    def with_options(**given: Any) -> Any:
+        return command(**given)
+
+    return with_options
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tagship approve storefront v1.4.0 --stage production
+  tagship approve storefront v1.4.0 --as ana@example.com --reason "looked at the plan"
+\b
+On a terminal it shows what is approved and asks. Your IAM identity goes into the ledger with the decision."""
+)
+@click.option(
+    "--reason", default="", metavar="TEXT", help="What you want to say to it; some applications ask for it."
+)
+@_decision_options
+def approve(**given: Any) -> None:
+    """Approve a release that waits for approval.
+
+    The rules are the approval page's: only those who are asked, each once; the author only where the application allows it.
+    """
+    _decide("approve", **given)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tagship reject storefront v1.4.0 --reason "the migration is missing" --stage production"""
+)
+@click.option(
+    "--reason", default="", metavar="TEXT", help="Why; the author needs to know what to change.  [required]"
+)
+@_decision_options
+def reject(**given: Any) -> None:
+    """Reject a release that waits for approval; nothing is changed, and one rejection ends it.
+
+    The rules are the approval page's: only those who are asked, and a rejection needs a reason.
+    """
+    _decide("reject", **given)
+
+
+def _decide(
+    decision: Decision,
+    *,
+    place: Place,
+    application: str,
+    tag: str,
+    claimed: str | None,
+    reason: str,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    from tagship_cli.deciding import Ballot
+
+    ballot = Ballot.of(place, application, tag, claimed=claimed)
+    reason = _reason(decision, reason, ballot)
+    ballot.refuse_if_settled(decision)
+    if not yes and not ballot.own and _can_ask():
+        screen.complain(*_question(ballot))
+        if not click.confirm(f"{decision.capitalize()} {screen.clean(ballot.title)}?", err=True):
+            raise Failed("Nothing was decided.")
+    outcome = ballot.decide(decision, reason)
+    if as_json:
+        screen.result(_result(ballot, outcome, decision))
+    else:
+        screen.say(*_told(ballot, outcome, decision))
+
+
+def _reason(decision: Decision, reason: str, ballot: Ballot) -> str:
+    """Raises click's UsageError for one that the approval page would refuse too."""
+    from tagship.approval.page.form import Form, reason_problem
+
+    reason = reason.replace("\r\n", "\n").replace("\r", "\n").strip()
+    if problem := reason_problem(Form(decision=decision, reason=reason, value=""), ballot.request):
+        raise click.UsageError(f"--reason: {problem}")
+    return reason
+
+
+def _can_ask() -> bool:
+    """Whether a person is there to answer."""
+    return sys.stdin.isatty()
+
+
+def _question(ballot: Ballot) -> list[str]:
+    """What the approval page shows, as short as a terminal wants it."""
+    from tagship_cli import times
+
+    request = ballot.request
+    origin = f", where {request['fromTag']} runs now" if request.get("fromTag") else ""
+    lines = [
+        f"{screen.bold(ballot.title)} in {request['stage']}{screen.clean(origin)}",
+        *screen.paragraph(f"{request['repository']} {request['commit']} by {request['author']}", indent=2),
+    ]
+    for sentence in (*request["plan"]["summary"], *request["warnings"]):
+        lines += screen.paragraph(sentence, indent=4, first="  - ")
+    if request["notes"]:
+        lines += ["  Notes:", *screen.paragraph(request["notes"], indent=4)]
+    expires = times.moment(request["expiresAt"])
+    lines.append(f"  Expires {times.full(expires)}, {times.until(expires, ballot.place.now)}.")
+    lines.append(f"  You decide as {screen.bold(ballot.approver)}, {screen.clean(ballot.caller.arn)}.")
+    return lines
+
+
+def _told(ballot: Ballot, outcome: Outcome, decision: Decision) -> list[str]:
+    from tagship.approval.quorum import approvals, missing
+    from tagship_cli.deciding import PAST
+
+    request, paint = outcome.request, screen.good if decision == "approve" else screen.wary
+    before = " before" if outcome.again else ""
+    lines = [f"{screen.clean(outcome.approver)} {paint(PAST[decision])} {screen.bold(ballot.title)}{before}."]
+    watch = f"tagship watch {screen.clean(ballot.title)}{ballot.place.flags()}"
+    if request["status"] == "OPEN":
+        lines.append(
+            f"That is {approvals(request)} of {count(request['required'], 'approval')}; "
+            f"it still waits for {screen.clean(listed(missing(request)))}."
+        )
+    elif request["status"] == "APPROVED":
+        lines += ["That is enough: the deployment begins.", f"Watch it: {watch}"]
+    else:
+        lines.append("The release ends here. Nothing was changed.")
+    return lines
+
+
+def _result(ballot: Ballot, outcome: Outcome, decision: Decision) -> dict[str, Any]:
+    from tagship.approval.quorum import approvals, missing
+
+    request = outcome.request
+    return {
+        "application": ballot.record["application"],
+        "tag": ballot.record["tag"],
+        "stage": ballot.place.stage,
+        "decision": decision,
+        "approver": outcome.approver,
+        "identity": outcome.caller.arn,
+        "again": outcome.again,
+        "status": request["status"],
+        "approvals": approvals(request),
+        "required": request["required"],
+        "waitsFor": missing(request) if request["status"] == "OPEN" else [],
+    }

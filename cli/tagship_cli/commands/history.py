@@ -1,0 +1,241 @@
+"""tagship history: the releases of an application and how each ended; or one release from its upload to its ending."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+import click
+
+from tagship_cli import screen
+from tagship_cli.failures import Failed, trying
+from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.when import When
+
+STATUSES = (
+    *(
+        "RUNNING",
+        "SUCCEEDED",
+        "INVALID",
+        "REJECTED",
+        "EXPIRED",
+        "SUPERSEDED",
+        "ROLLED_BACK",
+        "ROLLBACK_FAILED",
+        "ABORTED",
+    ),
+)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tagship history storefront                  the last 20 releases
+  tagship history storefront --tag v1.4.0     everything that happened to one
+  tagship history storefront --status ROLLED_BACK --since 90d
+  tagship history storefront --limit 100 --json
+  tagship history storefront --configuration  who changed its configuration, and when"""
+)
+@click.argument("application")
+@click.option("--tag", metavar="TAG", help="One release, as a timeline.")
+@click.option(
+    "--configuration", is_flag=True, help="The versions of its configuration instead, and who wrote them."
+)
+@click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, newest first."
+)
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice(STATUSES, case_sensitive=False),
+    metavar="STATUS",
+    help="Only those that ended so, or RUNNING; may be repeated.",
+)
+@click.option("--author", metavar="ADDRESS", help="Only those by this author.")
+@click.option(
+    "--since",
+    type=When(),
+    metavar="WHEN",
+    help="Only those that began since a day, a time, or so long ago (12h, 30d).",
+)
+@in_a_place
+@as_json
+def history(
+    *,
+    place: Place,
+    application: str,
+    tag: str | None,
+    configuration: bool,
+    limit: int,
+    as_json: bool,
+    **wanted: Any,
+) -> None:
+    """The releases of an application: how each ended, when, how long it took, and why.
+
+    With --tag, one release's facts from its upload to its ending, and what to do now.
+    """
+    if tag and configuration:
+        raise click.UsageError("Give --tag or --configuration, not both.")
+    if configuration:
+        _versions(place, application, limit, as_json=as_json)
+    elif tag:
+        _one(place, application, tag, as_json=as_json)
+    else:
+        _all(place, application, Wanted(limit=limit, **wanted), as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which releases somebody looks for."""
+
+    limit: int
+    statuses: tuple[str, ...]
+    author: str | None
+    since: datetime | timedelta | None
+
+    def has(self, record: dict[str, Any]) -> bool:
+        """Whether this is one."""
+        manifest = record.get("manifest") or {}
+        by = self.author is None or manifest.get("author", "").casefold() == self.author.casefold()
+        return by and (not self.statuses or record["status"] in self.statuses)
+
+    def oldest(self, now: datetime) -> str:
+        """As times stand in the ledger; empty for no bound."""
+        from tagship.ledger.table import timestamp
+
+        if self.since is None:
+            return ""
+        moment = now - self.since if isinstance(self.since, timedelta) else self.since
+        return timestamp(moment.astimezone(UTC))
+
+
+def _one(place: Place, application: str, tag: str, *, as_json: bool) -> None:
+    from tagship.ledger import releases
+
+    with trying(f"Reading the ledger of {place.stage}"):
+        record = releases.get(place.ledger, application, tag)
+        facts = place.ledger.facts_of(application, tag)
+    if as_json:
+        screen.result({**summary(record, place.now), "facts": [plain(fact) for fact in facts]})
+    else:
+        screen.say(*timeline(record, facts, place))
+
+
+def _all(place: Place, application: str, wanted: Wanted, *, as_json: bool) -> None:
+    from tagship.ledger import history
+
+    with trying(f"Reading the ledger of {place.stage}"):
+        releases = history.newest(place.ledger, application, since=wanted.oldest(place.now))
+        found = list(islice(filter(wanted.has, releases), wanted.limit + 1))
+        if not found and next(history.newest(place.ledger, application), None) is None:
+            raise Failed(f"The ledger of {place.stage} has no release of {application!r}.")
+    if as_json:
+        told = [summary(record, place.now) for record in found[: wanted.limit]]
+        screen.result({"application": application, "stage": place.stage, "releases": told})
+    else:
+        screen.say(*_list(application, found, wanted.limit, place))
+
+
+def _versions(place: Place, application: str, limit: int, *, as_json: bool) -> None:
+    from tagship.ledger.table import timestamp
+    from tagship_cli import times
+    from tagship_cli.configuration import versions
+
+    found = versions(place.client("ssm"), stage=place.stage, application=application)[:limit]
+    if not found:
+        raise Failed(f"There is no configuration of {application!r} in {place.stage}.")
+    if as_json:
+        told = [
+            {"version": each.version, "at": timestamp(each.at.astimezone(UTC)), "by": each.by}
+            for each in found
+        ]
+        screen.result({"application": application, "stage": place.stage, "versions": told})
+        return
+    rows = [(str(each.version), times.short(each.at), screen.clean(each.by)) for each in found]
+    screen.say(*screen.table(("version", f"written ({times.zone(place.now)})", "by"), rows))
+
+
+def summary(record: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """A release for programs."""
+    from tagship_cli import story
+
+    manifest = record.get("manifest") or {}
+    return {
+        "application": record["application"],
+        "tag": record["tag"],
+        "attempt": record["attempt"],
+        "stage": record["stage"],
+        "status": record["status"],
+        "why": record.get("why", ""),
+        "began": record["readAt"],
+        "ended": record.get("endedAt"),
+        "seconds": round(story.took(record, now), 3),
+        "author": manifest.get("author", ""),
+        "commit": manifest.get("commit", ""),
+        "from": (record.get("plan") or {}).get("from"),
+        "execution": record["execution"],
+    }
+
+
+def coloured(status: str) -> str:
+    """A status as it should look."""
+    from tagship.story.narrator import Mood, mood_of
+
+    paint = {Mood.GOOD: screen.good, Mood.BAD: screen.bad, Mood.WARY: screen.wary}
+    return paint.get(mood_of(status), screen.bold)(status)
+
+
+def timeline(record: dict[str, Any], facts: list[dict[str, Any]], place: Place) -> list[str]:
+    """One release, line by line."""
+    from tagship_cli import story, times
+    from tagship_cli.telling import fact_lines, headline, verdict
+
+    began = times.moment(record["readAt"])
+    lines = [*headline(record, place), screen.dim(f"{times.day(began)}, times in {times.zone(began)}")]
+    before = began
+    for fact in facts:
+        lines += fact_lines(fact, before=before)
+        before = times.moment(fact["at"])
+    if record["status"] == "RUNNING":
+        lines += [
+            "",
+            f"It goes on: tagship watch {record['application']} {screen.one_line(record['tag'])}{place.flags()}",
+        ]
+    else:
+        lines += ["", *verdict(record, times.span(story.took(record, place.now)))]
+    return lines
+
+
+def _list(application: str, found: list[dict[str, Any]], limit: int, place: Place) -> list[str]:
+    from tagship_cli import story, times
+
+    now = place.now
+    rows = [
+        (
+            screen.bold(screen.one_line(record["tag"], 40)),
+            coloured(record["status"]),
+            times.short(times.moment(record["readAt"])),
+            times.span(story.took(record, now)),
+            screen.one_line((record.get("manifest") or {}).get("author", ""), 40),
+            screen.one_line(record.get("why") or "is on its way", 500),
+        )
+        for record in found[:limit]
+    ]
+    zone = times.zone(now)
+    lines = [
+        f"{screen.bold(application)} in {place.stage}, newest first; times in {zone}",
+        *screen.table(("tag", "status", "began", "took", "author", "why"), rows),
+    ]
+    if not found:
+        lines.append(screen.dim("None is like that."))
+    if len(found) > limit:
+        lines.append(screen.dim(f"There are older ones: --limit {limit * 5} shows more."))
+    return lines
+
+
+def plain(fact: dict[str, Any]) -> dict[str, Any]:
+    """A fact for programs."""
+    return {name: fact[name] for name in ("seq", "at", "name", "who", "attempt", "execution", "data")}

@@ -1,0 +1,191 @@
+"""tagship local: the embedded engine, for those who have a checkout of the repository."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tagship_cli import screen
+from tagship_cli.failures import Failed
+from tagship_cli.place import STAGES, as_json
+
+if TYPE_CHECKING:
+    from tools.stack import Engine
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  tagship local up          start the engine, deploy Tagship and the sample application
+  tagship local demo        three releases, told while they happen
+  tagship local down        stop it"""
+)
+def local() -> None:
+    """Tagship on this machine: no AWS account and no Docker, but the same template and the same code.
+
+    Needs a checkout of Tagship's repository.
+    """
+
+
+@local.command(
+    short_help="Start the engine, with Tagship and the sample application.",
+    epilog="""\b
+Examples:
+  tagship local up
+  tagship local up --stage production""",
+)
+@click.option(
+    "--stage",
+    type=click.Choice(STAGES),
+    default=STAGES[0],
+    show_default=True,
+    metavar="STAGE",
+    help="Which stage.",
+)
+@as_json
+def up(*, stage: str, as_json: bool) -> None:
+    """Start the engine, deploy Tagship into it, and install the sample application.
+
+    It stays running until `tagship local down`. What runs already is left as it is.
+    """
+    with _checkout():
+        from tools.stack import STATE, Engine, build, deploy, outputs
+        from tools.storefront import Storefront
+
+        engine = Engine.running(STATE / "engine")
+        if engine is None:
+            screen.complain("Building (about half a minute when something has changed) …")
+            build()
+            screen.complain("Starting the embedded engine …")
+            engine = Engine.start(STATE / "engine", stay=True)
+            try:
+                screen.complain("Deploying Tagship and the sample application …")
+                Storefront.install(engine, stage=stage, stack=deploy(engine, stage=stage)).configure()
+            except BaseException:
+                engine.stop()
+                raise
+        found = next((name for name in STAGES if _deployed(engine, name)), None)
+        if found is None:
+            raise Failed(
+                "The engine runs, but Tagship is not deployed in it.\nBegin anew: tagship local down, then up."
+            )
+        if found != stage:
+            screen.complain(screen.wary(f"Note: what runs already is the stage {found}."))
+        stack = outputs(engine, f"tagship-{found}")
+    if as_json:
+        screen.result(
+            {
+                "endpoint": engine.endpoint,
+                "stage": found,
+                "environment": _environment(engine, found),
+                "outputs": stack,
+            }
+        )
+    else:
+        screen.say(*_around(engine, found))
+
+
+@local.command(
+    short_help="Release the sample application three times.",
+    epilog="""\b
+Examples:
+  tagship local demo
+  tagship local demo --step     approve on the page yourself""",
+)
+@click.option("--keep", is_flag=True, help="Leave everything running, and say how to look around.")
+@click.option("--step", is_flag=True, help="Stop before each approval, for you to decide on the page.")
+def demo(*, keep: bool, step: bool) -> None:
+    """Release the sample application three times: a first one, a good one, and a broken one that comes back."""
+    with _checkout():
+        from tools.demo import run
+
+        code = run(keep=keep, step=step)
+    raise click.exceptions.Exit(code)
+
+
+@local.command(
+    epilog="""\b
+Example:
+  tagship local down"""
+)
+@as_json
+def down(*, as_json: bool) -> None:
+    """Stop the engine; everything in it is gone."""
+    with _checkout():
+        from tools.stack import STATE, Engine
+
+        engine = Engine.running(STATE / "engine")
+        if engine is not None:
+            engine.stop()
+    if as_json:
+        screen.result({"stopped": engine is not None})
+    else:
+        screen.say("Stopped; everything in it is gone." if engine else "No engine is running.")
+
+
+@contextmanager
+def _checkout() -> Iterator[None]:
+    """What local/ says of this machine, as a failure; and a clear word where there is no checkout."""
+    try:
+        from tools.stack import ROOT, LocalError
+    except ImportError as error:
+        raise _no_checkout() from error
+    if not (ROOT / "template.yaml").is_file():
+        raise _no_checkout()
+    try:
+        yield
+    except LocalError as error:
+        raise Failed(str(error)) from error
+
+
+def _no_checkout() -> Failed:
+    return Failed(
+        "`tagship local` needs a checkout of Tagship's repository, and this is an installed package.\n"
+        "Clone the repository, run `make setup` in it, then .venv/bin/tagship local up."
+    )
+
+
+def _deployed(engine: Engine, stage: str) -> bool:
+    from botocore.exceptions import ClientError
+
+    try:
+        engine.client("cloudformation").describe_stacks(StackName=f"tagship-{stage}")
+    except ClientError:
+        return False
+    return True
+
+
+def _environment(engine: Engine, stage: str) -> dict[str, Any]:
+    from tools.stack import ACCOUNT, REGION
+
+    return {
+        "AWS_ENDPOINT_URL": engine.endpoint,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": ACCOUNT,
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "TAGSHIP_STAGE": stage,
+    }
+
+
+def _around(engine: Engine, stage: str) -> list[str]:
+    exports = " ".join(f"{name}={value}" for name, value in _environment(engine, stage).items())
+    return [
+        f"{screen.good('Running')}: Tagship ({stage}) and the sample application storefront, at {engine.endpoint}",
+        "",
+        "Use it from a shell:",
+        f"  export {exports}",
+        "",
+        "Release something:",
+        "  python3 -m zipfile -c storefront.zip examples/storefront/app/index.py examples/storefront/app/version.py",
+        "  tagship publish --application storefront --tag v1.0.0 --artifact function=storefront.zip \\",
+        "      --author dana@example.com",
+        "  tagship watch storefront",
+        "  tagship approve storefront v1.0.0 --as ana@example.com",
+        "",
+        f"The mails: {engine.endpoint}/_ministack/ses/messages",
+        "Stop it: tagship local down",
+    ]

@@ -1,0 +1,83 @@
+"""tagship preview: what people get of Tagship, before anybody gets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tagship_cli import screen
+from tagship_cli.failures import Failed
+from tagship_cli.place import STAGES, as_json
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  tagship preview approval application.yaml --html previews"""
+)
+def preview() -> None:
+    """What people get of Tagship, before anybody gets it."""
+
+
+@preview.command(
+    short_help="The mails, Slack messages and pages of an approval.",
+    epilog="""\b
+Examples:
+  tagship preview approval                                     the mail and the Slack message of a sample
+  tagship preview approval application.yaml                    with your approvers, policy and traffic steps
+  tagship preview approval application.yaml --html previews    everything, with every state of the page, as files""",
+)
+@click.argument(
+    "file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="[FILE]"
+)
+@click.option(
+    "--stage",
+    type=click.Choice(STAGES),
+    default=STAGES[-1],
+    show_default=True,
+    metavar="STAGE",
+    help="Which stage is asked about.",
+)
+@click.option(
+    "--html",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Where everything is written; open its index.html.",
+)
+@as_json
+def approval(*, file: Path | None, stage: str, html: Path | None, as_json: bool) -> None:
+    """Show what approvers get, for the application in FILE or for a sample. Offline; the links lead nowhere."""
+    from tagship.approval import preview as previews
+
+    about: dict[str, Any] = {"stage": stage}
+    if file:
+        about = previews.of_application(_document(file), stage=stage)
+    if html:
+        written = previews.write_previews(html, **about)
+        if as_json:
+            screen.result({"files": [str(path) for path in written]})
+        else:
+            screen.say(f"{len(written)} files are written. Open {html / 'index.html'}")
+        return
+    mail, message = previews.mails(**about)["approval"], previews.slack_messages(**about)["announcement"]
+    if as_json:
+        screen.result({"mail": {"subject": mail.subject, "text": mail.text}, "slack": message})
+    else:
+        screen.say(f"Subject: {mail.subject}", "", *mail.text.splitlines(), "", "Slack, in the channel:", "")
+        screen.say(*json.dumps(message, indent=2, ensure_ascii=False).splitlines())
+
+
+def _document(file: Path) -> dict[str, Any]:
+    """The application in a file, with its defaults.
+
+    Raises Failed when it is not valid, or none.
+    """
+    from tagship_cli.documents import read
+
+    document = read(str(file), file.read_bytes())
+    if document.kind != "application" or document.whole is None:
+        raise Failed(f"{file} is no valid application.yaml. Look at it: tagship validate {file}")
+    return document.whole

@@ -1,0 +1,110 @@
+"""tagship promote: the same bytes, from a stage in which they succeeded to the next."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tagship_cli import screen
+from tagship_cli.failures import Failed
+from tagship_cli.place import Place, as_json, between_two_places
+from tagship_cli.signing import sign_options
+
+if TYPE_CHECKING:
+    from tagship_cli.publishing import Folder
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tagship promote storefront v1.4.0 --from staging --to production --sign alias/tagship-promotion
+  tagship promote storefront v1.4.0 --from staging --from-profile staging \\
+      --to production --to-profile production --sign alias/tagship-promotion
+\b
+The signature of release.json goes along as it is. --sign makes promotion.json beside it, which says where and when
+the release succeeded; the gate `promotion` asks for that. The key is used as the identity of the --to stage.
+A second run is fine: what is there already is not uploaded again."""
+)
+@click.argument("application")
+@click.argument("tag")
+@between_two_places
+@sign_options("the statement that it succeeded")
+@as_json
+def promote(
+    *,
+    origin: Place,
+    destination: Place,
+    application: str,
+    tag: str,
+    key: str | None,
+    algorithm: str,
+    as_json: bool,
+) -> None:
+    """Bring a release that succeeded in one stage to the next.
+
+    Copies the very bytes that were released there, the artifacts first and release.json last, which starts the release in
+    the next stage. Refuses a release that did not end SUCCEEDED.
+    """
+    from tagship_cli.promoting import Origin, statement
+    from tagship_cli.publishing import Folder
+
+    if origin.stage == destination.stage:
+        raise click.UsageError(f"--from and --to are both {origin.stage}.")
+    release = Origin.of(origin, application, tag)
+    with tempfile.TemporaryDirectory(prefix="tagship-") as temporary:
+        fetched = release.fetched(Path(temporary))
+        bucket = destination.output("ReleaseBucketName")
+        folder = Folder(s3=destination.client("s3"), bucket=bucket, release=fetched)
+        found = folder.look()
+        if found.manifest not in (None, fetched.body):
+            raise Failed(
+                f"{fetched.title} was published in {destination.stage} by itself, with a release.json of its own. "
+                "Nothing was copied.\nPromote another tag."
+            )
+        beside = () if found.published else release.signature()
+        if key and not found.published:
+            beside += statement(release, folder, destination, key=key, algorithm=algorithm)
+        if not as_json:
+            title = screen.bold(fetched.title)
+            screen.say(f"Promoting {title} from {origin.stage} to {destination.stage}")
+        outcomes: list[dict[str, Any]] = []
+
+        def told(name: str, size: int, outcome: str) -> None:
+            outcomes.append({"file": name, "size": size, "outcome": outcome})
+            if not as_json:
+                screen.say(f"  {name:<32} {size:>13,} B  {outcome}")
+
+        new = folder.upload(found, told, beside)
+    if as_json:
+        screen.result(_result(folder, origin, destination, outcomes, new=new))
+    else:
+        screen.say(*_goodbye(folder, destination, new=new))
+
+
+def _goodbye(folder: Folder, destination: Place, *, new: bool) -> list[str]:
+    title = folder.release.title
+    watch = f"tagship watch {title}{destination.flags()}"
+    if not new:
+        told = f"{title} was brought to {destination.stage} before: nothing new begins."
+        return [screen.wary(told), f"What became of it: {watch}"]
+    return [f"{screen.good('Promoted')} to {screen.clean(folder.address)}", f"Watch it: {watch}"]
+
+
+def _result(
+    folder: Folder, origin: Place, destination: Place, outcomes: list[dict[str, Any]], *, new: bool
+) -> dict[str, Any]:
+    manifest = folder.release.manifest
+    return {
+        "application": manifest.application,
+        "tag": manifest.tag,
+        "from": origin.stage,
+        "to": destination.stage,
+        "address": folder.address,
+        "digest": folder.release.digest,
+        "promoted": new,
+        "promotedBefore": not new,
+        "objects": outcomes,
+    }

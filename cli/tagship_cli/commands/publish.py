@@ -1,0 +1,247 @@
+"""tagship publish: a release into the bucket, which starts it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tagship_cli import screen
+from tagship_cli.failures import AwsRefused
+from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.signing import sign_options
+
+if TYPE_CHECKING:
+    from tagship_cli.publishing import Beside, Folder, Found, Release
+    from tagship_cli.source import Source
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tagship publish --application storefront --tag v1.4.0 --artifact function=build/storefront.zip \\
+      --stage production
+  tagship publish --application storefront --tag v1.4.0 --artifact function=build/storefront.zip \\
+      --notes-file CHANGES.md --dry-run
+  tagship publish --application storefront --tag v1.4.0 --artifact function=build/storefront.zip \\
+      --sign alias/tagship-release-signing --stage production
+\b
+In CI the commit and the repository are taken from the environment; everywhere else from git.
+A second run with the same files is fine: what is there already is not uploaded again."""
+)
+@click.option("--application", required=True, metavar="NAME", help="The application, as it is configured.")
+@click.option("--tag", required=True, metavar="TAG", help="v and a semantic version: v1.4.0. Used once.")
+@click.option(
+    "--artifact",
+    "artifacts",
+    multiple=True,
+    required=True,
+    metavar="NAME=PATH",
+    help="A file, and what the target calls it; a Lambda function's code is called function. May be repeated.",
+)
+@click.option("--bucket", metavar="NAME", help="The release bucket.  [default: the stack's]")
+@click.option("--notes", metavar="TEXT", help="What approvers should know.")
+@click.option(
+    "--notes-file", type=click.File("r", encoding="utf-8"), metavar="FILE", help="The same, from a file or -."
+)
+@click.option(
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A value that the target takes. May be repeated.",
+)
+@click.option(
+    "--commit",
+    envvar=["GITHUB_SHA", "CI_COMMIT_SHA", "BITBUCKET_COMMIT"],
+    show_envvar=True,
+    metavar="SHA",
+    help="The commit that was built.  [default: git's HEAD]",
+)
+@click.option(
+    "--repository",
+    envvar=["GITHUB_REPOSITORY", "CI_PROJECT_PATH", "BITBUCKET_REPO_FULL_NAME"],
+    show_envvar=True,
+    metavar="OWNER/NAME",
+    help="Where it comes from.  [default: git's origin]",
+)
+@click.option(
+    "--author",
+    envvar=["GITLAB_USER_EMAIL"],
+    show_envvar=True,
+    metavar="ADDRESS",
+    help="The mail address of who made the release.  [default: the commit's author]",
+)
+@click.option(
+    "--emergency",
+    metavar="TEXT",
+    help="Why this can't wait: it passes freezes and windows, and every approver must approve.",
+)
+@sign_options("release.json")
+@click.option("--dry-run", is_flag=True, help="Show what would be uploaded, and upload nothing.")
+@in_a_place
+@as_json
+def publish(
+    *,
+    place: Place,
+    application: str,
+    tag: str,
+    artifacts: tuple[str, ...],
+    bucket: str | None,
+    notes: str | None,
+    notes_file: Any,
+    parameters: tuple[str, ...],
+    commit: str | None,
+    repository: str | None,
+    author: str | None,
+    emergency: str | None,
+    key: str | None,
+    algorithm: str,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Upload a release: artifacts first, release.json last.
+
+    The upload of release.json starts the release. Everything is checked before anything is uploaded, and nothing is ever
+    overwritten: a tag is used once.
+    """
+    from tagship_cli.publishing import File, Folder, Release, named_file
+    from tagship_cli.source import from_git
+
+    if notes is not None and notes_file is not None:
+        raise click.UsageError("Give --notes or --notes-file, not both.")
+    if emergency is not None and not emergency.strip():
+        raise click.UsageError("--emergency: say why this can't wait; approvers read it first.")
+    pairs = dict(_pair(parameter) for parameter in parameters)
+    named = [named_file(artifact) for artifact in artifacts]
+    source = from_git(Path.cwd(), commit=commit or "", tag=tag)
+    fields = {
+        "schemaVersion": 1,
+        "application": application,
+        "tag": tag,
+        "commit": _known(source.commit, "commit", "--commit"),
+        "repository": _known(repository or source.repository, "repository", "--repository"),
+        "author": _known(author or source.author, "author", "--author"),
+        "createdAt": place.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "notes": notes_file.read() if notes_file is not None else notes or "",
+    }
+    fields |= {"parameters": pairs} if pairs else {}
+    fields |= {"emergency": emergency} if emergency is not None else {}
+    release = Release.of(fields, [File.measured(name, path) for name, path in named])
+    folder = Folder(s3=place.client("s3"), bucket=bucket or _bucket(place), release=release)
+    found = folder.look()
+    beside = _signature(folder, found, place, key="" if dry_run else key, algorithm=algorithm)
+    screen.complain(*(screen.wary(f"Note: {warning}") for warning in _warnings(source, release)))
+    if not as_json:
+        screen.say(_headline(folder.release, place, dry_run=dry_run))
+    outcomes: list[dict[str, Any]] = []
+
+    def told(name: str, size: int, outcome: str) -> None:
+        outcomes.append({"file": name, "size": size, "outcome": outcome})
+        if not as_json:
+            screen.say(f"  {name:<32} {_bytes(size):>9}  {outcome}")
+
+    new = folder.would_upload(found, told) if dry_run else folder.upload(found, told, beside)
+    if as_json:
+        screen.result(_result(folder, place, outcomes, new=new, dry_run=dry_run))
+    else:
+        screen.say(*_goodbye(folder, place, new=new, dry_run=dry_run))
+
+
+def _signature(
+    folder: Folder, found: Found, place: Place, *, key: str | None, algorithm: str
+) -> tuple[Beside, ...]:
+    """Made before anything is uploaded: a refused key leaves nothing behind."""
+    from tagship_cli.publishing import Beside
+    from tagship_cli.signing import signed
+
+    if found.published or folder.signed_before() or not key:
+        return ()
+    release = folder.release
+    raw = signed(place.client("kms"), release.body, key=key, algorithm=algorithm)
+    return (Beside.signature(raw, release),)
+
+
+def _bucket(place: Place) -> str:
+    """The stack's; CI, which may upload and nothing else, names it instead."""
+    try:
+        return place.output("ReleaseBucketName")
+    except AwsRefused as error:
+        raise AwsRefused(f"{error.message}\nWith --bucket the stack is not looked at.") from error
+
+
+def _headline(release: Release, place: Place, *, dry_run: bool) -> str:
+    manifest = release.manifest
+    origin = screen.clean(f"{manifest.repository} {manifest.commit[:7]} by {manifest.author}")
+    return f"{'Would publish' if dry_run else 'Publishing'} {screen.bold(release.title)} for {place.stage}, from {origin}"
+
+
+def _goodbye(folder: Folder, place: Place, *, new: bool, dry_run: bool) -> list[str]:
+    title = folder.release.title
+    watch = f"tagship watch {title}{place.flags()}"
+    if not new:
+        return [
+            screen.wary(f"{title} was published before, with exactly this: nothing new begins."),
+            f"What became of it: {watch}",
+        ]
+    if dry_run:
+        body = screen.clean(folder.release.body.decode()).rstrip("\n")
+        return ["release.json would be:", *body.split("\n"), screen.wary("Nothing was uploaded: a dry run.")]
+    return [f"{screen.good('Published')} at {screen.clean(folder.address)}", f"Watch it: {watch}"]
+
+
+def _result(
+    folder: Folder, place: Place, outcomes: list[dict[str, Any]], *, new: bool, dry_run: bool
+) -> dict[str, Any]:
+    manifest = folder.release.manifest
+    return {
+        "application": manifest.application,
+        "tag": manifest.tag,
+        "stage": place.stage,
+        "address": folder.address,
+        "dryRun": dry_run,
+        "published": new and not dry_run,
+        "publishedBefore": not new,
+        "objects": outcomes,
+        "manifest": json.loads(folder.release.body),
+    }
+
+
+def _warnings(source: Source, release: Release) -> list[str]:
+    from tagship_cli.source import is_noreply
+
+    warnings = list(source.warnings)
+    if release.manifest.emergency:
+        warnings.append(
+            "An emergency: it passes freezes and windows, and everybody who may decide must approve."
+        )
+    if is_noreply(release.manifest.author):
+        warnings.append(
+            f"The author {release.manifest.author} is not an address that an approver has, so nobody would notice if the "
+            "author approved. Give --author."
+        )
+    return warnings
+
+
+def _known(value: str, what: str, option: str) -> str:
+    if not value:
+        raise click.UsageError(f"Which {what}? Neither git nor the environment says it here: give {option}.")
+    return value
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--parameter")
+    return key, value
+
+
+def _bytes(size: int) -> str:
+    """`12.1 MB`."""
+    amount, units = float(size), ["B", "KB", "MB", "GB"]
+    while amount >= 1000 and len(units) > 1:
+        amount /= 1000
+        units.pop(0)
+    return f"{amount:.0f} {units[0]}" if units[0] == "B" else f"{amount:.1f} {units[0]}"

@@ -1,0 +1,127 @@
+"""tagship retry: a tag begins again after an ending that left production as it was; or at all, if nobody has read it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tagship_cli import screen
+from tagship_cli.failures import Failed, trying
+from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.steering import confirm, looks, reason_option
+
+if TYPE_CHECKING:
+    from tagship.ledger.table import Item
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tagship retry storefront v1.4.0 --reason "the approvers were on holiday"
+  tagship retry storefront v1.4.0 --reason "its upload was never read" --stage production --yes
+\b
+The same manifest, byte for byte; the configuration as it is now; its gates and its approval anew.
+Your identity and the reason are recorded. Ends with 0 when the release has begun again, with 1 when it can't."""
+)
+@click.argument("application")
+@click.argument("tag")
+@reason_option
+@click.option("--yes", "-y", is_flag=True, help="Begin without being asked first.")
+@in_a_place
+@as_json
+def retry(*, place: Place, application: str, tag: str, reason: str, yes: bool, as_json: bool) -> None:
+    """Begin a release again, under a new attempt number.
+
+    After INVALID, EXPIRED, REJECTED, SUPERSEDED, ROLLED_BACK and ABORTED. A release whose manifest lies in the bucket
+    unread begins for the first time.
+    """
+    from tagship.ledger import releases
+    from tagship_cli.deciding import whoami
+
+    record = _known(place, application, tag)
+    if record and (refused := releases.retry_refused(record)):
+        raise Failed(f"{application} {tag} can't be retried: {refused} Nothing was changed.")
+    attempt = record["attempt"] + 1 if record else 1
+    caller = whoami(place)
+    title = f"{application} {tag}"
+    was = f"It ended {record['status']}: {record.get('why', '')}" if record else "Nobody has read it yet."
+    confirm(
+        f"Begin {screen.clean(title)} again?",
+        f"{screen.bold(title)} in {place.stage}, attempt {attempt}. {screen.clean(was)}",
+        f"  You are {screen.clean(caller.arn)}.",
+        yes=yes,
+    )
+    order = _order(place, application, tag, record) | {
+        "retry": {"attempt": attempt, "by": caller.arn[:300], "why": reason}
+    }
+    with trying(f"Starting {title}"):
+        execution = place.client("stepfunctions").start_execution(
+            stateMachineArn=place.output("ReleaseStateMachineArn"), input=json.dumps(order)
+        )["executionArn"]
+    _begun(place, application, tag, execution)
+    if as_json:
+        screen.result(
+            {
+                "application": application,
+                "tag": tag,
+                "stage": place.stage,
+                "attempt": attempt,
+                "execution": execution,
+            }
+        )
+        return
+    screen.say(
+        screen.good(f"{title} has begun again, attempt {attempt}."),
+        f"Watch it: tagship watch {screen.one_line(title)}{place.flags()}",
+        screen.dim(execution),
+    )
+
+
+def _known(place: Place, application: str, tag: str) -> Item | None:
+    from tagship.ledger import releases
+    from tagship.model.errors import ApplicationUnknown
+
+    with trying(f"Reading the ledger of {place.stage}"):
+        try:
+            return releases.get(place.ledger, application, tag)
+        except ApplicationUnknown:
+            return None
+
+
+def _order(place: Place, application: str, tag: str, record: Item | None) -> dict[str, Any]:
+    """The very version of the manifest that was read before; the newest where none was."""
+    from tagship.model.release import MANIFEST, folder_of
+
+    if record:
+        pinned = record["release"]
+        return {"bucket": pinned["bucket"], "key": pinned["key"], "versionId": pinned["versionId"]}
+    key = folder_of(application, tag) + MANIFEST
+    return {"bucket": place.output("ReleaseBucketName"), "key": key, "versionId": ""}
+
+
+def _begun(place: Place, application: str, tag: str, execution: str) -> None:
+    """Waits until the ledger knows the new attempt.
+
+    Raises Failed when the execution has ended without it.
+    """
+    states = place.client("stepfunctions")
+
+    def look() -> dict[str, Any] | None:
+        found: dict[str, Any] = states.describe_execution(executionArn=execution)
+        record = _known(place, application, tag)
+        if record and record["execution"] == execution:
+            return {}
+        return found if found["status"] != "RUNNING" else None
+
+    ended = looks(
+        place,
+        look,
+        what=f"Looking whether {application} {tag} has begun",
+        stopped=f"Stopped waiting; it goes on by itself. Its execution: {execution}",
+    )
+    if ended:
+        raise Failed(
+            f"{application} {tag} has not begun: {ended.get('error') or ended['status']}.\n{ended.get('cause', '')}"
+        )

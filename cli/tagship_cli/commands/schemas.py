@@ -1,0 +1,40 @@
+"""tagship schemas: for those who develop Tagship, the published JSON Schemas made anew from the models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tagship_cli import screen
+from tagship_cli.failures import Failed
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tagship schemas              write schemas/application.schema.json and schemas/release.schema.json
+  tagship schemas --check      only say whether they are current"""
+)
+@click.option(
+    "--into",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("schemas"),
+    show_default=True,
+    metavar="FOLDER",
+    help="Where they are written.",
+)
+@click.option("--check", is_flag=True, help="Write nothing; fail when a file is not current.")
+def schemas(*, into: Path, check: bool) -> None:
+    """Write the JSON Schemas of application.yaml and release.json from the models that read them."""
+    from tagship_cli import schema
+
+    for name in schema.KINDS:
+        file, text = into / f"{name}.schema.json", schema.text(name)
+        current = file.is_file() and file.read_text(encoding="utf-8") == text
+        if check and not current:
+            raise Failed(f"{file} is not current.\nMake it anew: tagship schemas")
+        if not current:
+            into.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        screen.say(f"{file}: {'current' if current else 'written'}")

@@ -1,0 +1,134 @@
+"""tagship show: everything about one release, on the screen or as a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tagship_cli import screen
+from tagship_cli.failures import Failed
+from tagship_cli.place import Place, as_json, in_a_place
+
+if TYPE_CHECKING:
+    from tagship_cli.showing import Shown
+
+_INDENT = 14
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tagship show storefront v1.4.0 --stage production
+  tagship show storefront v1.4.0 --html v1.4.0.html      one page, with the path that it took"""
+)
+@click.argument("application")
+@click.argument("tag")
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write one page that needs nothing else.",
+)
+@in_a_place
+@as_json
+def show(*, place: Place, application: str, tag: str, html: Path | None, as_json: bool) -> None:
+    """Everything about one release: gates, plan, decisions, traffic, health, how long each phase took, and how it ended.
+
+    The page also draws the state machine with the path that the release took, while Step Functions remembers it (90 days).
+    """
+    from tagship_cli import showing
+
+    found = showing.gather(place, application, tag)
+    if html:
+        from tagship_cli.release_page import release_page
+
+        page = release_page(found, showing.machines(place, found), place)
+        try:
+            html.write_text(page, encoding="utf-8")
+        except OSError as error:
+            raise Failed(f"{html} can't be written: {error.strerror}.") from error
+    if as_json:
+        from tagship_cli.commands.history import plain, summary
+
+        screen.result(
+            {
+                **summary(found.record, place.now),
+                "gates": found.record.get("gates", []),
+                "plan": found.record.get("plan"),
+                "approval": found.approval,
+                "phases": {phase.name: round(phase.seconds(place.now), 3) for phase in found.phases},
+                "facts": [plain(fact) for fact in found.facts],
+            }
+        )
+        return
+    screen.say(*told(found, place))
+    if html:
+        screen.say("", f"As a page: {screen.clean(str(html))}")
+
+
+def told(found: Shown, place: Place) -> list[str]:
+    """Section by section, short; the timeline is `tagship history --tag`."""
+    from tagship_cli import story, times
+    from tagship_cli.telling import headline, verdict
+
+    record, now = found.record, place.now
+    lines = headline(record, place)
+    lines += _section("began", times.since(times.moment(record["readAt"]), now))
+    lines += _section("files", *(f"{each['file']}  {each['sha256'][:16]}…" for each in _artifacts(found)))
+    lines += _section(
+        "gates",
+        *(
+            _verdict(each["verdict"], "passed", each["gate"], each["why"])
+            for each in found.record.get("gates") or ()
+        ),
+    )
+    lines += _section("plan", *map(str, (record.get("plan") or {}).get("summary", ())))
+    lines += _section("decisions", *(_decision(each) for each in (found.approval or {}).get("decisions", ())))
+    lines += _section("traffic", *(f"{times.clock(at)}  {percent} %" for at, percent in found.shares))
+    checks = [(look["subject"], check) for look in found.checks for check in look["checks"]]
+    lines += _section(
+        "health",
+        *(
+            _verdict(check["verdict"], "healthy", f"{subject}: {check['check']}", check["why"])
+            for subject, check in checks
+        ),
+    )
+    lines += _section(
+        "took", *(f"{phase.name:<20}{times.span(phase.seconds(now))}" for phase in found.phases)
+    )
+    title = screen.one_line(f"{record['application']} --tag {record['tag']}")
+    lines += _section("timeline", f"tagship history {title}{place.flags()}")
+    if record["status"] != "RUNNING":
+        lines += ["", *verdict(record, times.span(story.took(record, now)))]
+    return lines
+
+
+def _section(label: str, *texts: str) -> list[str]:
+    return [
+        line
+        for number, text in enumerate(texts)
+        for line in [f"  {label if number == 0 else '':<{_INDENT - 2}}{text}"]
+    ]
+
+
+def _artifacts(found: Shown) -> list[dict[str, str]]:
+    return [
+        {"file": screen.one_line(each["file"], 60), "sha256": screen.one_line(each["sha256"], 64)}
+        for each in (found.record.get("manifest") or {}).get("artifacts", ())
+    ]
+
+
+def _verdict(verdict: str, well: str, what: str, why: str) -> str:
+    paint = screen.good if verdict == well else screen.bad
+    return f"{paint(verdict)}  {screen.one_line(what, 60)}  {screen.dim(screen.one_line(why, 120))}"
+
+
+def _decision(each: dict[str, str]) -> str:
+    from tagship_cli import times
+
+    paint = screen.good if each["decision"] == "approve" else screen.bad
+    reason = f"  “{screen.one_line(each['reason'], 120)}”" if each.get("reason") else ""
+    at, who = times.clock(times.moment(each["at"])), screen.one_line(each["approver"], 60)
+    return f"{at}  {who}  {paint(each['decision'])}{reason}"

@@ -1,0 +1,157 @@
+"""tagship status: what runs, what is on its way, and who is waited for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tagship.text.words import listed
+from tagship_cli import screen
+from tagship_cli.failures import Failed
+from tagship_cli.place import Place, as_json, in_a_place
+
+if TYPE_CHECKING:
+    from tagship.model.schedule import Freeze
+    from tagship_cli.overview import Overview, Underway
+
+_INDENT = 14
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tagship status                              every application of the stage
+  tagship status storefront --stage production
+  tagship status storefront --json"""
+)
+@click.argument("application", required=False)
+@in_a_place
+@as_json
+def status(*, place: Place, application: str | None, as_json: bool) -> None:
+    """What runs and since when, what is on its way, and who is waited for.
+
+    Of one application, or of every application that is configured in the stage.
+    """
+    from tagship_cli import overview
+
+    names = [application] if application else overview.applications(place)
+    found = [overview.of(place, name) for name in names]
+    if application and found[0].is_unknown:
+        raise Failed(overview.unknown(application, place))
+    if as_json:
+        screen.result({"stage": place.stage, "applications": [each.as_dict() for each in found]})
+        return
+    if not found:
+        screen.say(
+            f"No application is configured in {place.stage}.",
+            f"Configure one: tagship apply application.yaml{place.flags()}",
+        )
+    for number, each in enumerate(found):
+        screen.say(*([""] if number else []), *told(each, place, place.now))
+
+
+def told(each: Overview, place: Place, now: datetime) -> list[str]:
+    """An application, so that its state is clear at a glance."""
+    from tagship_cli import times
+
+    lines = [f"{screen.bold(each.application)} in {place.stage}"]
+    if each.current:
+        since = times.since(times.moment(each.current["since"]), now)
+        lines += _row(
+            "runs", f"{screen.bold(each.current['tag'])} since {since}", *_watched(each.current, now)
+        )
+    else:
+        lines += _row("runs", "nothing that Tagship brought there yet")
+    for underway in each.underway:
+        lines += _underway(underway, place, now)
+    if not each.underway:
+        lines += _row("on its way", "nothing")
+    lines += _lock(each, now)
+    for freeze in each.freezes:
+        lines += _frozen(freeze, now)
+    if each.last is not None:
+        lines += _last(each.last, place, now)
+    if not each.configured:
+        where = f"{place.stage}; apply one before the next release"
+        lines += _row("configured", screen.wary(f"no: there is no configuration in {where}"))
+    return lines
+
+
+def _watched(current: dict[str, Any], now: datetime) -> list[str]:
+    """Until when an alarm still takes it back."""
+    from tagship_cli import times
+
+    if not current.get("watchEnds") or (ends := times.moment(current["watchEnds"])) <= now:
+        return []
+    return [f"its alarms are watched until {times.clock(ends)}, {times.until(ends, now)}"]
+
+
+def _row(label: str, *texts: str) -> list[str]:
+    return [f"  {label if number == 0 else '':<{_INDENT - 2}}{text}" for number, text in enumerate(texts)]
+
+
+def _underway(underway: Underway, place: Place, now: datetime) -> list[str]:
+    from tagship_cli import times
+
+    release, where = underway.record, underway.now
+    texts = [f"{screen.bold(release['tag'])} {screen.wary(where.text)}"]
+    began = times.moment(release["readAt"])
+    texts.append(f"began {times.since(began, now)}")
+    if where.waits_for:
+        texts.append(f"waits for {screen.bold(listed(where.waits_for))}")
+    if where.until:
+        what = "expires" if where.phase == "approval" else "until"
+        texts.append(f"{what} {times.full(where.until)}, {times.until(where.until, now)}")
+    if where.waits_for:
+        title = screen.one_line(f"{release['application']} {release['tag']}")
+        texts.append(f"decide: tagship approve {title}{place.flags()}")
+    if underway.is_dead(now):
+        rolls_back = underway.holder is not None and underway.holder.rollback
+        then = "a sweep looks at it within 15 minutes" if rolls_back else "the next release takes the lock"
+        texts.append(screen.bad(f"its lease has ended, so its execution may be dead; {then}"))
+    return _row("on its way", *texts)
+
+
+def _lock(each: Overview, now: datetime) -> list[str]:
+    from tagship_cli import times
+
+    holder = each.holder
+    if holder is None:
+        return []
+    if holder.kept:
+        return _row(
+            "lock",
+            screen.bad(f"KEPT for a person: {holder.tag} ended ROLLBACK_FAILED. No release can begin."),
+            f"what to do: tagship history {each.application} --tag {holder.tag}",
+        )
+    ends = times.moment(holder.leaseEnds)
+    return _row("lock", f"{screen.clean(holder.tag)} has it, lease ends {times.until(ends, now)}")
+
+
+def _frozen(freeze: Freeze, now: datetime) -> list[str]:
+    from tagship.model.schedule import EVERY_APPLICATION
+    from tagship_cli import times
+
+    begins = f"from {times.full(freeze.starts)} " if freeze.starts > now else ""
+    whom = ", as every application" if freeze.application == EVERY_APPLICATION else ""
+    end = f"{begins}until {times.full(freeze.ends)}, {times.until(freeze.ends, now)}{whom}"
+    about = screen.paragraph(f"{freeze.reason} ({freeze.author}, id {freeze.id})", indent=_INDENT)
+    return [*_row("frozen", screen.wary(end)), *about]
+
+
+def _last(record: dict[str, Any], place: Place, now: datetime) -> list[str]:
+    from tagship_cli import times
+    from tagship_cli.commands.history import coloured
+
+    ended = times.since(times.moment(record["endedAt"]), now)
+    lines = _row("last ended", f"{screen.bold(record['tag'])} {coloured(record['status'])} {ended}")
+    if record["status"] == "SUCCEEDED":
+        return lines
+    title = screen.one_line(f"{record['application']} --tag {record['tag']}")
+    return [
+        *lines,
+        *screen.paragraph(record.get("why", ""), indent=_INDENT),
+        *screen.paragraph(f"more: tagship history {title}{place.flags()}", indent=_INDENT),
+    ]

@@ -1,0 +1,106 @@
+"""tagship validate: both documents, before anything leaves this machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tagship.text.words import count
+from tagship_cli import screen
+from tagship_cli.place import as_json
+
+if TYPE_CHECKING:
+    from tagship_cli.documents import Document
+
+_HERE = ("application.yaml", "application.yml", "release.json")
+_KINDS = {"release": "a release's manifest", "application": "an application's configuration"}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tagship validate                              what there is in this directory
+  tagship validate application.yaml release.json
+  tagship validate application.yaml --show-defaults
+  git show HEAD:application.yaml | tagship validate -"""
+)
+@click.argument(
+    "files",
+    nargs=-1,
+    type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True),
+    metavar="[FILE]...",
+)
+@click.option("--show-defaults", is_flag=True, help="Print each document with every default written out.")
+@as_json
+def validate(*, files: tuple[str, ...], show_defaults: bool, as_json: bool) -> None:
+    """Check release.json and application.yaml, offline.
+
+    Every problem is told at once, with its file, line and field. Which of the two a file is, its content says.
+    """
+    from tagship_cli.documents import read
+
+    names = files or tuple(name for name in _HERE if Path(name).is_file())
+    if not names:
+        raise click.UsageError(f"Name a file: there is no {_HERE[0]} and no {_HERE[2]} in this directory.")
+    documents = [read(name if name != "-" else "standard input", _bytes(name)) for name in names]
+    if as_json:
+        screen.result(_result(documents, show_defaults=show_defaults))
+    else:
+        for document in documents:
+            screen.say(*told(document, show_defaults=show_defaults))
+    if any(document.findings for document in documents):
+        if not as_json:
+            screen.complain(screen.bad(_summary(documents)))
+        raise click.exceptions.Exit(1)
+
+
+def told(document: Document, *, show_defaults: bool = False) -> list[str]:
+    """A document's findings, each in the form that editors jump to; or that it has none."""
+    if document.noun is None:
+        return [
+            f"{screen.clean(document.name)}:{finding.line}: "
+            + (f"{screen.bold(finding.field)}: " if finding.field else "")
+            + screen.clean(finding.message)
+            for finding in document.findings
+        ]
+    about = document.noun.application + (f" {document.noun.tag}" if hasattr(document.noun, "tag") else "")
+    kind = _KINDS[document.kind]
+    lines = [f"{screen.clean(document.name)}: {screen.good('valid')}, {kind} ({screen.clean(about)})"]
+    if show_defaults and document.kind == "release":
+        lines += screen.clean(json.dumps(document.whole, indent=2, ensure_ascii=False)).split("\n")
+    elif show_defaults:
+        lines += screen.in_yaml(document.whole).split("\n")
+    return lines
+
+
+def _bytes(name: str) -> bytes:
+    return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+
+
+def _summary(documents: list[Document]) -> str:
+    problems = sum(len(document.findings) for document in documents)
+    files = sum(bool(document.findings) for document in documents)
+    return f"{count(problems, 'problem')} in {files} of {count(len(documents), 'file')}."
+
+
+def _result(documents: list[Document], *, show_defaults: bool) -> dict[str, Any]:
+    return {
+        "valid": not any(document.findings for document in documents),
+        "files": [
+            {
+                "file": document.name,
+                "kind": document.kind or None,
+                "valid": not document.findings,
+                "problems": [
+                    {"line": finding.line, "field": finding.field, "message": finding.message}
+                    for finding in document.findings
+                ],
+            }
+            | ({"document": document.whole} if show_defaults else {})
+            for document in documents
+        ],
+    }

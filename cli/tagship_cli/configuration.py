@@ -1,0 +1,141 @@
+"""An application's configuration as it stands in Parameter Store: read, compared, and written with who wrote it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tagship.aws.calls import code_of
+from tagship.model.release import parameter_name
+from tagship_cli.failures import Failed, trying
+from tagship_cli.screen import in_yaml
+
+MOST_CHARACTERS = 8192
+"""What a parameter of the advanced tier may have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What stands under an application's name; version 0 where nothing does."""
+
+    name: str
+    version: int = 0
+    text: str = ""
+    data: Any = None
+    """What the text says, None where it is no JSON."""
+
+
+def stored(ssm: Any, *, stage: str, application: str) -> Stored:
+    """As it stands now."""
+    from botocore.exceptions import ClientError
+
+    name = parameter_name(stage, application)
+    with trying(f"Reading the parameter {name}"):
+        try:
+            found = ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]
+        except ClientError as error:
+            if code_of(error) == "ParameterNotFound":
+                return Stored(name=name)
+            raise
+    try:
+        data = json.loads(found["Value"])
+    except ValueError:
+        data = None
+    return Stored(name=name, version=found["Version"], text=found["Value"], data=data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One of the versions that Parameter Store keeps."""
+
+    version: int
+    at: datetime
+    by: str
+    """Whom AWS recorded as its writer."""
+
+
+def versions(ssm: Any, *, stage: str, application: str) -> list[Version]:
+    """The last hundred, newest first; none where nothing stands."""
+    from botocore.exceptions import ClientError
+
+    name = parameter_name(stage, application)
+    with trying(f"Reading the history of the parameter {name}"):
+        try:
+            pages = ssm.get_paginator("get_parameter_history").paginate(Name=name)
+            found = [each for page in pages for each in page["Parameters"]]
+        except ClientError as error:
+            if code_of(error) == "ParameterNotFound":
+                return []
+            raise
+    made = [
+        Version(version=each["Version"], at=each["LastModifiedDate"], by=each["LastModifiedUser"])
+        for each in found
+    ]
+    return sorted(made, key=lambda each: each.version, reverse=True)
+
+
+def difference(before: Stored, data: Any) -> list[str]:
+    """A unified diff in YAML; empty where both say the same, in whatever order."""
+    if before.version and before.data == data:
+        return []
+    old = in_yaml(_ordered_like(data, before.data)) if before.data is not None else before.text
+    origin = f"{before.name} (version {before.version})" if before.version else "/dev/null"
+    return list(
+        difflib.unified_diff(
+            old.splitlines() if before.version else [],
+            in_yaml(data).splitlines(),
+            fromfile=origin,
+            tofile=f"{before.name} (new)",
+            lineterm="",
+        )
+    )
+
+
+def write(ssm: Any, before: Stored, data: Any, *, who: str) -> int:
+    """The version that was written.
+
+    Raises Failed when it is larger than a parameter may be, or when somebody else created it meanwhile.
+    """
+    from botocore.exceptions import ClientError
+
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    if len(text.encode()) > MOST_CHARACTERS:
+        raise Failed(
+            f"The configuration has {len(text.encode()):,} bytes, and Parameter Store takes {MOST_CHARACTERS:,}. "
+            "Nothing was written.\nShorten it: fewer checks, or shorter texts."
+        )
+    with trying(f"Writing the parameter {before.name}"):
+        try:
+            answer = ssm.put_parameter(
+                Name=before.name,
+                Value=text,
+                Type="String",
+                Tier="Intelligent-Tiering",
+                Overwrite=before.version > 0,
+                Description=f"Written with tagship apply by {who}"[:1024],
+            )
+        except ClientError as error:
+            if code_of(error) == "ParameterAlreadyExists":
+                raise Failed(
+                    f"Somebody else wrote {before.name} a moment ago. Nothing was written.\n"
+                    "Run it again to see the difference."
+                ) from error
+            raise
+    return int(answer["Version"])
+
+
+def _ordered_like(model: Any, data: Any) -> Any:
+    """The data with its fields in the model's order, so that a diff shows changes and not another order."""
+    if isinstance(model, Mapping) and isinstance(data, Mapping):
+        names = [*(name for name in model if name in data), *(name for name in data if name not in model)]
+        return {name: _ordered_like(model.get(name), data[name]) for name in names}
+    if isinstance(model, list) and isinstance(data, list):
+        return [
+            _ordered_like(model[index] if index < len(model) else None, item)
+            for index, item in enumerate(data)
+        ]
+    return data

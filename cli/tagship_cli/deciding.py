@@ -1,0 +1,201 @@
+"""A decision from the command line: the same rules, the same write and the same delivery as on the approval page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import click
+
+from tagship.approval.quorum import decision_of, is_author, outcome, person, voters
+from tagship.approval.request.delivery import deliver
+from tagship.ledger import approvals, releases
+from tagship.ledger.table import Item
+from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, AwsUnavailable, TokenDead
+from tagship.model.release import MAIL_ADDRESS
+from tagship.text.words import listed
+from tagship_cli.failures import AwsRefused, Failed, trying
+from tagship_cli.place import Place
+
+Decision = Literal["approve", "reject"]
+PAST = {"approve": "approved", "reject": "rejected"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who AWS says that you are."""
+
+    arn: str
+    address: str
+    """The mail address under which the role was assumed, or that the user is called; empty where that is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A decision that is in the ledger."""
+
+    request: Item
+    approver: str
+    caller: Caller
+    again: bool
+    """Whether the same person had decided the same before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ballot:
+    """An open question, and who answers it."""
+
+    place: Place
+    record: Item
+    request: Item
+    approver: str
+    caller: Caller
+
+    @classmethod
+    def of(cls, place: Place, application: str, tag: str, *, claimed: str | None) -> Ballot:
+        """Raises Failed when the release waits for nobody, or not for this person."""
+        with trying(f"Reading the ledger of {place.stage}"):
+            record = releases.get(place.ledger, application, tag)
+            request = approvals.get(place.ledger, record["approval"]) if record.get("approval") else None
+        if request is None:
+            raise Failed(_not_asked(record))
+        caller = whoami(place)
+        return cls(
+            place=place,
+            record=record,
+            request=request,
+            approver=_voter(request, _address(caller, claimed)),
+            caller=caller,
+        )
+
+    @property
+    def title(self) -> str:
+        """`storefront v1.4.0`."""
+        return f"{self.record['application']} {self.record['tag']}"
+
+    @property
+    def own(self) -> str:
+        """What this person has decided before, or nothing."""
+        entry = decision_of(self.request, self.approver)
+        return str(entry["decision"]) if entry else ""
+
+    def refuse_if_settled(self, decision: Decision) -> None:
+        """Raises Failed when nobody decides any more, or when this person decided otherwise before."""
+        if self.own == decision:
+            return
+        if self.own:
+            raise Failed(
+                f"{self.approver} {PAST[self.own]} {self.title} before, and a decision stands. Nothing was changed."
+            )
+        if self.request["status"] != approvals.OPEN:
+            raise Failed(self._closed())
+
+    def decide(self, decision: Decision, reason: str) -> Outcome:
+        """Records it and tells the execution that waits.
+
+        Raises Failed when it came too late, AwsRefused when the execution could not be told.
+        """
+        self.refuse_if_settled(decision)
+        request = self.request if self.own else self._recorded(decision, reason)
+        self._deliver()
+        return Outcome(request=request, approver=self.approver, caller=self.caller, again=bool(self.own))
+
+    def _recorded(self, decision: Decision, reason: str) -> Item:
+        self._refuse_if_dead()
+        with trying(f"Recording the decision on {self.title}"):
+            try:
+                return approvals.decide(
+                    self.place.ledger,
+                    self.request["id"],
+                    approver=self.approver,
+                    decision=decision,
+                    reason=reason,
+                    judge=outcome,
+                    identity=self.caller.arn,
+                )
+            except ApprovalExpired as error:
+                raise Failed(f"{self.title}: the time to decide is over. Nothing was changed.") from error
+            except AlreadyDecided as error:
+                raise Failed(f"{self.title}: {error} Nothing was changed.") from error
+            except ApprovalClosed as error:
+                raise Failed(self._closed()) from error
+
+    def _refuse_if_dead(self) -> None:
+        """A decision that no execution hears would say that something was approved that never comes."""
+        with trying(f"Looking at the execution of {self.title}"):
+            states = self.place.client("stepfunctions")
+            known = states.describe_execution(executionArn=self.request["execution"])
+        if known["status"] != "RUNNING":
+            raise Failed(
+                f"The execution of {self.title} no longer runs ({known['status']}): nobody would hear the decision. "
+                "Nothing was changed."
+            )
+
+    def _deliver(self) -> None:
+        with trying(f"The decision on {self.title} is recorded. Telling its execution"):
+            try:
+                deliver(self.place.ledger, self.place.client("stepfunctions"), self.request["id"])
+            except TokenDead:
+                return  # it is between two waits, and finds the decision in the ledger when it asks again
+            except AwsUnavailable as error:
+                raise AwsRefused(
+                    f"{error}\nThe decision on {self.title} is recorded; run the same command again to tell its execution."
+                ) from error
+
+    def _closed(self) -> str:
+        now = approvals.get(self.place.ledger, self.request["id"]) or self.request
+        by = [entry["approver"] for entry in now["decisions"]]
+        who = f" by {listed(by)}" if now["status"] in ("APPROVED", "REJECTED") and by else ""
+        return f"{self.title} is {now['status'].lower()}{who}: nobody decides on it any more. Nothing was changed."
+
+
+def whoami(place: Place) -> Caller:
+    """The identity of whoever runs this command."""
+    with trying("Asking AWS who you are"):
+        arn = str(place.client("sts").get_caller_identity()["Arn"])
+    name = arn.rsplit("/", 1)[-1] if "/" in arn else ""
+    return Caller(arn=arn, address=name if re.search(MAIL_ADDRESS.pattern, name) else "")
+
+
+def _address(caller: Caller, claimed: str | None) -> str:
+    """Raises click's UsageError when it is not known, or when somebody signed in by address claims another."""
+    if claimed and caller.address and person(claimed) != person(caller.address):
+        raise click.UsageError(
+            f"You are signed in as {caller.address}, so you can't decide as {claimed}. Nothing was changed."
+        )
+    address = claimed or caller.address
+    if not address:
+        raise click.UsageError(
+            f"Who decides? You are {caller.arn}, which names no mail address: say which approver you are with --as."
+        )
+    return address
+
+
+def _voter(request: Mapping[str, Any], address: str) -> str:
+    """The approver as the request spells them: one person has one vote.
+
+    Raises Failed for somebody who is not asked, and for the author.
+    """
+    title = f"{request['application']} {request['tag']}"
+    counting = voters(request)
+    voter = next((each for each in counting if person(each) == person(address)), None)
+    if voter is not None:
+        return voter
+    if is_author(request, address):
+        raise Failed(
+            f"{address} made {title}, and its author does not decide on it. Nothing was changed.\n"
+            f"It is decided by {listed(counting)}."
+        )
+    raise Failed(
+        f"{address} is not asked about {title}. Nothing was changed.\nIt is decided by {listed(counting)}."
+    )
+
+
+def _not_asked(record: Mapping[str, Any]) -> str:
+    title = f"{record['application']} {record['tag']}"
+    if record["status"] == "RUNNING":
+        phase = record.get("phase", "beginning")
+        return f"{title} does not wait for approval yet: it is at its {phase}. Nothing was changed."
+    return f"{title} ended {record['status']}, and nobody was asked to approve it. Nothing was changed."

@@ -1,0 +1,288 @@
+"""The two documents as people write them: every problem at once, each with its line."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from tagship.model.application import Application
+from tagship.model.documents import DocumentInvalid, Problem, as_document, read_application, read_manifest
+from tagship.model.release import Manifest
+from tagship.model.rollout import seconds_needed, traffic_steps
+
+LONGEST_DEPLOYMENT = 1200
+"""The most that a stack's DeploymentTimeoutSeconds allows."""
+_MOST_VALUES = 100_000
+_DEEPEST = 50
+_RELEASE_FIELDS = {"schemaVersion", "tag", "commit", "repository", "author", "createdAt", "artifacts"}
+_APPLICATION_FIELDS = {"target", "strategy", "approval", "gates", "health", "notifications"}
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What is wrong, and where; an empty field means the document as a whole."""
+
+    line: int
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}" if self.field else self.message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A document as it was found."""
+
+    name: str
+    """The file, as the person named it."""
+    kind: str = ""
+    """`release` or `application`, by its content; empty where it is neither."""
+    data: Any = None
+    """As it is written."""
+    noun: Manifest | Application | None = None
+    """What it says, if it is valid."""
+    findings: tuple[Finding, ...] = field(default=())
+
+    @property
+    def whole(self) -> dict[str, Any] | None:
+        """With every default written out, if it is valid."""
+        return as_document(self.noun) if self.noun else None
+
+
+def read(name: str, raw: bytes) -> Document:
+    """Whatever these bytes are: a document, or what is wrong with it."""
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        return Document(name=name, findings=(Finding(line=line, field="", message="is not UTF-8 text"),))
+    try:
+        root, data = _parsed(text, is_json=_is_json(name, text))
+    except _Unreadable as error:
+        return Document(name=name, kind=_kind_of_name(name), findings=(error.finding,))
+    kind = _kind(name, data)
+    twice = list(_twice(root))
+    if not kind:
+        return Document(name=name, data=data, findings=(*twice, _neither(data)))
+    try:
+        data, unlike_json = _plain(data)
+    except _Unreadable as error:
+        return Document(name=name, kind=kind, findings=(*twice, error.finding))
+    noun, problems = _judged(kind, raw, data, well_formed=not twice)
+    told = [*unlike_json.values(), *(problem for problem in problems if problem.path not in unlike_json)]
+    findings = [*twice, *(_found(root, data, problem) for problem in told)]
+    return Document(
+        name=name,
+        kind=kind,
+        data=data,
+        noun=noun if not findings else None,
+        findings=tuple(sorted(findings, key=lambda finding: finding.line)),
+    )
+
+
+class _Unreadable(Exception):
+    """Nothing more can be said of the document than this."""
+
+    def __init__(self, message: str, line: int = 1) -> None:
+        self.finding = Finding(line=line, field="", message=message)
+        super().__init__(message)
+
+
+def _is_json(name: str, text: str) -> bool:
+    """`{` begins a JSON document, but for a YAML file that is written in braces."""
+    if name.endswith((".yaml", ".yml")):
+        return False
+    return name.endswith(".json") or text.lstrip()[:1] == "{"
+
+
+def _parsed(text: str, *, is_json: bool) -> tuple[yaml.Node, Any]:
+    """The tree that knows the lines, and the data.
+
+    Raises _Unreadable.
+    """
+    if not text.strip():
+        raise _Unreadable("is empty")
+    try:
+        return _from_json(text) if is_json else _from_yaml(text)
+    except RecursionError as error:
+        raise _Unreadable("is nested too deeply") from error
+
+
+def _from_json(text: str) -> tuple[yaml.Node, Any]:
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _Unreadable(f"is not JSON: {error.msg} (column {error.colno})", error.lineno) from error
+    except ValueError as error:  # a number of thousands of digits
+        raise _Unreadable(f"has a value that can't be read: {error}") from error
+    try:  # JSON may be indented by tabs, YAML may not; the lines stay as they are
+        root = yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader)
+        return root or yaml.MappingNode("", []), data
+    except yaml.YAMLError:
+        return yaml.MappingNode("", []), data  # JSON that YAML can't read: all but the lines
+
+
+def _from_yaml(text: str) -> tuple[yaml.Node, Any]:
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if root is None:
+            raise _Unreadable("is empty")
+        return root, yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        raise _Unreadable(*_yaml_words(error)) from error
+    except yaml.YAMLError as error:
+        raise _Unreadable("is not YAML: it has a character that text does not have") from error
+    except ValueError as error:  # a number or a date that Python can't hold
+        raise _Unreadable(f"has a value that can't be read: {error}") from error
+
+
+def _yaml_words(error: yaml.MarkedYAMLError) -> tuple[str, int]:
+    mark = error.problem_mark or error.context_mark
+    problem = error.problem or "it can't be read"
+    if "'\\t'" in problem:
+        problem = "a tab, where YAML wants spaces"
+    if problem.startswith("but "):
+        problem = f"{error.context}, {problem}"
+    return f"is not YAML: {problem}", mark.line + 1 if mark else 1
+
+
+def _kind(name: str, data: object) -> str:
+    fields = set(data) if isinstance(data, Mapping) else set()
+    release, application = len(fields & _RELEASE_FIELDS), len(fields & _APPLICATION_FIELDS)
+    if release == application:
+        return _kind_of_name(name) if fields else ""
+    return "release" if release > application else "application"
+
+
+def _kind_of_name(name: str) -> str:
+    file = re.split(r"[/\\]", name)[-1]
+    return next((kind for kind in ("release", "application") if file.startswith(kind)), "")
+
+
+def _neither(data: object) -> Finding:
+    message = (
+        "is neither a release.json nor an application.yaml: it has none of their fields"
+        if isinstance(data, Mapping)
+        else "must be an object with fields"
+    )
+    return Finding(line=1, field="", message=message)
+
+
+def _judged(
+    kind: str, raw: bytes, data: Any, *, well_formed: bool
+) -> tuple[Manifest | Application | None, tuple[Problem, ...]]:
+    """What the layer says of it, as it will when the release is read."""
+    try:
+        if kind == "release":
+            # What is said already of the bytes would hide the rest; the data alone is judged then.
+            return read_manifest(raw if well_formed else json.dumps(data).encode()), ()
+        application = read_application(data)
+    except DocumentInvalid as error:
+        return None, error.problems
+    needed = seconds_needed(traffic_steps(application.strategy))
+    if needed > LONGEST_DEPLOYMENT:
+        message = (
+            f"needs {needed} s with its bakes, and no deployment may take more than {LONGEST_DEPLOYMENT} s: "
+            "shorten the bakes or take fewer steps"
+        )
+        return None, (Problem(path=("strategy",), message=message),)
+    return application, ()
+
+
+def _found(root: yaml.Node, data: Any, problem: Problem) -> Finding:
+    message = problem.message
+    if not problem.path:
+        in_words = re.search(r" in line (\d+), column \d+$", message)
+        if in_words:
+            return Finding(line=int(in_words[1]), field="", message=message[: in_words.start()])
+        return Finding(line=1, field="", message=message)
+    if message.endswith(f"; did you mean {problem.path[-1]!r}?"):
+        message = "is not a field here, but elsewhere"
+    if message == "must be a valid string" and isinstance(_value(data, problem.path), int | float):
+        message = "must be text: put it in quotes"
+    return Finding(line=_line(root, problem.path), field=problem.field, message=message)
+
+
+def _line(root: yaml.Node, path: Path) -> int:
+    """Of the field's name, of the list's item, or of the nearest thing around what is missing."""
+    node, mark = root, root.start_mark
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((key, value) for key, value in node.value if key.value == part), None)
+            if pair is None:
+                break
+            mark, node = pair[0].start_mark, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            mark = node.start_mark
+        else:
+            break
+    return int(mark.line) + 1 if mark else 1
+
+
+def _value(data: Any, path: Path) -> Any:
+    for part in path:
+        if isinstance(data, Mapping):
+            data = data.get(part)
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        else:
+            return None
+    return data
+
+
+def _twice(root: yaml.Node) -> Iterator[Finding]:
+    """Fields that stand twice: YAML and JSON would silently take the last one."""
+    waiting: list[tuple[Path, yaml.Node]] = [((), root)]
+    done: set[int] = set()
+    while waiting:
+        path, node = waiting.pop()
+        if id(node) in done:
+            continue
+        done.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += [((*path, index), item) for index, item in enumerate(node.value)]
+        if not isinstance(node, yaml.MappingNode):
+            continue
+        seen: dict[Any, int] = {}
+        for key, value in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            waiting.append(((*path, name), value))
+            if name in seen and isinstance(key, yaml.ScalarNode) and name != "<<":
+                where = Problem(path=(*path, name), message="").field
+                yield Finding(line=line, field=where, message=f"stands twice, first in line {seen[name]}")
+            seen.setdefault(name, line)
+
+
+def _plain(data: Any) -> tuple[Any, dict[Path, Problem]]:
+    """The data as JSON knows it, and what YAML read as something else, by its path.
+
+    Raises _Unreadable where the document would be without end.
+    """
+    problems: dict[Path, Problem] = {}
+    left = [_MOST_VALUES]
+
+    def plain(value: Any, path: Path) -> Any:
+        left[0] -= 1
+        if left[0] < 0 or len(path) > _DEEPEST:
+            raise _Unreadable("is nested too deeply, or too large once its anchors are written out")
+        if isinstance(value, Mapping):
+            return {str(name): plain(inner, (*path, str(name))) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [plain(inner, (*path, index)) for index, inner in enumerate(value)]
+        if value is None or isinstance(value, str | int | float):
+            return value
+        what = "a date" if isinstance(value, dt.date) else f"{type(value).__name__}"
+        problems[path] = Problem(path=path, message=f"is read by YAML as {what}: put it in quotes")
+        return str(value)
+
+    return plain(data, ()), problems

@@ -1,0 +1,146 @@
+"""What a command says when it can't do its work: what was tried, what AWS said, what to do; and with which exit code.
+
+| code | class | when |
+|---|---|---|
+| 1 | `Failed` | the release or the check failed, or the ledger says no |
+| 2 | click's `UsageError` | the command was used wrongly |
+| 3 | `AwsRefused` | AWS said no, could not be reached, or knows no such stack |
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import click
+
+
+class Failed(click.ClickException):
+    """The release or the check failed."""
+
+    exit_code = 1
+
+    def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 (click's signature)
+        """On standard error, harmless whatever is in it."""
+        from tagship_cli.screen import bad, clean, complain
+
+        headline, _, rest = self.format_message().partition("\n")
+        complain(bad(headline), *(clean(rest).split("\n") if rest else ()))
+
+
+class AwsRefused(Failed):
+    """AWS said no, or could not be asked."""
+
+    exit_code = 3
+
+
+@contextmanager
+def trying(what: str = "") -> Iterator[None]:
+    """Names what is tried with AWS, so that a refusal says it.
+
+    Raises AwsRefused for whatever AWS or the way to it refuses, Failed for what Tagship itself refuses.
+    """
+    try:
+        yield
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except Exception as error:
+        told = explained(what, error)
+        if told is None:
+            raise
+        raise told from error
+
+
+def explained(what: str, error: Exception) -> Failed | None:
+    """The failure that an error of boto3's or of Tagship's is for a person; None for a defect."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from tagship.model.errors import AwsUnavailable, TagshipError
+
+    if isinstance(error, ClientError):
+        return _refused(what, error)
+    if isinstance(error, BotoCoreError):
+        return _unasked(what, error)
+    if isinstance(error, AwsUnavailable):
+        return AwsRefused(f"{error}\nNothing is wrong with the release. Try again in a moment.")
+    if isinstance(error, TagshipError):
+        return Failed(str(error))
+    return None
+
+
+def _refused(what: str, error: Any) -> AwsRefused:
+    from tagship.aws.calls import code_of, message_of
+
+    code, message = code_of(error), message_of(error)
+    did = what or f"Calling {error.operation_name}"
+    advice = next((advice for pattern, advice in _ADVICE if re.fullmatch(pattern, code)), "")
+    said = (
+        f"{did}: AWS refused ({code}): {message.rstrip('.')}." if message else f"{did}: AWS refused ({code})."
+    )
+    return AwsRefused(f"{said}\n{advice.format(operation=error.operation_name)}".rstrip())
+
+
+_ADVICE = (
+    (
+        r"ExpiredToken(Exception)?|RequestExpired|TokenRefreshRequired",
+        "Your session has ended: sign in again (for example `aws sso login`), then repeat the command.",
+    ),
+    (
+        r"(InvalidClientTokenId|UnrecognizedClient|SignatureDoesNotMatch|AuthFailure|InvalidAccessKeyId)(Exception)?",
+        "Your AWS credentials are not valid for this account or region: check --profile, AWS_PROFILE and the keys.",
+    ),
+    (
+        r"AccessDenied(Exception)?|AuthorizationError|UnauthorizedOperation|Forbidden|403",
+        "You may not do this ({operation}). `aws sts get-caller-identity` says who you are; --profile chooses another.",
+    ),
+    (
+        r"ResourceNotFoundException|NoSuchBucket|404",
+        "Check --stage, --stack, --region and --profile: this is probably not where the stage is.",
+    ),
+    (r"OptInRequired|RegionDisabledException", "Check --region: the account does not use this one."),
+    (r"Throttl.*|TooManyRequests.*|RequestLimitExceeded|SlowDown", "AWS is busy: try again in a moment."),
+)
+
+
+def _unasked(what: str, error: Any) -> AwsRefused:
+    """Nothing reached AWS, or nothing came back."""
+    advice = next((advice for names, advice in _UNASKED if type(error).__name__ in names), "")
+    did = f"{what}: " if what else ""
+    return AwsRefused(f"{did}{_first_line(str(error))}\n{advice}".rstrip())
+
+
+_UNASKED: tuple[tuple[frozenset[str], str], ...] = (
+    (
+        frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"}),
+        "No AWS credentials were found: sign in (for example `aws sso login`), or set AWS_PROFILE or --profile.",
+    ),
+    (
+        frozenset({"SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError", "SSOError"}),
+        "Your session has ended: sign in again with `aws sso login`, then repeat the command.",
+    ),
+    (
+        frozenset({"ProfileNotFound", "ConfigNotFound", "ConfigParseError"}),
+        "Check --profile and AWS_PROFILE; `aws configure list-profiles` shows which there are.",
+    ),
+    (frozenset({"NoRegionError", "InvalidRegionError"}), "Say which region: --region, or AWS_REGION."),
+    (
+        frozenset(
+            {
+                *(
+                    "EndpointConnectionError",
+                    "ConnectTimeoutError",
+                    "ReadTimeoutError",
+                    "ConnectionClosedError",
+                ),
+                *("HTTPClientError", "ProxyConnectionError", "SSLError", "ConnectionError"),
+            }
+        ),
+        "Check the network, --region and AWS_ENDPOINT_URL, then try again.",
+    ),
+)
+
+
+def _first_line(text: str) -> str:
+    return text.strip().split("\n", 1)[0].rstrip(".") + "."

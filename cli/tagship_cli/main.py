@@ -1,0 +1,119 @@
+"""The entry point: which commands there are, and one clear sentence and exit code for whatever goes wrong."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import Any
+
+import click
+
+from tagship_cli.failures import trying
+from tagship_cli.place import PLACE, STAGE_VARIABLE, STAGES, place_options
+
+COMMANDS = {
+    "publish": ("tagship_cli.commands.publish", "Upload a release: artifacts first, release.json last."),
+    "promote": ("tagship_cli.commands.promote", "Bring a release that succeeded in one stage to the next."),
+    "validate": ("tagship_cli.commands.validate", "Check release.json and application.yaml, offline."),
+    "preview": ("tagship_cli.commands.preview", "See what approvers will get."),
+    "role": (
+        "tagship_cli.commands.role",
+        "Print or deploy the role that Tagship assumes for an application.",
+    ),
+    "apply": ("tagship_cli.commands.apply", "Store an application's configuration for a stage."),
+    "status": ("tagship_cli.commands.status", "What runs, what is on its way, and who is waited for."),
+    "show": ("tagship_cli.commands.show", "Everything about one release, on the screen or as a page."),
+    "history": ("tagship_cli.commands.history", "The releases of an application and how each ended."),
+    "watch": ("tagship_cli.commands.watch", "Follow a release until it ends."),
+    "approve": ("tagship_cli.commands.decide", "Approve a release that waits for approval."),
+    "reject": ("tagship_cli.commands.decide", "Reject a release that waits for approval."),
+    "rollback": ("tagship_cli.commands.rollback", "Put back what served before a release."),
+    "abort": ("tagship_cli.commands.abort", "Stop a release that is on its way."),
+    "retry": ("tagship_cli.commands.retry", "Begin a release again that has ended without success."),
+    "freeze": ("tagship_cli.commands.freeze", "Keep releases out of a stage for a time."),
+    "unfreeze": ("tagship_cli.commands.freeze", "End a freeze before its time."),
+    "report": ("tagship_cli.commands.report", "DORA's four keys and the latency of approvals, over a time."),
+    "audit": ("tagship_cli.commands.audit", "Check that nothing in an application's history was changed."),
+    "replay": ("tagship_cli.commands.replay", "Tell again what channels could not be told."),
+    "local": ("tagship_cli.commands.local", "Tagship on this machine, without an AWS account."),
+    "schemas": ("tagship_cli.commands.schemas", "Write the JSON Schemas of both documents."),
+}
+"""Each command's module and its line in the help; the module is loaded when the command is run."""
+
+HIDDEN = frozenset({"schemas"})
+"""For those who develop Tagship itself."""
+
+
+class Tagship(click.Group):
+    """Loads a command when it is named, and tells in a sentence what AWS refused."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        """In the order in which a release meets them."""
+        return [name for name in COMMANDS if name not in HIDDEN]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's)
+        """The command, or None for a name that there is not."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Says which command was probably meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            if not near:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list, without loading any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; what it did not foresee of AWS's refusals is told here."""
+        if os.environ.get("NO_COLOR"):
+            ctx.color = False
+        with trying():
+            return super().invoke(ctx)
+
+
+@click.group(
+    cls=Tagship,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="""\b
+Exit codes: 0 done, 1 the release or check failed, 2 wrong use, 3 AWS refused.
+Every command explains itself: tagship publish --help""",
+)
+@place_options
+@click.version_option(package_name="tagship", message="tagship %(version)s")
+@click.pass_context
+def main(
+    ctx: click.Context, *, stage: str | None, stack: str | None, region: str | None, profile: str | None
+) -> None:
+    """Tagged releases, shipped safely: publish a tag, have it approved, and see it reach production or come back."""
+    ctx.meta[PLACE] = {
+        "stage": stage or _stage_of_environment(),
+        "stack": stack,
+        "region": region,
+        "profile": profile,
+        "usual_region": os.environ.get("AWS_REGION"),
+    }
+
+
+def _stage_of_environment() -> str | None:
+    stage = os.environ.get(STAGE_VARIABLE)
+    if stage and stage not in STAGES:
+        raise click.UsageError(f"{STAGE_VARIABLE} is {stage!r}, and the stages are {', '.join(STAGES)}.")
+    return stage
+
+
+if __name__ == "__main__":
+    main()

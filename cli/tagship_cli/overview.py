@@ -1,0 +1,181 @@
+"""An application as the ledger and Parameter Store have it now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tagship.ledger import approvals, freezes, history, lock, releases
+from tagship.ledger.history import Recent
+from tagship.ledger.lock import Holder
+from tagship.ledger.table import Item, timestamp
+from tagship.model.release import Status, parameter_name
+from tagship.model.schedule import Freeze
+from tagship_cli import story
+from tagship_cli.failures import trying
+from tagship_cli.measures import LONGEST_RELEASE
+from tagship_cli.place import Place
+from tagship_cli.story import Now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Underway:
+    """A release that has not ended, and where it is."""
+
+    record: Item
+    now: Now
+    holder: Holder | None
+
+    def is_dead(self, now: datetime) -> bool:
+        """It has the lock, and its lease is over: nothing has happened for longer than anything takes."""
+        holder = self.holder
+        return holder is not None and holder.tag == self.record["tag"] and not holder.alive(now)
+
+    def as_dict(self, now: datetime) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "tag": self.record["tag"],
+            "attempt": self.record["attempt"],
+            "phase": self.now.phase,
+            "text": self.now.text,
+            "began": self.record["readAt"],
+            "seconds": round(story.took(self.record, now)),
+            "waitsFor": list(self.now.waits_for),
+            "until": self.now.until.isoformat() if self.now.until else None,
+            "percent": self.now.percent,
+            "execution": self.record["execution"],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """What one would want to know first."""
+
+    application: str
+    configured: bool
+    current: Item | None
+    underway: tuple[Underway, ...]
+    holder: Holder | None
+    last: Item | None
+    """The release that ended last."""
+    freezes: tuple[Freeze, ...]
+    """Its own and those of all, now and later."""
+    at: datetime
+
+    @property
+    def is_unknown(self) -> bool:
+        """Nobody ever configured or released it here."""
+        return not (self.configured or self.current or self.underway or self.last)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs."""
+        current, last, holder = self.current, self.last, self.holder
+        return {
+            "application": self.application,
+            "configured": self.configured,
+            "runs": {name: current.get(name, "") for name in ("tag", "since", "watchEnds")}
+            if current
+            else None,
+            "underway": [each.as_dict(self.at) for each in self.underway],
+            "lock": {
+                "tag": holder.tag,
+                "kept": holder.kept,
+                "leaseEnds": holder.leaseEnds,
+                "alive": holder.alive(self.at),
+            }
+            if holder
+            else None,
+            "freezes": [freeze_as_dict(freeze) for freeze in self.freezes],
+            "lastEnded": {name: last.get(name, "") for name in ("tag", "status", "endedAt", "why")}
+            if last
+            else None,
+        }
+
+
+def freeze_as_dict(freeze: Freeze) -> dict[str, Any]:
+    """A freeze, for programs."""
+    return {
+        "id": freeze.id,
+        "application": freeze.application,
+        "reason": freeze.reason,
+        "author": freeze.author,
+        "starts": timestamp(freeze.starts),
+        "ends": timestamp(freeze.ends),
+    }
+
+
+def of(place: Place, application: str) -> Overview:
+    """Of one application, whether anybody knows it or not."""
+    configured = is_configured(place, application)
+    ledger = place.ledger
+    with trying(f"Reading the ledger of {place.stage}"):
+        holder = lock.holder(ledger, application)
+        seen = history.recent(ledger, application, since=timestamp(place.now - LONGEST_RELEASE))
+        underway = []
+        for tag in underway_of(place, application, seen, holder):
+            record = releases.get(ledger, application, tag)
+            facts = ledger.facts_of(application, tag)
+            if record["status"] != Status.RUNNING and not story.going_back([fact["name"] for fact in facts]):
+                continue
+            request = approvals.get(ledger, record["approval"]) if record.get("approval") else None
+            has_it = holder.tag if holder else None
+            now = story.whereabouts(record, facts, request, holder=has_it, at=place.now)
+            underway.append(Underway(record=record, now=now, holder=holder))
+        current = releases.current(ledger, application)
+        last = releases.get(ledger, application, seen.ended) if seen.ended else None
+        frozen = freezes.standing(ledger, application)
+    return Overview(
+        application=application,
+        configured=configured,
+        current=current,
+        underway=tuple(underway),
+        holder=holder,
+        last=last,
+        freezes=frozen,
+        at=place.now,
+    )
+
+
+def unknown(application: str, place: Place) -> str:
+    """That nobody knows it, and which ones there are."""
+    known = applications(place)
+    others = f"There are: {', '.join(known)}." if known else "There is none yet."
+    return f"There is no application {application!r} in {place.stage}: no configuration and no release.\n{others}"
+
+
+def underway_of(place: Place, application: str, seen: Recent, holder: Holder | None) -> list[str]:
+    """The tags of what has not ended, newest first; and of what has, and holds the lock: it may be rolled back just now."""
+    holds = [holder.tag] if holder and not holder.kept else []
+    tags = list(dict.fromkeys([*seen.touched, *holds]))
+    return [
+        record["tag"]
+        for record in history.summaries(place.ledger, application, tags)
+        if record["status"] == Status.RUNNING or record["tag"] in holds
+    ]
+
+
+def applications(place: Place) -> list[str]:
+    """Every application that is configured in the stage."""
+    root = parameter_name(place.stage, "")
+    with trying(f"Listing the parameters under {root}"):
+        pages = place.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=root)
+        names = [parameter["Name"] for page in pages for parameter in page["Parameters"]]
+    return sorted(name.removeprefix(root) for name in names)
+
+
+def is_configured(place: Place, application: str) -> bool:
+    """Whether the stage has a configuration of this application."""
+    from botocore.exceptions import ClientError
+
+    from tagship.aws.calls import code_of
+
+    name = parameter_name(place.stage, application)
+    with trying(f"Reading the parameter {name}"):
+        try:
+            place.client("ssm").get_parameter(Name=name)
+        except ClientError as error:
+            if code_of(error) in ("ParameterNotFound", "ValidationException"):
+                return False
+            raise
+    return True

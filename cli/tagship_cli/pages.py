@@ -1,0 +1,153 @@
+"""Pages that need nothing else: no script, nothing from anywhere, every value in them escaped and harmless."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from tagship.story.narrator import mood_of
+from tagship.text.rendering import environment
+from tagship.text.words import count
+from tagship_cli import charts, times
+from tagship_cli.charts import Series
+from tagship_cli.measures import Keys, Spread
+from tagship_cli.reporting import Report
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@cache
+def _environment() -> Environment:
+    return environment(_TEMPLATES, style=drawn((_TEMPLATES / "page.css").read_text("utf-8")))
+
+
+def rendered(template: str, **values: Any) -> str:
+    """One page."""
+    return _environment().get_template(template).render(**values)
+
+
+def drawn(text: str) -> Markup:
+    """What this program has drawn or written itself, with every word in it escaped."""
+    return Markup(text)  # noqa: S704 - charts.py and picture.py escape what they are given
+
+
+# ---- the report ----------------------------------------------------------------------------------------------------
+
+
+def report_page(made: Report) -> str:
+    """The four keys with charts over the time."""
+    found = made.together
+    return rendered(
+        "report.html",
+        stage=made.stage,
+        since=times.full(made.span.since),
+        until=times.full(made.span.until),
+        made=times.full(made.made),
+        keys=_keys(found),
+        unrestored=found.unrestored,
+        charts=_charts(made.parts),
+        columns=("deployments", "a day", "failed", "lead time", "restored in", "approved in"),
+        rows=[_row(name, each) for name, each in made.by_application.items()],
+        endings=[(status, mood_of(status).value, number) for status, number in sorted(found.endings.items())],
+    )
+
+
+def _keys(found: Keys) -> list[dict[str, str]]:
+    rate = found.failure_rate
+    return [
+        {
+            "name": "Deployments",
+            "value": str(found.deployments),
+            "more": f"{found.per_day:.2f} a day",
+        },
+        {"name": "Lead time", "value": _median(found.lead), "more": _nine_of_ten(found.lead, "deployment")},
+        {
+            "name": "Change failure rate",
+            "value": "–" if rate is None else f"{rate:.1%}",
+            "more": f"{found.failed} of {count(found.deployments, 'deployment')}",
+        },
+        {
+            "name": "Time to restore",
+            "value": _median(found.restore),
+            "more": _nine_of_ten(found.restore, "failure"),
+        },
+        {
+            "name": "Approval latency",
+            "value": _median(found.approval),
+            "more": _nine_of_ten(found.approval, "decision"),
+        },
+    ]
+
+
+def _charts(parts: list[Keys]) -> list[dict[str, Any]]:
+    labels = [f"{part.span.since.astimezone():%d %b}" for part in parts]
+    every = {1: "day", 7: "week", 28: "four weeks"}.get(round(parts[0].span.days), "part")
+
+    def spread(title: str, unit: str, seconds: int, of: Callable[[Keys], Spread]) -> dict[str, Any]:
+        values = [None if of(part).median is None else (of(part).median or 0) / seconds for part in parts]
+        series = [Series(name=title, style="plain", values=values)]
+        svg = (
+            charts.dots(title, labels, series, unit=f" {unit}") if any(v is not None for v in values) else ""
+        )
+        return {"title": f"{title}, median by {every}, in {unit}", "legend": (), "svg": drawn(svg)}
+
+    rates = [None if part.failure_rate is None else part.failure_rate * 100 for part in parts]
+    deployments = [
+        Series(name="good", style="good", values=[part.deployments - part.failed for part in parts]),
+        Series(name="failed", style="bad", values=[part.failed for part in parts]),
+    ]
+    title = "Deployments"
+    return [
+        {
+            "title": f"{title} by {every}",
+            "legend": (("good", "good"), ("bad", "failed")),
+            "svg": drawn(charts.bars(title, labels, deployments))
+            if any(p.deployments for p in parts)
+            else "",
+        },
+        {
+            "title": f"Change failure rate by {every}, in percent",
+            "legend": (),
+            "svg": drawn(
+                charts.dots(
+                    "Change failure rate",
+                    labels,
+                    [Series(name="Change failure rate", style="bad", values=rates)],
+                    unit=" %",
+                )
+            )
+            if any(rate is not None for rate in rates)
+            else "",
+        },
+        spread("Lead time", "hours", 3600, lambda part: part.lead),
+        spread("Time to restore", "minutes", 60, lambda part: part.restore),
+        spread("Approval latency", "minutes", 60, lambda part: part.approval),
+    ]
+
+
+def _row(name: str, found: Keys) -> tuple[str, ...]:
+    rate = found.failure_rate
+    return (
+        name,
+        str(found.deployments),
+        f"{found.per_day:.2f}",
+        "–" if rate is None else f"{found.failed} ({rate:.0%})",
+        _median(found.lead),
+        _median(found.restore),
+        _median(found.approval),
+    )
+
+
+def _median(found: Spread) -> str:
+    return "–" if found.median is None else times.span(found.median)
+
+
+def _nine_of_ten(found: Spread, what: str) -> str:
+    if found.p90 is None:
+        return f"no {what}"
+    return f"nine of ten: {times.span(found.p90)}; {count(found.count, what)}"

@@ -1,0 +1,235 @@
+"""Where a command works: one stage's stack, in one region, as one identity; nothing is asked of AWS before it is needed."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tagship_cli.failures import AwsRefused, trying
+
+if TYPE_CHECKING:
+    from tagship.aws.clients import Aws
+    from tagship.ledger.table import Ledger
+
+STAGES = ("development", "staging", "production")
+STAGE_VARIABLE = "TAGSHIP_STAGE"
+PLACE = "tagship_cli.place"
+"""Where click keeps what was said before the command."""
+
+
+def utc_now() -> datetime:
+    """The clock that people's commands run on."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What is outside of a command and AWS: tests bring their own."""
+
+    now: Callable[[], datetime] = utc_now
+    pause: Callable[[float], None] = time.sleep
+
+
+@dataclass(slots=True, kw_only=True)
+class Place:
+    """A stage, its stack's outputs, and clients for it."""
+
+    stage: str
+    stack: str
+    region: str | None = None
+    profile: str | None = None
+    usual_region: str | None = None
+    """Of the environment's AWS_REGION, which boto3 does not read."""
+    world: World = field(default_factory=World)
+    _aws: Aws | None = None
+    _outputs: dict[str, str] | None = None
+
+    @property
+    def now(self) -> datetime:
+        """The time, by this command's clock."""
+        return self.world.now()
+
+    def client(self, service: str) -> Any:
+        """A client of the chosen identity and region."""
+        return self.aws.client(service)
+
+    @property
+    def aws(self) -> Aws:
+        """The clients, made when they are first asked for."""
+        if self._aws is None:
+            from tagship.aws.clients import Aws
+
+            with trying("Reading the AWS configuration of this machine"):
+                region = self.region or self.usual_region
+                self._aws = Aws(session=new_session(profile_name=self.profile, region_name=region))
+        return self._aws
+
+    def output(self, name: str) -> str:
+        """One of the stack's outputs.
+
+        Raises AwsRefused when there is no such stack here, or it is not Tagship's.
+        """
+        if self._outputs is None:
+            self._outputs = self._described()
+        if name not in self._outputs:
+            raise AwsRefused(
+                f"The stack {self.stack} has no output {name}, so it is not Tagship's, or an older one.\n"
+                "Name Tagship's stack with --stack, or deploy it anew."
+            )
+        return self._outputs[name]
+
+    @property
+    def ledger(self) -> Ledger:
+        """The stage's ledger."""
+        from tagship.ledger.table import Ledger
+
+        return Ledger(
+            client=self.client("dynamodb"),
+            table=self.output("LedgerTableName"),
+            stage=self.stage,
+            now=self.world.now,
+            pause=self.world.pause,
+        )
+
+    @property
+    def region_name(self) -> str:
+        """The region in which the clients work."""
+        return str(self.client("cloudformation").meta.region_name)
+
+    def flags(self) -> str:
+        """What a suggested command needs to work in this place; the stage is always named."""
+        text = f" --stage {self.stage}"
+        if self.stack != stack_of(self.stage):
+            text += f" --stack {self.stack}"
+        if self.region:
+            text += f" --region {self.region}"
+        if self.profile:
+            text += f" --profile {self.profile}"
+        return text
+
+    def _described(self) -> dict[str, str]:
+        from botocore.exceptions import ClientError
+
+        cloudformation = self.client("cloudformation")
+        with trying(f"Looking at the stack {self.stack}"):
+            try:
+                found = cloudformation.describe_stacks(StackName=self.stack)["Stacks"][0]
+            except ClientError as error:
+                if "does not exist" not in str(error):
+                    raise
+                raise AwsRefused(
+                    f"There is no stack {self.stack} in {self.region_name} for the identity that you use.\n"
+                    "Check --stage, --stack, --region and --profile, or deploy it: "
+                    f"sam build && sam deploy --config-env {self.stage}"
+                ) from error
+        return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+
+
+def new_session(*, profile_name: str | None, region_name: str | None) -> Any:
+    """boto3's, imported only where AWS is asked for something."""
+    import boto3
+
+    return boto3.session.Session(profile_name=profile_name, region_name=region_name)
+
+
+def stack_of(stage: str) -> str:
+    """What a stage's stack is called unless somebody chose otherwise."""
+    return f"tagship-{stage}"
+
+
+def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--stage`, `--stack`, `--region` and `--profile`, as they stand before a command; after it they say the same."""
+    for option in (
+        click.option("--profile", metavar="NAME", help="The AWS profile, if not your configuration's."),
+        click.option("--region", metavar="REGION", help="The AWS region, if not your configuration's."),
+        click.option(
+            "--stack", metavar="NAME", help="The stage's CloudFormation stack.  [default: tagship-<stage>]"
+        ),
+        click.option(
+            "--stage",
+            type=click.Choice(STAGES),
+            metavar="STAGE",
+            help=f"{', '.join(STAGES[:-1])} or {STAGES[-1]}.  [env var: {STAGE_VARIABLE}; default: {STAGES[0]}]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def in_a_place(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command the options that name a place, and hands it the `place` that they name."""
+
+    @place_options
+    @click.pass_context
+    @functools.wraps(command)
+    def placed(ctx: click.Context, /, **given: Any) -> Any:
+        # What stands after the command counts, then what stands before it, then the environment.
+        before = ctx.meta.get(PLACE, {})
+        named = {name: given.pop(name) or before.get(name) for name in _NAMES}
+        return command(place=_place(ctx, named), **given)
+
+    return placed
+
+
+def between_two_places(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command the options that name two places, and hands it `origin` and `destination`.
+
+    Region and profile may stand once before the command, for both. Stage and stack may not: they are never the same.
+    """
+    for way in ("to", "from"):
+        for option in (
+            click.option(f"--{way}-profile", metavar="NAME", help=f"The AWS profile for the --{way} stage."),
+            click.option(f"--{way}-region", metavar="REGION", help=f"The AWS region of the --{way} stage."),
+            click.option(
+                f"--{way}-stack", metavar="NAME", help="Its CloudFormation stack.  [default: tagship-<stage>]"
+            ),
+            click.option(
+                f"--{way}",
+                f"{way}_stage",
+                type=click.Choice(STAGES),
+                metavar="STAGE",
+                required=True,
+                help={"from": "Where it has succeeded.", "to": "Where it goes."}[way],
+            ),
+        ):
+            command = option(command)
+
+    @click.pass_context
+    @functools.wraps(command)
+    def placed(ctx: click.Context, /, **given: Any) -> Any:
+        before = ctx.meta.get(PLACE, {})
+        both = {name: before.get(name) for name in ("region", "profile")}
+        origin, destination = (
+            _place(ctx, {name: given.pop(f"{way}_{name}") or both.get(name) for name in _NAMES})
+            for way in ("from", "to")
+        )
+        return command(origin=origin, destination=destination, **given)
+
+    return placed
+
+
+_NAMES = ("stage", "stack", "region", "profile")
+
+
+def _place(ctx: click.Context, named: dict[str, str | None]) -> Place:
+    stage = named["stage"] or STAGES[0]
+    return Place(
+        stage=stage,
+        stack=named["stack"] or stack_of(stage),
+        region=named["region"],
+        profile=named["profile"],
+        usual_region=ctx.meta.get(PLACE, {}).get("usual_region"),
+        world=ctx.ensure_object(World),
+    )
+
+
+def as_json(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command `--json`."""
+    option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+    return option(command)

@@ -1,0 +1,140 @@
+"""A release of one stage, taken as that stage's ledger knows it, and the statement with which it goes to the next."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tagship.gates.reading import Unreadable
+from tagship.gates.statement import Statement
+from tagship.ledger import releases
+from tagship.model.release import (
+    MANIFEST,
+    PROMOTION,
+    PROMOTION_SIGNATURE,
+    SIGNATURE,
+    Manifest,
+    PinnedObject,
+    Status,
+)
+from tagship_cli.failures import Failed, trying
+from tagship_cli.place import Place
+from tagship_cli.publishing import Beside, File, Folder, Release
+from tagship_cli.signing import signed
+
+_CHUNK = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """A release that succeeded in a stage."""
+
+    place: Place
+    record: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, place: Place, application: str, tag: str) -> Origin:
+        """Raises Failed for a release that did not end SUCCEEDED there, or not any more."""
+        with trying(f"Reading the ledger of {place.stage}"):
+            record = releases.get(place.ledger, application, tag)
+        if record["status"] != Status.SUCCEEDED:
+            is_underway = record["status"] == Status.RUNNING
+            ended = "is still on its way" if is_underway else f"ended {record['status']}"
+            why = f": {record['why'].rstrip('.')}." if record.get("why") else "."
+            raise Failed(
+                f"{application} {tag} {ended} in {place.stage}{why} Nothing was copied.\n"
+                "Only what succeeded in a stage is brought to the next."
+            )
+        return cls(place=place, record=record)
+
+    def fetched(self, folder: Path) -> Release:
+        """Every artifact into this folder, and release.json, in the versions that were released; each byte is checked.
+
+        Raises Failed where the bucket has other bytes than the ledger says.
+        """
+        manifest = Manifest.from_dict(self.record["manifest"])
+        body = b"".join(self._chunks(PinnedObject.from_dict(self.record["release"])))
+        if hashlib.sha256(body).hexdigest() != self.record["digest"]:
+            raise self._other_bytes(MANIFEST)
+        files = tuple(self._file(artifact.name, artifact.file, folder) for artifact in manifest.artifacts)
+        for artifact, file in zip(manifest.artifacts, files, strict=True):
+            if file.sha256 != artifact.sha256:
+                raise self._other_bytes(artifact.file)
+        return Release(manifest=manifest, body=body, files=files)
+
+    def signature(self) -> tuple[Beside, ...]:
+        """Its `release.json.sig`, if it had one when it was released."""
+        pinned = self.record["objects"].get(SIGNATURE)
+        if pinned is None:
+            return ()
+        return (Beside(file=SIGNATURE, body=b"".join(self._chunks(PinnedObject.from_dict(pinned)))),)
+
+    def _file(self, name: str, file: str, folder: Path) -> File:
+        path = folder / file
+        pinned = PinnedObject.from_dict(self.record["objects"][file])
+        try:
+            with path.open("wb") as content:
+                for chunk in self._chunks(pinned):
+                    content.write(chunk)
+        except OSError as error:
+            raise Failed(f"{path} can't be written: {error.strerror}. Nothing was copied.") from error
+        return File.measured(name, path)
+
+    def _chunks(self, pinned: PinnedObject) -> Any:
+        with trying(f"Reading s3://{pinned.bucket}/{pinned.key}"):
+            body = self.place.client("s3").get_object(
+                Bucket=pinned.bucket, Key=pinned.key, VersionId=pinned.versionId
+            )["Body"]
+            yield from body.iter_chunks(_CHUNK)
+
+    def _other_bytes(self, file: str) -> Failed:
+        return Failed(
+            f"{file} in {self.place.stage} does not have the bytes that were released there. Nothing was copied.\n"
+            "Find out who can write to that bucket."
+        )
+
+
+def statement(
+    origin: Origin, folder: Folder, destination: Place, *, key: str, algorithm: str
+) -> tuple[Beside, ...]:
+    """`promotion.json` and its signature, as far as an interrupted run has not left them.
+
+    Raises Failed where another statement is there.
+    """
+    manifest = folder.release.manifest
+    with trying("Asking AWS who you are"):
+        who = destination.client("sts").get_caller_identity()["Arn"]
+    ours = Statement(
+        application=manifest.application,
+        tag=manifest.tag,
+        digest=folder.release.digest,
+        fromStage=origin.place.stage,
+        toStage=destination.stage,
+        succeededAt=origin.record["endedAt"],
+        promotedAt=destination.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        promotedBy=who,
+    )
+    there = folder.beside(PROMOTION)
+    if there is not None and not _same(there, ours):
+        raise Failed(
+            f"{folder.address}{PROMOTION} is there already, about something else. Nothing was overwritten, and "
+            f"{folder.release.title} was not promoted.\nRelease a new tag."
+        )
+    raw = ours.raw if there is None else there
+    written = Beside(file=PROMOTION, body=raw)
+    if there is not None and folder.beside(PROMOTION_SIGNATURE) is not None:
+        return (written,)
+    raw_signature = signed(destination.client("kms"), raw, key=key, algorithm=algorithm)
+    return (written, Beside(file=PROMOTION_SIGNATURE, body=raw_signature))
+
+
+def _same(there: bytes, ours: Statement) -> bool:
+    """Who began to promote it, and when, may differ: whoever goes on finds the rest to be true."""
+    try:
+        known = Statement.read(there)
+    except Unreadable:
+        return False
+    return replace(known, promotedAt=ours.promotedAt, promotedBy=ours.promotedBy) == ours

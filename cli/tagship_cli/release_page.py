@@ -1,0 +1,98 @@
+"""The page of one release: what it was, the path that it took, and how long each part of it lasted."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from html import escape
+from typing import Any
+
+from tagship.story.narrator import ending, mood_of
+from tagship.story.narrator import told as in_a_sentence
+from tagship.text.words import console
+from tagship_cli import charts, story, times
+from tagship_cli.layout import lay_out
+from tagship_cli.pages import drawn, rendered
+from tagship_cli.picture import Path, in_words, picture
+from tagship_cli.place import Place
+from tagship_cli.showing import Machine, Phase, Shown
+
+_AROUND = 40
+"""Above the middle of the uppermost box of a machine, and below that of the lowest."""
+
+
+def release_page(found: Shown, machines: list[Machine], place: Place) -> str:
+    """One page; every text of the release is escaped, and harmless."""
+    record, now = found.record, place.now
+    status = str(record["status"])
+    end = times.moment(record["endedAt"]) if record.get("endedAt") else now
+    manifest = record.get("manifest") or {}
+    return rendered(
+        "release.html",
+        stage=place.stage,
+        title=f"{record['application']} {record['tag']}",
+        status=status,
+        mood=mood_of(status).value,
+        why=record.get("why", ""),
+        advice=[] if status == "RUNNING" else ending(record),
+        about=[
+            (
+                "made",
+                f"{manifest['repository']} {manifest['commit'][:12]} by {manifest['author']}"
+                if manifest
+                else "",
+            ),
+            ("began", times.full(times.moment(record["readAt"]))),
+            ("ended", times.full(end) if record.get("endedAt") else "it goes on"),
+            ("took", times.span(story.took(record, now))),
+            ("before", str((record.get("plan") or {}).get("from") or "–")),
+            ("execution", console(str(record["execution"]))),
+        ],
+        notes=str(manifest.get("notes") or ""),
+        artifacts=manifest.get("artifacts") or [],
+        phases=drawn(_bars(found.phases, now)) if found.phases else "",
+        share=drawn(charts.share("Share of the traffic", *_share(found, end))) if found.shares else "",
+        gates=record.get("gates") or [],
+        plan=[str(line) for line in (record.get("plan") or {}).get("summary", ())],
+        approval=found.approval,
+        checks=[(look, check) for look in found.checks for check in look["checks"]],
+        timeline=[_moment(fact) for fact in found.facts],
+        zone=times.zone(now),
+        machines=[{"name": machine.name, "svg": drawn(_drawn(machine))} for machine in machines],
+    )
+
+
+def _moment(fact: dict[str, Any]) -> dict[str, Any]:
+    said, at = in_a_sentence(fact), times.moment(fact["at"])
+    return {
+        "at": f"{times.short(at)}:{at.astimezone():%S}",
+        "text": said.text,
+        "mood": said.mood.value,
+        "more": said.more,
+    }
+
+
+def _bars(phases: list[Phase], now: datetime) -> str:
+    rows = [(phase.name, phase.seconds(now), times.span(phase.seconds(now))) for phase in phases]
+    return charts.lengths("How long each phase took", rows)
+
+
+def _share(found: Shown, end: datetime) -> tuple[list[tuple[float, int]], list[str]]:
+    """Minutes since shortly before the first step, and the labels of both ends."""
+    begin = found.shares[0][0] - timedelta(seconds=5)
+    last = max(end, found.shares[-1][0] + timedelta(seconds=5))
+    points = [(0.0, 0)] + [((at - begin).total_seconds(), percent) for at, percent in found.shares]
+    points.append(((last - begin).total_seconds(), found.shares[-1][1]))
+    return points, [times.clock(begin), times.clock(last)]
+
+
+def _drawn(machine: Machine) -> str:
+    drawing = lay_out(machine.states, machine.start)
+    rows = [place.y for place in drawing.places.values()]
+    top, width = round(min(rows)) - _AROUND, round(drawing.size[0])
+    height = round(max(rows)) + _AROUND - top
+    words = f"{machine.name}: it passed {', '.join(machine.entered)}. {in_words(drawing)}"
+    parts = picture(drawing, Path.of(machine.entered))
+    return (
+        f'<svg class="machine" viewBox="0 {top} {width} {height}" width="{width}" height="{height}" role="img" '
+        f'aria-label="{escape(words)}">' + "\n".join(parts) + "</svg>"
+    )

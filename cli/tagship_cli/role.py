@@ -1,0 +1,55 @@
+"""The least-privilege role for an application and its target, as a CloudFormation template."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tagship import gates, health, targets
+from tagship.aws.rights import policy, trust_policy
+from tagship.model.application import Application
+
+SESSION_SECONDS = 3600
+"""The shortest that IAM takes for a role; Tagship's sessions last 900 s."""
+
+
+def template(configuration: Application, *, bucket: str, function_roles: str) -> dict[str, Any]:
+    """One role, which allows what the target's adapter, the gates and the health checks of this configuration ask for.
+
+    `bucket` is the stage's release bucket, `function_roles` the ARN of its functions' roles, with wildcards.
+    """
+    target, application = configuration.target, configuration.application
+    asked = (
+        *targets.rights(configuration, bucket=bucket),
+        *gates.rights(configuration),
+        *(right for check in configuration.health.checks for right in health.rights(check, target)),
+    )
+    *path, name = target.role.split(":role/", 1)[1].split("/")
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": f"The role that Tagship assumes to release {application}; printed by tagship role.",
+        "Resources": {
+            "Role": {
+                "Type": "AWS::IAM::Role",
+                "Properties": {
+                    "RoleName": name,
+                    "Path": "/" + "".join(f"{part}/" for part in path),
+                    "Description": f"Assumed by Tagship to release {application}",
+                    "MaxSessionDuration": SESSION_SECONDS,
+                    "AssumeRolePolicyDocument": trust_policy(
+                        function_roles=function_roles,
+                        external_id=target.externalId,
+                        application=application,
+                    ),
+                    "Policies": [
+                        {"PolicyName": f"release-{application}", "PolicyDocument": policy(asked)},
+                    ],
+                },
+            }
+        },
+        "Outputs": {
+            "RoleArn": {
+                "Description": "For application.yaml: target.role.",
+                "Value": {"Fn::GetAtt": ["Role", "Arn"]},
+            }
+        },
+    }

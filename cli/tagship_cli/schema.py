@@ -1,0 +1,215 @@
+"""The JSON Schemas of both documents, as editors and other tools want them: with a description and examples everywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tagship.model.application import Application
+from tagship.model.documents import schema_of
+from tagship.model.release import Manifest
+
+KINDS: Mapping[str, type[Application] | type[Manifest]] = {"application": Application, "release": Manifest}
+
+_APPLICATION = {
+    "application": "storefront",
+    "target": {
+        "type": "lambda",
+        "function": "storefront",
+        "alias": "live",
+        "account": "123456789012",
+        "region": "eu-central-1",
+        "role": "arn:aws:iam::123456789012:role/tagship-storefront",
+        "externalId": "tagship-production",
+    },
+    "strategy": {"type": "canary", "percent": 10, "bake": "PT5M"},
+    "gates": {
+        "tags": {"pattern": "v*", "preReleases": False},
+        "signature": {"required": True, "key": "alias/tagship-release-signing", "algorithm": "ECDSA_SHA_256"},
+        "provenance": {"repository": "acme/storefront", "attestation": "required"},
+        "promotion": {
+            "stage": "staging",
+            "key": "alias/tagship-promotion",
+            "algorithm": "ECDSA_SHA_256",
+        },
+        "custom": {"function": "storefront-gate"},
+        "windows": ["Mon-Thu 09:00-16:00 Europe/Berlin"],
+        "whenClosed": "wait",
+    },
+    "notifications": {
+        "level": "milestones",
+        "emails": ["team@example.com"],
+        "slackWebhookSecret": "tagship/slack",
+        "github": {
+            "repository": "acme/storefront",
+            "tokenSecret": "tagship/github",
+            "api": "https://api.github.com",
+        },
+    },
+    "approval": {
+        "approvers": ["ana@example.com", "bo@example.com", "chi@example.com"],
+        "required": 2,
+        "authorMayApprove": False,
+        "expires": "PT4H",
+        "remindEvery": "PT1H",
+        "reasonToApprove": False,
+        "escalateTo": ["head-of-sales@example.com"],
+    },
+    "health": {
+        "checks": [
+            {"type": "lambda"},
+            {
+                "type": "http",
+                "url": "https://storefront.example.com/health",
+                "status": 200,
+                "contains": '"healthy": true',
+                "maxLatencyMs": 800,
+            },
+            {"type": "alarm", "names": ["storefront-5xx"]},
+            {
+                "type": "metric",
+                "name": "errors",
+                "namespace": "AWS/Lambda",
+                "metric": "Errors",
+                "dimensions": {
+                    "FunctionName": "storefront",
+                    "Resource": "storefront:live",
+                    "ExecutedVersion": "{version}",
+                },
+                "minSamples": 100,
+                "maxIncreasePercent": 20,
+                "maxValue": 0.05,
+            },
+            {"type": "custom", "function": "storefront-verdict"},
+        ],
+        "every": 30,
+        "watch": {"seconds": "PT30M", "alarms": ["storefront-5xx"]},
+    },
+    "stage": "production",
+}
+_RELEASE = {
+    "schemaVersion": 1,
+    "application": "storefront",
+    "tag": "v1.4.0",
+    "commit": "8f1d5a0b6f3c4c3f8e0d2b7a9c1e5f60718293a4",
+    "repository": "acme/storefront",
+    "author": "dana@example.com",
+    "createdAt": "2026-11-22T10:00:00Z",
+    "notes": "Faster search, and the new checkout behind its flag.",
+    "artifacts": [
+        {
+            "name": "function",
+            "file": "storefront.zip",
+            "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "size": 12345,
+        }
+    ],
+    "parameters": {"LogLevel": "info"},
+}
+EXAMPLES: Mapping[str, dict[str, Any]] = {"application": _APPLICATION, "release": _RELEASE}
+_TITLES = {"application": "An application of Tagship's", "release": "A release of Tagship's: release.json"}
+_BY_FIELD: Mapping[tuple[str, str], list[Any]] = {
+    ("Step", "percent"): [5, 25, 100],
+    ("Step", "bake"): ["PT2M"],
+    ("Steps", "steps"): [[{"percent": 5, "bake": "PT5M"}, {"percent": 50, "bake": "PT5M"}, {"percent": 100}]],
+    ("AllAtOnce", "bake"): [60],
+    ("Provenance", "builder"): [
+        "https://github.com/acme/workflows/.github/workflows/release.yaml@refs/tags/v3"
+    ],
+    ("Linear", "percent"): [20],
+    ("Linear", "bake"): [60, "PT1M"],
+    ("HttpCheck", "urls"): [
+        ["https://storefront.example.com/health", "https://storefront.example.com/search?q=tea"]
+    ],
+    ("HttpCheck", "percentile"): [95],
+    ("HttpCheck", "tlsDaysLeft"): [14],
+    ("HttpCheck", "followTo"): [["www.example.com"]],
+    ("HttpCheck", "requests"): [5],
+    ("HttpCheck", "mustPass"): [4],
+    ("HttpCheck", "timeoutSeconds"): [5],
+    ("HttpCheck", "json"): [{"path": "database.status", "equals": "ok"}],
+    ("JsonValue", "path"): ["database.status"],
+    ("JsonValue", "equals"): ["ok", True, 3],
+    ("MetricCheck", "statistic"): ["Average", "p95"],
+    ("MetricCheck", "expression"): ["SELECT AVG(Latency) FROM Storefront WHERE Version = '{version}'"],
+    ("MetricCheck", "samples"): ["SELECT COUNT(Latency) FROM Storefront WHERE Version = '{version}'"],
+    ("MetricCheck", "window"): [600, "PT10M"],
+    ("LambdaCheck", "function"): ["storefront-smoke"],
+    ("LambdaCheck", "payload"): [{"path": "/health"}],
+    ("LambdaCheck", "maxLatencyMs"): [2000],
+    ("LambdaCheck", "requests"): [3],
+    ("LambdaCheck", "mustPass"): [3],
+    ("", "emergency"): ["Nobody can pay since 14:05."],
+}
+"""For the fields that the whole example does not have, by the definition that they stand in."""
+_JSON_SCHEMA_WORDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
+
+
+def schema(name: str) -> dict[str, Any]:
+    """The schema of `application` or `release`."""
+    made: dict[str, Any] = _in_schema_words(schema_of(KINDS[name]))
+    definitions = made.get("$defs", {})
+    for title, part in [*definitions.items(), ("", made)]:
+        _describe(part, definitions)
+        _give_examples(part, title, name)
+    return {
+        "$schema": made.pop("$schema"),
+        "$id": made.pop("$id"),
+        "title": _TITLES[name],
+        "description": made.pop("description"),
+        "examples": [EXAMPLES[name]],
+        **made,
+    }
+
+
+def text(name: str) -> str:
+    """As it stands in the file."""
+    return json.dumps(schema(name), indent=2, ensure_ascii=False) + "\n"
+
+
+def _in_schema_words(value: Any, *, in_properties: bool = False) -> Any:
+    """Bounds that pydantic leaves under its own names get JSON Schema's; its titles, which say a field's name again, go."""
+    if isinstance(value, list):
+        return [_in_schema_words(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name if in_properties else _JSON_SCHEMA_WORDS.get(name, name): (
+            inner
+            if name in ("default", "examples", "const", "enum") and not in_properties
+            else _in_schema_words(inner, in_properties=name in ("properties", "$defs"))
+        )
+        for name, inner in value.items()
+        if in_properties or name != "title"
+    }
+
+
+def _describe(part: dict[str, Any], definitions: Mapping[str, Any]) -> None:
+    """A field whose words are those of its own kind has them too."""
+    for described in part.get("properties", {}).values():
+        if "$ref" in described and "description" not in described:
+            described["description"] = definitions[described["$ref"].rsplit("/", 1)[-1]]["description"]
+
+
+def _give_examples(definition: dict[str, Any], title: str, name: str) -> None:
+    for field, described in definition.get("properties", {}).items():
+        examples = _BY_FIELD.get((title, field)) or _from_the_whole(EXAMPLES[name], definition, field)
+        if examples and not {"const", "$ref", "oneOf"} & set(described):
+            described["examples"] = examples
+
+
+def _from_the_whole(example: Any, definition: Mapping[str, Any], field: str) -> list[Any]:
+    """The field's value in the first part of the example that this definition describes."""
+    properties = definition["properties"]
+    wanted = properties.get("type", {}).get("const")
+    waiting = [example]
+    while waiting:
+        part = waiting.pop(0)
+        if isinstance(part, dict):
+            if set(part) <= set(properties) and field in part and part.get("type") == wanted:
+                return [part[field]]
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+    return []

@@ -1,0 +1,152 @@
+"""Everything about one release, gathered: its record, its facts, its approval, its phases, and the path that it took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tagship.ledger import approvals, releases
+from tagship_cli import times
+from tagship_cli.failures import trying
+from tagship_cli.place import Place
+
+Record = Mapping[str, Any]
+
+_PHASES = (
+    ("waited for the lock", ("Release Read",), ("Lock Acquired",)),
+    ("gates", ("Lock Acquired",), ("Gates Passed", "Gates Failed")),
+    ("plan", ("Gates Passed",), ("Deployment Planned",)),
+    (
+        "approval",
+        ("Approval Requested",),
+        ("Approval Granted", "Approval Rejected", "Approval Expired", "Approval Superseded"),
+    ),
+    ("deployment", ("Deployment Started",), ("Release Succeeded", "Rollback Triggered")),
+    ("rollback", ("Rollback Triggered",), ("Release Rolled Back", "Rollback Failed", "Release Aborted")),
+)
+"""Each from the first fact of some name to the first after it of others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A part of a release's time."""
+
+    name: str
+    began: datetime
+    ended: datetime | None
+
+    def seconds(self, now: datetime) -> float:
+        """How long it took, or has taken so far."""
+        return ((self.ended or now) - self.began).total_seconds()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """An execution: which machine, as it was defined then, and what it passed through."""
+
+    name: str
+    execution: str
+    states: Mapping[str, Any]
+    start: str
+    entered: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """One release."""
+
+    record: dict[str, Any]
+    facts: list[dict[str, Any]]
+    approval: dict[str, Any] | None
+
+    @property
+    def phases(self) -> list[Phase]:
+        """In their order; those that did not begin are left out."""
+        return [phase for name, begins, ends in _PHASES if (phase := self._phase(name, begins, ends))]
+
+    def _phase(self, name: str, begins: Sequence[str], ends: Sequence[str]) -> Phase | None:
+        attempt = [fact for fact in self.facts if fact["attempt"] == self.record["attempt"]]
+        first = next((number for number, fact in enumerate(attempt) if fact["name"] in begins), None)
+        if first is None:
+            return None
+        over = (fact for fact in attempt[first:] if fact["name"] in ends or fact["name"] in _ENDED)
+        ended = next(over, None)
+        return Phase(
+            name=name,
+            began=times.moment(attempt[first]["at"]),
+            ended=times.moment(ended["at"]) if ended else None,
+        )
+
+    @property
+    def shares(self) -> list[tuple[datetime, int]]:
+        """When which percent of the traffic went to it."""
+        found = []
+        for fact in self.facts:
+            if fact["name"] == "Traffic Shifted":
+                found.append((times.moment(fact["at"]), int(fact["data"]["percent"])))
+            elif fact["name"] == "Baseline Restored" and found:
+                found.append((times.moment(fact["at"]), 0))
+        return found
+
+    @property
+    def checks(self) -> list[dict[str, Any]]:
+        """Each look at its health, and at that of what was put back."""
+        return [fact["data"] for fact in self.facts if fact["name"] == "Health Checked"]
+
+
+_ENDED = frozenset(releases.ENDING_FACTS.values())
+
+
+def gather(place: Place, application: str, tag: str) -> Shown:
+    """From the ledger.
+
+    Raises Failed when it has no such release.
+    """
+    ledger = place.ledger
+    with trying(f"Reading the ledger of {place.stage}"):
+        record = releases.get(ledger, application, tag)
+        facts = ledger.facts_of(application, tag)
+        approval = approvals.get(ledger, record["approval"]) if record.get("approval") else None
+    return Shown(record=record, facts=facts, approval=approval)
+
+
+def machines(place: Place, shown: Shown) -> list[Machine]:
+    """The executions of a release, from Step Functions, which forgets them after 90 days.
+
+    What can't be read (forgotten, or not allowed) is left out.
+    """
+    executions = [fact["execution"] for fact in shown.facts if str(fact["execution"]).startswith("arn:")]
+    every = dict.fromkeys([str(shown.record["execution"]), *executions])
+    looked = [_machine(place, execution) for execution in every if execution.startswith("arn:")]
+    return [machine for machine in looked if machine]
+
+
+def _machine(place: Place, execution: str) -> Machine | None:
+    import yaml
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    states = place.client("stepfunctions")
+    try:
+        described = states.describe_state_machine_for_execution(executionArn=execution)
+        # JSON, as AWS gives it, is YAML too; the embedded engine keeps what it was given.
+        definition = yaml.safe_load(described["definition"])
+        pages = states.get_paginator("get_execution_history").paginate(
+            executionArn=execution, includeExecutionData=False
+        )
+        entered = [
+            event["stateEnteredEventDetails"]["name"]
+            for page in pages
+            for event in page["events"]
+            if "stateEnteredEventDetails" in event
+        ]
+    except (ClientError, BotoCoreError):
+        return None
+    return Machine(
+        name=described["name"],
+        execution=execution,
+        states=definition["States"],
+        start=definition["StartAt"],
+        entered=tuple(name for name in entered if name in definition["States"]),
+    )

@@ -1,0 +1,51 @@
+"""Signatures with a key of KMS, as the gates ask for them: raw, over a SHA-256, by whoever runs the command."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, get_args
+
+import click
+
+from tagship.model.application import SigningAlgorithm
+from tagship_cli.failures import trying
+
+ALGORITHMS = get_args(SigningAlgorithm)
+
+
+def sign_options(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--sign` and `--algorithm`."""
+
+    def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in (
+            click.option(
+                "--algorithm",
+                type=click.Choice(ALGORITHMS),
+                default=ALGORITHMS[0],
+                show_default=True,
+                help="How the key signs.",
+            ),
+            click.option(
+                "--sign", "key", metavar="KEY", help=f"Sign {what} with this KMS key: alias/tagship-…"
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return with_options
+
+
+def signed(kms: Any, body: bytes, *, key: str, algorithm: str) -> bytes:
+    """The raw signature of these bytes.
+
+    Raises AwsRefused where KMS does not sign.
+    """
+    with trying(f"Signing with {key}, before anything was uploaded"):
+        signature: bytes = kms.sign(
+            KeyId=key,
+            Message=hashlib.sha256(body).digest(),
+            MessageType="DIGEST",
+            SigningAlgorithm=algorithm,
+        )["Signature"]
+    return signature

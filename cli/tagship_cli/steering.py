@@ -1,0 +1,79 @@
+"""What the commands that intervene have in common: a reason, an identity, a question, and the wait for what comes of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+
+from tagship_cli import screen
+from tagship_cli.failures import Failed, trying
+from tagship_cli.place import Place
+
+LOOK_SECONDS = 1.0
+
+
+def reason_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command `--reason`, which it can't do without."""
+    option = click.option(
+        "--reason",
+        required=True,
+        metavar="TEXT",
+        callback=_said,
+        help="Why; it stands in the ledger and in every notice.",
+    )
+    return option(command)
+
+
+def _said(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not value.strip():
+        raise click.UsageError("--reason: say why, for whoever reads it later.")
+    return value.strip()[:1000]
+
+
+def confirm(question: str, *told: str, yes: bool) -> None:
+    """Asks a person at a terminal; a program has said --yes, or is not asked.
+
+    Raises Failed when they would rather not.
+    """
+    if yes or not sys.stdin.isatty():
+        return
+    screen.complain(*told)
+    if not click.confirm(question, err=True):
+        raise Failed("Nothing was changed.")
+
+
+def looks[T](place: Place, look: Callable[[], T | None], *, what: str, stopped: str) -> T:
+    """Looks every second until there is something to see; Ctrl-C says `stopped` and ends with 1, and changes nothing."""
+    try:
+        return next(_looks(place, look, what))
+    except KeyboardInterrupt:
+        screen.complain(stopped)
+        raise click.exceptions.Exit(1) from None
+
+
+def _looks[T](place: Place, look: Callable[[], T | None], what: str) -> Iterator[T]:
+    while True:
+        with trying(what):
+            found = look()
+        if found is not None:
+            yield found
+        place.world.pause(LOOK_SECONDS)
+
+
+def execution_ended(place: Place, execution: str, title: str, *, what: str) -> dict[str, Any]:
+    """Waits for an execution to end, and answers with how it did."""
+    states = place.client("stepfunctions")
+
+    def look() -> dict[str, Any] | None:
+        found: dict[str, Any] = states.describe_execution(executionArn=execution)
+        return found if found["status"] != "RUNNING" else None
+
+    return looks(
+        place,
+        look,
+        what=f"Looking at the {what} of {title}, which goes on by itself",
+        stopped=f"Stopped waiting; the {what} goes on by itself. Its execution: {execution}",
+    )

@@ -1,0 +1,131 @@
+"""Where a release is now, for somebody who is awake at night because of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from tagship.approval.quorum import approvals, missing
+from tagship.text.words import count
+from tagship_cli import times
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Now:
+    """Where a release that is on its way is."""
+
+    phase: str
+    """One word, for programs: `waiting`, `gates`, `planning`, `approval`, `window`, `deployment`, `baking`, `health`,
+    `rollback`."""
+    text: str
+    waits_for: tuple[str, ...] = ()
+    """People."""
+    until: datetime | None = None
+    """When this phase ends by itself, if it does."""
+    percent: int = 0
+    """Its share of the traffic."""
+    budget: tuple[datetime, datetime] | None = None
+    """From when to when it may last: the time to decide, the gates', the deployment's or the rollback's budget."""
+
+
+def whereabouts(
+    record: Record, facts: Sequence[Record], request: Record | None, *, holder: str | None, at: datetime
+) -> Now:
+    """From its facts so far; `holder` is the tag that has the lock, `request` its request for approval."""
+    facts = [fact for fact in facts if fact["attempt"] == record["attempt"]]
+    names = [fact["name"] for fact in facts]
+    if going_back(names):
+        budget = _budget(facts, "Rollback Triggered", "deadline")
+        return replace(_on_its_way_back(facts[_last(names, "Rollback Triggered") :]), budget=budget)
+    phase = str(record.get("phase", ""))
+    if phase == "gates" and "Lock Acquired" not in names:
+        other = f", which {holder} has" if holder and holder != record["tag"] else ""
+        return Now(phase="waiting", text=f"waits for the lock{other}")
+    if phase == "approval" and request is not None:
+        return _approval(request)
+    if phase == "window":
+        opens = times.moment(record["waits"]["opens"])
+        return Now(phase=phase, text="is approved and waits for its window", until=opens)
+    if phase == "deployment":
+        return _deployment(facts, at)
+    if phase == "gates":
+        return Now(phase=phase, text="is at its gates", budget=_budget(facts, "Lock Acquired", "gatesEnd"))
+    words = {"planning": "passed its gates and is planned"}
+    return Now(phase=phase, text=words.get(phase, "is on its way"))
+
+
+def going_back(names: Sequence[str]) -> bool:
+    """Whether, of facts by their names in order, a rollback was begun and has not ended."""
+    return "Rollback Triggered" in names and not _BACK & set(names[_last(names, "Rollback Triggered") :])
+
+
+def _on_its_way_back(facts: Sequence[Record]) -> Now:
+    """From the fact that it goes back on."""
+    if any(fact["name"] == "Baseline Restored" for fact in facts):
+        text = "what was put back has all the traffic and is checked"
+        return Now(phase="rollback", text=f"is rolled back: {text}")
+    percent = int(facts[0]["data"].get("percent", 0))
+    share = f"; until then it has {percent} % of the traffic" if percent else ""
+    return Now(
+        phase="rollback", text=f"is rolled back: what served before is put back{share}", percent=percent
+    )
+
+
+_BACK = {"Release Rolled Back", "Rollback Failed", "Release Aborted"}
+
+
+def _last(names: Sequence[str], name: str) -> int:
+    return len(names) - 1 - list(reversed(names)).index(name)
+
+
+def _approval(request: Record) -> Now:
+    if request["status"] != "OPEN":
+        return Now(phase="approval", text=f"is {request['status'].lower()}; the release goes on")
+    given, required = approvals(request), request["required"]
+    return Now(
+        phase="approval",
+        text=f"waits for approval ({given} of {count(required, 'approval')})",
+        waits_for=tuple(missing(request)),
+        until=times.moment(request["expiresAt"]),
+        budget=(times.moment(request["askedAt"]), times.moment(request["expiresAt"])),
+    )
+
+
+def _deployment(facts: Sequence[Record], at: datetime) -> Now:
+    return replace(_moving(facts, at), budget=_budget(facts, "Deployment Started", "deadline"))
+
+
+def _budget(facts: Sequence[Record], began: str, ends: str) -> tuple[datetime, datetime] | None:
+    """From the last fact of a name to the time that it tells; None where it tells none."""
+    fact = next((fact for fact in reversed(facts) if fact["name"] == began), None)
+    if fact is None or ends not in fact["data"]:
+        return None
+    return times.moment(fact["at"]), times.moment(fact["data"][ends])
+
+
+def _moving(facts: Sequence[Record], at: datetime) -> Now:
+    moves = [fact for fact in facts if fact["name"] in ("Traffic Shifted", "Health Checked")]
+    if not moves:
+        return Now(phase="deployment", text="was approved; the first traffic moves now")
+    fact = moves[-1]
+    shifted = next(fact for fact in reversed(moves) if fact["name"] == "Traffic Shifted")
+    percent = int(shifted["data"]["percent"])
+    if fact["name"] == "Health Checked" and not fact["data"].get("goesOn"):
+        text = f"is {fact['data']['verdict']} so far; what comes next is decided"
+        return Now(phase="deployment", text=text, percent=percent)
+    data, longer = shifted["data"], fact["data"].get("until")
+    share = f"{data['percent']} % of the traffic (step {data['step']} of {data['of']})"
+    baked = times.moment(longer or shifted["at"]) + timedelta(seconds=0 if longer else int(data["bake"]))
+    if baked > at:
+        return Now(phase="baking", text=f"has {share} and is watched", until=baked, percent=percent)
+    return Now(phase="health", text=f"has {share}; its health is checked", percent=percent)
+
+
+def took(record: Record, moment: datetime) -> float:
+    """Seconds from its reading to its ending, or until now."""
+    end = times.moment(record["endedAt"]) if record.get("endedAt") else moment
+    return (end - times.moment(record["readAt"])).total_seconds()

@@ -1,0 +1,55 @@
+"""How a release's facts and its ending look on the screen: the same in `history` and in `watch`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from tagship.story import narrator as story
+from tagship.story.narrator import Mood
+from tagship.text.words import console
+from tagship_cli import screen, times
+from tagship_cli.place import Place
+
+_MARKS = {Mood.PLAIN: "·", Mood.GOOD: "✓", Mood.WARY: "!", Mood.BAD: "✗"}
+_PAINT = {Mood.GOOD: screen.good, Mood.BAD: screen.bad, Mood.WARY: screen.wary}
+_INDENT = 13
+
+
+def headline(record: dict[str, Any], place: Place) -> list[str]:
+    """Which release this is, and who made it."""
+    manifest = record.get("manifest") or {}
+    made = f", {manifest['repository']} {manifest['commit'][:7]} by {manifest['author']}" if manifest else ""
+    again = f" (attempt {record['attempt']})" if record["attempt"] > 1 else ""
+    title = f"{record['application']} {record['tag']}"
+    return [f"{screen.bold(title)}{again} in {place.stage}{screen.clean(made)}"]
+
+
+def fact_lines(fact: dict[str, Any], *, before: datetime) -> list[str]:
+    """A fact's time and words; the day where it is another than the fact's before."""
+    told, at = story.told(fact, clock=times.clock), times.moment(fact["at"])
+    paint = _PAINT.get(told.mood, screen.clean)
+    lines = [screen.dim(times.day(at))] if times.day(at) != times.day(before) else []
+    first, *rest = screen.paragraph(told.text, indent=_INDENT)
+    margin = " " * _INDENT
+    lines.append(f"{screen.dim(times.clock(at))}  {paint(_MARKS[told.mood])}  {paint(first[_INDENT:])}")
+    lines += [margin + paint(line[_INDENT:]) for line in rest]
+    for more in told.more:
+        lines += [screen.dim(line) for line in screen.paragraph(more, indent=_INDENT)]
+    return lines
+
+
+def verdict(record: dict[str, Any], took: str) -> list[str]:
+    """How it ended, why, and what to do now."""
+    status = str(record["status"])
+    paint = _PAINT.get(story.mood_of(status), screen.bold)
+    title = f"{record['application']} {record['tag']}"
+    lines = [f"{paint(f'{title} {status}')} after {took}"]
+    if record.get("why"):
+        because = "" if status == "SUCCEEDED" else "Why: "
+        lines += screen.paragraph(f"{because}{record['why']}", indent=2)
+    for sentence in story.ending(record):
+        lines += screen.paragraph(sentence, indent=2)
+    if status not in ("SUCCEEDED", "SUPERSEDED"):
+        lines += screen.paragraph(f"Execution: {console(record['execution'])}", indent=2)
+    return lines

@@ -1,0 +1,139 @@
+"""A release as it goes, read from the ledger again and again; the release neither knows nor cares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from tagship.ledger import approvals, history, lock, releases
+from tagship.ledger.table import Item, timestamp
+from tagship.model.errors import ApplicationUnknown, AwsUnavailable
+from tagship.model.release import Status
+from tagship_cli import story, times
+from tagship_cli.failures import Failed, trying
+from tagship_cli.measures import LONGEST_RELEASE
+from tagship_cli.place import Place
+from tagship_cli.story import Now
+
+UNREAD_SECONDS = 180
+"""How long an upload that nobody has read is waited for; it takes a few seconds when all is well."""
+_MOVING, _WAITING, _LONGEST = 2.0, 5.0, 30.0
+"""Seconds between two looks: while it moves, while people are waited for, and at most while AWS can't be reached."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What is new since the look before."""
+
+    record: Item | None = None
+    """None before the release was read, or while AWS can't be reached."""
+    facts: tuple[Item, ...] = ()
+    now: Now | None = None
+    """None once it has ended."""
+    trouble: str = ""
+    """Why there is nothing to see just now."""
+
+
+class TimeOver(Exception):
+    """The time that the person gave is over; the release goes on."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Watching:
+    """One release."""
+
+    place: Place
+    application: str
+    tag: str
+    seconds: int | None = None
+    """How long to watch; None for as long as it takes."""
+    _known: list[Item] = field(default_factory=list)
+
+    @classmethod
+    def what_is_underway(cls, place: Place, application: str, *, seconds: int | None) -> Watching:
+        """The release that has the lock, else the newest that has not ended.
+
+        Raises Failed when there is none.
+        """
+        with trying(f"Reading the ledger of {place.stage}"):
+            holder = lock.holder(place.ledger, application)
+            seen = history.recent(place.ledger, application, since=timestamp(place.now - LONGEST_RELEASE))
+            tags = [
+                record["tag"]
+                for record in history.summaries(place.ledger, application, seen.touched)
+                if record["status"] == Status.RUNNING
+            ]
+        if not tags:
+            raise Failed(
+                f"No release of {application!r} is on its way in {place.stage}.\n"
+                f"Name a tag to wait for it, or look back: tagship history {application}{place.flags()}"
+            )
+        tag = holder.tag if holder and holder.tag in tags else tags[0]
+        return cls(place=place, application=application, tag=tag, seconds=seconds)
+
+    def follow(self) -> Iterator[Look]:
+        """A look every few seconds, until it has ended.
+
+        Raises TimeOver, and Failed when nobody has read the release for longer than that may take.
+        """
+        began, troubles = self.place.now, 0
+        while True:
+            try:
+                with trying(f"Reading the ledger of {self.place.stage} (the release goes on)"):
+                    look = self._look()
+                troubles = 0
+            except Failed as error:
+                if not isinstance(error.__cause__, AwsUnavailable):
+                    raise
+                look, troubles = Look(trouble=str(error.__cause__)), troubles + 1
+            yield look
+            if look.record is not None and look.now is None:
+                return
+            self._pause(look, began, troubles)
+
+    def _look(self) -> Look:
+        ledger = self.place.ledger
+        try:
+            record = releases.get(ledger, self.application, self.tag)
+        except ApplicationUnknown:
+            return Look()
+        # The release before its facts: when it has ended, the fact of its ending is there.
+        new = self._new_facts()
+        self._known += new
+        if record["status"] != Status.RUNNING and not story.going_back(
+            [fact["name"] for fact in self._known]
+        ):
+            return Look(record=record, facts=tuple(new))
+        request = approvals.get(ledger, record["approval"]) if record.get("approval") else None
+        holder = lock.holder(ledger, self.application)
+        now = story.whereabouts(
+            record, self._known, request, holder=holder.tag if holder else None, at=self.place.now
+        )
+        return Look(record=record, facts=tuple(new), now=now)
+
+    def _new_facts(self) -> list[Item]:
+        ledger = self.place.ledger
+        if not self._known:
+            return ledger.facts_of(self.application, self.tag)
+        after = int(self._known[-1]["seq"])
+        return [
+            fact for fact in ledger.facts_in_order(self.application, after=after) if fact["tag"] == self.tag
+        ]
+
+    def _pause(self, look: Look, began: datetime, troubles: int) -> None:
+        now = self.place.now
+        if self.seconds is not None and now >= began + timedelta(seconds=self.seconds):
+            raise TimeOver
+        unread = look.record is None and not look.trouble and not self._known
+        if unread and now >= began + timedelta(seconds=UNREAD_SECONDS):
+            raise Failed(
+                f"{self.application} {self.tag} has not been read in {times.span(UNREAD_SECONDS)}: the ledger of "
+                f"{self.place.stage} does not know it.\n"
+                "Was it published to this stage? `tagship publish` says whether its release.json is there."
+            )
+        waiting = look.now is not None and look.now.phase == "approval"
+        seconds = min(_MOVING * 2**troubles, _LONGEST) if troubles else _WAITING if waiting else _MOVING
+        if self.seconds is not None:
+            seconds = min(seconds, max(0.0, self.seconds - (now - began).total_seconds()))
+        self.place.world.pause(seconds)

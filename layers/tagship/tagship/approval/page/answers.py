@@ -1,0 +1,171 @@
+"""The page's answers: the one that asks, and the calm ones that tell. What they may do in a browser is the same for all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from tagship.approval import quorum
+from tagship.approval.page.form import Form, form_value
+from tagship.approval.page.progress import FOLLOW_SECONDS, progress
+from tagship.approval.page.render import render, style_hash
+from tagship.approval.page.view import standing, view
+from tagship.approval.quorum import Record
+
+
+@dataclass(frozen=True, slots=True)
+class PageResponse:
+    """An answer; a status from 500 on is worth an alarm."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+    cookies: tuple[str, ...] = ()
+    kind: str = ""
+    """What it tells, in a word: for who answers elsewhere than on a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request whose link is valid: who came, with what, to which approval."""
+
+    record: Record
+    approver: str
+    mac: bytes
+    source_ip: str
+    now: datetime
+    identity: str = ""
+    """Who signed in, in the provider's words, where the stage asks for that."""
+    token: str = field(default="", repr=False)
+    follow: bool = False
+    """Whether this approver asked to stay and see how it goes on."""
+
+    @property
+    def standing(self) -> str:
+        """`open`, or what became of the approval."""
+        return standing(self.record, self.now)
+
+    @property
+    def own(self) -> str:
+        """What this approver has decided before, or nothing."""
+        decision = quorum.decision_of(self.record, self.approver)
+        return str(decision["decision"]) if decision else ""
+
+    @property
+    def counts(self) -> bool:
+        """Whether this approver may decide on this release."""
+        voters = {quorum.person(voter) for voter in quorum.voters(self.record)}
+        return quorum.person(self.approver) in voters
+
+    @property
+    def form_value(self) -> str:
+        """What this approver's form must send while the approval stands as it does."""
+        return form_value(self.mac, self.record, self.approver)
+
+
+def ask(
+    visit: Visit, *, form: Form | None = None, status: int = 200, problem: str = "", stale: bool = False
+) -> PageResponse:
+    """The page that asks, with what the approver had already written."""
+    body = render(
+        "ask.html",
+        view=view(visit.record, approver=visit.approver, now=visit.now),
+        form_value=visit.form_value,
+        reason=form.reason if form else "",
+        problem=problem,
+        stale=stale,
+    )
+    return PageResponse(status, security_headers(), body)
+
+
+def tell(
+    kind: str,
+    status: int,
+    visit: Visit,
+    *,
+    headers: Mapping[str, str] | None = None,
+    recorded: bool = False,
+    release: Mapping[str, Any] | None = None,
+) -> PageResponse:
+    """What became of an approval or a decision; `recorded` sets apart the two ways of finding the execution gone.
+
+    `release` is the release as the ledger has it, where it goes on.
+    """
+    goes = progress(visit.record, release) if release else None
+    following = visit.follow and goes is not None and goes["underway"]
+    body = render(
+        "told.html",
+        kind=kind,
+        view=view(visit.record, approver=visit.approver, now=visit.now),
+        standing=visit.standing,
+        form_value=visit.form_value,
+        recorded=recorded,
+        problem="",
+        progress=goes,
+        following=following,
+        # Where nothing is left to decide, the link is only something to read, and the page may repeat it.
+        token=visit.token if goes and goes["underway"] else "",
+        follow_seconds=FOLLOW_SECONDS,
+    )
+    again = {"Refresh": str(FOLLOW_SECONDS)} if following else {}
+    return PageResponse(status, security_headers() | again | dict(headers or {}), body, kind=kind)
+
+
+def settled(visit: Visit, *, release: Mapping[str, Any] | None = None) -> PageResponse:
+    """What became of an approval that nobody decides on any more.
+
+    To a GET as well: the status says whether the link can still decide, for whoever reads nothing but that.
+    """
+    return tell(visit.standing, 410 if visit.standing == "expired" else 409, visit, release=release)
+
+
+def plain(
+    kind: str, status: int, *, headers: Mapping[str, str] | None = None, problem: str = ""
+) -> PageResponse:
+    """An answer that says nothing of any approval: the same bytes for everybody."""
+    return PageResponse(status, security_headers() | dict(headers or {}), _plain(kind, problem))
+
+
+@lru_cache(maxsize=32)
+def _plain(kind: str, problem: str) -> str:
+    """Rendered once: a flood of bad links costs no rendering."""
+    return render(
+        "told.html",
+        kind=kind,
+        view=None,
+        standing="",
+        form_value="",
+        recorded=False,
+        problem=problem,
+        progress=None,
+        following=False,
+        token="",
+        follow_seconds=0,
+    )
+
+
+def security_headers() -> dict[str, str]:
+    """On every answer alike: no script, no frame, no cache, no referrer, nothing from anywhere else."""
+    policy = (
+        "default-src 'none'",
+        f"style-src {style_hash()}",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+    )
+    return {
+        "Content-Type": "text/html; charset=utf-8",
+        "Content-Security-Policy": "; ".join(policy),
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Strict-Transport-Security": "max-age=63072000",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
+        "X-Robots-Tag": "noindex, nofollow, noarchive",
+    }

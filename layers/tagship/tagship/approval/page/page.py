@@ -1,0 +1,267 @@
+"""The approval page: every request to one answer.
+
+GET and HEAD show. POST decides: first the link, then where the request comes from, then the form, then how the approval
+stands. Whoever has no valid link learns one thing, that the link is not valid, whatever else is wrong with the request.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from tagship.approval.errors import FormInvalid, LinkInvalid, SignInUnavailable, TooManyRequests
+from tagship.approval.link import LinkVerifier, Token
+from tagship.approval.page.answers import PageResponse, Visit, ask, plain, settled, tell
+from tagship.approval.page.form import Form, cross_site, is_current, read_form, reason_problem
+from tagship.approval.quorum import Record
+from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, RetryableError, TokenDead
+
+if TYPE_CHECKING:
+    from tagship.approval.signin.login import Journey, Login
+
+_PATH = re.compile(r"/approvals/([^/]+)")
+_ID = re.compile(r"[A-Za-z0-9_-]{20,128}")
+_CALLBACK = "callback"
+_METHODS = ("GET", "HEAD", "POST")
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """A request, free of where it came through. `query` is the raw query string."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    source_ip: str
+    cookies: Mapping[str, str] = field(default_factory=dict)
+
+
+class Decided(Protocol):
+    """What a store says after it has written a decision."""
+
+    @property
+    def record(self) -> Record:
+        """The approval record with the decision in it."""
+
+
+class ApprovalStore(Protocol):
+    """What the page needs of the ledger."""
+
+    def get(self, approval_id: str, /) -> Record | None:
+        """The approval record, read consistently."""
+
+    def decide(
+        self,
+        approval_id: str,
+        /,
+        *,
+        approver: str,
+        decision: Literal["approve", "reject"],
+        reason: str,
+        identity: str,
+    ) -> Decided:
+        """Record one decision in one conditional write, with who signed in to make it, if somebody had to.
+
+        Raises:
+            AlreadyDecided: this approver had decided before.
+            ApprovalClosed: the approval was decided, closed or superseded before.
+            ApprovalExpired: it had ended before.
+        """
+
+    def refused(self, approval_id: str, reason: str, source_ip: str, /) -> None:
+        """Keep in the audit that somebody came with a link that is not valid.
+
+        Raises TooManyRequests when this address does so more often than a person.
+        """
+
+    def sent(self, approval_id: str, approver: str, source_ip: str, /) -> None:
+        """Count a form that came on a valid link.
+
+        Raises TooManyRequests when it comes from this address more often than a person sends one.
+        """
+
+
+Deliver = Callable[[str], None]
+"""Resumes the state machine with what the approval's record says; a second time changes nothing. Raises `TokenDead` when
+the execution no longer waits, and a `RetryableError` when it could not be told."""
+
+ReleaseOf = Callable[[Record], Mapping[str, Any]]
+"""The release that a request is about, as the ledger has it now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """The approval page on the store and the keys of one stage.
+
+    `base_url` is the address that people use, if there is one: it tells our own origin where a proxy hides it. `waits` is
+    asked before a decision is recorded whether the execution still waits; without it, `deliver` finds out afterwards.
+    `login` is the sign-in that this stage asks for, if it does. `release_of` gives the release that a request is about, to
+    show how it goes on.
+    """
+
+    store: ApprovalStore
+    verifier: LinkVerifier
+    deliver: Deliver
+    now: datetime
+    base_url: str = ""
+    waits: Callable[[str], bool] | None = None
+    login: Login | None = None
+    release_of: ReleaseOf | None = None
+    believed: Callable[[Record], None] = lambda _: None
+    """Told which request somebody is here for, once that is proved: before, it is what anybody may say."""
+
+    def answer(self, request: PageRequest) -> PageResponse:
+        """One request, one answer; a RetryableError is the caller's to tell."""
+        match = _PATH.fullmatch(request.path)
+        if match is None:
+            return plain("missing", 404)
+        if request.method not in _METHODS:
+            return plain("method", 405, headers={"Allow": ", ".join(_METHODS)})
+        journey = self._journey(match[1], request)
+        named = journey.approval if journey else match[1]
+        approval_id = named if _ID.fullmatch(named) else ""
+        try:
+            if self.login and journey:
+                visit = self._admit(approval_id, journey.token, request)
+                return self.login.finish(journey, visit, request.query)
+            return self._visited(approval_id, request)
+        except LinkInvalid as error:
+            self.store.refused(approval_id or "unreadable", error.reason, request.source_ip)
+            return plain("invalid", 403)
+        except FormInvalid as error:
+            return plain("malformed", error.status, problem=error.why)
+
+    def _journey(self, named: str, request: PageRequest) -> Journey | None:
+        """The way to the provider and back that ends with this request, if one does."""
+        if self.login is None or named != _CALLBACK or request.method != "GET":
+            return None
+        return self.login.journey(request.query, request.cookies)
+
+    def _visited(self, approval_id: str, request: PageRequest) -> PageResponse:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        token = _token(request.query)
+        visit = self._admit(approval_id, token, request)
+        if request.method == "POST":
+            # Only now: whoever has no valid link can't use up what those have who do.
+            self.store.sent(visit.record["id"], visit.approver, request.source_ip)
+            if cross_site(headers, self.base_url):
+                raise LinkInvalid("sent by another site")
+        if self.login:
+            visit = replace(visit, identity=self.login.identity(visit, request.cookies))
+            if not visit.identity:
+                # No form may be sent on to another site, by policy: who lost the session goes there from a link.
+                return plain("signin", 403) if request.method == "POST" else self.login.begin(visit, token)
+        if request.method != "POST":
+            return self._shown(visit)
+        return self.decided(visit, read_form(headers, request.body))
+
+    def _admit(self, approval_id: str, text: str, request: PageRequest) -> Visit:
+        """Raises LinkInvalid, after the same calls whether or not there is such an approval."""
+        if not approval_id:
+            raise LinkInvalid("malformed")
+        token = Token.parse(text)
+        record = self.store.get(approval_id)
+        approver = self.verifier.verify(text, record, self.now)
+        if record is None:
+            raise LinkInvalid("unknown approval")
+        self.believed(record)
+        follow = "follow=1" in request.query.split("&")
+        return Visit(record, approver, token.mac, request.source_ip, self.now, token=text, follow=follow)
+
+    def _shown(self, visit: Visit) -> PageResponse:
+        if visit.own and visit.standing in ("open", "approved", "rejected"):
+            return tell("recorded", 200, visit, release=self._release(visit))
+        if visit.standing != "open":
+            return settled(visit, release=self._release(visit))
+        return ask(visit) if visit.counts else tell("author", 200, visit)
+
+    def decided(self, visit: Visit, form: Form) -> PageResponse:
+        """One decision of somebody who is believed to be who they are, recorded and passed on, or why not."""
+        if visit.standing != "open" or visit.own:
+            return self._decided_before(visit, form)
+        if not visit.counts:
+            self.store.refused(visit.record["id"], "the author's own release", visit.source_ip)
+            return tell("author", 403, visit)
+        if not is_current(form, visit.mac, visit.record, visit.approver):
+            return ask(visit, form=form, status=409, stale=True)
+        if problem := reason_problem(form, visit.record):
+            return ask(visit, form=form, status=400, problem=problem)
+        if self.waits and not self.waits(visit.record["id"]):
+            return tell("dead", 409, visit)
+        return self._record(visit, form)
+
+    def _record(self, visit: Visit, form: Form) -> PageResponse:
+        try:
+            decided = self.store.decide(
+                visit.record["id"],
+                approver=visit.approver,
+                decision=form.decision,
+                reason=form.reason,
+                identity=visit.identity,
+            )
+        except (AlreadyDecided, ApprovalClosed, ApprovalExpired) as error:
+            return self._too_late(visit, form, error)
+        return self._resumed(replace(visit, record=decided.record), "recorded")
+
+    def _too_late(self, visit: Visit, form: Form, error: Exception) -> PageResponse:
+        """Somebody was faster than this request: look again, and tell what the ledger now says."""
+        visit = replace(visit, record=self.store.get(visit.record["id"]) or visit.record)
+        if visit.standing != "open" or visit.own:
+            return self._decided_before(visit, form)
+        expired = isinstance(error, ApprovalExpired)
+        return tell("expired" if expired else "closed", 410 if expired else 409, visit)
+
+    def _decided_before(self, visit: Visit, form: Form) -> PageResponse:
+        """A second click is told what the first one did; whoever comes too late, what was decided without them.
+
+        Either resumes a release whose decision was recorded and not delivered.
+        """
+        if visit.standing not in ("open", "approved", "rejected"):
+            return settled(visit)
+        if visit.own == form.decision:
+            return self._resumed(visit, "recorded", again=True)
+        if visit.standing == "open":
+            return tell("unchanged", 409, visit)
+        return self._resumed(visit, visit.standing, again=True)
+
+    def _resumed(self, visit: Visit, kind: str, *, again: bool = False) -> PageResponse:
+        """Wake the release if this settles it, then tell."""
+        if visit.standing in ("approved", "rejected"):
+            try:
+                self.deliver(visit.record["id"])
+            except TokenDead:
+                if not again:
+                    return tell("dead", 409, visit, recorded=True)
+            except RetryableError:
+                return tell("undelivered", 503, visit, headers={"Retry-After": "10"})
+        return tell(kind, 200 if kind == "recorded" else 409, visit, release=self._release(visit))
+
+    def _release(self, visit: Visit) -> Mapping[str, Any] | None:
+        """Of an approved request: the others' releases have ended with them."""
+        if visit.standing != "approved" or self.release_of is None:
+            return None
+        return self.release_of(visit.record)
+
+
+def answered(page: Page, request: PageRequest) -> PageResponse:
+    """One request, one answer, as the contract has them; also when something is not to be had just now."""
+    try:
+        response = page.answer(request)
+    except TooManyRequests as error:
+        response = plain("many", 429, headers={"Retry-After": str(error.retry_after)})
+    except SignInUnavailable:
+        response = plain("no-signin", 503, headers={"Retry-After": "60"})
+    except RetryableError:
+        response = plain("busy", 503, headers={"Retry-After": "10"})
+    return replace(response, body="") if request.method == "HEAD" else response
+
+
+def _token(query: str) -> str:
+    """The one token of a link; anything else reads as none."""
+    tokens = [part[2:] for part in query.split("&") if part.startswith("t=")]
+    return tokens[0] if len(tokens) == 1 else ""

@@ -1,0 +1,44 @@
+"""How a release goes on after its approval, for an approver who stays: read from the release as the ledger has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tagship.approval.quorum import Record
+from tagship.text.plain import line
+
+FOLLOW_SECONDS = 10
+"""How often the page looks again for who asked to follow it."""
+
+_ENDED = {
+    "SUCCEEDED": ("yes", "{tag} serves all traffic and is healthy."),
+    "ROLLED_BACK": ("no", "{tag} was rolled back: {before} serves all traffic again and is healthy."),
+    "ROLLBACK_FAILED": ("care", "The rollback failed. Operators have been called."),
+    "ABORTED": ("no", "The release was stopped; {before} serves as before."),
+}
+_UNCHANGED = ("no", "The release ended {status}. Nothing was changed.")
+
+
+def progress(record: Record, release: Mapping[str, Any]) -> dict[str, Any]:
+    """`{sign, words, why, underway}`: one sentence on where it is, and whether it pays to look again."""
+    values = {
+        "tag": line(record["tag"], 80),
+        "before": line(record.get("fromTag") or "what was there before", 80),
+        "status": line(release["status"], 40),
+    }
+    if release["status"] == "RUNNING":
+        return {"sign": "wait", "words": _underway(release, values), "why": "", "underway": True}
+    sign, words = _ENDED.get(release["status"], _UNCHANGED)
+    why = "" if release["status"] == "SUCCEEDED" else line(release.get("why") or "", 500)
+    return {"sign": sign, "words": words.format_map(values), "why": why, "underway": False}
+
+
+def _underway(release: Mapping[str, Any], values: Mapping[str, str]) -> str:
+    if release.get("percent") == 100:
+        return f"All traffic goes to {values['tag']}. It is done when its health is good."
+    if release.get("percent"):
+        return f"{release['percent']} % of the traffic goes to {values['tag']}. Its health decides what comes next."
+    if release.get("phase") == "deployment":
+        return "Everything is as it was approved. The first traffic moves now."
+    return "Tagship checks once more that nothing has changed since."

@@ -1,0 +1,206 @@
+"""Approve and reject by a button in Slack: an option of an application, whose secret then says who is who in Slack.
+
+Slack signs what it sends with the app's signing secret, over the raw body and the time. Which secret that is, the request
+says that the button names; so a button of another application, signed with another secret, decides nothing here.
+From there on a press is what a form of the page is: the same quorum, the same conditional write before anybody is told.
+
+A reject needs a reason. The message has a field for it, whose content Slack sends along with the press (`state`): a window
+of its own would need a bot's token, which a team may have and need not.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import parse_qsl
+
+from tagship.approval.errors import LinkInvalid, TooManyRequests
+from tagship.approval.page.answers import PageResponse, Visit, security_headers
+from tagship.approval.page.form import Form, reason_problem
+from tagship.approval.page.page import Page, PageRequest
+from tagship.approval.quorum import Record, person
+from tagship.model.errors import AwsUnavailable, RetryableError
+from tagship.slack import messages as slack
+from tagship.text.plain import line
+
+WINDOW_SECONDS = 300
+"""What Slack's documentation asks for: an older signature is a replay."""
+MAX_BODY = 256 * 1024
+"""Slack sends the whole message back with each press, in JSON, in a form."""
+
+_DECISIONS: dict[str, Literal["approve", "reject"]] = {"approve": "approve", "reject": "reject"}
+_ID = re.compile(r"[A-Za-z0-9_-]{20,128}")
+_SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
+_SECONDS = re.compile(r"[0-9]{1,12}")
+_TOLD = {
+    "recorded": "Your {decision} is recorded.",
+    "unchanged": "You have already decided. A decision stands; nothing was changed.",
+    "author": "You made this release, so your own word does not count here. Nothing was recorded.",
+    "approved": "It has its approvals already; there is nothing for you to decide any more.",
+    "rejected": "It was rejected already; there is nothing for you to decide any more.",
+    "expired": "The time to decide is over. Nothing was changed.",
+    "superseded": "A newer release took its place. Nothing was changed.",
+    "closed": "It no longer waits for an approval. Nothing was changed.",
+    "dead": "It no longer waits: its execution has ended.",
+    "undelivered": "Your {decision} is recorded, but could not be passed on just now. Press the button again in a minute.",
+}
+_NOUNS = {"approve": "approval", "reject": "rejection"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Press:
+    """Somebody pressed a button, as Slack tells it; believed when its signature has been checked."""
+
+    approval: str
+    decision: Literal["approve", "reject"]
+    reason: str
+    team: str
+    user: str
+    answer_to: str
+
+
+def respond(
+    request: PageRequest, page: Page, *, secrets: Any, hosts: Sequence[str], log: Any
+) -> PageResponse:
+    """One press, one answer: to Slack an empty one, to who pressed a line that only they see.
+
+    `secrets` is a client of Secrets Manager, `hosts` are those that Slack has.
+    """
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    approval_id = "unreadable"
+    try:
+        press = _read(request, headers)
+        approval_id = press.approval
+        record = page.store.get(approval_id)
+        buttons = _buttons(record, secrets, hosts)
+        _check(buttons, request, headers, page)
+    except LinkInvalid as error:
+        _note(page, approval_id, error, request)
+        return _empty(403)
+    except RetryableError:
+        return _empty(503)
+    assert record is not None
+    page.believed(record)
+    try:
+        told = _pressed(press, record, buttons, page, request)
+    except LinkInvalid as error:
+        _note(page, approval_id, error, request)
+        told = "You are not asked about this release, so nothing was recorded."
+        if page.login:
+            told = "Here people sign in before they decide. Use the link that was sent to you."
+    except RetryableError:
+        told = "Tagship can’t reach what it needs to answer. Press again in a minute: it counts once."
+    _tell(
+        press,
+        f"*{slack.escaped(line(record['application']))} {slack.escaped(line(record['tag']))}*: {told}",
+        hosts,
+        log,
+    )
+    return _empty(200)
+
+
+def _note(page: Page, approval_id: str, error: LinkInvalid, request: PageRequest) -> None:
+    """For the audit. Slack's addresses are everybody's, so no one waits because somebody else's presses were refused."""
+    with suppress(TooManyRequests):
+        page.store.refused(approval_id, f"a Slack button: {error.reason}", request.source_ip)
+
+
+def _read(request: PageRequest, headers: Mapping[str, str]) -> Press:
+    """What is asked, before anything of it is believed.
+
+    Raises LinkInvalid for whatever Slack would not send for one of our buttons.
+    """
+    if request.method != "POST" or len(request.body) > MAX_BODY:
+        raise LinkInvalid("malformed")
+    if headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
+        raise LinkInvalid("malformed")
+    try:
+        fields = parse_qsl(request.body.decode("ascii"), strict_parsing=True, max_num_fields=2)
+        ((name, text),) = fields
+        payload = json.loads(text)
+        (action,) = payload["actions"]
+        state = payload["state"]["values"]
+        press = Press(
+            approval=str(action["value"]),
+            decision=_DECISIONS[action["action_id"]],
+            reason=str(state["reason"]["reason"]["value"] or "").strip(),
+            team=str(payload["team"]["id"]),
+            user=str(payload["user"]["id"]),
+            answer_to=str(payload.get("response_url") or ""),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise LinkInvalid("malformed") from error
+    if name != "payload" or payload.get("type") != "block_actions" or not _ID.fullmatch(press.approval):
+        raise LinkInvalid("malformed")
+    return press
+
+
+def _buttons(record: Record | None, secrets: Any, hosts: Sequence[str]) -> slack.Buttons:
+    """Whom to believe about this request. Raises LinkInvalid where there are no buttons, AwsUnavailable."""
+    if record is None or not record.get("slack"):
+        raise LinkInvalid("unknown approval")
+    try:
+        found = slack.webhooks(secrets, record["slack"], hosts=hosts).buttons
+    except slack.SlackFailed as error:
+        if error.passes:
+            raise AwsUnavailable(error.reason) from None
+        raise LinkInvalid("the secret can't be used") from None
+    if found is None:
+        raise LinkInvalid("the application has none")
+    return found
+
+
+def _check(buttons: slack.Buttons, request: PageRequest, headers: Mapping[str, str], page: Page) -> None:
+    """Slack's signature, `v0=` HMAC-SHA256 over `v0:<time>:<body>`, not older than the window. Raises LinkInvalid."""
+    at, given = headers.get("x-slack-request-timestamp", ""), headers.get("x-slack-signature", "")
+    if not _SECONDS.fullmatch(at) or not _SIGNATURE.fullmatch(given):
+        raise LinkInvalid("not signed")
+    signed = b"v0:" + at.encode() + b":" + request.body
+    right = "v0=" + hmac.digest(buttons.signing_secret.encode(), signed, "sha256").hex()
+    if not hmac.compare_digest(right, given):
+        raise LinkInvalid("signed by somebody else")
+    if abs(page.now.timestamp() - int(at)) > WINDOW_SECONDS:
+        raise LinkInvalid("sent again, or too late")
+
+
+def _pressed(press: Press, record: Record, buttons: slack.Buttons, page: Page, request: PageRequest) -> str:
+    """What came of it, in words. Raises LinkInvalid for who may not decide, RetryableError for what may be tried again."""
+    if page.login:
+        raise LinkInvalid("this stage asks for a sign-in")
+    if press.team != buttons.team:
+        raise LinkInvalid("another workspace")
+    mail = buttons.users.get(press.user)
+    if mail is None:
+        raise LinkInvalid("an unknown user")
+    approver = next((asked for asked in record["approvers"] if person(asked) == person(mail)), None)
+    if approver is None:
+        raise LinkInvalid("not an approver of this")
+    identity = f"slack {press.team} {press.user}"
+    visit = Visit(record, approver, b"", request.source_ip, page.now, identity)
+    form = Form(decision=press.decision, reason=press.reason, value=visit.form_value)
+    if visit.standing == "open" and not visit.own and (problem := reason_problem(form, record)):
+        return f"Nothing was recorded. {problem} There is a field for it above the buttons."
+    kind = page.decided(visit, form).kind
+    words = _TOLD.get(kind, "Nothing was recorded.")
+    return words.format(decision=_NOUNS[press.decision])
+
+
+def _tell(press: Press, text: str, hosts: Sequence[str], log: Any) -> None:
+    """To who pressed, and nobody else. That it was not said changes nothing of what was done."""
+    if problem := slack.problem_of(press.answer_to, hosts):
+        log.warning("Slack could not be answered: its address %s", problem)
+        return
+    message = {"response_type": "ephemeral", "replace_original": False, "text": text}
+    try:
+        slack.post(press.answer_to, message)
+    except slack.SlackFailed as error:
+        log.warning("Slack could not be answered: %s", error.reason)
+
+
+def _empty(status: int) -> PageResponse:
+    return PageResponse(status, security_headers() | {"Content-Type": "text/plain; charset=utf-8"}, "")

@@ -1,0 +1,151 @@
+"""An approval record as the page and the mail show it: in words, in order of what an approver needs first.
+
+Nothing here is markup, and nothing here decides: the templates lay out what this says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from tagship.approval import quorum
+from tagship.approval.quorum import Record
+from tagship.text.plain import fold, line, shorten, visible
+from tagship.text.times import clock, moment, span, until
+
+_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_WATCH = re.compile(r"https://[A-Za-z0-9.-]+(?::\d+)?/[\w#?&=%/:.,~+@!$*;-]*", re.ASCII)
+_NOTES_AT_MOST = 20_000
+_VERDICTS = {"passed": "passed", "failed": "failed", "error": "could not be checked"}
+_LINES_AT_ONCE = 12
+
+View = dict[str, Any]
+
+
+def standing(record: Record, now: datetime) -> str:
+    """`open`, or what became of it: `approved`, `rejected`, `expired`, `superseded`, `closed`.
+
+    Enough decisions settle it, and so does the time, even before the ledger's status says so.
+    """
+    status = str(record["status"]).lower()
+    if status != "open":
+        return status if status in ("approved", "rejected", "expired", "superseded") else "closed"
+    outcome = quorum.outcome(record)
+    if outcome != "open":
+        return outcome
+    return "expired" if now >= moment(record["expiresAt"]) else "open"
+
+
+def view(record: Record, *, approver: str, now: datetime) -> View:
+    """Everything that one approver is shown of a record."""
+    plan = record.get("plan") or {}
+    notes = visible(str(record.get("notes") or "")).strip()
+    head, rest = fold(notes[:_NOTES_AT_MOST], lines=_LINES_AT_ONCE, chars=900)
+    changes = [line(change, 500) for change in plan.get("summary") or ()]
+    return {
+        "application": line(record["application"], 60),
+        "stage": line(record["stage"], 40),
+        "tag": line(record["tag"], 80),
+        "from_tag": line(record.get("fromTag") or "", 80),
+        "attempt": int(record.get("attempt") or 1),
+        "author": line(record.get("author") or "not said"),
+        "digest": line(record["digest"]),
+        **_commit(record),
+        "notes": head,
+        "notes_rest": rest,
+        "notes_cut": max(0, len(notes) - _NOTES_AT_MOST),
+        "warnings": [line(warning, 500) for warning in record.get("warnings") or ()],
+        **_gates(record.get("gates") or ()),
+        "changes": changes[:_LINES_AT_ONCE],
+        "changes_rest": changes[_LINES_AT_ONCE:],
+        "nothing_to_change": bool(plan.get("nothingToChange")),
+        **_traffic(plan.get("steps") or ()),
+        **_votes(record, approver, now),
+        "reason_to_approve": record.get("reasonToApprove") is True,
+        "asked": _time(record.get("askedAt"), now),
+        "ends": _time(record.get("expiresAt"), now),
+        "closed_by": line(record.get("closedBy") or "", 300),
+        "watch_url": _watch_url(record),
+    }
+
+
+def _commit(record: Record) -> View:
+    """A link only to what certainly is a commit of a repository; anything else is text."""
+    commit, repository = str(record.get("commit") or ""), str(record.get("repository") or "")
+    known = _COMMIT.fullmatch(commit) and _REPOSITORY.fullmatch(repository)
+    return {
+        "commit": commit[:10] if _COMMIT.fullmatch(commit) else line(commit, 60),
+        "repository": line(repository),
+        "commit_url": f"https://github.com/{repository}/commit/{commit}" if known else "",
+    }
+
+
+def _watch_url(record: Record) -> str:
+    url = str(record.get("watchUrl") or "")
+    return url if _WATCH.fullmatch(url) else ""
+
+
+def _gates(gates: Iterable[Mapping[str, Any]]) -> View:
+    shown = [_gate(gate) for gate in gates]
+    return {"gates": shown, "all_passed": bool(shown) and all(gate["verdict"] == "passed" for gate in shown)}
+
+
+def _gate(gate: Mapping[str, Any]) -> View:
+    verdict = str(gate.get("verdict"))
+    return {
+        "name": line(gate.get("gate") or "unnamed", 60),
+        "verdict": verdict if verdict in _VERDICTS else "error",
+        "words": _VERDICTS.get(verdict, _VERDICTS["error"]),
+        "why": line(gate.get("why") or "", 500),
+        "remedy": line(gate.get("remedy") or "", 500) if verdict != "passed" else "",
+    }
+
+
+def _traffic(steps: Iterable[Mapping[str, Any]]) -> View:
+    moves = [(int(step["percent"]), int(step.get("bake") or 0)) for step in steps]
+    waiting = sum(bake for _, bake in moves)
+    return {
+        "steps": [{"percent": percent, "words": _step(percent, bake)} for percent, bake in moves],
+        "waiting": span(waiting) if waiting else "",
+    }
+
+
+def _step(percent: int, bake: int) -> str:
+    share = f"{percent} % of the traffic" if percent < 100 else "All traffic"
+    return f"{share}, watched for {span(bake)}" if bake else share
+
+
+def _votes(record: Record, approver: str, now: datetime) -> View:
+    own = quorum.decision_of(record, approver)
+    required, given = max(1, int(record["required"])), quorum.approvals(record)
+    return {
+        "you": line(approver),
+        "own": own["decision"] if own else "",
+        "own_at": _time(own.get("at"), now) if own else None,
+        "votes": [_vote(vote, approver, now) for vote in quorum.votes(record)],
+        "missing": [line(voter) for voter in quorum.missing(record)],
+        "approvals": given,
+        "required": required,
+        "lacking": max(0, required - given),
+    }
+
+
+def _vote(vote: Mapping[str, Any], approver: str, now: datetime) -> View:
+    return {
+        "who": line(vote["approver"]),
+        "decision": vote["decision"],
+        "words": "approved" if vote["decision"] == "approve" else "rejected",
+        "reason": shorten(visible(str(vote.get("reason") or "")).strip(), 2000),
+        "at": _time(vote.get("at"), now),
+        "yours": quorum.person(vote["approver"]) == quorum.person(approver),
+    }
+
+
+def _time(iso: object, now: datetime) -> View | None:
+    if not iso:
+        return None
+    time = moment(str(iso))
+    return {"iso": time.isoformat(), "clock": clock(time), "until": until(time, now)}

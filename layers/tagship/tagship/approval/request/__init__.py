@@ -1,0 +1,1 @@
+"""Asking: mail and Slack messages with each approver's own link."""

@@ -1,0 +1,57 @@
+"""From a recorded decision to the state machine that waits for it: may be done twice, by anyone who finds it undone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tagship.aws.calls import calling, code_of
+from tagship.ledger import approvals
+from tagship.ledger.table import Ledger
+from tagship.model.errors import TokenDead
+
+_DEAD = ("TaskDoesNotExist", "TaskTimedOut", "InvalidToken")
+
+
+def answer_of(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What the state machine reads of a decided request: `{decision, askSeconds, by, why}`."""
+    decisions = request["decisions"]
+    deciding = [entry for entry in decisions if entry["decision"] == "reject"] or decisions
+    decision = request["status"].lower()
+    why = str(request.get("closedBy") or "")
+    if not why:
+        said = [
+            entry["approver"] + (f" ({entry['reason']})" if entry["reason"] else "") for entry in deciding
+        ]
+        why = f"{request['application']} {request['tag']} was {decision} by {', '.join(said)}."
+    return {
+        "decision": decision,
+        "askSeconds": 0,
+        "by": [entry["approver"] for entry in deciding],
+        "why": why,
+    }
+
+
+def deliver(ledger: Ledger, stepfunctions: Any, approval_id: str) -> None:
+    """Answers the waiting task with what was decided; does nothing while it is open, or when it was done before.
+
+    Raises TokenDead when the execution no longer waits on this token: if it asks again, it gets the answer then.
+    """
+    request = approvals.get(ledger, approval_id)
+    if request is None or request["status"] == approvals.OPEN or request.get("delivered"):
+        return
+    try:
+        with calling(f"Telling the execution of {request['application']} {request['tag']}"):
+            stepfunctions.send_task_success(
+                taskToken=approvals.task_token(ledger, approval_id), output=json.dumps(answer_of(request))
+            )
+    except ClientError as error:
+        if code_of(error) in _DEAD:
+            raise TokenDead(
+                f"{request['application']} {request['tag']}: the execution does not wait for this answer now."
+            ) from error
+        raise
+    approvals.delivered(ledger, approval_id)

@@ -1,0 +1,74 @@
+"""The message to one approver: what would change, and their own link. And the one to who shall know that nobody decides."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from tagship.approval.page.render import render
+from tagship.approval.page.view import View, view
+from tagship.approval.quorum import Record
+from tagship.text.plain import line, shorten
+
+LINK = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+/[A-Za-z0-9._~/-]*\?t=[A-Za-z0-9_-]+")
+_SUBJECT_AT_MOST = 150
+_NOTES_AT_MOST = 1500
+
+_Kind = Literal["asked", "reminder", "escalation"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """One message, without its addresses: the subject is one line of printable text."""
+
+    subject: str
+    text: str
+    html: str
+
+
+def approval_mail(record: Record, *, approver: str, link: str, now: datetime) -> Mail:
+    """The first message. `link` is the approver's own page."""
+    return _mail(record, approver=approver, link=link, now=now, kind="asked")
+
+
+def reminder_mail(record: Record, *, approver: str, link: str, now: datetime) -> Mail:
+    """The later ones: the same, with how it stands and how long is left."""
+    return _mail(record, approver=approver, link=link, now=now, kind="reminder")
+
+
+def escalation_mail(record: Record, *, now: datetime) -> Mail:
+    """To the escalation list: the same without a link, for these people have no right to decide."""
+    return _mail(record, approver="", link="", now=now, kind="escalation")
+
+
+def _mail(record: Record, *, approver: str, link: str, now: datetime, kind: _Kind) -> Mail:
+    if (link or kind != "escalation") and not LINK.fullmatch(link):
+        raise ValueError("the link of an approval mail must be an approval page's own address")
+    shown = view(record, approver=approver, now=now)
+    notes = f"{shown['notes']}\n{shown['notes_rest']}".strip()
+    values = {
+        "view": shown,
+        "notes": shorten(notes, _NOTES_AT_MOST),
+        "notes_cut": len(notes) > _NOTES_AT_MOST or bool(shown["notes_cut"]),
+        "link": link,
+        "kind": kind,
+    }
+    subject = _subject(shown, kind)
+    return Mail(
+        subject=subject,
+        text=render("mail.txt", subject=subject, **values),
+        html=render("mail.html", subject=subject, **values),
+    )
+
+
+def _subject(shown: View, kind: _Kind) -> str:
+    asked = f"{shown['application']} {shown['tag']} for {shown['stage']}"
+    left = f" (ends {shown['ends']['until']})" if shown["ends"] else ""
+    words = {
+        "asked": f"Approve {asked}?",
+        "reminder": f"Reminder: approve {asked}?{left}",
+        "escalation": f"Still undecided: {asked}{left}",
+    }
+    return line(words[kind], _SUBJECT_AT_MOST)

@@ -1,0 +1,298 @@
+"""The request that approvers get: what it says, who is asked, and their links."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence, Set
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from tagship.approval import quorum
+from tagship.approval.facts import CHANNEL, fact_of, failure
+from tagship.approval.link import GRACE, LinkSigner, approval_url
+from tagship.approval.quorum import check_reachable, missing, voters
+from tagship.approval.request.mail import Mail, approval_mail, escalation_mail, reminder_mail
+from tagship.approval.request.sending import LATE, SENT, Outbox
+from tagship.approval.request.slack import announcement, invitation
+from tagship.ledger import approvals
+from tagship.ledger.notices import Thread
+from tagship.ledger.table import Ledger, timestamp
+from tagship.model.errors import NoChannelReached
+from tagship.settings import Settings
+from tagship.slack import messages as slack
+from tagship.slack import thread as slack_thread
+from tagship.text.times import moment, span
+from tagship.text.words import console
+
+LONG_AGO = timedelta(days=30)
+"""After so long a pause a release carries more than usual, and approvers are told so first."""
+
+
+def request_of(record: Mapping[str, Any], *, now: datetime, longest: int) -> dict[str, Any]:
+    """The request for a planned release; the same release's attempt always gives the same id.
+
+    Raises QuorumUnreachable when there can't be enough approvals.
+    """
+    manifest, plan = record["manifest"], record["plan"]
+    document = record["configuration"]["document"]
+    policy = document["approval"]
+    wanted = {
+        "id": _id(record),
+        "application": record["application"],
+        "stage": record["stage"],
+        "tag": record["tag"],
+        "fromTag": plan["from"],
+        "attempt": record["attempt"],
+        "digest": plan["digest"],
+        "execution": record["execution"],
+        "author": manifest["author"],
+        "commit": manifest["commit"],
+        "repository": manifest["repository"],
+        "notes": manifest["notes"],
+        "createdAt": manifest["createdAt"],
+        "gates": record["gates"],
+        "plan": {name: plan[name] for name in ("summary", "steps", "nothingToChange")},
+        "warnings": _warnings(record, now),
+        "approvers": policy["approvers"],
+        "required": policy["required"],
+        "authorMayApprove": policy["authorMayApprove"],
+        "reasonToApprove": policy.get("reasonToApprove", False),
+        "remindEvery": policy["remindEvery"],
+        "escalateTo": policy.get("escalateTo", []),
+        "slack": (document.get("notifications") or {}).get("slackWebhookSecret") or "",
+        "expiresAt": timestamp(now + timedelta(seconds=min(policy["expires"], longest))),
+        "watchUrl": console(record["execution"]),
+    }
+    if manifest.get("emergency"):  # who passes freezes and windows needs everybody
+        wanted["required"] = max(policy["required"], len(voters(wanted)))
+    check_reachable(wanted)
+    return wanted
+
+
+def send_links(
+    ledger: Ledger,
+    request: Mapping[str, Any],
+    *,
+    client: Callable[[str], Any],
+    settings: Settings,
+    now: datetime,
+) -> None:
+    """One personal link to each who counts, by every channel that leads to them and has not taken it before.
+
+    `client` gives an AWS service whose calls end soon. A channel that does not take a message is a fact; others carry it.
+
+    Raises NoChannelReached when no approver was reached by any: then nobody could decide.
+    """
+    before = {name for name, result in request["sent"].items() if result == SENT}
+    sender = _Sender(ledger=ledger, client=client, settings=settings, request=request, now=now)
+    results = request["sent"] | sender.sent(voters(request), reminder=False, besides=before)
+    approvals.sent(ledger, request["id"], results)
+    failed = _record_failures(ledger, request, results)
+    if not any(result == SENT for name, result in results.items() if not name.endswith(CHANNEL)):
+        told = "; ".join(f"{name}: {result}" for name, result in failed.items())
+        raise NoChannelReached(
+            f"{request['application']} {request['tag']}: no approver could be told, so nobody can decide ({told}). "
+            "Nothing was changed. Mend what is named here, then publish a new tag."
+        )
+
+
+def remind(
+    ledger: Ledger,
+    request: Mapping[str, Any],
+    *,
+    client: Callable[[str], Any],
+    settings: Settings,
+    now: datetime,
+) -> None:
+    """A reminder to each who has not answered, and from the second on a word to the escalation list.
+
+    What can't be sent is a fact and stops nothing.
+    """
+    sender = _Sender(ledger=ledger, client=client, settings=settings, request=request, now=now)
+    waiting, escalated = missing(request), escalated_to(request, now)
+    results = sender.sent(waiting, reminder=True, escalated=escalated)
+    _record_failures(ledger, request, results)
+    ledger.record(
+        fact_of(
+            request,
+            "Approvers Reminded",
+            key=timestamp(now)[:16],
+            data={"approvers": waiting, "escalatedTo": escalated, "expiresAt": request["expiresAt"]},
+        )
+    )
+
+
+def escalated_to(request: Mapping[str, Any], now: datetime) -> list[str]:
+    """Who is told beside the approvers: from the second reminder on those of the escalation list who are not asked anyway.
+
+    Which reminder it is follows from the time: each comes `remindEvery` after the one before it, and a little.
+    """
+    every = int(request.get("remindEvery") or 0)
+    waited = (now - moment(request["askedAt"])).total_seconds()
+    if not every or round(waited / every) < 2:
+        return []
+    return [who for who in request.get("escalateTo") or () if who not in voters(request)]
+
+
+def seconds_left(request: Mapping[str, Any], now: datetime) -> int:
+    """Until the request expires, the begun second counted whole; 0 or less when it has."""
+    return math.ceil((datetime.fromisoformat(request["expiresAt"]) - now).total_seconds())
+
+
+class _Sender:
+    """Signs each approver's link, and sends it by every channel at once."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        client: Callable[[str], Any],
+        settings: Settings,
+        request: Mapping[str, Any],
+        now: datetime,
+    ) -> None:
+        self._ledger = ledger
+        self._client = client
+        self._settings = settings
+        self._request = request
+        self._now = now
+        self._signer = LinkSigner(client("kms"), settings.link_key, stage=settings.stage)
+        self._until = moment(request["expiresAt"]) + GRACE
+
+    def sent(
+        self,
+        approvers: Sequence[str],
+        *,
+        reminder: bool,
+        escalated: Sequence[str] = (),
+        besides: Set[str] = frozenset(),
+    ) -> dict[str, str]:
+        """By `mail to ana@example.com`, `slack to the channel` and the like: `sent`, or why not."""
+        links = {approver: self._link(approver) for approver in approvers}
+        outbox, ses = Outbox(), self._client("ses")
+        for approver, link in links.items():
+            if (name := f"mail to {approver}") not in besides:
+                write = reminder_mail if reminder else approval_mail
+                mail = partial(write, self._request, approver=approver, link=link, now=self._now)
+                outbox.send(name, partial(self._mail, ses, approver, mail))
+        for address in escalated:
+            mail = partial(escalation_mail, self._request, now=self._now)
+            outbox.send(f"mail to {address}", partial(self._mail, ses, address, mail))
+        unread = (
+            self._slack(outbox, links, reminder=reminder, besides=besides)
+            if self._request.get("slack")
+            else {}
+        )
+        return outbox.results() | unread
+
+    def _slack(
+        self, outbox: Outbox, links: Mapping[str, str], *, reminder: bool, besides: Set[str]
+    ) -> dict[str, str]:
+        """A personal link goes into its approver's own conversation, nowhere else. Answers with what could not be tried."""
+        try:
+            hooks = outbox.asked(self._webhooks)
+        except slack.SlackFailed as error:
+            return {f"slack to {CHANNEL}": error.reason}
+        except TimeoutError:
+            return {f"slack to {CHANNEL}": LATE}
+        own = {quorum.person(who): url for who, url in hooks.approvers.items()}
+        for approver, link in links.items():
+            url, name = own.get(quorum.person(approver)), f"slack to {approver}"
+            if url and name not in besides:
+                message = partial(invitation, self._request, link=link, now=self._now, reminder=reminder)
+                outbox.send(name, partial(_posted, url, message))
+        if (hooks.channel or hooks.bot) and not reminder and f"slack to {CHANNEL}" not in besides:
+            message = partial(announcement, self._request, now=self._now, buttons=hooks.buttons is not None)
+            announce = (
+                partial(self._said, hooks.bot, message)
+                if hooks.bot
+                else partial(_posted, hooks.channel, message)
+            )
+            outbox.send(f"slack to {CHANNEL}", announce)
+        return {}
+
+    def _said(self, bot: slack.Bot, write: Callable[[], Mapping[str, Any]]) -> None:
+        """In the release's thread; in the channel alone where whoever opens the thread has not come to an end in time."""
+        request = self._request
+        say = partial(slack_thread.say, bot, write(), key=f"{request['id']} asked", pause=self._ledger.pause)
+        try:
+            say(
+                thread=Thread(ledger=self._ledger, release=request, channel=f"slack {bot.channel}"),
+                everybody=True,
+            )
+        except slack_thread.ThreadBusy:
+            say()
+
+    def _webhooks(self) -> slack.Webhooks:
+        return slack.webhooks(
+            self._client("secretsmanager"), self._request["slack"], hosts=self._settings.slack_hosts
+        )
+
+    def _link(self, approver: str) -> str:
+        token = self._signer.token(self._request["id"], approver, self._request["digest"], self._until)
+        return approval_url(self._settings.approval_base_url, self._request["id"], token)
+
+    def _mail(self, ses: Any, address: str, write: Callable[[], Mail]) -> None:
+        mail = write()
+        ses.send_email(
+            Source=self._settings.sender_address,
+            Destination={"ToAddresses": [address]},
+            Message={
+                "Subject": {"Data": mail.subject, "Charset": "UTF-8"},
+                "Body": {
+                    "Text": {"Data": mail.text, "Charset": "UTF-8"},
+                    "Html": {"Data": mail.html, "Charset": "UTF-8"},
+                },
+            },
+        )
+
+
+def _posted(url: str, write: Callable[[], Mapping[str, Any]]) -> None:
+    slack.post(url, write())
+
+
+def _id(record: Mapping[str, Any]) -> str:
+    """Says nothing of the release, and can't be guessed from it: the execution's name is random."""
+    source = f"{record['execution']} {record['application']} {record['tag']} {record['attempt']}"
+    return base64.b32encode(hashlib.sha256(source.encode()).digest()).decode().rstrip("=").lower()[:32]
+
+
+def _warnings(record: Mapping[str, Any], now: datetime) -> list[str]:
+    """What approvers read first: the gates' warnings, what a rollback could not give back, and a long pause."""
+    plan = record["plan"]
+    warnings = [gate["warning"] for gate in record["gates"] if gate.get("warning")]
+    warnings.sort(key=lambda warning: not warning.startswith("EMERGENCY"))
+    if plan["baseline"] is None:
+        warnings.append(
+            "This is the first release, and nothing serves now: a rollback would leave nothing serving again."
+        )
+    elif plan["from"] is None:
+        warnings.append(
+            "This is the first release by Tagship: a rollback restores what was put there by other means."
+        )
+    last = (record.get("previous") or {}).get("since")
+    if last and (ago := now - moment(last)) >= LONG_AGO:
+        warnings.append(
+            f"The last release ({plan['from']}) was {span(ago // timedelta(days=1) * 86400)} ago: "
+            "more than usual may be in this one."
+        )
+    return list(dict.fromkeys(warnings))
+
+
+def _record_failures(
+    ledger: Ledger, request: Mapping[str, Any], results: Mapping[str, str]
+) -> dict[str, str]:
+    """A fact for each channel that did not take something: to whom, and why; the same failure is one fact."""
+    failed = {name: result for name, result in results.items() if result != SENT}
+    for channel in ("mail", "slack"):
+        whom = {
+            name.removeprefix(f"{channel} to "): result
+            for name, result in failed.items()
+            if name.startswith(f"{channel} to ")
+        }
+        if whom:
+            ledger.record(failure(request, channel=channel, failed=whom))
+    return failed

@@ -1,0 +1,70 @@
+"""Messages go out side by side: each has its own try, all share one deadline, and none waits for another.
+
+A channel that is slow or hangs costs its own messages and nobody else's, and never the step's budget.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tagship.aws.calls import code_of
+from tagship.slack.messages import SlackFailed
+
+SENT = "sent"
+SECONDS = 15
+"""For all messages of a step together; the functions that send have 28 (template.yaml)."""
+AT_ONCE = 50
+"""More than 20 approvers and 20 on the escalation list can ever be, by mail and on Slack."""
+LATE = "no answer in time"
+
+Clock = Callable[[], float]
+
+
+class Outbox:
+    """What one step sends."""
+
+    def __init__(self, *, seconds: float = SECONDS, clock: Clock = time.monotonic) -> None:
+        self._ends = clock() + seconds
+        self._clock = clock
+        self._pool = ThreadPoolExecutor(AT_ONCE)
+        self._underway: dict[str, Future[Any]] = {}
+
+    def send(self, name: str, job: Callable[[], object]) -> None:
+        """Begins at once; `name` is what the result is called."""
+        self._underway[name] = self._pool.submit(job)
+
+    def asked[T](self, job: Callable[[], T]) -> T:
+        """What has to be known before more can be sent; what is underway goes on meanwhile.
+
+        Raises what the job raises, and TimeoutError at the deadline.
+        """
+        return self._pool.submit(job).result(timeout=max(0.0, self._ends - self._clock()))
+
+    def results(self) -> dict[str, str]:
+        """By name: `sent`, or why not. Whatever hangs is left behind at the deadline."""
+        wait(self._underway.values(), timeout=max(0.0, self._ends - self._clock()))
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        return {
+            name: reason_of(future.exception()) if future.done() and not future.cancelled() else LATE
+            for name, future in self._underway.items()
+        }
+
+
+def reason_of(error: BaseException | None) -> str:
+    """`sent`, or the reason in a few words that carry no address and no link."""
+    match error:
+        case None:
+            return SENT
+        case SlackFailed():
+            return error.reason
+        case ClientError():
+            return code_of(error) or "refused"
+        case TimeoutError():
+            return LATE
+        case _:
+            return type(error).__name__

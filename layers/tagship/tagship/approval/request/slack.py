@@ -1,0 +1,155 @@
+"""What Slack shows of an approval, in blocks: to a channel without any link, to one approver with their own.
+
+Slack reads markup in `mrkdwn` text: `<…>` makes links and mentions, so `&`, `<` and `>` of other people's text are escaped,
+and `verbatim` keeps Slack from finding names, channels and addresses in the rest. What stands on the phone's lock screen
+(`text`) is escaped too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from tagship.approval import quorum
+from tagship.approval.page.form import MAX_REASON
+from tagship.approval.page.view import View, view
+from tagship.approval.quorum import Record
+from tagship.approval.request.mail import LINK
+from tagship.slack.messages import Block, Message, bullets, context, escaped, markup, message, section
+from tagship.text.plain import line, shorten
+from tagship.text.times import moment
+
+_LINES = 6
+_NOTES = 600
+
+
+def announcement(record: Record, *, now: datetime, buttons: bool = False) -> Message:
+    """For the team's channel: everything but a link, which would let anybody in the channel decide in another's name.
+
+    `buttons` let those decide whom Slack knows to be asked; who else presses one is told so.
+    """
+    shown = view(record, approver="", now=now)
+    asked = ", ".join(line(voter) for voter in quorum.voters(record))
+    plural = "" if shown["required"] == 1 else "s"
+    return message(
+        _title("Approval wanted", shown),
+        *_about(record, shown),
+        context(
+            f"Asked: {escaped(asked)}. {shown['required']} approval{plural} needed; one rejection ends it. "
+            "Each has a personal link, which is not posted here."
+        ),
+        *(_buttons(record, shown) if buttons else ()),
+    )
+
+
+def invitation(record: Record, *, link: str, now: datetime, reminder: bool = False) -> Message:
+    """For one approver's own conversation, with the link that decides in their name.
+
+    Raises ValueError for a link that is no approval page's address.
+    """
+    if not LINK.fullmatch(link):
+        raise ValueError("the link of a message must be an approval page's own address")
+    shown = view(record, approver="", now=now)
+    stands = f"{shown['approvals']} of {shown['required']} so far. " if reminder else ""
+    return message(
+        _title("Reminder: your approval is wanted" if reminder else "Your approval is wanted", shown),
+        section(
+            f"{stands}*<{link}|Look at it and decide>*\nThe link is yours alone. Opening it decides nothing."
+        ),
+        *_about(record, shown),
+    )
+
+
+def _buttons(record: Record, shown: View) -> list[Block]:
+    """A reason, and the two buttons, which carry the request's id: worth nothing without Slack's word on who pressed."""
+    reason = {
+        "type": "input",
+        "block_id": "reason",
+        "optional": True,
+        "label": {"type": "plain_text", "text": "Reason (needed to reject)"},
+        "element": {
+            "type": "plain_text_input",
+            "action_id": "reason",
+            "multiline": True,
+            "max_length": MAX_REASON,
+        },
+    }
+    pair = (("approve", "primary", "Approve"), ("reject", "danger", "Reject"))
+    elements = [
+        {
+            "type": "button",
+            "action_id": decision,
+            "style": style,
+            "text": {"type": "plain_text", "text": f"{words} {shown['tag']}"[:75], "emoji": False},
+            "value": record["id"],
+        }
+        for decision, style, words in pair
+    ]
+    return [reason, {"type": "actions", "block_id": "decision", "elements": elements}]
+
+
+def _about(record: Record, shown: View) -> list[Block]:
+    """Warnings first, as on the page and in the mail."""
+    blocks = []
+    if shown["warnings"]:
+        blocks.append(section(f":warning: *Look at this first*\n{bullets(map(escaped, shown['warnings']))}"))
+    version = (
+        f"{shown['from_tag']} → {shown['tag']}" if shown["from_tag"] else f"{shown['tag']}, the first release"
+    )
+    facts = [("Version", escaped(version)), ("Author", escaped(shown["author"]))]
+    if shown["commit"]:
+        facts.append(("Commit", _commit(shown)))
+    if shown["ends"]:
+        facts.append(("Ends", _in_the_readers_zone(record["expiresAt"], shown["ends"]["clock"])))
+    blocks.append(
+        {"type": "section", "fields": [markup(f"*{name}*\n{value}", 2000) for name, value in facts]}
+    )
+    if shown["nothing_to_change"]:
+        blocks.append(
+            section(
+                f"*What changes*\nNothing: what this release brings is what {escaped(shown['stage'])} already runs."
+            )
+        )
+    else:
+        blocks.append(section(f"*What changes*\n{bullets(_first(shown['changes'], shown['changes_rest']))}"))
+        blocks.append(section(f"*How traffic moves*\n{bullets(step['words'] for step in shown['steps'])}"))
+    blocks.append(section(f"*What was checked*\n{_gates(shown)}"))
+    if shown["notes"]:
+        blocks.append(section(f"*Notes*\n{escaped(shorten(shown['notes'], _NOTES))}"))
+    return blocks
+
+
+def _commit(shown: View) -> str:
+    """A link only where `view` made one, of parts that it had checked."""
+    where = f" in {escaped(shown['repository'])}" if shown["repository"] else ""
+    if shown["commit_url"]:
+        return f"<{shown['commit_url']}|{shown['commit']}>{where}"
+    return f"{escaped(shown['commit'])}{where}"
+
+
+def _in_the_readers_zone(iso: str, utc: str) -> str:
+    """Slack writes it in each reader's own time zone; the UTC after the bar is for what can't."""
+    return f"<!date^{int(moment(iso).timestamp())}^{{date_short_pretty}} {{time}}|{utc}>"
+
+
+def _gates(shown: View) -> str:
+    if shown["all_passed"]:
+        names = ", ".join(escaped(gate["name"]) for gate in shown["gates"])
+        return f"All {len(shown['gates'])} gates passed: {names}"
+    told = [
+        f"{escaped(gate['name'])} {gate['words']}" + (f": {escaped(gate['why'])}" if gate["why"] else "")
+        for gate in shown["gates"]
+    ]
+    return bullets(told) if told else "No gate has reported anything."
+
+
+def _first(changes: Sequence[str], rest: Sequence[str]) -> list[str]:
+    more = len(changes) + len(rest) - _LINES
+    told = [escaped(change) for change in changes[:_LINES]]
+    return (
+        [*told, f"and {more} more, on the page"] if more > 0 else told or ["The plan names no single change."]
+    )
+
+
+def _title(what: str, shown: View) -> str:
+    return f"{what}: {shown['application']} {shown['tag']} for {shown['stage']}"

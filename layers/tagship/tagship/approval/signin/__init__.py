@@ -1,0 +1,1 @@
+"""Sign-in, which stands in front of the page."""

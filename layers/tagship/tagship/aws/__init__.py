@@ -1,0 +1,1 @@
+"""AWS: clients and sessions, rights, and its refusals in our words."""

@@ -1,0 +1,168 @@
+"""The only maker of clients, and of sessions in the roles of applications."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tagship.aws.calls import calling, code_of
+from tagship.aws.rights import Right, as_text, session_policy, trust_policy
+from tagship.model.errors import CredentialsRefused
+
+if TYPE_CHECKING:
+    from tagship.model.application import (
+        LambdaTarget,  # its nouns cost a cold start what they are not asked for
+    )
+
+_CONFIG = Config(
+    connect_timeout=3,
+    read_timeout=15,
+    retries={"mode": "standard", "max_attempts": 3},
+    tcp_keepalive=True,
+)
+ASKED_ONCE = Config(connect_timeout=3, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 1})
+"""For what is asked to be judged by its answer: a call is not repeated behind the judge's back, and is waited for."""
+QUICK = Config(
+    connect_timeout=2,
+    read_timeout=4,
+    retries={"mode": "standard", "total_max_attempts": 2},
+    max_pool_connections=25,
+)
+"""For messages, which are sent side by side and must not hold up a step: at most 13 s with both tries."""
+_SESSION_SECONDS = 900
+"""The shortest session that STS gives."""
+_REUSE_SECONDS = 600
+"""How long a warm function keeps an execution's session: no step (the longest is 80 s) outlives what is left of it."""
+_NAME_CHARACTERS = 64
+"""Of a session's name (AssumeRole, `RoleSessionName`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """In whose role, and for which execution of which release: what a session is bound to, and CloudTrail shows."""
+
+    target: LambdaTarget
+    application: str
+    tag: str
+    execution: str
+    """The execution's name, not its ARN."""
+    allowed_accounts: frozenset[str]
+    """The accounts that this stack deploys to; nothing is asked of any other."""
+    function_roles: str
+    """What the role's trust policy has to name."""
+
+    @property
+    def session_name(self) -> str:
+        """Application and tag, and of the execution what tells it from others; all of it is in the session's tags."""
+        name, ending = f"tagship-{self.application}-{self.tag}", f"-{self.execution[-8:]}"
+        return re.sub(r"[^\w+=,.@-]", "-", name[: _NAME_CHARACTERS - len(ending)] + ending, flags=re.ASCII)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Session:
+    """What STS gave for an errand, and the clients that were made with it."""
+
+    until: float
+    credentials: dict[str, str]
+    clients: dict[tuple[str, Config], Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Aws:
+    """Clients, each made when it is first asked for and kept for the warm invocations after it."""
+
+    session: boto3.session.Session | None = None
+    clock: Callable[[], float] = time.monotonic
+    _clients: dict[tuple[str, str | None, Config], Any] = field(default_factory=dict)
+    _sessions: dict[tuple[Errand, str], _Session] = field(default_factory=dict)
+
+    def client(self, service: str, *, region: str | None = None, config: Config = _CONFIG) -> Any:
+        """With the function's own role."""
+        key = (service, region, config)
+        if key not in self._clients:
+            self._clients[key] = self._made(service, config=config, region_name=region)
+        return self._clients[key]
+
+    def client_as(
+        self, service: str, *, may: Sequence[Right], errand: Errand, config: Config | None = None
+    ) -> Any:
+        """With the application's role, assumed for this execution and for nothing but what it `may`.
+
+        Raises CredentialsRefused, with the trust policy that would allow it, when the role can't be assumed; and before any
+        call, when it is in an account that this stack does not deploy to.
+        """
+        session = self._session(errand, session_policy(may))
+        key = (service, config or _CONFIG)
+        if key not in session.clients:
+            session.clients[key] = self._made(
+                service,
+                config=config or _CONFIG,
+                region_name=errand.target.region,
+                aws_access_key_id=session.credentials["AccessKeyId"],
+                aws_secret_access_key=session.credentials["SecretAccessKey"],
+                aws_session_token=session.credentials["SessionToken"],
+            )
+        return session.clients[key]
+
+    def _session(self, errand: Errand, policy: str) -> _Session:
+        session = self._sessions.get((errand, policy))
+        if session is None or self.clock() >= session.until:
+            credentials = self._assume(errand, policy)
+            session = _Session(until=self.clock() + _REUSE_SECONDS, credentials=credentials)
+            # Another execution's sessions go with the first one that is made for this: none is kept for nobody.
+            kept = {key: held for key, held in self._sessions.items() if key[0] == errand}
+            self._sessions = {**kept, (errand, policy): session}
+        return session
+
+    def _assume(self, errand: Errand, policy: str) -> dict[str, str]:
+        target, release = errand.target, f"{errand.application} {errand.tag}"
+        accounts = {target.account, target.role.split(":")[4]}
+        if not accounts <= errand.allowed_accounts:
+            raise CredentialsRefused(
+                f"{release}: this stack deploys to {_listed(errand.allowed_accounts)}, and the target or its role is in "
+                f"{_listed(accounts - errand.allowed_accounts)}. Nothing was asked of it.",
+                "Release it with the stack for that account, or add the account to this stack's AllowedAccountIds.",
+            )
+        try:
+            with calling(f"Assuming the role {target.role} for {release}"):
+                answer = self.client("sts").assume_role(
+                    RoleArn=target.role,
+                    RoleSessionName=errand.session_name,
+                    ExternalId=target.externalId,
+                    DurationSeconds=_SESSION_SECONDS,
+                    Policy=policy,
+                    Tags=[
+                        {"Key": "Application", "Value": errand.application},
+                        {"Key": "Tag", "Value": errand.tag},
+                        {"Key": "Execution", "Value": errand.execution},
+                    ],
+                )
+        except ClientError as error:
+            trusting = trust_policy(
+                function_roles=errand.function_roles,
+                external_id=target.externalId,
+                application=errand.application,
+            )
+            raise CredentialsRefused(
+                f"{release}: the role {target.role} can't be assumed ({code_of(error)}).",
+                f"It must exist, and trust this stack. This trust policy allows it: {as_text(trusting)}",
+            ) from error
+        credentials: dict[str, str] = answer["Credentials"]
+        return credentials
+
+    def _made(self, service: str, **options: Any) -> Any:
+        if self.session is None:
+            self.session = boto3.session.Session()
+        make: Callable[..., Any] = self.session.client
+        return make(service, **options)
+
+
+def _listed(accounts: Set[str]) -> str:
+    return f"account{'s' if len(accounts) != 1 else ''} {', '.join(sorted(accounts)) or '(none)'}"

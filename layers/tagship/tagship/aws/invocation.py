@@ -1,0 +1,75 @@
+"""One call of a Lambda function whose answer is to be judged: asked once, read within bounds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from tagship.aws.calls import calling, code_of, message_of
+from tagship.model.errors import AwsUnavailable
+from tagship.text.plain import line
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_lambda.type_defs import InvocationRequestTypeDef
+
+ANSWER_BYTES = 64 * 1024
+"""As much of an answer as is read; a verdict that says more is not one."""
+_AGAIN_LATER = {
+    "ServiceException": AwsUnavailable,
+    "ResourceConflictException": AwsUnavailable,
+    "SnapStartNotReadyException": AwsUnavailable,
+}
+"""Answers of Lambda, beside throttling and 5xx, that say nothing about the function and pass."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invoked:
+    """What came back: a document, or in `raised` what went wrong inside of the function."""
+
+    document: object
+    """None for what is not JSON, or too long, or too deep to be an answer."""
+    raised: str = ""
+
+
+def invoke(client: LambdaClient, request: InvocationRequestTypeDef, *, label: str, about: str) -> Invoked:
+    """One invocation.
+
+    Raises AwsUnavailable when Lambda throttled, failed or could not be reached; ClientError when it refused.
+    """
+    with calling(f"Invoking {label} {about}", **_AGAIN_LATER):
+        try:
+            answer = client.invoke(**request)
+            payload = answer["Payload"].read(ANSWER_BYTES + 1)
+        except ReadTimeoutError:
+            return Invoked(document=None, raised=f"{label} did not answer in time")
+    document = _document(payload)
+    if answer.get("FunctionError"):
+        return Invoked(document=document, raised=f"{label} raised {_raised(document)}")
+    return Invoked(document=document)
+
+
+def refused(error: ClientError, label: str) -> str:
+    """Why a function can't be asked at all, and what to do about it."""
+    return (
+        f"{label} can't be invoked ({code_of(error)}): {line(message_of(error), 300)}. "
+        "It must exist, and the application's role must be allowed lambda:InvokeFunction on it."
+    )
+
+
+def _document(payload: bytes) -> object:
+    try:
+        return json.loads(payload) if len(payload) <= ANSWER_BYTES else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _raised(document: object) -> str:
+    if not isinstance(document, Mapping):
+        return "an error that it did not describe"
+    kind, message = document.get("errorType") or "an error", document.get("errorMessage") or "no message"
+    return f"{line(kind, 100)}: {line(message, 500)}"

@@ -1,0 +1,72 @@
+"""The last look before traffic moves: what was approved is what is there, and it may be deployed now."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from tagship.deployment.binding import release_digest
+from tagship.ledger import approvals, freezes, releases
+from tagship.ledger.table import Fact, Item, Ledger, timestamp
+from tagship.model import schedule
+from tagship.model.application import Application
+from tagship.model.errors import CalendarClosed, PlanChanged
+from tagship.model.schedule import Leave
+
+_BEGUN = "deployment"
+
+
+def prove_approved(ledger: Ledger, record: Item) -> None:
+    """Raises PlanChanged unless the approval is for this very release and plan."""
+    request = approvals.get(ledger, record["approval"])
+    if (
+        request is None
+        or request["status"] != "APPROVED"
+        or request["digest"] != release_digest(record, record["plan"])
+    ):
+        raise PlanChanged(
+            f"{record['application']} {record['tag']}: what would be deployed is not what was approved. Nothing was "
+            "changed. Publish a new tag."
+        )
+
+
+def may_begin(ledger: Ledger, record: Item, configuration: Application) -> Leave:
+    """Whether it may be deployed now; that it waits, and for what, is written.
+
+    Raises CalendarClosed for a release that does not wait, or not any longer.
+    """
+    if record["phase"] == _BEGUN:  # and its answer was not heard: what has begun goes on
+        return Leave()
+    since = (record.get("waits") or {}).get("since")
+    leave = schedule.leave(
+        configuration.gates,
+        freezes.standing(ledger, record["application"]),
+        ledger.now(),
+        since=datetime.fromisoformat(since) if since else None,
+        emergency=bool(record["manifest"].get("emergency")),
+    )
+    if leave.refused:
+        raise CalendarClosed(
+            f"{record['application']} {record['tag']}: {leave.closed} Nothing was changed. Publish a new tag when it may be "
+            "deployed."
+        )
+    if leave.opens:
+        releases.delay(ledger, record, why=leave.closed, opens=timestamp(leave.opens))
+    return leave
+
+
+def begin(ledger: Ledger, record: Item, leave: Leave, *, deadline: str, execution: str) -> None:
+    """Writes that the deployment begins, and first what an emergency passes.
+
+    Raises LockLost when the release has ended meanwhile.
+    """
+    if leave.closed:
+        releases.override_calendar(ledger, record, closed=leave.closed)
+    fact = Fact(
+        application=record["application"],
+        tag=record["tag"],
+        attempt=record["attempt"],
+        name="Deployment Started",
+        execution=execution,
+        data={"steps": record["plan"]["steps"], "deadline": deadline},
+    )
+    releases.mark(ledger, fact, phase=_BEGUN, deadline=deadline)

@@ -1,0 +1,213 @@
+"""A rollback as it was asked for: by whom and why, what it takes back, where it leads, and whether there is such a way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tagship.ledger import approvals, lock, releases
+from tagship.ledger.table import Fact, Item, Ledger, timestamp
+from tagship.model.errors import ApplicationUnknown, RollbackRefused, RollbackUnderway
+from tagship.model.release import Status
+from tagship.text.words import cause_in_words
+
+TRIGGERS = ("health", "deadline", "failure", "alarm", "operator", "security", "supervisor", "abort")
+_TEXTS = ("application", "tag", "trigger", "why")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """The rollback state machine's input."""
+
+    application: str
+    tag: str
+    trigger: str
+    """What asked for it, one of TRIGGERS; anything else a person typed is an operator's."""
+    why: str
+    by: str = "tagship"
+    attempt: int = 0
+    """Which attempt of the tag is meant; 0 for whichever it is now."""
+    to: str = ""
+    """The release that shall serve again; empty for the one before."""
+    seen: Any = None
+    """The numbers that decided: a health check's, an alarm's."""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Order:
+        """From the execution's input, whoever wrote it.
+
+        Raises RollbackRefused for what is no order.
+        """
+        attempt, to = data.get("attempt", 0), data.get("to", "")
+        if (
+            not all(isinstance(data.get(name), str) for name in _TEXTS)
+            or type(attempt) is not int
+            or not isinstance(to, str)
+        ):
+            raise RollbackRefused(
+                f"A rollback is ordered with the texts {', '.join(_TEXTS)}. Nothing was changed."
+            )
+        return cls(
+            application=data["application"],
+            tag=data["tag"],
+            trigger=data["trigger"] if data["trigger"] in TRIGGERS else "operator",
+            why=cause_in_words(data["why"]),
+            by=str(data.get("by", "tagship")),
+            attempt=attempt,
+            to=to,
+            seen=data.get("seen"),
+        )
+
+    @property
+    def title(self) -> str:
+        """`storefront v1.4.0`."""
+        return f"{self.application} {self.tag}"
+
+    def fact(self, record: Item, name: str, *, rollback: str, execution: str, **data: Any) -> Fact:
+        """Something that happened in this rollback."""
+        return Fact(
+            application=self.application,
+            tag=self.tag,
+            attempt=record["attempt"],
+            name=name,
+            key=rollback,
+            who=self.by,
+            execution=execution,
+            data=data,
+        )
+
+    def bar(self, now: datetime) -> dict[str, str]:
+        """What a release that is never deployed again carries."""
+        return {"why": self.why, "by": self.by, "at": timestamp(now)}
+
+
+def joined(ledger: Ledger, order: Order, record: Item, *, execution: str, rollback: str) -> bool:
+    """Whether another rollback has done what this one was asked for, while this one waited for it.
+
+    Raises RollbackUnderway while the other one is at it: nothing is restored by two at once.
+    """
+    holder = lock.holder(ledger, order.application)
+    another = (
+        holder is not None
+        and (holder.tag, holder.attempt) == (record["tag"], record["attempt"])
+        and holder.execution != execution
+        and holder.rolls_back(ledger.now())
+    )
+    if holder is not None and another:
+        told = {"trigger": order.trigger, "why": order.why, "other": holder.execution}
+        ledger.record(order.fact(record, "Rollback Joined", rollback=rollback, execution=execution, **told))
+        raise RollbackUnderway(
+            f"{order.title} is being rolled back already; this one waits for the other's end."
+        )
+    if record["status"] not in (Status.ROLLED_BACK, Status.ABORTED):
+        return False
+    waited = ledger.fact(order.application, order.tag, record["attempt"], "Rollback Joined", rollback)
+    return waited is not None
+
+
+def bars_only(ledger: Ledger, order: Order, record: Item, *, rollback: str, execution: str) -> str:
+    """Bars a release that was taken back before, for another reason or by another, and says so; empty where it was not.
+
+    Raises RollbackRefused when another attempt is meant, LockLost when it begins again at this moment.
+    """
+    back = record["status"] in (Status.ROLLED_BACK, Status.ABORTED)
+    if order.trigger != "security" or order.to or not back:
+        return ""
+    if other := _another_attempt(order, record):
+        raise RollbackRefused(f"{order.title} is not barred: {other} Nothing was changed.")
+    fact = order.fact(record, "Release Barred", rollback=rollback, execution=execution, why=order.why)
+    releases.turn_back(ledger, fact, barred=order.bar(ledger.now()))
+    return f"{order.title} was taken back before. From now on it is never deployed again."
+
+
+def _another_attempt(order: Order, record: Item) -> str:
+    if order.attempt in (0, record["attempt"]):
+        return ""
+    return f"attempt {order.attempt} was meant, and it is at attempt {record['attempt']}."
+
+
+def refuse(ledger: Ledger, order: Order, record: Item) -> None:
+    """Raises RollbackRefused for what can't, or may not, be taken back."""
+    too_late = order.trigger in ("abort", "supervisor") and record["status"] == Status.SUCCEEDED
+    if refused := (
+        _another_attempt(order, record)
+        or ("it had succeeded when its execution ended." if too_late else "")
+        or releases.roll_back_refused(ledger, record)
+    ):
+        raise RollbackRefused(f"{order.title} can't be rolled back: {refused} Nothing was changed.")
+
+
+def leading_to(ledger: Ledger, order: Order, record: Item) -> dict[str, Any]:
+    """What changes about a release that is taken back further than to the one before it: its baseline; nothing otherwise.
+
+    What was the baseline stays as `replaced`, because the target may still stand there.
+
+    Raises RollbackRefused when the other release is none to go back to.
+    """
+    if not order.to or order.to == record["plan"]["from"]:
+        return {}
+    try:
+        other = releases.get(ledger, order.application, order.to)
+    except ApplicationUnknown as error:
+        raise RollbackRefused(f"{order.title} can't go back to {order.to}: {error}") from error
+    if refused := releases.go_back_refused(record, other):
+        raise RollbackRefused(f"{order.title} can't go back to {order.to}: {refused} Nothing was changed.")
+    plan, baseline = record["plan"], other["plan"]["candidate"]
+    return {
+        "plan": {**plan, "baseline": baseline, "from": order.to, "replaced": plan["baseline"]},
+        "previous": {
+            "application": order.application,
+            "tag": order.to,
+            "attempt": other["attempt"],
+            "revision": baseline,
+            "since": timestamp(ledger.now()),
+        },
+    }
+
+
+def make_way(ledger: Ledger, order: Order, record: Item, *, execution: str) -> None:
+    """Ends a release that has the lock and has moved nothing: what it planned to replace is going away under it.
+
+    One that has moved traffic keeps the lock, and its own health decides.
+    """
+    holder = lock.holder(ledger, order.application)
+    if record["status"] != Status.SUCCEEDED or holder is None or holder.tag == order.tag:
+        return
+    other = releases.get(ledger, order.application, holder.tag)
+    if other["status"] != Status.RUNNING or other["attempt"] != holder.attempt:
+        return
+    why = (
+        f"{order.title}, which production ran, was rolled back while {other['tag']} was on its way, so its plan is void. "
+        f"Nothing was changed. It can be retried."
+    )
+    ended = releases.end(
+        ledger,
+        application=order.application,
+        tag=other["tag"],
+        attempt=other["attempt"],
+        status=Status.INVALID,
+        why=why,
+        execution=execution,
+        unless_moved=True,
+    )
+    if ended and other.get("approval"):
+        approvals.close(ledger, other["approval"], status="CLOSED", why=why, execution=execution)
+
+
+def served(ledger: Ledger, record: Item, until: datetime) -> list[dict[str, int]]:
+    """What share of the traffic the candidate had, step by step, and for how many seconds; nothing where it had none."""
+    shifts = []
+    for index in range(len(record["plan"].get("steps", ()))):
+        fact = ledger.fact(
+            record["application"], record["tag"], record["attempt"], "Traffic Shifted", f"{index:03}"
+        )
+        if fact is None:
+            break
+        shifts.append((fact["data"]["percent"], datetime.fromisoformat(fact["at"])))
+    ends = [*(at for _, at in shifts), until][1:]  # none where the first shift died before it was recorded
+    return [
+        {"percent": percent, "seconds": max(0, round((end - began).total_seconds()))}
+        for (percent, began), end in zip(shifts, ends, strict=True)
+    ]

@@ -1,0 +1,521 @@
+"""One deployable thing, its one production target, and how its team wants it released.
+
+The field names are the document's own (`remindEvery`, not `remind_every`): one name everywhere, from the YAML in a team's
+repository to the ledger. `documents.py` validates; here stand the shapes, their bounds and their defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, assert_never
+
+import annotated_types as at
+
+from tagship.model.fields import ByType, Duration, Matching, Plain, rebuilt
+from tagship.model.release import APPLICATION_NAME, APPLICATION_NAME_WORDS, MAIL_ADDRESS, REPOSITORY
+
+_CONFIG = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
+
+
+FUNCTION_NAME = Matching(r"^[A-Za-z0-9_-]{1,64}$", "a function's name: letters, digits, - and _, at most 64")
+SECRET_NAME = Matching(
+    r"^tagship/[A-Za-z0-9/_+=.@-]{1,200}$", "a secret's name that begins with tagship/, like tagship/slack"
+)
+ROLE_ARN = r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}$"
+
+SIGNING_KEY = Matching(
+    r"^(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:)?alias/tagship-[A-Za-z0-9/_-]{1,200}$",
+    "the alias of a KMS key, alias/tagship-…, or the ARN of one",
+)
+"""By alias, since the stack's right to verify is a right on such aliases."""
+SigningAlgorithm = Literal["ECDSA_SHA_256", "RSASSA_PSS_SHA_256"]
+
+WINDOW = (
+    r"^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?:[-,](?:Mon|Tue|Wed|Thu|Fri|Sat|Sun))*"
+    r" (?:[01]\d|2[0-3]):[0-5]\d-(?:(?:[01]\d|2[0-3]):[0-5]\d|24:00) [A-Za-z][A-Za-z0-9_+/-]{0,63}$"
+)
+WINDOW_WORDS = (
+    "days, times and a time zone, like Mon-Thu 09:00-16:00 Europe/Berlin or Sat,Sun 22:00-02:00 UTC"
+)
+
+Stage = Literal["development", "staging", "production"]
+Bake = Annotated[int, Duration(), at.Ge(0), at.Le(1200)]
+Percent = Annotated[int, at.Ge(1), at.Le(100)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LambdaTarget:
+    """A Lambda function behind an alias; traffic moves by the alias's weights."""
+
+    __pydantic_config__ = _CONFIG
+
+    type: Literal["lambda"]
+    """The kind of target."""
+    function: Annotated[str, FUNCTION_NAME]
+    """The function's name."""
+    account: Annotated[str, Matching(r"^\d{12}$", "an account id: 12 digits, in quotes")]
+    """The AWS account that it lives in, 12 digits in quotes."""
+    region: Annotated[str, Matching(r"^[a-z]{2}(-[a-z]+)+-\d$", "a region, like eu-central-1")]
+    """The AWS region that it lives in."""
+    role: Annotated[str, Matching(ROLE_ARN, "a role's ARN: arn:aws:iam::123456789012:role/name")]
+    """The role that Tagship assumes for every call to the target."""
+    externalId: Annotated[
+        str, Matching(r"^[\w+=,.@:/-]{2,1224}$", "2 to 1224 letters, digits and any of + = , . @ : / -")
+    ]
+    """The external id that the role's trust policy asks for."""
+    alias: Annotated[
+        str, Matching(r"^(?!\d+$)[A-Za-z0-9_-]{1,128}$", "an alias's name: letters, digits, - and _")
+    ] = "live"
+    """The alias that callers use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllAtOnce:
+    """All traffic in one step."""
+
+    __pydantic_config__ = _CONFIG
+
+    type: Literal["all-at-once"]
+    """The kind of strategy."""
+    bake: Bake = 0
+    """Seconds before it is done, in which health is looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """A first share, then all."""
+
+    __pydantic_config__ = _CONFIG
+
+    type: Literal["canary"]
+    """The kind of strategy."""
+    percent: Annotated[int, at.Ge(1), at.Le(99)] = 10
+    """The first share of the traffic, in percent."""
+    bake: Bake = 300
+    """Seconds at the first share, in which health is looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linear:
+    """Equal shares, one after the other."""
+
+    __pydantic_config__ = _CONFIG
+
+    type: Literal["linear"]
+    """The kind of strategy."""
+    percent: Annotated[int, at.Ge(1), at.Le(99)] = 20
+    """How much each step adds, in percent; the last step takes what is left."""
+    bake: Bake = 60
+    """Seconds at each share, in which health is looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One share of the traffic and its bake."""
+
+    __pydantic_config__ = _CONFIG
+
+    percent: Percent
+    """The candidate's share, in percent."""
+    bake: Bake = 0
+    """Seconds at this share, in which health is looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """Shares as written, rising, the last one 100."""
+
+    __pydantic_config__ = _CONFIG
+
+    type: Literal["steps"]
+    """The kind of strategy."""
+    steps: Annotated[tuple[Step, ...], at.MinLen(1), at.MaxLen(100)]
+    """The shares, rising, the last one 100."""
+
+
+Strategy = AllAtOnce | Canary | Linear | Steps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalPolicy:
+    """Who decides, and how long they have."""
+
+    __pydantic_config__ = _CONFIG
+
+    approvers: Annotated[
+        tuple[Annotated[str, MAIL_ADDRESS], ...],
+        at.MinLen(1),
+        at.MaxLen(20),
+    ]
+    """Mail addresses of those who are asked; each gets a personal link."""
+    required: Annotated[int, at.Ge(1), at.Le(20)] = 1
+    """How many of them must approve; one rejection ends it."""
+    authorMayApprove: bool = False
+    """Whether the release's author counts."""
+    expires: Annotated[int, Duration(), at.Ge(1), at.Le(604_800)] = 14_400
+    """Seconds after which an undecided release ends EXPIRED."""
+    remindEvery: Annotated[int, Duration(), at.Ge(1), at.Le(604_800)] = 3_600
+    """Seconds after which those who have not answered are reminded; at most 200 times until it expires."""
+    reasonToApprove: bool = False
+    """Whether approving needs a reason too; rejecting always does."""
+    escalateTo: Annotated[tuple[Annotated[str, MAIL_ADDRESS], ...], at.MaxLen(20)] = ()
+    """Mail addresses that are told, from the second reminder on, that nobody decides; they get no link."""
+
+
+Address = Annotated[
+    str,
+    Matching(r"^https?://[^\s/?#@]+([/?][^\s#]*)?$", "an http or https address, without a name and password"),
+    at.MaxLen(2000),
+]
+HOST_NAME = Matching(r"^[a-z0-9._-]{1,253}$", "a host's name in lower case, like www.example.com")
+ALARM_NAME = Matching(r"^.{1,255}$", "an alarm's name, 1 to 255 characters")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonValue:
+    """A place in a JSON document, and what stands there."""
+
+    __pydantic_config__ = _CONFIG
+
+    path: Annotated[str, at.MinLen(1), at.MaxLen(200)]
+    """Where, as a JMESPath expression: `database.status`."""
+    equals: Annotated[Any, Plain()]
+    """What must stand there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpCheck:
+    """Asks an address, or many at once, several times."""
+
+    __pydantic_config__ = _CONFIG
+
+    type: Literal["http"]
+    """The kind of check."""
+    url: Address | None = None
+    """An http or https address."""
+    urls: Annotated[tuple[Address, ...], at.MaxLen(100)] = ()
+    """Several addresses instead of one: all are asked at once, and every one must be healthy."""
+    status: Annotated[int, at.Ge(100), at.Le(599)] = 200
+    """The status that a healthy answer has."""
+    contains: Annotated[str, at.MaxLen(1000)] | None = None
+    """Text that a healthy answer's body contains (the first 64 KiB are read)."""
+    json: JsonValue | None = None
+    """A value that a healthy answer's JSON has (of at most 64 KiB)."""
+    maxLatencyMs: Annotated[int, at.Ge(1), at.Le(10_000)] = 2_000
+    """The longest a healthy answer takes, in milliseconds."""
+    percentile: Annotated[int, at.Ge(1), at.Le(100)] | None = None
+    """Holds this percentile of an address's answers to `maxLatencyMs`, instead of each answer."""
+    tlsDaysLeft: Annotated[int, at.Ge(1), at.Le(365)] | None = None
+    """How many days the certificate must still be valid."""
+    followTo: Annotated[tuple[Annotated[str, HOST_NAME], ...], at.MaxLen(10)] = ()
+    """Hosts that a redirect may lead to, each vetted as the first; without any, a redirect is not followed."""
+    requests: Annotated[int, at.Ge(1), at.Le(20)] = 5
+    """How often each address is asked."""
+    mustPass: Annotated[int, at.Ge(1), at.Le(20)] = 5
+    """How many of these must be healthy answers."""
+    timeoutSeconds: Annotated[int, Duration(), at.Ge(1), at.Le(10)] = 5
+    """How long one request may take, in seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LambdaCheck:
+    """Invokes the candidate version itself, so that ten percent of the traffic is really tested."""
+
+    __pydantic_config__ = _CONFIG
+
+    type: Literal["lambda"]
+    """The kind of check."""
+    function: Annotated[str, FUNCTION_NAME] | None = None
+    """A smoke-test function to invoke with the candidate's name and version; without it, the candidate itself."""
+    payload: dict[str, Any] = field(default_factory=dict)
+    """What it is given, beside `source`, `check`, `application` and `tag`; it answers `{"healthy": true}` or reasons."""
+    maxLatencyMs: Annotated[int, at.Ge(1), at.Le(30_000)] | None = None
+    """The longest a healthy answer takes, in milliseconds."""
+    requests: Annotated[int, at.Ge(1), at.Le(20)] = 1
+    """How often it is invoked."""
+    mustPass: Annotated[int, at.Ge(1), at.Le(20)] = 1
+    """How many of these must answer healthy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmCheck:
+    """CloudWatch alarms, composite ones too: none may have begun to fire since the deployment began."""
+
+    __pydantic_config__ = _CONFIG
+
+    type: Literal["alarm"]
+    """The kind of check."""
+    names: Annotated[tuple[Annotated[str, ALARM_NAME], ...], at.MinLen(1), at.MaxLen(100)]
+    """The alarms, in the target's account and region."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricCheck:
+    """A CloudWatch metric or expression of the candidate, against a limit and against the baseline before the deployment."""
+
+    __pydantic_config__ = _CONFIG
+
+    type: Literal["metric"]
+    """The kind of check."""
+    name: Annotated[
+        str, Matching(r"^[\w .%/-]{1,64}$", "letters, digits, spaces and any of . % / - _, at most 64")
+    ]
+    """What it is called in facts and notices."""
+    namespace: Annotated[str, at.MinLen(1), at.MaxLen(255)] | None = None
+    """The metric's namespace: `AWS/Lambda`."""
+    metric: Annotated[str, at.MinLen(1), at.MaxLen(255)] | None = None
+    """The metric's name: `Errors`."""
+    dimensions: dict[str, str] = field(default_factory=dict)
+    """The metric's dimensions; `{version}` stands for the version that is judged."""
+    statistic: Annotated[
+        str,
+        Matching(
+            r"^(Average|Maximum|Minimum|p\d{1,2}(\.\d{1,2})?)$",
+            "Average, Maximum, Minimum, or a percentile like p95",
+        ),
+    ] = "Average"
+    """What is taken of each minute. Not a `Sum`: versions that serve different shares can't be compared by it."""
+    expression: Annotated[str, at.MinLen(1), at.MaxLen(2048)] | None = None
+    """Instead of a metric: a metric math or `SELECT` expression that gives one value a minute; `{version}` as above."""
+    samples: Annotated[str, at.MinLen(1), at.MaxLen(2048)] | None = None
+    """An expression that counts the samples of each minute; without it, the metric's own, or the function's invocations."""
+    minSamples: Annotated[int, at.Ge(1), at.Le(1_000_000)] = 1
+    """With fewer samples of the candidate, or of the baseline that it is compared with, nothing is known yet."""
+    maxIncreasePercent: Annotated[int, at.Ge(0), at.Le(10_000)] | None = None
+    """How much higher than the baseline's the candidate's value may be, in percent of the baseline's."""
+    maxValue: Annotated[float, at.Ge(-1_000_000_000_000), at.Le(1_000_000_000_000)] | None = None
+    """How high the candidate's value may be, whatever the baseline's is."""
+    window: Annotated[int, Duration(), at.Ge(60), at.Le(10_800)] = 600
+    """Seconds: how far back the baseline is looked at, from the deployment's beginning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomCheck:
+    """Asks the team's own function, which is told the release, the candidate and the baseline."""
+
+    __pydantic_config__ = _CONFIG
+
+    type: Literal["custom"]
+    """The kind of check."""
+    function: Annotated[str, FUNCTION_NAME]
+    """The function; it answers `{"verdict": "healthy"}`, or `unhealthy` or `inconclusive` with `reasons`, and `numbers`."""
+
+
+Check = HttpCheck | LambdaCheck | AlarmCheck | MetricCheck | CustomCheck
+ASKS_ITSELF = ("lambda", "http", "custom")
+"""The kinds that ask what serves now. The others look back, and say nothing about a baseline that was restored just now."""
+
+CHECK_SECONDS = 50
+"""All requests of a check together: far inside the state that waits for them, however slow each one is."""
+INVOCATION_SECONDS = 20
+"""What one invocation of a check is reckoned with, so that all stay in their budget; the client's time-out ends it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What is still looked at after a release has succeeded."""
+
+    __pydantic_config__ = _CONFIG
+
+    seconds: Annotated[int, Duration(), at.Ge(0), at.Le(86_400)] = 0
+    """How long an alarm that fires still rolls the release back, in seconds."""
+    alarms: Annotated[tuple[Annotated[str, ALARM_NAME], ...], at.MaxLen(50)] = ()
+    """The alarms, in the target's account and region."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How a version proves that it works."""
+
+    __pydantic_config__ = _CONFIG
+
+    checks: Annotated[tuple[Annotated[Check, ByType()], ...], at.MinLen(1), at.MaxLen(20)]
+    """Asked at once, while a step bakes and at its end. No data is never healthy, so there is at least one."""
+    every: Annotated[int, Duration(), at.Ge(1), at.Le(300)] = 30
+    """Seconds between two looks while a step bakes."""
+    watch: Watch = field(default_factory=Watch)
+    """What is still looked at after a release has succeeded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagRules:
+    """Which tags may be released."""
+
+    __pydantic_config__ = _CONFIG
+
+    pattern: Annotated[str, Matching(r"^v[A-Za-z0-9.*?+-]{0,63}$", "a pattern like v* or v2.*")] = "v*"
+    """What a tag must look like: `*` for anything, `?` for one character."""
+    preReleases: bool = False
+    """Whether a pre-release (`v2.0.0-rc.1`) may be released."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """Who signs releases."""
+
+    __pydantic_config__ = _CONFIG
+
+    key: Annotated[str, SIGNING_KEY]
+    """The KMS key that `release.json.sig` is made with: its alias, `alias/tagship-…`, or the ARN of that alias."""
+    algorithm: SigningAlgorithm = "ECDSA_SHA_256"
+    """How it signs."""
+    required: bool = True
+    """Whether an unsigned release is refused; a signature that is there must be right either way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where releases may come from."""
+
+    __pydantic_config__ = _CONFIG
+
+    repository: Annotated[str, REPOSITORY]
+    """The only repository that releases may come from: `owner/name`."""
+    attestation: Literal["optional", "required"] = "optional"
+    """Whether a release must bring a build attestation, as an artifact named `provenance`; one that is there must fit."""
+    builder: (
+        Annotated[str, Matching(r"^https://[^\s@?#]{1,300}(@[^\s@?#]{1,200})?$", "a builder's address")]
+        | None
+    ) = None
+    """The builder that the attestation must name; without it, any workflow of the repository, run for the tag."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """Where a release must have succeeded before."""
+
+    __pydantic_config__ = _CONFIG
+
+    stage: Literal["development", "staging"]
+    """The stage in which the same bytes must have succeeded."""
+    key: Annotated[str, SIGNING_KEY]
+    """The KMS key that `promotion.json.sig` is made with: its alias, `alias/tagship-…`, or the ARN of that alias."""
+    algorithm: SigningAlgorithm = "ECDSA_SHA_256"
+    """How it signs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomGate:
+    """The team's own function decides too."""
+
+    __pydantic_config__ = _CONFIG
+
+    function: Annotated[str, FUNCTION_NAME]
+    """The function, beside the target; it answers `{"passed": true}`, or `false` with `reasons`, within 30 seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gates:
+    """What must hold, beyond what every release must, before anyone is asked to approve."""
+
+    __pydantic_config__ = _CONFIG
+
+    tags: TagRules = field(default_factory=TagRules)
+    """Which tags may be released."""
+    signature: Signature | None = None
+    """Who signs releases; without it no signature is looked at."""
+    provenance: Provenance | None = None
+    """Where releases may come from; without it, anywhere."""
+    promotion: Promotion | None = None
+    """Where a release must have succeeded before; without it, nowhere."""
+    custom: CustomGate | None = None
+    """A gate of the team's own; without it, there is none."""
+    windows: Annotated[tuple[Annotated[str, Matching(WINDOW, WINDOW_WORDS)], ...], at.MaxLen(20)] = ()
+    """When traffic may begin to move: days, times and a time zone. Without a window, always."""
+    whenClosed: Literal["fail", "wait"] = "fail"
+    """What becomes of a release outside of every window and in a freeze: it ends, or it waits, at most 7 days."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitHub:
+    """A repository that shows releases as deployments."""
+
+    __pydantic_config__ = _CONFIG
+
+    repository: Annotated[str, REPOSITORY]
+    """Its owner and name."""
+    tokenSecret: Annotated[str, SECRET_NAME]
+    """The secret, in Secrets Manager, whose text is a token that may write deployments and commit statuses."""
+    api: Annotated[
+        str,
+        Matching(r"^(https://[^\s/?#@]+|http://127\.0\.0\.1:\d+)(/[^\s?#]*)?$", "an https address"),
+        at.MaxLen(200),
+    ] = "https://api.github.com"
+    """Where GitHub's API answers: another address for GitHub Enterprise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notifications:
+    """Who is told, and how much."""
+
+    __pydantic_config__ = _CONFIG
+
+    level: Literal["problems", "milestones", "everything"] = "milestones"
+    """`problems` is what went wrong, `milestones` also what is asked, begun and done, `everything` each traffic step too."""
+    emails: Annotated[tuple[Annotated[str, MAIL_ADDRESS], ...], at.MaxLen(20)] = ()
+    """Mail addresses of those who are told."""
+    slackWebhookSecret: Annotated[str, SECRET_NAME] | None = None
+    """The secret with the team's Slack webhook or bot, in Secrets Manager."""
+    github: GitHub | None = None
+    """A repository that shows releases as deployments."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """The configuration of one application in one stage."""
+
+    __pydantic_config__ = _CONFIG
+
+    application: Annotated[str, Matching(APPLICATION_NAME, APPLICATION_NAME_WORDS)]
+    """The application's name: a lower-case letter, then letters, digits and `-`, 2 to 40 in all."""
+    target: LambdaTarget
+    """What is deployed to."""
+    approval: ApprovalPolicy
+    """Who decides."""
+    health: Health
+    """How a version proves that it works."""
+    strategy: Annotated[Strategy, ByType()] = field(default_factory=lambda: Canary(type="canary"))
+    """How traffic moves to the candidate."""
+    gates: Gates = field(default_factory=Gates)
+    """What must hold before anyone is asked to approve."""
+    notifications: Notifications = field(default_factory=Notifications)
+    """Who is told, and how much."""
+    stage: Stage | None = None
+    """The stage that this document is for; every other one refuses it. Without it, any stage takes it."""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Application:
+        """From the ledger, where it stands validated and with its defaults written out."""
+        application: Application = rebuilt(cls, data)
+        return application
+
+
+def check_seconds(check: Check) -> int:
+    """What a check may take if every request takes as long as it may; what is left after CHECK_SECONDS is not asked."""
+    match check:
+        case HttpCheck():
+            return min(check.requests * check.timeoutSeconds, CHECK_SECONDS)
+        case LambdaCheck():
+            return min(check.requests * INVOCATION_SECONDS, CHECK_SECONDS)
+        case CustomCheck() | AlarmCheck() | MetricCheck():
+            return INVOCATION_SECONDS
+    assert_never(check)
+
+
+def check_name(check: Check, application: str) -> str:
+    """How an operator reads it in the console: its kind and what it asks."""
+    match check:
+        case HttpCheck():
+            others = f" and {len(check.urls) - 1} more" if len(check.urls) > 1 else ""
+            return f"http {check.url or check.urls[0]}{others}"
+        case LambdaCheck():
+            return f"lambda {check.function or application}"
+        case AlarmCheck():
+            others = f" and {len(check.names) - 1} more" if len(check.names) > 1 else ""
+            return f"alarm {check.names[0]}{others}"
+        case MetricCheck():
+            return f"metric {check.name}"
+        case CustomCheck():
+            return f"custom {check.function}"
+    assert_never(check)

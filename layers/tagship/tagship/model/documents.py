@@ -1,0 +1,412 @@
+"""Reads the two outside documents, a release's manifest and an application's configuration: all errors at once, by field.
+
+The only module that imports pydantic.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from datetime import datetime
+from decimal import Context, Decimal
+from functools import cache
+from typing import Any, get_args, get_type_hints
+
+import jmespath
+from pydantic import TypeAdapter, ValidationError
+from pydantic.json_schema import GenerateJsonSchema
+
+from tagship.model.application import (
+    ASKS_ITSELF,
+    Application,
+    Check,
+    Health,
+    HttpCheck,
+    LambdaCheck,
+    MetricCheck,
+    Steps,
+)
+from tagship.model.release import MANIFEST_BYTES, Manifest, Tag
+from tagship.model.schedule import window
+
+MAX_DEPTH = 20
+MOST_REMINDERS = 200
+"""Each is some 20 events in the execution's history, and that holds 25,000 (Step Functions' quota)."""
+_DIGITS = 38
+_EXPONENTS = range(-130, 126)
+"""What the ledger (DynamoDB) can keep of a number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What is wrong with one field; an empty path means the document as a whole."""
+
+    path: tuple[str | int, ...]
+    message: str
+
+    @property
+    def field(self) -> str:
+        """The path as people write it: `artifacts[0].sha256`."""
+        text = ""
+        for part in self.path:
+            if isinstance(part, int):
+                text += f"[{part}]"
+            else:
+                shown = part if part.isprintable() else repr(part)
+                text += f".{shown}" if text else shown
+        return text
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}" if self.path else self.message
+
+
+class DocumentInvalid(ValueError):
+    """The document is not what it must be; carries every problem found."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(map(str, self.problems)))
+
+
+def read_manifest(raw: bytes) -> Manifest:
+    """The manifest in these bytes.
+
+    Raises DocumentInvalid, and nothing else whatever the bytes are.
+    """
+    data = _read_json(raw)
+    manifest: Manifest = _validated(Manifest, data)
+    problems = []
+    try:
+        Tag.parse(manifest.tag)
+    except ValueError as error:
+        problems.append(Problem(path=("tag",), message=str(error)))
+    try:
+        datetime.fromisoformat(manifest.createdAt)
+    except ValueError:
+        problems.append(Problem(path=("createdAt",), message="has a day or a time that does not exist"))
+    if manifest.emergency and not manifest.emergency.strip():
+        problems.append(Problem(path=("emergency",), message="must say why this can't wait"))
+    for what in ("name", "file"):
+        seen: set[str] = set()
+        for index, artifact in enumerate(manifest.artifacts):
+            value = getattr(artifact, what)
+            if value in seen:
+                problems.append(Problem(path=("artifacts", index, what), message=f"{value!r} stands twice"))
+            seen.add(value)
+    if problems:
+        raise DocumentInvalid(problems)
+    return manifest
+
+
+def read_application(data: object) -> Application:
+    """The application in this data, as YAML or JSON gave it.
+
+    Raises DocumentInvalid.
+    """
+    application: Application = _validated(Application, data)
+    problems: list[Problem] = []
+    policy = application.approval
+    if (owner := application.target.role.split(":")[4]) != application.target.account:
+        problems.append(
+            Problem(
+                path=("target", "role"),
+                message=f"is in account {owner}, and target.account is {application.target.account}",
+            )
+        )
+    if len({address.strip().lower() for address in policy.approvers}) < len(policy.approvers):
+        problems.append(Problem(path=("approval", "approvers"), message="names somebody twice"))
+    elif policy.required > len(policy.approvers):
+        problems.append(
+            Problem(
+                path=("approval", "required"),
+                message=f"asks for {policy.required} approvals of {len(policy.approvers)} approvers",
+            )
+        )
+    if policy.expires > policy.remindEvery * MOST_REMINDERS:
+        problems.append(
+            Problem(
+                path=("approval", "remindEvery"),
+                message=f"reminds more than {MOST_REMINDERS} times in {policy.expires} s; "
+                f"{-(-policy.expires // MOST_REMINDERS)} s is the least",
+            )
+        )
+    problems += _health_problems(application.health)
+    problems += _windows(application.gates.windows)
+    if isinstance(application.strategy, Steps):
+        shares = [step.percent for step in application.strategy.steps]
+        if shares != sorted(set(shares)) or shares[-1] != 100:
+            problems.append(
+                Problem(path=("strategy", "steps"), message=f"must rise and end at 100, not {shares}")
+            )
+    if problems:
+        raise DocumentInvalid(problems)
+    return application
+
+
+def _windows(texts: Sequence[str]) -> Iterator[Problem]:
+    for index, text in enumerate(texts):
+        try:
+            window(text)
+        except ValueError as error:
+            yield Problem(path=("gates", "windows", index), message=str(error))
+
+
+def _health_problems(health: Health) -> Iterable[Problem]:
+    """What no field knows by itself."""
+    for index, check in enumerate(health.checks):
+        for name, message in _check_problems(check):
+            yield Problem(path=("health", "checks", index, *name.split(".")), message=message)
+    if not any(check.type in ASKS_ITSELF for check in health.checks):
+        yield Problem(
+            path=("health", "checks"),
+            message=f"needs one of type {', '.join(ASKS_ITSELF)}: after a rollback, alarms and metrics still tell of before",
+        )
+    if health.watch.seconds and not health.watch.alarms:
+        yield Problem(path=("health", "watch", "alarms"), message="is empty, so nothing would be watched")
+
+
+def _check_problems(check: Check) -> Iterable[tuple[str, str]]:
+    match check:
+        case HttpCheck() | LambdaCheck() if check.mustPass > check.requests:
+            yield "mustPass", f"asks for {check.mustPass} healthy answers of {check.requests} requests"
+    match check:
+        case HttpCheck():
+            yield from _http_problems(check)
+        case LambdaCheck() if not _can_be_kept(check.payload):
+            yield (
+                "payload",
+                f"has a field without a name, or a number that does not fit into {_DIGITS} digits",
+            )
+        case MetricCheck():
+            yield from _metric_problems(check)
+
+
+def _http_problems(check: HttpCheck) -> Iterable[tuple[str, str]]:
+    if check.url is None and not check.urls:
+        yield "url", "is missing"
+    if check.url is not None and check.urls:
+        yield "urls", "stands beside url: write one of them"
+    if len(set(check.urls)) < len(check.urls):
+        yield "urls", "names an address twice"
+    plain = [url for url in (check.url, *check.urls) if url and url.startswith("http:")]
+    if check.tlsDaysLeft is not None and plain:
+        yield "tlsDaysLeft", f"asks for a certificate, and {plain[0]} has none"
+    if check.json is not None:
+        try:
+            jmespath.compile(check.json.path)
+        except (jmespath.exceptions.JMESPathError, RecursionError):
+            yield "json.path", "is no JMESPath expression"
+        if not _can_be_kept(check.json.equals):
+            yield "json.equals", f"has a number that does not fit into {_DIGITS} digits"
+
+
+def _metric_problems(check: MetricCheck) -> Iterable[tuple[str, str]]:
+    if check.expression is None:
+        for name, value in (("namespace", check.namespace), ("metric", check.metric)):
+            if value is None:
+                yield name, "is missing (or an expression instead)"
+    elif check.namespace or check.metric or check.dimensions:
+        yield "expression", "stands beside a metric: write one of them"
+    if check.maxIncreasePercent is None and check.maxValue is None:
+        yield "maxIncreasePercent", "is missing (or maxValue, or both): without a limit nothing is checked"
+    if len(check.dimensions) > 30 or not all(
+        0 < len(text) <= 255 for pair in check.dimensions.items() for text in pair
+    ):
+        yield "dimensions", "must be at most 30, with names and values of 1 to 255 characters"
+    if not _can_be_kept(check.maxValue):
+        yield "maxValue", f"has a number that does not fit into {_DIGITS} digits"
+
+
+def as_document(noun: Manifest | Application) -> dict[str, Any]:
+    """The document with every default written out, as it is kept in the ledger."""
+    document: dict[str, Any] = json.loads(json.dumps(asdict(noun)))
+    return document
+
+
+def schema_of(kind: type) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a document."""
+    name = "release" if kind is Manifest else "application"
+    schema = _adapter(kind).json_schema(schema_generator=GenerateJsonSchema)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:tagship:schema:{name}:1",
+        **schema,
+    }
+
+
+@cache
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _read_json(raw: bytes) -> object:
+    if len(raw) > MANIFEST_BYTES:
+        raise _whole(f"is larger than {MANIFEST_BYTES // 1024} KiB")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _whole(f"is not UTF-8 (byte {error.start})") from error
+    try:
+        data: object = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise _whole(f"is not JSON: {error.msg} in line {error.lineno}, column {error.colno}") from error
+    except RecursionError as error:
+        raise _whole(f"is nested deeper than {MAX_DEPTH}") from error
+    except DocumentInvalid:
+        raise
+    except ValueError as error:  # an integer of thousands of digits
+        raise _whole(f"is not JSON that can be read: {error}") from error
+    return data
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _whole(f"has the field {twice[:100]!r} twice")
+    return result
+
+
+def _no_constant(text: str) -> object:
+    raise _whole(f"is not JSON: {text} is no number")
+
+
+def _depth(data: object) -> int:
+    """Without recursion: the data may be nested as deeply as its author pleased."""
+    deepest, level = 0, [data]
+    while level:
+        deepest += 1
+        level = [child for node in level for child in _children(node)]
+    return deepest
+
+
+def _children(node: object) -> Iterable[object]:
+    return node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+
+
+def _can_be_kept(data: object) -> bool:
+    match data:
+        case bool():
+            return True
+        case int() | float():
+            number = Decimal(str(data)).normalize(Context(prec=MANIFEST_BYTES))
+            digits = len(number.as_tuple().digits)
+            return not number or (digits <= _DIGITS and number.adjusted() in _EXPONENTS)
+        case _:
+            named = all(data) if isinstance(data, dict) else True
+            return named and all(map(_can_be_kept, _children(data)))
+
+
+def _whole(message: str) -> DocumentInvalid:
+    return DocumentInvalid([Problem(path=(), message=message)])
+
+
+def _validated(kind: type, data: object) -> Any:
+    if not isinstance(data, Mapping):
+        raise _whole("must be an object with fields")
+    try:
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+    except RecursionError as error:
+        raise _whole(f"is nested deeper than {MAX_DEPTH}") from error
+    except (TypeError, ValueError) as error:
+        raise _whole(f"has a value that JSON does not know: {error}") from error
+    if _depth(data) > MAX_DEPTH:
+        raise _whole(f"is nested deeper than {MAX_DEPTH}")
+    try:
+        return _adapter(kind).validate_json(text)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise DocumentInvalid([_problem(kind, it) for it in details if not _echo(it, details)]) from error
+
+
+def _echo(detail: Any, details: Sequence[Any]) -> bool:
+    """A list whose members are wrong is also said to be too short, as if they were not there."""
+    here = detail["loc"]
+    return detail["type"] == "too_short" and any(
+        other["loc"][: len(here)] == here and len(other["loc"]) > len(here) for other in details
+    )
+
+
+def _problem(kind: type, detail: Any) -> Problem:
+    path = _written_path(detail["loc"])
+    match detail["type"]:
+        case "missing" | "missing_keyword_only_argument":
+            message = "is missing"
+        case "unexpected_keyword_argument" | "extra_forbidden":
+            message = "is not a field here" + _nearest(kind, detail["loc"])
+        case "union_tag_not_found":
+            message = "needs a type"
+        case "union_tag_invalid":
+            path, message = (*path, "type"), f"must be one of {detail['ctx']['expected_tags']}"
+        case "too_short" | "too_long":
+            limit = detail["ctx"].get("min_length", detail["ctx"].get("max_length"))
+            message = f"must have at {'least' if detail['type'] == 'too_short' else 'most'} {limit}"
+        case _:
+            message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+            message = message.removeprefix("String ")
+            message = message[0].lower() + message[1:]
+            if not message.startswith(("must", "asks", "has", "is", "needs", "should")):
+                message = f"must be {message}"
+    return Problem(path=path, message=message)
+
+
+def _written_path(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """pydantic puts a union's chosen member into the path; people know only the fields that they wrote."""
+    match location:
+        case ("strategy", _, *below):
+            return ("strategy", *below)
+        case ("health", "checks", int(index), _, *below):
+            return ("health", "checks", index, *below)
+        case _:
+            return location
+
+
+def _nearest(kind: type, location: tuple[str | int, ...]) -> str:
+    """Of the fields that there are at this place, or else anywhere."""
+    name = str(location[-1])
+    near = difflib.get_close_matches(name, _fields_at(kind, location[:-1]), n=1, cutoff=0.6)
+    near = near or difflib.get_close_matches(name, _field_names(kind), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _fields_at(kind: type, location: tuple[str | int, ...]) -> list[str]:
+    """Along the path as pydantic tells it, with the `type` of a union's chosen member in it."""
+    here = [kind]
+    for part in location:
+        if isinstance(part, int):
+            continue
+        hints = [get_type_hints(noun, include_extras=True) for noun in here]
+        chosen = [noun for noun, its in zip(here, hints, strict=True) if part in get_args(its.get("type"))]
+        here = chosen or [noun for its in hints if part in its for noun in _nouns_in(its[part])]
+    return [field.name for noun in here for field in fields(noun)]
+
+
+def _nouns_in(hint: Any) -> Iterator[type]:
+    """The nouns that a field may hold, without what is inside of them."""
+    if is_dataclass(hint) and isinstance(hint, type):
+        yield hint
+    for argument in get_args(hint):
+        yield from _nouns_in(argument)
+
+
+@cache
+def _field_names(kind: type) -> tuple[str, ...]:
+    """Every field name of a document, at whatever level."""
+    names: dict[str, None] = {}
+    waiting, done = [kind], set()
+    while waiting:
+        hint = waiting.pop()
+        if hint in done:
+            continue
+        done.add(hint)
+        if is_dataclass(hint) and isinstance(hint, type):
+            hints = get_type_hints(hint, include_extras=True)
+            names.update(dict.fromkeys(field.name for field in fields(hint)))
+            waiting.extend(hints.values())
+        waiting.extend(
+            argument for argument in get_args(hint) if is_dataclass(argument) or get_args(argument)
+        )
+    return tuple(names)

@@ -1,0 +1,224 @@
+"""The noun that everything is about: one tag of one application, its manifest and its pinned objects."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+import annotated_types as at
+import semver
+
+from tagship.model.fields import Matching
+
+APPLICATION_NAME = r"^[a-z][a-z0-9-]{1,39}$"
+APPLICATION_NAME_WORDS = "a lower-case letter, then letters, digits and -, 2 to 40 in all"
+MANIFEST = "release.json"
+SIGNATURE = "release.json.sig"
+"""The raw signature of the manifest's bytes, uploaded before it."""
+PROMOTION = "promotion.json"
+"""Says that the release succeeded in the stage before; written by `tagship promote`."""
+PROMOTION_SIGNATURE = "promotion.json.sig"
+BESIDE = (SIGNATURE, PROMOTION, PROMOTION_SIGNATURE)
+"""What may lie beside a manifest without being one of its artifacts; pinned with it."""
+MANIFEST_BYTES = 65_536
+"""A manifest lives in one ledger item (DynamoDB: 400 KB) beside the plan, and people read it."""
+
+TAG = r"^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"
+"""A tag at a glance, for editors; `Tag.parse` has the last word."""
+REPOSITORY = Matching(r"^[A-Za-z0-9._-]{1,100}/[A-Za-z0-9._-]{1,100}$", "owner/name")
+MAIL_ADDRESS = Matching(
+    r"^[^@\s<>\"',;:\\()\[\]]{1,64}@[A-Za-z0-9.-]{1,190}$", "a plain mail address: name@example.com"
+)
+
+_CONFIG = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
+_KEY = re.compile(r"releases/(?P<application>[^/]+)/(?P<tag>[^/]+)/release\.json")
+_FILE = r"^(?!release\.json)(?!promotion\.json)(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$"
+
+
+class Status(StrEnum):
+    """How a release stands; every value but RUNNING is an ending, one to one with the execution's."""
+
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    INVALID = "INVALID"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    SUPERSEDED = "SUPERSEDED"
+    ROLLED_BACK = "ROLLED_BACK"
+    ROLLBACK_FAILED = "ROLLBACK_FAILED"
+    ABORTED = "ABORTED"
+
+    @property
+    def error(self) -> str:
+        """What the execution's error is called; empty where the execution does not fail."""
+        return _ERRORS.get(self, "")
+
+    @classmethod
+    def of_error(cls, name: str | None) -> Status | None:
+        """The ending that an execution's error stands for."""
+        return next((status for status, error in _ERRORS.items() if error == name), None)
+
+
+_ERRORS = {
+    Status.INVALID: "ReleaseInvalid",
+    Status.REJECTED: "ReleaseRejected",
+    Status.EXPIRED: "ApprovalExpired",
+    Status.SUPERSEDED: "ReleaseSuperseded",
+    Status.ROLLED_BACK: "ReleaseRolledBack",
+    Status.ROLLBACK_FAILED: "RollbackFailed",
+    Status.ABORTED: "ReleaseAborted",
+}
+
+
+@dataclass(frozen=True, slots=True, order=False)
+class Tag:
+    """`v` and a Semantic Versioning 2.0.0 version, ordered as SemVer orders (precedence: build metadata does not count)."""
+
+    text: str
+    version: semver.Version = field(compare=False, repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Tag:
+        """Raises ValueError, saying what a tag looks like, for anything else."""
+        if not text.startswith("v") or not text.isascii() or len(text) > 128:
+            raise ValueError(
+                f"{text[:128]!r} is not a tag: v and a semantic version, like v1.4.0 or v2.0.0-rc.1"
+            )
+        try:
+            return cls(text, semver.Version.parse(text[1:]))
+        except ValueError as error:
+            raise ValueError(
+                f"{text!r} is not a tag: v and a semantic version, like v1.4.0 or v2.0.0-rc.1"
+            ) from error
+
+    def newer_than(self, other: Tag) -> bool:
+        """By SemVer precedence; two versions that differ in build metadata alone are equally new."""
+        return self.version.compare(other.version) > 0
+
+    @property
+    def is_pre_release(self) -> bool:
+        """Whether it says that it is not final: `v2.0.0-rc.1`."""
+        return self.version.prerelease is not None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def parameter_name(stage: str, application: str) -> str:
+    """Where an application's configuration stands."""
+    return f"/tagship/{stage}/applications/{application}"
+
+
+def place_of(key: str) -> tuple[str, str]:
+    """The application and the tag that a manifest's key names.
+
+    Raises ValueError for a key that is not `releases/<application>/<tag>/release.json` with proper names.
+    """
+    match = _KEY.fullmatch(key)
+    if not match or not re.fullmatch(APPLICATION_NAME, match["application"]):
+        raise ValueError(f"{key[:300]!r} is not releases/<application>/<tag>/release.json")
+    Tag.parse(match["tag"])
+    return match["application"], match["tag"]
+
+
+def folder_of(application: str, tag: str) -> str:
+    """Where a release's objects lie in the bucket."""
+    return f"releases/{application}/{tag}/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One file of a release."""
+
+    __pydantic_config__ = _CONFIG
+
+    name: Annotated[str, at.MinLen(1), at.MaxLen(64)]
+    """What the target calls it: `function` for a Lambda function's code."""
+    file: Annotated[str, Matching(_FILE, "a plain file name: letters, digits, . _ + - and no path")]
+    """The object's name beside the manifest: letters, digits, `.`, `_`, `+` and `-`; no path."""
+    sha256: Annotated[str, Matching(r"^[0-9a-f]{64}$", "64 lower-case hexadecimal digits")]
+    """SHA-256 of its bytes, 64 lower-case hexadecimal digits."""
+    size: Annotated[int, at.Ge(1), at.Le(5 * 1024**4)]
+    """Its size in bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """`release.json`: what a tag is made of, uploaded last."""
+
+    __pydantic_config__ = _CONFIG
+
+    schemaVersion: Literal[1]
+    """The version of this document's form."""
+    application: Annotated[str, Matching(APPLICATION_NAME, APPLICATION_NAME_WORDS)]
+    """The application, as its configuration names it."""
+    tag: Annotated[str, Matching(TAG, "v and a semantic version, like v1.4.0 or v2.0.0-rc.1")]
+    """`v` and a Semantic Versioning 2.0.0 version."""
+    commit: Annotated[str, Matching(r"^[0-9a-f]{40}$", "40 lower-case hexadecimal digits")]
+    """The commit that was built, 40 lower-case hexadecimal digits."""
+    repository: Annotated[str, REPOSITORY]
+    """Where it comes from: `owner/name`."""
+    author: Annotated[str, MAIL_ADDRESS]
+    """The mail address of who made the release; the author does not approve it, unless the application allows that."""
+    createdAt: Annotated[
+        str,
+        Matching(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$", "a UTC time like 2026-11-22T10:00:00Z"),
+    ]
+    """When it was built, UTC: `2026-11-22T10:00:00Z`."""
+    artifacts: Annotated[tuple[Artifact, ...], at.MinLen(1), at.MaxLen(50)]
+    """The files, each beside this manifest."""
+    notes: Annotated[str, at.MaxLen(4000)] = ""
+    """Free text, shown to approvers as text."""
+    parameters: Annotated[dict[str, str], at.MaxLen(100)] = field(default_factory=dict)
+    """Values that the target takes, e.g. CloudFormation parameters."""
+    emergency: Annotated[str, at.MaxLen(500)] = ""
+    """Why this can't wait: it passes freezes and closed windows, and every approver who may decide must approve."""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Manifest:
+        """From the ledger, where it stands validated."""
+        return cls(**{**data, "artifacts": tuple(Artifact(**artifact) for artifact in data["artifacts"])})
+
+    def artifact(self, name: str) -> Artifact | None:
+        """The artifact of this name, if the release has one."""
+        return next((artifact for artifact in self.artifacts if artifact.name == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """Somebody's wish that a tag begin again, under this attempt number and no other."""
+
+    attempt: int
+    by: str
+    why: str
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Retry:
+        """From an execution's input.
+
+        Raises ValueError for what is no such wish.
+        """
+        fields = {"attempt": int, "by": str, "why": str}
+        if not isinstance(data, Mapping) or set(data) != set(fields):
+            raise ValueError("a retry says attempt, by and why")
+        if not all(type(data[name]) is kind and data[name] for name, kind in fields.items()):
+            raise ValueError("a retry's attempt is a whole number from 1 on, by and why are texts")
+        return cls(attempt=data["attempt"], by=data["by"][:300], why=data["why"][:1000])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinnedObject:
+    """One object in one version: what every later step reads, and nothing else."""
+
+    bucket: str
+    key: str
+    versionId: str
+    size: int
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> PinnedObject:
+        """From the ledger."""
+        return cls(**data)

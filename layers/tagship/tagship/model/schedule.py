@@ -1,0 +1,252 @@
+"""When an application may be deployed: its weekly windows, and freezes. Pure, and total on whatever `window` let through.
+
+A window is open whenever the clock on the wall of its zone shows a time in it. Nothing else has to be said about the change
+to daylight saving time and back: an hour that the clock skips is skipped, and one that it shows twice is open twice. A
+window that begins on one of its days may end on the day after.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from tagship.model.application import WINDOW, WINDOW_WORDS, Gates
+
+EVERY_APPLICATION = "*"
+"""Whose freeze is one for all: no application can have this name."""
+LONGEST_WAIT = timedelta(days=7)
+"""What was approved is not deployed much later: who approved it had today's production in mind."""
+LOOK_AGAIN = timedelta(minutes=15)
+"""The longest that a waiting release does not look: a freeze that was lifted, or a new one, is seen after this."""
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_DAYS_AHEAD = 16
+"""A window that the clock skips in one week is there in the next."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Some hours of some days of the week."""
+
+    text: str
+    days: frozenset[int]
+    """On which it opens; 0 is Monday."""
+    opens: int
+    """Minutes after midnight."""
+    closes: int
+    """Minutes after midnight, at most 1440; where that is not after `opens`, on the day after."""
+    zone: ZoneInfo
+
+    def is_open(self, at: datetime) -> bool:
+        """By the clock on the wall, which shows no seconds."""
+        clock = at.astimezone(self.zone)
+        minute, today = clock.hour * 60 + clock.minute, clock.weekday()
+        if self.opens < self.closes:
+            return today in self.days and self.opens <= minute < self.closes
+        begun, left = today in self.days, (today - 1) % 7 in self.days
+        return (begun and minute >= self.opens) or (left and minute < self.closes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    """A time in which an application, or every one, may not be deployed."""
+
+    id: str
+    application: str
+    """EVERY_APPLICATION for all."""
+    reason: str
+    author: str
+    """The IAM identity of who froze it."""
+    starts: datetime
+    ends: datetime
+
+    def covers(self, at: datetime) -> bool:
+        """From its first moment until just before its last."""
+        return self.starts <= at < self.ends
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How it is at a moment."""
+
+    frozen: tuple[Freeze, ...]
+    """The freezes of that moment."""
+    in_window: bool
+    """Whether a window is open; always so where there is none."""
+    opens: datetime | None
+    """The first moment from then on at which the application may be deployed; None where there is none in sight."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the application may be deployed."""
+        return self.in_window and not self.frozen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """Whether an approved release may be deployed at a moment."""
+
+    closed: str = ""
+    """What is in its way, in words; where it may be deployed all the same, what it passes."""
+    refused: bool = False
+    """It may not, and does not wait, or not any longer."""
+    wait: int = 0
+    """Seconds until it is asked again; 0 where it does not wait."""
+    opens: datetime | None = None
+    """Until when it waits, as things stand."""
+
+
+def window(text: str) -> Window:
+    """Raises ValueError, saying what is wrong, for what is no window."""
+    if not re.search(WINDOW, text):
+        raise ValueError(f"must be {WINDOW_WORDS}")
+    days, times, zone = text.split(" ")
+    opens, closes = (_minutes(each) for each in times.split("-"))
+    if opens == closes:
+        raise ValueError("opens when it closes; the whole day is 00:00-24:00")
+    return Window(text=text, days=_days(days), opens=opens, closes=closes, zone=_zone(zone))
+
+
+def standing(windows: Sequence[Window], freezes: Sequence[Freeze], at: datetime) -> Standing:
+    """How it is at a moment, for an application with these windows and freezes; without windows it is always open."""
+    return Standing(
+        frozen=tuple(freeze for freeze in freezes if freeze.covers(at)),
+        in_window=is_open(windows, at),
+        opens=opening(windows, freezes, at),
+    )
+
+
+def leave(
+    rules: Gates, freezes: Sequence[Freeze], at: datetime, *, since: datetime | None, emergency: bool
+) -> Leave:
+    """What an approved release does now; `since` is when it began to wait, None for one that has not yet."""
+    windows = [window(text) for text in rules.windows]
+    found = standing(windows, freezes, at)
+    why = why_closed(windows, found)
+    if found.is_open or emergency:
+        return Leave(closed=why)
+    if rules.whenClosed == "fail":
+        return Leave(closed=why, refused=True)
+    if found.opens is None or found.opens > (since or at) + LONGEST_WAIT:
+        return Leave(closed=f"{why} It does not wait longer than {LONGEST_WAIT.days} days.", refused=True)
+    wait = math.ceil(min(found.opens - at, LOOK_AGAIN).total_seconds())
+    return Leave(closed=why, wait=wait, opens=found.opens)
+
+
+def is_open(windows: Sequence[Window], at: datetime) -> bool:
+    """Whether one of the windows is open; where there is none, all of time is."""
+    return not windows or any(each.is_open(at) for each in windows)
+
+
+def next_opening(windows: Sequence[Window], at: datetime) -> datetime | None:
+    """The first moment, from this one on, at which a window is open.
+
+    None where there is none in two weeks, which no clock that people live by makes possible.
+    """
+    if is_open(windows, at):
+        return at
+    moments = (moment for each in windows for moment in _may_begin(each, at) if each.is_open(moment))
+    return min((moment for moment in moments if moment >= at), default=None)
+
+
+def opening(windows: Sequence[Window], freezes: Sequence[Freeze], at: datetime) -> datetime | None:
+    """The first moment, from this one on, at which a window is open and nothing is frozen; None where none is in sight."""
+    moment = next_opening(windows, at)
+    while moment is not None:
+        ends = [freeze.ends for freeze in freezes if freeze.covers(moment)]
+        if not ends:
+            return moment
+        moment = next_opening(windows, max(ends))
+    return None
+
+
+def why_closed(windows: Sequence[Window], found: Standing) -> str:
+    """The freezes with their reasons, and the windows; empty where it is open."""
+    sentences = [
+        f"{'Everything' if freeze.application == EVERY_APPLICATION else freeze.application} is frozen until "
+        f"{said(freeze.ends, windows)} by {freeze.author}: {freeze.reason.rstrip('.')}."
+        for freeze in found.frozen
+    ]
+    if not found.in_window:
+        sentences.append(f"No window is open ({', '.join(each.text for each in windows)}).")
+    return " ".join(sentences)
+
+
+def said(moment: datetime, windows: Sequence[Window] = ()) -> str:
+    """`Mon 23 Nov 2026, 09:00 CET (08:00 UTC)`: by the first window's clock, with UTC beside it."""
+    there = moment.astimezone(UTC)
+    here = moment.astimezone(windows[0].zone) if windows else there
+    day = f"{_DAYS[here.weekday()]} {here.day} {_MONTHS[here.month - 1]} {here.year}"
+    text = f"{day}, {here:%H:%M} {here:%Z}"
+    if not here.utcoffset():
+        return text
+    other_day = "" if there.date() == here.date() else f"{_DAYS[there.weekday()]} "
+    return f"{text} ({other_day}{there:%H:%M} UTC)"
+
+
+def _may_begin(window: Window, at: datetime) -> Iterator[datetime]:
+    """Every moment at which the window may begin: its opening on each of its days, and whenever the clock is moved.
+
+    An opening that the clock skips gives two moments that are none of its own; whoever asks looks at each.
+    """
+    today = at.astimezone(window.zone).date()
+    for ahead in range(-1, _DAYS_AHEAD):
+        day = today + timedelta(days=ahead)
+        if day.weekday() in window.days:
+            opens = datetime.combine(day, time(window.opens // 60, window.opens % 60), tzinfo=window.zone)
+            for fold in (0, 1):
+                yield opens.replace(fold=fold).astimezone(UTC)
+        since = at + timedelta(days=ahead)
+        until = since + timedelta(days=1)
+        if _offset(window.zone, since) != _offset(window.zone, until):
+            yield _clock_change(window.zone, since, until)
+
+
+def _clock_change(zone: ZoneInfo, since: datetime, until: datetime) -> datetime:
+    """The second at which the clock is moved, somewhere between these two."""
+    first, last = int(since.timestamp()), int(until.timestamp())
+    before = _offset(zone, since)
+    while last - first > 1:
+        middle = (first + last) // 2
+        if _offset(zone, datetime.fromtimestamp(middle, UTC)) == before:
+            first = middle
+        else:
+            last = middle
+    return datetime.fromtimestamp(last, UTC)
+
+
+def _offset(zone: ZoneInfo, at: datetime) -> timedelta | None:
+    return at.astimezone(zone).utcoffset()
+
+
+def _minutes(text: str) -> int:
+    hours, minutes = text.split(":")
+    return int(hours) * 60 + int(minutes)
+
+
+def _days(text: str) -> frozenset[int]:
+    """`Mon-Thu`, `Sat,Sun`, and `Fri-Mon` over the end of the week."""
+    days: set[int] = set()
+    for part in text.split(","):
+        first, *more = (_DAYS.index(day) for day in part.split("-"))
+        if len(more) > 1:
+            raise ValueError(f"must be {WINDOW_WORDS}")
+        last = more[0] if more else first
+        days |= {(first + count) % 7 for count in range((last - first) % 7 + 1)}
+    return frozenset(days)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: `Europe` is a folder
+        import difflib
+
+        near = difflib.get_close_matches(name, available_timezones(), n=1)
+        meant = f"; did you mean {near[0]}?" if near else ", like Europe/Berlin or UTC"
+        raise ValueError(f"{name} is no time zone{meant}") from error

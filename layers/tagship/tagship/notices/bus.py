@@ -1,0 +1,38 @@
+"""The event bus: every fact, for whoever attaches a rule."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from tagship.aws.calls import calling
+from tagship.model.errors import AwsUnavailable
+
+_LEFT_OUT = ("pk", "sk", "kind", "previous")
+
+
+def publish(fact: Mapping[str, Any], *, events: Any, event_bus: str) -> None:
+    """`source` tagship, `detail-type` the fact's name in words.
+
+    Raises AwsUnavailable when the bus did not take it.
+    """
+    detail = {name: value for name, value in fact.items() if name not in _LEFT_OUT}
+    with calling("Publishing a fact"):
+        answer = events.put_events(
+            Entries=[
+                {
+                    "Source": "tagship",
+                    "DetailType": fact["name"],
+                    "Detail": json.dumps(detail),
+                    "EventBusName": event_bus,
+                    "Time": datetime.fromisoformat(fact["at"]),
+                    "Resources": [fact["execution"]] if fact["execution"].startswith("arn:") else [],
+                }
+            ]
+        )
+    if answer.get("FailedEntryCount"):
+        raise AwsUnavailable(
+            f"The event bus did not take {fact['name']!r}: {answer['Entries'][0].get('ErrorCode')}"
+        )

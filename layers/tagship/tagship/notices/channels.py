@@ -1,0 +1,164 @@
+"""The channels that a fact leaves through. A new one is one function and one line in `CHANNELS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tagship.aws.secrets import secret
+from tagship.ledger.notices import Thread
+from tagship.ledger.table import Ledger
+from tagship.model.schedule import EVERY_APPLICATION
+from tagship.notices import bus, everywhere, github, mail, topic
+from tagship.notices.everywhere import Notifications
+from tagship.notices.notice import ENDINGS, EVERYTHING, LEVELS, is_told, notice_of
+from tagship.notices.slack import message_of
+from tagship.slack import messages as slack
+from tagship.slack import thread as slack_thread
+
+Fact = Mapping[str, Any]
+_ASKED = "Approval Requested"
+"""Told on Slack by whoever asks: a channel that must carry the request can't be told of it later."""
+_FOLLOWS = {
+    "Approvers Reminded",
+    "Approval Granted",
+    "Approval Rejected",
+    "Approval Expired",
+    "Approval Superseded",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What a channel may use of the world."""
+
+    client: Callable[[str], Any]
+    """An AWS service, with the function's own role."""
+    ledger: Ledger
+    """For what holds a release's notices in a channel together."""
+    event_bus: str
+    topic: str
+    sender: str
+    """The address that mail comes from."""
+    slack_hosts: Sequence[str]
+    """The hosts that a webhook may have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """Which facts a channel wants, and how it takes one."""
+
+    wants: Callable[[str], bool]
+    """By the fact's name."""
+    take: Callable[[Fact, Mapping[str, Any], Means], None]
+    """Raises when the channel did not take it: it is tried again."""
+    readers: Callable[[Notifications], list[Notifications]] | None = None
+    """Whom a configuration names, one by one; None where nobody has to be named to be told."""
+
+
+def _bus(fact: Fact, _: Mapping[str, Any], means: Means) -> None:
+    bus.publish(fact, events=means.client("events"), event_bus=means.event_bus)
+
+
+def _topic(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
+    if notice := notice_of(fact, record, level=EVERYTHING):
+        topic.publish(notice, sns=means.client("sns"), topic_arn=means.topic)
+
+
+def _slack(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
+    name = notifications(record).get("slackWebhookSecret")
+    if not name:
+        return
+    # what became of a request is told wherever it was announced, however quiet the channel is
+    level = EVERYTHING if fact["name"] in _FOLLOWS else _level(record)
+    if notice := notice_of(fact, record, level=level):
+        found = slack.webhooks(means.client("secretsmanager"), name, hosts=means.slack_hosts)
+        if found.bot:
+            slack_thread.say(
+                found.bot,
+                message_of(notice),
+                key=fact["digest"],
+                thread=_thread(fact, found.bot, means) if fact["tag"] else None,
+                everybody=fact["name"] in ENDINGS,
+                pause=means.ledger.pause,
+            )
+        elif found.channel:
+            slack.post(found.channel, message_of(notice))
+
+
+def _thread(fact: Fact, bot: slack.Bot, means: Means) -> Thread:
+    return Thread(ledger=means.ledger, release=fact, channel=f"slack {bot.channel}")
+
+
+def _mail(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
+    wanted = notifications(record)
+    if wanted.get("emails") and (notice := notice_of(fact, record, level=_level(record))):
+        mail.send(
+            notice,
+            to=tuple(wanted["emails"]),
+            sender=means.sender,
+            ses=means.client("ses"),
+        )
+
+
+def _github(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
+    wanted = notifications(record).get("github")
+    commit = (record.get("manifest") or {}).get("commit")
+    if wanted and commit and (notice := notice_of(fact, record, level=EVERYTHING)):
+        token = secret(means.client("secretsmanager"), wanted["tokenSecret"])
+        github.tell(
+            notice,
+            commit=commit,
+            repository=github.Repository(name=wanted["repository"], token=token, api=wanted["api"]),
+        )
+
+
+CHANNELS: Mapping[str, Channel] = {
+    "bus": Channel(wants=lambda _: True, take=_bus),
+    "topic": Channel(wants=is_told, take=_topic),
+    "slack": Channel(
+        wants=lambda name: is_told(name) and name != _ASKED,
+        take=_slack,
+        readers=lambda wanted: [
+            {"slackWebhookSecret": name} for name in [wanted.get("slackWebhookSecret")] if name
+        ],
+    ),
+    "mail": Channel(
+        wants=is_told,
+        take=_mail,
+        readers=lambda wanted: [{"emails": [address]} for address in wanted.get("emails") or ()],
+    ),
+    "github": Channel(wants=github.FACTS.__contains__, take=_github),
+}
+
+
+def wanting(name: str) -> list[str]:
+    """The channels that want facts of this name."""
+    return [channel for channel, about in CHANNELS.items() if about.wants(name)]
+
+
+def readers_of(fact: Fact, channel: str, *, ssm: Any, stage: str) -> list[dict[str, Any]] | None:
+    """Who is told one by one of a fact about all applications; None for any other fact, which is told as it is.
+
+    Raises AwsUnavailable.
+    """
+    about = CHANNELS[channel]
+    if about.readers is None or fact["application"] != EVERY_APPLICATION:
+        return None
+    return everywhere.readers(
+        everywhere.configured(ssm, stage),
+        about.readers,
+        lambda level: notice_of(fact, {}, level=level) is not None,
+    )
+
+
+def notifications(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Whom the application wants told; nobody where its configuration is not valid or says nothing."""
+    document = (record.get("configuration") or {}).get("document") or {}
+    return document.get("notifications") or {}
+
+
+def _level(record: Mapping[str, Any]) -> str:
+    level = notifications(record).get("level")
+    return level if level in LEVELS else EVERYTHING

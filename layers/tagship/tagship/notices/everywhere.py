@@ -1,0 +1,54 @@
+"""A fact about all applications (a freeze of the stage) is told to whom each of them names, once to each reader."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from tagship.aws.calls import calling
+from tagship.notices.notice import LEVELS, MILESTONES
+
+Notifications = Mapping[str, Any]
+"""The part of a configuration that says who is told."""
+
+
+def readers(
+    wanted: Iterable[Notifications],
+    those_of: Callable[[Notifications], list[Notifications]],
+    told_at: Callable[[str], bool],
+) -> list[dict[str, Any]]:
+    """Each reader of one channel once, whoever names them.
+
+    `those_of` gives a configuration's own, `told_at` says which levels tell this fact.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for each in wanted:
+        level = each.get("level", MILESTONES)
+        if level in LEVELS and told_at(level):
+            for reader in those_of(each):
+                found.setdefault(json.dumps(reader, sort_keys=True), dict(reader))
+    return list(found.values())
+
+
+def configured(ssm: Any, stage: str) -> Iterator[Notifications]:
+    """What every application of the stage wants told, as its configuration says now; what is none is left out.
+
+    Raises AwsUnavailable when Parameter Store can't be asked just now.
+    """
+    with calling("Reading the applications' configurations"):
+        pages = ssm.get_paginator("get_parameters_by_path").paginate(
+            Path=f"/tagship/{stage}/applications", WithDecryption=True
+        )
+        for page in pages:
+            for parameter in page["Parameters"]:
+                yield _notifications(parameter["Value"])
+
+
+def _notifications(text: str) -> Notifications:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}  # its next release says so
+    found = document.get("notifications") if isinstance(document, dict) else None
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,47 @@
+"""The evidence bucket: each piece is put there once, and nobody can change it until its retention is over."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tagship.aws.calls import calling, code_of
+from tagship.model.errors import AwsUnavailable
+
+_THERE_ALREADY = "PreconditionFailed"
+_SOMEBODY_ELSE_JUST_NOW = "ConditionalRequestConflict"
+
+
+def keep(evidence: Mapping[str, Any], *, key: str, s3: Any, bucket: str) -> bool:
+    """Puts it under its name, unless it is there; False when it was there already: the first one stands.
+
+    Raises AwsUnavailable when S3 did not take it.
+    """
+    body = as_bytes(evidence)
+    try:
+        with calling(f"Keeping the evidence of {evidence['application']} {evidence['tag']}"):
+            s3.put_object(
+                Bucket=bucket,
+                Key=key,
+                Body=body,
+                ContentType="application/json",
+                ChecksumSHA256=base64.b64encode(hashlib.sha256(body).digest()).decode(),
+                IfNoneMatch="*",
+            )
+    except ClientError as error:
+        if code_of(error) == _THERE_ALREADY:
+            return False
+        if code_of(error) == _SOMEBODY_ELSE_JUST_NOW:
+            raise AwsUnavailable(f"Somebody else is writing {key} just now.") from error
+        raise
+    return True
+
+
+def as_bytes(evidence: Mapping[str, Any]) -> bytes:
+    """The same bytes for the same content."""
+    return json.dumps(evidence, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n"

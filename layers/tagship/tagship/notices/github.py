@@ -1,0 +1,142 @@
+"""GitHub: the release as a deployment of its commit, with its states, and the commit's own status.
+
+GitHub has no idempotency key; so what is there already is looked for first, by what Tagship wrote into it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from tagship.aws import web
+from tagship.aws.web import NotDelivered
+from tagship.notices.notice import Notice
+
+API = "https://api.github.com"
+_STATES = {
+    "Release Read": "pending",
+    "Approval Requested": "pending",
+    "Deployment Started": "in_progress",
+    "Release Succeeded": "success",
+    "Release Invalid": "failure",
+    "Release Rejected": "failure",
+    "Release Expired": "failure",
+    "Release Superseded": "inactive",
+    "Release Rolled Back": "failure",
+    "Release Aborted": "error",
+    "Rollback Failed": "error",
+}
+"""A deployment's states by facts (GitHub's REST API, "Create a deployment status")."""
+FACTS = frozenset(_STATES)
+_COMMIT = {
+    "pending": "pending",
+    "in_progress": "pending",
+    "success": "success",
+    "inactive": "failure",
+    "error": "error",
+}
+"""A commit has fewer states; what is not here is a failure."""
+_DESCRIPTION = 140
+"""Characters that GitHub takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """Where, and with whose right: a token that may write deployments and commit statuses."""
+
+    name: str
+    token: str
+    api: str = API
+
+    def ask(self, method: str, path: str, data: Any = None, *, taken: tuple[int, ...]) -> Any:
+        """One request; raises NotDelivered for a status that is not among `taken`."""
+        answer = web.send(
+            f"{self.api}/repos/{self.name}/{path}",
+            to="GitHub",
+            method=method,
+            data=data,
+            headers={
+                "Accept": "application/vnd.github+json",
+                "Authorization": f"Bearer {self.token}",
+                "X-GitHub-Api-Version": "2022-11-28",
+            },
+        )
+        if answer.status not in taken:
+            said = answer.json()
+            words = str(said.get("message", ""))[:200] if isinstance(said, dict) else ""
+            raise NotDelivered(
+                f"GitHub answered {answer.status} for {self.name}: {words or 'no reason given'}"
+            )
+        return answer.json()
+
+
+def tell(notice: Notice, *, commit: str, repository: Repository) -> None:
+    """The fact as the deployment's newest state and the commit's status.
+
+    Raises NotDelivered.
+    """
+    state = _STATES[notice.name]
+    description = f"{notice.tag}: {notice.text}"[:_DESCRIPTION]
+    log = {"log_url": notice.look} if notice.look.startswith("https://") else {}
+    deployment = _deployment(notice, commit, repository)
+    there = repository.ask("GET", f"deployments/{deployment}/statuses?per_page=100", taken=(200,))
+    if not any((it["state"], it["description"]) == (state, description) for it in there):
+        repository.ask(
+            "POST",
+            f"deployments/{deployment}/statuses",
+            {
+                "state": state,
+                "description": description,
+                "environment": notice.stage,
+                "auto_inactive": True,
+                **log,
+            },
+            taken=(201,),
+        )
+    repository.ask(
+        "POST",
+        f"statuses/{commit}",
+        {
+            "state": _COMMIT.get(state, "failure"),
+            "context": f"tagship/{notice.stage}/{notice.application}",
+            "description": description,
+            **({"target_url": notice.look} if log else {}),
+        },
+        taken=(201,),
+    )
+
+
+def _deployment(notice: Notice, commit: str, repository: Repository) -> int:
+    """The deployment of this attempt; made where there is none."""
+    ours = {"tagship": {"application": notice.application, "tag": notice.tag, "attempt": notice.attempt}}
+    asked = urlencode({"sha": commit, "environment": notice.stage, "per_page": 100}, quote_via=quote)
+    for found in repository.ask("GET", f"deployments?{asked}", taken=(200,)):
+        if _payload(found) == ours:
+            return int(found["id"])
+    made = repository.ask(
+        "POST",
+        "deployments",
+        {
+            "ref": commit,
+            "environment": notice.stage,
+            "description": notice.subject[:_DESCRIPTION],
+            "payload": ours,
+            "auto_merge": False,
+            "required_contexts": [],
+            "production_environment": notice.stage == "production",
+        },
+        taken=(201,),
+    )
+    return int(made["id"])
+
+
+def _payload(deployment: Mapping[str, Any]) -> Any:
+    """GitHub gives back an object as an object, or as the text that it was sent as."""
+    payload = deployment.get("payload")
+    try:
+        return json.loads(payload) if isinstance(payload, str) else payload
+    except ValueError:
+        return None

@@ -1,0 +1,73 @@
+"""A notice as a mail: all of a release's in one conversation."""
+
+from __future__ import annotations
+
+from email.message import EmailMessage
+from email.policy import SMTP
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tagship.aws.calls import calling
+from tagship.notices.notice import Notice
+from tagship.text.plain import line
+from tagship.text.rendering import environment
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+_SIGNS = {"plain": "", "good": "✔ ", "wary": "● ", "bad": "✖ "}
+_COLOURS = {"plain": "#57606a", "good": "#1a7f37", "wary": "#9a6700", "bad": "#cf222e"}
+"""On white and on near-black alike they keep a contrast of 4.5 to 1 with the white text that stands on them."""
+
+
+def send(notice: Notice, *, to: tuple[str, ...], sender: str, ses: Any) -> None:
+    """One mail to the team's addresses.
+
+    Raises AwsUnavailable, or what AWS refused with.
+    """
+    with calling(f"Mailing a notice about {notice.application} {notice.tag}"):
+        ses.send_raw_email(
+            Source=sender,
+            Destinations=list(to),
+            RawMessage={"Data": letter(notice, to=to, sender=sender).as_bytes()},
+        )
+
+
+def letter(notice: Notice, *, to: tuple[str, ...], sender: str) -> EmailMessage:
+    """Text and HTML. SES gives each mail a Message-ID of its own, so all refer to one that was never sent."""
+    mail = EmailMessage(policy=SMTP)
+    mail["Subject"] = line(f"[Tagship] {notice.subject}", 150)
+    mail["From"] = sender
+    mail["To"] = ", ".join(to)
+    first = f"<{notice.application}.{notice.tag}.{notice.attempt}.{notice.stage}@tagship.invalid>"
+    mail["In-Reply-To"] = first
+    mail["References"] = first
+    mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content(text_of(notice))
+    mail.add_alternative(html_of(notice), subtype="html")
+    return mail
+
+
+def text_of(notice: Notice) -> str:
+    """For those who read text."""
+    paragraphs = [
+        f"{notice.subject}: {notice.text}",
+        *notice.more,
+        f"Serves now: {notice.serves}" if notice.serves else "",
+        *(f"What now: {needed}" for needed in notice.needed),
+        f"Look: {notice.look}" if notice.look else "",
+    ]
+    return "\n\n".join(paragraph for paragraph in paragraphs if paragraph) + "\n"
+
+
+def html_of(notice: Notice) -> str:
+    """One table, inline style, nothing that is fetched."""
+    return _template().render(
+        notice=notice, sign=_SIGNS[notice.mood.value], colour=_COLOURS[notice.mood.value]
+    )
+
+
+@cache
+def _template() -> Template:
+    return environment(Path(__file__).parent / "templates").get_template("notice.html")

@@ -1,0 +1,191 @@
+"""What people are told of a fact: what happened, what serves now, what is needed from whom, where to look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tagship.model.schedule import EVERY_APPLICATION
+from tagship.story.narrator import Mood, ending, told
+from tagship.text.plain import line
+from tagship.text.times import moment, span, until
+from tagship.text.words import console, listed
+
+PROBLEMS, MILESTONES, EVERYTHING = "problems", "milestones", "everything"
+LEVELS = (PROBLEMS, MILESTONES, EVERYTHING)
+"""From quiet to talkative; each tells what the one before it tells, and more."""
+
+_TOLD = {
+    "Release Read": EVERYTHING,
+    "Release Retried": MILESTONES,
+    "Tag Already Used": PROBLEMS,
+    "Gates Failed": EVERYTHING,  # the ending follows at once and says why
+    "Approval Requested": MILESTONES,
+    "Approvers Reminded": EVERYTHING,
+    "Approval Given": EVERYTHING,
+    "Approval Granted": MILESTONES,
+    "Approval Rejected": EVERYTHING,
+    "Approval Expired": EVERYTHING,
+    "Approval Superseded": EVERYTHING,
+    "Approval Error": PROBLEMS,
+    "Frozen": MILESTONES,
+    "Unfrozen": MILESTONES,
+    "Deployment Delayed": MILESTONES,
+    "Calendar Overridden": PROBLEMS,
+    "Deployment Started": MILESTONES,
+    "Traffic Shifted": EVERYTHING,
+    "Health Checked": PROBLEMS,  # an unhealthy one; the others go without saying
+    "Alarm Fired": PROBLEMS,
+    "Rollback Triggered": PROBLEMS,
+    "Rollback Joined": EVERYTHING,
+    "Release Barred": PROBLEMS,
+    "Baseline Restored": EVERYTHING,
+    "Release Succeeded": MILESTONES,
+    "Release Invalid": PROBLEMS,
+    "Release Rejected": PROBLEMS,
+    "Release Expired": PROBLEMS,
+    "Release Superseded": MILESTONES,
+    "Release Rolled Back": PROBLEMS,
+    "Release Aborted": PROBLEMS,
+    "Rollback Failed": PROBLEMS,
+}
+_LONGEST = 2000
+"""Characters of one text; who wants more looks at the execution."""
+ENDINGS = {
+    "Release Succeeded",
+    "Release Invalid",
+    "Release Rejected",
+    "Release Expired",
+    "Release Superseded",
+    "Release Rolled Back",
+    "Release Aborted",
+    "Rollback Failed",
+}
+"""The last word on a release, or on its rollback."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One fact, told. Every text is one line in which nothing is unseen; what a channel takes for markup, it escapes."""
+
+    application: str
+    tag: str
+    stage: str
+    attempt: int
+    name: str
+    """The fact's name."""
+    mood: Mood
+    text: str
+    more: tuple[str, ...]
+    serves: str
+    """What production gives to its users now; empty where this fact does not know."""
+    needed: tuple[str, ...]
+    """What is needed, and from whom; empty where nobody has to act."""
+    look: str
+    """The execution in AWS's console, or its name where it has no address."""
+
+    @property
+    def subject(self) -> str:
+        """What it is about, the same for a release's every notice."""
+        return f"{self.about} in {self.stage}"
+
+    @property
+    def about(self) -> str:
+        """The release; where a fact is about none (a freeze), the application, or all of them."""
+        application = "every application" if self.application == EVERY_APPLICATION else self.application
+        return f"{application} {self.tag}".strip()
+
+
+def is_told(name: str) -> bool:
+    """Whether people are told of facts of this name at all."""
+    return name in _TOLD
+
+
+def notice_of(fact: Mapping[str, Any], record: Mapping[str, Any], *, level: str) -> Notice | None:
+    """None for a fact that is not told at this level."""
+    wanted = _TOLD.get(fact["name"])
+    if wanted is None or LEVELS.index(wanted) > LEVELS.index(level):
+        return None
+    if fact["name"] == "Health Checked" and fact["data"]["verdict"] == "healthy":
+        return None
+    words = told(fact)
+    took = ""
+    if fact["name"] in ENDINGS and fact["data"].get("readAt"):
+        seconds = (moment(fact["at"]) - moment(fact["data"]["readAt"])).total_seconds()
+        took = f", {span(round(seconds))} after it was read"
+    why = fact["data"].get("why")
+    because = (str(why),) if why and fact["name"] in ENDINGS and fact["name"] != "Release Succeeded" else ()
+    return Notice(
+        application=fact["application"],
+        tag=fact["tag"],
+        stage=fact["stage"],
+        attempt=fact["attempt"],
+        name=fact["name"],
+        mood=words.mood,
+        text=line(f"{words.text}{took}", _LONGEST),
+        more=tuple(line(more, _LONGEST) for more in words.more + because + _durations(fact)),
+        serves=line(_serves(fact, record), _LONGEST),
+        needed=tuple(line(needed, _LONGEST) for needed in _needed(fact, record)),
+        look=console(fact["execution"]),
+    )
+
+
+def _durations(fact: Mapping[str, Any]) -> tuple[str, ...]:
+    """How long an ending's parts took, from the times at which they began."""
+    since = fact["data"].get("durations") or {}
+    if fact["name"] not in ENDINGS or not isinstance(since, Mapping):
+        return ()
+    return tuple(
+        f"{words} {span(round((moment(fact['at']) - moment(since[name])).total_seconds()))}."
+        for name, words in _TOOK.items()
+        if since.get(name)
+    )
+
+
+_TOOK = {
+    "DeploymentDuration": "The deployment took",
+    "RollbackDuration": "The rollback took",
+    "LeadTime": "From its manifest to production it took",
+}
+
+
+def _serves(fact: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    """From the fact and the plan alone: what is read elsewhere may be newer than what is told."""
+    tag, name = fact["tag"], fact["name"]
+    plan = record.get("plan")
+    before = (plan or {}).get("from") or "what was there before"
+    if name == "Release Succeeded":
+        return f"{tag} serves all traffic."
+    if name == "Release Rolled Back":
+        return f"{before} serves all traffic."
+    if name == "Rollback Failed":
+        return f"Users may get {tag}, {before}, or a share of each."
+    percent = fact["data"].get("percent")
+    if name in ("Traffic Shifted", "Rollback Triggered") and percent:
+        return (
+            f"{percent} % {tag}, {100 - percent} % {before}."
+            if percent < 100
+            else f"{tag} serves all traffic."
+        )
+    if name == "Release Aborted" and record.get("moved"):
+        return f"{before} serves all traffic."
+    if plan and name not in ("Health Checked", "Baseline Restored", "Rollback Triggered"):
+        return f"{plan.get('from') or 'What was there before'} serves all traffic."
+    return ""
+
+
+def _needed(fact: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[str, ...]:
+    data = fact["data"]
+    if fact["name"] == "Approval Requested":
+        some = f"{data['required']} of {listed(data['approvers'])}"
+        ends = until(moment(data["expiresAt"]), moment(fact["at"]))
+        return (f"The approval of {some}, each by a personal link; the time to decide ends {ends}.",)
+    if fact["name"] == "Approvers Reminded" and data.get("expiresAt"):
+        ends = until(moment(data["expiresAt"]), moment(fact["at"]))
+        return (f"The word of {listed(data['approvers'])} is missing; the time to decide ends {ends}.",)
+    if fact["name"] in ENDINGS:
+        return tuple(
+            sentence for sentence in ending(record) if not sentence.startswith("Nothing was changed")
+        )
+    return ()

@@ -1,0 +1,1 @@
+"""Slack: messages, webhooks, bots and threads."""

@@ -1,0 +1,308 @@
+"""Slack: webhooks and a bot, read from their secret when they are used; a message to a webhook; what messages are made of.
+
+A webhook's address is itself the right to post, as a bot's token is. So they stand in Secrets Manager and nowhere else: in
+no environment, no log, no error and no `repr`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from tagship.aws import web
+from tagship.aws.calls import code_of
+from tagship.text.plain import line
+
+Message = dict[str, Any]
+Block = dict[str, Any]
+
+SECONDS = 4
+"""For each wait on the network."""
+LOOPBACK = frozenset({"127.0.0.1", "localhost"})
+"""Where http is enough: it leaves this machine by no wire."""
+
+SECTION_AT_MOST = 2900
+"""Slack takes 3,000 characters; escaping has been counted."""
+_HEADER_AT_MOST = 150
+_WORD = re.compile(r"[a-z_]{1,60}")
+_MAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}")
+_SIGNING_SECRET = re.compile(r"[!-~]{16,128}")
+_SLACK_ID = re.compile(r"[A-Z][A-Z0-9]{2,30}")
+_BOT_TOKEN = re.compile(r"xoxb-[A-Za-z0-9-]{10,250}")
+API = "https://slack.com/api"
+_UNSAFE = re.compile(r"[^!-~]")
+
+
+class SlackFailed(Exception):
+    """Slack was not told. `reason` is fit for a fact: it names no address; `passes` says that asking again may help.
+
+    `after` is how many seconds Slack wants to be left alone before, where it said so.
+    """
+
+    def __init__(self, reason: str, *, passes: bool = False, after: int = 0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.passes = passes
+        self.after = after
+
+
+class MessageRefused(SlackFailed):
+    """Slack takes others, but never this one: asking again is of no use, and would hold up those behind it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buttons:
+    """What it takes to believe a press of a button: the app's signing secret, its workspace, and who is who there."""
+
+    signing_secret: str = field(repr=False)
+    team: str
+    users: Mapping[str, str] = field(repr=False)
+    """Mail addresses by Slack's ids."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bot:
+    """Who posts to a channel by Slack's API, and so can keep a release's messages in one thread."""
+
+    token: str = field(repr=False)
+    channel: str
+    """Slack's id of it."""
+    api: str = API
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhooks:
+    """Where a team's messages go: a channel, and what posts to some approvers' own conversations."""
+
+    channel: str = field(default="", repr=False)
+    bot: Bot | None = None
+    """Where there is one, it posts to the channel, and the channel's webhook is not used."""
+    approvers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By mail address, in the secret's spelling."""
+    buttons: Buttons | None = None
+
+
+def webhooks(secrets: Any, name: str, *, hosts: Sequence[str]) -> Webhooks:
+    """The webhooks in a secret: a bare address (a channel), or `{"channel": …, "approvers": {"ana@example.com": …}}`.
+
+    `botToken` and `channelId` beside them are a bot, which posts to the channel in threads; `api` is where Slack answers it.
+    `signingSecret`, `team` and `users` (`{"U0123": "ana@example.com"}`) are for buttons, all three or none.
+
+    `secrets` is a client of Secrets Manager; `hosts` are those that a webhook may have.
+
+    Raises SlackFailed, which says what is wrong with the secret and nothing that is in it.
+    """
+    try:
+        text = str(secrets.get_secret_value(SecretId=name).get("SecretString", "")).strip()
+    except ClientError as error:
+        raise SlackFailed(f"the secret {name} can't be read: {code_of(error)}", passes=True) from None
+    except BotoCoreError as error:
+        raise SlackFailed(f"the secret {name} can't be read: {type(error).__name__}", passes=True) from None
+    found = _parsed(text, name)
+    if not found.channel and not found.approvers and not found.bot:
+        raise SlackFailed(f"the secret {name} holds no webhook and no bot")
+    api = (("api", found.bot.api),) if found.bot else ()
+    for what, url in (("the channel's webhook", found.channel), *api, *found.approvers.items()):
+        if url and (problem := problem_of(url, hosts)):
+            raise SlackFailed(f"the secret {name}: {what} {problem}")
+    return found
+
+
+def post(url: str, payload: Mapping[str, Any], *, seconds: float = SECONDS) -> None:
+    """One message to one webhook.
+
+    Raises SlackFailed for any answer but 200, and for none.
+    """
+    try:
+        answer = web.send(url, to="Slack", data=payload, seconds=seconds)
+    except web.NotDelivered as error:
+        raise SlackFailed(str(error), passes=True) from None
+    if answer.status != 200:
+        raise failure_of(answer, word_of(answer.body[:80].decode("ascii", "replace").strip()))
+
+
+def word_of(said: object) -> str:
+    """Slack's own name for what is wrong, and nothing else: what it answers may be anything."""
+    return said if isinstance(said, str) and _WORD.fullmatch(said) else ""
+
+
+def failure_of(answer: web.Answer, word: str) -> SlackFailed:
+    """What an answer that is no yes means; `word` is Slack's name for it, where it gave one."""
+    waits = int(answer.retry_after) if _SECONDS.fullmatch(answer.retry_after) else 0
+    passes = answer.status == 429 or answer.status >= 500 or word in _PASSING
+    said = " ".join(filter(None, (f"status {answer.status}" if answer.status != 200 else "", word)))
+    means = f": {_MEANS[word]}" if word in _MEANS else ""
+    kind = MessageRefused if word in _NEVER and not passes else SlackFailed
+    return kind((said or "Slack gave no answer that it documents") + means, passes=passes, after=waits)
+
+
+_SECONDS = re.compile(r"[0-9]{1,4}")
+_PASSING = {
+    "accesslimited",
+    "fatal_error",
+    "internal_error",
+    "message_limit_exceeded",
+    "rate_limited",
+    "ratelimited",
+    "request_timeout",
+    "service_unavailable",
+    "team_added_to_org",
+}
+"""Errors that pass by themselves (Slack's reference of chat.postMessage)."""
+_NEVER = {
+    "invalid_arguments",
+    "invalid_blocks",
+    "invalid_blocks_format",
+    "invalid_payload",
+    "msg_blocks_too_long",
+    "msg_too_long",
+    "no_text",
+}
+"""What is wrong with the message itself; everything else can be mended in Slack or in the secret."""
+_MEANS = {
+    "account_inactive": "the bot was removed from the workspace",
+    "channel_is_archived": "the channel is archived",
+    "channel_not_found": "there is no channel of this id, or it is private and the bot is not in it",
+    "invalid_auth": "the bot's token is not valid (here, or from this network)",
+    "is_archived": "the channel is archived",
+    "missing_scope": "the bot needs the scope chat:write",
+    "no_service": "the webhook was removed",
+    "not_authed": "the bot's token is missing",
+    "not_in_channel": "the bot is not in the channel; invite it",
+    "restricted_action": "the workspace does not let the bot post there",
+    "token_expired": "the bot's token has expired",
+    "token_revoked": "the bot's token was revoked",
+}
+"""For whoever has to mend it."""
+
+
+def _parsed(text: str, name: str) -> Webhooks:
+    if not text.startswith("{"):
+        return Webhooks(channel=text)
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError):
+        raise SlackFailed(f"the secret {name} is neither an address nor JSON") from None
+    channel, approvers = given.get("channel", ""), given.get("approvers", {})
+    right = isinstance(channel, str) and isinstance(approvers, dict) and not given.keys() - _FIELDS
+    if not right or not all(_MAIL.fullmatch(who) and isinstance(url, str) for who, url in approvers.items()):
+        raise SlackFailed(
+            f'the secret {name} is not {{"channel": address, "approvers": {{mail address: address}}}}'
+        )
+    return Webhooks(
+        channel=channel, approvers=approvers, bot=_bot(given, name), buttons=_buttons(given, name)
+    )
+
+
+_FOR_A_BOT = {"botToken", "channelId", "api"}
+_FOR_BUTTONS = {"signingSecret", "team", "users"}
+_FIELDS = {"channel", "approvers"} | _FOR_A_BOT | _FOR_BUTTONS
+
+
+def _bot(given: Mapping[str, Any], name: str) -> Bot | None:
+    if not given.keys() & _FOR_A_BOT:
+        return None
+    token, channel, api = given.get("botToken"), given.get("channelId"), given.get("api", API)
+    if (
+        not (isinstance(token, str) and _BOT_TOKEN.fullmatch(token))
+        or not (isinstance(channel, str) and _SLACK_ID.fullmatch(channel))
+        or not isinstance(api, str)
+    ):
+        raise SlackFailed(
+            f"the secret {name} asks for a bot, which needs botToken (xoxb-…) and channelId (Slack's id of the channel)"
+        )
+    return Bot(token=token, channel=channel, api=api.rstrip("/"))
+
+
+def _buttons(given: Mapping[str, Any], name: str) -> Buttons | None:
+    if not given.keys() & _FOR_BUTTONS:
+        return None
+    key, team, users = (given.get(part) for part in ("signingSecret", "team", "users"))
+    if (
+        not (isinstance(key, str) and _SIGNING_SECRET.fullmatch(key))
+        or not (isinstance(team, str) and _SLACK_ID.fullmatch(team))
+        or not (isinstance(users, dict) and users)
+        or not all(
+            _SLACK_ID.fullmatch(user) and isinstance(who, str) and _MAIL.fullmatch(who)
+            for user, who in users.items()
+        )
+    ):
+        raise SlackFailed(
+            f"the secret {name} asks for buttons, which need signingSecret, team and users {{Slack's id: mail address}}"
+        )
+    return Buttons(signing_secret=key, team=team, users=users)
+
+
+def problem_of(url: str, hosts: Sequence[str]) -> str:
+    """What is wrong with an address to post to, or nothing."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return "is not an address"
+    if _UNSAFE.search(url) or not host or "@" in parts.netloc or parts.query or parts.fragment:
+        return "is not an address"
+    if host not in hosts:
+        return "is not on a host that the stack allows (SlackHosts)"
+    if parts.scheme != "https" and not (parts.scheme == "http" and host in LOOPBACK):
+        return "is not https"
+    return ""
+
+
+# ---- what is said --------------------------------------------------------------------------------------------------
+
+
+def message(title: str, *blocks: Block) -> Message:
+    """A message under a title; `text` is what a phone's lock screen shows."""
+    title = line(title, _HEADER_AT_MOST)
+    return {
+        "text": escaped(title),
+        "mrkdwn": False,
+        "unfurl_links": False,
+        "unfurl_media": False,
+        "blocks": [
+            {"type": "header", "text": {"type": "plain_text", "text": title, "emoji": False}},
+            *blocks,
+        ],
+    }
+
+
+def section(text: str) -> Block:
+    """A paragraph of markup: other people's text in it has been escaped."""
+    return {"type": "section", "text": markup(text, SECTION_AT_MOST)}
+
+
+def context(text: str) -> Block:
+    """A paragraph in small letters."""
+    return {"type": "context", "elements": [markup(text, SECTION_AT_MOST)]}
+
+
+def markup(text: str, limit: int) -> Block:
+    """Markup in which Slack finds no names, channels or addresses by itself."""
+    return {"type": "mrkdwn", "text": _cut(text, limit), "verbatim": True}
+
+
+def bullets(texts: Iterable[str]) -> str:
+    """A list, one line each."""
+    return "\n".join(f"• {text}" for text in texts)
+
+
+def escaped(text: str) -> str:
+    """Slack's own three, and nothing else (its documentation on formatting)."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _cut(text: str, limit: int) -> str:
+    """Cut where it hurts nothing: not within an `&lt;` or a `<…>`, which stand in the beginning of a text anyway."""
+    if len(text) <= limit:
+        return text
+    head = text[: limit - 1]
+    if "&" in head[-5:] and ";" not in head[head.rfind("&") :]:
+        head = head[: head.rfind("&")]
+    return head + "…"

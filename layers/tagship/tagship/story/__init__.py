@@ -1,0 +1,1 @@
+"""The narrator: what happened to a release, in words."""

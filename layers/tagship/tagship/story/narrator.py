@@ -1,0 +1,386 @@
+"""A release in words: what a fact says, what an ending means and asks for. The same on the screen and in a notice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+from tagship.model.release import Status
+from tagship.text.times import clock, moment, span
+from tagship.text.words import listed
+
+Record = Mapping[str, Any]
+Clock = Callable[[datetime], str]
+
+
+def utc_clock(time: datetime) -> str:
+    """`15:05 UTC`, for readers whose zone nobody knows."""
+    return f"{time.astimezone(UTC):%H:%M} UTC"
+
+
+class Mood(Enum):
+    """How a line should look."""
+
+    PLAIN = "plain"
+    GOOD = "good"
+    WARY = "wary"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """One thing that happened, and what else there is to know of it."""
+
+    text: str
+    mood: Mood = Mood.PLAIN
+    more: tuple[str, ...] = ()
+
+
+def told(fact: Record, *, clock: Clock = utc_clock) -> Told:
+    """A fact in words; one that this version does not know is told by its name. `clock` says times of the day."""
+    data = fact.get("data") or {}
+    if fact["name"] == "Deployment Started" and "deadline" in data:
+        data = {**data, "deadline": clock(moment(data["deadline"]))}
+    words = _WORDS.get(fact["name"])
+    try:
+        return words(fact, data) if words else _unknown(fact, data)
+    except (KeyError, TypeError, ValueError, AttributeError):  # written by another version, with other data
+        return _unknown(fact, data)
+
+
+def _unknown(fact: Record, data: Record) -> Told:
+    why = data.get("why")
+    return Told(text=f"{fact['name']}: {why}" if why else str(fact["name"]))
+
+
+def _read(_: Record, data: Record) -> Told:
+    made = f": commit {data['commit'][:7]} by {data['author']}" if data["commit"] else ""
+    return Told(text=f"was read, and its files are pinned{made}")
+
+
+def _retried(fact: Record, data: Record) -> Told:
+    after = f" after it ended {data['after']}" if data.get("after") else ": nobody had read it"
+    return Told(
+        text=f"{fact['who']} has it begin again{after} (attempt {fact['attempt']})",
+        mood=Mood.WARY,
+        more=(f"“{data['why']}”",),
+    )
+
+
+def _used(_: Record, data: Record) -> Told:
+    text = "the tag was uploaded again with something else, which was refused: a tag is used once"
+    return Told(text=text, mood=Mood.WARY, more=(f"refused: release.json with SHA-256 {data['refused']}",))
+
+
+def _gates_passed(_: Record, data: Record) -> Told:
+    return Told(
+        text=f"passed its gates: {listed(result['gate'] for result in data['results'])}", mood=Mood.GOOD
+    )
+
+
+def _gates_failed(_: Record, data: Record) -> Told:
+    stopped = [result for result in data["results"] if result["verdict"] != "passed"]
+    text = "stopped by " + listed(f"the gate {result['gate']}" for result in stopped)
+    return Told(text=text, mood=Mood.BAD, more=tuple(_gate(result) for result in stopped))
+
+
+def _gate(result: Record) -> str:
+    remedy = f" {result['remedy']}" if result.get("remedy") else ""
+    return f"{result['gate']}: {str(result['why']).rstrip('.')}.{remedy}"
+
+
+def _planned(fact: Record, data: Record) -> Told:
+    change = (
+        f"from {data['from']} to {fact['tag']}" if data.get("from") else f"{fact['tag']} is the first release"
+    )
+    return Told(text=f"planned: {change}", more=tuple(map(str, data["summary"])))
+
+
+def _asked(_: Record, data: Record) -> Told:
+    return Told(text=f"waits for approval by {listed(data['approvers'])}", mood=Mood.WARY)
+
+
+def _decided(fact: Record, data: Record) -> Told:
+    approved = data["decision"] == "approve"
+    enough = {"APPROVED": ": that is enough", "OPEN": "; more approvals are needed"}.get(data["status"], "")
+    via = (_identified(data["identity"]),) if data.get("identity") else ()
+    reason = (f"“{data['reason']}”",) if data.get("reason") else ()
+    return Told(
+        text=f"{fact['who']} {'approved' if approved else 'rejected'} it{enough}",
+        mood=Mood.GOOD if approved else Mood.BAD,
+        more=reason + via,
+    )
+
+
+def _identified(identity: str) -> str:
+    """By what, beside a link, it is known who decided."""
+    if identity.startswith("arn:"):
+        return f"on the command line, as {identity}"
+    if identity.startswith("slack "):
+        return f"by a button in Slack, as {identity.removeprefix('slack ')}"
+    return f"signed in as {identity}"
+
+
+def _not_reached(_: Record, data: Record) -> Told:
+    failed = [f"{who}: {why}" for who, why in data["failed"].items()]
+    return Told(
+        text=f"could not tell {listed(data['failed'])} by {data['channel']}",
+        mood=Mood.WARY,
+        more=tuple(failed),
+    )
+
+
+def _reminded(_: Record, data: Record) -> Told:
+    also = f", and told {listed(data['escalatedTo'])}" if data.get("escalatedTo") else ""
+    return Told(text=f"reminded {listed(data['approvers'])}{also}")
+
+
+def _link_refused(fact: Record, data: Record) -> Told:
+    times = f", {data['count']} times by now" if data.get("count", 1) > 1 else ""
+    return Told(
+        text=f"an approval link was refused ({data['reason']}), asked from {fact['who']}{times}",
+        mood=Mood.WARY,
+    )
+
+
+def _delayed(_: Record, data: Record) -> Told:
+    opens = clock(moment(data["opens"]))
+    return Told(text=f"waits until {opens}: nothing moves before", mood=Mood.WARY, more=(str(data["why"]),))
+
+
+def _overridden(_: Record, data: Record) -> Told:
+    return Told(
+        text=f"an emergency, declared by {data['author']}: it passes the calendar",
+        mood=Mood.WARY,
+        more=(f"“{data['why']}”", str(data["closed"])),
+    )
+
+
+def _frozen(fact: Record, data: Record) -> Told:
+    until = clock(moment(data["ends"]))
+    return Told(text=f"frozen by {fact['who']} until {until}", mood=Mood.WARY, more=(str(data["why"]),))
+
+
+def _unfrozen(fact: Record, data: Record) -> Told:
+    more = (str(data["why"]), f"It was frozen because: {data['frozenBecause']}")
+    return Told(text=f"a freeze was lifted by {fact['who']}", more=more)
+
+
+def _started(_: Record, data: Record) -> Told:
+    shares = ", then ".join(f"{step['percent']} %" for step in data["steps"])
+    return Told(text=f"deployment begins: {shares} of the traffic, no step later than {data['deadline']}")
+
+
+def _shifted(fact: Record, data: Record) -> Told:
+    bake = f", watched for {span(data['bake'])}" if data["bake"] else ""
+    step = f"step {data['step']} of {data['of']}"
+    return Told(text=f"{data['percent']} % of the traffic goes to {fact['tag']} ({step}){bake}")
+
+
+def _checked(_: Record, data: Record) -> Told:
+    healthy = data["verdict"] == "healthy"
+    what = "what was put back is" if data["subject"] == "baseline" else f"health after step {data['step']}:"
+    then = ""
+    if data.get("goesOn"):
+        what, then = (
+            f"health in step {data['step']}:",
+            "; it bakes once more" if data["until"] else "; asked again",
+        )
+    unwell = [check for check in data["checks"] if check["verdict"] != "healthy"]
+    return Told(
+        text=f"{what} {data['verdict']}{then}",
+        mood=Mood.GOOD if healthy else Mood.WARY if then else Mood.BAD,
+        more=tuple(f"{check['check']}: {check['verdict']}, {check['why']}" for check in unwell),
+    )
+
+
+_TRIGGERS = {
+    "health": "it was not healthy",
+    "deadline": "its time was over",
+    "failure": "a step failed",
+    "alarm": "an alarm went off",
+    "operator": "an operator asked for it",
+    "security": "its code is not safe",
+    "supervisor": "its execution died",
+    "abort": "its execution was stopped",
+}
+
+
+def _triggered(_: Record, data: Record) -> Told:
+    because = _TRIGGERS.get(data["trigger"], data["trigger"])
+    share = f", with {data['percent']} % of the traffic on it" if data.get("percent") else ""
+    return Told(text=f"goes back: {because}{share}", mood=Mood.BAD, more=(str(data["why"]),))
+
+
+def _restored(_: Record, data: Record) -> Told:
+    shares = [
+        f"{each['percent']} % for {span(each['seconds'])}"
+        for each in data.get("served") or ()
+        if each["percent"]
+    ]
+    had = (f"The release had had {listed(shares)} of the traffic.",) if shares else ()
+    took = f", {span(data['seconds'])} after it was asked for" if data.get("seconds") else ""
+    return Told(text=f"put back{took}: {data['what']}", more=had)
+
+
+def _alarm(_: Record, data: Record) -> Told:
+    does = "so it goes back" if data["did"] == "rollback" else f"and nothing moves: {data['because']}"
+    return Told(
+        text=f"the alarm {data['alarm']} fired, {does}",
+        mood=Mood.BAD if data["did"] == "rollback" else Mood.WARY,
+        more=(str(data["why"]),),
+    )
+
+
+def _joined(fact: Record, data: Record) -> Told:
+    because = _TRIGGERS.get(data["trigger"], data["trigger"])
+    return Told(
+        text=f"asked to go back once more ({because}), while it does already",
+        more=(f"{fact['who']}: {data['why']}",),
+    )
+
+
+def _barred(fact: Record, data: Record) -> Told:
+    return Told(
+        text=f"is never deployed again: its code is not safe, says {fact['who']}",
+        mood=Mood.BAD,
+        more=(str(data["why"]),),
+    )
+
+
+def _why(mood: Mood, text: str) -> Callable[[Record, Record], Told]:
+    return lambda _, data: Told(text=text, mood=mood, more=(str(data["why"]),) if data.get("why") else ())
+
+
+def _ended(mood: Mood, text: str) -> Callable[[Record, Record], Told]:
+    """Why it ended so, is told with the ending."""
+    return lambda _, __: Told(text=text, mood=mood)
+
+
+_WORDS: Mapping[str, Callable[[Record, Record], Told]] = {
+    "Release Read": _read,
+    "Release Retried": _retried,
+    "Tag Already Used": _used,
+    "Lock Acquired": lambda _, data: Told(text=f"has the lock (fencing number {data['fence']})"),
+    "Gates Passed": _gates_passed,
+    "Gates Failed": _gates_failed,
+    "Deployment Planned": _planned,
+    "Approval Requested": _asked,
+    "Approvers Reminded": _reminded,
+    "Approval Error": _not_reached,
+    "Approver Signed In": lambda fact, data: Told(
+        text=f"{fact['who']} signed in to look at it", more=(f"as {data['identity']}",)
+    ),
+    "Approval Given": _decided,
+    "Approval Granted": _decided,
+    "Approval Rejected": _decided,
+    "Approval Expired": _why(Mood.WARY, "the time to decide is over"),
+    "Approval Superseded": _why(Mood.WARY, "nobody decides on it any more: a newer release came"),
+    "Approval Closed": _why(Mood.PLAIN, "nobody decides on it any more"),
+    "Link Refused": _link_refused,
+    "Frozen": _frozen,
+    "Unfrozen": _unfrozen,
+    "Deployment Delayed": _delayed,
+    "Calendar Overridden": _overridden,
+    "Deployment Started": _started,
+    "Traffic Shifted": _shifted,
+    "Health Checked": _checked,
+    "Alarm Fired": _alarm,
+    "Rollback Triggered": _triggered,
+    "Rollback Joined": _joined,
+    "Release Barred": _barred,
+    "Baseline Restored": _restored,
+    "Release Succeeded": _ended(Mood.GOOD, "SUCCEEDED"),
+    "Release Invalid": _ended(Mood.BAD, "INVALID: nothing was changed"),
+    "Release Rejected": _ended(Mood.BAD, "REJECTED: nothing was changed"),
+    "Release Expired": _ended(Mood.BAD, "EXPIRED: nothing was changed"),
+    "Release Superseded": _ended(Mood.WARY, "SUPERSEDED: nothing was changed"),
+    "Release Rolled Back": _ended(Mood.BAD, "ROLLED_BACK: what served before serves again"),
+    "Rollback Failed": _ended(Mood.BAD, "ROLLBACK_FAILED: a person must act"),
+    "Release Aborted": _ended(Mood.BAD, "ABORTED"),
+}
+
+MOODS = {
+    Status.RUNNING: Mood.PLAIN,
+    Status.SUCCEEDED: Mood.GOOD,
+    Status.SUPERSEDED: Mood.WARY,
+}
+"""How an ending looks; every other one is bad."""
+
+
+def mood_of(status: str) -> Mood:
+    """How a release's status looks."""
+    return MOODS.get(Status(status), Mood.BAD) if status in set(Status) else Mood.PLAIN
+
+
+# ---- how it ended --------------------------------------------------------------------------------------------------
+
+
+def ending(record: Record) -> list[str]:
+    """What an ending means, and what to do now; empty while it runs."""
+    means = _ENDINGS.get(str(record["status"]))
+    return [sentence for sentence in means(record) if sentence] if means else []
+
+
+def _before(record: Record) -> str:
+    plan = record.get("plan") or {}
+    return str(plan.get("from") or "what was there before")
+
+
+def _invalid(record: Record) -> list[str]:
+    stopped = [result for result in record.get("gates") or () if result["verdict"] != "passed"]
+    remedies = [str(result["remedy"]) for result in stopped if result.get("remedy")]
+    return ["Nothing was changed: what served before serves on.", *dict.fromkeys(remedies)]
+
+
+def _nothing(*advice: str) -> Callable[[Record], list[str]]:
+    return lambda _: ["Nothing was changed: what served before serves on.", *advice]
+
+
+def _rolled_back(record: Record) -> list[str]:
+    return [
+        f"{_before(record)} serves all traffic again and is healthy. Nobody has to act now.",
+        "Mend what is named above, then publish it under a new tag.",
+    ]
+
+
+def _aborted(record: Record) -> list[str]:
+    if record.get("moved"):
+        return [f"Traffic had moved, so {_before(record)} was restored, and serves again."]
+    return ["Nothing was changed: what served before serves on."]
+
+
+def _rollback_failed(record: Record) -> list[str]:
+    target = ((record.get("configuration") or {}).get("document") or {}).get("target") or {}
+    where = (
+        f"the alias {target.get('alias')} of {target.get('function')} (account {target.get('account')}, "
+        f"{target.get('region')})"
+        if target.get("type") == "lambda"
+        else "the target"
+    )
+    baseline = ((record.get("plan") or {}).get("baseline") or {}).get("version")
+    wanted = f"version {baseline}" if baseline else _before(record)
+    return [
+        f"A PERSON MUST ACT NOW. Users may get {record['tag']}, {_before(record)}, or a share of each.",
+        f"1. Look at what serves: {where}. Before this release it was {wanted}.",
+        f"2. If users see errors, point it back to {wanted} by hand, with all of the traffic.",
+        "3. Find out why the way back failed: the reason is above, and every step is in the execution.",
+        f"4. Then: tagship rollback {record['application']} --stage {record['stage']} --reason '…' (it frees the lock).",
+        f"Until then the lock is kept, and no other release of {record['application']} can begin.",
+    ]
+
+
+_ENDINGS: Mapping[str, Callable[[Record], list[str]]] = {
+    Status.INVALID: _invalid,
+    Status.REJECTED: _nothing("Talk to who rejected it; what comes of that is published under a new tag."),
+    Status.EXPIRED: _nothing(
+        "If it is still wanted, make sure that the approvers know, and publish it under a new tag."
+    ),
+    Status.SUPERSEDED: _nothing("The newer release took its place."),
+    Status.ROLLED_BACK: _rolled_back,
+    Status.ROLLBACK_FAILED: _rollback_failed,
+    Status.ABORTED: _aborted,
+}

@@ -1,0 +1,1 @@
+"""Words, times and templates: what people read, made harmless."""

@@ -1,0 +1,47 @@
+"""Numbers and lists, and what the state machine and AWS hand on, in words for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+_LONGEST = 1000
+_WITHOUT_CAUSE = {"States.Timeout": "the step did not answer in the time that it has."}
+
+
+def cause_in_words(cause: str) -> str:
+    """The message in a failed function's cause (AWS gives it as JSON with a stack trace); any other text as it is."""
+    try:
+        answer = json.loads(cause)
+    except (ValueError, RecursionError):
+        return cause[:_LONGEST]
+    if isinstance(answer, dict) and answer.get("errorMessage"):
+        return str(answer["errorMessage"])[:_LONGEST]
+    if isinstance(answer, dict) and answer.get(
+        "Cause"
+    ):  # what a Catch hands on, or an execution that this one started
+        return cause_in_words(str(answer["Cause"]))
+    if isinstance(answer, dict) and answer.get("Error"):  # AWS gives no cause for a time-out
+        return f"{answer['Error']}: {_WITHOUT_CAUSE.get(answer['Error'], 'AWS says no more about it.')}"[
+            :_LONGEST
+        ]
+    return cause[:_LONGEST]
+
+
+def console(execution: str) -> str:
+    """Where an operator sees the execution's every step; the name as it is, where that is no ARN."""
+    if not execution.startswith("arn:aws"):
+        return execution
+    region = execution.split(":")[3]
+    return f"https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{execution}"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def listed(items: Iterable[object]) -> str:
+    """`a, b and c`."""
+    texts = [str(item) for item in items]
+    return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else "".join(texts)

@@ -1,0 +1,89 @@
+"""What AWS refuses is told apart: what may be asked again, what has a name here, and what nobody foresaw."""
+
+from __future__ import annotations
+
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    IncompleteReadError,
+    NoCredentialsError,
+    ParamValidationError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+
+from tagship.aws.calls import calling, code_of, is_unavailable, message_of
+from tagship.model.errors import AwsUnavailable, TargetInvalid, TargetMoved
+from tests.unit.tables import aws_error
+
+UNAVAILABLE = [
+    aws_error("ThrottlingException"),
+    aws_error("Throttling"),
+    aws_error("TooManyRequestsException", status=429),
+    aws_error("ProvisionedThroughputExceededException"),
+    aws_error("SlowDown", status=503),
+    aws_error("InternalFailure", status=500),
+    aws_error("ServiceException", status=502),
+    aws_error("", status=503),
+    EndpointConnectionError(endpoint_url="https://lambda.example.com"),
+    ConnectTimeoutError(endpoint_url="https://lambda.example.com"),
+    ReadTimeoutError(endpoint_url="https://lambda.example.com"),
+    ResponseStreamingError(error="reset"),
+    IncompleteReadError(actual_bytes=3, expected_bytes=7),
+]
+FINAL = [
+    aws_error("AccessDeniedException", status=403),
+    aws_error("ResourceNotFoundException", status=404),
+    aws_error("ValidationException"),
+    NoCredentialsError(),
+    ParamValidationError(report="a field is missing"),
+]
+
+
+@pytest.mark.parametrize("error", UNAVAILABLE, ids=str)
+def test_throttles_5xx_and_lost_connections_may_be_asked_again(error):
+    """Fault 39."""
+    assert is_unavailable(error)
+    with (
+        pytest.raises(AwsUnavailable, match="Looking at the alias") as caught,
+        calling("Looking at the alias"),
+    ):
+        raise error
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", FINAL, ids=str)
+def test_a_refusal_that_nobody_foresaw_leaves_as_it_came(error):
+    assert not is_unavailable(error)
+    with pytest.raises(type(error)) as caught, calling("Looking at the alias"):
+        raise error
+    assert caught.value is error
+
+
+def test_a_foreseen_refusal_gets_its_name_here_and_says_what_was_tried():
+    error = aws_error("PreconditionFailedException", status=412, message="The RevisionId does not match")
+    with (
+        pytest.raises(TargetMoved) as caught,
+        calling("v1.4.0: moving the alias", PreconditionFailedException=TargetMoved, Other=TargetInvalid),
+    ):
+        raise error
+    assert str(caught.value) == (
+        "v1.4.0: moving the alias: AWS refused (PreconditionFailedException): The RevisionId does not match"
+    )
+
+
+def test_a_foreseen_name_wins_over_a_throttle():
+    with pytest.raises(TargetInvalid), calling("Uploading", LimitExceededException=TargetInvalid):
+        raise aws_error("LimitExceededException")
+
+
+def test_what_is_no_refusal_by_aws_is_left_alone():
+    with pytest.raises(ZeroDivisionError), calling("Counting"):
+        raise ZeroDivisionError
+
+
+def test_an_answer_without_a_code_has_none():
+    bare = ClientError({}, "Operation")
+    assert (code_of(bare), message_of(bare), is_unavailable(bare)) == ("", "", False)

@@ -1,0 +1,492 @@
+"""What is ordered, who goes first, where it leads, and what must give way: before a rollback changes anything."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tagship.deployment.rollback import (
+    TRIGGERS,
+    Order,
+    bars_only,
+    joined,
+    leading_to,
+    make_way,
+    refuse,
+    served,
+)
+from tagship.ledger import approvals, lock, releases
+from tagship.ledger.table import Fact, Item, Ledger
+from tagship.model.errors import RollbackRefused, RollbackUnderway
+from tagship.model.release import Status
+from tests.unit.builders import GONE, changed, record, sha256
+
+INPUT = {"application": "storefront", "tag": "v1.4.0", "trigger": "alarm", "why": "storefront-5xx fires"}
+ORDER = Order.from_dict(INPUT)
+ONE, TWO = "arn:rollback-one", "arn:rollback-two"
+
+
+def release(ledger: Ledger, tag: str = "v1.4.0", **attributes: Any) -> Item:
+    """Claimed, with what its steps have marked meanwhile."""
+    claimed = record(tag=tag, execution=f"arn:{tag}", digest=sha256(tag.encode()), manifest=None, objects={})
+    assert releases.claim(ledger, claimed)[0] == "claimed"
+    return marked(ledger, tag, **attributes)
+
+
+def marked(ledger: Ledger, tag: str = "v1.4.0", **attributes: Any) -> Item:
+    if attributes:
+        key = ("APPLICATION#storefront", f"RELEASE#{tag}")
+        ledger.write(ledger.update(*key, only_if="attribute_exists(pk)", **attributes))
+    return releases.get(ledger, "storefront", tag)
+
+
+def planned(tag: str, *, after: str | None) -> Item:
+    """The plan of a release that replaces the one before."""
+    revision = {"version": after} if after else None
+    return {"from": after, "baseline": revision, "candidate": {"version": tag}, "steps": [{"percent": 100}]}
+
+
+def locked(ledger: Ledger, tag: str = "v1.4.0", **changes: Any) -> lock.Lock:
+    asked = {"application": "storefront", "tag": tag, "attempt": 1, "execution": f"arn:{tag}", "seconds": 600}
+    return lock.acquire(ledger, **asked | changes)
+
+
+def end(ledger: Ledger, tag: str = "v1.4.0", status: Status = Status.SUCCEEDED) -> Item:
+    serves = {"application": "storefront", "tag": tag, "attempt": 1, "revision": {"version": tag}}
+    holder = lock.holder(ledger, "storefront")
+    execution = holder.execution if holder else "arn"
+    asked = {"application": "storefront", "tag": tag, "attempt": 1, "status": status, "execution": execution}
+    assert releases.end(ledger, why="", serves=serves if status is Status.SUCCEEDED else None, **asked)
+    return releases.get(ledger, "storefront", tag)
+
+
+def facts(ledger: Ledger, name: str, tag: str = "v1.4.0") -> list[Item]:
+    return [fact for fact in ledger.facts_of("storefront", tag) if fact["name"] == name]
+
+
+# ---- the order -----------------------------------------------------------------------------------------------------
+
+
+def test_an_order_is_what_its_caller_wrote():
+    whole = {"by": "lee", "attempt": 2, "to": "v1.2.0", "seen": {"errors": 7}}
+    assert Order.from_dict(INPUT | whole) == Order(**INPUT, **whole)
+
+
+def test_what_an_order_leaves_out_is_the_usual():
+    order = Order.from_dict(INPUT)
+    assert (order.by, order.attempt, order.to, order.seen) == ("tagship", 0, "", None)
+    assert order == Order(**INPUT)
+    assert order.title == "storefront v1.4.0"
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+def test_a_trigger_that_there_is_stays_as_it_is(trigger):
+    assert Order.from_dict(INPUT | {"trigger": trigger}).trigger == trigger
+
+
+@pytest.mark.parametrize("trigger", ["", "console", "Alarm"])
+def test_any_other_trigger_is_a_person_at_the_console(trigger):
+    assert Order.from_dict(INPUT | {"trigger": trigger}).trigger == "operator"
+
+
+def test_its_reason_is_in_words_whoever_gave_it():
+    cause = '{"errorMessage": "the check failed", "stackTrace": []}'
+    assert Order.from_dict(INPUT | {"why": cause}).why == "the check failed"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{name: wrong} for name in INPUT for wrong in (GONE, 7, None)]
+    + [{"attempt": wrong} for wrong in ("1", True, 1.0, None)]
+    + [{"to": wrong} for wrong in (None, 3)],
+    ids=repr,
+)
+def test_what_is_no_order_is_refused_before_anything_is_looked_up(changes):
+    with pytest.raises(
+        RollbackRefused,
+        match=r"^A rollback is ordered with the texts application, tag, trigger, why\. Nothing was changed\.$",
+    ):
+        Order.from_dict(changed(INPUT, changes))
+
+
+def test_whoever_ordered_it_is_a_text():
+    assert Order.from_dict(INPUT | {"by": 7}).by == "7"
+
+
+def test_its_facts_say_of_which_rollback_they_are():
+    order = Order.from_dict(INPUT | {"by": "lee"})
+    found = order.fact({"attempt": 3}, "Rollback Triggered", rollback="one", execution=ONE, percent=10)
+    assert found == Fact(
+        application="storefront",
+        tag="v1.4.0",
+        attempt=3,
+        name="Rollback Triggered",
+        key="one",
+        who="lee",
+        execution=ONE,
+        data={"percent": 10},
+    )
+
+
+# ---- two at once ---------------------------------------------------------------------------------------------------
+
+
+def ask(ledger: Ledger, *, execution: str = TWO, rollback: str = "two") -> bool:
+    present = releases.get(ledger, "storefront", "v1.4.0")
+    return joined(ledger, ORDER, present, execution=execution, rollback=rollback)
+
+
+def test_a_rollback_that_finds_another_at_it_waits_and_says_so_once(ledger):
+    """Fault 47."""
+    release(ledger)
+    locked(ledger)
+    locked(ledger, execution=ONE, taking_over=True)
+    for _ in range(2):
+        with pytest.raises(
+            RollbackUnderway,
+            match=r"^storefront v1\.4\.0 is being rolled back already; this one waits for the other's end\.$",
+        ):
+            ask(ledger)
+    (fact,) = facts(ledger, "Rollback Joined")
+    assert fact["data"] == {"trigger": "alarm", "why": "storefront-5xx fires", "other": ONE}
+    assert fact["execution"] == TWO
+    assert ledger.fact("storefront", "v1.4.0", 1, "Rollback Joined", "two") == fact
+
+
+@pytest.mark.parametrize("status", [Status.ROLLED_BACK, Status.ABORTED])
+def test_who_waited_for_a_rollback_that_worked_has_nothing_left_to_do(ledger, status):
+    """Fault 47."""
+    release(ledger)
+    locked(ledger, execution=ONE, taking_over=True)
+    with pytest.raises(RollbackUnderway):
+        ask(ledger)
+    end(ledger, status=status)
+    assert ask(ledger) is True
+    assert ask(ledger, rollback="three") is False, "who comes later did not wait"
+
+
+def test_who_waited_for_a_rollback_that_failed_does_it(ledger):
+    release(ledger)
+    locked(ledger, execution=ONE, taking_over=True)
+    with pytest.raises(RollbackUnderway):
+        ask(ledger)
+    end(ledger, status=Status.ROLLBACK_FAILED)
+    assert ask(ledger) is False
+
+
+def test_who_waited_for_a_rollback_that_died_does_it(ledger, clock):
+    release(ledger)
+    locked(ledger, execution=ONE, taking_over=True)
+    with pytest.raises(RollbackUnderway):
+        ask(ledger)
+    clock.forward(601)
+    assert ask(ledger) is False
+
+
+def test_a_rollback_that_asks_again_is_not_another(ledger):
+    """Fault 29."""
+    release(ledger)
+    locked(ledger, execution=TWO, taking_over=True)
+    assert ask(ledger) is False
+    assert not facts(ledger, "Rollback Joined")
+
+
+@pytest.mark.parametrize("other", [{"tag": "v1.5.0"}, {"attempt": 2}], ids=repr)
+def test_a_rollback_of_another_release_is_not_joined(ledger, other):
+    release(ledger)
+    locked(ledger, **{"execution": ONE, "taking_over": True} | other)
+    assert ask(ledger) is False
+
+
+def test_a_release_that_has_the_lock_itself_is_no_rollback(ledger):
+    release(ledger)
+    locked(ledger)
+    assert ask(ledger) is False
+
+
+# ---- what can be taken back ----------------------------------------------------------------------------------------
+
+
+def test_a_release_that_moved_nothing_back_is_refused_with_its_reason(ledger):
+    release(ledger)
+    with pytest.raises(
+        RollbackRefused,
+        match=r"^storefront v1\.4\.0 can't be rolled back: it was never planned, so it has changed nothing\. "
+        r"Nothing was changed\.$",
+    ):
+        refuse(ledger, ORDER, releases.get(ledger, "storefront", "v1.4.0"))
+
+
+@pytest.mark.parametrize("trigger", ["abort", "supervisor"])
+def test_who_rolls_back_what_died_is_refused_when_it_has_succeeded(ledger, trigger):
+    release(ledger, plan=planned("v1.4.0", after=None))
+    end(ledger)
+    with pytest.raises(RollbackRefused, match=r"it had succeeded when its execution ended\. Nothing"):
+        refuse(
+            ledger,
+            Order.from_dict(INPUT | {"trigger": trigger}),
+            releases.get(ledger, "storefront", "v1.4.0"),
+        )
+
+
+def test_what_production_does_not_run_any_more_stays_history(ledger):
+    for tag, after in (("v1.4.0", None), ("v1.5.0", "v1.4.0")):
+        release(ledger, tag, plan=planned(tag, after=after))
+        end(ledger, tag)
+    refuse(ledger, Order.from_dict(INPUT | {"tag": "v1.5.0"}), releases.get(ledger, "storefront", "v1.5.0"))
+    with pytest.raises(RollbackRefused, match=r"it ended SUCCEEDED, and production runs v1\.5\.0\. Nothing"):
+        refuse(ledger, ORDER, releases.get(ledger, "storefront", "v1.4.0"))
+
+
+@pytest.mark.parametrize("attempt", [0, 1])
+def test_the_attempt_that_is_meant_may_be_taken_back(ledger, attempt):
+    refuse(
+        ledger,
+        Order.from_dict(INPUT | {"attempt": attempt}),
+        release(ledger, plan=planned("v1.4.0", after=None)),
+    )
+
+
+def test_another_attempt_than_the_one_that_is_meant_is_left_alone(ledger):
+    present = release(ledger, plan=planned("v1.4.0", after=None))
+    with pytest.raises(
+        RollbackRefused,
+        match=r"can't be rolled back: attempt 2 was meant, and it is at attempt 1\. Nothing was changed\.$",
+    ):
+        refuse(ledger, Order.from_dict(INPUT | {"attempt": 2}), present)
+
+
+# ---- for good ------------------------------------------------------------------------------------------------------
+
+SECURITY = INPUT | {"trigger": "security", "by": "lee", "why": "it leaks"}
+
+
+def barred(ledger: Ledger, **changes: Any) -> str:
+    present = releases.get(ledger, "storefront", "v1.4.0")
+    order = Order.from_dict(changed(SECURITY, changes))
+    return bars_only(ledger, order, present, rollback="two", execution=TWO)
+
+
+@pytest.mark.parametrize("status", [Status.ROLLED_BACK, Status.ABORTED])
+def test_a_release_that_was_taken_back_before_is_barred_and_nothing_else(ledger, status):
+    release(ledger)
+    end(ledger, status=status)
+    told = "storefront v1.4.0 was taken back before. From now on it is never deployed again."
+    assert barred(ledger) == told
+    mark = {"why": "it leaks", "by": "lee", "at": "2026-11-23T10:00:00.000Z"}
+    assert releases.get(ledger, "storefront", "v1.4.0")["barred"] == mark
+    (fact,) = facts(ledger, "Release Barred")
+    assert (fact["data"], fact["who"], fact["execution"]) == ({"why": "it leaks"}, "lee", TWO)
+    assert ledger.fact("storefront", "v1.4.0", 1, "Release Barred", "two") == fact
+
+
+@pytest.mark.parametrize(
+    "status, changes",
+    [
+        (Status.ROLLED_BACK, {"trigger": "operator"}),
+        (Status.ROLLED_BACK, {"to": "v1.2.0"}),
+        (Status.SUCCEEDED, {}),
+        (Status.ROLLBACK_FAILED, {}),
+        (Status.REJECTED, {}),
+    ],
+    ids=str,
+)
+def test_anything_else_is_a_rollback_as_usual(ledger, status, changes):
+    release(ledger)
+    end(ledger, status=status)
+    assert barred(ledger, **changes) == ""
+    assert not facts(ledger, "Release Barred")
+
+
+def test_another_attempt_than_the_one_that_is_meant_is_not_barred(ledger):
+    release(ledger)
+    end(ledger, status=Status.ROLLED_BACK)
+    with pytest.raises(
+        RollbackRefused,
+        match=r"^storefront v1\.4\.0 is not barred: attempt 2 was meant, and it is at attempt 1\. Nothing was changed\.$",
+    ):
+        barred(ledger, attempt=2)
+    assert not facts(ledger, "Release Barred")
+
+
+# ---- further back --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three(ledger: Ledger) -> Item:
+    """Three releases that succeeded one after another; the last of them."""
+    for tag, after in (("v1.2.0", None), ("v1.3.0", "v1.2.0"), ("v1.4.0", "v1.3.0")):
+        release(ledger, tag, plan=planned(tag, after=after))
+        last = end(ledger, tag)
+    return last
+
+
+def back_to(tag: str) -> Order:
+    return Order.from_dict(INPUT | {"to": tag})
+
+
+@pytest.mark.parametrize("tag", ["", "v1.3.0"])
+def test_one_step_back_leads_where_the_plan_says(ledger, three, tag):
+    assert leading_to(ledger, back_to(tag), three) == {}
+
+
+def test_further_back_the_other_release_is_the_baseline_and_current_afterwards(ledger, three):
+    assert leading_to(ledger, back_to("v1.2.0"), three) == {
+        "plan": {
+            "from": "v1.2.0",
+            "baseline": {"version": "v1.2.0"},
+            "replaced": {"version": "v1.3.0"},
+            "candidate": {"version": "v1.4.0"},
+            "steps": [{"percent": 100}],
+        },
+        "previous": {
+            "application": "storefront",
+            "tag": "v1.2.0",
+            "attempt": 1,
+            "revision": {"version": "v1.2.0"},
+            "since": "2026-11-23T10:00:00.000Z",
+        },
+    }
+
+
+def test_there_is_no_way_back_to_a_release_that_nobody_knows(ledger, three):
+    with pytest.raises(
+        RollbackRefused,
+        match=r"^storefront v1\.4\.0 can't go back to v0\.9\.0: .* has no release storefront v0\.9\.0\.$",
+    ):
+        leading_to(ledger, back_to("v0.9.0"), three)
+
+
+def test_there_is_no_way_back_to_a_release_that_did_not_succeed(ledger, three):
+    release(ledger, "v1.3.5")
+    end(ledger, "v1.3.5", Status.REJECTED)
+    with pytest.raises(
+        RollbackRefused,
+        match=r"^storefront v1\.4\.0 can't go back to v1\.3\.5: v1\.3\.5 ended REJECTED\. Nothing was changed\.$",
+    ):
+        leading_to(ledger, back_to("v1.3.5"), three)
+
+
+# ---- what is on its way --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def waiting(ledger: Ledger, three: Item) -> Item:
+    """A release that has the lock and waits for its approval."""
+    release(ledger, "v1.5.0", plan=planned("v1.5.0", after="v1.4.0"))
+    locked(ledger, "v1.5.0")
+    asked = {"id": "id", "application": "storefront", "tag": "v1.5.0", "attempt": 1, "approvers": ["ana"]}
+    approvals.request(
+        ledger, asked | {"required": 1, "expiresAt": "2026-11-23T14:00:00.000Z"}, execution="arn:v1.5.0"
+    )
+    return releases.get(ledger, "storefront", "v1.5.0")
+
+
+def after_making_way(ledger: Ledger, present: Item) -> Item:
+    make_way(ledger, ORDER, present, execution=ONE)
+    return releases.get(ledger, "storefront", "v1.5.0")
+
+
+def test_a_release_that_waits_for_its_approval_gives_way(ledger, three, waiting):
+    ended = after_making_way(ledger, three)
+    why = (
+        "storefront v1.4.0, which production ran, was rolled back while v1.5.0 was on its way, so its plan is void. "
+        "Nothing was changed. It can be retried."
+    )
+    assert (ended["status"], ended["why"]) == ("INVALID", why)
+    assert lock.holder(ledger, "storefront") is None
+    request = approvals.get(ledger, "id")
+    assert (request["status"], request["closedBy"]) == ("CLOSED", why)
+    for name in ("Release Invalid", "Approval Closed"):
+        (fact,) = facts(ledger, name, "v1.5.0")
+        assert fact["execution"] == ONE
+
+
+def test_one_that_nobody_was_asked_about_yet_gives_way_too(ledger, three):
+    release(ledger, "v1.5.0")
+    locked(ledger, "v1.5.0")
+    assert after_making_way(ledger, three)["status"] == "INVALID"
+
+
+def test_one_that_has_moved_traffic_goes_on_and_its_request_is_not_touched(ledger, three, waiting):
+    releases.moving(ledger, application="storefront", tag="v1.5.0", attempt=1)
+    assert after_making_way(ledger, three)["status"] == "RUNNING"
+    assert approvals.get(ledger, "id")["status"] == "OPEN"
+
+
+@pytest.mark.parametrize("status", [Status.RUNNING, Status.ROLLBACK_FAILED])
+def test_nothing_gives_way_to_a_rollback_of_what_production_does_not_run(ledger, three, waiting, status):
+    assert after_making_way(ledger, three | {"status": status})["status"] == "RUNNING"
+
+
+def test_a_rollback_does_not_end_the_release_that_it_takes_back(ledger):
+    present = release(ledger, plan=planned("v1.4.0", after=None))
+    locked(ledger)
+    make_way(ledger, ORDER, present | {"status": Status.SUCCEEDED}, execution=ONE)
+    assert releases.get(ledger, "storefront", "v1.4.0")["status"] == "RUNNING"
+
+
+def test_a_lock_that_another_attempt_has_left_behind_ends_nothing(ledger, three):
+    release(ledger, "v1.5.0")
+    locked(ledger, "v1.5.0", attempt=2)
+    assert after_making_way(ledger, three)["status"] == "RUNNING"
+
+
+def test_one_that_has_ended_and_keeps_its_lock_is_left_to_a_person(ledger, three):
+    release(ledger, "v1.5.0", plan=planned("v1.5.0", after="v1.4.0"))
+    locked(ledger, "v1.5.0")
+    end(ledger, "v1.5.0", Status.ROLLBACK_FAILED)
+    assert after_making_way(ledger, three)["status"] == "ROLLBACK_FAILED"
+    assert lock.holder(ledger, "storefront").kept
+
+
+def test_where_nobody_has_the_lock_nothing_gives_way(ledger, three):
+    make_way(ledger, ORDER, three, execution=ONE)
+    assert releases.get(ledger, "storefront", "v1.4.0") == three
+
+
+# ---- what it had served --------------------------------------------------------------------------------------------
+
+
+def shifted(ledger: Ledger, index: int, percent: int) -> None:
+    fact = Fact(
+        application="storefront",
+        tag="v1.4.0",
+        attempt=1,
+        name="Traffic Shifted",
+        key=f"{index:03}",
+        data={"percent": percent},
+    )
+    assert ledger.record(fact)
+
+
+STEPS = {"steps": [{"percent": 10}, {"percent": 50}, {"percent": 100}]}
+
+
+def test_each_share_is_told_with_the_seconds_until_the_next_one_and_the_last_until_now(ledger, clock):
+    present = release(ledger, plan=STEPS)
+    for index, percent in enumerate((10, 50, 100)):
+        shifted(ledger, index, percent)
+        clock.forward(60.6 * (index + 1))
+    assert served(ledger, present, clock()) == [
+        {"percent": 10, "seconds": 61},
+        {"percent": 50, "seconds": 121},
+        {"percent": 100, "seconds": 182},
+    ]
+
+
+def test_steps_that_were_not_reached_are_left_out(ledger, clock):
+    present = release(ledger, plan=STEPS)
+    shifted(ledger, 0, 10)
+    shifted(ledger, 2, 100)
+    clock.forward(5)
+    assert served(ledger, present, clock()) == [{"percent": 10, "seconds": 5}]
+
+
+def test_no_share_is_told_where_nothing_was_planned_and_no_time_is_less_than_none(ledger):
+    assert served(ledger, release(ledger, plan={}), datetime(2026, 1, 1, tzinfo=UTC)) == []
+    shifted(ledger, 0, 10)
+    present = marked(ledger, plan=STEPS)
+    assert served(ledger, present, datetime(2026, 1, 1, tzinfo=UTC)) == [{"percent": 10, "seconds": 0}]

@@ -1,0 +1,87 @@
+"""What is about all applications is told to each reader once, whoever names them, at the level that they want."""
+
+from __future__ import annotations
+
+import json
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from tagship.notices import queue
+from tagship.notices.channels import readers_of
+from tests.unit.notices.facts import fact
+
+ENDS = {"ends": "2026-11-23T14:00:00.000Z", "why": "The quarter ends."}
+FROZEN = fact("Frozen", ENDS, application="*", tag="", execution="")
+
+
+@pytest.fixture
+def ssm():
+    with mock_aws():
+        yield boto3.client("ssm", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+
+
+def configured(ssm, **applications):
+    for name, notifications in applications.items():
+        value = (
+            notifications if isinstance(notifications, str) else json.dumps({"notifications": notifications})
+        )
+        ssm.put_parameter(Name=f"/tagship/production/applications/{name}", Value=value, Type="String")
+
+
+def readers(ssm, channel, freeze=FROZEN):
+    return readers_of(freeze, channel, ssm=ssm, stage="production")
+
+
+def test_each_reader_is_told_once_whoever_names_them(ssm):
+    configured(
+        ssm,
+        a={"slackWebhookSecret": "tagship/slack", "emails": ["team@example.com", "head@example.com"]},
+        b={"slackWebhookSecret": "tagship/slack", "emails": ["head@example.com"], "level": "everything"},
+        c={"slackWebhookSecret": "tagship/other"},
+    )
+    assert readers(ssm, "slack") == [
+        {"slackWebhookSecret": "tagship/slack"},
+        {"slackWebhookSecret": "tagship/other"},
+    ]
+    assert readers(ssm, "mail") == [{"emails": ["team@example.com"]}, {"emails": ["head@example.com"]}]
+
+
+def test_who_wants_to_hear_of_problems_alone_is_not_told_of_a_freeze(ssm):
+    configured(
+        ssm,
+        quiet={"emails": ["quiet@example.com"], "level": "problems"},
+        odd={"emails": ["odd@example.com"], "level": "loud"},
+    )
+    assert readers(ssm, "mail") == []
+
+
+def test_more_applications_than_one_answer_has_are_all_found(ssm):
+    configured(ssm, **{f"app-{n}": {"emails": [f"{n}@example.com"]} for n in range(25)})
+    assert len(readers(ssm, "mail")) == 25
+
+
+def test_another_stages_applications_and_what_is_no_configuration_are_left_out(ssm):
+    configured(ssm, a="[1", b="[]", c={"emails": ["team@example.com"]}, d='{"notifications": 1}')
+    ssm.put_parameter(Name="/tagship/staging/applications/c", Value='{"notifications": {}}', Type="String")
+    assert readers(ssm, "mail") == [{"emails": ["team@example.com"]}]
+
+
+def test_where_nobody_has_to_be_named_or_one_application_is_frozen_it_is_told_as_it_is(ssm):
+    assert readers(ssm, "topic") is None
+    assert readers(ssm, "slack", fact("Frozen", ENDS, tag="")) is None
+
+
+def test_each_reader_has_a_line_in_the_queue(ssm):
+    sqs = boto3.client("sqs", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    attributes = {"FifoQueue": "true", "DeduplicationScope": "messageGroup"}
+    url = sqs.create_queue(QueueName="notices.fifo", Attributes=attributes)["QueueUrl"]
+    two = [{"emails": ["a@example.com"]}, {"emails": ["b@example.com"]}]
+    for _ in range(2):
+        queue.one_by_one(FROZEN, "mail", two, sqs=sqs, queue_url=url)
+    found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"])["Messages"]
+    assert [json.loads(message["Body"])["reader"] for message in found] == two
+    assert {message["Attributes"]["MessageGroupId"] for message in found} == {
+        queue.line_of("mail", reader) for reader in two
+    }

@@ -1,0 +1,189 @@
+"""A notice says what happened, what serves now, what is needed from whom, and where to look."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tagship.ledger.releases import ENDING_FACTS
+from tagship.notices.notice import EVERYTHING, LEVELS, MILESTONES, PROBLEMS, is_told, notice_of
+from tagship.story.narrator import _WORDS, Mood
+from tests.unit.notices.facts import FACT, fact
+
+RECORD = {
+    "application": "storefront",
+    "tag": "v1.4.0",
+    "stage": "production",
+    "attempt": 1,
+    "status": "RUNNING",
+    "plan": {"from": "v1.3.0", "baseline": {"version": "7"}},
+    "gates": [{"gate": "tag", "verdict": "failed", "why": "is older.", "remedy": "Publish a newer tag."}],
+}
+ASKED = {
+    "approvers": ["ana@example.com", "bo@example.com"],
+    "required": 1,
+    "expiresAt": "2026-11-23T14:00:00.000Z",
+}
+SHIFTED = {"percent": 10, "step": 1, "of": 2, "bake": 60}
+
+
+def told(name, data=None, *, level=EVERYTHING, record=RECORD, **changes):
+    """What is told of a fact of this name."""
+    return notice_of(fact(name, data, **changes), record, level=level)
+
+
+@pytest.mark.parametrize(
+    "name, data, status, serves",
+    [
+        ("Approval Requested", ASKED, "RUNNING", "v1.3.0 serves all traffic."),
+        ("Traffic Shifted", SHIFTED, "RUNNING", "10 % v1.4.0, 90 % v1.3.0."),
+        ("Traffic Shifted", SHIFTED | {"percent": 100}, "RUNNING", "v1.4.0 serves all traffic."),
+        ("Release Succeeded", {}, "SUCCEEDED", "v1.4.0 serves all traffic."),
+        ("Release Rolled Back", {"why": "x"}, "ROLLED_BACK", "v1.3.0 serves all traffic."),
+        ("Release Invalid", {"why": "x"}, "INVALID", "v1.3.0 serves all traffic."),
+        (
+            "Rollback Failed",
+            {"why": "x"},
+            "ROLLBACK_FAILED",
+            "Users may get v1.4.0, v1.3.0, or a share of each.",
+        ),
+    ],
+)
+def test_it_says_what_serves_now(name, data, status, serves):
+    assert told(name, data, record=RECORD | {"status": status}).serves == serves
+
+
+def test_where_nothing_is_known_of_what_serves_nothing_is_said():
+    assert told("Release Read", {"commit": "", "author": ""}, record=RECORD | {"plan": None}).serves == ""
+
+
+def test_it_says_what_is_needed_and_from_whom():
+    assert told("Approval Requested", ASKED).needed == (
+        (
+            "The approval of 1 of ana@example.com and bo@example.com, each by a personal link; "
+            "the time to decide ends in 3 h 59 min."
+        ),
+    )
+    reminded = {"approvers": ["ana@example.com"], "expiresAt": "2026-11-23T14:00:00.000Z"}
+    assert told("Approvers Reminded", reminded).needed == (
+        "The word of ana@example.com is missing; the time to decide ends in 3 h 59 min.",
+    )
+    assert told("Release Invalid", {"why": "x"}, record=RECORD | {"status": "INVALID"}).needed == (
+        "Publish a newer tag.",
+    )
+    failed = told("Rollback Failed", {"why": "x"}, record=RECORD | {"status": "ROLLBACK_FAILED"})
+    assert failed.needed[0].startswith("A PERSON MUST ACT NOW.")
+    assert told("Traffic Shifted", SHIFTED).needed == ()
+
+
+def test_an_ending_says_how_long_it_took_and_why():
+    notice = told(
+        "Release Rolled Back",
+        {"why": "5 of 5 answers were 500.", "readAt": "2026-11-23T09:48:00.000Z"},
+        record=RECORD | {"status": "ROLLED_BACK"},
+    )
+    assert notice.text == "ROLLED_BACK: what served before serves again, 12 min after it was read"
+    assert notice.more == ("5 of 5 answers were 500.",)
+    assert notice.mood is Mood.BAD
+
+
+def test_it_leads_to_the_execution():
+    assert told("Traffic Shifted", SHIFTED).look == (
+        "https://us-east-1.console.aws.amazon.com/states/home?region=us-east-1#/v2/executions/details/"
+        "arn:aws:states:us-east-1:000000000000:execution:release:one"
+    )
+
+
+@pytest.mark.parametrize(
+    "name, durations, said",
+    [
+        (
+            "Release Succeeded",
+            {"DeploymentDuration": "2026-11-23T09:53:00.000Z", "LeadTime": "2026-11-23T08:00:00Z"},
+            ("The deployment took 7 min.", "From its manifest to production it took 2 h."),
+        ),
+        (
+            "Release Rolled Back",
+            {"RollbackDuration": "2026-11-23T09:59:36.250Z"},
+            ("The rollback took 24 s.",),
+        ),
+        ("Release Succeeded", {"DeploymentDuration": ""}, ()),
+        ("Gates Failed", {"ValidationDuration": "2026-11-23T09:59:36.250Z"}, ()),
+    ],
+)
+def test_an_ending_says_how_long_its_parts_took(name, durations, said):
+    data = {"readAt": "2026-11-23T09:48:00.000Z", "durations": durations, "results": []}
+    assert told(name, data, record=RECORD | {"status": "ROLLED_BACK"}).more == said
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    "name", sorted({*ENDING_FACTS.values()} - {"Release Succeeded", "Release Superseded"})
+)
+def test_a_bad_ending_is_told_at_every_level(level, name):
+    record = RECORD | {"status": {fact: status for status, fact in ENDING_FACTS.items()}[name]}
+    assert told(name, {"why": "x"}, level=level, record=record)
+
+
+@pytest.mark.parametrize(
+    "name, quietest",
+    [
+        ("Rollback Triggered", PROBLEMS),
+        ("Release Succeeded", MILESTONES),
+        ("Approval Requested", MILESTONES),
+        ("Deployment Started", MILESTONES),
+        ("Traffic Shifted", EVERYTHING),
+    ],
+)
+def test_each_level_tells_what_the_quieter_one_does_and_more(name, quietest):
+    data = (
+        ASKED
+        | SHIFTED
+        | {"trigger": "health", "why": "x", "steps": [], "deadline": "2026-11-23T10:20:00.000Z"}
+    )
+    heard = [level for level in LEVELS if told(name, data, level=level)]
+    assert heard == list(LEVELS[LEVELS.index(quietest) :])
+
+
+def test_health_is_told_when_it_is_bad():
+    checked = {"verdict": "unhealthy", "subject": "candidate", "step": 1, "checks": []}
+    assert told("Health Checked", checked, level=PROBLEMS).text == "health after step 1: unhealthy"
+    assert told("Health Checked", checked | {"verdict": "healthy"}) is None
+
+
+@pytest.mark.parametrize("name", ["Lock Acquired", "Link Refused", "Gates Passed", "Something New"])
+def test_what_nobody_asked_for_is_not_told(name):
+    assert not is_told(name)
+    assert told(name) is None
+
+
+def test_whatever_is_told_has_words():
+    assert {name for name in _WORDS if is_told(name)} >= set(ENDING_FACTS.values())
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_no_text_adds_a_line_or_hides_a_character(why, who):
+    """Fault 52."""
+    notice = notice_of(
+        fact("Release Rejected", {"why": why}, who=who), RECORD | {"status": "REJECTED"}, level=EVERYTHING
+    )
+    for text in (notice.text, *notice.more, *notice.needed, notice.serves, notice.subject):
+        assert len(text.splitlines()) <= 1
+        assert all(character.isprintable() for character in text)
+
+
+def test_the_sample_fact_is_told():
+    assert notice_of(FACT | {"data": SHIFTED}, RECORD, level=EVERYTHING).text == (
+        "10 % of the traffic goes to v1.4.0 (step 1 of 2), watched for 1 min"
+    )
+
+
+@pytest.mark.parametrize("application, about", [("storefront", "storefront"), ("*", "every application")])
+def test_a_freeze_is_told_although_it_is_about_no_release(application, about):
+    data = {"why": "the sale", "ends": "2026-11-24T10:00:00.000Z"}
+    of_none = {"application": application, "tag": "", "who": "arn:ana", "execution": ""}
+    notice = told("Frozen", data, record={}, **of_none)
+    assert notice.subject == f"{about} in production"
+    assert notice.text == "frozen by arn:ana until Tue 24 Nov 2026, 10:00 UTC"
+    assert notice.more == ("the sale",)

@@ -1,0 +1,60 @@
+"""A notice in a channel on Slack: short, in blocks, and no text of others is markup."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tagship.notices.slack import message_of
+from tests.unit.notices.test_notice import RECORD, SHIFTED, told
+
+MARKUP = re.compile(r"<[^>]*>")
+CONSOLE = "https://us-east-1.console.aws.amazon.com/"
+
+
+def texts(message):
+    """Every text that Slack reads markup in."""
+    blocks = [block.get("text") or block["elements"][0] for block in message["blocks"][1:]]
+    assert all(block["type"] == "mrkdwn" and block["verbatim"] for block in blocks)
+    return [block["text"] for block in blocks]
+
+
+def test_it_says_what_happened_why_what_serves_and_where_to_look():
+    notice = told(
+        "Release Rolled Back",
+        {"why": "5 of 5 answers were 500.", "readAt": "2026-11-23T09:48:00.000Z"},
+        record=RECORD | {"status": "ROLLED_BACK"},
+    )
+    message = message_of(notice)
+    assert message["text"] == "storefront v1.4.0 in production"
+    assert message["unfurl_links"] is False
+    happened, why, now, last = texts(message)
+    assert happened == ":red_circle: ROLLED_BACK: what served before serves again, 12 min after it was read"
+    assert why == "• 5 of 5 answers were 500."
+    assert now.startswith("*What now*\n")
+    assert last.startswith("*Serves now:* v1.3.0 serves all traffic.   <" + CONSOLE)
+    assert last.endswith("|Look at the execution>")
+
+
+def test_what_has_nothing_more_to_say_is_short():
+    assert len(texts(message_of(told("Traffic Shifted", SHIFTED, execution="by-hand")))) == 2
+
+
+def test_many_lines_are_counted_and_not_all_shown():
+    checks = [{"check": f"http {n}", "verdict": "unhealthy", "why": "500"} for n in range(20)]
+    notice = told(
+        "Health Checked", {"verdict": "unhealthy", "subject": "candidate", "step": 1, "checks": checks}
+    )
+    assert texts(message_of(notice))[1].splitlines()[-1] == "• and 14 lines more"
+
+
+@pytest.mark.parametrize(
+    "text", ["<!channel>", "<https://evil.example|here>", "a & b < c", "*" * 5000, "&" * 3000]
+)
+def test_hostile_text_is_text_and_not_longer_than_slack_takes(text):
+    """Fault 52."""
+    message = message_of(told("Release Rejected", {"why": text}, record=RECORD | {"status": "REJECTED"}))
+    for shown in texts(message):
+        assert len(shown) <= 3000
+        assert all(markup.startswith(f"<{CONSOLE}") for markup in MARKUP.findall(shown))

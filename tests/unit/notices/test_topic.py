@@ -1,0 +1,75 @@
+"""What people are told is one plain message on the topic, with attributes to filter by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from tagship.model.errors import AwsUnavailable
+from tagship.notices import topic
+from tests.unit.notices.test_notice import RECORD, SHIFTED, told
+from tests.unit.tables import aws_error
+
+
+@dataclass
+class FakeTopic:
+    """Keeps what was published."""
+
+    sent: list[dict[str, Any]] = field(default_factory=list)
+    fails_with: Exception | None = None
+
+    def publish(self, **request: Any) -> dict[str, str]:
+        if self.fails_with:
+            raise self.fails_with
+        self.sent.append(request)
+        return {"MessageId": "1"}
+
+
+def published(notice):
+    """The one message."""
+    sns = FakeTopic()
+    topic.publish(notice, sns=sns, topic_arn="arn:topic")
+    (sent,) = sns.sent
+    return sent
+
+
+def test_a_message_says_what_happened_what_serves_what_is_needed_and_where_to_look():
+    notice = told(
+        "Release Rolled Back",
+        {"why": "5 of 5 answers were 500.", "readAt": "2026-11-23T09:48:00.000Z"},
+        record=RECORD | {"status": "ROLLED_BACK"},
+    )
+    assert published(notice) == {
+        "TopicArn": "arn:topic",
+        "Subject": "[production] storefront v1.4.0: Release Rolled Back",
+        "Message": (
+            "storefront v1.4.0 in production: ROLLED_BACK: what served before serves again, 12 min after it was read\n\n"
+            "5 of 5 answers were 500.\n\n"
+            "Serves now: v1.3.0 serves all traffic.\n\n"
+            "What now: v1.3.0 serves all traffic again and is healthy. Nobody has to act now.\n\n"
+            "What now: Mend what is named above, then publish it under a new tag.\n\n"
+            "Look: https://us-east-1.console.aws.amazon.com/states/home?region=us-east-1#/v2/executions/details/"
+            "arn:aws:states:us-east-1:000000000000:execution:release:one\n"
+        ),
+        "MessageAttributes": {
+            "application": {"DataType": "String", "StringValue": "storefront"},
+            "stage": {"DataType": "String", "StringValue": "production"},
+            "name": {"DataType": "String", "StringValue": "Release Rolled Back"},
+        },
+    }
+
+
+def test_a_subject_is_what_sns_takes():
+    sent = published(replace(told("Traffic Shifted", SHIFTED), tag="v1.0.0-ä\n" + "a" * 120))
+    assert len(sent["Subject"]) == 100
+    assert sent["Subject"].isascii()
+    assert sent["Subject"].isprintable()
+
+
+def test_a_topic_that_can_not_answer_just_now_is_asked_again():
+    """Fault 50."""
+    sns = FakeTopic(fails_with=aws_error("InternalError", status=500))
+    with pytest.raises(AwsUnavailable):
+        topic.publish(told("Traffic Shifted", SHIFTED), sns=sns, topic_arn="arn:topic")

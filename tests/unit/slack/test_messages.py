@@ -1,0 +1,150 @@
+"""A webhook is read from its secret, posted to once, and never named."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from dataclasses import dataclass
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from tagship.slack.messages import SlackFailed, Webhooks, post, webhooks
+from tests.slack_server import slack
+from tests.unit.tables import aws_error
+
+SECRET_PATH = "/services/T000/B000/a-secret-path"
+URL = f"https://hooks.slack.com{SECRET_PATH}"
+HOSTS = ("hooks.slack.com", "127.0.0.1")
+
+
+@dataclass
+class FakeSecrets:
+    """Secrets Manager with one secret, or the error that it answers."""
+
+    text: str = ""
+    raises: Exception | None = None
+    asked: int = 0
+
+    def get_secret_value(self, *, SecretId: str) -> dict[str, str]:
+        self.asked += 1
+        if self.raises:
+            raise self.raises
+        assert SecretId == "tagship/slack"
+        return {"SecretString": self.text}
+
+
+def read(text: str) -> Webhooks:
+    return webhooks(FakeSecrets(text), "tagship/slack", hosts=HOSTS)
+
+
+def test_a_secret_is_a_bare_address_or_names_the_channel_and_people():
+    assert read(f" {URL}\n") == Webhooks(channel=URL)
+    text = json.dumps({"channel": URL, "approvers": {"ana@example.com": f"{URL}2"}})
+    assert read(text) == Webhooks(channel=URL, approvers={"ana@example.com": f"{URL}2"})
+    assert read(json.dumps({"approvers": {"ana@example.com": URL}})).channel == ""
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("", "holds no webhook and no bot"),
+        ("{}", "holds no webhook and no bot"),
+        ("{", "neither an address nor JSON"),
+        ('{"a":' * 9999, "neither an address nor JSON"),
+        ('{"channel": 1}', "is not {"),
+        (f'{{"channell": "{URL}"}}', "is not {"),
+        (f'{{"approvers": ["{URL}"]}}', "is not {"),
+        ('{"approvers": {"ana@example.com": null}}', "is not {"),
+        (f'{{"approvers": {{"ana": "{URL}"}}}}', "is not {"),
+        ("xoxb-a-token-not-a-webhook", "is not an address"),
+        (URL.replace("https", "http"), "is not https"),
+        (URL.replace("https", "ftp"), "is not https"),
+        (f"https://evil.example{SECRET_PATH}", "not on a host"),
+        (f"https://hooks.slack.com.evil.example{SECRET_PATH}", "not on a host"),
+        (f"https://hooks.slack.com@evil.example{SECRET_PATH}", "is not an address"),
+        (f"https://169.254.169.254{SECRET_PATH}", "not on a host"),
+        (f"{URL}?x=1", "is not an address"),
+        (f"{URL} HTTP/1.1\r\nX: y", "is not an address"),
+        ("https://[", "is not an address"),
+        ("https://hooks.slack.com:99999/", "is not an address"),
+        (f'{{"approvers": {{"ana@example.com": "http://evil.example{SECRET_PATH}"}}}}', "ana@example.com is"),
+    ],
+)
+def test_a_secret_that_is_wrong_is_told_without_what_is_in_it(text, told):
+    with pytest.raises(SlackFailed, match="the secret tagship/slack") as caught:
+        read(text)
+    assert told in caught.value.reason
+    assert not caught.value.passes
+    for secret in ("a-secret-path", "evil", "xoxb"):
+        assert secret not in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    "error, told",
+    [
+        (aws_error("ResourceNotFoundException"), "ResourceNotFoundException"),
+        (EndpointConnectionError(endpoint_url="https://secrets.example.com"), "EndpointConnectionError"),
+    ],
+)
+def test_a_secret_that_can_not_be_read_may_be_read_later(error, told):
+    with pytest.raises(SlackFailed, match=told) as caught:
+        webhooks(FakeSecrets(raises=error), "tagship/slack", hosts=HOSTS)
+    assert caught.value.passes
+
+
+def test_webhooks_keep_their_addresses_to_themselves():
+    assert "secret" not in repr(read(json.dumps({"channel": URL, "approvers": {"ana@example.com": URL}})))
+
+
+def test_a_message_is_posted_once_as_json():
+    with slack() as here:
+        post(here.url(), {"text": "ä"})
+    assert here.posts == [("/services/T0/B0/channel", {"text": "ä"})]
+
+
+@pytest.mark.parametrize(
+    "status, text, told, passes",
+    [
+        (404, "no_service", "status 404 no_service: the webhook was removed", False),
+        (410, "channel_is_archived", "status 410 channel_is_archived: the channel is archived", False),
+        (302, "", "status 302", False),
+        (429, "rate_limited", "status 429 rate_limited", True),
+        (500, "<html>" + "x" * 100_000, "status 500", True),
+        (403, "A sentence with https://an.address/", "status 403", False),
+    ],
+)
+def test_whatever_is_not_taken_is_told_in_slacks_word_and_no_redirect_is_followed(status, text, told, passes):
+    with slack() as here:
+        here.answers["channel"] = (status, text)
+        with pytest.raises(SlackFailed) as caught:
+            post(here.url(), {"text": "x"})
+    assert (caught.value.reason, caught.value.passes) == (told, passes)
+    assert here.posts == []
+
+
+def test_a_slack_that_hangs_or_is_not_there_is_given_up(caplog):
+    """Fault 21. And no log line and no cause has the webhook's address."""
+    caplog.set_level(logging.INFO)
+    with slack() as here:
+        here.hangs.add("a-secret-path")
+        with pytest.raises(SlackFailed, match=r"can't be reached \(\w*Timeout\w*\)") as hung:
+            post(here.url(SECRET_PATH), {"text": "x"}, seconds=0.05)
+    with pytest.raises(SlackFailed, match=r"can't be reached") as refused:
+        post(here.url(SECRET_PATH), {"text": "x"})
+    for caught in (hung.value, refused.value):
+        assert caught.passes
+        assert caught.__cause__ is None and caught.__suppress_context__
+        assert "secret" not in str(caught)
+    assert "secret" not in caplog.text
+
+
+def test_two_at_once_do_not_meet():
+    with slack() as here:
+        threads = [threading.Thread(target=post, args=(here.url(), {"n": n})) for n in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(message["n"] for _, message in here.posts) == list(range(20))

@@ -1,0 +1,210 @@
+"""What a bot says about one release stands in one thread, whoever says it first, and is said once."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from tagship.slack.messages import Bot, MessageRefused, SlackFailed, webhooks
+from tagship.slack.thread import ThreadBusy, say
+from tests.slack_server import Slack, slack
+from tests.unit.slack.test_messages import HOSTS, FakeSecrets
+
+BLOCKS = [{"type": "section", "text": {"type": "mrkdwn", "text": "x"}}]
+
+
+@dataclass
+class FakeThread:
+    """What the ledger keeps of a thread."""
+
+    known: str = ""
+    opener: bool = False
+    kept: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def name(self) -> str:
+        return self.known
+
+    def taken(self) -> bool:
+        with self.lock:
+            first, self.opener = not self.opener, True
+            return first
+
+    def begun(self, name: str) -> None:
+        self.kept.append(name)
+        self.known, self.opener = self.known or name, bool(name)
+
+
+def bot(here: Slack) -> Bot:
+    found = webhooks(FakeSecrets(here.bot()), "tagship/slack", hosts=HOSTS).bot
+    assert found
+    return found
+
+
+def told(here: Slack, key: str = "1", *, pause: Callable[[float], None] = lambda _: None, **more) -> None:
+    say(bot(here), {"text": key, "blocks": BLOCKS}, key=key, pause=pause, **more)
+
+
+def answering(here: Slack, word: str, status: int = 200) -> None:
+    here.answers["chat.postMessage"] = (status, json.dumps({"ok": False, "error": word}))
+
+
+def test_the_first_message_opens_the_thread_and_the_others_stand_in_it():
+    with slack() as here:
+        thread = FakeThread()
+        told(here, "1", thread=thread, everybody=True)
+        told(here, "2", thread=thread)
+        told(here, "3", thread=thread, everybody=True)
+    first, second, third = here.messages
+    assert thread.kept == [first["ts"]]
+    assert "thread_ts" not in first and "reply_broadcast" not in first
+    assert (second["thread_ts"], second["reply_broadcast"]) == (first["ts"], False)
+    assert (third["thread_ts"], third["reply_broadcast"]) == (first["ts"], True)
+
+
+def test_what_is_about_no_release_stands_in_the_channel():
+    with slack() as here:
+        told(here)
+    assert "thread_ts" not in here.messages[0]
+
+
+def test_of_two_at_once_one_opens_the_thread_and_the_other_waits_for_its_name():
+    with slack() as here:
+        thread, both = FakeThread(), threading.Barrier(2)
+        slow = threading.Event()
+
+        def one(key: str) -> None:
+            both.wait(5)
+            told(here, key, thread=thread, pause=lambda _: slow.wait(0.02))
+
+        senders = [threading.Thread(target=one, args=(key,)) for key in ("1", "2")]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join(10)
+    assert len(here.messages) == 2
+    assert len(here.threads()) == 1
+
+
+def test_who_waits_too_long_for_a_name_says_so():
+    with slack() as here, pytest.raises(ThreadBusy) as caught:
+        told(here, thread=FakeThread(opener=True))
+    assert caught.value.passes
+    assert here.messages == []
+
+
+def test_an_opening_that_failed_is_free_again():
+    with slack() as here:
+        thread = FakeThread()
+        answering(here, "internal_error")
+        with pytest.raises(SlackFailed):
+            told(here, thread=thread)
+        here.answers.clear()
+        told(here, "2", thread=thread)
+    assert thread.kept == ["", here.messages[0]["ts"]]
+
+
+def test_where_the_thread_is_gone_it_is_said_in_the_channel():
+    with slack() as here:
+        told(here, thread=FakeThread(known="1.2"))
+    assert "thread_ts" not in here.messages[0]
+
+
+def test_the_same_message_has_the_same_id_so_that_slack_may_know_it():
+    with slack() as here:
+        for _ in range(2):
+            told(here, "1")
+        told(here, "2")
+    assert [message["text"] for message in here.messages] == ["1", "2"]
+
+
+def test_a_message_that_somebody_deleted_is_not_said_again():
+    with slack() as here:
+        answering(here, "duplicate_message_not_found")
+        told(here)
+
+
+@pytest.mark.parametrize(
+    "status, word, reason, passes",
+    [
+        (429, "ratelimited", "status 429 ratelimited", True),
+        (200, "ratelimited", "ratelimited", True),
+        (200, "internal_error", "internal_error", True),
+        (503, "service_unavailable", "status 503 service_unavailable", True),
+        (200, "invalid_auth", "invalid_auth: the bot's token is not valid", False),
+        (200, "channel_not_found", "channel_not_found: there is no channel of this id", False),
+        (200, "not_in_channel", "not_in_channel: the bot is not in the channel; invite it", False),
+        (200, "missing_scope", "missing_scope: the bot needs the scope chat:write", False),
+        (200, "is_archived", "is_archived: the channel is archived", False),
+        (200, "something_new", "something_new", False),
+        (200, "https://an.address/ or more", "Slack gave no answer that it documents", False),
+    ],
+)
+def test_each_of_slacks_errors_is_told_to_who_can_mend_it(status, word, reason, passes):
+    with slack() as here:
+        here.retry_after = "30" if status == 429 else ""
+        answering(here, word, status)
+        with pytest.raises(SlackFailed) as caught:
+            told(here)
+    assert caught.value.reason.startswith(reason)
+    assert caught.value.passes is passes
+    assert caught.value.after == (30 if status == 429 else 0)
+    assert not isinstance(caught.value, MessageRefused)
+
+
+@pytest.mark.parametrize("word", ["invalid_blocks", "msg_too_long"])
+def test_what_is_wrong_with_the_message_itself_is_not_tried_for_days(word):
+    with slack() as here:
+        answering(here, word)
+        with pytest.raises(MessageRefused, match=word):
+            told(here)
+
+
+@pytest.mark.parametrize("body", ["", "ok!", "[]", '"ok"', '{"ok": "true"}'])
+def test_an_answer_that_is_no_yes_is_none(body):
+    with slack() as here:
+        here.answers["chat.postMessage"] = (200, body)
+        with pytest.raises(SlackFailed, match="no answer that it documents"):
+            told(here)
+
+
+def test_no_error_and_no_repr_has_the_token():
+    with slack() as here:
+        answering(here, f"invalid_auth {here.token}")
+        with pytest.raises(SlackFailed) as caught:
+            told(here)
+        gone = bot(here)
+    with pytest.raises(SlackFailed, match="can't be reached") as unreached:
+        say(gone, {}, key="1", pause=lambda _: None)
+    for text in (repr(gone), str(caught.value), str(unreached.value), repr(unreached.value.__cause__)):
+        assert here.token not in text
+
+
+@pytest.mark.parametrize(
+    "fields, wrong",
+    [
+        ({"botToken": "xoxp-a-users-token"}, "needs botToken"),
+        ({"botToken": None}, "needs botToken"),
+        ({"channelId": "#releases"}, "needs botToken"),
+        ({"channelId": ""}, "needs botToken"),
+        ({"api": 1}, "needs botToken"),
+        ({"api": "https://evil.example/api"}, "api is not on a host that the stack allows"),
+        ({"api": "http://slack.com/api"}, "api is not on a host"),
+    ],
+)
+def test_a_bot_that_is_not_whole_is_told_without_its_token(fields, wrong):
+    secret = {"botToken": "xoxb-1234567890-a-token", "channelId": "C0RELEASES"} | fields
+    with pytest.raises(SlackFailed, match=wrong) as caught:
+        webhooks(FakeSecrets(json.dumps(secret)), "tagship/slack", hosts=HOSTS)
+    for said in ("xoxb-1", "evil"):
+        assert said not in caught.value.reason
+
+
+def test_slacks_own_api_is_where_a_bot_speaks_unless_its_secret_says_otherwise():
+    secret = json.dumps({"botToken": "xoxb-1234567890-a-token", "channelId": "C0RELEASES"})
+    found = webhooks(FakeSecrets(secret), "tagship/slack", hosts=("slack.com",)).bot
+    assert found and found.api == "https://slack.com/api"

@@ -1,0 +1,794 @@
+"""The lambda target: what is planned, how traffic moves, and that what somebody else did is seen and never overwritten."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tagship.model.errors import (
+    AwsUnavailable,
+    BaselineMissing,
+    CandidateNotReady,
+    CredentialsRefused,
+    LockLost,
+    NotStable,
+    TargetInvalid,
+    TargetMoved,
+)
+from tests.unit.builders import sha256
+from tests.unit.tables import aws_error
+from tests.unit.targets.functions import FOREIGN, NEW, OLD, FakeLambda, artifacts, digest, target
+
+BY_HAND = (
+    "aws lambda update-alias --function-name storefront --name live --region us-east-1 --function-version {} "
+    "--routing-config AdditionalVersionWeights={{}}"
+)
+
+
+class Release:
+    """One planned release of storefront, and its way through traffic steps under a fencing number."""
+
+    def __init__(self, functions: FakeLambda, *, fence: int = 7) -> None:
+        self.target = target(functions)
+        change = self.target.plan(artifacts())
+        self.baseline, self.candidate = change.baseline, change.candidate
+        self.expected = (change.baseline or {}).get("state", "")
+        self.fence = fence
+
+    @property
+    def revisions(self) -> dict[str, Any]:
+        return {"baseline": self.baseline, "candidate": self.candidate}
+
+    def act(self, percent: int, **changes: Any) -> dict[str, Any]:
+        return self.revisions | {"percent": percent, "expected": self.expected, "fence": self.fence} | changes
+
+    def shift(self, percent: int) -> None:
+        self.expected = self.target.shift(**self.act(percent))
+
+    def restore(self, *, fence: int = 8) -> str:
+        return self.target.restore(**self.revisions, fence=fence)
+
+
+@pytest.fixture
+def functions() -> FakeLambda:
+    return FakeLambda()
+
+
+@pytest.fixture
+def release(functions: FakeLambda) -> Release:
+    return Release(functions)
+
+
+@pytest.fixture
+def first(functions: FakeLambda) -> Release:
+    """A release where nothing serves yet."""
+    functions.aliases.clear()
+    return Release(functions)
+
+
+# ---- plan ----------------------------------------------------------------------------------------------------------
+
+
+def test_new_code_is_uploaded_and_published_and_no_traffic_moves(functions):
+    change = target(functions).plan(artifacts())
+    of = "arn:aws:lambda:us-east-1:000000000000:function:storefront:live"
+    assert change.candidate == {"version": "2", "codeSha256": digest(NEW), "of": of}
+    assert change.baseline == {
+        "version": "1",
+        "codeSha256": digest(OLD),
+        "of": of,
+        "state": functions.aliases["live"]["RevisionId"],
+    }
+    assert change.nothingToChange is False
+    assert functions.serving == ("1", {})
+    assert functions.writes == ["update_function_code", "publish_version"]
+    assert functions.versions["2"]["Description"] == "tagship storefront v1.4.0"
+
+
+def test_an_approver_reads_what_would_change(functions):
+    change = target(functions).plan(artifacts())
+    assert change.summary == [
+        "the alias live of storefront: version 1 → version 2",
+        f"Code: {sha256(OLD)[:12]} → {sha256(NEW)[:12]} ({len(NEW)} bytes)",
+    ]
+
+
+def test_a_plan_that_is_made_twice_is_the_same_plan(functions):
+    """Fault 29."""
+    assert target(functions).plan(artifacts()) == target(functions).plan(artifacts())
+    assert list(functions.versions) == ["1", "2"]
+
+
+def test_the_code_that_production_runs_already_is_nothing_to_change(functions):
+    """Fault 31."""
+    change = target(functions).plan(artifacts(OLD))
+    assert change.nothingToChange
+    assert change.candidate == change.baseline
+    assert change.summary == [
+        "Nothing to change: the alias live of storefront runs this very code already, as version 1."
+    ]
+    assert functions.writes == []
+
+
+def test_the_same_code_is_judged_by_what_serves_not_by_what_was_uploaded_last(functions):
+    functions.by_hand()
+    assert target(functions).plan(artifacts(OLD)).nothingToChange
+
+
+def test_code_that_the_function_still_takes_is_asked_for_again(functions):
+    functions.takes = "InProgress"
+    for _ in range(2):
+        with pytest.raises(CandidateNotReady, match="storefront is still taking the code"):
+            target(functions).plan(artifacts())
+    assert functions.writes == ["update_function_code"]
+    functions.latest["LastUpdateStatus"] = "Successful"
+    assert target(functions).plan(artifacts()).candidate["version"] == "2"
+
+
+def test_another_update_underway_is_waited_for_and_not_disturbed(functions):
+    functions.latest["LastUpdateStatus"] = "InProgress"
+    with pytest.raises(CandidateNotReady):
+        target(functions).plan(artifacts())
+    assert functions.writes == []
+
+
+def test_code_that_the_function_does_not_take_ends_the_release(functions):
+    functions.takes = "Failed"
+    with pytest.raises(
+        TargetInvalid, match=r"did not take the code: the layer is gone\. No traffic was moved"
+    ):
+        target(functions).plan(artifacts())
+    assert list(functions.versions) == ["1"]
+
+
+def test_who_uploads_other_code_between_look_and_upload_is_not_overwritten(functions):
+    functions.before["update_function_code"] = functions.by_hand
+    with pytest.raises(CandidateNotReady, match="PreconditionFailedException"):
+        target(functions).plan(artifacts())
+
+
+def test_who_uploads_other_code_between_upload_and_publication_is_not_published_as_this_release(functions):
+    """Fault 25: the digest is a precondition of what is published."""
+    functions.before["publish_version"] = functions.by_hand
+    with pytest.raises(CandidateNotReady):
+        target(functions).plan(artifacts())
+    assert all(version["CodeSha256"] != digest(NEW) for version in functions.versions.values())
+    assert target(functions).plan(artifacts()).candidate["codeSha256"] == digest(NEW)
+
+
+def test_who_begins_an_update_between_upload_and_publication_is_waited_for(functions):
+    functions.before["publish_version"] = lambda: functions.latest.update(LastUpdateStatus="InProgress")
+    with pytest.raises(
+        CandidateNotReady, match=r"^storefront v1\.4\.0: publishing a version of storefront: "
+    ):
+        target(functions).plan(artifacts())
+
+
+def test_the_longest_names_leave_room_for_the_number(functions):
+    adapter = replace(target(functions, tag="v1.0.0-" + "x" * 121), application="a" * 40)
+    change = adapter.plan(artifacts())
+    act = {"baseline": change.baseline, "candidate": change.candidate, "percent": 10, "fence": 10**12}
+    adapter.shift(**act, expected=change.baseline["state"])
+    written = functions.aliases["live"]
+    assert written["Description"].endswith(f", fence {10**12}")
+    assert adapter.shift(**act, expected="") == written["RevisionId"], "its own work"
+
+
+def test_bytes_in_s3_that_are_not_the_manifests_are_never_published(functions):
+    """Fault 25."""
+    functions.uploads = dict.fromkeys(functions.uploads, b"other bytes")
+    with pytest.raises(CandidateNotReady):
+        target(functions).plan(artifacts())
+    assert list(functions.versions) == ["1"]
+
+
+def test_a_version_of_the_upload_that_is_gone_ends_the_release(functions):
+    functions.uploads.clear()
+    with pytest.raises(TargetInvalid, match="NoSuchVersion"):
+        target(functions).plan(artifacts())
+
+
+def test_an_artifact_of_another_name_is_no_code_for_a_function(functions):
+    with pytest.raises(
+        TargetInvalid, match="needs an artifact named 'function'; the manifest has assets"
+    ) as caught:
+        target(functions).plan(artifacts(name="assets"))
+    assert "Nothing was changed" in str(caught.value)
+    assert functions.calls == []
+
+
+def test_a_function_that_does_not_exist_is_refused(functions):
+    functions.aliases.clear()
+    with pytest.raises(TargetInvalid, match="Function not found"):
+        target(functions, function="nothing").plan(artifacts())
+
+
+@pytest.mark.parametrize(
+    "version, weights, told",
+    [
+        ("1", {"2": 0.25}, "version 1, 25 % to version 2"),
+        ("1", {"2": 0.9}, "version 1, 90 % to version 2"),
+        ("$LATEST", {}, r"version \$LATEST"),
+    ],
+)
+def test_an_alias_that_is_no_clear_baseline_is_refused_before_approval(functions, version, weights, told):
+    """Fault 33."""
+    functions.by_hand()
+    functions.point(version, weights=weights)
+    with pytest.raises(
+        TargetInvalid, match=f"points at {told}. Give all its traffic to one published version"
+    ) as caught:
+        target(functions).plan(artifacts())
+    assert BY_HAND.format("<version>") in str(caught.value)
+    assert functions.writes == []
+
+
+def test_a_first_release_says_that_nothing_serves_now(functions):
+    """Fault 46."""
+    functions.aliases.clear()
+    change = target(functions).plan(artifacts())
+    assert change.baseline is None
+    assert change.summary == [
+        (
+            "the alias live of storefront does not exist yet; "
+            f"it will be made and give all traffic to version 2 ({len(NEW)} bytes)."
+        ),
+        "Nothing serves now: a rollback would remove the alias again.",
+    ]
+    assert functions.serving is None
+
+
+def test_a_large_package_is_told_in_mebibytes(functions):
+    (artifact, pinned) = artifacts()["function"]
+    for size, told in ((4_404_019, "4.2 MiB"), (1_048_576, "1.0 MiB"), (1_048_575, "1048575 bytes")):
+        change = target(functions).plan({"function": (replace(artifact, size=size), pinned)})
+        assert change.summary[1].endswith(f"({told})")
+
+
+# ---- shift ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("percent", [1, 7, 10, 29, 50, 99])
+def test_a_share_is_given_to_the_candidate(functions, release, percent):
+    release.shift(percent)
+    assert functions.serving == ("1", {"2": percent / 100})
+    assert functions.aliases["live"]["Description"] == "tagship storefront v1.4.0, fence 7"
+
+
+def test_at_a_hundred_percent_the_candidate_stands_alone(functions, release):
+    for percent in (10, 50, 100):
+        release.shift(percent)
+    assert functions.serving == ("2", {})
+    assert functions.writes.count("update_alias") == 3
+
+
+@pytest.mark.parametrize("percent", [10, 100])
+def test_a_shift_that_had_succeeded_is_not_done_again(functions, release, percent):
+    """Fault 29."""
+    release.target.unmoved(**release.act(percent))
+    reached = release.target.shift(**release.act(percent))
+    release.target.unmoved(**release.act(percent))
+    assert release.target.shift(**release.act(percent)) == reached
+    assert functions.writes.count("update_alias") == 1
+
+
+@pytest.mark.parametrize(
+    "by_hand", [("1", {}), ("2", {}), ("3", {}), ("1", {"3": 0.5}), ("1", {"2": 0.9})], ids=str
+)
+@pytest.mark.parametrize("steps", [0, 1])
+def test_an_alias_that_was_moved_by_hand_is_not_overwritten(functions, release, by_hand, steps):
+    """Fault 30."""
+    if steps:
+        release.shift(10)
+    functions.by_hand()
+    functions.point(by_hand[0], weights=by_hand[1])
+    for ask in (release.target.unmoved, release.target.shift):
+        with pytest.raises(
+            TargetMoved,
+            match=rf"was changed by somebody else since the plan was made: it points at version {by_hand[0]}\b",
+        ):
+            ask(**release.act(50))
+    assert functions.serving == by_hand
+
+
+def test_a_move_by_hand_between_look_and_write_is_not_overwritten(functions, release):
+    """Fault 30: AWS's own precondition."""
+    functions.before["update_alias"] = lambda: functions.point(functions.by_hand())
+    with pytest.raises(TargetMoved, match="PreconditionFailedException"):
+        release.shift(10)
+    assert functions.serving == ("3", {})
+
+
+def test_an_alias_that_is_gone_is_not_made_anew(functions, release):
+    """Fault 30."""
+    functions.aliases.clear()
+    for ask in (release.target.unmoved, release.target.shift):
+        with pytest.raises(TargetMoved, match="is gone since the plan was made"):
+            ask(**release.act(10))
+    assert functions.serving is None
+
+
+def test_a_holder_with_a_lower_number_is_refused_by_the_alias_itself(functions, release):
+    """Fault 27."""
+    newer = Release(functions, fence=9)
+    newer.shift(10)
+    for ask in (release.target.unmoved, release.target.shift):
+        with pytest.raises(
+            LockLost, match="changed under the newer fencing number 9; 7 may change nothing any more"
+        ):
+            ask(**release.act(50))
+    assert functions.serving == ("1", {"2": 0.1})
+
+
+def test_the_same_share_under_another_number_is_no_work_of_ones_own(functions, release):
+    Release(functions, fence=6).shift(10)
+    with pytest.raises(TargetMoved):
+        release.shift(10)
+
+
+def test_a_candidate_with_other_code_than_was_planned_is_not_given_traffic(functions, release):
+    """Fault 25."""
+    release.target.unmoved(**release.act(0))
+    functions.versions["2"]["CodeSha256"] = digest(OLD)
+    with pytest.raises(TargetMoved, match="version 2 of storefront has other code than was planned"):
+        release.target.unmoved(**release.act(0))
+
+
+def test_a_first_release_makes_the_alias_and_does_so_once(functions, first):
+    first.target.unmoved(**first.act(100))
+    reached = first.target.shift(**first.act(100))
+    assert functions.serving == ("2", {})
+    assert first.target.shift(**first.act(100)) == reached
+    assert functions.writes.count("create_alias") == 1
+
+
+@pytest.mark.parametrize("moment", ["before", "between look and write"])
+def test_an_alias_that_somebody_else_made_is_not_taken(functions, first, moment):
+    """Fault 30."""
+    if moment == "before":
+        functions.point("1")
+    else:
+        functions.before["create_alias"] = lambda: functions.point("1")
+    with pytest.raises(TargetMoved):
+        first.shift(100)
+    assert functions.serving == ("1", {})
+
+
+# ---- settled -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("percent", [10, 100])
+def test_a_share_that_reads_as_it_was_written_has_settled(functions, release, percent):
+    with pytest.raises(NotStable, match="does not read as it was written: version 1"):
+        release.target.settled(**release.revisions, percent=percent)
+    release.shift(percent)
+    release.target.settled(**release.revisions, percent=percent)
+
+
+def test_all_on_the_baseline_has_settled_when_no_weight_is_left(functions, release):
+    release.shift(10)
+    with pytest.raises(NotStable, match="version 1, 10 % to version 2"):
+        release.target.settled(**release.revisions, percent=0)
+    release.restore()
+    release.target.settled(**release.revisions, percent=0)
+
+
+@pytest.mark.parametrize("percent", [10, 100])
+def test_a_version_that_is_pending_has_not_settled(functions, release, percent):
+    """Fault 35."""
+    release.shift(percent)
+    functions.versions["2"]["State"] = "Pending"
+    with pytest.raises(NotStable, match="version 2 of storefront is pending"):
+        release.target.settled(**release.revisions, percent=percent)
+
+
+def test_a_version_that_failed_never_settles(functions, release):
+    release.shift(10)
+    functions.versions["2"] |= {"State": "Failed", "StateReason": "no such subnet"}
+    with pytest.raises(TargetInvalid, match="failed to become active: no such subnet"):
+        release.target.settled(**release.revisions, percent=10)
+    del functions.versions["2"]["StateReason"]
+    with pytest.raises(TargetInvalid, match=r"failed to become active: no reason given$"):
+        release.target.settled(**release.revisions, percent=10)
+
+
+def test_a_version_whose_state_aws_does_not_tell_has_settled(functions, release):
+    release.shift(10)
+    del functions.versions["2"]["State"]
+    release.target.settled(**release.revisions, percent=10)
+
+
+def test_an_alias_that_is_gone_has_not_settled(functions, release):
+    release.shift(100)
+    functions.aliases.clear()
+    with pytest.raises(NotStable, match=r"does not read as it was written: nothing\.$"):
+        release.target.settled(**release.revisions, percent=100)
+
+
+# ---- restore -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("percent", [10, 100])
+def test_the_baseline_gets_all_traffic_again_in_one_write(functions, release, percent):
+    release.shift(percent)
+    before = len(functions.writes)
+    assert release.restore() == "the alias live of storefront gives all traffic to version 1 again."
+    assert functions.serving == ("1", {})
+    assert functions.writes[before:] == ["update_alias"]
+    assert functions.aliases["live"]["Description"] == "tagship storefront v1.4.0, fence 8"
+
+
+def test_a_baseline_that_serves_already_is_said_to(functions, release):
+    assert release.restore() == "the alias live of storefront gave all traffic to version 1 already."
+    assert functions.serving == ("1", {})
+
+
+def test_a_restore_that_had_succeeded_writes_nothing_again(functions, release):
+    """Fault 29."""
+    release.shift(10)
+    release.restore()
+    before = list(functions.writes)
+    assert "already" in release.restore()
+    assert functions.writes == before
+
+
+def test_what_was_moved_since_is_restored_again_under_the_same_number(functions, release):
+    release.shift(10)
+    release.restore(fence=8)
+    functions.point("1", weights={"2": 0.5}, description="tagship storefront v1.4.0, fence 8")
+    assert "again" in release.restore(fence=8)
+    assert functions.serving == ("1", {})
+
+
+def test_an_alias_without_a_number_is_nobodys_work_and_written_too(functions, release):
+    functions.point("1")
+    assert "already" in release.restore(fence=1)
+    assert functions.writes[-1] == "update_alias"
+
+
+@pytest.mark.parametrize("percent", [0, 10])
+def test_what_the_release_was_about_to_do_is_refused_after_the_restore(functions, release, percent):
+    """Faults 27 and 28: it had renewed its lease and looked at the target, and was stopped just before its write."""
+    if percent:
+        release.shift(percent)
+    release.restore()
+    with pytest.raises((TargetMoved, LockLost)):
+        release.shift(50)
+    assert functions.serving == ("1", {})
+
+
+def test_a_write_that_is_on_its_way_during_the_restore_is_refused_by_aws(functions, release):
+    """Fault 27."""
+    functions.before["update_alias"] = release.restore
+    with pytest.raises(TargetMoved):
+        release.shift(10)
+    assert functions.serving == ("1", {})
+
+
+def test_a_foreign_version_is_not_overwritten_and_the_way_by_hand_is_told(functions, release):
+    """Fault 30."""
+    release.shift(100)
+    functions.point(functions.by_hand())
+    with pytest.raises(TargetMoved, match=r"points at version 3\. Tagship did not overwrite it") as caught:
+        release.restore()
+    assert BY_HAND.format("1") in str(caught.value)
+    assert functions.serving == ("3", {})
+
+
+def test_a_foreign_share_is_not_overwritten_either(functions, release):
+    functions.by_hand()
+    functions.point("1", weights={"3": 0.1})
+    with pytest.raises(TargetMoved, match="version 1, 10 % to version 3"):
+        release.restore()
+    assert functions.serving == ("1", {"3": 0.1})
+
+
+def test_shares_of_this_releases_own_versions_are_put_back_whoever_set_them(functions, release):
+    functions.point("2", weights={"1": 0.4})
+    release.restore()
+    assert functions.serving == ("1", {})
+
+
+def test_a_rollback_with_a_lower_number_is_refused(functions, release):
+    functions.point("2", description="tagship storefront v1.4.0, fence 9")
+    with pytest.raises(LockLost):
+        release.restore(fence=8)
+    assert functions.serving == ("2", {})
+
+
+def test_what_another_writes_between_look_and_write_is_looked_at_again(functions, release):
+    release.shift(10)
+    functions.before["update_alias"] = lambda: functions.point("2")
+    with pytest.raises(
+        NotStable, match=r"^storefront v1\.4\.0: moving the alias live of storefront: .*PreconditionFailed"
+    ):
+        release.restore()
+    assert functions.serving == ("2", {})
+    release.restore()
+    assert functions.serving == ("1", {})
+
+
+def test_a_restore_that_does_not_read_back_is_tried_again(functions, release):
+    release.shift(10)
+
+    class Stale:
+        def __init__(self) -> None:
+            self.stood = dict(functions.aliases["live"])
+
+        def __getattr__(self, name: str) -> Any:
+            return (lambda **request: self.stood) if name == "get_alias" else getattr(functions, name)
+
+    with pytest.raises(NotStable, match="does not read as restored: version 1, 10 % to version 2"):
+        target(Stale()).restore(**release.revisions, fence=8)
+
+
+def test_an_alias_that_was_removed_is_made_again_for_the_baseline(functions, release):
+    release.shift(10)
+    functions.aliases.clear()
+    assert release.restore() == "the alias live of storefront gives all traffic to version 1 again."
+    assert functions.serving == ("1", {})
+
+
+@pytest.mark.parametrize("alias", ["there", "gone"])
+def test_a_baseline_that_no_longer_exists_is_named_as_missing(functions, release, alias):
+    release.shift(100)
+    del functions.versions["1"]
+    if alias == "gone":
+        functions.aliases.clear()
+    with pytest.raises(BaselineMissing):
+        release.restore()
+
+
+def test_where_nothing_served_the_alias_goes_again(functions, first):
+    """Fault 46."""
+    first.shift(100)
+    for _ in range(2):
+        assert (
+            first.restore()
+            == "the alias live of storefront is gone again: nothing served before this release."
+        )
+        assert functions.serving is None
+    assert functions.writes.count("delete_alias") == 1
+
+
+def test_an_alias_that_somebody_else_made_is_not_removed(functions, first):
+    """Fault 30."""
+    functions.point(functions.by_hand())
+    with pytest.raises(TargetMoved) as caught:
+        first.restore()
+    assert "aws lambda delete-alias --function-name storefront --name live --region us-east-1" in str(
+        caught.value
+    )
+    assert functions.serving == ("3", {})
+
+
+# ---- AWS -----------------------------------------------------------------------------------------------------------
+
+
+ASKED = {
+    "get_alias": lambda release: release.shift(10),
+    "get_function_configuration": lambda release: release.target.plan(artifacts()),
+    "update_function_code": lambda release: Release(FakeLambda(refuses=release.target.client.refuses)),
+    "publish_version": lambda release: Release(FakeLambda(refuses=release.target.client.refuses)),
+    "update_alias": lambda release: release.shift(10),
+}
+
+
+@pytest.mark.parametrize("operation", ASKED)
+@pytest.mark.parametrize(
+    "refusal, error",
+    [
+        (aws_error("AccessDeniedException", status=403), CredentialsRefused),
+        (aws_error("ExpiredTokenException", status=403), CredentialsRefused),
+        (aws_error("TooManyRequestsException", status=429), AwsUnavailable),
+        (aws_error("ServiceException", status=500), AwsUnavailable),
+        (aws_error("KMSAccessDeniedException", status=502), AwsUnavailable),
+        (aws_error("SomethingNew"), ClientError),
+    ],
+    ids=str,
+)
+def test_each_refusal_by_aws_has_its_one_meaning(functions, release, operation, refusal, error):
+    """Faults 37 and 39."""
+    before = functions.serving
+    functions.refuses[operation] = refusal
+    with pytest.raises(error):
+        ASKED[operation](release)
+    assert functions.serving == before
+
+
+def test_a_role_that_may_not_remove_the_alias_is_told_so(functions, first):
+    first.shift(100)
+    functions.refuses["delete_alias"] = aws_error("AccessDeniedException", status=403)
+    with pytest.raises(CredentialsRefused, match=r"^Deleting the alias live of storefront: "):
+        first.restore()
+
+
+# ---- what gates look at --------------------------------------------------------------------------------------------
+
+RECORDED = {"version": "1", "codeSha256": digest(OLD)}
+
+
+@pytest.mark.parametrize("recorded", [None, RECORDED])
+def test_a_function_that_stands_as_recorded_is_ready(recorded):
+    function = FakeLambda()
+    told, warning = target(function).ready(recorded)
+    assert "storefront can be changed" in told
+    assert warning == ""
+    assert function.writes == []
+
+
+@pytest.mark.parametrize(
+    "latest, error, told",
+    [
+        (
+            {"State": "Failed", "StateReason": "its key is disabled"},
+            TargetInvalid,
+            "the function storefront is in the state Failed: its key is disabled",
+        ),
+        ({"State": "Failed"}, TargetInvalid, "in the state Failed: no reason given"),
+        ({"State": "Pending"}, CandidateNotReady, r"just now\. Publish again when it is done\."),
+        ({"LastUpdateStatus": "InProgress"}, CandidateNotReady, "is being changed by somebody else just now"),
+        (
+            {"FunctionArn": "arn:aws:lambda:us-east-1:999999999999:function:storefront:$LATEST"},
+            TargetInvalid,
+            "AWS found arn:aws:lambda:us-east-1:999999999999:function:storefront",
+        ),
+        (
+            {"FunctionArn": "arn:aws:lambda:eu-west-1:000000000000:function:storefront:$LATEST"},
+            TargetInvalid,
+            "where arn:aws:lambda:us-east-1:000000000000:function:storefront was asked for",
+        ),
+    ],
+    ids=str,
+)
+def test_a_function_that_can_not_be_changed_is_not_ready(latest, error, told):
+    """Fault 33."""
+    function = FakeLambda()
+    function.latest |= latest
+    with pytest.raises(error, match=rf"^storefront v1\.4\.0: .*{told}"):
+        target(function).ready(None)
+
+
+def test_a_function_that_is_not_there_is_not_ready():
+    with pytest.raises(TargetInvalid, match="Function not found"):
+        target(FakeLambda(), function="basket").ready(None)
+
+
+def test_an_update_that_failed_is_a_warning_for_the_next_one_may_mend_it():
+    function = FakeLambda()
+    function.latest |= {"LastUpdateStatus": "Failed", "LastUpdateStatusReason": "the layer is gone"}
+    _, warning = target(function).ready(None)
+    assert warning == "The last update of storefront failed: the layer is gone"
+    function.latest |= {"LastUpdateStatusReason": None}
+    assert target(function).ready(None)[1] == "The last update of storefront failed: no reason given"
+
+
+def test_an_alias_that_was_moved_by_hand_is_told_with_the_way_back():
+    """Fault 30."""
+    function = FakeLambda()
+    function.point(function.by_hand())
+    with pytest.raises(TargetMoved) as caught:
+        target(function).ready(RECORDED)
+    assert "points at version 2, and by the ledger production runs version 1: somebody else moved it" in str(
+        caught.value
+    )
+    assert "aws lambda update-alias --function-name storefront --name live" in str(caught.value)
+    assert "--function-version 1" in str(caught.value)
+    assert function.serving == ("2", {})
+
+
+def test_what_was_recorded_of_another_function_or_alias_is_not_held_against_this_one():
+    function = FakeLambda()
+    function.point(function.by_hand())
+    elsewhere = RECORDED | {"of": "arn:aws:lambda:us-east-1:000000000000:function:basket:live"}
+    here = RECORDED | {"of": "arn:aws:lambda:us-east-1:000000000000:function:storefront:live"}
+    assert target(function).ready(elsewhere)[0] == "storefront can be changed."
+    assert target(function).restorable(elsewhere | {"version": "2"}) is not None
+    with pytest.raises(TargetMoved):
+        target(function).ready(here)
+
+
+def test_an_alias_that_is_gone_is_told_with_the_way_back():
+    function = FakeLambda()
+    function.aliases.clear()
+    with pytest.raises(TargetMoved, match=r"aws lambda create-alias .* --function-version 1"):
+        target(function).ready(RECORDED)
+    assert "can be changed" in target(function).ready(None)[0]
+
+
+@pytest.mark.parametrize("weights, version", [({"2": 0.1}, "1"), ({}, "$LATEST")])
+def test_split_traffic_or_latest_is_neither_ready_nor_restorable(weights, version):
+    function = FakeLambda()
+    function.by_hand()
+    function.point(version, weights=weights)
+    for look in (target(function).ready, target(function).restorable):
+        with pytest.raises(TargetInvalid, match="Give all its traffic to one published version"):
+            look(None)
+
+
+def test_a_rehearsal_uploads_nothing():
+    function = FakeLambda()
+    assert target(function).rehearse(artifacts()) == "The upload was rehearsed."
+    assert function.writes == []
+    assert function.latest["CodeSha256"] == digest(OLD)
+
+
+@pytest.mark.parametrize(
+    "code, error",
+    [
+        ("AccessDeniedException", CredentialsRefused),
+        ("ExpiredTokenException", CredentialsRefused),
+        ("InvalidParameterValueException", TargetInvalid),
+        ("CodeStorageExceededException", TargetInvalid),
+        ("ResourceConflictException", CandidateNotReady),
+        ("TooManyRequestsException", AwsUnavailable),
+    ],
+)
+def test_what_a_rehearsal_meets_has_its_name(code, error):
+    function = FakeLambda(refuses={"get_ready (a dry run)": aws_error(code)})
+    with pytest.raises(error, match="uploading the code of storefront"):
+        target(function).rehearse(artifacts())
+
+
+def test_a_release_without_the_artifact_is_not_rehearsed():
+    with pytest.raises(TargetInvalid, match="needs an artifact named 'function'"):
+        target(FakeLambda()).rehearse(artifacts(name="site"))
+
+
+def test_the_version_that_serves_can_be_restored():
+    told = target(FakeLambda()).restorable(RECORDED)
+    assert told is not None
+    assert told.startswith("version 1 of storefront (code ")
+
+
+def test_where_nothing_serves_there_is_nothing_to_restore():
+    """Fault 46."""
+    function = FakeLambda()
+    function.aliases.clear()
+    assert target(function).restorable(None) is None
+
+
+@pytest.mark.parametrize(
+    "version, told",
+    [
+        (None, "Function not found: storefront:1"),
+        ({"State": "Failed", "StateReason": "its image is gone"}, "its image is gone"),
+        ({"State": "Failed"}, "no reason given"),
+        (
+            {"CodeSha256": digest(FOREIGN)},
+            r"other code than the ledger recorded: the function was made anew\.$",
+        ),
+    ],
+    ids=str,
+)
+def test_a_version_that_is_gone_failed_or_another_can_not_be_restored(version, told):
+    function = FakeLambda()
+    if version is None:
+        del function.versions["1"]
+    else:
+        function.versions["1"] |= version
+    with pytest.raises(BaselineMissing, match=told):
+        target(function).restorable(RECORDED)
+
+
+def test_a_version_that_a_release_goes_back_to_is_there_with_the_code_that_was_recorded():
+    function = FakeLambda()
+    adapter = target(function)
+    adapter.held(RECORDED)
+    function.versions["1"]["CodeSha256"] = digest(FOREIGN)
+    with pytest.raises(
+        BaselineMissing,
+        match=r"^storefront v1\.4\.0: version 1 of storefront has other code than was recorded\.$",
+    ):
+        adapter.held(RECORDED)
+    del function.versions["1"]
+    with pytest.raises(
+        BaselineMissing,
+        match=r"^storefront v1\.4\.0: looking at version 1 of storefront: .* Function not found: storefront:1$",
+    ):
+        adapter.held(RECORDED)
+    with pytest.raises(CredentialsRefused):
+        target(FakeLambda(refuses={"get_function_configuration": aws_error("AccessDenied")})).held(RECORDED)

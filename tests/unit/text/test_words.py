@@ -1,0 +1,44 @@
+"""A cause is shown in words: the message in a failed function's answer, without its stack trace."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tagship.text.words import cause_in_words
+
+FAILED = json.dumps(
+    {"errorMessage": "the alias was moved", "errorType": "TargetMoved", "stackTrace": ["line 1"]}
+)
+
+
+@pytest.mark.parametrize(
+    "cause, words",
+    [
+        ("", ""),
+        ("Nobody decided in time.", "Nobody decided in time."),
+        (FAILED, "the alias was moved"),
+        (json.dumps({"Error": "RollbackFailed", "Cause": FAILED, "Status": "FAILED"}), "the alias was moved"),
+        (json.dumps({"Error": "RollbackFailed", "Cause": "in words"}), "in words"),
+        (json.dumps({"errorMessage": {"of": "another"}}), "{'of': 'another'}"),
+        ('{"errorMessage": ""}', '{"errorMessage": ""}'),
+        ('{"other": 1}', '{"other": 1}'),
+        ("[1, 2]", "[1, 2]"),
+        ("null", "null"),
+        ('{"errorMessage": "cut in the mid', '{"errorMessage": "cut in the mid'),
+    ],
+)
+def test_a_cause_in_words(cause, words):
+    assert cause_in_words(cause) == words
+
+
+@pytest.mark.parametrize(
+    "cause", ["x" * 5000, json.dumps({"errorMessage": "x" * 5000}), json.dumps({"Cause": "x" * 5000})]
+)
+def test_a_cause_is_no_longer_than_people_read(cause):
+    assert cause_in_words(cause) == "x" * 1000
+
+
+def test_a_cause_that_is_nested_beyond_measure_is_shown_as_it_is():
+    assert cause_in_words("[" * 32_000) == "[" * 1000

@@ -1,0 +1,36 @@
+"""What a mutation run breaks and by which tests is there, and is counted rightly; the run itself is no test's business."""
+
+from __future__ import annotations
+
+import pytest
+
+from tools.mutants import PACKAGE, ROOMS, ROOT, results, survivors, table
+
+SAID = """\
+    tagship.ledger.lock.x_renew__mutmut_1: killed
+    tagship.ledger.lock.x_renew__mutmut_2: survived
+    tagship.ledger.lock.x_renew__mutmut_3: timeout
+    tagship.ledger.lock.x_freed__mutmut_1: no tests
+"""
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_a_room_has_its_code_and_its_tests(name):
+    assert all(list(PACKAGE.glob(each)) for each in ROOMS[name].code)
+    assert all((ROOT / "tests" / each).exists() for each in ROOMS[name].tests)
+
+
+def test_what_no_test_noticed_survived_also_where_there_is_no_test():
+    assert survivors(results(SAID)) == [
+        "tagship.ledger.lock.x_renew__mutmut_2",
+        "tagship.ledger.lock.x_freed__mutmut_1",
+    ]
+
+
+def test_the_table_has_a_line_for_each_room_and_one_for_all():
+    assert table({"lock": results(SAID), "none": {}}).splitlines() == [
+        "            mutants  killed    share",
+        "lock              4       2    50.0%",
+        "none              0       0     0.0%",
+        "all               4       2    50.0%",
+    ]

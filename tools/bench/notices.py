@@ -1,0 +1,126 @@
+"""How long after a fact is written a team's Slack hears of it: by the table's stream, two functions and a queue, all warm.
+
+The Slack is one on the loopback address, which takes `chat.postMessage` and says yes; so what the real one and the way to it
+take comes on top. Each fact is written when the one before it has arrived.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tagship.ledger import releases
+from tagship.ledger.table import Fact, Ledger
+from tools.bench.table import SECONDS, Figure, Part, say
+from tools.stack import Engine, LocalError
+
+APPLICATION, TAG, SECRET = "bench-notices", "v1.0.0", "tagship/slack-bench"
+AIM_SECONDS = 1
+FACTS_A_RUN = 4
+_WARM_UP = 3
+_LONGEST = 60
+
+
+@dataclass(slots=True)
+class Slack:
+    """A channel whose messages are heard when they come."""
+
+    port: int = 0
+    heard: queue.Queue[float] = field(default_factory=queue.Queue)
+    """When each message came, by this machine's monotonic clock."""
+
+
+@contextmanager
+def slack() -> Iterator[Slack]:
+    """Until the block ends."""
+    here = Slack()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            here.heard.put(time.monotonic())
+            body = json.dumps({"ok": True, "ts": f"{time.time():.6f}"}).encode()
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    here.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield here
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def measure(engine: Engine, stage: str, stack: Mapping[str, str], *, runs: int) -> list[Part]:
+    """Some facts for each run, one after the other.
+
+    Raises LocalError when Slack never hears of one.
+    """
+    ledger = Ledger(
+        client=engine.client("dynamodb"),
+        table=stack["LedgerTableName"],
+        stage=stage,
+        now=lambda: datetime.now(UTC),
+    )
+    with slack() as here:
+        bot = {
+            "botToken": "xoxb-of-the-bench",
+            "channelId": "C0BENCH",
+            "api": f"http://127.0.0.1:{here.port}/api",
+        }
+        engine.client("secretsmanager").create_secret(Name=SECRET, SecretString=json.dumps(bot))
+        _claim(ledger, stage)
+        say("telling a Slack on the loopback address of facts")
+        waited = [_told(ledger, here, number) for number in range(_WARM_UP + runs * FACTS_A_RUN)]
+    figure = Figure(what="a fact is written → Slack has it", unit=SECONDS, runs=waited[_WARM_UP:])
+    return [Part(title="What is told", figures=[figure.below(AIM_SECONDS)])]
+
+
+def _claim(ledger: Ledger, stage: str) -> None:
+    """A release that facts may be about; no execution runs it."""
+    record = {
+        "application": APPLICATION,
+        "tag": TAG,
+        "stage": stage,
+        "digest": "0" * 64,
+        "execution": "bench",
+        "configuration": {"document": {"notifications": {"slackWebhookSecret": SECRET}}},
+    }
+    item = {"status": "RUNNING", "attempt": 1, "kind": "release", **record}
+    releases.claim(ledger, item)
+
+
+def _told(ledger: Ledger, here: Slack, number: int) -> float:
+    while not here.heard.empty():  # what the claim's own fact, and a message that came twice, have said
+        here.heard.get()
+    began = time.monotonic()
+    ledger.record(
+        Fact(
+            application=APPLICATION,
+            tag=TAG,
+            attempt=1,
+            name="Traffic Shifted",
+            key=f"{number:03}",
+            execution="bench",
+            data={"percent": 10, "bake": 0, "step": 1, "of": 2},
+        )
+    )
+    try:
+        return here.heard.get(timeout=_LONGEST) - began
+    except queue.Empty:
+        raise LocalError(f"Slack has not heard of a fact in {_LONGEST} s.") from None

@@ -1,0 +1,473 @@
+"""The embedded engine: MiniStack with corrections, made in memory while it starts.
+
+Run it in the engine's own environment, where its version is pinned:
+
+    GATEWAY_PORT=4566 .venv-engine/bin/python tools/engine.py
+
+`tools.stack.Engine` does that, with folders of its own and a clean environment. No file of the package is
+changed, and each correction makes the engine do what AWS documents. tests/integration/test_engine_corrections.py
+shows each of them, and fails when the engine no longer needs it, so that it can go.
+
+With --tasks=N no more than N tasks of state machines call their functions at a time. AWS has machines for all of them; one
+machine that starts a hundred processes at the same moment has none of them ready in time.
+
+With --with-parent it ends when its standard input does, so that no engine outlives the program that started it.
+"""
+
+import base64
+import contextvars
+import hashlib
+import json
+import os
+import random
+import signal
+import sys
+import threading
+from email.utils import parseaddr
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import parse_qs
+
+import ministack.core.lambda_runtime as runtime
+import yaml
+from ministack.core import iam_actions, iam_evaluator
+from ministack.services import eventbridge, iam, kms, s3
+from ministack.services import lambda_svc as lambdas
+from ministack.services import stepfunctions as states
+from ministack.services.cloudformation import provisioners
+
+VERSION = "1.5.33"
+
+_this_thread = threading.local()
+_invoking = contextvars.ContextVar("invoking", default=False)
+_uploaded = contextvars.ContextVar("uploaded", default="")
+
+
+def keep_the_names_of_exceptions() -> None:
+    """A handler's exception reaches the caller with its class name and stack trace.
+
+    AWS answers errorType, errorMessage and stackTrace; Step Functions matches Retry and Catch on the errorType,
+    and hands all of it on as the cause. The stock engine calls every exception Runtime.HandlerError, so that no
+    Catch ever matches.
+    """
+    stock = '"error": str(e), "trace": traceback.format_exc()'
+    stack = "traceback.format_tb(e.__traceback__)[1:]"  # without the worker's own frame
+    script = runtime._PYTHON_WORKER_SCRIPT
+    runtime._PYTHON_WORKER_SCRIPT = _replaced(
+        script, stock, f'{stock}, "errorType": type(e).__name__, "stackTrace": {stack}'
+    )
+
+    invoke_worker, execute = runtime.Worker.invoke, lambdas._execute_function_warm
+
+    def invoke_and_remember(worker: Any, *args: Any, **kwargs: Any) -> Any:
+        _this_thread.answer = invoke_worker(worker, *args, **kwargs)
+        return _this_thread.answer
+
+    def execute_and_name(function: Any, event: Any, request_id: str) -> Any:
+        _this_thread.answer = {}
+        result = execute(function, event, request_id)
+        answer, body = _this_thread.answer, result.get("body")
+        if result.get("error") and isinstance(body, dict):
+            if "errorType" in answer:
+                body |= {
+                    "errorType": answer["errorType"],
+                    "requestId": request_id,
+                    "stackTrace": answer["stackTrace"],
+                }
+            elif answer.get("error") == "Worker process died":
+                body["errorType"] = "Runtime.ExitError"
+        return result
+
+    runtime.Worker.invoke = invoke_and_remember
+    lambdas._execute_function_warm = execute_and_name
+
+
+def keep_the_process_of_what_raised() -> None:
+    """A function that raised is asked again in the same process, as in AWS: only a crash or a time-out ends it.
+
+    The stock engine ends it after every exception, so that each retry pays for a cold start.
+    """
+    stock, ours = (
+        f'{{"status": {status}, "error": str(e), "trace"' for status in ('"error"', '"ok", "raised": True')
+    )
+    runtime._PYTHON_WORKER_SCRIPT = _replaced(runtime._PYTHON_WORKER_SCRIPT, stock, ours)
+    invoke_worker = runtime.Worker.invoke
+
+    def invoke_and_tell(worker: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = invoke_worker(worker, *args, **kwargs)
+        if answer.get("raised"):
+            answer["status"] = "error"
+        return answer
+
+    runtime.Worker.invoke = invoke_and_tell
+
+
+def follow_the_weights_of_aliases() -> None:
+    """A call to an alias goes to one of its two versions, as its routing weights say.
+
+    The stock engine keeps the weights and sends everything to the alias's own version, so that a canary never gets
+    a request. Only calls are weighted: to read an alias's configuration is always to read its own version's.
+    """
+    invoke, find, effective = (
+        lambdas._invoke,
+        lambdas._get_func_record_for_ref,
+        lambdas._effective_func_record_for_qualifier,
+    )
+
+    def drawn(function: Any, qualifier: str | None) -> str | None:
+        alias = ((function or {}).get("aliases") or {}).get(qualifier) or {}
+        dice = random.random()  # noqa: S311 (traffic, not secrets)
+        for candidate, weight in (
+            (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+        ).items():
+            if dice < weight:
+                return str(candidate)
+            dice -= weight
+        return qualifier
+
+    async def invoke_drawn(
+        name: str, event: Any, headers: Any, path_qualifier: str | None = None, query_params: Any = None
+    ) -> Any:
+        asked = path_qualifier or lambdas._qp_first(query_params or {}, "Qualifier")
+        version_drawn = drawn(lambdas._functions.get(name), asked)
+        return await invoke(
+            name, event, headers, version_drawn if version_drawn != asked else path_qualifier, query_params
+        )
+
+    def find_to_invoke(reference: Any) -> Any:
+        token = _invoking.set(True)
+        try:
+            return find(reference)
+        finally:
+            _invoking.reset(token)
+
+    def effective_or_drawn(function: Any, qualifier: str | None) -> Any:
+        return effective(function, drawn(function, qualifier) if _invoking.get() else qualifier)
+
+    lambdas._invoke = invoke_drawn
+    lambdas._get_func_record_for_ref = find_to_invoke
+    lambdas._effective_func_record_for_qualifier = effective_or_drawn
+
+
+def read_time_outs_from_the_input() -> None:
+    """A task's TimeoutSecondsPath is read from the state's input.
+
+    It is how an application's own time to decide reaches the approval; the stock engine ignores it and waits for
+    ever.
+    """
+    execute_task = states._execute_task
+
+    def execute_timed_task(state: Any, raw_input: Any, execution: Any, context: Any) -> Any:
+        if path := state.get("TimeoutSecondsPath"):
+            state = {**state, "TimeoutSeconds": states._resolve_path(path, raw_input)}
+        return execute_task(state, raw_input, execution, context)
+
+    states._execute_task = execute_timed_task
+
+
+def fail_tasks_whose_function_raised() -> None:
+    """A function that raises behind lambda:invoke.waitForTaskToken fails its task at once.
+
+    The stock engine swallows the exception and waits for a token that nobody was given.
+    """
+    wait_for_callback, call_lambda = states._invoke_with_callback, states._call_lambda
+
+    def wait_knowing_the_token(resource: str, payload: Any, token: str, state: Any) -> Any:
+        _this_thread.token = token
+        try:
+            return wait_for_callback(resource, payload, token, state)
+        finally:
+            _this_thread.token = None
+
+    def call_or_fail_the_task(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return call_lambda(*args, **kwargs)
+        except states._ExecutionError as error:
+            waiting = states._task_tokens.get(getattr(_this_thread, "token", None))
+            if waiting:
+                waiting["error"] = {"Error": error.error, "Cause": error.cause}
+                waiting["event"].set()
+            raise
+
+    states._invoke_with_callback = wait_knowing_the_token
+    states._call_lambda = call_or_fail_the_task
+
+
+def read_definitions_in_yaml() -> None:
+    """A state machine's definition may be YAML, as CloudFormation takes it.
+
+    The stock engine deploys it and then can't run it.
+    """
+    definition = provisioners._sfn_definition
+    provisioners._sfn_definition = lambda properties: json.dumps(yaml.safe_load(definition(properties)))
+
+
+def name_the_version_of_an_upload() -> None:
+    """The event of an upload into a versioned bucket carries the object's version-id.
+
+    Tagship pins the manifest by it; the stock engine leaves it out, so that whatever is newest would be read.
+    """
+    fire, dispatch = s3._fire_s3_event, eventbridge._dispatch_event
+
+    def fire_with_version(*args: Any, version_id: str | None = None, **kwargs: Any) -> Any:
+        token = _uploaded.set(version_id or "")
+        try:
+            return fire(*args, version_id=version_id, **kwargs)
+        finally:
+            _uploaded.reset(token)
+
+    def dispatch_with_version(event: Any, *args: Any, **kwargs: Any) -> Any:
+        if event.get("Source") == "aws.s3" and _uploaded.get():
+            detail = json.loads(event["Detail"])
+            detail["object"]["version-id"] = _uploaded.get()
+            event = {**event, "Detail": json.dumps(detail)}
+        return dispatch(event, *args, **kwargs)
+
+    s3._fire_s3_event = fire_with_version
+    eventbridge._dispatch_event = dispatch_with_version
+
+
+def name_the_actions_on_an_alias() -> None:
+    """To read, move or delete one alias needs the right to do just that.
+
+    With AUTH=true the engine obeys the roles' policies; the stock one takes each of the three for lambda:ListAliases.
+    """
+    action_of = iam_actions._lambda_action
+    on_one_alias = {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}
+
+    def action_on_alias(method: str, path: str) -> Any:
+        match path.strip("/").split("/"):
+            case [*_, "functions", _, "aliases", _] if method in on_one_alias:
+                return on_one_alias[method]
+        return action_of(method, path)
+
+    iam_actions._lambda_action = action_on_alias
+
+
+def name_the_sender_of_a_mail() -> None:
+    """A right to send mail from one address alone (its identity, and ses:FromAddress) is a right to send mail from it.
+
+    The stock engine knows neither for ses:SendEmail, so that such a right allows nothing.
+    """
+    context_of, resource_of = iam_actions.request_tag_context, iam_actions.extract_resource_arn
+
+    def sender_in(body: bytes) -> str:
+        return parseaddr(parse_qs(body.decode(errors="replace")).get("Source", [""])[0])[1]
+
+    def context_with_sender(service: str, action: str, body: bytes, parameters: Any) -> Any:
+        context = context_of(service, action, body, parameters)
+        return {**context, "ses:FromAddress": sender_in(body)} if service == "ses" else context
+
+    def resource_or_sender(
+        service: str, method: str, path: str, headers: Any, body: bytes, *where: Any
+    ) -> Any:
+        if service == "ses" and (sender := sender_in(body)):
+            _, region, account = where
+            return f"arn:aws:ses:{region}:{account}:identity/{sender}"
+        return resource_of(service, method, path, headers, body, *where)
+
+    iam_actions.request_tag_context = context_with_sender
+    iam_actions.extract_resource_arn = resource_or_sender
+
+
+def name_the_alias_of_a_key() -> None:
+    """A right on a KMS key is a right on the key that an alias stands for, and kms:RequestAlias is that alias.
+
+    The stock engine takes the alias itself for the resource and knows no such condition: such a right allows nothing.
+    """
+    context_of, resource_of = iam_actions.request_tag_context, iam_actions.extract_resource_arn
+
+    def alias_in(body: bytes) -> str:
+        try:
+            key = str(json.loads(body or b"{}").get("KeyId", ""))
+        except ValueError:
+            return ""
+        return key[key.index("alias/") :] if "alias/" in key else ""
+
+    def context_with_alias(service: str, action: str, body: bytes, parameters: Any) -> Any:
+        context = context_of(service, action, body, parameters)
+        alias = alias_in(body) if service == "kms" else ""
+        return {**context, "kms:RequestAlias": alias} if alias else context
+
+    def resource_or_key(service: str, method: str, path: str, headers: Any, body: bytes, *where: Any) -> Any:
+        alias = alias_in(body) if service == "kms" else ""
+        key = kms._resolve_key(alias) if alias else None
+        return key["Arn"] if key else resource_of(service, method, path, headers, body, *where)
+
+    iam_actions.request_tag_context = context_with_alias
+    iam_actions.extract_resource_arn = resource_or_key
+
+
+def name_the_path_of_parameters() -> None:
+    """The right to read the parameters below one path is a right on that path.
+
+    The stock engine looks for one parameter's name, finds none, and asks for a right on everything.
+    """
+    resource_of = iam_actions.extract_resource_arn
+
+    def resource_or_path(service: str, method: str, path: str, headers: Any, body: bytes, *where: Any) -> Any:
+        if service == "ssm" and headers.get("x-amz-target", "").endswith(".GetParametersByPath"):
+            _, region, account = where
+            return f"arn:aws:ssm:{region}:{account}:parameter{json.loads(body)['Path']}"
+        return resource_of(service, method, path, headers, body, *where)
+
+    iam_actions.extract_resource_arn = resource_or_path
+
+
+def name_the_role_behind_a_session() -> None:
+    """For who acts in a role, aws:PrincipalArn is the role's ARN, whatever the session is called.
+
+    It is how a trust policy names this stack's functions. The stock engine gives the session's own ARN, so that such a
+    trust lets nobody in.
+    """
+    resolve = iam_evaluator._resolve_condition_key
+
+    def resolve_or_name_the_role(key: str, context: Any) -> Any:
+        found = resolve(key, context)
+        if key.lower() != "aws:principalarn" or ":assumed-role/" not in str(found):
+            return found
+        _, _, _, _, account, session = found.split(":", 5)
+        return iam._roles.get_scoped(account, None, session.split("/")[1])["Arn"]
+
+    iam_evaluator._resolve_condition_key = resolve_or_name_the_role
+
+
+def rehearse_an_upload() -> None:
+    """UpdateFunctionCode with DryRun looks whether the code is there, answers with its digest, and changes nothing.
+
+    The stock engine does not know it, and uploads.
+    """
+    update = lambdas._update_code
+
+    def update_or_rehearse(name: str, data: Any) -> Any:
+        if not data.get("DryRun") or name not in lambdas._functions:
+            return update(name, data)
+        code = lambdas._fetch_code_from_s3(
+            data["S3Bucket"], data["S3Key"], version_id=data.get("S3ObjectVersion")
+        )
+        if code is None:
+            return lambdas.error_response_json(
+                "InvalidParameterValueException", f"Failed to fetch code from {data['S3Key']}", 400
+            )
+        digest = base64.b64encode(hashlib.sha256(code).digest()).decode()
+        return lambdas.json_response({**lambdas._functions[name]["config"], "CodeSha256": digest})
+
+    lambdas._update_code = update_or_rehearse
+
+
+def know_what_an_upload_promises() -> None:
+    """A bucket's policy may ask for `If-None-Match` (s3:if-none-match), so that nothing is overwritten.
+
+    The stock engine knows no such condition, so that such a policy denies every upload.
+    """
+    context_of = iam_actions.s3_service_context
+
+    def context_with_the_header(action: str, query: Any, path: str = "", headers: Any = None) -> Any:
+        context = context_of(action, query, path, headers)
+        asked = (headers or {}).get("if-none-match")
+        return {**context, "s3:if-none-match": asked} if action == "s3:PutObject" and asked else context
+
+    iam_actions.s3_service_context = context_with_the_header
+
+
+def take_saved_queries() -> None:
+    """A stack may have saved queries (AWS::Logs::QueryDefinition); they are taken and do nothing here.
+
+    The stock engine refuses the whole template for a type that it does not know.
+    """
+    provisioners._RESOURCE_HANDLERS["AWS::Logs::QueryDefinition"] = {
+        "create": lambda logical, _properties, stack: (f"{stack}-{logical}", {}),
+        "update": lambda physical, *_: (physical, {}),
+        "delete": lambda *_: None,
+    }
+
+
+def take_alarms_over_expressions() -> None:
+    """A stack may have alarms over metric math; here such an alarm has its name and its actions, and looks at one metric.
+
+    The stock engine refuses the stack. Neither computes expressions: tests/template/test_alarms.py does.
+    """
+    record_of = provisioners._cw_metric_alarm_record
+
+    def record_of_the_first(name: str, properties: Any) -> Any:
+        measured = [each["MetricStat"] for each in properties.get("Metrics", ()) if "MetricStat" in each]
+        if not measured:
+            return record_of(name, properties)
+        plain = {key: value for key, value in properties.items() if key != "Metrics"}
+        first = {"Statistic": measured[0]["Stat"], "Period": measured[0]["Period"], **measured[0]["Metric"]}
+        return record_of(name, plain | first)
+
+    provisioners._cw_metric_alarm_record = record_of_the_first
+
+
+def _replaced(text: str, old: str, new: str) -> str:
+    if text.count(old) != 1:
+        sys.exit(f"MiniStack {VERSION} is not as it was known: its worker no longer has the line {old!r}.")
+    return text.replace(old, new)
+
+
+def end_with_the_parent() -> None:
+    """Standard input ends when the program that started this one does, however it ended."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def take_turns(most: int) -> None:
+    """A task waits before it calls its function, while this many do; its time-out counts from its turn.
+
+    No correction: only whoever asks for it gets it. What waits for a token or for another execution takes no turn.
+    """
+    invoke, turns = states._invoke_resource_with_timeout, threading.BoundedSemaphore(most)
+
+    def invoke_in_turn(resource: str, *arguments: Any) -> Any:
+        if "lambda:invoke" not in resource:
+            return invoke(resource, *arguments)
+        with turns:
+            return invoke(resource, *arguments)
+
+    states._invoke_resource_with_timeout = invoke_in_turn
+
+
+def main() -> None:
+    """Correct the engine, then run it until it is told to end."""
+    installed = version("ministack")
+    if installed != VERSION:
+        sys.exit(
+            f"This launcher corrects MiniStack {VERSION}, and {installed} is installed. Look at each correction again "
+            "with tests/integration/test_engine_corrections.py before you change VERSION and requirements/engine.in."
+        )
+    keep_the_names_of_exceptions()
+    keep_the_process_of_what_raised()
+    follow_the_weights_of_aliases()
+    read_time_outs_from_the_input()
+    fail_tasks_whose_function_raised()
+    read_definitions_in_yaml()
+    name_the_version_of_an_upload()
+    name_the_actions_on_an_alias()
+    name_the_sender_of_a_mail()
+    name_the_alias_of_a_key()
+    name_the_path_of_parameters()
+    name_the_role_behind_a_session()
+    rehearse_an_upload()
+    know_what_an_upload_promises()
+    take_saved_queries()
+    take_alarms_over_expressions()
+    for option in sys.argv[1:]:
+        if option.startswith("--tasks="):
+            sys.argv.remove(option)
+            take_turns(int(option.partition("=")[2]))
+    if "--with-parent" in sys.argv:
+        sys.argv.remove("--with-parent")  # MiniStack reads what is left
+        end_with_the_parent()
+
+    from ministack.app import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

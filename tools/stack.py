@@ -1,0 +1,392 @@
+"""The embedded engine as a process, and Tagship's own stack on it, built and deployed by the real SAM CLI.
+
+The demo, `tagship local` and the tests all start it here. An engine gets its own port, its own folder and a clean
+environment: nothing of the host's AWS configuration or secrets reaches it or the functions that it runs.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import tomllib
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = ROOT / ".tagship"
+"""Where an engine that stays running is written down, and where builds wait for each other."""
+STAYING = STATE / "engine"
+ENGINE_BIN = ROOT / ".venv-engine" / "bin"
+BUILD = ROOT / ".aws-sam" / "build"
+SOURCES = ("template.yaml", "functions", "layers/tagship", "statemachine")
+
+ACCOUNT = "000000000000"
+REGION = "us-east-1"
+START_SECONDS = 60
+STAGE = "development"
+CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
+
+
+class LocalError(Exception):
+    """Something on this machine is not as it must be; the sentence says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """A mail that the stack sent, as its reader gets it."""
+
+    to: str
+    subject: str
+    text: str
+    html: str
+    at: float
+
+
+@dataclass(slots=True)
+class Engine:
+    """One running engine. It belongs to the program that started it, and ends with it, unless it was told to stay."""
+
+    port: int
+    pid: int
+    folder: Path
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _clients: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def start(
+        cls,
+        folder: Path,
+        *,
+        stay: bool = False,
+        stock: bool = False,
+        tasks: int = 0,
+        options: Mapping[str, str] | None = None,
+    ) -> Engine:
+        """`stay` outlives this program; `stock` is MiniStack without our corrections; `options` are MiniStack's own.
+
+        `tasks` is how many tasks of state machines may call functions at a time; 0 is all.
+
+        Raises LocalError when it doesn't answer in time, with the end of its log.
+        """
+        if not (ENGINE_BIN / "python").exists():
+            raise LocalError("The embedded engine is not installed: run `make setup`.")
+        (folder / "tmp").mkdir(parents=True, exist_ok=True)
+        port = _free_port()
+        command: list[str | Path] = [ENGINE_BIN / "python", ROOT / "tools" / "engine.py"]
+        if stock:
+            command = [ENGINE_BIN / "ministack"]
+        elif not stay:
+            command.append("--with-parent")
+        if tasks:
+            command.append(f"--tasks={tasks}")
+        with (folder / "engine.log").open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                env=_environment(folder) | _engine_options(folder, port) | dict(options or {}),
+                cwd=folder,
+                stdin=subprocess.DEVNULL if stay or stock else subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        engine = cls(port=port, pid=process.pid, folder=folder, _process=process)
+        engine._wait_until_ready()
+        if stay:
+            (folder / "engine.json").write_text(json.dumps({"port": port, "pid": process.pid}))
+        else:
+            atexit.register(engine.stop)
+        return engine
+
+    @classmethod
+    def running(cls, folder: Path) -> Engine | None:
+        """The engine that was told to stay in this folder, if it still answers."""
+        try:
+            written = json.loads((folder / "engine.json").read_text())
+        except FileNotFoundError:
+            return None
+        engine = cls(port=written["port"], pid=written["pid"], folder=folder)
+        return engine if engine.answers() else None
+
+    @property
+    def endpoint(self) -> str:
+        """What AWS_ENDPOINT_URL is set to."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the engine, with nothing of this machine's AWS configuration."""
+        if service not in self._clients:
+            session: Any = boto3.session.Session()
+            self._clients[service] = session.client(
+                service,
+                endpoint_url=self.endpoint,
+                region_name=REGION,
+                aws_access_key_id=ACCOUNT,
+                aws_secret_access_key="test",  # noqa: S106 (the engine's, on loopback)
+                config=Config(retries={"mode": "standard", "max_attempts": 3}, max_pool_connections=32),
+            )
+        return self._clients[service]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a program is given that works on the engine: nothing of this machine but where its programs are."""
+        return _environment(self.folder) | {"AWS_ENDPOINT_URL": self.endpoint}
+
+    def function_url(self, address: str) -> str:
+        """Where the engine serves a function's address (https://<id>.lambda-url.<region>.on.aws/)."""
+        identity = address.removeprefix("https://").split(".", 1)[0]
+        return f"{self.endpoint}/_aws/lambda-url/{identity}"
+
+    def mails(self) -> list[Mail]:
+        """Every mail that was sent, oldest first."""
+        with urllib.request.urlopen(f"{self.endpoint}/_ministack/ses/messages", timeout=10) as answer:
+            accounts = json.load(answer)["messages"]
+        return [
+            Mail(
+                to=", ".join(sent["To"]),
+                subject=sent["Subject"],
+                text=sent["BodyText"] or "",
+                html=sent["BodyHtml"] or "",
+                at=sent["Timestamp"],
+            )
+            for sent in accounts.get(ACCOUNT, [])
+        ]
+
+    def answers(self) -> bool:
+        """Whether it serves."""
+        try:
+            with urllib.request.urlopen(f"{self.endpoint}/_ministack/health", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def reset(self) -> None:
+        """Everything in it is gone; it goes on running."""
+        request = urllib.request.Request(f"{self.endpoint}/_ministack/reset", method="POST")
+        with urllib.request.urlopen(request, timeout=30):
+            pass
+
+    def stop(self, *, forget: bool = False) -> None:
+        """Ends it and its functions, and removes what they wrote: all but the log, or that too."""
+        atexit.unregister(self.stop)
+        _end(self.pid, self._process)
+        (self.folder / "engine.json").unlink(missing_ok=True)
+        # Every worker had a copy of the layer: some ten thousand files, for which nobody need wait.
+        gone = self.folder if forget else self.folder / "tmp"
+        subprocess.Popen(["rm", "-rf", gone], start_new_session=True)  # noqa: S607
+
+    def log(self, lines: int = 20) -> str:
+        """The end of what it and its functions wrote."""
+        return "\n".join((self.folder / "engine.log").read_text(errors="replace").splitlines()[-lines:])
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not self.answers():
+            ended = self._process is not None and self._process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                self.stop()
+                what = "ended" if ended else f"did not answer within {START_SECONDS} seconds"
+                raise LocalError(f"The embedded engine {what}. The end of its log:\n{self.log()}")
+            time.sleep(0.05)
+
+
+def build() -> None:
+    """Runs `sam build`, when a source has changed since it last did."""
+    STATE.mkdir(exist_ok=True)
+    with _alone(STATE / "build.lock"):
+        stamp, now = BUILD.parent / "sources", _fingerprint()
+        if stamp.exists() and stamp.read_text() == now and (BUILD / "template.yaml").exists():
+            return
+        _sam("build", "--cached", "--parallel", "--build-dir", BUILD)
+        stamp.write_text(now)
+
+
+def deploy(
+    engine: Engine, *, stage: str = STAGE, overrides: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Builds and deploys Tagship, and answers with the stack's outputs.
+
+    People reach the approval page at the engine's own address, which is known only when its function exists: so the stack is
+    updated once after it was created.
+    """
+    build()
+    name = f"tagship-{stage}"
+    parameters = {
+        **_parameters_of(stage),
+        "HealthAllowedNetworks": "127.0.0.0/8",
+        "SlackHosts": "127.0.0.1",
+        "SenderAddress": "tagship@example.com",
+        **(overrides or {}),
+    }
+    _sam(
+        "deploy",
+        *("--config-env", stage),
+        *("--template-file", BUILD / "template.yaml"),
+        *("--stack-name", name),
+        *("--region", REGION),
+        *("--capabilities", *CAPABILITIES),
+        *("--resolve-s3", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
+        *("--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items() if value != "")),
+        engine=engine,
+    )
+    # On AWS the owner of an address says once that it is theirs.
+    engine.client("ses").verify_email_identity(EmailAddress=parameters["SenderAddress"])
+    _serve_page_at(engine, name, parameters.get("ApprovalBaseUrl", ""))
+    made = outputs(engine, name)
+    for bucket in ("ReleaseBucketName", "EvidenceBucketName"):
+        _allow_without_tls(engine, made[bucket])
+    return made
+
+
+def outputs(engine: Engine, name: str) -> dict[str, str]:
+    """A stack's outputs by their names."""
+    stack = engine.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def _serve_page_at(engine: Engine, name: str, base_url: str) -> None:
+    """Updates the stack with the page's address, unless it knows it: the engine's own, where none was asked for."""
+    cloudformation = engine.client("cloudformation")
+    wanted = base_url or engine.function_url(outputs(engine, name)["ApprovalFunctionUrl"])
+    known = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["Parameters"]
+    values = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in known}
+    if values["ApprovalBaseUrl"] == wanted:
+        return
+    kept = [{"ParameterKey": key, "UsePreviousValue": True} for key in values if key != "ApprovalBaseUrl"]
+    cloudformation.update_stack(
+        StackName=name,
+        UsePreviousTemplate=True,
+        Capabilities=CAPABILITIES,
+        Parameters=[*kept, {"ParameterKey": "ApprovalBaseUrl", "ParameterValue": wanted}],
+    )
+    cloudformation.get_waiter("stack_update_complete").wait(
+        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
+    )
+
+
+def _allow_without_tls(engine: Engine, bucket: str) -> None:
+    """Leaves out the part of the bucket's policy that asks for TLS, which the engine doesn't have on loopback."""
+    s3 = engine.client("s3")
+    policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+    policy["Statement"] = [
+        each for each in policy["Statement"] if "aws:SecureTransport" not in json.dumps(each)
+    ]
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """What a program of the engine's environment is given: nothing of this machine but where its programs are."""
+    return {
+        "PATH": f"{ENGINE_BIN}:{os.defpath}",
+        "HOME": str(folder),
+        "TMPDIR": str(folder / "tmp"),
+        "LANG": "C.UTF-8",
+        "AWS_ACCESS_KEY_ID": ACCOUNT,
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def _engine_options(folder: Path, port: int) -> dict[str, str]:
+    return {
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": "127.0.0.1",
+        "LAMBDA_EXECUTOR": "local",
+        "IOT_MTLS_ENABLED": "0",
+        "AUTH": "true",
+        "STATE_DIR": str(folder / "tmp" / "state"),
+        "S3_DATA_DIR": str(folder / "tmp" / "s3"),
+    }
+
+
+def _sam(*arguments: str | Path, engine: Engine | None = None) -> None:
+    """For a build with what pip may need of this machine's environment, for a deployment with nothing of it."""
+    if engine:
+        environment = engine.environment
+    else:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+        environment["PATH"] = f"{ENGINE_BIN}:{environment.get('PATH', os.defpath)}"
+    done = subprocess.run(
+        [ENGINE_BIN / "sam", *arguments],
+        env=environment | {"SAM_CLI_TELEMETRY": "0"},
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        tail = "\n".join(done.stdout.splitlines()[-40:])
+        raise LocalError(f"`sam {arguments[0]}` failed. The end of what it said:\n{tail}")
+
+
+def _parameters_of(stage: str) -> dict[str, str]:
+    """What samconfig.toml sets for a stage: the command line would replace all of it, so it is handed on."""
+    configuration = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    written = (
+        configuration.get(stage, {}).get("deploy", {}).get("parameters", {}).get("parameter_overrides", [])
+    )
+    pairs = written.split() if isinstance(written, str) else written
+    return {key: value.strip('"') for key, _, value in (pair.partition("=") for pair in pairs)}
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256()
+    for source in SOURCES:
+        path = ROOT / source
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in files:
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(f"{file.relative_to(ROOT)}\0".encode())
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _end(pid: int, process: subprocess.Popen[bytes] | None) -> None:
+    """Ends the engine politely, then whatever is left of it and its functions."""
+    for each in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, each)
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            if not _alive(pid) if process is None else process.poll() is not None:
+                break
+            time.sleep(0.05)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

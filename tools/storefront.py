@@ -1,0 +1,143 @@
+"""The sample application of examples/storefront on the embedded engine: installed, configured, and published tag by tag.
+
+What a team does with the command line is done with the command line here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tools.stack import ACCOUNT, REGION, ROOT, Engine, LocalError, outputs
+
+HOME = ROOT / "examples" / "storefront"
+NAME = "storefront"
+ALARM = "storefront-errors"
+_LONG_AGO = (2020, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storefront:
+    """The application as it is installed."""
+
+    engine: Engine
+    stage: str
+    url: str
+    role: str
+
+    @classmethod
+    def install(cls, engine: Engine, *, stage: str, stack: Mapping[str, str]) -> Storefront:
+        """Creates its own stack: the function, its alias and address, and the role that Tagship assumes."""
+        cloudformation = engine.client("cloudformation")
+        cloudformation.create_stack(
+            StackName=NAME,
+            TemplateBody=(HOME / "template.yaml").read_text(),
+            Capabilities=["CAPABILITY_NAMED_IAM"],
+            Parameters=[
+                {"ParameterKey": "Stage", "ParameterValue": stage},
+                {"ParameterKey": "ReleaseBucketName", "ParameterValue": stack["ReleaseBucketName"]},
+            ],
+        )
+        cloudformation.get_waiter("stack_create_complete").wait(
+            StackName=NAME, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
+        # The engine has no metrics of functions, so its alarms have no data. In AWS this one is OK within a minute or two.
+        engine.client("cloudwatch").set_alarm_state(
+            AlarmName=ALARM, StateValue="OK", StateReason="Nothing has failed."
+        )
+        made = outputs(engine, NAME)
+        return cls(
+            engine=engine,
+            stage=stage,
+            url=engine.function_url(made["Url"]),
+            role=made["DeploymentRoleArn"],
+        )
+
+    def configure(self, **changes: Any) -> dict[str, Any]:
+        """Stores its application.yaml for Tagship, with this engine's addresses and whatever else is changed."""
+        document: dict[str, Any] = yaml.safe_load((HOME / "application.yaml").read_text())
+        document["target"] |= {
+            "account": ACCOUNT,
+            "region": REGION,
+            "role": self.role,
+            "externalId": f"tagship-{self.stage}",
+        }
+        for check in document["health"]["checks"]:
+            if check["type"] == "http":
+                # one small machine does all the work here, so an answer may take its time
+                check |= {"url": f"{self.url}/health", "maxLatencyMs": 10_000, "timeoutSeconds": 10}
+        for key, value in changes.items():
+            document[key] = {**document.get(key, {}), **value}
+        written = self._folder() / "application.yaml"
+        written.write_text(yaml.safe_dump(document, sort_keys=False))
+        self._tagship("apply", "--stage", self.stage, "--yes", written)
+        return document
+
+    def publish(
+        self, tag: str, *, broken: bool = False, author: str = "dana@example.com", notes: str = ""
+    ) -> None:
+        """Packs a version and publishes it."""
+        packed = self._folder(tag) / f"{NAME}.zip"
+        packed.write_bytes(pack(tag, broken=broken))
+        self._tagship(
+            "publish",
+            *("--application", NAME, "--tag", tag, "--stage", self.stage),
+            *("--artifact", f"function={packed}"),
+            *("--repository", "acme/storefront", "--author", author, "--notes", notes),
+            *("--commit", hashlib.sha1(tag.encode(), usedforsecurity=False).hexdigest()),
+        )
+
+    def serves(self) -> tuple[str, dict[str, float]]:
+        """The alias as it stands: its own version, and the weights of others."""
+        alias = self.engine.client("lambda").get_alias(FunctionName=NAME, Name="live")
+        return alias["FunctionVersion"], (alias.get("RoutingConfig") or {}).get(
+            "AdditionalVersionWeights"
+        ) or {}
+
+    def _folder(self, name: str = "") -> Path:
+        folder = self.engine.folder / NAME / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _tagship(self, *arguments: str | Path) -> None:
+        """The command line as a team's CI runs it.
+
+        Raises LocalError with what it said when it refuses.
+        """
+        done = subprocess.run(
+            [Path(sys.executable).with_name("tagship"), *arguments],
+            env=self.engine.environment,
+            cwd=self._folder(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise LocalError(
+                f"`tagship {arguments[0]}` failed ({done.returncode}):\n{done.stdout}{done.stderr}"
+            )
+
+
+def pack(version: str, *, broken: bool = False) -> bytes:
+    """The zip of a version; the same version has the same bytes."""
+    files = {
+        "index.py": (HOME / "app" / "index.py").read_text(),
+        "version.py": f'"""Written anew for each release."""\n\nVERSION = "{version}"\nBROKEN = {broken}\n',
+    }
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            entry = zipfile.ZipInfo(name, date_time=_LONG_AGO)
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, text, compress_type=zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
