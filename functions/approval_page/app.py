@@ -7,7 +7,7 @@ import functools
 from typing import Any
 
 from tagship.approval.link import LinkVerifier, known_keys
-from tagship.approval.page.page import page
+from tagship.approval.page import page
 from tagship.approval.request.delivery import deliver
 from tagship.approval.store import LedgerStore
 from tagship.aws.calls import calling
