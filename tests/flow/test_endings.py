@@ -86,6 +86,7 @@ def test_every_strategy_moves_its_shares_in_order(
 
 
 def test_identical_code_has_nothing_to_change_and_bothers_nobody(world: World) -> None:
+    """Fault 31."""
     world.release("v1.0.0")
     ended = world.release("v1.0.1", code=code_of("v1.0.0"), decide="")
     assert_ended(world, ended, "v1.0.1", "SUCCEEDED")
@@ -107,6 +108,7 @@ def test_two_approvals_are_needed_where_two_are_required(world: World) -> None:
 
 
 def test_ten_events_at_once_are_one_release_and_nine_duplicates(world: World) -> None:
+    """Fault 1."""
     order = world.upload("v1.0.0")
     with ThreadPoolExecutor(10) as pool:
         arns = list(pool.map(lambda _: world.start(order), range(10)))
@@ -119,6 +121,7 @@ def test_ten_events_at_once_are_one_release_and_nine_duplicates(world: World) ->
 
 
 def test_a_used_tag_with_other_bytes_is_refused_and_the_first_release_stands(world: World) -> None:
+    """Fault 5."""
     world.release("v1.0.0")
     ended = world.ended(world.start(world.upload("v1.0.0", code=b"other")))
     assert (ended.status, ended.error) == ("FAILED", "TagAlreadyUsed")
@@ -158,6 +161,7 @@ def test_a_used_tag_with_other_bytes_is_refused_and_the_first_release_stands(wor
 def test_a_faulty_manifest_ends_invalid_with_the_field_named(
     world: World, fields: dict[str, Any], why: str
 ) -> None:
+    """Fault 7."""
     ended = world.release("v1.0.0", decide="", **fields)
     assert_ended(world, ended, "v1.0.0", "INVALID", "ReleaseInvalid")
     assert why in ended.cause and "Traceback" not in ended.cause, ended.cause
@@ -166,6 +170,7 @@ def test_a_faulty_manifest_ends_invalid_with_the_field_named(
 
 
 def test_wrong_bytes_under_the_right_size_end_invalid(world: World) -> None:
+    """Fault 8."""
     good = manifest_of("v1.0.0", code_of("v1.0.0"))
     good["artifacts"][0]["sha256"] = "0" * 64
     ended = world.release("v1.0.0", decide="", manifest=good)
@@ -174,6 +179,7 @@ def test_wrong_bytes_under_the_right_size_end_invalid(world: World) -> None:
 
 
 def test_an_older_tag_than_production_ends_invalid(world: World) -> None:
+    """Fault 6."""
     world.release("v1.1.0")
     ended = world.release("v1.0.9", decide="")
     assert_ended(world, ended, "v1.0.9", "INVALID", "ReleaseInvalid")
@@ -225,6 +231,7 @@ def test_a_rejection_ends_the_release_with_its_reason(world: World) -> None:
 
 
 def test_nobody_decides_then_reminders_then_expired(world: World) -> None:
+    """Fault 18."""
     world.configure(approval={"approvers": ["ana@example.com"], "expires": 2, "remindEvery": 1})
     ended = world.release("v1.0.0", decide="")
     assert_ended(world, ended, "v1.0.0", "EXPIRED", "ApprovalExpired")
@@ -299,6 +306,7 @@ def test_a_stop_before_traffic_has_moved_ends_aborted_and_nothing_changed(world:
 
 
 def test_a_stop_with_traffic_moved_restores_the_baseline_and_ends_aborted(world: World) -> None:
+    """Fault 28."""
     world.stopping("judge_health")
     arn = world.start(world.upload("v1.0.0"))
     world.decide(arn)

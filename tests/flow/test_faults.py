@@ -55,6 +55,7 @@ def supervised(world: World, arn: str) -> Ended:
 def test_a_rollback_that_fails_for_good_calls_a_person_and_is_never_called_success(
     world: World, folder: str
 ) -> None:
+    """Fault 45."""
     world.health = lambda version, event: {"healthy": version == "1"}
     _plant_in_the_rollback(world, folder, [error_named("Unforeseen")] * 20)
     arn = begun(world)
@@ -86,6 +87,7 @@ def test_restoring_is_tried_four_times_more_before_a_person_is_called(world: Wor
 
 @pytest.mark.parametrize("step", [1, 2])
 def test_an_alias_moved_by_hand_is_seen_and_not_overwritten(world: World, step: int) -> None:
+    """Fault 30."""
     third = world.publish_by_hand()
 
     def by_hand(event: dict[str, Any]) -> Any:
@@ -107,6 +109,7 @@ def test_an_alias_moved_by_hand_is_seen_and_not_overwritten(world: World, step: 
 
 @pytest.mark.parametrize("step", [1, 2])
 def test_a_shift_that_dies_between_its_act_and_its_record_is_taken_back(world: World, step: int) -> None:
+    """Fault 29."""
     mark, left = releases.mark, [step]
 
     def dying(ledger: Ledger, fact: Fact, **attributes: Any) -> bool:
@@ -121,6 +124,7 @@ def test_a_shift_that_dies_between_its_act_and_its_record_is_taken_back(world: W
 
 
 def test_a_target_that_changed_between_approval_and_deployment_is_not_deployed_to(world: World) -> None:
+    """Faults 30 and 34."""
     arn = world.start(world.upload("v1.0.0"))
     world.link(arn)
     third = world.publish_by_hand()
@@ -146,6 +150,8 @@ def test_what_was_not_approved_is_not_deployed(world: World) -> None:
 
 
 def test_a_holder_whose_lock_was_taken_changes_nothing_any_more(world: World) -> None:
+    """Fault 27."""
+
     def late(event: dict[str, Any]) -> Any:
         world.put(world.holder() | {"fence": 9, "tag": "v9.0.0", "execution": "another"})
         return world.handlers["shift_traffic"](event, None)
@@ -158,6 +164,7 @@ def test_a_holder_whose_lock_was_taken_changes_nothing_any_more(world: World) ->
 
 
 def test_two_releases_at_once_go_one_after_the_other(world: World) -> None:
+    """Fault 26."""
     world.configure(strategy={"type": "canary", "percent": 10, "bake": 1})
     first = world.start(world.upload("v1.0.0"))
     world.decide(first)

@@ -116,6 +116,7 @@ def test_a_rejection_ends_the_release_with_its_reason(pipeline: Pipeline) -> Non
 
 
 def test_nobody_decides_and_the_release_expires_after_a_reminder(pipeline: Pipeline) -> None:
+    """Fault 18."""
     pipeline.configure(
         approval={"approvers": ["ana@example.com"], "required": 1, "expires": 12, "remindEvery": 2}
     )
@@ -130,6 +131,7 @@ def test_nobody_decides_and_the_release_expires_after_a_reminder(pipeline: Pipel
 
 
 def test_a_newer_release_supersedes_the_one_that_waits(pipeline: Pipeline) -> None:
+    """Fault 24."""
     older = pipeline.publish()
     pipeline.link(older)
     newer = pipeline.publish()
@@ -152,6 +154,7 @@ def test_a_broken_release_comes_back_by_itself(pipeline: Pipeline) -> None:
 
 
 def test_a_stop_by_a_person_while_traffic_is_split_restores_the_baseline(pipeline: Pipeline) -> None:
+    """Fault 28."""
     pipeline.configure(strategy={"bake": 30})
     before = serving(pipeline)
     tag = pipeline.publish()
@@ -177,6 +180,7 @@ def test_a_stop_while_it_waits_for_approval_changes_nothing_and_closes_the_link(
 
 
 def test_an_alias_moved_by_hand_is_not_overwritten_and_a_person_is_called(pipeline: Pipeline) -> None:
+    """Fault 30."""
     pipeline.configure(strategy={"bake": 4})
     before = serving(pipeline)
     tag = pipeline.publish()

@@ -135,8 +135,56 @@ def test_operations_tell_of_every_ending_fact_and_metric() -> None:
 def test_every_correction_of_the_engine_is_told_with_what_rests_on_it() -> None:
     starts = (ROOT / "tools" / "engine.py").read_text().partition("def main()")[2].partition("if ")[2]
     corrections = re.findall(r"^    (\w+)\(\)$", starts.partition('if "--with-parent"')[0], re.MULTILINE)
-    text = (ROOT / "docs" / "what-is-proven-where.md").read_text()
+    text = (ROOT / "docs" / "contributing" / "what-is-proven-where.md").read_text()
     assert len(re.findall(r"^\| \d+ \|", text, re.MULTILINE)) == len(corrections) > 5
+
+
+# ---- faults ------------------------------------------------------------------------------------------------------------
+
+_FAULT = re.compile(r"^\| (\d+) \| [^|]+ \| [^|]+ \| ([^|]+) \| ([^|]*) ?\|$", re.MULTILINE)
+_NAMES_FAULTS = re.compile(r"\bFaults? (\d+(?:(?:, | and )\d+)*)")
+_ENGINES = {
+    "flow": "flow",
+    "integration": "engine",
+    "runtime": "runtime",
+    "security": "unit",
+    "template": "template",
+    "unit": "unit",
+}
+
+
+def faults() -> dict[int, tuple[list[str], list[str]]]:
+    """Of each line of the page: the files whose tests show it, and the engines."""
+    rows = _FAULT.findall((ROOT / "docs" / "faults.md").read_text())
+    return {int(row[0]): (re.findall(r"`(tests/[^`]+)`", row[1]), re.findall(r"\w+", row[2])) for row in rows}
+
+
+def faults_named_in(path: Path) -> set[int]:
+    return {
+        int(number)
+        for named in _NAMES_FAULTS.findall(path.read_text())
+        for number in re.findall(r"\d+", named)
+    }
+
+
+def test_faults_are_numbered_without_a_gap_as_tests_name_them_by_number() -> None:
+    lines = re.findall(r"^\| (\d+) \|", (ROOT / "docs" / "faults.md").read_text(), re.MULTILINE)
+    assert [int(number) for number in lines] == list(range(1, len(lines) + 1)) == list(faults())
+
+
+@pytest.mark.parametrize("number", faults())
+def test_a_fault_is_shown_by_tests_that_name_it_or_not_yet(number: int) -> None:
+    files, engines = faults()[number]
+    for file in files:
+        assert number in faults_named_in(ROOT / file), file
+    assert engines == list(dict.fromkeys(_ENGINES[file.split("/")[1]] for file in files))
+    text = (ROOT / "docs" / "faults.md").read_text()
+    assert files or re.search(rf"^\| {number} \|.*\| not yet\b", text, re.MULTILINE)
+
+
+def test_a_test_that_names_a_fault_names_one_of_the_page() -> None:
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        assert faults_named_in(path) <= set(faults()), path
 
 
 # ---- examples ------------------------------------------------------------------------------------------------------
