@@ -1,6 +1,7 @@
-# Everything that a developer or CI runs, from two environments that are made from their lock files:
-#   .venv         the project, its tests and checks      (requirements/dev.txt)
-#   .venv-engine  the embedded engine and the SAM CLI    (requirements/engine.txt)
+# Everything that a developer or CI runs, from three environments that are made from their lock files:
+#   .venv              the project, its tests and checks                  (requirements/dev.txt)
+#   .venv-engine       the embedded engine and the SAM CLI                (requirements/engine.txt)
+#   .venv-interpreter  a second interpreter of the state machines         (requirements/interpreter.txt)
 # and two more for whoever asks for them: .venv-lock (make lock) and .venv-mutants (make mutants).
 # An environment is made once; a changed lock file makes it anew.
 
@@ -14,6 +15,7 @@ sum = $(shell cksum < $(1) | cut -d ' ' -f 1)
 
 DEV    := .venv/.made-$(call sum,requirements/dev.txt)
 ENGINE := .venv-engine/.made-$(call sum,requirements/engine.txt)
+INTERPRETER := .venv-interpreter/.made-$(call sum,requirements/interpreter.txt)
 LOCK   := .venv-lock/.made-$(call sum,requirements/lock.txt)
 MUTANT := .venv-mutants/.made-$(call sum,requirements/mutants.txt)
 SELF   := .venv/.installed-$(call sum,requirements/dev.txt)-$(call sum,pyproject.toml)
@@ -89,7 +91,7 @@ docs: setup ## renew what the documents take from the definitions, the template,
 
 .PHONY: lock
 lock: $(LOCK) ## renew the lock files after a change to a *.in file (UPGRADE=1 takes the newest versions of everything)
-	@for file in requirements/lock requirements/cli requirements/dev requirements/engine requirements/mutants layers/tagship/requirements; do \
+	@for file in requirements/lock requirements/cli requirements/dev requirements/engine requirements/interpreter requirements/mutants layers/tagship/requirements; do \
 	  echo "locking $$file.txt"; \
 	  .venv-lock/bin/uv pip compile --quiet --no-config --no-header --no-emit-index-url --no-emit-find-links \
 	    --universal --python-version 3.13 --generate-hashes $(if $(filter-out 0,$(UPGRADE)),--upgrade) \
@@ -97,12 +99,12 @@ lock: $(LOCK) ## renew the lock files after a change to a *.in file (UPGRADE=1 t
 	done
 
 .PHONY: setup
-setup: ## make both environments, which every other target does by itself
-	@$(MAKE) --silent --jobs 2 $(SELF) $(ENGINE)  # side by side, which takes two thirds of the time
+setup: ## make the three environments, which every other target does by itself
+	@$(MAKE) --silent --jobs 3 $(SELF) $(ENGINE) $(INTERPRETER)  # side by side, which takes two thirds of the time
 
 .PHONY: clean
 clean: ## remove the environments, what was built and the engine's state
-	@rm -rf .venv .venv-engine .venv-lock .venv-mutants .mutants .aws-sam .tagship build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-engine .venv-interpreter .venv-lock .venv-mutants .mutants .aws-sam .tagship build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find $(PRESENT) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(DEV): requirements/dev.txt
@@ -110,6 +112,9 @@ $(DEV): requirements/dev.txt
 
 $(ENGINE): requirements/engine.txt
 	$(call make-venv,.venv-engine,$<,about a minute)
+
+$(INTERPRETER): requirements/interpreter.txt
+	$(call make-venv,.venv-interpreter,$<,some seconds)
 
 $(LOCK): requirements/lock.txt
 	$(call make-venv,.venv-lock,$<,a few seconds)

@@ -46,6 +46,12 @@ def test_the_launcher_corrects_the_version_that_is_installed() -> None:
     assert pinned(ROOT / "requirements/engine.txt")["ministack"] == corrected
 
 
+def test_the_interpreter_that_is_corrected_is_the_interpreter_that_is_pinned() -> None:
+    launcher = (ROOT / "tests/integration/stepfunctions_local/interpreter.py").read_text()
+    (corrected,) = re.findall(r'^VERSION = "(.+)"$', launcher, re.MULTILINE)
+    assert pinned(ROOT / "requirements/interpreter.txt")["localstack-core"] == corrected
+
+
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
 def test_actions_are_pinned_by_commit_with_their_version_beside(workflow: Path) -> None:
     used = re.findall(r"uses: *(.+)", workflow.read_text())

@@ -1,4 +1,7 @@
-"""The two places where the same mocked integrations run: the embedded engine, and Step Functions Local in Docker."""
+"""The three places where the same mocked integrations run.
+
+The embedded engine and LocalStack's interpreter run everywhere; AWS's Step Functions Local runs where Docker answers.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +28,8 @@ from tools.stack import ACCOUNT, REGION, Engine
 
 MOCKS = Path(__file__).parent / "mocks.json"
 COMPOSE = ROOT / "compose.yaml"
+INTERPRETER = Path(__file__).parent / "interpreter.py"
+INTERPRETER_PYTHON = ROOT / ".venv-interpreter" / "bin" / "python"
 SECONDS_TO_START = 120
 SECONDS_TO_END = 60
 
@@ -32,13 +37,26 @@ Start = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scheduled:
+    """One try of a task, with what it was scheduled with."""
+
+    state: str
+    visit: int
+    """The tries of one visit of a state have the same number."""
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How an execution ended, and through which states it went (those inside of Maps left out)."""
+    """How an execution ended, which states it entered, and every try of its tasks."""
 
     status: str
     error: str
     cause: str
     entered: tuple[str, ...]
+    """The machine's own states; those inside its Maps stand apart, because they run side by side."""
+    entered_inside: tuple[str, ...]
+    scheduled: tuple[Scheduled, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +65,8 @@ class Place:
 
     client: Any
     machines: dict[str, str] = field(default_factory=dict)
+    shows_payloads: bool = False
+    """Whether its history has what a task was scheduled with."""
 
     def install(self) -> None:
         """Creates both machines under the names that the mocks know."""
@@ -58,10 +78,10 @@ class Place:
             )
             self.machines[machine] = made["stateMachineArn"]
 
-    def start(self, machine: str, case: str, given: Start) -> str:
+    def start(self, machine: str, case: str, given: Start, *, name: str = "") -> str:
         """Starts a case; answers with the execution."""
         arn: str = self.client.start_execution(
-            stateMachineArn=f"{self.machines[machine]}#{case}", name=case, input=json.dumps(given)
+            stateMachineArn=f"{self.machines[machine]}#{case}", name=name or case, input=json.dumps(given)
         )["executionArn"]
         return arn
 
@@ -83,24 +103,53 @@ class Place:
             error=found.get("error") or "",
             cause=found.get("cause") or "",
             entered=self.entered(machine, execution),
+            entered_inside=self.entered(machine, execution, inside=True),
+            scheduled=self.scheduled(execution),
         )
 
-    def entered(self, machine: str, execution: str) -> tuple[str, ...]:
-        """The states so far, in their order."""
+    def entered(self, machine: str, execution: str, *, inside: bool = False) -> tuple[str, ...]:
+        """The states so far, in their order: the machine's own, or those inside its Maps."""
         outer = load(machine)["States"]
-        events = self.client.get_execution_history(executionArn=execution, maxResults=1000)["events"]
         names = [
             event["stateEnteredEventDetails"]["name"]
-            for event in events
+            for event in self._history(execution)
             if "stateEnteredEventDetails" in event
         ]
-        return tuple(name for name in names if name in outer)
+        return tuple(name for name in names if (name not in outer) == inside)
 
-    def run(self, machine: str, cases: Mapping[str, Start]) -> dict[str, Ended]:
-        """All of these cases, side by side."""
+    def scheduled(self, execution: str) -> tuple[Scheduled, ...]:
+        """Every try of a task, by the state whose entry comes before it."""
+        visits: dict[int, int] = {}
+        names: dict[int, str] = {}
+        found = []
+        for event in self._history(execution):
+            number = event["id"]
+            visits[number] = visits.get(event.get("previousEventId", 0), 0)
+            if "stateEnteredEventDetails" in event:
+                visits[number] = number
+                names[number] = event["stateEnteredEventDetails"]["name"]
+            if "taskScheduledEventDetails" in event:
+                parameters = json.loads(event["taskScheduledEventDetails"].get("parameters", "{}"))
+                visit = visits[number]
+                found.append(Scheduled(state=names.get(visit, ""), visit=visit, parameters=parameters))
+        return tuple(found)
+
+    def _history(self, execution: str) -> list[dict[str, Any]]:
+        events: list[dict[str, Any]] = self.client.get_execution_history(
+            executionArn=execution, maxResults=1000
+        )["events"]
+        return events
+
+    def run(
+        self, machine: str, cases: Mapping[str, Start], *, named: Callable[[str], str] = str
+    ) -> dict[str, Ended]:
+        """All of these cases, four at a time; `named` gives an execution its name."""
+
+        def one(case: str) -> tuple[str, Ended]:
+            return case, self.ended(machine, self.start(machine, case, cases[case], name=named(case)))
+
         with ThreadPoolExecutor(4) as pool:
-            started = pool.map(lambda case: (case, self.start(machine, case, cases[case])), cases)
-            return dict(pool.map(lambda each: (each[0], self.ended(machine, each[1])), list(started)))
+            return dict(pool.map(one, cases))
 
 
 @contextlib.contextmanager
@@ -119,6 +168,45 @@ def embedded(folder: Path) -> Iterator[Place]:
         yield place
     finally:
         engine.stop()
+
+
+@contextlib.contextmanager
+def interpreted(folder: Path, mocks: Path) -> Iterator[Place]:
+    """On LocalStack's Step Functions provider, as a process of its own that ends with this one."""
+    assert INTERPRETER_PYTHON.exists(), "The second interpreter is not installed: run `make setup`."
+    port = _free_port()
+    environment = {
+        "PATH": os.defpath,
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "LANG": "C.UTF-8",
+        "SERVICES": "stepfunctions",
+        "STRICT_SERVICE_LOADING": "1",
+        "GATEWAY_LISTEN": f"127.0.0.1:{port}",
+        "DISABLE_EVENTS": "1",  # it reports nothing to its makers
+        "SKIP_SSL_CERT_DOWNLOAD": "1",
+        "DNS_ADDRESS": "0",
+        "LS_LOG": "error",
+        "FILESYSTEM_ROOT": str(folder),
+        "LOCALSTACK_VOLUME_DIR": str(folder),
+        "SFN_MOCK_CONFIG": str(mocks),
+    }
+    with (folder / "interpreter.log").open("wb") as log:
+        process = subprocess.Popen(
+            [INTERPRETER_PYTHON, INTERPRETER],
+            env=environment,
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield _ready(
+            port, lambda: (folder / "interpreter.log").read_text(errors="replace"), shows_payloads=True
+        )
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def docker_answers() -> bool:
@@ -160,23 +248,28 @@ def in_docker() -> Iterator[Place]:
     try:
         up = run("up", "--detach")
         assert up.returncode == 0, f"Step Functions Local did not start: {up.stderr}"
-        session: Any = boto3.session.Session()
-        client = session.client(
-            "stepfunctions",
-            endpoint_url=f"http://127.0.0.1:{port}",
-            region_name=REGION,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
-        deadline = time.monotonic() + SECONDS_TO_START
-        while not _serves(client):
-            assert time.monotonic() < deadline, f"Step Functions Local does not answer: {run('logs').stdout}"
-            time.sleep(0.2)
-        place = Place(client=client)
-        place.install()
-        yield place
+        yield _ready(port, lambda: run("logs").stdout)
     finally:
         run("down", "--volumes", "--timeout", "1")
+
+
+def _ready(port: int, log: Callable[[], str], *, shows_payloads: bool = False) -> Place:
+    """Waits until the engine answers on this port, then creates both machines there."""
+    session: Any = boto3.session.Session()
+    client = session.client(
+        "stepfunctions",
+        endpoint_url=f"http://127.0.0.1:{port}",
+        region_name=REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    deadline = time.monotonic() + SECONDS_TO_START
+    while not _serves(client):
+        assert time.monotonic() < deadline, f"The engine does not answer: {log()}"
+        time.sleep(0.2)
+    place = Place(client=client, shows_payloads=shows_payloads)
+    place.install()
+    return place
 
 
 def _serves(client: Any) -> bool:

@@ -1,7 +1,8 @@
-"""Every ending and every Catch of both machines, on mocked integrations: AWS's own format, one file, two engines.
+"""Every ending and every Catch of both machines, on mocked integrations: AWS's own format, one file, three engines.
 
-The embedded engine runs them everywhere; Step Functions Local runs them where Docker answers. Since the embedded engine
-counts a mock's attempts by visits of a state and not by retries, a case throws only what its state does not retry.
+The embedded engine and an independent interpreter run them everywhere; Step Functions Local runs them where Docker answers.
+Since the embedded engine counts a mock's attempts by visits of a state and not by retries, a case throws only what its state
+does not retry; test_tries.py counts the retries.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from tests.integration.stepfunctions_local.places import (
     embedded,
     in_docker,
 )
-from tests.template.definitions import MACHINES, ROOT, State, load, snake, states_of, tasks
-from tests.template.sources import Shape, answer, answer_of
+from tests.template.definitions import MACHINES, ROOT, State, function_of, load, snake, states_of, tasks
+from tests.template.sources import Shape, answer, answer_of, reads
 
 # each place belongs to one worker
 pytestmark = pytest.mark.xdist_group("mocks")
@@ -37,6 +38,7 @@ CASES: dict[str, dict[str, dict[str, str]]] = {
     machine: CONFIGURATION["StateMachines"][machine]["TestCases"] for machine in MACHINES
 }
 RESPONSES: dict[str, dict[str, Any]] = CONFIGURATION["MockedResponses"]
+TASKS = {(task.machine, task.name): task for task in tasks()}
 
 UPLOAD = {"bucket": "releases", "key": "releases/storefront/v1.1.0/release.json", "versionId": "1"}
 ORDER = {
@@ -131,12 +133,15 @@ ROLLBACKS = {
 EXPECTED = {"release": RELEASES, "rollback": ROLLBACKS}
 
 
-@pytest.fixture(scope="module", params=["embedded engine", "Step Functions Local"])
+@pytest.fixture(scope="module", params=["embedded engine", "independent interpreter", "Step Functions Local"])
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """Each of the two, with both machines and the mocks."""
+    """Each of the three, with both machines and the mocks."""
     if request.param == "embedded engine":
         with embedded(tmp_path_factory.mktemp("mocks")) as found:
             yield found
+        return
+    if request.param == "independent interpreter":
+        yield request.getfixturevalue("interpreter")
         return
     if not docker_answers():
         pytest.skip("no Docker answers on this machine, so Step Functions Local can't run here")
@@ -166,7 +171,7 @@ def given(machine: str, case: str) -> dict[str, Any]:
     return ORDER | {"trigger": "abort"} if case == "ComesBackFromAnAbort" else ORDER
 
 
-# ---- on both engines -----------------------------------------------------------------------------------------------
+# ---- on each engine -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("case", RELEASES)
@@ -199,6 +204,28 @@ def test_a_release_that_is_stopped_while_it_bakes_is_aborted(place: Place) -> No
 def test_every_state_is_gone_through_by_some_case(ended: dict[tuple[str, str], Ended], machine: str) -> None:
     entered = {name for (of, _), end in ended.items() if of == machine for name in end.entered}
     assert entered == set(load(machine)["States"])
+
+
+def test_every_payload_has_what_its_function_reads(place: Place, ended: dict[tuple[str, str], Ended]) -> None:
+    if not place.shows_payloads:
+        return
+    seen = set()
+    for (machine, case), end in ended.items():
+        for each in end.scheduled:
+            task = TASKS[machine, each.state]
+            if function_of(task) is not None:
+                seen.add((machine, each.state))
+                for path in reads(snake(each.state)):
+                    assert has(each.parameters["Payload"], path), f"{case}: {task} lacks {'.'.join(path)}"
+    assert seen == {key for key, task in TASKS.items() if function_of(task) is not None}
+
+
+def has(payload: Any, path: tuple[str, ...]) -> bool:
+    for member in path:
+        if not isinstance(payload, dict) or member not in payload:
+            return False
+        payload = payload[member]
+    return True
 
 
 # ---- the file ------------------------------------------------------------------------------------------------------
