@@ -123,7 +123,7 @@ def test_the_architecture_tells_of_every_state() -> None:
 
 
 def test_operations_tell_of_every_ending_fact_and_metric() -> None:
-    text = (ROOT / "docs" / "operations.md").read_text()
+    text = "".join((ROOT / "docs" / name).read_text() for name in ("operations.md", "reference.md"))
     for status in set(Status) - {Status.RUNNING}:
         assert f"`{status}`" in text, status
     for name in _WORDS:
