@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+from types import SimpleNamespace
 
-from tagship.runtime import about, logger
+import pytest
+
+from tagship.ledger import releases
+from tagship.model.errors import ApplicationUnknown
+from tagship.model.release import Status
+from tagship.runtime import Runtime, about, logger
+from tagship.settings import Settings
+from tests.unit.builders import APPLICATION, EXECUTION, TAG, record
 
 HOSTILE = 'v1.4.0\n{"level": "INFO", "message": "done"}\r\x1b[31m\x00'
 
@@ -20,3 +28,58 @@ def test_hostile_text_stays_in_its_field_of_one_line() -> None:
     told = json.loads(line)
     assert (told["tag"], told["message"]) == (HOSTILE, f"Not told: {HOSTILE}")
     assert (told["application"], told["attempt"], told["execution"]) == ("storefront", 1, "one")
+
+
+class CountingLedger:
+    """A DynamoDB client that counts what is read."""
+
+    def __init__(self, client):
+        self.client, self.reads = client, 0
+
+    def __getattr__(self, name):
+        self.reads += name == "get_item"
+        return getattr(self.client, name)
+
+
+@pytest.fixture
+def client(ledger):
+    return CountingLedger(ledger.client)
+
+
+@pytest.fixture
+def runtime(ledger, client):
+    aws = SimpleNamespace(client=lambda service: client)
+    return Runtime(settings=Settings(stage="production", ledger_table="ledger"), aws=aws, now=ledger.now)
+
+
+def the_release(runtime):
+    return runtime.release(
+        {"release": {"application": APPLICATION, "tag": TAG, "attempt": 1}, "execution": EXECUTION}
+    )
+
+
+def test_a_release_is_read_once_and_only_when_it_is_asked_for(runtime, ledger, client):
+    releases.claim(ledger, record())
+    release = the_release(runtime)
+    assert (release.title, release.attempt, release.execution, client.reads) == (
+        f"{APPLICATION} {TAG}",
+        1,
+        EXECUTION,
+        0,
+    )
+    assert release.record["status"] == Status.RUNNING
+    assert release.configuration.application == APPLICATION
+    assert release.configuration.target.function == "storefront"
+    assert client.reads == 1
+
+
+def test_a_release_that_the_ledger_does_not_have_is_an_error_at_its_first_use(runtime):
+    release = the_release(runtime)
+    with pytest.raises(ApplicationUnknown, match=f"{APPLICATION} {TAG}"):
+        _ = release.record
+
+
+def test_a_releases_fact_names_the_attempt_and_the_execution_of_its_event(runtime):
+    fact = the_release(runtime).fact("Traffic Shifted", key="000", data={"percent": 5})
+    assert (fact.application, fact.tag, fact.attempt, fact.execution) == (APPLICATION, TAG, 1, EXECUTION)
+    assert (fact.name, fact.key, fact.data) == ("Traffic Shifted", "000", {"percent": 5})

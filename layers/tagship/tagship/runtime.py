@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -13,14 +13,16 @@ from aws_lambda_powertools import Logger
 
 from tagship.aws.clients import Aws, Errand
 from tagship.aws.rights import ClientAs
-from tagship.ledger.table import Ledger
+from tagship.ledger import releases
+from tagship.ledger.table import Fact, Ledger
 from tagship.model.errors import TagshipError
+from tagship.model.records import CurrentRecord, ReleaseRecord
 from tagship.settings import Settings
 
-if TYPE_CHECKING:
-    from tagship.model.application import (
-        Application,  # its nouns cost a cold start what they are not asked for
-    )
+if TYPE_CHECKING:  # loaded when a step needs them: not every cold start pays for them
+    from tagship.model.application import Application
+    from tagship.model.release import PinnedObject
+    from tagship.targets import Target
 
 Event = dict[str, Any]
 logger = Logger(service="tagship")
@@ -65,6 +67,82 @@ class Runtime:
             function_roles=self.settings.function_roles,
         )
         return functools.partial(self.aws.client_as, errand=errand)
+
+    def release(self, event: Event) -> Release:
+        """The release that a step's event is about."""
+        key = event["release"]
+        return self.release_of(
+            key["application"], key["tag"], attempt=key["attempt"], execution=event["execution"]
+        )
+
+    def release_of(self, application: str, tag: str, *, attempt: int, execution: str) -> Release:
+        """A release by its name; nothing is read before it is asked for."""
+        return Release(runtime=self, application=application, tag=tag, attempt=attempt, execution=execution)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """The release that a step works on, as the ledger had it when the step first looked."""
+
+    runtime: Runtime
+    application: str
+    tag: str
+    attempt: int
+    """Which attempt the caller means; the record may have begun another since."""
+    execution: str
+
+    @property
+    def title(self) -> str:
+        """`storefront v1.4.0`."""
+        return f"{self.application} {self.tag}"
+
+    @functools.cached_property
+    def record(self) -> ReleaseRecord:
+        """Read once, at the first use.
+
+        Raises ApplicationUnknown when the ledger has none.
+        """
+        return cast("ReleaseRecord", releases.get(self.runtime.ledger, self.application, self.tag))
+
+    @functools.cached_property
+    def configuration(self) -> Application:
+        """The application's configuration as the release pinned it; for a release whose configuration is valid."""
+        from tagship.model.application import Application
+
+        document = self.record["configuration"]["document"]
+        assert document is not None
+        return Application.from_dict(document)
+
+    @property
+    def current(self) -> CurrentRecord | None:
+        """What production runs now."""
+        return cast("CurrentRecord | None", releases.current(self.runtime.ledger, self.application))
+
+    @property
+    def client_as(self) -> ClientAs:
+        """Makes clients in the application's role, for this release and execution."""
+        return self.runtime.client_as(self.configuration, tag=self.tag, execution=self.execution)
+
+    def target(self, *, objects: Iterable[PinnedObject] = ()) -> Target:
+        """The target's adapter, in the application's role; `objects` are what may be uploaded to it.
+
+        Raises CredentialsRefused where the role can't be assumed.
+        """
+        from tagship.targets import target_of
+
+        return target_of(self.configuration, tag=self.tag, client_as=self.client_as, objects=objects)
+
+    def fact(self, name: str, *, key: str = "", data: Mapping[str, Any]) -> Fact:
+        """Something that happened to it, to be recorded."""
+        return Fact(
+            application=self.application,
+            tag=self.tag,
+            attempt=self.attempt,
+            name=name,
+            key=key,
+            execution=self.execution,
+            data=data,
+        )
 
 
 @functools.cache

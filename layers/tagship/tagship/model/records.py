@@ -1,0 +1,332 @@
+"""What the ledger holds, as plain typed data; mypy reads every access.
+
+A key that is not required is absent until the step that writes it has run. Records are read where they were written by this
+version's code; the ledger never holds what was not validated before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NotRequired, TypedDict
+
+from tagship.model.release import Status
+
+Document = Mapping[str, Any]
+"""An application's configuration with its defaults written out; `Application.from_dict` makes the noun of it."""
+
+
+class PinnedData(TypedDict):
+    """A `PinnedObject`, as it is stored."""
+
+    bucket: str
+    key: str
+    versionId: str
+    size: int
+
+
+class ArtifactData(TypedDict):
+    """An `Artifact`, as it is stored."""
+
+    name: str
+    file: str
+    sha256: str
+    size: int
+
+
+class ManifestData(TypedDict):
+    """A validated `release.json`."""
+
+    schemaVersion: Literal[1]
+    application: str
+    tag: str
+    commit: str
+    repository: str
+    author: str
+    createdAt: str
+    artifacts: Sequence[ArtifactData]
+    notes: str
+    parameters: Mapping[str, str]
+    emergency: NotRequired[str]
+
+
+class ConfigurationRecord(TypedDict):
+    """An application's configuration as a release pins it; `document` is None where it is not valid."""
+
+    version: int
+    document: Document | None
+    problems: Sequence[str]
+
+
+class GateRecord(TypedDict):
+    """One gate's answer."""
+
+    gate: str
+    verdict: str
+    why: str
+    remedy: NotRequired[str]
+    warning: NotRequired[str]
+    seen: NotRequired[Mapping[str, Any]]
+
+
+class CheckRecord(TypedDict):
+    """One health check's answer."""
+
+    check: str
+    verdict: str
+    why: str
+    numbers: NotRequired[Mapping[str, float | int | str]]
+
+
+class Revision(TypedDict, total=False):
+    """What a target runs. Only its own adapter understands the rest of it than `id`, `digest` and `etag`."""
+
+    id: str
+    digest: str
+    etag: str
+    data: Mapping[str, Any]
+    # As the first adapter writes it until its data moves into `data`.
+    version: str
+    codeSha256: str
+    of: str
+    state: str
+
+
+class LocationPlan(TypedDict):
+    """What a deployment changes in one place."""
+
+    location: str
+    baseline: Revision | None
+    candidate: Revision
+    etag: str
+
+
+class StepData(TypedDict):
+    """One share of the traffic, how long it is watched, and the seconds that the step may take in all."""
+
+    percent: int
+    bake: int
+    needs: NotRequired[int]
+
+
+_Between = TypedDict("_Between", {"from": str | None})  # a keyword is no attribute
+
+
+class Plan(_Between):
+    """What a deployment would change."""
+
+    to: str
+    nothingToChange: bool
+    summary: Sequence[str]
+    steps: Sequence[StepData]
+    digest: NotRequired[str]
+    locations: NotRequired[Sequence[LocationPlan]]
+    baseline: Revision | None
+    candidate: Revision
+    replaced: NotRequired[Revision | None]
+    """What was the baseline before a rollback was led further back."""
+
+
+class CurrentRecord(TypedDict):
+    """What production runs, as far as Tagship brought it there."""
+
+    application: str
+    tag: str
+    attempt: int
+    revision: Revision
+    since: str
+    watchEnds: NotRequired[str]
+
+
+class Waits(TypedDict):
+    """What an approved release waits for."""
+
+    since: str
+    opens: str
+    why: str
+
+
+class Bar(TypedDict):
+    """Why a release is never deployed again."""
+
+    why: str
+    by: str
+    at: str
+
+
+class NewRelease(TypedDict):
+    """A release as it was read, before the ledger claims it."""
+
+    application: str
+    tag: str
+    stage: str
+    execution: str
+    digest: str
+    release: PinnedData
+    manifest: ManifestData | None
+    problems: Sequence[str]
+    objects: Mapping[str, PinnedData]
+    configuration: ConfigurationRecord
+    phase: str
+
+
+class ReleaseRecord(NewRelease):
+    """A release as it stands."""
+
+    status: Status
+    attempt: int
+    readAt: str
+    why: NotRequired[str]
+    endedAt: NotRequired[str]
+    gates: NotRequired[Sequence[GateRecord]]
+    plan: NotRequired[Plan]
+    previous: NotRequired[CurrentRecord | None]
+    """What production ran when the plan was made."""
+    approval: NotRequired[str]
+    """The id of its request for approval."""
+    waits: NotRequired[Waits]
+    deadline: NotRequired[str]
+    moved: NotRequired[bool]
+    """Traffic may have moved."""
+    percent: NotRequired[int]
+    shiftedAt: NotRequired[str]
+    lockedBy: NotRequired[str]
+    barred: NotRequired[Bar]
+
+
+class ReleaseKey(TypedDict):
+    """Which release: what each state hands to the next."""
+
+    application: str
+    tag: str
+    attempt: int
+
+
+class FactRecord(TypedDict):
+    """Something that happened, as it is stored and as the table's stream gives it."""
+
+    sk: str
+    seq: int
+    application: str
+    tag: str
+    """Empty for what is about no release: a freeze."""
+    attempt: int
+    stage: str
+    name: str
+    who: str
+    at: str
+    execution: str
+    data: Mapping[str, Any]
+    previous: str
+    digest: str
+
+
+class Decision(TypedDict):
+    """What one approver decided."""
+
+    approver: str
+    decision: str
+    reason: str
+    at: str
+    identity: NotRequired[str]
+
+
+class PlanSummary(TypedDict):
+    """What approvers see of a plan."""
+
+    summary: Sequence[str]
+    steps: Sequence[StepData]
+    nothingToChange: bool
+
+
+class NewRequest(TypedDict):
+    """A request for approval, before it is opened."""
+
+    id: str
+    application: str
+    stage: str
+    tag: str
+    fromTag: str | None
+    attempt: int
+    digest: str
+    execution: str
+    author: str
+    commit: str
+    repository: str
+    notes: str
+    createdAt: str
+    gates: Sequence[GateRecord]
+    plan: PlanSummary
+    warnings: Sequence[str]
+    approvers: Sequence[str]
+    required: int
+    authorMayApprove: bool
+    reasonToApprove: bool
+    remindEvery: int
+    escalateTo: Sequence[str]
+    slack: str
+    expiresAt: str
+    watchUrl: str
+
+
+class RequestRecord(NewRequest):
+    """A request for approval as it stands; its task token never leaves the ledger's own module."""
+
+    status: str
+    decisions: Sequence[Decision]
+    sent: Mapping[str, str]
+    """By channel and person: `sent`, or why not."""
+    askedAt: str
+    closedBy: NotRequired[str]
+    delivered: NotRequired[bool]
+
+
+class LockRecord(TypedDict, total=False):
+    """The lock of an application. Only the fencing number stays when nobody holds it."""
+
+    fence: int
+    tag: str
+    attempt: int
+    execution: str
+    leaseEnds: str
+    kept: bool
+    rollback: bool
+
+
+class FreezeRecord(TypedDict):
+    """A time in which nothing may be deployed."""
+
+    id: str
+    application: str
+    author: str
+    reason: str
+    starts: str
+    ends: str
+    liftedAt: NotRequired[str]
+    liftedBy: NotRequired[str]
+    liftedBecause: NotRequired[str]
+
+
+class WatchRecord(TypedDict):
+    """Which release an alarm watches, and until when."""
+
+    application: str
+    tag: str
+    attempt: int
+    since: str
+    until: str
+
+
+class LoginRecord(TypedDict):
+    """Somebody's session on the approval page."""
+
+    approver: str
+    identity: str
+    secret: str
+    until: str
+
+
+class HeadRecord(TypedDict):
+    """The number and the digest of an application's last fact."""
+
+    last: int
+    digest: str
