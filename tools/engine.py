@@ -332,6 +332,49 @@ def name_the_role_behind_a_session() -> None:
     iam_evaluator._resolve_condition_key = resolve_or_name_the_role
 
 
+def name_the_machine_of_a_task() -> None:
+    """The right to answer a waiting task is a right on its state machine.
+
+    The stock engine asks for a right on everything.
+    """
+    execute_task, wait_for_callback = states._execute_task, states._invoke_with_callback
+    resource_of = iam_actions.extract_resource_arn
+    machines: dict[str, str] = {}
+
+    def execute_known_task(state: Any, raw_input: Any, execution: Any, context: Any) -> Any:
+        _this_thread.machine = execution["stateMachineArn"]
+        return execute_task(state, raw_input, execution, context)
+
+    def wait_knowing_the_machine(resource: str, payload: Any, token: str, state: Any) -> Any:
+        machines[token] = _this_thread.machine
+        return wait_for_callback(resource, payload, token, state)
+
+    def resource_or_machine(
+        service: str, method: str, path: str, headers: Any, body: bytes, *where: Any
+    ) -> Any:
+        if service == "states" and headers.get("x-amz-target", "").startswith("AWSStepFunctions.SendTask"):
+            return machines.get(json.loads(body)["taskToken"], "*")
+        return resource_of(service, method, path, headers, body, *where)
+
+    states._execute_task, states._invoke_with_callback = execute_known_task, wait_knowing_the_machine
+    iam_actions.extract_resource_arn = resource_or_machine
+
+
+def name_the_external_id_of_a_session() -> None:
+    """A right to assume roles only with an external id is one: sts:ExternalId is what the caller says.
+
+    The stock engine knows it for the role's trust alone, not for the caller's own policy: such a right allows nothing.
+    """
+    context_of = iam_actions.request_tag_context
+
+    def context_with_external_id(service: str, action: str, body: bytes, parameters: Any) -> Any:
+        context = context_of(service, action, body, parameters)
+        given = parse_qs(body.decode(errors="replace")).get("ExternalId") if service == "sts" else None
+        return {**context, "sts:externalid": given[0]} if given else context
+
+    iam_actions.request_tag_context = context_with_external_id
+
+
 def rehearse_an_upload() -> None:
     """UpdateFunctionCode with DryRun looks whether the code is there, answers with its digest, and changes nothing.
 
@@ -452,6 +495,8 @@ def main() -> None:
     name_the_alias_of_a_key()
     name_the_path_of_parameters()
     name_the_role_behind_a_session()
+    name_the_machine_of_a_task()
+    name_the_external_id_of_a_session()
     rehearse_an_upload()
     know_what_an_upload_promises()
     take_saved_queries()

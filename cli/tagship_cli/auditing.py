@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ LONGEST_FILE = 1024**3
 """Bytes that are read of a file: ten times what ten thousand releases leave."""
 
 
+KEPT_WITHIN = timedelta(hours=1)
+"""How long after its ending a release's evidence may be on its way to the bucket."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
     """What was looked at, and the first thing that is wrong with it."""
@@ -34,6 +39,8 @@ class Checked:
     """Pieces of evidence that the chain was held against."""
     without_evidence: tuple[str, ...] = ()
     """Endings of which no evidence is kept."""
+    hidden: tuple[str, ...] = ()
+    """Names in the evidence bucket behind which somebody hid a piece of evidence."""
     not_checked: str = ""
     """What this kind of look can't say."""
 
@@ -46,6 +53,7 @@ class Checked:
             "facts": self.facts,
             "evidence": self.anchors,
             "withoutEvidence": list(self.without_evidence),
+            "hidden": list(self.hidden),
             "whole": broken is None,
             "broken": {"kind": broken.kind, "seq": broken.seq, "what": broken.what} if broken else None,
         }
@@ -64,30 +72,79 @@ def check_ledger(place: Place, application: str) -> Checked:
     if not facts and head is None:
         raise Failed(f"The ledger of {place.stage} has no fact of {application!r}.")
     with trying("Listing the evidence"):
-        anchors = list(_anchors(place, application))
-    broken = chain.verify(application, facts, head=head, anchors=anchors)
-    kept = {anchor.seq for anchor in anchors}
-    missing = [
-        f"{fact['tag']} ({fact['name']}, fact {fact['seq']})"
+        kept = _evidence(place, application)
+    without = [
+        fact
         for fact in facts
-        if fact.get("name") in ENDING_FACTS.values() and fact.get("seq") not in kept
+        if fact.get("name") in ENDING_FACTS.values() and fact.get("seq") not in kept.numbers
     ]
     return Checked(
         what=f"the ledger of {place.stage}",
         application=application,
         facts=len(facts),
-        broken=broken,
-        anchors=len(anchors),
-        without_evidence=() if broken else tuple(missing),
+        broken=chain.verify(application, facts, head=head, anchors=kept.anchors)
+        or _hidden(kept)
+        or _overdue(without, since=place.now - KEPT_WITHIN),
+        anchors=len(kept.anchors),
+        without_evidence=tuple(map(_ending, without)),
+        hidden=kept.hidden,
     )
 
 
-def _anchors(place: Place, application: str) -> Iterator[Anchor]:
-    pages = place.client("s3").get_paginator("list_objects_v2")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Evidence:
+    """Every version in the bucket, hidden ones among them: what S3 lists by itself is only what nobody has hidden."""
+
+    anchors: tuple[Anchor, ...]
+    hidden: tuple[str, ...]
+
+    @property
+    def numbers(self) -> set[int]:
+        return {anchor.seq for anchor in self.anchors}
+
+
+def _evidence(place: Place, application: str) -> _Evidence:
+    versions: dict[str, int] = {}
+    marked: set[str] = set()
+    pages = place.client("s3").get_paginator("list_object_versions")
     for page in pages.paginate(Bucket=place.output("EvidenceBucketName"), Prefix=f"{application}/"):
-        for found in page.get("Contents", []):
-            if (anchor := evidence.anchor_of(found["Key"])) is not None:
-                yield anchor
+        for found in page.get("Versions", []):
+            versions[found["Key"]] = versions.get(found["Key"], 0) + 1
+        marked.update(found["Key"] for found in page.get("DeleteMarkers", []))
+    anchors = (evidence.anchor_of(key) for key in sorted(versions))
+    written_again = {key for key, count in versions.items() if count > 1}
+    return _Evidence(
+        anchors=tuple(anchor for anchor in anchors if anchor is not None),
+        hidden=tuple(sorted(marked | written_again)),
+    )
+
+
+def _hidden(kept: _Evidence) -> Broken | None:
+    if not kept.hidden:
+        return None
+    first = evidence.anchor_of(kept.hidden[0])
+    return Broken(
+        kind=Break.HIDDEN,
+        seq=first.seq if first else 0,
+        what=f"This is an attack: somebody put a delete marker or a second version over {kept.hidden[0]} in the evidence "
+        "bucket. Tagship does neither. The chain was verified against the versions behind it.",
+    )
+
+
+def _overdue(without: Sequence[Item], *, since: datetime) -> Broken | None:
+    overdue = [fact for fact in without if fact["at"] < timestamp(since)]
+    if not overdue:
+        return None
+    return Broken(
+        kind=Break.NO_EVIDENCE,
+        seq=overdue[0]["seq"],
+        what=f"{_ending(overdue[0])} ended more than an hour ago, and no evidence of it is kept. Look at docs/audit.md, "
+        "“What could not be kept”.",
+    )
+
+
+def _ending(fact: Item) -> str:
+    return f"{fact['tag']} ({fact['name']}, fact {fact['seq']})"
 
 
 def export(place: Place, application: str, tag: str | None) -> Item:

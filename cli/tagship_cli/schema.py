@@ -20,7 +20,7 @@ _APPLICATION = {
         "alias": "live",
         "account": "123456789012",
         "region": "eu-central-1",
-        "role": "arn:aws:iam::123456789012:role/tagship-storefront",
+        "role": "arn:aws:iam::123456789012:role/tagship-app-storefront",
         "externalId": "tagship-production",
     },
     "strategy": {"type": "canary", "percent": 10, "bake": "PT5M"},

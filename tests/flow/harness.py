@@ -124,7 +124,7 @@ class World:
                 "function": TARGET,
                 "account": DEFAULT_ACCOUNT_ID,
                 "region": REGION,
-                "role": f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/tagship-storefront",
+                "role": f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/tagship-app-storefront",
                 "externalId": "tagship-production",
             },
             "strategy": {"type": "canary", "percent": 10, "bake": 0},
@@ -590,9 +590,9 @@ def _build(patch: pytest.MonkeyPatch) -> World:
     ]
     patch.setenv("TAGSHIP_LINK_KEY", key)
     client_of("ses").verify_email_identity(EmailAddress="tagship@example.com")
-    role = client_of("iam").create_role(RoleName="tagship-storefront", AssumeRolePolicyDocument="{}")["Role"][
-        "Arn"
-    ]
+    role = client_of("iam").create_role(RoleName="tagship-app-storefront", AssumeRolePolicyDocument="{}")[
+        "Role"
+    ]["Arn"]
     functions = client_of("lambda")
     functions.create_function(
         FunctionName=TARGET,

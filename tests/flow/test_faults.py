@@ -181,7 +181,7 @@ def test_a_role_that_can_not_be_assumed_stops_the_release_before_any_change(worl
     world.refuse("AssumeRole", aws_error("AccessDenied", 403))
     ended = supervised(world, begun(world))
     assert ended.error == "ReleaseInvalid"
-    assert "tagship-storefront can't be assumed (AccessDenied)" in ended.cause
+    assert "tagship-app-storefront can't be assumed (AccessDenied)" in ended.cause
     assert '"sts:ExternalId":"tagship-production"' in ended.cause, "the trust policy that would allow it"
     assert assert_at_rest(world, "v1.0.0") == "INVALID"
     assert "plan" not in world.record("v1.0.0")

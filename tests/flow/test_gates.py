@@ -19,7 +19,7 @@ def asking(world: World) -> World:
     client_of("lambda").create_function(
         FunctionName="storefront-gate",
         Runtime="python3.13",
-        Role=client_of("iam").get_role(RoleName="tagship-storefront")["Role"]["Arn"],
+        Role=client_of("iam").get_role(RoleName="tagship-app-storefront")["Role"]["Arn"],
         Handler="app.handler",
         Code={"ZipFile": code_of("gate")},
     )

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from tagship.ledger.evidence import anchor_of
 from tests.integration.conftest import Pipeline, wait_for
 from tests.integration.test_command_line import Shell
+from tests.integration.test_engine_corrections import client_that_may
 from tests.template.cloudformation import functions
 from tools.stack import ACCOUNT, REGION
 
@@ -99,3 +100,14 @@ def test_no_functions_role_can_delete_a_fact_and_the_evidence_holds_the_chain(
     pipeline.client("s3").download_file(bucket, name, str(evidence))
     Shell(pipeline, tmp_path).done("audit", "verify", "--bundle", str(evidence))
     Shell(pipeline, tmp_path).done("audit", "verify", "storefront")
+
+    administrator = client_that_may(pipeline.stack.engine, "s3", Action="s3:*", Resource="*")
+    rule = {"ID": "all", "Status": "Enabled", "Filter": {}, "Expiration": {"Days": 1}}
+    for hide in (
+        lambda: administrator.delete_object(Bucket=bucket, Key=name),
+        lambda: administrator.put_bucket_lifecycle_configuration(
+            Bucket=bucket, LifecycleConfiguration={"Rules": [rule]}
+        ),
+    ):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            hide()

@@ -11,9 +11,12 @@ from tests.integration.conftest import Pipeline
     "target, told",
     [
         ({"externalId": "tagship-elsewhere"}, '"sts:ExternalId":"tagship-elsewhere"'),
-        ({"role": "arn:aws:iam::000000000000:role/tagship-missing"}, "tagship-missing can't be assumed"),
         (
-            {"account": "999999999999", "role": "arn:aws:iam::999999999999:role/tagship-storefront"},
+            {"role": "arn:aws:iam::000000000000:role/tagship-app-missing"},
+            "tagship-app-missing can't be assumed",
+        ),
+        (
+            {"account": "999999999999", "role": "arn:aws:iam::999999999999:role/tagship-app-storefront"},
             "this stack deploys to account 000000000000",
         ),
     ],

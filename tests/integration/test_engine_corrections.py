@@ -201,6 +201,28 @@ def test_the_stock_engine_still_takes_the_sessions_arn_for_it(stock: Engine) -> 
         assumed_by_the_role_that_is_trusted(stock)
 
 
+def test_a_waiting_task_is_answered_with_the_right_to_its_machine_alone(corrected: Engine) -> None:
+    assert answered_with_the_right_to(corrected, "*") == "SUCCEEDED"
+    with pytest.raises(ClientError, match="AccessDenied"):
+        answered_with_the_right_to(corrected, "another-*")
+
+
+def test_the_stock_engine_still_asks_for_a_right_to_everything(stock: Engine) -> None:
+    with pytest.raises(ClientError, match="AccessDenied"):
+        answered_with_the_right_to(stock, "*")
+
+
+def test_a_role_may_be_assumed_with_an_external_id_alone(corrected: Engine) -> None:
+    assumed_with_the_right_to_an_external_id(corrected, ExternalId="mine")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        assumed_with_the_right_to_an_external_id(corrected)
+
+
+def test_the_stock_engine_still_knows_no_external_id_of_who_assumes(stock: Engine) -> None:
+    with pytest.raises(ClientError, match="AccessDenied"):
+        assumed_with_the_right_to_an_external_id(stock, ExternalId="mine")
+
+
 def test_a_dry_run_of_an_upload_changes_nothing(corrected: Engine) -> None:
     before, rehearsed, after = digests_before_and_after_a_dry_run(corrected)
     assert before == after != rehearsed
@@ -329,7 +351,12 @@ def execute(engine: Engine, machine: str, given: dict[str, Any]) -> Any:
     arn = states.start_execution(stateMachineArn=machine, input=json.dumps(given), name=unique())[
         "executionArn"
     ]
-    deadline = time.monotonic() + SECONDS_TO_WAIT
+    return ended(engine, arn)
+
+
+def ended(engine: Engine, arn: str) -> Any:
+    """How an execution stands when it has ended, or when it should have: then it is stopped."""
+    states, deadline = engine.client("stepfunctions"), time.monotonic() + SECONDS_TO_WAIT
     while (execution := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
         if time.monotonic() > deadline:
             states.stop_execution(executionArn=arn)
@@ -435,6 +462,37 @@ def assumed_by_the_role_that_is_trusted(engine: Engine) -> None:
     client_that_may(engine, "sts", name=trusted, Action="sts:AssumeRole", Resource=role).assume_role(
         RoleArn=role, RoleSessionName="tester"
     )
+
+
+def assumed_with_the_right_to_an_external_id(engine: Engine, **given: str) -> None:
+    """By somebody who may assume roles with an external id and nothing else; the role itself asks for none."""
+    role = make_role(engine, unique(), Action="states:*", Resource="*")
+    right = {"Condition": {"Null": {"sts:ExternalId": "false"}}}
+    client_that_may(engine, "sts", Action="sts:AssumeRole", Resource=role, **right).assume_role(
+        RoleArn=role, RoleSessionName="tester", **given
+    )
+
+
+def answered_with_the_right_to(engine: Engine, machines: str) -> str:
+    """How an execution ends whose waiting task was answered by somebody with the right to these machines."""
+    states, sqs, name = engine.client("stepfunctions"), engine.client("sqs"), unique()
+    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+    task = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
+        "Parameters": {"QueueUrl": queue, "MessageBody": {"token.$": "$$.Task.Token"}},
+        "TimeoutSeconds": 2 * SECONDS_TO_WAIT,
+        "End": True,
+    }
+    machine = states.create_state_machine(
+        name=name, definition=json.dumps({"StartAt": "Task", "States": {"Task": task}}), roleArn=ROLE
+    )["stateMachineArn"]
+    execution = states.start_execution(stateMachineArn=machine, name=name)["executionArn"]
+    (message,) = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=SECONDS_TO_WAIT)["Messages"]
+    on = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{machines}"
+    answering = client_that_may(engine, "stepfunctions", Action="states:SendTaskSuccess", Resource=on)
+    answering.send_task_success(taskToken=json.loads(message["Body"])["token"], output="{}")
+    return str(ended(engine, execution)["status"])
 
 
 def digests_before_and_after_a_dry_run(engine: Engine) -> tuple[str, str, str]:

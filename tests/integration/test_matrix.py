@@ -118,7 +118,7 @@ class Application:
                 "function": self.name,
                 "account": ACCOUNT,
                 "region": REGION,
-                "role": f"arn:aws:iam::{ACCOUNT}:role/tagship-{self.name}",
+                "role": f"arn:aws:iam::{ACCOUNT}:role/tagship-app-{self.name}",
                 "externalId": f"tagship-{self.stack.stage}",
             },
             "strategy": {"type": "canary", "percent": 10, "bake": 0},

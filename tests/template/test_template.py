@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import tomllib
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,8 @@ CONTRACT_OUTPUTS = (
 )
 STAGES = ("development", "staging", "production")
 
-# Actions that AWS can't limit to a resource (Service Authorization Reference); a task token is its own right.
+# Actions that AWS can't limit to a resource (Service Authorization Reference).
 WITHOUT_A_RESOURCE = {
-    "states:SendTaskSuccess",
     "logs:CreateLogDelivery",
     "logs:GetLogDelivery",
     "logs:UpdateLogDelivery",
@@ -65,7 +65,6 @@ WITHOUT_A_RESOURCE = {
     "xray:PutTelemetryRecords",
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",
-    "kms:*",
 }
 # What only some may do; nobody else in the whole template has the right.
 ONLY = {
@@ -328,8 +327,8 @@ def test_every_right_has_its_reason_right_above_it(statement: Statement) -> None
 
 @pytest.mark.parametrize("statement", allowed(), ids=str)
 def test_no_right_is_given_by_wildcard(statement: Statement) -> None:
-    """But for a key's own policy: it hands the key to the account's policies, which are these here."""
-    assert statement.resource in KEYS or not [action for action in statement.actions if "*" in action]
+    """But for the topic key's own policy: it hands the key to the account's policies, which are these here."""
+    assert statement.resource == "TopicKey" or not [action for action in statement.actions if "*" in action]
     assert "NotAction" not in statement.body
     assert "NotResource" not in statement.body
 
@@ -342,11 +341,81 @@ def test_a_right_on_everything_is_one_that_knows_no_resource(statement: Statemen
 
 @pytest.mark.parametrize("action", ONLY)
 def test_what_only_some_may_do_nobody_else_may(action: str) -> None:
-    assert {statement.resource for statement in allowed() if action in statement.actions} == ONLY[action]
+    granted = {it.resource for it in allowed() if action in it.actions and it.resource not in KEYS}
+    assert granted == ONLY[action]
 
 
 def test_who_makes_links_can_not_check_them_and_who_checks_them_can_not_make_any() -> None:
     assert not ONLY["kms:GenerateMac"] & ONLY["kms:VerifyMac"]
+
+
+def role_of(function: str) -> Body:
+    """What CloudFormation calls a function's role, but for the ending that it makes up."""
+    return {
+        "Fn::Sub": f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/${{AWS::StackName}}-{function}Role-*"
+    }
+
+
+def test_the_link_keys_own_policy_lets_nobody_sign_but_the_two_senders() -> None:
+    """Whatever a policy of the account says, an administrator's among them: who could sign could approve."""
+    of_the_key = [it for it in statements() if it.resource == "LinkKey"]
+    senders = [role_of("RequestApprovalFunction"), role_of("RemindApproversFunction")]
+    signing = [it for it in of_the_key if "kms:GenerateMac" in it.actions]
+    assert [(it.effect, it.body["Condition"]) for it in signing] == [
+        ("Allow", {"ArnLike": {"aws:PrincipalArn": senders}}),
+        ("Deny", {"ArnNotLike": {"aws:PrincipalArn": senders}}),
+    ]
+    assert signing[1].body["Principal"] == "*"
+    (verifying,) = [it for it in of_the_key if "kms:VerifyMac" in it.actions]
+    assert verifying.body["Condition"] == {"ArnLike": {"aws:PrincipalArn": role_of("ApprovalPageFunction")}}
+    (administering,) = [it for it in of_the_key if it not in (*signing, verifying)]
+    assert not [it for it in administering.actions if "*" in it or "Grant" in it.replace("ListGrants", "")]
+
+
+def test_mail_is_allowed_whatever_configuration_set_the_sender_has() -> None:
+    """SES asks for a right on the identity's default configuration set too, and refuses the mail without it."""
+    for statement in allowed():
+        if statement.actions[0].startswith("ses:"):
+            kinds = [str(it["Fn::Sub"]).rsplit(":", 1)[-1] for it in statement.on]
+            assert kinds == ["identity/*", "configuration-set/*"], statement
+
+
+def test_a_waiting_task_is_answered_on_the_release_machine_alone() -> None:
+    machine = (
+        "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:stateMachine:${AWS::StackName}-release"
+    )
+    assert resources("AWS::Serverless::StateMachine")["ReleaseStateMachine"]["Name"] == {
+        "Fn::Sub": "${AWS::StackName}-release"
+    }
+    answering = [it for it in allowed() if "states:SendTaskSuccess" in it.actions]
+    assert len(answering) == 4
+    assert {str(it.on) for it in answering} == {str(({"Fn::Sub": machine},))}
+
+
+def test_the_page_of_every_stage_has_its_own_share_of_the_accounts_concurrency() -> None:
+    """A flood on one stage's page starves no other stage's releases where they share an account."""
+    page = functions()["ApprovalPageFunction"]["ReservedConcurrentExecutions"]
+    assert page == {"Fn::If": ["ReservesPage", {"Ref": "ApprovalPageConcurrency"}, {"Ref": "AWS::NoValue"}]}
+    assert template()["Conditions"]["ReservesPage"] == {
+        "Fn::Not": [{"Fn::Equals": [{"Ref": "ApprovalPageConcurrency"}, 0]}]
+    }
+    assert template()["Parameters"]["ApprovalPageConcurrency"]["Default"] > 0
+    for stage in STAGES:
+        assert "ApprovalPageConcurrency=0" not in stages()[stage]["parameter_overrides"]
+
+
+def test_productions_rollback_always_has_room_to_run() -> None:
+    rollback = functions()["RestoreBaselineFunction"]["ReservedConcurrentExecutions"]
+    assert rollback == {
+        "Fn::If": ["ReservesRollback", {"Ref": "RollbackConcurrency"}, {"Ref": "AWS::NoValue"}]
+    }
+    assert template()["Conditions"]["ReservesRollback"] == {
+        "Fn::And": [
+            {"Fn::Equals": [{"Ref": "Stage"}, "production"]},
+            {"Fn::Not": [{"Fn::Equals": [{"Ref": "RollbackConcurrency"}, 0]}]},
+        ]
+    }
+    assert template()["Parameters"]["RollbackConcurrency"]["Default"] > 0
 
 
 def test_the_page_reads_no_secret_but_slacks() -> None:
@@ -386,10 +455,30 @@ def test_no_function_has_a_right_on_any_target_itself() -> None:
     for statement in allowed():
         if statement.resource.endswith("Function"):
             assert not [action for action in statement.actions if action.startswith(targets)], statement
-            if "sts:AssumeRole" in statement.actions:
-                assert statement.actions == ("sts:AssumeRole", "sts:TagSession")
+            if statement.actions[0].startswith("sts:"):
                 assert statement.on == ({"Ref": "TargetRolePattern"},)
                 assert set(statement.body["Condition"]["StringEquals"]) == {"aws:ResourceAccount"}
+
+
+def test_a_role_is_assumed_only_with_its_external_id_and_the_applications_name() -> None:
+    """So a function in wrong hands can't assume a role that asks for neither."""
+    tagged = {"aws:RequestTag/Application": "false"}
+    for statement in allowed():
+        if statement.actions == ("sts:AssumeRole",):
+            assert statement.body["Condition"]["Null"] == {"sts:ExternalId": "false", **tagged}
+        elif "sts:TagSession" in statement.actions:
+            assert statement.actions == ("sts:TagSession",)
+            assert statement.body["Condition"]["Null"] == tagged
+
+
+def test_no_role_of_the_stack_itself_can_be_assumed_as_an_applications() -> None:
+    """The publisher's role above all: who assumed it could sign and upload releases."""
+    pattern = template()["Parameters"]["TargetRolePattern"]["Default"].rsplit("/", 1)[-1]
+    roles = [*resources("AWS::IAM::Role"), *(f"{name}Role" for name in functions())]
+    for stage in STAGES:
+        for role in roles:
+            assert not fnmatchcase(f"{stages()[stage]['stack_name']}-{role}-1A2B3C4D5E6F", pattern), role
+    assert fnmatchcase("tagship-app-storefront", pattern)
 
 
 @every_function
@@ -594,6 +683,14 @@ def test_evidence_is_written_once_by_one_function_and_locked() -> None:
     }
     lock = policy_of_the_bucket("LockStays", "EvidenceBucket")
     assert "s3:BypassGovernanceRetention" in lock["Action"] and lock["Effect"] == "Deny"
+    hidden = policy_of_the_bucket("NothingIsHidden", "EvidenceBucket")
+    assert (hidden["Effect"], hidden["Principal"]) == ("Deny", "*")
+    assert hidden["Action"] == ["s3:DeleteObject", "s3:PutLifecycleConfiguration"]
+    assert hidden["Resource"] == [
+        {"Fn::GetAtt": ["EvidenceBucket", "Arn"]},
+        {"Fn::Sub": "${EvidenceBucket.Arn}/*"},
+    ]
+    assert "Condition" not in hidden
     assert "LifecycleConfiguration" not in bucket("EvidenceBucket")
 
 
@@ -636,10 +733,10 @@ def test_nobody_assumes_a_role_in_an_account_that_this_stack_does_not_deploy_to(
             {"Ref": "AWS::AccountId"},
         ]
     }
-    assuming = [it for it in allowed() if "sts:AssumeRole" in it.actions]
-    assert len(assuming) >= 7
+    assuming = [it for it in allowed() if it.actions[0].startswith("sts:")]
+    assert len(assuming) >= 2 * 7
     for statement in assuming:
-        assert statement.body["Condition"] == {"StringEquals": {"aws:ResourceAccount": accounts}}
+        assert statement.body["Condition"]["StringEquals"] == {"aws:ResourceAccount": accounts}
     told = template()["Globals"]["Function"]["Environment"]["Variables"]["TAGSHIP_ALLOWED_ACCOUNTS"]
     assert told == {"Fn::If": ["HasAllowedAccounts", {"Ref": "AllowedAccountIds"}, {"Ref": "AWS::AccountId"}]}
 

@@ -58,7 +58,7 @@ def application(**changes: Any) -> dict[str, Any]:
             "function": "storefront",
             "account": "000000000000",
             "region": "us-east-1",
-            "role": "arn:aws:iam::000000000000:role/tagship-storefront",
+            "role": "arn:aws:iam::000000000000:role/tagship-app-storefront",
             "externalId": "tagship-production",
         },
         "approval": {"approvers": ["ana@example.com", "bo@example.com", "chi@example.com"]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,8 @@ Examples:
   tagship audit verify --bundle 0000000123-4f2a….json      a piece of evidence, offline
   tagship audit verify --file storefront.json             an export, offline
 \b
-Ends with 0 when every link holds, with 1 when one is broken: the first is named."""
+Exits with 0 when every link holds. Exits with 1 when one is broken (the first is named), when evidence was hidden,
+or when an ending is older than an hour and no evidence of it is kept."""
 )
 @click.argument("application", required=False)
 @click.option(
@@ -50,7 +52,7 @@ Ends with 0 when every link holds, with 1 when one is broken: the first is named
 def verify(
     *, place: Place, application: str | None, bundle: Path | None, export_file: Path | None, as_json: bool
 ) -> None:
-    """Check a chain of facts and name its first broken link: missing, altered, reordered, or rewritten.
+    """Check a chain of facts and name its first broken link: missing, altered, reordered, rewritten, or hidden evidence.
 
     Each fact carries the digest of the one before it. The ledger's chain is also held against the evidence of every ending,
     which nobody can change: so a chain that was written anew shows too.
@@ -80,21 +82,23 @@ def _told(checked: Checked) -> list[str]:
         broken = checked.broken
         return [
             f"{screen.bad('BROKEN')}: {screen.bold(what)}, {facts}",
-            *screen.paragraph(f"{broken.kind} at fact {broken.seq}: {broken.what}", indent=2),
+            *screen.paragraph(screen.clean(f"{broken.kind} at fact {broken.seq}: {broken.what}"), indent=2),
+            *(_listed("Hidden in the evidence bucket:", checked.hidden) if checked.hidden else ()),
             *screen.paragraph("What to do: docs/audit.md, “If a link is broken”.", indent=2),
         ]
     against = f", held against {count(checked.anchors, 'piece')} of evidence" if checked.anchors else ""
     lines = [f"{screen.good('whole')}: {screen.bold(what)}, {facts}{against}"]
     if checked.without_evidence:
-        first = listed(checked.without_evidence[:10])
-        more = len(checked.without_evidence) - 10
-        lines += screen.paragraph(
-            screen.clean(f"No evidence is kept of {first}{f' and {more} more' if more > 0 else ''}."),
-            indent=2,
-        )
+        lines += _listed("No evidence is kept yet of", checked.without_evidence)
     if checked.not_checked:
         lines += screen.paragraph(checked.not_checked, indent=2)
     return lines
+
+
+def _listed(what: str, names: Sequence[str]) -> list[str]:
+    more = len(names) - 10
+    text = f"{what} {listed(names[:10])}{f' and {more} more' if more > 0 else ''}."
+    return screen.paragraph(screen.clean(text), indent=2)
 
 
 @audit.command(

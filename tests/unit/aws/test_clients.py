@@ -15,8 +15,8 @@ from tagship.model.errors import AwsUnavailable, CredentialsRefused
 from tests.unit.builders import application
 from tests.unit.tables import Clock, aws_error
 
-ROLE = "arn:aws:iam::000000000000:role/tagship-storefront"
-OTHER_ROLE = "arn:aws:iam::000000000000:role/tagship-basket"
+ROLE = "arn:aws:iam::000000000000:role/tagship-app-storefront"
+OTHER_ROLE = "arn:aws:iam::000000000000:role/tagship-app-basket"
 ACCOUNT = "000000000000"
 LOOK = Right(
     name="Look",
@@ -205,7 +205,7 @@ def test_a_policy_that_sts_would_not_take_is_not_sent(aws, session):
     "foreign",
     [
         {"target": {"account": "999999999999"}},
-        {"target": {"role": "arn:aws:iam::999999999999:role/tagship-storefront"}},
+        {"target": {"role": "arn:aws:iam::999999999999:role/tagship-app-storefront"}},
         {"allowed_accounts": frozenset()},
         {"allowed_accounts": frozenset({"999999999999"})},
     ],

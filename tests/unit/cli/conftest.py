@@ -374,7 +374,7 @@ def application(**changes: Any) -> dict[str, Any]:
             "function": "storefront",
             "account": "123456789012",
             "region": REGION,
-            "role": "arn:aws:iam::123456789012:role/tagship-storefront",
+            "role": "arn:aws:iam::123456789012:role/tagship-app-storefront",
             "externalId": "tagship-development",
         },
         "approval": {"approvers": ["ana@example.com", "bo@example.com", "chi@example.com"], "required": 2},

@@ -22,7 +22,7 @@ target:
   function: storefront
   account: "123456789012"
   region: eu-central-1
-  role: arn:aws:iam::123456789012:role/tagship-storefront
+  role: arn:aws:iam::123456789012:role/tagship-app-storefront
   externalId: tagship-development
 approval:
   approvers: [ana@example.com, bo@example.com]
@@ -112,7 +112,7 @@ target:
   function: storefront
   account: "123456789012"
   region: eu-central-1
-  role: arn:aws:iam::123456789012:role/tagship-storefront
+  role: arn:aws:iam::123456789012:role/tagship-app-storefront
   externalId: tagship-development
 approval: {approvers: [ana@example.com, bo@example.com]}
 health: {checks: [{type: lambda}]}

@@ -58,7 +58,45 @@ def test_an_ending_of_which_no_evidence_is_kept_is_told(stage: Any) -> None:
     stage.release().succeeded()
     shown = stage.run("audit", "verify", "storefront")
     assert shown.exit_code == 0
-    assert "No evidence is kept of v1.4.0 (Release Succeeded, fact " in shown.stdout
+    assert "No evidence is kept yet of v1.4.0 (Release Succeeded, fact " in shown.stdout
+
+
+def test_an_ending_older_than_an_hour_without_evidence_is_a_failure(stage: Any) -> None:
+    """Whatever took the evidence away, or kept it from being written: the chain has nothing to be held against."""
+    stage.release().succeeded()
+    stage.clock.pause(3700)
+    told = verify(stage, "storefront", code=1)
+    assert (told["whole"], told["broken"]["kind"]) == (False, "no evidence")
+    assert "v1.4.0 (Release Succeeded, fact " in told["broken"]["what"]
+    preserved(stage)
+    verify(stage, "storefront", code=0)
+
+
+def test_evidence_behind_a_delete_marker_is_an_attack_and_still_holds_the_chain(stage: Any) -> None:
+    """A plain DELETE needs no right to lift the lock: it hides the evidence, and the version stays."""
+    stage.client("s3").put_bucket_versioning(Bucket="evidence", VersioningConfiguration={"Status": "Enabled"})
+    stage.release().succeeded()
+    key = evidence.key_of(preserved(stage))
+    stage.client("s3").delete_object(Bucket="evidence", Key=key)
+    told = verify(stage, "storefront", code=1)
+    assert (told["whole"], told["broken"]["kind"], told["hidden"]) == (False, "hidden", [key])
+    assert (told["evidence"], told["withoutEvidence"]) == (1, [])
+    assert "This is an attack" in told["broken"]["what"]
+    write_anew(stage)
+    told = verify(stage, "storefront", code=1)
+    assert (told["broken"]["kind"], told["hidden"]) == ("rewritten", [key])
+    assert f"Hidden in the evidence bucket: {key}." in stage.run(
+        "audit", "verify", "storefront"
+    ).stdout.replace("\n  ", " ")
+
+
+def test_a_second_version_of_a_piece_of_evidence_is_an_attack(stage: Any) -> None:
+    stage.client("s3").put_bucket_versioning(Bucket="evidence", VersioningConfiguration={"Status": "Enabled"})
+    stage.release().succeeded()
+    key = evidence.key_of(preserved(stage))
+    stage.client("s3").put_object(Bucket="evidence", Key=key, Body=b"{}")
+    told = verify(stage, "storefront", code=1)
+    assert (told["broken"]["kind"], told["hidden"], told["evidence"]) == ("hidden", [key], 1)
 
 
 def test_a_fact_that_was_changed_in_the_table_is_named(stage: Any) -> None:
@@ -76,6 +114,13 @@ def test_a_history_that_was_written_anew_shows_against_its_evidence(stage: Any) 
     """Every digest behind the change is made anew, and the head's too: the chain alone can't show that."""
     stage.release().succeeded()
     preserved(stage)
+    write_anew(stage)
+    told = verify(stage, "storefront", code=1)
+    assert told["broken"]["kind"] == "rewritten"
+    assert "the evidence of storefront v1.4.0" in told["broken"]["what"]
+
+
+def write_anew(stage: Any) -> None:
     facts = stage.ledger.facts_of("storefront", "v1.4.0")
     previous = ""
     for fact in facts:
@@ -84,9 +129,6 @@ def test_a_history_that_was_written_anew_shows_against_its_evidence(stage: Any) 
         previous = digest_of(content)
         in_the_table(stage, fact, who=content["who"], previous=content["previous"], digest=previous)
     in_the_table(stage, {"pk": "APPLICATION#storefront", "sk": "HEAD"}, digest=previous)
-    told = verify(stage, "storefront", code=1)
-    assert told["broken"]["kind"] == "rewritten"
-    assert "the evidence of storefront v1.4.0" in told["broken"]["what"]
 
 
 def test_an_application_without_a_history_is_a_failure(stage: Any) -> None:

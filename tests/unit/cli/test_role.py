@@ -86,11 +86,11 @@ def test_the_role_trusts_the_stages_functions_with_the_external_id_for_this_appl
 
 def test_a_roles_path_and_partition_are_kept() -> None:
     target = application()["target"] | {
-        "role": "arn:aws-cn:iam::000000000000:role/ci/tagship/tagship-storefront",
+        "role": "arn:aws-cn:iam::000000000000:role/ci/tagship/tagship-app-storefront",
         "region": "cn-north-1",
     }
     role = printed(application(target=target))
-    assert (role["Path"], role["RoleName"]) == ("/ci/tagship/", "tagship-storefront")
+    assert (role["Path"], role["RoleName"]) == ("/ci/tagship/", "tagship-app-storefront")
     text = json.dumps(role["Policies"])
     assert "arn:aws-cn:lambda:cn-north-1:000000000000:function:storefront" in text
     assert "arn:aws:" not in text
@@ -124,7 +124,7 @@ def test_the_longest_session_is_one_that_sts_takes() -> None:
 def file(tmp_path: Path) -> Path:
     target = application()["target"] | {
         "account": "123456789012",
-        "role": "arn:aws:iam::123456789012:role/tagship-storefront",
+        "role": "arn:aws:iam::123456789012:role/tagship-app-storefront",
     }
     file = tmp_path / "application.yaml"
     file.write_text(yaml.safe_dump(application(target=target)))
@@ -148,8 +148,8 @@ def test_the_role_is_deployed_and_a_second_time_is_nothing(stage: Any, file: Pat
     for _ in range(2):
         result = stage.run("role", str(file), "--deploy", "--yes")
         assert result.exit_code == 0, result.output
-        assert "Deployed: arn:aws:iam::123456789012:role/tagship-storefront" in result.stdout
-    found = stage.client("iam").get_role(RoleName="tagship-storefront")["Role"]
+        assert "Deployed: arn:aws:iam::123456789012:role/tagship-app-storefront" in result.stdout
+    found = stage.client("iam").get_role(RoleName="tagship-app-storefront")["Role"]
     assert found["AssumeRolePolicyDocument"]["Statement"][1]["Action"] == "sts:TagSession"
 
 

@@ -31,7 +31,7 @@ target:
   function: storefront
   account: "123456789012"
   region: eu-central-1
-  role: arn:aws:iam::123456789012:role/tagship-storefront
+  role: arn:aws:iam::123456789012:role/tagship-app-storefront
   externalId: tagship-production
 strategy:
   type: canary

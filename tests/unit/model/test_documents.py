@@ -379,7 +379,7 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
             ["target.role: must be a role's ARN: arn:aws:iam::123456789012:role/name"],
         ),
         (
-            {"target.role": "arn:aws:iam::999999999999:role/tagship-storefront"},
+            {"target.role": "arn:aws:iam::999999999999:role/tagship-app-storefront"},
             ["target.role: is in account 999999999999, and target.account is 000000000000"],
         ),
         (

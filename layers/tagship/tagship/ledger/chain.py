@@ -22,6 +22,9 @@ class Break(StrEnum):
     REORDERED = "reordered"
     HEAD = "head"
     REWRITTEN = "rewritten"
+    HIDDEN = "hidden"
+    """Evidence stands behind a delete marker, or under a second version of its name."""
+    NO_EVIDENCE = "no evidence"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
