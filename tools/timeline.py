@@ -175,7 +175,8 @@ def _error(data: Mapping[str, Any]) -> str:
 
 
 def _gates(data: Mapping[str, Any]) -> str:
-    return "; ".join(f"{gate['gate']} {gate['verdict']}" for gate in data["gates"])
+    answered = [result for each in data["gates"] for result in each.get("results", [each])]
+    return "; ".join(f"{gate['gate']} {gate['verdict']}" for gate in answered)
 
 
 def _health(data: Mapping[str, Any]) -> str:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from tagship import gates
 from tagship.gates.gate import judge
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Fact
+from tagship.model.application import Application
 from tagship.runtime import Event, Runtime, step
 from tagship.text.words import cause_in_words
 
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """`{passed, why}`, and every gate's answer in the ledger."""
+    """`{passed, why}`; the ledger has every gate's answer, and which were not configured."""
     release = event["release"]
-    results = [{**result, "why": cause_in_words(result["why"])} for result in event["results"]]
-    passed, why = judge(results)
+    record = releases.get(runtime.ledger, release["application"], release["tag"])
+    document = record["configuration"]["document"]
+    configuration = Application.from_dict(document) if document else None
+    results = [
+        {**result, "why": cause_in_words(result["why"])}
+        for result in gates.answers(event["results"], configuration)
+    ]
+    unasked = [result.as_dict() for result in gates.unasked(configuration)]
+    passed, why = judge(results, unasked=[result["gate"] for result in unasked])
     fact = Fact(
         application=release["application"],
         tag=release["tag"],
@@ -22,12 +31,12 @@ def handler(event: Event, runtime: Runtime) -> Event:
         name="Gates Passed" if passed else "Gates Failed",
         execution=event["execution"],
         data={
-            "results": results,
+            "results": results + unasked,
             "why": why,
             "durations": _durations(runtime, release),
         },
     )
-    releases.mark(runtime.ledger, fact, gates=results, phase="planning")
+    releases.mark(runtime.ledger, fact, gates=results + unasked, phase="planning")
     return {"passed": passed, "why": f"{release['application']} {release['tag']}: {why}"}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tagship.gates import GATES
+from tagship import gates
 from tagship.intake.reading import read_release
 from tagship.ledger import releases
 from tagship.model.application import Application, check_name
@@ -44,7 +44,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
             "stage": record["stage"],
             "outcome": outcome,
             "why": _why(outcome, record),
-            "gates": list(GATES),
+            "gates": gates.invocations(configuration),
             "checks": [check_name(check, record["application"]) for check in checks],
         },
         "approval": {

@@ -1,10 +1,11 @@
-"""RunGate: one gate, once, on what was pinned."""
+"""RunGate: one gate, or those that only compute together, once, on what was pinned."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from tagship.gates import GATES, Case
+from tagship import gates
+from tagship.gates import Case
 from tagship.ledger import freezes, releases
 from tagship.runtime import Event, Runtime, step
 from tagship.targets import target_of
@@ -12,7 +13,7 @@ from tagship.targets import target_of
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """`{gate, verdict, why, remedy, warning, seen}`.
+    """`{results}`, each `{gate, verdict, why, remedy, warning, seen, cause}`.
 
     Raises CandidateNotReady while somebody else changes the target, AwsUnavailable.
     """
@@ -28,4 +29,4 @@ def handler(event: Event, runtime: Runtime) -> Event:
         look_at=target_of,
         freezes=lambda: freezes.standing(runtime.ledger, release["application"]),
     )
-    return GATES[event["gate"]](case).as_dict()
+    return {"results": gates.run(event["gate"], case)}

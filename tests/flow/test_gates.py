@@ -150,3 +150,21 @@ def test_a_gate_that_hangs_is_given_up_and_fails_closed(world: World) -> None:
         assert "States.Timeout" in invalid(world).cause
     finally:
         over.set()
+
+
+def test_what_an_application_did_not_ask_for_is_not_run_and_is_listed_apart(world: World) -> None:
+    assert world.release("v1.0.0").status == "SUCCEEDED"
+    verdicts = {result["gate"]: result["verdict"] for result in world.record("v1.0.0")["gates"]}
+    assert {name for name, verdict in verdicts.items() if verdict == "not-configured"} >= {
+        *("signature", "provenance", "promotion", "alarms", "custom")
+    }
+    assert {verdicts[name] for name in ("manifest", "tag", "integrity", "target", "baseline")} == {"passed"}
+    run = ", ".join(event["gate"] for name, event in world.calls if name == "run_gate").split(", ")
+    assert sorted(run) == sorted(name for name, verdict in verdicts.items() if verdict == "passed")
+
+
+def test_a_plain_canary_release_needs_fewer_than_40_state_transitions(world: World) -> None:
+    world.configure(strategy={"type": "canary", "percent": 10, "bake": 1})
+    ended = world.release("v1.0.0")
+    assert ended.status == "SUCCEEDED"
+    assert len(ended.entered) < 40, ended.entered

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from tagship.gates.gate import GateResult
 from tagship.health.verdict import CheckResult
 from tagship.ledger.lock import Lock
 from tests.template.definitions import ROOT
@@ -22,7 +21,6 @@ Shape = dict[str, "Shape"] | None
 # Answers that are not written as a literal where they are returned: the record that they are made from.
 RECORDS: dict[str, type] = {
     "acquire_lock": Lock,
-    "run_gate": GateResult,
     "run_health_check": CheckResult,
 }
 

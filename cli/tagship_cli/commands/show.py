@@ -82,7 +82,9 @@ def told(found: Shown, place: Place) -> list[str]:
         *(
             _verdict(each["verdict"], "passed", each["gate"], each["why"])
             for each in found.record.get("gates") or ()
+            if each["verdict"] != "not-configured"
         ),
+        *_not_configured(found),
     )
     lines += _section("plan", *map(str, (record.get("plan") or {}).get("summary", ())))
     lines += _section("decisions", *(_decision(each) for each in (found.approval or {}).get("decisions", ())))
@@ -123,6 +125,12 @@ def _artifacts(found: Shown) -> list[dict[str, str]]:
 def _verdict(verdict: str, well: str, what: str, why: str) -> str:
     paint = screen.good if verdict == well else screen.bad
     return f"{paint(verdict)}  {screen.one_line(what, 60)}  {screen.dim(screen.one_line(why, 120))}"
+
+
+def _not_configured(found: Shown) -> list[str]:
+    """The gates that the application did not ask for, apart from those that passed."""
+    names = [each["gate"] for each in found.record.get("gates") or () if each["verdict"] == "not-configured"]
+    return [screen.dim(f"not configured: {', '.join(names)}")] if names else []
 
 
 def _decision(each: dict[str, str]) -> str:

@@ -38,7 +38,7 @@ def test_everything_that_an_approver_needs_is_on_the_page():
         "10 % of the traffic, watched for 5 min",
         "All traffic",
         "10 min of watching in all. Health is checked after every step. If one is unhealthy, v1.3.2 takes all traffic again",
-        "All 4 gates passed: manifest, tag, integrity, signature.",
+        "4 gates passed: manifest, tag, integrity, signature.",
         "v1.4.0 is newer than v1.3.2",
         "Faster basket, and the voucher field is back.",
         "bo@example.com approved, Mon 23 Nov 2026, 10:08 UTC Seen.",
@@ -108,6 +108,17 @@ def test_a_gate_that_did_not_pass_is_shown_with_its_remedy():
     gates = [{"gate": "signature", "verdict": "failed", "why": "no signature", "remedy": "Sign it."}]
     page = text_of(ask(gates=gates))
     assert "signature failed no signature Sign it." in page
+
+
+def test_a_gate_that_is_not_configured_stands_apart_from_those_that_passed():
+    gates = [
+        {"gate": "manifest", "verdict": "passed", "why": "Well formed."},
+        {"gate": "signature", "verdict": "not-configured", "why": "Nobody asked."},
+    ]
+    page = text_of(ask(gates=gates))
+    assert "1 gate passed: manifest." in page
+    assert "Not configured: signature." in page
+    assert "signature passed" not in page
 
 
 def test_long_lists_and_notes_are_folded_and_complete():

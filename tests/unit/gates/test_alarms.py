@@ -63,7 +63,7 @@ def judged(cloudwatch: FakeCloudWatch, *names: str, watch: tuple[str, ...] = ())
 
 def test_an_application_without_alarms_assumes_no_role():
     in_role = InRole()
-    assert alarms.check(case(in_role=in_role)).verdict is Verdict.PASSED
+    assert alarms.check(case(in_role=in_role)).verdict is Verdict.NOT_CONFIGURED
     assert in_role.asked == []
 
 

@@ -49,7 +49,7 @@ def test_why_a_role_can_not_be_assumed_is_told_once_by_the_target_gate():
     assert (result.verdict, result.why, result.remedy) == (
         Verdict.FAILED,
         "The role can't be assumed.",
-        "Mend what the target gate names.",
+        "Fix what the target gate names.",
     )
 
 

@@ -7,6 +7,7 @@ from importlib import import_module
 
 import pytest
 
+from tagship import gates
 from tagship.gates import GATES, Verdict, rights
 from tagship.gates.gate import GateResult, failed, judge, passed, unanswered
 from tagship.model.application import Application
@@ -22,7 +23,7 @@ ERROR = {"gate": "manifest", "verdict": "error", "why": "The gate could not answ
 
 
 def test_all_that_passed_pass():
-    assert judge([PASSED] * 3) == (True, "All 3 gates passed.")
+    assert judge([PASSED] * 3) == (True, "3 gates passed.")
 
 
 @pytest.mark.parametrize("results", [*itertools.permutations([PASSED, PASSED, FAILED])], ids=str)
@@ -51,11 +52,11 @@ def test_what_to_do_is_told_with_why():
 
 
 def test_no_answer_at_all_is_no_pass():
-    assert judge([]) == (False, "No gate has answered.")
+    assert judge([]) == (False, "No gate answered.")
 
 
 def test_a_result_is_plain_data():
-    plain = {"warning": "", "seen": {}}
+    plain = {"warning": "", "seen": {}, "cause": ""}
     assert [
         result.as_dict()
         for result in (
@@ -73,23 +74,142 @@ def test_a_result_is_plain_data():
             "remedy": "",
             "warning": "one fires",
             "seen": {"firing": ["storefront-5xx"]},
+            "cause": "",
         },
         {"gate": "tag", "verdict": "failed", "why": "older", "remedy": "publish", **plain},
         {
             "gate": "x",
             "verdict": "error",
             "why": "There is nothing to judge: the release or its configuration can't be read.",
-            "remedy": "Mend what the manifest gate names.",
+            "remedy": "Fix what the manifest gate names.",
             **plain,
+            "cause": "manifest",
         },
     ]
 
 
+ALWAYS = ["manifest", "tag", "integrity", "target", "baseline", "calendar", "budget"]
+ASKED_FOR = ["signature", "provenance", "promotion", "alarms", "custom"]
+KEY = "alias/tagship-release-signing"
+EVERYTHING = {
+    "signature": {"key": KEY},
+    "provenance": {"repository": "acme/storefront"},
+    "promotion": {"stage": "staging", "key": "alias/tagship-promotion"},
+    "custom": {"function": "storefront-gate"},
+}
+
+
+def configuration_of(**changes):
+    return Application.from_dict(as_document(read_application(application(**changes))))
+
+
 @pytest.mark.parametrize("name", GATES)
-def test_every_gate_answers_under_its_own_name(name):
-    result = GATES[name](case(s3=s3_with()))
+def test_every_gate_answers_under_its_own_name_and_none_passes_that_nobody_asked_for(name):
+    result = GATES[name].check(case(s3=s3_with()))
     assert isinstance(result, GateResult)
-    assert (result.gate, result.verdict) == (name, Verdict.PASSED)
+    assert (result.gate, result.verdict) == (
+        name,
+        Verdict.PASSED if name in ALWAYS else Verdict.NOT_CONFIGURED,
+    )
+
+
+def test_only_gates_that_the_application_asked_for_run():
+    plain = configuration_of()
+    assert [gate.name for gate in gates.asked(plain)] == ALWAYS
+    assert [(each.gate, each.verdict) for each in gates.unasked(plain)] == [
+        (name, "not-configured") for name in ASKED_FOR
+    ]
+    watch = {"checks": [{"type": "lambda"}], "watch": {"seconds": 60, "alarms": ["storefront-5xx"]}}
+    everything = configuration_of(gates=EVERYTHING, health=watch)
+    assert [gate.name for gate in gates.asked(everything)] == list(GATES)
+    assert gates.unasked(everything) == []
+
+
+def test_of_an_application_that_can_not_be_read_the_gates_run_that_always_do():
+    assert [gate.name for gate in gates.asked(None)] == ALWAYS
+    assert [each.gate for each in gates.unasked(None)] == ASKED_FOR
+
+
+def test_gates_that_only_compute_share_an_invocation():
+    assert gates.invocations(configuration_of()) == [
+        "manifest, tag, calendar, budget",
+        "integrity",
+        "target",
+        "baseline",
+    ]
+
+
+def test_one_invocation_answers_for_each_of_its_gates():
+    answered = gates.run("manifest, tag, calendar, budget", case())
+    assert [(each["gate"], each["verdict"]) for each in answered] == [
+        (name, "passed") for name in ("manifest", "tag", "calendar", "budget")
+    ]
+
+
+def answered_by(names):
+    return {"results": [PASSED | {"gate": name} for name in names]}
+
+
+def test_every_gate_that_was_to_run_has_an_answer_in_the_gates_own_order():
+    given = [answered_by(["target"]), answered_by(["tag", "manifest", "budget", "calendar"])]
+    given += [answered_by(["baseline"]), answered_by(["integrity"])]
+    found = gates.answers(given, configuration_of())
+    assert [each["gate"] for each in found] == ALWAYS
+    assert judge(found)[0] is True
+
+
+def test_an_invocation_that_failed_fails_each_of_its_gates():
+    failed_together = {**ERROR, "gate": "manifest, tag, calendar, budget"}
+    given = [failed_together, *(answered_by([name]) for name in ("integrity", "target", "baseline"))]
+    found = gates.answers(given, configuration_of())
+    stopped = [each["gate"] for each in found if each["verdict"] != "passed"]
+    assert stopped == ["manifest", "tag", "calendar", "budget"]
+
+
+@pytest.mark.parametrize("silent", ALWAYS)
+def test_a_gate_without_an_answer_let_nothing_through(silent):
+    given = [answered_by(name for name in ALWAYS if name != silent)]
+    found = gates.answers(given, configuration_of())
+    assert judge(found) == (False, f"{silent}: The gate did not answer. Retry the release.")
+
+
+def test_a_gate_that_answers_not_configured_although_it_was_asked_let_nothing_through():
+    given = [
+        answered_by(ALWAYS[1:]),
+        {"results": [PASSED | {"gate": "manifest", "verdict": "not-configured"}]},
+    ]
+    assert judge(gates.answers(given, configuration_of()))[0] is False
+
+
+def test_an_answer_that_nobody_asked_for_does_not_count():
+    given = [answered_by(["signature"])]
+    assert {each["verdict"] for each in gates.answers(given, configuration_of())} == {"error"}
+
+
+def test_what_is_not_configured_is_named_apart_from_what_passed():
+    assert judge([PASSED] * 7, unasked=["signature", "provenance"]) == (
+        True,
+        "7 gates passed; signature, provenance not configured.",
+    )
+    assert judge([PASSED]) == (True, "1 gate passed.")
+
+
+def test_only_gates_with_a_cause_of_their_own_speak():
+    cause = {"gate": "manifest", "verdict": "failed", "why": "It is no manifest.", "remedy": "Publish again."}
+    echoes = [unanswered(name).as_dict() for name in ("tag", "calendar", "budget")]
+    assert judge([*echoes, cause]) == (False, "manifest: It is no manifest. Publish again.")
+
+
+def test_a_gate_that_repeats_another_speaks_where_the_other_did_not_stop_it():
+    assert judge([PASSED, unanswered("calendar").as_dict()])[1].startswith(
+        "calendar: There is nothing to judge"
+    )
+
+
+def test_sentences_end_in_full_stops():
+    assert judge([FAILED | {"why": "storefront.zip is missing", "remedy": "Upload it."}])[1] == (
+        "integrity: storefront.zip is missing. Upload it."
+    )
 
 
 @pytest.mark.parametrize("name", GATES)
@@ -102,7 +222,7 @@ def test_no_gate_passes_a_release_of_which_nothing_could_be_read(name):
         configuration={"version": 0, "document": None, "problems": ["there is no parameter"]},
         s3=FakeS3(),
     )
-    assert GATES[name](nothing).verdict is not Verdict.PASSED
+    assert GATES[name].check(nothing).verdict is not Verdict.PASSED
 
 
 @pytest.mark.parametrize("name", sorted(set(GATES) - {"integrity"}))  # which reads no configuration

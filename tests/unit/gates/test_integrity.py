@@ -119,7 +119,8 @@ def test_a_wrong_size_is_refused_before_anything_is_asked():
 def test_a_file_that_is_not_there_is_refused():
     """Fault 3."""
     result = integrity.check(case(s3=s3_with(), objects={}))
-    assert (result.verdict, result.why) == (Verdict.FAILED, "storefront.zip is not there.")
+    assert (result.verdict, result.why) == (Verdict.FAILED, "storefront.zip is missing.")
+    assert result.cause == "manifest"
 
 
 def test_the_pinned_version_is_judged_whatever_was_uploaded_since():

@@ -227,7 +227,8 @@ def test_an_attestation_that_is_too_large_is_not_read():
 def test_an_attestation_that_is_not_there_is_refused():
     """Fault 3."""
     result = check(GOOD, objects=record()["objects"])
-    assert (result.verdict, result.why) == (Verdict.FAILED, "provenance.jsonl is not there.")
+    assert (result.verdict, result.why) == (Verdict.FAILED, "provenance.jsonl is missing.")
+    assert result.cause == "manifest"
 
 
 def test_the_pinned_version_is_judged_whatever_was_uploaded_since():
@@ -245,7 +246,7 @@ def test_an_s3_that_can_not_answer_just_now_is_asked_again():
 
 def test_an_application_that_names_no_repository_is_released_from_anywhere():
     result = check(repository="evil/storefront", configuration=record()["configuration"])
-    assert result.verdict is Verdict.PASSED
+    assert result.verdict is Verdict.NOT_CONFIGURED
 
 
 @pytest.mark.parametrize(

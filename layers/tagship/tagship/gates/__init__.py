@@ -1,6 +1,9 @@
-"""Gates: what must hold before anyone is asked to approve. A new gate is one file and one line in `GATES`."""
+"""Gates: what must hold before anyone is asked to approve. A new gate is one file and one line in `_ALL`."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tagship.aws.rights import Right
 from tagship.gates import (
@@ -17,28 +20,76 @@ from tagship.gates import (
     tag,
     target,
 )
-from tagship.gates.gate import Case, Gate, GateResult, Verdict
+from tagship.gates.gate import Case, Gate, GateResult, Verdict, not_configured
 from tagship.model.application import Application
 
-GATES: dict[str, Gate] = {
-    "manifest": manifest.check,
-    "tag": tag.check,
-    "integrity": integrity.check,
-    "signature": signature.check,
-    "provenance": provenance.check,
-    "promotion": promotion.check,
-    "target": target.check,
-    "baseline": baseline.check,
-    "alarms": alarms.check,
-    "custom": custom.check,
-    "calendar": calendar.check,
-    "budget": budget.check,
-}
+_ALL = (
+    manifest.GATE,
+    tag.GATE,
+    integrity.GATE,
+    signature.GATE,
+    provenance.GATE,
+    promotion.GATE,
+    target.GATE,
+    baseline.GATE,
+    alarms.GATE,
+    custom.GATE,
+    calendar.GATE,
+    budget.GATE,
+)
+GATES: Mapping[str, Gate] = {gate.name: gate for gate in _ALL}
+_BETWEEN = ", "
 
 
 def rights(configuration: Application) -> tuple[Right, ...]:
-    """What gates ask of the application's role, beside what its target's adapter does."""
-    return (*alarms.rights(configuration), *custom.rights(configuration))
+    """What gates need of the application's role, beyond what its target's adapter does."""
+    return tuple(
+        right for gate in _ALL if gate.configured(configuration) for right in gate.rights(configuration)
+    )
 
 
-__all__ = ["GATES", "Case", "Gate", "GateResult", "Verdict", "rights"]
+def asked(configuration: Application | None) -> list[Gate]:
+    """The gates that run; of an application whose configuration can't be read, those that always do."""
+    return [gate for gate in _ALL if gate.configured(configuration)]
+
+
+def unasked(configuration: Application | None) -> list[GateResult]:
+    """Those that the application did not ask for: the record lists them, and nothing counts them as passed."""
+    return [not_configured(gate.name) for gate in _ALL if not gate.configured(configuration)]
+
+
+def invocations(configuration: Application | None) -> list[str]:
+    """What each invocation of RunGate is asked: those that only compute together, each other one alone."""
+    running = asked(configuration)
+    computing = [gate.name for gate in running if gate.computes]
+    return [_BETWEEN.join(computing), *(gate.name for gate in running if not gate.computes)]
+
+
+def run(names: str, case: Case) -> list[dict[str, Any]]:
+    """The answers of the gates of one invocation."""
+    return [GATES[name].check(case).as_dict() for name in names.split(_BETWEEN)]
+
+
+def answers(given: Sequence[Mapping[str, Any]], configuration: Application | None) -> list[dict[str, Any]]:
+    """One answer for each gate that runs, in the gates' order; one that did not answer has let nothing through."""
+    found: dict[str, dict[str, Any]] = {}
+    for each in given:
+        for result in each.get("results", [each]):
+            found |= {name: {**result, "gate": name} for name in str(result["gate"]).split(_BETWEEN)}
+    silent = {"verdict": Verdict.ERROR, "why": "The gate did not answer.", "remedy": "Retry the release."}
+    return [found.get(gate.name) or {**silent, "gate": gate.name} for gate in asked(configuration)]
+
+
+__all__ = [
+    "GATES",
+    "Case",
+    "Gate",
+    "GateResult",
+    "Verdict",
+    "answers",
+    "asked",
+    "invocations",
+    "rights",
+    "run",
+    "unasked",
+]

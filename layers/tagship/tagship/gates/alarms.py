@@ -5,7 +5,7 @@ from __future__ import annotations
 from tagship.aws.alarms import LOOK_AT_ALARMS, State, look
 from tagship.aws.calls import REFUSED_CREDENTIALS
 from tagship.aws.rights import Right
-from tagship.gates.gate import Case, GateResult, failed, passed, refused, unanswered
+from tagship.gates.gate import Case, Gate, GateResult, failed, not_configured, passed, refused, unanswered
 from tagship.model.application import AlarmCheck, Application
 from tagship.model.errors import FinalError
 from tagship.text.plain import line
@@ -35,7 +35,7 @@ def check(case: Case) -> GateResult:
         return unanswered(_NAME)
     names = named(case.configuration)
     if not names:
-        return passed(_NAME, "No check and no watch names an alarm.")
+        return not_configured(_NAME)
     try:
         client = case.client_as("cloudwatch", may=rights(case.configuration))
         standing = look(client, names, **REFUSED_CREDENTIALS)
@@ -66,3 +66,10 @@ def check(case: Case) -> GateResult:
             name: {"state": alarm.state, "since": alarm.since.isoformat()} for name, alarm in firing.items()
         },
     )
+
+
+def _configured(configuration: Application | None) -> bool:
+    return configuration is not None and bool(named(configuration))
+
+
+GATE = Gate(name=_NAME, check=check, configured=_configured, rights=rights)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tagship.gates.gate import Case, GateResult, passed, refused, unanswered
+from tagship.gates.gate import Case, Gate, GateResult, passed, refused, unanswered
 from tagship.model.errors import FinalError
 
 _NAME = "baseline"
@@ -26,3 +26,6 @@ def check(case: Case) -> GateResult:
             warning="There is nothing to go back to: a rollback of this release would leave nothing that serves.",
         )
     return passed(_NAME, f"A rollback would restore {restorable}.")
+
+
+GATE = Gate(name=_NAME, check=check)

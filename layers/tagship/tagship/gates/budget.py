@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tagship.gates.gate import Case, GateResult, failed, passed, unanswered
+from tagship.gates.gate import Case, Gate, GateResult, failed, passed, unanswered
 from tagship.model.application import check_name, check_seconds
 from tagship.model.rollout import STEP_SECONDS, TrafficStep, seconds_needed, traffic_steps
 
@@ -52,3 +52,6 @@ def _sum(steps: Sequence[TrafficStep]) -> str:
     bakes = [f"{step.percent} % for {step.bake} s" for step in steps if step.bake]
     shown = bakes if len(bakes) <= _SHOWN else [f"bakes of {sum(step.bake for step in steps)} s"]
     return " + ".join([*shown, f"{len(steps)} step{'s' if len(steps) > 1 else ''} of {STEP_SECONDS} s"])
+
+
+GATE = Gate(name=_NAME, check=check, computes=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tagship.gates.gate import Case, GateResult, failed, passed, unanswered
+from tagship.gates.gate import Case, Gate, GateResult, failed, passed, unanswered
 from tagship.model import schedule
 
 _NAME = "calendar"
@@ -53,3 +53,6 @@ def _emergency(author: str, reason: str, why: str) -> GateResult:
         warning=f"EMERGENCY, declared by {author}; everybody who may decide must approve. "
         f"Why: {reason.strip().rstrip('.')}. {passes}",
     )
+
+
+GATE = Gate(name=_NAME, check=check, computes=True)

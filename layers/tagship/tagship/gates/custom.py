@@ -13,7 +13,17 @@ from tagship.aws.clients import ASKED_ONCE
 from tagship.aws.invocation import invoke
 from tagship.aws.invocation import refused as not_invoked
 from tagship.aws.rights import Right, invoking
-from tagship.gates.gate import Case, GateResult, Verdict, failed, passed, refused, unanswered
+from tagship.gates.gate import (
+    Case,
+    Gate,
+    GateResult,
+    Verdict,
+    failed,
+    not_configured,
+    passed,
+    refused,
+    unanswered,
+)
 from tagship.model.application import Application
 from tagship.model.errors import FinalError
 from tagship.text.plain import line
@@ -36,7 +46,7 @@ def check(case: Case) -> GateResult:
     if case.configuration is None or case.manifest is None:
         return unanswered(_NAME)
     if (custom := case.configuration.gates.custom) is None:
-        return passed(_NAME, f"{case.application} has no gate of its own.")
+        return not_configured(_NAME)
     try:
         client = case.client_as("lambda", may=rights(case.configuration), config=ASKED_ONCE)
     except FinalError as error:
@@ -92,3 +102,10 @@ def _judged(function: str, document: object) -> GateResult:
 
 def _unanswered(why: str) -> GateResult:
     return GateResult(gate=_NAME, verdict=Verdict.ERROR, why=why, remedy=_REMEDY)
+
+
+def _configured(configuration: Application | None) -> bool:
+    return configuration is not None and configuration.gates.custom is not None
+
+
+GATE = Gate(name=_NAME, check=check, configured=_configured, rights=rights)

@@ -22,6 +22,8 @@ class Verdict(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     ERROR = "error"
+    NOT_CONFIGURED = "not-configured"
+    """The application did not ask for the gate: it is not run, and never counts as passed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,8 @@ class GateResult:
     """What approvers must read first although the gate let it through."""
     seen: Mapping[str, Any] = field(default_factory=dict)
     """What the gate saw and later steps hold against it, e.g. the alarms that were firing already."""
+    cause: str = ""
+    """The gate that says why, where this one has no cause of its own."""
 
     def as_dict(self) -> dict[str, Any]:
         """For the state machine's data and the ledger."""
@@ -152,7 +156,27 @@ class Case:
         )
 
 
-Gate = Callable[[Case], GateResult]
+def _always(_: Application | None) -> bool:
+    return True
+
+
+def _none(_: Application) -> tuple[Right, ...]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """All that the rest knows of a gate; it stands in the gate's own file."""
+
+    name: str
+    check: Callable[[Case], GateResult]
+    """Raises AwsUnavailable, and what else the state machine retries."""
+    computes: bool = False
+    """Calls nothing but the ledger: gates that compute share one invocation."""
+    configured: Callable[[Application | None], bool] = _always
+    """Whether the application asks for it; most gates always run, also where the configuration can't be read (None)."""
+    rights: Callable[[Application], tuple[Right, ...]] = _none
+    """What it needs of the application's role."""
 
 
 def passed(gate: str, why: str, *, warning: str = "", **seen: Any) -> GateResult:
@@ -160,40 +184,60 @@ def passed(gate: str, why: str, *, warning: str = "", **seen: Any) -> GateResult
     return GateResult(gate=gate, verdict=Verdict.PASSED, why=why, warning=warning, seen=seen)
 
 
-def failed(gate: str, why: str, remedy: str) -> GateResult:
-    """The gate stops it."""
-    return GateResult(gate=gate, verdict=Verdict.FAILED, why=why, remedy=remedy)
+def failed(gate: str, why: str, remedy: str, *, cause: str = "") -> GateResult:
+    """The gate stops it; `cause` is the gate that says why, where that is another one."""
+    return GateResult(gate=gate, verdict=Verdict.FAILED, why=why, remedy=remedy, cause=cause)
 
 
 def unanswered(gate: str) -> GateResult:
-    """The gate has nothing to judge, since the manifest or the configuration can't be read."""
+    """The gate has nothing to judge: the manifest gate says why."""
     return GateResult(
         gate=gate,
         verdict=Verdict.ERROR,
         why="There is nothing to judge: the release or its configuration can't be read.",
-        remedy="Mend what the manifest gate names.",
+        remedy="Fix what the manifest gate names.",
+        cause="manifest",
+    )
+
+
+def not_configured(gate: str) -> GateResult:
+    """The application did not ask for it."""
+    return GateResult(
+        gate=gate, verdict=Verdict.NOT_CONFIGURED, why="The application's configuration does not ask for it."
     )
 
 
 def refused(gate: str, error: FinalError, remedy: str) -> GateResult:
-    """The gate stops it, for what an adapter said; why a role can't be assumed at all is for the target gate to tell."""
-    if isinstance(error, CredentialsRefused):
-        remedy = (
-            "Mend what the target gate names."
-            if error.remedy
-            else "`tagship role` prints what the application's role has to allow."
-        )
-        return failed(gate, error.why, remedy)
-    return failed(gate, str(error), remedy)
+    """The gate stops it, for what an adapter said; why a role can't be assumed at all is for the target gate to say."""
+    if not isinstance(error, CredentialsRefused):
+        return failed(gate, str(error), remedy)
+    if error.remedy:
+        return failed(gate, error.why, "Fix what the target gate names.", cause="target")
+    return failed(gate, error.why, "`tagship role` prints what the application's role has to allow.")
 
 
-def judge(results: Sequence[Mapping[str, Any]]) -> tuple[bool, str]:
-    """Whether all gates passed, and why not: one failure is enough, and no results is a failure too."""
+def judge(results: Sequence[Mapping[str, Any]], *, unasked: Sequence[str] = ()) -> tuple[bool, str]:
+    """Whether all gates that were asked passed, and why not: one failure is enough, and no results is a failure too.
+
+    Of gates that stopped a release for the same cause, the one whose cause it is speaks.
+    """
     stopped = [result for result in results if result["verdict"] != Verdict.PASSED]
     if not results:
-        return False, "No gate has answered."
+        return False, "No gate answered."
     if not stopped:
-        return True, f"All {len(results)} gates passed."
-    return False, " ".join(
-        f"{result['gate']}: {result['why']} {result.get('remedy', '')}".strip() for result in stopped
-    )
+        passing = "1 gate passed" if len(results) == 1 else f"{len(results)} gates passed"
+        return True, f"{passing}; {', '.join(unasked)} not configured." if unasked else f"{passing}."
+    return False, " ".join(sentence(result) for result in with_a_cause(stopped))
+
+
+def with_a_cause(stopped: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Without those that stopped the release only because another of them did."""
+    names = {result["gate"] for result in stopped}
+    return [result for result in stopped if result.get("cause") not in names]
+
+
+def sentence(result: Mapping[str, Any]) -> str:
+    """Why a gate stopped a release, and what to do."""
+    why = str(result["why"]).rstrip()
+    why = why if why.endswith((".", "!", "?")) else f"{why}."
+    return f"{result['gate']}: {why} {result.get('remedy', '')}".strip()

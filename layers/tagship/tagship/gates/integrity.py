@@ -11,7 +11,7 @@ import hashlib
 from typing import Any
 
 from tagship.aws.calls import calling
-from tagship.gates.gate import Case, GateResult, failed, passed, unanswered
+from tagship.gates.gate import Case, Gate, GateResult, failed, passed, unanswered
 from tagship.model.release import Artifact, PinnedObject
 
 _NAME = "integrity"
@@ -31,7 +31,7 @@ def check(case: Case) -> GateResult:
     for artifact in case.manifest.artifacts:
         pinned = case.objects.get(artifact.file)
         if pinned is None:
-            return failed(_NAME, f"{artifact.file} is not there.", _REMEDY)
+            return failed(_NAME, f"{artifact.file} is missing.", _REMEDY, cause="manifest")
         if pinned.size != artifact.size:
             return failed(
                 _NAME, f"{artifact.file} has {pinned.size} bytes; the manifest says {artifact.size}.", _REMEDY
@@ -70,3 +70,6 @@ def _read_digest(s3: Any, pinned: PinnedObject) -> str:
 
 def _differs(artifact: Artifact, digest: str) -> str:
     return f"{artifact.file} has the SHA-256 {digest}; the manifest says {artifact.sha256}."
+
+
+GATE = Gate(name=_NAME, check=check)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tagship.gates.gate import Case, GateResult, failed, passed
+from tagship.gates.gate import Case, Gate, GateResult, failed, passed
 
 _NAME = "manifest"
 _TOLD = 10
@@ -48,3 +48,6 @@ def check(case: Case) -> GateResult:
 def _listed(items: Sequence[str]) -> str:
     rest = len(items) - _TOLD
     return "; ".join(items[:_TOLD]) + (f"; and {rest} more" if rest > 0 else "")
+
+
+GATE = Gate(name=_NAME, check=check, computes=True)

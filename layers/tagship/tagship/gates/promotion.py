@@ -5,11 +5,11 @@ from __future__ import annotations
 from hashlib import sha256
 
 from tagship.gates import statement
-from tagship.gates.gate import Case, GateResult, failed, passed, unanswered
+from tagship.gates.gate import Case, Gate, GateResult, failed, not_configured, passed, unanswered
 from tagship.gates.reading import Unreadable, read, shown
 from tagship.gates.signed import refusal
 from tagship.gates.statement import Statement
-from tagship.model.application import Promotion
+from tagship.model.application import Application, Promotion
 from tagship.model.release import PROMOTION, PROMOTION_SIGNATURE
 
 _NAME = "promotion"
@@ -24,7 +24,7 @@ def check(case: Case) -> GateResult:
         return unanswered(_NAME)
     rules = case.configuration.gates.promotion
     if rules is None:
-        return passed(_NAME, f"{case.application} need not come from another stage.")
+        return not_configured(_NAME)
     remedy = (
         f"Release it in {rules.stage}, then bring it here with `tagship promote {case.application} <tag> "
         f"--from {rules.stage} --to {case.settings.stage} --sign {rules.key}`."
@@ -72,3 +72,10 @@ def _mismatch(told: Statement, case: Case, rules: Promotion) -> str:
         if said != fact:
             return f"is about a{'n' if what == 'application' else ''} {what} {shown(said)}, not {fact}"
     return ""
+
+
+def _configured(configuration: Application | None) -> bool:
+    return configuration is not None and configuration.gates.promotion is not None
+
+
+GATE = Gate(name=_NAME, check=check, configured=_configured)

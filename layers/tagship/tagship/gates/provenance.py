@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from tagship.gates import attestation
 from tagship.gates.attestation import Provenance
-from tagship.gates.gate import Case, GateResult, failed, passed, unanswered
+from tagship.gates.gate import Case, Gate, GateResult, failed, not_configured, passed, unanswered
 from tagship.gates.reading import Unreadable, read, shown
+from tagship.model.application import Application
 from tagship.model.application import Provenance as Rules
 from tagship.model.release import Manifest
 
@@ -26,9 +27,7 @@ def check(case: Case) -> GateResult:
         return unanswered(_NAME)
     manifest, rules = case.manifest, case.configuration.gates.provenance
     if rules is None:
-        return passed(
-            _NAME, f"{case.application} may come from anywhere; {manifest.repository} is where it says."
-        )
+        return not_configured(_NAME)
     if manifest.repository != rules.repository:
         return failed(
             _NAME,
@@ -46,7 +45,7 @@ def check(case: Case) -> GateResult:
         return passed(_NAME, f"It comes from {manifest.repository}, as its manifest says.")
     pinned = case.objects.get(artifact.file)
     if pinned is None:
-        return failed(_NAME, f"{artifact.file} is not there.", _REMEDY)
+        return failed(_NAME, f"{artifact.file} is missing.", _REMEDY, cause="manifest")
     try:
         told = attestation.provenances(read(case.client("s3"), pinned, most=attestation.BYTES))
     except Unreadable as error:
@@ -89,3 +88,10 @@ def _allowed(builder: str, rules: Rules, ref: str) -> bool:
 
 def _listed(commits: frozenset[str]) -> str:
     return " and ".join(shown(commit) for commit in sorted(commits)[:3]) or "no commit"
+
+
+def _configured(configuration: Application | None) -> bool:
+    return configuration is not None and configuration.gates.provenance is not None
+
+
+GATE = Gate(name=_NAME, check=check, configured=_configured)

@@ -5,8 +5,9 @@ The manifest has the SHA-256 of every artifact, so its signature is over all of 
 
 from __future__ import annotations
 
-from tagship.gates.gate import Case, GateResult, failed, passed, unanswered
+from tagship.gates.gate import Case, Gate, GateResult, failed, not_configured, passed, unanswered
 from tagship.gates.signed import refusal
+from tagship.model.application import Application
 from tagship.model.release import MANIFEST, SIGNATURE
 
 _NAME = "signature"
@@ -21,7 +22,7 @@ def check(case: Case) -> GateResult:
         return unanswered(_NAME)
     rules = case.configuration.gates.signature
     if rules is None:
-        return passed(_NAME, f"{case.application} asks for no signature.")
+        return not_configured(_NAME)
     signature = case.objects.get(SIGNATURE)
     if signature is None and rules.required:
         return failed(
@@ -42,3 +43,10 @@ def check(case: Case) -> GateResult:
     if refused:
         return failed(_NAME, refused.why, refused.remedy)
     return passed(_NAME, f"{MANIFEST} was signed with {rules.key}.")
+
+
+def _configured(configuration: Application | None) -> bool:
+    return configuration is not None and configuration.gates.signature is not None
+
+
+GATE = Gate(name=_NAME, check=check, configured=_configured)

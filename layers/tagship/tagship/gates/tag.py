@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from tagship.gates.gate import Case, GateResult, failed, passed, unanswered
+from tagship.gates.gate import Case, Gate, GateResult, failed, passed, unanswered
 from tagship.model.release import Tag
 
 _NAME = "tag"
@@ -40,3 +40,6 @@ def check(case: Case) -> GateResult:
             "Publish a newer tag. To go back to an older version, roll back instead.",
         )
     return passed(_NAME, f"{tag} is newer than {case.production}, which production runs.")
+
+
+GATE = Gate(name=_NAME, check=check, computes=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tagship.aws.calls import REFUSED_CREDENTIALS, calling
 from tagship.aws.rights import Right
-from tagship.gates.gate import Case, GateResult, failed, passed, refused, unanswered
+from tagship.gates.gate import Case, Gate, GateResult, failed, passed, refused, unanswered
 from tagship.model.errors import CredentialsRefused, FinalError, TargetMoved
 
 _NAME = "target"
@@ -38,3 +38,6 @@ def check(case: Case) -> GateResult:
     except FinalError as error:
         return refused(_NAME, error, _DRIFTED if isinstance(error, TargetMoved) else _REMEDY)
     return passed(_NAME, " ".join(filter(None, (ready, rehearsed))), warning=warning)
+
+
+GATE = Gate(name=_NAME, check=check)

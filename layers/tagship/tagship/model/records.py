@@ -58,7 +58,7 @@ class ConfigurationRecord(TypedDict):
 
 
 class GateRecord(TypedDict):
-    """One gate's answer."""
+    """One gate's answer; `not-configured` for one that the application did not ask for."""
 
     gate: str
     verdict: str
@@ -66,6 +66,7 @@ class GateRecord(TypedDict):
     remedy: NotRequired[str]
     warning: NotRequired[str]
     seen: NotRequired[Mapping[str, Any]]
+    cause: NotRequired[str]
 
 
 class CheckRecord(TypedDict):

@@ -62,6 +62,8 @@ def _measures(fact: Mapping[str, Any]) -> Iterator[Measure]:
     yield from _of_rollbacks(fact["name"], data)
     if fact["name"] in ("Gates Passed", "Gates Failed"):
         for result in data["results"]:
+            if result["verdict"] == "not-configured":
+                continue
             name = "GatePassed" if result["verdict"] == "passed" else "GateFailed"
             yield Measure(name, 1)
             yield Measure(name, 1, by=("Gate", result["gate"]))

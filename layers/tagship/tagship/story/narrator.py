@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -75,14 +75,27 @@ def _used(_: Record, data: Record) -> Told:
     return Told(text=text, mood=Mood.WARY, more=(f"refused: release.json with SHA-256 {data['refused']}",))
 
 
+_NOT_CONFIGURED = "not-configured"
+
+
+def _stopped(results: Iterable[Record]) -> list[Record]:
+    """The gates that did not pass, without those that only repeat what another one says."""
+    stopped = [result for result in results if result["verdict"] not in ("passed", _NOT_CONFIGURED)]
+    names = {result["gate"] for result in stopped}
+    return [result for result in stopped if result.get("cause") not in names]
+
+
 def _gates_passed(_: Record, data: Record) -> Told:
+    passed = listed(result["gate"] for result in data["results"] if result["verdict"] == "passed")
+    unasked = listed(result["gate"] for result in data["results"] if result["verdict"] == _NOT_CONFIGURED)
     return Told(
-        text=f"passed its gates: {listed(result['gate'] for result in data['results'])}", mood=Mood.GOOD
+        text=f"passed its gates: {passed}" + (f" (not configured: {unasked})" if unasked else ""),
+        mood=Mood.GOOD,
     )
 
 
 def _gates_failed(_: Record, data: Record) -> Told:
-    stopped = [result for result in data["results"] if result["verdict"] != "passed"]
+    stopped = _stopped(data["results"])
     text = "stopped by " + listed(f"the gate {result['gate']}" for result in stopped)
     return Told(text=text, mood=Mood.BAD, more=tuple(_gate(result) for result in stopped))
 
@@ -331,7 +344,7 @@ def _before(record: Record) -> str:
 
 
 def _invalid(record: Record) -> list[str]:
-    stopped = [result for result in record.get("gates") or () if result["verdict"] != "passed"]
+    stopped = _stopped(record.get("gates") or ())
     remedies = [str(result["remedy"]) for result in stopped if result.get("remedy")]
     return ["Nothing was changed: what served before serves on.", *dict.fromkeys(remedies)]
 

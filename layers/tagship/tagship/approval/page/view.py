@@ -19,6 +19,7 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9.
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _WATCH = re.compile(r"https://[A-Za-z0-9.-]+(?::\d+)?/[\w#?&=%/:.,~+@!$*;-]*", re.ASCII)
 _NOTES_AT_MOST = 20_000
+_NOT_CONFIGURED = "not-configured"
 _VERDICTS = {"passed": "passed", "failed": "failed", "error": "could not be checked"}
 _LINES_AT_ONCE = 12
 
@@ -89,8 +90,19 @@ def _watch_url(record: Record) -> str:
 
 
 def _gates(gates: Iterable[Mapping[str, Any]]) -> View:
-    shown = [_gate(gate) for gate in gates]
-    return {"gates": shown, "all_passed": bool(shown) and all(gate["verdict"] == "passed" for gate in shown)}
+    """Those that the application did not ask for stand apart: nobody may read that they passed."""
+    all_of_them = list(gates)
+    shown = [_gate(gate) for gate in all_of_them if gate.get("verdict") != _NOT_CONFIGURED]
+    unasked = [
+        line(gate.get("gate") or "unnamed", 60)
+        for gate in all_of_them
+        if gate.get("verdict") == _NOT_CONFIGURED
+    ]
+    return {
+        "gates": shown,
+        "gates_not_configured": unasked,
+        "all_passed": bool(shown) and all(gate["verdict"] == "passed" for gate in shown),
+    }
 
 
 def _gate(gate: Mapping[str, Any]) -> View:

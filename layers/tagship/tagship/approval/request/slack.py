@@ -133,14 +133,17 @@ def _in_the_readers_zone(iso: str, utc: str) -> str:
 
 
 def _gates(shown: View) -> str:
+    unasked = shown["gates_not_configured"]
+    aside = f"\nNot configured: {', '.join(map(escaped, unasked))}" if unasked else ""
     if shown["all_passed"]:
         names = ", ".join(escaped(gate["name"]) for gate in shown["gates"])
-        return f"All {len(shown['gates'])} gates passed: {names}"
+        count = len(shown["gates"])
+        return f"{count} {'gate' if count == 1 else 'gates'} passed: {names}{aside}"
     told = [
         f"{escaped(gate['name'])} {gate['words']}" + (f": {escaped(gate['why'])}" if gate["why"] else "")
         for gate in shown["gates"]
     ]
-    return bullets(told) if told else "No gate has reported anything."
+    return bullets(told) + aside if told else "No gate has reported anything."
 
 
 def _first(changes: Sequence[str], rest: Sequence[str]) -> list[str]:
