@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
+import click
 import pytest
 import yaml
+from click.testing import CliRunner
+from moto import mock_aws
 
 from tagship.model.documents import read_application
 from tagship.model.release import Status
 from tagship.notices.metrics import _COUNTS
 from tagship.story.narrator import _WORDS
-from tagship_cli.main import COMMANDS
+from tagship_cli.main import COMMANDS, main
 from tests.template.cloudformation import template
 from tests.template.definitions import MACHINES, ROOT, load
 from tools import draw, reference
@@ -137,6 +142,83 @@ def test_every_correction_of_the_engine_is_told_with_what_rests_on_it() -> None:
     corrections = re.findall(r"^    (\w+)\(\)$", starts.partition('if "--with-parent"')[0], re.MULTILINE)
     text = (ROOT / "docs" / "contributing" / "what-is-proven-where.md").read_text()
     assert len(re.findall(r"^\| \d+ \|", text, re.MULTILINE)) == len(corrections) > 5
+
+
+# ---- commands ------------------------------------------------------------------------------------------------------
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """Each command of Tagship in a page's shell blocks, in words."""
+    for block in re.findall(r"^ *```sh\n(.*?)^ *```", page.read_text(), re.MULTILINE | re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            if line.strip().removeprefix(".venv/bin/").startswith("tagship "):
+                yield shlex.split(line, comments=True)[1:]
+
+
+def parsed(words: list[str]) -> click.Context:
+    """As the command line itself parses it; runs nothing."""
+    group, context = main, click.Context(main, info_name="tagship", **main.context_settings)
+    while True:
+        name, command, words = group.resolve_command(context, words)
+        assert command and name
+        if not isinstance(command, click.Group):
+            return command.make_context(name, words, parent=context)
+        group, context = (
+            command,
+            click.Context(command, info_name=name, parent=context, **command.context_settings),
+        )
+
+
+@every_page
+def test_every_command_that_is_shown_is_one_that_can_be_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in commands(page):
+        for file in re.findall(r"\b[\w.…/-]+\.(?:zip|yaml|jsonl?|md)\b", " ".join(words)):
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / file).touch()
+        if "--help" not in words:
+            parsed(words)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "runbooks").iterdir()), ids=lambda page: page.stem)
+def test_a_runbook_never_asks_the_default_stage(page: Path) -> None:
+    text = page.read_text()
+    inline = [shlex.split(it)[1:] for it in re.findall(r"`(tagship [a-z]+ [^`]+)`", text)]
+    for words in [*commands(page), *inline]:
+        command = main.get_command(click.Context(main), words[0])
+        takes_a_stage = command is not None and any(it.name == "stage" for it in command.params)
+        assert not takes_a_stage or "--stage" in words or "--from" in words, " ".join(words)
+
+
+def test_what_the_readme_runs_without_an_account_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    readme = ROOT / "README.md"
+    (tmp_path / "application.yaml").write_text(*applications(readme))
+    (tmp_path / "storefront.zip").write_bytes(b"code")
+    offline = [words for words in commands(readme) if words[0] in ("validate", "publish")]
+    assert [words[0] for words in offline] == ["validate", "publish"]
+    for words in offline:
+        if words[0] == "publish":  # in CI, which knows these
+            words += [
+                "--dry-run",
+                "--bucket",
+                "releases",
+                "--commit",
+                "8" * 40,
+                "--author",
+                "ana@example.com",
+            ]
+            words += ["--repository", "acme/storefront"]
+        with mock_aws():
+            boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="releases")
+            ran = CliRunner().invoke(
+                main, [*words, "--region", "us-east-1"] if words[0] == "publish" else words
+            )
+        assert ran.exit_code == 0, ran.output
 
 
 # ---- faults ------------------------------------------------------------------------------------------------------------
