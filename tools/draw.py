@@ -14,8 +14,8 @@ from pathlib import Path
 
 import yaml
 
-from tagship_cli.layout import MARGIN, Body, Drawing, lay_out
-from tagship_cli.picture import in_words, line, picture
+from tagship_cli.views.layout import MARGIN, Body, Drawing, lay_out
+from tagship_cli.views.picture import in_words, line, picture
 from tools import trust
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -19,8 +19,8 @@ from typing import Any
 import click
 import yaml
 
+from tagship_cli.actions.schema import schema
 from tagship_cli.main import COMMANDS, HIDDEN, main
-from tagship_cli.schema import schema
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = ROOT / "docs"

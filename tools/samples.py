@@ -10,13 +10,13 @@ from typing import Any
 import yaml
 
 from tagship.ledger.table import timestamp
-from tagship_cli import measures
-from tagship_cli.measures import Decision, Deployment, Ending, Incident, Span, Story
-from tagship_cli.pages import report_page
+from tagship_cli.pages.release import release_page
+from tagship_cli.pages.report import report_page
 from tagship_cli.place import Place, World
-from tagship_cli.release_page import release_page
-from tagship_cli.reporting import Report
-from tagship_cli.showing import Machine, Shown
+from tagship_cli.views import measures
+from tagship_cli.views.measures import Decision, Deployment, Ending, Incident, Span, Story
+from tagship_cli.views.reporting import Report
+from tagship_cli.views.showing import Machine, Shown
 from tools.draw import ROOT
 
 NOW = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)

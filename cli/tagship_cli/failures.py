@@ -24,7 +24,7 @@ class Failed(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 (click's signature)
         """On standard error, harmless whatever is in it."""
-        from tagship_cli.screen import bad, clean, complain
+        from tagship_cli.views.screen import bad, clean, complain
 
         headline, _, rest = self.format_message().partition("\n")
         complain(bad(headline), *(clean(rest).split("\n") if rest else ()))

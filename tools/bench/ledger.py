@@ -21,8 +21,8 @@ from boto3.dynamodb.types import TypeSerializer
 
 from tagship.ledger import history
 from tagship.ledger.table import Ledger, timestamp
-from tagship_cli import measures
-from tagship_cli.measures import LONGEST_RELEASE
+from tagship_cli.views import measures
+from tagship_cli.views.measures import LONGEST_RELEASE
 from tools.bench.table import COUNT, SECONDS, Figure, Part, say
 from tools.stack import ROOT, Engine, LocalError
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tagship_cli import screen
+from tagship_cli.actions.steering import confirm, looks, reason_option
 from tagship_cli.failures import Failed, trying
 from tagship_cli.place import Place, as_json, in_a_place
-from tagship_cli.steering import confirm, looks, reason_option
+from tagship_cli.views import screen
 
 if TYPE_CHECKING:
     from tagship.ledger.table import Item
@@ -34,7 +34,7 @@ Stopping to wait (Ctrl-C) changes nothing."""
 @as_json
 def abort(*, place: Place, application: str, tag: str, reason: str, yes: bool, as_json: bool) -> None:
     """Stop a release that is on its way, and wait until it has come to its end."""
-    from tagship_cli.deciding import whoami
+    from tagship_cli.actions.deciding import whoami
 
     record = _on_its_way(place, application, tag)
     caller = whoami(place)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagship_cli import screen
 from tagship_cli.failures import Failed, trying
 from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.views import screen
 
 if TYPE_CHECKING:
     from tagship.model.application import Application
-    from tagship_cli.configuration import Stored
-    from tagship_cli.documents import Document
+    from tagship_cli.actions.configuration import Stored
+    from tagship_cli.actions.documents import Document
 
 
 @click.command(
@@ -35,7 +35,7 @@ def apply(*, place: Place, file: str, yes: bool, as_json: bool) -> None:
     Shows how it differs from what stands in Parameter Store, asks, and writes. A release that is on its way goes on with the
     configuration with which it began.
     """
-    from tagship_cli import configuration, documents
+    from tagship_cli.actions import configuration, documents
 
     document = documents.read(file, Path(file).read_bytes())
     wanted = checked(document)

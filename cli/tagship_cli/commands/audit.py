@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from tagship.text.words import count, listed
-from tagship_cli import screen
 from tagship_cli.failures import Failed
 from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.views import screen
 
 if TYPE_CHECKING:
-    from tagship_cli.auditing import Checked
+    from tagship_cli.actions.auditing import Checked
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -57,7 +57,7 @@ def verify(
     Each fact carries the digest of the one before it. The ledger's chain is also held against the evidence of every ending,
     which nobody can change: so a chain that was written anew shows too.
     """
-    from tagship_cli import auditing
+    from tagship_cli.actions import auditing
 
     if sum(given is not None for given in (application, bundle, export_file)) != 1:
         raise click.UsageError("Name an application, or one of --bundle and --file.")
@@ -121,7 +121,7 @@ Examples:
 @as_json
 def export(*, place: Place, application: str, tag: str | None, output: Path, as_json: bool) -> None:
     """Write an application's facts to a file, as they stand in the ledger, so that they can be checked anywhere."""
-    from tagship_cli import auditing
+    from tagship_cli.actions import auditing
 
     document = auditing.export(place, application, tag)
     try:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagship.text.words import count, listed
-from tagship_cli import screen
 from tagship_cli.failures import Failed
 from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.views import screen
 
 if TYPE_CHECKING:
-    from tagship_cli.deciding import Ballot, Decision, Outcome
+    from tagship_cli.actions.deciding import Ballot, Decision, Outcome
 
 
 def _decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -85,7 +85,7 @@ def _decide(
     yes: bool,
     as_json: bool,
 ) -> None:
-    from tagship_cli.deciding import Ballot
+    from tagship_cli.actions.deciding import Ballot
 
     ballot = Ballot.of(place, application, tag, claimed=claimed)
     reason = _reason(decision, reason, ballot)
@@ -118,7 +118,7 @@ def _can_ask() -> bool:
 
 def _question(ballot: Ballot) -> list[str]:
     """What the approval page shows, as short as a terminal wants it."""
-    from tagship_cli import times
+    from tagship_cli.views import times
 
     request = ballot.request
     origin = f", where {request['fromTag']} runs now" if request.get("fromTag") else ""
@@ -138,7 +138,7 @@ def _question(ballot: Ballot) -> list[str]:
 
 def _told(ballot: Ballot, outcome: Outcome, decision: Decision) -> list[str]:
     from tagship.approval.quorum import approvals, missing
-    from tagship_cli.deciding import PAST
+    from tagship_cli.actions.deciding import PAST
 
     request, paint = outcome.request, screen.good if decision == "approve" else screen.wary
     before = " before" if outcome.again else ""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagship.text.words import listed
-from tagship_cli import screen
 from tagship_cli.failures import Failed, trying
 from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.views import screen
 
 if TYPE_CHECKING:
     from tagship.model.schedule import Freeze
@@ -64,7 +64,7 @@ def freeze(
     """
     from tagship.ledger import freezes
     from tagship.model.schedule import Freeze
-    from tagship_cli import overview, times
+    from tagship_cli.views import overview, times
 
     now = place.now
     starts = times.asked(since, now, "--from") if since else now
@@ -124,7 +124,7 @@ def unfreeze(
     """
     from tagship.ledger import freezes
     from tagship.model.schedule import EVERY_APPLICATION
-    from tagship_cli import overview
+    from tagship_cli.views import overview
 
     reason, scope = _reason(reason), _scope(application, everything=everything)
     with trying(f"Reading the ledger of {place.stage}"):
@@ -161,7 +161,7 @@ def unfreeze(
 
 def told(freeze: Freeze, place: Place) -> list[str]:
     """A freeze, for people."""
-    from tagship_cli import times
+    from tagship_cli.views import times
 
     begins = f"from {times.full(freeze.starts)} " if freeze.starts > place.now else ""
     end = f"until {times.full(freeze.ends)}, {times.until(freeze.ends, place.now)}"
@@ -196,14 +196,14 @@ def _reason(reason: str) -> str:
 
 def _refuse_unknown(place: Place, application: str) -> None:
     """A name that was mistyped would freeze nothing, and nobody would know."""
-    from tagship_cli import overview
+    from tagship_cli.views import overview
 
     if not overview.is_configured(place, application):
         raise Failed(f"{overview.unknown(application, place)}\nNothing was frozen.")
 
 
 def _author(place: Place) -> str:
-    from tagship_cli.deciding import whoami
+    from tagship_cli.actions.deciding import whoami
 
     return whoami(place).arn
 

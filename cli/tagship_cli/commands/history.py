@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from tagship_cli import screen
 from tagship_cli.failures import Failed, trying
 from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.views import screen
 from tagship_cli.when import When
 
 STATUSES = (
@@ -141,8 +141,8 @@ def _all(place: Place, application: str, wanted: Wanted, *, as_json: bool) -> No
 
 def _versions(place: Place, application: str, limit: int, *, as_json: bool) -> None:
     from tagship.ledger.table import timestamp
-    from tagship_cli import times
-    from tagship_cli.configuration import versions
+    from tagship_cli.actions.configuration import versions
+    from tagship_cli.views import times
 
     found = versions(place.client("ssm"), stage=place.stage, application=application)[:limit]
     if not found:
@@ -160,7 +160,7 @@ def _versions(place: Place, application: str, limit: int, *, as_json: bool) -> N
 
 def summary(record: dict[str, Any], now: datetime) -> dict[str, Any]:
     """A release for programs."""
-    from tagship_cli import story
+    from tagship_cli.views import story
 
     manifest = record.get("manifest") or {}
     return {
@@ -190,8 +190,8 @@ def coloured(status: str) -> str:
 
 def timeline(record: dict[str, Any], facts: list[dict[str, Any]], place: Place) -> list[str]:
     """One release, line by line."""
-    from tagship_cli import story, times
-    from tagship_cli.telling import fact_lines, headline, verdict
+    from tagship_cli.views import story, times
+    from tagship_cli.views.telling import fact_lines, headline, verdict
 
     began = times.moment(record["readAt"])
     lines = [*headline(record, place), screen.dim(f"{times.day(began)}, times in {times.zone(began)}")]
@@ -210,7 +210,7 @@ def timeline(record: dict[str, Any], facts: list[dict[str, Any]], place: Place) 
 
 
 def _list(application: str, found: list[dict[str, Any]], limit: int, place: Place) -> list[str]:
-    from tagship_cli import story, times
+    from tagship_cli.views import story, times
 
     now = place.now
     rows = [

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagship_cli import screen
 from tagship_cli.failures import Failed
 from tagship_cli.place import STAGES, as_json
+from tagship_cli.views import screen
 
 if TYPE_CHECKING:
     from tools.stack import Engine

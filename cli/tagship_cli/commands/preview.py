@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from tagship_cli import screen
 from tagship_cli.failures import Failed
 from tagship_cli.place import STAGES, as_json
+from tagship_cli.views import screen
 
 
 @click.group(
@@ -75,7 +75,7 @@ def _document(file: Path) -> dict[str, Any]:
 
     Raises Failed when it is not valid, or none.
     """
-    from tagship_cli.documents import read
+    from tagship_cli.actions.documents import read
 
     document = read(str(file), file.read_bytes())
     if document.kind != "application" or document.whole is None:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagship_cli import screen
+from tagship_cli.actions.signing import sign_options
 from tagship_cli.failures import Failed
 from tagship_cli.place import Place, as_json, between_two_places
-from tagship_cli.signing import sign_options
+from tagship_cli.views import screen
 
 if TYPE_CHECKING:
-    from tagship_cli.publishing import Folder
+    from tagship_cli.actions.publishing import Folder
 
 
 @click.command(
@@ -48,8 +48,8 @@ def promote(
     Copies the very bytes that were released there, the artifacts first and release.json last, which starts the release in
     the next stage. Refuses a release that did not end SUCCEEDED.
     """
-    from tagship_cli.promoting import Origin, statement
-    from tagship_cli.publishing import Folder
+    from tagship_cli.actions.promoting import Origin, statement
+    from tagship_cli.actions.publishing import Folder
 
     if origin.stage == destination.stage:
         raise click.UsageError(f"--from and --to are both {origin.stage}.")

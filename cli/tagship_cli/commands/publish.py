@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagship_cli import screen
+from tagship_cli.actions.signing import sign_options
 from tagship_cli.failures import AwsRefused
 from tagship_cli.place import Place, as_json, in_a_place
-from tagship_cli.signing import sign_options
+from tagship_cli.views import screen
 
 if TYPE_CHECKING:
-    from tagship_cli.publishing import Beside, Folder, Found, Release
-    from tagship_cli.source import Source
+    from tagship_cli.actions.publishing import Beside, Folder, Found, Release
+    from tagship_cli.actions.source import Source
 
 
 @click.command(
@@ -107,8 +107,8 @@ def publish(
     The upload of release.json starts the release. Everything is checked before anything is uploaded, and nothing is ever
     overwritten: a tag is used once.
     """
-    from tagship_cli.publishing import File, Folder, Release, named_file
-    from tagship_cli.source import from_git
+    from tagship_cli.actions.publishing import File, Folder, Release, named_file
+    from tagship_cli.actions.source import from_git
 
     if notes is not None and notes_file is not None:
         raise click.UsageError("Give --notes or --notes-file, not both.")
@@ -154,8 +154,8 @@ def _signature(
     folder: Folder, found: Found, place: Place, *, key: str | None, algorithm: str
 ) -> tuple[Beside, ...]:
     """Made before anything is uploaded: a refused key leaves nothing behind."""
-    from tagship_cli.publishing import Beside
-    from tagship_cli.signing import signed
+    from tagship_cli.actions.publishing import Beside
+    from tagship_cli.actions.signing import signed
 
     if found.published or folder.signed_before() or not key:
         return ()
@@ -210,7 +210,7 @@ def _result(
 
 
 def _warnings(source: Source, release: Release) -> list[str]:
-    from tagship_cli.source import is_noreply
+    from tagship_cli.actions.source import is_noreply
 
     warnings = list(source.warnings)
     if release.manifest.emergency:

@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from tagship.text.words import count
-from tagship_cli import screen
 from tagship_cli.failures import Failed, trying
 from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.views import screen
 
 _RUNNING = "RUNNING"
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tagship_cli import screen
 from tagship_cli.failures import Failed
 from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.views import screen
 from tagship_cli.when import When
 
 if TYPE_CHECKING:
-    from tagship_cli.measures import Keys, Spread
-    from tagship_cli.reporting import Report
+    from tagship_cli.views.measures import Keys, Spread
+    from tagship_cli.views.reporting import Report
 
 DAYS = 30
 
@@ -58,8 +58,8 @@ def report(
 
     DORA's four keys, by their definitions, computed from the ledger's facts (docs/monitoring.md says how).
     """
-    from tagship_cli import overview, reporting
-    from tagship_cli.measures import Span
+    from tagship_cli.views import overview, reporting
+    from tagship_cli.views.measures import Span
 
     now = place.now
     span = Span(since=_moment(since or timedelta(days=DAYS), now), until=min(now, _moment(until, now)))
@@ -70,7 +70,7 @@ def report(
         raise Failed(f"No application is configured in {place.stage}, so there is nothing to report on.")
     made = reporting.make(place, applications, span)
     if html:
-        from tagship_cli.pages import report_page
+        from tagship_cli.pages.report import report_page
 
         _write(html, report_page(made))
     if as_json:
@@ -96,7 +96,7 @@ def _write(path: Path, text: str) -> None:
 
 def told(made: Report) -> list[str]:
     """A table: an application a line, and all of them together."""
-    from tagship_cli import times
+    from tagship_cli.views import times
 
     head = ("application", "deployments", "a day", "failed", "lead time", "restored in", "approved in")
     rows = [_row(name, found) for name, found in made.by_application.items()]
@@ -130,7 +130,7 @@ def _row(name: str, found: Keys) -> tuple[str, ...]:
 
 
 def _spread(found: Spread) -> str:
-    from tagship_cli import times
+    from tagship_cli.views import times
 
     if found.median is None or found.p90 is None:
         return "–"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagship_cli import screen
+from tagship_cli.actions.steering import confirm, looks, reason_option
 from tagship_cli.failures import Failed, trying
 from tagship_cli.place import Place, as_json, in_a_place
-from tagship_cli.steering import confirm, looks, reason_option
+from tagship_cli.views import screen
 
 if TYPE_CHECKING:
     from tagship.ledger.table import Item
@@ -38,7 +38,7 @@ def retry(*, place: Place, application: str, tag: str, reason: str, yes: bool, a
     unread begins for the first time.
     """
     from tagship.ledger import releases
-    from tagship_cli.deciding import whoami
+    from tagship_cli.actions.deciding import whoami
 
     record = _known(place, application, tag)
     if record and (refused := releases.retry_refused(record)):

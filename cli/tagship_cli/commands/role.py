@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from tagship_cli import screen
 from tagship_cli.failures import Failed, trying
 from tagship_cli.place import Place, as_json, in_a_place, new_session
+from tagship_cli.views import screen
 
 _WAIT = {"Delay": 2, "MaxAttempts": 90}
 
@@ -39,9 +39,9 @@ def role(
     It trusts the functions of this stage's stack, with the application's external id, for this application alone; and allows
     what the target, the gates and the health checks of the configuration ask for, and nothing else.
     """
-    from tagship_cli import role as made
+    from tagship_cli.actions import role as made
+    from tagship_cli.actions.documents import read
     from tagship_cli.commands.apply import checked
-    from tagship_cli.documents import read
 
     configuration = checked(read(file, Path(file).read_bytes()))
     template = made.template(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tagship_cli import screen
+from tagship_cli.actions.steering import confirm, execution_ended, reason_option
 from tagship_cli.failures import Failed, trying
 from tagship_cli.place import Place, as_json, in_a_place
-from tagship_cli.steering import confirm, execution_ended, reason_option
+from tagship_cli.views import screen
 
 if TYPE_CHECKING:
     from tagship.ledger.table import Item
@@ -60,7 +60,7 @@ def rollback(
     order, that frees the application. Say the TAG and it is that release, or none; with --security it may be one that was
     taken back before.
     """
-    from tagship_cli.deciding import whoami
+    from tagship_cli.actions.deciding import whoami
 
     record = _named(place, application, tag, to, security=security) or _what_to_take_back(place, application)
     if tag not in (None, record["tag"]):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from tagship_cli import screen
 from tagship_cli.failures import Failed
+from tagship_cli.views import screen
 
 
 @click.command(
@@ -27,7 +27,7 @@ Examples:
 @click.option("--check", is_flag=True, help="Write nothing; fail when a file is not current.")
 def schemas(*, into: Path, check: bool) -> None:
     """Write the JSON Schemas of application.yaml and release.json from the models that read them."""
-    from tagship_cli import schema
+    from tagship_cli.actions import schema
 
     for name in schema.KINDS:
         file, text = into / f"{name}.schema.json", schema.text(name)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tagship_cli import screen
 from tagship_cli.failures import Failed
 from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.views import screen
 
 if TYPE_CHECKING:
-    from tagship_cli.showing import Shown
+    from tagship_cli.views.showing import Shown
 
 _INDENT = 14
 
@@ -38,11 +38,11 @@ def show(*, place: Place, application: str, tag: str, html: Path | None, as_json
 
     The page also draws the state machine with the path that the release took, while Step Functions remembers it (90 days).
     """
-    from tagship_cli import showing
+    from tagship_cli.views import showing
 
     found = showing.gather(place, application, tag)
     if html:
-        from tagship_cli.release_page import release_page
+        from tagship_cli.pages.release import release_page
 
         page = release_page(found, showing.machines(place, found), place)
         try:
@@ -70,8 +70,8 @@ def show(*, place: Place, application: str, tag: str, html: Path | None, as_json
 
 def told(found: Shown, place: Place) -> list[str]:
     """Section by section, short; the timeline is `tagship history --tag`."""
-    from tagship_cli import story, times
-    from tagship_cli.telling import headline, verdict
+    from tagship_cli.views import story, times
+    from tagship_cli.views.telling import headline, verdict
 
     record, now = found.record, place.now
     lines = headline(record, place)
@@ -134,7 +134,7 @@ def _not_configured(found: Shown) -> list[str]:
 
 
 def _decision(each: dict[str, str]) -> str:
-    from tagship_cli import times
+    from tagship_cli.views import times
 
     paint = screen.good if each["decision"] == "approve" else screen.bad
     reason = f"  “{screen.one_line(each['reason'], 120)}”" if each.get("reason") else ""

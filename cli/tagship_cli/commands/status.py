@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagship.text.words import listed
-from tagship_cli import screen
 from tagship_cli.failures import Failed
 from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.views import screen
 
 if TYPE_CHECKING:
     from tagship.model.schedule import Freeze
-    from tagship_cli.overview import Overview, Underway
+    from tagship_cli.views.overview import Overview, Underway
 
 _INDENT = 14
 
@@ -34,7 +34,7 @@ def status(*, place: Place, application: str | None, as_json: bool) -> None:
 
     Of one application, or of every application that is configured in the stage.
     """
-    from tagship_cli import overview
+    from tagship_cli.views import overview
 
     names = [application] if application else overview.applications(place)
     found = [overview.of(place, name) for name in names]
@@ -54,7 +54,7 @@ def status(*, place: Place, application: str | None, as_json: bool) -> None:
 
 def told(each: Overview, place: Place, now: datetime) -> list[str]:
     """An application, so that its state is clear at a glance."""
-    from tagship_cli import times
+    from tagship_cli.views import times
 
     lines = [f"{screen.bold(each.application)} in {place.stage}"]
     if each.current:
@@ -81,7 +81,7 @@ def told(each: Overview, place: Place, now: datetime) -> list[str]:
 
 def _watched(current: dict[str, Any], now: datetime) -> list[str]:
     """Until when an alarm still takes it back."""
-    from tagship_cli import times
+    from tagship_cli.views import times
 
     if not current.get("watchEnds") or (ends := times.moment(current["watchEnds"])) <= now:
         return []
@@ -93,7 +93,7 @@ def _row(label: str, *texts: str) -> list[str]:
 
 
 def _underway(underway: Underway, place: Place, now: datetime) -> list[str]:
-    from tagship_cli import times
+    from tagship_cli.views import times
 
     release, where = underway.record, underway.now
     texts = [f"{screen.bold(release['tag'])} {screen.wary(where.text)}"]
@@ -115,7 +115,7 @@ def _underway(underway: Underway, place: Place, now: datetime) -> list[str]:
 
 
 def _lock(each: Overview, now: datetime) -> list[str]:
-    from tagship_cli import times
+    from tagship_cli.views import times
 
     holder = each.holder
     if holder is None:
@@ -132,7 +132,7 @@ def _lock(each: Overview, now: datetime) -> list[str]:
 
 def _frozen(freeze: Freeze, now: datetime) -> list[str]:
     from tagship.model.schedule import EVERY_APPLICATION
-    from tagship_cli import times
+    from tagship_cli.views import times
 
     begins = f"from {times.full(freeze.starts)} " if freeze.starts > now else ""
     whom = ", as every application" if freeze.application == EVERY_APPLICATION else ""
@@ -142,8 +142,8 @@ def _frozen(freeze: Freeze, now: datetime) -> list[str]:
 
 
 def _last(record: dict[str, Any], place: Place, now: datetime) -> list[str]:
-    from tagship_cli import times
     from tagship_cli.commands.history import coloured
+    from tagship_cli.views import times
 
     ended = times.since(times.moment(record["endedAt"]), now)
     lines = _row("last ended", f"{screen.bold(record['tag'])} {coloured(record['status'])} {ended}")

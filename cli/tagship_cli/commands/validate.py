@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagship.text.words import count
-from tagship_cli import screen
 from tagship_cli.place import as_json
+from tagship_cli.views import screen
 
 if TYPE_CHECKING:
-    from tagship_cli.documents import Document
+    from tagship_cli.actions.documents import Document
 
 _HERE = ("application.yaml", "application.yml", "release.json")
 _KINDS = {"release": "a release's manifest", "application": "an application's configuration"}
@@ -41,7 +41,7 @@ def validate(*, files: tuple[str, ...], show_defaults: bool, as_json: bool) -> N
 
     Every problem is told at once, with its file, line and field. Which of the two a file is, its content says.
     """
-    from tagship_cli.documents import read
+    from tagship_cli.actions.documents import read
 
     names = files or tuple(name for name in _HERE if Path(name).is_file())
     if not names:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagship.text.words import listed
-from tagship_cli import screen
 from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.views import screen
 
 if TYPE_CHECKING:
-    from tagship_cli.watching import Look, Watching
+    from tagship_cli.views.watching import Look, Watching
 
 
 _BAR = 10
@@ -59,7 +59,7 @@ def watch(*, place: Place, application: str, tag: str | None, timeout: int | Non
 
     Waits for a release that was published a moment ago. With --json, one JSON document a line: each fact, then the ending.
     """
-    from tagship_cli.watching import TimeOver, Watching
+    from tagship_cli.views.watching import TimeOver, Watching
 
     watching = (
         Watching(place=place, application=application, tag=tag, seconds=timeout)
@@ -96,8 +96,8 @@ class Display:
 
     def show(self, look: Look) -> None:
         """What is new, and where it is now."""
-        from tagship_cli import story, times
-        from tagship_cli.telling import fact_lines, headline, verdict
+        from tagship_cli.views import story, times
+        from tagship_cli.views.telling import fact_lines, headline, verdict
 
         if look.record is None:
             self._wait(look)
@@ -135,7 +135,7 @@ class Display:
         self._told = text
 
     def _where(self, look: Look) -> str:
-        from tagship_cli import story, times
+        from tagship_cli.views import story, times
 
         assert look.record is not None
         assert look.now is not None
@@ -153,7 +153,7 @@ class Display:
 
 def progress(began: datetime, ends: datetime, now: datetime) -> str:
     """`▓▓▓░░░░░░░ 6 min of 20 min`: how much of a budget is used."""
-    from tagship_cli import times
+    from tagship_cli.views import times
 
     whole = max(1.0, (ends - began).total_seconds())
     used = min(max(0.0, (now - began).total_seconds()), whole)

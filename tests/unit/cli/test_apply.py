@@ -11,7 +11,7 @@ import pytest
 import yaml
 from botocore.stub import ANY, Stubber
 
-from tagship_cli.configuration import Stored, difference, versions, write
+from tagship_cli.actions.configuration import Stored, difference, versions, write
 from tagship_cli.failures import Failed
 from tests.unit.cli.conftest import NOW
 
@@ -151,7 +151,7 @@ def test_what_does_not_validate_is_refused_with_its_lines(stage: Any, file: Path
 
 
 def test_a_manifest_is_not_applied(stage: Any, tmp_path: Path) -> None:
-    from tagship_cli.schema import EXAMPLES
+    from tagship_cli.actions.schema import EXAMPLES
 
     file = tmp_path / "release.json"
     file.write_text(json.dumps(EXAMPLES["release"]))

@@ -12,7 +12,7 @@ import pytest
 from tagship.ledger import evidence
 from tagship.ledger.table import digest_of
 from tagship.notices import evidence as bucket
-from tagship_cli import auditing
+from tagship_cli.actions import auditing
 from tagship_cli.failures import Failed
 
 TABLE = "ledger"

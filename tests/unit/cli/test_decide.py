@@ -10,7 +10,7 @@ import pytest
 from tagship.ledger import approvals
 from tagship.model.errors import AwsUnavailable, TokenDead
 from tagship.model.release import Status
-from tagship_cli.deciding import Caller, _address
+from tagship_cli.actions.deciding import Caller, _address
 
 DEFINITION = json.dumps({"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}})
 MOTO = "arn:aws:sts::123456789012:user/moto"
@@ -200,7 +200,7 @@ def test_what_others_have_settled_is_told_with_who_did(stage: Any, waiting: Any)
 def test_a_request_that_was_closed_at_the_same_moment_is_told(
     stage: Any, waiting: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    describe = "tagship_cli.deciding.Ballot._refuse_if_dead"
+    describe = "tagship_cli.actions.deciding.Ballot._refuse_if_dead"
     close = lambda _: approvals.close(stage.ledger, waiting.request["id"], status="SUPERSEDED", why="v1.5.0")  # noqa: E731
     monkeypatch.setattr(describe, close)
     result = decide(stage, "approve", "--as", "ana@example.com")
@@ -224,7 +224,7 @@ def test_an_execution_between_two_waits_finds_the_decision_later(
     def dead(*_: Any) -> None:
         raise TokenDead("The execution does not wait for this answer now.")
 
-    monkeypatch.setattr("tagship_cli.deciding.deliver", dead)
+    monkeypatch.setattr("tagship_cli.actions.deciding.deliver", dead)
     result = decide(stage, "approve", "--as", "bo@example.com")
     assert result.exit_code == 0
     assert waiting.request["status"] == "APPROVED"
@@ -239,7 +239,7 @@ def test_a_decision_that_could_not_be_told_is_told_by_running_it_again(
         raise AwsUnavailable("Telling the execution: AWS is unavailable just now.")
 
     with monkeypatch.context() as patched:
-        patched.setattr("tagship_cli.deciding.deliver", busy)
+        patched.setattr("tagship_cli.actions.deciding.deliver", busy)
         result = decide(stage, "approve", "--as", "bo@example.com")
     assert result.exit_code == 3
     assert "is recorded; run the same command again to tell its execution." in result.stderr

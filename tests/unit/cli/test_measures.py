@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tagship_cli import measures
-from tagship_cli.measures import Span, Spread, Story
+from tagship_cli.views import measures
+from tagship_cli.views.measures import Span, Spread, Story
 
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
 MONTH = Span(since=BEGIN, until=BEGIN + timedelta(days=30))

@@ -179,7 +179,7 @@ def test_a_second_run_changes_nothing_and_says_so(succeeded: Any) -> None:
 def test_a_run_that_was_interrupted_anywhere_is_finished_by_the_next(
     succeeded: Any, after: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tagship_cli.publishing import Folder
+    from tagship_cli.actions.publishing import Folder
 
     put = Folder._put
 

@@ -16,9 +16,9 @@ from botocore.response import StreamingBody
 from botocore.stub import ANY, Stubber
 
 from tagship.model.documents import read_manifest
+from tagship_cli.actions.publishing import MOST_BYTES, File, Folder, Release, _next
+from tagship_cli.actions.source import from_git, is_noreply
 from tagship_cli.failures import AwsRefused, Failed
-from tagship_cli.publishing import MOST_BYTES, File, Folder, Release, _next
-from tagship_cli.source import from_git, is_noreply
 
 FOLDER = "releases/storefront/v1.4.0/"
 

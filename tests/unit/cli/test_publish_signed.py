@@ -91,7 +91,7 @@ def interrupted(stage: Any, arguments: list[str], key: str, monkeypatch: pytest.
         raise Failed("the network is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr("tagship_cli.publishing.Folder._put_manifest", die)
+        patch.setattr("tagship_cli.actions.publishing.Folder._put_manifest", die)
         assert stage.run(*arguments, "--sign", key).exit_code == 1
     assert sorted(uploaded(stage)) == ["release.json.sig", "storefront.zip"]
     stage.clock.pause(3600)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tagship.model.release import Status
-from tagship_cli import charts
-from tagship_cli.charts import Series
+from tagship_cli.views import charts
+from tagship_cli.views.charts import Series
 
 
 def some_releases(stage: Any) -> None:

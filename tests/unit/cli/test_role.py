@@ -13,7 +13,7 @@ from yaml.events import AliasEvent
 from tagship.aws.rights import session_policy
 from tagship.model.documents import read_application
 from tagship.targets import rights
-from tagship_cli.role import template
+from tagship_cli.actions.role import template
 from tests.template.cloudformation import Loader
 from tests.unit.builders import application
 from tools.storefront import HOME

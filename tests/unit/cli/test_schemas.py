@@ -11,7 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from tagship.model.documents import DocumentInvalid, read_application, read_manifest
-from tagship_cli import schema
+from tagship_cli.actions import schema
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = ["application", "release"]

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from tagship.model.release import Status
 from tagship.text import words
-from tagship_cli import screen
 from tagship_cli.main import COMMANDS, HIDDEN, main
+from tagship_cli.views import screen
 
 ROOT = Path(__file__).resolve().parents[3]
 EVIL = "\x1b]0;owned\x07\x1b[2J\x1b[31m\r\x08\x9b2J\u202e\u2066\x00"

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tagship.model.release import Status
-from tagship_cli import showing
-from tagship_cli.release_page import release_page
-from tagship_cli.showing import Machine
+from tagship_cli.pages.release import release_page
+from tagship_cli.views import showing
+from tagship_cli.views.showing import Machine
 
 STATES = {
     "Begin": {"Type": "Pass", "Parameters": {}, "Next": "Which"},

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tagship_cli.documents import Finding, read
+from tagship_cli.actions.documents import Finding, read
 
 ROOT = Path(__file__).resolve().parents[3]
 VALID_RELEASE = """{

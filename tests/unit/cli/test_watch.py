@@ -177,7 +177,7 @@ def test_facts_of_other_releases_are_not_told(stage: Any) -> None:
 
 
 def test_on_a_terminal_the_last_line_says_where_it_is(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tagship_cli.screen.on_terminal", lambda: True)
+    monkeypatch.setattr("tagship_cli.views.screen.on_terminal", lambda: True)
     monkeypatch.setenv("COLUMNS", "120")
     made = stage.release().waiting().decided("ana@example.com").decided("bo@example.com").started().shifted(1)
     stage.clock.during = [lambda: made.checked(1).shifted(2).checked(2).ended(Status.SUCCEEDED)]
@@ -220,8 +220,8 @@ def test_how_much_of_a_budget_is_used_can_be_seen(seconds: int, told: str) -> No
     ],
 )
 def test_where_it_is_says_how_much_time_there_is(stage: Any, brought: Any, phase: str, seconds: int) -> None:
-    from tagship_cli import overview
     from tagship_cli.place import Place
+    from tagship_cli.views import overview
 
     stage.configure()
     brought(stage.release())

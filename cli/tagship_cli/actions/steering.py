@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from tagship_cli import screen
 from tagship_cli.failures import Failed, trying
 from tagship_cli.place import Place
+from tagship_cli.views import screen
 
 LOOK_SECONDS = 1.0
 

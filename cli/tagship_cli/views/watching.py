@@ -10,11 +10,11 @@ from tagship.ledger import approvals, history, lock, releases
 from tagship.ledger.table import Item, timestamp
 from tagship.model.errors import ApplicationUnknown, AwsUnavailable
 from tagship.model.release import Status
-from tagship_cli import story, times
 from tagship_cli.failures import Failed, trying
-from tagship_cli.measures import LONGEST_RELEASE
 from tagship_cli.place import Place
-from tagship_cli.story import Now
+from tagship_cli.views import story, times
+from tagship_cli.views.measures import LONGEST_RELEASE
+from tagship_cli.views.story import Now
 
 UNREAD_SECONDS = 180
 """How long an upload that nobody has read is waited for; it takes a few seconds when all is well."""

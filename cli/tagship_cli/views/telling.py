@@ -8,8 +8,8 @@ from typing import Any
 from tagship.story import narrator as story
 from tagship.story.narrator import Mood
 from tagship.text.words import console
-from tagship_cli import screen, times
 from tagship_cli.place import Place
+from tagship_cli.views import screen, times
 
 _MARKS = {Mood.PLAIN: "·", Mood.GOOD: "✓", Mood.WARY: "!", Mood.BAD: "✗"}
 _PAINT = {Mood.GOOD: screen.good, Mood.BAD: screen.bad, Mood.WARY: screen.wary}

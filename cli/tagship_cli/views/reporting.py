@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tagship.ledger.table import timestamp
-from tagship_cli import measures
 from tagship_cli.failures import trying
-from tagship_cli.measures import Keys, Span, Story
 from tagship_cli.place import Place
+from tagship_cli.views import measures
+from tagship_cli.views.measures import Keys, Span, Story
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

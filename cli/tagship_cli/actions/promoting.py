@@ -20,10 +20,10 @@ from tagship.model.release import (
     PinnedObject,
     Status,
 )
+from tagship_cli.actions.publishing import Beside, File, Folder, Release
+from tagship_cli.actions.signing import signed
 from tagship_cli.failures import Failed, trying
 from tagship_cli.place import Place
-from tagship_cli.publishing import Beside, File, Folder, Release
-from tagship_cli.signing import signed
 
 _CHUNK = 1024 * 1024
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tagship.approval.quorum import approvals, missing
 from tagship.text.words import count
-from tagship_cli import times
+from tagship_cli.views import times
 
 Record = Mapping[str, Any]
 

@@ -12,11 +12,11 @@ from tagship.ledger.lock import Holder
 from tagship.ledger.table import Item, timestamp
 from tagship.model.release import Status, parameter_name
 from tagship.model.schedule import Freeze
-from tagship_cli import story
 from tagship_cli.failures import trying
-from tagship_cli.measures import LONGEST_RELEASE
 from tagship_cli.place import Place
-from tagship_cli.story import Now
+from tagship_cli.views import story
+from tagship_cli.views.measures import LONGEST_RELEASE
+from tagship_cli.views.story import Now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from tagship.ledger import approvals, releases
-from tagship_cli import times
 from tagship_cli.failures import trying
 from tagship_cli.place import Place
+from tagship_cli.views import times
 
 Record = Mapping[str, Any]
 

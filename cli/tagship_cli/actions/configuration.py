@@ -12,7 +12,7 @@ from typing import Any
 from tagship.aws.calls import code_of
 from tagship.model.release import parameter_name
 from tagship_cli.failures import Failed, trying
-from tagship_cli.screen import in_yaml
+from tagship_cli.views.screen import in_yaml
 
 MOST_CHARACTERS = 8192
 """What a parameter of the advanced tier may have."""

@@ -9,12 +9,12 @@ from typing import Any
 from tagship.story.narrator import ending, mood_of
 from tagship.story.narrator import told as in_a_sentence
 from tagship.text.words import console
-from tagship_cli import charts, story, times
-from tagship_cli.layout import lay_out
-from tagship_cli.pages import drawn, rendered
-from tagship_cli.picture import Path, in_words, picture
+from tagship_cli.pages.report import drawn, rendered
 from tagship_cli.place import Place
-from tagship_cli.showing import Machine, Phase, Shown
+from tagship_cli.views import charts, story, times
+from tagship_cli.views.layout import lay_out
+from tagship_cli.views.picture import Path, in_words, picture
+from tagship_cli.views.showing import Machine, Phase, Shown
 
 _AROUND = 40
 """Above the middle of the uppermost box of a machine, and below that of the lowest."""

@@ -13,10 +13,10 @@ from markupsafe import Markup
 from tagship.story.narrator import mood_of
 from tagship.text.rendering import environment
 from tagship.text.words import count
-from tagship_cli import charts, times
-from tagship_cli.charts import Series
-from tagship_cli.measures import Keys, Spread
-from tagship_cli.reporting import Report
+from tagship_cli.views import charts, times
+from tagship_cli.views.charts import Series
+from tagship_cli.views.measures import Keys, Spread
+from tagship_cli.views.reporting import Report
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
-from tagship_cli.layout import (
+from tagship_cli.views.layout import (
     HEIGHT,
     WIDTH,
     Body,

@@ -1,0 +1,1 @@
+"""What the commands do: each module is one action on a stage."""

@@ -1,0 +1,1 @@
+"""What the commands show: words, tables and drawings of what was found."""
