@@ -127,7 +127,7 @@ def judged(stage: Any, gate: str) -> Any:
     found = read(stage, "production") | {
         "configuration": {"version": 1, "document": application(gates=gates), "problems": []}
     }
-    return GATES[gate](case(s3=stage.client("s3"), kms=stage.client("kms"), **found))
+    return GATES[gate].check(case(s3=stage.client("s3"), kms=stage.client("kms"), **found))
 
 
 def test_the_same_bytes_and_signature_arrive_and_every_gate_believes_them(succeeded: Any) -> None:
