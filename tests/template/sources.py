@@ -77,7 +77,10 @@ def handler_of(function: str) -> ast.FunctionDef:
 
 def reads(function: str) -> set[tuple[str, ...]]:
     """What a handler takes from its event, by path: `event["release"]["tag"]` is ("release", "tag")."""
-    body = handler_of(function)
+    return _taken(handler_of(function))
+
+
+def _taken(body: ast.FunctionDef) -> set[tuple[str, ...]]:
     names: dict[str, tuple[str, ...]] = {"event": ()}
     found: set[tuple[str, ...]] = set()
     for node in ast.walk(body):
@@ -89,7 +92,20 @@ def reads(function: str) -> set[tuple[str, ...]]:
     for node in ast.walk(body):
         if isinstance(node, ast.Subscript) and (path := _path(node, names)):
             found.add(path)
+        if isinstance(node, ast.Call) and ast.unparse(node) == "runtime.release(event)":
+            found |= _reads_of_a_release()
     return found
+
+
+@functools.cache
+def _reads_of_a_release() -> frozenset[tuple[str, ...]]:
+    """What `runtime.release(event)` takes from the event."""
+    (method,) = (
+        node
+        for node in ast.walk(module("tagship.runtime").tree)
+        if isinstance(node, ast.FunctionDef) and node.name == "release"
+    )
+    return frozenset(_taken(method))
 
 
 def may_read(function: str) -> set[str]:

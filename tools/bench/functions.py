@@ -17,12 +17,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tagship.approval.link import LinkSigner
 from tagship.approval.preview import sample
 from tagship.ledger import approvals, releases
 from tagship.ledger.table import Ledger, timestamp
+from tagship.model.records import NewRelease, NewRequest
 from tools.bench.memory import children_of, peak_of
 from tools.bench.table import MEBIBYTES, MILLISECONDS, TIMES, Figure, Part, say
 from tools.emulator import Emulated, emulated, what_the_runtime_brings
@@ -195,8 +196,8 @@ def _opened(engine: Engine, variables: Mapping[str, str]) -> dict[str, Any]:
     about = {"application": "bench", "tag": "v1.0.0", "execution": "bench"}
     request = sample(**about, stage=stage, expiresAt=timestamp(expires))
     read = {"digest": "", "manifest": {}, "configuration": {"document": {}}, "phase": "gates"}
-    releases.claim(ledger, {**about, **read})
-    approvals.request(ledger, request, execution="bench")
+    releases.claim(ledger, cast("NewRelease", {**about, **read}))
+    approvals.request(ledger, cast("NewRequest", request), execution="bench")
     signer = LinkSigner(engine.client("kms"), variables["TAGSHIP_LINK_KEY"], stage=stage)
     token = signer.token(request["id"], request["approvers"][0], request["digest"], expires)
     path = f"/approvals/{request['id']}"

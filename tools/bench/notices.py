@@ -15,9 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import cast
 
 from tagship.ledger import releases
 from tagship.ledger.table import Fact, Ledger
+from tagship.model.records import NewRelease
 from tools.bench.table import SECONDS, Figure, Part, say
 from tools.stack import Engine, LocalError
 
@@ -102,7 +104,7 @@ def _claim(ledger: Ledger, stage: str) -> None:
         "configuration": {"document": {"notifications": {"slackWebhookSecret": SECRET}}},
     }
     item = {"status": "RUNNING", "attempt": 1, "kind": "release", **record}
-    releases.claim(ledger, item)
+    releases.claim(ledger, cast("NewRelease", item))
 
 
 def _told(ledger: Ledger, here: Slack, number: int) -> float:

@@ -131,7 +131,7 @@ def _hidden(kept: _Evidence) -> Broken | None:
     )
 
 
-def _overdue(without: Sequence[Item], *, since: datetime) -> Broken | None:
+def _overdue(without: Sequence[Mapping[str, Any]], *, since: datetime) -> Broken | None:
     overdue = [fact for fact in without if fact["at"] < timestamp(since)]
     if not overdue:
         return None
@@ -143,7 +143,7 @@ def _overdue(without: Sequence[Item], *, since: datetime) -> Broken | None:
     )
 
 
-def _ending(fact: Item) -> str:
+def _ending(fact: Mapping[str, Any]) -> str:
     return f"{fact['tag']} ({fact['name']}, fact {fact['seq']})"
 
 

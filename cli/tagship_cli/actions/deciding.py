@@ -12,8 +12,8 @@ import click
 from tagship.approval.quorum import decision_of, is_author, outcome, person, voters
 from tagship.approval.request.delivery import deliver
 from tagship.ledger import approvals, releases
-from tagship.ledger.table import Item
 from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, AwsUnavailable, TokenDead
+from tagship.model.records import ReleaseRecord, RequestRecord
 from tagship.model.release import MAIL_ADDRESS
 from tagship.text.words import listed
 from tagship_cli.failures import AwsRefused, Failed, trying
@@ -36,7 +36,7 @@ class Caller:
 class Outcome:
     """A decision that is in the ledger."""
 
-    request: Item
+    request: RequestRecord
     approver: str
     caller: Caller
     again: bool
@@ -48,8 +48,8 @@ class Ballot:
     """An open question, and who answers it."""
 
     place: Place
-    record: Item
-    request: Item
+    record: ReleaseRecord
+    request: RequestRecord
     approver: str
     caller: Caller
 
@@ -102,7 +102,7 @@ class Ballot:
         self._deliver()
         return Outcome(request=request, approver=self.approver, caller=self.caller, again=bool(self.own))
 
-    def _recorded(self, decision: Decision, reason: str) -> Item:
+    def _recorded(self, decision: Decision, reason: str) -> RequestRecord:
         self._refuse_if_dead()
         with trying(f"Recording the decision on {self.title}"):
             try:

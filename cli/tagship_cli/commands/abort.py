@@ -13,7 +13,7 @@ from tagship_cli.place import Place, as_json, in_a_place
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
-    from tagship.ledger.table import Item
+    from tagship.model.records import ReleaseRecord
 
 
 @click.command(
@@ -75,7 +75,7 @@ def abort(*, place: Place, application: str, tag: str, reason: str, yes: bool, a
         screen.say(screen.good(f"{title} is ABORTED."), *screen.paragraph(ended["why"]))
 
 
-def _on_its_way(place: Place, application: str, tag: str) -> Item:
+def _on_its_way(place: Place, application: str, tag: str) -> ReleaseRecord:
     """Raises Failed for a release that has ended, and for one that goes back already: that must not be cut off."""
     from tagship.ledger import lock, releases
 
@@ -93,12 +93,12 @@ def _on_its_way(place: Place, application: str, tag: str) -> Item:
     return record
 
 
-def _ended(place: Place, record: Item) -> Item:
+def _ended(place: Place, record: ReleaseRecord) -> ReleaseRecord:
     from tagship.ledger import releases
 
     title = f"{record['application']} {record['tag']}"
 
-    def look() -> Item | None:
+    def look() -> ReleaseRecord | None:
         found = releases.get(place.ledger, record["application"], record["tag"])
         return found if (found["status"], found["attempt"]) != ("RUNNING", record["attempt"]) else None
 

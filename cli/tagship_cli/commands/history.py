@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -96,7 +97,7 @@ class Wanted:
     author: str | None
     since: datetime | timedelta | None
 
-    def has(self, record: dict[str, Any]) -> bool:
+    def has(self, record: Mapping[str, Any]) -> bool:
         """Whether this is one."""
         manifest = record.get("manifest") or {}
         by = self.author is None or manifest.get("author", "").casefold() == self.author.casefold()
@@ -158,7 +159,7 @@ def _versions(place: Place, application: str, limit: int, *, as_json: bool) -> N
     screen.say(*screen.table(("version", f"written ({times.zone(place.now)})", "by"), rows))
 
 
-def summary(record: dict[str, Any], now: datetime) -> dict[str, Any]:
+def summary(record: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """A release for programs."""
     from tagship_cli.views import story
 
@@ -188,7 +189,7 @@ def coloured(status: str) -> str:
     return paint.get(mood_of(status), screen.bold)(status)
 
 
-def timeline(record: dict[str, Any], facts: list[dict[str, Any]], place: Place) -> list[str]:
+def timeline(record: Mapping[str, Any], facts: Sequence[Mapping[str, Any]], place: Place) -> list[str]:
     """One release, line by line."""
     from tagship_cli.views import story, times
     from tagship_cli.views.telling import fact_lines, headline, verdict
@@ -236,6 +237,6 @@ def _list(application: str, found: list[dict[str, Any]], limit: int, place: Plac
     return lines
 
 
-def plain(fact: dict[str, Any]) -> dict[str, Any]:
+def plain(fact: Mapping[str, Any]) -> dict[str, Any]:
     """A fact for programs."""
     return {name: fact[name] for name in ("seq", "at", "name", "who", "attempt", "execution", "data")}

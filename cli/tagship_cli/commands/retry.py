@@ -13,7 +13,7 @@ from tagship_cli.place import Place, as_json, in_a_place
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
-    from tagship.ledger.table import Item
+    from tagship.model.records import ReleaseRecord
 
 
 @click.command(
@@ -79,7 +79,7 @@ def retry(*, place: Place, application: str, tag: str, reason: str, yes: bool, a
     )
 
 
-def _known(place: Place, application: str, tag: str) -> Item | None:
+def _known(place: Place, application: str, tag: str) -> ReleaseRecord | None:
     from tagship.ledger import releases
     from tagship.model.errors import ApplicationUnknown
 
@@ -90,7 +90,7 @@ def _known(place: Place, application: str, tag: str) -> Item | None:
             return None
 
 
-def _order(place: Place, application: str, tag: str, record: Item | None) -> dict[str, Any]:
+def _order(place: Place, application: str, tag: str, record: ReleaseRecord | None) -> dict[str, Any]:
     """The very version of the manifest that was read before; the newest where none was."""
     from tagship.model.release import MANIFEST, folder_of
 

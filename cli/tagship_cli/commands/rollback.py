@@ -13,7 +13,7 @@ from tagship_cli.place import Place, as_json, in_a_place
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
-    from tagship.ledger.table import Item
+    from tagship.model.records import ReleaseRecord
 
 _BACK = ("ROLLED_BACK", "ABORTED")
 """How a release stands that was taken back."""
@@ -114,7 +114,9 @@ def rollback(
         screen.say(screen.good(f"{title} is rolled back."), *screen.paragraph(restored))
 
 
-def _named(place: Place, application: str, tag: str | None, to: str | None, *, security: bool) -> Item | None:
+def _named(
+    place: Place, application: str, tag: str | None, to: str | None, *, security: bool
+) -> ReleaseRecord | None:
     """The release that was taken back before, and is to be barred; None where there is something to take back."""
     from tagship.ledger import releases
 
@@ -125,7 +127,7 @@ def _named(place: Place, application: str, tag: str | None, to: str | None, *, s
     return record if record["status"] in _BACK else None
 
 
-def _what_to_take_back(place: Place, application: str) -> Item:
+def _what_to_take_back(place: Place, application: str) -> ReleaseRecord:
     """What has traffic and is on its way, or failed to go back; else what production runs.
 
     A release that has the lock and waits is let be: the rollback of what production runs ends it by itself.
@@ -157,7 +159,7 @@ def _what_to_take_back(place: Place, application: str) -> Item:
     return record
 
 
-def _refuse_unless_it_leads(place: Place, record: Item, to: str) -> None:
+def _refuse_unless_it_leads(place: Place, record: ReleaseRecord, to: str) -> None:
     """What the machine will say, before anybody is asked; whether the version still exists, it asks the target itself."""
     from tagship.ledger import releases
 
@@ -170,7 +172,9 @@ def _refuse_unless_it_leads(place: Place, record: Item, to: str) -> None:
         )
 
 
-def _question(record: Item, place: Place, identity: str, to: str | None, *, security: bool) -> list[str]:
+def _question(
+    record: ReleaseRecord, place: Place, identity: str, to: str | None, *, security: bool
+) -> list[str]:
     what = screen.bold(f"{record['application']} {record['tag']}")
     return [
         f"{what} in {place.stage}, now {record['status']}: {screen.clean(_then(record, to))}.",
@@ -179,7 +183,7 @@ def _question(record: Item, place: Place, identity: str, to: str | None, *, secu
     ]
 
 
-def _then(record: Item, to: str | None) -> str:
+def _then(record: ReleaseRecord, to: str | None) -> str:
     if record["status"] in _BACK:
         return "it was taken back before, so nothing moves"
     before = to or record["plan"]["from"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,7 @@ def told(each: Overview, place: Place, now: datetime) -> list[str]:
     return lines
 
 
-def _watched(current: dict[str, Any], now: datetime) -> list[str]:
+def _watched(current: Mapping[str, Any], now: datetime) -> list[str]:
     """Until when an alarm still takes it back."""
     from tagship_cli.views import times
 
@@ -141,7 +142,7 @@ def _frozen(freeze: Freeze, now: datetime) -> list[str]:
     return [*_row("frozen", screen.wary(end)), *about]
 
 
-def _last(record: dict[str, Any], place: Place, now: datetime) -> list[str]:
+def _last(record: Mapping[str, Any], place: Place, now: datetime) -> list[str]:
     from tagship_cli.commands.history import coloured
     from tagship_cli.views import times
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from html import escape
 from typing import Any
@@ -61,7 +62,7 @@ def release_page(found: Shown, machines: list[Machine], place: Place) -> str:
     )
 
 
-def _moment(fact: dict[str, Any]) -> dict[str, Any]:
+def _moment(fact: Mapping[str, Any]) -> dict[str, Any]:
     said, at = in_a_sentence(fact), times.moment(fact["at"])
     return {
         "at": f"{times.short(at)}:{at.astimezone():%S}",

@@ -9,7 +9,8 @@ from typing import Any
 from tagship.ledger import approvals, freezes, history, lock, releases
 from tagship.ledger.history import Recent
 from tagship.ledger.lock import Holder
-from tagship.ledger.table import Item, timestamp
+from tagship.ledger.table import timestamp
+from tagship.model.records import CurrentRecord, ReleaseRecord
 from tagship.model.release import Status, parameter_name
 from tagship.model.schedule import Freeze
 from tagship_cli.failures import trying
@@ -23,7 +24,7 @@ from tagship_cli.views.story import Now
 class Underway:
     """A release that has not ended, and where it is."""
 
-    record: Item
+    record: ReleaseRecord
     now: Now
     holder: Holder | None
 
@@ -54,10 +55,10 @@ class Overview:
 
     application: str
     configured: bool
-    current: Item | None
+    current: CurrentRecord | None
     underway: tuple[Underway, ...]
     holder: Holder | None
-    last: Item | None
+    last: ReleaseRecord | None
     """The release that ended last."""
     freezes: tuple[Freeze, ...]
     """Its own and those of all, now and later."""

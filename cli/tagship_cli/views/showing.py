@@ -57,9 +57,9 @@ class Machine:
 class Shown:
     """One release."""
 
-    record: dict[str, Any]
-    facts: list[dict[str, Any]]
-    approval: dict[str, Any] | None
+    record: Mapping[str, Any]
+    facts: Sequence[Mapping[str, Any]]
+    approval: Mapping[str, Any] | None
 
     @property
     def phases(self) -> list[Phase]:

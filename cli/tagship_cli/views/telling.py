@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ _PAINT = {Mood.GOOD: screen.good, Mood.BAD: screen.bad, Mood.WARY: screen.wary}
 _INDENT = 13
 
 
-def headline(record: dict[str, Any], place: Place) -> list[str]:
+def headline(record: Mapping[str, Any], place: Place) -> list[str]:
     """Which release this is, and who made it."""
     manifest = record.get("manifest") or {}
     made = f", {manifest['repository']} {manifest['commit'][:7]} by {manifest['author']}" if manifest else ""
@@ -25,7 +26,7 @@ def headline(record: dict[str, Any], place: Place) -> list[str]:
     return [f"{screen.bold(title)}{again} in {place.stage}{screen.clean(made)}"]
 
 
-def fact_lines(fact: dict[str, Any], *, before: datetime) -> list[str]:
+def fact_lines(fact: Mapping[str, Any], *, before: datetime) -> list[str]:
     """A fact's time and words; the day where it is another than the fact's before."""
     told, at = story.told(fact, clock=times.clock), times.moment(fact["at"])
     paint = _PAINT.get(told.mood, screen.clean)
@@ -39,7 +40,7 @@ def fact_lines(fact: dict[str, Any], *, before: datetime) -> list[str]:
     return lines
 
 
-def verdict(record: dict[str, Any], took: str) -> list[str]:
+def verdict(record: Mapping[str, Any], took: str) -> list[str]:
     """How it ended, why, and what to do now."""
     status = str(record["status"])
     paint = _PAINT.get(story.mood_of(status), screen.bold)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from tagship.ledger import approvals, history, lock, releases
-from tagship.ledger.table import Item, timestamp
+from tagship.ledger.table import timestamp
 from tagship.model.errors import ApplicationUnknown, AwsUnavailable
+from tagship.model.records import FactRecord, ReleaseRecord
 from tagship.model.release import Status
 from tagship_cli.failures import Failed, trying
 from tagship_cli.place import Place
@@ -26,9 +27,9 @@ _MOVING, _WAITING, _LONGEST = 2.0, 5.0, 30.0
 class Look:
     """What is new since the look before."""
 
-    record: Item | None = None
+    record: ReleaseRecord | None = None
     """None before the release was read, or while AWS can't be reached."""
-    facts: tuple[Item, ...] = ()
+    facts: tuple[FactRecord, ...] = ()
     now: Now | None = None
     """None once it has ended."""
     trouble: str = ""
@@ -48,7 +49,7 @@ class Watching:
     tag: str
     seconds: int | None = None
     """How long to watch; None for as long as it takes."""
-    _known: list[Item] = field(default_factory=list)
+    _known: list[FactRecord] = field(default_factory=list)
 
     @classmethod
     def what_is_underway(cls, place: Place, application: str, *, seconds: int | None) -> Watching:
@@ -112,7 +113,7 @@ class Watching:
         )
         return Look(record=record, facts=tuple(new), now=now)
 
-    def _new_facts(self) -> list[Item]:
+    def _new_facts(self) -> list[FactRecord]:
         ledger = self.place.ledger
         if not self._known:
             return ledger.facts_of(self.application, self.tag)

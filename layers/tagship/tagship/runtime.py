@@ -102,7 +102,7 @@ class Release:
 
         Raises ApplicationUnknown when the ledger has none.
         """
-        return cast("ReleaseRecord", releases.get(self.runtime.ledger, self.application, self.tag))
+        return releases.get(self.runtime.ledger, self.application, self.tag)
 
     @functools.cached_property
     def configuration(self) -> Application:
@@ -116,7 +116,7 @@ class Release:
     @property
     def current(self) -> CurrentRecord | None:
         """What production runs now."""
-        return cast("CurrentRecord | None", releases.current(self.runtime.ledger, self.application))
+        return releases.current(self.runtime.ledger, self.application)
 
     @property
     def client_as(self) -> ClientAs:

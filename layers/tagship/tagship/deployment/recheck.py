@@ -6,16 +6,17 @@ from datetime import datetime
 
 from tagship.deployment.binding import release_digest
 from tagship.ledger import approvals, freezes, releases
-from tagship.ledger.table import Fact, Item, Ledger, timestamp
+from tagship.ledger.table import Fact, Ledger, timestamp
 from tagship.model import schedule
 from tagship.model.application import Application
 from tagship.model.errors import CalendarClosed, PlanChanged
+from tagship.model.records import ReleaseRecord, manifest_of
 from tagship.model.schedule import Leave
 
 _BEGUN = "deployment"
 
 
-def prove_approved(ledger: Ledger, record: Item) -> None:
+def prove_approved(ledger: Ledger, record: ReleaseRecord) -> None:
     """Raises PlanChanged unless the approval is for this very release and plan."""
     request = approvals.get(ledger, record["approval"])
     if (
@@ -29,20 +30,20 @@ def prove_approved(ledger: Ledger, record: Item) -> None:
         )
 
 
-def may_begin(ledger: Ledger, record: Item, configuration: Application) -> Leave:
+def may_begin(ledger: Ledger, record: ReleaseRecord, configuration: Application) -> Leave:
     """Whether it may be deployed now; that it waits, and for what, is written.
 
     Raises CalendarClosed for a release that does not wait, or not any longer.
     """
     if record["phase"] == _BEGUN:  # and its answer was not heard: what has begun goes on
         return Leave()
-    since = (record.get("waits") or {}).get("since")
+    waits = record.get("waits")
     leave = schedule.leave(
         configuration.gates,
         freezes.standing(ledger, record["application"]),
         ledger.now(),
-        since=datetime.fromisoformat(since) if since else None,
-        emergency=bool(record["manifest"].get("emergency")),
+        since=datetime.fromisoformat(waits["since"]) if waits else None,
+        emergency=bool(manifest_of(record).get("emergency")),
     )
     if leave.refused:
         raise CalendarClosed(
@@ -54,7 +55,7 @@ def may_begin(ledger: Ledger, record: Item, configuration: Application) -> Leave
     return leave
 
 
-def begin(ledger: Ledger, record: Item, leave: Leave, *, deadline: str, execution: str) -> None:
+def begin(ledger: Ledger, record: ReleaseRecord, leave: Leave, *, deadline: str, execution: str) -> None:
     """Writes that the deployment begins, and first what an emergency passes.
 
     Raises LockLost when the release has ended meanwhile.

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from tagship.ledger import approvals, lock, releases
-from tagship.ledger.table import Fact, Item, Ledger, timestamp
+from tagship.ledger.table import Fact, Ledger, timestamp
 from tagship.model.errors import ApplicationUnknown, RollbackRefused, RollbackUnderway
+from tagship.model.records import ReleaseRecord
 from tagship.model.release import Status
 from tagship.text.words import cause_in_words
 
@@ -65,7 +66,7 @@ class Order:
         """`storefront v1.4.0`."""
         return f"{self.application} {self.tag}"
 
-    def fact(self, record: Item, name: str, *, rollback: str, execution: str, **data: Any) -> Fact:
+    def fact(self, record: ReleaseRecord, name: str, *, rollback: str, execution: str, **data: Any) -> Fact:
         """Something that happened in this rollback."""
         return Fact(
             application=self.application,
@@ -83,7 +84,7 @@ class Order:
         return {"why": self.why, "by": self.by, "at": timestamp(now)}
 
 
-def joined(ledger: Ledger, order: Order, record: Item, *, execution: str, rollback: str) -> bool:
+def joined(ledger: Ledger, order: Order, record: ReleaseRecord, *, execution: str, rollback: str) -> bool:
     """Whether another rollback has done what this one was asked for, while this one waited for it.
 
     Raises RollbackUnderway while the other one is at it: nothing is restored by two at once.
@@ -107,7 +108,7 @@ def joined(ledger: Ledger, order: Order, record: Item, *, execution: str, rollba
     return waited is not None
 
 
-def bars_only(ledger: Ledger, order: Order, record: Item, *, rollback: str, execution: str) -> str:
+def bars_only(ledger: Ledger, order: Order, record: ReleaseRecord, *, rollback: str, execution: str) -> str:
     """Bars a release that was taken back before, for another reason or by another, and says so; empty where it was not.
 
     Raises RollbackRefused when another attempt is meant, LockLost when it begins again at this moment.
@@ -122,13 +123,13 @@ def bars_only(ledger: Ledger, order: Order, record: Item, *, rollback: str, exec
     return f"{order.title} was taken back before. From now on it is never deployed again."
 
 
-def _another_attempt(order: Order, record: Item) -> str:
+def _another_attempt(order: Order, record: ReleaseRecord) -> str:
     if order.attempt in (0, record["attempt"]):
         return ""
     return f"attempt {order.attempt} was meant, and it is at attempt {record['attempt']}."
 
 
-def refuse(ledger: Ledger, order: Order, record: Item) -> None:
+def refuse(ledger: Ledger, order: Order, record: ReleaseRecord) -> None:
     """Raises RollbackRefused for what can't, or may not, be taken back."""
     too_late = order.trigger in ("abort", "supervisor") and record["status"] == Status.SUCCEEDED
     if refused := (
@@ -139,7 +140,7 @@ def refuse(ledger: Ledger, order: Order, record: Item) -> None:
         raise RollbackRefused(f"{order.title} can't be rolled back: {refused} Nothing was changed.")
 
 
-def leading_to(ledger: Ledger, order: Order, record: Item) -> dict[str, Any]:
+def leading_to(ledger: Ledger, order: Order, record: ReleaseRecord) -> dict[str, Any]:
     """What changes about a release that is taken back further than to the one before it: its baseline; nothing otherwise.
 
     What was the baseline stays as `replaced`, because the target may still stand there.
@@ -167,7 +168,7 @@ def leading_to(ledger: Ledger, order: Order, record: Item) -> dict[str, Any]:
     }
 
 
-def make_way(ledger: Ledger, order: Order, record: Item, *, execution: str) -> None:
+def make_way(ledger: Ledger, order: Order, record: ReleaseRecord, *, execution: str) -> None:
     """Ends a release that has the lock and has moved nothing: what it planned to replace is going away under it.
 
     One that has moved traffic keeps the lock, and its own health decides.
@@ -196,7 +197,7 @@ def make_way(ledger: Ledger, order: Order, record: Item, *, execution: str) -> N
         approvals.close(ledger, other["approval"], status="CLOSED", why=why, execution=execution)
 
 
-def served(ledger: Ledger, record: Item, until: datetime) -> list[dict[str, int]]:
+def served(ledger: Ledger, record: ReleaseRecord, until: datetime) -> list[dict[str, int]]:
     """What share of the traffic the candidate had, step by step, and for how many seconds; nothing where it had none."""
     shifts = []
     for index in range(len(record["plan"].get("steps", ()))):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from tagship.ledger import releases
-from tagship.ledger.table import Fact, Item, Ledger, Refused, application_key, timestamp
+from tagship.ledger.table import Fact, Ledger, Refused, application_key, timestamp
 from tagship.ledger.table import approval_key as _pk
 from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, LockLost
+from tagship.model.records import Decision, NewRequest, ReleaseRecord, RequestRecord
 
 OPEN = "OPEN"
 _APPROVAL = "APPROVAL"
@@ -17,12 +18,12 @@ _OUTCOMES = {"approved": ("APPROVED", "Approval Granted"), "rejected": ("REJECTE
 _SECRET = "taskToken"  # noqa: S105 (an attribute's name)
 
 
-def get(ledger: Ledger, approval_id: str) -> Item | None:
+def get(ledger: Ledger, approval_id: str) -> RequestRecord | None:
     """The request and its decisions, without the task token."""
     item = ledger.get(_pk(approval_id), _APPROVAL)
     if item is None:
         return None
-    return {name: value for name, value in item.items() if name != _SECRET}
+    return cast("RequestRecord", {name: value for name, value in item.items() if name != _SECRET})
 
 
 def task_token(ledger: Ledger, approval_id: str) -> str:
@@ -31,12 +32,16 @@ def task_token(ledger: Ledger, approval_id: str) -> str:
     return str(item.get(_SECRET, "")) if item else ""
 
 
-def request(ledger: Ledger, approval: Mapping[str, Any], *, execution: str) -> Item:
+def request(ledger: Ledger, approval: NewRequest, *, execution: str) -> RequestRecord:
     """Opens the request, once for an attempt; asked again, it answers with the request as it stands.
 
     Raises LockLost when the release has ended meanwhile.
     """
-    asked = {name: approval[name] for name in ("approvers", "required", "expiresAt")}
+    asked = {
+        "approvers": approval["approvers"],
+        "required": approval["required"],
+        "expiresAt": approval["expiresAt"],
+    }
     fact = _fact(approval, "Approval Requested", execution=execution, data=asked)
     item = {
         "pk": _pk(approval["id"]),
@@ -110,9 +115,9 @@ def decide(
     approver: str,
     decision: str,
     reason: str,
-    judge: Callable[[Mapping[str, Any]], str],
+    judge: Callable[[RequestRecord], str],
     identity: str = "",
-) -> Item:
+) -> RequestRecord:
     """Records one approver's decision, and with it the request's outcome if that decides it.
 
     `judge` says, of the request with the decision in it, "approved", "rejected" or "open"; `identity` is the IAM identity of
@@ -125,14 +130,14 @@ def decide(
         if approval is None:
             raise ApprovalClosed("There is no such request.")
         _refuse_if_over(ledger, approval, approver)
-        by = {"identity": identity} if identity else {}
-        entry = {
+        entry: Decision = {
             "approver": approver,
             "decision": decision,
             "reason": reason,
             "at": timestamp(ledger.now()),
-            **by,
         }
+        if identity:
+            entry["identity"] = identity
         decisions = [*approval["decisions"], entry]
         outcome = judge({**approval, "decisions": decisions})
         status, fact_name = _OUTCOMES.get(outcome, (OPEN, "Approval Given"))
@@ -146,7 +151,7 @@ def decide(
                 "reason": reason,
                 "askedAt": approval["askedAt"],
                 "status": status,
-                **by,
+                **({"identity": identity} if identity else {}),
             },
         )
         change = ledger.update(
@@ -167,7 +172,7 @@ def decide(
 
 def close(
     ledger: Ledger, approval_id: str, *, status: str, why: str, who: str = "tagship", execution: str = ""
-) -> Item:
+) -> RequestRecord:
     """Ends a request that nobody decided (EXPIRED, SUPERSEDED, CLOSED); a decided one stays as it was decided."""
     names = {"EXPIRED": "Approval Expired", "SUPERSEDED": "Approval Superseded", "CLOSED": "Approval Closed"}
     approval = get(ledger, approval_id)
@@ -195,12 +200,12 @@ def close(
     return get(ledger, approval_id) or approval
 
 
-def release_of(ledger: Ledger, approval: Mapping[str, Any]) -> Item:
+def release_of(ledger: Ledger, approval: RequestRecord) -> ReleaseRecord:
     """The release that a request is about."""
     return releases.get(ledger, approval["application"], approval["tag"])
 
 
-def _refuse_if_over(ledger: Ledger, approval: Item, approver: str) -> None:
+def _refuse_if_over(ledger: Ledger, approval: RequestRecord, approver: str) -> None:
     if any(entry["approver"] == approver for entry in approval["decisions"]):
         raise AlreadyDecided(f"{approver} has decided already.")
     if approval["status"] == "EXPIRED" or (
@@ -212,7 +217,7 @@ def _refuse_if_over(ledger: Ledger, approval: Item, approver: str) -> None:
 
 
 def _fact(
-    approval: Mapping[str, Any],
+    approval: NewRequest,
     name: str,
     *,
     key: str = "",

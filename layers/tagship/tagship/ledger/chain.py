@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from tagship.ledger.table import Item, Ledger, application_key, digest_of
+from tagship.ledger.table import Ledger, application_key, digest_of
+from tagship.model.records import FactRecord, HeadRecord
 
 
 class Break(StrEnum):
@@ -47,7 +48,7 @@ class Anchor:
     where: str
 
 
-def read(ledger: Ledger, application: str) -> tuple[Item | None, list[Item]]:
+def read(ledger: Ledger, application: str) -> tuple[HeadRecord | None, list[FactRecord]]:
     """The head and all facts of an application, as they fit together while others go on writing."""
     before = head_of(ledger, application)
     facts = list(ledger.facts_in_order(application))
@@ -58,7 +59,7 @@ def read(ledger: Ledger, application: str) -> tuple[Item | None, list[Item]]:
     return after, facts
 
 
-def head_of(ledger: Ledger, application: str) -> Item | None:
+def head_of(ledger: Ledger, application: str) -> HeadRecord | None:
     """The number and the digest of the application's last fact: `{last, digest}`; None where there is none."""
     item = ledger.get(application_key(application), "HEAD")
     return {"last": item["last"], "digest": item["digest"]} if item else None

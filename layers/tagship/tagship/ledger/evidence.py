@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tagship.ledger import approvals, releases
@@ -45,13 +45,15 @@ def bundle(ledger: Ledger, application: str, tag: str, *, ended: int) -> Item:
         "status": ending["data"].get("status", ""),
         "why": ending["data"].get("why", ""),
         "ended": {name: ending[name] for name in ("seq", "at", "name", "digest")},
-        "release": {name: record[name] for name in _OF_THE_RELEASE if name in record},
-        "approval": {name: request[name] for name in _OF_THE_APPROVAL if name in request}
-        if request
-        else None,
+        "release": _some(record, _OF_THE_RELEASE),
+        "approval": _some(request, _OF_THE_APPROVAL) if request else None,
         "facts": facts,
     }
     return content | {"digest": digest_of(content)}
+
+
+def _some(record: Mapping[str, object], names: Sequence[str]) -> Item:
+    return {name: record[name] for name in names if name in record}
 
 
 def key_of(evidence: Mapping[str, Any]) -> str:

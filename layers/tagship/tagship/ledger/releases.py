@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from tagship.ledger import lock
 from tagship.ledger.table import Change, Fact, Item, Ledger, Refused, application_key, timestamp
 from tagship.model.errors import ApplicationUnknown, LedgerBusy, LockLost
+from tagship.model.records import (
+    ConfigurationRecord,
+    CurrentRecord,
+    FactRecord,
+    NewRelease,
+    ReleaseKey,
+    ReleaseRecord,
+    Waits,
+    document_of,
+    manifest_of,
+)
 from tagship.model.release import Retry, Status
 
 _CURRENT = "CURRENT"
+_STORED = ("pk", "sk", "kind", "open")
 DELAYED = "window"
 """The phase of a release that is approved and waits for its window. A newer one may end it, as long as it is in it."""
 
@@ -47,7 +59,7 @@ RETRIED = frozenset(
 """Endings after which the same tag may begin again: production is as it was before."""
 
 
-def claim(ledger: Ledger, record: Mapping[str, Any], *, retry: Retry | None = None) -> tuple[str, Item]:
+def claim(ledger: Ledger, record: NewRelease, *, retry: Retry | None = None) -> tuple[str, ReleaseRecord]:
     """Claims the tag's next attempt for this execution, which is its first unless somebody asked for another.
 
     Answers with how it went, and the release as it stands: "claimed"; "duplicate" for what was read before with the same
@@ -59,7 +71,7 @@ def claim(ledger: Ledger, record: Mapping[str, Any], *, retry: Retry | None = No
         return _claim_again(ledger, record, retry)
     item = _new(ledger, record, attempt=1)
     try:
-        if ledger.record(_read(item), ledger.put(item, only_if="attribute_not_exists(pk)")):
+        if ledger.record(_read(item), ledger.put(_stored(item), only_if="attribute_not_exists(pk)")):
             return "claimed", item
     except Refused:
         pass  # it stands already: the same answer as for a fact that stands
@@ -71,9 +83,9 @@ def claim(ledger: Ledger, record: Mapping[str, Any], *, retry: Retry | None = No
     return _other_bytes(ledger, record, known)
 
 
-def _claim_again(ledger: Ledger, record: Mapping[str, Any], retry: Retry) -> tuple[str, Item]:
+def _claim_again(ledger: Ledger, record: NewRelease, retry: Retry) -> tuple[str, ReleaseRecord]:
     """Exactly one attempt follows another, and only one that has ended: the condition is on both."""
-    known = ledger.get(application_key(record["application"]), _key(record["tag"]))
+    known = _found(ledger, record["application"], record["tag"])
     if known and (known["execution"], known["attempt"]) == (record["execution"], retry.attempt):
         ledger.record(_read(known))
         return "claimed", known
@@ -96,7 +108,7 @@ def _claim_again(ledger: Ledger, record: Mapping[str, Any], retry: Retry) -> tup
         data={"why": retry.why, "after": known["status"] if known else ""},
     )
     try:
-        recorded = ledger.record(asked, ledger.put(item, only_if=condition, values=values))
+        recorded = ledger.record(asked, ledger.put(_stored(item), only_if=condition, values=values))
     except Refused:
         recorded = False
     if not recorded:  # another retry was quicker
@@ -105,7 +117,7 @@ def _claim_again(ledger: Ledger, record: Mapping[str, Any], retry: Retry) -> tup
     return "claimed", item
 
 
-def retry_refused(record: Item) -> str:
+def retry_refused(record: ReleaseRecord) -> str:
     """Why this release can't begin again; empty where it can."""
     if barred := record.get("barred"):
         return f"it is barred since {barred['at']} and never deployed again: {barred['why']}"
@@ -118,21 +130,18 @@ def retry_refused(record: Item) -> str:
     return ""
 
 
-def _new(ledger: Ledger, record: Mapping[str, Any], *, attempt: int) -> Item:
-    return {
-        "pk": application_key(record["application"]),
-        "sk": _key(record["tag"]),
-        "kind": "release",
-        "open": "release",
-        "status": Status.RUNNING,
-        "attempt": attempt,
-        "readAt": timestamp(ledger.now()),
-        **record,
-    }
+def _new(ledger: Ledger, record: NewRelease, *, attempt: int) -> ReleaseRecord:
+    now = timestamp(ledger.now())
+    return cast("ReleaseRecord", {"status": Status.RUNNING, "attempt": attempt, "readAt": now, **record})
 
 
-def _read(item: Item) -> Fact:
-    manifest = item.get("manifest") or {}
+def _stored(record: ReleaseRecord) -> Item:
+    key = {"pk": application_key(record["application"]), "sk": _key(record["tag"])}
+    return {**key, "kind": "release", "open": "release", **record}
+
+
+def _read(item: ReleaseRecord) -> Fact:
+    manifest = item["manifest"]
     return Fact(
         application=item["application"],
         tag=item["tag"],
@@ -141,12 +150,14 @@ def _read(item: Item) -> Fact:
         execution=item["execution"],
         data={
             "digest": item["digest"],
-            **{name: manifest.get(name, "") for name in ("author", "commit", "createdAt")},
+            "author": manifest["author"] if manifest else "",
+            "commit": manifest["commit"] if manifest else "",
+            "createdAt": manifest["createdAt"] if manifest else "",
         },
     )
 
 
-def _other_bytes(ledger: Ledger, record: Mapping[str, Any], known: Item) -> tuple[str, Item]:
+def _other_bytes(ledger: Ledger, record: NewRelease, known: ReleaseRecord) -> tuple[str, ReleaseRecord]:
     fact = Fact(
         application=known["application"],
         tag=known["tag"],
@@ -160,21 +171,30 @@ def _other_bytes(ledger: Ledger, record: Mapping[str, Any], known: Item) -> tupl
     return "refused", known
 
 
-def get(ledger: Ledger, application: str, tag: str) -> Item:
+def get(ledger: Ledger, application: str, tag: str) -> ReleaseRecord:
     """The release as it stands.
 
     Raises ApplicationUnknown when the ledger has none.
     """
-    item = ledger.get(application_key(application), _key(tag))
-    if item is None:
+    record = _found(ledger, application, tag)
+    if record is None:
         raise ApplicationUnknown(f"The ledger of stage {ledger.stage} has no release {application} {tag}.")
-    return item
+    return record
 
 
-def current(ledger: Ledger, application: str) -> Item | None:
+def _found(ledger: Ledger, application: str, tag: str) -> ReleaseRecord | None:
+    item = ledger.get(application_key(application), _key(tag))
+    return _record(item) if item else None
+
+
+def _record(item: Item) -> ReleaseRecord:
+    return cast("ReleaseRecord", {name: value for name, value in item.items() if name not in _STORED})
+
+
+def current(ledger: Ledger, application: str) -> CurrentRecord | None:
     """What production runs, as far as Tagship brought it there; None before the first release, and after its rollback."""
     item = ledger.get(application_key(application), _CURRENT)
-    return item if item and "tag" in item else None
+    return cast("CurrentRecord", item) if item and "tag" in item else None
 
 
 def mark(ledger: Ledger, fact: Fact, **attributes: Any) -> bool:
@@ -208,7 +228,7 @@ def end(
     execution: str,
     attempt: int,
     who: str = "tagship",
-    serves: Mapping[str, Any] | None = None,
+    serves: CurrentRecord | None = None,
     data: Mapping[str, Any] | None = None,
     only_in: str = "",
     also: Sequence[Change] = (),
@@ -273,14 +293,15 @@ def end(
     raise LedgerBusy(f"{application} {tag}: its ending {status} could not be written in {_TRIES} tries.")
 
 
-def delay(ledger: Ledger, record: Item, *, why: str, opens: str) -> None:
+def delay(ledger: Ledger, record: ReleaseRecord, *, why: str, opens: str) -> None:
     """Says that an approved release waits for its window; told again whenever what it waits for has become another.
 
     Raises LockLost when the release has ended, or begun, meanwhile.
     """
     now = timestamp(ledger.now())
-    waits = {"since": (record.get("waits") or {}).get("since", now), "opens": opens, "why": why}
-    if record.get("waits") == waits:
+    before = record.get("waits")
+    waits: Waits = {"since": before["since"] if before else now, "opens": opens, "why": why}
+    if before == waits:
         return
     change = ledger.update(
         application_key(record["application"]),
@@ -299,14 +320,14 @@ def delay(ledger: Ledger, record: Item, *, why: str, opens: str) -> None:
         ) from refused
 
 
-def override_calendar(ledger: Ledger, record: Item, *, closed: str) -> None:
+def override_calendar(ledger: Ledger, record: ReleaseRecord, *, closed: str) -> None:
     """Says that an emergency is deployed although it is frozen or no window is open, and by whose reason."""
-    manifest = record["manifest"]
-    data = {"why": manifest["emergency"], "author": manifest["author"], "closed": closed}
+    manifest = manifest_of(record)
+    data = {"why": manifest.get("emergency", ""), "author": manifest["author"], "closed": closed}
     ledger.record(_fact_of(record, "Calendar Overridden", data=data))
 
 
-def _fact_of(record: Item, name: str, *, data: Mapping[str, Any], key: str = "") -> Fact:
+def _fact_of(record: ReleaseRecord, name: str, *, data: Mapping[str, Any], key: str = "") -> Fact:
     return Fact(
         application=record["application"],
         tag=record["tag"],
@@ -318,20 +339,24 @@ def _fact_of(record: Item, name: str, *, data: Mapping[str, Any], key: str = "")
     )
 
 
-def ending_of(ledger: Ledger, application: str, tag: str, attempt: int) -> Item | None:
+def ending_of(ledger: Ledger, application: str, tag: str, attempt: int) -> FactRecord | None:
     """The newest ending of an attempt, as a fact: how the release of then stands, whatever the tag did since."""
     found = [ledger.fact(application, tag, attempt, name) for name in ENDING_FACTS.values()]
     return max((fact for fact in found if fact), key=lambda fact: int(fact["seq"]), default=None)
 
 
-def about(ledger: Ledger, fact: Mapping[str, Any]) -> Item:
-    """The release that a fact is about. A freeze is about none: then the configuration of what production runs, if any."""
+def about(ledger: Ledger, fact: FactRecord) -> tuple[ReleaseRecord | None, ConfigurationRecord | None]:
+    """The release that a fact is about, and the configuration that holds for it.
+
+    A freeze is about no release: then it is the configuration of what production runs, if any.
+    """
     if fact["tag"]:
-        return get(ledger, fact["application"], fact["tag"])
+        record = get(ledger, fact["application"], fact["tag"])
+        return record, record["configuration"]
     running = current(ledger, fact["application"])
     if running is None:
-        return {}
-    return {"configuration": get(ledger, fact["application"], running["tag"])["configuration"]}
+        return None, None
+    return None, get(ledger, fact["application"], running["tag"])["configuration"]
 
 
 def moving(ledger: Ledger, *, application: str, tag: str, attempt: int) -> None:
@@ -370,7 +395,7 @@ def standing(
     )
 
 
-def roll_back_refused(ledger: Ledger, record: Item) -> str:
+def roll_back_refused(ledger: Ledger, record: ReleaseRecord) -> str:
     """Why this release can't be rolled back now; empty where it can.
 
     What is on its way, what ended ROLLBACK_FAILED, and what production runs can be. Of anything else the baseline is
@@ -385,7 +410,7 @@ def roll_back_refused(ledger: Ledger, record: Item) -> str:
     return f"it ended {record['status']}, and {now}."
 
 
-def go_back_refused(record: Item, other: Item) -> str:
+def go_back_refused(record: ReleaseRecord, other: ReleaseRecord) -> str:
     """Why this release can't be taken back as far as to the other one; empty where it can.
 
     The other one must have succeeded and stand so, on the same target. From a release on its way, only one step leads back.
@@ -401,9 +426,9 @@ def go_back_refused(record: Item, other: Item) -> str:
     return ""
 
 
-def _place(record: Item) -> Item:
+def _place(record: ReleaseRecord) -> Item:
     """What the target is; not with which role it is changed."""
-    target = record["configuration"]["document"]["target"]
+    target = document_of(record)["target"]
     return {name: value for name, value in target.items() if name not in ("role", "externalId")}
 
 
@@ -427,13 +452,13 @@ def turn_back(ledger: Ledger, fact: Fact, **attributes: Any) -> None:
         ) from refused
 
 
-def open_ones(ledger: Ledger) -> list[Item]:
+def open_ones(ledger: Ledger) -> list[ReleaseRecord]:
     """Every release that has not ended, whatever its application, as it stands."""
     found = (ledger.get(str(item["pk"]), str(item["sk"])) for item in ledger.open_of("release"))
-    return [item for item in found if item and item["status"] == Status.RUNNING]
+    return [_record(item) for item in found if item and item["status"] == Status.RUNNING]
 
 
-def since(ledger: Ledger, release: Mapping[str, Any], *, key: str = "", **facts: str) -> dict[str, str]:
+def since(ledger: Ledger, release: ReleaseKey, *, key: str = "", **facts: str) -> dict[str, str]:
     """When each of these facts happened to a release, by the name of the duration that it began; the others are left out."""
     found = {
         name: ledger.fact(release["application"], release["tag"], release["attempt"], fact, key)
@@ -442,7 +467,9 @@ def since(ledger: Ledger, release: Mapping[str, Any], *, key: str = "", **facts:
     return {name: fact["at"] for name, fact in found.items() if fact}
 
 
-def _is_anothers(ledger: Ledger, present: lock.Holder, record: Item, status: Status, execution: str) -> bool:
+def _is_anothers(
+    ledger: Ledger, present: lock.Holder, record: ReleaseRecord, status: Status, execution: str
+) -> bool:
     if present.execution == execution:
         return False
     ours = (present.tag, present.attempt) == (record["tag"], record["attempt"])
@@ -453,7 +480,9 @@ def _is_anothers(ledger: Ledger, present: lock.Holder, record: Item, status: Sta
     return status is Status.SUCCEEDED or (ours and present.rolls_back(ledger.now()))
 
 
-def _lock_change(ledger: Ledger, present: lock.Holder | None, record: Item, status: Status) -> list[Change]:
+def _lock_change(
+    ledger: Ledger, present: lock.Holder | None, record: ReleaseRecord, status: Status
+) -> list[Change]:
     if present is None or (present.tag, present.attempt) != (record["tag"], record["attempt"]):
         return []
     application = record["application"]
@@ -463,17 +492,20 @@ def _lock_change(ledger: Ledger, present: lock.Holder | None, record: Item, stat
 
 
 def _current_change(
-    ledger: Ledger, application: str, record: Item, status: Status, serves: Mapping[str, Any] | None
+    ledger: Ledger, application: str, record: ReleaseRecord, status: Status, serves: CurrentRecord | None
 ) -> list[Change]:
     pk = application_key(application)
     if status is Status.ROLLED_BACK:
         present = current(ledger, application)
         if present is None or (present["tag"], present["attempt"]) != (record["tag"], record["attempt"]):
             return []
-        serves = record.get("previous") or {}
-    if serves is None:
-        return []
-    return [ledger.put({**serves, "pk": pk, "sk": _CURRENT, "kind": "current"})]
+        before = record.get("previous")
+        return [_currently(ledger, pk, before)]
+    return [_currently(ledger, pk, serves)] if serves is not None else []
+
+
+def _currently(ledger: Ledger, pk: str, serves: CurrentRecord | None) -> Change:
+    return ledger.put({**({} if serves is None else serves), "pk": pk, "sk": _CURRENT, "kind": "current"})
 
 
 def _key(tag: str) -> str:

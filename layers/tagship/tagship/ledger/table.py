@@ -30,13 +30,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from tagship.aws.calls import calling, code_of
 from tagship.model.errors import AwsUnavailable, LedgerBusy
+from tagship.model.records import FactRecord
 
 Item = dict[str, Any]
 Change = dict[str, Any]
@@ -113,7 +114,7 @@ class Ledger:
         newest_first: bool = False,
         limit: int | None = None,
         only: Sequence[str] = (),
-    ) -> Iterator[Item]:
+    ) -> Iterator[FactRecord]:
         """An application's facts by their number; those of some names where `only` says which.
 
         The table reads the others too, and keeps them to itself: whoever looks for few of many stops
@@ -132,7 +133,7 @@ class Ledger:
             request["FilterExpression"] = f"#name IN ({', '.join(values)})"
             request["ExpressionAttributeNames"] = {"#name": "name"}
             request["ExpressionAttributeValues"] |= _packed(values)
-        yield from self._pages(request, limit)
+        yield from cast("Iterator[FactRecord]", self._pages(request, limit))
 
     def get_many(self, keys: Sequence[tuple[str, str]], *attributes: str) -> Iterator[Item]:
         """Some attributes of many items (`manifest.author`: inside another), in no order; without what is not there."""
@@ -169,15 +170,15 @@ class Ledger:
         }
         yield from self._pages(request, None)
 
-    def facts_of(self, application: str, tag: str) -> list[Item]:
+    def facts_of(self, application: str, tag: str) -> list[FactRecord]:
         """One release's facts, in the order in which they happened."""
-        return sorted(
-            self.query(application_key(application), f"FACT#{tag}#"), key=lambda fact: int(fact["seq"])
-        )
+        found = cast("Iterator[FactRecord]", self.query(application_key(application), f"FACT#{tag}#"))
+        return sorted(found, key=lambda fact: fact["seq"])
 
-    def fact(self, application: str, tag: str, attempt: int, name: str, key: str = "") -> Item | None:
+    def fact(self, application: str, tag: str, attempt: int, name: str, key: str = "") -> FactRecord | None:
         """One fact, if it has happened."""
-        return self.get(application_key(application), _fact_key(tag, attempt, name, key))
+        found = self.get(application_key(application), _fact_key(tag, attempt, name, key))
+        return cast("FactRecord | None", found)
 
     def _pages(self, request: dict[str, Any], limit: int | None) -> Iterator[Item]:
         left = limit
@@ -237,7 +238,9 @@ class Ledger:
             "because others wrote to the same application's ledger. Nothing was changed."
         )
 
-    def put(self, item: Item, *, only_if: str = "", values: Mapping[str, Any] | None = None) -> Change:
+    def put(
+        self, item: Mapping[str, Any], *, only_if: str = "", values: Mapping[str, Any] | None = None
+    ) -> Change:
         """A whole item, for `record`; in the condition every attribute name may be a reserved word."""
         change: Change = {"TableName": self.table, "Item": _packed(item)}
         if only_if:

@@ -64,9 +64,10 @@ class GateRecord(TypedDict):
     verdict: str
     why: str
     remedy: NotRequired[str]
+    cause: NotRequired[str]
+    """The gate that says why, where that is another one."""
     warning: NotRequired[str]
     seen: NotRequired[Mapping[str, Any]]
-    cause: NotRequired[str]
 
 
 class CheckRecord(TypedDict):
@@ -192,6 +193,20 @@ class ReleaseRecord(NewRelease):
     shiftedAt: NotRequired[str]
     lockedBy: NotRequired[str]
     barred: NotRequired[Bar]
+
+
+def manifest_of(record: NewRelease) -> ManifestData:
+    """The manifest of a release that passed its gates, so that there is one."""
+    manifest = record["manifest"]
+    assert manifest is not None, "a manifest that can't be read ends the release at its gates"
+    return manifest
+
+
+def document_of(record: NewRelease) -> Document:
+    """The configuration of a release that passed its gates, so that it is valid."""
+    document = record["configuration"]["document"]
+    assert document is not None, "a configuration that is not valid ends the release at its gates"
+    return document
 
 
 class ReleaseKey(TypedDict):

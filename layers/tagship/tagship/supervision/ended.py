@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tagship.ledger import approvals, lock, releases
-from tagship.ledger.table import Item, Ledger
+from tagship.ledger.table import Ledger
+from tagship.model.records import ReleaseRecord
 from tagship.model.release import Status
 from tagship.supervision.starting import supervised
 
@@ -38,7 +39,9 @@ class Ended:
             return "", self.cause[:1000]
 
 
-def release_ended(ledger: Ledger, record: Item, ended: Ended, *, roll_back: RollBack) -> dict[str, str]:
+def release_ended(
+    ledger: Ledger, record: ReleaseRecord, ended: Ended, *, roll_back: RollBack
+) -> dict[str, str]:
     """Restores the baseline where traffic may have moved, else writes the ending, frees the lock and closes the approval.
 
     The same end told twice does the same thing once.
@@ -69,16 +72,16 @@ def release_ended(ledger: Ledger, record: Item, ended: Ended, *, roll_back: Roll
     return {"did": "rollback", "why": why}
 
 
-def _is_left(record: Item, ended: Ended) -> bool:
+def _is_left(record: ReleaseRecord, ended: Ended) -> bool:
     return bool(record["execution"] == ended.execution and record["status"] == Status.RUNNING)
 
 
-def _ended_before(record: Item) -> dict[str, str]:
+def _ended_before(record: ReleaseRecord) -> dict[str, str]:
     release = f"{record['application']} {record['tag']}"
     return _nothing(f"{release} is {record['status']}, or another execution's, or a rollback is at it.")
 
 
-def rollback_ended(ledger: Ledger, record: Item, ended: Ended) -> dict[str, str]:
+def rollback_ended(ledger: Ledger, record: ReleaseRecord, ended: Ended) -> dict[str, str]:
     """A rollback that began took the lock; one that has written its ending has freed it, or keeps it for a person.
 
     One that the supervisor started, and that ended before it began, leaves a release that nobody is at any more.

@@ -16,8 +16,9 @@ from botocore.exceptions import ClientError
 from tagship.approval.request.delivery import deliver
 from tagship.aws.calls import calling, code_of
 from tagship.ledger import approvals, lock, releases
-from tagship.ledger.table import Item, Ledger
+from tagship.ledger.table import Ledger
 from tagship.model.errors import ApplicationUnknown, TokenDead
+from tagship.model.records import ReleaseRecord
 from tagship.model.release import MANIFEST, Status, place_of
 from tagship.supervision.ended import Ended, RollBack, release_ended, rollback_ended
 from tagship.supervision.starting import supervised
@@ -55,7 +56,7 @@ class Sweep:
             if did["did"] != "nothing":
                 yield f"{record['application']} {record['tag']}: {did['did']}"
 
-    def _once(self, record: Item) -> RollBack:
+    def _once(self, record: ReleaseRecord) -> RollBack:
         """Starts the rollback; where that was done before and is over, nobody is at this release, and a person is called."""
 
         def back(*given: Any, **order: Any) -> bool:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
-
-Revision = dict[str, Any]
-"""What a target runs, as plain data that only its own adapter understands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

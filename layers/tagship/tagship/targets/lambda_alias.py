@@ -26,8 +26,9 @@ from tagship.model.errors import (
     TargetInvalid,
     TargetMoved,
 )
+from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
-from tagship.targets.kind import Change, Revision
+from tagship.targets.kind import Change
 
 _ARTIFACT = "function"
 _FENCE = re.compile(r"\bfence (\d+)\b")
