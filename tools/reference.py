@@ -196,11 +196,12 @@ def _outputs() -> str:
 
 
 def _time_outs() -> str:
-    attempt = template()["Mappings"]["AttemptSeconds"]
+    gates = template()["Mappings"]["GateSeconds"]
     parameters = {name: about["Default"] for name, about in template()["Parameters"].items()}
+    machine_values = template()["Resources"]["ReleaseStateMachine"]["Properties"]["DefinitionSubstitutions"]
     values = {
-        "${GateAttemptSeconds}": attempt[str(parameters["ValidationTimeoutSeconds"])]["OneTry"],
-        "${HealthAttemptSeconds}": attempt[str(parameters["HealthTimeoutSeconds"])]["OneTry"],
+        "${GateAttemptSeconds}": gates[str(parameters["ValidationTimeoutSeconds"])]["OneTry"],
+        "${HealthAttemptSeconds}": machine_values["HealthAttemptSeconds"],
         "${RollbackTimeoutSeconds}": parameters["RollbackTimeoutSeconds"],
     }
     told = []

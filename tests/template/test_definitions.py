@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tagship.aws.calls import LAMBDA_FAULTS
 from tagship.gates.gate import GateResult
 from tagship.gates.gate import judge as judge_gates
 from tagship.health.verdict import CheckResult, Verdict
@@ -42,10 +43,7 @@ MACHINE_OF = {"release": "ReleaseStateMachine", "rollback": "RollbackStateMachin
 # pages of the two integrations that are used.
 AWS_ERRORS = frozenset(
     {
-        "Lambda.ServiceException",
-        "Lambda.AWSLambdaException",
-        "Lambda.SdkClientException",
-        "Lambda.TooManyRequestsException",
+        *LAMBDA_FAULTS,
         "States.ALL",
         "States.Timeout",
         "StepFunctions.AWSStepFunctionsException",

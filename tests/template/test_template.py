@@ -158,9 +158,8 @@ def test_every_output_says_what_it_is_for(name: str) -> None:
 
 
 def test_every_row_of_a_mapping_that_a_parameter_can_ask_for_is_there() -> None:
-    for name in ("ValidationTimeoutSeconds", "HealthTimeoutSeconds"):
-        rows = {str(value) for value in template()["Parameters"][name]["AllowedValues"]}
-        assert rows <= set(template()["Mappings"]["AttemptSeconds"])
+    rows = {str(value) for value in template()["Parameters"]["ValidationTimeoutSeconds"]["AllowedValues"]}
+    assert rows == set(template()["Mappings"]["GateSeconds"])
 
 
 # ---- functions -----------------------------------------------------------------------------------------------------

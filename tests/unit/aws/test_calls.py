@@ -87,3 +87,10 @@ def test_what_is_no_refusal_by_aws_is_left_alone():
 def test_an_answer_without_a_code_has_none():
     bare = ClientError({}, "Operation")
     assert (code_of(bare), message_of(bare), is_unavailable(bare)) == ("", "", False)
+
+
+@pytest.mark.parametrize("code", ["TransactionConflictException", "TransactionInProgressException"])
+def test_an_item_that_a_running_transaction_holds_may_be_asked_for_again(code: str) -> None:
+    """botocore's standard mode does not try it again by itself."""
+    with pytest.raises(AwsUnavailable), calling("Writing the lock"):
+        raise aws_error(code)

@@ -10,7 +10,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tagship.model.errors import AwsUnavailable, CredentialsRefused, TagshipError
 
-_THROTTLES = frozenset(
+LAMBDA_FAULTS = (
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.Unknown",
+)
+"""Lambda's own transient faults, by Step Functions' names: the definitions try again what ends with one of them."""
+_TRANSIENT = frozenset(
     {
         "Throttling",
         "ThrottlingException",
@@ -23,8 +32,23 @@ _THROTTLES = frozenset(
         "ServiceUnavailable",
         "InternalError",
         "RequestTimeout",
+        # an item that a running transaction holds just now; botocore does not try these again
+        "TransactionConflictException",
+        "TransactionInProgressException",
     }
 )
+"""AWS's refusals that pass by themselves, whichever service says so."""
+INVOKING_AGAIN: Mapping[str, type[TagshipError]] = dict.fromkeys(
+    (
+        "ServiceException",
+        "ResourceConflictException",
+        "SnapStartNotReadyException",
+        "SnapStartTimeoutException",
+        "EC2ThrottledException",
+    ),
+    AwsUnavailable,
+)
+"""What Lambda answers to an invocation, beside these, that says nothing about the function and passes."""
 REFUSED_CREDENTIALS: Mapping[str, type[TagshipError]] = dict.fromkeys(
     (
         "AccessDenied",
@@ -54,7 +78,7 @@ def is_unavailable(error: Exception) -> bool:
     """Throttled, 5xx, not reached, or cut off in the middle of an answer: asking again may help."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return code_of(error) in _THROTTLES or status >= 500
+        return code_of(error) in _TRANSIENT or status >= 500
     return isinstance(error, _LOST)
 
 

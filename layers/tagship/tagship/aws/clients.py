@@ -21,12 +21,22 @@ if TYPE_CHECKING:
         LambdaTarget,  # its nouns cost a cold start what they are not asked for
     )
 
+# One stalled call, with all its tries and the pause between them (at most 1 s), ends before the function that makes it:
+# otherwise one lost packet kills the function. tests/template/test_timeouts.py adds them up.
 _CONFIG = Config(
-    connect_timeout=3,
-    read_timeout=15,
-    retries={"mode": "standard", "max_attempts": 3},
+    connect_timeout=1,
+    read_timeout=3,
+    retries={"mode": "standard", "total_max_attempts": 2},
     tcp_keepalive=True,
 )
+"""For everything that answers in milliseconds: at most 9 s with both tries."""
+UPLOADING = Config(
+    connect_timeout=2,
+    read_timeout=18,
+    retries={"mode": "standard", "total_max_attempts": 2},
+    tcp_keepalive=True,
+)
+"""For what makes AWS take over the release's code, which may be large: at most 41 s with both tries."""
 ASKED_ONCE = Config(connect_timeout=3, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 1})
 """For what is asked to be judged by its answer: a call is not repeated behind the judge's back, and is waited for."""
 QUICK = Config(

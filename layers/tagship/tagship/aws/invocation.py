@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from tagship.aws.calls import calling, code_of, message_of
-from tagship.model.errors import AwsUnavailable
+from tagship.aws.calls import INVOKING_AGAIN, calling, code_of, message_of
 from tagship.text.plain import line
 
 if TYPE_CHECKING:
@@ -19,12 +18,6 @@ if TYPE_CHECKING:
 
 ANSWER_BYTES = 64 * 1024
 """As much of an answer as is read; a verdict that says more is not one."""
-_AGAIN_LATER = {
-    "ServiceException": AwsUnavailable,
-    "ResourceConflictException": AwsUnavailable,
-    "SnapStartNotReadyException": AwsUnavailable,
-}
-"""Answers of Lambda, beside throttling and 5xx, that say nothing about the function and pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +34,7 @@ def invoke(client: LambdaClient, request: InvocationRequestTypeDef, *, label: st
 
     Raises AwsUnavailable when Lambda throttled, failed or could not be reached; ClientError when it refused.
     """
-    with calling(f"Invoking {label} {about}", **_AGAIN_LATER):
+    with calling(f"Invoking {label} {about}", **INVOKING_AGAIN):
         try:
             answer = client.invoke(**request)
             payload = answer["Payload"].read(ANSWER_BYTES + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tagship.aws.clients import UPLOADING
 from tagship.aws.rights import ClientAs, Right, partition_of
 from tagship.model.application import Application, LambdaTarget
 from tagship.model.release import PinnedObject, folder_of
@@ -19,12 +20,13 @@ def target_of(
     Raises CredentialsRefused where the role can't be assumed.
     """
     folder = folder_of(configuration.application, tag)
-    sources = {_source(configuration.target, pinned.bucket, folder) for pinned in objects}
+    sources = sorted({_source(configuration.target, pinned.bucket, folder) for pinned in objects})
+    may = lambda_function.rights(configuration.target, objects=sources)
     return lambda_function.LambdaFunction(
         application=configuration.application,
         tag=tag,
         target=configuration.target,
-        client=client_as("lambda", may=lambda_function.rights(configuration.target, objects=sorted(sources))),
+        client=client_as("lambda", may=may, config=UPLOADING if sources else None),
     )
 
 

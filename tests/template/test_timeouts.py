@@ -1,0 +1,97 @@
+"""One stalled call, the function that makes it, and the state that waits for it end in that order, whatever goes wrong.
+
+A client gives up first (its time-outs, times its tries), then Lambda ends the function, then Step Functions stops waiting.
+Lambda may take 10 s to start an environment: that is outside of the function's time-out and inside of the state's.
+"""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+from botocore.config import Config
+
+from tagship.aws import clients
+from tagship.aws.calls import LAMBDA_FAULTS
+from tests.template.cloudformation import functions, seconds
+from tests.template.definitions import State, function_of, snake, tasks
+from tests.template.sources import everything_behind, module
+from tests.template.test_budgets import combinations, time_out, written
+
+COLD_START_SECONDS = 10
+"""The longest that Lambda lets an environment start (Lambda's quotas: initialization)."""
+LONGEST_PAUSE_SECONDS = 1
+"""Between two tries in botocore's standard mode: at most 1 s before the second."""
+CONFIGS = {name: value for name, value in vars(clients).items() if isinstance(value, Config)}
+
+waiting = [it for it in tasks() if "TimeoutSeconds" in it.body and function_of(it)]
+
+
+def longest_call(config: Config) -> float:
+    """One call whose every connection stalls."""
+    tries = config.retries["total_max_attempts"]
+    return tries * (config.connect_timeout + config.read_timeout) + (tries - 1) * LONGEST_PAUSE_SECONDS
+
+
+def configs_of(function: str) -> set[str]:
+    """The time-outs with which a function calls AWS: those that it or anything behind it names, and the usual ones."""
+    folder = snake(function.removesuffix("Function"))
+    behind = everything_behind(f"functions.{folder}") - {"tagship.aws.clients"}
+    if folder != "run_gate":  # others know the gates' names alone
+        behind = {name for name in behind if not name.startswith("tagship.gates.")}
+    named = {
+        node.id
+        for name in behind
+        for node in ast.walk(module(name).tree)
+        if isinstance(node, ast.Name) and node.id in CONFIGS
+    }
+    return {"_CONFIG"} | named - (set() if uploads(folder) else {"UPLOADING"})
+
+
+def uploads(folder: str) -> bool:
+    """Whether a function says to the target's adapter what it may upload; run_gate says it in its gates."""
+    own = ast.walk(module(f"functions.{folder}").tree)
+    return folder == "run_gate" or any(isinstance(it, ast.keyword) and it.arg == "objects" for it in own)
+
+
+def test_every_client_says_how_often_it_tries_and_how_long_it_waits() -> None:
+    assert set(CONFIGS) >= {"_CONFIG", "UPLOADING", "ASKED_ONCE", "QUICK"}
+    for name, config in CONFIGS.items():
+        assert config.retries["mode"] == "standard", name
+        assert 1 <= config.retries["total_max_attempts"] <= 2, name
+
+
+@pytest.mark.parametrize("name", functions())
+def test_a_call_that_stalls_ends_before_the_function_that_makes_it(name: str) -> None:
+    """Otherwise one lost packet kills the function, and rolls back a healthy release."""
+    for parameters in combinations():
+        lives = seconds(functions()[name]["Timeout"], parameters)
+        for config in configs_of(name):
+            assert longest_call(CONFIGS[config]) < lives, f"{config}, {written(parameters)}"
+
+
+@pytest.mark.parametrize("task", waiting, ids=str)
+def test_a_function_that_starts_cold_and_hangs_ends_before_its_state_stops_waiting(task: State) -> None:
+    function = functions()[function_of(task) or ""]
+    for parameters in combinations():
+        lives = seconds(function["Timeout"], parameters)
+        assert lives < time_out(task, parameters) - COLD_START_SECONDS, written(parameters)
+
+
+@pytest.mark.parametrize("task", [it for it in tasks() if function_of(it)], ids=str)
+def test_every_state_tries_again_what_is_transient_and_the_list_is_one(task: State) -> None:
+    """Names of ours aside: what a state waits for besides stands in front of them."""
+    lists = [
+        [
+            name
+            for name in retry["ErrorEquals"]
+            if name.startswith("Lambda.") or name in ("AwsUnavailable", "LedgerBusy")
+        ]
+        for retry in task.body["Retry"]
+        if retry["MaxAttempts"]
+    ]
+    everything = any(
+        "States.ALL" in retry["ErrorEquals"] for retry in task.body["Retry"] if retry["MaxAttempts"]
+    )
+    assert ["AwsUnavailable", "LedgerBusy", *LAMBDA_FAULTS] in lists or everything
+    assert all(names in ([], ["AwsUnavailable", "LedgerBusy", *LAMBDA_FAULTS]) for names in lists)
