@@ -19,6 +19,7 @@ from typing import Any
 import click
 import yaml
 
+from tagship.health import kinds
 from tagship_cli.actions.schema import schema
 from tagship_cli.main import COMMANDS, HIDDEN, main
 
@@ -57,13 +58,7 @@ _APPLICATION = (
     ("AllAtOnce", "`strategy`, of type `all-at-once`"),
 )
 _RELEASE = (("", "The manifest"), ("Artifact", "`artifacts[]`"))
-_CHECKS = {
-    "check-lambda": "LambdaCheck",
-    "check-http": "HttpCheck",
-    "check-alarm": "AlarmCheck",
-    "check-metric": "MetricCheck",
-    "check-custom": "CustomCheck",
-}
+_CHECKS = {f"check-{name}": noun.__name__ for name, noun in kinds().items()}
 """Told where each kind is explained, and not in the reference of the whole."""
 _ELSEWHERE = {*_CHECKS.values(), "JsonValue"}
 _DEFAULT_STRATEGY = "a canary of 10 % with a bake of 300 s"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tagship import gates
 from tagship.intake.reading import read_release
 from tagship.ledger import releases
-from tagship.model.application import Application, check_name
+from tagship.model.application import Application
 from tagship.model.errors import ReleaseUnreadable
 from tagship.model.release import Retry
 from tagship.runtime import Event, Runtime, step
@@ -45,7 +45,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
             "outcome": outcome,
             "why": _why(outcome, record),
             "gates": gates.invocations(configuration),
-            "checks": [check_name(check, record["application"]) for check in checks],
+            "checks": [check.label(record["application"]) for check in checks],
         },
         "approval": {
             "decision": "none",

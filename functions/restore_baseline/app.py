@@ -8,7 +8,7 @@ from typing import Any
 from tagship.deployment.rollback import Order, bars_only, joined, leading_to, make_way, refuse, served
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Item, timestamp
-from tagship.model.application import ASKS_ITSELF, Application, check_name
+from tagship.model.application import Application
 from tagship.model.errors import BaselineMissing, RollbackRefused
 from tagship.runtime import Event, Runtime, name_of, step
 from tagship.targets import Target, target_of
@@ -113,9 +113,9 @@ def _answer(runtime: Runtime, record: Item, *, what: str, check: bool) -> Event:
     configuration = Application.from_dict(record["configuration"]["document"])
     # The others look back, at what the candidate did.
     checks = [
-        {"check": check_name(each, record["application"]), "index": index}
+        {"check": each.label(record["application"]), "index": index}
         for index, each in enumerate(configuration.health.checks)
-        if check and each.type in ASKS_ITSELF
+        if check and not each.LOOKS_BACK
     ]
     return {
         "attempt": record["attempt"],

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from functools import partial
 
-from tagship import health
 from tagship.aws.clients import ASKED_ONCE
+from tagship.health.given import Given
 from tagship.ledger import releases
 from tagship.ledger.table import timestamp
 from tagship.model.application import Application
@@ -24,11 +24,11 @@ def handler(event: Event, runtime: Runtime) -> Event:
     configuration, plan = Application.from_dict(record["configuration"]["document"]), record["plan"]
     check, target = configuration.health.checks[event["index"]], configuration.target
     client_as = runtime.client_as(configuration, tag=release["tag"], execution=event["execution"])
-    given = health.Given(
+    given = Given(
         name=event["check"],
         application=release["application"],
         tag=release["tag"],
-        client=partial(client_as, may=health.rights(check, target), config=ASKED_ONCE),
+        client=partial(client_as, may=check.rights(target), config=ASKED_ONCE),
         subject=event["subject"],
         function=target.function,
         alias=target.alias,
@@ -41,7 +41,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         allowed=runtime.settings.allowed_networks,
         now=runtime.now,
     )
-    return health.run(check, given).as_dict() | {"began": began}
+    return check.run(given).as_dict() | {"began": began}
 
 
 def _moment(text: str | None, seconds: int = 0) -> datetime | None:

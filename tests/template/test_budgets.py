@@ -13,18 +13,9 @@ from typing import Any
 
 import pytest
 
-from tagship.health import sampling
+from tagship.health import LambdaCheck, sampling
 from tagship.ledger.lock import SPARE_SECONDS
-from tagship.model.application import (
-    AllAtOnce,
-    Canary,
-    Health,
-    LambdaCheck,
-    Linear,
-    Step,
-    Steps,
-    Strategy,
-)
+from tagship.model.application import AllAtOnce, Canary, Health, Linear, Step, Steps, Strategy
 from tagship.model.rollout import (
     CHECK_EVENTS,
     EVENTS_FOR_LOOKS,

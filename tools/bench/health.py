@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
 
-from tagship.health import http
+from tagship.health import HttpCheck
+from tagship.health import asking as http
 from tagship.health.verdict import Verdict
-from tagship.model.application import HttpCheck
 from tools.bench.table import SECONDS, Figure, Part, say
 from tools.stack import LocalError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tagship import gates, health, targets
+from tagship import gates, targets
 from tagship.aws.rights import policy, trust_policy
 from tagship.model.application import Application
 
@@ -21,7 +21,7 @@ def template(configuration: Application, *, bucket: str, function_roles: str) ->
     asked = (
         *targets.rights(configuration, bucket=bucket),
         *gates.rights(configuration),
-        *(right for check in configuration.health.checks for right in health.rights(check, target)),
+        *(right for check in configuration.health.checks for right in check.rights(target)),
     )
     *path, name = target.role.split(":role/", 1)[1].split("/")
     return {

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tagship.health import kinds
 from tagship.model.application import Application
 from tagship.model.documents import schema_of
 from tagship.model.release import Manifest
@@ -57,32 +58,7 @@ _APPLICATION = {
         "escalateTo": ["head-of-sales@example.com"],
     },
     "health": {
-        "checks": [
-            {"type": "lambda"},
-            {
-                "type": "http",
-                "url": "https://storefront.example.com/health",
-                "status": 200,
-                "contains": '"healthy": true',
-                "maxLatencyMs": 800,
-            },
-            {"type": "alarm", "names": ["storefront-5xx"]},
-            {
-                "type": "metric",
-                "name": "errors",
-                "namespace": "AWS/Lambda",
-                "metric": "Errors",
-                "dimensions": {
-                    "FunctionName": "storefront",
-                    "Resource": "storefront:live",
-                    "ExecutedVersion": "{version}",
-                },
-                "minSamples": 100,
-                "maxIncreasePercent": 20,
-                "maxValue": 0.05,
-            },
-            {"type": "custom", "function": "storefront-verdict"},
-        ],
+        "checks": [dict(noun.EXAMPLE) for noun in kinds().values()],
         "every": 30,
         "watch": {"seconds": "PT30M", "alarms": ["storefront-5xx"]},
     },
@@ -119,27 +95,13 @@ _BY_FIELD: Mapping[tuple[str, str], list[Any]] = {
     ],
     ("Linear", "percent"): [20],
     ("Linear", "bake"): [60, "PT1M"],
-    ("HttpCheck", "urls"): [
-        ["https://storefront.example.com/health", "https://storefront.example.com/search?q=tea"]
-    ],
-    ("HttpCheck", "percentile"): [95],
-    ("HttpCheck", "tlsDaysLeft"): [14],
-    ("HttpCheck", "followTo"): [["www.example.com"]],
-    ("HttpCheck", "requests"): [5],
-    ("HttpCheck", "mustPass"): [4],
-    ("HttpCheck", "timeoutSeconds"): [5],
-    ("HttpCheck", "json"): [{"path": "database.status", "equals": "ok"}],
     ("JsonValue", "path"): ["database.status"],
     ("JsonValue", "equals"): ["ok", True, 3],
-    ("MetricCheck", "statistic"): ["Average", "p95"],
-    ("MetricCheck", "expression"): ["SELECT AVG(Latency) FROM Storefront WHERE Version = '{version}'"],
-    ("MetricCheck", "samples"): ["SELECT COUNT(Latency) FROM Storefront WHERE Version = '{version}'"],
-    ("MetricCheck", "window"): [600, "PT10M"],
-    ("LambdaCheck", "function"): ["storefront-smoke"],
-    ("LambdaCheck", "payload"): [{"path": "/health"}],
-    ("LambdaCheck", "maxLatencyMs"): [2000],
-    ("LambdaCheck", "requests"): [3],
-    ("LambdaCheck", "mustPass"): [3],
+    **{
+        (noun.__name__, field): list(given)
+        for noun in kinds().values()
+        for field, given in noun.EXAMPLES.items()
+    },
     ("", "emergency"): ["Nobody can pay since 14:05."],
 }
 """For the fields that the whole example does not have, by the definition that they stand in."""

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from tagship.gates import Verdict, budget
-from tagship.model.application import check_seconds
 from tagship.model.documents import as_document, read_application
 from tests.unit.builders import application
 from tests.unit.gates.cases import case
@@ -86,7 +85,7 @@ def test_a_strategy_that_takes_longer_than_a_deployment_is_refused(deployment, v
 )
 def test_a_check_takes_what_its_requests_may_take_and_never_more_than_all_have_together(check, seconds):
     found = read_application(application(health={"checks": [check]}))
-    assert check_seconds(found.health.checks[0]) == seconds
+    assert found.health.checks[0].seconds == seconds
 
 
 def test_the_longest_check_must_fit_into_health_and_into_the_way_back():

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 
-from tagship.model.application import HttpCheck
+from tagship.health import HttpCheck
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 

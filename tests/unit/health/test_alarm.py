@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from tagship.aws.alarms import Alarm
-from tagship.health import Given, Verdict, run
+from tagship.health import AlarmCheck, Given, Verdict
 from tagship.health.alarm import judge
-from tagship.model.application import AlarmCheck
 from tagship.model.errors import AwsUnavailable
 
 BEGAN = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -121,7 +120,7 @@ def asked(client, *names, began=BEGAN):
     given = Given(
         name="it", application="storefront", tag="v1.4.0", client={"cloudwatch": client}.get, began=began
     )
-    result = run(AlarmCheck(type="alarm", names=names), given)
+    result = AlarmCheck(type="alarm", names=names).run(given)
     assert result.check == "it"
     return result
 

@@ -12,9 +12,8 @@ from botocore.stub import ANY, Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagship.health import Given, Verdict, custom, run
+from tagship.health import CustomCheck, Given, Verdict, custom
 from tagship.ledger.table import digest_of
-from tagship.model.application import CustomCheck
 from tagship.model.errors import AwsUnavailable
 
 CANDIDATE, BASELINE = {"version": "7", "codeSha256": "c"}, {"version": "6", "codeSha256": "b"}
@@ -42,7 +41,7 @@ def asked(client, **fields):
         percent=10,
         **fields,
     )
-    return run(CustomCheck(type="custom", function="verdict"), given)
+    return CustomCheck(type="custom", function="verdict").run(given)
 
 
 def answering(stubber, answer, *, payload=ANY, error=None):

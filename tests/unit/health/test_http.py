@@ -8,9 +8,10 @@ from ipaddress import ip_network
 
 import pytest
 
-from tagship.health import Verdict, http
+from tagship.health import HttpCheck, Verdict
+from tagship.health import asking as http
+from tagship.health.http import JsonValue
 from tagship.health.sampling import BUDGET_SECONDS
-from tagship.model.application import HttpCheck, JsonValue
 from tests.unit.health.servers import LOOPBACK, an_http_check, dripping, http_answer, saying, serving
 
 PUBLIC = "93.184.215.14"

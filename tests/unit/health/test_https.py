@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tagship.health import Given, Verdict, http
+from tagship.health import Given, Verdict
+from tagship.health import asking as http
 from tests.unit.health.servers import LOOPBACK, an_http_check, dripping, http_answer, saying, serving
 
 USES = (
@@ -198,5 +199,5 @@ def test_after_a_rollback_nobody_asks_how_long_the_certificate_is_valid(monkeypa
     monkeypatch.setattr(http, "check", lambda check, **_: passed.append(check.tlsDaysLeft))
     for subject in ("candidate", "baseline"):
         given = Given(name="it", application="a", tag="v1", client=None, subject=subject)
-        http.run(an_http_check("https://shop.example.com", tlsDaysLeft=14), given)
+        an_http_check("https://shop.example.com", tlsDaysLeft=14).run(given)
     assert passed == [14, None]

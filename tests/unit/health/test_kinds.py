@@ -1,16 +1,17 @@
 """One line a kind, and nobody pays for the kinds that are not asked."""
 
+import dataclasses
 import subprocess
 import sys
 import typing
 from dataclasses import dataclass
-from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
 
-from tagship.health import KINDS, Given, Verdict, rights, run
-from tagship.model.application import Check, CustomCheck, HttpCheck, LambdaCheck, LambdaTarget
+from tagship.health import Check, CustomCheck, Given, HttpCheck, LambdaCheck, Verdict, kinds
+from tagship.model.application import LambdaTarget
+from tagship.model.fields import rebuilt
 from tests.unit.builders import application
 from tests.unit.health.servers import LOOPBACK, an_http_check, http_answer, saying, serving
 
@@ -23,38 +24,43 @@ def given_for(**fields):
     return Given(**defaults | fields)
 
 
-def test_every_check_that_an_application_can_have_has_its_kind():
-    types = {typing.get_args(typing.get_type_hints(noun)["type"])[0] for noun in typing.get_args(Check)}
-    assert types == set(KINDS)
+def test_the_one_line_is_what_an_application_can_have():
+    assert list(kinds()) == ["http", "lambda", "alarm", "metric", "custom"]
+    assert set(kinds().values()) == set(typing.get_args(Check))
 
 
-@pytest.mark.parametrize("module", KINDS.values())
-def test_every_kind_can_be_run(module):
-    assert callable(import_module(module).run)
+@pytest.mark.parametrize("noun", typing.get_args(Check))
+def test_every_kind_says_all_that_the_rest_knows_of_it(noun):
+    """A session may do what `rights` says and nothing else, and `tagship role` prints it."""
+    assert noun.LOOKS_BACK >= 0
+    read = rebuilt(noun, dict(noun.EXAMPLE))
+    assert list(read.problems()) == []
+    assert read.seconds > 0
+    assert read.label("storefront").startswith(read.type)
+    assert callable(read.run) and callable(read.rights)
+    assert set(noun.EXAMPLES) <= {field.name for field in dataclasses.fields(noun)}
 
 
-@pytest.mark.parametrize("module", KINDS.values())
-def test_every_kind_says_what_it_asks_of_the_applications_role(module):
-    """A session may do that and nothing else, and `tagship role` prints it."""
-    assert callable(import_module(module).rights)
+def test_checks_that_read_what_was_measured_look_back():
+    assert {name for name, noun in kinds().items() if noun.LOOKS_BACK} == {"alarm", "metric"}
 
 
 def test_a_lambda_check_may_invoke_what_it_asks_and_nothing_else():
     target = LambdaTarget(**application()["target"])
-    (own,) = rights(LambdaCheck(type="lambda"), target)
-    (smoke,) = rights(LambdaCheck(type="lambda", function="storefront-smoke"), target)
+    (own,) = LambdaCheck(type="lambda").rights(target)
+    (smoke,) = LambdaCheck(type="lambda", function="storefront-smoke").rights(target)
     assert own.actions == smoke.actions == ("lambda:InvokeFunction",)
     arn = "arn:aws:lambda:us-east-1:000000000000:function:storefront"
     assert (own.on, smoke.on) == ((arn, f"{arn}:*"), (f"{arn}-smoke", f"{arn}-smoke:*"))
-    (custom,) = rights(CustomCheck(type="custom", function="storefront-smoke"), target)
+    (custom,) = CustomCheck(type="custom", function="storefront-smoke").rights(target)
     assert custom == smoke
-    assert rights(HttpCheck(type="http", url="https://example.com"), target) == ()
+    assert HttpCheck(type="http", url="https://example.com").rights(target) == ()
 
 
 def test_an_http_check_runs_with_the_allowed_networks_and_without_a_client():
     with serving(saying(http_answer())) as server:
-        assert run(an_http_check(server.url()), given_for(allowed=LOOPBACK)).verdict is Verdict.HEALTHY
-        assert run(an_http_check(server.url()), given_for()).verdict is Verdict.ERROR
+        assert an_http_check(server.url()).run(given_for(allowed=LOOPBACK)).verdict is Verdict.HEALTHY
+        assert an_http_check(server.url()).run(given_for()).verdict is Verdict.ERROR
 
 
 def test_a_lambda_check_runs_against_the_candidate_with_the_client_it_was_given():
@@ -68,22 +74,17 @@ def test_a_lambda_check_runs_against_the_candidate_with_the_client_it_was_given(
 
     client = Client()
     given = given_for(function="storefront", version="7", client={"lambda": client}.__getitem__)
-    assert run(LambdaCheck(type="lambda"), given).verdict is Verdict.HEALTHY
+    assert LambdaCheck(type="lambda").run(given).verdict is Verdict.HEALTHY
     assert client.asked["FunctionName"] == "storefront"
     assert client.asked["Qualifier"] == "7"
-
-
-def test_a_kind_that_nobody_wrote_is_an_error_and_not_a_pass():
-    result = run(SimpleNamespace(type="telepathy"), given_for())
-    assert result.verdict is Verdict.ERROR
-    assert "'telepathy'" in result.why
 
 
 @pytest.mark.parametrize(
     "module,heavy",
     [
         ("tagship.health", ["pydantic", "botocore", "ssl", "http.client", "statistics"]),
-        ("tagship.health.http", ["pydantic", "botocore", "urllib3", "statistics"]),
+        ("tagship.model.application", ["pydantic", "botocore", "ssl", "http.client", "jmespath"]),
+        ("tagship.health.asking", ["pydantic", "botocore", "urllib3", "statistics"]),
         ("tagship.health.lambda_invoke", ["pydantic", "boto3", "mypy_boto3_lambda"]),
     ],
 )

@@ -11,8 +11,7 @@ from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagship.health import Verdict, lambda_invoke
-from tagship.model.application import LambdaCheck
+from tagship.health import LambdaCheck, Verdict, lambda_invoke
 from tagship.model.errors import AwsUnavailable
 
 PAYLOAD = {"source": "tagship", "check": "health", "application": "storefront", "tag": "v1.4.0"}

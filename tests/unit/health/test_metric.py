@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from tagship.health import Given, Verdict, run
-from tagship.health.metric import Minute, Seen, judge, rights, together
-from tagship.model.application import MetricCheck
+from tagship.health import Given, MetricCheck, Verdict
+from tagship.health.metric import Minute, Seen, judge, together
 from tagship.model.errors import AwsUnavailable
 
 BEGAN = datetime(2026, 11, 23, 12, 0, 20, tzinfo=UTC)
@@ -117,8 +116,7 @@ def test_minutes_are_weighted_by_their_samples(statistic, minutes, seen):
 
 def asked(client, check=ERRORS, **fields):
     fields = {"version": "7", "baseline": {"version": "6"}, "began": BEGAN, "percent": 10} | fields
-    result = run(
-        check,
+    result = check.run(
         Given(
             name="metric errors",
             application="storefront",
@@ -214,7 +212,7 @@ def test_nobody_is_asked_about_no_time_at_all(stubbed):
 
 
 def test_it_asks_for_the_right_to_read_metrics_and_no_other():
-    (right,) = rights(ERRORS, None)
+    (right,) = ERRORS.rights(None)
     assert (right.name, right.actions, right.on) == ("ReadMetrics", ("cloudwatch:GetMetricData",), ("*",))
 
 

@@ -4,20 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tagship.model.application import (
-    AlarmCheck,
-    AllAtOnce,
-    Application,
-    Canary,
-    CustomCheck,
-    HttpCheck,
-    LambdaCheck,
-    Linear,
-    MetricCheck,
-    Step,
-    Steps,
-    check_name,
-)
+from tagship.health import AlarmCheck, CustomCheck, HttpCheck, LambdaCheck, MetricCheck
+from tagship.model.application import AllAtOnce, Application, Canary, Linear, Step, Steps
 from tagship.model.documents import as_document, read_application
 from tests.unit.builders import application
 
@@ -57,7 +45,7 @@ def test_each_kind_of_check_comes_back_under_the_name_that_operators_read():
         *(HttpCheck, LambdaCheck, LambdaCheck, HttpCheck),
         *(AlarmCheck, AlarmCheck, MetricCheck, CustomCheck),
     ]
-    assert [check_name(check, "storefront") for check in read] == [
+    assert [check.label("storefront") for check in read] == [
         "http https://example.com/health",
         "lambda storefront",
         "lambda storefront-smoke",

@@ -348,7 +348,7 @@ HTTP = {"type": "http", "url": "https://storefront.example.com/health"}
 NO_URL = "must be an http or https address, without a name and password"
 METRIC = {"type": "metric", "name": "errors", "namespace": "AWS/Lambda", "metric": "Errors", "maxValue": 0.5}
 LOOKS_BACK = (
-    "needs one of type lambda, http, custom: after a rollback, alarms and metrics still tell of before"
+    "needs one of type http, lambda, custom: after a rollback, alarms and metrics still show the candidate"
 )
 KEPT = "has a field without a name, or a number that does not fit into 38 digits"
 
@@ -483,7 +483,7 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ({"health.checks.0.payload": {"n": [{"": 1}]}}, [f"health.checks[0].payload: {KEPT}"]),
         (
             {"health.checks.1": HTTP | {"urls": ["https://b.example.com"]}},
-            ["health.checks[1].urls: stands beside url: write one of them"],
+            ["health.checks[1].urls: stands next to url: write one of them"],
         ),
         (
             {"health.checks.1": {"type": "http", "urls": ["https://b.example.com"] * 2}},
@@ -499,7 +499,7 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ),
         (
             {"health.checks.1": HTTP | {"json": {"path": "a[", "equals": 1}}},
-            ["health.checks[1].json.path: is no JMESPath expression"],
+            ["health.checks[1].json.path: is not a JMESPath expression"],
         ),
         (
             {"health.checks.1": HTTP | {"json": {"path": "a", "equals": [1]}}},
@@ -520,7 +520,7 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ),
         (
             {"health.checks.1": METRIC | {"expression": "a"}},
-            ["health.checks[1].expression: stands beside a metric: write one of them"],
+            ["health.checks[1].expression: stands next to a metric: write one of them"],
         ),
         (
             {"health.checks.1": METRIC | {"maxValue": None}},

@@ -10,16 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagship.model.application import (
-    AllAtOnce,
-    Canary,
-    Health,
-    LambdaCheck,
-    Linear,
-    Step,
-    Steps,
-    Strategy,
-)
+from tagship.health import LambdaCheck
+from tagship.model.application import AllAtOnce, Canary, Health, Linear, Step, Steps, Strategy
 from tagship.model.rollout import (
     STEP_SECONDS,
     Baking,

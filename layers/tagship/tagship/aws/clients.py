@@ -17,9 +17,7 @@ from tagship.aws.rights import Right, as_text, session_policy, trust_policy
 from tagship.model.errors import CredentialsRefused
 
 if TYPE_CHECKING:
-    from tagship.model.application import (
-        LambdaTarget,  # its nouns cost a cold start what they are not asked for
-    )
+    from tagship.aws.rights import Location
 
 # One stalled call, with all its tries and the pause between them (at most 1 s), ends before the function that makes it:
 # otherwise one lost packet kills the function. tests/template/test_timeouts.py adds them up.
@@ -58,7 +56,7 @@ _NAME_CHARACTERS = 64
 class Errand:
     """In whose role, and for which execution of which release: what a session is bound to, and CloudTrail shows."""
 
-    target: LambdaTarget
+    target: Location
     application: str
     tag: str
     execution: str

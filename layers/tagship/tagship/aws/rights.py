@@ -8,13 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    from tagship.model.application import (
-        LambdaTarget,  # its nouns cost a cold start what they are not asked for
-    )
-
+from typing import Any, Protocol
 
 SESSION_POLICY_CHARACTERS = 2048
 """What STS takes (AssumeRole, `Policy`)."""
@@ -46,17 +40,45 @@ class ClientAs(Protocol):
         """Raises CredentialsRefused where the role can't be assumed."""
 
 
-def partition_of(target: LambdaTarget) -> str:
+class Location(Protocol):
+    """What sessions, rights and checks need to know of where a target is."""
+
+    @property
+    def account(self) -> str:
+        """The AWS account."""
+
+    @property
+    def region(self) -> str:
+        """The AWS region."""
+
+    @property
+    def role(self) -> str:
+        """The role that Tagship assumes there."""
+
+    @property
+    def externalId(self) -> str:  # noqa: N802 (the document's own name)
+        """What the role's trust policy asks for."""
+
+
+class WithFunction(Location, Protocol):
+    """A target that is a function, which a check may invoke."""
+
+    @property
+    def function(self) -> str:
+        """The function's name."""
+
+
+def partition_of(target: Location) -> str:
     """`aws`, `aws-cn` …, as the role's ARN says."""
     return target.role.split(":")[1]
 
 
-def function_arn(target: LambdaTarget, function: str) -> str:
+def function_arn(target: Location, function: str) -> str:
     """Of a function beside the target: in its account and region."""
     return f"arn:{partition_of(target)}:lambda:{target.region}:{target.account}:function:{function}"
 
 
-def invoking(target: LambdaTarget, function: str, *, name: str) -> Right:
+def invoking(target: Location, function: str, *, name: str) -> Right:
     """To invoke a function beside the target, in whichever version."""
     arn = function_arn(target, function)
     return Right(name=name, actions=("lambda:InvokeFunction",), on=(arn, f"{arn}:*"))

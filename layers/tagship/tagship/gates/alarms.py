@@ -6,24 +6,16 @@ from tagship.aws.alarms import LOOK_AT_ALARMS, State, look
 from tagship.aws.calls import REFUSED_CREDENTIALS
 from tagship.aws.rights import Right
 from tagship.gates.gate import Case, Gate, GateResult, failed, not_configured, passed, refused, unanswered
-from tagship.model.application import AlarmCheck, Application
+from tagship.model.application import Application
 from tagship.model.errors import FinalError
 from tagship.text.plain import line
 
 _NAME = "alarms"
 
 
-def named(configuration: Application) -> list[str]:
-    """The alarms that health checks and the watch name, each once."""
-    checks = (check.names for check in configuration.health.checks if isinstance(check, AlarmCheck))
-    return list(
-        dict.fromkeys(name for names in (*checks, configuration.health.watch.alarms) for name in names)
-    )
-
-
 def rights(configuration: Application) -> tuple[Right, ...]:
     """What it asks of the application's role."""
-    return (LOOK_AT_ALARMS,) if named(configuration) else ()
+    return (LOOK_AT_ALARMS,) if configuration.health.alarms else ()
 
 
 def check(case: Case) -> GateResult:
@@ -33,7 +25,7 @@ def check(case: Case) -> GateResult:
     """
     if case.configuration is None:
         return unanswered(_NAME)
-    names = named(case.configuration)
+    names = case.configuration.health.alarms
     if not names:
         return not_configured(_NAME)
     try:
@@ -69,7 +61,7 @@ def check(case: Case) -> GateResult:
 
 
 def _configured(configuration: Application | None) -> bool:
-    return configuration is not None and bool(named(configuration))
+    return configuration is not None and bool(configuration.health.alarms)
 
 
 GATE = Gate(name=_NAME, check=check, configured=_configured, rights=rights)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tagship.gates.gate import Case, Gate, GateResult, failed, passed, unanswered
-from tagship.model.application import check_name, check_seconds
 from tagship.model.rollout import STEP_SECONDS, TrafficStep, seconds_needed, traffic_steps
 
 _NAME = "budget"
@@ -19,8 +18,8 @@ def check(case: Case) -> GateResult:
         return unanswered(_NAME)
     steps = traffic_steps(case.configuration.strategy)
     checks = case.configuration.health.checks
-    longest = max(checks, key=check_seconds)
-    asked, name = check_seconds(longest), check_name(longest, case.application)
+    longest = max(checks, key=lambda check: check.seconds)
+    asked, name = longest.seconds, longest.label(case.application)
     budgets = (
         (
             "deployment",

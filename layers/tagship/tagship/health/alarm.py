@@ -8,39 +8,76 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from botocore.exceptions import ClientError
+import annotated_types as at
 
-from tagship.aws.alarms import LOOK_AT_ALARMS, Alarm, State, look
-from tagship.aws.calls import code_of, message_of
-from tagship.aws.rights import Right
-from tagship.health import Given
+from tagship.aws.rights import Location, Right
+from tagship.health.given import Given, Problems
+from tagship.health.sampling import INVOCATION_SECONDS
 from tagship.health.verdict import CheckResult, Verdict, shown
-from tagship.model.application import AlarmCheck, LambdaTarget
+from tagship.model.fields import ALARM_NAME, CONFIG
+
+if TYPE_CHECKING:
+    from tagship.aws.alarms import Alarm
 
 _NAMED = 5
 
 
-def run(configured: AlarmCheck, given: Given) -> CheckResult:
-    """The check with what a release gives it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmCheck:
+    """CloudWatch alarms, composite ones too: none may have begun to fire since the deployment began."""
 
-    Raises AwsUnavailable when CloudWatch throttled, failed or could not be reached.
-    """
-    try:
-        standing = look(given.client("cloudwatch"), configured.names)
-    except ClientError as error:
-        why = (
-            f"The alarms can't be looked at ({code_of(error)}): {shown(message_of(error), characters=300)}. "
-            "The application's role must be allowed cloudwatch:DescribeAlarms."
-        )
-        return CheckResult(check=given.name, verdict=Verdict.ERROR, why=why)
-    return judge(configured.names, standing, began=given.began, check=given.name)
+    __pydantic_config__ = CONFIG
 
+    LOOKS_BACK: ClassVar[int] = 180
+    """An alarm over one minute changes its state two to three minutes after errors begin."""
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {"type": "alarm", "names": ["storefront-5xx"]}
+    EXAMPLES: ClassVar[Mapping[str, Sequence[Any]]] = {}
 
-def rights(_configured: AlarmCheck, _target: LambdaTarget) -> tuple[Right, ...]:
-    """To look at alarms."""
-    return (LOOK_AT_ALARMS,)
+    type: Literal["alarm"]
+    """The kind of check."""
+    names: Annotated[tuple[Annotated[str, ALARM_NAME], ...], at.MinLen(1), at.MaxLen(100)]
+    """The alarms, in the target's account and region."""
+
+    @property
+    def seconds(self) -> int:
+        """One look."""
+        return INVOCATION_SECONDS
+
+    def label(self, _application: str) -> str:
+        """`alarm storefront-5xx and 2 more`."""
+        others = f" and {len(self.names) - 1} more" if len(self.names) > 1 else ""
+        return f"alarm {self.names[0]}{others}"
+
+    def problems(self) -> Problems:
+        """None: the gate asks whether the alarms exist."""
+        return ()
+
+    def rights(self, _target: Location) -> tuple[Right, ...]:
+        """To look at alarms."""
+        from tagship.aws.alarms import LOOK_AT_ALARMS
+
+        return (LOOK_AT_ALARMS,)
+
+    def run(self, given: Given) -> CheckResult:
+        """The check with what a release gives it."""
+        from botocore.exceptions import ClientError
+
+        from tagship.aws.alarms import look
+        from tagship.aws.calls import code_of, message_of
+
+        try:
+            standing = look(given.client("cloudwatch"), self.names)
+        except ClientError as error:
+            why = (
+                f"The alarms can't be looked at ({code_of(error)}): {shown(message_of(error), characters=300)}. "
+                "The application's role must be allowed cloudwatch:DescribeAlarms."
+            )
+            return CheckResult(check=given.name, verdict=Verdict.ERROR, why=why)
+        return judge(self.names, standing, began=given.began, check=given.name)
 
 
 def judge(
@@ -55,20 +92,20 @@ def judge(
         alarm = standing.get(name)
         if alarm is None:
             missing.append(name)
-        elif alarm.state == State.ALARM:
+        elif alarm.state == "ALARM":
             (before if began and alarm.since < began else fires).append(name)
-        elif alarm.state != State.OK:
+        elif alarm.state != "OK":
             silent.append(name)
     counted = Counter(alarm.state for alarm in standing.values())
     numbers: dict[str, float | int | str] = {
         "alarms": len(names),
-        "ok": counted[State.OK],
+        "ok": counted["OK"],
         "firing": len(fires),
         "firingBefore": len(before),
         "withoutData": len(silent),
         "missing": len(missing),
     }
-    verdict, why = Verdict.HEALTHY, f"{counted[State.OK]} of {len(names)} alarms are OK"
+    verdict, why = Verdict.HEALTHY, f"{counted['OK']} of {len(names)} alarms are OK"
     if before:
         why += f"; {_listed(before)} fired before the deployment began and did not get worse"
     if silent:

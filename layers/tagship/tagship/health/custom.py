@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
-from botocore.exceptions import ClientError
-
-from tagship.aws.invocation import invoke, refused
-from tagship.aws.rights import Right, invoking
-from tagship.health import Given
+from tagship.aws.rights import Location, Right, invoking
+from tagship.health.given import Given, Problems
+from tagship.health.sampling import INVOCATION_SECONDS
 from tagship.health.verdict import CheckResult, Verdict, shown
-from tagship.model.application import CustomCheck, LambdaTarget
+from tagship.model.fields import CONFIG, FUNCTION_NAME
 
 _ANSWERS = {verdict.value: verdict for verdict in Verdict if verdict is not Verdict.ERROR}
 _NUMBERS = 20
@@ -21,33 +20,64 @@ _LARGEST = 1e30
 """What the ledger keeps of a number ends at 38 digits."""
 
 
-def run(configured: CustomCheck, given: Given) -> CheckResult:
-    """Asks once. What is no verdict of `healthy`, `unhealthy` or `inconclusive` is an error: the check itself is at fault.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomCheck:
+    """Asks the team's own function, which is told the release, the candidate and the baseline."""
 
-    Raises AwsUnavailable when Lambda throttled, failed or could not be reached.
-    """
-    label = configured.function
-    try:
-        answer = invoke(
-            given.client("lambda"),
-            {
-                "FunctionName": label,
-                "InvocationType": "RequestResponse",
-                "Payload": json.dumps(question(given)),
-            },
-            label=label,
-            about=f"to check the health of {given.application} {given.tag}",
-        )
-    except ClientError as error:
-        return CheckResult(check=given.name, verdict=Verdict.ERROR, why=refused(error, label))
-    if answer.raised:
-        return CheckResult(check=given.name, verdict=Verdict.ERROR, why=f"{answer.raised}.")
-    return read(answer.document, check=given.name)
+    __pydantic_config__ = CONFIG
 
+    LOOKS_BACK: ClassVar[int] = 0
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {"type": "custom", "function": "storefront-verdict"}
+    EXAMPLES: ClassVar[Mapping[str, Sequence[Any]]] = {}
 
-def rights(configured: CustomCheck, target: LambdaTarget) -> tuple[Right, ...]:
-    """To invoke the team's function."""
-    return (invoking(target, configured.function, name="AskForHealth"),)
+    type: Literal["custom"]
+    """The kind of check."""
+    function: Annotated[str, FUNCTION_NAME]
+    """The function; it answers `{"verdict": "healthy"}`, or `unhealthy` or `inconclusive` with `reasons`, and `numbers`."""
+
+    @property
+    def seconds(self) -> int:
+        """One invocation."""
+        return INVOCATION_SECONDS
+
+    def label(self, _application: str) -> str:
+        """`custom storefront-verdict`."""
+        return f"custom {self.function}"
+
+    def problems(self) -> Problems:
+        """None."""
+        return ()
+
+    def rights(self, target: Location) -> tuple[Right, ...]:
+        """To invoke the team's function."""
+        return (invoking(target, self.function, name="AskForHealth"),)
+
+    def run(self, given: Given) -> CheckResult:
+        """Asks once. An answer without a verdict is an error: the check itself is at fault.
+
+        Raises AwsUnavailable when Lambda throttled, failed or could not be reached.
+        """
+        from botocore.exceptions import ClientError
+
+        from tagship.aws.invocation import invoke, refused
+
+        label = self.function
+        try:
+            answer = invoke(
+                given.client("lambda"),
+                {
+                    "FunctionName": label,
+                    "InvocationType": "RequestResponse",
+                    "Payload": json.dumps(question(given)),
+                },
+                label=label,
+                about=f"to check the health of {given.application} {given.tag}",
+            )
+        except ClientError as error:
+            return CheckResult(check=given.name, verdict=Verdict.ERROR, why=refused(error, label))
+        if answer.raised:
+            return CheckResult(check=given.name, verdict=Verdict.ERROR, why=f"{answer.raised}.")
+        return read(answer.document, check=given.name)
 
 
 def question(given: Given) -> dict[str, Any]:

@@ -7,22 +7,83 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from botocore.exceptions import ClientError
+import annotated_types as at
 
-from tagship.aws.invocation import invoke, refused
-from tagship.aws.rights import Right, invoking
-from tagship.health import Given
-from tagship.health.sampling import Answer, sample
+from tagship.aws.rights import Right, WithFunction, invoking
+from tagship.health.given import Given, Problems
+from tagship.health.sampling import BUDGET_SECONDS, INVOCATION_SECONDS, Answer, out_of_reach, sample
 from tagship.health.verdict import CheckResult, Verdict, shown
-from tagship.model.application import INVOCATION_SECONDS, LambdaCheck, LambdaTarget
+from tagship.model.fields import CONFIG, FUNCTION_NAME, UNKEPT, can_be_kept
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_lambda.type_defs import InvocationRequestTypeDef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LambdaCheck:
+    """Invokes the candidate version itself, so that ten percent of the traffic is really tested."""
+
+    __pydantic_config__ = CONFIG
+
+    LOOKS_BACK: ClassVar[int] = 0
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {"type": "lambda"}
+    EXAMPLES: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "function": ["storefront-smoke"],
+        "payload": [{"path": "/health"}],
+        "maxLatencyMs": [2000],
+        "requests": [3],
+        "mustPass": [3],
+    }
+
+    type: Literal["lambda"]
+    """The kind of check."""
+    function: Annotated[str, FUNCTION_NAME] | None = None
+    """A smoke-test function to invoke with the candidate's name and version; without it, the candidate itself."""
+    payload: dict[str, Any] = field(default_factory=dict)
+    """What it is given, beside `source`, `check`, `application` and `tag`; it answers `{"healthy": true}` or reasons."""
+    maxLatencyMs: Annotated[int, at.Ge(1), at.Le(30_000)] | None = None
+    """The longest a healthy answer takes, in milliseconds."""
+    requests: Annotated[int, at.Ge(1), at.Le(20)] = 1
+    """How often it is invoked."""
+    mustPass: Annotated[int, at.Ge(1), at.Le(20)] = 1
+    """How many of these must answer healthy."""
+
+    @property
+    def seconds(self) -> int:
+        """All invocations, each as slow as it may be."""
+        return min(self.requests * INVOCATION_SECONDS, BUDGET_SECONDS)
+
+    def label(self, application: str) -> str:
+        """`lambda storefront-smoke`."""
+        return f"lambda {self.function or application}"
+
+    def problems(self) -> Problems:
+        """What no field knows by itself."""
+        yield from out_of_reach(self.requests, self.mustPass)
+        if not can_be_kept(self.payload):
+            yield "payload", UNKEPT.replace("has a", "has a field without a name, or a")
+
+    def rights(self, target: WithFunction) -> tuple[Right, ...]:
+        """To invoke what is asked: the candidate, or the smoke test."""
+        return (invoking(target, self.function or target.function, name="AskForHealth"),)
+
+    def run(self, given: Given) -> CheckResult:
+        """The check with what a release gives it."""
+        return check(
+            self,
+            name=given.name,
+            client=given.client("lambda"),
+            function=given.function,
+            version=given.version,
+            application=given.application,
+            tag=given.tag,
+            clock=given.clock,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,25 +93,6 @@ class _Invocation:
     request: InvocationRequestTypeDef
     label: str
     about: str
-
-
-def run(configured: LambdaCheck, given: Given) -> CheckResult:
-    """The check with what a release gives it."""
-    return check(
-        configured,
-        name=given.name,
-        client=given.client("lambda"),
-        function=given.function,
-        version=given.version,
-        application=given.application,
-        tag=given.tag,
-        clock=given.clock,
-    )
-
-
-def rights(configured: LambdaCheck, target: LambdaTarget) -> tuple[Right, ...]:
-    """To invoke what is asked: the candidate, or the smoke test."""
-    return (invoking(target, configured.function or target.function, name="AskForHealth"),)
 
 
 def check(
@@ -71,6 +113,10 @@ def check(
 
     Raises AwsUnavailable when Lambda throttled, failed or could not be reached: asking again may help.
     """
+    from botocore.exceptions import ClientError
+
+    from tagship.aws.invocation import refused
+
     invocation = _invocation(check, function=function, version=version, application=application, tag=tag)
     if invocation is None:
         why = "Not asked: the release has no version of a function, and the check names no function."
@@ -128,6 +174,8 @@ def _ask(
 
 
 def _invoked(client: LambdaClient, invocation: _Invocation) -> tuple[Verdict, str]:
+    from tagship.aws.invocation import invoke
+
     answer = invoke(client, invocation.request, label=invocation.label, about=invocation.about)
     return (Verdict.UNHEALTHY, answer.raised) if answer.raised else _read(answer.document)
 

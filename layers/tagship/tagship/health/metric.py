@@ -6,19 +6,19 @@ whatever share of the traffic each version had.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from botocore.exceptions import ClientError
+import annotated_types as at
 
-from tagship.aws.calls import calling, code_of, message_of
-from tagship.aws.rights import Right
-from tagship.health import Given
+from tagship.aws.rights import Location, Right
+from tagship.health.given import Given, Problems
+from tagship.health.sampling import INVOCATION_SECONDS
 from tagship.health.verdict import CheckResult, Verdict, shown
-from tagship.model.application import LambdaTarget, MetricCheck
 from tagship.model.errors import AwsUnavailable
+from tagship.model.fields import CONFIG, UNKEPT, Duration, Matching, can_be_kept
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -51,37 +51,131 @@ class Seen:
     samples: float
 
 
-def run(configured: MetricCheck, given: Given) -> CheckResult:
-    """The check with what a release gives it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricCheck:
+    """A CloudWatch metric or expression of the candidate, against a limit and against the baseline before the deployment."""
 
-    Raises AwsUnavailable when CloudWatch throttled, failed or could not be reached.
-    """
-    if given.began is None:
-        return _error(given.name, "Not asked: there is no deployment to look at.")
-    reader = _Reader(client=given.client("cloudwatch"), check=configured, given=given)
-    compared = configured.maxIncreasePercent is not None and given.baseline is not None
-    try:
-        candidate = reader.candidate(given.began)
-        baseline = reader.baseline(given.began) if compared else {}
-    except _NoAnswer as answer:
-        return _error(given.name, str(answer))
-    except ClientError as error:
-        return _error(
-            given.name,
-            f"The metric can't be read ({code_of(error)}): {shown(message_of(error), characters=300)}. "
-            "The application's role must be allowed cloudwatch:GetMetricData.",
+    __pydantic_config__ = CONFIG
+
+    LOOKS_BACK: ClassVar[int] = 180
+    """CloudWatch has a minute's data one to two minutes after the minute has ended."""
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {
+        "type": "metric",
+        "name": "errors",
+        "namespace": "AWS/Lambda",
+        "metric": "Errors",
+        "dimensions": {
+            "FunctionName": "storefront",
+            "Resource": "storefront:live",
+            "ExecutedVersion": "{version}",
+        },
+        "minSamples": 100,
+        "maxIncreasePercent": 20,
+        "maxValue": 0.05,
+    }
+    EXAMPLES: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "statistic": ["Average", "p95"],
+        "expression": ["SELECT AVG(Latency) FROM Storefront WHERE Version = '{version}'"],
+        "samples": ["SELECT COUNT(Latency) FROM Storefront WHERE Version = '{version}'"],
+        "window": [600, "PT10M"],
+    }
+
+    type: Literal["metric"]
+    """The kind of check."""
+    name: Annotated[
+        str, Matching(r"^[\w .%/-]{1,64}$", "letters, digits, spaces and any of . % / - _, at most 64")
+    ]
+    """What it is called in facts and notices."""
+    namespace: Annotated[str, at.MinLen(1), at.MaxLen(255)] | None = None
+    """The metric's namespace: `AWS/Lambda`."""
+    metric: Annotated[str, at.MinLen(1), at.MaxLen(255)] | None = None
+    """The metric's name: `Errors`."""
+    dimensions: dict[str, str] = field(default_factory=dict)
+    """The metric's dimensions; `{version}` stands for the version that is judged."""
+    statistic: Annotated[
+        str,
+        Matching(
+            r"^(Average|Maximum|Minimum|p\d{1,2}(\.\d{1,2})?)$",
+            "Average, Maximum, Minimum, or a percentile like p95",
+        ),
+    ] = "Average"
+    """What is taken of each minute. Not a `Sum`: versions that serve different shares can't be compared by it."""
+    expression: Annotated[str, at.MinLen(1), at.MaxLen(2048)] | None = None
+    """Instead of a metric: a metric math or `SELECT` expression that gives one value a minute; `{version}` as above."""
+    samples: Annotated[str, at.MinLen(1), at.MaxLen(2048)] | None = None
+    """An expression that counts the samples of each minute; without it, the metric's own, or the function's invocations."""
+    minSamples: Annotated[int, at.Ge(1), at.Le(1_000_000)] = 1
+    """With fewer samples of the candidate, or of the baseline that it is compared with, nothing is known yet."""
+    maxIncreasePercent: Annotated[int, at.Ge(0), at.Le(10_000)] | None = None
+    """How much higher than the baseline's the candidate's value may be, in percent of the baseline's."""
+    maxValue: Annotated[float, at.Ge(-1_000_000_000_000), at.Le(1_000_000_000_000)] | None = None
+    """How high the candidate's value may be, whatever the baseline's is."""
+    window: Annotated[int, Duration(), at.Ge(60), at.Le(10_800)] = 600
+    """Seconds: how far back the baseline is looked at, from the deployment's beginning."""
+
+    @property
+    def seconds(self) -> int:
+        """One look."""
+        return INVOCATION_SECONDS
+
+    def label(self, _application: str) -> str:
+        """`metric errors`."""
+        return f"metric {self.name}"
+
+    def problems(self) -> Problems:
+        """What no field knows by itself."""
+        if self.expression is None:
+            for name, value in (("namespace", self.namespace), ("metric", self.metric)):
+                if value is None:
+                    yield name, "is missing (or an expression instead)"
+        elif self.namespace or self.metric or self.dimensions:
+            yield "expression", "stands next to a metric: write one of them"
+        if self.maxIncreasePercent is None and self.maxValue is None:
+            yield (
+                "maxIncreasePercent",
+                "is missing (or maxValue, or both): without a limit nothing is checked",
+            )
+        if len(self.dimensions) > 30 or not all(
+            0 < len(text) <= 255 for pair in self.dimensions.items() for text in pair
+        ):
+            yield "dimensions", "must be at most 30, with names and values of 1 to 255 characters"
+        if not can_be_kept(self.maxValue):
+            yield "maxValue", UNKEPT
+
+    def rights(self, _target: Location) -> tuple[Right, ...]:
+        """To read metrics; AWS knows no narrower right."""
+        return (Right(name="ReadMetrics", actions=("cloudwatch:GetMetricData",), on=("*",)),)
+
+    def run(self, given: Given) -> CheckResult:
+        """The check with what a release gives it.
+
+        Raises AwsUnavailable when CloudWatch throttled, failed or could not be reached.
+        """
+        from botocore.exceptions import ClientError
+
+        from tagship.aws.calls import code_of, message_of
+
+        if given.began is None:
+            return _error(given.name, "Not asked: there is no deployment to look at.")
+        reader = _Reader(client=given.client("cloudwatch"), check=self, given=given)
+        compared = self.maxIncreasePercent is not None and given.baseline is not None
+        try:
+            candidate = reader.candidate(given.began)
+            baseline = reader.baseline(given.began) if compared else {}
+        except _NoAnswer as answer:
+            return _error(given.name, str(answer))
+        except ClientError as error:
+            return _error(
+                given.name,
+                f"The metric can't be read ({code_of(error)}): {shown(message_of(error), characters=300)}. "
+                "The application's role must be allowed cloudwatch:GetMetricData.",
+            )
+        return judge(
+            self,
+            candidate=together(candidate, self.statistic),
+            baseline=together(baseline, self.statistic) if given.baseline is not None else None,
+            name=given.name,
         )
-    return judge(
-        configured,
-        candidate=together(candidate, configured.statistic),
-        baseline=together(baseline, configured.statistic) if given.baseline is not None else None,
-        name=given.name,
-    )
-
-
-def rights(_configured: MetricCheck, _target: LambdaTarget) -> tuple[Right, ...]:
-    """To read metrics; AWS knows no narrower right."""
-    return (Right(name="ReadMetrics", actions=("cloudwatch:GetMetricData",), on=("*",)),)
 
 
 def _error(name: str, why: str) -> CheckResult:
@@ -225,6 +319,8 @@ class _Reader:
             else self._stat("samples", "SampleCount", version, named=named)
         )
         found: dict[str, dict[datetime, float]] = {"value": {}, "samples": {}}
+        from tagship.aws.calls import calling
+
         with calling(f"Reading the metric {check.name}"):
             paginator = self.client.get_paginator("get_metric_data")
             for page in paginator.paginate(MetricDataQueries=[value, samples], StartTime=start, EndTime=end):

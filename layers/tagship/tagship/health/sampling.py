@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from tagship.health.verdict import CheckResult, Verdict
-from tagship.model.application import CHECK_SECONDS
 
-BUDGET_SECONDS = CHECK_SECONDS
+BUDGET_SECONDS = 50
+"""All requests of a check together: far inside the state that waits for them, however slow each one is."""
+INVOCATION_SECONDS = 20
+"""What one invocation of a check is reckoned with, so that all stay in their budget; the client's time-out ends it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,3 +109,9 @@ def _weigh(check: str, answers: list[Answer], *, requests: int, must_pass: int) 
         if (not_asked := requests - len(answers)) and passed + not_asked >= must_pass:
             why += f"; {not_asked} were not asked, because all have {BUDGET_SECONDS} s together"
     return CheckResult(check=check, verdict=verdict, why=f"{why}.", numbers=numbers)
+
+
+def out_of_reach(requests: int, must_pass: int) -> Iterable[tuple[str, str]]:
+    """The problem of a check that asks for more healthy answers than requests."""
+    if must_pass > requests:
+        yield "mustPass", f"asks for {must_pass} healthy answers of {requests} requests"

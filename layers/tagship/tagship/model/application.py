@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, assert_never
+from typing import Annotated, Any, Literal
 
 import annotated_types as at
 
-from tagship.model.fields import ByType, Duration, Matching, Plain, rebuilt
+from tagship.health import AlarmCheck, Check
+from tagship.model.fields import ALARM_NAME, CONFIG, FUNCTION_NAME, ByType, Duration, Matching, rebuilt
 from tagship.model.release import APPLICATION_NAME, APPLICATION_NAME_WORDS, MAIL_ADDRESS, REPOSITORY
 
-_CONFIG = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
-
-
-FUNCTION_NAME = Matching(r"^[A-Za-z0-9_-]{1,64}$", "a function's name: letters, digits, - and _, at most 64")
 SECRET_NAME = Matching(
     r"^tagship/[A-Za-z0-9/_+=.@-]{1,200}$", "a secret's name that begins with tagship/, like tagship/slack"
 )
@@ -48,7 +45,7 @@ Percent = Annotated[int, at.Ge(1), at.Le(100)]
 class LambdaTarget:
     """A Lambda function behind an alias; traffic moves by the alias's weights."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     type: Literal["lambda"]
     """The kind of target."""
@@ -74,7 +71,7 @@ class LambdaTarget:
 class AllAtOnce:
     """All traffic in one step."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     type: Literal["all-at-once"]
     """The kind of strategy."""
@@ -86,7 +83,7 @@ class AllAtOnce:
 class Canary:
     """A first share, then all."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     type: Literal["canary"]
     """The kind of strategy."""
@@ -100,7 +97,7 @@ class Canary:
 class Linear:
     """Equal shares, one after the other."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     type: Literal["linear"]
     """The kind of strategy."""
@@ -114,7 +111,7 @@ class Linear:
 class Step:
     """One share of the traffic and its bake."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     percent: Percent
     """The candidate's share, in percent."""
@@ -126,7 +123,7 @@ class Step:
 class Steps:
     """Shares as written, rising, the last one 100."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     type: Literal["steps"]
     """The kind of strategy."""
@@ -141,7 +138,7 @@ Strategy = AllAtOnce | Canary | Linear | Steps
 class ApprovalPolicy:
     """Who decides, and how long they have."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     approvers: Annotated[
         tuple[Annotated[str, MAIL_ADDRESS], ...],
@@ -163,160 +160,11 @@ class ApprovalPolicy:
     """Mail addresses that are told, from the second reminder on, that nobody decides; they get no link."""
 
 
-Address = Annotated[
-    str,
-    Matching(r"^https?://[^\s/?#@]+([/?][^\s#]*)?$", "an http or https address, without a name and password"),
-    at.MaxLen(2000),
-]
-HOST_NAME = Matching(r"^[a-z0-9._-]{1,253}$", "a host's name in lower case, like www.example.com")
-ALARM_NAME = Matching(r"^.{1,255}$", "an alarm's name, 1 to 255 characters")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JsonValue:
-    """A place in a JSON document, and what stands there."""
-
-    __pydantic_config__ = _CONFIG
-
-    path: Annotated[str, at.MinLen(1), at.MaxLen(200)]
-    """Where, as a JMESPath expression: `database.status`."""
-    equals: Annotated[Any, Plain()]
-    """What must stand there."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpCheck:
-    """Asks an address, or many at once, several times."""
-
-    __pydantic_config__ = _CONFIG
-
-    type: Literal["http"]
-    """The kind of check."""
-    url: Address | None = None
-    """An http or https address."""
-    urls: Annotated[tuple[Address, ...], at.MaxLen(100)] = ()
-    """Several addresses instead of one: all are asked at once, and every one must be healthy."""
-    status: Annotated[int, at.Ge(100), at.Le(599)] = 200
-    """The status that a healthy answer has."""
-    contains: Annotated[str, at.MaxLen(1000)] | None = None
-    """Text that a healthy answer's body contains (the first 64 KiB are read)."""
-    json: JsonValue | None = None
-    """A value that a healthy answer's JSON has (of at most 64 KiB)."""
-    maxLatencyMs: Annotated[int, at.Ge(1), at.Le(10_000)] = 2_000
-    """The longest a healthy answer takes, in milliseconds."""
-    percentile: Annotated[int, at.Ge(1), at.Le(100)] | None = None
-    """Holds this percentile of an address's answers to `maxLatencyMs`, instead of each answer."""
-    tlsDaysLeft: Annotated[int, at.Ge(1), at.Le(365)] | None = None
-    """How many days the certificate must still be valid."""
-    followTo: Annotated[tuple[Annotated[str, HOST_NAME], ...], at.MaxLen(10)] = ()
-    """Hosts that a redirect may lead to, each vetted as the first; without any, a redirect is not followed."""
-    requests: Annotated[int, at.Ge(1), at.Le(20)] = 5
-    """How often each address is asked."""
-    mustPass: Annotated[int, at.Ge(1), at.Le(20)] = 5
-    """How many of these must be healthy answers."""
-    timeoutSeconds: Annotated[int, Duration(), at.Ge(1), at.Le(10)] = 5
-    """How long one request may take, in seconds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LambdaCheck:
-    """Invokes the candidate version itself, so that ten percent of the traffic is really tested."""
-
-    __pydantic_config__ = _CONFIG
-
-    type: Literal["lambda"]
-    """The kind of check."""
-    function: Annotated[str, FUNCTION_NAME] | None = None
-    """A smoke-test function to invoke with the candidate's name and version; without it, the candidate itself."""
-    payload: dict[str, Any] = field(default_factory=dict)
-    """What it is given, beside `source`, `check`, `application` and `tag`; it answers `{"healthy": true}` or reasons."""
-    maxLatencyMs: Annotated[int, at.Ge(1), at.Le(30_000)] | None = None
-    """The longest a healthy answer takes, in milliseconds."""
-    requests: Annotated[int, at.Ge(1), at.Le(20)] = 1
-    """How often it is invoked."""
-    mustPass: Annotated[int, at.Ge(1), at.Le(20)] = 1
-    """How many of these must answer healthy."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlarmCheck:
-    """CloudWatch alarms, composite ones too: none may have begun to fire since the deployment began."""
-
-    __pydantic_config__ = _CONFIG
-
-    type: Literal["alarm"]
-    """The kind of check."""
-    names: Annotated[tuple[Annotated[str, ALARM_NAME], ...], at.MinLen(1), at.MaxLen(100)]
-    """The alarms, in the target's account and region."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricCheck:
-    """A CloudWatch metric or expression of the candidate, against a limit and against the baseline before the deployment."""
-
-    __pydantic_config__ = _CONFIG
-
-    type: Literal["metric"]
-    """The kind of check."""
-    name: Annotated[
-        str, Matching(r"^[\w .%/-]{1,64}$", "letters, digits, spaces and any of . % / - _, at most 64")
-    ]
-    """What it is called in facts and notices."""
-    namespace: Annotated[str, at.MinLen(1), at.MaxLen(255)] | None = None
-    """The metric's namespace: `AWS/Lambda`."""
-    metric: Annotated[str, at.MinLen(1), at.MaxLen(255)] | None = None
-    """The metric's name: `Errors`."""
-    dimensions: dict[str, str] = field(default_factory=dict)
-    """The metric's dimensions; `{version}` stands for the version that is judged."""
-    statistic: Annotated[
-        str,
-        Matching(
-            r"^(Average|Maximum|Minimum|p\d{1,2}(\.\d{1,2})?)$",
-            "Average, Maximum, Minimum, or a percentile like p95",
-        ),
-    ] = "Average"
-    """What is taken of each minute. Not a `Sum`: versions that serve different shares can't be compared by it."""
-    expression: Annotated[str, at.MinLen(1), at.MaxLen(2048)] | None = None
-    """Instead of a metric: a metric math or `SELECT` expression that gives one value a minute; `{version}` as above."""
-    samples: Annotated[str, at.MinLen(1), at.MaxLen(2048)] | None = None
-    """An expression that counts the samples of each minute; without it, the metric's own, or the function's invocations."""
-    minSamples: Annotated[int, at.Ge(1), at.Le(1_000_000)] = 1
-    """With fewer samples of the candidate, or of the baseline that it is compared with, nothing is known yet."""
-    maxIncreasePercent: Annotated[int, at.Ge(0), at.Le(10_000)] | None = None
-    """How much higher than the baseline's the candidate's value may be, in percent of the baseline's."""
-    maxValue: Annotated[float, at.Ge(-1_000_000_000_000), at.Le(1_000_000_000_000)] | None = None
-    """How high the candidate's value may be, whatever the baseline's is."""
-    window: Annotated[int, Duration(), at.Ge(60), at.Le(10_800)] = 600
-    """Seconds: how far back the baseline is looked at, from the deployment's beginning."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CustomCheck:
-    """Asks the team's own function, which is told the release, the candidate and the baseline."""
-
-    __pydantic_config__ = _CONFIG
-
-    type: Literal["custom"]
-    """The kind of check."""
-    function: Annotated[str, FUNCTION_NAME]
-    """The function; it answers `{"verdict": "healthy"}`, or `unhealthy` or `inconclusive` with `reasons`, and `numbers`."""
-
-
-Check = HttpCheck | LambdaCheck | AlarmCheck | MetricCheck | CustomCheck
-ASKS_ITSELF = ("lambda", "http", "custom")
-"""The kinds that ask what serves now. The others look back, and say nothing about a baseline that was restored just now."""
-
-CHECK_SECONDS = 50
-"""All requests of a check together: far inside the state that waits for them, however slow each one is."""
-INVOCATION_SECONDS = 20
-"""What one invocation of a check is reckoned with, so that all stay in their budget; the client's time-out ends it."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """What is still looked at after a release has succeeded."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     seconds: Annotated[int, Duration(), at.Ge(0), at.Le(86_400)] = 0
     """How long an alarm that fires still rolls the release back, in seconds."""
@@ -328,7 +176,7 @@ class Watch:
 class Health:
     """How a version proves that it works."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     checks: Annotated[tuple[Annotated[Check, ByType()], ...], at.MinLen(1), at.MaxLen(20)]
     """Asked at once, while a step bakes and at its end. No data is never healthy, so there is at least one."""
@@ -337,12 +185,18 @@ class Health:
     watch: Watch = field(default_factory=Watch)
     """What is still looked at after a release has succeeded."""
 
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """What checks and the watch name, each once."""
+        checks = [name for check in self.checks if isinstance(check, AlarmCheck) for name in check.names]
+        return tuple(dict.fromkeys([*checks, *self.watch.alarms]))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagRules:
     """Which tags may be released."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     pattern: Annotated[str, Matching(r"^v[A-Za-z0-9.*?+-]{0,63}$", "a pattern like v* or v2.*")] = "v*"
     """What a tag must look like: `*` for anything, `?` for one character."""
@@ -354,7 +208,7 @@ class TagRules:
 class Signature:
     """Who signs releases."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     key: Annotated[str, SIGNING_KEY]
     """The KMS key that `release.json.sig` is made with: its alias, `alias/tagship-…`, or the ARN of that alias."""
@@ -368,7 +222,7 @@ class Signature:
 class Provenance:
     """Where releases may come from."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     repository: Annotated[str, REPOSITORY]
     """The only repository that releases may come from: `owner/name`."""
@@ -385,7 +239,7 @@ class Provenance:
 class Promotion:
     """Where a release must have succeeded before."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     stage: Literal["development", "staging"]
     """The stage in which the same bytes must have succeeded."""
@@ -399,7 +253,7 @@ class Promotion:
 class CustomGate:
     """The team's own function decides too."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     function: Annotated[str, FUNCTION_NAME]
     """The function, beside the target; it answers `{"passed": true}`, or `false` with `reasons`, within 30 seconds."""
@@ -409,7 +263,7 @@ class CustomGate:
 class Gates:
     """What must hold, beyond what every release must, before anyone is asked to approve."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     tags: TagRules = field(default_factory=TagRules)
     """Which tags may be released."""
@@ -431,7 +285,7 @@ class Gates:
 class GitHub:
     """A repository that shows releases as deployments."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     repository: Annotated[str, REPOSITORY]
     """Its owner and name."""
@@ -449,7 +303,7 @@ class GitHub:
 class Notifications:
     """Who is told, and how much."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     level: Literal["problems", "milestones", "everything"] = "milestones"
     """`problems` is what went wrong, `milestones` also what is asked, begun and done, `everything` each traffic step too."""
@@ -465,7 +319,7 @@ class Notifications:
 class Application:
     """The configuration of one application in one stage."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     application: Annotated[str, Matching(APPLICATION_NAME, APPLICATION_NAME_WORDS)]
     """The application's name: a lower-case letter, then letters, digits and `-`, 2 to 40 in all."""
@@ -489,33 +343,3 @@ class Application:
         """From the ledger, where it stands validated and with its defaults written out."""
         application: Application = rebuilt(cls, data)
         return application
-
-
-def check_seconds(check: Check) -> int:
-    """What a check may take if every request takes as long as it may; what is left after CHECK_SECONDS is not asked."""
-    match check:
-        case HttpCheck():
-            return min(check.requests * check.timeoutSeconds, CHECK_SECONDS)
-        case LambdaCheck():
-            return min(check.requests * INVOCATION_SECONDS, CHECK_SECONDS)
-        case CustomCheck() | AlarmCheck() | MetricCheck():
-            return INVOCATION_SECONDS
-    assert_never(check)
-
-
-def check_name(check: Check, application: str) -> str:
-    """How an operator reads it in the console: its kind and what it asks."""
-    match check:
-        case HttpCheck():
-            others = f" and {len(check.urls) - 1} more" if len(check.urls) > 1 else ""
-            return f"http {check.url or check.urls[0]}{others}"
-        case LambdaCheck():
-            return f"lambda {check.function or application}"
-        case AlarmCheck():
-            others = f" and {len(check.names) - 1} more" if len(check.names) > 1 else ""
-            return f"alarm {check.names[0]}{others}"
-        case MetricCheck():
-            return f"metric {check.name}"
-        case CustomCheck():
-            return f"custom {check.function}"
-    assert_never(check)

@@ -10,33 +10,20 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from datetime import datetime
-from decimal import Context, Decimal
 from functools import cache
 from typing import Any, get_args, get_type_hints
 
-import jmespath
 from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
-from tagship.model.application import (
-    ASKS_ITSELF,
-    Application,
-    Check,
-    Health,
-    HttpCheck,
-    LambdaCheck,
-    MetricCheck,
-    Steps,
-)
+from tagship.health import kinds
+from tagship.model.application import Application, Health, Steps
 from tagship.model.release import MANIFEST_BYTES, Manifest, Tag
 from tagship.model.schedule import window
 
 MAX_DEPTH = 20
 MOST_REMINDERS = 200
 """Each is some 20 events in the execution's history, and that holds 25,000 (Step Functions' quota)."""
-_DIGITS = 38
-_EXPONENTS = range(-130, 126)
-"""What the ledger (DynamoDB) can keep of a number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,67 +143,16 @@ def _windows(texts: Sequence[str]) -> Iterator[Problem]:
 def _health_problems(health: Health) -> Iterable[Problem]:
     """What no field knows by itself."""
     for index, check in enumerate(health.checks):
-        for name, message in _check_problems(check):
+        for name, message in check.problems():
             yield Problem(path=("health", "checks", index, *name.split(".")), message=message)
-    if not any(check.type in ASKS_ITSELF for check in health.checks):
+    if all(check.LOOKS_BACK for check in health.checks):
+        asking = [name for name, noun in kinds().items() if not noun.LOOKS_BACK]
         yield Problem(
             path=("health", "checks"),
-            message=f"needs one of type {', '.join(ASKS_ITSELF)}: after a rollback, alarms and metrics still tell of before",
+            message=f"needs one of type {', '.join(asking)}: after a rollback, alarms and metrics still show the candidate",
         )
     if health.watch.seconds and not health.watch.alarms:
         yield Problem(path=("health", "watch", "alarms"), message="is empty, so nothing would be watched")
-
-
-def _check_problems(check: Check) -> Iterable[tuple[str, str]]:
-    match check:
-        case HttpCheck() | LambdaCheck() if check.mustPass > check.requests:
-            yield "mustPass", f"asks for {check.mustPass} healthy answers of {check.requests} requests"
-    match check:
-        case HttpCheck():
-            yield from _http_problems(check)
-        case LambdaCheck() if not _can_be_kept(check.payload):
-            yield (
-                "payload",
-                f"has a field without a name, or a number that does not fit into {_DIGITS} digits",
-            )
-        case MetricCheck():
-            yield from _metric_problems(check)
-
-
-def _http_problems(check: HttpCheck) -> Iterable[tuple[str, str]]:
-    if check.url is None and not check.urls:
-        yield "url", "is missing"
-    if check.url is not None and check.urls:
-        yield "urls", "stands beside url: write one of them"
-    if len(set(check.urls)) < len(check.urls):
-        yield "urls", "names an address twice"
-    plain = [url for url in (check.url, *check.urls) if url and url.startswith("http:")]
-    if check.tlsDaysLeft is not None and plain:
-        yield "tlsDaysLeft", f"asks for a certificate, and {plain[0]} has none"
-    if check.json is not None:
-        try:
-            jmespath.compile(check.json.path)
-        except (jmespath.exceptions.JMESPathError, RecursionError):
-            yield "json.path", "is no JMESPath expression"
-        if not _can_be_kept(check.json.equals):
-            yield "json.equals", f"has a number that does not fit into {_DIGITS} digits"
-
-
-def _metric_problems(check: MetricCheck) -> Iterable[tuple[str, str]]:
-    if check.expression is None:
-        for name, value in (("namespace", check.namespace), ("metric", check.metric)):
-            if value is None:
-                yield name, "is missing (or an expression instead)"
-    elif check.namespace or check.metric or check.dimensions:
-        yield "expression", "stands beside a metric: write one of them"
-    if check.maxIncreasePercent is None and check.maxValue is None:
-        yield "maxIncreasePercent", "is missing (or maxValue, or both): without a limit nothing is checked"
-    if len(check.dimensions) > 30 or not all(
-        0 < len(text) <= 255 for pair in check.dimensions.items() for text in pair
-    ):
-        yield "dimensions", "must be at most 30, with names and values of 1 to 255 characters"
-    if not _can_be_kept(check.maxValue):
-        yield "maxValue", f"has a number that does not fit into {_DIGITS} digits"
 
 
 def as_document(noun: Manifest | Application) -> dict[str, Any]:
@@ -285,19 +221,6 @@ def _depth(data: object) -> int:
 
 def _children(node: object) -> Iterable[object]:
     return node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-
-
-def _can_be_kept(data: object) -> bool:
-    match data:
-        case bool():
-            return True
-        case int() | float():
-            number = Decimal(str(data)).normalize(Context(prec=MANIFEST_BYTES))
-            digits = len(number.as_tuple().digits)
-            return not number or (digits <= _DIGITS and number.adjusted() in _EXPONENTS)
-        case _:
-            named = all(data) if isinstance(data, dict) else True
-            return named and all(map(_can_be_kept, _children(data)))
 
 
 def _whole(message: str) -> DocumentInvalid:

@@ -9,9 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import is_dataclass
+from decimal import Context, Decimal
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+CONFIG = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
+"""What every noun of an outside document is read with."""
+_DIGITS = 38
+_EXPONENTS = range(-130, 126)
+"""What the ledger (DynamoDB) can keep of a number."""
+MOST_DIGITS = 65_536
 
 
 class Matching:
@@ -117,7 +125,7 @@ def rebuilt(hint: Any, value: Any) -> Any:
     if origin is tuple:
         return tuple(rebuilt(arguments[0], item) for item in value)
     if is_dataclass(hint) and isinstance(hint, type):
-        hints = _hints(hint)
+        hints = hints_of(hint)
         return hint(**{name: rebuilt(hints[name], item) for name, item in value.items()})
     return value
 
@@ -127,9 +135,32 @@ def _member(members: tuple[Any, ...], value: Any) -> Any:
     nouns = [member for member in members if member is not NoneType]
     if len(nouns) == 1 or not isinstance(value, Mapping):
         return nouns[0]
-    return next(noun for noun in nouns if value["type"] in get_args(_hints(noun)["type"]))
+    return next(noun for noun in nouns if value["type"] in get_args(hints_of(noun)["type"]))
 
 
 @cache
-def _hints(noun: type) -> Mapping[str, Any]:
+def hints_of(noun: type) -> Mapping[str, Any]:
+    """A noun's fields, each with its type."""
     return get_type_hints(noun)
+
+
+UNKEPT = f"has a number that does not fit into {_DIGITS} digits"
+FUNCTION_NAME = Matching(r"^[A-Za-z0-9_-]{1,64}$", "a function's name: letters, digits, - and _, at most 64")
+ALARM_NAME = Matching(r"^.{1,255}$", "an alarm's name, 1 to 255 characters")
+
+
+def can_be_kept(data: object) -> bool:
+    """Whether the ledger can keep it: numbers within its digits, and no field without a name."""
+    match data:
+        case bool():
+            return True
+        case int() | float():
+            number = Decimal(str(data)).normalize(Context(prec=MOST_DIGITS))
+            digits = len(number.as_tuple().digits)
+            return not number or (digits <= _DIGITS and number.adjusted() in _EXPONENTS)
+        case dict():
+            return all(data) and all(map(can_be_kept, data.values()))
+        case list():
+            return all(map(can_be_kept, data))
+        case _:
+            return True

@@ -1,0 +1,342 @@
+"""Asks addresses n of m times, all at once, as somebody outside would; the address that was vetted is the one asked.
+
+A name is resolved once for all requests of a check, so a second answer of the DNS can't lead anywhere else. A redirect is
+followed only to a host that the check lists, and what it leads to is vetted as the first address was.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any, Protocol
+from urllib.parse import urljoin, urlsplit
+
+from tagship.health.addresses import Address, Network, refusal
+from tagship.health.sampling import Answer, Percentile, sample
+from tagship.health.verdict import GRAVEST_FIRST, CheckResult, Verdict, shown
+from tagship.health.wire import Clock, Site, Wire
+
+BODY_BYTES = 64 * 1024
+"""As much of a body as is read; an answer that is longer has come, and is not waited for."""
+MOST_REDIRECTS = 5
+
+_BROKEN_OFF = "the answer broke off before its end"
+_REDIRECTS = {301, 302, 303, 307, 308}
+_NAMED = 5
+_DAY = 86_400
+
+Resolve = Callable[[str, int], Sequence[str]]
+
+
+class WantedJson(Protocol):
+    """A place in a JSON document, and what must stand there."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def equals(self) -> Any: ...
+
+
+class Wanted(Protocol):
+    """What a check asks for: the fields of `http.HttpCheck`, which loads this module only to ask."""
+
+    @property
+    def url(self) -> str | None: ...
+    @property
+    def urls(self) -> tuple[str, ...]: ...
+    @property
+    def status(self) -> int: ...
+    @property
+    def contains(self) -> str | None: ...
+    @property
+    def json(self) -> WantedJson | None: ...
+    @property
+    def maxLatencyMs(self) -> int: ...  # noqa: N802
+    @property
+    def percentile(self) -> int | None: ...
+    @property
+    def tlsDaysLeft(self) -> int | None: ...  # noqa: N802
+    @property
+    def followTo(self) -> tuple[str, ...]: ...  # noqa: N802
+    @property
+    def requests(self) -> int: ...
+    @property
+    def mustPass(self) -> int: ...  # noqa: N802
+    @property
+    def timeoutSeconds(self) -> int: ...  # noqa: N802
+
+
+class _Refused(Exception):
+    """We don't ask this; it says nothing about the service."""
+
+
+def resolve(host: str, port: int) -> Sequence[str]:
+    """All addresses of a name, in the system's order."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def check(
+    check: Wanted,
+    *,
+    name: str,
+    allowed: Sequence[Network] = (),
+    resolve: Resolve = resolve,
+    tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+    clock: Clock = time.monotonic,
+    wall: Clock = time.time,
+) -> CheckResult:
+    """m requests of each address, of which n must be answered as the check asks for.
+
+    What the service does wrong (no name, no connection, no valid certificate, no answer in time) is
+    unhealthy; what we will not ask (another scheme, an address that is not public) is an error.
+    """
+    urls = [check.url] if check.url is not None else list(check.urls)
+    context = tls() if check.followTo or any(url.startswith("https:") for url in urls) else None
+    asking = _Asking(
+        check=check, allowed=allowed, resolve=resolve, context=context, clock=clock, wall=wall, begun=clock()
+    )
+    if len(urls) == 1:
+        return asking.asked(urls[0], name)
+    with ThreadPoolExecutor(len(urls)) as pool:
+        return _all(name, list(pool.map(lambda url: asking.asked(url, url), urls)))
+
+
+def _all(name: str, results: Sequence[CheckResult]) -> CheckResult:
+    """All addresses as one: the gravest verdict decides."""
+    verdict = next(verdict for verdict in GRAVEST_FIRST if any(it.verdict is verdict for it in results))
+    deciding = [it for it in results if it.verdict is verdict]
+    numbers: dict[str, float | int | str] = {"addresses": len(results), verdict.value: len(deciding)}
+    slowest = max(results, key=lambda it: int(it.numbers.get("slowestMs", 0)))
+    if "slowestMs" in slowest.numbers:
+        numbers |= {
+            "slowestMs": slowest.numbers["slowestMs"],
+            "slowest": shown(slowest.check, characters=200),
+        }
+    if days := [int(it.numbers["tlsDaysLeft"]) for it in results if "tlsDaysLeft" in it.numbers]:
+        numbers["tlsDaysLeft"] = min(days)
+    why = f"{len(deciding)} of {len(results)} addresses are {verdict.value}"
+    if verdict is Verdict.HEALTHY:
+        return CheckResult(check=name, verdict=verdict, why=f"{why}.", numbers=numbers)
+    named = "; ".join(shown(f"{it.check}: {it.why}").rstrip(".") for it in deciding[:_NAMED])
+    others = f"; and {len(deciding) - _NAMED} more" if len(deciding) > _NAMED else ""
+    return CheckResult(check=name, verdict=verdict, why=f"{why}: {named}{others}.", numbers=numbers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asking:
+    """One check as it is carried out; several threads share it."""
+
+    check: Wanted
+    allowed: Sequence[Network]
+    resolve: Resolve
+    context: ssl.SSLContext | None
+    clock: Clock
+    wall: Clock
+    begun: float
+    known: dict[tuple[str, int], list[Address]] = field(default_factory=dict)
+    """What was resolved and vetted, for all requests."""
+
+    def asked(self, url: str, name: str) -> CheckResult:
+        """All requests of one address."""
+        check = self.check
+        try:
+            site = _taken_apart(url)
+            self._vetted(site)
+        except _Refused as refused:
+            return CheckResult(check=name, verdict=Verdict.ERROR, why=f"Not asked: {refused}.")
+        except (OSError, UnicodeError) as error:
+            why = f"The name {urlsplit(url).hostname} can't be resolved: {shown(error, characters=200)}."
+            return CheckResult(check=name, verdict=Verdict.UNHEALTHY, why=why)
+        return sample(
+            lambda: self._ask(site),
+            check=name,
+            requests=check.requests,
+            must_pass=check.mustPass,
+            begun=self.begun,
+            longest=check.timeoutSeconds,
+            clock=self.clock,
+            percentile=Percentile(percent=check.percentile, most_ms=check.maxLatencyMs)
+            if check.percentile
+            else None,
+        )
+
+    def _vetted(self, site: Site) -> list[Address]:
+        """The only look at a name. One refused address refuses all: which of them is asked must not be luck."""
+        if (site.host, site.port) in self.known:
+            return self.known[site.host, site.port]
+        addresses = [ip_address(text) for text in self.resolve(site.host, site.port)]
+        for address in addresses:
+            if reason := refusal(address, self.allowed):
+                raise _Refused(f"{site.host} resolves to {address}, which is {reason}")
+        if not addresses:
+            raise OSError("it has no address")
+        self.known[site.host, site.port] = addresses
+        return addresses
+
+    def _ask(self, site: Site) -> Answer:
+        """One request, with the redirects that it may follow, inside one deadline."""
+        check, start = self.check, self.clock()
+        seen = _Seen()
+        try:
+            for _ in range(MOST_REDIRECTS + 1):
+                following = self._hop(site, deadline=start + check.timeoutSeconds, seen=seen)
+                if following is None:
+                    break
+                site = following
+            else:
+                seen.why = f"more than {MOST_REDIRECTS} redirects"
+        except _Refused as refused:
+            seen.why = f"a redirect leads to where nobody is sent: {refused}"
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            seen.why = _in_words(error, check.timeoutSeconds)
+        ms, why = round((self.clock() - start) * 1000), seen.why
+        if not why and check.percentile is None and ms > check.maxLatencyMs:
+            why = f"an answer took {ms} ms, at most {check.maxLatencyMs} are allowed"
+        verdict = Verdict.UNHEALTHY if why else Verdict.HEALTHY
+        return Answer(verdict=verdict, ms=ms, why=why, status=seen.status, tls_days=seen.tls_days)
+
+    def _hop(self, site: Site, *, deadline: float, seen: _Seen) -> Site | None:
+        """Where it leads on; None where the answer is the last one, of which `seen` then knows what is wrong."""
+        with Wire(
+            self._vetted(site),
+            site,
+            context=self.context if site.https else None,
+            deadline=deadline,
+            clock=self.clock,
+        ) as wire:
+            seen.certified(wire.valid_until, now=self.wall())
+            response = wire.get(site)
+            seen.status = response.status
+            location = response.headers.get("Location")
+            if self.check.followTo and location and self._leads_on(response.status):
+                return self._target(site, location)
+            seen.why = _what_is_wrong(self.check, response) or self._certificate(seen.tls_days)
+            return None
+
+    def _leads_on(self, status: int) -> bool:
+        return status in _REDIRECTS and status != self.check.status
+
+    def _target(self, site: Site, location: str) -> Site:
+        """Raises _Refused for a host that is not listed, and for a way from https to http."""
+        scheme = "https" if site.https else "http"
+        target = _taken_apart(urljoin(f"{scheme}://{site.authority}{site.path}", location).partition("#")[0])
+        if target.host != site.host and target.host not in self.check.followTo:
+            raise _Refused(f"{target.host} is not in followTo")
+        if site.https and not target.https:
+            raise _Refused(f"from https to http ({target.host})")
+        return target
+
+    def _certificate(self, days: int | None) -> str:
+        least = self.check.tlsDaysLeft
+        if least is None or days is None or days >= least:
+            return ""
+        return f"the certificate is valid for {days} more days, {least} must be left"
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What one request came to, hop by hop."""
+
+    status: int | None = None
+    tls_days: int | None = None
+    """Of the certificate that ends first."""
+    why: str = ""
+
+    def certified(self, until: float | None, *, now: float) -> None:
+        """Another certificate on the way."""
+        if until is not None:
+            days = int((until - now) // _DAY)
+            self.tls_days = days if self.tls_days is None else min(days, self.tls_days)
+
+
+def _taken_apart(url: str) -> Site:
+    """Raises _Refused for what is no plain http or https URL: nothing is mended, or read in two ways."""
+    if not re.fullmatch(r"[!-~]+", url):
+        raise _Refused(
+            "the URL has characters that a URL does not have; a name in another script is written xn--…"
+        )
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise _Refused(f"the URL can't be read: {error}") from error
+    if parts.scheme not in {"http", "https"}:
+        raise _Refused(
+            f"only http and https are asked, not {shown(parts.scheme or 'nothing', characters=20)}"
+        )
+    if "@" in parts.netloc:
+        raise _Refused("the URL carries a name or password, which would be read in logs and in the ledger")
+    if not re.fullmatch(r"[a-z0-9._:-]{1,253}", host) or port == 0:
+        raise _Refused("the URL has no host and port that can be asked")
+    https = parts.scheme == "https"
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Site(
+        https=https, host=host, port=port or (443 if https else 80), authority=parts.netloc, path=path
+    )
+
+
+def _what_is_wrong(check: Wanted, response: http.client.HTTPResponse) -> str:
+    if response.status != check.status:
+        redirect = ", a redirect, which is not followed" if 300 <= response.status < 400 else ""
+        return f"status {response.status}{redirect}, not {check.status}"
+    body = bytearray()
+    while len(body) < BODY_BYTES and (part := response.read(BODY_BYTES - len(body))):
+        body += part
+    if response.length and len(body) < BODY_BYTES:
+        return _BROKEN_OFF
+    if check.contains is not None and check.contains.encode() not in body:
+        return f"the body does not contain {shown(check.contains, characters=80)!r}"
+    return _not_in_json(check.json, body) if check.json is not None else ""
+
+
+def _not_in_json(wanted: WantedJson, body: bytes | bytearray) -> str:
+    import jmespath  # only a check that looks into JSON pays for it
+
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return f"the body is not JSON of at most {BODY_BYTES // 1024} KiB"
+    path = shown(wanted.path, characters=80)
+    try:
+        found = jmespath.search(wanted.path, document)
+    except (jmespath.exceptions.JMESPathError, RecursionError) as error:
+        return f"{path} can't be looked up: {shown(error, characters=100)}"
+    if _same(found, wanted.equals):
+        return ""
+    return f"{path} is {_written(found)}, not {_written(wanted.equals)}"
+
+
+def _same(found: Any, wanted: Any) -> bool:
+    """`true` is not 1, as it is in Python."""
+    return isinstance(found, bool) == isinstance(wanted, bool) and bool(found == wanted)
+
+
+def _written(value: object) -> str:
+    return shown(json.dumps(value, ensure_ascii=False), characters=80)
+
+
+def _in_words(error: Exception, timeout: int) -> str:
+    match error:
+        case TimeoutError():
+            return f"no whole answer within {timeout} s"
+        case ssl.SSLCertVerificationError():
+            return f"the certificate is not accepted: {shown(error.verify_message, characters=200)}"
+        case ssl.SSLError():
+            return f"TLS failed: {shown(error.reason or error, characters=100)}"
+        case http.client.RemoteDisconnected():
+            return "the connection was closed without an answer"
+        case http.client.IncompleteRead():
+            return _BROKEN_OFF
+        case OSError():
+            return f"the connection failed: {shown(error.strerror or error, characters=100)}"
+        case _:
+            return f"the answer is not HTTP: {shown(type(error).__name__, characters=100)}"
