@@ -89,12 +89,18 @@ mutants: setup $(MUTANT) ## break the code that decides, a little at a time, and
 docs: setup ## renew what the documents take from the definitions, the template, the schemas and the commands
 	@.venv/bin/tagship schemas && .venv/bin/python -m tools.draw && .venv/bin/python -m tools.dashboard && .venv/bin/python -m tools.reference
 
+.PHONY: wheel
+wheel: $(DEV) ## build the command line as one wheel, in dist/ (pipx install dist/tagship-*.whl)
+	@rm -rf build/lib build/bdist.* dist
+	@.venv/bin/python -m pip wheel -qq --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	@rm -rf build/lib build/bdist.*; ls dist/*.whl
+
 .PHONY: lock
 lock: $(LOCK) ## renew the lock files after a change to a *.in file (UPGRADE=1 takes the newest versions of everything)
 	@for file in requirements/lock requirements/cli requirements/dev requirements/engine requirements/interpreter requirements/mutants layers/tagship/requirements; do \
 	  echo "locking $$file.txt"; \
 	  .venv-lock/bin/uv pip compile --quiet --no-config --no-header --no-emit-index-url --no-emit-find-links \
-	    --universal --python-version 3.13 --generate-hashes $(if $(filter-out 0,$(UPGRADE)),--upgrade) \
+	    --universal --python-version "$$(case $$file in requirements/cli) echo 3.12;; *) echo 3.13;; esac)" --generate-hashes $(if $(filter-out 0,$(UPGRADE)),--upgrade) \
 	    --output-file "$$file.txt" "$$file.in" || exit 1; \
 	done
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tagship_cli.failures import trying
-from tagship_cli.place import PLACE, STAGE_VARIABLE, STAGES, place_options
+from tagship_cli.place import PLACE, STAGE_VARIABLE, STAGES, checkout, place_options
 
 COMMANDS = {
     "publish": ("tagship_cli.commands.publish", "Upload a release: artifacts first, release.json last."),
@@ -42,6 +42,8 @@ COMMANDS = {
 
 HIDDEN = frozenset({"schemas"})
 """For those who develop Tagship itself."""
+CHECKOUT_ONLY = frozenset({"local"})
+"""What an installed package can't do."""
 
 
 class Tagship(click.Group):
@@ -49,7 +51,8 @@ class Tagship(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         """In the order in which a release meets them."""
-        return [name for name in COMMANDS if name not in HIDDEN]
+        hidden = HIDDEN if checkout() else HIDDEN | CHECKOUT_ONLY
+        return [name for name in COMMANDS if name not in hidden]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's)
         """The command, or None for a name that there is not."""

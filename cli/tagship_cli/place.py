@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -136,6 +137,12 @@ def new_session(*, profile_name: str | None, region_name: str | None) -> Any:
     import boto3
 
     return boto3.session.Session(profile_name=profile_name, region_name=region_name)
+
+
+def checkout() -> Path | None:
+    """The repository that this package runs from; None for an installed package."""
+    root = Path(__file__).resolve().parents[2]
+    return root if (root / "template.yaml").is_file() and (root / "tools").is_dir() else None
 
 
 def stack_of(stage: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagship_cli.failures import Failed
-from tagship_cli.place import STAGES, as_json
+from tagship_cli.place import STAGES, as_json, checkout
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
@@ -128,13 +129,17 @@ def down(*, as_json: bool) -> None:
 
 @contextmanager
 def _checkout() -> Iterator[None]:
-    """What local/ says of this machine, as a failure; and a clear word where there is no checkout."""
-    try:
-        from tools.stack import ROOT, LocalError
-    except ImportError as error:
-        raise _no_checkout() from error
-    if not (ROOT / "template.yaml").is_file():
+    """Makes the checkout's tools importable.
+
+    Raises Failed where there is no checkout, and for what the tools report about this machine.
+    """
+    root = checkout()
+    if root is None:
         raise _no_checkout()
+    if str(root) not in sys.path:
+        sys.path.append(str(root))
+    from tools.stack import LocalError
+
     try:
         yield
     except LocalError as error:
