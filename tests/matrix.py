@@ -23,13 +23,20 @@ FAULTS = (
     "is never available",
     "times out",
     "is throttled by Lambda twice",
+    "is lost by Lambda twice",
     "is unavailable twice",
     "has its AWS call answered with 5xx twice",
     LOST,
     STOPPED,
 )
 """What happens to the function of a task."""
-PASSES = {"is throttled by Lambda twice", "is unavailable twice", FAULTS[5], LOST}
+PASSES = {
+    "is throttled by Lambda twice",
+    "is lost by Lambda twice",
+    "is unavailable twice",
+    "has its AWS call answered with 5xx twice",
+    LOST,
+}
 """After these the release ends as if nothing had been."""
 ENDS_THERE = {"release.EndRelease", "rollback.EndRelease"}
 """Where the ending itself can't be written, only the supervisor can."""

@@ -58,11 +58,14 @@ def always(name: str) -> Callable[[World, Handler], Handler]:
     return failing
 
 
-def twice(name: str) -> Callable[[World, Handler], Handler]:
-    """It raises this twice, then works."""
+def twice(name: str, then: str = "") -> Callable[[World, Handler], Handler]:
+    """It raises this, or this and then another, and works the third time.
+
+    Fault 70.
+    """
 
     def failing(_world: World, handler: Handler) -> Handler:
-        left = [error_named(name), error_named(name)]
+        left = [error_named(then or name), error_named(name)]
 
         def raising(event: dict[str, Any], context: Any) -> Any:
             if left:
@@ -133,6 +136,7 @@ PLANTS: dict[str, Callable[[World, Handler], Handler]] = dict(
             # A function's own time-out is shorter than its state's, so this is what Lambda says of one that hangs.
             always("Sandbox.Timedout"),
             twice("Lambda.TooManyRequestsException"),
+            twice("Lambda.Unknown", then="Lambda.ClientExecutionTimeoutException"),
             twice("AwsUnavailable"),
             aws_answers_5xx,
             runs_twice,

@@ -38,6 +38,10 @@ def handler(event: dict[str, Any], context: Any) -> Any:
             time.sleep(context.get_remaining_time_in_millis() / 1000 + 60)
         case "is throttled by Lambda twice" if first(2):
             raise _named("Lambda.TooManyRequestsException")
+        case "is lost by Lambda twice" if first(1):
+            raise _named("Lambda.Unknown")
+        case "is lost by Lambda twice" if first(2):
+            raise _named("Lambda.ClientExecutionTimeoutException")
         case "is unavailable twice" if first(2):
             raise _named("AwsUnavailable")
         case "has its AWS call answered with 5xx twice" if first(2):

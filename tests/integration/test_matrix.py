@@ -60,6 +60,7 @@ FEW: list[Cell] = [
     ("release.PlanDeployment", "is never available"),
     ("release.JudgeGates", "times out"),
     ("release.EndRelease", "is throttled by Lambda twice"),
+    ("release.ShiftTraffic", "is lost by Lambda twice"),
     ("release.CompleteRelease", "is unavailable twice"),
     ("rollback.RestoreBaseline", "has its AWS call answered with 5xx twice"),
     ("rollback.EndRelease", "runs twice"),
