@@ -97,7 +97,7 @@ wheel: $(DEV) ## build the command line as one wheel, in dist/ (pipx install dis
 
 .PHONY: lock
 lock: $(LOCK) ## renew the lock files after a change to a *.in file (UPGRADE=1 takes the newest versions of everything)
-	@for file in requirements/lock requirements/cli requirements/dev requirements/engine requirements/interpreter requirements/mutants layers/tagship/requirements; do \
+	@for file in requirements/lock requirements/cli requirements/dev requirements/engine requirements/interpreter requirements/mutants layers/tagship/requirements layers/signin/requirements; do \
 	  echo "locking $$file.txt"; \
 	  .venv-lock/bin/uv pip compile --quiet --no-config --no-header --no-emit-index-url --no-emit-find-links \
 	    --universal --python-version "$$(case $$file in requirements/cli) echo 3.12;; *) echo 3.13;; esac)" --generate-hashes $(if $(filter-out 0,$(UPGRADE)),--upgrade) \

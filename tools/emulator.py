@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tools.reference import template
 from tools.stack import BUILD, ENGINE_BIN, LocalError
 
 SECONDS_TO_START = 60
@@ -95,6 +96,14 @@ def what_the_runtime_brings(folder: Path) -> Path:
     return folder
 
 
+def _layers(name: str, code: Path) -> list[Path]:
+    """The built layers that the template gives a function: the one of all, and its own."""
+    stack = template()
+    shared = stack["Globals"]["Function"]["Layers"]
+    own = stack["Resources"][name]["Properties"].get("Layers", [])
+    return [code / layer / "python" for layer in (*shared, *own)]
+
+
 @contextlib.contextmanager
 def emulated(
     name: str,
@@ -114,7 +123,7 @@ def emulated(
         "HOME": str(folder),
         "LANG": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",  # in AWS the folders are read-only
-        "PYTHONPATH": os.pathsep.join(map(str, (task, code / "Layer" / "python", brought))),
+        "PYTHONPATH": os.pathsep.join(map(str, (task, *_layers(name, code), brought))),
         "LAMBDA_TASK_ROOT": str(task),
         "AWS_LAMBDA_FUNCTION_NAME": name,
         **variables,

@@ -33,7 +33,7 @@ STATE = ROOT / ".tagship"
 STAYING = STATE / "engine"
 ENGINE_BIN = ROOT / ".venv-engine" / "bin"
 BUILD = ROOT / ".aws-sam" / "build"
-SOURCES = ("template.yaml", "functions", "layers/tagship", "statemachine")
+SOURCES = ("template.yaml", "functions", "layers/tagship", "layers/signin", "statemachine")
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"

@@ -7,18 +7,27 @@ from pathlib import Path
 
 from tools.stack import BUILD, build
 
+LAYERS = ("Layer", "SignInLayer")
+SHARED_MEGABYTES = 26
+"""What every function unpacks at a cold start, boto3 aside: AWS's runtime has it."""
 UNCHECKED = (0b01).to_bytes(4, "little")
 """PEP 552: found by its hash, and not compared with the source."""
 
 
 def modules() -> list[Path]:
     build()
-    return [module for module in (BUILD / "Layer" / "python").rglob("*.py") if module.stem.isidentifier()]
+    return [
+        module
+        for layer in LAYERS
+        for module in (BUILD / layer / "python").rglob("*.py")
+        if module.stem.isidentifier()
+    ]
 
 
 def test_every_module_of_the_layer_has_bytecode_that_awss_python_takes_without_a_look_at_the_source() -> None:
     found = modules()
     assert BUILD / "Layer" / "python" / "tagship" / "runtime.py" in found
+    assert BUILD / "SignInLayer" / "python" / "jwt" / "api_jwt.py" in found
     for module in found:
         bytecode = Path(importlib.util.cache_from_source(str(module))).read_bytes()
         assert bytecode[:8] == importlib.util.MAGIC_NUMBER + UNCHECKED, module
@@ -29,3 +38,11 @@ def test_the_bytecode_names_its_place_in_aws_and_no_place_of_the_machine_that_bu
         bytecode = Path(importlib.util.cache_from_source(str(module))).read_bytes()
         assert b"/opt/python/" in bytecode, module
         assert str(BUILD.parent).encode() not in bytecode, module
+
+
+def test_the_layer_that_every_function_has_carries_no_cryptography_and_stays_small() -> None:
+    build()
+    shared = BUILD / "Layer" / "python"
+    assert not [name for name in ("jwt", "cryptography", "cffi") if (shared / name).exists()]
+    size = sum(file.stat().st_size for file in shared.rglob("*") if file.is_file())
+    assert size < SHARED_MEGABYTES * 1024**2, f"{size / 1024**2:.1f} MB"

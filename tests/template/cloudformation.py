@@ -95,6 +95,7 @@ def functions() -> dict[str, Body]:
         name: {
             **shared,
             **own,
+            "Layers": [*shared["Layers"], *own.get("Layers", [])],
             "Environment": {
                 "Variables": {
                     **shared["Environment"]["Variables"],

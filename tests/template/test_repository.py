@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-LOCKS = [*sorted(ROOT.glob("requirements/*.txt")), ROOT / "layers/tagship/requirements.txt"]
+LAYERS = sorted(ROOT.glob("layers/*/requirements.txt"))
+LOCKS = [*sorted(ROOT.glob("requirements/*.txt")), *LAYERS]
 WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yaml"))
 
 
@@ -34,11 +35,16 @@ def test_no_lock_file_names_where_packages_come_from(lock: Path) -> None:
     assert not re.search(r"://|--(extra-)?index-url|--find-links", lock.read_text())
 
 
-def test_tests_run_with_the_versions_that_the_layer_brings() -> None:
-    layer, development = (
-        pinned(ROOT / name) for name in ("layers/tagship/requirements.txt", "requirements/dev.txt")
-    )
+@pytest.mark.parametrize("lock", LAYERS, ids=lambda path: path.parent.name)
+def test_tests_run_with_the_versions_that_a_layer_brings(lock: Path) -> None:
+    layer, development = pinned(lock), pinned(ROOT / "requirements/dev.txt")
     assert {name: development.get(name) for name in layer} == layer
+
+
+def test_no_package_is_in_two_layers() -> None:
+    """Lambda lays them over one another: the last one would win."""
+    first, second = (set(pinned(lock)) for lock in LAYERS)
+    assert not first & second
 
 
 def test_the_launcher_corrects_the_version_that_is_installed() -> None:

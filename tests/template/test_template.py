@@ -202,10 +202,24 @@ def test_a_function_runs_what_was_built_for_it(name: str) -> None:
     function = functions()[name]
     assert function["Runtime"] == "python3.13"
     assert function["Handler"] == "app.handler"
-    assert function["Layers"] == [{"Ref": "Layer"}]
-    (layer,) = resources("AWS::Serverless::LayerVersion").values()
-    assert layer["CompatibleRuntimes"] == [function["Runtime"]]
-    assert layer["CompatibleArchitectures"] == function["Architectures"]
+    assert function["Layers"][0] == {"Ref": "Layer"}
+    for each in function["Layers"]:
+        layer = resources("AWS::Serverless::LayerVersion")[each["Ref"]]
+        assert layer["CompatibleRuntimes"] == [function["Runtime"]]
+        assert layer["CompatibleArchitectures"] == function["Architectures"]
+
+
+@every_function
+def test_only_a_function_that_verifies_tokens_brings_the_cryptography_for_it(name: str) -> None:
+    """It is 16 MB: every other cold start would unpack it for nothing."""
+    behind = everything_behind(f"functions.{snake(name.removesuffix('Function'))}")
+    verifies = any(
+        (isinstance(node, ast.ImportFrom) and node.module == "jwt")
+        or (isinstance(node, ast.Import) and node.names[0].name == "jwt")
+        for each in behind
+        for node in ast.walk(module(each).tree)
+    )
+    assert ({"Ref": "SignInLayer"} in functions()[name]["Layers"]) == verifies
 
 
 @pytest.mark.parametrize("name", sorted(functions_beside_the_flow() - {"ApprovalPageFunction"}))
