@@ -22,6 +22,12 @@ from botocore.exceptions import ClientError
 
 _WHERE = json.loads(Path(__file__).with_name("planted.json").read_text())
 _send = Endpoint._send
+_TWICE = {
+    "is throttled by Lambda twice": "Lambda.TooManyRequestsException",
+    "is lost by Lambda twice": "Lambda.Unknown",
+    "is unavailable twice": "AwsUnavailable",
+}
+"""What is raised for the first two tries."""
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:
@@ -36,14 +42,8 @@ def handler(event: dict[str, Any], context: Any) -> Any:
             raise _named("AwsUnavailable")
         case "times out":
             time.sleep(context.get_remaining_time_in_millis() / 1000 + 60)
-        case "is throttled by Lambda twice" if first(2):
-            raise _named("Lambda.TooManyRequestsException")
-        case "is lost by Lambda twice" if first(1):
-            raise _named("Lambda.Unknown")
-        case "is lost by Lambda twice" if first(2):
-            raise _named("Lambda.ClientExecutionTimeoutException")
-        case "is unavailable twice" if first(2):
-            raise _named("AwsUnavailable")
+        case fault if fault in _TWICE and first(2):
+            raise _named(_TWICE[fault])
         case "has its AWS call answered with 5xx twice" if first(2):
             return _answered_with_500(event, context)
         case "runs twice" if first(1):
