@@ -8,21 +8,26 @@ customers keep asking the storefront, and the output says who answered them.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
+import textwrap
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tagship.ledger import releases
 from tagship.ledger.table import Ledger
 from tools.people import decide, link_in, newest_to
-from tools.stack import ACCOUNT, REGION, ROOT, STAYING, Engine, LocalError, build, deploy
+from tools.stack import ACCOUNT, REGION, ROOT, STAYING, Engine, LocalError, build, deploy, is_built
 from tools.storefront import NAME, Storefront
-from tools.timeline import TOLD, Moment, Share, Timeline, wait_for_execution
+from tools.timeline import Share, Timeline, wait_for_execution
 from tools.traffic import Traffic, flowing, shares
 
 STAGE = "production"
@@ -37,6 +42,23 @@ CANARY_FROM, CANARY_TO = 2.0, 25.0
 """A share of 10 % of some hundred requests, as chance may have it."""
 BUDGETS = {"gates": 300, "traffic": 1200, "health": 300, "rollback": 600}
 """Seconds, as the stack promises them."""
+OPENING = """\
+Tagship takes tagged releases to production: automatic gates, approval by people, a canary, and a rollback by itself.
+This demo shows it with three releases of a small web shop, the storefront. It runs on this machine, without an AWS account.
+
+  1. Build and deploy    the real SAM CLI deploys the real template to an embedded AWS engine    {build}
+  2. Release v1.0.0      the first version                                                       about 30 s
+  3. Release v1.1.0      a good version takes over, without an error for any customer            about 30 s
+  4. Release v1.2.0      a broken version that passes its gates and is approved: rolled back     about 20 s
+"""
+CLOSING = """
+What you have seen:
+  - v1.0.0 and v1.1.0 reached every customer, and no customer saw an error.
+  - v1.2.0 was approved and broken. It never got more than 10 % of the traffic, and v1.1.0 serves everyone again.
+  - Nobody was needed for the rollback. The ledger and the executions say the same.
+All {count} checks behind these sentences were as expected.
+"""
+WIDTH, INDENT = 110, 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +67,8 @@ class Release:
 
     tag: str
     about: str
+    why: str
+    look: str
     ends: str
     execution: str
     serves: str
@@ -55,20 +79,29 @@ RELEASES = (
     Release(
         tag="v1.0.0",
         about="the first release",
+        why="Nothing is deployed yet. Gates check the upload before any person is asked: is the tag valid, are the "
+        "files those of the manifest, may the target be changed? Only then do both approvers get a personal link by mail.",
+        look="statemachine/release.asl.yaml is the whole flow; each state's code is in functions/<state>/app.py",
         ends="SUCCEEDED",
         execution="SUCCEEDED",
         serves="v1.0.0",
     ),
     Release(
         tag="v1.1.0",
-        about="a good one: a canary, then everything",
+        about="a good version takes over",
+        why="A new version first gets 10 % of the traffic (the canary). Only if it stays healthy does it get the "
+        "rest, so a mistake would reach few customers. Two customers ask the shop all the time; watch who answers them.",
+        look="docs/health.md: what is checked, and when a release counts as healthy",
         ends="SUCCEEDED",
         execution="SUCCEEDED",
         serves="v1.1.0",
     ),
     Release(
         tag="v1.2.0",
-        about="a broken one: it passes its gates and is approved, and then it is unhealthy",
+        about="a broken version, which everybody has approved",
+        why="Gates and people can be wrong. This version answers every request with an error, which shows only when "
+        "customers use it. Tagship sees it at 10 %, restores v1.1.0 by itself, and checks that v1.1.0 is healthy.",
+        look="statemachine/rollback.asl.yaml and docs/rollback.md: what is restored, and what if that fails",
         ends="ROLLED_BACK",
         execution="FAILED ReleaseRolledBack",
         serves="v1.1.0",
@@ -100,7 +133,8 @@ class Demo:
 
     def release(self, release: Release, traffic: Traffic) -> bool:
         """From the upload to the ending, told while it happens; whether it ended as it must."""
-        say(f"\n{NAME} {release.tag}, {release.about}\n")
+        say(f"\n{NAME} {release.tag}: {release.about}\n")
+        say(textwrap.fill(release.why, WIDTH, initial_indent="  ", subsequent_indent="  ") + "\n")
         before, published = self.storefront.serves(), time.time()
         self.storefront.publish(release.tag, broken=release.broken, notes=f"{release.tag}: {release.about}.")
         timeline = wait_for_execution(
@@ -109,29 +143,32 @@ class Demo:
             key=f"releases/{NAME}/{release.tag}/release.json",
             seconds=STARTED_SECONDS,
         )
+        line(0.0, f"CI uploads {release.tag}; the upload starts the state machine")
         for moment in timeline.follow(seconds=DECIDE_SECONDS if self.step else RELEASE_SECONDS):
-            if moment.left is None:
-                if moment.state == "RequestApproval":
-                    self._approve(release.tag)
-            elif moment.state in TOLD:
-                tell(moment, since=published)
+            if moment.left is not None:
+                if words := moment.words:
+                    line(moment.left - published, words)
+            elif moment.state == "RequestApproval":
+                self._approve(release.tag)
         ended = time.time()
-        self._sum_up(timeline, traffic)
+        self._sum_up(release, timeline, traffic)
         time.sleep(AFTERWARDS_SECONDS)  # customers go on, and the last rows look at who answers them
         self._judge(release, timeline, traffic, before=before, ended=ended)
+        if ending(timeline) != release.execution:
+            say(f"\n  {release.tag} should have ended {release.execution}, so nothing more is released.")
         return ending(timeline) == release.execution
 
     def _approve(self, tag: str) -> None:
         """Each approver opens the link of their own mail and approves; with --step, people at this machine do."""
-        for who in self.approvers:
-            link = link_in(self._mail_to(who, tag))
-            if self.step:
-                say(f"           {who} may decide here:\n             {link}")
-                continue
+        links = {who: link_in(self._mail_to(who, tag)) for who in self.approvers}
+        if self.step:
+            say(waiting(links, tag))
+            return
+        for who, link in links.items():
             answer = decide(link, decision="approve")
             if answer.status != 200:
                 raise LocalError(f"The approval page answered {who} with {answer.status}.")
-            say(f"           {who} opened the link of the mail and approved ({link.split('?')[0]})")
+            say(f"{'':<{INDENT}}{who} opens the link in the mail and approves")
 
     def _mail_to(self, who: str, tag: str) -> Any:
         deadline = time.monotonic() + MAIL_SECONDS
@@ -141,14 +178,13 @@ class Demo:
             time.sleep(0.2)
         raise LocalError(f"No mail about {tag} reached {who} within {MAIL_SECONDS} seconds.")
 
-    def _sum_up(self, timeline: Timeline, traffic: Traffic) -> None:
-        say(f"\n  ended    {ending(timeline)}" + (f": {timeline.cause}" if timeline.cause else ""))
-        say(
-            "  took     "
-            + ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in timeline.phases.items())
-        )
+    def _sum_up(self, release: Release, timeline: Timeline, traffic: Traffic) -> None:
+        say(f"\n  It ended {ending(timeline)}, after {timeline.phases['in all']:.0f} s.")
         for share in timeline.shares:
-            say(f"  traffic  while the candidate had {share.percent:>3} %: {answered(traffic, share)}")
+            say(
+                f"  While {release.tag} had {share.percent} % of the traffic, customers saw: {answered(traffic, share)}."
+            )
+        say(f"  To read: {release.look}.")
 
     def _judge(
         self, release: Release, timeline: Timeline, traffic: Traffic, *, before: tuple[str, Any], ended: float
@@ -205,20 +241,21 @@ def run(*, keep: bool = False, step: bool = False) -> int:
     Raises LocalError when this machine lacks something, or something did not happen in time.
     """
     began = time.monotonic()
+    if keep and Engine.running(STAYING):
+        raise LocalError("An embedded engine is running already. Stop it first: .venv/bin/tagship local down")
+    say(OPENING.format(build="about 30 s" if is_built() else "about 1 min, once"))
+    with working("Building the stack with the SAM CLI"):
+        build()
     folder = STAYING if keep else Path(tempfile.mkdtemp(prefix="tagship-demo-"))
-    if keep and Engine.running(folder):
-        raise LocalError("An embedded engine is running already: stop it first, with `tagship local down`.")
-    say("building the stack with the SAM CLI (about half a minute when something has changed)")
-    build()
-    say("starting the embedded engine")
-    engine = Engine.start(folder, stay=keep)
-    as_expected = False
+    engine, forget = None, True
     try:
-        say("deploying the stack with the SAM CLI")
-        stack = deploy(engine, stage=STAGE)
-        say(f"installing the sample application {NAME}")
-        storefront = Storefront.install(engine, stage=STAGE, stack=stack)
-        document = storefront.configure(strategy={"percent": CANARY, "bake": BAKE_SECONDS})
+        with working("Starting the embedded engine"):
+            engine = Engine.start(folder, stay=keep)
+        with working("Deploying the stack with the SAM CLI"):
+            stack = deploy(engine, stage=STAGE)
+        with working(f"Installing the sample application, {NAME}"):
+            storefront = Storefront.install(engine, stage=STAGE, stack=stack)
+            document = storefront.configure(strategy={"percent": CANARY, "bake": BAKE_SECONDS})
         demo = Demo(
             engine=engine,
             stack=stack,
@@ -227,20 +264,56 @@ def run(*, keep: bool = False, step: bool = False) -> int:
             step=step,
         )
         with flowing(storefront.url) as traffic:
-            for release in RELEASES:
-                if not demo.release(release, traffic):
-                    say(f"\n{release.tag} did not end as it must, so nothing more is released.")
-                    break
-        as_expected = show(demo.rows)
-        say(f"\nThe demo took {time.monotonic() - began:.0f} s.")
+            all(demo.release(release, traffic) for release in RELEASES)
+        forget = show(demo.rows)
+        say(f"The demo took {time.monotonic() - began:.0f} s. The next run does not build again.")
         if keep:
             say(look_around(engine, storefront, stack))
-        elif not as_expected:
+        elif not forget:
             say(f"The engine's log: {folder / 'engine.log'}")
-        return 0 if as_expected else 1
+        return 0 if forget else 1
     finally:
-        if not keep:
-            engine.stop(forget=as_expected)
+        if engine and not keep:
+            engine.stop(forget=forget)
+        elif not keep:  # stopped before the engine answered: it ends with this program
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Says what is being done, and then how long it took; on a terminal the seconds go on meanwhile."""
+    began, done = time.monotonic(), threading.Event()
+
+    def count() -> None:
+        while not done.wait(1):
+            print(f"\r{what} … {time.monotonic() - began:.0f} s ", end="", flush=True)
+
+    counting = threading.Thread(target=count, daemon=True)
+    if sys.stdout.isatty():
+        counting.start()
+    else:
+        say(f"{what} …")
+    try:
+        yield
+    finally:
+        done.set()
+        if counting.is_alive():
+            counting.join()
+    say(f"{chr(13) if sys.stdout.isatty() else ''}{what}: {time.monotonic() - began:.0f} s  ")
+
+
+def waiting(links: Mapping[str, str], tag: str) -> str:
+    """What a person must know who decides with --step."""
+    port = urlsplit(next(iter(links.values()))).port
+    asked = "\n".join(f"             {who}\n               {link}" for who, link in links.items())
+    return f"""
+           The release waits for you now. All {len(links)} approvers must approve. One rejection ends it, and the demo.
+           Open each link in a browser on this machine, read the page, and press a button:
+{asked}
+           From another machine, forward the port first, then open the same links:
+             ssh -L {port}:127.0.0.1:{port} <this machine>
+           The demo continues by itself when {tag} is decided. Ctrl-C ends it and leaves nothing behind.
+"""
 
 
 def say(text: str) -> None:
@@ -248,17 +321,17 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def tell(moment: Moment, *, since: float) -> None:
-    """One line of the timeline: when, how long, what."""
-    at = (moment.left or moment.entered) - since
-    say(f"  {at:>6.1f} s  {moment.state:<16} {moment.words}")
+def line(seconds: float, words: str) -> None:
+    """One line of the timeline: when, and what happened."""
+    text = textwrap.fill(words, WIDTH - INDENT, subsequent_indent=" " * INDENT)
+    say(f"  {seconds:>6.1f} s  {text}")
 
 
 def answered(traffic: Traffic, share: Share) -> str:
     """Who answered in a span of time, and how many requests there were."""
     requests = traffic.between(share.start, share.end)
     failed = sum(request.status >= 500 for request in requests)
-    errors = f", {failed} of them with an error" if failed else ""
+    errors = f", {failed} of them answered with an error" if failed else ""
     return f"{told(requests)} of {len(requests)} requests{errors}"
 
 
@@ -282,26 +355,30 @@ def alias_in_words(version: str, weights: Mapping[str, float]) -> str:
 
 
 def show(rows: Sequence[Row]) -> bool:
-    """The table of what was expected and seen; whether all of it is right."""
-    widths = [max(len(getattr(row, name)) for row in rows) for name in ("what", "expected", "seen")]
-    say(f"\n  {'':<{widths[0]}}  {'expected':<{widths[1]}}  {'seen':<{widths[2]}}")
-    for row in rows:
-        mark = "as expected" if row.right else "DIFFERENT"
-        say(f"  {row.what:<{widths[0]}}  {row.expected:<{widths[1]}}  {row.seen:<{widths[2]}}  {mark}")
-    return all(row.right for row in rows)
+    """What was seen, in a few sentences; a table of what was different; whether all of it is right."""
+    wrong = [row for row in rows if not row.right]
+    if not wrong:
+        say(CLOSING.format(count=len(rows)))
+        return True
+    widths = [max(len(getattr(row, name)) for row in wrong) for name in ("what", "expected", "seen")]
+    say(f"\n{len(wrong)} of {len(rows)} checks were not as expected:\n")
+    say(f"  {'':<{widths[0]}}  {'expected':<{widths[1]}}  {'seen':<{widths[2]}}")
+    for row in wrong:
+        say(f"  {row.what:<{widths[0]}}  {row.expected:<{widths[1]}}  {row.seen:<{widths[2]}}")
+    return False
 
 
 def look_around(engine: Engine, storefront: Storefront, stack: dict[str, str]) -> str:
     """What somebody types who wants to see more."""
     log = (engine.folder / "engine.log").relative_to(ROOT)
     return f"""
-Everything goes on running. To look around:
+Everything is still running. To look around:
 
   the storefront   {storefront.url}
   the mails        {engine.endpoint}/_ministack/ses/messages
   the log          {log}
 
-  export AWS_ENDPOINT_URL={engine.endpoint} AWS_REGION={REGION} TAGSHIP_STAGE={STAGE}
+  export AWS_ENDPOINT_URL={engine.endpoint} AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION} TAGSHIP_STAGE={STAGE}
   export AWS_ACCESS_KEY_ID={ACCOUNT} AWS_SECRET_ACCESS_KEY=test
   .venv/bin/tagship status {NAME}
   .venv/bin/tagship history {NAME}
@@ -318,9 +395,7 @@ def main() -> int:
     parser.add_argument(
         "--keep", action="store_true", help="leave everything running, and say how to look around"
     )
-    parser.add_argument(
-        "--step", action="store_true", help="stop before each approval, for a person to decide"
-    )
+    parser.add_argument("--step", action="store_true", help="wait for a person to decide each release")
     options = parser.parse_args()
     try:
         return run(keep=options.keep, step=options.step)
@@ -328,7 +403,12 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
+        left = (
+            "The engine may still run: .venv/bin/tagship local down"
+            if options.keep
+            else "Nothing is left running."
+        )
+        print(f"\nStopped. {left}", file=sys.stderr)
         return 130
 
 

@@ -204,15 +204,23 @@ class Engine:
             time.sleep(0.05)
 
 
+_STAMP = BUILD.parent / "sources"
+
+
+def is_built() -> bool:
+    """Whether no source has changed since `sam build` last ran."""
+    return (BUILD / "template.yaml").exists() and _STAMP.exists() and _STAMP.read_text() == _fingerprint()
+
+
 def build() -> None:
     """Runs `sam build`, when a source has changed since it last did."""
     STATE.mkdir(exist_ok=True)
     with _alone(STATE / "build.lock"):
-        stamp, now = BUILD.parent / "sources", _fingerprint()
-        if stamp.exists() and stamp.read_text() == now and (BUILD / "template.yaml").exists():
+        if is_built():
             return
+        now = _fingerprint()
         _sam("build", "--cached", "--parallel", "--build-dir", BUILD)
-        stamp.write_text(now)
+        _STAMP.write_text(now)
 
 
 def deploy(

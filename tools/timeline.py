@@ -42,7 +42,9 @@ class Moment:
 
     @property
     def words(self) -> str:
-        """What happened, for a reader who knows the states' names from the console."""
+        """What happened, in plain words; empty for a state that only leads to the next one."""
+        if self.state not in _WORDS:
+            return ""
         try:
             return _WORDS[self.state](self.data)
         except (KeyError, TypeError):  # left by its Catch: there is an error instead of an answer
@@ -176,32 +178,26 @@ def _error(data: Mapping[str, Any]) -> str:
 
 def _gates(data: Mapping[str, Any]) -> str:
     answered = [result for each in data["gates"] for result in each.get("results", [each])]
-    return "; ".join(f"{gate['gate']} {gate['verdict']}" for gate in answered)
+    failed = [f"{gate['gate']}: {gate['why']}" for gate in answered if gate["verdict"] in ("failed", "error")]
+    passed = [gate["gate"] for gate in answered if gate["verdict"] == "passed"]
+    if failed:
+        return f"{len(failed)} of {len(answered)} gates failed. {' '.join(failed)}"
+    return f"{len(passed)} gates passed: {', '.join(passed)}"
 
 
 def _health(data: Mapping[str, Any]) -> str:
-    return "healthy" if data["health"]["verdict"] == "healthy" else str(data["health"]["why"])
-
-
-def _checks(data: Mapping[str, Any]) -> str:
-    return "; ".join(f"{check['check'].split(' ')[0]} check {check['verdict']}" for check in data["checks"])
+    if data["health"]["verdict"] == "healthy":
+        return "Health checks: healthy"
+    return f"Health checks: {data['health']['why']}"
 
 
 _WORDS: Mapping[str, Callable[[Any], str]] = {
-    "ReadRelease": lambda data: data["release"]["why"],
-    "AcquireLock": lambda data: f"locked, with the fencing number {data['lock']['fence']}",
+    "ReadRelease": lambda _: "The upload is read, and the versions of its files are pinned",
     "RunGates": _gates,
-    "PlanDeployment": lambda data: "; ".join(data["plan"]["summary"]),
-    "RequestApproval": lambda data: data["approval"]["why"],
-    "RecheckRelease": lambda _: "lock, approval and target are as they were",
-    "ShiftTraffic": lambda data: f"{data['deployment']['percent']} % of the traffic to the candidate",
-    "Bake": lambda data: f"watched for {data['health']['wait']} s",
-    "CheckHealth": _checks,
+    "PlanDeployment": lambda data: f"The plan: {'; '.join(data['plan']['summary'])}",
+    "RequestApproval": lambda data: f"Approved: {data['approval']['why']}",
+    "ShiftTraffic": lambda data: f"{data['deployment']['percent']} % of the traffic goes to the new version",
     "JudgeHealth": _health,
-    "CompleteRelease": lambda data: data["ending"]["cause"],
-    "RollBack": lambda data: f"the rollback state machine ended it as {data['ending']['status']}",
-    "EndRelease": lambda data: data["ending"]["cause"],
+    "CompleteRelease": lambda data: f"Done: {data['ending']['cause']}",
+    "RollBack": lambda data: f"Rollback finished: {data['ending']['status']}",
 }
-
-TOLD = frozenset(_WORDS)
-"""The states that a reader is told of; the others only lead from one to the next."""
