@@ -20,8 +20,9 @@ from tagship.approval.link import approval_url
 from tagship.approval.preview import NOW, approved, sample, visit
 from tagship.approval.request.mail import approval_mail
 from tagship.approval.request.slack import announcement
+from tagship.model.facts import Level
 from tagship.notices.mail import html_of
-from tagship.notices.notice import EVERYTHING, Notice, notice_of
+from tagship.notices.notice import Notice, notice_of
 from tagship.notices.slack import message_of
 from tools import samples, slack_look
 from tools.draw import PICTURES
@@ -147,7 +148,7 @@ def _notice(
         "execution": "arn:aws:states:eu-central-1:123456789012:execution:tagship-production-release:6f1c",
         "data": data,
     }
-    told = notice_of(fact, {"status": status, "plan": {"from": "v1.3.2"}}, level=EVERYTHING)
+    told = notice_of(fact, {"status": status, "plan": {"from": "v1.3.2"}}, level=Level.EVERYTHING)
     assert told is not None
     return told
 

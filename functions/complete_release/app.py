@@ -8,6 +8,7 @@ from tagship.ledger import releases, watches
 from tagship.ledger.table import Change, timestamp
 from tagship.model.application import Application
 from tagship.model.errors import LockLost
+from tagship.model.facts import FactKind
 from tagship.model.release import Status
 from tagship.runtime import Event, Runtime, step
 
@@ -50,7 +51,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
             "commit": record["manifest"]["commit"],
             "durations": {
                 "LeadTime": record["manifest"]["createdAt"],
-                **releases.since(runtime.ledger, record, DeploymentDuration="Deployment Started"),
+                **releases.since(runtime.ledger, record, DeploymentDuration=FactKind.DEPLOYMENT_STARTED),
             },
         },
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tagship.ledger import approvals, releases
 from tagship.model.errors import RollbackUnderway, TrafficMoved
+from tagship.model.facts import FactKind
 from tagship.model.release import Status
 from tagship.runtime import Event, Runtime, name_of, step
 from tagship.text.words import cause_in_words
@@ -38,7 +39,10 @@ def handler(event: Event, runtime: Runtime) -> Event:
         execution=event["execution"],
         data={
             "durations": releases.since(
-                runtime.ledger, record, key=name_of(event["execution"]), RollbackDuration="Rollback Triggered"
+                runtime.ledger,
+                record,
+                key=name_of(event["execution"]),
+                RollbackDuration=FactKind.ROLLBACK_TRIGGERED,
             )
         },
         unless_moved=status in _NOTHING_CHANGED,

@@ -7,6 +7,7 @@ from tagship.gates.gate import judge
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Fact
 from tagship.model.application import Application
+from tagship.model.facts import FactKind
 from tagship.runtime import Event, Runtime, step
 from tagship.text.words import cause_in_words
 
@@ -28,7 +29,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         application=release["application"],
         tag=release["tag"],
         attempt=release["attempt"],
-        name="Gates Passed" if passed else "Gates Failed",
+        name=FactKind.GATES_PASSED if passed else FactKind.GATES_FAILED,
         execution=event["execution"],
         data={
             "results": results + unasked,
@@ -45,4 +46,6 @@ def _durations(runtime: Runtime, release: Event) -> Event:
     holder = lock.holder(runtime.ledger, release["application"])
     if holder is None or holder.tag != release["tag"]:
         return {}
-    return releases.since(runtime.ledger, release, key=str(holder.fence), ValidationDuration="Lock Acquired")
+    return releases.since(
+        runtime.ledger, release, key=str(holder.fence), ValidationDuration=FactKind.LOCK_ACQUIRED
+    )

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from tagship.health.verdict import CheckResult, Verdict, judge
 from tagship.ledger.table import Fact, timestamp
+from tagship.model.facts import FactKind
 from tagship.model.rollout import Baking
 from tagship.runtime import Event, Runtime, name_of, step
 from tagship.text.words import cause_in_words
@@ -40,7 +41,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
             application=release["application"],
             tag=release["tag"],
             attempt=release["attempt"],
-            name="Health Checked",
+            name=FactKind.HEALTH_CHECKED,
             key=_key(
                 event["subject"], deployment["step"], event["execution"], goes_on=goes_on, extends=extends
             ),

@@ -8,6 +8,7 @@ from tagship.deployment.binding import release_digest
 from tagship.ledger import releases
 from tagship.ledger.table import Fact
 from tagship.model.application import Application
+from tagship.model.facts import FactKind
 from tagship.model.release import Manifest, PinnedObject
 from tagship.model.rollout import only_step, traffic_steps
 from tagship.runtime import Event, Runtime, step
@@ -44,7 +45,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         application=application,
         tag=tag,
         attempt=release["attempt"],
-        name="Deployment Planned",
+        name=FactKind.DEPLOYMENT_PLANNED,
         execution=event["execution"],
         data={"summary": plan["summary"], "digest": plan["digest"], "from": plan["from"]},
     )

@@ -10,6 +10,7 @@ from tagship.ledger import lock, releases
 from tagship.ledger.table import Item, timestamp
 from tagship.model.application import Application
 from tagship.model.errors import BaselineMissing, RollbackRefused
+from tagship.model.facts import FactKind
 from tagship.runtime import Event, Runtime, name_of, step
 from tagship.targets import Target, target_of
 
@@ -68,7 +69,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         "seen": order.seen,
         "deadline": timestamp(runtime.now() + timedelta(seconds=runtime.settings.rollback_seconds)),
     }
-    fact = order.fact(record, "Rollback Triggered", rollback=rollback, execution=execution, **told)
+    fact = order.fact(record, FactKind.ROLLBACK_TRIGGERED, rollback=rollback, execution=execution, **told)
     releases.turn_back(ledger, fact, **changes)
     record = record | changes
     plan = record["plan"]
@@ -93,7 +94,7 @@ def _tell(
     runtime: Runtime, order: Order, record: Item, *, what: str, rollback: str, execution: str, fence: int
 ) -> None:
     triggered = runtime.ledger.fact(
-        order.application, order.tag, record["attempt"], "Rollback Triggered", rollback
+        order.application, order.tag, record["attempt"], FactKind.ROLLBACK_TRIGGERED, rollback
     )
     assert triggered is not None
     asked = datetime.fromisoformat(triggered["at"])
@@ -105,7 +106,7 @@ def _tell(
         "seconds": max(0, round((runtime.now() - asked).total_seconds())),
     }
     runtime.ledger.record(
-        order.fact(record, "Baseline Restored", rollback=rollback, execution=execution, **data)
+        order.fact(record, FactKind.BASELINE_RESTORED, rollback=rollback, execution=execution, **data)
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Fact, timestamp
 from tagship.model.application import Application
+from tagship.model.facts import FactKind
 from tagship.model.rollout import longest_step, look_every
 from tagship.runtime import Event, Runtime, step
 from tagship.targets import target_of
@@ -51,7 +52,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         application=application,
         tag=tag,
         attempt=attempt,
-        name="Traffic Shifted",
+        name=FactKind.TRAFFIC_SHIFTED,
         key=f"{index:03}",
         execution=event["execution"],
         data={"percent": percent, "bake": bake, "step": index + 1, "of": deployment["count"], "fence": fence},

@@ -28,8 +28,9 @@ import pytest
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Ledger
 from tagship.model.errors import ApplicationUnknown
+from tagship.model.facts import Level
 from tagship.model.release import Status
-from tagship.notices.notice import EVERYTHING, notice_of
+from tagship.notices.notice import notice_of
 from tagship.runtime import utc_now
 from tagship.supervision.sweep import Sweep
 from tests.conftest import Stack
@@ -278,7 +279,7 @@ class Application:
         ending = releases.ending_of(self.ledger, self.name, TAG, 1)
         assert record is not None
         assert ending is not None
-        notice = notice_of(ending, record, level=EVERYTHING)
+        notice = notice_of(ending, record, level=Level.EVERYTHING)
         assert notice is not None
         said = f"{notice.subject}: {notice.text}"
         return sum(mail.text.startswith(said) for mail in self.stack.mails(to=TEAM, about=f"{self.name} "))

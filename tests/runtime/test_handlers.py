@@ -20,8 +20,8 @@ import pytest
 
 from tagship.ledger import lock, notices, releases
 from tagship.ledger.evidence import anchor_of
-from tagship.ledger.releases import ENDING_FACTS
 from tagship.model.errors import AwsUnavailable
+from tagship.model.facts import ENDING_KINDS
 from tagship.notices.channels import wanting
 from tests.runtime.around import (
     ALARM,
@@ -437,7 +437,7 @@ def test_every_ending_of_the_release_leaves_its_evidence(release: Release, aroun
     endings = [
         (fact["seq"], fact["digest"])
         for fact in around.ledger().facts_of(APPLICATION, TAG)
-        if fact["name"] in ENDING_FACTS.values()
+        if fact["name"] in ENDING_KINDS
     ]
     anchors = [anchor for found in kept["Contents"] if (anchor := anchor_of(found["Key"]))]
     assert [(anchor.seq, anchor.digest) for anchor in anchors] == endings

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from moto import mock_aws
 
 from tagship.model.documents import read_application
+from tagship.model.facts import FactKind
 from tagship.model.release import Status
-from tagship.notices.metrics import _COUNTS
 from tagship.story.narrator import _WORDS
 from tagship_cli.main import COMMANDS, main
 from tests.template.cloudformation import template
@@ -133,7 +133,7 @@ def test_operations_tell_of_every_ending_fact_and_metric() -> None:
         assert f"`{status}`" in text, status
     for name in _WORDS:
         assert name in text, name
-    for name in {name for names in _COUNTS.values() for name in names}:
+    for name in {kind.counts for kind in FactKind if kind.counts}:
         assert f"`{name}`" in text, name
 
 

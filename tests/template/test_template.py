@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tagship.ledger.releases import ENDING_FACTS
+from tagship.model.facts import ENDINGS
 from tests.template.cloudformation import (
     PATH,
     Statement,
@@ -712,7 +712,7 @@ def test_every_ending_leaves_evidence() -> None:
         "Filters"
     ]
     image = json.loads(pattern["Pattern"])["dynamodb"]["NewImage"]
-    assert image == {"kind": {"S": ["fact"]}, "name": {"S": list(ENDING_FACTS.values())}}
+    assert image == {"kind": {"S": ["fact"]}, "name": {"S": list(ENDINGS.values())}}
 
 
 def test_no_more_than_two_read_the_stream() -> None:

@@ -17,9 +17,9 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tagship.ledger import approvals, lock, releases
-from tagship.ledger.releases import ENDING_FACTS
 from tagship.ledger.table import Item
 from tagship.model.errors import TagshipError
+from tagship.model.facts import ENDINGS
 from tagship.model.release import Status
 from tests.unit.interleaved import NAME, TAGS, Execution, World
 from tests.unit.tables import MemoryTable
@@ -30,7 +30,7 @@ LEGAL = {
     Status.ROLLBACK_FAILED: (Status.ROLLED_BACK, Status.ABORTED),
 }
 """What may follow an ending: only a rollback's, of what had succeeded, or after one that failed."""
-_ENDINGS = {name: status for status, name in ENDING_FACTS.items()}
+_ENDINGS = {name: status for status, name in ENDINGS.items()}
 _ANY = st.integers(0, 99)
 _WAYS = (0, 1, 1, 5, 7, 8, 9, 10, 11, 12, 14)
 """How many calls an execution has made: 1 leads to the lock, 7 to the first share, 10 to all traffic, 14 to the end."""

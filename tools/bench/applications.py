@@ -25,6 +25,7 @@ import yaml
 
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Ledger
+from tagship.model.facts import ENDING_KINDS
 from tools.bench.table import SECONDS, TIMES, Figure, Part, say
 from tools.people import link_in, open_form
 from tools.stack import ACCOUNT, REGION, Engine, LocalError, Mail, deploy, outputs
@@ -41,7 +42,6 @@ _LOOK_EVERY = 0.25
 _LONGEST = 900
 _AT_ONCE = 8
 """Uploads and answers that this process has on their way at a time."""
-_ENDINGS = frozenset(releases.ENDING_FACTS.values())
 
 
 def measure() -> list[Part]:
@@ -164,7 +164,7 @@ class Applications:
         record = releases.get(self.ledger, name, tag)
         if record["status"] != "SUCCEEDED":
             raise LocalError(f"{name} {tag} ended {record['status']}: {record.get('why', '')}")
-        endings = [fact["name"] for fact in self.ledger.facts_of(name, tag) if fact["name"] in _ENDINGS]
+        endings = [fact["name"] for fact in self.ledger.facts_of(name, tag) if fact["name"] in ENDING_KINDS]
         alias = self.engine.client("lambda").get_alias(FunctionName=name, Name="live")
         weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
         wrong = [

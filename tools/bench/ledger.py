@@ -21,6 +21,7 @@ from boto3.dynamodb.types import TypeSerializer
 
 from tagship.ledger import history
 from tagship.ledger.table import Ledger, timestamp
+from tagship.model.facts import FactKind
 from tagship_cli.views import measures
 from tagship_cli.views.measures import LONGEST_RELEASE
 from tools.bench.table import COUNT, SECONDS, Figure, Part, say
@@ -34,28 +35,32 @@ PAGE_BYTES = 1024**2
 """What DynamoDB reads for one answer to a query, at most."""
 _pack = TypeSerializer().serialize
 _FACTS = (
-    ("Release Read", 0, {"digest": "d" * 64, "author": "dana@example.com", "commit": "c" * 40}),
-    ("Lock Acquired", 1, {"fence": 1, "leaseEnds": "2026-11-23T10:00:00.000Z"}),
+    (FactKind.RELEASE_READ, 0, {"digest": "d" * 64, "author": "dana@example.com", "commit": "c" * 40}),
+    (FactKind.LOCK_ACQUIRED, 1, {"fence": 1, "leaseEnds": "2026-11-23T10:00:00.000Z"}),
     (
-        "Gates Passed",
+        FactKind.GATES_PASSED,
         9,
         {"results": [{"gate": str(n), "verdict": "passed", "why": "w" * 60} for n in range(8)]},
     ),
-    ("Deployment Planned", 12, {"summary": ["s" * 80], "digest": "d" * 64, "from": "v1.0.0"}),
-    ("Approval Requested", 13, {"approvers": ["ana@example.com", "bo@example.com"], "approval": "a" * 32}),
-    ("Approval Granted", 1500, {"decision": "approve", "reason": "", "status": "APPROVED"}),
+    (FactKind.DEPLOYMENT_PLANNED, 12, {"summary": ["s" * 80], "digest": "d" * 64, "from": "v1.0.0"}),
     (
-        "Deployment Started",
+        FactKind.APPROVAL_REQUESTED,
+        13,
+        {"approvers": ["ana@example.com", "bo@example.com"], "approval": "a" * 32},
+    ),
+    (FactKind.APPROVAL_GRANTED, 1500, {"decision": "approve", "reason": "", "status": "APPROVED"}),
+    (
+        FactKind.DEPLOYMENT_STARTED,
         1502,
         {"steps": [{"percent": 10, "bake": 300}], "deadline": "2026-11-23T10:00:00.000Z"},
     ),
-    ("Traffic Shifted", 1504, {"percent": 10, "bake": 300, "step": 1, "of": 2}),
+    (FactKind.TRAFFIC_SHIFTED, 1504, {"percent": 10, "bake": 300, "step": 1, "of": 2}),
     (
-        "Health Checked",
+        FactKind.HEALTH_CHECKED,
         1810,
         {"checks": [{"check": "http", "verdict": "healthy", "why": "w" * 80}], "verdict": "healthy"},
     ),
-    ("Release Succeeded", 1830, {"status": "SUCCEEDED", "why": "w" * 60}),
+    (FactKind.RELEASE_SUCCEEDED, 1830, {"status": "SUCCEEDED", "why": "w" * 60}),
 )
 
 
@@ -190,9 +195,11 @@ def _items(now: datetime) -> Iterator[Mapping[str, Any]]:
             seq += 1
             at = timestamp(read + timedelta(seconds=after))
             more: dict[str, Any] = (
-                {"askedAt": timestamp(read + timedelta(seconds=13))} if name == "Approval Granted" else {}
+                {"askedAt": timestamp(read + timedelta(seconds=13))}
+                if name == FactKind.APPROVAL_GRANTED
+                else {}
             )
-            if name == "Release Succeeded":
+            if name == FactKind.RELEASE_SUCCEEDED:
                 more = {"durations": {"LeadTime": timestamp(read - timedelta(seconds=90))}}
             yield whose | {
                 "pk": pk,

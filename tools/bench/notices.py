@@ -19,6 +19,7 @@ from typing import cast
 
 from tagship.ledger import releases
 from tagship.ledger.table import Fact, Ledger
+from tagship.model.facts import FactKind
 from tagship.model.records import NewRelease
 from tools.bench.table import SECONDS, Figure, Part, say
 from tools.stack import Engine, LocalError
@@ -116,7 +117,7 @@ def _told(ledger: Ledger, here: Slack, number: int) -> float:
             application=APPLICATION,
             tag=TAG,
             attempt=1,
-            name="Traffic Shifted",
+            name=FactKind.TRAFFIC_SHIFTED,
             key=f"{number:03}",
             execution="bench",
             data={"percent": 10, "bake": 0, "step": 1, "of": 2},

@@ -19,6 +19,7 @@ from typing import Any
 from tagship.ledger import approvals, releases
 from tagship.ledger.table import Ledger
 from tagship.model.errors import ApplicationUnknown
+from tagship.model.facts import FactKind
 from tools.people import link_in, newest_to, open_form
 from tools.stack import Engine, LocalError
 from tools.storefront import NAME, Storefront, pack
@@ -80,7 +81,7 @@ class Releasing:
         uploaded = self._upload(tag, broken=False)
         asked, posted = self._approve(tag)
         history = self._ended(tag, "SUCCEEDED")
-        shifted = self._at(tag, "Traffic Shifted", lambda data: data["percent"] == 100)
+        shifted = self._at(tag, FactKind.TRAFFIC_SHIFTED, lambda data: data["percent"] == 100)
         return Released(
             mail=asked - uploaded,
             traffic=shifted - posted,
@@ -99,7 +100,7 @@ class Releasing:
             for event in history
             if event["type"] == "MapStateExited" and event["stateExitedEventDetails"]["name"] == "CheckHealth"
         )
-        return self._at(tag, "Baseline Restored", lambda _: True) - failed
+        return self._at(tag, FactKind.BASELINE_RESTORED, lambda _: True) - failed
 
     def upload_code(self, key: str, tag: str, *, broken: bool) -> bytes:
         """A version's zip into the release bucket, as it would lie there before a release."""

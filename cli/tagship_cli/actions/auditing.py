@@ -12,8 +12,8 @@ from typing import Any
 from tagship.deployment.binding import release_digest
 from tagship.ledger import chain, evidence
 from tagship.ledger.chain import Anchor, Break, Broken
-from tagship.ledger.releases import ENDING_FACTS
 from tagship.ledger.table import Item, timestamp
+from tagship.model.facts import ENDING_KINDS
 from tagship_cli.failures import Failed, trying
 from tagship_cli.place import Place
 
@@ -74,9 +74,7 @@ def check_ledger(place: Place, application: str) -> Checked:
     with trying("Listing the evidence"):
         kept = _evidence(place, application)
     without = [
-        fact
-        for fact in facts
-        if fact.get("name") in ENDING_FACTS.values() and fact.get("seq") not in kept.numbers
+        fact for fact in facts if fact.get("name") in ENDING_KINDS and fact.get("seq") not in kept.numbers
     ]
     return Checked(
         what=f"the ledger of {place.stage}",

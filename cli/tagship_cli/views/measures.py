@@ -23,30 +23,25 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
+from tagship.model.facts import ENDINGS, FactKind, status_of
+
 Record = Mapping[str, Any]
 
 NAMES = (
-    *("Release Read", "Approval Granted", "Approval Rejected", "Traffic Shifted", "Rollback Triggered"),
-    *("Release Succeeded", "Release Invalid", "Release Rejected", "Release Expired", "Release Superseded"),
-    *("Release Rolled Back", "Rollback Failed", "Release Aborted"),
+    FactKind.RELEASE_READ,
+    FactKind.APPROVAL_GRANTED,
+    FactKind.APPROVAL_REJECTED,
+    FactKind.TRAFFIC_SHIFTED,
+    FactKind.ROLLBACK_TRIGGERED,
+    *ENDINGS.values(),
 )
 """Every fact that these measures look at."""
 
 LONGEST_RELEASE = timedelta(days=16)
 """An execution ends after 15 days: what was not touched for longer has ended."""
 
-_ENDINGS = {
-    "Release Succeeded": "SUCCEEDED",
-    "Release Invalid": "INVALID",
-    "Release Rejected": "REJECTED",
-    "Release Expired": "EXPIRED",
-    "Release Superseded": "SUPERSEDED",
-    "Release Rolled Back": "ROLLED_BACK",
-    "Rollback Failed": "ROLLBACK_FAILED",
-    "Release Aborted": "ABORTED",
-}
 _FAILURES = {"ROLLED_BACK", "ROLLBACK_FAILED", "ABORTED"}
-_RECOVERIES = {"Release Rolled Back", "Release Aborted"}
+_RECOVERIES = {FactKind.RELEASE_ROLLED_BACK, FactKind.RELEASE_ABORTED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,21 +181,20 @@ def told(facts: Iterable[Record]) -> Story:
     for fact in facts:
         name, tag, at = fact["name"], fact["tag"], datetime.fromisoformat(fact["at"])
         release, data = (tag, int(fact["attempt"])), fact.get("data") or {}
-        if name == "Traffic Shifted":
+        if name == FactKind.TRAFFIC_SHIFTED:
             moved.add(release)
-        elif name == "Rollback Triggered":
+        elif name == FactKind.ROLLBACK_TRIGGERED:
             open_since.setdefault(
                 tag, Incident(application=fact["application"], tag=tag, began=at, ended=None)
             )
-        elif name in ("Approval Granted", "Approval Rejected"):
+        elif name in (FactKind.APPROVAL_GRANTED, FactKind.APPROVAL_REJECTED):
             asked = _moment(data.get("askedAt"))
             if asked:
                 seconds = max(0.0, (at - asked).total_seconds())
                 story.decisions.append(
                     Decision(application=fact["application"], tag=tag, at=at, seconds=seconds)
                 )
-        elif name in _ENDINGS:
-            status = _ENDINGS[name]
+        elif status := status_of(name):
             if release not in first:
                 first[release] = Ending(application=fact["application"], tag=tag, status=status, at=at)
                 made = _moment((data.get("durations") or {}).get("LeadTime"))
@@ -228,7 +222,7 @@ def told(facts: Iterable[Record]) -> Story:
 
 def _recovered(story: Story, name: str, tag: str, at: datetime, open_since: dict[str, Incident]) -> None:
     """A rollback that worked ends its own release's failure; a release that succeeds, whatever was still open."""
-    over = [tag] if name in _RECOVERIES else list(open_since) if name == "Release Succeeded" else []
+    over = [tag] if name in _RECOVERIES else list(open_since) if name == FactKind.RELEASE_SUCCEEDED else []
     for each in over:
         if each in open_since:
             story.incidents.append(replace(open_since.pop(each), ended=at))

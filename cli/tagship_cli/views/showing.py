@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from tagship.ledger import approvals, releases
+from tagship.model.facts import ENDING_KINDS, FactKind
 from tagship_cli.failures import trying
 from tagship_cli.place import Place
 from tagship_cli.views import times
@@ -15,16 +16,21 @@ from tagship_cli.views import times
 Record = Mapping[str, Any]
 
 _PHASES = (
-    ("waited for the lock", ("Release Read",), ("Lock Acquired",)),
-    ("gates", ("Lock Acquired",), ("Gates Passed", "Gates Failed")),
-    ("plan", ("Gates Passed",), ("Deployment Planned",)),
+    ("waited for the lock", (FactKind.RELEASE_READ,), (FactKind.LOCK_ACQUIRED,)),
+    ("gates", (FactKind.LOCK_ACQUIRED,), (FactKind.GATES_PASSED, FactKind.GATES_FAILED)),
+    ("plan", (FactKind.GATES_PASSED,), (FactKind.DEPLOYMENT_PLANNED,)),
     (
         "approval",
-        ("Approval Requested",),
-        ("Approval Granted", "Approval Rejected", "Approval Expired", "Approval Superseded"),
+        (FactKind.APPROVAL_REQUESTED,),
+        (
+            FactKind.APPROVAL_GRANTED,
+            FactKind.APPROVAL_REJECTED,
+            FactKind.APPROVAL_EXPIRED,
+            FactKind.APPROVAL_SUPERSEDED,
+        ),
     ),
-    ("deployment", ("Deployment Started",), ("Release Succeeded", "Rollback Triggered")),
-    ("rollback", ("Rollback Triggered",), ("Release Rolled Back", "Rollback Failed", "Release Aborted")),
+    ("deployment", (FactKind.DEPLOYMENT_STARTED,), (FactKind.RELEASE_SUCCEEDED, FactKind.ROLLBACK_TRIGGERED)),
+    ("rollback", (FactKind.ROLLBACK_TRIGGERED,), tuple(ENDING_KINDS)),
 )
 """Each from the first fact of some name to the first after it of others."""
 
@@ -71,7 +77,7 @@ class Shown:
         first = next((number for number, fact in enumerate(attempt) if fact["name"] in begins), None)
         if first is None:
             return None
-        over = (fact for fact in attempt[first:] if fact["name"] in ends or fact["name"] in _ENDED)
+        over = (fact for fact in attempt[first:] if fact["name"] in ends or fact["name"] in ENDING_KINDS)
         ended = next(over, None)
         return Phase(
             name=name,
@@ -84,19 +90,16 @@ class Shown:
         """When which percent of the traffic went to it."""
         found = []
         for fact in self.facts:
-            if fact["name"] == "Traffic Shifted":
+            if fact["name"] == FactKind.TRAFFIC_SHIFTED:
                 found.append((times.moment(fact["at"]), int(fact["data"]["percent"])))
-            elif fact["name"] == "Baseline Restored" and found:
+            elif fact["name"] == FactKind.BASELINE_RESTORED and found:
                 found.append((times.moment(fact["at"]), 0))
         return found
 
     @property
     def checks(self) -> list[dict[str, Any]]:
         """Each look at its health, and at that of what was put back."""
-        return [fact["data"] for fact in self.facts if fact["name"] == "Health Checked"]
-
-
-_ENDED = frozenset(releases.ENDING_FACTS.values())
+        return [fact["data"] for fact in self.facts if fact["name"] == FactKind.HEALTH_CHECKED]
 
 
 def gather(place: Place, application: str, tag: str) -> Shown:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tagship.approval.quorum import approvals, missing
+from tagship.model.facts import FactKind
 from tagship.text.words import count
 from tagship_cli.views import times
 
@@ -39,10 +40,10 @@ def whereabouts(
     facts = [fact for fact in facts if fact["attempt"] == record["attempt"]]
     names = [fact["name"] for fact in facts]
     if going_back(names):
-        budget = _budget(facts, "Rollback Triggered", "deadline")
-        return replace(_on_its_way_back(facts[_last(names, "Rollback Triggered") :]), budget=budget)
+        budget = _budget(facts, FactKind.ROLLBACK_TRIGGERED, "deadline")
+        return replace(_on_its_way_back(facts[_last(names, FactKind.ROLLBACK_TRIGGERED) :]), budget=budget)
     phase = str(record.get("phase", ""))
-    if phase == "gates" and "Lock Acquired" not in names:
+    if phase == "gates" and FactKind.LOCK_ACQUIRED not in names:
         other = f", which {holder} has" if holder and holder != record["tag"] else ""
         return Now(phase="waiting", text=f"waits for the lock{other}")
     if phase == "approval" and request is not None:
@@ -53,19 +54,23 @@ def whereabouts(
     if phase == "deployment":
         return _deployment(facts, at)
     if phase == "gates":
-        return Now(phase=phase, text="is at its gates", budget=_budget(facts, "Lock Acquired", "gatesEnd"))
+        return Now(
+            phase=phase, text="is at its gates", budget=_budget(facts, FactKind.LOCK_ACQUIRED, "gatesEnd")
+        )
     words = {"planning": "passed its gates and is planned"}
     return Now(phase=phase, text=words.get(phase, "is on its way"))
 
 
 def going_back(names: Sequence[str]) -> bool:
     """Whether, of facts by their names in order, a rollback was begun and has not ended."""
-    return "Rollback Triggered" in names and not _BACK & set(names[_last(names, "Rollback Triggered") :])
+    return FactKind.ROLLBACK_TRIGGERED in names and not _BACK & set(
+        names[_last(names, FactKind.ROLLBACK_TRIGGERED) :]
+    )
 
 
 def _on_its_way_back(facts: Sequence[Record]) -> Now:
     """From the fact that it goes back on."""
-    if any(fact["name"] == "Baseline Restored" for fact in facts):
+    if any(fact["name"] == FactKind.BASELINE_RESTORED for fact in facts):
         text = "what was put back has all the traffic and is checked"
         return Now(phase="rollback", text=f"is rolled back: {text}")
     percent = int(facts[0]["data"].get("percent", 0))
@@ -75,7 +80,7 @@ def _on_its_way_back(facts: Sequence[Record]) -> Now:
     )
 
 
-_BACK = {"Release Rolled Back", "Rollback Failed", "Release Aborted"}
+_BACK = {FactKind.RELEASE_ROLLED_BACK, FactKind.ROLLBACK_FAILED, FactKind.RELEASE_ABORTED}
 
 
 def _last(names: Sequence[str], name: str) -> int:
@@ -96,7 +101,7 @@ def _approval(request: Record) -> Now:
 
 
 def _deployment(facts: Sequence[Record], at: datetime) -> Now:
-    return replace(_moving(facts, at), budget=_budget(facts, "Deployment Started", "deadline"))
+    return replace(_moving(facts, at), budget=_budget(facts, FactKind.DEPLOYMENT_STARTED, "deadline"))
 
 
 def _budget(facts: Sequence[Record], began: str, ends: str) -> tuple[datetime, datetime] | None:
@@ -108,13 +113,13 @@ def _budget(facts: Sequence[Record], began: str, ends: str) -> tuple[datetime, d
 
 
 def _moving(facts: Sequence[Record], at: datetime) -> Now:
-    moves = [fact for fact in facts if fact["name"] in ("Traffic Shifted", "Health Checked")]
+    moves = [fact for fact in facts if fact["name"] in (FactKind.TRAFFIC_SHIFTED, FactKind.HEALTH_CHECKED)]
     if not moves:
         return Now(phase="deployment", text="was approved; the first traffic moves now")
     fact = moves[-1]
-    shifted = next(fact for fact in reversed(moves) if fact["name"] == "Traffic Shifted")
+    shifted = next(fact for fact in reversed(moves) if fact["name"] == FactKind.TRAFFIC_SHIFTED)
     percent = int(shifted["data"]["percent"])
-    if fact["name"] == "Health Checked" and not fact["data"].get("goesOn"):
+    if fact["name"] == FactKind.HEALTH_CHECKED and not fact["data"].get("goesOn"):
         text = f"is {fact['data']['verdict']} so far; what comes next is decided"
         return Now(phase="deployment", text=text, percent=percent)
     data, longer = shifted["data"], fact["data"].get("until")

@@ -16,6 +16,7 @@ from tagship.aws.rights import ClientAs
 from tagship.ledger import releases
 from tagship.ledger.table import Fact, Ledger
 from tagship.model.errors import TagshipError
+from tagship.model.facts import FactKind
 from tagship.model.records import CurrentRecord, ReleaseRecord
 from tagship.settings import Settings
 
@@ -132,7 +133,7 @@ class Release:
 
         return target_of(self.configuration, tag=self.tag, client_as=self.client_as, objects=objects)
 
-    def fact(self, name: str, *, key: str = "", data: Mapping[str, Any]) -> Fact:
+    def fact(self, name: FactKind, *, key: str = "", data: Mapping[str, Any]) -> Fact:
         """Something that happened to it, to be recorded."""
         return Fact(
             application=self.application,

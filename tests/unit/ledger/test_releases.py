@@ -10,6 +10,7 @@ import pytest
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Fact, Item, Ledger
 from tagship.model.errors import ApplicationUnknown, LedgerBusy, LockHeld, LockLost
+from tagship.model.facts import ENDINGS
 from tagship.model.release import Status
 from tests.unit.builders import EXECUTION, record, sha256
 from tests.unit.tables import Clock, meanwhile
@@ -197,7 +198,7 @@ def test_a_step_that_comes_late_marks_nothing_after_the_end(ledger, status):
     """Fault 27."""
     release(ledger)
     end(ledger, status)
-    with pytest.raises(LockLost, match="the release has ended meanwhile; 'Gates Passed' was not recorded"):
+    with pytest.raises(LockLost, match="the release has ended meanwhile; Gates Passed was not recorded"):
         releases.mark(ledger, step_fact(), percent=50)
     with pytest.raises(LockLost, match="no traffic was moved"):
         releases.moving(ledger, application="storefront", tag="v1.4.0", attempt=1)
@@ -251,7 +252,7 @@ def test_an_ending_is_written_with_its_fact_and_frees_the_lock(ledger, status):
         "2026-11-23T10:00:00.000Z",
     )
     last = ledger.facts_of("storefront", "v1.4.0")[-1]
-    assert last["name"] == releases.ENDING_FACTS[status]
+    assert last["name"] == ENDINGS[status]
     assert last["data"] == {
         "status": status,
         "why": f"because of {status}",
@@ -271,7 +272,7 @@ def test_a_failed_rollback_keeps_the_lock(ledger):
 
 
 def test_every_ending_has_its_fact():
-    assert set(releases.ENDING_FACTS) == set(Status) - {Status.RUNNING}
+    assert set(ENDINGS) == set(Status) - {Status.RUNNING}
 
 
 MAY_FOLLOW = {
@@ -292,7 +293,7 @@ def test_the_first_ending_stands(ledger, first):
     assert facts(ledger) == [
         "Release Read",
         "Lock Acquired",
-        releases.ENDING_FACTS[first],
+        ENDINGS[first],
     ]
 
 

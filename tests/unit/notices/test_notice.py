@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagship.ledger.releases import ENDING_FACTS
-from tagship.notices.notice import EVERYTHING, LEVELS, MILESTONES, PROBLEMS, is_told, notice_of
+from tagship.model.facts import ENDINGS, FactKind, Level
+from tagship.notices.notice import is_sent, notice_of
 from tagship.story.narrator import _WORDS, Mood
 from tests.unit.notices.facts import FACT, fact
 
@@ -28,7 +28,7 @@ ASKED = {
 SHIFTED = {"percent": 10, "step": 1, "of": 2, "bake": 60}
 
 
-def told(name, data=None, *, level=EVERYTHING, record=RECORD, **changes):
+def told(name, data=None, *, level=Level.EVERYTHING, record=RECORD, **changes):
     """What is told of a fact of this name."""
     return notice_of(fact(name, data, **changes), record, level=level)
 
@@ -117,23 +117,21 @@ def test_an_ending_says_how_long_its_parts_took(name, durations, said):
     assert told(name, data, record=RECORD | {"status": "ROLLED_BACK"}).more == said
 
 
-@pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize(
-    "name", sorted({*ENDING_FACTS.values()} - {"Release Succeeded", "Release Superseded"})
-)
-def test_a_bad_ending_is_told_at_every_level(level, name):
-    record = RECORD | {"status": {fact: status for status, fact in ENDING_FACTS.items()}[name]}
+@pytest.mark.parametrize("level", Level)
+@pytest.mark.parametrize("name", sorted(set(ENDINGS.values()) - {"Release Succeeded", "Release Superseded"}))
+def test_a_bad_ending_is_sent_at_every_level(level, name):
+    record = RECORD | {"status": {fact: status for status, fact in ENDINGS.items()}[name]}
     assert told(name, {"why": "x"}, level=level, record=record)
 
 
 @pytest.mark.parametrize(
     "name, quietest",
     [
-        ("Rollback Triggered", PROBLEMS),
-        ("Release Succeeded", MILESTONES),
-        ("Approval Requested", MILESTONES),
-        ("Deployment Started", MILESTONES),
-        ("Traffic Shifted", EVERYTHING),
+        ("Rollback Triggered", Level.PROBLEMS),
+        ("Release Succeeded", Level.MILESTONES),
+        ("Approval Requested", Level.MILESTONES),
+        ("Deployment Started", Level.MILESTONES),
+        ("Traffic Shifted", Level.EVERYTHING),
     ],
 )
 def test_each_level_tells_what_the_quieter_one_does_and_more(name, quietest):
@@ -142,45 +140,47 @@ def test_each_level_tells_what_the_quieter_one_does_and_more(name, quietest):
         | SHIFTED
         | {"trigger": "health", "why": "x", "steps": [], "deadline": "2026-11-23T10:20:00.000Z"}
     )
-    heard = [level for level in LEVELS if told(name, data, level=level)]
-    assert heard == list(LEVELS[LEVELS.index(quietest) :])
+    heard = [level for level in Level if told(name, data, level=level)]
+    assert heard == [level for level in Level if level.includes(quietest)]
 
 
-def test_health_is_told_when_it_is_bad():
+def test_health_is_sent_when_it_is_bad():
     checked = {"verdict": "unhealthy", "subject": "candidate", "step": 1, "checks": []}
-    assert told("Health Checked", checked, level=PROBLEMS).text == "health after step 1: unhealthy"
+    assert told("Health Checked", checked, level=Level.PROBLEMS).text == "health after step 1: unhealthy"
     assert told("Health Checked", checked | {"verdict": "healthy"}) is None
 
 
 @pytest.mark.parametrize("name", ["Lock Acquired", "Link Refused", "Gates Passed", "Something New"])
 def test_what_nobody_asked_for_is_not_told(name):
-    assert not is_told(name)
+    assert not is_sent(name)
     assert told(name) is None
 
 
-def test_whatever_is_told_has_words():
-    assert {name for name in _WORDS if is_told(name)} >= set(ENDING_FACTS.values())
+def test_whatever_is_sent_has_words():
+    assert {kind for kind in FactKind if is_sent(kind)} <= set(_WORDS)
 
 
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_no_text_adds_a_line_or_hides_a_character(why, who):
     """Fault 52."""
     notice = notice_of(
-        fact("Release Rejected", {"why": why}, who=who), RECORD | {"status": "REJECTED"}, level=EVERYTHING
+        fact("Release Rejected", {"why": why}, who=who),
+        RECORD | {"status": "REJECTED"},
+        level=Level.EVERYTHING,
     )
     for text in (notice.text, *notice.more, *notice.needed, notice.serves, notice.subject):
         assert len(text.splitlines()) <= 1
         assert all(character.isprintable() for character in text)
 
 
-def test_the_sample_fact_is_told():
-    assert notice_of(FACT | {"data": SHIFTED}, RECORD, level=EVERYTHING).text == (
+def test_the_sample_fact_is_sent():
+    assert notice_of(FACT | {"data": SHIFTED}, RECORD, level=Level.EVERYTHING).text == (
         "10 % of the traffic goes to v1.4.0 (step 1 of 2), watched for 1 min"
     )
 
 
 @pytest.mark.parametrize("application, about", [("storefront", "storefront"), ("*", "every application")])
-def test_a_freeze_is_told_although_it_is_about_no_release(application, about):
+def test_a_freeze_is_sent_although_it_is_about_no_release(application, about):
     data = {"why": "the sale", "ends": "2026-11-24T10:00:00.000Z"}
     of_none = {"application": application, "tag": "", "who": "arn:ana", "execution": ""}
     notice = told("Frozen", data, record={}, **of_none)

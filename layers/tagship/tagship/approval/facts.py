@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tagship.ledger.table import Fact
+from tagship.model.facts import FactKind
 
 CHANNEL = "the channel"
 """Whom a message went to that is for all."""
@@ -15,11 +16,13 @@ CHANNEL = "the channel"
 def failure(request: Mapping[str, Any], *, channel: str, failed: Mapping[str, str]) -> Fact:
     """The fact that a message about an approval was not taken."""
     key = hashlib.sha256(repr((channel, sorted(failed.items()))).encode()).hexdigest()[:12]
-    return fact_of(request, "Approval Error", key=key, data={"channel": channel, "failed": dict(failed)})
+    return fact_of(
+        request, FactKind.APPROVAL_ERROR, key=key, data={"channel": channel, "failed": dict(failed)}
+    )
 
 
 def fact_of(
-    request: Mapping[str, Any], name: str, *, key: str, data: Mapping[str, Any], who: str = "tagship"
+    request: Mapping[str, Any], name: FactKind, *, key: str, data: Mapping[str, Any], who: str = "tagship"
 ) -> Fact:
     """A fact about a request; `key` sets it apart from others of its name."""
     return Fact(

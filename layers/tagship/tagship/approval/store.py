@@ -12,6 +12,7 @@ from tagship.approval.facts import fact_of
 from tagship.approval.quorum import Record, outcome, person
 from tagship.ledger import approvals, visits
 from tagship.ledger.table import Ledger
+from tagship.model.facts import FactKind
 
 FORMS_A_MINUTE = 20
 """Of one link from one address. A person sends one, or two."""
@@ -95,7 +96,7 @@ class LedgerStore:
             self.ledger.record(
                 fact_of(
                     record,
-                    "Link Refused",
+                    FactKind.LINK_REFUSED,
                     key=f"{reason} {count}",
                     who=source_ip,
                     data={"reason": reason, "count": count},

@@ -10,6 +10,7 @@ from tagship.ledger.table import Fact, Ledger, timestamp
 from tagship.model import schedule
 from tagship.model.application import Application
 from tagship.model.errors import CalendarClosed, PlanChanged
+from tagship.model.facts import FactKind
 from tagship.model.records import ReleaseRecord, manifest_of
 from tagship.model.schedule import Leave
 
@@ -66,7 +67,7 @@ def begin(ledger: Ledger, record: ReleaseRecord, leave: Leave, *, deadline: str,
         application=record["application"],
         tag=record["tag"],
         attempt=record["attempt"],
-        name="Deployment Started",
+        name=FactKind.DEPLOYMENT_STARTED,
         execution=execution,
         data={"steps": record["plan"]["steps"], "deadline": deadline},
     )

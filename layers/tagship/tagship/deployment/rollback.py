@@ -10,6 +10,7 @@ from typing import Any
 from tagship.ledger import approvals, lock, releases
 from tagship.ledger.table import Fact, Ledger, timestamp
 from tagship.model.errors import ApplicationUnknown, RollbackRefused, RollbackUnderway
+from tagship.model.facts import FactKind
 from tagship.model.records import ReleaseRecord
 from tagship.model.release import Status
 from tagship.text.words import cause_in_words
@@ -66,7 +67,9 @@ class Order:
         """`storefront v1.4.0`."""
         return f"{self.application} {self.tag}"
 
-    def fact(self, record: ReleaseRecord, name: str, *, rollback: str, execution: str, **data: Any) -> Fact:
+    def fact(
+        self, record: ReleaseRecord, name: FactKind, *, rollback: str, execution: str, **data: Any
+    ) -> Fact:
         """Something that happened in this rollback."""
         return Fact(
             application=self.application,
@@ -98,13 +101,15 @@ def joined(ledger: Ledger, order: Order, record: ReleaseRecord, *, execution: st
     )
     if holder is not None and another:
         told = {"trigger": order.trigger, "why": order.why, "other": holder.execution}
-        ledger.record(order.fact(record, "Rollback Joined", rollback=rollback, execution=execution, **told))
+        ledger.record(
+            order.fact(record, FactKind.ROLLBACK_JOINED, rollback=rollback, execution=execution, **told)
+        )
         raise RollbackUnderway(
             f"{order.title} is being rolled back already; this one waits for the other's end."
         )
     if record["status"] not in (Status.ROLLED_BACK, Status.ABORTED):
         return False
-    waited = ledger.fact(order.application, order.tag, record["attempt"], "Rollback Joined", rollback)
+    waited = ledger.fact(order.application, order.tag, record["attempt"], FactKind.ROLLBACK_JOINED, rollback)
     return waited is not None
 
 
@@ -118,7 +123,7 @@ def bars_only(ledger: Ledger, order: Order, record: ReleaseRecord, *, rollback: 
         return ""
     if other := _another_attempt(order, record):
         raise RollbackRefused(f"{order.title} is not barred: {other} Nothing was changed.")
-    fact = order.fact(record, "Release Barred", rollback=rollback, execution=execution, why=order.why)
+    fact = order.fact(record, FactKind.RELEASE_BARRED, rollback=rollback, execution=execution, why=order.why)
     releases.turn_back(ledger, fact, barred=order.bar(ledger.now()))
     return f"{order.title} was taken back before. From now on it is never deployed again."
 
@@ -202,7 +207,7 @@ def served(ledger: Ledger, record: ReleaseRecord, until: datetime) -> list[dict[
     shifts = []
     for index in range(len(record["plan"].get("steps", ()))):
         fact = ledger.fact(
-            record["application"], record["tag"], record["attempt"], "Traffic Shifted", f"{index:03}"
+            record["application"], record["tag"], record["attempt"], FactKind.TRAFFIC_SHIFTED, f"{index:03}"
         )
         if fact is None:
             break

@@ -10,11 +10,20 @@ from tagship.ledger import releases
 from tagship.ledger.table import Fact, Ledger, Refused, application_key, timestamp
 from tagship.ledger.table import approval_key as _pk
 from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, LockLost
+from tagship.model.facts import FactKind
 from tagship.model.records import Decision, NewRequest, ReleaseRecord, RequestRecord
 
 OPEN = "OPEN"
 _APPROVAL = "APPROVAL"
-_OUTCOMES = {"approved": ("APPROVED", "Approval Granted"), "rejected": ("REJECTED", "Approval Rejected")}
+_OUTCOMES = {
+    "approved": ("APPROVED", FactKind.APPROVAL_GRANTED),
+    "rejected": ("REJECTED", FactKind.APPROVAL_REJECTED),
+}
+_CLOSED = {
+    "EXPIRED": FactKind.APPROVAL_EXPIRED,
+    "SUPERSEDED": FactKind.APPROVAL_SUPERSEDED,
+    "CLOSED": FactKind.APPROVAL_CLOSED,
+}
 _SECRET = "taskToken"  # noqa: S105 (an attribute's name)
 
 
@@ -42,7 +51,7 @@ def request(ledger: Ledger, approval: NewRequest, *, execution: str) -> RequestR
         "required": approval["required"],
         "expiresAt": approval["expiresAt"],
     }
-    fact = _fact(approval, "Approval Requested", execution=execution, data=asked)
+    fact = _fact(approval, FactKind.APPROVAL_REQUESTED, execution=execution, data=asked)
     item = {
         "pk": _pk(approval["id"]),
         "sk": _APPROVAL,
@@ -140,7 +149,7 @@ def decide(
             entry["identity"] = identity
         decisions = [*approval["decisions"], entry]
         outcome = judge({**approval, "decisions": decisions})
-        status, fact_name = _OUTCOMES.get(outcome, (OPEN, "Approval Given"))
+        status, fact_name = _OUTCOMES.get(outcome, (OPEN, FactKind.APPROVAL_GIVEN))
         fact = _fact(
             approval,
             fact_name,
@@ -174,7 +183,6 @@ def close(
     ledger: Ledger, approval_id: str, *, status: str, why: str, who: str = "tagship", execution: str = ""
 ) -> RequestRecord:
     """Ends a request that nobody decided (EXPIRED, SUPERSEDED, CLOSED); a decided one stays as it was decided."""
-    names = {"EXPIRED": "Approval Expired", "SUPERSEDED": "Approval Superseded", "CLOSED": "Approval Closed"}
     approval = get(ledger, approval_id)
     if approval is None:
         raise ApprovalClosed("There is no such request.")
@@ -182,7 +190,7 @@ def close(
         return approval
     fact = _fact(
         approval,
-        names[status],
+        _CLOSED[status],
         who=who,
         execution=execution,
         data={"why": why, "askedAt": approval["askedAt"]},
@@ -218,7 +226,7 @@ def _refuse_if_over(ledger: Ledger, approval: RequestRecord, approver: str) -> N
 
 def _fact(
     approval: NewRequest,
-    name: str,
+    name: FactKind,
     *,
     key: str = "",
     who: str = "tagship",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from tagship.ledger.table import Fact, Item, Ledger, Refused, application_key, timestamp
+from tagship.model.facts import FactKind
 from tagship.model.schedule import EVERY_APPLICATION, Freeze
 
 
@@ -35,7 +36,7 @@ def freeze(ledger: Ledger, wanted: Freeze) -> tuple[Freeze, bool]:
             return known, False
     fact = _fact(
         wanted,
-        "Frozen",
+        FactKind.FROZEN,
         who=wanted.author,
         data={
             "why": wanted.reason,
@@ -62,7 +63,7 @@ def unfreeze(ledger: Ledger, known: Freeze, *, author: str, reason: str) -> bool
     now = ledger.now()
     fact = _fact(
         known,
-        "Unfrozen",
+        FactKind.UNFROZEN,
         who=author,
         data={"why": reason, "frozenBecause": known.reason, "wouldHaveEnded": timestamp(known.ends)},
     )
@@ -91,7 +92,7 @@ def _freeze(item: Item) -> Freeze:
     )
 
 
-def _fact(freeze: Freeze, name: str, *, who: str, data: dict[str, str]) -> Fact:
+def _fact(freeze: Freeze, name: FactKind, *, who: str, data: dict[str, str]) -> Fact:
     """Of no release: its tag is empty."""
     return Fact(
         application=freeze.application, tag="", attempt=0, name=name, key=freeze.id, who=who, data=data

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tagship.ledger.releases import ENDING_FACTS
 from tagship.ledger.table import Item, Ledger, application_key
+from tagship.model.facts import ENDING_KINDS, FactKind
 
 SUMMARY = (
     *("application", "tag", "attempt", "stage", "status", "why", "readAt", "endedAt", "execution"),
@@ -15,8 +15,7 @@ SUMMARY = (
 """What is told of a release among others."""
 _FEW, _MANY = 25, 100
 """Releases that are looked up at once: few for a screen, as many as BatchGetItem gives for those who go on."""
-_BEGINNINGS = ("Release Read", "Lock Acquired")
-_ENDINGS = tuple(ENDING_FACTS.values())
+_BEGINNINGS = (FactKind.RELEASE_READ, FactKind.LOCK_ACQUIRED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +32,10 @@ def recent(ledger: Ledger, application: str, *, since: str) -> Recent:
     """Back to a time, and further only until there is an ending."""
     touched: dict[str, None] = {}
     ended: str | None = None
-    for fact in ledger.facts_in_order(application, newest_first=True, only=(*_BEGINNINGS, *_ENDINGS)):
+    for fact in ledger.facts_in_order(application, newest_first=True, only=(*_BEGINNINGS, *ENDING_KINDS)):
         if fact["at"] < since and ended is not None:
             break
-        if fact["name"] in _ENDINGS:
+        if fact["name"] in ENDING_KINDS:
             ended = ended or fact["tag"]
         elif fact["at"] >= since:
             touched[fact["tag"]] = None
@@ -48,7 +47,7 @@ def newest(ledger: Ledger, application: str, *, since: str = "") -> Iterator[Ite
     batch: list[str] = []
     many = _FEW
     seen: set[str] = set()
-    for fact in ledger.facts_in_order(application, newest_first=True, only=("Release Read",)):
+    for fact in ledger.facts_in_order(application, newest_first=True, only=(FactKind.RELEASE_READ,)):
         if fact["at"] < since:
             break
         if fact["tag"] in seen:

@@ -13,6 +13,7 @@ from typing import Any
 
 from tagship.ledger.table import Change, Fact, Item, Ledger, Refused, application_key, timestamp
 from tagship.model.errors import LockHeld, LockKept, LockLost
+from tagship.model.facts import FactKind
 
 _LOCK = "LOCK"
 SPARE_SECONDS = 120
@@ -146,7 +147,7 @@ def acquire(
         application=application,
         tag=tag,
         attempt=attempt,
-        name="Lock Acquired",
+        name=FactKind.LOCK_ACQUIRED,
         key=str(known + 1),
         execution=execution,
         data={"fence": known + 1, "leaseEnds": ends, **(told or {})},

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tagship.ledger.table import Fact, Item, Ledger, Refused, approval_key, timestamp
+from tagship.model.facts import FactKind
 
 
 def get(ledger: Ledger, approval_id: str, session: str) -> Item | None:
@@ -32,7 +33,7 @@ def opened(
         application=approval["application"],
         tag=approval["tag"],
         attempt=approval["attempt"],
-        name="Approver Signed In",
+        name=FactKind.APPROVER_SIGNED_IN,
         key=session,
         who=approver,
         execution=str(approval.get("execution", "")),

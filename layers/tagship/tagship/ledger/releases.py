@@ -8,6 +8,7 @@ from typing import Any, cast
 from tagship.ledger import lock
 from tagship.ledger.table import Change, Fact, Item, Ledger, Refused, application_key, timestamp
 from tagship.model.errors import ApplicationUnknown, LedgerBusy, LockLost
+from tagship.model.facts import ENDINGS, FactKind
 from tagship.model.records import (
     ConfigurationRecord,
     CurrentRecord,
@@ -33,18 +34,6 @@ _MAY_END_AS = dict.fromkeys(Status, (Status.RUNNING,)) | {
     Status.ROLLBACK_FAILED: (Status.RUNNING, Status.SUCCEEDED),
 }
 """Only a rollback may end what has ended: of a release that had succeeded, or after one that failed."""
-
-ENDING_FACTS = {
-    Status.SUCCEEDED: "Release Succeeded",
-    Status.INVALID: "Release Invalid",
-    Status.REJECTED: "Release Rejected",
-    Status.EXPIRED: "Release Expired",
-    Status.SUPERSEDED: "Release Superseded",
-    Status.ROLLED_BACK: "Release Rolled Back",
-    Status.ROLLBACK_FAILED: "Rollback Failed",
-    Status.ABORTED: "Release Aborted",
-}
-
 
 RETRIED = frozenset(
     {
@@ -102,7 +91,7 @@ def _claim_again(ledger: Ledger, record: NewRelease, retry: Retry) -> tuple[str,
         application=item["application"],
         tag=item["tag"],
         attempt=retry.attempt,
-        name="Release Retried",
+        name=FactKind.RELEASE_RETRIED,
         who=retry.by,
         execution=item["execution"],
         data={"why": retry.why, "after": known["status"] if known else ""},
@@ -146,7 +135,7 @@ def _read(item: ReleaseRecord) -> Fact:
         application=item["application"],
         tag=item["tag"],
         attempt=item["attempt"],
-        name="Release Read",
+        name=FactKind.RELEASE_READ,
         execution=item["execution"],
         data={
             "digest": item["digest"],
@@ -162,7 +151,7 @@ def _other_bytes(ledger: Ledger, record: NewRelease, known: ReleaseRecord) -> tu
         application=known["application"],
         tag=known["tag"],
         attempt=known["attempt"],
-        name="Tag Already Used",
+        name=FactKind.TAG_ALREADY_USED,
         key=record["digest"][:16],
         execution=record["execution"],
         data={"known": known["digest"], "refused": record["digest"]},
@@ -213,7 +202,7 @@ def mark(ledger: Ledger, fact: Fact, **attributes: Any) -> bool:
         return ledger.record(fact, change)
     except Refused as refused:
         raise LockLost(
-            f"{fact.application} {fact.tag}: the release has ended meanwhile; {fact.name!r} was not recorded, and nothing "
+            f"{fact.application} {fact.tag}: the release has ended meanwhile; {fact.name} was not recorded, and nothing "
             "may be changed any more."
         ) from refused
 
@@ -256,7 +245,7 @@ def end(
             application=application,
             tag=tag,
             attempt=record["attempt"],
-            name=ENDING_FACTS[status],
+            name=ENDINGS[status],
             who=who,
             execution=execution,
             data={
@@ -311,7 +300,7 @@ def delay(ledger: Ledger, record: ReleaseRecord, *, why: str, opens: str) -> Non
         phase=DELAYED,
         waits=waits,
     )
-    fact = _fact_of(record, "Deployment Delayed", key=now, data={"why": why, "opens": opens})
+    fact = _fact_of(record, FactKind.DEPLOYMENT_DELAYED, key=now, data={"why": why, "opens": opens})
     try:
         ledger.record(fact, change)
     except Refused as refused:
@@ -324,10 +313,10 @@ def override_calendar(ledger: Ledger, record: ReleaseRecord, *, closed: str) -> 
     """Says that an emergency is deployed although it is frozen or no window is open, and by whose reason."""
     manifest = manifest_of(record)
     data = {"why": manifest.get("emergency", ""), "author": manifest["author"], "closed": closed}
-    ledger.record(_fact_of(record, "Calendar Overridden", data=data))
+    ledger.record(_fact_of(record, FactKind.CALENDAR_OVERRIDDEN, data=data))
 
 
-def _fact_of(record: ReleaseRecord, name: str, *, data: Mapping[str, Any], key: str = "") -> Fact:
+def _fact_of(record: ReleaseRecord, name: FactKind, *, data: Mapping[str, Any], key: str = "") -> Fact:
     return Fact(
         application=record["application"],
         tag=record["tag"],
@@ -341,7 +330,7 @@ def _fact_of(record: ReleaseRecord, name: str, *, data: Mapping[str, Any], key: 
 
 def ending_of(ledger: Ledger, application: str, tag: str, attempt: int) -> FactRecord | None:
     """The newest ending of an attempt, as a fact: how the release of then stands, whatever the tag did since."""
-    found = [ledger.fact(application, tag, attempt, name) for name in ENDING_FACTS.values()]
+    found = [ledger.fact(application, tag, attempt, name) for name in ENDINGS.values()]
     return max((fact for fact in found if fact), key=lambda fact: int(fact["seq"]), default=None)
 
 
@@ -458,7 +447,7 @@ def open_ones(ledger: Ledger) -> list[ReleaseRecord]:
     return [_record(item) for item in found if item and item["status"] == Status.RUNNING]
 
 
-def since(ledger: Ledger, release: ReleaseKey, *, key: str = "", **facts: str) -> dict[str, str]:
+def since(ledger: Ledger, release: ReleaseKey, *, key: str = "", **facts: FactKind) -> dict[str, str]:
     """When each of these facts happened to a release, by the name of the duration that it began; the others are left out."""
     found = {
         name: ledger.fact(release["application"], release["tag"], release["attempt"], fact, key)

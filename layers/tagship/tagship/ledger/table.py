@@ -37,6 +37,7 @@ from botocore.exceptions import ClientError
 
 from tagship.aws.calls import calling, code_of
 from tagship.model.errors import AwsUnavailable, LedgerBusy
+from tagship.model.facts import FactKind
 from tagship.model.records import FactRecord
 
 Item = dict[str, Any]
@@ -56,7 +57,7 @@ class Fact:
     application: str
     tag: str
     attempt: int
-    name: str
+    name: FactKind
     """In words, as the event bus names it: `Approval Requested`."""
     key: str = ""
     """What sets it apart from others of its name for the same attempt: a step's index, an approver."""
@@ -175,7 +176,9 @@ class Ledger:
         found = cast("Iterator[FactRecord]", self.query(application_key(application), f"FACT#{tag}#"))
         return sorted(found, key=lambda fact: fact["seq"])
 
-    def fact(self, application: str, tag: str, attempt: int, name: str, key: str = "") -> FactRecord | None:
+    def fact(
+        self, application: str, tag: str, attempt: int, name: FactKind, key: str = ""
+    ) -> FactRecord | None:
         """One fact, if it has happened."""
         found = self.get(application_key(application), _fact_key(tag, attempt, name, key))
         return cast("FactRecord | None", found)
@@ -209,7 +212,7 @@ class Ledger:
             head = self.get(pk, "HEAD") or {"last": 0, "digest": ""}
             item = self._item(fact, head)
             try:
-                with calling(f"Recording {fact.name!r} for {fact.application} {fact.tag}"):
+                with calling(f"Recording {fact.name} for {fact.application} {fact.tag}"):
                     self.client.transact_write_items(
                         TransactItems=[
                             self.put(item, only_if="attribute_not_exists(pk)"),
@@ -234,7 +237,7 @@ class Ledger:
             # Another fact of this application was written in between: look again, a little later each time.
             self.pause(random.uniform(0, 0.01 * 2 ** min(attempt, 5)))  # noqa: S311 (jitter, no secret)
         raise LedgerBusy(
-            f"{fact.application} {fact.tag}: {fact.name!r} could not be recorded in {_TRIES} tries, "
+            f"{fact.application} {fact.tag}: {fact.name} could not be recorded in {_TRIES} tries, "
             "because others wrote to the same application's ledger. Nothing was changed."
         )
 

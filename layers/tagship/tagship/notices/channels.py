@@ -9,23 +9,24 @@ from typing import Any
 from tagship.aws.secrets import secret
 from tagship.ledger.notices import Thread
 from tagship.ledger.table import Ledger
+from tagship.model.facts import ENDING_KINDS, FactKind, Level
 from tagship.model.schedule import EVERY_APPLICATION
 from tagship.notices import bus, everywhere, github, mail, topic
 from tagship.notices.everywhere import Notifications
-from tagship.notices.notice import ENDINGS, EVERYTHING, LEVELS, is_told, notice_of
+from tagship.notices.notice import is_sent, notice_of
 from tagship.notices.slack import message_of
 from tagship.slack import messages as slack
 from tagship.slack import thread as slack_thread
 
 Fact = Mapping[str, Any]
-_ASKED = "Approval Requested"
+_ASKED = FactKind.APPROVAL_REQUESTED
 """Told on Slack by whoever asks: a channel that must carry the request can't be told of it later."""
 _FOLLOWS = {
-    "Approvers Reminded",
-    "Approval Granted",
-    "Approval Rejected",
-    "Approval Expired",
-    "Approval Superseded",
+    FactKind.APPROVERS_REMINDED,
+    FactKind.APPROVAL_GRANTED,
+    FactKind.APPROVAL_REJECTED,
+    FactKind.APPROVAL_EXPIRED,
+    FactKind.APPROVAL_SUPERSEDED,
 }
 
 
@@ -62,7 +63,7 @@ def _bus(fact: Fact, _: Mapping[str, Any], means: Means) -> None:
 
 
 def _topic(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
-    if notice := notice_of(fact, record, level=EVERYTHING):
+    if notice := notice_of(fact, record, level=Level.EVERYTHING):
         topic.publish(notice, sns=means.client("sns"), topic_arn=means.topic)
 
 
@@ -71,7 +72,7 @@ def _slack(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
     if not name:
         return
     # what became of a request is told wherever it was announced, however quiet the channel is
-    level = EVERYTHING if fact["name"] in _FOLLOWS else _level(record)
+    level = Level.EVERYTHING if fact["name"] in _FOLLOWS else _level(record)
     if notice := notice_of(fact, record, level=level):
         found = slack.webhooks(means.client("secretsmanager"), name, hosts=means.slack_hosts)
         if found.bot:
@@ -80,7 +81,7 @@ def _slack(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
                 message_of(notice),
                 key=fact["digest"],
                 thread=_thread(fact, found.bot, means) if fact["tag"] else None,
-                everybody=fact["name"] in ENDINGS,
+                everybody=fact["name"] in ENDING_KINDS,
                 pause=means.ledger.pause,
             )
         elif found.channel:
@@ -105,7 +106,7 @@ def _mail(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
 def _github(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
     wanted = notifications(record).get("github")
     commit = (record.get("manifest") or {}).get("commit")
-    if wanted and commit and (notice := notice_of(fact, record, level=EVERYTHING)):
+    if wanted and commit and (notice := notice_of(fact, record, level=Level.EVERYTHING)):
         token = secret(means.client("secretsmanager"), wanted["tokenSecret"])
         github.tell(
             notice,
@@ -116,16 +117,16 @@ def _github(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
 
 CHANNELS: Mapping[str, Channel] = {
     "bus": Channel(wants=lambda _: True, take=_bus),
-    "topic": Channel(wants=is_told, take=_topic),
+    "topic": Channel(wants=is_sent, take=_topic),
     "slack": Channel(
-        wants=lambda name: is_told(name) and name != _ASKED,
+        wants=lambda name: is_sent(name) and name != _ASKED,
         take=_slack,
         readers=lambda wanted: [
             {"slackWebhookSecret": name} for name in [wanted.get("slackWebhookSecret")] if name
         ],
     ),
     "mail": Channel(
-        wants=is_told,
+        wants=is_sent,
         take=_mail,
         readers=lambda wanted: [{"emails": [address]} for address in wanted.get("emails") or ()],
     ),
@@ -159,6 +160,6 @@ def notifications(record: Mapping[str, Any]) -> Mapping[str, Any]:
     return document.get("notifications") or {}
 
 
-def _level(record: Mapping[str, Any]) -> str:
+def _level(record: Mapping[str, Any]) -> Level:
     level = notifications(record).get("level")
-    return level if level in LEVELS else EVERYTHING
+    return Level(level) if level in set(Level) else Level.EVERYTHING

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from tagship.aws.calls import calling
-from tagship.notices.notice import LEVELS, MILESTONES
+from tagship.model.facts import Level
 
 Notifications = Mapping[str, Any]
 """The part of a configuration that says who is told."""
@@ -16,16 +16,16 @@ Notifications = Mapping[str, Any]
 def readers(
     wanted: Iterable[Notifications],
     those_of: Callable[[Notifications], list[Notifications]],
-    told_at: Callable[[str], bool],
+    sent_at: Callable[[Level], bool],
 ) -> list[dict[str, Any]]:
     """Each reader of one channel once, whoever names them.
 
-    `those_of` gives a configuration's own, `told_at` says which levels tell this fact.
+    `those_of` gives a configuration's own, `sent_at` says at which levels this fact is sent.
     """
     found: dict[str, dict[str, Any]] = {}
     for each in wanted:
-        level = each.get("level", MILESTONES)
-        if level in LEVELS and told_at(level):
+        level = each.get("level", Level.MILESTONES)
+        if level in set(Level) and sent_at(Level(level)):
             for reader in those_of(each):
                 found.setdefault(json.dumps(reader, sort_keys=True), dict(reader))
     return list(found.values())

@@ -13,24 +13,26 @@ from urllib.parse import quote, urlencode
 
 from tagship.aws import web
 from tagship.aws.web import NotDelivered
+from tagship.model.facts import ENDINGS, FactKind
+from tagship.model.release import Status
 from tagship.notices.notice import Notice
 
 API = "https://api.github.com"
-_STATES = {
-    "Release Read": "pending",
-    "Approval Requested": "pending",
-    "Deployment Started": "in_progress",
-    "Release Succeeded": "success",
-    "Release Invalid": "failure",
-    "Release Rejected": "failure",
-    "Release Expired": "failure",
-    "Release Superseded": "inactive",
-    "Release Rolled Back": "failure",
-    "Release Aborted": "error",
-    "Rollback Failed": "error",
+_ENDED = {
+    Status.SUCCEEDED: "success",
+    Status.SUPERSEDED: "inactive",
+    Status.ROLLBACK_FAILED: "error",
+    Status.ABORTED: "error",
+}
+"""Every other ending is a failure."""
+_STATES: dict[str, str] = {
+    FactKind.RELEASE_READ: "pending",
+    FactKind.APPROVAL_REQUESTED: "pending",
+    FactKind.DEPLOYMENT_STARTED: "in_progress",
+    **{kind: _ENDED.get(status, "failure") for status, kind in ENDINGS.items()},
 }
 """A deployment's states by facts (GitHub's REST API, "Create a deployment status")."""
-FACTS = frozenset(_STATES)
+FACTS: frozenset[str] = frozenset(_STATES)
 _COMMIT = {
     "pending": "pending",
     "in_progress": "pending",

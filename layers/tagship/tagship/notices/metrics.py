@@ -9,6 +9,8 @@ from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
+from tagship.model.facts import FactKind
+
 _NAMESPACE = "Tagship"
 
 
@@ -22,19 +24,8 @@ class Measure:
     by: tuple[str, str] | None = None
 
 
-_COUNTS = {
-    "Release Succeeded": ("DeploymentSucceeded",),
-    "Approval Requested": ("ApprovalRequested",),
-    "Approval Granted": ("ApprovalGranted",),
-    "Approval Rejected": ("ApprovalRejected",),
-    "Approval Expired": ("ApprovalExpired",),
-    "Approval Error": ("ApprovalError",),
-    "Rollback Triggered": ("RollbackTriggered",),
-    "Release Rolled Back": ("RollbackSucceeded",),
-    "Rollback Failed": ("RollbackFailed",),
-}
-_FAILED = ("Release Rolled Back", "Rollback Failed", "Release Aborted")
-"""Ends of a deployment that has failed, where traffic had moved."""
+_FAILED = (FactKind.RELEASE_ROLLED_BACK, FactKind.ROLLBACK_FAILED, FactKind.RELEASE_ABORTED)
+"""Endings of a deployment that failed, where traffic had moved."""
 
 
 _RATES = (
@@ -57,29 +48,30 @@ def measures(fact: Mapping[str, Any]) -> Iterator[Measure]:
 
 def _measures(fact: Mapping[str, Any]) -> Iterator[Measure]:
     data = fact["data"]
-    for name in _COUNTS.get(fact["name"], ()):
-        yield Measure(name, 1)
+    kind = FactKind.of(fact["name"])
+    if kind and kind.counts:
+        yield Measure(kind.counts, 1)
     yield from _of_rollbacks(fact["name"], data)
-    if fact["name"] in ("Gates Passed", "Gates Failed"):
+    if fact["name"] in (FactKind.GATES_PASSED, FactKind.GATES_FAILED):
         for result in data["results"]:
             if result["verdict"] == "not-configured":
                 continue
             name = "GatePassed" if result["verdict"] == "passed" else "GateFailed"
             yield Measure(name, 1)
             yield Measure(name, 1, by=("Gate", result["gate"]))
-    if fact["name"] == "Health Checked" and not data.get("goesOn"):  # what was unclear is asked again
+    if fact["name"] == FactKind.HEALTH_CHECKED and not data.get("goesOn"):  # what was unclear is asked again
         for check in data["checks"]:
             yield Measure("HealthCheckPassed" if check["verdict"] == "healthy" else "HealthCheckFailed", 1)
-    if fact["name"] in ("Approval Granted", "Approval Rejected"):
+    if fact["name"] in (FactKind.APPROVAL_GRANTED, FactKind.APPROVAL_REJECTED):
         yield Measure("ApprovalLatency", _seconds(data["askedAt"], fact["at"]), MetricUnit.Seconds)
     for name, since in data.get("durations", {}).items():
         yield Measure(name, _seconds(since, fact["at"]), MetricUnit.Seconds)
 
 
 def _of_rollbacks(name: str, data: Mapping[str, Any]) -> Iterator[Measure]:
-    if name == "Rollback Triggered":
+    if name == FactKind.ROLLBACK_TRIGGERED:
         yield Measure("RollbackTriggered", 1, by=("Trigger", data["trigger"]))
-    if name == "Release Aborted" and data.get("moved"):
+    if name == FactKind.RELEASE_ABORTED and data.get("moved"):
         yield Measure("RollbackSucceeded", 1)
     # A rollback that failed and then succeeded is one deployment that failed: it was counted with the first ending.
     if name in _FAILED and data.get("moved", True) and data.get("after") != "ROLLBACK_FAILED":

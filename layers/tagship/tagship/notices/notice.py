@@ -6,63 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tagship.model.facts import ENDING_KINDS, FactKind, Level
 from tagship.model.schedule import EVERY_APPLICATION
 from tagship.story.narrator import Mood, ending, told
 from tagship.text.plain import line
 from tagship.text.times import moment, span, until
 from tagship.text.words import console, listed
 
-PROBLEMS, MILESTONES, EVERYTHING = "problems", "milestones", "everything"
-LEVELS = (PROBLEMS, MILESTONES, EVERYTHING)
-"""From quiet to talkative; each tells what the one before it tells, and more."""
-
-_TOLD = {
-    "Release Read": EVERYTHING,
-    "Release Retried": MILESTONES,
-    "Tag Already Used": PROBLEMS,
-    "Gates Failed": EVERYTHING,  # the ending follows at once and says why
-    "Approval Requested": MILESTONES,
-    "Approvers Reminded": EVERYTHING,
-    "Approval Given": EVERYTHING,
-    "Approval Granted": MILESTONES,
-    "Approval Rejected": EVERYTHING,
-    "Approval Expired": EVERYTHING,
-    "Approval Superseded": EVERYTHING,
-    "Approval Error": PROBLEMS,
-    "Frozen": MILESTONES,
-    "Unfrozen": MILESTONES,
-    "Deployment Delayed": MILESTONES,
-    "Calendar Overridden": PROBLEMS,
-    "Deployment Started": MILESTONES,
-    "Traffic Shifted": EVERYTHING,
-    "Health Checked": PROBLEMS,  # an unhealthy one; the others go without saying
-    "Alarm Fired": PROBLEMS,
-    "Rollback Triggered": PROBLEMS,
-    "Rollback Joined": EVERYTHING,
-    "Release Barred": PROBLEMS,
-    "Baseline Restored": EVERYTHING,
-    "Release Succeeded": MILESTONES,
-    "Release Invalid": PROBLEMS,
-    "Release Rejected": PROBLEMS,
-    "Release Expired": PROBLEMS,
-    "Release Superseded": MILESTONES,
-    "Release Rolled Back": PROBLEMS,
-    "Release Aborted": PROBLEMS,
-    "Rollback Failed": PROBLEMS,
-}
 _LONGEST = 2000
 """Characters of one text; who wants more looks at the execution."""
-ENDINGS = {
-    "Release Succeeded",
-    "Release Invalid",
-    "Release Rejected",
-    "Release Expired",
-    "Release Superseded",
-    "Release Rolled Back",
-    "Release Aborted",
-    "Rollback Failed",
-}
-"""The last word on a release, or on its rollback."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,25 +49,30 @@ class Notice:
         return f"{application} {self.tag}".strip()
 
 
-def is_told(name: str) -> bool:
-    """Whether people are told of facts of this name at all."""
-    return name in _TOLD
+def is_sent(name: str) -> bool:
+    """Whether facts of this name are sent to people at any level."""
+    kind = FactKind.of(name)
+    return kind is not None and kind.level is not None
 
 
-def notice_of(fact: Mapping[str, Any], record: Mapping[str, Any], *, level: str) -> Notice | None:
-    """None for a fact that is not told at this level."""
-    wanted = _TOLD.get(fact["name"])
-    if wanted is None or LEVELS.index(wanted) > LEVELS.index(level):
+def notice_of(fact: Mapping[str, Any], record: Mapping[str, Any], *, level: Level) -> Notice | None:
+    """None for a fact that is not sent at this level."""
+    kind = FactKind.of(fact["name"])
+    if kind is None or kind.level is None or not level.includes(kind.level):
         return None
-    if fact["name"] == "Health Checked" and fact["data"]["verdict"] == "healthy":
+    if fact["name"] == FactKind.HEALTH_CHECKED and fact["data"]["verdict"] == "healthy":
         return None
     words = told(fact)
     took = ""
-    if fact["name"] in ENDINGS and fact["data"].get("readAt"):
+    if fact["name"] in ENDING_KINDS and fact["data"].get("readAt"):
         seconds = (moment(fact["at"]) - moment(fact["data"]["readAt"])).total_seconds()
         took = f", {span(round(seconds))} after it was read"
     why = fact["data"].get("why")
-    because = (str(why),) if why and fact["name"] in ENDINGS and fact["name"] != "Release Succeeded" else ()
+    because = (
+        (str(why),)
+        if why and fact["name"] in ENDING_KINDS and fact["name"] != FactKind.RELEASE_SUCCEEDED
+        else ()
+    )
     return Notice(
         application=fact["application"],
         tag=fact["tag"],
@@ -134,7 +91,7 @@ def notice_of(fact: Mapping[str, Any], record: Mapping[str, Any], *, level: str)
 def _durations(fact: Mapping[str, Any]) -> tuple[str, ...]:
     """How long an ending's parts took, from the times at which they began."""
     since = fact["data"].get("durations") or {}
-    if fact["name"] not in ENDINGS or not isinstance(since, Mapping):
+    if fact["name"] not in ENDING_KINDS or not isinstance(since, Mapping):
         return ()
     return tuple(
         f"{words} {span(round((moment(fact['at']) - moment(since[name])).total_seconds()))}."
@@ -155,36 +112,40 @@ def _serves(fact: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     tag, name = fact["tag"], fact["name"]
     plan = record.get("plan")
     before = (plan or {}).get("from") or "what was there before"
-    if name == "Release Succeeded":
+    if name == FactKind.RELEASE_SUCCEEDED:
         return f"{tag} serves all traffic."
-    if name == "Release Rolled Back":
+    if name == FactKind.RELEASE_ROLLED_BACK:
         return f"{before} serves all traffic."
-    if name == "Rollback Failed":
+    if name == FactKind.ROLLBACK_FAILED:
         return f"Users may get {tag}, {before}, or a share of each."
     percent = fact["data"].get("percent")
-    if name in ("Traffic Shifted", "Rollback Triggered") and percent:
+    if name in (FactKind.TRAFFIC_SHIFTED, FactKind.ROLLBACK_TRIGGERED) and percent:
         return (
             f"{percent} % {tag}, {100 - percent} % {before}."
             if percent < 100
             else f"{tag} serves all traffic."
         )
-    if name == "Release Aborted" and record.get("moved"):
+    if name == FactKind.RELEASE_ABORTED and record.get("moved"):
         return f"{before} serves all traffic."
-    if plan and name not in ("Health Checked", "Baseline Restored", "Rollback Triggered"):
+    if plan and name not in (
+        FactKind.HEALTH_CHECKED,
+        FactKind.BASELINE_RESTORED,
+        FactKind.ROLLBACK_TRIGGERED,
+    ):
         return f"{plan.get('from') or 'What was there before'} serves all traffic."
     return ""
 
 
 def _needed(fact: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[str, ...]:
     data = fact["data"]
-    if fact["name"] == "Approval Requested":
+    if fact["name"] == FactKind.APPROVAL_REQUESTED:
         some = f"{data['required']} of {listed(data['approvers'])}"
         ends = until(moment(data["expiresAt"]), moment(fact["at"]))
         return (f"The approval of {some}, each by a personal link; the time to decide ends {ends}.",)
-    if fact["name"] == "Approvers Reminded" and data.get("expiresAt"):
+    if fact["name"] == FactKind.APPROVERS_REMINDED and data.get("expiresAt"):
         ends = until(moment(data["expiresAt"]), moment(fact["at"]))
         return (f"The word of {listed(data['approvers'])} is missing; the time to decide ends {ends}.",)
-    if fact["name"] in ENDINGS:
+    if fact["name"] in ENDING_KINDS:
         return tuple(
             sentence for sentence in ending(record) if not sentence.startswith("Nothing was changed")
         )

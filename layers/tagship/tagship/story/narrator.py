@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
+from tagship.model.facts import FactKind
 from tagship.model.release import Status
 from tagship.text.times import clock, moment, span
 from tagship.text.words import listed
@@ -42,7 +43,7 @@ class Told:
 def told(fact: Record, *, clock: Clock = utc_clock) -> Told:
     """A fact in words; one that this version does not know is told by its name. `clock` says times of the day."""
     data = fact.get("data") or {}
-    if fact["name"] == "Deployment Started" and "deadline" in data:
+    if fact["name"] == FactKind.DEPLOYMENT_STARTED and "deadline" in data:
         data = {**data, "deadline": clock(moment(data["deadline"]))}
     words = _WORDS.get(fact["name"])
     try:
@@ -274,46 +275,46 @@ def _ended(mood: Mood, text: str) -> Callable[[Record, Record], Told]:
 
 
 _WORDS: Mapping[str, Callable[[Record, Record], Told]] = {
-    "Release Read": _read,
-    "Release Retried": _retried,
-    "Tag Already Used": _used,
-    "Lock Acquired": lambda _, data: Told(text=f"has the lock (fencing number {data['fence']})"),
-    "Gates Passed": _gates_passed,
-    "Gates Failed": _gates_failed,
-    "Deployment Planned": _planned,
-    "Approval Requested": _asked,
-    "Approvers Reminded": _reminded,
-    "Approval Error": _not_reached,
-    "Approver Signed In": lambda fact, data: Told(
+    FactKind.RELEASE_READ: _read,
+    FactKind.RELEASE_RETRIED: _retried,
+    FactKind.TAG_ALREADY_USED: _used,
+    FactKind.LOCK_ACQUIRED: lambda _, data: Told(text=f"has the lock (fencing number {data['fence']})"),
+    FactKind.GATES_PASSED: _gates_passed,
+    FactKind.GATES_FAILED: _gates_failed,
+    FactKind.DEPLOYMENT_PLANNED: _planned,
+    FactKind.APPROVAL_REQUESTED: _asked,
+    FactKind.APPROVERS_REMINDED: _reminded,
+    FactKind.APPROVAL_ERROR: _not_reached,
+    FactKind.APPROVER_SIGNED_IN: lambda fact, data: Told(
         text=f"{fact['who']} signed in to look at it", more=(f"as {data['identity']}",)
     ),
-    "Approval Given": _decided,
-    "Approval Granted": _decided,
-    "Approval Rejected": _decided,
-    "Approval Expired": _why(Mood.WARY, "the time to decide is over"),
-    "Approval Superseded": _why(Mood.WARY, "nobody decides on it any more: a newer release came"),
-    "Approval Closed": _why(Mood.PLAIN, "nobody decides on it any more"),
-    "Link Refused": _link_refused,
-    "Frozen": _frozen,
-    "Unfrozen": _unfrozen,
-    "Deployment Delayed": _delayed,
-    "Calendar Overridden": _overridden,
-    "Deployment Started": _started,
-    "Traffic Shifted": _shifted,
-    "Health Checked": _checked,
-    "Alarm Fired": _alarm,
-    "Rollback Triggered": _triggered,
-    "Rollback Joined": _joined,
-    "Release Barred": _barred,
-    "Baseline Restored": _restored,
-    "Release Succeeded": _ended(Mood.GOOD, "SUCCEEDED"),
-    "Release Invalid": _ended(Mood.BAD, "INVALID: nothing was changed"),
-    "Release Rejected": _ended(Mood.BAD, "REJECTED: nothing was changed"),
-    "Release Expired": _ended(Mood.BAD, "EXPIRED: nothing was changed"),
-    "Release Superseded": _ended(Mood.WARY, "SUPERSEDED: nothing was changed"),
-    "Release Rolled Back": _ended(Mood.BAD, "ROLLED_BACK: what served before serves again"),
-    "Rollback Failed": _ended(Mood.BAD, "ROLLBACK_FAILED: a person must act"),
-    "Release Aborted": _ended(Mood.BAD, "ABORTED"),
+    FactKind.APPROVAL_GIVEN: _decided,
+    FactKind.APPROVAL_GRANTED: _decided,
+    FactKind.APPROVAL_REJECTED: _decided,
+    FactKind.APPROVAL_EXPIRED: _why(Mood.WARY, "the time to decide is over"),
+    FactKind.APPROVAL_SUPERSEDED: _why(Mood.WARY, "nobody decides on it any more: a newer release came"),
+    FactKind.APPROVAL_CLOSED: _why(Mood.PLAIN, "nobody decides on it any more"),
+    FactKind.LINK_REFUSED: _link_refused,
+    FactKind.FROZEN: _frozen,
+    FactKind.UNFROZEN: _unfrozen,
+    FactKind.DEPLOYMENT_DELAYED: _delayed,
+    FactKind.CALENDAR_OVERRIDDEN: _overridden,
+    FactKind.DEPLOYMENT_STARTED: _started,
+    FactKind.TRAFFIC_SHIFTED: _shifted,
+    FactKind.HEALTH_CHECKED: _checked,
+    FactKind.ALARM_FIRED: _alarm,
+    FactKind.ROLLBACK_TRIGGERED: _triggered,
+    FactKind.ROLLBACK_JOINED: _joined,
+    FactKind.RELEASE_BARRED: _barred,
+    FactKind.BASELINE_RESTORED: _restored,
+    FactKind.RELEASE_SUCCEEDED: _ended(Mood.GOOD, "SUCCEEDED"),
+    FactKind.RELEASE_INVALID: _ended(Mood.BAD, "INVALID: nothing was changed"),
+    FactKind.RELEASE_REJECTED: _ended(Mood.BAD, "REJECTED: nothing was changed"),
+    FactKind.RELEASE_EXPIRED: _ended(Mood.BAD, "EXPIRED: nothing was changed"),
+    FactKind.RELEASE_SUPERSEDED: _ended(Mood.WARY, "SUPERSEDED: nothing was changed"),
+    FactKind.RELEASE_ROLLED_BACK: _ended(Mood.BAD, "ROLLED_BACK: what served before serves again"),
+    FactKind.ROLLBACK_FAILED: _ended(Mood.BAD, "ROLLBACK_FAILED: a person must act"),
+    FactKind.RELEASE_ABORTED: _ended(Mood.BAD, "ABORTED"),
 }
 
 MOODS = {

@@ -10,6 +10,7 @@ from typing import Any
 
 from tagship.ledger import lock, releases, watches
 from tagship.ledger.table import Fact, Item, Ledger, timestamp
+from tagship.model.facts import FactKind
 from tagship.model.release import Status
 from tagship.supervision.ended import RollBack
 
@@ -83,7 +84,7 @@ def _fired(ledger: Ledger, alarm: Alarm, watch: Item, roll_back: RollBack) -> di
             application=application,
             tag=watch["tag"],
             attempt=watch["attempt"],
-            name="Alarm Fired",
+            name=FactKind.ALARM_FIRED,
             key=f"{alarm.arn} {alarm.at}",
             data={
                 "alarm": alarm.name,

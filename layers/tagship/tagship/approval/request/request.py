@@ -21,6 +21,7 @@ from tagship.ledger import approvals
 from tagship.ledger.notices import Thread
 from tagship.ledger.table import Ledger, timestamp
 from tagship.model.errors import NoChannelReached
+from tagship.model.facts import FactKind
 from tagship.settings import Settings
 from tagship.slack import messages as slack
 from tagship.slack import thread as slack_thread
@@ -118,7 +119,7 @@ def remind(
     ledger.record(
         fact_of(
             request,
-            "Approvers Reminded",
+            FactKind.APPROVERS_REMINDED,
             key=timestamp(now)[:16],
             data={"approvers": waiting, "escalatedTo": escalated, "expiresAt": request["expiresAt"]},
         )

@@ -1,0 +1,143 @@
+"""The catalogue of facts: what can happen to a release, and what each fact means to those who read it.
+
+A new fact is one line here, and `tagship.story` renders its data. Every other list of facts is derived from this one.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from tagship.model.release import Status
+
+
+class Level(StrEnum):
+    """How much a channel wants to hear, from quiet to talkative; each includes the one before it."""
+
+    PROBLEMS = "problems"
+    MILESTONES = "milestones"
+    EVERYTHING = "everything"
+
+    def includes(self, other: Level) -> bool:
+        """Whether a channel of this level gets what is sent at the other."""
+        levels = list(Level)
+        return levels.index(other) <= levels.index(self)
+
+
+class FactKind(StrEnum):
+    """A fact's name, as the ledger and the event bus have it."""
+
+    words: str
+    """What happened, where its data does not say more."""
+    level: Level | None
+    """From which level on people are notified; None where they never are."""
+    ends: Status | None
+    """The ending that it writes."""
+    counts: str
+    """The metric that counts it."""
+
+    def __new__(
+        cls,
+        name: str,
+        words: str,
+        level: Level | None = None,
+        ends: Status | None = None,
+        counts: str = "",
+    ) -> FactKind:
+        """A member is its name; the rest is what the catalogue says of it."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.words, member.level, member.ends, member.counts = words, level, ends, counts
+        return member
+
+    RELEASE_READ = "Release Read", "the release was read and its files are pinned", Level.EVERYTHING
+    RELEASE_RETRIED = "Release Retried", "the release was retried", Level.MILESTONES
+    TAG_ALREADY_USED = "Tag Already Used", "the tag was used before with other content", Level.PROBLEMS
+    LOCK_ACQUIRED = "Lock Acquired", "the release has the lock"
+    GATES_PASSED = "Gates Passed", "the gates passed"
+    GATES_FAILED = (
+        "Gates Failed",
+        "a gate failed",
+        Level.EVERYTHING,
+    )  # its ending follows at once and says why
+    DEPLOYMENT_PLANNED = "Deployment Planned", "the deployment was planned"
+    APPROVAL_REQUESTED = (
+        *("Approval Requested", "waiting for approval", Level.MILESTONES),
+        *(None, "ApprovalRequested"),
+    )
+    APPROVERS_REMINDED = "Approvers Reminded", "the approvers were reminded", Level.EVERYTHING
+    APPROVAL_ERROR = (
+        *("Approval Error", "an approver could not be reached", Level.PROBLEMS),
+        *(None, "ApprovalError"),
+    )
+    APPROVER_SIGNED_IN = "Approver Signed In", "an approver signed in"
+    APPROVAL_GIVEN = "Approval Given", "an approver approved", Level.EVERYTHING
+    APPROVAL_GRANTED = (
+        *("Approval Granted", "the release was approved", Level.MILESTONES),
+        *(None, "ApprovalGranted"),
+    )
+    APPROVAL_REJECTED = (
+        *("Approval Rejected", "the release was rejected", Level.EVERYTHING),
+        *(None, "ApprovalRejected"),
+    )
+    APPROVAL_EXPIRED = (
+        *("Approval Expired", "approval expired: nobody decided in time", Level.EVERYTHING),
+        *(None, "ApprovalExpired"),
+    )
+    APPROVAL_SUPERSEDED = (
+        *("Approval Superseded", "approval is no longer needed: a newer release replaced this one"),
+        Level.EVERYTHING,
+    )
+    APPROVAL_CLOSED = "Approval Closed", "approval is no longer needed"
+    LINK_REFUSED = "Link Refused", "an approval link was refused"
+    FROZEN = "Frozen", "deployments are frozen", Level.MILESTONES
+    UNFROZEN = "Unfrozen", "a freeze was lifted", Level.MILESTONES
+    DEPLOYMENT_DELAYED = "Deployment Delayed", "waiting for a deployment window", Level.MILESTONES
+    CALENDAR_OVERRIDDEN = "Calendar Overridden", "an emergency overrides the calendar", Level.PROBLEMS
+    DEPLOYMENT_STARTED = "Deployment Started", "deployment started", Level.MILESTONES
+    TRAFFIC_SHIFTED = "Traffic Shifted", "traffic was shifted", Level.EVERYTHING
+    HEALTH_CHECKED = "Health Checked", "health was checked", Level.PROBLEMS  # healthy ones are never sent
+    ALARM_FIRED = "Alarm Fired", "an alarm fired", Level.PROBLEMS
+    ROLLBACK_TRIGGERED = (
+        *("Rollback Triggered", "rolling back", Level.PROBLEMS),
+        *(None, "RollbackTriggered"),
+    )
+    ROLLBACK_JOINED = "Rollback Joined", "another rollback is already running", Level.EVERYTHING
+    RELEASE_BARRED = "Release Barred", "the release can never be deployed again", Level.PROBLEMS
+    BASELINE_RESTORED = "Baseline Restored", "the baseline was restored", Level.EVERYTHING
+    RELEASE_SUCCEEDED = (
+        *("Release Succeeded", "SUCCEEDED", Level.MILESTONES),
+        *(Status.SUCCEEDED, "DeploymentSucceeded"),
+    )
+    RELEASE_INVALID = "Release Invalid", "INVALID: nothing was changed", Level.PROBLEMS, Status.INVALID
+    RELEASE_REJECTED = "Release Rejected", "REJECTED: nothing was changed", Level.PROBLEMS, Status.REJECTED
+    RELEASE_EXPIRED = "Release Expired", "EXPIRED: nothing was changed", Level.PROBLEMS, Status.EXPIRED
+    RELEASE_SUPERSEDED = (
+        *("Release Superseded", "SUPERSEDED: nothing was changed", Level.MILESTONES),
+        Status.SUPERSEDED,
+    )
+    RELEASE_ROLLED_BACK = (
+        *("Release Rolled Back", "ROLLED_BACK: the baseline serves all traffic again", Level.PROBLEMS),
+        *(Status.ROLLED_BACK, "RollbackSucceeded"),
+    )
+    ROLLBACK_FAILED = (
+        *("Rollback Failed", "ROLLBACK_FAILED: a person must act", Level.PROBLEMS),
+        *(Status.ROLLBACK_FAILED, "RollbackFailed"),
+    )
+    RELEASE_ABORTED = "Release Aborted", "ABORTED", Level.PROBLEMS, Status.ABORTED
+
+    @classmethod
+    def of(cls, name: object) -> FactKind | None:
+        """The kind that a stored name stands for; None for one that another version wrote."""
+        return _KINDS.get(str(name))
+
+
+_KINDS = {kind.value: kind for kind in FactKind}
+ENDINGS: dict[Status, FactKind] = {kind.ends: kind for kind in FactKind if kind.ends is not None}
+"""The last word on a release, or on its rollback, by the status that it writes."""
+ENDING_KINDS = frozenset(ENDINGS.values())
+
+
+def status_of(name: object) -> Status | None:
+    """The ending that a fact of this name writes; None where it writes none."""
+    kind = FactKind.of(name)
+    return kind.ends if kind else None
