@@ -71,7 +71,8 @@ def _tell(message: Event, runtime: Runtime) -> None:
             queue_url=runtime.settings.notices_queue,
         )
     else:
-        _take(channel, fact, releases.about(runtime.ledger, fact), runtime)
+        record, configuration = releases.about(runtime.ledger, fact)
+        _take(channel, fact, {**(record or {}), "configuration": configuration}, runtime)
     notices.told(runtime.ledger, fact, told_to)
 
 
