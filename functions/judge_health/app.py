@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from tagship.health.verdict import CheckResult, Verdict, judge
+from tagship.health.verdict import CheckResult, Verdict, judge, judge_restored
+from tagship.ledger import releases
 from tagship.ledger.table import Fact, timestamp
 from tagship.model.facts import FactKind
 from tagship.model.rollout import Baking
@@ -14,14 +15,17 @@ from tagship.text.words import cause_in_words
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """`{verdict, why, secondsLeft, wait, until, extended}`; the numbers of a look that says something go to the ledger."""
+    """`{verdict, why, secondsLeft, wait, until, extended}`; the numbers of a look that says something go to the ledger.
+
+    Of a restored baseline that no check can ask, the verdict is `unanswered`.
+    """
     release, deployment, now = event["release"], event["deployment"], runtime.now()
     results = [
         {name: result[name] for name in ("check", "verdict", "numbers")}
         | {"why": cause_in_words(result["why"])}
         for result in event["results"]
     ]
-    verdict = judge([CheckResult.from_dict(result) for result in results])
+    verdict, unknown = _judged(runtime, event, [CheckResult.from_dict(result) for result in results])
     left = int((datetime.fromisoformat(deployment["deadline"]) - now).total_seconds())
     before = Baking.from_dict(event["baking"], now=now)
     baking = before.looked(
@@ -59,13 +63,26 @@ def handler(event: Event, runtime: Runtime) -> Event:
         )
         runtime.ledger.record(fact)
     return {
-        "verdict": verdict.verdict,
+        "verdict": "unanswered" if unknown else verdict.verdict,
         "why": f"{release['application']} {release['tag']}: {verdict.why}",
         "secondsLeft": left,
         "wait": baking.wait,
         "until": timestamp(baking.until),
         "extended": baking.extended,
     }
+
+
+def _judged(runtime: Runtime, event: Event, results: list[CheckResult]) -> tuple[CheckResult, bool]:
+    """The verdict, and whether it leaves open how a restored baseline is."""
+    if event["subject"] != "baseline":
+        return judge(results), False
+    record = releases.get(runtime.ledger, event["release"]["application"], event["release"]["tag"])
+    seen = next(
+        (gate.get("seen") or {} for gate in record.get("gates") or () if gate["gate"] == "baseline"), {}
+    )
+    # Another release than the one before it: the gate did not ask that one.
+    answered = {} if "replaced" in (record.get("plan") or {}) else seen.get("answers", {})
+    return judge_restored(results, answered=answered)
 
 
 def _key(subject: str, step_name: str, execution: str, *, goes_on: bool, extends: bool) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from tagship import gates
+from tagship.aws.clients import ASKED_ONCE
 from tagship.gates import Case
+from tagship.health import Check, Given
 from tagship.ledger import freezes, releases
+from tagship.model.application import Application
 from tagship.runtime import Event, Runtime, step
 from tagship.targets import target_of
 
@@ -27,6 +32,33 @@ def handler(event: Event, runtime: Runtime) -> Event:
         client=runtime.aws.client,
         role=partial(runtime.client_as, tag=release["tag"], execution=event["execution"]),
         look_at=target_of,
+        ask_what_serves=partial(_ask_what_serves, runtime, event),
         freezes=lambda: freezes.standing(runtime.ledger, release["application"]),
     )
     return {"results": gates.run(event["gate"], case)}
+
+
+def _ask_what_serves(
+    runtime: Runtime, event: Event, configuration: Application, revision: Mapping[str, Any] | None
+) -> Mapping[str, Mapping[str, Any]]:
+    from tagship.health import beforehand  # one gate of many asks
+
+    release, target = event["release"], configuration.target
+    client_as = runtime.client_as(configuration, tag=release["tag"], execution=event["execution"])
+
+    def given(check: Check) -> Given:
+        return Given(
+            name=check.label(release["application"]),
+            application=release["application"],
+            tag=release["tag"],
+            client=partial(client_as, may=check.rights(target), config=ASKED_ONCE),
+            subject="baseline",
+            function=target.function,
+            alias=target.alias,
+            version=revision["version"] if revision else target.alias,
+            baseline=revision,
+            allowed=runtime.settings.allowed_networks,
+            now=runtime.now,
+        )
+
+    return beforehand.ask(configuration.health.checks, given)

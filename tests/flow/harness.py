@@ -458,7 +458,10 @@ class World:
         """What happens when somebody invokes a function."""
         name = function.rsplit(":function:", 1)[-1].split(":", maxsplit=1)[0]
         if name == TARGET:
-            return self.health(qualifier or "$LATEST", event)
+            served = (
+                self.alias()[0] if qualifier == "live" else qualifier
+            )  # by the alias: as it is served now
+            return self.health(served or "$LATEST", event)
         with self.lock:
             self.calls.append((name, event))
             waiting = self.plants.get(name)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.flow.harness import World, client_of
+from tagship.model.release import UNCHECKED
+from tests.flow.harness import World, client_of, error_named
 from tests.flow.test_endings import assert_ended
 
 EVERY = {"checks": [{"type": "lambda"}], "every": 1}
@@ -26,6 +27,21 @@ def answering(world: World, *answers: Any) -> None:
         return WELL if version == "1" else next(following, answers[-1])
 
     world.health = answer
+
+
+def put_alarm(name: str, state: str) -> None:
+    """An alarm that stands in this state."""
+    client_of("cloudwatch").put_metric_alarm(
+        AlarmName=name,
+        Namespace="Shop",
+        MetricName="5xx",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    client_of("cloudwatch").set_alarm_state(AlarmName=name, StateValue=state, StateReason="so it stands")
 
 
 def looks(world: World, tag: str) -> list[tuple[str, str, bool]]:
@@ -94,16 +110,7 @@ def test_an_alarm_that_fired_before_does_not_stop_the_fix_and_one_that_fires_ane
         strategy={"type": "canary", "percent": 10, "bake": 2},
         health={"checks": [{"type": "alarm", "names": ["5xx"]}, {"type": "lambda"}], "every": 1},
     )
-    client_of("cloudwatch").put_metric_alarm(
-        AlarmName="5xx",
-        Namespace="Shop",
-        MetricName="5xx",
-        Statistic="Sum",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=1,
-        ComparisonOperator="GreaterThanThreshold",
-    )
+    put_alarm("5xx", "OK")
 
     def fire() -> None:
         client_of("cloudwatch").set_alarm_state(AlarmName="5xx", StateValue="ALARM", StateReason="many 5xx")
@@ -122,3 +129,62 @@ def test_an_alarm_that_fired_before_does_not_stop_the_fix_and_one_that_fires_ane
         assert "5xx fires since" in world.record("v1.0.0")["why"]
     else:
         assert_ended(world, ended, "v1.0.0", "SUCCEEDED")
+
+
+ORDINARY = {"statusCode": 200}
+
+
+def test_a_function_that_knows_nothing_of_tagship_is_restored_and_nobody_is_called(world: World) -> None:
+    world.configure(health=EVERY)
+    world.health = lambda version, event: ORDINARY
+    ended = world.release("v1.0.0")
+    assert_ended(world, ended, "v1.0.0", "ROLLED_BACK", "ReleaseRolledBack")
+    assert world.alias() == ("1", {})
+    record = world.record("v1.0.0")
+    assert UNCHECKED in record["why"]
+    (warning,) = [gate["warning"] for gate in record["gates"] if gate["gate"] == "baseline"]
+    assert "cannot answer the check: after a rollback it would be restored, but not checkable" in warning
+
+
+def test_a_baseline_that_raises_at_the_question_is_restored_and_nobody_is_called(world: World) -> None:
+    world.configure(health=EVERY)
+
+    def raises(version: str, event: dict[str, Any]) -> Any:
+        raise error_named("KeyError", "path")
+
+    world.health = raises
+    ended = world.release("v1.0.0")
+    assert_ended(world, ended, "v1.0.0", "ROLLED_BACK", "ReleaseRolledBack")
+    assert UNCHECKED in world.record("v1.0.0")["why"]
+
+
+def test_a_baseline_that_could_answer_and_is_ill_after_the_rollback_calls_a_person(world: World) -> None:
+    world.configure(health=EVERY)
+    asked: list[str] = []
+
+    def answer(version: str, event: dict[str, Any]) -> Any:
+        asked.append(version)
+        return WELL if len(asked) == 1 else ILL
+
+    world.health = answer
+    ended = world.release("v1.0.0")
+    assert_ended(world, ended, "v1.0.0", "ROLLBACK_FAILED", "RollbackFailed")
+
+
+def test_an_application_with_alarms_alone_comes_back_and_its_ending_says_that_nothing_was_checked(
+    world: World,
+) -> None:
+    world.configure(
+        strategy={"type": "canary", "percent": 10, "bake": 2},
+        health={"checks": [{"type": "alarm", "names": ["5xx"]}], "every": 1},
+    )
+    put_alarm("5xx", "OK")
+
+    def stable(event: dict[str, Any]) -> Any:
+        client_of("cloudwatch").set_alarm_state(AlarmName="5xx", StateValue="ALARM", StateReason="many 5xx")
+        return world.handlers["await_stable"](event, None)
+
+    world.plant("await_stable", stable)
+    ended = world.release("v1.0.0")
+    assert_ended(world, ended, "v1.0.0", "ROLLED_BACK", "ReleaseRolledBack")
+    assert UNCHECKED in world.record("v1.0.0")["why"]

@@ -154,6 +154,7 @@ def _case(uploaded: Uploaded, s3: Any) -> Case:
         client={"s3": s3}.__getitem__,
         role=_nobody,
         look_at=_nobody,
+        ask_what_serves=_nobody,
         freezes=tuple,
     )
 

@@ -119,6 +119,10 @@ ROLLBACKS = {
     "ComesBackFromAnAbort": ("", "WhoAsked Aborted EndRelease DidItWork Succeeded"),
     "BaselineIsUnhealthy": ("RollbackFailed", "Healthy BaselineUnhealthy EndRelease DidItWork Failed"),
     "BaselineIsInconclusive": ("RollbackFailed", "Healthy BaselineUnhealthy EndRelease DidItWork Failed"),
+    "BaselineIsUnanswered": (
+        "",
+        "JudgeHealth Healthy RestoredUnchecked WhoAsked RolledBack EndRelease DidItWork Succeeded",
+    ),
     "HadEndedOtherwise": ("ReleaseSuperseded", "RolledBack EndRelease DidItWork Failed"),
     "CatchRestoreBaselineRefused": ("RollbackRefused", "RestoreBaseline Refused"),
     "CatchRestoreBaseline": ("RollbackFailed", "RestoreBaseline NotRestored EndRelease DidItWork Failed"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -143,6 +143,7 @@ def case(
     target: Any = None,
     in_role: InRole | None = None,
     freezes: Sequence[Freeze] = (),
+    answers: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Case:
     """A release as the ledger hands it to a gate."""
@@ -162,4 +163,5 @@ def case(
         role=lambda configuration: in_role,
         look_at=look_at,
         freezes=lambda: freezes,
+        ask_what_serves=lambda configuration, revision: answers or {},
     )

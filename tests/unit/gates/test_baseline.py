@@ -6,6 +6,7 @@ import pytest
 
 from tagship.gates import Verdict, baseline
 from tagship.model.errors import AwsUnavailable, BaselineMissing, CredentialsRefused, TargetInvalid
+from tests.unit.builders import application, configured
 from tests.unit.gates.cases import REVISION, FakeTarget, InRole, case
 
 
@@ -56,3 +57,40 @@ def test_why_a_role_can_not_be_assumed_is_told_once_by_the_target_gate():
 def test_aws_that_can_not_answer_is_asked_again_by_the_state_machine():
     with pytest.raises(AwsUnavailable):
         baseline.check(case(target=FakeTarget(raises={"restorable": AwsUnavailable("throttled")})))
+
+
+ANSWERS = {"lambda storefront": {"answers": True, "why": "1 of 1 requests passed."}}
+SILENT = {"lambda storefront": {"answers": False, "why": 'The answer is not {"healthy": true}.'}}
+
+
+def test_what_serves_is_asked_the_checks_question_and_the_answer_travels_on():
+    result = baseline.check(case(production="v1.3.0", answers=ANSWERS))
+    assert (result.verdict, result.warning) == (Verdict.PASSED, "")
+    assert result.seen == {"answers": {"lambda storefront": True}}
+
+
+def test_approvers_read_that_what_serves_cannot_answer_the_check():
+    result = baseline.check(case(production="v1.3.0", answers=SILENT))
+    assert result.verdict is Verdict.PASSED
+    assert result.warning == (
+        "v1.3.0 cannot answer the check: after a rollback it would be restored, but not checkable. "
+        'lambda storefront: The answer is not {"healthy": true}.'
+    )
+    assert result.seen == {"answers": {"lambda storefront": False}}
+
+
+def test_what_tagship_did_not_release_is_named_as_its_target_names_it():
+    result = baseline.check(case(answers=SILENT))
+    assert result.warning.startswith("version 1 of storefront cannot answer the check:")
+
+
+def test_checks_that_all_look_back_can_say_nothing_after_a_rollback_and_approvers_read_it():
+    only_alarms = configured(application(health={"checks": [{"type": "alarm", "names": ["storefront-5xx"]}]}))
+    result = baseline.check(case(production="v1.3.0", configuration=only_alarms))
+    assert result.warning.startswith("After a rollback nothing could ask whether v1.3.0 is healthy")
+
+
+def test_where_nothing_serves_nobody_is_asked():
+    result = baseline.check(case(target=FakeTarget(restores=None), answers=SILENT))
+    assert "cannot answer" not in result.warning
+    assert result.seen == {}

@@ -22,12 +22,12 @@ def judge_health():
     return module.handler.__wrapped__
 
 
-def looked(judge_health, verdict, *, left, extended=False):
+def looked(judge_health, verdict, *, left, extended=False, subject="candidate"):
     """One look `left` seconds before the end of a bake of 60 s; answers with what follows, and the facts."""
     facts = []
     event = {
         "release": {"application": "storefront", "tag": "v1.4.0", "attempt": 1},
-        "subject": "candidate",
+        "subject": subject,
         "execution": "arn:aws:states:us-east-1:000000000000:execution:release:one",
         "results": [{"check": "lambda storefront", "verdict": verdict, "why": "it said so", "numbers": {}}],
         "deployment": {
@@ -64,3 +64,29 @@ def test_a_look_that_says_something_is_a_fact(judge_health, verdict, left, exten
     for fact in facts:
         assert fact.data["goesOn"] == (wait > 0)
         assert fact.data["until"] == ("2026-11-23T12:01:00.000Z" if longer else None)
+
+
+@pytest.mark.parametrize(
+    "answers, replaced, verdict, expected",
+    [
+        ({"lambda storefront": False}, False, "unhealthy", "unanswered"),
+        ({"lambda storefront": True}, False, "unhealthy", "unhealthy"),
+        ({}, False, "unhealthy", "unhealthy"),
+        ({"lambda storefront": False}, True, "unhealthy", "unhealthy"),
+        ({"lambda storefront": True}, False, "inconclusive", "unanswered"),
+        ({"lambda storefront": False}, False, "healthy", "healthy"),
+    ],
+)
+def test_a_restored_baseline_is_judged_by_what_it_could_answer_before(
+    judge_health, monkeypatch, answers, replaced, verdict, expected
+):
+    record = {
+        "gates": [{"gate": "tag"}, {"gate": "baseline", "seen": {"answers": answers}}],
+        "plan": {"replaced": {"version": "3"}} if replaced else {},
+    }
+    monkeypatch.setitem(
+        judge_health.__globals__, "releases", SimpleNamespace(get=lambda ledger, application, tag: record)
+    )
+    answer, (fact,) = looked(judge_health, verdict, left=0, extended=True, subject="baseline")
+    assert answer["verdict"] == expected
+    assert fact.data["subject"] == "baseline"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagship.health import CheckResult, Verdict, judge
-from tagship.health.verdict import shown
+from tagship.health.verdict import can_answer, judge_restored, shown
 
 H, U, N, E = Verdict.HEALTHY, Verdict.UNHEALTHY, Verdict.INCONCLUSIVE, Verdict.ERROR
 
@@ -153,3 +153,57 @@ def test_text_of_others_keeps_its_words_apart_and_its_letters():
 def test_text_that_is_cut_says_so():
     assert shown("x" * 501) == "x" * 499 + "…"
     assert shown("x" * 500) == "x" * 500
+
+
+# ---- a baseline that was restored ----------------------------------------------------------------------------------
+
+
+def said(verdict, check="lambda storefront", **numbers):
+    return CheckResult(check=check, verdict=Verdict(verdict), why=f"it is {verdict}", numbers=numbers)
+
+
+def restored(*results, **answered):
+    found, unknown = judge_restored(
+        results, answered={f"lambda {name}": yes for name, yes in answered.items()}
+    )
+    return found.verdict, unknown
+
+
+def test_a_restored_baseline_that_is_healthy_is_healthy():
+    assert restored(said("healthy"), storefront=False) == (Verdict.HEALTHY, False)
+
+
+@pytest.mark.parametrize("verdict", ["unhealthy", "error"])
+def test_a_restored_baseline_that_could_answer_and_is_not_healthy_now_is_not_healthy(verdict):
+    assert restored(said(verdict), storefront=True) == (Verdict(verdict), False)
+
+
+@pytest.mark.parametrize("verdict", ["unhealthy", "error"])
+def test_a_baseline_that_nobody_asked_before_is_taken_at_its_word(verdict):
+    assert restored(said(verdict)) == (Verdict(verdict), False)
+
+
+@pytest.mark.parametrize("verdict", ["unhealthy", "error", "inconclusive"])
+def test_what_could_not_answer_before_the_release_shows_nothing_after_it(verdict):
+    assert restored(said(verdict), storefront=False) == (Verdict.INCONCLUSIVE, True)
+
+
+def test_an_inconclusive_check_leaves_the_health_of_what_was_restored_open():
+    assert restored(said("inconclusive"), storefront=True) == (Verdict.INCONCLUSIVE, True)
+
+
+def test_one_check_that_counts_is_enough_to_call_a_person():
+    results = (said("unhealthy"), said("unhealthy", check="lambda other"), said("inconclusive", check="x"))
+    assert restored(*results, storefront=False, other=True) == (Verdict.UNHEALTHY, False)
+
+
+def test_checks_that_could_not_be_asked_at_all_leave_it_open():
+    assert restored() == (Verdict.INCONCLUSIVE, True)
+
+
+def test_what_says_itself_that_it_is_not_healthy_knows_the_question():
+    assert can_answer(said("healthy"))
+    assert can_answer(said("unhealthy", saidUnhealthy=1))
+    assert not can_answer(said("unhealthy"))
+    assert not can_answer(said("inconclusive"))
+    assert not can_answer(said("error"))

@@ -347,8 +347,10 @@ NO_DURATION = "must be whole seconds or an ISO-8601 duration like PT1H30M"
 HTTP = {"type": "http", "url": "https://storefront.example.com/health"}
 NO_URL = "must be an http or https address, without a name and password"
 METRIC = {"type": "metric", "name": "errors", "namespace": "AWS/Lambda", "metric": "Errors", "maxValue": 0.5}
-LOOKS_BACK = (
-    "needs one of type http, lambda, custom: after a rollback, alarms and metrics still show the candidate"
+CHOOSE = (
+    "is missing: choose how a version shows that it works. Any function: {type: metric, …}, which reads its errors and "
+    "never invokes it. A web address: {type: http, url: …}. A function that answers Tagship's question: {type: lambda}. "
+    "docs/health.md explains each"
 )
 KEPT = "has a field without a name, or a number that does not fit into 38 digits"
 
@@ -423,7 +425,6 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ({"approval.expires": "PT1.5S"}, [f"approval.expires: {NO_DURATION}"]),
         ({"approval.expires": "P8D"}, ["approval.expires: must be less than or equal to 604800"]),
         ({"approval.remindEvery": 0}, ["approval.remindEvery: must be greater than or equal to 1"]),
-        ({"health.checks": []}, ["health.checks: must have at least 1"]),
         ({"health.checks.0": {}}, ["health.checks[0]: needs a type"]),
         ({"health.checks.0": 3}, ["health.checks[0]: must be an object"]),
         (
@@ -513,7 +514,9 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
             {"health.checks.1": {"type": "alarm", "names": []}},
             ["health.checks[1].names: must have at least 1"],
         ),
-        ({"health.checks.0": {"type": "alarm", "names": ["5xx"]}}, [f"health.checks: {LOOKS_BACK}"]),
+        ({"health": GONE}, [f"health: {CHOOSE}"]),
+        ({"health.checks": GONE}, [f"health.checks: {CHOOSE}"]),
+        ({"health.checks": []}, [f"health.checks: {CHOOSE}"]),
         (
             {"health.checks.1": {"type": "metric", "name": "errors", "metric": "Errors", "maxValue": 1}},
             ["health.checks[1].namespace: is missing (or an expression instead)"],

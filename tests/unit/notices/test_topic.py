@@ -49,7 +49,7 @@ def test_a_message_says_what_happened_what_serves_what_is_needed_and_where_to_lo
             "5 of 5 answers were 500.\n\n"
             "Serves now: v1.3.0 serves all traffic.\n\n"
             "What now: v1.3.0 serves all traffic again and is healthy. Nobody has to act now.\n\n"
-            "What now: Mend what is named above, then publish it under a new tag.\n\n"
+            "What now: Fix the problem, then publish a new tag.\n\n"
             "Look: https://us-east-1.console.aws.amazon.com/states/home?region=us-east-1#/v2/executions/details/"
             "arn:aws:states:us-east-1:000000000000:execution:release:one\n"
         ),

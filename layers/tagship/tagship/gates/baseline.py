@@ -1,15 +1,19 @@
-"""baseline: what production runs now is known, and a rollback can restore it."""
+"""baseline: what production runs now is known, and a rollback can restore it; whether it answers the checks is said."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from tagship.gates.gate import Case, Gate, GateResult, passed, refused, unanswered
 from tagship.model.errors import FinalError
+from tagship.text.plain import line
 
 _NAME = "baseline"
 
 
 def check(case: Case) -> GateResult:
-    """A first release has no way back but to nothing, and approvers are told so.
+    """A first release can only be rolled back to nothing, and a baseline may not answer the checks: approvers read both.
 
     Raises AwsUnavailable.
     """
@@ -25,7 +29,31 @@ def check(case: Case) -> GateResult:
             "Nothing serves now.",
             warning="There is nothing to go back to: a rollback of this release would leave nothing that serves.",
         )
-    return passed(_NAME, f"A rollback would restore {restorable}.")
+    answers = case.ask_what_serves(case.configuration, case.revision)
+    return passed(
+        _NAME,
+        f"A rollback would restore {restorable}.",
+        warning=_unanswerable(answers, serves=case.production or restorable, case=case),
+        answers={check: answer["answers"] for check, answer in answers.items()},
+    )
+
+
+def _unanswerable(answers: Mapping[str, Mapping[str, Any]], *, serves: str, case: Case) -> str:
+    """What approvers must know: a rollback would restore it, and nothing could show that it is healthy."""
+    assert case.configuration is not None
+    silent = [f"{check}: {answer['why']}" for check, answer in answers.items() if not answer["answers"]]
+    if silent:
+        which = "check" if len(silent) == 1 else "checks"
+        return (
+            f"{serves} cannot answer the {which}: after a rollback it would be restored, but not checkable. "
+            f"{line('; '.join(silent), 400)}"
+        )
+    if all(check.LOOKS_BACK for check in case.configuration.health.checks):
+        return (
+            f"After a rollback nothing could ask whether {serves} is healthy: alarms and metrics show the candidate "
+            "for some minutes."
+        )
+    return ""
 
 
 GATE = Gate(name=_NAME, check=check)

@@ -68,6 +68,15 @@ class LookAt(Protocol):
         """Raises CredentialsRefused where the role can't be assumed."""
 
 
+class AskWhatServes(Protocol):
+    """Puts an application's health checks to what serves now: by check, whether it can answer, and why not."""
+
+    def __call__(
+        self, configuration: Application, revision: Mapping[str, Any] | None
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """What can't be asked just now is left out."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """What is judged: a release as it was pinned, its application as it was configured then, and what production runs."""
@@ -95,6 +104,7 @@ class Case:
     """The freezes of the application and those of all, asked of the ledger."""
     role: Callable[[Application], ClientAs]
     look_at: LookAt
+    ask_what_serves: AskWhatServes
 
     def client_as(self, service: str, *, may: Sequence[Right], config: Any = None) -> Any:
         """An AWS service, in the application's role, for what it `may` and nothing else.
@@ -133,6 +143,7 @@ class Case:
         freezes: Callable[[], Sequence[Freeze]],
         role: Callable[[Application], ClientAs],
         look_at: LookAt,
+        ask_what_serves: AskWhatServes,
     ) -> Case:
         """From the release as it stands in the ledger, and what production runs by the ledger (None: no release)."""
         document = record["configuration"]["document"]
@@ -153,6 +164,7 @@ class Case:
             freezes=freezes,
             role=role,
             look_at=look_at,
+            ask_what_serves=ask_what_serves,
         )
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from tagship.aws.rights import Location, Right, invoking
 from tagship.health.given import Given, Problems
 from tagship.health.sampling import INVOCATION_SECONDS
-from tagship.health.verdict import CheckResult, Verdict, shown
+from tagship.health.verdict import SAYS_SO, CheckResult, Verdict, shown
 from tagship.model.fields import CONFIG, FUNCTION_NAME
 
 _ANSWERS = {verdict.value: verdict for verdict in Verdict if verdict is not Verdict.ERROR}
@@ -111,7 +111,7 @@ def read(document: object, *, check: str) -> CheckResult:
         check=check,
         verdict=verdict,
         why=f"It says: {why.rstrip('.')}.",
-        numbers=_numbers(document.get("numbers")),
+        numbers=_numbers(document.get("numbers")) | ({SAYS_SO: 1} if verdict is Verdict.UNHEALTHY else {}),
     )
 
 

@@ -165,19 +165,23 @@ def _ask(
     check: LambdaCheck, client: LambdaClient, invocation: _Invocation, *, clock: Callable[[], float]
 ) -> Answer:
     start = clock()
-    verdict, why = _invoked(client, invocation)
+    verdict, why, says_so = _invoked(client, invocation)
     ms = round((clock() - start) * 1000)
     if verdict is Verdict.HEALTHY and check.maxLatencyMs is not None and ms > check.maxLatencyMs:
         verdict = Verdict.UNHEALTHY
         why = f"an answer took {ms} ms, at most {check.maxLatencyMs} are allowed"
-    return Answer(verdict=verdict, ms=ms, why=why)
+    return Answer(verdict=verdict, ms=ms, why=why, says_so=says_so)
 
 
-def _invoked(client: LambdaClient, invocation: _Invocation) -> tuple[Verdict, str]:
+def _invoked(client: LambdaClient, invocation: _Invocation) -> tuple[Verdict, str, bool]:
+    """The last one: whether the function says itself that it is not healthy."""
     from tagship.aws.invocation import invoke
 
     answer = invoke(client, invocation.request, label=invocation.label, about=invocation.about)
-    return (Verdict.UNHEALTHY, answer.raised) if answer.raised else _read(answer.document)
+    if answer.raised:
+        return Verdict.UNHEALTHY, answer.raised, False
+    verdict, why = _read(answer.document)
+    return verdict, why, verdict is Verdict.UNHEALTHY
 
 
 def _read(document: object) -> tuple[Verdict, str]:

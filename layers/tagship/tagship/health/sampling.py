@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from tagship.health.verdict import CheckResult, Verdict
+from tagship.health.verdict import SAYS_SO, CheckResult, Verdict
 
 BUDGET_SECONDS = 50
 """All requests of a check together: far inside the state that waits for them, however slow each one is."""
@@ -24,6 +24,8 @@ class Answer:
     status: int | None = None
     tls_days: int | None = None
     """How many days the certificate is still valid."""
+    says_so: bool = False
+    """It knows the question and says itself that it is not healthy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,8 @@ def _weigh(check: str, answers: list[Answer], *, requests: int, must_pass: int) 
         numbers["lastStatus"] = statuses[-1]
     if days := [answer.tls_days for answer in answers if answer.tls_days is not None]:
         numbers["tlsDaysLeft"] = min(days)
+    if said := sum(answer.says_so for answer in answers):
+        numbers[SAYS_SO] = said
     if not_passed := failed + unclear:
         numbers["firstFailure"] = not_passed[0].why
         why += f"; {not_passed[0].why}"

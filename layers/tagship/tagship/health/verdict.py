@@ -10,6 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 _NAMED = 5
+SAYS_SO = "saidUnhealthy"
+"""Among a check's numbers: how often what was asked said itself that it is not healthy."""
 
 
 class Verdict(StrEnum):
@@ -76,6 +78,34 @@ def judge(results: Sequence[CheckResult]) -> CheckResult:
     return CheckResult(
         check="health", verdict=verdict, why=_sentence(deciding, len(results)), numbers=numbers
     )
+
+
+def can_answer(result: CheckResult) -> bool:
+    """Whether what was asked knows the question: it is healthy, or says itself that it is not."""
+    return result.verdict is Verdict.HEALTHY or SAYS_SO in result.numbers
+
+
+def judge_restored(
+    results: Sequence[CheckResult], *, answered: Mapping[str, bool]
+) -> tuple[CheckResult, bool]:
+    """What the checks say of a baseline that was restored, and whether that leaves its health unknown.
+
+    `answered` says, by check, whether the same revision could answer before the release. What could not answer then shows
+    nothing now; nor does what is inconclusive. What is unhealthy although it could answer, or was not asked, is unhealthy.
+    """
+    failing = (Verdict.UNHEALTHY, Verdict.ERROR)
+    decisive = [it for it in results if it.verdict in failing and answered.get(it.check, True)]
+    if decisive:
+        return judge(decisive), False
+    unknown = [it for it in results if it.verdict is not Verdict.HEALTHY]
+    if unknown:
+        named = "; ".join(shown(f"{it.check}: {it.why}").rstrip(".") for it in unknown[:_NAMED])
+        why = f"{len(unknown)} of {len(results)} checks can't say whether it is healthy: {named}."
+        return CheckResult(check="health", verdict=Verdict.INCONCLUSIVE, why=why), True
+    if not results:
+        why = "No check can be asked of what serves now: alarms and metrics still show the candidate."
+        return CheckResult(check="health", verdict=Verdict.INCONCLUSIVE, why=why), True
+    return judge(results), False
 
 
 def _sentence(deciding: Sequence[CheckResult], checks: int) -> str:

@@ -16,7 +16,6 @@ from typing import Any, get_args, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
-from tagship.health import kinds
 from tagship.model.application import Application, Health, Steps
 from tagship.model.release import MANIFEST_BYTES, Manifest, Tag
 from tagship.model.schedule import window
@@ -145,12 +144,6 @@ def _health_problems(health: Health) -> Iterable[Problem]:
     for index, check in enumerate(health.checks):
         for name, message in check.problems():
             yield Problem(path=("health", "checks", index, *name.split(".")), message=message)
-    if all(check.LOOKS_BACK for check in health.checks):
-        asking = [name for name, noun in kinds().items() if not noun.LOOKS_BACK]
-        yield Problem(
-            path=("health", "checks"),
-            message=f"needs one of type {', '.join(asking)}: after a rollback, alarms and metrics still show the candidate",
-        )
     if health.watch.seconds and not health.watch.alarms:
         yield Problem(path=("health", "watch", "alarms"), message="is empty, so nothing would be watched")
 
@@ -245,6 +238,14 @@ def _validated(kind: type, data: object) -> Any:
         raise DocumentInvalid([_problem(kind, it) for it in details if not _echo(it, details)]) from error
 
 
+_CHECKS = (("health",), ("health", "checks"))
+_CHOOSE = (
+    "is missing: choose how a version shows that it works. Any function: {type: metric, …}, which reads its errors and "
+    "never invokes it. A web address: {type: http, url: …}. A function that answers Tagship's question: {type: lambda}. "
+    "docs/health.md explains each"
+)
+
+
 def _echo(detail: Any, details: Sequence[Any]) -> bool:
     """A list whose members are wrong is also said to be too short, as if they were not there."""
     here = detail["loc"]
@@ -257,7 +258,9 @@ def _problem(kind: type, detail: Any) -> Problem:
     path = _written_path(detail["loc"])
     match detail["type"]:
         case "missing" | "missing_keyword_only_argument":
-            message = "is missing"
+            message = _CHOOSE if path in _CHECKS else "is missing"
+        case "too_short" if path in _CHECKS:
+            message = _CHOOSE
         case "unexpected_keyword_argument" | "extra_forbidden":
             message = "is not a field here" + _nearest(kind, detail["loc"])
         case "union_tag_not_found":

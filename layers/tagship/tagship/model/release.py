@@ -73,6 +73,10 @@ _ERRORS = {
 }
 
 
+UNCHECKED = "The baseline was restored, but whether it is healthy could not be checked."
+"""As a rollback's ending says it, where no check can ask what was restored."""
+
+
 @dataclass(frozen=True, slots=True, order=False)
 class Tag:
     """`v` and a Semantic Versioning 2.0.0 version, ordered as SemVer orders (precedence: build metadata does not count)."""

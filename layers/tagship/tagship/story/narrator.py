@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 from tagship.model.facts import FactKind
-from tagship.model.release import Status
+from tagship.model.release import UNCHECKED, Status
 from tagship.text.times import clock, moment, span
 from tagship.text.words import listed
 
@@ -355,10 +355,11 @@ def _nothing(*advice: str) -> Callable[[Record], list[str]]:
 
 
 def _rolled_back(record: Record) -> list[str]:
-    return [
-        f"{_before(record)} serves all traffic again and is healthy. Nobody has to act now.",
-        "Mend what is named above, then publish it under a new tag.",
-    ]
+    if UNCHECKED in str(record.get("why")):
+        serves = f"{_before(record)} serves all traffic again. No check could ask whether it is healthy: look at it."
+    else:
+        serves = f"{_before(record)} serves all traffic again and is healthy. Nobody has to act now."
+    return [serves, "Fix the problem, then publish a new tag."]
 
 
 def _aborted(record: Record) -> list[str]:

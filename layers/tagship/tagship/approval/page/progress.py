@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tagship.approval.quorum import Record
+from tagship.model.release import UNCHECKED
 from tagship.text.plain import line
 
 FOLLOW_SECONDS = 10
@@ -30,6 +31,8 @@ def progress(record: Record, release: Mapping[str, Any]) -> dict[str, Any]:
     if release["status"] == "RUNNING":
         return {"sign": "wait", "words": _underway(release, values), "why": "", "underway": True}
     sign, words = _ENDED.get(release["status"], _UNCHANGED)
+    if UNCHECKED in str(release.get("why")):
+        words = words.replace(" and is healthy", "; no check could ask whether it is healthy")
     why = "" if release["status"] == "SUCCEEDED" else line(release.get("why") or "", 500)
     return {"sign": sign, "words": words.format_map(values), "why": why, "underway": False}
 
