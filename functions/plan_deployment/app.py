@@ -10,7 +10,7 @@ from tagship.ledger.table import Fact
 from tagship.model.application import Application
 from tagship.model.facts import FactKind
 from tagship.model.release import Manifest, PinnedObject
-from tagship.model.rollout import only_step, traffic_steps
+from tagship.model.rollout import only_step, time_to_see, traffic_steps
 from tagship.runtime import Event, Runtime, step
 from tagship.targets import target_of
 
@@ -32,7 +32,8 @@ def handler(event: Event, runtime: Runtime) -> Event:
         client_as=runtime.client_as(configuration, tag=tag, execution=event["execution"]),
         objects=[pinned for _, pinned in artifacts.values()],
     ).plan(artifacts)
-    steps = traffic_steps(configuration.strategy) if change.baseline else only_step()
+    floor = time_to_see(configuration.health, most=runtime.settings.look_back_seconds)
+    steps = traffic_steps(configuration.strategy, floor=floor) if change.baseline else only_step(floor=floor)
     current = releases.current(runtime.ledger, application)
     plan = {
         **asdict(change),

@@ -562,6 +562,7 @@ def world() -> Iterator[World]:
             "TAGSHIP_APPROVAL_BASE_URL": "https://approve.example.com",
             "TAGSHIP_SENDER_ADDRESS": "tagship@example.com",
             "TAGSHIP_SLACK_HOSTS": "127.0.0.1",
+            "TAGSHIP_LOOK_BACK_SECONDS": "0",
             "TAGSHIP_ALLOWED_ACCOUNTS": DEFAULT_ACCOUNT_ID,
             "TAGSHIP_FUNCTION_ROLES": f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/tagship-production-*FunctionRole-*",
         }

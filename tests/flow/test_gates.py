@@ -70,7 +70,7 @@ def test_an_alarm_that_fires_already_is_told_and_kept_and_the_fix_is_deployed(wo
     assert world.release("v1.0.0").status == "SUCCEEDED"
     alarms = result_of(world, "alarms")
     assert (alarms["verdict"], alarms["why"]) == ("passed", "1 of 2 alarms fires.")
-    assert "storefront-5xx fires since" in alarms["warning"] and "7 > 1" in alarms["warning"]
+    assert "storefront-5xx has been firing since" in alarms["warning"] and "7 > 1" in alarms["warning"]
     assert set(alarms["seen"]["firing"]) == {"storefront-5xx"}
 
 

@@ -14,7 +14,7 @@ import yaml
 from tagship.model.application import Application
 from tagship.model.documents import DocumentInvalid, Problem, as_document, read_application, read_manifest
 from tagship.model.release import Manifest
-from tagship.model.rollout import seconds_needed, traffic_steps
+from tagship.model.rollout import seconds_needed, time_to_see, traffic_steps
 
 LONGEST_DEPLOYMENT = 1200
 """The most that a stack's DeploymentTimeoutSeconds allows."""
@@ -188,14 +188,19 @@ def _judged(
         application = read_application(data)
     except DocumentInvalid as error:
         return None, error.problems
-    needed = seconds_needed(traffic_steps(application.strategy))
+    floor = time_to_see(application.health)
+    needed = seconds_needed(traffic_steps(application.strategy, floor=floor))
     if needed > LONGEST_DEPLOYMENT:
         message = (
-            f"needs {needed} s with its bakes, and no deployment may take more than {LONGEST_DEPLOYMENT} s: "
-            "shorten the bakes or take fewer steps"
+            f"needs {needed} s with its bakes{_raised(floor)}, and no deployment may take more than "
+            f"{LONGEST_DEPLOYMENT} s: shorten the bakes or take fewer steps"
         )
         return None, (Problem(path=("strategy",), message=message),)
     return application, ()
+
+
+def _raised(floor: int) -> str:
+    return f" (each at least {floor} s, so that alarms and metrics can show what happens)" if floor else ""
 
 
 def _found(root: yaml.Node, data: Any, problem: Problem) -> Finding:

@@ -41,6 +41,8 @@ class Settings:
     health_seconds: int = 300
     rollback_seconds: int = 600
     approval_seconds: int = 604800
+    look_back_seconds: int = 180
+    """The most that is waited until what happens shows in metrics and alarms."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -77,6 +79,7 @@ class Settings:
             deployment_seconds=int(environment.get("TAGSHIP_DEPLOYMENT_SECONDS", "1200")),
             health_seconds=int(environment.get("TAGSHIP_HEALTH_SECONDS", "300")),
             rollback_seconds=int(environment.get("TAGSHIP_ROLLBACK_SECONDS", "600")),
+            look_back_seconds=int(environment.get("TAGSHIP_LOOK_BACK_SECONDS", "180")),
             approval_seconds=int(environment.get("TAGSHIP_APPROVAL_SECONDS", "604800")),
         )
 

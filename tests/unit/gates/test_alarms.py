@@ -22,6 +22,8 @@ class FakeCloudWatch:
     """Alarms by name and state; the ones whose name begins with `all` are composite."""
 
     states: dict[str, str] = field(default_factory=dict)
+    made: dict[str, Any] = field(default_factory=dict)
+    """How the alarms were made."""
     fails_with: Exception | None = None
     asked: list[list[str]] = field(default_factory=list)
 
@@ -37,6 +39,7 @@ class FakeCloudWatch:
                 "StateValue": self.states[name],
                 "StateReason": "5 > 1",
                 "StateUpdatedTimestamp": SINCE,
+                **self.made,
             }
             for name in AlarmNames
             if name in self.states
@@ -84,14 +87,49 @@ def test_one_that_fires_already_is_told_to_approvers_and_kept_for_the_health_che
     """Fault 43."""
     result = judged(FakeCloudWatch({name: "ALARM", "another": "OK"}), name, watch=("another",))
     assert (result.verdict, result.why) == (Verdict.PASSED, "1 of 2 alarms fires.")
-    assert result.warning == f"{name} fires since 2026-11-23 09:12 UTC: 5 > 1"
+    assert result.warning == f"{name} has been firing since 2026-11-23 09:12 UTC: 5 > 1."
     assert result.seen == {"firing": {name: {"state": "ALARM", "since": SINCE.isoformat()}}}
 
 
-def test_one_without_data_is_told():
-    result = judged(FakeCloudWatch({"storefront-5xx": "INSUFFICIENT_DATA"}), "storefront-5xx")
-    assert (result.verdict, result.warning) == (Verdict.PASSED, "storefront-5xx has no data.")
+SILENT = {"storefront-5xx": "INSUFFICIENT_DATA"}
+
+
+def test_a_silent_alarm_that_a_check_reads_is_said_to_end_in_a_rollback():
+    result = judged(FakeCloudWatch(SILENT, made={"TreatMissingData": "notBreaching"}), "storefront-5xx")
+    assert (result.verdict, result.warning) == (
+        Verdict.PASSED,
+        "storefront-5xx has no data. If that stays so, the release is rolled back as inconclusive.",
+    )
     assert result.seen == {"firing": {}}
+
+
+@pytest.mark.parametrize("made", [{}, {"TreatMissingData": "missing"}])
+def test_an_alarm_that_can_only_be_silent_without_traffic_is_said_with_what_to_do(made):
+    warning = judged(FakeCloudWatch(SILENT, made=made), "storefront-5xx").warning
+    assert warning == (
+        "storefront-5xx has no data. It stays without a state until there is some, and the release is then rolled back "
+        "as inconclusive: set the alarm's TreatMissingData to notBreaching, or send traffic."
+    )
+
+
+def test_a_silent_alarm_of_the_watch_rolls_nothing_back():
+    assert judged(FakeCloudWatch(SILENT), watch=("storefront-5xx",)).warning == "storefront-5xx has no data."
+
+
+@pytest.mark.parametrize("periods, slow", [(5, False), (6, True)])
+def test_an_alarm_that_evaluates_longer_than_the_release_is_looked_at_is_said(periods, slow):
+    quiet = FakeCloudWatch({"storefront-5xx": "OK"}, made={"Period": 60, "EvaluationPeriods": periods})
+    warning = judged(quiet, "storefront-5xx").warning
+    assert warning == (
+        "storefront-5xx evaluates 360 s, and the release is looked at for 300 s: the alarm may change only afterwards."
+        if slow
+        else ""
+    )
+
+
+def test_the_watch_counts_as_time_to_see():
+    quiet = FakeCloudWatch({"storefront-5xx": "OK"}, made={"Period": 60, "EvaluationPeriods": 6})
+    assert judged(quiet, "storefront-5xx", watch=("storefront-5xx",)).warning == ""
 
 
 def test_alarms_that_do_not_exist_stop_the_release_with_their_names():

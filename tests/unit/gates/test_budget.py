@@ -102,3 +102,27 @@ def test_the_longest_check_must_fit_into_health_and_into_the_way_back():
 def test_a_configuration_that_can_not_be_read_is_not_let_through():
     missing = {"version": 1, "document": None, "problems": ["is not JSON"]}
     assert budget.check(case(configuration=missing)).verdict is Verdict.ERROR
+
+
+SEES_LATE = {"checks": [{"type": "lambda"}, {"type": "alarm", "names": ["storefront-5xx"]}]}
+
+
+@pytest.mark.parametrize(
+    "strategy, said",
+    [
+        ({"type": "all-at-once"}, "(100 % for 180 s + 1 step of 15 s) = 195 s"),
+        ({"type": "canary", "bake": 60}, "(10 % for 180 s + 2 steps of 15 s) = 210 s"),
+        ({"type": "canary", "bake": 300}, "(10 % for 300 s + 2 steps of 15 s) = 330 s"),
+    ],
+)
+def test_alarms_and_metrics_get_time_to_show_what_happens(strategy, said):
+    result = judged(strategy=strategy, health=SEES_LATE)
+    assert said in result.why
+    raised = "Bakes are at least 180 s, because alarms and metrics show what happens only then."
+    assert (raised in result.why) == (strategy.get("bake") != 300)
+
+
+def test_a_strategy_whose_bakes_are_too_long_only_for_their_floor_is_refused_with_that_reason():
+    result = judged(strategy={"type": "linear", "percent": 10, "bake": 60}, health=SEES_LATE)
+    assert result.verdict is Verdict.FAILED
+    assert "each is at least 180 s, so that alarms and metrics can show what happens" in result.remedy

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagship.health import LambdaCheck
+from tagship.health import AlarmCheck, LambdaCheck, MetricCheck
 from tagship.model.application import AllAtOnce, Canary, Health, Linear, Step, Steps, Strategy
 from tagship.model.rollout import (
     STEP_SECONDS,
@@ -20,6 +20,7 @@ from tagship.model.rollout import (
     look_every,
     only_step,
     seconds_needed,
+    time_to_see,
     traffic_steps,
 )
 
@@ -229,3 +230,54 @@ def test_health_is_looked_at_as_often_as_asked_and_as_an_execution_s_history_has
 ):
     health = Health(checks=(LambdaCheck(type="lambda"),) * checks, every=every)
     assert look_every(health, deployment_seconds=1200) == seconds
+
+
+# ---- time to see ---------------------------------------------------------------------------------------------------
+
+
+def health_of(*kinds):
+    each = {
+        "lambda": LambdaCheck(type="lambda"),
+        "alarm": AlarmCheck(type="alarm", names=("storefront-5xx",)),
+        "metric": MetricCheck(type="metric", name="errors"),
+    }
+    return Health(checks=tuple(each[kind] for kind in kinds))
+
+
+@pytest.mark.parametrize(
+    "kinds, seconds",
+    [(("lambda",), 0), (("alarm",), 180), (("metric",), 180), (("lambda", "metric"), 180)],
+)
+def test_what_reads_measurements_needs_time_until_they_show_what_happens(kinds, seconds):
+    assert time_to_see(health_of(*kinds)) == seconds
+
+
+def test_a_stack_whose_measurements_arrive_at_once_waits_for_none():
+    assert time_to_see(health_of("alarm"), most=0) == 0
+
+
+@pytest.mark.parametrize(
+    "strategy, bakes",
+    [
+        (AllAtOnce(type="all-at-once"), [180]),
+        (AllAtOnce(type="all-at-once", bake=600), [600]),
+        (Canary(type="canary", bake=60), [180, 0]),
+        (Linear(type="linear", percent=50, bake=10), [180, 0]),
+        (
+            Steps(
+                type="steps", steps=(Step(percent=5), Step(percent=50, bake=200), Step(percent=100, bake=7))
+            ),
+            [180, 200, 7],
+        ),
+    ],
+    ids=str,
+)
+def test_every_step_bakes_long_enough_to_see_but_the_last_of_several(strategy, bakes):
+    steps = traffic_steps(strategy, floor=180)
+    assert [step.bake for step in steps] == bakes
+    assert all(step.needs == step.bake + STEP_SECONDS for step in steps)
+
+
+def test_a_first_release_bakes_long_enough_to_see():
+    """Without data after 31 s it would be rolled back, and nothing would serve."""
+    assert [step.bake for step in only_step(floor=180)] == [180]

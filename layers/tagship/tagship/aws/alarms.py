@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from tagship.model.errors import TagshipError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.type_defs import CompositeAlarmTypeDef, MetricAlarmTypeDef
 
 IN_ONE_CALL = 100
 """As many as DescribeAlarms takes by name."""
@@ -37,6 +38,10 @@ class Alarm:
     since: datetime
     """When it last changed its state."""
     reason: str = ""
+    looks_at: int = 0
+    """The seconds that it evaluates, of a metric alarm."""
+    needs_data: bool = False
+    """Without data it has no state but INSUFFICIENT_DATA."""
 
 
 def look(client: CloudWatchClient, names: Sequence[str], **refusals: type[TagshipError]) -> dict[str, Alarm]:
@@ -52,11 +57,21 @@ def look(client: CloudWatchClient, names: Sequence[str], **refusals: type[Tagshi
                 AlarmTypes=["MetricAlarm", "CompositeAlarm"],
                 MaxRecords=IN_ONE_CALL,
             )
-        for alarm in (*answer.get("MetricAlarms", ()), *answer.get("CompositeAlarms", ())):
-            found[alarm["AlarmName"]] = Alarm(
-                state=alarm["StateValue"],
-                # when its state became this; the other time also moves when only the reason changes
-                since=alarm.get("StateTransitionedTimestamp") or alarm["StateUpdatedTimestamp"],
-                reason=alarm.get("StateReason", ""),
+        for metric in answer.get("MetricAlarms", ()):
+            found[metric["AlarmName"]] = replace(
+                _standing(metric),
+                looks_at=metric.get("Period", 0) * metric.get("EvaluationPeriods", 0),
+                needs_data=metric.get("TreatMissingData", "missing") == "missing",
             )
+        for composite in answer.get("CompositeAlarms", ()):
+            found[composite["AlarmName"]] = _standing(composite)
     return found
+
+
+def _standing(alarm: MetricAlarmTypeDef | CompositeAlarmTypeDef) -> Alarm:
+    return Alarm(
+        state=alarm["StateValue"],
+        # when its state became this; the other time also moves when only the reason changes
+        since=alarm.get("StateTransitionedTimestamp") or alarm["StateUpdatedTimestamp"],
+        reason=alarm.get("StateReason", ""),
+    )

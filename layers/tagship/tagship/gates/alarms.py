@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from tagship.aws.alarms import LOOK_AT_ALARMS, State, look
+from collections.abc import Iterator, Mapping
+
+from tagship.aws.alarms import LOOK_AT_ALARMS, Alarm, State, look
 from tagship.aws.calls import REFUSED_CREDENTIALS
 from tagship.aws.rights import Right
 from tagship.gates.gate import Case, Gate, GateResult, failed, not_configured, passed, refused, unanswered
 from tagship.model.application import Application
 from tagship.model.errors import FinalError
+from tagship.model.rollout import time_to_see, traffic_steps
 from tagship.text.plain import line
 
 _NAME = "alarms"
@@ -42,22 +45,58 @@ def check(case: Case) -> GateResult:
             "Make it, or take it out of the configuration; then publish a new tag.",
         )
     firing = {name: alarm for name, alarm in standing.items() if alarm.state == State.ALARM}
-    silent = [name for name, alarm in standing.items() if alarm.state == State.INSUFFICIENT_DATA]
-    told = [
-        f"{line(name)} fires since {alarm.since:%Y-%m-%d %H:%M} UTC: {line(alarm.reason)}"
+    warnings = [
+        f"{line(name)} has been firing since {alarm.since:%Y-%m-%d %H:%M} UTC: {_sentence(alarm.reason)}"
         for name, alarm in firing.items()
     ]
-    if silent:
-        told.append(f"{line(', '.join(silent), 500)} has no data.")
+    warnings += _silent(case.configuration, standing)
+    warnings += _too_slow(case, case.configuration, standing)
     count = f"{len(names)} alarm{'s' if len(names) > 1 else ''}"
     return passed(
         _NAME,
         f"{len(firing)} of {count} fires." if firing else f"None of {count} fires.",
-        warning=" ".join(told),
+        warning=" ".join(warnings),
         firing={
             name: {"state": alarm.state, "since": alarm.since.isoformat()} for name, alarm in firing.items()
         },
     )
+
+
+def _silent(configuration: Application, standing: Mapping[str, Alarm]) -> Iterator[str]:
+    """Alarms without data: one that a check reads leaves a release inconclusive, so it is rolled back."""
+    silent = [name for name, alarm in standing.items() if alarm.state == State.INSUFFICIENT_DATA]
+    if not silent:
+        return
+    names = line(", ".join(silent), 500)
+    read = {name for check in configuration.health.checks for name in getattr(check, "names", ())}
+    if not read & set(silent):
+        yield f"{names} has no data."
+    elif all(standing[name].needs_data for name in silent):
+        yield (
+            f"{names} has no data. It stays without a state until there is some, and the release is then rolled back as "
+            "inconclusive: set the alarm's TreatMissingData to notBreaching, or send traffic."
+        )
+    else:
+        yield f"{names} has no data. If that stays so, the release is rolled back as inconclusive."
+
+
+def _too_slow(case: Case, configuration: Application, standing: Mapping[str, Alarm]) -> Iterator[str]:
+    """Alarms that evaluate a longer time than the release is looked at."""
+    floor = time_to_see(configuration.health, most=case.settings.look_back_seconds)
+    bakes = sum(step.bake for step in traffic_steps(configuration.strategy, floor=floor))
+    watch = configuration.health.watch
+    for name, alarm in standing.items():
+        looked = bakes + (watch.seconds if name in watch.alarms else 0)
+        if alarm.looks_at > looked:
+            yield (
+                f"{line(name)} evaluates {alarm.looks_at} s, and the release is looked at for {looked} s: the alarm may "
+                "change only afterwards."
+            )
+
+
+def _sentence(text: str) -> str:
+    text = line(text)
+    return text if text.endswith(".") else f"{text}."
 
 
 def _configured(configuration: Application | None) -> bool:

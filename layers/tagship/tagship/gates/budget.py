@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tagship.gates.gate import Case, Gate, GateResult, failed, passed, unanswered
-from tagship.model.rollout import STEP_SECONDS, TrafficStep, seconds_needed, traffic_steps
+from tagship.model.rollout import STEP_SECONDS, TrafficStep, seconds_needed, time_to_see, traffic_steps
 
 _NAME = "budget"
 _SHOWN = 5
@@ -16,7 +16,8 @@ def check(case: Case) -> GateResult:
     """The gates' own budget needs no look: their time-outs are literals that add up to it, whatever an application says."""
     if case.configuration is None:
         return unanswered(_NAME)
-    steps = traffic_steps(case.configuration.strategy)
+    floor = time_to_see(case.configuration.health, most=case.settings.look_back_seconds)
+    steps = traffic_steps(case.configuration.strategy, floor=floor)
     checks = case.configuration.health.checks
     longest = max(checks, key=lambda check: check.seconds)
     asked, name = longest.seconds, longest.label(case.application)
@@ -41,9 +42,22 @@ def check(case: Case) -> GateResult:
         return failed(
             _NAME,
             f"More than the budget of {'; of '.join(over)}.",
-            "Shorten the strategy's bakes or take fewer steps; let a check ask less often, or wait less for its answers.",
+            f"Shorten the strategy's bakes{_at_least(floor)} or take fewer steps; let a check ask less often, or wait less "
+            "for its answers.",
         )
-    return passed(_NAME, f"Within the budgets of {'; of '.join(sentences)}.")
+    return passed(_NAME, f"Within the budgets of {'; of '.join(sentences)}.{_raised(steps, case, floor)}")
+
+
+def _raised(steps: Sequence[TrafficStep], case: Case, floor: int) -> str:
+    """Bakes that are longer than the application asked for."""
+    assert case.configuration is not None
+    if steps == traffic_steps(case.configuration.strategy):
+        return ""
+    return f" Bakes are at least {floor} s, because alarms and metrics show what happens only then."
+
+
+def _at_least(floor: int) -> str:
+    return f" (each is at least {floor} s, so that alarms and metrics can show what happens)" if floor else ""
 
 
 def _sum(steps: Sequence[TrafficStep]) -> str:

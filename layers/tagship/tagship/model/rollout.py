@@ -14,6 +14,7 @@ STEP_SECONDS = 15
 """What a step takes beside its bake, as measured with room to spare: moving the traffic, settling, asking health."""
 
 
+_LONGEST_LOOK_BACK = 600
 LOOK_EVENTS, CHECK_EVENTS = 13, 7
 """What a look at health adds to an execution's history, and each of its checks, when no try fails."""
 EVENTS_FOR_LOOKS = 12_000
@@ -30,17 +31,33 @@ class TrafficStep:
     """Seconds that must be left of the deployment's budget for this step to begin."""
 
 
-def traffic_steps(strategy: Strategy) -> tuple[TrafficStep, ...]:
-    """The steps of a strategy; the last one is always 100 percent."""
+def time_to_see(health: Health, *, most: int = _LONGEST_LOOK_BACK) -> int:
+    """Seconds until what happens now shows in all that the checks read; 0 where all ask what serves now.
+
+    `most` is what the stack allows for it: a stack whose measurements arrive at once needs less.
+    """
+    return min(most, max(check.LOOKS_BACK for check in health.checks))
+
+
+def traffic_steps(strategy: Strategy, *, floor: int = 0) -> tuple[TrafficStep, ...]:
+    """The steps of a strategy; the last one is always 100 percent.
+
+    No bake is shorter than `floor`, the `time_to_see`, but the last of several: what it would show was seen before.
+    """
+    steps = _steps(strategy)
     return tuple(
-        TrafficStep(percent=step.percent, bake=step.bake, needs=step.bake + STEP_SECONDS)
-        for step in _steps(strategy)
+        _step(step.percent, step.bake if 0 < index == len(steps) - 1 else max(step.bake, floor))
+        for index, step in enumerate(steps)
     )
 
 
-def only_step() -> tuple[TrafficStep, ...]:
+def only_step(*, floor: int = 0) -> tuple[TrafficStep, ...]:
     """All at once, where nothing serves yet: there is no other version to share the traffic with."""
-    return traffic_steps(AllAtOnce(type="all-at-once"))
+    return traffic_steps(AllAtOnce(type="all-at-once"), floor=floor)
+
+
+def _step(percent: int, bake: int) -> TrafficStep:
+    return TrafficStep(percent=percent, bake=bake, needs=bake + STEP_SECONDS)
 
 
 def seconds_needed(steps: Sequence[TrafficStep]) -> int:
