@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import boto3
 import click
@@ -14,8 +16,11 @@ import yaml
 from click.testing import CliRunner
 from moto import mock_aws
 
+from tagship.gates import Gate
+from tagship.health import AnyCheck
 from tagship.model.documents import read_application
 from tagship.model.facts import FactKind
+from tagship.model.fields import rebuilt
 from tagship.model.release import Status
 from tagship.story.narrator import _WORDS
 from tagship_cli.main import COMMANDS, main
@@ -282,6 +287,28 @@ def applications(page: Path) -> list[str]:
 def test_every_application_that_is_shown_is_valid(page: Path) -> None:
     for block in applications(page):
         read_application(yaml.safe_load(block))
+
+
+def test_what_is_shown_as_an_extension_is_one() -> None:
+    """Each example is what its room wants, so that who copies it starts with something that works."""
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "docs" / "extending.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    gate, check, channel = (_run(block, f"tests.shown{number}") for number, block in enumerate(blocks))
+    assert isinstance(gate.GATE, Gate) and gate.GATE.computes
+    shown = next(it for it in vars(check).values() if hasattr(it, "LOOKS_BACK"))
+    read = rebuilt(shown, dict(shown.EXAMPLE))
+    assert {name for name in vars(AnyCheck) if not name.startswith("_")} <= set(dir(read))
+    assert read.label("storefront").startswith(read.type) and read.seconds and not read.problems()
+    assert [right.statement()["Effect"] for right in read.rights(None)] == ["Allow"]
+    assert channel.CHANNEL.wants("Rollback Failed") and not channel.CHANNEL.wants("Traffic Shifted")
+
+
+def _run(source: str, name: str) -> ModuleType:
+    module = ModuleType(name)
+    sys.modules[name] = module  # where a dataclass looks its annotations up
+    exec(source, vars(module))
+    return module
 
 
 def test_ten_lines_are_enough_for_an_application() -> None:

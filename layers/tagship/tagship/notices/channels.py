@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from tagship.aws.secrets import secret
 from tagship.ledger.notices import Thread
-from tagship.ledger.table import Ledger
 from tagship.model.facts import ENDING_KINDS, FactKind, Level
 from tagship.model.schedule import EVERY_APPLICATION
 from tagship.notices import bus, everywhere, github, mail, topic
-from tagship.notices.everywhere import Notifications
+from tagship.notices.channel import Channel, Fact, Means
 from tagship.notices.notice import is_sent, notice_of
 from tagship.notices.slack import message_of
 from tagship.slack import messages as slack
 from tagship.slack import thread as slack_thread
 
-Fact = Mapping[str, Any]
 _ASKED = FactKind.APPROVAL_REQUESTED
 """Told on Slack by whoever asks: a channel that must carry the request can't be told of it later."""
 _FOLLOWS = {
@@ -28,34 +25,6 @@ _FOLLOWS = {
     FactKind.APPROVAL_EXPIRED,
     FactKind.APPROVAL_SUPERSEDED,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
-    """What a channel may use of the world."""
-
-    client: Callable[[str], Any]
-    """An AWS service, with the function's own role."""
-    ledger: Ledger
-    """For what holds a release's notices in a channel together."""
-    event_bus: str
-    topic: str
-    sender: str
-    """The address that mail comes from."""
-    slack_hosts: Sequence[str]
-    """The hosts that a webhook may have."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Channel:
-    """Which facts a channel wants, and how it takes one."""
-
-    wants: Callable[[str], bool]
-    """By the fact's name."""
-    take: Callable[[Fact, Mapping[str, Any], Means], None]
-    """Raises when the channel did not take it: it is tried again."""
-    readers: Callable[[Notifications], list[Notifications]] | None = None
-    """Whom a configuration names, one by one; None where nobody has to be named to be told."""
 
 
 def _bus(fact: Fact, _: Mapping[str, Any], means: Means) -> None:

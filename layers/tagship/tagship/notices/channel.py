@@ -1,0 +1,40 @@
+"""What a channel is given and what the rest knows of any channel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tagship.ledger.table import Ledger
+from tagship.notices.everywhere import Notifications
+
+Fact = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What a channel may use of the world."""
+
+    client: Callable[[str], Any]
+    """An AWS service, with the function's own role."""
+    ledger: Ledger
+    """For what holds a release's notices in a channel together."""
+    event_bus: str
+    topic: str
+    sender: str
+    """The address that mail comes from."""
+    slack_hosts: Sequence[str]
+    """The hosts that a webhook may have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """Which facts a channel wants, and how it takes one."""
+
+    wants: Callable[[str], bool]
+    """By the fact's name."""
+    take: Callable[[Fact, Mapping[str, Any], Means], None]
+    """Raises when the channel did not take it: it is tried again."""
+    readers: Callable[[Notifications], list[Notifications]] | None = None
+    """Whom a configuration names, one by one; None where nobody has to be named to be told."""
