@@ -18,6 +18,9 @@ from tagship.model.rollout import seconds_needed, time_to_see, traffic_steps
 
 LONGEST_DEPLOYMENT = 1200
 """The most that a stack's DeploymentTimeoutSeconds allows."""
+MOST_BYTES = 256 * 1024
+_TOO_DEEP = "is nested too deeply"
+_TOO_LARGE = "is nested too deeply, or too large once its anchors are written out"
 _MOST_VALUES = 100_000
 _DEEPEST = 50
 _RELEASE_FIELDS = {"schemaVersion", "tag", "commit", "repository", "author", "createdAt", "artifacts"}
@@ -60,6 +63,11 @@ class Document:
 
 def read(name: str, raw: bytes) -> Document:
     """Whatever these bytes are: a document, or what is wrong with it."""
+    if len(raw) > MOST_BYTES:
+        message = f"is larger than {MOST_BYTES // 1024} KiB"
+        return Document(
+            name=name, kind=_kind_of_name(name), findings=(Finding(line=1, field="", message=message),)
+        )
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -114,7 +122,7 @@ def _parsed(text: str, *, is_json: bool) -> tuple[yaml.Node, Any]:
     try:
         return _from_json(text) if is_json else _from_yaml(text)
     except RecursionError as error:
-        raise _Unreadable("is nested too deeply") from error
+        raise _Unreadable(_TOO_DEEP) from error
 
 
 def _from_json(text: str) -> tuple[yaml.Node, Any]:
@@ -133,9 +141,12 @@ def _from_json(text: str) -> tuple[yaml.Node, Any]:
 
 def _from_yaml(text: str) -> tuple[yaml.Node, Any]:
     try:
+        _bounded(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is None:
             raise _Unreadable("is empty")
+        if _written_out(root, {}) > _MOST_VALUES:
+            raise _Unreadable(_TOO_LARGE)
         return root, yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         raise _Unreadable(*_yaml_words(error)) from error
@@ -143,6 +154,35 @@ def _from_yaml(text: str) -> tuple[yaml.Node, Any]:
         raise _Unreadable("is not YAML: it has a character that text does not have") from error
     except ValueError as error:  # a number or a date that Python can't hold
         raise _Unreadable(f"has a value that can't be read: {error}") from error
+
+
+def _bounded(text: str) -> None:
+    """Looks at the events alone, of which there are as many as the text is long: nothing is built of them."""
+    deep = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        deep += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if deep > _DEEPEST:
+            raise _Unreadable(_TOO_DEEP)
+
+
+def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values it would be with every alias and every merge key written out; each node is counted once.
+
+    Raises _Unreadable for one that stands in itself.
+    """
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = 0
+        below = (
+            (part for pair in node.value for part in pair)
+            if isinstance(node, yaml.MappingNode)
+            else node.value
+        )
+        known[id(node)] = 1 + sum(_written_out(part, known) for part in below)
+    elif not known[id(node)]:
+        raise _Unreadable(_TOO_LARGE)
+    return known[id(node)]
 
 
 def _yaml_words(error: yaml.MarkedYAMLError) -> tuple[str, int]:
@@ -279,7 +319,7 @@ def _plain(data: Any) -> tuple[Any, dict[Path, Problem]]:
     def plain(value: Any, path: Path) -> Any:
         left[0] -= 1
         if left[0] < 0 or len(path) > _DEEPEST:
-            raise _Unreadable("is nested too deeply, or too large once its anchors are written out")
+            raise _Unreadable(_TOO_LARGE)
         if isinstance(value, Mapping):
             return {str(name): plain(inner, (*path, str(name))) for name, inner in value.items()}
         if isinstance(value, list):

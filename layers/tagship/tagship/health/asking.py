@@ -19,6 +19,7 @@ from ipaddress import ip_address
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
+from tagship.health import places
 from tagship.health.addresses import Address, Network, refusal
 from tagship.health.sampling import Answer, Percentile, sample
 from tagship.health.verdict import GRAVEST_FIRST, CheckResult, Verdict, shown
@@ -295,21 +296,24 @@ def _what_is_wrong(check: Wanted, response: http.client.HTTPResponse) -> str:
         return _BROKEN_OFF
     if check.contains is not None and check.contains.encode() not in body:
         return f"the body does not contain {shown(check.contains, characters=80)!r}"
-    return _not_in_json(check.json, body) if check.json is not None else ""
+    return looked_up(check.json, body) if check.json is not None else ""
 
 
-def _not_in_json(wanted: WantedJson, body: bytes | bytearray) -> str:
-    import jmespath  # only a check that looks into JSON pays for it
-
+def looked_up(wanted: WantedJson, body: bytes | bytearray) -> str:
+    """What is wrong with the value at a place in the body; empty where it is what was asked for."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
         return f"the body is not JSON of at most {BODY_BYTES // 1024} KiB"
     path = shown(wanted.path, characters=80)
     try:
-        found = jmespath.search(wanted.path, document)
-    except (jmespath.exceptions.JMESPathError, RecursionError) as error:
+        found = places.at(document, wanted.path)
+    except ValueError as error:
         return f"{path} can't be looked up: {shown(error, characters=100)}"
+    if isinstance(found, list | dict):
+        return (
+            f"{path} is {'a list' if isinstance(found, list) else 'an object'}, not {_written(wanted.equals)}"
+        )
     if _same(found, wanted.equals):
         return ""
     return f"{path} is {_written(found)}, not {_written(wanted.equals)}"

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import annotated_types as at
 
 from tagship.aws.rights import Location, Right
+from tagship.health import places
 from tagship.health.given import Given, Problems
 from tagship.health.sampling import BUDGET_SECONDS, out_of_reach
 from tagship.health.verdict import CheckResult
@@ -29,7 +30,7 @@ class JsonValue:
     __pydantic_config__ = CONFIG
 
     path: Annotated[str, at.MinLen(1), at.MaxLen(200)]
-    """Where, as a JMESPath expression: `database.status`."""
+    """Where, as a JMESPath expression that builds nothing: `database.status`."""
     equals: Annotated[Any, Plain()]
     """What must stand there."""
 
@@ -124,11 +125,7 @@ class HttpCheck:
 
 
 def _json_problems(wanted: JsonValue) -> Problems:
-    import jmespath
-
-    try:
-        jmespath.compile(wanted.path)
-    except (jmespath.exceptions.JMESPathError, RecursionError):
-        yield "json.path", "is not a JMESPath expression"
+    if wrong := places.problem(wanted.path):
+        yield "json.path", wrong
     if not can_be_kept(wanted.equals):
         yield "json.equals", UNKEPT

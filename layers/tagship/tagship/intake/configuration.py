@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from tagship.aws.calls import calling
-from tagship.model.documents import DocumentInvalid, as_document, read_application
+from tagship.model.documents import MAX_DEPTH, DocumentInvalid, as_document, read_application
 from tagship.model.errors import ApplicationUnknown
 from tagship.model.release import parameter_name
 
@@ -26,6 +26,8 @@ def read(ssm: Any, *, stage: str, application: str) -> dict[str, Any]:
         if found.stage not in (None, stage):
             raise ValueError(f"{name} is for the stage {found.stage}, and this is {stage}")
         return {"version": parameter["Version"], "document": as_document(found), "problems": []}
+    except RecursionError:
+        problems = [f"is nested deeper than {MAX_DEPTH}"]
     except DocumentInvalid as error:
         problems = [str(problem) for problem in error.problems]
     except ValueError as error:

@@ -1,0 +1,60 @@
+"""A place in a JSON document: the part of JMESPath that can't grow what it looks at.
+
+Expressions that build values can double them at every step, and some functions write them out again and again. Without those
+every step gives at most what it was given, so a look costs no more than the document is long times the expression.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_BUILDS = {"multi_select_list": "[a, b]", "multi_select_dict": "{a: b}", "expref": "&a"}
+_FUNCTIONS = frozenset(
+    {
+        *("length", "contains", "starts_with", "ends_with", "keys", "values", "type", "not_null"),
+        *("max", "min", "sum", "avg", "abs", "ceil", "floor", "to_number", "sort", "reverse"),
+    }
+)
+
+
+def at(document: object, path: str) -> object:
+    """What stands there; None where nothing does.
+
+    Raises ValueError for what is no place.
+    """
+    import jmespath  # only a check that looks into JSON pays for it
+
+    compiled = _compiled(path)
+    try:
+        return compiled.search(document)
+    except (jmespath.exceptions.JMESPathError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+
+
+def problem(path: str) -> str:
+    """Why this is no place; empty where it is one."""
+    try:
+        _compiled(path)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _compiled(path: str) -> Any:
+    import jmespath
+
+    try:
+        compiled = jmespath.compile(path)
+    except (jmespath.exceptions.JMESPathError, RecursionError) as error:
+        raise ValueError("is not a JMESPath expression") from error
+    waiting = [compiled.parsed]
+    while waiting:
+        node = waiting.pop()
+        if node["type"] in _BUILDS:
+            raise ValueError(
+                f"builds a value with {_BUILDS[node['type']]}; only a place that is there can be looked up"
+            )
+        if node["type"] == "function_expression" and node["value"] not in _FUNCTIONS:
+            raise ValueError(f"calls {node['value']}(); only {', '.join(sorted(_FUNCTIONS))} can be called")
+        waiting += node["children"]
+    return compiled
