@@ -135,6 +135,7 @@ ORDINARY = {"statusCode": 200}
 
 
 def test_a_function_that_knows_nothing_of_tagship_is_restored_and_nobody_is_called(world: World) -> None:
+    """Fault 89."""
     world.configure(health=EVERY)
     world.health = lambda version, event: ORDINARY
     ended = world.release("v1.0.0")

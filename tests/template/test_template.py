@@ -386,7 +386,7 @@ def test_the_link_keys_own_policy_lets_nobody_sign_but_the_two_senders() -> None
 
 
 def test_mail_is_allowed_whatever_configuration_set_the_sender_has() -> None:
-    """SES asks for a right on the identity's default configuration set too, and refuses the mail without it."""
+    """Fault 64: SES asks for a right on the identity's default configuration set too, and refuses the mail without it."""
     for statement in allowed():
         if statement.actions[0].startswith("ses:"):
             kinds = [str(it["Fn::Sub"]).rsplit(":", 1)[-1] for it in statement.on]
@@ -394,6 +394,7 @@ def test_mail_is_allowed_whatever_configuration_set_the_sender_has() -> None:
 
 
 def test_a_waiting_task_is_answered_on_the_release_machine_alone() -> None:
+    """Fault 80."""
     machine = (
         "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:stateMachine:${AWS::StackName}-release"
     )

@@ -63,7 +63,7 @@ def test_every_client_says_how_often_it_tries_and_how_long_it_waits() -> None:
 
 @pytest.mark.parametrize("name", functions())
 def test_a_call_that_stalls_ends_before_the_function_that_makes_it(name: str) -> None:
-    """Otherwise one lost packet kills the function, and rolls back a healthy release."""
+    """Fault 69: otherwise one lost packet kills the function, and rolls back a healthy release."""
     for parameters in combinations():
         lives = seconds(functions()[name]["Timeout"], parameters)
         for config in configs_of(name):
@@ -72,6 +72,7 @@ def test_a_call_that_stalls_ends_before_the_function_that_makes_it(name: str) ->
 
 @pytest.mark.parametrize("task", waiting, ids=str)
 def test_a_function_that_starts_cold_and_hangs_ends_before_its_state_stops_waiting(task: State) -> None:
+    """Fault 75."""
     function = functions()[function_of(task) or ""]
     for parameters in combinations():
         lives = seconds(function["Timeout"], parameters)
@@ -80,7 +81,7 @@ def test_a_function_that_starts_cold_and_hangs_ends_before_its_state_stops_waiti
 
 @pytest.mark.parametrize("task", [it for it in tasks() if function_of(it)], ids=str)
 def test_every_state_tries_again_what_is_transient_and_the_list_is_one(task: State) -> None:
-    """Names of ours aside: what a state waits for besides stands in front of them."""
+    """Fault 70: names of ours aside: what a state waits for besides stands in front of them."""
     lists = [
         [
             name

@@ -91,6 +91,6 @@ def test_an_answer_without_a_code_has_none():
 
 @pytest.mark.parametrize("code", ["TransactionConflictException", "TransactionInProgressException"])
 def test_an_item_that_a_running_transaction_holds_may_be_asked_for_again(code: str) -> None:
-    """botocore's standard mode does not try it again by itself."""
+    """Fault 68: botocore's standard mode does not try it again by itself."""
     with pytest.raises(AwsUnavailable), calling("Writing the lock"):
         raise aws_error(code)

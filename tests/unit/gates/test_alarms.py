@@ -105,6 +105,7 @@ def test_a_silent_alarm_that_a_check_reads_is_said_to_end_in_a_rollback():
 
 @pytest.mark.parametrize("made", [{}, {"TreatMissingData": "missing"}])
 def test_an_alarm_that_can_only_be_silent_without_traffic_is_said_with_what_to_do(made):
+    """Fault 101."""
     warning = judged(FakeCloudWatch(SILENT, made=made), "storefront-5xx").warning
     assert warning == (
         "storefront-5xx has no data. It stays without a state until there is some, and the release is then rolled back "
@@ -118,6 +119,7 @@ def test_a_silent_alarm_of_the_watch_rolls_nothing_back():
 
 @pytest.mark.parametrize("periods, slow", [(5, False), (6, True)])
 def test_an_alarm_that_evaluates_longer_than_the_release_is_looked_at_is_said(periods, slow):
+    """Fault 66."""
     quiet = FakeCloudWatch({"storefront-5xx": "OK"}, made={"Period": 60, "EvaluationPeriods": periods})
     warning = judged(quiet, "storefront-5xx").warning
     assert warning == (

@@ -70,6 +70,7 @@ def test_what_serves_is_asked_the_checks_question_and_the_answer_travels_on():
 
 
 def test_approvers_read_that_what_serves_cannot_answer_the_check():
+    """Fault 89."""
     result = baseline.check(case(production="v1.3.0", answers=SILENT))
     assert result.verdict is Verdict.PASSED
     assert result.warning == (

@@ -116,6 +116,7 @@ SEES_LATE = {"checks": [{"type": "lambda"}, {"type": "alarm", "names": ["storefr
     ],
 )
 def test_alarms_and_metrics_get_time_to_show_what_happens(strategy, said):
+    """Faults 65 and 66."""
     result = judged(strategy=strategy, health=SEES_LATE)
     assert said in result.why
     raised = "Bakes are at least 180 s, because alarms and metrics show what happens only then."

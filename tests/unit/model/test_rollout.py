@@ -249,6 +249,7 @@ def health_of(*kinds):
     [(("lambda",), 0), (("alarm",), 180), (("metric",), 180), (("lambda", "metric"), 180)],
 )
 def test_what_reads_measurements_needs_time_until_they_show_what_happens(kinds, seconds):
+    """Faults 65 and 66."""
     assert time_to_see(health_of(*kinds)) == seconds
 
 
@@ -279,5 +280,5 @@ def test_every_step_bakes_long_enough_to_see_but_the_last_of_several(strategy, b
 
 
 def test_a_first_release_bakes_long_enough_to_see():
-    """Without data after 31 s it would be rolled back, and nothing would serve."""
+    """Faults 65 and 66: without data after 31 s it would be rolled back, and nothing would serve."""
     assert [step.bake for step in only_step(floor=180)] == [180]
