@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from tagship import gates
+from tagship.approval.quorum import voters
 from tagship.aws.clients import ASKED_ONCE
 from tagship.gates import Case
 from tagship.health import Check, Given
@@ -32,6 +33,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         client=runtime.aws.client,
         role=partial(runtime.client_as, tag=release["tag"], execution=event["execution"]),
         look_at=target_of,
+        voters=voters,
         ask_what_serves=partial(_ask_what_serves, runtime, event),
         freezes=lambda: freezes.standing(runtime.ledger, release["application"]),
     )

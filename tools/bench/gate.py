@@ -155,6 +155,7 @@ def _case(uploaded: Uploaded, s3: Any) -> Case:
         role=_nobody,
         look_at=_nobody,
         ask_what_serves=_nobody,
+        voters=_nobody,
         freezes=tuple,
     )
 

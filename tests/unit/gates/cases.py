@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from tagship.approval.quorum import voters
 from tagship.gates import Case
 from tagship.model.schedule import Freeze
 from tagship.settings import Settings
@@ -163,5 +164,6 @@ def case(
         role=lambda configuration: in_role,
         look_at=look_at,
         freezes=lambda: freezes,
+        voters=voters,
         ask_what_serves=lambda configuration, revision: answers or {},
     )

@@ -88,7 +88,7 @@ def test_a_result_is_plain_data():
     ]
 
 
-ALWAYS = ["manifest", "tag", "integrity", "target", "baseline", "calendar", "budget"]
+ALWAYS = ["manifest", "tag", "integrity", "target", "baseline", "calendar", "budget", "approvers"]
 ASKED_FOR = ["signature", "provenance", "promotion", "alarms", "custom"]
 KEY = "alias/tagship-release-signing"
 EVERYTHING = {
@@ -132,7 +132,7 @@ def test_of_an_application_that_can_not_be_read_the_gates_run_that_always_do():
 
 def test_gates_that_only_compute_share_an_invocation():
     assert gates.invocations(configuration_of()) == [
-        "manifest, tag, calendar, budget",
+        "manifest, tag, calendar, budget, approvers",
         "integrity",
         "target",
         "baseline",
@@ -140,9 +140,9 @@ def test_gates_that_only_compute_share_an_invocation():
 
 
 def test_one_invocation_answers_for_each_of_its_gates():
-    answered = gates.run("manifest, tag, calendar, budget", case())
+    answered = gates.run("manifest, tag, calendar, budget, approvers", case())
     assert [(each["gate"], each["verdict"]) for each in answered] == [
-        (name, "passed") for name in ("manifest", "tag", "calendar", "budget")
+        (name, "passed") for name in ("manifest", "tag", "calendar", "budget", "approvers")
     ]
 
 
@@ -151,7 +151,7 @@ def answered_by(names):
 
 
 def test_every_gate_that_was_to_run_has_an_answer_in_the_gates_own_order():
-    given = [answered_by(["target"]), answered_by(["tag", "manifest", "budget", "calendar"])]
+    given = [answered_by(["target"]), answered_by(["tag", "manifest", "budget", "approvers", "calendar"])]
     given += [answered_by(["baseline"]), answered_by(["integrity"])]
     found = gates.answers(given, configuration_of())
     assert [each["gate"] for each in found] == ALWAYS
@@ -159,11 +159,11 @@ def test_every_gate_that_was_to_run_has_an_answer_in_the_gates_own_order():
 
 
 def test_an_invocation_that_failed_fails_each_of_its_gates():
-    failed_together = {**ERROR, "gate": "manifest, tag, calendar, budget"}
+    failed_together = {**ERROR, "gate": "manifest, tag, calendar, budget, approvers"}
     given = [failed_together, *(answered_by([name]) for name in ("integrity", "target", "baseline"))]
     found = gates.answers(given, configuration_of())
     stopped = [each["gate"] for each in found if each["verdict"] != "passed"]
-    assert stopped == ["manifest", "tag", "calendar", "budget"]
+    assert stopped == ["manifest", "tag", "calendar", "budget", "approvers"]
 
 
 @pytest.mark.parametrize("silent", ALWAYS)

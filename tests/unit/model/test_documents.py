@@ -347,6 +347,9 @@ NO_DURATION = "must be whole seconds or an ISO-8601 duration like PT1H30M"
 HTTP = {"type": "http", "url": "https://storefront.example.com/health"}
 NO_URL = "must be an http or https address, without a name and password"
 METRIC = {"type": "metric", "name": "errors", "namespace": "AWS/Lambda", "metric": "Errors", "maxValue": 0.5}
+SAME_KEY = (
+    "is gates.signature.key too: who signs a release could also say that it succeeded in the stage before"
+)
 CHOOSE = (
     "is missing: choose how a version shows that it works. Any function: {type: metric, …}, which reads its errors and "
     "never invokes it. A web address: {type: http, url: …}. A function that answers Tagship's question: {type: lambda}. "
@@ -418,7 +421,7 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ),
         ({"approval.required": 0}, ["approval.required: must be greater than or equal to 1"]),
         ({"approval.required": "2"}, ["approval.required: must be a valid integer"]),
-        ({"approval.authorMayApprove": "yes"}, ["approval.authorMayApprove: must be a valid boolean"]),
+        ({"approval.authorMayApprove": "yes"}, ["approval.authorMayApprove: must be true or false"]),
         ({"approval.expires": "P1Y"}, [f"approval.expires: {NO_DURATION}"]),
         ({"approval.expires": "P"}, [f"approval.expires: {NO_DURATION}"]),
         ({"approval.expires": "PT\u0661M"}, [f"approval.expires: {NO_DURATION}"]),
@@ -513,6 +516,46 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         (
             {"health.checks.1": {"type": "alarm", "names": []}},
             ["health.checks[1].names: must have at least 1"],
+        ),
+        (
+            {
+                "gates": {
+                    "signature": {"key": "alias/tagship-one"},
+                    "promotion": {"stage": "staging", "key": "alias/tagship-one"},
+                }
+            },
+            [f"gates.promotion.key: {SAME_KEY}"],
+        ),
+        (
+            {
+                "gates": {
+                    "signature": {"key": "alias/tagship-one"},
+                    "promotion": {
+                        "stage": "staging",
+                        "key": "arn:aws:kms:us-east-1:111122223333:alias/tagship-one",
+                    },
+                }
+            },
+            [f"gates.promotion.key: {SAME_KEY}"],
+        ),
+        (
+            {
+                "approval.required": 5,
+                "target.region": "nowhere",
+                "strategy": {"type": "canary", "bake": "soon"},
+            },
+            [
+                "target.region: must be a region, like eu-central-1",
+                f"strategy.bake: {NO_DURATION}",
+                "approval.required: asks for 5 approvals of 3 approvers",
+            ],
+        ),
+        (
+            {"health.every": 0, "health.checks.0": {**HTTP, "mustPass": 9}},
+            [
+                "health.every: must be greater than or equal to 1",
+                "health.checks[0].mustPass: asks for 9 healthy answers of 5 requests",
+            ],
         ),
         ({"health": GONE}, [f"health: {CHOOSE}"]),
         ({"health.checks": GONE}, [f"health.checks: {CHOOSE}"]),

@@ -8,6 +8,7 @@ from typing import Any
 from tagship.aws.rights import Right
 from tagship.gates import (
     alarms,
+    approvers,
     baseline,
     budget,
     calendar,
@@ -36,6 +37,7 @@ _ALL = (
     custom.GATE,
     calendar.GATE,
     budget.GATE,
+    approvers.GATE,
 )
 GATES: Mapping[str, Gate] = {gate.name: gate for gate in _ALL}
 _BETWEEN = ", "

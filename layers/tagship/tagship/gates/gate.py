@@ -105,6 +105,8 @@ class Case:
     role: Callable[[Application], ClientAs]
     look_at: LookAt
     ask_what_serves: AskWhatServes
+    voters: Callable[[Mapping[str, Any]], Sequence[str]]
+    """Whose decision counts, of a policy's approvers and a release's author."""
 
     def client_as(self, service: str, *, may: Sequence[Right], config: Any = None) -> Any:
         """An AWS service, in the application's role, for what it `may` and nothing else.
@@ -144,6 +146,7 @@ class Case:
         role: Callable[[Application], ClientAs],
         look_at: LookAt,
         ask_what_serves: AskWhatServes,
+        voters: Callable[[Mapping[str, Any]], Sequence[str]],
     ) -> Case:
         """From the release as it stands in the ledger, and what production runs by the ledger (None: no release)."""
         document = record["configuration"]["document"]
@@ -165,6 +168,7 @@ class Case:
             role=role,
             look_at=look_at,
             ask_what_serves=ask_what_serves,
+            voters=voters,
         )
 
 

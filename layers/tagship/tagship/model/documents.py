@@ -7,16 +7,27 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
-from tagship.model.application import Application, Health, Steps
+from tagship.health import Check
+from tagship.model.application import (
+    Application,
+    ApprovalPolicy,
+    Gates,
+    Health,
+    LambdaTarget,
+    Steps,
+    Strategy,
+)
+from tagship.model.fields import ByType
 from tagship.model.release import MANIFEST_BYTES, Manifest, Tag
 from tagship.model.schedule import window
 
@@ -89,46 +100,83 @@ def read_manifest(raw: bytes) -> Manifest:
 def read_application(data: object) -> Application:
     """The application in this data, as YAML or JSON gave it.
 
-    Raises DocumentInvalid.
+    Raises DocumentInvalid, with every problem at once: a part that is right by itself is judged although others are not.
     """
-    application: Application = _validated(Application, data)
-    problems: list[Problem] = []
-    policy = application.approval
-    if (owner := application.target.role.split(":")[4]) != application.target.account:
-        problems.append(
-            Problem(
-                path=("target", "role"),
-                message=f"is in account {owner}, and target.account is {application.target.account}",
-            )
-        )
-    if len({address.strip().lower() for address in policy.approvers}) < len(policy.approvers):
-        problems.append(Problem(path=("approval", "approvers"), message="names somebody twice"))
-    elif policy.required > len(policy.approvers):
-        problems.append(
-            Problem(
-                path=("approval", "required"),
-                message=f"asks for {policy.required} approvals of {len(policy.approvers)} approvers",
-            )
-        )
-    if policy.expires > policy.remindEvery * MOST_REMINDERS:
-        problems.append(
-            Problem(
-                path=("approval", "remindEvery"),
-                message=f"reminds more than {MOST_REMINDERS} times in {policy.expires} s; "
-                f"{-(-policy.expires // MOST_REMINDERS)} s is the least",
-            )
-        )
-    problems += _health_problems(application.health)
-    problems += _windows(application.gates.windows)
-    if isinstance(application.strategy, Steps):
-        shares = [step.percent for step in application.strategy.steps]
-        if shares != sorted(set(shares)) or shares[-1] != 100:
-            problems.append(
-                Problem(path=("strategy", "steps"), message=f"must rise and end at 100, not {shares}")
-            )
-    if problems:
+    try:
+        application: Application = _validated(Application, data)
+    except DocumentInvalid as error:
+        raise DocumentInvalid([*error.problems, *_of_valid_parts(data)]) from error
+    if problems := [it for part, judge in _JUDGES.items() for it in judge(getattr(application, part))]:
         raise DocumentInvalid(problems)
     return application
+
+
+def _of_valid_parts(data: object) -> Iterator[Problem]:
+    """What the fields of each part that is valid by itself do not know of each other."""
+    given = data if isinstance(data, Mapping) else {}
+    hints = get_type_hints(Application, include_extras=True)
+    for part, judge in _JUDGES.items():
+        with suppress(ValidationError, TypeError, ValueError, RecursionError):
+            yield from judge(_part(hints[part]).validate_json(json.dumps(given.get(part))))
+    health = given.get("health")
+    checks = health.get("checks") if isinstance(health, Mapping) else None
+    for index, check in enumerate(checks if isinstance(checks, list) else ()):
+        with suppress(ValidationError, TypeError, ValueError, RecursionError):
+            read = _part(Annotated[Check, ByType()]).validate_json(json.dumps(check))
+            if not _is_valid(hints["health"], health):  # else they were judged with it
+                yield from _check_problems(index, read)
+
+
+def _is_valid(hint: Any, value: object) -> bool:
+    try:
+        _part(hint).validate_json(json.dumps(value))
+    except (ValidationError, TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def _target_problems(target: LambdaTarget) -> Iterator[Problem]:
+    if (owner := target.role.split(":")[4]) != target.account:
+        message = f"is in account {owner}, and target.account is {target.account}"
+        yield Problem(path=("target", "role"), message=message)
+
+
+def _policy_problems(policy: ApprovalPolicy) -> Iterator[Problem]:
+    count = len(policy.approvers)
+    if len({address.strip().lower() for address in policy.approvers}) < count:
+        yield Problem(path=("approval", "approvers"), message="names somebody twice")
+    elif policy.required > count:
+        message = f"asks for {policy.required} approvals of {count} approvers"
+        yield Problem(path=("approval", "required"), message=message)
+    if policy.expires > policy.remindEvery * MOST_REMINDERS:
+        yield Problem(
+            path=("approval", "remindEvery"),
+            message=f"reminds more than {MOST_REMINDERS} times in {policy.expires} s; "
+            f"{-(-policy.expires // MOST_REMINDERS)} s is the least",
+        )
+
+
+def _gates_problems(gates: Gates) -> Iterator[Problem]:
+    yield from _windows(gates.windows)
+    if gates.signature and gates.promotion and _same_key(gates.signature.key, gates.promotion.key):
+        yield Problem(
+            path=("gates", "promotion", "key"),
+            message="is gates.signature.key too: who signs a release could also say that it succeeded in the stage before",
+        )
+
+
+def _same_key(one: str, other: str) -> bool:
+    """By the alias; an alias without an account is that of this stack's own, and may be the other one's."""
+    if one.startswith("arn:") and other.startswith("arn:"):
+        return one == other
+    return one.rpartition(":")[2] == other.rpartition(":")[2]
+
+
+def _strategy_problems(strategy: Strategy) -> Iterator[Problem]:
+    if isinstance(strategy, Steps):
+        shares = [step.percent for step in strategy.steps]
+        if shares != sorted(set(shares)) or shares[-1] != 100:
+            yield Problem(path=("strategy", "steps"), message=f"must rise and end at 100, not {shares}")
 
 
 def _windows(texts: Sequence[str]) -> Iterator[Problem]:
@@ -139,13 +187,26 @@ def _windows(texts: Sequence[str]) -> Iterator[Problem]:
             yield Problem(path=("gates", "windows", index), message=str(error))
 
 
-def _health_problems(health: Health) -> Iterable[Problem]:
-    """What no field knows by itself."""
+def _health_problems(health: Health) -> Iterator[Problem]:
     for index, check in enumerate(health.checks):
-        for name, message in check.problems():
-            yield Problem(path=("health", "checks", index, *name.split(".")), message=message)
+        yield from _check_problems(index, check)
     if health.watch.seconds and not health.watch.alarms:
         yield Problem(path=("health", "watch", "alarms"), message="is empty, so nothing would be watched")
+
+
+def _check_problems(index: int, check: Check) -> Iterator[Problem]:
+    for name, message in check.problems():
+        yield Problem(path=("health", "checks", index, *name.split(".")), message=message)
+
+
+_JUDGES: Mapping[str, Callable[[Any], Iterable[Problem]]] = {
+    "target": _target_problems,
+    "approval": _policy_problems,
+    "health": _health_problems,
+    "gates": _gates_problems,
+    "strategy": _strategy_problems,
+}
+"""What no field knows by itself, by the part of the application that it is about."""
 
 
 def as_document(noun: Manifest | Application) -> dict[str, Any]:
@@ -163,6 +224,11 @@ def schema_of(kind: type) -> dict[str, Any]:
         "$id": f"urn:tagship:schema:{name}:1",
         **schema,
     }
+
+
+@cache
+def _part(hint: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(hint)
 
 
 @cache
@@ -270,6 +336,8 @@ def _problem(kind: type, detail: Any) -> Problem:
         case "too_short" | "too_long":
             limit = detail["ctx"].get("min_length", detail["ctx"].get("max_length"))
             message = f"must have at {'least' if detail['type'] == 'too_short' else 'most'} {limit}"
+        case "bool_type" | "bool_parsing":
+            message = "must be true or false"
         case _:
             message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
             message = message.removeprefix("String ")

@@ -1,0 +1,28 @@
+"""approvers: those who may decide are enough, without the author where the author does not count."""
+
+from __future__ import annotations
+
+from tagship.gates.gate import Case, Gate, GateResult, failed, passed, unanswered
+
+_NAME = "approvers"
+
+
+def check(case: Case) -> GateResult:
+    """Asked now, since nobody could satisfy the policy later: the release would only wait until it expires."""
+    if case.configuration is None or case.manifest is None:
+        return unanswered(_NAME)
+    policy, author = case.configuration.approval, case.manifest.author
+    voters = case.voters(
+        {"approvers": policy.approvers, "author": author, "authorMayApprove": policy.authorMayApprove}
+    )
+    if len(voters) >= policy.required:
+        return passed(_NAME, f"{policy.required} of {len(voters)} must approve.")
+    who = "nobody" if not voters else "only " + ", ".join(voters)
+    return failed(
+        _NAME,
+        f"The policy asks for {policy.required} approvals, and {who} may decide: {author} is the author.",
+        "Name more approvers, or ask for fewer approvals; then `tagship retry`.",
+    )
+
+
+GATE = Gate(name=_NAME, check=check, computes=True)
