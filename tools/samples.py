@@ -30,7 +30,7 @@ _DAYS = 30
 
 def shown_release() -> str:
     """What `tagship show --html` makes of a canary whose health check failed."""
-    place = Place(stage="production", stack="tagship-production", world=World(now=lambda: NOW))
+    place = Place(named_stage="production", world=World(now=lambda: NOW))
     return release_page(
         Shown(record=_record(), facts=list(_facts()), approval=_approval()), _machines(), place
     )

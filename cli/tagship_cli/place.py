@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tagship.text.words import listed
 from tagship_cli.failures import AwsRefused, trying
 
 if TYPE_CHECKING:
@@ -41,8 +43,9 @@ class World:
 class Place:
     """A stage, its stack's outputs, and clients for it."""
 
-    stage: str
-    stack: str
+    named_stage: str | None = None
+    """What was given; where nothing was, the stage is looked for when it is first needed."""
+    named_stack: str | None = None
     region: str | None = None
     profile: str | None = None
     usual_region: str | None = None
@@ -50,6 +53,21 @@ class Place:
     world: World = field(default_factory=World)
     _aws: Aws | None = None
     _outputs: dict[str, str] | None = None
+
+    @property
+    def stage(self) -> str:
+        """The named stage, else the named stack's, else the only one that is deployed.
+
+        Raises AwsRefused when none is deployed here, click's UsageError when nobody can be asked which of several.
+        """
+        if self.named_stage is None:
+            self.named_stage = self._stage_of_stack() if self.named_stack else self._deployed_stage()
+        return self.named_stage
+
+    @property
+    def stack(self) -> str:
+        """The stage's CloudFormation stack."""
+        return self.named_stack or stack_of(self.stage)
 
     @property
     def now(self) -> datetime:
@@ -81,7 +99,7 @@ class Place:
         if name not in self._outputs:
             raise AwsRefused(
                 f"The stack {self.stack} has no output {name}, so it is not Tagship's, or an older one.\n"
-                "Name Tagship's stack with --stack, or deploy it anew."
+                "Name Tagship's stack with --stack, or deploy this version of Tagship."
             )
         return self._outputs[name]
 
@@ -115,21 +133,61 @@ class Place:
         return text
 
     def _described(self) -> dict[str, str]:
+        found = self._stack_named(self.stack)
+        if found is None:
+            raise self._no_stack(self.stack, self.stage)
+        return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+
+    def _stack_named(self, name: str) -> dict[str, Any] | None:
+        """What CloudFormation knows of a stack; None where there is none."""
         from botocore.exceptions import ClientError
 
-        cloudformation = self.client("cloudformation")
-        with trying(f"Looking at the stack {self.stack}"):
+        with trying(f"Looking at the stack {name}"):
             try:
-                found = cloudformation.describe_stacks(StackName=self.stack)["Stacks"][0]
+                found: dict[str, Any] = self.client("cloudformation").describe_stacks(StackName=name)[
+                    "Stacks"
+                ][0]
             except ClientError as error:
                 if "does not exist" not in str(error):
                     raise
-                raise AwsRefused(
-                    f"There is no stack {self.stack} in {self.region_name} for the identity that you use.\n"
-                    "Check --stage, --stack, --region and --profile, or deploy it: "
-                    f"sam build && sam deploy --config-env {self.stage}"
-                ) from error
-        return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+                return None
+        return found
+
+    def _no_stack(self, name: str, stage: str) -> AwsRefused:
+        return AwsRefused(
+            f"There is no stack {name} in {self.region_name} for the identity that you use.\n"
+            "Check --stage, --stack, --region and --profile, or deploy it: "
+            f"sam build && sam deploy --config-env {stage}"
+        )
+
+    def _stage_of_stack(self) -> str:
+        assert self.named_stack is not None
+        found = self._stack_named(self.named_stack)
+        if found is None:
+            raise self._no_stack(self.named_stack, STAGES[0])
+        given = {each["ParameterKey"]: each["ParameterValue"] for each in found.get("Parameters", [])}
+        if given.get("Stage") not in STAGES:
+            raise click.UsageError(
+                f"The stack {self.named_stack} does not say which stage it is: give --stage."
+            )
+        return str(given["Stage"])
+
+    def _deployed_stage(self) -> str:
+        found = [stage for stage in STAGES if self._stack_named(stack_of(stage)) is not None]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise AwsRefused(
+                f"No stage of Tagship is deployed in {self.region_name} for the identity that you use: there is no stack "
+                f"{' or '.join(stack_of(stage) for stage in STAGES)}.\n"
+                "Check --region and --profile, name the stack with --stack, or deploy a stage: "
+                f"sam build && sam deploy --config-env {STAGES[0]}"
+            )
+        if can_ask():
+            return str(click.prompt("Which stage?", type=click.Choice(found), err=True))
+        raise click.UsageError(
+            f"Which stage? {listed(found)} are deployed in {self.region_name}: give --stage, or set {STAGE_VARIABLE}."
+        )
 
 
 def new_session(*, profile_name: str | None, region_name: str | None) -> Any:
@@ -137,6 +195,11 @@ def new_session(*, profile_name: str | None, region_name: str | None) -> Any:
     import boto3
 
     return boto3.session.Session(profile_name=profile_name, region_name=region_name)
+
+
+def can_ask() -> bool:
+    """Whether a person is there to answer."""
+    return sys.stdin.isatty()
 
 
 def checkout() -> Path | None:
@@ -162,7 +225,8 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--stage",
             type=click.Choice(STAGES),
             metavar="STAGE",
-            help=f"{', '.join(STAGES[:-1])} or {STAGES[-1]}.  [env var: {STAGE_VARIABLE}; default: {STAGES[0]}]",
+            help=f"{', '.join(STAGES[:-1])} or {STAGES[-1]}.  "
+            f"[env var: {STAGE_VARIABLE}; default: the only one that is deployed]",
         ),
     ):
         command = option(command)
@@ -225,10 +289,9 @@ _NAMES = ("stage", "stack", "region", "profile")
 
 
 def _place(ctx: click.Context, named: dict[str, str | None]) -> Place:
-    stage = named["stage"] or STAGES[0]
     return Place(
-        stage=stage,
-        stack=named["stack"] or stack_of(stage),
+        named_stage=named["stage"],
+        named_stack=named["stack"],
         region=named["region"],
         profile=named["profile"],
         usual_region=ctx.meta.get(PLACE, {}).get("usual_region"),

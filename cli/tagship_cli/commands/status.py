@@ -15,7 +15,7 @@ from tagship_cli.views import screen
 
 if TYPE_CHECKING:
     from tagship.model.schedule import Freeze
-    from tagship_cli.views.overview import Overview, Underway
+    from tagship_cli.views.overview import Last, Overview, Underway
 
 _INDENT = 14
 
@@ -73,7 +73,7 @@ def told(each: Overview, place: Place, now: datetime) -> list[str]:
     for freeze in each.freezes:
         lines += _frozen(freeze, now)
     if each.last is not None:
-        lines += _last(each.last, place, now)
+        lines += _last(each.last, each.application, place, now)
     if not each.configured:
         where = f"{place.stage}; apply one before the next release"
         lines += _row("configured", screen.wary(f"no: there is no configuration in {where}"))
@@ -142,17 +142,17 @@ def _frozen(freeze: Freeze, now: datetime) -> list[str]:
     return [*_row("frozen", screen.wary(end)), *about]
 
 
-def _last(record: Mapping[str, Any], place: Place, now: datetime) -> list[str]:
+def _last(last: Last, application: str, place: Place, now: datetime) -> list[str]:
     from tagship_cli.commands.history import coloured
     from tagship_cli.views import times
 
-    ended = times.since(times.moment(record["endedAt"]), now)
-    lines = _row("last ended", f"{screen.bold(record['tag'])} {coloured(record['status'])} {ended}")
-    if record["status"] == "SUCCEEDED":
+    ended = times.since(times.moment(last.at), now)
+    lines = _row("last ended", f"{screen.bold(last.tag)} {coloured(last.status)} {ended}")
+    if last.status == "SUCCEEDED":
         return lines
-    title = screen.one_line(f"{record['application']} --tag {record['tag']}")
+    title = screen.one_line(f"{application} --tag {last.tag}")
     return [
         *lines,
-        *screen.paragraph(record.get("why", ""), indent=_INDENT),
+        *screen.paragraph(last.why, indent=_INDENT),
         *screen.paragraph(f"more: tagship history {title}{place.flags()}", indent=_INDENT),
     ]

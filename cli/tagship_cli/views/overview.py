@@ -10,7 +10,7 @@ from tagship.ledger import approvals, freezes, history, lock, releases
 from tagship.ledger.history import Recent
 from tagship.ledger.lock import Holder
 from tagship.ledger.table import timestamp
-from tagship.model.records import CurrentRecord, ReleaseRecord
+from tagship.model.records import CurrentRecord, FactRecord, ReleaseRecord
 from tagship.model.release import Status, parameter_name
 from tagship.model.schedule import Freeze
 from tagship_cli.failures import trying
@@ -50,6 +50,26 @@ class Underway:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Last:
+    """How an attempt of a release ended."""
+
+    tag: str
+    status: str
+    at: str
+    why: str
+
+    @classmethod
+    def of(cls, fact: FactRecord) -> Last:
+        """From the ending's fact."""
+        data = fact["data"]
+        return cls(tag=fact["tag"], status=str(data["status"]), at=fact["at"], why=str(data.get("why", "")))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs."""
+        return {"tag": self.tag, "status": self.status, "endedAt": self.at, "why": self.why}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
     """What one would want to know first."""
 
@@ -58,8 +78,8 @@ class Overview:
     current: CurrentRecord | None
     underway: tuple[Underway, ...]
     holder: Holder | None
-    last: ReleaseRecord | None
-    """The release that ended last."""
+    last: Last | None
+    """The ending that came last; its release may have begun again since."""
     freezes: tuple[Freeze, ...]
     """Its own and those of all, now and later."""
     at: datetime
@@ -88,9 +108,7 @@ class Overview:
             if holder
             else None,
             "freezes": [freeze_as_dict(freeze) for freeze in self.freezes],
-            "lastEnded": {name: last.get(name, "") for name in ("tag", "status", "endedAt", "why")}
-            if last
-            else None,
+            "lastEnded": last.as_dict() if last else None,
         }
 
 
@@ -124,7 +142,7 @@ def of(place: Place, application: str) -> Overview:
             now = story.whereabouts(record, facts, request, holder=has_it, at=place.now)
             underway.append(Underway(record=record, now=now, holder=holder))
         current = releases.current(ledger, application)
-        last = releases.get(ledger, application, seen.ended) if seen.ended else None
+        last = Last.of(seen.ended) if seen.ended else None
         frozen = freezes.standing(ledger, application)
     return Overview(
         application=application,

@@ -22,7 +22,7 @@ from tagship.approval.request.request import request_of
 from tagship.deployment.binding import release_digest
 from tagship.ledger import approvals, lock, releases
 from tagship.ledger.table import Fact, Ledger, timestamp
-from tagship.model.release import Status
+from tagship.model.release import Retry, Status
 from tagship_cli.main import main
 from tagship_cli.place import World
 
@@ -350,6 +350,28 @@ class Made:
             execution=self.execution,
             serves=serves,
         )
+        return self
+
+    def retried(self) -> Made:
+        """Begun again after an ending, under the next attempt."""
+        known = self.record
+        dropped = (
+            "status",
+            "attempt",
+            "readAt",
+            "why",
+            "endedAt",
+            "gates",
+            "plan",
+            "moved",
+            "percent",
+            "approval",
+        )
+        new = {name: value for name, value in known.items() if name not in dropped}
+        new |= {"execution": f"{self.execution}-{known['attempt'] + 1}", "phase": "gates"}
+        asked = Retry(attempt=known["attempt"] + 1, by="arn:aws:iam::123456789012:user/ops", why="again")
+        outcome, _ = releases.claim(self.stage.ledger, new, retry=asked)
+        assert outcome == "claimed"
         return self
 
     def waiting(self) -> Made:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from tagship.model import errors
 from tagship_cli.failures import AwsRefused, Failed, explained, trying
+from tests.unit.cli.conftest import REGION
 
 
 def refusal(code: str, message: str = "words of AWS") -> ClientError:
@@ -104,7 +106,7 @@ def test_a_stack_that_is_not_tagships_is_told(stage: Any) -> None:
     stage.client("cloudformation").create_stack(
         StackName="other", TemplateBody='{"Resources": {"T": {"Type": "AWS::SNS::Topic"}}}'
     )
-    result = stage.run("history", "storefront", "--stack", "other")
+    result = stage.run("history", "storefront", "--stack", "other", "--stage", "staging")
     assert result.exit_code == 3
     assert "The stack other has no output LedgerTableName, so it is not Tagship's" in result.stderr
 
@@ -139,7 +141,54 @@ def test_a_mistyped_command_is_told_with_the_one_that_was_meant(stage: Any) -> N
 
 
 def test_the_region_of_the_environment_is_used(stage: Any) -> None:
-    result = stage.run("history", "storefront", env={"AWS_REGION": "us-west-2"})
+    asked = ("history", "storefront", "--stage", "development")
+    result = stage.run(*asked, env={"AWS_REGION": "us-west-2"})
     assert "There is no stack tagship-development in us-west-2" in result.stderr
-    result = stage.run("history", "storefront", "--region", "us-west-1", env={"AWS_REGION": "us-west-2"})
+    result = stage.run(*asked, "--region", "us-west-1", env={"AWS_REGION": "us-west-2"})
     assert "There is no stack tagship-development in us-west-1" in result.stderr
+
+
+def deploy(stage: Any, name: str, of: str) -> None:
+    template = {
+        "Parameters": {"Stage": {"Type": "String"}},
+        "Resources": {"Empty": {"Type": "AWS::SNS::Topic"}},
+    }
+    given = [{"ParameterKey": "Stage", "ParameterValue": of}]
+    stage.client("cloudformation").create_stack(
+        StackName=name, TemplateBody=json.dumps(template), Parameters=given
+    )
+
+
+def test_the_only_stage_that_is_deployed_is_the_one(stage: Any) -> None:
+    assert "No application is configured in development." in stage.run("status").stdout
+
+
+def test_where_several_stages_are_deployed_a_program_must_name_one(stage: Any) -> None:
+    deploy(stage, "tagship-production", "production")
+    result = stage.run("status")
+    assert result.exit_code == 2
+    assert f"development and production are deployed in {REGION}: give --stage" in result.stderr
+    assert stage.run("status", env={"TAGSHIP_STAGE": "development"}).exit_code == 0
+
+
+def test_where_several_stages_are_deployed_a_person_is_asked(
+    stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy(stage, "tagship-production", "production")
+    monkeypatch.setattr("tagship_cli.place.can_ask", lambda: True)
+    result = stage.run("status", given="production\n")
+    assert "Which stage? (development, production)" in result.stderr
+    assert "No application is configured in production." in result.stdout
+
+
+def test_a_stack_that_is_named_says_which_stage_it_is(stage: Any) -> None:
+    deploy(stage, "shop-releases", "staging")
+    told = stage.run("status", "--stack", "shop-releases").stdout
+    assert "No application is configured in staging." in told
+    assert "--stage staging --stack shop-releases" in told
+
+
+def test_where_no_stage_is_deployed_it_says_so(stage: Any) -> None:
+    result = stage.run("status", "--region", "us-west-2")
+    assert result.exit_code == 3
+    assert "No stage of Tagship is deployed in us-west-2" in result.stderr

@@ -72,6 +72,7 @@ def succeeded(published: Any) -> Any:
 def publish(stage: Any, *more: str) -> Any:
     return stage.run(
         *("publish", "--application", "storefront", "--tag", "v1.4.0", "--sign", SIGNING),
+        *("--stage", "development"),
         *("--artifact", "function=storefront.zip", "--artifact", "schema=schema.sql"),
         *("--commit", "8f1d5a0b6f3c4c3f8e0d2b7a9c1e5f60718293a4"),
         *("--repository", "acme/storefront", "--author", "dana@example.com", *more),

@@ -248,3 +248,14 @@ def test_a_stage_that_there_is_not_is_wrong_use_wherever_it_stands(stage: Any) -
     result = stage.run("status", env={"TAGSHIP_STAGE": "moon"})
     assert result.exit_code == 2
     assert "TAGSHIP_STAGE is 'moon'" in result.stderr
+
+
+def test_while_a_retry_is_underway_the_last_ending_is_still_told(stage: Any) -> None:
+    """The release stands as RUNNING then, and has no ending of its own."""
+    stage.release().locked().ended(Status.EXPIRED, "Nobody decided.").retried()
+    told = stage.run("status", "storefront").stdout
+    assert "last ended  v1.4.0 EXPIRED" in told
+    assert "Nobody decided." in told
+    last = json.loads(stage.run("status", "--json", "storefront").stdout)["applications"][0]["lastEnded"]
+    assert (last["tag"], last["status"], last["why"]) == ("v1.4.0", "EXPIRED", "Nobody decided.")
+    assert last["endedAt"].startswith("2026-11-23T")

@@ -225,7 +225,7 @@ def test_where_it_is_says_how_much_time_there_is(stage: Any, brought: Any, phase
 
     stage.configure()
     brought(stage.release())
-    place = Place(stage="development", stack="tagship-development", world=World(now=stage.clock.now))
+    place = Place(named_stage="development", world=World(now=stage.clock.now))
     (underway,) = overview.of(place, "storefront").underway
     assert underway.now.phase == phase
     assert underway.now.budget is not None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tagship.ledger.table import Item, Ledger, application_key
 from tagship.model.facts import ENDING_KINDS, FactKind
+from tagship.model.records import FactRecord
 
 SUMMARY = (
     *("application", "tag", "attempt", "stage", "status", "why", "readAt", "endedAt", "execution"),
@@ -24,19 +25,19 @@ class Recent:
 
     touched: tuple[str, ...]
     """Tags that were read, or took the lock, newest first: whatever has not ended is among them."""
-    ended: str | None
-    """The tag that ended last, however long ago."""
+    ended: FactRecord | None
+    """The newest ending, however long ago: its tag may have begun again since."""
 
 
 def recent(ledger: Ledger, application: str, *, since: str) -> Recent:
     """Back to a time, and further only until there is an ending."""
     touched: dict[str, None] = {}
-    ended: str | None = None
+    ended: FactRecord | None = None
     for fact in ledger.facts_in_order(application, newest_first=True, only=(*_BEGINNINGS, *ENDING_KINDS)):
         if fact["at"] < since and ended is not None:
             break
         if fact["name"] in ENDING_KINDS:
-            ended = ended or fact["tag"]
+            ended = ended or fact
         elif fact["at"] >= since:
             touched[fact["tag"]] = None
     return Recent(touched=tuple(touched), ended=ended)
