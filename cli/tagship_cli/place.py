@@ -103,6 +103,12 @@ class Place:
             )
         return self._outputs[name]
 
+    def listed(self, name: str) -> list[str]:
+        """A comma-separated output, empty in a stack that has none."""
+        self.output("LedgerTableName")  # that the stack is Tagship's
+        assert self._outputs is not None
+        return [each.strip() for each in self._outputs.get(name, "").split(",") if each.strip()]
+
     @property
     def ledger(self) -> Ledger:
         """The stage's ledger."""

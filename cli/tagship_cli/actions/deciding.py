@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import click
 
+from tagship.approval.identity import CLAIMED, address_of, identity_of
 from tagship.approval.quorum import decision_of, is_author, outcome, person, voters
 from tagship.approval.request.delivery import deliver
 from tagship.ledger import approvals, releases
 from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, AwsUnavailable, TokenDead
 from tagship.model.records import ReleaseRecord, RequestRecord
-from tagship.model.release import MAIL_ADDRESS
 from tagship.text.words import listed
 from tagship_cli.failures import AwsRefused, Failed, trying
 from tagship_cli.place import Place
@@ -30,6 +29,16 @@ class Caller:
     arn: str
     address: str
     """The mail address under which the role was assumed, or that the user is called; empty where that is none."""
+    vouched: tuple[str, ...] = ()
+    """The patterns of further identities whose name this stage trusts."""
+
+    def identity(self, approver: str) -> str:
+        """What is recorded with this person's decision."""
+        return identity_of(self.arn, approver, self.vouched)
+
+    def proves(self, approver: str) -> bool:
+        """Whether AWS vouches that the caller is this approver."""
+        return not self.identity(approver).startswith(CLAIMED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +70,7 @@ class Ballot:
             request = approvals.get(place.ledger, record["approval"]) if record.get("approval") else None
         if request is None:
             raise Failed(_not_asked(record))
-        caller = whoami(place)
+        caller = replace(whoami(place), vouched=tuple(place.listed("ApproverIdentities")))
         return cls(
             place=place,
             record=record,
@@ -92,12 +101,24 @@ class Ballot:
         if self.request["status"] != approvals.OPEN:
             raise Failed(self._closed())
 
+    def refuse_unless_proven(self, decision: Decision) -> None:
+        """Raises Failed for an approval in production by somebody for whom AWS does not vouch."""
+        if decision != "approve" or self.place.stage != "production" or self.caller.proves(self.approver):
+            return
+        raise Failed(
+            f"AWS does not prove that you are {self.approver}: you are {self.caller.arn}, and anyone who may assume a role "
+            "can choose the name of the session. Nothing was changed.\n"
+            "Approve on the page that your mail links to, or with an identity of IAM Identity Center; or let the stack's "
+            "owner name yours in the parameter ApproverIdentities."
+        )
+
     def decide(self, decision: Decision, reason: str) -> Outcome:
-        """Records it and tells the execution that waits.
+        """Records it and sends it to the execution that waits.
 
         Raises Failed when it came too late, AwsRefused when the execution could not be told.
         """
         self.refuse_if_settled(decision)
+        self.refuse_unless_proven(decision)
         request = self.request if self.own else self._recorded(decision, reason)
         self._deliver()
         return Outcome(request=request, approver=self.approver, caller=self.caller, again=bool(self.own))
@@ -113,7 +134,7 @@ class Ballot:
                     decision=decision,
                     reason=reason,
                     judge=outcome,
-                    identity=self.caller.arn,
+                    identity=self.caller.identity(self.approver),
                 )
             except ApprovalExpired as error:
                 raise Failed(f"{self.title}: the time to decide is over. Nothing was changed.") from error
@@ -155,8 +176,7 @@ def whoami(place: Place) -> Caller:
     """The identity of whoever runs this command."""
     with trying("Asking AWS who you are"):
         arn = str(place.client("sts").get_caller_identity()["Arn"])
-    name = arn.rsplit("/", 1)[-1] if "/" in arn else ""
-    return Caller(arn=arn, address=name if re.search(MAIL_ADDRESS.pattern, name) else "")
+    return Caller(arn=arn, address=address_of(arn))
 
 
 def _address(caller: Caller, claimed: str | None) -> str:

@@ -90,6 +90,7 @@ def _decide(
     ballot = Ballot.of(place, application, tag, claimed=claimed)
     reason = _reason(decision, reason, ballot)
     ballot.refuse_if_settled(decision)
+    ballot.refuse_unless_proven(decision)
     if not yes and not ballot.own and _can_ask():
         screen.complain(*_question(ballot))
         if not click.confirm(f"{decision.capitalize()} {screen.clean(ballot.title)}?", err=True):
@@ -133,6 +134,8 @@ def _question(ballot: Ballot) -> list[str]:
     expires = times.moment(request["expiresAt"])
     lines.append(f"  Expires {times.full(expires)}, {times.until(expires, ballot.place.now)}.")
     lines.append(f"  You decide as {screen.bold(ballot.approver)}, {screen.clean(ballot.caller.arn)}.")
+    if not ballot.caller.proves(ballot.approver):
+        lines.append(screen.wary("  AWS does not prove that you are this person: it is recorded as claimed."))
     return lines
 
 
@@ -167,6 +170,7 @@ def _result(ballot: Ballot, outcome: Outcome, decision: Decision) -> dict[str, A
         "decision": decision,
         "approver": outcome.approver,
         "identity": outcome.caller.arn,
+        "proven": outcome.caller.proves(outcome.approver),
         "again": outcome.again,
         "status": request["status"],
         "approvals": approvals(request),

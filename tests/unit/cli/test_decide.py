@@ -44,14 +44,14 @@ def test_an_approval_is_recorded_with_the_identity_and_says_who_is_missing(stage
             "decision": "approve",
             "reason": "fine",
             "at": "2026-11-23T14:05:00.000Z",
-            "identity": MOTO,
+            "identity": f"claimed {MOTO}",
         }
     ]
     fact = stage.ledger.facts_of("storefront", "v1.4.0")[-1]
     assert (fact["name"], fact["who"], fact["data"]["identity"]) == (
         "Approval Given",
         "ana@example.com",
-        MOTO,
+        f"claimed {MOTO}",
     )
     assert not waiting.request.get("delivered")
 
@@ -257,6 +257,7 @@ def test_the_result_as_json(stage: Any, waiting: Any) -> None:
         "decision": "approve",
         "approver": "ana@example.com",
         "identity": MOTO,
+        "proven": False,
         "again": False,
         "status": "OPEN",
         "approvals": 1,
@@ -283,3 +284,54 @@ def test_yes_decides_without_asking(stage: Any, waiting: Any, monkeypatch: pytes
     monkeypatch.setattr("tagship_cli.commands.decide._can_ask", lambda: True)
     assert decide(stage, "approve", "--as", "ana@example.com", "--yes").exit_code == 0
     assert len(waiting.request["decisions"]) == 1
+
+
+CHOSEN = "arn:aws:sts::123456789012:assumed-role/Developer/ana@example.com"
+CENTER = "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Release_0123456789abcdef/ana@example.com"
+
+
+@pytest.fixture
+def in_production(stage: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The same stack as another stage: what a command reads of it, with the caller that a test names."""
+
+    def as_caller(arn: str, vouched: str = "") -> Any:
+        monkeypatch.setattr(
+            "tagship_cli.actions.deciding.whoami", lambda _: Caller(arn=arn, address="ana@example.com")
+        )
+        monkeypatch.setattr("tagship_cli.place.Place.listed", lambda *_: [vouched] if vouched else [])
+
+    monkeypatch.setattr(stage, "stage", "production")
+    return as_caller
+
+
+def approve_in_production(stage: Any, decision: str = "approve", *more: str) -> Any:
+    return decide(stage, decision, "--stage", "production", "--stack", "tagship-development", *more)
+
+
+def test_a_session_name_that_the_caller_chose_does_not_approve_in_production(
+    stage: Any, in_production: Any, waiting: Any
+) -> None:
+    in_production(CHOSEN)
+    result = approve_in_production(stage)
+    assert result.exit_code == 1
+    assert "AWS does not prove that you are ana@example.com" in result.stderr
+    assert waiting.request["decisions"] == []
+
+
+@pytest.mark.parametrize(
+    "arn, vouched", [(CENTER, ""), (CHOSEN, "arn:aws:sts::123456789012:assumed-role/Developer/*")]
+)
+def test_who_aws_or_the_stack_vouches_for_approves_in_production(
+    stage: Any, in_production: Any, waiting: Any, arn: str, vouched: str
+) -> None:
+    in_production(arn, vouched)
+    assert approve_in_production(stage).exit_code == 0
+    assert waiting.request["decisions"][0]["identity"] == arn
+
+
+def test_a_rejection_is_heard_from_anybody_and_recorded_as_claimed(
+    stage: Any, in_production: Any, waiting: Any
+) -> None:
+    in_production(CHOSEN)
+    assert approve_in_production(stage, "reject", "--reason", "not today").exit_code == 0
+    assert waiting.request["decisions"][0]["identity"] == f"claimed {CHOSEN}"

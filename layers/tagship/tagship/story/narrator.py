@@ -133,6 +133,10 @@ def _identified(identity: str) -> str:
     """By what, beside a link, it is known who decided."""
     if identity.startswith("arn:"):
         return f"on the command line, as {identity}"
+    if identity.startswith("claimed "):
+        return (
+            f"on the command line, by {identity.removeprefix('claimed ')}, which does not prove who that is"
+        )
     if identity.startswith("slack "):
         return f"by a button in Slack, as {identity.removeprefix('slack ')}"
     return f"signed in as {identity}"
