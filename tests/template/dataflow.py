@@ -7,13 +7,20 @@ the execution dies of States.Runtime, which no Catch sees.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.template.definitions import Body, dynamic, rule_variables
-from tests.template.sources import Shape, both
+from tests.template.definitions import Body, Machine, dynamic, machine, rule_variables, snake
+from tests.template.sources import Shape, answer, answer_of, both
+
+# What an execution begins with, as everybody who starts one promises.
+INPUTS: dict[str, Shape] = {
+    "release": dict.fromkeys(("bucket", "key", "versionId")),
+    "rollback": dict.fromkeys(("application", "tag", "trigger", "why")),
+}
 
 ERROR: Shape = {"Error": None, "Cause": None}
 """What a Catch writes."""
@@ -130,3 +137,34 @@ class Flow:
             return result
         assert len(members) == 1, f"{name} writes {path}: one level is what the engines agree on"
         return {**(given or {}), members[0]: result}
+
+
+def followed(through: Machine) -> tuple[Flow, Shape]:
+    """A machine followed from its input to its ends, and the shape with which it succeeds."""
+    flow = Flow(results=_result_of)
+    return flow, flow.follow(through.definition, INPUTS[through.name])
+
+
+@functools.cache
+def flow_of(name: str) -> tuple[Flow, Shape]:
+    """A machine as it is written, followed."""
+    return followed(machine(name))
+
+
+def has(shape: Shape, path: tuple[str, ...]) -> bool:
+    """Whether there is something; what is known of it no further may have any member."""
+    for index, member in enumerate(path):
+        if shape is None:
+            return index > 0
+        if member not in shape:
+            return False
+        shape = shape[member]
+    return True
+
+
+def _result_of(name: str, body: Body) -> Shape:
+    if body["Resource"].endswith("startExecution.sync:2"):
+        return {"Output": flow_of("rollback")[1], "Status": None}
+    if body["Resource"].endswith("waitForTaskToken"):
+        return answer_of("tagship.approval.request.delivery.answer_of")
+    return {"Payload": answer(snake(name)), "StatusCode": None}

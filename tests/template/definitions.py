@@ -47,6 +47,38 @@ class State:
         return f"{self.machine}.{self.name}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """A definition under its name: as it is written, or with a fault planted into it."""
+
+    name: str
+    definition: Body
+
+    def levels(self) -> Iterator[tuple[str, Body]]:
+        """The machine itself and the little machines inside its Maps, by name."""
+        yield self.name, self.definition
+        for name, body in self.definition["States"].items():
+            if body["Type"] == "Map":
+                yield f"{self.name}.{name}", body["ItemProcessor"]
+
+    def states(self) -> Iterator[State]:
+        """All states, those inside Maps too."""
+        yield from _states(self.name, self.definition, "")
+
+    def tasks(self) -> Iterator[State]:
+        """Everything that may fail, take its time and be retried."""
+        return (state for state in self.states() if state.body["Type"] == "Task")
+
+    def placeholders(self) -> set[str]:
+        """What is put in when it is deployed."""
+        return set(_PLACEHOLDER.findall(json.dumps(self.definition)))
+
+
+def machine(name: str) -> Machine:
+    """A definition as it is written."""
+    return Machine(name=name, definition=load(name))
+
+
 def path_of(machine: str) -> Path:
     """Where a definition is written."""
     return ROOT / "statemachine" / f"{machine}.asl.yaml"
@@ -120,21 +152,6 @@ def reachable(states: Mapping[str, Body], start: str) -> set[str]:
 def is_end(body: Body) -> bool:
     """Whether nothing comes after a state."""
     return body["Type"] in ENDS or body.get("End") is True
-
-
-def levels(machine: str) -> Iterator[tuple[str, Body]]:
-    """The machine itself and the little machines inside of its Maps, by name."""
-    definition = load(machine)
-    yield machine, definition
-    for name, body in definition["States"].items():
-        if body["Type"] == "Map":
-            yield f"{machine}.{name}", body["ItemProcessor"]
-
-
-def all_levels() -> Iterator[tuple[str, Body]]:
-    """Both machines and what is inside of their Maps."""
-    for machine in MACHINES:
-        yield from levels(machine)
 
 
 def dynamic(value: Any, name: str = "") -> Iterator[str]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import pytest
 
-from tests.template.dataflow import Flow
+from tests.template.dataflow import INPUTS, Flow, flow_of, has
 from tests.template.definitions import (
     MACHINES,
     Body,
@@ -17,49 +16,29 @@ from tests.template.definitions import (
     snake,
     tasks,
 )
-from tests.template.sources import Shape, answer, answer_of, may_read, reads
+from tests.template.sources import may_read, reads
 
-# With what an execution begins, as whoever starts it promises: the upload's rule, and everybody who starts a rollback.
-INPUTS: dict[str, Shape] = {
-    "release": dict.fromkeys(("bucket", "key", "versionId")),
-    "rollback": dict.fromkeys(("application", "tag", "trigger", "why")),
-}
 # What a state hands over that its function does not take itself: the log's line names the release by it.
 FOR_THE_LOG = {"execution", "release"}
 
 calling_a_function = [task for task in tasks() if function_of(task)]
 
 
-@functools.cache
-def flow(machine: str) -> tuple[Flow, Shape]:
-    """A machine, followed from its input to its ends."""
-    followed = Flow(results=functools.partial(result_of, machine))
-    return followed, followed.follow(load(machine), INPUTS[machine])
-
-
-def result_of(machine: str, name: str, body: Body) -> Shape:
-    if body["Resource"].endswith("startExecution.sync:2"):
-        return {"Output": flow("rollback")[1], "Status": None}
-    if body["Resource"].endswith("waitForTaskToken"):
-        return answer_of("tagship.approval.request.delivery.answer_of")
-    return {"Payload": answer(snake(name)), "StatusCode": None}
-
-
 @pytest.mark.parametrize("machine", MACHINES)
 def test_whatever_a_state_reads_was_written_on_every_way_that_leads_to_it(machine: str) -> None:
-    assert flow(machine)[0].missing == set()
+    assert flow_of(machine)[0].missing == set()
 
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_every_state_was_followed(machine: str) -> None:
-    assert set(flow(machine)[0].entered) == {
+    assert set(flow_of(machine)[0].entered) == {
         name for body in (load(machine), *maps(load(machine))) for name in body["States"]
     }
 
 
 @pytest.mark.parametrize("task", calling_a_function, ids=str)
 def test_a_function_finds_in_its_event_whatever_it_takes_from_it(task: State) -> None:
-    given = flow(task.machine)[0].payloads[task.name]
+    given = flow_of(task.machine)[0].payloads[task.name]
     assert given is not None
     for path in reads(snake(task.name)):
         assert has(given["Payload"], path), f"{task} hands nothing over as {'.'.join(path)}"
@@ -74,7 +53,7 @@ def test_a_function_is_handed_nothing_that_it_does_not_take(task: State) -> None
 
 @pytest.mark.parametrize("task", calling_a_function, ids=str)
 def test_a_log_line_can_name_the_release_from_every_event_but_the_first(task: State) -> None:
-    given = flow(task.machine)[0].payloads[task.name]
+    given = flow_of(task.machine)[0].payloads[task.name]
     assert given is not None
     payload = given["Payload"]
     if str(task) != "release.ReadRelease":
@@ -82,7 +61,7 @@ def test_a_log_line_can_name_the_release_from_every_event_but_the_first(task: St
 
 
 def test_a_rollback_says_to_whoever_waits_for_it_how_it_ended() -> None:
-    output = flow("rollback")[1]
+    output = flow_of("rollback")[1]
     assert output is not None
     assert has(output, ("ending", "status"))
     assert has(output, ("ending", "error"))
@@ -90,7 +69,7 @@ def test_a_rollback_says_to_whoever_waits_for_it_how_it_ended() -> None:
 
 
 def test_a_rollback_is_started_with_what_it_asks_for() -> None:
-    given = flow("release")[0].payloads["RollBack"]
+    given = flow_of("release")[0].payloads["RollBack"]
     assert given is not None
     assert has(given, ("Input",))
     assert set(INPUTS["rollback"] or {}) <= set(given["Input"] or {})
@@ -149,17 +128,6 @@ def test_a_result_without_a_place_of_its_own_takes_the_place_of_everything() -> 
     first = {name: value for name, value in TASK.items() if name != "ResultPath"}
     second = {"Type": "Fail", "Error": "Any", "CausePath": "$.in"}
     assert little(First=first, Second=second).missing == {"Second reads $.in"}
-
-
-def has(shape: Shape, path: tuple[str, ...]) -> bool:
-    """Whether there is something; what is known of it no further may have any member."""
-    for index, member in enumerate(path):
-        if shape is None:
-            return index > 0
-        if member not in shape:
-            return False
-        shape = shape[member]
-    return True
 
 
 def maps(machine: Body) -> list[Body]:
