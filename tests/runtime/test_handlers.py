@@ -88,7 +88,7 @@ WRONG = {
     ),
     "AcquireLockFunction": Wrong({"release": BUSY, "execution": EXECUTION}, "NewerReleaseUnderway"),
     "RunGateFunction": Wrong(about_nobody(gate="tag"), "ApplicationUnknown"),
-    "JudgeGatesFunction": Wrong(about_nobody(results=[]), "LockLost"),
+    "JudgeGatesFunction": Wrong(about_nobody(results=[]), "ApplicationUnknown"),
     "PlanDeploymentFunction": Wrong(about_nobody(), "ApplicationUnknown"),
     "RequestApprovalFunction": Wrong(
         about_nobody(lock={"fence": 1}, askSeconds=60, taskToken=TASK_TOKEN), "LockLost"
