@@ -19,7 +19,7 @@ _PHASES: Mapping[str, tuple[str, ...]] = {
     "gates": ("RunGates", "JudgeGates"),
     "plan": ("PlanDeployment",),
     "approval": ("RequestApproval", "RemindApprovers"),
-    "traffic": ("RecheckRelease", "ShiftTraffic", "AwaitStable", "Bake"),
+    "traffic": ("RecheckRelease", "ProveCandidate", "ShiftTraffic", "AwaitStable", "Bake"),
     "health": ("CheckHealth", "JudgeHealth"),
     "rollback": ("RollBack",),
     "ending": ("CompleteRelease", "EndRelease"),

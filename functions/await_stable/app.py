@@ -1,30 +1,34 @@
-"""AwaitStable: the target runs what it was told to; asked again, by the state machine's Retry, until it does."""
+"""AwaitStable: look whether the target runs what it was told to; the state machine waits between two looks."""
 
 from __future__ import annotations
 
-from tagship.ledger import releases
+from datetime import datetime
+
+from tagship.deployment.locations import location_of, move_to
+from tagship.deployment.settling import wait_or_refuse
 from tagship.ledger.table import timestamp
-from tagship.model.application import Application
 from tagship.model.rollout import Baking
 from tagship.runtime import Event, Runtime, step
-from tagship.targets import target_of
 
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """`{wait, until, extended}`: the bake that begins now.
+    """`{settled, wait, until, extended}`: the bake that begins now, or `wait` seconds until the next look.
 
-    Raises NotStable until the target has settled on this share (0 percent: all traffic on the baseline).
+    Raises NotStable when it has not settled by `settleBy` (0 percent: all traffic on the baseline).
     """
-    release, percent = event["release"], event["percent"]
-    record = releases.get(runtime.ledger, release["application"], release["tag"])
-    plan = record["plan"]
-    configuration = Application.from_dict(record["configuration"]["document"])
-    target = target_of(
-        configuration,
-        tag=release["tag"],
-        client_as=runtime.client_as(configuration, tag=release["tag"], execution=event["execution"]),
+    release = runtime.release(event)
+    move = move_to(event["percent"], location_of(release.record), fence=0)
+    wait = wait_or_refuse(
+        release.target().verify_weight(move),
+        by=datetime.fromisoformat(event["settleBy"]),
+        now=runtime.now(),
+        what=f"{release.title}: {release.where}",
     )
-    target.settled(baseline=plan["baseline"], candidate=plan["candidate"], percent=percent)
     baking = Baking.begun(event["bake"], every=event["every"], now=runtime.now())
-    return {"wait": baking.wait, "until": timestamp(baking.until), "extended": baking.extended}
+    return {
+        "settled": not wait,
+        "wait": wait or baking.wait,
+        "until": timestamp(baking.until),
+        "extended": baking.extended,
+    }

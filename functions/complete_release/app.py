@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from tagship.deployment.locations import location_of
 from tagship.ledger import releases, watches
 from tagship.ledger.table import Change, timestamp
 from tagship.model.application import Application
@@ -41,7 +42,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
             "application": release["application"],
             "tag": release["tag"],
             "attempt": release["attempt"],
-            "revision": plan["candidate"],
+            "revision": location_of(record)["candidate"],
             "since": since,
             "watchEnds": until,
         },

@@ -1,4 +1,4 @@
-"""PlanDeployment: prepare the candidate, record the baseline, and say what would change; no traffic moves."""
+"""PlanDeployment: say what would change, and record the baseline; nothing is touched."""
 
 from __future__ import annotations
 
@@ -6,49 +6,48 @@ from dataclasses import asdict
 
 from tagship.deployment.binding import release_digest
 from tagship.ledger import releases
-from tagship.ledger.table import Fact
-from tagship.model.application import Application
 from tagship.model.facts import FactKind
+from tagship.model.records import manifest_of
 from tagship.model.release import Manifest, PinnedObject
 from tagship.model.rollout import only_step, time_to_see, traffic_steps
 from tagship.runtime import Event, Runtime, step
-from tagship.targets import target_of
 
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
     """The plan, short enough to read in the console; the ledger has all of it."""
-    release = event["release"]
-    application, tag = release["application"], release["tag"]
-    record = releases.get(runtime.ledger, application, tag)
-    configuration = Application.from_dict(record["configuration"]["document"])
+    release = runtime.release(event)
+    record, spec = release.record, release.configuration.target
+    manifest = Manifest.from_dict(manifest_of(record))
     artifacts = {
         artifact.name: (artifact, PinnedObject.from_dict(record["objects"][artifact.file]))
-        for artifact in Manifest.from_dict(record["manifest"]).artifacts
+        for artifact in manifest.artifacts
     }
-    change = target_of(
-        configuration,
-        tag=tag,
-        client_as=runtime.client_as(configuration, tag=tag, execution=event["execution"]),
-        objects=[pinned for _, pinned in artifacts.values()],
-    ).plan(artifacts)
+    configuration, step_seconds = release.configuration, release.kind.step_seconds
     floor = time_to_see(configuration.health, most=runtime.settings.look_back_seconds)
-    steps = traffic_steps(configuration.strategy, floor=floor) if change.baseline else only_step(floor=floor)
-    current = releases.current(runtime.ledger, application)
+    steps = traffic_steps(configuration.strategy, step_seconds, floor=floor)
+    target = release.target(objects=[pinned for _, pinned in artifacts.values()])
+    change = target.plan(artifacts, manifest.parameters, weighted=len(steps) > 1)
+    if change.baseline is None:
+        steps = only_step(step_seconds, floor=floor)
+    current = release.current
+    location = {
+        "location": f"{spec.account}/{spec.region}",
+        "baseline": change.baseline,
+        "candidate": change.candidate,
+        "etag": (change.baseline or {}).get("etag", ""),
+    }
     plan = {
-        **asdict(change),
-        "steps": [asdict(it) for it in steps],
+        "locations": [location],
+        "nothingToChange": change.nothingToChange,
+        "summary": list(change.summary),
+        "steps": [asdict(each) for each in steps],
         "from": current["tag"] if current else None,
-        "to": tag,
+        "to": release.tag,
     }
     plan["digest"] = release_digest(record, plan)
-    fact = Fact(
-        application=application,
-        tag=tag,
-        attempt=release["attempt"],
-        name=FactKind.DEPLOYMENT_PLANNED,
-        execution=event["execution"],
-        data={"summary": plan["summary"], "digest": plan["digest"], "from": plan["from"]},
+    data = {"summary": plan["summary"], "digest": plan["digest"], "from": plan["from"]}
+    releases.mark(
+        runtime.ledger, release.fact(FactKind.DEPLOYMENT_PLANNED, data=data), plan=plan, previous=current
     )
-    releases.mark(runtime.ledger, fact, plan=plan, previous=current)
     return {name: plan[name] for name in ("nothingToChange", "summary", "from", "to", "digest")}

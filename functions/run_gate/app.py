@@ -57,7 +57,7 @@ def _ask_what_serves(
             subject="baseline",
             function=target.function,
             alias=target.alias,
-            version=revision["version"] if revision else target.alias,
+            version=revision["id"] if revision else target.alias,
             baseline=revision,
             allowed=runtime.settings.allowed_networks,
             now=runtime.now,

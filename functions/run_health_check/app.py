@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from tagship.aws.clients import ASKED_ONCE
+from tagship.deployment.locations import location_of
 from tagship.health.given import Given
 from tagship.ledger import releases
 from tagship.ledger.table import timestamp
 from tagship.model.application import Application
 from tagship.runtime import Event, Runtime, step
+from tagship.targets import kind_of
 
 
 @step
@@ -21,8 +23,12 @@ def handler(event: Event, runtime: Runtime) -> Event:
     """
     release, began = event["release"], timestamp(runtime.now())
     record = releases.get(runtime.ledger, release["application"], release["tag"])
-    configuration, plan = Application.from_dict(record["configuration"]["document"]), record["plan"]
+    configuration = Application.from_dict(record["configuration"]["document"])
     check, target = configuration.health.checks[event["index"]], configuration.target
+    location = location_of(record)
+    asked = kind_of(target).subject(
+        target, location["candidate" if event["subject"] == "candidate" else "baseline"]
+    )
     client_as = runtime.client_as(configuration, tag=release["tag"], execution=event["execution"])
     given = Given(
         name=event["check"],
@@ -30,11 +36,11 @@ def handler(event: Event, runtime: Runtime) -> Event:
         tag=release["tag"],
         client=partial(client_as, may=check.rights(target), config=ASKED_ONCE),
         subject=event["subject"],
-        function=target.function,
-        alias=target.alias,
-        version=plan[event["subject"]]["version"],
-        candidate=plan["candidate"],
-        baseline=plan["baseline"],
+        function=asked.function,
+        alias=asked.alias,
+        version=asked.version,
+        candidate=location["candidate"],
+        baseline=location["baseline"],
         percent=record.get("percent", 0),
         began=_moment(record.get("deadline"), -runtime.settings.deployment_seconds),
         shifted=_moment(record.get("shiftedAt")),

@@ -2,63 +2,43 @@
 
 from __future__ import annotations
 
-from tagship.ledger import lock, releases
-from tagship.ledger.table import Fact, timestamp
-from tagship.model.application import Application
+from tagship.deployment.settling import settle_by
+from tagship.deployment.shifting import shift
+from tagship.ledger import lock
+from tagship.ledger.table import timestamp
 from tagship.model.facts import FactKind
 from tagship.model.rollout import longest_step, look_every
 from tagship.runtime import Event, Runtime, step
-from tagship.targets import target_of
 
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """Which step it was, what comes next, and the state of the target that the next shift expects.
+    """Which step it was, what comes next, and until when the target must have settled on it.
 
     Raises LockLost, TargetMoved and CredentialsRefused; then this try has moved nothing.
     """
-    release, deployment, fence = event["release"], event["deployment"], event["lock"]["fence"]
-    application, tag = release["application"], release["tag"]
-    index = deployment["next"]
+    release, deployment, fence = runtime.release(event), event["deployment"], event["lock"]["fence"]
+    index, settings = deployment["next"], runtime.settings
     percent, bake = deployment["steps"][index]["percent"], deployment["steps"][index]["bake"]
-    record, settings = releases.get(runtime.ledger, application, tag), runtime.settings
-    configuration = Application.from_dict(record["configuration"]["document"])
-    every = look_every(configuration.health, deployment_seconds=settings.deployment_seconds)
-    target = target_of(
-        configuration,
-        tag=tag,
-        client_as=runtime.client_as(configuration, tag=tag, execution=event["execution"]),
-    )
+    every = look_every(release.configuration.health, deployment_seconds=settings.deployment_seconds)
+    settle_seconds = release.kind.settle_seconds
+    step_seconds = longest_step(bake, every=every, health_seconds=settings.health_seconds) + settle_seconds
     lock.renew(
         runtime.ledger,
-        application=application,
+        application=release.application,
         fence=fence,
-        seconds=longest_step(bake, every=every, health_seconds=settings.health_seconds)
-        + settings.rollback_seconds
-        + lock.SPARE_SECONDS,
+        seconds=step_seconds + settings.rollback_seconds + lock.SPARE_SECONDS,
     )
-    plan, attempt = record["plan"], release["attempt"]
-    act = {
-        "baseline": plan["baseline"],
-        "candidate": plan["candidate"],
-        "percent": percent,
-        "expected": deployment["expected"],
-        "fence": fence,
-    }
-    target.unmoved(**act)
-    releases.moving(runtime.ledger, application=application, tag=tag, attempt=attempt)
-    expected = target.shift(**act)
-    fact = Fact(
-        application=application,
-        tag=tag,
-        attempt=attempt,
-        name=FactKind.TRAFFIC_SHIFTED,
-        key=f"{index:03}",
-        execution=event["execution"],
-        data={"percent": percent, "bake": bake, "step": index + 1, "of": deployment["count"], "fence": fence},
+    data = {"percent": percent, "bake": bake, "step": index + 1, "of": deployment["count"], "fence": fence}
+    shift(
+        runtime.ledger,
+        release.target(),
+        release.record,
+        release.fact(FactKind.TRAFFIC_SHIFTED, key=f"{index:03}", data=data),
+        percent=percent,
+        fence=fence,
     )
-    releases.mark(runtime.ledger, fact, percent=percent, shiftedAt=timestamp(runtime.now()))
-    following = [step["needs"] for step in deployment["steps"][index + 1 :]]
+    following = [each["needs"] for each in deployment["steps"][index + 1 :]]
     return {
         "steps": deployment["steps"],
         "count": deployment["count"],
@@ -70,5 +50,5 @@ def handler(event: Event, runtime: Runtime) -> Event:
         "every": every,
         "nextNeeds": following[0] if following else 0,
         "followingNeed": sum(following),
-        "expected": expected,
+        "settleBy": timestamp(settle_by(settle_seconds, now=runtime.now())),
     }

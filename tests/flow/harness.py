@@ -32,6 +32,7 @@ from urllib.parse import unquote
 import boto3
 import pytest
 import yaml
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
@@ -41,6 +42,7 @@ from moto.awslambda.models import LambdaAlias, LambdaFunction
 from moto.awslambda.responses import LambdaResponse
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.botocore_stubber import MockRawResponse
 from moto.dynamodb.responses import DynamoHandler
 from moto.ses import ses_backends
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
@@ -225,8 +227,10 @@ class World:
         return Ledger(client=client_of("dynamodb"), table="ledger", stage=STAGE, now=runtime.utc_now)
 
     def record(self, tag: str) -> Item:
-        """The release as it stands."""
-        return releases.get(self.ledger, "storefront", tag)
+        """The release as it stands, with the table's own keys."""
+        return self.ledger.get("APPLICATION#storefront", f"RELEASE#{tag}") or releases.get(
+            self.ledger, "storefront", tag
+        )
 
     def facts(self, tag: str) -> list[str]:
         """The names of a release's facts, in order."""
@@ -585,7 +589,18 @@ def world() -> Iterator[World]:
             runtime._runtime.cache_clear()
 
 
+def _no_provisioned_concurrency(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+    """moto knows no provisioned concurrency, so no alias has any."""
+    headers = {"x-amzn-ErrorType": "ProvisionedConcurrencyConfigNotFoundException"}
+    return AWSResponse(request.url, 404, headers, MockRawResponse(b"{}"))
+
+
 def _build(patch: pytest.MonkeyPatch) -> World:
+    client_of("lambda").meta.events.register_first(
+        "before-send.lambda.GetProvisionedConcurrencyConfig",
+        _no_provisioned_concurrency,
+        unique_id="no-provisioned-concurrency",
+    )
     client_of("s3").create_bucket(Bucket=BUCKET)
     client_of("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     _table()

@@ -46,7 +46,7 @@ def test_a_good_release_serves_all_traffic_and_is_what_production_runs(world: Wo
     assert_ended(world, ended, "v1.0.0", "SUCCEEDED")
     assert world.alias() == ("2", {})
     current = world.ledger.get("APPLICATION#storefront", "CURRENT")
-    assert current is not None and (current["tag"], current["revision"]["version"]) == ("v1.0.0", "2")
+    assert current is not None and (current["tag"], current["revision"]["id"]) == ("v1.0.0", "2")
     assert world.facts("v1.0.0") == [
         "Release Read",
         "Lock Acquired",
@@ -55,6 +55,7 @@ def test_a_good_release_serves_all_traffic_and_is_what_production_runs(world: Wo
         "Approval Requested",
         "Approval Granted",
         "Deployment Started",
+        "Candidate Proven",
         "Traffic Shifted",
         "Health Checked",
         "Traffic Shifted",

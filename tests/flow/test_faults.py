@@ -140,7 +140,9 @@ def test_what_was_not_approved_is_not_deployed(world: World) -> None:
 
     def swapped(event: dict[str, Any]) -> Any:
         record = world.record("v1.0.0")
-        world.put(record | {"plan": record["plan"] | {"candidate": {"version": "9", "codeSha256": "other"}}})
+        (planned,) = record["plan"]["locations"]
+        swapped = planned | {"candidate": planned["candidate"] | {"digest": "another"}}
+        world.put(record | {"plan": record["plan"] | {"locations": [swapped]}})
         return world.handlers["recheck_release"](event, None)
 
     world.plant("recheck_release", swapped)

@@ -237,7 +237,7 @@ def test_production_goes_further_back_to_a_release_that_succeeded(world: World) 
     typed = world.type("rollback", "storefront", "--to", "v1.0.0", "--security", "--reason", "it leaks")
     assert typed.exit_code == 0, typed.output
     assert world.alias() == ("2", {})
-    assert (current(world)["tag"], current(world)["revision"]["version"]) == ("v1.0.0", "2")
+    assert (current(world)["tag"], current(world)["revision"]["id"]) == ("v1.0.0", "2")
     record = world.record("v1.2.0")
     assert (record["status"], record["barred"]["why"]) == ("ROLLED_BACK", "it leaks")
     at_rest(world)
@@ -300,7 +300,7 @@ def test_a_second_rollback_waits_for_the_first_and_ends_as_it_does(world: World)
     first = world.ended(world.start(order, "rollback"))
     second = world.ended(others[0])
     assert (first.status, second.status) == ("SUCCEEDED", "SUCCEEDED"), second
-    assert second.output["restored"]["what"] == "Another rollback has put it back."
+    assert second.output["restored"]["what"] == "Another rollback has restored it."
     assert "AwaitStable" not in second.entered
     assert world.facts("v1.0.0").count("Rollback Triggered") == 1
     assert fact_of(world, "v1.0.0", "Rollback Joined")["who"] == "lee"

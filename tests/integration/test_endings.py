@@ -28,7 +28,7 @@ def test_a_good_release_goes_to_production(pipeline: Pipeline) -> None:
     execution = pipeline.ended(pipeline.execution(tag))
     assert execution["status"] == "SUCCEEDED"
     record = pipeline.settled(tag, "SUCCEEDED")
-    assert serving(pipeline) == record["plan"]["candidate"]["version"] != before
+    assert serving(pipeline) == record["standing"][0]["candidate"]["id"] != before
     current = pipeline.item("CURRENT")
     assert current is not None and current["tag"] == tag
     entered = pipeline.entered(pipeline.execution(tag))

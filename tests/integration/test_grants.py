@@ -237,7 +237,7 @@ def _while_it_bakes(here: Deployed) -> dict[str, list[Try]]:
         "steps": record["plan"]["steps"],
         "count": len(record["plan"]["steps"]),
         "next": 0,
-        "expected": record["plan"]["baseline"]["state"],
+        "proveBy": "2999-01-01T00:00:00.000Z",
         "deadline": record["deadline"],
     }
     looked = {
@@ -262,8 +262,13 @@ def _while_it_bakes(here: Deployed) -> dict[str, list[Try]]:
         without=[*LEDGER, "dynamodb:Query", *back],
     )
     return {
+        "prove_candidate": [here.asked("prove_candidate", {**about, "deployment": deployment})],
         "shift_traffic": [here.asked("shift_traffic", {**about, "deployment": deployment})],
-        "await_stable": [here.asked("await_stable", {**about, **begun, "percent": 10})],
+        "await_stable": [
+            here.asked(
+                "await_stable", {**about, **begun, "percent": 10, "settleBy": "2999-01-01T00:00:00.000Z"}
+            )
+        ],
         "run_health_check": [here.asked("run_health_check", {**about, **check})],
         "judge_health": [here.asked("judge_health", {**about, **looked}, without=LEDGER)],
         "complete_release": [

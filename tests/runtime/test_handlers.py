@@ -95,6 +95,10 @@ WRONG = {
     ),
     "RemindApproversFunction": Wrong(about_nobody(), "ApplicationUnknown"),
     "RecheckReleaseFunction": Wrong(about_nobody(lock={"fence": 1}), "LockLost"),
+    "ProveCandidateFunction": Wrong(
+        about_nobody(lock={"fence": 1}, deployment={"proveBy": "2999-01-01T00:00:00.000Z"}),
+        "ApplicationUnknown",
+    ),
     "ShiftTrafficFunction": Wrong(
         about_nobody(
             lock={"fence": 1},
@@ -102,7 +106,6 @@ WRONG = {
                 "steps": [{"percent": 100, "bake": 0, "needs": 15}],
                 "next": 0,
                 "count": 1,
-                "expected": "",
             },
         ),
         "ApplicationUnknown",
@@ -255,7 +258,7 @@ def release(cold: dict[str, Answer], emulators: dict[str, Emulated], around: Aro
     way.goes_through("RemindApprovers")
     way.answers["ApprovalPageFunction"] = emulators["ApprovalPageFunction"].invoke(opened(around.link()))
     around.approve(releases.get(around.ledger(), APPLICATION, TAG)["approval"])
-    way.goes_through("RecheckRelease", "ShiftTraffic", "AwaitStable")
+    way.goes_through("RecheckRelease", "ProveCandidate", "ShiftTraffic", "AwaitStable")
     way.data |= {"check": way.data["release"]["checks"][0], "index": 0}
     way.goes_through("RunHealthCheck")
     way.data["checks"] = [way.answers["RunHealthCheckFunction"].payload]

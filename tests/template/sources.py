@@ -57,8 +57,8 @@ def module(name: str) -> Module:
 
 
 @functools.cache
-def everything_behind(name: str) -> frozenset[str]:
-    """A module and all of ours that it imports, directly or not."""
+def everything_behind(name: str, *, by_name: bool = True) -> frozenset[str]:
+    """A module and all of ours that it imports, directly or not; `by_name`: also what it imports only when asked for it."""
     known = {it.name for it in modules()}
     found: set[str] = set()
     waiting = [name]
@@ -66,7 +66,8 @@ def everything_behind(name: str) -> frozenset[str]:
         each = waiting.pop()
         if each not in found:
             found.add(each)
-            waiting += module(each).imports() & known
+            later = _imported_by_name(module(each)) if by_name else frozenset()
+            waiting += (module(each).imports() | later) & known
     return frozenset(found)
 
 
@@ -152,6 +153,17 @@ def _imported(importing: Module) -> frozenset[str]:
             inside = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= inside & known or {node.module}
     return frozenset(found)
+
+
+def _imported_by_name(importing: Module) -> frozenset[str]:
+    """What it imports when it is first asked for: `import_module("tagship.targets.lambda_function")`."""
+    return frozenset(
+        node.args[0].value
+        for node in ast.walk(importing.tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "import_module"
+        and isinstance(node.args[0], ast.Constant)
+    )
 
 
 @functools.cache

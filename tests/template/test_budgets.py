@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tagship.deployment.settling import rollback_settle_seconds
 from tagship.health import LambdaCheck, sampling
 from tagship.ledger.lock import SPARE_SECONDS
 from tagship.model.application import AllAtOnce, Canary, Health, Linear, Step, Steps, Strategy
@@ -20,13 +21,13 @@ from tagship.model.rollout import (
     CHECK_EVENTS,
     EVENTS_FOR_LOOKS,
     LOOK_EVENTS,
-    STEP_SECONDS,
     longest_step,
     look_every,
     seconds_needed,
     traffic_steps,
 )
 from tagship.model.schedule import LONGEST_WAIT, LOOK_AGAIN
+from tagship.targets.lambda_alias import KIND
 from tests.template.cloudformation import defaults, functions, resources, seconds, smallest, template
 from tests.template.definitions import Body, State, function_of, load, reachable, states_of, tasks
 from tests.template.sources import module
@@ -145,7 +146,12 @@ def test_a_rollback_in_which_everything_goes_wrong_but_the_last_try_fits_into_it
 ) -> None:
     """Then the ending is written by its own state; the execution's time-out, which nobody catches, is never reached."""
     whole = together("rollback", [state.name for state in tasks() if state.machine == "rollback"], parameters)
-    assert whole <= parameters["RollbackTimeoutSeconds"]
+    settling = rollback_settle_seconds(
+        KIND.settle_seconds,
+        rollback_seconds=parameters["RollbackTimeoutSeconds"],
+    )
+    assert settling >= 25
+    assert whole + settling <= parameters["RollbackTimeoutSeconds"]
 
 
 def test_a_rollback_has_one_budget_for_who_runs_it_and_who_waits_for_it() -> None:
@@ -153,11 +159,15 @@ def test_a_rollback_has_one_budget_for_who_runs_it_and_who_waits_for_it() -> Non
     assert task("release", "RollBack").body["TimeoutSeconds"] == "${RollbackTimeoutSeconds}"
 
 
-def test_a_rollback_goes_through_each_of_its_states_once() -> None:
+SETTLING = {"AwaitStable", "Settled", "AwaitSettled"}
+"""They lead back to one another, until a deadline that AwaitStable keeps."""
+
+
+def test_a_rollback_goes_through_each_of_its_states_once_but_for_the_wait_until_it_has_settled() -> None:
     states = load("rollback")["States"]
     for name, body in states.items():
         for following in (*body.get("Choices", []), *body.get("Catch", []), body):
-            if "Next" in following:
+            if "Next" in following and name not in SETTLING:
                 assert name not in reachable(states, following["Next"]), name
 
 
@@ -197,7 +207,7 @@ def test_a_function_is_told_the_budgets_that_its_state_machine_keeps() -> None:
 # A deployment's end is not one time-out, because its length is the application's own choice. Three rules keep it:
 #   1. before approval: a strategy whose steps need more than the budget does not pass the gate `budget`;
 #   2. before each further step: WhatNext compares what is left (`secondsLeft`) with what the step needs (`nextNeeds`: its
-#      bake and STEP_SECONDS) and sends a release that is late to the rollback, with its reason;
+#      bake and KIND.step_seconds) and sends a release that is late to the rollback, with its reason;
 #   3. within a step everything has a time-out, so that no step hangs.
 
 
@@ -223,24 +233,26 @@ STRATEGIES: list[Strategy] = [
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.type)
 def test_a_step_needs_its_bake_and_the_time_that_moving_and_asking_take(strategy: Strategy) -> None:
-    for step in traffic_steps(strategy):
-        assert step.needs == step.bake + STEP_SECONDS
+    for step in traffic_steps(strategy, KIND.step_seconds):
+        assert step.needs == step.bake + KIND.step_seconds
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.type)
 def test_every_strategy_as_it_comes_fits_into_the_deployments_budget(strategy: Strategy) -> None:
-    assert seconds_needed(traffic_steps(strategy)) <= defaults()["DeploymentTimeoutSeconds"]
+    assert (
+        seconds_needed(traffic_steps(strategy, KIND.step_seconds)) <= defaults()["DeploymentTimeoutSeconds"]
+    )
 
 
 def test_even_the_shortest_deployment_budget_has_room_for_one_step() -> None:
-    assert smallest("DeploymentTimeoutSeconds") >= STEP_SECONDS
+    assert smallest("DeploymentTimeoutSeconds") >= KIND.step_seconds
 
 
 @every_combination
 def test_one_step_has_an_end_whatever_goes_wrong_in_it(parameters: Body) -> None:
     """Beside its bake: at most this long, and then the release is on its way back."""
     step = together("release", ["ShiftTraffic", "AwaitStable", "RunHealthCheck", "JudgeHealth"], parameters)
-    assert step <= 275 + parameters["HealthTimeoutSeconds"]
+    assert step <= 280 + parameters["HealthTimeoutSeconds"]
 
 
 # ---- waiting -------------------------------------------------------------------------------------------------------

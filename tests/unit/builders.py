@@ -115,3 +115,21 @@ def changed(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
         else:
             here[last] = value
     return copied
+
+
+def revision(name: str) -> dict[str, Any]:
+    """What a target runs, as its adapter describes it."""
+    return {"id": name, "digest": f"digest of {name}", "data": {"codeSha256": f"code of {name}"}}
+
+
+def locations(baseline: str | None, candidate: str, *, etag: str = "r1", **more: Any) -> list[dict[str, Any]]:
+    """A plan's one location."""
+    return [
+        {
+            "location": "000000000000/us-east-1",
+            "baseline": revision(baseline) if baseline else None,
+            "candidate": revision(candidate),
+            "etag": etag,
+            **more,
+        }
+    ]

@@ -357,7 +357,7 @@ class World:
         """The one that looks whether the target stands where the ledger says."""
         current = releases.current(self.ledger, NAME)
         try:
-            target(self.function, tag=execution.order["tag"]).ready(current and current["revision"])
+            target(self.function, tag=execution.order["tag"]).check(current and current["revision"])
         except TagshipError:
             self._not_begun(execution)
         else:
@@ -427,7 +427,16 @@ class World:
         except TagshipError:
             self._not_begun(execution)
         else:
-            self._stands(execution, "shift", deployment=deployment)
+            self._stands(execution, "prove", deployment=deployment)
+
+    def _prove(self, execution: Execution, _: bool) -> None:
+        given = {name: execution.data[name] for name in ("release", "lock", "deployment")}
+        try:
+            self._call(execution, "prove_candidate", **given)
+        except TagshipError:
+            self._not_begun(execution)
+        else:
+            self._stands(execution, "shift")
 
     def _shift(self, execution: Execution, _: bool) -> None:
         given = {name: execution.data[name] for name in ("release", "lock", "deployment")}

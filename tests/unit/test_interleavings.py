@@ -196,15 +196,16 @@ class Interleavings(RuleBasedStateMachine):
     def _never_a_lost_baseline(self, records: list[Item]) -> None:
         for record in records:
             if plan := record.get("plan"):
-                chosen = (plan.get("replaced"), plan["baseline"])
-                known = self.baselines.setdefault((record["tag"], record["attempt"]), plan["baseline"])
+                (planned,) = plan["locations"]
+                chosen = (planned.get("replaced"), planned["baseline"])
+                known = self.baselines.setdefault((record["tag"], record["attempt"]), planned["baseline"])
                 assert known in chosen, "the baseline was written anew"
-                self.baselines[record["tag"], record["attempt"]] = plan["baseline"]
+                self.baselines[record["tag"], record["attempt"]] = planned["baseline"]
 
     def _serves_what_the_ledger_says(self) -> None:
         if lock.holder(self.world.ledger, NAME) is None:
             current = releases.current(self.world.ledger, NAME)
-            assert self.world.function.serving == (current["revision"]["version"] if current else "1", {})
+            assert self.world.function.serving == (current["revision"]["id"] if current else "1", {})
 
     # ---- how it ends -----------------------------------------------------------------------------------------------
 

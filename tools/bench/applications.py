@@ -23,6 +23,7 @@ from typing import Any
 
 import yaml
 
+from tagship.deployment.locations import location_of
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Ledger
 from tagship.model.facts import ENDING_KINDS
@@ -174,7 +175,7 @@ class Applications:
                 (f"its alias is split: {weights}", not weights),
                 (
                     f"its alias is on version {alias['FunctionVersion']}",
-                    alias["FunctionVersion"] == record["plan"]["candidate"]["version"],
+                    alias["FunctionVersion"] == location_of(record)["candidate"]["id"],
                 ),
                 ("its lock is held", lock.holder(self.ledger, name) is None),
             )

@@ -146,7 +146,6 @@ def _of_the_flow(bucket: str) -> dict[str, Any]:
             "count": 1,
             "next": 0,
             "deadline": deadline,
-            "expected": "",
             "step": "1 of 1",
             "bake": 0,
             "every": 15,

@@ -15,6 +15,7 @@ from tagship.model.application import Application
 from tagship.model.documents import DocumentInvalid, Problem, as_document, read_application, read_manifest
 from tagship.model.release import Manifest
 from tagship.model.rollout import seconds_needed, time_to_see, traffic_steps
+from tagship.targets import kind_of
 
 LONGEST_DEPLOYMENT = 1200
 """The most that a stack's DeploymentTimeoutSeconds allows."""
@@ -228,8 +229,8 @@ def _judged(
         application = read_application(data)
     except DocumentInvalid as error:
         return None, error.problems
-    floor = time_to_see(application.health)
-    needed = seconds_needed(traffic_steps(application.strategy, floor=floor))
+    floor, step_seconds = time_to_see(application.health), kind_of(application.target).step_seconds
+    needed = seconds_needed(traffic_steps(application.strategy, step_seconds, floor=floor))
     if needed > LONGEST_DEPLOYMENT:
         message = (
             f"needs {needed} s with its bakes{_raised(floor)}, and no deployment may take more than "

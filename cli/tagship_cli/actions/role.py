@@ -19,7 +19,7 @@ def template(configuration: Application, *, bucket: str, function_roles: str) ->
     """
     target, application = configuration.target, configuration.application
     asked = (
-        *targets.rights(configuration, bucket=bucket),
+        *targets.rights(target, application=configuration.application, bucket=bucket),
         *gates.rights(configuration),
         *(right for check in configuration.health.checks for right in check.rights(target)),
     )

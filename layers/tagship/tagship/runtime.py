@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # loaded when a step needs them: not every cold start pays fo
     from tagship.model.application import Application
     from tagship.model.release import PinnedObject
     from tagship.targets import Target
+    from tagship.targets.kind import Kind
 
 Event = dict[str, Any]
 logger = Logger(service="tagship")
@@ -131,7 +132,25 @@ class Release:
         """
         from tagship.targets import target_of
 
-        return target_of(self.configuration, tag=self.tag, client_as=self.client_as, objects=objects)
+        return target_of(
+            self.configuration.target,
+            application=self.application,
+            tag=self.tag,
+            client_as=self.client_as,
+            objects=objects,
+        )
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of the application's target."""
+        from tagship.targets import kind_of
+
+        return kind_of(self.configuration.target)
+
+    @property
+    def where(self) -> str:
+        """The target in a few words."""
+        return self.kind.where(self.configuration.target)
 
     def fact(self, name: FactKind, *, key: str = "", data: Mapping[str, Any]) -> Fact:
         """Something that happened to it, to be recorded."""

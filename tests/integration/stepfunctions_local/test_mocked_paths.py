@@ -54,9 +54,11 @@ STOPPED = "IsStopped"
 RELEASES = {
     "Succeeds": (
         "",
-        "WhatNext ShiftTraffic AwaitStable Bake CheckHealth JudgeHealth WhatNext CompleteRelease Succeeded",
+        "WhatNext ShiftTraffic AwaitStable Settled Bake CheckHealth JudgeHealth WhatNext CompleteRelease Succeeded",
     ),
     "WaitsForItsWindow": ("", "WhatNext CompleteRelease Succeeded"),
+    "WaitsForItsCandidate": ("", "WhatNext CompleteRelease Succeeded"),
+    "WaitsUntilItHasSettled": ("", "WhatNext CompleteRelease Succeeded"),
     "SucceedsWithNothingToChange": ("", "PlanDeployment AnythingToChange CompleteRelease Succeeded"),
     "SucceedsAfterAReminder": ("", "WhatNext CompleteRelease Succeeded"),
     "IsADuplicate": ("", "ReadRelease WhatWasRead Duplicate"),
@@ -80,7 +82,7 @@ RELEASES = {
     ),
     "ComesBackUnhealthyAtLast": (
         "ReleaseRolledBack",
-        "WhatNext ShiftTraffic AwaitStable Bake CheckHealth JudgeHealth WhatNext HealthFailed RollBack Failed",
+        "WhatNext ShiftTraffic AwaitStable Settled Bake CheckHealth JudgeHealth WhatNext HealthFailed RollBack Failed",
     ),
     "ComesBackWithoutData": ("ReleaseRolledBack", "JudgeHealth WhatNext HealthFailed RollBack Failed"),
     "ComesBackTooLate": ("ReleaseRolledBack", "JudgeHealth WhatNext OutOfTime RollBack Failed"),
@@ -94,6 +96,7 @@ RELEASES = {
     "CatchRequestApproval": ("ReleaseInvalid", "RequestApproval NotBegun EndRelease Failed"),
     "CatchRemindApprovers": ("ReleaseInvalid", "RequestApproval RemindApprovers NotBegun EndRelease Failed"),
     "CatchRecheckRelease": ("ReleaseInvalid", "RecheckRelease NotBegun EndRelease Failed"),
+    "CatchProveCandidate": ("ReleaseInvalid", "ProveCandidate NotBegun EndRelease Failed"),
     "CatchShiftTrafficRefused": ("ReleaseInvalid", "ShiftTraffic NotBegun EndRelease Failed"),
     "CatchShiftTraffic": ("ReleaseRolledBack", "ShiftTraffic DeploymentFailed RollBack Failed"),
     "CatchAwaitStable": ("ReleaseRolledBack", "AwaitStable DeploymentFailed RollBack Failed"),
@@ -112,6 +115,10 @@ RELEASES = {
 }
 ROLLBACKS = {
     "ComesBack": ("", "Healthy WhoAsked RolledBack EndRelease DidItWork Succeeded"),
+    "ComesBackAfterAWait": (
+        "",
+        "Settled CheckHealth JudgeHealth Healthy WhoAsked RolledBack EndRelease DidItWork Succeeded",
+    ),
     "ComesBackToNothing": (
         "",
         "RestoreBaseline AnythingServes WhoAsked RolledBack EndRelease DidItWork Succeeded",

@@ -43,7 +43,7 @@ PLAN = {
     "summary": ["version 1 → version 2"],
     "steps": [{"percent": 10, "bake": 60, "needs": 75}, {"percent": 100, "bake": 0, "needs": 15}],
     "nothingToChange": False,
-    "baseline": {"version": "1"},
+    "locations": builders.locations("1", "2"),
 }
 WEEK = 604_800
 
@@ -173,7 +173,10 @@ def test_the_time_to_decide_is_the_applications_within_the_stages(expires, longe
 @pytest.mark.parametrize(
     "plan, warning",
     [
-        ({"baseline": None, "from": None}, "This is the first release, and nothing serves now"),
+        (
+            {"locations": builders.locations(None, "2"), "from": None},
+            "This is the first release, and nothing serves now",
+        ),
         ({"from": None}, "a rollback restores what was put there by other means"),
     ],
     ids=["nothing serves", "first by Tagship"],

@@ -10,8 +10,8 @@ import pytest
 
 from tagship.aws.clients import ASKED_ONCE, Aws, Errand
 from tagship.aws.rights import Right
-from tagship.model.application import LambdaTarget
 from tagship.model.errors import AwsUnavailable, CredentialsRefused
+from tagship.targets.lambda_alias import LambdaTarget
 from tests.unit.builders import application
 from tests.unit.tables import Clock, aws_error
 

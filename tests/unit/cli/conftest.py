@@ -25,6 +25,7 @@ from tagship.ledger.table import Fact, Ledger, timestamp
 from tagship.model.release import Retry, Status
 from tagship_cli.main import main
 from tagship_cli.place import World
+from tests.unit.builders import locations
 
 ROOT = Path(__file__).resolve().parents[3]
 NOW = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
@@ -267,8 +268,7 @@ class Made:
             "from": origin,
             "to": self.tag,
             "nothingToChange": False,
-            "baseline": {"version": "6"},
-            "candidate": {"version": "7"},
+            "locations": locations("6", "7"),
             "steps": [{"percent": 10, "bake": 60, "needs": 75}, {"percent": 100, "bake": 0, "needs": 15}],
         }
         plan["digest"] = release_digest(self.record, plan)

@@ -38,7 +38,7 @@ def statements(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_the_role_allows_what_the_target_and_the_checks_ask_for_and_nothing_else() -> None:
     allowed = statements(application())
     assert {name: statement["Action"] for name, statement in allowed.items()} == {
-        "LookAtTheFunction": ["lambda:GetFunctionConfiguration"],
+        "LookAtTheFunction": ["lambda:GetFunctionConfiguration", "lambda:GetProvisionedConcurrencyConfig"],
         "MoveTheTraffic": [
             "lambda:GetAlias",
             "lambda:CreateAlias",
@@ -114,7 +114,9 @@ def test_the_sample_application_has_the_role_that_is_printed_for_it() -> None:
 def test_the_longest_session_is_one_that_sts_takes() -> None:
     long = "f" * 64
     target = application()["target"] | {"function": long, "region": "ap-southeast-1"}
-    assert session_policy(rights(read_application(application(target=target)), bucket="b" * 63))
+    assert session_policy(
+        rights(read_application(application(target=target)).target, application="storefront", bucket="b" * 63)
+    )
 
 
 # ---- the command ---------------------------------------------------------------------------------------------------

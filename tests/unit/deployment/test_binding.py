@@ -8,11 +8,10 @@ import pytest
 
 from tagship.deployment.binding import release_digest
 from tagship.ledger.table import unpacked
-from tests.unit.builders import GONE, changed, record, sha256
+from tests.unit.builders import GONE, changed, locations, record, revision, sha256
 
 PLAN = {
-    "baseline": {"version": "1", "codeSha256": "b2xk", "state": "r1"},
-    "candidate": {"version": "2", "codeSha256": "bmV3"},
+    "locations": locations("1", "2"),
     "nothingToChange": False,
     "summary": ["version 1 → version 2"],
     "steps": [{"percent": 10, "bake": 60, "needs": 75}, {"percent": 100, "bake": 0, "needs": 15}],
@@ -55,11 +54,11 @@ def test_other_bytes_or_another_configuration_are_not_what_was_approved(changes)
 @pytest.mark.parametrize(
     "changes",
     [
-        {"baseline.version": "0"},
-        {"baseline.state": "r2"},
-        {"baseline": None},
-        {"candidate.version": "3"},
-        {"candidate.codeSha256": "b3RoZXI="},
+        {"locations": locations("0", "2")},
+        {"locations": locations("1", "2", etag="r2")},
+        {"locations": locations(None, "2")},
+        {"locations": locations("1", "3")},
+        {"locations": [locations("1", "2")[0] | {"candidate": revision("2") | {"digest": "another"}}]},
         {"steps.0.percent": 11},
         {"steps.0.bake": 0},
         {"steps.1": GONE},

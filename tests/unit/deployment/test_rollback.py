@@ -21,7 +21,7 @@ from tagship.ledger import approvals, lock, releases
 from tagship.ledger.table import Fact, Item, Ledger
 from tagship.model.errors import RollbackRefused, RollbackUnderway
 from tagship.model.release import Status
-from tests.unit.builders import GONE, changed, record, sha256
+from tests.unit.builders import GONE, changed, locations, record, revision, sha256
 
 INPUT = {"application": "storefront", "tag": "v1.4.0", "trigger": "alarm", "why": "storefront-5xx fires"}
 ORDER = Order.from_dict(INPUT)
@@ -44,8 +44,7 @@ def marked(ledger: Ledger, tag: str = "v1.4.0", **attributes: Any) -> Item:
 
 def planned(tag: str, *, after: str | None) -> Item:
     """The plan of a release that replaces the one before."""
-    revision = {"version": after} if after else None
-    return {"from": after, "baseline": revision, "candidate": {"version": tag}, "steps": [{"percent": 100}]}
+    return {"from": after, "locations": locations(after, tag), "steps": [{"percent": 100}]}
 
 
 def locked(ledger: Ledger, tag: str = "v1.4.0", **changes: Any) -> lock.Lock:
@@ -54,7 +53,7 @@ def locked(ledger: Ledger, tag: str = "v1.4.0", **changes: Any) -> lock.Lock:
 
 
 def end(ledger: Ledger, tag: str = "v1.4.0", status: Status = Status.SUCCEEDED) -> Item:
-    serves = {"application": "storefront", "tag": tag, "attempt": 1, "revision": {"version": tag}}
+    serves = {"application": "storefront", "tag": tag, "attempt": 1, "revision": revision(tag)}
     holder = lock.holder(ledger, "storefront")
     execution = holder.execution if holder else "arn"
     asked = {"application": "storefront", "tag": tag, "attempt": 1, "status": status, "execution": execution}
@@ -336,16 +335,14 @@ def test_further_back_the_other_release_is_the_baseline_and_current_afterwards(l
     assert leading_to(ledger, back_to("v1.2.0"), three) == {
         "plan": {
             "from": "v1.2.0",
-            "baseline": {"version": "v1.2.0"},
-            "replaced": {"version": "v1.3.0"},
-            "candidate": {"version": "v1.4.0"},
+            "locations": locations("v1.2.0", "v1.4.0", replaced=revision("v1.3.0")),
             "steps": [{"percent": 100}],
         },
         "previous": {
             "application": "storefront",
             "tag": "v1.2.0",
             "attempt": 1,
-            "revision": {"version": "v1.2.0"},
+            "revision": revision("v1.2.0"),
             "since": "2026-11-23T10:00:00.000Z",
         },
     }

@@ -13,6 +13,7 @@ from tagship.approval.quorum import voters
 from tagship.gates import Case
 from tagship.model.schedule import Freeze
 from tagship.settings import Settings
+from tagship.targets.kind import Finding
 from tests.unit.builders import application, configured, record
 from tests.unit.tables import aws_error
 
@@ -84,20 +85,20 @@ def gated(**gates: Any) -> dict[str, Any]:
 class FakeTarget:
     """What a target's adapter answers, or the error that it was told to raise."""
 
-    stands: tuple[str, str] = ("storefront can be changed.", "")
-    rehearsal: str = "The upload was rehearsed."
-    restores: str | None = "version 1 of storefront"
+    stands: Finding = field(default_factory=lambda: Finding(said="storefront can be changed."))
+    dry: Finding = field(default_factory=lambda: Finding(said="The upload passed its dry run."))
+    restores: Finding | None = field(default_factory=lambda: Finding(said="version 1 of storefront"))
     raises: dict[str, Exception] = field(default_factory=dict)
     asked: list[Any] = field(default_factory=list)
 
-    def ready(self, recorded: Any) -> tuple[str, str]:
-        return self._asked("ready", recorded, self.stands)
+    def check(self, current: Any) -> Finding:
+        return self._asked("check", current, self.stands)
 
-    def rehearse(self, artifacts: Any) -> str:
-        return self._asked("rehearse", sorted(artifacts), self.rehearsal)
+    def dry_run(self, artifacts: Any) -> Finding:
+        return self._asked("dry_run", sorted(artifacts), self.dry)
 
-    def restorable(self, recorded: Any) -> str | None:
-        return self._asked("restorable", recorded, self.restores)
+    def restorable(self, current: Any) -> Finding | None:
+        return self._asked("restorable", current, self.restores)
 
     def _asked(self, what: str, about: Any, answer: Any) -> Any:
         self.asked.append((what, about))
@@ -132,7 +133,7 @@ class InRole:
         return self.clients[service]
 
 
-REVISION = {"version": "1", "codeSha256": "b2xk"}
+REVISION = {"id": "1", "digest": "d", "data": {"codeSha256": "b2xk"}}
 
 
 def case(
@@ -149,7 +150,7 @@ def case(
 ) -> Case:
     """A release as the ledger hands it to a gate."""
 
-    def look_at(configuration: Any, *, tag: str, client_as: Any, objects: Any) -> Any:
+    def look_at(spec: Any, /, *, application: str, tag: str, client_as: Any, objects: Any) -> Any:
         client_as("lambda", may=())
         return target or FakeTarget()
 

@@ -12,6 +12,7 @@ from tagship.model.errors import (
     TargetInvalid,
     TargetMoved,
 )
+from tagship.targets.kind import Finding
 from tests.unit.gates.cases import REVISION, FakeSts, FakeTarget, InRole, case
 from tests.unit.tables import aws_error
 
@@ -24,14 +25,16 @@ def test_a_target_that_can_be_changed_passes_and_was_rehearsed():
     result = target.check(case(target=asked, in_role=in_role, production="v1.3.0"))
     assert (result.verdict, result.why) == (
         Verdict.PASSED,
-        "storefront can be changed. The upload was rehearsed.",
+        "storefront can be changed. The upload passed its dry run.",
     )
-    assert asked.asked == [("ready", REVISION), ("rehearse", ["function"])]
+    assert asked.asked == [("check", REVISION), ("dry_run", ["function"])]
     assert in_role.asked[0] == ("sts", ("sts:GetCallerIdentity",))
 
 
 def test_what_the_target_warns_of_is_for_the_approvers():
-    result = target.check(case(target=FakeTarget(stands=("It can be changed.", "The last update failed."))))
+    result = target.check(
+        case(target=FakeTarget(stands=Finding(said="It can be changed.", warning="The last update failed.")))
+    )
     assert (result.verdict, result.warning) == (Verdict.PASSED, "The last update failed.")
 
 
@@ -68,7 +71,7 @@ def test_credentials_that_are_refused_afterwards_are_refused(code):
     assert "tagship role" in result.remedy
 
 
-@pytest.mark.parametrize("what", ["ready", "rehearse"])
+@pytest.mark.parametrize("what", ["check", "dry_run"])
 @pytest.mark.parametrize(
     "error, remedy",
     [
@@ -89,4 +92,4 @@ def test_what_can_not_be_changed_or_has_drifted_stops_the_release(what, error, r
 def test_what_may_pass_by_itself_is_asked_again_by_the_state_machine(error):
     """Fault 12."""
     with pytest.raises(type(error)):
-        target.check(case(target=FakeTarget(raises={"ready": error})))
+        target.check(case(target=FakeTarget(raises={"check": error})))

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from tagship.health import Check, CustomCheck, Given, HttpCheck, LambdaCheck, Verdict, kinds
-from tagship.model.application import LambdaTarget
 from tagship.model.fields import rebuilt
+from tagship.targets.lambda_alias import LambdaTarget
 from tests.unit.builders import application
 from tests.unit.health.servers import LOOPBACK, an_http_check, http_answer, saying, serving
 

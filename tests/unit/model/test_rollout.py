@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from tagship.health import AlarmCheck, LambdaCheck, MetricCheck
 from tagship.model.application import AllAtOnce, Canary, Health, Linear, Step, Steps, Strategy
 from tagship.model.rollout import (
-    STEP_SECONDS,
     Baking,
     TrafficStep,
     longest_step,
@@ -23,6 +22,7 @@ from tagship.model.rollout import (
     time_to_see,
     traffic_steps,
 )
+from tagship.targets.lambda_alias import KIND
 
 bakes = st.integers(0, 1200)
 below_all = st.integers(1, 99)
@@ -42,7 +42,7 @@ strategies: st.SearchStrategy[Strategy] = st.one_of(
 
 
 def shares(strategy: Strategy) -> list[int]:
-    return [step.percent for step in traffic_steps(strategy)]
+    return [step.percent for step in traffic_steps(strategy, KIND.step_seconds)]
 
 
 @given(strategies)
@@ -55,14 +55,14 @@ def test_shares_are_whole_percents_that_rise_to_a_hundred(strategy):
 
 @given(strategies)
 def test_the_budget_is_the_sum_of_what_each_step_needs(strategy):
-    steps = traffic_steps(strategy)
-    assert all(step.needs == step.bake + STEP_SECONDS for step in steps)
-    assert seconds_needed(steps) == sum(step.bake for step in steps) + STEP_SECONDS * len(steps)
+    steps = traffic_steps(strategy, KIND.step_seconds)
+    assert all(step.needs == step.bake + KIND.step_seconds for step in steps)
+    assert seconds_needed(steps) == sum(step.bake for step in steps) + KIND.step_seconds * len(steps)
 
 
 @pytest.mark.parametrize("percent", range(1, 100))
 def test_a_linear_way_has_one_step_for_each_share_and_takes_what_is_left_at_last(percent):
-    steps = traffic_steps(Linear(type="linear", percent=percent, bake=60))
+    steps = traffic_steps(Linear(type="linear", percent=percent, bake=60), KIND.step_seconds)
     assert len(steps) == -(-100 // percent)
     assert [step.percent for step in steps] == [
         min(100, percent * (index + 1)) for index in range(len(steps))
@@ -72,9 +72,9 @@ def test_a_linear_way_has_one_step_for_each_share_and_takes_what_is_left_at_last
 
 @pytest.mark.parametrize("percent", range(1, 100))
 def test_a_canary_is_its_share_and_then_all(percent):
-    assert traffic_steps(Canary(type="canary", percent=percent, bake=300)) == (
-        TrafficStep(percent=percent, bake=300, needs=300 + STEP_SECONDS),
-        TrafficStep(percent=100, bake=0, needs=STEP_SECONDS),
+    assert traffic_steps(Canary(type="canary", percent=percent, bake=300), KIND.step_seconds) == (
+        TrafficStep(percent=percent, bake=300, needs=300 + KIND.step_seconds),
+        TrafficStep(percent=100, bake=0, needs=KIND.step_seconds),
     )
 
 
@@ -84,14 +84,17 @@ def test_a_hundred_steps_of_one_percent_are_a_hundred_steps():
 
 
 def test_all_at_once_bakes_before_health_is_asked():
-    assert traffic_steps(AllAtOnce(type="all-at-once", bake=30)) == (
-        TrafficStep(percent=100, bake=30, needs=30 + STEP_SECONDS),
+    assert traffic_steps(AllAtOnce(type="all-at-once", bake=30), KIND.step_seconds) == (
+        TrafficStep(percent=100, bake=30, needs=30 + KIND.step_seconds),
     )
 
 
 def test_steps_are_taken_as_written():
     steps = (Step(percent=1, bake=5), Step(percent=50), Step(percent=100, bake=9))
-    assert [(step.percent, step.bake) for step in traffic_steps(Steps(type="steps", steps=steps))] == [
+    assert [
+        (step.percent, step.bake)
+        for step in traffic_steps(Steps(type="steps", steps=steps), KIND.step_seconds)
+    ] == [
         (1, 5),
         (50, 0),
         (100, 9),
@@ -99,7 +102,7 @@ def test_steps_are_taken_as_written():
 
 
 def test_where_nothing_serves_yet_there_is_one_step():
-    assert only_step() == (TrafficStep(percent=100, bake=0, needs=STEP_SECONDS),)
+    assert only_step(KIND.step_seconds) == (TrafficStep(percent=100, bake=0, needs=KIND.step_seconds),)
 
 
 # ---- baking --------------------------------------------------------------------------------------------------------
@@ -274,11 +277,11 @@ def test_a_stack_whose_measurements_arrive_at_once_waits_for_none():
     ids=str,
 )
 def test_every_step_bakes_long_enough_to_see_but_the_last_of_several(strategy, bakes):
-    steps = traffic_steps(strategy, floor=180)
+    steps = traffic_steps(strategy, KIND.step_seconds, floor=180)
     assert [step.bake for step in steps] == bakes
-    assert all(step.needs == step.bake + STEP_SECONDS for step in steps)
+    assert all(step.needs == step.bake + KIND.step_seconds for step in steps)
 
 
 def test_a_first_release_bakes_long_enough_to_see():
     """Faults 65 and 66: without data after 31 s it would be rolled back, and nothing would serve."""
-    assert [step.bake for step in only_step(floor=180)] == [180]
+    assert [step.bake for step in only_step(KIND.step_seconds, floor=180)] == [180]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tagship.model.facts import ENDINGS, FactKind, Level
 from tagship.notices.notice import is_sent, notice_of
 from tagship.story.narrator import _WORDS, Mood
+from tests.unit.builders import locations
 from tests.unit.notices.facts import FACT, fact
 
 RECORD = {
@@ -17,7 +18,7 @@ RECORD = {
     "stage": "production",
     "attempt": 1,
     "status": "RUNNING",
-    "plan": {"from": "v1.3.0", "baseline": {"version": "7"}},
+    "plan": {"from": "v1.3.0", "locations": locations("7", "8")},
     "gates": [{"gate": "tag", "verdict": "failed", "why": "is older.", "remedy": "Publish a newer tag."}],
 }
 ASKED = {

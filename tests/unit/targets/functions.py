@@ -12,14 +12,34 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tagship.model.application import LambdaTarget
 from tagship.model.release import Artifact, PinnedObject
-from tagship.targets.lambda_alias import LambdaFunction
+from tagship.targets.lambda_alias import LambdaTarget
+from tagship.targets.lambda_function import LambdaFunction
 from tests.unit.builders import application, sha256
 from tests.unit.tables import aws_error
 
 BUCKET, KEY = "releases", "releases/storefront/v1.4.0/storefront.zip"
+CONFIGURATION: dict[str, Any] = {
+    "Role": "arn:aws:iam::000000000000:role/storefront",
+    "Handler": "index.handler",
+    "Runtime": "python3.13",
+    "MemorySize": 256,
+    "Timeout": 10,
+    "Architectures": ["x86_64"],
+    "Environment": {"Variables": {"TABLE": "orders", "TOKEN": "s3cr3t"}},
+}
 OLD, NEW, FOREIGN = b"code of v1.3.0", b"code of v1.4.0", b"code by hand"
+
+
+_PUBLISHED = (
+    "CodeSha256",
+    "Layers",
+    "DeadLetterConfig",
+    "SnapStart",
+    "VpcConfig",
+    "KMSKeyArn",
+    *CONFIGURATION,
+)
 
 
 def digest(code: bytes) -> str:
@@ -37,6 +57,10 @@ class FakeLambda:
     aliases: dict[str, dict[str, Any]] = field(default_factory=dict)
     takes: str = "Successful"
     """How an update of the code ends: `Successful`, `InProgress` until told otherwise, or `Failed`."""
+    becomes: str = "Active"
+    """The state of a version when it is published."""
+    provisioned: bool = False
+    """Whether the alias has provisioned concurrency."""
     calls: list[str] = field(default_factory=list)
     before: dict[str, Callable[[], object]] = field(default_factory=dict)
     """What others do right before an operation, once."""
@@ -49,6 +73,7 @@ class FakeLambda:
             "CodeSha256": digest(OLD),
             "RevisionId": next(self.revisions),
             "LastUpdateStatus": "Successful",
+            **CONFIGURATION,
         }
         self.publish()
         self.point("1")
@@ -57,16 +82,15 @@ class FakeLambda:
 
     def publish(self) -> str:
         """A version of the code as it is."""
-        known = next(
-            (v for v in self.versions if self.versions[v]["CodeSha256"] == self.latest["CodeSha256"]), None
-        )
-        if known is not None and known == max(self.versions, key=int):
-            return known  # AWS makes no second version of what has not changed
+        newest = max(self.versions, key=int, default="")
+        if newest and all(self.versions[newest].get(name) == self.latest.get(name) for name in _PUBLISHED):
+            return newest  # AWS makes no second version of what has not changed
         version = str(len(self.versions) + 1)
         self.versions[version] = {
-            "CodeSha256": self.latest["CodeSha256"],
+            **{name: self.latest[name] for name in _PUBLISHED if name in self.latest},
             "Version": version,
-            "State": "Active",
+            "State": self.becomes,
+            "StateReason": "its init failed" if self.becomes == "Failed" else "",
         }
         return version
 
@@ -115,6 +139,7 @@ class FakeLambda:
         S3ObjectVersion: str,
         RevisionId: str | None = None,
         DryRun: bool = False,
+        Publish: bool = False,
     ) -> dict[str, Any]:
         self._called("get_ready (a dry run)" if DryRun else "update_function_code", FunctionName)
         if RevisionId is not None:
@@ -129,7 +154,15 @@ class FakeLambda:
             "LastUpdateStatus": self.takes,
             "LastUpdateStatusReason": "the layer is gone" if self.takes == "Failed" else "",
         }
+        if Publish and self.takes == "Successful":
+            return dict(self.versions[self.publish()])
         return dict(self.latest)
+
+    def get_provisioned_concurrency_config(self, *, FunctionName: str, Qualifier: str) -> dict[str, Any]:
+        self._called("get_provisioned_concurrency_config", FunctionName)
+        if not self.provisioned:
+            raise aws_error("ProvisionedConcurrencyConfigNotFoundException", status=404)
+        return {"RequestedProvisionedConcurrentExecutions": 1}
 
     def publish_version(self, *, FunctionName: str, CodeSha256: str, Description: str) -> dict[str, Any]:
         self._called("publish_version", FunctionName)
@@ -222,7 +255,7 @@ class FakeLambda:
 def target(client: Any, *, tag: str = "v1.4.0", **changes: Any) -> LambdaFunction:
     """The adapter, on this client."""
     configured = LambdaTarget(**application()["target"] | changes)
-    return LambdaFunction(application="storefront", tag=tag, target=configured, client=client)
+    return LambdaFunction(application="storefront", tag=tag, spec=configured, client=client)
 
 
 def artifacts(code: bytes = NEW, *, name: str = "function") -> dict[str, tuple[Artifact, PinnedObject]]:

@@ -15,9 +15,12 @@ from tagship.model.errors import (
     CredentialsRefused,
     LockLost,
     NotStable,
+    PlanChanged,
     TargetInvalid,
     TargetMoved,
 )
+from tagship.model.records import Revision
+from tagship.targets.kind import Change, Move, Prepared
 from tests.unit.builders import sha256
 from tests.unit.tables import aws_error
 from tests.unit.targets.functions import FOREIGN, NEW, OLD, FakeLambda, artifacts, digest, target
@@ -29,27 +32,40 @@ BY_HAND = (
 
 
 class Release:
-    """One planned release of storefront, and its way through traffic steps under a fencing number."""
+    """One planned and prepared release of storefront, and its way through traffic steps under a fencing number."""
 
     def __init__(self, functions: FakeLambda, *, fence: int = 7) -> None:
         self.target = target(functions)
-        change = self.target.plan(artifacts())
+        change = self.target.plan(artifacts(), {}, weighted=True)
         self.baseline, self.candidate = change.baseline, change.candidate
-        self.expected = (change.baseline or {}).get("state", "")
+        if not change.nothingToChange:
+            self.candidate = self.target.prepare(artifacts(), change.candidate).candidate
+        self.etag = (change.baseline or {}).get("etag", "")
         self.fence = fence
 
     @property
     def revisions(self) -> dict[str, Any]:
         return {"baseline": self.baseline, "candidate": self.candidate}
 
-    def act(self, percent: int, **changes: Any) -> dict[str, Any]:
-        return self.revisions | {"percent": percent, "expected": self.expected, "fence": self.fence} | changes
+    def move(self, percent: int, **changes: Any) -> Move:
+        return Move(**self.revisions | {"percent": percent, "etag": self.etag, "fence": self.fence} | changes)
 
     def shift(self, percent: int) -> None:
-        self.expected = self.target.shift(**self.act(percent))
+        self.etag = self.target.set_weight(self.move(percent))
+
+    def settled(self, percent: int) -> bool:
+        return self.target.verify_weight(self.move(percent)) == 0
 
     def restore(self, *, fence: int = 8) -> str:
         return self.target.restore(**self.revisions, fence=fence)
+
+
+def plan(functions: FakeLambda, code: bytes = NEW, *, weighted: bool = True) -> Change:
+    return target(functions).plan(artifacts(code), {}, weighted=weighted)
+
+
+def prepare(functions: FakeLambda, change: Change, code: bytes = NEW) -> Prepared:
+    return target(functions).prepare(artifacts(code), change.candidate)
 
 
 @pytest.fixture
@@ -71,131 +87,135 @@ def first(functions: FakeLambda) -> Release:
 
 # ---- plan ----------------------------------------------------------------------------------------------------------
 
+OF = "arn:aws:lambda:us-east-1:000000000000:function:storefront:live"
 
-def test_new_code_is_uploaded_and_published_and_no_traffic_moves(functions):
-    change = target(functions).plan(artifacts())
-    of = "arn:aws:lambda:us-east-1:000000000000:function:storefront:live"
-    assert change.candidate == {"version": "2", "codeSha256": digest(NEW), "of": of}
-    assert change.baseline == {
-        "version": "1",
-        "codeSha256": digest(OLD),
-        "of": of,
-        "state": functions.aliases["live"]["RevisionId"],
-    }
+
+def test_a_plan_says_what_the_candidate_will_be_and_touches_nothing(functions):
+    change = plan(functions)
+    assert change.candidate["id"] == ""
+    assert change.candidate["data"] == {"codeSha256": digest(NEW), "of": OF}
+    assert change.baseline is not None
+    assert change.baseline["id"] == "1"
+    assert change.baseline["etag"] == functions.aliases["live"]["RevisionId"]
     assert change.nothingToChange is False
     assert functions.serving == ("1", {})
-    assert functions.writes == ["update_function_code", "publish_version"]
-    assert functions.versions["2"]["Description"] == "tagship storefront v1.4.0"
+    assert functions.writes == []
 
 
 def test_an_approver_reads_what_would_change(functions):
-    change = target(functions).plan(artifacts())
-    assert change.summary == [
-        "the alias live of storefront: version 1 → version 2",
+    assert plan(functions).summary == [
+        "the alias live of storefront: version 1 → a new version",
         f"Code: {sha256(OLD)[:12]} → {sha256(NEW)[:12]} ({len(NEW)} bytes)",
     ]
 
 
 def test_a_plan_that_is_made_twice_is_the_same_plan(functions):
     """Fault 29."""
-    assert target(functions).plan(artifacts()) == target(functions).plan(artifacts())
-    assert list(functions.versions) == ["1", "2"]
+    assert plan(functions) == plan(functions)
+    assert list(functions.versions) == ["1"]
 
 
-def test_the_code_that_production_runs_already_is_nothing_to_change(functions):
+def test_the_code_and_configuration_that_serve_already_are_nothing_to_change(functions):
     """Fault 31."""
-    change = target(functions).plan(artifacts(OLD))
+    change = plan(functions, OLD)
     assert change.nothingToChange
     assert change.candidate == change.baseline
     assert change.summary == [
-        "Nothing to change: the alias live of storefront runs this very code already, as version 1."
+        "Nothing to change: the alias live of storefront runs this very code and configuration already, as version 1."
     ]
     assert functions.writes == []
 
 
 def test_the_same_code_is_judged_by_what_serves_not_by_what_was_uploaded_last(functions):
     functions.by_hand()
-    assert target(functions).plan(artifacts(OLD)).nothingToChange
+    assert plan(functions, OLD).nothingToChange
 
 
-def test_code_that_the_function_still_takes_is_asked_for_again(functions):
-    functions.takes = "InProgress"
-    for _ in range(2):
-        with pytest.raises(CandidateNotReady, match="storefront is still taking the code"):
-            target(functions).plan(artifacts())
-    assert functions.writes == ["update_function_code"]
-    functions.latest["LastUpdateStatus"] = "Successful"
-    assert target(functions).plan(artifacts()).candidate["version"] == "2"
+@pytest.mark.parametrize(
+    "changed, line",
+    [
+        ({"MemorySize": 512}, "Configuration: memory (MB) 256 → 512"),
+        ({"Handler": "evil.handler"}, "Configuration: handler index.handler → evil.handler"),
+        ({"Layers": [{"Arn": "arn:layer:2"}]}, "Configuration: layers none → arn:layer:2"),
+        (
+            {"SnapStart": {"ApplyOn": "PublishedVersions"}},
+            "Configuration: SnapStart None → PublishedVersions",
+        ),
+        (
+            {"Environment": {"Variables": {"TABLE": "orders", "TOKEN": "0ther"}}},
+            "Environment variables changed: TOKEN",
+        ),
+        (
+            {
+                "Environment": {
+                    "Variables": {"TABLE": "orders", "TOKEN": "s3cr3t", "AWS_LAMBDA_EXEC_WRAPPER": "/opt/x"}
+                }
+            },
+            "Environment variables added: AWS_LAMBDA_EXEC_WRAPPER",
+        ),
+        ({"Environment": {"Variables": {"TABLE": "orders"}}}, "Environment variables removed: TOKEN"),
+    ],
+    ids=str,
+)
+def test_a_release_that_changes_only_the_configuration_is_planned_and_published(functions, changed, line):
+    functions.latest |= changed
+    change = plan(functions, OLD)
+    assert not change.nothingToChange
+    assert line in change.summary
+    assert "Code: unchanged; only the configuration changes." in change.summary
+    assert "s3cr3t" not in str(change)
+    assert "0ther" not in str(change)
+    prepared = prepare(functions, change, OLD)
+    assert prepared.candidate is not None
+    assert prepared.candidate["id"] == "2"
 
 
-def test_another_update_underway_is_waited_for_and_not_disturbed(functions):
-    functions.latest["LastUpdateStatus"] = "InProgress"
-    with pytest.raises(CandidateNotReady):
-        target(functions).plan(artifacts())
+def test_dangerous_changes_come_before_the_code_and_the_rest(functions):
+    functions.latest |= {"Timeout": 30, "Role": "arn:aws:iam::000000000000:role/admin"}
+    summary = plan(functions, weighted=False).summary
+    assert [line.split(" ")[1] for line in summary if line.startswith("Configuration")] == [
+        "role",
+        "time-out",
+    ]
+
+
+@pytest.mark.parametrize(
+    "changed, what",
+    [
+        ({"Role": "arn:aws:iam::000000000000:role/admin"}, "role"),
+        ({"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:000000000000:dead"}}, "dead-letter queue"),
+    ],
+)
+def test_versions_between_which_lambda_does_not_split_traffic_are_refused_before_approval(
+    functions, changed, what
+):
+    functions.latest |= changed
+    with pytest.raises(
+        TargetInvalid, match=f"the {what} of storefront changed.* with the strategy all-at-once"
+    ):
+        plan(functions)
+    assert not plan(functions, weighted=False).nothingToChange
     assert functions.writes == []
 
 
-def test_code_that_the_function_does_not_take_ends_the_release(functions):
-    functions.takes = "Failed"
-    with pytest.raises(
-        TargetInvalid, match=r"did not take the code: the layer is gone\. No traffic was moved"
-    ):
-        target(functions).plan(artifacts())
-    assert list(functions.versions) == ["1"]
+def test_shares_on_an_alias_with_provisioned_concurrency_are_refused_before_approval(functions):
+    functions.provisioned = True
+    with pytest.raises(TargetInvalid, match=r"has provisioned concurrency.* Use the strategy all-at-once"):
+        plan(functions)
+    assert not plan(functions, weighted=False).nothingToChange
 
 
-def test_who_uploads_other_code_between_look_and_upload_is_not_overwritten(functions):
-    functions.before["update_function_code"] = functions.by_hand
-    with pytest.raises(CandidateNotReady, match="PreconditionFailedException"):
-        target(functions).plan(artifacts())
-
-
-def test_who_uploads_other_code_between_upload_and_publication_is_not_published_as_this_release(functions):
-    """Fault 25: the digest is a precondition of what is published."""
-    functions.before["publish_version"] = functions.by_hand
-    with pytest.raises(CandidateNotReady):
-        target(functions).plan(artifacts())
-    assert all(version["CodeSha256"] != digest(NEW) for version in functions.versions.values())
-    assert target(functions).plan(artifacts()).candidate["codeSha256"] == digest(NEW)
-
-
-def test_who_begins_an_update_between_upload_and_publication_is_waited_for(functions):
-    functions.before["publish_version"] = lambda: functions.latest.update(LastUpdateStatus="InProgress")
-    with pytest.raises(
-        CandidateNotReady, match=r"^storefront v1\.4\.0: publishing a version of storefront: "
-    ):
-        target(functions).plan(artifacts())
-
-
-def test_the_longest_names_leave_room_for_the_number(functions):
-    adapter = replace(target(functions, tag="v1.0.0-" + "x" * 121), application="a" * 40)
-    change = adapter.plan(artifacts())
-    act = {"baseline": change.baseline, "candidate": change.candidate, "percent": 10, "fence": 10**12}
-    adapter.shift(**act, expected=change.baseline["state"])
-    written = functions.aliases["live"]
-    assert written["Description"].endswith(f", fence {10**12}")
-    assert adapter.shift(**act, expected="") == written["RevisionId"], "its own work"
-
-
-def test_bytes_in_s3_that_are_not_the_manifests_are_never_published(functions):
-    """Fault 25."""
-    functions.uploads = dict.fromkeys(functions.uploads, b"other bytes")
-    with pytest.raises(CandidateNotReady):
-        target(functions).plan(artifacts())
-    assert list(functions.versions) == ["1"]
-
-
-def test_a_version_of_the_upload_that_is_gone_ends_the_release(functions):
-    functions.uploads.clear()
-    with pytest.raises(TargetInvalid, match="NoSuchVersion"):
-        target(functions).plan(artifacts())
+def test_variables_that_can_not_be_read_can_not_be_approved(functions):
+    functions.latest |= {"Environment": {"Error": {"ErrorCode": "AccessDeniedException"}}}
+    with pytest.raises(TargetInvalid, match=r"can't be read .*kms:Decrypt"):
+        plan(functions)
 
 
 def test_an_artifact_of_another_name_is_no_code_for_a_function(functions):
     with pytest.raises(
         TargetInvalid, match="needs an artifact named 'function'; the manifest has assets"
     ) as caught:
-        target(functions).plan(artifacts(name="assets"))
+        target(functions).plan(artifacts(name="assets"), {}, weighted=True)
     assert "Nothing was changed" in str(caught.value)
     assert functions.calls == []
 
@@ -203,7 +223,7 @@ def test_an_artifact_of_another_name_is_no_code_for_a_function(functions):
 def test_a_function_that_does_not_exist_is_refused(functions):
     functions.aliases.clear()
     with pytest.raises(TargetInvalid, match="Function not found"):
-        target(functions, function="nothing").plan(artifacts())
+        target(functions, function="nothing").plan(artifacts(), {}, weighted=True)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +241,7 @@ def test_an_alias_that_is_no_clear_baseline_is_refused_before_approval(functions
     with pytest.raises(
         TargetInvalid, match=f"points at {told}. Give all its traffic to one published version"
     ) as caught:
-        target(functions).plan(artifacts())
+        plan(functions)
     assert BY_HAND.format("<version>") in str(caught.value)
     assert functions.writes == []
 
@@ -229,23 +249,156 @@ def test_an_alias_that_is_no_clear_baseline_is_refused_before_approval(functions
 def test_a_first_release_says_that_nothing_serves_now(functions):
     """Fault 46."""
     functions.aliases.clear()
-    change = target(functions).plan(artifacts())
+    change = plan(functions)
     assert change.baseline is None
     assert change.summary == [
         (
-            "the alias live of storefront does not exist yet; "
-            f"it will be made and give all traffic to version 2 ({len(NEW)} bytes)."
+            "the alias live of storefront does not exist; "
+            f"it will be created and give all traffic to the new version ({len(NEW)} bytes)."
         ),
         "Nothing serves now: a rollback would remove the alias again.",
     ]
     assert functions.serving is None
 
 
-def test_a_large_package_is_told_in_mebibytes(functions):
+def test_a_large_package_is_shown_in_mebibytes(functions):
     (artifact, pinned) = artifacts()["function"]
-    for size, told in ((4_404_019, "4.2 MiB"), (1_048_576, "1.0 MiB"), (1_048_575, "1048575 bytes")):
-        change = target(functions).plan({"function": (replace(artifact, size=size), pinned)})
-        assert change.summary[1].endswith(f"({told})")
+    for size, shown in ((4_404_019, "4.2 MiB"), (1_048_576, "1.0 MiB"), (1_048_575, "1048575 bytes")):
+        change = target(functions).plan(
+            {"function": (replace(artifact, size=size), pinned)}, {}, weighted=True
+        )
+        assert change.summary[1].endswith(f"({shown})")
+
+
+# ---- the candidate -------------------------------------------------------------------------------------------------
+
+
+def test_the_candidate_is_uploaded_and_published_in_one_call_and_no_traffic_moves(functions):
+    change = plan(functions)
+    prepared = prepare(functions, change)
+    assert prepared == Prepared(candidate={**change.candidate, "id": "2"})
+    assert functions.writes == ["update_function_code"]
+    assert functions.serving == ("1", {})
+
+
+def test_a_candidate_that_is_made_twice_or_by_two_is_one_version(functions):
+    """Fault 29."""
+    change = plan(functions)
+    assert prepare(functions, change) == prepare(functions, change)
+    assert list(functions.versions) == ["1", "2"]
+
+
+def test_code_that_the_function_still_takes_is_waited_for(functions):
+    change = plan(functions)
+    functions.takes = "InProgress"
+    for _ in range(2):
+        assert prepare(functions, change).wait > 0
+    assert functions.writes.count("update_function_code") == 1
+    functions.latest["LastUpdateStatus"] = "Successful"
+    assert prepare(functions, change).candidate["id"] == "2"
+
+
+def test_another_update_underway_is_waited_for_and_not_disturbed(functions):
+    change = plan(functions)
+    functions.latest["LastUpdateStatus"] = "InProgress"
+    assert prepare(functions, change).wait > 0
+    assert functions.writes == []
+
+
+def test_code_that_the_function_does_not_take_ends_the_release(functions):
+    change = plan(functions)
+    functions.takes = "Failed"
+    prepare(functions, change)
+    with pytest.raises(
+        TargetInvalid, match=r"did not take the code: the layer is gone\. No traffic was moved"
+    ):
+        prepare(functions, change)
+
+
+def test_a_version_that_is_not_active_yet_is_waited_for(functions):
+    """Fault 35."""
+    change = plan(functions)
+    functions.becomes = "Pending"
+    assert prepare(functions, change) == Prepared(wait=2)
+    functions.versions["2"]["State"] = "Active"
+    assert prepare(functions, change).candidate["id"] == "2"
+
+
+def test_a_version_that_fails_to_become_active_ends_the_release(functions):
+    change = plan(functions)
+    functions.becomes = "Failed"
+    with pytest.raises(TargetInvalid, match=r"did not become active: its init failed\. No traffic was moved"):
+        prepare(functions, change)
+    assert functions.serving == ("1", {})
+
+
+@pytest.mark.parametrize(
+    "changed", [{"Handler": "evil.handler"}, {"Environment": {"Variables": {}}}], ids=str
+)
+def test_a_configuration_that_changed_after_the_plan_is_not_published(functions, changed):
+    """Fault 25."""
+    change = plan(functions)
+    functions.latest |= changed
+    with pytest.raises(PlanChanged, match=r"what would be published is not what was approved"):
+        prepare(functions, change)
+    assert functions.writes == []
+
+
+def test_a_configuration_that_changes_between_look_and_upload_is_not_taken(functions):
+    """Fault 25: what was published is compared with what was approved."""
+    change = plan(functions)
+    functions.before["update_function_code"] = lambda: functions.latest.update(Handler="evil.handler")
+    with pytest.raises(PlanChanged, match="what is published is not what was approved"):
+        prepare(functions, change)
+    assert functions.serving == ("1", {})
+
+
+def test_who_uploads_other_code_between_look_and_upload_is_not_overwritten(functions):
+    change = plan(functions)
+    functions.before["update_function_code"] = functions.by_hand
+    assert prepare(functions, change).wait > 0
+    assert all(version["CodeSha256"] != digest(NEW) for version in functions.versions.values())
+
+
+def test_bytes_in_s3_that_are_not_the_manifests_are_no_candidate(functions):
+    """Fault 25."""
+    change = plan(functions)
+    functions.uploads = dict.fromkeys(functions.uploads, b"other bytes")
+    with pytest.raises(PlanChanged, match="not the code that was approved"):
+        prepare(functions, change)
+    assert functions.serving == ("1", {})
+
+
+def test_a_version_of_the_upload_that_is_gone_ends_the_release(functions):
+    change = plan(functions)
+    functions.uploads.clear()
+    with pytest.raises(TargetInvalid, match="NoSuchVersion"):
+        prepare(functions, change)
+
+
+def test_the_longest_names_leave_room_for_the_number(functions):
+    adapter = replace(target(functions, tag="v1.0.0-" + "x" * 121), application="a" * 40)
+    change = adapter.plan(artifacts(), {}, weighted=True)
+    candidate = adapter.prepare(artifacts(), change.candidate).candidate
+    move = Move(
+        baseline=change.baseline, candidate=candidate, percent=10, etag=change.baseline["etag"], fence=10**12
+    )
+    adapter.set_weight(move)
+    written = functions.aliases["live"]
+    assert written["Description"].endswith(f", fence {10**12}")
+    assert adapter.set_weight(replace(move, etag="")) == written["RevisionId"], "its own work"
+
+
+def test_a_write_whose_answer_was_lost_and_is_asked_again_is_its_own_work(functions, release):
+    """The client asks again behind our back, and meets the revision that its first try has made."""
+
+    def first_try() -> None:
+        functions.point("1", weights={"2": 0.1}, description="tagship storefront v1.4.0, fence 7")
+
+    functions.before["update_alias"] = first_try
+    release.shift(10)
+    assert functions.serving == ("1", {"2": 0.1})
+    assert release.etag == functions.aliases["live"]["RevisionId"]
 
 
 # ---- shift ---------------------------------------------------------------------------------------------------------
@@ -268,10 +421,10 @@ def test_at_a_hundred_percent_the_candidate_stands_alone(functions, release):
 @pytest.mark.parametrize("percent", [10, 100])
 def test_a_shift_that_had_succeeded_is_not_done_again(functions, release, percent):
     """Fault 29."""
-    release.target.unmoved(**release.act(percent))
-    reached = release.target.shift(**release.act(percent))
-    release.target.unmoved(**release.act(percent))
-    assert release.target.shift(**release.act(percent)) == reached
+    release.target.verify_unchanged(release.move(percent))
+    reached = release.target.set_weight(release.move(percent))
+    release.target.verify_unchanged(release.move(percent))
+    assert release.target.set_weight(release.move(percent)) == reached
     assert functions.writes.count("update_alias") == 1
 
 
@@ -285,12 +438,12 @@ def test_an_alias_that_was_moved_by_hand_is_not_overwritten(functions, release, 
         release.shift(10)
     functions.by_hand()
     functions.point(by_hand[0], weights=by_hand[1])
-    for ask in (release.target.unmoved, release.target.shift):
+    for ask in (release.target.verify_unchanged, release.target.set_weight):
         with pytest.raises(
             TargetMoved,
             match=rf"was changed by somebody else since the plan was made: it points at version {by_hand[0]}\b",
         ):
-            ask(**release.act(50))
+            ask(release.move(50))
     assert functions.serving == by_hand
 
 
@@ -305,9 +458,9 @@ def test_a_move_by_hand_between_look_and_write_is_not_overwritten(functions, rel
 def test_an_alias_that_is_gone_is_not_made_anew(functions, release):
     """Fault 30."""
     functions.aliases.clear()
-    for ask in (release.target.unmoved, release.target.shift):
+    for ask in (release.target.verify_unchanged, release.target.set_weight):
         with pytest.raises(TargetMoved, match="is gone since the plan was made"):
-            ask(**release.act(10))
+            ask(release.move(10))
     assert functions.serving is None
 
 
@@ -315,11 +468,11 @@ def test_a_holder_with_a_lower_number_is_refused_by_the_alias_itself(functions, 
     """Fault 27."""
     newer = Release(functions, fence=9)
     newer.shift(10)
-    for ask in (release.target.unmoved, release.target.shift):
+    for ask in (release.target.verify_unchanged, release.target.set_weight):
         with pytest.raises(
-            LockLost, match="changed under the newer fencing number 9; 7 may change nothing any more"
+            LockLost, match="changed under the newer fencing number 9; 7 can no longer change anything"
         ):
-            ask(**release.act(50))
+            ask(release.move(50))
     assert functions.serving == ("1", {"2": 0.1})
 
 
@@ -331,17 +484,17 @@ def test_the_same_share_under_another_number_is_no_work_of_ones_own(functions, r
 
 def test_a_candidate_with_other_code_than_was_planned_is_not_given_traffic(functions, release):
     """Fault 25."""
-    release.target.unmoved(**release.act(0))
+    release.target.verify_unchanged(release.move(0))
     functions.versions["2"]["CodeSha256"] = digest(OLD)
     with pytest.raises(TargetMoved, match="version 2 of storefront has other code than was planned"):
-        release.target.unmoved(**release.act(0))
+        release.target.verify_unchanged(release.move(0))
 
 
 def test_a_first_release_makes_the_alias_and_does_so_once(functions, first):
-    first.target.unmoved(**first.act(100))
-    reached = first.target.shift(**first.act(100))
+    first.target.verify_unchanged(first.move(100))
+    reached = first.target.set_weight(first.move(100))
     assert functions.serving == ("2", {})
-    assert first.target.shift(**first.act(100)) == reached
+    assert first.target.set_weight(first.move(100)) == reached
     assert functions.writes.count("create_alias") == 1
 
 
@@ -357,23 +510,21 @@ def test_an_alias_that_somebody_else_made_is_not_taken(functions, first, moment)
     assert functions.serving == ("1", {})
 
 
-# ---- settled -------------------------------------------------------------------------------------------------------
+# ---- settling ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("percent", [10, 100])
-def test_a_share_that_reads_as_it_was_written_has_settled(functions, release, percent):
-    with pytest.raises(NotStable, match="does not read as it was written: version 1"):
-        release.target.settled(**release.revisions, percent=percent)
+def test_a_share_that_reads_as_it_was_written_has_settled(release, percent):
+    assert not release.settled(percent)
     release.shift(percent)
-    release.target.settled(**release.revisions, percent=percent)
+    assert release.settled(percent)
 
 
-def test_all_on_the_baseline_has_settled_when_no_weight_is_left(functions, release):
+def test_all_on_the_baseline_has_settled_when_no_weight_is_left(release):
     release.shift(10)
-    with pytest.raises(NotStable, match="version 1, 10 % to version 2"):
-        release.target.settled(**release.revisions, percent=0)
+    assert not release.settled(0)
     release.restore()
-    release.target.settled(**release.revisions, percent=0)
+    assert release.settled(0)
 
 
 @pytest.mark.parametrize("percent", [10, 100])
@@ -381,31 +532,38 @@ def test_a_version_that_is_pending_has_not_settled(functions, release, percent):
     """Fault 35."""
     release.shift(percent)
     functions.versions["2"]["State"] = "Pending"
-    with pytest.raises(NotStable, match="version 2 of storefront is pending"):
-        release.target.settled(**release.revisions, percent=percent)
+    assert not release.settled(percent)
+
+
+def test_an_alias_whose_provisioned_concurrency_still_moves_is_waited_for(functions, release):
+    """Lambda itself keeps the old version as the additional one, with all of the weight, until the new one is ready."""
+    release.shift(100)
+    functions.point("2", weights={"1": 1.0}, description="tagship storefront v1.4.0, fence 7")
+    assert not release.settled(100)
+    functions.point("2", description="tagship storefront v1.4.0, fence 7")
+    assert release.settled(100)
 
 
 def test_a_version_that_failed_never_settles(functions, release):
     release.shift(10)
     functions.versions["2"] |= {"State": "Failed", "StateReason": "no such subnet"}
     with pytest.raises(TargetInvalid, match="failed to become active: no such subnet"):
-        release.target.settled(**release.revisions, percent=10)
+        release.settled(10)
     del functions.versions["2"]["StateReason"]
     with pytest.raises(TargetInvalid, match=r"failed to become active: no reason given$"):
-        release.target.settled(**release.revisions, percent=10)
+        release.settled(10)
 
 
-def test_a_version_whose_state_aws_does_not_tell_has_settled(functions, release):
+def test_a_version_whose_state_aws_does_not_say_has_settled(functions, release):
     release.shift(10)
     del functions.versions["2"]["State"]
-    release.target.settled(**release.revisions, percent=10)
+    assert release.settled(10)
 
 
 def test_an_alias_that_is_gone_has_not_settled(functions, release):
     release.shift(100)
     functions.aliases.clear()
-    with pytest.raises(NotStable, match=r"does not read as it was written: nothing\.$"):
-        release.target.settled(**release.revisions, percent=100)
+    assert not release.settled(100)
 
 
 # ---- restore -------------------------------------------------------------------------------------------------------
@@ -548,7 +706,7 @@ def test_where_nothing_served_the_alias_goes_again(functions, first):
     for _ in range(2):
         assert (
             first.restore()
-            == "the alias live of storefront is gone again: nothing served before this release."
+            == "the alias live of storefront is removed again: nothing served before this release."
         )
         assert functions.serving is None
     assert functions.writes.count("delete_alias") == 1
@@ -570,9 +728,11 @@ def test_an_alias_that_somebody_else_made_is_not_removed(functions, first):
 
 ASKED = {
     "get_alias": lambda release: release.shift(10),
-    "get_function_configuration": lambda release: release.target.plan(artifacts()),
+    "get_function_configuration": lambda release: release.target.plan(artifacts(), {}, weighted=True),
     "update_function_code": lambda release: Release(FakeLambda(refuses=release.target.client.refuses)),
-    "publish_version": lambda release: Release(FakeLambda(refuses=release.target.client.refuses)),
+    "publish_version": lambda release: release.target.prepare(
+        artifacts(NEW), {**release.candidate, "id": ""}
+    ),
     "update_alias": lambda release: release.shift(10),
 }
 
@@ -608,15 +768,15 @@ def test_a_role_that_may_not_remove_the_alias_is_told_so(functions, first):
 
 # ---- what gates look at --------------------------------------------------------------------------------------------
 
-RECORDED = {"version": "1", "codeSha256": digest(OLD)}
+RECORDED: Revision = {"id": "1", "digest": "", "data": {"codeSha256": digest(OLD)}}
 
 
 @pytest.mark.parametrize("recorded", [None, RECORDED])
 def test_a_function_that_stands_as_recorded_is_ready(recorded):
     function = FakeLambda()
-    told, warning = target(function).ready(recorded)
-    assert "storefront can be changed" in told
-    assert warning == ""
+    found = target(function).check(recorded)
+    assert "storefront can be changed" in found.said
+    assert found.warning == ""
     assert function.writes == []
 
 
@@ -629,8 +789,8 @@ def test_a_function_that_stands_as_recorded_is_ready(recorded):
             "the function storefront is in the state Failed: its key is disabled",
         ),
         ({"State": "Failed"}, TargetInvalid, "in the state Failed: no reason given"),
-        ({"State": "Pending"}, CandidateNotReady, r"just now\. Publish again when it is done\."),
-        ({"LastUpdateStatus": "InProgress"}, CandidateNotReady, "is being changed by somebody else just now"),
+        ({"State": "Pending"}, CandidateNotReady, r"somebody else\. Publish again when it is done\."),
+        ({"LastUpdateStatus": "InProgress"}, CandidateNotReady, "is being changed by somebody else"),
         (
             {"FunctionArn": "arn:aws:lambda:us-east-1:999999999999:function:storefront:$LATEST"},
             TargetInvalid,
@@ -649,21 +809,20 @@ def test_a_function_that_can_not_be_changed_is_not_ready(latest, error, told):
     function = FakeLambda()
     function.latest |= latest
     with pytest.raises(error, match=rf"^storefront v1\.4\.0: .*{told}"):
-        target(function).ready(None)
+        target(function).check(None)
 
 
 def test_a_function_that_is_not_there_is_not_ready():
     with pytest.raises(TargetInvalid, match="Function not found"):
-        target(FakeLambda(), function="basket").ready(None)
+        target(FakeLambda(), function="basket").check(None)
 
 
 def test_an_update_that_failed_is_a_warning_for_the_next_one_may_mend_it():
     function = FakeLambda()
     function.latest |= {"LastUpdateStatus": "Failed", "LastUpdateStatusReason": "the layer is gone"}
-    _, warning = target(function).ready(None)
-    assert warning == "The last update of storefront failed: the layer is gone"
+    assert target(function).check(None).warning == "The last update of storefront failed: the layer is gone"
     function.latest |= {"LastUpdateStatusReason": None}
-    assert target(function).ready(None)[1] == "The last update of storefront failed: no reason given"
+    assert target(function).check(None).warning == "The last update of storefront failed: no reason given"
 
 
 def test_an_alias_that_was_moved_by_hand_is_told_with_the_way_back():
@@ -671,7 +830,7 @@ def test_an_alias_that_was_moved_by_hand_is_told_with_the_way_back():
     function = FakeLambda()
     function.point(function.by_hand())
     with pytest.raises(TargetMoved) as caught:
-        target(function).ready(RECORDED)
+        target(function).check(RECORDED)
     assert "points at version 2, and by the ledger production runs version 1: somebody else moved it" in str(
         caught.value
     )
@@ -683,20 +842,20 @@ def test_an_alias_that_was_moved_by_hand_is_told_with_the_way_back():
 def test_what_was_recorded_of_another_function_or_alias_is_not_held_against_this_one():
     function = FakeLambda()
     function.point(function.by_hand())
-    elsewhere = RECORDED | {"of": "arn:aws:lambda:us-east-1:000000000000:function:basket:live"}
-    here = RECORDED | {"of": "arn:aws:lambda:us-east-1:000000000000:function:storefront:live"}
-    assert target(function).ready(elsewhere)[0] == "storefront can be changed."
-    assert target(function).restorable(elsewhere | {"version": "2"}) is not None
+    elsewhere = RECORDED | {"data": RECORDED["data"] | {"of": OF.replace("storefront", "basket")}}
+    here = RECORDED | {"data": RECORDED["data"] | {"of": OF}}
+    assert target(function).check(elsewhere).said == "storefront can be changed."
+    assert target(function).restorable(elsewhere | {"id": "2"}) is not None
     with pytest.raises(TargetMoved):
-        target(function).ready(here)
+        target(function).check(here)
 
 
 def test_an_alias_that_is_gone_is_told_with_the_way_back():
     function = FakeLambda()
     function.aliases.clear()
     with pytest.raises(TargetMoved, match=r"aws lambda create-alias .* --function-version 1"):
-        target(function).ready(RECORDED)
-    assert "can be changed" in target(function).ready(None)[0]
+        target(function).check(RECORDED)
+    assert "can be changed" in target(function).check(None).said
 
 
 @pytest.mark.parametrize("weights, version", [({"2": 0.1}, "1"), ({}, "$LATEST")])
@@ -704,14 +863,14 @@ def test_split_traffic_or_latest_is_neither_ready_nor_restorable(weights, versio
     function = FakeLambda()
     function.by_hand()
     function.point(version, weights=weights)
-    for look in (target(function).ready, target(function).restorable):
+    for look in (target(function).check, target(function).restorable):
         with pytest.raises(TargetInvalid, match="Give all its traffic to one published version"):
             look(None)
 
 
 def test_a_rehearsal_uploads_nothing():
     function = FakeLambda()
-    assert target(function).rehearse(artifacts()) == "The upload was rehearsed."
+    assert target(function).dry_run(artifacts()).said == "The upload passed its dry run."
     assert function.writes == []
     assert function.latest["CodeSha256"] == digest(OLD)
 
@@ -730,18 +889,18 @@ def test_a_rehearsal_uploads_nothing():
 def test_what_a_rehearsal_meets_has_its_name(code, error):
     function = FakeLambda(refuses={"get_ready (a dry run)": aws_error(code)})
     with pytest.raises(error, match="uploading the code of storefront"):
-        target(function).rehearse(artifacts())
+        target(function).dry_run(artifacts())
 
 
 def test_a_release_without_the_artifact_is_not_rehearsed():
     with pytest.raises(TargetInvalid, match="needs an artifact named 'function'"):
-        target(FakeLambda()).rehearse(artifacts(name="site"))
+        target(FakeLambda()).dry_run(artifacts(name="site"))
 
 
 def test_the_version_that_serves_can_be_restored():
     told = target(FakeLambda()).restorable(RECORDED)
     assert told is not None
-    assert told.startswith("version 1 of storefront (code ")
+    assert told.said.startswith("version 1 of storefront (code ")
 
 
 def test_where_nothing_serves_there_is_nothing_to_restore():
@@ -759,7 +918,7 @@ def test_where_nothing_serves_there_is_nothing_to_restore():
         ({"State": "Failed"}, "no reason given"),
         (
             {"CodeSha256": digest(FOREIGN)},
-            r"other code than the ledger recorded: the function was made anew\.$",
+            r"other code than the ledger recorded: the function was recreated\.$",
         ),
     ],
     ids=str,
@@ -777,18 +936,18 @@ def test_a_version_that_is_gone_failed_or_another_can_not_be_restored(version, t
 def test_a_version_that_a_release_goes_back_to_is_there_with_the_code_that_was_recorded():
     function = FakeLambda()
     adapter = target(function)
-    adapter.held(RECORDED)
+    adapter.exists(RECORDED)
     function.versions["1"]["CodeSha256"] = digest(FOREIGN)
     with pytest.raises(
         BaselineMissing,
         match=r"^storefront v1\.4\.0: version 1 of storefront has other code than was recorded\.$",
     ):
-        adapter.held(RECORDED)
+        adapter.exists(RECORDED)
     del function.versions["1"]
     with pytest.raises(
         BaselineMissing,
         match=r"^storefront v1\.4\.0: looking at version 1 of storefront: .* Function not found: storefront:1$",
     ):
-        adapter.held(RECORDED)
+        adapter.exists(RECORDED)
     with pytest.raises(CredentialsRefused):
-        target(FakeLambda(refuses={"get_function_configuration": aws_error("AccessDenied")})).held(RECORDED)
+        target(FakeLambda(refuses={"get_function_configuration": aws_error("AccessDenied")})).exists(RECORDED)

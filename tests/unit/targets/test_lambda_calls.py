@@ -8,12 +8,20 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from tagship.model.records import Revision
+from tagship.targets.kind import Move
+from tagship.targets.lambda_configuration import digest_of
 from tests.unit.targets.functions import BUCKET, KEY, NEW, OLD, artifacts, digest, target
 
 ALIAS = {"FunctionName": "storefront", "Name": "live"}
 OF = "arn:aws:lambda:us-east-1:000000000000:function:storefront:live"
-BASELINE = {"version": "1", "codeSha256": digest(OLD), "of": OF, "state": "r1"}
-CANDIDATE = {"version": "2", "codeSha256": digest(NEW), "of": OF}
+DATA = {"codeSha256": digest(NEW), "of": OF}
+BASELINE: Revision = {"id": "1", "digest": "", "etag": "r1", "data": {"codeSha256": digest(OLD), "of": OF}}
+CANDIDATE: Revision = {"id": "2", "digest": digest_of({}, digest(NEW)), "data": DATA}
+
+
+def move(percent: int, *, baseline: Revision | None = BASELINE, etag: str = "r1", fence: int = 7) -> Move:
+    return Move(baseline=baseline, candidate=CANDIDATE, percent=percent, etag=etag, fence=fence)
 
 
 @pytest.fixture
@@ -34,29 +42,66 @@ def alias(
     }
 
 
-def test_a_plan_names_the_pinned_version_and_both_preconditions(client):
+LATEST = {"FunctionName": "storefront", "Qualifier": "$LATEST"}
+
+
+def test_a_plan_only_looks(client):
     with Stubber(client) as stub:
         stub.add_response("get_alias", alias("1", "r1"), ALIAS)
+        stub.add_response(
+            "get_function_configuration", {"CodeSha256": digest(OLD), "RevisionId": "l1"}, LATEST
+        )
         stub.add_response(
             "get_function_configuration",
             {"CodeSha256": digest(OLD)},
             {"FunctionName": "storefront", "Qualifier": "1"},
         )
+        stub.add_client_error(
+            "get_provisioned_concurrency_config",
+            "ProvisionedConcurrencyConfigNotFoundException",
+            http_status_code=404,
+            expected_params={"FunctionName": "storefront", "Qualifier": "live"},
+        )
+        change = target(client).plan(artifacts(), {}, weighted=True)
+        stub.assert_no_pending_responses()
+    assert change.candidate == {**CANDIDATE, "id": ""}
+
+
+def test_a_candidate_is_the_pinned_version_uploaded_and_published_in_one_call(client):
+    with Stubber(client) as stub:
         stub.add_response(
             "get_function_configuration",
             {"CodeSha256": digest(OLD), "RevisionId": "l1", "LastUpdateStatus": "Successful"},
-            {"FunctionName": "storefront", "Qualifier": "$LATEST"},
+            LATEST,
         )
         stub.add_response(
             "update_function_code",
-            {"CodeSha256": digest(NEW), "RevisionId": "l2", "LastUpdateStatus": "Successful"},
+            {"CodeSha256": digest(NEW), "Version": "2"},
             {
                 "FunctionName": "storefront",
                 "S3Bucket": BUCKET,
                 "S3Key": KEY,
                 "S3ObjectVersion": "7",
                 "RevisionId": "l1",
+                "Publish": True,
             },
+        )
+        stub.add_response(
+            "get_function_configuration",
+            {"CodeSha256": digest(NEW), "State": "Active"},
+            {"FunctionName": "storefront", "Qualifier": "2"},
+        )
+        prepared = target(client).prepare(artifacts(), {**CANDIDATE, "id": ""})
+        stub.assert_no_pending_responses()
+    assert prepared.candidate == CANDIDATE
+
+
+def test_code_that_is_there_already_is_published_with_its_digest_as_precondition(client):
+    with Stubber(client) as stub:
+        stub.add_response(
+            "get_function_configuration",
+            {"CodeSha256": digest(NEW), "RevisionId": "l1", "LastUpdateStatus": "Successful"},
+            LATEST,
         )
         stub.add_response(
             "publish_version",
@@ -67,9 +112,13 @@ def test_a_plan_names_the_pinned_version_and_both_preconditions(client):
                 "Description": "tagship storefront v1.4.0",
             },
         )
-        change = target(client).plan(artifacts())
+        stub.add_response(
+            "get_function_configuration",
+            {"CodeSha256": digest(NEW), "State": "Active"},
+            {"FunctionName": "storefront", "Qualifier": "2"},
+        )
+        assert target(client).prepare(artifacts(), {**CANDIDATE, "id": ""}).candidate == CANDIDATE
         stub.assert_no_pending_responses()
-    assert (change.baseline, change.candidate) == (BASELINE, CANDIDATE)
 
 
 def test_a_shift_is_one_write_with_the_revision_that_was_looked_at(client):
@@ -86,9 +135,7 @@ def test_a_shift_is_one_write_with_the_revision_that_was_looked_at(client):
                 "RevisionId": "r1",
             },
         )
-        state = target(client).shift(
-            baseline=BASELINE, candidate=CANDIDATE, percent=10, expected="r1", fence=7
-        )
+        state = target(client).set_weight(move(10))
         stub.assert_no_pending_responses()
     assert state == "r2"
 
@@ -131,7 +178,7 @@ def test_a_first_release_creates_the_alias_and_its_rollback_deletes_it(client):
             "get_alias", alias("2", "r1", description="tagship storefront v1.4.0, fence 1"), ALIAS
         )
         stub.add_response("delete_alias", {}, ALIAS)
-        target(client).shift(baseline=None, candidate=CANDIDATE, percent=100, expected="", fence=1)
+        target(client).set_weight(move(100, baseline=None, etag="", fence=1))
         target(client).restore(baseline=None, candidate=CANDIDATE, fence=2)
         stub.assert_no_pending_responses()
 
@@ -141,5 +188,5 @@ def test_an_alias_as_aws_returns_it_without_weights_has_none(client):
     with Stubber(client) as stub:
         stub.add_response("get_function_configuration", {"CodeSha256": digest(NEW)}, None)
         stub.add_response("get_alias", {"FunctionVersion": "2", "RevisionId": "r9"}, ALIAS)
-        target(client).settled(baseline=BASELINE, candidate=CANDIDATE, percent=100)
+        assert target(client).verify_weight(move(100)) == 0
         stub.assert_no_pending_responses()

@@ -6,7 +6,7 @@ from tagship.aws.rights import Right, session_policy
 from tagship.model.documents import read_application
 from tagship.model.release import PinnedObject
 from tagship.targets import rights, target_of
-from tagship.targets.lambda_alias import LambdaFunction
+from tagship.targets.lambda_function import LambdaFunction
 from tests.unit.builders import application
 
 
@@ -18,18 +18,24 @@ def test_a_target_works_on_a_client_in_the_applications_role_that_may_do_what_is
         return "client"
 
     configuration = read_application(application())
-    found = target_of(configuration, tag="v1.4.0", client_as=client_as)
+    found = target_of(configuration.target, application="storefront", tag="v1.4.0", client_as=client_as)
     assert found == LambdaFunction(
-        application="storefront", tag="v1.4.0", target=configuration.target, client="client"
+        application="storefront", tag="v1.4.0", spec=configuration.target, client="client"
     )
     pinned = PinnedObject(
         bucket="releases", key="releases/storefront/v1.4.0/storefront.zip", versionId="7", size=1
     )
-    target_of(configuration, tag="v1.4.0", client_as=client_as, objects=[pinned, pinned])
+    target_of(
+        configuration.target,
+        application="storefront",
+        tag="v1.4.0",
+        client_as=client_as,
+        objects=[pinned, pinned],
+    )
     (service, moving), (_, preparing) = asked
     assert service == "lambda"
     assert {right.name: right.actions for right in preparing} == {
-        "LookAtTheFunction": ("lambda:GetFunctionConfiguration",),
+        "LookAtTheFunction": ("lambda:GetFunctionConfiguration", "lambda:GetProvisionedConcurrencyConfig"),
         "MoveTheTraffic": (
             "lambda:GetAlias",
             "lambda:CreateAlias",
@@ -50,6 +56,6 @@ def test_a_target_works_on_a_client_in_the_applications_role_that_may_do_what_is
 
 
 def test_the_role_itself_may_read_every_tag_of_its_application_and_no_other():
-    role = rights(read_application(application()), bucket="releases")
+    role = rights(read_application(application()).target, application="storefront", bucket="releases")
     assert role[-1].on == ("arn:aws:s3:::releases/releases/storefront/*",)
     assert len(session_policy(role)) < 1000

@@ -28,6 +28,7 @@ from tagship.approval.request.slack import announcement, invitation
 from tagship.model.application import Application
 from tagship.model.errors import AwsUnavailable, TagshipError, TokenDead
 from tagship.model.rollout import time_to_see, traffic_steps
+from tagship.targets import kind_of
 from tagship.text.times import moment
 
 NOW = datetime(2026, 11, 23, 10, 20, tzinfo=UTC)
@@ -208,7 +209,9 @@ def of_application(document: Mapping[str, Any], *, stage: str) -> dict[str, Any]
 def strategy_of(document: Mapping[str, Any]) -> list[dict[str, int]]:
     """The traffic steps of an application's document, as a plan has them."""
     application = Application.from_dict(document)
-    steps = traffic_steps(application.strategy, floor=time_to_see(application.health))
+    steps = traffic_steps(
+        application.strategy, kind_of(application.target).step_seconds, floor=time_to_see(application.health)
+    )
     return [{"percent": step.percent, "bake": step.bake} for step in steps]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from tagship.deployment.locations import location_of
 from tagship.ledger import approvals, lock, releases
 from tagship.ledger.table import Fact, Ledger, timestamp
 from tagship.model.errors import ApplicationUnknown, RollbackRefused, RollbackUnderway
@@ -160,9 +161,14 @@ def leading_to(ledger: Ledger, order: Order, record: ReleaseRecord) -> dict[str,
         raise RollbackRefused(f"{order.title} can't go back to {order.to}: {error}") from error
     if refused := releases.go_back_refused(record, other):
         raise RollbackRefused(f"{order.title} can't go back to {order.to}: {refused} Nothing was changed.")
-    plan, baseline = record["plan"], other["plan"]["candidate"]
+    plan, baseline = record["plan"], location_of(other)["candidate"]
+    (planned,) = plan["locations"]
     return {
-        "plan": {**plan, "baseline": baseline, "from": order.to, "replaced": plan["baseline"]},
+        "plan": {
+            **plan,
+            "from": order.to,
+            "locations": [{**planned, "baseline": baseline, "replaced": planned["baseline"]}],
+        },
         "previous": {
             "application": order.application,
             "tag": order.to,

@@ -11,6 +11,7 @@ from tagship.gates.gate import Case, Gate, GateResult, failed, not_configured, p
 from tagship.model.application import Application
 from tagship.model.errors import FinalError
 from tagship.model.rollout import time_to_see, traffic_steps
+from tagship.targets import kind_of
 from tagship.text.plain import line
 
 _NAME = "alarms"
@@ -83,7 +84,8 @@ def _silent(configuration: Application, standing: Mapping[str, Alarm]) -> Iterat
 def _too_slow(case: Case, configuration: Application, standing: Mapping[str, Alarm]) -> Iterator[str]:
     """Alarms that evaluate a longer time than the release is looked at."""
     floor = time_to_see(configuration.health, most=case.settings.look_back_seconds)
-    bakes = sum(step.bake for step in traffic_steps(configuration.strategy, floor=floor))
+    step_seconds = kind_of(configuration.target).step_seconds
+    bakes = sum(step.bake for step in traffic_steps(configuration.strategy, step_seconds, floor=floor))
     watch = configuration.health.watch
     for name, alarm in standing.items():
         looked = bakes + (watch.seconds if name in watch.alarms else 0)

@@ -32,8 +32,8 @@ def check(case: Case) -> GateResult:
     answers = case.ask_what_serves(case.configuration, case.revision)
     return passed(
         _NAME,
-        f"A rollback would restore {restorable}.",
-        warning=_unanswerable(answers, serves=case.production or restorable, case=case),
+        f"A rollback would restore {restorable.said}.",
+        warning=_unanswerable(answers, serves=case.production or restorable.said, case=case),
         answers={check: answer["answers"] for check, answer in answers.items()},
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tagship.gates.gate import Case, Gate, GateResult, failed, passed, unanswered
-from tagship.model.rollout import STEP_SECONDS, TrafficStep, seconds_needed, time_to_see, traffic_steps
+from tagship.model.rollout import TrafficStep, seconds_needed, time_to_see, traffic_steps
+from tagship.targets import kind_of
 
 _NAME = "budget"
 _SHOWN = 5
@@ -16,23 +17,24 @@ def check(case: Case) -> GateResult:
     """The gates' own budget needs no look: their time-outs are literals that add up to it, whatever an application says."""
     if case.configuration is None:
         return unanswered(_NAME)
+    step_seconds = kind_of(case.configuration.target).step_seconds
     floor = time_to_see(case.configuration.health, most=case.settings.look_back_seconds)
-    steps = traffic_steps(case.configuration.strategy, floor=floor)
+    steps = traffic_steps(case.configuration.strategy, step_seconds, floor=floor)
     checks = case.configuration.health.checks
     longest = max(checks, key=lambda check: check.seconds)
     asked, name = longest.seconds, longest.label(case.application)
     budgets = (
         (
             "deployment",
-            f"the strategy ({_sum(steps)})",
+            f"the strategy ({_sum(steps, step_seconds)})",
             seconds_needed(steps),
             case.settings.deployment_seconds,
         ),
         ("health", f"the longest check ({name})", asked, case.settings.health_seconds),
         (
             "rollback",
-            f"a step back ({STEP_SECONDS} s) and that check",
-            STEP_SECONDS + asked,
+            f"a step back ({step_seconds} s) and that check",
+            step_seconds + asked,
             case.settings.rollback_seconds,
         ),
     )
@@ -51,7 +53,8 @@ def check(case: Case) -> GateResult:
 def _raised(steps: Sequence[TrafficStep], case: Case, floor: int) -> str:
     """Bakes that are longer than the application asked for."""
     assert case.configuration is not None
-    if steps == traffic_steps(case.configuration.strategy):
+    step_seconds = kind_of(case.configuration.target).step_seconds
+    if list(steps) == list(traffic_steps(case.configuration.strategy, step_seconds)):
         return ""
     return f" Bakes are at least {floor} s, because alarms and metrics show what happens only then."
 
@@ -60,11 +63,11 @@ def _at_least(floor: int) -> str:
     return f" (each is at least {floor} s, so that alarms and metrics can show what happens)" if floor else ""
 
 
-def _sum(steps: Sequence[TrafficStep]) -> str:
+def _sum(steps: Sequence[TrafficStep], step_seconds: int) -> str:
     """`10 % for 300 s, 2 steps of 15 s`."""
     bakes = [f"{step.percent} % for {step.bake} s" for step in steps if step.bake]
     shown = bakes if len(bakes) <= _SHOWN else [f"bakes of {sum(step.bake for step in steps)} s"]
-    return " + ".join([*shown, f"{len(steps)} step{'s' if len(steps) > 1 else ''} of {STEP_SECONDS} s"])
+    return " + ".join([*shown, f"{len(steps)} step{'s' if len(steps) > 1 else ''} of {step_seconds} s"])
 
 
 GATE = Gate(name=_NAME, check=check, computes=True)

@@ -8,12 +8,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from tagship.aws.rights import ClientAs, Right
+from tagship.aws.rights import ClientAs, Location, Right
 from tagship.model.application import Application
 from tagship.model.errors import CredentialsRefused, FinalError
+from tagship.model.records import Revision
 from tagship.model.release import Artifact, Manifest, PinnedObject
 from tagship.model.schedule import Freeze
 from tagship.settings import Settings
+from tagship.targets.kind import Preflight
 
 
 class Verdict(StrEnum):
@@ -46,25 +48,19 @@ class GateResult:
         return asdict(self)
 
 
-class Target(Protocol):
-    """What gates ask of a target; its adapters keep more (`tagship.targets.kind`)."""
-
-    def ready(self, recorded: dict[str, Any] | None) -> tuple[str, str]:
-        """Whether it can be changed and stands as the ledger recorded it: that in words, and a warning or nothing."""
-
-    def rehearse(self, artifacts: Mapping[str, tuple[Artifact, PinnedObject]]) -> str:
-        """The target's own dry run, in words; nothing where it has none."""
-
-    def restorable(self, recorded: dict[str, Any] | None) -> str | None:
-        """What a rollback would restore, in words; None where nothing serves."""
-
-
 class LookAt(Protocol):
     """Finds an application's target."""
 
     def __call__(
-        self, configuration: Application, *, tag: str, client_as: ClientAs, objects: Iterable[PinnedObject]
-    ) -> Target:
+        self,
+        spec: Location,
+        /,
+        *,
+        application: str,
+        tag: str,
+        client_as: ClientAs,
+        objects: Iterable[PinnedObject],
+    ) -> Preflight:
         """Raises CredentialsRefused where the role can't be assumed."""
 
 
@@ -92,7 +88,7 @@ class Case:
     """By file name; a file that the manifest names and the bucket lacks is missing here."""
     production: str | None
     """The tag that production runs."""
-    revision: dict[str, Any] | None
+    revision: Revision | None
     """What of the target that is, as the ledger recorded it; only the target's adapter understands it."""
     digest: str
     """SHA-256 of `release.json`, as it was pinned."""
@@ -117,11 +113,12 @@ class Case:
         return self.role(self.configuration)(service, may=may, config=config)
 
     @property
-    def target(self) -> Target:
+    def target(self) -> Preflight:
         """The application's target, in the application's role; raises CredentialsRefused where it can't be assumed."""
         assert self.configuration is not None
         return self.look_at(
-            self.configuration,
+            self.configuration.target,
+            application=self.application,
             tag=self.tag,
             client_as=self.role(self.configuration),
             objects=list(self.objects.values()),

@@ -31,13 +31,13 @@ def check(case: Case) -> GateResult:
                 "Correct target.account or target.role, apply the configuration, then publish a new tag.",
             )
         target = case.target
-        ready, warning = target.ready(case.revision)
-        rehearsed = target.rehearse(case.artifacts)
+        found = target.check(case.revision)
+        rehearsed = target.dry_run(case.artifacts)
     except CredentialsRefused as error:
         return failed(_NAME, error.why, error.remedy) if error.remedy else refused(_NAME, error, "")
     except FinalError as error:
         return refused(_NAME, error, _DRIFTED if isinstance(error, TargetMoved) else _REMEDY)
-    return passed(_NAME, " ".join(filter(None, (ready, rehearsed))), warning=warning)
+    return passed(_NAME, " ".join(filter(None, (found.said, rehearsed.said))), warning=found.warning)
 
 
 GATE = Gate(name=_NAME, check=check)

@@ -15,11 +15,11 @@ import annotated_types as at
 from tagship.health import AlarmCheck, Check
 from tagship.model.fields import ALARM_NAME, CONFIG, FUNCTION_NAME, ByType, Duration, Matching, rebuilt
 from tagship.model.release import APPLICATION_NAME, APPLICATION_NAME_WORDS, MAIL_ADDRESS, REPOSITORY
+from tagship.targets import TargetSpec
 
 SECRET_NAME = Matching(
     r"^tagship/[A-Za-z0-9/_+=.@-]{1,200}$", "a secret's name that begins with tagship/, like tagship/slack"
 )
-ROLE_ARN = r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}$"
 
 SIGNING_KEY = Matching(
     r"^(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:)?alias/tagship-[A-Za-z0-9/_-]{1,200}$",
@@ -39,32 +39,6 @@ WINDOW_WORDS = (
 Stage = Literal["development", "staging", "production"]
 Bake = Annotated[int, Duration(), at.Ge(0), at.Le(1200)]
 Percent = Annotated[int, at.Ge(1), at.Le(100)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LambdaTarget:
-    """A Lambda function behind an alias; traffic moves by the alias's weights."""
-
-    __pydantic_config__ = CONFIG
-
-    type: Literal["lambda"]
-    """The kind of target."""
-    function: Annotated[str, FUNCTION_NAME]
-    """The function's name."""
-    account: Annotated[str, Matching(r"^\d{12}$", "an account id: 12 digits, in quotes")]
-    """The AWS account that it lives in, 12 digits in quotes."""
-    region: Annotated[str, Matching(r"^[a-z]{2}(-[a-z]+)+-\d$", "a region, like eu-central-1")]
-    """The AWS region that it lives in."""
-    role: Annotated[str, Matching(ROLE_ARN, "a role's ARN: arn:aws:iam::123456789012:role/name")]
-    """The role that Tagship assumes for every call to the target."""
-    externalId: Annotated[
-        str, Matching(r"^[\w+=,.@:/-]{2,1224}$", "2 to 1224 letters, digits and any of + = , . @ : / -")
-    ]
-    """The external id that the role's trust policy asks for."""
-    alias: Annotated[
-        str, Matching(r"^(?!\d+$)[A-Za-z0-9_-]{1,128}$", "an alias's name: letters, digits, - and _")
-    ] = "live"
-    """The alias that callers use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,7 +297,7 @@ class Application:
 
     application: Annotated[str, Matching(APPLICATION_NAME, APPLICATION_NAME_WORDS)]
     """The application's name: a lower-case letter, then letters, digits and `-`, 2 to 40 in all."""
-    target: LambdaTarget
+    target: TargetSpec
     """What is deployed to."""
     approval: ApprovalPolicy
     """Who decides."""

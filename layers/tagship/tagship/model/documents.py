@@ -17,13 +17,13 @@ from typing import Annotated, Any, get_args, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
+from tagship.aws.rights import Location
 from tagship.health import Check
 from tagship.model.application import (
     Application,
     ApprovalPolicy,
     Gates,
     Health,
-    LambdaTarget,
     Steps,
     Strategy,
 )
@@ -135,7 +135,7 @@ def _is_valid(hint: Any, value: object) -> bool:
     return True
 
 
-def _target_problems(target: LambdaTarget) -> Iterator[Problem]:
+def _target_problems(target: Location) -> Iterator[Problem]:
     if (owner := target.role.split(":")[4]) != target.account:
         message = f"is in account {owner}, and target.account is {target.account}"
         yield Problem(path=("target", "role"), message=message)

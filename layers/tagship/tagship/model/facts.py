@@ -93,6 +93,7 @@ class FactKind(StrEnum):
     UNFROZEN = "Unfrozen", "a freeze was lifted", Level.MILESTONES
     DEPLOYMENT_DELAYED = "Deployment Delayed", "waiting for a deployment window", Level.MILESTONES
     CALENDAR_OVERRIDDEN = "Calendar Overridden", "an emergency overrides the calendar", Level.PROBLEMS
+    CANDIDATE_PROVEN = "Candidate Proven", "the candidate is ready and is what was approved"
     DEPLOYMENT_STARTED = "Deployment Started", "deployment started", Level.MILESTONES
     TRAFFIC_SHIFTED = "Traffic Shifted", "traffic was shifted", Level.EVERYTHING
     HEALTH_CHECKED = "Health Checked", "health was checked", Level.PROBLEMS  # healthy ones are never sent

@@ -79,27 +79,39 @@ class CheckRecord(TypedDict):
     numbers: NotRequired[Mapping[str, float | int | str]]
 
 
-class Revision(TypedDict, total=False):
-    """What a target runs. Only its own adapter understands the rest of it than `id`, `digest` and `etag`."""
+class Revision(TypedDict):
+    """What a target runs. Nobody but its own adapter reads `data`."""
 
     id: str
+    """Empty while it is only planned."""
     digest: str
-    etag: str
+    """Of everything that was approved: code and configuration."""
+    etag: NotRequired[str]
+    """The target's own version when it was read."""
     data: Mapping[str, Any]
-    # As the first adapter writes it until its data moves into `data`.
-    version: str
-    codeSha256: str
-    of: str
-    state: str
 
 
 class LocationPlan(TypedDict):
     """What a deployment changes in one place."""
 
     location: str
+    """`123456789012/eu-central-1`."""
     baseline: Revision | None
     candidate: Revision
     etag: str
+    """What the target must still be when the deployment begins; empty where it does not exist."""
+    replaced: NotRequired[Revision | None]
+    """What was the baseline before a rollback was led further back."""
+
+
+class Standing(TypedDict):
+    """How one place stands while a release is deployed to it."""
+
+    location: str
+    candidate: Revision
+    """As it was made."""
+    etag: str
+    """The target's version after Tagship's last write."""
 
 
 class StepData(TypedDict):
@@ -121,11 +133,7 @@ class Plan(_Between):
     summary: Sequence[str]
     steps: Sequence[StepData]
     digest: NotRequired[str]
-    locations: NotRequired[Sequence[LocationPlan]]
-    baseline: Revision | None
-    candidate: Revision
-    replaced: NotRequired[Revision | None]
-    """What was the baseline before a rollback was led further back."""
+    locations: Sequence[LocationPlan]
 
 
 class CurrentRecord(TypedDict):
@@ -189,6 +197,7 @@ class ReleaseRecord(NewRelease):
     deadline: NotRequired[str]
     moved: NotRequired[bool]
     """Traffic may have moved."""
+    standing: NotRequired[Sequence[Standing]]
     percent: NotRequired[int]
     shiftedAt: NotRequired[str]
     lockedBy: NotRequired[str]

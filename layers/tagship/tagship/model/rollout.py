@@ -10,10 +10,6 @@ from typing import Any, assert_never
 
 from tagship.model.application import AllAtOnce, Canary, Health, Linear, Step, Steps, Strategy
 
-STEP_SECONDS = 15
-"""What a step takes beside its bake, as measured with room to spare: moving the traffic, settling, asking health."""
-
-
 _LONGEST_LOOK_BACK = 600
 LOOK_EVENTS, CHECK_EVENTS = 13, 7
 """What a look at health adds to an execution's history, and each of its checks, when no try fails."""
@@ -39,25 +35,25 @@ def time_to_see(health: Health, *, most: int = _LONGEST_LOOK_BACK) -> int:
     return min(most, max(check.LOOKS_BACK for check in health.checks))
 
 
-def traffic_steps(strategy: Strategy, *, floor: int = 0) -> tuple[TrafficStep, ...]:
-    """The steps of a strategy; the last one is always 100 percent.
+def traffic_steps(strategy: Strategy, step_seconds: int, *, floor: int = 0) -> tuple[TrafficStep, ...]:
+    """The steps of a strategy; the last one is always 100 percent. `step_seconds` is what the kind of target says.
 
     No bake is shorter than `floor`, the `time_to_see`, but the last of several: what it would show was seen before.
     """
     steps = _steps(strategy)
     return tuple(
-        _step(step.percent, step.bake if 0 < index == len(steps) - 1 else max(step.bake, floor))
+        _step(step.percent, step.bake if 0 < index == len(steps) - 1 else max(step.bake, floor), step_seconds)
         for index, step in enumerate(steps)
     )
 
 
-def only_step(*, floor: int = 0) -> tuple[TrafficStep, ...]:
+def only_step(step_seconds: int, *, floor: int = 0) -> tuple[TrafficStep, ...]:
     """All at once, where nothing serves yet: there is no other version to share the traffic with."""
-    return traffic_steps(AllAtOnce(type="all-at-once"), floor=floor)
+    return traffic_steps(AllAtOnce(type="all-at-once"), step_seconds, floor=floor)
 
 
-def _step(percent: int, bake: int) -> TrafficStep:
-    return TrafficStep(percent=percent, bake=bake, needs=bake + STEP_SECONDS)
+def _step(percent: int, bake: int, step_seconds: int) -> TrafficStep:
+    return TrafficStep(percent=percent, bake=bake, needs=bake + step_seconds)
 
 
 def seconds_needed(steps: Sequence[TrafficStep]) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tagship.model.facts import FactKind
 from tagship.model.release import UNCHECKED, Status
+from tagship.targets import kind_of, spec_of
 from tagship.text.times import clock, moment, span
 from tagship.text.words import listed
 
@@ -304,6 +305,9 @@ _WORDS: Mapping[str, Callable[[Record, Record], Told]] = {
     FactKind.DEPLOYMENT_DELAYED: _delayed,
     FactKind.CALENDAR_OVERRIDDEN: _overridden,
     FactKind.DEPLOYMENT_STARTED: _started,
+    FactKind.CANDIDATE_PROVEN: lambda _, data: Told(
+        text=f"the candidate is ready and is what was approved: {data['candidate']}"
+    ),
     FactKind.TRAFFIC_SHIFTED: _shifted,
     FactKind.HEALTH_CHECKED: _checked,
     FactKind.ALARM_FIRED: _alarm,
@@ -373,15 +377,15 @@ def _aborted(record: Record) -> list[str]:
 
 
 def _rollback_failed(record: Record) -> list[str]:
-    target = ((record.get("configuration") or {}).get("document") or {}).get("target") or {}
-    where = (
-        f"the alias {target.get('alias')} of {target.get('function')} (account {target.get('account')}, "
-        f"{target.get('region')})"
-        if target.get("type") == "lambda"
-        else "the target"
-    )
-    baseline = ((record.get("plan") or {}).get("baseline") or {}).get("version")
-    wanted = f"version {baseline}" if baseline else _before(record)
+    document = (record.get("configuration") or {}).get("document") or {}
+    plan = record.get("plan") or {}
+    where, wanted = "the target", _before(record)
+    if document.get("target"):
+        spec = spec_of(document["target"])
+        kind = kind_of(spec)
+        where = kind.where(spec)
+        baseline = plan["locations"][0]["baseline"] if plan.get("locations") else None
+        wanted = kind.describe(spec, baseline) or wanted
     return [
         f"A PERSON MUST ACT NOW. Users may get {record['tag']}, {_before(record)}, or a share of each.",
         f"1. Look at what serves: {where}. Before this release it was {wanted}.",

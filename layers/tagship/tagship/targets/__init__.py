@@ -1,43 +1,62 @@
-"""Targets: what is deployed to. A new target is one file and one line here."""
+"""Targets: what is deployed to. A new kind is one file and one line here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from tagship.aws.clients import UPLOADING
-from tagship.aws.rights import ClientAs, Right, partition_of
-from tagship.model.application import Application, LambdaTarget
+from tagship.aws.rights import ClientAs, Location, Right, partition_of
 from tagship.model.release import PinnedObject, folder_of
-from tagship.targets import lambda_alias as lambda_function
-from tagship.targets.kind import Target
+from tagship.targets import lambda_alias
+from tagship.targets.kind import Kind, Target
+
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (lambda_alias.KIND,)}
+"""Every kind of target by its name in `target.type`."""
+
+TargetSpec = lambda_alias.LambdaTarget
+"""The part of application.yaml that says what is deployed to: a union by `type`, once there is a second kind."""
+
+
+def kind_of(spec: Location) -> Kind:
+    """The kind that a target's configuration is of."""
+    return next(kind for kind in KINDS.values() if isinstance(spec, kind.spec))
+
+
+def spec_of(document: Mapping[str, Any]) -> Location:
+    """The target in an application's configuration, as the ledger has it: validated."""
+    spec: Location = KINDS[document["type"]].spec(**document)
+    return spec
 
 
 def target_of(
-    configuration: Application, *, tag: str, client_as: ClientAs, objects: Iterable[PinnedObject] = ()
+    spec: Location,
+    *,
+    application: str,
+    tag: str,
+    client_as: ClientAs,
+    objects: Iterable[PinnedObject] = (),
 ) -> Target:
     """The adapter for an application's target, in the application's role; `objects` are what may be uploaded to it.
 
     Raises CredentialsRefused where the role can't be assumed.
     """
-    folder = folder_of(configuration.application, tag)
-    sources = sorted({_source(configuration.target, pinned.bucket, folder) for pinned in objects})
-    may = lambda_function.rights(configuration.target, objects=sources)
-    return lambda_function.LambdaFunction(
-        application=configuration.application,
-        tag=tag,
-        target=configuration.target,
-        client=client_as("lambda", may=may, config=UPLOADING if sources else None),
+    from tagship.aws.clients import UPLOADING
+
+    kind, folder = kind_of(spec), folder_of(application, tag)
+    sources = sorted({_source(spec, pinned.bucket, folder) for pinned in objects})
+    client = client_as(
+        kind.service, may=kind.rights(spec, objects=sources), config=UPLOADING if sources else None
     )
+    return kind.make(application=application, tag=tag, spec=spec, client=client)
 
 
-def rights(configuration: Application, *, bucket: str) -> tuple[Right, ...]:
-    """What the adapter asks of the application's role, for whatever tag."""
-    source = _source(configuration.target, bucket, f"releases/{configuration.application}/")
-    return lambda_function.rights(configuration.target, objects=[source])
+def rights(spec: Location, *, application: str, bucket: str) -> tuple[Right, ...]:
+    """What the adapter asks of the application's role, for any tag."""
+    return kind_of(spec).rights(spec, objects=[_source(spec, bucket, f"releases/{application}/")])
 
 
-def _source(target: LambdaTarget, bucket: str, folder: str) -> str:
-    return f"arn:{partition_of(target)}:s3:::{bucket}/{folder}*"
+def _source(spec: Location, bucket: str, folder: str) -> str:
+    return f"arn:{partition_of(spec)}:s3:::{bucket}/{folder}*"
 
 
-__all__ = ["Target", "rights", "target_of"]
+__all__ = ["KINDS", "Target", "TargetSpec", "kind_of", "rights", "spec_of", "target_of"]

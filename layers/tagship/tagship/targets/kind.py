@@ -1,72 +1,127 @@
-"""The small interface that every target keeps."""
+"""What the rest of Tagship knows of a target: four small protocols, and one record for each kind.
+
+Every act may run twice, late, or beside its twin. Each raises CredentialsRefused where the application's role may not do it,
+and AwsUnavailable where asking again may help.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from tagship.aws.rights import ClientAs, Right
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
+
+Artifacts = Mapping[str, tuple[Artifact, PinnedObject]]
+"""What a release brings, by the artifact's name: what the manifest says of it, and where its bytes are pinned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What was found, in words, and what approvers must read first although it stops nothing."""
+
+    said: str
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What a deployment would change; nothing has moved yet."""
+    """What a deployment would change in one location; nothing has been touched."""
 
     baseline: Revision | None
     """What serves now and what a rollback restores; None where nothing serves."""
     candidate: Revision
+    """What the candidate will be. Its `id` is empty until it is made."""
     nothingToChange: bool
-    summary: list[str]
-    """In words, for the approver."""
+    summary: Sequence[str]
+    """In words, for approvers; dangerous changes first."""
 
 
-class Target(Protocol):
-    """Every method may run twice, late, or beside its twin; each raises CredentialsRefused where the role may not do it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """The candidate once it is made; `wait` is how many seconds to wait before asking again, 0 when it is ready."""
 
-    def ready(self, recorded: Revision | None) -> tuple[str, str]:
-        """Whether it can be changed, and stands as the ledger recorded it: that in words, and a warning or nothing.
+    candidate: Revision | None = None
+    wait: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One share of the traffic for the candidate, under one fencing number."""
+
+    baseline: Revision | None
+    candidate: Revision
+    percent: int
+    etag: str
+    """The target's own version when it was last looked at or written; empty where it did not exist."""
+    fence: int
+
+
+class Preflight(Protocol):
+    """What gates ask of a target before anybody is asked to approve."""
+
+    def check(self, current: Revision | None) -> Finding:
+        """Whether the target can be changed, and stands as the ledger recorded it.
 
         Raises TargetInvalid when it can't be changed, CandidateNotReady while somebody else changes it, TargetMoved when it
         has drifted.
         """
 
-    def rehearse(self, artifacts: Mapping[str, tuple[Artifact, PinnedObject]]) -> str:
-        """The target's own dry run, in words; nothing where it has none. Raises what `plan` does."""
+    def dry_run(self, artifacts: Artifacts) -> Finding:
+        """The target's own dry run; says nothing where it has none. Raises what `plan` does."""
 
-    def restorable(self, recorded: Revision | None) -> str | None:
-        """What a rollback would restore, in words; None where nothing serves.
+    def restorable(self, current: Revision | None) -> Finding | None:
+        """What a rollback would restore; None where nothing serves.
 
         Raises BaselineMissing when it can't be restored, TargetInvalid when it is not one revision that serves.
         """
 
-    def plan(self, artifacts: Mapping[str, tuple[Artifact, PinnedObject]]) -> Change:
-        """Prepares the candidate and says what would change; no traffic moves.
 
-        Raises CandidateNotReady while the target still prepares it, TargetInvalid when it can't be changed.
+class Deployer(Protocol):
+    """Says what a release would change, and after approval makes the candidate."""
+
+    def plan(self, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool) -> Change:
+        """What the candidate will be and what changes; touches nothing. `weighted`: both will share the traffic for a while.
+
+        Raises TargetInvalid for what the target would refuse later.
         """
 
-    def unmoved(
-        self, *, baseline: Revision | None, candidate: Revision, percent: int, expected: str, fence: int
-    ) -> None:
-        """The target is in the expected state, or in the one that `shift` with the same words has already brought it to.
+    def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
+        """Makes the candidate that was approved; no traffic moves.
 
-        Raises TargetMoved when it is not, LockLost when a higher fencing number was here.
+        Raises PlanChanged when it would not be, or is not, what was approved; TargetInvalid when it can't be made.
         """
 
-    def shift(
-        self, *, baseline: Revision | None, candidate: Revision, percent: int, expected: str, fence: int
-    ) -> str:
-        """Gives the candidate this share of the traffic; answers with the state to expect at the next shift.
+
+class Traffic(Protocol):
+    """Moves traffic."""
+
+    def verify_unchanged(self, move: Move) -> None:
+        """The target is as it was last seen, or where `set_weight` with the same move has already brought it.
+
+        Raises TargetMoved when it is not, LockLost when a higher fencing number was here, PlanChanged when the candidate
+        would no longer be what was approved.
+        """
+
+    def set_weight(self, move: Move) -> str:
+        """Gives the candidate this share of the traffic; answers with the target's etag.
 
         Raises TargetMoved when the target is not as expected, LockLost when a higher fencing number was here.
         """
 
-    def settled(self, *, baseline: Revision | None, candidate: Revision, percent: int) -> None:
-        """Raises NotStable until the target runs what it was told to."""
+    def verify_weight(self, move: Move) -> int:
+        """0 when the target runs what the move says, else the seconds to wait before asking again.
 
-    def held(self, revision: Revision) -> None:
+        Raises TargetInvalid when it never will, TargetMoved when somebody else changed it.
+        """
+
+
+class Restorer(Protocol):
+    """Restores a baseline."""
+
+    def exists(self, revision: Revision) -> None:
         """Raises BaselineMissing when the target no longer has this revision as it was recorded."""
 
     def restore(
@@ -77,9 +132,70 @@ class Target(Protocol):
         fence: int,
         replaced: Revision | None = None,
     ) -> str:
-        """Puts the baseline back in one act and reads it back; says in words what it did.
+        """Gives the baseline all traffic in one act and reads it back; says in words what it did.
 
-        `replaced` is what the baseline was before it was chosen anew: the target may still stand there.
+        `replaced` was the baseline before another one was chosen: the target may still stand there.
 
         Raises TargetMoved when somebody else changed the target, BaselineMissing, NotStable.
         """
+
+
+class Target(Preflight, Deployer, Traffic, Restorer, Protocol):
+    """One location of one application, for one release."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What health checks may ask about a revision."""
+
+    function: str | None = None
+    """A function that can be invoked, if the revision is one."""
+    alias: str | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """All that the rest knows of a kind of target; it stands in the kind's own file."""
+
+    name: str
+    """As `target.type` says it."""
+    spec: type[Any]
+    """The part of application.yaml."""
+    artifacts: Mapping[str, str]
+    """What a release of this kind brings, by the artifact's name, in words."""
+    weighted: bool
+    """False: traffic moves at once, and strategies with shares are refused."""
+    step_seconds: int
+    """What a traffic step usually takes beside its bake, with room to spare: the budget reckons with it."""
+    settle_seconds: int
+    """How long the target may take to settle on one move, or to make a candidate: the deadline of every wait for it."""
+    make: Callable[..., Target]
+    """`make(application=…, tag=…, spec=…, client=…)`."""
+    service: str
+    """The AWS service that its adapter calls."""
+    rights: Callable[..., tuple[Right, ...]]
+    """`rights(spec, objects=…)`: what the adapter asks of the application's role; `objects` are what it may upload."""
+    subject: Callable[[Any, Revision], Subject]
+    """What health checks may ask about one of its revisions."""
+    describe: Callable[[Any, Revision | None], str]
+    """A revision in a few words, for the story, status and gates."""
+    where: Callable[[Any], str]
+    """The target in a few words: `the alias live of storefront (account 123456789012, eu-central-1)`."""
+
+
+__all__ = [
+    "Artifacts",
+    "Change",
+    "ClientAs",
+    "Deployer",
+    "Finding",
+    "Kind",
+    "Move",
+    "Preflight",
+    "Prepared",
+    "Restorer",
+    "Subject",
+    "Target",
+    "Traffic",
+]

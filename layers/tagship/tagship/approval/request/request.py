@@ -266,7 +266,7 @@ def _warnings(record: Mapping[str, Any], now: datetime) -> list[str]:
     plan = record["plan"]
     warnings = [gate["warning"] for gate in record["gates"] if gate.get("warning")]
     warnings.sort(key=lambda warning: not warning.startswith("EMERGENCY"))
-    if plan["baseline"] is None:
+    if plan["locations"][0]["baseline"] is None:
         warnings.append(
             "This is the first release, and nothing serves now: a rollback would leave nothing serving again."
         )

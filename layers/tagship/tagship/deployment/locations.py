@@ -1,0 +1,40 @@
+"""Where a release is deployed to: what was planned there, and how it stands by now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from tagship.model.records import LocationPlan, Revision, Standing
+from tagship.targets.kind import Move
+
+
+def location_of(record: Mapping[str, Any]) -> LocationPlan:
+    """The one location of a release: as it was planned, with the candidate as it was made and the target's last etag."""
+    (planned,) = record["plan"]["locations"]
+    standing = [each for each in record.get("standing") or () if each["location"] == planned["location"]]
+    return cast("LocationPlan", {**planned, **(standing[0] if standing else {})})
+
+
+def standing_of(
+    location: LocationPlan, *, candidate: Revision | None = None, etag: str | None = None
+) -> list[Standing]:
+    """How the release's one location stands now, for the ledger."""
+    return [
+        {
+            "location": location["location"],
+            "candidate": candidate or location["candidate"],
+            "etag": location["etag"] if etag is None else etag,
+        }
+    ]
+
+
+def move_to(percent: int, location: LocationPlan, *, fence: int) -> Move:
+    """One share of the traffic in this location."""
+    return Move(
+        baseline=location["baseline"],
+        candidate=location["candidate"],
+        percent=percent,
+        etag=location["etag"],
+        fence=fence,
+    )

@@ -1,0 +1,123 @@
+"""Restores a release's baseline: takes the lock under a new fencing number, restores, and records both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from tagship.deployment.locations import location_of
+from tagship.deployment.rollback import Order, leading_to, make_way, refuse, served
+from tagship.ledger import lock, releases
+from tagship.ledger.table import Ledger, timestamp
+from tagship.model.errors import BaselineMissing, RollbackRefused
+from tagship.model.facts import FactKind
+from tagship.model.records import ReleaseRecord, Revision
+from tagship.targets.kind import Restorer
+
+
+def restore(
+    ledger: Ledger,
+    target_of: Callable[[], Restorer],
+    order: Order,
+    record: ReleaseRecord,
+    *,
+    rollback: str,
+    execution: str,
+    seconds: int,
+) -> tuple[ReleaseRecord, str]:
+    """The release as it stands now, and what was restored, in words. `seconds` is the rollback's budget.
+
+    Raises RollbackRefused for what is no rollback, LockHeld while another release moves traffic, TargetMoved when somebody
+    else changed the target, BaselineMissing.
+    """
+    refuse(ledger, order, record)
+    target = target_of()
+    changes = leading_to(ledger, order, record)
+    if changes:
+        _verify_exists(target, order, changes["plan"]["locations"][0]["baseline"])
+    make_way(ledger, order, record, execution=execution)
+    fence = _lock(ledger, order, record, execution=execution, seconds=seconds)
+    if order.trigger == "security":
+        changes["barred"] = order.bar(ledger.now())
+    fact = order.fact(
+        record,
+        FactKind.ROLLBACK_TRIGGERED,
+        rollback=rollback,
+        execution=execution,
+        trigger=order.trigger,
+        why=order.why,
+        percent=record.get("percent", 0),
+        seen=order.seen,
+        deadline=timestamp(ledger.now() + timedelta(seconds=seconds)),
+    )
+    releases.turn_back(ledger, fact, **changes)
+    record = cast("ReleaseRecord", {**record, **changes})
+    location = location_of(record)
+    what = target.restore(
+        baseline=location["baseline"],
+        candidate=location["candidate"],
+        replaced=location.get("replaced"),
+        fence=fence,
+    )
+    _record(ledger, order, record, what=what, rollback=rollback, execution=execution, fence=fence)
+    return record, what
+
+
+def _lock(ledger: Ledger, order: Order, record: ReleaseRecord, *, execution: str, seconds: int) -> int:
+    return lock.acquire(
+        ledger,
+        application=order.application,
+        tag=order.tag,
+        attempt=record["attempt"],
+        execution=execution,
+        seconds=seconds + lock.SPARE_SECONDS,
+        taking_over=True,
+        only_while=[
+            releases.standing(
+                ledger,
+                application=order.application,
+                tag=order.tag,
+                attempt=record["attempt"],
+                status=record["status"],
+                execution=execution,
+            )
+        ],
+    ).fence
+
+
+def _verify_exists(target: Restorer, order: Order, baseline: Revision) -> None:
+    """What is gone can't be restored: said before anything is changed."""
+    try:
+        target.exists(baseline)
+    except BaselineMissing as error:
+        raise RollbackRefused(
+            f"{order.title} can't go back to {order.to}: {error} Nothing was changed."
+        ) from error
+
+
+def _record(
+    ledger: Ledger,
+    order: Order,
+    record: ReleaseRecord,
+    *,
+    what: str,
+    rollback: str,
+    execution: str,
+    fence: int,
+) -> None:
+    triggered = ledger.fact(
+        order.application, order.tag, record["attempt"], FactKind.ROLLBACK_TRIGGERED, rollback
+    )
+    assert triggered is not None
+    asked = datetime.fromisoformat(triggered["at"])
+    data: dict[str, Any] = {
+        "what": what,
+        "baseline": location_of(record)["baseline"],
+        "fence": fence,
+        "served": served(ledger, record, ledger.now()),
+        "seconds": max(0, round((ledger.now() - asked).total_seconds())),
+    }
+    ledger.record(
+        order.fact(record, FactKind.BASELINE_RESTORED, rollback=rollback, execution=execution, **data)
+    )

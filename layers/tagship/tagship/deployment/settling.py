@@ -1,0 +1,34 @@
+"""Waiting until a target has settled: by a deadline, never by a count of tries."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from tagship.model.errors import NotStable
+
+REST_OF_A_ROLLBACK_SECONDS = 565
+"""What a rollback may take at worst beside waiting until it has settled (tests/template/test_budgets.py adds it up)."""
+
+
+def settle_by(seconds: int, *, now: datetime, latest: datetime | None = None) -> datetime:
+    """When a target must have settled: after its kind's `seconds`, and not after `latest`."""
+    by = now + timedelta(seconds=seconds)
+    return min(by, latest) if latest else by
+
+
+def wait_or_refuse(wait: int, *, by: datetime, now: datetime, what: str) -> int:
+    """Seconds until the next look, 0 when the target has settled.
+
+    Raises NotStable when it has not, and its time is over.
+    """
+    if not wait:
+        return 0
+    left = int((by - now).total_seconds())
+    if left <= 0:
+        raise NotStable(f"{what} has not settled in its time.")
+    return min(wait, max(left, 1))
+
+
+def rollback_settle_seconds(kind_seconds: int, *, rollback_seconds: int) -> int:
+    """How long a restored baseline may take to settle, so that its health can still be checked within the budget."""
+    return min(kind_seconds, rollback_seconds - REST_OF_A_ROLLBACK_SECONDS)

@@ -1,0 +1,36 @@
+"""Gives the candidate its next share of the traffic, and records it before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tagship.deployment.locations import location_of, move_to, standing_of
+from tagship.ledger import releases
+from tagship.ledger.table import Fact, Ledger, timestamp
+from tagship.targets.kind import Traffic
+
+
+def shift(
+    ledger: Ledger, target: Traffic, record: Mapping[str, Any], fact: Fact, *, percent: int, fence: int
+) -> None:
+    """Does nothing where this step was done before: a late twin must not undo a later step.
+
+    `record` was read first: where its etag is of this step or a later one, the fact of this step is there too.
+
+    Raises LockLost, TargetMoved and CredentialsRefused; then this try has moved nothing.
+    """
+    if ledger.fact(fact.application, fact.tag, fact.attempt, fact.name, fact.key):
+        return
+    location = location_of(record)
+    move = move_to(percent, location, fence=fence)
+    target.verify_unchanged(move)
+    releases.moving(ledger, application=fact.application, tag=fact.tag, attempt=fact.attempt)
+    etag = target.set_weight(move)
+    releases.mark(
+        ledger,
+        fact,
+        standing=standing_of(location, etag=etag),
+        percent=percent,
+        shiftedAt=timestamp(ledger.now()),
+    )

@@ -1,0 +1,584 @@
+"""The adapter of target `lambda`. The candidate is a published version; traffic moves by the alias's weights.
+
+Every change of the alias carries the fencing number in its description and AWS's own precondition (`RevisionId`), so that a
+change made by hand is seen and not overwritten, and a late holder of the lock is refused by the alias itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tagship.aws.calls import REFUSED_CREDENTIALS, calling, code_of
+from tagship.aws.rights import function_arn
+from tagship.model.errors import (
+    BaselineMissing,
+    CandidateNotReady,
+    LockLost,
+    NotStable,
+    PlanChanged,
+    TargetInvalid,
+    TargetMoved,
+)
+from tagship.model.records import Revision
+from tagship.model.release import Artifact, PinnedObject
+from tagship.targets.kind import Artifacts, Change, Finding, Move, Prepared
+from tagship.targets.lambda_alias import CODE, LambdaTarget
+from tagship.targets.lambda_configuration import differences, digest_of
+
+_FENCE = re.compile(r"\bfence (\d+)\b")
+_REFUSED = REFUSED_CREDENTIALS
+_PACE_SECONDS = 2
+"""Between two looks at a target that has not settled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LambdaFunction:
+    """One alias of one function, for one release."""
+
+    application: str
+    tag: str
+    spec: LambdaTarget
+    client: Any
+
+    # ---- before anybody is asked -----------------------------------------------------------------------------------
+
+    def check(self, current: Revision | None) -> Finding:
+        """Looks at the function and its alias; a failed update is a warning, since the next one may mend it."""
+        latest = self._configuration("$LATEST")
+        expected, found = function_arn(self.spec, self.spec.function), latest["FunctionArn"]
+        if str(found).removesuffix(":$LATEST") != expected:
+            raise TargetInvalid(f"{self._release}: AWS found {found} where {expected} was asked for.")
+        if latest.get("State") == "Failed":
+            raise TargetInvalid(
+                f"{self._release}: the function {self.spec.function} is in the state Failed: "
+                f"{_reason(latest, 'StateReason')}"
+            )
+        if latest.get("State") == "Pending" or latest.get("LastUpdateStatus") == "InProgress":
+            raise CandidateNotReady(
+                f"{self._release}: {self.spec.function} is being changed by somebody else. Publish again when it "
+                "is done."
+            )
+        warning = ""
+        if latest.get("LastUpdateStatus") == "Failed":
+            warning = (
+                f"The last update of {self.spec.function} failed: {_reason(latest, 'LastUpdateStatusReason')}"
+            )
+        return Finding(said=self._undrifted(current), warning=warning)
+
+    def _undrifted(self, recorded: Revision | None) -> str:
+        alias = self._alias()
+        self._one_version(alias)
+        if recorded is None or not self._is_ours(recorded):
+            return f"{self.spec.function} can be changed."
+        if alias is None:
+            raise TargetMoved(
+                f"{self._release}: {self._name} is gone, and by the ledger production runs version {recorded['id']}. "
+                f"Tagship did not touch it. Make it again: {self._by_hand(recorded['id'], make=True)}"
+            )
+        if alias["FunctionVersion"] != recorded["id"]:
+            raise TargetMoved(
+                f"{self._release}: {self._name} points at {_described(alias)}, and by the ledger production runs version "
+                f"{recorded['id']}: somebody else moved it. Tagship did not overwrite it. Restore it, then publish a "
+                f"new tag: {self._by_hand(recorded['id'])}"
+            )
+        return f"{self.spec.function} can be changed, and {self._name} is where the last release left it."
+
+    def dry_run(self, artifacts: Artifacts) -> Finding:
+        """Lambda's own dry run of the upload: it validates the request, and that the role may read the code."""
+        _, pinned = self._uploaded(artifacts)
+        with self._uploading():
+            self.client.update_function_code(**self._upload_of(pinned), DryRun=True)
+        return Finding(said="The upload passed its dry run.")
+
+    def restorable(self, current: Revision | None) -> Finding | None:
+        """The version that serves exists, can be invoked, and has the code that was recorded."""
+        alias = self._alias()
+        self._one_version(alias)
+        if alias is None:
+            return None
+        version = str(alias["FunctionVersion"])
+        found = self._configuration(version, missing=BaselineMissing)
+        if found.get("State") == "Failed":
+            raise BaselineMissing(
+                f"{self._release}: version {version} of {self.spec.function}, which serves, is in the state Failed: "
+                f"{_reason(found, 'StateReason')}"
+            )
+        if (
+            current
+            and self._is_ours(current)
+            and current["id"] == version
+            and current["data"]["codeSha256"] != found["CodeSha256"]
+        ):
+            raise BaselineMissing(
+                f"{self._release}: version {version} of {self.spec.function} has other code than the ledger recorded: the "
+                "function was recreated."
+            )
+        return Finding(said=f"version {version} of {self.spec.function} (code {_short(found['CodeSha256'])})")
+
+    def plan(self, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool) -> Change:  # noqa: ARG002 (a function takes none)
+        """Compares what serves with what would be published: the pinned code and `$LATEST`'s configuration, as a whole."""
+        artifact, _ = self._uploaded(artifacts)
+        code = base64.b64encode(bytes.fromhex(artifact.sha256)).decode()
+        alias = self._alias()
+        self._one_version(alias)
+        latest = self._readable(self._configuration("$LATEST"))
+        candidate: Revision = {"id": "", "digest": digest_of(latest, code), "data": self._data(code)}
+        if alias is None:
+            return Change(
+                baseline=None,
+                candidate=candidate,
+                nothingToChange=False,
+                summary=[
+                    (
+                        f"{self._name} does not exist; it will be created and give all traffic to the new version "
+                        f"({_size(artifact)})."
+                    ),
+                    "Nothing serves now: a rollback would remove the alias again.",
+                ],
+            )
+        serving = self._readable(self._configuration(str(alias["FunctionVersion"])))
+        baseline: Revision = {
+            "id": str(alias["FunctionVersion"]),
+            "digest": digest_of(serving, serving["CodeSha256"]),
+            "etag": alias["RevisionId"],
+            "data": self._data(serving["CodeSha256"]),
+        }
+        if baseline["digest"] == candidate["digest"]:
+            return Change(
+                baseline=baseline,
+                candidate=baseline,
+                nothingToChange=True,
+                summary=[
+                    (
+                        f"Nothing to change: {self._name} runs this very code and configuration already, as version "
+                        f"{baseline['id']}."
+                    )
+                ],
+            )
+        if weighted:
+            self._refuse_weights(serving, latest)
+        changed = differences(serving, latest)
+        if serving["CodeSha256"] != code:
+            changed.append(f"Code: {_short(serving['CodeSha256'])} → {_short(code)} ({_size(artifact)})")
+        else:
+            changed.append("Code: unchanged; only the configuration changes.")
+        return Change(
+            baseline=baseline,
+            candidate=candidate,
+            nothingToChange=False,
+            summary=[f"{self._name}: version {baseline['id']} → a new version", *changed],
+        )
+
+    def _refuse_weights(self, serving: Mapping[str, Any], latest: Mapping[str, Any]) -> None:
+        """What Lambda would refuse, or not finish, once both versions share the traffic (UpdateAlias, `RoutingConfig`)."""
+        dead_letters = [(each.get("DeadLetterConfig") or {}).get("TargetArn") for each in (serving, latest)]
+        differs = [
+            what
+            for what, same in (
+                ("role", serving.get("Role") == latest.get("Role")),
+                ("dead-letter queue", dead_letters[0] == dead_letters[1]),
+            )
+            if not same
+        ]
+        if differs:
+            raise TargetInvalid(
+                f"{self._release}: the {' and the '.join(differs)} of {self.spec.function} changed, and Lambda does not "
+                "split traffic between versions that differ in it. Nothing was changed. Release this one with the strategy "
+                "all-at-once, or change it in a release of its own."
+            )
+        if self._has_provisioned_concurrency():
+            raise TargetInvalid(
+                f"{self._release}: {self._name} has provisioned concurrency, and Lambda does not split traffic on such an "
+                "alias. Nothing was changed. Use the strategy all-at-once, or remove the provisioned concurrency."
+            )
+
+    def _has_provisioned_concurrency(self) -> bool:
+        try:
+            with calling(f"{self._release}: looking at the concurrency of {self._name}", **_REFUSED):
+                self.client.get_provisioned_concurrency_config(
+                    FunctionName=self.spec.function, Qualifier=self.spec.alias
+                )
+        except ClientError as error:
+            if code_of(error) in (
+                "ProvisionedConcurrencyConfigNotFoundException",
+                "ResourceNotFoundException",
+            ):
+                return False
+            raise
+        return True
+
+    # ---- the candidate ---------------------------------------------------------------------------------------------
+
+    def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
+        """Uploads and publishes, waits until the version is active, and compares it with what was approved."""
+        _, pinned = self._uploaded(artifacts)
+        code = candidate["data"]["codeSha256"]
+        latest = self._as_approved(self._configuration("$LATEST"), candidate, code, "would be")
+        if latest.get("LastUpdateStatus") == "InProgress":
+            return Prepared(wait=_PACE_SECONDS)
+        if latest.get("LastUpdateStatus") == "Failed" and latest["CodeSha256"] == code:
+            raise TargetInvalid(
+                f"{self._release}: {self.spec.function} did not take the code: "
+                f"{_reason(latest, 'LastUpdateStatusReason')}. No traffic was moved."
+            )
+        try:
+            version = self._publish(latest, code, pinned)
+        except (
+            CandidateNotReady
+        ):  # somebody, or our twin, changed the function between our look and our write
+            return Prepared(wait=_PACE_SECONDS)
+        made = self._as_approved(self._configuration(version), candidate, None, "is")
+        if made.get("State") == "Failed":
+            raise TargetInvalid(
+                f"{self._release}: version {version} of {self.spec.function} did not become active: "
+                f"{_reason(made, 'StateReason')}. No traffic was moved."
+            )
+        if made.get("State") == "Pending":
+            return Prepared(wait=_PACE_SECONDS)
+        return Prepared(candidate={**candidate, "id": version})
+
+    def _publish(self, latest: Mapping[str, Any], code: str, pinned: PinnedObject) -> str:
+        """In one call where the code is new; AWS makes no second version of what has not changed since."""
+        if latest["CodeSha256"] != code:
+            with self._uploading():
+                made = self.client.update_function_code(
+                    **self._upload_of(pinned), RevisionId=latest["RevisionId"], Publish=True
+                )
+            if made["CodeSha256"] != code:
+                raise PlanChanged(
+                    f"{self._release}: what was uploaded is not the code that was approved. No traffic was moved."
+                )
+            if str(made.get("Version", "$LATEST")) != "$LATEST":
+                return str(made["Version"])
+        with calling(
+            f"{self._release}: publishing a version of {self.spec.function}",
+            InvalidParameterValueException=CandidateNotReady,
+            ResourceConflictException=CandidateNotReady,
+            PreconditionFailedException=CandidateNotReady,
+            **_REFUSED,
+        ):
+            # CodeSha256 is a precondition: what is published is what the manifest names, or nothing.
+            version = self.client.publish_version(
+                FunctionName=self.spec.function,
+                CodeSha256=code,
+                Description=f"tagship {self.application} {self.tag}",
+            )
+        return str(version["Version"])
+
+    def _as_approved(
+        self, found: dict[str, Any], candidate: Revision, code: str | None, verb: str
+    ) -> dict[str, Any]:
+        """Raises PlanChanged where code and configuration, as a whole, are not those of the approved candidate."""
+        if digest_of(self._readable(found), code or found["CodeSha256"]) != candidate["digest"]:
+            raise PlanChanged(
+                f"{self._release}: what {verb} published is not what was approved: the configuration of "
+                f"{self.spec.function} has changed since the plan was made. No traffic was moved. Publish a new "
+                "tag, so that it is planned and approved again."
+            )
+        return found
+
+    # ---- traffic ---------------------------------------------------------------------------------------------------
+
+    def verify_unchanged(self, move: Move) -> None:
+        """Looks at the alias, and at the candidate: the version, or `$LATEST`'s configuration while there is none yet."""
+        self._as_expected(
+            self._alias(), _weights(move.baseline, move.candidate, move.percent), move.etag, move.fence
+        )
+        version = move.candidate["id"]
+        if not version:
+            code = move.candidate["data"]["codeSha256"]
+            self._as_approved(self._configuration("$LATEST"), move.candidate, code, "would be")
+        elif self._configuration(version)["CodeSha256"] != move.candidate["data"]["codeSha256"]:
+            raise TargetMoved(
+                f"{self._release}: version {version} of {self.spec.function} has other code than was planned."
+            )
+
+    def set_weight(self, move: Move) -> str:
+        """One write of the alias, refused by AWS if the alias is not the one that was looked at."""
+        alias = self._alias()
+        wanted = _weights(move.baseline, move.candidate, move.percent)
+        if self._as_expected(alias, wanted, move.etag, move.fence):
+            assert alias is not None  # it stands as wanted
+            return str(alias["RevisionId"])
+        return self._write(alias, wanted, move.fence)
+
+    def _as_expected(
+        self, alias: dict[str, Any] | None, wanted: tuple[str, dict[str, float]], expected: str, fence: int
+    ) -> bool:
+        """Whether an earlier try has done it already."""
+        if alias is None:
+            if expected:
+                raise TargetMoved(
+                    f"{self._release}: {self._name} is gone since the plan was made. Tagship did not touch it."
+                )
+            return False
+        if _standing(alias) == wanted and _fence(alias) == fence:
+            return True
+        self._refuse_older(alias, fence)
+        if alias["RevisionId"] != expected:
+            raise TargetMoved(self._moved(alias))
+        return False
+
+    def verify_weight(self, move: Move) -> int:
+        """The version that traffic moves to can be invoked, and the alias reads as it was written.
+
+        While provisioned concurrency is being moved to the new version, Lambda itself keeps the old one as the alias's
+        additional version with all of the weight: that is waited for.
+        """
+        serving = _weights(move.baseline, move.candidate, move.percent)
+        version = max(serving[1], default=serving[0])  # the one that traffic moved to
+        configuration = self._configuration(version)
+        if configuration.get("State") == "Failed":
+            raise TargetInvalid(
+                f"{self._release}: version {version} of {self.spec.function} failed to become active: "
+                f"{_reason(configuration, 'StateReason')}"
+            )
+        alias = self._alias()
+        ready = configuration.get("State") != "Pending" and alias is not None and _standing(alias) == serving
+        return 0 if ready else _PACE_SECONDS
+
+    # ---- the baseline ----------------------------------------------------------------------------------------------
+
+    def exists(self, revision: Revision) -> None:
+        """The version exists, and has the code that was recorded."""
+        found = self._configuration(revision["id"], missing=BaselineMissing)
+        if found["CodeSha256"] != revision["data"]["codeSha256"]:
+            raise BaselineMissing(
+                f"{self._release}: version {revision['id']} of {self.spec.function} has other code than was recorded."
+            )
+
+    def restore(
+        self,
+        *,
+        baseline: Revision | None,
+        candidate: Revision | None,
+        fence: int,
+        replaced: Revision | None = None,
+    ) -> str:
+        """All traffic to the baseline in one write; where nothing served before the release, the alias goes again.
+
+        An alias that stands as wanted is written too, unless this very number did it: what the release may still be about to
+        do is refused by the new `RevisionId`.
+        """
+        alias = self._alias()
+        ours = {revision["id"] for revision in (baseline, candidate, replaced) if revision}
+        if alias is not None:
+            self._refuse_older(alias, fence)
+            version, weights = _standing(alias)
+            if not {version, *weights} <= ours:
+                raise TargetMoved(
+                    f"{self._moved(alias)} To restore the baseline by hand: "
+                    f"{self._by_hand(baseline['id'] if baseline else '')}"
+                )
+        if baseline is None:
+            if alias is not None:
+                with calling(f"Deleting {self._name}", **_REFUSED):
+                    self.client.delete_alias(FunctionName=self.spec.function, Name=self.spec.alias)
+            return f"{self._name} is removed again: nothing served before this release."
+        wanted: tuple[str, dict[str, float]] = (baseline["id"], {})
+        stood = alias is not None and _standing(alias) == wanted
+        if alias is None or not stood or _fence(alias) != fence:
+            try:
+                self._write(alias, wanted, fence)
+            except TargetMoved as error:  # written by another between our look and our write: look again
+                raise NotStable(str(error)) from error
+            if (read_back := self._alias()) is None or _standing(read_back) != wanted:
+                raise NotStable(
+                    f"{self._release}: {self._name} does not read as restored: {_described(read_back)}."
+                )
+        return (
+            f"{self._name} gave all traffic to version {baseline['id']} already."
+            if stood
+            else f"{self._name} gives all traffic to version {baseline['id']} again."
+        )
+
+    # ---- the alias -------------------------------------------------------------------------------------------------
+
+    def _alias(self) -> dict[str, Any] | None:
+        try:
+            with calling(f"{self._release}: looking at {self._name}", **_REFUSED):
+                alias: dict[str, Any] = self.client.get_alias(
+                    FunctionName=self.spec.function, Name=self.spec.alias
+                )
+                return alias
+        except ClientError as error:
+            if code_of(error) == "ResourceNotFoundException":
+                return None
+            raise
+
+    def _write(self, alias: dict[str, Any] | None, wanted: tuple[str, dict[str, float]], fence: int) -> str:
+        version, weights = wanted
+        request = {
+            "FunctionName": self.spec.function,
+            "Name": self.spec.alias,
+            "FunctionVersion": version,
+            # far below Lambda's 256 characters, whatever the names: the number is never cut off
+            "Description": f"tagship {self.application} {self.tag}, fence {fence}",
+            "RoutingConfig": {"AdditionalVersionWeights": weights},
+        }
+        try:
+            with calling(
+                f"{self._release}: moving {self._name}",
+                PreconditionFailedException=TargetMoved,
+                ResourceConflictException=TargetMoved,
+                ResourceNotFoundException=BaselineMissing,
+                **_REFUSED,
+            ):
+                if alias is None:
+                    return str(self.client.create_alias(**request)["RevisionId"])
+                return str(self.client.update_alias(**request, RevisionId=alias["RevisionId"])["RevisionId"])
+        except TargetMoved:
+            # An answer that was lost is asked again behind our back, and then meets its own write.
+            found = self._alias()
+            if found is not None and _standing(found) == wanted and _fence(found) == fence:
+                return str(found["RevisionId"])
+            raise
+
+    def _refuse_older(self, alias: dict[str, Any], fence: int) -> None:
+        if _fence(alias) > fence:
+            raise LockLost(
+                f"{self._release}: {self._name} was changed under the newer fencing number {_fence(alias)}; "
+                f"{fence} can no longer change anything."
+            )
+
+    # ---- what is read ----------------------------------------------------------------------------------------------
+
+    def _is_ours(self, recorded: Revision) -> bool:
+        """Whether what was recorded was of this alias: an application may have been given another function since."""
+        return bool(recorded["data"].get("of", self._of) == self._of)
+
+    @property
+    def _of(self) -> str:
+        return f"{function_arn(self.spec, self.spec.function)}:{self.spec.alias}"
+
+    def _data(self, code: str) -> dict[str, Any]:
+        return {"codeSha256": code, "of": self._of}
+
+    def _readable(self, found: dict[str, Any]) -> dict[str, Any]:
+        """Raises TargetInvalid where the role may not read the variables: what can't be compared can't be approved."""
+        if problem := (found.get("Environment") or {}).get("Error"):
+            raise TargetInvalid(
+                f"{self._release}: the environment variables of {self.spec.function} can't be read "
+                f"({problem.get('ErrorCode')}), so they can't be compared. Nothing was changed. Allow {self.spec.role} to "
+                "decrypt with the function's key (kms:Decrypt), then publish a new tag."
+            )
+        return found
+
+    def _one_version(self, alias: dict[str, Any] | None) -> None:
+        """Raises TargetInvalid where traffic is split, or goes to what is not a version."""
+        if alias is None:
+            return
+        version, weights = _standing(alias)
+        if weights or version == "$LATEST":
+            raise TargetInvalid(
+                f"{self._release}: {self._name} points at {_described(alias)}. Give all its traffic to one published "
+                f"version first: {self._by_hand('<version>')}. Nothing was changed."
+            )
+
+    def _configuration(
+        self, version: str, *, missing: type[TargetInvalid | BaselineMissing] = TargetInvalid
+    ) -> dict[str, Any]:
+        with calling(
+            f"{self._release}: looking at version {version} of {self.spec.function}",
+            **{**_REFUSED, "ResourceNotFoundException": missing},
+        ):
+            configuration: dict[str, Any] = self.client.get_function_configuration(
+                FunctionName=self.spec.function, Qualifier=version
+            )
+            return configuration
+
+    def _uploaded(self, artifacts: Artifacts) -> tuple[Artifact, PinnedObject]:
+        if CODE not in artifacts:
+            raise TargetInvalid(
+                f"{self._release}: a lambda target needs an artifact named {CODE!r}; "
+                f"the manifest has {', '.join(sorted(artifacts))}. Nothing was changed."
+            )
+        return artifacts[CODE]
+
+    def _uploading(self) -> AbstractContextManager[None]:
+        return calling(
+            f"{self._release}: uploading the code of {self.spec.function}",
+            PreconditionFailedException=CandidateNotReady,
+            ResourceConflictException=CandidateNotReady,
+            InvalidParameterValueException=TargetInvalid,
+            CodeStorageExceededException=TargetInvalid,
+            **_REFUSED,
+        )
+
+    def _upload_of(self, pinned: PinnedObject) -> dict[str, str]:
+        return {
+            "FunctionName": self.spec.function,
+            "S3Bucket": pinned.bucket,
+            "S3Key": pinned.key,
+            "S3ObjectVersion": pinned.versionId,
+        }
+
+    # ---- words -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _release(self) -> str:
+        return f"{self.application} {self.tag}"
+
+    @property
+    def _name(self) -> str:
+        return f"the alias {self.spec.alias} of {self.spec.function}"
+
+    def _moved(self, alias: dict[str, Any]) -> str:
+        return (
+            f"{self._release}: {self._name} was changed by somebody else since the plan was made: it points at "
+            f"{_described(alias)}. Tagship did not overwrite it."
+        )
+
+    def _by_hand(self, version: str, *, make: bool = False) -> str:
+        where = f"--function-name {self.spec.function} --name {self.spec.alias} --region {self.spec.region}"
+        if not version:
+            return f"aws lambda delete-alias {where}"
+        return (
+            f"aws lambda {'create' if make else 'update'}-alias {where} --function-version {version} "
+            "--routing-config AdditionalVersionWeights={}"
+        )
+
+
+def _standing(alias: Mapping[str, Any]) -> tuple[str, dict[str, float]]:
+    weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+    return str(alias["FunctionVersion"]), {str(version): float(weight) for version, weight in weights.items()}
+
+
+def _weights(baseline: Revision | None, candidate: Revision, percent: int) -> tuple[str, dict[str, float]]:
+    if baseline is None or percent == 100:
+        return candidate["id"], {}
+    if percent == 0:
+        return baseline["id"], {}
+    return baseline["id"], {candidate["id"]: percent / 100}
+
+
+def _fence(alias: Mapping[str, Any]) -> int:
+    match = _FENCE.search(alias.get("Description") or "")
+    return int(match[1]) if match else 0
+
+
+def _described(alias: Mapping[str, Any] | None) -> str:
+    if alias is None:
+        return "nothing"
+    version, weights = _standing(alias)
+    shares = "".join(f", {round(weight * 100)} % to version {other}" for other, weight in weights.items())
+    return f"version {version}{shares}"
+
+
+def _reason(configuration: Mapping[str, Any], name: str) -> str:
+    return str(configuration.get(name) or "no reason given")
+
+
+def _short(digest: str) -> str:
+    return base64.b64decode(digest).hex()[:12]
+
+
+def _size(artifact: Artifact) -> str:
+    return f"{artifact.size / 1_048_576:.1f} MiB" if artifact.size >= 1_048_576 else f"{artifact.size} bytes"
