@@ -6,7 +6,7 @@ import hashlib
 import json
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,17 @@ class File:
     path: Path
     size: int
     sha256: str
+    stored: str = ""
+    """Its name beside the manifest, where its own name is taken."""
 
     @property
     def file(self) -> str:
         """What it is called beside the manifest."""
-        return self.path.name
+        return self.stored or self.path.name
+
+    def by_content(self) -> File:
+        """The same file under a name that only these bytes have."""
+        return replace(self, stored=f"{self.path.stem}-{self.sha256[:12]}{self.path.suffix}")
 
     @classmethod
     def measured(cls, name: str, path: Path) -> File:
@@ -98,6 +104,12 @@ class Release:
         """SHA-256 of release.json, in hexadecimal: what is signed."""
         return hashlib.sha256(self.body).hexdigest()
 
+    def with_files(self, files: Sequence[File]) -> Release:
+        """The same release with these names of its files."""
+        if tuple(files) == self.files:
+            return self
+        return Release.of(json.loads(self.body), files)
+
     def made_at(self, time: str) -> Release:
         """The same release with another `createdAt`.
 
@@ -154,6 +166,8 @@ class Folder:
     s3: Any
     bucket: str
     release: Release
+    exact: bool = False
+    """Whether release.json must stay byte for byte: a promotion's was signed elsewhere."""
 
     @property
     def address(self) -> str:
@@ -164,19 +178,28 @@ class Folder:
     def look(self) -> Found:
         """What is there already; everything that would be refused is refused here, before anything is uploaded.
 
-        Raises Failed for a tag that is used by another release, and for a file that is there with other bytes.
+        A tag is used once its release.json is there. What an interrupted upload of another build has left can't be
+        overwritten, so a file whose name is taken goes up under a name of its own.
+
+        Raises Failed for a tag that is used by another release, and for a file that is there with other bytes where
+        release.json must stay as it is.
         """
         manifest = self._manifest_there()
         self.refuse_another(manifest)
         if manifest is not None:
             return Found(manifest=manifest, files=frozenset(file.file for file in self.release.files))
-        there = set()
+        there, files = set(), []
         for file in self.release.files:
-            same = self._same(file)
+            same, free = self._same(file), file
+            if same is False and not self.exact:
+                free = file.by_content()
+                same = self._same(free)
             if same is False:
-                raise self._differs(file.file, file.path)
+                raise self._differs(free.file, file.path)
+            files.append(free)
             if same:
-                there.add(file.file)
+                there.add(free.file)
+        self.release = self.release.with_files(files)
         return Found(manifest=None, files=frozenset(there))
 
     def signed_before(self) -> bool:
@@ -389,9 +412,18 @@ def _differences(known: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[
         if name == "commit" and isinstance(before, str):
             yield f"commit {before[:7]} instead of {str(now)[:7]}"
         elif name == "artifacts":
-            yield "other artifacts"
+            if _contents(before) != _contents(now):
+                yield "other artifacts"
         else:
             yield f"another value of {name}"
+
+
+def _contents(artifacts: Any) -> Any:
+    """What artifacts are, whatever their files are called."""
+    try:
+        return sorted((each["name"], each["sha256"], each["size"]) for each in artifacts)
+    except (TypeError, KeyError):
+        return artifacts
 
 
 def _next(tag: str) -> str:

@@ -57,7 +57,7 @@ def promote(
     with tempfile.TemporaryDirectory(prefix="tagship-") as temporary:
         fetched = release.fetched(Path(temporary))
         bucket = destination.output("ReleaseBucketName")
-        folder = Folder(s3=destination.client("s3"), bucket=bucket, release=fetched)
+        folder = Folder(s3=destination.client("s3"), bucket=bucket, release=fetched, exact=True)
         found = folder.look()
         if found.manifest not in (None, fetched.body):
             raise Failed(

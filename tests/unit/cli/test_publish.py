@@ -143,15 +143,54 @@ def test_a_run_that_was_interrupted_is_finished_by_the_next(stage: Any, argument
     assert versions(stage) == 2
 
 
-def test_an_artifact_with_other_bytes_is_refused_and_nothing_is_uploaded(
-    stage: Any, arguments: list[str]
-) -> None:
-    stage.client("s3").put_object(Bucket="releases", Key=f"{FOLDER}storefront.zip", Body=b"evil")
+def test_half_an_upload_of_another_build_does_not_use_the_tag(stage: Any, arguments: list[str]) -> None:
+    """A tag is used once its release.json is there; what lies there can't be overwritten and is left alone."""
+    stage.client("s3").put_object(Bucket="releases", Key=f"{FOLDER}storefront.zip", Body=b"another build")
     result = stage.run(*arguments)
-    assert result.exit_code == 1
-    assert "is there already, with other bytes than" in result.stderr
-    assert "Publish under a new tag, for example v1.4.1." in result.stderr
-    assert versions(stage) == 1
+    assert result.exit_code == 0, result.output
+    found = objects(stage)
+    (artifact,) = read_manifest(found[f"{FOLDER}release.json"]).artifacts
+    assert artifact.file == f"storefront-{hashlib.sha256(b'code').hexdigest()[:12]}.zip"
+    assert found[FOLDER + artifact.file] == b"code"
+    assert found[f"{FOLDER}storefront.zip"] == b"another build"
+    again = stage.run(*arguments)
+    assert again.exit_code == 0
+    assert "was published before, with exactly this" in again.stdout
+    assert versions(stage) == 3
+
+
+def test_a_rebuild_that_was_interrupted_too_is_finished_by_the_next(stage: Any, arguments: list[str]) -> None:
+    renamed = f"{FOLDER}storefront-{hashlib.sha256(b'code').hexdigest()[:12]}.zip"
+    stage.client("s3").put_object(Bucket="releases", Key=f"{FOLDER}storefront.zip", Body=b"another build")
+    stage.client("s3").put_object(Bucket="releases", Key=renamed, Body=b"code")
+    assert stage.run(*arguments).exit_code == 0
+    assert versions(stage) == 3
+
+
+@pytest.mark.parametrize(
+    "author",
+    [
+        "41898282+github-actions[bot]@users.noreply.github.com",
+        "o'brien@example.com",
+        "first.last+tag@example.com",
+        "a!#$%&*/=?^_`{|}~-b@sub.example.com",
+    ],
+)
+def test_every_address_that_mail_servers_take_is_an_author(
+    stage: Any, arguments: list[str], author: str
+) -> None:
+    result = stage.run(*arguments, "--author", author)
+    assert result.exit_code == 0, result.output
+    assert read_manifest(objects(stage)[f"{FOLDER}release.json"]).author == author
+    assert ("is not an address that an approver has" in result.stderr) is ("noreply" in author)
+
+
+@pytest.mark.parametrize(
+    "author", ["a b@example.com", "<a@example.com>", "a@b@example.com", "a,b@example.com"]
+)
+def test_what_is_no_address_is_no_author(stage: Any, arguments: list[str], author: str) -> None:
+    assert stage.run(*arguments, "--author", author).exit_code == 1
+    assert objects(stage) == {}
 
 
 def test_a_used_tag_is_refused_with_what_is_different(stage: Any, arguments: list[str], code: Path) -> None:

@@ -32,6 +32,10 @@ REPOSITORY = Matching(r"^[A-Za-z0-9._-]{1,100}/[A-Za-z0-9._-]{1,100}$", "owner/n
 MAIL_ADDRESS = Matching(
     r"^[^@\s<>\"',;:\\()\[\]]{1,64}@[A-Za-z0-9.-]{1,190}$", "a plain mail address: name@example.com"
 )
+AUTHOR_ADDRESS = Matching(
+    r"^[^@\s<>\",;:\\()]{1,64}@[A-Za-z0-9.-]{1,190}$", "a plain mail address: name@example.com"
+)
+"""A commit's author: also a bot's name with brackets, which mail servers take."""
 
 _CONFIG = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
 _KEY = re.compile(r"releases/(?P<application>[^/]+)/(?P<tag>[^/]+)/release\.json")
@@ -165,7 +169,7 @@ class Manifest:
     """The commit that was built, 40 lower-case hexadecimal digits."""
     repository: Annotated[str, REPOSITORY]
     """Where it comes from: `owner/name`."""
-    author: Annotated[str, MAIL_ADDRESS]
+    author: Annotated[str, AUTHOR_ADDRESS]
     """The mail address of who made the release; the author does not approve it, unless the application allows that."""
     createdAt: Annotated[
         str,
