@@ -191,6 +191,7 @@ def _furnished(engine: Engine, machines: dict[str, str]) -> dict[str, str]:
         "TAGSHIP_VALIDATION_SECONDS": "300",
         "TAGSHIP_DEPLOYMENT_SECONDS": "1200",
         "TAGSHIP_HEALTH_SECONDS": "300",
+        "TAGSHIP_LOOK_BACK_SECONDS": "0",
         "TAGSHIP_ROLLBACK_SECONDS": "600",
         "TAGSHIP_APPROVAL_SECONDS": "604800",
         "AWS_ENDPOINT_URL": engine.endpoint,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -210,6 +210,14 @@ class Release:
             elif state.body.get("OutputPath") == "$.Payload" and not state.inside:
                 self.data = answered.payload
 
+    def goes_through_until(self, name: str, done: Callable[[dict[str, Any]], bool]) -> None:
+        """One state again and again, as the Wait behind it leads back, until its data says that it is done."""
+        deadline = time.monotonic() + SECONDS_TO_WAIT
+        self.goes_through(name)
+        while not done(self.data):
+            assert time.monotonic() < deadline, f"{name}: {self.data}"
+            self.goes_through(name)
+
     def asked(self, state: State) -> Answer:
         """Asked again, as the state does, while the error is one that it retries."""
         function = function_of(state) or ""
@@ -258,7 +266,10 @@ def release(cold: dict[str, Answer], emulators: dict[str, Emulated], around: Aro
     way.goes_through("RemindApprovers")
     way.answers["ApprovalPageFunction"] = emulators["ApprovalPageFunction"].invoke(opened(around.link()))
     around.approve(releases.get(around.ledger(), APPLICATION, TAG)["approval"])
-    way.goes_through("RecheckRelease", "ProveCandidate", "ShiftTraffic", "AwaitStable")
+    way.goes_through("RecheckRelease")
+    way.goes_through_until("ProveCandidate", lambda data: not data["candidate"]["wait"])
+    way.goes_through("ShiftTraffic")
+    way.goes_through_until("AwaitStable", lambda data: data["health"]["settled"])
     way.data |= {"check": way.data["release"]["checks"][0], "index": 0}
     way.goes_through("RunHealthCheck")
     way.data["checks"] = [way.answers["RunHealthCheckFunction"].payload]
@@ -269,7 +280,8 @@ def release(cold: dict[str, Answer], emulators: dict[str, Emulated], around: Aro
     )
     (order,) = around.rollbacks()
     way.data |= order
-    way.goes_through("RestoreBaseline", "AwaitStable")
+    way.goes_through("RestoreBaseline")
+    way.goes_through_until("AwaitStable", lambda data: data["settling"]["settled"])
     attempt = way.data["restored"]["attempt"]
     way.data["ending"] = {"status": "ROLLED_BACK", "cause": "It is shown here.", "attempt": attempt}
     way.goes_through("EndRelease")
