@@ -228,9 +228,10 @@ def name_the_version_of_an_upload() -> None:
 
 
 def name_the_actions_on_an_alias() -> None:
-    """To read, move or delete one alias needs the right to do just that.
+    """To read, move or delete one alias, or to look at its concurrency, needs the right to do just that.
 
-    With AUTH=true the engine obeys the roles' policies; the stock one takes each of the three for lambda:ListAliases.
+    With AUTH=true the engine obeys the roles' policies; the stock one takes each of the first three for lambda:ListAliases,
+    and the last for lambda:GetFunction.
     """
     action_of = iam_actions._lambda_action
     on_one_alias = {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}
@@ -239,6 +240,8 @@ def name_the_actions_on_an_alias() -> None:
         match path.strip("/").split("/"):
             case [*_, "functions", _, "aliases", _] if method in on_one_alias:
                 return on_one_alias[method]
+            case [*_, "functions", _, "provisioned-concurrency"] if method == "GET":
+                return "GetProvisionedConcurrencyConfig"
         return action_of(method, path)
 
     iam_actions._lambda_action = action_on_alias

@@ -170,6 +170,17 @@ def test_the_stock_engine_still_knows_no_senders(stock: Engine) -> None:
         mail_with_the_right_to_that_sender_alone(stock, "me@example.com")
 
 
+def test_the_right_to_look_at_an_aliass_concurrency_is_enough_for_it(corrected: Engine) -> None:
+    assert (
+        look_at_concurrency_with_that_right_alone(corrected)
+        == "ProvisionedConcurrencyConfigNotFoundException"
+    )
+
+
+def test_the_stock_engine_still_wants_another_right_to_look_at_an_aliass_concurrency(stock: Engine) -> None:
+    assert "AccessDenied" in look_at_concurrency_with_that_right_alone(stock)
+
+
 def test_the_right_to_keys_of_one_alias_is_that_and_no_more(corrected: Engine) -> None:
     assert sign_with_the_right_to_an_alias_alone(corrected, "alias/tagship-mine")
     with pytest.raises(ClientError, match="not authorized"):
@@ -505,6 +516,18 @@ def digests_before_and_after_a_dry_run(engine: Engine) -> tuple[str, str, str]:
         FunctionName=name, S3Bucket=name, S3Key="code.zip", DryRun=True
     )["CodeSha256"]
     return before, rehearsed, functions.get_function_configuration(FunctionName=name)["CodeSha256"]
+
+
+def look_at_concurrency_with_that_right_alone(engine: Engine) -> str:
+    """The error's code."""
+    name = weighted(engine)
+    arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
+    looking = client_that_may(
+        engine, "lambda", Action="lambda:GetProvisionedConcurrencyConfig", Resource=[arn, f"{arn}:*"]
+    )
+    with pytest.raises(ClientError) as caught:
+        looking.get_provisioned_concurrency_config(FunctionName=name, Qualifier="live")
+    return str(caught.value.response["Error"]["Code"])
 
 
 def read_alias_with_that_right_alone(engine: Engine) -> str:
