@@ -14,6 +14,7 @@ from tagship_cli.place import Place, as_json, in_a_place
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
+    from tagship_cli.actions.checking import Before
     from tagship_cli.actions.publishing import Beside, Folder, Found, Release
     from tagship_cli.actions.source import Source
 
@@ -107,6 +108,7 @@ def publish(
     The upload of release.json starts the release. Everything is checked before anything is uploaded, and nothing is ever
     overwritten: a tag is used once.
     """
+    from tagship_cli.actions.checking import ended_before, refuse_what_gates_would
     from tagship_cli.actions.publishing import File, Folder, Release, named_file
     from tagship_cli.actions.source import from_git
 
@@ -131,6 +133,7 @@ def publish(
     fields |= {"emergency": emergency} if emergency is not None else {}
     release = Release.of(fields, [File.measured(name, path) for name, path in named])
     folder = Folder(s3=place.client("s3"), bucket=bucket or _bucket(place), release=release)
+    refuse_what_gates_would(place, release)
     found = folder.look()
     beside = _signature(folder, found, place, key="" if dry_run else key, algorithm=algorithm)
     screen.complain(*(screen.wary(f"Note: {warning}") for warning in _warnings(source, release)))
@@ -144,10 +147,13 @@ def publish(
             screen.say(f"  {name:<32} {_bytes(size):>9}  {outcome}")
 
     new = folder.would_upload(found, told) if dry_run else folder.upload(found, told, beside)
+    before = None if new else ended_before(place, folder.release)
     if as_json:
-        screen.result(_result(folder, place, outcomes, new=new, dry_run=dry_run))
-    else:
-        screen.say(*_goodbye(folder, place, new=new, dry_run=dry_run))
+        screen.result(_result(folder, place, outcomes, before, new=new, dry_run=dry_run))
+    elif before is None or not before.is_bad:
+        screen.say(*_goodbye(folder, place, before, new=new, dry_run=dry_run))
+    if before is not None and before.is_bad:
+        raise before.failure(folder.release, place)
 
 
 def _signature(
@@ -178,12 +184,13 @@ def _headline(release: Release, place: Place, *, dry_run: bool) -> str:
     return f"{'Would publish' if dry_run else 'Publishing'} {screen.bold(release.title)} for {place.stage}, from {origin}"
 
 
-def _goodbye(folder: Folder, place: Place, *, new: bool, dry_run: bool) -> list[str]:
+def _goodbye(folder: Folder, place: Place, before: Before | None, *, new: bool, dry_run: bool) -> list[str]:
     title = folder.release.title
     watch = f"tagship watch {title}{place.flags()}"
     if not new:
+        stands = f" It is {before.status}." if before else " This identity may not read how it ended."
         return [
-            screen.wary(f"{title} was published before, with exactly this: nothing new begins."),
+            screen.wary(f"{title} was published before, with exactly this: nothing new begins.{stands}"),
             f"What became of it: {watch}",
         ]
     if dry_run:
@@ -193,7 +200,13 @@ def _goodbye(folder: Folder, place: Place, *, new: bool, dry_run: bool) -> list[
 
 
 def _result(
-    folder: Folder, place: Place, outcomes: list[dict[str, Any]], *, new: bool, dry_run: bool
+    folder: Folder,
+    place: Place,
+    outcomes: list[dict[str, Any]],
+    before: Before | None,
+    *,
+    new: bool,
+    dry_run: bool,
 ) -> dict[str, Any]:
     manifest = folder.release.manifest
     return {
@@ -204,6 +217,7 @@ def _result(
         "dryRun": dry_run,
         "published": new and not dry_run,
         "publishedBefore": not new,
+        "status": before.status if before else None,
         "objects": outcomes,
         "manifest": json.loads(folder.release.body),
     }

@@ -16,6 +16,7 @@ from botocore.response import StreamingBody
 from botocore.stub import ANY, Stubber
 
 from tagship.model.documents import read_manifest
+from tagship.model.release import Status
 from tagship_cli.actions.publishing import MOST_BYTES, File, Folder, Release, _next
 from tagship_cli.actions.source import from_git, is_noreply
 from tagship_cli.failures import AwsRefused, Failed
@@ -34,7 +35,8 @@ def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def arguments(code: Path) -> list[str]:
+def arguments(code: Path, stage: Any) -> list[str]:
+    stage.configure()
     return [
         *("publish", "--application", "storefront", "--tag", "v1.4.0"),
         *("--artifact", f"function={code}"),
@@ -93,6 +95,8 @@ def test_the_result_as_json(stage: Any, arguments: list[str]) -> None:
 
 
 def test_a_named_bucket_needs_no_stack(stage: Any, arguments: list[str]) -> None:
+    stage.stage = "production"
+    stage.configure()
     assert stage.run(*arguments, "--bucket", "releases", "--stage", "production").exit_code == 0
     assert f"{FOLDER}release.json" in objects(stage)
 
@@ -211,6 +215,72 @@ def test_a_manifest_that_cannot_be_read_uses_its_tag_too(stage: Any, arguments: 
     result = stage.run(*arguments)
     assert result.exit_code == 1
     assert "its release.json can't be read" in result.stderr
+
+
+# ---- what the stage knows ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "status", [Status.ROLLED_BACK, Status.INVALID, Status.REJECTED, Status.EXPIRED, Status.ABORTED]
+)
+def test_a_tag_that_ended_badly_fails_the_job_that_publishes_it_again(
+    stage: Any, arguments: list[str], status: Status
+) -> None:
+    stage.run(*arguments)
+    stage.release().locked().ended(status, "One check was unhealthy.")
+    result = stage.run(*arguments)
+    assert result.exit_code == 1
+    assert (
+        f"storefront v1.4.0 was published before and ended {status}: One check was unhealthy."
+        in result.stderr
+    )
+    assert "Publish a new tag" in result.stderr
+    told = stage.run(*arguments, "--json")
+    assert told.exit_code == 1
+    assert json.loads(told.stdout)["status"] == status
+
+
+def test_a_tag_that_runs_or_succeeded_is_told_and_passes(stage: Any, arguments: list[str]) -> None:
+    stage.run(*arguments)
+    made = stage.release()
+    assert "nothing new begins. It is RUNNING." in stage.run(*arguments).stdout
+    made.succeeded()
+    result = stage.run(*arguments)
+    assert result.exit_code == 0
+    assert "nothing new begins. It is SUCCEEDED." in result.stdout
+
+
+def test_who_may_not_read_the_ledger_is_told_that_the_outcome_is_unknown(
+    stage: Any, arguments: list[str]
+) -> None:
+    stage.run(*arguments)
+    stage.client("dynamodb").delete_table(TableName="ledger")
+    result = stage.run(*arguments)
+    assert result.exit_code == 0
+    assert "This identity may not read how it ended." in result.stdout
+
+
+def test_an_application_that_nobody_configured_is_refused_before_the_upload(
+    stage: Any, arguments: list[str]
+) -> None:
+    result = stage.run(*["greter" if it == "storefront" else it for it in arguments])
+    assert result.exit_code == 1
+    assert "There is no configuration of 'greter' in development" in result.stderr
+    assert "tagship apply application.yaml --stage development" in result.stderr
+    assert objects(stage) == {}
+
+
+def test_an_artifact_that_the_target_does_not_know_is_refused_before_the_upload(
+    stage: Any, arguments: list[str], code: Path
+) -> None:
+    result = stage.run(*[it.replace("function=", "code=") for it in arguments])
+    assert result.exit_code == 1
+    assert (
+        "needs an artifact named function (the function's code, as a zip); this release has code"
+        in result.stderr
+    )
+    assert "--artifact function=PATH" in result.stderr
+    assert objects(stage) == {}
 
 
 # ---- races and refusals --------------------------------------------------------------------------------------------
@@ -485,8 +555,9 @@ def test_notes_that_would_command_the_terminal_are_shown_and_not_obeyed(
 
 
 @pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def repository(stage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A git repository with one commit, checked out and clean."""
+    stage.configure()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     (tmp_path / "storefront.zip").write_bytes(b"code")

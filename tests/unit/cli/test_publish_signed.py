@@ -19,7 +19,8 @@ KEY = "alias/tagship-release-signing"
 
 
 @pytest.fixture
-def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def arguments(stage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    stage.configure()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     (tmp_path / "storefront.zip").write_bytes(b"code")

@@ -1,0 +1,97 @@
+"""What is looked at around an upload: the configuration before it, and how the tag ended where it was published before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tagship.model.documents import DocumentInvalid, read_application
+from tagship_cli.failures import AwsRefused, Failed
+
+if TYPE_CHECKING:
+    from tagship.model.application import Application
+    from tagship_cli.actions.publishing import Release
+    from tagship_cli.place import Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """How a tag stands that was published before."""
+
+    status: str
+    why: str
+
+    @property
+    def is_bad(self) -> bool:
+        """It ended, and not with success."""
+        return self.status not in ("RUNNING", "SUCCEEDED")
+
+    def failure(self, release: Release, place: Place) -> Failed:
+        """How it ended, for the job that publishes it again."""
+        why = f": {self.why.rstrip('.')}." if self.why else "."
+        return Failed(
+            f"{release.title} was published before and ended {self.status}{why} Nothing new begins.\n"
+            f"Publish a new tag; or begin this one again: tagship retry {release.title}{place.flags()} --reason '…'"
+        )
+
+
+def ended_before(place: Place, release: Release) -> Before | None:
+    """How it stands by the ledger; None where this identity may not read it, or nobody has read the release yet."""
+    from tagship.ledger import releases
+    from tagship.model.errors import ApplicationUnknown
+    from tagship_cli.failures import trying
+
+    manifest = release.manifest
+    try:
+        with trying(f"Reading the ledger of {place.stage}"):
+            record = releases.get(place.ledger, manifest.application, manifest.tag)
+    except (AwsRefused, Failed) as refused:
+        if isinstance(refused, AwsRefused) or isinstance(refused.__cause__, ApplicationUnknown):
+            return None
+        raise
+    return Before(status=str(record["status"]), why=str(record.get("why", "")))
+
+
+def refuse_what_gates_would(place: Place, release: Release) -> None:
+    """Raises Failed for what the stored configuration says will fail; does nothing where this identity may not read it."""
+    configuration = _configuration(place, release.manifest.application)
+    if configuration is None:
+        return
+    from tagship.targets import kind_of
+
+    kind = kind_of(configuration.target)
+    named = {artifact.name for artifact in release.manifest.artifacts}
+    missing = {name: what for name, what in kind.artifacts.items() if name not in named}
+    if missing:
+        wanted = " and ".join(f"{name} ({what})" for name, what in missing.items())
+        raise Failed(
+            f"{configuration.application} has a target of type {kind.name}, which needs an artifact named {wanted}; "
+            f"this release has {', '.join(sorted(named))}. Nothing was uploaded.\n"
+            f"Name it so: --artifact {next(iter(missing))}=PATH"
+        )
+
+
+def _configuration(place: Place, application: str) -> Application | None:
+    """As it is stored; None where this identity may not read it.
+
+    Raises Failed for an application that the stage does not know, and for a configuration that is not valid.
+    """
+    from tagship_cli.actions.configuration import stored
+
+    try:
+        found = stored(place.client("ssm"), stage=place.stage, application=application)
+    except AwsRefused:
+        return None
+    if not found.version:
+        raise Failed(
+            f"There is no configuration of {application!r} in {place.stage}, so its release would end INVALID. Nothing was "
+            f"uploaded.\nCheck --application and --stage, or store it: tagship apply application.yaml{place.flags()}"
+        )
+    try:
+        return read_application(found.data)
+    except DocumentInvalid as error:
+        told = "\n".join(f"  {problem}" for problem in error.problems)
+        raise Failed(
+            f"The configuration of {application} in {place.stage} is not valid, so its release would end INVALID. "
+            f"Nothing was uploaded.\n{told}\nCorrect it: tagship apply application.yaml{place.flags()}"
+        ) from error
