@@ -150,7 +150,7 @@ def test_a_tag_is_used_once(shell: Shell) -> None:
     watched = shell.run("watch", NAME, tag, "--timeout", WATCH_SECONDS)
     assert watched.returncode == 1
     assert f"{NAME} {tag} REJECTED after" in watched.stdout
-    assert "Nothing was changed: what served before serves on." in watched.stdout
+    assert "Nothing was changed: production serves what it served before." in watched.stdout
 
 
 def test_a_broken_release_comes_back_and_says_what_serves_now(shell: Shell) -> None:
@@ -168,7 +168,7 @@ def test_a_broken_release_comes_back_and_says_what_serves_now(shell: Shell) -> N
     ended = json.loads(watched.stdout.splitlines()[-1])["ended"]
     assert (ended["status"], ended["from"]) == ("ROLLED_BACK", good)
     told = shell.done("history", NAME, "--tag", tag)
-    assert "goes back: it was not healthy" in told
+    assert "rolling back: it was not healthy" in told
     assert f"{good} serves all traffic again and is healthy. Nobody has to act now." in told
 
 

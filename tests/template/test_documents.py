@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
@@ -21,7 +22,7 @@ from tagship.health import AnyCheck
 from tagship.model.documents import read_application
 from tagship.model.facts import FactKind
 from tagship.model.fields import rebuilt
-from tagship.model.release import Status
+from tagship.model.release import Status, parameter_name
 from tagship.story.narrator import _WORDS
 from tagship_cli.main import COMMANDS, main
 from tests.template.cloudformation import template
@@ -220,6 +221,11 @@ def test_what_the_readme_runs_without_an_account_runs(
             words += ["--repository", "acme/storefront"]
         with mock_aws():
             boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="releases")
+            boto3.client("ssm", region_name="us-east-1").put_parameter(  # as `tagship apply` has left it
+                Name=parameter_name("production", "storefront"),
+                Value=json.dumps(yaml.safe_load(*applications(readme))),
+                Type="String",
+            )
             ran = CliRunner().invoke(
                 main, [*words, "--region", "us-east-1"] if words[0] == "publish" else words
             )

@@ -111,10 +111,10 @@ def test_one_release_is_a_timeline_of_its_facts(stage: Any) -> None:
         "14:06:10  ✓  ana@example.com approved it; more approvals are needed\n"
         "             “looks good”\n"
         "14:06:10  ✓  bo@example.com approved it: that is enough\n"
-        "14:06:10  ·  deployment begins: 10 %, then 100 % of the traffic, no step later than 14:26:10\n"
-        "14:06:10  ·  10 % of the traffic goes to v1.4.0 (step 1 of 2), watched for 1 min\n"
+        "14:06:10  ·  deployment started: 10 %, then 100 % of traffic, no step starts after 14:26:10\n"
+        "14:06:10  ·  10 % of traffic goes to v1.4.0 (step 1 of 2), watched for 1 min\n"
         "14:07:10  ✓  health after step 1 of 2: healthy\n"
-        "14:07:10  ·  100 % of the traffic goes to v1.4.0 (step 2 of 2)\n"
+        "14:07:10  ·  100 % of traffic goes to v1.4.0 (step 2 of 2)\n"
         "14:07:10  ✓  health after step 2 of 2: healthy\n"
         "14:07:10  ✓  SUCCEEDED\n"
         "\n"
@@ -164,7 +164,7 @@ def test_invalid_says_which_gate_why_and_what_to_do(stage: Any) -> None:
         "✗  stopped by the gate tag\n             tag: v1.4.0 is older than v1.5.0. Publish v1.5.1.\n"
         in timeline
     )
-    assert "Nothing was changed: what served before serves on." in told_of(stage)
+    assert "Nothing was changed: production serves what it served before." in told_of(stage)
     assert "Publish v1.5.1." in told_of(stage)
     assert (
         "https://eu-central-1.console.aws.amazon.com/states/home?region=eu-central-1#/v2/executions/"
@@ -177,7 +177,7 @@ def test_an_ending_before_any_traffic_says_that_nothing_was_changed(stage: Any, 
     stage.release().waiting().ended(status, "So it was.")
     assert f"storefront v1.4.0 {status} after" in told_of(stage)
     assert "Why: So it was." in told_of(stage)
-    assert "Nothing was changed: what served before serves on." in told_of(stage)
+    assert "Nothing was changed: production serves what it served before." in told_of(stage)
 
 
 def test_rolled_back_says_what_serves_now_and_that_nobody_has_to_act(stage: Any) -> None:
@@ -191,9 +191,9 @@ def test_rolled_back_says_what_serves_now_and_that_nobody_has_to_act(stage: Any)
         "✗  health after step 1 of 2: unhealthy\n             http https://x: unhealthy, 0 of 5 passed\n"
         in timeline
     )
-    assert "✗  goes back: it was not healthy, with 10 % of the traffic on it\n" in timeline
-    assert "·  put back: live gives all traffic to version 6 again.\n" in timeline
-    assert "✓  what was put back is healthy\n" in timeline
+    assert "✗  rolling back: it was not healthy at 10 % of traffic\n" in timeline
+    assert "·  baseline restored: live gives all traffic to version 6 again.\n" in timeline
+    assert "✓  the restored baseline is healthy\n" in timeline
     assert "v1.3.0 serves all traffic again and is healthy. Nobody has to act now." in told_of(stage)
 
 
@@ -204,13 +204,13 @@ def test_a_look_that_was_not_clear_says_what_follows(stage: Any) -> None:
         1, "inconclusive", why="no data", goesOn=True, until="2026-11-23T14:09:00.000Z", extended=True
     )
     timeline = stage.run("history", "storefront", "--tag", "v1.4.0").stdout
-    assert "!  health in step 1 of 2: inconclusive; asked again\n" in timeline
-    assert "!  health in step 1 of 2: inconclusive; it bakes once more\n" in timeline
+    assert "!  health in step 1 of 2: inconclusive; checked again\n" in timeline
+    assert "!  health in step 1 of 2: inconclusive; the bake is extended\n" in timeline
 
 
 def test_aborted_after_traffic_moved_says_that_the_baseline_was_restored(stage: Any) -> None:
     stage.release().waiting().started().shifted(1).ended(Status.ABORTED, "Stopped by a person.")
-    assert "Traffic had moved, so v1.3.0 was restored, and serves again." in told_of(stage)
+    assert "Traffic had moved, so v1.3.0 was restored and serves all traffic again." in told_of(stage)
 
 
 def test_a_failed_rollback_says_who_must_do_what_and_where(stage: Any) -> None:
@@ -223,7 +223,7 @@ def test_a_failed_rollback_says_who_must_do_what_and_where(stage: Any) -> None:
     assert "the alias live of storefront (account 123456789012, eu-central-1)" in told
     assert "Before this release it was version 6." in told
     assert "4. Then: tagship rollback storefront --stage development --reason" in told
-    assert "the lock is kept, and no other release of storefront can begin" in told
+    assert "the lock is kept, and no other release of storefront can start" in told
 
 
 # ---- facts in words ------------------------------------------------------------------------------------------------
@@ -237,19 +237,23 @@ def test_a_failed_rollback_says_who_must_do_what_and_where(stage: Any) -> None:
         (
             "Approval Error",
             {"channel": "mail", "failed": {"a@x": "MessageRejected"}},
-            "could not tell a@x by mail",
+            "could not notify a@x by mail",
         ),
-        ("Approvers Reminded", {"approvers": ["a@x"], "escalatedTo": ["b@x"]}, "reminded a@x, and told b@x"),
+        (
+            "Approvers Reminded",
+            {"approvers": ["a@x"], "escalatedTo": ["b@x"]},
+            "reminded a@x, and notified b@x",
+        ),
         ("Approval Expired", {"why": "w"}, "the time to decide is over"),
-        ("Approval Superseded", {"why": "w"}, "a newer release came"),
+        ("Approval Superseded", {"why": "w"}, "a newer release arrived"),
         (
             "Link Refused",
             {"reason": "expired"},
-            "an approval link was refused (expired), asked from somebody",
+            "an approval link was refused (expired) from somebody",
         ),
-        ("Approver Signed In", {"identity": "https://id.example.com 1"}, "somebody signed in to look at it"),
-        ("Rollback Triggered", {"trigger": "alarm", "why": "w"}, "goes back: an alarm went off"),
-        ("Rollback Triggered", {"trigger": "moonlight", "why": "w"}, "goes back: moonlight"),
+        ("Approver Signed In", {"identity": "https://id.example.com 1"}, "somebody signed in to see it"),
+        ("Rollback Triggered", {"trigger": "alarm", "why": "w"}, "rolling back: an alarm fired"),
+        ("Rollback Triggered", {"trigger": "moonlight", "why": "w"}, "rolling back: moonlight"),
         ("Something New", {"why": "it was time"}, "Something New: it was time"),
         ("Something New", {}, "Something New"),
         ("Traffic Shifted", {"in another": "form"}, "Traffic Shifted"),

@@ -30,9 +30,7 @@ def test_it_follows_to_a_good_end_and_ends_with_0(stage: Any) -> None:
     told = result.stdout
     assert told.count("waits for approval by") == 1
     assert (
-        told.index("ana@example.com approved it")
-        < told.index("10 % of the traffic")
-        < told.index("SUCCEEDED\n")
+        told.index("ana@example.com approved it") < told.index("10 % of traffic") < told.index("SUCCEEDED\n")
     )
     assert told.endswith("storefront v1.4.0 SUCCEEDED after 21 s\n  It serves all traffic.\n")
 

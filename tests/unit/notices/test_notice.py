@@ -68,7 +68,7 @@ def test_it_says_what_is_needed_and_from_whom():
     )
     reminded = {"approvers": ["ana@example.com"], "expiresAt": "2026-11-23T14:00:00.000Z"}
     assert told("Approvers Reminded", reminded).needed == (
-        "The word of ana@example.com is missing; the time to decide ends in 3 h 59 min.",
+        "Waiting for ana@example.com; the time to decide ends in 3 h 59 min.",
     )
     assert told("Release Invalid", {"why": "x"}, record=RECORD | {"status": "INVALID"}).needed == (
         "Publish a newer tag.",
@@ -84,7 +84,7 @@ def test_an_ending_says_how_long_it_took_and_why():
         {"why": "5 of 5 answers were 500.", "readAt": "2026-11-23T09:48:00.000Z"},
         record=RECORD | {"status": "ROLLED_BACK"},
     )
-    assert notice.text == "ROLLED_BACK: what served before serves again, 12 min after it was read"
+    assert notice.text == "ROLLED_BACK: the previous release serves again, 12 min after it was read"
     assert notice.more == ("5 of 5 answers were 500.",)
     assert notice.mood is Mood.BAD
 
@@ -102,7 +102,7 @@ def test_it_leads_to_the_execution():
         (
             "Release Succeeded",
             {"DeploymentDuration": "2026-11-23T09:53:00.000Z", "LeadTime": "2026-11-23T08:00:00Z"},
-            ("The deployment took 7 min.", "From its manifest to production it took 2 h."),
+            ("The deployment took 7 min.", "The lead time from manifest to production was 2 h."),
         ),
         (
             "Release Rolled Back",
@@ -176,7 +176,7 @@ def test_no_text_adds_a_line_or_hides_a_character(why, who):
 
 def test_the_sample_fact_is_sent():
     assert notice_of(FACT | {"data": SHIFTED}, RECORD, level=Level.EVERYTHING).text == (
-        "10 % of the traffic goes to v1.4.0 (step 1 of 2), watched for 1 min"
+        "10 % of traffic goes to v1.4.0 (step 1 of 2), watched for 1 min"
     )
 
 

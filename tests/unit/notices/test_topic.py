@@ -45,7 +45,7 @@ def test_a_message_says_what_happened_what_serves_what_is_needed_and_where_to_lo
         "TopicArn": "arn:topic",
         "Subject": "[production] storefront v1.4.0: Release Rolled Back",
         "Message": (
-            "storefront v1.4.0 in production: ROLLED_BACK: what served before serves again, 12 min after it was read\n\n"
+            "storefront v1.4.0 in production: ROLLED_BACK: the previous release serves again, 12 min after it was read\n\n"
             "5 of 5 answers were 500.\n\n"
             "Serves now: v1.3.0 serves all traffic.\n\n"
             "What now: v1.3.0 serves all traffic again and is healthy. Nobody has to act now.\n\n"

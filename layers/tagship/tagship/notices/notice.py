@@ -103,7 +103,7 @@ def _durations(fact: Mapping[str, Any]) -> tuple[str, ...]:
 _TOOK = {
     "DeploymentDuration": "The deployment took",
     "RollbackDuration": "The rollback took",
-    "LeadTime": "From its manifest to production it took",
+    "LeadTime": "The lead time from manifest to production was",
 }
 
 
@@ -144,7 +144,7 @@ def _needed(fact: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[str, ..
         return (f"The approval of {some}, each by a personal link; the time to decide ends {ends}.",)
     if fact["name"] == FactKind.APPROVERS_REMINDED and data.get("expiresAt"):
         ends = until(moment(data["expiresAt"]), moment(fact["at"]))
-        return (f"The word of {listed(data['approvers'])} is missing; the time to decide ends {ends}.",)
+        return (f"Waiting for {listed(data['approvers'])}; the time to decide ends {ends}.",)
     if fact["name"] in ENDING_KINDS:
         return tuple(
             sentence for sentence in ending(record) if not sentence.startswith("Nothing was changed")

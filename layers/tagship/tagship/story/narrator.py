@@ -64,16 +64,16 @@ def _read(_: Record, data: Record) -> Told:
 
 
 def _retried(fact: Record, data: Record) -> Told:
-    after = f" after it ended {data['after']}" if data.get("after") else ": nobody had read it"
+    after = f" after it ended {data['after']}" if data.get("after") else ": it had never been read"
     return Told(
-        text=f"{fact['who']} has it begin again{after} (attempt {fact['attempt']})",
+        text=f"{fact['who']} retried it{after} (attempt {fact['attempt']})",
         mood=Mood.WARY,
         more=(f"“{data['why']}”",),
     )
 
 
 def _used(_: Record, data: Record) -> Told:
-    text = "the tag was uploaded again with something else, which was refused: a tag is used once"
+    text = "other bytes were uploaded under this tag and refused: a tag is used once"
     return Told(text=text, mood=Mood.WARY, more=(f"refused: release.json with SHA-256 {data['refused']}",))
 
 
@@ -146,33 +146,35 @@ def _identified(identity: str) -> str:
 def _not_reached(_: Record, data: Record) -> Told:
     failed = [f"{who}: {why}" for who, why in data["failed"].items()]
     return Told(
-        text=f"could not tell {listed(data['failed'])} by {data['channel']}",
+        text=f"could not notify {listed(data['failed'])} by {data['channel']}",
         mood=Mood.WARY,
         more=tuple(failed),
     )
 
 
 def _reminded(_: Record, data: Record) -> Told:
-    also = f", and told {listed(data['escalatedTo'])}" if data.get("escalatedTo") else ""
+    also = f", and notified {listed(data['escalatedTo'])}" if data.get("escalatedTo") else ""
     return Told(text=f"reminded {listed(data['approvers'])}{also}")
 
 
 def _link_refused(fact: Record, data: Record) -> Told:
-    times = f", {data['count']} times by now" if data.get("count", 1) > 1 else ""
+    times = f", {data['count']} times so far" if data.get("count", 1) > 1 else ""
     return Told(
-        text=f"an approval link was refused ({data['reason']}), asked from {fact['who']}{times}",
+        text=f"an approval link was refused ({data['reason']}) from {fact['who']}{times}",
         mood=Mood.WARY,
     )
 
 
 def _delayed(_: Record, data: Record) -> Told:
     opens = clock(moment(data["opens"]))
-    return Told(text=f"waits until {opens}: nothing moves before", mood=Mood.WARY, more=(str(data["why"]),))
+    return Told(
+        text=f"waits until {opens}; no traffic moves before", mood=Mood.WARY, more=(str(data["why"]),)
+    )
 
 
 def _overridden(_: Record, data: Record) -> Told:
     return Told(
-        text=f"an emergency, declared by {data['author']}: it passes the calendar",
+        text=f"an emergency, declared by {data['author']}: it ignores the calendar",
         mood=Mood.WARY,
         more=(f"“{data['why']}”", str(data["closed"])),
     )
@@ -190,23 +192,25 @@ def _unfrozen(fact: Record, data: Record) -> Told:
 
 def _started(_: Record, data: Record) -> Told:
     shares = ", then ".join(f"{step['percent']} %" for step in data["steps"])
-    return Told(text=f"deployment begins: {shares} of the traffic, no step later than {data['deadline']}")
+    return Told(text=f"deployment started: {shares} of traffic, no step starts after {data['deadline']}")
 
 
 def _shifted(fact: Record, data: Record) -> Told:
     bake = f", watched for {span(data['bake'])}" if data["bake"] else ""
     step = f"step {data['step']} of {data['of']}"
-    return Told(text=f"{data['percent']} % of the traffic goes to {fact['tag']} ({step}){bake}")
+    return Told(text=f"{data['percent']} % of traffic goes to {fact['tag']} ({step}){bake}")
 
 
 def _checked(_: Record, data: Record) -> Told:
     healthy = data["verdict"] == "healthy"
-    what = "what was put back is" if data["subject"] == "baseline" else f"health after step {data['step']}:"
+    what = (
+        "the restored baseline is" if data["subject"] == "baseline" else f"health after step {data['step']}:"
+    )
     then = ""
     if data.get("goesOn"):
         what, then = (
             f"health in step {data['step']}:",
-            "; it bakes once more" if data["until"] else "; asked again",
+            "; the bake is extended" if data["until"] else "; checked again",
         )
     unwell = [check for check in data["checks"] if check["verdict"] != "healthy"]
     return Told(
@@ -218,10 +222,10 @@ def _checked(_: Record, data: Record) -> Told:
 
 _TRIGGERS = {
     "health": "it was not healthy",
-    "deadline": "its time was over",
+    "deadline": "it ran out of time",
     "failure": "a step failed",
-    "alarm": "an alarm went off",
-    "operator": "an operator asked for it",
+    "alarm": "an alarm fired",
+    "operator": "an operator requested it",
     "security": "its code is not safe",
     "supervisor": "its execution died",
     "abort": "its execution was stopped",
@@ -230,8 +234,8 @@ _TRIGGERS = {
 
 def _triggered(_: Record, data: Record) -> Told:
     because = _TRIGGERS.get(data["trigger"], data["trigger"])
-    share = f", with {data['percent']} % of the traffic on it" if data.get("percent") else ""
-    return Told(text=f"goes back: {because}{share}", mood=Mood.BAD, more=(str(data["why"]),))
+    share = f" at {data['percent']} % of traffic" if data.get("percent") else ""
+    return Told(text=f"rolling back: {because}{share}", mood=Mood.BAD, more=(str(data["why"]),))
 
 
 def _restored(_: Record, data: Record) -> Told:
@@ -240,13 +244,13 @@ def _restored(_: Record, data: Record) -> Told:
         for each in data.get("served") or ()
         if each["percent"]
     ]
-    had = (f"The release had had {listed(shares)} of the traffic.",) if shares else ()
-    took = f", {span(data['seconds'])} after it was asked for" if data.get("seconds") else ""
-    return Told(text=f"put back{took}: {data['what']}", more=had)
+    had = (f"The release had {listed(shares)} of traffic.",) if shares else ()
+    took = f", {span(data['seconds'])} after the request" if data.get("seconds") else ""
+    return Told(text=f"baseline restored{took}: {data['what']}", more=had)
 
 
 def _alarm(_: Record, data: Record) -> Told:
-    does = "so it goes back" if data["did"] == "rollback" else f"and nothing moves: {data['because']}"
+    does = "so it is rolled back" if data["did"] == "rollback" else f"no traffic moves: {data['because']}"
     return Told(
         text=f"the alarm {data['alarm']} fired, {does}",
         mood=Mood.BAD if data["did"] == "rollback" else Mood.WARY,
@@ -257,14 +261,14 @@ def _alarm(_: Record, data: Record) -> Told:
 def _joined(fact: Record, data: Record) -> Told:
     because = _TRIGGERS.get(data["trigger"], data["trigger"])
     return Told(
-        text=f"asked to go back once more ({because}), while it does already",
+        text=f"another rollback was requested ({because}) while one is running",
         more=(f"{fact['who']}: {data['why']}",),
     )
 
 
 def _barred(fact: Record, data: Record) -> Told:
     return Told(
-        text=f"is never deployed again: its code is not safe, says {fact['who']}",
+        text=f"barred by {fact['who']}: it is never deployed again",
         mood=Mood.BAD,
         more=(str(data["why"]),),
     )
@@ -291,14 +295,14 @@ _WORDS: Mapping[str, Callable[[Record, Record], Told]] = {
     FactKind.APPROVERS_REMINDED: _reminded,
     FactKind.APPROVAL_ERROR: _not_reached,
     FactKind.APPROVER_SIGNED_IN: lambda fact, data: Told(
-        text=f"{fact['who']} signed in to look at it", more=(f"as {data['identity']}",)
+        text=f"{fact['who']} signed in to see it", more=(f"as {data['identity']}",)
     ),
     FactKind.APPROVAL_GIVEN: _decided,
     FactKind.APPROVAL_GRANTED: _decided,
     FactKind.APPROVAL_REJECTED: _decided,
     FactKind.APPROVAL_EXPIRED: _why(Mood.WARY, "the time to decide is over"),
-    FactKind.APPROVAL_SUPERSEDED: _why(Mood.WARY, "nobody decides on it any more: a newer release came"),
-    FactKind.APPROVAL_CLOSED: _why(Mood.PLAIN, "nobody decides on it any more"),
+    FactKind.APPROVAL_SUPERSEDED: _why(Mood.WARY, "the request is closed: a newer release arrived"),
+    FactKind.APPROVAL_CLOSED: _why(Mood.PLAIN, "the request is closed"),
     FactKind.LINK_REFUSED: _link_refused,
     FactKind.FROZEN: _frozen,
     FactKind.UNFROZEN: _unfrozen,
@@ -320,7 +324,7 @@ _WORDS: Mapping[str, Callable[[Record, Record], Told]] = {
     FactKind.RELEASE_REJECTED: _ended(Mood.BAD, "REJECTED: nothing was changed"),
     FactKind.RELEASE_EXPIRED: _ended(Mood.BAD, "EXPIRED: nothing was changed"),
     FactKind.RELEASE_SUPERSEDED: _ended(Mood.WARY, "SUPERSEDED: nothing was changed"),
-    FactKind.RELEASE_ROLLED_BACK: _ended(Mood.BAD, "ROLLED_BACK: what served before serves again"),
+    FactKind.RELEASE_ROLLED_BACK: _ended(Mood.BAD, "ROLLED_BACK: the previous release serves again"),
     FactKind.ROLLBACK_FAILED: _ended(Mood.BAD, "ROLLBACK_FAILED: a person must act"),
     FactKind.RELEASE_ABORTED: _ended(Mood.BAD, "ABORTED"),
 }
@@ -355,16 +359,16 @@ def _before(record: Record) -> str:
 def _invalid(record: Record) -> list[str]:
     stopped = _stopped(record.get("gates") or ())
     remedies = [str(result["remedy"]) for result in stopped if result.get("remedy")]
-    return ["Nothing was changed: what served before serves on.", *dict.fromkeys(remedies)]
+    return ["Nothing was changed: production serves what it served before.", *dict.fromkeys(remedies)]
 
 
 def _nothing(*advice: str) -> Callable[[Record], list[str]]:
-    return lambda _: ["Nothing was changed: what served before serves on.", *advice]
+    return lambda _: ["Nothing was changed: production serves what it served before.", *advice]
 
 
 def _rolled_back(record: Record) -> list[str]:
     if UNCHECKED in str(record.get("why")):
-        serves = f"{_before(record)} serves all traffic again. No check could ask whether it is healthy: look at it."
+        serves = f"{_before(record)} serves all traffic again. No check could tell whether it is healthy: look yourself."
     else:
         serves = f"{_before(record)} serves all traffic again and is healthy. Nobody has to act now."
     return [serves, "Fix the problem, then publish a new tag."]
@@ -372,8 +376,8 @@ def _rolled_back(record: Record) -> list[str]:
 
 def _aborted(record: Record) -> list[str]:
     if record.get("moved"):
-        return [f"Traffic had moved, so {_before(record)} was restored, and serves again."]
-    return ["Nothing was changed: what served before serves on."]
+        return [f"Traffic had moved, so {_before(record)} was restored and serves all traffic again."]
+    return ["Nothing was changed: production serves what it served before."]
 
 
 def _rollback_failed(record: Record) -> list[str]:
@@ -389,19 +393,17 @@ def _rollback_failed(record: Record) -> list[str]:
     return [
         f"A PERSON MUST ACT NOW. Users may get {record['tag']}, {_before(record)}, or a share of each.",
         f"1. Look at what serves: {where}. Before this release it was {wanted}.",
-        f"2. If users see errors, point it back to {wanted} by hand, with all of the traffic.",
-        "3. Find out why the way back failed: the reason is above, and every step is in the execution.",
+        f"2. If users see errors, give all traffic to {wanted} by hand.",
+        "3. Find out why the rollback failed: the reason is above, and every step is in the execution.",
         f"4. Then: tagship rollback {record['application']} --stage {record['stage']} --reason '…' (it frees the lock).",
-        f"Until then the lock is kept, and no other release of {record['application']} can begin.",
+        f"Until then the lock is kept, and no other release of {record['application']} can start.",
     ]
 
 
 _ENDINGS: Mapping[str, Callable[[Record], list[str]]] = {
     Status.INVALID: _invalid,
-    Status.REJECTED: _nothing("Talk to who rejected it; what comes of that is published under a new tag."),
-    Status.EXPIRED: _nothing(
-        "If it is still wanted, make sure that the approvers know, and publish it under a new tag."
-    ),
+    Status.REJECTED: _nothing("Talk to the person who rejected it. Retry it, or publish a new tag."),
+    Status.EXPIRED: _nothing("If it is still wanted, make sure that the approvers know, and retry it."),
     Status.SUPERSEDED: _nothing("The newer release took its place."),
     Status.ROLLED_BACK: _rolled_back,
     Status.ROLLBACK_FAILED: _rollback_failed,
