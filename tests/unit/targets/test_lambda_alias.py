@@ -560,10 +560,20 @@ def test_a_version_whose_state_aws_does_not_say_has_settled(functions, release):
     assert release.settled(10)
 
 
-def test_an_alias_that_is_gone_has_not_settled(functions, release):
+def test_an_alias_that_is_gone_never_settles(functions, release):
     release.shift(100)
     functions.aliases.clear()
-    assert not release.settled(100)
+    with pytest.raises(TargetMoved, match="is gone"):
+        release.settled(100)
+
+
+@pytest.mark.parametrize("weights", [{}, {"2": 0.1}], ids=str)
+def test_an_alias_that_somebody_else_has_moved_is_not_waited_for(functions, release, weights):
+    """Fault 30."""
+    release.shift(10)
+    functions.point(functions.by_hand(), weights=weights)
+    with pytest.raises(TargetMoved, match="was changed by somebody else"):
+        release.settled(10)
 
 
 # ---- restore -------------------------------------------------------------------------------------------------------

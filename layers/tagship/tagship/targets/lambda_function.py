@@ -341,7 +341,13 @@ class LambdaFunction:
                 f"{_reason(configuration, 'StateReason')}"
             )
         alias = self._alias()
-        ready = configuration.get("State") != "Pending" and alias is not None and _standing(alias) == serving
+        if alias is None:
+            raise TargetMoved(f"{self._release}: {self._name} is gone. Tagship did not touch it.")
+        stands, weights = _standing(alias)
+        ours = {each["id"] for each in (move.baseline, move.candidate) if each}
+        if not {stands, *weights} <= ours:
+            raise TargetMoved(self._moved(alias))
+        ready = configuration.get("State") != "Pending" and (stands, weights) == serving
         return 0 if ready else _PACE_SECONDS
 
     # ---- the baseline ----------------------------------------------------------------------------------------------
