@@ -495,7 +495,9 @@ def code_of(tag: str) -> bytes:
     """A deployment package that differs from tag to tag."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("app.py"), f"VERSION = {tag!r}\n")
+        entry = zipfile.ZipInfo("app.py")
+        entry.external_attr = 0o644 << 16
+        archive.writestr(entry, f"VERSION = {tag!r}\n")
     return packed.getvalue()
 
 

@@ -305,5 +305,7 @@ def _zip(version: str) -> bytes:
     source = f'"""{version}"""\n\n\ndef handler(event, context):\n    print("asked")\n    return {{"healthy": True}}\n'
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("index.py"), source)
+        entry = zipfile.ZipInfo("index.py")
+        entry.external_attr = 0o644 << 16
+        archive.writestr(entry, source)
     return packed.getvalue()

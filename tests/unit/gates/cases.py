@@ -97,6 +97,9 @@ class FakeTarget:
     def dry_run(self, artifacts: Any) -> Finding:
         return self._asked("dry_run", sorted(artifacts), self.dry)
 
+    def look_into(self, artifacts: Any, opened: Any) -> tuple[str, list[str]]:
+        return self._asked("look_into", sorted(artifacts), ("storefront.zip has 1 file.", []))
+
     def restorable(self, current: Any) -> Finding | None:
         return self._asked("restorable", current, self.restores)
 

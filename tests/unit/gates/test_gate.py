@@ -88,7 +88,7 @@ def test_a_result_is_plain_data():
     ]
 
 
-ALWAYS = ["manifest", "tag", "integrity", "target", "baseline", "calendar", "budget", "approvers"]
+ALWAYS = ["manifest", "tag", "integrity", "package", "target", "baseline", "calendar", "budget", "approvers"]
 ASKED_FOR = ["signature", "provenance", "promotion", "alarms", "custom"]
 KEY = "alias/tagship-release-signing"
 EVERYTHING = {
@@ -134,6 +134,7 @@ def test_gates_that_only_compute_share_an_invocation():
     assert gates.invocations(configuration_of()) == [
         "manifest, tag, calendar, budget, approvers",
         "integrity",
+        "package",
         "target",
         "baseline",
     ]
@@ -152,7 +153,7 @@ def answered_by(names):
 
 def test_every_gate_that_was_to_run_has_an_answer_in_the_gates_own_order():
     given = [answered_by(["target"]), answered_by(["tag", "manifest", "budget", "approvers", "calendar"])]
-    given += [answered_by(["baseline"]), answered_by(["integrity"])]
+    given += [answered_by(["baseline"]), answered_by(["integrity"]), answered_by(["package"])]
     found = gates.answers(given, configuration_of())
     assert [each["gate"] for each in found] == ALWAYS
     assert judge(found)[0] is True
@@ -160,7 +161,10 @@ def test_every_gate_that_was_to_run_has_an_answer_in_the_gates_own_order():
 
 def test_an_invocation_that_failed_fails_each_of_its_gates():
     failed_together = {**ERROR, "gate": "manifest, tag, calendar, budget, approvers"}
-    given = [failed_together, *(answered_by([name]) for name in ("integrity", "target", "baseline"))]
+    given = [
+        failed_together,
+        *(answered_by([name]) for name in ("integrity", "package", "target", "baseline")),
+    ]
     found = gates.answers(given, configuration_of())
     stopped = [each["gate"] for each in found if each["verdict"] != "passed"]
     assert stopped == ["manifest", "tag", "calendar", "budget", "approvers"]
@@ -232,7 +236,9 @@ def test_no_gate_lets_through_what_is_not_configured(name):
     assert result.verdict is (Verdict.FAILED if name == "manifest" else Verdict.ERROR)
 
 
-@pytest.mark.parametrize("name", ["integrity", "provenance", "target", "custom", "calendar", "manifest"])
+@pytest.mark.parametrize(
+    "name", ["integrity", "package", "provenance", "target", "custom", "calendar", "manifest"]
+)
 def test_no_gate_that_judges_the_manifest_lets_through_one_that_can_not_be_read(name):
     unread = {"manifest": None, "problems": ["is not JSON"]}
     result = import_module(f"tagship.gates.{name}").check(case(**unread))

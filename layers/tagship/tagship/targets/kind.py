@@ -7,8 +7,9 @@ and AwsUnavailable where asking again may help.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from tagship.aws.rights import ClientAs, Right
 from tagship.model.records import Revision
@@ -59,6 +60,13 @@ class Move:
     fence: int
 
 
+class Opened(Protocol):
+    """Opens a pinned object, to seek in."""
+
+    def __call__(self, pinned: PinnedObject, /) -> AbstractContextManager[IO[bytes]]:
+        """Raises AwsUnavailable."""
+
+
 class Preflight(Protocol):
     """What gates ask of a target before anybody is asked to approve."""
 
@@ -71,6 +79,9 @@ class Preflight(Protocol):
 
     def dry_run(self, artifacts: Artifacts) -> Finding:
         """The target's own dry run; says nothing where it has none. Raises what `plan` does."""
+
+    def look_into(self, artifacts: Artifacts, opened: Opened) -> tuple[str, Sequence[str]]:
+        """Whether what was uploaded can start, without running it: that in words, and what is wrong with it."""
 
     def restorable(self, current: Revision | None) -> Finding | None:
         """What a rollback would restore; None where nothing serves.

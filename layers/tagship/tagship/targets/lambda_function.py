@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +28,7 @@ from tagship.model.errors import (
 )
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
-from tagship.targets.kind import Artifacts, Change, Finding, Move, Prepared
+from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared
 from tagship.targets.lambda_alias import CODE, LambdaTarget
 from tagship.targets.lambda_configuration import differences, digest_of
 
@@ -96,6 +96,27 @@ class LambdaFunction:
         with self._uploading():
             self.client.update_function_code(**self._upload_of(pinned), DryRun=True)
         return Finding(said="The upload passed its dry run.")
+
+    def look_into(self, artifacts: Artifacts, opened: Opened) -> tuple[str, Sequence[str]]:
+        """By the handler and the runtime that the function has now."""
+        from tagship.targets import lambda_package  # one gate of many looks
+
+        artifact, pinned = self._uploaded(artifacts)
+        if pinned.size > lambda_package.MOST_UNZIPPED:
+            return "", [f"{artifact.file} is larger than what Lambda takes even unzipped. Pack less."]
+        latest = self._configuration("$LATEST")
+        if latest.get("PackageType", "Zip") != "Zip":
+            return f"{self.spec.function} is a container image, which is not looked into.", []
+        handler = latest.get("Handler", "")
+        with opened(pinned) as file:
+            found = lambda_package.look_into(
+                file, handler=handler, runtime=latest.get("Runtime", ""), layers=bool(latest.get("Layers"))
+            )
+        files = "1 file" if found.files == 1 else f"{found.files} files"
+        said = (
+            f"{artifact.file} has {files}, {found.unzipped // 1024} KB unzipped, and the handler {handler}."
+        )
+        return said, [f"{artifact.file}: {problem}" for problem in found.problems]
 
     def restorable(self, current: Revision | None) -> Finding | None:
         """The version that serves exists, can be invoked, and has the code that was recorded."""

@@ -1,0 +1,52 @@
+"""package: what was uploaded can start, as far as a look into it shows. Nothing of it is run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import IO
+
+from tagship.aws.calls import calling
+from tagship.gates.gate import Case, Gate, GateResult, failed, passed, refused, unanswered
+from tagship.model.errors import FinalError
+from tagship.model.release import PinnedObject
+
+_NAME = "package"
+_CHUNK = 1024 * 1024
+_MOST_BYTES = 300 * 1024 * 1024
+"""What fits beside everything else on a function's disk; nothing larger is code."""
+
+
+def check(case: Case) -> GateResult:
+    """The target's kind says what a package of it must be.
+
+    Raises AwsUnavailable when S3 or the target can't answer just now.
+    """
+    if case.configuration is None or case.manifest is None:
+        return unanswered(_NAME)
+
+    @contextmanager
+    def opened(pinned: PinnedObject) -> Iterator[IO[bytes]]:
+        with tempfile.TemporaryFile() as file:
+            if pinned.size <= _MOST_BYTES:
+                with calling(f"Reading {pinned.key}"):
+                    body = case.client("s3").get_object(
+                        Bucket=pinned.bucket, Key=pinned.key, VersionId=pinned.versionId
+                    )["Body"]
+                    for chunk in body.iter_chunks(_CHUNK):
+                        file.write(chunk)
+            file.seek(0)
+            yield file
+
+    try:
+        words, problems = case.target.look_into(case.artifacts, opened)
+    except FinalError as error:
+        return replace(refused(_NAME, error, "Fix what the target gate names."), cause="target")
+    if problems:
+        return failed(_NAME, " ".join(problems), "Then publish a new tag.")
+    return passed(_NAME, words)
+
+
+GATE = Gate(name=_NAME, check=check)

@@ -1,0 +1,201 @@
+"""Looks into a Lambda deployment package, without running anything of it: what Lambda would refuse, or could not start.
+
+A package is somebody else's file. Its directory is bounded before it is read, and no more than the handler's own source is
+ever unpacked.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import sys
+import warnings
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import IO
+
+MOST_UNZIPPED = 250 * 1024 * 1024
+"""Lambda's quota for a function and its layers, unzipped."""
+_DIRECTORY_BYTES = 16 * 1024 * 1024
+_SOURCE_BYTES = 1024 * 1024
+_END = struct.Struct("<4s4H2LH")
+_MISSING_SHOWN = 5
+_ENDINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("python", (".py", "/__init__.py", ".pyc", ".so")),
+    ("nodejs", (".js", ".mjs", ".cjs")),
+    ("ruby", (".rb",)),
+)
+"""Where a runtime looks for the file that a handler names; of others nothing is known but the handler's form."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """What was found."""
+
+    files: int = 0
+    unzipped: int = 0
+    problems: tuple[str, ...] = ()
+    """Sentences, each with what to do; empty where nothing is wrong."""
+
+
+def look_into(file: IO[bytes], *, handler: str = "", runtime: str = "", layers: bool = False) -> Package:
+    """What is wrong with a package, all at once.
+
+    `handler` and `runtime` are the function's own; without them nothing is said about the handler. A handler that is not in
+    the package may be in one of the `layers`.
+    """
+    if too_large := _directory(file):
+        return Package(problems=(too_large,))
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return _judged(archive, handler=handler, runtime=runtime, layers=layers)
+    except (
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        NotImplementedError,
+        ValueError,
+        OSError,
+        EOFError,
+    ) as error:
+        return Package(problems=(f"It can't be read as a zip file: {_plain(str(error))}. Pack it again.",))
+
+
+def _directory(file: IO[bytes]) -> str:
+    """Why its directory is not read: it says itself how large it is, in the last bytes of the file."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - 65_557))
+    tail = file.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) - at < _END.size:
+        return "It is not a zip file. Pack the code as a zip."
+    entries, length = _END.unpack_from(tail, at)[4:6]
+    if entries == 0xFFFF or length > min(_DIRECTORY_BYTES, size):
+        return "It has more files than can be looked into. Pack fewer files."
+    return ""
+
+
+def _judged(archive: zipfile.ZipFile, *, handler: str, runtime: str, layers: bool) -> Package:
+    files = [entry for entry in archive.infolist() if not entry.is_dir()]
+    unzipped = sum(entry.file_size for entry in files)
+    problems = [*_names(files)]
+    if not files:
+        problems.append("It is empty. Pack the code into it.")
+    if unzipped > MOST_UNZIPPED:
+        problems.append(
+            f"It has {unzipped // 1024**2} MB unzipped, and Lambda takes at most {MOST_UNZIPPED // 1024**2} MB. "
+            "Pack less, or use a container image."
+        )
+    if files and handler:
+        problems += _handler(archive, files, handler=handler, runtime=runtime, layers=layers)
+    return Package(files=len(files), unzipped=unzipped, problems=tuple(problems))
+
+
+def _names(files: Sequence[zipfile.ZipInfo]) -> list[str]:
+    wrong = [
+        it.filename for it in files if it.filename.startswith("/") or ".." in PurePosixPath(it.filename).parts
+    ]
+    locked = [it.filename for it in files if it.flag_bits & 1]
+    problems = []
+    if wrong:
+        problems.append(f"It has files outside of itself: {_listed(wrong)}. Pack it from its own folder.")
+    if locked:
+        problems.append(f"It is encrypted: {_listed(locked)}. Pack it without a password.")
+    if hidden := [it.filename for it in files if _mode(it) and not _mode(it) & 0o004]:
+        problems.append(
+            f"Lambda can't read {_listed(hidden)}: only its owner may. Run chmod -R a+rX, and pack it again."
+        )
+    return problems
+
+
+def _handler(
+    archive: zipfile.ZipFile, files: Sequence[zipfile.ZipInfo], *, handler: str, runtime: str, layers: bool
+) -> list[str]:
+    entries = {entry.filename: entry for entry in files}
+    if runtime.startswith("provided"):
+        return [] if layers else _bootstrap(entries)
+    wanted = _wanted(handler, runtime)
+    found = [name for name in wanted if name in entries]
+    native = wanted and any(name.startswith(wanted[0].removesuffix("py") + "cpython-") for name in entries)
+    if not wanted or found or native:
+        sources = [entries[name] for name in found if name.endswith(".py") and _known(runtime)]
+        return [problem for source in sources for problem in _compiled(archive, source)]
+    if layers:  # it may be there
+        return []
+    folders = {name.split("/", 1)[0] for name in entries}
+    if len(folders) == 1 and (top := folders.pop()) and any(f"{top}/{name}" in entries for name in wanted):
+        return [
+            (
+                f"All its files are in the folder {_plain(top)}, and Lambda looks for {wanted[0]} at the top. "
+                "Pack the folder's contents, not the folder."
+            )
+        ]
+    return [
+        (
+            f"The function's handler is {_plain(handler)}, and there is no {wanted[0]} in the package. "
+            "Pack that file, or correct the function's handler."
+        )
+    ]
+
+
+def _wanted(handler: str, runtime: str) -> list[str]:
+    """The names that the handler's file may have; none where nothing is known about it."""
+    if handler.startswith("/"):
+        return []
+    endings = next((ends for language, ends in _ENDINGS if runtime.startswith(language)), ())
+    module = handler.split(".", 1)[0] if runtime.startswith("ruby") else handler.rpartition(".")[0]
+    if runtime.startswith("python"):
+        module = module.replace(".", "/")
+    return [f"{module}{ending}".removeprefix("./") for ending in endings] if module else []
+
+
+def _bootstrap(entries: dict[str, zipfile.ZipInfo]) -> list[str]:
+    entry = entries.get("bootstrap")
+    if entry is None:
+        return ["There is no file bootstrap at the top, which its runtime starts. Pack it."]
+    if _mode(entry) and not _mode(entry) & 0o001:
+        return ["The file bootstrap is not executable. Run chmod a+rx bootstrap, and pack it again."]
+    return []
+
+
+def _compiled(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> list[str]:
+    """Compiled, never run: a file that does not even compile can't start."""
+    if entry.file_size > _SOURCE_BYTES or entry.flag_bits & 1:
+        return []
+    with archive.open(entry) as source:
+        text = source.read(_SOURCE_BYTES)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(text, entry.filename, "exec", dont_inherit=True)
+    except SyntaxError as error:
+        where = f" in line {error.lineno}" if error.lineno else ""
+        return [
+            f"{_plain(entry.filename)} is not Python{where}: {_plain(error.msg)}. Correct it, and pack it again."
+        ]
+    except (ValueError, RecursionError, MemoryError, OverflowError) as error:
+        return [
+            f"{_plain(entry.filename)} is not Python: {_plain(str(error) or type(error).__name__)}. Correct it."
+        ]
+    return []
+
+
+def _known(runtime: str) -> bool:
+    """Whether this Python knows all of that one's language."""
+    minor = runtime.removeprefix("python3.")
+    return minor.isdecimal() and int(minor) <= sys.version_info.minor
+
+
+def _mode(entry: zipfile.ZipInfo) -> int:
+    """Its permissions; 0 where whoever packed it says nothing about them."""
+    return entry.external_attr >> 16 & 0o777 if entry.create_system == 3 else 0
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - _MISSING_SHOWN
+    return ", ".join(map(_plain, names[:_MISSING_SHOWN])) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^ -~]", "?", text)[:200].rstrip(".")

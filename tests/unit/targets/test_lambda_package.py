@@ -1,0 +1,163 @@
+"""A deployment package is looked into, never run: what Lambda would refuse or could not start is said before approval."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import tracemalloc
+import zipfile
+
+import pytest
+
+from tagship.targets.lambda_package import MOST_UNZIPPED, look_into
+
+GOOD = "def handler(event, context):\n    return {}\n"
+
+
+def packed(files, *, mode=0o644, system=3):
+    raw = io.BytesIO()
+    with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr, entry.create_system = mode << 16, system
+            archive.writestr(entry, text, compress_type=zipfile.ZIP_DEFLATED)
+    return raw
+
+
+def problems(raw, *, handler="app.handler", runtime="python3.13", layers=False):
+    return list(look_into(raw, handler=handler, runtime=runtime, layers=layers).problems)
+
+
+def test_a_good_package_has_nothing_wrong():
+    found = look_into(packed({"app.py": GOOD, "lib/x.py": "1"}), handler="app.handler", runtime="python3.13")
+    assert (found.files, found.unzipped, found.problems) == (2, len(GOOD) + 1, ())
+
+
+@pytest.mark.parametrize(
+    "handler, runtime, file",
+    [
+        ("a.b.handler", "python3.12", "a/b.py"),
+        ("a/b.handler", "python3.12", "a/b.py"),
+        ("a.handler", "python3.12", "a/__init__.py"),
+        ("a.handler", "python3.13", "a.cpython-313-x86_64-linux-gnu.so"),
+        ("index.handler", "nodejs22.x", "index.mjs"),
+        ("src/index.main.handler", "nodejs22.x", "src/index.main.js"),
+        ("lib/app.App::Handler.process", "ruby3.3", "lib/app.rb"),
+        ("com.acme.App::handle", "java21", "com/acme/App.class"),
+        ("anything", "dotnet8", "Acme.dll"),
+        ("whatever", "provided.al2023", "bootstrap"),
+        ("", "", "x"),
+    ],
+)
+def test_the_handlers_file_is_found_where_its_runtime_looks(handler, runtime, file):
+    assert problems(packed({file: "", "other/y": ""}, mode=0o755), handler=handler, runtime=runtime) == []
+
+
+@pytest.mark.parametrize(
+    "handler, runtime, looked",
+    [("app.handler", "python3.13", "app.py"), ("index.handler", "nodejs22.x", "index.js")],
+)
+def test_a_handler_that_is_not_there_is_said(handler, runtime, looked):
+    assert problems(packed({"other/x": "", "y": ""}), handler=handler, runtime=runtime) == [
+        (
+            f"The function's handler is {handler}, and there is no {looked} in the package. "
+            "Pack that file, or correct the function's handler."
+        )
+    ]
+
+
+def test_a_handler_may_come_from_a_layer():
+    assert problems(packed({"x": ""}), layers=True) == []
+
+
+def test_a_package_with_one_top_folder_is_said():
+    assert problems(packed({"build/app.py": GOOD, "build/x.py": ""})) == [
+        (
+            "All its files are in the folder build, and Lambda looks for app.py at the top. "
+            "Pack the folder's contents, not the folder."
+        )
+    ]
+
+
+def test_a_file_that_only_its_owner_may_read_is_said():
+    (problem,) = problems(packed({"app.py": GOOD}, mode=0o600))
+    assert problem == "Lambda can't read app.py: only its owner may. Run chmod -R a+rX, and pack it again."
+
+
+@pytest.mark.parametrize("mode, system", [(0o100000, 3), (0o600, 0)])
+def test_who_packs_without_modes_says_nothing_about_them(mode, system):
+    assert problems(packed({"app.py": GOOD}, mode=mode, system=system)) == []
+
+
+def test_a_bootstrap_must_be_there_and_executable():
+    asked = {"handler": "x", "runtime": "provided.al2023"}
+    assert "no file bootstrap" in problems(packed({"x": ""}), **asked)[0]
+    assert "not executable" in problems(packed({"bootstrap": ""}, mode=0o644), **asked)[0]
+
+
+def test_python_is_compiled_and_never_run(tmp_path):
+    ran = tmp_path / "ran"
+    assert problems(packed({"app.py": f"open({str(ran)!r}, 'w')\n"})) == []
+    assert not ran.exists()
+    (problem,) = problems(packed({"app.py": "def handler(:\n"}))
+    assert problem.startswith("app.py is not Python in line 1: ")
+
+
+def test_a_newer_python_than_ours_is_not_judged():
+    assert problems(packed({"app.py": "def handler(:\n"}), runtime="python3.99") == []
+
+
+@pytest.mark.parametrize("text", ["(" * 5_000, "\0", "x = " + "-" * 200_000 + "1", "[" * 300 + "]" * 300])
+def test_source_that_was_made_to_hurt_is_only_not_python(text):
+    assert len(problems(packed({"app.py": text}))) == 1
+
+
+def test_everything_is_said_at_once():
+    assert len(problems(packed({"/x": "", "../y": "", "app.py": "def ("}, mode=0o600))) == 3
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"PK", b"not a zip" * 100, os.urandom(5000)], ids=["empty", "cut", "text", "noise"]
+)
+def test_what_is_no_zip_is_said(raw):
+    assert problems(io.BytesIO(raw)) == ["It is not a zip file. Pack the code as a zip."]
+
+
+def test_every_way_to_cut_a_package_is_a_problem_and_no_crash():
+    whole = packed({"app.py": GOOD * 50}).getvalue()
+    for end in range(0, len(whole), 7):
+        assert problems(io.BytesIO(whole[:end]))
+
+
+def test_every_changed_byte_of_the_directory_is_no_crash():
+    whole = packed({"app.py": GOOD}).getvalue()
+    for at in range(whole.rfind(b"PK\x01\x02"), len(whole)):
+        for value in (0, 0xFF):
+            look_into(
+                io.BytesIO(whole[:at] + bytes([value]) + whole[at + 1 :]),
+                handler="app.handler",
+                runtime="python3.13",
+            )
+
+
+def test_a_zip_bomb_is_seen_by_what_it_says_and_never_unpacked():
+    raw = packed({"app.py": GOOD, "bomb": b"\0" * (MOST_UNZIPPED + 1)})
+    tracemalloc.start()
+    try:
+        (problem,) = problems(raw)
+        assert tracemalloc.get_traced_memory()[1] < 5 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+    assert problem.startswith("It has 250 MB unzipped, and Lambda takes at most 250 MB.")
+
+
+def test_a_directory_without_an_end_is_not_read():
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0, 0)
+    assert problems(io.BytesIO(end)) == ["It has more files than can be looked into. Pack fewer files."]
+
+
+def test_an_encrypted_package_is_said():
+    raw = bytearray(packed({"app.py": GOOD}).getvalue())
+    raw[raw.rfind(b"PK\x01\x02") + 8] |= 1
+    assert problems(io.BytesIO(bytes(raw)))[0] == "It is encrypted: app.py. Pack it without a password."
