@@ -19,7 +19,7 @@ import yaml
 from tagship.intake.reading import read_release
 from tagship.ledger import releases
 from tagship.ledger.table import Ledger
-from tagship.model.release import Status
+from tagship.model.release import Status, parameter_name
 from tagship.runtime import utc_now
 from tests.unit.cli.conftest import STACK
 from tests.unit.gates.attested import WORKFLOW, bundle, statement, written
@@ -130,7 +130,7 @@ def test_a_frozen_application_takes_no_release_and_the_next_one_is_approved_and_
     watched = shell.run("watch", NAME, tag, "--timeout", WATCH_SECONDS)
     assert watched.returncode == 0, watched.stdout + watched.stderr
     assert "ana@example.com approved it: that is enough" in watched.stdout
-    assert "on the command line, as arn:aws:" in watched.stdout
+    assert "on the command line, by arn:aws:" in watched.stdout, "root names nobody"
     assert f"{NAME} {tag} SUCCEEDED after" in watched.stdout
     assert json.loads(shell.done("status", NAME, "--json"))["applications"][0]["runs"]["tag"] == tag
     assert f"{tag}" in shell.done("history", NAME).splitlines()[2]
@@ -235,6 +235,9 @@ def staging(pipeline: Any) -> Iterator[Callable[[str], None]]:
         StackName=made["StackId"], WaiterConfig={"Delay": 1, "MaxAttempts": 30}
     )
     found = outputs(pipeline.stack.engine, "tagship-staging")
+    ssm = pipeline.client("ssm")
+    here = ssm.get_parameter(Name=parameter_name(pipeline.stack.stage, NAME))["Parameter"]["Value"]
+    ssm.put_parameter(Name=parameter_name("staging", NAME), Value=here, Type="String", Overwrite=True)
     table = found["LedgerTableName"]
     ledger = Ledger(client=pipeline.client("dynamodb"), table=table, stage="staging", now=utc_now)
 
@@ -255,6 +258,7 @@ def staging(pipeline: Any) -> Iterator[Callable[[str], None]]:
     try:
         yield succeeds
     finally:
+        ssm.delete_parameter(Name=parameter_name("staging", NAME))
         cloudformation.delete_stack(StackName="tagship-staging")
 
 
