@@ -401,6 +401,23 @@ def rehearse_an_upload() -> None:
     lambdas._update_code = update_or_rehearse
 
 
+def publish_once_with_the_code() -> None:
+    """PublishVersion makes no second version of what UpdateFunctionCode with Publish has published.
+
+    The stock engine forgets what that version was made of.
+    """
+    update = lambdas._update_code
+
+    def update_and_remember(name: str, data: Any) -> Any:
+        answer = update(name, data)
+        if data.get("Publish") and answer[0] == 200:
+            made, function = json.loads(answer[2]), lambdas._functions[name]
+            function["versions"][made["Version"]]["function_revision"] = made["RevisionId"]
+        return answer
+
+    lambdas._update_code = update_and_remember
+
+
 def know_what_an_upload_promises() -> None:
     """A bucket's policy may ask for `If-None-Match` (s3:if-none-match), so that nothing is overwritten.
 
@@ -500,6 +517,7 @@ def main() -> None:
     name_the_role_behind_a_session()
     name_the_machine_of_a_task()
     name_the_external_id_of_a_session()
+    publish_once_with_the_code()
     rehearse_an_upload()
     know_what_an_upload_promises()
     take_saved_queries()

@@ -179,7 +179,12 @@ class Place:
         return str(given["Stage"])
 
     def _deployed_stage(self) -> str:
-        found = [stage for stage in STAGES if self._stack_named(stack_of(stage)) is not None]
+        try:
+            found = [stage for stage in STAGES if self._stack_named(stack_of(stage)) is not None]
+        except AwsRefused as refused:
+            raise AwsRefused(
+                f"{refused.message}\nThe stage was not named, so it was looked for: give --stage, or set {STAGE_VARIABLE}."
+            ) from refused
         if len(found) == 1:
             return found[0]
         if not found:

@@ -234,6 +234,14 @@ def test_the_stock_engine_still_knows_no_external_id_of_who_assumes(stock: Engin
         assumed_with_the_right_to_an_external_id(stock, ExternalId="mine")
 
 
+def test_an_upload_that_publishes_makes_one_version(corrected: Engine) -> None:
+    assert versions_of_an_upload_and_of_publishing_after_it(corrected) == ("1", "1")
+
+
+def test_stock_makes_a_second_version_after_an_upload_that_publishes(stock: Engine) -> None:
+    assert versions_of_an_upload_and_of_publishing_after_it(stock) == ("1", "2")
+
+
 def test_a_dry_run_of_an_upload_changes_nothing(corrected: Engine) -> None:
     before, rehearsed, after = digests_before_and_after_a_dry_run(corrected)
     assert before == after != rehearsed
@@ -504,6 +512,13 @@ def answered_with_the_right_to(engine: Engine, machines: str) -> str:
     answering = client_that_may(engine, "stepfunctions", Action="states:SendTaskSuccess", Resource=on)
     answering.send_task_success(taskToken=json.loads(message["Body"])["token"], output="{}")
     return str(ended(engine, execution)["status"])
+
+
+def versions_of_an_upload_and_of_publishing_after_it(engine: Engine) -> tuple[str, str]:
+    functions, name = engine.client("lambda"), function(engine)
+    code = zipped(FUNCTION + "# another")
+    first = functions.update_function_code(FunctionName=name, ZipFile=code, Publish=True)["Version"]
+    return first, functions.publish_version(FunctionName=name)["Version"]
 
 
 def digests_before_and_after_a_dry_run(engine: Engine) -> tuple[str, str, str]:

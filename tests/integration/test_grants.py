@@ -103,7 +103,8 @@ def _published(here: Deployed, folder: Path) -> Rights:
     }
     (folder / "storefront.zip").write_bytes(pack(here.tag))
     options = {"application": NAME, "tag": here.tag, "artifact": f"function={folder / 'storefront.zip'}"}
-    options |= {"bucket": bucket, "sign": KEY, "repository": "acme/storefront", "author": "dana@example.com"}
+    options |= {"stage": here.pipeline.stack.stage, "bucket": bucket, "sign": KEY}
+    options |= {"repository": "acme/storefront", "author": "dana@example.com"}
     options |= {"commit": "8f1d5a0b6f3c4c3f8e0d2b7a9c1e5f60718293a4"}
 
     def publishes() -> str:
