@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -51,6 +52,7 @@ def test_each_function_and_ci_fail_without_each_of_their_rights(pipeline: Pipeli
         execution = here.record["execution"]
         wait_for(lambda: "Bake" in pipeline.entered(execution) or None, "the first step's bake")
         shown |= refused_without(here, _while_it_bakes(here))
+        shown |= refused_without(here, _if_it_went_on(here))
         shown |= refused_without(here, _if_it_were_gone(here, "states:StartExecution"))
         shown |= _taken_back(here)
         shown |= refused_without(here, _when_it_has_ended(here))
@@ -231,16 +233,26 @@ def _while_nobody_is_told(here: Deployed) -> dict[str, list[Try]]:
     }
 
 
+def _if_it_went_on(here: Deployed) -> dict[str, list[Try]]:
+    """As if the bake were over. A step that was taken before writes nothing, so that only the next one shows this right."""
+    deployment = _deployment(here)
+    first, second = deployment["steps"]
+    deployment |= {"steps": [first, {**second, "percent": 20}], "next": 1}
+    shifted = here.asked(
+        "shift_traffic", {**here.about, "deployment": deployment}, without=["dynamodb:PutItem"]
+    )
+    return {"shift_traffic": [shifted]}
+
+
+def _deployment(here: Deployed) -> dict[str, Any]:
+    steps = here.record["plan"]["steps"]
+    until = {"proveBy": "2999-01-01T00:00:00.000Z", "deadline": here.record["deadline"]}
+    return {"steps": steps, "count": len(steps), "next": 0, **until}
+
+
 def _while_it_bakes(here: Deployed) -> dict[str, list[Try]]:
-    record, about, release = here.record, here.about, here.release
+    about, release, deployment = here.about, here.release, _deployment(here)
     pk, begun = f"APPLICATION#{NAME}", {"bake": 300, "every": 300}
-    deployment = {
-        "steps": record["plan"]["steps"],
-        "count": len(record["plan"]["steps"]),
-        "next": 0,
-        "proveBy": "2999-01-01T00:00:00.000Z",
-        "deadline": record["deadline"],
-    }
     looked = {
         "deployment": {**deployment, **begun, "step": "1 of 2", "followingNeed": 0},
         "baking": {"until": "", "extended": False},
@@ -273,7 +285,7 @@ def _while_it_bakes(here: Deployed) -> dict[str, list[Try]]:
         "run_health_check": [here.asked("run_health_check", {**about, **check})],
         "judge_health": [here.asked("judge_health", {**about, **looked}, without=LEDGER)],
         "complete_release": [
-            here.asked("complete_release", {**about, "execution": record["execution"]}, without=LEDGER)
+            here.asked("complete_release", {**about, "execution": here.record["execution"]}, without=LEDGER)
         ],
         "restore_baseline": [here.asked("restore_baseline", order, without=LEDGER)],
         "supervise": [here.asked("supervise", here.stopped, without=back)],
