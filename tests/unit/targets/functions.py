@@ -170,8 +170,10 @@ class FakeLambda:
             raise aws_error("ResourceConflictException", status=409, message="An update is in progress")
         if CodeSha256 != self.latest["CodeSha256"]:
             raise aws_error("InvalidParameterValueException", message="CodeSha256 does not match")
+        known = set(self.versions)
         version = self.publish()
-        self.versions[version].setdefault("Description", Description)
+        if version not in known:
+            self.versions[version]["Description"] = Description
         return dict(self.versions[version])
 
     def create_alias(

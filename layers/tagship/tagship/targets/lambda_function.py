@@ -411,20 +411,24 @@ class LambdaFunction:
             return f"{self._name} is removed again: nothing served before this release."
         wanted: tuple[str, dict[str, float]] = (baseline["id"], {})
         stood = alias is not None and _standing(alias) == wanted
-        if alias is None or not stood or _fence(alias) != fence:
+        if alias is None or not _stands_or_moves_to(wanted[0], alias) or _fence(alias) != fence:
             try:
                 self._write(alias, wanted, fence)
             except TargetMoved as error:  # written by another between our look and our write: look again
                 raise NotStable(str(error)) from error
-            if (read_back := self._alias()) is None or _standing(read_back) != wanted:
+            alias = self._alias()
+            if alias is None or not _stands_or_moves_to(wanted[0], alias):
                 raise NotStable(
-                    f"{self._release}: {self._name} does not read as restored: {_described(read_back)}."
+                    f"{self._release}: {self._name} does not read as restored: {_described(alias)}."
                 )
-        return (
-            f"{self._name} gave all traffic to version {baseline['id']} already."
-            if stood
-            else f"{self._name} gives all traffic to version {baseline['id']} again."
-        )
+        if stood:
+            return f"{self._name} gave all traffic to version {baseline['id']} already."
+        if _standing(alias) != wanted:
+            return (
+                f"{self._name} gives all traffic to version {baseline['id']} again as soon as Lambda has moved the "
+                "provisioned concurrency there."
+            )
+        return f"{self._name} gives all traffic to version {baseline['id']} again."
 
     # ---- the alias -------------------------------------------------------------------------------------------------
 
@@ -576,6 +580,15 @@ class LambdaFunction:
 def _standing(alias: Mapping[str, Any]) -> tuple[str, dict[str, float]]:
     weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
     return str(alias["FunctionVersion"]), {str(version): float(weight) for version, weight in weights.items()}
+
+
+def _stands_or_moves_to(version: str, alias: Mapping[str, Any]) -> bool:
+    """The version has all traffic, or gets it when Lambda has moved the provisioned concurrency.
+
+    Until then Lambda itself gives all weight to the version that had it.
+    """
+    stands, weights = _standing(alias)
+    return stands == version and list(weights.values()) in ([], [1.0])
 
 
 def _weights(baseline: Revision | None, candidate: Revision, percent: int) -> tuple[str, dict[str, float]]:
