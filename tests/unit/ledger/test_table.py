@@ -376,3 +376,102 @@ def test_a_transaction_that_is_refused_for_another_reason_leaves_as_it_came(ledg
 
     with pytest.raises(Exception, match="AccessDeniedException"):
         replace(ledger, client=NoRight(ledger.client)).record(fact())
+
+
+# ---- a write that meets somebody else's ----------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Conflicting:
+    """A table that answers the first writes as DynamoDB does while another transaction holds the item, or is throttled."""
+
+    client: Any
+    error: Exception
+    times: int
+    of: str = "update_item"
+
+    def __getattr__(self, name: str) -> Any:
+        def ask(**request: Any) -> Any:
+            if name == self.of and self.times:
+                self.times -= 1
+                raise self.error
+            return getattr(self.client, name)(**request)
+
+        return ask
+
+
+NOT_WRITTEN = (
+    "TransactionConflictException",
+    "ThrottlingException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+)
+WRITES = {
+    "write": lambda ledger: ledger.write(ledger.update("a", "b", only_if="attribute_not_exists(pk)", c=1)),
+    "count": lambda ledger: ledger.count("a", "b"),
+}
+
+
+def cancelled(*codes: str) -> Exception:
+    """A transaction that was cancelled, with a reason for each of its writes: the fact, the head, the changes."""
+    error: Any = aws_error("TransactionCanceledException")
+    error.response["CancellationReasons"] = [{"Code": code} for code in codes]
+    return error  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("code", NOT_WRITTEN)
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_write_that_meets_a_running_transaction_is_made_again(ledger, write, code):
+    """Fault 68: an approver gets no error page, and no release is rolled back, because two wrote at once."""
+    pauses: list[float] = []
+    met = Conflicting(ledger.client, aws_error(code), times=2)
+    write(replace(ledger, client=met, pause=pauses.append))
+    assert ledger.get("a", "b") is not None
+    assert len(pauses) == 2
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_write_that_never_gets_a_turn_says_that_the_ledger_is_busy(ledger, write):
+    """Fault 68: bounded, with a pause that differs for each of those who collide."""
+    pauses: list[float] = []
+    met = Conflicting(ledger.client, aws_error("TransactionConflictException"), times=1000)
+    with pytest.raises(LedgerBusy, match=r"Nothing was changed\.$"):
+        write(replace(ledger, client=met, pause=pauses.append))
+    assert ledger.get("a", "b") is None
+    assert len(pauses) == 12
+    assert all(0 <= pause <= 0.32 for pause in pauses)
+    assert len(set(pauses)) > 1
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        ("None", "TransactionConflict", "None"),
+        ("None", "None", "TransactionConflict"),
+        ("None", "ThrottlingError", "None"),
+        ("ProvisionedThroughputExceeded", "None", "None"),
+    ],
+)
+def test_a_transaction_that_meets_another_is_made_again(ledger, codes):
+    """Fault 68."""
+    met = Conflicting(ledger.client, cancelled(*codes), times=3, of="transact_write_items")
+    assert replace(ledger, client=met, pause=lambda _: None).record(fact(), put(ledger, "A"))
+    assert item_of(ledger, "A") is not None
+    assert_chain_is_whole(stored(ledger))
+
+
+@pytest.mark.parametrize("code", NOT_WRITTEN)
+def test_a_transaction_that_was_not_taken_at_all_is_made_again(ledger, code):
+    """Fault 68."""
+    met = Conflicting(ledger.client, aws_error(code), times=2, of="transact_write_items")
+    assert replace(ledger, client=met, pause=lambda _: None).record(fact())
+    assert_chain_is_whole(stored(ledger))
+
+
+@pytest.mark.parametrize("code", ["ValidationError", "ItemCollectionSizeLimitExceeded", "AccessDenied"])
+def test_a_transaction_that_can_never_be_written_is_not_made_again(ledger, code):
+    pauses: list[float] = []
+    met = Conflicting(ledger.client, cancelled("None", code), times=1000, of="transact_write_items")
+    with pytest.raises(Exception, match="TransactionCanceledException"):
+        replace(ledger, client=met, pause=pauses.append).record(fact())
+    assert not pauses

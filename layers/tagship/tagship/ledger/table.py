@@ -44,6 +44,18 @@ Item = dict[str, Any]
 Change = dict[str, Any]
 
 _TRIES = 12
+_THROTTLED_TRIES = 3
+"""botocore tries each of these again too: all together end before the function that writes."""
+_CONFLICT = "TransactionConflictException"
+_THROTTLED = ("ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded")
+_PASSING = (
+    "None",
+    "ConditionalCheckFailed",
+    "TransactionConflict",
+    "ThrottlingError",
+    "ProvisionedThroughputExceeded",
+)
+"""A cancelled transaction's reasons after which it can be made again."""
 _MANY = 100
 """Items that BatchGetItem gives at once."""
 _serializer = TypeSerializer()
@@ -212,34 +224,47 @@ class Ledger:
             head = self.get(pk, "HEAD") or {"last": 0, "digest": ""}
             item = self._item(fact, head)
             try:
-                with calling(f"Recording {fact.name} for {fact.application} {fact.tag}"):
-                    self.client.transact_write_items(
-                        TransactItems=[
-                            self.put(item, only_if="attribute_not_exists(pk)"),
-                            self._head(pk, head, item),
-                            *changes,
-                        ]
-                    )
+                self._in_turn(
+                    f"Recording {fact.name} for {fact.application} {fact.tag}",
+                    self.client.transact_write_items,
+                    TransactItems=[
+                        self.put(item, only_if="attribute_not_exists(pk)"),
+                        self._head(pk, head, item),
+                        *changes,
+                    ],
+                )
                 return True
             except ClientError as error:
-                if code_of(error) != "TransactionCanceledException":
-                    raise
-                reasons = [
-                    reason.get("Code", "None") for reason in error.response.get("CancellationReasons", [])
-                ]
-                if reasons and reasons[0] == "ConditionalCheckFailed":
+                if _stands_already(error):
                     return False
-                refused = [
-                    index for index, code in enumerate(reasons[2:]) if code == "ConditionalCheckFailed"
-                ]
-                if refused:
-                    raise Refused(refused[0]) from error
-            # Another fact of this application was written in between: look again, a little later each time.
-            self.pause(random.uniform(0, 0.01 * 2 ** min(attempt, 5)))  # noqa: S311 (jitter, no secret)
+            # Another fact of this application was written in between: look again.
+            self._wait_a_little(attempt)
         raise LedgerBusy(
             f"{fact.application} {fact.tag}: {fact.name} could not be recorded in {_TRIES} tries, "
             "because others wrote to the same application's ledger. Nothing was changed."
         )
+
+    def _in_turn(self, what: str, write: Callable[..., Any], **request: Any) -> Any:
+        """A write that met a running transaction or was throttled wrote nothing: it is made again, a little later each time.
+
+        botocore's standard mode does not try a conflict again. Whatever may have been written is not repeated here.
+
+        Raises LedgerBusy when others keep writing, AwsUnavailable when it stays throttled.
+        """
+        for attempt in range(_TRIES):
+            try:
+                with calling(what):
+                    return write(**request)
+            except AwsUnavailable as error:
+                cause = error.__cause__
+                code = code_of(cause) if isinstance(cause, ClientError) else ""
+                if code != _CONFLICT and (code not in _THROTTLED or attempt + 1 >= _THROTTLED_TRIES):
+                    raise
+            self._wait_a_little(attempt)
+        raise LedgerBusy(f"{what}: others kept writing to it, in {_TRIES} tries. Nothing was changed.")
+
+    def _wait_a_little(self, attempt: int) -> None:
+        self.pause(random.uniform(0, 0.01 * 2 ** min(attempt, 5)))  # noqa: S311 (jitter, no secret)
 
     def put(
         self, item: Mapping[str, Any], *, only_if: str = "", values: Mapping[str, Any] | None = None
@@ -288,11 +313,10 @@ class Ledger:
     def write(self, change: Change) -> None:
         """A change that explains itself and needs no fact: a lease renewed, a task token replaced.
 
-        Raises Refused when its condition does not hold.
+        Raises Refused when its condition does not hold, LedgerBusy when others keep writing.
         """
         try:
-            with calling("Writing the ledger"):
-                self.client.update_item(**change["Update"])
+            self._in_turn("Writing the ledger", self.client.update_item, **change["Update"])
         except ClientError as error:
             if code_of(error) == "ConditionalCheckFailedException":
                 raise Refused(0) from error
@@ -318,16 +342,17 @@ class Ledger:
 
     def _counted(self, pk: str, sk: str, change: str, condition: str, period: str) -> int | None:
         try:
-            with calling("Counting"):
-                answer = self.client.update_item(
-                    TableName=self.table,
-                    Key=_packed({"pk": pk, "sk": sk}),
-                    UpdateExpression=change,
-                    ConditionExpression=condition,
-                    ExpressionAttributeNames={"#count": "count", "#kind": "kind", "#period": "period"},
-                    ExpressionAttributeValues=_packed({":one": 1, ":kind": "count", ":period": period}),
-                    ReturnValues="ALL_NEW",
-                )
+            answer = self._in_turn(
+                "Counting",
+                self.client.update_item,
+                TableName=self.table,
+                Key=_packed({"pk": pk, "sk": sk}),
+                UpdateExpression=change,
+                ConditionExpression=condition,
+                ExpressionAttributeNames={"#count": "count", "#kind": "kind", "#period": "period"},
+                ExpressionAttributeValues=_packed({":one": 1, ":kind": "count", ":period": period}),
+                ReturnValues="ALL_NEW",
+            )
         except ClientError as error:
             if code_of(error) == "ConditionalCheckFailedException":
                 return None
@@ -363,6 +388,22 @@ class Ledger:
             last=item["seq"],
             digest=item["digest"],
         )
+
+
+def _stands_already(error: ClientError) -> bool:
+    """Why a transaction was cancelled: its fact stands already, or else somebody was quicker and it can be made again.
+
+    Raises Refused for a change whose condition did not hold, and the error as it came for what can never be written.
+    """
+    reasons = [str(reason.get("Code", "None")) for reason in error.response.get("CancellationReasons", [])]
+    if code_of(error) != "TransactionCanceledException" or not set(reasons) <= set(_PASSING):
+        raise error
+    if reasons and reasons[0] == "ConditionalCheckFailed":
+        return True
+    refused = [index for index, code in enumerate(reasons[2:]) if code == "ConditionalCheckFailed"]
+    if refused:
+        raise Refused(refused[0]) from error
+    return False
 
 
 def application_key(application: str) -> str:
