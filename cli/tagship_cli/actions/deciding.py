@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 import click
 
-from tagship.approval.identity import CLAIMED, address_of, identity_of
-from tagship.approval.quorum import decision_of, is_author, outcome, person, voters
+from tagship.approval.identity import address_of, identity_of
+from tagship.approval.quorum import decision_of, is_author, outcome, voters
 from tagship.approval.request.delivery import deliver
 from tagship.ledger import approvals, releases
 from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, AwsUnavailable, TokenDead
+from tagship.model.people import is_claimed, person
 from tagship.model.records import ReleaseRecord, RequestRecord
 from tagship.text.words import listed
 from tagship_cli.failures import AwsRefused, Failed, trying
@@ -38,7 +39,7 @@ class Caller:
 
     def proves(self, approver: str) -> bool:
         """Whether AWS vouches that the caller is this approver."""
-        return not self.identity(approver).startswith(CLAIMED)
+        return not is_claimed(self.identity(approver))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,8 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from tagship.approval.quorum import person
+from tagship.model.people import CLAIMED, person
 from tagship.model.release import MAIL_ADDRESS
-
-CLAIMED = "claimed "
-"""Before the identity of a decision for whose approver AWS does not vouch."""
 
 _USER = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:user/(?:[^/]+/)*(?P<name>[^/]+)")
 _IDENTITY_CENTER = re.compile(

@@ -19,8 +19,9 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from tagship.approval.errors import LinkInvalid
-from tagship.approval.quorum import Record, person
+from tagship.approval.quorum import Record
 from tagship.model.errors import CredentialsRefused, TagshipError
+from tagship.model.people import person
 
 PURPOSE = "approval-link/1"
 GRACE = timedelta(days=7)

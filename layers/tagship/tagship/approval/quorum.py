@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from tagship.approval.errors import QuorumUnreachable
+from tagship.model.people import person
 
 Record = Mapping[str, Any]
 Outcome = Literal["approved", "rejected", "open"]
-
-
-def person(address: str) -> str:
-    """One spelling for one mailbox, so that `Ana@Example.com ` and `ana@example.com` are one person with one vote."""
-    return unicodedata.normalize("NFKC", address).strip().casefold()
 
 
 def is_author(record: Record, approver: str) -> bool:

@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from tagship.approval.errors import TooManyRequests
 from tagship.approval.facts import fact_of
-from tagship.approval.quorum import Record, outcome, person
+from tagship.approval.quorum import Record, outcome
 from tagship.ledger import approvals, visits
 from tagship.ledger.table import Ledger
 from tagship.model.facts import FactKind
+from tagship.model.people import person
 
 FORMS_A_MINUTE = 20
 """Of one link from one address. A person sends one, or two."""

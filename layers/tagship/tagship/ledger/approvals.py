@@ -11,6 +11,7 @@ from tagship.ledger.table import Fact, Ledger, Refused, application_key, timesta
 from tagship.ledger.table import approval_key as _pk
 from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, LockLost
 from tagship.model.facts import FactKind
+from tagship.model.people import person
 from tagship.model.records import Decision, NewRequest, ReleaseRecord, RequestRecord
 
 OPEN = "OPEN"
@@ -153,7 +154,7 @@ def decide(
         fact = _fact(
             approval,
             fact_name,
-            key=approver,
+            key=person(approver),
             who=approver,
             data={
                 "decision": decision,
@@ -214,7 +215,7 @@ def release_of(ledger: Ledger, approval: RequestRecord) -> ReleaseRecord:
 
 
 def _refuse_if_over(ledger: Ledger, approval: RequestRecord, approver: str) -> None:
-    if any(entry["approver"] == approver for entry in approval["decisions"]):
+    if any(person(entry["approver"]) == person(approver) for entry in approval["decisions"]):
         raise AlreadyDecided(f"{approver} has decided already.")
     if approval["status"] == "EXPIRED" or (
         approval["status"] == OPEN and approval["expiresAt"] <= timestamp(ledger.now())

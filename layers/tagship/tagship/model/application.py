@@ -119,7 +119,7 @@ class ApprovalPolicy:
         at.MinLen(1),
         at.MaxLen(20),
     ]
-    """Mail addresses of those who are asked; each gets a personal link."""
+    """Mail addresses of those who are asked; each gets a personal link. What follows a `+` makes nobody a second person."""
     required: Annotated[int, at.Ge(1), at.Le(20)] = 1
     """How many of them must approve; one rejection ends it."""
     authorMayApprove: bool = False

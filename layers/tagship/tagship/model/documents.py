@@ -28,6 +28,7 @@ from tagship.model.application import (
     Strategy,
 )
 from tagship.model.fields import ByType
+from tagship.model.people import person
 from tagship.model.release import MANIFEST_BYTES, Manifest, Tag
 from tagship.model.schedule import window
 
@@ -143,8 +144,9 @@ def _target_problems(target: Location) -> Iterator[Problem]:
 
 def _policy_problems(policy: ApprovalPolicy) -> Iterator[Problem]:
     count = len(policy.approvers)
-    if len({address.strip().lower() for address in policy.approvers}) < count:
-        yield Problem(path=("approval", "approvers"), message="names somebody twice")
+    if twice := _one_person(policy.approvers):
+        message = f"names {twice[0]} and {twice[1]}, who are one person with one vote"
+        yield Problem(path=("approval", "approvers"), message=message)
     elif policy.required > count:
         message = f"asks for {policy.required} approvals of {count} approvers"
         yield Problem(path=("approval", "required"), message=message)
@@ -154,6 +156,16 @@ def _policy_problems(policy: ApprovalPolicy) -> Iterator[Problem]:
             message=f"reminds more than {MOST_REMINDERS} times in {policy.expires} s; "
             f"{-(-policy.expires // MOST_REMINDERS)} s is the least",
         )
+
+
+def _one_person(addresses: Sequence[str]) -> tuple[str, str] | None:
+    """Two addresses that lead to one mailbox, if there are any."""
+    known: dict[str, str] = {}
+    for address in addresses:
+        if (who := person(address)) in known:
+            return known[who], address
+        known[who] = address
+    return None
 
 
 def _gates_problems(gates: Gates) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ from tagship.approval.page.progress import FOLLOW_SECONDS, progress
 from tagship.approval.page.render import render, style_hash
 from tagship.approval.page.view import standing, view
 from tagship.approval.quorum import Record
+from tagship.model.people import person
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ class Visit:
     @property
     def counts(self) -> bool:
         """Whether this approver may decide on this release."""
-        voters = {quorum.person(voter) for voter in quorum.voters(self.record)}
-        return quorum.person(self.approver) in voters
+        voters = {person(voter) for voter in quorum.voters(self.record)}
+        return person(self.approver) in voters
 
     @property
     def form_value(self) -> str:

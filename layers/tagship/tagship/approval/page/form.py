@@ -12,7 +12,8 @@ from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from tagship.approval.errors import FormInvalid
-from tagship.approval.quorum import Record, person
+from tagship.approval.quorum import Record
+from tagship.model.people import person
 
 MAX_BODY = 16 * 1024
 MAX_REASON = 2000

@@ -23,8 +23,9 @@ from tagship.approval.errors import LinkInvalid, TooManyRequests
 from tagship.approval.page.answers import PageResponse, Visit, security_headers
 from tagship.approval.page.form import Form, reason_problem
 from tagship.approval.page.page import Page, PageRequest
-from tagship.approval.quorum import Record, person
+from tagship.approval.quorum import Record
 from tagship.model.errors import AwsUnavailable, RetryableError
+from tagship.model.people import person
 from tagship.slack import messages as slack
 from tagship.text.plain import line
 

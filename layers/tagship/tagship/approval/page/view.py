@@ -12,6 +12,7 @@ from typing import Any
 
 from tagship.approval import quorum
 from tagship.approval.quorum import Record
+from tagship.model.people import person
 from tagship.text.plain import fold, line, shorten, visible
 from tagship.text.times import clock, moment, span, until
 
@@ -152,7 +153,7 @@ def _vote(vote: Mapping[str, Any], approver: str, now: datetime) -> View:
         "words": "approved" if vote["decision"] == "approve" else "rejected",
         "reason": shorten(visible(str(vote.get("reason") or "")).strip(), 2000),
         "at": _time(vote.get("at"), now),
-        "yours": quorum.person(vote["approver"]) == quorum.person(approver),
+        "yours": person(vote["approver"]) == person(approver),
     }
 
 

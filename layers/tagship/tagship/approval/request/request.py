@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from tagship.approval import quorum
 from tagship.approval.facts import CHANNEL, fact_of, failure
 from tagship.approval.link import GRACE, LinkSigner, approval_url
 from tagship.approval.quorum import check_reachable, missing, voters
@@ -22,6 +21,7 @@ from tagship.ledger.notices import Thread
 from tagship.ledger.table import Ledger, timestamp
 from tagship.model.errors import NoChannelReached
 from tagship.model.facts import FactKind
+from tagship.model.people import person
 from tagship.settings import Settings
 from tagship.slack import messages as slack
 from tagship.slack import thread as slack_thread
@@ -135,7 +135,8 @@ def escalated_to(request: Mapping[str, Any], now: datetime) -> list[str]:
     waited = (now - moment(request["askedAt"])).total_seconds()
     if not every or round(waited / every) < 2:
         return []
-    return [who for who in request.get("escalateTo") or () if who not in voters(request)]
+    asked = {person(voter) for voter in voters(request)}
+    return [who for who in request.get("escalateTo") or () if person(who) not in asked]
 
 
 def seconds_left(request: Mapping[str, Any], now: datetime) -> int:
@@ -199,9 +200,9 @@ class _Sender:
             return {f"slack to {CHANNEL}": error.reason}
         except TimeoutError:
             return {f"slack to {CHANNEL}": LATE}
-        own = {quorum.person(who): url for who, url in hooks.approvers.items()}
+        own = {person(who): url for who, url in hooks.approvers.items()}
         for approver, link in links.items():
-            url, name = own.get(quorum.person(approver)), f"slack to {approver}"
+            url, name = own.get(person(approver)), f"slack to {approver}"
             if url and name not in besides:
                 message = partial(invitation, self._request, link=link, now=self._now, reminder=reminder)
                 outbox.send(name, partial(_posted, url, message))

@@ -29,6 +29,7 @@ from tagship.approval.page.answers import PageResponse, Visit, security_headers
 from tagship.approval.signin.provider import Provider
 from tagship.ledger import logins
 from tagship.ledger.table import Ledger
+from tagship.model.people import person
 from tagship.settings import Settings
 
 CALLBACK = "/approvals/callback"
@@ -121,14 +122,14 @@ class Login:
         self.provider.check_issuer(answer.get("iss"))
         if "error" in answer or not _CODE.fullmatch(answer.get("code", "")):
             raise LinkInvalid("the provider did not let them sign in")
-        person = self.provider.person(
+        found = self.provider.person(
             code=answer["code"],
             verifier=journey.verifier,
             redirect_uri=self.address + CALLBACK,
             nonce=journey.nonce,
             now=visit.now,
         )
-        if not _same_mail(person.mail, visit.approver):
+        if not _same_mail(found.mail, visit.approver):
             raise LinkInvalid("signed in as somebody else")
         session, secret = _hash(journey.state), secrets.token_urlsafe(32)
         opened = logins.opened(
@@ -137,7 +138,7 @@ class Login:
             session=session,
             secret=_hash(secret),
             approver=visit.approver,
-            identity=f"{self.provider.issuer} {person.subject}",
+            identity=f"{self.provider.issuer} {found.subject}",
             until=visit.now + SESSION,
         )
         if not opened:
@@ -206,9 +207,9 @@ def _parameters(query: str) -> dict[str, str]:
 
 
 def _same_mail(one: str, other: str) -> bool:
-    """Case aside, and nothing else: where mail addresses are not ASCII, two that look alike may be two people's."""
-    if one.isascii() and other.isascii():
-        return one.lower() == other.lower()
+    """One mailbox; where addresses are not ASCII, two that look alike may be two people's, so each character counts."""
+    if one.isascii() and other.isascii() and one == one.strip():
+        return person(one) == person(other)
     return one == other
 
 

@@ -1,0 +1,20 @@
+"""Who is who: one mailbox is one person with one vote, by whichever address and whichever way they come."""
+
+from __future__ import annotations
+
+import unicodedata
+
+CLAIMED = "claimed "
+"""Before the identity of a decision for whose approver AWS does not vouch."""
+
+
+def person(address: str) -> str:
+    """One spelling for one mailbox: `Ana@Example.com ` and `ana+2@example.com` are both `ana@example.com`."""
+    plain = unicodedata.normalize("NFKC", address).strip().casefold()
+    name, at, domain = plain.rpartition("@")
+    return (name.partition("+")[0] or name) + at + domain
+
+
+def is_claimed(identity: str) -> bool:
+    """Whether nobody but the person themselves says that the identity is the approver's."""
+    return identity.startswith(CLAIMED)
