@@ -6,10 +6,10 @@ import json
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tagship.aws.web import NotDelivered
 from tagship.ledger import notices, releases
 from tagship.model.errors import TagshipError
 from tagship.notices import queue
+from tagship.notices.channel import NotDelivered
 from tagship.notices.channels import CHANNELS, Means, readers_of
 from tagship.runtime import Event, Runtime, about, logger, step
 from tagship.slack.messages import MessageRefused, SlackFailed

@@ -44,6 +44,8 @@ READS_THE_WHOLE = {"tagship.model.application", "tagship.model.documents"}
 
 # Who may do what nobody else does, and the reason.
 MAKES_CLIENTS = {"tagship.aws.clients"}
+OPENS_CONNECTIONS = {"tagship.aws.web"}
+"""So that each of them has a deadline, a bound and no redirect."""
 HANDS_OVER_THE_ENVIRONMENT = {"tagship.runtime"}
 """To the settings, which read a mapping and nothing else."""
 KNOWS_THE_KEYS = {"tagship.notices.bus"}
@@ -120,6 +122,11 @@ def test_only_one_module_makes_clients_and_sessions() -> None:
         or any(text in ast.unparse(module.tree) for text in ("boto3.client", "boto3.resource", ".Session("))
     }
     assert making == MAKES_CLIENTS
+
+
+def test_only_one_module_speaks_http() -> None:
+    clients = {"http.client", "socket", "urllib.request", "urllib3", "requests", "httpx", "aiohttp"}
+    assert {module.name for module in modules() if module.imports() & clients} == OPENS_CONNECTIONS
 
 
 def test_only_the_settings_read_the_environment() -> None:

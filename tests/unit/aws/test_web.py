@@ -1,16 +1,19 @@
-"""A request to somebody else's service ends, takes no more than it must, and never tells its address."""
+"""A request to another service ends in time, reads no more than it must, and never shows its address."""
 
 from __future__ import annotations
 
 import json
+import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
 import pytest
 
 from tagship.aws import web
-from tagship.aws.web import NotDelivered
+from tagship.aws.web import AddressRefused, RequestFailed
+from tests.unit.health.servers import dripping, http_answer, saying, serving
 
 
 class Service(BaseHTTPRequestHandler):
@@ -60,6 +63,13 @@ def test_data_arrives_as_json_and_the_answer_is_read(service):
     assert headers["Authorization"] == "Bearer t"
 
 
+def test_a_form_arrives_as_a_form(service):
+    web.send(f"{service}/token", to="the provider", form={"code": "a b&c"})
+    _, _, headers, body = Service.came[0]
+    assert headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert body == b"code=a+b%26c"
+
+
 def test_no_redirect_is_followed_and_only_so_much_is_read(service):
     assert web.send(f"{service}/moved", to="Slack", data={}).status == 302
     assert len(web.send(f"{service}/much", to="Slack", data={}).body) == 256 * 1024
@@ -76,13 +86,90 @@ def test_no_redirect_is_followed_and_only_so_much_is_read(service):
         "secret",
     ],
 )
-def test_what_goes_wrong_is_told_without_the_address(service, address):
-    with pytest.raises(NotDelivered) as raised:
+def test_an_error_does_not_show_the_address(service, address):
+    with pytest.raises(RequestFailed) as raised:
         web.send(address.format(service=service), to="Slack", data={}, seconds=0.2)
     assert str(raised.value).startswith("Slack")
     assert "secret" not in str(raised.value)
     assert "127.0.0.1" not in str(raised.value)
     assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hooks.example.com/x",
+        "http://127.0.0.2:1/x",
+        "ftp://127.0.0.1/x",
+        "https://user:secret@127.0.0.1/x",
+        "https://127.0.0.1:0/x",
+        "https://127.0.0.1/x y",
+        "https:///x",
+        "x",
+    ],
+)
+def test_an_address_that_is_not_plainly_https_is_refused_and_not_resolved(url, monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("it was resolved"))
+    with pytest.raises(AddressRefused):
+        web.send(url, to="Slack", data={})
+
+
+def test_plain_http_to_this_machine_can_be_refused_too(service):
+    with pytest.raises(AddressRefused, match="not an https address"):
+        web.send(f"{service}/x", to="Slack", data={}, plain_http=())
+    assert Service.came == []
+
+
+@pytest.mark.parametrize(
+    "first,drop",
+    [(b"HTTP/1.1 200 OK\r\n\r\n", b"x"), (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"), (b"HTTP/", b"1")],
+    ids=["a body", "headers", "a status line"],
+)
+def test_an_answer_that_drips_forever_ends_with_the_deadline(first, drop):
+    with serving(dripping(first, drop)) as server:
+        begun = time.monotonic()
+        with pytest.raises(RequestFailed, match=r"no whole answer within 0\.3 s"):
+            web.send(server.url(), to="Slack", data={}, seconds=0.3)
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(
+    "answer,why",
+    [
+        (b"", "closed without an answer"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "not HTTP"),
+        (http_answer(body=b"half", Content_Length="100"), "broke off before its end"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", "not HTTP"),
+    ],
+    ids=["nothing", "another protocol", "half a body", "too many headers"],
+)
+def test_half_an_answer_is_no_answer(answer, why):
+    with serving(saying(answer)) as server, pytest.raises(RequestFailed, match=why):
+        web.send(server.url(), to="Slack", data={}, seconds=5)
+
+
+def test_an_endless_answer_is_not_taken_from_the_network(monkeypatch):
+    monkeypatch.setattr(web, "WIRE_BYTES", 100_000)
+    endless = saying(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 90 + b"\r\n" + b"x" * 1_000_000)
+    with serving(endless) as server, pytest.raises(RequestFailed, match="not HTTP"):
+        web.send(server.url(), to="Slack", data={}, seconds=5)
+
+
+def test_a_name_that_does_not_resolve_is_a_failure_without_the_name(monkeypatch):
+    def nowhere(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "secret.example.com is unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nowhere)
+    with pytest.raises(RequestFailed, match="its name can't be resolved") as raised:
+        web.send("https://secret.example.com/", to="Slack", data={})
+    assert "secret" not in str(raised.value)
+
+
+def test_proxies_of_the_environment_are_not_used(service, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert web.send(f"{service}/x", to="Slack", data={}).status == 200
 
 
 def test_an_answer_that_is_no_json_is_nothing():

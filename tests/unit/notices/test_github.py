@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tagship.aws.web import NotDelivered
 from tagship.notices import github
+from tagship.notices.channel import NotDelivered
 from tests.github_server import GitHub
 from tests.github_server import github as started
 from tests.unit.notices.test_notice import RECORD, told

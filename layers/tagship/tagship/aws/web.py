@@ -1,24 +1,100 @@
-"""One JSON request to somebody else's service, with bounds on everything that the other side decides.
+"""The one HTTP client: one exchange with another service, with bounds on everything that the other side decides.
 
-urllib3 comes with boto3 in Lambda's runtime. What goes wrong is said without the address: a webhook's address is a secret.
+The standard library's client reads and writes a socket that is opened here, because the promises hang on that socket:
+every read and write shares one deadline, so headers or a body that drip forever end; the answer's size is bounded; and no
+proxy, redirect or retry comes between. Errors name no address, because a webhook's address is a secret.
 """
 
 from __future__ import annotations
 
+import functools
+import http.client
+import io
 import json
-from collections.abc import Mapping
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
-_CONNECT_SECONDS = 3
-_TAKEN = 256 * 1024
-"""Bytes of an answer that are read."""
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+from tagship.text.plain import line
+
+MAX_BYTES = 256 * 1024
+"""Of a body that `send` reads."""
+WIRE_BYTES = 1024 * 1024
+"""As much as is taken from the network, framing included, whatever the server says about its lengths."""
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+BROKEN_OFF = "the answer broke off before its end"
+
+Clock = Callable[[], float]
 
 
-class NotDelivered(Exception):
-    """The service did not take it. Never reaches a state machine: whoever sends decides what comes of it."""
+class RequestFailed(Exception):
+    """There is no whole answer. Says why, in words without the address. Never reaches a state machine."""
+
+
+class AddressRefused(RequestFailed):
+    """Nothing was sent: the address is not one that is asked. Says nothing about the service."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """The parts of a URL, taken apart once."""
+
+    https: bool
+    host: str
+    port: int
+    authority: str
+    path: str
+
+    @classmethod
+    def of(cls, url: str) -> Site:
+        """Raises AddressRefused for what is not a plain http or https URL: nothing is corrected, or read in two ways."""
+        if not re.fullmatch(r"[!-~]+", url):
+            raise AddressRefused(
+                "the URL has characters that a URL does not have; a name in another script is written xn--…"
+            )
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port
+        except ValueError as error:
+            raise AddressRefused(f"the URL can't be read: {line(error)}") from None
+        if parts.scheme not in {"http", "https"}:
+            raise AddressRefused(
+                f"only http and https are asked, not {line(parts.scheme or 'nothing', limit=20)}"
+            )
+        if "@" in parts.netloc:
+            raise AddressRefused(
+                "the URL carries a name or password, which would be read in logs and in the ledger"
+            )
+        if not re.fullmatch(r"[a-z0-9._:-]{1,253}", host) or port == 0:
+            raise AddressRefused("the URL has no host and port that can be asked")
+        https = parts.scheme == "https"
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        return cls(
+            https=https, host=host, port=port or (443 if https else 80), authority=parts.netloc, path=path
+        )
+
+
+class Deadline:
+    """When an exchange ends, whatever the other side does; several exchanges may share one."""
+
+    def __init__(self, seconds: float, clock: Clock = time.monotonic) -> None:
+        self.seconds = seconds
+        self._clock = clock
+        self._ends = clock() + seconds
+
+    def left(self) -> float:
+        """Seconds. Raises TimeoutError when there are none."""
+        left = self._ends - self._clock()
+        if left <= 0:
+            raise TimeoutError
+        return left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,36 +119,195 @@ def send(
     to: str,
     method: str = "POST",
     data: Any = None,
+    form: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     seconds: float = 10,
+    most: int = MAX_BYTES,
+    plain_http: Container[str] = LOOPBACK,
 ) -> Answer:
-    """Sends `data` as JSON. No redirect is followed, nothing is sent twice, and `seconds` bounds each wait for an answer.
+    """One request with `data` as JSON or with a form, and the first `most` bytes of the answer, within `seconds`.
 
-    `to` is what the service is called in errors. Raises NotDelivered when it can't be reached, or the address is not https
-    (http is for loopback alone).
+    `to` is what errors call the service; `plain_http` are the hosts for which http is enough. Raises RequestFailed.
     """
-    import urllib3  # late: most functions send nothing
-
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-        raise NotDelivered(f"{to}: its address is not an https address.")
-    content = {} if data is None else {"Content-Type": "application/json; charset=utf-8"}
+    content, body = _content(data, form)
     try:
-        with urllib3.PoolManager(retries=False) as pool:
-            answer = pool.request(
-                method,
-                url,
-                body=None if data is None else json.dumps(data).encode(),
-                headers={"User-Agent": "tagship", **content, **(headers or {})},
-                timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, seconds), read=seconds),
-                redirect=False,
-                preload_content=False,
+        site = Site.of(url)
+        if not site.https and site.host not in plain_http:
+            raise AddressRefused("its address is not an https address")
+        deadline = Deadline(seconds)
+        with Connection(
+            site, addresses=_addresses(site), tls=tls() if site.https else None, deadline=deadline
+        ) as connection:
+            reply = connection.ask(method, body=body, headers={**content, **(headers or {})})
+            return Answer(
+                status=reply.status, body=reply.read(most), retry_after=reply.headers.get("Retry-After", "")
             )
+    except RequestFailed as failed:
+        raise type(failed)(f"{to} can't be reached: {failed}") from None
+
+
+@functools.cache
+def tls() -> ssl.SSLContext:
+    """The authorities that this machine trusts: read once, which takes longer than an exchange."""
+    return ssl.create_default_context()
+
+
+def resolve(host: str, port: int) -> Sequence[str]:
+    """All addresses of a name, in the system's order."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+class Connection:
+    """To one of the given addresses, never to a name: whoever vetted them knows what is asked. Ends at its deadline."""
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        addresses: Sequence[IPv4Address | IPv6Address],
+        tls: ssl.SSLContext | None,
+        deadline: Deadline,
+    ) -> None:
+        self._site = site
+        self._deadline = deadline
+        self.valid_until: float | None = None
+        """When the certificate ends, in seconds since 1970; None without TLS."""
+        with _failures_in_words(deadline):
+            self._socket = self._connected(addresses)
+            if tls is not None:
+                self._secure(tls)
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def ask(
+        self, method: str = "GET", *, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        """One request, and the status line and headers of its answer. Raises RequestFailed."""
+        site = self._site
+        connection = http.client.HTTPConnection(site.host, site.port)
+        connection.auto_open = 0
+        connection.sock = self
+        sent = {"Host": site.authority, "User-Agent": "tagship", "Accept": "*/*", **(headers or {})}
+        with _failures_in_words(self._deadline):
+            connection.request(method, site.path, body=body, headers={**sent, "Connection": "close"})
+            return Reply(connection.getresponse(), self._deadline)
+
+    def sendall(self, data: bytes) -> None:
+        """For http.client."""
+        self._socket.settimeout(self._deadline.left())
+        self._socket.sendall(data)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """For http.client, which reads from this only."""
+        return io.BufferedReader(_Reader(self._socket, self._deadline))
+
+    def close(self) -> None:
+        """http.client lets go as soon as it has the headers; the socket lives until the body is read."""
+
+    def _connected(self, addresses: Sequence[IPv4Address | IPv6Address]) -> socket.socket:
+        for tried, address in enumerate(addresses, start=1):
+            share = self._deadline.left() / (len(addresses) - tried + 1)
             try:
-                body = answer.read(_TAKEN)
-            finally:
-                answer.close()
-    except (urllib3.exceptions.HTTPError, ValueError) as error:
-        # the chain would print the address
-        raise NotDelivered(f"{to} can't be reached ({type(error).__name__}).") from None
-    return Answer(status=answer.status, body=body, retry_after=answer.headers.get("Retry-After", ""))
+                return socket.create_connection((str(address), self._site.port), timeout=share)
+            except OSError:
+                if tried == len(addresses):
+                    raise
+        raise OSError("no address")
+
+    def _secure(self, tls: ssl.SSLContext) -> None:
+        try:
+            self._socket.settimeout(self._deadline.left())
+            secured = tls.wrap_socket(self._socket, server_hostname=self._site.host.rstrip("."))
+            self._socket = secured
+            ends = (secured.getpeercert() or {}).get("notAfter")
+            self.valid_until = ssl.cert_time_to_seconds(ends) if isinstance(ends, str) else None
+        except BaseException:
+            self._socket.close()
+            raise
+
+
+class Reply:
+    """An answer whose body is still to be read."""
+
+    def __init__(self, response: http.client.HTTPResponse, deadline: Deadline) -> None:
+        self._response = response
+        self._deadline = deadline
+        self.status = response.status
+        self.headers = response.headers
+
+    def read(self, most: int) -> bytes:
+        """The body's beginning. Raises RequestFailed where it ends too early; what is longer is not waited for."""
+        body = bytearray()
+        with _failures_in_words(self._deadline):
+            while len(body) < most and (part := self._response.read(most - len(body))):
+                body += part
+        if self._response.length and len(body) < most:
+            raise RequestFailed(BROKEN_OFF)
+        return bytes(body)
+
+
+class _Reader(io.RawIOBase):
+    """Each read waits for what is left of the deadline, and all of them take a bounded number of bytes."""
+
+    def __init__(self, connected: socket.socket, deadline: Deadline) -> None:
+        self._socket = connected
+        self._deadline = deadline
+        self._taken = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Raises TimeoutError at the deadline, whatever has come until then."""
+        if self._taken >= WIRE_BYTES:
+            raise http.client.HTTPException("more than is taken")
+        self._socket.settimeout(self._deadline.left())
+        taken = self._socket.recv_into(buffer)
+        self._taken += taken
+        return taken
+
+
+def _content(data: Any, form: Mapping[str, str] | None) -> tuple[dict[str, str], bytes | None]:
+    if form is not None:
+        return {"Content-Type": "application/x-www-form-urlencoded"}, urlencode(form).encode()
+    if data is not None:
+        return {"Content-Type": "application/json; charset=utf-8"}, json.dumps(data).encode()
+    return {}, None
+
+
+def _addresses(site: Site) -> list[IPv4Address | IPv6Address]:
+    try:
+        return [ip_address(text) for text in resolve(site.host, site.port)]
+    except (OSError, UnicodeError):
+        raise RequestFailed("its name can't be resolved") from None
+
+
+@contextmanager
+def _failures_in_words(deadline: Deadline) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise RequestFailed(_in_words(error, deadline)) from None  # the chain would print the address
+
+
+def _in_words(error: Exception, deadline: Deadline) -> str:
+    match error:
+        case TimeoutError():
+            return f"no whole answer within {deadline.seconds:g} s"
+        case ssl.SSLCertVerificationError():
+            return f"the certificate is not accepted: {line(error.verify_message, limit=200)}"
+        case ssl.SSLError():
+            return f"TLS failed: {line(error.reason or error, limit=100)}"
+        case http.client.RemoteDisconnected():
+            return "the connection was closed without an answer"
+        case http.client.IncompleteRead():
+            return BROKEN_OFF
+        case OSError():
+            return f"the connection failed: {line(error.strerror or error, limit=100)}"
+        case _:
+            return f"the answer is not HTTP: {line(type(error).__name__, limit=100)}"

@@ -6,10 +6,7 @@ followed only to a host that the check lists, and what it leads to is vetted as 
 
 from __future__ import annotations
 
-import http.client
 import json
-import re
-import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -19,17 +16,26 @@ from ipaddress import ip_address
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
+from tagship.aws.web import (
+    AddressRefused,
+    Clock,
+    Connection,
+    Deadline,
+    Reply,
+    RequestFailed,
+    Site,
+    resolve,
+    tls,
+)
 from tagship.health import places
 from tagship.health.addresses import Address, Network, refusal
 from tagship.health.sampling import Answer, Percentile, sample
 from tagship.health.verdict import GRAVEST_FIRST, CheckResult, Verdict, shown
-from tagship.health.wire import Clock, Site, Wire
 
 BODY_BYTES = 64 * 1024
 """As much of a body as is read; an answer that is longer has come, and is not waited for."""
 MOST_REDIRECTS = 5
 
-_BROKEN_OFF = "the answer broke off before its end"
 _REDIRECTS = {301, 302, 303, 307, 308}
 _NAMED = 5
 _DAY = 86_400
@@ -75,23 +81,13 @@ class Wanted(Protocol):
     def timeoutSeconds(self) -> int: ...  # noqa: N802
 
 
-class _Refused(Exception):
-    """We don't ask this; it says nothing about the service."""
-
-
-def resolve(host: str, port: int) -> Sequence[str]:
-    """All addresses of a name, in the system's order."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-
 def check(
     check: Wanted,
     *,
     name: str,
     allowed: Sequence[Network] = (),
     resolve: Resolve = resolve,
-    tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+    tls: Callable[[], ssl.SSLContext] = tls,
     clock: Clock = time.monotonic,
     wall: Clock = time.time,
 ) -> CheckResult:
@@ -150,9 +146,9 @@ class _Asking:
         """All requests of one address."""
         check = self.check
         try:
-            site = _taken_apart(url)
+            site = Site.of(url)
             self._vetted(site)
-        except _Refused as refused:
+        except AddressRefused as refused:
             return CheckResult(check=name, verdict=Verdict.ERROR, why=f"Not asked: {refused}.")
         except (OSError, UnicodeError) as error:
             why = f"The name {urlsplit(url).hostname} can't be resolved: {shown(error, characters=200)}."
@@ -177,7 +173,7 @@ class _Asking:
         addresses = [ip_address(text) for text in self.resolve(site.host, site.port)]
         for address in addresses:
             if reason := refusal(address, self.allowed):
-                raise _Refused(f"{site.host} resolves to {address}, which is {reason}")
+                raise AddressRefused(f"{site.host} resolves to {address}, which is {reason}")
         if not addresses:
             raise OSError("it has no address")
         self.known[site.host, site.port] = addresses
@@ -186,54 +182,55 @@ class _Asking:
     def _ask(self, site: Site) -> Answer:
         """One request, with the redirects that it may follow, inside one deadline."""
         check, start = self.check, self.clock()
-        seen = _Seen()
+        deadline, seen = Deadline(check.timeoutSeconds, self.clock), _Seen()
         try:
             for _ in range(MOST_REDIRECTS + 1):
-                following = self._hop(site, deadline=start + check.timeoutSeconds, seen=seen)
+                following = self._hop(site, deadline=deadline, seen=seen)
                 if following is None:
                     break
                 site = following
             else:
                 seen.why = f"more than {MOST_REDIRECTS} redirects"
-        except _Refused as refused:
+        except AddressRefused as refused:
             seen.why = f"a redirect leads to where nobody is sent: {refused}"
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            seen.why = _in_words(error, check.timeoutSeconds)
+        except (OSError, ValueError) as error:
+            seen.why = f"the name {site.host} can't be resolved: {shown(error, characters=100)}"
+        except RequestFailed as failed:
+            seen.why = str(failed)
         ms, why = round((self.clock() - start) * 1000), seen.why
         if not why and check.percentile is None and ms > check.maxLatencyMs:
             why = f"an answer took {ms} ms, at most {check.maxLatencyMs} are allowed"
         verdict = Verdict.UNHEALTHY if why else Verdict.HEALTHY
         return Answer(verdict=verdict, ms=ms, why=why, status=seen.status, tls_days=seen.tls_days)
 
-    def _hop(self, site: Site, *, deadline: float, seen: _Seen) -> Site | None:
+    def _hop(self, site: Site, *, deadline: Deadline, seen: _Seen) -> Site | None:
         """Where it leads on; None where the answer is the last one, of which `seen` then knows what is wrong."""
-        with Wire(
-            self._vetted(site),
+        with Connection(
             site,
-            context=self.context if site.https else None,
+            addresses=self._vetted(site),
+            tls=self.context if site.https else None,
             deadline=deadline,
-            clock=self.clock,
-        ) as wire:
-            seen.certified(wire.valid_until, now=self.wall())
-            response = wire.get(site)
-            seen.status = response.status
-            location = response.headers.get("Location")
-            if self.check.followTo and location and self._leads_on(response.status):
+        ) as connection:
+            seen.certified(connection.valid_until, now=self.wall())
+            reply = connection.ask(headers={"User-Agent": "tagship-health/1"})
+            seen.status = reply.status
+            location = reply.headers.get("Location")
+            if self.check.followTo and location and self._leads_on(reply.status):
                 return self._target(site, location)
-            seen.why = _what_is_wrong(self.check, response) or self._certificate(seen.tls_days)
+            seen.why = _what_is_wrong(self.check, reply) or self._certificate(seen.tls_days)
             return None
 
     def _leads_on(self, status: int) -> bool:
         return status in _REDIRECTS and status != self.check.status
 
     def _target(self, site: Site, location: str) -> Site:
-        """Raises _Refused for a host that is not listed, and for a way from https to http."""
+        """Raises AddressRefused for a host that is not listed, and for a way from https to http."""
         scheme = "https" if site.https else "http"
-        target = _taken_apart(urljoin(f"{scheme}://{site.authority}{site.path}", location).partition("#")[0])
+        target = Site.of(urljoin(f"{scheme}://{site.authority}{site.path}", location).partition("#")[0])
         if target.host != site.host and target.host not in self.check.followTo:
-            raise _Refused(f"{target.host} is not in followTo")
+            raise AddressRefused(f"{target.host} is not in followTo")
         if site.https and not target.https:
-            raise _Refused(f"from https to http ({target.host})")
+            raise AddressRefused(f"from https to http ({target.host})")
         return target
 
     def _certificate(self, days: int | None) -> str:
@@ -259,47 +256,17 @@ class _Seen:
             self.tls_days = days if self.tls_days is None else min(days, self.tls_days)
 
 
-def _taken_apart(url: str) -> Site:
-    """Raises _Refused for what is no plain http or https URL: nothing is mended, or read in two ways."""
-    if not re.fullmatch(r"[!-~]+", url):
-        raise _Refused(
-            "the URL has characters that a URL does not have; a name in another script is written xn--…"
-        )
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise _Refused(f"the URL can't be read: {error}") from error
-    if parts.scheme not in {"http", "https"}:
-        raise _Refused(
-            f"only http and https are asked, not {shown(parts.scheme or 'nothing', characters=20)}"
-        )
-    if "@" in parts.netloc:
-        raise _Refused("the URL carries a name or password, which would be read in logs and in the ledger")
-    if not re.fullmatch(r"[a-z0-9._:-]{1,253}", host) or port == 0:
-        raise _Refused("the URL has no host and port that can be asked")
-    https = parts.scheme == "https"
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Site(
-        https=https, host=host, port=port or (443 if https else 80), authority=parts.netloc, path=path
-    )
-
-
-def _what_is_wrong(check: Wanted, response: http.client.HTTPResponse) -> str:
-    if response.status != check.status:
-        redirect = ", a redirect, which is not followed" if 300 <= response.status < 400 else ""
-        return f"status {response.status}{redirect}, not {check.status}"
-    body = bytearray()
-    while len(body) < BODY_BYTES and (part := response.read(BODY_BYTES - len(body))):
-        body += part
-    if response.length and len(body) < BODY_BYTES:
-        return _BROKEN_OFF
+def _what_is_wrong(check: Wanted, reply: Reply) -> str:
+    if reply.status != check.status:
+        redirect = ", a redirect, which is not followed" if 300 <= reply.status < 400 else ""
+        return f"status {reply.status}{redirect}, not {check.status}"
+    body = reply.read(BODY_BYTES)
     if check.contains is not None and check.contains.encode() not in body:
         return f"the body does not contain {shown(check.contains, characters=80)!r}"
     return looked_up(check.json, body) if check.json is not None else ""
 
 
-def looked_up(wanted: WantedJson, body: bytes | bytearray) -> str:
+def looked_up(wanted: WantedJson, body: bytes) -> str:
     """What is wrong with the value at a place in the body; empty where it is what was asked for."""
     try:
         document = json.loads(body)
@@ -326,21 +293,3 @@ def _same(found: Any, wanted: Any) -> bool:
 
 def _written(value: object) -> str:
     return shown(json.dumps(value, ensure_ascii=False), characters=80)
-
-
-def _in_words(error: Exception, timeout: int) -> str:
-    match error:
-        case TimeoutError():
-            return f"no whole answer within {timeout} s"
-        case ssl.SSLCertVerificationError():
-            return f"the certificate is not accepted: {shown(error.verify_message, characters=200)}"
-        case ssl.SSLError():
-            return f"TLS failed: {shown(error.reason or error, characters=100)}"
-        case http.client.RemoteDisconnected():
-            return "the connection was closed without an answer"
-        case http.client.IncompleteRead():
-            return _BROKEN_OFF
-        case OSError():
-            return f"the connection failed: {shown(error.strerror or error, characters=100)}"
-        case _:
-            return f"the answer is not HTTP: {shown(type(error).__name__, characters=100)}"

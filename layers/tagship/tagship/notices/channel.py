@@ -12,6 +12,10 @@ from tagship.notices.everywhere import Notifications
 Fact = Mapping[str, Any]
 
 
+class NotDelivered(Exception):
+    """The channel did not take a notice; it is sent again later. Never reaches a state machine."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
     """What a channel may use of the world."""

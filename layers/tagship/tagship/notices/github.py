@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from tagship.aws import web
-from tagship.aws.web import NotDelivered
 from tagship.model.facts import ENDINGS, FactKind
 from tagship.model.release import Status
+from tagship.notices.channel import NotDelivered
 from tagship.notices.notice import Notice
 
 API = "https://api.github.com"
@@ -55,17 +55,20 @@ class Repository:
 
     def ask(self, method: str, path: str, data: Any = None, *, taken: tuple[int, ...]) -> Any:
         """One request; raises NotDelivered for a status that is not among `taken`."""
-        answer = web.send(
-            f"{self.api}/repos/{self.name}/{path}",
-            to="GitHub",
-            method=method,
-            data=data,
-            headers={
-                "Accept": "application/vnd.github+json",
-                "Authorization": f"Bearer {self.token}",
-                "X-GitHub-Api-Version": "2022-11-28",
-            },
-        )
+        try:
+            answer = web.send(
+                f"{self.api}/repos/{self.name}/{path}",
+                to="GitHub",
+                method=method,
+                data=data,
+                headers={
+                    "Accept": "application/vnd.github+json",
+                    "Authorization": f"Bearer {self.token}",
+                    "X-GitHub-Api-Version": "2022-11-28",
+                },
+            )
+        except web.RequestFailed as failed:
+            raise NotDelivered(str(failed)) from None
         if answer.status not in taken:
             said = answer.json()
             words = str(said.get("message", ""))[:200] if isinstance(said, dict) else ""

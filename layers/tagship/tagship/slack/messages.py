@@ -23,7 +23,7 @@ Message = dict[str, Any]
 Block = dict[str, Any]
 
 SECONDS = 4
-"""For each wait on the network."""
+"""For one request and its whole answer."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost"})
 """Where http is enough: it leaves this machine by no wire."""
 
@@ -121,7 +121,7 @@ def post(url: str, payload: Mapping[str, Any], *, seconds: float = SECONDS) -> N
     """
     try:
         answer = web.send(url, to="Slack", data=payload, seconds=seconds)
-    except web.NotDelivered as error:
+    except web.RequestFailed as error:
         raise SlackFailed(str(error), passes=True) from None
     if answer.status != 200:
         raise failure_of(answer, word_of(answer.body[:80].decode("ascii", "replace").strip()))

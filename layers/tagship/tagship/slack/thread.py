@@ -109,7 +109,7 @@ def _post(bot: Bot, payload: Mapping[str, Any]) -> str:
             headers={"Authorization": f"Bearer {bot.token}"},
             seconds=SECONDS,
         )
-    except web.NotDelivered as error:
+    except web.RequestFailed as error:
         raise SlackFailed(str(error), passes=True) from None
     said = answer.json()
     said = said if isinstance(said, dict) else {}

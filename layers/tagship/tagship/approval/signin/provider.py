@@ -7,20 +7,17 @@ fetched from the provider is kept for a while by the warm function, and costs at
 from __future__ import annotations
 
 import hmac
-import http.client
+import http
 import json
-import socket
-import ssl
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from tagship.approval.errors import LinkInvalid, SignInUnavailable
+from tagship.aws import web
 
 if TYPE_CHECKING:
     from jwt import PyJWK
@@ -38,7 +35,6 @@ FRESH_SECONDS = 600
 
 _KEY_TYPES = {"RS256": ("RSA", None), "ES256": ("EC", "P-256")}
 """The algorithms that are accepted, and the key that each wants: never `none`, and none where a public key is a secret."""
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,54 +54,24 @@ class Fetch(Protocol):
 
 def fetch(url: str, form: Mapping[str, str] | None = None, /) -> bytes:
     """Straight to the address, through no proxy, after no redirect, within `SECONDS` and `MAX_BYTES`."""
-    parts = urlsplit(url)
-    host, path = parts.hostname or "", (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    connection = (
-        http.client.HTTPSConnection(host, parts.port, timeout=SECONDS, context=ssl.create_default_context())
-        if parts.scheme == "https"
-        else http.client.HTTPConnection(host, parts.port, timeout=SECONDS)
-    )
-    headers = {"Accept": "application/json", "User-Agent": "tagship"}
-    if form is not None:
-        headers["Content-Type"] = "application/x-www-form-urlencoded"
+    host = urlsplit(url).hostname or "the provider"
     try:
-        with _cut_off(connection):
-            connection.request(
-                "GET" if form is None else "POST", path, urlencode(form) if form else None, headers
-            )
-            answer = connection.getresponse()
-            body = answer.read(MAX_BYTES + 1)
-    except (OSError, http.client.HTTPException) as error:
-        raise SignInUnavailable(f"{host} could not be asked ({type(error).__name__})") from error
+        answer = web.send(
+            url,
+            to=host,
+            method="GET" if form is None else "POST",
+            form=form,
+            headers={"Accept": "application/json"},
+            seconds=SECONDS,
+            most=MAX_BYTES + 1,
+        )
+    except web.RequestFailed as failed:
+        raise SignInUnavailable(str(failed)) from failed
     if form is not None and 400 <= answer.status < 500 and answer.status != http.HTTPStatus.TOO_MANY_REQUESTS:
         raise LinkInvalid("the provider refused the sign-in's code")
-    if answer.status != http.HTTPStatus.OK or len(body) > MAX_BYTES:
-        raise SignInUnavailable(f"{host} answered {answer.status} with {len(body)} bytes")
-    return body
-
-
-@contextmanager
-def _cut_off(connection: http.client.HTTPConnection) -> Iterator[None]:
-    """Ends the connection after `SECONDS`, also one that drips: a socket's own time-out begins anew with each byte."""
-
-    late = threading.Event()
-
-    def cut() -> None:
-        late.set()
-        with suppress(OSError):
-            if connection.sock:
-                connection.sock.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(SECONDS, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        connection.close()
-    if late.is_set():
-        raise TimeoutError
+    if answer.status != http.HTTPStatus.OK or len(answer.body) > MAX_BYTES:
+        raise SignInUnavailable(f"{host} answered {answer.status} with {len(answer.body)} bytes")
+    return answer.body
 
 
 @dataclass(slots=True, kw_only=True)
@@ -235,7 +201,7 @@ class Provider:
 
     def _allowed(self, url: str) -> str:
         parts = urlsplit(url)
-        plain = self.loopback and parts.scheme == "http" and parts.hostname in _LOOPBACK
+        plain = self.loopback and parts.scheme == "http" and parts.hostname in web.LOOPBACK
         if not (parts.scheme == "https" or plain) or not parts.hostname or parts.username or parts.fragment:
             raise SignInUnavailable("the provider's addresses must be https")
         return url
