@@ -6,11 +6,10 @@ import json
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tagship.ledger import notices, releases
 from tagship.model.errors import TagshipError
-from tagship.notices import queue
-from tagship.notices.channel import NotDelivered
-from tagship.notices.channels import CHANNELS, Means, readers_of
+from tagship.notices import metrics, queue
+from tagship.notices.channel import Means, NeverTaken, NotDelivered
+from tagship.notices.delivery import deliver
 from tagship.runtime import Event, Runtime, about, logger, step
 from tagship.slack.messages import MessageRefused, SlackFailed
 
@@ -18,75 +17,35 @@ from tagship.slack.messages import MessageRefused, SlackFailed
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
     """The queue hands over one message at a time; one that failed comes again later."""
-    return {
-        "batchItemFailures": [
-            {"itemIdentifier": record["messageId"]}
-            for record in event["Records"]
-            if not _settled(record, runtime)
-        ]
-    }
+    failed = [record["messageId"] for record in event["Records"] if not _settled(record, runtime)]
+    return {"batchItemFailures": [{"itemIdentifier": each} for each in failed]}
 
 
 def _settled(record: Event, runtime: Runtime) -> bool:
-    sqs = runtime.aws.client("sqs")
-    try:
-        _tell(json.loads(record["body"]), runtime)
-    except MessageRefused as error:
-        logger.error("Slack will never take this (%s); it is set aside", error)
-        queue.set_aside(sqs, record, queue_url=runtime.settings.notices_set_aside)
-    except (NotDelivered, SlackFailed, TagshipError, ClientError, BotoCoreError) as error:
-        tries = int(record["attributes"]["ApproximateReceiveCount"])
-        logger.warning("Not told, for the %d. time; it is tried again: %s", tries, error)
-        queue.later(
-            sqs,
-            queue_url=runtime.settings.notices_queue,
-            receipt=record["receiptHandle"],
-            tries=tries,
-            after=error.after if isinstance(error, SlackFailed) else 0,
-        )
-        return False
-    except Exception:  # noqa: BLE001 (whatever it is, those behind it go on)
-        logger.exception("Nobody can be told this; it is set aside")
-        queue.set_aside(sqs, record, queue_url=runtime.settings.notices_set_aside)
-    return True
-
-
-def _tell(message: Event, runtime: Runtime) -> None:
-    fact = notices.fact_at(runtime.ledger, message["application"], message["fact"])
-    if fact is None:
-        raise LookupError(f"the ledger of {message['application']} has no fact {message['fact']}")
-    about(fact, fact["execution"])
-    channel, reader = message["channel"], message.get("reader")
-    told_to = queue.line_of(channel, reader) if reader else channel
-    if notices.was_told(runtime.ledger, fact, told_to):
-        return
-    if reader:
-        _take(channel, fact, {"configuration": {"document": {"notifications": reader}}}, runtime)
-    elif (readers := _readers(channel, fact, runtime)) is not None:
-        queue.one_by_one(
-            fact,
-            channel,
-            readers,
-            sqs=runtime.aws.client("sqs"),
-            queue_url=runtime.settings.notices_queue,
-        )
-    else:
-        record, configuration = releases.about(runtime.ledger, fact)
-        _take(channel, fact, {**(record or {}), "configuration": configuration}, runtime)
-    notices.told(runtime.ledger, fact, told_to)
-
-
-def _readers(channel: str, fact: Event, runtime: Runtime) -> list[Event] | None:
-    return readers_of(fact, channel, ssm=runtime.aws.client("ssm"), stage=runtime.settings.stage)
-
-
-def _take(channel: str, fact: Event, record: Event, runtime: Runtime) -> None:
+    settings, sqs, attributes = runtime.settings, runtime.aws.client("sqs"), record.get("attributes") or {}
     means = Means(
         client=runtime.aws.client,
         ledger=runtime.ledger,
-        event_bus=runtime.settings.event_bus,
-        topic=runtime.settings.notification_topic,
-        sender=runtime.settings.sender_address,
-        slack_hosts=runtime.settings.slack_hosts,
+        event_bus=settings.event_bus,
+        topic=settings.notification_topic,
+        sender=settings.sender_address,
+        slack_hosts=settings.slack_hosts,
     )
-    CHANNELS[channel].take(fact, record, means)
+    try:
+        message, here = json.loads(record["body"]), {"queue_url": settings.notices_queue}
+        deliver(message, means, stage=settings.stage, begins=lambda it: about(it, it["execution"]), **here)
+    except (MessageRefused, NeverTaken) as error:
+        logger.error("The channel never accepts this message; it is set aside: %s", error)
+        queue.set_aside(sqs, record, queue_url=settings.notices_set_aside)
+    except (NotDelivered, SlackFailed, TagshipError, ClientError, BotoCoreError) as error:
+        tries, after = int(attributes["ApproximateReceiveCount"]), getattr(error, "after", 0)
+        logger.warning("Delivery attempt %d failed; will retry: %s", tries, error)
+        metrics.emit_waiting(attributes.get("SentTimestamp"), now=runtime.now(), stage=settings.stage)
+        queue.later(
+            sqs, queue_url=settings.notices_queue, receipt=record["receiptHandle"], tries=tries, after=after
+        )
+        return False
+    except Exception:  # noqa: BLE001 (whatever it is, those behind it go on)
+        logger.exception("This message can't be processed; it is set aside")
+        queue.set_aside(sqs, record, queue_url=settings.notices_set_aside)
+    return True

@@ -254,12 +254,15 @@ class World:
 
     def notices(self) -> list[str]:
         """What teams were mailed, oldest first."""
-        sent = ses_backends[DEFAULT_ACCOUNT_ID][REGION].sent_messages
         return [
             message_from_string(mail.raw_data, policy=default).get_body(("plain",)).get_content()
-            for mail in sent
-            if hasattr(mail, "raw_data")
+            for mail in self.sent_notices()
         ]
+
+    def sent_notices(self) -> list[Any]:
+        """The same as SES took them, with their destinations."""
+        sent = ses_backends[DEFAULT_ACCOUNT_ID][REGION].sent_messages
+        return [mail for mail in sent if hasattr(mail, "raw_data")]
 
     def links(self, who: str) -> list[str]:
         """The approval links in somebody's mails, oldest first."""

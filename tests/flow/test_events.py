@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pytest
 import yaml
+from botocore.client import BaseClient
 
 from tagship.ledger import freezes
 from tagship.model.schedule import Freeze
@@ -234,6 +235,89 @@ def test_a_channel_that_is_down_is_tried_again_later(
     assert world.notices() == []
     assert notified(world, message)
     assert len(world.notices()) == 1
+
+
+TEAM, GONE, OPS = "team@example.com", "gone@example.com", "ops@example.com"
+
+
+def refusing_mail(world: World, *, code: str, to: str = "") -> None:
+    """SES as in its sandbox: it refuses a whole message of which one address is not verified."""
+    ask = BaseClient._make_api_call
+
+    def sandboxed(client: Any, name: str, parameters: Any) -> Any:
+        if name == "SendRawEmail" and (not to or to in parameters["Destinations"]):
+            raise aws_error(code)
+        return ask(client, name, parameters)
+
+    world.patch.setattr(BaseClient, "_make_api_call", sandboxed)
+
+
+def test_a_recipient_that_is_refused_keeps_no_other_from_the_notice(
+    world: World, queues: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 71: a mail for each address, and what SES refuses for good is set aside at once."""
+    world.configure(notifications={"emails": [TEAM, GONE, OPS]})
+    world.release("v1.4.0")
+    message = message_for("mail", "FACT#v1.4.0#0001#Release Succeeded#")
+    with monkeypatch.context() as sandbox:
+        world.patch = sandbox
+        refusing_mail(world, code="MessageRejected", to=GONE)
+        for _ in range(2):  # whatever comes twice is sent once
+            assert notified(world, message)
+        each = waiting(queues["notices"])
+        assert sorted(json.loads(it["body"])["reader"]["emails"][0] for it in each) == [GONE, OPS, TEAM]
+        assert len({it["attributes"]["MessageGroupId"] for it in each}) == 3
+        assert all(notified(world, it) for it in each * 2)
+    assert sorted(mail.destinations[0] for mail in world.sent_notices()) == [OPS, TEAM]
+    aside = [json.loads(it["body"])["reader"]["emails"] for it in waiting(queues["aside"])]
+    assert aside == [[GONE]]
+    assert all(told.startswith(f"storefront v1.4.0 in {STAGE}: SUCCEEDED, ") for told in world.notices())
+
+
+@pytest.mark.parametrize("code", ["MessageRejected", "InvalidParameterValue"])
+def test_the_only_recipient_that_is_refused_for_good_is_set_aside_at_once(
+    world: World, queues: dict[str, str], monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """Fault 71."""
+    world.configure(notifications={"emails": [GONE]})
+    world.release("v1.4.0")
+    message = message_for("mail", "FACT#v1.4.0#0001#Release Succeeded#")
+    with monkeypatch.context() as sandbox:
+        world.patch = sandbox
+        refusing_mail(world, code=code)
+        assert notified(world, message)
+    assert [it["body"] for it in waiting(queues["aside"])] == [message["body"]]
+    assert world.notices() == []
+
+
+def test_a_quiet_teams_addresses_get_no_message_that_its_level_leaves_out(
+    world: World, queues: dict[str, str]
+) -> None:
+    world.configure(notifications={"emails": [TEAM, OPS], "level": "problems"})
+    world.release("v1.4.0")
+    assert notified(world, message_for("mail", "FACT#v1.4.0#0001#Release Succeeded#"))
+    assert waiting(queues["notices"]) == []
+    assert world.notices() == []
+
+
+def test_how_long_a_notice_has_waited_is_measured_by_every_try_that_fails(
+    world: World, queues: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fault 72: SQS leaves a message that was received often out of the age of its oldest one."""
+    world.configure(notifications={"emails": [TEAM]})
+    world.release("v1.4.0")
+    message = queued(queues, "mail", "FACT#v1.4.0#0001#Release Succeeded#")
+    capsys.readouterr()
+    with monkeypatch.context() as down:
+        world.patch = down
+        world.refuse("SendRawEmail", aws_error("ServiceUnavailable", status=503))
+        answer = world.later("notify", {"Records": [message]}, hours=2)
+        assert answer["batchItemFailures"]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "NoticeWaits" in line]
+    (measured,) = lines
+    assert 7200 <= measured["NoticeWaits"][0] < 7300
+    assert measured["Stage"] == STAGE
+    assert measured["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["Stage"]]
 
 
 def test_evidence_that_could_not_be_kept_is_kept_when_its_bucket_is_back(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from tagship.model.release import Status
-from tagship.notices import metrics
+from tagship.notices import metrics, queue
 from tests.template.cloudformation import defaults, functions, resources, template
 from tests.template.definitions import ROOT, Body
 from tests.template.metric_math import Value, evaluate
@@ -231,6 +233,24 @@ def test_what_takes_longer_than_its_budget_is_told(name: str, metric: str, budge
     assert ALARMS[name]["Statistic"] == "Maximum"
     assert not goes_off(ALARMS[name], {metric: defaults()[budget]})
     assert goes_off(ALARMS[name], {metric: defaults()[budget] + 1})
+
+
+def test_a_notice_that_waits_is_told_however_often_it_was_tried(capsys: pytest.CaptureFixture[str]) -> None:
+    """Fault 72: SQS leaves what was received several times out of its own metric, so every failed try writes one."""
+    late, unread = ALARMS["NoticesLateAlarm"], ALARMS["NoticesUnreadAlarm"]
+    assert (late["Namespace"], unread["Namespace"]) == ("Tagship", "AWS/SQS")
+    assert unread["MetricName"] == "ApproximateAgeOfOldestMessage"
+    assert late["Statistic"] == unread["Statistic"] == "Maximum"
+    for alarm in (late, unread):
+        assert not goes_off(alarm, {alarm["MetricName"]: 3600})
+        assert goes_off(alarm, {alarm["MetricName"]: 3601})
+    now = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
+    for sent in ("1795428000000", None):
+        metrics.emit_waiting(sent, now=now, stage="production")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)[late["MetricName"]] == [now.timestamp() - 1795428000]
+    assert late["Dimensions"] == [{"Name": "Stage", "Value": {"Ref": "Stage"}}]
+    assert late["Period"] >= 2 * max(queue._LATER)
 
 
 def test_every_queue_of_what_failed_is_watched() -> None:

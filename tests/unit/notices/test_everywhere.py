@@ -31,7 +31,7 @@ def configured(ssm, **applications):
 
 
 def readers(ssm, channel, freeze=FROZEN):
-    return readers_of(freeze, channel, ssm=ssm, stage="production")
+    return readers_of(freeze, channel, {}, ssm=ssm, stage="production")
 
 
 def test_each_reader_is_told_once_whoever_names_them(ssm):

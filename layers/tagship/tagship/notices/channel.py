@@ -16,6 +16,10 @@ class NotDelivered(Exception):
     """The channel did not take a notice; it is sent again later. Never reaches a state machine."""
 
 
+class NeverTaken(Exception):
+    """The channel accepts others, but never this message: retrying is of no use, and would hold up those behind it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
     """What a channel may use of the world."""
@@ -41,4 +45,6 @@ class Channel:
     take: Callable[[Fact, Mapping[str, Any], Means], None]
     """Raises when the channel did not take it: it is tried again."""
     readers: Callable[[Notifications], list[Notifications]] | None = None
-    """Whom a configuration names, one by one; None where nobody has to be named to be told."""
+    """Whom a configuration names, one by one; None where nobody has to be named to be notified."""
+    each_alone: bool = False
+    """Several readers of one application get a message each, so that one who is refused keeps it from no other."""

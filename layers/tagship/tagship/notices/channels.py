@@ -98,6 +98,7 @@ CHANNELS: Mapping[str, Channel] = {
         wants=is_sent,
         take=_mail,
         readers=lambda wanted: [{"emails": [address]} for address in wanted.get("emails") or ()],
+        each_alone=True,
     ),
     "github": Channel(wants=github.FACTS.__contains__, take=_github),
 }
@@ -108,23 +109,38 @@ def wanting(name: str) -> list[str]:
     return [channel for channel, about in CHANNELS.items() if about.wants(name)]
 
 
-def readers_of(fact: Fact, channel: str, *, ssm: Any, stage: str) -> list[dict[str, Any]] | None:
-    """Who is told one by one of a fact about all applications; None for any other fact, which is told as it is.
+def readers_of(
+    fact: Fact, channel: str, record: Mapping[str, Any], *, ssm: Any, stage: str
+) -> list[dict[str, Any]] | None:
+    """The readers who get a message each; None where one message is for all of them.
 
     Raises AwsUnavailable.
     """
     about = CHANNELS[channel]
-    if about.readers is None or fact["application"] != EVERY_APPLICATION:
+    if about.readers is None:
         return None
-    return everywhere.readers(
-        everywhere.configured(ssm, stage),
-        about.readers,
-        lambda level: notice_of(fact, {}, level=level) is not None,
-    )
+    if fact["application"] == EVERY_APPLICATION:
+        return everywhere.readers(
+            everywhere.configured(ssm, stage),
+            about.readers,
+            lambda level: notice_of(fact, {}, level=level) is not None,
+        )
+    found = about.readers(notifications(record)) if about.each_alone else []
+    if len(found) < 2:
+        return None
+    sent = notice_of(fact, record, level=_level(record)) is not None
+    return [dict(reader) for reader in found] if sent else []
+
+
+def addressed_to(reader: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+    """The same release, whose configuration names this reader alone."""
+    document = (record.get("configuration") or {}).get("document") or {}
+    alone = {"notifications": {**notifications(record), **reader}}
+    return {**record, "configuration": {"document": {**document, **alone}}}
 
 
 def notifications(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Whom the application wants told; nobody where its configuration is not valid or says nothing."""
+    """Whom the application wants notified; nobody where its configuration is not valid or says nothing."""
     document = (record.get("configuration") or {}).get("document") or {}
     return document.get("notifications") or {}
 

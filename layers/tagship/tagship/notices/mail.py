@@ -8,7 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tagship.aws.calls import calling
+from botocore.exceptions import ClientError
+
+from tagship.aws.calls import calling, code_of, message_of
+from tagship.notices.channel import NeverTaken
 from tagship.notices.notice import Notice
 from tagship.text.plain import line
 from tagship.text.rendering import environment
@@ -16,22 +19,32 @@ from tagship.text.rendering import environment
 if TYPE_CHECKING:
     from jinja2 import Template
 
+_REFUSED_FOR_GOOD = ("MessageRejected", "InvalidParameterValue")
+"""SES's SendRawEmail: an address that is not verified or not valid, or a mail that it does not accept."""
 _SIGNS = {"plain": "", "good": "✔ ", "wary": "● ", "bad": "✖ "}
 _COLOURS = {"plain": "#57606a", "good": "#1a7f37", "wary": "#9a6700", "bad": "#cf222e"}
 """On white and on near-black alike they keep a contrast of 4.5 to 1 with the white text that stands on them."""
 
 
 def send(notice: Notice, *, to: tuple[str, ...], sender: str, ses: Any) -> None:
-    """One mail to the team's addresses.
+    """One mail. SES accepts it for all of its addresses or for none, so whoever wants no address to wait gives it one.
 
-    Raises AwsUnavailable, or what AWS refused with.
+    Raises NeverTaken when SES refuses the address or the mail for good, AwsUnavailable, or what AWS refused with.
     """
-    with calling(f"Mailing a notice about {notice.application} {notice.tag}"):
-        ses.send_raw_email(
-            Source=sender,
-            Destinations=list(to),
-            RawMessage={"Data": letter(notice, to=to, sender=sender).as_bytes()},
-        )
+    try:
+        with calling(f"Mailing a notice about {notice.application} {notice.tag}"):
+            ses.send_raw_email(
+                Source=sender,
+                Destinations=list(to),
+                RawMessage={"Data": letter(notice, to=to, sender=sender).as_bytes()},
+            )
+    except ClientError as error:
+        if code_of(error) not in _REFUSED_FOR_GOOD:
+            raise
+        raise NeverTaken(
+            f"SES refused the mail to {', '.join(to)} ({code_of(error)}): {message_of(error)} Correct the address, or, "
+            "in SES's sandbox, verify it. Then resend what was set aside."
+        ) from error
 
 
 def letter(notice: Notice, *, to: tuple[str, ...], sender: str) -> EmailMessage:

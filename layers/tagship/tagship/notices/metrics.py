@@ -93,6 +93,16 @@ def emit(fact: Mapping[str, Any]) -> None:
             _print(measure, stage)
 
 
+def emit_waiting(sent: str | None, *, now: datetime, stage: str) -> None:
+    """How long a notice that could not be delivered has waited, since it was queued (milliseconds since 1970, from SQS).
+
+    SQS leaves a message that was received several times out of the age of its oldest one (`ApproximateAgeOfOldestMessage`).
+    """
+    if sent:
+        waits = max(0.0, now.timestamp() - int(sent) / 1000)
+        _print(Measure("NoticeWaits", round(waits, 3), MetricUnit.Seconds), {"Stage": stage})
+
+
 def _print(measure: Measure, dimensions: Mapping[str, str]) -> None:
     with single_metric(
         name=measure.name, unit=measure.unit, value=measure.value, namespace=_NAMESPACE

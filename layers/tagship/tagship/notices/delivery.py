@@ -1,0 +1,53 @@
+"""One message of the queue to one channel, once to each reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from tagship.ledger import notices, releases
+from tagship.model.schedule import EVERY_APPLICATION
+from tagship.notices import queue
+from tagship.notices.channel import Fact, Means
+from tagship.notices.channels import CHANNELS, addressed_to, readers_of
+
+
+def deliver(
+    message: Mapping[str, Any],
+    means: Means,
+    *,
+    stage: str,
+    queue_url: str,
+    begins: Callable[[Fact], None] = lambda _: None,
+) -> None:
+    """Sends a fact through the channel that the message names, or queues it once for each of several readers.
+
+    `begins` is called with the fact before anything is sent.
+
+    Raises LookupError for a fact that the ledger does not have, and what the channel raises.
+    """
+    fact = notices.fact_at(means.ledger, message["application"], message["fact"])
+    if fact is None:
+        raise LookupError(f"the ledger of {message['application']} has no fact {message['fact']}")
+    begins(fact)
+    channel, reader = message["channel"], message.get("reader")
+    record = _record(fact, means)
+    if not reader:
+        readers = readers_of(fact, channel, record, ssm=means.client("ssm"), stage=stage)
+        if readers is not None:  # also where that was done before: who got theirs gets no second one
+            queue.one_by_one(fact, channel, readers, sqs=means.client("sqs"), queue_url=queue_url)
+            notices.told(means.ledger, fact, channel)
+            return
+    line = queue.line_of(channel, reader) if reader else channel
+    if notices.was_told(means.ledger, fact, line):
+        return
+    CHANNELS[channel].take(fact, addressed_to(reader, record) if reader else record, means)
+    notices.told(means.ledger, fact, line)
+
+
+def _record(fact: Any, means: Means) -> Mapping[str, Any]:
+    """The release that a fact is about, with the configuration that holds for it; nothing for all applications."""
+    if fact["application"] == EVERY_APPLICATION:
+        return {}
+    record, configuration = releases.about(means.ledger, fact)
+    return {**cast("Mapping[str, Any]", record or {}), "configuration": configuration}
