@@ -13,8 +13,9 @@ from tagship.gates import Case
 from tagship.health import Check, Given
 from tagship.ledger import freezes, releases
 from tagship.model.application import Application
+from tagship.model.records import Revision
 from tagship.runtime import Event, Runtime, step
-from tagship.targets import target_of
+from tagship.targets import kind_of, target_of
 
 
 @step
@@ -41,23 +42,23 @@ def handler(event: Event, runtime: Runtime) -> Event:
 
 
 def _ask_what_serves(
-    runtime: Runtime, event: Event, configuration: Application, revision: Mapping[str, Any] | None
+    runtime: Runtime, event: Event, configuration: Application, revision: Revision | None
 ) -> Mapping[str, Mapping[str, Any]]:
     from tagship.health import beforehand  # one gate of many asks
 
     release, target = event["release"], configuration.target
     client_as = runtime.client_as(configuration, tag=release["tag"], execution=event["execution"])
 
+    asked = kind_of(target).subject(target, revision)
+
     def given(check: Check) -> Given:
         return Given(
             name=check.label(release["application"]),
             application=release["application"],
             tag=release["tag"],
-            client=partial(client_as, may=check.rights(target), config=ASKED_ONCE),
+            client=partial(client_as, may=check.rights(target, asked), config=ASKED_ONCE),
             subject="baseline",
-            function=target.function,
-            alias=target.alias,
-            version=revision["id"] if revision else target.alias,
+            asked=asked,
             baseline=revision,
             allowed=runtime.settings.allowed_networks,
             now=runtime.now,

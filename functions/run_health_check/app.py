@@ -25,22 +25,20 @@ def handler(event: Event, runtime: Runtime) -> Event:
     record = releases.get(runtime.ledger, release["application"], release["tag"])
     configuration = Application.from_dict(record["configuration"]["document"])
     check, target = configuration.health.checks[event["index"]], configuration.target
-    location = location_of(record)
-    asked = kind_of(target).subject(
-        target, location["candidate" if event["subject"] == "candidate" else "baseline"]
-    )
+    location, subject_of = location_of(record), kind_of(target).subject
+    candidate, baseline = location["candidate"], location["baseline"]
+    asked = subject_of(target, candidate if event["subject"] == "candidate" else baseline)
     client_as = runtime.client_as(configuration, tag=release["tag"], execution=event["execution"])
     given = Given(
         name=event["check"],
         application=release["application"],
         tag=release["tag"],
-        client=partial(client_as, may=check.rights(target), config=ASKED_ONCE),
+        client=partial(client_as, may=check.rights(target, asked), config=ASKED_ONCE),
         subject=event["subject"],
-        function=asked.function,
-        alias=asked.alias,
-        version=asked.version,
-        candidate=location["candidate"],
-        baseline=location["baseline"],
+        asked=asked,
+        before=subject_of(target, baseline) if baseline else None,
+        candidate=candidate,
+        baseline=baseline,
         percent=record.get("percent", 0),
         began=_moment(record.get("deadline"), -runtime.settings.deployment_seconds),
         shifted=_moment(record.get("shiftedAt")),

@@ -306,7 +306,7 @@ def test_what_is_shown_as_an_extension_is_one() -> None:
     read = rebuilt(shown, dict(shown.EXAMPLE))
     assert {name for name in vars(AnyCheck) if not name.startswith("_")} <= set(dir(read))
     assert read.label("storefront").startswith(read.type) and read.seconds and not read.problems()
-    assert [right.statement()["Effect"] for right in read.rights(None)] == ["Allow"]
+    assert [right.statement()["Effect"] for right in read.rights(None, None)] == ["Allow"]
     assert channel.CHANNEL.wants("Rollback Failed") and not channel.CHANNEL.wants("Traffic Shifted")
 
 

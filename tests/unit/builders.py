@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tagship.model.documents import as_document, read_application
+from tagship.targets import kind_of
+from tagship.targets.kind import Subject
 
 APPLICATION, TAG, EXECUTION = (
     "storefront",
@@ -120,6 +122,12 @@ def changed(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
 def revision(name: str) -> dict[str, Any]:
     """What a target runs, as its adapter describes it."""
     return {"id": name, "digest": f"digest of {name}", "data": {"codeSha256": f"code of {name}"}}
+
+
+def subject(version: str = "") -> Subject:
+    """What health checks may ask about a version of the good configuration's target; without one, about what serves."""
+    target = read_application(application()).target
+    return kind_of(target).subject(target, revision(version) if version else None)  # type: ignore[arg-type]
 
 
 def locations(baseline: str | None, candidate: str, *, etag: str = "r1", **more: Any) -> list[dict[str, Any]]:

@@ -18,10 +18,11 @@ def template(configuration: Application, *, bucket: str, function_roles: str) ->
     `bucket` is the stage's release bucket, `function_roles` the ARN of its functions' roles, with wildcards.
     """
     target, application = configuration.target, configuration.application
+    serving = targets.kind_of(target).subject(target, None)
     asked = (
         *targets.rights(target, application=configuration.application, bucket=bucket),
         *gates.rights(configuration),
-        *(right for check in configuration.health.checks for right in check.rights(target)),
+        *(right for check in configuration.health.checks for right in check.rights(target, serving)),
     )
     *path, name = target.role.split(":role/", 1)[1].split("/")
     return {

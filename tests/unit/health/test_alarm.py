@@ -14,6 +14,7 @@ from tagship.aws.alarms import Alarm
 from tagship.health import AlarmCheck, Given, Verdict
 from tagship.health.alarm import judge
 from tagship.model.errors import AwsUnavailable
+from tests.unit.builders import subject
 
 BEGAN = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 BEFORE, AFTER = BEGAN - timedelta(minutes=9), BEGAN + timedelta(seconds=40)
@@ -118,7 +119,12 @@ def test_it_is_healthy_only_if_every_alarm_is_there_and_ok_or_fired_before(alarm
 
 def asked(client, *names, began=BEGAN):
     given = Given(
-        name="it", application="storefront", tag="v1.4.0", client={"cloudwatch": client}.get, began=began
+        name="it",
+        application="storefront",
+        tag="v1.4.0",
+        client={"cloudwatch": client}.get,
+        asked=subject(),
+        began=began,
     )
     result = AlarmCheck(type="alarm", names=names).run(given)
     assert result.check == "it"

@@ -7,6 +7,7 @@ import threading
 from types import SimpleNamespace
 
 from tagship.health import AlarmCheck, Given, HttpCheck, LambdaCheck, beforehand
+from tests.unit.builders import subject
 from tests.unit.health.servers import LOOPBACK, http_answer, saying, serving
 from tests.unit.tables import aws_error
 
@@ -36,8 +37,7 @@ def asked(*checks, function=None, seconds=5):
             tag="v1.4.0",
             client={"lambda": function}.__getitem__,
             subject="baseline",
-            function="storefront",
-            version="live",
+            asked=subject(),
             allowed=LOOPBACK,
         )
 

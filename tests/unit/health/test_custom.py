@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from tagship.health import CustomCheck, Given, Verdict, custom
 from tagship.ledger.table import digest_of
 from tagship.model.errors import AwsUnavailable
+from tests.unit.builders import revision, subject
 
-CANDIDATE, BASELINE = {"version": "7", "codeSha256": "c"}, {"version": "6", "codeSha256": "b"}
+CANDIDATE, BASELINE = revision("7"), revision("6")
 
 
 @pytest.fixture
@@ -34,8 +35,7 @@ def asked(client, **fields):
         application="storefront",
         tag="v1.4.0",
         client={"lambda": client}.get,
-        function="storefront",
-        alias="live",
+        asked=subject("7"),
         candidate=CANDIDATE,
         baseline=BASELINE,
         percent=10,
@@ -65,6 +65,7 @@ def test_it_is_told_the_release_the_candidate_and_the_baseline(stubbed):
         "percent": 10,
         "function": "storefront",
         "alias": "live",
+        "version": "7",
         "candidate": CANDIDATE,
         "baseline": BASELINE,
         "since": None,

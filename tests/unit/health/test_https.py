@@ -13,6 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from tagship.health import Given, Verdict
 from tagship.health import asking as http
+from tests.unit.builders import subject
 from tests.unit.health.servers import LOOPBACK, an_http_check, dripping, http_answer, saying, serving
 
 USES = (
@@ -197,7 +198,7 @@ def test_after_a_rollback_nobody_asks_how_long_the_certificate_is_valid(monkeypa
     """No rollback makes it longer, and the baseline would be called ill."""
     passed = []
     monkeypatch.setattr(http, "check", lambda check, **_: passed.append(check.tlsDaysLeft))
-    for subject in ("candidate", "baseline"):
-        given = Given(name="it", application="a", tag="v1", client=None, subject=subject)
+    for whom in ("candidate", "baseline"):
+        given = Given(name="it", application="a", tag="v1", client=None, subject=whom, asked=subject())
         an_http_check("https://shop.example.com", tlsDaysLeft=14).run(given)
     assert passed == [14, None]

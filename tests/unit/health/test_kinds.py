@@ -12,7 +12,7 @@ import pytest
 from tagship.health import Check, CustomCheck, Given, HttpCheck, LambdaCheck, Verdict, kinds
 from tagship.model.fields import rebuilt
 from tagship.targets.lambda_alias import LambdaTarget
-from tests.unit.builders import application
+from tests.unit.builders import application, subject
 from tests.unit.health.servers import LOOPBACK, an_http_check, http_answer, saying, serving
 
 
@@ -20,7 +20,13 @@ def given_for(**fields):
     def no_client(service):
         raise AssertionError(f"a client of {service} was made that nobody needs")
 
-    defaults = {"name": "it", "application": "storefront", "tag": "v1.4.0", "client": no_client}
+    defaults = {
+        "name": "it",
+        "application": "storefront",
+        "tag": "v1.4.0",
+        "client": no_client,
+        "asked": subject("7"),
+    }
     return Given(**defaults | fields)
 
 
@@ -47,14 +53,14 @@ def test_checks_that_read_what_was_measured_look_back():
 
 def test_a_lambda_check_may_invoke_what_it_asks_and_nothing_else():
     target = LambdaTarget(**application()["target"])
-    (own,) = LambdaCheck(type="lambda").rights(target)
-    (smoke,) = LambdaCheck(type="lambda", function="storefront-smoke").rights(target)
+    (own,) = LambdaCheck(type="lambda").rights(target, subject())
+    (smoke,) = LambdaCheck(type="lambda", function="storefront-smoke").rights(target, subject())
     assert own.actions == smoke.actions == ("lambda:InvokeFunction",)
     arn = "arn:aws:lambda:us-east-1:000000000000:function:storefront"
     assert (own.on, smoke.on) == ((arn, f"{arn}:*"), (f"{arn}-smoke", f"{arn}-smoke:*"))
-    (custom,) = CustomCheck(type="custom", function="storefront-smoke").rights(target)
+    (custom,) = CustomCheck(type="custom", function="storefront-smoke").rights(target, subject())
     assert custom == smoke
-    assert HttpCheck(type="http", url="https://example.com").rights(target) == ()
+    assert HttpCheck(type="http", url="https://example.com").rights(target, subject()) == ()
 
 
 def test_an_http_check_runs_with_the_allowed_networks_and_without_a_client():
@@ -73,7 +79,7 @@ def test_a_lambda_check_runs_against_the_candidate_with_the_client_it_was_given(
             return {"Payload": SimpleNamespace(read=lambda _: b'{"healthy": true}')}
 
     client = Client()
-    given = given_for(function="storefront", version="7", client={"lambda": client}.__getitem__)
+    given = given_for(client={"lambda": client}.__getitem__)
     assert LambdaCheck(type="lambda").run(given).verdict is Verdict.HEALTHY
     assert client.asked["FunctionName"] == "storefront"
     assert client.asked["Qualifier"] == "7"

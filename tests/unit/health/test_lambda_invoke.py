@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 
 from tagship.health import LambdaCheck, Verdict, lambda_invoke
 from tagship.model.errors import AwsUnavailable
+from tagship.targets.kind import Subject
+from tagship.targets.lambda_alias import LambdaTarget
+from tests.unit.builders import application, subject
 
 PAYLOAD = {"source": "tagship", "check": "health", "application": "storefront", "tag": "v1.4.0"}
 
@@ -46,13 +49,12 @@ def answering(stubber, answer, *, error=None, payload=PAYLOAD, **request):
     )
 
 
-def asked(client, check=None, *, function="storefront", version="7", **given):
+def asked(client, check=None, *, about=None, **given):
     return lambda_invoke.check(
         check or check_of(),
         name="lambda storefront",
         client=client,
-        function=function,
-        version=version,
+        asked=about or subject("7"),
         application="storefront",
         tag="v1.4.0",
         **given,
@@ -80,15 +82,16 @@ def test_a_smoke_test_function_is_told_which_version_it_is_about(client, stubber
         {"healthy": True},
         FunctionName="storefront-smoke",
         Qualifier=None,
-        payload=PAYLOAD | {"function": "storefront", "version": "7", "tenant": "acme"},
+        payload=PAYLOAD | {"function": "storefront", "alias": "live", "version": "7", "tenant": "acme"},
     )
     check = check_of(function="storefront-smoke", payload={"tenant": "acme"})
     assert asked(client, check).verdict is Verdict.HEALTHY
 
 
-@pytest.mark.parametrize("function,version", [(None, None), ("storefront", None), (None, "7")])
-def test_without_a_candidate_to_ask_it_is_an_error(client, stubber, function, version):
-    result = asked(client, function=function, version=version)
+def test_what_can_not_be_invoked_is_an_error_and_needs_no_right(client, stubber):
+    nothing = Subject(names={"version": "7"})
+    result = asked(client, about=nothing)
+    assert check_of().rights(LambdaTarget(**application()["target"]), nothing) == ()
     assert result.verdict is Verdict.ERROR
     assert result.why.startswith("Not asked: ")
 

@@ -13,6 +13,7 @@ from moto import mock_aws
 from tagship.health import Given, MetricCheck, Verdict
 from tagship.health.metric import Minute, Seen, judge, together
 from tagship.model.errors import AwsUnavailable
+from tests.unit.builders import subject
 
 BEGAN = datetime(2026, 11, 23, 12, 0, 20, tzinfo=UTC)
 NOW = BEGAN + timedelta(minutes=5)
@@ -115,15 +116,13 @@ def test_minutes_are_weighted_by_their_samples(statistic, minutes, seen):
 
 
 def asked(client, check=ERRORS, **fields):
-    fields = {"version": "7", "baseline": {"version": "6"}, "began": BEGAN, "percent": 10} | fields
+    fields = {"asked": subject("7"), "before": subject("6"), "began": BEGAN, "percent": 10} | fields
     result = check.run(
         Given(
             name="metric errors",
             application="storefront",
             tag="v1.4.0",
             client={"cloudwatch": client}.get,
-            function="storefront",
-            alias="live",
             **{"now": lambda: NOW} | fields,
         ),
     )
@@ -212,7 +211,7 @@ def test_nobody_is_asked_about_no_time_at_all(stubbed):
 
 
 def test_it_asks_for_the_right_to_read_metrics_and_no_other():
-    (right,) = ERRORS.rights(None)
+    (right,) = ERRORS.rights(None, None)
     assert (right.name, right.actions, right.on) == ("ReadMetrics", ("cloudwatch:GetMetricData",), ("*",))
 
 
@@ -241,7 +240,7 @@ def test_the_highest_of_one_is_compared_with_the_highest_of_the_other(cloudwatch
 
 def test_where_nothing_served_before_there_is_nothing_to_compare_with(cloudwatch):
     put(cloudwatch, BEGAN + timedelta(minutes=1), errors=1, of=100, version="7")
-    result = asked(cloudwatch, replace(ERRORS, maxIncreasePercent=0), baseline=None)
+    result = asked(cloudwatch, replace(ERRORS, maxIncreasePercent=0), before=None)
     assert result.verdict is Verdict.INCONCLUSIVE
     assert result.why.endswith("and nothing served before to compare it with.")
     assert "baselineSamples" not in result.numbers

@@ -1,7 +1,7 @@
 """What every kind of target promises, in one suite.
 
-Each act happens twice, late, at the same time as its twin, with an older fencing number, after drift, after the candidate
-or the baseline was deleted, and with each right lost in turn.
+Each act happens twice, late, at the same time as its twin, with an older fencing number, after drift, after the candidate or
+the baseline was deleted, and with each right lost in turn.
 
 A kind's authors write a `Bench`, a target in memory that keeps AWS's rules, and derive a test class from `Conformance`.
 """

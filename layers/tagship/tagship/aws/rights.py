@@ -60,14 +60,6 @@ class Location(Protocol):
         """What the role's trust policy asks for."""
 
 
-class WithFunction(Location, Protocol):
-    """A target that is a function, which a check may invoke."""
-
-    @property
-    def function(self) -> str:
-        """The function's name."""
-
-
 def partition_of(target: Location) -> str:
     """`aws`, `aws-cn` …, as the role's ARN says."""
     return target.role.split(":")[1]

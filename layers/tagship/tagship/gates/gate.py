@@ -68,7 +68,7 @@ class AskWhatServes(Protocol):
     """Puts an application's health checks to what serves now: by check, whether it can answer, and why not."""
 
     def __call__(
-        self, configuration: Application, revision: Mapping[str, Any] | None
+        self, configuration: Application, revision: Revision | None
     ) -> Mapping[str, Mapping[str, Any]]:
         """What can't be asked just now is left out."""
 

@@ -19,6 +19,7 @@ from tagship.health.given import Given, Problems
 from tagship.health.sampling import INVOCATION_SECONDS
 from tagship.health.verdict import CheckResult, Verdict, shown
 from tagship.model.fields import ALARM_NAME, CONFIG
+from tagship.targets.kind import Subject
 
 if TYPE_CHECKING:
     from tagship.aws.alarms import Alarm
@@ -56,7 +57,7 @@ class AlarmCheck:
         """None: the gate asks whether the alarms exist."""
         return ()
 
-    def rights(self, _target: Location) -> tuple[Right, ...]:
+    def rights(self, _target: Location, _asked: Subject) -> tuple[Right, ...]:
         """To look at alarms."""
         from tagship.aws.alarms import LOOK_AT_ALARMS
 

@@ -13,6 +13,7 @@ from tagship.health.given import Given, Problems
 from tagship.health.sampling import INVOCATION_SECONDS
 from tagship.health.verdict import SAYS_SO, CheckResult, Verdict, shown
 from tagship.model.fields import CONFIG, FUNCTION_NAME
+from tagship.targets.kind import Subject
 
 _ANSWERS = {verdict.value: verdict for verdict in Verdict if verdict is not Verdict.ERROR}
 _NUMBERS = 20
@@ -48,7 +49,7 @@ class CustomCheck:
         """None."""
         return ()
 
-    def rights(self, target: Location) -> tuple[Right, ...]:
+    def rights(self, target: Location, _asked: Subject) -> tuple[Right, ...]:
         """To invoke the team's function."""
         return (invoking(target, self.function, name="AskForHealth"),)
 
@@ -89,8 +90,7 @@ def question(given: Given) -> dict[str, Any]:
         "tag": given.tag,
         "subject": given.subject,
         "percent": given.percent,
-        "function": given.function,
-        "alias": given.alias,
+        **given.asked.names,
         "candidate": dict(given.candidate),
         "baseline": dict(given.baseline) if given.baseline else None,
         "since": given.began.isoformat() if given.began else None,

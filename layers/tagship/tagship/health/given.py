@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, ClassVar, Protocol
 
-from tagship.aws.rights import Right, WithFunction
+from tagship.aws.rights import Location, Right
 from tagship.health.verdict import CheckResult
+from tagship.targets.kind import Subject
 
 Problems = Iterable[tuple[str, str]]
 """A field's name, and what is wrong with it."""
@@ -31,11 +32,10 @@ class Given:
     """An AWS service in the application's role, `client("cloudwatch")`: no role is assumed for a check that needs none."""
     subject: str = "candidate"
     """What is asked: `candidate`, or after a rollback `baseline`."""
-    function: str | None = None
-    """The release's own function, if it has one."""
-    alias: str | None = None
-    version: str | None = None
-    """The version of that function that is asked."""
+    asked: Subject
+    """What may be asked of it."""
+    before: Subject | None = None
+    """What may be asked of the baseline; None where nothing served before."""
     candidate: Mapping[str, Any] = field(default_factory=dict)
     """The candidate's revision, as its target described it."""
     baseline: Mapping[str, Any] | None = None
@@ -79,7 +79,7 @@ class AnyCheck(Protocol):
     def problems(self) -> Problems:
         """What no field knows by itself."""
 
-    def rights(self, target: WithFunction) -> tuple[Right, ...]:
+    def rights(self, target: Location, asked: Subject) -> tuple[Right, ...]:
         """What it needs of the application's role, and all that its session may do."""
 
     def run(self, given: Given) -> CheckResult:

@@ -14,6 +14,7 @@ from tagship.health.given import Given, Problems
 from tagship.health.sampling import BUDGET_SECONDS, out_of_reach
 from tagship.health.verdict import CheckResult
 from tagship.model.fields import CONFIG, UNKEPT, Duration, Matching, Plain, can_be_kept
+from tagship.targets.kind import Subject
 
 Address = Annotated[
     str,
@@ -112,7 +113,7 @@ class HttpCheck:
         if self.json is not None:
             yield from _json_problems(self.json)
 
-    def rights(self, _target: Location) -> tuple[Right, ...]:
+    def rights(self, _target: Location, _asked: Subject) -> tuple[Right, ...]:
         """None: it asks as somebody outside would."""
         return ()
 

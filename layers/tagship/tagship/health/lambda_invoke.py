@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import annotated_types as at
 
-from tagship.aws.rights import Right, WithFunction, invoking
+from tagship.aws.rights import Location, Right, invoking
 from tagship.health.given import Given, Problems
 from tagship.health.sampling import BUDGET_SECONDS, INVOCATION_SECONDS, Answer, out_of_reach, sample
 from tagship.health.verdict import CheckResult, Verdict, shown
 from tagship.model.fields import CONFIG, FUNCTION_NAME, UNKEPT, can_be_kept
+from tagship.targets.kind import Subject
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -68,9 +69,10 @@ class LambdaCheck:
         if not can_be_kept(self.payload):
             yield "payload", UNKEPT.replace("has a", "has a field without a name, or a")
 
-    def rights(self, target: WithFunction) -> tuple[Right, ...]:
+    def rights(self, target: Location, asked: Subject) -> tuple[Right, ...]:
         """To invoke what is asked: the candidate, or the smoke test."""
-        return (invoking(target, self.function or target.function, name="AskForHealth"),)
+        function = self.function or (asked.invoked.function if asked.invoked else None)
+        return (invoking(target, function, name="AskForHealth"),) if function else ()
 
     def run(self, given: Given) -> CheckResult:
         """The check with what a release gives it."""
@@ -78,8 +80,7 @@ class LambdaCheck:
             self,
             name=given.name,
             client=given.client("lambda"),
-            function=given.function,
-            version=given.version,
+            asked=given.asked,
             application=given.application,
             tag=given.tag,
             clock=given.clock,
@@ -100,8 +101,7 @@ def check(
     *,
     name: str,
     client: LambdaClient,
-    function: str | None,
-    version: str | None,
+    asked: Subject,
     application: str,
     tag: str,
     clock: Callable[[], float] = time.monotonic,
@@ -117,9 +117,9 @@ def check(
 
     from tagship.aws.invocation import refused
 
-    invocation = _invocation(check, function=function, version=version, application=application, tag=tag)
+    invocation = _invocation(check, asked=asked, application=application, tag=tag)
     if invocation is None:
-        why = "Not asked: the release has no version of a function, and the check names no function."
+        why = "Not asked: nothing of this target can be invoked, and the check names no function."
         return CheckResult(check=name, verdict=Verdict.ERROR, why=why)
     try:
         return sample(
@@ -135,28 +135,26 @@ def check(
         return CheckResult(check=name, verdict=Verdict.ERROR, why=refused(error, invocation.label))
 
 
-def _invocation(
-    check: LambdaCheck, *, function: str | None, version: str | None, application: str, tag: str
-) -> _Invocation | None:
+def _invocation(check: LambdaCheck, *, asked: Subject, application: str, tag: str) -> _Invocation | None:
     payload: dict[str, Any] = {"source": "tagship", "check": "health", "application": application, "tag": tag}
     about = f"to check the health of {application} {tag}"
     if check.function is not None:
-        body = json.dumps(payload | {"function": function, "version": version} | dict(check.payload))
+        body = json.dumps(payload | dict(asked.names) | dict(check.payload))
         return _Invocation(
             request={"FunctionName": check.function, "InvocationType": "RequestResponse", "Payload": body},
             label=check.function,
             about=about,
         )
-    if not function or not version:
+    if asked.invoked is None:
         return None
     return _Invocation(
         request={
-            "FunctionName": function,
-            "Qualifier": version,
+            "FunctionName": asked.invoked.function,
+            "Qualifier": asked.invoked.qualifier,
             "InvocationType": "RequestResponse",
             "Payload": json.dumps(payload | dict(check.payload)),
         },
-        label=f"{function}:{version}",
+        label=f"{asked.invoked.function}:{asked.invoked.qualifier}",
         about=about,
     )
 

@@ -19,6 +19,7 @@ from tagship.health.sampling import INVOCATION_SECONDS
 from tagship.health.verdict import CheckResult, Verdict, shown
 from tagship.model.errors import AwsUnavailable
 from tagship.model.fields import CONFIG, UNKEPT, Duration, Matching, can_be_kept
+from tagship.targets.kind import Subject
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -103,7 +104,7 @@ class MetricCheck:
     expression: Annotated[str, at.MinLen(1), at.MaxLen(2048)] | None = None
     """Instead of a metric: a metric math or `SELECT` expression that gives one value a minute; `{version}` as above."""
     samples: Annotated[str, at.MinLen(1), at.MaxLen(2048)] | None = None
-    """An expression that counts the samples of each minute; without it, the metric's own, or the function's invocations."""
+    """An expression that counts the samples of each minute; without it, the metric's own, or the target's requests."""
     minSamples: Annotated[int, at.Ge(1), at.Le(1_000_000)] = 1
     """With fewer samples of the candidate, or of the baseline that it is compared with, nothing is known yet."""
     maxIncreasePercent: Annotated[int, at.Ge(0), at.Le(10_000)] | None = None
@@ -142,7 +143,7 @@ class MetricCheck:
         if not can_be_kept(self.maxValue):
             yield "maxValue", UNKEPT
 
-    def rights(self, _target: Location) -> tuple[Right, ...]:
+    def rights(self, _target: Location, _asked: Subject) -> tuple[Right, ...]:
         """To read metrics; AWS knows no narrower right."""
         return (Right(name="ReadMetrics", actions=("cloudwatch:GetMetricData",), on=("*",)),)
 
@@ -158,7 +159,7 @@ class MetricCheck:
         if given.began is None:
             return _error(given.name, "Not asked: there is no deployment to look at.")
         reader = _Reader(client=given.client("cloudwatch"), check=self, given=given)
-        compared = self.maxIncreasePercent is not None and given.baseline is not None
+        compared = self.maxIncreasePercent is not None and given.before is not None
         try:
             candidate = reader.candidate(given.began)
             baseline = reader.baseline(given.began) if compared else {}
@@ -173,7 +174,7 @@ class MetricCheck:
         return judge(
             self,
             candidate=together(candidate, self.statistic),
-            baseline=together(baseline, self.statistic) if given.baseline is not None else None,
+            baseline=together(baseline, self.statistic) if given.before is not None else None,
             name=given.name,
         )
 
@@ -259,7 +260,7 @@ class _Reader:
 
     def candidate(self, began: datetime) -> Minutes:
         """Since the deployment began. Once it has all of the traffic, what names no version is the candidate's too."""
-        now, version = _minute_after(self.given.now()), self.given.version or ""
+        now, version = _minute_after(self.given.now()), self.given.asked.names["version"]
         named = self._minutes(version, began if self._by_version else _minute_after(began), now)
         if self.given.percent < 100 or self.given.shifted is None or not self._by_version:
             return named
@@ -268,9 +269,9 @@ class _Reader:
     def baseline(self, began: datetime) -> Minutes:
         """Its last period before the deployment began. It had all of the traffic, so what names no version is its too.
 
-        Lambda gives the dimension `ExecutedVersion` to versions that share an alias.
+        Lambda, for one, gives the dimension `ExecutedVersion` only to versions that share an alias.
         """
-        version = str((self.given.baseline or {}).get("version", ""))
+        version = self.given.before.names["version"] if self.given.before else ""
         start, end = began - timedelta(seconds=self.check.window), _minute(began)
         found = self._minutes(version, start, end)
         return found or (self._minutes(version, start, end, named=False) if self._by_version else {})
@@ -282,24 +283,22 @@ class _Reader:
 
     @property
     def _metric(self) -> dict[str, Any]:
-        """The metric, or else what counts the samples of an expression that does not say it: the function's invocations."""
+        """The metric, or else what counts the samples of an expression that does not say it: the target's requests."""
         if self.check.expression is None:
             return {
                 "namespace": self.check.namespace,
                 "name": self.check.metric,
                 "dimensions": self.check.dimensions,
             }
+        requests = self.given.asked.requests
         if self.check.samples is not None:
             return {"dimensions": {}}
-        function = self.given.function or ""
+        if requests is None:
+            raise _NoAnswer("Nothing counts the requests of such a target: give the check `samples`.")
         return {
-            "namespace": "AWS/Lambda",
-            "name": "Invocations",
-            "dimensions": {
-                "FunctionName": function,
-                "Resource": f"{function}:{self.given.alias}",
-                "ExecutedVersion": _VERSION,
-            },
+            "namespace": requests.namespace,
+            "name": requests.name,
+            "dimensions": requests.dimensions,
         }
 
     def _minutes(self, version: str, start: datetime, end: datetime, *, named: bool = True) -> Minutes:

@@ -156,13 +156,32 @@ class Target(Preflight, Deployer, Traffic, Restorer, Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What health checks may ask about a revision."""
+class Invoked:
+    """A Lambda function that answers for a revision."""
 
-    function: str | None = None
-    """A function that can be invoked, if the revision is one."""
-    alias: str | None = None
-    version: str | None = None
+    function: str
+    qualifier: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A CloudWatch metric; in the dimensions' values `{version}` stands for the revision."""
+
+    namespace: str
+    name: str
+    dimensions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What health checks may ask about a revision, or about what serves now, whichever revision that is."""
+
+    names: Mapping[str, str]
+    """What a team's own function is given, in the kind's words. `version` is among them: what `{version}` stands for."""
+    invoked: Invoked | None = None
+    """What can be invoked, if anything can."""
+    requests: Metric | None = None
+    """What counts its requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,8 +206,8 @@ class Kind:
     """The AWS service that its adapter calls."""
     rights: Callable[..., tuple[Right, ...]]
     """`rights(spec, objects=…)`: what the adapter asks of the application's role; `objects` are what it may upload."""
-    subject: Callable[[Any, Revision], Subject]
-    """What health checks may ask about one of its revisions."""
+    subject: Callable[[Any, Revision | None], Subject]
+    """What health checks may ask about one of its revisions; without one, about what serves now."""
     describe: Callable[[Any, Revision | None], str]
     """A revision in a few words, for the story, status and gates."""
     where: Callable[[Any], str]
@@ -201,7 +220,9 @@ __all__ = [
     "ClientAs",
     "Deployer",
     "Finding",
+    "Invoked",
     "Kind",
+    "Metric",
     "Move",
     "Preflight",
     "Prepared",

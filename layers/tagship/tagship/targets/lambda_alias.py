@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from tagship.aws.rights import Right, function_arn
 from tagship.model.fields import CONFIG, FUNCTION_NAME, Matching
 from tagship.model.records import Revision
-from tagship.targets.kind import Kind, Subject, Target
+from tagship.targets.kind import Invoked, Kind, Metric, Subject, Target
 
 CODE = "function"
 """The artifact that a release of this kind brings."""
@@ -83,8 +83,21 @@ def _make(**given: Any) -> Target:
     return adapter
 
 
-def _subject(spec: LambdaTarget, revision: Revision) -> Subject:
-    return Subject(function=spec.function, alias=spec.alias, version=revision["id"])
+def _subject(spec: LambdaTarget, revision: Revision | None) -> Subject:
+    version = revision["id"] if revision else spec.alias
+    return Subject(
+        names={"function": spec.function, "alias": spec.alias, "version": version},
+        invoked=Invoked(function=spec.function, qualifier=version),
+        requests=Metric(
+            namespace="AWS/Lambda",
+            name="Invocations",
+            dimensions={
+                "FunctionName": spec.function,
+                "Resource": f"{spec.function}:{spec.alias}",
+                "ExecutedVersion": "{version}",
+            },
+        ),
+    )
 
 
 def _describe(_: LambdaTarget, revision: Revision | None) -> str:
