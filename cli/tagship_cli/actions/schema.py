@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tagship import targets
 from tagship.health import kinds
 from tagship.model.application import Application
 from tagship.model.documents import schema_of
@@ -15,15 +16,7 @@ KINDS: Mapping[str, type[Application] | type[Manifest]] = {"application": Applic
 
 _APPLICATION = {
     "application": "storefront",
-    "target": {
-        "type": "lambda",
-        "function": "storefront",
-        "alias": "live",
-        "account": "123456789012",
-        "region": "eu-central-1",
-        "role": "arn:aws:iam::123456789012:role/tagship-app-storefront",
-        "externalId": "tagship-production",
-    },
+    "target": dict(next(iter(targets.KINDS.values())).example),
     "strategy": {"type": "canary", "percent": 10, "bake": "PT5M"},
     "gates": {
         "tags": {"pattern": "v*", "preReleases": False},

@@ -40,7 +40,7 @@ A second run with the same files is fine: what is there already is not uploaded 
     multiple=True,
     required=True,
     metavar="NAME=PATH",
-    help="A file, and what the target calls it; a Lambda function's code is called function. May be repeated.",
+    help="A file, and what the kind of target calls it, as in the examples. May be repeated.",
 )
 @click.option("--bucket", metavar="NAME", help="The release bucket.  [default: the stack's]")
 @click.option("--notes", metavar="TEXT", help="What approvers should know.")

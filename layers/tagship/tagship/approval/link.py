@@ -96,7 +96,7 @@ class Token:
 def key_ref(key_id: str) -> str:
     """A key's short name in a link: the same for its id and its ARN, so that both sides may be told either.
 
-    Not for aliases: an alias moves to another key, and then links would name a key that did not sign them.
+    Not for a key's alias in KMS: it moves to another key, and then links would name a key that did not sign them.
     """
     return hashlib.sha256(key_id.rpartition(":key/")[2].encode()).hexdigest()[:8]
 

@@ -269,7 +269,7 @@ class _Reader:
     def baseline(self, began: datetime) -> Minutes:
         """Its last period before the deployment began. It had all of the traffic, so what names no version is its too.
 
-        Lambda, for one, gives the dimension `ExecutedVersion` only to versions that share an alias.
+        Lambda, for one, names the version only while two of them share the traffic.
         """
         version = self.given.before.names["version"] if self.given.before else ""
         start, end = began - timedelta(seconds=self.check.window), _minute(began)

@@ -25,7 +25,7 @@ SIGNING_KEY = Matching(
     r"^(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:)?alias/tagship-[A-Za-z0-9/_-]{1,200}$",
     "the alias of a KMS key, alias/tagship-…, or the ARN of one",
 )
-"""By alias, since the stack's right to verify is a right on such aliases."""
+"""A KMS key by its alias, since the stack's right to verify is a right on such aliases."""
 SigningAlgorithm = Literal["ECDSA_SHA_256", "RSASSA_PSS_SHA_256"]
 
 WINDOW = (

@@ -144,7 +144,7 @@ class Artifact:
     __pydantic_config__ = _CONFIG
 
     name: Annotated[str, at.MinLen(1), at.MaxLen(64)]
-    """What the target calls it: `function` for a Lambda function's code."""
+    """What the kind of target calls it."""
     file: Annotated[str, Matching(_FILE, "a plain file name: letters, digits, . _ + - and no path")]
     """The object's name beside the manifest: letters, digits, `.`, `_`, `+` and `-`; no path."""
     sha256: Annotated[str, Matching(r"^[0-9a-f]{64}$", "64 lower-case hexadecimal digits")]

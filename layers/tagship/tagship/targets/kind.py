@@ -192,6 +192,8 @@ class Kind:
     """As `target.type` says it."""
     spec: type[Any]
     """The part of application.yaml."""
+    example: Mapping[str, Any]
+    """That part, whole."""
     artifacts: Mapping[str, str]
     """What a release of this kind brings, by the artifact's name, in words."""
     weighted: bool
@@ -211,7 +213,7 @@ class Kind:
     describe: Callable[[Any, Revision | None], str]
     """A revision in a few words, for the story, status and gates."""
     where: Callable[[Any], str]
-    """The target in a few words: `the alias live of storefront (account 123456789012, eu-central-1)`."""
+    """The target in a few words: what it is, with its account and region."""
 
 
 __all__ = [

@@ -111,6 +111,15 @@ def _where(spec: LambdaTarget) -> str:
 KIND = Kind(
     name="lambda",
     spec=LambdaTarget,
+    example={
+        "type": "lambda",
+        "function": "storefront",
+        "alias": "live",
+        "account": "123456789012",
+        "region": "eu-central-1",
+        "role": "arn:aws:iam::123456789012:role/tagship-app-storefront",
+        "externalId": "tagship-production",
+    },
     artifacts={CODE: "the function's code, as a zip"},
     weighted=True,
     step_seconds=15,
