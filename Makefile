@@ -87,7 +87,7 @@ mutants: setup $(MUTANT) ## break the code that decides, a little at a time, and
 
 .PHONY: docs
 docs: setup ## renew what the documents take from the definitions, the template, the schemas and the commands
-	@.venv/bin/tagship schemas && .venv/bin/python -m tools.draw && .venv/bin/python -m tools.dashboard && .venv/bin/python -m tools.reference
+	@.venv/bin/tagship schemas && .venv/bin/python -m tools.draw && .venv/bin/python -m tools.reference
 
 .PHONY: wheel
 wheel: $(DEV) ## build the command line as one wheel, in dist/ (pipx install dist/tagship-*.whl)

@@ -1,6 +1,6 @@
-"""Draws both state machines from their definitions, and who may assume which role: the pictures can't say anything else.
+"""Draws both state machines from their definitions: the pictures can't say anything else.
 
-.venv/bin/python -m tools.draw            write docs/images/release.svg, rollback.svg and trust.svg
+.venv/bin/python -m tools.draw            write docs/images/release.svg and rollback.svg
 .venv/bin/python -m tools.draw --check    only say whether they are current
 """
 
@@ -16,21 +16,17 @@ import yaml
 
 from tagship_cli.views.layout import MARGIN, Body, Drawing, lay_out
 from tagship_cli.views.picture import in_words, line, picture
-from tools import trust
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs" / "images"
 TITLES = {
     "release": "The release state machine, drawn from statemachine/release.asl.yaml",
     "rollback": "The rollback state machine, drawn from statemachine/rollback.asl.yaml",
-    "trust": trust.TITLE,
 }
 
 
 def draw(machine: str) -> str:
-    """The picture of a machine, or of who trusts whom, as it stands in its file."""
-    if machine == "trust":
-        return trust.draw((ROOT / "template.yaml").read_text("utf-8"), _STYLE)
+    """The picture of a machine, as it stands in its file."""
     definition: Body = yaml.safe_load((ROOT / "statemachine" / f"{machine}.asl.yaml").read_text("utf-8"))
     return "\n".join(_svg(machine, lay_out(definition["States"], definition["StartAt"]))) + "\n"
 

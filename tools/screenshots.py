@@ -17,13 +17,13 @@ from typing import Any, Literal, NamedTuple
 from playwright.sync_api import Browser, sync_playwright
 
 from tagship.approval.link import approval_url
-from tagship.approval.preview import NOW, approved, sample, visit
 from tagship.approval.request.mail import approval_mail
 from tagship.approval.request.slack import announcement
 from tagship.model.facts import Level
 from tagship.notices.mail import html_of
 from tagship.notices.notice import Notice, notice_of
 from tagship.notices.slack import message_of
+from tagship_cli.actions.previews import NOW, approved, sample, visit
 from tools import samples, slack_look
 from tools.draw import PICTURES
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tagship.approval.page.answers import PageResponse
-from tagship.approval.preview import pages
+from tagship_cli.actions.previews import pages
 from tests.accessibility import DESK, PHONE, barriers, runs_off_the_side
 from tools import samples
 

@@ -10,7 +10,7 @@ import pytest
 
 from tagship.approval.link import Token
 from tagship.approval.page.form import form_value
-from tagship.approval.preview import pages
+from tagship_cli.actions.previews import pages
 from tests.unit.approval.builders import (
     ANA,
     BO,

@@ -325,7 +325,7 @@ def test_ten_lines_are_enough_for_an_application() -> None:
 # ---- what is drawn and made ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("machine", [*MACHINES, "trust"])
+@pytest.mark.parametrize("machine", MACHINES)
 def test_a_picture_is_drawn_from_its_definition_as_it_is(machine: str) -> None:
     assert (PICTURES / f"{machine}.svg").read_text() == draw.draw(machine), ".venv/bin/python -m tools.draw"
 

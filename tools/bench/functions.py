@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from tagship.approval.link import LinkSigner
-from tagship.approval.preview import sample
 from tagship.ledger import approvals, releases
 from tagship.ledger.table import Ledger, timestamp
 from tagship.model.records import NewRelease, NewRequest
+from tagship_cli.actions.previews import sample
 from tools.bench.memory import children_of, peak_of
 from tools.bench.table import MEBIBYTES, MILLISECONDS, TIMES, Figure, Part, say
 from tools.emulator import Emulated, emulated, what_the_runtime_brings

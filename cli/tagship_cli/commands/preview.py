@@ -50,7 +50,7 @@ Examples:
 @as_json
 def approval(*, file: Path | None, stage: str, html: Path | None, as_json: bool) -> None:
     """Show what approvers get, for the application in FILE or for a sample. Offline; the links lead nowhere."""
-    from tagship.approval import preview as previews
+    from tagship_cli.actions import previews
 
     about: dict[str, Any] = {"stage": stage}
     if file:

@@ -16,9 +16,9 @@ from botocore.exceptions import ClientError
 from tagship.approval.link import LinkSigner, LinkVerifier, known_keys
 from tagship.approval.page.answers import PageResponse
 from tagship.approval.page.page import Page, PageRequest, answered
-from tagship.approval.preview import NOW, approved, rejected, sample
 from tagship.approval.quorum import Record, outcome
 from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired
+from tagship_cli.actions.previews import NOW, approved, rejected, sample
 
 __all__ = ["NOW", "approved", "rejected", "sample"]
 

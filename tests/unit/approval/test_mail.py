@@ -8,8 +8,8 @@ from email.policy import SMTP
 
 import pytest
 
-from tagship.approval.preview import hostile
 from tagship.approval.request.mail import approval_mail, reminder_mail
+from tagship_cli.actions.previews import hostile
 from tests.unit.approval.builders import ANA, BO, NOW, approved, link, sample, text_of
 
 LINK = f"https://approvals.example.com/approvals/{sample()['id']}?t={link(sample())}"

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagship.approval.page.render import render, style, style_hash
-from tagship.approval.preview import hostile, mails, pages, slack_messages, write_previews
 from tagship.text.plain import fold, line, shorten, visible
 from tagship.text.times import clock, moment, span, until
 from tagship.text.words import console
+from tagship_cli.actions.previews import hostile, mails, pages, slack_messages, write_previews
 from tests.unit.approval.builders import BO, NOW, Browser, approved, elements_of, sample, site, text_of
 
 

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from tagship.approval.preview import hostile
 from tagship.approval.request.slack import announcement, invitation
 from tagship.slack.messages import escaped
+from tagship_cli.actions.previews import hostile
 from tests.unit.approval.builders import BO, NOW, approved, link, sample
 
 LINK = f"https://approvals.example.com/approvals/{sample()['id']}?t={link(sample())}"
