@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import functools
-import json
 
 from tagship.ledger import releases
 from tagship.model.errors import ApplicationUnknown
 from tagship.model.release import place_of
 from tagship.runtime import Event, Runtime, about, step
-from tagship.supervision.ended import Ended, release_ended, rollback_ended
+from tagship.supervision.ended import ended_in, release_ended, rollback_ended
 from tagship.supervision.starting import roll_back, supervised
 
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
     """From Step Functions' status-change event, of either machine; the same event twice does the same thing once."""
-    detail = event["detail"]
-    order = json.loads(detail["input"])
-    ended = Ended(
-        execution=detail["executionArn"],
-        status=detail["status"],
-        error=detail.get("error") or "",
-        cause=detail.get("cause") or "",
-    )
+    ended, order = ended_in(event["detail"], runtime.aws.client("stepfunctions"))
     try:
         if "key" not in order:
             record = releases.get(runtime.ledger, order["application"], order["tag"])

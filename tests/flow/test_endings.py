@@ -306,6 +306,27 @@ def test_a_stop_before_traffic_has_moved_ends_aborted_and_nothing_changed(world:
     assert_nothing_changed(world)
 
 
+def test_a_stop_whose_event_has_no_input_and_no_cause_ends_aborted_with_traffic_restored(
+    world: World,
+) -> None:
+    """Fault 77: EventBridge leaves a large input out of the event."""
+    world.stopping("judge_health")
+    arn = world.start(world.upload("v1.0.0"))
+    world.decide(arn)
+    assert world.ended(arn).status == "ABORTED"
+    detail = {
+        "executionArn": arn,
+        "status": "ABORTED",
+        "input": None,
+        "inputDetails": {"included": False},
+    }
+    for _ in range(2):
+        assert world.handlers["supervise"]({"detail": detail}, None)["did"] in ("rollback", "nothing")
+    wait_for(lambda: True if world.record("v1.0.0")["status"] == "ABORTED" else None, "the ending")
+    assert world.alias() == ("1", {})
+    assert "tag" not in world.holder(), FREE
+
+
 def test_a_stop_with_traffic_moved_restores_the_baseline_and_ends_aborted(world: World) -> None:
     """Fault 28."""
     world.stopping("judge_health")

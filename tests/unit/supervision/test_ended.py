@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Item, Ledger
+from tagship.model.errors import AwsUnavailable
 from tagship.model.release import Status
-from tagship.supervision.ended import Ended, release_ended, rollback_ended
+from tagship.supervision.ended import Ended, ended_in, release_ended, rollback_ended
 from tagship.supervision.sweep import Sweep
 from tests.unit.builders import APPLICATION, EXECUTION, TAG, record
+from tests.unit.tables import NOW
 
 MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:rollback"
 SUPERVISED = f"{MACHINE.replace(':stateMachine:', ':execution:')}:supervised-one"
@@ -104,3 +109,86 @@ def test_a_sweep_that_finds_the_rollback_begun_before_looks_whether_it_is_over(l
     )
     assert list(sweep.releases()) == [f"{APPLICATION} {TAG}: rollback"]
     assert status(ledger) is (Status.ROLLBACK_FAILED if over else Status.RUNNING)
+
+
+# ---- what EventBridge leaves out -----------------------------------------------------------------------------------
+
+RUN = "arn:aws:states:us-east-1:000000000000:execution:release:one"
+ORDER = {"bucket": "releases", "key": "releases/storefront/v1.4.0/release.json", "versionId": "1"}
+DETAIL: dict[str, Any] = {
+    "executionArn": RUN,
+    "status": "ABORTED",
+    "input": json.dumps(ORDER),
+    "inputDetails": {"included": True},
+    "error": None,
+    "cause": '{"by": "kim", "why": "wrong tag"}',
+}
+
+
+@pytest.fixture
+def stepfunctions():
+    client = boto3.client("stepfunctions", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    with Stubber(client) as stub:
+        yield client, stub
+
+
+def described(**changes: Any) -> dict[str, Any]:
+    """What DescribeExecution answers."""
+    machine = RUN.replace(":execution:", ":stateMachine:").rsplit(":", 1)[0]
+    basic = {"executionArn": RUN, "stateMachineArn": machine, "status": "ABORTED", "startDate": NOW}
+    return {**basic, "input": json.dumps(ORDER), **changes}
+
+
+def test_an_event_that_says_everything_is_taken_as_it_is(stepfunctions):
+    client, _ = stepfunctions
+    ended, order = ended_in(DETAIL, client)
+    assert (ended.stopped_by(), order) == (("kim", "wrong tag"), ORDER)
+    failed = DETAIL | {"status": "FAILED", "error": "ReleaseInvalid", "cause": "A gate failed."}
+    assert ended_in(failed, client)[0].error == "ReleaseInvalid"
+    assert ended_in(DETAIL | {"status": "TIMED_OUT", "cause": None}, client)[0].cause == ""
+
+
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        {"input": None, "inputDetails": {"included": False}},
+        {"input": ""},
+        {"cause": None},
+        {"input": None, "cause": None},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("absent", [False, True])
+def test_what_an_event_leaves_out_is_read_from_the_execution(stepfunctions, left_out, absent):
+    """Fault 77: who stopped it and why is known although the event was too large for its input."""
+    client, stub = stepfunctions
+    stub.add_response("describe_execution", described(cause=DETAIL["cause"]), {"executionArn": RUN})
+    detail = DETAIL | left_out
+    if absent:
+        detail = {name: value for name, value in detail.items() if name not in left_out}
+    ended, order = ended_in(detail, client)
+    assert (ended.stopped_by(), order) == (("kim", "wrong tag"), ORDER)
+    stub.assert_no_pending_responses()
+
+
+def test_the_error_and_cause_of_a_failure_are_read_from_the_execution(stepfunctions):
+    """Fault 77."""
+    client, stub = stepfunctions
+    failure = {"status": "FAILED", "error": "ReleaseRejected", "cause": "bo@example.com: not today"}
+    stub.add_response("describe_execution", described(**failure), {"executionArn": RUN})
+    detail = {name: DETAIL[name] for name in ("executionArn", "input")} | {"status": "FAILED"}
+    ended, _ = ended_in(detail, client)
+    assert (ended.error, ended.cause) == ("ReleaseRejected", "bo@example.com: not today")
+
+
+def test_an_execution_that_is_gone_leaves_what_the_event_says(stepfunctions):
+    """Fault 77: the sweep finds by the ledger what nothing else can name."""
+    client, stub = stepfunctions
+    stub.add_client_error("describe_execution", "ExecutionDoesNotExist")
+    ended, order = ended_in(DETAIL | {"cause": None}, client)
+    assert (ended.status, ended.cause, order) == ("ABORTED", "", ORDER)
+    stub.add_client_error("describe_execution", "ExecutionDoesNotExist")
+    assert ended_in(DETAIL | {"input": None}, client)[1] == {}
+    stub.add_client_error("describe_execution", "ThrottlingException")
+    with pytest.raises(AwsUnavailable):
+        ended_in(DETAIL | {"input": None}, client)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from botocore.exceptions import ClientError
+
+from tagship.aws.calls import calling, code_of
 from tagship.ledger import approvals, lock, releases
 from tagship.ledger.table import Ledger
 from tagship.model.records import ReleaseRecord
@@ -37,6 +41,39 @@ class Ended:
             return str(said["by"])[:300], str(said["why"])[:1000]
         except (ValueError, TypeError, KeyError):
             return "", self.cause[:1000]
+
+
+def ended_in(detail: Mapping[str, Any], stepfunctions: Any) -> tuple[Ended, dict[str, Any]]:
+    """How an execution ended, and its input, from Step Functions' status-change event.
+
+    EventBridge leaves a large input out of the event, and may leave error and cause out: they are read from the execution.
+
+    Raises AwsUnavailable.
+    """
+    found = dict(detail)
+    names = {"ABORTED": ("input", "cause"), "FAILED": ("input", "error", "cause")}
+    if not all(found.get(name) for name in names.get(found["status"], ("input",))):
+        described = _described(found["executionArn"], stepfunctions)
+        found |= {name: found.get(name) or described.get(name) for name in ("input", "error", "cause")}
+    ended = Ended(
+        execution=found["executionArn"],
+        status=found["status"],
+        error=found.get("error") or "",
+        cause=found.get("cause") or "",
+    )
+    order = json.loads(found.get("input") or "{}")
+    return ended, order if isinstance(order, dict) else {}
+
+
+def _described(execution: str, stepfunctions: Any) -> dict[str, Any]:
+    try:
+        with calling("Looking at an execution"):
+            answer: dict[str, Any] = stepfunctions.describe_execution(executionArn=execution)
+            return answer
+    except ClientError as error:
+        if code_of(error) != "ExecutionDoesNotExist":
+            raise
+        return {}
 
 
 def release_ended(
