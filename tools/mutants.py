@@ -73,7 +73,7 @@ ROOMS: Mapping[str, Room] = {
     ),
     "rollout": Room(code=("model/rollout.py",), tests=("unit/model/test_rollout.py",)),
     "schedule": Room(code=("model/schedule.py",), tests=("unit/model/test_schedule.py",)),
-    "target": Room(code=("targets/lambda_alias.py",), tests=("unit/targets",)),
+    "target": Room(code=("targets/lambda_*.py",), tests=("unit/targets",)),
     "gates": Room(code=("gates/*.py",), tests=("unit/gates",)),
 }
 

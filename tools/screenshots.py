@@ -137,7 +137,7 @@ def _clock(utc: str) -> str:
 def _notice(
     name: str, data: Mapping[str, Any], *, at: str, who: str = "tagship", status: str = "RUNNING"
 ) -> Notice:
-    fact = {
+    fact: Any = {
         "application": "storefront",
         "tag": "v1.4.0",
         "attempt": 1,

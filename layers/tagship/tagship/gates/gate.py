@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from tagship.aws.rights import ClientAs, Location, Right
 from tagship.model.application import Application
 from tagship.model.errors import CredentialsRefused, FinalError
-from tagship.model.records import Revision
+from tagship.model.records import CurrentRecord, GateRecord, ReleaseRecord, Revision
 from tagship.model.release import Artifact, Manifest, PinnedObject
 from tagship.model.schedule import Freeze
 from tagship.settings import Settings
@@ -133,9 +133,9 @@ class Case:
     @classmethod
     def of(
         cls,
-        record: Mapping[str, Any],
+        record: ReleaseRecord,
         *,
-        current: Mapping[str, Any] | None,
+        current: CurrentRecord | None,
         now: datetime,
         settings: Settings,
         client: Callable[[str], Any],
@@ -229,7 +229,7 @@ def refused(gate: str, error: FinalError, remedy: str) -> GateResult:
     return failed(gate, error.why, "`tagship role` prints what the application's role has to allow.")
 
 
-def judge(results: Sequence[Mapping[str, Any]], *, unasked: Sequence[str] = ()) -> tuple[bool, str]:
+def judge(results: Sequence[GateRecord], *, unasked: Sequence[str] = ()) -> tuple[bool, str]:
     """Whether all gates that were asked passed, and why not: one failure is enough, and no results is a failure too.
 
     Of gates that stopped a release for the same cause, the one whose cause it is speaks.
@@ -243,13 +243,13 @@ def judge(results: Sequence[Mapping[str, Any]], *, unasked: Sequence[str] = ()) 
     return False, " ".join(sentence(result) for result in with_a_cause(stopped))
 
 
-def with_a_cause(stopped: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def with_a_cause(stopped: Sequence[GateRecord]) -> list[GateRecord]:
     """Without those that stopped the release only because another of them did."""
     names = {result["gate"] for result in stopped}
     return [result for result in stopped if result.get("cause") not in names]
 
 
-def sentence(result: Mapping[str, Any]) -> str:
+def sentence(result: GateRecord) -> str:
     """Why a gate stopped a release, and what to do."""
     why = str(result["why"]).rstrip()
     why = why if why.endswith((".", "!", "?")) else f"{why}."

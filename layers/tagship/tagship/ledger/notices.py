@@ -6,30 +6,31 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
-from tagship.ledger.table import Item, Ledger, Refused, application_key, timestamp
+from tagship.ledger.table import Ledger, Refused, application_key, timestamp
+from tagship.model.records import FactRecord
 
 OPENING_SECONDS = 20
 """How long the opening of a thread is one sender's: longer than one try to reach a channel takes."""
 
 
-def address(fact: Mapping[str, Any]) -> str:
+def address(fact: FactRecord) -> str:
     """Where a fact of the stream stands among its application's, for `fact_at`."""
     return str(fact["sk"])
 
 
-def fact_at(ledger: Ledger, application: str, address: str) -> Item | None:
+def fact_at(ledger: Ledger, application: str, address: str) -> FactRecord | None:
     """The fact that stands at an address of the table, as a message names it."""
-    return ledger.get(application_key(application), address)
+    return cast("FactRecord | None", ledger.get(application_key(application), address))
 
 
-def was_told(ledger: Ledger, fact: Mapping[str, Any], channel: str) -> bool:
+def was_told(ledger: Ledger, fact: FactRecord, channel: str) -> bool:
     """Whether this channel has taken this fact before."""
     return ledger.get(application_key(fact["application"]), _key(fact, channel)) is not None
 
 
-def told(ledger: Ledger, fact: Mapping[str, Any], channel: str) -> None:
+def told(ledger: Ledger, fact: FactRecord, channel: str) -> None:
     """Writes that the channel has taken it; a second time changes nothing."""
     change = ledger.update(
         application_key(fact["application"]),
@@ -87,5 +88,5 @@ class Thread:
         return application_key(self.release["application"]), f"THREAD#{self.channel}#{tag}#{attempt:04}"
 
 
-def _key(fact: Mapping[str, Any], channel: str) -> str:
+def _key(fact: FactRecord, channel: str) -> str:
     return f"NOTICE#{channel}#{address(fact)}"

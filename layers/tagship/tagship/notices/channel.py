@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tagship.ledger.table import Ledger
+from tagship.model.records import FactRecord
 from tagship.notices.everywhere import Notifications
 
-Fact = Mapping[str, Any]
+Fact = FactRecord
 
 
 class NotDelivered(Exception):

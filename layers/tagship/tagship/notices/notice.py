@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tagship.model.facts import ENDING_KINDS, FactKind, Level
+from tagship.model.records import FactRecord
 from tagship.model.schedule import EVERY_APPLICATION
 from tagship.story.narrator import Mood, ending, told
 from tagship.text.plain import line
@@ -55,7 +56,7 @@ def is_sent(name: str) -> bool:
     return kind is not None and kind.level is not None
 
 
-def notice_of(fact: Mapping[str, Any], record: Mapping[str, Any], *, level: Level) -> Notice | None:
+def notice_of(fact: FactRecord, record: Mapping[str, Any], *, level: Level) -> Notice | None:
     """None for a fact that is not sent at this level."""
     kind = FactKind.of(fact["name"])
     if kind is None or kind.level is None or not level.includes(kind.level):
@@ -88,7 +89,7 @@ def notice_of(fact: Mapping[str, Any], record: Mapping[str, Any], *, level: Leve
     )
 
 
-def _durations(fact: Mapping[str, Any]) -> tuple[str, ...]:
+def _durations(fact: FactRecord) -> tuple[str, ...]:
     """How long an ending's parts took, from the times at which they began."""
     since = fact["data"].get("durations") or {}
     if fact["name"] not in ENDING_KINDS or not isinstance(since, Mapping):
@@ -107,7 +108,7 @@ _TOOK = {
 }
 
 
-def _serves(fact: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+def _serves(fact: FactRecord, record: Mapping[str, Any]) -> str:
     """From the fact and the plan alone: what is read elsewhere may be newer than what is told."""
     tag, name = fact["tag"], fact["name"]
     plan = record.get("plan")
@@ -136,7 +137,7 @@ def _serves(fact: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     return ""
 
 
-def _needed(fact: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[str, ...]:
+def _needed(fact: FactRecord, record: Mapping[str, Any]) -> tuple[str, ...]:
     data = fact["data"]
     if fact["name"] == FactKind.APPROVAL_REQUESTED:
         some = f"{data['required']} of {listed(data['approvers'])}"

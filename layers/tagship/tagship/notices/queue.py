@@ -13,12 +13,13 @@ from typing import Any
 
 from tagship.aws.calls import calling
 from tagship.ledger.notices import address
+from tagship.model.records import FactRecord
 
 _LATER = (2, 4, 8, 16, 32, 64, 128, 300)
 """Seconds until a message is tried again, by how often it was; the last stands for all that follow."""
 
 
-def publish(fact: Mapping[str, Any], channels: Iterable[str], *, sqs: Any, queue_url: str) -> None:
+def publish(fact: FactRecord, channels: Iterable[str], *, sqs: Any, queue_url: str) -> None:
     """One message for each channel: where the fact stands, not what it says.
 
     A fact that the stream hands over twice is taken once (the deduplication id, for five minutes; the ledger knows longer).
@@ -38,7 +39,7 @@ def publish(fact: Mapping[str, Any], channels: Iterable[str], *, sqs: Any, queue
 
 
 def one_by_one(
-    fact: Mapping[str, Any],
+    fact: FactRecord,
     channel: str,
     readers: Iterable[Mapping[str, Any]],
     *,

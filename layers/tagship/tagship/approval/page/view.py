@@ -13,6 +13,7 @@ from typing import Any
 from tagship.approval import quorum
 from tagship.approval.quorum import Record
 from tagship.model.people import person
+from tagship.model.records import GateRecord, StepData
 from tagship.text.plain import fold, line, shorten, visible
 from tagship.text.times import clock, moment, span, until
 
@@ -90,7 +91,7 @@ def _watch_url(record: Record) -> str:
     return url if _WATCH.fullmatch(url) else ""
 
 
-def _gates(gates: Iterable[Mapping[str, Any]]) -> View:
+def _gates(gates: Iterable[GateRecord]) -> View:
     """Those that the application did not ask for stand apart: nobody may read that they passed."""
     all_of_them = list(gates)
     shown = [_gate(gate) for gate in all_of_them if gate.get("verdict") != _NOT_CONFIGURED]
@@ -106,7 +107,7 @@ def _gates(gates: Iterable[Mapping[str, Any]]) -> View:
     }
 
 
-def _gate(gate: Mapping[str, Any]) -> View:
+def _gate(gate: GateRecord) -> View:
     verdict = str(gate.get("verdict"))
     return {
         "name": line(gate.get("gate") or "unnamed", 60),
@@ -117,7 +118,7 @@ def _gate(gate: Mapping[str, Any]) -> View:
     }
 
 
-def _traffic(steps: Iterable[Mapping[str, Any]]) -> View:
+def _traffic(steps: Iterable[StepData]) -> View:
     moves = [(int(step["percent"]), int(step.get("bake") or 0)) for step in steps]
     waiting = sum(bake for _, bake in moves)
     return {
