@@ -169,7 +169,8 @@ def _while_it_waits(here: Deployed) -> dict[str, list[Try]]:
         "end_release": [
             here.asked("end_release", {"release": here.release, "ending": ending}, without=LEDGER),
         ],
-        "supervise": [here.asked("supervise", here.stopped, without=LEDGER)],
+        # The event has no cause, so the execution is asked for it.
+        "supervise": [here.asked("supervise", here.stopped, without=[*LEDGER, "states:DescribeExecution"])],
         "sweep": [
             here.changed(
                 f"APPLICATION#{NAME}",
