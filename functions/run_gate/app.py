@@ -38,7 +38,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         ask_what_serves=partial(_ask_what_serves, runtime, event),
         freezes=lambda: freezes.standing(runtime.ledger, release["application"]),
     )
-    return {"results": gates.run(event["gate"], case)}
+    return {"results": gates.run(event["gate"], case, pause=runtime.pause)}
 
 
 def _ask_what_serves(

@@ -50,7 +50,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service impor
     state_task_service_sfn as nested,
 )
 
-from tagship import runtime
+from tagship import gates, runtime
 from tagship.aws.clients import Aws
 from tagship.ledger import releases
 from tagship.ledger.table import Item, Ledger, unpacked
@@ -719,6 +719,7 @@ def _mend_moto(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         retrier_decl, "time", SimpleNamespace(sleep=lambda seconds: time.sleep(_shortened(seconds)))
     )
+    patch.setattr(gates, "_PAUSE_SECONDS", 0.02)
     update = LambdaAlias.update
 
     def with_a_new_revision(self: LambdaAlias, *arguments: Any) -> None:

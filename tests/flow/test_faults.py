@@ -189,6 +189,21 @@ def test_a_role_that_can_not_be_assumed_stops_the_release_before_any_change(worl
     assert "plan" not in world.record("v1.0.0")
 
 
+def test_a_role_that_was_made_just_now_is_waited_for_by_the_gates(world: World) -> None:
+    """Fault 74: IAM refuses a fresh role or trust for some seconds."""
+    ask, left = BaseClient._make_api_call, [3]
+
+    def fresh(client: Any, name: str, parameters: Any) -> Any:
+        if name == "AssumeRole" and left[0]:
+            left[0] -= 1
+            raise aws_error("AccessDenied", 403)
+        return ask(client, name, parameters)
+
+    world.patch.setattr(BaseClient, "_make_api_call", fresh)
+    assert world.release("v1.0.0").status == "SUCCEEDED"
+    assert left == [0]
+
+
 def test_a_session_that_expires_when_traffic_has_moved_sends_the_release_back(world: World) -> None:
     """Fault 37."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from tagship_cli.place import Place, as_json, in_a_place, new_session
 from tagship_cli.views import screen
 
 _WAIT = {"Delay": 2, "MaxAttempts": 90}
+_SEEN_TIMES = 5
+"""How often in a row IAM must show what was deployed: its answers come from several places, which differ for seconds."""
+_LOOKS = 30
 
 
 @click.command(
@@ -58,6 +62,7 @@ def role(
             profile_name=target_profile or place.profile, region_name=configuration.target.region
         )
         _deploy(session, stack, template, account=configuration.target.account)
+        _await_trust(session, template, pause=place.world.pause)
         if as_json:
             screen.result({"stack": stack, "role": configuration.target.role, "template": template})
         else:
@@ -107,3 +112,23 @@ def _deploy(session: Any, stack: str, template: dict[str, Any], *, account: str)
                 return
             done = "stack_update_complete"
         cloudformation.get_waiter(done).wait(StackName=stack, WaiterConfig=_WAIT)
+
+
+def _await_trust(session: Any, template: dict[str, Any], *, pause: Callable[[float], None]) -> None:
+    """IAM is eventually consistent: until it answers with the new role and its trust everywhere, nobody can assume it."""
+    from botocore.exceptions import ClientError
+
+    wanted = template["Resources"]["Role"]["Properties"]
+    iam, seen = session.client("iam"), 0
+    for _ in range(_LOOKS):
+        try:
+            found = iam.get_role(RoleName=wanted["RoleName"])["Role"]["AssumeRolePolicyDocument"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchEntity":
+                return  # who deploys by a pipeline's role may not be allowed to look; the target gate waits too
+            found = None
+        seen = seen + 1 if found == wanted["AssumeRolePolicyDocument"] else 0
+        if seen == _SEEN_TIMES:
+            return
+        pause(1)
+    screen.complain("IAM does not show the new role everywhere yet. Wait a minute before the first release.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -47,6 +48,7 @@ class Runtime:
     settings: Settings
     aws: Aws = field(default_factory=Aws)
     now: Callable[[], datetime] = utc_now
+    pause: Callable[[float], None] = time.sleep
 
     @property
     def ledger(self) -> Ledger:
@@ -56,6 +58,7 @@ class Runtime:
             table=self.settings.ledger_table,
             stage=self.settings.stage,
             now=self.now,
+            pause=self.pause,
         )
 
     def client_as(self, configuration: Application, *, tag: str, execution: str) -> ClientAs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from tagship.aws.rights import session_policy
 from tagship.model.documents import read_application
 from tagship.targets import rights
 from tagship_cli.actions.role import template
+from tagship_cli.commands import role as command
 from tests.template.cloudformation import Loader
 from tests.unit.builders import application
+from tests.unit.tables import aws_error
 from tools.storefront import HOME
 
 ROLES = "arn:aws:iam::000000000000:role/tagship-production-*FunctionRole-*"
@@ -153,6 +156,51 @@ def test_the_role_is_deployed_and_a_second_time_is_nothing(stage: Any, file: Pat
         assert "Deployed: arn:aws:iam::123456789012:role/tagship-app-storefront" in result.stdout
     found = stage.client("iam").get_role(RoleName="tagship-app-storefront")["Role"]
     assert found["AssumeRolePolicyDocument"]["Statement"][1]["Action"] == "sts:TagSession"
+
+
+class Iam:
+    """IAM whose answers come from several places: the new role is there, then not, then there for good."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+
+    def get_role(self, *, RoleName: str) -> Any:
+        assert RoleName == "tagship-app-storefront"
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return {"Role": {"AssumeRolePolicyDocument": answer}}
+
+
+@dataclass
+class Session:
+    iam: Iam
+
+    def client(self, service: str) -> Iam:
+        assert service == "iam"
+        return self.iam
+
+
+def awaited(*answers: Any) -> list[float]:
+    """How often it paused."""
+    pauses: list[float] = []
+    made = template(read_application(application()), bucket="releases", function_roles=ROLES)
+    trust = made["Resources"]["Role"]["Properties"]["AssumeRolePolicyDocument"]
+    iam = Iam(*(trust if answer == "new" else answer for answer in answers))
+    command._await_trust(Session(iam), made, pause=pauses.append)
+    return pauses
+
+
+def test_a_deployed_role_is_waited_for_until_iam_shows_it_everywhere(capsys: Any) -> None:
+    """Fault 74."""
+    missing = aws_error("NoSuchEntity", status=404)
+    old = {"Version": "2012-10-17", "Statement": []}
+    assert len(awaited("new")) == 4
+    assert len(awaited(missing, "new", old, missing, "new", "new", old, "new")) == 7 + 4
+    assert capsys.readouterr().err == ""
+    assert len(awaited(missing)) == 30
+    assert "Wait a minute before the first release" in capsys.readouterr().err
+    assert awaited(aws_error("AccessDenied", status=403)) == []
 
 
 def test_nothing_is_deployed_into_another_account(stage: Any, tmp_path: Path) -> None:

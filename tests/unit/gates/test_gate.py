@@ -12,8 +12,9 @@ from tagship.gates import GATES, Verdict, rights
 from tagship.gates.gate import GateResult, failed, judge, passed, unanswered
 from tagship.model.application import Application
 from tagship.model.documents import as_document, read_application
+from tagship.model.errors import CredentialsRefused
 from tests.unit.builders import application
-from tests.unit.gates.cases import FakeS3, case
+from tests.unit.gates.cases import FakeS3, FakeTarget, InRole, case
 from tests.unit.gates.test_integrity import s3_with
 
 PASSED = {"gate": "tag", "verdict": "passed", "why": "v1.4.0 is newer."}
@@ -141,7 +142,7 @@ def test_gates_that_only_compute_share_an_invocation():
 
 
 def test_one_invocation_answers_for_each_of_its_gates():
-    answered = gates.run("manifest, tag, calendar, budget, approvers", case())
+    answered = gates.run("manifest, tag, calendar, budget, approvers", case(), pause=pytest.fail)
     assert [(each["gate"], each["verdict"]) for each in answered] == [
         (name, "passed") for name in ("manifest", "tag", "calendar", "budget", "approvers")
     ]
@@ -255,3 +256,48 @@ def test_gates_ask_of_the_role_what_the_configuration_makes_them_look_at():
     assert asked(health=watch) == ["LookAtAlarms"]
     assert asked(gates={"custom": {"function": "ask-us"}}) == ["AskTheGate"]
     assert asked(health=watch, gates={"custom": {"function": "ask-us"}}) == ["LookAtAlarms", "AskTheGate"]
+
+
+# ---- a role that was made just now ---------------------------------------------------------------------------------
+
+
+class Fresh(InRole):
+    """A role that STS refuses for so many calls, as it does for some seconds after the role or its trust was made."""
+
+    def __init__(self, calls: int, error: Exception) -> None:
+        super().__init__()
+        self.left, self.error = calls, error
+
+    def __call__(self, service, *, may, config=None):
+        if self.left:
+            self.left -= 1
+            raise self.error
+        return super().__call__(service, may=may, config=config)
+
+
+@pytest.mark.parametrize(
+    "error", [CredentialsRefused("Not yet.", "Trust us: {}"), CredentialsRefused("Not yet.")]
+)
+def test_a_role_that_iam_does_not_know_everywhere_yet_is_asked_again(error):
+    """Fault 74."""
+    pauses: list[float] = []
+    (answer,) = gates.run("target", case(target=FakeTarget(), in_role=Fresh(3, error)), pause=pauses.append)
+    assert answer["verdict"] == "passed"
+    assert sum(pauses) == 9
+    assert "may_pass" not in answer
+
+
+@pytest.mark.parametrize("gate", ["target", "baseline"])
+def test_a_role_that_stays_refused_stops_the_release_after_fifteen_seconds(gate):
+    """Fault 74."""
+    pauses: list[float] = []
+    refused = FakeTarget(raises={"check": CredentialsRefused("No."), "restorable": CredentialsRefused("No.")})
+    (answer,) = gates.run(gate, case(target=refused), pause=pauses.append)
+    assert (answer["verdict"], answer["why"]) == ("failed", "No.")
+    assert sum(pauses) == 15
+
+
+def test_an_account_that_the_stack_does_not_deploy_to_is_refused_at_once():
+    error = CredentialsRefused("Another account.", "Use its stack.", may_pass=False)
+    (answer,) = gates.run("target", case(in_role=InRole(refused=error)), pause=pytest.fail)
+    assert (answer["verdict"], answer["remedy"]) == ("failed", "Use its stack.")

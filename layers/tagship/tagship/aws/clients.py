@@ -137,6 +137,7 @@ class Aws:
                 f"{release}: this stack deploys to {_listed(errand.allowed_accounts)}, and the target or its role is in "
                 f"{_listed(accounts - errand.allowed_accounts)}. Nothing was asked of it.",
                 "Release it with the stack for that account, or add the account to this stack's AllowedAccountIds.",
+                may_pass=False,
             )
         try:
             with calling(f"Assuming the role {target.role} for {release}"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tagship.aws.rights import Right
@@ -43,6 +43,8 @@ _ALL = (
 )
 GATES: Mapping[str, Gate] = {gate.name: gate for gate in _ALL}
 _BETWEEN = ", "
+_TRIES_OF_A_ROLE, _PAUSE_SECONDS = 5, 3
+"""A role that AWS refuses is tried for so long again: a fresh one, or a fresh right, is refused for some seconds."""
 
 
 def rights(configuration: Application) -> tuple[Right, ...]:
@@ -69,9 +71,20 @@ def invocations(configuration: Application | None) -> list[str]:
     return [_BETWEEN.join(computing), *(gate.name for gate in running if not gate.computes)]
 
 
-def run(names: str, case: Case) -> list[dict[str, Any]]:
+def run(names: str, case: Case, *, pause: Callable[[float], None]) -> list[dict[str, Any]]:
     """The answers of the gates of one invocation."""
-    return [GATES[name].check(case).as_dict() for name in names.split(_BETWEEN)]
+    return [_answer(GATES[name], case, pause).as_dict() for name in names.split(_BETWEEN)]
+
+
+def _answer(gate: Gate, case: Case, pause: Callable[[float], None]) -> GateResult:
+    """IAM is eventually consistent: right after onboarding, a refused role is asked for a little longer."""
+    result = gate.check(case)
+    for _ in range(_TRIES_OF_A_ROLE):
+        if not result.may_pass:
+            break
+        pause(_PAUSE_SECONDS)
+        result = gate.check(case)
+    return result
 
 
 def answers(given: Sequence[Mapping[str, Any]], configuration: Application | None) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
@@ -42,10 +42,12 @@ class GateResult:
     """What the gate saw and later steps hold against it, e.g. the alarms that were firing already."""
     cause: str = ""
     """The gate that says why, where this one has no cause of its own."""
+    may_pass: bool = False
+    """AWS refused the role, which is also what it answers for some seconds after the role or its right was made."""
 
     def as_dict(self) -> dict[str, Any]:
         """For the state machine's data and the ledger."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "may_pass"}
 
 
 class LookAt(Protocol):
@@ -225,8 +227,10 @@ def refused(gate: str, error: FinalError, remedy: str) -> GateResult:
     if not isinstance(error, CredentialsRefused):
         return failed(gate, str(error), remedy)
     if error.remedy:
-        return failed(gate, error.why, "Fix what the target gate names.", cause="target")
-    return failed(gate, error.why, "`tagship role` prints what the application's role has to allow.")
+        result = failed(gate, error.why, "Fix what the target gate names.", cause="target")
+    else:
+        result = failed(gate, error.why, "`tagship role` prints what the application's role has to allow.")
+    return replace(result, may_pass=error.may_pass)
 
 
 def judge(results: Sequence[GateRecord], *, unasked: Sequence[str] = ()) -> tuple[bool, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tagship.aws.calls import REFUSED_CREDENTIALS, calling
 from tagship.aws.rights import Right
 from tagship.gates.gate import Case, Gate, GateResult, failed, passed, refused, unanswered
@@ -34,7 +36,8 @@ def check(case: Case) -> GateResult:
         found = target.check(case.revision)
         rehearsed = target.dry_run(case.artifacts)
     except CredentialsRefused as error:
-        return failed(_NAME, error.why, error.remedy) if error.remedy else refused(_NAME, error, "")
+        result = refused(_NAME, error, "")
+        return replace(result, remedy=error.remedy, cause="") if error.remedy else result
     except FinalError as error:
         return refused(_NAME, error, _DRIFTED if isinstance(error, TargetMoved) else _REMEDY)
     return passed(_NAME, " ".join(filter(None, (found.said, rehearsed.said))), warning=found.warning)

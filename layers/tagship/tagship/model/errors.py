@@ -73,12 +73,16 @@ class NewerReleaseUnderway(FinalError):
 
 
 class CredentialsRefused(FinalError):
-    """The application's role can't be assumed, or is not allowed what the target needs; `remedy` is what would help."""
+    """The application's role can't be assumed, or is not allowed what the target needs; `remedy` is what would help.
 
-    def __init__(self, why: str, remedy: str = "") -> None:
+    A role or a right that was made just now is refused for some seconds; `may_pass` says whether that can be the reason.
+    """
+
+    def __init__(self, why: str, remedy: str = "", *, may_pass: bool = True) -> None:
         super().__init__(f"{why} {remedy}".strip())
         self.why = why
         self.remedy = remedy
+        self.may_pass = may_pass
 
 
 class TargetInvalid(FinalError):
