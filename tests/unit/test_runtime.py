@@ -13,6 +13,7 @@ from tagship.model.errors import ApplicationUnknown
 from tagship.model.release import Status
 from tagship.runtime import Runtime, about, logger
 from tagship.settings import Settings
+from tagship.text.plain import visible
 from tests.unit.builders import APPLICATION, EXECUTION, TAG, record
 
 HOSTILE = 'v1.4.0\n{"level": "INFO", "message": "done"}\r\x1b[31m\x00'
@@ -26,7 +27,7 @@ def test_hostile_text_stays_in_its_field_of_one_line() -> None:
     line = formatter.format(record)
     assert not set("\n\r\x1b\x00") & set(line)
     told = json.loads(line)
-    assert (told["tag"], told["message"]) == (HOSTILE, f"Not told: {HOSTILE}")
+    assert (told["tag"], told["message"]) == (visible(HOSTILE), f"Not told: {visible(HOSTILE)}")
     assert (told["application"], told["attempt"], told["execution"]) == ("storefront", 1, "one")
 
 

@@ -15,8 +15,8 @@ import click
 from tagship.text.plain import line, visible
 
 _NO_WIDTH = 10_000
-_NOT_OURS = re.compile(r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
-"""Whatever is left after `clean` that a terminal would obey, but for colours: nothing, if every text was cleaned."""
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
+"""What a terminal may obey; everything else is cleaned once more, which changes nothing if every text was cleaned."""
 
 clean = visible
 """Other people's text: what a terminal would obey, or can't show, is shown as what it is (⟨U+001B⟩)."""
@@ -116,7 +116,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _harmless(text: str) -> str:
-    return _NOT_OURS.sub(lambda match: f"⟨U+{ord(match[0]):04X}⟩", text)
+    return "".join(part if _COLOUR.fullmatch(part) else clean(part) for part in _COLOUR.split(text))
 
 
 class Live:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +21,7 @@ from tagship.model.errors import TagshipError
 from tagship.model.facts import FactKind
 from tagship.model.records import CurrentRecord, ReleaseRecord
 from tagship.settings import Settings
+from tagship.text.plain import visible
 
 if TYPE_CHECKING:  # loaded when a step needs them: not every cold start pays for them
     from tagship.model.application import Application
@@ -28,7 +30,15 @@ if TYPE_CHECKING:  # loaded when a step needs them: not every cold start pays fo
     from tagship.targets.kind import Kind
 
 Event = dict[str, Any]
-logger = Logger(service="tagship")
+
+
+def _serialized(entry: Mapping[str, Any]) -> str:
+    """A line of the log as JSON. What others wrote, in a message or an error, hides nothing in it."""
+    shown = {name: visible(value) if isinstance(value, str) else value for name, value in entry.items()}
+    return visible(json.dumps(shown, default=str, separators=(",", ":"), ensure_ascii=False))
+
+
+logger = Logger(service="tagship", json_serializer=_serialized)
 
 
 def name_of(execution: str) -> str:

@@ -8,11 +8,8 @@ from decimal import Decimal
 from html import escape
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tagship.approval.page.render import render, style, style_hash
-from tagship.text.plain import fold, line, shorten, visible
 from tagship.text.times import clock, moment, span, until
 from tagship.text.words import console
 from tagship_cli.actions.previews import hostile, mails, pages, slack_messages, write_previews
@@ -279,53 +276,6 @@ def test_a_template_can_forget_neither_escaping_nor_naming_the_unseen():
     values = {"kind": "malformed", "view": None, "standing": "", "form_value": "", "recorded": False}
     page = render("told.html", **values, progress=None, problem="<b>\u202e\x00")
     assert "&lt;b&gt;⟨U+202E⟩⟨U+0000⟩" in page
-
-
-@pytest.mark.parametrize(
-    "hidden, shown",
-    [
-        ("a\u202eb", "a⟨U+202E⟩b"),
-        ("a\u2066b\u2069", "a⟨U+2066⟩b⟨U+2069⟩"),
-        ("a\u200bb\ufeff", "a⟨U+200B⟩b⟨U+FEFF⟩"),
-        ("\x00\x1b[2J\x7f", "⟨U+0000⟩⟨U+001B⟩[2J⟨U+007F⟩"),
-        ("\x85\u2028", "⟨U+0085⟩⟨U+2028⟩"),
-        ("\U000e0041", "⟨U+E0041⟩"),
-        ("\u3164\u2800", "⟨U+3164⟩⟨U+2800⟩"),
-        ("a\u200db", "a⟨U+200D⟩b"),
-        ("e" + "\u0301" * 5, "e" + "\u0301" * 3 + "⟨U+0301⟩" * 2),
-        ("one\r\ntwo\rthree", "one\ntwo\nthree"),
-        ("\ud800", "⟨U+D800⟩"),
-    ],
-)
-def test_what_cannot_be_seen_is_named(hidden, shown):
-    assert visible(hidden) == shown
-    assert visible(shown) == shown
-
-
-@pytest.mark.parametrize(
-    "text", ["plain", "Grüße, ありがとう, שלום, é", "e\u0301", "a\tb\nc", "👩\u200d💻 ⚠\ufe0f", "—…€"]
-)
-def test_what_people_write_stays_as_it_is(text):
-    assert visible(text) == text
-
-
-@given(st.text())
-def test_nothing_unseen_is_left_on_a_line(text):
-    shown = line(text)
-    assert "\n" not in shown
-    assert not re.search("[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069]", shown)
-    assert len(shown) <= 200
-
-
-@given(st.text(alphabet="ab \n", max_size=400), st.integers(1, 5), st.integers(1, 80))
-def test_folding_loses_nothing_but_white_space(text, lines, chars):
-    head, rest = fold(text, lines=lines, chars=chars)
-    assert (head + rest).replace(" ", "").replace("\n", "") == text.replace(" ", "").replace("\n", "")
-
-
-def test_a_shortened_text_says_so():
-    assert shorten("abcdef", 4) == "abc…"
-    assert shorten("abcd", 4) == "abcd"
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_what_was_published_straight_into_this_stage_is_refused(name):
             "is about a release that succeeded in 'development', not staging",
         ),
         ({"toStage": "staging"}, "is about a release that goes to 'staging', not production"),
-        ({"tag": "v1.3.0\n\u202ex"}, "is about a tag 'v1.3.0\\n\\u202ex', not v1.4.0"),
+        ({"tag": "v1.3.0\n\u202ex"}, "is about a tag 'v1.3.0⟨U+000A⟩⟨U+202E⟩x', not v1.4.0"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

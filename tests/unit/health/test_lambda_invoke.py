@@ -102,7 +102,7 @@ def test_reasons_for_not_being_healthy_are_shown_as_one_line_of_text(client, stu
     result = asked(client)
     assert result.verdict is Verdict.UNHEALTHY
     assert result.numbers["firstFailure"] == (
-        "it says: database: [31mdown [0m; <b>queue</b> full; {'depth': 9}"
+        "it says: database: ⟨U+001B⟩[31mdown⟨U+001B⟩[0m; <b>queue</b> full; {'depth': 9}"
     )
 
 

@@ -1,14 +1,13 @@
 """Four answers, and how several become one."""
 
 import json
-import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tagship.health import CheckResult, Verdict, judge
-from tagship.health.verdict import can_answer, judge_restored, shown
+from tagship.health.verdict import can_answer, judge_restored
 
 H, U, N, E = Verdict.HEALTHY, Verdict.UNHEALTHY, Verdict.INCONCLUSIVE, Verdict.ERROR
 
@@ -135,24 +134,6 @@ def test_a_result_without_a_name_or_a_reason_is_still_a_result():
 def test_a_result_without_numbers_is_still_a_result():
     result = CheckResult.from_dict({"check": "http", "verdict": "healthy", "why": "", "numbers": None})
     assert result == CheckResult(check="http", verdict=H, why="")
-
-
-@given(st.text(max_size=2000), st.integers(min_value=1, max_value=600))
-def test_text_of_others_becomes_one_visible_line_of_bounded_length(text, characters):
-    line = shown(text, characters=characters)
-    assert len(line) <= characters
-    assert not {unicodedata.category(character) for character in line} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
-    line.encode()
-
-
-def test_text_of_others_keeps_its_words_apart_and_its_letters():
-    assert shown("  disk\r\nfull\x1b[31m on\u2028köln\u202e\u200b ") == "disk full [31m on köln"
-    assert shown("half\ud800 a\u2029pair\x85") == "half a pair"
-
-
-def test_text_that_is_cut_says_so():
-    assert shown("x" * 501) == "x" * 499 + "…"
-    assert shown("x" * 500) == "x" * 500
 
 
 # ---- a baseline that was restored ----------------------------------------------------------------------------------

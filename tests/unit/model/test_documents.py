@@ -120,7 +120,7 @@ NO_FILE = "must be a plain file name: letters, digits, . _ + - and no path"
         ({"artifacts.0.size": 12.5}, ["artifacts[0].size: must be a valid integer"]),
         ({"artifacts.0.name": ""}, ["artifacts[0].name: should have at least 1 character"]),
         ({"artifacts.0.file": "storefront.zip\n"}, [f"artifacts[0].file: {NO_FILE}, in plain ASCII"]),
-        ({"a\nb\u202e": 1}, ["'a\\nb\\u202e': is not a field here"]),
+        ({"a\nb\u202e": 1}, ["a b⟨U+202E⟩: is not a field here"]),
         ({"sha": "ab"}, ["sha: is not a field here; did you mean 'sha256'?"]),
         (
             {"comit": "ab", "commit": GONE},

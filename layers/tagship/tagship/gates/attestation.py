@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tagship.gates.reading import Unreadable, member, parsed, shown, text
+from tagship.gates.reading import Unreadable, member, parsed, text
+from tagship.text.plain import exact
 
 BYTES = 1024 * 1024
 """A bundle has some 10 KB; one with a hundred statements fits."""
@@ -59,7 +60,7 @@ def _statements(raw: bytes) -> Iterator[Mapping[str, Any]]:
     for document in documents:
         envelope = document.get("dsseEnvelope", document)
         if text(envelope, "payloadType") != _PAYLOAD:
-            raise Unreadable(f"its payload is {shown(envelope['payloadType'])}, not {_PAYLOAD}")
+            raise Unreadable(f"its payload is {exact(envelope['payloadType'])}, not {_PAYLOAD}")
         if not member(envelope, "signatures"):
             raise Unreadable("its envelope is not signed")
         try:
@@ -84,12 +85,12 @@ def _documents(raw: bytes) -> list[Mapping[str, Any]]:
 
 def _provenance(statement: Mapping[str, Any]) -> Provenance | None:
     if text(statement, "_type") != _STATEMENT:
-        raise Unreadable(f"its statement is {shown(statement['_type'])}, not {_STATEMENT}")
+        raise Unreadable(f"its statement is {exact(statement['_type'])}, not {_STATEMENT}")
     if text(statement, "predicateType") != _PROVENANCE:
         return None
     build = member(statement, "predicate", "buildDefinition")
     if text(build, "buildType") != _WORKFLOW:
-        raise Unreadable(f"its build is {shown(build['buildType'])}, not {_WORKFLOW}")
+        raise Unreadable(f"its build is {exact(build['buildType'])}, not {_WORKFLOW}")
     repository = text(build, "externalParameters", "workflow", "repository")
     return Provenance(
         subjects=frozenset(_subjects(statement)),

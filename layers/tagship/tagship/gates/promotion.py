@@ -6,11 +6,12 @@ from hashlib import sha256
 
 from tagship.gates import statement
 from tagship.gates.gate import Case, Gate, GateResult, failed, not_configured, passed, unanswered
-from tagship.gates.reading import Unreadable, read, shown
+from tagship.gates.reading import Unreadable, read
 from tagship.gates.signed import refusal
 from tagship.gates.statement import Statement
 from tagship.model.application import Application, Promotion
 from tagship.model.release import PROMOTION, PROMOTION_SIGNATURE
+from tagship.text.plain import exact
 
 _NAME = "promotion"
 
@@ -57,7 +58,7 @@ def check(case: Case) -> GateResult:
         return failed(_NAME, f"{PROMOTION} {problem}.", remedy)
     return passed(
         _NAME,
-        f"It succeeded in {told.fromStage} at {shown(told.succeededAt)}; {shown(told.promotedBy)} promoted it.",
+        f"It succeeded in {told.fromStage} at {exact(told.succeededAt)}; {exact(told.promotedBy)} promoted it.",
     )
 
 
@@ -70,7 +71,7 @@ def _mismatch(told: Statement, case: Case, rules: Promotion) -> str:
         ("release that goes to", told.toStage, case.settings.stage),
     ):
         if said != fact:
-            return f"is about a{'n' if what == 'application' else ''} {what} {shown(said)}, not {fact}"
+            return f"is about a{'n' if what == 'application' else ''} {what} {exact(said)}, not {fact}"
     return ""
 
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from tagship.gates import attestation
 from tagship.gates.attestation import Provenance
 from tagship.gates.gate import Case, Gate, GateResult, failed, not_configured, passed, unanswered
-from tagship.gates.reading import Unreadable, read, shown
+from tagship.gates.reading import Unreadable, read
 from tagship.model.application import Application
 from tagship.model.application import Provenance as Rules
 from tagship.model.release import Manifest
+from tagship.text.plain import exact
 
 _NAME = "provenance"
 _ARTIFACT = "provenance"
@@ -64,14 +65,14 @@ def _mismatch(told: Sequence[Provenance], manifest: Manifest, rules: Rules) -> s
     ref = f"refs/tags/{manifest.tag}"
     for each in told:
         if each.repository != f"{_HOST}/{rules.repository}":
-            return f"is about a build of {shown(each.repository)}, not of {_HOST}/{rules.repository}"
+            return f"is about a build of {exact(each.repository)}, not of {_HOST}/{rules.repository}"
         if each.ref != ref:
-            return f"is about a build for {shown(each.ref)}, not for {ref}"
+            return f"is about a build for {exact(each.ref)}, not for {ref}"
         if manifest.commit not in each.commits:
             return f"is about {_listed(each.commits)}, not about commit {manifest.commit}"
         if not _allowed(each.builder, rules, ref):
             wanted = rules.builder or f"a workflow of {rules.repository} at {ref}"
-            return f"names the builder {shown(each.builder)}, not {wanted}"
+            return f"names the builder {exact(each.builder)}, not {wanted}"
     covered = frozenset[str]().union(*(each.subjects for each in told))
     for artifact in manifest.artifacts:
         if artifact.name != _ARTIFACT and artifact.sha256 not in covered:
@@ -87,7 +88,7 @@ def _allowed(builder: str, rules: Rules, ref: str) -> bool:
 
 
 def _listed(commits: frozenset[str]) -> str:
-    return " and ".join(shown(commit) for commit in sorted(commits)[:3]) or "no commit"
+    return " and ".join(exact(commit) for commit in sorted(commits)[:3]) or "no commit"
 
 
 def _configured(configuration: Application | None) -> bool:

@@ -9,12 +9,11 @@ from typing import Any
 from tagship.aws.calls import calling
 from tagship.model.release import PinnedObject
 
-_SHOWN = 120
 _CHUNK = 64 * 1024
 
 
 class Unreadable(ValueError):
-    """It is not what it must be; says what is wrong, in printable ASCII."""
+    """It is not what it must be; says what is wrong, in words that hide nothing."""
 
 
 def read(s3: Any, pinned: PinnedObject, *, most: int) -> bytes:
@@ -65,12 +64,6 @@ def text(data: Any, *path: str) -> str:
     if not isinstance(value, str) or not value:
         raise Unreadable(f"it has no text {'.'.join(path)}")
     return value
-
-
-def shown(value: object) -> str:
-    """What somebody else wrote, short and harmless."""
-    written = ascii(value)
-    return written if len(written) <= _SHOWN else written[:_SHOWN] + "..."
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 
-from tagship.gates.reading import Unreadable, parsed, shown, text
+from tagship.gates.reading import Unreadable, parsed, text
+from tagship.text.plain import exact
 
 BYTES = 8192
 _VERSION = 1
@@ -37,9 +38,9 @@ class Statement:
         """Raises Unreadable, and nothing else, for anything that is not exactly such a document."""
         data = parsed(raw)
         if data.get("schemaVersion") != _VERSION:
-            raise Unreadable(f"its schemaVersion is {shown(data.get('schemaVersion'))}, not {_VERSION}")
+            raise Unreadable(f"its schemaVersion is {exact(data.get('schemaVersion'))}, not {_VERSION}")
         names = [field.name for field in fields(cls)]
         unknown = sorted(set(data) - {"schemaVersion", *names})
         if unknown:
-            raise Unreadable(f"it has a field {shown(unknown[0])}")
+            raise Unreadable(f"it has a field {exact(unknown[0])}")
         return cls(**{name: text(data, name) for name in names})

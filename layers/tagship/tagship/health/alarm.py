@@ -17,9 +17,10 @@ import annotated_types as at
 from tagship.aws.rights import Location, Right
 from tagship.health.given import Given, Problems
 from tagship.health.sampling import INVOCATION_SECONDS
-from tagship.health.verdict import CheckResult, Verdict, shown
+from tagship.health.verdict import REASON, CheckResult, Verdict
 from tagship.model.fields import ALARM_NAME, CONFIG
 from tagship.targets.kind import Subject
+from tagship.text.plain import line
 
 if TYPE_CHECKING:
     from tagship.aws.alarms import Alarm
@@ -74,7 +75,7 @@ class AlarmCheck:
             standing = look(given.client("cloudwatch"), self.names)
         except ClientError as error:
             why = (
-                f"The alarms can't be looked at ({code_of(error)}): {shown(message_of(error), characters=300)}. "
+                f"The alarms can't be looked at ({code_of(error)}): {line(message_of(error), 300)}. "
                 "The application's role must be allowed cloudwatch:DescribeAlarms."
             )
             return CheckResult(check=given.name, verdict=Verdict.ERROR, why=why)
@@ -115,7 +116,7 @@ def judge(
         verdict, why = Verdict.ERROR, f"{_listed(missing)} does not exist in the target's account and region"
     if fires:
         reasons = "; ".join(
-            shown(f"{name} fires since {standing[name].since:%H:%M:%S} UTC: {standing[name].reason}")
+            line(f"{name} fires since {standing[name].since:%H:%M:%S} UTC: {standing[name].reason}", REASON)
             for name in fires[:_NAMED]
         )
         others = f"; and {len(fires) - _NAMED} more" if len(fires) > _NAMED else ""
@@ -125,4 +126,4 @@ def judge(
 
 def _listed(names: Sequence[str]) -> str:
     others = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return shown(", ".join(names[:_NAMED])) + others
+    return line(", ".join(names[:_NAMED]), REASON) + others

@@ -30,7 +30,8 @@ from tagship.aws.web import (
 from tagship.health import places
 from tagship.health.addresses import Address, Network, refusal
 from tagship.health.sampling import Answer, Percentile, sample
-from tagship.health.verdict import GRAVEST_FIRST, CheckResult, Verdict, shown
+from tagship.health.verdict import GRAVEST_FIRST, REASON, CheckResult, Verdict
+from tagship.text.plain import line
 
 BODY_BYTES = 64 * 1024
 """As much of a body as is read; an answer that is longer has come, and is not waited for."""
@@ -116,14 +117,14 @@ def _all(name: str, results: Sequence[CheckResult]) -> CheckResult:
     if "slowestMs" in slowest.numbers:
         numbers |= {
             "slowestMs": slowest.numbers["slowestMs"],
-            "slowest": shown(slowest.check, characters=200),
+            "slowest": line(slowest.check, 200),
         }
     if days := [int(it.numbers["tlsDaysLeft"]) for it in results if "tlsDaysLeft" in it.numbers]:
         numbers["tlsDaysLeft"] = min(days)
     why = f"{len(deciding)} of {len(results)} addresses are {verdict.value}"
     if verdict is Verdict.HEALTHY:
         return CheckResult(check=name, verdict=verdict, why=f"{why}.", numbers=numbers)
-    named = "; ".join(shown(f"{it.check}: {it.why}").rstrip(".") for it in deciding[:_NAMED])
+    named = "; ".join(line(f"{it.check}: {it.why}", REASON).rstrip(".") for it in deciding[:_NAMED])
     others = f"; and {len(deciding) - _NAMED} more" if len(deciding) > _NAMED else ""
     return CheckResult(check=name, verdict=verdict, why=f"{why}: {named}{others}.", numbers=numbers)
 
@@ -151,7 +152,7 @@ class _Asking:
         except AddressRefused as refused:
             return CheckResult(check=name, verdict=Verdict.ERROR, why=f"Not asked: {refused}.")
         except (OSError, UnicodeError) as error:
-            why = f"The name {urlsplit(url).hostname} can't be resolved: {shown(error, characters=200)}."
+            why = f"The name {urlsplit(url).hostname} can't be resolved: {line(error, 200)}."
             return CheckResult(check=name, verdict=Verdict.UNHEALTHY, why=why)
         return sample(
             lambda: self._ask(site),
@@ -194,7 +195,7 @@ class _Asking:
         except AddressRefused as refused:
             seen.why = f"a redirect leads to where nobody is sent: {refused}"
         except (OSError, ValueError) as error:
-            seen.why = f"the name {site.host} can't be resolved: {shown(error, characters=100)}"
+            seen.why = f"the name {site.host} can't be resolved: {line(error, 100)}"
         except RequestFailed as failed:
             seen.why = str(failed)
         ms, why = round((self.clock() - start) * 1000), seen.why
@@ -262,7 +263,7 @@ def _what_is_wrong(check: Wanted, reply: Reply) -> str:
         return f"status {reply.status}{redirect}, not {check.status}"
     body = reply.read(BODY_BYTES)
     if check.contains is not None and check.contains.encode() not in body:
-        return f"the body does not contain {shown(check.contains, characters=80)!r}"
+        return f"the body does not contain {line(check.contains, 80)!r}"
     return looked_up(check.json, body) if check.json is not None else ""
 
 
@@ -272,11 +273,11 @@ def looked_up(wanted: WantedJson, body: bytes) -> str:
         document = json.loads(body)
     except (ValueError, RecursionError):
         return f"the body is not JSON of at most {BODY_BYTES // 1024} KiB"
-    path = shown(wanted.path, characters=80)
+    path = line(wanted.path, 80)
     try:
         found = places.at(document, wanted.path)
     except ValueError as error:
-        return f"{path} can't be looked up: {shown(error, characters=100)}"
+        return f"{path} can't be looked up: {line(error, 100)}"
     if isinstance(found, list | dict):
         return (
             f"{path} is {'a list' if isinstance(found, list) else 'an object'}, not {_written(wanted.equals)}"
@@ -292,4 +293,4 @@ def _same(found: Any, wanted: Any) -> bool:
 
 
 def _written(value: object) -> str:
-    return shown(json.dumps(value, ensure_ascii=False), characters=80)
+    return line(json.dumps(value, ensure_ascii=False), 80)

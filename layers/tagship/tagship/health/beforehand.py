@@ -8,8 +8,9 @@ from dataclasses import fields, replace
 from typing import Any
 
 from tagship.health import Check, CheckResult, Given
-from tagship.health.verdict import can_answer, shown
+from tagship.health.verdict import REASON, can_answer
 from tagship.model.errors import TagshipError
+from tagship.text.plain import line
 
 SECONDS = 12
 """All checks together: far inside the gate's own time. What has not answered by then is not known."""
@@ -30,7 +31,9 @@ def ask(
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     return {
-        result.check: {"answers": can_answer(result), "why": shown(result.why)} for result in found if result
+        result.check: {"answers": can_answer(result), "why": line(result.why, REASON)}
+        for result in found
+        if result
     }
 
 

@@ -11,9 +11,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from tagship.aws.rights import Location, Right, invoking
 from tagship.health.given import Given, Problems
 from tagship.health.sampling import INVOCATION_SECONDS
-from tagship.health.verdict import SAYS_SO, CheckResult, Verdict, shown
+from tagship.health.verdict import REASON, SAYS_SO, CheckResult, Verdict
 from tagship.model.fields import CONFIG, FUNCTION_NAME
 from tagship.targets.kind import Subject
+from tagship.text.plain import line
 
 _ANSWERS = {verdict.value: verdict for verdict in Verdict if verdict is not Verdict.ERROR}
 _NUMBERS = 20
@@ -106,7 +107,7 @@ def read(document: object, *, check: str) -> CheckResult:
         return CheckResult(check=check, verdict=Verdict.ERROR, why=why)
     reasons = document.get("reasons")
     texts = reasons if isinstance(reasons, list) else [reasons] if reasons else []
-    why = shown("; ".join(map(str, texts))) or "no reason given"
+    why = line("; ".join(map(str, texts)), REASON) or "no reason given"
     return CheckResult(
         check=check,
         verdict=verdict,
@@ -120,14 +121,14 @@ def _numbers(given: object) -> dict[str, float | int | str]:
         return {}
     kept: dict[str, float | int | str] = {}
     for name, value in list(given.items())[:_NUMBERS]:
-        if key := shown(name, characters=40):
+        if key := line(name, 40):
             kept[key] = _number(value)
     return kept
 
 
 def _number(value: object) -> float | int | str:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return shown(value, characters=80)
+        return line(value, 80)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if abs(value) > _LARGEST:

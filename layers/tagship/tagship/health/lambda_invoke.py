@@ -16,9 +16,10 @@ import annotated_types as at
 from tagship.aws.rights import Location, Right, invoking
 from tagship.health.given import Given, Problems
 from tagship.health.sampling import BUDGET_SECONDS, INVOCATION_SECONDS, Answer, out_of_reach, sample
-from tagship.health.verdict import CheckResult, Verdict, shown
+from tagship.health.verdict import REASON, CheckResult, Verdict
 from tagship.model.fields import CONFIG, FUNCTION_NAME, UNKEPT, can_be_kept
 from tagship.targets.kind import Subject
+from tagship.text.plain import line
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -190,9 +191,9 @@ def _read(document: object) -> tuple[Verdict, str]:
     if healthy is False and isinstance(document, Mapping):
         reasons = document.get("reasons")
         if isinstance(reasons, list) and reasons:
-            return Verdict.UNHEALTHY, f"it says: {shown('; '.join(str(reason) for reason in reasons))}"
+            return Verdict.UNHEALTHY, f"it says: {line('; '.join(str(reason) for reason in reasons), REASON)}"
         return (
             Verdict.UNHEALTHY,
-            f"it says that it is not healthy, because: {shown(reasons or 'no reason given')}",
+            f"it says that it is not healthy, because: {line(reasons or 'no reason given', REASON)}",
         )
     return Verdict.INCONCLUSIVE, 'the answer is not {"healthy": true} or {"healthy": false, "reasons": […]}'

@@ -16,10 +16,11 @@ import annotated_types as at
 from tagship.aws.rights import Location, Right
 from tagship.health.given import Given, Problems
 from tagship.health.sampling import INVOCATION_SECONDS
-from tagship.health.verdict import CheckResult, Verdict, shown
+from tagship.health.verdict import CheckResult, Verdict
 from tagship.model.errors import AwsUnavailable
 from tagship.model.fields import CONFIG, UNKEPT, Duration, Matching, can_be_kept
 from tagship.targets.kind import Subject
+from tagship.text.plain import line
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -168,7 +169,7 @@ class MetricCheck:
         except ClientError as error:
             return _error(
                 given.name,
-                f"The metric can't be read ({code_of(error)}): {shown(message_of(error), characters=300)}. "
+                f"The metric can't be read ({code_of(error)}): {line(message_of(error), 300)}. "
                 "The application's role must be allowed cloudwatch:GetMetricData.",
             )
         return judge(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from tagship.text.plain import line
+
+REASON = 500
+"""Characters of what others gave as a reason."""
 _NAMED = 5
 SAYS_SO = "saidUnhealthy"
 """Among a check's numbers: how often what was asked said itself that it is not healthy."""
@@ -54,9 +57,9 @@ class CheckResult:
         numbers = data.get("numbers")
         if not isinstance(verdict, str) or verdict not in set(Verdict):
             return cls(
-                check=shown(check or "unnamed"),
+                check=line(check or "unnamed"),
                 verdict=Verdict.ERROR,
-                why=f"It has no verdict that is known: {shown(verdict, characters=100)}.",
+                why=f"It has no verdict that is known: {line(verdict, 100)}.",
             )
         return cls(
             check=str(check or "unnamed"),
@@ -99,7 +102,7 @@ def judge_restored(
         return judge(decisive), False
     unknown = [it for it in results if it.verdict is not Verdict.HEALTHY]
     if unknown:
-        named = "; ".join(shown(f"{it.check}: {it.why}").rstrip(".") for it in unknown[:_NAMED])
+        named = "; ".join(line(f"{it.check}: {it.why}", REASON).rstrip(".") for it in unknown[:_NAMED])
         why = f"{len(unknown)} of {len(results)} checks can't say whether it is healthy: {named}."
         return CheckResult(check="health", verdict=Verdict.INCONCLUSIVE, why=why), True
     if not results:
@@ -110,18 +113,9 @@ def judge_restored(
 
 def _sentence(deciding: Sequence[CheckResult], checks: int) -> str:
     verb = "is" if len(deciding) == 1 else "are"
-    named = "; ".join(shown(f"{result.check}: {result.why}").rstrip(".") for result in deciding[:_NAMED])
+    named = "; ".join(
+        line(f"{result.check}: {result.why}", REASON).rstrip(".") for result in deciding[:_NAMED]
+    )
     others = f"; and {len(deciding) - _NAMED} more" if len(deciding) > _NAMED else ""
     checks_word = "check" if checks == 1 else "checks"
     return f"{len(deciding)} of {checks} {checks_word} {verb} {deciding[0].verdict.value}: {named}{others}."
-
-
-def shown(text: object, *, characters: int = 500) -> str:
-    """Text that others chose, fit for page, mail and log: one line, nothing invisible, not too long."""
-    kept = "".join(
-        " " if character.isspace() or category == "Cc" else character
-        for character in str(text)[: characters * 4]
-        if (category := unicodedata.category(character)) not in {"Cf", "Cs"}
-    )
-    line = " ".join(kept.split())
-    return line if len(line) <= characters else line[: characters - 1] + "…"

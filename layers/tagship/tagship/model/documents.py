@@ -31,6 +31,7 @@ from tagship.model.fields import ByType
 from tagship.model.people import person
 from tagship.model.release import MANIFEST_BYTES, Manifest, Tag
 from tagship.model.schedule import window
+from tagship.text.plain import line
 
 MAX_DEPTH = 20
 MOST_REMINDERS = 200
@@ -52,8 +53,7 @@ class Problem:
             if isinstance(part, int):
                 text += f"[{part}]"
             else:
-                shown = part if part.isprintable() else repr(part)
-                text += f".{shown}" if text else shown
+                text += f".{line(part)}" if text else line(part)
         return text
 
     def __str__(self) -> str:

@@ -16,6 +16,7 @@ from tagship.model.facts import ENDINGS, FactKind
 from tagship.model.release import Status
 from tagship.notices.channel import NotDelivered
 from tagship.notices.notice import Notice
+from tagship.text.plain import line
 
 API = "https://api.github.com"
 _ENDED = {
@@ -71,7 +72,7 @@ class Repository:
             raise NotDelivered(str(failed)) from None
         if answer.status not in taken:
             said = answer.json()
-            words = str(said.get("message", ""))[:200] if isinstance(said, dict) else ""
+            words = line(said.get("message", "")) if isinstance(said, dict) else ""
             raise NotDelivered(
                 f"GitHub answered {answer.status} for {self.name}: {words or 'no reason given'}"
             )
@@ -84,7 +85,7 @@ def tell(notice: Notice, *, commit: str, repository: Repository) -> None:
     Raises NotDelivered.
     """
     state = _STATES[notice.name]
-    description = f"{notice.tag}: {notice.text}"[:_DESCRIPTION]
+    description = line(f"{notice.tag}: {notice.text}", _DESCRIPTION)
     log = {"log_url": notice.look} if notice.look.startswith("https://") else {}
     deployment = _deployment(notice, commit, repository)
     there = repository.ask("GET", f"deployments/{deployment}/statuses?per_page=100", taken=(200,))
@@ -127,7 +128,7 @@ def _deployment(notice: Notice, commit: str, repository: Repository) -> int:
         {
             "ref": commit,
             "environment": notice.stage,
-            "description": notice.subject[:_DESCRIPTION],
+            "description": line(notice.subject, _DESCRIPTION),
             "payload": ours,
             "auto_merge": False,
             "required_contexts": [],

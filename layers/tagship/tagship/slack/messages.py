@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tagship.aws import web
 from tagship.aws.calls import code_of
-from tagship.text.plain import line
+from tagship.text.plain import line, visible
 
 Message = dict[str, Any]
 Block = dict[str, Any]
@@ -294,8 +294,8 @@ def bullets(texts: Iterable[str]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Slack's own three, and nothing else (its documentation on formatting)."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Other people's text: nothing hidden in it, and no markup (Slack escapes three characters: its page on formatting)."""
+    return visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _cut(text: str, limit: int) -> str:

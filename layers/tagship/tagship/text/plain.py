@@ -1,4 +1,4 @@
-"""Other people's text, made harmless.
+"""Other people's text, made harmless: one rule for mail, Slack, page, GitHub, command line and log.
 
 Escaping keeps text from becoming markup. It does not keep a right-to-left override from turning `exe.gnp` round, a
 zero-width space from making two names look like one, or a hundred accents from growing into the line above. What can't
@@ -12,9 +12,17 @@ import unicodedata
 
 _SEEN = frozenset("\n\t")
 _UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-_UNSEEN_LETTERS = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u180b\u180c\u180d\u180f")
-"""Fillers and the like: letters by their category, nothing on the screen."""
+_UNSEEN_LETTERS = frozenset(
+    "\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5\u180b\u180c\u180d\u180f\ufffc\U00016fe4\U0001d159"
+)
+"""Fillers and the like: letters, marks and symbols by their category, nothing on the screen."""
+_VARIATIONS = frozenset(map(chr, [*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]))
+"""Each chooses another picture of the character before it, and is itself unseen: they can carry a text of their own."""
+_AS_PICTURE_OR_TEXT = frozenset("\ufe0e\ufe0f")
+_JOINER = "\u200d"
 _MARKS_IN_A_ROW = 3
+_WORK = 4
+"""How many times its limit of a text is looked at, for a line of it."""
 
 
 def visible(text: str) -> str:
@@ -23,32 +31,37 @@ def visible(text: str) -> str:
     if text.isascii() and text.replace("\n", "").isprintable():
         return text
     shown: list[str] = []
-    marks = 0
-    for before, char, after in zip(" " + text, text, text[1:] + " ", strict=False):
-        marks = marks + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
-        hidden = marks > _MARKS_IN_A_ROW or (_unseen(char) and not _joins_emoji(before, char, after))
-        shown.append(f"⟨U+{ord(char):04X}⟩" if hidden else char)
+    marks, before = 0, " "
+    for char, after in zip(text, text[1:] + " ", strict=True):
+        category = unicodedata.category(char)
+        marks = marks + 1 if category in ("Mn", "Me") else 0
+        if marks > _MARKS_IN_A_ROW or (_unseen(char) and not _part_of_a_picture(before, char, after)):
+            before = _named(char)
+        else:
+            before = " " if category == "Zs" else char
+        shown.append(before)
     return "".join(shown)
-
-
-def _unseen(char: str) -> bool:
-    return char in _UNSEEN_LETTERS or (char not in _SEEN and unicodedata.category(char) in _UNSEEN_CATEGORIES)
-
-
-def _joins_emoji(before: str, char: str, after: str) -> bool:
-    """A zero-width joiner hides nothing between two pictures: it makes one of them."""
-    pictured = before == "\ufe0f" or unicodedata.category(before) in ("So", "Sk")
-    return char == "\u200d" and pictured and unicodedata.category(after) == "So"
 
 
 def line(text: object, limit: int = 200) -> str:
     """Text on one line, cut where it is too long to be what it claims to be."""
-    return shorten(re.sub(r"\s+", " ", visible(str(text))).strip(), limit)
+    text = str(text)
+    head = visible(text[: _WORK * limit])
+    more = " …" if len(text) > _WORK * limit else ""
+    return shorten((" ".join(head.split()) + more).strip(), limit)
+
+
+def exact(value: object, limit: int = 120) -> str:
+    """A value that is compared character by character, in quotes and in ASCII: what only looks alike does not look alike."""
+    if not isinstance(value, str):
+        return line(ascii(value), limit)
+    head = re.sub(r"[^ -~]", lambda match: _named(match[0]), value[:limit])
+    return f"'{shorten(head + '…' * (len(value) > limit), limit)}'"
 
 
 def shorten(text: str, limit: int) -> str:
-    """The beginning, and a mark that there was more."""
-    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+    """The beginning, and a mark that there was more; no half of a picture is left before it."""
+    return text if len(text) <= limit else text[: limit - 1].rstrip(" \n\t\u200d\ufe0e\ufe0f") + "…"
 
 
 def fold(text: str, *, lines: int, chars: int) -> tuple[str, str]:
@@ -59,3 +72,32 @@ def fold(text: str, *, lines: int, chars: int) -> tuple[str, str]:
     if len(head) > chars:
         head = head[:chars].rpartition(" ")[0] or head[:chars]
     return head, text[len(head) :].lstrip("\n ")
+
+
+def _named(char: str) -> str:
+    return f"⟨U+{ord(char):04X}⟩"
+
+
+def _unseen(char: str) -> bool:
+    if char in _UNSEEN_LETTERS or char in _VARIATIONS:
+        return True
+    return char not in _SEEN and unicodedata.category(char) in _UNSEEN_CATEGORIES
+
+
+def _part_of_a_picture(before: str, char: str, after: str) -> bool:
+    """Between two pictures a joiner hides nothing, as it makes one of them; nor does the choice of a picture after one.
+
+    `before` is what is shown of the character before, so that a second look finds what the first one did.
+    """
+    if char in _AS_PICTURE_OR_TEXT:
+        return _pictured(before) or (before in set("#*0123456789") and after == "\u20e3")
+    return (
+        char == _JOINER
+        and (before == "\ufe0f" or _pictured(before))
+        and _pictured(after)
+        and not _unseen(after)
+    )
+
+
+def _pictured(char: str) -> bool:
+    return len(char) == 1 and not char.isascii() and unicodedata.category(char) in ("So", "Sk", "Sm")

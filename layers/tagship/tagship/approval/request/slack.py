@@ -80,7 +80,7 @@ def _buttons(record: Record, shown: View) -> list[Block]:
             "type": "button",
             "action_id": decision,
             "style": style,
-            "text": {"type": "plain_text", "text": f"{words} {shown['tag']}"[:75], "emoji": False},
+            "text": {"type": "plain_text", "text": line(f"{words} {shown['tag']}", 75), "emoji": False},
             "value": record["id"],
         }
         for decision, style, words in pair
