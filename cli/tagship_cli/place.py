@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagship.text.words import listed
-from tagship_cli.failures import AwsRefused, trying
+from tagship_cli.failures import AwsRefused, Failed, trying
 
 if TYPE_CHECKING:
     from tagship.aws.clients import Aws
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 STAGES = ("development", "staging", "production")
 STAGE_VARIABLE = "TAGSHIP_STAGE"
+LONGEST_STACK = 22
+"""Characters: CloudFormation cuts names of roles at 64, and `<stack>-RemindApproversFunctionRole-<12 random>` must fit."""
 PLACE = "tagship_cli.place"
 """Where click keeps what was said before the command."""
 
@@ -126,6 +128,15 @@ class Place:
     def region_name(self) -> str:
         """The region in which the clients work."""
         return str(self.client("cloudformation").meta.region_name)
+
+    def refuse_a_long_name(self) -> None:
+        """Raises Failed for a stack whose functions' roles CloudFormation names so that no trust policy finds them."""
+        if len(self.stack) > LONGEST_STACK:
+            raise Failed(
+                f"The stack's name {self.stack} has {len(self.stack)} characters. CloudFormation cuts the names of roles at "
+                "64 characters, so no application's role would trust this stack's functions. Nothing was written.\n"
+                f"Deploy the stack under a name of at most {LONGEST_STACK} characters, and remove this one."
+            )
 
     def flags(self) -> str:
         """What a suggested command needs to work in this place; the stage is always named."""

@@ -399,3 +399,84 @@ def test_a_stop_that_comes_when_the_release_has_succeeded_takes_nothing_back(wor
     assert "it had succeeded when its execution ended" in ended.cause
     assert world.supervise(ended)["did"] == "nothing"
     assert assert_at_rest(world, "v1.0.0") == "SUCCEEDED"
+
+
+# ---- what AWS does and moto does not -------------------------------------------------------------------------------
+
+
+def moving_concurrency(world: World, looks: int) -> None:
+    """Lambda with provisioned concurrency: after each move the version before has all weight for so many looks."""
+    ask, left = BaseClient._make_api_call, [0]
+    before = ["1"]
+
+    def answered(client: Any, name: str, parameters: Any) -> Any:
+        if name == "UpdateAlias":
+            before[0], left[0] = world_alias(ask, client), looks
+        found = ask(client, name, parameters)
+        if name == "GetAlias" and left[0]:
+            left[0] -= 1
+            found["RoutingConfig"] = {"AdditionalVersionWeights": {before[0]: 1.0}}
+        return found
+
+    def world_alias(ask: Any, client: Any) -> str:
+        where = {"FunctionName": "storefront", "Name": "live"}
+        return str(ask(client, "GetAlias", where)["FunctionVersion"])
+
+    world.patch.setattr(BaseClient, "_make_api_call", answered)
+
+
+def test_provisioned_concurrency_that_moves_slowly_is_waited_for_and_the_release_succeeds(
+    world: World,
+) -> None:
+    """Faults 63 and 86."""
+    world.configure(strategy={"type": "all-at-once", "bake": 0})
+    moving_concurrency(world, looks=2)
+    ended = world.release("v1.0.0")
+    assert ended.status == "SUCCEEDED", ended
+    assert "AwaitSettled" in ended.entered
+    assert world.alias() == ("2", {})
+
+
+def test_a_rollback_while_provisioned_concurrency_moves_does_not_fail(world: World) -> None:
+    """Faults 63 and 86: the alias is restored at once, and its concurrency follows."""
+    world.configure(strategy={"type": "all-at-once", "bake": 0})
+    world.health = lambda version, event: {"healthy": version == "1"}
+    moving_concurrency(world, looks=3)
+    ended = world.release("v1.0.0")
+    assert ended.error == "ReleaseRolledBack", ended
+    (rollback,) = world.rollbacks()
+    assert "AwaitSettled" in rollback.entered
+    assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
+
+
+def test_a_busy_target_is_waited_for_and_nothing_is_rolled_back(world: World) -> None:
+    """Fault 95: UpdateAlias is throttled while many applications release."""
+    ask, left = BaseClient._make_api_call, [4]
+
+    def busy(client: Any, name: str, parameters: Any) -> Any:
+        if name == "UpdateAlias" and left[0]:
+            left[0] -= 1
+            raise aws_error("TooManyRequestsException", 429)
+        return ask(client, name, parameters)
+
+    world.patch.setattr(BaseClient, "_make_api_call", busy)
+    assert world.release("v1.0.0").status == "SUCCEEDED"
+    assert left == [0]
+    assert world.rollbacks() == []
+
+
+def test_a_move_whose_answer_was_lost_is_known_as_its_own(world: World) -> None:
+    """Fault 79: the SDK asks again, and its own first write has changed the revision."""
+    ask, lost = BaseClient._make_api_call, [1]
+
+    def unheard(client: Any, name: str, parameters: Any) -> Any:
+        answer = ask(client, name, parameters)
+        if name == "UpdateAlias" and lost:
+            lost.pop()
+            return ask(client, name, parameters)  # as the SDK does behind our back
+        return answer
+
+    world.patch.setattr(BaseClient, "_make_api_call", unheard)
+    assert world.release("v1.0.0").status == "SUCCEEDED"
+    assert not lost
+    assert world.alias() == ("2", {})

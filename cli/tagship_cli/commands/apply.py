@@ -41,6 +41,7 @@ def apply(*, place: Place, file: str, yes: bool, as_json: bool) -> None:
     wanted = checked(document)
     application = wanted.application
     _refuse_of_another_stage(document, wanted, place)
+    place.refuse_a_long_name()
     ssm = place.client("ssm")
     stored = configuration.stored(ssm, stage=place.stage, application=application)
     difference = configuration.difference(stored, document.data)

@@ -48,6 +48,7 @@ def role(
     from tagship_cli.commands.apply import checked
 
     configuration = checked(read(file, Path(file).read_bytes()))
+    place.refuse_a_long_name()
     template = made.template(
         configuration,
         bucket=place.output("ReleaseBucketName"),

@@ -148,7 +148,7 @@ def test_a_run_that_was_interrupted_is_finished_by_the_next(stage: Any, argument
 
 
 def test_half_an_upload_of_another_build_does_not_use_the_tag(stage: Any, arguments: list[str]) -> None:
-    """A tag is used once its release.json is there; what lies there can't be overwritten and is left alone."""
+    """Fault 85: A tag is used once its release.json is there; what lies there can't be overwritten and is left alone."""
     stage.client("s3").put_object(Bucket="releases", Key=f"{FOLDER}storefront.zip", Body=b"another build")
     result = stage.run(*arguments)
     assert result.exit_code == 0, result.output
@@ -164,6 +164,7 @@ def test_half_an_upload_of_another_build_does_not_use_the_tag(stage: Any, argume
 
 
 def test_a_rebuild_that_was_interrupted_too_is_finished_by_the_next(stage: Any, arguments: list[str]) -> None:
+    """Fault 85."""
     renamed = f"{FOLDER}storefront-{hashlib.sha256(b'code').hexdigest()[:12]}.zip"
     stage.client("s3").put_object(Bucket="releases", Key=f"{FOLDER}storefront.zip", Body=b"another build")
     stage.client("s3").put_object(Bucket="releases", Key=renamed, Body=b"code")
@@ -183,6 +184,7 @@ def test_a_rebuild_that_was_interrupted_too_is_finished_by_the_next(stage: Any, 
 def test_every_address_that_mail_servers_take_is_an_author(
     stage: Any, arguments: list[str], author: str
 ) -> None:
+    """Fault 81."""
     result = stage.run(*arguments, "--author", author)
     assert result.exit_code == 0, result.output
     assert read_manifest(objects(stage)[f"{FOLDER}release.json"]).author == author
@@ -226,6 +228,7 @@ def test_a_manifest_that_cannot_be_read_uses_its_tag_too(stage: Any, arguments: 
 def test_a_tag_that_ended_badly_fails_the_job_that_publishes_it_again(
     stage: Any, arguments: list[str], status: Status
 ) -> None:
+    """Fault 94."""
     stage.run(*arguments)
     stage.release().locked().ended(status, "One check was unhealthy.")
     result = stage.run(*arguments)
@@ -658,6 +661,7 @@ def test_an_author_that_nobody_is_known_by_is_noticed(address: str, noreply: boo
 
 
 def test_a_noreply_author_is_told_with_what_it_means(stage: Any, arguments: list[str]) -> None:
+    """Fault 81."""
     told = stage.run(*arguments, "--author", "1+dana@users.noreply.github.com").stderr
     assert "nobody would notice if the author approved. Give --author." in told
 

@@ -16,7 +16,7 @@ from tagship.model.documents import read_application
 from tagship.targets import rights
 from tagship_cli.actions.role import template
 from tagship_cli.commands import role as command
-from tests.template.cloudformation import Loader
+from tests.template.cloudformation import Loader, resources
 from tests.unit.builders import application
 from tests.unit.tables import aws_error
 from tools.storefront import HOME
@@ -210,6 +210,18 @@ def test_nothing_is_deployed_into_another_account(stage: Any, tmp_path: Path) ->
     assert result.exit_code == 1
     assert "signed in to account 123456789012, and the target is in 000000000000" in result.stderr
     assert "--target-profile" in result.stderr
+
+
+def test_a_stack_whose_name_makes_cloudformation_shorten_roles_is_refused(stage: Any, file: Path) -> None:
+    """Fault 76: `<stack>-RemindApproversFunctionRole-<12 random>` is cut at 64 characters; the pattern no longer fits."""
+    longest = "x" * 22
+    ids = resources("AWS::Serverless::Function")
+    assert all(len(f"{longest}-{name}Role-{'r' * 12}") <= 64 for name in ids)
+    for name in ("role", "apply"):
+        refused = stage.run(name, str(file), "--stack", f"{longest}x", "--stage", "development")
+        assert refused.exit_code == 1
+        assert "has 23 characters. CloudFormation cuts the names of roles" in refused.stderr
+        assert "has 22 characters" not in stage.run(name, str(file), "--stack", longest).stderr
 
 
 def test_nobody_is_asked_where_nobody_is(stage: Any, file: Path) -> None:

@@ -45,4 +45,5 @@ def test_it_says_who_may_decide_and_what_to_do():
 
 
 def test_a_sole_approver_who_is_the_author_leaves_nobody():
+    """Fault 102."""
     assert "nobody may decide" in judged(ANA, author=ANA).why

@@ -35,6 +35,7 @@ def test_what_was_pinned_is_looked_into():
 
 
 def test_all_that_is_wrong_stops_the_release_at_once():
+    """Fault 84."""
     target = Looking()
     target.problems = ("It has no handler.", "It is too large.")
     result = package.check(case(target=target, s3=s3_with()))

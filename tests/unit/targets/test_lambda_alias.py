@@ -158,6 +158,7 @@ def test_the_same_code_is_judged_by_what_serves_not_by_what_was_uploaded_last(fu
     ids=str,
 )
 def test_a_release_that_changes_only_the_configuration_is_planned_and_published(functions, changed, line):
+    """Fault 82."""
     functions.latest |= changed
     change = plan(functions, OLD)
     assert not change.nothingToChange
@@ -189,6 +190,7 @@ def test_dangerous_changes_come_before_the_code_and_the_rest(functions):
 def test_versions_between_which_lambda_does_not_split_traffic_are_refused_before_approval(
     functions, changed, what
 ):
+    """Faults 67 and 87."""
     functions.latest |= changed
     with pytest.raises(
         TargetInvalid, match=f"the {what} of storefront changed.* with the strategy all-at-once"
@@ -199,6 +201,7 @@ def test_versions_between_which_lambda_does_not_split_traffic_are_refused_before
 
 
 def test_shares_on_an_alias_with_provisioned_concurrency_are_refused_before_approval(functions):
+    """Faults 63 and 86."""
     functions.provisioned = True
     with pytest.raises(TargetInvalid, match=r"has provisioned concurrency.* Use the strategy all-at-once"):
         plan(functions)
@@ -316,7 +319,7 @@ def test_code_that_the_function_does_not_take_ends_the_release(functions):
 
 
 def test_a_version_that_is_not_active_yet_is_waited_for(functions):
-    """Fault 35."""
+    """Faults 35 and 73."""
     change = plan(functions)
     functions.becomes = "Pending"
     assert prepare(functions, change) == Prepared(wait=2)
@@ -325,6 +328,7 @@ def test_a_version_that_is_not_active_yet_is_waited_for(functions):
 
 
 def test_a_version_that_fails_to_become_active_ends_the_release(functions):
+    """Faults 73 and 88."""
     change = plan(functions)
     functions.becomes = "Failed"
     with pytest.raises(TargetInvalid, match=r"did not become active: its init failed\. No traffic was moved"):
@@ -390,7 +394,7 @@ def test_the_longest_names_leave_room_for_the_number(functions):
 
 
 def test_a_write_whose_answer_was_lost_and_is_asked_again_is_its_own_work(functions, release):
-    """The client asks again behind our back, and meets the revision that its first try has made."""
+    """Fault 79: the client asks again behind our back, and meets the revision that its first try has made."""
 
     def first_try() -> None:
         functions.point("1", weights={"2": 0.1}, description="tagship storefront v1.4.0, fence 7")
@@ -536,7 +540,9 @@ def test_a_version_that_is_pending_has_not_settled(functions, release, percent):
 
 
 def test_an_alias_whose_provisioned_concurrency_still_moves_is_waited_for(functions, release):
-    """Lambda itself keeps the old version as the additional one, with all of the weight, until the new one is ready."""
+    """Fault 63.
+
+    Lambda itself keeps the old version as the additional one, with all of the weight, until the new one is ready."""
     release.shift(100)
     functions.point("2", weights={"1": 1.0}, description="tagship storefront v1.4.0, fence 7")
     assert not release.settled(100)

@@ -59,6 +59,7 @@ def test_the_handlers_file_is_found_where_its_runtime_looks(handler, runtime, fi
     [("app.handler", "python3.13", "app.py"), ("index.handler", "nodejs22.x", "index.js")],
 )
 def test_a_handler_that_is_not_there_is_said(handler, runtime, looked):
+    """Fault 84."""
     assert problems(packed({"other/x": "", "y": ""}), handler=handler, runtime=runtime) == [
         (
             f"The function's handler is {handler}, and there is no {looked} in the package. "
@@ -72,6 +73,7 @@ def test_a_handler_may_come_from_a_layer():
 
 
 def test_a_package_with_one_top_folder_is_said():
+    """Fault 84."""
     assert problems(packed({"build/app.py": GOOD, "build/x.py": ""})) == [
         (
             "All its files are in the folder build, and Lambda looks for app.py at the top. "
@@ -81,6 +83,7 @@ def test_a_package_with_one_top_folder_is_said():
 
 
 def test_a_file_that_only_its_owner_may_read_is_said():
+    """Fault 84."""
     (problem,) = problems(packed({"app.py": GOOD}, mode=0o600))
     assert problem == "Lambda can't read app.py: only its owner may. Run chmod -R a+rX, and pack it again."
 
@@ -97,6 +100,7 @@ def test_a_bootstrap_must_be_there_and_executable():
 
 
 def test_python_is_compiled_and_never_run(tmp_path):
+    """Fault 84."""
     ran = tmp_path / "ran"
     assert problems(packed({"app.py": f"open({str(ran)!r}, 'w')\n"})) == []
     assert not ran.exists()
@@ -142,6 +146,7 @@ def test_every_changed_byte_of_the_directory_is_no_crash():
 
 
 def test_a_zip_bomb_is_seen_by_what_it_says_and_never_unpacked():
+    """Fault 84."""
     raw = packed({"app.py": GOOD, "bomb": b"\0" * (MOST_UNZIPPED + 1)})
     tracemalloc.start()
     try:
