@@ -21,6 +21,7 @@ COMMANDS = {
         "Print or deploy the role that Tagship assumes for an application.",
     ),
     "apply": ("tagship_cli.commands.apply", "Store an application's configuration for a stage."),
+    "doctor": ("tagship_cli.commands.doctor", "Say what is wrong with a stage, and what to do about it."),
     "status": ("tagship_cli.commands.status", "What runs, what is on its way, and who is waited for."),
     "show": ("tagship_cli.commands.show", "Everything about one release, on the screen or as a page."),
     "history": ("tagship_cli.commands.history", "The releases of an application and how each ended."),

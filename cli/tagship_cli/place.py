@@ -76,9 +76,11 @@ class Place:
         """The time, by this command's clock."""
         return self.world.now()
 
-    def client(self, service: str) -> Any:
-        """A client of the chosen identity and region."""
-        return self.aws.client(service)
+    def client(self, service: str, *, region: str | None = None) -> Any:
+        """A client of the chosen identity, in the chosen region or in this one."""
+        if region is None or region == self.region_name:
+            return self.aws.client(service)
+        return new_session(profile_name=self.profile, region_name=region).client(service)
 
     @property
     def aws(self) -> Aws:
@@ -149,10 +151,15 @@ class Place:
             text += f" --profile {self.profile}"
         return text
 
-    def _described(self) -> dict[str, str]:
+    def described(self) -> dict[str, Any]:
+        """The stack as CloudFormation describes it. Raises AwsRefused when there is none here."""
         found = self._stack_named(self.stack)
         if found is None:
             raise self._no_stack(self.stack, self.stage)
+        return found
+
+    def _described(self) -> dict[str, str]:
+        found = self.described()
         return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
 
     def _stack_named(self, name: str) -> dict[str, Any] | None:

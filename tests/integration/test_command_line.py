@@ -262,6 +262,34 @@ def staging(pipeline: Any) -> Iterator[Callable[[str], None]]:
         cloudformation.delete_stack(StackName="tagship-staging")
 
 
+def test_the_doctor_finds_what_is_wrong_with_the_deployed_stage(shell: Shell) -> None:
+    def found() -> dict[str, dict[str, str]]:
+        looked = shell.run("doctor", NAME, "--json")
+        assert "Traceback" not in looked.stderr, looked.stderr
+        return {each["said"]: each for each in json.loads(looked.stdout)["findings"]}
+
+    before = found()
+    assert before["DeadLetters is empty."]["verdict"] == "ok"
+    assert "Its role is there, with every right that its target, gates and checks need." in before
+    assert f"{NAME} can be changed." in before
+    pipeline = shell.pipeline
+    (queue,) = [
+        resource["PhysicalResourceId"]
+        for resource in pipeline.client("cloudformation").describe_stack_resources(
+            StackName=f"tagship-{pipeline.stack.stage}"
+        )["StackResources"]
+        if resource["LogicalResourceId"] == "DeadLetters"
+    ]
+    sqs = pipeline.client("sqs")
+    sqs.send_message(QueueUrl=queue, MessageBody="{}")
+    try:
+        after = found()
+        assert after["DeadLetters holds 1: uploads that started nothing."]["verdict"] == "wrong"
+        assert set(before) - set(after) == {"DeadLetters is empty."}
+    finally:
+        sqs.purge_queue(QueueUrl=queue)
+
+
 def test_an_engine_that_is_not_there_is_told_in_a_sentence(shell: Shell) -> None:
     shell.env["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
     ended = shell.run("status", NAME)

@@ -5,11 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from tagship import gates, targets
-from tagship.aws.rights import policy, trust_policy
+from tagship.aws.rights import Right, policy, trust_policy
 from tagship.model.application import Application
 
 SESSION_SECONDS = 3600
 """The shortest that IAM takes for a role; Tagship's sessions last 900 s."""
+
+
+def rights_of(configuration: Application, *, bucket: str) -> tuple[Right, ...]:
+    """What the target's adapter, the gates and the health checks ask of the role."""
+    target = configuration.target
+    serving = targets.kind_of(target).subject(target, None)
+    return (
+        *targets.rights(target, application=configuration.application, bucket=bucket),
+        *gates.rights(configuration),
+        *(right for check in configuration.health.checks for right in check.rights(target, serving)),
+    )
 
 
 def template(configuration: Application, *, bucket: str, function_roles: str) -> dict[str, Any]:
@@ -18,12 +29,7 @@ def template(configuration: Application, *, bucket: str, function_roles: str) ->
     `bucket` is the stage's release bucket, `function_roles` the ARN of its functions' roles, with wildcards.
     """
     target, application = configuration.target, configuration.application
-    serving = targets.kind_of(target).subject(target, None)
-    asked = (
-        *targets.rights(target, application=configuration.application, bucket=bucket),
-        *gates.rights(configuration),
-        *(right for check in configuration.health.checks for right in check.rights(target, serving)),
-    )
+    asked = rights_of(configuration, bucket=bucket)
     *path, name = target.role.split(":role/", 1)[1].split("/")
     return {
         "AWSTemplateFormatVersion": "2010-09-09",

@@ -1,0 +1,45 @@
+"""What `tagship doctor` asks of an account before the first release, and at three in the morning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tagship_cli.actions.doctor import account, applications, stack
+from tagship_cli.actions.doctor.finding import Finding, Question, Subject, Verdict, warning
+from tagship_cli.failures import AwsRefused
+
+QUESTIONS: Sequence[tuple[str, Question]] = (
+    ("clock", account.clock),
+    ("stack", stack.standing),
+    ("stack", stack.drift),
+    ("stack", stack.version),
+    ("mail", account.mail_account),
+    ("mail", account.sender),
+    ("lambda", account.functions),
+    ("ci", account.publisher),
+    ("queues", stack.queues),
+)
+"""In the order in which the answers are printed: what each is about, and who asks."""
+
+
+def examine(subject: Subject, names: Sequence[str] = ()) -> Iterator[Finding]:
+    """Every finding, of the stage and of the named applications; of all where none is named."""
+    for about, question in QUESTIONS:
+        yield from _asked(about, question, subject)
+    yield from _asked("applications", lambda here: applications.examine(here, names), subject)
+
+
+def _asked(about: str, question: Question, subject: Subject) -> Iterator[Finding]:
+    try:
+        yield from question(subject)
+    except AwsRefused as refused:
+        yield unseen(about, refused)
+
+
+def unseen(about: str, refused: AwsRefused) -> Finding:
+    """What AWS did not say."""
+    said, _, advice = refused.message.partition("\n")
+    return warning(about, f"Not looked at. {said}", advice or "Look again as somebody who may read it.")
+
+
+__all__ = ["QUESTIONS", "Finding", "Subject", "Verdict", "examine", "unseen"]

@@ -1,0 +1,177 @@
+"""What the account gives the stage: its clock, mail, functions, and the door for CI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+
+from tagship_cli.actions.doctor.finding import Finding, Subject, ok, warning, wrong
+from tagship_cli.failures import trying
+
+REFUSED_AFTER = 300
+"""Seconds by which a clock may differ before AWS refuses what it signs (Signature Version 4)."""
+WORTH_SAYING = 30
+NEEDED_AT_ONCE = 40
+"""Invocations at once of two releases that start together, each with a dozen gates and checks and its messages, to be free
+beside everything else in the account."""
+NEARLY_FULL = 0.9
+GITHUB = "token.actions.githubusercontent.com"
+AUDIENCE = "sts.amazonaws.com"
+
+
+def clock(subject: Subject) -> Iterator[Finding]:
+    """Of this machine, by AWS's."""
+    with trying("Asking AWS for the time"):
+        answer = subject.client("sts").get_caller_identity()
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    if not date:
+        yield warning("clock", "AWS's answer had no date.", "Compare this machine's clock with another one.")
+        return
+    seconds = round(abs((subject.now() - parsedate_to_datetime(date)).total_seconds()))
+    if seconds >= REFUSED_AFTER:
+        yield wrong(
+            "clock", f"This machine's clock is {seconds} s off; AWS refuses such requests.", "Set it by NTP."
+        )
+    elif seconds >= WORTH_SAYING:
+        yield warning("clock", f"This machine's clock is {seconds} s off.", "Set it by NTP.")
+    else:
+        yield ok("clock", "This machine's clock is right.")
+
+
+def mail_account(subject: Subject) -> Iterator[Finding]:
+    """Whether SES sends for this account, to whom, and how much."""
+    with trying("Looking at the account's mail (SES)"):
+        found = subject.client("sesv2").get_account()
+    if not found.get("SendingEnabled", False):
+        yield wrong(
+            "mail",
+            "SES does not send for this account: nobody would get an approval link by mail.",
+            "See why in the SES console (account dashboard); Slack and `tagship approve` work meanwhile.",
+        )
+        return
+    if found.get("ProductionAccessEnabled", False):
+        yield ok("mail", "SES sends to everybody.")
+    else:
+        yield warning(
+            "mail",
+            "SES is in the sandbox: it sends to verified addresses only, so other approvers get no mail.",
+            "Verify each approver's address, or ask for production access in the SES console.",
+        )
+    quota = found.get("SendQuota") or {}
+    most, sent = quota.get("Max24HourSend", 0), quota.get("SentLast24Hours", 0)
+    if most > 0 and sent >= most:
+        yield wrong(
+            "mail",
+            f"SES has sent {sent:.0f} of {most:.0f} mails a day: no more today.",
+            "Ask for a higher quota.",
+        )
+    elif most > 0 and sent >= NEARLY_FULL * most:
+        yield warning(
+            "mail", f"SES has sent {sent:.0f} of {most:.0f} mails a day.", "Ask for a higher quota."
+        )
+
+
+def sender(subject: Subject) -> Iterator[Finding]:
+    """Whether the address, or its domain, is verified; and the configuration set that SES adds by itself."""
+    address = subject.parameters.get("SenderAddress", "")
+    domain = address.rpartition("@")[2]
+    for identity in (address, domain):
+        found = _identity(subject, identity)
+        if found is None:
+            continue
+        if not found.get("VerifiedForSendingStatus", False):
+            yield wrong(
+                "mail",
+                f"{identity} is not verified in SES: no mail can be sent from {address}.",
+                f"Verify it: aws sesv2 get-email-identity --email-identity {identity} says what is missing.",
+            )
+        else:
+            by_default = found.get("ConfigurationSetName")
+            added = f" SES adds the configuration set {by_default}." if by_default else ""
+            yield ok("mail", f"{address} may send: {identity} is verified.{added}")
+        return
+    yield wrong(
+        "mail",
+        f"SES knows neither {address} nor {domain}: no mail can be sent.",
+        f"Create and verify one: aws sesv2 create-email-identity --email-identity {domain}; or deploy with another "
+        "SenderAddress.",
+    )
+
+
+def _identity(subject: Subject, name: str) -> dict[str, object] | None:
+    from botocore.exceptions import ClientError
+
+    from tagship.aws.calls import code_of
+
+    with trying(f"Looking at {name} in SES"):
+        try:
+            found: dict[str, object] = subject.client("sesv2").get_email_identity(EmailIdentity=name)
+        except ClientError as error:
+            if code_of(error) == "NotFoundException":
+                return None
+            raise
+    return found
+
+
+def functions(subject: Subject) -> Iterator[Finding]:
+    """How many may run at once, and whether there is room for their code."""
+    with trying("Looking at the account's limits of Lambda"):
+        found = subject.client("lambda").get_account_settings()
+    limit, usage = found["AccountLimit"], found["AccountUsage"]
+    free = limit["UnreservedConcurrentExecutions"]
+    if free < NEEDED_AT_ONCE:
+        yield wrong(
+            "lambda",
+            f"{free} functions may run at once in this account (of {limit['ConcurrentExecutions']}; the rest is reserved). "
+            f"Releases need {NEEDED_AT_ONCE}: they would be throttled.",
+            "Ask for a higher quota: Service Quotas, AWS Lambda, Concurrent executions (L-B99A9384).",
+        )
+    else:
+        yield ok("lambda", f"{free:,} functions may run at once.")
+    used, room = usage["TotalCodeSize"], limit["TotalCodeSize"]
+    if used >= NEARLY_FULL * room:
+        yield warning(
+            "lambda",
+            f"{used / room:.0%} of the account's {room / 1024**3:.0f} GiB for code is used; when it is full, nothing can be "
+            "published.",
+            "Delete old versions of functions, or ask for a higher quota (L-2ACBD22F).",
+        )
+    else:
+        yield ok("lambda", f"{used / room:.0%} of the account's room for code is used.")
+
+
+def publisher(subject: Subject) -> Iterator[Finding]:
+    """Whether the account believes the tokens of the repository that publishes."""
+    from botocore.exceptions import ClientError
+
+    from tagship.aws.calls import code_of
+
+    repository = subject.parameters.get("PublisherRepository", "")
+    if not repository:
+        yield ok("ci", "No GitHub repository may publish by itself; identities of this account may.")
+        return
+    partition = subject.stack["StackId"].split(":")[1]
+    arn = f"arn:{partition}:iam::{subject.account}:oidc-provider/{GITHUB}"
+    create = (
+        f"Create it once in an account: aws iam create-open-id-connect-provider --url https://{GITHUB} "
+        f"--client-id-list {AUDIENCE}"
+    )
+    with trying("Looking at the account's identity provider for GitHub"):
+        try:
+            found = subject.client("iam").get_open_id_connect_provider(OpenIDConnectProviderArn=arn)
+        except ClientError as error:
+            if code_of(error) != "NoSuchEntity":
+                raise
+            yield wrong(
+                "ci", f"The account does not know GitHub's tokens, so {repository} can't publish.", create
+            )
+            return
+    if AUDIENCE not in found.get("ClientIDList", ()):
+        yield wrong(
+            "ci",
+            f"The account's provider for GitHub does not take tokens for {AUDIENCE}, so {repository} can't publish.",
+            f"Add it: aws iam add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn {arn} "
+            f"--client-id {AUDIENCE}",
+        )
+    else:
+        yield ok("ci", f"Workflows of {repository} may publish.")

@@ -1,0 +1,307 @@
+"""Each application: its configuration, its role, its target, and what it names outside of the stack."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from tagship.aws.alarms import look
+from tagship.aws.calls import code_of
+from tagship.aws.rights import Right
+from tagship.ledger import releases
+from tagship.ledger.table import Ledger
+from tagship.model.application import Application
+from tagship.model.documents import DocumentInvalid, read_application
+from tagship.model.errors import AwsUnavailable, CredentialsRefused, TagshipError
+from tagship.slack.messages import SlackFailed, webhooks
+from tagship.targets import kind_of
+from tagship_cli.actions.doctor.finding import Finding, Subject, ok, warning, wrong
+from tagship_cli.actions.role import rights_of
+from tagship_cli.failures import AwsRefused, trying
+
+
+def examine(subject: Subject, names: Sequence[str]) -> Iterator[Finding]:
+    """The named ones; where none is named, all that the stage has."""
+    stored = _stored(subject)
+    if not stored:
+        yield ok(
+            "applications",
+            f"{subject.stage} has no application yet: tagship apply application.yaml{subject.flags}",
+        )
+    for name in names or stored:
+        if name not in stored:
+            yield wrong(
+                name,
+                f"{subject.stage} has no application {name}.",
+                f"Store its configuration: tagship apply application.yaml{subject.flags}",
+            )
+            continue
+        try:
+            configuration = read_application(json.loads(stored[name]))
+        except (ValueError, DocumentInvalid) as error:
+            yield wrong(
+                name,
+                f"Its configuration is not valid, so its releases end INVALID: {error}",
+                f"Correct it: tagship apply application.yaml{subject.flags}",
+            )
+            continue
+        yield from _application(subject, configuration)
+
+
+def _application(subject: Subject, configuration: Application) -> Iterator[Finding]:
+    for question in (role, target, alarms, secrets, hosts):
+        try:
+            yield from question(subject, configuration)
+        except AwsRefused as refused:
+            said, _, advice = refused.message.partition("\n")
+            yield warning(
+                configuration.application,
+                f"Not looked at. {said}",
+                advice or "Look again as somebody who may read it.",
+            )
+
+
+def _stored(subject: Subject) -> dict[str, str]:
+    path = f"/tagship/{subject.stage}/applications"
+    with trying(f"Reading the parameters below {path}"):
+        pages = (
+            subject.client("ssm")
+            .get_paginator("get_parameters_by_path")
+            .paginate(Path=path, WithDecryption=True)
+        )
+        found = {
+            each["Name"].rpartition("/")[2]: each["Value"] for page in pages for each in page["Parameters"]
+        }
+    return dict(sorted(found.items()))
+
+
+# ---- its role ------------------------------------------------------------------------------------------------------
+
+
+def role(subject: Subject, configuration: Application) -> Iterator[Finding]:
+    """It is there, trusts this stage's functions with the external id, and may do what a release asks for."""
+    from botocore.exceptions import ClientError
+
+    name, spec = configuration.application, configuration.target
+    deploy = f"tagship role application.yaml --deploy{subject.flags}"
+    if spec.account != subject.account:
+        yield _elsewhere(subject, configuration, "Its role")
+        return
+    iam = subject.client("iam")
+    with trying(f"Looking at the role of {name}"):
+        try:
+            found = iam.get_role(RoleName=spec.role.rpartition("/")[2])["Role"]
+        except ClientError as error:
+            if code_of(error) != "NoSuchEntity":
+                raise
+            yield wrong(name, f"There is no role {spec.role}.", f"Deploy it: {deploy}")
+            return
+    if not _trusts(found["AssumeRolePolicyDocument"], spec.externalId):
+        yield wrong(
+            name,
+            f"{spec.role} does not ask for the external id {spec.externalId}, so it is not the role that Tagship prints.",
+            f"Deploy it again: {deploy}",
+        )
+        return
+    missing = _missing(iam, configuration, bucket=subject.outputs["ReleaseBucketName"])
+    if missing:
+        yield wrong(name, f"{spec.role} may not: {', '.join(missing)}.", f"Deploy it again: {deploy}")
+    else:
+        yield ok(name, "Its role is there, with every right that its target, gates and checks need.")
+
+
+def _trusts(policy: Mapping[str, Any], external_id: str) -> bool:
+    statements = policy.get("Statement", [])
+    return any(
+        statement.get("Effect") == "Allow"
+        and "sts:AssumeRole" in _listed(statement.get("Action"))
+        and external_id in _listed(_of(statement.get("Condition", {}), "sts:ExternalId"))
+        for statement in (statements if isinstance(statements, list) else [statements])
+    )
+
+
+def _of(condition: Mapping[str, Mapping[str, Any]], key: str) -> Any:
+    return next(
+        (value for each in condition.values() for name, value in each.items() if name.lower() == key.lower()),
+        [],
+    )
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _missing(iam: Any, configuration: Application, *, bucket: str) -> list[str]:
+    """The actions that IAM's own simulation denies. A session's policy only narrows what the role may."""
+    return sorted(
+        {
+            action
+            for right in rights_of(configuration, bucket=bucket)
+            for action in _denied(iam, configuration, right)
+        }
+    )
+
+
+def _denied(iam: Any, configuration: Application, right: Right) -> Iterator[str]:
+    with trying(f"Simulating the rights of {configuration.target.role}"):
+        pages = iam.get_paginator("simulate_principal_policy").paginate(
+            PolicySourceArn=configuration.target.role,
+            ActionNames=list(right.actions),
+            ResourceArns=list(right.on),
+        )
+        for page in pages:
+            for result in page["EvaluationResults"]:
+                if result["EvalDecision"] != "allowed":
+                    yield result["EvalActionName"]
+
+
+# ---- its target, and what watches it -------------------------------------------------------------------------------
+
+
+def target(subject: Subject, configuration: Application) -> Iterator[Finding]:
+    """As the gate `target` looks at it, with the rights of who asks."""
+    name, spec = configuration.application, configuration.target
+    kind = kind_of(spec)
+    where = kind.where(spec)
+    if spec.account != subject.account:
+        yield _elsewhere(subject, configuration, "Its target")
+        return
+    client = subject.client(kind.service, region=spec.region)
+    adapter = kind.make(application=name, tag="the next release", spec=spec, client=client)
+    try:
+        found = adapter.check(_serving(subject, name))
+    except (CredentialsRefused, AwsUnavailable) as error:
+        yield warning(name, f"Not looked at: {where}. {error}", "Look again as somebody who may read it.")
+    except TagshipError as error:
+        yield wrong(
+            name,
+            f"{where} can't take a release: {error}",
+            "Correct it before the next release: the gate target would refuse that.",
+        )
+    else:
+        yield (
+            warning(name, f"{where}: {found.warning}", "See docs/gates.md, target")
+            if found.warning
+            else ok(name, found.said)
+        )
+
+
+def _serving(subject: Subject, application: str) -> Any:
+    ledger = Ledger(
+        client=subject.client("dynamodb"),
+        table=subject.outputs["LedgerTableName"],
+        stage=subject.stage,
+        now=subject.now,
+    )
+    with trying(f"Reading what {application} runs"):
+        current = releases.current(ledger, application)
+    return current["revision"] if current else None
+
+
+def alarms(subject: Subject, configuration: Application) -> Iterator[Finding]:
+    """They are there, and can say something."""
+    name, spec, names = configuration.application, configuration.target, configuration.health.alarms
+    if not names:
+        return
+    if spec.account != subject.account:
+        yield _elsewhere(subject, configuration, "Its alarms")
+        return
+    with trying(f"Looking at the alarms of {name}"):
+        found = look(subject.client("cloudwatch", region=spec.region), names)
+    if missing := [each for each in names if each not in found]:
+        yield wrong(
+            name,
+            f"There is no alarm {', '.join(missing)} in {spec.region}, so its releases end INVALID.",
+            "Create it, or remove it from the configuration.",
+        )
+    silent = [
+        each for each, alarm in found.items() if alarm.state == "INSUFFICIENT_DATA" and alarm.needs_data
+    ]
+    if silent:
+        yield warning(
+            name,
+            f"{', '.join(silent)} has no data and waits for some: it can't say that a release is healthy.",
+            "Set TreatMissingData to notBreaching, or send traffic.",
+        )
+    firing = [each for each, alarm in found.items() if alarm.state == "ALARM"]
+    if firing:
+        yield warning(
+            name, f"{', '.join(firing)} is in ALARM now.", "A release is judged by what fires after it began."
+        )
+    if not missing and not silent and not firing:
+        yield ok(
+            name, f"{'Its alarm is' if len(names) == 1 else f'Its {len(names)} alarms are'} there and quiet."
+        )
+
+
+# ---- who is notified -----------------------------------------------------------------------------------------------
+
+
+def secrets(subject: Subject, configuration: Application) -> Iterator[Finding]:
+    """They can be read and have the right form; nothing that is in them is shown."""
+    name, told = configuration.application, configuration.notifications
+    if told.slackWebhookSecret:
+        hosts = [each.strip() for each in subject.parameters.get("SlackHosts", "").split(",") if each.strip()]
+        try:
+            webhooks(subject.client("secretsmanager"), told.slackWebhookSecret, hosts=hosts)
+        except SlackFailed as error:
+            if "AccessDenied" in str(error):
+                yield warning(name, f"Not looked at: {error}.", "Look again as somebody who may read it.")
+            else:
+                yield wrong(
+                    name, f"Slack gets nothing: {error}.", "Write the secret as docs/notifications.md says."
+                )
+        else:
+            yield ok(name, f"The secret {told.slackWebhookSecret} is there and has the right form.")
+    if told.github:
+        yield from _token(subject, name, told.github.tokenSecret)
+
+
+def _token(subject: Subject, name: str, secret: str) -> Iterator[Finding]:
+    from botocore.exceptions import ClientError
+
+    with trying(f"Looking at the secret {secret}"):
+        try:
+            found = subject.client("secretsmanager").get_secret_value(SecretId=secret).get("SecretString", "")
+        except ClientError as error:
+            if code_of(error) != "ResourceNotFoundException":
+                raise
+            yield wrong(
+                name,
+                f"There is no secret {secret}: GitHub gets nothing.",
+                "Create it as docs/notifications.md says.",
+            )
+            return
+    if found.strip():
+        yield ok(name, f"The secret {secret} is there.")
+    else:
+        yield wrong(name, f"The secret {secret} is empty: GitHub gets nothing.", "Write the token into it.")
+
+
+def hosts(subject: Subject, configuration: Application) -> Iterator[Finding]:
+    """Whether Slack and GitHub answer, from here."""
+    told = configuration.notifications
+    asked = ["hooks.slack.com"] if told.slackWebhookSecret else []
+    asked += [urlsplit(told.github.api).netloc] if told.github else []
+    for host in asked:
+        try:
+            subject.reach(host)
+        except OSError as error:
+            yield warning(
+                configuration.application,
+                f"{host} does not answer from this machine: {error}",
+                "Its notices wait in the queue and are sent when it answers. Look at its status page.",
+            )
+        else:
+            yield ok(configuration.application, f"{host} answers.")
+
+
+def _elsewhere(subject: Subject, configuration: Application, what: str) -> Finding:
+    spec = configuration.target
+    return warning(
+        configuration.application,
+        f"Not looked at: {what[0].lower()}{what[1:]} is in account {spec.account}, and you are in {subject.account}.",
+        "The gate target looks at it before each release.",
+    )

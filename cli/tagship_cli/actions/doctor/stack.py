@@ -1,0 +1,128 @@
+"""The stage's own stack: as it was deployed, and what waits in its queues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version as installed
+
+from tagship_cli.actions.doctor.finding import Finding, Subject, ok, warning, wrong
+from tagship_cli.failures import trying
+
+LONGEST_NAME = 22
+"""Characters of a stack's name with which CloudFormation leaves the functions' roles their whole names: it shortens a role's
+name to 64 characters (IAM's limit), and the applications' roles trust them by name."""
+MANY_NOTICES = 100
+"""Notices that wait. They are sent in seconds; so many wait because a channel is down."""
+_LEFT: Mapping[str, str] = {
+    "DeadLetters": "uploads that started nothing; runbooks/dead-letters.md",
+    "NoticesSetAside": "notices that a channel refused for good; runbooks/notices-set-aside.md",
+    "BroadcastFailures": "records of the ledger that nobody was told of; runbooks/broadcast-failures.md",
+}
+"""By the queue's name in the template: what lies there, and what to read."""
+
+
+def standing(subject: Subject) -> Iterator[Finding]:
+    """Whether it was deployed whole, under a name that works."""
+    name, status = subject.stack["StackName"], subject.stack["StackStatus"]
+    if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+        yield ok("stack", f"{name} is {status}.")
+    elif status.endswith("_IN_PROGRESS"):
+        yield warning(
+            "stack", f"{name} is {status}: it is being changed right now.", "Look again when that is over."
+        )
+    elif status == "UPDATE_ROLLBACK_COMPLETE":
+        yield warning(
+            "stack",
+            f"{name} is {status}: the last deployment failed, and the one before it is in place.",
+            f"Read why: aws cloudformation describe-stack-events --stack-name {name}",
+        )
+    else:
+        yield wrong(
+            "stack",
+            f"{name} is {status}: {subject.stack.get('StackStatusReason', 'CloudFormation gives no reason')}",
+            f"Read why: aws cloudformation describe-stack-events --stack-name {name}; then deploy it again.",
+        )
+    if len(name) > LONGEST_NAME:
+        yield wrong(
+            "stack",
+            f"The name {name} has {len(name)} characters. With more than {LONGEST_NAME}, CloudFormation shortens the "
+            "names of the functions' roles, and no application's role can be assumed.",
+            "Deploy it under a shorter name: sam deploy --stack-name …",
+        )
+
+
+def drift(subject: Subject) -> Iterator[Finding]:
+    """What CloudFormation found when it last compared the stack with its template."""
+    name = subject.stack["StackName"]
+    found = subject.stack.get("DriftInformation") or {}
+    status, when = found.get("StackDriftStatus", "NOT_CHECKED"), found.get("LastCheckTimestamp")
+    detect = f"aws cloudformation detect-stack-drift --stack-name {name}"
+    if status == "DRIFTED":
+        yield wrong(
+            "stack",
+            f"{name} is not what was deployed (drift found {when:%Y-%m-%d %H:%M} UTC): somebody changed it by hand.",
+            f"See what: aws cloudformation describe-stack-resource-drifts --stack-name {name} "
+            "--stack-resource-drift-status-filters MODIFIED DELETED; then deploy it again.",
+        )
+    elif status == "IN_SYNC":
+        yield ok("stack", f"{name} is what was deployed (compared {when:%Y-%m-%d %H:%M} UTC).")
+    else:
+        yield ok("stack", f"Nobody has compared {name} with its template yet. To do it: {detect}")
+
+
+def version(subject: Subject) -> Iterator[Finding]:
+    """Whether the stack and this command line are of one version."""
+    here, there = installed("tagship"), subject.outputs.get("Version", "")
+    if there == here:
+        yield ok("stack", f"The stack and this command line are both Tagship {here}.")
+        return
+    yield warning(
+        "stack",
+        f"The stack is Tagship {there or 'of an older version'}, this command line is {here}.",
+        "Deploy this version of the stack, or install the command line of the stack's version.",
+    )
+
+
+def queues(subject: Subject) -> Iterator[Finding]:
+    """What lies where somebody must look, and whether notices wait."""
+    sqs = subject.client("sqs")
+    urls = _queues(subject)
+    for logical, what in _LEFT.items():
+        if logical not in urls:
+            yield wrong("queues", f"The stack has no queue {logical}.", "Deploy it again.")
+            continue
+        count = _messages(sqs, urls[logical])
+        if count:
+            kind, runbook = what.split("; ")
+            yield wrong("queues", f"{logical} holds {count}: {kind}.", f"Read docs/{runbook}")
+        else:
+            yield ok("queues", f"{logical} is empty.")
+    waiting = _messages(sqs, urls["Notices"]) if "Notices" in urls else 0
+    if waiting >= MANY_NOTICES:
+        yield warning("queues", f"{waiting} notices wait to be sent.", "Read docs/runbooks/notices-late.md")
+    else:
+        yield ok("queues", f"Notices that wait to be sent: {waiting or 'none'}.")
+
+
+def _queues(subject: Subject) -> dict[str, str]:
+    with trying("Listing the stack's queues"):
+        pages = (
+            subject.client("cloudformation")
+            .get_paginator("list_stack_resources")
+            .paginate(StackName=subject.stack["StackName"])
+        )
+        return {
+            found["LogicalResourceId"]: found["PhysicalResourceId"]
+            for page in pages
+            for found in page["StackResourceSummaries"]
+            if found["ResourceType"] == "AWS::SQS::Queue"
+        }
+
+
+def _messages(sqs: object, url: str) -> int:
+    with trying("Counting a queue's messages"):
+        attributes = sqs.get_queue_attributes(  # type: ignore[attr-defined]
+            QueueUrl=url,
+            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+        )["Attributes"]
+    return sum(int(value) for value in attributes.values())

@@ -1,0 +1,487 @@
+"""`tagship doctor` names each fault of an account and its applications, with what to do; a whole one has nothing wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from importlib.metadata import version
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from tagship.aws.rights import trust_policy
+from tagship_cli.actions.doctor import QUESTIONS, Subject, Verdict, examine
+from tests.unit.cli.conftest import NOW, ROOT, application
+from tests.unit.tables import aws_error
+from tests.unit.targets.functions import FakeLambda
+
+ACCOUNT = "123456789012"
+ROLES = f"arn:aws:iam::{ACCOUNT}:role/tagship-development-*FunctionRole-*"
+SLACK = "tagship/development/storefront/slack"
+GITHUB = "tagship/development/storefront/github"
+
+
+class Pages:
+    """A paginator of one page, or of several."""
+
+    def __init__(self, *pages: Mapping[str, Any]) -> None:
+        self.pages = pages
+
+    def paginate(self, **_: Any) -> Any:
+        return self.pages
+
+
+class Iam:
+    """Roles, and what they may."""
+
+    def __init__(self) -> None:
+        self.roles = {
+            "tagship-app-storefront": trust_policy(
+                function_roles=ROLES, external_id="tagship-development", application="storefront"
+            )
+        }
+        self.denied: set[str] = set()
+        self.providers = {"oidc-provider/token.actions.githubusercontent.com": ["sts.amazonaws.com"]}
+
+    def get_role(self, *, RoleName: str) -> Any:
+        if RoleName not in self.roles:
+            raise aws_error("NoSuchEntity", status=404)
+        return {"Role": {"AssumeRolePolicyDocument": self.roles[RoleName]}}
+
+    def get_paginator(self, operation: str) -> Any:
+        assert operation == "simulate_principal_policy"
+        return self
+
+    def paginate(self, *, PolicySourceArn: str, ActionNames: list[str], ResourceArns: list[str]) -> Any:
+        assert PolicySourceArn.endswith("tagship-app-storefront") and ResourceArns
+        decided = [
+            {"EvalActionName": action, "EvalDecision": "implicitDeny" if action in self.denied else "allowed"}
+            for action in ActionNames
+        ]
+        return [{"EvaluationResults": decided}]
+
+    def get_open_id_connect_provider(self, *, OpenIDConnectProviderArn: str) -> Any:
+        name = OpenIDConnectProviderArn.split(":")[5]
+        if name not in self.providers:
+            raise aws_error("NoSuchEntity", status=404)
+        return {"ClientIDList": self.providers[name]}
+
+
+class Account:
+    """An account in which nothing is wrong, until a test plants something."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.date = NOW
+        self.stack: dict[str, Any] = {
+            "StackName": "tagship-development",
+            "StackId": f"arn:aws:cloudformation:eu-central-1:{ACCOUNT}:stack/tagship-development/1",
+            "StackStatus": "UPDATE_COMPLETE",
+            "DriftInformation": {"StackDriftStatus": "IN_SYNC", "LastCheckTimestamp": NOW},
+        }
+        self.outputs = {
+            "LedgerTableName": "ledger",
+            "ReleaseBucketName": "releases",
+            "Version": version("tagship"),
+        }
+        self.parameters = {
+            "SenderAddress": "tagship@example.com",
+            "SlackHosts": "hooks.slack.com",
+            "PublisherRepository": "acme/storefront",
+        }
+        self.mail: dict[str, Any] = {
+            "SendingEnabled": True,
+            "ProductionAccessEnabled": True,
+            "SendQuota": {"Max24HourSend": 50_000.0, "SentLast24Hours": 12.0},
+        }
+        self.identities: dict[str, Any] = {"example.com": {"VerifiedForSendingStatus": True}}
+        self.lambdas = FakeLambda()
+        self.lambdas.latest["FunctionArn"] = (
+            f"arn:aws:lambda:eu-central-1:{ACCOUNT}:function:storefront:$LATEST"
+        )
+        self.limits: dict[str, Any] = {
+            "AccountLimit": {
+                "ConcurrentExecutions": 1000,
+                "UnreservedConcurrentExecutions": 980,
+                "TotalCodeSize": 80 * 1024**3,
+            },
+            "AccountUsage": {"TotalCodeSize": 2 * 1024**3},
+        }
+        self.lambdas.get_account_settings = lambda: self.limits  # type: ignore[attr-defined]
+        self.iam = Iam()
+        self.queues = {"DeadLetters": 0, "NoticesSetAside": 0, "BroadcastFailures": 0, "Notices": 0}
+        self.alarms = {"storefront-5xx": ("OK", "missing")}
+        self.secrets = {SLACK: "https://hooks.slack.com/services/T0/B0/abc", GITHUB: "ghp_" + "a" * 36}
+        self.silent: dict[str, str] = {}
+        self.refused: set[str] = set()
+        document = application(
+            health={"checks": [{"type": "lambda"}, {"type": "alarm", "names": ["storefront-5xx"]}]},
+            notifications={
+                "slackWebhookSecret": SLACK,
+                "github": {"repository": "acme/storefront", "tokenSecret": GITHUB},
+            },
+        )
+        self.applications = {"storefront": json.dumps(document)}
+
+    def client(self, service: str, *, region: str | None = None) -> Any:
+        assert region in (None, "eu-central-1")
+        if service in self.refused:
+            return _refusing()
+        return (
+            getattr(self, f"_{service}", lambda: None)() or {"iam": self.iam, "lambda": self.lambdas}[service]
+        )
+
+    def reach(self, host: str) -> None:
+        if host in self.silent:
+            raise OSError(self.silent[host])
+
+    def subject(self) -> Subject:
+        return Subject(
+            stage="development",
+            account=ACCOUNT,
+            flags=" --stage development",
+            stack=self.stack,
+            outputs=self.outputs,
+            parameters=self.parameters,
+            now=lambda: self.now,
+            client=self.client,
+            reach=self.reach,
+        )
+
+    def _sts(self) -> Any:
+        headers = {"date": format_datetime(self.date, usegmt=True)}
+        return SimpleNamespace(get_caller_identity=lambda: {"ResponseMetadata": {"HTTPHeaders": headers}})
+
+    def _sesv2(self) -> Any:
+        def identity(*, EmailIdentity: str) -> Any:
+            if EmailIdentity not in self.identities:
+                raise aws_error("NotFoundException", status=404)
+            return self.identities[EmailIdentity]
+
+        return SimpleNamespace(get_account=lambda: self.mail, get_email_identity=identity)
+
+    def _cloudformation(self) -> Any:
+        found = [
+            {
+                "LogicalResourceId": name,
+                "PhysicalResourceId": f"https://sqs/{name}",
+                "ResourceType": "AWS::SQS::Queue",
+            }
+            for name in self.queues
+        ]
+        return SimpleNamespace(get_paginator=lambda _: Pages({"StackResourceSummaries": found}))
+
+    def _sqs(self) -> Any:
+        def attributes(*, QueueUrl: str, **_: Any) -> Any:
+            count = self.queues[QueueUrl.rpartition("/")[2]]
+            return {
+                "Attributes": {
+                    "ApproximateNumberOfMessages": str(count),
+                    "ApproximateNumberOfMessagesNotVisible": "0",
+                }
+            }
+
+        return SimpleNamespace(get_queue_attributes=attributes)
+
+    def _ssm(self) -> Any:
+        found = [
+            {"Name": f"/tagship/development/applications/{name}", "Value": text}
+            for name, text in self.applications.items()
+        ]
+        return SimpleNamespace(get_paginator=lambda _: Pages({"Parameters": found}))
+
+    def _dynamodb(self) -> Any:
+        return SimpleNamespace(get_item=lambda **_: {})
+
+    def _cloudwatch(self) -> Any:
+        def describe(*, AlarmNames: list[str], **_: Any) -> Any:
+            return {
+                "MetricAlarms": [
+                    {
+                        "AlarmName": name,
+                        "StateValue": state,
+                        "StateUpdatedTimestamp": NOW,
+                        "TreatMissingData": missing,
+                    }
+                    for name, (state, missing) in self.alarms.items()
+                    if name in AlarmNames
+                ]
+            }
+
+        return SimpleNamespace(describe_alarms=describe)
+
+    def _secretsmanager(self) -> Any:
+        def value(*, SecretId: str) -> Any:
+            if SecretId not in self.secrets:
+                raise aws_error("ResourceNotFoundException", status=404)
+            return {"SecretString": self.secrets[SecretId]}
+
+        return SimpleNamespace(get_secret_value=value)
+
+
+def _refusing() -> Any:
+    class Refusing:
+        def __getattr__(self, name: str) -> Any:
+            def refuse(*_: Any, **__: Any) -> Any:
+                raise aws_error(
+                    "AccessDeniedException", status=403, message=f"not authorized to perform: {name}"
+                )
+
+            return refuse
+
+    return Refusing()
+
+
+def test_where_nothing_is_wrong_every_line_is_ok_and_every_question_was_asked() -> None:
+    found = list(examine(Account().subject()))
+    assert [(each.about, each.said) for each in found if each.verdict is not Verdict.OK] == []
+    assert {each.about for each in found} == {about for about, _ in QUESTIONS} | {"storefront"}
+    assert all(not each.remedy for each in found)
+
+
+def _other_account(account: Account) -> None:
+    document = json.loads(account.applications["storefront"])
+    document["target"] |= {
+        "account": "999999999999",
+        "role": "arn:aws:iam::999999999999:role/tagship-app-storefront",
+    }
+    account.applications["storefront"] = json.dumps(document)
+
+
+FAULTS: Mapping[str, tuple[Any, Verdict, str]] = {
+    "the clock is six minutes off": (
+        lambda a: setattr(a, "date", NOW + timedelta(minutes=6)),
+        Verdict.WRONG,
+        "clock is 360 s off",
+    ),
+    "the clock is a minute off": (
+        lambda a: setattr(a, "date", NOW - timedelta(minutes=1)),
+        Verdict.WARNING,
+        "60 s off",
+    ),
+    "the last deployment failed": (
+        lambda a: a.stack.update(StackStatus="UPDATE_ROLLBACK_FAILED", StackStatusReason="Role is gone"),
+        Verdict.WRONG,
+        "UPDATE_ROLLBACK_FAILED: Role is gone",
+    ),
+    "it is being deployed": (
+        lambda a: a.stack.update(StackStatus="UPDATE_IN_PROGRESS"),
+        Verdict.WARNING,
+        "being changed right now",
+    ),
+    "its name is too long": (
+        lambda a: a.stack.update(StackName="tagship-production-of-acme"),
+        Verdict.WRONG,
+        "has 26 characters",
+    ),
+    "somebody changed it by hand": (
+        lambda a: a.stack["DriftInformation"].update(StackDriftStatus="DRIFTED"),
+        Verdict.WRONG,
+        "is not what was deployed",
+    ),
+    "it is of another version": (
+        lambda a: a.outputs.update(Version="0.0.1"),
+        Verdict.WARNING,
+        "The stack is Tagship 0.0.1",
+    ),
+    "the sender is not verified": (
+        lambda a: a.identities.update({"tagship@example.com": {"VerifiedForSendingStatus": False}}),
+        Verdict.WRONG,
+        "tagship@example.com is not verified",
+    ),
+    "nobody knows the sender": (
+        lambda a: a.identities.clear(),
+        Verdict.WRONG,
+        "knows neither tagship@example.com nor",
+    ),
+    "SES is in the sandbox": (
+        lambda a: a.mail.update(ProductionAccessEnabled=False),
+        Verdict.WARNING,
+        "in the sandbox",
+    ),
+    "SES is paused": (
+        lambda a: a.mail.update(SendingEnabled=False),
+        Verdict.WRONG,
+        "does not send for this account",
+    ),
+    "the mails of today are used up": (
+        lambda a: a.mail["SendQuota"].update(SentLast24Hours=50_000.0),
+        Verdict.WRONG,
+        "no more today",
+    ),
+    "the account is new": (
+        lambda a: a.limits["AccountLimit"].update(ConcurrentExecutions=10, UnreservedConcurrentExecutions=10),
+        Verdict.WRONG,
+        "10 functions may run at once",
+    ),
+    "the room for code is nearly full": (
+        lambda a: a.limits["AccountUsage"].update(TotalCodeSize=78 * 1024**3),
+        Verdict.WARNING,
+        "98% of the account's 80 GiB",
+    ),
+    "GitHub is not known": (
+        lambda a: a.iam.providers.clear(),
+        Verdict.WRONG,
+        "does not know GitHub's tokens",
+    ),
+    "GitHub's tokens are for another": (
+        lambda a: a.iam.providers.update({"oidc-provider/token.actions.githubusercontent.com": ["else"]}),
+        Verdict.WRONG,
+        "does not take tokens for sts.amazonaws.com",
+    ),
+    "an upload started nothing": (
+        lambda a: a.queues.update(DeadLetters=2),
+        Verdict.WRONG,
+        "DeadLetters holds 2",
+    ),
+    "a notice was set aside": (
+        lambda a: a.queues.update(NoticesSetAside=1),
+        Verdict.WRONG,
+        "NoticesSetAside holds 1",
+    ),
+    "notices wait": (lambda a: a.queues.update(Notices=400), Verdict.WARNING, "400 notices wait"),
+    "its configuration is not valid": (
+        lambda a: a.applications.update(storefront="{}"),
+        Verdict.WRONG,
+        "Its configuration is not valid",
+    ),
+    "it has no role": (lambda a: a.iam.roles.clear(), Verdict.WRONG, "There is no role"),
+    "its role trusts another": (
+        lambda a: a.iam.roles.update(
+            {
+                "tagship-app-storefront": trust_policy(
+                    function_roles=ROLES, external_id="else", application="storefront"
+                )
+            }
+        ),
+        Verdict.WRONG,
+        "does not ask for the external id tagship-development",
+    ),
+    "its role lacks a right": (
+        lambda a: a.iam.denied.add("lambda:UpdateAlias"),
+        Verdict.WRONG,
+        "may not: lambda:UpdateAlias",
+    ),
+    "its function is gone": (
+        lambda a: a.lambdas.refuses.update(
+            get_function_configuration=aws_error(
+                "ResourceNotFoundException", status=404, message="Function not found"
+            )
+        ),
+        Verdict.WRONG,
+        "can't take a release",
+    ),
+    "its alarm is gone": (lambda a: a.alarms.clear(), Verdict.WRONG, "There is no alarm storefront-5xx"),
+    "its alarm can only be silent": (
+        lambda a: a.alarms.update({"storefront-5xx": ("INSUFFICIENT_DATA", "missing")}),
+        Verdict.WARNING,
+        "storefront-5xx has no data",
+    ),
+    "its alarm fires": (
+        lambda a: a.alarms.update({"storefront-5xx": ("ALARM", "missing")}),
+        Verdict.WARNING,
+        "storefront-5xx is in ALARM now",
+    ),
+    "Slack's secret is gone": (lambda a: a.secrets.pop(SLACK), Verdict.WRONG, "Slack gets nothing"),
+    "Slack's secret has another form": (
+        lambda a: a.secrets.update({SLACK: "https://evil.example.com/x"}),
+        Verdict.WRONG,
+        "Slack gets nothing",
+    ),
+    "GitHub's secret is gone": (
+        lambda a: a.secrets.pop(GITHUB),
+        Verdict.WRONG,
+        f"There is no secret {GITHUB}",
+    ),
+    "GitHub's secret is empty": (lambda a: a.secrets.update({GITHUB: " "}), Verdict.WRONG, "is empty"),
+    "GitHub does not answer": (
+        lambda a: a.silent.update({"api.github.com": "timed out"}),
+        Verdict.WARNING,
+        "api.github.com does not answer from this machine",
+    ),
+    "it is in another account": (_other_account, Verdict.WARNING, "is in account 999999999999"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named_with_what_to_do(fault: str) -> None:
+    plant, verdict, said = FAULTS[fault]
+    account = Account()
+    plant(account)
+    found = [each for each in examine(account.subject()) if each.verdict is not Verdict.OK]
+    named = [each for each in found if said in each.said]
+    assert named, [each.said for each in found]
+    assert {each.verdict for each in named} == {verdict}
+    assert all(each.remedy for each in found)
+    shown = " ".join(each.said + each.remedy for each in found)
+    assert not any(secret in shown for secret in Account().secrets.values()), "a secret is shown"
+
+
+@pytest.mark.parametrize(
+    "service", ["sts", "sesv2", "lambda", "iam", "sqs", "ssm", "cloudwatch", "secretsmanager"]
+)
+def test_what_can_not_be_looked_at_has_not_passed(service: str) -> None:
+    account = Account()
+    account.refused.add(service)
+    found = list(examine(account.subject()))
+    unseen = [each for each in found if each.said.startswith("Not looked at")]
+    assert unseen and all(each.verdict is Verdict.WARNING and each.remedy for each in unseen)
+    assert not [each for each in found if each.verdict is Verdict.WRONG]
+
+
+def test_only_the_named_applications_are_looked_at_and_an_unknown_one_is_wrong() -> None:
+    account = Account()
+    account.applications["another"] = "{}"
+    about = {each.about for each in examine(account.subject(), ["storefront", "nobody"])}
+    assert "another" not in about
+    (unknown,) = [each for each in examine(account.subject(), ["nobody"]) if each.about == "nobody"]
+    assert (unknown.verdict, unknown.said) == (Verdict.WRONG, "development has no application nobody.")
+
+
+def test_a_stage_without_an_application_says_how_to_begin() -> None:
+    account = Account()
+    account.applications.clear()
+    (said,) = [each.said for each in examine(account.subject()) if each.about == "applications"]
+    assert said == "development has no application yet: tagship apply application.yaml --stage development"
+
+
+def test_the_deployed_stack_says_which_version_it_is() -> None:
+    text = (ROOT / "template.yaml").read_text()
+    outputs = yaml.safe_load(text[text.index("Outputs:") :].replace("!", ""))["Outputs"]
+    assert outputs["Version"]["Value"] == version("tagship")
+
+
+# ---- as it is typed ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> Account:
+    account = Account()
+    monkeypatch.setattr("tagship_cli.commands.doctor._subject", lambda _: account.subject())
+    return account
+
+
+def test_what_is_wrong_is_exit_code_one_and_what_is_not_is_none(stage: Any, looked: Account) -> None:
+    assert stage.run("doctor", "--stage", "development").exit_code == 0
+    looked.mail["ProductionAccessEnabled"] = False
+    only_warned = stage.run("doctor", "--stage", "development")
+    assert only_warned.exit_code == 0
+    assert "1 warning" in only_warned.output
+    looked.queues["DeadLetters"] = 3
+    result = stage.run("doctor", "--stage", "development")
+    assert result.exit_code == 1
+    assert "  wrong   DeadLetters holds 3: uploads that started nothing." in result.output
+    assert "        → Read docs/runbooks/dead-letters.md" in result.output
+
+
+def test_as_json_each_finding_is_an_object(stage: Any, looked: Account) -> None:
+    looked.date = datetime(2026, 1, 1, tzinfo=UTC)
+    result = stage.run("doctor", "--json", "--stage", "development")
+    assert result.exit_code == 1
+    document = json.loads(result.stdout)
+    assert document["stage"] == "development"
+    assert {tuple(each) for each in document["findings"]} == {("about", "verdict", "said", "remedy")}
