@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from tagship.approval.recount import prove_decisions
 from tagship.deployment import recheck
 from tagship.deployment.locations import location_of, move_to
 from tagship.deployment.settling import settle_by
@@ -19,8 +20,9 @@ _LOOK_SECONDS = int(schedule.LOOK_AGAIN.total_seconds())
 def handler(event: Event, runtime: Runtime) -> Event:
     """The steps and the deadlines, and the place before the first step; or how long to wait before it looks again.
 
-    Raises PlanChanged when the approval was for something else, CalendarClosed when it is frozen or outside its windows and
-    does not wait, TargetMoved when somebody changed the target meanwhile.
+    Raises PlanChanged when the approval was for something else, ApprovalUnproven when the facts do not hold it,
+    CalendarClosed when it is frozen or outside its windows and does not wait, TargetMoved when somebody changed the target
+    meanwhile.
     """
     release, fence, ledger = runtime.release(event), event["lock"]["fence"], runtime.ledger
     seconds, now = runtime.settings.deployment_seconds, runtime.now()
@@ -31,7 +33,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         seconds=max(seconds + runtime.settings.rollback_seconds, _LOOK_SECONDS) + lock.SPARE_SECONDS,
     )
     record = release.record
-    recheck.prove_approved(ledger, record)
+    prove_decisions(ledger, record, recheck.prove_approved(ledger, record))
     leave, plan = recheck.may_begin(ledger, record, release.configuration), record["plan"]
     deadline = now + timedelta(seconds=seconds)
     if not leave.wait:

@@ -457,7 +457,8 @@ def test_a_function_that_only_reads_the_ledger_can_not_write_it() -> None:
         if any(action.startswith("dynamodb:") for action in statement.actions)
         and not {"dynamodb:PutItem", "dynamodb:UpdateItem"} & set(statement.actions)
     }
-    assert reading - {"SweepFunction"} == {
+    # Those two write as well; what they read of an index stands in a statement of its own.
+    assert reading - {"SweepFunction", "RecheckReleaseFunction"} == {
         *("RunGateFunction", "AwaitStableFunction", "RunHealthCheckFunction"),
         "PreserveFunction",
     }

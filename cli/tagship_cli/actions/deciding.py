@@ -12,7 +12,14 @@ from tagship.approval.identity import address_of, identity_of
 from tagship.approval.quorum import decision_of, is_author, outcome, voters
 from tagship.approval.request.delivery import deliver
 from tagship.ledger import approvals, releases
-from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, AwsUnavailable, TokenDead
+from tagship.model.errors import (
+    AlreadyDecided,
+    ApprovalClosed,
+    ApprovalExpired,
+    AwsUnavailable,
+    IdentityUnproven,
+    TokenDead,
+)
 from tagship.model.people import is_claimed, person
 from tagship.model.records import ReleaseRecord, RequestRecord
 from tagship.text.words import listed
@@ -143,6 +150,8 @@ class Ballot:
                 raise Failed(f"{self.title}: {error} Nothing was changed.") from error
             except ApprovalClosed as error:
                 raise Failed(self._closed()) from error
+            except IdentityUnproven as error:
+                raise Failed(str(error)) from error
 
     def _refuse_if_dead(self) -> None:
         """A decision that no execution hears would say that something was approved that never comes."""

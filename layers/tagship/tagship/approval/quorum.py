@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from tagship.approval.errors import QuorumUnreachable
-from tagship.model.people import person
+from tagship.model.people import counts, person
 
 Record = Mapping[str, Any]
 Outcome = Literal["approved", "rejected", "open"]
@@ -32,7 +32,8 @@ def votes(record: Record) -> list[Mapping[str, Any]]:
     seen: dict[str, Mapping[str, Any]] = {}
     for decision in record.get("decisions") or ():
         who = person(decision["approver"])
-        if who in counting and decision["decision"] in ("approve", "reject"):
+        known = decision["decision"] in ("approve", "reject") and counts(decision, stage=record["stage"])
+        if who in counting and known:
             seen.setdefault(who, decision)
     return list(seen.values())
 

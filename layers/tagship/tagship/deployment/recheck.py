@@ -17,18 +17,15 @@ from tagship.model.schedule import Leave
 _BEGUN = "deployment"
 
 
-def prove_approved(ledger: Ledger, record: ReleaseRecord) -> None:
-    """Raises PlanChanged unless the approval is for this very release and plan."""
-    request = approvals.get(ledger, record["approval"])
-    if (
-        request is None
-        or request["status"] != "APPROVED"
-        or request["digest"] != release_digest(record, record["plan"])
-    ):
+def prove_approved(ledger: Ledger, record: ReleaseRecord) -> str:
+    """The digest of what would be deployed. Raises PlanChanged unless the request says that this very thing is approved."""
+    request, digest = approvals.get(ledger, record["approval"]), release_digest(record, record["plan"])
+    if request is None or request["status"] != "APPROVED" or request["digest"] != digest:
         raise PlanChanged(
             f"{record['application']} {record['tag']}: what would be deployed is not what was approved. Nothing was "
             "changed. Publish a new tag."
         )
+    return digest
 
 
 def may_begin(ledger: Ledger, record: ReleaseRecord, configuration: Application) -> Leave:

@@ -9,9 +9,9 @@ from typing import Any, cast
 from tagship.ledger import releases
 from tagship.ledger.table import Fact, Ledger, Refused, application_key, timestamp
 from tagship.ledger.table import approval_key as _pk
-from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, LockLost
+from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, IdentityUnproven, LockLost
 from tagship.model.facts import FactKind
-from tagship.model.people import person
+from tagship.model.people import CLAIMED, counts, person
 from tagship.model.records import Decision, NewRequest, ReleaseRecord, RequestRecord
 
 OPEN = "OPEN"
@@ -51,6 +51,9 @@ def request(ledger: Ledger, approval: NewRequest, *, execution: str) -> RequestR
         "approvers": approval["approvers"],
         "required": approval["required"],
         "expiresAt": approval["expiresAt"],
+        "author": approval["author"],
+        "authorMayApprove": approval["authorMayApprove"],
+        "digest": approval["digest"],
     }
     fact = _fact(approval, FactKind.APPROVAL_REQUESTED, execution=execution, data=asked)
     item = {
@@ -133,7 +136,8 @@ def decide(
     `judge` says, of the request with the decision in it, "approved", "rejected" or "open"; `identity` is the IAM identity of
     whoever decided without a link.
 
-    Raises AlreadyDecided when this approver has decided, ApprovalExpired and ApprovalClosed when nobody may any more.
+    Raises AlreadyDecided when this approver has decided, ApprovalExpired and ApprovalClosed when nobody may any more,
+    IdentityUnproven for an approval in production whose approver nobody vouches for.
     """
     while True:
         approval = get(ledger, approval_id)
@@ -148,6 +152,11 @@ def decide(
         }
         if identity:
             entry["identity"] = identity
+        if not counts(entry, stage=approval["stage"]):
+            raise IdentityUnproven(
+                f"AWS does not vouch that {identity.removeprefix(CLAIMED)} is {approver}, so this identity can't approve in "
+                f"{approval['stage']}. Nothing was changed."
+            )
         decisions = [*approval["decisions"], entry]
         outcome = judge({**approval, "decisions": decisions})
         status, fact_name = _OUTCOMES.get(outcome, (OPEN, FactKind.APPROVAL_GIVEN))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 from tagship.ledger.table import Ledger, application_key, digest_of
@@ -48,10 +49,10 @@ class Anchor:
     where: str
 
 
-def read(ledger: Ledger, application: str) -> tuple[HeadRecord | None, list[FactRecord]]:
-    """The head and all facts of an application, as they fit together while others go on writing."""
+def read(ledger: Ledger, application: str, *, since: int = 1) -> tuple[HeadRecord | None, list[FactRecord]]:
+    """The head, and the facts of an application from a number on, as they fit together while others go on writing."""
     before = head_of(ledger, application)
-    facts = list(ledger.facts_in_order(application))
+    facts = list(ledger.facts_in_order(application, after=since - 1))
     after = head_of(ledger, application)
     if before and after and before != after:
         # Somebody wrote while we read: what came after our first look is for the next time.
@@ -84,7 +85,7 @@ def verify(
         if broken:
             return broken
         previous = fact["digest"]
-    return _head(facts, head) or _anchored(
+    return _head(facts, head, last=len(facts)) or _anchored(
         {seq: fact["digest"] for seq, fact in enumerate(facts, 1)}, anchors
     )
 
@@ -112,6 +113,18 @@ def verify_part(
             return broken
         before, previous = seq, fact["digest"]
     return _anchored({_number(fact): fact["digest"] for fact in facts}, anchors, whole=False)
+
+
+def verify_end(
+    application: str, facts: Sequence[Mapping[str, Any]], *, head: Mapping[str, Any] | None
+) -> Broken | None:
+    """The end of a chain, from the first of these facts to its head, with nothing missing between them."""
+    numbers = [_number(fact) for fact in facts]
+    gap = next((one + 1 for one, other in pairwise(numbers) if other > one + 1), 0)
+    broken = verify_part(application, facts)
+    if broken is None and gap:
+        broken = Broken(kind=Break.MISSING, seq=gap, what=f"Fact {gap} is missing.")
+    return broken or _head(facts, head, last=numbers[-1] if numbers else 0)
 
 
 def digest_holds(fact: Mapping[str, Any]) -> bool:
@@ -168,8 +181,7 @@ def _link(fact: Mapping[str, Any], previous: str, seq: int, *, before: int) -> B
     return Broken(kind=Break.ALTERED, seq=before, what=what)
 
 
-def _head(facts: Sequence[Mapping[str, Any]], head: Mapping[str, Any] | None) -> Broken | None:
-    last = len(facts)
+def _head(facts: Sequence[Mapping[str, Any]], head: Mapping[str, Any] | None, *, last: int) -> Broken | None:
     if head is None:
         if not facts:
             return None

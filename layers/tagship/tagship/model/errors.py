@@ -97,6 +97,14 @@ class PlanChanged(FinalError):
     """What would be deployed is not what was approved."""
 
 
+class ApprovalUnproven(FinalError):
+    """The chain of facts does not hold the approvals that the request's own item claims."""
+
+
+class IdentityUnproven(FinalError):
+    """AWS does not vouch for who decides, and in production nobody approves who only says who they are."""
+
+
 class CalendarClosed(FinalError):
     """A freeze or a closed window is in the way, and the release does not wait for its end, or not any longer."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 CLAIMED = "claimed "
 """Before the identity of a decision for whose approver AWS does not vouch."""
@@ -18,3 +20,12 @@ def person(address: str) -> str:
 def is_claimed(identity: str) -> bool:
     """Whether nobody but the person themselves says that the identity is the approver's."""
     return identity.startswith(CLAIMED)
+
+
+def counts(decision: Mapping[str, Any], *, stage: str) -> bool:
+    """Whether a decision is somebody's: in production an approval is not whose approver nobody vouches for.
+
+    A rejection always is: at worst a release was stopped.
+    """
+    claimed = is_claimed(str(decision.get("identity") or ""))
+    return not (claimed and stage == "production" and decision["decision"] == "approve")

@@ -1,0 +1,310 @@
+"""What RecheckRelease believes: the decisions in the chain of facts, and not the word APPROVED in the request's own item."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tagship.approval.quorum import outcome
+from tagship.approval.recount import prove_decisions
+from tagship.approval.request.delivery import answer_of
+from tagship.approval.request.request import request_of
+from tagship.deployment.binding import release_digest
+from tagship.deployment.recheck import prove_approved
+from tagship.ledger import approvals, releases
+from tagship.ledger.table import Fact, Ledger, digest_of
+from tagship.model.errors import ApprovalUnproven, IdentityUnproven, PlanChanged
+from tagship.model.facts import FactKind
+from tests.flow.harness import client_of
+from tests.flow.harness import world as make_world
+from tests.unit.approval.builders import ANA, BO, CHI
+from tests.unit.builders import EXECUTION, application, configured, locations, record
+from tests.unit.tables import Clock, ledger_table
+
+PLAN = {
+    "locations": locations("1", "2"),
+    "nothingToChange": False,
+    "summary": ["version 1 → version 2"],
+    "steps": [{"percent": 100, "bake": 0}],
+    "from": "v1.3.0",
+    "to": "v1.4.0",
+}
+CLAIMED = "claimed arn:aws:sts::123456789012:assumed-role/Developer/ana@example.com"
+KEY = {"pk": "APPLICATION#storefront"}
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    with ledger_table() as client:
+        yield Ledger(
+            client=client, table="ledger", stage="production", now=Clock(), pause=lambda seconds: None
+        )
+
+
+def asked(ledger: Ledger, **policy: Any) -> str:
+    """A planned release that two of ana, bo and chi must approve; the id of its request."""
+    policy = {"approvers": [ANA, BO, CHI], "required": 2} | policy
+    known = record(configuration=configured(application(approval=policy)))
+    releases.claim(ledger, known)
+    plan = PLAN | {"digest": release_digest(known, PLAN)}
+    ledger.write(
+        ledger.update(KEY["pk"], "RELEASE#v1.4.0", only_if="attribute_exists(pk)", plan=plan, gates=[])
+    )
+    wanted = request_of(releases.get(ledger, "storefront", "v1.4.0"), now=ledger.now(), longest=3600)
+    approvals.request(ledger, wanted, execution=EXECUTION)  # type: ignore[arg-type]
+    return str(wanted["id"])
+
+
+def decide(ledger: Ledger, approval: str, approver: str, decision: str = "approve", **more: Any) -> None:
+    approvals.decide(ledger, approval, approver=approver, decision=decision, reason="", judge=outcome, **more)
+
+
+def write_approved(ledger: Ledger, approval: str, **more: Any) -> None:
+    """What the role of the page may write: any attribute of the request's item."""
+    by = [
+        {"approver": who, "decision": "approve", "reason": "", "at": "2026-11-23T10:00:00.000Z"}
+        for who in (ANA, BO)
+    ]
+    forged = {"status": "APPROVED", "decisions": by} | more
+    ledger.write(ledger.update(f"APPROVAL#{approval}", "APPROVAL", only_if="attribute_exists(pk)", **forged))
+
+
+def put(ledger: Ledger, item: dict[str, Any]) -> None:
+    change = ledger.put(item)["Put"]
+    ledger.client.put_item(TableName=change["TableName"], Item=change["Item"])
+
+
+def stored(ledger: Ledger, key: str) -> dict[str, Any]:
+    return dict(ledger.get(KEY["pk"], f"FACT#v1.4.0#0001#{key}") or {})
+
+
+def prove(ledger: Ledger) -> None:
+    release = releases.get(ledger, "storefront", "v1.4.0")
+    prove_decisions(ledger, release, prove_approved(ledger, release))
+
+
+def refused(ledger: Ledger, why: str) -> None:
+    with pytest.raises(ApprovalUnproven, match=why) as found:
+        prove(ledger)
+    assert "storefront v1.4.0" in str(found.value)
+    assert "Nothing was changed." in str(found.value)
+
+
+def test_what_people_approved_passes_also_while_others_write(ledger):
+    approval = asked(ledger)
+    decide(ledger, approval, ANA)
+    ledger.record(Fact(application="storefront", tag="v1.5.0", attempt=1, name=FactKind.LINK_REFUSED))
+    decide(ledger, approval, BO)
+    ledger.record(Fact(application="storefront", tag="v1.5.0", attempt=2, name=FactKind.LINK_REFUSED))
+    prove(ledger)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [{}, {"required": 1}, {"approvers": ["eve@example.com"], "required": 1}, {"authorMayApprove": True}],
+    ids=str,
+)
+def test_an_approval_that_is_only_in_the_requests_item_is_none(ledger, forged):
+    write_approved(ledger, asked(ledger), **forged)
+    refused(ledger, r"0 of 2 approvals")
+
+
+def test_one_of_two_is_not_enough_whatever_the_item_says(ledger):
+    approval = asked(ledger)
+    decide(ledger, approval, ANA)
+    write_approved(ledger, approval, required=1)
+    refused(ledger, r"1 of 2 approvals: ana@example\.com approved")
+
+
+def test_a_rejection_stands_although_the_item_says_approved(ledger):
+    approval = asked(ledger)
+    decide(ledger, approval, ANA)
+    decide(ledger, approval, CHI, "reject")
+    write_approved(ledger, approval)
+    refused(ledger, r"chi@example\.com rejected")
+
+
+def test_the_author_does_not_count_although_the_item_names_another(ledger):
+    approval = asked(ledger, approvers=[ANA, BO, "dana+1@example.com"])
+    vote(ledger, approval, "dana+1@example.com")
+    decide(ledger, approval, ANA)
+    write_approved(ledger, approval, author="eve@example.com")
+    refused(ledger, r"1 of 2 approvals: ana@example\.com approved")
+
+
+def test_one_person_counts_once(ledger):
+    approval = asked(ledger)
+    vote(ledger, approval, ANA)
+    vote(ledger, approval, "ana+2@example.com")
+    write_approved(ledger, approval)
+    refused(ledger, r"1 of 2 approvals")
+
+
+def vote(ledger: Ledger, approval: str, approver: str, **more: Any) -> None:
+    """A fact in its place in the chain, as another version of the command line might write it."""
+    data = {"approval": approval, "decision": "approve", "reason": "", "status": "APPROVED"} | more
+    ledger.record(
+        Fact(
+            application="storefront",
+            tag="v1.4.0",
+            attempt=1,
+            name=FactKind.APPROVAL_GIVEN,
+            key=approver,
+            who=approver,
+            data=data,
+        )
+    )
+
+
+def test_decisions_on_another_request_do_not_count(ledger):
+    approval = asked(ledger)
+    vote(ledger, "another", ANA)
+    vote(ledger, "another", BO)
+    write_approved(ledger, approval)
+    refused(ledger, r"0 of 2 approvals")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"data": {"required": 1}}, {"digest": "0" * 64}, {"previous": "0" * 64}],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_policy_that_was_altered_is_not_believed(ledger, change):
+    approval = asked(ledger)
+    decide(ledger, approval, ANA)
+    known = stored(ledger, "Approval Requested#")
+    put(ledger, known | change | {"data": known["data"] | change.get("data", {})})
+    write_approved(ledger, approval)
+    refused(ledger, r"Fact 2 \(Approval Requested of v1\.4\.0\) was altered")
+
+
+def with_digest(item: dict[str, Any]) -> dict[str, Any]:
+    content = {name: value for name, value in item.items() if name != "digest"}
+    return content | {"digest": digest_of(content)}
+
+
+def test_a_decision_that_was_altered_is_not_believed(ledger):
+    approval = asked(ledger)
+    decide(ledger, approval, ANA)
+    decide(ledger, approval, BO)
+    put(ledger, with_digest(stored(ledger, f"Approval Given#{ANA}") | {"who": CHI}))
+    refused(ledger, r"Fact 3 was altered and given a new digest")
+
+
+@pytest.mark.parametrize("seq", [3, 4, 5, 99])
+def test_a_decision_that_stands_at_no_place_of_the_chain_is_not_believed(ledger, seq):
+    approval = asked(ledger)
+    decide(ledger, approval, ANA)
+    forged = stored(ledger, f"Approval Given#{ANA}")
+    key = forged["sk"].replace(ANA, BO)
+    put(ledger, with_digest(forged | {"sk": key, "who": BO, "seq": seq, "previous": forged["digest"]}))
+    write_approved(ledger, approval)
+    refused(ledger, r"[Ff]act")
+
+
+def test_a_rejection_that_was_taken_out_leaves_a_gap(ledger):
+    approval = asked(ledger)
+    decide(ledger, approval, CHI, "reject")
+    vote(ledger, approval, ANA)
+    vote(ledger, approval, BO)
+    key = {"pk": KEY["pk"], "sk": f"FACT#v1.4.0#0001#Approval Rejected#{CHI}"}
+    ledger.client.delete_item(TableName="ledger", Key={name: {"S": value} for name, value in key.items()})
+    write_approved(ledger, approval)
+    refused(ledger, r"Fact 3 is missing")
+
+
+def test_a_chain_without_its_head_is_not_believed(ledger):
+    approval = asked(ledger)
+    decide(ledger, approval, ANA)
+    decide(ledger, approval, BO)
+    put(ledger, KEY | {"sk": "HEAD", "last": 3, "digest": "0" * 64})
+    refused(ledger, r"head")
+
+
+def test_a_request_that_was_never_a_fact_is_none(ledger):
+    approval = asked(ledger)
+    decide(ledger, approval, ANA)
+    decide(ledger, approval, BO)
+    key = {"pk": KEY["pk"], "sk": "FACT#v1.4.0#0001#Approval Requested#"}
+    ledger.client.delete_item(TableName="ledger", Key={name: {"S": value} for name, value in key.items()})
+    refused(ledger, r"nobody was asked")
+
+
+def test_other_bytes_than_those_that_were_asked_about_are_no_approved_plan(ledger):
+    approval = asked(ledger)
+    decide(ledger, approval, ANA)
+    decide(ledger, approval, BO)
+    release = dict(ledger.get(KEY["pk"], "RELEASE#v1.4.0") or {})
+    plan = release["plan"] | {"locations": locations("1", "666")}
+    put(ledger, release | {"plan": plan})
+    write_approved(ledger, approval, digest=release_digest(release, plan))
+    with pytest.raises(PlanChanged):
+        prove(ledger)
+
+
+# ---- identities that nobody vouches for ------------------------------------------------------------------------------
+
+
+def test_the_ledger_refuses_an_approval_in_production_that_is_only_claimed(ledger):
+    approval = asked(ledger)
+    with pytest.raises(IdentityUnproven, match="AWS does not vouch"):
+        decide(ledger, approval, ANA, identity=CLAIMED)
+    request = approvals.get(ledger, approval)
+    assert request is not None and request["decisions"] == []
+    decide(ledger, approval, ANA, identity="arn:aws:iam::123456789012:user/ana@example.com")
+
+
+def test_a_claimed_rejection_still_ends_the_release(ledger):
+    """Whoever is wrongly believed to say no has stopped a release; nothing was deployed."""
+    approval = asked(ledger)
+    decide(ledger, approval, ANA, "reject", identity=CLAIMED)
+    request = approvals.get(ledger, approval)
+    assert request is not None and request["status"] == "REJECTED"
+
+
+def test_a_claimed_approval_that_is_in_the_ledger_all_the_same_does_not_count(ledger):
+    approval = asked(ledger)
+    vote(ledger, approval, ANA, identity=CLAIMED)
+    decide(ledger, approval, BO)
+    write_approved(ledger, approval)
+    refused(ledger, r"1 of 2 approvals: bo@example\.com approved")
+
+
+@pytest.mark.parametrize(
+    "stage, found", [("production", "open"), ("staging", "approved"), ("development", "approved")]
+)
+def test_only_production_leaves_claimed_approvals_out(stage: str, found: str):
+    entry = {"approver": ANA, "decision": "approve", "reason": "", "at": "", "identity": CLAIMED}
+    known = {
+        "stage": stage,
+        "author": "dana@example.com",
+        "approvers": [ANA],
+        "required": 1,
+        "decisions": [entry],
+    }
+    assert outcome(known) == found
+
+
+def test_a_page_that_was_broken_into_can_not_approve_a_release():
+    """All that the page's role needs for it: the request's item, and the answer to the task that waits."""
+    with make_world() as world:
+        world.configure(approval={"approvers": [ANA, BO], "required": 2})
+        before = world.alias()
+        arn = world.start(world.upload("v1.0.0"))
+        world.decide(arn, who=ANA)
+        (item,) = world._approvals()
+        write_approved(world.ledger, item["id"])
+        known = approvals.get(world.ledger, item["id"])
+        assert known is not None
+        client_of("stepfunctions").send_task_success(
+            taskToken=item["taskToken"], output=json.dumps(answer_of(known))
+        )
+        ended = world.ended(arn)
+        assert (ended.status, ended.error, world.alias()) == ("FAILED", "ReleaseInvalid", before)
+        assert "RecheckRelease" in ended.entered and "ProveCandidate" not in ended.entered
+        told = " ".join(world.type("history", "storefront", "--tag", "v1.0.0").stdout.split())
+        assert "1 of 2 approvals: ana@example.com approved" in told
+        assert "Nothing was changed" in told
