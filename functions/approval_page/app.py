@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 from typing import Any
 
 from tagship.approval.link import LinkVerifier, known_keys
 from tagship.approval.page import page
+from tagship.approval.page.incoming import request_in
 from tagship.approval.request.delivery import deliver
 from tagship.approval.store import LedgerStore
 from tagship.aws.calls import calling
@@ -20,17 +20,7 @@ SLACK = "/slack/actions"
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
     """From a Function URL's request to its answer."""
-    http = event["requestContext"]["http"]
-    body = event.get("body") or ""
-    request = page.PageRequest(
-        method=http["method"],
-        path=event["rawPath"],
-        query=event.get("rawQueryString", ""),
-        headers=event["headers"],
-        body=base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(),
-        source_ip=http.get("sourceIp", ""),
-        cookies=_cookies(event),
-    )
+    request = request_in(event)
     settings = runtime.settings
     stepfunctions = runtime.aws.client("stepfunctions")
     here = page.Page(
@@ -44,7 +34,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         now=runtime.now(),
         base_url=settings.approval_base_url,
         waits=functools.partial(_waits, runtime),
-        login=_login(runtime, event) if settings.oidc_issuer or settings.oidc_client_id else None,
+        login=_login(runtime, request) if settings.oidc_issuer or settings.oidc_client_id else None,
         release_of=functools.partial(approvals.release_of, runtime.ledger),
         believed=lambda record: about(record, record["execution"]),
     )
@@ -55,12 +45,6 @@ def handler(event: Event, runtime: Runtime) -> Event:
         "cookies": list(answer.cookies),
         "body": answer.body,
     }
-
-
-def _cookies(event: Event) -> dict[str, str]:
-    """The browser's cookies: AWS gives them a list of their own, other servers leave them in their header."""
-    pairs = event.get("cookies") or event["headers"].get("cookie", "").split(";")
-    return {name.strip(): value.strip() for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
 def _waits(runtime: Runtime, approval_id: str) -> bool:
@@ -82,8 +66,8 @@ def _slack(runtime: Runtime, request: page.PageRequest, here: page.Page) -> page
     return slack_actions.respond(request, here, secrets=secrets, hosts=hosts, log=logger)
 
 
-def _login(runtime: Runtime, event: Event) -> Any:
+def _login(runtime: Runtime, request: page.PageRequest) -> Any:
     """The sign-in, and what it needs of libraries, only where a stage asks for one."""
     from tagship.approval.signin.login import login_of
 
-    return login_of(runtime.settings, runtime.ledger, host=event["headers"].get("host", ""))
+    return login_of(runtime.settings, runtime.ledger, host=request.headers.get("host", ""))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tagship.model.errors import TagshipError
+from tagship.model.errors import EventNotUnderstood, TagshipError
 from tagship.notices import metrics, queue
 from tagship.notices.channel import Means, NeverTaken, NotDelivered
 from tagship.notices.delivery import deliver
+from tagship.notices.queue import Message
 from tagship.runtime import Event, Runtime, about, logger, step
 from tagship.slack.messages import MessageRefused, SlackFailed
 
@@ -17,12 +16,12 @@ from tagship.slack.messages import MessageRefused, SlackFailed
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
     """The queue hands over one message at a time; one that failed comes again later."""
-    failed = [record["messageId"] for record in event["Records"] if not _settled(record, runtime)]
+    failed = [message.id for message in queue.messages_in(event) if not _settled(message, runtime)]
     return {"batchItemFailures": [{"itemIdentifier": each} for each in failed]}
 
 
-def _settled(record: Event, runtime: Runtime) -> bool:
-    settings, sqs, attributes = runtime.settings, runtime.aws.client("sqs"), record.get("attributes") or {}
+def _settled(message: Message, runtime: Runtime) -> bool:
+    settings, sqs = runtime.settings, runtime.aws.client("sqs")
     means = Means(
         client=runtime.aws.client,
         ledger=runtime.ledger,
@@ -32,20 +31,18 @@ def _settled(record: Event, runtime: Runtime) -> bool:
         slack_hosts=settings.slack_hosts,
     )
     try:
-        message, here = json.loads(record["body"]), {"queue_url": settings.notices_queue}
-        deliver(message, means, stage=settings.stage, begins=lambda it: about(it, it["execution"]), **here)
-    except (MessageRefused, NeverTaken) as error:
+        errand, here = message.errand(), {"queue_url": settings.notices_queue}
+        deliver(errand, means, stage=settings.stage, begins=lambda it: about(it, it["execution"]), **here)
+    except (MessageRefused, NeverTaken, EventNotUnderstood) as error:
         logger.error("The channel never accepts this message; it is set aside: %s", error)
-        queue.set_aside(sqs, record, queue_url=settings.notices_set_aside)
+        queue.set_aside(sqs, message, queue_url=settings.notices_set_aside)
     except (NotDelivered, SlackFailed, TagshipError, ClientError, BotoCoreError) as error:
-        tries, after = int(attributes["ApproximateReceiveCount"]), getattr(error, "after", 0)
+        tries, after = message.tries, getattr(error, "after", 0)
         logger.warning("Delivery attempt %d failed; will retry: %s", tries, error)
-        metrics.emit_waiting(attributes.get("SentTimestamp"), now=runtime.now(), stage=settings.stage)
-        queue.later(
-            sqs, queue_url=settings.notices_queue, receipt=record["receiptHandle"], tries=tries, after=after
-        )
+        metrics.emit_waiting(message.sent, now=runtime.now(), stage=settings.stage)
+        queue.later(sqs, queue_url=settings.notices_queue, receipt=message.receipt, tries=tries, after=after)
         return False
     except Exception:  # noqa: BLE001 (whatever it is, those behind it go on)
         logger.exception("This message can't be processed; it is set aside")
-        queue.set_aside(sqs, record, queue_url=settings.notices_set_aside)
+        queue.set_aside(sqs, message, queue_url=settings.notices_set_aside)
     return True

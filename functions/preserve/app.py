@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 from tagship.ledger import evidence
-from tagship.ledger.table import Item, unpacked
 from tagship.notices import evidence as evidence_bucket
+from tagship.notices import stream
+from tagship.notices.stream import StreamRecord
 from tagship.runtime import Event, Runtime, about, logger, step
 
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
     """From the stream, the endings alone; by hand `{"fact": {application, tag, seq}}`, for one that had been given up."""
-    if "fact" in event:
-        _preserve(event["fact"], runtime)
+
+    def take(record: StreamRecord) -> None:
+        about({}, None)
+        fact = record.fact()
+        about(fact, fact["execution"])
+        keep(evidence.Ending(application=fact["application"], tag=fact["tag"], seq=fact["seq"]))
+
+    def keep(ending: evidence.Ending) -> None:
+        made = evidence.bundle(runtime.ledger, ending.application, ending.tag, ended=ending.seq)
+        s3, bucket = runtime.aws.client("s3"), runtime.settings.evidence_bucket
+        new = evidence_bucket.keep(made, key=evidence.key_of(made), s3=s3, bucket=bucket)
+        logger.info("the evidence is stored" if new else "the evidence was stored before")
+
+    if by_hand := evidence.Ending.in_event(event):
+        keep(by_hand)
         return {"batchItemFailures": []}
-    for record in event["Records"]:
-        try:
-            _preserve(unpacked(record["dynamodb"]["NewImage"]), runtime)
-        except Exception:  # noqa: BLE001 (whatever it is, the stream asks again)
-            logger.exception("The evidence of an ending could not be kept; the stream will ask again")
-            return {"batchItemFailures": [{"itemIdentifier": record["dynamodb"]["SequenceNumber"]}]}
-    return {"batchItemFailures": []}
-
-
-def _preserve(fact: Item, runtime: Runtime) -> None:
-    about(fact, fact.get("execution"))
-    made = evidence.bundle(runtime.ledger, fact["application"], fact["tag"], ended=int(fact["seq"]))
-    new = evidence_bucket.keep(
-        made,
-        key=evidence.key_of(made),
-        s3=runtime.aws.client("s3"),
-        bucket=runtime.settings.evidence_bucket,
-    )
-    logger.info("the evidence is kept" if new else "the evidence was kept before")
+    sqs, failures = runtime.aws.client("sqs"), runtime.settings.broadcast_failures
+    return stream.each(event, take, sqs=sqs, failures=failures, log=logger)

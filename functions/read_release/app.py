@@ -6,8 +6,7 @@ from tagship import gates
 from tagship.intake.reading import read_release
 from tagship.ledger import releases
 from tagship.model.application import Application
-from tagship.model.errors import ReleaseUnreadable
-from tagship.model.release import Retry
+from tagship.model.release import Upload
 from tagship.runtime import Event, Runtime, step
 
 
@@ -17,21 +16,17 @@ def handler(event: Event, runtime: Runtime) -> Event:
 
     Raises ReleaseUnreadable when the upload can't be booked to an application and a tag, or `retry` is none.
     """
-    order = event["order"]
-    try:
-        retry = Retry.from_dict(order.get("retry")) if order.get("retry") is not None else None
-    except ValueError as error:
-        raise ReleaseUnreadable(f"{error}. Nothing was changed.") from error
+    upload = Upload.from_dict(event["order"])
     found = read_release(
         s3=runtime.aws.client("s3"),
         ssm=runtime.aws.client("ssm"),
         stage=runtime.settings.stage,
-        bucket=order["bucket"],
-        key=order["key"],
-        version=order.get("versionId", ""),
+        bucket=upload.bucket,
+        key=upload.key,
+        version=upload.version,
         execution=event["execution"],
     )
-    outcome, record = releases.claim(runtime.ledger, found, retry=retry)
+    outcome, record = releases.claim(runtime.ledger, found, retry=upload.retry)
     document = record["configuration"]["document"]
     configuration = Application.from_dict(document) if document else None
     policy = configuration.approval if configuration else None

@@ -6,7 +6,7 @@ from typing import Any
 
 from tagship.runtime import Event, Runtime, step
 from tagship.supervision.starting import named, roll_back
-from tagship.supervision.watch import alarms_in, fired
+from tagship.supervision.watch import watched
 
 
 @step
@@ -22,5 +22,4 @@ def handler(event: Event, runtime: Runtime) -> Event:
             **order,
         )
 
-    did = [told for alarm in alarms_in(event) for told in fired(runtime.ledger, alarm, roll_back=start)]
-    return {"did": did}
+    return {"did": watched(runtime.ledger, event, roll_back=start)}

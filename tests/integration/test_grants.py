@@ -329,6 +329,7 @@ def _when_it_has_ended(here: Deployed) -> dict[str, list[Try]]:
     for channel in channels:
         wait_for(lambda: here.pipeline.item(f"NOTICE#{channel}#{fact['sk']}"), f"the ending on {channel}")  # noqa: B023
     stream = {"dynamodb": {"SequenceNumber": "1", "NewImage": here.item(fact["pk"], fact["sk"])}}
+    poison = {"dynamodb": {"SequenceNumber": "1", "NewImage": {"poison": {"S": "shown"}}}}
     ending = {"fact": {"application": NAME, "tag": here.tag, "seq": fact["seq"]}}
 
     # About all applications. It is none of the stream's, so nobody is told of it.
@@ -355,7 +356,11 @@ def _when_it_has_ended(here: Deployed) -> dict[str, list[Try]]:
             del here.slack.answers["channel"]
 
     return {
-        "preserve": [here.asked("preserve", ending)],
+        "preserve": [
+            here.asked("preserve", ending),
+            # What is no fact is set aside.
+            here.asked("preserve", {"Records": [poison]}, without=["sqs:SendMessage"]),
+        ],
         "broadcast": [here.asked("broadcast", {"Records": [stream]})],
         "notify": [
             *(here.notified(channel, fact) for channel in channels),

@@ -127,7 +127,7 @@ WRONG = {
         "ApplicationUnknown",
     ),
     # Lambda asks it again, and then keeps the event: an alarm must not be lost.
-    "WatchFunction": Wrong(alarm_at("soon"), "ValueError"),
+    "WatchFunction": Wrong(alarm_at("soon"), "EventNotUnderstood"),
     # What else is beside the flow answers instead of raising: nobody would retry it.
     "ApprovalPageFunction": Wrong(
         {

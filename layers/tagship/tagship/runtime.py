@@ -17,7 +17,7 @@ from tagship.aws.clients import Aws, Errand
 from tagship.aws.rights import ClientAs
 from tagship.ledger import releases
 from tagship.ledger.table import Fact, Ledger
-from tagship.model.errors import TagshipError
+from tagship.model.errors import EventNotUnderstood, TagshipError
 from tagship.model.facts import FactKind
 from tagship.model.records import CurrentRecord, ReleaseRecord
 from tagship.settings import Settings
@@ -189,6 +189,12 @@ def about(release: Mapping[str, Any], execution: Any) -> None:
     logger.append_keys(**keys, execution=execution)
 
 
+def _subject(event: Event) -> Mapping[str, Any]:
+    """What an event is about, as far as it says."""
+    named = (event.get("release"), event.get("order"), event)
+    return next((each for each in named if isinstance(each, Mapping) and each), {})
+
+
 Step = Callable[[Event, Runtime], Event]
 Handler = Callable[[Event, Any], Event]
 
@@ -201,8 +207,10 @@ def step(function: Step) -> Handler:
 
     @functools.wraps(function)
     def handler(event: Event, _context: Any) -> Event:
-        about(event.get("release") or event.get("order") or event, event.get("execution"))
         try:
+            if not isinstance(event, dict):
+                raise EventNotUnderstood(f"An event is an object, and this is {type(event).__name__}.")
+            about(_subject(event), event.get("execution"))
             result = function(event, _runtime())
         except TagshipError as error:
             logger.warning("%s: %s", type(error).__name__, error)

@@ -475,3 +475,28 @@ def test_a_transaction_that_can_never_be_written_is_not_made_again(ledger, code)
     with pytest.raises(Exception, match="TransactionCanceledException"):
         replace(ledger, client=met, pause=pauses.append).record(fact())
     assert not pauses
+
+
+@pytest.mark.parametrize(
+    "value, kept",
+    [
+        ("half \ud800 a character", "half ? a character"),
+        ({"\ud800": [1.5, ("x",)]}, {"?": [1.5, ["x"]]}),
+        (10**38 + 1, "too large"),
+        (10**400, "too large"),
+        (1e38, 10**38),
+        (10**38 - 1, 10**38 - 1),
+        (float("nan"), "nan"),
+        (float("inf"), "inf"),
+        (1e300, "1e+300"),
+        (5e-324, "5e-324"),
+        (0.0, 0),
+        (True, True),
+    ],
+)
+def test_a_fact_never_fails_on_a_value_that_dynamodb_does_not_keep(ledger, value, kept):
+    assert ledger.record(fact(data={"value": value}))
+    (found,) = ledger.facts_of("storefront", "v1.4.0")
+    assert found["data"]["value"] == kept
+    assert digest_of({"value": value}) == digest_of({"value": kept})
+    assert_chain_is_whole(stored(ledger))

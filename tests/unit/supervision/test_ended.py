@@ -13,9 +13,16 @@ from botocore.stub import Stubber
 
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Item, Ledger
-from tagship.model.errors import AwsUnavailable
+from tagship.model.errors import AwsUnavailable, EventNotUnderstood
 from tagship.model.release import Status
-from tagship.supervision.ended import Ended, ended_in, release_ended, rollback_ended
+from tagship.supervision.ended import (
+    Ended,
+    brought_to_an_end,
+    ended_in,
+    record_of,
+    release_ended,
+    rollback_ended,
+)
 from tagship.supervision.sweep import Sweep
 from tests.unit.builders import APPLICATION, EXECUTION, TAG, record
 from tests.unit.tables import NOW
@@ -192,3 +199,30 @@ def test_an_execution_that_is_gone_leaves_what_the_event_says(stepfunctions):
     stub.add_client_error("describe_execution", "ThrottlingException")
     with pytest.raises(AwsUnavailable):
         ended_in(DETAIL | {"input": None}, client)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        "x",
+        {},
+        DETAIL | {"status": "RUNNING"},
+        DETAIL | {"status": "SUCCEEDED"},
+        DETAIL | {"status": None},
+        DETAIL | {"executionArn": "one"},
+        DETAIL | {"executionArn": None},
+    ],
+)
+def test_what_is_not_the_end_of_an_execution_is_refused_by_name_so_that_lambda_keeps_it(said):
+    with pytest.raises(EventNotUnderstood):
+        ended_in(said, None)
+
+
+@pytest.mark.parametrize(
+    "given", ["[]", "7", '"text"', "{", "[" * 100_000, '{"key": 7}', '{"application": 7, "tag": []}']
+)
+def test_an_execution_that_was_started_with_anything_else_has_no_release(ledger, given):
+    ended, order = ended_in(DETAIL | {"input": given}, None)
+    assert record_of(ledger, order) is None
+    assert brought_to_an_end(ledger, None, ended, order, roll_back=pytest.fail)["did"] == "nothing"

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
+from tagship.model.errors import EventNotUnderstood
 from tagship.supervision.ended import Ended
 from tagship.supervision.starting import named
-from tagship.supervision.watch import Alarm, alarms_in
+from tagship.supervision.watch import Alarm, heard_in, watched
 
 ARN = "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:storefront: 5xx"
 FIRED = Alarm(
@@ -36,34 +37,48 @@ def message(**changes: str):
     return {"Sns": {"Message": json.dumps(told | changes)}}
 
 
-def test_both_ways_tell_the_same_alarm_at_the_same_moment():
-    assert list(alarms_in(event())) == [FIRED]
-    assert list(alarms_in({"Records": [message()]})) == [FIRED]
+def test_both_ways_say_the_same_alarm_at_the_same_moment():
+    assert heard_in(event()).alarms == (FIRED,)
+    assert heard_in({"Records": [message()]}).alarms == (FIRED,)
 
 
 @pytest.mark.parametrize(
-    "told",
+    "said",
     [
         event("OK"),
         event("INSUFFICIENT_DATA"),
         {"Records": [message(NewStateValue="OK")]},
-        {
-            "Records": [
-                {"Sns": {"Message": "hello"}},
-                {"Sns": {"Message": "[]"}},
-                {"Sns": {"Message": "{}"}},
-                {},
-            ]
-        },
-        {"detail-type": "Scheduled Event"},
+        {"Records": []},
     ],
 )
-def test_whatever_says_of_no_alarm_that_it_fired_is_nothing(told):
-    assert list(alarms_in(told)) == []
+def test_an_alarm_that_has_not_gone_off_is_nothing_to_act_on_and_is_understood(said):
+    assert (heard_in(said).alarms, heard_in(said).unknown) == ((), ())
 
 
-def test_a_message_that_is_none_does_not_hide_the_one_behind_it():
-    assert list(alarms_in({"Records": [{"Sns": {"Message": "hello"}}, message()]})) == [FIRED]
+STRANGE = [
+    {"Sns": {"Message": "hello"}},
+    {"Sns": {"Message": "[]"}},
+    {"Sns": {"Message": "{}"}},
+    {"Sns": {"Message": "[" * 100_000}},
+    message(AlarmArn="arn:aws:cloudwatch:eu-central-1:1:dashboard:x"),
+    message(NewStateValue="alarm"),
+    message(StateChangeTime="soon"),
+    message(StateChangeTime="0001-01-01T00:00:00+14:00"),
+    {},
+    None,
+]
+
+
+def test_a_message_that_is_not_understood_hides_no_other():
+    heard = heard_in({"Records": [*STRANGE, message()]})
+    assert heard.alarms == (FIRED,)
+    assert len(heard.unknown) == len(STRANGE)
+
+
+@pytest.mark.parametrize("said", [{"detail-type": "Scheduled Event"}, {}, [], None, event(at="soon")])
+def test_an_event_that_is_not_understood_is_refused_by_name_so_that_lambda_keeps_it(said):
+    with pytest.raises(EventNotUnderstood):
+        watched(None, said, roll_back=lambda *_, **__: True)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

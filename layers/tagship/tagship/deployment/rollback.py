@@ -18,6 +18,7 @@ from tagship.text.words import cause_in_words
 
 TRIGGERS = ("health", "deadline", "failure", "alarm", "operator", "security", "supervisor", "abort")
 _TEXTS = ("application", "tag", "trigger", "why")
+_MEMBERS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +39,12 @@ class Order:
     """The numbers that decided: a health check's, an alarm's."""
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Order:
+    def from_dict(cls, order: object) -> Order:
         """From the execution's input, whoever wrote it.
 
         Raises RollbackRefused for what is no order.
         """
+        data = order if isinstance(order, Mapping) else {}
         attempt, to = data.get("attempt", 0), data.get("to", "")
         if (
             not all(isinstance(data.get(name), str) for name in _TEXTS)
@@ -57,10 +59,10 @@ class Order:
             tag=data["tag"],
             trigger=data["trigger"] if data["trigger"] in TRIGGERS else "operator",
             why=cause_in_words(data["why"]),
-            by=str(data.get("by", "tagship")),
+            by=str(data.get("by", "tagship"))[:300],
             attempt=attempt,
             to=to,
-            seen=data.get("seen"),
+            seen=_kept(data.get("seen")),
         )
 
     @property
@@ -86,6 +88,17 @@ class Order:
     def bar(self, now: datetime) -> dict[str, str]:
         """What a release that is never deployed again carries."""
         return {"why": self.why, "by": self.by, "at": timestamp(now)}
+
+
+def _kept(seen: Any, *, levels: int = 8) -> Any:
+    """Of what was seen, as much as a fact can keep: DynamoDB nests 32 levels deep, and takes 400 KB."""
+    if isinstance(seen, Mapping | list) and (not levels or len(seen) > _MEMBERS):
+        return "too much to keep"
+    if isinstance(seen, Mapping):
+        return {str(name)[:100]: _kept(value, levels=levels - 1) for name, value in seen.items()}
+    if isinstance(seen, list):
+        return [_kept(value, levels=levels - 1) for value in seen]
+    return seen[:1000] if isinstance(seen, str) else seen
 
 
 def joined(ledger: Ledger, order: Order, record: ReleaseRecord, *, execution: str, rollback: str) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tagship.ledger import approvals, releases
 from tagship.ledger.chain import Anchor
 from tagship.ledger.table import Item, Ledger, digest_of
+from tagship.model.errors import EventNotUnderstood
 
 KIND = "tagship evidence"
 VERSION = 1
@@ -20,6 +22,31 @@ _OF_THE_APPROVAL = (
     "closedBy",
 )
 """Named one by one: what else an item may come to hold (a task token, a link, a thread) never leaves with them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """Which fact ended which release."""
+
+    application: str
+    tag: str
+    seq: int
+
+    @classmethod
+    def in_event(cls, event: object) -> Ending | None:
+        """The one that a person names, `{"fact": {application, tag, seq}}`; None where the event has no such name.
+
+        Raises EventNotUnderstood for a name that is none.
+        """
+        if not isinstance(event, Mapping) or "fact" not in event:
+            return None
+        found = event["fact"] if isinstance(event["fact"], Mapping) else {}
+        application, tag, seq = (found.get(name) for name in ("application", "tag", "seq"))
+        if not (isinstance(application, str) and application and isinstance(tag, str) and type(seq) is int):
+            raise EventNotUnderstood(
+                "An ending is named by the texts application and tag and the number seq."
+            )
+        return cls(application=application, tag=tag, seq=seq)
 
 
 def bundle(ledger: Ledger, application: str, tag: str, *, ended: int) -> Item:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 import re
 import time
@@ -58,6 +59,8 @@ _PASSING = (
 """A cancelled transaction's reasons after which it can be made again."""
 _MANY = 100
 """Items that BatchGetItem gives at once."""
+_DIGITS, _SMALLEST, _LARGEST = 38, 1e-130, 9e125
+"""Of a number in DynamoDB."""
 _serializer = TypeSerializer()
 _deserializer = TypeDeserializer()
 
@@ -442,14 +445,34 @@ def _packed(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _storable(value: Any) -> Any:
-    """boto3 refuses floats; the ledger keeps them as the decimals they print as."""
-    if isinstance(value, float):
-        return Decimal(str(value))
+    """What DynamoDB can keep of a value: whatever somebody wrote, a fact must not fail on it.
+
+    Half a character (a lone surrogate, which is no UTF-8) becomes `?`. A number that is none, or that has more digits than
+    DynamoDB keeps, becomes text. boto3 refuses floats; the ledger keeps them as the decimals they print as.
+    """
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode() if not value.isascii() else value
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return _storable_number(value)
     if isinstance(value, Mapping):
-        return {str(name): _storable(inner) for name, inner in value.items()}
+        return {_storable(str(name)): _storable(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_storable(inner) for inner in value]
     return value
+
+
+def _storable_number(value: float) -> Decimal | int | str:
+    if isinstance(value, int):
+        if abs(value) < 10**_DIGITS:
+            return value
+        digits = f"{value:d}".rstrip("0") if abs(value) < _LARGEST else ""
+        zeros = len(f"{value:d}") - len(digits) if digits else 0
+        return Decimal(f"{digits}E+{zeros}") if digits and len(digits.lstrip("-")) <= _DIGITS else "too large"
+    if not math.isfinite(value):
+        return str(value)
+    return Decimal(str(value)) if value == 0 or _SMALLEST < abs(value) < _LARGEST else str(value)
 
 
 def _plain_all(value: Any) -> Any:

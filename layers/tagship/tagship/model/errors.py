@@ -48,6 +48,10 @@ class NotStable(RetryableError):
 # ---- final ---------------------------------------------------------------------------------------------------------
 
 
+class EventNotUnderstood(FinalError):
+    """What came from outside has not the form that its sender gives it. It is kept for a person and never dropped."""
+
+
 class ReleaseUnreadable(FinalError):
     """The upload can't be booked to an application and a tag."""
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import annotated_types as at
 import semver
 
+from tagship.model.errors import ReleaseUnreadable
 from tagship.model.fields import Matching
 
 APPLICATION_NAME = r"^[a-z][a-z0-9-]{1,39}$"
@@ -215,6 +216,35 @@ class Retry:
         if not all(type(data[name]) is kind and data[name] for name, kind in fields.items()):
             raise ValueError("a retry's attempt is a whole number from 1 on, by and why are texts")
         return cls(attempt=data["attempt"], by=data["by"][:300], why=data["why"][:1000])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """The release state machine's input: the manifest that has arrived."""
+
+    bucket: str
+    key: str
+    version: str = ""
+    """Empty for the newest."""
+    retry: Retry | None = None
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Upload:
+        """From the execution's input, whoever wrote it.
+
+        Raises ReleaseUnreadable for what is no upload, or a `retry` that is none.
+        """
+        found = data if isinstance(data, Mapping) else {}
+        bucket, key, version = found.get("bucket"), found.get("key"), found.get("versionId") or ""
+        if not all(isinstance(text, str) for text in (bucket, key, version)) or not bucket:
+            raise ReleaseUnreadable(
+                "A release is started with the texts bucket, key and versionId. Nothing was changed."
+            )
+        try:
+            retry = Retry.from_dict(found["retry"]) if found.get("retry") is not None else None
+        except ValueError as error:
+            raise ReleaseUnreadable(f"{error}. Nothing was changed.") from error
+        return cls(bucket=str(bucket), key=str(key), version=str(version), retry=retry)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

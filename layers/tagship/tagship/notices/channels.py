@@ -84,6 +84,11 @@ def _github(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
         )
 
 
+def _texts(wanted: object) -> list[str]:
+    """Nobody has validated these configurations here: one that is wrong must not keep the others' readers from hearing."""
+    return [each for each in wanted if isinstance(each, str) and each] if isinstance(wanted, list) else []
+
+
 CHANNELS: Mapping[str, Channel] = {
     "bus": Channel(wants=lambda _: True, take=_bus),
     "topic": Channel(wants=is_sent, take=_topic),
@@ -91,13 +96,13 @@ CHANNELS: Mapping[str, Channel] = {
         wants=lambda name: is_sent(name) and name != _ASKED,
         take=_slack,
         readers=lambda wanted: [
-            {"slackWebhookSecret": name} for name in [wanted.get("slackWebhookSecret")] if name
+            {"slackWebhookSecret": name} for name in _texts([wanted.get("slackWebhookSecret")])
         ],
     ),
     "mail": Channel(
         wants=is_sent,
         take=_mail,
-        readers=lambda wanted: [{"emails": [address]} for address in wanted.get("emails") or ()],
+        readers=lambda wanted: [{"emails": [address]} for address in _texts(wanted.get("emails"))],
         each_alone=True,
     ),
     "github": Channel(wants=github.FACTS.__contains__, take=_github),
@@ -147,4 +152,4 @@ def notifications(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _level(record: Mapping[str, Any]) -> Level:
     level = notifications(record).get("level")
-    return Level(level) if level in set(Level) else Level.EVERYTHING
+    return Level(level) if isinstance(level, str) and level in set(Level) else Level.EVERYTHING

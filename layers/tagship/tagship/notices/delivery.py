@@ -10,27 +10,28 @@ from tagship.model.schedule import EVERY_APPLICATION
 from tagship.notices import queue
 from tagship.notices.channel import Fact, Means
 from tagship.notices.channels import CHANNELS, addressed_to, readers_of
+from tagship.notices.queue import Errand
 
 
 def deliver(
-    message: Mapping[str, Any],
+    errand: Errand,
     means: Means,
     *,
     stage: str,
     queue_url: str,
     begins: Callable[[Fact], None] = lambda _: None,
 ) -> None:
-    """Sends a fact through the channel that the message names, or queues it once for each of several readers.
+    """Sends a fact through the channel that a message names, or queues it once for each of several readers.
 
     `begins` is called with the fact before anything is sent.
 
     Raises LookupError for a fact that the ledger does not have, and what the channel raises.
     """
-    fact = notices.fact_at(means.ledger, message["application"], message["fact"])
+    fact = notices.fact_at(means.ledger, errand.application, errand.fact)
     if fact is None:
-        raise LookupError(f"the ledger of {message['application']} has no fact {message['fact']}")
+        raise LookupError(f"the ledger of {errand.application} has no fact {errand.fact}")
     begins(fact)
-    channel, reader = message["channel"], message.get("reader")
+    channel, reader = errand.channel, errand.reader
     record = _record(fact, means)
     if not reader:
         readers = readers_of(fact, channel, record, ssm=means.client("ssm"), stage=stage)

@@ -25,7 +25,7 @@ def readers(
     found: dict[str, dict[str, Any]] = {}
     for each in wanted:
         level = each.get("level", Level.MILESTONES)
-        if level in set(Level) and sent_at(Level(level)):
+        if isinstance(level, str) and level in set(Level) and sent_at(Level(level)):
             for reader in those_of(each):
                 found.setdefault(json.dumps(reader, sort_keys=True), dict(reader))
     return list(found.values())

@@ -8,15 +8,100 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tagship.aws.calls import calling
 from tagship.ledger.notices import address
+from tagship.model.errors import EventNotUnderstood
 from tagship.model.records import FactRecord
 
 _LATER = (2, 4, 8, 16, 32, 64, 128, 300)
 """Seconds until a message is tried again, by how often it was; the last stands for all that follow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """What a message asks for: one fact, to one channel, or to one reader of it."""
+
+    channel: str
+    application: str
+    fact: str
+    """Where it stands among its application's."""
+    reader: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A message as the queue hands it over."""
+
+    id: str
+    receipt: str
+    body: str
+    tries: int
+    """How often it was handed over, this time included."""
+    group: str
+    deduplication: str
+    sent: str = ""
+    """When it was queued, in milliseconds since 1970; empty where SQS does not say."""
+
+    @classmethod
+    def from_dict(cls, record: object) -> Message:
+        """From Lambda's event.
+
+        Raises EventNotUnderstood for what SQS does not send. The message stays in the queue, which sets it aside in the end.
+        """
+        found = record if isinstance(record, Mapping) else {}
+        said = found.get("attributes")
+        said = said if isinstance(said, Mapping) else {}
+        texts = [found.get(name) for name in ("messageId", "receiptHandle", "body")]
+        texts += [said.get(name) for name in ("MessageGroupId", "MessageDeduplicationId")]
+        tries = said.get("ApproximateReceiveCount")
+        if not all(isinstance(text, str) for text in texts) or not re.fullmatch("[0-9]{1,9}", str(tries)):
+            raise EventNotUnderstood("This is not a message of a FIFO queue. It stays in the queue.")
+        name, receipt, body, group, deduplication = map(str, texts)
+        return cls(
+            id=name,
+            receipt=receipt,
+            body=body,
+            tries=int(str(tries)),
+            group=group,
+            deduplication=deduplication,
+            sent=sent
+            if isinstance(sent := said.get("SentTimestamp"), str) and re.fullmatch("[0-9]{1,15}", sent)
+            else "",
+        )
+
+    def errand(self) -> Errand:
+        """What it asks for.
+
+        Raises EventNotUnderstood for a body that Tagship does not write.
+        """
+        try:
+            found = json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            raise EventNotUnderstood("The message is not JSON.") from error
+        found = found if isinstance(found, Mapping) else {}
+        channel, application, fact = (found.get(name) for name in ("channel", "application", "fact"))
+        reader = found.get("reader")
+        if not all(isinstance(text, str) and text for text in (channel, application, fact)) or not (
+            reader is None or isinstance(reader, Mapping)
+        ):
+            raise EventNotUnderstood("The message does not say channel, application and fact.")
+        return Errand(channel=str(channel), application=str(application), fact=str(fact), reader=reader)
+
+
+def messages_in(event: object) -> list[Message]:
+    """The messages that Lambda hands over.
+
+    Raises EventNotUnderstood.
+    """
+    records = event.get("Records") if isinstance(event, Mapping) else None
+    if not isinstance(records, list):
+        raise EventNotUnderstood("This event has no messages of a queue.")
+    return [Message.from_dict(record) for record in records]
 
 
 def publish(fact: FactRecord, channels: Iterable[str], *, sqs: Any, queue_url: str) -> None:
@@ -74,27 +159,22 @@ def line_of(channel: str, reader: Mapping[str, Any]) -> str:
     return f"{channel}-reader-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
-def set_aside(sqs: Any, message: Mapping[str, Any], *, queue_url: str) -> None:
+def set_aside(sqs: Any, message: Message, *, queue_url: str) -> None:
     """Puts a message where a person looks at it, so that those behind it go on."""
     with calling("Setting a notice aside"):
         sqs.send_message(
             QueueUrl=queue_url,
-            MessageBody=message["body"],
-            MessageGroupId=message["attributes"]["MessageGroupId"],
-            MessageDeduplicationId=message["attributes"]["MessageDeduplicationId"],
+            MessageBody=message.body,
+            MessageGroupId=message.group,
+            MessageDeduplicationId=message.deduplication,
         )
 
 
-def set_record_aside(sqs: Any, record: Mapping[str, Any], *, queue_url: str) -> None:
-    """Tells a person where a record of the stream stands of which nobody could be told: the ledger has what it says."""
-    told = {
-        "condition": "NotAFact",
-        "table": record.get("eventSourceARN", ""),
-        "keys": record["dynamodb"].get("Keys", {}),
-        "sequenceNumber": record["dynamodb"]["SequenceNumber"],
-    }
+def set_record_aside(sqs: Any, *, keys: Mapping[str, Any], table: str, sequence: str, queue_url: str) -> None:
+    """Keeps where a record of the stream stands that can't be processed, for a person: the ledger has what it says."""
+    body = {"condition": "NotAFact", "table": table, "keys": keys, "sequenceNumber": sequence}
     with calling("Setting a record aside"):
-        sqs.send_message(QueueUrl=queue_url, MessageBody=json.dumps(told))
+        sqs.send_message(QueueUrl=queue_url, MessageBody=json.dumps(body, default=str))
 
 
 def later(sqs: Any, *, queue_url: str, receipt: str, tries: int, after: int = 0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +13,16 @@ from botocore.exceptions import ClientError
 from tagship.aws.calls import calling, code_of
 from tagship.ledger import approvals, lock, releases
 from tagship.ledger.table import Ledger
+from tagship.model.errors import ApplicationUnknown, EventNotUnderstood
 from tagship.model.records import ReleaseRecord
-from tagship.model.release import Status
+from tagship.model.release import Status, place_of
 from tagship.supervision.starting import supervised
 
 RollBack = Callable[..., bool]
+
+_ENDINGS = ("ABORTED", "TIMED_OUT", "FAILED")
+"""The ends that the rule hands on."""
+_ARN = re.compile(r"arn:[a-z0-9-]+:states:[a-z0-9-]+:[0-9]{12}:execution:[^:\s]{1,80}:[^:\s]{1,80}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,26 +49,33 @@ class Ended:
             return "", self.cause[:1000]
 
 
-def ended_in(detail: Mapping[str, Any], stepfunctions: Any) -> tuple[Ended, dict[str, Any]]:
+def ended_in(detail: object, stepfunctions: Any) -> tuple[Ended, dict[str, Any]]:
     """How an execution ended, and its input, from Step Functions' status-change event.
 
     EventBridge leaves a large input out of the event, and may leave error and cause out: they are read from the execution.
 
-    Raises AwsUnavailable.
+    Raises EventNotUnderstood for what is not the end of an execution, AwsUnavailable.
     """
-    found = dict(detail)
+    found = dict(detail) if isinstance(detail, Mapping) else {}
+    execution, status = found.get("executionArn"), found.get("status")
+    if not isinstance(execution, str) or not _ARN.fullmatch(execution) or status not in _ENDINGS:
+        raise EventNotUnderstood(f"This is not the end of an execution: {execution!r:.200} {status!r:.40}.")
     names = {"ABORTED": ("input", "cause"), "FAILED": ("input", "error", "cause")}
-    if not all(found.get(name) for name in names.get(found["status"], ("input",))):
-        described = _described(found["executionArn"], stepfunctions)
-        found |= {name: found.get(name) or described.get(name) for name in ("input", "error", "cause")}
-    ended = Ended(
-        execution=found["executionArn"],
-        status=found["status"],
-        error=found.get("error") or "",
-        cause=found.get("cause") or "",
-    )
-    order = json.loads(found.get("input") or "{}")
+    if not all(_text(found, name) for name in names.get(status, ("input",))):
+        described = _described(execution, stepfunctions)
+        found = {name: _text(found, name) or _text(described, name) for name in ("input", "error", "cause")}
+    error, cause = _text(found, "error"), _text(found, "cause")
+    ended = Ended(execution=execution, status=status, error=error, cause=cause)
+    try:
+        order = json.loads(_text(found, "input") or "{}")
+    except (ValueError, RecursionError):  # it was refused when it was read
+        return ended, {}
     return ended, order if isinstance(order, dict) else {}
+
+
+def _text(found: Mapping[str, Any], name: str) -> str:
+    text = found.get(name)
+    return text if isinstance(text, str) else ""
 
 
 def _described(execution: str, stepfunctions: Any) -> dict[str, Any]:
@@ -74,6 +87,32 @@ def _described(execution: str, stepfunctions: Any) -> dict[str, Any]:
         if code_of(error) != "ExecutionDoesNotExist":
             raise
         return {}
+
+
+def record_of(ledger: Ledger, order: Mapping[str, Any]) -> ReleaseRecord | None:
+    """The release that an execution was started for; None where there is none, because it was refused when it was read."""
+    try:
+        application, tag = place_of(order["key"]) if "key" in order else (order["application"], order["tag"])
+        known = isinstance(application, str) and isinstance(tag, str)
+        return releases.get(ledger, application, tag) if known else None
+    except (ApplicationUnknown, KeyError, TypeError, ValueError):
+        return None
+
+
+def brought_to_an_end(
+    ledger: Ledger,
+    record: ReleaseRecord | None,
+    ended: Ended,
+    order: Mapping[str, Any],
+    *,
+    roll_back: RollBack,
+) -> dict[str, str]:
+    """What is left to do for an execution that has ended, of either machine; a second time changes nothing."""
+    if record is None:
+        return _nothing("The execution has no release in the ledger.")
+    if "key" in order:
+        return release_ended(ledger, record, ended, roll_back=roll_back)
+    return rollback_ended(ledger, record, ended)
 
 
 def release_ended(

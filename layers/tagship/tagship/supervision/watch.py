@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from tagship.ledger import lock, releases, watches
 from tagship.ledger.table import Fact, Item, Ledger, timestamp
+from tagship.model.errors import EventNotUnderstood
 from tagship.model.facts import FactKind
 from tagship.model.release import Status
 from tagship.supervision.ended import RollBack
 
 _FIRES = "ALARM"
+_STATES = (_FIRES, "OK", "INSUFFICIENT_DATA")
+_ARN = re.compile(r"arn:[a-z0-9-]+:cloudwatch:([a-z0-9-]+):([0-9]{12}):alarm:(.{1,255})", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,37 +35,84 @@ class Alarm:
     arn: str
 
 
-def alarms_in(event: Mapping[str, Any]) -> Iterator[Alarm]:
-    """The alarms that an event says have gone off: EventBridge's own, or messages of a topic; of anything else, none."""
-    if event.get("detail-type") == "CloudWatch Alarm State Change":
-        detail = event["detail"]
-        if detail["state"]["value"] == _FIRES:
-            yield _alarm(
-                event["resources"][0], detail["state"].get("reason", ""), detail["state"]["timestamp"]
-            )
-    for record in event.get("Records", ()):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What an event says."""
+
+    alarms: tuple[Alarm, ...]
+    """Those that have gone off; an alarm that is quiet again is none."""
+    unknown: tuple[str, ...]
+    """What is not an alarm's event, in words."""
+
+
+def heard_in(event: object) -> Heard:
+    """Reads EventBridge's own event, or the messages of a topic. A message that is not understood hides no other."""
+    found = event if isinstance(event, Mapping) else {}
+    alarms, unknown = [], []
+    records = found.get("Records")
+    for read, said in (
+        [(_in_message, each) for each in records] if isinstance(records, list) else [(_in_event, found)]
+    ):
         try:
-            message = json.loads(record["Sns"]["Message"])
-            if message["NewStateValue"] == _FIRES:
-                yield _alarm(
-                    message["AlarmArn"], message.get("NewStateReason", ""), message["StateChangeTime"]
-                )
-        except (ValueError, KeyError, TypeError):  # a message that is not an alarm's
-            continue
+            alarms += [alarm] if (alarm := read(said)) else []
+        except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+            unknown.append(f"{error!r:.200}")
+    return Heard(alarms=tuple(alarms), unknown=tuple(unknown))
 
 
-def _alarm(arn: str, why: str, at: str) -> Alarm:
-    # arn:aws:cloudwatch:eu-central-1:123456789012:alarm:storefront-5xx
-    _, _, _, region, account, _, name = arn.split(":", 6)
-    moment = datetime.fromisoformat(at)
-    return Alarm(
-        account=account,
-        region=region,
-        name=name,
-        why=why[:1000],
-        at=timestamp((moment - (moment.utcoffset() or moment - moment)).replace(tzinfo=None)),
-        arn=arn,
+def _in_event(event: Mapping[str, Any]) -> Alarm | None:
+    state = event["detail"]["state"]
+    return _alarm(event["resources"][0], state["value"], state.get("reason"), state["timestamp"])
+
+
+def _in_message(record: Mapping[str, Any]) -> Alarm | None:
+    message = json.loads(record["Sns"]["Message"])
+    return _alarm(
+        message["AlarmArn"],
+        message["NewStateValue"],
+        message.get("NewStateReason"),
+        message["StateChangeTime"],
     )
+
+
+def _alarm(arn: str, state: str, why: object, at: str) -> Alarm | None:
+    """None for an alarm that has not gone off. Raises ValueError or TypeError for what CloudWatch would not say."""
+    if state not in _STATES:
+        raise ValueError(f"an alarm has no state {state!r:.40}")
+    # arn:aws:cloudwatch:eu-central-1:123456789012:alarm:storefront-5xx
+    parts = _ARN.fullmatch(arn)
+    if parts is None:
+        raise ValueError(f"{arn[:100]!r} is not an alarm's ARN")
+    region, account, name = parts.groups()
+    moment = datetime.fromisoformat(at)
+    moment = moment.astimezone(UTC) if moment.tzinfo else moment
+    return (
+        Alarm(
+            account=account,
+            region=region,
+            name=name,
+            why=why[:1000] if isinstance(why, str) else "",
+            at=timestamp(moment),
+            arn=arn,
+        )
+        if state == _FIRES
+        else None
+    )
+
+
+def watched(ledger: Ledger, event: object, *, roll_back: RollBack) -> list[dict[str, str]]:
+    """What an event means for each application that names one of its alarms.
+
+    Raises EventNotUnderstood, after everything else was done: Lambda then keeps the event for a person.
+    """
+    heard = heard_in(event)
+    did = [each for alarm in heard.alarms for each in fired(ledger, alarm, roll_back=roll_back)]
+    if heard.unknown:
+        raise EventNotUnderstood(
+            f"This is not an alarm's event: {'; '.join(heard.unknown)}. "
+            f"The event is kept for a person. Done for its other messages: {did or 'nothing'}."
+        )
+    return did
 
 
 def fired(ledger: Ledger, alarm: Alarm, *, roll_back: RollBack) -> list[dict[str, str]]:

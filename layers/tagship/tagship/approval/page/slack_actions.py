@@ -124,6 +124,7 @@ def _read(request: PageRequest, headers: Mapping[str, str]) -> Press:
         fields = parse_qsl(request.body.decode("ascii"), strict_parsing=True, max_num_fields=2)
         ((name, text),) = fields
         payload = json.loads(text)
+        json.dumps(payload, ensure_ascii=False).encode()  # half a character can't be stored
         (action,) = payload["actions"]
         state = payload["state"]["values"]
         press = Press(

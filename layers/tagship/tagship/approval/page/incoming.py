@@ -1,0 +1,63 @@
+"""A Function URL's event, read in one place: what the page is asked, and nothing that it has to look up twice."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from tagship.approval.page.page import PageRequest
+from tagship.model.errors import EventNotUnderstood
+
+
+def request_in(event: object) -> PageRequest:
+    """The request that Lambda hands over. What of it is no text is left out, as if the sender had not sent it.
+
+    Raises EventNotUnderstood for what is no request: only somebody with a right to invoke the function can send that.
+    """
+    found = _mapping(event)
+    http = _mapping(_mapping(found.get("requestContext")).get("http"))
+    method, path = http.get("method"), found.get("rawPath")
+    if not isinstance(method, str) or not isinstance(path, str):
+        raise EventNotUnderstood("This is not a request to a Function URL: it has no method or no path.")
+    headers = _texts(found.get("headers"))
+    return PageRequest(
+        method=method,
+        path=path,
+        query=_text(found.get("rawQueryString")),
+        headers=headers,
+        body=_body(found),
+        source_ip=_text(http.get("sourceIp")),
+        cookies=_cookies(found, headers),
+    )
+
+
+def _body(event: Mapping[str, Any]) -> bytes:
+    """Empty where it can't be decoded: then it is no form, and decides nothing."""
+    body = _text(event.get("body"))
+    if event.get("isBase64Encoded") is not True:
+        return body.encode("utf-8", "surrogatepass")
+    try:
+        return base64.b64decode(body, validate=True)
+    except ValueError:
+        return b""
+
+
+def _cookies(event: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, str]:
+    """The browser's cookies: AWS gives them a list of their own, other servers leave them in their header."""
+    given = event.get("cookies")
+    pairs = given if isinstance(given, list) and given else headers.get("cookie", "").split(";")
+    parts = (pair.partition("=") for pair in pairs if isinstance(pair, str))
+    return {name.strip(): value.strip() for name, _, value in parts}
+
+
+def _texts(value: object) -> dict[str, str]:
+    return {name: text for name, text in _mapping(value).items() if isinstance(text, str)}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

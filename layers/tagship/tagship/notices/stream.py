@@ -1,0 +1,131 @@
+"""The ledger's stream, read in one place: a record is a fact, or it is set aside, and the records behind it go on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, cast
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from tagship.ledger.notices import address
+from tagship.ledger.table import unpacked
+from tagship.model.errors import EventNotUnderstood, RetryableError
+from tagship.model.records import FactRecord
+from tagship.model.release import APPLICATION_NAME
+from tagship.model.schedule import EVERY_APPLICATION
+from tagship.notices import queue
+
+_PASSES = (RetryableError, ClientError, BotoCoreError)
+"""What may be over when the stream asks again."""
+_TEXTS = ("application", "tag", "stage", "name", "who", "at", "execution", "previous", "digest")
+
+
+class Log(Protocol):
+    """As much of a log as this needs."""
+
+    def exception(self, message: str) -> None:
+        """A line with the error that is being handled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamRecord:
+    """A record of the table's stream."""
+
+    sequence: str
+    """Its place in the stream. Empty where it has none: then the whole batch is retried."""
+    table: str
+    keys: Mapping[str, Any]
+    image: Mapping[str, Any]
+
+    @classmethod
+    def from_dict(cls, record: object) -> StreamRecord:
+        """Of anything: what is missing is empty."""
+        record = _mapping(record)
+        change = _mapping(record.get("dynamodb"))
+        return cls(
+            sequence=_text(change.get("SequenceNumber")),
+            table=_text(record.get("eventSourceARN")),
+            keys=_mapping(change.get("Keys")),
+            image=_mapping(change.get("NewImage")),
+        )
+
+    def fact(self) -> FactRecord:
+        """The fact that was written.
+
+        Raises EventNotUnderstood for a record that is no fact.
+        """
+        try:
+            found = unpacked(self.image)
+            wrong = _wrong_in(found)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise EventNotUnderstood(f"{self.title} is not a fact: {error!r:.200}") from error
+        if wrong:
+            raise EventNotUnderstood(f"{self.title} is not a fact: see its {', '.join(wrong)}")
+        return cast("FactRecord", found)
+
+    @property
+    def title(self) -> str:
+        """The record in a few words."""
+        return f"The stream's record {self.sequence[:40]}"
+
+
+def _wrong_in(found: Mapping[str, Any]) -> list[str]:
+    """The attributes without which an item is no fact. A name that another version writes is one."""
+    wrong = [name for name in _TEXTS if not isinstance(found.get(name), str)]
+    wrong += [name for name in ("seq", "attempt") if type(found.get(name)) is not int]
+    wrong += [] if isinstance(found.get("data"), Mapping) else ["data"]
+    if not wrong:
+        known = found["application"] == EVERY_APPLICATION or re.fullmatch(
+            APPLICATION_NAME, found["application"]
+        )
+        wrong += [] if known else ["application"]
+        wrong += [] if address(cast("FactRecord", found)) else ["address"]
+        datetime.fromisoformat(found["at"])
+    return wrong
+
+
+def records_in(event: object) -> list[StreamRecord]:
+    """The records of a batch, in their order.
+
+    Raises EventNotUnderstood for what is no batch.
+    """
+    records = _mapping(event).get("Records")
+    if not isinstance(records, list):
+        raise EventNotUnderstood("This is not a batch of the ledger's stream: it has no records.")
+    return [StreamRecord.from_dict(record) for record in records]
+
+
+def each(
+    event: object, take: Callable[[StreamRecord], None], *, sqs: Any, failures: str, log: Log
+) -> dict[str, Any]:
+    """Lambda's answer to a batch, after `take` had its records.
+
+    The stream asks again from the first record that failed for a reason that may pass, so that facts stay in their order.
+    Any other failure is the record's own: it is set aside, because asking again is of no use.
+    """
+    for record in records_in(event):
+        try:
+            try:
+                take(record)
+            except _PASSES:
+                raise
+            except Exception:
+                log.exception("This record of the stream can't be processed. It is set aside")
+                queue.set_record_aside(
+                    sqs, keys=record.keys, table=record.table, sequence=record.sequence, queue_url=failures
+                )
+        except _PASSES:
+            log.exception("This record of the stream could not be processed. The stream will ask again")
+            return {"batchItemFailures": [{"itemIdentifier": record.sequence}]}
+    return {"batchItemFailures": []}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
