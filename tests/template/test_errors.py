@@ -53,7 +53,7 @@ def test_every_error_is_either_retryable_or_final(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMED)
 def test_every_error_says_in_a_sentence_what_it_means(name: str) -> None:
-    assert (NAMED[name].__doc__ or "").endswith(".")
+    assert (NAMED[name].__doc__ or "").strip().endswith(".")
 
 
 def every_error() -> dict[str, str]:
