@@ -37,42 +37,37 @@ def made(text: str) -> str:
 
 # ---- the two documents ---------------------------------------------------------------------------------------------
 
-_APPLICATION = (
-    ("", "The application"),
-    ("LambdaTarget", "`target`, of type `lambda`"),
-    ("ApprovalPolicy", "`approval`"),
-    ("Notifications", "`notifications`"),
-    ("GitHub", "`notifications.github`"),
-    ("Gates", "`gates`"),
-    ("TagRules", "`gates.tags`"),
-    ("Signature", "`gates.signature`"),
-    ("Provenance", "`gates.provenance`"),
-    ("Promotion", "`gates.promotion`"),
-    ("CustomGate", "`gates.custom`"),
-    ("Health", "`health`"),
-    ("Watch", "`health.watch`"),
-    ("Canary", "`strategy`, of type `canary`"),
-    ("Linear", "`strategy`, of type `linear`"),
-    ("Steps", "`strategy`, of type `steps`"),
-    ("Step", "`strategy.steps[]`"),
-    ("AllAtOnce", "`strategy`, of type `all-at-once`"),
-)
-_RELEASE = (("", "The manifest"), ("Artifact", "`artifacts[]`"))
 _CHECKS = {f"check-{name}": noun.__name__ for name, noun in kinds().items()}
-"""Told where each kind is explained, and not in the reference of the whole."""
-_ELSEWHERE = {*_CHECKS.values(), "JsonValue"}
+"""Each described on the page of checks, and not in the reference of the whole."""
 _DEFAULT_STRATEGY = "a canary of 10 % with a bake of 300 s"
 
 
-def _documented(name: str, parts: Sequence[tuple[str, str]]) -> str:
+def _documented(name: str, title: str) -> str:
     whole = schema(name)
-    definitions = whole.get("$defs", {})
-    told = {title for title, _ in parts} - {""}
-    if told != set(definitions) - _ELSEWHERE:
-        raise SystemExit(f"tools/reference.py does not know {sorted(told ^ set(definitions))} of {name}.")
-    return "\n\n".join(
-        f"### {heading}\n\n{_fields(definitions[title] if title else whole)}" for title, heading in parts
-    )
+    parts = [(title, whole), *_below(whole, "", whole.get("$defs", {}))]
+    return "\n\n".join(f"### {heading}\n\n{_fields(part)}" for heading, part in parts)
+
+
+def _below(part: Schema, path: str, definitions: Mapping[str, Schema]) -> Iterator[tuple[str, Schema]]:
+    """Every part below this one with its heading, in the order of the fields."""
+    for field, about in part["properties"].items():
+        for where, name in _nouns(about):
+            if name in _CHECKS.values():
+                continue
+            noun, here = definitions[name], f"{path}{field}{where}"
+            kind = noun["properties"].get("type", {}).get("const")
+            yield f"`{here}`" + (f", of type `{kind}`" if kind else ""), noun
+            yield from _below(noun, f"{here}.", definitions)
+
+
+def _nouns(about: Schema) -> Iterator[tuple[str, str]]:
+    """The definitions that a field may hold; `[]` where it holds a list of them."""
+    if "$ref" in about:
+        yield "", about["$ref"].rsplit("/", 1)[-1]
+    for choice in (*about.get("anyOf", ()), *about.get("oneOf", ())):
+        yield from _nouns(choice)
+    if "items" in about:
+        yield from ((f"[]{where}", name) for where, name in _nouns(about["items"]))
 
 
 def _check(kind: str) -> str:
@@ -306,8 +301,8 @@ def _cell(text: str) -> str:
 
 
 _PARTS: Mapping[str, Callable[[], str]] = {
-    "applications": lambda: _documented("application", _APPLICATION),
-    "releases": lambda: _documented("release", _RELEASE),
+    "applications": lambda: _documented("application", "The application"),
+    "releases": lambda: _documented("release", "The manifest"),
     **{part: partial(_check, kind) for part, kind in _CHECKS.items()},
     "parameters": _parameters,
     "outputs": _outputs,
