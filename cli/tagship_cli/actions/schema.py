@@ -149,16 +149,16 @@ def _describe(part: dict[str, Any], definitions: Mapping[str, Any]) -> None:
 
 def _give_examples(definition: dict[str, Any], title: str, name: str) -> None:
     for field, described in definition.get("properties", {}).items():
-        examples = _BY_FIELD.get((title, field)) or _from_the_whole(EXAMPLES[name], definition, field)
+        examples = _BY_FIELD.get((title, field)) or _from_the_whole(name, definition, field)
         if examples and not {"const", "$ref", "oneOf"} & set(described):
             described["examples"] = examples
 
 
-def _from_the_whole(example: Any, definition: Mapping[str, Any], field: str) -> list[Any]:
-    """The field's value in the first part of the example that this definition describes."""
+def _from_the_whole(name: str, definition: Mapping[str, Any], field: str) -> list[Any]:
+    """The field's value in the first part of the example, or of a target's, that this definition describes."""
     properties = definition["properties"]
     wanted = properties.get("type", {}).get("const")
-    waiting = [example]
+    waiting: list[Any] = [EXAMPLES[name], *(dict(kind.example) for kind in targets.KINDS.values())]
     while waiting:
         part = waiting.pop(0)
         if isinstance(part, dict):

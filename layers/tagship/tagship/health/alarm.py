@@ -58,6 +58,10 @@ class AlarmCheck:
         """None: the gate asks whether the alarms exist."""
         return ()
 
+    def lacks(self, _asked: Subject) -> Problems:
+        """Nothing: an alarm is found by its name."""
+        return ()
+
     def rights(self, _target: Location, _asked: Subject) -> tuple[Right, ...]:
         """To look at alarms."""
         from tagship.aws.alarms import LOOK_AT_ALARMS

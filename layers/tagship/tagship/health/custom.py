@@ -50,6 +50,10 @@ class CustomCheck:
         """None."""
         return ()
 
+    def lacks(self, _asked: Subject) -> Problems:
+        """Nothing: the function is the team's own."""
+        return ()
+
     def rights(self, target: Location, _asked: Subject) -> tuple[Right, ...]:
         """To invoke the team's function."""
         return (invoking(target, self.function, name="AskForHealth"),)

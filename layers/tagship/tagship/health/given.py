@@ -79,6 +79,9 @@ class AnyCheck(Protocol):
     def problems(self) -> Problems:
         """What no field knows by itself."""
 
+    def lacks(self, asked: Subject) -> Problems:
+        """What it asks for, and a target of this kind does not have."""
+
     def rights(self, target: Location, asked: Subject) -> tuple[Right, ...]:
         """What it needs of the application's role, and all that its session may do."""
 

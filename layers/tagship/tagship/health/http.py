@@ -113,6 +113,10 @@ class HttpCheck:
         if self.json is not None:
             yield from _json_problems(self.json)
 
+    def lacks(self, _asked: Subject) -> Problems:
+        """Nothing: an address is asked."""
+        return ()
+
     def rights(self, _target: Location, _asked: Subject) -> tuple[Right, ...]:
         """None: it asks as somebody outside would."""
         return ()

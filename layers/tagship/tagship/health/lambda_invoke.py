@@ -70,6 +70,11 @@ class LambdaCheck:
         if not can_be_kept(self.payload):
             yield "payload", UNKEPT.replace("has a", "has a field without a name, or a")
 
+    def lacks(self, asked: Subject) -> Problems:
+        """Something to invoke."""
+        if self.function is None and asked.invoked is None:
+            yield "function", "is missing: a target of this type is not a function that could be invoked"
+
     def rights(self, target: Location, asked: Subject) -> tuple[Right, ...]:
         """To invoke what is asked: the candidate, or the smoke test."""
         function = self.function or (asked.invoked.function if asked.invoked else None)

@@ -144,6 +144,11 @@ class MetricCheck:
         if not can_be_kept(self.maxValue):
             yield "maxValue", UNKEPT
 
+    def lacks(self, asked: Subject) -> Problems:
+        """A count of its samples."""
+        if self.expression is not None and self.samples is None and asked.requests is None:
+            yield "samples", "is missing: nothing counts the requests of a target of this type"
+
     def rights(self, _target: Location, _asked: Subject) -> tuple[Right, ...]:
         """To read metrics; AWS knows no narrower right."""
         return (Right(name="ReadMetrics", actions=("cloudwatch:GetMetricData",), on=("*",)),)

@@ -297,7 +297,7 @@ class Application:
 
     application: Annotated[str, Matching(APPLICATION_NAME, APPLICATION_NAME_WORDS)]
     """The application's name: a lower-case letter, then letters, digits and `-`, 2 to 40 in all."""
-    target: TargetSpec
+    target: Annotated[TargetSpec, ByType()]
     """What is deployed to."""
     approval: ApprovalPolicy
     """Who decides."""

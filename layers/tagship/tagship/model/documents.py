@@ -30,7 +30,9 @@ from tagship.model.application import (
 from tagship.model.fields import ByType
 from tagship.model.people import person
 from tagship.model.release import MANIFEST_BYTES, Manifest, Tag
+from tagship.model.rollout import traffic_steps
 from tagship.model.schedule import window
+from tagship.targets import KINDS, kind_of
 from tagship.text.plain import line
 
 MAX_DEPTH = 20
@@ -107,7 +109,8 @@ def read_application(data: object) -> Application:
         application: Application = _validated(Application, data)
     except DocumentInvalid as error:
         raise DocumentInvalid([*error.problems, *_of_valid_parts(data)]) from error
-    if problems := [it for part, judge in _JUDGES.items() for it in judge(getattr(application, part))]:
+    problems = [it for part, judge in _JUDGES.items() for it in judge(getattr(application, part))]
+    if problems := [*problems, *_target_cannot(application)]:
         raise DocumentInvalid(problems)
     return application
 
@@ -125,7 +128,7 @@ def _of_valid_parts(data: object) -> Iterator[Problem]:
         with suppress(ValidationError, TypeError, ValueError, RecursionError):
             read = _part(Annotated[Check, ByType()]).validate_json(json.dumps(check))
             if not _is_valid(hints["health"], health):  # else they were judged with it
-                yield from _check_problems(index, read)
+                yield from _of_check(index, read.problems())
 
 
 def _is_valid(hint: Any, value: object) -> bool:
@@ -140,6 +143,19 @@ def _target_problems(target: Location) -> Iterator[Problem]:
     if (owner := target.role.split(":")[4]) != target.account:
         message = f"is in account {owner}, and target.account is {target.account}"
         yield Problem(path=("target", "role"), message=message)
+
+
+def _target_cannot(application: Application) -> Iterator[Problem]:
+    """What strategy and checks want of a target, and targets of this kind do not have."""
+    kind = kind_of(application.target)
+    if not kind.weighted and any(step.percent < 100 for step in traffic_steps(application.strategy, 0)):
+        message = (
+            f"shares traffic, and a target of type {kind.name} moves at once: write {{type: all-at-once}}"
+        )
+        yield Problem(path=("strategy",), message=message)
+    asked = kind.subject(application.target, None)
+    for index, check in enumerate(application.health.checks):
+        yield from _of_check(index, check.lacks(asked))
 
 
 def _policy_problems(policy: ApprovalPolicy) -> Iterator[Problem]:
@@ -201,13 +217,13 @@ def _windows(texts: Sequence[str]) -> Iterator[Problem]:
 
 def _health_problems(health: Health) -> Iterator[Problem]:
     for index, check in enumerate(health.checks):
-        yield from _check_problems(index, check)
+        yield from _of_check(index, check.problems())
     if health.watch.seconds and not health.watch.alarms:
         yield Problem(path=("health", "watch", "alarms"), message="is empty, so nothing would be watched")
 
 
-def _check_problems(index: int, check: Check) -> Iterator[Problem]:
-    for name, message in check.problems():
+def _of_check(index: int, problems: Iterable[tuple[str, str]]) -> Iterator[Problem]:
+    for name, message in problems:
         yield Problem(path=("health", "checks", index, *name.split(".")), message=message)
 
 
@@ -362,6 +378,8 @@ def _problem(kind: type, detail: Any) -> Problem:
 def _written_path(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
     """pydantic puts a union's chosen member into the path; people know only the fields that they wrote."""
     match location:
+        case ("target", str(kind), *below) if kind in KINDS and len(KINDS) > 1:
+            return ("target", *below)
         case ("strategy", _, *below):
             return ("strategy", *below)
         case ("health", "checks", int(index), _, *below):

@@ -48,13 +48,18 @@ class Matching:
 
 
 class ByType:
-    """A union whose members are told apart by their `type`, so that an error names one of them, not all."""
+    """A union whose members are told apart by their `type`, so that an error names one of them, not all.
+
+    Of a single member, where there is only one kind yet, it says nothing.
+    """
 
     __slots__ = ()
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         from pydantic import Discriminator
 
+        if get_origin(source) not in (Union, UnionType):
+            return handler(source)
         return handler.generate_schema(Annotated[source, Discriminator("type")])
 
 
@@ -146,6 +151,13 @@ def hints_of(noun: type) -> Mapping[str, Any]:
 
 UNKEPT = f"has a number that does not fit into {_DIGITS} digits"
 FUNCTION_NAME = Matching(r"^[A-Za-z0-9_-]{1,64}$", "a function's name: letters, digits, - and _, at most 64")
+ACCOUNT = Matching(r"^\d{12}$", "an account id: 12 digits, in quotes")
+REGION = Matching(r"^[a-z]{2}(-[a-z]+)+-\d$", "a region, like eu-central-1")
+ROLE = Matching(
+    r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}$",
+    "a role's ARN: arn:aws:iam::123456789012:role/name",
+)
+EXTERNAL_ID = Matching(r"^[\w+=,.@:/-]{2,1224}$", "2 to 1224 letters, digits and any of + = , . @ : / -")
 ALARM_NAME = Matching(r"^.{1,255}$", "an alarm's name, 1 to 255 characters")
 
 

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any
 
 from tagship.aws.rights import ClientAs, Location, Right, partition_of
 from tagship.model.release import PinnedObject, folder_of
 from tagship.targets import lambda_alias
 from tagship.targets.kind import Kind, Target
 
-KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (lambda_alias.KIND,)}
+_ALL = (lambda_alias.KIND,)
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _ALL}
 """Every kind of target by its name in `target.type`."""
 
-TargetSpec = lambda_alias.LambdaTarget
-"""The part of application.yaml that says what is deployed to: a union by `type`, once there is a second kind."""
+
+def specs(kinds: Iterable[Kind]) -> Any:
+    """The part of application.yaml that says what is deployed to: one kind's, or a union by `type`."""
+    return reduce(or_, (kind.spec for kind in kinds))
+
+
+if TYPE_CHECKING:
+    TargetSpec = Location  # what only one kind has, nobody else may use
+else:
+    TargetSpec = specs(_ALL)
 
 
 def kind_of(spec: Location) -> Kind:
@@ -59,4 +70,4 @@ def _source(spec: Location, bucket: str, folder: str) -> str:
     return f"arn:{partition_of(spec)}:s3:::{bucket}/{folder}*"
 
 
-__all__ = ["KINDS", "Target", "TargetSpec", "kind_of", "rights", "spec_of", "target_of"]
+__all__ = ["KINDS", "Target", "TargetSpec", "kind_of", "rights", "spec_of", "specs", "target_of"]

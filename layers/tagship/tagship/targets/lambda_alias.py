@@ -11,13 +11,12 @@ from importlib import import_module
 from typing import Annotated, Any, Literal
 
 from tagship.aws.rights import Right, function_arn
-from tagship.model.fields import CONFIG, FUNCTION_NAME, Matching
+from tagship.model.fields import ACCOUNT, CONFIG, EXTERNAL_ID, FUNCTION_NAME, REGION, ROLE, Matching
 from tagship.model.records import Revision
 from tagship.targets.kind import Invoked, Kind, Metric, Subject, Target
 
 CODE = "function"
 """The artifact that a release of this kind brings."""
-ROLE_ARN = r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}$"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,15 +29,13 @@ class LambdaTarget:
     """The kind of target."""
     function: Annotated[str, FUNCTION_NAME]
     """The function's name."""
-    account: Annotated[str, Matching(r"^\d{12}$", "an account id: 12 digits, in quotes")]
+    account: Annotated[str, ACCOUNT]
     """The AWS account that it lives in, 12 digits in quotes."""
-    region: Annotated[str, Matching(r"^[a-z]{2}(-[a-z]+)+-\d$", "a region, like eu-central-1")]
+    region: Annotated[str, REGION]
     """The AWS region that it lives in."""
-    role: Annotated[str, Matching(ROLE_ARN, "a role's ARN: arn:aws:iam::123456789012:role/name")]
+    role: Annotated[str, ROLE]
     """The role that Tagship assumes for every call to the target."""
-    externalId: Annotated[
-        str, Matching(r"^[\w+=,.@:/-]{2,1224}$", "2 to 1224 letters, digits and any of + = , . @ : / -")
-    ]
+    externalId: Annotated[str, EXTERNAL_ID]
     """The external id that the role's trust policy asks for."""
     alias: Annotated[
         str, Matching(r"^(?!\d+$)[A-Za-z0-9_-]{1,128}$", "an alias's name: letters, digits, - and _")
