@@ -141,7 +141,7 @@ def test_a_used_tag_with_other_bytes_is_refused_and_the_first_release_stands(wor
         ({"manifest": b"{"}, "not JSON"),
         ({"manifest": b"\xff\xfe"}, "not UTF-8"),
         ({"manifest": b"[" * 5000}, "release.json"),
-        ({"manifest": b"x" * 70_000}, "larger than 64 KiB"),
+        ({"manifest": b"x" * 270_000}, "larger than 256 KiB"),
         ({"manifest": {"schemaVersion": 1}}, "artifacts: is missing"),
         ({"author": "no address"}, "author: must be a plain mail address"),
         (
@@ -290,6 +290,19 @@ def test_a_baseline_that_is_not_healthy_after_the_rollback_calls_a_person_and_ke
     blocked = world.release("v1.1.0", decide="")
     assert blocked.error == "ReleaseInvalid"
     assert "a person must look at it first" in blocked.cause
+
+
+def test_the_longest_notes_are_kept_whole_and_cut_at_a_line_where_they_are_sent(world: World) -> None:
+    """Fault 90: 40,000 characters, of which each takes three bytes."""
+    lines = "\n".join(["好" * 79] * 499) + "\n"
+    notes = lines + "末" * (40_000 - len(lines))
+    ended = world.release("v1.0.0", notes=notes)
+    assert ended.status == "SUCCEEDED", ended
+    assert world.record("v1.0.0")["manifest"]["notes"] == notes
+    (mail,) = world.mails()
+    assert "<bdi>" + "好" * 79 + "</bdi>" in mail.body and "末" not in mail.body
+    assert "the approval page shows all of them" in mail.body
+    assert len(mail.body) < 30_000
 
 
 def test_a_stop_before_traffic_has_moved_ends_aborted_and_nothing_changed(world: World) -> None:

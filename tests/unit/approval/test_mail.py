@@ -108,10 +108,15 @@ def test_a_name_cannot_begin_a_line_of_its_own(field):
     assert not [line for line in lines if line.startswith("https://evil.example/")]
 
 
-def test_long_notes_are_cut_and_it_is_said():
+def test_long_notes_are_cut_at_a_line_and_it_is_said():
+    """Fault 90."""
     made = mail(notes="word " * 5000)
-    assert "cut; the page shows more" in made.text
+    assert "cut here; the approval page shows all of them" in made.text
     assert len(made.text) < 5000
+    lines = mail(notes="\n".join(f"line {number:04}" for number in range(4000))).text
+    last = [line.strip("| ") for line in lines.splitlines() if "line 0" in line][-1]
+    assert len(last) == len("line 0000")
+    assert "line 3999" not in lines
 
 
 @pytest.mark.parametrize(

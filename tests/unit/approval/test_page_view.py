@@ -128,7 +128,7 @@ def test_long_lists_and_notes_are_folded_and_complete():
 
 
 def test_notes_without_end_are_cut_and_it_is_said():
-    page = text_of(ask(notes="x" * 30_000))
+    page = text_of(ask(notes="x" * 50_000))
     assert "10000 more characters are in the release's manifest" in page
 
 

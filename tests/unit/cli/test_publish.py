@@ -472,7 +472,7 @@ def test_a_file_larger_than_one_put_is_told_before_anything_is_read(
         (("--application", "Storefront"), "application: must be a lower-case letter"),
         (("--commit", "abc"), "commit: must be 40 lower-case hexadecimal digits"),
         (("--author", "Dana"), "author: must be a plain mail address"),
-        (("--notes", "x" * 4001), "notes: should have at most 4000 characters"),
+        (("--notes", "x" * 40_001), "notes: should have at most 40000 characters"),
     ],
 )
 def test_an_invalid_manifest_is_told_by_field_and_nothing_is_uploaded(

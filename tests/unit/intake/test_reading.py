@@ -74,7 +74,7 @@ def test_an_upload_that_belongs_to_no_release_is_unreadable(s3, ssm, key):
     [
         (b"no json", "is not JSON: Expecting value in line 1, column 1"),
         (b"", "is not JSON: Expecting value in line 1, column 1"),
-        (b"x" * 70_000, "is larger than 64 KiB"),
+        (b"x" * 270_000, "is larger than 256 KiB"),
         (manifest(tag="latest"), "tag: must be v and a semantic version, like v1.4.0 or v2.0.0-rc.1"),
     ],
     ids=["text", "empty", "huge", "a field"],
@@ -89,7 +89,7 @@ def test_what_is_no_manifest_is_recorded_as_such_and_pins_nothing(s3, ssm, docum
 def test_no_more_problems_are_recorded_than_an_item_can_hold(s3, ssm):
     found = read(s3, ssm, manifest(**{f"{'x' * 600}{number}": 1 for number in range(80)}))
     assert len(found["problems"]) == 50
-    assert max(map(len, found["problems"])) == 500
+    assert max(map(len, found["problems"])) <= 500
 
 
 def test_a_manifest_of_another_release_is_read_for_its_gate_to_refuse(s3, ssm):

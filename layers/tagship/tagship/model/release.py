@@ -24,8 +24,9 @@ PROMOTION = "promotion.json"
 PROMOTION_SIGNATURE = "promotion.json.sig"
 BESIDE = (SIGNATURE, PROMOTION, PROMOTION_SIGNATURE)
 """What may lie beside a manifest without being one of its artifacts; pinned with it."""
-MANIFEST_BYTES = 65_536
-"""A manifest lives in one ledger item (DynamoDB: 400 KB) beside the plan, and people read it."""
+MANIFEST_BYTES = 262_144
+"""A manifest lives in one ledger item (DynamoDB: 400 KB) beside the plan; its notes may be 40,000 characters of 4 bytes."""
+NOTES_CHARACTERS = 40_000
 
 TAG = r"^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"
 """A tag at a glance, for editors; `Tag.parse` has the last word."""
@@ -179,8 +180,8 @@ class Manifest:
     """When it was built, UTC: `2026-11-22T10:00:00Z`."""
     artifacts: Annotated[tuple[Artifact, ...], at.MinLen(1), at.MaxLen(50)]
     """The files, each beside this manifest."""
-    notes: Annotated[str, at.MaxLen(4000)] = ""
-    """Free text, shown to approvers as text."""
+    notes: Annotated[str, at.MaxLen(NOTES_CHARACTERS)] = ""
+    """Free text, kept whole and shown to approvers as text; messages show its beginning."""
     parameters: Annotated[dict[str, str], at.MaxLen(100)] = field(default_factory=dict)
     """Values that the target takes, e.g. CloudFormation parameters."""
     emergency: Annotated[str, at.MaxLen(500)] = ""

@@ -64,6 +64,14 @@ def shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1].rstrip(" \n\t\u200d\ufe0e\ufe0f") + "…"
 
 
+def cut_at_a_line(text: str, limit: int) -> str:
+    """The beginning up to the end of a line, and a mark that there was more; of a first line that is too long, a part."""
+    if len(text) <= limit:
+        return text
+    whole = text[: limit - 1].rpartition("\n")[0].rstrip()
+    return f"{whole}\n…" if whole else shorten(text, limit)
+
+
 def fold(text: str, *, lines: int, chars: int) -> tuple[str, str]:
     """The part of a long text that is shown at once, and the rest."""
     if len(text) <= chars and text.count("\n") < lines:

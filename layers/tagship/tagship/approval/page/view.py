@@ -14,13 +14,13 @@ from tagship.approval import quorum
 from tagship.approval.quorum import Record
 from tagship.model.people import person
 from tagship.model.records import GateRecord, StepData
+from tagship.model.release import NOTES_CHARACTERS
 from tagship.text.plain import fold, line, shorten, visible
 from tagship.text.times import clock, moment, span, until
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _WATCH = re.compile(r"https://[A-Za-z0-9.-]+(?::\d+)?/[\w#?&=%/:.,~+@!$*;-]*", re.ASCII)
-_NOTES_AT_MOST = 20_000
 _NOT_CONFIGURED = "not-configured"
 _VERDICTS = {"passed": "passed", "failed": "failed", "error": "could not be checked"}
 _LINES_AT_ONCE = 12
@@ -46,7 +46,7 @@ def view(record: Record, *, approver: str, now: datetime) -> View:
     """Everything that one approver is shown of a record."""
     plan = record.get("plan") or {}
     notes = visible(str(record.get("notes") or "")).strip()
-    head, rest = fold(notes[:_NOTES_AT_MOST], lines=_LINES_AT_ONCE, chars=900)
+    head, rest = fold(notes[:NOTES_CHARACTERS], lines=_LINES_AT_ONCE, chars=900)
     changes = [line(change, 500) for change in plan.get("summary") or ()]
     return {
         "application": line(record["application"], 60),
@@ -59,7 +59,7 @@ def view(record: Record, *, approver: str, now: datetime) -> View:
         **_commit(record),
         "notes": head,
         "notes_rest": rest,
-        "notes_cut": max(0, len(notes) - _NOTES_AT_MOST),
+        "notes_cut": max(0, len(notes) - NOTES_CHARACTERS),
         "warnings": [line(warning, 500) for warning in record.get("warnings") or ()],
         **_gates(record.get("gates") or ()),
         "changes": changes[:_LINES_AT_ONCE],

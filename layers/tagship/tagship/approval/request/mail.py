@@ -10,7 +10,7 @@ from typing import Literal
 from tagship.approval.page.render import render
 from tagship.approval.page.view import View, view
 from tagship.approval.quorum import Record
-from tagship.text.plain import line, shorten
+from tagship.text.plain import cut_at_a_line, line
 
 LINK = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+/[A-Za-z0-9._~/-]*\?t=[A-Za-z0-9_-]+")
 _SUBJECT_AT_MOST = 150
@@ -50,7 +50,7 @@ def _mail(record: Record, *, approver: str, link: str, now: datetime, kind: _Kin
     notes = f"{shown['notes']}\n{shown['notes_rest']}".strip()
     values = {
         "view": shown,
-        "notes": shorten(notes, _NOTES_AT_MOST),
+        "notes": cut_at_a_line(notes, _NOTES_AT_MOST),
         "notes_cut": len(notes) > _NOTES_AT_MOST or bool(shown["notes_cut"]),
         "link": link,
         "kind": kind,

@@ -16,7 +16,7 @@ from tagship.approval.page.view import View, view
 from tagship.approval.quorum import Record
 from tagship.approval.request.mail import LINK
 from tagship.slack.messages import Block, Message, bullets, context, escaped, markup, message, section
-from tagship.text.plain import line, shorten
+from tagship.text.plain import cut_at_a_line, line
 from tagship.text.times import moment
 
 _LINES = 6
@@ -115,7 +115,7 @@ def _about(record: Record, shown: View) -> list[Block]:
         blocks.append(section(f"*How traffic moves*\n{bullets(step['words'] for step in shown['steps'])}"))
     blocks.append(section(f"*What was checked*\n{_gates(shown)}"))
     if shown["notes"]:
-        blocks.append(section(f"*Notes*\n{escaped(shorten(shown['notes'], _NOTES))}"))
+        blocks.append(section(f"*Notes*\n{escaped(cut_at_a_line(shown['notes'], _NOTES))}"))
     return blocks
 
 
