@@ -14,6 +14,7 @@ from tagship_cli.place import PLACE, STAGE_VARIABLE, STAGES, checkout, place_opt
 COMMANDS = {
     "publish": ("tagship_cli.commands.publish", "Upload a release: artifacts first, release.json last."),
     "promote": ("tagship_cli.commands.promote", "Bring a release that succeeded in one stage to the next."),
+    "plan": ("tagship_cli.commands.plan", "Show what a release would change, before it is uploaded."),
     "validate": ("tagship_cli.commands.validate", "Check release.json and application.yaml, offline."),
     "preview": ("tagship_cli.commands.preview", "See what approvers will get."),
     "role": (

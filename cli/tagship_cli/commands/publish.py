@@ -116,7 +116,7 @@ def publish(
         raise click.UsageError("Give --notes or --notes-file, not both.")
     if emergency is not None and not emergency.strip():
         raise click.UsageError("--emergency: say why this can't wait; approvers read it first.")
-    pairs = dict(_pair(parameter) for parameter in parameters)
+    pairs = dict(pair(parameter) for parameter in parameters)
     named = [named_file(artifact) for artifact in artifacts]
     source = from_git(Path.cwd(), commit=commit or "", tag=tag)
     fields = {
@@ -245,7 +245,8 @@ def _known(value: str, what: str, option: str) -> str:
     return value
 
 
-def _pair(text: str) -> tuple[str, str]:
+def pair(text: str) -> tuple[str, str]:
+    """From `KEY=VALUE`. Raises click's BadParameter."""
     key, separator, value = text.partition("=")
     if not separator or not key:
         raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--parameter")

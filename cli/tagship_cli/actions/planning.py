@@ -1,0 +1,157 @@
+"""What a release would change, asked before anything is uploaded, with the rights of who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from tagship.ledger import releases
+from tagship.model.application import Application
+from tagship.model.release import Artifact, PinnedObject
+from tagship.model.rollout import TrafficStep, only_step, time_to_see, traffic_steps
+from tagship.targets import kind_of
+from tagship.targets.kind import Change
+from tagship.text.times import span
+from tagship.text.words import count, listed
+from tagship_cli.actions.publishing import File
+from tagship_cli.failures import Failed, trying
+from tagship_cli.place import Place
+
+_NOT_UPLOADED = "(not uploaded)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What approvers would be shown of a release that is made of these files."""
+
+    stage: str
+    configuration: Application
+    where: str
+    runs: str | None
+    """The tag that Tagship deployed last; None before its first release."""
+    change: Change
+    steps: Sequence[TrafficStep]
+    package: str
+    problems: Sequence[str]
+    """Why a gate would stop it."""
+
+    @property
+    def approval(self) -> str:
+        """Who decides."""
+        policy = self.configuration.approval
+        return f"{policy.required} of {count(len(policy.approvers), 'approver')}: {listed(policy.approvers)}"
+
+    @property
+    def traffic(self) -> list[str]:
+        """Each step in words."""
+        return [
+            f"{step.percent} % of the traffic" + (f", watched for {span(step.bake)}" if step.bake else "")
+            for step in self.steps
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `--json` prints it."""
+        return {
+            "application": self.configuration.application,
+            "stage": self.stage,
+            "target": self.where,
+            "runs": self.runs,
+            "nothingToChange": self.change.nothingToChange,
+            "changes": list(self.change.summary),
+            "steps": [asdict(step) for step in self.steps],
+            "approval": self.approval,
+            "package": self.package,
+            "problems": list(self.problems),
+        }
+
+
+def planned(
+    place: Place, configuration: Application, files: Sequence[File], parameters: Mapping[str, str]
+) -> Planned:
+    """Touches nothing.
+
+    Raises Failed where the target refuses such a release, and where it is in an account that this identity is not in.
+    """
+    spec, application = configuration.target, configuration.application
+    kind = kind_of(spec)
+    with trying("Asking AWS who you are"):
+        account = place.client("sts").get_caller_identity()["Account"]
+    if account != spec.account:
+        raise Failed(
+            f"You are signed in to account {account}, and the target of {application} is in {spec.account}. Nothing was "
+            "looked at.\nUse a profile of that account: --profile NAME."
+        )
+    target = kind.make(
+        application=application,
+        tag="the next release",
+        spec=spec,
+        client=place.client(kind.service, region=spec.region),
+    )
+    artifacts = {file.name: (_artifact(file), _unpinned(file)) for file in files}
+    floor = time_to_see(configuration.health)
+    steps = traffic_steps(configuration.strategy, kind.step_seconds, floor=floor)
+    with trying(f"Planning a release of {application}"):
+        change = target.plan(artifacts, parameters, weighted=len(steps) > 1)
+        package, problems = target.look_into(artifacts, _opening({file.file: file.path for file in files}))
+    with trying(f"Reading what {application} runs"):
+        current = releases.current(place.ledger, application)
+    return Planned(
+        stage=place.stage,
+        configuration=configuration,
+        where=kind.where(spec),
+        runs=current["tag"] if current else None,
+        change=change,
+        steps=steps if change.baseline else only_step(kind.step_seconds, floor=floor),
+        package=package,
+        problems=problems,
+    )
+
+
+def _artifact(file: File) -> Artifact:
+    return Artifact(name=file.name, file=file.file, sha256=file.sha256, size=file.size)
+
+
+def _unpinned(file: File) -> PinnedObject:
+    return PinnedObject(bucket=_NOT_UPLOADED, key=file.file, versionId=_NOT_UPLOADED, size=file.size)
+
+
+def _opening(paths: Mapping[str, Path]) -> Any:
+    @contextmanager
+    def opened(pinned: PinnedObject) -> Iterator[IO[bytes]]:
+        with paths[pinned.key].open("rb") as content:
+            yield content
+
+    return opened
+
+
+def as_markdown(planned: Planned) -> str:
+    """For a comment on a pull request."""
+    lines = [f"### Tagship: {planned.configuration.application} → {planned.stage}", ""]
+    lines += [
+        f"Nothing would change: {planned.where} runs this already."
+        if planned.change.nothingToChange
+        else "A release of this would change:",
+        "",
+    ]
+    lines += [f"- {_plain(each)}" for each in planned.change.summary]
+    if planned.problems:
+        lines += ["", "**A gate would stop it:**", "", *(f"- {_plain(each)}" for each in planned.problems)]
+    lines += [
+        "",
+        "| | |",
+        "|---|---|",
+        f"| runs now | {planned.runs or 'nothing that Tagship deployed'} |",
+        f"| traffic | {'; then '.join(planned.traffic)} |",
+        f"| approval | {_plain(planned.approval)} |",
+        f"| package | {_plain(planned.package)} |",
+    ]
+    return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    escaped = "".join(f"\\{each}" if each in "\\`*_{}[]<>#|~@" else each for each in text)
+    return " ".join(escaped.split())

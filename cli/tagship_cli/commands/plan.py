@@ -1,0 +1,133 @@
+"""tagship plan: what a release would change, before anything is uploaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tagship_cli.failures import Failed
+from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.views import screen
+
+if TYPE_CHECKING:
+    from tagship.model.application import Application
+    from tagship_cli.actions.planning import Planned
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tagship plan --application storefront --artifact function=build/storefront.zip --stage production
+  tagship plan --application storefront --artifact function=build/storefront.zip --markdown > plan.md
+  tagship plan --application storefront --artifact function=build/storefront.zip --file application.yaml"""
+)
+@click.option("--application", required=True, metavar="NAME", help="The application.")
+@click.option(
+    "--artifact",
+    "artifacts",
+    multiple=True,
+    required=True,
+    metavar="NAME=PATH",
+    help="A file, and what the kind of target calls it, as in the examples. May be repeated.",
+)
+@click.option(
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="As `publish` takes it. May be repeated.",
+)
+@click.option(
+    "--file",
+    type=click.Path(exists=True, dir_okay=False, readable=True),
+    metavar="FILE",
+    help="A configuration that is not applied yet.  [default: what the stage has]",
+)
+@click.option("--markdown", is_flag=True, help="Markdown, for a comment on a pull request.")
+@in_a_place
+@as_json
+def plan(
+    *,
+    place: Place,
+    application: str,
+    artifacts: tuple[str, ...],
+    parameters: tuple[str, ...],
+    file: str | None,
+    markdown: bool,
+    as_json: bool,
+) -> None:
+    """Show what a release of these files would change, and who would have to approve it. Nothing is uploaded or changed.
+
+    Your own identity looks at the target. Exit code 1 when a gate would stop the release.
+    """
+    from tagship_cli.actions.planning import as_markdown, planned
+    from tagship_cli.actions.publishing import File, named_file
+    from tagship_cli.commands.publish import pair
+
+    if markdown and as_json:
+        raise click.UsageError("Give --markdown or --json, not both.")
+    found = planned(
+        place,
+        _configuration(place, application, file),
+        [File.measured(name, path) for name, path in map(named_file, artifacts)],
+        dict(pair(each) for each in parameters),
+    )
+    if as_json:
+        screen.result(found.as_dict())
+    elif markdown:
+        click.echo(as_markdown(found))
+    else:
+        screen.say(*_lines(found))
+    if found.problems:
+        raise click.exceptions.Exit(1)
+
+
+def _configuration(place: Place, application: str, file: str | None) -> Application:
+    from tagship.model.documents import DocumentInvalid, read_application
+    from tagship_cli.actions import configuration, documents
+    from tagship_cli.commands.apply import checked
+
+    if file is not None:
+        found = checked(documents.read(file, Path(file).read_bytes()))
+        if found.application != application:
+            raise Failed(
+                f"{file} is the configuration of {found.application}, not of {application}. Nothing was planned."
+            )
+        return found
+    stored = configuration.stored(place.client("ssm"), stage=place.stage, application=application)
+    if not stored.version:
+        raise Failed(
+            f"{place.stage} has no application {application}. Nothing was planned.\n"
+            f"Give its configuration with --file, or store it: tagship apply application.yaml{place.flags()}"
+        )
+    try:
+        return read_application(stored.data)
+    except DocumentInvalid as error:
+        raise Failed(
+            f"The configuration of {application} in {place.stage} is not valid: {error}\n"
+            f"Correct it: tagship apply application.yaml{place.flags()}"
+        ) from error
+
+
+def _lines(found: Planned) -> list[str]:
+    title = f"{found.configuration.application} in {found.stage}"
+    if found.change.nothingToChange:
+        lines = [screen.bold(f"{title}: nothing would change")]
+    else:
+        lines = [screen.bold(f"{title}: what a release of this would change")]
+    for each in found.change.summary:
+        lines += screen.paragraph(each, indent=4, first="  - ")
+    about = [
+        ("runs now", found.runs or "nothing that Tagship deployed"),
+        ("traffic", "; then ".join(found.traffic)),
+        ("approval", found.approval),
+        ("package", found.package),
+    ]
+    lines.append("")
+    for name, text in about:
+        lines += screen.paragraph(text, indent=12, first=f"  {screen.dim(f'{name:<9}')} ")
+    for each in found.problems:
+        lines += screen.paragraph(each, indent=4, first=f"  {screen.bad('!')} ")
+    return lines
