@@ -9,6 +9,7 @@ from typing import Any
 
 from tagship.aws.calls import calling
 from tagship.model.errors import AwsUnavailable
+from tagship.notices.channel import Channel, Fact, Means
 
 _LEFT_OUT = ("pk", "sk", "kind", "previous")
 
@@ -36,3 +37,11 @@ def publish(fact: Mapping[str, Any], *, events: Any, event_bus: str) -> None:
         raise AwsUnavailable(
             f"The event bus did not take {fact['name']!r}: {answer['Entries'][0].get('ErrorCode')}"
         )
+
+
+def take(fact: Fact, _: Mapping[str, Any], means: Means) -> None:
+    """Raises AwsUnavailable."""
+    publish(fact, events=means.client("events"), event_bus=means.event_bus)
+
+
+CHANNEL = Channel(wants=lambda _: True, take=take)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tagship.ledger.table import Ledger
+from tagship.model.facts import Level
 from tagship.model.records import FactRecord
 from tagship.notices.everywhere import Notifications
 
@@ -49,3 +50,20 @@ class Channel:
     """Whom a configuration names, one by one; None where nobody has to be named to be notified."""
     each_alone: bool = False
     """Several readers of one application get a message each, so that one who is refused keeps it from no other."""
+
+
+def notifications(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Whom the application wants notified; nobody where its configuration is not valid or says nothing."""
+    document = (record.get("configuration") or {}).get("document") or {}
+    return document.get("notifications") or {}
+
+
+def level_of(record: Mapping[str, Any]) -> Level:
+    """How much the application wants to hear."""
+    level = notifications(record).get("level")
+    return Level(level) if isinstance(level, str) and level in set(Level) else Level.EVERYTHING
+
+
+def texts(wanted: object) -> list[str]:
+    """Nobody has validated these configurations here: one that is wrong must not keep the others' readers from hearing."""
+    return [each for each in wanted if isinstance(each, str) and each] if isinstance(wanted, list) else []

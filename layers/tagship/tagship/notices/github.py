@@ -12,10 +12,11 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from tagship.aws import web
-from tagship.model.facts import ENDINGS, FactKind
+from tagship.aws.secrets import secret
+from tagship.model.facts import ENDINGS, FactKind, Level
 from tagship.model.release import Status
-from tagship.notices.channel import NotDelivered
-from tagship.notices.notice import Notice
+from tagship.notices.channel import Channel, Fact, Means, NotDelivered, notifications
+from tagship.notices.notice import Notice, notice_of
 from tagship.text.plain import line
 
 API = "https://api.github.com"
@@ -146,3 +147,19 @@ def _payload(deployment: Mapping[str, Any]) -> Any:
         return json.loads(payload) if isinstance(payload, str) else payload
     except ValueError:
         return None
+
+
+def take(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
+    """Raises NotDelivered."""
+    wanted = notifications(record).get("github")
+    commit = (record.get("manifest") or {}).get("commit")
+    if wanted and commit and (notice := notice_of(fact, record, level=Level.EVERYTHING)):
+        token = secret(means.client("secretsmanager"), wanted["tokenSecret"])
+        tell(
+            notice,
+            commit=commit,
+            repository=Repository(name=wanted["repository"], token=token, api=wanted["api"]),
+        )
+
+
+CHANNEL = Channel(wants=FACTS.__contains__, take=take)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from email.message import EmailMessage
 from email.policy import SMTP
 from functools import cache
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from tagship.aws.calls import calling, code_of, message_of
-from tagship.notices.channel import NeverTaken
-from tagship.notices.notice import Notice
+from tagship.notices.channel import Channel, Fact, Means, NeverTaken, level_of, notifications, texts
+from tagship.notices.notice import Notice, is_sent, notice_of
 from tagship.text.plain import line
 from tagship.text.rendering import environment
 
@@ -84,3 +85,23 @@ def html_of(notice: Notice) -> str:
 @cache
 def _template() -> Template:
     return environment(Path(__file__).parent / "templates").get_template("notice.html")
+
+
+def take(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
+    """Raises NeverTaken, AwsUnavailable, or what AWS refused with."""
+    wanted = notifications(record)
+    if wanted.get("emails") and (notice := notice_of(fact, record, level=level_of(record))):
+        send(
+            notice,
+            to=tuple(wanted["emails"]),
+            sender=means.sender,
+            ses=means.client("ses"),
+        )
+
+
+CHANNEL = Channel(
+    wants=is_sent,
+    take=take,
+    readers=lambda wanted: [{"emails": [address]} for address in texts(wanted.get("emails"))],
+    each_alone=True,
+)

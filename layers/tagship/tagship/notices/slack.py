@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
-from tagship.notices.notice import Notice
-from tagship.slack.messages import Message, bullets, context, escaped, message, section
+from collections.abc import Mapping
+from typing import Any
+
+from tagship.ledger.notices import Thread
+from tagship.model.facts import ENDING_KINDS, FactKind, Level
+from tagship.notices.channel import Channel, Fact, Means, level_of, notifications, texts
+from tagship.notices.notice import Notice, is_sent, notice_of
+from tagship.slack.messages import (
+    Bot,
+    Message,
+    bullets,
+    context,
+    escaped,
+    message,
+    post,
+    section,
+    webhooks,
+)
+from tagship.slack.thread import say
 from tagship.text.words import count
 
+_ASKED = FactKind.APPROVAL_REQUESTED
+"""Told on Slack by whoever asks: a channel that must carry the request can't be told of it later."""
+_FOLLOWS = {
+    FactKind.APPROVERS_REMINDED,
+    FactKind.APPROVAL_GRANTED,
+    FactKind.APPROVAL_REJECTED,
+    FactKind.APPROVAL_EXPIRED,
+    FactKind.APPROVAL_SUPERSEDED,
+}
 _SIGNS = {
     "plain": ":large_blue_circle:",
     "good": ":large_green_circle:",
@@ -31,3 +57,38 @@ def message_of(notice: Notice) -> Message:
     if last:
         blocks.append(context("   ".join(last)))
     return message(notice.subject, *blocks)
+
+
+def take(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
+    """Raises SlackFailed, MessageRefused."""
+    name = notifications(record).get("slackWebhookSecret")
+    if not name:
+        return
+    # what became of a request is told wherever it was announced, however quiet the channel is
+    level = Level.EVERYTHING if fact["name"] in _FOLLOWS else level_of(record)
+    if notice := notice_of(fact, record, level=level):
+        found = webhooks(means.client("secretsmanager"), name, hosts=means.slack_hosts)
+        if found.bot:
+            say(
+                found.bot,
+                message_of(notice),
+                key=fact["digest"],
+                thread=_thread(fact, found.bot, means) if fact["tag"] else None,
+                everybody=fact["name"] in ENDING_KINDS,
+                pause=means.ledger.pause,
+            )
+        elif found.channel:
+            post(found.channel, message_of(notice))
+
+
+def _thread(fact: Fact, bot: Bot, means: Means) -> Thread:
+    return Thread(ledger=means.ledger, release=fact, channel=f"slack {bot.channel}")
+
+
+CHANNEL = Channel(
+    wants=lambda name: is_sent(name) and name != _ASKED,
+    take=take,
+    readers=lambda wanted: [
+        {"slackWebhookSecret": name} for name in texts([wanted.get("slackWebhookSecret")])
+    ],
+)

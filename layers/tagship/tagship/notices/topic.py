@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from tagship.aws.calls import calling
+from tagship.model.facts import Level
+from tagship.notices.channel import Channel, Fact, Means
 from tagship.notices.mail import text_of
-from tagship.notices.notice import Notice
+from tagship.notices.notice import Notice, is_sent, notice_of
 
 _NOT_ASCII = re.compile(r"[^ -~]")
 _SUBJECT = 100
@@ -34,3 +37,12 @@ def publish(notice: Notice, *, sns: Any, topic_arn: str) -> None:
                 )
             },
         )
+
+
+def take(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
+    """Raises AwsUnavailable."""
+    if notice := notice_of(fact, record, level=Level.EVERYTHING):
+        publish(notice, sns=means.client("sns"), topic_arn=means.topic)
+
+
+CHANNEL = Channel(wants=is_sent, take=take)
