@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tagship import gates
 from tagship.intake.reading import read_release
-from tagship.ledger import releases
+from tagship.ledger import configurations, releases
 from tagship.model.application import Application
 from tagship.model.release import Upload
 from tagship.runtime import Event, Runtime, step
@@ -25,6 +27,9 @@ def handler(event: Event, runtime: Runtime) -> Event:
         key=upload.key,
         version=upload.version,
         execution=event["execution"],
+        guard=partial(configurations.in_force, runtime.ledger)
+        if runtime.settings.guards_configuration
+        else None,
     )
     outcome, record = releases.claim(runtime.ledger, found, retry=upload.retry)
     document = record["configuration"]["document"]

@@ -20,9 +20,9 @@ _LOOK_SECONDS = int(schedule.LOOK_AGAIN.total_seconds())
 def handler(event: Event, runtime: Runtime) -> Event:
     """The steps and the deadlines, and the place before the first step; or how long to wait before it looks again.
 
-    Raises PlanChanged when the approval was for something else, ApprovalUnproven when the facts do not hold it,
-    CalendarClosed when it is frozen or outside its windows and does not wait, TargetMoved when somebody changed the target
-    meanwhile.
+    Raises PlanChanged when the approval was for something else or the configuration was never approved, ApprovalUnproven
+    when the facts do not hold it, CalendarClosed when it is frozen or outside its windows and does not wait, TargetMoved
+    when somebody changed the target meanwhile.
     """
     release, fence, ledger = runtime.release(event), event["lock"]["fence"], runtime.ledger
     seconds, now = runtime.settings.deployment_seconds, runtime.now()
@@ -34,6 +34,8 @@ def handler(event: Event, runtime: Runtime) -> Event:
     )
     record = release.record
     prove_decisions(ledger, record, recheck.prove_approved(ledger, record))
+    if runtime.settings.guards_configuration:
+        recheck.prove_configured(ledger, record)
     leave, plan = recheck.may_begin(ledger, record, release.configuration), record["plan"]
     deadline = now + timedelta(seconds=seconds)
     if not leave.wait:

@@ -35,6 +35,10 @@ class Settings:
     notices_set_aside: str = ""
     broadcast_failures: str = ""
     evidence_bucket: str = ""
+    guards_configuration: bool = False
+    """Whether only a configuration that was approved counts."""
+    configuration_owners: tuple[str, ...] = ()
+    """Who is asked about an application's first configuration."""
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     validation_seconds: int = 300
     deployment_seconds: int = 1200
@@ -72,6 +76,8 @@ class Settings:
             notices_queue=environment.get("TAGSHIP_NOTICES_QUEUE", ""),
             notices_set_aside=environment.get("TAGSHIP_NOTICES_SET_ASIDE", ""),
             broadcast_failures=environment.get("TAGSHIP_BROADCAST_FAILURES", ""),
+            guards_configuration=environment.get("TAGSHIP_GUARDS_CONFIGURATION", "") == "true",
+            configuration_owners=_listed(environment.get("TAGSHIP_CONFIGURATION_OWNERS", "")),
             allowed_networks=tuple(
                 map(ip_network, _listed(environment.get("TAGSHIP_HEALTH_ALLOWED_NETWORKS", "")))
             ),

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tagship.intake import configuration
+from tagship.ledger.table import digest_of
 from tagship.model.documents import as_document, read_application
 from tagship.model.errors import AwsUnavailable
 from tests.unit.builders import application
@@ -25,7 +26,12 @@ def read(*values, **changes):
 
 def test_a_valid_configuration_is_kept_with_its_version_and_defaults():
     found = read(application(strategy={"type": "linear"}), application())
-    assert found == {"version": 2, "document": as_document(read_application(application())), "problems": []}
+    assert found == {
+        "version": 2,
+        "document": as_document(read_application(application())),
+        "problems": [],
+        "digest": digest_of(application()),
+    }
     assert found["document"]["target"]["alias"] == "live"
 
 
@@ -55,3 +61,51 @@ def test_a_parameter_store_that_can_not_answer_just_now_is_asked_again():
     """Fault 39."""
     with pytest.raises(AwsUnavailable, match=f"Reading the parameter {NAME}"):
         read(fails_with=aws_error("ThrottlingException"))
+
+
+def guarded(found, approved):
+    return configuration.guarded(found, approved, stage="production", application="storefront")
+
+
+def in_force(**changes):
+    document = application(**changes)
+    return {
+        "application": "storefront",
+        "tag": "configuration-3",
+        "version": 3,
+        "digest": digest_of(document),
+        "document": document,
+        "since": "2026-11-20T10:00:00.000Z",
+        "by": ["ana@example.com"],
+    }
+
+
+def test_in_a_guarded_stage_what_was_approved_counts():
+    found = read(application())
+    assert guarded(found, in_force()) == {**found, "approved": "configuration-3"}
+
+
+def test_how_the_document_is_ordered_and_spaced_does_not_count():
+    text = json.dumps(dict(reversed(application().items())), indent=4)
+    assert guarded(read(text), in_force())["document"] is not None
+
+
+def test_in_a_guarded_stage_anything_else_is_not_valid_and_says_what_to_do():
+    found = guarded(read(application(), application(strategy={"type": "linear"})), in_force())
+    assert (found["version"], found["document"]) == (2, None)
+    (problem,) = found["problems"]
+    assert problem == (
+        "the configuration was changed outside of Tagship since 2026-11-20T10:00Z, when configuration-3 was approved "
+        f"(version 2 of {NAME} is something else); propose it: tagship apply application.yaml --stage production"
+    )
+
+
+def test_in_a_guarded_stage_nothing_counts_before_the_first_approval():
+    found = guarded(read(application()), None)
+    assert found["document"] is None
+    assert found["problems"][0].startswith("no configuration of storefront was approved in production yet")
+
+
+def test_in_a_guarded_stage_one_that_can_not_be_read_says_why():
+    found = read("not json")
+    assert guarded(found, in_force()) == found

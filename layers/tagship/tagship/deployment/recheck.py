@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from tagship.deployment.binding import release_digest
-from tagship.ledger import approvals, freezes, releases
+from tagship.ledger import approvals, configurations, freezes, releases
 from tagship.ledger.table import Fact, Ledger, timestamp
 from tagship.model import schedule
 from tagship.model.application import Application
@@ -26,6 +26,17 @@ def prove_approved(ledger: Ledger, record: ReleaseRecord) -> str:
             "changed. Publish a new tag."
         )
     return digest
+
+
+def prove_configured(ledger: Ledger, record: ReleaseRecord) -> None:
+    """Raises PlanChanged unless a fact says that the configuration which this release was read with was approved."""
+    configuration = record["configuration"]
+    fact = configurations.approval_of(ledger, record["application"], configuration.get("approved", ""))
+    if fact is None or fact["data"].get("digest") != configuration.get("digest"):
+        raise PlanChanged(
+            f"{record['application']} {record['tag']}: the configuration that it was read with was never approved. Nothing "
+            "was changed. Propose it: tagship apply. Then publish a new tag."
+        )
 
 
 def may_begin(ledger: Ledger, record: ReleaseRecord, configuration: Application) -> Leave:

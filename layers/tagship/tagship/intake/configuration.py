@@ -1,4 +1,7 @@
-"""The application's configuration, in Parameter Store: read once for a release; a change meanwhile touches the next only."""
+"""The application's configuration, in Parameter Store: read once for a release; a change meanwhile touches the next only.
+
+In a stage that guards configurations it counts only if it is the one that was approved last.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,15 @@ import json
 from typing import Any
 
 from tagship.aws.calls import calling
+from tagship.ledger.table import digest_of
 from tagship.model.documents import MAX_DEPTH, DocumentInvalid, as_document, read_application
 from tagship.model.errors import ApplicationUnknown
+from tagship.model.records import ApprovedConfiguration, ConfigurationRecord
 from tagship.model.release import parameter_name
 
 
-def read(ssm: Any, *, stage: str, application: str) -> dict[str, Any]:
-    """`{"version", "document", "problems"}`: the document with its defaults written out, None where it is not valid."""
+def read(ssm: Any, *, stage: str, application: str) -> ConfigurationRecord:
+    """The document with its defaults written out, None where it is not valid; the digest is of what was written."""
     name = parameter_name(stage, application)
     try:
         with calling(f"Reading the parameter {name}", ParameterNotFound=ApplicationUnknown):
@@ -20,12 +25,18 @@ def read(ssm: Any, *, stage: str, application: str) -> dict[str, Any]:
     except ApplicationUnknown:
         return {"version": 0, "document": None, "problems": [f"there is no parameter {name}"]}
     try:
-        found = read_application(json.loads(parameter["Value"]))
+        data = json.loads(parameter["Value"])
+        found = read_application(data)
         if found.application != application:
             raise ValueError(f"{name} is about {found.application!r}")
         if found.stage not in (None, stage):
             raise ValueError(f"{name} is for the stage {found.stage}, and this is {stage}")
-        return {"version": parameter["Version"], "document": as_document(found), "problems": []}
+        return {
+            "version": parameter["Version"],
+            "document": as_document(found),
+            "problems": [],
+            "digest": digest_of(data),
+        }
     except RecursionError:
         problems = [f"is nested deeper than {MAX_DEPTH}"]
     except DocumentInvalid as error:
@@ -33,3 +44,22 @@ def read(ssm: Any, *, stage: str, application: str) -> dict[str, Any]:
     except ValueError as error:
         problems = [str(error)]
     return {"version": parameter["Version"], "document": None, "problems": problems}
+
+
+def guarded(
+    found: ConfigurationRecord, approved: ApprovedConfiguration | None, *, stage: str, application: str
+) -> ConfigurationRecord:
+    """Only what was approved counts: anything else is not valid, and the problem says what to do."""
+    if found["document"] is None:
+        return found
+    if approved is not None and found.get("digest") == approved["digest"]:
+        return {**found, "approved": approved["tag"]}
+    propose = f"propose it: tagship apply application.yaml --stage {stage}"
+    if approved is None:
+        problem = f"no configuration of {application} was approved in {stage} yet; {propose}"
+    else:
+        problem = (
+            f"the configuration was changed outside of Tagship since {approved['since'][:16]}Z, when {approved['tag']} was "
+            f"approved (version {found['version']} of {parameter_name(stage, application)} is something else); {propose}"
+        )
+    return {"version": found["version"], "document": None, "problems": [problem]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -9,13 +10,26 @@ from tagship.intake import bucket as release_bucket
 from tagship.intake import configuration
 from tagship.model.documents import DocumentInvalid, as_document, read_manifest
 from tagship.model.errors import ReleaseUnreadable
+from tagship.model.records import ApprovedConfiguration
 from tagship.model.release import BESIDE, place_of
+
+Guard = Callable[[str], ApprovedConfiguration | None]
 
 
 def read_release(
-    *, s3: Any, ssm: Any, stage: str, bucket: str, key: str, version: str, execution: str
+    *,
+    s3: Any,
+    ssm: Any,
+    stage: str,
+    bucket: str,
+    key: str,
+    version: str,
+    execution: str,
+    guard: Guard | None = None,
 ) -> dict[str, Any]:
     """The record to claim. A manifest that is no manifest is recorded as such: its gate tells the author what is wrong.
+
+    `guard` gives the configuration in force, in a stage where only that one counts.
 
     Raises ReleaseUnreadable when the upload can't be booked to an application and a tag at all.
     """
@@ -32,6 +46,11 @@ def read_release(
         objects = release_bucket.pin(s3, bucket=bucket, application=application, tag=tag, files=files)
     except DocumentInvalid as error:
         problems = [str(problem)[:500] for problem in error.problems]
+    configured = configuration.read(ssm, stage=stage, application=application)
+    if guard is not None:
+        configured = configuration.guarded(
+            configured, guard(application), stage=stage, application=application
+        )
     return {
         "application": application,
         "tag": tag,
@@ -42,6 +61,6 @@ def read_release(
         "manifest": as_document(manifest) if manifest else None,
         "problems": problems[:50],
         "objects": {file: asdict(pinned) for file, pinned in objects.items()},
-        "configuration": configuration.read(ssm, stage=stage, application=application),
+        "configuration": configured,
         "phase": "gates",
     }

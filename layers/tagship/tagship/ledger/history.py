@@ -16,7 +16,8 @@ SUMMARY = (
 """What is told of a release among others."""
 _FEW, _MANY = 25, 100
 """Releases that are looked up at once: few for a screen, as many as BatchGetItem gives for those who go on."""
-_BEGINNINGS = (FactKind.RELEASE_READ, FactKind.LOCK_ACQUIRED)
+_READ = (FactKind.RELEASE_READ, FactKind.CONFIGURATION_PROPOSED)
+_BEGINNINGS = (*_READ, FactKind.LOCK_ACQUIRED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,7 @@ def newest(ledger: Ledger, application: str, *, since: str = "") -> Iterator[Ite
     batch: list[str] = []
     many = _FEW
     seen: set[str] = set()
-    for fact in ledger.facts_in_order(application, newest_first=True, only=(FactKind.RELEASE_READ,)):
+    for fact in ledger.facts_in_order(application, newest_first=True, only=_READ):
         if fact["at"] < since:
             break
         if fact["tag"] in seen:

@@ -8,7 +8,8 @@ from typing import Any, cast
 from tagship.ledger import lock
 from tagship.ledger.table import Change, Fact, Item, Ledger, Refused, application_key, timestamp
 from tagship.model.errors import ApplicationUnknown, LedgerBusy, LockLost
-from tagship.model.facts import ENDINGS, FactKind
+from tagship.model.facts import ENDING_KINDS, ENDINGS, FactKind
+from tagship.model.proposal import is_proposal
 from tagship.model.records import (
     ConfigurationRecord,
     CurrentRecord,
@@ -108,6 +109,8 @@ def _claim_again(ledger: Ledger, record: NewRelease, retry: Retry) -> tuple[str,
 
 def retry_refused(record: ReleaseRecord) -> str:
     """Why this release can't begin again; empty where it can."""
+    if is_proposal(record["tag"]):
+        return "a change of the configuration is proposed again with `tagship apply`."
     if barred := record.get("barred"):
         return f"it is barred since {barred['at']} and never deployed again: {barred['why']}"
     if record["status"] == Status.RUNNING:
@@ -135,7 +138,7 @@ def _read(item: ReleaseRecord) -> Fact:
         application=item["application"],
         tag=item["tag"],
         attempt=item["attempt"],
-        name=FactKind.RELEASE_READ,
+        name=FactKind.CONFIGURATION_PROPOSED if is_proposal(item["tag"]) else FactKind.RELEASE_READ,
         execution=item["execution"],
         data={
             "digest": item["digest"],
@@ -330,7 +333,7 @@ def _fact_of(record: ReleaseRecord, name: FactKind, *, data: Mapping[str, Any], 
 
 def ending_of(ledger: Ledger, application: str, tag: str, attempt: int) -> FactRecord | None:
     """The newest ending of an attempt, as a fact: how the release of then stands, whatever the tag did since."""
-    found = [ledger.fact(application, tag, attempt, name) for name in ENDINGS.values()]
+    found = [ledger.fact(application, tag, attempt, name) for name in ENDING_KINDS]
     return max((fact for fact in found if fact), key=lambda fact: int(fact["seq"]), default=None)
 
 
@@ -390,6 +393,8 @@ def roll_back_refused(ledger: Ledger, record: ReleaseRecord) -> str:
     What is on its way, what ended ROLLBACK_FAILED, and what production runs can be. Of anything else the baseline is
     history: putting it back would undo a later release.
     """
+    if is_proposal(record["tag"]):
+        return "it is a change of the configuration: propose the former one with `tagship apply`."
     if record["status"] in (Status.RUNNING, Status.ROLLBACK_FAILED):
         return "" if record.get("plan") else "it was never planned, so it has changed nothing."
     running = current(ledger, record["application"])
@@ -406,6 +411,8 @@ def go_back_refused(record: ReleaseRecord, other: ReleaseRecord) -> str:
     """
     if record["status"] == Status.RUNNING:
         return f"{record['tag']} is on its way; take it back first."
+    if is_proposal(other["tag"]):
+        return f"{other['tag']} is a change of the configuration."
     if other["tag"] == record["tag"]:
         return "that is what is taken back."
     if other["status"] != Status.SUCCEEDED:

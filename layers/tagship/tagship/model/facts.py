@@ -105,6 +105,15 @@ class FactKind(StrEnum):
     ROLLBACK_JOINED = "Rollback Joined", "another rollback is already running", Level.EVERYTHING
     RELEASE_BARRED = "Release Barred", "the release can never be deployed again", Level.PROBLEMS
     BASELINE_RESTORED = "Baseline Restored", "the baseline was restored", Level.EVERYTHING
+    CONFIGURATION_PROPOSED = (
+        "Configuration Proposed",
+        "a change of the configuration was proposed",
+        Level.EVERYTHING,
+    )
+    CONFIGURATION_APPROVED = (
+        *("Configuration Approved", "a change of the configuration is in force", Level.MILESTONES),
+        Status.SUCCEEDED,
+    )
     RELEASE_SUCCEEDED = (
         *("Release Succeeded", "SUCCEEDED", Level.MILESTONES),
         *(Status.SUCCEEDED, "DeploymentSucceeded"),
@@ -133,9 +142,14 @@ class FactKind(StrEnum):
 
 
 _KINDS = {kind.value: kind for kind in FactKind}
-ENDINGS: dict[Status, FactKind] = {kind.ends: kind for kind in FactKind if kind.ends is not None}
-"""The last word on a release, or on its rollback, by the status that it writes."""
-ENDING_KINDS = frozenset(ENDINGS.values())
+ENDING_KINDS = frozenset(kind for kind in FactKind if kind.ends is not None)
+"""The last word on a release, on its rollback, or on a change of a configuration."""
+ENDINGS: dict[Status, FactKind] = {
+    kind.ends: kind
+    for kind in FactKind
+    if kind.ends is not None and kind is not FactKind.CONFIGURATION_APPROVED
+}
+"""A release's endings by the status that they write."""
 
 
 def status_of(name: object) -> Status | None:

@@ -55,6 +55,24 @@ class ConfigurationRecord(TypedDict):
     version: int
     document: Document | None
     problems: Sequence[str]
+    digest: NotRequired[str]
+    """Of the document as it was written, without defaults."""
+    approved: NotRequired[str]
+    """The proposal that put it into force, in a stage that guards configurations."""
+
+
+class ApprovedConfiguration(TypedDict):
+    """The configuration in force, in a stage that guards configurations."""
+
+    application: str
+    tag: str
+    """The proposal that put it into force."""
+    version: int
+    digest: str
+    document: Document
+    """As it was written, without defaults."""
+    since: str
+    by: Sequence[str]
 
 
 class GateRecord(TypedDict):
@@ -177,6 +195,8 @@ class NewRelease(TypedDict):
     objects: Mapping[str, PinnedData]
     configuration: ConfigurationRecord
     phase: str
+    proposal: NotRequired[Document]
+    """The document that is proposed, as it was written, where this is a change of the configuration."""
 
 
 class ReleaseRecord(NewRelease):

@@ -319,6 +319,14 @@ _WORDS: Mapping[str, Callable[[Record, Record], Told]] = {
     FactKind.ROLLBACK_JOINED: _joined,
     FactKind.RELEASE_BARRED: _barred,
     FactKind.BASELINE_RESTORED: _restored,
+    FactKind.CONFIGURATION_PROPOSED: lambda _, data: Told(
+        text=f"a change of the configuration, proposed by {data['author']}", mood=Mood.WARY
+    ),
+    FactKind.CONFIGURATION_APPROVED: lambda _, data: Told(
+        text=f"the configuration is in force, approved by {listed(data['approvers'])}",
+        mood=Mood.GOOD,
+        more=(f"SHA-256 of the document: {data['digest']}",),
+    ),
     FactKind.RELEASE_SUCCEEDED: _ended(Mood.GOOD, "SUCCEEDED"),
     FactKind.RELEASE_INVALID: _ended(Mood.BAD, "INVALID: nothing was changed"),
     FactKind.RELEASE_REJECTED: _ended(Mood.BAD, "REJECTED: nothing was changed"),

@@ -1,0 +1,96 @@
+"""Which configuration of an application is in force: the one that was approved last, by a fact. Where a stage guards it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+from tagship.ledger import releases
+from tagship.ledger.table import Fact, Ledger, Refused, application_key, digest_of, timestamp
+from tagship.model.errors import LockLost
+from tagship.model.facts import FactKind
+from tagship.model.proposal import PREFIX, number_of
+from tagship.model.records import ApprovedConfiguration, FactRecord, ReleaseRecord, manifest_of
+from tagship.model.release import Status
+
+_CONFIGURATION = "CONFIGURATION"
+
+
+def in_force(ledger: Ledger, application: str) -> ApprovedConfiguration | None:
+    """The configuration that was approved last; None where none was yet."""
+    return cast("ApprovedConfiguration | None", ledger.get(application_key(application), _CONFIGURATION))
+
+
+def approval_of(ledger: Ledger, application: str, tag: str) -> FactRecord | None:
+    """The fact that approved a configuration; None where none did."""
+    return ledger.fact(application, tag, 1, FactKind.CONFIGURATION_APPROVED) if number_of(tag) else None
+
+
+def proposals(ledger: Ledger, application: str) -> Iterator[ReleaseRecord]:
+    """All that was ever proposed, in no order."""
+    for item in ledger.query(application_key(application), f"RELEASE#{PREFIX}"):
+        yield releases.get(ledger, application, str(item["tag"]))
+
+
+def newest(ledger: Ledger, application: str) -> int:
+    """The number of the last proposal; 0 where there is none."""
+    items = ledger.query(application_key(application), f"RELEASE#{PREFIX}")
+    return max((number_of(str(item["tag"])) for item in items), default=0)
+
+
+def approve(ledger: Ledger, record: ReleaseRecord, *, approvers: tuple[str, ...], execution: str) -> bool:
+    """Puts a proposal into force, with the fact that says so; False if that was done before.
+
+    Raises LockLost when the proposal has ended otherwise, or when what is in force is no longer what its approvers saw
+    it compared with.
+    """
+    document = record["proposal"]
+    base = record["configuration"].get("digest", "")
+    now, digest = timestamp(ledger.now()), digest_of(document)
+    version = number_of(record["tag"])
+    item = {
+        "pk": application_key(record["application"]),
+        "sk": _CONFIGURATION,
+        "kind": "configuration",
+        "application": record["application"],
+        "tag": record["tag"],
+        "version": version,
+        "digest": digest,
+        "document": document,
+        "since": now,
+        "by": list(approvers),
+    }
+    fact = Fact(
+        application=record["application"],
+        tag=record["tag"],
+        attempt=record["attempt"],
+        name=FactKind.CONFIGURATION_APPROVED,
+        execution=execution,
+        data={
+            "status": Status.SUCCEEDED,
+            "digest": digest,
+            "version": version,
+            "before": base,
+            "approvers": list(approvers),
+            "author": manifest_of(record)["author"],
+            "readAt": record["readAt"],
+        },
+    )
+    ends = ledger.update(
+        application_key(record["application"]),
+        f"RELEASE#{record['tag']}",
+        only_if="#status = :running AND #attempt = :attempt",
+        values={":running": Status.RUNNING, ":attempt": record["attempt"]},
+        remove=("open",),
+        status=Status.SUCCEEDED,
+        why=f"{record['tag']} is the configuration in force.",
+        endedAt=now,
+    )
+    condition, values = ("#digest = :base", {":base": base}) if base else ("attribute_not_exists(pk)", {})
+    try:
+        return ledger.record(fact, ends, ledger.put(item, only_if=condition, values=values))
+    except Refused as refused:
+        raise LockLost(
+            f"{record['application']} {record['tag']}: it has ended meanwhile, or the configuration in force is no longer "
+            "the one that its approvers compared it with. Nothing was changed. Propose it again: tagship apply."
+        ) from refused

@@ -1,0 +1,123 @@
+"""What a new configuration changes about the one before it: old and new of every field, dangerous ones first. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+NOTHING = "Nothing that Tagship reads changes: only how the document is written."
+_WARNINGS = (
+    ("approval", "This changes who may approve releases, or how."),
+    ("gates", "This changes what a release must pass before anyone is asked."),
+    ("target", "This changes what is deployed to, or with which role."),
+)
+"""The parts that guard production, most dangerous first; approvers read these sentences before all else."""
+_FIRST = ("approval.approvers", "approval.required", "approval.authorMayApprove")
+_AT_MOST = 160
+"""Characters of one value."""
+_SAME_BEFORE = 20
+"""Characters shown of what two long values have in common."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field, in words."""
+
+    path: str
+    words: str
+
+    @property
+    def danger(self) -> tuple[int, int]:
+        """For sorting: 0 is the most dangerous."""
+        part = self.path.partition(".")[0]
+        parts = [name for name, _ in _WARNINGS]
+        return (
+            parts.index(part) if part in parts else len(parts),
+            0 if self.path.startswith(_FIRST) else 1,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.words}"
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+    """Every field that differs, dangerous ones first; both documents have their defaults written out."""
+    found = _changes("", old, new)
+    return sorted(found, key=lambda change: change.danger)
+
+
+def warnings(found: Sequence[Change]) -> list[str]:
+    """One sentence for each part that guards production and that changes."""
+    parts = {change.path.partition(".")[0] for change in found}
+    return [sentence for part, sentence in _WARNINGS if part in parts]
+
+
+def _changes(path: str, old: Any, new: Any) -> Iterator[Change]:
+    if json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True):  # 1 and true are two things
+        return
+    if isinstance(new, Mapping) and new and _same_kind(old, new):
+        before = old or {}
+        for name in dict.fromkeys([*before, *new]):
+            yield from _changes(f"{path}.{name}" if path else str(name), before.get(name), new.get(name))
+    elif isinstance(old, list) and isinstance(new, list):
+        yield from _of_lists(path, old, new)
+    elif old is None and isinstance(new, list) and new:
+        yield from _of_lists(path, [], new)
+    else:
+        yield Change(path, _pair(_text(old), _text(new)))
+
+
+def _of_lists(path: str, old: list[Any], new: list[Any]) -> Iterator[Change]:
+    removed = [each for each in old if each not in new]
+    added = [each for each in new if each not in old]
+    for each in list(removed):
+        other = next((other for other in added if _kind(each) and _kind(each) == _kind(other)), None)
+        if other is not None:
+            removed.remove(each)
+            added.remove(other)
+            yield from _changes(f"{path}[{_kind(each)}]", each, other)
+    yield from (Change(path, f"removes {_shown(_text(each))}") for each in removed)
+    yield from (Change(path, f"adds {_shown(_text(each))}") for each in added)
+    if not removed and not added and len(old) != len(new):
+        yield Change(path, f"has {len(new)} entries instead of {len(old)}")
+    elif sorted(map(_text, old)) == sorted(map(_text, new)):
+        yield Change(path, "has another order")
+
+
+def _same_kind(old: Any, new: Mapping[str, Any]) -> bool:
+    """Whether their fields can be compared one by one: where nothing was, and where both are of one type."""
+    return old is None or (isinstance(old, Mapping) and (not old or old.get("type") == new.get("type")))
+
+
+def _kind(entry: Any) -> str:
+    return str(entry.get("type", "")) if isinstance(entry, Mapping) else ""
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_text(inner)}" for name, inner in value.items() if inner is not None)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_text, value))}]"
+    return value if isinstance(value, str) and value else json.dumps(value)
+
+
+def _pair(old: str, new: str) -> str:
+    """Two long values are shown from where they differ."""
+    same = 0
+    if max(len(old), len(new)) > _AT_MOST:
+        while same < min(len(old), len(new)) and old[same] == new[same]:
+            same += 1
+        same = max(0, same - _SAME_BEFORE)
+    return f"{_shown(old, same)} → {_shown(new, same)}"
+
+
+def _shown(text: str, begin: int = 0) -> str:
+    part = text[begin : begin + _AT_MOST]
+    cut = f"… ({len(text):,} characters)" if begin + len(part) < len(text) else ""
+    return f"{'…' if begin else ''}{part}{cut}"

@@ -1,0 +1,69 @@
+"""A change of an application's configuration, as somebody proposes it: a release with a document and no files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tagship.model.release import APPLICATION_NAME
+
+PREFIX = "configuration-"
+_TAG = re.compile(PREFIX + r"([1-9][0-9]{0,5})")
+_BY_AT_MOST = 300
+_EMERGENCY_AT_MOST = 500
+
+
+def tag_of(number: int) -> str:
+    """Under which name the ledger keeps an application's n-th proposal: `configuration-4`."""
+    return f"{PREFIX}{number}"
+
+
+def number_of(tag: str) -> int:
+    """Which of an application's proposals a tag names; 0 for a release's tag."""
+    match = _TAG.fullmatch(tag)
+    return int(match[1]) if match else 0
+
+
+def is_proposal(tag: str) -> bool:
+    """Whether a tag names a change of a configuration. No release has such a tag: those begin with `v`."""
+    return bool(number_of(tag))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """Who proposes which document. Nothing of it is believed before it was approved."""
+
+    application: str
+    tag: str
+    document: Mapping[str, Any]
+    by: str
+    """Who says that they propose it; as with a release's author, it is what they say."""
+    emergency: str = ""
+    """Why it can't wait for the end of a freeze."""
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Proposal:
+        """From an execution's input.
+
+        Raises ValueError for what is no proposal.
+        """
+        fields = {"application": str, "tag": str, "document": dict, "by": str, "emergency": str}
+        if not isinstance(data, Mapping) or set(data) != set(fields):
+            raise ValueError("a proposal says application, tag, document, by and emergency")
+        if not all(type(data[name]) is kind for name, kind in fields.items()) or not data["by"].strip():
+            raise ValueError(
+                "a proposal's document is an object; application, tag, by and emergency are texts"
+            )
+        if not re.fullmatch(APPLICATION_NAME, data["application"]):
+            raise ValueError(f"{data['application'][:80]!r} is not an application's name")
+        if not is_proposal(data["tag"]):
+            raise ValueError(f"{data['tag'][:80]!r} is not configuration- and a number")
+        return cls(
+            application=data["application"],
+            tag=data["tag"],
+            document=data["document"],
+            by=data["by"].strip()[:_BY_AT_MOST],
+            emergency=data["emergency"].strip()[:_EMERGENCY_AT_MOST],
+        )

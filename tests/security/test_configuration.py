@@ -1,0 +1,118 @@
+"""Whoever may write an application's parameter gains nothing: in a guarded stage only what was approved counts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tagship import runtime
+from tagship.ledger import configurations, releases
+from tagship.ledger.table import digest_of
+from tests.flow.harness import STAGE, World, client_of
+from tests.flow.harness import world as make_world
+
+PARAMETER = f"/tagship/{STAGE}/applications/storefront"
+MALLORY = {"approval": {"approvers": ["mallory@example.com"], "authorMayApprove": True}}
+
+
+@pytest.fixture
+def world() -> Any:
+    """A stage that guards configurations, in which storefront's is approved."""
+    with make_world() as built:
+        built.patch.setenv("TAGSHIP_GUARDS_CONFIGURATION", "true")
+        runtime._runtime.cache_clear()
+        put_into_force(built)
+        yield built
+
+
+def stored() -> Any:
+    return json.loads(client_of("ssm").get_parameter(Name=PARAMETER)["Parameter"]["Value"])
+
+
+def put_into_force(world: World) -> None:
+    """As if the stack's owner had approved what stands in Parameter Store."""
+    document = stored()
+    _, record = releases.claim(
+        world.ledger,
+        {
+            "application": "storefront",
+            "tag": "configuration-1",
+            "stage": STAGE,
+            "execution": "arn:one",
+            "digest": digest_of(document),
+            "release": {"bucket": "", "key": "", "versionId": "", "size": 0},
+            "manifest": {"author": "owner@example.com", "commit": "", "createdAt": ""},  # type: ignore[typeddict-item]
+            "problems": [],
+            "objects": {},
+            "configuration": {"version": 0, "document": document, "problems": []},
+            "phase": "approval",
+            "proposal": document,
+        },
+    )
+    assert configurations.approve(world.ledger, record, approvers=("owner@example.com",), execution="arn:one")
+
+
+def assert_stopped(world: World, tag: str, *words: str) -> None:
+    ended = world.release(tag, decide="")
+    assert (ended.status, ended.error) == ("FAILED", "ReleaseInvalid")
+    for each in words:
+        assert each in ended.cause
+    assert world.mails() == []
+    assert world.alias() == ("1", {})
+
+
+def test_a_release_under_the_approved_configuration_goes_through(world: World) -> None:
+    assert world.release("v1.0.0").status == "SUCCEEDED"
+    assert world.record("v1.0.0")["configuration"]["approved"] == "configuration-1"
+
+
+def test_a_parameter_written_behind_tagships_back_gets_no_release_through_and_nobody_is_asked(
+    world: World,
+) -> None:
+    world.configure(**MALLORY)
+    assert_stopped(
+        world,
+        "v1.0.0",
+        "changed outside of Tagship since",
+        "propose it: tagship apply application.yaml --stage production",
+    )
+
+
+def test_putting_the_approved_document_back_is_enough(world: World) -> None:
+    document = stored()
+    world.configure(**MALLORY)
+    client_of("ssm").put_parameter(
+        Name=PARAMETER, Value=json.dumps(document, indent=2), Type="String", Overwrite=True
+    )
+    assert world.release("v1.0.0").status == "SUCCEEDED"
+
+
+def test_an_application_whose_configuration_nobody_approved_is_not_released(world: World) -> None:
+    client_of("dynamodb").delete_item(
+        TableName="ledger", Key={"pk": {"S": "APPLICATION#storefront"}, "sk": {"S": "CONFIGURATION"}}
+    )
+    assert_stopped(world, "v1.0.0", "no configuration of storefront was approved in production yet")
+
+
+def test_what_was_in_force_before_does_not_count_any_more(world: World) -> None:
+    """An older approved document is a change too: it is proposed again."""
+    world.configure(strategy={"type": "all-at-once"})
+    item = configurations.in_force(world.ledger, "storefront")
+    world.put({**item, "digest": digest_of(stored()), "tag": "configuration-2"})  # type: ignore[dict-item]
+    world.configure()
+    assert_stopped(world, "v1.0.0", "configuration-2 was approved")
+
+
+def test_an_item_that_no_fact_vouches_for_gets_no_release_through(world: World) -> None:
+    """Somebody who may write the ledger, and no more, says that another configuration is in force."""
+    world.configure(**MALLORY)
+    item = configurations.in_force(world.ledger, "storefront")
+    world.put({**item, "digest": digest_of(stored())})  # type: ignore[dict-item]
+    arn = world.start(world.upload("v1.0.0", author="mallory@example.com"))
+    world.decide(arn, who="mallory@example.com")
+    ended = world.ended(arn)
+    assert (ended.status, ended.error) == ("FAILED", "ReleaseInvalid")
+    assert "the configuration that it was read with was never approved" in ended.cause
+    assert world.alias() == ("1", {})

@@ -1,0 +1,62 @@
+"""A proposal is read strictly: what an execution was started with is nobody's word yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tagship.model.proposal import Proposal, is_proposal, number_of, tag_of
+from tests.unit.builders import GONE, application
+
+
+def order(**changes: Any) -> dict[str, Any]:
+    whole = {
+        "application": "storefront",
+        "tag": "configuration-4",
+        "document": application(),
+        "by": "dana@example.com",
+        "emergency": "",
+    } | changes
+    return {name: value for name, value in whole.items() if value is not GONE}
+
+
+def test_a_proposal_has_a_number_that_no_release_has() -> None:
+    assert number_of(tag_of(4)) == 4
+    assert is_proposal("configuration-12")
+    for tag in ("v1.4.0", "configuration-0", "configuration-04", "configuration-", "configuration-1.0", ""):
+        assert not is_proposal(tag)
+
+
+def test_a_whole_proposal_is_read() -> None:
+    found = Proposal.from_dict(order(by="  dana@example.com "))
+    assert (found.application, found.tag, found.by) == ("storefront", "configuration-4", "dana@example.com")
+    assert found.document == application()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"by": " "},
+        {"by": GONE},
+        {"document": "{}"},
+        {"document": [1]},
+        {"tag": "v1.4.0"},
+        {"tag": "configuration-0"},
+        {"tag": "configuration-1#2"},
+        {"application": "Storefront"},
+        {"application": "a" * 41},
+        {"emergency": None},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_anything_else_is_no_proposal(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"proposal|configuration-|application"):
+        Proposal.from_dict(order(**changes))
+
+
+@pytest.mark.parametrize("data", [None, [], "text", {}])
+def test_what_is_no_object_is_no_proposal(data: Any) -> None:
+    with pytest.raises(ValueError, match="a proposal says"):
+        Proposal.from_dict(data)
