@@ -1,13 +1,16 @@
-"""ReadRelease: pin what was uploaded, and claim the tag once."""
+"""ReadRelease: pin what was uploaded, and claim the tag once; or claim a change of the configuration that is proposed."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from tagship import gates
-from tagship.intake.reading import read_release
+from tagship.deployment.binding import release_digest
+from tagship.intake.proposing import Proposing
+from tagship.intake.reading import read_release, why_of
 from tagship.ledger import configurations, releases
 from tagship.model.application import Application
+from tagship.model.records import ReleaseRecord
 from tagship.model.release import Upload
 from tagship.runtime import Event, Runtime, step
 
@@ -16,22 +19,12 @@ from tagship.runtime import Event, Runtime, step
 def handler(event: Event, runtime: Runtime) -> Event:
     """From `{bucket, key, versionId}` to the data that every later state shows; with `retry`, of the tag's next attempt.
 
-    Raises ReleaseUnreadable when the upload can't be booked to an application and a tag, or `retry` is none.
+    From `{proposal}` where it is a change of the configuration.
+
+    Raises ReleaseUnreadable when the upload can't be booked to an application and a tag, or `retry` or `proposal` is none.
     """
-    upload = Upload.from_dict(event["order"])
-    found = read_release(
-        s3=runtime.aws.client("s3"),
-        ssm=runtime.aws.client("ssm"),
-        stage=runtime.settings.stage,
-        bucket=upload.bucket,
-        key=upload.key,
-        version=upload.version,
-        execution=event["execution"],
-        guard=partial(configurations.in_force, runtime.ledger)
-        if runtime.settings.guards_configuration
-        else None,
-    )
-    outcome, record = releases.claim(runtime.ledger, found, retry=upload.retry)
+    order = event["order"]
+    outcome, record = _claimed(order, event["execution"], runtime)
     document = record["configuration"]["document"]
     configuration = Application.from_dict(document) if document else None
     policy = configuration.approval if configuration else None
@@ -43,7 +36,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
             "attempt": record["attempt"],
             "stage": record["stage"],
             "outcome": outcome,
-            "why": _why(outcome, record),
+            "why": why_of(outcome, record),
             "gates": gates.invocations(configuration),
             "checks": [check.label(record["application"]) for check in checks],
         },
@@ -51,16 +44,30 @@ def handler(event: Event, runtime: Runtime) -> Event:
             "decision": "none",
             "askSeconds": min(policy.remindEvery, policy.expires) if policy else 1,
         },
+        # A change of the configuration moves no traffic and takes no lock: nobody has the fencing number 0.
+        "lock": {"fence": 0},
     }
 
 
-def _why(outcome: str, record: Event) -> str:
-    release = f"{record['application']} {record['tag']}"
-    return {
-        "claimed": f"{release} was read and its objects are pinned.",
-        "duplicate": f"{release} was read before, with the same bytes, by {record['execution']}; nothing was done twice.",
-        "refused": f"{release} was read before with other bytes: a tag is used once. Nothing was changed. "
-        "Publish under a new tag.",
-        "declined": f"{release} is not retried: {releases.retry_refused(record) or 'another retry of it was quicker.'} "
-        "Nothing was changed.",
-    }[outcome]
+def _claimed(order: Event, execution: str, runtime: Runtime) -> tuple[str, ReleaseRecord]:
+    ledger, settings = runtime.ledger, runtime.settings
+    if isinstance(order, dict) and order.get("proposal") is not None:
+        return Proposing(
+            ledger=ledger,
+            stage=settings.stage,
+            owners=settings.configuration_owners,
+            execution=execution,
+            bind=release_digest,
+        ).claim(order["proposal"])
+    upload = Upload.from_dict(order)
+    found = read_release(
+        s3=runtime.aws.client("s3"),
+        ssm=runtime.aws.client("ssm"),
+        stage=settings.stage,
+        bucket=upload.bucket,
+        key=upload.key,
+        version=upload.version,
+        execution=execution,
+        guard=partial(configurations.in_force, ledger) if settings.guards_configuration else None,
+    )
+    return releases.claim(ledger, found, retry=upload.retry)

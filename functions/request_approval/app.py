@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 from tagship.approval.request.delivery import deliver
+from tagship.approval.request.proposals import only_newest
 from tagship.approval.request.request import request_of, send_links
 from tagship.aws.clients import QUICK
 from tagship.ledger import approvals, lock, releases
@@ -17,19 +18,21 @@ def handler(event: Event, runtime: Runtime) -> Event:
 
     Raises NoChannelReached when no approver could be told.
     """
-    release = event["release"]
-    lock.renew(
-        runtime.ledger,
-        application=release["application"],
-        fence=event["lock"]["fence"],
-        seconds=event["askSeconds"] + lock.SPARE_SECONDS,
-    )
+    release, stepfunctions = event["release"], runtime.aws.client("stepfunctions")
+    if event["lock"]["fence"]:
+        lock.renew(
+            runtime.ledger,
+            application=release["application"],
+            fence=event["lock"]["fence"],
+            seconds=event["askSeconds"] + lock.SPARE_SECONDS,
+        )
     record = releases.get(runtime.ledger, release["application"], release["tag"])
     wanted = request_of(record, now=runtime.now(), longest=runtime.settings.approval_seconds)
     request = approvals.request(runtime.ledger, wanted, execution=event["execution"])
     approvals.waits_on(runtime.ledger, request["id"], event["taskToken"])
+    request = only_newest(runtime.ledger, stepfunctions, request)
     if request["status"] != approvals.OPEN:
-        deliver(runtime.ledger, runtime.aws.client("stepfunctions"), request["id"])
+        deliver(runtime.ledger, stepfunctions, request["id"])
         return {}
     send_links(
         runtime.ledger,

@@ -141,7 +141,7 @@ def test_a_rollback_succeeds_only_by_the_two_endings_that_mean_it() -> None:
     assert leading == {"DidItWork"}
 
 
-def test_a_release_succeeds_only_when_it_is_complete_or_was_read_before() -> None:
+def test_a_release_succeeds_only_when_it_is_complete_stored_or_was_read_before() -> None:
     states = load("release")["States"]
     leading = {
         (name, end)
@@ -149,7 +149,22 @@ def test_a_release_succeeds_only_when_it_is_complete_or_was_read_before() -> Non
         for end in after(body).values()
         if is_success(states, end)
     }
-    assert leading == {("CompleteRelease", "Succeeded"), ("WhatWasRead", "Duplicate")}
+    assert leading == {
+        ("CompleteRelease", "Succeeded"),
+        ("StoreConfiguration", "Succeeded"),
+        ("WhatWasRead", "Duplicate"),
+    }
+
+
+def test_an_approved_change_of_the_configuration_is_stored_and_never_deployed() -> None:
+    first, second, *_ = load("release")["States"]["HowDecided"]["Choices"]
+    assert [each["StringEquals"] for each in first["And"]] == ["approved", "proposed"]
+    assert (first["Next"], second["Next"]) == ("StoreConfiguration", "RecheckRelease")
+    read = {
+        each["StringEquals"]: each["Next"] for each in load("release")["States"]["WhatWasRead"]["Choices"]
+    }
+    assert read["proposed"] == "RequestApproval"
+    assert read["unchanged"] == "StoreConfiguration"
 
 
 def test_a_gate_that_errored_counts_as_failed() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from tagship.intake import bucket as release_bucket
 from tagship.intake import configuration
+from tagship.ledger import releases
 from tagship.model.documents import DocumentInvalid, as_document, read_manifest
 from tagship.model.errors import ReleaseUnreadable
-from tagship.model.records import ApprovedConfiguration
+from tagship.model.records import ApprovedConfiguration, NewRelease, ReleaseRecord
 from tagship.model.release import BESIDE, place_of
 
 Guard = Callable[[str], ApprovedConfiguration | None]
@@ -26,7 +27,7 @@ def read_release(
     version: str,
     execution: str,
     guard: Guard | None = None,
-) -> dict[str, Any]:
+) -> NewRelease:
     """The record to claim. A manifest that is no manifest is recorded as such: its gate tells the author what is wrong.
 
     `guard` gives the configuration in force, in a stage where only that one counts.
@@ -51,7 +52,7 @@ def read_release(
         configured = configuration.guarded(
             configured, guard(application), stage=stage, application=application
         )
-    return {
+    record = {
         "application": application,
         "tag": tag,
         "stage": stage,
@@ -64,3 +65,19 @@ def read_release(
         "configuration": configured,
         "phase": "gates",
     }
+    return cast("NewRelease", record)
+
+
+def why_of(outcome: str, record: ReleaseRecord) -> str:
+    """How claiming went, in words."""
+    release = f"{record['application']} {record['tag']}"
+    return {
+        "claimed": f"{release} was read and its objects are pinned.",
+        "proposed": f"{release} was read and is compared with the configuration in force.",
+        "unchanged": f"{release} is in force with the same document.",
+        "duplicate": f"{release} was read before, with the same bytes, by {record['execution']}; nothing was done twice.",
+        "refused": f"{release} was read before with other bytes: a tag is used once. Nothing was changed. "
+        "Publish under a new tag.",
+        "declined": f"{release} is not retried: {releases.retry_refused(record) or 'another retry of it was quicker.'} "
+        "Nothing was changed.",
+    }[outcome]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from tagship.ledger import releases
 from tagship.ledger.table import Fact, Ledger, Refused, application_key, digest_of, timestamp
 from tagship.model.errors import LockLost
 from tagship.model.facts import FactKind
@@ -28,14 +27,14 @@ def approval_of(ledger: Ledger, application: str, tag: str) -> FactRecord | None
 
 def proposals(ledger: Ledger, application: str) -> Iterator[ReleaseRecord]:
     """All that was ever proposed, in no order."""
-    for item in ledger.query(application_key(application), f"RELEASE#{PREFIX}"):
-        yield releases.get(ledger, application, str(item["tag"]))
+    yield from cast(
+        "Iterator[ReleaseRecord]", ledger.query(application_key(application), f"RELEASE#{PREFIX}")
+    )
 
 
 def newest(ledger: Ledger, application: str) -> int:
     """The number of the last proposal; 0 where there is none."""
-    items = ledger.query(application_key(application), f"RELEASE#{PREFIX}")
-    return max((number_of(str(item["tag"])) for item in items), default=0)
+    return max((number_of(record["tag"]) for record in proposals(ledger, application)), default=0)
 
 
 def approve(ledger: Ledger, record: ReleaseRecord, *, approvers: tuple[str, ...], execution: str) -> bool:

@@ -149,6 +149,8 @@ class Plan(_Between):
     to: str
     nothingToChange: bool
     summary: Sequence[str]
+    warnings: NotRequired[Sequence[str]]
+    """What approvers read first; of a change of the configuration."""
     steps: Sequence[StepData]
     digest: NotRequired[str]
     locations: Sequence[LocationPlan]
@@ -197,6 +199,8 @@ class NewRelease(TypedDict):
     phase: str
     proposal: NotRequired[Document]
     """The document that is proposed, as it was written, where this is a change of the configuration."""
+    gates: NotRequired[Sequence[GateRecord]]
+    plan: NotRequired[Plan]
 
 
 class ReleaseRecord(NewRelease):
@@ -207,8 +211,6 @@ class ReleaseRecord(NewRelease):
     readAt: str
     why: NotRequired[str]
     endedAt: NotRequired[str]
-    gates: NotRequired[Sequence[GateRecord]]
-    plan: NotRequired[Plan]
     previous: NotRequired[CurrentRecord | None]
     """What production ran when the plan was made."""
     approval: NotRequired[str]

@@ -92,7 +92,8 @@ def _described(execution: str, stepfunctions: Any) -> dict[str, Any]:
 def record_of(ledger: Ledger, order: Mapping[str, Any]) -> ReleaseRecord | None:
     """The release that an execution was started for; None where there is none, because it was refused when it was read."""
     try:
-        application, tag = place_of(order["key"]) if "key" in order else (order["application"], order["tag"])
+        named = order.get("proposal", order)
+        application, tag = place_of(order["key"]) if "key" in order else (named["application"], named["tag"])
         known = isinstance(application, str) and isinstance(tag, str)
         return releases.get(ledger, application, tag) if known else None
     except (ApplicationUnknown, KeyError, TypeError, ValueError):
@@ -110,7 +111,7 @@ def brought_to_an_end(
     """What is left to do for an execution that has ended, of either machine; a second time changes nothing."""
     if record is None:
         return _nothing("The execution has no release in the ledger.")
-    if "key" in order:
+    if "key" in order or "proposal" in order:
         return release_ended(ledger, record, ended, roll_back=roll_back)
     return rollback_ended(ledger, record, ended)
 

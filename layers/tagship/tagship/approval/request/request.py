@@ -22,6 +22,7 @@ from tagship.ledger.table import Ledger, timestamp
 from tagship.model.errors import NoChannelReached
 from tagship.model.facts import FactKind
 from tagship.model.people import person
+from tagship.model.proposal import is_proposal
 from tagship.settings import Settings
 from tagship.slack import messages as slack
 from tagship.slack import thread as slack_thread
@@ -267,6 +268,8 @@ def _warnings(record: Mapping[str, Any], now: datetime) -> list[str]:
     plan = record["plan"]
     warnings = [gate["warning"] for gate in record["gates"] if gate.get("warning")]
     warnings.sort(key=lambda warning: not warning.startswith("EMERGENCY"))
+    if is_proposal(record["tag"]):
+        return [*plan.get("warnings", ()), *warnings]
     if plan["locations"][0]["baseline"] is None:
         warnings.append(
             "This is the first release, and nothing serves now: a rollback would leave nothing serving again."

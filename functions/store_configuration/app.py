@@ -1,0 +1,25 @@
+"""StoreConfiguration: the change that was approved is in force, and Parameter Store has it."""
+
+from __future__ import annotations
+
+from tagship.approval.recount import prove_decisions
+from tagship.deployment import configuring
+from tagship.runtime import Event, Runtime, step
+
+
+@step
+def handler(event: Event, runtime: Runtime) -> Event:
+    """What is in force.
+
+    Raises PlanChanged for what was not approved, ApprovalUnproven when the facts do not hold it, CalendarClosed in a freeze,
+    LockLost where something else came into force.
+    """
+    release = runtime.release(event)
+    configuring.store(
+        runtime.ledger,
+        runtime.aws.client("ssm"),
+        release.record,
+        execution=event["execution"],
+        prove=prove_decisions,
+    )
+    return {"inForce": release.tag}

@@ -1,0 +1,40 @@
+"""Of an application's proposals only the newest waits for approval: it was written in the knowledge of the others."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from tagship.approval.request.delivery import deliver
+from tagship.ledger import approvals, configurations
+from tagship.ledger.table import Ledger
+from tagship.model.errors import TokenDead
+from tagship.model.proposal import number_of
+from tagship.model.records import RequestRecord
+from tagship.model.release import Status
+
+
+def only_newest(ledger: Ledger, stepfunctions: Any, request: RequestRecord) -> RequestRecord:
+    """The request as it stands afterwards: closed where a newer proposal is on its way. Older ones are closed for it.
+
+    Whichever of two asks first, the older one is closed. A release's request is returned as it is.
+    """
+    number = number_of(request["tag"])
+    if not number:
+        return request
+    running = [
+        record
+        for record in configurations.proposals(ledger, request["application"])
+        if record["status"] == Status.RUNNING
+    ]
+    for record in running:
+        why = f"Superseded by {request['application']} {request['tag']}."
+        if number_of(record["tag"]) < number and record.get("approval"):
+            approvals.close(ledger, record["approval"], status="SUPERSEDED", why=why)
+            with suppress(TokenDead):  # it asks again, and is told then
+                deliver(ledger, stepfunctions, record["approval"])
+    newest = max((number_of(record["tag"]) for record in running), default=number)
+    if newest <= number:
+        return request
+    why = f"Superseded by {request['application']} configuration-{newest}."
+    return approvals.close(ledger, request["id"], status="SUPERSEDED", why=why)

@@ -1,0 +1,166 @@
+"""A change of an application's configuration as the ledger knows it: held by what is in force, compared with it, not judged.
+
+Nothing that the new document says about who approves holds before it is in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tagship.ledger import configurations, releases
+from tagship.ledger.table import Ledger, digest_of, timestamp
+from tagship.model.differences import NOTHING, changes, warnings
+from tagship.model.documents import DocumentInvalid, as_document, read_application
+from tagship.model.errors import ReleaseUnreadable
+from tagship.model.proposal import Proposal, number_of, tag_of
+from tagship.model.records import (
+    ApprovedConfiguration,
+    ConfigurationRecord,
+    Document,
+    ManifestData,
+    NewRelease,
+    Plan,
+    ReleaseRecord,
+)
+
+Bind = Callable[[Mapping[str, Any], Mapping[str, Any]], str]
+"""The digest of a record and its plan, to which an approval is bound."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposing:
+    """What a proposal is read with."""
+
+    ledger: Ledger
+    stage: str
+    owners: Sequence[str]
+    """Who is asked where no configuration is in force yet."""
+    execution: str
+    bind: Bind
+
+    def claim(self, data: Any) -> tuple[str, ReleaseRecord]:
+        """How it went, and the proposal as it stands: as `releases.claim` says it, with "proposed" for "claimed".
+
+        "unchanged" with the proposal that is in force, for a document that is in force: it only has to be stored again.
+
+        Raises ReleaseUnreadable for what can't be proposed.
+        """
+        try:
+            proposal = Proposal.from_dict(data)
+        except ValueError as error:
+            raise ReleaseUnreadable(f"{error}. Nothing was changed.") from error
+        document = self._read(proposal)
+        present = configurations.in_force(self.ledger, proposal.application)
+        if present and present["digest"] == digest_of(proposal.document):
+            return "unchanged", releases.get(self.ledger, proposal.application, present["tag"])
+        if number_of(proposal.tag) > (last := configurations.newest(self.ledger, proposal.application)) + 1:
+            raise ReleaseUnreadable(
+                f"{proposal.application} {proposal.tag} is not the next: that is {tag_of(last + 1)}. Nothing was changed."
+            )
+        outcome, record = releases.claim(self.ledger, self._record(proposal, document, present))
+        return "proposed" if outcome == "claimed" else outcome, record
+
+    def _read(self, proposal: Proposal) -> Document:
+        about = f"{proposal.application} {proposal.tag}"
+        try:
+            found = read_application(proposal.document)
+        except DocumentInvalid as error:
+            problems = "; ".join(str(problem)[:300] for problem in error.problems[:10])
+            raise ReleaseUnreadable(
+                f"{about}: the document is not valid: {problems}. Nothing was changed."
+            ) from error
+        if found.application != proposal.application or found.stage not in (None, self.stage):
+            where = f"{found.application} in {found.stage or 'any stage'}"
+            raise ReleaseUnreadable(
+                f"{about}: the document is about {where}, and this is {self.stage}. Nothing was changed."
+            )
+        return as_document(found)
+
+    def _record(
+        self, proposal: Proposal, document: Document, present: ApprovedConfiguration | None
+    ) -> NewRelease:
+        holds = self._holds(proposal, document, present)
+        found = changes((holds["document"] or {}) if present else {}, document)
+        plan: Plan = {
+            "from": present["tag"] if present else None,
+            "to": proposal.tag,
+            "nothingToChange": False,
+            "summary": [str(change) for change in found] or [NOTHING],
+            "warnings": [*self._first(proposal, present), *warnings(found)],
+            "steps": [],
+            "locations": [],
+        }
+        record: NewRelease = {
+            "application": proposal.application,
+            "tag": proposal.tag,
+            "stage": self.stage,
+            "execution": self.execution,
+            "digest": digest_of(proposal.document),
+            "release": {"bucket": "", "key": "", "versionId": "", "size": 0},
+            "manifest": self._manifest(proposal),
+            "problems": [],
+            "objects": {},
+            "configuration": holds,
+            "phase": "proposed",
+            "proposal": proposal.document,
+            "gates": [
+                {
+                    "gate": "document",
+                    "verdict": "passed",
+                    "why": f"A valid configuration for {self.stage}.",
+                    "remedy": "",
+                }
+            ],
+        }
+        return {**record, "plan": {**plan, "digest": self.bind(record, plan)}}
+
+    def _holds(
+        self, proposal: Proposal, document: Document, present: ApprovedConfiguration | None
+    ) -> ConfigurationRecord:
+        """The configuration by which this is decided: the one in force; where there is none, the stack's owners decide."""
+        if present:
+            return {
+                "version": present["version"],
+                "document": as_document(read_application(present["document"])),
+                "problems": [],
+                "digest": present["digest"],
+                "approved": present["tag"],
+            }
+        if not self.owners:
+            raise ReleaseUnreadable(
+                f"{proposal.application} has no configuration in {self.stage} yet, and nobody is named who may approve its "
+                "first one: set the stack's parameter ConfigurationOwners. Nothing was changed."
+            )
+        owned = read_application(
+            {
+                **document,
+                "approval": {"approvers": list(self.owners), "required": 1, "authorMayApprove": True},
+                "notifications": {},
+            }
+        )
+        return {"version": 0, "document": as_document(owned), "problems": []}
+
+    def _first(self, proposal: Proposal, present: ApprovedConfiguration | None) -> list[str]:
+        said = [f"EMERGENCY: {proposal.emergency}"] if proposal.emergency else []
+        if present is None:
+            said.append(
+                f"This is the first configuration of {proposal.application} in {self.stage}; the stack's owners decide."
+            )
+        return said
+
+    def _manifest(self, proposal: Proposal) -> ManifestData:
+        return {
+            "schemaVersion": 1,
+            "application": proposal.application,
+            "tag": proposal.tag,
+            "commit": "",
+            "repository": "",
+            "author": proposal.by,
+            "createdAt": timestamp(self.ledger.now()),
+            "artifacts": [],
+            "notes": "",
+            "parameters": {},
+            "emergency": proposal.emergency,
+        }

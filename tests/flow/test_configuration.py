@@ -1,0 +1,330 @@
+"""A change of a configuration goes the way of a release: those decide whom the configuration in force names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tagship import runtime
+from tagship.ledger import configurations, freezes
+from tagship.ledger.table import digest_of
+from tagship.model.schedule import Freeze
+from tests.flow.harness import STAGE, Ended, World, client_of, wait_for
+from tests.flow.harness import world as make_world
+
+PARAMETER = f"/tagship/{STAGE}/applications/storefront"
+OWNER = "owner@example.com"
+ANA, BO, MALLORY = "ana@example.com", "bo@example.com", "mallory@example.com"
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """A stage that guards configurations; nothing is in force yet."""
+    with make_world() as built:
+        built.patch.setenv("TAGSHIP_GUARDS_CONFIGURATION", "true")
+        built.patch.setenv("TAGSHIP_CONFIGURATION_OWNERS", OWNER)
+        runtime._runtime.cache_clear()
+        yield built
+
+
+def stored() -> Any:
+    return json.loads(client_of("ssm").get_parameter(Name=PARAMETER)["Parameter"]["Value"])
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    return {**stored(), **changes}
+
+
+def propose(
+    world: World,
+    number: int,
+    wanted: dict[str, Any],
+    *,
+    by: str = "dana@example.com",
+    emergency: str = "",
+) -> str:
+    order = {
+        "application": "storefront",
+        "tag": f"configuration-{number}",
+        "document": wanted,
+        "by": by,
+        "emergency": emergency,
+    }
+    return world.start({"proposal": order})  # type: ignore[dict-item]
+
+
+def approved(world: World, number: int, wanted: dict[str, Any], *, who: str = ANA) -> Ended:
+    arn = propose(world, number, wanted)
+    world.decide(arn, who=who)
+    return world.ended(arn)
+
+
+def in_force(world: World) -> str:
+    found = configurations.in_force(world.ledger, "storefront")
+    return found["tag"] if found else ""
+
+
+@pytest.fixture
+def begun(world: World) -> World:
+    """The first configuration is in force: ana approves."""
+    ended = approved(world, 1, document(), who=OWNER)
+    assert ended.status == "SUCCEEDED", ended.cause
+    return world
+
+
+def test_the_stacks_owner_approves_the_first_one_and_then_releases_go_through(world: World) -> None:
+    wanted = document(approval={"approvers": [ANA, BO], "required": 2, "authorMayApprove": True})
+    arn = propose(world, 1, wanted)
+    assert world.link(arn, who=OWNER)
+    assert world.mails(ANA) == world.mails(BO) == []
+    world.decide(arn, who=OWNER)
+    ended = world.ended(arn)
+    assert (ended.status, ended.output["configuration"]) == ("SUCCEEDED", {"inForce": "configuration-1"})
+    assert ended.entered == [
+        "ReadRelease",
+        "WhatWasRead",
+        "RequestApproval",
+        "HowDecided",
+        "StoreConfiguration",
+        "Succeeded",
+    ]
+    assert stored() == wanted
+    assert in_force(world) == "configuration-1"
+    assert world.facts("configuration-1") == [
+        "Configuration Proposed",
+        "Approval Requested",
+        "Approval Granted",
+        "Configuration Approved",
+    ]
+    (fact,) = [
+        fact
+        for fact in world.ledger.facts_of("storefront", "configuration-1")
+        if fact["name"] == "Configuration Approved"
+    ]
+    assert fact["data"]["digest"] == digest_of(wanted)
+    assert fact["data"]["approvers"] == [OWNER]
+    assert fact["data"]["version"] == 1
+
+
+def test_a_change_is_approved_by_those_of_the_configuration_in_force_and_not_by_those_that_it_names(
+    begun: World,
+) -> None:
+    wanted = document(approval={"approvers": [MALLORY], "authorMayApprove": True})
+    arn = propose(begun, 2, wanted, by=MALLORY)
+    link = begun.link(arn, who=ANA)
+    assert link
+    assert begun.mails(MALLORY) == []
+    shown = begun.browse("GET", link)["body"]
+    assert "approval.approvers: adds mallory@example.com" in shown
+    assert "approval.approvers: removes ana@example.com" in shown
+    assert "This changes who may approve releases, or how." in shown
+    assert stored() != wanted
+    begun.press(link, decide="approve")
+    assert begun.ended(arn).status == "SUCCEEDED"
+    assert stored() == wanted
+    release = begun.start(begun.upload("v1.0.0"))
+    begun.decide(release, who=MALLORY)
+    assert begun.ended(release).status == "SUCCEEDED"
+
+
+def test_a_rejected_change_changes_nothing_and_the_next_one_has_its_own_number(begun: World) -> None:
+    before = stored()
+    arn = propose(begun, 2, document(strategy={"type": "all-at-once"}))
+    begun.decide(arn, decide="reject", reason="too much")
+    ended = begun.ended(arn)
+    assert (ended.status, ended.error) == ("FAILED", "ReleaseRejected")
+    assert begun.record("configuration-2")["status"] == "REJECTED"
+    assert (in_force(begun), stored()) == ("configuration-1", before)
+    assert approved(begun, 3, document(strategy={"type": "all-at-once"})).status == "SUCCEEDED"
+    assert in_force(begun) == "configuration-3"
+
+
+def test_the_same_proposal_twice_is_asked_once(begun: World) -> None:
+    wanted = document(strategy={"type": "all-at-once"})
+    first = propose(begun, 2, wanted)
+    begun.link(first)
+    twin = begun.ended(propose(begun, 2, wanted))
+    assert twin.entered[-1] == "Duplicate"
+    other = begun.ended(propose(begun, 2, document(strategy={"type": "linear"})))
+    assert other.error == "TagAlreadyUsed"
+    begun.decide(first)
+    assert begun.ended(first).status == "SUCCEEDED"
+    assert len(begun.mails(ANA)) == 1
+
+
+def test_a_newer_proposal_takes_the_place_of_one_that_waits(begun: World) -> None:
+    older = propose(begun, 2, document(strategy={"type": "linear"}))
+    link = begun.link(older)
+    assert link
+    newer = propose(begun, 3, document(strategy={"type": "all-at-once"}))
+    ended = begun.ended(older)
+    assert (ended.error, ended.cause) == (
+        "ReleaseSuperseded",
+        "Superseded by storefront configuration-3.",
+    )
+    assert begun.press_blindly(link)["statusCode"] == 409
+    begun.decide(newer)
+    assert begun.ended(newer).status == "SUCCEEDED"
+    assert stored()["strategy"] == {"type": "all-at-once"}
+
+
+def test_an_older_proposal_that_asks_late_is_closed_for_the_newer_one(begun: World) -> None:
+    """It was read first, and asks for approval after the newer one has asked."""
+    newer: list[str] = []
+
+    def late(event: dict[str, Any]) -> Any:
+        if not newer:
+            newer.append(propose(begun, 3, document(strategy={"type": "all-at-once"})))
+            begun.link(newer[0])
+        return begun.handlers["request_approval"](event, None)
+
+    begun.plant("request_approval", late)
+    older = begun.ended(propose(begun, 2, document(strategy={"type": "linear"})))
+    assert older.error == "ReleaseSuperseded"
+    begun.decide(newer[0])
+    assert begun.ended(newer[0]).status == "SUCCEEDED"
+
+
+def test_what_was_compared_with_another_configuration_is_not_stored(begun: World) -> None:
+    arn = propose(begun, 2, document(strategy={"type": "linear"}))
+    link = begun.link(arn)
+    assert link
+    item = configurations.in_force(begun.ledger, "storefront")
+    begun.put({**item, "digest": "0" * 64, "tag": "configuration-9"})  # type: ignore[dict-item]
+    begun.press(link, decide="approve")
+    ended = begun.ended(arn)
+    assert ended.error == "ReleaseInvalid"
+    assert "Propose it again: tagship apply." in ended.cause
+    assert in_force(begun) == "configuration-9"
+
+
+def test_proposing_what_is_in_force_restores_the_parameter_and_asks_nobody(begun: World) -> None:
+    wanted = document()
+    begun.configure(approval={"approvers": [MALLORY]})
+    asked = len(begun.mails())
+    ended = begun.ended(propose(begun, 2, wanted))
+    assert ended.entered == ["ReadRelease", "WhatWasRead", "StoreConfiguration", "Succeeded"]
+    assert stored() == wanted
+    assert len(begun.mails()) == asked
+    assert in_force(begun) == "configuration-1"
+    assert configurations.newest(begun.ledger, "storefront") == 1
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"document": {"application": "storefront"}}, "the document is not valid"),
+        ({"application": "basket"}, "the document is about storefront in any stage"),
+        ({"tag": "configuration-7"}, "is not the next: that is configuration-2"),
+        ({"by": ""}, "a proposal's document is an object"),
+    ],
+    ids=["document", "application", "number", "by"],
+)
+def test_what_can_not_be_proposed_says_why(begun: World, changes: dict[str, Any], words: str) -> None:
+    order = {
+        "application": "storefront",
+        "tag": "configuration-1" if "application" in changes else "configuration-2",
+        "document": document(strategy={"type": "linear"}),
+        "by": "dana@example.com",
+        "emergency": "",
+    } | changes
+    ended = begun.ended(begun.start({"proposal": order}))
+    assert (ended.status, ended.error) == ("FAILED", "ReleaseInvalid")
+    assert words in ended.cause
+    assert in_force(begun) == "configuration-1"
+
+
+def test_without_owners_nobody_can_approve_a_first_one(world: World) -> None:
+    world.patch.setenv("TAGSHIP_CONFIGURATION_OWNERS", "")
+    runtime._runtime.cache_clear()
+    ended = world.ended(propose(world, 1, document()))
+    assert ended.error == "ReleaseInvalid"
+    assert "set the stack's parameter ConfigurationOwners" in ended.cause
+
+
+def test_who_proposes_does_not_approve_it(begun: World) -> None:
+    ended = begun.ended(propose(begun, 2, document(strategy={"type": "linear"}), by=ANA))
+    assert ended.error == "ReleaseInvalid"
+    assert "not counting the author ana@example.com" in ended.cause
+    assert begun.record("configuration-2")["status"] == "INVALID"
+
+
+def frozen(world: World) -> None:
+    now = runtime.utc_now()
+    made = Freeze(
+        id="one",
+        application="storefront",
+        reason="the sale",
+        author=ANA,
+        starts=now,
+        ends=now + timedelta(hours=1),
+    )
+    assert freezes.freeze(world.ledger, made)[1]
+
+
+def test_a_freeze_holds_for_a_change_too(begun: World) -> None:
+    frozen(begun)
+    ended = approved(begun, 2, document(strategy={"type": "linear"}))
+    assert ended.error == "ReleaseInvalid"
+    assert "the sale" in ended.cause
+    assert in_force(begun) == "configuration-1"
+
+
+def test_an_emergency_passes_a_freeze_with_everybodys_approval(begun: World) -> None:
+    wanted = document(approval={"approvers": [ANA, BO], "required": 1})
+    assert approved(begun, 2, wanted).status == "SUCCEEDED"
+    frozen(begun)
+    arn = propose(begun, 3, document(strategy={"type": "linear"}), emergency="the gate's key was lost")
+    begun.decide(arn, who=ANA)
+    link = begun.link(arn, who=BO)
+    assert link
+    assert begun.describe(arn)["status"] == "RUNNING"
+    assert "EMERGENCY: the gate" in begun.browse("GET", link)["body"]
+    begun.press(link, decide="approve")
+    assert begun.ended(arn).status == "SUCCEEDED"
+    assert "Calendar Overridden" in begun.facts("configuration-3")
+
+
+def test_a_release_goes_on_with_the_configuration_that_it_was_read_with(begun: World) -> None:
+    release = begun.start(begun.upload("v1.0.0"))
+    link = begun.link(release)
+    assert link
+    changed = approved(begun, 2, document(approval={"approvers": [BO]}))
+    assert changed.status == "SUCCEEDED"
+    begun.press(link, decide="approve")
+    assert begun.ended(release).status == "SUCCEEDED"
+
+
+def test_an_execution_that_is_stopped_is_ended_by_the_supervisor(begun: World) -> None:
+    arn = propose(begun, 2, document(strategy={"type": "linear"}))
+    begun.link(arn)
+    ended = begun.stop(arn)
+    assert begun.supervise(ended)["did"] == "ended"
+    assert begun.record("configuration-2")["status"] == "ABORTED"
+    assert begun.supervise(ended)["did"] == "nothing"
+
+
+def test_storing_is_tried_again_and_done_once(begun: World) -> None:
+    def twice(event: dict[str, Any]) -> Any:
+        begun.handlers["store_configuration"](event, None)
+        return begun.handlers["store_configuration"](event, None)
+
+    begun.plant("store_configuration", twice)
+    assert approved(begun, 2, document(strategy={"type": "linear"})).status == "SUCCEEDED"
+    assert begun.facts("configuration-2").count("Configuration Approved") == 1
+    assert client_of("ssm").get_parameter(Name=PARAMETER)["Parameter"]["Version"] == 2
+
+
+def test_a_late_twin_of_an_older_one_writes_nothing(begun: World) -> None:
+    assert approved(begun, 2, document(strategy={"type": "linear"})).status == "SUCCEEDED"
+    late = {
+        "release": {"application": "storefront", "tag": "configuration-1", "attempt": 1},
+        "execution": begun.record("configuration-1")["execution"],
+    }
+    begun.handlers["store_configuration"](late, None)
+    assert stored()["strategy"] == {"type": "linear"}
+    wait_for(lambda: in_force(begun) == "configuration-2" or None, "configuration-2")
