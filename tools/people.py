@@ -1,4 +1,4 @@
-"""Approvers, as Tagship meets them: they get a mail, open its link, read the page and press one of its buttons."""
+"""Approvers, as Tagship meets them: a mail, its link, the page, the number on it typed, and one of its buttons pressed."""
 
 from __future__ import annotations
 
@@ -58,10 +58,12 @@ class Form:
 
     link: str
     hidden: dict[str, str]
+    number: str
+    """What the page asks a person to type."""
 
     def press(self, decision: str, *, reason: str = "") -> Answer:
-        """Sends the form back, with one of its buttons pressed."""
-        fields = self.hidden | {"decision": decision, "reason": reason}
+        """Sends the form back, filled in, with one of its buttons pressed."""
+        fields = self.hidden | {"decision": decision, "reason": reason, "number": self.number}
         return _send(
             urllib.request.Request(
                 self.link,
@@ -82,7 +84,7 @@ def open_form(link: str) -> Form:
     fields.feed(page.text)
     if not fields.hidden:
         raise LocalError(f"The approval page has nothing to decide: it answered {page.status}.")
-    return Form(link=link, hidden=fields.hidden)
+    return Form(link=link, hidden=fields.hidden, number=fields.number)
 
 
 def decide(link: str, *, decision: str, reason: str = "") -> Answer:
@@ -94,14 +96,24 @@ def decide(link: str, *, decision: str, reason: str = "") -> Answer:
 
 
 class _Fields(HTMLParser):
-    """The hidden fields of a page's form."""
+    """The hidden fields of a page's form, and the number that it shows."""
 
     def __init__(self) -> None:
         super().__init__()
         self.hidden: dict[str, str] = {}
+        self.number = ""
+        self._in_number = False
+
+    def handle_data(self, data: str) -> None:
+        if self._in_number:
+            self.number += data
+
+    def handle_endtag(self, _tag: str) -> None:
+        self._in_number = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = dict(attrs)
+        self._in_number = attributes.get("class") == "number"
         name = attributes.get("name")
         if tag == "input" and attributes.get("type") == "hidden" and name:
             self.hidden[name] = attributes.get("value") or ""

@@ -199,7 +199,8 @@ class World:
     def press(self, link: str, *, decide: str, reason: str = "") -> dict[str, Any]:
         """GET the page, then POST its form with this button."""
         shown = self.browse("GET", link)
-        body = f"decision={decide}&reason={reason.replace(' ', '+')}&form={form_of(shown['body'])}"
+        typed = f"reason={reason.replace(' ', '+')}&number={number_on(shown['body'])}"
+        body = f"decision={decide}&{typed}&form={form_of(shown['body'])}"
         return self.browse("POST", link, body)
 
     def press_blindly(self, link: str, *, decide: str = "approve") -> dict[str, Any]:
@@ -529,6 +530,11 @@ def manifest_of(tag: str, code: bytes, *, application: str = "storefront", **fie
 def form_of(page: str) -> str:
     """The anti-forgery value that the page carries."""
     return page.split('name="form" value="', 1)[1].split('"', 1)[0]
+
+
+def number_on(page: str) -> str:
+    """The number that a person reads above the buttons and types; none where there is nothing to decide."""
+    return page.partition('<strong class="number">')[2].partition("<")[0]
 
 
 def definition(name: str, arns: dict[str, str], rollback_arn: str = "") -> str:

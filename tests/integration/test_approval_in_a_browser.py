@@ -39,6 +39,11 @@ def heading(page: Page) -> str:
     return page.get_by_role("heading", level=1).inner_text()
 
 
+def confirm(page: Page) -> None:
+    """Types the number that stands above the buttons, as a person reads it."""
+    page.get_by_label("to confirm").fill(page.locator("strong.number").inner_text())
+
+
 def test_two_approve_on_their_phones_however_often_they_press(pipeline: Pipeline, browser: Browser) -> None:
     """Quorum of two, without JavaScript; a double click, the back button and a second press are one decision."""
     pipeline.configure(approval={"approvers": [ANA, BO], "required": 2, "expires": 600, "remindEvery": 600})
@@ -46,6 +51,9 @@ def test_two_approve_on_their_phones_however_often_they_press(pipeline: Pipeline
     ana = browser.new_page(viewport=PHONE, java_script_enabled=False)  # type: ignore[arg-type]
     ana.goto(link(pipeline, tag, ANA))
     assert tag in heading(ana)
+    ana.get_by_role("button", name=f"Approve {tag}").click()
+    assert tag in heading(ana), "a button that is pressed alone decides nothing"
+    confirm(ana)
     ana.get_by_role("button", name=f"Approve {tag}").dblclick()
     expect_heading(ana, "Your approval is recorded")
     assert "needs 1 more approval" in ana.locator("main").inner_text()
@@ -58,6 +66,7 @@ def test_two_approve_on_their_phones_however_often_they_press(pipeline: Pipeline
     assert f"{ANA} approved" in bo.locator("main").inner_text()
     assert not runs_off_the_side(bo)
     assert barriers(bo) == []
+    confirm(bo)
     bo.get_by_role("button", name=f"Approve {tag}").click()
     assert "has the approvals it needs" in bo.locator("main").inner_text()
     assert barriers(bo) == []
@@ -80,6 +89,7 @@ def test_superseded_expired_and_rejected_by_keyboard_in_the_dark(
     tag = pipeline.publish()
     page_link = pipeline.link(tag)
     pipeline.settled(old, "SUPERSEDED")
+    confirm(page)
     page.get_by_role("button", name=f"Approve {old}").click()
     expect_heading(page, "A newer release took its place")
     page.goto(old_link)
@@ -94,6 +104,11 @@ def test_superseded_expired_and_rejected_by_keyboard_in_the_dark(
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to your decision"
     page.keyboard.press("Enter")
+    for _ in range(2):  # past the reason, to the number
+        page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "number"
+    page.keyboard.type(page.locator("strong.number").inner_text())
+    page.keyboard.press("Enter")  # which decides nothing
     tab_to(page, "Reject", tag)
     page.keyboard.press("Enter")
     page.wait_for_load_state()
@@ -128,10 +143,12 @@ def test_where_a_sign_in_is_asked_for_only_the_approver_gets_in(pipeline: Pipeli
         assert page.url == where
         assert all(cookie["httpOnly"] and cookie["secure"] for cookie in page.context.cookies())
         page.context.clear_cookies()  # as after a quarter of an hour
+        confirm(page)
         page.get_by_role("button", name=f"Approve {tag}").click()
         expect_heading(page, "Your sign-in is over")
         page.get_by_role("link", name="Sign in again").click()
         page.get_by_role("button", name="Sign in").click()
+        confirm(page)
         page.get_by_role("button", name=f"Approve {tag}").click()
         assert "has the approvals it needs" in page.locator("main").inner_text()
         page.close()

@@ -5,16 +5,18 @@ from __future__ import annotations
 import random
 import re
 import threading
+from datetime import timedelta
 
 import pytest
 
 from tagship.approval.link import Token
-from tagship.approval.page.form import form_value
+from tagship.approval.page.form import challenge
 from tagship_cli.actions.previews import pages
 from tests.unit.approval.builders import (
     ANA,
     BO,
     CHI,
+    NOW,
     Browser,
     approved,
     elements_of,
@@ -99,19 +101,20 @@ def test_the_form_of_one_link_is_worth_nothing_on_another_link_of_the_same_appro
     assert second.send().status == 409
 
 
-def test_the_form_value_covers_the_approval_the_approver_and_the_bytes():
+def test_the_form_value_covers_the_approval_the_approver_the_bytes_and_the_time():
     mac = Token.parse(link(sample())).mac
-    values = {
-        form_value(mac, sample(), ANA),
-        form_value(mac, sample(), BO),
-        form_value(mac[::-1], sample(), ANA),
+    made = [
+        challenge(mac, sample(), ANA, NOW),
+        challenge(mac, sample(), BO, NOW),
+        challenge(mac[::-1], sample(), ANA, NOW),
+        challenge(mac, sample(), ANA, NOW + timedelta(seconds=1)),
         *(
-            form_value(mac, sample(**{name: "x" * 26}), ANA)
+            challenge(mac, sample(**{name: "x" * 26}), ANA, NOW)
             for name in ("id", "digest", "tag", "status", "notes")
         ),
-        form_value(mac, sample(decisions=[approved(BO, 1)]), ANA),
-    }
-    assert len(values) == 9
+        challenge(mac, sample(decisions=[approved(BO, 1)]), ANA, NOW),
+    ]
+    assert len({it.value[8:] for it in made}) == 10
 
 
 def test_every_altered_form_value_is_refused():
@@ -221,7 +224,7 @@ def test_hostile_text_is_text_on_every_page(evil):
             assert not [
                 name for name in attributes if name.startswith("on") or name in ("src", "action", "style")
             ]
-            assert element != "a" or attributes["href"] in ("#decide", "#reason")
+            assert element != "a" or attributes["href"] in ("#decide", "#reason", "#number")
         assert not re.search(
             "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028\u202a-\u202e\u2066-\u2069\ufeff]", page.body
         )

@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 
 from tagship.approval.link import GRACE, LinkSigner, LinkVerifier, Token, approval_url, known_keys
 from tagship.approval.page.answers import PageResponse, plain
-from tagship.approval.page.form import form_value
+from tagship.approval.page.form import challenge
 from tagship.approval.page.page import Decided, Page, PageRequest, answered
 from tagship.approval.quorum import Record, outcome
 from tagship.approval.request.mail import Mail, approval_mail, escalation_mail, reminder_mail
@@ -163,8 +163,8 @@ def visit(
     link = token or _token(record, approver)
     body = b""
     if fields is not None:
-        value = form_value(Token.parse(link).mac, record, approver)
-        body = urlencode({"form": value, "reason": "", **fields}).encode()
+        asks = challenge(Token.parse(link).mac, record, approver, NOW)
+        body = urlencode({"form": asks.value, "number": asks.number, "reason": "", **fields}).encode()
 
     def deliver(_: str) -> None:
         if deliver_raises:
@@ -238,6 +238,7 @@ def pages(**about: Any) -> dict[str, PageResponse]:
         "ask-nothing-to-change": show(_unchanged(**about)),
         "ask-hostile-text": show(made(**hostile_text())),
         "ask-reason-missing": show(made(), fields={"decision": "reject"}),
+        "ask-number-missing": show(made(), fields=yes | {"number": ""}),
         "ask-stale": show(made(), fields={**no, "form": "0" * 64}),
         "recorded-waiting": show(made(), fields=yes),
         "recorded-approved": show(nearly, fields=yes, release=running),

@@ -168,6 +168,7 @@ class Browser:
     approver: str = ANA
     token: str = ""
     form: str = ""
+    number: str = ""
 
     def __post_init__(self) -> None:
         self.token = self.token or link(self.site.record, self.approver)
@@ -176,12 +177,14 @@ class Browser:
         page = self.site.request(method, query=f"t={self.token}")
         if found := re.search(r'name="form" value="([0-9a-f]*)"', page.body):
             self.form = found[1]
+            self.number = number_on(page.body)
         return page
 
     def send(
         self, decision: str = "approve", reason: str = "", *, headers=None, **fields: str
     ) -> PageResponse:
-        body = urlencode({"form": self.form, "decision": decision, "reason": reason, **fields}).encode()
+        typed = {"form": self.form, "number": self.number, "decision": decision, "reason": reason}
+        body = urlencode(typed | fields).encode()
         return self.post(body, headers=headers)
 
     def post(self, body: bytes, *, headers=None) -> PageResponse:
@@ -192,6 +195,11 @@ class Browser:
         """As a person does: look, then press a button."""
         self.open()
         return self.send(decision, reason, **options)
+
+
+def number_on(page: str) -> str:
+    """What a person reads above the buttons and types."""
+    return re.findall(r'<strong class="number">(\d{3})</strong>', page)[0]
 
 
 def site(**changes: Any) -> Site:

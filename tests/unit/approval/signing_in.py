@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from tagship.approval.page.answers import PageResponse
 from tagship.approval.signin.login import Login
 from tagship.approval.signin.provider import Provider
-from tests.unit.approval.builders import ANA, NOW, Browser, Site, site
+from tests.unit.approval.builders import ANA, NOW, Browser, Site, number_on, site
 from tests.unit.approval.oidc import CLIENT, LocalProvider
 
 ADDRESS = "https://approvals.example.com"
@@ -94,6 +94,7 @@ class Person(Browser):
             if page.status == 303:
                 page = self.look()
         self.form = page.body.partition('name="form" value="')[2][:64]
+        self.number = number_on(page.body) if self.form else ""
         return page
 
     def post(self, body: bytes, *, headers: Any = None) -> PageResponse:

@@ -374,7 +374,7 @@ def test_a_good_form_with_something_odd_behind_it_is_malformed(more):
     here = site()
     ana = Browser(here)
     ana.open()
-    good = b"decision=approve&form=" + ana.form.encode()
+    good = f"decision=approve&number={ana.number}&form={ana.form}".encode()
     assert ana.post(good + more).status == 400
     assert here.store.writes == 0
     assert ana.post(good).status == 200
@@ -402,9 +402,8 @@ def test_the_content_type_may_say_utf_8_and_headers_have_any_case():
     ana = Browser(here)
     ana.open()
     sent = {"CONTENT-TYPE": "application/x-www-form-urlencoded; charset=UTF-8"}
-    page = here.request(
-        "POST", query=f"t={ana.token}", headers=sent, body=f"form={ana.form}&decision=approve".encode()
-    )
+    body = f"form={ana.form}&number={ana.number}&decision=approve".encode()
+    page = here.request("POST", query=f"t={ana.token}", headers=sent, body=body)
     assert page.status == 200
 
 

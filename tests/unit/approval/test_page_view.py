@@ -172,11 +172,12 @@ def test_the_form_posts_to_its_own_address():
     assert '<form method="post" accept-charset="utf-8" autocomplete="off">' in ask()
 
 
-def test_a_key_that_is_pressed_in_the_reason_sends_nothing():
-    """Only buttons submit: a one-line field would send the form, with its first button, on Enter."""
+def test_the_return_key_sends_nothing_wherever_it_is_pressed():
+    """In a field of one line it presses the form's first button, which here is one that does nothing."""
     page = ask()
     assert re.findall(r'<input [^>]*type="(\w+)"', page) == ["hidden"]
-    assert len(re.findall(r"<button ", page)) == 2
+    assert re.findall(r"<button ([^>]*)>", page)[0] == "disabled hidden"
+    assert len(re.findall(r'<button class="(?:approve|reject)" name="decision"', page)) == 2
 
 
 def test_the_language_headings_and_labels_are_there_for_a_screen_reader():

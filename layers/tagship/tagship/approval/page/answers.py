@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from tagship.approval import quorum
-from tagship.approval.page.form import Form, form_value
+from tagship.approval.page.form import Challenge, Form, challenge
 from tagship.approval.page.progress import FOLLOW_SECONDS, progress
 from tagship.approval.page.render import render, style_hash
 from tagship.approval.page.view import standing, view
@@ -62,22 +62,46 @@ class Visit:
         return person(self.approver) in voters
 
     @property
-    def form_value(self) -> str:
+    def challenge(self) -> Challenge:
         """What this approver's form must send while the approval stands as it does."""
-        return form_value(self.mac, self.record, self.approver)
+        return self.challenge_of(self.now)
+
+    def challenge_of(self, issued: datetime) -> Challenge:
+        """The same, of a page that was made at that time."""
+        return challenge(self.mac, self.record, self.approver, issued)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Why a form was not taken: the field that is to correct, and what is wrong with it."""
+
+    field: Literal["number", "reason"]
+    words: str
 
 
 def ask(
-    visit: Visit, *, form: Form | None = None, status: int = 200, problem: str = "", stale: bool = False
+    visit: Visit,
+    *,
+    form: Form | None = None,
+    status: int = 200,
+    problem: Problem | None = None,
+    notice: Literal["", "changed", "old"] = "",
 ) -> PageResponse:
-    """The page that asks, with what the approver had already written."""
+    """The page that asks, with what the approver had already written.
+
+    Where only the reason was wrong, the number is as it was: nobody has to type it twice.
+    """
+    keeps = form if problem and problem.field == "reason" else None
+    asks = visit.challenge_of(keeps.issued) if keeps else visit.challenge
     body = render(
         "ask.html",
         view=view(visit.record, approver=visit.approver, now=visit.now),
-        form_value=visit.form_value,
+        form_value=asks.value,
+        number=asks.number,
+        typed=keeps.number if keeps else "",
         reason=form.reason if form else "",
         problem=problem,
-        stale=stale,
+        notice=notice,
     )
     return PageResponse(status, security_headers(), body)
 
@@ -102,7 +126,7 @@ def tell(
         kind=kind,
         view=view(visit.record, approver=visit.approver, now=visit.now),
         standing=visit.standing,
-        form_value=visit.form_value,
+        form_value=visit.challenge.value,
         recorded=recorded,
         problem="",
         progress=goes,

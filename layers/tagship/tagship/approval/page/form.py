@@ -1,13 +1,18 @@
-"""What the page's own form sends, read strictly, and the value that proves that it was this page's, in this state."""
+"""What the page's own form sends, read strictly, and the value that proves that it was this page's, in this state.
+
+A mail scanner opens links, and some press the buttons that they find. So a decision needs what only a reader gives: the
+number that stands on the page, typed. Slack and the command line have no page that a scanner could open, and ask for none.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
@@ -17,9 +22,11 @@ from tagship.model.people import person
 
 MAX_BODY = 16 * 1024
 MAX_REASON = 2000
+FORM_LIFE = timedelta(hours=1)
+"""How long a page may stand open before it must be looked at again."""
 
 _DECISIONS: dict[str, Literal["approve", "reject"]] = {"approve": "approve", "reject": "reject"}
-_FIELDS = frozenset({"decision", "reason", "form"})
+_FIELDS = frozenset({"decision", "reason", "number", "form"})
 _FORM_VALUE = re.compile(r"[0-9a-f]{64}")
 _SHOWN = (
     *("application", "stage", "tag", "fromTag", "attempt", "author", "commit", "repository", "notes"),
@@ -36,20 +43,48 @@ class Form:
     decision: Literal["approve", "reject"]
     reason: str
     value: str
+    number: str = ""
+
+    @property
+    def issued(self) -> datetime:
+        """When the page that it stood on was made, as the form says."""
+        return datetime.fromtimestamp(int(self.value[:8], 16), UTC)
 
 
-def form_value(mac: bytes, record: Record, approver: str) -> str:
-    """The anti-forgery value: this link, this approver, these bytes, and what the page showed of them."""
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What a page that asks carries: the form's anti-forgery value, and the number that a person reads and types."""
+
+    value: str
+    number: str
+
+
+def challenge(mac: bytes, record: Record, approver: str, issued: datetime) -> Challenge:
+    """Over this link, this approver, these bytes, what the page showed of them, and when it was made."""
+    at = int(issued.timestamp())
     shown = [record.get(name) for name in _SHOWN]
-    message = ["approval-form/1", record["id"], person(approver), record["digest"], shown]
-    return hmac.new(
-        mac, json.dumps(message, sort_keys=True, default=str).encode(), hashlib.sha256
-    ).hexdigest()
+    message = ["approval-form/2", record["id"], person(approver), record["digest"], shown, at]
+    made = hmac.digest(mac, json.dumps(message, sort_keys=True, default=str).encode(), "sha256")
+    return Challenge(f"{at:08x}{made[:28].hex()}", str(100 + int.from_bytes(made[28:]) % 900))
 
 
 def is_current(form: Form, mac: bytes, record: Record, approver: str) -> bool:
     """Whether the form stood on the page of this link, and still shows what is."""
-    return hmac.compare_digest(form.value, form_value(mac, record, approver))
+    return hmac.compare_digest(form.value, challenge(mac, record, approver, form.issued).value)
+
+
+def is_old(form: Form, now: datetime) -> bool:
+    """Whether its page stood open for so long that it must be looked at again."""
+    return now - form.issued > FORM_LIFE
+
+
+def number_problem(form: Form, right: str) -> str:
+    """What is wrong with the number that was typed, or nothing."""
+    if not form.number:
+        return "Type the number that stands above the buttons: it shows that a person decides."
+    if not hmac.compare_digest(form.number.encode(), right.encode()):
+        return "That was not the number on the page. Type the one that stands above the buttons now."
+    return ""
 
 
 def cross_site(headers: Mapping[str, str], base_url: str) -> bool:
@@ -67,7 +102,7 @@ def cross_site(headers: Mapping[str, str], base_url: str) -> bool:
 
 
 def read_form(headers: Mapping[str, str], body: bytes) -> Form:
-    """One `decision`, one `form`, at most one `reason`, and nothing else.
+    """One `decision`, one `form`, at most one `reason` and one `number`, and nothing else.
 
     Raises:
         FormInvalid: it is anything else; the sentence says what, without repeating it.
@@ -83,7 +118,8 @@ def read_form(headers: Mapping[str, str], body: bytes) -> Form:
     if not _FORM_VALUE.fullmatch(value):
         raise FormInvalid("What was sent does not come from this page.")
     reason = fields.get("reason", "").replace("\r\n", "\n").replace("\r", "\n").strip()
-    return Form(decision=_DECISIONS[decision], reason=reason, value=value)
+    number = "".join(unicodedata.normalize("NFKC", fields.get("number", "")).split())
+    return Form(decision=_DECISIONS[decision], reason=reason, value=value, number=number)
 
 
 def reason_problem(form: Form, record: Record) -> str:

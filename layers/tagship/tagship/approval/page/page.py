@@ -14,8 +14,16 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tagship.approval.errors import FormInvalid, LinkInvalid, SignInUnavailable, TooManyRequests
 from tagship.approval.link import LinkVerifier, Token
-from tagship.approval.page.answers import PageResponse, Visit, ask, plain, settled, tell
-from tagship.approval.page.form import Form, cross_site, is_current, read_form, reason_problem
+from tagship.approval.page.answers import PageResponse, Problem, Visit, ask, plain, settled, tell
+from tagship.approval.page.form import (
+    Form,
+    cross_site,
+    is_current,
+    is_old,
+    number_problem,
+    read_form,
+    reason_problem,
+)
 from tagship.approval.quorum import Record
 from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, RetryableError, TokenDead
 
@@ -188,8 +196,10 @@ class Page:
             self.store.refused(visit.record["id"], "the author's own release", visit.source_ip)
             return tell("author", 403, visit)
         if not is_current(form, visit.mac, visit.record, visit.approver):
-            return ask(visit, form=form, status=409, stale=True)
-        if problem := reason_problem(form, visit.record):
+            return ask(visit, form=form, status=409, notice="changed")
+        if is_old(form, visit.now):
+            return ask(visit, form=form, status=409, notice="old")
+        if problem := _problem(visit, form):
             return ask(visit, form=form, status=400, problem=problem)
         if self.waits and not self.waits(visit.record["id"]):
             return tell("dead", 409, visit)
@@ -246,6 +256,15 @@ class Page:
         if visit.standing != "approved" or self.release_of is None:
             return None
         return self.release_of(visit.record)
+
+
+def _problem(visit: Visit, form: Form) -> Problem | None:
+    """What an approver must correct before the decision counts; the number first, since a scanner gives none."""
+    if words := number_problem(form, visit.challenge_of(form.issued).number):
+        return Problem(field="number", words=words)
+    if words := reason_problem(form, visit.record):
+        return Problem(field="reason", words=words)
+    return None
 
 
 def answered(page: Page, request: PageRequest) -> PageResponse:

@@ -184,7 +184,8 @@ def _pressed(press: Press, record: Record, buttons: slack.Buttons, page: Page, r
         raise LinkInvalid("not an approver of this")
     identity = f"slack {press.team} {press.user}"
     visit = Visit(record, approver, b"", request.source_ip, page.now, identity)
-    form = Form(decision=press.decision, reason=press.reason, value=visit.form_value)
+    asks = visit.challenge
+    form = Form(decision=press.decision, reason=press.reason, value=asks.value, number=asks.number)
     if visit.standing == "open" and not visit.own and (problem := reason_problem(form, record)):
         return f"Nothing was recorded. {problem} There is a field for it above the buttons."
     kind = page.decided(visit, form).kind
