@@ -582,7 +582,7 @@ def test_a_publisher_comes_from_a_tag_or_an_environment_of_one_repository_or_fro
                 "Fn::If": [
                     "HasPublisherEnvironment",
                     {"Fn::Sub": "repo:${PublisherRepository}:environment:${PublisherEnvironment}"},
-                    {"Fn::Sub": "repo:${PublisherRepository}:ref:refs/tags/v*"},
+                    {"Fn::Sub": "repo:${PublisherRepository}:ref:refs/tags/${PublisherTags}"},
                 ]
             }
         },
@@ -592,6 +592,11 @@ def test_a_publisher_comes_from_a_tag_or_an_environment_of_one_repository_or_fro
 @pytest.mark.parametrize(
     "parameter, good, bad",
     [
+        (
+            "PublisherTags",
+            ["v*", "storefront/v*", "storefront@*", "web-v1.?.*", "*"],
+            ["", "v*:environment:x", 'v*"', "/v*", "v 1", "*v"],
+        ),
         (
             "PublisherRepository",
             ["", "acme/storefront", "acme@123456/store.front@456789"],

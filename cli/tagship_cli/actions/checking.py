@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from tagship.model.documents import DocumentInvalid, read_application
@@ -59,6 +60,13 @@ def refuse_what_gates_would(place: Place, release: Release) -> None:
         return
     from tagship.targets import kind_of
 
+    pattern, git_tag = configuration.gates.tags.pattern, release.manifest.git_tag
+    if not fnmatchcase(git_tag, pattern):
+        raise Failed(
+            f"{configuration.application} is released from git tags like {pattern}, and this one is {git_tag}. "
+            "Nothing was uploaded.\n"
+            "Name the tag whole with --tag, or change gates.tags.pattern in application.yaml."
+        )
     kind = kind_of(configuration.target)
     named = {artifact.name for artifact in release.manifest.artifacts}
     missing = {name: what for name, what in kind.artifacts.items() if name not in named}

@@ -79,6 +79,7 @@ _RELEASE = {
 EXAMPLES: Mapping[str, dict[str, Any]] = {"application": _APPLICATION, "release": _RELEASE}
 _TITLES = {"application": "An application of Tagship's", "release": "A release of Tagship's: release.json"}
 _BY_FIELD: Mapping[tuple[str, str], list[Any]] = {
+    ("", "ref"): ["storefront/v1.4.0", "storefront@1.4.0"],
     ("Step", "percent"): [5, 25, 100],
     ("Step", "bake"): ["PT2M"],
     ("Steps", "steps"): [[{"percent": 5, "bake": "PT5M"}, {"percent": 50, "bake": "PT5M"}, {"percent": 100}]],

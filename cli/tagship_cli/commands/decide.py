@@ -125,7 +125,10 @@ def _question(ballot: Ballot) -> list[str]:
     origin = f", where {request['fromTag']} runs now" if request.get("fromTag") else ""
     lines = [
         f"{screen.bold(ballot.title)} in {request['stage']}{screen.clean(origin)}",
-        *screen.paragraph(f"{request['repository']} {request['commit']} by {request['author']}", indent=2),
+        *screen.paragraph(
+            f"{request['repository']} {request.get('ref') or ''} {request['commit']} by {request['author']}",
+            indent=2,
+        ),
     ]
     for sentence in (*request["plan"]["summary"], *request["warnings"]):
         lines += screen.paragraph(sentence, indent=4, first="  - ")

@@ -33,7 +33,12 @@ In CI the commit and the repository are taken from the environment; everywhere e
 A second run with the same files is fine: what is there already is not uploaded again."""
 )
 @click.option("--application", required=True, metavar="NAME", help="The application, as it is configured.")
-@click.option("--tag", required=True, metavar="TAG", help="v and a semantic version: v1.4.0. Used once.")
+@click.option(
+    "--tag",
+    required=True,
+    metavar="TAG",
+    help="The git tag; it ends in a version: v1.4.0, storefront/v1.4.0. A version is used once.",
+)
 @click.option(
     "--artifact",
     "artifacts",
@@ -119,6 +124,7 @@ def publish(
     pairs = dict(pair(parameter) for parameter in parameters)
     named = [named_file(artifact) for artifact in artifacts]
     source = from_git(Path.cwd(), commit=commit or "", tag=tag)
+    tag, ref = _version_of(tag)
     fields = {
         "schemaVersion": 1,
         "application": application,
@@ -130,6 +136,7 @@ def publish(
         "notes": notes_file.read() if notes_file is not None else notes or "",
     }
     fields |= {"parameters": pairs} if pairs else {}
+    fields |= {"ref": ref} if ref else {}
     fields |= {"emergency": emergency} if emergency is not None else {}
     release = Release.of(fields, [File.measured(name, path) for name, path in named])
     folder = Folder(s3=place.client("s3"), bucket=bucket or _bucket(place), release=release)
@@ -237,6 +244,17 @@ def _warnings(source: Source, release: Release) -> list[str]:
             "author approved. Give --author."
         )
     return warnings
+
+
+def _version_of(given: str) -> tuple[str, str]:
+    """The release's tag, and the whole git tag where that is another; what names no version the manifest refuses."""
+    from tagship.model.release import Tag
+
+    try:
+        tag = str(Tag.of_git(given))
+    except ValueError:
+        return given, ""
+    return tag, "" if tag == given else given
 
 
 def _known(value: str, what: str, option: str) -> str:

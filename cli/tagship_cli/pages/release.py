@@ -42,6 +42,7 @@ def release_page(found: Shown, machines: list[Machine], place: Place) -> str:
                 if manifest
                 else "",
             ),
+            ("git tag", str(manifest.get("ref") or "")),
             ("began", times.full(times.moment(record["readAt"]))),
             ("ended", times.full(end) if record.get("endedAt") else "it goes on"),
             ("took", times.span(story.took(record, now))),

@@ -118,6 +118,7 @@ def test_a_request_is_about_one_plan_and_says_what_approvers_read():
         "author": "dana@example.com",
         "commit": "0123456789abcdef0123456789abcdef01234567",
         "repository": "acme/storefront",
+        "ref": "",
         "notes": "",
         "createdAt": "2026-11-23T09:40:00Z",
         "gates": [{"gate": "tag"}],

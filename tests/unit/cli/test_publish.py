@@ -138,6 +138,43 @@ def test_publishing_twice_is_done_once_and_says_so(stage: Any, arguments: list[s
     assert json.loads(stage.run(*arguments, "--json").stdout)["publishedBefore"] is True
 
 
+@pytest.mark.parametrize(
+    "ref, tag, pattern",
+    [
+        ("storefront/v1.4.0", "v1.4.0", "storefront/v*"),
+        ("storefront@1.4.0-rc.1", "v1.4.0-rc.1", "storefront@*"),
+        ("1.4.0", "v1.4.0", "*"),
+        ("2026.01.05", "v2026.1.5", "2026.*"),
+    ],
+)
+def test_a_monorepos_tag_is_kept_whole_and_its_version_is_the_releases(
+    stage: Any, arguments: list[str], ref: str, tag: str, pattern: str
+) -> None:
+    """Fault 93."""
+    stage.configure(gates={"tags": {"pattern": pattern}})
+    arguments[arguments.index("v1.4.0")] = ref
+    result = stage.run(*arguments)
+    assert result.exit_code == 0, result.output
+    body = stage.client("s3").get_object(Bucket="releases", Key=f"releases/storefront/{tag}/release.json")[
+        "Body"
+    ]
+    read = read_manifest(body.read())
+    assert (read.tag, read.ref, read.git_tag) == (tag, ref, ref)
+
+
+def test_a_tag_that_the_application_is_not_released_from_is_refused_before_the_upload(
+    stage: Any, arguments: list[str]
+) -> None:
+    """Fault 93: another application's tag of the same repository."""
+    stage.configure(gates={"tags": {"pattern": "storefront/v*"}})
+    for ref in ("v1.4.0", "checkout/v1.4.0"):
+        given = [ref if each == "v1.4.0" else each for each in arguments]
+        refused = stage.run(*given)
+        assert refused.exit_code == 1
+        assert f"is released from git tags like storefront/v*, and this one is {ref}" in refused.stderr
+    assert versions(stage) == 0
+
+
 def test_a_run_that_was_interrupted_is_finished_by_the_next(stage: Any, arguments: list[str]) -> None:
     stage.client("s3").put_object(Bucket="releases", Key=f"{FOLDER}storefront.zip", Body=b"code")
     result = stage.run(*arguments)
@@ -467,7 +504,6 @@ def test_a_file_larger_than_one_put_is_told_before_anything_is_read(
 @pytest.mark.parametrize(
     "change, told",
     [
-        (("--tag", "1.4.0"), "tag: must be v and a semantic version"),
         (("--tag", "v1.4"), "tag: must be v and a semantic version"),
         (("--application", "Storefront"), "application: must be a lower-case letter"),
         (("--commit", "abc"), "commit: must be 40 lower-case hexadecimal digits"),

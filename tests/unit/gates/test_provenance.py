@@ -17,9 +17,9 @@ GOOD = written(bundle(statement()))
 SHARED = "https://github.com/acme/workflows/.github/workflows/release.yaml"
 
 
-def check(raw=None, *, rules=None, s3=None, repository="acme/storefront", **changes):
+def check(raw=None, *, rules=None, s3=None, repository="acme/storefront", ref="", **changes):
     """The gate on a release with this attestation among its artifacts."""
-    document = manifest(notes="", parameters={}, repository=repository)
+    document = manifest(notes="", parameters={}, repository=repository, ref=ref)
     objects = record()["objects"]
     s3 = s3 or FakeS3()
     if raw is not None:
@@ -258,3 +258,16 @@ def test_an_application_that_names_no_repository_is_released_from_anywhere():
 )
 def test_without_a_manifest_or_a_configuration_nothing_passes(changes):
     assert check(**changes).verdict is Verdict.ERROR
+
+
+def test_a_monorepos_attestation_is_about_the_whole_git_tag():
+    """Fault 93."""
+    ref = "refs/tags/storefront/v1.4.0"
+    built = statement(
+        **{
+            f"{BUILD}.externalParameters.workflow.ref": ref,
+            "predicate.runDetails.builder.id": f"{WORKFLOW.partition('@')[0]}@{ref}",
+        }
+    )
+    assert check(written(bundle(built)), ref="storefront/v1.4.0").verdict is Verdict.PASSED
+    assert check(GOOD, ref="storefront/v1.4.0").verdict is Verdict.FAILED

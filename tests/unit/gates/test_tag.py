@@ -6,7 +6,7 @@ import pytest
 
 from tagship.gates import Verdict, tag
 from tagship.model.documents import as_document, read_application
-from tests.unit.builders import application
+from tests.unit.builders import application, manifest
 from tests.unit.gates.cases import case
 
 
@@ -81,3 +81,21 @@ def test_a_tag_must_match_the_pattern(pattern, offered, verdict):
     assert result.verdict is verdict
     if verdict is Verdict.FAILED:
         assert result.why == f"{offered} does not match {pattern}, the pattern of this application's tags."
+
+
+@pytest.mark.parametrize(
+    "ref, pattern, verdict",
+    [
+        ("storefront/v1.4.0", "storefront/v*", Verdict.PASSED),
+        ("storefront@1.4.0", "storefront@1.*", Verdict.PASSED),
+        ("checkout/v1.4.0", "storefront/v*", Verdict.FAILED),
+        ("", "storefront/v*", Verdict.FAILED),
+        ("storefront/v1.4.0", "v*", Verdict.FAILED),
+    ],
+)
+def test_the_whole_git_tag_of_a_monorepo_must_match_the_pattern(ref, pattern, verdict):
+    """Fault 93."""
+    offered = case(manifest=manifest(ref=ref), configuration=configured(pattern=pattern))
+    result = tag.check(offered)
+    assert result.verdict is verdict
+    assert (ref or "v1.4.0") in result.why or verdict is Verdict.PASSED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -108,6 +109,57 @@ SEMVERS_OWN_LIST = [
     "v2.1.0",
     "v2.1.1",
 ]
+
+
+@pytest.mark.parametrize(
+    "ref, tag",
+    [
+        ("v1.4.0", "v1.4.0"),
+        ("1.4.0", "v1.4.0"),
+        ("storefront/v1.4.0", "v1.4.0"),
+        ("apps/storefront/v1.4.0-rc.1", "v1.4.0-rc.1"),
+        ("storefront@1.4.0", "v1.4.0"),
+        ("web-v1.4.0+build.5", "v1.4.0+build.5"),
+        ("app-2-v10.0.0", "v10.0.0"),
+        ("release_1.4.0", "v1.4.0"),
+        ("2026.01.05", "v2026.1.5"),
+        ("storefront-2026.11", "v2026.11.0"),
+    ],
+)
+def test_a_git_tag_of_any_usual_form_names_a_version(ref, tag):
+    """Fault 93."""
+    assert str(Tag.of_git(ref)) == tag
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "latest",
+        "v1.4",
+        "storefront/",
+        "storefront",
+        "",
+        "/v1.4.0",
+        "v1.4.0 ",
+        "a..v1.4.0",
+        "v1.4.0/x",
+        "storefrontv1.4.0",
+        "v1.4.0\n",
+        "v1.4.0-",
+        "x" * 300 + "/v1.4.0",
+        "-v1.4.0",
+        "v1.4.0.lock",
+    ],
+)
+def test_what_names_no_version_is_refused(ref):
+    with pytest.raises(ValueError, match=r"names no version|is not a tag"):
+        Tag.of_git(ref)
+
+
+@given(st.text(max_size=40))
+def test_whatever_a_git_tag_is_called_it_names_a_version_or_is_refused(text):
+    with suppress(ValueError):
+        assert Tag.of_git(text).text.startswith("v")
 
 
 @pytest.mark.parametrize("older, newer", [*itertools.combinations(SEMVERS_OWN_LIST, 2)])

@@ -62,7 +62,7 @@ def check(case: Case) -> GateResult:
 
 def _mismatch(told: Sequence[Provenance], manifest: Manifest, rules: Rules) -> str:
     """In what the first statement that does not fit differs from the manifest; empty where all fit and cover everything."""
-    ref = f"refs/tags/{manifest.tag}"
+    ref = f"refs/tags/{manifest.git_tag}"
     for each in told:
         if each.repository != f"{_HOST}/{rules.repository}":
             return f"is about a build of {exact(each.repository)}, not of {_HOST}/{rules.repository}"

@@ -19,10 +19,11 @@ def check(case: Case) -> GateResult:
     if case.configuration is None:
         return unanswered(_NAME)
     rules = case.configuration.gates.tags
-    if not fnmatchcase(str(tag), rules.pattern):
+    ref = (case.manifest.ref if case.manifest else "") or str(tag)
+    if not fnmatchcase(ref, rules.pattern):
         return failed(
             _NAME,
-            f"{tag} does not match {rules.pattern}, the pattern of this application's tags.",
+            f"{ref} does not match {rules.pattern}, the pattern of this application's tags.",
             "Publish under a tag that matches, or change gates.tags.pattern.",
         )
     if tag.is_pre_release and not rules.preReleases:

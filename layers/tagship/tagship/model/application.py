@@ -172,8 +172,11 @@ class TagRules:
 
     __pydantic_config__ = CONFIG
 
-    pattern: Annotated[str, Matching(r"^v[A-Za-z0-9.*?+-]{0,63}$", "a pattern like v* or v2.*")] = "v*"
-    """What a tag must look like: `*` for anything, `?` for one character."""
+    pattern: Annotated[
+        str,
+        Matching(r"^[A-Za-z0-9*?][A-Za-z0-9._/@*?+-]{0,199}$", "a pattern like v*, v2.* or storefront/v*"),
+    ] = "v*"
+    """What the git tag must look like: `*` for anything, `?` for one character. In a monorepo: `storefront/v*`."""
     preReleases: bool = False
     """Whether a pre-release (`v2.0.0-rc.1`) may be released."""
 

@@ -82,6 +82,8 @@ def read_manifest(raw: bytes) -> Manifest:
         Tag.parse(manifest.tag)
     except ValueError as error:
         problems.append(Problem(path=("tag",), message=str(error)))
+    if manifest.ref and (problem := _ref_problem(manifest)):
+        problems.append(Problem(path=("ref",), message=problem))
     try:
         datetime.fromisoformat(manifest.createdAt)
     except ValueError:
@@ -98,6 +100,14 @@ def read_manifest(raw: bytes) -> Manifest:
     if problems:
         raise DocumentInvalid(problems)
     return manifest
+
+
+def _ref_problem(manifest: Manifest) -> str:
+    try:
+        named = Tag.of_git(manifest.ref)
+    except ValueError as error:
+        return str(error)
+    return "" if str(named) == manifest.tag else f"names the version {named}, and tag is {manifest.tag}"
 
 
 def read_application(data: object) -> Application:

@@ -47,6 +47,7 @@ class ManifestData(TypedDict):
     notes: str
     parameters: Mapping[str, str]
     emergency: NotRequired[str]
+    ref: NotRequired[str]
 
 
 class ConfigurationRecord(TypedDict):
@@ -299,6 +300,7 @@ class NewRequest(TypedDict):
     author: str
     commit: str
     repository: str
+    ref: NotRequired[str]
     notes: str
     createdAt: str
     gates: Sequence[GateRecord]

@@ -30,6 +30,11 @@ NOTES_CHARACTERS = 40_000
 
 TAG = r"^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"
 """A tag at a glance, for editors; `Tag.parse` has the last word."""
+GIT_TAG = r"^(?!.*(\.\.|//|\.lock$|@\{))[A-Za-z0-9][A-Za-z0-9._/@+-]{0,199}$"
+"""A git tag of the kinds that teams use; git itself takes more."""
+_VERSION_OF_A_GIT_TAG = re.compile(
+    r"(?:.*?[^0-9A-Za-z.])?v?(?P<numbers>\d{1,9}\.\d{1,9}\.\d{1,9}|\d{4}\.\d{1,9})(?P<rest>[+-].+)?", re.ASCII
+)
 REPOSITORY = Matching(r"^[A-Za-z0-9._-]{1,100}/[A-Za-z0-9._-]{1,100}$", "owner/name")
 MAIL_ADDRESS = Matching(
     r"^[^@\s<>\"',;:\\()\[\]]{1,64}@[A-Za-z0-9.-]{1,190}$", "a plain mail address: name@example.com"
@@ -107,6 +112,21 @@ class Tag:
     def newer_than(self, other: Tag) -> bool:
         """By SemVer precedence; two versions that differ in build metadata alone are equally new."""
         return self.version.compare(other.version) > 0
+
+    @classmethod
+    def of_git(cls, ref: str) -> Tag:
+        """The version that a git tag of any usual form names: `storefront/v1.4.0`, `storefront@1.4.0`, `1.4.0`, `2026.01`.
+
+        Zeros in front of a number, as calendar versions have them, do not count. Raises ValueError for any other name.
+        """
+        match = _VERSION_OF_A_GIT_TAG.fullmatch(ref) if re.search(GIT_TAG, ref) else None
+        if match is None:
+            raise ValueError(
+                f"{ref[:128]!r} names no version: it must end like v1.4.0, storefront/v1.4.0, storefront@1.4.0 or 2026.01.15"
+            )
+        numbers = [int(number) for number in match["numbers"].split(".")]
+        version = ".".join(map(str, [*numbers, 0][:3]))
+        return cls.parse(f"v{version}{match['rest'] or ''}")
 
     @property
     def is_pre_release(self) -> bool:
@@ -186,6 +206,13 @@ class Manifest:
     """Values that the target takes, e.g. CloudFormation parameters."""
     emergency: Annotated[str, at.MaxLen(500)] = ""
     """Why this can't wait: it passes freezes and closed windows, and every approver who may decide must approve."""
+    ref: Annotated[str, Matching(f"^$|{GIT_TAG}", "a git tag, like storefront/v1.4.0")] = ""
+    """The git tag as the repository has it, where it is not `tag` itself: `storefront/v1.4.0`. It names the same version."""
+
+    @property
+    def git_tag(self) -> str:
+        """The whole git tag."""
+        return self.ref or self.tag
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Manifest:

@@ -29,7 +29,7 @@ _DECISIONS: dict[str, Literal["approve", "reject"]] = {"approve": "approve", "re
 _FIELDS = frozenset({"decision", "reason", "number", "form"})
 _FORM_VALUE = re.compile(r"[0-9a-f]{64}")
 _SHOWN = (
-    *("application", "stage", "tag", "fromTag", "attempt", "author", "commit", "repository", "notes"),
+    *("application", "stage", "tag", "fromTag", "attempt", "author", "commit", "repository", "ref", "notes"),
     *("gates", "plan", "warnings", "approvers", "required", "authorMayApprove", "reasonToApprove"),
     *("decisions", "status"),
 )

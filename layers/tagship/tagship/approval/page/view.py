@@ -57,6 +57,7 @@ def view(record: Record, *, approver: str, now: datetime) -> View:
         "author": line(record.get("author") or "not said"),
         "digest": line(record["digest"]),
         **_commit(record),
+        "ref": line(record.get("ref") or "", 200),
         "notes": head,
         "notes_rest": rest,
         "notes_cut": max(0, len(notes) - NOTES_CHARACTERS),

@@ -53,6 +53,7 @@ def request_of(record: Mapping[str, Any], *, now: datetime, longest: int) -> dic
         "author": manifest["author"],
         "commit": manifest["commit"],
         "repository": manifest["repository"],
+        "ref": manifest.get("ref", ""),
         "notes": manifest["notes"],
         "createdAt": manifest["createdAt"],
         "gates": record["gates"],

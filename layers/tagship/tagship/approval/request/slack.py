@@ -97,6 +97,8 @@ def _about(record: Record, shown: View) -> list[Block]:
         f"{shown['from_tag']} → {shown['tag']}" if shown["from_tag"] else f"{shown['tag']}, the first release"
     )
     facts = [("Version", escaped(version)), ("Author", escaped(shown["author"]))]
+    if shown["ref"]:
+        facts.append(("Git tag", escaped(shown["ref"])))
     if shown["commit"]:
         facts.append(("Commit", _commit(shown)))
     if shown["ends"]:
