@@ -17,13 +17,15 @@ import yaml
 from click.testing import CliRunner
 from moto import mock_aws
 
-from tagship.gates import Gate
-from tagship.health import AnyCheck
+from tagship.gates import GATES, Gate
+from tagship.health import AnyCheck, kinds
 from tagship.model.documents import read_application
 from tagship.model.facts import FactKind
 from tagship.model.fields import rebuilt
 from tagship.model.release import Status, parameter_name
+from tagship.notices.channels import CHANNELS
 from tagship.story.narrator import _WORDS
+from tagship.targets import KINDS
 from tagship_cli.main import COMMANDS, main
 from tests.template.cloudformation import template
 from tests.template.definitions import MACHINES, ROOT, load
@@ -315,6 +317,28 @@ def _run(source: str, name: str) -> ModuleType:
     sys.modules[name] = module  # where a dataclass looks its annotations up
     exec(source, vars(module))
     return module
+
+
+def headings(page: str) -> str:
+    """A page's headings, one a line."""
+    return "\n".join(re.findall(r"^##+ .*", (ROOT / "docs" / page).read_text(), re.MULTILINE))
+
+
+def test_whatever_can_be_added_is_described_on_its_page() -> None:
+    """`make check` reminds the author of a new one."""
+    for name in GATES:
+        assert f"## `{name}`" in headings("gates.md"), name
+    for name in kinds():
+        assert f"## `{name}`" in headings("health.md"), name
+        assert f"made by tools.reference: check-{name} -->" in (ROOT / "docs" / "health.md").read_text()
+    table = (ROOT / "docs" / "notifications.md").read_text().partition("| channel |")[2].partition("\n\n")[0]
+    for name in CHANNELS:
+        assert re.search(rf"^\|[^|]*\b{name}\b", table, re.IGNORECASE | re.MULTILINE), name
+    targets = (ROOT / "docs" / "applications.md").read_text().partition("## What a target must be")[2]
+    for name, kind in KINDS.items():
+        assert f"`target`, of type `{name}`" in headings("applications.md"), name
+        for artifact in kind.artifacts:
+            assert f"`{artifact}`" in targets.partition("\n## ")[0], artifact
 
 
 def test_ten_lines_are_enough_for_an_application() -> None:
