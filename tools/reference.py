@@ -22,6 +22,7 @@ import yaml
 from tagship.health import kinds
 from tagship_cli.actions.schema import schema
 from tagship_cli.main import COMMANDS, HIDDEN, main
+from tools import blast_radius
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = ROOT / "docs"
@@ -307,6 +308,7 @@ _PARTS: Mapping[str, Callable[[], str]] = {
     "parameters": _parameters,
     "outputs": _outputs,
     "time-outs": _time_outs,
+    "blast-radius": lambda: blast_radius.table(template()),
     "commands": _commands,
 }
 

@@ -354,13 +354,14 @@ class Ledger:
                 ConditionExpression=condition,
                 ExpressionAttributeNames={"#count": "count", "#kind": "kind", "#period": "period"},
                 ExpressionAttributeValues=_packed({":one": 1, ":kind": "count", ":period": period}),
-                ReturnValues="ALL_NEW",
+                ReturnValues="UPDATED_NEW",
             )
         except ClientError as error:
             if code_of(error) == "ConditionalCheckFailedException":
                 return None
             raise
-        return int(unpacked(answer["Attributes"])["count"])
+        # What was 1 and is 1 again may not count as updated.
+        return int(unpacked(answer.get("Attributes", {})).get("count", 1))
 
     def _item(self, fact: Fact, head: Item) -> Item:
         item = {

@@ -1,0 +1,166 @@
+"""What a compromised function can do, as the template grants it: who may mint, wake, start, move and decide."""
+
+from __future__ import annotations
+
+import copy
+import re
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tagship.approval.request.delivery import deliver
+from tagship.approval.store import LedgerStore
+from tagship.ledger import approvals, logins, notices
+from tagship.ledger.table import Ledger
+from tagship.model.records import CurrentRecord, FreezeRecord, LockRecord, ReleaseRecord
+from tests.unit.approval.builders import ANA
+from tests.unit.approval.test_request import asked
+from tools import blast_radius
+from tools.blast_radius import attributes_in
+from tools.reference import template
+
+RADII = {radius.name: radius for radius in blast_radius.functions(template())}
+
+WITH_TARGETS = {
+    *("RunGate", "PlanDeployment", "RecheckRelease", "ProveCandidate", "ShiftTraffic", "AwaitStable"),
+    *("RunHealthCheck", "RestoreBaseline"),
+}
+WRITE_ANY_ITEM = {
+    *("ReadRelease", "AcquireLock", "JudgeGates", "PlanDeployment", "RequestApproval", "RemindApprovers"),
+    *("RecheckRelease", "ProveCandidate", "ShiftTraffic", "JudgeHealth", "CompleteRelease", "EndRelease"),
+    *("RestoreBaseline", "Supervise", "Watch", "Sweep"),
+}
+MAY = {
+    "mint approval links": {"RequestApproval", "RemindApprovers"},
+    "send mail": {"RequestApproval", "RemindApprovers", "Notify"},
+    "wake a release that waits": {"AcquireLock", "RequestApproval", "ApprovalPage", "Sweep"},
+    "start releases": {"Sweep"},
+    "start rollbacks": {"Supervise", "Watch", "Sweep"},
+    "stop rollbacks": set(),
+    "change targets and move traffic": WITH_TARGETS,
+    "write any fact": WRITE_ANY_ITEM,
+    "record decisions": {"ApprovalPage"},
+    "publish events": {"Notify"},
+    "publish to the topic": {"Notify"},
+}
+
+
+@pytest.mark.parametrize("decision", MAY)
+def test_a_decision_is_in_the_hands_of_few_and_of_nobody_else(decision: str) -> None:
+    assert {name for name, radius in RADII.items() if radius.may(decision)} == MAY[decision]
+
+
+def test_every_decision_that_the_table_names_is_held_here() -> None:
+    named = {text for radius in RADII.values() for text in radius.cells[blast_radius.DECIDES]}
+    assert {text for text in named if not any(text.startswith(known) for known in MAY)} == set()
+
+
+def test_one_function_alone_is_asked_by_the_internet() -> None:
+    assert [name for name, it in RADII.items() if "anybody on the internet" in it.asked_by] == [
+        "ApprovalPage"
+    ]
+
+
+def test_no_function_may_delete_pass_a_role_or_change_a_policy() -> None:
+    text = str([template()["Resources"][f"{name}Function"]["Properties"]["Policies"] for name in RADII])
+    assert re.findall(r"\w+:(?:Delete|PassRole|Put\w*Policy|Attach|CreateGrant|Invoke)\w*", text) == []
+
+
+def test_a_right_that_nobody_has_put_into_words_stops_the_table() -> None:
+    changed = copy.deepcopy(template())
+    (policy,) = changed["Resources"]["BroadcastFunction"]["Properties"]["Policies"]
+    policy["Statement"].append({"Effect": "Allow", "Action": "kms:GenerateMac", "Resource": "*"})
+    with pytest.raises(SystemExit, match="Broadcast"):
+        blast_radius.functions(changed)
+
+
+# ---- what the functions that hear strangers may write ---------------------------------------------------------------
+
+
+def may_write(name: str) -> frozenset[str]:
+    """The attributes of the ledger's items that a function may write."""
+    (policy,) = template()["Resources"][f"{name}Function"]["Properties"]["Policies"]
+    (found,) = [
+        attributes_in(statement)
+        for statement in policy["Statement"]
+        if "dynamodb:UpdateItem" in statement["Action"]
+    ]
+    return found
+
+
+SHARED = {"application", "tag", "attempt", "stage", "execution", "digest", "status", "previous"}
+"""What decisions and facts have in common with a release, a lock and what production runs, by name."""
+OF_A_RELEASE = {
+    name
+    for record in (ReleaseRecord, CurrentRecord, LockRecord, FreezeRecord)
+    for name in record.__annotations__
+} - SHARED
+
+
+def test_the_internets_function_cannot_write_what_a_release_is_made_of() -> None:
+    assert {"plan", "objects", "configuration", "manifest", "moved", "fence", "revision"} <= OF_A_RELEASE
+    assert may_write("ApprovalPage") & OF_A_RELEASE == set()
+
+
+def test_what_sends_notices_can_write_that_they_were_sent_and_no_decision_and_no_fact() -> None:
+    assert may_write("Notify") & (OF_A_RELEASE | SHARED | {"decisions", "data", "name", "last"}) == set()
+
+
+@dataclass
+class Watched:
+    """A table that keeps the names of the attributes that are written or asked for in a condition."""
+
+    client: Any
+    names: set[str] = field(default_factory=set)
+
+    def __getattr__(self, operation: str) -> Any:
+        def ask(**request: Any) -> Any:
+            if operation == "transact_write_items":
+                for change in request["TransactItems"]:
+                    self._note(*change.values())
+            elif operation in ("update_item", "put_item"):
+                self._note(request)
+            return getattr(self.client, operation)(**request)
+
+        return ask
+
+    def _note(self, change: dict[str, Any]) -> None:
+        assert change.get("ReturnValues", "NONE") in ("NONE", "UPDATED_NEW")
+        self.names |= set(change.get("Item", {})) | set(change.get("Key", {}))
+        self.names |= set(change.get("ExpressionAttributeNames", {}).values())
+
+
+def watched(ledger: Ledger) -> tuple[Ledger, Watched]:
+    table = Watched(ledger.client)
+    return replace(ledger, client=table), table
+
+
+def test_the_page_writes_no_attribute_that_its_right_does_not_name(ledger, clock):
+    """Or production refuses decisions, which no engine here would show."""
+    opened = asked(ledger, required=1)
+    approvals.waits_on(ledger, opened["id"], "token")
+    here, table = watched(ledger)
+    store = LedgerStore(ledger=here, now=clock, log=SimpleNamespace(warning=lambda *_, **__: None))
+    store.refused(opened["id"], "expired", "192.0.2.7")
+    store.sent(opened["id"], ANA, "192.0.2.7")
+    session = {"session": "s", "secret": "h", "identity": "i", "until": clock() + timedelta(minutes=15)}
+    assert logins.opened(here, opened, approver=ANA, **session)
+    store.decide(opened["id"], approver=ANA, decision="approve", reason="tested", identity="sso ana")
+    deliver(here, SimpleNamespace(send_task_success=lambda **_: {}), opened["id"])
+    assert "delivered" in table.names
+    assert table.names <= may_write("ApprovalPage")
+
+
+def test_notices_write_no_attribute_that_their_right_does_not_name(ledger):
+    opened = asked(ledger, required=1)
+    (fact, *_) = ledger.facts_of(opened["application"], opened["tag"])
+    here, table = watched(ledger)
+    notices.told(here, fact, "mail")
+    thread = notices.Thread(ledger=here, release=fact, channel="slack C1")
+    assert thread.taken()
+    thread.begun("")
+    thread.begun("1.2")
+    assert {"thread", "until"} <= table.names <= may_write("Notify")

@@ -1,0 +1,262 @@
+"""What a compromised function can do, in words, from the template's policies: the table in docs/security-blast-radius.md.
+
+A right that has no words here stops the table from being made: whoever grants one says what it means.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+READS, WRITES, CALLS, DECIDES = "reads", "writes", "calls", "can decide"
+COLUMNS = (READS, WRITES, CALLS, DECIDES)
+
+Words = tuple[tuple[str, str], ...]
+"""Columns, and what stands in each."""
+
+_LEDGER = ((READS, "the ledger"),)
+_MAIL: Words = ((CALLS, "SES, from the one address"), (DECIDES, "send mail"))
+_OPEN_QUERY = ((READS, "what is open in the ledger"),)
+_AWS_LOGS = ((WRITES, "its log and its traces"),)
+_RULE = ((WRITES, "Step Functions' own rule on EventBridge"),)
+
+_RIGHTS: Mapping[tuple[str, str], Words] = {
+    ("dynamodb:GetItem", "Ledger"): _LEDGER,
+    ("dynamodb:Query", "Ledger"): _LEDGER,
+    ("dynamodb:Query", "Ledger/index/order"): _LEDGER,
+    ("dynamodb:Query", "Ledger/index/open"): _OPEN_QUERY,
+    ("s3:GetObject", "ReleaseBucket/releases/*"): ((READS, "every release's files"),),
+    ("s3:GetObjectVersion", "ReleaseBucket/releases/*"): ((READS, "every release's files"),),
+    ("s3:GetObjectVersionAttributes", "ReleaseBucket/releases/*"): ((READS, "every release's files"),),
+    ("s3:ListBucket", "ReleaseBucket"): ((READS, "the names of every release's files"),),
+    ("s3:PutObject", "EvidenceBucket/*"): ((WRITES, "new evidence, never over any"),),
+    ("ssm:GetParameter", "parameter/tagship/${Stage}/applications/*"): (
+        (READS, "the stage's configurations"),
+    ),
+    ("ssm:GetParametersByPath", "parameter/tagship/${Stage}/applications"): (
+        (READS, "the stage's configurations"),
+    ),
+    ("kms:GenerateMac", "LinkKey"): ((CALLS, "KMS, to sign links"), (DECIDES, "mint approval links")),
+    ("kms:VerifyMac", "LinkKey"): ((CALLS, "KMS, to verify links"),),
+    ("kms:Verify", "key/*"): ((CALLS, "KMS, to verify releases' signatures"),),
+    ("kms:Decrypt", "TopicKey"): ((CALLS, "KMS, for the topic"),),
+    ("kms:GenerateDataKey", "TopicKey"): ((CALLS, "KMS, for the topic"),),
+    ("sts:AssumeRole", "TargetRolePattern"): (
+        (CALLS, "applications' roles, with external id and application"),
+        (DECIDES, "change targets and move traffic, as far as the applications' roles allow"),
+    ),
+    ("sts:TagSession", "TargetRolePattern"): (),
+    ("ses:SendEmail", "identity/*"): _MAIL,
+    ("ses:SendEmail", "configuration-set/*"): _MAIL,
+    ("ses:SendRawEmail", "identity/*"): _MAIL,
+    ("ses:SendRawEmail", "configuration-set/*"): _MAIL,
+    ("states:SendTaskSuccess", "stateMachine:release"): (
+        (CALLS, "Step Functions, to answer a task that waits"),
+        (DECIDES, "wake a release that waits (what it then does, the ledger says)"),
+    ),
+    ("states:DescribeExecution", "execution:release:*"): ((READS, "executions"),),
+    ("states:DescribeExecution", "execution:rollback:*"): ((READS, "executions"),),
+    ("states:StopExecution", "execution:rollback:*"): ((DECIDES, "stop rollbacks"),),
+    ("states:StartExecution", "ReleaseStateMachine"): (
+        (CALLS, "the release machine"),
+        (DECIDES, "start releases (each still needs its approval)"),
+    ),
+    ("states:StartExecution", "RollbackStateMachine"): (
+        (CALLS, "the rollback machine"),
+        (DECIDES, "start rollbacks"),
+    ),
+    ("events:PutEvents", "EventBus"): ((CALLS, "the event bus"), (DECIDES, "publish events")),
+    ("sns:Publish", "NotificationTopic"): ((CALLS, "the topic"), (DECIDES, "publish to the topic")),
+    ("sqs:SendMessage", "Notices"): ((WRITES, "the queue `Notices`"),),
+    ("sqs:ChangeMessageVisibility", "Notices"): ((WRITES, "the queue `Notices`"),),
+    ("sqs:SendMessage", "NoticesSetAside"): ((WRITES, "the queue `NoticesSetAside`"),),
+    ("sqs:SendMessage", "BroadcastFailures"): ((WRITES, "the queue `BroadcastFailures`"),),
+    # The roles that are no function's.
+    ("s3:PutObject", "ReleaseBucket/releases/${PublisherApplication}/*"): (
+        (WRITES, "new releases of its application, never over any"),
+        (DECIDES, "publish a release (it still needs its approval)"),
+    ),
+    ("s3:GetObject", "ReleaseBucket/releases/${PublisherApplication}/*"): (
+        (READS, "its application's releases"),
+    ),
+    ("kms:Sign", "key/*"): ((CALLS, "KMS, to sign releases with the key of one alias"),),
+    ("events:PutTargets", "rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"): _RULE,
+    ("events:PutRule", "rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"): _RULE,
+    ("events:DescribeRule", "rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"): (),
+}
+_WHOLE_LEDGER: Words = (
+    (WRITES, "the ledger, any item"),
+    (DECIDES, "write any fact, a decision among them"),
+)
+_DECISIONS: Words = (
+    (WRITES, "of the ledger: facts, decisions, sign-ins and counters, and not what a release is made of"),
+    (DECIDES, "record decisions"),
+)
+_MARKS: Words = ((WRITES, "of the ledger: which notices were sent"),)
+_CONDITION = re.compile(r"(Has|Is)[A-Z]\w+")
+"""A condition's name in the template, where `!If` asks for it."""
+_ASKED_BY = {
+    "DynamoDB": "the ledger's stream",
+    "SQS": "the queue `Notices`",
+    "EventBridgeRule": "EventBridge",
+    "SNS": "the alarm topic",
+    "Schedule": "a schedule",
+}
+_READ_BY_EVENT = {"DynamoDB": "the ledger's stream", "SQS": "the queue `Notices`"}
+
+
+@dataclass(slots=True)
+class Radius:
+    """What one role can do."""
+
+    name: str
+    asked_by: list[str] = field(default_factory=list)
+    cells: dict[str, list[str]] = field(default_factory=lambda: {column: [] for column in COLUMNS})
+
+    def add(self, words: Words) -> None:
+        """Each once, in the order in which the template has them."""
+        for column, text in words:
+            if text not in self.cells[column]:
+                self.cells[column].append(text)
+
+    def may(self, decision: str) -> bool:
+        """Whether one of its decisions begins so."""
+        return any(text.startswith(decision) for text in self.cells[DECIDES])
+
+
+def functions(template: Mapping[str, Any]) -> list[Radius]:
+    """Every function's, in the template's order."""
+    resources = template["Resources"]
+    found = []
+    for name, resource in resources.items():
+        if resource["Type"] != "AWS::Serverless::Function":
+            continue
+        own = resource["Properties"]
+        radius = Radius(name.removesuffix("Function"))
+        radius.asked_by += ["anybody on the internet"] if "FunctionUrlConfig" in own else []
+        radius.asked_by += _machines_that_call(name, resources)
+        for event in own.get("Events", {}).values():
+            radius.asked_by.append(_ASKED_BY[event["Type"]])
+            if event["Type"] in _READ_BY_EVENT:
+                radius.add(((READS, _READ_BY_EVENT[event["Type"]]),))
+        for policy in own.get("Policies", ()):
+            _add(radius, policy)
+        if len(own.get("Policies", ())) != 1:
+            raise SystemExit(f"tools/blast_radius.py: {name} has no policy of its own, or more than one.")
+        found.append(radius)
+    return found
+
+
+def roles(template: Mapping[str, Any]) -> list[Radius]:
+    """Those that are no function's."""
+    found = []
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::IAM::Role":
+            radius = Radius(name)
+            for policy in resource["Properties"].get("Policies", ()):
+                _add(radius, policy["PolicyDocument"])
+            found.append(radius)
+    return found
+
+
+def table(template: Mapping[str, Any]) -> str:
+    """Both, as Markdown."""
+    first = [
+        (f"`{each.name}`", ", ".join(dict.fromkeys(each.asked_by)), *_cells(each))
+        for each in functions(template)
+    ]
+    second = [(f"`{each.name}`", *_cells(each)) for each in roles(template)]
+    return "\n\n".join(
+        [
+            "### Functions",
+            _markdown(("function", "asked by", *COLUMNS), first),
+            "### Other roles",
+            _markdown(("role", *COLUMNS), second),
+        ]
+    )
+
+
+def _cells(radius: Radius) -> Iterator[str]:
+    for column in COLUMNS:
+        yield "; ".join(radius.cells[column]) or "nothing"
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _machines_that_call(function: str, resources: Mapping[str, Any]) -> list[str]:
+    words = {
+        "ReleaseStateMachineRole": "the release machine",
+        "RollbackStateMachineRole": "the rollback machine",
+    }
+    return [
+        text
+        for role, text in words.items()
+        if any(
+            f"{function}.Arn" in _listed(statement.get("Resource"))
+            for policy in resources[role]["Properties"]["Policies"]
+            for statement in policy["PolicyDocument"]["Statement"]
+        )
+    ]
+
+
+def _add(radius: Radius, policy: Mapping[str, Any]) -> None:
+    for statement in policy["Statement"]:
+        if statement["Effect"] != "Allow":
+            raise SystemExit(f"tools/blast_radius.py has no words for a denial in {radius.name}.")
+        for action in _listed(statement["Action"]):
+            for name in _names(statement["Resource"]):
+                radius.add(_words(radius.name, action, name, statement))
+
+
+def _words(role: str, action: str, resource: str, statement: Mapping[str, Any]) -> Words:
+    if action in ("dynamodb:PutItem", "dynamodb:UpdateItem") and resource == "Ledger":
+        return _of_the_ledger(attributes_in(statement))
+    if action == "lambda:InvokeFunction":
+        return ((CALLS, "every function that a state of it names"),)
+    if resource == "*" and action.startswith(("logs:", "xray:")):
+        return _AWS_LOGS
+    try:
+        return _RIGHTS[action, resource] if not action.startswith("secretsmanager:") else _secret(resource)
+    except KeyError:
+        raise SystemExit(
+            f"tools/blast_radius.py has no words for what {role} may do: {action} on {resource}. Add them to _RIGHTS."
+        ) from None
+
+
+def _of_the_ledger(attributes: frozenset[str]) -> Words:
+    """By the attributes that the right is narrowed to; none: all of them."""
+    if not attributes:
+        return _WHOLE_LEDGER
+    return _DECISIONS if "decisions" in attributes else _MARKS
+
+
+def attributes_in(statement: Mapping[str, Any]) -> frozenset[str]:
+    """The attributes that a right on the ledger is narrowed to; empty where it is not."""
+    condition = statement.get("Condition", {}).get("ForAllValues:StringEquals", {})
+    return frozenset(condition.get("dynamodb:Attributes", ()))
+
+
+def _secret(resource: str) -> Words:
+    return ((READS, f"the secrets `{resource.removeprefix('secret:').replace('${Stage}', '<stage>')}`"),)
+
+
+def _names(resources: object) -> Iterator[str]:
+    """What a statement is about, in the words of `_RIGHTS`; of a condition (`!If`), both sides."""
+    if isinstance(resources, list):
+        sides = resources[1:] if _CONDITION.fullmatch(str(resources[0])) else resources
+        for each in sides:
+            yield from _names(each)
+    elif resources != "AWS::NoValue":
+        text = re.sub(r"\$\{(\w+)\.Arn\}", r"\1", str(resources))
+        text = re.sub(r"^arn:\$\{AWS::Partition\}:\w+:\$\{AWS::Region\}:(\$\{AWS::AccountId\}|\*):", "", text)
+        text = text.replace("${AWS::StackName}-", "").removesuffix(".Arn")
+        yield "LinkKey" if text in ("LinkKeyArn", "PreviousLinkKeyArn") else text
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value] if value is not None else []
