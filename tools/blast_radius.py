@@ -35,6 +35,13 @@ _RIGHTS: Mapping[tuple[str, str], Words] = {
     ("ssm:GetParameter", "parameter/tagship/${Stage}/applications/*"): (
         (READS, "the stage's configurations"),
     ),
+    ("ssm:PutParameter", "parameter/tagship/${Stage}/applications/*"): (
+        (WRITES, "the stage's configurations"),
+        (
+            DECIDES,
+            "change configurations (a guarded stage counts those alone that the ledger says were approved)",
+        ),
+    ),
     ("ssm:GetParametersByPath", "parameter/tagship/${Stage}/applications"): (
         (READS, "the stage's configurations"),
     ),
@@ -95,7 +102,7 @@ _DECISIONS: Words = (
     (DECIDES, "record decisions"),
 )
 _MARKS: Words = ((WRITES, "of the ledger: which notices were sent"),)
-_CONDITION = re.compile(r"(Has|Is)[A-Z]\w+")
+_CONDITION = re.compile(r"(Guards|Has|Is)[A-Z]\w+")
 """A condition's name in the template, where `!If` asks for it."""
 _ASKED_BY = {
     "DynamoDB": "the ledger's stream",

@@ -31,12 +31,13 @@ WITH_TARGETS = {
 WRITE_ANY_ITEM = {
     *("ReadRelease", "AcquireLock", "JudgeGates", "PlanDeployment", "RequestApproval", "RemindApprovers"),
     *("RecheckRelease", "ProveCandidate", "ShiftTraffic", "JudgeHealth", "CompleteRelease", "EndRelease"),
-    *("RestoreBaseline", "Supervise", "Watch", "Sweep"),
+    *("RestoreBaseline", "Supervise", "Watch", "Sweep", "StoreConfiguration"),
 }
 MAY = {
     "mint approval links": {"RequestApproval", "RemindApprovers"},
     "send mail": {"RequestApproval", "RemindApprovers", "Notify"},
     "wake a release that waits": {"AcquireLock", "RequestApproval", "ApprovalPage", "Sweep"},
+    "change configurations": {"StoreConfiguration"},
     "start releases": {"Sweep"},
     "start rollbacks": {"Supervise", "Watch", "Sweep"},
     "stop rollbacks": set(),
