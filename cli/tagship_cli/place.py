@@ -114,6 +114,13 @@ class Place:
         return [each.strip() for each in self._outputs.get(name, "").split(",") if each.strip()]
 
     @property
+    def guards_configuration(self) -> bool:
+        """Whether only an approved configuration counts here. Where nothing is deployed yet, nothing guards."""
+        if self._outputs is None and self._stack_named(self.stack) is None:
+            return False
+        return self.listed("ConfigurationGuarded") == ["true"]
+
+    @property
     def ledger(self) -> Ledger:
         """The stage's ledger."""
         from tagship.ledger.table import Ledger

@@ -10,12 +10,10 @@ from datetime import datetime
 from typing import Any
 
 from tagship.aws.calls import code_of
+from tagship.model.proposal import DOCUMENT_BYTES
 from tagship.model.release import parameter_name
 from tagship_cli.failures import Failed, trying
 from tagship_cli.views.screen import in_yaml
-
-MOST_CHARACTERS = 8192
-"""What a parameter of the advanced tier may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,12 +100,7 @@ def write(ssm: Any, before: Stored, data: Any, *, who: str) -> int:
     """
     from botocore.exceptions import ClientError
 
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    if len(text.encode()) > MOST_CHARACTERS:
-        raise Failed(
-            f"The configuration has {len(text.encode()):,} bytes, and Parameter Store takes {MOST_CHARACTERS:,}. "
-            "Nothing was written.\nShorten it: fewer checks, or shorter texts."
-        )
+    text = text_of(data)
     with trying(f"Writing the parameter {before.name}"):
         try:
             answer = ssm.put_parameter(
@@ -126,6 +119,17 @@ def write(ssm: Any, before: Stored, data: Any, *, who: str) -> int:
                 ) from error
             raise
     return int(answer["Version"])
+
+
+def text_of(data: Any) -> str:
+    """As it is stored; raises Failed when it is larger than a parameter may be."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    if len(text.encode()) > DOCUMENT_BYTES:
+        raise Failed(
+            f"The configuration has {len(text.encode()):,} bytes, and Parameter Store takes {DOCUMENT_BYTES:,}. "
+            "Nothing was written.\nShorten it: fewer checks, or shorter texts."
+        )
+    return text
 
 
 def _ordered_like(model: Any, data: Any) -> Any:

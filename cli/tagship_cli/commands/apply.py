@@ -23,36 +23,67 @@ if TYPE_CHECKING:
 Examples:
   tagship apply application.yaml                      show what changes in development, ask, write
   tagship apply application.yaml --stage production
-  tagship apply application.yaml --stage production --yes     without asking, for CI"""
+  tagship apply application.yaml --stage production --yes     without asking, for CI
+\b
+In a guarded stage (production, unless its stack says otherwise) a change is proposed, and the approvers of the
+configuration in force decide. It ends with 0 when they are asked."""
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True), metavar="FILE")
-@click.option("--yes", "-y", is_flag=True, help="Write without asking.")
+@click.option("--yes", "-y", is_flag=True, help="Write or propose without asking.")
+@click.option(
+    "--emergency",
+    metavar="TEXT",
+    help="In a guarded stage: why this can't wait. It passes freezes, and every approver must approve.",
+)
 @in_a_place
 @as_json
-def apply(*, place: Place, file: str, yes: bool, as_json: bool) -> None:
-    """Store an application's configuration for a stage.
+def apply(*, place: Place, file: str, yes: bool, emergency: str | None, as_json: bool) -> None:
+    """Store an application's configuration for a stage, or propose it where a stage guards configurations.
 
-    Shows how it differs from what stands in Parameter Store, asks, and writes. A release that is on its way goes on with the
+    Shows how it differs from what stands, asks, and writes or proposes. A release that is on its way goes on with the
     configuration with which it began.
     """
-    from tagship_cli.actions import configuration, documents
+    from tagship_cli.actions import documents
 
+    if emergency is not None and not emergency.strip():
+        raise click.UsageError("--emergency: say why this can't wait; approvers read it first.")
     document = documents.read(file, Path(file).read_bytes())
     wanted = checked(document)
-    application = wanted.application
     _refuse_of_another_stage(document, wanted, place)
     place.refuse_a_long_name()
+    if place.guards_configuration:
+        from tagship_cli.commands.propose import propose
+
+        propose(
+            place,
+            wanted.application,
+            document.data,
+            ask=lambda: _ask(wanted.application, place, yes=yes, verb="Propose"),
+            emergency=(emergency or "").strip(),
+            as_json=as_json,
+        )
+    elif emergency is not None:
+        raise click.UsageError(
+            f"--emergency: {place.stage} guards no configuration, so nobody has to approve it."
+        )
+    else:
+        _write(place, wanted.application, document.data, yes=yes, as_json=as_json)
+
+
+def _write(place: Place, application: str, data: Any, *, yes: bool, as_json: bool) -> None:
+    from tagship_cli.actions import configuration
+
     ssm = place.client("ssm")
     stored = configuration.stored(ssm, stage=place.stage, application=application)
-    difference = configuration.difference(stored, document.data)
+    difference = configuration.difference(stored, data)
     if not as_json:
-        screen.say(*_shown(difference, stored, place))
+        screen.say(*shown(difference, stored, place))
     version = stored.version
     if difference:
         _ask(application, place, yes=yes)
         with trying("Asking AWS who you are"):
             who = place.client("sts").get_caller_identity()["Arn"]
-        version = configuration.write(ssm, stored, document.data, who=who)
+        version = configuration.write(ssm, stored, data, who=who)
     if as_json:
         screen.result(_result(place, stored, version, difference))
     elif difference:
@@ -83,7 +114,8 @@ def _refuse_of_another_stage(document: Document, application: Application, place
         )
 
 
-def _shown(difference: list[str], stored: Stored, place: Place) -> list[str]:
+def shown(difference: list[str], stored: Stored, place: Place) -> list[str]:
+    """What changes, in colour."""
     if not difference:
         same = f"{stored.name} says the same already (version {stored.version}). Nothing was written."
         return [f"{screen.good('No change')}: {same}"]
@@ -94,12 +126,12 @@ def _shown(difference: list[str], stored: Stored, place: Place) -> list[str]:
     return [screen.bold(head), *(colours.get(line[:1], screen.clean)(line) for line in difference)]
 
 
-def _ask(application: str, place: Place, *, yes: bool) -> None:
+def _ask(application: str, place: Place, *, yes: bool, verb: str = "Write") -> None:
     if yes:
         return
     if not _can_ask():
         raise click.UsageError("Nobody can be asked here: give --yes. Nothing was written.")
-    if not click.confirm(f"Write this for {application} in {place.stage}?", err=True):
+    if not click.confirm(f"{verb} this for {application} in {place.stage}?", err=True):
         raise Failed("Nothing was written.")
 
 

@@ -5,6 +5,7 @@ Nothing that the new document says about who approves holds before it is in forc
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from tagship.ledger.table import Ledger, digest_of, timestamp
 from tagship.model.differences import NOTHING, changes, warnings
 from tagship.model.documents import DocumentInvalid, as_document, read_application
 from tagship.model.errors import ReleaseUnreadable
-from tagship.model.proposal import Proposal, number_of, tag_of
+from tagship.model.proposal import DOCUMENT_BYTES, Proposal, number_of, tag_of
 from tagship.model.records import (
     ApprovedConfiguration,
     ConfigurationRecord,
@@ -64,6 +65,11 @@ class Proposing:
 
     def _read(self, proposal: Proposal) -> Document:
         about = f"{proposal.application} {proposal.tag}"
+        text = json.dumps(proposal.document, ensure_ascii=False, separators=(",", ":"))
+        if (size := len(text.encode(errors="replace"))) > DOCUMENT_BYTES:
+            raise ReleaseUnreadable(
+                f"{about}: the document has {size:,} bytes; Parameter Store takes {DOCUMENT_BYTES:,}. Nothing was changed."
+            )
         try:
             found = read_application(proposal.document)
         except DocumentInvalid as error:

@@ -9,6 +9,8 @@ from typing import Any
 
 from tagship.model.release import APPLICATION_NAME
 
+DOCUMENT_BYTES = 8192
+"""What a parameter of the advanced tier may have."""
 PREFIX = "configuration-"
 _TAG = re.compile(PREFIX + r"([1-9][0-9]{0,5})")
 _BY_AT_MOST = 300

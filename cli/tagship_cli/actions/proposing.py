@@ -1,0 +1,121 @@
+"""A change of a configuration in a guarded stage: proposed to those who decide, by an execution of the release machine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tagship.ledger import approvals, configurations, releases
+from tagship.ledger.table import digest_of
+from tagship.model.errors import ApplicationUnknown
+from tagship.model.proposal import number_of, tag_of
+from tagship.model.records import ApprovedConfiguration, ReleaseRecord, RequestRecord
+from tagship.model.release import Status
+from tagship_cli.actions.configuration import Stored, text_of
+from tagship_cli.actions.deciding import Caller
+from tagship_cli.actions.steering import looks
+from tagship_cli.failures import Failed, trying
+from tagship_cli.place import Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposed:
+    """A change that is on its way, or that came to its end at once."""
+
+    tag: str
+    execution: str
+    record: ReleaseRecord | None
+    """None where the document is in force already and was only stored again."""
+    request: RequestRecord | None
+
+    @property
+    def status(self) -> str:
+        """`RUNNING` while people are asked."""
+        return str(self.record["status"]) if self.record else str(Status.SUCCEEDED)
+
+
+def in_force(place: Place, application: str) -> ApprovedConfiguration | None:
+    """What was approved last."""
+    with trying(f"Reading the ledger of {place.stage}"):
+        return configurations.in_force(place.ledger, application)
+
+
+def as_stored(approved: ApprovedConfiguration | None, name: str) -> Stored:
+    """For a look at the difference."""
+    if approved is None:
+        return Stored(name=name)
+    return Stored(
+        name=f"{name} as approved, {approved['tag']}",
+        version=approved["version"],
+        text=json.dumps(approved["document"]),
+        data=approved["document"],
+    )
+
+
+def waiting(place: Place, application: str, document: Any) -> str:
+    """The tag of a proposal of this very document that waits already; empty where none does."""
+    wanted = digest_of(document)
+    with trying(f"Reading the ledger of {place.stage}"):
+        found = [
+            record["tag"]
+            for record in configurations.proposals(place.ledger, application)
+            if record["status"] == Status.RUNNING and record["digest"] == wanted
+        ]
+    return max(found, key=number_of, default="")
+
+
+def propose(place: Place, application: str, document: Any, *, caller: Caller, emergency: str) -> Proposed:
+    """Starts it, and waits until people are asked or it has ended.
+
+    Raises Failed when it can't be proposed.
+    """
+    text_of(document)  # or it could not be stored after its approval
+    with trying(f"Reading the ledger of {place.stage}"):
+        tag = tag_of(configurations.newest(place.ledger, application) + 1)
+    order = {
+        "application": application,
+        "tag": tag,
+        "document": document,
+        "by": caller.address or caller.arn,
+        "emergency": emergency,
+    }
+    with trying(f"Proposing {application} {tag}"):
+        execution = place.client("stepfunctions").start_execution(
+            stateMachineArn=place.output("ReleaseStateMachineArn"), input=json.dumps({"proposal": order})
+        )["executionArn"]
+    return found(place, application, tag, str(execution))
+
+
+def found(place: Place, application: str, tag: str, execution: str) -> Proposed:
+    """A proposal, as soon as it waits for people or has ended."""
+    states = place.client("stepfunctions")
+
+    def look() -> Proposed | None:
+        described = states.describe_execution(executionArn=execution)
+        record = record_of(place, application, tag)
+        if record and record["execution"] == execution:
+            request = approvals.get(place.ledger, record["approval"]) if record.get("approval") else None
+            if request or record["status"] != Status.RUNNING:
+                return Proposed(tag=tag, execution=execution, record=record, request=request)
+        if described["status"] == "SUCCEEDED":
+            return Proposed(tag=tag, execution=execution, record=None, request=None)
+        if described["status"] != "RUNNING":
+            why = described.get("cause") or described.get("error") or described["status"]
+            raise Failed(f"{application} {tag} was not proposed: {why}")
+        return None
+
+    return looks(
+        place,
+        look,
+        what=f"Looking whether {application} {tag} waits for approval",
+        stopped=f"Stopped waiting; it goes on by itself. Its execution: {execution}",
+    )
+
+
+def record_of(place: Place, application: str, tag: str) -> ReleaseRecord | None:
+    """As the ledger has it; None where it was not read yet."""
+    try:
+        return releases.get(place.ledger, application, tag)
+    except ApplicationUnknown:
+        return None

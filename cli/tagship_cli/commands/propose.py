@@ -1,0 +1,117 @@
+"""What tagship apply does in a guarded stage: it proposes a change, and says where it waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tagship.text.words import count, listed
+from tagship_cli.failures import Failed
+from tagship_cli.place import Place
+from tagship_cli.views import screen
+
+if TYPE_CHECKING:
+    from tagship_cli.actions.proposing import Proposed
+
+
+def propose(
+    place: Place,
+    application: str,
+    document: Any,
+    *,
+    ask: Callable[[], None],
+    emergency: str,
+    as_json: bool,
+) -> None:
+    """Shows how the document differs from what is in force, asks, and proposes it, unless it waits already.
+
+    What is in force and was changed in Parameter Store is only stored again: nobody has to approve that.
+    """
+    from tagship_cli.actions import configuration, proposing
+    from tagship_cli.actions.deciding import whoami
+    from tagship_cli.commands.apply import shown
+
+    stored = configuration.stored(place.client("ssm"), stage=place.stage, application=application)
+    approved = proposing.in_force(place, application)
+    base = proposing.as_stored(approved, stored.name)
+    difference = configuration.difference(base, document)
+    changed_outside = approved is not None and stored.data != approved["document"]
+    if not as_json:
+        screen.say(*shown(difference, base, place) if difference else [])
+        screen.say(*_outside(stored.name, application) if changed_outside else [])
+    if not difference and not changed_outside:
+        _say_unchanged(place, base.name, as_json=as_json)
+        return
+    if tag := proposing.waiting(place, application, document):
+        title = f"{application} {tag}"
+        if not as_json:
+            screen.say(f"{screen.bold(title)} proposes the same already; nothing was proposed twice.")
+        record = proposing.record_of(place, application, tag)
+        made = proposing.found(place, application, tag, str(record["execution"]) if record else "")
+    else:
+        ask()
+        made = proposing.propose(place, application, document, caller=whoami(place), emergency=emergency)
+    _say(place, application, made, difference, as_json=as_json)
+
+
+def _outside(name: str, application: str) -> list[str]:
+    return [
+        screen.wary(
+            f"{name} was changed outside of Tagship: it is not what was approved, so releases of {application} end INVALID "
+            "until it is again."
+        )
+    ]
+
+
+def _say_unchanged(place: Place, name: str, *, as_json: bool) -> None:
+    if as_json:
+        screen.result({"stage": place.stage, "changed": False, "proposal": None, "status": None})
+    else:
+        screen.say(f"{screen.good('No change')}: {name} says the same already. Nothing was proposed.")
+
+
+def _say(place: Place, application: str, made: Proposed, difference: list[str], *, as_json: bool) -> None:
+    from tagship.approval.quorum import missing
+
+    request, title = made.request, f"{application} {made.tag}"
+    why = str(made.record.get("why", "")) if made.record else ""
+    if as_json:
+        screen.result(
+            {
+                "stage": place.stage,
+                "changed": bool(difference),
+                "proposal": made.tag if made.record else None,
+                "execution": made.execution,
+                "status": made.status,
+                "why": why,
+                "waitsFor": missing(request) if request and request["status"] == "OPEN" else [],
+                "expiresAt": request["expiresAt"] if request else None,
+                "difference": difference,
+            }
+        )
+    if made.status not in ("RUNNING", "SUCCEEDED"):
+        raise Failed(f"{title} ended {made.status}.\n{why}")
+    if as_json:
+        return
+    if made.record is None:
+        screen.say(screen.good("Stored again: what was approved is what Parameter Store has."))
+    elif request is None or request["status"] != "OPEN":
+        screen.say(screen.good(f"{title} is in force."))
+    else:
+        screen.say(*_waits(place, title, request))
+
+
+def _waits(place: Place, title: str, request: Any) -> list[str]:
+    from tagship.approval.quorum import approvals, missing
+    from tagship_cli.views import times
+
+    expires = times.moment(request["expiresAt"])
+    lacking = request["required"] - approvals(request)
+    who = f"{count(lacking, 'approval')} of {screen.clean(listed(missing(request)))}"
+    when = f"{times.full(expires)}, {times.until(expires, place.now)}"
+    return [
+        f"{screen.good('Proposed')} as {screen.bold(title)}. It needs {who}.",
+        f"Until it is approved, the configuration in force stays. It expires {when}.",
+        f"Watch it:  tagship watch {title}{place.flags()}",
+        f"Decide:    tagship approve {title}{place.flags()}",
+    ]

@@ -1,0 +1,173 @@
+"""apply in a guarded stage: a change is proposed once, and it says who is asked and until when."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tagship.approval.request.request import request_of
+from tagship.deployment.binding import release_digest
+from tagship.intake.proposing import Proposing
+from tagship.ledger import approvals, configurations, releases
+from tagship_cli.place import Place
+from tests.unit.cli.conftest import NOW, Stage
+from tests.unit.cli.test_apply import TEXT
+
+EXECUTION = "arn:aws:states:eu-central-1:123456789012:execution:tagship-development-release:"
+OWNER = "owner@example.com"
+
+
+class Machine:
+    """The release machine, as far as a proposal is claimed and people are asked; `ends` is how the execution fails."""
+
+    def __init__(self, stage: Stage, ends: str = "") -> None:
+        self.stage, self.ends = stage, ends
+        self.started: list[Any] = []
+        self.unchanged = False
+
+    def start_execution(self, *, stateMachineArn: str, input: str) -> dict[str, str]:  # noqa: A002 (AWS's own name)
+        assert stateMachineArn == "arn:release"
+        order = json.loads(input)["proposal"]
+        self.started.append(order)
+        execution = f"{EXECUTION}{len(self.started)}"
+        if not self.ends:
+            proposing = Proposing(
+                ledger=self.stage.ledger,
+                stage="development",
+                owners=[OWNER],
+                execution=execution,
+                bind=release_digest,
+            )
+            outcome, record = proposing.claim(order)
+            self.unchanged = outcome == "unchanged"
+            if outcome == "proposed":
+                wanted = request_of(record, now=self.stage.clock.now(), longest=604_800)
+                approvals.request(self.stage.ledger, wanted, execution=execution)
+        return {"executionArn": execution}
+
+    def describe_execution(self, *, executionArn: str) -> dict[str, str]:
+        if self.ends:
+            return {"status": "FAILED", "error": "ReleaseInvalid", "cause": self.ends}
+        return {"status": "SUCCEEDED" if self.unchanged else "RUNNING"}
+
+
+@pytest.fixture
+def machine(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    made = Machine(stage)
+    described, client = Place._described, Place.client
+    guarded = {"ConfigurationGuarded": "true", "ReleaseStateMachineArn": "arn:release"}
+    monkeypatch.setattr(Place, "_described", lambda place: described(place) | guarded)
+    monkeypatch.setattr(
+        Place, "client", lambda place, name: made if name == "stepfunctions" else client(place, name)
+    )
+    return made
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "application.yaml"
+    file.write_text(TEXT)
+    return file
+
+
+def put_into_force(stage: Stage) -> None:
+    made = releases.get(stage.ledger, "storefront", "configuration-1")
+    assert configurations.approve(stage.ledger, made, approvers=(OWNER,), execution=made["execution"])
+    stage.client("ssm").put_parameter(
+        Name="/tagship/development/applications/storefront",
+        Value=json.dumps(yaml.safe_load(TEXT)),
+        Type="String",
+        Overwrite=True,
+    )
+
+
+def test_the_first_configuration_is_proposed_to_the_stacks_owner(
+    stage: Stage, machine: Machine, file: Path
+) -> None:
+    result = stage.run("apply", str(file), "--yes")
+    assert result.exit_code == 0, result.output
+    assert "+application: storefront" in result.stdout
+    assert (
+        "Proposed as storefront configuration-1. It needs 1 approval of owner@example.com." in result.stdout
+    )
+    assert "tagship watch storefront configuration-1 --stage development" in result.stdout
+    (order,) = machine.started
+    assert order["document"] == yaml.safe_load(TEXT)
+    assert (order["tag"], order["emergency"]) == ("configuration-1", "")
+    assert stage.client("ssm").describe_parameters()["Parameters"] == [], "nothing was written"
+
+
+def test_a_change_is_compared_with_what_is_in_force_and_waits_for_its_approvers(
+    stage: Stage, machine: Machine, file: Path
+) -> None:
+    stage.run("apply", str(file), "--yes")
+    put_into_force(stage)
+    file.write_text(TEXT.replace("[ana@example.com, bo@example.com]", "[mallory@example.com]"))
+    result = stage.run("apply", str(file), "--yes", "--emergency", "the key was lost")
+    assert result.exit_code == 0, result.output
+    assert "as approved, configuration-1 (version 1)" in result.stdout
+    assert "+  - mallory@example.com" in result.stdout
+    assert "It needs 2 approvals of ana@example.com and bo@example.com." in result.stdout
+    assert machine.started[1]["emergency"] == "the key was lost"
+
+
+def test_what_waits_already_is_not_proposed_twice(stage: Stage, machine: Machine, file: Path) -> None:
+    stage.run("apply", str(file), "--yes")
+    result = stage.run("apply", str(file), "--yes")
+    assert result.exit_code == 0, result.output
+    assert "storefront configuration-1 proposes the same already" in result.stdout
+    assert "It needs 1 approval of owner@example.com." in result.stdout
+    assert len(machine.started) == 1
+
+
+def test_what_is_in_force_is_not_proposed(stage: Stage, machine: Machine, file: Path) -> None:
+    stage.run("apply", str(file), "--yes")
+    put_into_force(stage)
+    result = stage.run("apply", str(file), "--yes")
+    assert result.exit_code == 0
+    assert "says the same already. Nothing was proposed." in result.stdout
+    assert len(machine.started) == 1
+
+
+def test_a_parameter_that_was_changed_outside_is_named_and_restored(
+    stage: Stage, machine: Machine, file: Path
+) -> None:
+    stage.run("apply", str(file), "--yes")
+    put_into_force(stage)
+    stage.client("ssm").put_parameter(
+        Name="/tagship/development/applications/storefront", Value="{}", Type="String", Overwrite=True
+    )
+    result = stage.run("apply", str(file), "--yes")
+    assert result.exit_code == 0, result.output
+    assert "was changed outside of Tagship" in result.stdout
+    assert "Stored again: what was approved is what Parameter Store has." in result.stdout
+
+
+def test_programs_learn_where_it_waits(stage: Stage, machine: Machine, file: Path) -> None:
+    told = json.loads(stage.run("apply", str(file), "--yes", "--json").stdout)
+    assert told["proposal"] == "configuration-1"
+    assert (told["status"], told["waitsFor"], told["changed"]) == ("RUNNING", [OWNER], True)
+    assert told["expiresAt"] > NOW.isoformat()
+
+
+def test_what_can_not_be_proposed_says_why(stage: Stage, machine: Machine, file: Path) -> None:
+    machine.ends = "set the stack's parameter ConfigurationOwners"
+    result = stage.run("apply", str(file), "--yes")
+    assert result.exit_code == 1
+    assert "was not proposed: set the stack's parameter ConfigurationOwners" in result.stderr
+
+
+def test_nobody_is_asked_without_a_person_or_yes(stage: Stage, machine: Machine, file: Path) -> None:
+    assert stage.run("apply", str(file)).exit_code == 2
+    assert machine.started == []
+
+
+def test_an_emergency_says_why_and_needs_a_guarded_stage(stage: Stage, file: Path) -> None:
+    assert stage.run("apply", str(file), "--yes", "--emergency", " ").exit_code == 2
+    result = stage.run("apply", str(file), "--yes", "--emergency", "now")
+    assert result.exit_code == 2
+    assert "guards no configuration" in result.stderr
