@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tagship.approval.request.delivery import deliver
-from tagship.ledger import approvals, lock, releases
+from tagship.approval.superseding import supersede
+from tagship.ledger import lock, releases
 from tagship.ledger.table import timestamp
 from tagship.model.errors import LockLost, NewerReleaseUnderway
 from tagship.model.release import Status, Tag
@@ -32,7 +32,8 @@ def handler(event: Event, runtime: Runtime) -> Event:
     if (record["status"], record["attempt"]) != (Status.RUNNING, release["attempt"]):
         raise LockLost(f"{application} {tag}: the release has ended meanwhile. No lock was taken for it.")
     if other != tag:
-        _supersede(runtime, application, other, by=tag, execution=event["execution"])
+        stepfunctions = runtime.aws.client("stepfunctions")
+        supersede(runtime.ledger, stepfunctions, application, other, by=tag, execution=event["execution"])
     return lock.acquire(
         runtime.ledger,
         application=application,
@@ -52,26 +53,3 @@ def handler(event: Event, runtime: Runtime) -> Event:
             )
         ],
     ).as_dict()
-
-
-def _supersede(runtime: Runtime, application: str, older: str, *, by: str, execution: str) -> None:
-    """Only one that waits for people, or for its window: neither has moved anything."""
-    record = releases.get(runtime.ledger, application, older)
-    why = f"Superseded by {application} {by}."
-    if record["status"] != Status.RUNNING:
-        return
-    if record.get("phase") == "approval":
-        approvals.close(runtime.ledger, record["approval"], status="SUPERSEDED", why=why, execution=execution)
-        deliver(runtime.ledger, runtime.aws.client("stepfunctions"), record["approval"])
-    elif record.get("phase") == releases.DELAYED:
-        # It finds its ending when it looks again. From now on its fencing number is old: it can change nothing until then.
-        releases.end(
-            runtime.ledger,
-            application=application,
-            tag=older,
-            attempt=record["attempt"],
-            status=Status.SUPERSEDED,
-            why=why,
-            execution=record["execution"],
-            only_in=releases.DELAYED,
-        )

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from tagship.health.verdict import CheckResult, Verdict, judge, judge_restored
-from tagship.ledger import releases
-from tagship.ledger.table import Fact, timestamp
-from tagship.model.facts import FactKind
+from tagship.health.judging import fact_of, in_words, judged
+from tagship.health.verdict import Verdict
+from tagship.ledger.table import timestamp
 from tagship.model.rollout import Baking
 from tagship.runtime import Event, Runtime, name_of, step
-from tagship.text.words import cause_in_words
 
 
 @step
@@ -20,12 +18,9 @@ def handler(event: Event, runtime: Runtime) -> Event:
     Of a restored baseline that no check can ask, the verdict is `unanswered`.
     """
     release, deployment, now = event["release"], event["deployment"], runtime.now()
-    results = [
-        {name: result[name] for name in ("check", "verdict", "numbers")}
-        | {"why": cause_in_words(result["why"])}
-        for result in event["results"]
-    ]
-    verdict, unknown = _judged(runtime, event, [CheckResult.from_dict(result) for result in results])
+    subject, execution = event["subject"], event["execution"]
+    results = in_words(event["results"])
+    verdict, unknown = judged(runtime.ledger, release, results, subject=subject)
     left = int((datetime.fromisoformat(deployment["deadline"]) - now).total_seconds())
     before = Baking.from_dict(event["baking"], now=now)
     baking = before.looked(
@@ -38,28 +33,18 @@ def handler(event: Event, runtime: Runtime) -> Event:
     )
     goes_on = baking.wait > 0
     if not goes_on or verdict.verdict is not Verdict.HEALTHY:
-        extends = goes_on and baking.extended and not before.extended
-        # A check that could not answer does not say when it began.
-        began = [result["began"] for result in event["results"] if "began" in result]
-        fact = Fact(
-            application=release["application"],
-            tag=release["tag"],
-            attempt=release["attempt"],
-            name=FactKind.HEALTH_CHECKED,
-            key=_key(
-                event["subject"], deployment["step"], event["execution"], goes_on=goes_on, extends=extends
-            ),
-            execution=event["execution"],
-            data={
-                "subject": event["subject"],
-                "step": deployment["step"],
-                "verdict": verdict.verdict,
-                "why": verdict.why,
-                "checks": results,
-                "goesOn": goes_on,
-                "until": timestamp(baking.until) if extends else None,
-                "durations": {"HealthDuration": min(began)} if began else {},
-            },
+        fact = fact_of(
+            release,
+            verdict,
+            results,
+            subject=subject,
+            step=deployment["step"],
+            goes_on=goes_on,
+            until=baking.until if goes_on and baking.extended and not before.extended else None,
+            # A check that could not answer does not say when it began.
+            began=[result["began"] for result in event["results"] if "began" in result],
+            execution=execution,
+            key=name_of(execution),
         )
         runtime.ledger.record(fact)
     return {
@@ -70,22 +55,3 @@ def handler(event: Event, runtime: Runtime) -> Event:
         "until": timestamp(baking.until),
         "extended": baking.extended,
     }
-
-
-def _judged(runtime: Runtime, event: Event, results: list[CheckResult]) -> tuple[CheckResult, bool]:
-    """The verdict, and whether it leaves open how a restored baseline is."""
-    if event["subject"] != "baseline":
-        return judge(results), False
-    record = releases.get(runtime.ledger, event["release"]["application"], event["release"]["tag"])
-    seen = next(
-        (gate.get("seen") or {} for gate in record.get("gates") or () if gate["gate"] == "baseline"), {}
-    )
-    # Another release than the one before it: the gate did not ask that one.
-    answered = {} if "replaced" in (record.get("plan") or {}) else seen.get("answers", {})
-    return judge_restored(results, answered=answered)
-
-
-def _key(subject: str, step_name: str, execution: str, *, goes_on: bool, extends: bool) -> str:
-    """One fact for a step's last look, one for the look that made its bake longer, one for all others that were unclear."""
-    which = "" if not goes_on else "extended " if extends else "unclear "
-    return f"{subject} {step_name} {which}{name_of(execution)}"

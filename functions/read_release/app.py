@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from tagship import gates
 from tagship.deployment.binding import release_digest
-from tagship.intake.proposing import Proposing
-from tagship.intake.reading import read_release, why_of
-from tagship.ledger import configurations, releases
+from tagship.intake.claiming import claimed
+from tagship.intake.reading import why_of
 from tagship.model.application import Application
-from tagship.model.records import ReleaseRecord
-from tagship.model.release import Upload
 from tagship.runtime import Event, Runtime, step
 
 
@@ -24,7 +19,14 @@ def handler(event: Event, runtime: Runtime) -> Event:
     Raises ReleaseUnreadable when the upload can't be booked to an application and a tag, or `retry` or `proposal` is none.
     """
     order = event["order"]
-    outcome, record = _claimed(order, event["execution"], runtime)
+    outcome, record = claimed(
+        order,
+        runtime.ledger,
+        client=runtime.aws.client,
+        settings=runtime.settings,
+        execution=event["execution"],
+        bind=release_digest,
+    )
     document = record["configuration"]["document"]
     configuration = Application.from_dict(document) if document else None
     policy = configuration.approval if configuration else None
@@ -47,27 +49,3 @@ def handler(event: Event, runtime: Runtime) -> Event:
         # A change of the configuration moves no traffic and takes no lock: nobody has the fencing number 0.
         "lock": {"fence": 0},
     }
-
-
-def _claimed(order: Event, execution: str, runtime: Runtime) -> tuple[str, ReleaseRecord]:
-    ledger, settings = runtime.ledger, runtime.settings
-    if isinstance(order, dict) and order.get("proposal") is not None:
-        return Proposing(
-            ledger=ledger,
-            stage=settings.stage,
-            owners=settings.configuration_owners,
-            execution=execution,
-            bind=release_digest,
-        ).claim(order["proposal"])
-    upload = Upload.from_dict(order)
-    found = read_release(
-        s3=runtime.aws.client("s3"),
-        ssm=runtime.aws.client("ssm"),
-        stage=settings.stage,
-        bucket=upload.bucket,
-        key=upload.key,
-        version=upload.version,
-        execution=execution,
-        guard=partial(configurations.in_force, ledger) if settings.guards_configuration else None,
-    )
-    return releases.claim(ledger, found, retry=upload.retry)

@@ -24,23 +24,18 @@ def handler(event: Event, runtime: Runtime) -> Event:
     release = runtime.release_of(order.application, order.tag, attempt=order.attempt, execution=execution)
     record = release.record
     waited = joined(ledger, order, record, execution=execution, rollback=rollback)
-    if barred := bars_only(ledger, order, record, rollback=rollback, execution=execution):
-        return _answer(release, what=barred, serves=_serves(record), check=False)
-    if waited:
-        return _answer(release, what="Another rollback has restored it.", serves=_serves(record), check=False)
+    barred = bars_only(ledger, order, record, rollback=rollback, execution=execution)
+    if what := barred or ("Another rollback has restored it." if waited else ""):
+        return _answer(release, record, what=what, check=False)
     seconds = runtime.settings.rollback_seconds
     record, what = restore(
         ledger, release.target, order, record, rollback=rollback, execution=execution, seconds=seconds
     )
     check = record["plan"]["locations"][0]["baseline"] is not None
-    return _answer(release, what=what, serves=_serves(record), check=check)
+    return _answer(release, record, what=what, check=check)
 
 
-def _serves(record: ReleaseRecord) -> str | None:
-    return record["plan"]["from"] if "plan" in record else None
-
-
-def _answer(release: Release, *, what: str, serves: str | None, check: bool) -> Event:
+def _answer(release: Release, record: ReleaseRecord, *, what: str, check: bool) -> Event:
     settings, now = release.runtime.settings, release.runtime.now()
     settle_seconds = rollback_settle_seconds(
         release.kind.settle_seconds, rollback_seconds=settings.rollback_seconds
@@ -55,7 +50,7 @@ def _answer(release: Release, *, what: str, serves: str | None, check: bool) -> 
         "attempt": release.record["attempt"],
         "checks": checks,
         "what": what,
-        "servesNow": serves,
+        "servesNow": record["plan"]["from"] if "plan" in record else None,
         "nothingToCheck": not check,
         "deadline": timestamp(now + timedelta(seconds=settings.rollback_seconds)),
         "settleBy": timestamp(settle_by(settle_seconds, now=now)),

@@ -8,9 +8,7 @@ from typing import Any
 
 from tagship import gates
 from tagship.approval.quorum import voters
-from tagship.aws.clients import ASKED_ONCE
 from tagship.gates import Case
-from tagship.health import Check, Given
 from tagship.ledger import freezes, releases
 from tagship.model.application import Application
 from tagship.model.records import Revision
@@ -47,21 +45,14 @@ def _ask_what_serves(
     from tagship.health import beforehand  # one gate of many asks
 
     release, target = event["release"], configuration.target
-    client_as = runtime.client_as(configuration, tag=release["tag"], execution=event["execution"])
-
-    asked = kind_of(target).subject(target, revision)
-
-    def given(check: Check) -> Given:
-        return Given(
-            name=check.label(release["application"]),
-            application=release["application"],
-            tag=release["tag"],
-            client=partial(client_as, may=check.rights(target, asked), config=ASKED_ONCE),
-            subject="baseline",
-            asked=asked,
-            baseline=revision,
-            allowed=runtime.settings.allowed_networks,
-            now=runtime.now,
-        )
-
-    return beforehand.ask(configuration.health.checks, given)
+    return beforehand.ask_baseline(
+        configuration.health.checks,
+        target,
+        kind_of(target).subject(target, revision),
+        application=release["application"],
+        tag=release["tag"],
+        revision=revision,
+        client_as=runtime.client_as(configuration, tag=release["tag"], execution=event["execution"]),
+        allowed=runtime.settings.allowed_networks,
+        now=runtime.now,
+    )

@@ -51,6 +51,8 @@ HANDS_OVER_THE_ENVIRONMENT = {"tagship.runtime"}
 KNOWS_THE_KEYS = {"tagship.notices.bus"}
 """Beside the ledger: the bus leaves them out of what it tells."""
 READS_DOCUMENTS = {"tagship.model.documents", "tagship.model.fields"}
+HANDLER_LINES = 60
+"""Of a function's file: what needs more decides something, which a room does."""
 TOOLS = {"ministack", "moto", "tools", "tagship_cli", "tests", "pytest", "samcli", "yaml", "click"}
 
 
@@ -96,6 +98,11 @@ def test_what_describes_a_part_of_the_configuration_does_not_know_the_whole() ->
         it.name for it in in_places("health") if "tagship.model.application" in everything_behind(it.name)
     }
     assert knowing == set()
+
+
+@pytest.mark.parametrize("module", in_places("functions"), ids=lambda it: it.name)
+def test_a_handler_parses_its_event_and_leaves_the_work_to_a_room(module: Module) -> None:
+    assert len(module.path.read_text().splitlines()) <= HANDLER_LINES
 
 
 def test_no_function_imports_another() -> None:

@@ -106,6 +106,13 @@ ONLY = {
     },
 }
 ASKS = ("runtime.aws.client", "case.client", "means.client", "client", "self._client")
+HANDED_TO = {
+    "ApprovalPageFunction": "tagship.approval.page.opening",
+    "NotifyFunction": "tagship.notices.",
+    "ReadReleaseFunction": "tagship.intake.claiming",
+    "RunGateFunction": "tagship.gates.",
+}
+"""Rooms that are handed `runtime.aws.client`, and ask it for what they need."""
 LEDGER_ACTIONS = {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query"}
 
 KEYS = set(resources("AWS::KMS::Key"))
@@ -502,8 +509,8 @@ def test_no_role_of_the_stack_itself_can_be_assumed_as_an_applications() -> None
 def test_a_function_has_rights_on_the_services_that_it_asks_and_on_no_other(name: str) -> None:
     asked = set()
     trees = [module(f"functions.{snake(name.removesuffix('Function'))}").tree]
-    room = {"RunGateFunction": "tagship.gates.", "NotifyFunction": "tagship.notices."}.get(name)
-    if room:  # hands `runtime.aws.client` over: each gate, or channel, asks for what it needs
+    room = HANDED_TO.get(name)
+    if room:
         trees += [it.tree for it in modules() if it.name.startswith(room)]
     if name in ONLY["ses:SendEmail"]:  # hand it over too, with a shorter time to answer
         trees.append(module("tagship.approval.request.request").tree)

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import fields, replace
+from datetime import datetime
+from functools import partial
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
+from tagship.aws.clients import ASKED_ONCE
+from tagship.aws.rights import ClientAs, Location
 from tagship.health import Check, CheckResult, Given
 from tagship.health.verdict import REASON, can_answer
 from tagship.model.errors import TagshipError
+from tagship.model.records import Revision
+from tagship.targets.kind import Subject
 from tagship.text.plain import line
 
 SECONDS = 12
@@ -35,6 +42,36 @@ def ask(
         for result in found
         if result
     }
+
+
+def ask_baseline(
+    checks: Sequence[Check],
+    target: Location,
+    asked: Subject,
+    *,
+    application: str,
+    tag: str,
+    revision: Revision | None,
+    client_as: ClientAs,
+    allowed: Sequence[IPv4Network | IPv6Network],
+    now: Callable[[], datetime],
+) -> Mapping[str, dict[str, Any]]:
+    """Asks what serves, which a rollback would restore, each check with its own rights."""
+
+    def given(check: Check) -> Given:
+        return Given(
+            name=check.label(application),
+            application=application,
+            tag=tag,
+            client=partial(client_as, may=check.rights(target, asked), config=ASKED_ONCE),
+            subject="baseline",
+            asked=asked,
+            baseline=revision,
+            allowed=allowed,
+            now=now,
+        )
+
+    return ask(checks, given)
 
 
 def _once(check: Check, given: Given) -> CheckResult | None:

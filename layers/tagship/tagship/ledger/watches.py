@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tagship.ledger.table import Change, Item, Ledger
+from tagship.model.records import ReleaseKey
 
 
 def opened(
-    ledger: Ledger, record: Item, *, alarms: Iterable[tuple[str, str, str]], since: str, until: str
+    ledger: Ledger, record: ReleaseKey, *, alarms: Iterable[tuple[str, str, str]], since: str, until: str
 ) -> list[Change]:
     """For the transaction that writes the ending; a release that succeeds later takes the alarms over.
 

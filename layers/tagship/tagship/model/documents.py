@@ -36,6 +36,8 @@ from tagship.targets import KINDS, kind_of
 from tagship.text.plain import line
 
 MAX_DEPTH = 20
+_NAME = 500
+"""Characters of a field's name that are shown."""
 MOST_REMINDERS = 200
 """Each is some 20 events in the execution's history, and that holds 25,000 (Step Functions' quota)."""
 
@@ -55,7 +57,8 @@ class Problem:
             if isinstance(part, int):
                 text += f"[{part}]"
             else:
-                text += f".{line(part)}" if text else line(part)
+                shown = line(part, _NAME)
+                text += f".{shown}" if text else shown
         return text
 
     def __str__(self) -> str:

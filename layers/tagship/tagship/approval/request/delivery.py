@@ -35,6 +35,16 @@ def answer_of(request: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def waits(ledger: Ledger, stepfunctions: Any, approval_id: str) -> bool:
+    """Whether the release's execution is still there to hear the decision."""
+    request = approvals.get(ledger, approval_id)
+    if request is None:
+        return False
+    with calling("Looking at the execution that waits"):
+        answer = stepfunctions.describe_execution(executionArn=request["execution"])
+    return str(answer["status"]) == "RUNNING"
+
+
 def deliver(ledger: Ledger, stepfunctions: Any, approval_id: str) -> None:
     """Answers the waiting task with what was decided; does nothing while it is open, or when it was done before.
 

@@ -1,0 +1,64 @@
+"""The approval page of a stage: what it stands on, and what of its options is loaded only where it is switched on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from tagship.approval.link import LinkVerifier, known_keys
+from tagship.approval.page.answers import PageResponse
+from tagship.approval.page.page import Page, PageRequest, answered
+from tagship.approval.quorum import Record
+from tagship.approval.request.delivery import deliver, waits
+from tagship.approval.store import LedgerStore
+from tagship.ledger import approvals
+from tagship.ledger.table import Ledger
+from tagship.settings import Settings
+
+SLACK = "/slack/actions"
+
+
+def open_page(
+    settings: Settings,
+    client: Callable[[str], Any],
+    ledger: Ledger,
+    *,
+    host: str,
+    now: Callable[[], datetime],
+    log: Any,
+    believed: Callable[[Record], None],
+) -> Page:
+    """`host` is the name that the browser asked for; `believed` hears which request somebody is here for."""
+    stepfunctions = client("stepfunctions")
+    keys = known_keys(settings.link_key, *settings.other_link_keys)
+    login = None
+    if settings.oidc_issuer or settings.oidc_client_id:
+        from tagship.approval.signin.login import login_of
+
+        login = login_of(settings, ledger, host=host)
+    return Page(
+        store=LedgerStore(ledger=ledger, now=now, log=log),
+        verifier=LinkVerifier(client("kms"), keys, stage=settings.stage),
+        deliver=partial(deliver, ledger, stepfunctions),
+        now=now(),
+        base_url=settings.approval_base_url,
+        waits=partial(waits, ledger, stepfunctions),
+        login=login,
+        release_of=partial(approvals.release_of, ledger),
+        believed=believed,
+    )
+
+
+def respond(
+    here: Page, request: PageRequest, *, settings: Settings, client: Callable[[str], Any], log: Any
+) -> PageResponse:
+    """The answer to a browser, or to a button in Slack."""
+    if request.path != SLACK:
+        return answered(here, request)
+    from tagship.approval.page import slack_actions
+
+    return slack_actions.respond(
+        request, here, secrets=client("secretsmanager"), hosts=settings.slack_hosts, log=log
+    )

@@ -1,0 +1,69 @@
+"""Writes that a release has succeeded: what production runs from here on, and until when its alarms are watched."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tagship.deployment.locations import location_of
+from tagship.ledger import releases, watches
+from tagship.ledger.table import Change, Ledger, timestamp
+from tagship.model.application import Application
+from tagship.model.errors import LockLost
+from tagship.model.facts import FactKind
+from tagship.model.records import ReleaseKey, ReleaseRecord, document_of, manifest_of
+from tagship.model.release import Status
+
+
+def complete(ledger: Ledger, release: ReleaseKey, *, execution: str) -> str:
+    """Moves the current revision, writes the ending, frees the lock and opens the watch, all in one. Returns why.
+
+    Raises LockLost when the release is another's by now: it was rolled back, or is just being.
+    """
+    application, tag = release["application"], release["tag"]
+    record = releases.get(ledger, application, tag)
+    plan, since = record["plan"], timestamp(ledger.now())
+    why = (
+        f"{application} {tag} runs the code that production ran already; nothing had to change."
+        if plan["nothingToChange"]
+        else f"{application} {tag} serves all traffic and is healthy."
+    )
+    until, watch = _watch(ledger, record, since=since)
+    began = releases.since(ledger, record, DeploymentDuration=FactKind.DEPLOYMENT_STARTED)
+    manifest = manifest_of(record)
+    ended = releases.end(
+        ledger,
+        application=application,
+        tag=tag,
+        attempt=release["attempt"],
+        status=Status.SUCCEEDED,
+        why=why,
+        execution=execution,
+        serves={
+            "application": application,
+            "tag": tag,
+            "attempt": release["attempt"],
+            "revision": location_of(record)["candidate"],
+            "since": since,
+            "watchEnds": until,
+        },
+        also=watch,
+        data={
+            "from": plan["from"],
+            "commit": manifest["commit"],
+            "durations": {"LeadTime": manifest["createdAt"], **began},
+        },
+    )
+    if not ended and releases.get(ledger, application, tag)["status"] != Status.SUCCEEDED:
+        raise LockLost(f"{application} {tag} can't succeed: it was rolled back meanwhile, or is just being.")
+    return why
+
+
+def _watch(ledger: Ledger, record: ReleaseRecord, *, since: str) -> tuple[str, list[Change]]:
+    """Until when alarms still roll this release back; never where it changed nothing, and nothing can be undone."""
+    application = Application.from_dict(document_of(record))
+    wanted, target = application.health.watch, application.target
+    if record["plan"]["nothingToChange"] or not (wanted.seconds and wanted.alarms):
+        return "", []
+    until = timestamp(ledger.now() + timedelta(seconds=wanted.seconds))
+    alarms = [(target.account, target.region, name) for name in wanted.alarms]
+    return until, watches.opened(ledger, record, alarms=alarms, since=since, until=until)

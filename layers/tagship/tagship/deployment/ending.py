@@ -1,0 +1,58 @@
+"""Writes how a release ended, unless the ledger knows better: the first ending stands."""
+
+from __future__ import annotations
+
+from tagship.ledger import approvals, releases
+from tagship.ledger.table import Ledger
+from tagship.model.errors import RollbackUnderway, TrafficMoved
+from tagship.model.facts import FactKind
+from tagship.model.records import ReleaseKey
+from tagship.model.release import Status
+
+_NOTHING_CHANGED = (Status.INVALID, Status.REJECTED, Status.EXPIRED, Status.SUPERSEDED)
+
+
+def end(
+    ledger: Ledger, release: ReleaseKey, *, status: Status, why: str, execution: str, rollback: str
+) -> tuple[Status, str]:
+    """Frees the lock and closes the request for approval. Returns the ending that stands, and why.
+
+    `rollback` is the execution's own name, if it is a rollback's.
+
+    Raises TrafficMoved for an ending that says "nothing was changed" where the ledger knows better: then it is rolled back;
+    RollbackUnderway while a rollback that somebody else asked for is running.
+    """
+    application, tag = release["application"], release["tag"]
+    record = releases.get(ledger, application, tag)
+    attempt = release["attempt"] or record["attempt"]  # 0: a rollback that never learnt which one it is about
+    if record["attempt"] != attempt:
+        return _as_it_ended(ledger, release, status, why)
+    if record.get("approval"):
+        approvals.close(ledger, record["approval"], status="CLOSED", why=why, execution=execution)
+    began = releases.since(ledger, record, key=rollback, RollbackDuration=FactKind.ROLLBACK_TRIGGERED)
+    if releases.end(
+        ledger,
+        application=application,
+        tag=tag,
+        attempt=attempt,
+        status=status,
+        why=why,
+        execution=execution,
+        data={"durations": began},
+        unless_moved=status in _NOTHING_CHANGED,
+    ):
+        return status, why
+    record = releases.get(ledger, application, tag)
+    if record["status"] != Status.RUNNING:
+        return Status(record["status"]), record["why"]
+    if record.get("moved") and status in _NOTHING_CHANGED:
+        raise TrafficMoved(f"{application} {tag}: traffic has moved, so it is rolled back. {why}")
+    raise RollbackUnderway(
+        f"{application} {tag} is being rolled back by somebody else, who writes its ending."
+    )
+
+
+def _as_it_ended(ledger: Ledger, release: ReleaseKey, status: Status, why: str) -> tuple[Status, str]:
+    """This is late: the attempt has its ending, and the tag has begun again."""
+    fact = releases.ending_of(ledger, release["application"], release["tag"], release["attempt"])
+    return (Status(fact["data"]["status"]), fact["data"]["why"]) if fact else (status, why)
