@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tagship.model.proposal import Proposal, is_proposal, number_of, tag_of
+from tagship.model.release import Tag, place_of
 from tests.unit.builders import GONE, application
 
 
@@ -24,6 +25,10 @@ def order(**changes: Any) -> dict[str, Any]:
 def test_a_proposal_has_a_number_that_no_release_has() -> None:
     assert number_of(tag_of(4)) == 4
     assert is_proposal("configuration-12")
+    with pytest.raises(ValueError, match="is not a tag"):
+        Tag.parse(tag_of(4))
+    with pytest.raises(ValueError, match="is not a tag"):
+        place_of("releases/storefront/configuration-4/release.json")
     for tag in ("v1.4.0", "configuration-0", "configuration-04", "configuration-", "configuration-1.0", ""):
         assert not is_proposal(tag)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tagship.model.facts import ENDING_KINDS, FactKind, Level
+from tagship.model.proposal import is_proposal
 from tagship.model.records import FactRecord
 from tagship.model.schedule import EVERY_APPLICATION
 from tagship.story.narrator import Mood, ending, told
@@ -111,6 +112,8 @@ _TOOK = {
 def _serves(fact: FactRecord, record: Mapping[str, Any]) -> str:
     """From the fact and the plan alone: what is read elsewhere may be newer than what is told."""
     tag, name = fact["tag"], fact["name"]
+    if is_proposal(tag):
+        return ""
     plan = record.get("plan")
     before = (plan or {}).get("from") or "what was there before"
     if name == FactKind.RELEASE_SUCCEEDED:

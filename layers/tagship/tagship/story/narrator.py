@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from tagship.model.facts import FactKind
+from tagship.model.proposal import is_proposal
 from tagship.model.release import UNCHECKED, Status
 from tagship.targets import kind_of, spec_of
 from tagship.text.times import clock, moment, span
@@ -355,8 +356,19 @@ def mood_of(status: str) -> Mood:
 
 def ending(record: Record) -> list[str]:
     """What an ending means, and what to do now; empty while it runs."""
+    if is_proposal(str(record.get("tag"))):
+        return _of_a_proposal(record)
     means = _ENDINGS.get(str(record["status"]))
     return [sentence for sentence in means(record) if sentence] if means else []
+
+
+def _of_a_proposal(record: Record) -> list[str]:
+    if record["status"] == Status.RUNNING:
+        return []
+    if record["status"] == Status.SUCCEEDED:
+        return [f"{record['tag']} is the configuration in force; the next release uses it."]
+    again = () if record["status"] == Status.SUPERSEDED else ("If it is still wanted: tagship apply.",)
+    return ["Nothing was changed: the configuration in force stays.", *again]
 
 
 def _before(record: Record) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tagship.approval.quorum import Record
+from tagship.model.proposal import is_proposal
 from tagship.model.release import UNCHECKED
 from tagship.text.plain import line
 
@@ -18,6 +19,8 @@ _ENDED = {
     "ROLLBACK_FAILED": ("care", "The rollback failed. Operators have been called."),
     "ABORTED": ("no", "The release was stopped; {before} serves as before."),
 }
+_IN_FORCE = ("yes", "{tag} is in force. The next release uses it.")
+_STAYS = ("no", "The proposal ended {status}. The configuration in force stays.")
 _UNCHANGED = ("no", "The release ended {status}. Nothing was changed.")
 
 
@@ -31,6 +34,8 @@ def progress(record: Record, release: Mapping[str, Any]) -> dict[str, Any]:
     if release["status"] == "RUNNING":
         return {"sign": "wait", "words": _underway(release, values), "why": "", "underway": True}
     sign, words = _ENDED.get(release["status"], _UNCHANGED)
+    if is_proposal(str(record["tag"])):
+        sign, words = _IN_FORCE if release["status"] == "SUCCEEDED" else _STAYS
     if UNCHECKED in str(release.get("why")):
         words = words.replace(" and is healthy", "; no check could ask whether it is healthy")
     why = "" if release["status"] == "SUCCEEDED" else line(release.get("why") or "", 500)

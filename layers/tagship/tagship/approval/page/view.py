@@ -13,6 +13,7 @@ from typing import Any
 from tagship.approval import quorum
 from tagship.approval.quorum import Record
 from tagship.model.people import person
+from tagship.model.proposal import is_proposal
 from tagship.model.records import GateRecord, StepData
 from tagship.model.release import NOTES_CHARACTERS
 from tagship.text.plain import fold, line, shorten, visible
@@ -52,6 +53,7 @@ def view(record: Record, *, approver: str, now: datetime) -> View:
         "application": line(record["application"], 60),
         "stage": line(record["stage"], 40),
         "tag": line(record["tag"], 80),
+        "is_configuration": is_proposal(str(record["tag"])),
         "from_tag": line(record.get("fromTag") or "", 80),
         "attempt": int(record.get("attempt") or 1),
         "author": line(record.get("author") or "not said"),

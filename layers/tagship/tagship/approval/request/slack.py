@@ -93,8 +93,9 @@ def _about(record: Record, shown: View) -> list[Block]:
     blocks = []
     if shown["warnings"]:
         blocks.append(section(f":warning: *Look at this first*\n{bullets(map(escaped, shown['warnings']))}"))
+    first = "configuration" if shown["is_configuration"] else "release"
     version = (
-        f"{shown['from_tag']} → {shown['tag']}" if shown["from_tag"] else f"{shown['tag']}, the first release"
+        f"{shown['from_tag']} → {shown['tag']}" if shown["from_tag"] else f"{shown['tag']}, the first {first}"
     )
     facts = [("Version", escaped(version)), ("Author", escaped(shown["author"]))]
     if shown["ref"]:
@@ -114,7 +115,10 @@ def _about(record: Record, shown: View) -> list[Block]:
         )
     else:
         blocks.append(section(f"*What changes*\n{bullets(_first(shown['changes'], shown['changes_rest']))}"))
-        blocks.append(section(f"*How traffic moves*\n{bullets(step['words'] for step in shown['steps'])}"))
+        if shown["steps"]:
+            blocks.append(
+                section(f"*How traffic moves*\n{bullets(step['words'] for step in shown['steps'])}")
+            )
     blocks.append(section(f"*What was checked*\n{_gates(shown)}"))
     if shown["notes"]:
         blocks.append(section(f"*Notes*\n{escaped(cut_at_a_line(shown['notes'], _NOTES))}"))
