@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -88,7 +89,7 @@ def planned(
         application=application,
         tag="the next release",
         spec=spec,
-        client=place.client(kind.service, region=spec.region),
+        client=partial(place.client, region=spec.region),
     )
     artifacts = {file.name: (_artifact(file), _unpinned(file)) for file in files}
     floor = time_to_see(configuration.health)

@@ -6,7 +6,7 @@ It shows what a new kind takes: this file, and one line for it where `targets` l
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -222,6 +222,10 @@ def _wanted(move: Move) -> str:
     return move.candidate["id"] if move.percent or move.baseline is None else move.baseline["id"]
 
 
+def _make(*, client: Callable[[str], Any], **given: Any) -> Pointer:
+    return Pointer(client=client("s3"), **given)
+
+
 def _rights(spec: PointerTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
     pointer, sources = f"arn:{partition_of(spec)}:s3:::{spec.bucket}/{spec.key}", tuple(objects)
     actions = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject")
@@ -258,8 +262,7 @@ KIND = Kind(
     weighted=False,
     step_seconds=15,
     settle_seconds=60,
-    make=Pointer,
-    service="s3",
+    make=_make,
     rights=_rights,
     subject=_subject,
     describe=_described,

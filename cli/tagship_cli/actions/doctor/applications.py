@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -168,7 +169,7 @@ def target(subject: Subject, configuration: Application) -> Iterator[Finding]:
     if spec.account != subject.account:
         yield _elsewhere(subject, configuration, "Its target")
         return
-    client = subject.client(kind.service, region=spec.region)
+    client = partial(subject.client, region=spec.region)
     adapter = kind.make(application=name, tag="the next release", spec=spec, client=client)
     try:
         found = adapter.check(_serving(subject, name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +55,7 @@ def target_of(
 
     kind, folder = kind_of(spec), folder_of(application, tag)
     sources = sorted({_source(spec, pinned.bucket, folder) for pinned in objects})
-    client = client_as(
-        kind.service, may=kind.rights(spec, objects=sources), config=UPLOADING if sources else None
-    )
+    client = partial(client_as, may=kind.rights(spec, objects=sources), config=UPLOADING if sources else None)
     return kind.make(application=application, tag=tag, spec=spec, client=client)
 
 

@@ -203,9 +203,7 @@ class Kind:
     settle_seconds: int
     """How long the target may take to settle on one move, or to make a candidate: the deadline of every wait for it."""
     make: Callable[..., Target]
-    """`make(application=…, tag=…, spec=…, client=…)`."""
-    service: str
-    """The AWS service that its adapter calls."""
+    """`make(application=…, tag=…, spec=…, client=…)`; `client("lambda")` calls that service with the kind's rights alone."""
     rights: Callable[..., tuple[Right, ...]]
     """`rights(spec, objects=…)`: what the adapter asks of the application's role; `objects` are what it may upload."""
     subject: Callable[[Any, Revision | None], Subject]

@@ -5,7 +5,7 @@ The adapter is in a module of its own, because a step that only reads a configur
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Annotated, Any, Literal
@@ -75,8 +75,10 @@ def rights(target: LambdaTarget, *, objects: Iterable[str]) -> tuple[Right, ...]
     return tuple(may)
 
 
-def _make(**given: Any) -> Target:
-    adapter: Target = import_module("tagship.targets.lambda_function").LambdaFunction(**given)
+def _make(*, client: Callable[[str], Any], **given: Any) -> Target:
+    adapter: Target = import_module("tagship.targets.lambda_function").LambdaFunction(
+        client=client("lambda"), **given
+    )
     return adapter
 
 
@@ -122,7 +124,6 @@ KIND = Kind(
     step_seconds=15,
     settle_seconds=300,
     make=_make,
-    service="lambda",
     rights=rights,
     subject=_subject,
     describe=_describe,
