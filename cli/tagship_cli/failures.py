@@ -64,7 +64,7 @@ def explained(what: str, error: Exception) -> Failed | None:
     if isinstance(error, BotoCoreError):
         return _unasked(what, error)
     if isinstance(error, AwsUnavailable):
-        return AwsRefused(f"{error}\nNothing is wrong with the release. Try again in a moment.")
+        return AwsRefused(f"{error}\nThe release itself is not affected. Try again in a moment.")
     if isinstance(error, TagshipError):
         return Failed(str(error))
     return None
@@ -93,13 +93,13 @@ _ADVICE = (
     ),
     (
         r"AccessDenied(Exception)?|AuthorizationError|UnauthorizedOperation|Forbidden|403",
-        "You may not do this ({operation}). `aws sts get-caller-identity` says who you are; --profile chooses another.",
+        "Your identity can't do this ({operation}). `aws sts get-caller-identity` shows it; --profile selects another.",
     ),
     (
         r"ResourceNotFoundException|NoSuchBucket|404",
-        "Check --stage, --stack, --region and --profile: this is probably not where the stage is.",
+        "Check --stage, --stack, --region and --profile: the stage is probably somewhere else.",
     ),
-    (r"OptInRequired|RegionDisabledException", "Check --region: the account does not use this one."),
+    (r"OptInRequired|RegionDisabledException", "Check --region: this account has not enabled that region."),
     (r"Throttl.*|TooManyRequests.*|RequestLimitExceeded|SlowDown", "AWS is busy: try again in a moment."),
 )
 
@@ -122,9 +122,9 @@ _UNASKED: tuple[tuple[frozenset[str], str], ...] = (
     ),
     (
         frozenset({"ProfileNotFound", "ConfigNotFound", "ConfigParseError"}),
-        "Check --profile and AWS_PROFILE; `aws configure list-profiles` shows which there are.",
+        "Check --profile and AWS_PROFILE; `aws configure list-profiles` lists your profiles.",
     ),
-    (frozenset({"NoRegionError", "InvalidRegionError"}), "Say which region: --region, or AWS_REGION."),
+    (frozenset({"NoRegionError", "InvalidRegionError"}), "Set a region: --region or AWS_REGION."),
     (
         frozenset(
             {

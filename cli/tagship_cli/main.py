@@ -13,31 +13,34 @@ from tagship_cli.place import PLACE, STAGE_VARIABLE, STAGES, checkout, place_opt
 
 COMMANDS = {
     "publish": ("tagship_cli.commands.publish", "Upload a release: artifacts first, release.json last."),
-    "promote": ("tagship_cli.commands.promote", "Bring a release that succeeded in one stage to the next."),
+    "promote": ("tagship_cli.commands.promote", "Promote a release that succeeded in one stage to the next."),
     "plan": ("tagship_cli.commands.plan", "Show what a release would change, before it is uploaded."),
     "validate": ("tagship_cli.commands.validate", "Check release.json and application.yaml, offline."),
-    "preview": ("tagship_cli.commands.preview", "See what approvers will get."),
+    "preview": ("tagship_cli.commands.preview", "Preview what approvers will receive."),
     "role": (
         "tagship_cli.commands.role",
         "Print or deploy the role that Tagship assumes for an application.",
     ),
     "apply": ("tagship_cli.commands.apply", "Store an application's configuration for a stage."),
-    "doctor": ("tagship_cli.commands.doctor", "Say what is wrong with a stage, and what to do about it."),
-    "status": ("tagship_cli.commands.status", "What runs, what is on its way, and who is waited for."),
-    "show": ("tagship_cli.commands.show", "Everything about one release, on the screen or as a page."),
-    "history": ("tagship_cli.commands.history", "The releases of an application and how each ended."),
+    "doctor": ("tagship_cli.commands.doctor", "Find problems with a stage, and show how to fix them."),
+    "status": (
+        "tagship_cli.commands.status",
+        "Show what is deployed, what is in progress and who it is waiting on.",
+    ),
+    "show": ("tagship_cli.commands.show", "Show everything about one release, on screen or as a page."),
+    "history": ("tagship_cli.commands.history", "List an application's releases and their outcomes."),
     "watch": ("tagship_cli.commands.watch", "Follow a release until it ends."),
-    "approve": ("tagship_cli.commands.decide", "Approve a release that waits for approval."),
-    "reject": ("tagship_cli.commands.decide", "Reject a release that waits for approval."),
-    "rollback": ("tagship_cli.commands.rollback", "Put back what served before a release."),
-    "abort": ("tagship_cli.commands.abort", "Stop a release that is on its way."),
-    "retry": ("tagship_cli.commands.retry", "Begin a release again that has ended without success."),
-    "freeze": ("tagship_cli.commands.freeze", "Keep releases out of a stage for a time."),
-    "unfreeze": ("tagship_cli.commands.freeze", "End a freeze before its time."),
-    "report": ("tagship_cli.commands.report", "DORA's four keys and the latency of approvals, over a time."),
-    "audit": ("tagship_cli.commands.audit", "Check that nothing in an application's history was changed."),
-    "replay": ("tagship_cli.commands.replay", "Tell again what channels could not be told."),
-    "local": ("tagship_cli.commands.local", "Tagship on this machine, without an AWS account."),
+    "approve": ("tagship_cli.commands.decide", "Approve a release that is waiting for approval."),
+    "reject": ("tagship_cli.commands.decide", "Reject a release that is waiting for approval."),
+    "rollback": ("tagship_cli.commands.rollback", "Roll back a release and restore the version before it."),
+    "abort": ("tagship_cli.commands.abort", "Stop a release that is in progress."),
+    "retry": ("tagship_cli.commands.retry", "Start a release again after it ended without success."),
+    "freeze": ("tagship_cli.commands.freeze", "Block new releases in a stage for a limited time."),
+    "unfreeze": ("tagship_cli.commands.freeze", "Lift a freeze early."),
+    "report": ("tagship_cli.commands.report", "Report DORA's four keys and approval latency for a period."),
+    "audit": ("tagship_cli.commands.audit", "Verify that an application's history was not changed."),
+    "replay": ("tagship_cli.commands.replay", "Resend notifications that failed."),
+    "local": ("tagship_cli.commands.local", "Run Tagship on this machine, without an AWS account."),
     "schemas": ("tagship_cli.commands.schemas", "Write the JSON Schemas of both documents."),
 }
 """Each command's module and its line in the help; the module is loaded when the command is run."""
@@ -94,8 +97,8 @@ class Tagship(click.Group):
     cls=Tagship,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="""\b
-Exit codes: 0 done, 1 the release or check failed, 2 wrong use, 3 AWS refused.
-Every command explains itself: tagship publish --help""",
+Exit codes: 0 success, 1 the release or check failed, 2 wrong usage, 3 AWS error.
+Options and examples of a command: tagship publish --help""",
 )
 @place_options
 @click.version_option(package_name="tagship", message="tagship %(version)s")
@@ -103,7 +106,7 @@ Every command explains itself: tagship publish --help""",
 def main(
     ctx: click.Context, *, stage: str | None, stack: str | None, region: str | None, profile: str | None
 ) -> None:
-    """Tagged releases, shipped safely: publish a tag, have it approved, and see it reach production or come back."""
+    """Ship tagged releases safely: publish a tag, get it approved, and watch it reach production or roll back."""
     ctx.meta[PLACE] = {
         "stage": stage or _stage_of_environment(),
         "stack": stack,
@@ -116,7 +119,7 @@ def main(
 def _stage_of_environment() -> str | None:
     stage = os.environ.get(STAGE_VARIABLE)
     if stage and stage not in STAGES:
-        raise click.UsageError(f"{STAGE_VARIABLE} is {stage!r}, and the stages are {', '.join(STAGES)}.")
+        raise click.UsageError(f"{STAGE_VARIABLE} is {stage!r}; it must be one of {', '.join(STAGES)}.")
     return stage
 
 

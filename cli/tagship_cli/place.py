@@ -102,8 +102,8 @@ class Place:
             self._outputs = self._described()
         if name not in self._outputs:
             raise AwsRefused(
-                f"The stack {self.stack} has no output {name}, so it is not Tagship's, or an older one.\n"
-                "Name Tagship's stack with --stack, or deploy this version of Tagship."
+                f"The stack {self.stack} has no output {name}. It is not a Tagship stack, or it has an "
+                f"older version.\nName Tagship's stack with --stack, or deploy this version of Tagship."
             )
         return self._outputs[name]
 
@@ -173,7 +173,7 @@ class Place:
         """What CloudFormation knows of a stack; None where there is none."""
         from botocore.exceptions import ClientError
 
-        with trying(f"Looking at the stack {name}"):
+        with trying(f"Reading the stack {name}"):
             try:
                 found: dict[str, Any] = self.client("cloudformation").describe_stacks(StackName=name)[
                     "Stacks"
@@ -186,8 +186,8 @@ class Place:
 
     def _no_stack(self, name: str, stage: str) -> AwsRefused:
         return AwsRefused(
-            f"There is no stack {name} in {self.region_name} for the identity that you use.\n"
-            "Check --stage, --stack, --region and --profile, or deploy it: "
+            f"There is no stack {name} in {self.region_name} for your AWS identity.\nCheck --stage, "
+            f"--stack, --region and --profile, or deploy it: "
             f"sam build && sam deploy --config-env {stage}"
         )
 
@@ -198,9 +198,7 @@ class Place:
             raise self._no_stack(self.named_stack, STAGES[0])
         given = {each["ParameterKey"]: each["ParameterValue"] for each in found.get("Parameters", [])}
         if given.get("Stage") not in STAGES:
-            raise click.UsageError(
-                f"The stack {self.named_stack} does not say which stage it is: give --stage."
-            )
+            raise click.UsageError(f"The stack {self.named_stack} does not name its stage. Set --stage.")
         return str(given["Stage"])
 
     def _deployed_stage(self) -> str:
@@ -208,13 +206,15 @@ class Place:
             found = [stage for stage in STAGES if self._stack_named(stack_of(stage)) is not None]
         except AwsRefused as refused:
             raise AwsRefused(
-                f"{refused.message}\nThe stage was not named, so it was looked for: give --stage, or set {STAGE_VARIABLE}."
+                f"{refused.message}\nNo stage was named, and looking for it failed. Set --stage or "
+                f"{STAGE_VARIABLE}."
             ) from refused
         if len(found) == 1:
             return found[0]
         if not found:
             raise AwsRefused(
-                f"No stage of Tagship is deployed in {self.region_name} for the identity that you use: there is no stack "
+                f"No stage of Tagship is deployed in {self.region_name} for your AWS identity: there is no "
+                f"stack "
                 f"{' or '.join(stack_of(stage) for stage in STAGES)}.\n"
                 "Check --region and --profile, name the stack with --stack, or deploy a stage: "
                 f"sam build && sam deploy --config-env {STAGES[0]}"
@@ -222,7 +222,8 @@ class Place:
         if can_ask():
             return str(click.prompt("Which stage?", type=click.Choice(found), err=True))
         raise click.UsageError(
-            f"Which stage? {listed(found)} are deployed in {self.region_name}: give --stage, or set {STAGE_VARIABLE}."
+            f"Which stage? {listed(found)} are deployed in {self.region_name}. Set --stage or "
+            f"{STAGE_VARIABLE}."
         )
 
 
@@ -252,8 +253,12 @@ def stack_of(stage: str) -> str:
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--stage`, `--stack`, `--region` and `--profile`, as they stand before a command; after it they say the same."""
     for option in (
-        click.option("--profile", metavar="NAME", help="The AWS profile, if not your configuration's."),
-        click.option("--region", metavar="REGION", help="The AWS region, if not your configuration's."),
+        click.option(
+            "--profile", metavar="NAME", help="The AWS profile.  [default: from your AWS configuration]"
+        ),
+        click.option(
+            "--region", metavar="REGION", help="The AWS region.  [default: from your AWS configuration]"
+        ),
         click.option(
             "--stack", metavar="NAME", help="The stage's CloudFormation stack.  [default: tagship-<stage>]"
         ),
@@ -262,7 +267,7 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(STAGES),
             metavar="STAGE",
             help=f"{', '.join(STAGES[:-1])} or {STAGES[-1]}.  "
-            f"[env var: {STAGE_VARIABLE}; default: the only one that is deployed]",
+            f"[env var: {STAGE_VARIABLE}; default: the only deployed stage]",
         ),
     ):
         command = option(command)
@@ -292,9 +297,11 @@ def between_two_places(command: Callable[..., Any]) -> Callable[..., Any]:
     for way in ("to", "from"):
         for option in (
             click.option(f"--{way}-profile", metavar="NAME", help=f"The AWS profile for the --{way} stage."),
-            click.option(f"--{way}-region", metavar="REGION", help=f"The AWS region of the --{way} stage."),
+            click.option(f"--{way}-region", metavar="REGION", help=f"The AWS region for the --{way} stage."),
             click.option(
-                f"--{way}-stack", metavar="NAME", help="Its CloudFormation stack.  [default: tagship-<stage>]"
+                f"--{way}-stack",
+                metavar="NAME",
+                help=f"The CloudFormation stack of the --{way} stage.  [default: tagship-<stage>]",
             ),
             click.option(
                 f"--{way}",
@@ -302,7 +309,10 @@ def between_two_places(command: Callable[..., Any]) -> Callable[..., Any]:
                 type=click.Choice(STAGES),
                 metavar="STAGE",
                 required=True,
-                help={"from": "Where it has succeeded.", "to": "Where it goes."}[way],
+                help={
+                    "from": "The stage where the release succeeded.",
+                    "to": "The stage to promote the release to.",
+                }[way],
             ),
         ):
             command = option(command)

@@ -126,7 +126,7 @@ def test_a_frozen_application_takes_no_release_and_the_next_one_is_approved_and_
     waiting = shell.waits_for_approval(tag)
     assert (waiting["phase"], waiting["waitsFor"]) == ("approval", ["ana@example.com"])
     approved = shell.done("approve", NAME, tag, "--as", "Ana@example.com", "--reason", "looked at the plan")
-    assert "That is enough: the deployment begins." in approved
+    assert "All required approvals are given: the deployment starts." in approved
     watched = shell.run("watch", NAME, tag, "--timeout", WATCH_SECONDS)
     assert watched.returncode == 0, watched.stdout + watched.stderr
     assert "ana@example.com approved it: that is enough" in watched.stdout
@@ -141,10 +141,13 @@ def test_a_tag_is_used_once(shell: Shell) -> None:
     assert shell.publish(tag).returncode == 0
     again = shell.publish(tag)
     assert again.returncode == 0
-    assert "was published before, with exactly this: nothing new begins" in again.stdout
+    assert "was already published with the same content; no new release starts" in again.stdout
     other = shell.publish(tag, broken=True)
     assert other.returncode == 1
-    assert "a tag is used once: other artifacts. Nothing was uploaded." in other.stderr
+    assert (
+        "different content (different artifacts), and a tag can be used only once. Nothing was uploaded."
+        in other.stderr
+    )
     shell.waits_for_approval(tag)
     shell.done("reject", NAME, tag, "--as", "ana@example.com", "--reason", "only a test")
     watched = shell.run("watch", NAME, tag, "--timeout", WATCH_SECONDS)

@@ -54,4 +54,4 @@ def test_an_operator_takes_back_what_production_runs(pipeline: Pipeline) -> None
 def test_a_rollback_without_a_reason_is_wrong_use(pipeline: Pipeline) -> None:
     done = rollback(pipeline, "--reason", "  ")
     assert done.returncode == 2
-    assert "say why" in done.stderr
+    assert "state why" in done.stderr

@@ -70,7 +70,7 @@ def check_ledger(place: Place, application: str) -> Checked:
     with trying(f"Reading the ledger of {place.stage}"):
         head, facts = chain.read(place.ledger, application)
     if not facts and head is None:
-        raise Failed(f"The ledger of {place.stage} has no fact of {application!r}.")
+        raise Failed(f"The ledger of {place.stage} has no facts of {application!r}.")
     with trying("Listing the evidence"):
         kept = _evidence(place, application)
     without = [
@@ -124,8 +124,8 @@ def _hidden(kept: _Evidence) -> Broken | None:
     return Broken(
         kind=Break.HIDDEN,
         seq=first.seq if first else 0,
-        what=f"This is an attack: somebody put a delete marker or a second version over {kept.hidden[0]} in the evidence "
-        "bucket. Tagship does neither. The chain was verified against the versions behind it.",
+        what=f"This is an attack: somebody added a delete marker or a second version to {kept.hidden[0]} "
+        "in the evidence bucket. Tagship never does this. The chain was verified against the versions behind it.",
     )
 
 
@@ -136,7 +136,7 @@ def _overdue(without: Sequence[Mapping[str, Any]], *, since: datetime) -> Broken
     return Broken(
         kind=Break.NO_EVIDENCE,
         seq=overdue[0]["seq"],
-        what=f"{_ending(overdue[0])} ended more than an hour ago, and no evidence of it is kept. Look at docs/audit.md, "
+        what=f"{_ending(overdue[0])} ended more than an hour ago, but has no evidence. See docs/audit.md, "
         "“What could not be kept”.",
     )
 
@@ -157,7 +157,7 @@ def export(place: Place, application: str, tag: str | None) -> Item:
             head, facts = chain.read(place.ledger, application)
     if not facts:
         of = f"{application} {tag}" if tag else application
-        raise Failed(f"The ledger of {place.stage} has no fact of {of}.")
+        raise Failed(f"The ledger of {place.stage} has no facts of {of}.")
     return {
         "kind": KIND,
         "version": VERSION,
@@ -191,14 +191,15 @@ def check_export(path: Path) -> Checked:
     document = _document(path, KIND, VERSION)
     application, facts, head = document["application"], document["facts"], document.get("head")
     if head is not None and not (isinstance(head, dict) and isinstance(head.get("last"), int)):
-        raise Failed(f"{path}: its head is not one.")
+        raise Failed(f"{path}: its head is not valid.")
     if document.get("tag"):
         return Checked(
             what=f"the export {path}",
             application=application,
             facts=len(facts),
             broken=chain.verify_part(application, facts),
-            not_checked=f"It holds the facts of {document['tag']} alone: one that was left out is not seen here.",
+            not_checked=f"It contains only the facts of {document['tag']}; "
+            "this check can't detect a fact that was left out.",
         )
     return Checked(
         what=f"the export {path}",
@@ -220,8 +221,8 @@ def check_bundle(path: Path) -> Checked:
         application=application,
         facts=len(facts),
         broken=chain.verify_part(application, facts) or _bundle_broken(document, path),
-        not_checked="Whether a fact between them was left out is not seen here: tagship audit verify "
-        f"{application} holds the ledger's chain against all evidence.",
+        not_checked="This check can't detect a fact that was left out between them. "
+        f"tagship audit verify {application} compares the ledger's chain with all evidence.",
     )
 
 
@@ -236,13 +237,13 @@ def _bundle_broken(document: Item, path: Path) -> Broken | None:
         return Broken(
             kind=Break.REWRITTEN,
             seq=seq,
-            what=f"Its name says that it was kept for fact {name.seq}, with another digest than the one in it.",
+            what=f"Its file name is for fact {name.seq}, with a different digest than its content.",
         )
     if not chain.digest_holds(document):
         return Broken(
             kind=Break.ALTERED,
             seq=seq,
-            what="What stands beside the facts was altered: the whole does not have the digest that it carries.",
+            what="The content around the facts was altered: the document does not match its digest.",
         )
     return _approval_broken(document, seq)
 
@@ -255,7 +256,7 @@ def _approval_broken(document: Item, seq: int) -> Broken | None:
         return Broken(
             kind=Break.ALTERED,
             seq=seq,
-            what="The request for approval was for another release or plan than the one that it holds.",
+            what="The approval request was for a different release or plan than the one in this evidence.",
         )
     return None
 
@@ -276,8 +277,10 @@ def _document(path: Path, kind: str, version: int) -> Item:
         and isinstance(found.get("facts"), list)
         and all(isinstance(fact, dict) for fact in found["facts"])
     ):
-        raise Failed(f"{path} is no {kind.removeprefix('tagship ')} of Tagship.")
+        raise Failed(f"{path} is not a Tagship {kind.removeprefix('tagship ')}.")
     if found.get("version") != version:
-        raise Failed(f"{path} has version {found.get('version')!r}; this Tagship reads version {version}.")
+        raise Failed(
+            f"{path} has version {found.get('version')!r}; this version of Tagship reads version {version}."
+        )
     document: Item = found
     return document

@@ -1,4 +1,4 @@
-"""What is looked at around an upload: the configuration before it, and how the tag ended where it was published before."""
+"""Checks around an upload: the configuration before it, and the outcome of a tag that was already published."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ class Before:
         """How it ended, for the job that publishes it again."""
         why = f": {self.why.rstrip('.')}." if self.why else "."
         return Failed(
-            f"{release.title} was published before and ended {self.status}{why} Nothing new begins.\n"
-            f"Publish a new tag; or begin this one again: tagship retry {release.title}{place.flags()} --reason '…'"
+            f"{release.title} was already published and ended {self.status}{why} No new release "
+            f"starts.\nPublish a new tag, or start this one again: tagship retry "
+            f"{release.title}{place.flags()} --reason '…'"
         )
 
 
@@ -73,9 +74,9 @@ def refuse_what_gates_would(place: Place, release: Release) -> None:
     if missing:
         wanted = " and ".join(f"{name} ({what})" for name, what in missing.items())
         raise Failed(
-            f"{configuration.application} has a target of type {kind.name}, which needs an artifact named {wanted}; "
-            f"this release has {', '.join(sorted(named))}. Nothing was uploaded.\n"
-            f"Name it so: --artifact {next(iter(missing))}=PATH"
+            f"{configuration.application} has a target of type {kind.name}, which requires an artifact "
+            f"named {wanted}; this release has {', '.join(sorted(named))}. Nothing was uploaded.\n"
+            f"Name the artifact: --artifact {next(iter(missing))}=PATH"
         )
 
 
@@ -92,14 +93,16 @@ def _configuration(place: Place, application: str) -> Application | None:
         return None
     if not found.version:
         raise Failed(
-            f"There is no configuration of {application!r} in {place.stage}, so its release would end INVALID. Nothing was "
-            f"uploaded.\nCheck --application and --stage, or store it: tagship apply application.yaml{place.flags()}"
+            f"There is no configuration of {application!r} in {place.stage}, so the release would end "
+            f"INVALID. Nothing was uploaded.\nCheck --application and --stage, or store it: tagship apply "
+            f"application.yaml{place.flags()}"
         )
     try:
         return read_application(found.data)
     except DocumentInvalid as error:
         told = "\n".join(f"  {problem}" for problem in error.problems)
         raise Failed(
-            f"The configuration of {application} in {place.stage} is not valid, so its release would end INVALID. "
-            f"Nothing was uploaded.\n{told}\nCorrect it: tagship apply application.yaml{place.flags()}"
+            f"The configuration of {application} in {place.stage} is not valid, so the release would end "
+            f"INVALID. Nothing was uploaded.\n{told}\nCorrect it: tagship apply "
+            f"application.yaml{place.flags()}"
         ) from error

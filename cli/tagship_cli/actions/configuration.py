@@ -115,7 +115,7 @@ def write(ssm: Any, before: Stored, data: Any, *, who: str) -> int:
             if code_of(error) == "ParameterAlreadyExists":
                 raise Failed(
                     f"Somebody else wrote {before.name} a moment ago. Nothing was written.\n"
-                    "Run it again to see the difference."
+                    "Run the command again to see the difference."
                 ) from error
             raise
     return int(answer["Version"])

@@ -104,7 +104,8 @@ class Ballot:
             return
         if self.own:
             raise Failed(
-                f"{self.approver} {PAST[self.own]} {self.title} before, and a decision stands. Nothing was changed."
+                f"{self.approver} has already {PAST[self.own]} {self.title}, and a decision can't be "
+                f"changed. Nothing was changed."
             )
         if self.request["status"] != approvals.OPEN:
             raise Failed(self._closed())
@@ -114,10 +115,10 @@ class Ballot:
         if decision != "approve" or self.place.stage != "production" or self.caller.proves(self.approver):
             return
         raise Failed(
-            f"AWS does not prove that you are {self.approver}: you are {self.caller.arn}, and anyone who may assume a role "
-            "can choose the name of the session. Nothing was changed.\n"
-            "Approve on the page that your mail links to, or with an identity of IAM Identity Center; or let the stack's "
-            "owner name yours in the parameter ApproverIdentities."
+            f"AWS does not prove that you are {self.approver}. You are {self.caller.arn}, and anyone who "
+            f"can assume a role chooses the session name. Nothing was changed.\n"
+            "Approve on the page that your mail links to, use an IAM Identity Center identity, or ask the "
+            "stack's owner to add yours to the parameter ApproverIdentities."
         )
 
     def decide(self, decision: Decision, reason: str) -> Outcome:
@@ -160,31 +161,32 @@ class Ballot:
             known = states.describe_execution(executionArn=self.request["execution"])
         if known["status"] != "RUNNING":
             raise Failed(
-                f"The execution of {self.title} no longer runs ({known['status']}): nobody would hear the decision. "
-                "Nothing was changed."
+                f"The execution of {self.title} no longer runs ({known['status']}): the decision would have "
+                f"no effect. Nothing was changed."
             )
 
     def _deliver(self) -> None:
-        with trying(f"The decision on {self.title} is recorded. Telling its execution"):
+        with trying(f"The decision on {self.title} is recorded. Sending it to the execution"):
             try:
                 deliver(self.place.ledger, self.place.client("stepfunctions"), self.request["id"])
             except TokenDead:
                 return  # it is between two waits, and finds the decision in the ledger when it asks again
             except AwsUnavailable as error:
                 raise AwsRefused(
-                    f"{error}\nThe decision on {self.title} is recorded; run the same command again to tell its execution."
+                    f"{error}\nThe decision on {self.title} is recorded. Run the same command again to send "
+                    f"it to the execution."
                 ) from error
 
     def _closed(self) -> str:
         now = approvals.get(self.place.ledger, self.request["id"]) or self.request
         by = [entry["approver"] for entry in now["decisions"]]
         who = f" by {listed(by)}" if now["status"] in ("APPROVED", "REJECTED") and by else ""
-        return f"{self.title} is {now['status'].lower()}{who}: nobody decides on it any more. Nothing was changed."
+        return f"{self.title} is already {now['status'].lower()}{who}, so nobody can decide on it. Nothing was changed."
 
 
 def whoami(place: Place) -> Caller:
     """The identity of whoever runs this command."""
-    with trying("Asking AWS who you are"):
+    with trying("Looking up your AWS identity"):
         arn = str(place.client("sts").get_caller_identity()["Arn"])
     return Caller(arn=arn, address=address_of(arn))
 
@@ -198,7 +200,7 @@ def _address(caller: Caller, claimed: str | None) -> str:
     address = claimed or caller.address
     if not address:
         raise click.UsageError(
-            f"Who decides? You are {caller.arn}, which names no mail address: say which approver you are with --as."
+            f"You are {caller.arn}, which contains no mail address. Name your approver address with --as."
         )
     return address
 
@@ -215,8 +217,8 @@ def _voter(request: Mapping[str, Any], address: str) -> str:
         return voter
     if is_author(request, address):
         raise Failed(
-            f"{address} made {title}, and its author does not decide on it. Nothing was changed.\n"
-            f"It is decided by {listed(counting)}."
+            f"{address} is the author of {title}, and the author can't decide on it. Nothing was "
+            f"changed.\nThese approvers can: {listed(counting)}."
         )
     raise Failed(
         f"{address} is not asked about {title}. Nothing was changed.\nIt is decided by {listed(counting)}."
@@ -227,5 +229,5 @@ def _not_asked(record: Mapping[str, Any]) -> str:
     title = f"{record['application']} {record['tag']}"
     if record["status"] == "RUNNING":
         phase = record.get("phase", "beginning")
-        return f"{title} does not wait for approval yet: it is at its {phase}. Nothing was changed."
-    return f"{title} ended {record['status']}, and nobody was asked to approve it. Nothing was changed."
+        return f"{title} is not waiting for approval yet; its current phase is {phase}. Nothing was changed."
+    return f"{title} ended {record['status']} before approval was requested. Nothing was changed."

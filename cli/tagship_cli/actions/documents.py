@@ -190,7 +190,7 @@ def _yaml_words(error: yaml.MarkedYAMLError) -> tuple[str, int]:
     mark = error.problem_mark or error.context_mark
     problem = error.problem or "it can't be read"
     if "'\\t'" in problem:
-        problem = "a tab, where YAML wants spaces"
+        problem = "a tab where YAML requires spaces"
     if problem.startswith("but "):
         problem = f"{error.context}, {problem}"
     return f"is not YAML: {problem}", mark.line + 1 if mark else 1
@@ -211,7 +211,7 @@ def _kind_of_name(name: str) -> str:
 
 def _neither(data: object) -> Finding:
     message = (
-        "is neither a release.json nor an application.yaml: it has none of their fields"
+        "is neither a release.json nor an application.yaml: it has no field of either"
         if isinstance(data, Mapping)
         else "must be an object with fields"
     )
@@ -233,15 +233,15 @@ def _judged(
     needed = seconds_needed(traffic_steps(application.strategy, step_seconds, floor=floor))
     if needed > LONGEST_DEPLOYMENT:
         message = (
-            f"needs {needed} s with its bakes{_raised(floor)}, and no deployment may take more than "
-            f"{LONGEST_DEPLOYMENT} s: shorten the bakes or take fewer steps"
+            f"needs {needed} s with its bakes{_raised(floor)}, but a deployment can take at most "
+            f"{LONGEST_DEPLOYMENT} s: shorten the bakes or use fewer steps"
         )
         return None, (Problem(path=("strategy",), message=message),)
     return application, ()
 
 
 def _raised(floor: int) -> str:
-    return f" (each at least {floor} s, so that alarms and metrics can show what happens)" if floor else ""
+    return f" (each at least {floor} s, so that alarms and metrics can react)" if floor else ""
 
 
 def _found(root: yaml.Node, data: Any, problem: Problem) -> Finding:
@@ -252,7 +252,7 @@ def _found(root: yaml.Node, data: Any, problem: Problem) -> Finding:
             return Finding(line=int(in_words[1]), field="", message=message[: in_words.start()])
         return Finding(line=1, field="", message=message)
     if message.endswith(f"; did you mean {problem.path[-1]!r}?"):
-        message = "is not a field here, but elsewhere"
+        message = "is a field, but not at this place"
     if message == "must be a valid string" and isinstance(_value(data, problem.path), int | float):
         message = "must be text: put it in quotes"
     return Finding(line=_line(root, problem.path), field=problem.field, message=message)
@@ -305,7 +305,7 @@ def _twice(root: yaml.Node) -> Iterator[Finding]:
             waiting.append(((*path, name), value))
             if name in seen and isinstance(key, yaml.ScalarNode) and name != "<<":
                 where = Problem(path=(*path, name), message="").field
-                yield Finding(line=line, field=where, message=f"stands twice, first in line {seen[name]}")
+                yield Finding(line=line, field=where, message=f"appears twice, first in line {seen[name]}")
             seen.setdefault(name, line)
 
 
@@ -328,7 +328,7 @@ def _plain(data: Any) -> tuple[Any, dict[Path, Problem]]:
         if value is None or isinstance(value, str | int | float):
             return value
         what = "a date" if isinstance(value, dt.date) else f"{type(value).__name__}"
-        problems[path] = Problem(path=path, message=f"is read by YAML as {what}: put it in quotes")
+        problems[path] = Problem(path=path, message=f"is {what} in YAML: put it in quotes")
         return str(value)
 
     return plain(data, ()), problems

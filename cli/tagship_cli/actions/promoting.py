@@ -42,11 +42,11 @@ class Origin:
             record = releases.get(place.ledger, application, tag)
         if record["status"] != Status.SUCCEEDED:
             is_underway = record["status"] == Status.RUNNING
-            ended = "is still on its way" if is_underway else f"ended {record['status']}"
+            ended = "is still in progress" if is_underway else f"ended {record['status']}"
             why = f": {record['why'].rstrip('.')}." if record.get("why") else "."
             raise Failed(
-                f"{application} {tag} {ended} in {place.stage}{why} Nothing was copied.\n"
-                "Only what succeeded in a stage is brought to the next."
+                f"{application} {tag} {ended} in {place.stage}{why} Nothing was copied.\nOnly a release "
+                f"that succeeded can be promoted."
             )
         return cls(place=place, record=record)
 
@@ -92,8 +92,8 @@ class Origin:
 
     def _other_bytes(self, file: str) -> Failed:
         return Failed(
-            f"{file} in {self.place.stage} does not have the bytes that were released there. Nothing was copied.\n"
-            "Find out who can write to that bucket."
+            f"{file} in {self.place.stage} no longer has the bytes that were released there. Nothing was "
+            f"copied.\nFind out who can write to that bucket."
         )
 
 
@@ -105,7 +105,7 @@ def statement(
     Raises Failed where another statement is there.
     """
     manifest = folder.release.manifest
-    with trying("Asking AWS who you are"):
+    with trying("Looking up your AWS identity"):
         who = destination.client("sts").get_caller_identity()["Arn"]
     ours = Statement(
         application=manifest.application,
@@ -120,8 +120,8 @@ def statement(
     there = folder.beside(PROMOTION)
     if there is not None and not _same(there, ours):
         raise Failed(
-            f"{folder.address}{PROMOTION} is there already, about something else. Nothing was overwritten, and "
-            f"{folder.release.title} was not promoted.\nRelease a new tag."
+            f"{folder.address}{PROMOTION} already exists, with a different statement. Nothing was "
+            f"overwritten, and {folder.release.title} was not promoted.\nRelease a new tag."
         )
     raw = ours.raw if there is None else there
     written = Beside(file=PROMOTION, body=raw)

@@ -57,8 +57,8 @@ class File:
             size = path.stat().st_size
             if size > MOST_BYTES:
                 raise Failed(
-                    f"{path} has {size:,} bytes, and S3 takes at most {MOST_BYTES:,} (5 GiB) in one PUT. "
-                    "Nothing was uploaded.\nSplit it into several artifacts."
+                    f"{path} has {size:,} bytes, but S3 accepts at most {MOST_BYTES:,} (5 GiB) in one PUT. "
+                    f"Nothing was uploaded.\nSplit it into several artifacts."
                 )
             if not size:
                 raise Failed(f"{path} is empty. Nothing was uploaded.\nBuild it first, or name another file.")
@@ -88,10 +88,10 @@ class Release:
             return cls(manifest=read_manifest(body), body=body, files=tuple(files))
         except DocumentInvalid as error:
             told = "\n".join(f"  {problem}" for problem in error.problems)
-            raise Failed(f"This would not be a valid release. Nothing was uploaded.\n{told}") from error
+            raise Failed(f"The release is not valid. Nothing was uploaded.\n{told}") from error
         except UnicodeEncodeError as error:
             raise Failed(
-                "The notes or parameters have text that is not UTF-8. Nothing was uploaded."
+                "The notes or parameters contain text that is not UTF-8. Nothing was uploaded."
             ) from error
 
     @property
@@ -152,7 +152,7 @@ class Found:
         return self.manifest is not None
 
 
-UPLOADED, WOULD, THERE = "uploaded", "would be uploaded", "is there already"
+UPLOADED, WOULD, THERE = "uploaded", "would be uploaded", "already there"
 SAME = f"{THERE}, with the same bytes"
 
 Told = Callable[[str, int, str], None]
@@ -257,16 +257,16 @@ class Folder:
             return
         published = f" on {known['createdAt']}" if isinstance(known.get("createdAt"), str) else ""
         raise Failed(
-            f"{self.release.title} was published{published} with something else, and a tag is used once: "
-            f"{listed(differences)}. Nothing was uploaded.\n"
-            f"Publish under a new tag, for example {_next(self.release.manifest.tag)}."
+            f"{self.release.title} was already published{published} with different content "
+            f"({listed(differences)}), and a tag can be used only once. Nothing was uploaded.\n"
+            f"Publish a new tag, for example {_next(self.release.manifest.tag)}."
         )
 
     def _key(self, file: str) -> str:
         return folder_of(self.release.manifest.application, self.release.manifest.tag) + file
 
     def _manifest_there(self) -> bytes | None:
-        return self._read(MANIFEST, f"Looking whether {self.address}{MANIFEST} is used")
+        return self._read(MANIFEST, f"Checking whether {self.address}{MANIFEST} exists")
 
     def _read(self, file: str, what: str) -> bytes | None:
         with trying(what):
@@ -315,7 +315,8 @@ class Folder:
         same = self._same(file)
         if same is None:
             raise Failed(
-                f"{file.path} is just being uploaded by another. {_UNPUBLISHED}\nPublish again in a moment."
+                f"Somebody else is uploading {file.path} right now. {_UNPUBLISHED}\nPublish again in a "
+                f"moment."
             )
         if not same:
             raise self._differs(file.file, file.path)
@@ -353,7 +354,9 @@ class Folder:
             return True
         self.refuse_another(there)
         if there is None:
-            raise Failed(f"{self.release.title} is used, or being published by another. {_UNPUBLISHED}")
+            raise Failed(
+                f"{self.release.title} is already used, or somebody else is publishing it right now. {_UNPUBLISHED}"
+            )
         return False
 
     def _put(self, file: str, body: Any, *, sha256: str, **more: Any) -> None:
@@ -368,9 +371,9 @@ class Folder:
 
     def _differs(self, file: str, ours: object) -> Failed:
         return Failed(
-            f"{self.address}{file} is there already, with other bytes than {ours}. "
-            f"Nothing was overwritten, and {self.release.title} was not published.\n"
-            f"Publish under a new tag, for example {_next(self.release.manifest.tag)}."
+            f"{self.address}{file} already exists, with different bytes than {ours}. Nothing was "
+            f"overwritten, and {self.release.title} was not published.\n"
+            f"Publish a new tag, for example {_next(self.release.manifest.tag)}."
         )
 
 
@@ -413,9 +416,9 @@ def _differences(known: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[
             yield f"commit {before[:7]} instead of {str(now)[:7]}"
         elif name == "artifacts":
             if _contents(before) != _contents(now):
-                yield "other artifacts"
+                yield "different artifacts"
         else:
-            yield f"another value of {name}"
+            yield f"a different value of {name}"
 
 
 def _contents(artifacts: Any) -> Any:

@@ -41,7 +41,7 @@ def signed(kms: Any, body: bytes, *, key: str, algorithm: str) -> bytes:
 
     Raises AwsRefused where KMS does not sign.
     """
-    with trying(f"Signing with {key}, before anything was uploaded"):
+    with trying(f"Signing with {key} (nothing has been uploaded yet)"):
         signature: bytes = kms.sign(
             KeyId=key,
             Message=hashlib.sha256(body).digest(),

@@ -49,11 +49,14 @@ def _warnings(folder: Path, commit: str, *, named: bool, tag: str) -> list[str]:
     warnings = []
     if not named and _git(folder, "status", "--porcelain", "--untracked-files=no"):
         warnings.append(
-            f"The working tree has changes that commit {commit[:7]} has not; the manifest names the commit alone."
+            f"The working tree has changes that are not in commit {commit[:7]}; the manifest names only the "
+            f"commit."
         )
     tagged = _git(folder, "rev-parse", "--verify", "--quiet", f"refs/tags/{tag}^{{commit}}")
     if tagged and tagged != commit:
-        warnings.append(f"The git tag {tag} is at {tagged[:7]}, not at {commit[:7]}, which is published.")
+        warnings.append(
+            f"The git tag {tag} points to {tagged[:7]}, but the release is published from {commit[:7]}."
+        )
     return warnings
 
 

@@ -1,4 +1,4 @@
-"""What the commands that intervene have in common: a reason, an identity, a question, and the wait for what comes of it."""
+"""What the commands that intervene share: a reason, an identity, a confirmation, and waiting for the outcome."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ LOOK_SECONDS = 1.0
 
 
 def reason_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command `--reason`, which it can't do without."""
+    """Gives a command the required option `--reason`."""
     option = click.option(
         "--reason",
         required=True,
         metavar="TEXT",
         callback=_said,
-        help="Why; it stands in the ledger and in every notice.",
+        help="Why. The reason appears in the ledger and in every notice.",
     )
     return option(command)
 
 
 def _said(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     if not value.strip():
-        raise click.UsageError("--reason: say why, for whoever reads it later.")
+        raise click.UsageError("--reason: state why, for people who read it later.")
     return value.strip()[:1000]
 
 
 def confirm(question: str, *told: str, yes: bool) -> None:
-    """Asks a person at a terminal; a program has said --yes, or is not asked.
+    """Asks for confirmation on a terminal, unless --yes was given.
 
-    Raises Failed when they would rather not.
+    Raises Failed if the person declines.
     """
     if yes or not sys.stdin.isatty():
         return
@@ -74,6 +74,6 @@ def execution_ended(place: Place, execution: str, title: str, *, what: str) -> d
     return looks(
         place,
         look,
-        what=f"Looking at the {what} of {title}, which goes on by itself",
-        stopped=f"Stopped waiting; the {what} goes on by itself. Its execution: {execution}",
+        what=f"Following the {what} of {title}, which continues without this command",
+        stopped=f"No longer waiting. The {what} continues in the execution {execution}",
     )

@@ -1,4 +1,4 @@
-"""tagship abort: stop a release that is on its way; what has moved is put back."""
+"""tagship abort: stop a release that is in progress; traffic that has moved is restored."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ Examples:
   tagship abort storefront v1.4.0 --reason "the wrong branch was tagged"
   tagship abort storefront v1.4.0 --reason "an incident elsewhere" --stage production --yes
 \b
-The same as "Stop execution" in the console, with your identity and the reason in the ledger. If traffic had moved,
-the baseline is restored. Ends with 0 when the release ends ABORTED, with 1 when it ends in any other way.
-Stopping to wait (Ctrl-C) changes nothing."""
+Does the same as "Stop execution" in the console, and records your identity and the reason in the ledger. If traffic
+has moved, Tagship restores the baseline. Exits with 0 when the release ends ABORTED, with 1 on any other outcome.
+Ctrl-C stops the waiting only; the release still ends."""
 )
 @click.argument("application")
 @click.argument("tag")
 @reason_option
-@click.option("--yes", "-y", is_flag=True, help="Stop it without being asked first.")
+@click.option("--yes", "-y", is_flag=True, help="Stop the release without a confirmation prompt.")
 @in_a_place
 @as_json
 def abort(*, place: Place, application: str, tag: str, reason: str, yes: bool, as_json: bool) -> None:
-    """Stop a release that is on its way, and wait until it has come to its end."""
+    """Stop a release that is in progress, and wait until it has ended."""
     from tagship_cli.actions.deciding import whoami
 
     record = _on_its_way(place, application, tag)
     caller = whoami(place)
     title = f"{application} {tag}"
-    comes = "its baseline is restored" if record.get("moved") else "nothing has moved yet"
+    comes = "its baseline will be restored" if record.get("moved") else "no traffic has moved yet"
     confirm(
         f"Stop {screen.clean(title)}?",
-        f"{screen.bold(title)} in {place.stage} is on its way; {comes}.",
+        f"{screen.bold(title)} in {place.stage} is in progress; {comes}.",
         f"  You are {screen.clean(caller.arn)}.",
         yes=yes,
     )
@@ -54,7 +54,7 @@ def abort(*, place: Place, application: str, tag: str, reason: str, yes: bool, a
         )
     if not as_json:
         screen.say(
-            f"{screen.bold(title)} is stopped; it is brought to its end.", screen.dim(record["execution"])
+            f"{screen.bold(title)} is stopped. Waiting for its outcome.", screen.dim(record["execution"])
         )
     ended = _ended(place, record)
     if as_json:
@@ -76,7 +76,7 @@ def abort(*, place: Place, application: str, tag: str, reason: str, yes: bool, a
 
 
 def _on_its_way(place: Place, application: str, tag: str) -> ReleaseRecord:
-    """Raises Failed for a release that has ended, and for one that goes back already: that must not be cut off."""
+    """Raises Failed for a release that has ended, and for one that is being rolled back: a rollback must not be stopped."""
     from tagship.ledger import lock, releases
 
     with trying(f"Reading the ledger of {place.stage}"):
@@ -84,11 +84,11 @@ def _on_its_way(place: Place, application: str, tag: str) -> ReleaseRecord:
         holder = lock.holder(place.ledger, application)
     title = f"{application} {tag}"
     if record["status"] != "RUNNING":
-        raise Failed(f"{title} has ended {record['status']}. Nothing was changed.")
+        raise Failed(f"{title} has already ended {record['status']}. Nothing was changed.")
     if holder and holder.tag == tag and holder.rolls_back(place.now):
         raise Failed(
-            f"{title} is being rolled back already, and that is not cut off. Nothing was changed.\n"
-            f"See it: tagship watch {screen.one_line(title)}{place.flags()}"
+            f"{title} is already being rolled back, and a rollback can't be stopped. Nothing was changed.\n"
+            f"Watch it: tagship watch {screen.one_line(title)}{place.flags()}"
         )
     return record
 
@@ -105,6 +105,6 @@ def _ended(place: Place, record: ReleaseRecord) -> ReleaseRecord:
     return looks(
         place,
         look,
-        what=f"Looking at {title}, which is stopped",
-        stopped=f"Stopped waiting; {title} is stopped, and comes to its end by itself.",
+        what=f"Waiting for the outcome of {title}",
+        stopped=f"No longer waiting. {title} is stopped, and its outcome will be recorded automatically.",
     )

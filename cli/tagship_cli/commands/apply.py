@@ -1,4 +1,4 @@
-"""tagship apply: an application's configuration into Parameter Store, after a look at what changes."""
+"""tagship apply: store an application's configuration in Parameter Store, after showing what changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
 Examples:
-  tagship apply application.yaml                      show what changes in development, ask, write
+  tagship apply application.yaml                      show the changes in development, ask, write
   tagship apply application.yaml --stage production
   tagship apply application.yaml --stage production --yes     without asking, for CI
 \b
@@ -100,8 +100,8 @@ def checked(document: Document) -> Application:
         raise Failed(f"{document.name} does not validate. Nothing was written.")
     if not isinstance(document.noun, Configuration):
         raise Failed(
-            f"{document.name} is a release's manifest, not an application's configuration. Nothing was written.\n"
-            "A release is uploaded with `tagship publish`."
+            f"{document.name} is a release manifest, not an application's configuration. Nothing was "
+            f"written.\nTo upload a release, use `tagship publish`."
         )
     return document.noun
 
@@ -109,7 +109,8 @@ def checked(document: Document) -> Application:
 def _refuse_of_another_stage(document: Document, application: Application, place: Place) -> None:
     if application.stage not in (None, place.stage):
         raise Failed(
-            f"{document.name} is for the stage {application.stage}, and this is {place.stage}. Nothing was written.\n"
+            f"{document.name} is for the stage {application.stage}, but this is {place.stage}. Nothing was "
+            f"written.\n"
             f"Apply it there: tagship apply {document.name} --stage {application.stage}"
         )
 
@@ -117,7 +118,7 @@ def _refuse_of_another_stage(document: Document, application: Application, place
 def shown(difference: list[str], stored: Stored, place: Place) -> list[str]:
     """What changes, in colour."""
     if not difference:
-        same = f"{stored.name} says the same already (version {stored.version}). Nothing was written."
+        same = f"{stored.name} already has this content (version {stored.version}). Nothing was written."
         return [f"{screen.good('No change')}: {same}"]
     head = f"{stored.name} " + (
         f"would change (version {stored.version})" if stored.version else f"is new in {place.stage}"
@@ -141,14 +142,12 @@ def _can_ask() -> bool:
 
 
 def _goodbye(stored: Stored, version: int, application: str, place: Place) -> list[str]:
-    lines = [
-        f"{screen.good('Written')} as version {version} of {stored.name}; the next release is made with it."
-    ]
+    lines = [f"{screen.good('Written')} as version {version} of {stored.name}. The next release uses it."]
     if version != stored.version + 1:
         lines.append(
             screen.wary(
-                f"Somebody else wrote version {version - 1} at the same moment, and it is overwritten: "
-                f"look with `tagship apply` whether {application} in {place.stage} is as it should be."
+                f"Somebody else wrote version {version - 1} at the same moment, and your version overwrote "
+                f"it. Run `tagship apply` again to check that {application} in {place.stage} is correct."
             )
         )
     return lines

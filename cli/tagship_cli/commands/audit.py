@@ -1,4 +1,4 @@
-"""tagship audit: check that nothing in an application's history was changed, and take the history out."""
+"""tagship audit: verify that an application's history was not changed, and export it."""
 
 from __future__ import annotations
 
@@ -27,40 +27,40 @@ Examples:
   tagship audit export storefront -o storefront.json"""
 )
 def audit() -> None:
-    """Check that nothing in an application's history was changed, and take the history out."""
+    """Verify that an application's history was not changed, and export it."""
 
 
 @audit.command(
     epilog="""\b
 Examples:
-  tagship audit verify storefront --stage production      the ledger's chain, held against all evidence
-  tagship audit verify --bundle 0000000123-4f2a….json      a piece of evidence, offline
+  tagship audit verify storefront --stage production      the ledger's chain, compared with all evidence
+  tagship audit verify --bundle 0000000123-4f2a….json      one piece of evidence, offline
   tagship audit verify --file storefront.json             an export, offline
 \b
-Exits with 0 when every link holds. Exits with 1 when one is broken (the first is named), when evidence was hidden,
-or when an ending is older than an hour and no evidence of it is kept."""
+Exits with 0 when every link holds. Exits with 1 when a link is broken (the first is named), when evidence was hidden,
+or when an ending is older than an hour and has no evidence."""
 )
 @click.argument("application", required=False)
 @click.option(
     "--bundle", type=_FILE, metavar="FILE", help="The evidence of one ending, from the evidence bucket."
 )
 @click.option(
-    "--file", "export_file", type=_FILE, metavar="FILE", help="What `tagship audit export` has written."
+    "--file", "export_file", type=_FILE, metavar="FILE", help="A file that `tagship audit export` wrote."
 )
 @in_a_place
 @as_json
 def verify(
     *, place: Place, application: str | None, bundle: Path | None, export_file: Path | None, as_json: bool
 ) -> None:
-    """Check a chain of facts and name its first broken link: missing, altered, reordered, rewritten, or hidden evidence.
+    """Verify a chain of facts and name its first broken link: missing, altered, reordered, rewritten or hidden evidence.
 
-    Each fact carries the digest of the one before it. The ledger's chain is also held against the evidence of every ending,
-    which nobody can change: so a chain that was written anew shows too.
+    Each fact contains the digest of the fact before it. The command also compares the ledger's chain with the evidence of
+    every ending, which nobody can change, so it also detects a chain that was rewritten as a whole.
     """
     from tagship_cli.actions import auditing
 
     if sum(given is not None for given in (application, bundle, export_file)) != 1:
-        raise click.UsageError("Name an application, or one of --bundle and --file.")
+        raise click.UsageError("Name an application, or use either --bundle or --file.")
     if bundle:
         checked = auditing.check_bundle(bundle)
     elif export_file:
@@ -86,10 +86,10 @@ def _told(checked: Checked) -> list[str]:
             *(_listed("Hidden in the evidence bucket:", checked.hidden) if checked.hidden else ()),
             *screen.paragraph("What to do: docs/audit.md, “If a link is broken”.", indent=2),
         ]
-    against = f", held against {count(checked.anchors, 'piece')} of evidence" if checked.anchors else ""
+    against = f", compared with {count(checked.anchors, 'piece')} of evidence" if checked.anchors else ""
     lines = [f"{screen.good('whole')}: {screen.bold(what)}, {facts}{against}"]
     if checked.without_evidence:
-        lines += _listed("No evidence is kept yet of", checked.without_evidence)
+        lines += _listed("There is no evidence yet of", checked.without_evidence)
     if checked.not_checked:
         lines += screen.paragraph(checked.not_checked, indent=2)
     return lines

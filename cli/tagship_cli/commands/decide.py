@@ -25,9 +25,9 @@ def _decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--as",
         "claimed",
         metavar="ADDRESS",
-        help="Which approver you are.  [default: the name of your role's session, if it is a mail address]",
+        help="Your approver address.  [default: your role's session name, if it is a mail address]",
     )
-    @click.option("--yes", "-y", is_flag=True, help="Decide without being asked first.")
+    @click.option("--yes", "-y", is_flag=True, help="Decide without a confirmation prompt.")
     @in_a_place
     @as_json
     @functools.wraps(command)
@@ -43,16 +43,18 @@ Examples:
   tagship approve storefront v1.4.0 --stage production
   tagship approve storefront v1.4.0 --as ana@example.com --reason "looked at the plan"
 \b
-On a terminal it shows what is approved and asks. Your IAM identity goes into the ledger with the decision."""
+On a terminal, the command shows what you approve and asks you to confirm. The ledger records your IAM identity with
+the decision."""
 )
 @click.option(
-    "--reason", default="", metavar="TEXT", help="What you want to say to it; some applications ask for it."
+    "--reason", default="", metavar="TEXT", help="A comment on your decision; some applications require one."
 )
 @_decision_options
 def approve(**given: Any) -> None:
-    """Approve a release that waits for approval.
+    """Approve a release that is waiting for approval.
 
-    The rules are the approval page's: only those who are asked, each once; the author only where the application allows it.
+    The approval page's rules apply: only the named approvers can decide, once each. The author can decide only if the
+    application allows it.
     """
     _decide("approve", **given)
 
@@ -63,13 +65,16 @@ Examples:
   tagship reject storefront v1.4.0 --reason "the migration is missing" --stage production"""
 )
 @click.option(
-    "--reason", default="", metavar="TEXT", help="Why; the author needs to know what to change.  [required]"
+    "--reason",
+    default="",
+    metavar="TEXT",
+    help="Why you reject the release, so that the author knows what to change.  [required]",
 )
 @_decision_options
 def reject(**given: Any) -> None:
-    """Reject a release that waits for approval; nothing is changed, and one rejection ends it.
+    """Reject a release that is waiting for approval. One rejection ends the release; nothing is changed.
 
-    The rules are the approval page's: only those who are asked, and a rejection needs a reason.
+    The approval page's rules apply: only the named approvers can decide, and a rejection requires a reason.
     """
     _decide("reject", **given)
 
@@ -94,7 +99,7 @@ def _decide(
     if not yes and not ballot.own and _can_ask():
         screen.complain(*_question(ballot))
         if not click.confirm(f"{decision.capitalize()} {screen.clean(ballot.title)}?", err=True):
-            raise Failed("Nothing was decided.")
+            raise Failed("No decision was recorded.")
     outcome = ballot.decide(decision, reason)
     if as_json:
         screen.result(_result(ballot, outcome, decision))
@@ -103,7 +108,7 @@ def _decide(
 
 
 def _reason(decision: Decision, reason: str, ballot: Ballot) -> str:
-    """Raises click's UsageError for one that the approval page would refuse too."""
+    """Raises click's UsageError for a reason that the approval page would refuse too."""
     from tagship.approval.page.form import Form, reason_problem
 
     reason = reason.replace("\r\n", "\n").replace("\r", "\n").strip()
@@ -118,11 +123,11 @@ def _can_ask() -> bool:
 
 
 def _question(ballot: Ballot) -> list[str]:
-    """What the approval page shows, as short as a terminal wants it."""
+    """What the approval page shows, shortened for a terminal."""
     from tagship_cli.views import times
 
     request = ballot.request
-    origin = f", where {request['fromTag']} runs now" if request.get("fromTag") else ""
+    origin = f", where {request['fromTag']} is deployed now" if request.get("fromTag") else ""
     lines = [
         f"{screen.bold(ballot.title)} in {request['stage']}{screen.clean(origin)}",
         *screen.paragraph(
@@ -138,7 +143,11 @@ def _question(ballot: Ballot) -> list[str]:
     lines.append(f"  Expires {times.full(expires)}, {times.until(expires, ballot.place.now)}.")
     lines.append(f"  You decide as {screen.bold(ballot.approver)}, {screen.clean(ballot.caller.arn)}.")
     if not ballot.caller.proves(ballot.approver):
-        lines.append(screen.wary("  AWS does not prove that you are this person: it is recorded as claimed."))
+        lines.append(
+            screen.wary(
+                "  AWS does not prove that you are this person; the ledger records the address as claimed."
+            )
+        )
     return lines
 
 
@@ -152,11 +161,11 @@ def _told(ballot: Ballot, outcome: Outcome, decision: Decision) -> list[str]:
     watch = f"tagship watch {screen.clean(ballot.title)}{ballot.place.flags()}"
     if request["status"] == "OPEN":
         lines.append(
-            f"That is {approvals(request)} of {count(request['required'], 'approval')}; "
-            f"it still waits for {screen.clean(listed(missing(request)))}."
+            f"{approvals(request)} of {count(request['required'], 'approval')} so far. Still waiting for "
+            f"{screen.clean(listed(missing(request)))}."
         )
     elif request["status"] == "APPROVED":
-        lines += ["That is enough: the deployment begins.", f"Watch it: {watch}"]
+        lines += ["All required approvals are given: the deployment starts.", f"Watch it: {watch}"]
     else:
         lines.append("The release ends here. Nothing was changed.")
     return lines

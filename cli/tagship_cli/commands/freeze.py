@@ -1,4 +1,4 @@
-"""tagship freeze and tagship unfreeze: keep releases of an application, or of all, out of a stage for a time."""
+"""tagship freeze and tagship unfreeze: block new releases of one or all applications in a stage for a limited time."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from tagship.model.schedule import Freeze
 
 LONGEST = timedelta(days=366)
-"""A year that was mistyped would freeze for ever."""
+"""A mistyped year would freeze for ever."""
 _MOST_CHARACTERS = 500
 
 
 def _scope_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.argument("application", required=False)
-    @click.option("--all", "everything", is_flag=True, help="Every application of the stage.")
+    @click.option("--all", "everything", is_flag=True, help="All applications of the stage.")
     @in_a_place
     @as_json
     @functools.wraps(command)
@@ -41,12 +41,19 @@ Examples:
   tagship freeze storefront --until PT4H --reason "the sale" --stage production
   tagship freeze --all --from 2026-12-23 --until 2027-01-04T08:00 --reason "the holidays"
 \b
-A time without a zone is meant by this machine's clock, a day by its first moment. A second run with the same
-end and reason does nothing."""
+A time without a zone is in this machine's time zone; a day means 00:00 on that day. Running the command again with
+the same end and reason changes nothing."""
 )
-@click.option("--until", required=True, metavar="TIME", help="When it ends: 2026-12-24T18:00, or in PT4H.")
-@click.option("--from", "since", metavar="TIME", help="When it begins.  [default: now]")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; whoever is stopped by it reads it.")
+@click.option(
+    "--until",
+    required=True,
+    metavar="TIME",
+    help="When the freeze ends: a time like 2026-12-24T18:00, or a duration like PT4H.",
+)
+@click.option("--from", "since", metavar="TIME", help="When the freeze begins.  [default: now]")
+@click.option(
+    "--reason", required=True, metavar="TEXT", help="Why. People whose release is blocked read this."
+)
 @_scope_options
 def freeze(
     *,
@@ -58,9 +65,9 @@ def freeze(
     reason: str,
     as_json: bool,
 ) -> None:
-    """Keep releases out: no traffic moves to a new release while an application is frozen.
+    """Block new releases: while an application is frozen, no traffic moves to a new release of it.
 
-    What has begun to move goes on, and rollbacks are never stopped. A freeze always has an end.
+    A release whose traffic has begun to move continues, and a freeze never stops a rollback. Every freeze has an end.
     """
     from tagship.ledger import freezes
     from tagship.model.schedule import Freeze
@@ -70,7 +77,7 @@ def freeze(
     starts = times.asked(since, now, "--from") if since else now
     ends = times.asked(until, now, "--until")
     if ends <= max(starts, now):
-        raise click.UsageError(f"--until: {times.full(ends)} is not later than now and the beginning.")
+        raise click.UsageError(f"--until: {times.full(ends)} must be later than now and later than --from.")
     if ends > now + LONGEST:
         raise click.UsageError(f"--until: {times.full(ends)} is more than {LONGEST.days} days from now.")
     reason, scope = _reason(reason), _scope(application, everything=everything)
@@ -93,8 +100,8 @@ def freeze(
     lift = f"tagship unfreeze {'--all' if everything else scope}"
     screen.say(
         *told(made, place),
-        "" if is_new else screen.dim("It was frozen before, with this end and reason: nothing was written."),
-        f"Lift it sooner: {lift} --reason '…'{place.flags()}",
+        "" if is_new else screen.dim("It is already frozen with this end and reason. Nothing was written."),
+        f"Lift it early: {lift} --reason '…'{place.flags()}",
     )
 
 
@@ -104,10 +111,10 @@ Examples:
   tagship unfreeze storefront --reason "the sale is over" --stage production
   tagship unfreeze --all --id 3f9a2c41 --reason "the audit took a day less"
 \b
-Where several freezes stand, --id says which one: another one may have been made for another reason."""
+If there are several freezes, choose one with --id: each may have a different reason."""
 )
-@click.option("--id", "freeze_id", metavar="ID", help="Which freeze, as `tagship status` shows it.")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; it stands in the ledger.")
+@click.option("--id", "freeze_id", metavar="ID", help="The id of the freeze, as `tagship status` shows it.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why. The ledger records the reason.")
 @_scope_options
 def unfreeze(
     *,
@@ -118,9 +125,9 @@ def unfreeze(
     reason: str,
     as_json: bool,
 ) -> None:
-    """End a freeze before its time. A release that waits for it goes on within 15 minutes.
+    """Lift a freeze early. A release that is waiting for its end continues within 15 minutes.
 
-    A freeze of all applications is lifted for all of them, with --all.
+    To lift a freeze of all applications, use --all.
     """
     from tagship.ledger import freezes
     from tagship.model.schedule import EVERY_APPLICATION
@@ -131,17 +138,19 @@ def unfreeze(
         known = [each for each in freezes.of(place.ledger, scope) if freeze_id in (None, each.id)]
         of_all = [] if everything else list(freezes.of(place.ledger, EVERY_APPLICATION))
     if not known and freeze_id:
-        raise Failed(f"No freeze {freeze_id} of {_whom(scope)} stands in {place.stage}. Nothing was changed.")
+        raise Failed(
+            f"There is no freeze {freeze_id} of {_whom(scope)} in {place.stage}. Nothing was changed."
+        )
     if not known and of_all:
         raise Failed(
             f"{scope} has no freeze of its own, but every application of {place.stage} is frozen: {of_all[0].reason}\n"
-            f"That is lifted for all: tagship unfreeze --all --reason '…'{place.flags()}"
+            f"To lift it for all: tagship unfreeze --all --reason '…'{place.flags()}"
         )
     if len(known) > 1:
         ids = listed(f"{each.id} ({each.reason})" for each in known)
         raise Failed(
-            f"{len(known)} freezes of {_whom(scope)} stand in {place.stage}: {ids}. Nothing was changed.\n"
-            "Say which one with --id."
+            f"{_whom(scope)} has {len(known)} freezes in {place.stage}: {ids}. Nothing was changed.\nChoose "
+            f"one with --id."
         )
     author = _author(place)
     with trying(f"Lifting the freeze of {_whom(scope)} in {place.stage}"):
@@ -152,11 +161,11 @@ def unfreeze(
         screen.result({"stage": place.stage, "lifted": [overview.freeze_as_dict(each) for each in lifted]})
         return
     if not lifted:
-        screen.say(f"{_whom(scope)} is not frozen in {place.stage}: there is nothing to lift.")
+        screen.say(f"{_whom(scope)} is not frozen in {place.stage}; there is nothing to lift.")
     for each in lifted:
         screen.say(f"{screen.good('Lifted')}: {screen.clean(each.reason)} ({each.id})")
     for each in of_all:
-        screen.say(screen.wary("It stays frozen, as every application is:"), *told(each, place))
+        screen.say(screen.wary("It is still frozen, because every application is:"), *told(each, place))
 
 
 def told(freeze: Freeze, place: Place) -> list[str]:
@@ -175,7 +184,7 @@ def _scope(application: str | None, *, everything: bool) -> str:
     from tagship.model.schedule import EVERY_APPLICATION
 
     if everything == bool(application):
-        raise click.UsageError("Name an application, or give --all for every one of the stage.")
+        raise click.UsageError("Name an application, or use --all for all applications of the stage.")
     return application or EVERY_APPLICATION
 
 
@@ -188,14 +197,18 @@ def _whom(scope: str) -> str:
 def _reason(reason: str) -> str:
     reason = reason.strip()
     if not reason:
-        raise click.UsageError("--reason: say why, for whoever is stopped by it or reads it later.")
+        raise click.UsageError(
+            "--reason: state why, for people whose release is blocked and for later readers."
+        )
     if len(reason) > _MOST_CHARACTERS:
-        raise click.UsageError(f"--reason: has {len(reason)} characters, and may have {_MOST_CHARACTERS}.")
+        raise click.UsageError(
+            f"--reason: has {len(reason)} characters; at most {_MOST_CHARACTERS} are allowed."
+        )
     return reason
 
 
 def _refuse_unknown(place: Place, application: str) -> None:
-    """A name that was mistyped would freeze nothing, and nobody would know."""
+    """Refuses a mistyped name, which would freeze nothing without anybody noticing."""
     from tagship_cli.views import overview
 
     if not overview.is_configured(place, application):

@@ -1,4 +1,4 @@
-"""tagship history: the releases of an application and how each ended; or one release from its upload to its ending."""
+"""tagship history: list an application's releases and their outcomes, or show one release's timeline."""
 
 from __future__ import annotations
 
@@ -34,18 +34,24 @@ STATUSES = (
     epilog="""\b
 Examples:
   tagship history storefront                  the last 20 releases
-  tagship history storefront --tag v1.4.0     everything that happened to one
+  tagship history storefront --tag v1.4.0     everything that happened to one release
   tagship history storefront --status ROLLED_BACK --since 90d
   tagship history storefront --limit 100 --json
   tagship history storefront --configuration  who changed its configuration, and when"""
 )
 @click.argument("application")
-@click.option("--tag", metavar="TAG", help="One release, as a timeline.")
+@click.option("--tag", metavar="TAG", help="Show one release as a timeline.")
 @click.option(
-    "--configuration", is_flag=True, help="The versions of its configuration instead, and who wrote them."
+    "--configuration",
+    is_flag=True,
+    help="Show the versions of its configuration instead, and who wrote them.",
 )
 @click.option(
-    "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, newest first."
+    "--limit",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="How many releases to show, newest first.",
 )
 @click.option(
     "--status",
@@ -53,14 +59,14 @@ Examples:
     multiple=True,
     type=click.Choice(STATUSES, case_sensitive=False),
     metavar="STATUS",
-    help="Only those that ended so, or RUNNING; may be repeated.",
+    help="Only releases with this status, or RUNNING. Can be repeated.",
 )
-@click.option("--author", metavar="ADDRESS", help="Only those by this author.")
+@click.option("--author", metavar="ADDRESS", help="Only releases by this author.")
 @click.option(
     "--since",
     type=When(),
     metavar="WHEN",
-    help="Only those that began since a day, a time, or so long ago (12h, 30d).",
+    help="Only releases that started since then: a day, a time or an age (12h, 30d).",
 )
 @in_a_place
 @as_json
@@ -74,12 +80,12 @@ def history(
     as_json: bool,
     **wanted: Any,
 ) -> None:
-    """The releases of an application: how each ended, when, how long it took, and why.
+    """List an application's releases: the outcome of each, when, how long it took, and why.
 
-    With --tag, one release's facts from its upload to its ending, and what to do now.
+    With --tag, show one release's facts from its upload to its ending, and what to do now.
     """
     if tag and configuration:
-        raise click.UsageError("Give --tag or --configuration, not both.")
+        raise click.UsageError("Use either --tag or --configuration, not both.")
     if configuration:
         _versions(place, application, limit, as_json=as_json)
     elif tag:
@@ -203,7 +209,7 @@ def timeline(record: Mapping[str, Any], facts: Sequence[Mapping[str, Any]], plac
     if record["status"] == "RUNNING":
         lines += [
             "",
-            f"It goes on: tagship watch {record['application']} {screen.one_line(record['tag'])}{place.flags()}",
+            f"Watch it: tagship watch {record['application']} {screen.one_line(record['tag'])}{place.flags()}",
         ]
     else:
         lines += ["", *verdict(record, times.span(story.took(record, place.now)))]
@@ -221,7 +227,7 @@ def _list(application: str, found: list[dict[str, Any]], limit: int, place: Plac
             times.short(times.moment(record["readAt"])),
             times.span(story.took(record, now)),
             screen.one_line((record.get("manifest") or {}).get("author", ""), 40),
-            screen.one_line(record.get("why") or "is on its way", 500),
+            screen.one_line(record.get("why") or "in progress", 500),
         )
         for record in found[:limit]
     ]
@@ -231,9 +237,9 @@ def _list(application: str, found: list[dict[str, Any]], limit: int, place: Plac
         *screen.table(("tag", "status", "began", "took", "author", "why"), rows),
     ]
     if not found:
-        lines.append(screen.dim("None is like that."))
+        lines.append(screen.dim("No release matches."))
     if len(found) > limit:
-        lines.append(screen.dim(f"There are older ones: --limit {limit * 5} shows more."))
+        lines.append(screen.dim(f"There are older releases: use --limit {limit * 5} to see more."))
     return lines
 
 

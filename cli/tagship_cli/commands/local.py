@@ -1,4 +1,4 @@
-"""tagship local: the embedded engine, for those who have a checkout of the repository."""
+"""tagship local: the embedded engine, for people with a checkout of the repository."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   tagship local up          start the engine, deploy Tagship and the sample application
-  tagship local demo        three releases, told while they happen
+  tagship local demo        three releases, explained as they happen
   tagship local down        stop it"""
 )
 def local() -> None:
-    """Tagship on this machine: no AWS account and no Docker, but the same template and the same code.
+    """Run Tagship on this machine: the same template and code, without an AWS account and without Docker.
 
-    Needs a checkout of Tagship's repository.
+    Requires a checkout of Tagship's repository.
     """
 
 
@@ -44,13 +44,13 @@ Examples:
     default=STAGES[0],
     show_default=True,
     metavar="STAGE",
-    help="Which stage.",
+    help="The stage to deploy.",
 )
 @as_json
 def up(*, stage: str, as_json: bool) -> None:
     """Start the engine, deploy Tagship into it, and install the sample application.
 
-    It stays running until `tagship local down`. What runs already is left as it is.
+    The engine runs until `tagship local down`. If it is already running, nothing is changed.
     """
     with _checkout():
         from tools.stack import STATE, Engine, build, deploy, outputs
@@ -71,10 +71,11 @@ def up(*, stage: str, as_json: bool) -> None:
         found = next((name for name in STAGES if _deployed(engine, name)), None)
         if found is None:
             raise Failed(
-                "The engine runs, but Tagship is not deployed in it.\nBegin anew: tagship local down, then up."
+                "The engine is running, but Tagship is not deployed in it.\nStart again: tagship local "
+                "down, then tagship local up."
             )
         if found != stage:
-            screen.complain(screen.wary(f"Note: what runs already is the stage {found}."))
+            screen.complain(screen.wary(f"Note: the engine is already running the stage {found}."))
         stack = outputs(engine, f"tagship-{found}")
     if as_json:
         screen.result(
@@ -96,10 +97,10 @@ Examples:
   tagship local demo
   tagship local demo --step     approve on the page yourself""",
 )
-@click.option("--keep", is_flag=True, help="Leave everything running, and say how to look around.")
-@click.option("--step", is_flag=True, help="Stop before each approval, for you to decide on the page.")
+@click.option("--keep", is_flag=True, help="Leave everything running, and print how to explore it.")
+@click.option("--step", is_flag=True, help="Pause before each approval, so that you can decide on the page.")
 def demo(*, keep: bool, step: bool) -> None:
-    """Release the sample application three times: a first one, a good one, and a broken one that comes back."""
+    """Release the sample application three times: a first release, a good one, and a broken one that is rolled back."""
     with _checkout():
         from tools.demo import run
 
@@ -114,7 +115,7 @@ Example:
 )
 @as_json
 def down(*, as_json: bool) -> None:
-    """Stop the engine; everything in it is gone."""
+    """Stop the engine and delete everything in it."""
     with _checkout():
         from tools.stack import STATE, Engine
 
@@ -124,7 +125,9 @@ def down(*, as_json: bool) -> None:
     if as_json:
         screen.result({"stopped": engine is not None})
     else:
-        screen.say("Stopped; everything in it is gone." if engine else "No engine is running.")
+        screen.say(
+            "The engine is stopped; everything in it is deleted." if engine else "No engine is running."
+        )
 
 
 @contextmanager
@@ -148,7 +151,7 @@ def _checkout() -> Iterator[None]:
 
 def _no_checkout() -> Failed:
     return Failed(
-        "`tagship local` needs a checkout of Tagship's repository, and this is an installed package.\n"
+        "`tagship local` requires a checkout of Tagship's repository, but this is an installed package.\n"
         "Clone the repository, run `make setup` in it, then .venv/bin/tagship local up."
     )
 

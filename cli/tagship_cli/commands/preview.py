@@ -1,4 +1,4 @@
-"""tagship preview: what people get of Tagship, before anybody gets it."""
+"""tagship preview: what people will receive from Tagship, before anybody receives it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Examples:
   tagship preview approval application.yaml --html previews"""
 )
 def preview() -> None:
-    """What people get of Tagship, before anybody gets it."""
+    """Preview what people will receive from Tagship."""
 
 
 @preview.command(
-    short_help="The mails, Slack messages and pages of an approval.",
+    short_help="Preview the mails, Slack messages and pages of an approval.",
     epilog="""\b
 Examples:
   tagship preview approval                                     the mail and the Slack message of a sample
   tagship preview approval application.yaml                    with your approvers, policy and traffic steps
-  tagship preview approval application.yaml --html previews    everything, with every state of the page, as files""",
+  tagship preview approval application.yaml --html previews    everything, including every state of the page, as files""",
 )
 @click.argument(
     "file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="[FILE]"
@@ -39,17 +39,17 @@ Examples:
     default=STAGES[-1],
     show_default=True,
     metavar="STAGE",
-    help="Which stage is asked about.",
+    help="The stage that the release is for.",
 )
 @click.option(
     "--html",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Where everything is written; open its index.html.",
+    help="Write everything to this folder; open its index.html.",
 )
 @as_json
 def approval(*, file: Path | None, stage: str, html: Path | None, as_json: bool) -> None:
-    """Show what approvers get, for the application in FILE or for a sample. Offline; the links lead nowhere."""
+    """Show what approvers will receive, for the application in FILE or a sample. Works offline; the links are not real."""
     from tagship_cli.actions import previews
 
     about: dict[str, Any] = {"stage": stage}
@@ -60,7 +60,7 @@ def approval(*, file: Path | None, stage: str, html: Path | None, as_json: bool)
         if as_json:
             screen.result({"files": [str(path) for path in written]})
         else:
-            screen.say(f"{len(written)} files are written. Open {html / 'index.html'}")
+            screen.say(f"{len(written)} files written. Open {html / 'index.html'}")
         return
     mail, message = previews.mails(**about)["approval"], previews.slack_messages(**about)["announcement"]
     if as_json:
@@ -79,5 +79,5 @@ def _document(file: Path) -> dict[str, Any]:
 
     document = read(str(file), file.read_bytes())
     if document.kind != "application" or document.whole is None:
-        raise Failed(f"{file} is no valid application.yaml. Look at it: tagship validate {file}")
+        raise Failed(f"{file} is not a valid application.yaml. See why: tagship validate {file}")
     return document.whole

@@ -1,4 +1,4 @@
-"""tagship promote: the same bytes, from a stage in which they succeeded to the next."""
+"""tagship promote: copy a release, byte for byte, from a stage where it succeeded to the next."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Examples:
   tagship promote storefront v1.4.0 --from staging --from-profile staging \\
       --to production --to-profile production --sign alias/tagship-promotion
 \b
-The signature of release.json goes along as it is. --sign makes promotion.json beside it, which says where and when
-the release succeeded; the gate `promotion` asks for that. The key is used as the identity of the --to stage.
-A second run is fine: what is there already is not uploaded again."""
+The signature of release.json is copied unchanged. --sign also uploads a signed promotion.json, which states where and
+when the release succeeded; the gate `promotion` requires it. The command uses the key with the identity of the
+--to stage. You can run it again: files that are already there are not uploaded again."""
 )
 @click.argument("application")
 @click.argument("tag")
 @between_two_places
-@sign_options("the statement that it succeeded")
+@sign_options("promotion.json")
 @as_json
 def promote(
     *,
@@ -43,16 +43,16 @@ def promote(
     algorithm: str,
     as_json: bool,
 ) -> None:
-    """Bring a release that succeeded in one stage to the next.
+    """Promote a release that succeeded in one stage to the next.
 
-    Copies the very bytes that were released there, the artifacts first and release.json last, which starts the release in
+    Copies exactly the bytes that were released there: the artifacts first, then release.json, which starts the release in
     the next stage. Refuses a release that did not end SUCCEEDED.
     """
     from tagship_cli.actions.promoting import Origin, statement
     from tagship_cli.actions.publishing import Folder
 
     if origin.stage == destination.stage:
-        raise click.UsageError(f"--from and --to are both {origin.stage}.")
+        raise click.UsageError(f"--from and --to must differ; both are {origin.stage}.")
     release = Origin.of(origin, application, tag)
     with tempfile.TemporaryDirectory(prefix="tagship-") as temporary:
         fetched = release.fetched(Path(temporary))
@@ -61,8 +61,8 @@ def promote(
         found = folder.look()
         if found.manifest not in (None, fetched.body):
             raise Failed(
-                f"{fetched.title} was published in {destination.stage} by itself, with a release.json of its own. "
-                "Nothing was copied.\nPromote another tag."
+                f"{fetched.title} was published in {destination.stage} separately, with a different "
+                f"release.json. Nothing was copied.\nPromote a different tag."
             )
         beside = () if found.published else release.signature()
         if key and not found.published:
@@ -88,8 +88,8 @@ def _goodbye(folder: Folder, destination: Place, *, new: bool) -> list[str]:
     title = folder.release.title
     watch = f"tagship watch {title}{destination.flags()}"
     if not new:
-        told = f"{title} was brought to {destination.stage} before: nothing new begins."
-        return [screen.wary(told), f"What became of it: {watch}"]
+        told = f"{title} was already promoted to {destination.stage}; no new release starts."
+        return [screen.wary(told), f"See its outcome: {watch}"]
     return [f"{screen.good('Promoted')} to {screen.clean(folder.address)}", f"Watch it: {watch}"]
 
 

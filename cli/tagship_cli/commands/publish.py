@@ -1,4 +1,4 @@
-"""tagship publish: a release into the bucket, which starts it."""
+"""tagship publish: upload a release to the bucket, which starts it."""
 
 from __future__ import annotations
 
@@ -29,15 +29,17 @@ Examples:
   tagship publish --application storefront --tag v1.4.0 --artifact function=build/storefront.zip \\
       --sign alias/tagship-release-signing --stage production
 \b
-In CI the commit and the repository are taken from the environment; everywhere else from git.
-A second run with the same files is fine: what is there already is not uploaded again."""
+In CI, the commit and the repository come from the environment; elsewhere, from git.
+You can run the command again with the same files: files that are already there are not uploaded again."""
 )
-@click.option("--application", required=True, metavar="NAME", help="The application, as it is configured.")
+@click.option(
+    "--application", required=True, metavar="NAME", help="The application's name, as in its application.yaml."
+)
 @click.option(
     "--tag",
     required=True,
     metavar="TAG",
-    help="The git tag; it ends in a version: v1.4.0, storefront/v1.4.0. A version is used once.",
+    help="The git tag. It ends in a version, like v1.4.0 or storefront/v1.4.0. A version can be used only once.",
 )
 @click.option(
     "--artifact",
@@ -45,48 +47,51 @@ A second run with the same files is fine: what is there already is not uploaded 
     multiple=True,
     required=True,
     metavar="NAME=PATH",
-    help="A file, and what the kind of target calls it, as in the examples. May be repeated.",
+    help="A file, under the name that the target expects (see the examples). Can be repeated.",
 )
-@click.option("--bucket", metavar="NAME", help="The release bucket.  [default: the stack's]")
+@click.option("--bucket", metavar="NAME", help="The release bucket.  [default: the stack's bucket]")
 @click.option("--notes", metavar="TEXT", help="What approvers should know.")
 @click.option(
-    "--notes-file", type=click.File("r", encoding="utf-8"), metavar="FILE", help="The same, from a file or -."
+    "--notes-file",
+    type=click.File("r", encoding="utf-8"),
+    metavar="FILE",
+    help="Read the notes from a file, or from standard input (-).",
 )
 @click.option(
     "--parameter",
     "parameters",
     multiple=True,
     metavar="KEY=VALUE",
-    help="A value that the target takes. May be repeated.",
+    help="A parameter for the target. Can be repeated.",
 )
 @click.option(
     "--commit",
     envvar=["GITHUB_SHA", "CI_COMMIT_SHA", "BITBUCKET_COMMIT"],
     show_envvar=True,
     metavar="SHA",
-    help="The commit that was built.  [default: git's HEAD]",
+    help="The commit that the artifacts were built from.  [default: git's HEAD]",
 )
 @click.option(
     "--repository",
     envvar=["GITHUB_REPOSITORY", "CI_PROJECT_PATH", "BITBUCKET_REPO_FULL_NAME"],
     show_envvar=True,
     metavar="OWNER/NAME",
-    help="Where it comes from.  [default: git's origin]",
+    help="The repository of the commit.  [default: git's origin]",
 )
 @click.option(
     "--author",
     envvar=["GITLAB_USER_EMAIL"],
     show_envvar=True,
     metavar="ADDRESS",
-    help="The mail address of who made the release.  [default: the commit's author]",
+    help="The mail address of the release's author.  [default: the commit's author]",
 )
 @click.option(
     "--emergency",
     metavar="TEXT",
-    help="Why this can't wait: it passes freezes and windows, and every approver must approve.",
+    help="Why the release can't wait. It ignores freezes and windows, and every approver must approve.",
 )
 @sign_options("release.json")
-@click.option("--dry-run", is_flag=True, help="Show what would be uploaded, and upload nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be uploaded, without uploading it.")
 @in_a_place
 @as_json
 def publish(
@@ -110,8 +115,8 @@ def publish(
 ) -> None:
     """Upload a release: artifacts first, release.json last.
 
-    The upload of release.json starts the release. Everything is checked before anything is uploaded, and nothing is ever
-    overwritten: a tag is used once.
+    Uploading release.json starts the release. The command checks everything before it uploads anything, and it never
+    overwrites a file: you can use a tag only once.
     """
     from tagship_cli.actions.checking import ended_before, refuse_what_gates_would
     from tagship_cli.actions.publishing import File, Folder, Release, named_file
@@ -120,7 +125,7 @@ def publish(
     if notes is not None and notes_file is not None:
         raise click.UsageError("Give --notes or --notes-file, not both.")
     if emergency is not None and not emergency.strip():
-        raise click.UsageError("--emergency: say why this can't wait; approvers read it first.")
+        raise click.UsageError("--emergency: state why the release can't wait; approvers read this first.")
     pairs = dict(pair(parameter) for parameter in parameters)
     named = [named_file(artifact) for artifact in artifacts]
     source = from_git(Path.cwd(), commit=commit or "", tag=tag)
@@ -166,7 +171,7 @@ def publish(
 def _signature(
     folder: Folder, found: Found, place: Place, *, key: str | None, algorithm: str
 ) -> tuple[Beside, ...]:
-    """Made before anything is uploaded: a refused key leaves nothing behind."""
+    """Signs before anything is uploaded, so that a refused key leaves nothing behind."""
     from tagship_cli.actions.publishing import Beside
     from tagship_cli.actions.signing import signed
 
@@ -178,11 +183,11 @@ def _signature(
 
 
 def _bucket(place: Place) -> str:
-    """The stack's; CI, which may upload and nothing else, names it instead."""
+    """The stack's bucket. CI, which may only upload, names it with --bucket instead."""
     try:
         return place.output("ReleaseBucketName")
     except AwsRefused as error:
-        raise AwsRefused(f"{error.message}\nWith --bucket the stack is not looked at.") from error
+        raise AwsRefused(f"{error.message}\nWith --bucket, the command does not need the stack.") from error
 
 
 def _headline(release: Release, place: Place, *, dry_run: bool) -> str:
@@ -195,14 +200,20 @@ def _goodbye(folder: Folder, place: Place, before: Before | None, *, new: bool, 
     title = folder.release.title
     watch = f"tagship watch {title}{place.flags()}"
     if not new:
-        stands = f" It is {before.status}." if before else " This identity may not read how it ended."
+        stands = f" Its status is {before.status}." if before else " Your identity can't read its status."
         return [
-            screen.wary(f"{title} was published before, with exactly this: nothing new begins.{stands}"),
-            f"What became of it: {watch}",
+            screen.wary(
+                f"{title} was already published with the same content; no new release starts.{stands}"
+            ),
+            f"See its outcome: {watch}",
         ]
     if dry_run:
         body = screen.clean(folder.release.body.decode()).rstrip("\n")
-        return ["release.json would be:", *body.split("\n"), screen.wary("Nothing was uploaded: a dry run.")]
+        return [
+            "release.json would contain:",
+            *body.split("\n"),
+            screen.wary("Dry run: nothing was uploaded."),
+        ]
     return [f"{screen.good('Published')} at {screen.clean(folder.address)}", f"Watch it: {watch}"]
 
 
@@ -236,12 +247,12 @@ def _warnings(source: Source, release: Release) -> list[str]:
     warnings = list(source.warnings)
     if release.manifest.emergency:
         warnings.append(
-            "An emergency: it passes freezes and windows, and everybody who may decide must approve."
+            "Emergency: the release ignores freezes and windows, and everyone who can decide must approve."
         )
     if is_noreply(release.manifest.author):
         warnings.append(
-            f"The author {release.manifest.author} is not an address that an approver has, so nobody would notice if the "
-            "author approved. Give --author."
+            f"The author {release.manifest.author} is not a personal mail address, so Tagship could not "
+            f"detect an author who approves their own release. Set --author."
         )
     return warnings
 
@@ -259,7 +270,9 @@ def _version_of(given: str) -> tuple[str, str]:
 
 def _known(value: str, what: str, option: str) -> str:
     if not value:
-        raise click.UsageError(f"Which {what}? Neither git nor the environment says it here: give {option}.")
+        raise click.UsageError(
+            f"The {what} is missing: neither git nor the environment provides it. Set {option}."
+        )
     return value
 
 

@@ -1,4 +1,4 @@
-"""tagship replay: tell again what channels could not be told."""
+"""tagship replay: resend notifications that failed."""
 
 from __future__ import annotations
 
@@ -17,34 +17,36 @@ _RUNNING = "RUNNING"
 @click.command(
     epilog="""\b
 Examples:
-  tagship replay                             what was set aside, everywhere
-  tagship replay storefront                  every fact of an application that a channel has not taken
-  tagship replay storefront --tag v1.4.0     those of one release
+  tagship replay                             resend everything that was set aside
+  tagship replay storefront                  send an application's facts to every channel that has not received them
+  tagship replay storefront --tag v1.4.0     only the facts of one release
 \b
-Whoever was told of something is not told again."""
+A channel that has already received a notification does not receive it again."""
 )
 @click.argument("application", required=False)
-@click.option("--tag", metavar="TAG", help="Only what happened to this release.")
+@click.option("--tag", metavar="TAG", help="Only the facts of this release.")
 @in_a_place
 @as_json
 def replay(*, place: Place, application: str | None, tag: str | None, as_json: bool) -> None:
-    """Tell the bus, the topic, Slack, mail and GitHub what they could not be told.
+    """Resend failed notifications to the bus, the topic, Slack, mail and GitHub.
 
-    Without an application, the notices that were set aside go back into their queue: do that when what stood in their way
-    is mended. With one, its facts are queued again from the ledger: for what was lost before it came into the queue.
+    Without APPLICATION, move the notices that were set aside back into their queue. Do this after you have fixed the
+    cause. With APPLICATION, queue its facts again from the ledger. Do this for facts that never reached the queue.
     """
     if tag and not application:
-        raise click.UsageError("--tag needs an application.")
+        raise click.UsageError("--tag requires an application.")
     if application:
         number = _queued(place, application, tag)
         told = f"{count(number, 'fact')} of {screen.clean(application)} queued again."
     else:
         _moved_back(place)
-        number, told = None, "What was set aside goes back into its queue."
+        number, told = None, "Notices that were set aside are moving back into their queue."
     if as_json:
         screen.result({"application": application, "tag": tag, "stage": place.stage, "facts": number})
     else:
-        screen.say(told, screen.dim("Whoever was told of something is not told again."))
+        screen.say(
+            told, screen.dim("A channel that has already received a notification does not receive it again.")
+        )
 
 
 def _queued(place: Place, application: str, tag: str | None) -> int:

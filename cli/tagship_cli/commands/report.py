@@ -1,4 +1,4 @@
-"""tagship report: DORA's four keys and the latency of approvals, by application, over a time."""
+"""tagship report: DORA's four keys and approval latency, by application, for a period."""
 
 from __future__ import annotations
 
@@ -25,23 +25,33 @@ DAYS = 30
 Examples:
   tagship report --stage production                                   every application, the last 30 days
   tagship report --application storefront --since 2026-07-01 --until 2026-10-01
-  tagship report --since 90d --html report.html                       one page with charts, to hand on"""
+  tagship report --since 90d --html report.html                       one page with charts, to pass on"""
 )
 @click.option(
-    "--application", "-a", "names", multiple=True, metavar="NAME", help="Only this one; may be repeated."
+    "--application",
+    "-a",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Only this application. Can be repeated.",
 )
 @click.option(
     "--since",
     type=When(),
     metavar="WHEN",
-    help=f"A day, a time, or so long ago (12h, 30d).  [default: {DAYS}d]",
+    help=f"The start of the period: a day, a time or an age (12h, 30d).  [default: {DAYS}d]",
 )
-@click.option("--until", type=When(), metavar="WHEN", help="The same, and not included.  [default: now]")
+@click.option(
+    "--until",
+    type=When(),
+    metavar="WHEN",
+    help="The end of the period, exclusive, in the same forms.  [default: now]",
+)
 @click.option(
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write one page that needs nothing else.",
+    help="Write a self-contained HTML page.",
 )
 @in_a_place
 @as_json
@@ -54,9 +64,9 @@ def report(
     html: Path | None,
     as_json: bool,
 ) -> None:
-    """Deployment frequency, lead time for changes, change failure rate, time to restore, and approval latency.
+    """Report deployment frequency, lead time, change failure rate, time to restore and approval latency.
 
-    DORA's four keys, by their definitions, computed from the ledger's facts (docs/monitoring.md says how).
+    These are DORA's four keys, computed from the ledger's facts. docs/monitoring.md explains how.
     """
     from tagship_cli.views import overview, reporting
     from tagship_cli.views.measures import Span
@@ -78,7 +88,7 @@ def report(
     else:
         screen.say(*told(made))
         if html:
-            screen.say("", f"With charts: {screen.clean(str(html))}")
+            screen.say("", f"Page written: {screen.clean(str(html))}")
 
 
 def _moment(given: datetime | timedelta | None, now: datetime) -> datetime:
@@ -108,11 +118,14 @@ def told(made: Report) -> list[str]:
         *screen.table(head, rows),
         "",
         screen.dim(
-            "failed: rolled back, or stopped after traffic had moved. Times are medians; in brackets nine of ten."
+            "failed: rolled back, or stopped after traffic had moved. Times are medians; the 90th "
+            "percentile is in brackets."
         ),
     ]
     if made.together.unrestored:
-        lines.append(screen.bad(f"Not restored yet: {made.together.unrestored}. See tagship status."))
+        lines.append(
+            screen.bad(f"Failures not restored yet: {made.together.unrestored}. See tagship status.")
+        )
     return lines
 
 

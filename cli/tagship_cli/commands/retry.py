@@ -1,4 +1,4 @@
-"""tagship retry: a tag begins again after an ending that left production as it was; or at all, if nobody has read it."""
+"""tagship retry: start a tag again after an ending that left production unchanged, or start one that was never read."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ Examples:
   tagship retry storefront v1.4.0 --reason "the approvers were on holiday"
   tagship retry storefront v1.4.0 --reason "its upload was never read" --stage production --yes
 \b
-The same manifest, byte for byte; the configuration as it is now; its gates and its approval anew.
-Your identity and the reason are recorded. Ends with 0 when the release has begun again, with 1 when it can't."""
+The retry uses the same manifest, byte for byte, and the current configuration. Gates and approval are repeated.
+Your identity and the reason are recorded. Exits with 0 when the release has started again, otherwise with 1."""
 )
 @click.argument("application")
 @click.argument("tag")
 @reason_option
-@click.option("--yes", "-y", is_flag=True, help="Begin without being asked first.")
+@click.option("--yes", "-y", is_flag=True, help="Start without a confirmation prompt.")
 @in_a_place
 @as_json
 def retry(*, place: Place, application: str, tag: str, reason: str, yes: bool, as_json: bool) -> None:
-    """Begin a release again, under a new attempt number.
+    """Start a release again, with a new attempt number.
 
-    After INVALID, EXPIRED, REJECTED, SUPERSEDED, ROLLED_BACK and ABORTED. A release whose manifest lies in the bucket
-    unread begins for the first time.
+    Possible after INVALID, EXPIRED, REJECTED, SUPERSEDED, ROLLED_BACK and ABORTED. If the release was uploaded but never
+    read, this is its first attempt.
     """
     from tagship.ledger import releases
     from tagship_cli.actions.deciding import whoami
@@ -46,9 +46,9 @@ def retry(*, place: Place, application: str, tag: str, reason: str, yes: bool, a
     attempt = record["attempt"] + 1 if record else 1
     caller = whoami(place)
     title = f"{application} {tag}"
-    was = f"It ended {record['status']}: {record.get('why', '')}" if record else "Nobody has read it yet."
+    was = f"It ended {record['status']}: {record.get('why', '')}" if record else "It has not been read yet."
     confirm(
-        f"Begin {screen.clean(title)} again?",
+        f"Start {screen.clean(title)} again?",
         f"{screen.bold(title)} in {place.stage}, attempt {attempt}. {screen.clean(was)}",
         f"  You are {screen.clean(caller.arn)}.",
         yes=yes,
@@ -73,7 +73,7 @@ def retry(*, place: Place, application: str, tag: str, reason: str, yes: bool, a
         )
         return
     screen.say(
-        screen.good(f"{title} has begun again, attempt {attempt}."),
+        screen.good(f"{title} has started again, attempt {attempt}."),
         f"Watch it: tagship watch {screen.one_line(title)}{place.flags()}",
         screen.dim(execution),
     )
@@ -91,7 +91,7 @@ def _known(place: Place, application: str, tag: str) -> ReleaseRecord | None:
 
 
 def _order(place: Place, application: str, tag: str, record: ReleaseRecord | None) -> dict[str, Any]:
-    """The very version of the manifest that was read before; the newest where none was."""
+    """The version of the manifest that was read before; the newest if none was."""
     from tagship.model.release import MANIFEST, folder_of
 
     if record:
@@ -118,10 +118,11 @@ def _begun(place: Place, application: str, tag: str, execution: str) -> None:
     ended = looks(
         place,
         look,
-        what=f"Looking whether {application} {tag} has begun",
-        stopped=f"Stopped waiting; it goes on by itself. Its execution: {execution}",
+        what=f"Waiting for {application} {tag} to start",
+        stopped=f"No longer waiting. The release continues in the execution {execution}",
     )
     if ended:
         raise Failed(
-            f"{application} {tag} has not begun: {ended.get('error') or ended['status']}.\n{ended.get('cause', '')}"
+            f"{application} {tag} did not start: "
+            f"{ended.get('error') or ended['status']}.\n{ended.get('cause', '')}"
         )

@@ -23,16 +23,18 @@ _LOOKS = 30
 @click.command(
     epilog="""\b
 Examples:
-  tagship role application.yaml --stage production                  print it, as a CloudFormation template
+  tagship role application.yaml --stage production                  print it as a CloudFormation template
   tagship role application.yaml --stage production --deploy         show it, ask, and deploy it
   tagship role application.yaml --stage production --deploy --target-profile shop    … into the target's account"""
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True), metavar="FILE")
-@click.option("--deploy", is_flag=True, help="Deploy it as a stack in the target's account and region.")
+@click.option("--deploy", is_flag=True, help="Deploy the role as a stack in the target's account and region.")
 @click.option(
-    "--target-profile", metavar="NAME", help="The AWS profile for the target's account, if it is another."
+    "--target-profile",
+    metavar="NAME",
+    help="The AWS profile for the target's account, if that is a different account.",
 )
-@click.option("--yes", "-y", is_flag=True, help="Deploy without asking.")
+@click.option("--yes", "-y", is_flag=True, help="Deploy without a confirmation prompt.")
 @in_a_place
 @as_json
 def role(
@@ -40,8 +42,8 @@ def role(
 ) -> None:
     """Print or deploy the role that Tagship assumes for an application.
 
-    It trusts the functions of this stage's stack, with the application's external id, for this application alone; and allows
-    what the target, the gates and the health checks of the configuration ask for, and nothing else.
+    The role trusts only the functions of this stage's stack, with the application's external id, for this application. It
+    allows only what the target, the gates and the health checks in the configuration need.
     """
     from tagship_cli.actions import role as made
     from tagship_cli.actions.documents import read
@@ -78,20 +80,22 @@ def _ask(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError("Nobody can be asked here: give --yes. Nothing was deployed.")
+        raise click.UsageError(
+            "This is not a terminal, so nobody can confirm: use --yes. Nothing was deployed."
+        )
     if not click.confirm(question, err=True):
         raise Failed("Nothing was deployed.")
 
 
 def _deploy(session: Any, stack: str, template: dict[str, Any], *, account: str) -> None:
-    """Creates the stack, or updates it where it is another; nothing in another account than the target's."""
+    """Creates or updates the stack, and refuses any account other than the target's."""
     from botocore.exceptions import ClientError
 
-    with trying("Asking AWS whose account this is"):
+    with trying("Looking up your AWS account"):
         found = session.client("sts").get_caller_identity()["Account"]
     if found != account:
         raise Failed(
-            f"You are signed in to account {found}, and the target is in {account}. Nothing was deployed.\n"
+            f"You are signed in to account {found}, but the target is in {account}. Nothing was deployed.\n"
             "Name a profile for that account with --target-profile."
         )
     cloudformation = session.client("cloudformation")

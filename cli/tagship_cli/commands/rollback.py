@@ -1,4 +1,4 @@
-"""tagship rollback: put back what served before a release, by the rollback state machine."""
+"""tagship rollback: restore what served before a release, with the rollback state machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tagship.model.records import ReleaseRecord
 
 _BACK = ("ROLLED_BACK", "ABORTED")
-"""How a release stands that was taken back."""
+"""The statuses of a release that was rolled back."""
 
 
 @click.command(
@@ -25,22 +25,20 @@ Examples:
   tagship rollback storefront --reason "customers can't pay"
   tagship rollback storefront --to v1.2.0 --reason "v1.3.0 has it too"
   tagship rollback storefront --security --reason "it logs card numbers"
-  tagship rollback storefront v1.4.0 --security --reason "it did, too"       one that was taken back before
+  tagship rollback storefront v1.4.0 --security --reason "it does too"    bar a release that was already rolled back
 \b
-Nobody is asked to approve; your identity and the reason are recorded. Ends with 0 when the baseline serves all
-traffic again and is healthy, with 1 when not. If the release is being rolled back already, this waits for that end.
-Stopping to wait (Ctrl-C) leaves the rollback alone."""
+A rollback needs no approval; your identity and the reason are recorded. Exits with 0 when the baseline serves all
+traffic again and is healthy, otherwise with 1. If the release is already being rolled back, this waits for that
+rollback. Ctrl-C stops the waiting only; the rollback continues."""
 )
 @click.argument("application")
 @click.argument("tag", required=False)
 @reason_option
 @click.option(
-    "--to", metavar="TAG", help="Further back: a release that succeeded and whose version still exists."
+    "--to", metavar="TAG", help="Go further back, to a release that succeeded and whose version still exists."
 )
-@click.option(
-    "--security", is_flag=True, help="What is taken back is never deployed again: its tag can't be retried."
-)
-@click.option("--yes", "-y", is_flag=True, help="Roll back without being asked first.")
+@click.option("--security", is_flag=True, help="Also bar the release: it can never be deployed again.")
+@click.option("--yes", "-y", is_flag=True, help="Roll back without a confirmation prompt.")
 @in_a_place
 @as_json
 def rollback(
@@ -54,18 +52,19 @@ def rollback(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Take back the release that production runs, or the one whose rollback failed.
+    """Roll back the deployed release, or the one whose rollback failed.
 
-    What is on its way and has traffic is taken back instead. A rollback that failed is made once more: when the target is in
-    order, that frees the application. Say the TAG and it is that release, or none; with --security it may be one that was
-    taken back before.
+    If a release in progress already has traffic, the command rolls back that release instead. It repeats a rollback that
+    failed: this frees the application once the target is in order. With TAG, it rolls back that release or nothing. With
+    --security, TAG can also be a release that was already rolled back.
     """
     from tagship_cli.actions.deciding import whoami
 
     record = _named(place, application, tag, to, security=security) or _what_to_take_back(place, application)
     if tag not in (None, record["tag"]):
         raise Failed(
-            f"{application} {tag} is not what would be taken back: that is {record['tag']}, {record['status']}. "
+            f"{application} {tag} is not the release to roll back: that is {record['tag']}, "
+            f"{record['status']}. "
             "Nothing was changed."
         )
     if to:
@@ -73,7 +72,7 @@ def rollback(
     title = f"{application} {record['tag']}"
     caller = whoami(place)
     confirm(
-        f"Roll {screen.clean(title)} back?",
+        f"Roll back {screen.clean(title)}?",
         *_question(record, place, caller.arn, to, security=security),
         yes=yes,
     )
@@ -90,7 +89,7 @@ def rollback(
             stateMachineArn=place.output("RollbackStateMachineArn"), input=json.dumps(order)
         )["executionArn"]
     if not as_json:
-        screen.say(f"The rollback of {screen.bold(title)} has begun.", screen.dim(execution))
+        screen.say(f"Rolling back {screen.bold(title)}.", screen.dim(execution))
     ended = execution_ended(place, execution, title, what="rollback")
     if as_json:
         screen.result(
@@ -117,7 +116,7 @@ def rollback(
 def _named(
     place: Place, application: str, tag: str | None, to: str | None, *, security: bool
 ) -> ReleaseRecord | None:
-    """The release that was taken back before, and is to be barred; None where there is something to take back."""
+    """The release that was already rolled back and is to be barred; None if there is something to roll back."""
     from tagship.ledger import releases
 
     if tag is None or to or not security:
@@ -128,9 +127,9 @@ def _named(
 
 
 def _what_to_take_back(place: Place, application: str) -> ReleaseRecord:
-    """What has traffic and is on its way, or failed to go back; else what production runs.
+    """The release in progress that has traffic, or the one whose rollback failed; otherwise the deployed release.
 
-    A release that has the lock and waits is let be: the rollback of what production runs ends it by itself.
+    A release that holds the lock and waits is left alone: rolling back the deployed release ends it.
 
     Raises Failed when there is neither.
     """
@@ -145,13 +144,13 @@ def _what_to_take_back(place: Place, application: str) -> ReleaseRecord:
             record = releases.get(place.ledger, application, current["tag"])
         if record is None and held is not None:
             raise Failed(
-                f"{application} {held['tag']} has moved no traffic yet, and production runs no release before it: there is "
-                "nothing to take back. Nothing was changed.\n"
+                f"{application} {held['tag']} has moved no traffic yet, and no release is deployed before "
+                f"it, so there is nothing to roll back. Nothing was changed.\n"
                 f"Stop it: tagship abort {screen.one_line(application)} {screen.one_line(held['tag'])}{place.flags()}"
             )
         if record is None:
             raise Failed(
-                f"Production runs no release of {application} in {place.stage}, so there is nothing to take back."
+                f"No release of {application} is deployed in {place.stage}, so there is nothing to roll back."
             )
         refused = releases.roll_back_refused(place.ledger, record)
     if refused:
@@ -160,7 +159,7 @@ def _what_to_take_back(place: Place, application: str) -> ReleaseRecord:
 
 
 def _refuse_unless_it_leads(place: Place, record: ReleaseRecord, to: str) -> None:
-    """What the machine will say, before anybody is asked; whether the version still exists, it asks the target itself."""
+    """Refuses what the state machine would refuse, before the prompt; only the machine checks that the version exists."""
     from tagship.ledger import releases
 
     with trying(f"Reading the ledger of {place.stage}"):
@@ -185,6 +184,10 @@ def _question(
 
 def _then(record: ReleaseRecord, to: str | None) -> str:
     if record["status"] in _BACK:
-        return "it was taken back before, so nothing moves"
+        return "it was already rolled back, so no traffic moves"
     before = to or record["plan"]["from"]
-    return f"{before} serves again" if before else "what served before Tagship's first release serves again"
+    return (
+        f"{before} will serve all traffic again"
+        if before
+        else "what served before Tagship's first release will serve again"
+    )

@@ -1,4 +1,4 @@
-"""tagship schemas: for those who develop Tagship, the published JSON Schemas made anew from the models."""
+"""tagship schemas: for developers of Tagship; write the published JSON Schemas from the models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tagship_cli.views import screen
     epilog="""\b
 Examples:
   tagship schemas              write schemas/application.schema.json and schemas/release.schema.json
-  tagship schemas --check      only say whether they are current"""
+  tagship schemas --check      only check whether they are up to date"""
 )
 @click.option(
     "--into",
@@ -22,9 +22,9 @@ Examples:
     default=Path("schemas"),
     show_default=True,
     metavar="FOLDER",
-    help="Where they are written.",
+    help="The folder to write them to.",
 )
-@click.option("--check", is_flag=True, help="Write nothing; fail when a file is not current.")
+@click.option("--check", is_flag=True, help="Write nothing; fail if a file is not up to date.")
 def schemas(*, into: Path, check: bool) -> None:
     """Write the JSON Schemas of application.yaml and release.json from the models that read them."""
     from tagship_cli.actions import schema
@@ -33,8 +33,8 @@ def schemas(*, into: Path, check: bool) -> None:
         file, text = into / f"{name}.schema.json", schema.text(name)
         current = file.is_file() and file.read_text(encoding="utf-8") == text
         if check and not current:
-            raise Failed(f"{file} is not current.\nMake it anew: tagship schemas")
+            raise Failed(f"{file} is not up to date.\nUpdate it: tagship schemas")
         if not current:
             into.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
-        screen.say(f"{file}: {'current' if current else 'written'}")
+        screen.say(f"{file}: {'up to date' if current else 'written'}")

@@ -1,4 +1,4 @@
-"""tagship show: everything about one release, on the screen or as a page."""
+"""tagship show: everything about one release, on screen or as a page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _INDENT = 14
     epilog="""\b
 Examples:
   tagship show storefront v1.4.0 --stage production
-  tagship show storefront v1.4.0 --html v1.4.0.html      one page, with the path that it took"""
+  tagship show storefront v1.4.0 --html v1.4.0.html      a page that also draws the path it took"""
 )
 @click.argument("application")
 @click.argument("tag")
@@ -29,14 +29,15 @@ Examples:
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write one page that needs nothing else.",
+    help="Write a self-contained HTML page.",
 )
 @in_a_place
 @as_json
 def show(*, place: Place, application: str, tag: str, html: Path | None, as_json: bool) -> None:
-    """Everything about one release: gates, plan, decisions, traffic, health, how long each phase took, and how it ended.
+    """Show everything about one release: gates, plan, decisions, traffic, health, phase durations and outcome.
 
-    The page also draws the state machine with the path that the release took, while Step Functions remembers it (90 days).
+    The page also draws the state machine with the path that the release took, as long as Step Functions keeps the execution
+    (90 days).
     """
     from tagship_cli.views import showing
 
@@ -65,7 +66,7 @@ def show(*, place: Place, application: str, tag: str, html: Path | None, as_json
         return
     screen.say(*told(found, place))
     if html:
-        screen.say("", f"As a page: {screen.clean(str(html))}")
+        screen.say("", f"Page written: {screen.clean(str(html))}")
 
 
 def told(found: Shown, place: Place) -> list[str]:
@@ -128,7 +129,7 @@ def _verdict(verdict: str, well: str, what: str, why: str) -> str:
 
 
 def _not_configured(found: Shown) -> list[str]:
-    """The gates that the application did not ask for, apart from those that passed."""
+    """The gates that the application does not configure, separate from those that passed."""
     names = [each["gate"] for each in found.record.get("gates") or () if each["verdict"] == "not-configured"]
     return [screen.dim(f"not configured: {', '.join(names)}")] if names else []
 

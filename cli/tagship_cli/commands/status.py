@@ -1,4 +1,4 @@
-"""tagship status: what runs, what is on its way, and who is waited for."""
+"""tagship status: what is deployed, what is in progress and who it is waiting on."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ Examples:
 @in_a_place
 @as_json
 def status(*, place: Place, application: str | None, as_json: bool) -> None:
-    """What runs and since when, what is on its way, and who is waited for.
+    """Show what is deployed and since when, what is in progress and who it is waiting on.
 
-    Of one application, or of every application that is configured in the stage.
+    Without APPLICATION, show every application that is configured in the stage.
     """
     from tagship_cli.views import overview
 
@@ -61,32 +61,32 @@ def told(each: Overview, place: Place, now: datetime) -> list[str]:
     if each.current:
         since = times.since(times.moment(each.current["since"]), now)
         lines += _row(
-            "runs", f"{screen.bold(each.current['tag'])} since {since}", *_watched(each.current, now)
+            "deployed", f"{screen.bold(each.current['tag'])} since {since}", *_watched(each.current, now)
         )
     else:
-        lines += _row("runs", "nothing that Tagship brought there yet")
+        lines += _row("deployed", "nothing by Tagship yet")
     for underway in each.underway:
         lines += _underway(underway, place, now)
     if not each.underway:
-        lines += _row("on its way", "nothing")
+        lines += _row("in progress", "nothing")
     lines += _lock(each, now)
     for freeze in each.freezes:
         lines += _frozen(freeze, now)
     if each.last is not None:
         lines += _last(each.last, each.application, place, now)
     if not each.configured:
-        where = f"{place.stage}; apply one before the next release"
+        where = f"{place.stage}; apply one before you publish the next release"
         lines += _row("configured", screen.wary(f"no: there is no configuration in {where}"))
     return lines
 
 
 def _watched(current: Mapping[str, Any], now: datetime) -> list[str]:
-    """Until when an alarm still takes it back."""
+    """Until when an alarm can still roll it back."""
     from tagship_cli.views import times
 
     if not current.get("watchEnds") or (ends := times.moment(current["watchEnds"])) <= now:
         return []
-    return [f"its alarms are watched until {times.clock(ends)}, {times.until(ends, now)}"]
+    return [f"an alarm rolls it back automatically until {times.clock(ends)}, {times.until(ends, now)}"]
 
 
 def _row(label: str, *texts: str) -> list[str]:
@@ -99,9 +99,9 @@ def _underway(underway: Underway, place: Place, now: datetime) -> list[str]:
     release, where = underway.record, underway.now
     texts = [f"{screen.bold(release['tag'])} {screen.wary(where.text)}"]
     began = times.moment(release["readAt"])
-    texts.append(f"began {times.since(began, now)}")
+    texts.append(f"started {times.since(began, now)}")
     if where.waits_for:
-        texts.append(f"waits for {screen.bold(listed(where.waits_for))}")
+        texts.append(f"waiting for {screen.bold(listed(where.waits_for))}")
     if where.until:
         what = "expires" if where.phase == "approval" else "until"
         texts.append(f"{what} {times.full(where.until)}, {times.until(where.until, now)}")
@@ -110,9 +110,9 @@ def _underway(underway: Underway, place: Place, now: datetime) -> list[str]:
         texts.append(f"decide: tagship approve {title}{place.flags()}")
     if underway.is_dead(now):
         rolls_back = underway.holder is not None and underway.holder.rollback
-        then = "a sweep looks at it within 15 minutes" if rolls_back else "the next release takes the lock"
-        texts.append(screen.bad(f"its lease has ended, so its execution may be dead; {then}"))
-    return _row("on its way", *texts)
+        then = "the sweep takes over within 15 minutes" if rolls_back else "the next release takes the lock"
+        texts.append(screen.bad(f"its lease has expired, so its execution may have died; {then}"))
+    return _row("in progress", *texts)
 
 
 def _lock(each: Overview, now: datetime) -> list[str]:
@@ -124,11 +124,13 @@ def _lock(each: Overview, now: datetime) -> list[str]:
     if holder.kept:
         return _row(
             "lock",
-            screen.bad(f"KEPT for a person: {holder.tag} ended ROLLBACK_FAILED. No release can begin."),
+            screen.bad(
+                f"BLOCKED: {holder.tag} ended ROLLBACK_FAILED. No release can start until a person acts."
+            ),
             f"what to do: tagship history {each.application} --tag {holder.tag}",
         )
     ends = times.moment(holder.leaseEnds)
-    return _row("lock", f"{screen.clean(holder.tag)} has it, lease ends {times.until(ends, now)}")
+    return _row("lock", f"held by {screen.clean(holder.tag)}, lease ends {times.until(ends, now)}")
 
 
 def _frozen(freeze: Freeze, now: datetime) -> list[str]:
@@ -136,7 +138,7 @@ def _frozen(freeze: Freeze, now: datetime) -> list[str]:
     from tagship_cli.views import times
 
     begins = f"from {times.full(freeze.starts)} " if freeze.starts > now else ""
-    whom = ", as every application" if freeze.application == EVERY_APPLICATION else ""
+    whom = ", like every application" if freeze.application == EVERY_APPLICATION else ""
     end = f"{begins}until {times.full(freeze.ends)}, {times.until(freeze.ends, now)}{whom}"
     about = screen.paragraph(f"{freeze.reason} ({freeze.author}, id {freeze.id})", indent=_INDENT)
     return [*_row("frozen", screen.wary(end)), *about]

@@ -1,4 +1,4 @@
-"""tagship validate: both documents, before anything leaves this machine."""
+"""tagship validate: check both documents before anything leaves this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _KINDS = {"release": "a release's manifest", "application": "an application's co
 @click.command(
     epilog="""\b
 Examples:
-  tagship validate                              what there is in this directory
+  tagship validate                              the files in this directory
   tagship validate application.yaml release.json
   tagship validate application.yaml --show-defaults
   git show HEAD:application.yaml | tagship validate -"""
@@ -34,18 +34,18 @@ Examples:
     type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True),
     metavar="[FILE]...",
 )
-@click.option("--show-defaults", is_flag=True, help="Print each document with every default written out.")
+@click.option("--show-defaults", is_flag=True, help="Print each document with all defaults filled in.")
 @as_json
 def validate(*, files: tuple[str, ...], show_defaults: bool, as_json: bool) -> None:
     """Check release.json and application.yaml, offline.
 
-    Every problem is told at once, with its file, line and field. Which of the two a file is, its content says.
+    Reports every problem at once, with its file, line and field. Detects from its content which of the two a file is.
     """
     from tagship_cli.actions.documents import read
 
     names = files or tuple(name for name in _HERE if Path(name).is_file())
     if not names:
-        raise click.UsageError(f"Name a file: there is no {_HERE[0]} and no {_HERE[2]} in this directory.")
+        raise click.UsageError(f"This directory has no {_HERE[0]} and no {_HERE[2]}. Name a file.")
     documents = [read(name if name != "-" else "standard input", _bytes(name)) for name in names]
     if as_json:
         screen.result(_result(documents, show_defaults=show_defaults))

@@ -1,4 +1,4 @@
-"""tagship watch: a release, live, until it ends."""
+"""tagship watch: follow a release until it ends."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Seconds(click.ParamType[int]):
 @click.command(
     epilog="""\b
 Examples:
-  tagship watch storefront                    what is on its way
+  tagship watch storefront                    the release in progress
   tagship watch storefront v1.4.0 --stage production --timeout PT30M
 \b
-Ends with 0 when the release ends SUCCEEDED, with 1 when it ends in any other way or the time is over.
-Stopping to watch (Ctrl-C) leaves the release alone."""
+Exits with 0 when the release ends SUCCEEDED, with 1 on any other outcome or when --timeout is over.
+Ctrl-C stops the watching only; the release continues."""
 )
 @click.argument("application")
 @click.argument("tag", required=False)
@@ -50,14 +50,15 @@ Stopping to watch (Ctrl-C) leaves the release alone."""
     "--timeout",
     type=Seconds(),
     metavar="SECONDS",
-    help="Stop watching after so long: seconds, or a duration like PT30M.",
+    help="Stop watching after this time: seconds, or a duration like PT30M.",
 )
 @in_a_place
 @as_json
 def watch(*, place: Place, application: str, tag: str | None, timeout: int | None, as_json: bool) -> None:
     """Follow a release until it ends.
 
-    Waits for a release that was published a moment ago. With --json, one JSON document a line: each fact, then the ending.
+    If the release was published a moment ago, waits for it to start. With --json, prints one JSON document per line: each
+    fact, then the outcome.
     """
     from tagship_cli.views.watching import TimeOver, Watching
 
@@ -76,7 +77,7 @@ def watch(*, place: Place, application: str, tag: str | None, timeout: int | Non
     except (KeyboardInterrupt, TimeOver) as stopped:
         display.close()
         after = f" after {timeout} s" if isinstance(stopped, TimeOver) else ""
-        screen.complain(f"Stopped watching{after}; the release goes on by itself. Watch it again: {again}")
+        screen.complain(f"Stopped watching{after}. The release continues. Watch it again: {again}")
     finally:
         display.close()
     if ended != "SUCCEEDED":
@@ -123,11 +124,9 @@ class Display:
 
     def _wait(self, look: Look) -> None:
         if look.trouble:
-            text = f"{look.trouble} The release goes on; looking again."
+            text = f"{look.trouble} The release continues; trying again."
         else:
-            text = (
-                f"{self._title} is not in the ledger of {self._place.stage} yet; waiting for it to be read."
-            )
+            text = f"{self._title} is not in the ledger of {self._place.stage} yet; waiting for it to start."
         if not self._begun:
             self._live.status(text)
         if text != self._told and (look.trouble or not screen.on_terminal()):

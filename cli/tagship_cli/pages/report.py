@@ -150,4 +150,4 @@ def _median(found: Spread) -> str:
 def _nine_of_ten(found: Spread, what: str) -> str:
     if found.p90 is None:
         return f"no {what}"
-    return f"nine of ten: {times.span(found.p90)}; {count(found.count, what)}"
+    return f"90th percentile: {times.span(found.p90)}; {count(found.count, what)}"

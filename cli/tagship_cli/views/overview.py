@@ -159,8 +159,8 @@ def of(place: Place, application: str) -> Overview:
 def unknown(application: str, place: Place) -> str:
     """That nobody knows it, and which ones there are."""
     known = applications(place)
-    others = f"There are: {', '.join(known)}." if known else "There is none yet."
-    return f"There is no application {application!r} in {place.stage}: no configuration and no release.\n{others}"
+    others = f"Its applications: {', '.join(known)}." if known else "It has no applications yet."
+    return f"The stage {place.stage} has no application {application!r}: no configuration and no release.\n{others}"
 
 
 def underway_of(place: Place, application: str, seen: Recent, holder: Holder | None) -> list[str]:

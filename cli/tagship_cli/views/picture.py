@@ -90,7 +90,7 @@ def details(body: Body) -> str:
     """What one would want to know of a state beside its name."""
     match body["Type"]:
         case "Task" if body["Resource"].endswith("waitForTaskToken"):
-            return "waits for people"
+            return "waits for approval"
         case "Task":
             limit = body["TimeoutSeconds"]
             return f"{limit} s a try" if isinstance(limit, int) else "within its budget"

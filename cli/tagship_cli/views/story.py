@@ -1,4 +1,4 @@
-"""Where a release is now, for somebody who is awake at night because of it."""
+"""Where a release is now, for the person on call."""
 
 from __future__ import annotations
 
@@ -44,21 +44,23 @@ def whereabouts(
         return replace(_on_its_way_back(facts[_last(names, FactKind.ROLLBACK_TRIGGERED) :]), budget=budget)
     phase = str(record.get("phase", ""))
     if phase == "gates" and FactKind.LOCK_ACQUIRED not in names:
-        other = f", which {holder} has" if holder and holder != record["tag"] else ""
-        return Now(phase="waiting", text=f"waits for the lock{other}")
+        other = f" (held by {holder})" if holder and holder != record["tag"] else ""
+        return Now(phase="waiting", text=f"is waiting for the lock{other}")
     if phase == "approval" and request is not None:
         return _approval(request)
     if phase == "window":
         opens = times.moment(record["waits"]["opens"])
-        return Now(phase=phase, text="is approved and waits for its window", until=opens)
+        return Now(phase=phase, text="is approved and is waiting for its window", until=opens)
     if phase == "deployment":
         return _deployment(facts, at)
     if phase == "gates":
         return Now(
-            phase=phase, text="is at its gates", budget=_budget(facts, FactKind.LOCK_ACQUIRED, "gatesEnd")
+            phase=phase,
+            text="is running its gates",
+            budget=_budget(facts, FactKind.LOCK_ACQUIRED, "gatesEnd"),
         )
-    words = {"planning": "passed its gates and is planned"}
-    return Now(phase=phase, text=words.get(phase, "is on its way"))
+    words = {"planning": "passed its gates and is being planned"}
+    return Now(phase=phase, text=words.get(phase, "is in progress"))
 
 
 def going_back(names: Sequence[str]) -> bool:
@@ -71,13 +73,11 @@ def going_back(names: Sequence[str]) -> bool:
 def _on_its_way_back(facts: Sequence[Record]) -> Now:
     """From the fact that it goes back on."""
     if any(fact["name"] == FactKind.BASELINE_RESTORED for fact in facts):
-        text = "what was put back has all the traffic and is checked"
-        return Now(phase="rollback", text=f"is rolled back: {text}")
+        text = "the baseline serves all traffic and is being checked"
+        return Now(phase="rollback", text=f"is being rolled back: {text}")
     percent = int(facts[0]["data"].get("percent", 0))
-    share = f"; until then it has {percent} % of the traffic" if percent else ""
-    return Now(
-        phase="rollback", text=f"is rolled back: what served before is put back{share}", percent=percent
-    )
+    share = f"; until then it serves {percent} % of traffic" if percent else ""
+    return Now(phase="rollback", text=f"is being rolled back: restoring the baseline{share}", percent=percent)
 
 
 _BACK = {FactKind.RELEASE_ROLLED_BACK, FactKind.ROLLBACK_FAILED, FactKind.RELEASE_ABORTED}
@@ -89,11 +89,11 @@ def _last(names: Sequence[str], name: str) -> int:
 
 def _approval(request: Record) -> Now:
     if request["status"] != "OPEN":
-        return Now(phase="approval", text=f"is {request['status'].lower()}; the release goes on")
+        return Now(phase="approval", text=f"is {request['status'].lower()}; the next step is starting")
     given, required = approvals(request), request["required"]
     return Now(
         phase="approval",
-        text=f"waits for approval ({given} of {count(required, 'approval')})",
+        text=f"is waiting for approval ({given} of {count(required, 'approval')})",
         waits_for=tuple(missing(request)),
         until=times.moment(request["expiresAt"]),
         budget=(times.moment(request["askedAt"]), times.moment(request["expiresAt"])),
@@ -115,19 +115,19 @@ def _budget(facts: Sequence[Record], began: str, ends: str) -> tuple[datetime, d
 def _moving(facts: Sequence[Record], at: datetime) -> Now:
     moves = [fact for fact in facts if fact["name"] in (FactKind.TRAFFIC_SHIFTED, FactKind.HEALTH_CHECKED)]
     if not moves:
-        return Now(phase="deployment", text="was approved; the first traffic moves now")
+        return Now(phase="deployment", text="is approved; the first traffic moves now")
     fact = moves[-1]
     shifted = next(fact for fact in reversed(moves) if fact["name"] == FactKind.TRAFFIC_SHIFTED)
     percent = int(shifted["data"]["percent"])
     if fact["name"] == FactKind.HEALTH_CHECKED and not fact["data"].get("goesOn"):
-        text = f"is {fact['data']['verdict']} so far; what comes next is decided"
+        text = f"is {fact['data']['verdict']} so far; deciding the next step"
         return Now(phase="deployment", text=text, percent=percent)
     data, longer = shifted["data"], fact["data"].get("until")
-    share = f"{data['percent']} % of the traffic (step {data['step']} of {data['of']})"
+    share = f"{data['percent']} % of traffic (step {data['step']} of {data['of']})"
     baked = times.moment(longer or shifted["at"]) + timedelta(seconds=0 if longer else int(data["bake"]))
     if baked > at:
-        return Now(phase="baking", text=f"has {share} and is watched", until=baked, percent=percent)
-    return Now(phase="health", text=f"has {share}; its health is checked", percent=percent)
+        return Now(phase="baking", text=f"serves {share} and is baking", until=baked, percent=percent)
+    return Now(phase="health", text=f"serves {share}; checking its health", percent=percent)
 
 
 def took(record: Record, moment: datetime) -> float:

@@ -67,8 +67,8 @@ class Watching:
             ]
         if not tags:
             raise Failed(
-                f"No release of {application!r} is on its way in {place.stage}.\n"
-                f"Name a tag to wait for it, or look back: tagship history {application}{place.flags()}"
+                f"No release of {application!r} is in progress in {place.stage}.\nName a tag to wait for "
+                f"it, or see past releases: tagship history {application}{place.flags()}"
             )
         tag = holder.tag if holder and holder.tag in tags else tags[0]
         return cls(place=place, application=application, tag=tag, seconds=seconds)
@@ -81,7 +81,7 @@ class Watching:
         began, troubles = self.place.now, 0
         while True:
             try:
-                with trying(f"Reading the ledger of {self.place.stage} (the release goes on)"):
+                with trying(f"Reading the ledger of {self.place.stage} (the release continues)"):
                     look = self._look()
                 troubles = 0
             except Failed as error:
@@ -129,9 +129,9 @@ class Watching:
         unread = look.record is None and not look.trouble and not self._known
         if unread and now >= began + timedelta(seconds=UNREAD_SECONDS):
             raise Failed(
-                f"{self.application} {self.tag} has not been read in {times.span(UNREAD_SECONDS)}: the ledger of "
-                f"{self.place.stage} does not know it.\n"
-                "Was it published to this stage? `tagship publish` says whether its release.json is there."
+                f"{self.application} {self.tag} has not started after {times.span(UNREAD_SECONDS)}: it is "
+                f"not in the ledger of {self.place.stage}.\nCheck that it was published to this stage: "
+                f"`tagship publish` shows whether its release.json is there."
             )
         waiting = look.now is not None and look.now.phase == "approval"
         seconds = min(_MOVING * 2**troubles, _LONGEST) if troubles else _WAITING if waiting else _MOVING

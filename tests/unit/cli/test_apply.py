@@ -101,7 +101,7 @@ def test_a_configuration_for_another_stage_is_refused(stage: Any, file: Path) ->
     file.write_text(TEXT + "stage: production\n")
     result = stage.run("apply", str(file), "--yes")
     assert result.exit_code == 1
-    assert "is for the stage production, and this is development. Nothing was written." in result.stderr
+    assert "is for the stage production, but this is development. Nothing was written." in result.stderr
     assert stage.client("ssm").describe_parameters()["Parameters"] == []
     assert stage.run("apply", str(file), "--yes", "--stage", "production").exit_code == 0
 
@@ -157,13 +157,13 @@ def test_a_manifest_is_not_applied(stage: Any, tmp_path: Path) -> None:
     file.write_text(json.dumps(EXAMPLES["release"]))
     result = stage.run("apply", str(file), "--yes")
     assert result.exit_code == 1
-    assert "is uploaded with `tagship publish`" in result.stderr
+    assert "use `tagship publish`" in result.stderr
 
 
 def test_where_nobody_can_be_asked_it_wants_yes_and_writes_nothing(stage: Any, file: Path) -> None:
     result = stage.run("apply", str(file))
     assert result.exit_code == 2
-    assert "Nobody can be asked here: give --yes. Nothing was written." in result.stderr
+    assert "This is not a terminal, so nobody can confirm: use --yes. Nothing was written." in result.stderr
     assert stage.client("ssm").describe_parameters()["Parameters"] == []
 
 
@@ -174,7 +174,7 @@ def test_on_a_terminal_it_asks_before_it_writes(
     monkeypatch.setattr("tagship_cli.commands.apply._can_ask", lambda: True)
     result = stage.run("apply", str(file), given=answer)
     assert result.exit_code == code
-    assert "Write this for storefront in development?" in result.stderr
+    assert "Write this configuration for storefront in development?" in result.stderr
     assert len(stage.client("ssm").describe_parameters()["Parameters"]) == written
 
 
@@ -213,7 +213,7 @@ def test_order_is_no_difference_but_a_value_is() -> None:
 
 def test_a_configuration_too_large_for_parameter_store_is_told_before_it_is_sent() -> None:
     ssm = boto3.client("ssm", region_name="eu-central-1")
-    with Stubber(ssm), pytest.raises(Failed, match="Parameter Store takes 8,192"):
+    with Stubber(ssm), pytest.raises(Failed, match="Parameter Store accepts at most 8,192"):
         write(ssm, Stored(name=NAME), {"x": "ü" * 4100}, who="me")
 
 
@@ -241,4 +241,4 @@ def test_a_write_between_the_look_and_ours_is_noticed(
 
     monkeypatch.setattr("tagship_cli.commands.apply._ask", another_first)
     result = stage.run("apply", str(file))
-    assert "Somebody else wrote version 2 at the same moment, and it is overwritten" in result.stdout
+    assert "Somebody else wrote version 2 at the same moment, and your version overwrote it" in result.stdout

@@ -50,7 +50,7 @@ def test_a_history_is_whole_and_held_against_its_evidence(stage: Any) -> None:
     told = verify(stage, "storefront", code=0)
     assert (told["whole"], told["evidence"], told["withoutEvidence"], told["broken"]) == (True, 1, [], None)
     assert stage.run("audit", "verify", "storefront").stdout == (
-        f"whole: storefront, the ledger of development, {told['facts']} facts, held against 1 piece of evidence\n"
+        f"whole: storefront, the ledger of development, {told['facts']} facts, compared with 1 piece of evidence\n"
     )
 
 
@@ -58,7 +58,7 @@ def test_an_ending_of_which_no_evidence_is_kept_is_told(stage: Any) -> None:
     stage.release().succeeded()
     shown = stage.run("audit", "verify", "storefront")
     assert shown.exit_code == 0
-    assert "No evidence is kept yet of v1.4.0 (Release Succeeded, fact " in shown.stdout
+    assert "There is no evidence yet of v1.4.0 (Release Succeeded, fact " in shown.stdout
 
 
 def test_an_ending_older_than_an_hour_without_evidence_is_a_failure(stage: Any) -> None:
@@ -134,7 +134,7 @@ def write_anew(stage: Any) -> None:
 def test_an_application_without_a_history_is_a_failure(stage: Any) -> None:
     result = stage.run("audit", "verify", "shop")
     assert result.exit_code == 1
-    assert "has no fact of 'shop'" in result.stderr
+    assert "has no facts of 'shop'" in result.stderr
 
 
 # ---- exports -------------------------------------------------------------------------------------------------------
@@ -167,7 +167,10 @@ def test_an_export_of_one_release_says_what_it_can_not_show(stage: Any, tmp_path
     assert {fact["tag"] for fact in document["facts"]} == {"v1.5.0"}
     shown = stage.run("audit", "verify", "--file", str(file))
     assert shown.exit_code == 0
-    assert "It holds the facts of v1.5.0 alone: one that was left out is not seen here." in shown.stdout
+    assert (
+        "It contains only the facts of v1.5.0; this check can't detect a fact that was left out."
+        in shown.stdout
+    )
 
 
 def test_an_export_overwrites_nothing(stage: Any, tmp_path: Path) -> None:
@@ -192,7 +195,7 @@ def test_what_is_no_export_is_refused_in_a_sentence(tmp_path: Path) -> None:
     file = tmp_path / "file.json"
     for text in NO_EXPORTS:
         file.write_text(text)
-        with pytest.raises(Failed, match=r"is no audit export|is not JSON|has version 2|its head"):
+        with pytest.raises(Failed, match=r"is not a Tagship audit export|is not JSON|has version 2|its head"):
             auditing.check_export(file)
 
 

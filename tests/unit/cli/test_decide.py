@@ -36,7 +36,7 @@ def test_an_approval_is_recorded_with_the_identity_and_says_who_is_missing(stage
     assert result.exit_code == 0, result.output
     assert result.stdout == (
         "ana@example.com approved storefront v1.4.0.\n"
-        "That is 1 of 2 approvals; it still waits for bo@example.com and chi@example.com.\n"
+        "1 of 2 approvals so far. Still waiting for bo@example.com and chi@example.com.\n"
     )
     assert waiting.request["decisions"] == [
         {
@@ -59,7 +59,7 @@ def test_an_approval_is_recorded_with_the_identity_and_says_who_is_missing(stage
 def test_the_quorum_settles_it_and_the_execution_is_told(stage: Any, waiting: Any) -> None:
     decide(stage, "approve", "--as", "ana@example.com")
     result = decide(stage, "approve", "--as", "bo@example.com")
-    assert "That is enough: the deployment begins." in result.stdout
+    assert "All required approvals are given: the deployment starts." in result.stdout
     assert "tagship watch storefront v1.4.0 --stage development" in result.stdout
     assert waiting.request["status"] == "APPROVED"
     assert waiting.request["delivered"] is True
@@ -102,7 +102,10 @@ def test_a_decision_stands(stage: Any, waiting: Any) -> None:
     decide(stage, "approve", "--as", "ana@example.com")
     result = decide(stage, "reject", "--as", "ana@example.com", "--reason", "on second thoughts")
     assert result.exit_code == 1
-    assert "ana@example.com approved storefront v1.4.0 before, and a decision stands." in result.stderr
+    assert (
+        "ana@example.com has already approved storefront v1.4.0, and a decision can't be changed."
+        in result.stderr
+    )
     assert waiting.request["status"] == "OPEN"
 
 
@@ -110,8 +113,11 @@ def test_the_author_does_not_decide(stage: Any) -> None:
     made = stage.release(author="Bo@example.com").waiting()
     result = decide(stage, "approve", "--as", "bo@example.com")
     assert result.exit_code == 1
-    assert "bo@example.com made storefront v1.4.0, and its author does not decide on it." in result.stderr
-    assert "It is decided by ana@example.com and chi@example.com." in result.stderr
+    assert (
+        "bo@example.com is the author of storefront v1.4.0, and the author can't decide on it."
+        in result.stderr
+    )
+    assert "These approvers can: ana@example.com and chi@example.com." in result.stderr
     assert made.request["decisions"] == []
 
 
@@ -126,7 +132,8 @@ def test_an_identity_that_names_nobody_must_say_who_it_is(stage: Any, waiting: A
     result = decide(stage, "approve")
     assert result.exit_code == 2
     assert (
-        f"You are {MOTO}, which names no mail address: say which approver you are with --as." in result.stderr
+        f"You are {MOTO}, which contains no mail address. Name your approver address with --as."
+        in result.stderr
     )
 
 
@@ -170,10 +177,10 @@ def test_a_release_that_does_not_wait_is_told_with_where_it_is(stage: Any) -> No
     made = stage.release().locked()
     result = decide(stage, "approve", "--as", "ana@example.com")
     assert result.exit_code == 1
-    assert "storefront v1.4.0 does not wait for approval yet: it is at its gates." in result.stderr
+    assert "storefront v1.4.0 is not waiting for approval yet; its current phase is gates." in result.stderr
     made.gated(failing="tag").ended(Status.INVALID)
     result = decide(stage, "approve", "--as", "ana@example.com")
-    assert "storefront v1.4.0 ended INVALID, and nobody was asked to approve it." in result.stderr
+    assert "storefront v1.4.0 ended INVALID before approval was requested." in result.stderr
 
 
 def test_an_unknown_release_is_told(stage: Any) -> None:
@@ -194,7 +201,10 @@ def test_what_others_have_settled_is_told_with_who_did(stage: Any, waiting: Any)
     decide(stage, "reject", "--as", "bo@example.com", "--reason", "no")
     result = decide(stage, "approve", "--as", "ana@example.com")
     assert result.exit_code == 1
-    assert "storefront v1.4.0 is rejected by bo@example.com: nobody decides on it any more." in result.stderr
+    assert (
+        "storefront v1.4.0 is already rejected by bo@example.com, so nobody can decide on it."
+        in result.stderr
+    )
 
 
 def test_a_request_that_was_closed_at_the_same_moment_is_told(
@@ -205,14 +215,16 @@ def test_a_request_that_was_closed_at_the_same_moment_is_told(
     monkeypatch.setattr(describe, close)
     result = decide(stage, "approve", "--as", "ana@example.com")
     assert result.exit_code == 1
-    assert "is superseded: nobody decides on it any more." in result.stderr
+    assert "is already superseded, so nobody can decide on it." in result.stderr
 
 
 def test_an_execution_that_is_dead_hears_nothing_and_nothing_is_recorded(stage: Any, waiting: Any) -> None:
     stage.client("stepfunctions").stop_execution(executionArn=waiting.execution)
     result = decide(stage, "approve", "--as", "ana@example.com")
     assert result.exit_code == 1
-    assert "no longer runs (ABORTED): nobody would hear the decision. Nothing was changed." in result.stderr
+    assert (
+        "no longer runs (ABORTED): the decision would have no effect. Nothing was changed." in result.stderr
+    )
     assert waiting.request["decisions"] == []
 
 
@@ -242,7 +254,7 @@ def test_a_decision_that_could_not_be_told_is_told_by_running_it_again(
         patched.setattr("tagship_cli.actions.deciding.deliver", busy)
         result = decide(stage, "approve", "--as", "bo@example.com")
     assert result.exit_code == 3
-    assert "is recorded; run the same command again to tell its execution." in result.stderr
+    assert "is recorded. Run the same command again to send it to the execution." in result.stderr
     assert waiting.request["status"] == "APPROVED"
     assert not waiting.request.get("delivered")
     assert decide(stage, "approve", "--as", "bo@example.com").exit_code == 0
@@ -272,7 +284,7 @@ def test_on_a_terminal_it_shows_what_is_decided_and_asks(
 ) -> None:
     monkeypatch.setattr("tagship_cli.commands.decide._can_ask", lambda: True)
     result = decide(stage, "approve", "--as", "ana@example.com", given=answer)
-    assert "storefront v1.4.0 in development, where v1.3.0 runs now" in result.stderr
+    assert "storefront v1.4.0 in development, where v1.3.0 is deployed now" in result.stderr
     assert "- the alias live of storefront: version 6 → version 7" in result.stderr
     assert "new ⟨U+001B⟩[31mcheckout" in result.stderr
     assert f"You decide as ana@example.com, {MOTO}." in result.stderr

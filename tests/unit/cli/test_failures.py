@@ -28,8 +28,8 @@ def refusal(code: str, message: str = "words of AWS") -> ClientError:
         ("ExpiredTokenException", "Your session has ended: sign in again"),
         ("UnrecognizedClientException", "Your AWS credentials are not valid"),
         ("InvalidClientTokenId", "Your AWS credentials are not valid"),
-        ("AccessDenied", "You may not do this (PutObject)"),
-        ("AccessDeniedException", "You may not do this (PutObject)"),
+        ("AccessDenied", "Your identity can't do this (PutObject)"),
+        ("AccessDeniedException", "Your identity can't do this (PutObject)"),
         ("NoSuchBucket", "Check --stage, --stack, --region and --profile"),
         ("ResourceNotFoundException", "Check --stage, --stack, --region and --profile"),
         ("ThrottlingException", "try again in a moment"),
@@ -49,7 +49,7 @@ def test_a_refusal_says_what_was_tried_what_aws_said_and_what_to_do(code: str, a
     [
         (exceptions.NoCredentialsError(), "No AWS credentials were found"),
         (exceptions.ProfileNotFound(profile="x"), "Check --profile"),
-        (exceptions.NoRegionError(), "--region, or AWS_REGION"),
+        (exceptions.NoRegionError(), "--region or AWS_REGION"),
         (exceptions.EndpointConnectionError(endpoint_url="https://x"), "Check the network"),
         (exceptions.SSOTokenLoadError(error_msg="expired"), "aws sso login"),
         (exceptions.ParamValidationError(report="a\nb"), "Parameter validation failed"),
@@ -96,8 +96,8 @@ def test_a_stack_that_is_not_there_says_where_it_looked_and_how_to_deploy(stage:
     result = stage.run("history", "storefront", "--stage", "staging")
     assert result.exit_code == 3
     assert result.stderr == (
-        "There is no stack tagship-staging in eu-central-1 for the identity that you use.\n"
-        "Check --stage, --stack, --region and --profile, or deploy it: "
+        "There is no stack tagship-staging in eu-central-1 for your AWS identity.\nCheck --stage, --stack, "
+        "--region and --profile, or deploy it: "
         "sam build && sam deploy --config-env staging\n"
     )
 
@@ -108,7 +108,7 @@ def test_a_stack_that_is_not_tagships_is_told(stage: Any) -> None:
     )
     result = stage.run("history", "storefront", "--stack", "other", "--stage", "staging")
     assert result.exit_code == 3
-    assert "The stack other has no output LedgerTableName, so it is not Tagship's" in result.stderr
+    assert "The stack other has no output LedgerTableName. It is not a Tagship stack" in result.stderr
 
 
 def test_a_profile_that_there_is_not_is_told(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +167,7 @@ def test_where_several_stages_are_deployed_a_program_must_name_one(stage: Any) -
     deploy(stage, "tagship-production", "production")
     result = stage.run("status")
     assert result.exit_code == 2
-    assert f"development and production are deployed in {REGION}: give --stage" in result.stderr
+    assert f"development and production are deployed in {REGION}. Set --stage" in result.stderr
     assert stage.run("status", env={"TAGSHIP_STAGE": "development"}).exit_code == 0
 
 

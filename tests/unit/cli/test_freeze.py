@@ -28,7 +28,7 @@ def test_an_application_is_frozen_and_seen_to_be(stage: Any) -> None:
     assert "storefront in development is frozen until Mon 23 Nov 2026, 18:05 UTC, in 4 h" in result.stdout
     (freeze_id,) = ids(stage)
     assert f"the sale ({ANA}, id {freeze_id})" in result.stdout
-    assert "Lift it sooner: tagship unfreeze storefront --reason '…' --stage development" in result.stdout
+    assert "Lift it early: tagship unfreeze storefront --reason '…' --stage development" in result.stdout
     told = stage.run("status", "storefront").stdout
     assert "frozen      until Mon 23 Nov 2026, 18:05 UTC, in 4 h" in told
     assert f"the sale ({ANA}, id {freeze_id})" in told
@@ -45,7 +45,7 @@ def test_every_application_is_frozen_at_once(stage: Any) -> None:
     )
     told = stage.run("status", "storefront").stdout
     assert "frozen      from Wed 23 Dec 2026, 00:00 UTC until Mon 4 Jan 2027, 08:00 UTC" in told
-    assert "as every application" in told
+    assert "like every application" in told
 
 
 def test_a_time_without_a_zone_is_this_machines_and_one_with_a_zone_is_its_own(
@@ -64,7 +64,7 @@ def test_a_second_run_does_nothing_and_says_so(stage: Any) -> None:
     stage.clock.pause(60)
     result = frozen(stage, until="2026-11-24T18:00")
     assert result.exit_code == 0
-    assert "It was frozen before, with this end and reason: nothing was written." in result.stdout
+    assert "It is already frozen with this end and reason. Nothing was written." in result.stdout
     assert len(ids(stage)) == 1
     again = stage.run("freeze", "storefront", "--until", "2026-11-24T18:00", "--reason", "the sale", "--json")
     assert json.loads(again.stdout)["new"] is False
@@ -78,18 +78,18 @@ def test_a_second_run_does_nothing_and_says_so(stage: Any) -> None:
             "neither a time like 2026-12-24T18:00 nor a duration",
         ),
         (("storefront", "--until", "PT", "--reason", "r"), "neither a time like"),
-        (("storefront", "--until", "2026-11-23T14:05", "--reason", "r"), "is not later than now"),
+        (("storefront", "--until", "2026-11-23T14:05", "--reason", "r"), "must be later than now"),
         (
             ("storefront", "--until", "PT1H", "--from", "PT2H", "--reason", "r"),
-            "is not later than now and the beginning",
+            "must be later than now and later than --from",
         ),
         (("storefront", "--until", "2062-11-24", "--reason", "r"), "more than 366 days from now"),
         (("storefront", "--until", "P99999999999999D", "--reason", "r"), "neither a time like"),
-        (("storefront", "--until", "PT1H", "--reason", " "), "say why"),
-        (("storefront", "--until", "PT1H", "--reason", "x" * 501), "may have 500"),
+        (("storefront", "--until", "PT1H", "--reason", " "), "state why"),
+        (("storefront", "--until", "PT1H", "--reason", "x" * 501), "at most 500"),
         (("storefront", "--reason", "r"), "Missing option '--until'"),
-        (("storefront", "--all", "--until", "PT1H", "--reason", "r"), "Name an application, or give --all"),
-        (("--until", "PT1H", "--reason", "r"), "Name an application, or give --all"),
+        (("storefront", "--all", "--until", "PT1H", "--reason", "r"), "Name an application, or use --all"),
+        (("--until", "PT1H", "--reason", "r"), "Name an application, or use --all"),
     ],
 )
 def test_wrong_use_is_told_and_nothing_is_frozen(stage: Any, arguments: tuple[str, ...], why: str) -> None:
@@ -104,8 +104,8 @@ def test_a_name_that_nobody_knows_is_not_frozen(stage: Any) -> None:
     stage.configure()
     result = frozen(stage, "storfront")
     assert result.exit_code == 1
-    assert "There is no application 'storfront'" in result.stderr
-    assert "There are: storefront." in result.stderr and "Nothing was frozen." in result.stderr
+    assert "has no application 'storfront'" in result.stderr
+    assert "Its applications: storefront." in result.stderr and "Nothing was frozen." in result.stderr
 
 
 def test_a_freeze_is_lifted_with_a_reason_and_a_second_run_finds_nothing(stage: Any) -> None:
@@ -127,12 +127,12 @@ def test_of_several_freezes_one_is_named(stage: Any) -> None:
     frozen(stage, reason="the audit")
     result = stage.run("unfreeze", "storefront", "--reason", "over")
     assert result.exit_code == 1
-    assert "2 freezes of storefront stand" in result.stderr and "the audit" in result.stderr
+    assert "storefront has 2 freezes" in result.stderr and "the audit" in result.stderr
     (wanted,) = [each.id for each in freezes.of(stage.ledger, "storefront") if each.reason == "the audit"]
     result = stage.run("unfreeze", "storefront", "--id", wanted, "--reason", "over", "--json")
     assert [each["reason"] for each in json.loads(result.stdout)["lifted"]] == ["the audit"]
     result = stage.run("unfreeze", "storefront", "--id", wanted, "--reason", "over")
-    assert result.exit_code == 1 and f"No freeze {wanted} of storefront stands" in result.stderr
+    assert result.exit_code == 1 and f"There is no freeze {wanted} of storefront" in result.stderr
 
 
 def test_a_freeze_of_all_is_lifted_for_all_and_not_for_one(stage: Any) -> None:
@@ -153,7 +153,9 @@ def test_who_lifts_their_own_is_told_that_all_are_frozen_still(stage: Any) -> No
     frozen(stage, "--all", reason="the audit")
     result = stage.run("unfreeze", "storefront", "--reason", "over")
     assert result.exit_code == 0
-    assert "It stays frozen, as every application is:" in result.stdout and "the audit" in result.stdout
+    assert (
+        "It is still frozen, because every application is:" in result.stdout and "the audit" in result.stdout
+    )
 
 
 def test_the_results_as_json(stage: Any) -> None:
@@ -181,7 +183,7 @@ def test_a_release_that_waits_for_its_window_is_seen_to_wait(stage: Any) -> None
     made = stage.release("v1.4.0").waiting().decided("ana@example.com").decided("bo@example.com")
     releases.delay(stage.ledger, made.record, why="It is frozen.", opens="2026-11-23T18:05:00.000Z")
     told = stage.run("status", "storefront").stdout
-    assert "v1.4.0 is approved and waits for its window" in told
+    assert "v1.4.0 is approved and is waiting for its window" in told
     assert "until Mon 23 Nov 2026, 18:05 UTC, in 4 h" in told
     history = stage.run("history", "storefront", "--tag", "v1.4.0").stdout
     assert "waits until Mon 23 Nov 2026, 18:05 UTC; no traffic moves before" in history

@@ -29,7 +29,7 @@ def test_releases_are_listed_newest_first_with_their_endings(stage: Any) -> None
         ["v1.3.0", "SUCCEEDED"],
     ]
     assert "2026-11-23 14:15  2 min 30 s  dana@example.com  ana@example.com rejected it (no)." in lines[3]
-    assert lines[2].endswith("is on its way")
+    assert lines[2].endswith("in progress")
 
 
 def test_that_there_are_older_ones_is_told_and_how_to_see_them(stage: Any) -> None:
@@ -38,7 +38,7 @@ def test_that_there_are_older_ones_is_told_and_how_to_see_them(stage: Any) -> No
         stage.clock.pause(60)
     told = stage.run("history", "storefront", "--limit", "2").stdout
     assert "v1.0.0" not in told
-    assert "There are older ones: --limit 10 shows more." in told
+    assert "There are older releases: use --limit 10 to see more." in told
     assert "older" not in stage.run("history", "storefront", "--limit", "3").stdout
 
 
@@ -58,7 +58,7 @@ def test_a_list_has_only_what_was_asked_for(stage: Any) -> None:
     assert tags(stage, "--author", "Eli@example.com") == ["v1.1.0"]
     assert tags(stage, "--since", "90m") == ["v1.2.0", "v1.1.0"]
     assert tags(stage, "--since", "2026-11-23T16:00:00+00:00") == ["v1.2.0"]
-    assert "None is like that." in stage.run("history", "storefront", "--status", "EXPIRED").stdout
+    assert "No release matches." in stage.run("history", "storefront", "--status", "EXPIRED").stdout
     assert stage.run("history", "storefront", "--status", "WELL").exit_code == 2
 
 
@@ -136,7 +136,7 @@ def test_a_day_that_ends_while_it_waits_is_told(stage: Any) -> None:
 def test_one_that_still_runs_says_how_to_watch(stage: Any) -> None:
     stage.release()
     told = stage.run("history", "storefront", "--tag", "v1.4.0").stdout
-    assert told.endswith("It goes on: tagship watch storefront v1.4.0 --stage development\n")
+    assert told.endswith("Watch it: tagship watch storefront v1.4.0 --stage development\n")
 
 
 def test_one_release_as_json_has_all_its_facts(stage: Any) -> None:

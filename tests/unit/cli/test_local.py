@@ -18,7 +18,7 @@ def test_without_a_checkout_it_says_what_it_needs(
     monkeypatch.setattr("tagship_cli.commands.local.checkout", lambda: None)
     result = stage.run("local", command)
     assert result.exit_code == 1
-    assert "`tagship local` needs a checkout of Tagship's repository" in result.stderr
+    assert "`tagship local` requires a checkout of Tagship's repository" in result.stderr
 
 
 def test_what_this_machine_lacks_is_told_and_not_traced(

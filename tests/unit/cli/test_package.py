@@ -130,7 +130,7 @@ def test_the_command_for_a_checkout_is_not_listed_and_says_what_it_needs(install
     assert {name for name in CHECKOUT_ONLY if f"\n  {name} " in listed} == set()
     done = tagship(installed, "local", "up")
     assert done.returncode == 1
-    assert "needs a checkout" in done.stderr
+    assert "requires a checkout" in done.stderr
 
 
 def test_the_installed_command_line_validates_and_previews(installed: Path) -> None:
@@ -164,4 +164,4 @@ def test_the_publishing_job_imports_nothing_of_the_working_directory(installed: 
         PYTHONPATH=str(tmp_path),
     )
     assert "taken over" not in done.stderr + done.stdout
-    assert "give --commit" in done.stderr, done
+    assert "Set --commit" in done.stderr, done

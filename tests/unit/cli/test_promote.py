@@ -170,7 +170,7 @@ def test_a_second_run_changes_nothing_and_says_so(succeeded: Any) -> None:
     succeeded.clock.pause(90)
     result = succeeded.run(*ARGUMENTS, "--sign", PROMOTING)
     assert result.exit_code == 0
-    assert "was brought to production before: nothing new begins" in result.stdout
+    assert "was already promoted to production; no new release starts" in result.stdout
     assert versions(succeeded) == EVERYTHING
 
 
@@ -218,7 +218,7 @@ def test_without_a_key_there_is_no_statement(succeeded: Any) -> None:
 @pytest.mark.parametrize(
     "endings, why",
     [
-        ((), "storefront v1.4.0 is still on its way in development."),
+        ((), "storefront v1.4.0 is still in progress in development."),
         ((Status.INVALID,), "storefront v1.4.0 ended INVALID in development: It is so. Nothing was copied."),
         ((Status.SUCCEEDED, Status.ROLLED_BACK), "storefront v1.4.0 ended ROLLED_BACK in development"),
     ],
@@ -249,7 +249,7 @@ def test_bytes_that_are_not_those_of_the_ledger_go_nowhere(published: Any, wrong
     ended(published, Status.SUCCEEDED)
     result = published.run(*ARGUMENTS, "--sign", PROMOTING)
     assert result.exit_code == 1
-    assert "does not have the bytes that were released there. Nothing was copied." in result.stderr
+    assert "no longer has the bytes that were released there. Nothing was copied." in result.stderr
     assert versions(published) == []
 
 
@@ -268,7 +268,7 @@ def test_a_tag_that_the_next_stage_has_otherwise_is_refused(succeeded: Any) -> N
     assert publish(succeeded, "--bucket", "production").exit_code == 0
     result = succeeded.run(*ARGUMENTS, "--sign", PROMOTING)
     assert result.exit_code == 1
-    assert "was published in production by itself, with a release.json of its own" in result.stderr
+    assert "was published in production separately, with a different release.json" in result.stderr
 
 
 def test_a_statement_about_something_else_is_not_signed(succeeded: Any) -> None:
@@ -283,7 +283,7 @@ def test_a_statement_about_something_else_is_not_signed(succeeded: Any) -> None:
     )
     result = succeeded.run(*ARGUMENTS, "--sign", PROMOTING)
     assert result.exit_code == 1
-    assert "promotion.json is there already, about something else." in result.stderr
+    assert "promotion.json already exists, with a different statement." in result.stderr
 
 
 def test_a_key_that_can_not_sign_leaves_nothing_behind(succeeded: Any) -> None:
@@ -294,7 +294,7 @@ def test_a_key_that_can_not_sign_leaves_nothing_behind(succeeded: Any) -> None:
 def test_a_stage_is_not_promoted_to_itself(stages: Any) -> None:
     result = stages.run("promote", "storefront", "v1.4.0", "--from", "staging", "--to", "staging")
     assert result.exit_code == 2
-    assert "--from and --to are both staging." in result.stderr
+    assert "--from and --to must differ; both are staging." in result.stderr
 
 
 def test_each_stage_is_reached_with_its_own_stack_region_and_profile(

@@ -105,7 +105,7 @@ def test_without_its_stack_it_says_that_a_bucket_may_be_named(stage: Any, argume
     result = stage.run(*arguments, "--stage", "production")
     assert result.exit_code == 3
     assert "There is no stack tagship-production" in result.stderr
-    assert "With --bucket the stack is not looked at." in result.stderr
+    assert "With --bucket, the command does not need the stack." in result.stderr
 
 
 def test_several_artifacts_go_first_and_the_manifest_last(code: Path) -> None:
@@ -133,7 +133,7 @@ def test_publishing_twice_is_done_once_and_says_so(stage: Any, arguments: list[s
     stage.clock.pause(90)
     result = stage.run(*arguments)
     assert result.exit_code == 0
-    assert "was published before, with exactly this: nothing new begins" in result.stdout
+    assert "was already published with the same content; no new release starts" in result.stdout
     assert versions(stage) == before
     assert json.loads(stage.run(*arguments, "--json").stdout)["publishedBefore"] is True
 
@@ -179,7 +179,7 @@ def test_a_run_that_was_interrupted_is_finished_by_the_next(stage: Any, argument
     stage.client("s3").put_object(Bucket="releases", Key=f"{FOLDER}storefront.zip", Body=b"code")
     result = stage.run(*arguments)
     assert result.exit_code == 0
-    assert "is there already, with the same bytes" in result.stdout
+    assert "already there, with the same bytes" in result.stdout
     assert "Published" in result.stdout
     assert versions(stage) == 2
 
@@ -196,7 +196,7 @@ def test_half_an_upload_of_another_build_does_not_use_the_tag(stage: Any, argume
     assert found[f"{FOLDER}storefront.zip"] == b"another build"
     again = stage.run(*arguments)
     assert again.exit_code == 0
-    assert "was published before, with exactly this" in again.stdout
+    assert "was already published with the same content" in again.stdout
     assert versions(stage) == 3
 
 
@@ -225,7 +225,7 @@ def test_every_address_that_mail_servers_take_is_an_author(
     result = stage.run(*arguments, "--author", author)
     assert result.exit_code == 0, result.output
     assert read_manifest(objects(stage)[f"{FOLDER}release.json"]).author == author
-    assert ("is not an address that an approver has" in result.stderr) is ("noreply" in author)
+    assert ("is not a personal mail address" in result.stderr) is ("noreply" in author)
 
 
 @pytest.mark.parametrize(
@@ -242,9 +242,10 @@ def test_a_used_tag_is_refused_with_what_is_different(stage: Any, arguments: lis
     result = stage.run(*arguments, "--notes", "again", "--commit", "a" * 40)
     assert result.exit_code == 1
     assert result.stderr == (
-        "storefront v1.4.0 was published on 2026-11-23T14:05:00Z with something else, and a tag is used once: "
-        "commit 8f1d5a0 instead of aaaaaaa, another value of notes and other artifacts. Nothing was uploaded.\n"
-        "Publish under a new tag, for example v1.4.1.\n"
+        "storefront v1.4.0 was already published on 2026-11-23T14:05:00Z with different content ("
+        "commit 8f1d5a0 instead of aaaaaaa, a different value of notes and different artifacts), "
+        "and a tag can be used only once. Nothing was uploaded.\n"
+        "Publish a new tag, for example v1.4.1.\n"
     )
     assert versions(stage) == 2
 
@@ -271,7 +272,7 @@ def test_a_tag_that_ended_badly_fails_the_job_that_publishes_it_again(
     result = stage.run(*arguments)
     assert result.exit_code == 1
     assert (
-        f"storefront v1.4.0 was published before and ended {status}: One check was unhealthy."
+        f"storefront v1.4.0 was already published and ended {status}: One check was unhealthy."
         in result.stderr
     )
     assert "Publish a new tag" in result.stderr
@@ -283,11 +284,11 @@ def test_a_tag_that_ended_badly_fails_the_job_that_publishes_it_again(
 def test_a_tag_that_runs_or_succeeded_is_told_and_passes(stage: Any, arguments: list[str]) -> None:
     stage.run(*arguments)
     made = stage.release()
-    assert "nothing new begins. It is RUNNING." in stage.run(*arguments).stdout
+    assert "no new release starts. Its status is RUNNING." in stage.run(*arguments).stdout
     made.succeeded()
     result = stage.run(*arguments)
     assert result.exit_code == 0
-    assert "nothing new begins. It is SUCCEEDED." in result.stdout
+    assert "no new release starts. Its status is SUCCEEDED." in result.stdout
 
 
 def test_who_may_not_read_the_ledger_is_told_that_the_outcome_is_unknown(
@@ -297,7 +298,7 @@ def test_who_may_not_read_the_ledger_is_told_that_the_outcome_is_unknown(
     stage.client("dynamodb").delete_table(TableName="ledger")
     result = stage.run(*arguments)
     assert result.exit_code == 0
-    assert "This identity may not read how it ended." in result.stdout
+    assert "Your identity can't read its status." in result.stdout
 
 
 def test_an_application_that_nobody_configured_is_refused_before_the_upload(
@@ -316,7 +317,7 @@ def test_an_artifact_that_the_target_does_not_know_is_refused_before_the_upload(
     result = stage.run(*[it.replace("function=", "code=") for it in arguments])
     assert result.exit_code == 1
     assert (
-        "needs an artifact named function (the function's code, as a zip); this release has code"
+        "requires an artifact named function (the function's code, as a zip); this release has code"
         in result.stderr
     )
     assert "--artifact function=PATH" in result.stderr
@@ -414,7 +415,7 @@ def test_another_artifact_uploaded_by_another_meanwhile_is_refused(code: Path) -
     look_at_nothing(stub)
     stub.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
     stub.add_response("head_object", {"ContentLength": 5})
-    with stub, pytest.raises(Failed, match="with other bytes"):
+    with stub, pytest.raises(Failed, match="with different bytes"):
         upload(folder)
 
 
@@ -423,7 +424,7 @@ def test_an_upload_by_another_that_has_not_ended_is_told(code: Path) -> None:
     look_at_nothing(stub)
     stub.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
     stub.add_client_error("head_object", "404", http_status_code=404)
-    with stub, pytest.raises(Failed, match="is just being uploaded by another"):
+    with stub, pytest.raises(Failed, match="Somebody else is uploading"):
         upload(folder)
 
 
@@ -445,7 +446,7 @@ def test_a_manifest_published_by_another_meanwhile_uses_the_tag(code: Path) -> N
     stub.add_response(
         "get_object", gotten(folder.release.body.replace(b'"a.', b'"b.').replace(b"a" * 40, b"b" * 40))
     )
-    with stub, pytest.raises(Failed, match="a tag is used once"):
+    with stub, pytest.raises(Failed, match="a tag can be used only once"):
         upload(folder)
 
 
@@ -455,7 +456,7 @@ def test_a_manifest_that_nobody_may_read_is_not_taken_for_ours(code: Path) -> No
     stub.add_response("put_object", {}, put("storefront.zip", b"code"))
     stub.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
     stub.add_client_error("get_object", "AccessDenied", http_status_code=403)
-    with stub, pytest.raises(Failed, match="is used, or being published by another"):
+    with stub, pytest.raises(Failed, match="is already used, or somebody else is publishing it"):
         upload(folder)
 
 
@@ -478,7 +479,7 @@ def test_a_refused_upload_says_what_was_tried_what_aws_said_and_what_to_do(code:
         f"Uploading {code} to s3://releases/{FOLDER}storefront.zip: AWS refused (AccessDenied): not authorized."
         in told
     )
-    assert "You may not do this (PutObject)" in told
+    assert "Your identity can't do this (PutObject)" in told
 
 
 def test_a_bucket_that_is_not_there_is_refused_by_aws(stage: Any, arguments: list[str]) -> None:
@@ -497,7 +498,7 @@ def test_a_file_larger_than_one_put_is_told_before_anything_is_read(
         large.truncate(MOST_BYTES + 1)
     result = stage.run(*arguments)
     assert result.exit_code == 1
-    assert "has 5,368,709,121 bytes, and S3 takes at most 5,368,709,120 (5 GiB) in one PUT" in result.stderr
+    assert "has 5,368,709,121 bytes, but S3 accepts at most 5,368,709,120 (5 GiB) in one PUT" in result.stderr
     assert versions(stage) == 0
 
 
@@ -516,7 +517,7 @@ def test_an_invalid_manifest_is_told_by_field_and_nothing_is_uploaded(
 ) -> None:
     result = stage.run(*arguments, *change)
     assert result.exit_code == 1
-    assert "This would not be a valid release. Nothing was uploaded." in result.stderr
+    assert "The release is not valid. Nothing was uploaded." in result.stderr
     assert told in result.stderr
     assert versions(stage) == 0
 
@@ -559,20 +560,20 @@ def test_a_dry_run_shows_the_manifest_and_uploads_nothing(stage: Any, arguments:
     assert result.exit_code == 0
     assert "Would publish storefront v1.4.0" in result.stdout
     assert '"sha256": "' + hashlib.sha256(b"code").hexdigest() in result.stdout
-    assert "Nothing was uploaded" in result.stdout
+    assert "Dry run: nothing was uploaded" in result.stdout
     assert versions(stage) == 0
 
 
 def test_a_dry_run_finds_a_used_tag(stage: Any, arguments: list[str]) -> None:
     stage.run(*arguments)
-    assert "was published before" in stage.run(*arguments, "--dry-run").stdout
+    assert "was already published" in stage.run(*arguments, "--dry-run").stdout
     assert stage.run(*arguments, "--notes", "other", "--dry-run").exit_code == 1
 
 
 def test_an_emergency_is_in_the_manifest_and_told(stage: Any, arguments: list[str]) -> None:
     result = stage.run(*arguments, "--emergency", "nobody can pay", "--json")
     assert json.loads(result.stdout)["manifest"]["emergency"] == "nobody can pay"
-    assert "everybody who may decide must approve" in result.stderr
+    assert "everyone who can decide must approve" in result.stderr
     assert stage.run(*arguments, "--emergency", " ").exit_code == 2
 
 
@@ -648,19 +649,21 @@ def test_a_short_commit_is_made_whole_by_git(repository: Path) -> None:
 def test_without_git_and_ci_it_says_which_option_is_missing(stage: Any, code: Path) -> None:
     result = stage.run(*GIVEN)
     assert result.exit_code == 2
-    assert "Which commit? Neither git nor the environment says it here: give --commit." in result.stderr
+    assert (
+        "The commit is missing: neither git nor the environment provides it. Set --commit." in result.stderr
+    )
 
 
 def test_changes_that_are_in_no_commit_are_told(stage: Any, repository: Path) -> None:
     (repository / "storefront.zip").write_bytes(b"other")
-    assert "The working tree has changes that commit" in stage.run(*GIVEN, "--dry-run").stderr
+    assert "The working tree has changes that are not in commit" in stage.run(*GIVEN, "--dry-run").stderr
 
 
 def test_a_git_tag_that_is_elsewhere_is_told(repository: Path) -> None:
     git(repository, "tag v1.4.0")
     assert from_git(repository, commit="", tag="v1.4.0").warnings == ()
     git(repository, "commit --allow-empty --quiet -m two")
-    assert "The git tag v1.4.0 is at" in from_git(repository, commit="", tag="v1.4.0").warnings[0]
+    assert "The git tag v1.4.0 points to" in from_git(repository, commit="", tag="v1.4.0").warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -699,7 +702,7 @@ def test_an_author_that_nobody_is_known_by_is_noticed(address: str, noreply: boo
 def test_a_noreply_author_is_told_with_what_it_means(stage: Any, arguments: list[str]) -> None:
     """Fault 81."""
     told = stage.run(*arguments, "--author", "1+dana@users.noreply.github.com").stderr
-    assert "nobody would notice if the author approved. Give --author." in told
+    assert "Tagship could not detect an author who approves their own release. Set --author." in told
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def test_a_key_that_can_not_sign_leaves_nothing_behind(stage: Any, arguments: li
     result = stage.run(*arguments, "--sign", "alias/tagship-nowhere")
     assert result.exit_code == 3
     assert (
-        "Signing with alias/tagship-nowhere, before anything was uploaded: AWS refused (NotFoundException)"
+        "Signing with alias/tagship-nowhere (nothing has been uploaded yet): AWS refused (NotFoundException)"
         in result.stderr
     )
     assert uploaded(stage) == []
@@ -142,7 +142,7 @@ def test_signing_twice_is_done_once(stage: Any, arguments: list[str], key: str) 
     stage.run(*arguments, "--sign", key)
     before = uploaded(stage)
     stage.clock.pause(90)
-    assert "was published before" in stage.run(*arguments, "--sign", key).stdout
+    assert "was already published" in stage.run(*arguments, "--sign", key).stdout
     assert uploaded(stage) == before
 
 
@@ -163,8 +163,8 @@ def test_a_signature_of_another_manifest_uses_the_tag(stage: Any, arguments: lis
     """Fault 5."""
     result = stage.run(*arguments, "--sign", KEY, "--notes", "something else")
     assert result.exit_code == 1
-    assert "release.json.sig is there already, with other bytes than this release's." in result.stderr
-    assert "Publish under a new tag, for example v1.4.1." in result.stderr
+    assert "release.json.sig already exists, with different bytes than this release's." in result.stderr
+    assert "Publish a new tag, for example v1.4.1." in result.stderr
     assert "release.json" not in uploaded(stage)
 
 

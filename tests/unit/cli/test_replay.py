@@ -48,6 +48,6 @@ def test_what_was_set_aside_goes_back_once(stage, monkeypatch, underway):
         return {"Results": [{"Status": "RUNNING" if underway else "COMPLETED"}]}
 
     monkeypatch.setattr(BaseClient, "_make_api_call", answer)
-    assert "goes back" in stage.run("replay").stdout
+    assert "moving back" in stage.run("replay").stdout
     assert [name for name, _ in asked[1:]] == ([] if underway else ["StartMessageMoveTask"])
     assert all(parameters == {"SourceArn": ASIDE} for _, parameters in asked)

@@ -36,7 +36,7 @@ def test_it_counts_what_the_ledger_says(stage: Any) -> None:
     assert [part["deployments"] for part in told["parts"]] == [0, 0, 0, 0, 0, 1, 0]
     shown = stage.run("report", "--since", "7d").stdout
     assert re.search(r"storefront +1 +0\.14 +0 \(0%\)", shown), shown
-    assert "Not restored yet: 1." in shown
+    assert "Failures not restored yet: 1." in shown
     assert stage.run("report", "--until", "60d").exit_code == 2
     later = json.loads(stage.run("report", "--since", "2026-11-01", "--until", "2026-11-10", "--json").stdout)
     assert later["together"]["deployments"] == 0

@@ -208,7 +208,7 @@ def test_nothing_is_deployed_into_another_account(stage: Any, tmp_path: Path) ->
     file.write_text(yaml.safe_dump(application()))
     result = stage.run("role", str(file), "--deploy", "--yes")
     assert result.exit_code == 1
-    assert "signed in to account 123456789012, and the target is in 000000000000" in result.stderr
+    assert "signed in to account 123456789012, but the target is in 000000000000" in result.stderr
     assert "--target-profile" in result.stderr
 
 
@@ -227,7 +227,7 @@ def test_a_stack_whose_name_makes_cloudformation_shorten_roles_is_refused(stage:
 def test_nobody_is_asked_where_nobody_is(stage: Any, file: Path) -> None:
     result = stage.run("role", str(file), "--deploy")
     assert result.exit_code == 2
-    assert "give --yes" in result.stderr
+    assert "use --yes" in result.stderr
 
 
 def test_a_configuration_that_does_not_validate_has_no_role(stage: Any, tmp_path: Path) -> None:

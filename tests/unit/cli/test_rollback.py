@@ -14,7 +14,7 @@ def rollback(stage: Any, *options: str) -> Any:
 def test_there_is_nothing_to_take_back_before_the_first_release(stage: Any) -> None:
     result = rollback(stage)
     assert result.exit_code == 1
-    assert "Production runs no release of storefront in development" in result.stderr
+    assert "No release of storefront is deployed in development" in result.stderr
 
 
 def test_a_release_that_has_moved_nothing_is_not_rolled_back_but_may_be_stopped(stage: Any) -> None:
@@ -58,7 +58,7 @@ def test_a_tag_that_is_not_what_would_be_taken_back_changes_nothing(stage: Any) 
         result = rollback(stage, *options)
         assert result.exit_code == 1
         assert (
-            "storefront v1.5.0 is not what would be taken back: that is v1.4.0, SUCCEEDED." in result.stderr
+            "storefront v1.5.0 is not the release to roll back: that is v1.4.0, SUCCEEDED." in result.stderr
         )
 
 

@@ -173,7 +173,7 @@ def test_the_help_lists_the_commands_in_order_and_not_those_for_developers(stage
     told = stage.run("--help").stdout
     names = re.findall(r"^  ([a-z]+) {2,}[A-Z]", told, re.MULTILINE)
     assert names == [name for name in COMMANDS if name not in HIDDEN]
-    assert "Exit codes: 0 done, 1 the release or check failed, 2 wrong use, 3 AWS refused." in told
+    assert "Exit codes: 0 success, 1 the release or check failed, 2 wrong usage, 3 AWS error." in told
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["publish", "--help"], ["watch", "--help"]])

@@ -24,15 +24,15 @@ def test_every_configured_application_is_told(stage: Any) -> None:
     stage.configure(application="warehouse")
     told = stage.run("status").stdout
     assert told.index("storefront in development") < told.index("warehouse in development")
-    assert told.count("nothing that Tagship brought there yet") == 2
+    assert told.count("nothing by Tagship yet") == 2
 
 
 def test_an_application_that_nobody_knows_is_told_with_those_that_there_are(stage: Any) -> None:
     stage.configure()
     result = stage.run("status", "shop")
     assert result.exit_code == 1
-    assert "There is no application 'shop' in development" in result.stderr
-    assert "There are: storefront." in result.stderr
+    assert "The stage development has no application 'shop'" in result.stderr
+    assert "Its applications: storefront." in result.stderr
 
 
 def test_what_runs_is_told_with_since_when(stage: Any) -> None:
@@ -40,8 +40,8 @@ def test_what_runs_is_told_with_since_when(stage: Any) -> None:
     stage.release("v1.3.0").succeeded()
     stage.clock.pause(3 * 3600)
     told = stage.run("status", "storefront").stdout
-    assert "runs        v1.3.0 since Mon 23 Nov 2026, 14:05 UTC, 3 h ago" in told
-    assert "on its way  nothing" in told
+    assert "deployed    v1.3.0 since Mon 23 Nov 2026, 14:05 UTC, 3 h ago" in told
+    assert "in progress nothing" in told
     assert "last ended  v1.3.0 SUCCEEDED" in told
 
 
@@ -64,51 +64,51 @@ LATER = "2026-11-23T15:00:00.000Z"
 @pytest.mark.parametrize(
     "prepare, phase, text",
     [
-        (lambda made: made, "waiting", "waits for the lock"),
-        (lambda made: made.locked(), "gates", "is at its gates"),
-        (lambda made: made.locked().gated(), "planning", "passed its gates and is planned"),
-        (lambda made: made.waiting(), "approval", "waits for approval (0 of 2 approvals)"),
-        (lambda made: made.waiting().decided("ana@example.com"), "approval", "waits for approval (1 of 2 approvals)"),
+        (lambda made: made, "waiting", "is waiting for the lock"),
+        (lambda made: made.locked(), "gates", "is running its gates"),
+        (lambda made: made.locked().gated(), "planning", "passed its gates and is being planned"),
+        (lambda made: made.waiting(), "approval", "is waiting for approval (0 of 2 approvals)"),
+        (lambda made: made.waiting().decided("ana@example.com"), "approval", "is waiting for approval (1 of 2 approvals)"),
         (
             lambda made: made.waiting().decided("ana@example.com").decided("bo@example.com"),
             "approval",
-            "is approved; the release goes on",
+            "is approved; the next step is starting",
         ),
-        (lambda made: made.waiting().started(), "deployment", "was approved; the first traffic moves now"),
+        (lambda made: made.waiting().started(), "deployment", "is approved; the first traffic moves now"),
         (
             lambda made: made.waiting().started().shifted(1),
             "baking",
-            "has 10 % of the traffic (step 1 of 2) and is watched",
+            "serves 10 % of traffic (step 1 of 2) and is baking",
         ),
         (
             lambda made: made.waiting().started().shifted(1).checked(1),
             "deployment",
-            "is healthy so far; what comes next is decided",
+            "is healthy so far; deciding the next step",
         ),
         (
             lambda made: made.waiting().started().shifted(1).checked(1, "inconclusive", goesOn=True, until=None),
             "baking",
-            "has 10 % of the traffic (step 1 of 2) and is watched",
+            "serves 10 % of traffic (step 1 of 2) and is baking",
         ),
         (
             lambda made: made.waiting().started().shifted(1).checked(1, "inconclusive", goesOn=True, until=LATER),
             "baking",
-            "has 10 % of the traffic (step 1 of 2) and is watched",
+            "serves 10 % of traffic (step 1 of 2) and is baking",
         ),
         (
             lambda made: made.waiting().started().shifted(1).checked(1).shifted(2),
             "health",
-            "has 100 % of the traffic (step 2 of 2); its health is checked",
+            "serves 100 % of traffic (step 2 of 2); checking its health",
         ),
         (
             lambda made: made.waiting().started().shifted(1).going_back(),
             "rollback",
-            "is rolled back: what served before is put back; until then it has 10 % of the traffic",
+            "is being rolled back: restoring the baseline; until then it serves 10 % of traffic",
         ),
         (
             lambda made: made.waiting().started().shifted(1).going_back().fact("Baseline Restored", {"what": "x"}),
             "rollback",
-            "is rolled back: what was put back has all the traffic and is checked",
+            "is being rolled back: the baseline serves all traffic and is being checked",
         ),
     ],
 )  # fmt: skip
@@ -142,7 +142,7 @@ def test_a_bake_that_was_made_longer_ends_when_its_last_look_said(stage: Any) ->
 def test_who_is_waited_for_and_how_to_decide(stage: Any) -> None:
     stage.release().waiting().decided("bo@example.com")
     told = stage.run("status", "storefront", "--region", "eu-central-1").stdout
-    assert "waits for ana@example.com and chi@example.com" in told
+    assert "waiting for ana@example.com and chi@example.com" in told
     assert "expires Mon 23 Nov 2026, 18:05 UTC, in 4 h" in told
     assert "decide: tagship approve storefront v1.4.0 --stage development --region eu-central-1" in told
 
@@ -152,15 +152,15 @@ def test_a_release_that_waits_for_the_lock_says_who_has_it(stage: Any) -> None:
     stage.clock.pause(5)
     stage.release("v1.5.0")
     told = stage.run("status", "storefront").stdout
-    assert "v1.5.0 waits for the lock, which v1.4.0 has" in told
-    assert "lock        v1.4.0 has it, lease ends in" in told
+    assert "v1.5.0 is waiting for the lock (held by v1.4.0)" in told
+    assert "lock        held by v1.4.0, lease ends in" in told
 
 
 def test_a_lease_that_has_ended_is_told(stage: Any) -> None:
     stage.release().locked(seconds=60)
     stage.clock.pause(600)
     told = stage.run("status", "storefront").stdout
-    assert "its lease has ended, so its execution may be dead; the next release takes the lock" in told
+    assert "its lease has expired, so its execution may have died; the next release takes the lock" in told
 
 
 def test_the_lease_of_a_rollback_that_has_ended_is_no_other_release_s(stage: Any) -> None:
@@ -169,7 +169,7 @@ def test_the_lease_of_a_rollback_that_has_ended_is_no_other_release_s(stage: Any
     lock.acquire(stage.ledger, **held, seconds=60, taking_over=True)
     stage.clock.pause(600)
     told = stage.run("status", "storefront").stdout
-    assert "its execution may be dead; a sweep looks at it within 15 minutes" in told
+    assert "its execution may have died; the sweep takes over within 15 minutes" in told
 
 
 def test_a_lock_that_is_kept_is_the_loudest_line(stage: Any) -> None:
@@ -177,7 +177,7 @@ def test_a_lock_that_is_kept_is_the_loudest_line(stage: Any) -> None:
         Status.ROLLBACK_FAILED, "The alias is gone."
     )
     told = stage.run("status", "storefront").stdout
-    assert "KEPT for a person: v1.4.0 ended ROLLBACK_FAILED. No release can begin." in told
+    assert "BLOCKED: v1.4.0 ended ROLLBACK_FAILED. No release can start until a person acts." in told
     assert "what to do: tagship history storefront --tag v1.4.0" in told
     assert (
         json.loads(stage.run("status", "--json", "storefront").stdout)["applications"][0]["lock"]["kept"]
@@ -214,7 +214,9 @@ def test_a_release_whose_alarms_are_watched_says_until_when(stage: Any) -> None:
             UpdateExpression="SET watchEnds = :ends",
             ExpressionAttributeValues={":ends": {"S": ends}},
         )
-        assert ("its alarms are watched until 14:35" in stage.run("status", "storefront").stdout) == told
+        assert (
+            "an alarm rolls it back automatically until 14:35" in stage.run("status", "storefront").stdout
+        ) == told
 
 
 def _fact_of(made: Any, name: str, data: dict[str, Any]) -> Any:

@@ -75,7 +75,7 @@ def altered(text: str, old: str, new: str) -> str:
         ("bake: PT1M", "bake: PT20M", 10, "strategy", "needs 1230 s with its bakes"),
         ('account: "123456789012"', "account: 123456789012", 6, "target.account", "must be text: put it in quotes"),
         ("  externalId: tagship-production\n", "", 3, "target.externalId", "is missing"),
-        ("region: eu-central-1", "region: 2026-01-01", 7, "target.region", "is read by YAML as a date: put it in quotes"),
+        ("region: eu-central-1", "region: 2026-01-01", 7, "target.region", "is a date in YAML: put it in quotes"),
         ("required: 2", "required: 3", 16, "approval.required", "asks for 3 approvals of 2 approvers"),
         ("ana@example.com, bo", "ana, bo", 15, "approval.approvers[0]", "must be a plain mail address"),
         ("- type: lambda", "- type: lamda", 19, "health.checks[0].type", "must be one of"),
@@ -83,7 +83,7 @@ def altered(text: str, old: str, new: str) -> str:
         ("{type: http, url:", "{type: http, mustPass: 6, url:", 20, "health.checks[1].mustPass", "asks for 6 healthy"),
         ("- type: lambda\n", "- function: x\n", 19, "health.checks[0]", "needs a type"),
         ("approval:\n", "approval: {}\nnotifications:\n", 14, "approval.approvers", "is missing"),
-        ("  required: 2", "  required: 2\n  required: 1", 17, "approval.required", "stands twice, first in line 16"),
+        ("  required: 2", "  required: 2\n  required: 1", 17, "approval.required", "appears twice, first in line 16"),
     ],
 )  # fmt: skip
 def test_each_problem_of_an_application_has_its_line_and_field(
@@ -113,7 +113,7 @@ def test_each_problem_of_an_application_has_its_line_and_field(
         ('"author": "dana@example.com",\n', "", 1, "author", "is missing"),
         ('"schemaVersion": 1', '"schemaVersion": 2', 2, "schemaVersion", "must be 1"),
         ('"application"', '"app"', 3, "app", "is not a field here"),
-        ('"author"', '"tag": "v1.4.1",\n  "author"', 7, "tag", "stands twice, first in line 4"),
+        ('"author"', '"tag": "v1.4.1",\n  "author"', 7, "tag", "appears twice, first in line 4"),
         ('"tag": "v1.4.0",', '"tag": "v1.4.0"', 5, "", "is not JSON: Expecting ',' delimiter"),
     ],
 )
@@ -154,7 +154,7 @@ def test_a_duplicate_field_does_not_hide_what_else_is_wrong() -> None:
         ("just words\n", "must be an object with fields"),
         ("- a\n- list\n", "must be an object with fields"),
         ("colour: red\n", "is neither a release.json nor an application.yaml"),
-        ("application: x\n\ttarget: y\n", "is not YAML: a tab, where YAML wants spaces"),
+        ("application: x\n\ttarget: y\n", "is not YAML: a tab where YAML requires spaces"),
         ("application: [x\n", "is not YAML: expected ',' or ']'"),
         ("a: 1\n---\nb: 2\n", "is not YAML: expected a single document in the stream, but found another document"),
         ("target: 2026-13-45\n", "has a value that can't be read"),
@@ -174,7 +174,7 @@ def test_what_is_no_document_is_told_and_never_crashes(text: str | bytes, messag
 def test_json_indented_by_tabs_has_its_lines_too() -> None:
     text = json.dumps({**json.loads(VALID_RELEASE), "size": 1}, indent="\t")
     assert found("release.json", text) == [
-        (text.split("\n").index('\t"size": 1') + 1, "size", "is not a field here, but elsewhere")
+        (text.split("\n").index('\t"size": 1') + 1, "size", "is a field, but not at this place")
     ]
 
 

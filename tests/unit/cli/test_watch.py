@@ -67,7 +67,7 @@ def test_without_a_tag_and_with_nothing_on_its_way_it_says_so(stage: Any) -> Non
     stage.release().succeeded()
     result = stage.run("watch", "storefront")
     assert result.exit_code == 1
-    assert "No release of 'storefront' is on its way in development." in result.stderr
+    assert "No release of 'storefront' is in progress in development." in result.stderr
 
 
 def test_a_release_that_was_published_a_moment_ago_is_waited_for(stage: Any) -> None:
@@ -78,14 +78,14 @@ def test_a_release_that_was_published_a_moment_ago_is_waited_for(stage: Any) -> 
     ]
     result = stage.run("watch", "storefront", "v1.4.0")
     assert result.exit_code == 0
-    assert result.stdout.count("is not in the ledger of development yet; waiting for it to be read.") == 1
+    assert result.stdout.count("is not in the ledger of development yet; waiting for it to start.") == 1
 
 
 def test_one_that_nobody_reads_is_given_up_with_a_hint(stage: Any) -> None:
     result = stage.run("watch", "storefront", "v1.4.0")
     assert result.exit_code == 1
-    assert "storefront v1.4.0 has not been read in 3 min" in result.stderr
-    assert "Was it published to this stage?" in result.stderr
+    assert "storefront v1.4.0 has not started after 3 min" in result.stderr
+    assert "Check that it was published to this stage" in result.stderr
 
 
 @pytest.mark.parametrize("timeout, seconds", [("30", 30), ("PT1M", 60)])
@@ -93,7 +93,7 @@ def test_when_the_time_is_over_the_release_goes_on(stage: Any, timeout: str, sec
     made, began = stage.release().waiting(), stage.clock.now()
     result = stage.run("watch", "storefront", "v1.4.0", "--timeout", timeout)
     assert result.exit_code == 1
-    assert f"Stopped watching after {seconds} s; the release goes on by itself." in result.stderr
+    assert f"Stopped watching after {seconds} s. The release continues." in result.stderr
     assert (stage.clock.now() - began).total_seconds() == seconds
     assert made.record["status"] == "RUNNING"
 
@@ -114,7 +114,7 @@ def test_ctrl_c_leaves_the_release_alone_and_says_so(stage: Any) -> None:
     before = made.stage.ledger.facts_of("storefront", "v1.4.0")
     result = stage.run("watch", "storefront")
     assert result.exit_code == 1
-    assert "Stopped watching; the release goes on by itself." in result.stderr
+    assert "Stopped watching. The release continues." in result.stderr
     assert "Watch it again: tagship watch storefront v1.4.0 --stage development" in result.stderr
     assert made.stage.ledger.facts_of("storefront", "v1.4.0") == before
 
@@ -133,7 +133,7 @@ def test_aws_that_cannot_be_reached_for_a_while_is_waited_for(
     stage.clock.during = [lambda: None, lambda: None, lambda: None, lambda: made.ended(Status.SUCCEEDED)]
     result = stage.run("watch", "storefront", "v1.4.0")
     assert result.exit_code == 0
-    assert result.stdout.count("AWS can't be reached. The release goes on; looking again.") == 1
+    assert result.stdout.count("AWS can't be reached. The release continues; trying again.") == 1
 
 
 def test_a_refusal_by_aws_ends_it_with_3_and_says_that_the_release_goes_on(stage: Any) -> None:
@@ -180,7 +180,7 @@ def test_on_a_terminal_the_last_line_says_where_it_is(stage: Any, monkeypatch: p
     made = stage.release().waiting().decided("ana@example.com").decided("bo@example.com").started().shifted(1)
     stage.clock.during = [lambda: made.checked(1).shifted(2).checked(2).ended(Status.SUCCEEDED)]
     told = stage.run("watch", "storefront", color=True).stdout
-    where = "v1.4.0 has 10 % of the traffic (step 1 of 2) and is watched, 1 min left"
+    where = "v1.4.0 serves 10 % of traffic (step 1 of 2) and is baking, 1 min left"
     assert f"{where} ░░░░░░░░░░ 0 s of 20 min" in told
     assert "\r\x1b[2K" in told
 
