@@ -273,7 +273,7 @@ def test_the_doctor_finds_what_is_wrong_with_the_deployed_stage(shell: Shell) ->
 
     before = found()
     assert before["DeadLetters is empty."]["verdict"] == "ok"
-    assert "Its role is there, with every right that its target, gates and checks need." in before
+    assert "Its role exists and has every right that its target, gates and checks need." in before
     assert f"{NAME} can be changed." in before
     pipeline = shell.pipeline
     (queue,) = [

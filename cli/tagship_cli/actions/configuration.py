@@ -126,8 +126,9 @@ def text_of(data: Any) -> str:
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     if len(text.encode()) > DOCUMENT_BYTES:
         raise Failed(
-            f"The configuration has {len(text.encode()):,} bytes, and Parameter Store takes {DOCUMENT_BYTES:,}. "
-            "Nothing was written.\nShorten it: fewer checks, or shorter texts."
+            f"The configuration has {len(text.encode()):,} bytes, but Parameter Store accepts at most "
+            f"{DOCUMENT_BYTES:,}. "
+            "Nothing was written.\nShorten it: use fewer checks or shorter texts."
         )
     return text
 

@@ -49,7 +49,7 @@ class Planned:
     def traffic(self) -> list[str]:
         """Each step in words."""
         return [
-            f"{step.percent} % of the traffic" + (f", watched for {span(step.bake)}" if step.bake else "")
+            f"{step.percent} % of traffic" + (f", bakes for {span(step.bake)}" if step.bake else "")
             for step in self.steps
         ]
 
@@ -82,8 +82,8 @@ def planned(
         account = place.client("sts").get_caller_identity()["Account"]
     if account != spec.account:
         raise Failed(
-            f"You are signed in to account {account}, and the target of {application} is in {spec.account}. Nothing was "
-            "looked at.\nUse a profile of that account: --profile NAME."
+            f"You are signed in to account {account}, but the target of {application} is in {spec.account}. "
+            f"Nothing was checked.\nUse a profile for that account: --profile NAME."
         )
     target = kind.make(
         application=application,
@@ -132,19 +132,24 @@ def as_markdown(planned: Planned) -> str:
     """For a comment on a pull request."""
     lines = [f"### Tagship: {planned.configuration.application} → {planned.stage}", ""]
     lines += [
-        f"Nothing would change: {planned.where} runs this already."
+        f"Nothing would change: {planned.where} already runs this code and configuration."
         if planned.change.nothingToChange
-        else "A release of this would change:",
+        else "This release would change:",
         "",
     ]
     lines += [f"- {_plain(each)}" for each in planned.change.summary]
     if planned.problems:
-        lines += ["", "**A gate would stop it:**", "", *(f"- {_plain(each)}" for each in planned.problems)]
+        lines += [
+            "",
+            "**A gate would stop the release:**",
+            "",
+            *(f"- {_plain(each)}" for each in planned.problems),
+        ]
     lines += [
         "",
         "| | |",
         "|---|---|",
-        f"| runs now | {planned.runs or 'nothing that Tagship deployed'} |",
+        f"| deployed | {planned.runs or 'nothing by Tagship yet'} |",
         f"| traffic | {'; then '.join(planned.traffic)} |",
         f"| approval | {_plain(planned.approval)} |",
         f"| package | {_plain(planned.package)} |",

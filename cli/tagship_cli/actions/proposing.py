@@ -108,8 +108,8 @@ def found(place: Place, application: str, tag: str, execution: str) -> Proposed:
     return looks(
         place,
         look,
-        what=f"Looking whether {application} {tag} waits for approval",
-        stopped=f"Stopped waiting; it goes on by itself. Its execution: {execution}",
+        what=f"Waiting until {application} {tag} is ready for approval",
+        stopped=f"No longer waiting. The proposal continues in the execution {execution}",
     )
 
 

@@ -23,30 +23,30 @@ if TYPE_CHECKING:
 Examples:
   tagship apply application.yaml                      show the changes in development, ask, write
   tagship apply application.yaml --stage production
-  tagship apply application.yaml --stage production --yes     without asking, for CI
+  tagship apply application.yaml --stage production --yes     without a prompt, for CI
 \b
-In a guarded stage (production, unless its stack says otherwise) a change is proposed, and the approvers of the
-configuration in force decide. It ends with 0 when they are asked."""
+In a guarded stage (production, unless its stack is configured otherwise), the command proposes the change, and the
+approvers in the current configuration decide on it. It exits with 0 when they have been asked."""
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True), metavar="FILE")
-@click.option("--yes", "-y", is_flag=True, help="Write or propose without asking.")
+@click.option("--yes", "-y", is_flag=True, help="Write or propose without a confirmation prompt.")
 @click.option(
     "--emergency",
     metavar="TEXT",
-    help="In a guarded stage: why this can't wait. It passes freezes, and every approver must approve.",
+    help="In a guarded stage: why the change can't wait. It ignores freezes, and every approver must approve.",
 )
 @in_a_place
 @as_json
 def apply(*, place: Place, file: str, yes: bool, emergency: str | None, as_json: bool) -> None:
-    """Store an application's configuration for a stage, or propose it where a stage guards configurations.
+    """Store an application's configuration for a stage, or propose it if the stage guards configurations.
 
-    Shows how it differs from what stands, asks, and writes or proposes. A release that is on its way goes on with the
-    configuration with which it began.
+    Shows how it differs from the current configuration, asks you to confirm, and writes or proposes it. A release that is in
+    progress continues with the configuration that it started with.
     """
     from tagship_cli.actions import documents
 
     if emergency is not None and not emergency.strip():
-        raise click.UsageError("--emergency: say why this can't wait; approvers read it first.")
+        raise click.UsageError("--emergency: state why the change can't wait; approvers read this first.")
     document = documents.read(file, Path(file).read_bytes())
     wanted = checked(document)
     _refuse_of_another_stage(document, wanted, place)
@@ -64,7 +64,7 @@ def apply(*, place: Place, file: str, yes: bool, emergency: str | None, as_json:
         )
     elif emergency is not None:
         raise click.UsageError(
-            f"--emergency: {place.stage} guards no configuration, so nobody has to approve it."
+            f"--emergency: {place.stage} does not guard configurations, so the change needs no approval."
         )
     else:
         _write(place, wanted.application, document.data, yes=yes, as_json=as_json)
@@ -131,8 +131,10 @@ def _ask(application: str, place: Place, *, yes: bool, verb: str = "Write") -> N
     if yes:
         return
     if not _can_ask():
-        raise click.UsageError("Nobody can be asked here: give --yes. Nothing was written.")
-    if not click.confirm(f"{verb} this for {application} in {place.stage}?", err=True):
+        raise click.UsageError(
+            "This is not a terminal, so nobody can confirm: use --yes. Nothing was written."
+        )
+    if not click.confirm(f"{verb} this configuration for {application} in {place.stage}?", err=True):
         raise Failed("Nothing was written.")
 
 

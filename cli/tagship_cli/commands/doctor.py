@@ -1,4 +1,4 @@
-"""tagship doctor: what is wrong with a stage, its account and its applications, and what to do about it."""
+"""tagship doctor: find problems with a stage, its account and its applications, and show how to fix them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _REACH_SECONDS = 5
 @click.command(
     epilog="""\b
 Examples:
-  tagship doctor --stage production                  everything
-  tagship doctor storefront --stage production       the stage, and one application
+  tagship doctor --stage production                  check everything
+  tagship doctor storefront --stage production       check the stage and one application
   tagship doctor --stage production --json"""
 )
 @click.argument("applications", nargs=-1, metavar="[APPLICATION]...")
 @in_a_place
 @as_json
 def doctor(*, place: Place, applications: tuple[str, ...], as_json: bool) -> None:
-    """Say what is wrong with a stage, before the first release and at three in the morning.
+    """Find problems with a stage, and show how to fix them.
 
-    Each line is ok, a warning or wrong, with what to do. What could not be looked at is a warning. Nothing is changed.
-    Exit code 1 when something is wrong.
+    Each line is ok, a warning or wrong, with what to do. A check that could not run is a warning. The command changes
+    nothing. It exits with 1 if something is wrong.
     """
     from tagship_cli.actions.doctor import Verdict, examine
 

@@ -1,4 +1,4 @@
-"""tagship plan: what a release would change, before anything is uploaded."""
+"""tagship plan: show what a release would change, before anything is uploaded."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ Examples:
     multiple=True,
     required=True,
     metavar="NAME=PATH",
-    help="A file, and what the kind of target calls it, as in the examples. May be repeated.",
+    help="A file, under the name that the target expects (see the examples). Can be repeated.",
 )
 @click.option(
     "--parameter",
     "parameters",
     multiple=True,
     metavar="KEY=VALUE",
-    help="As `publish` takes it. May be repeated.",
+    help="A parameter for the target, as in `tagship publish`. Can be repeated.",
 )
 @click.option(
     "--file",
     type=click.Path(exists=True, dir_okay=False, readable=True),
     metavar="FILE",
-    help="A configuration that is not applied yet.  [default: what the stage has]",
+    help="Use this configuration.  [default: the one that is stored for the stage]",
 )
-@click.option("--markdown", is_flag=True, help="Markdown, for a comment on a pull request.")
+@click.option("--markdown", is_flag=True, help="Print Markdown, for a comment on a pull request.")
 @in_a_place
 @as_json
 def plan(
@@ -58,16 +58,16 @@ def plan(
     markdown: bool,
     as_json: bool,
 ) -> None:
-    """Show what a release of these files would change, and who would have to approve it. Nothing is uploaded or changed.
+    """Show what a release of these files would change and who would have to approve it. Uploads and changes nothing.
 
-    Your own identity looks at the target. Exit code 1 when a gate would stop the release.
+    The command reads the target with your own identity. It exits with 1 if a gate would stop the release.
     """
     from tagship_cli.actions.planning import as_markdown, planned
     from tagship_cli.actions.publishing import File, named_file
     from tagship_cli.commands.publish import pair
 
     if markdown and as_json:
-        raise click.UsageError("Give --markdown or --json, not both.")
+        raise click.UsageError("Use either --markdown or --json, not both.")
     found = planned(
         place,
         _configuration(place, application, file),
@@ -100,7 +100,7 @@ def _configuration(place: Place, application: str, file: str | None) -> Applicat
     if not stored.version:
         raise Failed(
             f"{place.stage} has no application {application}. Nothing was planned.\n"
-            f"Give its configuration with --file, or store it: tagship apply application.yaml{place.flags()}"
+            f"Pass its configuration with --file, or store it: tagship apply application.yaml{place.flags()}"
         )
     try:
         return read_application(stored.data)
@@ -116,11 +116,11 @@ def _lines(found: Planned) -> list[str]:
     if found.change.nothingToChange:
         lines = [screen.bold(f"{title}: nothing would change")]
     else:
-        lines = [screen.bold(f"{title}: what a release of this would change")]
+        lines = [screen.bold(f"{title}: changes that this release would make")]
     for each in found.change.summary:
         lines += screen.paragraph(each, indent=4, first="  - ")
     about = [
-        ("runs now", found.runs or "nothing that Tagship deployed"),
+        ("deployed", found.runs or "nothing by Tagship yet"),
         ("traffic", "; then ".join(found.traffic)),
         ("approval", found.approval),
         ("package", found.package),

@@ -45,7 +45,7 @@ def propose(
     if tag := proposing.waiting(place, application, document):
         title = f"{application} {tag}"
         if not as_json:
-            screen.say(f"{screen.bold(title)} proposes the same already; nothing was proposed twice.")
+            screen.say(f"{screen.bold(title)} already proposes the same change. Nothing new was proposed.")
         record = proposing.record_of(place, application, tag)
         made = proposing.found(place, application, tag, str(record["execution"]) if record else "")
     else:
@@ -57,8 +57,8 @@ def propose(
 def _outside(name: str, application: str) -> list[str]:
     return [
         screen.wary(
-            f"{name} was changed outside of Tagship: it is not what was approved, so releases of {application} end INVALID "
-            "until it is again."
+            f"{name} was changed outside of Tagship and is not what was approved. Releases of {application} "
+            f"end INVALID until it is restored."
         )
     ]
 
@@ -67,7 +67,7 @@ def _say_unchanged(place: Place, name: str, *, as_json: bool) -> None:
     if as_json:
         screen.result({"stage": place.stage, "changed": False, "proposal": None, "status": None})
     else:
-        screen.say(f"{screen.good('No change')}: {name} says the same already. Nothing was proposed.")
+        screen.say(f"{screen.good('No change')}: {name} already has this content. Nothing was proposed.")
 
 
 def _say(place: Place, application: str, made: Proposed, difference: list[str], *, as_json: bool) -> None:
@@ -94,7 +94,7 @@ def _say(place: Place, application: str, made: Proposed, difference: list[str], 
     if as_json:
         return
     if made.record is None:
-        screen.say(screen.good("Stored again: what was approved is what Parameter Store has."))
+        screen.say(screen.good("Restored: Parameter Store has the approved configuration again."))
     elif request is None or request["status"] != "OPEN":
         screen.say(screen.good(f"{title} is in force."))
     else:
@@ -111,7 +111,7 @@ def _waits(place: Place, title: str, request: Any) -> list[str]:
     when = f"{times.full(expires)}, {times.until(expires, place.now)}"
     return [
         f"{screen.good('Proposed')} as {screen.bold(title)}. It needs {who}.",
-        f"Until it is approved, the configuration in force stays. It expires {when}.",
+        f"The current configuration stays in force until then. The proposal expires {when}.",
         f"Watch it:  tagship watch {title}{place.flags()}",
         f"Decide:    tagship approve {title}{place.flags()}",
     ]

@@ -271,7 +271,7 @@ FAULTS: Mapping[str, tuple[Any, Verdict, str]] = {
     "it is being deployed": (
         lambda a: a.stack.update(StackStatus="UPDATE_IN_PROGRESS"),
         Verdict.WARNING,
-        "being changed right now",
+        "a deployment is in progress",
     ),
     "its name is too long": (
         lambda a: a.stack.update(StackName="tagship-production-of-acme"),
@@ -281,7 +281,7 @@ FAULTS: Mapping[str, tuple[Any, Verdict, str]] = {
     "somebody changed it by hand": (
         lambda a: a.stack["DriftInformation"].update(StackDriftStatus="DRIFTED"),
         Verdict.WRONG,
-        "is not what was deployed",
+        "has drifted (found",
     ),
     "it is of another version": (
         lambda a: a.outputs.update(Version="0.0.1"),
@@ -296,7 +296,7 @@ FAULTS: Mapping[str, tuple[Any, Verdict, str]] = {
     "nobody knows the sender": (
         lambda a: a.identities.clear(),
         Verdict.WRONG,
-        "knows neither tagship@example.com nor",
+        "has no identity tagship@example.com or",
     ),
     "SES is in the sandbox": (
         lambda a: a.mail.update(ProductionAccessEnabled=False),
@@ -306,7 +306,7 @@ FAULTS: Mapping[str, tuple[Any, Verdict, str]] = {
     "SES is paused": (
         lambda a: a.mail.update(SendingEnabled=False),
         Verdict.WRONG,
-        "does not send for this account",
+        "sends no mail for this account",
     ),
     "the mails of today are used up": (
         lambda a: a.mail["SendQuota"].update(SentLast24Hours=50_000.0),
@@ -316,7 +316,7 @@ FAULTS: Mapping[str, tuple[Any, Verdict, str]] = {
     "the account is new": (
         lambda a: a.limits["AccountLimit"].update(ConcurrentExecutions=10, UnreservedConcurrentExecutions=10),
         Verdict.WRONG,
-        "10 functions may run at once",
+        "10 functions can run at once",
     ),
     "the room for code is nearly full": (
         lambda a: a.limits["AccountUsage"].update(TotalCodeSize=78 * 1024**3),
@@ -326,12 +326,12 @@ FAULTS: Mapping[str, tuple[Any, Verdict, str]] = {
     "GitHub is not known": (
         lambda a: a.iam.providers.clear(),
         Verdict.WRONG,
-        "does not know GitHub's tokens",
+        "has no identity provider for GitHub",
     ),
     "GitHub's tokens are for another": (
         lambda a: a.iam.providers.update({"oidc-provider/token.actions.githubusercontent.com": ["else"]}),
         Verdict.WRONG,
-        "does not take tokens for sts.amazonaws.com",
+        "does not accept tokens for sts.amazonaws.com",
     ),
     "an upload started nothing": (
         lambda a: a.queues.update(DeadLetters=2),
@@ -343,7 +343,7 @@ FAULTS: Mapping[str, tuple[Any, Verdict, str]] = {
         Verdict.WRONG,
         "NoticesSetAside holds 1",
     ),
-    "notices wait": (lambda a: a.queues.update(Notices=400), Verdict.WARNING, "400 notices wait"),
+    "notices wait": (lambda a: a.queues.update(Notices=400), Verdict.WARNING, "400 notices are waiting"),
     "its configuration is not valid": (
         lambda a: a.applications.update(storefront="{}"),
         Verdict.WRONG,
@@ -359,12 +359,12 @@ FAULTS: Mapping[str, tuple[Any, Verdict, str]] = {
             }
         ),
         Verdict.WRONG,
-        "does not ask for the external id tagship-development",
+        "does not require the external id tagship-development",
     ),
     "its role lacks a right": (
         lambda a: a.iam.denied.add("lambda:UpdateAlias"),
         Verdict.WRONG,
-        "may not: lambda:UpdateAlias",
+        "lacks these rights: lambda:UpdateAlias",
     ),
     "its function is gone": (
         lambda a: a.lambdas.refuses.update(
@@ -386,11 +386,11 @@ FAULTS: Mapping[str, tuple[Any, Verdict, str]] = {
         Verdict.WARNING,
         "storefront-5xx is in ALARM now",
     ),
-    "Slack's secret is gone": (lambda a: a.secrets.pop(SLACK), Verdict.WRONG, "Slack gets nothing"),
+    "Slack's secret is gone": (lambda a: a.secrets.pop(SLACK), Verdict.WRONG, "Slack gets no notices"),
     "Slack's secret has another form": (
         lambda a: a.secrets.update({SLACK: "https://evil.example.com/x"}),
         Verdict.WRONG,
-        "Slack gets nothing",
+        "Slack gets no notices",
     ),
     "GitHub's secret is gone": (
         lambda a: a.secrets.pop(GITHUB),
@@ -428,7 +428,7 @@ def test_what_can_not_be_looked_at_has_not_passed(service: str) -> None:
     account = Account()
     account.refused.add(service)
     found = list(examine(account.subject()))
-    unseen = [each for each in found if each.said.startswith("Not looked at")]
+    unseen = [each for each in found if each.said.startswith("Not checked")]
     assert unseen and all(each.verdict is Verdict.WARNING and each.remedy for each in unseen)
     assert not [each for each in found if each.verdict is Verdict.WRONG]
 
@@ -446,7 +446,10 @@ def test_a_stage_without_an_application_says_how_to_begin() -> None:
     account = Account()
     account.applications.clear()
     (said,) = [each.said for each in examine(account.subject()) if each.about == "applications"]
-    assert said == "development has no application yet: tagship apply application.yaml --stage development"
+    assert (
+        said
+        == "development has no application yet. Store one: tagship apply application.yaml --stage development"
+    )
 
 
 def test_the_deployed_stack_says_which_version_it_is() -> None:
@@ -474,7 +477,7 @@ def test_what_is_wrong_is_exit_code_one_and_what_is_not_is_none(stage: Any, look
     looked.queues["DeadLetters"] = 3
     result = stage.run("doctor", "--stage", "development")
     assert result.exit_code == 1
-    assert "  wrong   DeadLetters holds 3: uploads that started nothing." in result.output
+    assert "  wrong   DeadLetters holds 3: uploads that started no release." in result.output
     assert "        → Read docs/runbooks/dead-letters.md" in result.output
 
 

@@ -65,10 +65,10 @@ def test_it_shows_what_would_change_how_traffic_moves_and_who_approves(
     before = (dict(functions.versions), dict(functions.aliases))
     result = asked(stage, package)
     assert result.exit_code == 0, result.output
-    assert "storefront in development: what a release of this would change" in result.output
+    assert "storefront in development: changes that this release would make" in result.output
     assert "  - Configuration: memory (MB) 256 → 512" in result.output
     assert "  - Code: " in result.output
-    assert "10 % of the traffic, watched for 5 min; then 100 % of the traffic" in result.output
+    assert "10 % of traffic, bakes for 5 min; then 100 % of traffic" in result.output
     assert "2 of 3 approvers: ana@example.com, bo@example.com and chi@example.com" in result.output
     assert (functions.versions, functions.aliases) == before
     assert functions.writes == []
@@ -91,7 +91,7 @@ def test_markdown_is_one_comment_in_which_nothing_of_the_values_is_markup(
     assert result.exit_code == 0, result.output
     first, *_ = result.output.splitlines()
     assert first == "### Tagship: storefront → development"
-    assert "| runs now | nothing that Tagship deployed |" in result.output
+    assert "| deployed | nothing by Tagship yet |" in result.output
     assert "ana\\_b\\@example.com" in result.output
 
 
@@ -124,6 +124,6 @@ def test_a_target_in_another_account_needs_another_identity(
     result = asked(stage, package)
     assert result.exit_code == 1
     assert (
-        "You are signed in to account 999999999999, and the target of storefront is in 123456789012"
+        "You are signed in to account 999999999999, but the target of storefront is in 123456789012"
         in result.stderr
     )

@@ -119,7 +119,7 @@ def test_what_waits_already_is_not_proposed_twice(stage: Stage, machine: Machine
     stage.run("apply", str(file), "--yes")
     result = stage.run("apply", str(file), "--yes")
     assert result.exit_code == 0, result.output
-    assert "storefront configuration-1 proposes the same already" in result.stdout
+    assert "storefront configuration-1 already proposes the same change" in result.stdout
     assert "It needs 1 approval of owner@example.com." in result.stdout
     assert len(machine.started) == 1
 
@@ -129,7 +129,7 @@ def test_what_is_in_force_is_not_proposed(stage: Stage, machine: Machine, file: 
     put_into_force(stage)
     result = stage.run("apply", str(file), "--yes")
     assert result.exit_code == 0
-    assert "says the same already. Nothing was proposed." in result.stdout
+    assert "already has this content. Nothing was proposed." in result.stdout
     assert len(machine.started) == 1
 
 
@@ -144,7 +144,7 @@ def test_a_parameter_that_was_changed_outside_is_named_and_restored(
     result = stage.run("apply", str(file), "--yes")
     assert result.exit_code == 0, result.output
     assert "was changed outside of Tagship" in result.stdout
-    assert "Stored again: what was approved is what Parameter Store has." in result.stdout
+    assert "Restored: Parameter Store has the approved configuration again." in result.stdout
 
 
 def test_programs_learn_where_it_waits(stage: Stage, machine: Machine, file: Path) -> None:
@@ -170,4 +170,4 @@ def test_an_emergency_says_why_and_needs_a_guarded_stage(stage: Stage, file: Pat
     assert stage.run("apply", str(file), "--yes", "--emergency", " ").exit_code == 2
     result = stage.run("apply", str(file), "--yes", "--emergency", "now")
     assert result.exit_code == 2
-    assert "guards no configuration" in result.stderr
+    assert "does not guard configurations" in result.stderr

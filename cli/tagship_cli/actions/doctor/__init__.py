@@ -39,7 +39,9 @@ def _asked(about: str, question: Question, subject: Subject) -> Iterator[Finding
 def unseen(about: str, refused: AwsRefused) -> Finding:
     """What AWS did not say."""
     said, _, advice = refused.message.partition("\n")
-    return warning(about, f"Not looked at. {said}", advice or "Look again as somebody who may read it.")
+    return warning(
+        about, f"Not checked. {said}", advice or "Run the check again with an identity that can read it."
+    )
 
 
 __all__ = ["QUESTIONS", "Finding", "Subject", "Verdict", "examine", "unseen"]

@@ -21,7 +21,7 @@ AUDIENCE = "sts.amazonaws.com"
 
 def clock(subject: Subject) -> Iterator[Finding]:
     """Of this machine, by AWS's."""
-    with trying("Asking AWS for the time"):
+    with trying("Reading the time from AWS"):
         answer = subject.client("sts").get_caller_identity()
     date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
     if not date:
@@ -30,10 +30,12 @@ def clock(subject: Subject) -> Iterator[Finding]:
     seconds = round(abs((subject.now() - parsedate_to_datetime(date)).total_seconds()))
     if seconds >= REFUSED_AFTER:
         yield wrong(
-            "clock", f"This machine's clock is {seconds} s off; AWS refuses such requests.", "Set it by NTP."
+            "clock",
+            f"This machine's clock is {seconds} s off, so AWS refuses its requests.",
+            "Synchronize it with NTP.",
         )
     elif seconds >= WORTH_SAYING:
-        yield warning("clock", f"This machine's clock is {seconds} s off.", "Set it by NTP.")
+        yield warning("clock", f"This machine's clock is {seconds} s off.", "Synchronize it with NTP.")
     else:
         yield ok("clock", "This machine's clock is right.")
 
@@ -45,16 +47,16 @@ def mail_account(subject: Subject) -> Iterator[Finding]:
     if not found.get("SendingEnabled", False):
         yield wrong(
             "mail",
-            "SES does not send for this account: nobody would get an approval link by mail.",
-            "See why in the SES console (account dashboard); Slack and `tagship approve` work meanwhile.",
+            "SES sends no mail for this account, so nobody would get an approval link by mail.",
+            "See why in the SES console (account dashboard); Slack and `tagship approve` still work.",
         )
         return
     if found.get("ProductionAccessEnabled", False):
-        yield ok("mail", "SES sends to everybody.")
+        yield ok("mail", "SES can send to any address.")
     else:
         yield warning(
             "mail",
-            "SES is in the sandbox: it sends to verified addresses only, so other approvers get no mail.",
+            "SES is in the sandbox and sends only to verified addresses, so other approvers get no mail.",
             "Verify each approver's address, or ask for production access in the SES console.",
         )
     quota = found.get("SendQuota") or {}
@@ -62,12 +64,12 @@ def mail_account(subject: Subject) -> Iterator[Finding]:
     if most > 0 and sent >= most:
         yield wrong(
             "mail",
-            f"SES has sent {sent:.0f} of {most:.0f} mails a day: no more today.",
-            "Ask for a higher quota.",
+            f"SES has sent {sent:.0f} of {most:.0f} mails a day and sends no more today.",
+            "Request a higher quota.",
         )
     elif most > 0 and sent >= NEARLY_FULL * most:
         yield warning(
-            "mail", f"SES has sent {sent:.0f} of {most:.0f} mails a day.", "Ask for a higher quota."
+            "mail", f"SES has sent {sent:.0f} of {most:.0f} mails a day.", "Request a higher quota."
         )
 
 
@@ -82,17 +84,17 @@ def sender(subject: Subject) -> Iterator[Finding]:
         if not found.get("VerifiedForSendingStatus", False):
             yield wrong(
                 "mail",
-                f"{identity} is not verified in SES: no mail can be sent from {address}.",
+                f"{identity} is not verified in SES, so no mail can be sent from {address}.",
                 f"Verify it: aws sesv2 get-email-identity --email-identity {identity} says what is missing.",
             )
         else:
             by_default = found.get("ConfigurationSetName")
             added = f" SES adds the configuration set {by_default}." if by_default else ""
-            yield ok("mail", f"{address} may send: {identity} is verified.{added}")
+            yield ok("mail", f"{address} can send mail: {identity} is verified.{added}")
         return
     yield wrong(
         "mail",
-        f"SES knows neither {address} nor {domain}: no mail can be sent.",
+        f"SES has no identity {address} or {domain}, so no mail can be sent.",
         f"Create and verify one: aws sesv2 create-email-identity --email-identity {domain}; or deploy with another "
         "SenderAddress.",
     )
@@ -122,22 +124,22 @@ def functions(subject: Subject) -> Iterator[Finding]:
     if free < NEEDED_AT_ONCE:
         yield wrong(
             "lambda",
-            f"{free} functions may run at once in this account (of {limit['ConcurrentExecutions']}; the rest is reserved). "
-            f"Releases need {NEEDED_AT_ONCE}: they would be throttled.",
-            "Ask for a higher quota: Service Quotas, AWS Lambda, Concurrent executions (L-B99A9384).",
+            f"Only {free} functions can run at once in this account (of {limit['ConcurrentExecutions']}; "
+            f"the rest is reserved). Releases need {NEEDED_AT_ONCE}, so they would be throttled.",
+            "Request a higher quota: Service Quotas, AWS Lambda, Concurrent executions (L-B99A9384).",
         )
     else:
-        yield ok("lambda", f"{free:,} functions may run at once.")
+        yield ok("lambda", f"{free:,} functions can run at once.")
     used, room = usage["TotalCodeSize"], limit["TotalCodeSize"]
     if used >= NEARLY_FULL * room:
         yield warning(
             "lambda",
             f"{used / room:.0%} of the account's {room / 1024**3:.0f} GiB for code is used; when it is full, nothing can be "
             "published.",
-            "Delete old versions of functions, or ask for a higher quota (L-2ACBD22F).",
+            "Delete old versions of functions, or request a higher quota (L-2ACBD22F).",
         )
     else:
-        yield ok("lambda", f"{used / room:.0%} of the account's room for code is used.")
+        yield ok("lambda", f"{used / room:.0%} of the account's code storage is used.")
 
 
 def publisher(subject: Subject) -> Iterator[Finding]:
@@ -148,12 +150,12 @@ def publisher(subject: Subject) -> Iterator[Finding]:
 
     repository = subject.parameters.get("PublisherRepository", "")
     if not repository:
-        yield ok("ci", "No GitHub repository may publish by itself; identities of this account may.")
+        yield ok("ci", "No GitHub repository can publish by itself; identities in this account can.")
         return
     partition = subject.stack["StackId"].split(":")[1]
     arn = f"arn:{partition}:iam::{subject.account}:oidc-provider/{GITHUB}"
     create = (
-        f"Create it once in an account: aws iam create-open-id-connect-provider --url https://{GITHUB} "
+        f"Create it once per account: aws iam create-open-id-connect-provider --url https://{GITHUB} "
         f"--client-id-list {AUDIENCE}"
     )
     with trying("Looking at the account's identity provider for GitHub"):
@@ -163,15 +165,18 @@ def publisher(subject: Subject) -> Iterator[Finding]:
             if code_of(error) != "NoSuchEntity":
                 raise
             yield wrong(
-                "ci", f"The account does not know GitHub's tokens, so {repository} can't publish.", create
+                "ci",
+                f"The account has no identity provider for GitHub, so {repository} can't publish.",
+                create,
             )
             return
     if AUDIENCE not in found.get("ClientIDList", ()):
         yield wrong(
             "ci",
-            f"The account's provider for GitHub does not take tokens for {AUDIENCE}, so {repository} can't publish.",
+            f"The account's provider for GitHub does not accept tokens for {AUDIENCE}, so {repository} "
+            f"can't publish.",
             f"Add it: aws iam add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn {arn} "
             f"--client-id {AUDIENCE}",
         )
     else:
-        yield ok("ci", f"Workflows of {repository} may publish.")
+        yield ok("ci", f"Workflows of {repository} can publish.")

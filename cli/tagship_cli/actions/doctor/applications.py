@@ -29,7 +29,8 @@ def examine(subject: Subject, names: Sequence[str]) -> Iterator[Finding]:
     if not stored:
         yield ok(
             "applications",
-            f"{subject.stage} has no application yet: tagship apply application.yaml{subject.flags}",
+            f"{subject.stage} has no application yet. Store one: tagship apply "
+            f"application.yaml{subject.flags}",
         )
     for name in names or stored:
         if name not in stored:
@@ -59,8 +60,8 @@ def _application(subject: Subject, configuration: Application) -> Iterator[Findi
             said, _, advice = refused.message.partition("\n")
             yield warning(
                 configuration.application,
-                f"Not looked at. {said}",
-                advice or "Look again as somebody who may read it.",
+                f"Not checked. {said}",
+                advice or "Run the check again with an identity that can read it.",
             )
 
 
@@ -102,15 +103,18 @@ def role(subject: Subject, configuration: Application) -> Iterator[Finding]:
     if not _trusts(found["AssumeRolePolicyDocument"], spec.externalId):
         yield wrong(
             name,
-            f"{spec.role} does not ask for the external id {spec.externalId}, so it is not the role that Tagship prints.",
+            f"{spec.role} does not require the external id {spec.externalId}, so it is not the role that "
+            f"Tagship prints.",
             f"Deploy it again: {deploy}",
         )
         return
     missing = _missing(iam, configuration, bucket=subject.outputs["ReleaseBucketName"])
     if missing:
-        yield wrong(name, f"{spec.role} may not: {', '.join(missing)}.", f"Deploy it again: {deploy}")
+        yield wrong(
+            name, f"{spec.role} lacks these rights: {', '.join(missing)}.", f"Deploy it again: {deploy}"
+        )
     else:
-        yield ok(name, "Its role is there, with every right that its target, gates and checks need.")
+        yield ok(name, "Its role exists and has every right that its target, gates and checks need.")
 
 
 def _trusts(policy: Mapping[str, Any], external_id: str) -> bool:
@@ -174,12 +178,14 @@ def target(subject: Subject, configuration: Application) -> Iterator[Finding]:
     try:
         found = adapter.check(_serving(subject, name))
     except (CredentialsRefused, AwsUnavailable) as error:
-        yield warning(name, f"Not looked at: {where}. {error}", "Look again as somebody who may read it.")
+        yield warning(
+            name, f"Not checked: {where}. {error}", "Run the check again with an identity that can read it."
+        )
     except TagshipError as error:
         yield wrong(
             name,
             f"{where} can't take a release: {error}",
-            "Correct it before the next release: the gate target would refuse that.",
+            "Correct it before the next release; otherwise the gate target will refuse that release.",
         )
     else:
         yield (
@@ -223,17 +229,20 @@ def alarms(subject: Subject, configuration: Application) -> Iterator[Finding]:
     if silent:
         yield warning(
             name,
-            f"{', '.join(silent)} has no data and waits for some: it can't say that a release is healthy.",
+            f"{', '.join(silent)} has no data, so it can't show that a release is healthy.",
             "Set TreatMissingData to notBreaching, or send traffic.",
         )
     firing = [each for each, alarm in found.items() if alarm.state == "ALARM"]
     if firing:
         yield warning(
-            name, f"{', '.join(firing)} is in ALARM now.", "A release is judged by what fires after it began."
+            name,
+            f"{', '.join(firing)} is in ALARM now.",
+            "Only alarms that fire after a release starts count against it.",
         )
     if not missing and not silent and not firing:
         yield ok(
-            name, f"{'Its alarm is' if len(names) == 1 else f'Its {len(names)} alarms are'} there and quiet."
+            name,
+            f"{'Its alarm is' if len(names) == 1 else f'Its {len(names)} alarms are'} there and not firing.",
         )
 
 
@@ -249,13 +258,17 @@ def secrets(subject: Subject, configuration: Application) -> Iterator[Finding]:
             webhooks(subject.client("secretsmanager"), told.slackWebhookSecret, hosts=hosts)
         except SlackFailed as error:
             if "AccessDenied" in str(error):
-                yield warning(name, f"Not looked at: {error}.", "Look again as somebody who may read it.")
+                yield warning(
+                    name, f"Not checked: {error}.", "Run the check again with an identity that can read it."
+                )
             else:
                 yield wrong(
-                    name, f"Slack gets nothing: {error}.", "Write the secret as docs/notifications.md says."
+                    name,
+                    f"Slack gets no notices: {error}.",
+                    "Write the secret as described in docs/notifications.md.",
                 )
         else:
-            yield ok(name, f"The secret {told.slackWebhookSecret} is there and has the right form.")
+            yield ok(name, f"The secret {told.slackWebhookSecret} exists and has the right form.")
     if told.github:
         yield from _token(subject, name, told.github.tokenSecret)
 
@@ -271,14 +284,16 @@ def _token(subject: Subject, name: str, secret: str) -> Iterator[Finding]:
                 raise
             yield wrong(
                 name,
-                f"There is no secret {secret}: GitHub gets nothing.",
-                "Create it as docs/notifications.md says.",
+                f"There is no secret {secret}, so GitHub gets no notices.",
+                "Create it as described in docs/notifications.md.",
             )
             return
     if found.strip():
-        yield ok(name, f"The secret {secret} is there.")
+        yield ok(name, f"The secret {secret} exists.")
     else:
-        yield wrong(name, f"The secret {secret} is empty: GitHub gets nothing.", "Write the token into it.")
+        yield wrong(
+            name, f"The secret {secret} is empty, so GitHub gets no notices.", "Write the token into it."
+        )
 
 
 def hosts(subject: Subject, configuration: Application) -> Iterator[Finding]:
@@ -293,7 +308,7 @@ def hosts(subject: Subject, configuration: Application) -> Iterator[Finding]:
             yield warning(
                 configuration.application,
                 f"{host} does not answer from this machine: {error}",
-                "Its notices wait in the queue and are sent when it answers. Look at its status page.",
+                "Its notices stay in the queue and are sent when it answers. Check its status page.",
             )
         else:
             yield ok(configuration.application, f"{host} answers.")
@@ -303,6 +318,7 @@ def _elsewhere(subject: Subject, configuration: Application, what: str) -> Findi
     spec = configuration.target
     return warning(
         configuration.application,
-        f"Not looked at: {what[0].lower()}{what[1:]} is in account {spec.account}, and you are in {subject.account}.",
-        "The gate target looks at it before each release.",
+        f"Not checked: {what[0].lower()}{what[1:]} is in account {spec.account}, and you are in "
+        f"{subject.account}.",
+        "The gate target checks it before each release.",
     )

@@ -14,9 +14,9 @@ name to 64 characters (IAM's limit), and the applications' roles trust them by n
 MANY_NOTICES = 100
 """Notices that wait. They are sent in seconds; so many wait because a channel is down."""
 _LEFT: Mapping[str, str] = {
-    "DeadLetters": "uploads that started nothing; runbooks/dead-letters.md",
-    "NoticesSetAside": "notices that a channel refused for good; runbooks/notices-set-aside.md",
-    "BroadcastFailures": "records of the ledger that nobody was told of; runbooks/broadcast-failures.md",
+    "DeadLetters": "uploads that started no release; runbooks/dead-letters.md",
+    "NoticesSetAside": "notices that a channel refused permanently; runbooks/notices-set-aside.md",
+    "BroadcastFailures": "ledger records that were not broadcast; runbooks/broadcast-failures.md",
 }
 """By the queue's name in the template: what lies there, and what to read."""
 
@@ -28,12 +28,14 @@ def standing(subject: Subject) -> Iterator[Finding]:
         yield ok("stack", f"{name} is {status}.")
     elif status.endswith("_IN_PROGRESS"):
         yield warning(
-            "stack", f"{name} is {status}: it is being changed right now.", "Look again when that is over."
+            "stack",
+            f"{name} is {status}: a deployment is in progress.",
+            "Run the check again when it has ended.",
         )
     elif status == "UPDATE_ROLLBACK_COMPLETE":
         yield warning(
             "stack",
-            f"{name} is {status}: the last deployment failed, and the one before it is in place.",
+            f"{name} is {status}: the last deployment failed, and CloudFormation restored the one before it.",
             f"Read why: aws cloudformation describe-stack-events --stack-name {name}",
         )
     else:
@@ -60,14 +62,14 @@ def drift(subject: Subject) -> Iterator[Finding]:
     if status == "DRIFTED":
         yield wrong(
             "stack",
-            f"{name} is not what was deployed (drift found {when:%Y-%m-%d %H:%M} UTC): somebody changed it by hand.",
-            f"See what: aws cloudformation describe-stack-resource-drifts --stack-name {name} "
+            f"{name} has drifted (found {when:%Y-%m-%d %H:%M} UTC): somebody changed it by hand.",
+            f"See the changes: aws cloudformation describe-stack-resource-drifts --stack-name {name} "
             "--stack-resource-drift-status-filters MODIFIED DELETED; then deploy it again.",
         )
     elif status == "IN_SYNC":
-        yield ok("stack", f"{name} is what was deployed (compared {when:%Y-%m-%d %H:%M} UTC).")
+        yield ok("stack", f"{name} has not drifted (checked {when:%Y-%m-%d %H:%M} UTC).")
     else:
-        yield ok("stack", f"Nobody has compared {name} with its template yet. To do it: {detect}")
+        yield ok("stack", f"{name} has not been checked for drift yet. Check it: {detect}")
 
 
 def version(subject: Subject) -> Iterator[Finding]:
@@ -78,7 +80,7 @@ def version(subject: Subject) -> Iterator[Finding]:
         return
     yield warning(
         "stack",
-        f"The stack is Tagship {there or 'of an older version'}, this command line is {here}.",
+        f"The stack is Tagship {there or 'of an older version'}, but this command line is {here}.",
         "Deploy this version of the stack, or install the command line of the stack's version.",
     )
 
@@ -99,9 +101,11 @@ def queues(subject: Subject) -> Iterator[Finding]:
             yield ok("queues", f"{logical} is empty.")
     waiting = _messages(sqs, urls["Notices"]) if "Notices" in urls else 0
     if waiting >= MANY_NOTICES:
-        yield warning("queues", f"{waiting} notices wait to be sent.", "Read docs/runbooks/notices-late.md")
+        yield warning(
+            "queues", f"{waiting} notices are waiting to be sent.", "Read docs/runbooks/notices-late.md"
+        )
     else:
-        yield ok("queues", f"Notices that wait to be sent: {waiting or 'none'}.")
+        yield ok("queues", f"Notices waiting to be sent: {waiting or 'none'}.")
 
 
 def _queues(subject: Subject) -> dict[str, str]:
