@@ -8,6 +8,7 @@ from tagship.ledger import lock, releases
 from tagship.ledger.table import Fact
 from tagship.model.application import Application
 from tagship.model.facts import FactKind
+from tagship.model.records import GateRecord, ReleaseKey
 from tagship.runtime import Event, Runtime, step
 from tagship.text.words import cause_in_words
 
@@ -19,7 +20,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
     record = releases.get(runtime.ledger, release["application"], release["tag"])
     document = record["configuration"]["document"]
     configuration = Application.from_dict(document) if document else None
-    results = [
+    results: list[GateRecord] = [
         {**result, "why": cause_in_words(result["why"])}
         for result in gates.answers(event["results"], configuration)
     ]
@@ -32,12 +33,12 @@ def handler(event: Event, runtime: Runtime) -> Event:
         name=FactKind.GATES_PASSED if passed else FactKind.GATES_FAILED,
         execution=event["execution"],
         data={
-            "results": results + unasked,
+            "results": [*results, *unasked],
             "why": why,
             "durations": _durations(runtime, release),
         },
     )
-    releases.mark(runtime.ledger, fact, gates=results + unasked, phase="planning")
+    releases.mark(runtime.ledger, fact, gates=[*results, *unasked], phase="planning")
     return {"passed": passed, "why": f"{release['application']} {release['tag']}: {why}"}
 
 
@@ -47,5 +48,8 @@ def _durations(runtime: Runtime, release: Event) -> Event:
     if holder is None or holder.tag != release["tag"]:
         return {}
     return releases.since(
-        runtime.ledger, release, key=str(holder.fence), ValidationDuration=FactKind.LOCK_ACQUIRED
+        runtime.ledger,
+        ReleaseKey(application=release["application"], tag=release["tag"], attempt=release["attempt"]),
+        key=str(holder.fence),
+        ValidationDuration=FactKind.LOCK_ACQUIRED,
     )

@@ -35,7 +35,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         "location": f"{spec.account}/{spec.region}",
         "baseline": change.baseline,
         "candidate": change.candidate,
-        "etag": (change.baseline or {}).get("etag", ""),
+        "etag": change.baseline.get("etag", "") if change.baseline else "",
     }
     plan = {
         "locations": [location],

@@ -8,6 +8,7 @@ from tagship.approval.request.delivery import answer_of
 from tagship.approval.request.request import remind, seconds_left
 from tagship.aws.clients import QUICK
 from tagship.ledger import approvals, releases
+from tagship.model.records import document_of
 from tagship.runtime import Event, Runtime, step
 
 
@@ -36,7 +37,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         settings=runtime.settings,
         now=runtime.now(),
     )
-    every = record["configuration"]["document"]["approval"]["remindEvery"]
+    every = document_of(record)["approval"]["remindEvery"]
     return {
         "decision": "none",
         "askSeconds": max(1, min(every, left)),

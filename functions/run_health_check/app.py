@@ -11,6 +11,7 @@ from tagship.health.given import Given
 from tagship.ledger import releases
 from tagship.ledger.table import timestamp
 from tagship.model.application import Application
+from tagship.model.records import document_of
 from tagship.runtime import Event, Runtime, step
 from tagship.targets import kind_of
 
@@ -23,7 +24,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
     """
     release, began = event["release"], timestamp(runtime.now())
     record = releases.get(runtime.ledger, release["application"], release["tag"])
-    configuration = Application.from_dict(record["configuration"]["document"])
+    configuration = Application.from_dict(document_of(record))
     check, target = configuration.health.checks[event["index"]], configuration.target
     location, subject_of = location_of(record), kind_of(target).subject
     candidate, baseline = location["candidate"], location["baseline"]

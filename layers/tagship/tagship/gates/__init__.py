@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from tagship.aws.rights import Right
 from tagship.gates import (
@@ -24,6 +24,7 @@ from tagship.gates import (
 )
 from tagship.gates.gate import Case, Gate, GateResult, Verdict, not_configured
 from tagship.model.application import Application
+from tagship.model.records import GateRecord
 
 _ALL = (
     manifest.GATE,
@@ -87,14 +88,23 @@ def _answer(gate: Gate, case: Case, pause: Callable[[float], None]) -> GateResul
     return result
 
 
-def answers(given: Sequence[Mapping[str, Any]], configuration: Application | None) -> list[dict[str, Any]]:
+def answers(given: Sequence[Mapping[str, Any]], configuration: Application | None) -> list[GateRecord]:
     """One answer for each gate that runs, in the gates' order; one that did not answer has let nothing through."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, GateRecord] = {}
     for each in given:
         for result in each.get("results", [each]):
-            found |= {name: {**result, "gate": name} for name in str(result["gate"]).split(_BETWEEN)}
-    silent = {"verdict": Verdict.ERROR, "why": "The gate did not answer.", "remedy": "Retry the release."}
-    return [found.get(gate.name) or {**silent, "gate": gate.name} for gate in asked(configuration)]
+            names = str(result["gate"]).split(_BETWEEN)
+            found |= {name: cast("GateRecord", {**result, "gate": name}) for name in names}
+    return [found.get(gate.name) or _silent(gate.name) for gate in asked(configuration)]
+
+
+def _silent(gate: str) -> GateRecord:
+    return {
+        "gate": gate,
+        "verdict": Verdict.ERROR,
+        "why": "The gate did not answer.",
+        "remedy": "Retry the release.",
+    }
 
 
 __all__ = [

@@ -26,7 +26,7 @@ _TEXTS = ("application", "tag", "stage", "name", "who", "at", "execution", "prev
 class Log(Protocol):
     """As much of a log as this needs."""
 
-    def exception(self, message: str) -> None:
+    def exception(self, message: str, /) -> None:
         """A line with the error that is being handled."""
 
 

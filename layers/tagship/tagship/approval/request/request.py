@@ -23,6 +23,7 @@ from tagship.model.errors import NoChannelReached
 from tagship.model.facts import FactKind
 from tagship.model.people import person
 from tagship.model.proposal import is_proposal
+from tagship.model.records import NewRequest
 from tagship.settings import Settings
 from tagship.slack import messages as slack
 from tagship.slack import thread as slack_thread
@@ -33,7 +34,7 @@ LONG_AGO = timedelta(days=30)
 """After so long a pause a release carries more than usual, and approvers are told so first."""
 
 
-def request_of(record: Mapping[str, Any], *, now: datetime, longest: int) -> dict[str, Any]:
+def request_of(record: Mapping[str, Any], *, now: datetime, longest: int) -> NewRequest:
     """The request for a planned release; the same release's attempt always gives the same id.
 
     Raises QuorumUnreachable when there can't be enough approvals.
@@ -41,7 +42,7 @@ def request_of(record: Mapping[str, Any], *, now: datetime, longest: int) -> dic
     manifest, plan = record["manifest"], record["plan"]
     document = record["configuration"]["document"]
     policy = document["approval"]
-    wanted = {
+    wanted: NewRequest = {
         "id": _id(record),
         "application": record["application"],
         "stage": record["stage"],
@@ -57,7 +58,11 @@ def request_of(record: Mapping[str, Any], *, now: datetime, longest: int) -> dic
         "notes": manifest["notes"],
         "createdAt": manifest["createdAt"],
         "gates": record["gates"],
-        "plan": {name: plan[name] for name in ("summary", "steps", "nothingToChange")},
+        "plan": {
+            "summary": plan["summary"],
+            "steps": plan["steps"],
+            "nothingToChange": plan["nothingToChange"],
+        },
         "warnings": _warnings(record, now),
         "approvers": policy["approvers"],
         "required": policy["required"],
