@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,10 +27,6 @@ def code() -> list[Path]:
         *(ROOT / "cli").rglob("*.py"),
     ]
     return [path for path in found if path != CATALOGUE]
-
-
-def calls(path: Path) -> Iterator[ast.Call]:
-    return (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
 
 
 def kinds_in(node: ast.AST) -> set[FactKind]:
@@ -97,18 +92,6 @@ def test_no_fact_is_named_but_by_the_catalogue() -> None:
 def test_every_fact_in_the_catalogue_is_written_somewhere() -> None:
     written = {kind for path in code() if not READ_FACTS & set(path.parts) for kind in written_in(path)}
     assert set(FactKind) - written == set()
-
-
-def test_no_fact_is_written_under_a_name_that_the_catalogue_does_not_have() -> None:
-    free = [
-        f"{path.relative_to(ROOT)}:{call.lineno}"
-        for path in code()
-        for call in calls(path)
-        if ast.unparse(call.func) == "Fact"
-        for keyword in call.keywords
-        if keyword.arg == "name" and isinstance(keyword.value, ast.Constant | ast.JoinedStr)
-    ]
-    assert free == []
 
 
 def test_every_status_but_running_has_one_ending() -> None:
