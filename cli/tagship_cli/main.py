@@ -33,6 +33,7 @@ COMMANDS = {
     "approve": ("tagship_cli.commands.decide", "Approve a release that is waiting for approval."),
     "reject": ("tagship_cli.commands.decide", "Reject a release that is waiting for approval."),
     "rollback": ("tagship_cli.commands.rollback", "Roll back a release and restore the version before it."),
+    "adopt": ("tagship_cli.commands.adopt", "Make what serves the baseline, after a change by hand."),
     "abort": ("tagship_cli.commands.abort", "Stop a release that is in progress."),
     "retry": ("tagship_cli.commands.retry", "Start a release again after it ended without success."),
     "freeze": ("tagship_cli.commands.freeze", "Block new releases in a stage for a limited time."),

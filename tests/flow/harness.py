@@ -438,7 +438,7 @@ class World:
         }
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Place, "_described", lambda _: outputs)
-            patch.setattr(Place, "client", lambda _, service: client_of(service))
+            patch.setattr(Place, "client", lambda _, service, **__: client_of(service))
             patch.setattr(BaseClient, "_make_api_call", self._remembering(BaseClient._make_api_call))
             result = CliRunner().invoke(main, [*arguments, "--stage", STAGE], obj=Keyboard(pause=pause))
         if result.exception is not None and not isinstance(result.exception, SystemExit):

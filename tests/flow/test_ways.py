@@ -362,3 +362,30 @@ def test_a_sweep_calls_a_person_for_a_rollback_that_died_unheard(world: World) -
     assert world.later("sweep", {}, minutes=20)["did"] == ["storefront v1.0.0, rollback: ended"]
     assert world.record("v1.0.0")["status"] == "ROLLBACK_FAILED"
     assert world.holder()["kept"] is True
+
+
+# ---- a change by hand that is right --------------------------------------------------------------------------------
+
+
+def test_an_alias_that_was_moved_at_night_is_adopted_and_the_fix_goes_out(world: World) -> None:
+    """Fault 92: the next release takes what serves as its baseline, and a rollback of it restores that."""
+    assert world.release("v1.0.0").status == "SUCCEEDED"
+    by_hand = world.publish_by_hand()
+    world.move_by_hand(by_hand)
+    refused = world.release("v1.1.0", decide="")
+    assert refused.error == "ReleaseInvalid"
+    assert "tagship adopt storefront" in refused.cause
+    typed = world.type("adopt", "storefront", "--reason", "kim moved it at night", "--yes", "--json")
+    assert typed.exit_code == 0, typed.output
+    assert json.loads(typed.stdout)["serves"] == by_hand
+    fact = fact_of(world, "v1.0.0", "Baseline Adopted")
+    assert fact["data"]["why"] == "kim moved it at night" and fact["who"].startswith("arn:aws:")
+    no_way = world.type("rollback", "storefront", "--reason", "no", "--yes")
+    assert no_way.exit_code == 1 and "no release leads back from it" in no_way.stderr
+    world.health = lambda version, event: {"healthy": version == by_hand}
+    assert world.release("v1.2.0").error == "ReleaseRolledBack"
+    assert world.alias() == (by_hand, {})
+    world.health = lambda version, event: {"healthy": True}
+    assert world.release("v1.3.0").status == "SUCCEEDED"
+    assert current(world)["tag"] == "v1.3.0" and "adopted" not in current(world)
+    at_rest(world)

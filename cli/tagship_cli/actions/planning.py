@@ -14,7 +14,7 @@ from tagship.model.application import Application
 from tagship.model.release import Artifact, PinnedObject
 from tagship.model.rollout import TrafficStep, only_step, time_to_see, traffic_steps
 from tagship.targets import kind_of
-from tagship.targets.kind import Change
+from tagship.targets.kind import Change, Target
 from tagship.text.times import span
 from tagship.text.words import count, listed
 from tagship_cli.actions.publishing import File
@@ -76,21 +76,8 @@ def planned(
 
     Raises Failed where the target refuses such a release, and where it is in an account that this identity is not in.
     """
-    spec, application = configuration.target, configuration.application
-    kind = kind_of(spec)
-    with trying("Asking AWS who you are"):
-        account = place.client("sts").get_caller_identity()["Account"]
-    if account != spec.account:
-        raise Failed(
-            f"You are signed in to account {account}, but the target of {application} is in {spec.account}. "
-            f"Nothing was checked.\nUse a profile for that account: --profile NAME."
-        )
-    target = kind.make(
-        application=application,
-        tag="the next release",
-        spec=spec,
-        client=partial(place.client, region=spec.region),
-    )
+    application, kind = configuration.application, kind_of(configuration.target)
+    target, where = looked_at(place, configuration, tag="the next release")
     artifacts = {file.name: (_artifact(file), _unpinned(file)) for file in files}
     floor = time_to_see(configuration.health)
     steps = traffic_steps(configuration.strategy, kind.step_seconds, floor=floor)
@@ -102,13 +89,31 @@ def planned(
     return Planned(
         stage=place.stage,
         configuration=configuration,
-        where=kind.where(spec),
+        where=where,
         runs=current["tag"] if current else None,
         change=change,
         steps=steps if change.baseline else only_step(kind.step_seconds, floor=floor),
         package=package,
         problems=problems,
     )
+
+
+def looked_at(place: Place, configuration: Application, *, tag: str) -> tuple[Target, str]:
+    """The target, with the rights of who asks, and what it is called.
+
+    Raises Failed where it is in an account that this identity is not in.
+    """
+    spec, application = configuration.target, configuration.application
+    kind = kind_of(spec)
+    with trying("Asking AWS who you are"):
+        account = place.client("sts").get_caller_identity()["Account"]
+    if account != spec.account:
+        raise Failed(
+            f"You are signed in to account {account}, but the target of {application} is in {spec.account}. "
+            f"Nothing was checked.\nUse a profile for that account: --profile NAME."
+        )
+    client = partial(place.client, region=spec.region)
+    return kind.make(application=application, tag=tag, spec=spec, client=client), kind.where(spec)
 
 
 def _artifact(file: File) -> Artifact:

@@ -85,8 +85,7 @@ def plan(
 
 
 def _configuration(place: Place, application: str, file: str | None) -> Application:
-    from tagship.model.documents import DocumentInvalid, read_application
-    from tagship_cli.actions import configuration, documents
+    from tagship_cli.actions import documents
     from tagship_cli.commands.apply import checked
 
     if file is not None:
@@ -96,10 +95,18 @@ def _configuration(place: Place, application: str, file: str | None) -> Applicat
                 f"{file} is the configuration of {found.application}, not of {application}. Nothing was planned."
             )
         return found
+    return stored_configuration(place, application)
+
+
+def stored_configuration(place: Place, application: str) -> Application:
+    """What the stage has; raises Failed where it has none, or one that is not valid."""
+    from tagship.model.documents import DocumentInvalid, read_application
+    from tagship_cli.actions import configuration
+
     stored = configuration.stored(place.client("ssm"), stage=place.stage, application=application)
     if not stored.version:
         raise Failed(
-            f"{place.stage} has no application {application}. Nothing was planned.\n"
+            f"{place.stage} has no application {application}. Nothing was changed.\n"
             f"Pass its configuration with --file, or store it: tagship apply application.yaml{place.flags()}"
         )
     try:

@@ -339,6 +339,7 @@ class Made:
                 "tag": self.tag,
                 "attempt": 1,
                 "since": timestamp(self.stage.clock.now()),
+                "revision": {"id": "1", "digest": "", "data": {}},
             }
         releases.end(
             self.stage.ledger,

@@ -113,7 +113,7 @@ def test_without_a_configuration_it_says_how_to_go_on(
 ) -> None:
     result = asked(stage, package)
     assert result.exit_code == 1
-    assert "development has no application storefront. Nothing was planned." in result.stderr
+    assert "development has no application storefront. Nothing was changed." in result.stderr
 
 
 def test_a_target_in_another_account_needs_another_identity(

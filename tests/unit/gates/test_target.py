@@ -76,7 +76,7 @@ def test_credentials_that_are_refused_afterwards_are_refused(code):
     "error, remedy",
     [
         (TargetInvalid("There is no function."), "Mend the target"),
-        (TargetMoved("Somebody else moved it."), "put back what was there"),
+        (TargetMoved("Somebody else moved it."), "tagship adopt"),
         (CredentialsRefused("It may not read the code."), "tagship role"),
     ],
     ids=str,

@@ -127,6 +127,10 @@ class Pointer:
     def exists(self, revision: Revision) -> None:
         self._exists(revision["id"])
 
+    def serving(self) -> Revision | None:
+        found = self._read()
+        return _revision(found["serves"]) if found else None
+
     def restore(
         self,
         *,

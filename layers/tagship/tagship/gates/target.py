@@ -12,7 +12,7 @@ from tagship.model.errors import CredentialsRefused, FinalError, TargetMoved
 _NAME = "target"
 _WHO_AM_I = Right(name="SayWhoIAm", actions=("sts:GetCallerIdentity",), on=("*",))
 _REMEDY = "Mend the target, then publish a new tag."
-_DRIFTED = "If what serves now is right, put back what was there, then publish it as a release."
+_DRIFTED = "Adopt what serves (`tagship adopt`), or restore what was there; then publish a new tag."
 
 
 def check(case: Case) -> GateResult:

@@ -395,9 +395,13 @@ def roll_back_refused(ledger: Ledger, record: ReleaseRecord) -> str:
     """
     if is_proposal(record["tag"]):
         return "it is a change of the configuration: propose the former one with `tagship apply`."
+    running = current(ledger, record["application"])
+    adopted = running.get("adopted") if running else None
+    if adopted and adopted["foreign"] and record["status"] != Status.RUNNING:
+        why = adopted["why"].rstrip(".")
+        return f"what serves was adopted by {adopted['by']} ({why}), and no release leads back from it."
     if record["status"] in (Status.RUNNING, Status.ROLLBACK_FAILED):
         return "" if record.get("plan") else "it was never planned, so it has changed nothing."
-    running = current(ledger, record["application"])
     if record["status"] == Status.SUCCEEDED and running and running["tag"] == record["tag"]:
         return ""
     now = f"production runs {running['tag']}" if running else "production runs no release"
@@ -502,6 +506,19 @@ def _current_change(
 
 def _currently(ledger: Ledger, pk: str, serves: CurrentRecord | None) -> Change:
     return ledger.put({**({} if serves is None else serves), "pk": pk, "sk": _CURRENT, "kind": "current"})
+
+
+def currently(ledger: Ledger, serves: CurrentRecord, *, before: CurrentRecord | None) -> Change:
+    """What production runs is another from here on, if it still is what was looked at."""
+    item = {**serves, "pk": application_key(serves["application"]), "sk": _CURRENT, "kind": "current"}
+    if before is None:
+        return ledger.put(item, only_if="attribute_not_exists(#since)")
+    return ledger.put(item, only_if="#since = :since", values={":since": before["since"]})
+
+
+def every(ledger: Ledger, application: str) -> list[ReleaseRecord]:
+    """Every release of an application, as it stands."""
+    return [_record(item) for item in ledger.query(application_key(application), _key(""))]
 
 
 def _key(tag: str) -> str:

@@ -72,6 +72,10 @@ class RollbackRefused(FinalError):
     """What was asked for is no rollback that can be made."""
 
 
+class AdoptionRefused(FinalError):
+    """What serves can't become the baseline now."""
+
+
 class NewerReleaseUnderway(FinalError):
     """A newer release of the application holds the lock; an older one has nothing to wait for."""
 

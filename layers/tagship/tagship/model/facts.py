@@ -114,6 +114,7 @@ class FactKind(StrEnum):
         *("Configuration Approved", "a change of the configuration is in force", Level.MILESTONES),
         Status.SUCCEEDED,
     )
+    BASELINE_ADOPTED = (*("Baseline Adopted", "what serves was adopted as the baseline", Level.PROBLEMS),)
     RELEASE_SUCCEEDED = (
         *("Release Succeeded", "SUCCEEDED", Level.MILESTONES),
         *(Status.SUCCEEDED, "DeploymentSucceeded"),

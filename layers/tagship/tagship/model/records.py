@@ -157,6 +157,15 @@ class Plan(_Between):
     locations: Sequence[LocationPlan]
 
 
+class Adopted(TypedDict):
+    """That a person made what served the baseline."""
+
+    by: str
+    why: str
+    foreign: bool
+    """No release that succeeded made it: a rollback of the release can't lead anywhere."""
+
+
 class CurrentRecord(TypedDict):
     """What production runs, as far as Tagship brought it there."""
 
@@ -166,6 +175,7 @@ class CurrentRecord(TypedDict):
     revision: Revision
     since: str
     watchEnds: NotRequired[str]
+    adopted: NotRequired[Adopted]
 
 
 class Waits(TypedDict):

@@ -120,6 +120,8 @@ def _serves(fact: FactRecord, record: Mapping[str, Any]) -> str:
         return f"{tag} serves all traffic."
     if name == FactKind.RELEASE_ROLLED_BACK:
         return f"{before} serves all traffic."
+    if name == FactKind.BASELINE_ADOPTED:
+        return f"{fact['data']['tag'] or fact['data']['serves']} serves all traffic."
     if name == FactKind.ROLLBACK_FAILED:
         return f"Users may get {tag}, {before}, or a share of each."
     percent = fact["data"].get("percent")

@@ -275,6 +275,16 @@ def _barred(fact: Record, data: Record) -> Told:
     )
 
 
+def _adopted(fact: Record, data: Record) -> Told:
+    which = f"{data['tag']} ({data['serves']})" if data["tag"] else f"{data['serves']}, which no release made"
+    before = f"{data['before']} ({data['beforeServed']})" if data["before"] else "nothing"
+    return Told(
+        text=f"{fact['who']} adopted what serves as the baseline: {which}; by the ledger it was {before}",
+        mood=Mood.WARY,
+        more=(str(data["why"]),),
+    )
+
+
 def _why(mood: Mood, text: str) -> Callable[[Record, Record], Told]:
     return lambda _, data: Told(text=text, mood=mood, more=(str(data["why"]),) if data.get("why") else ())
 
@@ -320,6 +330,7 @@ _WORDS: Mapping[str, Callable[[Record, Record], Told]] = {
     FactKind.ROLLBACK_JOINED: _joined,
     FactKind.RELEASE_BARRED: _barred,
     FactKind.BASELINE_RESTORED: _restored,
+    FactKind.BASELINE_ADOPTED: _adopted,
     FactKind.CONFIGURATION_PROPOSED: lambda _, data: Told(
         text=f"a change of the configuration, proposed by {data['author']}", mood=Mood.WARY
     ),

@@ -135,6 +135,12 @@ class Restorer(Protocol):
     def exists(self, revision: Revision) -> None:
         """Raises BaselineMissing when the target no longer has this revision as it was recorded."""
 
+    def serving(self) -> Revision | None:
+        """What serves now, as it would be recorded; None where nothing does.
+
+        Raises TargetInvalid when it is not one revision that serves.
+        """
+
     def restore(
         self,
         *,

@@ -85,8 +85,9 @@ class LambdaFunction:
         if alias["FunctionVersion"] != recorded["id"]:
             raise TargetMoved(
                 f"{self._release}: {self._name} points at {_described(alias)}, and by the ledger production runs version "
-                f"{recorded['id']}: somebody else moved it. Tagship did not overwrite it. Restore it, then publish a "
-                f"new tag: {self._by_hand(recorded['id'])}"
+                f"{recorded['id']}: somebody else moved it. Tagship did not overwrite it. If what serves is right, adopt "
+                f"it: tagship adopt {self.application} --reason '…'. Else restore it: {self._by_hand(recorded['id'])}. Then "
+                "publish a new tag."
             )
         return f"{self.spec.function} can be changed, and {self._name} is where the last release left it."
 
@@ -380,6 +381,17 @@ class LambdaFunction:
             raise BaselineMissing(
                 f"{self._release}: version {revision['id']} of {self.spec.function} has other code than was recorded."
             )
+
+    def serving(self) -> Revision | None:
+        """The version that has all of the alias's traffic."""
+        alias = self._alias()
+        self._one_version(alias)
+        if alias is None:
+            return None
+        version = str(alias["FunctionVersion"])
+        found = self._readable(self._configuration(version, missing=BaselineMissing))
+        code = found["CodeSha256"]
+        return {"id": version, "digest": digest_of(found, code), "data": self._data(code)}
 
     def restore(
         self,

@@ -284,6 +284,11 @@ def _warnings(record: Mapping[str, Any], now: datetime) -> list[str]:
         warnings.append(
             "This is the first release by Tagship: a rollback restores what was put there by other means."
         )
+    if adopted := (record.get("previous") or {}).get("adopted"):
+        warnings.append(
+            f"What serves now was put there by hand, and adopted by {adopted['by']}: {adopted['why']}. A rollback of this "
+            "release restores that."
+        )
     last = (record.get("previous") or {}).get("since")
     if last and (ago := now - moment(last)) >= LONG_AGO:
         warnings.append(
