@@ -238,6 +238,7 @@ def deploy(
         "HealthAllowedNetworks": "127.0.0.0/8",
         "LookBackSeconds": "0",  # here alarms are set by hand, and metrics are there at once
         "SlackHosts": "127.0.0.1",
+        "ConfigurationOwners": "owner@example.com",
         "GuardConfiguration": "never",  # here configurations change all the time, and nobody is there to approve them
         "SenderAddress": "tagship@example.com",
         **(overrides or {}),

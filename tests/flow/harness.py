@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -420,24 +420,30 @@ class World:
             patch.setattr(runtime, "_runtime", lambda: ahead)
             return self.handlers[folder](event, None)
 
-    def type(self, *arguments: str, meanwhile: Callable[[], object] = lambda: None) -> Result:
+    def type(
+        self,
+        *arguments: str,
+        meanwhile: Callable[[], object] = lambda: None,
+        outputs: Mapping[str, str] | None = None,
+    ) -> Result:
         """What a person types; at a keyboard that is no terminal, so nothing is asked.
 
-        `meanwhile` happens whenever the command pauses.
+        `meanwhile` happens whenever the command pauses; `outputs` are further ones of the stack.
         """
 
         def pause(_seconds: float) -> None:
             meanwhile()
             time.sleep(0.1)
 
-        outputs = {
+        deployed = {
             "LedgerTableName": "ledger",
             "ReleaseBucketName": BUCKET,
             "ReleaseStateMachineArn": self.machines["release"],
             "RollbackStateMachineArn": self.machines["rollback"],
-        }
+        } | dict(outputs or {})
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Place, "_described", lambda _: outputs)
+            patch.setattr(Place, "_described", lambda _: deployed)
+            patch.setattr(Place, "_stack_named", lambda *_: {})
             patch.setattr(Place, "client", lambda _, service, **__: client_of(service))
             patch.setattr(BaseClient, "_make_api_call", self._remembering(BaseClient._make_api_call))
             result = CliRunner().invoke(main, [*arguments, "--stage", STAGE], obj=Keyboard(pause=pause))

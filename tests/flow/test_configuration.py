@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -328,3 +329,35 @@ def test_a_late_twin_of_an_older_one_writes_nothing(begun: World) -> None:
     begun.handlers["store_configuration"](late, None)
     assert stored()["strategy"] == {"type": "linear"}
     wait_for(lambda: in_force(begun) == "configuration-2" or None, "configuration-2")
+
+
+def test_the_command_line_proposes_decides_and_shows_it(begun: World, tmp_path: Path) -> None:
+    file = tmp_path / "application.yaml"
+    file.write_text(json.dumps(document(strategy={"type": "linear"})))
+    outputs = {"ConfigurationGuarded": "true"}
+    proposed = begun.type("apply", str(file), "--yes", outputs=outputs)
+    assert proposed.exit_code == 0, proposed.output
+    assert (
+        "Proposed as storefront configuration-2. It needs 1 approval of ana@example.com." in proposed.stdout
+    )
+    on_its_way = begun.type("status", "storefront").stdout
+    assert "configuration-2 waits for approval (0 of 1 approval)" in on_its_way
+    assert "runs        nothing that Tagship brought there yet" in on_its_way
+    record = begun.record("configuration-2")
+    link = begun.link(record["execution"])
+    assert link
+    begun.press(link, decide="approve")
+    assert begun.ended(record["execution"]).status == "SUCCEEDED"
+    again = begun.type("apply", str(file), "--yes", outputs=outputs)
+    assert "says the same already" in again.stdout
+    watched = begun.type("watch", "storefront", "configuration-2")
+    assert watched.exit_code == 0
+    assert "the configuration is in force, approved by ana@example.com" in watched.stdout
+    assert "configuration-2 is the configuration in force; the next release uses it." in watched.stdout
+    listed = begun.type("history", "storefront").stdout
+    assert "configuration-2" in listed
+    assert "SUCCEEDED" in listed
+    shown = begun.type("show", "storefront", "configuration-2")
+    assert shown.exit_code == 0, shown.output
+    refused = begun.type("retry", "storefront", "configuration-2", "--reason", "again")
+    assert "is proposed again with `tagship apply`" in refused.stderr

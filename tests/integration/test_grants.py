@@ -18,6 +18,9 @@ import pytest
 from botocore.exceptions import ClientError
 from click.testing import CliRunner
 
+from tagship.approval.quorum import outcome
+from tagship.ledger import approvals, releases
+from tagship.model.release import parameter_name
 from tagship.model.schedule import EVERY_APPLICATION
 from tagship_cli.main import main
 from tagship_cli.place import World
@@ -35,6 +38,7 @@ NOT_SHOWN = {
     ("notify", "kms:GenerateDataKey"): "the engine's topics are not encrypted",
 }
 """By function and action, and why."""
+OTHER = "basket"
 KEY = "alias/tagship-release-signing"
 SECRET = "tagship/slack-grants"
 LEDGER = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
@@ -47,6 +51,7 @@ def test_each_function_and_ci_fail_without_each_of_their_rights(pipeline: Pipeli
         shown = _published(here, tmp_path)
         pipeline.link(here.tag)
         shown |= refused_without(here, _while_it_waits(here))
+        shown |= _proposed(here)
         shown |= refused_without(here, _if_it_were_gone(here, "dynamodb:PutItem", "dynamodb:UpdateItem"))
         shown |= _decided(here)
         execution = here.record["execution"]
@@ -180,6 +185,50 @@ def _while_it_waits(here: Deployed) -> dict[str, list[Try]]:
             )
         ],
     }
+
+
+def _proposed(here: Deployed) -> Rights:
+    """A change of another application's configuration, whose request nobody is sent: it is decided as the page does."""
+    ledger, tag = here.pipeline.ledger, "configuration-1"
+    document = json.loads(
+        here.pipeline.client("ssm").get_parameter(
+            Name=parameter_name(here.pipeline.stack.stage, NAME), WithDecryption=True
+        )["Parameter"]["Value"]
+    )
+    order = {
+        "application": OTHER,
+        "tag": tag,
+        "document": {**document, "application": OTHER, "notifications": {}},
+        "by": "dana@example.com",
+        "emergency": "",
+    }
+    read = {"order": {"proposal": order}, "execution": here.record["execution"]}
+    about = {
+        "release": {"application": OTHER, "tag": tag, "attempt": 1},
+        "execution": here.record["execution"],
+    }
+    asking = about | {"lock": {"fence": 0}, "askSeconds": 600, "taskToken": "nobody's"}
+    shown = refused_without(
+        here, {"read_release": [here.asked("read_release", read, without=["dynamodb:Query"])]}
+    )
+    assert not here.refuses("read_release", read)
+    shown |= refused_without(
+        here, {"request_approval": [here.asked("request_approval", asking, without=["dynamodb:Query"])]}
+    )
+    approvals.decide(
+        ledger,
+        releases.get(ledger, OTHER, tag)["approval"],
+        approver="owner@example.com",
+        decision="approve",
+        reason="",
+        judge=outcome,
+    )
+    stores = "store_configuration"
+    shown |= refused_without(here, {stores: [here.asked(stores, about, without=[*LEDGER, "dynamodb:Query"])]})
+    # It is in force then, and Parameter Store does not have it.
+    return shown | refused_without(
+        here, {stores: [here.asked(stores, about, without=["ssm:GetParameter", "ssm:PutParameter"])]}
+    )
 
 
 def _if_it_were_gone(here: Deployed, *without: str) -> dict[str, list[Try]]:

@@ -184,6 +184,8 @@ def _furnished(engine: Engine, machines: dict[str, str]) -> dict[str, str]:
         "TAGSHIP_FUNCTION_ROLES": f"arn:aws:iam::{ACCOUNT}:role/tagship-*FunctionRole-*",
         "TAGSHIP_OIDC_ISSUER": "",
         "TAGSHIP_OIDC_CLIENT_ID": "",
+        "TAGSHIP_GUARDS_CONFIGURATION": "false",
+        "TAGSHIP_CONFIGURATION_OWNERS": APPROVER,
         "TAGSHIP_RELEASE_BUCKET": BUCKET,
         "TAGSHIP_RELEASE_STATE_MACHINE": machines["release"],
         "TAGSHIP_ROLLBACK_STATE_MACHINE": machines["rollback"],
@@ -272,8 +274,17 @@ def _release(engine: Engine, tag: str) -> None:
 
 def _configuration(engine: Engine) -> None:
     """The application, as its team configured it."""
-    configuration = {
-        "application": APPLICATION,
+    engine.client("ssm").put_parameter(
+        Name=f"/tagship/{STAGE}/applications/{APPLICATION}",
+        Type="String",
+        Value=json.dumps(configuration_of(APPLICATION)),
+    )
+
+
+def configuration_of(application: str) -> dict[str, Any]:
+    """As a team writes it."""
+    return {
+        "application": application,
         "target": {
             "type": "lambda",
             "function": APPLICATION,
@@ -287,9 +298,6 @@ def _configuration(engine: Engine) -> None:
         "health": {"checks": [{"type": "lambda"}], "watch": {"seconds": 600, "alarms": [ALARM]}},
         "notifications": {"emails": [TEAM]},
     }
-    engine.client("ssm").put_parameter(
-        Name=f"/tagship/{STAGE}/applications/{APPLICATION}", Type="String", Value=json.dumps(configuration)
-    )
 
 
 def _machine(engine: Engine, name: str) -> str:

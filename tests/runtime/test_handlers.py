@@ -36,6 +36,7 @@ from tests.runtime.around import (
     TASK_TOKEN,
     TEAM,
     Around,
+    configuration_of,
     variables_of,
 )
 from tests.template.cloudformation import functions
@@ -51,6 +52,7 @@ NOBODY = {"application": "nobody", "tag": "v9.9.9", "attempt": 1, "gates": [], "
 BUSY = {"application": "busy", "tag": "v1.0.0", "attempt": 1}
 EXECUTION = "an-execution"
 SECONDS_TO_WAIT = 30
+OTHER = "basket"
 
 ABOUT_A_RELEASE = ("ApplicationUnknown", "NewerReleaseUnderway")
 
@@ -94,6 +96,7 @@ WRONG = {
         about_nobody(lock={"fence": 1}, askSeconds=60, taskToken=TASK_TOKEN), "LockLost"
     ),
     "RemindApproversFunction": Wrong(about_nobody(), "ApplicationUnknown"),
+    "StoreConfigurationFunction": Wrong(about_nobody(), "ApplicationUnknown"),
     "RecheckReleaseFunction": Wrong(about_nobody(lock={"fence": 1}), "LockLost"),
     "ProveCandidateFunction": Wrong(
         about_nobody(lock={"fence": 1}, deployment={"proveBy": "2999-01-01T00:00:00.000Z"}),
@@ -305,7 +308,27 @@ def release(cold: dict[str, Answer], emulators: dict[str, Emulated], around: Aro
     way.answers["PreserveFunction"] = emulators["PreserveFunction"].invoke({"Records": endings})
     ended = {"status": "ABORTED", "executionArn": around.machine, "input": json.dumps({"key": KEY})}
     way.answers["SuperviseFunction"] = emulators["SuperviseFunction"].invoke({"detail": ended})
+    way.answers["StoreConfigurationFunction"] = proposed(emulators, around)
     return way
+
+
+def proposed(emulators: dict[str, Emulated], around: Around) -> Answer:
+    """A change of another application's configuration, as far as it is stored."""
+    way = Release(emulators, context={"$$.Execution.Id": around.machine, "$$.Task.Token": TASK_TOKEN})
+    order = {
+        "application": OTHER,
+        "tag": "configuration-1",
+        "document": configuration_of(OTHER),
+        "by": "dana@example.com",
+        "emergency": "",
+    }
+    way.data = {"proposal": order}
+    way.goes_through("ReadRelease")
+    assert way.data["release"]["outcome"] == "proposed"
+    way.goes_through("RequestApproval")
+    around.approve(releases.get(around.ledger(), OTHER, "configuration-1")["approval"])
+    way.goes_through("StoreConfiguration")
+    return way.answers["StoreConfigurationFunction"]
 
 
 def opened(link: str) -> dict[str, Any]:
@@ -410,6 +433,12 @@ def test_a_function_answers_with_whatever_its_state_selects(release: Release, st
     assert set(selected) <= set(release.answers[function_of(state) or ""].payload)
 
 
+def test_a_change_of_a_configuration_is_stored(release: Release, around: Around) -> None:
+    assert release.answers["StoreConfigurationFunction"].payload == {"inForce": "configuration-1"}
+    stored = around.engine.client("ssm").get_parameter(Name=f"/tagship/development/applications/{OTHER}")
+    assert json.loads(stored["Parameter"]["Value"]) == configuration_of(OTHER)
+
+
 def test_an_approver_who_opens_the_link_sees_the_release(release: Release) -> None:
     page = release.answers["ApprovalPageFunction"].payload
     assert page["statusCode"] == 200
@@ -485,7 +514,9 @@ def test_a_steps_log_says_which_release_it_is_about(
     done = [line for line in emulators[name].log_lines() if line.get("message") == "done"]
     assert done
     if ("release", "tag") in reads(snake(name.removesuffix("Function"))):
-        assert (done[0]["application"], done[0]["tag"]) == (APPLICATION, TAG)
+        stores = name == "StoreConfigurationFunction"
+        about = (OTHER, "configuration-1") if stores else (APPLICATION, TAG)
+        assert (done[0]["application"], done[0]["tag"]) == about
 
 
 @pytest.mark.parametrize(

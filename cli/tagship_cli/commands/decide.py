@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tagship.model.proposal import is_proposal
 from tagship.text.words import count, listed
 from tagship_cli.failures import Failed
 from tagship_cli.place import Place, as_json, in_a_place
@@ -127,11 +128,12 @@ def _question(ballot: Ballot) -> list[str]:
     from tagship_cli.views import times
 
     request = ballot.request
-    origin = f", where {request['fromTag']} is deployed now" if request.get("fromTag") else ""
+    was = "in force" if is_proposal(request["tag"]) else "deployed"
+    origin = f", where {request['fromTag']} is {was} now" if request.get("fromTag") else ""
     lines = [
         f"{screen.bold(ballot.title)} in {request['stage']}{screen.clean(origin)}",
         *screen.paragraph(
-            f"{request['repository']} {request.get('ref') or ''} {request['commit']} by {request['author']}",
+            f"{request['repository']} {request.get('ref') or ''} {request['commit']} by {request['author']}".strip(),
             indent=2,
         ),
     ]
@@ -165,9 +167,11 @@ def _told(ballot: Ballot, outcome: Outcome, decision: Decision) -> list[str]:
             f"{screen.clean(listed(missing(request)))}."
         )
     elif request["status"] == "APPROVED":
-        lines += ["All required approvals are given: the deployment starts.", f"Watch it: {watch}"]
+        then = "the change comes into force" if is_proposal(request["tag"]) else "the deployment starts"
+        lines += [f"All required approvals are given: {then}.", f"Watch it: {watch}"]
     else:
-        lines.append("The release ends here. Nothing was changed.")
+        what = "proposal" if is_proposal(request["tag"]) else "release"
+        lines.append(f"The {what} ends here. Nothing was changed.")
     return lines
 
 

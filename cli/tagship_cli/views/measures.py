@@ -24,6 +24,7 @@ from statistics import median
 from typing import Any
 
 from tagship.model.facts import ENDINGS, FactKind, status_of
+from tagship.model.proposal import is_proposal
 
 Record = Mapping[str, Any]
 
@@ -180,6 +181,8 @@ def told(facts: Iterable[Record]) -> Story:
     open_since: dict[str, Incident] = {}
     for fact in facts:
         name, tag, at = fact["name"], fact["tag"], datetime.fromisoformat(fact["at"])
+        if is_proposal(tag):
+            continue  # a change of the configuration is no deployment
         release, data = (tag, int(fact["attempt"])), fact.get("data") or {}
         if name == FactKind.TRAFFIC_SHIFTED:
             moved.add(release)
