@@ -1,6 +1,6 @@
 """A second kind of target, which only tests know: an object in S3 that names the content which serves.
 
-It shows what a new kind takes: this file, and one line for it where `targets` lists the kinds.
+It shows what a new kind takes: what is here, and one line for it where `targets` lists the kinds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ from botocore.exceptions import ClientError
 from tagship.aws.calls import REFUSED_CREDENTIALS, calling, code_of
 from tagship.aws.rights import Right, partition_of
 from tagship.model import application, documents, fields
-from tagship.model.errors import BaselineMissing, LockLost, NotStable, TargetInvalid, TargetMoved
+from tagship.model.errors import (
+    BaselineMissing,
+    CredentialsRefused,
+    LockLost,
+    NotStable,
+    TagshipError,
+    TargetInvalid,
+    TargetMoved,
+)
 from tagship.model.fields import ACCOUNT, CONFIG, EXTERNAL_ID, REGION, ROLE
 from tagship.model.records import Revision
 from tagship.targets import KINDS, specs
@@ -109,11 +117,13 @@ class Pointer:
 
     def verify_unchanged(self, move: Move) -> None:
         self._stands(self._read(), move)
+        self._candidate_exists(move)
 
     def set_weight(self, move: Move) -> str:
         found = self._read()
         if self._stands(found, move):
             return str((found or {})["etag"])
+        self._candidate_exists(move)
         return self._write(_wanted(move), move.etag, move.fence)
 
     def verify_weight(self, move: Move) -> int:
@@ -150,10 +160,11 @@ class Pointer:
                     self.client.delete_object(Bucket=self.spec.bucket, Key=self.spec.key)
             return f"{self._name} is removed again: nothing served before this release."
         self._exists(baseline["id"])
-        try:
-            self._write(baseline["id"], found["etag"] if found else "", fence)
-        except TargetMoved as error:  # another one wrote between our look and our write
-            raise NotStable(str(error)) from error
+        if not found or (found["serves"], found["fence"]) != (baseline["id"], fence):
+            try:
+                self._write(baseline["id"], found["etag"] if found else "", fence)
+            except TargetMoved as error:  # another one wrote between our look and our write
+                raise NotStable(str(error)) from error
         return f"{self._name} names {baseline['id'][:12]} again."
 
     # ---- S3
@@ -173,16 +184,30 @@ class Pointer:
         refused = {**REFUSED_CREDENTIALS, "PreconditionFailed": TargetMoved}
         condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
         body = json.dumps({"serves": serves, "fence": fence, "by": self._release}).encode()
-        with calling(f"{self._release}: moving {self._name}", **refused):
-            answer = self.client.put_object(
-                Bucket=self.spec.bucket, Key=self.spec.key, Body=body, **condition
-            )
-        return str(answer["ETag"])
+        try:
+            with calling(f"{self._release}: moving {self._name}", **refused):
+                answer = self.client.put_object(
+                    Bucket=self.spec.bucket, Key=self.spec.key, Body=body, **condition
+                )
+                return str(answer["ETag"])
+        except TargetMoved:  # an answer that was lost is asked again behind our back, and meets its own write
+            found = self._read()
+            if found and (found["serves"], found["fence"]) == (serves, fence):
+                return str(found["etag"])
+            raise
 
-    def _exists(self, digest: str) -> None:
-        refused = {**REFUSED_CREDENTIALS, "404": BaselineMissing}
+    def _exists(self, digest: str, *, missing: type[TagshipError] = BaselineMissing) -> None:
+        refused = {
+            **REFUSED_CREDENTIALS,
+            "403": CredentialsRefused,
+            "404": missing,
+        }  # a HEAD has no more to say
         with calling(f"{self._release}: looking at the content {digest[:12]}", **refused):
             self.client.head_object(Bucket=self.spec.bucket, Key=self._at(digest))
+
+    def _candidate_exists(self, move: Move) -> None:
+        if move.candidate["id"]:
+            self._exists(move.candidate["id"], missing=TargetInvalid)
 
     def _stands(self, found: Mapping[str, Any] | None, move: Move) -> bool:
         """Whether an earlier try has moved it already."""
