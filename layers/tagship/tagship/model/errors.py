@@ -52,6 +52,10 @@ class EventNotUnderstood(FinalError):
     """What came from outside has not the form that its sender gives it. It is kept for a person and never dropped."""
 
 
+class FactChanged(FinalError):
+    """A fact of the ledger was changed or deleted after it was written."""
+
+
 class ReleaseUnreadable(FinalError):
     """The upload can't be booked to an application and a tag."""
 

@@ -170,9 +170,11 @@ def set_aside(sqs: Any, message: Message, *, queue_url: str) -> None:
         )
 
 
-def set_record_aside(sqs: Any, *, keys: Mapping[str, Any], table: str, sequence: str, queue_url: str) -> None:
+def set_record_aside(
+    sqs: Any, *, condition: str, keys: Mapping[str, Any], table: str, sequence: str, queue_url: str
+) -> None:
     """Keeps where a record of the stream stands that can't be processed, for a person: the ledger has what it says."""
-    body = {"condition": "NotAFact", "table": table, "keys": keys, "sequenceNumber": sequence}
+    body = {"condition": condition, "table": table, "keys": keys, "sequenceNumber": sequence}
     with calling("Setting a record aside"):
         sqs.send_message(QueueUrl=queue_url, MessageBody=json.dumps(body, default=str))
 

@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tagship.ledger.notices import address
 from tagship.ledger.table import unpacked
-from tagship.model.errors import EventNotUnderstood, RetryableError
+from tagship.model.errors import EventNotUnderstood, FactChanged, RetryableError
 from tagship.model.records import FactRecord
 from tagship.model.release import APPLICATION_NAME
 from tagship.model.schedule import EVERY_APPLICATION
@@ -37,6 +37,8 @@ class StreamRecord:
     sequence: str
     """Its place in the stream. Empty where it has none: then the whole batch is retried."""
     table: str
+    event: str
+    """INSERT, MODIFY or REMOVE."""
     keys: Mapping[str, Any]
     image: Mapping[str, Any]
 
@@ -48,6 +50,7 @@ class StreamRecord:
         return cls(
             sequence=_text(change.get("SequenceNumber")),
             table=_text(record.get("eventSourceARN")),
+            event=_text(record.get("eventName")),
             keys=_mapping(change.get("Keys")),
             image=_mapping(change.get("NewImage")),
         )
@@ -55,8 +58,10 @@ class StreamRecord:
     def fact(self) -> FactRecord:
         """The fact that was written.
 
-        Raises EventNotUnderstood for a record that is no fact.
+        Raises EventNotUnderstood for a record that is no fact, FactChanged for one that was deleted.
         """
+        if self.event == "REMOVE":
+            self.was_inserted()
         try:
             found = unpacked(self.image)
             wrong = _wrong_in(found)
@@ -65,6 +70,13 @@ class StreamRecord:
         if wrong:
             raise EventNotUnderstood(f"{self.title} is not a fact: see its {', '.join(wrong)}")
         return cast("FactRecord", found)
+
+    def was_inserted(self) -> None:
+        """Raises FactChanged for one that was changed, made of something else, or deleted: no code of Tagship does that."""
+        if self.event not in ("INSERT", ""):
+            raise FactChanged(
+                f"{self.title} changes what was written before ({self.event}). Run tagship audit verify."
+            )
 
     @property
     def title(self) -> str:
@@ -112,10 +124,15 @@ def each(
                 take(record)
             except _PASSES:
                 raise
-            except Exception:
+            except Exception as error:
                 log.exception("This record of the stream can't be processed. It is set aside")
                 queue.set_record_aside(
-                    sqs, keys=record.keys, table=record.table, sequence=record.sequence, queue_url=failures
+                    sqs,
+                    condition="FactChanged" if isinstance(error, FactChanged) else "NotAFact",
+                    keys=record.keys,
+                    table=record.table,
+                    sequence=record.sequence,
+                    queue_url=failures,
                 )
         except _PASSES:
             log.exception("This record of the stream could not be processed. The stream will ask again")
