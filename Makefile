@@ -81,6 +81,10 @@ format: setup ## put every file into the project's format and mend what the lint
 bench: setup ## measure how long a release, its gates and its health checks take on this machine
 	@.venv/bin/python -m tools.bench $(ARGS)
 
+.PHONY: acceptance
+acceptance: setup ## release into a stage of its own in a real account, ask what only an account shows, remove it (PROFILE=… REGION=…)
+	@.venv/bin/python -m tools.acceptance $(if $(PROFILE),--profile $(PROFILE)) $(if $(REGION),--region $(REGION)) $(ARGS)
+
 .PHONY: mutants
 mutants: setup $(MUTANT) ## break the code that decides, a little at a time, and tell which breaks no test notices (ARGS="--room lock")
 	@.venv/bin/python -m tools.mutants $(ARGS)

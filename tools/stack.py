@@ -22,7 +22,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import boto3
 from botocore.config import Config
@@ -263,9 +263,16 @@ def deploy(
     return made
 
 
-def outputs(engine: Engine, name: str) -> dict[str, str]:
+class WithClients(Protocol):
+    """The engine, or an account."""
+
+    def client(self, service: str) -> Any:
+        """A client of a service there."""
+
+
+def outputs(where: WithClients, name: str) -> dict[str, str]:
     """A stack's outputs by their names."""
-    stack = engine.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+    stack = where.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
