@@ -39,8 +39,9 @@ MAY_INVOKE = {
     "health/lambda_invoke.py",
     "health/custom.py",
     "gates/custom.py",
+    "cli/tagship_cli/actions/doctor/account.py",
 }
-"""What invokes a team's own function, whatever the target is."""
+"""What invokes a team's own function, whatever the target is; and what looks at the functions that Tagship is made of."""
 
 
 def _named(path: Path) -> str:

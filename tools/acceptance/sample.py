@@ -53,7 +53,7 @@ class Sample:
         self.sound(self.alarm, "OK")
 
     def sound(self, alarm: str, state: str) -> None:
-        """The alarm is in this state, until its metric says otherwise. The engine has no event of it, so its topic gets one."""
+        """The alarm is in this state, until its metric says otherwise; the engine has no event of it, its topic gets one."""
         self.site.client("cloudwatch").set_alarm_state(
             AlarmName=alarm, StateValue=state, StateReason="The acceptance run set it."
         )

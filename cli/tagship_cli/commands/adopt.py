@@ -15,7 +15,7 @@ from tagship_cli.views import screen
 @click.command(
     epilog="""\b
 Examples:
-  tagship adopt storefront --reason "kim moved the alias to version 7 at night" --stage production
+  tagship adopt storefront --reason "kim moved all traffic by hand at night" --stage production
   tagship adopt storefront --reason "…" --yes --stage production      without asking, for a program
 \b
 Your own identity looks at the target, and writes the ledger. Nothing in the target is changed."""

@@ -15,7 +15,7 @@ QUESTIONS: Sequence[tuple[str, Question]] = (
     ("stack", stack.version),
     ("mail", account.mail_account),
     ("mail", account.sender),
-    ("lambda", account.functions),
+    ("functions", account.functions),
     ("ci", account.publisher),
     ("queues", stack.queues),
 )

@@ -123,23 +123,23 @@ def functions(subject: Subject) -> Iterator[Finding]:
     free = limit["UnreservedConcurrentExecutions"]
     if free < NEEDED_AT_ONCE:
         yield wrong(
-            "lambda",
+            "functions",
             f"Only {free} functions can run at once in this account (of {limit['ConcurrentExecutions']}; "
             f"the rest is reserved). Releases need {NEEDED_AT_ONCE}, so they would be throttled.",
             "Request a higher quota: Service Quotas, AWS Lambda, Concurrent executions (L-B99A9384).",
         )
     else:
-        yield ok("lambda", f"{free:,} functions can run at once.")
+        yield ok("functions", f"{free:,} functions can run at once.")
     used, room = usage["TotalCodeSize"], limit["TotalCodeSize"]
     if used >= NEARLY_FULL * room:
         yield warning(
-            "lambda",
+            "functions",
             f"{used / room:.0%} of the account's {room / 1024**3:.0f} GiB for code is used; when it is full, nothing can be "
             "published.",
             "Delete old versions of functions, or request a higher quota (L-2ACBD22F).",
         )
     else:
-        yield ok("lambda", f"{used / room:.0%} of the account's code storage is used.")
+        yield ok("functions", f"{used / room:.0%} of the account's code storage is used.")
 
 
 def publisher(subject: Subject) -> Iterator[Finding]:
