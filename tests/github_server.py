@@ -20,10 +20,12 @@ class GitHub:
     statuses: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     commits: list[dict[str, Any]] = field(default_factory=list)
     down: bool = False
-    token: str = "right"
+    token: str = "ghp_0123456789abcdefghijABCDEFGHIJ012345"
+    asked: list[str] = field(default_factory=list)
     api: str = ""
 
     def answer(self, method: str, path: str, token: str, data: Any) -> tuple[int, Any]:
+        self.asked.append(f"{method} {path}")
         if self.down:
             return 503, {"message": "down"}
         if token != f"Bearer {self.token}":

@@ -240,6 +240,7 @@ def deploy(
         "SlackHosts": "127.0.0.1",
         "ConfigurationOwners": "owner@example.com",
         "GuardConfiguration": "never",  # here configurations change all the time, and nobody is there to approve them
+        "GitHubHosts": "127.0.0.1",
         "SenderAddress": "tagship@example.com",
         **(overrides or {}),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tagship.approval.page.incoming import request_in
 from tagship.approval.page.opening import open_page, respond
+from tagship.approval.store import LedgerStore
 from tagship.runtime import Event, Runtime, about, logger, step
 
 
@@ -12,16 +13,26 @@ def handler(event: Event, runtime: Runtime) -> Event:
     """From a Function URL's request to its answer."""
     request = request_in(event)
     settings, client = runtime.settings, runtime.aws.client
+    store = LedgerStore(
+        ledger=runtime.ledger, now=runtime.now, log=logger, allowance=runtime.unsigned_presses
+    )
     here = open_page(
         settings,
         client,
-        runtime.ledger,
+        store,
         host=request.headers.get("host", ""),
         now=runtime.now,
-        log=logger,
         believed=lambda record: about(record, record["execution"]),
     )
-    answer = respond(here, request, settings=settings, client=client, log=logger)
+    answer = respond(
+        here,
+        request,
+        settings=settings,
+        client=client,
+        recent=runtime.recent_secrets,
+        unsigned=store.unsigned,
+        log=logger,
+    )
     return {
         "statusCode": answer.status,
         "headers": answer.headers,

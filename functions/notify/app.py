@@ -29,6 +29,7 @@ def _settled(message: Message, runtime: Runtime) -> bool:
         topic=settings.notification_topic,
         sender=settings.sender_address,
         slack_hosts=settings.slack_hosts,
+        github_hosts=settings.github_hosts,
     )
     try:
         errand, here = message.errand(), {"queue_url": settings.notices_queue}

@@ -27,7 +27,9 @@ def handler(event: Event, runtime: Runtime) -> Event:
             seconds=event["askSeconds"] + lock.SPARE_SECONDS,
         )
     record = releases.get(runtime.ledger, release["application"], release["tag"])
-    wanted = request_of(record, now=runtime.now(), longest=runtime.settings.approval_seconds)
+    wanted = request_of(
+        record, now=runtime.now(), longest=runtime.settings.approval_seconds, random=runtime.random
+    )
     request = approvals.request(runtime.ledger, wanted, execution=event["execution"])
     approvals.waits_on(runtime.ledger, request["id"], event["taskToken"])
     request = only_newest(runtime.ledger, stepfunctions, request)

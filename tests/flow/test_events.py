@@ -18,6 +18,7 @@ from tests.flow.harness import REGION, ROOT, STAGE, World, client_of
 from tests.slack_server import slack
 from tests.unit.tables import aws_error
 
+SECRET = f"tagship/{STAGE}/storefront/slack"
 FILES = sorted(path.name for path in (ROOT / "events").glob("*.json"))
 
 
@@ -350,9 +351,9 @@ def test_a_releases_notices_stand_in_one_thread_on_slack_and_a_freeze_in_the_cha
 ) -> None:
     """Faults 50 and 52: with Slack's own errors on the way, each once, and the token in no log and no fact."""
     caplog.set_level("INFO")
-    world.configure(notifications={"slackWebhookSecret": "tagship/slack"})
+    world.configure(notifications={"slackWebhookSecret": SECRET})
     with slack() as here:
-        client_of("secretsmanager").create_secret(Name="tagship/slack", SecretString=here.bot())
+        client_of("secretsmanager").create_secret(Name=SECRET, SecretString=here.bot())
         world.release("v1.4.0", notes="<!channel>")
         (asked,) = here.messages
         for name, said in (("Deployment Started", '"ratelimited"'), ("Release Succeeded", '"invalid_auth"')):
@@ -415,12 +416,14 @@ def test_a_freeze_of_all_applications_is_told_once_to_whom_any_of_them_names(
     world: World, queues: dict[str, str]
 ) -> None:
     with slack() as here:
-        client_of("secretsmanager").create_secret(Name="tagship/slack", SecretString=here.url())
-        wanted = {"slackWebhookSecret": "tagship/slack", "emails": ["team@example.com"]}
+        others = SECRET.replace("storefront", "checkout")
+        for name in (SECRET, others):
+            client_of("secretsmanager").create_secret(Name=name, SecretString=here.url())
+        wanted = {"slackWebhookSecret": SECRET, "emails": ["team@example.com"]}
         world.configure(notifications=wanted)
         client_of("ssm").put_parameter(
             Name=f"/tagship/{STAGE}/applications/checkout",
-            Value=json.dumps({"notifications": wanted}),
+            Value=json.dumps({"notifications": wanted | {"slackWebhookSecret": others}}),
             Type="String",
         )
         freeze(world, application="*")
@@ -431,7 +434,9 @@ def test_a_freeze_of_all_applications_is_told_once_to_whom_any_of_them_names(
                 body = json.loads(message["body"]) | {"application": "*"}
                 assert notified(world, message | {"body": json.dumps(body)})
         passed_on = waiting(queues["notices"])
-        assert len(passed_on) == 2
+        assert (
+            len(passed_on) == 3
+        )  # each application has a secret of its own; the channel behind both is told once
         for message in passed_on * 2:
             assert notified(world, message)
         (told,) = here.to("channel")

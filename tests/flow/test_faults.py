@@ -16,7 +16,7 @@ from botocore.client import BaseClient
 
 from tagship.ledger import releases
 from tagship.ledger.table import Fact, Ledger
-from tests.flow.harness import Ended, World, aws_error, client_of, error_named, wait_for
+from tests.flow.harness import STAGE, Ended, World, aws_error, client_of, error_named, wait_for
 from tests.slack_server import slack
 
 ONLY_BACK_ONCE = {"await_stable": 1, "run_health_check": 1, "judge_health": 1}
@@ -243,11 +243,10 @@ def test_with_mail_down_slack_carries_the_link_and_tells_the_outcome(
     """Fault 21. And neither the link nor the webhook is in a log, a state's history or a fact."""
     caplog.set_level("INFO")
     world.refuse("SendEmail", aws_error("ServiceUnavailable", 503))
-    world.configure(notifications={"slackWebhookSecret": "tagship/slack"})
+    secret = f"tagship/{STAGE}/storefront/slack"
+    world.configure(notifications={"slackWebhookSecret": secret})
     with slack() as here:
-        client_of("secretsmanager").create_secret(
-            Name="tagship/slack", SecretString=here.secret("ana@example.com")
-        )
+        client_of("secretsmanager").create_secret(Name=secret, SecretString=here.secret("ana@example.com"))
         arn = world.start(world.upload("v1.0.0"))
         found = re.search(
             r"https://[^|\s]+\?t=[\w-]+", str(wait_for(lambda: here.to("ana") or None, "a message"))

@@ -174,6 +174,7 @@ class Deployed:
             "type": "block_actions",
             "team": {"id": TEAM},
             "user": {"id": "U0ANA"},
+            "response_url": self.slack.url(f"/actions/{TEAM}/1/pressed"),
             "state": {"values": {"reason": {"reason": {"value": None}}}},
             "actions": [{"action_id": "approve", "value": self.record["approval"]}],
         }

@@ -246,6 +246,7 @@ def staging(pipeline: Any) -> Iterator[Callable[[str], None]]:
 
     def succeeds(tag: str) -> None:
         read = read_release(
+            github_hosts=("api.github.com",),
             s3=pipeline.client("s3"),
             ssm=pipeline.client("ssm"),
             stage=ledger.stage,

@@ -28,7 +28,7 @@ from tests.integration.conftest import Pipeline, wait_for
 from tests.integration.rights import REFUSED, SIGNING_SECRET, TEAM, Deployed, Rights, Try, refused_without
 from tests.slack_server import Slack, slack
 from tools import people
-from tools.stack import REGION
+from tools.stack import REGION, STAGE
 from tools.storefront import NAME, pack
 
 NOT_SHOWN = {
@@ -40,7 +40,7 @@ NOT_SHOWN = {
 """By function and action, and why."""
 OTHER = "basket"
 KEY = "alias/tagship-release-signing"
-SECRET = "tagship/slack-grants"
+SECRET = f"tagship/{STAGE}/{NAME}/slack-grants"
 LEDGER = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
 LONG_AGO = "2020-01-01T00:00:00.000Z"
 
@@ -252,7 +252,11 @@ def _decided(here: Deployed) -> Rights:
     in_slack = here.asked("approval_page", button, without=["secretsmanager:GetSecretValue"])
     shown = refused_without(here, {"approval_page": [in_slack]})
     assert not has_decided("ana@example.com")
-    assert not here.refuses("approval_page", button) and has_decided("ana@example.com")
+
+    def decides() -> bool | None:
+        return (not here.refuses("approval_page", button) and has_decided("ana@example.com")) or None
+
+    wait_for(decides, "the page to ask for the secret again, whose refusal it keeps for seconds")
 
     form = here.form()
     on_the_page = Try(

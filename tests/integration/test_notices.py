@@ -45,23 +45,24 @@ def heard(pipeline: Pipeline) -> Iterator[str]:
 
 def test_what_was_down_is_told_when_it_is_back_in_order_and_once(pipeline: Pipeline) -> None:
     """Fault 50. And all of a release's messages stand in one thread, and no token in any log or fact."""
+    ours = f"tagship/{pipeline.stack.stage}/storefront"
     with github() as there, slack() as here, heard(pipeline) as queue:
         there.down, here.answers["chat.postMessage"] = True, (503, "down")
         pipeline.configure(
             notifications={
                 "level": "everything",
-                "slackWebhookSecret": "tagship/slack-notices",
+                "slackWebhookSecret": f"{ours}/slack-notices",
                 "emails": ["team@example.com"],
                 "github": {
                     "repository": "acme/storefront",
-                    "tokenSecret": "tagship/github",
+                    "tokenSecret": f"{ours}/github",
                     "api": there.api,
                 },
             }
         )
         with (
-            secret(pipeline, "tagship/slack-notices", here.bot()),
-            secret(pipeline, "tagship/github", there.token),
+            secret(pipeline, f"{ours}/slack-notices", here.bot()),
+            secret(pipeline, f"{ours}/github", there.token),
         ):
             tag = pipeline.publish()
             pipeline.decide(tag)
@@ -103,8 +104,9 @@ def test_a_freeze_of_all_applications_reaches_whom_they_name(pipeline: Pipeline)
     starts = utc_now() + timedelta(days=1)
     ends = starts + timedelta(hours=1)
     wanted = Freeze(id="1", application="*", reason="inventory", author="ops", starts=starts, ends=ends)
-    with slack() as here, secret(pipeline, "tagship/slack-freezes", here.bot()):
-        pipeline.configure(notifications={"slackWebhookSecret": "tagship/slack-freezes"})
+    name = f"tagship/{pipeline.stack.stage}/storefront/slack-freezes"
+    with slack() as here, secret(pipeline, name, here.bot()):
+        pipeline.configure(notifications={"slackWebhookSecret": name})
         freezes.freeze(pipeline.ledger, wanted)
         wait_for(lambda: here.messages or None, "word of the freeze")
         freezes.unfreeze(pipeline.ledger, wanted, author="ops", reason="counted")

@@ -13,10 +13,11 @@ from tools import people
 def test_an_approver_decides_on_the_link_that_slack_brought(pipeline: Pipeline) -> None:
     """With the functions' rights enforced, and nothing of the link or the webhook in any log, state or fact."""
     with slack() as here:
+        secret = f"tagship/{pipeline.stack.stage}/storefront/slack"
         pipeline.client("secretsmanager").create_secret(
-            Name="tagship/slack", SecretString=here.secret("ana@example.com")
+            Name=secret, SecretString=here.secret("ana@example.com")
         )
-        pipeline.configure(notifications={"slackWebhookSecret": "tagship/slack"})
+        pipeline.configure(notifications={"slackWebhookSecret": secret})
         tag = pipeline.publish()
         told = json.dumps(wait_for(lambda: here.to("ana") or None, "a message to ana"))
         link = re.search(r"<(https?://[^|]+\?t=[\w-]+)\|", told)

@@ -62,6 +62,7 @@ class Around:
     def forget(self) -> None:
         """A release was read an hour ago; its execution is gone, and no event of it came."""
         found = read_release(
+            github_hosts=("api.github.com",),
             s3=self.engine.client("s3"),
             ssm=self.engine.client("ssm"),
             stage=STAGE,

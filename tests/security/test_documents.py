@@ -94,7 +94,7 @@ def test_a_parameter_that_is_nested_too_deeply_is_a_problem_and_no_crash(value: 
         def get_parameter(self, **_: Any) -> Any:
             return {"Parameter": {"Value": value, "Version": 3}}
 
-    found = configuration.read(Ssm(), stage="production", application="storefront")
+    found = configuration.read(Ssm(), stage="production", application="storefront", github_hosts=())
     assert found["document"] is None
     assert found["problems"]
 

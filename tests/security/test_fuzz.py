@@ -32,7 +32,7 @@ from tagship import runtime as runtime_module
 from tagship.approval.link import LinkVerifier, known_keys
 from tagship.approval.page.incoming import request_in
 from tagship.approval.page.page import Page, PageRequest
-from tagship.approval.page.slack_actions import respond
+from tagship.approval.page.slack_actions import Workspaces, respond
 from tagship.approval.signin.login import Login
 from tagship.approval.signin.provider import Provider
 from tagship.deployment.rollback import Order
@@ -48,6 +48,7 @@ from tagship.model.errors import EventNotUnderstood, ReleaseUnreadable, Rollback
 from tagship.model.release import Upload
 from tagship.model.schedule import EVERY_APPLICATION
 from tagship.notices.channels import readers_of
+from tagship.slack import messages as slack
 from tagship_cli.main import main
 from tests.unit.approval.builders import KEY, NOW, OLD_KEY, STAGE, Browser, Site, link, sample, site
 from tests.unit.approval.oidc import CLIENT, LocalProvider
@@ -356,6 +357,7 @@ PRESS = {
     "state": {"values": {"reason": {"reason": {"value": "Why not."}}}},
     "actions": [{"action_id": "approve", "value": sample()["id"], "block_id": "decision"}],
 }
+OWN_SECRET = "tagship/production/storefront/slack"
 SIGNING_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 SECRET = {
     "channel": "https://hooks.slack.com/services/T0123/1/x",
@@ -376,12 +378,15 @@ def page_of(here: Any) -> Page:
 
 
 def pressed(here: Site, body: bytes, given_headers: dict[str, str], *, secret: object = SECRET) -> int:
-    """The status of the answer to a press. One that is believed has no address to answer to: nothing leaves this machine."""
+    """The status of the answer to a press. What would be answered to Slack stays here: nothing leaves this machine."""
     text = secret if isinstance(secret, str) else encoded(secret).decode("utf-8", "surrogatepass")
     secrets = SimpleNamespace(get_secret_value=lambda *, SecretId: {"SecretString": text})
     request = PageRequest("POST", "/slack/actions", "", given_headers, body, "192.0.2.7")
     quiet = SimpleNamespace(warning=lambda *_: None)
-    return respond(request, page_of(here), secrets=secrets, hosts=["hooks.slack.com"], log=quiet).status
+    slacks = Workspaces(secrets=secrets, stage=STAGE, hosts=["hooks.slack.com"], unsigned=here.store.refused)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slack, "post", lambda *_: None)
+        return respond(request, page_of(here), slacks=slacks, log=quiet).status
 
 
 def form_of(payload: Any) -> bytes:
@@ -391,7 +396,7 @@ def form_of(payload: Any) -> bytes:
 @fuzzed
 @given(altered(PRESS) | values, headers)
 def test_a_press_that_slack_did_not_sign_decides_nothing(payload, given_headers):
-    here = site(slack="tagship/slack")
+    here = site(slack=OWN_SECRET)
     sent = {"content-type": "application/x-www-form-urlencoded", **given_headers}
     assert pressed(here, form_of(payload), sent) in {200, 400, 403}
     assert here.store.writes == 0
@@ -400,9 +405,7 @@ def test_a_press_that_slack_did_not_sign_decides_nothing(payload, given_headers)
 @fuzzed
 @given(altered(PRESS) | values)
 def test_whatever_slack_signs_is_answered_and_what_is_recorded_can_be_stored(payload):
-    if isinstance(payload, dict):
-        payload = {**payload, "response_url": None}
-    here, body = site(slack="tagship/slack"), form_of(payload)
+    here, body = site(slack=OWN_SECRET), form_of(payload)
     at = str(int(here.now.timestamp()))
     signature = hmac.digest(SIGNING_SECRET.encode(), b"v0:" + at.encode() + b":" + body, "sha256").hex()
     sent = {
@@ -417,7 +420,7 @@ def test_whatever_slack_signs_is_answered_and_what_is_recorded_can_be_stored(pay
 @fuzzed
 @given(altered(SECRET) | values | st.text(max_size=60))
 def test_a_secret_that_is_not_slacks_lets_nobody_decide_by_a_crash(secret):
-    here, body = site(slack="tagship/slack"), form_of({**PRESS, "response_url": None})
+    here, body = site(slack=OWN_SECRET), form_of(PRESS)
     at = str(int(here.now.timestamp()))
     signature = hmac.digest(b"nonsense", b"v0:" + at.encode() + b":" + body, "sha256").hex()
     sent = {
@@ -568,7 +571,7 @@ def test_an_upload_is_read_or_refused_by_name(order):
     def read() -> dict[str, Any]:
         upload = Upload.from_dict(order)
         where = {"bucket": upload.bucket, "key": upload.key, "version": upload.version}
-        return read_release(s3=Bucket(), ssm=Bucket(), stage=STAGE, execution="e", **where)
+        return read_release(s3=Bucket(), ssm=Bucket(), stage=STAGE, execution="e", github_hosts=(), **where)
 
     can_be_stored(or_refused(read, ReleaseUnreadable))
 
@@ -633,6 +636,7 @@ def runtime() -> Iterator[Any]:
                 notification_topic="topic",
                 sender_address="tagship@example.com",
                 slack_hosts=(),
+                github_hosts=(),
             ),
         )
         patch.setattr(runtime_module, "_runtime", lambda: here)
@@ -720,12 +724,18 @@ def test_a_notice_that_nobody_can_send_is_set_aside_and_holds_up_no_other(runtim
 
 @fuzzed
 @given(
-    altered({"slackWebhookSecret": "tagship/slack", "emails": ["a@example.com"], "level": "everything"})
+    altered(
+        {
+            "slackWebhookSecret": OWN_SECRET,
+            "emails": ["a@example.com"],
+            "level": "everything",
+        }
+    )
     | values
 )
 def test_what_one_application_configured_keeps_no_other_from_hearing_of_a_freeze(wanted):
     texts = [json.dumps({"notifications": each}) for each in (wanted, {"emails": ["team@example.com"]})]
-    pages = [{"Parameters": [{"Value": text} for text in texts]}]
+    pages = [{"Parameters": [{"Name": f"/{n}", "Value": text} for n, text in enumerate(texts)]}]
     ssm = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=lambda **_: pages))
     frozen = {
         "name": "Frozen",

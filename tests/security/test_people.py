@@ -12,7 +12,7 @@ from tagship.ledger.table import Ledger
 from tagship.model.documents import DocumentInvalid, read_application
 from tagship.model.errors import AlreadyDecided
 from tagship.model.people import person
-from tests.security.test_slack_buttons import FakeSecrets, Workspace, secret
+from tests.security.test_slack_buttons import SECRET, FakeSecrets, Workspace, secret
 from tests.slack_server import slack
 from tests.unit.approval.builders import ANA, BO, CHI, approved, sample, site
 from tests.unit.builders import EXECUTION, application, record, sha256
@@ -65,7 +65,7 @@ def test_a_press_in_slack_under_another_address_is_the_same_persons():
     with slack() as here:
         users = {"U0ANA": ALSO_ANA, "U0ANB": ANA}
         work = Workspace(
-            site(slack="tagship/slack", required=2),
+            site(slack=SECRET, required=2),
             here,
             FakeSecrets(secret(channel=here.url(), users=users)),
         )

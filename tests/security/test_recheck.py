@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from secrets import token_bytes
 from typing import Any
 
 import pytest
@@ -53,7 +54,9 @@ def asked(ledger: Ledger, **policy: Any) -> str:
     ledger.write(
         ledger.update(KEY["pk"], "RELEASE#v1.4.0", only_if="attribute_exists(pk)", plan=plan, gates=[])
     )
-    wanted = request_of(releases.get(ledger, "storefront", "v1.4.0"), now=ledger.now(), longest=3600)
+    wanted = request_of(
+        releases.get(ledger, "storefront", "v1.4.0"), now=ledger.now(), longest=3600, random=token_bytes
+    )
     approvals.request(ledger, wanted, execution=EXECUTION)  # type: ignore[arg-type]
     return str(wanted["id"])
 

@@ -16,14 +16,16 @@ from botocore.exceptions import EndpointConnectionError
 from tagship.approval.errors import TooManyRequests
 from tagship.approval.page.answers import PageResponse
 from tagship.approval.page.page import Page, PageRequest
-from tagship.approval.page.slack_actions import respond
+from tagship.approval.page.slack_actions import Workspaces, respond
 from tagship.approval.request.slack import announcement
+from tagship.aws.web import Answer
 from tagship.model.errors import AwsUnavailable
 from tests.slack_server import Slack, slack
 from tests.unit.approval.builders import ANA, BO, NOW, Site, approved, sample, site
 
 SIGNING_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 TEAM = "T0123"
+SECRET = "tagship/development/storefront/slack"
 USERS = {"U0ANA": "Ana@example.com", "U0BO": BO, "U0EVE": "eve@example.com", "U0DANA": "dana@example.com"}
 
 
@@ -58,6 +60,13 @@ class Workspace:
     slack: Slack
     secrets: FakeSecrets
     log: FakeLog = field(default_factory=FakeLog)
+    unsigned: list[tuple[str, str, str]] = field(default_factory=list)
+    stage: str = "development"
+    hosts: tuple[str, ...] = ("127.0.0.1",)
+    reader: Any = None
+    """What stands in front of Secrets Manager, where something does."""
+    refuse: Any = None
+    """What writes refusals down, where it is not this workspace's own list."""
 
     def payload(
         self, decision: str = "approve", reason: str | None = None, user: str = "U0ANA"
@@ -98,7 +107,7 @@ class Workspace:
         **headers: str,
     ) -> PageResponse:
         raw = urlencode({"payload": json.dumps(payload)}).encode()
-        at = str(int(NOW.timestamp()) - late)
+        at = str(int(self.here.now.timestamp()) - late)
         mac = hmac.new(key.encode(), b"v0:" + at.encode() + b":" + raw, hashlib.sha256).hexdigest()
         signed = {
             "Content-Type": "application/x-www-form-urlencoded",
@@ -121,8 +130,12 @@ class Workspace:
         return respond(
             PageRequest(method, "/slack/actions", "", headers, body, "192.0.2.9"),
             page,
-            secrets=self.secrets,
-            hosts=["127.0.0.1"],
+            slacks=Workspaces(
+                secrets=self.reader or self.secrets,
+                stage=self.stage,
+                hosts=self.hosts,
+                unsigned=self.refuse or (lambda *refusal: self.unsigned.append(refusal)),
+            ),
             log=self.log,
         )
 
@@ -143,12 +156,26 @@ def secret(**changes: Any) -> str:
 def work() -> Iterator[Workspace]:
     with slack() as here:
         text = secret(channel=here.url())
-        yield Workspace(site(slack="tagship/slack", required=2), here, FakeSecrets(text))
+        yield Workspace(site(slack=SECRET, required=2), here, FakeSecrets(text))
 
 
 def untouched(work: Workspace, reason: str) -> None:
+    """Nothing was decided, and who Slack says pressed is in the audit."""
     assert work.here.store.writes == 0
     assert [refusal[1] for refusal in work.here.store.refusals] == [f"a Slack button: {reason}"]
+
+
+def unsigned(work: Workspace, reason: str) -> None:
+    """Nothing was decided, and the refusal is counted within its bounds."""
+    assert (work.here.store.writes, work.here.store.refusals) == (0, [])
+    assert [refusal[1] for refusal in work.unsigned] == [f"a Slack button: {reason}"]
+
+
+def unread(work: Workspace, reason: str) -> None:
+    """Nothing was read, nothing was written: one line in the log."""
+    assert (work.here.store.writes, work.here.store.refusals, work.unsigned) == (0, [], [])
+    assert work.secrets.asked == []
+    assert work.log.lines == [f"A press in Slack was refused: {reason}"]
 
 
 def test_an_approver_approves_by_button(work):
@@ -218,7 +245,7 @@ def test_a_second_press_changes_nothing_and_is_told_the_same(work):
     ],
 )
 def test_what_can_not_be_decided_any_more_is_told(work, changes, says):
-    work.here.store.put(sample(slack="tagship/slack", **changes))
+    work.here.store.put(sample(slack=SECRET, **changes))
     assert work.press().status == 200
     assert says in work.told()[0]
     assert work.here.store.writes == 0
@@ -232,7 +259,7 @@ def test_a_release_that_no_longer_waits_is_told(work):
 
 
 def test_what_could_not_be_passed_on_is_recorded_and_told(work):
-    work.here.store.put(sample(slack="tagship/slack", required=1))
+    work.here.store.put(sample(slack=SECRET, required=1))
     work.here.deliver.raises = AwsUnavailable("throttled")
     work.press()
     assert "could not be passed on just now" in work.told()[0]
@@ -268,7 +295,7 @@ def test_a_user_of_another_workspace_is_not_whom_we_know(work):
 @pytest.mark.parametrize("late", [301, -301, 10**6])
 def test_a_request_that_is_sent_again_later_is_refused(work, late):
     assert work.send(work.payload(), late=late).status == 403
-    untouched(work, "sent again, or too late")
+    unread(work, "sent again, or too late")
 
 
 @pytest.mark.parametrize("late", [300, -300, 0])
@@ -279,7 +306,7 @@ def test_the_window_is_five_minutes(work, late):
 
 def test_another_applications_signature_is_refused(work):
     assert work.send(work.payload(), key="another-applications-secret").status == 403
-    untouched(work, "signed by somebody else")
+    unsigned(work, "signed by somebody else")
     assert work.slack.posts == []
 
 
@@ -334,8 +361,7 @@ def changed(**changes: Any):
 )
 def test_what_is_no_press_of_ours_is_refused_before_anything_is_looked_up(work, change):
     assert work.send(change(work.payload())).status == 403
-    untouched(work, "malformed")
-    assert work.secrets.asked == []
+    unread(work, "malformed")
 
 
 @pytest.mark.parametrize(
@@ -352,10 +378,16 @@ def test_what_is_no_press_of_ours_is_refused_before_anything_is_looked_up(work, 
     ],
 )
 def test_odd_requests_are_refused(work, body, headers, method):
-    assert (
-        work.post(body, {"content-type": "application/x-www-form-urlencoded"} | headers, method).status == 403
-    )
-    untouched(work, "malformed")
+    at = str(int(NOW.timestamp()))
+    signed = {"x-slack-request-timestamp": at, "x-slack-signature": f"v0={'0' * 64}"}
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    assert work.post(body, form | signed | headers, method).status == 403
+    unread(work, "malformed")
+
+
+def test_what_has_no_signature_at_all_is_refused_before_it_is_read(work):
+    assert work.post(b"payload={}", {"content-type": "application/x-www-form-urlencoded"}).status == 403
+    unread(work, "not signed")
 
 
 def test_a_press_that_is_signed_is_refused_in_any_other_form(work):
@@ -384,7 +416,7 @@ def test_a_request_that_does_not_exist_looks_like_any_other_refusal(work):
     unknown = work.send(payload)
     forged = work.send(work.payload(), key="another-applications-secret")
     assert unknown == forged
-    assert work.secrets.asked == ["tagship/slack"]
+    assert work.secrets.asked == [SECRET]
 
 
 @pytest.mark.parametrize(
@@ -412,7 +444,7 @@ def test_without_all_that_buttons_need_there_are_none(work, text):
 def test_an_application_without_slack_has_no_buttons(work):
     work.here.store.put(sample(slack=""))
     assert work.press().status == 403
-    untouched(work, "unknown approval")
+    unsigned(work, "unknown approval")
     assert work.secrets.asked == []
 
 
@@ -441,11 +473,38 @@ def test_without_the_ledger_nothing_is_decided_and_who_pressed_is_told(work):
 @pytest.mark.parametrize(
     "address", ["https://evil.example/actions", "http://169.254.169.254/", "", None, "https://[", {"a": 1}]
 )
-def test_an_answer_goes_to_slack_and_nowhere_else(work, address):
-    assert work.send(work.payload() | {"response_url": address}).status == 200
-    assert work.here.store.writes == 1, "what was decided stays decided"
-    assert len(work.log.lines) == 1
-    assert "evil" not in work.log.lines[0]
+def test_a_press_whose_answer_would_go_elsewhere_is_no_press_of_slacks(work, address):
+    """Although it is signed: Slack names no other host, so somebody else has the signing secret."""
+    assert work.send(work.payload() | {"response_url": address}).status == 403
+    unread(work, "its answer would not go to Slack")
+
+
+@pytest.mark.parametrize("stage", ["staging", "production"])
+def test_an_answer_goes_to_this_machine_in_development_alone(work, stage):
+    work.stage = stage
+    assert work.press().status == 403
+    unread(work, "its answer would not go to Slack")
+
+
+@pytest.mark.parametrize("hosts", [("slack.com", "127.0.0.1"), ("hooks.slack-gov.com",)])
+def test_an_answer_goes_to_a_hook_of_slacks_that_the_stack_allows(work, hosts):
+    work.hosts = hosts
+    for host in ("slack.com", "hooks.slack.com", "evil.example"):
+        payload = work.payload() | {"response_url": f"https://{host}/actions/T0123/1/x"}
+        assert work.send(payload).status == 403
+    assert work.here.store.writes == 0
+
+
+def test_slacks_own_press_is_answered_in_production(work, monkeypatch):
+    posted = []
+    monkeypatch.setattr("tagship.slack.messages.web.send", lambda url, **_: posted.append(url) or answer)
+    answer = Answer(status=200, body=b"ok", retry_after="")
+    work.secrets.text = secret(channel="https://hooks.slack.com/services/T0/B0/x")
+    work.hosts, work.stage = ("hooks.slack.com", "slack.com", "127.0.0.1"), "production"
+    work.here.store.put(sample(slack=SECRET.replace("development", "production"), required=2))
+    url = "https://hooks.slack.com/actions/T0123/1/x"
+    assert work.send(work.payload() | {"response_url": url}).status == 200
+    assert (work.here.store.writes, posted) == (1, [url])
 
 
 def test_a_slack_that_does_not_take_the_answer_changes_nothing(work):
@@ -460,13 +519,12 @@ def test_whoever_pressed_too_often_holds_up_nobody_else(work):
         raise TooManyRequests
 
     work.here.store.refused = too_many
-    assert work.send(work.payload(), key="x").status == 403
     assert work.press(user="U0NOBODY").status == 200
     assert "You are not asked" in work.told("U0NOBODY")[0]
 
 
 def test_a_hostile_name_is_text_in_the_answer(work):
-    work.here.store.put(sample(slack="tagship/slack", tag="<!channel> <https://evil.example|v1>"))
+    work.here.store.put(sample(slack=SECRET, tag="<!channel> <https://evil.example|v1>"))
     work.press()
     assert "<" not in work.told()[0]
 
@@ -478,4 +536,4 @@ def test_the_signing_secret_stays_where_it_is(work):
     assert SIGNING_SECRET not in everything
     from tagship.slack.messages import webhooks
 
-    assert SIGNING_SECRET not in repr(webhooks(work.secrets, "tagship/slack", hosts=["127.0.0.1"]))
+    assert SIGNING_SECRET not in repr(webhooks(work.secrets, SECRET, hosts=["127.0.0.1"]))

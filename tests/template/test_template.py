@@ -450,7 +450,7 @@ def test_the_page_reads_no_secret_but_slacks() -> None:
         for it in allowed()
         if it.resource == "ApprovalPageFunction" and "secretsmanager:GetSecretValue" in it.actions
     ]
-    assert str(statement.body["Resource"]["Fn::Sub"]).endswith(":secret:tagship/slack*")
+    assert str(statement.body["Resource"]["Fn::Sub"]).endswith(":secret:tagship/${Stage}/*/slack*")
 
 
 def test_nothing_in_the_ledger_can_be_deleted_or_listed_by_anybody() -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any
 
 from tagship.approval.quorum import outcome
@@ -380,7 +381,10 @@ class World:
         def ask() -> None:
             lock.renew(self.ledger, application=NAME, fence=fence, seconds=3600)
             wanted = request_of(
-                releases.get(self.ledger, NAME, release["tag"]), now=self.clock(), longest=10**6
+                releases.get(self.ledger, NAME, release["tag"]),
+                now=self.clock(),
+                longest=10**6,
+                random=token_bytes,
             )
             request = approvals.request(self.ledger, wanted, execution=execution.arn)
             approvals.waits_on(self.ledger, request["id"], token)

@@ -24,7 +24,7 @@ from tagship.model.records import NewRelease
 from tools.bench.table import SECONDS, Figure, Part, say
 from tools.stack import Engine, LocalError
 
-APPLICATION, TAG, SECRET = "bench-notices", "v1.0.0", "tagship/slack-bench"
+APPLICATION, TAG, SECRET = "bench-notices", "v1.0.0", "tagship/{stage}/bench-notices/slack"
 AIM_SECONDS = 1
 FACTS_A_RUN = 4
 _WARM_UP = 3
@@ -86,7 +86,9 @@ def measure(engine: Engine, stage: str, stack: Mapping[str, str], *, runs: int) 
             "channelId": "C0BENCH",
             "api": f"http://127.0.0.1:{here.port}/api",
         }
-        engine.client("secretsmanager").create_secret(Name=SECRET, SecretString=json.dumps(bot))
+        engine.client("secretsmanager").create_secret(
+            Name=SECRET.format(stage=stage), SecretString=json.dumps(bot)
+        )
         _claim(ledger, stage)
         say("telling a Slack on the loopback address of facts")
         waited = [_told(ledger, here, number) for number in range(_WARM_UP + runs * FACTS_A_RUN)]
@@ -102,7 +104,7 @@ def _claim(ledger: Ledger, stage: str) -> None:
         "stage": stage,
         "digest": "0" * 64,
         "execution": "bench",
-        "configuration": {"document": {"notifications": {"slackWebhookSecret": SECRET}}},
+        "configuration": {"document": {"notifications": {"slackWebhookSecret": SECRET.format(stage=stage)}}},
     }
     item = {"status": "RUNNING", "attempt": 1, "kind": "release", **record}
     releases.claim(ledger, cast("NewRelease", item))

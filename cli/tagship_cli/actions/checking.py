@@ -98,7 +98,7 @@ def _configuration(place: Place, application: str) -> Application | None:
             f"application.yaml{place.flags()}"
         )
     try:
-        return read_application(found.data)
+        return read_application(found.data, stage=place.stage)
     except DocumentInvalid as error:
         told = "\n".join(f"  {problem}" for problem in error.problems)
         raise Failed(

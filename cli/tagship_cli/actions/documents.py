@@ -62,7 +62,7 @@ class Document:
         return as_document(self.noun) if self.noun else None
 
 
-def read(name: str, raw: bytes) -> Document:
+def read(name: str, raw: bytes, *, stage: str = "") -> Document:
     """Whatever these bytes are: a document, or what is wrong with it."""
     if len(raw) > MOST_BYTES:
         message = f"is larger than {MOST_BYTES // 1024} KiB"
@@ -86,7 +86,7 @@ def read(name: str, raw: bytes) -> Document:
         data, unlike_json = _plain(data)
     except _Unreadable as error:
         return Document(name=name, kind=kind, findings=(*twice, error.finding))
-    noun, problems = _judged(kind, raw, data, well_formed=not twice)
+    noun, problems = _judged(kind, raw, data, well_formed=not twice, stage=stage)
     told = [*unlike_json.values(), *(problem for problem in problems if problem.path not in unlike_json)]
     findings = [*twice, *(_found(root, data, problem) for problem in told)]
     return Document(
@@ -219,14 +219,14 @@ def _neither(data: object) -> Finding:
 
 
 def _judged(
-    kind: str, raw: bytes, data: Any, *, well_formed: bool
+    kind: str, raw: bytes, data: Any, *, well_formed: bool, stage: str
 ) -> tuple[Manifest | Application | None, tuple[Problem, ...]]:
     """What the layer says of it, as it will when the release is read."""
     try:
         if kind == "release":
             # What is said already of the bytes would hide the rest; the data alone is judged then.
             return read_manifest(raw if well_formed else json.dumps(data).encode()), ()
-        application = read_application(data)
+        application = read_application(data, stage=stage)
     except DocumentInvalid as error:
         return None, error.problems
     floor, step_seconds = time_to_see(application.health), kind_of(application.target).step_seconds

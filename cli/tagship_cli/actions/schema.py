@@ -34,11 +34,12 @@ _APPLICATION = {
     "notifications": {
         "level": "milestones",
         "emails": ["team@example.com"],
-        "slackWebhookSecret": "tagship/slack",
+        "slackWebhookSecret": "tagship/production/storefront/slack",
         "github": {
             "repository": "acme/storefront",
-            "tokenSecret": "tagship/github",
+            "tokenSecret": "tagship/production/storefront/github",
             "api": "https://api.github.com",
+            "consoleLink": False,
         },
     },
     "approval": {

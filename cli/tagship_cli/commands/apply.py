@@ -47,9 +47,11 @@ def apply(*, place: Place, file: str, yes: bool, emergency: str | None, as_json:
 
     if emergency is not None and not emergency.strip():
         raise click.UsageError("--emergency: state why the change can't wait; approvers read this first.")
-    document = documents.read(file, Path(file).read_bytes())
+    raw = Path(file).read_bytes()
+    document = documents.read(file, raw)
     wanted = checked(document)
     _refuse_of_another_stage(document, wanted, place)
+    checked(documents.read(file, raw, stage=place.stage))
     place.refuse_a_long_name()
     if place.guards_configuration:
         from tagship_cli.commands.propose import propose

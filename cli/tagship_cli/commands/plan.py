@@ -110,7 +110,7 @@ def stored_configuration(place: Place, application: str) -> Application:
             f"Pass its configuration with --file, or store it: tagship apply application.yaml{place.flags()}"
         )
     try:
-        return read_application(stored.data)
+        return read_application(stored.data, stage=place.stage)
     except DocumentInvalid as error:
         raise Failed(
             f"The configuration of {application} in {place.stage} is not valid: {error}\n"

@@ -9,14 +9,17 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from secrets import token_bytes
 from typing import TYPE_CHECKING, Any, cast
 
 from aws_lambda_powertools import Logger
 
 from tagship.aws.clients import Aws, Errand
 from tagship.aws.rights import ClientAs
+from tagship.aws.secrets import RecentSecrets
 from tagship.ledger import releases
 from tagship.ledger.table import Fact, Ledger
+from tagship.ledger.visits import Allowance
 from tagship.model.errors import EventNotUnderstood, TagshipError
 from tagship.model.facts import FactKind
 from tagship.model.records import CurrentRecord, ReleaseRecord
@@ -59,6 +62,11 @@ class Runtime:
     aws: Aws = field(default_factory=Aws)
     now: Callable[[], datetime] = utc_now
     pause: Callable[[float], None] = time.sleep
+    random: Callable[[int], bytes] = token_bytes
+    """So many bytes that nobody can guess."""
+    recent_secrets: RecentSecrets = field(default_factory=RecentSecrets)
+    unsigned_presses: Allowance = field(default_factory=Allowance)
+    """How many of these this process may write down: anybody can send them."""
 
     @property
     def ledger(self) -> Ledger:

@@ -20,6 +20,8 @@ class Settings:
     sender_address: str = ""
     slack_hosts: tuple[str, ...] = ()
     """Hosts that a webhook may have."""
+    github_hosts: tuple[str, ...] = ()
+    """Hosts to which a GitHub token may be sent."""
     oidc_issuer: str = ""
     oidc_client_id: str = ""
     rollback_state_machine: str = ""
@@ -59,6 +61,7 @@ class Settings:
             approval_base_url=environment.get("TAGSHIP_APPROVAL_BASE_URL", "").rstrip("/"),
             sender_address=environment.get("TAGSHIP_SENDER_ADDRESS", ""),
             slack_hosts=_listed(environment.get("TAGSHIP_SLACK_HOSTS", "")),
+            github_hosts=_listed(environment.get("TAGSHIP_GITHUB_HOSTS", "")),
             oidc_issuer=environment.get("TAGSHIP_OIDC_ISSUER", ""),
             oidc_client_id=environment.get("TAGSHIP_OIDC_CLIENT_ID", ""),
             rollback_state_machine=environment.get("TAGSHIP_ROLLBACK_STATE_MACHINE", ""),

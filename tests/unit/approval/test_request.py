@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
+from secrets import token_bytes
 from typing import Any
 
 import pytest
@@ -86,7 +87,7 @@ def planned(**policy: Any) -> dict[str, Any]:
 def asked(ledger: Ledger, **policy: Any) -> Item:
     """A request that was opened."""
     releases.claim(ledger, builders.record(manifest=None, objects={}, configuration={}))
-    wanted = request_of(planned(**policy), now=NOW, longest=WEEK)
+    wanted = request_of(planned(**policy), now=NOW, longest=WEEK, random=token_bytes)
     return approvals.request(ledger, wanted, execution=builders.EXECUTION)
 
 
@@ -105,7 +106,7 @@ def facts(ledger: Ledger, name: str) -> list[Item]:
 
 
 def test_a_request_is_about_one_plan_and_says_what_approvers_read():
-    request = request_of(planned(), now=NOW, longest=WEEK)
+    request = request_of(planned(), now=NOW, longest=WEEK, random=token_bytes)
     assert request | {"id": ""} == {
         "id": "",
         "application": "storefront",
@@ -137,29 +138,14 @@ def test_a_request_is_about_one_plan_and_says_what_approvers_read():
     }
 
 
-def test_a_request_has_one_id_whenever_it_is_asked_for():
-    """Fault 29."""
-    record = planned()
-    first, later = (
-        request_of(record, now=now, longest=WEEK)["id"] for now in (NOW, NOW + timedelta(hours=1))
-    )
-    assert first == later
-    assert re.fullmatch(r"[a-z2-7]{32}", first)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [{"attempt": 2}, {"tag": "v1.5.0"}, {"application": "basket"}, {"execution": "arn:other"}],
-    ids=str,
-)
-def test_another_release_or_attempt_has_another_id(other):
-    ids = {request_of(planned() | changes, now=NOW, longest=WEEK)["id"] for changes in ({}, other)}
-    assert len(ids) == 2
-
-
-def test_an_id_says_nothing_of_the_release():
-    identity = request_of(planned(), now=NOW, longest=WEEK)["id"]
-    assert not any(word in identity for word in ("storefront", "v1", "one"))
+def test_an_attempt_has_one_request_whenever_it_is_asked_for(ledger):
+    """Fault 29: asked again, under whatever id, it is the one that was opened."""
+    first = asked(ledger)
+    again = request_of(planned(), now=NOW + timedelta(hours=1), longest=WEEK, random=token_bytes)
+    assert again["id"] != first["id"]
+    assert approvals.request(ledger, again, execution=builders.EXECUTION) == first
+    assert releases.get(ledger, "storefront", "v1.4.0")["approval"] == first["id"]
+    assert len(facts(ledger, "Approval Requested")) == 1
 
 
 @pytest.mark.parametrize(
@@ -168,7 +154,10 @@ def test_an_id_says_nothing_of_the_release():
     ids=["as configured", "no longer than the stage allows"],
 )
 def test_the_time_to_decide_is_the_applications_within_the_stages(expires, longest, until):
-    assert request_of(planned(expires=expires), now=NOW, longest=longest)["expiresAt"] == until
+    assert (
+        request_of(planned(expires=expires), now=NOW, longest=longest, random=token_bytes)["expiresAt"]
+        == until
+    )
 
 
 @pytest.mark.parametrize(
@@ -184,7 +173,9 @@ def test_the_time_to_decide_is_the_applications_within_the_stages(expires, longe
 )
 def test_what_a_rollback_could_not_do_is_said_before_approval(plan, warning):
     """Fault 46."""
-    (told,) = request_of(planned() | {"plan": PLAN | plan}, now=NOW, longest=WEEK)["warnings"]
+    (told,) = request_of(planned() | {"plan": PLAN | plan}, now=NOW, longest=WEEK, random=token_bytes)[
+        "warnings"
+    ]
     assert warning in told
 
 
@@ -193,7 +184,12 @@ def test_nobody_is_asked_where_there_can_not_be_enough_approvals():
     with pytest.raises(
         QuorumUnreachable, match=r"only 1 of its approvers can decide, not counting the author"
     ):
-        request_of(planned(approvers=["dana@example.com", ANA], required=2), now=NOW, longest=WEEK)
+        request_of(
+            planned(approvers=["dana@example.com", ANA], required=2),
+            now=NOW,
+            longest=WEEK,
+            random=token_bytes,
+        )
 
 
 def emergency(**policy: Any) -> dict[str, Any]:
@@ -212,12 +208,12 @@ def emergency(**policy: Any) -> dict[str, Any]:
     ],
 )
 def test_an_emergency_needs_everybody_who_may_decide(policy, required):
-    assert request_of(emergency(**policy), now=NOW, longest=WEEK)["required"] == required
+    assert request_of(emergency(**policy), now=NOW, longest=WEEK, random=token_bytes)["required"] == required
 
 
 def test_an_emergency_on_which_nobody_may_decide_asks_nobody():
     with pytest.raises(QuorumUnreachable):
-        request_of(emergency(approvers=["dana@example.com"]), now=NOW, longest=WEEK)
+        request_of(emergency(approvers=["dana@example.com"]), now=NOW, longest=WEEK, random=token_bytes)
 
 
 def test_what_gates_warn_of_is_read_first_and_an_emergency_before_all():
@@ -226,9 +222,9 @@ def test_what_gates_warn_of_is_read_first_and_an_emergency_before_all():
         {"gate": "alarms", "warning": "An alarm fires already."},
         {"gate": "calendar", "warning": "EMERGENCY, declared by dana@example.com: nobody can pay."},
     ]
-    warnings = request_of(planned() | {"gates": gates, "plan": PLAN | {"from": None}}, now=NOW, longest=WEEK)[
-        "warnings"
-    ]
+    warnings = request_of(
+        planned() | {"gates": gates, "plan": PLAN | {"from": None}}, now=NOW, longest=WEEK, random=token_bytes
+    )["warnings"]
     assert [warning.split(" ")[0] for warning in warnings] == ["EMERGENCY,", "An", "This"]
 
 
@@ -350,7 +346,7 @@ def test_if_nobody_can_be_reached_the_release_ends_and_says_what_to_mend(ledger)
 
 
 def asked_with_slack(ledger: Ledger, **policy: Any) -> Item:
-    return asked(ledger, **policy) | {"slack": "tagship/slack"}
+    return asked(ledger, **policy) | {"slack": "tagship/production/storefront/slack"}
 
 
 def test_the_channel_is_told_and_a_link_goes_only_where_its_approver_alone_reads(ledger):
@@ -411,7 +407,7 @@ def test_what_slack_has_taken_is_not_posted_again_and_what_not_is(ledger):
         secrets = FakeSecrets(here.secret(ANA))
         send(ledger, request, FakeSes(), secrets=secrets)
         here.answers.clear()
-        again = approvals.get(ledger, request["id"]) | {"slack": "tagship/slack"}
+        again = approvals.get(ledger, request["id"]) | {"slack": "tagship/production/storefront/slack"}
         send(ledger, again, FakeSes(), secrets=secrets)
     assert (len(here.to("channel")), len(here.to("ana"))) == (1, 1)
 
@@ -451,7 +447,7 @@ def test_a_secret_that_can_not_be_read_is_told_and_mail_carries_the_link(ledger)
     assert ses.told == [ANA, BO, CHI]
     (fact,) = facts(ledger, "Approval Error")
     assert fact["data"]["failed"] == {
-        "the channel": "the secret tagship/slack can't be read: AccessDeniedException"
+        "the channel": "the secret tagship/production/storefront/slack can't be read: AccessDeniedException"
     }
 
 
@@ -596,6 +592,6 @@ def test_a_reminder_goes_to_an_approvers_own_conversation_too_and_not_to_the_cha
     ids=["long ago", "lately", "a gate's"],
 )
 def test_approvers_read_first_what_is_unusual(changes, warnings):
-    told = request_of(planned() | changes, now=NOW, longest=WEEK)["warnings"]
+    told = request_of(planned() | changes, now=NOW, longest=WEEK, random=token_bytes)["warnings"]
     assert len(told) == len(warnings)
     assert all(one.startswith(words) for one, words in zip(told, warnings, strict=True))

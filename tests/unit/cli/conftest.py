@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any
 
 import boto3
@@ -276,7 +277,7 @@ class Made:
         return self.fact("Deployment Planned", data, plan=plan)
 
     def asked(self) -> Made:
-        request = request_of(self.record, now=self.stage.clock.now(), longest=604_800)
+        request = request_of(self.record, now=self.stage.clock.now(), longest=604_800, random=token_bytes)
         approvals.request(self.stage.ledger, request, execution=self.execution)
         approvals.waits_on(self.stage.ledger, request["id"], "token")
         return self

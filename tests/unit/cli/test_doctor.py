@@ -397,6 +397,11 @@ FAULTS: Mapping[str, tuple[Any, Verdict, str]] = {
         Verdict.WRONG,
         f"There is no secret {GITHUB}",
     ),
+    "GitHub's secret holds Slack's": (
+        lambda a: a.secrets.update({GITHUB: a.secrets[SLACK]}),
+        Verdict.WRONG,
+        "does not hold a GitHub token",
+    ),
     "GitHub's secret is empty": (lambda a: a.secrets.update({GITHUB: " "}), Verdict.WRONG, "is empty"),
     "GitHub does not answer": (
         lambda a: a.silent.update({"api.github.com": "timed out"}),

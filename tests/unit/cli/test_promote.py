@@ -82,6 +82,7 @@ def publish(stage: Any, *more: str) -> Any:
 def read(stage: Any, bucket: str) -> dict[str, Any]:
     """As ReadRelease reads it."""
     return read_release(
+        github_hosts=("api.github.com",),
         s3=stage.client("s3"),
         ssm=stage.client("ssm"),
         stage="development",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any
 
 import pytest
@@ -39,13 +40,14 @@ class Machine:
                 ledger=self.stage.ledger,
                 stage="development",
                 owners=[OWNER],
+                github_hosts=("api.github.com",),
                 execution=execution,
                 bind=release_digest,
             )
             outcome, record = proposing.claim(order)
             self.unchanged = outcome == "unchanged"
             if outcome == "proposed":
-                wanted = request_of(record, now=self.stage.clock.now(), longest=604_800)
+                wanted = request_of(record, now=self.stage.clock.now(), longest=604_800, random=token_bytes)
                 approvals.request(self.stage.ledger, wanted, execution=execution)
         return {"executionArn": execution}
 

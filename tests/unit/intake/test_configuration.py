@@ -21,7 +21,9 @@ def read(*values, **changes):
     ssm = FakeParameters(**changes)
     for value in values:
         ssm.put(NAME, value if isinstance(value, str) else json.dumps(value))
-    return configuration.read(ssm, stage="production", application="storefront")
+    return configuration.read(
+        ssm, stage="production", application="storefront", github_hosts=("api.github.com",)
+    )
 
 
 def test_a_valid_configuration_is_kept_with_its_version_and_defaults():

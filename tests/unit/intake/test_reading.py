@@ -33,7 +33,14 @@ def read(s3, ssm, document=None, *, key=FOLDER + "release.json"):
     body = document if isinstance(document, bytes) else json.dumps(document or manifest()).encode()
     version = s3.upload(FOLDER + "release.json", body)
     return read_release(
-        s3=s3, ssm=ssm, stage="production", bucket="releases", key=key, version=version, execution=EXECUTION
+        github_hosts=("api.github.com",),
+        s3=s3,
+        ssm=ssm,
+        stage="production",
+        bucket="releases",
+        key=key,
+        version=version,
+        execution=EXECUTION,
     )
 
 

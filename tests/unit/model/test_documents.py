@@ -647,7 +647,10 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         (
             {"notifications": {"slackWebhookSecret": "https://hooks.slack.com/services/T/B/x"}},
             [
-                "notifications.slackWebhookSecret: must be a secret's name that begins with tagship/, like tagship/slack"
+                (
+                    "notifications.slackWebhookSecret: must be the application's secret for Slack, whose name begins with "
+                    "tagship/<stage>/<application>/slack"
+                )
             ],
         ),
         (

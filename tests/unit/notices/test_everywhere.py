@@ -30,6 +30,10 @@ def configured(ssm, **applications):
         ssm.put_parameter(Name=f"/tagship/production/applications/{name}", Value=value, Type="String")
 
 
+def secret(application):
+    return f"tagship/production/{application}/slack"
+
+
 def readers(ssm, channel, freeze=FROZEN):
     return readers_of(freeze, channel, {}, ssm=ssm, stage="production")
 
@@ -37,13 +41,12 @@ def readers(ssm, channel, freeze=FROZEN):
 def test_each_reader_is_told_once_whoever_names_them(ssm):
     configured(
         ssm,
-        a={"slackWebhookSecret": "tagship/slack", "emails": ["team@example.com", "head@example.com"]},
-        b={"slackWebhookSecret": "tagship/slack", "emails": ["head@example.com"], "level": "everything"},
-        c={"slackWebhookSecret": "tagship/other"},
+        a={"slackWebhookSecret": secret("a"), "emails": ["team@example.com", "head@example.com"]},
+        b={"slackWebhookSecret": secret("b"), "emails": ["head@example.com"], "level": "everything"},
     )
     assert readers(ssm, "slack") == [
-        {"slackWebhookSecret": "tagship/slack"},
-        {"slackWebhookSecret": "tagship/other"},
+        {"application": "a", "slackWebhookSecret": secret("a")},
+        {"application": "b", "slackWebhookSecret": secret("b")},
     ]
     assert readers(ssm, "mail") == [{"emails": ["team@example.com"]}, {"emails": ["head@example.com"]}]
 

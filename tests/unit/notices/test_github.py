@@ -23,13 +23,20 @@ def there() -> Iterator[GitHub]:
 
 
 def tell(
-    there: GitHub, name: str, data: dict[str, Any] | None = None, *, token: str = "right", **changes: Any
+    there: GitHub,
+    name: str,
+    data: dict[str, Any] | None = None,
+    *,
+    token: str = "",
+    link: bool = False,
+    **changes: Any,
 ) -> None:
     notice = told(name, data or {}, **changes)
     github.tell(
         notice,
         commit=COMMIT,
-        repository=github.Repository(name="acme/storefront", token=token, api=there.api),
+        repository=github.Repository(name="acme/storefront", token=token or there.token, api=there.api),
+        console_link=link,
     )
 
 
@@ -41,6 +48,7 @@ def test_a_release_is_one_deployment_with_its_states(there):
         "Release Succeeded",
         {"readAt": "2026-11-23T09:48:00.000Z"},
         record=RECORD | {"status": "SUCCEEDED"},
+        link=True,
     )
     (deployment,) = there.deployments
     assert (deployment["environment"], deployment["production_environment"]) == ("production", True)

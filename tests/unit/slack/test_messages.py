@@ -31,12 +31,12 @@ class FakeSecrets:
         self.asked += 1
         if self.raises:
             raise self.raises
-        assert SecretId == "tagship/slack"
+        assert SecretId == "tagship/production/storefront/slack"
         return {"SecretString": self.text}
 
 
 def read(text: str) -> Webhooks:
-    return webhooks(FakeSecrets(text), "tagship/slack", hosts=HOSTS)
+    return webhooks(FakeSecrets(text), "tagship/production/storefront/slack", hosts=HOSTS)
 
 
 def test_a_secret_is_a_bare_address_or_names_the_channel_and_people():
@@ -73,7 +73,7 @@ def test_a_secret_is_a_bare_address_or_names_the_channel_and_people():
     ],
 )
 def test_a_secret_that_is_wrong_is_told_without_what_is_in_it(text, told):
-    with pytest.raises(SlackFailed, match="the secret tagship/slack") as caught:
+    with pytest.raises(SlackFailed, match="the secret tagship/production/storefront/slack") as caught:
         read(text)
     assert told in caught.value.reason
     assert not caught.value.passes
@@ -90,7 +90,7 @@ def test_a_secret_that_is_wrong_is_told_without_what_is_in_it(text, told):
 )
 def test_a_secret_that_can_not_be_read_may_be_read_later(error, told):
     with pytest.raises(SlackFailed, match=told) as caught:
-        webhooks(FakeSecrets(raises=error), "tagship/slack", hosts=HOSTS)
+        webhooks(FakeSecrets(raises=error), "tagship/production/storefront/slack", hosts=HOSTS)
     assert caught.value.passes
 
 

@@ -40,7 +40,7 @@ class FakeThread:
 
 
 def bot(here: Slack) -> Bot:
-    found = webhooks(FakeSecrets(here.bot()), "tagship/slack", hosts=HOSTS).bot
+    found = webhooks(FakeSecrets(here.bot()), "tagship/production/storefront/slack", hosts=HOSTS).bot
     assert found
     return found
 
@@ -199,12 +199,12 @@ def test_no_error_and_no_repr_has_the_token():
 def test_a_bot_that_is_not_whole_is_told_without_its_token(fields, wrong):
     secret = {"botToken": "xoxb-1234567890-a-token", "channelId": "C0RELEASES"} | fields
     with pytest.raises(SlackFailed, match=wrong) as caught:
-        webhooks(FakeSecrets(json.dumps(secret)), "tagship/slack", hosts=HOSTS)
+        webhooks(FakeSecrets(json.dumps(secret)), "tagship/production/storefront/slack", hosts=HOSTS)
     for said in ("xoxb-1", "evil"):
         assert said not in caught.value.reason
 
 
 def test_slacks_own_api_is_where_a_bot_speaks_unless_its_secret_says_otherwise():
     secret = json.dumps({"botToken": "xoxb-1234567890-a-token", "channelId": "C0RELEASES"})
-    found = webhooks(FakeSecrets(secret), "tagship/slack", hosts=("slack.com",)).bot
+    found = webhooks(FakeSecrets(secret), "tagship/production/storefront/slack", hosts=("slack.com",)).bot
     assert found and found.api == "https://slack.com/api"

@@ -16,6 +16,7 @@ from tagship.ledger.table import Ledger
 from tagship.model.application import Application
 from tagship.model.documents import DocumentInvalid, read_application
 from tagship.model.errors import AwsUnavailable, CredentialsRefused, TagshipError
+from tagship.notices.github import TOKEN
 from tagship.slack.messages import SlackFailed, webhooks
 from tagship.targets import kind_of
 from tagship_cli.actions.doctor.finding import Finding, Subject, ok, warning, wrong
@@ -41,7 +42,11 @@ def examine(subject: Subject, names: Sequence[str]) -> Iterator[Finding]:
             )
             continue
         try:
-            configuration = read_application(json.loads(stored[name]))
+            configuration = read_application(
+                json.loads(stored[name]),
+                stage=subject.stage,
+                github_hosts=_in_list(subject.parameters.get("GitHubHosts", "api.github.com")),
+            )
         except (ValueError, DocumentInvalid) as error:
             yield wrong(
                 name,
@@ -253,7 +258,7 @@ def secrets(subject: Subject, configuration: Application) -> Iterator[Finding]:
     """They can be read and have the right form; nothing that is in them is shown."""
     name, told = configuration.application, configuration.notifications
     if told.slackWebhookSecret:
-        hosts = [each.strip() for each in subject.parameters.get("SlackHosts", "").split(",") if each.strip()]
+        hosts = _in_list(subject.parameters.get("SlackHosts", ""))
         try:
             webhooks(subject.client("secretsmanager"), told.slackWebhookSecret, hosts=hosts)
         except SlackFailed as error:
@@ -273,6 +278,10 @@ def secrets(subject: Subject, configuration: Application) -> Iterator[Finding]:
         yield from _token(subject, name, told.github.tokenSecret)
 
 
+def _in_list(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
+
+
 def _token(subject: Subject, name: str, secret: str) -> Iterator[Finding]:
     from botocore.exceptions import ClientError
 
@@ -288,8 +297,14 @@ def _token(subject: Subject, name: str, secret: str) -> Iterator[Finding]:
                 "Create it as described in docs/notifications.md.",
             )
             return
-    if found.strip():
-        yield ok(name, f"The secret {secret} exists.")
+    if found.strip() and not TOKEN.fullmatch(found.strip()):
+        yield wrong(
+            name,
+            f"The secret {secret} does not hold a GitHub token, so GitHub gets no notices.",
+            "Write the token into it, as described in docs/notifications.md.",
+        )
+    elif found.strip():
+        yield ok(name, f"The secret {secret} exists and has the right form.")
     else:
         yield wrong(
             name, f"The secret {secret} is empty, so GitHub gets no notices.", "Write the token into it."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -35,6 +35,8 @@ class LedgerStore:
     ledger: Ledger
     now: Callable[[], datetime]
     log: Any
+    allowance: visits.Allowance = field(default_factory=visits.Allowance)
+    """How many unsigned presses this process still writes down."""
 
     def get(self, approval_id: str, /) -> Record | None:
         """The request, read consistently."""
@@ -87,6 +89,17 @@ class LedgerStore:
             "A link was refused: %s", reason, extra={"approval": approval_id, "source": source_ip}
         )
         self._book(approval_id, reason, source_ip)
+
+    def unsigned(self, approval_id: str, reason: str, source_ip: str, /) -> None:
+        """Counted as a bad link is, but not by address, which is Slack's or anybody's, and only so often in a minute.
+
+        Whatever is sent beyond that costs no write; the log has a line for it.
+        """
+        self.log.warning(
+            "A press was refused: %s", reason, extra={"approval": approval_id, "source": source_ip}
+        )
+        if self.allowance.takes(self.now()):
+            self._book(approval_id, reason, source_ip)
 
     def _book(self, approval_id: str, reason: str, source_ip: str) -> None:
         record = approvals.get(self.ledger, approval_id)

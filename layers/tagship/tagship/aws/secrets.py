@@ -1,16 +1,102 @@
-"""Secrets of other services: read when they are used, so that a rotated one is used at once, and kept nowhere."""
+"""Secrets of other services, each held to one application by its name: `tagship/<stage>/<application>/<service>…`.
+
+The person who writes an application's configuration names a secret in it. Whose secret that is, its name says, and no other
+application's is read. A secret is read when it is used, so that a rotated one is used at once.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from tagship.aws.calls import calling
+from tagship.model.release import secret_prefix
 
 
-def secret(secrets: Any, name: str) -> str:
+class SecretRefused(Exception):
+    """The name is not that of a secret of this application, stage and service: it is not read."""
+
+
+class SecretReader(Protocol):
+    """A client of Secrets Manager, or what stands in front of one."""
+
+    def get_secret_value(self, *, SecretId: str) -> Mapping[str, Any]:
+        """The secret's text under `SecretString`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplicationSecrets:
+    """One application's secrets for one service, and no others."""
+
+    client: SecretReader
+    stage: str
+    application: str
+    service: str
+    """`slack` or `github`: a secret of the one is never sent to the other."""
+
+    def get_secret_value(self, *, SecretId: str) -> Mapping[str, Any]:
+        """Raises SecretRefused, before any call, for a name that does not begin with the application's prefix."""
+        prefix = secret_prefix(self.stage, self.application, self.service)
+        if not SecretId.startswith(prefix):
+            raise SecretRefused(
+                f"{SecretId} is not a secret of {self.application} for {self.service}: its name must begin with {prefix}"
+            )
+        return self.client.get_secret_value(SecretId=SecretId)
+
+
+@dataclass(slots=True, kw_only=True)
+class RecentSecrets:
+    """What Secrets Manager answered in the last seconds, a refusal too: for a door that anybody can knock at."""
+
+    seconds: float = 10
+    most: int = 32
+    clock: Callable[[], float] = time.monotonic
+    _kept: dict[str, tuple[float, Mapping[str, Any] | Exception]] = field(default_factory=dict, repr=False)
+
+    def of(self, client: SecretReader) -> SecretReader:
+        """A reader that asks the client at most once in these seconds for each secret."""
+        return _Recently(self, client)
+
+    def answer(self, client: SecretReader, name: str) -> Mapping[str, Any]:
+        """Raises what the client raised."""
+        now = self.clock()
+        self._kept = {known: kept for known, kept in self._kept.items() if now < kept[0]}
+        if name not in self._kept:
+            if len(self._kept) >= self.most:
+                del self._kept[next(iter(self._kept))]
+            self._kept[name] = now + self.seconds, _asked(client, name)
+        found = self._kept[name][1]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Recently:
+    recent: RecentSecrets
+    client: SecretReader
+
+    def get_secret_value(self, *, SecretId: str) -> Mapping[str, Any]:
+        return self.recent.answer(self.client, SecretId)
+
+
+def _asked(client: SecretReader, name: str) -> Mapping[str, Any] | Exception:
+    try:
+        return client.get_secret_value(SecretId=name)
+    except (ClientError, BotoCoreError) as error:
+        return error
+
+
+def secret(secrets: SecretReader, name: str) -> str:
     """The secret's text.
 
-    Raises AwsUnavailable when it can't be read just now, and what AWS refused with otherwise.
+    Raises AwsUnavailable when it can't be read just now, SecretRefused for another application's, and what AWS refused with
+    otherwise.
     """
     with calling(f"Reading the secret {name}"):
         answer = secrets.get_secret_value(SecretId=name)

@@ -22,13 +22,13 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from tagship.aws.hosts import LOOPBACK
 from tagship.text.plain import line
 
 MAX_BYTES = 256 * 1024
 """Of a body that `send` reads."""
 WIRE_BYTES = 1024 * 1024
 """As much as is taken from the network, framing included, whatever the server says about its lengths."""
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 BROKEN_OFF = "the answer broke off before its end"
 
 Clock = Callable[[], float]

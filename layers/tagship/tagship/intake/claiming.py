@@ -33,6 +33,7 @@ def claimed(
             ledger=ledger,
             stage=settings.stage,
             owners=settings.configuration_owners,
+            github_hosts=settings.github_hosts,
             execution=execution,
             bind=bind,
         ).claim(order["proposal"])
@@ -45,6 +46,7 @@ def claimed(
         key=upload.key,
         version=upload.version,
         execution=execution,
+        github_hosts=settings.github_hosts,
         guard=partial(configurations.in_force, ledger) if settings.guards_configuration else None,
     )
     return releases.claim(ledger, found, retry=upload.retry)

@@ -6,6 +6,7 @@ In a stage that guards configurations it counts only if it is the one that was a
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from tagship.aws.calls import calling
@@ -16,7 +17,7 @@ from tagship.model.records import ApprovedConfiguration, ConfigurationRecord
 from tagship.model.release import parameter_name
 
 
-def read(ssm: Any, *, stage: str, application: str) -> ConfigurationRecord:
+def read(ssm: Any, *, stage: str, application: str, github_hosts: Sequence[str]) -> ConfigurationRecord:
     """The document with its defaults written out, None where it is not valid; the digest is of what was written."""
     name = parameter_name(stage, application)
     try:
@@ -26,7 +27,7 @@ def read(ssm: Any, *, stage: str, application: str) -> ConfigurationRecord:
         return {"version": 0, "document": None, "problems": [f"there is no parameter {name}"]}
     try:
         data = json.loads(parameter["Value"])
-        found = read_application(data)
+        found = read_application(data, stage=stage, github_hosts=github_hosts)
         if found.application != application:
             raise ValueError(f"{name} is about {found.application!r}")
         if found.stage not in (None, stage):

@@ -38,6 +38,8 @@ class Proposing:
     stage: str
     owners: Sequence[str]
     """Who is asked where no configuration is in force yet."""
+    github_hosts: Sequence[str]
+    """The hosts to which a GitHub token may be sent."""
     execution: str
     bind: Bind
 
@@ -71,7 +73,7 @@ class Proposing:
                 f"{about}: the document has {size:,} bytes; Parameter Store takes {DOCUMENT_BYTES:,}. Nothing was changed."
             )
         try:
-            found = read_application(proposal.document)
+            found = read_application(proposal.document, stage=self.stage, github_hosts=self.github_hosts)
         except DocumentInvalid as error:
             problems = "; ".join(str(problem)[:300] for problem in error.problems[:10])
             raise ReleaseUnreadable(

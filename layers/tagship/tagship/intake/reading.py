@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ def read_release(
     key: str,
     version: str,
     execution: str,
+    github_hosts: Sequence[str],
     guard: Guard | None = None,
 ) -> NewRelease:
     """The record to claim. A manifest that is no manifest is recorded as such: its gate tells the author what is wrong.
@@ -47,7 +48,7 @@ def read_release(
         objects = release_bucket.pin(s3, bucket=bucket, application=application, tag=tag, files=files)
     except DocumentInvalid as error:
         problems = [str(problem)[:500] for problem in error.problems]
-    configured = configuration.read(ssm, stage=stage, application=application)
+    configured = configuration.read(ssm, stage=stage, application=application, github_hosts=github_hosts)
     if guard is not None:
         configured = configuration.guarded(
             configured, guard(application), stage=stage, application=application

@@ -43,7 +43,9 @@ def task_token(ledger: Ledger, approval_id: str) -> str:
 
 
 def request(ledger: Ledger, approval: NewRequest, *, execution: str) -> RequestRecord:
-    """Opens the request, once for an attempt; asked again, it answers with the request as it stands.
+    """Opens the request, once for an attempt; asked again, it answers with the request as it stands, whatever id it has.
+
+    The fact keeps the id: of two that ask at once, each with an id of its own, one opens it and both get that one.
 
     Raises LockLost when the release has ended meanwhile.
     """
@@ -81,9 +83,16 @@ def request(ledger: Ledger, approval: NewRequest, *, execution: str) -> RequestR
         raise LockLost(
             f"{approval['application']} {approval['tag']}: the release has ended meanwhile; nobody was asked to approve it."
         ) from refused
-    found = get(ledger, approval["id"])
+    found = get(ledger, _asked_as(ledger, fact))
     assert found is not None
     return found
+
+
+def _asked_as(ledger: Ledger, fact: Fact) -> str:
+    """The id of the request that the attempt has: the one that the fact of its opening says."""
+    opened = ledger.fact(fact.application, fact.tag, fact.attempt, fact.name)
+    assert opened is not None
+    return str(opened["data"]["approval"])
 
 
 def waits_on(ledger: Ledger, approval_id: str, token: str) -> None:

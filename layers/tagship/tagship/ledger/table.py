@@ -11,8 +11,8 @@
 | `APPLICATION#<name>` | `NOTICE#<channel>#<fact>`, `THREAD#<channel>#<tag>#<attempt>` | who was told, and in which thread |
 | `APPROVAL#<id>` | `APPROVAL` | a request and its decisions |
 | `APPROVAL#<id>` | `LOGIN#<session>` | who signed in to look at it, where the stage asks for that |
-| `APPROVAL#<id>` | `REFUSED#<reason>` | how many of its links were refused |
 | `APPROVAL#<id>` | `FORMS#<approver>#<address>` | how many forms came in a minute |
+| `REFUSALS#<id>` | `REFUSED#<reason>` | how many of a request's links and presses were refused |
 | `VISITS#<address>` | `REFUSED` | how many bad links came in a minute |
 | `ALARM#<account>#<region>#<name>` | `APPLICATION#<name>` | which release an alarm watches, until when |
 

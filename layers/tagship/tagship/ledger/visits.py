@@ -8,6 +8,7 @@ bad links of an address are one of 65,536 counters, and forms are counted with t
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from datetime import datetime
 
 from tagship.ledger.table import Ledger
@@ -25,8 +26,27 @@ def forms(ledger: Ledger, approval_id: str, approver: str, source_ip: str, *, no
 
 
 def refused(ledger: Ledger, approval_id: str, reason: str) -> int:
-    """How often links of this approval were refused for this reason, ever, this time included."""
-    return ledger.count(f"APPROVAL#{approval_id}", f"REFUSED#{reason}")
+    """How often links of this approval were refused for this reason, ever, this time included.
+
+    Not in the approval's own partition: what anybody can send must not slow down what an approver decides.
+    """
+    return ledger.count(f"REFUSALS#{approval_id}", f"REFUSED#{reason}")
+
+
+@dataclass(slots=True, kw_only=True)
+class Allowance:
+    """So many in a minute, for one process; it begins again with each minute."""
+
+    a_minute: int = 30
+    _minute: str = ""
+    _taken: int = 0
+
+    def takes(self, now: datetime) -> bool:
+        """Whether this one is still among them."""
+        if self._minute != _minute(now):
+            self._minute, self._taken = _minute(now), 0
+        self._taken += 1
+        return self._taken <= self.a_minute
 
 
 def _minute(now: datetime) -> str:

@@ -17,9 +17,16 @@ from tagship.model.fields import ALARM_NAME, CONFIG, FUNCTION_NAME, ByType, Dura
 from tagship.model.release import APPLICATION_NAME, APPLICATION_NAME_WORDS, MAIL_ADDRESS, REPOSITORY
 from tagship.targets import TargetSpec
 
-SECRET_NAME = Matching(
-    r"^tagship/[A-Za-z0-9/_+=.@-]{1,200}$", "a secret's name that begins with tagship/, like tagship/slack"
+_OF_AN_APPLICATION = r"^tagship/(development|staging|production)/[a-z][a-z0-9-]{1,39}/"
+SLACK_SECRET = Matching(
+    _OF_AN_APPLICATION + r"slack[A-Za-z0-9/_+=.@-]{0,100}$",
+    "the application's secret for Slack, whose name begins with tagship/<stage>/<application>/slack",
 )
+GITHUB_SECRET = Matching(
+    _OF_AN_APPLICATION + r"github[A-Za-z0-9/_+=.@-]{0,100}$",
+    "the application's secret for GitHub, whose name begins with tagship/<stage>/<application>/github",
+)
+"""By its name a secret belongs to one application in one stage, for one service (`aws/secrets.py`)."""
 
 SIGNING_KEY = Matching(
     r"^(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:)?alias/tagship-[A-Za-z0-9/_-]{1,200}$",
@@ -266,14 +273,16 @@ class GitHub:
 
     repository: Annotated[str, REPOSITORY]
     """Its owner and name."""
-    tokenSecret: Annotated[str, SECRET_NAME]
-    """The secret, in Secrets Manager, whose text is a token that may write deployments and commit statuses."""
+    tokenSecret: Annotated[str, GITHUB_SECRET]
+    """The secret `tagship/<stage>/<application>/github…`: a token that may write deployments and commit statuses."""
     api: Annotated[
         str,
         Matching(r"^(https://[^\s/?#@]+|http://127\.0\.0\.1:\d+)(/[^\s?#]*)?$", "an https address"),
         at.MaxLen(200),
     ] = "https://api.github.com"
-    """Where GitHub's API answers: another address for GitHub Enterprise."""
+    """Where GitHub's API answers: another address for GitHub Enterprise, on a host that the stack allows."""
+    consoleLink: bool = False
+    """Whether GitHub links to the execution in AWS's console, whose address shows account and execution."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,8 +295,8 @@ class Notifications:
     """`problems` is what went wrong, `milestones` also what is asked, begun and done, `everything` each traffic step too."""
     emails: Annotated[tuple[Annotated[str, MAIL_ADDRESS], ...], at.MaxLen(20)] = ()
     """Mail addresses of those who are told."""
-    slackWebhookSecret: Annotated[str, SECRET_NAME] | None = None
-    """The secret with the team's Slack webhook or bot, in Secrets Manager."""
+    slackWebhookSecret: Annotated[str, SLACK_SECRET] | None = None
+    """The secret `tagship/<stage>/<application>/slack…`: the team's Slack webhook or bot."""
     github: GitHub | None = None
     """A repository that shows releases as deployments."""
 

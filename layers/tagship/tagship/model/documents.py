@@ -17,6 +17,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
+from tagship.aws.hosts import address_problem
 from tagship.aws.rights import Location
 from tagship.health import Check
 from tagship.model.application import (
@@ -29,7 +30,7 @@ from tagship.model.application import (
 )
 from tagship.model.fields import ByType
 from tagship.model.people import person
-from tagship.model.release import MANIFEST_BYTES, Manifest, Tag
+from tagship.model.release import MANIFEST_BYTES, Manifest, Tag, secret_prefix
 from tagship.model.rollout import traffic_steps
 from tagship.model.schedule import window
 from tagship.targets import KINDS, kind_of
@@ -113,8 +114,12 @@ def _ref_problem(manifest: Manifest) -> str:
     return "" if str(named) == manifest.tag else f"names the version {named}, and tag is {manifest.tag}"
 
 
-def read_application(data: object) -> Application:
+def read_application(
+    data: object, *, stage: str = "", github_hosts: Sequence[str] | None = None
+) -> Application:
     """The application in this data, as YAML or JSON gave it.
+
+    `stage` and `github_hosts` are those of the stack that will use it, where they are known.
 
     Raises DocumentInvalid, with every problem at once: a part that is right by itself is judged although others are not.
     """
@@ -123,6 +128,7 @@ def read_application(data: object) -> Application:
     except DocumentInvalid as error:
         raise DocumentInvalid([*error.problems, *_of_valid_parts(data)]) from error
     problems = [it for part, judge in _JUDGES.items() for it in judge(getattr(application, part))]
+    problems += _notification_problems(application, stage or application.stage or "", github_hosts)
     if problems := [*problems, *_target_cannot(application)]:
         raise DocumentInvalid(problems)
     return application
@@ -211,6 +217,27 @@ def _same_key(one: str, other: str) -> bool:
     if one.startswith("arn:") and other.startswith("arn:"):
         return one == other
     return one.rpartition(":")[2] == other.rpartition(":")[2]
+
+
+def _notification_problems(
+    application: Application, stage: str, github_hosts: Sequence[str] | None
+) -> Iterator[Problem]:
+    """Another application's secret, and an address that a token must not be sent to."""
+    wanted, github = application.notifications, application.notifications.github
+    named: list[tuple[tuple[str, ...], str, str]] = [
+        (("slackWebhookSecret",), "slack", wanted.slackWebhookSecret or "")
+    ]
+    if github:
+        named.append((("github", "tokenSecret"), "github", github.tokenSecret))
+        if problem := address_problem(
+            github.api, github_hosts, setting="GitHubHosts", loopback=stage in ("", "development")
+        ):
+            yield Problem(path=("notifications", "github", "api"), message=problem)
+    for path, service, name in named:
+        prefix = secret_prefix(stage or name.split("/")[1], application.application, service) if name else ""
+        if not name.startswith(prefix):
+            message = f"must be a secret of {application.application}: its name begins with {prefix}"
+            yield Problem(path=("notifications", *path), message=message)
 
 
 def _strategy_problems(strategy: Strategy) -> Iterator[Problem]:

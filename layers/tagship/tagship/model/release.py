@@ -142,6 +142,11 @@ def parameter_name(stage: str, application: str) -> str:
     return f"/tagship/{stage}/applications/{application}"
 
 
+def secret_prefix(stage: str, application: str, service: str) -> str:
+    """What the name of an application's secret for a service begins with, so that it is no other application's."""
+    return f"tagship/{stage}/{application}/{service}"
+
+
 def place_of(key: str) -> tuple[str, str]:
     """The application and the tag that a manifest's key names.
 

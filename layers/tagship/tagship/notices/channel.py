@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tagship.aws.secrets import ApplicationSecrets
 from tagship.ledger.table import Ledger
 from tagship.model.facts import Level
 from tagship.model.records import FactRecord
@@ -36,6 +37,8 @@ class Means:
     """The address that mail comes from."""
     slack_hosts: Sequence[str]
     """The hosts that a webhook may have."""
+    github_hosts: Sequence[str]
+    """The hosts to which a GitHub token may be sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +49,8 @@ class Channel:
     """By the fact's name."""
     take: Callable[[Fact, Mapping[str, Any], Means], None]
     """Raises when the channel did not take it: it is tried again."""
-    readers: Callable[[Notifications], list[Notifications]] | None = None
-    """Whom a configuration names, one by one; None where nobody has to be named to be notified."""
+    readers: Callable[[str, Notifications], list[Notifications]] | None = None
+    """Whom an application's configuration names, one by one; None where nobody has to be named to be notified."""
     each_alone: bool = False
     """Several readers of one application get a message each, so that one who is refused keeps it from no other."""
 
@@ -56,6 +59,16 @@ def notifications(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """Whom the application wants notified; nobody where its configuration is not valid or says nothing."""
     document = (record.get("configuration") or {}).get("document") or {}
     return document.get("notifications") or {}
+
+
+def secrets_of(fact: Fact, record: Mapping[str, Any], means: Means, service: str) -> ApplicationSecrets:
+    """Those of the application that named the secret: the fact's own, or the one that is a reader of a fact about all."""
+    return ApplicationSecrets(
+        client=means.client("secretsmanager"),
+        stage=means.ledger.stage,
+        application=record.get("application") or fact["application"],
+        service=service,
+    )
 
 
 def level_of(record: Mapping[str, Any]) -> Level:

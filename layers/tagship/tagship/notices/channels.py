@@ -40,7 +40,7 @@ def readers_of(
             about.readers,
             lambda level: notice_of(fact, {}, level=level) is not None,
         )
-    found = about.readers(notifications(record)) if about.each_alone else []
+    found = about.readers(fact["application"], notifications(record)) if about.each_alone else []
     if len(found) < 2:
         return None
     sent = notice_of(fact, record, level=level_of(record)) is not None
@@ -48,7 +48,9 @@ def readers_of(
 
 
 def addressed_to(reader: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
-    """The same release, whose configuration names this reader alone."""
+    """The same release, whose configuration names this reader alone; of a fact about all, the reader's own."""
+    reader = dict(reader)
+    owner = {"application": reader.pop("application")} if "application" in reader else {}
     document = (record.get("configuration") or {}).get("document") or {}
     alone = {"notifications": {**notifications(record), **reader}}
-    return {**record, "configuration": {"document": {**document, **alone}}}
+    return {**record, **owner, "configuration": {"document": {**document, **alone}}}

@@ -14,25 +14,28 @@ Notifications = Mapping[str, Any]
 
 
 def readers(
-    wanted: Iterable[Notifications],
-    those_of: Callable[[Notifications], list[Notifications]],
+    wanted: Iterable[tuple[str, Notifications]],
+    those_of: Callable[[str, Notifications], list[Notifications]],
     sent_at: Callable[[Level], bool],
 ) -> list[dict[str, Any]]:
     """Each reader of one channel once, whoever names them.
 
-    `those_of` gives a configuration's own, `sent_at` says at which levels this fact is sent.
+    `wanted` is each application with what it wants told. `those_of` gives its own readers, and `sent_at` says at which
+    levels this fact is sent.
     """
     found: dict[str, dict[str, Any]] = {}
-    for each in wanted:
+    for application, each in wanted:
         level = each.get("level", Level.MILESTONES)
         if isinstance(level, str) and level in set(Level) and sent_at(Level(level)):
-            for reader in those_of(each):
+            for reader in those_of(application, each):
                 found.setdefault(json.dumps(reader, sort_keys=True), dict(reader))
     return list(found.values())
 
 
-def configured(ssm: Any, stage: str) -> Iterator[Notifications]:
-    """What every application of the stage wants told, as its configuration says now; what is none is left out.
+def configured(ssm: Any, stage: str) -> Iterator[tuple[str, Notifications]]:
+    """Every application of the stage with what it wants told, as its configuration says now; what is none is left out.
+
+    The application is that of the parameter's name, which the right to write it is a right on.
 
     Raises AwsUnavailable when Parameter Store can't be asked just now.
     """
@@ -42,7 +45,7 @@ def configured(ssm: Any, stage: str) -> Iterator[Notifications]:
         )
         for page in pages:
             for parameter in page["Parameters"]:
-                yield _notifications(parameter["Value"])
+                yield parameter["Name"].rpartition("/")[2], _notifications(parameter["Value"])
 
 
 def _notifications(text: str) -> Notifications:

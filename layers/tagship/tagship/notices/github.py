@@ -6,16 +6,18 @@ GitHub has no idempotency key; so what is there already is looked for first, by 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from tagship.aws import web
-from tagship.aws.secrets import secret
+from tagship.aws.hosts import address_problem
+from tagship.aws.secrets import SecretRefused, secret
 from tagship.model.facts import ENDINGS, FactKind, Level
 from tagship.model.release import Status
-from tagship.notices.channel import Channel, Fact, Means, NotDelivered, notifications
+from tagship.notices.channel import Channel, Fact, Means, NotDelivered, notifications, secrets_of
 from tagship.notices.notice import Notice, notice_of
 from tagship.text.plain import line
 
@@ -43,6 +45,9 @@ _COMMIT = {
     "error": "error",
 }
 """A commit has fewer states; what is not here is a failure."""
+TOKEN = re.compile(r"(?:gh[pous]_|github_pat_)[A-Za-z0-9_.-]{20,1000}")
+"""A token by GitHub's prefixes (its documentation, "GitHub's token formats"): personal, OAuth, user and installation tokens.
+Nothing else is ever sent, so that no other service's secret is."""
 _DESCRIPTION = 140
 """Characters that GitHub takes."""
 
@@ -52,7 +57,7 @@ class Repository:
     """Where, and with whose right: a token that may write deployments and commit statuses."""
 
     name: str
-    token: str
+    token: str = field(repr=False)
     api: str = API
 
     def ask(self, method: str, path: str, data: Any = None, *, taken: tuple[int, ...]) -> Any:
@@ -80,14 +85,15 @@ class Repository:
         return answer.json()
 
 
-def tell(notice: Notice, *, commit: str, repository: Repository) -> None:
-    """The fact as the deployment's newest state and the commit's status.
+def tell(notice: Notice, *, commit: str, repository: Repository, console_link: bool = False) -> None:
+    """The fact as the deployment's newest state and the commit's status; `console_link` shows where the execution is.
 
     Raises NotDelivered.
     """
     state = _STATES[notice.name]
     description = line(f"{notice.tag}: {notice.text}", _DESCRIPTION)
-    log = {"log_url": notice.look} if notice.look.startswith("https://") else {}
+    linked = console_link and notice.look.startswith("https://")
+    log = {"log_url": notice.look} if linked else {}
     deployment = _deployment(notice, commit, repository)
     there = repository.ask("GET", f"deployments/{deployment}/statuses?per_page=100", taken=(200,))
     if not any((it["state"], it["description"]) == (state, description) for it in there):
@@ -110,7 +116,7 @@ def tell(notice: Notice, *, commit: str, repository: Repository) -> None:
             "state": _COMMIT.get(state, "failure"),
             "context": f"tagship/{notice.stage}/{notice.application}",
             "description": description,
-            **({"target_url": notice.look} if log else {}),
+            **({"target_url": notice.look} if linked else {}),
         },
         taken=(201,),
     )
@@ -154,12 +160,28 @@ def take(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
     wanted = notifications(record).get("github")
     commit = (record.get("manifest") or {}).get("commit")
     if wanted and commit and (notice := notice_of(fact, record, level=Level.EVERYTHING)):
-        token = secret(means.client("secretsmanager"), wanted["tokenSecret"])
         tell(
             notice,
             commit=commit,
-            repository=Repository(name=wanted["repository"], token=token, api=wanted["api"]),
+            repository=_repository(fact, record, means, wanted),
+            console_link=wanted.get("consoleLink", False),
         )
+
+
+def _repository(fact: Fact, record: Mapping[str, Any], means: Means, wanted: Mapping[str, Any]) -> Repository:
+    """Raises NotDelivered, before the token is read, where it must not be sent, and where it is no token of GitHub's."""
+    api, name, development = wanted["api"], wanted["tokenSecret"], means.ledger.stage == "development"
+    if problem := address_problem(api, means.github_hosts, setting="GitHubHosts", loopback=development):
+        raise NotDelivered(f"GitHub: its address {problem}.")
+    try:
+        token = secret(secrets_of(fact, record, means, "github"), name)
+    except SecretRefused as error:
+        raise NotDelivered(f"GitHub: {error}.") from None
+    if not TOKEN.fullmatch(token):
+        raise NotDelivered(
+            f"GitHub: the secret {name} does not hold a GitHub token (ghp_…, github_pat_…, ghs_…)."
+        )
+    return Repository(name=wanted["repository"], token=token, api=api)
 
 
 CHANNEL = Channel(wants=FACTS.__contains__, take=take)

@@ -102,6 +102,6 @@ def take(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
 CHANNEL = Channel(
     wants=is_sent,
     take=take,
-    readers=lambda wanted: [{"emails": [address]} for address in texts(wanted.get("emails"))],
+    readers=lambda _, wanted: [{"emails": [address]} for address in texts(wanted.get("emails"))],
     each_alone=True,
 )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from tagship.ledger.notices import Thread
+from tagship.ledger.notices import Thread, told, was_told
 from tagship.model.facts import ENDING_KINDS, FactKind, Level
-from tagship.notices.channel import Channel, Fact, Means, level_of, notifications, texts
+from tagship.model.schedule import EVERY_APPLICATION
+from tagship.notices.channel import Channel, Fact, Means, level_of, notifications, secrets_of, texts
 from tagship.notices.notice import Notice, is_sent, notice_of
 from tagship.slack.messages import (
     Bot,
     Message,
+    Webhooks,
     bullets,
     context,
     escaped,
@@ -67,7 +70,10 @@ def take(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
     # what became of a request is told wherever it was announced, however quiet the channel is
     level = Level.EVERYTHING if fact["name"] in _FOLLOWS else level_of(record)
     if notice := notice_of(fact, record, level=level):
-        found = webhooks(means.client("secretsmanager"), name, hosts=means.slack_hosts)
+        found = webhooks(secrets_of(fact, record, means, "slack"), name, hosts=means.slack_hosts)
+        shared = _shared_channel(found) if fact["application"] == EVERY_APPLICATION else ""
+        if shared and was_told(means.ledger, fact, shared):
+            return
         if found.bot:
             say(
                 found.bot,
@@ -79,6 +85,14 @@ def take(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
             )
         elif found.channel:
             post(found.channel, message_of(notice))
+        if shared:
+            told(means.ledger, fact, shared)
+
+
+def _shared_channel(found: Webhooks) -> str:
+    """What a channel is called among those that have taken a fact about all applications: several may share it."""
+    place = f"{found.bot.api} {found.bot.channel}" if found.bot else found.channel
+    return f"slack-channel-{hashlib.sha256(place.encode()).hexdigest()[:16]}" if place else ""
 
 
 def _thread(fact: Fact, bot: Bot, means: Means) -> Thread:
@@ -88,7 +102,8 @@ def _thread(fact: Fact, bot: Bot, means: Means) -> Thread:
 CHANNEL = Channel(
     wants=lambda name: is_sent(name) and name != _ASKED,
     take=take,
-    readers=lambda wanted: [
-        {"slackWebhookSecret": name} for name in texts([wanted.get("slackWebhookSecret")])
+    readers=lambda application, wanted: [
+        {"application": application, "slackWebhookSecret": name}
+        for name in texts([wanted.get("slackWebhookSecret")])
     ],
 )

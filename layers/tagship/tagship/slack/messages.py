@@ -11,12 +11,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tagship.aws import web
 from tagship.aws.calls import code_of
+from tagship.aws.hosts import address_problem
+from tagship.aws.secrets import SecretReader, SecretRefused
 from tagship.text.plain import line, visible
 
 Message = dict[str, Any]
@@ -24,8 +25,6 @@ Block = dict[str, Any]
 
 SECONDS = 4
 """For one request and its whole answer."""
-LOOPBACK = frozenset({"127.0.0.1", "localhost"})
-"""Where http is enough: it leaves this machine by no wire."""
 
 SECTION_AT_MOST = 2900
 """Slack takes 3,000 characters; escaping has been counted."""
@@ -36,7 +35,6 @@ _SIGNING_SECRET = re.compile(r"[!-~]{16,128}")
 _SLACK_ID = re.compile(r"[A-Z][A-Z0-9]{2,30}")
 _BOT_TOKEN = re.compile(r"xoxb-[A-Za-z0-9-]{10,250}")
 API = "https://slack.com/api"
-_UNSAFE = re.compile(r"[^!-~]")
 
 
 class SlackFailed(Exception):
@@ -88,13 +86,13 @@ class Webhooks:
     buttons: Buttons | None = None
 
 
-def webhooks(secrets: Any, name: str, *, hosts: Sequence[str]) -> Webhooks:
+def webhooks(secrets: SecretReader, name: str, *, hosts: Sequence[str]) -> Webhooks:
     """The webhooks in a secret: a bare address (a channel), or `{"channel": …, "approvers": {"ana@example.com": …}}`.
 
     `botToken` and `channelId` beside them are a bot, which posts to the channel in threads; `api` is where Slack answers it.
     `signingSecret`, `team` and `users` (`{"U0123": "ana@example.com"}`) are for buttons, all three or none.
 
-    `secrets` is a client of Secrets Manager; `hosts` are those that a webhook may have.
+    `secrets` reads the application's own; `hosts` are those that a webhook may have.
 
     Raises SlackFailed, which says what is wrong with the secret and nothing that is in it.
     """
@@ -104,6 +102,8 @@ def webhooks(secrets: Any, name: str, *, hosts: Sequence[str]) -> Webhooks:
         raise SlackFailed(f"the secret {name} can't be read: {code_of(error)}", passes=True) from None
     except BotoCoreError as error:
         raise SlackFailed(f"the secret {name} can't be read: {type(error).__name__}", passes=True) from None
+    except SecretRefused as error:
+        raise SlackFailed(str(error)) from None
     found = _parsed(text, name)
     if not found.channel and not found.approvers and not found.bot:
         raise SlackFailed(f"the secret {name} holds no webhook and no bot")
@@ -241,18 +241,7 @@ def _buttons(given: Mapping[str, Any], name: str) -> Buttons | None:
 
 def problem_of(url: str, hosts: Sequence[str]) -> str:
     """What is wrong with an address to post to, or nothing."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        return "is not an address"
-    if _UNSAFE.search(url) or not host or "@" in parts.netloc or parts.query or parts.fragment:
-        return "is not an address"
-    if host not in hosts:
-        return "is not on a host that the stack allows (SlackHosts)"
-    if parts.scheme != "https" and not (parts.scheme == "http" and host in LOOPBACK):
-        return "is not https"
-    return ""
+    return address_problem(url, hosts, setting="SlackHosts")
 
 
 # ---- what is said --------------------------------------------------------------------------------------------------

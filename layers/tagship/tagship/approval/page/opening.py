@@ -13,8 +13,8 @@ from tagship.approval.page.page import Page, PageRequest, answered
 from tagship.approval.quorum import Record
 from tagship.approval.request.delivery import deliver, waits
 from tagship.approval.store import LedgerStore
+from tagship.aws.secrets import RecentSecrets
 from tagship.ledger import approvals
-from tagship.ledger.table import Ledger
 from tagship.settings import Settings
 
 SLACK = "/slack/actions"
@@ -23,15 +23,14 @@ SLACK = "/slack/actions"
 def open_page(
     settings: Settings,
     client: Callable[[str], Any],
-    ledger: Ledger,
+    store: LedgerStore,
     *,
     host: str,
     now: Callable[[], datetime],
-    log: Any,
     believed: Callable[[Record], None],
 ) -> Page:
     """`host` is the name that the browser asked for; `believed` hears which request somebody is here for."""
-    stepfunctions = client("stepfunctions")
+    ledger, stepfunctions = store.ledger, client("stepfunctions")
     keys = known_keys(settings.link_key, *settings.other_link_keys)
     login = None
     if settings.oidc_issuer or settings.oidc_client_id:
@@ -39,7 +38,7 @@ def open_page(
 
         login = login_of(settings, ledger, host=host)
     return Page(
-        store=LedgerStore(ledger=ledger, now=now, log=log),
+        store=store,
         verifier=LinkVerifier(client("kms"), keys, stage=settings.stage),
         deliver=partial(deliver, ledger, stepfunctions),
         now=now(),
@@ -52,13 +51,24 @@ def open_page(
 
 
 def respond(
-    here: Page, request: PageRequest, *, settings: Settings, client: Callable[[str], Any], log: Any
+    here: Page,
+    request: PageRequest,
+    *,
+    settings: Settings,
+    client: Callable[[str], Any],
+    recent: RecentSecrets,
+    unsigned: Callable[[str, str, str], None],
+    log: Any,
 ) -> PageResponse:
-    """The answer to a browser, or to a button in Slack."""
+    """The answer to a browser, or to a button in Slack: for those, `recent` and `unsigned` bound what anybody can cost."""
     if request.path != SLACK:
         return answered(here, request)
     from tagship.approval.page import slack_actions
 
-    return slack_actions.respond(
-        request, here, secrets=client("secretsmanager"), hosts=settings.slack_hosts, log=log
+    slacks = slack_actions.Workspaces(
+        secrets=recent.of(client=client("secretsmanager")),
+        stage=settings.stage,
+        hosts=settings.slack_hosts,
+        unsigned=unsigned,
     )
+    return slack_actions.respond(request, here, slacks=slacks, log=log)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hmac
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -24,6 +24,8 @@ from tagship.approval.page.answers import PageResponse, Visit, security_headers
 from tagship.approval.page.form import Form, reason_problem
 from tagship.approval.page.page import Page, PageRequest
 from tagship.approval.quorum import Record
+from tagship.aws.hosts import LOOPBACK
+from tagship.aws.secrets import ApplicationSecrets, SecretReader
 from tagship.model.errors import AwsUnavailable, RetryableError
 from tagship.model.people import person
 from tagship.slack import messages as slack
@@ -34,6 +36,8 @@ WINDOW_SECONDS = 300
 MAX_BODY = 256 * 1024
 """Slack sends the whole message back with each press, in JSON, in a form."""
 
+ANSWERS = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
+"""Where Slack takes answers (its documentation of `response_url`), its government's workspaces included."""
 _DECISIONS: dict[str, Literal["approve", "reject"]] = {"approve": "approve", "reject": "reject"}
 _ID = re.compile(r"[A-Za-z0-9_-]{20,128}")
 _SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
@@ -65,23 +69,50 @@ class Press:
     answer_to: str
 
 
-def respond(
-    request: PageRequest, page: Page, *, secrets: Any, hosts: Sequence[str], log: Any
-) -> PageResponse:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspaces:
+    """What is known of Slack and of the teams' secrets for it."""
+
+    secrets: SecretReader
+    """Keeps what it has read for some seconds: anybody can send a press."""
+    stage: str
+    hosts: Sequence[str]
+    """Slack's hosts, as the stack allows them."""
+    unsigned: Callable[[str, str, str], None]
+    """Writes down, within bounds, that a press was refused: for which request, why, and from where."""
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The hosts on which Slack takes an answer to a press; this machine is one in development alone."""
+        loopback = LOOPBACK if self.stage == "development" else frozenset()
+        return tuple(host for host in self.hosts if host in ANSWERS or host in loopback)
+
+    def of(self, record: Record) -> SecretReader:
+        """The secrets of the application that a request is about."""
+        return ApplicationSecrets(
+            client=self.secrets, stage=self.stage, application=record["application"], service="slack"
+        )
+
+
+def respond(request: PageRequest, page: Page, *, slacks: Workspaces, log: Any) -> PageResponse:
     """One press, one answer: to Slack an empty one, to who pressed a line that only they see.
 
-    `secrets` is a client of Secrets Manager, `hosts` are those that Slack has.
+    Nothing is read or written for what does not look like a press of now, and no more than some refusals a minute are
+    written for what is not signed.
     """
     headers = {name.lower(): value for name, value in request.headers.items()}
-    approval_id = "unreadable"
     try:
-        press = _read(request, headers)
-        approval_id = press.approval
-        record = page.store.get(approval_id)
-        buttons = _buttons(record, secrets, hosts)
-        _check(buttons, request, headers, page)
+        press = _read(request, headers, page, slacks.answers)
     except LinkInvalid as error:
-        _note(page, approval_id, error, request)
+        log.warning("A press in Slack was refused: %s", error.reason)
+        return _empty(403)
+    try:
+        record = page.store.get(press.approval)
+        buttons = _buttons(record, slacks)
+        _check(buttons, request, headers)
+    except LinkInvalid as error:
+        with suppress(RetryableError):
+            slacks.unsigned(press.approval, f"a Slack button: {error.reason}", request.source_ip)
         return _empty(403)
     except RetryableError:
         return _empty(503)
@@ -90,7 +121,7 @@ def respond(
     try:
         told = _pressed(press, record, buttons, page, request)
     except LinkInvalid as error:
-        _note(page, approval_id, error, request)
+        _note(page, press.approval, error, request)
         told = "You are not asked about this release, so nothing was recorded."
         if page.login:
             told = "Here people sign in before they decide. Use the link that was sent to you."
@@ -99,7 +130,6 @@ def respond(
     _tell(
         press,
         f"*{slack.escaped(line(record['application']))} {slack.escaped(line(record['tag']))}*: {told}",
-        hosts,
         log,
     )
     return _empty(200)
@@ -111,11 +141,16 @@ def _note(page: Page, approval_id: str, error: LinkInvalid, request: PageRequest
         page.store.refused(approval_id, f"a Slack button: {error.reason}", request.source_ip)
 
 
-def _read(request: PageRequest, headers: Mapping[str, str]) -> Press:
+def _read(request: PageRequest, headers: Mapping[str, str], page: Page, answers: Sequence[str]) -> Press:
     """What is asked, before anything of it is believed.
 
-    Raises LinkInvalid for whatever Slack would not send for one of our buttons.
+    Raises LinkInvalid for whatever Slack would not send now for one of our buttons.
     """
+    at = headers.get("x-slack-request-timestamp", "")
+    if not _SECONDS.fullmatch(at) or not _SIGNATURE.fullmatch(headers.get("x-slack-signature", "")):
+        raise LinkInvalid("not signed")
+    if abs(page.now.timestamp() - int(at)) > WINDOW_SECONDS:
+        raise LinkInvalid("sent again, or too late")
     if request.method != "POST" or len(request.body) > MAX_BODY:
         raise LinkInvalid("malformed")
     if headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
@@ -139,15 +174,17 @@ def _read(request: PageRequest, headers: Mapping[str, str]) -> Press:
         raise LinkInvalid("malformed") from error
     if name != "payload" or payload.get("type") != "block_actions" or not _ID.fullmatch(press.approval):
         raise LinkInvalid("malformed")
+    if slack.problem_of(press.answer_to, answers):
+        raise LinkInvalid("its answer would not go to Slack")
     return press
 
 
-def _buttons(record: Record | None, secrets: Any, hosts: Sequence[str]) -> slack.Buttons:
+def _buttons(record: Record | None, slacks: Workspaces) -> slack.Buttons:
     """Whom to believe about this request. Raises LinkInvalid where there are no buttons, AwsUnavailable."""
     if record is None or not record.get("slack"):
         raise LinkInvalid("unknown approval")
     try:
-        found = slack.webhooks(secrets, record["slack"], hosts=hosts).buttons
+        found = slack.webhooks(slacks.of(record), record["slack"], hosts=slacks.hosts).buttons
     except slack.SlackFailed as error:
         if error.passes:
             raise AwsUnavailable(error.reason) from None
@@ -157,17 +194,13 @@ def _buttons(record: Record | None, secrets: Any, hosts: Sequence[str]) -> slack
     return found
 
 
-def _check(buttons: slack.Buttons, request: PageRequest, headers: Mapping[str, str], page: Page) -> None:
-    """Slack's signature, `v0=` HMAC-SHA256 over `v0:<time>:<body>`, not older than the window. Raises LinkInvalid."""
-    at, given = headers.get("x-slack-request-timestamp", ""), headers.get("x-slack-signature", "")
-    if not _SECONDS.fullmatch(at) or not _SIGNATURE.fullmatch(given):
-        raise LinkInvalid("not signed")
+def _check(buttons: slack.Buttons, request: PageRequest, headers: Mapping[str, str]) -> None:
+    """Slack's signature, `v0=` HMAC-SHA256 over `v0:<time>:<body>`; the time is within the window. Raises LinkInvalid."""
+    at, given = headers["x-slack-request-timestamp"], headers["x-slack-signature"]
     signed = b"v0:" + at.encode() + b":" + request.body
     right = "v0=" + hmac.digest(buttons.signing_secret.encode(), signed, "sha256").hex()
     if not hmac.compare_digest(right, given):
         raise LinkInvalid("signed by somebody else")
-    if abs(page.now.timestamp() - int(at)) > WINDOW_SECONDS:
-        raise LinkInvalid("sent again, or too late")
 
 
 def _pressed(press: Press, record: Record, buttons: slack.Buttons, page: Page, request: PageRequest) -> str:
@@ -193,11 +226,8 @@ def _pressed(press: Press, record: Record, buttons: slack.Buttons, page: Page, r
     return words.format(decision=_NOUNS[press.decision])
 
 
-def _tell(press: Press, text: str, hosts: Sequence[str], log: Any) -> None:
+def _tell(press: Press, text: str, log: Any) -> None:
     """To who pressed, and nobody else. That it was not said changes nothing of what was done."""
-    if problem := slack.problem_of(press.answer_to, hosts):
-        log.warning("Slack could not be answered: its address %s", problem)
-        return
     message = {"response_type": "ephemeral", "replace_original": False, "text": text}
     try:
         slack.post(press.answer_to, message)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime, timedelta
@@ -16,6 +15,7 @@ from tagship.approval.quorum import check_reachable, missing, voters
 from tagship.approval.request.mail import Mail, approval_mail, escalation_mail, reminder_mail
 from tagship.approval.request.sending import LATE, SENT, Outbox
 from tagship.approval.request.slack import announcement, invitation
+from tagship.aws.secrets import ApplicationSecrets
 from tagship.ledger import approvals
 from tagship.ledger.notices import Thread
 from tagship.ledger.table import Ledger, timestamp
@@ -34,8 +34,10 @@ LONG_AGO = timedelta(days=30)
 """After so long a pause a release carries more than usual, and approvers are told so first."""
 
 
-def request_of(record: Mapping[str, Any], *, now: datetime, longest: int) -> NewRequest:
-    """The request for a planned release; the same release's attempt always gives the same id.
+def request_of(
+    record: Mapping[str, Any], *, now: datetime, longest: int, random: Callable[[int], bytes]
+) -> NewRequest:
+    """The request for a planned release, under an id that nobody can guess; the ledger keeps the first of an attempt.
 
     Raises QuorumUnreachable when there can't be enough approvals.
     """
@@ -43,7 +45,7 @@ def request_of(record: Mapping[str, Any], *, now: datetime, longest: int) -> New
     document = record["configuration"]["document"]
     policy = document["approval"]
     wanted: NewRequest = {
-        "id": _id(record),
+        "id": _new_id(random),
         "application": record["application"],
         "stage": record["stage"],
         "tag": record["tag"],
@@ -236,9 +238,13 @@ class _Sender:
             say()
 
     def _webhooks(self) -> slack.Webhooks:
-        return slack.webhooks(
-            self._client("secretsmanager"), self._request["slack"], hosts=self._settings.slack_hosts
+        own = ApplicationSecrets(
+            client=self._client("secretsmanager"),
+            stage=self._settings.stage,
+            application=self._request["application"],
+            service="slack",
         )
+        return slack.webhooks(own, self._request["slack"], hosts=self._settings.slack_hosts)
 
     def _link(self, approver: str) -> str:
         token = self._signer.token(self._request["id"], approver, self._request["digest"], self._until)
@@ -263,10 +269,9 @@ def _posted(url: str, write: Callable[[], Mapping[str, Any]]) -> None:
     slack.post(url, write())
 
 
-def _id(record: Mapping[str, Any]) -> str:
-    """Says nothing of the release, and can't be guessed from it: the execution's name is random."""
-    source = f"{record['execution']} {record['application']} {record['tag']} {record['attempt']}"
-    return base64.b32encode(hashlib.sha256(source.encode()).digest()).decode().rstrip("=").lower()[:32]
+def _new_id(random: Callable[[int], bytes]) -> str:
+    """160 bits that are made from nothing: not from the execution, whose ARN other services show."""
+    return base64.b32encode(random(20)).decode().lower()
 
 
 def _warnings(record: Mapping[str, Any], now: datetime) -> list[str]:

@@ -18,6 +18,7 @@ from urllib.parse import urlencode, urlsplit
 
 from tagship.approval.errors import LinkInvalid, SignInUnavailable
 from tagship.aws import web
+from tagship.aws.hosts import LOOPBACK
 
 if TYPE_CHECKING:
     from jwt import PyJWK
@@ -201,7 +202,7 @@ class Provider:
 
     def _allowed(self, url: str) -> str:
         parts = urlsplit(url)
-        plain = self.loopback and parts.scheme == "http" and parts.hostname in web.LOOPBACK
+        plain = self.loopback and parts.scheme == "http" and parts.hostname in LOOPBACK
         if not (parts.scheme == "https" or plain) or not parts.hostname or parts.username or parts.fragment:
             raise SignInUnavailable("the provider's addresses must be https")
         return url
