@@ -389,3 +389,44 @@ def test_an_alias_that_was_moved_at_night_is_adopted_and_the_fix_goes_out(world:
     assert world.release("v1.3.0").status == "SUCCEEDED"
     assert current(world)["tag"] == "v1.3.0" and "adopted" not in current(world)
     at_rest(world)
+
+
+# ---- a release that can't go back ----------------------------------------------------------------------------------
+
+UNSAFE = "Migration 42 drops a column."
+
+
+def test_an_unhealthy_release_whose_rollback_is_unsafe_stops_and_calls_a_person(world: World) -> None:
+    """Fault 103: nothing is restored by itself; a person restores it all the same, or adopts what serves."""
+    world.health = lambda version, event: {"healthy": version == "1"}
+    arn = world.start(world.upload("v1.0.0", rollbackUnsafe=UNSAFE))
+    link = world.link(arn)
+    assert link is not None
+    page = world.browse("GET", link)["body"]
+    assert page.index("ROLLBACK IS UNSAFE: Migration 42 drops a column.") < page.index("What changes")
+    world.press(link, decide="approve")
+    ended = world.ended(arn)
+    assert ended.error == "RollbackFailed"
+    assert world.alias() == ("1", {"2": 0.1}), "nothing was touched"
+    record = world.record("v1.0.0")
+    assert record["status"] == "ROLLBACK_FAILED" and world.holder()["kept"] is True
+    assert "its rollback is unsafe: Migration 42 drops a column" in record["why"]
+    assert "Rollback Triggered" not in world.facts("v1.0.0")
+    (stopped,) = world.rollbacks()
+    assert stopped.entered.count("RestoreBaseline") == 1, "asked once: asking again can't help"
+    typed = world.type("rollback", "storefront", "--reason", "the column was put back", "--yes")
+    assert typed.exit_code == 0, typed.output
+    assert (world.record("v1.0.0")["status"], world.alias()) == ("ROLLED_BACK", ("1", {}))
+    at_rest(world)
+
+
+def test_an_alarm_after_such_a_release_calls_a_person_and_restores_nothing(world: World) -> None:
+    """Fault 103."""
+    watched(world)
+    assert world.release("v1.0.0", rollbackUnsafe=UNSAFE).status == "SUCCEEDED"
+    (did,) = world.alarm()["did"]
+    assert did["did"] == "told"
+    fact = fact_of(world, "v1.0.0", "Alarm Fired")
+    assert "Its rollback is unsafe, so a person decides" in fact["data"]["because"]
+    assert world.alias() == ("2", {}) and world.rollbacks() == []
+    at_rest(world)

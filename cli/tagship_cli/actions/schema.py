@@ -97,6 +97,7 @@ _BY_FIELD: Mapping[tuple[str, str], list[Any]] = {
         for noun in kinds().values()
         for field, given in noun.EXAMPLES.items()
     },
+    ("", "rollbackUnsafe"): ["Migration 42 drops the column that v1.4.0 reads."],
     ("", "emergency"): ["Nobody can pay since 14:05."],
 }
 """For the fields that the whole example does not have, by the definition that they stand in."""

@@ -34,12 +34,15 @@ Ctrl-C stops the waiting only; the release still ends."""
 @as_json
 def abort(*, place: Place, application: str, tag: str, reason: str, yes: bool, as_json: bool) -> None:
     """Stop a release that is in progress, and wait until it has ended."""
+    from tagship.ledger import releases
     from tagship_cli.actions.deciding import whoami
 
     record = _on_its_way(place, application, tag)
     caller = whoami(place)
     title = f"{application} {tag}"
     comes = "its baseline will be restored" if record.get("moved") else "no traffic has moved yet"
+    if record.get("moved") and (unsafe := releases.unsafe_to_roll_back(record)):
+        comes = f"traffic has moved, and its rollback is unsafe, so nothing will be restored: {unsafe}"
     confirm(
         f"Stop {screen.clean(title)}?",
         f"{screen.bold(title)} in {place.stage} is in progress; {comes}.",

@@ -90,6 +90,11 @@ You can run the command again with the same files: files that are already there 
     metavar="TEXT",
     help="Why the release can't wait. It ignores freezes and windows, and every approver must approve.",
 )
+@click.option(
+    "--rollback-unsafe",
+    metavar="TEXT",
+    help="Why the previous version can't work after this release, like a migration: then nothing is restored by itself.",
+)
 @sign_options("release.json")
 @click.option("--dry-run", is_flag=True, help="Show what would be uploaded, without uploading it.")
 @in_a_place
@@ -108,6 +113,7 @@ def publish(
     repository: str | None,
     author: str | None,
     emergency: str | None,
+    rollback_unsafe: str | None,
     key: str | None,
     algorithm: str,
     dry_run: bool,
@@ -126,6 +132,8 @@ def publish(
         raise click.UsageError("Give --notes or --notes-file, not both.")
     if emergency is not None and not emergency.strip():
         raise click.UsageError("--emergency: state why the release can't wait; approvers read this first.")
+    if rollback_unsafe is not None and not rollback_unsafe.strip():
+        raise click.UsageError("--rollback-unsafe: say why; approvers read it first.")
     pairs = dict(pair(parameter) for parameter in parameters)
     named = [named_file(artifact) for artifact in artifacts]
     source = from_git(Path.cwd(), commit=commit or "", tag=tag)
@@ -141,6 +149,7 @@ def publish(
         "notes": notes_file.read() if notes_file is not None else notes or "",
     }
     fields |= {"parameters": pairs} if pairs else {}
+    fields |= {"rollbackUnsafe": rollback_unsafe} if rollback_unsafe is not None else {}
     fields |= {"ref": ref} if ref else {}
     fields |= {"emergency": emergency} if emergency is not None else {}
     release = Release.of(fields, [File.measured(name, path) for name, path in named])

@@ -174,9 +174,15 @@ def _refuse_unless_it_leads(place: Place, record: ReleaseRecord, to: str) -> Non
 def _question(
     record: ReleaseRecord, place: Place, identity: str, to: str | None, *, security: bool
 ) -> list[str]:
-    what = screen.bold(f"{record['application']} {record['tag']}")
+    from tagship.ledger import releases
+
+    what, unsafe = (
+        screen.bold(f"{record['application']} {record['tag']}"),
+        releases.unsafe_to_roll_back(record),
+    )
     return [
         f"{what} in {place.stage}, now {record['status']}: {screen.clean(_then(record, to))}.",
+        *([f"  {screen.bad('ITS ROLLBACK IS UNSAFE: ' + screen.one_line(unsafe))}"] if unsafe else []),
         *([f"  {screen.bad(record['tag'] + ' is never deployed again.')}"] if security else []),
         f"  You are {screen.clean(identity)}.",
     ]

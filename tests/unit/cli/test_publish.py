@@ -570,6 +570,17 @@ def test_a_dry_run_finds_a_used_tag(stage: Any, arguments: list[str]) -> None:
     assert stage.run(*arguments, "--notes", "other", "--dry-run").exit_code == 1
 
 
+def test_why_a_rollback_is_unsafe_is_in_the_manifest(stage: Any, arguments: list[str]) -> None:
+    """Fault 103."""
+    assert stage.run(*arguments, "--rollback-unsafe", " ").exit_code == 2
+    result = stage.run(*arguments, "--rollback-unsafe", "Migration 42 drops a column.")
+    assert result.exit_code == 0, result.output
+    assert (
+        read_manifest(objects(stage)[f"{FOLDER}release.json"]).rollbackUnsafe
+        == "Migration 42 drops a column."
+    )
+
+
 def test_an_emergency_is_in_the_manifest_and_told(stage: Any, arguments: list[str]) -> None:
     result = stage.run(*arguments, "--emergency", "nobody can pay", "--json")
     assert json.loads(result.stdout)["manifest"]["emergency"] == "nobody can pay"

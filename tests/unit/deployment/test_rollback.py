@@ -15,11 +15,12 @@ from tagship.deployment.rollback import (
     leading_to,
     make_way,
     refuse,
+    refuse_unsafe,
     served,
 )
 from tagship.ledger import approvals, lock, releases
 from tagship.ledger.table import Fact, Item, Ledger
-from tagship.model.errors import RollbackRefused, RollbackUnderway
+from tagship.model.errors import RollbackRefused, RollbackUnderway, RollbackUnsafe
 from tagship.model.release import Status
 from tests.unit.builders import GONE, changed, locations, record, revision, sha256
 
@@ -487,3 +488,26 @@ def test_no_share_is_told_where_nothing_was_planned_and_no_time_is_less_than_non
     shifted(ledger, 0, 10)
     present = marked(ledger, plan=STEPS)
     assert served(ledger, present, datetime(2026, 1, 1, tzinfo=UTC)) == [{"percent": 10, "seconds": 0}]
+
+
+# ---- a release after which the previous version can't work ---------------------------------------------------------
+
+UNSAFE: Any = {"manifest": {"rollbackUnsafe": "Migration 42 drops a column."}}
+
+
+@pytest.mark.parametrize("trigger", sorted(set(TRIGGERS) - {"operator", "security"}))
+def test_nothing_by_itself_restores_what_can_not_work_any_longer(trigger):
+    """Fault 103."""
+    order = Order.from_dict(INPUT | {"trigger": trigger})
+    with pytest.raises(
+        RollbackUnsafe, match=r"its rollback is unsafe: Migration 42 drops a column\. .*storefront-5xx"
+    ):
+        refuse_unsafe(order, UNSAFE)
+    refuse_unsafe(order, {"manifest": None})  # type: ignore[typeddict-item]
+    refuse_unsafe(order, {"manifest": {"rollbackUnsafe": ""}})  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize("trigger", ["operator", "security", "something that a person typed"])
+def test_a_person_may_restore_it_all_the_same(trigger):
+    """Fault 103."""
+    refuse_unsafe(Order.from_dict(INPUT | {"trigger": trigger}), UNSAFE)

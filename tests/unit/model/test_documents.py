@@ -47,6 +47,7 @@ def application_problems(document: object) -> list[str]:
         {"artifacts.0.size": 5 * 1024**4},
         {"artifacts.1": {"name": "assets", "file": "assets-1.4.0+a_b.tar.gz", "sha256": "0" * 64, "size": 1}},
         {"ref": "storefront/v1.4.0"},
+        {"rollbackUnsafe": "migration 42 drops a column"},
         {"tag": "v2026.1.5", "ref": "storefront-2026.01.05"},
         {"application": "a0"},
         {"application": "a" * 40},
@@ -56,7 +57,9 @@ def application_problems(document: object) -> list[str]:
 def test_a_good_manifest_says_what_was_written(changes):
     document = changed(manifest(), changes)
     read = as_document(read_manifest(json.dumps(document).encode()))
-    assert read == {"notes": "", "parameters": {}, "emergency": "", "ref": ""} | document
+    assert (
+        read == {"notes": "", "parameters": {}, "emergency": "", "ref": "", "rollbackUnsafe": ""} | document
+    )
 
 
 NO_TAG = "must be v and a semantic version, like v1.4.0 or v2.0.0-rc.1"
@@ -109,6 +112,7 @@ NO_FILE = "must be a plain file name: letters, digits, . _ + - and no path"
         ({"createdAt": "2026-02-30T10:00:00Z"}, ["createdAt: has a day or a time that does not exist"]),
         ({"createdAt": "2026-11-22T10:61:00Z"}, ["createdAt: has a day or a time that does not exist"]),
         ({"ref": "storefront/v1.5.0"}, ["ref: names the version v1.5.0, and tag is v1.4.0"]),
+        ({"rollbackUnsafe": " "}, ["rollbackUnsafe: must say why the previous version can't serve again"]),
         ({"ref": "a b"}, ["ref: must be a git tag, like storefront/v1.4.0"]),
         ({"ref": "v1.4.0..x"}, ["ref: must be a git tag, like storefront/v1.4.0"]),
         ({"notes": "x" * 40_001}, ["notes: should have at most 40000 characters"]),

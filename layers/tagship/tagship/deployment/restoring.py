@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from tagship.deployment.locations import location_of
-from tagship.deployment.rollback import Order, leading_to, make_way, refuse, served
+from tagship.deployment.rollback import Order, leading_to, make_way, refuse, refuse_unsafe, served
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Ledger, timestamp
 from tagship.model.errors import BaselineMissing, RollbackRefused
@@ -29,9 +29,10 @@ def restore(
     """The release as it stands now, and what was restored, in words. `seconds` is the rollback's budget.
 
     Raises RollbackRefused for what is no rollback, LockHeld while another release moves traffic, TargetMoved when somebody
-    else changed the target, BaselineMissing.
+    else changed the target, BaselineMissing, RollbackUnsafe for a release whose rollback only a person may ask for.
     """
     refuse(ledger, order, record)
+    refuse_unsafe(order, record)
     target = target_of()
     changes = leading_to(ledger, order, record)
     if changes:

@@ -10,13 +10,15 @@ from typing import Any
 from tagship.deployment.locations import location_of
 from tagship.ledger import approvals, lock, releases
 from tagship.ledger.table import Fact, Ledger, timestamp
-from tagship.model.errors import ApplicationUnknown, RollbackRefused, RollbackUnderway
+from tagship.model.errors import ApplicationUnknown, RollbackRefused, RollbackUnderway, RollbackUnsafe
 from tagship.model.facts import FactKind
 from tagship.model.records import ReleaseRecord
 from tagship.model.release import Status
 from tagship.text.words import cause_in_words
 
 TRIGGERS = ("health", "deadline", "failure", "alarm", "operator", "security", "supervisor", "abort")
+_BY_A_PERSON = ("operator", "security")
+"""Who asks for these has read what the release says of its rollback."""
 _TEXTS = ("application", "tag", "trigger", "why")
 _MEMBERS = 100
 
@@ -157,6 +159,17 @@ def refuse(ledger: Ledger, order: Order, record: ReleaseRecord) -> None:
         or releases.roll_back_refused(ledger, record)
     ):
         raise RollbackRefused(f"{order.title} can't be rolled back: {refused} Nothing was changed.")
+
+
+def refuse_unsafe(order: Order, record: ReleaseRecord) -> None:
+    """Raises RollbackUnsafe where the release says that what served before can't work after it, and no person asked."""
+    why = releases.unsafe_to_roll_back(record)
+    if why and order.trigger not in _BY_A_PERSON:
+        raise RollbackUnsafe(
+            f"{order.title} was not rolled back, because its rollback is unsafe: {why.rstrip('.')}. It would have been "
+            f"rolled back because: {order.why} Traffic stands where it stood. Decide: fix it forward, or restore the "
+            "previous version all the same with `tagship rollback`."
+        )
 
 
 def leading_to(ledger: Ledger, order: Order, record: ReleaseRecord) -> dict[str, Any]:

@@ -408,6 +408,12 @@ def roll_back_refused(ledger: Ledger, record: ReleaseRecord) -> str:
     return f"it ended {record['status']}, and {now}."
 
 
+def unsafe_to_roll_back(record: ReleaseRecord) -> str:
+    """Why the previous version can't work after this release, by its manifest; empty where it can."""
+    manifest = record.get("manifest")
+    return str(manifest.get("rollbackUnsafe", "")) if manifest else ""
+
+
 def go_back_refused(record: ReleaseRecord, other: ReleaseRecord) -> str:
     """Why this release can't be taken back as far as to the other one; empty where it can.
 

@@ -94,6 +94,10 @@ def read_manifest(raw: bytes) -> Manifest:
         problems.append(Problem(path=("createdAt",), message="has a day or a time that does not exist"))
     if manifest.emergency and not manifest.emergency.strip():
         problems.append(Problem(path=("emergency",), message="must say why this can't wait"))
+    if manifest.rollbackUnsafe and not manifest.rollbackUnsafe.strip():
+        problems.append(
+            Problem(path=("rollbackUnsafe",), message="must say why the previous version can't serve again")
+        )
     for what in ("name", "file"):
         seen: set[str] = set()
         for index, artifact in enumerate(manifest.artifacts):

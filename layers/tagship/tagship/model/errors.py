@@ -76,6 +76,10 @@ class RollbackRefused(FinalError):
     """What was asked for is no rollback that can be made."""
 
 
+class RollbackUnsafe(FinalError):
+    """The release says that the previous version can't work after it: a person decides, nothing is restored by itself."""
+
+
 class AdoptionRefused(FinalError):
     """What serves can't become the baseline now."""
 

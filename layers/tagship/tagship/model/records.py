@@ -47,6 +47,7 @@ class ManifestData(TypedDict):
     notes: str
     parameters: Mapping[str, str]
     emergency: NotRequired[str]
+    rollbackUnsafe: NotRequired[str]
     ref: NotRequired[str]
 
 

@@ -211,6 +211,8 @@ class Manifest:
     """Values that the target takes, e.g. CloudFormation parameters."""
     emergency: Annotated[str, at.MaxLen(500)] = ""
     """Why this can't wait: it passes freezes and closed windows, and every approver who may decide must approve."""
+    rollbackUnsafe: Annotated[str, at.MaxLen(500)] = ""
+    """Why the previous version can't work after this release, like a migration: then nothing is restored by itself."""
     ref: Annotated[str, Matching(f"^$|{GIT_TAG}", "a git tag, like storefront/v1.4.0")] = ""
     """The git tag as the repository has it, where it is not `tag` itself: `storefront/v1.4.0`. It names the same version."""
 

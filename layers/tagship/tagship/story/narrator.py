@@ -421,6 +421,17 @@ def _rollback_failed(record: Record) -> list[str]:
         where = kind.where(spec)
         baseline = plan["locations"][0]["baseline"] if plan.get("locations") else None
         wanted = kind.describe(spec, baseline) or wanted
+    if why := (record.get("manifest") or {}).get("rollbackUnsafe"):
+        about = f"{record['application']} --stage {record['stage']} --reason '…'"
+        adopt, back = f"tagship adopt {about} (it frees the lock).", f"tagship rollback {about}."
+        return [
+            f"A PERSON MUST DECIDE NOW. Users may get {record['tag']}, {_before(record)}, or a share of each.",
+            f"It was not rolled back by itself: its rollback is unsafe: {str(why).rstrip('.')}.",
+            f"1. Look at what serves: {where}. Before this release it was {wanted}.",
+            f"2. To fix it forward: give all traffic to one version by hand, adopt it, and release the fix: {adopt}",
+            f"3. To restore {wanted} all the same: {back}",
+            f"Until then the lock is kept, and no other release of {record['application']} can start.",
+        ]
     return [
         f"A PERSON MUST ACT NOW. Users may get {record['tag']}, {_before(record)}, or a share of each.",
         f"1. Look at what serves: {where}. Before this release it was {wanted}.",

@@ -164,6 +164,8 @@ def _let_be(ledger: Ledger, alarm: Alarm, watch: Item) -> str:
         return "It fired before the release had succeeded."
     if timestamp(ledger.now()) > watch["until"]:
         return "The watch is over."
+    if why := releases.unsafe_to_roll_back(releases.get(ledger, watch["application"], watch["tag"])):
+        return f"Its rollback is unsafe, so a person decides: {why}"
     holder = lock.holder(ledger, watch["application"])
     if holder is None or holder.tag == watch["tag"]:
         return ""

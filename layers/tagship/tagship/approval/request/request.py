@@ -279,6 +279,12 @@ def _warnings(record: Mapping[str, Any], now: datetime) -> list[str]:
     plan = record["plan"]
     warnings = [gate["warning"] for gate in record["gates"] if gate.get("warning")]
     warnings.sort(key=lambda warning: not warning.startswith("EMERGENCY"))
+    if why := (record.get("manifest") or {}).get("rollbackUnsafe"):
+        warnings.insert(
+            0,
+            f"ROLLBACK IS UNSAFE: {str(why).rstrip('.')}. If this release turns unhealthy, Tagship stops and calls a "
+            "person. It does not restore what serves now.",
+        )
     if is_proposal(record["tag"]):
         return [*plan.get("warnings", ()), *warnings]
     if plan["locations"][0]["baseline"] is None:
