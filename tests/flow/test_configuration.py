@@ -341,15 +341,15 @@ def test_the_command_line_proposes_decides_and_shows_it(begun: World, tmp_path: 
         "Proposed as storefront configuration-2. It needs 1 approval of ana@example.com." in proposed.stdout
     )
     on_its_way = begun.type("status", "storefront").stdout
-    assert "configuration-2 waits for approval (0 of 1 approval)" in on_its_way
-    assert "runs        nothing that Tagship brought there yet" in on_its_way
+    assert "configuration-2 is waiting for approval (0 of 1 approval)" in on_its_way
+    assert "deployed    nothing by Tagship yet" in on_its_way
     record = begun.record("configuration-2")
     link = begun.link(record["execution"])
     assert link
     begun.press(link, decide="approve")
     assert begun.ended(record["execution"]).status == "SUCCEEDED"
     again = begun.type("apply", str(file), "--yes", outputs=outputs)
-    assert "says the same already" in again.stdout
+    assert "already has this content. Nothing was proposed." in again.stdout
     watched = begun.type("watch", "storefront", "configuration-2")
     assert watched.exit_code == 0
     assert "the configuration is in force, approved by ana@example.com" in watched.stdout

@@ -37,8 +37,11 @@ def propose(
     difference = configuration.difference(base, document)
     changed_outside = approved is not None and stored.data != approved["document"]
     if not as_json:
-        screen.say(*shown(difference, base, place) if difference else [])
-        screen.say(*_outside(stored.name, application) if changed_outside else [])
+        for line in (
+            *(shown(difference, base, place) if difference else []),
+            *(_outside(stored.name, application) if changed_outside else []),
+        ):
+            screen.say(line)
     if not difference and not changed_outside:
         _say_unchanged(place, base.name, as_json=as_json)
         return
