@@ -251,8 +251,6 @@ def _found(root: yaml.Node, data: Any, problem: Problem) -> Finding:
         if in_words:
             return Finding(line=int(in_words[1]), field="", message=message[: in_words.start()])
         return Finding(line=1, field="", message=message)
-    if message.endswith(f"; did you mean {problem.path[-1]!r}?"):
-        message = "is a field, but not at this place"
     if message == "must be a valid string" and isinstance(_value(data, problem.path), int | float):
         message = "must be text: put it in quotes"
     return Finding(line=_line(root, problem.path), field=problem.field, message=message)

@@ -400,7 +400,7 @@ def _problem(kind: type, detail: Any) -> Problem:
         case "too_short" if path in _CHECKS:
             message = _CHOOSE
         case "unexpected_keyword_argument" | "extra_forbidden":
-            message = "is not a field here" + _nearest(kind, detail["loc"])
+            message = _unknown(kind, detail["loc"])
         case "union_tag_not_found":
             message = "needs a type"
         case "union_tag_invalid":
@@ -432,12 +432,14 @@ def _written_path(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
             return location
 
 
-def _nearest(kind: type, location: tuple[str | int, ...]) -> str:
-    """Of the fields that there are at this place, or else anywhere."""
+def _unknown(kind: type, location: tuple[str | int, ...]) -> str:
+    """With the nearest of the fields that there are at this place, or else anywhere."""
     name = str(location[-1])
     near = difflib.get_close_matches(name, _fields_at(kind, location[:-1]), n=1, cutoff=0.6)
     near = near or difflib.get_close_matches(name, _field_names(kind), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    if near and near[0] == name:
+        return "is a field, but not at this place"
+    return "is not a field here" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 def _fields_at(kind: type, location: tuple[str | int, ...]) -> list[str]:
