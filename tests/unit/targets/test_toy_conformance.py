@@ -82,6 +82,11 @@ class FakeS3:
         return write() if self.loses else answer
 
 
+def names(s3: FakeS3, digest: str) -> None:
+    """Somebody makes the pointer name this content."""
+    s3.objects |= {f"{SPEC.key}.d/{digest}": b"", SPEC.key: json.dumps({"serves": digest}).encode()}
+
+
 class PointerBench:
     """A pointer that names the old content."""
 
@@ -90,18 +95,12 @@ class PointerBench:
 
     def __init__(self) -> None:
         self.s3 = FakeS3()
-        self._names(OLD)
+        names(self.s3, OLD)
         pinned = PinnedObject(
             bucket="releases", key="releases/storefront/v1.4.0/site.zip", versionId="7", size=3
         )
         artifact = Artifact(name=toy.CONTENT, file="site.zip", sha256=NEW, size=3)
         self.artifacts: Artifacts = {toy.CONTENT: (artifact, pinned)}
-
-    def _names(self, digest: str) -> None:
-        self.s3.objects |= {
-            f"{SPEC.key}.d/{digest}": b"",
-            SPEC.key: json.dumps({"serves": digest}).encode(),
-        }
 
     def target(self) -> toy.Pointer:
         return toy.Pointer(application="storefront", tag="v1.4.0", spec=SPEC, client=self.s3)
@@ -120,7 +119,7 @@ class PointerBench:
         del self.s3.objects[SPEC.key]
 
     def drift(self) -> None:
-        self._names(BY_HAND)
+        names(self.s3, BY_HAND)
 
     def reconfigure(self) -> None:
         pytest.skip("content has no settings")

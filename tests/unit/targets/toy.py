@@ -304,7 +304,7 @@ def two_kinds() -> Iterator[None]:
     """Tagship as it would be with one more line in `targets`."""
     read = (documents._adapter, documents._part, documents._field_names, fields.hints_of)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(KINDS, KIND.name, KIND)  # type: ignore[arg-type]
+        patch.setitem(KINDS, KIND.name, KIND)
         patch.setattr(application, "TargetSpec", specs(KINDS.values()))
         for kept in read:
             kept.cache_clear()

@@ -1,0 +1,82 @@
+"""The command line plans, publishes and checks a release to a kind of target that only tests know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tagship_cli.place import Place
+from tests.unit.cli.conftest import Stage, application
+from tests.unit.targets import toy
+from tests.unit.targets.test_toy_conformance import OLD, FakeS3, names
+
+ACCOUNT = "123456789012"
+
+
+@pytest.fixture(autouse=True)
+def site(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An application whose target is a pointer that names the old content."""
+    with toy.two_kinds():
+        s3, real = FakeS3(), Place.client
+        names(s3, OLD)
+        sts = stage.client("sts")
+        monkeypatch.setattr(
+            sts, "get_caller_identity", lambda: {"Account": ACCOUNT, "Arn": "arn:aws:iam::1:user/me"}
+        )
+        monkeypatch.setattr(
+            Place,
+            "client",
+            lambda self, service, **more: s3 if service == "s3" and more else real(self, service, **more),
+        )
+        document = application() | {
+            "target": dict(toy.KIND.example),
+            "strategy": {"type": "all-at-once"},
+            "health": {"checks": [{"type": "http", "url": "https://example.com/"}]},
+        }
+        stage.client("ssm").put_parameter(
+            Name=f"/tagship/{stage.stage}/applications/storefront", Value=json.dumps(document), Type="String"
+        )
+        yield
+
+
+def asked(stage: Stage, command: str, artifact: str, file: Path, *more: str) -> Any:
+    options = ("--application", "storefront", "--artifact", f"{artifact}={file}", "--stage", "development")
+    return stage.run(command, *options, *more)
+
+
+@pytest.fixture
+def content(tmp_path: Path) -> Path:
+    path = tmp_path / "site.tar"
+    path.write_bytes(b"new")
+    return path
+
+
+def test_a_plan_says_what_the_kind_says(stage: Stage, content: Path) -> None:
+    result = asked(stage, "plan", toy.CONTENT, content)
+    assert result.exit_code == 0, result.output
+    assert f"the pointer storefront-site/live.json: {OLD[:12]} → " in result.output
+    assert "100 % of traffic" in result.output
+
+
+def test_a_file_that_the_kind_does_not_take_is_refused_before_anything_is_uploaded(
+    stage: Stage, content: Path
+) -> None:
+    told = (
+        "--tag",
+        "v1.0.0",
+        "--commit",
+        "8" * 40,
+        "--repository",
+        "acme/storefront",
+        "--author",
+        "dana@example.com",
+    )
+    for command, more in (("plan", ()), ("publish", told)):
+        result = asked(stage, command, "function", content, *more)
+        assert result.exit_code == 1, result.output
+        assert "content" in result.output + result.stderr
+        assert "pointer" in result.output + result.stderr
