@@ -12,9 +12,11 @@ import copy
 import functools
 import hmac
 import importlib.util
+import io
 import json
 import logging
 import os
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -45,10 +47,12 @@ from tagship.intake.reading import read_release
 from tagship.ledger.table import Ledger, _packed, digest_of, unpacked
 from tagship.model.documents import DocumentInvalid, as_document, read_application, read_manifest
 from tagship.model.errors import EventNotUnderstood, ReleaseUnreadable, RollbackRefused, TagshipError
+from tagship.model.proposal import Proposal
 from tagship.model.release import Upload
 from tagship.model.schedule import EVERY_APPLICATION
 from tagship.notices.channels import readers_of
 from tagship.slack import messages as slack
+from tagship.targets.lambda_package import look_into
 from tagship_cli.main import main
 from tests.unit.approval.builders import KEY, NOW, OLD_KEY, STAGE, Browser, Site, link, sample, site
 from tests.unit.approval.oidc import CLIENT, LocalProvider
@@ -547,6 +551,52 @@ def test_whatever_a_teams_own_function_answers_is_a_verdict_that_can_be_stored(d
     assert digest_of(found)
     gate = _judged("verdict", document)
     can_be_stored([gate.why, gate.remedy])
+
+
+def zipped() -> bytes:
+    """A package that Lambda would take."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("app.py", "def handler(event, context):\n    return {}\n" * 20)
+        archive.writestr("lib/__init__.py", "")
+    return file.getvalue()
+
+
+@st.composite
+def spoiled(draw: st.DrawFn, good: bytes) -> bytes:
+    """Bytes of which some are others, left out or doubled."""
+    changed = bytearray(good)
+    for _ in range(draw(st.integers(1, 6))):
+        at = draw(st.integers(0, max(0, len(changed) - 1)))
+        part = draw(st.binary(max_size=8))
+        changed[at : at + draw(st.integers(0, 8))] = part
+    return bytes(changed)
+
+
+@fuzzed
+@given(
+    st.binary(max_size=300) | spoiled(zipped()), st.sampled_from(["app.handler", "lib.x", "", "/x", "a.b.c"])
+)
+def test_a_package_is_looked_into_or_refused_with_words(raw, handler):
+    found = look_into(io.BytesIO(raw), handler=handler, runtime="python3.13")
+    can_be_stored(found.problems)
+    assert all(problem.isprintable() for problem in found.problems)
+
+
+PROPOSAL = {
+    "application": "storefront",
+    "tag": "configuration-4",
+    "document": APPLICATION,
+    "by": "ana@example.com",
+    "emergency": "",
+}
+
+
+@fuzzed
+@given(altered(PROPOSAL) | values)
+def test_a_change_of_the_configuration_is_proposed_or_refused_with_words(data):
+    if found := or_refused(lambda: Proposal.from_dict(data), ValueError):
+        can_be_stored([found.application, found.tag, found.by, found.emergency])
 
 
 # ---- what starts the state machines ---------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ class Message:
         texts = [found.get(name) for name in ("messageId", "receiptHandle", "body")]
         texts += [said.get(name) for name in ("MessageGroupId", "MessageDeduplicationId")]
         tries = said.get("ApproximateReceiveCount")
-        if not all(isinstance(text, str) for text in texts) or not re.fullmatch("[0-9]{1,9}", str(tries)):
+        if not all(map(_is_text, texts)) or not (_is_text(tries) and re.fullmatch("[0-9]{1,9}", str(tries))):
             raise EventNotUnderstood("This is not a message of a FIFO queue. It stays in the queue.")
         name, receipt, body, group, deduplication = map(str, texts)
         return cls(
@@ -91,6 +91,11 @@ class Message:
         ):
             raise EventNotUnderstood("The message does not say channel, application and fact.")
         return Errand(channel=str(channel), application=str(application), fact=str(fact), reader=reader)
+
+
+def _is_text(value: object) -> bool:
+    """Whether SQS can have it: half a character it refuses."""
+    return isinstance(value, str) and value.encode(errors="replace").decode() == value
 
 
 def messages_in(event: object) -> list[Message]:
