@@ -189,6 +189,12 @@ def test_a_stage_wide_freeze_is_told_with_each_applications_own_secret(ssm, ledg
         ("storefront", OWN),
         ("evil", other),
     ]
+    ssm.put_parameter(
+        Name="/tagship/production/applications/evil/storefront",
+        Value=json.dumps({"notifications": {"slackWebhookSecret": OWN + "-of-evil"}}),
+        Type="String",
+    )
+    assert readers_of(FROZEN, "slack", {}, ssm=ssm, stage="production") == readers
     manager = Secrets({OWN: "", other: ""})
     with pytest.raises(SlackFailed, match="is not a secret of evil"):
         CHANNELS["slack"].take(

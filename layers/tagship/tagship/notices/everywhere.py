@@ -39,13 +39,12 @@ def configured(ssm: Any, stage: str) -> Iterator[tuple[str, Notifications]]:
 
     Raises AwsUnavailable when Parameter Store can't be asked just now.
     """
+    folder = f"/tagship/{stage}/applications"
     with calling("Reading the applications' configurations"):
-        pages = ssm.get_paginator("get_parameters_by_path").paginate(
-            Path=f"/tagship/{stage}/applications", WithDecryption=True
-        )
+        pages = ssm.get_paginator("get_parameters_by_path").paginate(Path=folder, WithDecryption=True)
         for page in pages:
             for parameter in page["Parameters"]:
-                yield parameter["Name"].rpartition("/")[2], _notifications(parameter["Value"])
+                yield parameter["Name"].removeprefix(f"{folder}/"), _notifications(parameter["Value"])
 
 
 def _notifications(text: str) -> Notifications:
