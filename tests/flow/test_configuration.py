@@ -47,6 +47,7 @@ def propose(
     *,
     by: str = "dana@example.com",
     emergency: str = "",
+    owners: str = "",
 ) -> str:
     order = {
         "application": "storefront",
@@ -54,6 +55,7 @@ def propose(
         "document": wanted,
         "by": by,
         "emergency": emergency,
+        "owners": owners,
     }
     return world.start({"proposal": order})  # type: ignore[dict-item]
 
@@ -252,6 +254,35 @@ def test_who_proposes_does_not_approve_it(begun: World) -> None:
     assert ended.error == "ReleaseInvalid"
     assert "not counting the author ana@example.com" in ended.cause
     assert begun.record("configuration-2")["status"] == "INVALID"
+
+
+def test_all_of_the_stacks_owners_decide_where_the_approvers_have_left(begun: World) -> None:
+    begun.patch.setenv("TAGSHIP_CONFIGURATION_OWNERS", f"{OWNER}, {BO}")
+    runtime._runtime.cache_clear()
+    wanted = document(approval={"approvers": [BO]})
+    arn = propose(begun, 2, wanted, owners="ana has left")
+    asked = len(begun.mails(ANA))
+    begun.decide(arn, who=OWNER)
+    link = begun.link(arn, who=BO)
+    assert link
+    assert begun.describe(arn)["status"] == "RUNNING", "all of them must approve"
+    shown = begun.browse("GET", link)["body"]
+    assert "instead of those whom configuration-1 names: ana has left" in shown
+    begun.press(link, decide="approve")
+    assert begun.ended(arn).status == "SUCCEEDED"
+    assert len(begun.mails(ANA)) == asked
+    assert stored() == wanted
+
+
+def test_a_configuration_in_force_that_can_not_be_read_any_more_is_the_owners_to_replace(
+    begun: World,
+) -> None:
+    """A newer version of Tagship may refuse what an older one took."""
+    item = configurations.in_force(begun.ledger, "storefront")
+    begun.put({**item, "document": {"application": "storefront"}})  # type: ignore[dict-item]
+    wanted = document(strategy={"type": "linear"})
+    assert approved(begun, 2, wanted, who=OWNER).status == "SUCCEEDED"
+    assert in_force(begun) == "configuration-2"
 
 
 def frozen(world: World) -> None:

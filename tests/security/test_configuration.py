@@ -10,7 +10,7 @@ import pytest
 from tagship import runtime
 from tagship.ledger import configurations, releases
 from tagship.ledger.table import digest_of
-from tests.flow.harness import STAGE, World, client_of
+from tests.flow.harness import STAGE, Ended, World, client_of
 from tests.flow.harness import world as make_world
 
 PARAMETER = f"/tagship/{STAGE}/applications/storefront"
@@ -116,3 +116,58 @@ def test_an_item_that_no_fact_vouches_for_gets_no_release_through(world: World) 
     assert (ended.status, ended.error) == ("FAILED", "ReleaseInvalid")
     assert "the configuration that it was read with was never approved" in ended.cause
     assert world.alias() == ("1", {})
+
+
+def proposed(world: World, document: Any) -> str:
+    order = {
+        "application": "storefront",
+        "tag": "configuration-2",
+        "document": document,
+        "by": "mallory@example.com",
+        "emergency": "",
+    }
+    arn = world.start({"proposal": order})  # type: ignore[dict-item]
+    assert world.link(arn)
+    return arn
+
+
+def assert_not_stored(world: World, ended: Ended, *words: str) -> None:
+    assert (ended.status, ended.error) == ("FAILED", "ReleaseInvalid")
+    for each in words:
+        assert each in ended.cause
+    assert configurations.in_force(world.ledger, "storefront")["tag"] == "configuration-1"  # type: ignore[index]
+    assert stored()["approval"] == {"approvers": ["ana@example.com"]}
+
+
+def test_a_false_approved_to_the_waiting_task_stores_nothing(world: World) -> None:
+    arn = proposed(world, {**stored(), **MALLORY})
+    (request,) = (item for item in world._approvals() if item["execution"] == arn)
+    said = {"decision": "approved", "askSeconds": 0, "by": ["ana@example.com"], "why": "they said so"}
+    client_of("stepfunctions").send_task_success(taskToken=request["taskToken"], output=json.dumps(said))
+    assert_not_stored(world, world.ended(arn), "not what was approved")
+
+
+def test_a_request_that_somebody_has_written_approved_stores_nothing(world: World) -> None:
+    """As one can who broke into the page's function."""
+    arn = proposed(world, {**stored(), **MALLORY})
+    (request,) = (item for item in world._approvals() if item["execution"] == arn)
+    world.put({**request, "status": "APPROVED"})
+    said = {"decision": "approved", "askSeconds": 0, "by": ["ana@example.com"], "why": "they said so"}
+    client_of("stepfunctions").send_task_success(taskToken=request["taskToken"], output=json.dumps(said))
+    assert_not_stored(world, world.ended(arn), "the ledger's facts do not show it")
+
+
+def test_a_document_that_is_swapped_after_the_approval_is_not_stored(world: World) -> None:
+    arn = proposed(world, {**stored(), "strategy": {"type": "linear"}})
+    record = world.record("configuration-2")
+    world.put({**record, "proposal": {**stored(), **MALLORY}})
+    world.decide(arn)
+    assert_not_stored(world, world.ended(arn), "the document is not the one that was approved")
+
+
+def test_a_document_and_its_digest_that_are_swapped_are_not_what_was_approved(world: World) -> None:
+    arn = proposed(world, {**stored(), "strategy": {"type": "linear"}})
+    evil = {**stored(), **MALLORY}
+    world.put({**world.record("configuration-2"), "proposal": evil, "digest": digest_of(evil)})
+    world.decide(arn)
+    assert_not_stored(world, world.ended(arn), "not what was approved")

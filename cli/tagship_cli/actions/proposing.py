@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +66,9 @@ def waiting(place: Place, application: str, document: Any) -> str:
     return max(found, key=number_of, default="")
 
 
-def propose(place: Place, application: str, document: Any, *, caller: Caller, emergency: str) -> Proposed:
+def propose(
+    place: Place, application: str, document: Any, *, caller: Caller, emergency: str, owners: str
+) -> Proposed:
     """Starts it, and waits until people are asked or it has ended.
 
     Raises Failed when it can't be proposed.
@@ -79,6 +82,7 @@ def propose(place: Place, application: str, document: Any, *, caller: Caller, em
         "document": document,
         "by": caller.address or caller.arn,
         "emergency": emergency,
+        "owners": owners,
     }
     with trying(f"Proposing {application} {tag}"):
         execution = place.client("stepfunctions").start_execution(
@@ -94,15 +98,16 @@ def found(place: Place, application: str, tag: str, execution: str) -> Proposed:
     def look() -> Proposed | None:
         described = states.describe_execution(executionArn=execution)
         record = record_of(place, application, tag)
-        if record and record["execution"] == execution:
+        over = described["status"] == "SUCCEEDED"
+        # An execution that succeeds without a record of its own is the twin of one that waits, or has only stored again.
+        if record and (record["execution"] == execution or (over and record["status"] == Status.RUNNING)):
             request = approvals.get(place.ledger, record["approval"]) if record.get("approval") else None
             if request or record["status"] != Status.RUNNING:
-                return Proposed(tag=tag, execution=execution, record=record, request=request)
-        if described["status"] == "SUCCEEDED":
+                return Proposed(tag=tag, execution=str(record["execution"]), record=record, request=request)
+        elif over:
             return Proposed(tag=tag, execution=execution, record=None, request=None)
-        if described["status"] != "RUNNING":
-            why = described.get("cause") or described.get("error") or described["status"]
-            raise Failed(f"{application} {tag} was not proposed: {why}")
+        if described["status"] not in ("RUNNING", "SUCCEEDED"):
+            raise Failed(_not_proposed(f"{application} {tag}", described))
         return None
 
     return looks(
@@ -111,6 +116,15 @@ def found(place: Place, application: str, tag: str, execution: str) -> Proposed:
         what=f"Waiting until {application} {tag} is ready for approval",
         stopped=f"No longer waiting. The proposal continues in the execution {execution}",
     )
+
+
+def _not_proposed(title: str, described: Mapping[str, Any]) -> str:
+    if described.get("error") == "TagAlreadyUsed":
+        return (
+            f"{title} was proposed by somebody else at the same moment. Nothing was proposed; run it again."
+        )
+    why = described.get("cause") or described.get("error") or described["status"]
+    return f"{title} was not proposed: {why}"
 
 
 def record_of(place: Place, application: str, tag: str) -> ReleaseRecord | None:

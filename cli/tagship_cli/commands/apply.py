@@ -35,9 +35,18 @@ approvers in the current configuration decide on it. It exits with 0 when they h
     metavar="TEXT",
     help="In a guarded stage: why the change can't wait. It ignores freezes, and every approver must approve.",
 )
+@click.option(
+    "--ask-owners",
+    "owners",
+    metavar="TEXT",
+    help="In a guarded stage: why the stack's owners must decide instead of the current approvers, for example because "
+    "those have left. All of the owners must approve.",
+)
 @in_a_place
 @as_json
-def apply(*, place: Place, file: str, yes: bool, emergency: str | None, as_json: bool) -> None:
+def apply(
+    *, place: Place, file: str, yes: bool, emergency: str | None, owners: str | None, as_json: bool
+) -> None:
     """Store an application's configuration for a stage, or propose it if the stage guards configurations.
 
     Shows how it differs from the current configuration, asks you to confirm, and writes or proposes it. A release that is in
@@ -45,8 +54,10 @@ def apply(*, place: Place, file: str, yes: bool, emergency: str | None, as_json:
     """
     from tagship_cli.actions import documents
 
-    if emergency is not None and not emergency.strip():
-        raise click.UsageError("--emergency: state why the change can't wait; approvers read this first.")
+    reasons = {"--emergency": emergency, "--ask-owners": owners}
+    for option, reason in reasons.items():
+        if reason is not None and not reason.strip():
+            raise click.UsageError(f"{option}: state why; approvers read this first.")
     raw = Path(file).read_bytes()
     document = documents.read(file, raw)
     wanted = checked(document)
@@ -62,11 +73,12 @@ def apply(*, place: Place, file: str, yes: bool, emergency: str | None, as_json:
             document.data,
             ask=lambda: _ask(wanted.application, place, yes=yes, verb="Propose"),
             emergency=(emergency or "").strip(),
+            owners=(owners or "").strip(),
             as_json=as_json,
         )
-    elif emergency is not None:
+    elif given := [option for option, reason in reasons.items() if reason is not None]:
         raise click.UsageError(
-            f"--emergency: {place.stage} does not guard configurations, so the change needs no approval."
+            f"{given[0]}: {place.stage} does not guard configurations, so the change needs no approval."
         )
     else:
         _write(place, wanted.application, document.data, yes=yes, as_json=as_json)

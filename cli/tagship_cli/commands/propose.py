@@ -21,6 +21,7 @@ def propose(
     *,
     ask: Callable[[], None],
     emergency: str,
+    owners: str,
     as_json: bool,
 ) -> None:
     """Shows how the document differs from what is in force, asks, and proposes it, unless it waits already.
@@ -45,7 +46,7 @@ def propose(
     if not difference and not changed_outside:
         _say_unchanged(place, base.name, as_json=as_json)
         return
-    if tag := proposing.waiting(place, application, document):
+    if not owners and (tag := proposing.waiting(place, application, document)):
         title = f"{application} {tag}"
         if not as_json:
             screen.say(f"{screen.bold(title)} already proposes the same change. Nothing new was proposed.")
@@ -53,7 +54,9 @@ def propose(
         made = proposing.found(place, application, tag, str(record["execution"]) if record else "")
     else:
         ask()
-        made = proposing.propose(place, application, document, caller=whoami(place), emergency=emergency)
+        made = proposing.propose(
+            place, application, document, caller=whoami(place), emergency=emergency, owners=owners
+        )
     _say(place, application, made, difference, as_json=as_json)
 
 

@@ -14,6 +14,7 @@ from tagship.approval.request.request import request_of
 from tagship.deployment.binding import release_digest
 from tagship.intake.proposing import Proposing
 from tagship.ledger import approvals, configurations, releases
+from tagship_cli.actions.proposing import found
 from tagship_cli.place import Place
 from tests.unit.cli.conftest import NOW, Stage
 from tests.unit.cli.test_apply import TEXT
@@ -29,6 +30,7 @@ class Machine:
         self.stage, self.ends = stage, ends
         self.started: list[Any] = []
         self.unchanged = False
+        self.error = "ReleaseInvalid"
 
     def start_execution(self, *, stateMachineArn: str, input: str) -> dict[str, str]:  # noqa: A002 (AWS's own name)
         assert stateMachineArn == "arn:release"
@@ -53,7 +55,7 @@ class Machine:
 
     def describe_execution(self, *, executionArn: str) -> dict[str, str]:
         if self.ends:
-            return {"status": "FAILED", "error": "ReleaseInvalid", "cause": self.ends}
+            return {"status": "FAILED", "error": self.error, "cause": self.ends}
         return {"status": "SUCCEEDED" if self.unchanged else "RUNNING"}
 
 
@@ -161,6 +163,36 @@ def test_what_can_not_be_proposed_says_why(stage: Stage, machine: Machine, file:
     result = stage.run("apply", str(file), "--yes")
     assert result.exit_code == 1
     assert "was not proposed: set the stack's parameter ConfigurationOwners" in result.stderr
+
+
+def test_the_stacks_owners_are_asked_where_the_approvers_have_left(
+    stage: Stage, machine: Machine, file: Path
+) -> None:
+    stage.run("apply", str(file), "--yes")
+    put_into_force(stage)
+    file.write_text(TEXT.replace("[ana@example.com, bo@example.com]", "[chi@example.com]"))
+    result = stage.run("apply", str(file), "--yes", "--ask-owners", "ana and bo have left")
+    assert result.exit_code == 0, result.output
+    assert "It needs 1 approval of owner@example.com." in result.stdout
+    assert machine.started[1]["owners"] == "ana and bo have left"
+
+
+def test_what_somebody_else_proposed_at_the_same_moment_is_said(
+    stage: Stage, machine: Machine, file: Path
+) -> None:
+    machine.ends, machine.error = "it was read before", "TagAlreadyUsed"
+    result = stage.run("apply", str(file), "--yes")
+    assert result.exit_code == 1
+    assert "was proposed by somebody else at the same moment" in result.stderr
+
+
+def test_the_twin_of_a_proposal_says_where_that_one_waits(stage: Stage, machine: Machine, file: Path) -> None:
+    """Two people type the same at once: one execution is the other's twin, and ends at once."""
+    stage.run("apply", str(file), "--yes")
+    machine.unchanged = True
+    twin = found(Place(named_stage="development"), "storefront", "configuration-1", f"{EXECUTION}twin")
+    assert (twin.tag, twin.execution) == ("configuration-1", f"{EXECUTION}1")
+    assert twin.request is not None
 
 
 def test_nobody_is_asked_without_a_person_or_yes(stage: Stage, machine: Machine, file: Path) -> None:

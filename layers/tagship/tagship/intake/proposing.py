@@ -15,6 +15,7 @@ from tagship.ledger.table import Ledger, digest_of, timestamp
 from tagship.model.differences import NOTHING, changes, warnings
 from tagship.model.documents import DocumentInvalid, as_document, read_application
 from tagship.model.errors import ReleaseUnreadable
+from tagship.model.people import person
 from tagship.model.proposal import DOCUMENT_BYTES, Proposal, number_of, tag_of
 from tagship.model.records import (
     ApprovedConfiguration,
@@ -90,7 +91,7 @@ class Proposing:
         self, proposal: Proposal, document: Document, present: ApprovedConfiguration | None
     ) -> NewRelease:
         holds = self._holds(proposal, document, present)
-        found = changes((holds["document"] or {}) if present else {}, document)
+        found = changes(_readable(present) or (present["document"] if present else {}), document)
         plan: Plan = {
             "from": present["tag"] if present else None,
             "to": proposal.tag,
@@ -127,34 +128,41 @@ class Proposing:
     def _holds(
         self, proposal: Proposal, document: Document, present: ApprovedConfiguration | None
     ) -> ConfigurationRecord:
-        """The configuration by which this is decided: the one in force; where there is none, the stack's owners decide."""
-        if present:
-            return {
-                "version": present["version"],
-                "document": as_document(read_application(present["document"])),
-                "problems": [],
-                "digest": present["digest"],
-                "approved": present["tag"],
-            }
+        """The configuration by which this is decided: the one in force, where there is one and it can be read."""
+        held = _readable(present)
+        base = {"digest": present["digest"], "approved": present["tag"]} if present else {}
+        if held is None or proposal.owners:
+            everybody = present is not None
+            held = self._owned(proposal, held or {**document, "notifications": {}}, everybody=everybody)
+        version = present["version"] if present else 0
+        return {"version": version, "document": held, "problems": [], **base}  # type: ignore[typeddict-item]
+
+    def _owned(self, proposal: Proposal, held: Document, *, everybody: bool) -> Document:
+        """The stack's owners decide. One is enough where nothing is in force; instead of a quorum that stands, all must.
+
+        Whom the configuration in force notifies is notified all the same.
+        """
         if not self.owners:
             raise ReleaseUnreadable(
-                f"{proposal.application} has no configuration in {self.stage} yet, and nobody is named who may approve its "
-                "first one: set the stack's parameter ConfigurationOwners. Nothing was changed."
+                f"{proposal.application} {proposal.tag}: the stack's owners decide on it, and nobody is named: set the "
+                "stack's parameter ConfigurationOwners. Nothing was changed."
             )
-        owned = read_application(
-            {
-                **document,
-                "approval": {"approvers": list(self.owners), "required": 1, "authorMayApprove": True},
-                "notifications": {},
-            }
-        )
-        return {"version": 0, "document": as_document(owned), "problems": []}
+        policy = {
+            "approvers": list(self.owners),
+            "required": len(set(map(person, self.owners))) if everybody else 1,
+            "authorMayApprove": True,
+        }
+        return as_document(read_application({**held, "approval": policy}))
 
     def _first(self, proposal: Proposal, present: ApprovedConfiguration | None) -> list[str]:
         said = [f"EMERGENCY: {proposal.emergency}"] if proposal.emergency else []
         if present is None:
             said.append(
                 f"This is the first configuration of {proposal.application} in {self.stage}; the stack's owners decide."
+            )
+        elif proposal.owners:
+            said.append(
+                f"The stack's owners decide, instead of those whom {present['tag']} names: {proposal.owners}"
             )
         return said
 
@@ -172,3 +180,13 @@ class Proposing:
             "parameters": {},
             "emergency": proposal.emergency,
         }
+
+
+def _readable(present: ApprovedConfiguration | None) -> Document | None:
+    """With its defaults; None where nothing is in force, or where this version of Tagship can't read it any more."""
+    if present is None:
+        return None
+    try:
+        return as_document(read_application(present["document"]))
+    except DocumentInvalid:
+        return None

@@ -8,6 +8,7 @@
 | `APPLICATION#<name>` | `LOCK` | who may change the target |
 | `APPLICATION#<name>` | `FREEZE#<id>` | a freeze; those of all applications stand under `APPLICATION#*` |
 | `APPLICATION#<name>` | `CURRENT` | what production runs |
+| `APPLICATION#<name>` | `CONFIGURATION` | the configuration in force, in a stage that guards it |
 | `APPLICATION#<name>` | `NOTICE#<channel>#<fact>`, `THREAD#<channel>#<tag>#<attempt>` | who was told, and in which thread |
 | `APPROVAL#<id>` | `APPROVAL` | a request and its decisions |
 | `APPROVAL#<id>` | `LOGIN#<session>` | who signed in to look at it, where the stage asks for that |

@@ -14,7 +14,7 @@ DOCUMENT_BYTES = 8192
 PREFIX = "configuration-"
 _TAG = re.compile(PREFIX + r"([1-9][0-9]{0,5})")
 _BY_AT_MOST = 300
-_EMERGENCY_AT_MOST = 500
+_WHY_AT_MOST = 500
 
 
 def tag_of(number: int) -> str:
@@ -44,6 +44,8 @@ class Proposal:
     """Who says that they propose it; as with a release's author, it is what they say."""
     emergency: str = ""
     """Why it can't wait for the end of a freeze."""
+    owners: str = ""
+    """Why the stack's owners are asked instead of those whom the configuration in force names; all of them must approve."""
 
     @classmethod
     def from_dict(cls, data: Any) -> Proposal:
@@ -51,13 +53,21 @@ class Proposal:
 
         Raises ValueError for what is no proposal.
         """
-        fields = {"application": str, "tag": str, "document": dict, "by": str, "emergency": str}
-        if not isinstance(data, Mapping) or set(data) != set(fields):
-            raise ValueError("a proposal says application, tag, document, by and emergency")
-        if not all(type(data[name]) is kind for name, kind in fields.items()) or not data["by"].strip():
+        fields = {
+            "application": str,
+            "tag": str,
+            "document": dict,
+            "by": str,
+            "emergency": str,
+            "owners": str,
+        }
+        if not isinstance(data, Mapping) or set(data) | {"owners"} != set(fields):
             raise ValueError(
-                "a proposal's document is an object; application, tag, by and emergency are texts"
+                "a proposal says application, tag, document, by and emergency, and may say owners"
             )
+        data = {"owners": "", **data}
+        if not all(type(data[name]) is kind for name, kind in fields.items()) or not data["by"].strip():
+            raise ValueError("a proposal's document is an object; whatever else it says are texts")
         if not re.fullmatch(APPLICATION_NAME, data["application"]):
             raise ValueError(f"{data['application'][:80]!r} is not an application's name")
         if not is_proposal(data["tag"]):
@@ -67,5 +77,6 @@ class Proposal:
             tag=data["tag"],
             document=data["document"],
             by=data["by"].strip()[:_BY_AT_MOST],
-            emergency=data["emergency"].strip()[:_EMERGENCY_AT_MOST],
+            emergency=data["emergency"].strip()[:_WHY_AT_MOST],
+            owners=data["owners"].strip()[:_WHY_AT_MOST],
         )
