@@ -172,6 +172,7 @@ def _furnished(engine: Engine, machines: dict[str, str]) -> dict[str, str]:
         "TAGSHIP_SENDER_ADDRESS": SENDER,
         "TAGSHIP_OTHER_LINK_KEYS": "",
         "TAGSHIP_SLACK_HOSTS": "127.0.0.1",
+        "TAGSHIP_GITHUB_HOSTS": "api.github.com",
         "TAGSHIP_APPROVAL_BASE_URL": "http://127.0.0.1",
         "TAGSHIP_EVENT_BUS": BUS,
         "TAGSHIP_EVIDENCE_BUCKET": EVIDENCE,
