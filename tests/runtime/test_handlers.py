@@ -145,7 +145,7 @@ WRONG = {
         {
             "detail": {
                 "status": "ABORTED",
-                "executionArn": EXECUTION,
+                "executionArn": f"arn:aws:states:{REGION}:{ACCOUNT}:execution:release:{EXECUTION}",
                 "input": json.dumps({"key": KEY.replace(TAG, "v9.9.9")}),
             }
         },

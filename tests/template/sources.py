@@ -23,6 +23,8 @@ RECORDS: dict[str, type] = {
     "acquire_lock": Lock,
     "run_health_check": CheckResult,
 }
+HANDED_ON = dict.fromkeys(("broadcast", "preserve"), "tagship.notices.stream.each")
+"""Handlers whose answer is that of a function of the layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,8 @@ def answer(function: str) -> Shape:
     """What a handler surely answers."""
     if function in RECORDS:
         return {field.name: None for field in fields(RECORDS[function])}
+    if function in HANDED_ON:
+        return answer_of(HANDED_ON[function])
     return _returned(handler_of(function), module(f"functions.{function}"))
 
 
