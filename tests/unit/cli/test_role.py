@@ -41,7 +41,12 @@ def statements(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_the_role_allows_what_the_target_and_the_checks_ask_for_and_nothing_else() -> None:
     allowed = statements(application())
     assert {name: statement["Action"] for name, statement in allowed.items()} == {
-        "LookAtTheFunction": ["lambda:GetFunctionConfiguration", "lambda:GetProvisionedConcurrencyConfig"],
+        "LookAtTheFunction": [
+            "lambda:GetFunctionConfiguration",
+            "lambda:GetProvisionedConcurrencyConfig",
+            "lambda:GetPolicy",
+        ],
+        "LookAtTriggers": ["lambda:ListEventSourceMappings"],
         "MoveTheTraffic": [
             "lambda:GetAlias",
             "lambda:CreateAlias",
@@ -52,6 +57,7 @@ def test_the_role_allows_what_the_target_and_the_checks_ask_for_and_nothing_else
         "ReadThePinnedCode": ["s3:GetObjectVersion"],
         "AskForHealth": ["lambda:InvokeFunction"],
     }
+    assert allowed.pop("LookAtTriggers")["Resource"] == ["*"]
     assert allowed.pop("ReadThePinnedCode")["Resource"] == ["arn:aws:s3:::releases/releases/storefront/*"]
     assert {tuple(statement["Resource"]) for statement in allowed.values()} == {(FUNCTION, f"{FUNCTION}:*")}
 

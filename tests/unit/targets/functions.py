@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import itertools
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -61,6 +62,10 @@ class FakeLambda:
     """The state of a version when it is published."""
     provisioned: bool = False
     """Whether the alias has provisioned concurrency."""
+    permitted: dict[str, list[str]] = field(default_factory=dict)
+    """Whom the policy lets in, by qualifier; the unqualified function is empty text."""
+    triggers: dict[str, list[str]] = field(default_factory=dict)
+    """The sources of its event source mappings, by qualifier."""
     calls: list[str] = field(default_factory=list)
     before: dict[str, Callable[[], object]] = field(default_factory=dict)
     """What others do right before an operation, once."""
@@ -163,6 +168,24 @@ class FakeLambda:
         if not self.provisioned:
             raise aws_error("ProvisionedConcurrencyConfigNotFoundException", status=404)
         return {"RequestedProvisionedConcurrentExecutions": 1}
+
+    def get_policy(self, *, FunctionName: str, Qualifier: str = "") -> dict[str, Any]:
+        self._called("get_policy", FunctionName)
+        if Qualifier not in self.permitted:
+            raise aws_error("ResourceNotFoundException", status=404)
+        statements = [{"Effect": "Allow", "Principal": {"Service": who}} for who in self.permitted[Qualifier]]
+        return {"Policy": json.dumps({"Statement": statements})}
+
+    def list_event_source_mappings(self, *, FunctionName: str, **more: str) -> dict[str, Any]:
+        name, _, qualifier = FunctionName.partition(":")
+        self._called("get_event_source_mappings", name)
+        found = self.triggers.get(qualifier, [])
+        at = int(more.get("Marker", 0))
+        arn = "arn:aws:lambda:us-east-1:000000000000:function:" + FunctionName
+        mappings = [{"FunctionArn": arn, "EventSourceArn": source} for source in found[at : at + 1]]
+        return {"EventSourceMappings": mappings} | (
+            {"NextMarker": str(at + 1)} if at + 1 < len(found) else {}
+        )
 
     def publish_version(self, *, FunctionName: str, CodeSha256: str, Description: str) -> dict[str, Any]:
         self._called("publish_version", FunctionName)

@@ -152,6 +152,8 @@ OPERATIONS = {
     "lambda:DeleteAlias": ["delete_alias"],
     "lambda:GetFunctionConfiguration": ["get_function_configuration"],
     "lambda:GetProvisionedConcurrencyConfig": ["get_provisioned_concurrency_config"],
+    "lambda:GetPolicy": ["get_policy"],
+    "lambda:ListEventSourceMappings": ["get_event_source_mappings"],
     "lambda:PublishVersion": ["publish_version"],
     "lambda:UpdateFunctionCode": ["update_function_code", "get_ready (a dry run)"],
     "s3:GetObjectVersion": ["update_function_code", "get_ready (a dry run)"],

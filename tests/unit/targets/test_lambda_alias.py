@@ -967,3 +967,50 @@ def test_a_version_that_a_release_goes_back_to_is_there_with_the_code_that_was_r
         adapter.exists(RECORDED)
     with pytest.raises(CredentialsRefused):
         target(FakeLambda(refuses={"get_function_configuration": aws_error("AccessDenied")})).exists(RECORDED)
+
+
+# ---- who calls it --------------------------------------------------------------------------------------------------
+
+QUEUE = "arn:aws:sqs:us-east-1:000000000000:orders"
+
+
+def test_callers_of_the_function_itself_are_a_warning_for_the_approvers():
+    """Fault 91: they pass the alias by, and get what is uploaded at once."""
+    function = FakeLambda()
+    function.permitted = {"": ["s3.amazonaws.com"], "live": ["apigateway.amazonaws.com"]}
+    function.triggers = {"": [QUEUE, f"{QUEUE}-2"], "live": [f"{QUEUE}-3"]}
+    warning = target(function).check(RECORDED).warning
+    assert "pass the alias by" in warning
+    assert (
+        f"a permission for s3.amazonaws.com, a trigger from {QUEUE} and a trigger from {QUEUE}-2." in warning
+    )
+    assert "apigateway" not in warning
+    assert function.writes == []
+    function.permitted, function.triggers = {"live": ["apigateway.amazonaws.com"]}, {"live": [QUEUE]}
+    assert target(function).check(RECORDED).warning == ""
+
+
+@pytest.mark.parametrize(
+    "attached",
+    [{"permitted": {"live": ["apigateway.amazonaws.com"]}}, {"triggers": {"live": [QUEUE]}}],
+    ids=str,
+)
+def test_an_alias_that_is_called_by_now_is_not_deleted_with_what_hangs_on_it(functions, first, attached):
+    """Fault 99: a permission on the alias would be gone with it, and nobody knows how it was made."""
+    first.shift(100)
+    for name, value in attached.items():
+        setattr(functions, name, value)
+    with pytest.raises(
+        BaselineMissing, match=r"is called by now: a (permission|trigger) .* It was not removed"
+    ) as caught:
+        first.restore()
+    assert "aws lambda delete-alias" in str(caught.value)
+    assert functions.serving == ("1", {}) or functions.serving is not None
+    assert "delete_alias" not in functions.calls
+
+
+def test_what_calls_the_function_itself_does_not_keep_a_first_releases_alias(functions, first):
+    first.shift(100)
+    functions.permitted, functions.triggers = {"": ["s3.amazonaws.com"]}, {"": [QUEUE]}
+    first.restore()
+    assert functions.serving is None

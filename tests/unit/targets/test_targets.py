@@ -35,7 +35,12 @@ def test_a_target_works_on_a_client_in_the_applications_role_that_may_do_what_is
     (service, moving), (_, preparing) = asked
     assert service == "lambda"
     assert {right.name: right.actions for right in preparing} == {
-        "LookAtTheFunction": ("lambda:GetFunctionConfiguration", "lambda:GetProvisionedConcurrencyConfig"),
+        "LookAtTheFunction": (
+            "lambda:GetFunctionConfiguration",
+            "lambda:GetProvisionedConcurrencyConfig",
+            "lambda:GetPolicy",
+        ),
+        "LookAtTriggers": ("lambda:ListEventSourceMappings",),
         "MoveTheTraffic": (
             "lambda:GetAlias",
             "lambda:CreateAlias",
@@ -45,17 +50,17 @@ def test_a_target_works_on_a_client_in_the_applications_role_that_may_do_what_is
         "PrepareTheCandidate": ("lambda:UpdateFunctionCode", "lambda:PublishVersion"),
         "ReadThePinnedCode": ("s3:GetObjectVersion",),
     }
-    assert preparing[:2] == moving
+    assert preparing[:3] == moving
     assert preparing[-1] == Right(
         name="ReadThePinnedCode",
         actions=("s3:GetObjectVersion",),
         on=("arn:aws:s3:::releases/releases/storefront/v1.4.0/*",),
     )
     arn = "arn:aws:lambda:us-east-1:000000000000:function:storefront"
-    assert {right.on for right in preparing[:-1]} == {(arn, f"{arn}:*")}
+    assert {right.on for right in preparing[:-1]} == {(arn, f"{arn}:*"), ("*",)}
 
 
 def test_the_role_itself_may_read_every_tag_of_its_application_and_no_other():
     role = rights(read_application(application()).target, application="storefront", bucket="releases")
     assert role[-1].on == ("arn:aws:s3:::releases/releases/storefront/*",)
-    assert len(session_policy(role)) < 1000
+    assert len(session_policy(role)) < 1150

@@ -53,9 +53,15 @@ def rights(target: LambdaTarget, *, objects: Iterable[str]) -> tuple[Right, ...]
     may = [
         Right(
             name="LookAtTheFunction",
-            actions=("lambda:GetFunctionConfiguration", "lambda:GetProvisionedConcurrencyConfig"),
+            actions=(
+                "lambda:GetFunctionConfiguration",
+                "lambda:GetProvisionedConcurrencyConfig",
+                "lambda:GetPolicy",
+            ),
             on=on,
         ),
+        # IAM knows no resource for it.
+        Right(name="LookAtTriggers", actions=("lambda:ListEventSourceMappings",), on=("*",)),
         Right(
             name="MoveTheTraffic",
             # An application without the alias gets it with its first release, and loses it again if that is rolled back.

@@ -30,7 +30,9 @@ from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
 from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared
 from tagship.targets.lambda_alias import CODE, LambdaTarget
+from tagship.targets.lambda_callers import callers
 from tagship.targets.lambda_configuration import differences, digest_of
+from tagship.text.words import listed
 
 _FENCE = re.compile(r"\bfence (\d+)\b")
 _REFUSED = REFUSED_CREDENTIALS
@@ -65,12 +67,18 @@ class LambdaFunction:
                 f"{self._release}: {self.spec.function} is being changed by somebody else. Publish again when it "
                 "is done."
             )
-        warning = ""
+        warnings = []
         if latest.get("LastUpdateStatus") == "Failed":
-            warning = (
+            warnings.append(
                 f"The last update of {self.spec.function} failed: {_reason(latest, 'LastUpdateStatusReason')}"
             )
-        return Finding(said=self._undrifted(current), warning=warning)
+        said = self._undrifted(current)
+        if bypassing := callers(self.client, arn=expected):
+            warnings.append(
+                f"Callers of {self.spec.function} itself pass the alias by: they get a release at once, before its health "
+                f"is checked, and no rollback. Point them at the alias {self.spec.alias}: {listed(bypassing)}."
+            )
+        return Finding(said=said, warning=" ".join(warnings))
 
     def _undrifted(self, recorded: Revision | None) -> str:
         alias = self._alias()
@@ -418,6 +426,7 @@ class LambdaFunction:
                 )
         if baseline is None:
             if alias is not None:
+                self._refuse_to_delete(alias)
                 with calling(f"Deleting {self._name}", **_REFUSED):
                     self.client.delete_alias(FunctionName=self.spec.function, Name=self.spec.alias)
             return f"{self._name} is removed again: nothing served before this release."
@@ -441,6 +450,17 @@ class LambdaFunction:
                 "provisioned concurrency there."
             )
         return f"{self._name} gives all traffic to version {baseline['id']} again."
+
+    def _refuse_to_delete(self, alias: dict[str, Any]) -> None:
+        """Raises BaselineMissing where something calls the alias by now: it would be deleted with it."""
+        if attached := callers(
+            self.client, arn=function_arn(self.spec, self.spec.function), qualifier=self.spec.alias
+        ):
+            raise BaselineMissing(
+                f"{self._release}: nothing served before this release, and {self._name} is called by now: "
+                f"{listed(attached)}. It was not removed with them: it points at {_described(alias)}. Publish a fix, or "
+                f"remove the alias: {self._by_hand('')}"
+            )
 
     # ---- the alias -------------------------------------------------------------------------------------------------
 
