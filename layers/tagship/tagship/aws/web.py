@@ -127,7 +127,8 @@ def send(
 ) -> Answer:
     """One request with `data` as JSON or with a form, and the first `most` bytes of the answer, within `seconds`.
 
-    `to` is what errors call the service; `plain_http` are the hosts for which http is enough. Raises RequestFailed.
+    Looking up the name counts too, but the system's resolver is not cut off. `to` is what errors call the service;
+    `plain_http` are the hosts for which http is enough. Raises RequestFailed.
     """
     content, body = _content(data, form)
     try:
