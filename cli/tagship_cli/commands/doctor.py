@@ -68,12 +68,12 @@ def _subject(place: Place) -> Subject:
 
 def _reach(host: str) -> None:
     """Any answer will do."""
-    import urllib3
+    from tagship.aws import web
 
     try:
-        urllib3.request("HEAD", f"https://{host}/", timeout=_REACH_SECONDS, retries=False, redirect=False)
-    except urllib3.exceptions.HTTPError as error:
-        raise OSError(type(error).__name__) from error
+        web.send(f"https://{host}/", to=host, method="HEAD", seconds=_REACH_SECONDS, plain_http=())
+    except web.RequestFailed as failed:
+        raise OSError(str(failed)) from failed
 
 
 def _lines(found: Sequence[Finding]) -> list[str]:

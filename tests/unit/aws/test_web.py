@@ -35,6 +35,11 @@ class Service(BaseHTTPRequestHandler):
 
     do_GET = do_POST
 
+    def do_HEAD(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "5000")
+        self.end_headers()
+
     def log_message(self, *arguments):
         pass
 
@@ -68,6 +73,10 @@ def test_a_form_arrives_as_a_form(service):
     _, _, headers, body = Service.came[0]
     assert headers["Content-Type"] == "application/x-www-form-urlencoded"
     assert body == b"code=a+b%26c"
+
+
+def test_a_look_at_the_head_alone_is_a_whole_answer(service):
+    assert web.send(f"{service}/x", to="GitHub", method="HEAD").status == 200
 
 
 def test_no_redirect_is_followed_and_only_so_much_is_read(service):

@@ -377,7 +377,16 @@ def waiting(ledger: Ledger, three: Item) -> Item:
     locked(ledger, "v1.5.0")
     asked = {"id": "id", "application": "storefront", "tag": "v1.5.0", "attempt": 1, "approvers": ["ana"]}
     approvals.request(
-        ledger, asked | {"required": 1, "expiresAt": "2026-11-23T14:00:00.000Z"}, execution="arn:v1.5.0"
+        ledger,
+        asked
+        | {
+            "required": 1,
+            "expiresAt": "2026-11-23T14:00:00.000Z",
+            "author": "bo",
+            "authorMayApprove": False,
+            "digest": "0" * 64,
+        },
+        execution="arn:v1.5.0",
     )
     return releases.get(ledger, "storefront", "v1.5.0")
 

@@ -9,6 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from tagship.health import judging
+
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 SOURCE = Path(__file__).resolve().parents[3] / "functions" / "judge_health" / "app.py"
 
@@ -84,9 +86,7 @@ def test_a_restored_baseline_is_judged_by_what_it_could_answer_before(
         "gates": [{"gate": "tag"}, {"gate": "baseline", "seen": {"answers": answers}}],
         "plan": {"replaced": {"version": "3"}} if replaced else {},
     }
-    monkeypatch.setitem(
-        judge_health.__globals__, "releases", SimpleNamespace(get=lambda ledger, application, tag: record)
-    )
+    monkeypatch.setattr(judging, "releases", SimpleNamespace(get=lambda ledger, application, tag: record))
     answer, (fact,) = looked(judge_health, verdict, left=0, extended=True, subject="baseline")
     assert answer["verdict"] == expected
     assert fact.data["subject"] == "baseline"
