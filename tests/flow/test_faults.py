@@ -257,7 +257,16 @@ def test_with_mail_down_slack_carries_the_link_and_tells_the_outcome(
         assert world.ended(arn).status == "SUCCEEDED"
         message = {"channel": "slack", "application": "storefront"}
         granted = "FACT#v1.0.0#0001#Approval Granted#ana@example.com"
-        record = {"messageId": "1", "body": json.dumps(message | {"fact": granted})}
+        record = {
+            "messageId": "1",
+            "receiptHandle": "none",
+            "body": json.dumps(message | {"fact": granted}),
+            "attributes": {
+                "ApproximateReceiveCount": "1",
+                "MessageGroupId": "slack-storefront",
+                "MessageDeduplicationId": "slack-1",
+            },
+        }
         assert world.handlers["notify"]({"Records": [record]}, None) == {"batchItemFailures": []}
         asked, told = here.to("channel")
         assert asked["text"].startswith("Approval wanted: storefront v1.0.0")

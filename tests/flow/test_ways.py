@@ -158,7 +158,7 @@ def test_a_release_is_stopped_with_a_name_and_a_reason(world: World) -> None:
     assert "the wrong branch" in ending["data"]["why"]
     at_rest(world)
     again = world.type("abort", "storefront", "v1.0.0", "--reason", "twice")
-    assert again.exit_code == 1 and "has ended ABORTED" in again.stderr
+    assert again.exit_code == 1 and "has already ended ABORTED" in again.stderr
 
 
 # ---- an alarm ------------------------------------------------------------------------------------------------------
