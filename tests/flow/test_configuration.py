@@ -14,7 +14,7 @@ from tagship import runtime
 from tagship.ledger import configurations, freezes
 from tagship.ledger.table import digest_of
 from tagship.model.schedule import Freeze
-from tests.flow.harness import STAGE, Ended, World, client_of, wait_for
+from tests.flow.harness import STAGE, Ended, World, client_of, error_named, wait_for
 from tests.flow.harness import world as make_world
 
 PARAMETER = f"/tagship/{STAGE}/applications/storefront"
@@ -349,6 +349,16 @@ def test_storing_is_tried_again_and_done_once(begun: World) -> None:
     assert approved(begun, 2, document(strategy={"type": "linear"})).status == "SUCCEEDED"
     assert begun.facts("configuration-2").count("Configuration Approved") == 1
     assert client_of("ssm").get_parameter(Name=PARAMETER)["Parameter"]["Version"] == 2
+
+
+@pytest.mark.parametrize("fault", ["Unforeseen", "AwsUnavailable", "Sandbox.Timedout"])
+def test_what_can_not_be_stored_is_not_in_force_and_has_an_ending(begun: World, fault: str) -> None:
+    begun.plant("store_configuration", error_named(fault), times=3)
+    ended = approved(begun, 2, document(strategy={"type": "linear"}))
+    assert ended.status == "FAILED"
+    assert begun.record("configuration-2")["status"] == "INVALID"
+    assert in_force(begun) == "configuration-1"
+    assert stored() == document()
 
 
 def test_a_late_twin_of_an_older_one_writes_nothing(begun: World) -> None:
