@@ -219,7 +219,7 @@ def test_a_release_that_was_signed_attested_and_promoted_passes_and_one_that_ano
         ways = ("--from", "staging", "--to", pipeline.stack.stage, "--sign", "alias/tagship-promotion")
         succeeds(tag)
         shell.done("promote", NAME, tag, *ways)
-        assert "nothing new begins" in shell.done("promote", NAME, tag, *ways)
+        assert "no new release starts" in shell.done("promote", NAME, tag, *ways)
     shell.waits_for_approval(tag)
     told = {result["gate"]: result["why"] for result in pipeline.item(f"RELEASE#{tag}")["gates"]}
     assert told["signature"] == "release.json was signed with alias/tagship-ours."
@@ -275,7 +275,7 @@ def test_the_doctor_finds_what_is_wrong_with_the_deployed_stage(shell: Shell) ->
     before = found()
     assert before["DeadLetters is empty."]["verdict"] == "ok"
     assert "Its role exists and has every right that its target, gates and checks need." in before
-    assert f"{NAME} can be changed." in before
+    assert any(said.startswith(f"{NAME} can be changed") for said in before)
     pipeline = shell.pipeline
     (queue,) = [
         resource["PhysicalResourceId"]
@@ -288,7 +288,7 @@ def test_the_doctor_finds_what_is_wrong_with_the_deployed_stage(shell: Shell) ->
     sqs.send_message(QueueUrl=queue, MessageBody="{}")
     try:
         after = found()
-        assert after["DeadLetters holds 1: uploads that started nothing."]["verdict"] == "wrong"
+        assert after["DeadLetters holds 1: uploads that started no release."]["verdict"] == "wrong"
         assert set(before) - set(after) == {"DeadLetters is empty."}
     finally:
         sqs.purge_queue(QueueUrl=queue)

@@ -24,7 +24,8 @@ def callers(client: Any, *, arn: str, qualifier: str = "") -> list[str]:
 
 
 def _permitted(client: Any, arn: str, qualifier: str) -> Iterator[str]:
-    about = {"Qualifier": qualifier} if qualifier else {}
+    """An alias has a policy of its own; each statement says what it is about."""
+    about, wanted = ({"Qualifier": qualifier}, f"{arn}:{qualifier}") if qualifier else ({}, arn)
     try:
         policy = json.loads(client.get_policy(FunctionName=arn.rpartition(":")[2], **about)["Policy"])
     except ClientError as error:
@@ -32,7 +33,7 @@ def _permitted(client: Any, arn: str, qualifier: str) -> Iterator[str]:
             raise
         return
     for statement in policy.get("Statement", ()):
-        if statement.get("Effect") == "Allow":
+        if statement.get("Effect") == "Allow" and statement.get("Resource", wanted) == wanted:
             principal = statement.get("Principal")
             yield (
                 " and ".join(map(str, principal.values())) if isinstance(principal, dict) else str(principal)
