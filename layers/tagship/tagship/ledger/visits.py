@@ -10,18 +10,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import IPv4Address, ip_address, ip_network
 
 from tagship.ledger.table import Ledger
 
 
 def bad_links(ledger: Ledger, source_ip: str, *, now: datetime) -> int:
     """How many came from this address in this minute, this one included."""
-    return ledger.count(f"VISITS#{_digest(source_ip, 4)}", "REFUSED", period=_minute(now))
+    return ledger.count(f"VISITS#{_digest(_caller(source_ip), 4)}", "REFUSED", period=_minute(now))
 
 
 def forms(ledger: Ledger, approval_id: str, approver: str, source_ip: str, *, now: datetime) -> int:
     """How many came on this approver's link from this address in this minute, this one included."""
-    key = f"FORMS#{_digest(approver, 12)}#{_digest(source_ip, 2)}"
+    key = f"FORMS#{_digest(approver, 12)}#{_digest(_caller(source_ip), 2)}"
     return ledger.count(f"APPROVAL#{approval_id}", key, period=_minute(now))
 
 
@@ -47,6 +48,17 @@ class Allowance:
             self._minute, self._taken = _minute(now), 0
         self._taken += 1
         return self._taken <= self.a_minute
+
+
+def _caller(source_ip: str) -> str:
+    """The address; of IPv6 its /64, since one machine has all of them (RFC 4291, section 2.5.4)."""
+    try:
+        found = ip_address(source_ip)
+    except ValueError:
+        return source_ip
+    if isinstance(found, IPv4Address) or found.ipv4_mapped:
+        return source_ip
+    return str(ip_network((found, 64), strict=False))
 
 
 def _minute(now: datetime) -> str:

@@ -35,7 +35,8 @@ GIT_TAG = r"^(?!.*(\.\.|//|\.lock$|@\{))[A-Za-z0-9][A-Za-z0-9._/@+-]{0,199}$"
 _VERSION_OF_A_GIT_TAG = re.compile(
     r"(?:.*?[^0-9A-Za-z.])?v?(?P<numbers>\d{1,9}\.\d{1,9}\.\d{1,9}|\d{4}\.\d{1,9})(?P<rest>[+-].+)?", re.ASCII
 )
-REPOSITORY = Matching(r"^[A-Za-z0-9._-]{1,100}/[A-Za-z0-9._-]{1,100}$", "owner/name")
+_NAME = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]{1,100}"  # `.` and `..` would lead out of an address
+REPOSITORY = Matching(rf"^{_NAME}/{_NAME}$", "owner/name")
 MAIL_ADDRESS = Matching(
     r"^[^@\s<>\"',;:\\()\[\]]{1,64}@[A-Za-z0-9.-]{1,190}$", "a plain mail address: name@example.com"
 )
