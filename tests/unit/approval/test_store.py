@@ -137,7 +137,7 @@ def test_forms_are_counted_by_link_and_address_so_that_nobody_can_use_up_another
 
 def test_counters_are_bounded_whatever_addresses_come_and_name_nobody(store, ledger, opened):
     """Nothing in the table is ever deleted."""
-    for address in ("2001:db8::1", "2001:db8::2", "203.0.113.7"):
+    for address in ("2001:db8:0:1::1", "2001:db8:0:2::1", "203.0.113.7"):
         store.sent(opened["id"], ANA, address)
     store.refused("unknown", "altered", "203.0.113.7")
     items = [unpacked(item) for item in ledger.client.scan(TableName="ledger")["Items"]]
