@@ -97,10 +97,10 @@ def what_the_runtime_brings(folder: Path) -> Path:
 
 
 def _layers(name: str, code: Path) -> list[Path]:
-    """The built layers that the template gives a function: the one of all, and its own."""
+    """The built layers that a function has: the one of all, and those that the template gives it alone, if it is in it."""
     stack = template()
     shared = stack["Globals"]["Function"]["Layers"]
-    own = stack["Resources"][name]["Properties"].get("Layers", [])
+    own = stack["Resources"].get(name, {}).get("Properties", {}).get("Layers", [])
     return [code / layer / "python" for layer in (*shared, *own)]
 
 
