@@ -1,71 +1,137 @@
-"""What only a kind of target knows stands in its own files; all others learn it from its record."""
+"""What only a kind of target knows stands in its own files; all others learn it from its record.
+
+A kind's files stand in `targets` and begin with its name: `lambda_alias.py`, `static_site.py`, `static_site_bucket.py`.
+"""
 
 from __future__ import annotations
 
-import io
+import ast
 import re
-import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tagship.targets import KINDS
+from tagship.targets.kind import Kind
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "layers" / "tagship" / "tagship"
-OWN = "lambda_"
-"""How the files of the kind `lambda` begin, in `targets`."""
-PLACES = [
-    *(
-        path
-        for path in LIBRARY.rglob("*.py")
-        if not (path.parent.name == "targets" and path.name.startswith(OWN))
-    ),
-    *LIBRARY.rglob("*.html"),
-    *(ROOT / "functions").rglob("*.py"),
-    *(ROOT / "cli").rglob("*.py"),
-    *(ROOT / "statemachine").glob("*.yaml"),
-]
-ITS_WORDS = re.compile(
-    r"\b(alias(es)?|\$LATEST|publish_version|update_alias|get_alias|FunctionVersion|CodeSha256|codeSha256|RoutingConfig)\b"
+LIST = LIBRARY / "targets" / "__init__.py"
+"""The one line."""
+PLACES = sorted(
+    (
+        *LIBRARY.rglob("*.py"),
+        *LIBRARY.rglob("*.html"),
+        *(ROOT / "functions").rglob("*.py"),
+        *(ROOT / "cli" / "tagship_cli").rglob("*.py"),
+        *(ROOT / "cli" / "tagship_cli").rglob("*.html"),
+        *(ROOT / "statemachine").glob("*.yaml"),
+    )
 )
+WORDS = {
+    "lambda": r"alias(es)?|\$LATEST|FunctionVersion|CodeSha256|codeSha256|RoutingConfig",
+}
+"""What else a kind's own files alone may speak of, beside the AWS operations that its rights name."""
 OTHERS = re.compile(
     r"alias/tagship-|KMS|kms|yaml|YAML|merge key|an alias without an account|By the alias|\*id001"
 )
 """A KMS key has an alias too, and so has YAML."""
-MAY_INVOKE = {
-    "aws/invocation.py",
-    "aws/rights.py",
-    "health/lambda_invoke.py",
-    "health/custom.py",
-    "gates/custom.py",
-    "cli/tagship_cli/actions/doctor/account.py",
-}
-"""What invokes a team's own function, whatever the target is; and what looks at the functions that Tagship is made of."""
+USED_BY_TAGSHIP_TOO = re.compile(
+    r"(s3|iam|sts|cloudwatch|kms|logs|sqs|sns|dynamodb|secretsmanager):"
+    r"|cloudformation:(DescribeStacks|ValidateTemplate|CreateStack|UpdateStack)$"
+    r"|states:(StartExecution|StopExecution|DescribeExecution|ListExecutions)$"
+    r"|lambda:InvokeFunction$"
+)
+"""What Tagship asks for itself or of a team's own function, whatever the target is."""
+SAME_NAME = {"lambda": {"health/lambda_invoke.py"}}
+"""What has the same name and is no kind of target: the health check `lambda`."""
 
 
-def _named(path: Path) -> str:
+def prefix(kind: Kind) -> str:
+    """How its files begin."""
+    return kind.name.replace("-", "_")
+
+
+def is_of(kind: Kind, path: Path) -> bool:
+    """Whether it is one of the kind's own files."""
+    return path.parent.name == "targets" and f"{path.stem}_".startswith(f"{prefix(kind)}_")
+
+
+def operations(kind: Kind) -> set[str]:
+    """Every AWS operation that its rights name and that is nobody else's, as IAM names it and as boto3 does."""
+    spec = kind.spec(**kind.example)
+    asked = {action for right in kind.rights(spec, objects=["arn:aws:s3:::x/*"]) for action in right.actions}
+    alone = {action.split(":")[1] for action in asked if not USED_BY_TAGSHIP_TOO.match(action)}
+    return alone | {re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", each).lower() for each in alone}
+
+
+def words(kind: Kind) -> re.Pattern[str]:
+    """All that nobody else may say: its noun, its modules, its operations, its own words."""
+    known = [kind.spec.__name__, *sorted(operations(kind))]
+    imported = rf"targets(\.| import ){prefix(kind)}(_\w+)?"
+    its_words = "|".join((*map(re.escape, known), imported, WORDS.get(kind.name, imported)))
+    return re.compile(rf"(?<![\w$])({its_words})(?!\w)")
+
+
+def written_names(text: str) -> Iterator[str]:
+    """Every text that a module writes out, but those that choose a client of boto3's by its service."""
+    tree = ast.parse(text)
+    services = {
+        id(node.args[0])
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and node.args
+        and re.fullmatch(r"client(_as)?", getattr(node.func, "attr", getattr(node.func, "id", "")))
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in services:
+            yield node.value
+
+
+def named(path: Path) -> str:
+    """From the library's root, or the project's."""
     return str(path.relative_to(LIBRARY if path.is_relative_to(LIBRARY) else ROOT))
 
 
-@pytest.mark.parametrize("path", PLACES, ids=_named)
-def test_no_other_place_speaks_of_what_one_kind_moves(path: Path) -> None:
-    found = [
-        f"{path.name}:{number}: {line.strip()}"
-        for number, line in enumerate(path.read_text().splitlines(), 1)
-        if ITS_WORDS.search(line) and not OTHERS.search(line)
-    ]
-    assert not found, "it is the kind's to say"
-
-
-@pytest.mark.parametrize("path", [path for path in PLACES if path.suffix == ".py"], ids=_named)
-def test_no_other_place_asks_which_kind_it_is(path: Path) -> None:
-    strings = {
-        token.string.strip("\"'")
-        for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline)
-        if token.type == tokenize.STRING
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_a_kind_stands_in_files_that_begin_with_its_name(kind: Kind) -> None:
+    its_own = [path for path in LIST.parent.glob("*.py") if is_of(kind, path)]
+    stands = {
+        part.__module__.rpartition(".")[2] for part in (kind.spec, kind.make, kind.rights, kind.subject)
     }
-    asked = strings & {kind.name for kind in KINDS.values()}
-    assert not asked or _named(path) in MAY_INVOKE, "ask its record instead"
-    if _named(path) != "targets/__init__.py":
-        assert not re.search("LambdaTarget|lambda_alias", path.read_text()), "ask its record instead"
+    assert stands <= {path.stem for path in its_own}
+    text = "\n".join(path.read_text() for path in its_own)
+    unsaid = [word for word in WORDS.get(kind.name, "").split("|") if word and not re.search(word, text)]
+    assert not unsaid, "not a word of its own"
+
+
+@pytest.mark.parametrize("path", PLACES, ids=named)
+def test_no_other_place_speaks_of_what_one_kind_moves(path: Path) -> None:
+    text = path.read_text()
+    for kind in KINDS.values():
+        if is_of(kind, path):
+            continue
+        its_words = words(kind)
+        found = [
+            f"{path.name}:{number}: {line.strip()}"
+            for number, line in enumerate(text.splitlines(), 1)
+            if its_words.search(line)
+            and not OTHERS.search(line)
+            and not (path == LIST and (".KIND" in line or line.startswith("from tagship.targets import ")))
+        ]
+        assert not found, f"it is the kind's to say: {kind.name}"
+
+
+@pytest.mark.parametrize("path", PLACES, ids=named)
+def test_no_other_place_asks_which_kind_it_is(path: Path) -> None:
+    kinds = {
+        kind.name
+        for kind in KINDS.values()
+        if not is_of(kind, path) and named(path) not in SAME_NAME.get(kind.name, ())
+    }
+    if path.suffix == ".py":
+        assert not kinds & set(written_names(path.read_text())), "ask its record instead"
+    else:
+        asked = re.compile(rf"(: |[\"'])({'|'.join(map(re.escape, sorted(kinds)))})([\"']|$)", re.MULTILINE)
+        assert not asked.search(path.read_text()), "ask its record instead"
