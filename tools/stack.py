@@ -187,7 +187,11 @@ class Engine:
         (self.folder / "engine.json").unlink(missing_ok=True)
         # Every worker had a copy of the layer: some ten thousand files, for which nobody need wait.
         gone = self.folder if forget else self.folder / "tmp"
-        subprocess.Popen(["rm", "-rf", gone], start_new_session=True)  # noqa: S607
+        # A function that is just ending may still write, so what the first try leaves is removed a second later.
+        removes = 'rm -rf "$1" || { sleep 1; rm -rf "$1"; }'
+        subprocess.Popen(
+            ["/bin/sh", "-c", removes, "sh", gone], start_new_session=True, stderr=subprocess.DEVNULL
+        )
 
     def log(self, lines: int = 20) -> str:
         """The end of what it and its functions wrote."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import subprocess
 import sys
 import zipfile
@@ -17,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from tagship.model.release import Tag, parameter_name
 from tools.stack import ACCOUNT, REGION, ROOT, Engine, LocalError, outputs
 
 HOME = ROOT / "examples" / "storefront"
@@ -62,6 +64,42 @@ class Storefront:
             role=made["DeploymentRoleArn"],
         )
 
+    @classmethod
+    def installed(cls, engine: Engine, *, stage: str) -> Storefront:
+        """As somebody installed it before."""
+        made = outputs(engine, NAME)
+        return cls(
+            engine=engine,
+            stage=stage,
+            url=engine.function_url(made["Url"]),
+            role=made["DeploymentRoleArn"],
+        )
+
+    def next_tag(self) -> str:
+        """The first tag that nobody has used."""
+        bucket = outputs(self.engine, f"tagship-{self.stage}")["ReleaseBucketName"]
+        pages = (
+            self.engine.client("s3")
+            .get_paginator("list_objects_v2")
+            .paginate(Bucket=bucket, Prefix=f"releases/{NAME}/", Delimiter="/")
+        )
+        used = [each["Prefix"].split("/")[2] for page in pages for each in page.get("CommonPrefixes", ())]
+        newest = max((Tag.parse(tag).version for tag in used), default=None)
+        return f"v{newest.bump_minor()}" if newest else "v1.0.0"
+
+    def deciders(self) -> list[str]:
+        """As many of its approvers as must approve."""
+        name = parameter_name(self.stage, NAME)
+        found = self.engine.client("ssm").get_parameter(Name=name)["Parameter"]
+        approval = json.loads(found["Value"])["approval"]
+        return [str(who) for who in approval["approvers"][: approval["required"]]]
+
+    def packed(self, tag: str, *, broken: bool = False) -> Path:
+        """A version's zip, ready to publish."""
+        file = self._folder(tag) / f"{NAME}.zip"
+        file.write_bytes(pack(tag, broken=broken))
+        return file
+
     def configure(self, **changes: Any) -> dict[str, Any]:
         """Stores its application.yaml for Tagship, with this engine's addresses and whatever else is changed."""
         document: dict[str, Any] = yaml.safe_load((HOME / "application.yaml").read_text())
@@ -86,12 +124,10 @@ class Storefront:
         self, tag: str, *, broken: bool = False, author: str = "dana@example.com", notes: str = ""
     ) -> None:
         """Packs a version and publishes it."""
-        packed = self._folder(tag) / f"{NAME}.zip"
-        packed.write_bytes(pack(tag, broken=broken))
         self._tagship(
             "publish",
             *("--application", NAME, "--tag", tag, "--stage", self.stage),
-            *("--artifact", f"function={packed}"),
+            *("--artifact", f"function={self.packed(tag, broken=broken)}"),
             *("--repository", "acme/storefront", "--author", author, "--notes", notes),
             *("--commit", hashlib.sha1(tag.encode(), usedforsecurity=False).hexdigest()),
         )

@@ -116,7 +116,7 @@ class Place:
     @property
     def guards_configuration(self) -> bool:
         """Whether only an approved configuration counts here. Where nothing is deployed yet, nothing guards."""
-        if self._outputs is None and self._stack_named(self.stack) is None:
+        if self._outputs is None and self.found() is None:
             return False
         return self.listed("ConfigurationGuarded") == ["true"]
 
@@ -158,9 +158,13 @@ class Place:
             text += f" --profile {self.profile}"
         return text
 
+    def found(self) -> dict[str, Any] | None:
+        """The stack as CloudFormation describes it, None where nothing is deployed."""
+        return self._stack_named(self.stack)
+
     def described(self) -> dict[str, Any]:
         """The stack as CloudFormation describes it. Raises AwsRefused when there is none here."""
-        found = self._stack_named(self.stack)
+        found = self.found()
         if found is None:
             raise self._no_stack(self.stack, self.stage)
         return found

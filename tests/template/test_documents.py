@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -188,6 +189,54 @@ def test_every_command_that_is_shown_is_one_that_can_be_run(
             (tmp_path / file).touch()
         if "--help" not in words:
             parsed(words)
+
+
+@every_page
+def test_every_option_that_a_sentence_names_belongs_to_its_command(page: Path) -> None:
+    text = _CODE.sub("", page.read_text())
+    for said in re.findall(r"`(?:\.venv/bin/)?(tagship [^`\n]+)`", text):
+        words = re.split(r"\s+", said)[1:]
+        command: click.Command | None = main
+        while isinstance(command, click.Group) and words and re.fullmatch(r"[a-z]+", words[0]):
+            command = command.get_command(click.Context(command), words.pop(0))
+        assert command is not None, said
+        known = {option for it in command.params for option in (*it.opts, *it.secondary_opts)}
+        given = {word for word in words if re.fullmatch(r"--[a-z-]+", word)}
+        assert given <= known | {"--help"}, said
+
+
+def texts_in(path: Path) -> Iterator[str]:
+    """Each text that a module makes, with the values that go in named between braces."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(
+                str(it.value)
+                if isinstance(it, ast.Constant)
+                else f"{{{re.sub(r'\W+', '_', ast.unparse(it))}}}"
+                for it in node.values
+            )
+
+
+def test_every_command_that_the_code_tells_people_to_type_names_the_stage() -> None:
+    """At night the one that is pasted must not ask another stage."""
+    asks = [name for name in COMMANDS if any(it.name == "stage" for it in _command(name).params)]
+    typed = re.compile(rf"tagship (?:{'|'.join(asks)}) \{{[^.;:]*")
+    rooms = [ROOT / "layers" / "tagship" / "tagship", ROOT / "cli" / "tagship_cli"]
+    found = [
+        (path.name, told)
+        for path in (path for room in rooms for path in room.rglob("*.py"))
+        for text in texts_in(path)
+        for told in typed.findall(text)
+    ]
+    assert len(found) > 10
+    bare = [it for it in found if not re.search(r"--(stage|from|file)\b|flags|about|lift|export", it[1])]
+    assert bare == []
+
+
+def _command(name: str) -> click.Command:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    return command
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "runbooks").iterdir()), ids=lambda page: page.stem)

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from tagship.model.documents import DocumentInvalid, read_application
+from tagship.text.words import listed
 from tagship_cli.failures import AwsRefused, Failed
 
 if TYPE_CHECKING:
@@ -77,6 +78,42 @@ def refuse_what_gates_would(place: Place, release: Release) -> None:
             f"{configuration.application} has a target of type {kind.name}, which requires an artifact "
             f"named {wanted}; this release has {', '.join(sorted(named))}. Nothing was uploaded.\n"
             f"Name the artifact: --artifact {next(iter(missing))}=PATH"
+        )
+
+
+def refuse_what_the_stage_cannot(place: Place, configuration: Application) -> None:
+    """Raises Failed, with every problem, for a target that this stage's stack does not deploy to.
+
+    Does nothing where no stack is deployed yet.
+    """
+    stack = place.found()
+    if stack is None:
+        return
+    target = configuration.target
+    given = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}
+    pattern, role = given.get("TargetRolePattern", "*"), target.role.rpartition("/")[2]
+    own = stack["StackId"].split(":")[4]
+    accounts = [each.strip() for each in given.get("AllowedAccountIds", "").split(",") if each.strip()] or [
+        own
+    ]
+    problems = []
+    if target.region != place.region_name:
+        problems.append(
+            f"target.region is {target.region}, and the stack {place.stack} is in {place.region_name}"
+        )
+    if not fnmatchcase(role, pattern):
+        problems.append(
+            f"target.role is {role}, and the stack may assume roles named {pattern} only (TargetRolePattern)"
+        )
+    if target.account not in accounts:
+        problems.append(
+            f"target.account is {target.account}, and the stack deploys to {listed(accounts)} only (AllowedAccountIds)"
+        )
+    if problems:
+        told = "\n".join(f"  {problem}" for problem in problems)
+        raise Failed(
+            f"{place.stage} can't deploy {configuration.application} as it is configured. Nothing was written.\n{told}\n"
+            "Correct the configuration, or check --stage, --region and --profile."
         )
 
 

@@ -53,6 +53,7 @@ def apply(
     progress continues with the configuration that it started with.
     """
     from tagship_cli.actions import documents
+    from tagship_cli.actions.checking import refuse_what_the_stage_cannot
 
     reasons = {"--emergency": emergency, "--ask-owners": owners}
     for option, reason in reasons.items():
@@ -64,6 +65,7 @@ def apply(
     _refuse_of_another_stage(document, wanted, place)
     checked(documents.read(file, raw, stage=place.stage))
     place.refuse_a_long_name()
+    refuse_what_the_stage_cannot(place, wanted)
     if place.guards_configuration:
         from tagship_cli.commands.propose import propose
 

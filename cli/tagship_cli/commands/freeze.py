@@ -97,11 +97,11 @@ def freeze(
     if as_json:
         screen.result({"stage": place.stage, "new": is_new, **overview.freeze_as_dict(made)})
         return
-    lift = f"tagship unfreeze {'--all' if everything else scope}"
+    lift = f"tagship unfreeze {'--all' if everything else scope} --reason '…'{place.flags()}"
     screen.say(
         *told(made, place),
         "" if is_new else screen.dim("It is already frozen with this end and reason. Nothing was written."),
-        f"Lift it early: {lift} --reason '…'{place.flags()}",
+        f"Lift it early: {lift}",
     )
 
 

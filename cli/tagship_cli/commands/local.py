@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -180,20 +182,37 @@ def _environment(engine: Engine, stage: str) -> dict[str, Any]:
 
 
 def _around(engine: Engine, stage: str) -> list[str]:
+    from tools.storefront import Storefront
+
     exports = " ".join(f"{name}={value}" for name, value in _environment(engine, stage).items())
+    sample = Storefront.installed(engine, stage=stage)
+    tag = sample.next_tag()
     return [
         f"{screen.good('Running')}: Tagship ({stage}) and the sample application storefront, at {engine.endpoint}",
         "",
         "Use it from a shell:",
+        f"  export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH",
         f"  export {exports}",
         "",
         "Release something:",
-        "  python3 -m zipfile -c storefront.zip examples/storefront/app/index.py examples/storefront/app/version.py",
-        "  tagship publish --application storefront --tag v1.0.0 --artifact function=storefront.zip \\",
-        "      --author dana@example.com",
-        "  tagship watch storefront",
-        "  tagship approve storefront v1.0.0 --as ana@example.com",
+        f"  tagship publish --application storefront --tag {tag} \\",
+        f"      --artifact function={shlex.quote(str(sample.packed(tag)))} \\",
+        "      --repository acme/storefront --author dana@example.com",
+        f"  tagship watch storefront {tag}      # Ctrl-C when it waits for approval; the release continues",
+        *_approvals(engine, stage, tag, sample.deciders()),
+        f"  tagship watch storefront {tag}",
         "",
-        f"The mails: {engine.endpoint}/_ministack/ses/messages",
+        f"The mails: {_mails(engine)}",
         "Stop it: tagship local down",
     ]
+
+
+def _approvals(engine: Engine, stage: str, tag: str, people: list[str]) -> list[str]:
+    """How those who must approve do so; in production the command line wants AWS's word for who somebody is."""
+    if stage == "production":
+        return [f"  # {each} opens the link of their mail: {_mails(engine)}" for each in people]
+    return [f"  tagship approve storefront {tag} --as {each} --yes" for each in people]
+
+
+def _mails(engine: Engine) -> str:
+    return f"{engine.endpoint}/_ministack/ses/messages"

@@ -137,7 +137,7 @@ def _row(name: str, found: Keys) -> tuple[str, ...]:
         f"{found.per_day:.2f}",
         "–" if rate is None else f"{found.failed} ({rate:.0%})",
         _spread(found.lead),
-        _spread(found.restore),
+        "not yet" if found.unrestored and found.restore.median is None else _spread(found.restore),
         _spread(found.approval),
     )
 

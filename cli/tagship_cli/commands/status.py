@@ -69,7 +69,7 @@ def told(each: Overview, place: Place, now: datetime) -> list[str]:
         lines += _underway(underway, place, now)
     if not each.underway:
         lines += _row("in progress", "nothing")
-    lines += _lock(each, now)
+    lines += _lock(each, place, now)
     for freeze in each.freezes:
         lines += _frozen(freeze, now)
     if each.last is not None:
@@ -115,7 +115,7 @@ def _underway(underway: Underway, place: Place, now: datetime) -> list[str]:
     return _row("in progress", *texts)
 
 
-def _lock(each: Overview, now: datetime) -> list[str]:
+def _lock(each: Overview, place: Place, now: datetime) -> list[str]:
     from tagship_cli.views import times
 
     holder = each.holder
@@ -127,7 +127,7 @@ def _lock(each: Overview, now: datetime) -> list[str]:
             screen.bad(
                 f"BLOCKED: {holder.tag} ended ROLLBACK_FAILED. No release can start until a person acts."
             ),
-            f"what to do: tagship history {each.application} --tag {holder.tag}",
+            f"what to do: tagship history {each.application} --tag {screen.clean(holder.tag)}{place.flags()}",
         )
     ends = times.moment(holder.leaseEnds)
     return _row("lock", f"held by {screen.clean(holder.tag)}, lease ends {times.until(ends, now)}")

@@ -73,8 +73,8 @@ def _keys(found: Keys) -> list[dict[str, str]]:
         },
         {
             "name": "Time to restore",
-            "value": _median(found.restore),
-            "more": _nine_of_ten(found.restore, "failure"),
+            "value": _restored(found),
+            "more": _nine_of_ten(found.restore, "failure restored", "failures restored"),
         },
         {
             "name": "Approval latency",
@@ -138,16 +138,20 @@ def _row(name: str, found: Keys) -> tuple[str, ...]:
         f"{found.per_day:.2f}",
         "–" if rate is None else f"{found.failed} ({rate:.0%})",
         _median(found.lead),
-        _median(found.restore),
+        _restored(found),
         _median(found.approval),
     )
+
+
+def _restored(found: Keys) -> str:
+    return "not yet" if found.unrestored and found.restore.median is None else _median(found.restore)
 
 
 def _median(found: Spread) -> str:
     return "–" if found.median is None else times.span(found.median)
 
 
-def _nine_of_ten(found: Spread, what: str) -> str:
+def _nine_of_ten(found: Spread, what: str, several: str = "") -> str:
     if found.p90 is None:
         return f"no {what}"
-    return f"90th percentile: {times.span(found.p90)}; {count(found.count, what)}"
+    return f"90th percentile: {times.span(found.p90)}; {count(found.count, what, several)}"

@@ -13,7 +13,7 @@ from botocore.stub import ANY, Stubber
 
 from tagship_cli.actions.configuration import Stored, difference, versions, write
 from tagship_cli.failures import Failed
-from tests.unit.cli.conftest import NOW
+from tests.unit.cli.conftest import NOW, STACK
 
 NAME = "/tagship/development/applications/storefront"
 TEXT = """application: storefront
@@ -95,6 +95,38 @@ def test_who_wrote_a_version_is_what_aws_recorded() -> None:
         stubbed.add_response("get_parameter_history", {"Parameters": written}, {"Name": NAME})
         found = versions(ssm, stage="development", application="storefront")
     assert [(each.version, each.by.rpartition("/")[2]) for each in found] == [(2, "bo"), (1, "ana")]
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (
+            ("eu-central-1", "eu-cental-1"),
+            "target.region is eu-cental-1, and the stack tagship-development is in",
+        ),
+        (
+            ("tagship-app-storefront", "storefront"),
+            "target.role is storefront, and the stack may assume roles named",
+        ),
+        (
+            ("123456789012", "999999999999"),
+            "target.account is 999999999999, and the stack deploys to 123456789012",
+        ),
+    ],
+)
+def test_a_target_that_the_stack_does_not_deploy_to_is_refused(
+    stage: Any, file: Path, change: tuple[str, str], said: str
+) -> None:
+    stack = {**STACK, "Parameters": {"TargetRolePattern": {"Type": "String", "Default": "tagship-app-*"}}}
+    stage.client("cloudformation").update_stack(
+        StackName="tagship-development", TemplateBody=json.dumps(stack)
+    )
+    assert stage.run("apply", str(file), "--yes").exit_code == 0
+    file.write_text(TEXT.replace(*change))
+    result = stage.run("apply", str(file), "--yes")
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert parameter(stage)["Version"] == 1
 
 
 def test_a_configuration_for_another_stage_is_refused(stage: Any, file: Path) -> None:

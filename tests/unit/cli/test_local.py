@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from moto import mock_aws
 
+from tagship.model.release import parameter_name
+from tests.template.test_documents import parsed
 from tools.stack import LocalError
+from tools.storefront import NAME, pack
 
 
 @pytest.mark.parametrize("command", ["up", "demo", "down"])
@@ -54,3 +62,62 @@ def test_down_without_an_engine_says_so(stage: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("tools.stack.STATE", tmp_path)
     assert stage.run("local", "down").stdout == "No engine is running.\n"
     assert json.loads(stage.run("local", "down", "--json").stdout) == {"stopped": False}
+
+
+def test_what_up_prints_can_be_pasted_and_names_a_tag_that_is_free(tmp_path: Path) -> None:
+    """From the first line to the last: the program is on the PATH, and as many people approve as must."""
+    from tagship_cli.commands.local import _around
+
+    with mock_aws():
+        engine = On(folder=tmp_path, endpoint="http://127.0.0.1:4566")
+        s3 = engine.client("s3")
+        s3.create_bucket(Bucket="releases")
+        for name, outputs in (
+            (
+                NAME,
+                {
+                    "Url": "https://abc.lambda-url.us-east-1.on.aws/",
+                    "DeploymentRoleArn": "arn:aws:iam::1:role/x",
+                },
+            ),
+            ("tagship-development", {"ReleaseBucketName": "releases"}),
+        ):
+            template = {
+                "Resources": {"T": {"Type": "AWS::SNS::Topic"}},
+                "Outputs": {k: {"Value": v} for k, v in outputs.items()},
+            }
+            engine.client("cloudformation").create_stack(StackName=name, TemplateBody=json.dumps(template))
+        engine.client("ssm").put_parameter(
+            Name=parameter_name("development", NAME),
+            Value=json.dumps(
+                {"approval": {"approvers": ["ana@example.com", "bo@example.com"], "required": 2}}
+            ),
+            Type="String",
+        )
+        first = _around(engine, "development")
+        s3.put_object(Bucket="releases", Key=f"releases/{NAME}/v1.9.0/release.json")
+        again = _around(engine, "development")
+    assert "--tag v1.0.0" in "".join(first)
+    assert "--tag v1.10.0" in "".join(again)
+    lines = [line.strip() for line in "\n".join(again).replace("\\\n", " ").splitlines()]
+    assert f"export PATH={Path(sys.executable).parent}:$PATH" in lines
+    typed = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("tagship ")]
+    for words in typed:
+        parsed(words)
+    assert [words[0] for words in typed] == ["publish", "watch", "approve", "approve", "watch"]
+    (package,) = [word.partition("=")[2] for word in typed[0] if word.startswith("function=")]
+    assert Path(package).read_bytes() == pack("v1.10.0")
+
+
+@dataclass
+class On:
+    """What `local up` knows of an engine."""
+
+    folder: Path
+    endpoint: str
+
+    def client(self, service: str) -> Any:
+        return boto3.client(service, region_name="us-east-1")
+
+    def function_url(self, address: str) -> str:
+        return address

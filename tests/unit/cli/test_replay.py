@@ -6,6 +6,7 @@ import json
 
 import pytest
 from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 
 ASIDE = "arn:aws:sqs:eu-central-1:123456789012:aside.fifo"
 
@@ -51,3 +52,20 @@ def test_what_was_set_aside_goes_back_once(stage, monkeypatch, underway):
     assert "moving back" in stage.run("replay").stdout
     assert [name for name, _ in asked[1:]] == ([] if underway else ["StartMessageMoveTask"])
     assert all(parameters == {"SourceArn": ASIDE} for _, parameters in asked)
+
+
+def test_where_the_queue_service_moves_nothing_back_it_says_what_works(stage, monkeypatch):
+    """As on the embedded engine."""
+    ask = BaseClient._make_api_call
+
+    def answer(client, name, parameters):
+        if name == "ListMessageMoveTasks":
+            return {"Results": []}
+        if name == "StartMessageMoveTask":
+            raise ClientError({"Error": {"Code": "InvalidAction", "Message": "no"}}, name)
+        return ask(client, name, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", answer)
+    result = stage.run("replay")
+    assert result.exit_code == 1
+    assert "tagship replay <application> --stage development" in result.stderr

@@ -37,6 +37,7 @@ def test_it_counts_what_the_ledger_says(stage: Any) -> None:
     shown = stage.run("report", "--since", "7d").stdout
     assert re.search(r"storefront +1 +0\.14 +0 \(0%\)", shown), shown
     assert "Failures not restored yet: 1." in shown
+    assert "not yet" in shown
     assert stage.run("report", "--until", "60d").exit_code == 2
     later = json.loads(stage.run("report", "--since", "2026-11-01", "--until", "2026-11-10", "--json").stdout)
     assert later["together"]["deployments"] == 0

@@ -71,8 +71,8 @@ def test_what_is_frozen_fails_with_who_why_and_when_it_ends(scope, whose):
         "It may be deployed from Mon 23 Nov 2026, 11:45 UTC on."
     )
     assert result.remedy == (
-        "Publish a new tag then. With gates.whenClosed: wait a release waits for it by itself; what can't wait is "
-        "published with `tagship publish --emergency`."
+        "Retry the release then. With gates.whenClosed: wait, a release waits by itself. If it can't wait, publish a "
+        "new tag as an emergency (--emergency)."
     )
 
 

@@ -75,7 +75,7 @@ def test_credentials_that_are_refused_afterwards_are_refused(code):
 @pytest.mark.parametrize(
     "error, remedy",
     [
-        (TargetInvalid("There is no function."), "Mend the target"),
+        (TargetInvalid("There is no function."), "Fix the target"),
         (TargetMoved("Somebody else moved it."), "tagship adopt"),
         (CredentialsRefused("It may not read the code."), "tagship role"),
     ],

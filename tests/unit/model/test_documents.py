@@ -415,6 +415,13 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
             ],
         ),
         ({"approval.required": 4}, ["approval.required: asks for 4 approvals of 3 approvers"]),
+        (
+            {"approval.required": 4, "approval.approvers.1": "bo"},
+            [
+                "approval.approvers[1]: must be a plain mail address: name@example.com",
+                "approval.required: asks for 4 approvals of 3 approvers",
+            ],
+        ),
         ({"stage": "prod"}, ["stage: must be 'development', 'staging' or 'production'"]),
         ({"gates": {"whenClosed": "later"}}, ["gates.whenClosed: must be 'fail' or 'wait'"]),
         (

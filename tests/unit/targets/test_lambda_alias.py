@@ -805,7 +805,7 @@ def test_a_function_that_stands_as_recorded_is_ready(recorded):
             "the function storefront is in the state Failed: its key is disabled",
         ),
         ({"State": "Failed"}, TargetInvalid, "in the state Failed: no reason given"),
-        ({"State": "Pending"}, CandidateNotReady, r"somebody else\. Publish again when it is done\."),
+        ({"State": "Pending"}, CandidateNotReady, r"somebody else\. Retry the release when it is done\."),
         ({"LastUpdateStatus": "InProgress"}, CandidateNotReady, "is being changed by somebody else"),
         (
             {"FunctionArn": "arn:aws:lambda:us-east-1:999999999999:function:storefront:$LATEST"},

@@ -77,5 +77,6 @@ def _unproven(record: ReleaseRecord, why: str) -> ApprovalUnproven:
     application = record["application"]
     return ApprovalUnproven(
         f"{application} {record['tag']}: the request says that it is approved, and the ledger's facts do not show it "
-        f"({why}). Nothing was changed. Somebody may have written to the ledger: run `tagship audit verify {application}`."
+        f"({why}). Nothing was changed. Somebody may have written to the ledger: run "
+        f"`tagship audit verify {application} --stage {record['stage']}`."
     )

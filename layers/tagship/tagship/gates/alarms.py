@@ -43,7 +43,7 @@ def check(case: Case) -> GateResult:
         return failed(
             _NAME,
             f"There is no alarm {line(', '.join(missing), 500)} in {where}.",
-            "Make it, or take it out of the configuration; then publish a new tag.",
+            "Create it, or remove it from the configuration; then retry the release.",
         )
     firing = {name: alarm for name, alarm in standing.items() if alarm.state == State.ALARM}
     warnings = [

@@ -22,7 +22,7 @@ def check(case: Case) -> GateResult:
     try:
         restorable = case.target.restorable(case.revision)
     except FinalError as error:
-        return refused(_NAME, error, "Give all traffic to a published version, then publish a new tag.")
+        return refused(_NAME, error, "Give all traffic to a published version, then retry the release.")
     if restorable is None:
         return passed(
             _NAME,

@@ -25,7 +25,7 @@ def check(case: Case) -> GateResult:
         return failed(
             _NAME,
             f"{why} It may not be deployed within the next {schedule.LONGEST_WAIT.days} days.",
-            "Publish a new tag when it may, or declare an emergency with `tagship publish --emergency`.",
+            "Retry the release when it may, or publish a new tag as an emergency (--emergency).",
         )
     opens = schedule.said(found.opens, windows)
     if rules.whenClosed == "wait":
@@ -35,8 +35,8 @@ def check(case: Case) -> GateResult:
     return failed(
         _NAME,
         f"{why} It may be deployed from {opens} on.",
-        "Publish a new tag then. With gates.whenClosed: wait a release waits for it by itself; what can't wait is "
-        "published with `tagship publish --emergency`.",
+        "Retry the release then. With gates.whenClosed: wait, a release waits by itself. If it can't wait, publish a "
+        "new tag as an emergency (--emergency).",
     )
 
 

@@ -29,7 +29,7 @@ from tagship.model.errors import FinalError
 from tagship.text.plain import line
 
 _NAME = "custom"
-_REMEDY = "Mend the function that gates.custom names, then publish a new tag."
+_REMEDY = "Fix the function that gates.custom names, then retry the release."
 
 
 def rights(configuration: Application) -> tuple[Right, ...]:
@@ -93,7 +93,9 @@ def _judged(function: str, document: object) -> GateResult:
         texts = reasons if isinstance(reasons, list) else [reasons] if reasons else []
         why = line("; ".join(map(str, texts)), 500) or "no reason given"
         return failed(
-            _NAME, f"{function} says: {why.rstrip('.')}.", "Mend what it names, then publish a new tag."
+            _NAME,
+            f"{function} says: {why.rstrip('.')}.",
+            "Fix what it names. If the release itself changes, publish a new tag; else retry it.",
         )
     return _unanswered(
         f'The answer of {function} is not {{"passed": true}} or {{"passed": false, "reasons": […]}}.'

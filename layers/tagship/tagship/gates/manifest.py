@@ -16,7 +16,7 @@ def check(case: Case) -> GateResult:
         return failed(
             _NAME,
             f"{case.application} has no valid configuration in this stage: {_listed(case.configuration_problems)}",
-            "Apply one with `tagship apply`, then publish a new tag.",
+            "Apply one with `tagship apply`, then retry the release.",
         )
     if case.manifest is None:
         return failed(

@@ -62,7 +62,7 @@ def refusal(
     return None
 
 
-_CONFIGURED = "Name a key that is there, enabled and made to sign with {algorithm}. Then publish a new tag."
+_CONFIGURED = "Name a key that is there, enabled and made to sign with {algorithm}. Then retry the release."
 _REFUSALS = {
     "KMSInvalidSignatureException": (
         "{of}.sig is not a signature of this {of} by {key} with {algorithm}.",
@@ -76,7 +76,7 @@ _REFUSALS = {
     "ValidationException": ("The key {key} does not sign with {algorithm}: {aws}", _CONFIGURED),
     "AccessDeniedException": (
         "The gate may not use the key {key}: {aws}",
-        "Let the key's own policy allow kms:Verify to this stack's account. Then publish a new tag.",
+        "Let the key's own policy allow kms:Verify to this stack's account. Then retry the release.",
     ),
 }
 """By AWS's name for it: what a person can mend. Everything else is raised as it came, and counts as not passed."""

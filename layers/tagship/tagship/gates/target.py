@@ -11,8 +11,7 @@ from tagship.model.errors import CredentialsRefused, FinalError, TargetMoved
 
 _NAME = "target"
 _WHO_AM_I = Right(name="SayWhoIAm", actions=("sts:GetCallerIdentity",), on=("*",))
-_REMEDY = "Mend the target, then publish a new tag."
-_DRIFTED = "Adopt what serves (`tagship adopt`), or restore what was there; then publish a new tag."
+_REMEDY = "Fix the target, then retry the release."
 
 
 def check(case: Case) -> GateResult:
@@ -30,7 +29,7 @@ def check(case: Case) -> GateResult:
             return failed(
                 _NAME,
                 f"The role {configured.role} is in account {account}; the target is in {configured.account}.",
-                "Correct target.account or target.role, apply the configuration, then publish a new tag.",
+                "Correct target.account or target.role, apply the configuration, then retry the release.",
             )
         target = case.target
         found = target.check(case.revision)
@@ -39,8 +38,16 @@ def check(case: Case) -> GateResult:
         result = refused(_NAME, error, "")
         return replace(result, remedy=error.remedy, cause="") if error.remedy else result
     except FinalError as error:
-        return refused(_NAME, error, _DRIFTED if isinstance(error, TargetMoved) else _REMEDY)
+        return refused(_NAME, error, _drifted(case) if isinstance(error, TargetMoved) else _REMEDY)
     return passed(_NAME, " ".join(filter(None, (found.said, rehearsed.said))), warning=found.warning)
+
+
+def _drifted(case: Case) -> str:
+    """Both ways out, since only a person knows which one is right."""
+    adopt = f"tagship adopt {case.application} --stage {case.settings.stage} --reason '…'"
+    return (
+        f"If what serves is right, adopt it: {adopt}. If not, restore what was there. Then retry the release."
+    )
 
 
 GATE = Gate(name=_NAME, check=check)

@@ -145,6 +145,11 @@ def _of_valid_parts(data: object) -> Iterator[Problem]:
     for part, judge in _JUDGES.items():
         with suppress(ValidationError, TypeError, ValueError, RecursionError):
             yield from judge(_part(hints[part]).validate_json(json.dumps(given.get(part))))
+    policy = given.get("approval")
+    if isinstance(policy, Mapping) and not _is_valid(hints["approval"], policy):  # else it was judged whole
+        approvers, required = policy.get("approvers"), policy.get("required", 1)
+        if isinstance(approvers, list) and type(required) is int:
+            yield from _more_than_there_are(required, len(approvers))
     health = given.get("health")
     checks = health.get("checks") if isinstance(health, Mapping) else None
     for index, check in enumerate(checks if isinstance(checks, list) else ()):
@@ -186,15 +191,20 @@ def _policy_problems(policy: ApprovalPolicy) -> Iterator[Problem]:
     if twice := _one_person(policy.approvers):
         message = f"names {twice[0]} and {twice[1]}, who are one person with one vote"
         yield Problem(path=("approval", "approvers"), message=message)
-    elif policy.required > count:
-        message = f"asks for {policy.required} approvals of {count} approvers"
-        yield Problem(path=("approval", "required"), message=message)
+    else:
+        yield from _more_than_there_are(policy.required, count)
     if policy.expires > policy.remindEvery * MOST_REMINDERS:
         yield Problem(
             path=("approval", "remindEvery"),
             message=f"reminds more than {MOST_REMINDERS} times in {policy.expires} s; "
             f"{-(-policy.expires // MOST_REMINDERS)} s is the least",
         )
+
+
+def _more_than_there_are(required: int, approvers: int) -> Iterator[Problem]:
+    if required > approvers > 0:
+        message = f"asks for {required} approvals of {approvers} approvers"
+        yield Problem(path=("approval", "required"), message=message)
 
 
 def _one_person(addresses: Sequence[str]) -> tuple[str, str] | None:

@@ -390,7 +390,12 @@ def _before(record: Record) -> str:
 def _invalid(record: Record) -> list[str]:
     stopped = _stopped(record.get("gates") or ())
     remedies = [str(result["remedy"]) for result in stopped if result.get("remedy")]
-    return ["Nothing was changed: production serves what it served before.", *dict.fromkeys(remedies)]
+    again = f"To retry it: {_retry(record)}" if any("etry" in remedy for remedy in remedies) else ""
+    return ["Nothing was changed: production serves what it served before.", *dict.fromkeys(remedies), again]
+
+
+def _retry(record: Record) -> str:
+    return f"tagship retry {record['application']} {record['tag']} --stage {record['stage']} --reason '…'"
 
 
 def _nothing(*advice: str) -> Callable[[Record], list[str]]:

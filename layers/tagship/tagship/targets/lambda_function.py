@@ -64,8 +64,8 @@ class LambdaFunction:
             )
         if latest.get("State") == "Pending" or latest.get("LastUpdateStatus") == "InProgress":
             raise CandidateNotReady(
-                f"{self._release}: {self.spec.function} is being changed by somebody else. Publish again when it "
-                "is done."
+                f"{self._release}: {self.spec.function} is being changed by somebody else. Retry the release "
+                "when it is done."
             )
         warnings = []
         if latest.get("LastUpdateStatus") == "Failed":
@@ -93,9 +93,8 @@ class LambdaFunction:
         if alias["FunctionVersion"] != recorded["id"]:
             raise TargetMoved(
                 f"{self._release}: {self._name} points at {_described(alias)}, and by the ledger production runs version "
-                f"{recorded['id']}: somebody else moved it. Tagship did not overwrite it. If what serves is right, adopt "
-                f"it: tagship adopt {self.application} --reason '…'. Else restore it: {self._by_hand(recorded['id'])}. Then "
-                "publish a new tag."
+                f"{recorded['id']}: somebody else moved it. Tagship did not overwrite it. If what serves is wrong, restore "
+                f"version {recorded['id']}: {self._by_hand(recorded['id'])}"
             )
         return f"{self.spec.function} can be changed, and {self._name} is where the last release left it."
 
