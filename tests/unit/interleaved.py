@@ -215,9 +215,9 @@ class World:
             attempt = 1
         self.upload(tag, retry=Retry(attempt=attempt, by="ana", why="again"))
 
-    def roll_back(self, tag: str, *, to: str = "") -> None:
-        """An operator's."""
-        order = {"application": NAME, "tag": tag, "trigger": "operator", "why": "it is bad", "by": "ana"}
+    def roll_back(self, tag: str, *, to: str = "", trigger: str = "operator") -> None:
+        """An operator's, or the supervisor's for an execution that was stopped."""
+        order = {"application": NAME, "tag": tag, "trigger": trigger, "why": "it is bad", "by": "ana"}
         self.start_execution(
             stateMachineArn=ROLLBACKS,
             name=f"by-hand-{next(self._numbers)}",

@@ -65,6 +65,10 @@ class Interleavings(RuleBasedStateMachine):
     def an_operator_rolls_back(self, tag, to):
         self.world.roll_back(tag, to=to)
 
+    @rule(tag=st.sampled_from(TAGS))
+    def a_rollback_for_a_stop_comes_late(self, tag):
+        self.world.roll_back(tag, trigger="abort")
+
     @rule(approve=st.booleans())
     def people_decide(self, approve):
         for tag in TAGS:
@@ -303,6 +307,27 @@ _COMPLETE = ("begin", {"first": 10, "second": 0, "approved": True})
                 ("an_execution_is_stopped", {"which": 1, "told": True}),
             ],
             id="the rollback of what was stopped is stopped before it begins",
+        ),
+        pytest.param(
+            [
+                ("begin", {"first": 11, "second": 0, "approved": True}),
+                ("its_lease_ends_another_begins_and_it_goes_on", {"which": 0, "tag": TAGS[2], "steps": 0}),
+                ("an_execution_goes_on", {"which": 2, "steps": 9, "healthy": 0}),
+                ("an_execution_goes_on", {"which": 2, "steps": 9, "healthy": 0}),
+                ("an_execution_goes_on", {"which": 0, "steps": 9, "healthy": 0}),
+            ],
+            id="it completes when its lease has ended and another release has come and gone",
+        ),
+        pytest.param(
+            [
+                ("begin", {"first": 11, "second": 0, "approved": True}),
+                ("an_execution_goes_on", {"which": 0, "steps": 1, "healthy": 0}),
+                ("an_operator_rolls_back", {"tag": TAGS[0], "to": ""}),
+                ("an_execution_goes_on", {"which": 1, "steps": 1, "healthy": 0}),
+                ("an_execution_is_stopped", {"which": 1, "told": True}),
+                ("a_rollback_for_a_stop_comes_late", {"tag": TAGS[0]}),
+            ],
+            id="what had succeeded ends as stopped after a rollback that failed",
         ),
     ],
 )

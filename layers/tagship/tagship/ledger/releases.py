@@ -233,7 +233,7 @@ def end(
 
     False when the release had this ending, or another, before: the first ending stands. False too when it is not, or no
     longer, in the phase `only_in`, with `unless_moved` when its traffic has moved, and when it is another's to end: while a
-    rollback is at it, others may only call a person, and nothing succeeds whose lock another execution has.
+    rollback is at it, others may only call a person, and nothing succeeds that has lost the lock.
     """
     for _ in range(_TRIES):
         record = get(ledger, application, tag)
@@ -242,7 +242,7 @@ def end(
         if (only_in and record.get("phase") != only_in) or (unless_moved and record.get("moved")):
             return False
         present = lock.holder(ledger, application)
-        if present and _is_anothers(ledger, present, record, status, execution):
+        if _is_anothers(ledger, present, record, status, execution):
             return False
         fact = Fact(
             application=application,
@@ -474,16 +474,21 @@ def since(ledger: Ledger, release: ReleaseKey, *, key: str = "", **facts: FactKi
 
 
 def _is_anothers(
-    ledger: Ledger, present: lock.Holder, record: ReleaseRecord, status: Status, execution: str
+    ledger: Ledger, present: lock.Holder | None, record: ReleaseRecord, status: Status, execution: str
 ) -> bool:
-    if present.execution == execution:
+    if present is not None and present.execution == execution:
+        return False
+    if status is Status.SUCCEEDED:
+        # What took the lock and has it no longer: its lease ended, and another release may have come and gone meanwhile.
+        return present is not None or "lockedBy" in record
+    if present is None:
         return False
     ours = (present.tag, present.attempt) == (record["tag"], record["attempt"])
     if (
         status is Status.ROLLBACK_FAILED
     ):  # a person may always be called; a rollback that works after all says so
         return False
-    return status is Status.SUCCEEDED or (ours and present.rolls_back(ledger.now()))
+    return ours and present.rolls_back(ledger.now())
 
 
 def _lock_change(
@@ -501,7 +506,7 @@ def _current_change(
     ledger: Ledger, application: str, record: ReleaseRecord, status: Status, serves: CurrentRecord | None
 ) -> list[Change]:
     pk = application_key(application)
-    if status is Status.ROLLED_BACK:
+    if status in (Status.ROLLED_BACK, Status.ABORTED):
         present = current(ledger, application)
         if present is None or (present["tag"], present["attempt"]) != (record["tag"], record["attempt"]):
             return []
