@@ -88,7 +88,7 @@ def _record() -> dict[str, Any]:
             {
                 "gate": "manifest",
                 "verdict": "passed",
-                "why": "Well formed, with 1 artifact beside it.",
+                "why": "Valid, with 1 artifact.",
                 "remedy": "",
             },
             {
@@ -100,7 +100,7 @@ def _record() -> dict[str, Any]:
             {
                 "gate": "integrity",
                 "verdict": "passed",
-                "why": "Size and SHA-256 of 1 artifact are right (by S3's own checksum).",
+                "why": "Size and SHA-256 of 1 artifact match (from S3's checksum).",
                 "remedy": "",
             },
         ],

@@ -31,7 +31,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 DESKTOP, WIDE, NARROW, PHONE = 1280, 1040, 680, 360
 
 GATES = [
-    {"gate": "manifest", "verdict": "passed", "why": "Well formed, with 1 artifact beside it."},
+    {"gate": "manifest", "verdict": "passed", "why": "Valid, with 1 artifact."},
     {
         "gate": "tag",
         "verdict": "passed",
@@ -40,7 +40,7 @@ GATES = [
     {
         "gate": "integrity",
         "verdict": "passed",
-        "why": "Size and SHA-256 of 1 artifact are right (by S3's own checksum).",
+        "why": "Size and SHA-256 of 1 artifact match (from S3's checksum).",
     },
 ]
 PLAN = {

@@ -67,7 +67,7 @@ def test_what_may_not_be_deployed_ends_at_its_gate_and_when_it_may_the_next_tag_
         ended = world.release(f"v0.1.{number}", decide="")
         assert (ended.status, ended.error) == ("FAILED", "ReleaseInvalid")
         assert "is frozen until" in ended.cause and "by ana: the sale." in ended.cause
-        assert f"from {schedule.said(made.ends)} on" in ended.cause
+        assert f"from {schedule.said(made.ends)}." in ended.cause
         lift(world, made)
     world.configure(gates={"windows": [another_day()]})
     ended = world.release("v0.2.0", decide="")
@@ -190,7 +190,7 @@ def test_an_emergency_passes_a_freeze_when_everybody_approves_and_that_is_a_fact
     assert first is not None
     page = world.browse("GET", first)["body"]
     assert page.index(
-        "EMERGENCY, declared by dana@example.com; everybody who may decide must approve. Why: nobody can pay"
+        "EMERGENCY, declared by dana@example.com: everyone who may decide must approve. Reason: nobody can pay"
     ) < page.index("What changes")
     assert "the sale" in page
     assert "0 of 2 approvals so far" in page, "all who may decide: the author is none of them"

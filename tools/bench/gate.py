@@ -35,7 +35,7 @@ FLAT = 8
 
 
 def measure(engine: Engine, bucket: str, *, runs: int) -> list[Part]:
-    """Both sizes, read in full and by S3's own checksum.
+    """Both sizes, read in full and from S3's checksum.
 
     Raises LocalError when the gate does not let one pass.
     """

@@ -75,7 +75,7 @@ def test_quiet_alarms_pass_and_each_is_asked_once():
     result = judged(cloudwatch, "storefront-5xx", "all-of-it", watch=("storefront-5xx",))
     assert (result.verdict, result.why, result.warning, result.seen) == (
         Verdict.PASSED,
-        "None of 2 alarms fires.",
+        "None of 2 alarms is firing.",
         "",
         {"firing": {}},
     )
@@ -86,7 +86,7 @@ def test_quiet_alarms_pass_and_each_is_asked_once():
 def test_one_that_fires_already_is_told_to_approvers_and_kept_for_the_health_checks(name):
     """Fault 43."""
     result = judged(FakeCloudWatch({name: "ALARM", "another": "OK"}), name, watch=("another",))
-    assert (result.verdict, result.why) == (Verdict.PASSED, "1 of 2 alarms fires.")
+    assert (result.verdict, result.why) == (Verdict.PASSED, "1 of 2 alarms firing.")
     assert result.warning == f"{name} has been firing since 2026-11-23 09:12 UTC: 5 > 1."
     assert result.seen == {"firing": {name: {"state": "ALARM", "since": SINCE.isoformat()}}}
 
@@ -98,7 +98,7 @@ def test_a_silent_alarm_that_a_check_reads_is_said_to_end_in_a_rollback():
     result = judged(FakeCloudWatch(SILENT, made={"TreatMissingData": "notBreaching"}), "storefront-5xx")
     assert (result.verdict, result.warning) == (
         Verdict.PASSED,
-        "storefront-5xx has no data. If that stays so, the release is rolled back as inconclusive.",
+        "storefront-5xx has no data. If it gets none, the release is rolled back as inconclusive.",
     )
     assert result.seen == {"firing": {}}
 
@@ -108,8 +108,8 @@ def test_an_alarm_that_can_only_be_silent_without_traffic_is_said_with_what_to_d
     """Fault 101."""
     warning = judged(FakeCloudWatch(SILENT, made=made), "storefront-5xx").warning
     assert warning == (
-        "storefront-5xx has no data. It stays without a state until there is some, and the release is then rolled back "
-        "as inconclusive: set the alarm's TreatMissingData to notBreaching, or send traffic."
+        "storefront-5xx has no data. Until it has some, it stays in INSUFFICIENT_DATA and the release is rolled back "
+        "as inconclusive. Set the alarm's TreatMissingData to notBreaching, or send traffic."
     )
 
 
@@ -123,7 +123,8 @@ def test_an_alarm_that_evaluates_longer_than_the_release_is_looked_at_is_said(pe
     quiet = FakeCloudWatch({"storefront-5xx": "OK"}, made={"Period": 60, "EvaluationPeriods": periods})
     warning = judged(quiet, "storefront-5xx").warning
     assert warning == (
-        "storefront-5xx evaluates 360 s, and the release is looked at for 300 s: the alarm may change only afterwards."
+        "storefront-5xx evaluates 360 s, but the release is monitored for only 300 s: the alarm "
+        "may change only after the release has ended."
         if slow
         else ""
     )
@@ -137,7 +138,7 @@ def test_the_watch_counts_as_time_to_see():
 def test_alarms_that_do_not_exist_stop_the_release_with_their_names():
     result = judged(FakeCloudWatch({"storefront-5xx": "OK"}), "storefront-5xx", "latency", watch=("errors",))
     assert result.verdict is Verdict.FAILED
-    assert result.why == "There is no alarm latency, errors in account 000000000000, region us-east-1."
+    assert result.why == "No alarm named latency, errors exists in account 000000000000, region us-east-1."
 
 
 def test_more_alarms_than_one_call_takes_are_asked_in_two():

@@ -40,8 +40,8 @@ def test_the_author_is_taken_out_before_it_is_counted(given, required, author, m
 
 def test_it_says_who_may_decide_and_what_to_do():
     result = judged(ANA, BO, required=2, author=ANA)
-    assert result.why == f"The policy asks for 2 approvals, and only {BO} may decide: {ANA} is the author."
-    assert result.remedy == "Name more approvers, or ask for fewer approvals; then `tagship retry`."
+    assert result.why == f"The policy requires 2 approvals, but only {BO} may decide: {ANA} is the author."
+    assert result.remedy == "Add approvers or require fewer approvals, then run `tagship retry`."
 
 
 def test_a_sole_approver_who_is_the_author_leaves_nobody():

@@ -24,9 +24,9 @@ def test_what_serves_can_be_restored():
 def test_a_first_release_is_told_as_such():
     """Fault 46."""
     result = baseline.check(case(target=FakeTarget(restores=None)))
-    assert (result.verdict, result.why) == (Verdict.PASSED, "Nothing serves now.")
+    assert (result.verdict, result.why) == (Verdict.PASSED, "Nothing serves traffic now.")
     assert result.warning == (
-        "There is nothing to go back to: a rollback of this release would leave nothing that serves."
+        "There is no baseline: rolling back this release would leave nothing that serves traffic."
     )
 
 
@@ -74,7 +74,7 @@ def test_approvers_read_that_what_serves_cannot_answer_the_check():
     result = baseline.check(case(production="v1.3.0", answers=SILENT))
     assert result.verdict is Verdict.PASSED
     assert result.warning == (
-        "v1.3.0 cannot answer the check: after a rollback it would be restored, but not checkable. "
+        "v1.3.0 cannot answer the check: a rollback would restore it, but could not check its health. "
         'lambda storefront: The answer is not {"healthy": true}.'
     )
     assert result.seen == {"answers": {"lambda storefront": False}}
@@ -88,7 +88,7 @@ def test_what_tagship_did_not_release_is_named_as_its_target_names_it():
 def test_checks_that_all_look_back_can_say_nothing_after_a_rollback_and_approvers_read_it():
     only_alarms = configured(application(health={"checks": [{"type": "alarm", "names": ["storefront-5xx"]}]}))
     result = baseline.check(case(production="v1.3.0", configuration=only_alarms))
-    assert result.warning.startswith("After a rollback nothing could ask whether v1.3.0 is healthy")
+    assert result.warning.startswith("After a rollback no check could tell whether v1.3.0 is healthy")
 
 
 def test_where_nothing_serves_nobody_is_asked():

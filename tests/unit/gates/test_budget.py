@@ -30,10 +30,10 @@ def test_what_fits_says_its_sums():
     result = judged(strategy={"type": "canary", "percent": 10, "bake": 300})
     assert result.verdict is Verdict.PASSED
     assert result.why == (
-        "Within the budgets of "
-        "deployment: the strategy (10 % for 300 s + 2 steps of 15 s) = 330 s of 1200 s; of "
-        "health: the longest check (lambda storefront) = 20 s of 300 s; of "
-        "rollback: a step back (15 s) and that check = 35 s of 600 s."
+        "Within the budgets for "
+        "deployment: the strategy (10 % for 300 s + 2 steps of 15 s) = 330 s of 1200 s; for "
+        "health: the longest check (lambda storefront) = 20 s of 300 s; for "
+        "rollback: the rollback step (15 s) and that check = 35 s of 600 s."
     )
 
 
@@ -65,7 +65,7 @@ def test_a_strategy_that_takes_longer_than_a_deployment_is_refused(deployment, v
     assert result.verdict is verdict
     if verdict is Verdict.FAILED:
         assert result.why == (
-            "More than the budget of deployment: the strategy (10 % for 300 s + 2 steps of 15 s) = 330 s of "
+            "Over the budget for deployment: the strategy (10 % for 300 s + 2 steps of 15 s) = 330 s of "
             f"{deployment} s."
         )
         assert "bakes" in result.remedy
@@ -94,8 +94,8 @@ def test_the_longest_check_must_fit_into_health_and_into_the_way_back():
     result = judged(health=checks, health_seconds=24, rollback=39)
     assert result.verdict is Verdict.FAILED
     assert result.why == (
-        "More than the budget of health: the longest check (http https://example.com/health) = 25 s of 24 s; of "
-        "rollback: a step back (15 s) and that check = 40 s of 39 s."
+        "Over the budget for health: the longest check (http https://example.com/health) = 25 s of 24 s; for "
+        "rollback: the rollback step (15 s) and that check = 40 s of 39 s."
     )
 
 
@@ -119,11 +119,11 @@ def test_alarms_and_metrics_get_time_to_show_what_happens(strategy, said):
     """Faults 65 and 66."""
     result = judged(strategy=strategy, health=SEES_LATE)
     assert said in result.why
-    raised = "Bakes are at least 180 s, because alarms and metrics show what happens only then."
+    raised = "Each bake lasts at least 180 s, because alarms and metrics need that long to show a problem."
     assert (raised in result.why) == (strategy.get("bake") != 300)
 
 
 def test_a_strategy_whose_bakes_are_too_long_only_for_their_floor_is_refused_with_that_reason():
     result = judged(strategy={"type": "linear", "percent": 10, "bake": 60}, health=SEES_LATE)
     assert result.verdict is Verdict.FAILED
-    assert "each is at least 180 s, so that alarms and metrics can show what happens" in result.remedy
+    assert "at least 180 s each, so that alarms and metrics can show a problem" in result.remedy

@@ -47,7 +47,7 @@ def judged(*freezes: Freeze, emergency: str = "", now: datetime = NOW, **gates):
 @pytest.mark.parametrize(
     "gates, why",
     [
-        ({}, "It has no windows, and nothing is frozen."),
+        ({}, "No windows are configured, and nothing is frozen."),
         ({"windows": [OPEN]}, f"A window is open ({OPEN}), and nothing is frozen."),
         ({"windows": [CLOSED, OPEN]}, f"A window is open ({CLOSED}, {OPEN}), and nothing is frozen."),
     ],
@@ -68,18 +68,18 @@ def test_what_is_frozen_fails_with_who_why_and_when_it_ends(scope, whose):
     assert result.verdict is Verdict.FAILED
     assert result.why == (
         f"{whose} is frozen until Mon 23 Nov 2026, 11:45 UTC by arn:aws:iam::000000000000:user/ana: the sale. "
-        "It may be deployed from Mon 23 Nov 2026, 11:45 UTC on."
+        "It may be deployed from Mon 23 Nov 2026, 11:45 UTC."
     )
     assert result.remedy == (
-        "Retry the release then. With gates.whenClosed: wait, a release waits by itself. If it can't wait, publish a "
-        "new tag as an emergency (--emergency)."
+        "Retry the release then, or publish a new tag as an emergency (--emergency). To let releases wait by "
+        "themselves, set gates.whenClosed: wait."
     )
 
 
 def test_outside_of_every_window_it_fails_with_when_one_opens():
     result = judged(windows=[CLOSED])
     assert result.why == (
-        f"No window is open ({CLOSED}). It may be deployed from Tue 24 Nov 2026, 09:00 CET (08:00 UTC) on."
+        f"No window is open ({CLOSED}). It may be deployed from Tue 24 Nov 2026, 09:00 CET (08:00 UTC)."
     )
     assert result.verdict is Verdict.FAILED
 
@@ -107,19 +107,19 @@ def test_an_emergency_passes_and_says_so_first(gates):
     result = judged(frozen(hours=24 * 30), emergency=" Nobody can pay. ", **gates)
     assert result.verdict is Verdict.PASSED
     assert result.warning.startswith(
-        "EMERGENCY, declared by dana@example.com; everybody who may decide must approve. "
-        "Why: Nobody can pay. What it passes: "
+        "EMERGENCY, declared by dana@example.com: everyone who may decide must approve. "
+        "Reason: Nobody can pay. It ignores: "
     )
     assert "the sale" in result.warning
-    assert result.warning.endswith(f"What it passes: {result.why}")
+    assert result.warning.endswith(f"It ignores: {result.why}")
 
 
 def test_an_emergency_with_nothing_in_its_way_says_that_it_would_pass():
     result = judged(emergency="Nobody can pay.")
     assert result.verdict is Verdict.PASSED
-    assert result.why == "Nothing is in its way now."
+    assert result.why == "Nothing blocks it now."
     assert result.warning.endswith(
-        "Why: Nobody can pay. It passes whatever freeze and window comes before it is deployed."
+        "Reason: Nobody can pay. It ignores any freeze or closed window until it is deployed."
     )
 
 

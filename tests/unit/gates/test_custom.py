@@ -49,7 +49,7 @@ def test_an_application_without_one_assumes_no_role():
 def test_the_function_is_told_the_release_and_lets_it_through():
     function = FakeLambda()
     result = judged(function, production="v1.3.0")
-    assert (result.verdict, result.why) == (Verdict.PASSED, "storefront-gate lets it through.")
+    assert (result.verdict, result.why) == (Verdict.PASSED, "storefront-gate passed the release.")
     (asked,) = function.asked
     assert (asked["FunctionName"], asked["InvocationType"]) == ("storefront-gate", "RequestResponse")
     told = json.loads(asked["Payload"])
@@ -70,12 +70,15 @@ def test_the_function_is_told_the_release_and_lets_it_through():
     [
         (
             b'{"passed": false, "reasons": ["no ticket", "Friday"]}',
-            "storefront-gate says: no ticket; Friday.",
+            "storefront-gate stopped the release: no ticket; Friday.",
         ),
-        (b'{"passed": false, "reasons": "no ticket."}', "storefront-gate says: no ticket."),
-        (b'{"passed": false}', "storefront-gate says: no reason given."),
-        (b'{"passed": false, "reasons": [{"a": 1}]}', "storefront-gate says: {'a': 1}."),
-        ('{"passed": false, "reasons": ["exe\u202egnp"]}'.encode(), "storefront-gate says: exe⟨U+202E⟩gnp."),
+        (b'{"passed": false, "reasons": "no ticket."}', "storefront-gate stopped the release: no ticket."),
+        (b'{"passed": false}', "storefront-gate stopped the release: no reason given."),
+        (b'{"passed": false, "reasons": [{"a": 1}]}', "storefront-gate stopped the release: {'a': 1}."),
+        (
+            '{"passed": false, "reasons": ["exe\u202egnp"]}'.encode(),
+            "storefront-gate stopped the release: exe⟨U+202E⟩gnp.",
+        ),
     ],
 )
 def test_a_refusal_is_told_with_its_reasons(answer, why):
@@ -105,7 +108,7 @@ def test_a_refusal_is_told_with_its_reasons(answer, why):
 def test_what_is_no_answer_is_an_error(answer):
     result = judged(FakeLambda(answer))
     assert result.verdict is Verdict.ERROR
-    assert "is not" in result.why
+    assert "answered neither" in result.why
 
 
 def test_a_function_that_raises_is_an_error():

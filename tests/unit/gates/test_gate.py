@@ -81,7 +81,7 @@ def test_a_result_is_plain_data():
         {
             "gate": "x",
             "verdict": "error",
-            "why": "There is nothing to judge: the release or its configuration can't be read.",
+            "why": "Not evaluated: the release or its configuration cannot be read.",
             "remedy": "Fix what the manifest gate names.",
             **plain,
             "cause": "manifest",
@@ -206,9 +206,7 @@ def test_only_gates_with_a_cause_of_their_own_speak():
 
 
 def test_a_gate_that_repeats_another_speaks_where_the_other_did_not_stop_it():
-    assert judge([PASSED, unanswered("calendar").as_dict()])[1].startswith(
-        "calendar: There is nothing to judge"
-    )
+    assert judge([PASSED, unanswered("calendar").as_dict()])[1].startswith("calendar: Not evaluated")
 
 
 def test_sentences_end_in_full_stops():

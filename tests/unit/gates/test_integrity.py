@@ -32,7 +32,7 @@ def test_s3s_own_checksum_answers_without_reading_a_byte():
     s3 = s3_with()
     result = integrity.check(case(s3=s3))
     assert (result.gate, result.verdict) == ("integrity", Verdict.PASSED)
-    assert result.why == "Size and SHA-256 of 1 artifact are right (by S3's own checksum)."
+    assert result.why == "Size and SHA-256 of 1 artifact match (from S3's checksum)."
     assert s3.asked == [("attributes", KEY, "7")]
 
 
@@ -52,7 +52,7 @@ def test_what_is_no_digest_of_the_whole_object_is_read_and_hashed(checksum):
     result = integrity.check(case(s3=s3))
     assert (result.verdict, result.why) == (
         Verdict.PASSED,
-        "Size and SHA-256 of 1 artifact are right (1 of 1 read in full).",
+        "Size and SHA-256 of 1 artifact match (1 of 1 read in full).",
     )
     assert s3.read == [KEY]
 
@@ -69,7 +69,7 @@ def test_every_artifact_is_looked_at_and_counted():
         objects={name: record()["objects"]["storefront.zip"] | {"key": name} for name in names},
     )
     result = integrity.check(looked_at)
-    assert result.why == "Size and SHA-256 of 3 artifacts are right (2 of 3 read in full)."
+    assert result.why == "Size and SHA-256 of 3 artifacts match (2 of 3 read in full)."
     assert s3.read == ["one.zip", "two.zip"]
 
 
@@ -99,7 +99,7 @@ def test_other_bytes_of_the_same_size_are_refused_with_both_digests(checksum):
     result = integrity.check(case(s3=s3_with(other, checksum=checksum)))
     assert (result.verdict, result.why) == (
         Verdict.FAILED,
-        f"storefront.zip has the SHA-256 {sha256(other)}; the manifest says {sha256(CODE)}.",
+        f"storefront.zip has SHA-256 {sha256(other)}; the manifest says {sha256(CODE)}.",
     )
     assert "under a new tag" in result.remedy
 
@@ -150,16 +150,16 @@ def test_every_artifact_is_looked_at_and_the_one_that_differs_is_named(wrong):
     s3 = FakeS3(objects={(f"part-{n}.zip", "1"): content for n, content in enumerate(contents)})
     release = {"manifest": manifest(artifacts=artifacts), "objects": objects, "s3": s3}
     assert integrity.check(case(**release)).why == (
-        "Size and SHA-256 of 3 artifacts are right (by S3's own checksum)."
+        "Size and SHA-256 of 3 artifacts match (from S3's checksum)."
     )
     s3.objects[f"part-{wrong}.zip", "1"] = contents[wrong][::-1]
-    assert integrity.check(case(**release)).why.startswith(f"part-{wrong}.zip has the SHA-256")
+    assert integrity.check(case(**release)).why.startswith(f"part-{wrong}.zip has SHA-256")
 
 
 def test_without_a_manifest_there_is_nothing_to_judge_and_nothing_passes():
     result = integrity.check(case(manifest=None, problems=["is not JSON"]))
     assert result.verdict is Verdict.ERROR
-    assert "the release or its configuration can't be read" in result.why
+    assert "the release or its configuration cannot be read" in result.why
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,10 @@ def written(**changes):
 @pytest.mark.parametrize(
     "changes, why",
     [
-        ({}, "Well formed, with 1 artifact beside it."),
+        ({}, "Valid, with 1 artifact."),
         (
             {"manifest": written(artifacts=TWO), "objects": {"storefront.zip": PINNED, "assets.zip": PINNED}},
-            "Well formed, with 2 artifacts beside it.",
+            "Valid, with 2 artifacts.",
         ),
     ],
     ids=["one", "two"],
@@ -51,27 +51,27 @@ def test_a_good_release_passes(changes, why):
         ),
         (
             {"manifest": None, "problems": ["tag: is missing", "commit: is missing"]},
-            "release.json is not a manifest: tag: is missing; commit: is missing",
+            "release.json is not a valid manifest: tag: is missing; commit: is missing",
             "tagship publish",
         ),
         (
             {"manifest": written(application="basket")},
-            "application: release.json says 'basket', but lies in the folder of 'storefront'",
+            "application: release.json says 'basket', but is in the folder of 'storefront'",
             "its own application and tag",
         ),
         (
             {"manifest": written(tag="v1.5.0")},
-            "tag: release.json says 'v1.5.0', but lies in the folder of 'v1.4.0'",
+            "tag: release.json says 'v1.5.0', but is in the folder of 'v1.4.0'",
             "its own application and tag",
         ),
         (
             {"objects": {}},
-            "artifacts: storefront.zip not found beside release.json",
+            "artifacts: storefront.zip not found next to release.json",
             "release.json last",
         ),
         (
             {"manifest": written(artifacts=TWO)},
-            "artifacts: assets.zip not found beside release.json",
+            "artifacts: assets.zip not found next to release.json",
             "release.json last",
         ),
     ],

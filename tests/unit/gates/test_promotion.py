@@ -58,8 +58,8 @@ def test_what_succeeded_in_the_stage_before_passes():
     result = check()
     assert (result.gate, result.verdict) == ("promotion", Verdict.PASSED)
     assert result.why == (
-        "It succeeded in staging at '2026-11-23T09:00:00.000Z'; "
-        "'arn:aws:sts::123456789012:assumed-role/promoter/dana' promoted it."
+        "It succeeded in staging at '2026-11-23T09:00:00.000Z' and was promoted by "
+        "'arn:aws:sts::123456789012:assumed-role/promoter/dana'."
     )
 
 
@@ -68,7 +68,7 @@ def test_what_was_published_straight_into_this_stage_is_refused(name):
     result = check(left_out=name)
     assert (result.verdict, result.why) == (
         Verdict.FAILED,
-        f"It was not promoted from staging: there was no {name} beside it.",
+        f"It was not promoted from staging: {name} is missing.",
     )
     assert "tagship promote storefront <tag> --from staging --to production" in result.remedy
 
@@ -76,15 +76,15 @@ def test_what_was_published_straight_into_this_stage_is_refused(name):
 @pytest.mark.parametrize(
     "changes, why",
     [
-        ({"application": "basket"}, "is about an application 'basket', not storefront"),
-        ({"tag": "v1.3.0"}, "is about a tag 'v1.3.0', not v1.4.0"),
-        ({"digest": "0" * 64}, "is about a release.json with the SHA-256"),
+        ({"application": "basket"}, "names another application: 'basket', not storefront"),
+        ({"tag": "v1.3.0"}, "names another tag: 'v1.3.0', not v1.4.0"),
+        ({"digest": "0" * 64}, "names another SHA-256 of release.json"),
         (
             {"fromStage": "development"},
-            "is about a release that succeeded in 'development', not staging",
+            "names another source stage: 'development', not staging",
         ),
-        ({"toStage": "staging"}, "is about a release that goes to 'staging', not production"),
-        ({"tag": "v1.3.0\n\u202ex"}, "is about a tag 'v1.3.0⟨U+000A⟩⟨U+202E⟩x', not v1.4.0"),
+        ({"toStage": "staging"}, "names another destination stage: 'staging', not production"),
+        ({"tag": "v1.3.0\n\u202ex"}, "names another tag: 'v1.3.0⟨U+000A⟩⟨U+202E⟩x', not v1.4.0"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -116,13 +116,13 @@ def test_a_statement_that_was_changed_after_it_was_signed_is_refused():
         (b"", "it is not JSON"),
         (b"[]", "it is not a JSON object"),
         (b"\xff\xfe", "it is not JSON"),
-        (b'{"a": 1, "a": 2}', "it has a name twice in one object"),
+        (b'{"a": 1, "a": 2}', "it has a duplicate name in one object"),
         (b"{}", "its schemaVersion is None, not 1"),
         (b'{"schemaVersion": "1"}', "its schemaVersion is '1', not 1"),
-        (STATEMENT.raw.replace(b'"tag"', b'"tga"'), "it has a field 'tga'"),
-        (STATEMENT.raw.replace(b'"v1.4.0"', b"14"), "it has no text tag"),
+        (STATEMENT.raw.replace(b'"tag"', b'"tga"'), "it has an unknown field 'tga'"),
+        (STATEMENT.raw.replace(b'"v1.4.0"', b"14"), "it lacks the text field tag"),
         (b" " * 8192, "it is not JSON"),
-        (b" " * 8193, "it has 8193 bytes, and at most 8192 are read"),
+        (b" " * 8193, "it has 8193 bytes; the limit is 8192"),
     ],
     ids=[
         "empty",
@@ -140,7 +140,10 @@ def test_a_statement_that_was_changed_after_it_was_signed_is_refused():
 def test_what_is_no_statement_is_refused_in_words(raw, why):
     """Fault 7."""
     result = check(raw)
-    assert (result.verdict, result.why) == (Verdict.FAILED, f"promotion.json is no promotion: {why}.")
+    assert (result.verdict, result.why) == (
+        Verdict.FAILED,
+        f"promotion.json is not a valid promotion: {why}.",
+    )
 
 
 @given(st.binary(max_size=200) | st.from_type(dict).map(lambda data: json.dumps(str(data)).encode()))

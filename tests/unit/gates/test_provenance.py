@@ -184,7 +184,7 @@ def test_another_repository_is_refused_before_anything_is_read():
     result = check(GOOD, s3=s3, repository="evil/storefront")
     assert (result.verdict, result.why) == (
         Verdict.FAILED,
-        "It comes from evil/storefront; storefront is released from acme/storefront alone.",
+        "It comes from evil/storefront, but storefront may be released only from acme/storefront.",
     )
     assert s3.asked == []
 
@@ -211,7 +211,7 @@ def test_what_is_no_attestation_is_refused():
     result = check(b"no JSON")
     assert (result.verdict, result.why) == (
         Verdict.FAILED,
-        "provenance.jsonl is no build attestation: it is not JSON.",
+        "provenance.jsonl is not a valid build attestation: it is not JSON.",
     )
 
 
@@ -220,7 +220,7 @@ def test_an_attestation_that_is_too_large_is_not_read():
     s3 = FakeS3()
     result = check(b" " * (1024 * 1024 + 1), s3=s3)
     assert result.verdict is Verdict.FAILED
-    assert "at most 1048576 are read" in result.why
+    assert "the limit is 1048576" in result.why
     assert s3.asked == []
 
 

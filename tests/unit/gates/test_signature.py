@@ -98,7 +98,7 @@ def test_an_unsigned_release_is_refused_where_a_signature_is_required():
     result = check(None)
     assert (result.verdict, result.why) == (
         Verdict.FAILED,
-        "release.json is not signed: there was no release.json.sig beside it.",
+        "release.json is not signed: release.json.sig is missing.",
     )
     assert f"tagship publish --sign {KEY}" in result.remedy
 
@@ -106,7 +106,7 @@ def test_an_unsigned_release_is_refused_where_a_signature_is_required():
 def test_an_unsigned_release_passes_with_a_warning_where_a_signature_is_optional():
     result = check(None, rules={"required": False})
     assert (result.verdict, result.warning) == (Verdict.PASSED, "This release is not signed.")
-    assert result.why == "It is not signed, and need not be."
+    assert result.why == "It is not signed; the signature is optional."
 
 
 def test_an_application_that_names_no_key_is_asked_for_nothing():
@@ -128,7 +128,7 @@ def test_a_signature_of_impossible_size_is_refused_without_asking_anybody(size):
     result = check(b"x" * size, kms=kms)
     assert (result.verdict, result.why) == (
         Verdict.FAILED,
-        f"release.json.sig is no signature: it has {size} bytes.",
+        f"release.json.sig is not a signature: it has {size} bytes.",
     )
     assert kms.asked == []
 
@@ -136,10 +136,10 @@ def test_a_signature_of_impossible_size_is_refused_without_asking_anybody(size):
 @pytest.mark.parametrize(
     "keys, why",
     [
-        ({}, f"There is no key {KEY} here."),
-        ({KEY: "disabled"}, f"The key {KEY} is disabled."),
-        ({KEY: "rsa ours"}, f"The key {KEY} does not sign with ECDSA_SHA_256: "),
-        ({KEY: "p384 ours"}, f"The key {KEY} does not sign with ECDSA_SHA_256: "),
+        ({}, f"Key {KEY} does not exist."),
+        ({KEY: "disabled"}, f"Key {KEY} is disabled."),
+        ({KEY: "rsa ours"}, f"Key {KEY} cannot sign with ECDSA_SHA_256: "),
+        ({KEY: "p384 ours"}, f"Key {KEY} cannot sign with ECDSA_SHA_256: "),
     ],
     ids=["no key", "disabled", "RSA", "another curve"],
 )
@@ -149,15 +149,15 @@ def test_a_key_that_can_not_be_used_is_told_and_lets_nothing_through(keys, why):
     result = check(made("ours", DIGEST), kms=kms)
     assert result.verdict is Verdict.FAILED
     assert result.why.startswith(why)
-    assert result.remedy.startswith("Name a key that is there, enabled and made to sign")
+    assert result.remedy.startswith("Name a key that exists, is enabled and can sign")
 
 
 @pytest.mark.parametrize(
     "code, why",
     [
-        ("KMSInvalidStateException", "can't be used as it is: it is pending deletion."),
-        ("UnsupportedOperationException", "does not sign with ECDSA_SHA_256: it is pending deletion."),
-        ("AccessDeniedException", "The gate may not use the key"),
+        ("KMSInvalidStateException", "cannot be used in its current state: it is pending deletion."),
+        ("UnsupportedOperationException", "cannot sign with ECDSA_SHA_256: it is pending deletion."),
+        ("AccessDeniedException", "The gate is not allowed to use key"),
     ],
 )
 def test_a_refusal_of_kms_that_a_person_can_mend_says_how(code, why):

@@ -63,7 +63,7 @@ def test_what_is_no_tag_is_refused(offered):
 def test_a_pre_release_is_refused_where_none_is_wanted():
     result = tag.check(case(tag="v2.0.0-rc.1"))
     assert result.verdict is Verdict.FAILED
-    assert result.why == "v2.0.0-rc.1 is a pre-release, and this stage of storefront takes none."
+    assert result.why == "v2.0.0-rc.1 is a pre-release, which storefront does not accept in this stage."
     assert "gates.tags.preReleases" in result.remedy
 
 

@@ -74,7 +74,7 @@ def test_days_are_single_ones_ranges_and_lists_of_them(text: str, days: set[int]
         ("Mon-Wed-Fri 09:00-10:00 UTC", "must be days, times and a time zone"),
         ("Mon 24:00-10:00 UTC", "must be days, times and a time zone"),
         ("Mon 09:00-24:01 UTC", "must be days, times and a time zone"),
-        ("Mon 09:00-09:00 UTC", "^opens when it closes; the whole day is 00:00-24:00$"),
+        ("Mon 09:00-09:00 UTC", "^opens and closes at the same time; for a whole day, use 00:00-24:00$"),
         ("Mon 09:00-10:00 Europe/Berlim", "no time zone; did you mean Europe/Berlin?"),
         ("Mon 09:00-10:00 Europe", "no time zone"),
         ("Mon 09:00-10:00 a/b/c/d", "^a/b/c/d is no time zone, like Europe/Berlin or UTC$"),

@@ -42,8 +42,8 @@ def check(case: Case) -> GateResult:
         where = f"account {case.configuration.target.account}, region {case.configuration.target.region}"
         return failed(
             _NAME,
-            f"There is no alarm {line(', '.join(missing), 500)} in {where}.",
-            "Create it, or remove it from the configuration; then retry the release.",
+            f"No alarm named {line(', '.join(missing), 500)} exists in {where}.",
+            "Create it or remove it from the configuration, then retry the release.",
         )
     firing = {name: alarm for name, alarm in standing.items() if alarm.state == State.ALARM}
     warnings = [
@@ -55,7 +55,7 @@ def check(case: Case) -> GateResult:
     count = f"{len(names)} alarm{'s' if len(names) > 1 else ''}"
     return passed(
         _NAME,
-        f"{len(firing)} of {count} fires." if firing else f"None of {count} fires.",
+        f"{len(firing)} of {count} firing." if firing else f"None of {count} is firing.",
         warning=" ".join(warnings),
         firing={
             name: {"state": alarm.state, "since": alarm.since.isoformat()} for name, alarm in firing.items()
@@ -74,11 +74,11 @@ def _silent(configuration: Application, standing: Mapping[str, Alarm]) -> Iterat
         yield f"{names} has no data."
     elif all(standing[name].needs_data for name in silent):
         yield (
-            f"{names} has no data. It stays without a state until there is some, and the release is then rolled back as "
-            "inconclusive: set the alarm's TreatMissingData to notBreaching, or send traffic."
+            f"{names} has no data. Until it has some, it stays in INSUFFICIENT_DATA and the release is rolled back as "
+            "inconclusive. Set the alarm's TreatMissingData to notBreaching, or send traffic."
         )
     else:
-        yield f"{names} has no data. If that stays so, the release is rolled back as inconclusive."
+        yield f"{names} has no data. If it gets none, the release is rolled back as inconclusive."
 
 
 def _too_slow(case: Case, configuration: Application, standing: Mapping[str, Alarm]) -> Iterator[str]:
@@ -91,8 +91,8 @@ def _too_slow(case: Case, configuration: Application, standing: Mapping[str, Ala
         looked = bakes + (watch.seconds if name in watch.alarms else 0)
         if alarm.looks_at > looked:
             yield (
-                f"{line(name)} evaluates {alarm.looks_at} s, and the release is looked at for {looked} s: the alarm may "
-                "change only afterwards."
+                f"{line(name)} evaluates {alarm.looks_at} s, but the release is monitored for only {looked} s: the alarm "
+                "may change only after the release has ended."
             )
 
 

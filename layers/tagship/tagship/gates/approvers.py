@@ -20,8 +20,8 @@ def check(case: Case) -> GateResult:
     who = "nobody" if not voters else "only " + ", ".join(voters)
     return failed(
         _NAME,
-        f"The policy asks for {policy.required} approvals, and {who} may decide: {author} is the author.",
-        "Name more approvers, or ask for fewer approvals; then `tagship retry`.",
+        f"The policy requires {policy.required} approvals, but {who} may decide: {author} is the author.",
+        "Add approvers or require fewer approvals, then run `tagship retry`.",
     )
 
 

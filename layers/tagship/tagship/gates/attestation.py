@@ -49,7 +49,7 @@ def provenances(raw: bytes) -> tuple[Provenance, ...]:
     found = [_provenance(statement) for statement in _statements(raw)]
     told = tuple(each for each in found if each is not None)
     if not told:
-        raise Unreadable(f"it has no statement of the type {_PROVENANCE}")
+        raise Unreadable(f"it has no statement of type {_PROVENANCE}")
     return told
 
 

@@ -22,12 +22,12 @@ def check(case: Case) -> GateResult:
     try:
         restorable = case.target.restorable(case.revision)
     except FinalError as error:
-        return refused(_NAME, error, "Give all traffic to a published version, then retry the release.")
+        return refused(_NAME, error, "Send all traffic to one published version, then retry the release.")
     if restorable is None:
         return passed(
             _NAME,
-            "Nothing serves now.",
-            warning="There is nothing to go back to: a rollback of this release would leave nothing that serves.",
+            "Nothing serves traffic now.",
+            warning="There is no baseline: rolling back this release would leave nothing that serves traffic.",
         )
     answers = case.ask_what_serves(case.configuration, case.revision)
     return passed(
@@ -45,13 +45,13 @@ def _unanswerable(answers: Mapping[str, Mapping[str, Any]], *, serves: str, case
     if silent:
         which = "check" if len(silent) == 1 else "checks"
         return (
-            f"{serves} cannot answer the {which}: after a rollback it would be restored, but not checkable. "
+            f"{serves} cannot answer the {which}: a rollback would restore it, but could not check its health. "
             f"{line('; '.join(silent), 400)}"
         )
     if all(check.LOOKS_BACK for check in case.configuration.health.checks):
         return (
-            f"After a rollback nothing could ask whether {serves} is healthy: alarms and metrics show the candidate "
-            "for some minutes."
+            f"After a rollback no check could tell whether {serves} is healthy: for some minutes, alarms and metrics "
+            "still show the candidate."
         )
     return ""
 

@@ -33,7 +33,7 @@ def check(case: Case) -> GateResult:
         ("health", f"the longest check ({name})", asked, case.settings.health_seconds),
         (
             "rollback",
-            f"a step back ({step_seconds} s) and that check",
+            f"the rollback step ({step_seconds} s) and that check",
             step_seconds + asked,
             case.settings.rollback_seconds,
         ),
@@ -43,11 +43,11 @@ def check(case: Case) -> GateResult:
     if over:
         return failed(
             _NAME,
-            f"More than the budget of {'; of '.join(over)}.",
-            f"Shorten the strategy's bakes{_at_least(floor)} or take fewer steps; let a check ask less often, or wait less "
-            "for its answers.",
+            f"Over the budget for {'; for '.join(over)}.",
+            f"Shorten the strategy's bakes{_at_least(floor)} or use fewer steps. Reduce the longest "
+            "check's requests or their time-out.",
         )
-    return passed(_NAME, f"Within the budgets of {'; of '.join(sentences)}.{_raised(steps, case, floor)}")
+    return passed(_NAME, f"Within the budgets for {'; for '.join(sentences)}.{_raised(steps, case, floor)}")
 
 
 def _raised(steps: Sequence[TrafficStep], case: Case, floor: int) -> str:
@@ -56,11 +56,13 @@ def _raised(steps: Sequence[TrafficStep], case: Case, floor: int) -> str:
     step_seconds = kind_of(case.configuration.target).step_seconds
     if list(steps) == list(traffic_steps(case.configuration.strategy, step_seconds)):
         return ""
-    return f" Bakes are at least {floor} s, because alarms and metrics show what happens only then."
+    return (
+        f" Each bake lasts at least {floor} s, because alarms and metrics need that long to show a problem."
+    )
 
 
 def _at_least(floor: int) -> str:
-    return f" (each is at least {floor} s, so that alarms and metrics can show what happens)" if floor else ""
+    return f" (at least {floor} s each, so that alarms and metrics can show a problem)" if floor else ""
 
 
 def _sum(steps: Sequence[TrafficStep], step_seconds: int) -> str:

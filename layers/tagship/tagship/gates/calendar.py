@@ -19,39 +19,39 @@ def check(case: Case) -> GateResult:
     if case.manifest.emergency:
         return _emergency(case.manifest.author, case.manifest.emergency, why)
     if found.is_open:
-        open_now = f"A window is open ({', '.join(rules.windows)})" if windows else "It has no windows"
+        open_now = (
+            f"A window is open ({', '.join(rules.windows)})" if windows else "No windows are configured"
+        )
         return passed(_NAME, f"{open_now}, and nothing is frozen.")
     if found.opens is None or found.opens > case.now + schedule.LONGEST_WAIT:
         return failed(
             _NAME,
-            f"{why} It may not be deployed within the next {schedule.LONGEST_WAIT.days} days.",
-            "Retry the release when it may, or publish a new tag as an emergency (--emergency).",
+            f"{why} It cannot be deployed within the next {schedule.LONGEST_WAIT.days} days.",
+            "Retry the release when it can be deployed, or publish a new tag as an emergency (--emergency).",
         )
     opens = schedule.said(found.opens, windows)
     if rules.whenClosed == "wait":
         return passed(
-            _NAME, f"{why} It waits.", warning=f"After approval, traffic moves no sooner than {opens}. {why}"
+            _NAME,
+            f"{why} The release waits.",
+            warning=f"After approval, traffic moves no sooner than {opens}. {why}",
         )
     return failed(
         _NAME,
-        f"{why} It may be deployed from {opens} on.",
-        "Retry the release then. With gates.whenClosed: wait, a release waits by itself. If it can't wait, publish a "
-        "new tag as an emergency (--emergency).",
+        f"{why} It may be deployed from {opens}.",
+        "Retry the release then, or publish a new tag as an emergency (--emergency). To let releases wait by "
+        "themselves, set gates.whenClosed: wait.",
     )
 
 
 def _emergency(author: str, reason: str, why: str) -> GateResult:
     """Let through, and told to those whom it now takes all of. What they must know stands first: long texts are cut."""
-    passes = (
-        f"What it passes: {why}"
-        if why
-        else "It passes whatever freeze and window comes before it is deployed."
-    )
+    passes = f"It ignores: {why}" if why else "It ignores any freeze or closed window until it is deployed."
     return passed(
         _NAME,
-        why or "Nothing is in its way now.",
-        warning=f"EMERGENCY, declared by {author}; everybody who may decide must approve. "
-        f"Why: {reason.strip().rstrip('.')}. {passes}",
+        why or "Nothing blocks it now.",
+        warning=f"EMERGENCY, declared by {author}: everyone who may decide must approve. "
+        f"Reason: {reason.strip().rstrip('.')}. {passes}",
     )
 
 

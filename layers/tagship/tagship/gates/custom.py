@@ -29,7 +29,7 @@ from tagship.model.errors import FinalError
 from tagship.text.plain import line
 
 _NAME = "custom"
-_REMEDY = "Fix the function that gates.custom names, then retry the release."
+_REMEDY = "Fix the function named in gates.custom, then retry the release."
 
 
 def rights(configuration: Application) -> tuple[Right, ...]:
@@ -87,18 +87,18 @@ def _judged(function: str, document: object) -> GateResult:
     """Only `true` has passed: not 1, not "true"."""
     said = document.get("passed") if isinstance(document, Mapping) else None
     if said is True:
-        return passed(_NAME, f"{function} lets it through.")
+        return passed(_NAME, f"{function} passed the release.")
     if said is False and isinstance(document, Mapping):
         reasons = document.get("reasons")
         texts = reasons if isinstance(reasons, list) else [reasons] if reasons else []
         why = line("; ".join(map(str, texts)), 500) or "no reason given"
         return failed(
             _NAME,
-            f"{function} says: {why.rstrip('.')}.",
-            "Fix what it names. If the release itself changes, publish a new tag; else retry it.",
+            f"{function} stopped the release: {why.rstrip('.')}.",
+            "Fix the problem. If the release itself changes, publish a new tag; otherwise retry it.",
         )
     return _unanswered(
-        f'The answer of {function} is not {{"passed": true}} or {{"passed": false, "reasons": […]}}.'
+        f'{function} answered neither {{"passed": true}} nor {{"passed": false, "reasons": […]}}.'
     )
 
 

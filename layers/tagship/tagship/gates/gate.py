@@ -209,7 +209,7 @@ def unanswered(gate: str) -> GateResult:
     return GateResult(
         gate=gate,
         verdict=Verdict.ERROR,
-        why="There is nothing to judge: the release or its configuration can't be read.",
+        why="Not evaluated: the release or its configuration cannot be read.",
         remedy="Fix what the manifest gate names.",
         cause="manifest",
     )
@@ -218,7 +218,9 @@ def unanswered(gate: str) -> GateResult:
 def not_configured(gate: str) -> GateResult:
     """The application did not ask for it."""
     return GateResult(
-        gate=gate, verdict=Verdict.NOT_CONFIGURED, why="The application's configuration does not ask for it."
+        gate=gate,
+        verdict=Verdict.NOT_CONFIGURED,
+        why="The application's configuration does not use this gate.",
     )
 
 
@@ -229,7 +231,7 @@ def refused(gate: str, error: FinalError, remedy: str) -> GateResult:
     if error.remedy:
         result = failed(gate, error.why, "Fix what the target gate names.", cause="target")
     else:
-        result = failed(gate, error.why, "`tagship role` prints what the application's role has to allow.")
+        result = failed(gate, error.why, "`tagship role` prints what the application's role must allow.")
     return replace(result, may_pass=error.may_pass)
 
 

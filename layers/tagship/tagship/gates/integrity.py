@@ -15,7 +15,9 @@ from tagship.gates.gate import Case, Gate, GateResult, failed, passed, unanswere
 from tagship.model.release import Artifact, PinnedObject
 
 _NAME = "integrity"
-_REMEDY = "Publish the same files again under a new tag; if it happens again, look at who can write to the release bucket."
+_REMEDY = (
+    "Publish the same files under a new tag. If it happens again, check who can write to the release bucket."
+)
 _CHUNK = 1024 * 1024
 
 
@@ -43,8 +45,8 @@ def check(case: Case) -> GateResult:
         if digest != artifact.sha256:
             return failed(_NAME, _differs(artifact, digest), _REMEDY)
     count = len(case.manifest.artifacts)
-    how = "by S3's own checksum" if not read else f"{read} of {count} read in full"
-    return passed(_NAME, f"Size and SHA-256 of {count} artifact{'s' if count > 1 else ''} are right ({how}).")
+    how = "from S3's checksum" if not read else f"{read} of {count} read in full"
+    return passed(_NAME, f"Size and SHA-256 of {count} artifact{'s' if count > 1 else ''} match ({how}).")
 
 
 def _stored_digest(s3: Any, pinned: PinnedObject) -> str | None:
@@ -69,7 +71,7 @@ def _read_digest(s3: Any, pinned: PinnedObject) -> str:
 
 
 def _differs(artifact: Artifact, digest: str) -> str:
-    return f"{artifact.file} has the SHA-256 {digest}; the manifest says {artifact.sha256}."
+    return f"{artifact.file} has SHA-256 {digest}; the manifest says {artifact.sha256}."
 
 
 GATE = Gate(name=_NAME, check=check)

@@ -21,8 +21,8 @@ def check(case: Case) -> GateResult:
     if case.manifest is None:
         return failed(
             _NAME,
-            f"release.json is not a manifest: {_listed(case.problems)}",
-            "Publish with `tagship publish`, which writes it; `tagship validate` checks one. Then publish a new tag.",
+            f"release.json is not a valid manifest: {_listed(case.problems)}",
+            "Publish a new tag with `tagship publish`, which writes the manifest. `tagship validate` checks it.",
         )
     for what, said, place in (
         ("application", case.manifest.application, case.application),
@@ -31,18 +31,18 @@ def check(case: Case) -> GateResult:
         if said != place:
             return failed(
                 _NAME,
-                f"{what}: release.json says {said!r}, but lies in the folder of {place!r}",
+                f"{what}: release.json says {said!r}, but is in the folder of {place!r}",
                 "Publish each release under its own application and tag.",
             )
     missing = [artifact.file for artifact in case.manifest.artifacts if artifact.file not in case.objects]
     if missing:
         return failed(
             _NAME,
-            f"artifacts: {_listed(missing)} not found beside release.json",
+            f"artifacts: {_listed(missing)} not found next to release.json",
             "Upload the artifacts first and release.json last, as `tagship publish` does. Then publish a new tag.",
         )
     count = len(case.manifest.artifacts)
-    return passed(_NAME, f"Well formed, with {count} artifact{'s' if count > 1 else ''} beside it.")
+    return passed(_NAME, f"Valid, with {count} artifact{'s' if count > 1 else ''}.")
 
 
 def _listed(items: Sequence[str]) -> str:

@@ -27,15 +27,13 @@ def check(case: Case) -> GateResult:
     if rules is None:
         return not_configured(_NAME)
     remedy = (
-        f"Release it in {rules.stage}, then bring it here with `tagship promote {case.application} <tag> "
+        f"Release it in {rules.stage} first, then promote it with `tagship promote {case.application} <tag> "
         f"--from {rules.stage} --to {case.settings.stage} --sign {rules.key}`."
     )
     found, signature = case.objects.get(PROMOTION), case.objects.get(PROMOTION_SIGNATURE)
     if found is None or signature is None:
         missing = PROMOTION if found is None else PROMOTION_SIGNATURE
-        return failed(
-            _NAME, f"It was not promoted from {rules.stage}: there was no {missing} beside it.", remedy
-        )
+        return failed(_NAME, f"It was not promoted from {rules.stage}: {missing} is missing.", remedy)
     s3 = case.client("s3")
     try:
         raw = read(s3, found, most=statement.BYTES)
@@ -52,13 +50,13 @@ def check(case: Case) -> GateResult:
             return failed(_NAME, refused.why, refused.remedy)
         told = Statement.read(raw)
     except Unreadable as error:
-        return failed(_NAME, f"{PROMOTION} is no promotion: {error}.", remedy)
+        return failed(_NAME, f"{PROMOTION} is not a valid promotion: {error}.", remedy)
     problem = _mismatch(told, case, rules)
     if problem:
         return failed(_NAME, f"{PROMOTION} {problem}.", remedy)
     return passed(
         _NAME,
-        f"It succeeded in {told.fromStage} at {exact(told.succeededAt)}; {exact(told.promotedBy)} promoted it.",
+        f"It succeeded in {told.fromStage} at {exact(told.succeededAt)} and was promoted by {exact(told.promotedBy)}.",
     )
 
 
@@ -66,12 +64,12 @@ def _mismatch(told: Statement, case: Case, rules: Promotion) -> str:
     for what, said, fact in (
         ("application", told.application, case.application),
         ("tag", told.tag, case.tag),
-        ("release.json with the SHA-256", told.digest, case.digest),
-        ("release that succeeded in", told.fromStage, rules.stage),
-        ("release that goes to", told.toStage, case.settings.stage),
+        ("SHA-256 of release.json", told.digest, case.digest),
+        ("source stage", told.fromStage, rules.stage),
+        ("destination stage", told.toStage, case.settings.stage),
     ):
         if said != fact:
-            return f"is about a{'n' if what == 'application' else ''} {what} {exact(said)}, not {fact}"
+            return f"names another {what}: {exact(said)}, not {fact}"
     return ""
 
 

@@ -16,7 +16,7 @@ from tagship.text.plain import exact
 _NAME = "provenance"
 _ARTIFACT = "provenance"
 _HOST = "https://github.com"
-_REMEDY = "Build the tag anew in the repository's own workflow, attest what it built, and publish a new tag."
+_REMEDY = "Build the tag again in the repository's own workflow, attest the build, and publish a new tag."
 
 
 def check(case: Case) -> GateResult:
@@ -32,7 +32,7 @@ def check(case: Case) -> GateResult:
     if manifest.repository != rules.repository:
         return failed(
             _NAME,
-            f"It comes from {manifest.repository}; {case.application} is released from {rules.repository} alone.",
+            f"It comes from {manifest.repository}, but {case.application} may be released only from {rules.repository}.",
             f"Publish it from {rules.repository}, or change gates.provenance.repository.",
         )
     artifact = manifest.artifact(_ARTIFACT)
@@ -50,7 +50,7 @@ def check(case: Case) -> GateResult:
     try:
         told = attestation.provenances(read(case.client("s3"), pinned, most=attestation.BYTES))
     except Unreadable as error:
-        return failed(_NAME, f"{artifact.file} is no build attestation: {error}.", _REMEDY)
+        return failed(_NAME, f"{artifact.file} is not a valid build attestation: {error}.", _REMEDY)
     problem = _mismatch(told, manifest, rules)
     if problem:
         return failed(_NAME, f"{artifact.file} {problem}.", _REMEDY)

@@ -22,7 +22,7 @@ def read(s3: Any, pinned: PinnedObject, *, most: int) -> bytes:
     Raises Unreadable for one of more than `most` bytes, without reading it; AwsUnavailable when S3 can't answer just now.
     """
     if pinned.size > most:
-        raise Unreadable(f"it has {pinned.size} bytes, and at most {most} are read")
+        raise Unreadable(f"it has {pinned.size} bytes; the limit is {most}")
     with calling(f"Reading {pinned.key}"):
         body = s3.get_object(Bucket=pinned.bucket, Key=pinned.key, VersionId=pinned.versionId)["Body"]
         return b"".join(body.iter_chunks(_CHUNK))
@@ -62,12 +62,12 @@ def text(data: Any, *path: str) -> str:
     """
     value = member(data, *path)
     if not isinstance(value, str) or not value:
-        raise Unreadable(f"it has no text {'.'.join(path)}")
+        raise Unreadable(f"it lacks the text field {'.'.join(path)}")
     return value
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        raise Unreadable("it has a name twice in one object")
+        raise Unreadable("it has a duplicate name in one object")
     return result

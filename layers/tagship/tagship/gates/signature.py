@@ -27,11 +27,13 @@ def check(case: Case) -> GateResult:
     if signature is None and rules.required:
         return failed(
             _NAME,
-            f"{MANIFEST} is not signed: there was no {SIGNATURE} beside it.",
+            f"{MANIFEST} is not signed: {SIGNATURE} is missing.",
             f"Publish a new tag with `tagship publish --sign {rules.key}`.",
         )
     if signature is None:
-        return passed(_NAME, "It is not signed, and need not be.", warning="This release is not signed.")
+        return passed(
+            _NAME, "It is not signed; the signature is optional.", warning="This release is not signed."
+        )
     refused = refusal(
         case.client("s3"),
         case.client("kms"),

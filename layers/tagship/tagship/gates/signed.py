@@ -32,7 +32,7 @@ def refusal(
     """
     if not 0 < signature.size <= _BYTES:
         return Refusal(
-            why=f"{of}.sig is no signature: it has {signature.size} bytes.",
+            why=f"{of}.sig is not a signature: it has {signature.size} bytes.",
             remedy="Upload the raw signature, as --sign does. Then publish a new tag.",
         )
     with calling(f"Reading {signature.key}"):
@@ -62,21 +62,21 @@ def refusal(
     return None
 
 
-_CONFIGURED = "Name a key that is there, enabled and made to sign with {algorithm}. Then retry the release."
+_CONFIGURED = "Name a key that exists, is enabled and can sign with {algorithm}. Then retry the release."
 _REFUSALS = {
     "KMSInvalidSignatureException": (
         "{of}.sig is not a signature of this {of} by {key} with {algorithm}.",
         "Sign with that key and algorithm, and publish a new tag. If nobody changed either, find out who wrote the file.",
     ),
-    "NotFoundException": ("There is no key {key} here.", _CONFIGURED),
-    "DisabledException": ("The key {key} is disabled.", _CONFIGURED),
-    "KMSInvalidStateException": ("The key {key} can't be used as it is: {aws}", _CONFIGURED),
-    "InvalidKeyUsageException": ("The key {key} does not sign with {algorithm}: {aws}", _CONFIGURED),
-    "UnsupportedOperationException": ("The key {key} does not sign with {algorithm}: {aws}", _CONFIGURED),
-    "ValidationException": ("The key {key} does not sign with {algorithm}: {aws}", _CONFIGURED),
+    "NotFoundException": ("Key {key} does not exist.", _CONFIGURED),
+    "DisabledException": ("Key {key} is disabled.", _CONFIGURED),
+    "KMSInvalidStateException": ("Key {key} cannot be used in its current state: {aws}", _CONFIGURED),
+    "InvalidKeyUsageException": ("Key {key} cannot sign with {algorithm}: {aws}", _CONFIGURED),
+    "UnsupportedOperationException": ("Key {key} cannot sign with {algorithm}: {aws}", _CONFIGURED),
+    "ValidationException": ("Key {key} cannot sign with {algorithm}: {aws}", _CONFIGURED),
     "AccessDeniedException": (
-        "The gate may not use the key {key}: {aws}",
-        "Let the key's own policy allow kms:Verify to this stack's account. Then retry the release.",
+        "The gate is not allowed to use key {key}: {aws}",
+        "Allow kms:Verify for this stack's account in the key's policy. Then retry the release.",
     ),
 }
 """By AWS's name for it: what a person can mend. Everything else is raised as it came, and counts as not passed."""

@@ -42,5 +42,5 @@ class Statement:
         names = [field.name for field in fields(cls)]
         unknown = sorted(set(data) - {"schemaVersion", *names})
         if unknown:
-            raise Unreadable(f"it has a field {exact(unknown[0])}")
+            raise Unreadable(f"it has an unknown field {exact(unknown[0])}")
         return cls(**{name: text(data, name) for name in names})

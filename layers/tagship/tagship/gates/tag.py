@@ -29,7 +29,7 @@ def check(case: Case) -> GateResult:
     if tag.is_pre_release and not rules.preReleases:
         return failed(
             _NAME,
-            f"{tag} is a pre-release, and this stage of {case.application} takes none.",
+            f"{tag} is a pre-release, which {case.application} does not accept in this stage.",
             "Publish the final version, or allow pre-releases with gates.tags.preReleases.",
         )
     if case.production is None:

@@ -108,7 +108,7 @@ def window(text: str) -> Window:
     days, times, zone = text.split(" ")
     opens, closes = (_minutes(each) for each in times.split("-"))
     if opens == closes:
-        raise ValueError("opens when it closes; the whole day is 00:00-24:00")
+        raise ValueError("opens and closes at the same time; for a whole day, use 00:00-24:00")
     return Window(text=text, days=_days(days), opens=opens, closes=closes, zone=_zone(zone))
 
 
