@@ -90,6 +90,9 @@ def test_a_result_is_plain_data():
 
 
 ALWAYS = ["manifest", "tag", "integrity", "package", "target", "baseline", "calendar", "budget", "approvers"]
+TOGETHER = ["manifest", "tag", "calendar", "budget", "approvers"]
+"""Those that only compute."""
+ALONE = [name for name in ALWAYS if name not in TOGETHER]
 ASKED_FOR = ["signature", "provenance", "promotion", "alarms", "custom"]
 KEY = "alias/tagship-release-signing"
 EVERYTHING = {
@@ -132,20 +135,12 @@ def test_of_an_application_that_can_not_be_read_the_gates_run_that_always_do():
 
 
 def test_gates_that_only_compute_share_an_invocation():
-    assert gates.invocations(configuration_of()) == [
-        "manifest, tag, calendar, budget, approvers",
-        "integrity",
-        "package",
-        "target",
-        "baseline",
-    ]
+    assert gates.invocations(configuration_of()) == [", ".join(TOGETHER), *ALONE]
 
 
 def test_one_invocation_answers_for_each_of_its_gates():
-    answered = gates.run("manifest, tag, calendar, budget, approvers", case(), pause=pytest.fail)
-    assert [(each["gate"], each["verdict"]) for each in answered] == [
-        (name, "passed") for name in ("manifest", "tag", "calendar", "budget", "approvers")
-    ]
+    answered = gates.run(", ".join(TOGETHER), case(), pause=pytest.fail)
+    assert [(each["gate"], each["verdict"]) for each in answered] == [(name, "passed") for name in TOGETHER]
 
 
 def answered_by(names):
@@ -153,22 +148,19 @@ def answered_by(names):
 
 
 def test_every_gate_that_was_to_run_has_an_answer_in_the_gates_own_order():
-    given = [answered_by(["target"]), answered_by(["tag", "manifest", "budget", "approvers", "calendar"])]
-    given += [answered_by(["baseline"]), answered_by(["integrity"]), answered_by(["package"])]
+    given = [answered_by([ALONE[2]]), answered_by(reversed(TOGETHER))]
+    given += [answered_by([name]) for name in reversed(ALONE) if name != ALONE[2]]
     found = gates.answers(given, configuration_of())
     assert [each["gate"] for each in found] == ALWAYS
     assert judge(found)[0] is True
 
 
 def test_an_invocation_that_failed_fails_each_of_its_gates():
-    failed_together = {**ERROR, "gate": "manifest, tag, calendar, budget, approvers"}
-    given = [
-        failed_together,
-        *(answered_by([name]) for name in ("integrity", "package", "target", "baseline")),
-    ]
+    failed_together = {**ERROR, "gate": ", ".join(TOGETHER)}
+    given = [failed_together, *(answered_by([name]) for name in ALONE)]
     found = gates.answers(given, configuration_of())
     stopped = [each["gate"] for each in found if each["verdict"] != "passed"]
-    assert stopped == ["manifest", "tag", "calendar", "budget", "approvers"]
+    assert stopped == TOGETHER
 
 
 @pytest.mark.parametrize("silent", ALWAYS)

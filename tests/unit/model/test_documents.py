@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
@@ -10,10 +11,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tagship.health import kinds
 from tagship.model.application import WINDOW_WORDS, AllAtOnce, Application, Canary, Linear, Step, Steps
 from tagship.model.documents import DocumentInvalid, as_document, read_application, read_manifest
 from tagship.model.fields import ByType
 from tagship.model.release import MANIFEST_BYTES, Manifest
+from tagship.targets import KINDS
 from tests.unit.builders import GONE, application, changed, manifest
 
 
@@ -21,6 +24,12 @@ def manifest_problems(raw: bytes) -> list[str]:
     with pytest.raises(DocumentInvalid) as caught:
         read_manifest(raw)
     return [str(problem) for problem in caught.value.problems]
+
+
+def one_of(names: Iterable[str]) -> str:
+    """As a union by type says what it takes."""
+    quoted = [f"'{name}'" for name in names]
+    return f"{'one of ' if len(quoted) > 1 else ''}{', '.join(quoted)}"
 
 
 def application_problems(document: object) -> list[str]:
@@ -376,7 +385,7 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
             ["application: must be a lower-case letter, then letters, digits and -, 2 to 40 in all"],
         ),
         ({"target": GONE}, ["target: is missing"]),
-        ({"target.type": "ecs"}, ["target.type: must be 'lambda'"]),
+        ({"target.type": "toaster"}, [f"target.type: must be {one_of(KINDS)}"]),
         ({"target.account": 0}, ["target.account: must be a valid string"]),
         ({"target.account": "12"}, ["target.account: must be an account id: 12 digits, in quotes"]),
         (
@@ -454,7 +463,7 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ({"health.checks.0": 3}, ["health.checks[0]: must be an object"]),
         (
             {"health.checks.0.type": "ping"},
-            ["health.checks[0].type: must be one of 'http', 'lambda', 'alarm', 'metric', 'custom'"],
+            [f"health.checks[0].type: must be {one_of(kinds())}"],
         ),
         ({"health.checks.1": {"type": "http"}}, ["health.checks[1].url: is missing"]),
         ({"health.checks.1": HTTP | {"url": "ftp://example.com"}}, [f"health.checks[1].url: {NO_URL}"]),

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from tagship.aws.rights import Right, session_policy
 from tagship.model.application import Application
 from tagship.model.documents import DocumentInvalid, as_document, read_application
-from tagship.targets import kind_of, rights, spec_of
+from tagship.targets import KINDS, kind_of, rights, spec_of
 from tagship_cli.actions import role, schema
 from tests.unit.builders import application
 from tests.unit.targets import toy
@@ -66,7 +66,10 @@ def test_the_other_kind_is_still_one() -> None:
 @pytest.mark.parametrize(
     "changes, said",
     [
-        ({"target.type": "toaster"}, ["target.type: must be one of 'lambda', 'pointer'"]),
+        (
+            {"target.type": "toaster"},
+            [f"target.type: must be one of {', '.join(map(repr, [*KINDS, KIND.name]))}"],
+        ),
         ({"target.type": None}, ["target: needs a type"]),
         ({"target.bucket": None}, ["target.bucket: is missing"]),
         ({"target.region": "Frankfurt"}, ["target.region: must be a region, like eu-central-1"]),
