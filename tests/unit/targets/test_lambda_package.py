@@ -125,7 +125,7 @@ def test_everything_is_said_at_once():
     "raw", [b"", b"PK", b"not a zip" * 100, os.urandom(5000)], ids=["empty", "cut", "text", "noise"]
 )
 def test_what_is_no_zip_is_said(raw):
-    assert problems(io.BytesIO(raw)) == ["It is not a zip file. Pack the code as a zip."]
+    assert problems(io.BytesIO(raw)) == ["It is not a zip file. Pack it as a zip."]
 
 
 def test_every_way_to_cut_a_package_is_a_problem_and_no_crash():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -87,6 +87,7 @@ def check(
     *,
     name: str,
     allowed: Sequence[Network] = (),
+    headers: Mapping[str, str] | None = None,
     resolve: Resolve = resolve,
     tls: Callable[[], ssl.SSLContext] = tls,
     clock: Clock = time.monotonic,
@@ -95,12 +96,20 @@ def check(
     """m requests of each address, of which n must be answered as the check asks for.
 
     What the service does wrong (no name, no connection, no valid certificate, no answer in time) is
-    unhealthy; what we will not ask (another scheme, an address that is not public) is an error.
+    unhealthy; what we will not ask (another scheme, an address that is not public) is an error. `headers` are sent beside
+    those of every check.
     """
     urls = [check.url] if check.url is not None else list(check.urls)
     context = tls() if check.followTo or any(url.startswith("https:") for url in urls) else None
     asking = _Asking(
-        check=check, allowed=allowed, resolve=resolve, context=context, clock=clock, wall=wall, begun=clock()
+        check=check,
+        allowed=allowed,
+        headers=headers or {},
+        resolve=resolve,
+        context=context,
+        clock=clock,
+        wall=wall,
+        begun=clock(),
     )
     if len(urls) == 1:
         return asking.asked(urls[0], name)
@@ -135,6 +144,7 @@ class _Asking:
 
     check: Wanted
     allowed: Sequence[Network]
+    headers: Mapping[str, str]
     resolve: Resolve
     context: ssl.SSLContext | None
     clock: Clock
@@ -213,7 +223,7 @@ class _Asking:
             deadline=deadline,
         ) as connection:
             seen.certified(connection.valid_until, now=self.wall())
-            reply = connection.ask(headers={"User-Agent": "tagship-health/1"})
+            reply = connection.ask(headers={"User-Agent": "tagship-health/1", **self.headers})
             seen.status = reply.status
             location = reply.headers.get("Location")
             if self.check.followTo and location and self._leads_on(reply.status):

@@ -122,11 +122,20 @@ class HttpCheck:
         return ()
 
     def run(self, given: Given) -> CheckResult:
-        """After a rollback nobody asks how long the certificate is still valid: no rollback changes that."""
+        """Asks the revision itself where the target knows how, however small its share of the traffic is.
+
+        After a rollback nobody asks how long the certificate is still valid: no rollback changes that.
+        """
         from tagship.health import asking  # loads TLS, which nobody else pays for
 
         configured = replace(self, tlsDaysLeft=None) if given.subject == "baseline" else self
-        return asking.check(configured, name=given.name, allowed=given.allowed, clock=given.clock)
+        return asking.check(
+            configured,
+            name=given.name,
+            allowed=given.allowed,
+            headers=given.asked.headers,
+            clock=given.clock,
+        )
 
 
 def _json_problems(wanted: JsonValue) -> Problems:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Any, Protocol
 
 from tagship.aws.rights import ClientAs, Right
@@ -188,6 +188,8 @@ class Subject:
     """What can be invoked, if anything can."""
     requests: Metric | None = None
     """What counts its requests."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """What an HTTP request sends so that this revision answers it, whatever its share of the traffic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

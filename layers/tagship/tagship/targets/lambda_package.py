@@ -6,22 +6,18 @@ ever unpacked.
 
 from __future__ import annotations
 
-import re
-import struct
 import sys
 import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import IO
+
+from tagship.targets.archive import UNREADABLE, plain, shown, unreadable, wrong_names
 
 MOST_UNZIPPED = 250 * 1024 * 1024
 """Lambda's quota for a function and its layers, unzipped."""
-_DIRECTORY_BYTES = 16 * 1024 * 1024
 _SOURCE_BYTES = 1024 * 1024
-_END = struct.Struct("<4s4H2LH")
-_MISSING_SHOWN = 5
 _ENDINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("python", (".py", "/__init__.py", ".pyc", ".so")),
     ("nodejs", (".js", ".mjs", ".cjs")),
@@ -46,34 +42,13 @@ def look_into(file: IO[bytes], *, handler: str = "", runtime: str = "", layers: 
     `handler` and `runtime` are the function's own; without them nothing is said about the handler. A handler that is not in
     the package may be in one of the `layers`.
     """
-    if too_large := _directory(file):
-        return Package(problems=(too_large,))
+    if problem := unreadable(file):
+        return Package(problems=(problem,))
     try:
         with zipfile.ZipFile(file) as archive:
             return _judged(archive, handler=handler, runtime=runtime, layers=layers)
-    except (
-        zipfile.BadZipFile,
-        zipfile.LargeZipFile,
-        NotImplementedError,
-        ValueError,
-        OSError,
-        EOFError,
-    ) as error:
-        return Package(problems=(f"It can't be read as a zip file: {_plain(str(error))}. Pack it again.",))
-
-
-def _directory(file: IO[bytes]) -> str:
-    """Why its directory is not read: it says itself how large it is, in the last bytes of the file."""
-    size = file.seek(0, 2)
-    file.seek(max(0, size - 65_557))
-    tail = file.read()
-    at = tail.rfind(b"PK\x05\x06")
-    if at < 0 or len(tail) - at < _END.size:
-        return "It is not a zip file. Pack the code as a zip."
-    entries, length = _END.unpack_from(tail, at)[4:6]
-    if entries == 0xFFFF or length > min(_DIRECTORY_BYTES, size):
-        return "It has more files than can be looked into. Pack fewer files."
-    return ""
+    except UNREADABLE as error:
+        return Package(problems=(f"It can't be read as a zip file: {plain(str(error))}. Pack it again.",))
 
 
 def _judged(archive: zipfile.ZipFile, *, handler: str, runtime: str, layers: bool) -> Package:
@@ -93,18 +68,10 @@ def _judged(archive: zipfile.ZipFile, *, handler: str, runtime: str, layers: boo
 
 
 def _names(files: Sequence[zipfile.ZipInfo]) -> list[str]:
-    wrong = [
-        it.filename for it in files if it.filename.startswith("/") or ".." in PurePosixPath(it.filename).parts
-    ]
-    locked = [it.filename for it in files if it.flag_bits & 1]
-    problems = []
-    if wrong:
-        problems.append(f"It has files outside of itself: {_listed(wrong)}. Pack it from its own folder.")
-    if locked:
-        problems.append(f"It is encrypted: {_listed(locked)}. Pack it without a password.")
+    problems = wrong_names(files)
     if hidden := [it.filename for it in files if _mode(it) and not _mode(it) & 0o004]:
         problems.append(
-            f"Lambda can't read {_listed(hidden)}: only its owner may. Run chmod -R a+rX, and pack it again."
+            f"Lambda can't read {shown(hidden)}: only its owner may. Run chmod -R a+rX, and pack it again."
         )
     return problems
 
@@ -127,13 +94,13 @@ def _handler(
     if len(folders) == 1 and (top := folders.pop()) and any(f"{top}/{name}" in entries for name in wanted):
         return [
             (
-                f"All its files are in the folder {_plain(top)}, and Lambda looks for {wanted[0]} at the top. "
+                f"All its files are in the folder {plain(top)}, and Lambda looks for {wanted[0]} at the top. "
                 "Pack the folder's contents, not the folder."
             )
         ]
     return [
         (
-            f"The function's handler is {_plain(handler)}, and there is no {wanted[0]} in the package. "
+            f"The function's handler is {plain(handler)}, and there is no {wanted[0]} in the package. "
             "Pack that file, or correct the function's handler."
         )
     ]
@@ -172,11 +139,11 @@ def _compiled(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> list[str]:
     except SyntaxError as error:
         where = f" in line {error.lineno}" if error.lineno else ""
         return [
-            f"{_plain(entry.filename)} is not Python{where}: {_plain(error.msg)}. Correct it, and pack it again."
+            f"{plain(entry.filename)} is not Python{where}: {plain(error.msg)}. Correct it, and pack it again."
         ]
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
         return [
-            f"{_plain(entry.filename)} is not Python: {_plain(str(error) or type(error).__name__)}. Correct it."
+            f"{plain(entry.filename)} is not Python: {plain(str(error) or type(error).__name__)}. Correct it."
         ]
     return []
 
@@ -190,12 +157,3 @@ def _known(runtime: str) -> bool:
 def _mode(entry: zipfile.ZipInfo) -> int:
     """Its permissions; 0 where whoever packed it says nothing about them."""
     return entry.external_attr >> 16 & 0o777 if entry.create_system == 3 else 0
-
-
-def _listed(names: Sequence[str]) -> str:
-    rest = len(names) - _MISSING_SHOWN
-    return ", ".join(map(_plain, names[:_MISSING_SHOWN])) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[^ -~]", "?", text)[:200].rstrip(".")

@@ -1,0 +1,55 @@
+"""What every kind asks of a zip file that somebody else has packed, before anything of it is unpacked."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zipfile
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import IO
+
+_DIRECTORY_BYTES = 16 * 1024 * 1024
+_END = struct.Struct("<4s4H2LH")
+_SHOWN = 5
+UNREADABLE = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError, OSError, EOFError)
+"""What zipfile raises for a file that can't be read as a zip."""
+
+
+def unreadable(file: IO[bytes]) -> str:
+    """Why its directory is not read, empty where it may be: the last bytes of the file say how large it is."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - 65_557))
+    tail = file.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) - at < _END.size:
+        return "It is not a zip file. Pack it as a zip."
+    entries, length = _END.unpack_from(tail, at)[4:6]
+    if entries == 0xFFFF or length > min(_DIRECTORY_BYTES, size):
+        return "It has more files than can be looked into. Pack fewer files."
+    return ""
+
+
+def wrong_names(files: Sequence[zipfile.ZipInfo]) -> list[str]:
+    """Files that lead out of the folder that they are unpacked to, and files that need a password; in words."""
+    outside = [
+        it.filename for it in files if it.filename.startswith("/") or ".." in PurePosixPath(it.filename).parts
+    ]
+    locked = [it.filename for it in files if it.flag_bits & 1]
+    problems = []
+    if outside:
+        problems.append(f"It has files outside of itself: {shown(outside)}. Pack it from its own folder.")
+    if locked:
+        problems.append(f"It is encrypted: {shown(locked)}. Pack it without a password.")
+    return problems
+
+
+def shown(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    rest = len(names) - _SHOWN
+    return ", ".join(map(plain, names[:_SHOWN])) + (f" and {rest} more" if rest > 0 else "")
+
+
+def plain(text: str) -> str:
+    """Somebody else's text, fit for a sentence."""
+    return re.sub(r"[^ -~]", "?", text)[:200].rstrip(".")

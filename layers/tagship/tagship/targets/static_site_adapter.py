@@ -1,0 +1,447 @@
+"""The adapter of target `static-site`. The candidate is a folder in the bucket; a CloudFront function moves the traffic.
+
+CloudFront keeps two copies of a function: the one that can be edited (DEVELOPMENT), and the one that serves (LIVE), which
+changes only when the first is published. Both writes carry the ETag of the edited copy. So the last edit decides what can be
+published: a late holder of the lock is refused by CloudFront itself, and a change made by hand is not overwritten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tagship.aws.calls import REFUSED_CREDENTIALS, calling
+from tagship.model.errors import (
+    BaselineMissing,
+    CandidateNotReady,
+    LockLost,
+    NotStable,
+    PlanChanged,
+    TagshipError,
+    TargetInvalid,
+    TargetMoved,
+)
+from tagship.model.records import Revision
+from tagship.model.release import Artifact, PinnedObject
+from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared
+from tagship.targets.static_site import SITE, StaticSiteTarget
+from tagship.targets.static_site_bucket import Bucket
+from tagship.targets.static_site_function import RUNTIME, Code, Serving
+from tagship.targets.static_site_package import (
+    MOST_BYTES,
+    Files,
+    changed_names,
+    differences,
+    files_of,
+    hashed_pattern,
+    look_into,
+)
+from tagship.text.words import listed
+
+_ID_CHARACTERS = 16
+"""Of the digest: a folder's name, and what people read."""
+_UPLOAD_SECONDS = 10
+"""How long one call may begin new uploads; with the longest call to S3 after it, it ends before its function does."""
+_PACE_SECONDS = 2
+"""Between two looks at a function that is being published."""
+_LIVE, _EDITED = "LIVE", "DEVELOPMENT"
+_PRECONDITIONS = dict.fromkeys(("PreconditionFailed", "InvalidIfMatchVersion"), TargetMoved)
+_SERVES = "DEPLOYED"
+"""The status of a function that all edge locations of its distribution run (DescribeFunction)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """One of a function's two copies."""
+
+    text: str
+    etag: str
+    """CloudFront's own, for a write."""
+    code: Code | None
+    """None for what Tagship did not write."""
+
+    @property
+    def version(self) -> str:
+        """What a move expects to find: of the code itself, because publishing may change CloudFront's ETag."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticSite:
+    """One site, for one release."""
+
+    application: str
+    tag: str
+    spec: StaticSiteTarget
+    s3: Any
+    cloudfront: Any
+
+    # ---- before anybody is asked -----------------------------------------------------------------------------------
+
+    def check(self, current: Revision | None) -> Finding:
+        """Looks at both copies of the function, and whether a distribution uses it."""
+        live, edited, status = self._copy(_LIVE), self._copy(_EDITED), self._status()
+        if status == "UNASSOCIATED":
+            raise TargetInvalid(
+                f"{self._release}: no distribution uses {self._name}. Associate it with the distribution's cache behavior, "
+                "as viewer request, then publish a new tag."
+            )
+        if status != _SERVES:
+            raise CandidateNotReady(
+                f"{self._release}: {self._name} is being published by somebody else (its status is {status}). Publish a new "
+                "tag when it is done."
+            )
+        if edited.text != live.text and edited.code is None:
+            raise TargetInvalid(
+                f"{self._release}: {self._name} has an edit that is not published. Tagship did not overwrite it. Save the "
+                "edit elsewhere and undo it, then publish a new tag."
+            )
+        serving = self._one_release(live)
+        if current is None or not self._is_ours(current):
+            return Finding(said=f"{self._name} can be changed.")
+        if serving is None or serving.id != current["id"]:
+            raise TargetMoved(
+                f"{self._release}: {self._name} serves {_described(live)}, and by the ledger production runs site "
+                f"{current['id']}: somebody else moved it. Tagship did not overwrite it. If what serves is right, adopt it: "
+                f"tagship adopt {self.application} --reason '…'. Then publish a new tag."
+            )
+        return Finding(said=f"{self._name} can be changed, and serves what the last release left.")
+
+    def dry_run(self, artifacts: Artifacts) -> Finding:
+        """CloudFront has none for code that is not uploaded."""
+        self._site(artifacts)
+        return Finding(said="")
+
+    def look_into(self, artifacts: Artifacts, opened: Opened) -> tuple[str, Sequence[str]]:
+        """Whether it is a whole site that can be served."""
+        artifact, pinned = self._site(artifacts)
+        if pinned.size > MOST_BYTES:
+            return "", [f"{artifact.file} is larger than {MOST_BYTES // 1024**2} MB. Pack less."]
+        with opened(pinned) as file:
+            said, problems = look_into(file, pattern=self._pattern)
+        return f"{artifact.file}: {said}", [f"{artifact.file}: {problem}" for problem in problems]
+
+    def restorable(self, current: Revision | None) -> Finding | None:  # noqa: ARG002 (what serves says itself what it is)
+        """Every file of the release that serves is there, with its content."""
+        serving = self._one_release(self._copy(_LIVE))
+        if serving is None:
+            return None
+        files = self._bucket.verify(serving.id, hashed=serving.hashed, missing=BaselineMissing)
+        self._bucket.verify_hashed(files, hashed=serving.hashed, missing=BaselineMissing)
+        return Finding(said=f"site {serving.id} ({len(files)} files)")
+
+    def plan(self, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool) -> Change:  # noqa: ARG002 (a site takes none, and any share)
+        """Compares the package's directory with the list of files of what serves; no file is read."""
+        artifact, pinned = self._site(artifacts)
+        live = self._copy(_LIVE)
+        serving = self._one_release(live)
+        baseline = self._revision(serving) | {"etag": live.version} if serving else None
+        candidate = self._planned(artifact, against=serving.id if serving else "")
+        if baseline and baseline["digest"] == candidate["digest"]:
+            said = f"Nothing to change: {self._name} serves this very site already, as {baseline['id']}."
+            return Change(baseline=baseline, candidate=baseline, nothingToChange=True, summary=[said])
+        after = self._directory(artifact, pinned)
+        to = f"a new one ({len(after)} files, {sum(file.size for file in after.values()) / 1_048_576:.1f} MB)"
+        if serving is None:
+            summary = [
+                f"{self._name}: nothing has been released; it will serve {to}.",
+                "Nothing serves now: a rollback would serve nothing again.",
+            ]
+            return Change(baseline=None, candidate=candidate, nothingToChange=False, summary=summary)
+        before = self._bucket.listing(serving.id, missing=BaselineMissing)
+        if renamed := changed_names(before, after, pattern=self._pattern):
+            raise TargetInvalid(
+                f"{self._release}: {listed(renamed[:5])} has a hash in its name, and other content than in {serving.id}, "
+                "which browsers keep for a year. Nothing was changed. Give it a name that changes with its content, then "
+                "publish a new tag."
+            )
+        summary = [f"{self._name}: site {serving.id} → {to}", *self._settings(serving)]
+        summary += differences(before, after, pattern=self._pattern)
+        return Change(baseline=baseline, candidate=candidate, nothingToChange=False, summary=summary)
+
+    def _settings(self, serving: Serving) -> list[str]:
+        changes = []
+        if serving.paths != self.spec.paths:
+            changes.append(f"Setting: paths {serving.paths} → {self.spec.paths}")
+        if serving.hashed != self._pattern:
+            changes.append(
+                "Setting: which files have a hash in their name, so that browsers keep them for a year"
+            )
+        return changes
+
+    # ---- the candidate ---------------------------------------------------------------------------------------------
+
+    def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
+        """Uploads the site into its own folder, in as many calls as it takes, and verifies it."""
+        artifact, pinned = self._site(artifacts)
+        against = candidate["data"]["against"]
+        if self._planned(artifact, against=against) != candidate:
+            raise PlanChanged(
+                f"{self._release}: what would be uploaded is not what was approved. No traffic was moved. Publish a new "
+                "tag, so that it is planned and approved again."
+            )
+        made: Revision = {**candidate, "id": candidate["digest"][:_ID_CHARACTERS]}
+        try:
+            self._verify(made, missing=BaselineMissing)
+        except BaselineMissing:
+            complete = self._bucket.fill(
+                made["id"],
+                pinned,
+                digest=made["digest"],
+                hashed=made["data"]["hashed"],
+                against=against,
+                seconds=_UPLOAD_SECONDS,
+            )
+            if not complete:
+                return Prepared(wait=1)
+        return Prepared(candidate=made)
+
+    # ---- traffic ---------------------------------------------------------------------------------------------------
+
+    def verify_unchanged(self, move: Move) -> None:
+        """Looks at the function, and at the candidate's files."""
+        self._as_expected(self._copy(_LIVE), self._copy(_EDITED), _shares(move), move.etag, move.fence)
+        if move.candidate["id"]:
+            self._verify(move.candidate, missing=TargetInvalid)
+
+    def set_weight(self, move: Move) -> str:
+        """One edit of the function, and its publication."""
+        live, edited, serves = self._copy(_LIVE), self._copy(_EDITED), _shares(move)
+        if self._as_expected(live, edited, serves, move.etag, move.fence):
+            return live.version
+        self._verify(move.candidate, missing=TargetInvalid)
+        return self._write(edited, serves, move.fence)
+
+    def _as_expected(
+        self, live: Copy, edited: Copy, serves: tuple[Serving, ...], expected: str, fence: int
+    ) -> bool:
+        """Whether an earlier try has done it already."""
+        if live.code and live.code.serves == serves and live.code.fence == fence:
+            return True
+        self._refuse_older((live, edited), fence)
+        serving = bool(live.code is None or live.code.serves)
+        if live.version != expected if serving else bool(expected):
+            raise TargetMoved(self._moved(live))
+        if edited.text != live.text and edited.code is None:
+            raise TargetMoved(
+                f"{self._release}: {self._name} has an edit by somebody else that is not published. Tagship did not "
+                "overwrite it."
+            )
+        return False
+
+    def verify_weight(self, move: Move) -> int:
+        """The function reads as it was written, and all edge locations have it."""
+        live = self._copy(_LIVE)
+        if live.code is None or live.code.serves != _shares(move):
+            raise TargetMoved(self._moved(live))
+        status = self._status()
+        if status == "UNASSOCIATED":
+            raise TargetInvalid(f"{self._release}: no distribution uses {self._name} any longer.")
+        return 0 if status == _SERVES else _PACE_SECONDS
+
+    # ---- the baseline ----------------------------------------------------------------------------------------------
+
+    def exists(self, revision: Revision) -> None:
+        """Its files are in its folder."""
+        self._verify(revision, missing=BaselineMissing)
+
+    def serving(self) -> Revision | None:
+        """The release that has all of the traffic."""
+        serving = self._one_release(self._copy(_LIVE))
+        return self._revision(serving) if serving else None
+
+    def restore(
+        self,
+        *,
+        baseline: Revision | None,
+        candidate: Revision | None,
+        fence: int,
+        replaced: Revision | None = None,
+    ) -> str:
+        """All traffic to the baseline in one publication; where nothing served before the release, nothing serves again.
+
+        A function that serves the baseline alone is written too, unless this very number did it: what the release may still
+        be about to publish is refused then. An edit by hand that is not published does not hold it up.
+        """
+        live, edited = self._copy(_LIVE), self._copy(_EDITED)
+        self._refuse_older((live, edited), fence)
+        ours = {revision["id"] for revision in (baseline, candidate, replaced) if revision}
+        if live.code is None or not {it.id for it in live.code.serves} <= ours:
+            raise TargetMoved(
+                f"{self._moved(live)} Restore it by hand: docs/targets/static-site.md says how."
+            )
+        wanted = (Serving.of(baseline, 100),) if baseline else ()
+        if baseline:
+            self._verify(baseline, missing=BaselineMissing)
+        stood = live.code.serves == wanted
+        if not stood or live.code.fence != fence:
+            try:
+                self._write(edited, wanted, fence)
+            except TargetMoved as error:  # written by another between our look and our write: look again
+                raise NotStable(str(error)) from error
+            live = self._copy(_LIVE)
+            if live.code is None or live.code.serves != wanted:
+                raise NotStable(
+                    f"{self._release}: {self._name} does not read as restored: {_described(live)}."
+                )
+        if baseline is None:
+            return f"{self._name} serves nothing again, as before this release."
+        lost = " An edit that somebody had not published was replaced." if edited.code is None else ""
+        if stood:
+            return f"{self._name} gave all traffic to site {baseline['id']} already.{lost}"
+        return f"{self._name} gives all traffic to site {baseline['id']} again.{lost}"
+
+    # ---- the function ----------------------------------------------------------------------------------------------
+
+    def _write(self, edited: Copy, serves: tuple[Serving, ...], fence: int) -> str:
+        """Edits and publishes; each is refused by CloudFront if the edited copy is not the one that was looked at."""
+        code = Code(application=self.application, tag=self.tag, fence=fence, serves=serves)
+        text, written = code.text(), Copy(text=code.text(), etag="", code=code)
+        try:
+            etag = self._edit(edited, text)
+        except (
+            TargetMoved
+        ):  # an answer that was lost is asked again behind our back, and meets its own write; so does a twin
+            found = self._copy(_EDITED)
+            if found.text != text:
+                raise
+            if self._copy(_LIVE).text == text:
+                return written.version
+            etag = found.etag
+        try:
+            with self._calling(f"publishing {self._name}", **_PRECONDITIONS):
+                self.cloudfront.publish_function(Name=self.spec.function, IfMatch=etag)
+        except TargetMoved:
+            if self._copy(_LIVE).text != text:
+                raise
+        return written.version
+
+    def _edit(self, edited: Copy, text: str) -> str:
+        """CloudFront's ETag of the edited copy, which has this text."""
+        if edited.text == text:
+            return edited.etag
+        with self._calling(f"editing {self._name}", **_PRECONDITIONS):
+            answer = self.cloudfront.update_function(
+                Name=self.spec.function,
+                IfMatch=edited.etag,
+                FunctionConfig={
+                    "Comment": f"tagship {self.application} {self.tag}"[:128],
+                    "Runtime": RUNTIME,
+                },
+                FunctionCode=text.encode(),
+            )
+        return str(answer["ETag"])
+
+    def _copy(self, stage: str) -> Copy:
+        with self._calling(f"looking at {self._name}", NoSuchFunctionExists=TargetInvalid):
+            answer = self.cloudfront.get_function(Name=self.spec.function, Stage=stage)
+        text = answer["FunctionCode"].read().decode("utf-8", errors="replace")
+        return Copy(text=text, etag=answer["ETag"], code=Code.read(text))
+
+    def _status(self) -> str:
+        with self._calling(f"looking at {self._name}", NoSuchFunctionExists=TargetInvalid):
+            answer = self.cloudfront.describe_function(Name=self.spec.function, Stage=_LIVE)
+        return str(answer["FunctionSummary"].get("Status", ""))
+
+    def _refuse_older(self, copies: Sequence[Copy], fence: int) -> None:
+        newest = max(copy.code.fence for copy in copies if copy.code) if any(it.code for it in copies) else 0
+        if newest > fence:
+            raise LockLost(
+                f"{self._release}: {self._name} was changed under the newer fencing number {newest}; {fence} can no longer "
+                "change anything."
+            )
+
+    def _one_release(self, live: Copy) -> Serving | None:
+        """Raises TargetInvalid where Tagship did not write the function, or several releases share the traffic."""
+        if live.code is None:
+            raise TargetInvalid(
+                f"{self._release}: the code of {self._name} is not what Tagship wrote. Nothing was changed. Give it the "
+                "code of docs/targets/static-site.md, publish it, then publish a new tag."
+            )
+        if len(live.code.serves) > 1:
+            raise TargetInvalid(
+                f"{self._release}: {self._name} serves {_described(live)}. Give all traffic to one release first: tagship "
+                f"rollback {self.application}. Nothing was changed."
+            )
+        return live.code.serves[0] if live.code.serves else None
+
+    def _calling(self, what: str, **refusals: type[TagshipError]) -> Any:
+        return calling(f"{self._release}: {what}", **{**REFUSED_CREDENTIALS, **refusals})
+
+    # ---- revisions -------------------------------------------------------------------------------------------------
+
+    def _planned(self, artifact: Artifact, *, against: str) -> Revision:
+        whole = f"{artifact.sha256}\n{self._pattern}\n{self.spec.paths}"
+        return {
+            "id": "",
+            "digest": hashlib.sha256(whole.encode()).hexdigest(),
+            "data": {"hashed": self._pattern, "paths": self.spec.paths, "of": self._of, "against": against},
+        }
+
+    def _revision(self, serving: Serving) -> Revision:
+        data = {"hashed": serving.hashed, "paths": serving.paths, "of": self._of}
+        return {"id": serving.id, "digest": serving.digest, "data": data}
+
+    def _verify(self, revision: Revision, *, missing: type[TagshipError]) -> None:
+        self._bucket.verify(revision["id"], hashed=revision["data"]["hashed"], missing=missing)
+
+    def _is_ours(self, recorded: Revision) -> bool:
+        """Whether what was recorded was of this site: an application may have been given another one since."""
+        return bool(recorded["data"].get("of", self._of) == self._of)
+
+    def _site(self, artifacts: Artifacts) -> tuple[Artifact, PinnedObject]:
+        if SITE not in artifacts:
+            raise TargetInvalid(
+                f"{self._release}: a static site needs an artifact named {SITE!r}; the manifest has "
+                f"{', '.join(sorted(artifacts))}. Nothing was changed."
+            )
+        return artifacts[SITE]
+
+    def _directory(self, artifact: Artifact, pinned: PinnedObject) -> Files:
+        try:
+            return files_of(self._bucket.opened(pinned))
+        except ValueError as error:
+            raise TargetInvalid(f"{self._release}: {artifact.file}: {error} Nothing was changed.") from error
+
+    @property
+    def _pattern(self) -> str:
+        return hashed_pattern(self.spec.hashed)
+
+    @property
+    def _bucket(self) -> Bucket:
+        return Bucket(client=self.s3, name=self.spec.bucket, title=self._release)
+
+    @property
+    def _of(self) -> str:
+        return f"{self.spec.account}/{self.spec.bucket}/{self.spec.function}"
+
+    # ---- words -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _release(self) -> str:
+        return f"{self.application} {self.tag}"
+
+    @property
+    def _name(self) -> str:
+        return f"the function {self.spec.function}"
+
+    def _moved(self, live: Copy) -> str:
+        return (
+            f"{self._release}: {self._name} was changed by somebody else since the plan was made: it serves "
+            f"{_described(live)}. Tagship did not overwrite it."
+        )
+
+
+def _shares(move: Move) -> tuple[Serving, ...]:
+    """The candidate first, so that a growing share only adds visitors to it."""
+    baseline, percent = move.baseline, 100 if move.baseline is None else move.percent
+    shares = [(move.candidate, percent), *([(baseline, 100 - percent)] if baseline else [])]
+    return tuple(Serving.of(revision, share) for revision, share in shares if share)
+
+
+def _described(live: Copy) -> str:
+    if live.code is None:
+        return "what Tagship did not write"
+    return listed(f"{it.percent} % site {it.id}" for it in live.code.serves) or "nothing"

@@ -1,0 +1,267 @@
+"""The site's files as a release brings them: what is wrong with them, how they are served, and how two releases differ."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+import stat
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import PurePosixPath
+from typing import IO
+from urllib.parse import unquote, urljoin, urlsplit
+
+from tagship.targets.archive import UNREADABLE, plain, shown, unreadable, wrong_names
+
+MOST_BYTES = 300 * 1024 * 1024
+"""Of the package, zipped: what a gate can look into."""
+MOST_UNZIPPED = 1024 * 1024 * 1024
+MOST_FILE_BYTES = 100 * 1024 * 1024
+"""One file is held in memory while it is uploaded."""
+MOST_FILES = 20_000
+_PAGES_READ = 200
+_PAGE_BYTES = 1024 * 1024
+_KEY_BYTES = 900
+"""S3 takes 1024 bytes for a key; the folder before it takes some."""
+
+_NAMED_BY_HASH = (
+    r"[.-]((?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,}|(?=[0-9A-Z]*[0-9])(?=[0-9A-Z]*[A-Z])[0-9A-Z]{8})"
+    r"(\.[A-Za-z0-9]+)+$"
+)
+"""`app.3f2a9c0d.js`, `main-4KQ2ZX7P.js.map`: with a digit and a letter, so that no word or date is taken for a hash."""
+_A_YEAR = "public, max-age=31536000, immutable"
+_ALWAYS_ASK = "no-cache"
+_TYPES = mimetypes.MimeTypes(filenames=())
+"""Python's own table, so that the machine's does not decide."""
+for _ending, _type in {
+    ".webmanifest": "application/manifest+json",
+    ".map": "application/json",
+    ".woff": "font/woff",
+    ".woff2": "font/woff2",
+    ".ttf": "font/ttf",
+    ".otf": "font/otf",
+    ".ico": "image/x-icon",
+    ".avif": "image/avif",
+    ".webp": "image/webp",
+    ".wasm": "application/wasm",
+    ".mjs": "text/javascript",
+    ".js": "text/javascript",
+    ".md": "text/markdown",
+    ".xml": "text/xml",
+}.items():
+    _TYPES.add_type(_type, _ending)
+_UNKNOWN = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """One file: its size in bytes, its checksum in the zip, and its SHA-256 as soon as it was read."""
+
+    size: int
+    crc: int
+    sha256: str = ""
+
+    def looks_like(self, other: File | None) -> bool:
+        """Whether nothing in the packages' directories tells them apart."""
+        return other is not None and (self.size, self.crc) == (other.size, other.crc)
+
+
+Files = Mapping[str, File]
+"""By their paths, without a `/` before."""
+
+
+def hashed_pattern(folders: Sequence[str]) -> str:
+    """Which paths have a hash in their name: a regular expression that JavaScript reads alike."""
+    inside = "".join(f"^{re.escape(folder)}(?!.*[.]html$)|" for folder in folders)
+    return inside.replace("/", "[/]") + _NAMED_BY_HASH
+
+
+def is_page(path: str) -> bool:
+    """Whether people come to it by its address."""
+    return path.endswith((".html", ".htm"))
+
+
+def is_hashed(path: str, pattern: str) -> bool:
+    """Whether its name changes with its content, so that it may be kept for ever."""
+    return not is_page(path) and re.search(pattern, path) is not None
+
+
+def headers_of(path: str, *, hashed: bool) -> dict[str, str]:
+    """How S3 keeps it, and so how browsers get it."""
+    found = (
+        "application/json" if path.startswith(".well-known/") and "." not in PurePosixPath(path).name else ""
+    )
+    kind = found or _TYPES.guess_type(path)[0] or _UNKNOWN
+    text = kind.startswith("text/") or kind == "image/svg+xml"
+    return {
+        "ContentType": f"{kind}; charset=utf-8" if text else kind,
+        "CacheControl": _A_YEAR if hashed else _ALWAYS_ASK,
+    }
+
+
+def entries(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """Its files, in the order in which they lie there."""
+    return [entry for entry in archive.infolist() if not entry.is_dir()]
+
+
+def files_of(file: IO[bytes]) -> Files:
+    """By the zip's directory alone: nothing is unpacked.
+
+    Raises ValueError, in words, for what is no zip.
+    """
+    if problem := unreadable(file):
+        raise ValueError(problem)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return {it.filename: File(size=it.file_size, crc=it.CRC) for it in entries(archive)}
+    except UNREADABLE as error:
+        raise ValueError(f"It can't be read as a zip file: {plain(str(error))}. Pack it again.") from error
+
+
+def look_into(file: IO[bytes], *, pattern: str) -> tuple[str, list[str]]:
+    """What the package has, in words, and everything that is wrong with it."""
+    if problem := unreadable(file):
+        return "", [problem]
+    try:
+        with zipfile.ZipFile(file) as archive:
+            found = entries(archive)
+            problems = [*wrong_names(found), *_unusable(found), *_sizes(found)]
+            if not problems:
+                problems = [*_without_index(found), *_broken_pages(archive, found, pattern)]
+            return _said(found, pattern), problems
+    except UNREADABLE as error:
+        return "", [f"It can't be read as a zip file: {plain(str(error))}. Pack it again."]
+
+
+def _said(found: Sequence[zipfile.ZipInfo], pattern: str) -> str:
+    names = [entry.filename for entry in found]
+    hashed = sum(is_hashed(name, pattern) for name in names)
+    size = sum(entry.file_size for entry in found)
+    unknown = [name for name in names if headers_of(name, hashed=False)["ContentType"] == _UNKNOWN]
+    said = (
+        f"{len(names)} file{'' if len(names) == 1 else 's'}, {size / 1_048_576:.1f} MB unzipped: {sum(map(is_page, names))} "
+        f"pages, and {hashed} with a hash in their name, which browsers keep for a year."
+    )
+    return f"{said} Of no known type, so served as {_UNKNOWN}: {shown(unknown)}." if unknown else said
+
+
+def _unusable(found: Sequence[zipfile.ZipInfo]) -> list[str]:
+    names = [entry.filename for entry in found]
+    problems = []
+    if links := [it.filename for it in found if stat.S_ISLNK(it.external_attr >> 16)]:
+        problems.append(f"It has symbolic links: {shown(links)}. Pack the files that they lead to.")
+    if twice := sorted(
+        {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else ()
+    ):
+        problems.append(f"It has two files of one name: {shown(twice)}. Pack it again.")
+    odd = [
+        it
+        for it in names
+        if not it.isprintable() or "\\" in it or "//" in it or len(it.encode()) > _KEY_BYTES
+    ]
+    if odd:
+        problems.append(f"It has names that can't be served: {shown(odd)}. Rename these files.")
+    return problems
+
+
+def _sizes(found: Sequence[zipfile.ZipInfo]) -> list[str]:
+    problems = []
+    if len(found) > MOST_FILES:
+        problems.append(
+            f"It has {len(found)} files, and at most {MOST_FILES} are deployed. Pack fewer files."
+        )
+    if (size := sum(entry.file_size for entry in found)) > MOST_UNZIPPED:
+        problems.append(
+            f"It has {size // 1024**2} MB unzipped, and at most {MOST_UNZIPPED // 1024**2} MB are deployed. "
+            "Serve large files from another bucket."
+        )
+    if large := [it.filename for it in found if it.file_size > MOST_FILE_BYTES]:
+        problems.append(
+            f"Larger than {MOST_FILE_BYTES // 1024**2} MB: {shown(large)}. Serve such files from another bucket."
+        )
+    return problems
+
+
+def _without_index(found: Sequence[zipfile.ZipInfo]) -> list[str]:
+    names = {entry.filename for entry in found}
+    if "index.html" in names:
+        return []
+    tops = {name.split("/", 1)[0] for name in names}
+    if len(tops) == 1 and f"{(top := tops.pop())}/index.html" in names:
+        return [f"All its files are in the folder {plain(top)}. Pack the folder's contents, not the folder."]
+    return ["There is no index.html at the top. Pack the built site."]
+
+
+class _Asked(HTMLParser):
+    """What a page loads: scripts, style sheets, images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.urls: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        url = given.get("href") if tag == "link" else given.get("src")
+        if url:
+            self.urls.append(url)
+
+
+def _broken_pages(archive: zipfile.ZipFile, found: Sequence[zipfile.ZipInfo], pattern: str) -> list[str]:
+    """Pages that load a hashed file which is not in the package: a build that was packed in halves."""
+    names, problems = {entry.filename for entry in found}, []
+    pages = [it for it in found if is_page(it.filename) and it.file_size <= _PAGE_BYTES]
+    for page in pages[:_PAGES_READ]:
+        parser = _Asked()
+        parser.feed(archive.read(page).decode("utf-8", errors="replace"))
+        asked = (urlsplit(urljoin(f"/{page.filename}", url)) for url in parser.urls)
+        paths = {unquote(it.path).lstrip("/") for it in asked if not it.netloc and it.scheme == ""}
+        if missing := sorted(it for it in paths - names if is_hashed(it, pattern)):
+            problems.append(
+                f"{plain(page.filename)} loads what is not in the package: {shown(missing)}. Build the site again."
+            )
+    return problems
+
+
+def differences(before: Files, after: Files, *, pattern: str) -> list[str]:
+    """What a release changes, in words, dangerous changes first. Hashed files of the past stay reachable."""
+    removed, added = sorted(before.keys() - after.keys()), sorted(after.keys() - before.keys())
+    changed = sorted(
+        path for path in before.keys() & after.keys() if not after[path].looks_like(before[path])
+    )
+    gone = [path for path in removed if not is_hashed(path, pattern)]
+    lines = [
+        f"{what}: {shown(names)}{tail}"
+        for what, names, tail in (
+            ("Pages removed", _pages(gone), ". Their addresses will no longer answer."),
+            ("Files removed", _others(gone), ". Their addresses will no longer answer."),
+            ("Pages changed", _pages(changed), ""),
+            ("Pages added", _pages(added), ""),
+            ("Files changed", _others(changed), ""),
+            ("Files added", [it for it in _others(added) if not is_hashed(it, pattern)], ""),
+        )
+        if names
+    ]
+    new = sum(is_hashed(path, pattern) for path in added)
+    old = len(removed) - len(gone)
+    if new or old:
+        lines.append(f"Hashed files: {new} added, {old} no longer used; these stay reachable for open tabs.")
+    return lines or ["No file is added, changed or removed."]
+
+
+def changed_names(before: Files, after: Files, *, pattern: str) -> list[str]:
+    """Hashed files whose content changed under the same name: browsers would keep the old one for a year."""
+    return sorted(
+        path
+        for path in before.keys() & after.keys()
+        if is_hashed(path, pattern) and not after[path].looks_like(before[path])
+    )
+
+
+def _pages(paths: Iterable[str]) -> list[str]:
+    return [path for path in paths if is_page(path)]
+
+
+def _others(paths: Iterable[str]) -> list[str]:
+    return [path for path in paths if not is_page(path)]
