@@ -4,60 +4,42 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import fields, is_dataclass
+from typing import Any, get_args
 
 from tagship import targets
 from tagship.health import kinds
 from tagship.model.application import Application
 from tagship.model.documents import schema_of
+from tagship.model.fields import hints_of
 from tagship.model.release import Manifest
 
 KINDS: Mapping[str, type[Application] | type[Manifest]] = {"application": Application, "release": Manifest}
 
-_APPLICATION = {
-    "application": "storefront",
+_OF_A_LIST_OF_KINDS: Mapping[str, Any] = {
     "target": dict(next(iter(targets.KINDS.values())).example),
-    "strategy": {"type": "canary", "percent": 10, "bake": "PT5M"},
-    "gates": {
-        "tags": {"pattern": "v*", "preReleases": False},
-        "signature": {"required": True, "key": "alias/tagship-release-signing", "algorithm": "ECDSA_SHA_256"},
-        "provenance": {"repository": "acme/storefront", "attestation": "required"},
-        "promotion": {
-            "stage": "staging",
-            "key": "alias/tagship-promotion",
-            "algorithm": "ECDSA_SHA_256",
-        },
-        "custom": {"function": "storefront-gate"},
-        "windows": ["Mon-Thu 09:00-16:00 Europe/Berlin"],
-        "whenClosed": "wait",
-    },
-    "notifications": {
-        "level": "milestones",
-        "emails": ["team@example.com"],
-        "slackWebhookSecret": "tagship/production/storefront/slack",
-        "github": {
-            "repository": "acme/storefront",
-            "tokenSecret": "tagship/production/storefront/github",
-            "api": "https://api.github.com",
-            "consoleLink": False,
-        },
-    },
-    "approval": {
-        "approvers": ["ana@example.com", "bo@example.com", "chi@example.com"],
-        "required": 2,
-        "authorMayApprove": False,
-        "expires": "PT4H",
-        "remindEvery": "PT1H",
-        "reasonToApprove": False,
-        "escalateTo": ["head-of-sales@example.com"],
-    },
-    "health": {
-        "checks": [dict(noun.EXAMPLE) for noun in kinds().values()],
-        "every": 30,
-        "watch": {"seconds": "PT30M", "alarms": ["storefront-5xx"]},
-    },
-    "stage": "production",
+    "checks": [dict(noun.EXAMPLE) for noun in kinds().values()],
 }
+
+
+def _example(noun: type) -> dict[str, Any]:
+    """The noun's own example, with those of the nouns in it."""
+    own, hints = getattr(noun, "EXAMPLE", {}), hints_of(noun)
+    names = [it.name for it in fields(noun)]
+    whole = {name: own[name] if name in own else _example_in(name, hints[name]) for name in names}
+    return {name: value for name, value in whole.items() if value is not None}
+
+
+def _example_in(field: str, hint: Any) -> Any:
+    """Of the first noun with an example that the field may hold."""
+    if field in _OF_A_LIST_OF_KINDS:
+        return _OF_A_LIST_OF_KINDS[field]
+    if is_dataclass(hint) and isinstance(hint, type):
+        return _example(hint) or None
+    return next(filter(None, (_example_in(field, member) for member in get_args(hint))), None)
+
+
+_APPLICATION = _example(Application)
 _RELEASE = {
     "schemaVersion": 1,
     "application": "storefront",

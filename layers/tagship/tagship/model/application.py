@@ -1,14 +1,15 @@
 """One deployable thing, its one production target, and how its team wants it released.
 
 The field names are the document's own (`remindEvery`, not `remind_every`): one name everywhere, from the YAML in a team's
-repository to the ledger. `documents.py` validates; here stand the shapes, their bounds and their defaults.
+repository to the ledger. `documents.py` validates; here stand the shapes, their bounds, their defaults, and an `EXAMPLE` of
+what the schema shows: a part of which every field is a noun of its own needs none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import annotated_types as at
 
@@ -65,6 +66,7 @@ class Canary:
     """A first share, then all."""
 
     __pydantic_config__ = CONFIG
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {"type": "canary", "percent": 10, "bake": "PT5M"}
 
     type: Literal["canary"]
     """The kind of strategy."""
@@ -120,6 +122,15 @@ class ApprovalPolicy:
     """Who decides, and how long they have."""
 
     __pydantic_config__ = CONFIG
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {
+        "approvers": ["ana@example.com", "bo@example.com", "chi@example.com"],
+        "required": 2,
+        "authorMayApprove": False,
+        "expires": "PT4H",
+        "remindEvery": "PT1H",
+        "reasonToApprove": False,
+        "escalateTo": ["head-of-sales@example.com"],
+    }
 
     approvers: Annotated[
         tuple[Annotated[str, MAIL_ADDRESS], ...],
@@ -146,6 +157,7 @@ class Watch:
     """What is still looked at after a release has succeeded."""
 
     __pydantic_config__ = CONFIG
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {"seconds": "PT30M", "alarms": ["storefront-5xx"]}
 
     seconds: Annotated[int, Duration(), at.Ge(0), at.Le(86_400)] = 0
     """How long an alarm that fires still rolls the release back, in seconds."""
@@ -158,6 +170,7 @@ class Health:
     """How a version proves that it works."""
 
     __pydantic_config__ = CONFIG
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {"every": 30}
 
     checks: Annotated[tuple[Annotated[Check, ByType()], ...], at.MinLen(1), at.MaxLen(20)]
     """Asked at once, while a step bakes and at its end. No data is never healthy, so there is at least one."""
@@ -178,6 +191,7 @@ class TagRules:
     """Which tags may be released."""
 
     __pydantic_config__ = CONFIG
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {"pattern": "v*", "preReleases": False}
 
     pattern: Annotated[
         str,
@@ -193,6 +207,11 @@ class Signature:
     """Who signs releases."""
 
     __pydantic_config__ = CONFIG
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {
+        "key": "alias/tagship-release-signing",
+        "algorithm": "ECDSA_SHA_256",
+        "required": True,
+    }
 
     key: Annotated[str, SIGNING_KEY]
     """The KMS key that `release.json.sig` is made with: its alias, `alias/tagship-…`, or the ARN of that alias."""
@@ -207,6 +226,10 @@ class Provenance:
     """Where releases may come from."""
 
     __pydantic_config__ = CONFIG
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {
+        "repository": "acme/storefront",
+        "attestation": "required",
+    }
 
     repository: Annotated[str, REPOSITORY]
     """The only repository that releases may come from: `owner/name`."""
@@ -224,6 +247,11 @@ class Promotion:
     """Where a release must have succeeded before."""
 
     __pydantic_config__ = CONFIG
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {
+        "stage": "staging",
+        "key": "alias/tagship-promotion",
+        "algorithm": "ECDSA_SHA_256",
+    }
 
     stage: Literal["development", "staging"]
     """The stage in which the same bytes must have succeeded."""
@@ -238,6 +266,7 @@ class CustomGate:
     """The team's own function decides too."""
 
     __pydantic_config__ = CONFIG
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {"function": "storefront-gate"}
 
     function: Annotated[str, FUNCTION_NAME]
     """The function, beside the target; it answers `{"passed": true}`, or `false` with `reasons`, within 30 seconds."""
@@ -248,6 +277,10 @@ class Gates:
     """What must hold, beyond what every release must, before anyone is asked to approve."""
 
     __pydantic_config__ = CONFIG
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {
+        "windows": ["Mon-Thu 09:00-16:00 Europe/Berlin"],
+        "whenClosed": "wait",
+    }
 
     tags: TagRules = field(default_factory=TagRules)
     """Which tags may be released."""
@@ -270,6 +303,12 @@ class GitHub:
     """A repository that shows releases as deployments."""
 
     __pydantic_config__ = CONFIG
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {
+        "repository": "acme/storefront",
+        "tokenSecret": "tagship/production/storefront/github",
+        "api": "https://api.github.com",
+        "consoleLink": False,
+    }
 
     repository: Annotated[str, REPOSITORY]
     """Its owner and name."""
@@ -290,6 +329,11 @@ class Notifications:
     """Who is told, and how much."""
 
     __pydantic_config__ = CONFIG
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {
+        "level": "milestones",
+        "emails": ["team@example.com"],
+        "slackWebhookSecret": "tagship/production/storefront/slack",
+    }
 
     level: Literal["problems", "milestones", "everything"] = "milestones"
     """`problems` is what went wrong, `milestones` also what is asked, begun and done, `everything` each traffic step too."""
@@ -306,6 +350,7 @@ class Application:
     """The configuration of one application in one stage."""
 
     __pydantic_config__ = CONFIG
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {"application": "storefront", "stage": "production"}
 
     application: Annotated[str, Matching(APPLICATION_NAME, APPLICATION_NAME_WORDS)]
     """The application's name: a lower-case letter, then letters, digits and `-`, 2 to 40 in all."""
