@@ -1,0 +1,142 @@
+"""Target `ecs`: a service on ECS; its part of application.yaml, and what the rest knows of it.
+
+The adapter is in a module of its own, because a step that only reads a configuration need not load it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Any, Literal
+
+import annotated_types as at
+
+from tagship.aws.rights import Right, partition_of
+from tagship.model.fields import ACCOUNT, CONFIG, EXTERNAL_ID, REGION, ROLE, Matching
+from tagship.model.records import Revision
+from tagship.targets.kind import Kind, Subject, Target
+
+TASK = "task-definition"
+"""The artifact that a release of this kind brings."""
+_NAME = Matching(r"^[A-Za-z0-9_-]{1,255}$", "a name in ECS: letters, digits, - and _")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EcsTarget:
+    """A service on ECS; a release gives it a new revision of its task definition, and ECS replaces the tasks."""
+
+    __pydantic_config__ = CONFIG
+
+    type: Literal["ecs"]
+    """The kind of target."""
+    cluster: Annotated[str, _NAME]
+    """The cluster's name."""
+    service: Annotated[str, _NAME]
+    """The service's name. It must exist, and run at least one task."""
+    account: Annotated[str, ACCOUNT]
+    """The AWS account that it lives in, 12 digits in quotes."""
+    region: Annotated[str, REGION]
+    """The AWS region that it lives in."""
+    role: Annotated[str, ROLE]
+    """The role that Tagship assumes for every call to the target."""
+    externalId: Annotated[str, EXTERNAL_ID]
+    """The external id that the role's trust policy asks for."""
+    taskRoles: Annotated[tuple[Annotated[str, ROLE], ...], at.MaxLen(6)] = ()
+    """The roles that a task definition may name, as its task role or its execution role."""
+
+
+def rights(target: EcsTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
+    """What this adapter asks of the application's role; `objects` are the ARNs of the task definitions that it may read."""
+    ecs = f"arn:{partition_of(target)}:ecs:{target.region}:{target.account}"
+    service, reads = f"{ecs}:service/{target.cluster}/{target.service}", tuple(objects)
+    deployments = f"{ecs}:service-deployment/{target.cluster}/{target.service}/*"
+    may = [
+        Right(name="LookAtTheService", actions=("ecs:DescribeServices",), on=(service,)),
+        Right(
+            name="LookAtDeployments",
+            actions=("ecs:ListServiceDeployments",),
+            on=(service,),
+        ),
+        # IAM knows no resource for these two.
+        Right(
+            name="LookAtTaskDefinitions",
+            actions=("ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions"),
+            on=("*",),
+        ),
+        # The service carries the fencing numbers of those who move it, as tags.
+        Right(
+            name="MoveTheService",
+            actions=("ecs:UpdateService", "ecs:TagResource", "ecs:UntagResource"),
+            on=(service,),
+        ),
+        Right(name="RollADeploymentBack", actions=("ecs:StopServiceDeployment",), on=(deployments,)),
+    ]
+    if target.taskRoles:  # ECS asks for it when a task definition that names them is registered or deployed
+        may.append(Right(name="GiveTasksTheirRoles", actions=("iam:PassRole",), on=tuple(target.taskRoles)))
+    if reads:
+        may += [
+            # A task definition runs nothing by itself; the service and its roles are guarded above.
+            Right(
+                name="RegisterTheCandidate",
+                actions=("ecs:RegisterTaskDefinition", "ecs:TagResource"),
+                on=(f"{ecs}:task-definition/*",),
+            ),
+            Right(name="ReadThePinnedTaskDefinition", actions=("s3:GetObjectVersion",), on=reads),
+        ]
+    return tuple(may)
+
+
+def _make(*, client: Callable[[str], Any], **given: Any) -> Target:
+    adapter: Target = import_module("tagship.targets.ecs_service").EcsService(
+        ecs=client("ecs"), s3=client("s3"), **given
+    )
+    return adapter
+
+
+def _subject(spec: EcsTarget, revision: Revision | None) -> Subject:
+    return Subject(
+        names={
+            "cluster": spec.cluster,
+            "service": spec.service,
+            "version": revision["id"] if revision else "",
+        }
+    )
+
+
+def _describe(_: EcsTarget, revision: Revision | None) -> str:
+    return f"task definition {revision['id']}" if revision and revision["id"] else ""
+
+
+def _where(spec: EcsTarget) -> str:
+    return f"the service {spec.service} of the cluster {spec.cluster} (account {spec.account}, {spec.region})"
+
+
+KIND = Kind(
+    name="ecs",
+    spec=EcsTarget,
+    example={
+        "type": "ecs",
+        "cluster": "shop",
+        "service": "storefront",
+        "account": "123456789012",
+        "region": "eu-central-1",
+        "role": "arn:aws:iam::123456789012:role/tagship-app-storefront",
+        "externalId": "tagship-production",
+        "taskRoles": [
+            "arn:aws:iam::123456789012:role/storefront-task",
+            "arn:aws:iam::123456789012:role/storefront-execution",
+        ],
+    },
+    artifacts={
+        TASK: "the task definition, as JSON: what `aws ecs register-task-definition --cli-input-json` takes"
+    },
+    weighted=False,
+    step_seconds=300,
+    settle_seconds=900,
+    make=_make,
+    rights=rights,
+    subject=_subject,
+    describe=_describe,
+    where=_where,
+)

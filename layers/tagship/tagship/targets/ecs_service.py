@@ -1,0 +1,527 @@
+"""The adapter of target `ecs`. The candidate is a revision of the task definition; ECS's own deployment replaces the tasks.
+
+ECS has no precondition on a write. So each holder of the lock first writes its fencing number as a tag of the service, then
+looks, then moves, then looks again: of two at the same moment at least one sees the other, and the older one takes its move
+back. What somebody changes by hand between a look and a move is seen in the move's answer and is put back, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tagship.aws.calls import REFUSED_CREDENTIALS, calling
+from tagship.model.errors import (
+    BaselineMissing,
+    CandidateNotReady,
+    LockLost,
+    NotStable,
+    PlanChanged,
+    TagshipError,
+    TargetInvalid,
+    TargetMoved,
+)
+from tagship.model.records import Revision
+from tagship.model.release import Artifact, PinnedObject
+from tagship.targets import ecs_task
+from tagship.targets.ecs import TASK, EcsTarget
+from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared
+
+_FENCE, _RELEASE, _DIGEST = "tagship:fence:", "tagship:release", "tagship:digest"
+_NOT_THERE: Mapping[str, type[TagshipError]] = {
+    **REFUSED_CREDENTIALS,
+    "ServiceNotFoundException": TargetInvalid,
+    "ClusterNotFoundException": TargetInvalid,
+}
+_REFUSED: Mapping[str, type[TagshipError]] = {
+    **_NOT_THERE,
+    "ServiceNotActiveException": TargetInvalid,
+    "InvalidParameterException": TargetInvalid,
+    "ClientException": TargetInvalid,
+}
+_UNDERWAY = ("PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
+"""A service deployment that is not over (ServiceDeploymentStatus)."""
+_GOING_BACK = ("ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
+_PACE_SECONDS = 5
+"""Between two looks at a service that has not settled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EcsService:
+    """One service, for one release."""
+
+    application: str
+    tag: str
+    spec: EcsTarget
+    ecs: Any
+    s3: Any
+
+    # ---- before anybody is asked -----------------------------------------------------------------------------------
+
+    def check(self, current: Revision | None) -> Finding:
+        """Looks at the service: it is ECS's to deploy, runs something, and nobody else deploys to it."""
+        service = self._service()
+        controller = (service.get("deploymentController") or {}).get("type", "ECS")
+        if controller != "ECS":
+            raise TargetInvalid(
+                f"{self._release}: {self._name} is deployed by {controller}. Nothing was changed. Give it the deployment "
+                "controller ECS."
+            )
+        if not service.get("desiredCount"):
+            raise TargetInvalid(
+                f"{self._release}: {self._name} is to run no task, so nothing would show whether the release is healthy. "
+                "Nothing was changed. Scale it up, then publish again."
+            )
+        self._undrifted(service, current)
+        if self._underway(service):
+            raise CandidateNotReady(
+                f"{self._release}: {self._name} is being deployed by somebody else. Publish again when it is done."
+            )
+        breaker = (service.get("deploymentConfiguration") or {}).get("deploymentCircuitBreaker") or {}
+        warning = (
+            ""
+            if breaker.get("enable") and breaker.get("rollback")
+            else f"{self._name} has no deployment circuit breaker with rollback: tasks that can't start are noticed only "
+            "when the deployment's time is over."
+        )
+        return Finding(said=f"{self._name} runs {_standing(service)} and can be changed.", warning=warning)
+
+    def _undrifted(self, service: Mapping[str, Any], recorded: Revision | None) -> None:
+        if recorded is None or recorded["data"].get("of", self._of) != self._of:
+            return
+        if _standing(service) != recorded["id"]:
+            raise TargetMoved(
+                f"{self._release}: {self._name} runs {_standing(service)}, and by the ledger production runs "
+                f"{recorded['id']}: somebody else moved it. Tagship did not overwrite it. If what serves is right, adopt "
+                f"it: tagship adopt {self.application} --reason '…'. Else restore it: {self._by_hand(recorded['id'])}. Then "
+                "publish a new tag."
+            )
+
+    def dry_run(self, artifacts: Artifacts) -> Finding:
+        """ECS has none."""
+        self._brought(artifacts)
+        return Finding(said="")
+
+    def look_into(self, artifacts: Artifacts, opened: Opened) -> tuple[str, Sequence[str]]:
+        """Everything that ECS would refuse later, as far as it shows in the task definition."""
+        artifact, pinned = self._brought(artifacts)
+        with opened(pinned) as file:
+            content = file.read(ecs_task.MOST_BYTES + 1)
+        try:
+            asked = ecs_task.read(content)
+        except ecs_task.Unreadable as error:
+            return "", [f"{artifact.file} is no task definition: {error}."]
+        found = ecs_task.problems(
+            asked, family=_family(_standing(self._service())), roles=self.spec.taskRoles
+        )
+        containers = len(asked.get("containerDefinitions", ()))
+        return f"{artifact.file} defines {containers} containers, each pinned by its digest.", [
+            f"{artifact.file}: {problem}" for problem in found
+        ]
+
+    def restorable(self, current: Revision | None) -> Finding | None:  # noqa: ARG002 (revisions can't be changed)
+        """The revision that serves is active, so that the service can be given it again."""
+        standing = _standing(self._service())
+        self._active(standing, BaselineMissing)
+        return Finding(said=f"task definition {standing}")
+
+    def plan(self, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool) -> Change:  # noqa: ARG002 (a task takes none)
+        """Compares the revision that serves with the release's task definition, as a whole."""
+        asked = self._asked(artifacts)
+        service = self._service()
+        standing = _standing(service)
+        serving = self._active(standing, BaselineMissing)
+        if found := ecs_task.problems(asked, family=_family(standing), roles=self.spec.taskRoles):
+            raise TargetInvalid(f"{self._release}: {' '.join(found)} Nothing was changed.")
+        baseline: Revision = {
+            "id": standing,
+            "digest": ecs_task.digest_of(serving),
+            "etag": str(_primary(service)["id"]),
+            "data": {"of": self._of},
+        }
+        candidate: Revision = {"id": "", "digest": ecs_task.digest_of(asked), "data": {"of": self._of}}
+        if baseline["digest"] == candidate["digest"]:
+            return Change(
+                baseline=baseline,
+                candidate=baseline,
+                nothingToChange=True,
+                summary=[
+                    f"Nothing to change: {self._name} runs this very task definition already, as {standing}."
+                ],
+            )
+        tasks = "1 task" if service["desiredCount"] == 1 else f"{service['desiredCount']} tasks"
+        strategy = (service.get("deploymentConfiguration") or {}).get("strategy", "ROLLING")
+        return Change(
+            baseline=baseline,
+            candidate=candidate,
+            nothingToChange=False,
+            summary=[
+                f"{self._name}: {standing} → a new revision; ECS replaces {tasks} ({strategy.lower().replace('_', '/')}).",
+                *(
+                    ecs_task.differences(serving, asked)
+                    or ["The task definition says the same in other words."]
+                ),
+            ],
+        )
+
+    # ---- the candidate ---------------------------------------------------------------------------------------------
+
+    def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
+        """Registers the task definition; of several that were made for one release, the oldest is the candidate."""
+        asked = self._asked(artifacts)
+        if ecs_task.digest_of(asked) != candidate["digest"]:
+            raise PlanChanged(
+                f"{self._release}: the task definition is not the one that was approved. No traffic was moved. Publish a "
+                "new tag, so that it is planned and approved again."
+            )
+        made = self._made(asked["family"], candidate["digest"])
+        if made is None:
+            with calling(f"{self._release}: registering {asked['family']}", **_REFUSED):
+                self.ecs.register_task_definition(
+                    **asked,
+                    tags=[
+                        {"key": _RELEASE, "value": self._release},
+                        {"key": _DIGEST, "value": candidate["digest"]},
+                    ],
+                )
+            made = self._made(asked["family"], candidate["digest"])
+        if made is None:  # lists of ECS may be behind its writes
+            return Prepared(wait=_PACE_SECONDS)
+        registered = self._active(made, TargetInvalid)
+        if not _holds(ecs_task.normal(registered), ecs_task.normal(asked)):
+            raise PlanChanged(
+                f"{self._release}: {made} is not what was approved, although it carries its digest. No traffic was moved."
+            )
+        return Prepared(candidate={**candidate, "id": made})
+
+    def _made(self, family: str, digest: str) -> str | None:
+        """The oldest revision that was registered for this release; only those after the one that serves can be."""
+        served = _number(_standing(self._service()))
+        with calling(f"{self._release}: looking for what was registered", **_REFUSED):
+            arns = self.ecs.list_task_definitions(
+                familyPrefix=family, status="ACTIVE", sort="DESC", maxResults=20
+            )
+        newer = sorted((_name(arn) for arn in arns["taskDefinitionArns"]), key=_number)
+        for name in newer:
+            if _number(name) > served:
+                with calling(f"{self._release}: looking at {name}", **_REFUSED):
+                    found = self.ecs.describe_task_definition(taskDefinition=name, include=["TAGS"])
+                tags = {each["key"]: each["value"] for each in found.get("tags", ())}
+                if (tags.get(_RELEASE), tags.get(_DIGEST)) == (self._release, digest):
+                    return name
+        return None
+
+    # ---- traffic ---------------------------------------------------------------------------------------------------
+
+    def verify_unchanged(self, move: Move) -> None:
+        """Looks at the service, and at the candidate if it has been made."""
+        self._as_expected(self._service(), move)
+        if move.candidate["id"]:
+            self._active(move.candidate["id"], TargetInvalid)
+
+    def set_weight(self, move: Move) -> str:
+        """Gives the service the revision, so that ECS begins a deployment; answers with the deployment's id."""
+        service = self._service()
+        if self._as_expected(service, move):
+            return str(_primary(service)["id"])
+        wanted = _wanted(move)
+        self._active(wanted, TargetInvalid)
+        self._fence(service, move.fence)
+        service = self._service()
+        if self._as_expected(service, move):
+            return str(_primary(service)["id"])
+        return self._update(wanted, seen=_primary(service), fence=move.fence)
+
+    def _as_expected(self, service: Mapping[str, Any], move: Move) -> bool:
+        """Whether an earlier try has moved it already."""
+        self._refuse_older(service, move.fence)
+        if _standing(service) == _wanted(move) and move.fence in _fences(service):
+            return True
+        if _primary(service)["id"] != move.etag:
+            raise TargetMoved(self._moved(service))
+        return False
+
+    def _update(self, wanted: str, *, seen: Mapping[str, Any], fence: int) -> str:
+        """The move, and the look after it; what should not have been moved is moved back."""
+        service = self._moved_to(wanted)
+        replaced = [each for each in service["deployments"] if each["id"] != _primary(service)["id"]]
+        before = max(replaced, key=lambda each: each["createdAt"], default=seen)
+        if _name(before["taskDefinition"]) not in (_name(seen["taskDefinition"]), wanted):
+            self._moved_to(_name(before["taskDefinition"]))
+            raise TargetMoved(
+                f"{self._moved({'deployments': [before]})} What Tagship had begun was taken back."
+            )
+        try:
+            self._refuse_older(self._service(), fence)
+        except LockLost:
+            self._moved_to(_name(before["taskDefinition"]))
+            raise
+        return str(_primary(service)["id"])
+
+    def _moved_to(self, wanted: str) -> Mapping[str, Any]:
+        with calling(f"{self._release}: giving {self._name} the revision {wanted}", **_REFUSED):
+            answer = self.ecs.update_service(
+                cluster=self.spec.cluster, service=self.spec.service, taskDefinition=wanted
+            )
+        service: Mapping[str, Any] = answer["service"]
+        return service
+
+    def verify_weight(self, move: Move) -> int:
+        """ECS's deployment is over, what serves is the revision, and all of its tasks run."""
+        service, wanted = self._service(), _wanted(move)
+        ours = {each["id"] for each in (move.baseline, move.candidate) if each}
+        standing, primary = _standing(service), _primary(service)
+        if standing not in ours:
+            raise TargetMoved(self._moved(service))
+        last = self._last_deployment()
+        if last.get("status") in _UNDERWAY:
+            going_back = last["status"] in _GOING_BACK
+            if going_back and wanted == move.candidate["id"]:
+                raise TargetInvalid(self._given_up(wanted, last))
+            return _PACE_SECONDS
+        if standing != wanted and wanted == move.candidate["id"]:
+            raise TargetInvalid(self._given_up(wanted, last))
+        if standing != wanted:
+            raise TargetMoved(self._moved(service))
+        if primary.get("rolloutState") == "FAILED" or last.get("status") == "ROLLBACK_FAILED":
+            raise TargetInvalid(
+                self._given_up(wanted, {"statusReason": primary.get("rolloutStateReason"), **last})
+            )
+        if not service.get("desiredCount"):
+            raise TargetInvalid(
+                f"{self._release}: {self._name} was scaled to no task while it was deployed: nothing shows that "
+                f"{wanted} works."
+            )
+        runs = primary.get("runningCount", 0) >= service["desiredCount"] and len(service["deployments"]) == 1
+        return 0 if runs and primary.get("rolloutState", "COMPLETED") == "COMPLETED" else _PACE_SECONDS
+
+    def _given_up(self, wanted: str, last: Mapping[str, Any]) -> str:
+        reason = last.get("statusReason") or "no reason given"
+        return f"{self._release}: ECS gave up deploying {wanted} to {self._name}: {reason}"
+
+    # ---- the baseline ----------------------------------------------------------------------------------------------
+
+    def exists(self, revision: Revision) -> None:
+        """The revision is active; what it says can't be changed."""
+        self._active(revision["id"], BaselineMissing)
+
+    def serving(self) -> Revision | None:
+        """The revision that the service is told to run."""
+        service = self._service()
+        if self._underway(service):
+            raise TargetInvalid(
+                f"{self._release}: {self._name} is being deployed: it does not run one revision."
+            )
+        standing = _standing(service)
+        found = self._active(standing, BaselineMissing)
+        return {"id": standing, "digest": ecs_task.digest_of(found), "data": {"of": self._of}}
+
+    def restore(
+        self,
+        *,
+        baseline: Revision | None,
+        candidate: Revision | None,
+        fence: int,
+        replaced: Revision | None = None,
+    ) -> str:
+        """While ECS deploys the candidate, its deployment is rolled back; afterwards the baseline is deployed."""
+        if baseline is None:
+            raise BaselineMissing(
+                f"{self._release}: nothing served before this release: there is nothing to restore."
+            )
+        ours = {each["id"] for each in (baseline, candidate, replaced) if each}
+        service = self._standing_on(ours, fence, baseline)
+        self._active(baseline["id"], BaselineMissing)
+        self._fence(service, fence)
+        service = self._standing_on(ours, fence, baseline)
+        if _standing(service) == baseline["id"]:
+            return f"{self._name} runs {baseline['id']} already."
+        last = self._last_deployment()
+        if last.get("status") in _GOING_BACK:
+            return f"{self._name} is already on its way back to {baseline['id']} again."
+        if last.get("status") in _UNDERWAY and _replaced(service) == baseline["id"]:
+            self._stop(last)
+            return f"{self._name}: ECS rolls its deployment back, to {baseline['id']} again."
+        try:
+            self._update(baseline["id"], seen=_primary(service), fence=fence)
+        except TargetMoved as error:  # moved by another between our look and our write: look again
+            raise NotStable(str(error)) from error
+        return f"{self._name} is given {baseline['id']} again."
+
+    def _standing_on(self, ours: Iterable[str], fence: int, baseline: Revision) -> dict[str, Any]:
+        service = self._service()
+        self._refuse_older(service, fence)
+        if _standing(service) not in ours:
+            raise TargetMoved(
+                f"{self._moved(service)} To restore the baseline by hand: {self._by_hand(baseline['id'])}"
+            )
+        return service
+
+    def _stop(self, deployment: Mapping[str, Any]) -> None:
+        with calling(
+            f"{self._release}: rolling the deployment of {self._name} back",
+            **{**_REFUSED, "ConflictException": NotStable, "ServiceDeploymentNotFoundException": NotStable},
+        ):
+            self.ecs.stop_service_deployment(
+                serviceDeploymentArn=deployment["serviceDeploymentArn"], stopType="ROLLBACK"
+            )
+
+    # ---- fencing numbers -------------------------------------------------------------------------------------------
+
+    def _fence(self, service: Mapping[str, Any], fence: int) -> None:
+        """Writes this number beside the others, so that no late holder can overwrite a newer one; then drops older ones."""
+        known = _fences(service)
+        if fence in known:
+            return
+        with calling(f"{self._release}: marking {self._name}", **_REFUSED):
+            self.ecs.tag_resource(
+                resourceArn=self._of, tags=[{"key": f"{_FENCE}{fence}", "value": self._release}]
+            )
+        if older := [f"{_FENCE}{each}" for each in known if each < fence]:
+            with calling(f"{self._release}: unmarking {self._name}", **_REFUSED):
+                self.ecs.untag_resource(resourceArn=self._of, tagKeys=older)
+
+    def _refuse_older(self, service: Mapping[str, Any], fence: int) -> None:
+        if (newest := max(_fences(service), default=0)) > fence:
+            raise LockLost(
+                f"{self._release}: {self._name} was changed under the newer fencing number {newest}; {fence} can no longer "
+                "change anything."
+            )
+
+    # ---- what is read ----------------------------------------------------------------------------------------------
+
+    def _service(self) -> dict[str, Any]:
+        with calling(f"{self._release}: looking at {self._name}", **_NOT_THERE):
+            found = self.ecs.describe_services(
+                cluster=self.spec.cluster, services=[self.spec.service], include=["TAGS"]
+            )
+        for service in found["services"]:
+            if service.get("status") == "ACTIVE":
+                return dict(service)
+        raise TargetInvalid(
+            f"{self._release}: there is no active service {self.spec.service} in the cluster {self.spec.cluster} (account "
+            f"{self.spec.account}, {self.spec.region}). Tagship deploys to services that exist. Nothing was changed."
+        )
+
+    def _underway(self, service: Mapping[str, Any]) -> bool:
+        primary = _primary(service)
+        return len(service["deployments"]) > 1 or primary.get("rolloutState", "COMPLETED") == "IN_PROGRESS"
+
+    def _last_deployment(self) -> dict[str, Any]:
+        """ECS's own record of the newest deployment; empty where it has none."""
+        with calling(f"{self._release}: looking at the deployments of {self._name}", **_NOT_THERE):
+            found = self.ecs.list_service_deployments(cluster=self.spec.cluster, service=self.spec.service)
+        return max(found["serviceDeployments"], key=lambda each: each["createdAt"], default={})
+
+    def _active(self, name: str, missing: type[TargetInvalid | BaselineMissing]) -> dict[str, Any]:
+        with calling(f"{self._release}: looking at {name}", **{**_REFUSED, "ClientException": missing}):
+            found = self.ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]
+        if found.get("status", "ACTIVE") != "ACTIVE":
+            raise missing(
+                f"{self._release}: the task definition {name} is {found['status']}: it was deregistered, and no service can "
+                "be given it."
+            )
+        return dict(found)
+
+    def _brought(self, artifacts: Artifacts) -> tuple[Artifact, PinnedObject]:
+        if TASK not in artifacts:
+            raise TargetInvalid(
+                f"{self._release}: an ecs target needs an artifact named {TASK!r}; the manifest has "
+                f"{', '.join(sorted(artifacts))}. Nothing was changed."
+            )
+        return artifacts[TASK]
+
+    def _asked(self, artifacts: Artifacts) -> dict[str, Any]:
+        artifact, pinned = self._brought(artifacts)
+        with calling(f"{self._release}: reading {artifact.file}", **REFUSED_CREDENTIALS):
+            body = self.s3.get_object(Bucket=pinned.bucket, Key=pinned.key, VersionId=pinned.versionId)[
+                "Body"
+            ]
+            content = body.read(ecs_task.MOST_BYTES + 1)
+        try:
+            return ecs_task.read(content)
+        except ecs_task.Unreadable as error:
+            raise TargetInvalid(
+                f"{self._release}: {artifact.file} is no task definition: {error}. Nothing was changed."
+            ) from error
+
+    # ---- words -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _release(self) -> str:
+        return f"{self.application} {self.tag}"
+
+    @property
+    def _name(self) -> str:
+        return f"the service {self.spec.service} of the cluster {self.spec.cluster}"
+
+    @property
+    def _of(self) -> str:
+        partition = self.spec.role.split(":")[1]
+        where = f"arn:{partition}:ecs:{self.spec.region}:{self.spec.account}"
+        return f"{where}:service/{self.spec.cluster}/{self.spec.service}"
+
+    def _moved(self, service: Mapping[str, Any]) -> str:
+        return (
+            f"{self._release}: {self._name} was deployed by somebody else since the plan was made: it runs "
+            f"{_name(service['deployments'][0]['taskDefinition'])}. Tagship did not overwrite it."
+        )
+
+    def _by_hand(self, name: str) -> str:
+        where = f"--cluster {self.spec.cluster} --service {self.spec.service} --region {self.spec.region}"
+        return f"aws ecs update-service {where} --task-definition {name}"
+
+
+def _primary(service: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The deployment that the service is on, or on its way to."""
+    deployments: Sequence[Mapping[str, Any]] = service["deployments"]
+    return next((each for each in deployments if each.get("status") == "PRIMARY"), deployments[0])
+
+
+def _standing(service: Mapping[str, Any]) -> str:
+    return _name(_primary(service)["taskDefinition"])
+
+
+def _replaced(service: Mapping[str, Any]) -> str:
+    """What a rollback of the deployment that is underway leads to."""
+    others = [each for each in service["deployments"] if each.get("status") != "PRIMARY"]
+    newest = max(others, key=lambda each: each["createdAt"], default=None)
+    return _name(newest["taskDefinition"]) if newest else ""
+
+
+def _name(arn: str) -> str:
+    """`web:7` of a task definition's ARN."""
+    return arn.rpartition("/")[2]
+
+
+def _family(name: str) -> str:
+    return name.rpartition(":")[0]
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition(":")[2])
+
+
+def _wanted(move: Move) -> str:
+    return move.candidate["id"] if move.percent or move.baseline is None else move.baseline["id"]
+
+
+def _fences(service: Mapping[str, Any]) -> set[int]:
+    keys = (str(each["key"]) for each in service.get("tags", ()))
+    return {
+        int(number)
+        for key in keys
+        if key.startswith(_FENCE) and (number := key.removeprefix(_FENCE)).isdigit()
+    }
+
+
+def _holds(whole: Any, part: Any) -> bool:
+    """Everything that was asked for is in what was made; ECS may have filled in more."""
+    if isinstance(part, Mapping):
+        return isinstance(whole, Mapping) and all(
+            _holds(whole.get(name), each) for name, each in part.items()
+        )
+    if isinstance(part, list):
+        return isinstance(whole, list) and len(whole) == len(part) and all(map(_holds, whole, part))
+    return bool(whole == part)

@@ -1,0 +1,209 @@
+"""Task definitions: read from a release, checked before anybody is asked, compared in words."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+MOST_BYTES = 64 * 1024
+"""What ECS takes (service quotas: "Task definition size limit")."""
+_READ_ONLY = (
+    "taskDefinitionArn",
+    "revision",
+    "status",
+    "requiresAttributes",
+    "compatibilities",
+    "registeredAt",
+    "deregisteredAt",
+    "registeredBy",
+    "deleteRequestedAt",
+)
+"""What ECS adds to what was registered (DescribeTaskDefinition)."""
+_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+_DEFAULTS: Mapping[str, Any] = {
+    "essential": True,
+    "cpu": 0,
+    "protocol": "tcp",
+    "readOnly": False,
+    "hostPort": None,
+}
+"""What ECS fills in where a task definition says nothing; a host's port is the container's own under awsvpc."""
+_TOP = {
+    "taskRoleArn": "Task role",
+    "executionRoleArn": "Execution role",
+    "networkMode": "Network mode",
+    "pidMode": "Process namespace",
+    "ipcMode": "IPC namespace",
+    "cpu": "CPU of the task",
+    "memory": "Memory of the task",
+    "runtimePlatform": "Platform",
+    "ephemeralStorage": "Ephemeral storage",
+    "volumes": "Volumes",
+    "placementConstraints": "Placement",
+    "requiresCompatibilities": "Launch types",
+    "proxyConfiguration": "Proxy",
+}
+"""In the order in which an approver must read them."""
+_CONTAINER = {
+    "privileged": "privileged",
+    "user": "user",
+    "linuxParameters": "Linux parameters",
+    "essential": "essential",
+    "command": "command",
+    "entryPoint": "entry point",
+    "portMappings": "ports",
+    "mountPoints": "mounts",
+    "cpu": "CPU",
+    "memory": "memory",
+    "memoryReservation": "memory reservation",
+    "healthCheck": "health check",
+    "dependsOn": "dependencies",
+}
+
+
+class Unreadable(ValueError):
+    """It is no task definition; the message says why."""
+
+
+def read(content: bytes) -> dict[str, Any]:
+    """A task definition as a release brings it, without what ECS itself adds to one.
+
+    Raises Unreadable.
+    """
+    if len(content) > MOST_BYTES:
+        raise Unreadable("it is larger than the 64 KB that ECS takes")
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable("it is not JSON") from error
+    if isinstance(found, dict) and set(found) <= {"taskDefinition", "tags"} and "taskDefinition" in found:
+        found = found["taskDefinition"]  # as `aws ecs describe-task-definition` prints it
+    if not isinstance(found, dict):
+        raise Unreadable("it is not a JSON object")
+    return {name: value for name, value in found.items() if name not in (*_READ_ONLY, "tags")}
+
+
+def problems(asked: Mapping[str, Any], *, family: str, roles: Sequence[str]) -> list[str]:
+    """What ECS would refuse later, and what can't be approved, in words; `roles` may be named, `family` is what serves."""
+    from botocore.validate import ParamValidator
+
+    report = ParamValidator().validate(dict(asked), _shape())
+    if report.has_errors():
+        return [line.strip() for line in report.generate_report().splitlines() if line.strip()]
+    found = []
+    if asked["family"] != family:
+        found.append(f"Its family is {asked['family']}, and the service runs {family}.")
+    found += [
+        f"The image of {each.get('name')} is not pinned by its digest ({each.get('image')}): a tag can be moved after it "
+        "was approved. Write image@sha256:…."
+        for each in asked["containerDefinitions"]
+        if not _DIGEST.search(str(each.get("image", "")))
+    ]
+    found += [
+        f"The role {asked[name]} is not among the target's taskRoles."
+        for name in ("taskRoleArn", "executionRoleArn")
+        if asked.get(name) and asked[name] not in roles
+    ]
+    if "FARGATE" in asked.get("requiresCompatibilities", ()):
+        if not (asked.get("cpu") and asked.get("memory")):
+            found.append("Fargate needs cpu and memory for the whole task.")
+        if asked.get("networkMode") != "awsvpc":
+            found.append("Fargate needs the network mode awsvpc.")
+    return found
+
+
+@cache
+def _shape() -> Any:
+    from botocore.session import get_session
+
+    return get_session().get_service_model("ecs").operation_model("RegisterTaskDefinition").input_shape
+
+
+def normal(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what ECS adds or fills in, so that what was asked for and what was registered can be compared."""
+    kept = {name: value for name, value in definition.items() if name not in (*_READ_ONLY, "tags")}
+    return dict(_pruned(kept))
+
+
+def _pruned(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        pruned = {name: _pruned(each) for name, each in sorted(value.items())}
+        same_port = pruned.get("hostPort") == pruned.get("containerPort")
+        return {
+            name: each
+            for name, each in pruned.items()
+            if each not in (None, [], {}, "")
+            and not (name in _DEFAULTS and each == _DEFAULTS[name])
+            and not (name == "hostPort" and (same_port or each == 0))
+        }
+    if isinstance(value, list | tuple):
+        found = [_pruned(each) for each in value]
+        named = all(isinstance(each, dict) and "name" in each for each in found)
+        return sorted(found, key=lambda each: str(each["name"])) if named else found
+    return value
+
+
+def digest_of(definition: Mapping[str, Any]) -> str:
+    """SHA-256 of its normal form."""
+    return hashlib.sha256(json.dumps(normal(definition), sort_keys=True).encode()).hexdigest()
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What changes, in words, dangerous things first. Values of variables are never shown."""
+    old, new = normal(before), normal(after)
+    lines = [
+        f"{words}: {_shown(old.get(name))} → {_shown(new.get(name))}"
+        for name, words in _TOP.items()
+        if old.get(name) != new.get(name)
+    ]
+    olds, news = _containers(old), _containers(new)
+    lines += [f"Container {name}: removed." for name in sorted(olds.keys() - news.keys())]
+    lines += [
+        f"Container {name}: new, {news[name].get('image')}" for name in sorted(news.keys() - olds.keys())
+    ]
+    for name in sorted(olds.keys() & news.keys()):
+        lines += [f"Container {name}, {line}" for line in _container(olds[name], news[name])]
+    told = {*_TOP, "containerDefinitions", "family"}
+    lines += [
+        f"{name}: changed."
+        for name in sorted(old.keys() | new.keys())
+        if name not in told and old.get(name) != new.get(name)
+    ]
+    return lines
+
+
+def _container(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    for what, names in (("secrets", "valueFrom"), ("environment", "value")):
+        before, after = (
+            {each["name"]: each.get(names) for each in side.get(what, ())} for side in (old, new)
+        )
+        for words, found in (
+            ("removed", before.keys() - after.keys()),
+            ("new", after.keys() - before.keys()),
+            ("changed", {name for name in before.keys() & after.keys() if before[name] != after[name]}),
+        ):
+            if found:
+                yield f"{what} {words}: {', '.join(sorted(found))}"
+    for name, words in _CONTAINER.items():
+        if old.get(name) != new.get(name):
+            yield f"{words}: {_shown(old.get(name))} → {_shown(new.get(name))}"
+    if old.get("image") != new.get("image"):
+        yield f"image: {old.get('image', 'none')} → {new.get('image', 'none')}"
+    told = {*_CONTAINER, "secrets", "environment", "image", "name"}
+    for name in sorted(old.keys() | new.keys()):
+        if name not in told and old.get(name) != new.get(name):
+            yield f"{name}: changed"
+
+
+def _containers(definition: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {str(each["name"]): each for each in definition.get("containerDefinitions", ())}
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

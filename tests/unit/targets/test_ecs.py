@@ -1,0 +1,328 @@
+"""What only a service on ECS does: task definitions compared, deployments that ECS gives up, writes without a precondition."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import IO, Any
+
+import pytest
+
+from tagship.model.errors import (
+    BaselineMissing,
+    CandidateNotReady,
+    LockLost,
+    NotStable,
+    PlanChanged,
+    TargetInvalid,
+    TargetMoved,
+)
+from tagship.model.release import PinnedObject
+from tagship.targets import ecs, ecs_task
+from tests.unit.targets.conformance import FENCE, NEWER, Release
+from tests.unit.targets.services import SERVICE, task
+from tests.unit.targets.test_ecs_conformance import KEY, SPEC, ServiceBench
+
+WEB = task()["containerDefinitions"][0]
+
+
+@pytest.fixture
+def bench() -> ServiceBench:
+    return ServiceBench()
+
+
+def brings(bench: ServiceBench, definition: Any) -> None:
+    """The release brings this one."""
+    bench.ecs.objects[KEY] = definition if isinstance(definition, bytes) else json.dumps(definition).encode()
+
+
+def looked_into(bench: ServiceBench) -> tuple[str, list[str]]:
+    @contextmanager
+    def opened(pinned: PinnedObject) -> Iterator[IO[bytes]]:
+        yield io.BytesIO(bench.ecs.objects[pinned.key])
+
+    said, problems = bench.target().look_into(bench.artifacts, opened)
+    return said, list(problems)
+
+
+# ---- the task definition --------------------------------------------------------------------------------------------
+
+
+def test_a_task_definition_in_order_is_said_to_be_so(bench: ServiceBench) -> None:
+    assert looked_into(bench) == ("task.json defines 1 containers, each pinned by its digest.", [])
+
+
+@pytest.mark.parametrize(
+    "definition, said",
+    [
+        (b"{", "not JSON"),
+        (b"[" * 100_000, "larger|not JSON"),
+        (b"[]", "not a JSON object"),
+        (b" " * (ecs_task.MOST_BYTES + 1), "64 KB"),
+        ({"family": "storefront"}, "containerDefinitions"),
+        (task(containerDefinition=[]), "containerDefinition"),
+        (task(cpu=256), "cpu"),
+        (task(family="other"), "family is other"),
+        (task(containerDefinitions=[{**WEB, "image": "web:latest"}]), "not pinned by its digest"),
+        (task(containerDefinitions=[{**WEB, "image": "web@sha256:abc"}]), "not pinned by its digest"),
+        (task(taskRoleArn="arn:aws:iam::123456789012:role/admin"), "not among the target's taskRoles"),
+        (task(memory=None) | {"memory": ""}, "Fargate needs cpu and memory"),
+        (task(networkMode="bridge"), "awsvpc"),
+    ],
+)
+def test_what_ecs_would_refuse_later_is_refused_before_anybody_is_asked(
+    bench: ServiceBench, definition: Any, said: str
+) -> None:
+    brings(bench, definition)
+    _, problems = looked_into(bench)
+    assert re.search(said, " ".join(problems))
+    with pytest.raises(TargetInvalid, match=said):
+        bench.target().plan(bench.artifacts, {}, weighted=False)
+    assert bench.writes() == 0
+
+
+def test_what_describe_prints_is_taken_as_it_is(bench: ServiceBench) -> None:
+    (registered,) = bench.ecs.definitions.values()
+    brings(bench, {"taskDefinition": deepcopy(registered), "tags": []})
+    assert bench.target().plan(bench.artifacts, {}, weighted=False).nothingToChange
+
+
+def test_what_ecs_fills_in_is_no_difference() -> None:
+    filled = task(
+        containerDefinitions=[
+            {
+                **WEB,
+                "essential": True,
+                "cpu": 0,
+                "mountPoints": [],
+                "portMappings": [{"containerPort": 8080, "hostPort": 8080, "protocol": "tcp"}],
+            }
+        ],
+        placementConstraints=[],
+        status="ACTIVE",
+        requiresAttributes=[{"name": "ecs.capability.task-eni"}],
+    )
+    assert ecs_task.digest_of(filled) == ecs_task.digest_of(task())
+    assert ecs_task.differences(task(), filled) == []
+
+
+def test_each_difference_is_a_line_dangerous_ones_first_and_no_value_of_a_variable_is_shown() -> None:
+    after = task(
+        cpu="512",
+        taskRoleArn="arn:aws:iam::123456789012:role/storefront-execution",
+        ephemeralStorage={"sizeInGiB": 40},
+        enableFaultInjection=True,
+        containerDefinitions=[
+            {
+                **WEB,
+                "image": f"web@sha256:{'b' * 64}",
+                "privileged": True,
+                "environment": [{"name": "LEVEL", "value": "hunter2"}, {"name": "NEW", "value": "hunter2"}],
+                "secrets": [
+                    {"name": "KEY", "valueFrom": "arn:aws:ssm:eu-central-1:123456789012:parameter/key"}
+                ],
+                "command": ["serve"],
+                "logConfiguration": {"logDriver": "splunk", "options": {"splunk-token": "hunter2"}},
+            },
+            {**WEB, "name": "sidecar"},
+        ],
+    )
+    lines = ecs_task.differences(task(), after)
+    assert lines[0].startswith("Task role: ")
+    assert [line.split(":")[0] for line in lines] == [
+        "Task role",
+        "CPU of the task",
+        "Ephemeral storage",
+        "Container sidecar",
+        "Container web, secrets new",
+        "Container web, environment new",
+        "Container web, environment changed",
+        "Container web, privileged",
+        "Container web, command",
+        "Container web, image",
+        "Container web, logConfiguration",
+        "enableFaultInjection",
+    ]
+    assert "hunter2" not in " ".join(lines)
+    assert ecs_task.differences(after, task())[3] == "Container sidecar: removed."
+
+
+def test_a_registered_revision_that_is_not_what_was_asked_for_gets_no_traffic(bench: ServiceBench) -> None:
+    release = Release(bench)
+    release.prepare()
+    bench.ecs.definitions[release.candidate["id"]]["cpu"] = "4096"
+    with pytest.raises(PlanChanged):
+        release.prepare()
+
+
+def test_a_release_whose_pinned_task_definition_is_another_one_is_not_made(bench: ServiceBench) -> None:
+    release = Release(bench)
+    brings(bench, task(cpu="512", memory="1024"))
+    with pytest.raises(PlanChanged):
+        release.prepare()
+    assert len(bench.ecs.definitions) == 1
+
+
+def test_a_list_that_is_behind_is_asked_again(bench: ServiceBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ListTaskDefinitions is eventually consistent."""
+    release = Release(bench)
+    monkeypatch.setattr(bench.ecs, "list_task_definitions", lambda **_: {"taskDefinitionArns": []})
+    assert release.target.prepare(bench.artifacts, release.candidate).wait > 0
+    monkeypatch.undo()
+    release.prepare()
+    assert release.candidate["id"] == "storefront:2"
+
+
+# ---- the service ----------------------------------------------------------------------------------------------------
+
+
+def test_a_service_that_tagship_can_not_deploy_is_refused_at_the_gate(bench: ServiceBench) -> None:
+    bench.ecs.controller = "CODE_DEPLOY"
+    with pytest.raises(TargetInvalid, match="deployed by CODE_DEPLOY"):
+        bench.target().check(None)
+
+
+def test_a_service_without_a_task_is_inconclusive_and_refused(bench: ServiceBench) -> None:
+    bench.ecs.desired = 0
+    with pytest.raises(TargetInvalid, match="no task"):
+        bench.target().check(None)
+
+
+def test_a_deployment_of_somebody_else_is_not_run_over(bench: ServiceBench) -> None:
+    bench.unsettle()
+    bench.drift()
+    with pytest.raises(CandidateNotReady, match="somebody else"):
+        bench.target().check(None)
+    with pytest.raises(TargetInvalid, match="being deployed"):
+        bench.target().serving()
+
+
+def test_a_service_without_a_circuit_breaker_is_a_warning(bench: ServiceBench) -> None:
+    bench.ecs.breaker = {"enable": True, "rollback": False}
+    assert "circuit breaker" in bench.target().check(None).warning
+
+
+def test_a_service_that_is_gone_is_no_target(bench: ServiceBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.ecs, "describe_services", lambda **_: {"services": [], "failures": [{}]})
+    with pytest.raises(TargetInvalid, match="no active service storefront"):
+        bench.target().check(None)
+
+
+def test_a_record_of_another_service_is_no_drift(bench: ServiceBench) -> None:
+    other = {"id": "storefront:99", "digest": "", "data": {"of": SERVICE.replace("shop", "old")}}
+    assert "can be changed" in bench.target().check(other).said  # type: ignore[arg-type]
+
+
+# ---- a deployment that ECS gives up ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def moving(bench: ServiceBench) -> Release:
+    """A release that ECS is deploying."""
+    release = Release(bench)
+    release.prepare()
+    bench.unsettle()
+    release.set_weight(100)
+    return release
+
+
+def test_a_deployment_that_the_circuit_breaker_took_back_is_told_with_its_reason(
+    bench: ServiceBench, moving: Release
+) -> None:
+    bench.ecs.give_up("tasks failed to start")
+    with pytest.raises(TargetInvalid, match=r"ECS gave up deploying storefront:2.*tasks failed to start"):
+        moving.target.verify_weight(moving.move(100))
+    assert "already" in moving.restore()
+
+
+def test_a_deployment_that_is_on_its_way_back_has_failed(bench: ServiceBench, moving: Release) -> None:
+    bench.ecs.records[-1] |= {"status": "ROLLBACK_IN_PROGRESS", "statusReason": "an alarm"}
+    with pytest.raises(TargetInvalid, match="an alarm"):
+        moving.target.verify_weight(moving.move(100))
+    assert "on its way back" in moving.restore()
+
+
+def test_a_deployment_that_failed_and_is_not_taken_back_has_failed(
+    bench: ServiceBench, moving: Release
+) -> None:
+    bench.ecs.records[-1]["status"] = "STOPPED"
+    bench.ecs.deployments[0] |= {"rolloutState": "FAILED", "rolloutStateReason": "no capacity"}
+    with pytest.raises(TargetInvalid, match="no capacity"):
+        moving.target.verify_weight(moving.move(100))
+
+
+def test_a_service_whose_tasks_do_not_all_run_has_not_settled(bench: ServiceBench, moving: Release) -> None:
+    bench.settle()
+    bench.ecs.deployments[0]["runningCount"] = 1
+    assert moving.target.verify_weight(moving.move(100)) > 0
+
+
+def test_a_service_that_was_scaled_to_nothing_shows_nothing(bench: ServiceBench, moving: Release) -> None:
+    bench.settle()
+    bench.ecs.desired = 0
+    with pytest.raises(TargetInvalid, match="scaled to no task"):
+        moving.target.verify_weight(moving.move(100))
+
+
+def test_a_deployment_that_ended_before_it_could_be_stopped_is_looked_at_again(
+    bench: ServiceBench, moving: Release
+) -> None:
+    bench.ecs.tags[SERVICE][f"tagship:fence:{NEWER}"] = "marked"
+    bench.before_write(lambda: bench.ecs.records[-1].update(status="SUCCESSFUL"))
+    with pytest.raises(NotStable):
+        moving.restore()
+    assert "again" in moving.restore()
+    bench.settle()
+    assert bench.shares() == moving.expected(0)
+
+
+# ---- without a precondition -----------------------------------------------------------------------------------------
+
+
+def test_a_deployment_by_hand_at_the_last_moment_is_put_back(bench: ServiceBench) -> None:
+    """After the last look: ECS takes our write, and its answer shows what it replaced."""
+    release = Release(bench)
+    release.prepare()
+    bench.ecs.tags[SERVICE][f"tagship:fence:{FENCE}"] = "marked"
+    bench.unsettle()
+    bench.before_write(bench.drift)
+    with pytest.raises(TargetMoved, match="taken back"):
+        release.set_weight(100)
+    bench.settle()
+    assert bench.shares() == {"storefront:3": 100}
+
+
+def test_a_newer_number_at_the_last_moment_takes_the_move_back(bench: ServiceBench) -> None:
+    release = Release(bench)
+    release.prepare()
+    bench.ecs.tags[SERVICE][f"tagship:fence:{FENCE}"] = "marked"
+    bench.before_write(release.restore)
+    with pytest.raises(LockLost):
+        release.set_weight(100)
+    bench.settle()
+    assert bench.shares() == release.expected(0)
+
+
+def test_numbers_that_are_over_are_dropped(bench: ServiceBench) -> None:
+    """A resource of ECS has at most fifty tags."""
+    release = Release(bench)
+    release.prepare()
+    release.set_weight(100)
+    release.restore()
+    assert [key for key in bench.ecs.tags[SERVICE] if "fence" in key] == [f"tagship:fence:{NEWER}"]
+
+
+def test_without_a_baseline_there_is_nothing_to_restore(bench: ServiceBench) -> None:
+    with pytest.raises(BaselineMissing):
+        bench.target().restore(baseline=None, candidate=None, fence=NEWER)
+
+
+def test_roles_may_be_given_only_where_the_target_names_some() -> None:
+    bare = ecs.EcsTarget(**{**ecs.KIND.example, "taskRoles": ()})
+    assert not [right for right in ecs.KIND.rights(bare, objects=()) if "iam:PassRole" in right.actions]
+    (passing,) = [right for right in ecs.KIND.rights(SPEC, objects=()) if "iam:PassRole" in right.actions]
+    assert passing.on == SPEC.taskRoles
