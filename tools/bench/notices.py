@@ -104,6 +104,7 @@ def _claim(ledger: Ledger, stage: str) -> None:
         "stage": stage,
         "digest": "0" * 64,
         "execution": "bench",
+        "manifest": None,
         "configuration": {"document": {"notifications": {"slackWebhookSecret": SECRET.format(stage=stage)}}},
     }
     item = {"status": "RUNNING", "attempt": 1, "kind": "release", **record}

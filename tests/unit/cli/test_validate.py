@@ -290,5 +290,6 @@ def test_hostile_text_is_shown_as_what_it_is(files: Path) -> None:
     assert "[2Jcent" in result.stdout
 
 
-def test_the_sample_application_is_valid() -> None:
-    assert run(str(ROOT / "examples/storefront/application.yaml")).exit_code == 0
+@pytest.mark.parametrize("kind", ["storefront", "ecs"])
+def test_the_sample_applications_are_valid(kind: str) -> None:
+    assert run(str(ROOT / "examples" / kind / "application.yaml")).exit_code == 0

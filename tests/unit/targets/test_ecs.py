@@ -1,4 +1,4 @@
-"""What only a service on ECS does: task definitions compared, deployments that ECS gives up, writes without a precondition."""
+"""What only a service on ECS does: comparing task definitions, deployments that ECS gives up, writes without a condition."""
 
 from __future__ import annotations
 

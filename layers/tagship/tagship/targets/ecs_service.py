@@ -93,9 +93,8 @@ class EcsService:
         if _standing(service) != recorded["id"]:
             raise TargetMoved(
                 f"{self._release}: {self._name} runs {_standing(service)}, and by the ledger production runs "
-                f"{recorded['id']}: somebody else moved it. Tagship did not overwrite it. If what serves is right, adopt "
-                f"it: tagship adopt {self.application} --reason '…'. Else restore it: {self._by_hand(recorded['id'])}. Then "
-                "publish a new tag."
+                f"{recorded['id']}: somebody else moved it. Tagship did not overwrite it. If what serves is wrong, restore "
+                f"{recorded['id']}: {self._by_hand(recorded['id'])}"
             )
 
     def dry_run(self, artifacts: Artifacts) -> Finding:

@@ -118,9 +118,11 @@ def problems(asked: Mapping[str, Any], *, family: str, roles: Sequence[str]) -> 
 
 @cache
 def _shape() -> Any:
-    from botocore.session import get_session
+    from botocore.loaders import create_loader
+    from botocore.model import ServiceModel
 
-    return get_session().get_service_model("ecs").operation_model("RegisterTaskDefinition").input_shape
+    ecs = ServiceModel(create_loader().load_service_model("ecs", "service-2"), "ecs")
+    return ecs.operation_model("RegisterTaskDefinition").input_shape
 
 
 def normal(definition: Mapping[str, Any]) -> dict[str, Any]:
