@@ -45,6 +45,8 @@ def handler(event: Event, runtime: Runtime) -> Event:
         "from": current["tag"] if current else None,
         "to": release.tag,
     }
+    if change.warnings:
+        plan["warnings"] = list(change.warnings)
     plan["digest"] = release_digest(record, plan)
     data = {"summary": plan["summary"], "digest": plan["digest"], "from": plan["from"]}
     releases.mark(

@@ -51,7 +51,8 @@ def template(configuration: Application, *, bucket: str, function_roles: str) ->
                         {"PolicyName": f"release-{application}", "PolicyDocument": policy(asked)},
                     ],
                 },
-            }
+            },
+            **targets.kind_of(target).roles(target),
         },
         "Outputs": {
             "RoleArn": {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 SESSION_POLICY_CHARACTERS = 2048
@@ -22,15 +22,20 @@ class Right:
     name: str
     actions: tuple[str, ...]
     on: tuple[str, ...]
+    passed_to: str = ""
+    """The one service that a role may be passed to; of `iam:PassRole` alone."""
 
     def statement(self) -> dict[str, Any]:
         """As a policy writes it."""
-        return {
+        allowed: dict[str, Any] = {
             "Sid": self.name,
             "Effect": "Allow",
             "Action": list(self.actions),
             "Resource": list(self.on),
         }
+        if self.passed_to:
+            allowed["Condition"] = {"StringEquals": {"iam:PassedToService": self.passed_to}}
+        return allowed
 
 
 class ClientAs(Protocol):
@@ -84,7 +89,7 @@ def policy(rights: Iterable[Right]) -> dict[str, Any]:
         if known.actions != right.actions:
             raise ValueError(f"Two different rights are called {right.name}.")
         on = tuple(dict.fromkeys((*known.on, *right.on)))
-        joined[right.name] = Right(name=right.name, actions=right.actions, on=on)
+        joined[right.name] = replace(right, on=on)
     return {"Version": _VERSION, "Statement": [right.statement() for right in joined.values()]}
 
 

@@ -152,7 +152,7 @@ class Plan(_Between):
     nothingToChange: bool
     summary: Sequence[str]
     warnings: NotRequired[Sequence[str]]
-    """What approvers read first; of a change of the configuration."""
+    """What approvers read first; absent where there is nothing."""
     steps: Sequence[StepData]
     digest: NotRequired[str]
     locations: Sequence[LocationPlan]

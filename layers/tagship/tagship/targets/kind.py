@@ -38,6 +38,8 @@ class Change:
     nothingToChange: bool
     summary: Sequence[str]
     """In words, for approvers; dangerous changes first."""
+    warnings: Sequence[str] = ()
+    """What approvers must read before all else, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +96,9 @@ class Deployer(Protocol):
     """Says what a release would change, and after approval makes the candidate."""
 
     def plan(self, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool) -> Change:
-        """What the candidate will be and what changes; touches nothing. `weighted`: both will share the traffic for a while.
+        """What the candidate will be and what changes; touches nothing that serves. `weighted`: both will share the traffic.
 
-        Raises TargetInvalid for what the target would refuse later.
+        Raises TargetInvalid for what the target would refuse later, CandidateNotReady while AWS still computes the change.
         """
 
     def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
@@ -220,6 +222,8 @@ class Kind:
     """A revision in a few words, for the story, status and gates."""
     where: Callable[[Any], str]
     """The target in a few words: what it is, with its account and region."""
+    roles: Callable[[Any], Mapping[str, Any]] = lambda _: {}
+    """Roles that the target needs beside the application's, as a template's resources; `tagship role` prints them."""
 
 
 __all__ = [

@@ -275,9 +275,9 @@ def _new_id(random: Callable[[int], bytes]) -> str:
 
 
 def _warnings(record: Mapping[str, Any], now: datetime) -> list[str]:
-    """What approvers read first: the gates' warnings, what a rollback could not give back, and a long pause."""
+    """What approvers read first: the plan's and the gates' warnings, what a rollback could not give back, a long pause."""
     plan = record["plan"]
-    warnings = [gate["warning"] for gate in record["gates"] if gate.get("warning")]
+    warnings = [*plan.get("warnings", ()), *(it["warning"] for it in record["gates"] if it.get("warning"))]
     warnings.sort(key=lambda warning: not warning.startswith("EMERGENCY"))
     if why := (record.get("manifest") or {}).get("rollbackUnsafe"):
         warnings.insert(
@@ -286,7 +286,7 @@ def _warnings(record: Mapping[str, Any], now: datetime) -> list[str]:
             "person. It does not restore what serves now.",
         )
     if is_proposal(record["tag"]):
-        return [*plan.get("warnings", ()), *warnings]
+        return warnings
     if plan["locations"][0]["baseline"] is None:
         warnings.append(
             "This is the first release, and nothing serves now: a rollback would leave nothing serving again."

@@ -1,0 +1,185 @@
+"""Target `cloudformation`: a stack that exists; its part of application.yaml, and what the rest knows of it.
+
+The adapter is in a module of its own, because a step that only reads a configuration need not load it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Any, Literal
+
+import annotated_types as at
+
+from tagship.aws.rights import Right, partition_of
+from tagship.model.fields import ACCOUNT, ALARM_NAME, CONFIG, EXTERNAL_ID, REGION, ROLE, Matching
+from tagship.model.records import Revision
+from tagship.targets.kind import Kind, Subject, Target
+
+TEMPLATE = "template"
+"""The artifact that a release of this kind brings."""
+CAPABILITIES = Literal["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
+_SERVICE = "cloudformation.amazonaws.com"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackTarget:
+    """A CloudFormation stack that exists; it is updated by the change set that was approved."""
+
+    __pydantic_config__ = CONFIG
+
+    type: Literal["cloudformation"]
+    """The kind of target."""
+    stack: Annotated[
+        str, Matching(r"^[A-Za-z][A-Za-z0-9-]{0,63}$", "a stack's name: letters, digits and -, at most 64")
+    ]
+    """The stack's name."""
+    account: Annotated[str, ACCOUNT]
+    """The AWS account that it lives in, 12 digits in quotes."""
+    region: Annotated[str, REGION]
+    """The AWS region that it lives in."""
+    role: Annotated[str, ROLE]
+    """The role that Tagship assumes for every call to the target."""
+    externalId: Annotated[str, EXTERNAL_ID]
+    """The external id that the role's trust policy asks for."""
+    serviceRole: Annotated[str, ROLE]
+    """The role with which CloudFormation changes the stack's resources. Tagship passes it on and has none of its rights."""
+    bucket: Annotated[
+        str, Matching(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", "a bucket's name: a-z, 0-9, . and -, 3 to 63")
+    ]
+    """A bucket in the stack's account and region: Tagship keeps each template there, below `tagship/`, for a rollback."""
+    capabilities: Annotated[tuple[CAPABILITIES, ...], at.MaxLen(3)] = ()
+    """What the template may do: make IAM resources, or use macros (SAM is one: CAPABILITY_AUTO_EXPAND)."""
+    alarms: Annotated[tuple[Annotated[str, ALARM_NAME], ...], at.MaxLen(5)] = ()
+    """CloudWatch alarms beside the stack: CloudFormation rolls an update back when one of them rings during it."""
+    drift: Literal["warn", "refuse"] = "warn"
+    """Of a stack that has drifted by its last drift detection approvers are warned, or the release stops."""
+
+
+def stack_arn(spec: StackTarget, name: str) -> str:
+    """Of a stack in the target's place, whatever its id."""
+    return f"arn:{partition_of(spec)}:cloudformation:{spec.region}:{spec.account}:stack/{name}/*"
+
+
+def rights(spec: StackTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
+    """What this adapter asks of the application's role.
+
+    `objects` are the ARNs of the templates that may be released; where there is none, no change set may be made.
+    """
+    bucket, sources = f"arn:{partition_of(spec)}:s3:::{spec.bucket}", tuple(objects)
+    stack = stack_arn(spec, spec.stack)
+    may = [
+        Right(
+            name="LookAtTheStack",
+            actions=(
+                "cloudformation:DescribeStacks",
+                "cloudformation:DescribeStackEvents",
+                "cloudformation:DescribeStackResourceDrifts",
+                "cloudformation:GetTemplate",
+                "cloudformation:DescribeChangeSet",
+            ),
+            # A nested stack's name begins with that of its parent.
+            on=(stack, stack_arn(spec, f"{spec.stack}-*")),
+        ),
+        Right(
+            name="UpdateTheStack",
+            # UpdateStack is the way back; DeleteChangeSet makes sure that a late twin can't go forward any longer.
+            actions=(
+                "cloudformation:ExecuteChangeSet",
+                "cloudformation:UpdateStack",
+                "cloudformation:CancelUpdateStack",
+                "cloudformation:DeleteChangeSet",
+                *(("cloudformation:CreateChangeSet", "cloudformation:GetStackPolicy") if sources else ()),
+            ),
+            on=(stack,),
+        ),
+        Right(
+            name="PassTheServiceRole", actions=("iam:PassRole",), on=(spec.serviceRole,), passed_to=_SERVICE
+        ),
+        Right(
+            name="KeepTheTemplates",
+            actions=("s3:GetObject", *(("s3:PutObject",) if sources else ())),
+            on=(f"{bucket}/tagship/{spec.stack}/*",),
+        ),
+        # Without it S3 says of a template that is missing that it is forbidden.
+        Right(name="FindTheKeptTemplates", actions=("s3:ListBucket",), on=(bucket,)),
+    ]
+    if sources:
+        may += [
+            # Of a template that no stack has yet, IAM knows no resource.
+            Right(name="LookAtTheTemplate", actions=("cloudformation:GetTemplateSummary",), on=("*",)),
+            Right(name="ReadThePinnedTemplate", actions=("s3:GetObjectVersion",), on=sources),
+        ]
+    return tuple(may)
+
+
+def _make(*, client: Callable[[str], Any], **given: Any) -> Target:
+    adapter: Target = import_module("tagship.targets.cloudformation_update").Stack(client=client, **given)
+    return adapter
+
+
+def _subject(spec: StackTarget, revision: Revision | None) -> Subject:
+    return Subject(names={"stack": spec.stack, "version": revision["id"] if revision else ""})
+
+
+def _describe(_: StackTarget, revision: Revision | None) -> str:
+    return f"template and parameters {revision['id']}" if revision and revision["id"] else ""
+
+
+def _where(spec: StackTarget) -> str:
+    return f"the stack {spec.stack} (account {spec.account}, {spec.region})"
+
+
+def _roles(spec: StackTarget) -> Mapping[str, Any]:
+    """The service role. What it may do is what the stack's resources need: only their team knows that."""
+    *path, name = spec.serviceRole.split(":role/", 1)[1].split("/")
+    return {
+        "ServiceRole": {
+            "Type": "AWS::IAM::Role",
+            "Properties": {
+                "RoleName": name,
+                "Path": "/" + "".join(f"{part}/" for part in path),
+                "Description": f"Used by CloudFormation to update {spec.stack}; add what its resources need",
+                "AssumeRolePolicyDocument": {
+                    "Version": "2012-10-17",
+                    "Statement": [
+                        {
+                            "Effect": "Allow",
+                            "Principal": {"Service": _SERVICE},
+                            "Action": "sts:AssumeRole",
+                        }
+                    ],
+                },
+            },
+        }
+    }
+
+
+KIND = Kind(
+    name="cloudformation",
+    spec=StackTarget,
+    example={
+        "type": "cloudformation",
+        "stack": "storefront",
+        "account": "123456789012",
+        "region": "eu-central-1",
+        "role": "arn:aws:iam::123456789012:role/tagship-app-storefront",
+        "externalId": "tagship-production",
+        "serviceRole": "arn:aws:iam::123456789012:role/storefront-stack",
+        "bucket": "storefront-templates",
+        "capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        "alarms": ["storefront-errors"],
+        "drift": "warn",
+    },
+    artifacts={TEMPLATE: "the template, packaged"},
+    weighted=False,
+    step_seconds=120,
+    settle_seconds=900,
+    make=_make,
+    rights=rights,
+    subject=_subject,
+    describe=_describe,
+    where=_where,
+    roles=_roles,
+)
