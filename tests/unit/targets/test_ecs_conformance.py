@@ -43,7 +43,7 @@ class ServiceBench:
         return EcsService(application="storefront", tag="v1.4.0", spec=SPEC, ecs=self.ecs, s3=self.ecs)
 
     def state(self) -> Any:
-        return deepcopy((self.ecs.deployments, self.ecs.definitions))
+        return deepcopy(self.ecs.deployments)
 
     def shares(self) -> dict[str, int]:
         return {self.ecs.serves: 100}
