@@ -212,7 +212,7 @@ def test_an_emergency_that_does_not_go_on_has_passed_nothing(world: World) -> No
     world.move_by_hand(third)
     for who in ("ana@example.com", "bo@example.com"):
         world.decide(arn, who=who)
-    assert "changed by somebody else" in world.ended(arn).cause
+    assert "changed by someone else" in world.ended(arn).cause
     assert "Calendar Overridden" not in world.facts("v1.0.0")
     assert world.alias() == (third, {})
 

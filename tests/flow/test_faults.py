@@ -104,7 +104,7 @@ def test_an_alias_moved_by_hand_is_seen_and_not_overwritten(world: World, step: 
     assert (status, ended.error) == (
         ("INVALID", "ReleaseInvalid") if step == 1 else ("ROLLBACK_FAILED", "RollbackFailed")
     )
-    assert "changed by somebody else" in ended.cause
+    assert "changed by someone else" in ended.cause
 
 
 @pytest.mark.parametrize("step", [1, 2])
@@ -131,7 +131,7 @@ def test_a_target_that_changed_between_approval_and_deployment_is_not_deployed_t
     world.move_by_hand(third)
     world.decide(arn)
     ended = supervised(world, arn)
-    assert ended.error == "ReleaseInvalid" and "changed by somebody else" in ended.cause
+    assert ended.error == "ReleaseInvalid" and "changed by someone else" in ended.cause
     assert world.alias() == (third, {})
 
 
@@ -183,7 +183,7 @@ def test_a_role_that_can_not_be_assumed_stops_the_release_before_any_change(worl
     world.refuse("AssumeRole", aws_error("AccessDenied", 403))
     ended = supervised(world, begun(world))
     assert ended.error == "ReleaseInvalid"
-    assert "tagship-app-storefront can't be assumed (AccessDenied)" in ended.cause
+    assert "tagship-app-storefront cannot be assumed (AccessDenied)" in ended.cause
     assert '"sts:ExternalId":"tagship-production"' in ended.cause, "the trust policy that would allow it"
     assert assert_at_rest(world, "v1.0.0") == "INVALID"
     assert "plan" not in world.record("v1.0.0")
@@ -404,7 +404,7 @@ def test_a_stop_that_comes_when_the_release_has_succeeded_takes_nothing_back(wor
     world.release("v1.0.0")
     ended = world.ended(world.start(order("abort"), "rollback"))
     assert (ended.status, ended.error) == ("FAILED", "RollbackRefused")
-    assert "it had succeeded when its execution ended" in ended.cause
+    assert "it had already succeeded when its execution ended" in ended.cause
     assert world.supervise(ended)["did"] == "nothing"
     assert assert_at_rest(world, "v1.0.0") == "SUCCEEDED"
 

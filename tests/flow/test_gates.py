@@ -98,7 +98,7 @@ def test_an_alias_that_was_moved_between_two_releases_stops_the_second(world: Wo
     world.move_by_hand(third)
     ended = world.release("v1.1.0", decide="")
     assert ended.error == "ReleaseInvalid"
-    assert "by the ledger production runs version 2: somebody else moved it" in ended.cause
+    assert "according to the ledger production runs version 2: someone else moved the alias" in ended.cause
     assert "aws lambda update-alias" in ended.cause
     assert world.alias() == (third, {}), "overwritten"
 

@@ -258,7 +258,8 @@ def test_what_was_taken_back_before_is_barred_and_nothing_moves(world: World) ->
         typed = world.type("rollback", "storefront", "v1.1.0", "--security", "--reason", "it leaks")
         assert typed.exit_code == 0, typed.output
         assert (
-            "storefront v1.1.0 was taken back before. From now on it is never deployed again." in typed.stdout
+            "storefront v1.1.0 was rolled back before. From now on it cannot be deployed again."
+            in typed.stdout
         )
     assert (current(world), world.alias()) == (before, alias)
     assert (world.record("v1.1.0")["status"], world.record("v1.1.0")["barred"]["why"]) == (
@@ -410,7 +411,7 @@ def test_an_unhealthy_release_whose_rollback_is_unsafe_stops_and_calls_a_person(
     assert world.alias() == ("1", {"2": 0.1}), "nothing was touched"
     record = world.record("v1.0.0")
     assert record["status"] == "ROLLBACK_FAILED" and world.holder()["kept"] is True
-    assert "its rollback is unsafe: Migration 42 drops a column" in record["why"]
+    assert "its rollback is marked unsafe: Migration 42 drops a column" in record["why"]
     assert "Rollback Triggered" not in world.facts("v1.0.0")
     (stopped,) = world.rollbacks()
     assert stopped.entered.count("RestoreBaseline") == 1, "asked once: asking again can't help"

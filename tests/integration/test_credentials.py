@@ -13,11 +13,11 @@ from tests.integration.conftest import Pipeline
         ({"externalId": "tagship-elsewhere"}, '"sts:ExternalId":"tagship-elsewhere"'),
         (
             {"role": "arn:aws:iam::000000000000:role/tagship-app-missing"},
-            "tagship-app-missing can't be assumed",
+            "tagship-app-missing cannot be assumed",
         ),
         (
             {"account": "999999999999", "role": "arn:aws:iam::999999999999:role/tagship-app-storefront"},
-            "this stack deploys to account 000000000000",
+            "this stack may deploy only to account 000000000000",
         ),
     ],
     ids=["another external id", "a role that is missing", "a foreign account"],

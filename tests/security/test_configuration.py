@@ -114,7 +114,7 @@ def test_an_item_that_no_fact_vouches_for_gets_no_release_through(world: World) 
     world.decide(arn, who="mallory@example.com")
     ended = world.ended(arn)
     assert (ended.status, ended.error) == ("FAILED", "ReleaseInvalid")
-    assert "the configuration that it was read with was never approved" in ended.cause
+    assert "it was read with a configuration that was never approved" in ended.cause
     assert world.alias() == ("1", {})
 
 
@@ -162,7 +162,7 @@ def test_a_document_that_is_swapped_after_the_approval_is_not_stored(world: Worl
     record = world.record("configuration-2")
     world.put({**record, "proposal": {**stored(), **MALLORY}})
     world.decide(arn)
-    assert_not_stored(world, world.ended(arn), "the document is not the one that was approved")
+    assert_not_stored(world, world.ended(arn), "the configuration is not the one that was approved")
 
 
 def test_a_document_and_its_digest_that_are_swapped_are_not_what_was_approved(world: World) -> None:

@@ -154,7 +154,7 @@ def _what_to_take_back(place: Place, application: str) -> ReleaseRecord:
             )
         refused = releases.roll_back_refused(place.ledger, record)
     if refused:
-        raise Failed(f"{application} {record['tag']} can't be rolled back: {refused} Nothing was changed.")
+        raise Failed(f"{application} {record['tag']} cannot be rolled back: {refused} Nothing was changed.")
     return record
 
 

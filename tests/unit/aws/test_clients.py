@@ -215,7 +215,7 @@ def test_a_foreign_account_is_refused_before_any_call(aws, session, foreign):
     """Fault 37."""
     with pytest.raises(CredentialsRefused, match="AllowedAccountIds") as caught:
         in_role(aws, **foreign)
-    assert "Nothing was asked of it" in str(caught.value)
+    assert "No call was made to it" in str(caught.value)
     assert session.made == []
 
 
@@ -228,7 +228,7 @@ def test_a_role_that_can_not_be_assumed_says_what_its_trust_policy_needs(aws, se
     with pytest.raises(CredentialsRefused) as caught:
         in_role(aws)
     told = str(caught.value)
-    assert told.startswith(f"storefront v1.4.0: the role {ROLE} can't be assumed ({code}).")
+    assert told.startswith(f"storefront v1.4.0: the role {ROLE} cannot be assumed ({code}).")
     trusting = json.loads(told[told.index("{") :])
     assert [statement["Action"] for statement in trusting["Statement"]] == [
         "sts:AssumeRole",

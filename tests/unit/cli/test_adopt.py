@@ -57,7 +57,7 @@ def test_split_traffic_and_an_alias_that_is_gone_are_not_adopted(stage: Stage, m
     moved.point("1", weights={"2": 0.5})
     refused = adopt(stage, "--yes")
     assert refused.exit_code != 0
-    assert "Give all its traffic to one published version first" in refused.stderr
+    assert "Send all its traffic to one published version first" in refused.stderr
     moved.aliases.clear()
     gone = adopt(stage, "--yes")
     assert gone.exit_code == 1

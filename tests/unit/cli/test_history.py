@@ -183,7 +183,7 @@ def test_an_ending_before_any_traffic_says_that_nothing_was_changed(stage: Any, 
 def test_rolled_back_says_what_serves_now_and_that_nobody_has_to_act(stage: Any) -> None:
     stage.release().waiting().started().shifted(1).checked(
         1, "unhealthy", why="0 of 5 passed"
-    ).going_back().fact("Baseline Restored", {"what": "live gives all traffic to version 6 again."}).checked(
+    ).going_back().fact("Baseline Restored", {"what": "live sends all traffic to version 6 again."}).checked(
         1, subject="baseline"
     ).ended(Status.ROLLED_BACK, "1 of 1 check is unhealthy.")
     timeline = stage.run("history", "storefront", "--tag", "v1.4.0").stdout
@@ -192,7 +192,7 @@ def test_rolled_back_says_what_serves_now_and_that_nobody_has_to_act(stage: Any)
         in timeline
     )
     assert "✗  rolling back: it was not healthy at 10 % of traffic\n" in timeline
-    assert "·  baseline restored: live gives all traffic to version 6 again.\n" in timeline
+    assert "·  baseline restored: live sends all traffic to version 6 again.\n" in timeline
     assert "✓  the restored baseline is healthy\n" in timeline
     assert "v1.3.0 serves all traffic again and is healthy. Nobody has to act now." in told_of(stage)
 

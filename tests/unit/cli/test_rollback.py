@@ -31,7 +31,7 @@ def test_what_production_runs_is_taken_back_even_while_another_release_waits(sta
     stage.release("v1.5.0").waiting()
     result = rollback(stage, "--to", "v1.5.0")
     assert result.exit_code == 1
-    assert "storefront v1.4.0 can't go back to v1.5.0: v1.5.0 ended RUNNING." in result.stderr
+    assert "storefront v1.4.0 cannot be rolled back to v1.5.0: v1.5.0 ended RUNNING." in result.stderr
 
 
 def test_a_rollback_without_a_reason_is_wrong_use(stage: Any) -> None:

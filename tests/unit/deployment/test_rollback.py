@@ -106,7 +106,7 @@ def test_its_reason_is_in_words_whoever_gave_it():
 def test_what_is_no_order_is_refused_before_anything_is_looked_up(changes):
     with pytest.raises(
         RollbackRefused,
-        match=r"^A rollback is ordered with the texts application, tag, trigger, why\. Nothing was changed\.$",
+        match=r"^A rollback order needs the text fields application, tag, trigger, why\. Nothing was changed\.$",
     ):
         Order.from_dict(changed(INPUT, changes))
 
@@ -146,7 +146,7 @@ def test_a_rollback_that_finds_another_at_it_waits_and_says_so_once(ledger):
     for _ in range(2):
         with pytest.raises(
             RollbackUnderway,
-            match=r"^storefront v1\.4\.0 is being rolled back already; this one waits for the other's end\.$",
+            match=r"^storefront v1\.4\.0 is already being rolled back; this rollback waits for the other one to end\.$",
         ):
             ask(ledger)
     (fact,) = facts(ledger, "Rollback Joined")
@@ -213,7 +213,7 @@ def test_a_release_that_moved_nothing_back_is_refused_with_its_reason(ledger):
     release(ledger)
     with pytest.raises(
         RollbackRefused,
-        match=r"^storefront v1\.4\.0 can't be rolled back: it was never planned, so it has changed nothing\. "
+        match=r"^storefront v1\.4\.0 cannot be rolled back: it was never planned, so it has changed nothing\. "
         r"Nothing was changed\.$",
     ):
         refuse(ledger, ORDER, releases.get(ledger, "storefront", "v1.4.0"))
@@ -223,7 +223,7 @@ def test_a_release_that_moved_nothing_back_is_refused_with_its_reason(ledger):
 def test_who_rolls_back_what_died_is_refused_when_it_has_succeeded(ledger, trigger):
     release(ledger, plan=planned("v1.4.0", after=None))
     end(ledger)
-    with pytest.raises(RollbackRefused, match=r"it had succeeded when its execution ended\. Nothing"):
+    with pytest.raises(RollbackRefused, match=r"it had already succeeded when its execution ended\. Nothing"):
         refuse(
             ledger,
             Order.from_dict(INPUT | {"trigger": trigger}),
@@ -253,7 +253,7 @@ def test_another_attempt_than_the_one_that_is_meant_is_left_alone(ledger):
     present = release(ledger, plan=planned("v1.4.0", after=None))
     with pytest.raises(
         RollbackRefused,
-        match=r"can't be rolled back: attempt 2 was meant, and it is at attempt 1\. Nothing was changed\.$",
+        match=r"cannot be rolled back: the order is for attempt 2, but the release is at attempt 1\.",
     ):
         refuse(ledger, Order.from_dict(INPUT | {"attempt": 2}), present)
 
@@ -273,7 +273,7 @@ def barred(ledger: Ledger, **changes: Any) -> str:
 def test_a_release_that_was_taken_back_before_is_barred_and_nothing_else(ledger, status):
     release(ledger)
     end(ledger, status=status)
-    told = "storefront v1.4.0 was taken back before. From now on it is never deployed again."
+    told = "storefront v1.4.0 was rolled back before. From now on it cannot be deployed again."
     assert barred(ledger) == told
     mark = {"why": "it leaks", "by": "lee", "at": "2026-11-23T10:00:00.000Z"}
     assert releases.get(ledger, "storefront", "v1.4.0")["barred"] == mark
@@ -305,7 +305,7 @@ def test_another_attempt_than_the_one_that_is_meant_is_not_barred(ledger):
     end(ledger, status=Status.ROLLED_BACK)
     with pytest.raises(
         RollbackRefused,
-        match=r"^storefront v1\.4\.0 is not barred: attempt 2 was meant, and it is at attempt 1\. Nothing was changed\.$",
+        match=r"^storefront v1\.4\.0 is not barred: the order is for attempt 2, but the release is at attempt 1\.",
     ):
         barred(ledger, attempt=2)
     assert not facts(ledger, "Release Barred")
@@ -352,7 +352,7 @@ def test_further_back_the_other_release_is_the_baseline_and_current_afterwards(l
 def test_there_is_no_way_back_to_a_release_that_nobody_knows(ledger, three):
     with pytest.raises(
         RollbackRefused,
-        match=r"^storefront v1\.4\.0 can't go back to v0\.9\.0: .* has no release storefront v0\.9\.0\.$",
+        match=r"^storefront v1\.4\.0 cannot be rolled back to v0\.9\.0: .* has no release storefront v0\.9\.0\.$",
     ):
         leading_to(ledger, back_to("v0.9.0"), three)
 
@@ -362,7 +362,7 @@ def test_there_is_no_way_back_to_a_release_that_did_not_succeed(ledger, three):
     end(ledger, "v1.3.5", Status.REJECTED)
     with pytest.raises(
         RollbackRefused,
-        match=r"^storefront v1\.4\.0 can't go back to v1\.3\.5: v1\.3\.5 ended REJECTED\. Nothing was changed\.$",
+        match=r"^storefront v1\.4\.0 cannot be rolled back to v1\.3\.5: v1\.3\.5 ended REJECTED\. Nothing was changed\.$",
     ):
         leading_to(ledger, back_to("v1.3.5"), three)
 
@@ -399,8 +399,8 @@ def after_making_way(ledger: Ledger, present: Item) -> Item:
 def test_a_release_that_waits_for_its_approval_gives_way(ledger, three, waiting):
     ended = after_making_way(ledger, three)
     why = (
-        "storefront v1.4.0, which production ran, was rolled back while v1.5.0 was on its way, so its plan is void. "
-        "Nothing was changed. It can be retried."
+        "storefront v1.4.0, which was in production, was rolled back while v1.5.0 was in progress, so the "
+        "plan of v1.5.0 no longer holds. Nothing was changed. Retry it."
     )
     assert (ended["status"], ended["why"]) == ("INVALID", why)
     assert lock.holder(ledger, "storefront") is None
@@ -509,7 +509,7 @@ def test_nothing_by_itself_restores_what_can_not_work_any_longer(trigger):
     """Fault 103."""
     order = Order.from_dict(INPUT | {"trigger": trigger})
     with pytest.raises(
-        RollbackUnsafe, match=r"its rollback is unsafe: Migration 42 drops a column\. .*storefront-5xx"
+        RollbackUnsafe, match=r"its rollback is marked unsafe: Migration 42 drops a column\. .*storefront-5xx"
     ):
         refuse_unsafe(order, UNSAFE)
     refuse_unsafe(order, {"manifest": None})  # type: ignore[typeddict-item]

@@ -135,7 +135,7 @@ def test_a_function_that_hangs_is_an_error():
 def test_a_function_that_can_not_be_invoked_is_an_error(code):
     result = judged(FakeLambda(fails_with=aws_error(code)))
     assert result.verdict is Verdict.ERROR
-    assert f"storefront-gate can't be invoked ({code})" in result.why
+    assert f"storefront-gate cannot be invoked ({code})" in result.why
 
 
 @pytest.mark.parametrize(

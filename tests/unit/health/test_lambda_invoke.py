@@ -236,7 +236,7 @@ def test_a_function_that_is_missing_or_forbidden_is_an_error_of_the_check(client
     )
     result = asked(client)
     assert result.verdict is Verdict.ERROR
-    assert f"storefront:7 can't be invoked ({code}): No such thing. " in result.why
+    assert f"storefront:7 cannot be invoked ({code}): No such thing. " in result.why
 
 
 class Unreachable:

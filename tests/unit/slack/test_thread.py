@@ -178,7 +178,7 @@ def test_no_error_and_no_repr_has_the_token():
         with pytest.raises(SlackFailed) as caught:
             told(here)
         gone = bot(here)
-    with pytest.raises(SlackFailed, match="can't be reached") as unreached:
+    with pytest.raises(SlackFailed, match="cannot be reached") as unreached:
         say(gone, {}, key="1", pause=lambda _: None)
     for text in (repr(gone), str(caught.value), str(unreached.value), repr(unreached.value.__cause__)):
         assert here.token not in text

@@ -121,7 +121,7 @@ def test_the_code_and_configuration_that_serve_already_are_nothing_to_change(fun
     assert change.nothingToChange
     assert change.candidate == change.baseline
     assert change.summary == [
-        "Nothing to change: the alias live of storefront runs this very code and configuration already, as version 1."
+        "Nothing to change: the alias live of storefront already runs this code and configuration, as version 1."
     ]
     assert functions.writes == []
 
@@ -193,7 +193,7 @@ def test_versions_between_which_lambda_does_not_split_traffic_are_refused_before
     """Faults 67 and 87."""
     functions.latest |= changed
     with pytest.raises(
-        TargetInvalid, match=f"the {what} of storefront changed.* with the strategy all-at-once"
+        TargetInvalid, match=f"the {what} of storefront changed.* Use the strategy all-at-once"
     ):
         plan(functions)
     assert not plan(functions, weighted=False).nothingToChange
@@ -210,7 +210,7 @@ def test_shares_on_an_alias_with_provisioned_concurrency_are_refused_before_appr
 
 def test_variables_that_can_not_be_read_can_not_be_approved(functions):
     functions.latest |= {"Environment": {"Error": {"ErrorCode": "AccessDeniedException"}}}
-    with pytest.raises(TargetInvalid, match=r"can't be read .*kms:Decrypt"):
+    with pytest.raises(TargetInvalid, match=r"cannot be read .*kms:Decrypt"):
         plan(functions)
 
 
@@ -242,7 +242,7 @@ def test_an_alias_that_is_no_clear_baseline_is_refused_before_approval(functions
     functions.by_hand()
     functions.point(version, weights=weights)
     with pytest.raises(
-        TargetInvalid, match=f"points at {told}. Give all its traffic to one published version"
+        TargetInvalid, match=f"points at {told}. Send all its traffic to one published version"
     ) as caught:
         plan(functions)
     assert BY_HAND.format("<version>") in str(caught.value)
@@ -256,10 +256,10 @@ def test_a_first_release_says_that_nothing_serves_now(functions):
     assert change.baseline is None
     assert change.summary == [
         (
-            "the alias live of storefront does not exist; "
-            f"it will be created and give all traffic to the new version ({len(NEW)} bytes)."
+            "the alias live of storefront does not exist; it will be created and will send all traffic to the "
+            f"new version ({len(NEW)} bytes)."
         ),
-        "Nothing serves now: a rollback would remove the alias again.",
+        "Nothing serves traffic now: a rollback would remove the alias again.",
     ]
     assert functions.serving is None
 
@@ -313,7 +313,7 @@ def test_code_that_the_function_does_not_take_ends_the_release(functions):
     functions.takes = "Failed"
     prepare(functions, change)
     with pytest.raises(
-        TargetInvalid, match=r"did not take the code: the layer is gone\. No traffic was moved"
+        TargetInvalid, match=r"rejected the code of storefront: the layer is gone\. No traffic was moved"
     ):
         prepare(functions, change)
 
@@ -343,7 +343,9 @@ def test_a_configuration_that_changed_after_the_plan_is_not_published(functions,
     """Fault 25."""
     change = plan(functions)
     functions.latest |= changed
-    with pytest.raises(PlanChanged, match=r"what would be published is not what was approved"):
+    with pytest.raises(
+        PlanChanged, match=r"the version that would be published is not the one that was approved"
+    ):
         prepare(functions, change)
     assert functions.writes == []
 
@@ -352,7 +354,7 @@ def test_a_configuration_that_changes_between_look_and_upload_is_not_taken(funct
     """Fault 25: what was published is compared with what was approved."""
     change = plan(functions)
     functions.before["update_function_code"] = lambda: functions.latest.update(Handler="evil.handler")
-    with pytest.raises(PlanChanged, match="what is published is not what was approved"):
+    with pytest.raises(PlanChanged, match="the version that is published is not the one that was approved"):
         prepare(functions, change)
     assert functions.serving == ("1", {})
 
@@ -445,7 +447,7 @@ def test_an_alias_that_was_moved_by_hand_is_not_overwritten(functions, release, 
     for ask in (release.target.verify_unchanged, release.target.set_weight):
         with pytest.raises(
             TargetMoved,
-            match=rf"was changed by somebody else since the plan was made: it points at version {by_hand[0]}\b",
+            match=rf"was changed by someone else after the plan was made: it points at version {by_hand[0]}\b",
         ):
             ask(release.move(50))
     assert functions.serving == by_hand
@@ -463,7 +465,7 @@ def test_an_alias_that_is_gone_is_not_made_anew(functions, release):
     """Fault 30."""
     functions.aliases.clear()
     for ask in (release.target.verify_unchanged, release.target.set_weight):
-        with pytest.raises(TargetMoved, match="is gone since the plan was made"):
+        with pytest.raises(TargetMoved, match="was deleted after the plan was made"):
             ask(release.move(10))
     assert functions.serving is None
 
@@ -474,7 +476,7 @@ def test_a_holder_with_a_lower_number_is_refused_by_the_alias_itself(functions, 
     newer.shift(10)
     for ask in (release.target.verify_unchanged, release.target.set_weight):
         with pytest.raises(
-            LockLost, match="changed under the newer fencing number 9; 7 can no longer change anything"
+            LockLost, match="changed with the newer fencing number 9, so 7 can no longer change it"
         ):
             ask(release.move(50))
     assert functions.serving == ("1", {"2": 0.1})
@@ -490,7 +492,7 @@ def test_a_candidate_with_other_code_than_was_planned_is_not_given_traffic(funct
     """Fault 25."""
     release.target.verify_unchanged(release.move(0))
     functions.versions["2"]["CodeSha256"] = digest(OLD)
-    with pytest.raises(TargetMoved, match="version 2 of storefront has other code than was planned"):
+    with pytest.raises(TargetMoved, match="version 2 of storefront does not have the code that was planned"):
         release.target.verify_unchanged(release.move(0))
 
 
@@ -569,7 +571,7 @@ def test_a_version_whose_state_aws_does_not_say_has_settled(functions, release):
 def test_an_alias_that_is_gone_never_settles(functions, release):
     release.shift(100)
     functions.aliases.clear()
-    with pytest.raises(TargetMoved, match="is gone"):
+    with pytest.raises(TargetMoved, match="no longer exists"):
         release.settled(100)
 
 
@@ -578,7 +580,7 @@ def test_an_alias_that_somebody_else_has_moved_is_not_waited_for(functions, rele
     """Fault 30."""
     release.shift(10)
     functions.point(functions.by_hand(), weights=weights)
-    with pytest.raises(TargetMoved, match="was changed by somebody else"):
+    with pytest.raises(TargetMoved, match="was changed by someone else"):
         release.settled(10)
 
 
@@ -589,14 +591,14 @@ def test_an_alias_that_somebody_else_has_moved_is_not_waited_for(functions, rele
 def test_the_baseline_gets_all_traffic_again_in_one_write(functions, release, percent):
     release.shift(percent)
     before = len(functions.writes)
-    assert release.restore() == "the alias live of storefront gives all traffic to version 1 again."
+    assert release.restore() == "the alias live of storefront sends all traffic to version 1 again."
     assert functions.serving == ("1", {})
     assert functions.writes[before:] == ["update_alias"]
     assert functions.aliases["live"]["Description"] == "tagship storefront v1.4.0, fence 8"
 
 
 def test_a_baseline_that_serves_already_is_said_to(functions, release):
-    assert release.restore() == "the alias live of storefront gave all traffic to version 1 already."
+    assert release.restore() == "the alias live of storefront already sent all traffic to version 1."
     assert functions.serving == ("1", {})
 
 
@@ -695,14 +697,14 @@ def test_a_restore_that_does_not_read_back_is_tried_again(functions, release):
         def __getattr__(self, name: str) -> Any:
             return (lambda **request: self.stood) if name == "get_alias" else getattr(functions, name)
 
-    with pytest.raises(NotStable, match="does not read as restored: version 1, 10 % to version 2"):
+    with pytest.raises(NotStable, match="is not restored: it points at version 1, 10 % to version 2"):
         target(Stale()).restore(**release.revisions, fence=8)
 
 
 def test_an_alias_that_was_removed_is_made_again_for_the_baseline(functions, release):
     release.shift(10)
     functions.aliases.clear()
-    assert release.restore() == "the alias live of storefront gives all traffic to version 1 again."
+    assert release.restore() == "the alias live of storefront sends all traffic to version 1 again."
     assert functions.serving == ("1", {})
 
 
@@ -720,9 +722,8 @@ def test_where_nothing_served_the_alias_goes_again(functions, first):
     """Fault 46."""
     first.shift(100)
     for _ in range(2):
-        assert (
-            first.restore()
-            == "the alias live of storefront is removed again: nothing served before this release."
+        assert first.restore() == (
+            "the alias live of storefront was removed again: nothing served traffic before this release."
         )
         assert functions.serving is None
     assert functions.writes.count("delete_alias") == 1
@@ -802,20 +803,24 @@ def test_a_function_that_stands_as_recorded_is_ready(recorded):
         (
             {"State": "Failed", "StateReason": "its key is disabled"},
             TargetInvalid,
-            "the function storefront is in the state Failed: its key is disabled",
+            "function storefront is in state Failed: its key is disabled",
         ),
-        ({"State": "Failed"}, TargetInvalid, "in the state Failed: no reason given"),
-        ({"State": "Pending"}, CandidateNotReady, r"somebody else\. Retry the release when it is done\."),
-        ({"LastUpdateStatus": "InProgress"}, CandidateNotReady, "is being changed by somebody else"),
+        ({"State": "Failed"}, TargetInvalid, "in state Failed: no reason given"),
+        (
+            {"State": "Pending"},
+            CandidateNotReady,
+            r"someone else\. Retry the release when that change is done\.",
+        ),
+        ({"LastUpdateStatus": "InProgress"}, CandidateNotReady, "is being changed by someone else"),
         (
             {"FunctionArn": "arn:aws:lambda:us-east-1:999999999999:function:storefront:$LATEST"},
             TargetInvalid,
-            "AWS found arn:aws:lambda:us-east-1:999999999999:function:storefront",
+            "AWS returned arn:aws:lambda:us-east-1:999999999999:function:storefront",
         ),
         (
             {"FunctionArn": "arn:aws:lambda:eu-west-1:000000000000:function:storefront:$LATEST"},
             TargetInvalid,
-            "where arn:aws:lambda:us-east-1:000000000000:function:storefront was asked for",
+            "instead of arn:aws:lambda:us-east-1:000000000000:function:storefront",
         ),
     ],
     ids=str,
@@ -847,8 +852,9 @@ def test_an_alias_that_was_moved_by_hand_is_told_with_the_way_back():
     function.point(function.by_hand())
     with pytest.raises(TargetMoved) as caught:
         target(function).check(RECORDED)
-    assert "points at version 2, and by the ledger production runs version 1: somebody else moved it" in str(
-        caught.value
+    assert (
+        "points at version 2, but according to the ledger production runs version 1: someone else moved the alias"
+        in str(caught.value)
     )
     assert "aws lambda update-alias --function-name storefront --name live" in str(caught.value)
     assert "--function-version 1" in str(caught.value)
@@ -880,7 +886,7 @@ def test_split_traffic_or_latest_is_neither_ready_nor_restorable(weights, versio
     function.by_hand()
     function.point(version, weights=weights)
     for look in (target(function).check, target(function).restorable):
-        with pytest.raises(TargetInvalid, match="Give all its traffic to one published version"):
+        with pytest.raises(TargetInvalid, match="Send all its traffic to one published version"):
             look(None)
 
 
@@ -934,7 +940,7 @@ def test_where_nothing_serves_there_is_nothing_to_restore():
         ({"State": "Failed"}, "no reason given"),
         (
             {"CodeSha256": digest(FOREIGN)},
-            r"other code than the ledger recorded: the function was recreated\.$",
+            r"does not have the code that the ledger recorded: the function was recreated\.$",
         ),
     ],
     ids=str,
@@ -956,7 +962,7 @@ def test_a_version_that_a_release_goes_back_to_is_there_with_the_code_that_was_r
     function.versions["1"]["CodeSha256"] = digest(FOREIGN)
     with pytest.raises(
         BaselineMissing,
-        match=r"^storefront v1\.4\.0: version 1 of storefront has other code than was recorded\.$",
+        match=r"^storefront v1\.4\.0: version 1 of storefront does not have the code that was recorded\.$",
     ):
         adapter.exists(RECORDED)
     del function.versions["1"]
@@ -980,7 +986,7 @@ def test_callers_of_the_function_itself_are_a_warning_for_the_approvers():
     function.permitted = {"": ["s3.amazonaws.com"], "live": ["apigateway.amazonaws.com"]}
     function.triggers = {"": [QUEUE, f"{QUEUE}-2"], "live": [f"{QUEUE}-3"]}
     warning = target(function).check(RECORDED).warning
-    assert "pass the alias by" in warning
+    assert "bypass the alias" in warning
     assert (
         f"a permission for s3.amazonaws.com, a trigger from {QUEUE} and a trigger from {QUEUE}-2." in warning
     )
@@ -1001,7 +1007,8 @@ def test_an_alias_that_is_called_by_now_is_not_deleted_with_what_hangs_on_it(fun
     for name, value in attached.items():
         setattr(functions, name, value)
     with pytest.raises(
-        BaselineMissing, match=r"is called by now: a (permission|trigger) .* It was not removed"
+        BaselineMissing,
+        match=r"now has callers: a (permission|trigger) .* The alias was therefore not removed",
     ) as caught:
         first.restore()
     assert "aws lambda delete-alias" in str(caught.value)

@@ -62,8 +62,8 @@ def test_a_handler_that_is_not_there_is_said(handler, runtime, looked):
     """Fault 84."""
     assert problems(packed({"other/x": "", "y": ""}), handler=handler, runtime=runtime) == [
         (
-            f"The function's handler is {handler}, and there is no {looked} in the package. "
-            "Pack that file, or correct the function's handler."
+            f"The function's handler is {handler}, but {looked} is not in the package. Add that file, or "
+            "correct the function's handler."
         )
     ]
 
@@ -76,8 +76,8 @@ def test_a_package_with_one_top_folder_is_said():
     """Fault 84."""
     assert problems(packed({"build/app.py": GOOD, "build/x.py": ""})) == [
         (
-            "All its files are in the folder build, and Lambda looks for app.py at the top. "
-            "Pack the folder's contents, not the folder."
+            "All its files are in the folder build, but Lambda looks for app.py at the top level. Zip the "
+            "folder's contents, not the folder."
         )
     ]
 
@@ -85,7 +85,10 @@ def test_a_package_with_one_top_folder_is_said():
 def test_a_file_that_only_its_owner_may_read_is_said():
     """Fault 84."""
     (problem,) = problems(packed({"app.py": GOOD}, mode=0o600))
-    assert problem == "Lambda can't read app.py: only its owner may. Run chmod -R a+rX, and pack it again."
+    assert problem == (
+        "Lambda cannot read app.py: only the owner has read permission. Run chmod -R a+rX, then create the "
+        "zip again."
+    )
 
 
 @pytest.mark.parametrize("mode, system", [(0o100000, 3), (0o600, 0)])
@@ -95,7 +98,7 @@ def test_who_packs_without_modes_says_nothing_about_them(mode, system):
 
 def test_a_bootstrap_must_be_there_and_executable():
     asked = {"handler": "x", "runtime": "provided.al2023"}
-    assert "no file bootstrap" in problems(packed({"x": ""}), **asked)[0]
+    assert "missing at the top level" in problems(packed({"x": ""}), **asked)[0]
     assert "not executable" in problems(packed({"bootstrap": ""}, mode=0o644), **asked)[0]
 
 
@@ -105,7 +108,7 @@ def test_python_is_compiled_and_never_run(tmp_path):
     assert problems(packed({"app.py": f"open({str(ran)!r}, 'w')\n"})) == []
     assert not ran.exists()
     (problem,) = problems(packed({"app.py": "def handler(:\n"}))
-    assert problem.startswith("app.py is not Python in line 1: ")
+    assert problem.startswith("app.py is not valid Python in line 1: ")
 
 
 def test_a_newer_python_than_ours_is_not_judged():
@@ -125,7 +128,7 @@ def test_everything_is_said_at_once():
     "raw", [b"", b"PK", b"not a zip" * 100, os.urandom(5000)], ids=["empty", "cut", "text", "noise"]
 )
 def test_what_is_no_zip_is_said(raw):
-    assert problems(io.BytesIO(raw)) == ["It is not a zip file. Pack it as a zip."]
+    assert problems(io.BytesIO(raw)) == ["It is not a zip file. Package it as a zip."]
 
 
 def test_every_way_to_cut_a_package_is_a_problem_and_no_crash():
@@ -154,15 +157,17 @@ def test_a_zip_bomb_is_seen_by_what_it_says_and_never_unpacked():
         assert tracemalloc.get_traced_memory()[1] < 5 * 1024 * 1024
     finally:
         tracemalloc.stop()
-    assert problem.startswith("It has 250 MB unzipped, and Lambda takes at most 250 MB.")
+    assert problem.startswith("It has 250 MB unzipped; Lambda's limit is 250 MB.")
 
 
 def test_a_directory_without_an_end_is_not_read():
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0, 0)
-    assert problems(io.BytesIO(end)) == ["It has more files than can be looked into. Pack fewer files."]
+    assert problems(io.BytesIO(end)) == ["It has too many files to inspect. Package fewer files."]
 
 
 def test_an_encrypted_package_is_said():
     raw = bytearray(packed({"app.py": GOOD}).getvalue())
     raw[raw.rfind(b"PK\x01\x02") + 8] |= 1
-    assert problems(io.BytesIO(bytes(raw)))[0] == "It is encrypted: app.py. Pack it without a password."
+    assert (
+        problems(io.BytesIO(bytes(raw)))[0] == "It is encrypted: app.py. Create the zip without a password."
+    )

@@ -158,7 +158,7 @@ class Pointer:
             if found:
                 with calling(f"{self._release}: removing {self._name}", **REFUSED_CREDENTIALS):
                     self.client.delete_object(Bucket=self.spec.bucket, Key=self.spec.key)
-            return f"{self._name} is removed again: nothing served before this release."
+            return f"{self._name} was removed again: nothing served traffic before this release."
         self._exists(baseline["id"])
         if not found or (found["serves"], found["fence"]) != (baseline["id"], fence):
             try:

@@ -97,10 +97,10 @@ def calling(what: str, **refusals: type[TagshipError]) -> Iterator[None]:
             raise refusals[code](f"{what}: AWS refused ({code}): {message_of(error)}") from error
         if is_unavailable(error):
             raise AwsUnavailable(
-                f"{what}: AWS is unavailable just now ({code}): {message_of(error)}"
+                f"{what}: AWS is temporarily unavailable ({code}): {message_of(error)}"
             ) from error
         raise
     except BotoCoreError as error:
         if is_unavailable(error):
-            raise AwsUnavailable(f"{what}: AWS can't be reached: {error}") from error
+            raise AwsUnavailable(f"{what}: AWS cannot be reached: {error}") from error
         raise

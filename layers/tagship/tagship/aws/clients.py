@@ -134,8 +134,8 @@ class Aws:
         accounts = {target.account, target.role.split(":")[4]}
         if not accounts <= errand.allowed_accounts:
             raise CredentialsRefused(
-                f"{release}: this stack deploys to {_listed(errand.allowed_accounts)}, and the target or its role is in "
-                f"{_listed(accounts - errand.allowed_accounts)}. Nothing was asked of it.",
+                f"{release}: this stack may deploy only to {_listed(errand.allowed_accounts)}, but the target "
+                f"or its role is in {_listed(accounts - errand.allowed_accounts)}. No call was made to it.",
                 "Release it with the stack for that account, or add the account to this stack's AllowedAccountIds.",
                 may_pass=False,
             )
@@ -160,8 +160,8 @@ class Aws:
                 application=errand.application,
             )
             raise CredentialsRefused(
-                f"{release}: the role {target.role} can't be assumed ({code_of(error)}).",
-                f"It must exist, and trust this stack. This trust policy allows it: {as_text(trusting)}",
+                f"{release}: the role {target.role} cannot be assumed ({code_of(error)}).",
+                f"It must exist and trust this stack. Use this trust policy: {as_text(trusting)}",
             ) from error
         credentials: dict[str, str] = answer["Credentials"]
         return credentials

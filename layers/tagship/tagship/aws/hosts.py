@@ -24,7 +24,7 @@ def address_problem(url: str, hosts: Sequence[str] | None, *, setting: str, loop
     if _UNSAFE.search(url) or not host or "@" in parts.netloc or parts.query or parts.fragment:
         return "is not an address"
     if host in LOOPBACK and not loopback:
-        return "is this machine's own address, which is for development alone"
+        return "is this machine's own address, which is allowed only in development"
     if hosts is not None and host not in hosts:
         return f"is not on a host that the stack allows ({setting})"
     if parts.scheme != "https" and not (parts.scheme == "http" and host in LOOPBACK):

@@ -49,8 +49,8 @@ def invoke(client: LambdaClient, request: InvocationRequestTypeDef, *, label: st
 def refused(error: ClientError, label: str) -> str:
     """Why a function can't be asked at all, and what to do about it."""
     return (
-        f"{label} can't be invoked ({code_of(error)}): {line(message_of(error), 300)}. "
-        "It must exist, and the application's role must be allowed lambda:InvokeFunction on it."
+        f"{label} cannot be invoked ({code_of(error)}): {line(message_of(error), 300)}. It must exist, and the "
+        "application's role must be allowed lambda:InvokeFunction on it."
     )
 
 
@@ -63,6 +63,6 @@ def _document(payload: bytes) -> object:
 
 def _raised(document: object) -> str:
     if not isinstance(document, Mapping):
-        return "an error that it did not describe"
+        return "an error without a description"
     kind, message = document.get("errorType") or "an error", document.get("errorMessage") or "no message"
     return f"{line(kind, 100)}: {line(message, 500)}"

@@ -29,7 +29,7 @@ MAX_BYTES = 256 * 1024
 """Of a body that `send` reads."""
 WIRE_BYTES = 1024 * 1024
 """As much as is taken from the network, framing included, whatever the server says about its lengths."""
-BROKEN_OFF = "the answer broke off before its end"
+BROKEN_OFF = "the answer ended too early"
 
 Clock = Callable[[], float]
 
@@ -56,24 +56,22 @@ class Site:
     def of(cls, url: str) -> Site:
         """Raises AddressRefused for what is not a plain http or https URL: nothing is corrected, or read in two ways."""
         if not re.fullmatch(r"[!-~]+", url):
-            raise AddressRefused(
-                "the URL has characters that a URL does not have; a name in another script is written xn--…"
-            )
+            raise AddressRefused("the URL has invalid characters; write an internationalized name as xn--…")
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
         except ValueError as error:
-            raise AddressRefused(f"the URL can't be read: {line(error)}") from None
+            raise AddressRefused(f"the URL cannot be parsed: {line(error)}") from None
         if parts.scheme not in {"http", "https"}:
             raise AddressRefused(
-                f"only http and https are asked, not {line(parts.scheme or 'nothing', limit=20)}"
+                f"only http and https are supported, not {line(parts.scheme or 'nothing', limit=20)}"
             )
         if "@" in parts.netloc:
             raise AddressRefused(
-                "the URL carries a name or password, which would be read in logs and in the ledger"
+                "the URL contains a user name or password, which would be visible in logs and in the ledger"
             )
         if not re.fullmatch(r"[a-z0-9._:-]{1,253}", host) or port == 0:
-            raise AddressRefused("the URL has no host and port that can be asked")
+            raise AddressRefused("the URL has no valid host and port")
         https = parts.scheme == "https"
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         return cls(
@@ -144,7 +142,7 @@ def send(
                 status=reply.status, body=reply.read(most), retry_after=reply.headers.get("Retry-After", "")
             )
     except RequestFailed as failed:
-        raise type(failed)(f"{to} can't be reached: {failed}") from None
+        raise type(failed)(f"{to} cannot be reached: {failed}") from None
 
 
 @functools.cache
@@ -266,7 +264,7 @@ class _Reader(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Raises TimeoutError at the deadline, whatever has come until then."""
         if self._taken >= WIRE_BYTES:
-            raise http.client.HTTPException("more than is taken")
+            raise http.client.HTTPException("more than the limit")
         self._socket.settimeout(self._deadline.left())
         taken = self._socket.recv_into(buffer)
         self._taken += taken
@@ -285,7 +283,7 @@ def _addresses(site: Site) -> list[IPv4Address | IPv6Address]:
     try:
         return [ip_address(text) for text in resolve(site.host, site.port)]
     except (OSError, UnicodeError):
-        raise RequestFailed("its name can't be resolved") from None
+        raise RequestFailed("its name cannot be resolved") from None
 
 
 @contextmanager
@@ -299,9 +297,9 @@ def _failures_in_words(deadline: Deadline) -> Iterator[None]:
 def _in_words(error: Exception, deadline: Deadline) -> str:
     match error:
         case TimeoutError():
-            return f"no whole answer within {deadline.seconds:g} s"
+            return f"no complete answer within {deadline.seconds:g} s"
         case ssl.SSLCertVerificationError():
-            return f"the certificate is not accepted: {line(error.verify_message, limit=200)}"
+            return f"the certificate was rejected: {line(error.verify_message, limit=200)}"
         case ssl.SSLError():
             return f"TLS failed: {line(error.reason or error, limit=100)}"
         case http.client.RemoteDisconnected():

@@ -23,7 +23,7 @@ def complete(ledger: Ledger, release: ReleaseKey, *, execution: str) -> str:
     record = releases.get(ledger, application, tag)
     plan, since = record["plan"], timestamp(ledger.now())
     why = (
-        f"{application} {tag} runs the code that production ran already; nothing had to change."
+        f"{application} {tag} runs the code that was already in production; nothing had to change."
         if plan["nothingToChange"]
         else f"{application} {tag} serves all traffic and is healthy."
     )
@@ -54,7 +54,9 @@ def complete(ledger: Ledger, release: ReleaseKey, *, execution: str) -> str:
         },
     )
     if not ended and releases.get(ledger, application, tag)["status"] != Status.SUCCEEDED:
-        raise LockLost(f"{application} {tag} can't succeed: it was rolled back meanwhile, or is just being.")
+        raise LockLost(
+            f"{application} {tag} cannot succeed: it has been rolled back or is being rolled back."
+        )
     return why
 
 

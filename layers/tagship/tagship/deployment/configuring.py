@@ -30,7 +30,8 @@ def store(ledger: Ledger, ssm: Any, record: ReleaseRecord, *, execution: str, pr
     """
     if digest_of(record["proposal"]) != record["digest"]:
         raise PlanChanged(
-            f"{record['application']} {record['tag']}: the document is not the one that was approved. Nothing was changed."
+            f"{record['application']} {record['tag']}: the configuration is not the one that was approved. "
+            "Nothing was changed."
         )
     if record["status"] == Status.RUNNING:
         prove(ledger, record, recheck.prove_approved(ledger, record))
@@ -40,7 +41,8 @@ def store(ledger: Ledger, ssm: Any, record: ReleaseRecord, *, execution: str, pr
     fact = configurations.approval_of(ledger, record["application"], record["tag"])
     if fact is None or fact["data"]["digest"] != record["digest"]:
         raise PlanChanged(
-            f"{record['application']} {record['tag']}: no fact says that it was approved. Nothing was changed."
+            f"{record['application']} {record['tag']}: the ledger has no fact that it was approved. Nothing "
+            "was changed."
         )
     if present is not None and present["tag"] == record["tag"]:  # else a newer one is, and this is late
         _write(ssm, parameter_name(record["stage"], record["application"]), record)
@@ -57,8 +59,8 @@ def _refuse_if_frozen(ledger: Ledger, record: ReleaseRecord) -> None:
     )
     if leave.refused:
         raise CalendarClosed(
-            f"{record['application']} {record['tag']}: {leave.closed} Nothing was changed. Propose it again when nothing is "
-            "frozen, or with --emergency."
+            f"{record['application']} {record['tag']}: {leave.closed} Nothing was changed. Propose it again "
+            "when no freeze applies, or with --emergency."
         )
     if leave.closed:
         releases.override_calendar(ledger, record, closed=leave.closed)

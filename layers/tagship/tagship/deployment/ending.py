@@ -48,7 +48,7 @@ def end(
     if record.get("moved") and status in _NOTHING_CHANGED:
         raise TrafficMoved(f"{application} {tag}: traffic has moved, so it is rolled back. {why}")
     raise RollbackUnderway(
-        f"{application} {tag} is being rolled back by somebody else, who writes its ending."
+        f"{application} {tag} is already being rolled back; that rollback records its outcome."
     )
 
 

@@ -34,8 +34,9 @@ def prove_configured(ledger: Ledger, record: ReleaseRecord) -> None:
     fact = configurations.approval_of(ledger, record["application"], configuration.get("approved", ""))
     if fact is None or fact["data"].get("digest") != configuration.get("digest"):
         raise PlanChanged(
-            f"{record['application']} {record['tag']}: the configuration that it was read with was never approved. Nothing "
-            "was changed. Propose it: tagship apply. Then publish a new tag."
+            f"{record['application']} {record['tag']}: it was read with a configuration that was never "
+            "approved. Nothing was changed. Propose the configuration with `tagship apply`. Then publish a "
+            "new tag."
         )
 
 
@@ -56,8 +57,8 @@ def may_begin(ledger: Ledger, record: ReleaseRecord, configuration: Application)
     )
     if leave.refused:
         raise CalendarClosed(
-            f"{record['application']} {record['tag']}: {leave.closed} Nothing was changed. Publish a new tag when it may be "
-            "deployed."
+            f"{record['application']} {record['tag']}: {leave.closed} Nothing was changed. Publish a new tag "
+            "when it can be deployed."
         )
     if leave.opens:
         releases.delay(ledger, record, why=leave.closed, opens=timestamp(leave.opens))

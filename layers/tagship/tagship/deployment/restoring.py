@@ -93,7 +93,7 @@ def _verify_exists(target: Restorer, order: Order, baseline: Revision) -> None:
         target.exists(baseline)
     except BaselineMissing as error:
         raise RollbackRefused(
-            f"{order.title} can't go back to {order.to}: {error} Nothing was changed."
+            f"{order.title} cannot be rolled back to {order.to}: {error} Nothing was changed."
         ) from error
 
 

@@ -54,7 +54,7 @@ class Order:
             or not isinstance(to, str)
         ):
             raise RollbackRefused(
-                f"A rollback is ordered with the texts {', '.join(_TEXTS)}. Nothing was changed."
+                f"A rollback order needs the text fields {', '.join(_TEXTS)}. Nothing was changed."
             )
         return cls(
             application=data["application"],
@@ -121,7 +121,7 @@ def joined(ledger: Ledger, order: Order, record: ReleaseRecord, *, execution: st
             order.fact(record, FactKind.ROLLBACK_JOINED, rollback=rollback, execution=execution, **told)
         )
         raise RollbackUnderway(
-            f"{order.title} is being rolled back already; this one waits for the other's end."
+            f"{order.title} is already being rolled back; this rollback waits for the other one to end."
         )
     if record["status"] not in (Status.ROLLED_BACK, Status.ABORTED):
         return False
@@ -141,13 +141,13 @@ def bars_only(ledger: Ledger, order: Order, record: ReleaseRecord, *, rollback: 
         raise RollbackRefused(f"{order.title} is not barred: {other} Nothing was changed.")
     fact = order.fact(record, FactKind.RELEASE_BARRED, rollback=rollback, execution=execution, why=order.why)
     releases.turn_back(ledger, fact, barred=order.bar(ledger.now()))
-    return f"{order.title} was taken back before. From now on it is never deployed again."
+    return f"{order.title} was rolled back before. From now on it cannot be deployed again."
 
 
 def _another_attempt(order: Order, record: ReleaseRecord) -> str:
     if order.attempt in (0, record["attempt"]):
         return ""
-    return f"attempt {order.attempt} was meant, and it is at attempt {record['attempt']}."
+    return f"the order is for attempt {order.attempt}, but the release is at attempt {record['attempt']}."
 
 
 def refuse(ledger: Ledger, order: Order, record: ReleaseRecord) -> None:
@@ -155,10 +155,10 @@ def refuse(ledger: Ledger, order: Order, record: ReleaseRecord) -> None:
     too_late = order.trigger in ("abort", "supervisor") and record["status"] == Status.SUCCEEDED
     if refused := (
         _another_attempt(order, record)
-        or ("it had succeeded when its execution ended." if too_late else "")
+        or ("it had already succeeded when its execution ended." if too_late else "")
         or releases.roll_back_refused(ledger, record)
     ):
-        raise RollbackRefused(f"{order.title} can't be rolled back: {refused} Nothing was changed.")
+        raise RollbackRefused(f"{order.title} cannot be rolled back: {refused} Nothing was changed.")
 
 
 def refuse_unsafe(order: Order, record: ReleaseRecord) -> None:
@@ -166,9 +166,9 @@ def refuse_unsafe(order: Order, record: ReleaseRecord) -> None:
     why = releases.unsafe_to_roll_back(record)
     if why and order.trigger not in _BY_A_PERSON:
         raise RollbackUnsafe(
-            f"{order.title} was not rolled back, because its rollback is unsafe: {why.rstrip('.')}. It would have been "
-            f"rolled back because: {order.why} Traffic stands where it stood. Decide: fix it forward, or restore the "
-            "previous version all the same with `tagship rollback`."
+            f"{order.title} was not rolled back, because its rollback is marked unsafe: {why.rstrip('.')}. "
+            f"Reason for the rollback: {order.why} Traffic was not moved. Decide: publish a fix, or restore "
+            "the previous version anyway with `tagship rollback`."
         )
 
 
@@ -184,9 +184,11 @@ def leading_to(ledger: Ledger, order: Order, record: ReleaseRecord) -> dict[str,
     try:
         other = releases.get(ledger, order.application, order.to)
     except ApplicationUnknown as error:
-        raise RollbackRefused(f"{order.title} can't go back to {order.to}: {error}") from error
+        raise RollbackRefused(f"{order.title} cannot be rolled back to {order.to}: {error}") from error
     if refused := releases.go_back_refused(record, other):
-        raise RollbackRefused(f"{order.title} can't go back to {order.to}: {refused} Nothing was changed.")
+        raise RollbackRefused(
+            f"{order.title} cannot be rolled back to {order.to}: {refused} Nothing was changed."
+        )
     plan, baseline = record["plan"], location_of(other)["candidate"]
     (planned,) = plan["locations"]
     return {
@@ -217,8 +219,8 @@ def make_way(ledger: Ledger, order: Order, record: ReleaseRecord, *, execution: 
     if other["status"] != Status.RUNNING or other["attempt"] != holder.attempt:
         return
     why = (
-        f"{order.title}, which production ran, was rolled back while {other['tag']} was on its way, so its plan is void. "
-        f"Nothing was changed. It can be retried."
+        f"{order.title}, which was in production, was rolled back while {other['tag']} was in progress, so the "
+        f"plan of {other['tag']} no longer holds. Nothing was changed. Retry it."
     )
     ended = releases.end(
         ledger,

@@ -25,7 +25,7 @@ def wait_or_refuse(wait: int, *, by: datetime, now: datetime, what: str) -> int:
         return 0
     left = int((by - now).total_seconds())
     if left <= 0:
-        raise NotStable(f"{what} has not settled in its time.")
+        raise NotStable(f"{what} did not become stable in time.")
     return min(wait, max(left, 1))
 
 

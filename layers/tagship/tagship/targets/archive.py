@@ -23,10 +23,10 @@ def unreadable(file: IO[bytes]) -> str:
     tail = file.read()
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < _END.size:
-        return "It is not a zip file. Pack it as a zip."
+        return "It is not a zip file. Package it as a zip."
     entries, length = _END.unpack_from(tail, at)[4:6]
     if entries == 0xFFFF or length > min(_DIRECTORY_BYTES, size):
-        return "It has more files than can be looked into. Pack fewer files."
+        return "It has too many files to inspect. Package fewer files."
     return ""
 
 
@@ -38,9 +38,11 @@ def wrong_names(files: Sequence[zipfile.ZipInfo]) -> list[str]:
     locked = [it.filename for it in files if it.flag_bits & 1]
     problems = []
     if outside:
-        problems.append(f"It has files outside of itself: {shown(outside)}. Pack it from its own folder.")
+        problems.append(
+            f"It has paths that lead outside the package: {shown(outside)}. Create the zip inside the code's folder."
+        )
     if locked:
-        problems.append(f"It is encrypted: {shown(locked)}. Pack it without a password.")
+        problems.append(f"It is encrypted: {shown(locked)}. Create the zip without a password.")
     return problems
 
 

@@ -56,16 +56,16 @@ class LambdaFunction:
         latest = self._configuration("$LATEST")
         expected, found = function_arn(self.spec, self.spec.function), latest["FunctionArn"]
         if str(found).removesuffix(":$LATEST") != expected:
-            raise TargetInvalid(f"{self._release}: AWS found {found} where {expected} was asked for.")
+            raise TargetInvalid(f"{self._release}: AWS returned {found} instead of {expected}.")
         if latest.get("State") == "Failed":
             raise TargetInvalid(
-                f"{self._release}: the function {self.spec.function} is in the state Failed: "
+                f"{self._release}: function {self.spec.function} is in state Failed: "
                 f"{_reason(latest, 'StateReason')}"
             )
         if latest.get("State") == "Pending" or latest.get("LastUpdateStatus") == "InProgress":
             raise CandidateNotReady(
-                f"{self._release}: {self.spec.function} is being changed by somebody else. Retry the release "
-                "when it is done."
+                f"{self._release}: {self.spec.function} is being changed by someone else. Retry the release "
+                "when that change is done."
             )
         warnings = []
         if latest.get("LastUpdateStatus") == "Failed":
@@ -75,8 +75,9 @@ class LambdaFunction:
         said = self._undrifted(current)
         if bypassing := callers(self.client, arn=expected):
             warnings.append(
-                f"Callers of {self.spec.function} itself pass the alias by: they get a release at once, before its health "
-                f"is checked, and no rollback. Point them at the alias {self.spec.alias}: {listed(bypassing)}."
+                f"Some callers bypass the alias and call {self.spec.function} directly: {listed(bypassing)}. "
+                "They get a new release at once, before its health is checked, and a rollback does not reach "
+                f"them. Point them at the alias {self.spec.alias}."
             )
         return Finding(said=said, warning=" ".join(warnings))
 
@@ -87,14 +88,15 @@ class LambdaFunction:
             return f"{self.spec.function} can be changed."
         if alias is None:
             raise TargetMoved(
-                f"{self._release}: {self._name} is gone, and by the ledger production runs version {recorded['id']}. "
-                f"Tagship did not touch it. Make it again: {self._by_hand(recorded['id'], make=True)}"
+                f"{self._release}: {self._name} does not exist, but according to the ledger production runs "
+                f"version {recorded['id']}. Tagship changed nothing. Create the alias again: "
+                f"{self._by_hand(recorded['id'], make=True)}"
             )
         if alias["FunctionVersion"] != recorded["id"]:
             raise TargetMoved(
-                f"{self._release}: {self._name} points at {_described(alias)}, and by the ledger production runs version "
-                f"{recorded['id']}: somebody else moved it. Tagship did not overwrite it. If what serves is wrong, restore "
-                f"version {recorded['id']}: {self._by_hand(recorded['id'])}"
+                f"{self._release}: {self._name} points at {_described(alias)}, but according to the ledger "
+                f"production runs version {recorded['id']}: someone else moved the alias. Tagship did not "
+                f"overwrite it. To restore version {recorded['id']}: {self._by_hand(recorded['id'])}"
             )
         return f"{self.spec.function} can be changed, and {self._name} is where the last release left it."
 
@@ -111,19 +113,17 @@ class LambdaFunction:
 
         artifact, pinned = self._uploaded(artifacts)
         if pinned.size > lambda_package.MOST_UNZIPPED:
-            return "", [f"{artifact.file} is larger than what Lambda takes even unzipped. Pack less."]
+            return "", [f"{artifact.file} is larger than Lambda's limit for unzipped code. Remove files."]
         latest = self._configuration("$LATEST")
         if latest.get("PackageType", "Zip") != "Zip":
-            return f"{self.spec.function} is a container image, which is not looked into.", []
+            return f"{self.spec.function} is a container image, which this gate does not inspect.", []
         handler = latest.get("Handler", "")
         with opened(pinned) as file:
             found = lambda_package.look_into(
                 file, handler=handler, runtime=latest.get("Runtime", ""), layers=bool(latest.get("Layers"))
             )
         files = "1 file" if found.files == 1 else f"{found.files} files"
-        said = (
-            f"{artifact.file} has {files}, {found.unzipped // 1024} KB unzipped, and the handler {handler}."
-        )
+        said = f"{artifact.file} has {files}, {found.unzipped // 1024} KB unzipped, and handler {handler}."
         return said, [f"{artifact.file}: {problem}" for problem in found.problems]
 
     def restorable(self, current: Revision | None) -> Finding | None:
@@ -136,8 +136,8 @@ class LambdaFunction:
         found = self._configuration(version, missing=BaselineMissing)
         if found.get("State") == "Failed":
             raise BaselineMissing(
-                f"{self._release}: version {version} of {self.spec.function}, which serves, is in the state Failed: "
-                f"{_reason(found, 'StateReason')}"
+                f"{self._release}: version {version} of {self.spec.function}, which is serving traffic, is in "
+                f"state Failed: {_reason(found, 'StateReason')}"
             )
         if (
             current
@@ -146,8 +146,8 @@ class LambdaFunction:
             and current["data"]["codeSha256"] != found["CodeSha256"]
         ):
             raise BaselineMissing(
-                f"{self._release}: version {version} of {self.spec.function} has other code than the ledger recorded: the "
-                "function was recreated."
+                f"{self._release}: version {version} of {self.spec.function} does not have the code that the "
+                "ledger recorded: the function was recreated."
             )
         return Finding(said=f"version {version} of {self.spec.function} (code {_short(found['CodeSha256'])})")
 
@@ -166,10 +166,10 @@ class LambdaFunction:
                 nothingToChange=False,
                 summary=[
                     (
-                        f"{self._name} does not exist; it will be created and give all traffic to the new version "
-                        f"({_size(artifact)})."
+                        f"{self._name} does not exist; it will be created and will send all traffic to the new "
+                        f"version ({_size(artifact)})."
                     ),
-                    "Nothing serves now: a rollback would remove the alias again.",
+                    "Nothing serves traffic now: a rollback would remove the alias again.",
                 ],
             )
         serving = self._readable(self._configuration(str(alias["FunctionVersion"])))
@@ -186,7 +186,7 @@ class LambdaFunction:
                 nothingToChange=True,
                 summary=[
                     (
-                        f"Nothing to change: {self._name} runs this very code and configuration already, as version "
+                        f"Nothing to change: {self._name} already runs this code and configuration, as version "
                         f"{baseline['id']}."
                     )
                 ],
@@ -218,14 +218,15 @@ class LambdaFunction:
         ]
         if differs:
             raise TargetInvalid(
-                f"{self._release}: the {' and the '.join(differs)} of {self.spec.function} changed, and Lambda does not "
-                "split traffic between versions that differ in it. Nothing was changed. Release this one with the strategy "
-                "all-at-once, or change it in a release of its own."
+                f"{self._release}: the {' and the '.join(differs)} of {self.spec.function} changed, and Lambda "
+                "cannot split traffic between versions that differ in it. Nothing was changed. Use the "
+                "strategy all-at-once for this release, or make that change in a separate release."
             )
         if self._has_provisioned_concurrency():
             raise TargetInvalid(
-                f"{self._release}: {self._name} has provisioned concurrency, and Lambda does not split traffic on such an "
-                "alias. Nothing was changed. Use the strategy all-at-once, or remove the provisioned concurrency."
+                f"{self._release}: {self._name} has provisioned concurrency, and Lambda cannot split traffic "
+                "on such an alias. Nothing was changed. Use the strategy all-at-once, or remove the "
+                "provisioned concurrency."
             )
 
     def _has_provisioned_concurrency(self) -> bool:
@@ -254,7 +255,7 @@ class LambdaFunction:
             return Prepared(wait=_PACE_SECONDS)
         if latest.get("LastUpdateStatus") == "Failed" and latest["CodeSha256"] == code:
             raise TargetInvalid(
-                f"{self._release}: {self.spec.function} did not take the code: "
+                f"{self._release}: Lambda rejected the code of {self.spec.function}: "
                 f"{_reason(latest, 'LastUpdateStatusReason')}. No traffic was moved."
             )
         try:
@@ -282,7 +283,8 @@ class LambdaFunction:
                 )
             if made["CodeSha256"] != code:
                 raise PlanChanged(
-                    f"{self._release}: what was uploaded is not the code that was approved. No traffic was moved."
+                    f"{self._release}: the uploaded code is not the code that was approved. No traffic was "
+                    "moved."
                 )
             if str(made.get("Version", "$LATEST")) != "$LATEST":
                 return str(made["Version"])
@@ -307,9 +309,9 @@ class LambdaFunction:
         """Raises PlanChanged where code and configuration, as a whole, are not those of the approved candidate."""
         if digest_of(self._readable(found), code or found["CodeSha256"]) != candidate["digest"]:
             raise PlanChanged(
-                f"{self._release}: what {verb} published is not what was approved: the configuration of "
-                f"{self.spec.function} has changed since the plan was made. No traffic was moved. Publish a new "
-                "tag, so that it is planned and approved again."
+                f"{self._release}: the version that {verb} published is not the one that was approved: the "
+                f"configuration of {self.spec.function} changed after the plan was made. No traffic was moved. "
+                "Publish a new tag to plan and approve it again."
             )
         return found
 
@@ -326,7 +328,8 @@ class LambdaFunction:
             self._as_approved(self._configuration("$LATEST"), move.candidate, code, "would be")
         elif self._configuration(version)["CodeSha256"] != move.candidate["data"]["codeSha256"]:
             raise TargetMoved(
-                f"{self._release}: version {version} of {self.spec.function} has other code than was planned."
+                f"{self._release}: version {version} of {self.spec.function} does not have the code that was "
+                "planned."
             )
 
     def set_weight(self, move: Move) -> str:
@@ -345,7 +348,8 @@ class LambdaFunction:
         if alias is None:
             if expected:
                 raise TargetMoved(
-                    f"{self._release}: {self._name} is gone since the plan was made. Tagship did not touch it."
+                    f"{self._release}: {self._name} was deleted after the plan was made. Tagship changed "
+                    "nothing."
                 )
             return False
         if _standing(alias) == wanted and _fence(alias) == fence:
@@ -371,7 +375,7 @@ class LambdaFunction:
             )
         alias = self._alias()
         if alias is None:
-            raise TargetMoved(f"{self._release}: {self._name} is gone. Tagship did not touch it.")
+            raise TargetMoved(f"{self._release}: {self._name} no longer exists. Tagship changed nothing.")
         stands, weights = _standing(alias)
         ours = {each["id"] for each in (move.baseline, move.candidate) if each}
         if not {stands, *weights} <= ours:
@@ -386,7 +390,8 @@ class LambdaFunction:
         found = self._configuration(revision["id"], missing=BaselineMissing)
         if found["CodeSha256"] != revision["data"]["codeSha256"]:
             raise BaselineMissing(
-                f"{self._release}: version {revision['id']} of {self.spec.function} has other code than was recorded."
+                f"{self._release}: version {revision['id']} of {self.spec.function} does not have the code "
+                "that was recorded."
             )
 
     def serving(self) -> Revision | None:
@@ -428,7 +433,7 @@ class LambdaFunction:
                 self._refuse_to_delete(alias)
                 with calling(f"Deleting {self._name}", **_REFUSED):
                     self.client.delete_alias(FunctionName=self.spec.function, Name=self.spec.alias)
-            return f"{self._name} is removed again: nothing served before this release."
+            return f"{self._name} was removed again: nothing served traffic before this release."
         wanted: tuple[str, dict[str, float]] = (baseline["id"], {})
         stood = alias is not None and _standing(alias) == wanted
         if alias is None or not _stands_or_moves_to(wanted[0], alias) or _fence(alias) != fence:
@@ -439,16 +444,16 @@ class LambdaFunction:
             alias = self._alias()
             if alias is None or not _stands_or_moves_to(wanted[0], alias):
                 raise NotStable(
-                    f"{self._release}: {self._name} does not read as restored: {_described(alias)}."
+                    f"{self._release}: {self._name} is not restored: it points at {_described(alias)}."
                 )
         if stood:
-            return f"{self._name} gave all traffic to version {baseline['id']} already."
+            return f"{self._name} already sent all traffic to version {baseline['id']}."
         if _standing(alias) != wanted:
             return (
-                f"{self._name} gives all traffic to version {baseline['id']} again as soon as Lambda has moved the "
-                "provisioned concurrency there."
+                f"{self._name} will send all traffic to version {baseline['id']} again as soon as Lambda has "
+                "moved the provisioned concurrency there."
             )
-        return f"{self._name} gives all traffic to version {baseline['id']} again."
+        return f"{self._name} sends all traffic to version {baseline['id']} again."
 
     def _refuse_to_delete(self, alias: dict[str, Any]) -> None:
         """Raises BaselineMissing where something calls the alias by now: it would be deleted with it."""
@@ -456,9 +461,9 @@ class LambdaFunction:
             self.client, arn=function_arn(self.spec, self.spec.function), qualifier=self.spec.alias
         ):
             raise BaselineMissing(
-                f"{self._release}: nothing served before this release, and {self._name} is called by now: "
-                f"{listed(attached)}. It was not removed with them: it points at {_described(alias)}. Publish a fix, or "
-                f"remove the alias: {self._by_hand('')}"
+                f"{self._release}: nothing served traffic before this release, but {self._name} now has "
+                f"callers: {listed(attached)}. The alias was therefore not removed: it points at "
+                f"{_described(alias)}. Publish a fix, or remove the alias: {self._by_hand('')}"
             )
 
     # ---- the alias -------------------------------------------------------------------------------------------------
@@ -506,8 +511,8 @@ class LambdaFunction:
     def _refuse_older(self, alias: dict[str, Any], fence: int) -> None:
         if _fence(alias) > fence:
             raise LockLost(
-                f"{self._release}: {self._name} was changed under the newer fencing number {_fence(alias)}; "
-                f"{fence} can no longer change anything."
+                f"{self._release}: {self._name} was changed with the newer fencing number {_fence(alias)}, so "
+                f"{fence} can no longer change it."
             )
 
     # ---- what is read ----------------------------------------------------------------------------------------------
@@ -527,9 +532,9 @@ class LambdaFunction:
         """Raises TargetInvalid where the role may not read the variables: what can't be compared can't be approved."""
         if problem := (found.get("Environment") or {}).get("Error"):
             raise TargetInvalid(
-                f"{self._release}: the environment variables of {self.spec.function} can't be read "
-                f"({problem.get('ErrorCode')}), so they can't be compared. Nothing was changed. Allow {self.spec.role} to "
-                "decrypt with the function's key (kms:Decrypt), then publish a new tag."
+                f"{self._release}: the environment variables of {self.spec.function} cannot be read "
+                f"({problem.get('ErrorCode')}), so they cannot be compared. Nothing was changed. Allow "
+                f"{self.spec.role} to decrypt with the function's key (kms:Decrypt), then publish a new tag."
             )
         return found
 
@@ -540,8 +545,8 @@ class LambdaFunction:
         version, weights = _standing(alias)
         if weights or version == "$LATEST":
             raise TargetInvalid(
-                f"{self._release}: {self._name} points at {_described(alias)}. Give all its traffic to one published "
-                f"version first: {self._by_hand('<version>')}. Nothing was changed."
+                f"{self._release}: {self._name} points at {_described(alias)}. Send all its traffic to one "
+                f"published version first: {self._by_hand('<version>')}. Nothing was changed."
             )
 
     def _configuration(
@@ -594,7 +599,7 @@ class LambdaFunction:
 
     def _moved(self, alias: dict[str, Any]) -> str:
         return (
-            f"{self._release}: {self._name} was changed by somebody else since the plan was made: it points at "
+            f"{self._release}: {self._name} was changed by someone else after the plan was made: it points at "
             f"{_described(alias)}. Tagship did not overwrite it."
         )
 

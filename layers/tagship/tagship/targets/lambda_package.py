@@ -48,7 +48,9 @@ def look_into(file: IO[bytes], *, handler: str = "", runtime: str = "", layers: 
         with zipfile.ZipFile(file) as archive:
             return _judged(archive, handler=handler, runtime=runtime, layers=layers)
     except UNREADABLE as error:
-        return Package(problems=(f"It can't be read as a zip file: {plain(str(error))}. Pack it again.",))
+        return Package(
+            problems=(f"It cannot be read as a zip file: {plain(str(error))}. Create the zip again.",)
+        )
 
 
 def _judged(archive: zipfile.ZipFile, *, handler: str, runtime: str, layers: bool) -> Package:
@@ -56,11 +58,11 @@ def _judged(archive: zipfile.ZipFile, *, handler: str, runtime: str, layers: boo
     unzipped = sum(entry.file_size for entry in files)
     problems = [*_names(files)]
     if not files:
-        problems.append("It is empty. Pack the code into it.")
+        problems.append("It is empty. Add the code to it.")
     if unzipped > MOST_UNZIPPED:
         problems.append(
-            f"It has {unzipped // 1024**2} MB unzipped, and Lambda takes at most {MOST_UNZIPPED // 1024**2} MB. "
-            "Pack less, or use a container image."
+            f"It has {unzipped // 1024**2} MB unzipped; Lambda's limit is {MOST_UNZIPPED // 1024**2} MB. "
+            "Remove files, or use a container image."
         )
     if files and handler:
         problems += _handler(archive, files, handler=handler, runtime=runtime, layers=layers)
@@ -71,7 +73,8 @@ def _names(files: Sequence[zipfile.ZipInfo]) -> list[str]:
     problems = wrong_names(files)
     if hidden := [it.filename for it in files if _mode(it) and not _mode(it) & 0o004]:
         problems.append(
-            f"Lambda can't read {shown(hidden)}: only its owner may. Run chmod -R a+rX, and pack it again."
+            f"Lambda cannot read {shown(hidden)}: only the owner has read permission. Run chmod -R a+rX, then "
+            "create the zip again."
         )
     return problems
 
@@ -94,14 +97,14 @@ def _handler(
     if len(folders) == 1 and (top := folders.pop()) and any(f"{top}/{name}" in entries for name in wanted):
         return [
             (
-                f"All its files are in the folder {plain(top)}, and Lambda looks for {wanted[0]} at the top. "
-                "Pack the folder's contents, not the folder."
+                f"All its files are in the folder {plain(top)}, but Lambda looks for {wanted[0]} at the top "
+                "level. Zip the folder's contents, not the folder."
             )
         ]
     return [
         (
-            f"The function's handler is {plain(handler)}, and there is no {wanted[0]} in the package. "
-            "Pack that file, or correct the function's handler."
+            f"The function's handler is {plain(handler)}, but {wanted[0]} is not in the package. Add that "
+            "file, or correct the function's handler."
         )
     ]
 
@@ -120,9 +123,9 @@ def _wanted(handler: str, runtime: str) -> list[str]:
 def _bootstrap(entries: dict[str, zipfile.ZipInfo]) -> list[str]:
     entry = entries.get("bootstrap")
     if entry is None:
-        return ["There is no file bootstrap at the top, which its runtime starts. Pack it."]
+        return ["The file bootstrap, which the runtime starts, is missing at the top level. Add it."]
     if _mode(entry) and not _mode(entry) & 0o001:
-        return ["The file bootstrap is not executable. Run chmod a+rx bootstrap, and pack it again."]
+        return ["The file bootstrap is not executable. Run chmod a+rx bootstrap, then create the zip again."]
     return []
 
 
@@ -139,11 +142,14 @@ def _compiled(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> list[str]:
     except SyntaxError as error:
         where = f" in line {error.lineno}" if error.lineno else ""
         return [
-            f"{plain(entry.filename)} is not Python{where}: {plain(error.msg)}. Correct it, and pack it again."
+            (
+                f"{plain(entry.filename)} is not valid Python{where}: {plain(error.msg)}. Fix it, then create the "
+                "zip again."
+            )
         ]
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
         return [
-            f"{plain(entry.filename)} is not Python: {plain(str(error) or type(error).__name__)}. Correct it."
+            f"{plain(entry.filename)} is not valid Python: {plain(str(error) or type(error).__name__)}. Fix it."
         ]
     return []
 

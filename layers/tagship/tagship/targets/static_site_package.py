@@ -117,7 +117,9 @@ def files_of(file: IO[bytes]) -> Files:
         with zipfile.ZipFile(file) as archive:
             return {it.filename: File(size=it.file_size, crc=it.CRC) for it in entries(archive)}
     except UNREADABLE as error:
-        raise ValueError(f"It can't be read as a zip file: {plain(str(error))}. Pack it again.") from error
+        raise ValueError(
+            f"It cannot be read as a zip file: {plain(str(error))}. Create the zip again."
+        ) from error
 
 
 def look_into(file: IO[bytes], *, pattern: str) -> tuple[str, list[str]]:
@@ -132,7 +134,7 @@ def look_into(file: IO[bytes], *, pattern: str) -> tuple[str, list[str]]:
                 problems = [*_without_index(found), *_broken_pages(archive, found, pattern)]
             return _said(found, pattern), problems
     except UNREADABLE as error:
-        return "", [f"It can't be read as a zip file: {plain(str(error))}. Pack it again."]
+        return "", [f"It cannot be read as a zip file: {plain(str(error))}. Create the zip again."]
 
 
 def _said(found: Sequence[zipfile.ZipInfo], pattern: str) -> str:
