@@ -7,13 +7,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tagship.aws.calls import code_of
 from tagship.model.proposal import DOCUMENT_BYTES
 from tagship.model.release import parameter_name
 from tagship_cli.failures import Failed, trying
 from tagship_cli.views.screen import in_yaml
+
+if TYPE_CHECKING:
+    from mypy_boto3_ssm import SSMClient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +30,7 @@ class Stored:
     """What the text says, None where it is no JSON."""
 
 
-def stored(ssm: Any, *, stage: str, application: str) -> Stored:
+def stored(ssm: SSMClient, *, stage: str, application: str) -> Stored:
     """As it stands now."""
     from botocore.exceptions import ClientError
 
@@ -56,7 +59,7 @@ class Version:
     """Whom AWS recorded as its writer."""
 
 
-def versions(ssm: Any, *, stage: str, application: str) -> list[Version]:
+def versions(ssm: SSMClient, *, stage: str, application: str) -> list[Version]:
     """The last hundred, newest first; none where nothing stands."""
     from botocore.exceptions import ClientError
 
@@ -93,7 +96,7 @@ def difference(before: Stored, data: Any) -> list[str]:
     )
 
 
-def write(ssm: Any, before: Stored, data: Any, *, who: str) -> int:
+def write(ssm: SSMClient, before: Stored, data: Any, *, who: str) -> int:
     """The version that was written.
 
     Raises Failed when it is larger than a parameter may be, or when somebody else created it meanwhile.

@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from botocore.exceptions import ClientError
@@ -18,6 +18,9 @@ from tagship.model.documents import DocumentInvalid, read_manifest
 from tagship.model.release import MANIFEST, SIGNATURE, Manifest, Tag, folder_of
 from tagship.text.words import listed
 from tagship_cli.failures import Failed, trying
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 MOST_BYTES = 5 * 1024**3
 """S3's limit for one PUT; a release's objects are written by one PUT each, so that none can be overwritten."""
@@ -163,7 +166,7 @@ Told = Callable[[str, int, str], None]
 class Folder:
     """A release's folder in the bucket."""
 
-    s3: Any
+    s3: S3Client
     bucket: str
     release: Release
     exact: bool = False
@@ -281,10 +284,10 @@ class Folder:
 
     def _same(self, file: File) -> bool | None:
         """Whether the object has this file's bytes; None where there is no object."""
-        where = {"Bucket": self.bucket, "Key": self._key(file.file)}
+        key = self._key(file.file)
         with trying(f"Looking at {self.address}{file.file}"):
             try:
-                found = self.s3.head_object(**where, ChecksumMode="ENABLED")
+                found = self.s3.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
             except ClientError as error:
                 if code_of(error) in (*_NOT_THERE, *_CANT_TELL):
                     return None
@@ -294,7 +297,8 @@ class Folder:
             checksum = str(found.get("ChecksumSHA256", ""))
             if checksum and "-" not in checksum:
                 return checksum == _checksum(file.sha256)
-            return _digest(self.s3.get_object(**where)["Body"].iter_chunks(1024 * 1024)) == file.sha256
+            stored = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"]
+            return _digest(stored.iter_chunks(1024 * 1024)) == file.sha256
 
     def _put_file(self, file: File) -> bool:
         """False when somebody uploaded the same bytes meanwhile."""

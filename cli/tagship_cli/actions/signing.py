@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import click
 
 from tagship.model.application import SigningAlgorithm
 from tagship_cli.failures import trying
+
+if TYPE_CHECKING:
+    from mypy_boto3_kms import KMSClient
 
 ALGORITHMS = get_args(SigningAlgorithm)
 
@@ -36,7 +39,7 @@ def sign_options(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
     return with_options
 
 
-def signed(kms: Any, body: bytes, *, key: str, algorithm: str) -> bytes:
+def signed(kms: KMSClient, body: bytes, *, key: str, algorithm: str) -> bytes:
     """The raw signature of these bytes.
 
     Raises AwsRefused where KMS does not sign.
@@ -46,6 +49,6 @@ def signed(kms: Any, body: bytes, *, key: str, algorithm: str) -> bytes:
             KeyId=key,
             Message=hashlib.sha256(body).digest(),
             MessageType="DIGEST",
-            SigningAlgorithm=algorithm,
+            SigningAlgorithm=cast("SigningAlgorithm", algorithm),
         )["Signature"]
     return signature

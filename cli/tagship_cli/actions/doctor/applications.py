@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tagship.aws.alarms import look
@@ -22,6 +22,9 @@ from tagship.targets import kind_of
 from tagship_cli.actions.doctor.finding import Finding, Subject, ok, warning, wrong
 from tagship_cli.actions.role import rights_of
 from tagship_cli.failures import AwsRefused, trying
+
+if TYPE_CHECKING:
+    from mypy_boto3_iam import IAMClient
 
 
 def examine(subject: Subject, names: Sequence[str]) -> Iterator[Finding]:
@@ -143,7 +146,7 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _missing(iam: Any, configuration: Application, *, bucket: str) -> list[str]:
+def _missing(iam: IAMClient, configuration: Application, *, bucket: str) -> list[str]:
     """The actions that IAM's own simulation denies. A session's policy only narrows what the role may."""
     return sorted(
         {
@@ -154,7 +157,7 @@ def _missing(iam: Any, configuration: Application, *, bucket: str) -> list[str]:
     )
 
 
-def _denied(iam: Any, configuration: Application, right: Right) -> Iterator[str]:
+def _denied(iam: IAMClient, configuration: Application, right: Right) -> Iterator[str]:
     with trying(f"Simulating the rights of {configuration.target.role}"):
         pages = iam.get_paginator("simulate_principal_policy").paginate(
             PolicySourceArn=configuration.target.role,

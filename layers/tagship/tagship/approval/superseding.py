@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tagship.approval.request.delivery import deliver
 from tagship.ledger import approvals, releases
 from tagship.ledger.table import Ledger
 from tagship.model.release import Status
 
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
+
 
 def supersede(
-    ledger: Ledger, stepfunctions: Any, application: str, older: str, *, by: str, execution: str
+    ledger: Ledger, stepfunctions: SFNClient, application: str, older: str, *, by: str, execution: str
 ) -> None:
     """Does nothing where the older one has ended, or is at work: one that waits has moved nothing."""
     record = releases.get(ledger, application, older)

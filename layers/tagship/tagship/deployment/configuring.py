@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
@@ -18,11 +18,14 @@ from tagship.model.errors import CalendarClosed, PlanChanged
 from tagship.model.records import ReleaseRecord, manifest_of
 from tagship.model.release import Status, parameter_name
 
+if TYPE_CHECKING:
+    from mypy_boto3_ssm import SSMClient
+
 Prove = Callable[[Ledger, ReleaseRecord, str], None]
 """Raises where the ledger's facts do not show that this digest was approved."""
 
 
-def store(ledger: Ledger, ssm: Any, record: ReleaseRecord, *, execution: str, prove: Prove) -> None:
+def store(ledger: Ledger, ssm: SSMClient, record: ReleaseRecord, *, execution: str, prove: Prove) -> None:
     """May be done twice: what is in force stays, and what Parameter Store has already is not written again.
 
     Raises what `prove` raises, PlanChanged for what was not approved, CalendarClosed in a freeze, LockLost where something
@@ -72,7 +75,7 @@ def _approvers(ledger: Ledger, record: ReleaseRecord) -> tuple[str, ...]:
     return tuple(entry["approver"] for entry in decisions if entry["decision"] == "approve")
 
 
-def _write(ssm: Any, name: str, record: ReleaseRecord) -> None:
+def _write(ssm: SSMClient, name: str, record: ReleaseRecord) -> None:
     with calling(f"Writing the parameter {name}"):
         if _stored(ssm, name) == record["digest"]:
             return
@@ -86,7 +89,7 @@ def _write(ssm: Any, name: str, record: ReleaseRecord) -> None:
         )
 
 
-def _stored(ssm: Any, name: str) -> str:
+def _stored(ssm: SSMClient, name: str) -> str:
     """The digest of what Parameter Store has; empty for what is no JSON, or not there."""
     try:
         return digest_of(json.loads(ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]))

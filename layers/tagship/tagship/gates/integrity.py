@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tagship.aws.calls import calling
 from tagship.gates.gate import Case, Gate, GateResult, failed, passed, unanswered
 from tagship.model.release import Artifact, PinnedObject
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 _NAME = "integrity"
 _REMEDY = (
@@ -49,7 +52,7 @@ def check(case: Case) -> GateResult:
     return passed(_NAME, f"Size and SHA-256 of {count} artifact{'s' if count > 1 else ''} match ({how}).")
 
 
-def _stored_digest(s3: Any, pinned: PinnedObject) -> str | None:
+def _stored_digest(s3: S3Client, pinned: PinnedObject) -> str | None:
     with calling(f"Asking S3 for the checksum of {pinned.key}"):
         answer = s3.get_object_attributes(
             Bucket=pinned.bucket, Key=pinned.key, VersionId=pinned.versionId, ObjectAttributes=["Checksum"]
@@ -61,7 +64,7 @@ def _stored_digest(s3: Any, pinned: PinnedObject) -> str | None:
     return base64.b64decode(stored).hex()
 
 
-def _read_digest(s3: Any, pinned: PinnedObject) -> str:
+def _read_digest(s3: S3Client, pinned: PinnedObject) -> str:
     digest = hashlib.sha256()
     with calling(f"Reading {pinned.key}"):
         body = s3.get_object(Bucket=pinned.bucket, Key=pinned.key, VersionId=pinned.versionId)["Body"]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tagship.aws.calls import calling
 from tagship.model.release import PinnedObject
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 _CHUNK = 64 * 1024
 
@@ -16,7 +19,7 @@ class Unreadable(ValueError):
     """It is not what it must be; says what is wrong, in words that hide nothing."""
 
 
-def read(s3: Any, pinned: PinnedObject, *, most: int) -> bytes:
+def read(s3: S3Client, pinned: PinnedObject, *, most: int) -> bytes:
     """A small object in its pinned version.
 
     Raises Unreadable for one of more than `most` bytes, without reading it; AwsUnavailable when S3 can't answer just now.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from tagship.aws.calls import calling, code_of, message_of
 from tagship.model.application import Promotion, Signature
 from tagship.model.release import PinnedObject
+
+if TYPE_CHECKING:
+    from mypy_boto3_kms import KMSClient
+    from mypy_boto3_s3 import S3Client
 
 _BYTES = 1024
 """An RSA signature of 4096 bits has 512 bytes, one by ECDSA at most 72."""
@@ -24,7 +28,13 @@ class Refusal:
 
 
 def refusal(
-    s3: Any, kms: Any, *, of: str, signature: PinnedObject, digest: str, rules: Signature | Promotion
+    s3: S3Client,
+    kms: KMSClient,
+    *,
+    of: str,
+    signature: PinnedObject,
+    digest: str,
+    rules: Signature | Promotion,
 ) -> Refusal | None:
     """None for a signature by the configured key over `digest` (SHA-256 in hexadecimal); `of` is the file it is about.
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import annotated_types as at
 
@@ -18,7 +18,7 @@ from tagship.aws.rights import Location, Right
 from tagship.health.given import Given, Problems
 from tagship.health.sampling import INVOCATION_SECONDS
 from tagship.health.verdict import REASON, CheckResult, Verdict
-from tagship.model.fields import ALARM_NAME, CONFIG
+from tagship.model.fields import ALARM_NAME, CONFIG, Example, Examples
 from tagship.targets.kind import Subject
 from tagship.text.plain import line
 
@@ -36,8 +36,8 @@ class AlarmCheck:
 
     LOOKS_BACK: ClassVar[int] = 180
     """An alarm over one minute changes its state two to three minutes after errors begin."""
-    EXAMPLE: ClassVar[Mapping[str, Any]] = {"type": "alarm", "names": ["storefront-5xx"]}
-    EXAMPLES: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    EXAMPLE: ClassVar[Example] = {"type": "alarm", "names": ["storefront-5xx"]}
+    EXAMPLES: ClassVar[Examples] = {}
 
     type: Literal["alarm"]
     """The kind of check."""

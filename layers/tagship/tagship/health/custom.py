@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -12,7 +12,7 @@ from tagship.aws.rights import Location, Right, invoking
 from tagship.health.given import Given, Problems
 from tagship.health.sampling import INVOCATION_SECONDS
 from tagship.health.verdict import REASON, SAYS_SO, CheckResult, Verdict
-from tagship.model.fields import CONFIG, FUNCTION_NAME
+from tagship.model.fields import CONFIG, FUNCTION_NAME, Example, Examples
 from tagship.targets.kind import Subject
 from tagship.text.plain import line
 
@@ -29,8 +29,8 @@ class CustomCheck:
     __pydantic_config__ = CONFIG
 
     LOOKS_BACK: ClassVar[int] = 0
-    EXAMPLE: ClassVar[Mapping[str, Any]] = {"type": "custom", "function": "storefront-verdict"}
-    EXAMPLES: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    EXAMPLE: ClassVar[Example] = {"type": "custom", "function": "storefront-verdict"}
+    EXAMPLES: ClassVar[Examples] = {}
 
     type: Literal["custom"]
     """The kind of check."""

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 from tagship.aws.rights import Location, Right
 from tagship.health.verdict import CheckResult
+from tagship.model.fields import Example, Examples
 from tagship.targets.kind import Subject
 
 Problems = Iterable[tuple[str, str]]
@@ -60,9 +61,9 @@ class AnyCheck(Protocol):
 
     A bake is at least that long, and after a rollback such a check is not asked: it would still see the candidate.
     """
-    EXAMPLE: ClassVar[Mapping[str, Any]]
+    EXAMPLE: ClassVar[Example]
     """The whole check, for the schema's example."""
-    EXAMPLES: ClassVar[Mapping[str, Sequence[Any]]]
+    EXAMPLES: ClassVar[Examples]
     """Further examples, by field."""
 
     @property

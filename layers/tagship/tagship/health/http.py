@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -13,7 +12,7 @@ from tagship.health import places
 from tagship.health.given import Given, Problems
 from tagship.health.sampling import BUDGET_SECONDS, out_of_reach
 from tagship.health.verdict import CheckResult
-from tagship.model.fields import CONFIG, UNKEPT, Duration, Matching, Plain, can_be_kept
+from tagship.model.fields import CONFIG, UNKEPT, Duration, Example, Examples, Matching, Plain, can_be_kept
 from tagship.targets.kind import Subject
 
 Address = Annotated[
@@ -43,14 +42,14 @@ class HttpCheck:
     __pydantic_config__ = CONFIG
 
     LOOKS_BACK: ClassVar[int] = 0
-    EXAMPLE: ClassVar[Mapping[str, Any]] = {
+    EXAMPLE: ClassVar[Example] = {
         "type": "http",
         "url": "https://storefront.example.com/health",
         "status": 200,
         "contains": '"healthy": true',
         "maxLatencyMs": 800,
     }
-    EXAMPLES: ClassVar[Mapping[str, Sequence[Any]]] = {
+    EXAMPLES: ClassVar[Examples] = {
         "urls": [["https://storefront.example.com/health", "https://storefront.example.com/search?q=tea"]],
         "percentile": [95],
         "tlsDaysLeft": [14],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -17,7 +17,7 @@ from tagship.aws.rights import Location, Right, invoking
 from tagship.health.given import Given, Problems
 from tagship.health.sampling import BUDGET_SECONDS, INVOCATION_SECONDS, Answer, out_of_reach, sample
 from tagship.health.verdict import REASON, CheckResult, Verdict
-from tagship.model.fields import CONFIG, FUNCTION_NAME, UNKEPT, can_be_kept
+from tagship.model.fields import CONFIG, FUNCTION_NAME, UNKEPT, Example, Examples, can_be_kept
 from tagship.targets.kind import Subject
 from tagship.text.plain import line
 
@@ -33,8 +33,8 @@ class LambdaCheck:
     __pydantic_config__ = CONFIG
 
     LOOKS_BACK: ClassVar[int] = 0
-    EXAMPLE: ClassVar[Mapping[str, Any]] = {"type": "lambda"}
-    EXAMPLES: ClassVar[Mapping[str, Sequence[Any]]] = {
+    EXAMPLE: ClassVar[Example] = {"type": "lambda"}
+    EXAMPLES: ClassVar[Examples] = {
         "function": ["storefront-smoke"],
         "payload": [{"path": "/health"}],
         "maxLatencyMs": [2000],

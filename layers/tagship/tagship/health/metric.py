@@ -6,7 +6,7 @@ whatever share of the traffic each version had.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -18,7 +18,7 @@ from tagship.health.given import Given, Problems
 from tagship.health.sampling import INVOCATION_SECONDS
 from tagship.health.verdict import CheckResult, Verdict
 from tagship.model.errors import AwsUnavailable
-from tagship.model.fields import CONFIG, UNKEPT, Duration, Matching, can_be_kept
+from tagship.model.fields import CONFIG, UNKEPT, Duration, Example, Examples, Matching, can_be_kept
 from tagship.targets.kind import Subject
 from tagship.text.plain import line
 
@@ -61,7 +61,7 @@ class MetricCheck:
 
     LOOKS_BACK: ClassVar[int] = 180
     """CloudWatch has a minute's data one to two minutes after the minute has ended."""
-    EXAMPLE: ClassVar[Mapping[str, Any]] = {
+    EXAMPLE: ClassVar[Example] = {
         "type": "metric",
         "name": "errors",
         "namespace": "AWS/Lambda",
@@ -75,7 +75,7 @@ class MetricCheck:
         "maxIncreasePercent": 20,
         "maxValue": 0.05,
     }
-    EXAMPLES: ClassVar[Mapping[str, Sequence[Any]]] = {
+    EXAMPLES: ClassVar[Examples] = {
         "statistic": ["Average", "p95"],
         "expression": ["SELECT AVG(Latency) FROM Storefront WHERE Version = '{version}'"],
         "samples": ["SELECT COUNT(Latency) FROM Storefront WHERE Version = '{version}'"],

@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from tagship.aws.calls import calling, code_of
 from tagship.model.errors import ReleaseUnreadable
 from tagship.model.release import MANIFEST_BYTES, PinnedObject, folder_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import HeadObjectRequestTypeDef
 
 _MISSING = ("404", "NoSuchKey", "NoSuchVersion", "NotFound")
 
@@ -25,28 +29,32 @@ class ReadObject:
     digest: str
 
 
-def read_manifest(s3: Any, *, bucket: str, key: str, version: str) -> ReadObject:
+def read_manifest(s3: S3Client, *, bucket: str, key: str, version: str) -> ReadObject:
     """The manifest's bytes in this version, or in its newest where the caller knows none.
 
     Raises ReleaseUnreadable when it is not there.
     """
-    where = {"Bucket": bucket, "Key": key} | ({"VersionId": version} if version else {})
+    wanted: HeadObjectRequestTypeDef = {"Bucket": bucket, "Key": key}
+    if version:
+        wanted["VersionId"] = version
     try:
         with calling(f"Reading {key}"):
-            answer = s3.get_object(**where, Range=f"bytes=0-{MANIFEST_BYTES}")
-            body = answer["Body"].read()
+            answer = s3.get_object(**wanted | {"Range": f"bytes=0-{MANIFEST_BYTES}"})
+            found, body = answer["VersionId"], answer["Body"].read()
     except ClientError as error:
         if code_of(error) == "InvalidRange":  # an empty object has no first byte
-            answer, body = s3.head_object(**where), b""
+            found, body = s3.head_object(**wanted)["VersionId"], b""
         elif code_of(error) in _MISSING:
             raise ReleaseUnreadable(f"There is no {key} in {bucket}. Nothing was changed.") from error
         else:
             raise
-    pinned = PinnedObject(bucket=bucket, key=key, versionId=answer["VersionId"], size=len(body))
+    pinned = PinnedObject(bucket=bucket, key=key, versionId=found, size=len(body))
     return ReadObject(pinned=pinned, body=body, digest=hashlib.sha256(body).hexdigest())
 
 
-def pin(s3: Any, *, bucket: str, application: str, tag: str, files: Sequence[str]) -> dict[str, PinnedObject]:
+def pin(
+    s3: S3Client, *, bucket: str, application: str, tag: str, files: Sequence[str]
+) -> dict[str, PinnedObject]:
     """The newest version of each of a release's files; one that is not there is left out."""
     pinned = {}
     for file in files:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tagship.aws.calls import calling
 from tagship.ledger.table import digest_of
@@ -16,8 +16,11 @@ from tagship.model.errors import ApplicationUnknown
 from tagship.model.records import ApprovedConfiguration, ConfigurationRecord
 from tagship.model.release import parameter_name
 
+if TYPE_CHECKING:
+    from mypy_boto3_ssm import SSMClient
 
-def read(ssm: Any, *, stage: str, application: str, github_hosts: Sequence[str]) -> ConfigurationRecord:
+
+def read(ssm: SSMClient, *, stage: str, application: str, github_hosts: Sequence[str]) -> ConfigurationRecord:
     """The document with its defaults written out, None where it is not valid; the digest is of what was written."""
     name = parameter_name(stage, application)
     try:

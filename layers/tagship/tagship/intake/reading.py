@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 from tagship.intake import bucket as release_bucket
 from tagship.intake import configuration
@@ -14,13 +14,17 @@ from tagship.model.errors import ReleaseUnreadable
 from tagship.model.records import ApprovedConfiguration, NewRelease, ReleaseRecord
 from tagship.model.release import BESIDE, place_of
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_ssm import SSMClient
+
 Guard = Callable[[str], ApprovedConfiguration | None]
 
 
 def read_release(
     *,
-    s3: Any,
-    ssm: Any,
+    s3: S3Client,
+    ssm: SSMClient,
     stage: str,
     bucket: str,
     key: str,

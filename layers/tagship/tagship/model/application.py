@@ -14,7 +14,16 @@ from typing import Annotated, Any, ClassVar, Literal
 import annotated_types as at
 
 from tagship.health import AlarmCheck, Check
-from tagship.model.fields import ALARM_NAME, CONFIG, FUNCTION_NAME, ByType, Duration, Matching, rebuilt
+from tagship.model.fields import (
+    ALARM_NAME,
+    CONFIG,
+    FUNCTION_NAME,
+    ByType,
+    Duration,
+    Example,
+    Matching,
+    rebuilt,
+)
 from tagship.model.release import APPLICATION_NAME, APPLICATION_NAME_WORDS, MAIL_ADDRESS, REPOSITORY
 from tagship.targets import TargetSpec
 
@@ -66,7 +75,7 @@ class Canary:
     """A first share, then all."""
 
     __pydantic_config__ = CONFIG
-    EXAMPLE: ClassVar[Mapping[str, Any]] = {"type": "canary", "percent": 10, "bake": "PT5M"}
+    EXAMPLE: ClassVar[Example] = {"type": "canary", "percent": 10, "bake": "PT5M"}
 
     type: Literal["canary"]
     """The kind of strategy."""
@@ -122,7 +131,7 @@ class ApprovalPolicy:
     """Who decides, and how long they have."""
 
     __pydantic_config__ = CONFIG
-    EXAMPLE: ClassVar[Mapping[str, Any]] = {
+    EXAMPLE: ClassVar[Example] = {
         "approvers": ["ana@example.com", "bo@example.com", "chi@example.com"],
         "required": 2,
         "authorMayApprove": False,
@@ -157,7 +166,7 @@ class Watch:
     """What is still looked at after a release has succeeded."""
 
     __pydantic_config__ = CONFIG
-    EXAMPLE: ClassVar[Mapping[str, Any]] = {"seconds": "PT30M", "alarms": ["storefront-5xx"]}
+    EXAMPLE: ClassVar[Example] = {"seconds": "PT30M", "alarms": ["storefront-5xx"]}
 
     seconds: Annotated[int, Duration(), at.Ge(0), at.Le(86_400)] = 0
     """How long an alarm that fires still rolls the release back, in seconds."""
@@ -170,7 +179,7 @@ class Health:
     """How a version proves that it works."""
 
     __pydantic_config__ = CONFIG
-    EXAMPLE: ClassVar[Mapping[str, Any]] = {"every": 30}
+    EXAMPLE: ClassVar[Example] = {"every": 30}
 
     checks: Annotated[tuple[Annotated[Check, ByType()], ...], at.MinLen(1), at.MaxLen(20)]
     """Asked at once, while a step bakes and at its end. No data is never healthy, so there is at least one."""
@@ -191,7 +200,7 @@ class TagRules:
     """Which tags may be released."""
 
     __pydantic_config__ = CONFIG
-    EXAMPLE: ClassVar[Mapping[str, Any]] = {"pattern": "v*", "preReleases": False}
+    EXAMPLE: ClassVar[Example] = {"pattern": "v*", "preReleases": False}
 
     pattern: Annotated[
         str,
@@ -207,7 +216,7 @@ class Signature:
     """Who signs releases."""
 
     __pydantic_config__ = CONFIG
-    EXAMPLE: ClassVar[Mapping[str, Any]] = {
+    EXAMPLE: ClassVar[Example] = {
         "key": "alias/tagship-release-signing",
         "algorithm": "ECDSA_SHA_256",
         "required": True,
@@ -226,7 +235,7 @@ class Provenance:
     """Where releases may come from."""
 
     __pydantic_config__ = CONFIG
-    EXAMPLE: ClassVar[Mapping[str, Any]] = {
+    EXAMPLE: ClassVar[Example] = {
         "repository": "acme/storefront",
         "attestation": "required",
     }
@@ -247,7 +256,7 @@ class Promotion:
     """Where a release must have succeeded before."""
 
     __pydantic_config__ = CONFIG
-    EXAMPLE: ClassVar[Mapping[str, Any]] = {
+    EXAMPLE: ClassVar[Example] = {
         "stage": "staging",
         "key": "alias/tagship-promotion",
         "algorithm": "ECDSA_SHA_256",
@@ -266,7 +275,7 @@ class CustomGate:
     """The team's own function decides too."""
 
     __pydantic_config__ = CONFIG
-    EXAMPLE: ClassVar[Mapping[str, Any]] = {"function": "storefront-gate"}
+    EXAMPLE: ClassVar[Example] = {"function": "storefront-gate"}
 
     function: Annotated[str, FUNCTION_NAME]
     """The function, beside the target; it answers `{"passed": true}`, or `false` with `reasons`, within 30 seconds."""
@@ -277,7 +286,7 @@ class Gates:
     """What must hold, beyond what every release must, before anyone is asked to approve."""
 
     __pydantic_config__ = CONFIG
-    EXAMPLE: ClassVar[Mapping[str, Any]] = {
+    EXAMPLE: ClassVar[Example] = {
         "windows": ["Mon-Thu 09:00-16:00 Europe/Berlin"],
         "whenClosed": "wait",
     }
@@ -303,7 +312,7 @@ class GitHub:
     """A repository that shows releases as deployments."""
 
     __pydantic_config__ = CONFIG
-    EXAMPLE: ClassVar[Mapping[str, Any]] = {
+    EXAMPLE: ClassVar[Example] = {
         "repository": "acme/storefront",
         "tokenSecret": "tagship/production/storefront/github",
         "api": "https://api.github.com",
@@ -329,7 +338,7 @@ class Notifications:
     """Who is told, and how much."""
 
     __pydantic_config__ = CONFIG
-    EXAMPLE: ClassVar[Mapping[str, Any]] = {
+    EXAMPLE: ClassVar[Example] = {
         "level": "milestones",
         "emails": ["team@example.com"],
         "slackWebhookSecret": "tagship/production/storefront/slack",
@@ -350,7 +359,7 @@ class Application:
     """The configuration of one application in one stage."""
 
     __pydantic_config__ = CONFIG
-    EXAMPLE: ClassVar[Mapping[str, Any]] = {"application": "storefront", "stage": "production"}
+    EXAMPLE: ClassVar[Example] = {"application": "storefront", "stage": "production"}
 
     application: Annotated[str, Matching(APPLICATION_NAME, APPLICATION_NAME_WORDS)]
     """The application's name: a lower-case letter, then letters, digits and `-`, 2 to 40 in all."""

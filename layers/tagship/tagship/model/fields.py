@@ -7,13 +7,22 @@ never read one don't pay for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from decimal import Context, Decimal
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin, get_type_hints
 
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
+
+Example = Mapping[str, object]
+"""A part of an outside document as somebody would write it, for the schema."""
+Examples = Mapping[str, Sequence[object]]
+"""More of them, by field."""
 CONFIG = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
 """What every noun of an outside document is read with."""
 _DIGITS = 38
@@ -31,12 +40,14 @@ class Matching:
         self.pattern = pattern
         self.words = words
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+    def __get_pydantic_core_schema__(self, source: type, handler: GetCoreSchemaHandler) -> CoreSchema:
         from pydantic_core import core_schema
 
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
-    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> Any:
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
         return {**handler(core_schema), "pattern": self.pattern}
 
     def _check(self, value: str) -> str:
@@ -55,7 +66,7 @@ class ByType:
 
     __slots__ = ()
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+    def __get_pydantic_core_schema__(self, source: type, handler: GetCoreSchemaHandler) -> CoreSchema:
         from pydantic import Discriminator
 
         if get_origin(source) not in (Union, UnionType):
@@ -68,12 +79,14 @@ class Plain:
 
     __slots__ = ()
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+    def __get_pydantic_core_schema__(self, source: type, handler: GetCoreSchemaHandler) -> CoreSchema:
         from pydantic_core import core_schema
 
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
-    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> Any:
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
         return {"type": ["string", "number", "boolean"]}
 
     def _check(self, value: object) -> object:
@@ -87,12 +100,14 @@ class Duration:
 
     __slots__ = ()
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+    def __get_pydantic_core_schema__(self, source: type, handler: GetCoreSchemaHandler) -> CoreSchema:
         from pydantic_core import core_schema
 
         return core_schema.no_info_before_validator_function(seconds, handler(source))
 
-    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> Any:
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
         return {
             "anyOf": [handler(core_schema), {"type": "string", "format": "duration", "examples": ["PT1H30M"]}]
         }

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tagship.aws.calls import calling
 from tagship.model.errors import AwsUnavailable
 from tagship.notices.channel import Channel, Fact, Means
 
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+
 _LEFT_OUT = ("pk", "sk", "kind", "previous")
 
 
-def publish(fact: Mapping[str, Any], *, events: Any, event_bus: str) -> None:
+def publish(fact: Mapping[str, Any], *, events: EventBridgeClient, event_bus: str) -> None:
     """`source` tagship, `detail-type` the fact's name in words.
 
     Raises AwsUnavailable when the bus did not take it.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tagship.model.schedule import EVERY_APPLICATION
 from tagship.notices import bus, everywhere, github, mail, slack, topic
 from tagship.notices.channel import Channel, Fact, level_of, notifications
 from tagship.notices.notice import notice_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_ssm import SSMClient
 
 CHANNELS: Mapping[str, Channel] = {
     "bus": bus.CHANNEL,
@@ -25,7 +28,7 @@ def wanting(name: str) -> list[str]:
 
 
 def readers_of(
-    fact: Fact, channel: str, record: Mapping[str, Any], *, ssm: Any, stage: str
+    fact: Fact, channel: str, record: Mapping[str, Any], *, ssm: SSMClient, stage: str
 ) -> list[dict[str, Any]] | None:
     """The readers who get a message each; None where one message is for all of them.
 

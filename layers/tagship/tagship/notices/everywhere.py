@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tagship.aws.calls import calling
 from tagship.model.facts import Level
+
+if TYPE_CHECKING:
+    from mypy_boto3_ssm import SSMClient
 
 Notifications = Mapping[str, Any]
 """The part of a configuration that says who is told."""
@@ -32,7 +35,7 @@ def readers(
     return list(found.values())
 
 
-def configured(ssm: Any, stage: str) -> Iterator[tuple[str, Notifications]]:
+def configured(ssm: SSMClient, stage: str) -> Iterator[tuple[str, Notifications]]:
     """Every application of the stage with what it wants told, as its configuration says now; what is none is left out.
 
     The application is that of the parameter's name, which the right to write it is a right on.

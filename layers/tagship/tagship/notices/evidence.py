@@ -6,18 +6,21 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from tagship.aws.calls import calling, code_of
 from tagship.model.errors import AwsUnavailable
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
 _THERE_ALREADY = "PreconditionFailed"
 _SOMEBODY_ELSE_JUST_NOW = "ConditionalRequestConflict"
 
 
-def keep(evidence: Mapping[str, Any], *, key: str, s3: Any, bucket: str) -> bool:
+def keep(evidence: Mapping[str, Any], *, key: str, s3: S3Client, bucket: str) -> bool:
     """Puts it under its name, unless it is there; False when it was there already: the first one stands.
 
     Raises AwsUnavailable when S3 did not take it.

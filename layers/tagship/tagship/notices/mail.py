@@ -19,6 +19,7 @@ from tagship.text.rendering import environment
 
 if TYPE_CHECKING:
     from jinja2 import Template
+    from mypy_boto3_ses import SESClient
 
 _REFUSED_FOR_GOOD = ("MessageRejected", "InvalidParameterValue")
 """SES's SendRawEmail: an address that is not verified or not valid, or a mail that it does not accept."""
@@ -27,7 +28,7 @@ _COLOURS = {"plain": "#57606a", "good": "#1a7f37", "wary": "#9a6700", "bad": "#c
 """On white and on near-black alike they keep a contrast of 4.5 to 1 with the white text that stands on them."""
 
 
-def send(notice: Notice, *, to: tuple[str, ...], sender: str, ses: Any) -> None:
+def send(notice: Notice, *, to: tuple[str, ...], sender: str, ses: SESClient) -> None:
     """One mail. SES accepts it for all of its addresses or for none, so whoever wants no address to wait gives it one.
 
     Raises NeverTaken when SES refuses the address or the mail for good, AwsUnavailable, or what AWS refused with.

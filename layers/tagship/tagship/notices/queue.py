@@ -11,12 +11,15 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tagship.aws.calls import calling
 from tagship.ledger.notices import address
 from tagship.model.errors import EventNotUnderstood
 from tagship.model.records import FactRecord
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
 
 _LATER = (2, 4, 8, 16, 32, 64, 128, 300)
 """Seconds until a message is tried again, by how often it was; the last stands for all that follow."""
@@ -109,7 +112,7 @@ def messages_in(event: object) -> list[Message]:
     return [Message.from_dict(record) for record in records]
 
 
-def publish(fact: FactRecord, channels: Iterable[str], *, sqs: Any, queue_url: str) -> None:
+def publish(fact: FactRecord, channels: Iterable[str], *, sqs: SQSClient, queue_url: str) -> None:
     """One message for each channel: where the fact stands, not what it says.
 
     A fact that the stream hands over twice is taken once (the deduplication id, for five minutes; the ledger knows longer).
@@ -133,7 +136,7 @@ def one_by_one(
     channel: str,
     readers: Iterable[Mapping[str, Any]],
     *,
-    sqs: Any,
+    sqs: SQSClient,
     queue_url: str,
 ) -> None:
     """A fact about all applications: one message for each reader of a channel, in a line of its own.
@@ -164,7 +167,7 @@ def line_of(channel: str, reader: Mapping[str, Any]) -> str:
     return f"{channel}-reader-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
-def set_aside(sqs: Any, message: Message, *, queue_url: str) -> None:
+def set_aside(sqs: SQSClient, message: Message, *, queue_url: str) -> None:
     """Puts a message where a person looks at it, so that those behind it go on."""
     with calling("Setting a notice aside"):
         sqs.send_message(
@@ -176,7 +179,7 @@ def set_aside(sqs: Any, message: Message, *, queue_url: str) -> None:
 
 
 def set_record_aside(
-    sqs: Any, *, condition: str, keys: Mapping[str, Any], table: str, sequence: str, queue_url: str
+    sqs: SQSClient, *, condition: str, keys: Mapping[str, Any], table: str, sequence: str, queue_url: str
 ) -> None:
     """Keeps where a record of the stream stands that can't be processed, for a person: the ledger has what it says."""
     body = {"condition": condition, "table": table, "keys": keys, "sequenceNumber": sequence}
@@ -184,7 +187,7 @@ def set_record_aside(
         sqs.send_message(QueueUrl=queue_url, MessageBody=json.dumps(body, default=str))
 
 
-def later(sqs: Any, *, queue_url: str, receipt: str, tries: int, after: int = 0) -> None:
+def later(sqs: SQSClient, *, queue_url: str, receipt: str, tries: int, after: int = 0) -> None:
     """Lets a message be tried again after a while, the longer the more often it was tried.
 
     No earlier than `after` seconds, where the channel has said so.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -17,6 +17,9 @@ from tagship.model.records import FactRecord
 from tagship.model.release import APPLICATION_NAME
 from tagship.model.schedule import EVERY_APPLICATION
 from tagship.notices import queue
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
 
 _PASSES = (RetryableError, ClientError, BotoCoreError)
 """What may be over when the stream asks again."""
@@ -111,7 +114,7 @@ def records_in(event: object) -> list[StreamRecord]:
 
 
 def each(
-    event: object, take: Callable[[StreamRecord], None], *, sqs: Any, failures: str, log: Log
+    event: object, take: Callable[[StreamRecord], None], *, sqs: SQSClient, failures: str, log: Log
 ) -> dict[str, Any]:
     """Lambda's answer to a batch, after `take` had its records.
 

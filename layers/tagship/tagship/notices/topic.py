@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tagship.aws.calls import calling
 from tagship.model.facts import Level
@@ -12,12 +12,15 @@ from tagship.notices.channel import Channel, Fact, Means
 from tagship.notices.mail import text_of
 from tagship.notices.notice import Notice, is_sent, notice_of
 
+if TYPE_CHECKING:
+    from mypy_boto3_sns import SNSClient
+
 _NOT_ASCII = re.compile(r"[^ -~]")
 _SUBJECT = 100
 """Characters of ASCII that SNS takes."""
 
 
-def publish(notice: Notice, *, sns: Any, topic_arn: str) -> None:
+def publish(notice: Notice, *, sns: SNSClient, topic_arn: str) -> None:
     """With application, stage and the fact's name as message attributes, so that subscribers can filter.
 
     Raises AwsUnavailable.

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -17,6 +17,9 @@ from tagship.model.errors import ApplicationUnknown, EventNotUnderstood
 from tagship.model.records import ReleaseRecord
 from tagship.model.release import Status, place_of
 from tagship.supervision.starting import supervised
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
 
 RollBack = Callable[..., bool]
 
@@ -49,7 +52,7 @@ class Ended:
             return "", self.cause[:1000]
 
 
-def ended_in(detail: object, stepfunctions: Any) -> tuple[Ended, dict[str, Any]]:
+def ended_in(detail: object, stepfunctions: SFNClient) -> tuple[Ended, dict[str, Any]]:
     """How an execution ended, and its input, from Step Functions' status-change event.
 
     EventBridge leaves a large input out of the event, and may leave error and cause out: they are read from the execution.
@@ -73,16 +76,15 @@ def ended_in(detail: object, stepfunctions: Any) -> tuple[Ended, dict[str, Any]]
     return ended, order if isinstance(order, dict) else {}
 
 
-def _text(found: Mapping[str, Any], name: str) -> str:
+def _text(found: Mapping[str, object], name: str) -> str:
     text = found.get(name)
     return text if isinstance(text, str) else ""
 
 
-def _described(execution: str, stepfunctions: Any) -> dict[str, Any]:
+def _described(execution: str, stepfunctions: SFNClient) -> Mapping[str, object]:
     try:
         with calling("Looking at an execution"):
-            answer: dict[str, Any] = stepfunctions.describe_execution(executionArn=execution)
-            return answer
+            return stepfunctions.describe_execution(executionArn=execution)
     except ClientError as error:
         if code_of(error) != "ExecutionDoesNotExist":
             raise

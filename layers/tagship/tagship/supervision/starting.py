@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from tagship.aws.calls import calling, code_of
 from tagship.ledger.table import Item
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
 
 _LONGEST = 80
 """Of an execution's name (Step Functions' limit)."""
@@ -30,7 +33,15 @@ def supervised(execution: str) -> str:
 
 
 def roll_back(
-    stepfunctions: Any, machine: str, record: Item, *, name: str, trigger: str, why: str, by: str, **more: Any
+    stepfunctions: SFNClient,
+    machine: str,
+    record: Item,
+    *,
+    name: str,
+    trigger: str,
+    why: str,
+    by: str,
+    **more: Any,
 ) -> bool:
     """Whether it began with this call: the name makes it once, and a second start of the same rollback is the first one.
 
@@ -48,7 +59,7 @@ def roll_back(
     return start(stepfunctions, machine, order, name=name)
 
 
-def start(stepfunctions: Any, machine: str, order: Mapping[str, Any], *, name: str) -> bool:
+def start(stepfunctions: SFNClient, machine: str, order: Mapping[str, Any], *, name: str) -> bool:
     """Whether it began with this call.
 
     Raises AwsUnavailable.

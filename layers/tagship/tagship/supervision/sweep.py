@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -22,6 +22,10 @@ from tagship.model.records import ReleaseRecord
 from tagship.model.release import MANIFEST, Status, place_of
 from tagship.supervision.ended import Ended, RollBack, release_ended, rollback_ended
 from tagship.supervision.starting import supervised
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_stepfunctions import SFNClient
 
 ARRIVED_WITHIN = timedelta(days=2)
 """Older manifests are history: an event is tried for a day, and the sweep has looked at them a hundred times."""
@@ -38,7 +42,7 @@ class Sweep:
     """One look at everything that is open."""
 
     ledger: Ledger
-    stepfunctions: Any
+    stepfunctions: SFNClient
     rollback_machine: str
     """Its ARN."""
     now: datetime
@@ -103,7 +107,7 @@ class Sweep:
                 if over:
                     approvals.delivered(self.ledger, approval_id)
 
-    def manifests(self, s3: Any, *, bucket: str, start: Start) -> Iterator[str]:
+    def manifests(self, s3: S3Client, *, bucket: str, start: Start) -> Iterator[str]:
         """Manifests that lie in the bucket and that nobody has read."""
         for key in self._arrived(s3, bucket):
             try:
@@ -117,7 +121,7 @@ class Sweep:
                 start({"bucket": bucket, "key": key, "versionId": "", "retry": retry})
                 yield f"{application} {tag}: started"
 
-    def _arrived(self, s3: Any, bucket: str) -> Iterator[str]:
+    def _arrived(self, s3: S3Client, bucket: str) -> Iterator[str]:
         pages = s3.get_paginator("list_objects_v2").paginate(
             Bucket=bucket, Prefix="releases/", PaginationConfig={"MaxItems": PAGES * 1000}
         )

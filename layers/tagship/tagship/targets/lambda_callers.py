@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from tagship.aws.calls import REFUSED_CREDENTIALS, calling, code_of
 from tagship.text.plain import line
 
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_lambda.type_defs import ListEventSourceMappingsRequestTypeDef
 
-def callers(client: Any, *, arn: str, qualifier: str = "") -> list[str]:
+
+def callers(client: LambdaClient, *, arn: str, qualifier: str = "") -> list[str]:
     """In words; without a qualifier those of the unqualified function, who pass every alias by.
 
     Raises CredentialsRefused, AwsUnavailable.
@@ -23,7 +27,7 @@ def callers(client: Any, *, arn: str, qualifier: str = "") -> list[str]:
     return list(dict.fromkeys(line(each, 200) for each in found))
 
 
-def _permitted(client: Any, arn: str, qualifier: str) -> Iterator[str]:
+def _permitted(client: LambdaClient, arn: str, qualifier: str) -> Iterator[str]:
     """An alias has a policy of its own; each statement says what it is about."""
     about, wanted = ({"Qualifier": qualifier}, f"{arn}:{qualifier}") if qualifier else ({}, arn)
     try:
@@ -40,15 +44,15 @@ def _permitted(client: Any, arn: str, qualifier: str) -> Iterator[str]:
             )
 
 
-def _triggers(client: Any, arn: str, qualifier: str) -> Iterator[str]:
+def _triggers(client: LambdaClient, arn: str, qualifier: str) -> Iterator[str]:
     wanted = f"{arn}:{qualifier}" if qualifier else arn
     name = wanted.split(":function:", 1)[1]
-    more: dict[str, str] = {}
+    request: ListEventSourceMappingsRequestTypeDef = {"FunctionName": name}
     while True:
-        page = client.list_event_source_mappings(FunctionName=name, **more)
+        page = client.list_event_source_mappings(**request)
         for mapping in page.get("EventSourceMappings", ()):
             if mapping.get("FunctionArn") == wanted:
                 yield str(mapping.get("EventSourceArn") or "a source of its own")
         if not page.get("NextMarker"):
             return
-        more = {"Marker": page["NextMarker"]}
+        request["Marker"] = page["NextMarker"]

@@ -87,7 +87,7 @@ def _variables(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     return [f"Environment variables {what}: {', '.join(names)}" for what, names in changes if names]
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, Mapping):
         return json.dumps(value, sort_keys=True) if value else "none"
     if isinstance(value, Sequence) and not isinstance(value, str):

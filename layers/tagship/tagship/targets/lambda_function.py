@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import ClientError
 
@@ -34,6 +34,12 @@ from tagship.targets.lambda_callers import callers
 from tagship.targets.lambda_configuration import differences, digest_of
 from tagship.text.words import listed
 
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_lambda.type_defs import AliasConfigurationResponseTypeDef as Alias
+    from mypy_boto3_lambda.type_defs import CreateAliasRequestTypeDef, UpdateFunctionCodeRequestTypeDef
+    from mypy_boto3_lambda.type_defs import FunctionConfigurationResponseTypeDef as Configuration
+
 _FENCE = re.compile(r"\bfence (\d+)\b")
 _REFUSED = REFUSED_CREDENTIALS
 _PACE_SECONDS = 2
@@ -47,7 +53,7 @@ class LambdaFunction:
     application: str
     tag: str
     spec: LambdaTarget
-    client: Any
+    client: LambdaClient
 
     # ---- before anybody is asked -----------------------------------------------------------------------------------
 
@@ -104,7 +110,7 @@ class LambdaFunction:
         """Lambda's own dry run of the upload: it validates the request, and that the role may read the code."""
         _, pinned = self._uploaded(artifacts)
         with self._uploading():
-            self.client.update_function_code(**self._upload_of(pinned), DryRun=True)
+            self.client.update_function_code(**self._upload_of(pinned) | {"DryRun": True})
         return Finding(said="The upload passed its dry run.")
 
     def look_into(self, artifacts: Artifacts, opened: Opened) -> tuple[str, Sequence[str]]:
@@ -205,7 +211,7 @@ class LambdaFunction:
             summary=[f"{self._name}: version {baseline['id']} → a new version", *changed],
         )
 
-    def _refuse_weights(self, serving: Mapping[str, Any], latest: Mapping[str, Any]) -> None:
+    def _refuse_weights(self, serving: Configuration, latest: Configuration) -> None:
         """What Lambda would refuse, or not finish, once both versions share the traffic (UpdateAlias, `RoutingConfig`)."""
         dead_letters = [(each.get("DeadLetterConfig") or {}).get("TargetArn") for each in (serving, latest)]
         differs = [
@@ -274,12 +280,12 @@ class LambdaFunction:
             return Prepared(wait=_PACE_SECONDS)
         return Prepared(candidate={**candidate, "id": version})
 
-    def _publish(self, latest: Mapping[str, Any], code: str, pinned: PinnedObject) -> str:
+    def _publish(self, latest: Configuration, code: str, pinned: PinnedObject) -> str:
         """In one call where the code is new; AWS makes no second version of what has not changed since."""
         if latest["CodeSha256"] != code:
             with self._uploading():
                 made = self.client.update_function_code(
-                    **self._upload_of(pinned), RevisionId=latest["RevisionId"], Publish=True
+                    **self._upload_of(pinned) | {"RevisionId": latest["RevisionId"], "Publish": True}
                 )
             if made["CodeSha256"] != code:
                 raise PlanChanged(
@@ -304,8 +310,8 @@ class LambdaFunction:
         return str(version["Version"])
 
     def _as_approved(
-        self, found: dict[str, Any], candidate: Revision, code: str | None, verb: str
-    ) -> dict[str, Any]:
+        self, found: Configuration, candidate: Revision, code: str | None, verb: str
+    ) -> Configuration:
         """Raises PlanChanged where code and configuration, as a whole, are not those of the approved candidate."""
         if digest_of(self._readable(found), code or found["CodeSha256"]) != candidate["digest"]:
             raise PlanChanged(
@@ -342,7 +348,7 @@ class LambdaFunction:
         return self._write(alias, wanted, move.fence)
 
     def _as_expected(
-        self, alias: dict[str, Any] | None, wanted: tuple[str, dict[str, float]], expected: str, fence: int
+        self, alias: Alias | None, wanted: tuple[str, dict[str, float]], expected: str, fence: int
     ) -> bool:
         """Whether an earlier try has done it already."""
         if alias is None:
@@ -455,7 +461,7 @@ class LambdaFunction:
             )
         return f"{self._name} sends all traffic to version {baseline['id']} again."
 
-    def _refuse_to_delete(self, alias: dict[str, Any]) -> None:
+    def _refuse_to_delete(self, alias: Alias) -> None:
         """Raises BaselineMissing where something calls the alias by now: it would be deleted with it."""
         if attached := callers(
             self.client, arn=function_arn(self.spec, self.spec.function), qualifier=self.spec.alias
@@ -468,21 +474,19 @@ class LambdaFunction:
 
     # ---- the alias -------------------------------------------------------------------------------------------------
 
-    def _alias(self) -> dict[str, Any] | None:
+    def _alias(self) -> Alias | None:
         try:
             with calling(f"{self._release}: looking at {self._name}", **_REFUSED):
-                alias: dict[str, Any] = self.client.get_alias(
-                    FunctionName=self.spec.function, Name=self.spec.alias
-                )
+                alias: Alias = self.client.get_alias(FunctionName=self.spec.function, Name=self.spec.alias)
                 return alias
         except ClientError as error:
             if code_of(error) == "ResourceNotFoundException":
                 return None
             raise
 
-    def _write(self, alias: dict[str, Any] | None, wanted: tuple[str, dict[str, float]], fence: int) -> str:
+    def _write(self, alias: Alias | None, wanted: tuple[str, dict[str, float]], fence: int) -> str:
         version, weights = wanted
-        request = {
+        request: CreateAliasRequestTypeDef = {
             "FunctionName": self.spec.function,
             "Name": self.spec.alias,
             "FunctionVersion": version,
@@ -508,7 +512,7 @@ class LambdaFunction:
                 return str(found["RevisionId"])
             raise
 
-    def _refuse_older(self, alias: dict[str, Any], fence: int) -> None:
+    def _refuse_older(self, alias: Alias, fence: int) -> None:
         if _fence(alias) > fence:
             raise LockLost(
                 f"{self._release}: {self._name} was changed with the newer fencing number {_fence(alias)}, so "
@@ -525,10 +529,10 @@ class LambdaFunction:
     def _of(self) -> str:
         return f"{function_arn(self.spec, self.spec.function)}:{self.spec.alias}"
 
-    def _data(self, code: str) -> dict[str, Any]:
+    def _data(self, code: str) -> dict[str, str]:
         return {"codeSha256": code, "of": self._of}
 
-    def _readable(self, found: dict[str, Any]) -> dict[str, Any]:
+    def _readable(self, found: Configuration) -> Configuration:
         """Raises TargetInvalid where the role may not read the variables: what can't be compared can't be approved."""
         if problem := (found.get("Environment") or {}).get("Error"):
             raise TargetInvalid(
@@ -538,7 +542,7 @@ class LambdaFunction:
             )
         return found
 
-    def _one_version(self, alias: dict[str, Any] | None) -> None:
+    def _one_version(self, alias: Alias | None) -> None:
         """Raises TargetInvalid where traffic is split, or goes to what is not a version."""
         if alias is None:
             return
@@ -551,15 +555,12 @@ class LambdaFunction:
 
     def _configuration(
         self, version: str, *, missing: type[TargetInvalid | BaselineMissing] = TargetInvalid
-    ) -> dict[str, Any]:
+    ) -> Configuration:
         with calling(
             f"{self._release}: looking at version {version} of {self.spec.function}",
             **{**_REFUSED, "ResourceNotFoundException": missing},
         ):
-            configuration: dict[str, Any] = self.client.get_function_configuration(
-                FunctionName=self.spec.function, Qualifier=version
-            )
-            return configuration
+            return self.client.get_function_configuration(FunctionName=self.spec.function, Qualifier=version)
 
     def _uploaded(self, artifacts: Artifacts) -> tuple[Artifact, PinnedObject]:
         if CODE not in artifacts:
@@ -579,7 +580,7 @@ class LambdaFunction:
             **_REFUSED,
         )
 
-    def _upload_of(self, pinned: PinnedObject) -> dict[str, str]:
+    def _upload_of(self, pinned: PinnedObject) -> UpdateFunctionCodeRequestTypeDef:
         return {
             "FunctionName": self.spec.function,
             "S3Bucket": pinned.bucket,
@@ -597,7 +598,7 @@ class LambdaFunction:
     def _name(self) -> str:
         return f"the alias {self.spec.alias} of {self.spec.function}"
 
-    def _moved(self, alias: dict[str, Any]) -> str:
+    def _moved(self, alias: Alias) -> str:
         return (
             f"{self._release}: {self._name} was changed by someone else after the plan was made: it points at "
             f"{_described(alias)}. Tagship did not overwrite it."
@@ -613,12 +614,12 @@ class LambdaFunction:
         )
 
 
-def _standing(alias: Mapping[str, Any]) -> tuple[str, dict[str, float]]:
+def _standing(alias: Alias) -> tuple[str, dict[str, float]]:
     weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
     return str(alias["FunctionVersion"]), {str(version): float(weight) for version, weight in weights.items()}
 
 
-def _stands_or_moves_to(version: str, alias: Mapping[str, Any]) -> bool:
+def _stands_or_moves_to(version: str, alias: Alias) -> bool:
     """The version has all traffic, or gets it when Lambda has moved the provisioned concurrency.
 
     Until then Lambda itself gives all weight to the version that had it.
@@ -635,12 +636,12 @@ def _weights(baseline: Revision | None, candidate: Revision, percent: int) -> tu
     return baseline["id"], {candidate["id"]: percent / 100}
 
 
-def _fence(alias: Mapping[str, Any]) -> int:
+def _fence(alias: Alias) -> int:
     match = _FENCE.search(alias.get("Description") or "")
     return int(match[1]) if match else 0
 
 
-def _described(alias: Mapping[str, Any] | None) -> str:
+def _described(alias: Alias | None) -> str:
     if alias is None:
         return "nothing"
     version, weights = _standing(alias)
@@ -648,7 +649,7 @@ def _described(alias: Mapping[str, Any] | None) -> str:
     return f"version {version}{shares}"
 
 
-def _reason(configuration: Mapping[str, Any], name: str) -> str:
+def _reason(configuration: Configuration, name: Literal["StateReason", "LastUpdateStatusReason"]) -> str:
     return str(configuration.get(name) or "no reason given")
 
 

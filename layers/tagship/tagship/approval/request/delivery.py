@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -12,6 +12,9 @@ from tagship.aws.calls import calling, code_of
 from tagship.ledger import approvals
 from tagship.ledger.table import Ledger
 from tagship.model.errors import TokenDead
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
 
 _DEAD = ("TaskDoesNotExist", "TaskTimedOut", "InvalidToken")
 
@@ -35,7 +38,7 @@ def answer_of(request: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def waits(ledger: Ledger, stepfunctions: Any, approval_id: str) -> bool:
+def waits(ledger: Ledger, stepfunctions: SFNClient, approval_id: str) -> bool:
     """Whether the release's execution is still there to hear the decision."""
     request = approvals.get(ledger, approval_id)
     if request is None:
@@ -45,7 +48,7 @@ def waits(ledger: Ledger, stepfunctions: Any, approval_id: str) -> bool:
     return str(answer["status"]) == "RUNNING"
 
 
-def deliver(ledger: Ledger, stepfunctions: Any, approval_id: str) -> None:
+def deliver(ledger: Ledger, stepfunctions: SFNClient, approval_id: str) -> None:
     """Answers the waiting task with what was decided; does nothing while it is open, or when it was done before.
 
     Raises TokenDead when the execution no longer waits on this token: if it asks again, it gets the answer then.

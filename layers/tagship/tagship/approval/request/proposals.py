@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tagship.approval.request.delivery import deliver
 from tagship.ledger import approvals, configurations
@@ -13,8 +13,11 @@ from tagship.model.proposal import number_of
 from tagship.model.records import RequestRecord
 from tagship.model.release import Status
 
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
 
-def only_newest(ledger: Ledger, stepfunctions: Any, request: RequestRecord) -> RequestRecord:
+
+def only_newest(ledger: Ledger, stepfunctions: SFNClient, request: RequestRecord) -> RequestRecord:
     """The request as it stands afterwards: closed where a newer proposal is on its way. Older ones are closed for it.
 
     Whichever of two asks first, the older one is closed. A release's request is returned as it is.

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tagship.approval.facts import CHANNEL, fact_of, failure
 from tagship.approval.link import GRACE, LinkSigner, approval_url
@@ -29,6 +29,9 @@ from tagship.slack import messages as slack
 from tagship.slack import thread as slack_thread
 from tagship.text.times import moment, span
 from tagship.text.words import console
+
+if TYPE_CHECKING:
+    from mypy_boto3_ses import SESClient
 
 LONG_AGO = timedelta(days=30)
 """After so long a pause a release carries more than usual, and approvers are told so first."""
@@ -250,7 +253,7 @@ class _Sender:
         token = self._signer.token(self._request["id"], approver, self._request["digest"], self._until)
         return approval_url(self._settings.approval_base_url, self._request["id"], token)
 
-    def _mail(self, ses: Any, address: str, write: Callable[[], Mail]) -> None:
+    def _mail(self, ses: SESClient, address: str, write: Callable[[], Mail]) -> None:
         mail = write()
         ses.send_email(
             Source=self._settings.sender_address,
