@@ -325,4 +325,4 @@ def test_roles_may_be_given_only_where_the_target_names_some() -> None:
     bare = ecs.EcsTarget(**{**ecs.KIND.example, "taskRoles": ()})
     assert not [right for right in ecs.KIND.rights(bare, objects=()) if "iam:PassRole" in right.actions]
     (passing,) = [right for right in ecs.KIND.rights(SPEC, objects=()) if "iam:PassRole" in right.actions]
-    assert passing.on == SPEC.taskRoles
+    assert (passing.on, passing.passed_to) == (SPEC.taskRoles, "ecs-tasks.amazonaws.com")

@@ -89,6 +89,8 @@ class ServiceBench:
 class TestService(Conformance):
     """A service on ECS."""
 
+    begins_with_nothing = False
+
     def make(self) -> Bench:
         return ServiceBench()
 

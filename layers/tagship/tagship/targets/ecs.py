@@ -73,7 +73,14 @@ def rights(target: EcsTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
         Right(name="RollADeploymentBack", actions=("ecs:StopServiceDeployment",), on=(deployments,)),
     ]
     if target.taskRoles:  # ECS asks for it when a task definition that names them is registered or deployed
-        may.append(Right(name="GiveTasksTheirRoles", actions=("iam:PassRole",), on=tuple(target.taskRoles)))
+        may.append(
+            Right(
+                name="GiveTasksTheirRoles",
+                actions=("iam:PassRole",),
+                on=tuple(target.taskRoles),
+                passed_to="ecs-tasks.amazonaws.com",
+            )
+        )
     if reads:
         may += [
             # A task definition runs nothing by itself; the service and its roles are guarded above.
