@@ -12,6 +12,10 @@ from tagship_cli.failures import trying
 from tagship_cli.place import PLACE, STAGE_VARIABLE, STAGES, checkout, place_options
 
 COMMANDS = {
+    "init": (
+        "tagship_cli.commands.init",
+        "Write an application's first configuration and its workflow for CI.",
+    ),
     "publish": ("tagship_cli.commands.publish", "Upload a release: artifacts first, release.json last."),
     "promote": ("tagship_cli.commands.promote", "Promote a release that succeeded in one stage to the next."),
     "plan": ("tagship_cli.commands.plan", "Show what a release would change, before it is uploaded."),

@@ -35,6 +35,11 @@ def from_git(folder: Path, *, commit: str, tag: str) -> Source:
     )
 
 
+def origin(folder: Path) -> tuple[str, str]:
+    """Where the repository around this folder comes from: its address, and `owner/name`; both empty where nobody knows."""
+    return _git(folder, "remote", "get-url", "origin"), _repository(folder)
+
+
 def is_noreply(address: str) -> bool:
     """An address that stands for a person whom it does not name: nobody could tell that they approve their own release."""
     return bool(_NOREPLY.search(address))

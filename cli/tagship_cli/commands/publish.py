@@ -285,11 +285,11 @@ def _known(value: str, what: str, option: str) -> str:
     return value
 
 
-def pair(text: str) -> tuple[str, str]:
+def pair(text: str, *, option: str = "--parameter") -> tuple[str, str]:
     """From `KEY=VALUE`. Raises click's BadParameter."""
     key, separator, value = text.partition("=")
     if not separator or not key:
-        raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--parameter")
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint=option)
     return key, value
 
 

@@ -1,4 +1,4 @@
-"""tagship role: the least-privilege role that an application's configuration needs, printed or deployed."""
+"""tagship role: the role that Tagship assumes for an application, or that CI assumes to publish it; printed or deployed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tagship_cli.failures import Failed, trying
 from tagship_cli.place import Place, as_json, in_a_place, new_session
 from tagship_cli.views import screen
+
+if TYPE_CHECKING:
+    from tagship.model.application import Application
+    from tagship_cli.actions.publisher import Trust
 
 _WAIT = {"Delay": 2, "MaxAttempts": 90}
 _SEEN_TIMES = 5
@@ -25,7 +29,11 @@ _LOOKS = 30
 Examples:
   tagship role application.yaml --stage production                  print it as a CloudFormation template
   tagship role application.yaml --stage production --deploy         show it, ask, and deploy it
-  tagship role application.yaml --stage production --deploy --target-profile shop    … into the target's account"""
+  tagship role application.yaml --stage production --deploy --target-profile shop    … into the target's account
+  tagship role application.yaml --stage production --publisher --github acme/storefront --deploy
+  tagship role application.yaml --stage production --publisher --gitlab acme/shop/storefront --deploy
+  tagship role application.yaml --stage production --publisher --issuer https://ci.example.com \\
+      --audience tagship --subject job:storefront:release"""
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True), metavar="FILE")
 @click.option("--deploy", is_flag=True, help="Deploy the role as a stack in the target's account and region.")
@@ -34,16 +42,49 @@ Examples:
     metavar="NAME",
     help="The AWS profile for the target's account, if that is a different account.",
 )
+@click.option(
+    "--publisher", is_flag=True, help="The role that CI assumes to publish the application instead."
+)
+@click.option(
+    "--github", metavar="OWNER/NAME", help="With --publisher: the GitHub repository whose jobs publish."
+)
+@click.option(
+    "--github-environment",
+    default="",
+    metavar="NAME",
+    help="With --github: the environment that the publishing job names.  [default: none; it runs for a tag]",
+)
+@click.option(
+    "--gitlab", metavar="GROUP/NAME", help="With --publisher: the GitLab project whose jobs publish."
+)
+@click.option(
+    "--issuer", metavar="URL", help="With --publisher: another OIDC issuer, or the address of your GitLab."
+)
+@click.option("--subject", metavar="SUB", help="With --issuer: the one subject that its tokens must have.")
+@click.option(
+    "--audience", metavar="AUD", help="With --gitlab or --issuer: the audience.  [default: tagship-<stage>]"
+)
 @click.option("--yes", "-y", is_flag=True, help="Deploy without a confirmation prompt.")
 @in_a_place
 @as_json
 def role(
-    *, place: Place, file: str, deploy: bool, target_profile: str | None, yes: bool, as_json: bool
+    *,
+    place: Place,
+    file: str,
+    deploy: bool,
+    target_profile: str | None,
+    publisher: bool,
+    yes: bool,
+    as_json: bool,
+    **trusted: Any,
 ) -> None:
     """Print or deploy the role that Tagship assumes for an application.
 
     The role trusts only the functions of this stage's stack, with the application's external id, for this application. It
     allows only what the target, the gates and the health checks in the configuration need.
+
+    With --publisher, the role that CI assumes to upload releases of this application. It trusts the tokens of one issuer
+    about one subject: jobs that run for a tag that gates.tags.pattern allows, or of one environment.
     """
     from tagship_cli.actions import role as made
     from tagship_cli.actions.documents import read
@@ -51,6 +92,20 @@ def role(
 
     configuration = checked(read(file, Path(file).read_bytes()))
     place.refuse_a_long_name()
+    if publisher:
+        _publisher(
+            place,
+            configuration,
+            _trust(place, configuration, **trusted),
+            deploy=deploy,
+            yes=yes,
+            as_json=as_json,
+        )
+        return
+    if given := [name for name, value in trusted.items() if value]:
+        raise click.UsageError(
+            f"--{given[0].replace('_', '-')} is for the role that CI assumes: give --publisher too."
+        )
     template = made.template(
         configuration,
         bucket=place.output("ReleaseBucketName"),
@@ -74,6 +129,77 @@ def role(
         screen.result(template)
     else:
         screen.say(screen.in_yaml(template))
+
+
+def _trust(
+    place: Place,
+    configuration: Application,
+    *,
+    github: str | None,
+    github_environment: str,
+    gitlab: str | None,
+    issuer: str | None,
+    subject: str | None,
+    audience: str | None,
+) -> Trust:
+    """Whose tokens are believed. Raises click's UsageError where that is nobody, or several."""
+    from tagship_cli.actions import publisher as made
+
+    tags, audience = configuration.gates.tags.pattern, audience or f"tagship-{place.stage}"
+    if sum(map(bool, (github, gitlab, subject))) != 1:
+        raise click.UsageError(
+            "--publisher: name who publishes: --github, --gitlab, or --issuer with --subject."
+        )
+    if github:
+        return made.github(github, tags=tags, environment=github_environment)
+    if gitlab:
+        return made.gitlab(gitlab, tags=tags, audience=audience, issuer=issuer or made.GITLAB)
+    if not issuer:
+        raise click.UsageError("--subject: name whose subject it is with --issuer.")
+    return made.other(issuer, audience=audience, subject=subject or "")
+
+
+def _publisher(
+    place: Place, configuration: Application, trust: Trust, *, deploy: bool, yes: bool, as_json: bool
+) -> None:
+    from tagship_cli.actions import publisher as made
+
+    signature = configuration.gates.signature
+    account, partition = (place.output("FunctionRoles").split(":")[part] for part in (4, 1))
+    bucket = place.output("ReleaseBucketName")
+    template = made.template(
+        trust,
+        stage=place.stage,
+        application=configuration.application,
+        bucket=bucket,
+        account=account,
+        region=place.region_name,
+        partition=partition,
+        key_alias=signature.key.rpartition(":")[2] if signature else None,
+    )
+    name = made.role_name(place.stage, configuration.application)
+    arn = f"arn:{partition}:iam::{account}:role/{name}"
+    if not as_json:
+        screen.say(screen.in_yaml(template))
+    if not deploy:
+        if as_json:
+            screen.result(template)
+        return
+    _ask(f"Deploy this as the stack {name} in account {account}?", yes=yes)
+    session = new_session(profile_name=place.profile, region_name=place.region_name)
+    _deploy(session, name, template, account=account)
+    _await_trust(session, template, pause=place.world.pause)
+    variables = {"PUBLISHER_ROLE": arn, "RELEASE_BUCKET": bucket, "AWS_REGION": place.region_name}
+    if as_json:
+        screen.result({"stack": name, "role": arn, "variables": variables, "template": template})
+        return
+    screen.say(
+        f"{screen.good('Deployed')}: {arn}, by the stack {name}",
+        "The account must believe the issuer. If it does not yet, once an account:",
+        f"  {made.provider_command(trust)}",
+        "The variables of the workflow:",
+        *(f"  {each} = {screen.clean(value)}" for each, value in variables.items()),
+    )
 
 
 def _ask(question: str, *, yes: bool) -> None:

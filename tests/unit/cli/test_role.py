@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from yaml.events import AliasEvent
 from tagship.aws.rights import session_policy
 from tagship.model.documents import read_application
 from tagship.targets import rights
+from tagship_cli.actions import publisher
 from tagship_cli.actions.role import template
 from tagship_cli.commands import role as command
 from tests.template.cloudformation import Loader, resources
@@ -274,3 +276,160 @@ def _resolved(value: Any) -> Any:
         assert "${" not in text, text
         return text
     return {name: _resolved(inner) for name, inner in value.items()}
+
+
+# ---- the role that CI assumes --------------------------------------------------------------------------------------
+
+PUBLISHER = "tagship-pub-development-storefront"
+
+
+def published(stage: Any, tmp_path: Path, *options: str, **changes: Any) -> Any:
+    file = tmp_path / "application.yaml"
+    file.write_text(yaml.safe_dump(application(**changes)))
+    return stage.run("role", str(file), "--publisher", *options)
+
+
+def subject(result: Any) -> tuple[str, str]:
+    """Whose token is believed, about what."""
+    (trust,) = properties(result)["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Action"] == "sts:AssumeRoleWithWebIdentity"
+    ((key, said),) = trust["Condition"]["StringLike"].items()
+    assert trust["Condition"]["StringEquals"].keys() == {key.replace(":sub", ":aud")}
+    return trust["Principal"]["Federated"], said
+
+
+def properties(result: Any) -> dict[str, Any]:
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)["Resources"]["Role"]["Properties"]
+    return found
+
+
+@pytest.mark.parametrize(
+    "options, provider, said",
+    [
+        (
+            ("--github", "acme/storefront"),
+            "token.actions.githubusercontent.com",
+            "repo:acme/storefront:ref:refs/tags/v*",
+        ),
+        (
+            ("--github", "acme@1/storefront@2", "--github-environment", "production"),
+            "token.actions.githubusercontent.com",
+            "repo:acme@1/storefront@2:environment:production",
+        ),
+        (
+            ("--gitlab", "acme/shop/storefront"),
+            "gitlab.com",
+            "project_path:acme/shop/storefront:ref_type:tag:ref:v*",
+        ),
+        (
+            ("--gitlab", "acme/storefront", "--issuer", "https://gitlab.example.com"),
+            "gitlab.example.com",
+            "project_path:acme/storefront:ref_type:tag:ref:v*",
+        ),
+        (
+            ("--issuer", "https://ci.example.com/oidc", "--subject", "job:storefront:release"),
+            "ci.example.com/oidc",
+            "job:storefront:release",
+        ),
+    ],
+)
+def test_the_publisher_is_one_subject_of_one_issuer(
+    stage: Any, tmp_path: Path, options: tuple[str, ...], provider: str, said: str
+) -> None:
+    arn, found = subject(published(stage, tmp_path, *options, "--json"))
+    assert arn == f"arn:aws:iam::123456789012:oidc-provider/{provider}"
+    assert found == said
+
+
+def test_in_a_monorepo_the_publisher_runs_for_its_own_tags(stage: Any, tmp_path: Path) -> None:
+    result = published(
+        stage, tmp_path, "--github", "acme/mono", "--json", gates={"tags": {"pattern": "storefront/v*"}}
+    )
+    assert subject(result)[1] == "repo:acme/mono:ref:refs/tags/storefront/v*"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--github", "acme/*"),
+        ("--github", "acme"),
+        ("--github", "acme/storefront", "--github-environment", "prod*"),
+        ("--github", "acme/storefront", "--gitlab", "acme/storefront"),
+        ("--gitlab", "acme/*"),
+        ("--issuer", "https://ci.example.com"),
+        ("--issuer", "https://ci.example.com", "--subject", "job:*"),
+        ("--issuer", "https://ci.example.com", "--subject", "job:${aws:username}"),
+        ("--issuer", "http://ci.example.com", "--subject", "job"),
+        ("--subject", "job"),
+    ],
+)
+def test_a_publisher_that_would_be_many_or_nobody_is_refused(
+    stage: Any, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    assert published(stage, tmp_path, *options).exit_code == 2
+
+
+def test_it_uploads_for_its_application_and_signs_only_where_releases_are_signed(
+    stage: Any, tmp_path: Path
+) -> None:
+    unsigned = properties(published(stage, tmp_path, "--github", "acme/storefront", "--json"))
+    (upload,) = unsigned["Policies"][0]["PolicyDocument"]["Statement"]
+    assert upload["Action"] == ["s3:PutObject", "s3:GetObject"]
+    assert upload["Resource"] == "arn:aws:s3:::releases/releases/storefront/*"
+    signed = properties(
+        published(
+            stage,
+            tmp_path,
+            *("--github", "acme/storefront", "--json"),
+            gates={"signature": {"key": "alias/tagship-release-signing"}},
+        )
+    )
+    sign = signed["Policies"][0]["PolicyDocument"]["Statement"][1]
+    assert sign["Condition"] == {"StringEquals": {"kms:RequestAlias": "alias/tagship-release-signing"}}
+
+
+def test_it_is_deployed_beside_the_stack_and_says_what_the_workflow_wants(stage: Any, tmp_path: Path) -> None:
+    result = published(stage, tmp_path, "--github", "acme/storefront", "--deploy", "--yes")
+    assert result.exit_code == 0, result.output
+    assert stage.client("iam").get_role(RoleName=PUBLISHER)["Role"]["MaxSessionDuration"] == 3600
+    assert f"PUBLISHER_ROLE = arn:aws:iam::123456789012:role/{PUBLISHER}" in result.stdout
+    assert "RELEASE_BUCKET = releases" in result.stdout
+    assert (
+        "create-open-id-connect-provider --url https://token.actions.githubusercontent.com" in result.stdout
+    )
+
+
+def test_its_name_is_none_that_a_function_of_tagship_has_or_assumes() -> None:
+    longest = publisher.role_name("development", "a" * 40)
+    assert len(longest) <= 64
+    for pattern in ("tagship-app-*", "tagship-development-*FunctionRole-*"):
+        assert not fnmatchcase(longest, pattern)
+
+
+def test_the_stacks_own_publisher_role_is_the_same() -> None:
+    role = resources("AWS::IAM::Role")["PublisherRole"]
+    host = "token.actions.githubusercontent.com"
+    choice = role["AssumeRolePolicyDocument"]["Statement"][0]["Fn::If"]
+    sub = choice[1]["Condition"]["StringLike"][f"{host}:sub"]
+    assert choice[1] == publisher.trust_statement(
+        {"Fn::Sub": f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:oidc-provider/{host}"},
+        host,
+        publisher.GITHUB_AUDIENCE,
+        sub,
+    )
+    assert [each["Fn::Sub"] for each in sub["Fn::If"][1:]] == [
+        publisher.github("acme/storefront", tags="", environment="X")
+        .subject.replace("acme/storefront", "${PublisherRepository}")
+        .replace("X", "${PublisherEnvironment}"),
+        publisher.github("acme/storefront", tags="${PublisherTags}").subject.replace(
+            "acme/storefront", "${PublisherRepository}"
+        ),
+    ]
+    assert role["MaxSessionDuration"] == publisher.SESSION_SECONDS
+    assert role["Policies"] == publisher.policies(
+        {"Fn::Sub": "${ReleaseBucket.Arn}/releases/${PublisherApplication}/*"},
+        {"Fn::Sub": "arn:${AWS::Partition}:kms:${AWS::Region}:${AWS::AccountId}:key/*"},
+        {"Ref": "PublisherSigningAlias"},
+    )

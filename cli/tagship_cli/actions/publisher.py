@@ -1,0 +1,167 @@
+"""The role that CI assumes to publish one application's releases, as a CloudFormation template.
+
+Its trust names one issuer, one audience and one subject. The subject has a wildcard only where it names tags by a pattern.
+The stack's own publisher role (template.yaml) has the same properties, which a test holds.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+
+GITHUB = "https://token.actions.githubusercontent.com"
+GITHUB_AUDIENCE = "sts.amazonaws.com"
+GITLAB = "https://gitlab.com"
+SESSION_SECONDS = 3600
+_VERSION = "2012-10-17"
+_REPOSITORY = re.compile(r"[A-Za-z0-9._-]+(@[0-9]+)?/[A-Za-z0-9._-]+(@[0-9]+)?")
+_PROJECT = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+")
+_ENVIRONMENT = re.compile(r"[A-Za-z0-9._/-]{1,255}")
+_SUBJECT = re.compile(r"[A-Za-z0-9._/@:+|=,-]{1,400}")
+_AUDIENCE = re.compile(r"[A-Za-z0-9._/@:+-]{1,255}")
+_ISSUER = re.compile(r"https://[A-Za-z0-9.-]+(/[A-Za-z0-9._/-]*)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """Whose tokens are believed."""
+
+    issuer: str
+    """Its address, https."""
+    audience: str
+    subject: Any
+    """What a token must say it is about; a `*` stands only in a pattern of tags."""
+
+    @property
+    def provider(self) -> str:
+        """What IAM calls the issuer."""
+        return self.issuer.removeprefix("https://").rstrip("/")
+
+
+def github(repository: str, *, tags: str, environment: str = "") -> Trust:
+    """Jobs of one repository that run for a tag, or that name this environment, whatever they run for.
+
+    Raises click's BadParameter.
+    """
+    _must(_REPOSITORY, repository, "--github", "owner/name, or owner@id/name@id where GitHub's tokens say so")
+    if environment:
+        _must(_ENVIRONMENT, environment, "--github-environment", "an environment's name without spaces")
+    runs = f"environment:{environment}" if environment else f"ref:refs/tags/{tags}"
+    return Trust(issuer=GITHUB, audience=GITHUB_AUDIENCE, subject=f"repo:{repository}:{runs}")
+
+
+def gitlab(project: str, *, tags: str, audience: str, issuer: str = GITLAB) -> Trust:
+    """Jobs of one project that run for a tag. Raises click's BadParameter."""
+    _must(_PROJECT, project, "--gitlab", "group/name, or a longer path")
+    return other(
+        issuer,
+        audience=audience,
+        subject=f"project_path:{project}:ref_type:tag:ref:{tags}",
+        option="--gitlab",
+    )
+
+
+def other(issuer: str, *, audience: str, subject: str, option: str = "--subject") -> Trust:
+    """Whatever this issuer says of one subject. Raises click's BadParameter."""
+    _must(_ISSUER, issuer, "--issuer", "an https address without a port")
+    _must(_AUDIENCE, audience, "--audience", "what the job asks its token for")
+    if option == "--subject":
+        _must(_SUBJECT, subject, option, "one whole subject, without a wildcard")
+    return Trust(issuer=issuer.rstrip("/"), audience=audience, subject=subject)
+
+
+def _must(pattern: re.Pattern[str], text: str, option: str, words: str) -> None:
+    if not pattern.fullmatch(text):
+        raise click.BadParameter(f"{text!r} must be {words}.", param_hint=option)
+
+
+def role_name(stage: str, application: str) -> str:
+    """At most 64 characters, and of no pattern that Tagship's functions assume or are found by."""
+    return f"tagship-pub-{stage}-{application}"
+
+
+def template(
+    trust: Trust,
+    *,
+    stage: str,
+    application: str,
+    bucket: str,
+    account: str,
+    region: str,
+    partition: str,
+    key_alias: str | None,
+) -> dict[str, Any]:
+    """One role, for the account of the stage's stack.
+
+    `bucket` is the stage's release bucket, `key_alias` names the key that signs releases; None where nothing is signed.
+    """
+    name = role_name(stage, application)
+    trusts = trust_statement(
+        f"arn:{partition}:iam::{account}:oidc-provider/{trust.provider}",
+        trust.provider,
+        trust.audience,
+        trust.subject,
+    )
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": f"The role that CI assumes to publish {application} to {stage}; printed by tagship role --publisher.",
+        "Resources": {
+            "Role": {
+                "Type": "AWS::IAM::Role",
+                "Properties": {
+                    "RoleName": name,
+                    "Description": f"Uploads releases of {application} to {stage}; adds, never overwrites, never deletes.",
+                    "MaxSessionDuration": SESSION_SECONDS,
+                    "AssumeRolePolicyDocument": {"Version": _VERSION, "Statement": [trusts]},
+                    "Policies": policies(
+                        f"arn:{partition}:s3:::{bucket}/releases/{application}/*",
+                        f"arn:{partition}:kms:{region}:{account}:key/*",
+                        key_alias,
+                    ),
+                },
+            }
+        },
+        "Outputs": {
+            "RoleArn": {
+                "Description": "What CI assumes: PUBLISHER_ROLE.",
+                "Value": {"Fn::GetAtt": ["Role", "Arn"]},
+            }
+        },
+    }
+
+
+def trust_statement(provider_arn: Any, provider: str, audience: str, subject: Any) -> dict[str, Any]:
+    """Who may assume it: the issuer's token, for this audience, about this subject."""
+    return {
+        "Effect": "Allow",
+        "Principal": {"Federated": provider_arn},
+        "Action": "sts:AssumeRoleWithWebIdentity",
+        "Condition": {
+            "StringEquals": {f"{provider}:aud": audience},
+            "StringLike": {f"{provider}:sub": subject},
+        },
+    }
+
+
+def policies(objects: Any, keys: Any, key_alias: Any) -> list[dict[str, Any]]:
+    """To upload artifacts and manifest and see whether a tag is used, and to sign with one key."""
+    upload = {"Effect": "Allow", "Action": ["s3:PutObject", "s3:GetObject"], "Resource": objects}
+    # A policy can name a key so only by condition.
+    sign = {
+        "Effect": "Allow",
+        "Action": "kms:Sign",
+        "Resource": keys,
+        "Condition": {"StringEquals": {"kms:RequestAlias": key_alias}},
+    }
+    document = {"Version": _VERSION, "Statement": [upload, sign] if key_alias else [upload]}
+    return [{"PolicyName": "upload", "PolicyDocument": document}]
+
+
+def provider_command(trust: Trust) -> str:
+    """What makes the account believe the issuer; once an account."""
+    host = urlsplit(trust.issuer).geturl()
+    return f"aws iam create-open-id-connect-provider --url {host} --client-id-list {trust.audience}"

@@ -1,0 +1,219 @@
+"""What `tagship init` writes: an application's first configuration with comments, and a workflow for CI.
+
+The kinds of targets and checks bring the examples; what they say of `storefront` is said of the new application instead.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from tagship.health import kinds as checks
+from tagship.model.documents import DocumentInvalid, read_application
+from tagship.targets.kind import Kind
+from tagship_cli.failures import Failed
+
+if TYPE_CHECKING:
+    from tagship.model.application import Application
+
+CONFIGURATION = Path("application.yaml")
+WORKFLOWS = {"github": Path(".github/workflows/tagship.yaml"), "gitlab": Path(".gitlab/tagship.yaml")}
+"""Where each CI looks for what is written for it; a name that a repository does not use yet."""
+_EXAMPLE = "storefront"
+_PLACE = ("type", "account", "region", "role", "externalId")
+_WIDTH = 110
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What nobody can see in a folder."""
+
+    application: str
+    stage: str
+    kind: Kind
+    target: Mapping[str, Any]
+    """The whole part of application.yaml."""
+    approvers: Sequence[str]
+    required: int
+    check: Mapping[str, Any]
+    pattern: str = "v*"
+
+
+def asked_of(kind: Kind) -> list[str]:
+    """What a kind's part of application.yaml must say beyond where the target is."""
+    required = [
+        it.name for it in fields(kind.spec) if it.default is MISSING and it.default_factory is MISSING
+    ]
+    return [name for name in required if name not in _PLACE]
+
+
+def target_of(
+    kind: Kind, application: str, *, stage: str, account: str, region: str, given: Mapping[str, str]
+) -> dict[str, Any]:
+    """The kind's example, said of this application in this place; what was given stands above it."""
+    partition = (
+        "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
+    )
+    place = {
+        "account": account,
+        "region": region,
+        "role": f"arn:{partition}:iam::{account}:role/tagship-app-{application}",
+        "externalId": f"tagship-{stage}",
+    }
+    return {**of_this(kind.example, application), **place, **given}
+
+
+def check_of(type_: str, application: str, *, url: str = "") -> dict[str, Any]:
+    """A health check of this type, as its example has it; no more samples are asked for than there must be."""
+    example = of_this(checks()[type_].EXAMPLE, application)
+    if url:
+        return {"type": type_, "url": url}
+    return {name: 1 if name == "minSamples" else value for name, value in example.items()}
+
+
+def of_this(example: Any, application: str) -> Any:
+    """An example that speaks of the storefront, said of another application."""
+    if isinstance(example, Mapping):
+        return {name: of_this(value, application) for name, value in example.items()}
+    if isinstance(example, list | tuple):
+        return [of_this(each, application) for each in example]
+    return example.replace(_EXAMPLE, application) if isinstance(example, str) else example
+
+
+def configuration(answers: Answers) -> tuple[str, Application]:
+    """The text of application.yaml, and what it says.
+
+    Raises Failed, with every problem, where it would not be valid.
+    """
+    text = _written(answers)
+    try:
+        return text, read_application(yaml.safe_load(text), stage=answers.stage)
+    except DocumentInvalid as error:
+        told = "\n".join(f"  {problem}" for problem in error.problems)
+        raise Failed(f"These answers make no valid application.yaml. Nothing was written.\n{told}") from error
+
+
+def _written(answers: Answers) -> str:
+    says = _descriptions(answers.kind.name)
+    said = [(f"  {_field(name, value)}", says.get(name, "")) for name, value in answers.target.items()]
+    wide = max(len(text) for text, _ in said if len(text) < _WIDTH // 2)
+    target = [f"{text:<{wide}}   # {about}" if about else text for text, about in said]
+    strategy = (
+        "# strategy: {type: canary, percent: 10, bake: 300}   # the default: 10 % for five minutes, then all"
+        if answers.kind.weighted
+        else "strategy: {type: all-at-once}   # a target of this type moves at once"
+    )
+    looks = checks()[str(answers.check["type"])].__doc__ or ""
+    lines = [
+        f"# How {answers.application} is released. `tagship validate` checks it; docs/applications.md has every field.",
+        _field("application", answers.application),
+        "",
+        "# What is deployed to, and the role that Tagship assumes there (`tagship role` makes it).",
+        "target:",
+        *target,
+        "",
+        "# Who decides. Each approver gets a personal link by mail; a release's author does not count.",
+        "approval:",
+        f"  {_field('approvers', list(answers.approvers))}",
+        f"  {_field('required', answers.required)}",
+        "",
+        f"# How a version shows that it works. {looks.strip().splitlines()[0]}",
+        "health:",
+        "  checks:",
+        f"    - {_flow(dict(answers.check))}",
+        "",
+        "# What else can be said; remove the # where you want it.",
+        strategy,
+        f'# gates: {{windows: ["Mon-Thu 09:00-16:00 Europe/Berlin"], tags: {{pattern: "{answers.pattern}"}}}}',
+        "# notifications: {emails: [team@example.com]}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+@cache
+def _descriptions(kind: str) -> dict[str, str]:
+    """What a kind says of its fields."""
+    from pydantic import TypeAdapter
+
+    from tagship.targets import KINDS
+
+    properties = TypeAdapter(KINDS[kind].spec).json_schema().get("properties", {})
+    about = {name: str(each.get("description", "")).partition("\n")[0] for name, each in properties.items()}
+    return {name: text[:1].lower() + text[1:].rstrip(".") for name, text in about.items()}
+
+
+def _field(name: str, value: Any) -> str:
+    return f"{name}: {_flow(value)}"
+
+
+def _flow(value: Any) -> str:
+    """On one line, quoted where YAML would read something else."""
+    return yaml.safe_dump(
+        [value], default_flow_style=True, width=10_000, allow_unicode=True, sort_keys=False
+    ).strip()[1:-1]
+
+
+def ci_of(folder: Path, origin: str) -> str:
+    """Which CI a repository uses, by what is in its folder and where it comes from; empty where nothing says so."""
+    if (folder / ".github").is_dir() or "github" in origin:
+        return "github"
+    if (folder / ".gitlab-ci.yml").is_file() or (folder / ".gitlab").is_dir() or "gitlab" in origin:
+        return "gitlab"
+    return ""
+
+
+def workflow(ci: str, answers: Answers, artifacts: Iterable[str]) -> str:
+    """The text of the workflow for this CI."""
+    from tagship.text.rendering import environment
+
+    named = [shlex.quote(each) for each in artifacts]
+    return (
+        environment(Path(__file__).parents[1] / "starters")
+        .get_template(f"{ci}.txt")
+        .render(
+            application=answers.application,
+            stage=answers.stage,
+            region=answers.target["region"],
+            pattern=answers.pattern,
+            expression=f"^{re.escape(answers.pattern).replace(chr(92) + '*', '.*').replace('/', chr(92) + '/')}$",
+            audience=f"tagship-{answers.stage}",
+            path=WORKFLOWS[ci].as_posix(),
+            artifacts=named,
+            files=" and ".join(each.partition("=")[2] for each in named),
+        )
+    )
+
+
+def write(folder: Path, texts: Mapping[Path, str]) -> None:
+    """All of them, or none. Raises Failed where one of them exists: nothing is ever overwritten."""
+    there = [str(path) for path in texts if (folder / path).exists() or (folder / path).is_symlink()]
+    if there:
+        raise Failed(
+            f"{' and '.join(there)} already {'exists' if len(there) == 1 else 'exist'}. Nothing was written.\n"
+            "Name another folder with --folder, or move what is there."
+        )
+    for path, text in texts.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        with (folder / path).open("x", encoding="utf-8") as file:
+            file.write(text)
+
+
+__all__ = [
+    "CONFIGURATION",
+    "WORKFLOWS",
+    "Answers",
+    "asked_of",
+    "check_of",
+    "ci_of",
+    "configuration",
+    "target_of",
+    "workflow",
+    "write",
+]

@@ -1,0 +1,272 @@
+"""tagship init: write an application's first configuration and its workflow for CI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tagship_cli.failures import AwsRefused, Failed, trying
+from tagship_cli.place import STAGES, Place, as_json, can_ask, in_a_place
+from tagship_cli.views import screen
+
+if TYPE_CHECKING:
+    from tagship.targets.kind import Kind
+    from tagship_cli.actions.starting import Answers
+
+_CI = ("github", "gitlab", "none")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tagship init                                      ask for everything that can't be seen here
+  tagship init greeter --approver ana@example.com --approver bo@example.com \\
+      --url https://greeter.example.com/ --stage production
+  tagship init greeter --offline --account 123456789012 --region eu-central-1 \\
+      --approver ana@example.com --check metric --ci gitlab
+\b
+Nothing is ever overwritten: if a file exists already, nothing is written, and the command exits with 1."""
+)
+@click.argument("application", required=False, metavar="[APPLICATION]")
+@click.option(
+    "--folder",
+    type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
+    default=".",
+    metavar="FOLDER",
+    help="The application's repository.  [default: this folder]",
+)
+@click.option(
+    "--type", "type_", metavar="TYPE", help="The type of target.  [default: the only one, or you are asked]"
+)
+@click.option(
+    "--target",
+    "given",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="A field of the target, like its name. Can be repeated.",
+)
+@click.option(
+    "--account", metavar="ID", help="The target's AWS account.  [default: the one that you are signed in to]"
+)
+@click.option(
+    "--approver", "approvers", multiple=True, metavar="ADDRESS", help="Who approves. Can be repeated."
+)
+@click.option(
+    "--required",
+    type=click.IntRange(1, 20),
+    help="How many must approve.  [default: 1, or 2 of three and more]",
+)
+@click.option(
+    "--url", default="", metavar="URL", help="An address that answers when the application is healthy."
+)
+@click.option(
+    "--check", metavar="TYPE", help="The type of health check.  [default: http where there is a --url]"
+)
+@click.option(
+    "--artifact",
+    "artifacts",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="What your build makes. Can be repeated.  [default: build/<application>.zip]",
+)
+@click.option(
+    "--ci", type=click.Choice(_CI), help="Whose workflow is written.  [default: by what is in the folder]"
+)
+@click.option("--offline", is_flag=True, help="Ask AWS nothing: name --account and --region.")
+@in_a_place
+@as_json
+def init(
+    *,
+    place: Place,
+    application: str | None,
+    folder: Path,
+    type_: str | None,
+    given: tuple[str, ...],
+    account: str | None,
+    approvers: tuple[str, ...],
+    required: int | None,
+    url: str,
+    check: str | None,
+    artifacts: tuple[str, ...],
+    ci: str | None,
+    offline: bool,
+    as_json: bool,
+) -> None:
+    """Write application.yaml, with comments, and a workflow that publishes a release when a tag is pushed.
+
+    Looks at what is deployed already, and asks for what it can't see. Options answer in advance.
+    """
+    from tagship_cli.actions import starting
+    from tagship_cli.actions.publishing import named_file
+    from tagship_cli.actions.source import origin
+
+    address, repository = origin(folder)
+    name = application or _asked(
+        "The application's name", repository.rpartition("/")[2] or folder.resolve().name
+    )
+    stage = place.named_stage or _asked("The stage", STAGES[-1])
+    kind = _kind(type_)
+    target = starting.target_of(
+        kind,
+        name,
+        stage=stage,
+        account=account or _account(place, offline=offline),
+        region=_region(place, offline=offline),
+        given=_fields(kind, name, given),
+    )
+    people = list(approvers) or _people()
+    answers = starting.Answers(
+        application=name,
+        stage=stage,
+        kind=kind,
+        target=target,
+        approvers=people,
+        required=required or (2 if len(people) > 2 else 1),
+        check=_check(name, check, url),
+    )
+    text, _ = starting.configuration(answers)
+    named = list(artifacts) or [f"{each}=build/{name}.zip" for each in kind.artifacts]
+    for each in named:
+        named_file(each)
+    chosen = ci or starting.ci_of(folder, address) or "none"
+    files = {starting.CONFIGURATION: text}
+    if chosen != "none":
+        files[starting.WORKFLOWS[chosen]] = starting.workflow(chosen, answers, named)
+    starting.write(folder, files)
+    seen = [] if offline else list(_seen(place, answers))
+    steps = _next(answers, chosen, place, repository, named)
+    if as_json:
+        screen.result({"written": [path.as_posix() for path in files], "seen": seen, "next": steps})
+    else:
+        wrote = [f"{screen.good('Written')}: {folder / path}" for path in files]
+        screen.say(*wrote, *(screen.clean(each) for each in seen), "", *_advice(chosen), "Next:")
+        screen.say(*(f"  {screen.clean(each)}" for each in steps))
+
+
+def _asked(what: str, default: str = "") -> str:
+    """A person's answer; where nobody is there, the default. Raises click's UsageError where there is none."""
+    if can_ask():
+        return str(click.prompt(what, default=default or None, err=True))
+    if not default:
+        raise click.UsageError(f"{what}? This is not a terminal, so nobody can answer: use the options.")
+    return default
+
+
+def _kind(named: str | None) -> Kind:
+    from tagship.targets import KINDS
+
+    chosen = named or (
+        next(iter(KINDS)) if len(KINDS) == 1 else _asked(f"The type of target ({', '.join(KINDS)})")
+    )
+    if chosen not in KINDS:
+        raise click.BadParameter(f"{chosen!r} is none of {', '.join(KINDS)}.", param_hint="--type")
+    return KINDS[chosen]
+
+
+def _fields(kind: Kind, application: str, given: tuple[str, ...]) -> dict[str, str]:
+    """What was given of the target, and what must be asked."""
+    from tagship_cli.actions import starting
+    from tagship_cli.commands.publish import pair
+
+    named = dict(pair(each, option="--target") for each in given)
+    for name in starting.asked_of(kind):
+        if name not in named:
+            named[name] = _asked(f"target.{name}", str(starting.of_this(kind.example[name], application)))
+    return named
+
+
+def _account(place: Place, *, offline: bool) -> str:
+    if not offline:
+        with _or_asked("the account"), trying("Asking AWS who you are"):
+            return str(place.client("sts").get_caller_identity()["Account"])
+    return _asked("The target's AWS account, 12 digits (--account)")
+
+
+def _region(place: Place, *, offline: bool) -> str:
+    named = place.region or place.usual_region
+    if named:
+        return named
+    if not offline:
+        with _or_asked("the region"):
+            return place.region_name
+    return _asked("The target's region (--region)")
+
+
+@contextmanager
+def _or_asked(what: str) -> Iterator[None]:
+    """Says that AWS did not say it; then a person is asked."""
+    try:
+        yield
+    except (AwsRefused, Failed) as refused:
+        screen.complain(screen.wary(f"AWS does not say {what}: {refused.message}"))
+
+
+def _people() -> list[str]:
+    given = _asked("Who approves? Mail addresses, separated by commas; name at least two (--approver)")
+    return [each.strip() for each in given.split(",") if each.strip()]
+
+
+def _check(application: str, type_: str | None, url: str) -> dict[str, Any]:
+    from tagship.health import kinds
+    from tagship_cli.actions import starting
+
+    if not type_ and not url and can_ask():
+        url = _asked("An address that answers when it is healthy (empty: there is none)", " ").strip()
+    if not (chosen := type_ or ("http" if url else "")):
+        chosen = _asked(
+            f"How does a version show that it works? --check {'|'.join(kinds())}, see docs/getting-started.md"
+        )
+    if chosen not in kinds():
+        raise click.BadParameter(f"{chosen!r} is none of {', '.join(kinds())}.", param_hint="--check")
+    return starting.check_of(chosen, application, url=url)
+
+
+def _seen(place: Place, answers: Answers) -> Iterator[str]:
+    """What is there already, as the gate `target` would look at it."""
+    from tagship.model.errors import TagshipError
+    from tagship_cli.actions import starting
+    from tagship_cli.actions.planning import looked_at
+
+    _, configuration = starting.configuration(answers)
+    try:
+        target, where = looked_at(place, configuration, tag="the first release")
+        found = target.check(None)
+        serves = answers.kind.describe(configuration.target, target.serving())
+    except (AwsRefused, Failed) as refused:
+        yield f"Not looked at: {refused.message}"
+    except TagshipError as error:
+        yield f"It can't take a release yet: {error}"
+    else:
+        yield f"Found {where}, which serves {serves or 'nothing yet'}. {found.said}"
+        if found.warning:
+            yield f"Note: {found.warning}"
+
+
+def _advice(ci: str) -> list[str]:
+    if ci == "none":
+        return [
+            "No workflow was written, because nothing here says which CI you use: --ci github or --ci gitlab."
+        ]
+    return ["Set the variables that the workflow names at its top, then commit both files."]
+
+
+def _next(answers: Answers, ci: str, place: Place, repository: str, artifacts: list[str]) -> list[str]:
+    """The three commands that come next."""
+    flags = replace(place, named_stage=answers.stage).flags()
+    publish = (
+        f"tagship publish --application {answers.application} --tag v1.0.0 --artifact {artifacts[0]}{flags}"
+    )
+    trust = {
+        "github": f"--github {repository or 'OWNER/NAME'}",
+        "gitlab": f"--gitlab {repository or 'GROUP/NAME'}",
+    }.get(ci)
+    return [
+        f"tagship role application.yaml --deploy{flags}",
+        f"tagship apply application.yaml{flags}",
+        f"tagship role application.yaml --publisher {trust} --deploy{flags}" if trust else publish,
+    ]

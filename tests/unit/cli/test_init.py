@@ -1,0 +1,198 @@
+"""init: a first configuration that is valid, a workflow for CI, and the next commands; nothing is ever overwritten."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+
+from tagship.health import kinds
+from tagship.model.documents import read_application
+from tagship_cli.actions import starting
+from tagship_cli.commands import init
+from tests.template.test_documents import parsed
+from tests.unit.targets import toy
+
+HERE = ("--offline", "--account", "123456789012", "--region", "eu-central-1", "--approver", "ana@example.com")
+
+
+def started(stage: Any, folder: Path, *more: str, given: str | None = None) -> Any:
+    return stage.run("init", "greeter", "--folder", str(folder), *more, given=given)
+
+
+def document(folder: Path) -> Any:
+    return yaml.safe_load((folder / "application.yaml").read_text())
+
+
+@pytest.mark.parametrize("check", kinds())
+def test_what_it_writes_is_valid_whatever_the_check(stage: Any, tmp_path: Path, check: str) -> None:
+    result = started(stage, tmp_path, *HERE, "--check", check, "--stage", "staging")
+    assert result.exit_code == 0, result.output
+    assert stage.run("validate", str(tmp_path / "application.yaml")).exit_code == 0
+    target = document(tmp_path)["target"]
+    assert target["account"] == "123456789012"
+    assert target["role"] == "arn:aws:iam::123456789012:role/tagship-app-greeter"
+    assert target["externalId"] == "tagship-staging"
+    assert "storefront" not in (tmp_path / "application.yaml").read_text()
+
+
+def test_every_field_of_the_target_says_what_it_is(stage: Any, tmp_path: Path) -> None:
+    started(stage, tmp_path, *HERE, "--url", "https://greeter.example.com/")
+    text = (tmp_path / "application.yaml").read_text()
+    block = text.partition("target:\n")[2].partition("\n\n")[0]
+    assert all(" # " in line for line in block.splitlines())
+    assert text.endswith("\n")
+
+
+def test_what_is_offered_besides_is_valid_too(stage: Any, tmp_path: Path) -> None:
+    started(stage, tmp_path, *HERE, "--url", "https://greeter.example.com/")
+    lines = (tmp_path / "application.yaml").read_text().splitlines()
+    head = next(number for number, line in enumerate(lines) if line.startswith("# What else"))
+    offered = [line.removeprefix("# ") for line in lines[head + 1 :]]
+    found = read_application(yaml.safe_load("\n".join([*lines[:head], *offered])))
+    assert found.gates.windows
+    assert found.notifications.emails
+
+
+def test_another_kind_is_asked_for_its_own_fields_and_moves_at_once(stage: Any, tmp_path: Path) -> None:
+    """Nothing here knows one kind of target."""
+    with toy.two_kinds():
+        starting._descriptions.cache_clear()
+        options = ("--type", "pointer", "--target", "bucket=sites", "--target", "key=greeter", *HERE)
+        result = started(stage, tmp_path, *options, "--url", "https://greeter.example.com/", "--ci", "github")
+        assert result.exit_code == 0, result.output
+        read_application(document(tmp_path))
+    assert document(tmp_path)["target"]["bucket"] == "sites"
+    assert document(tmp_path)["strategy"] == {"type": "all-at-once"}
+    workflow = (tmp_path / starting.WORKFLOWS["github"]).read_text()
+    assert f"--artifact {toy.CONTENT}=build/greeter.zip" in workflow
+
+
+@pytest.mark.parametrize("there", ["application.yaml", ".github/workflows/tagship.yaml"])
+def test_nothing_is_overwritten_and_nothing_else_is_written(stage: Any, tmp_path: Path, there: str) -> None:
+    (tmp_path / there).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / there).write_text("mine")
+    result = started(stage, tmp_path, *HERE, "--check", "metric", "--ci", "github")
+    assert result.exit_code == 1
+    assert f"{there} already exists. Nothing was written." in result.stderr
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / there]
+    assert (tmp_path / there).read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "made, origin, ci",
+    [
+        (".github/x", "", "github"),
+        ("", "git@github.com:acme/greeter.git", "github"),
+        (".gitlab-ci.yml", "", "gitlab"),
+        ("", "https://gitlab.example.com/acme/greeter.git", "gitlab"),
+        ("", "", ""),
+    ],
+)
+def test_it_sees_which_ci_there_is(tmp_path: Path, made: str, origin: str, ci: str) -> None:
+    if made:
+        (tmp_path / made).parent.mkdir(exist_ok=True)
+        (tmp_path / made).touch()
+    assert starting.ci_of(tmp_path, origin) == ci
+
+
+def test_name_and_repository_come_from_git(stage: Any, tmp_path: Path) -> None:
+    for words in (("init", "-q"), ("remote", "add", "origin", "git@github.com:acme/greeter.git")):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+    result = stage.run("init", "--folder", str(tmp_path), *HERE, "--check", "metric", "--json")
+    told = json.loads(result.stdout)
+    assert told["written"] == ["application.yaml", ".github/workflows/tagship.yaml"]
+    assert "--github acme/greeter" in told["next"][2]
+    assert document(tmp_path)["application"] == "greeter"
+
+
+def test_the_next_commands_can_be_typed(stage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for ci in ("github", "gitlab", "none"):
+        folder = tmp_path / ci
+        folder.mkdir()
+        told = json.loads(started(stage, folder, *HERE, "--check", "metric", "--ci", ci, "--json").stdout)
+        monkeypatch.chdir(folder)
+        assert len(told["next"]) == 3
+        for words in map(shlex.split, told["next"]):
+            assert "--stage" in words
+            parsed(words[1:])
+
+
+def test_who_is_there_is_asked_for_what_cannot_be_seen(
+    stage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(init, "can_ask", lambda: True)
+    given = "greeter\nproduction\n123456789012\nhello\nana@example.com, bo@example.com\nhttps://greeter.example.com/\n"
+    result = stage.run(
+        "init", "--folder", str(tmp_path), "--offline", "--region", "eu-central-1", given=given
+    )
+    assert result.exit_code == 0, result.output
+    found = document(tmp_path)
+    assert found["target"]["function"] == "hello"
+    assert found["approval"]["approvers"] == ["ana@example.com", "bo@example.com"]
+    assert found["health"]["checks"] == [{"type": "http", "url": "https://greeter.example.com/"}]
+
+
+@pytest.mark.parametrize("lacks", ["--account", "--region", "--approver", "--check"])
+def test_where_nobody_can_answer_it_names_the_option(stage: Any, tmp_path: Path, lacks: str) -> None:
+    options = {
+        "--account": "123456789012",
+        "--region": "eu-central-1",
+        "--approver": "ana@example.com",
+        "--check": "metric",
+    }
+    given = [word for pair in options.items() if pair[0] != lacks for word in pair]
+    result = stage.run(
+        "init", "greeter", "--folder", str(tmp_path), "--offline", *given, env={"AWS_REGION": ""}
+    )
+    assert result.exit_code == 2
+    assert lacks in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_answers_that_make_no_configuration_are_told_and_nothing_is_written(
+    stage: Any, tmp_path: Path
+) -> None:
+    result = started(stage, tmp_path, *HERE, "--approver", "bo", "--check", "metric")
+    assert result.exit_code == 1
+    assert "approval.approvers[1]: must be a plain mail address" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_looks_at_what_is_there(stage: Any, tmp_path: Path) -> None:
+    """The account comes from AWS, and the target is looked at as the gate would."""
+    result = started(stage, tmp_path, "--approver", "ana@example.com", "--check", "metric")
+    assert result.exit_code == 0, result.output
+    assert document(tmp_path)["target"]["account"] == boto3.client("sts").get_caller_identity()["Account"]
+    assert "It can't take a release yet" in result.stdout
+
+
+# ---- the workflows -------------------------------------------------------------------------------------------------
+
+
+def test_the_workflow_of_gitlab_runs_for_tags_and_publishes(stage: Any, tmp_path: Path) -> None:
+    started(
+        stage,
+        tmp_path,
+        *HERE,
+        "--check",
+        "metric",
+        "--ci",
+        "gitlab",
+        "--artifact",
+        "function=out/my greeter.zip",
+    )
+    publish = yaml.safe_load((tmp_path / starting.WORKFLOWS["gitlab"]).read_text())["publish"]
+    assert publish["rules"] == [{"if": "$CI_COMMIT_TAG =~ /^v.*$/"}]
+    assert publish["id_tokens"] == {"AWS_TOKEN": {"aud": "tagship-production"}}
+    words = shlex.split(publish["script"][-1])
+    assert words[0] == "tagship"
+    assert "function=out/my greeter.zip" in words
+    parsed(words[1:])
