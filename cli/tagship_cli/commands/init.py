@@ -25,9 +25,9 @@ _CI = ("github", "gitlab", "none")
     epilog="""\b
 Examples:
   tagship init                                      ask for everything that can't be seen here
-  tagship init greeter --approver ana@example.com --approver bo@example.com \\
+  tagship init greeter --type lambda --approver ana@example.com --approver bo@example.com \\
       --url https://greeter.example.com/ --stage production
-  tagship init greeter --offline --account 123456789012 --region eu-central-1 \\
+  tagship init greeter --type lambda --offline --account 123456789012 --region eu-central-1 \\
       --approver ana@example.com --check metric --ci gitlab
 \b
 Nothing is ever overwritten: if a file exists already, nothing is written, and the command exits with 1."""
@@ -161,7 +161,7 @@ def _kind(named: str | None) -> Kind:
     from tagship.targets import KINDS
 
     chosen = named or (
-        next(iter(KINDS)) if len(KINDS) == 1 else _asked(f"The type of target ({', '.join(KINDS)})")
+        next(iter(KINDS)) if len(KINDS) == 1 else _asked(f"The type of target (--type {', '.join(KINDS)})")
     )
     if chosen not in KINDS:
         raise click.BadParameter(f"{chosen!r} is none of {', '.join(KINDS)}.", param_hint="--type")

@@ -14,12 +14,23 @@ import yaml
 
 from tagship.health import kinds
 from tagship.model.documents import read_application
+from tagship.targets import KINDS
 from tagship_cli.actions import starting
 from tagship_cli.commands import init
 from tests.template.test_documents import parsed
 from tests.unit.targets import toy
 
-HERE = ("--offline", "--account", "123456789012", "--region", "eu-central-1", "--approver", "ana@example.com")
+HERE = (
+    "--type",
+    "lambda",
+    "--offline",
+    "--account",
+    "123456789012",
+    "--region",
+    "eu-central-1",
+    "--approver",
+    "ana@example.com",
+)
 
 
 def started(stage: Any, folder: Path, *more: str, given: str | None = None) -> Any:
@@ -40,6 +51,14 @@ def test_what_it_writes_is_valid_whatever_the_check(stage: Any, tmp_path: Path, 
     assert target["role"] == "arn:aws:iam::123456789012:role/tagship-app-greeter"
     assert target["externalId"] == "tagship-staging"
     assert "storefront" not in (tmp_path / "application.yaml").read_text()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_it_writes_is_valid_whatever_the_kind(stage: Any, tmp_path: Path, kind: str) -> None:
+    result = started(stage, tmp_path, *HERE, "--type", kind, "--url", "https://greeter.example.com/")
+    assert result.exit_code == 0, result.output
+    assert document(tmp_path)["target"]["type"] == kind
+    read_application(document(tmp_path))
 
 
 def test_every_field_of_the_target_says_what_it_is(stage: Any, tmp_path: Path) -> None:
@@ -64,7 +83,7 @@ def test_another_kind_is_asked_for_its_own_fields_and_moves_at_once(stage: Any, 
     """Nothing here knows one kind of target."""
     with toy.two_kinds():
         starting._descriptions.cache_clear()
-        options = ("--type", "pointer", "--target", "bucket=sites", "--target", "key=greeter", *HERE)
+        options = (*HERE, "--type", "pointer", "--target", "bucket=sites", "--target", "key=greeter")
         result = started(stage, tmp_path, *options, "--url", "https://greeter.example.com/", "--ci", "github")
         assert result.exit_code == 0, result.output
         read_application(document(tmp_path))
@@ -129,7 +148,7 @@ def test_who_is_there_is_asked_for_what_cannot_be_seen(
     stage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(init, "can_ask", lambda: True)
-    given = "greeter\nproduction\n123456789012\nhello\nana@example.com, bo@example.com\nhttps://greeter.example.com/\n"
+    given = "greeter\nproduction\nlambda\n123456789012\nhello\nana@example.com, bo@example.com\nhttps://greeter.example.com/\n"
     result = stage.run(
         "init", "--folder", str(tmp_path), "--offline", "--region", "eu-central-1", given=given
     )
@@ -140,9 +159,10 @@ def test_who_is_there_is_asked_for_what_cannot_be_seen(
     assert found["health"]["checks"] == [{"type": "http", "url": "https://greeter.example.com/"}]
 
 
-@pytest.mark.parametrize("lacks", ["--account", "--region", "--approver", "--check"])
+@pytest.mark.parametrize("lacks", ["--type", "--account", "--region", "--approver", "--check"])
 def test_where_nobody_can_answer_it_names_the_option(stage: Any, tmp_path: Path, lacks: str) -> None:
     options = {
+        "--type": "lambda",
         "--account": "123456789012",
         "--region": "eu-central-1",
         "--approver": "ana@example.com",
@@ -168,7 +188,9 @@ def test_answers_that_make_no_configuration_are_told_and_nothing_is_written(
 
 def test_it_looks_at_what_is_there(stage: Any, tmp_path: Path) -> None:
     """The account comes from AWS, and the target is looked at as the gate would."""
-    result = started(stage, tmp_path, "--approver", "ana@example.com", "--check", "metric")
+    result = started(
+        stage, tmp_path, "--type", "lambda", "--approver", "ana@example.com", "--check", "metric"
+    )
     assert result.exit_code == 0, result.output
     assert document(tmp_path)["target"]["account"] == boto3.client("sts").get_caller_identity()["Account"]
     assert "It can't take a release yet" in result.stdout

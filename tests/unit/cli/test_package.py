@@ -138,7 +138,19 @@ def test_the_installed_command_line_validates_and_previews(installed: Path) -> N
     done = tagship(installed, "validate", str(document))
     assert done.returncode == 0, done.stderr + done.stdout
     answers = ("--account", "123456789012", "--region", "eu-central-1", "--approver", "ana@example.com")
-    done = tagship(installed, "init", "greeter", "--offline", *answers, "--check", "metric", "--ci", "github")
+    done = tagship(
+        installed,
+        "init",
+        "greeter",
+        "--type",
+        "lambda",
+        "--offline",
+        *answers,
+        "--check",
+        "metric",
+        "--ci",
+        "github",
+    )
     assert done.returncode == 0, done.stderr + done.stdout
     done = tagship(installed, "preview", "approval", str(document), "--html", "previews")
     assert done.returncode == 0, done.stderr
