@@ -132,11 +132,12 @@ class FakeS3:
         Bucket: str,
         Key: str,
         Body: bytes,
+        ChecksumAlgorithm: str,
         ChecksumSHA256: str,
         IfNoneMatch: str = "",
         **headers: str,
     ) -> None:
-        assert Bucket == SPEC.bucket
+        assert (Bucket, ChecksumAlgorithm) == (SPEC.bucket, "SHA256")
 
         def write() -> None:
             if _checksum(Body) != ChecksumSHA256:

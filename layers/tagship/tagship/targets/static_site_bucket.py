@@ -239,7 +239,12 @@ class Bucket:
     def _put(self, key: str, body: bytes, file: File, **more: str) -> None:
         with self._calling(f"uploading {plain(key)}"):
             self.client.put_object(
-                Bucket=self.name, Key=key, Body=body, ChecksumSHA256=_base64(file.sha256), **more
+                Bucket=self.name,
+                Key=key,
+                Body=body,
+                ChecksumAlgorithm="SHA256",
+                ChecksumSHA256=_base64(file.sha256),
+                **more,
             )
 
     def _json(self, key: str) -> dict[str, Any] | None:
