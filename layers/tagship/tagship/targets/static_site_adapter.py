@@ -37,6 +37,7 @@ from tagship.targets.static_site_package import (
     files_of,
     hashed_pattern,
     look_into,
+    removals,
 )
 from tagship.text.words import listed
 
@@ -104,8 +105,7 @@ class StaticSite:
         if serving is None or serving.id != current["id"]:
             raise TargetMoved(
                 f"{self._release}: {self._name} serves {_described(live)}, and by the ledger production runs site "
-                f"{current['id']}: somebody else moved it. Tagship did not overwrite it. If what serves is right, adopt it: "
-                f"tagship adopt {self.application} --reason '…'. Then publish a new tag."
+                f"{current['id']}: somebody else moved it. Tagship did not overwrite it."
             )
         return Finding(said=f"{self._name} can be changed, and serves what the last release left.")
 
@@ -159,7 +159,13 @@ class StaticSite:
             )
         summary = [f"{self._name}: site {serving.id} → {to}", *self._settings(serving)]
         summary += differences(before, after, pattern=self._pattern)
-        return Change(baseline=baseline, candidate=candidate, nothingToChange=False, summary=summary)
+        return Change(
+            baseline=baseline,
+            candidate=candidate,
+            nothingToChange=False,
+            summary=summary,
+            warnings=removals(before, after, pattern=self._pattern),
+        )
 
     def _settings(self, serving: Serving) -> list[str]:
         changes = []
@@ -362,8 +368,8 @@ class StaticSite:
             )
         if len(live.code.serves) > 1:
             raise TargetInvalid(
-                f"{self._release}: {self._name} serves {_described(live)}. Give all traffic to one release first: tagship "
-                f"rollback {self.application}. Nothing was changed."
+                f"{self._release}: {self._name} serves {_described(live)}. Give all traffic to one release first. "
+                "Nothing was changed."
             )
         return live.code.serves[0] if live.code.serves else None
 

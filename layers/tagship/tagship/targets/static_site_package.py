@@ -14,6 +14,7 @@ from typing import IO
 from urllib.parse import unquote, urljoin, urlsplit
 
 from tagship.targets.archive import UNREADABLE, plain, shown, unreadable, wrong_names
+from tagship.text.words import count
 
 MOST_BYTES = 300 * 1024 * 1024
 """Of the package, zipped: what a gate can look into."""
@@ -228,28 +229,38 @@ def _broken_pages(archive: zipfile.ZipFile, found: Sequence[zipfile.ZipInfo], pa
 
 def differences(before: Files, after: Files, *, pattern: str) -> list[str]:
     """What a release changes, in words, dangerous changes first. Hashed files of the past stay reachable."""
-    removed, added = sorted(before.keys() - after.keys()), sorted(after.keys() - before.keys())
+    gone, added = _gone(before, after, pattern), sorted(after.keys() - before.keys())
     changed = sorted(
         path for path in before.keys() & after.keys() if not after[path].looks_like(before[path])
     )
-    gone = [path for path in removed if not is_hashed(path, pattern)]
     lines = [
-        f"{what}: {shown(names)}{tail}"
-        for what, names, tail in (
-            ("Pages removed", _pages(gone), ". Their addresses will no longer answer."),
-            ("Files removed", _others(gone), ". Their addresses will no longer answer."),
-            ("Pages changed", _pages(changed), ""),
-            ("Pages added", _pages(added), ""),
-            ("Files changed", _others(changed), ""),
-            ("Files added", [it for it in _others(added) if not is_hashed(it, pattern)], ""),
+        f"{what}: {shown(names)}"
+        for what, names in (
+            ("Pages removed", _pages(gone)),
+            ("Files removed", _others(gone)),
+            ("Pages changed", _pages(changed)),
+            ("Pages added", _pages(added)),
+            ("Files changed", _others(changed)),
+            ("Files added", [it for it in _others(added) if not is_hashed(it, pattern)]),
         )
         if names
     ]
     new = sum(is_hashed(path, pattern) for path in added)
-    old = len(removed) - len(gone)
+    old = len(before.keys() - after.keys()) - len(gone)
     if new or old:
         lines.append(f"Hashed files: {new} added, {old} no longer used; these stay reachable for open tabs.")
     return lines or ["No file is added, changed or removed."]
+
+
+def removals(before: Files, after: Files, *, pattern: str) -> list[str]:
+    """What approvers must read first: addresses that will no longer answer."""
+    gone = _gone(before, after, pattern)
+    said = count(len(gone), "address", "addresses")
+    return [f"{said} will no longer answer: {shown([*_pages(gone), *_others(gone)])}."] if gone else []
+
+
+def _gone(before: Files, after: Files, pattern: str) -> list[str]:
+    return sorted(path for path in before.keys() - after.keys() if not is_hashed(path, pattern))
 
 
 def changed_names(before: Files, after: Files, *, pattern: str) -> list[str]:
