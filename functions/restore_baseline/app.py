@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from tagship.deployment.restoring import restore
 from tagship.deployment.rollback import Order, bars_only, joined
-from tagship.deployment.settling import rollback_settle_seconds, settle_by
+from tagship.deployment.settling import rollback_settle_by
 from tagship.ledger.table import timestamp
 from tagship.model.records import ReleaseRecord
 from tagship.runtime import Event, Release, Runtime, name_of, step
@@ -26,19 +26,22 @@ def handler(event: Event, runtime: Runtime) -> Event:
     waited = joined(ledger, order, record, execution=execution, rollback=rollback)
     barred = bars_only(ledger, order, record, rollback=rollback, execution=execution)
     if what := barred or ("Another rollback has restored it." if waited else ""):
-        return _answer(release, record, what=what, check=False)
+        return _answer(release, record, what=what, check=False, started=event["startedAt"])
     seconds = runtime.settings.rollback_seconds
     record, what = restore(
         ledger, release.target, order, record, rollback=rollback, execution=execution, seconds=seconds
     )
     check = record["plan"]["locations"][0]["baseline"] is not None
-    return _answer(release, record, what=what, check=check)
+    return _answer(release, record, what=what, check=check, started=event["startedAt"])
 
 
-def _answer(release: Release, record: ReleaseRecord, *, what: str, check: bool) -> Event:
+def _answer(release: Release, record: ReleaseRecord, *, what: str, check: bool, started: str) -> Event:
     settings, now = release.runtime.settings, release.runtime.now()
-    settle_seconds = rollback_settle_seconds(
-        release.kind.settle_seconds, rollback_seconds=settings.rollback_seconds
+    settled_by = rollback_settle_by(
+        release.kind.settle_seconds,
+        rollback_seconds=settings.rollback_seconds,
+        started=datetime.fromisoformat(started),
+        now=now,
     )
     # The others look back, at what the candidate did.
     checks = [
@@ -53,5 +56,5 @@ def _answer(release: Release, record: ReleaseRecord, *, what: str, check: bool) 
         "servesNow": record["plan"]["from"] if "plan" in record else None,
         "nothingToCheck": not check,
         "deadline": timestamp(now + timedelta(seconds=settings.rollback_seconds)),
-        "settleBy": timestamp(settle_by(settle_seconds, now=now)),
+        "settleBy": timestamp(settled_by),
     }

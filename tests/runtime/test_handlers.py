@@ -126,7 +126,11 @@ WRONG = {
         about_nobody(ending={"status": "INVALID", "cause": "any"}), "ApplicationUnknown"
     ),
     "RestoreBaselineFunction": Wrong(
-        {"order": NOBODY | {"trigger": "operator", "why": "any"}, "execution": EXECUTION},
+        {
+            "order": NOBODY | {"trigger": "operator", "why": "any"},
+            "execution": EXECUTION,
+            "startedAt": "2026-01-01T00:00:00Z",
+        },
         "ApplicationUnknown",
     ),
     # Lambda asks it again, and then keeps the event: an alarm must not be lost.

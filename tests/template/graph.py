@@ -86,6 +86,7 @@ INTRINSICS = {
 CONTEXT = frozenset(
     {
         "$$.Execution.Id",
+        "$$.Execution.StartTime",
         "$$.Task.Token",
         "$$.Map.Item.Value",
         "$$.Map.Item.Value.check",

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import itertools
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tagship.deployment.settling import rollback_settle_seconds
+from tagship.deployment.settling import AFTER_SETTLING_SECONDS, rollback_settle_by
 from tagship.health import LambdaCheck, sampling
 from tagship.ledger.lock import SPARE_SECONDS
 from tagship.model.application import AllAtOnce, Canary, Health, Linear, Step, Steps, Strategy
@@ -145,13 +146,27 @@ def test_a_rollback_in_which_everything_goes_wrong_but_the_last_try_fits_into_it
     parameters: Body,
 ) -> None:
     """Then the ending is written by its own state; the execution's time-out, which nobody catches, is never reached."""
-    whole = together("rollback", [state.name for state in tasks() if state.machine == "rollback"], parameters)
-    settling = rollback_settle_seconds(
-        KIND.settle_seconds,
-        rollback_seconds=parameters["RollbackTimeoutSeconds"],
+    after = together("rollback", ["AwaitStable", *LOOK, "EndRelease"], parameters)
+    assert after <= AFTER_SETTLING_SECONDS, (
+        "what settles at the last moment is still checked, and its ending written"
     )
-    assert settling >= 25
-    assert whole + settling <= parameters["RollbackTimeoutSeconds"]
+    restoring = longest(task("rollback", "RestoreBaseline"), parameters)
+    assert parameters["RollbackTimeoutSeconds"] - restoring - AFTER_SETTLING_SECONDS >= 25, (
+        "and it has time to settle"
+    )
+
+
+def test_what_restoring_does_not_take_of_a_rollbacks_budget_is_left_for_settling() -> None:
+    started = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def left(*, after: int, kind_seconds: int = 900) -> float:
+        now = started + timedelta(seconds=after)
+        by = rollback_settle_by(kind_seconds, rollback_seconds=600, started=started, now=now)
+        return (by - now).total_seconds()
+
+    assert left(after=2) == 600 - AFTER_SETTLING_SECONDS - 2
+    assert left(after=100) == 600 - AFTER_SETTLING_SECONDS - 100
+    assert left(after=2, kind_seconds=60) == 60
 
 
 def test_a_rollback_has_one_budget_for_who_runs_it_and_who_waits_for_it() -> None:

@@ -512,7 +512,9 @@ class World:
     def _restore(self, execution: Execution, _: bool) -> None:
         release = {"application": NAME, "tag": execution.order["tag"]}
         try:
-            restored = self._call(execution, "restore_baseline", order=execution.order)
+            restored = self._call(
+                execution, "restore_baseline", order=execution.order, startedAt=timestamp(self.clock())
+            )
         except RollbackUnderway:
             execution.tries += 1
             if execution.tries > 10:

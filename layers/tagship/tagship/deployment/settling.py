@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from tagship.model.errors import NotStable
 
-REST_OF_A_ROLLBACK_SECONDS = 565
-"""What a rollback may take at worst beside waiting until it has settled (tests/template/test_budgets.py adds it up)."""
+AFTER_SETTLING_SECONDS = 428
+"""What a rollback may still take at worst once it has settled (tests/template/test_budgets.py adds it up)."""
 
 
 def settle_by(seconds: int, *, now: datetime, latest: datetime | None = None) -> datetime:
@@ -29,6 +29,12 @@ def wait_or_refuse(wait: int, *, by: datetime, now: datetime, what: str) -> int:
     return min(wait, max(left, 1))
 
 
-def rollback_settle_seconds(kind_seconds: int, *, rollback_seconds: int) -> int:
-    """How long a restored baseline may take to settle, so that its health can still be checked within the budget."""
-    return min(kind_seconds, rollback_seconds - REST_OF_A_ROLLBACK_SECONDS)
+def rollback_settle_by(
+    kind_seconds: int, *, rollback_seconds: int, started: datetime, now: datetime
+) -> datetime:
+    """When a restored baseline must have settled, so that its health can still be checked within the budget.
+
+    Of a rollback that began at `started`: what restoring took is not left for settling, and what it did not take is.
+    """
+    latest = started + timedelta(seconds=rollback_seconds - AFTER_SETTLING_SECONDS)
+    return settle_by(kind_seconds, now=now, latest=latest)
