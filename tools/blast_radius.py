@@ -47,6 +47,7 @@ _RIGHTS: Mapping[tuple[str, str], Words] = {
     ),
     ("kms:GenerateMac", "LinkKey"): ((CALLS, "KMS, to sign links"), (DECIDES, "mint approval links")),
     ("kms:VerifyMac", "LinkKey"): ((CALLS, "KMS, to verify links"),),
+    ("kms:VerifyMac", "DecisionKey"): ((CALLS, "KMS, to verify what the command line proved"),),
     ("kms:Verify", "key/*"): ((CALLS, "KMS, to verify releases' signatures"),),
     ("kms:Decrypt", "TopicKey"): ((CALLS, "KMS, for the topic"),),
     ("kms:GenerateDataKey", "TopicKey"): ((CALLS, "KMS, for the topic"),),
@@ -95,11 +96,11 @@ _RIGHTS: Mapping[tuple[str, str], Words] = {
 }
 _WHOLE_LEDGER: Words = (
     (WRITES, "the ledger, any item"),
-    (DECIDES, "write any fact, a decision among them"),
+    (DECIDES, "write any fact (a decision counts if a MAC vouches for it)"),
 )
 _DECISIONS: Words = (
     (WRITES, "of the ledger: facts, decisions, sign-ins and counters, and not what a release is made of"),
-    (DECIDES, "record decisions"),
+    (DECIDES, "record decisions (each counts if a MAC vouches for it, which this function can't make)"),
 )
 _MARKS: Words = ((WRITES, "of the ledger: which notices were sent"),)
 _CONDITION = re.compile(r"(Guards|Has|Is)[A-Z]\w+")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tagship.approval.recount import prove_decisions
+from tagship.approval.recount import notary_of, prove_decisions
 from tagship.deployment import recheck
 from tagship.deployment.locations import location_of, move_to
 from tagship.deployment.settling import settle_by
@@ -33,7 +33,8 @@ def handler(event: Event, runtime: Runtime) -> Event:
         seconds=max(seconds + runtime.settings.rollback_seconds, _LOOK_SECONDS) + lock.SPARE_SECONDS,
     )
     record = release.record
-    prove_decisions(ledger, record, recheck.prove_approved(ledger, record))
+    notary = notary_of(runtime.settings, runtime.aws.client("kms"))
+    prove_decisions(ledger, record, recheck.prove_approved(ledger, record), notary=notary)
     if runtime.settings.guards_configuration:
         recheck.prove_configured(ledger, record)
     leave, plan = recheck.may_begin(ledger, record, release.configuration), record["plan"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tagship.approval.recount import prove_decisions
+from functools import partial
+
+from tagship.approval.recount import notary_of, prove_decisions
 from tagship.deployment import configuring
 from tagship.runtime import Event, Runtime, step
 
@@ -20,6 +22,6 @@ def handler(event: Event, runtime: Runtime) -> Event:
         runtime.aws.client("ssm"),
         release.record,
         execution=event["execution"],
-        prove=prove_decisions,
+        prove=partial(prove_decisions, notary=notary_of(runtime.settings, runtime.aws.client("kms"))),
     )
     return {"inForce": release.tag}

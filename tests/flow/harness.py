@@ -13,6 +13,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import os
 import re
 import threading
 import time
@@ -437,6 +438,7 @@ class World:
 
         deployed = {
             "LedgerTableName": "ledger",
+            "DecisionKeyArn": os.environ["TAGSHIP_DECISION_KEY"],
             "ReleaseBucketName": BUCKET,
             "ReleaseStateMachineArn": self.machines["release"],
             "RollbackStateMachineArn": self.machines["rollback"],
@@ -621,10 +623,12 @@ def _build(patch: pytest.MonkeyPatch) -> World:
     client_of("s3").create_bucket(Bucket=BUCKET)
     client_of("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     _table()
-    key = client_of("kms").create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"][
-        "Arn"
-    ]
+    key, other = (
+        client_of("kms").create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["Arn"]
+        for _ in range(2)
+    )
     patch.setenv("TAGSHIP_LINK_KEY", key)
+    patch.setenv("TAGSHIP_DECISION_KEY", other)
     client_of("ses").verify_email_identity(EmailAddress="tagship@example.com")
     role = client_of("iam").create_role(RoleName="tagship-app-storefront", AssumeRolePolicyDocument="{}")[
         "Role"

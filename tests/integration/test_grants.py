@@ -18,6 +18,7 @@ import pytest
 from botocore.exceptions import ClientError
 from click.testing import CliRunner
 
+from tagship.approval.proof import command_line_proof
 from tagship.approval.quorum import outcome
 from tagship.ledger import approvals, releases
 from tagship.model.release import parameter_name
@@ -216,16 +217,29 @@ def _proposed(here: Deployed) -> Rights:
     shown |= refused_without(
         here, {"request_approval": [here.asked("request_approval", asking, without=["dynamodb:Query"])]}
     )
+    request = approvals.get(ledger, releases.get(ledger, OTHER, tag)["approval"])
+    assert request is not None
+    proof = command_line_proof(
+        here.pipeline.client("kms"),
+        here.pipeline.stack.outputs["DecisionKeyArn"],
+        stage=STAGE,
+        approval_id=request["id"],
+        digest=request["digest"],
+        approver="owner@example.com",
+        identity="",
+    )
     approvals.decide(
         ledger,
-        releases.get(ledger, OTHER, tag)["approval"],
+        request["id"],
         approver="owner@example.com",
         decision="approve",
         reason="",
         judge=outcome,
+        proof=proof.stored(),
     )
     stores = "store_configuration"
-    shown |= refused_without(here, {stores: [here.asked(stores, about, without=[*LEDGER, "dynamodb:Query"])]})
+    counts = ("dynamodb:Query", "dynamodb:Query #2", "kms:VerifyMac")
+    shown |= refused_without(here, {stores: [here.asked(stores, about, without=[*LEDGER, *counts])]})
     # It is in force then, and Parameter Store does not have it.
     return shown | refused_without(
         here, {stores: [here.asked(stores, about, without=["ssm:GetParameter", "ssm:PutParameter"])]}
@@ -286,7 +300,7 @@ def _while_nobody_is_told(here: Deployed) -> dict[str, list[Try]]:
             here.asked(
                 "recheck_release",
                 here.about,
-                without=[*LEDGER, "dynamodb:Query", "dynamodb:Query #2", "sts:AssumeRole"],
+                without=[*LEDGER, "dynamodb:Query", "dynamodb:Query #2", "kms:VerifyMac", "sts:AssumeRole"],
             )
         ],
     }

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tagship.approval.link import Token
+from tagship.approval.proof import LINK, Proof
 from tagship.intake.reading import read_release
 from tagship.ledger import approvals, releases
 from tagship.ledger.table import Ledger
@@ -116,6 +118,7 @@ class Around:
             decision="approve",
             reason="",
             judge=lambda _: "approved",
+            proof=Proof.of_token(LINK, Token.parse(self.link().partition("?t=")[2])).stored(),
         )
 
 
@@ -169,6 +172,7 @@ def _furnished(engine: Engine, machines: dict[str, str]) -> dict[str, str]:
         "TAGSHIP_STAGE": STAGE,
         "TAGSHIP_LEDGER_TABLE": TABLE,
         "TAGSHIP_LINK_KEY": key,
+        "TAGSHIP_DECISION_KEY": key,
         "TAGSHIP_SENDER_ADDRESS": SENDER,
         "TAGSHIP_OTHER_LINK_KEYS": "",
         "TAGSHIP_SLACK_HOSTS": "127.0.0.1",

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tagship.approval.proof import LINK, Proof
 from tagship.approval.request.delivery import deliver
 from tagship.approval.store import LedgerStore
 from tagship.ledger import approvals, logins, notices
@@ -149,9 +150,12 @@ def test_the_page_writes_no_attribute_that_its_right_does_not_name(ledger, clock
     store.sent(opened["id"], ANA, "192.0.2.7")
     session = {"session": "s", "secret": "h", "identity": "i", "until": clock() + timedelta(minutes=15)}
     assert logins.opened(here, opened, approver=ANA, **session)
-    store.decide(opened["id"], approver=ANA, decision="approve", reason="tested", identity="sso ana")
+    proof = Proof(kind=LINK, mac=b"\1" * 32)
+    store.decide(
+        opened["id"], approver=ANA, decision="approve", reason="tested", identity="sso ana", proof=proof
+    )
     deliver(here, SimpleNamespace(send_task_success=lambda **_: {}), opened["id"])
-    assert "delivered" in table.names
+    assert {"delivered", "proof"} <= table.names
     assert table.names <= may_write("ApprovalPage")
 
 

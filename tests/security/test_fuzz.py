@@ -31,7 +31,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tagship import runtime as runtime_module
-from tagship.approval.link import LinkVerifier, known_keys
+from tagship.approval.link import BUTTONS, LinkVerifier, known_keys
 from tagship.approval.page.incoming import request_in
 from tagship.approval.page.page import Page, PageRequest
 from tagship.approval.page.slack_actions import Workspaces, respond
@@ -359,7 +359,13 @@ PRESS = {
     "user": {"id": "U0ANA"},
     "response_url": "https://hooks.slack.com/actions/T0123/1/x",
     "state": {"values": {"reason": {"reason": {"value": "Why not."}}}},
-    "actions": [{"action_id": "approve", "value": sample()["id"], "block_id": "decision"}],
+    "actions": [
+        {
+            "action_id": "approve",
+            "value": f"{sample()['id']}.{link(sample(), BUTTONS)}",
+            "block_id": "decision",
+        }
+    ],
 }
 OWN_SECRET = "tagship/production/storefront/slack"
 SIGNING_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"

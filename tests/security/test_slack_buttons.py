@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from tagship.approval.errors import TooManyRequests
+from tagship.approval.link import BUTTONS, LinkVerifier, known_keys
 from tagship.approval.page.answers import PageResponse
 from tagship.approval.page.page import Page, PageRequest
 from tagship.approval.page.slack_actions import Workspaces, respond
@@ -21,7 +22,7 @@ from tagship.approval.request.slack import announcement
 from tagship.aws.web import Answer
 from tagship.model.errors import AwsUnavailable
 from tests.slack_server import Slack, slack
-from tests.unit.approval.builders import ANA, BO, NOW, Site, approved, sample, site
+from tests.unit.approval.builders import ANA, BO, KEY, NOW, STAGE, Site, approved, link, sample, site
 
 SIGNING_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 TEAM = "T0123"
@@ -68,6 +69,11 @@ class Workspace:
     refuse: Any = None
     """What writes refusals down, where it is not this workspace's own list."""
 
+    @property
+    def token(self) -> str:
+        """What RequestApproval puts behind the buttons."""
+        return link(self.here.record, BUTTONS)
+
     def payload(
         self, decision: str = "approve", reason: str | None = None, user: str = "U0ANA"
     ) -> dict[str, Any]:
@@ -80,14 +86,14 @@ class Workspace:
             "container": {"type": "message"},
             "trigger_id": "1.2.abc",
             "response_url": self.slack.url(f"/actions/{TEAM}/1/{user}"),
-            "message": announcement(self.here.record, now=NOW, buttons=True),
+            "message": announcement(self.here.record, now=NOW, buttons=self.token),
             "state": {"values": {"reason": {"reason": {"type": "plain_text_input", "value": reason}}}},
             "actions": [
                 {
                     "type": "button",
                     "block_id": "decision",
                     "action_id": decision,
-                    "value": self.here.record["id"],
+                    "value": f"{self.here.record['id']}.{self.token}",
                 }
             ],
         }
@@ -121,7 +127,7 @@ class Workspace:
         here = self.here
         page = Page(
             store=here.store,
-            verifier=None,  # type: ignore[arg-type]
+            verifier=LinkVerifier(here.kms, known_keys(KEY), stage=STAGE),
             deliver=here.deliver,
             now=here.now,
             waits=here.waits,
@@ -208,7 +214,7 @@ def test_a_rejection_needs_its_reason_here_too(work):
 
 
 def test_the_message_has_what_the_press_sends(work):
-    message = announcement(work.here.record, now=NOW, buttons=True)
+    message = announcement(work.here.record, now=NOW, buttons=work.token)
     field_, actions = message["blocks"][-2:]
     assert (field_["block_id"], field_["element"]["action_id"], field_["optional"]) == (
         "reason",
@@ -216,8 +222,8 @@ def test_the_message_has_what_the_press_sends(work):
         True,
     )
     assert [(it["action_id"], it["value"]) for it in actions["elements"]] == [
-        ("approve", work.here.record["id"]),
-        ("reject", work.here.record["id"]),
+        ("approve", f"{work.here.record['id']}.{work.token}"),
+        ("reject", f"{work.here.record['id']}.{work.token}"),
     ]
     plain = announcement(work.here.record, now=NOW)
     assert plain["blocks"] == message["blocks"][:-2]

@@ -72,7 +72,7 @@ def flooded(ledger: Ledger, clock: Any) -> Iterator[tuple[Workspace, Manager, Co
         request = asked(ledger) | {"slack": SECRET}
         made = site()
         made.store.records = {}
-        made.store.put(sample() | {"id": request["id"]})
+        made.store.put(sample() | {"id": request["id"], "digest": request["digest"]})
         store = LedgerStore(ledger=table, now=clock, log=Log(), allowance=Allowance())
         known = store.get
 

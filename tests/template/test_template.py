@@ -69,7 +69,7 @@ WITHOUT_A_RESOURCE = {
 # What only some may do; nobody else in the whole template has the right.
 ONLY = {
     "kms:GenerateMac": {"RequestApprovalFunction", "RemindApproversFunction"},
-    "kms:VerifyMac": {"ApprovalPageFunction"},
+    "kms:VerifyMac": {"ApprovalPageFunction", "RecheckReleaseFunction", "StoreConfigurationFunction"},
     "kms:Sign": {"PublisherRole"},
     "kms:Verify": {"RunGateFunction"},
     "ses:SendEmail": {"RequestApprovalFunction", "RemindApproversFunction"},
@@ -391,9 +391,31 @@ def test_the_link_keys_own_policy_lets_nobody_sign_but_the_two_senders() -> None
     ]
     assert signing[1].body["Principal"] == "*"
     (verifying,) = [it for it in of_the_key if "kms:VerifyMac" in it.actions]
-    assert verifying.body["Condition"] == {"ArnLike": {"aws:PrincipalArn": role_of("ApprovalPageFunction")}}
+    assert verifying.body["Condition"] == {
+        "ArnLike": {"aws:PrincipalArn": [role_of("ApprovalPageFunction"), *RECHECKING]}
+    }
     (administering,) = [it for it in of_the_key if it not in (*signing, verifying)]
     assert not [it for it in administering.actions if "*" in it or "Grant" in it.replace("ListGrants", "")]
+
+
+RECHECKING: list[Body] = [
+    role_of("RecheckReleaseFunction"),
+    {  # CloudFormation cuts the end of a long name
+        "Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/${AWS::StackName}-StoreConfigurationFunction*"
+    },
+]
+
+
+def test_no_function_can_prove_what_the_command_line_proves() -> None:
+    """The page's, above all. Who can, is said by the account's IAM policies."""
+    of_the_key = [it for it in statements() if it.resource == "DecisionKey"]
+    (denied,) = [it for it in of_the_key if it.effect == "Deny"]
+    every_function = role_of("*")["Fn::Sub"].replace("Role-*", "Function*")
+    assert (denied.actions, denied.body["Principal"]) == (("kms:GenerateMac",), "*")
+    assert denied.body["Condition"] == {"ArnLike": {"aws:PrincipalArn": {"Fn::Sub": every_function}}}
+    (verifying,) = [it for it in of_the_key if "kms:VerifyMac" in it.actions]
+    assert verifying.body["Condition"] == {"ArnLike": {"aws:PrincipalArn": RECHECKING}}
+    assert not [it for it in allowed() if "DecisionKey" in str(it.on) and "kms:GenerateMac" in it.actions]
 
 
 def test_mail_is_allowed_whatever_configuration_set_the_sender_has() -> None:

@@ -38,6 +38,7 @@ def test_every_setting_is_read():
     told = LEAST | {
         "TAGSHIP_LINK_KEY": "arn:key",
         "TAGSHIP_OTHER_LINK_KEYS": "arn:one,arn:two",
+        "TAGSHIP_DECISION_KEY": "arn:decisions",
         "TAGSHIP_SLACK_HOSTS": "hooks.slack.com, hooks.example.com",
         "TAGSHIP_GITHUB_HOSTS": "api.github.com",
         "TAGSHIP_APPROVAL_BASE_URL": "https://approve.example.com/",
@@ -63,6 +64,7 @@ def test_every_setting_is_read():
         ledger_table="ledger",
         link_key="arn:key",
         other_link_keys=("arn:one", "arn:two"),
+        decision_key="arn:decisions",
         slack_hosts=("hooks.slack.com", "hooks.example.com"),
         github_hosts=("api.github.com",),
         approval_base_url="https://approve.example.com",

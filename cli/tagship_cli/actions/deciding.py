@@ -9,6 +9,7 @@ from typing import Any, Literal
 import click
 
 from tagship.approval.identity import address_of, identity_of
+from tagship.approval.proof import command_line_proof
 from tagship.approval.quorum import decision_of, is_author, outcome, voters
 from tagship.approval.request.delivery import deliver
 from tagship.ledger import approvals, releases
@@ -134,6 +135,7 @@ class Ballot:
 
     def _recorded(self, decision: Decision, reason: str) -> RequestRecord:
         self._refuse_if_dead()
+        proof = self._proof() if decision == "approve" else None
         with trying(f"Recording the decision on {self.title}"):
             try:
                 return approvals.decide(
@@ -144,6 +146,7 @@ class Ballot:
                     reason=reason,
                     judge=outcome,
                     identity=self.caller.identity(self.approver),
+                    proof=proof,
                 )
             except ApprovalExpired as error:
                 raise Failed(f"{self.title}: the time to decide is over. Nothing was changed.") from error
@@ -153,6 +156,19 @@ class Ballot:
                 raise Failed(self._closed()) from error
             except IdentityUnproven as error:
                 raise Failed(str(error)) from error
+
+    def _proof(self) -> Mapping[str, Any]:
+        """Made with the stack's decision key: without it, `RecheckRelease` would not count the approval."""
+        with trying(f"Proving the approval of {self.title}. Nothing was changed"):
+            return command_line_proof(
+                self.place.client("kms"),
+                self.place.output("DecisionKeyArn"),
+                stage=self.place.stage,
+                approval_id=self.request["id"],
+                digest=self.request["digest"],
+                approver=self.approver,
+                identity=self.caller.identity(self.approver),
+            ).stored()
 
     def _refuse_if_dead(self) -> None:
         """A decision that no execution hears would say that something was approved that never comes."""

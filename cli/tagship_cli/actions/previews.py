@@ -133,7 +133,9 @@ class PreviewStore:
     def get(self, approval_id: str, /) -> Record | None:
         return self.record if approval_id == self.record["id"] else None
 
-    def decide(self, approval_id: str, /, *, approver: str, decision: str, reason: str, **_: str) -> Decided:
+    def decide(
+        self, approval_id: str, /, *, approver: str, decision: str, reason: str, **_: object
+    ) -> Decided:
         assert approval_id == self.record["id"]
         made = approved(approver, 20, reason=reason) | {"decision": decision}
         record = self.record | {"decisions": [*self.record["decisions"], made]}

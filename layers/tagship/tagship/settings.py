@@ -16,6 +16,8 @@ class Settings:
     link_key: str = ""
     other_link_keys: tuple[str, ...] = ()
     """Keys that no new link is made with, and whose links are still taken."""
+    decision_key: str = ""
+    """The key by which the command line proves an approval."""
     approval_base_url: str = ""
     sender_address: str = ""
     slack_hosts: tuple[str, ...] = ()
@@ -58,6 +60,7 @@ class Settings:
             ledger_table=environment["TAGSHIP_LEDGER_TABLE"],
             link_key=environment.get("TAGSHIP_LINK_KEY", ""),
             other_link_keys=_listed(environment.get("TAGSHIP_OTHER_LINK_KEYS", "")),
+            decision_key=environment.get("TAGSHIP_DECISION_KEY", ""),
             approval_base_url=environment.get("TAGSHIP_APPROVAL_BASE_URL", "").rstrip("/"),
             sender_address=environment.get("TAGSHIP_SENDER_ADDRESS", ""),
             slack_hosts=_listed(environment.get("TAGSHIP_SLACK_HOSTS", "")),

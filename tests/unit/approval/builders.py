@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from tagship.approval.link import LinkSigner, LinkVerifier, known_keys
 from tagship.approval.page.answers import PageResponse
 from tagship.approval.page.page import Page, PageRequest, answered
+from tagship.approval.proof import Proof
 from tagship.approval.quorum import Record, outcome
 from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired
 from tagship_cli.actions.previews import NOW, approved, rejected, sample
@@ -67,6 +68,7 @@ class FakeStore:
 
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     refusals: list[tuple[str, str, str]] = field(default_factory=list)
+    proofs: dict[str, Proof] = field(default_factory=dict)
     writes: int = 0
     before_decide: Callable[[], None] | None = None
     now: datetime = NOW
@@ -77,7 +79,7 @@ class FakeStore:
     def get(self, approval_id, /) -> Record | None:
         return self.records.get(approval_id)
 
-    def decide(self, approval_id, /, *, approver, decision, reason, identity="") -> Written:
+    def decide(self, approval_id, /, *, approver, decision, reason, identity, proof) -> Written:
         if self.before_decide:
             happens, self.before_decide = self.before_decide, None
             happens()
@@ -93,6 +95,7 @@ class FakeStore:
         decided = record | {"decisions": [*record["decisions"], made]}
         decided["status"] = outcome(decided).upper()
         self.records[approval_id] = decided
+        self.proofs[approver] = proof
         self.writes += 1
         return Written(decided)
 

@@ -82,6 +82,7 @@ STACK = {
         },
     },
     "Outputs": {
+        "DecisionKeyArn": {"Value": "the-decision-key"},
         "NoticesQueueUrl": {"Value": {"Ref": "Notices"}},
         "NoticesSetAsideArn": {"Value": "arn:aws:sqs:eu-central-1:123456789012:aside.fifo"},
         "ReleaseBucketName": {"Value": {"Ref": "Bucket"}},
@@ -459,7 +460,10 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     """The development stage, deployed and empty."""
     monkeypatch.setattr("tagship_cli.place.new_session", session)
     with mock_aws():
+        # CloudFormation in memory makes no keys for MACs.
+        made = made_client("kms", REGION, None).create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
+        template = json.dumps(STACK).replace("the-decision-key", made["KeyMetadata"]["Arn"])
         made_client("cloudformation", REGION, None).create_stack(
-            StackName="tagship-development", TemplateBody=json.dumps(STACK)
+            StackName="tagship-development", TemplateBody=template
         )
         yield Stage(clock=Clock())

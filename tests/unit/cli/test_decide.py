@@ -6,11 +6,15 @@ import json
 from typing import Any
 
 import pytest
+from botocore.client import BaseClient
 
+from tagship.approval.proof import Notary, Proof
 from tagship.ledger import approvals
 from tagship.model.errors import AwsUnavailable, TokenDead
 from tagship.model.release import Status
 from tagship_cli.actions.deciding import Caller, _address
+from tagship_cli.place import Place
+from tests.unit.tables import aws_error
 
 DEFINITION = json.dumps({"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}})
 MOTO = "arn:aws:sts::123456789012:user/moto"
@@ -347,3 +351,35 @@ def test_a_rejection_is_heard_from_anybody_and_recorded_as_claimed(
     in_production(CHOSEN)
     assert approve_in_production(stage, "reject", "--reason", "not today").exit_code == 0
     assert waiting.request["decisions"][0]["identity"] == f"claimed {CHOSEN}"
+
+
+def test_an_approval_keeps_what_vouches_for_it_and_a_rejection_needs_nothing(
+    stage: Any, waiting: Any
+) -> None:
+    decide(stage, "approve", "--as", "ana@example.com")
+    decide(stage, "reject", "--as", "bo@example.com", "--reason", "no")
+    entries = {entry["approver"]: entry for entry in waiting.request["decisions"]}
+    key = Place(named_stage="development").output("DecisionKeyArn")
+    notary = Notary(kms=stage.client("kms"), link_keys={}, decision_key=key, stage="development")
+    about = {"approval_id": waiting.request["id"], "digest": waiting.request["digest"]}
+    kept = Proof.read(approvals.proof_of(stage.ledger, waiting.request["id"], "ana@example.com"))
+    assert notary.vouches(kept, vote=entries["ana@example.com"], **about)
+    assert not notary.vouches(kept, vote=entries["ana@example.com"] | {"identity": MOTO}, **about)
+    assert approvals.proof_of(stage.ledger, waiting.request["id"], "bo@example.com") == {}
+
+
+def test_who_may_not_use_the_decision_key_approves_nothing(
+    stage: Any, waiting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = BaseClient._make_api_call
+
+    def refusing(client: Any, name: str, parameters: Any) -> Any:
+        if name == "GenerateMac":
+            raise aws_error("AccessDeniedException")
+        return ask(client, name, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", refusing)
+    result = decide(stage, "approve", "--as", "ana@example.com")
+    assert result.exit_code == 3
+    assert "Proving the approval of storefront v1.4.0. Nothing was changed: AWS refused" in result.stderr
+    assert waiting.request["decisions"] == []

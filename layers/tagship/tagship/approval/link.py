@@ -13,7 +13,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
@@ -24,6 +24,8 @@ from tagship.model.errors import CredentialsRefused, TagshipError
 from tagship.model.people import person
 
 PURPOSE = "approval-link/1"
+BUTTONS = "the buttons in a channel"
+"""In the place of an approver: the token behind a channel's buttons opens no page. It shows that somebody pressed one."""
 GRACE = timedelta(days=7)
 """How long a link outlives its approval, so that who comes late reads what became of it instead of "not valid"."""
 
@@ -130,7 +132,7 @@ class LinkSigner:
             CredentialsRefused: the role may not use the key.
         """
         expires = int(expires_at.timestamp())
-        message = _message(approval_id, approver, self._stage, digest, expires)
+        message = link_message(approval_id, approver, self._stage, digest, expires)
         from tagship.aws.calls import calling
 
         with calling(f"Signing a link for approval {approval_id}", AccessDeniedException=CredentialsRefused):
@@ -158,12 +160,22 @@ class LinkVerifier:
             AwsUnavailable: KMS throttled the call or could not be reached.
             CredentialsRefused: the role may not use the key.
         """
+        return self._whose(token, record, now, record["approvers"] if record else ())
+
+    def verify_buttons(self, token: str, record: Record, now: datetime) -> Token:
+        """The token behind a channel's buttons. Raises as `verify` does."""
+        self._whose(token, record, now, (BUTTONS,))
+        return Token.parse(token)
+
+    def _whose(self, token: str, record: Record | None, now: datetime, among: Iterable[str]) -> str:
         claim = Token.parse(token)
         key_id = self._keys.get(claim.key)
         if key_id is None:
             raise LinkInvalid("unknown key")
-        approver = _approver_of(claim, record) if record else None
-        genuine = self._genuine(key_id, claim, record, approver)
+        approver = _approver_of(claim, record["id"], among) if record else None
+        known = record or {"id": "", "digest": ""}
+        message = link_message(known["id"], approver or "", self._stage, known["digest"], claim.expires)
+        genuine = is_genuine(self._kms, key_id, message, claim.mac)
         if record is None:
             raise LinkInvalid("unknown approval")
         if approver is None:
@@ -176,22 +188,26 @@ class LinkVerifier:
             raise LinkInvalid("expired")
         return approver
 
-    def _genuine(self, key_id: str, claim: Token, record: Record | None, approver: str | None) -> bool:
-        known = record or {"id": "", "digest": ""}
-        message = _message(known["id"], approver or "", self._stage, known["digest"], claim.expires)
-        from tagship.aws.calls import calling
 
-        try:
-            with calling("Checking an approval's link", **_REFUSALS):
-                answer = self._kms.verify_mac(
-                    KeyId=key_id, MacAlgorithm=_ALGORITHM, Message=message, Mac=claim.mac
-                )
-        except _NotGenuine:
-            return False
-        return answer.get("MacValid") is True
+def is_genuine(kms: MacChecker, key_id: str, message: bytes, mac: bytes) -> bool:
+    """Whether this key made the MAC of this message.
+
+    Raises:
+        LinkInvalid: the key is out of use.
+        AwsUnavailable: KMS throttled the call or could not be reached.
+        CredentialsRefused: the role may not use the key.
+    """
+    from tagship.aws.calls import calling
+
+    try:
+        with calling("Checking an approval's link or other proof", **_REFUSALS):
+            answer = kms.verify_mac(KeyId=key_id, MacAlgorithm=_ALGORITHM, Message=message, Mac=mac)
+    except _NotGenuine:
+        return False
+    return answer.get("MacValid") is True
 
 
-def _message(approval_id: str, approver: str, stage: str, digest: str, expires: int) -> bytes:
+def link_message(approval_id: str, approver: str, stage: str, digest: str, expires: int) -> bytes:
     """The one spelling of what is signed: JSON with sorted keys, so that no field can flow into its neighbour."""
     fields = {
         "purpose": PURPOSE,
@@ -209,12 +225,7 @@ def _approver_ref(approval_id: str, approver: str) -> bytes:
     return hashlib.sha256(json.dumps(["approver-ref/1", approval_id, person(approver)]).encode()).digest()[:6]
 
 
-def _approver_of(claim: Token, record: Record) -> str | None:
+def _approver_of(claim: Token, approval_id: str, among: Iterable[str]) -> str | None:
     return next(
-        (
-            approver
-            for approver in record["approvers"]
-            if _approver_ref(record["id"], approver) == claim.approver
-        ),
-        None,
+        (approver for approver in among if _approver_ref(approval_id, approver) == claim.approver), None
     )

@@ -61,6 +61,20 @@ def outcome(record: Record) -> Outcome:
     return "approved" if approvals(record) >= max(1, int(record["required"])) else "open"
 
 
+def policy_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Who decides on a release and how many must agree, by the configuration that the release pinned."""
+    manifest, policy = record["manifest"], record["configuration"]["document"]["approval"]
+    found: dict[str, Any] = {
+        "approvers": policy["approvers"],
+        "required": policy["required"],
+        "authorMayApprove": policy["authorMayApprove"],
+        "author": manifest["author"],
+    }
+    if manifest.get("emergency"):  # who passes freezes and windows needs everybody
+        found["required"] = max(policy["required"], len(voters(found)))
+    return found
+
+
 def check_reachable(record: Record) -> None:
     """Say before anyone is asked that there can't be enough approvals.
 

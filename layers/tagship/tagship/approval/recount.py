@@ -1,7 +1,8 @@
 """The decisions on a release, counted again from the chain of facts.
 
-The request's own item says the same, but the page that faces the internet may write it. So nothing of the item counts here:
-the policy is the one in the fact that approvers were asked, and a decision is a fact after it, in an unbroken chain.
+The request's own item says the same, but the page that faces the internet may write it, and facts too. So the policy is the
+one that the release pinned, which the page can't write; a decision is a fact after the one that people were asked, in an
+unbroken chain; and an approval counts if what was kept with it vouches for it (`tagship.approval.proof`).
 """
 
 from __future__ import annotations
@@ -9,17 +10,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tagship.approval.quorum import approvals, outcome, votes
+from tagship.approval.link import MacChecker, known_keys
+from tagship.approval.proof import Notary, Proof
+from tagship.approval.quorum import approvals, outcome, policy_of, votes
+from tagship.ledger import approvals as requests
 from tagship.ledger import chain
 from tagship.ledger.table import Ledger
 from tagship.model.errors import ApprovalUnproven, PlanChanged
 from tagship.model.facts import FactKind
+from tagship.model.people import person
 from tagship.model.records import Decision, FactRecord, ReleaseRecord
+from tagship.settings import Settings
+from tagship.text.words import listed
 
 _DECISIONS = (FactKind.APPROVAL_GIVEN, FactKind.APPROVAL_GRANTED, FactKind.APPROVAL_REJECTED)
 
 
-def prove_decisions(ledger: Ledger, record: ReleaseRecord, digest: str) -> None:
+def prove_decisions(ledger: Ledger, record: ReleaseRecord, digest: str, *, notary: Notary) -> None:
     """Raises ApprovalUnproven unless the facts alone approve the release, PlanChanged where they approve another plan."""
     application, tag, attempt = record["application"], record["tag"], record["attempt"]
     asked = ledger.fact(application, tag, attempt, FactKind.APPROVAL_REQUESTED)
@@ -28,14 +35,38 @@ def prove_decisions(ledger: Ledger, record: ReleaseRecord, digest: str) -> None:
     head, facts = chain.read(ledger, application, since=int(asked["seq"]))
     if broken := chain.verify_end(application, facts, head=head):
         raise _unproven(record, f"the ledger's chain is broken: {broken.what}")
-    found = _recounted(facts, record)
-    if outcome(found) != "approved":
-        raise _unproven(record, _said(found))
-    if found["digest"] != digest:
+    if asked["data"].get("digest") != digest:
         raise PlanChanged(
             f"{application} {tag}: the facts approve another plan than the one that would be deployed. Nothing was changed. "
             "Publish a new tag."
         )
+    found = _recounted(facts, record)
+    unproven = [
+        vote["approver"]
+        for vote in votes(found)
+        if vote["decision"] == "approve" and not _vouched(ledger, notary, record, digest, vote)
+    ]
+    nobody = {person(approver) for approver in unproven}
+    found["decisions"] = [entry for entry in found["decisions"] if person(entry["approver"]) not in nobody]
+    if outcome(found) != "approved":
+        raise _unproven(record, _said(found, unproven))
+
+
+def notary_of(settings: Settings, kms: MacChecker) -> Notary:
+    """The one that verifies with this stack's keys."""
+    return Notary(
+        kms=kms,
+        link_keys=known_keys(settings.link_key, *settings.other_link_keys),
+        decision_key=settings.decision_key,
+        stage=settings.stage,
+    )
+
+
+def _vouched(
+    ledger: Ledger, notary: Notary, record: ReleaseRecord, digest: str, vote: Mapping[str, Any]
+) -> bool:
+    kept = Proof.read(requests.proof_of(ledger, record["approval"], vote["approver"]))
+    return notary.vouches(kept, approval_id=record["approval"], digest=digest, vote=vote)
 
 
 def _recounted(facts: Sequence[FactRecord], record: ReleaseRecord) -> dict[str, Any]:
@@ -48,11 +79,10 @@ def _recounted(facts: Sequence[FactRecord], record: ReleaseRecord) -> dict[str, 
         and fact["name"] in _DECISIONS
         and fact["data"].get("approval") == asked["data"]["approval"]
     ]
-    policy = {
-        name: asked["data"].get(name)
-        for name in ("approvers", "required", "author", "authorMayApprove", "digest")
+    return policy_of(record) | {
+        "stage": record["stage"],
+        "decisions": [_decision(fact) for fact in of_this],
     }
-    return policy | {"stage": asked["stage"], "decisions": [_decision(fact) for fact in of_this]}
 
 
 def _decision(fact: FactRecord) -> Decision:
@@ -66,11 +96,12 @@ def _decision(fact: FactRecord) -> Decision:
     }
 
 
-def _said(found: Mapping[str, Any]) -> str:
+def _said(found: Mapping[str, Any], unproven: Sequence[str]) -> str:
     """`1 of 2 approvals: ana@example.com approved`."""
     words = {"approve": "approved", "reject": "rejected"}
     who = ", ".join(f"{vote['approver']} {words[vote['decision']]}" for vote in votes(found))
-    return f"{approvals(found)} of {found['required']} approvals" + (f": {who}" if who else "")
+    told = f"{approvals(found)} of {found['required']} approvals" + (f": {who}" if who else "")
+    return told + (f"; nothing vouches for the approval of {listed(unproven)}" if unproven else "")
 
 
 def _unproven(record: ReleaseRecord, why: str) -> ApprovalUnproven:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from tagship.approval.errors import TooManyRequests
 from tagship.approval.facts import fact_of
+from tagship.approval.proof import Proof
 from tagship.approval.quorum import Record, outcome
 from tagship.ledger import approvals, visits
 from tagship.ledger.table import Ledger
@@ -51,6 +52,7 @@ class LedgerStore:
         decision: Literal["approve", "reject"],
         reason: str,
         identity: str = "",
+        proof: Proof | None = None,
     ) -> Decided:
         """One conditional write; raises AlreadyDecided, ApprovalClosed, ApprovalExpired."""
         return Decided(
@@ -62,6 +64,7 @@ class LedgerStore:
                 reason=reason,
                 judge=outcome,
                 identity=identity,
+                proof=proof.stored() if proof and decision == "approve" else None,
             )
         )
 

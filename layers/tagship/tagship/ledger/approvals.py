@@ -139,11 +139,12 @@ def decide(
     reason: str,
     judge: Callable[[RequestRecord], str],
     identity: str = "",
+    proof: Mapping[str, Any] | None = None,
 ) -> RequestRecord:
     """Records one approver's decision, and with it the request's outcome if that decides it.
 
     `judge` says, of the request with the decision in it, "approved", "rejected" or "open"; `identity` is the IAM identity of
-    whoever decided without a link.
+    whoever decided without a link. `proof` is what vouches for an approval: it is kept beside the fact, never in it.
 
     Raises AlreadyDecided when this approver has decided, ApprovalExpired and ApprovalClosed when nobody may any more,
     IdentityUnproven for an approval in production whose approver nobody vouches for.
@@ -190,12 +191,20 @@ def decide(
             decisions=decisions,
             status=status,
         )
+        kept = [ledger.put(_proof_item(approval_id, approver, proof))] if proof else []
         try:
-            if ledger.record(fact, change):
+            if ledger.record(fact, change, *kept):
                 return {**approval, "decisions": decisions, "status": status}
         except Refused:
             continue  # somebody decided at the same moment: look again, and say so if that ended it
         raise AlreadyDecided(f"{approver} has decided already.")
+
+
+def proof_of(ledger: Ledger, approval_id: str, approver: str) -> Mapping[str, Any]:
+    """What was kept to vouch for one approver's approval; empty where nothing was."""
+    item = ledger.get(_pk(approval_id), _proof_key(approver)) or {}
+    found = item.get("proof")
+    return found if isinstance(found, Mapping) else {}
 
 
 def close(
@@ -230,6 +239,15 @@ def close(
 def release_of(ledger: Ledger, approval: RequestRecord) -> ReleaseRecord:
     """The release that a request is about."""
     return releases.get(ledger, approval["application"], approval["tag"])
+
+
+def _proof_key(approver: str) -> str:
+    return f"PROOF#{person(approver)}"
+
+
+def _proof_item(approval_id: str, approver: str, proof: Mapping[str, Any]) -> dict[str, Any]:
+    """Written over whatever stands there: a false one that came before must not keep out the true one."""
+    return {"pk": _pk(approval_id), "sk": _proof_key(approver), "kind": "proof", "proof": dict(proof)}
 
 
 def _refuse_if_over(ledger: Ledger, approval: RequestRecord, approver: str) -> None:

@@ -114,7 +114,7 @@ class PlanChanged(FinalError):
 
 
 class ApprovalUnproven(FinalError):
-    """The chain of facts does not hold the approvals that the request's own item claims."""
+    """The chain of facts does not hold the approvals that the request's own item claims, or nothing vouches for them."""
 
 
 class IdentityUnproven(FinalError):

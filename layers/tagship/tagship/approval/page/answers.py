@@ -13,6 +13,7 @@ from tagship.approval.page.form import Challenge, Form, challenge
 from tagship.approval.page.progress import FOLLOW_SECONDS, progress
 from tagship.approval.page.render import render, style_hash
 from tagship.approval.page.view import standing, view
+from tagship.approval.proof import Proof
 from tagship.approval.quorum import Record
 from tagship.model.people import person
 
@@ -38,6 +39,8 @@ class Visit:
     mac: bytes
     source_ip: str
     now: datetime
+    proof: Proof
+    """What vouches that this approver was asked: kept with an approval."""
     identity: str = ""
     """Who signed in, in the provider's words, where the stage asks for that."""
     token: str = field(default="", repr=False)

@@ -24,6 +24,7 @@ from tagship.approval.page.form import (
     read_form,
     reason_problem,
 )
+from tagship.approval.proof import LINK, Proof
 from tagship.approval.quorum import Record
 from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, RetryableError, TokenDead
 
@@ -72,8 +73,10 @@ class ApprovalStore(Protocol):
         decision: Literal["approve", "reject"],
         reason: str,
         identity: str,
+        proof: Proof,
     ) -> Decided:
-        """Record one decision in one conditional write, with who signed in to make it, if somebody had to.
+        """Record one decision in one conditional write, with who signed in to make it, if somebody had to, and what vouches
+        for it.
 
         Raises:
             AlreadyDecided: this approver had decided before.
@@ -179,7 +182,10 @@ class Page:
             raise LinkInvalid("unknown approval")
         self.believed(record)
         follow = "follow=1" in request.query.split("&")
-        return Visit(record, approver, token.mac, request.source_ip, self.now, token=text, follow=follow)
+        proof = Proof.of_token(LINK, token)
+        return Visit(
+            record, approver, token.mac, request.source_ip, self.now, proof, token=text, follow=follow
+        )
 
     def _shown(self, visit: Visit) -> PageResponse:
         if visit.own and visit.standing in ("open", "approved", "rejected"):
@@ -213,6 +219,7 @@ class Page:
                 decision=form.decision,
                 reason=form.reason,
                 identity=visit.identity,
+                proof=visit.proof,
             )
         except (AlreadyDecided, ApprovalClosed, ApprovalExpired) as error:
             return self._too_late(visit, form, error)

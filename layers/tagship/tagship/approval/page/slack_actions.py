@@ -23,6 +23,7 @@ from tagship.approval.errors import LinkInvalid, TooManyRequests
 from tagship.approval.page.answers import PageResponse, Visit, security_headers
 from tagship.approval.page.form import Form, reason_problem
 from tagship.approval.page.page import Page, PageRequest
+from tagship.approval.proof import SLACK, Proof
 from tagship.approval.quorum import Record
 from tagship.aws.hosts import LOOPBACK
 from tagship.aws.secrets import ApplicationSecrets, SecretReader
@@ -62,6 +63,8 @@ class Press:
     """Somebody pressed a button, as Slack tells it; believed when its signature has been checked."""
 
     approval: str
+    token: str
+    """Of the button, as `RequestApproval` made it."""
     decision: Literal["approve", "reject"]
     reason: str
     team: str
@@ -162,8 +165,10 @@ def _read(request: PageRequest, headers: Mapping[str, str], page: Page, answers:
         json.dumps(payload, ensure_ascii=False).encode()  # half a character can't be stored
         (action,) = payload["actions"]
         state = payload["state"]["values"]
+        approval, _, token = str(action["value"]).partition(".")
         press = Press(
-            approval=str(action["value"]),
+            approval=approval,
+            token=token,
             decision=_DECISIONS[action["action_id"]],
             reason=str(state["reason"]["reason"]["value"] or "").strip(),
             team=str(payload["team"]["id"]),
@@ -207,6 +212,7 @@ def _pressed(press: Press, record: Record, buttons: slack.Buttons, page: Page, r
     """What came of it, in words. Raises LinkInvalid for who may not decide, RetryableError for what may be tried again."""
     if page.login:
         raise LinkInvalid("this stage asks for a sign-in")
+    proof = Proof.of_token(SLACK, page.verifier.verify_buttons(press.token, record, page.now))
     if press.team != buttons.team:
         raise LinkInvalid("another workspace")
     mail = buttons.users.get(press.user)
@@ -216,7 +222,7 @@ def _pressed(press: Press, record: Record, buttons: slack.Buttons, page: Page, r
     if approver is None:
         raise LinkInvalid("not an approver of this")
     identity = f"slack {press.team} {press.user}"
-    visit = Visit(record, approver, b"", request.source_ip, page.now, identity)
+    visit = Visit(record, approver, b"", request.source_ip, page.now, proof, identity)
     asks = visit.challenge
     form = Form(decision=press.decision, reason=press.reason, value=asks.value, number=asks.number)
     if visit.standing == "open" and not visit.own and (problem := reason_problem(form, record)):

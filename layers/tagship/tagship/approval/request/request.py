@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tagship.approval.facts import CHANNEL, fact_of, failure
-from tagship.approval.link import GRACE, LinkSigner, approval_url
-from tagship.approval.quorum import check_reachable, missing, voters
+from tagship.approval.link import BUTTONS, GRACE, LinkSigner, approval_url
+from tagship.approval.quorum import check_reachable, missing, policy_of, voters
 from tagship.approval.request.mail import Mail, approval_mail, escalation_mail, reminder_mail
 from tagship.approval.request.sending import LATE, SENT, Outbox
 from tagship.approval.request.slack import announcement, invitation
@@ -47,6 +47,7 @@ def request_of(
     manifest, plan = record["manifest"], record["plan"]
     document = record["configuration"]["document"]
     policy = document["approval"]
+    decides = policy_of(record)
     wanted: NewRequest = {
         "id": _new_id(random),
         "application": record["application"],
@@ -56,7 +57,7 @@ def request_of(
         "attempt": record["attempt"],
         "digest": plan["digest"],
         "execution": record["execution"],
-        "author": manifest["author"],
+        "author": decides["author"],
         "commit": manifest["commit"],
         "repository": manifest["repository"],
         "ref": manifest.get("ref", ""),
@@ -69,9 +70,9 @@ def request_of(
             "nothingToChange": plan["nothingToChange"],
         },
         "warnings": _warnings(record, now),
-        "approvers": policy["approvers"],
-        "required": policy["required"],
-        "authorMayApprove": policy["authorMayApprove"],
+        "approvers": decides["approvers"],
+        "required": decides["required"],
+        "authorMayApprove": decides["authorMayApprove"],
         "reasonToApprove": policy.get("reasonToApprove", False),
         "remindEvery": policy["remindEvery"],
         "escalateTo": policy.get("escalateTo", []),
@@ -79,8 +80,6 @@ def request_of(
         "expiresAt": timestamp(now + timedelta(seconds=min(policy["expires"], longest))),
         "watchUrl": console(record["execution"]),
     }
-    if manifest.get("emergency"):  # who passes freezes and windows needs everybody
-        wanted["required"] = max(policy["required"], len(voters(wanted)))
     check_reachable(wanted)
     return wanted
 
@@ -219,7 +218,8 @@ class _Sender:
                 message = partial(invitation, self._request, link=link, now=self._now, reminder=reminder)
                 outbox.send(name, partial(_posted, url, message))
         if (hooks.channel or hooks.bot) and not reminder and f"slack to {CHANNEL}" not in besides:
-            message = partial(announcement, self._request, now=self._now, buttons=hooks.buttons is not None)
+            mark = self._token(BUTTONS) if hooks.buttons else ""
+            message = partial(announcement, self._request, now=self._now, buttons=mark)
             announce = (
                 partial(self._said, hooks.bot, message)
                 if hooks.bot
@@ -250,8 +250,10 @@ class _Sender:
         return slack.webhooks(own, self._request["slack"], hosts=self._settings.slack_hosts)
 
     def _link(self, approver: str) -> str:
-        token = self._signer.token(self._request["id"], approver, self._request["digest"], self._until)
-        return approval_url(self._settings.approval_base_url, self._request["id"], token)
+        return approval_url(self._settings.approval_base_url, self._request["id"], self._token(approver))
+
+    def _token(self, whose: str) -> str:
+        return self._signer.token(self._request["id"], whose, self._request["digest"], self._until)
 
     def _mail(self, ses: SESClient, address: str, write: Callable[[], Mail]) -> None:
         mail = write()

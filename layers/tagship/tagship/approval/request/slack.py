@@ -23,10 +23,11 @@ _LINES = 6
 _NOTES = 600
 
 
-def announcement(record: Record, *, now: datetime, buttons: bool = False) -> Message:
+def announcement(record: Record, *, now: datetime, buttons: str = "") -> Message:
     """For the team's channel: everything but a link, which would let anybody in the channel decide in another's name.
 
-    `buttons` let those decide whom Slack knows to be asked; who else presses one is told so.
+    Buttons let those decide whom Slack knows to be asked; who else presses one is told so. `buttons` is their token, empty
+    where there are none.
     """
     shown = view(record, approver="", now=now)
     asked = ", ".join(line(voter) for voter in quorum.voters(record))
@@ -38,7 +39,7 @@ def announcement(record: Record, *, now: datetime, buttons: bool = False) -> Mes
             f"Asked: {escaped(asked)}. {shown['required']} approval{plural} needed; one rejection ends it. "
             "Each has a personal link, which is not posted here."
         ),
-        *(_buttons(record, shown) if buttons else ()),
+        *(_buttons(record, shown, buttons) if buttons else ()),
     )
 
 
@@ -60,8 +61,9 @@ def invitation(record: Record, *, link: str, now: datetime, reminder: bool = Fal
     )
 
 
-def _buttons(record: Record, shown: View) -> list[Block]:
-    """A reason, and the two buttons, which carry the request's id: worth nothing without Slack's word on who pressed."""
+def _buttons(record: Record, shown: View, token: str) -> list[Block]:
+    """A reason, and the two buttons, which carry the request's id and a token: worth nothing without Slack's word on who
+    pressed."""
     reason = {
         "type": "input",
         "block_id": "reason",
@@ -81,7 +83,7 @@ def _buttons(record: Record, shown: View) -> list[Block]:
             "action_id": decision,
             "style": style,
             "text": {"type": "plain_text", "text": line(f"{words} {shown['tag']}", 75), "emoji": False},
-            "value": record["id"],
+            "value": f"{record['id']}.{token}",
         }
         for decision, style, words in pair
     ]
