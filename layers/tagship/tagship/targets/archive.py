@@ -39,7 +39,7 @@ def wrong_names(files: Sequence[zipfile.ZipInfo]) -> list[str]:
     problems = []
     if outside:
         problems.append(
-            f"It has paths that lead outside the package: {shown(outside)}. Create the zip inside the code's folder."
+            f"It has paths that lead outside the package: {shown(outside)}. Create the zip inside the folder."
         )
     if locked:
         problems.append(f"It is encrypted: {shown(locked)}. Create the zip without a password.")

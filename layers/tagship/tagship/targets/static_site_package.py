@@ -28,7 +28,7 @@ _KEY_BYTES = 900
 """S3 takes 1024 bytes for a key; the folder before it takes some."""
 
 _NAMED_BY_HASH = (
-    r"[.-]((?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,}|(?=[0-9A-Z]*[0-9])(?=[0-9A-Z]*[A-Z])[0-9A-Z]{8})"
+    r".*[.-]((?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,}|(?=[0-9A-Z]*[0-9])(?=[0-9A-Z]*[A-Z])[0-9A-Z]{8})"
     r"(\.[A-Za-z0-9]+)+$"
 )
 """`app.3f2a9c0d.js`, `main-4KQ2ZX7P.js.map`: with a digit and a letter, so that no word or date is taken for a hash."""
@@ -74,9 +74,8 @@ Files = Mapping[str, File]
 
 
 def hashed_pattern(folders: Sequence[str]) -> str:
-    """Which paths have a hash in their name: a regular expression that JavaScript reads alike."""
-    inside = "".join(f"^{re.escape(folder)}(?!.*[.]html$)|" for folder in folders)
-    return inside.replace("/", "[/]") + _NAMED_BY_HASH
+    """Which paths have a hash in their name: a regular expression that JavaScript reads alike. A page never has."""
+    return f"^(?!.*[.]html?$)({'|'.join([*map(re.escape, folders), _NAMED_BY_HASH])})"
 
 
 def is_page(path: str) -> bool:
@@ -86,7 +85,7 @@ def is_page(path: str) -> bool:
 
 def is_hashed(path: str, pattern: str) -> bool:
     """Whether its name changes with its content, so that it may be kept for ever."""
-    return not is_page(path) and re.search(pattern, path) is not None
+    return re.search(pattern, path) is not None
 
 
 def headers_of(path: str, *, hashed: bool) -> dict[str, str]:

@@ -1,0 +1,538 @@
+"""A static site: its package, its plan, its uploads, and what happens beside its twins and foreign changes."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import IO, Any
+
+import pytest
+
+from tagship.model.errors import (
+    BaselineMissing,
+    CandidateNotReady,
+    PlanChanged,
+    TargetInvalid,
+    TargetMoved,
+)
+from tagship.model.records import Revision
+from tagship.model.release import PinnedObject
+from tagship.targets import static_site
+from tagship.targets.kind import Move
+from tagship.targets.static_site_adapter import StaticSite
+from tagship.targets.static_site_bucket import Bucket
+from tagship.targets.static_site_function import Code
+from tagship.targets.static_site_package import hashed_pattern, headers_of, look_into
+from tests.unit.tables import aws_error
+from tests.unit.targets.sites import NEW, NOTHING, OLD, SPEC, Site, pack, serving
+
+PATTERN = hashed_pattern(SPEC.hashed)
+BASKET = b"x" * (2 * 1024 * 1024)
+"""Large enough to be copied inside S3."""
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+class Planned:
+    """A release of the new site, planned on a site where the old one serves."""
+
+    def __init__(self, site: Site, files: Mapping[str, bytes] = NEW, *, tag: str = "v1.4.0") -> None:
+        self.site, self.artifacts, self.target = site, site.upload(files, tag), site.target(tag)
+        self.change = self.target.plan(self.artifacts, {}, weighted=True)
+        self.candidate = self.change.candidate
+
+    def prepare(self) -> Revision:
+        prepared = self.target.prepare(self.artifacts, self.change.candidate)
+        assert prepared.candidate is not None
+        self.candidate = prepared.candidate
+        return self.candidate
+
+    def move(self, percent: int, *, fence: int = 7) -> Move:
+        baseline = self.change.baseline
+        etag = baseline["etag"] if baseline else ""
+        return Move(baseline=baseline, candidate=self.candidate, percent=percent, etag=etag, fence=fence)
+
+
+@pytest.fixture
+def release(site: Site) -> Planned:
+    site.serve(OLD)
+    planned = Planned(site)
+    planned.prepare()
+    return planned
+
+
+def live(site: Site) -> dict[str, int]:
+    code = Code.read(site.cloudfront.served)
+    assert code is not None
+    return {it.id: it.percent for it in code.serves}
+
+
+# ---- the package -----------------------------------------------------------------------------------------------------
+
+
+def problems(files: Mapping[str, bytes] | bytes) -> list[str]:
+    body = files if isinstance(files, bytes) else pack(files)
+    return look_into(io.BytesIO(body), pattern=PATTERN)[1]
+
+
+def packed(*entries: tuple[zipfile.ZipInfo, bytes]) -> bytes:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        for entry, content in entries:
+            archive.writestr(entry, content)
+    return written.getvalue()
+
+
+def link(path: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(path)
+    entry.create_system, entry.external_attr = 3, 0o120777 << 16
+    return entry
+
+
+INDEX = (zipfile.ZipInfo("index.html"), b"hello")
+
+
+@pytest.mark.parametrize(
+    "files, said",
+    [
+        (b"no zip", "It is not a zip file"),
+        ({"about.html": b"x"}, "There is no index.html at the top. Pack the built site."),
+        ({"dist/index.html": b"x", "dist/a.js": b"x"}, "All its files are in the folder dist."),
+        ({"index.html": b"x", "../a": b"x"}, "It has paths that lead outside the package: ../a."),
+        (
+            {"index.html": b"x", "/etc/passwd": b"x"},
+            "It has paths that lead outside the package: /etc/passwd.",
+        ),
+        ({"index.html": b"x", "a//b": b"x"}, "It has names that can't be served: a//b."),
+        ({"index.html": b"x", "a\nb": b"x"}, "It has names that can't be served: a?b."),
+        (packed(INDEX, (link("latest"), b"/etc/passwd")), "It has symbolic links: latest."),
+        (
+            {"index.html": b'<script src="/assets/a.js"></script><link href="assets/b.css">'},
+            "index.html loads what is not in the package: assets/a.js, assets/b.css.",
+        ),
+        (
+            {"index.html": b"x", "a/b.html": b'<img src="../app.3f2a9c0d.png">'},
+            "a/b.html loads what is not in the package: app.3f2a9c0d.png.",
+        ),
+    ],
+)
+def test_what_can_not_be_served_is_refused(files: Any, said: str) -> None:
+    (problem,) = problems(files)
+    assert problem.startswith(said)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_files_of_one_name_are_refused() -> None:
+    (problem,) = problems(packed(INDEX, INDEX))
+    assert problem.startswith("It has two files of one name: index.html.")
+
+
+def test_a_page_may_load_what_others_serve_and_what_has_no_hash() -> None:
+    page = b'<script src="https://cdn.example.com/assets/a.js"></script><script src="/config.js"></script>'
+    assert problems({"index.html": page + b'<img src="data:image/png;base64,AAAA">'}) == []
+
+
+def test_it_is_said_what_a_package_has() -> None:
+    said, _ = look_into(io.BytesIO(pack({**NEW, "CNAME": b"www.example.com"})), pattern=PATTERN)
+    assert said.startswith("6 files, 0.0 MB unzipped: 2 pages, and 2 with a hash in their name")
+    assert said.endswith("Of no known type, so served as application/octet-stream: CNAME.")
+
+
+@pytest.mark.parametrize(
+    "path, kind",
+    [
+        ("index.html", "text/html; charset=utf-8"),
+        ("app.js", "text/javascript; charset=utf-8"),
+        ("app.mjs", "text/javascript; charset=utf-8"),
+        ("app.css", "text/css; charset=utf-8"),
+        ("logo.svg", "image/svg+xml; charset=utf-8"),
+        ("data.json", "application/json"),
+        ("app.js.map", "application/json"),
+        ("site.webmanifest", "application/manifest+json"),
+        ("a.woff2", "font/woff2"),
+        ("a.avif", "image/avif"),
+        ("a.wasm", "application/wasm"),
+        (".well-known/apple-app-site-association", "application/json"),
+        ("unknown", "application/octet-stream"),
+    ],
+)
+def test_every_file_gets_its_type(path: str, kind: str) -> None:
+    assert headers_of(path, hashed=False) == {"ContentType": kind, "CacheControl": "no-cache"}
+
+
+def test_only_files_with_a_hash_in_their_name_are_kept_by_browsers() -> None:
+    assert headers_of("a.js", hashed=True)["CacheControl"] == "public, max-age=31536000, immutable"
+
+
+def test_a_package_is_looked_into_for_the_site_that_it_is_for(site: Site) -> None:
+    artifacts = site.upload({"index.html": NEW["index.html"]})
+
+    @contextmanager
+    def opened(pinned: PinnedObject) -> Iterator[IO[bytes]]:
+        yield io.BytesIO(site.s3.packages[pinned.key])
+
+    said, found = site.target().look_into(artifacts, opened)
+    assert said.startswith("site.zip: 1 file, ")
+    assert found == [
+        "site.zip: index.html loads what is not in the package: assets/app-New.js. Build the site again."
+    ]
+
+
+# ---- the plan --------------------------------------------------------------------------------------------------------
+
+
+def test_a_first_site_replaces_nothing(site: Site) -> None:
+    change = Planned(site).change
+    assert change.baseline is None
+    assert change.summary[0] == (
+        "the function storefront-releases: nothing has been released; it will serve a new one (5 files, 0.0 MB)."
+    )
+
+
+def test_a_plan_names_what_changes_and_removed_addresses_first(site: Site) -> None:
+    old = site.serve({**OLD, "robots.txt": b"x", "feed.xml": b"a"})
+    change = Planned(site, {**NEW, "feed.xml": b"b", "humans.txt": b"x"}).change
+    assert change.summary == [
+        f"the function storefront-releases: site {old['id']} → a new one (7 files, 0.0 MB)",
+        "Pages removed: about/index.html",
+        "Files removed: robots.txt",
+        "Pages changed: index.html",
+        "Pages added: prices.html",
+        "Files changed: feed.xml",
+        "Files added: humans.txt",
+        "Hashed files: 1 added, 1 no longer used; these stay reachable for open tabs.",
+    ]
+    assert change.warnings == ["2 addresses will no longer answer: about/index.html, robots.txt."]
+
+
+def test_another_way_to_serve_the_same_files_is_a_change(site: Site) -> None:
+    old = site.serve(OLD)
+    artifacts = site.upload(OLD)
+    spec = replace(SPEC, paths="files", hashed=())
+    change = site.target(spec=spec).plan(artifacts, {}, weighted=True)
+    assert not change.nothingToChange
+    assert change.summary[1:3] == [
+        "Setting: paths folders → files",
+        "Setting: which files have a hash in their name, so that browsers keep them for a year",
+    ]
+    assert change.candidate["digest"] != old["digest"]
+
+
+def test_a_hashed_file_whose_content_changed_is_refused_before_anyone_is_asked(site: Site) -> None:
+    site.serve(OLD)
+    with pytest.raises(
+        TargetInvalid, match=r"vendor\.3f2a9c0d\.js has a hash in its name, and other content"
+    ):
+        Planned(site, {**NEW, "vendor.3f2a9c0d.js": b"another"})
+
+
+def test_a_plan_reads_the_directory_of_the_package_and_no_file(site: Site) -> None:
+    site.serve(OLD)
+    read: list[int] = []
+    get = site.s3.get_object
+
+    def counted(**asked: Any) -> dict[str, Any]:
+        answer = get(**asked)
+        read.append(len(answer["Body"].getvalue()))
+        return answer
+
+    site.s3.get_object = counted  # type: ignore[method-assign]
+    Planned(site, {**NEW, "film.bin": random.Random(7).randbytes(2 * 1024 * 1024)})
+    assert sum(read) < 300_000
+
+
+# ---- what is uploaded ------------------------------------------------------------------------------------------------
+
+
+def test_each_file_lies_where_the_function_looks_for_it(release: Planned) -> None:
+    s3, folder = release.site.s3, f"releases/{release.candidate['id']}/"
+    assert {key.removeprefix(folder) for key in s3.objects if key.startswith(folder)} == {
+        "index.html",
+        "prices.html",
+        "logo.png",
+    }
+    assert {key for key in s3.objects if key.startswith("immutable/")} == {
+        "immutable/assets/app-New.js",
+        "immutable/assets/app-Old.js",
+        "immutable/vendor.3f2a9c0d.js",
+    }
+    assert s3.headers[f"{folder}index.html"] == {
+        "ContentType": "text/html; charset=utf-8",
+        "CacheControl": "no-cache",
+    }
+    assert s3.headers["immutable/assets/app-New.js"]["CacheControl"].endswith("immutable")
+
+
+def test_what_has_not_changed_is_not_uploaded_again(site: Site) -> None:
+    site.serve({**OLD, "basket.pdf": BASKET})
+    planned = Planned(site, {**OLD, "basket.pdf": BASKET, "index.html": b"new"})
+    site.faults.calls.clear()
+    planned.prepare()
+    calls = site.faults.calls
+    assert calls.count("copy_object") == 1
+    assert calls.count("put_object") == 4, "three small files and the list; no hashed file, no large one"
+    assert site.s3.objects[f"releases/{planned.candidate['id']}/basket.pdf"] == BASKET
+
+
+def test_what_can_not_be_copied_is_uploaded(site: Site) -> None:
+    old = site.serve({**OLD, "basket.pdf": BASKET})
+    planned = Planned(site, {**NEW, "basket.pdf": BASKET})
+    del site.s3.objects[f"releases/{old['id']}/basket.pdf"]
+    planned.prepare()
+    assert site.s3.objects[f"releases/{planned.candidate['id']}/basket.pdf"] == BASKET
+
+
+def test_a_large_site_goes_on_where_it_was(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call has time for four files; the clock moves with each look at it."""
+    site.serve(OLD)
+    files = {**NEW, **{f"page-{number}.html": b"%d" % number for number in range(10)}}
+    planned = Planned(site, files)
+    times = iter(range(10_000))
+    monkeypatch.setattr(
+        StaticSite,
+        "_bucket",
+        property(
+            lambda self: Bucket(
+                client=site.s3, name=SPEC.bucket, title="storefront v1.4.0", clock=lambda: next(times) * 2.5
+            )
+        ),
+    )
+    site.faults.writes = 0
+    for _ in range(10):
+        prepared = planned.target.prepare(planned.artifacts, planned.change.candidate)
+        if not prepared.wait:
+            break
+        assert prepared.candidate is None
+    assert prepared.candidate is not None
+    folder = f"releases/{prepared.candidate['id']}/"
+    assert sum(key.startswith(folder) for key in site.s3.objects) == 13
+    assert site.faults.writes == 13 + 1 + 5, "each file once, the one new hashed file, and five lists"
+
+
+def test_progress_whose_files_are_gone_is_not_believed(site: Site) -> None:
+    planned = Planned(site)
+    planned.prepare()
+    name = planned.candidate["id"]
+    objects = site.s3.objects
+    objects[f"listings/{name}.part.json"] = objects.pop(f"listings/{name}.json")
+    del objects[f"releases/{name}/prices.html"]
+    planned.prepare()
+    assert objects[f"releases/{name}/prices.html"] == NEW["prices.html"]
+
+
+def test_a_file_that_was_made_to_look_unchanged_is_found(site: Site) -> None:
+    old = site.serve(OLD)
+    listing = json.loads(site.s3.objects[f"listings/{old['id']}.json"])
+    listing["files"]["logo.png"]["sha256"] = (
+        "0" * 64
+    )  # as if the new one had its size and its CRC-32 by design
+    site.s3.objects[f"listings/{old['id']}.json"] = json.dumps(listing).encode()
+    planned = Planned(site)
+    with pytest.raises(PlanChanged, match=r"logo\.png was made to look unchanged"):
+        planned.prepare()
+
+
+def test_a_hashed_file_of_an_earlier_release_is_never_overwritten(site: Site) -> None:
+    site.serve(OLD)
+    site.s3.objects["immutable/assets/app-New.js"] = b"of a release before"
+    planned = Planned(site)
+    with pytest.raises(TargetInvalid, match=r"assets/app-New\.js has a hash in its name"):
+        planned.prepare()
+    assert site.s3.objects["immutable/assets/app-New.js"] == b"of a release before"
+
+
+def test_what_lies_in_the_folder_and_is_not_of_the_release_stops_it(site: Site) -> None:
+    planned = Planned(site)
+    name = planned.change.candidate["digest"][:16]
+    site.s3.objects[f"releases/{name}/evil.html"] = b"x"
+    with pytest.raises(TargetInvalid, match=r"evil\.html is not of it"):
+        planned.prepare()
+
+
+def test_a_damaged_package_is_refused(site: Site) -> None:
+    planned = Planned(site)
+    (key,) = site.s3.packages
+    body = site.s3.packages[key]
+    site.s3.packages[key] = body[:60] + b"\0\0\0\0" + body[64:]
+    with pytest.raises(TargetInvalid, match="can't be unpacked"):
+        planned.prepare()
+
+
+def test_another_configuration_than_was_planned_with_is_not_uploaded(site: Site) -> None:
+    planned = Planned(site)
+    target = site.target(spec=replace(SPEC, paths="single-page"))
+    with pytest.raises(PlanChanged):
+        target.prepare(planned.artifacts, planned.change.candidate)
+    assert site.s3.objects == {}
+
+
+# ---- the function ----------------------------------------------------------------------------------------------------
+
+
+def test_an_edit_that_was_not_published_is_published_when_asked_again(release: Planned) -> None:
+    """The step died between its two writes."""
+    site, old = release.site, live(release.site)
+    site.faults.refused = ("cloudfront:PublishFunction", aws_error("Throttling", status=503))
+    with pytest.raises(Exception, match="unavailable"):
+        release.target.set_weight(release.move(10))
+    assert live(site) == old
+    site.faults.refused = None
+    release.target.verify_unchanged(release.move(10))
+    release.target.set_weight(release.move(10))
+    assert live(site)[release.candidate["id"]] == 10
+
+
+def test_an_edit_that_was_not_published_is_refused_after_the_restore(release: Planned) -> None:
+    """A late twin stands between its two writes while the rollback runs."""
+    site, restored = release.site, []
+    publish = site.cloudfront.publish_function
+
+    def late(**request: Any) -> None:
+        site.cloudfront.publish_function = publish  # type: ignore[method-assign]
+        restored.append(
+            release.target.restore(baseline=release.change.baseline, candidate=release.candidate, fence=8)
+        )
+        publish(**request)
+
+    site.cloudfront.publish_function = late  # type: ignore[method-assign]
+    with pytest.raises(TargetMoved):
+        release.target.set_weight(release.move(10))
+    assert restored
+    assert release.candidate["id"] not in live(site)
+
+
+def test_the_edit_of_a_dead_release_is_no_foreign_change(release: Planned) -> None:
+    site = release.site
+    site.faults.refused = ("cloudfront:PublishFunction", aws_error("AccessDenied", status=403))
+    with pytest.raises(Exception, match="AccessDenied"):
+        release.target.set_weight(release.move(10))
+    site.faults.refused = None
+    nxt = Planned(site, {**NEW, "index.html": b"mended"}, tag="v1.5.0")
+    nxt.target.check(nxt.change.baseline)
+    nxt.prepare()
+    nxt.target.set_weight(nxt.move(10, fence=9))
+    assert live(site)[nxt.candidate["id"]] == 10
+
+
+@pytest.mark.parametrize("ask", ["verify_unchanged", "set_weight"])
+def test_an_edit_by_hand_is_not_overwritten_by_a_step(release: Planned, ask: str) -> None:
+    release.site.cloudfront.by_hand("function handler() {}", publish=False)
+    with pytest.raises(TargetMoved, match="not published"):
+        getattr(release.target, ask)(release.move(10))
+    assert release.site.cloudfront.copies["DEVELOPMENT"] == "function handler() {}"
+
+
+def test_an_edit_by_hand_does_not_hold_up_a_rollback(release: Planned) -> None:
+    release.target.set_weight(release.move(10))
+    release.site.cloudfront.by_hand("function handler() {}", publish=False)
+    said = release.target.restore(baseline=release.change.baseline, candidate=release.candidate, fence=8)
+    assert said.endswith("again. An edit that somebody had not published was replaced.")
+    assert release.candidate["id"] not in live(release.site)
+
+
+def test_a_site_that_was_led_further_back_can_be_restored(release: Planned) -> None:
+    """Another baseline was chosen: the function still serves the first one."""
+    older = release.site.serve({**OLD, "index.html": b"older"}, tag="v1.2.0")
+    baseline = release.change.baseline
+    assert baseline
+    release.site.cloudfront.by_hand(serving(baseline))
+    release.target.restore(baseline=older, candidate=release.candidate, fence=8, replaced=baseline)
+    assert live(release.site) == {older["id"]: 100}
+
+
+REFUSALS: dict[str, tuple[Callable[[Site], object], type[Exception], str]] = {
+    "no distribution": (
+        lambda it: setattr(it.cloudfront, "status", "UNASSOCIATED"),
+        TargetInvalid,
+        "no distribution uses the function",
+    ),
+    "being published": (
+        lambda it: setattr(it.cloudfront, "status", "IN_PROGRESS"),
+        CandidateNotReady,
+        "is being published by somebody else",
+    ),
+    "not published": (
+        lambda it: it.cloudfront.by_hand("function handler() {}", publish=False),
+        TargetInvalid,
+        "has an edit that is not published",
+    ),
+    "not ours": (
+        lambda it: it.cloudfront.by_hand("function handler() {}"),
+        TargetInvalid,
+        "is not what Tagship wrote",
+    ),
+    "edited": (
+        lambda it: it.cloudfront.by_hand(it.cloudfront.served.replace("503", "500")),
+        TargetInvalid,
+        "is not what Tagship wrote",
+    ),
+    "gone": (lambda it: it.cloudfront.by_hand(NOTHING), TargetMoved, "serves nothing"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSALS)
+def test_a_function_that_can_not_be_changed_is_refused_at_the_gate(site: Site, what: str) -> None:
+    old = site.serve(OLD)
+    happens, error, said = REFUSALS[what]
+    happens(site)
+    with pytest.raises(error, match=said):
+        site.target().check(old)
+
+
+def test_a_function_that_two_releases_share_is_refused(site: Site) -> None:
+    first, second = site.serve(OLD), site.serve(NEW)
+    site.cloudfront.by_hand(serving(first, second))
+    with pytest.raises(TargetInvalid, match=f"serves 50 % site {first['id']} and 50 % site {second['id']}"):
+        site.target().check(None)
+
+
+def test_a_release_of_another_site_says_nothing_about_this_one(site: Site) -> None:
+    old = site.serve(OLD)
+    elsewhere: Revision = {**old, "id": "c" * 16, "data": {**old["data"], "of": "another/site"}}
+    assert site.target().check(elsewhere).said == "the function storefront-releases can be changed."
+
+
+def test_a_function_that_does_not_exist_is_refused(site: Site) -> None:
+    site.faults.refused = ("cloudfront:GetFunction", aws_error("NoSuchFunctionExists", status=404))
+    with pytest.raises(TargetInvalid, match="NoSuchFunctionExists"):
+        site.target().check(None)
+
+
+@pytest.mark.parametrize("path", ["immutable/assets/app-Old.js", "immutable/vendor.3f2a9c0d.js"])
+def test_a_baseline_without_one_of_its_hashed_files_is_no_baseline(site: Site, path: str) -> None:
+    old = site.serve(OLD)
+    assert site.target().restorable(old)
+    site.s3.objects[path] = b"something else"
+    with pytest.raises(BaselineMissing, match=path):
+        site.target().restorable(old)
+
+
+def test_a_move_that_no_distribution_shows_any_longer_never_settles(release: Planned) -> None:
+    release.target.set_weight(release.move(10))
+    release.site.cloudfront.status = "UNASSOCIATED"
+    with pytest.raises(TargetInvalid, match="no distribution"):
+        release.target.verify_weight(release.move(10))
+
+
+def test_health_checks_ask_a_revision_by_a_header() -> None:
+    revision: Revision = {"id": "a" * 16, "digest": "a" * 64, "data": {}}
+    asked = static_site.KIND.subject(SPEC, revision)
+    assert asked.headers == {"x-tagship-release": "a" * 16}
+    assert asked.names["version"] == "a" * 16
+    assert static_site.KIND.subject(SPEC, None).headers == {}
+
+
+def test_without_a_package_nothing_may_be_uploaded() -> None:
+    looking = {action for right in static_site.rights(SPEC, objects=()) for action in right.actions}
+    assert not looking & {"s3:PutObject", "s3:GetObjectVersion"}
+    assert not [
+        it for right in static_site.rights(SPEC, objects=["x"]) for it in right.actions if "Delete" in it
+    ]
