@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
 from tagship.ledger.table import timestamp
+from tagship.model.records import FactRecord, ReleaseRecord, RequestRecord
 from tagship_cli.pages.release import release_page
 from tagship_cli.pages.report import report_page
 from tagship_cli.place import Place, World
@@ -32,7 +33,13 @@ def shown_release() -> str:
     """What `tagship show --html` makes of a canary whose health check failed."""
     place = Place(named_stage="production", world=World(now=lambda: NOW))
     return release_page(
-        Shown(record=_record(), facts=list(_facts()), approval=_approval()), _machines(), place
+        Shown(
+            record=cast("ReleaseRecord", _record()),
+            facts=cast("list[FactRecord]", list(_facts())),
+            approval=cast("RequestRecord", _approval()),
+        ),
+        _machines(),
+        place,
     )
 
 

@@ -20,6 +20,7 @@ from tagship.approval.link import approval_url
 from tagship.approval.request.mail import approval_mail
 from tagship.approval.request.slack import announcement
 from tagship.model.facts import Level
+from tagship.model.records import RequestRecord
 from tagship.notices.mail import html_of
 from tagship.notices.notice import Notice, notice_of
 from tagship.notices.slack import message_of
@@ -65,7 +66,7 @@ class Shot(NamedTuple):
     """How large the picture is beside the screen."""
 
 
-def record(**changes: Any) -> dict[str, Any]:
+def record(**changes: object) -> RequestRecord:
     """A request as the Lambda target and the gates of today word it."""
     return sample(**({"gates": GATES, "plan": PLAN} | changes))
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from tagship.deployment.binding import release_digest
 from tagship.ledger import releases
 from tagship.model.facts import FactKind
-from tagship.model.records import manifest_of
+from tagship.model.records import LocationPlan, Plan, manifest_of
 from tagship.model.release import Manifest, PinnedObject
 from tagship.model.rollout import only_step, time_to_see, traffic_steps
 from tagship.runtime import Event, Runtime, step
@@ -31,17 +29,17 @@ def handler(event: Event, runtime: Runtime) -> Event:
     if change.baseline is None:
         steps = only_step(step_seconds, floor=floor)
     current = release.current
-    location = {
+    location: LocationPlan = {
         "location": f"{spec.account}/{spec.region}",
         "baseline": change.baseline,
         "candidate": change.candidate,
         "etag": change.baseline.get("etag", "") if change.baseline else "",
     }
-    plan = {
+    plan: Plan = {
         "locations": [location],
         "nothingToChange": change.nothingToChange,
         "summary": list(change.summary),
-        "steps": [asdict(each) for each in steps],
+        "steps": [{"percent": it.percent, "bake": it.bake, "needs": it.needs} for it in steps],
         "from": current["tag"] if current else None,
         "to": release.tag,
     }

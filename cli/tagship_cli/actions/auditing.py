@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tagship.deployment.binding import release_digest
 from tagship.ledger import chain, evidence
 from tagship.ledger.chain import Anchor, Break, Broken
 from tagship.ledger.table import Item, timestamp
 from tagship.model.facts import ENDING_KINDS
+from tagship.model.records import ReleaseRecord
 from tagship_cli.failures import Failed, trying
 from tagship_cli.place import Place
 
@@ -129,7 +130,7 @@ def _hidden(kept: _Evidence) -> Broken | None:
     )
 
 
-def _overdue(without: Sequence[Mapping[str, Any]], *, since: datetime) -> Broken | None:
+def _overdue(without: Sequence[chain.Read], *, since: datetime) -> Broken | None:
     overdue = [fact for fact in without if fact["at"] < timestamp(since)]
     if not overdue:
         return None
@@ -141,7 +142,7 @@ def _overdue(without: Sequence[Mapping[str, Any]], *, since: datetime) -> Broken
     )
 
 
-def _ending(fact: Mapping[str, Any]) -> str:
+def _ending(fact: chain.Read) -> str:
     return f"{fact['tag']} ({fact['name']}, fact {fact['seq']})"
 
 
@@ -252,7 +253,7 @@ def _approval_broken(document: Item, seq: int) -> Broken | None:
     """What people approved is bound by digest to the bytes, the configuration and the plan."""
     release, approval = document.get("release") or {}, document.get("approval")
     plan = release.get("plan")
-    if approval and plan and approval.get("digest") != release_digest(release, plan):
+    if approval and plan and approval.get("digest") != release_digest(cast("ReleaseRecord", release), plan):
         return Broken(
             kind=Break.ALTERED,
             seq=seq,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
@@ -157,7 +156,7 @@ class Ballot:
             except IdentityUnproven as error:
                 raise Failed(str(error)) from error
 
-    def _proof(self) -> Mapping[str, Any]:
+    def _proof(self) -> dict[str, str | int]:
         """Made with the stack's decision key: without it, `RecheckRelease` would not count the approval."""
         with trying(f"Proving the approval of {self.title}. Nothing was changed"):
             return command_line_proof(
@@ -221,7 +220,7 @@ def _address(caller: Caller, claimed: str | None) -> str:
     return address
 
 
-def _voter(request: Mapping[str, Any], address: str) -> str:
+def _voter(request: RequestRecord, address: str) -> str:
     """The approver as the request spells them: one person has one vote.
 
     Raises Failed for somebody who is not asked, and for the author.
@@ -241,7 +240,7 @@ def _voter(request: Mapping[str, Any], address: str) -> str:
     )
 
 
-def _not_asked(record: Mapping[str, Any]) -> str:
+def _not_asked(record: ReleaseRecord) -> str:
     title = f"{record['application']} {record['tag']}"
     if record["status"] == "RUNNING":
         phase = record.get("phase", "beginning")

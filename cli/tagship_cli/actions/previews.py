@@ -15,19 +15,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import cast
 from urllib.parse import urlencode
 
 from tagship.approval.link import GRACE, LinkSigner, LinkVerifier, Token, approval_url, known_keys
 from tagship.approval.page.answers import PageResponse, plain
 from tagship.approval.page.form import challenge
 from tagship.approval.page.page import Decided, Page, PageRequest, answered
-from tagship.approval.quorum import Record, outcome
+from tagship.approval.quorum import outcome
 from tagship.approval.request.mail import Mail, approval_mail, escalation_mail, reminder_mail
 from tagship.approval.request.slack import announcement, invitation
 from tagship.model.application import Application
 from tagship.model.errors import AwsUnavailable, TagshipError, TokenDead
+from tagship.model.records import Decision, Document, ReleaseRecord, RequestRecord, StepData
 from tagship.model.rollout import time_to_see, traffic_steps
+from tagship.slack.messages import Message
 from tagship.targets import kind_of
 from tagship.text.times import moment
 
@@ -37,9 +39,9 @@ _BASE_URL = "https://approvals.example.com"
 _NAMES = ("ana@example.com", "bo@example.com", "chi@example.com")
 
 
-def sample(**changes: Any) -> dict[str, Any]:
+def sample(**changes: object) -> RequestRecord:
     """An ordinary approval record, with what is different about this one."""
-    record: dict[str, Any] = {
+    record: dict[str, object] = {
         "id": "Zk3vQ0b7yT1mX9cR4nLw8e2HsA",
         "application": "storefront",
         "stage": "production",
@@ -93,15 +95,15 @@ def sample(**changes: Any) -> dict[str, Any]:
         "closedBy": None,
         "watchUrl": "https://console.aws.amazon.com/states/home?region=eu-central-1#/v2/executions/details/storefront-v1-4-0",
     }
-    return record | changes
+    return cast("RequestRecord", record | changes)
 
 
-def approved(who: str, minute: int, *, reason: str = "") -> dict[str, str]:
+def approved(who: str, minute: int, *, reason: str = "") -> Decision:
     """A decision for a sample record."""
     return {"approver": who, "decision": "approve", "reason": reason, "at": f"2026-11-23T10:{minute:02}:00Z"}
 
 
-def rejected(who: str, minute: int, *, reason: str) -> dict[str, str]:
+def rejected(who: str, minute: int, *, reason: str) -> Decision:
     """A decision for a sample record."""
     return approved(who, minute, reason=reason) | {"decision": "reject"}
 
@@ -109,10 +111,10 @@ def rejected(who: str, minute: int, *, reason: str) -> dict[str, str]:
 class PreviewKms:
     """GenerateMac and VerifyMac with a key that is nobody's secret."""
 
-    def generate_mac(self, *, KeyId: str, MacAlgorithm: str, Message: bytes) -> dict[str, Any]:
+    def generate_mac(self, *, KeyId: str, MacAlgorithm: str, Message: bytes) -> dict[str, bytes]:
         return {"Mac": hmac.digest(f"{MacAlgorithm} {KeyId}".encode(), Message, "sha256")}
 
-    def verify_mac(self, *, KeyId: str, MacAlgorithm: str, Message: bytes, Mac: bytes) -> dict[str, Any]:
+    def verify_mac(self, *, KeyId: str, MacAlgorithm: str, Message: bytes, Mac: bytes) -> dict[str, bool]:
         mac = self.generate_mac(KeyId=KeyId, MacAlgorithm=MacAlgorithm, Message=Message)["Mac"]
         return {"MacValid": hmac.compare_digest(mac, Mac)}
 
@@ -121,16 +123,16 @@ class PreviewKms:
 class Written:
     """A decision that was written, as a store says it."""
 
-    record: Record
+    record: RequestRecord
 
 
 class PreviewStore:
     """One approval, in memory."""
 
-    def __init__(self, record: dict[str, Any]) -> None:
+    def __init__(self, record: RequestRecord) -> None:
         self.record = record
 
-    def get(self, approval_id: str, /) -> Record | None:
+    def get(self, approval_id: str, /) -> RequestRecord | None:
         return self.record if approval_id == self.record["id"] else None
 
     def decide(
@@ -150,14 +152,14 @@ class PreviewStore:
 
 
 def visit(
-    record: dict[str, Any],
+    record: RequestRecord,
     *,
     approver: str = _NAMES[0],
     fields: Mapping[str, str] | None = None,
     token: str = "",
     deliver_raises: TagshipError | None = None,
     method: str = "",
-    release: Mapping[str, Any] | None = None,
+    release: Mapping[str, object] | None = None,
     follow: bool = False,
 ) -> PageResponse:
     """What one approver is answered: to a GET, or to a POST of these fields."""
@@ -177,7 +179,7 @@ def visit(
         verifier=LinkVerifier(kms, known_keys(_KEY), stage=record["stage"]),
         deliver=deliver,
         now=NOW,
-        release_of=(lambda _: release) if release else None,
+        release_of=(lambda _: cast("ReleaseRecord", release)) if release else None,
     )
     return answered(
         page,
@@ -192,7 +194,7 @@ def visit(
     )
 
 
-def of_application(document: Mapping[str, Any], *, stage: str) -> dict[str, Any]:
+def of_application(document: Document, *, stage: str) -> dict[str, object]:
     """What is different about the sample where a team's own application is asked about: its people, policy and traffic."""
     policy, strategy = document["approval"], strategy_of(document)
     return {
@@ -208,7 +210,7 @@ def of_application(document: Mapping[str, Any], *, stage: str) -> dict[str, Any]
     }
 
 
-def strategy_of(document: Mapping[str, Any]) -> list[dict[str, int]]:
+def strategy_of(document: Document) -> list[StepData]:
     """The traffic steps of an application's document, as a plan has them."""
     application = Application.from_dict(document)
     steps = traffic_steps(
@@ -217,7 +219,7 @@ def strategy_of(document: Mapping[str, Any]) -> list[dict[str, int]]:
     return [{"percent": step.percent, "bake": step.bake} for step in steps]
 
 
-def pages(**about: Any) -> dict[str, PageResponse]:
+def pages(**about: object) -> dict[str, PageResponse]:
     """Every state of the page, by the name of its file; `about` is what is different about the sample release.
 
     A state that needs more approvers than there are is left out.
@@ -284,7 +286,7 @@ def pages(**about: Any) -> dict[str, PageResponse]:
     return {name: page for name, page in found.items() if needed.get(name, 0) <= len(others)}
 
 
-def mails(**about: Any) -> dict[str, Mail]:
+def mails(**about: object) -> dict[str, Mail]:
     """Both mails to an approver, the one to the escalation list, and one with text that tries."""
     people = sample(**about)["approvers"]
     decided = [approved(who, 8) for who in people[1:][: sample(**about)["required"] - 1]]
@@ -296,7 +298,7 @@ def mails(**about: Any) -> dict[str, Mail]:
     }
 
 
-def slack_messages(**about: Any) -> dict[str, dict[str, Any]]:
+def slack_messages(**about: object) -> dict[str, Message]:
     """What Slack is sent: paste one into Slack's Block Kit Builder to see it there."""
     record = _warned(**about)
     link = _link(record)
@@ -308,7 +310,7 @@ def slack_messages(**about: Any) -> dict[str, dict[str, Any]]:
     }
 
 
-def write_previews(folder: Path, **about: Any) -> list[Path]:
+def write_previews(folder: Path, **about: object) -> list[Path]:
     """Render everything into `folder`, with an index; the paths that were written."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {f"page-{name}.html": page.body for name, page in pages(**about).items()}
@@ -325,12 +327,12 @@ def write_previews(folder: Path, **about: Any) -> list[Path]:
     return [folder / name for name in files]
 
 
-def hostile() -> dict[str, Any]:
+def hostile() -> RequestRecord:
     """A release that tries whatever text can try."""
     return sample(**hostile_text())
 
 
-def hostile_text() -> dict[str, Any]:
+def hostile_text() -> dict[str, object]:
     """Text that tries: markup, a reversed name, unseen characters, lines that pretend to be the page's own."""
     evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u202egnp.exe\u200b\x00{{7*7}}"
     return dict(  # noqa: C408 (as a record is written)
@@ -349,7 +351,7 @@ def hostile_text() -> dict[str, Any]:
     )
 
 
-def _warned(**about: Any) -> dict[str, Any]:
+def _warned(**about: object) -> RequestRecord:
     return sample(
         **about,
         warnings=[
@@ -368,25 +370,25 @@ def _warned(**about: Any) -> dict[str, Any]:
     )
 
 
-def _first(**about: Any) -> dict[str, Any]:
+def _first(**about: object) -> RequestRecord:
     warning = "This is the first release: there is no earlier version to go back to. If it is unhealthy, nothing serves."
     return sample(**about, fromTag=None, warnings=[warning])
 
 
-def _unchanged(**about: Any) -> dict[str, Any]:
+def _unchanged(**about: object) -> RequestRecord:
     plan = {"summary": [], "steps": [{"percent": 100, "bake": 0}], "nothingToChange": True}
     return sample(**about | {"plan": plan, "notes": ""})
 
 
-def _mail(write: Callable[..., Mail], record: Record) -> Mail:
+def _mail(write: Callable[..., Mail], record: RequestRecord) -> Mail:
     return write(record, approver=record["approvers"][0], link=_link(record), now=NOW)
 
 
-def _link(record: Record) -> str:
+def _link(record: RequestRecord) -> str:
     return approval_url(_BASE_URL, record["id"], _token(record, record["approvers"][0]))
 
 
-def _token(record: Record, approver: str) -> str:
+def _token(record: RequestRecord, approver: str) -> str:
     signer = LinkSigner(PreviewKms(), _KEY, stage=record["stage"])
     ends: datetime = moment(record["expiresAt"]) + GRACE
     return signer.token(record["id"], approver, record["digest"], max(ends, NOW + timedelta(days=1)))

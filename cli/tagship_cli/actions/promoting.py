@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from tagship.gates.reading import Unreadable
 from tagship.gates.statement import Statement
 from tagship.ledger import releases
+from tagship.model.records import ReleaseRecord, manifest_of
 from tagship.model.release import (
     MANIFEST,
     PROMOTION,
@@ -33,7 +33,7 @@ class Origin:
     """A release that succeeded in a stage."""
 
     place: Place
-    record: Mapping[str, Any]
+    record: ReleaseRecord
 
     @classmethod
     def of(cls, place: Place, application: str, tag: str) -> Origin:
@@ -55,7 +55,7 @@ class Origin:
 
         Raises Failed where the bucket has other bytes than the ledger says.
         """
-        manifest = Manifest.from_dict(self.record["manifest"])
+        manifest = Manifest.from_dict(manifest_of(self.record))
         body = b"".join(self._chunks(PinnedObject.from_dict(self.record["release"])))
         if hashlib.sha256(body).hexdigest() != self.record["digest"]:
             raise self._other_bytes(MANIFEST)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from tagship.model.records import FactRecord, ReleaseRecord
 from tagship_cli.failures import Failed, trying
 from tagship_cli.place import Place, as_json, in_a_place
 from tagship_cli.views import screen
@@ -103,10 +104,9 @@ class Wanted:
     author: str | None
     since: datetime | timedelta | None
 
-    def has(self, record: Mapping[str, Any]) -> bool:
+    def has(self, record: ReleaseRecord) -> bool:
         """Whether this is one."""
-        manifest = record.get("manifest") or {}
-        by = self.author is None or manifest.get("author", "").casefold() == self.author.casefold()
+        by = self.author is None or author_of(record).casefold() == self.author.casefold()
         return by and (not self.statuses or record["status"] in self.statuses)
 
     def oldest(self, now: datetime) -> str:
@@ -165,11 +165,11 @@ def _versions(place: Place, application: str, limit: int, *, as_json: bool) -> N
     screen.say(*screen.table(("version", f"written ({times.zone(place.now)})", "by"), rows))
 
 
-def summary(record: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def summary(record: ReleaseRecord, now: datetime) -> dict[str, Any]:
     """A release for programs."""
     from tagship_cli.views import story
 
-    manifest = record.get("manifest") or {}
+    manifest, plan = record.get("manifest"), record.get("plan")
     return {
         "application": record["application"],
         "tag": record["tag"],
@@ -180,11 +180,17 @@ def summary(record: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "began": record["readAt"],
         "ended": record.get("endedAt"),
         "seconds": round(story.took(record, now), 3),
-        "author": manifest.get("author", ""),
-        "commit": manifest.get("commit", ""),
-        "from": (record.get("plan") or {}).get("from"),
+        "author": author_of(record),
+        "commit": manifest["commit"] if manifest else "",
+        "from": plan["from"] if plan else None,
         "execution": record["execution"],
     }
+
+
+def author_of(record: ReleaseRecord) -> str:
+    """Who made it; empty where its manifest can't be read, which a summary then leaves out."""
+    manifest = record.get("manifest")
+    return manifest["author"] if manifest else ""
 
 
 def coloured(status: str) -> str:
@@ -195,7 +201,7 @@ def coloured(status: str) -> str:
     return paint.get(mood_of(status), screen.bold)(status)
 
 
-def timeline(record: Mapping[str, Any], facts: Sequence[Mapping[str, Any]], place: Place) -> list[str]:
+def timeline(record: ReleaseRecord, facts: Sequence[FactRecord], place: Place) -> list[str]:
     """One release, line by line."""
     from tagship_cli.views import story, times
     from tagship_cli.views.telling import fact_lines, headline, verdict
@@ -216,7 +222,7 @@ def timeline(record: Mapping[str, Any], facts: Sequence[Mapping[str, Any]], plac
     return lines
 
 
-def _list(application: str, found: list[dict[str, Any]], limit: int, place: Place) -> list[str]:
+def _list(application: str, found: list[ReleaseRecord], limit: int, place: Place) -> list[str]:
     from tagship_cli.views import story, times
 
     now = place.now
@@ -226,7 +232,7 @@ def _list(application: str, found: list[dict[str, Any]], limit: int, place: Plac
             coloured(record["status"]),
             times.short(times.moment(record["readAt"])),
             times.span(story.took(record, now)),
-            screen.one_line((record.get("manifest") or {}).get("author", ""), 40),
+            screen.one_line(author_of(record), 40),
             screen.one_line(record.get("why") or "in progress", 500),
         )
         for record in found[:limit]
@@ -243,6 +249,6 @@ def _list(application: str, found: list[dict[str, Any]], limit: int, place: Plac
     return lines
 
 
-def plain(fact: Mapping[str, Any]) -> dict[str, Any]:
+def plain(fact: FactRecord) -> dict[str, Any]:
     """A fact for programs."""
     return {name: fact[name] for name in ("seq", "at", "name", "who", "attempt", "execution", "data")}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tagship.model.records import Decision
 from tagship_cli.failures import Failed
 from tagship_cli.place import Place, as_json, in_a_place
 from tagship_cli.views import screen
@@ -87,8 +88,11 @@ def told(found: Shown, place: Place) -> list[str]:
         ),
         *_not_configured(found),
     )
-    lines += _section("plan", *map(str, (record.get("plan") or {}).get("summary", ())))
-    lines += _section("decisions", *(_decision(each) for each in (found.approval or {}).get("decisions", ())))
+    plan = record.get("plan")
+    lines += _section("plan", *(plan["summary"] if plan else ()))
+    lines += _section(
+        "decisions", *(_decision(each) for each in (found.approval["decisions"] if found.approval else ()))
+    )
     lines += _section("traffic", *(f"{times.clock(at)}  {percent} %" for at, percent in found.shares))
     checks = [(look["subject"], check) for look in found.checks for check in look["checks"]]
     lines += _section(
@@ -117,9 +121,10 @@ def _section(label: str, *texts: str) -> list[str]:
 
 
 def _artifacts(found: Shown) -> list[dict[str, str]]:
+    manifest = found.record["manifest"]
     return [
         {"file": screen.one_line(each["file"], 60), "sha256": screen.one_line(each["sha256"], 64)}
-        for each in (found.record.get("manifest") or {}).get("artifacts", ())
+        for each in (manifest["artifacts"] if manifest else ())
     ]
 
 
@@ -134,7 +139,7 @@ def _not_configured(found: Shown) -> list[str]:
     return [screen.dim(f"not configured: {', '.join(names)}")] if names else []
 
 
-def _decision(each: dict[str, str]) -> str:
+def _decision(each: Decision) -> str:
     from tagship_cli.views import times
 
     paint = screen.good if each["decision"] == "approve" else screen.bad

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from tagship.model.records import CurrentRecord
 from tagship.text.words import listed
 from tagship_cli.failures import Failed
 from tagship_cli.place import Place, as_json, in_a_place
@@ -80,7 +80,7 @@ def told(each: Overview, place: Place, now: datetime) -> list[str]:
     return lines
 
 
-def _watched(current: Mapping[str, Any], now: datetime) -> list[str]:
+def _watched(current: CurrentRecord, now: datetime) -> list[str]:
     """Until when an alarm can still roll it back."""
     from tagship_cli.views import times
 

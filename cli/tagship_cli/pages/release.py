@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from html import escape
-from typing import Any
 
+from tagship.model.records import FactRecord
 from tagship.story.narrator import ending, mood_of
 from tagship.story.narrator import told as in_a_sentence
 from tagship.text.words import console
@@ -26,7 +25,7 @@ def release_page(found: Shown, machines: list[Machine], place: Place) -> str:
     record, now = found.record, place.now
     status = str(record["status"])
     end = times.moment(record["endedAt"]) if record.get("endedAt") else now
-    manifest = record.get("manifest") or {}
+    manifest, plan = record["manifest"], record.get("plan")
     return rendered(
         "release.html",
         stage=place.stage,
@@ -42,19 +41,19 @@ def release_page(found: Shown, machines: list[Machine], place: Place) -> str:
                 if manifest
                 else "",
             ),
-            ("git tag", str(manifest.get("ref") or "")),
+            ("git tag", manifest.get("ref", "") if manifest else ""),
             ("began", times.full(times.moment(record["readAt"]))),
             ("ended", times.full(end) if record.get("endedAt") else "in progress"),
             ("took", times.span(story.took(record, now))),
-            ("before", str((record.get("plan") or {}).get("from") or "–")),
+            ("before", (plan["from"] if plan else None) or "–"),
             ("execution", console(str(record["execution"]))),
         ],
-        notes=str(manifest.get("notes") or ""),
-        artifacts=manifest.get("artifacts") or [],
+        notes=manifest["notes"] if manifest else "",
+        artifacts=manifest["artifacts"] if manifest else [],
         phases=drawn(_bars(found.phases, now)) if found.phases else "",
         share=drawn(charts.share("Share of traffic", *_share(found, end))) if found.shares else "",
         gates=record.get("gates") or [],
-        plan=[str(line) for line in (record.get("plan") or {}).get("summary", ())],
+        plan=plan["summary"] if plan else [],
         approval=found.approval,
         checks=[(look, check) for look in found.checks for check in look["checks"]],
         timeline=[_moment(fact) for fact in found.facts],
@@ -63,7 +62,7 @@ def release_page(found: Shown, machines: list[Machine], place: Place) -> str:
     )
 
 
-def _moment(fact: Mapping[str, Any]) -> dict[str, Any]:
+def _moment(fact: FactRecord) -> dict[str, object]:
     said, at = in_a_sentence(fact), times.moment(fact["at"])
     return {
         "at": f"{times.short(at)}:{at.astimezone():%S}",

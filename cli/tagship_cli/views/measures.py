@@ -21,12 +21,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from statistics import median
-from typing import Any
 
 from tagship.model.facts import ENDINGS, FactKind, status_of
 from tagship.model.proposal import is_proposal
-
-Record = Mapping[str, Any]
+from tagship.model.records import FactRecord
 
 NAMES = (
     FactKind.RELEASE_READ,
@@ -171,7 +169,7 @@ class Keys:
         return self.failed / self.deployments if self.deployments else None
 
 
-def told(facts: Iterable[Record]) -> Story:
+def told(facts: Iterable[FactRecord]) -> Story:
     """One application's facts in their order, read once."""
     story = Story()
     first: dict[tuple[str, int], Ending] = {}

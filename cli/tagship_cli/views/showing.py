@@ -9,11 +9,10 @@ from typing import Any
 
 from tagship.ledger import approvals, releases
 from tagship.model.facts import ENDING_KINDS, FactKind
+from tagship.model.records import FactRecord, ReleaseRecord, RequestRecord
 from tagship_cli.failures import trying
 from tagship_cli.place import Place
 from tagship_cli.views import times
-
-Record = Mapping[str, Any]
 
 _PHASES = (
     ("waited for the lock", (FactKind.RELEASE_READ,), (FactKind.LOCK_ACQUIRED,)),
@@ -63,9 +62,9 @@ class Machine:
 class Shown:
     """One release."""
 
-    record: Mapping[str, Any]
-    facts: Sequence[Mapping[str, Any]]
-    approval: Mapping[str, Any] | None
+    record: ReleaseRecord
+    facts: Sequence[FactRecord]
+    approval: RequestRecord | None
 
     @property
     def phases(self) -> list[Phase]:
@@ -97,7 +96,7 @@ class Shown:
         return found
 
     @property
-    def checks(self) -> list[dict[str, Any]]:
+    def checks(self) -> list[Mapping[str, Any]]:
         """Each look at its health, and at that of what was put back."""
         return [fact["data"] for fact in self.facts if fact["name"] == FactKind.HEALTH_CHECKED]
 

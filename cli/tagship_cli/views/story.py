@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from tagship.approval.quorum import approvals, missing
 from tagship.model.facts import FactKind
+from tagship.model.records import FactRecord, ReleaseRecord, RequestRecord
 from tagship.text.words import count
 from tagship_cli.views import times
-
-Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +32,12 @@ class Now:
 
 
 def whereabouts(
-    record: Record, facts: Sequence[Record], request: Record | None, *, holder: str | None, at: datetime
+    record: ReleaseRecord,
+    facts: Sequence[FactRecord],
+    request: RequestRecord | None,
+    *,
+    holder: str | None,
+    at: datetime,
 ) -> Now:
     """From its facts so far; `holder` is the tag that has the lock, `request` its request for approval."""
     facts = [fact for fact in facts if fact["attempt"] == record["attempt"]]
@@ -70,7 +73,7 @@ def going_back(names: Sequence[str]) -> bool:
     )
 
 
-def _on_its_way_back(facts: Sequence[Record]) -> Now:
+def _on_its_way_back(facts: Sequence[FactRecord]) -> Now:
     """From the fact that it goes back on."""
     if any(fact["name"] == FactKind.BASELINE_RESTORED for fact in facts):
         text = "the baseline serves all traffic and is being checked"
@@ -87,7 +90,7 @@ def _last(names: Sequence[str], name: str) -> int:
     return len(names) - 1 - list(reversed(names)).index(name)
 
 
-def _approval(request: Record) -> Now:
+def _approval(request: RequestRecord) -> Now:
     if request["status"] != "OPEN":
         return Now(phase="approval", text=f"is {request['status'].lower()}; the next step is starting")
     given, required = approvals(request), request["required"]
@@ -100,11 +103,11 @@ def _approval(request: Record) -> Now:
     )
 
 
-def _deployment(facts: Sequence[Record], at: datetime) -> Now:
+def _deployment(facts: Sequence[FactRecord], at: datetime) -> Now:
     return replace(_moving(facts, at), budget=_budget(facts, FactKind.DEPLOYMENT_STARTED, "deadline"))
 
 
-def _budget(facts: Sequence[Record], began: str, ends: str) -> tuple[datetime, datetime] | None:
+def _budget(facts: Sequence[FactRecord], began: str, ends: str) -> tuple[datetime, datetime] | None:
     """From the last fact of a name to the time that it tells; None where it tells none."""
     fact = next((fact for fact in reversed(facts) if fact["name"] == began), None)
     if fact is None or ends not in fact["data"]:
@@ -112,7 +115,7 @@ def _budget(facts: Sequence[Record], began: str, ends: str) -> tuple[datetime, d
     return times.moment(fact["at"]), times.moment(fact["data"][ends])
 
 
-def _moving(facts: Sequence[Record], at: datetime) -> Now:
+def _moving(facts: Sequence[FactRecord], at: datetime) -> Now:
     moves = [fact for fact in facts if fact["name"] in (FactKind.TRAFFIC_SHIFTED, FactKind.HEALTH_CHECKED)]
     if not moves:
         return Now(phase="deployment", text="is approved; the first traffic moves now")
@@ -130,7 +133,7 @@ def _moving(facts: Sequence[Record], at: datetime) -> Now:
     return Now(phase="health", text=f"serves {share}; checking its health", percent=percent)
 
 
-def took(record: Record, moment: datetime) -> float:
+def took(record: ReleaseRecord, moment: datetime) -> float:
     """Seconds from its reading to its ending, or until now."""
     end = times.moment(record["endedAt"]) if record.get("endedAt") else moment
     return (end - times.moment(record["readAt"])).total_seconds()

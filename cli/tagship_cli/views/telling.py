@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
+from tagship.model.records import FactRecord, ReleaseRecord
 from tagship.story import narrator as story
 from tagship.story.narrator import Mood
 from tagship.text.words import console
@@ -17,16 +16,16 @@ _PAINT = {Mood.GOOD: screen.good, Mood.BAD: screen.bad, Mood.WARY: screen.wary}
 _INDENT = 13
 
 
-def headline(record: Mapping[str, Any], place: Place) -> list[str]:
+def headline(record: ReleaseRecord, place: Place) -> list[str]:
     """Which release this is, and who made it."""
-    manifest = record.get("manifest") or {}
+    manifest = record["manifest"]
     made = f", {manifest['repository']} {manifest['commit'][:7]} by {manifest['author']}" if manifest else ""
     again = f" (attempt {record['attempt']})" if record["attempt"] > 1 else ""
     title = f"{record['application']} {record['tag']}"
     return [f"{screen.bold(title)}{again} in {place.stage}{screen.clean(made)}"]
 
 
-def fact_lines(fact: Mapping[str, Any], *, before: datetime) -> list[str]:
+def fact_lines(fact: FactRecord, *, before: datetime) -> list[str]:
     """A fact's time and words; the day where it is another than the fact's before."""
     told, at = story.told(fact, clock=times.clock), times.moment(fact["at"])
     paint = _PAINT.get(told.mood, screen.clean)
@@ -40,7 +39,7 @@ def fact_lines(fact: Mapping[str, Any], *, before: datetime) -> list[str]:
     return lines
 
 
-def verdict(record: Mapping[str, Any], took: str) -> list[str]:
+def verdict(record: ReleaseRecord, took: str) -> list[str]:
     """How it ended, why, and what to do now."""
     status = str(record["status"])
     paint = _PAINT.get(story.mood_of(status), screen.bold)

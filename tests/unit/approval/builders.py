@@ -17,8 +17,9 @@ from tagship.approval.link import LinkSigner, LinkVerifier, known_keys
 from tagship.approval.page.answers import PageResponse
 from tagship.approval.page.page import Page, PageRequest, answered
 from tagship.approval.proof import Proof
-from tagship.approval.quorum import Record, outcome
+from tagship.approval.quorum import outcome
 from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired
+from tagship.model.records import ReleaseRecord, RequestRecord
 from tagship_cli.actions.previews import NOW, approved, rejected, sample
 
 __all__ = ["NOW", "approved", "rejected", "sample"]
@@ -59,7 +60,7 @@ class FakeKms:
 class Written:
     """What a store says after a decision."""
 
-    record: Record
+    record: RequestRecord
 
 
 @dataclass
@@ -76,7 +77,7 @@ class FakeStore:
     def put(self, record: Mapping[str, Any]) -> None:
         self.records[record["id"]] = dict(record)
 
-    def get(self, approval_id, /) -> Record | None:
+    def get(self, approval_id, /) -> RequestRecord | None:
         return self.records.get(approval_id)
 
     def decide(self, approval_id, /, *, approver, decision, reason, identity, proof) -> Written:
@@ -136,7 +137,7 @@ class Site:
     base_url: str = ""
     waits: Callable[[str], bool] | None = None
     login: Any = None
-    release_of: Callable[[Record], Mapping[str, Any]] | None = None
+    release_of: Callable[[RequestRecord], ReleaseRecord] | None = None
     believed: list[str] = field(default_factory=list)
     """Which requests somebody has proved to be here for."""
 

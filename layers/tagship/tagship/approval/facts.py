@@ -8,12 +8,13 @@ from typing import Any
 
 from tagship.ledger.table import Fact
 from tagship.model.facts import FactKind
+from tagship.model.records import RequestRecord
 
 CHANNEL = "the channel"
 """Whom a message went to that is for all."""
 
 
-def failure(request: Mapping[str, Any], *, channel: str, failed: Mapping[str, str]) -> Fact:
+def failure(request: RequestRecord, *, channel: str, failed: Mapping[str, str]) -> Fact:
     """The fact that a message about an approval was not taken."""
     key = hashlib.sha256(repr((channel, sorted(failed.items()))).encode()).hexdigest()[:12]
     return fact_of(
@@ -22,7 +23,7 @@ def failure(request: Mapping[str, Any], *, channel: str, failed: Mapping[str, st
 
 
 def fact_of(
-    request: Mapping[str, Any], name: FactKind, *, key: str, data: Mapping[str, Any], who: str = "tagship"
+    request: RequestRecord, name: FactKind, *, key: str, data: Mapping[str, Any], who: str = "tagship"
 ) -> Fact:
     """A fact about a request; `key` sets it apart from others of its name."""
     return Fact(

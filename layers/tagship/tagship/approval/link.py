@@ -19,9 +19,9 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from tagship.approval.errors import LinkInvalid
-from tagship.approval.quorum import Record
 from tagship.model.errors import CredentialsRefused, TagshipError
 from tagship.model.people import person
+from tagship.model.records import RequestRecord
 
 PURPOSE = "approval-link/1"
 BUTTONS = "the buttons in a channel"
@@ -149,7 +149,7 @@ class LinkVerifier:
         self._keys = keys
         self._stage = stage
 
-    def verify(self, token: str, record: Record | None, now: datetime) -> str:
+    def verify(self, token: str, record: RequestRecord | None, now: datetime) -> str:
         """Whose link this is, in the record's spelling.
 
         A well-formed token costs one call of KMS whether or not there is such an approval or approver, so that how long
@@ -162,12 +162,12 @@ class LinkVerifier:
         """
         return self._whose(token, record, now, record["approvers"] if record else ())
 
-    def verify_buttons(self, token: str, record: Record, now: datetime) -> Token:
+    def verify_buttons(self, token: str, record: RequestRecord, now: datetime) -> Token:
         """The token behind a channel's buttons. Raises as `verify` does."""
         self._whose(token, record, now, (BUTTONS,))
         return Token.parse(token)
 
-    def _whose(self, token: str, record: Record | None, now: datetime, among: Iterable[str]) -> str:
+    def _whose(self, token: str, record: RequestRecord | None, now: datetime, among: Iterable[str]) -> str:
         claim = Token.parse(token)
         key_id = self._keys.get(claim.key)
         if key_id is None:

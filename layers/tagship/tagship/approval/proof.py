@@ -21,6 +21,7 @@ from typing import Any
 from tagship.approval.errors import LinkInvalid
 from tagship.approval.link import BUTTONS, MacChecker, MacMaker, Token, is_genuine, link_message
 from tagship.model.people import person
+from tagship.model.records import Decision
 
 LINK, SLACK, COMMAND_LINE = "link", "slack", "command line"
 PURPOSE = "command-line-approval/1"
@@ -55,7 +56,7 @@ class Proof:
         except (KeyError, TypeError, ValueError, ArithmeticError):
             return None
 
-    def stored(self) -> dict[str, Any]:
+    def stored(self) -> dict[str, str | int]:
         """For the ledger."""
         return {"kind": self.kind, "mac": self.mac.hex(), "key": self.key, "expires": self.expires}
 
@@ -70,7 +71,7 @@ class Notary:
     decision_key: str
     stage: str
 
-    def vouches(self, proof: Proof | None, *, approval_id: str, digest: str, vote: Mapping[str, Any]) -> bool:
+    def vouches(self, proof: Proof | None, *, approval_id: str, digest: str, vote: Decision) -> bool:
         """Whether the MAC is genuine, and of this approver's approval of this digest.
 
         Raises:

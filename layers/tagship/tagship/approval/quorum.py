@@ -1,23 +1,31 @@
-"""Who counts, who is missing, and how it stands: pure functions of an approval record."""
+"""Who counts, who is missing, and how it stands: pure functions of a request for approval."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from tagship.approval.errors import QuorumUnreachable
 from tagship.model.people import counts, person
+from tagship.model.records import (
+    Ballot,
+    Decision,
+    NewRelease,
+    NewRequest,
+    Policy,
+    Voters,
+    document_of,
+    manifest_of,
+)
 
-Record = Mapping[str, Any]
 Outcome = Literal["approved", "rejected", "open"]
 
 
-def is_author(record: Record, approver: str) -> bool:
+def is_author(record: Voters, approver: str) -> bool:
     """Whether this is who made the release."""
     return person(approver) == person(record.get("author") or "")
 
 
-def voters(record: Record) -> list[str]:
+def voters(record: Voters) -> list[str]:
     """The approvers that count, each once, in the record's order and spelling."""
     seen: dict[str, str] = {}
     for approver in record["approvers"]:
@@ -26,10 +34,10 @@ def voters(record: Record) -> list[str]:
     return list(seen.values())
 
 
-def votes(record: Record) -> list[Mapping[str, Any]]:
+def votes(record: Ballot) -> list[Decision]:
     """The decisions that count: the first one of each voter, in the order in which they were made."""
     counting = {person(voter) for voter in voters(record)}
-    seen: dict[str, Mapping[str, Any]] = {}
+    seen: dict[str, Decision] = {}
     for decision in record.get("decisions") or ():
         who = person(decision["approver"])
         known = decision["decision"] in ("approve", "reject") and counts(decision, stage=record["stage"])
@@ -38,33 +46,33 @@ def votes(record: Record) -> list[Mapping[str, Any]]:
     return list(seen.values())
 
 
-def decision_of(record: Record, approver: str) -> Mapping[str, Any] | None:
+def decision_of(record: Ballot, approver: str) -> Decision | None:
     """What this approver decided, if it counts."""
     return next((vote for vote in votes(record) if person(vote["approver"]) == person(approver)), None)
 
 
-def approvals(record: Record) -> int:
+def approvals(record: Ballot) -> int:
     """How many have approved."""
     return sum(vote["decision"] == "approve" for vote in votes(record))
 
 
-def missing(record: Record) -> list[str]:
+def missing(record: Ballot) -> list[str]:
     """The voters that have not decided."""
     decided = {person(vote["approver"]) for vote in votes(record)}
     return [voter for voter in voters(record) if person(voter) not in decided]
 
 
-def outcome(record: Record) -> Outcome:
+def outcome(record: Ballot) -> Outcome:
     """How the decisions stand; one rejection ends it, and nothing is ever approved by nobody."""
     if any(vote["decision"] == "reject" for vote in votes(record)):
         return "rejected"
     return "approved" if approvals(record) >= max(1, int(record["required"])) else "open"
 
 
-def policy_of(record: Mapping[str, Any]) -> dict[str, Any]:
+def policy_of(record: NewRelease) -> Policy:
     """Who decides on a release and how many must agree, by the configuration that the release pinned."""
-    manifest, policy = record["manifest"], record["configuration"]["document"]["approval"]
-    found: dict[str, Any] = {
+    manifest, policy = manifest_of(record), document_of(record)["approval"]
+    found: Policy = {
         "approvers": policy["approvers"],
         "required": policy["required"],
         "authorMayApprove": policy["authorMayApprove"],
@@ -75,7 +83,7 @@ def policy_of(record: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def check_reachable(record: Record) -> None:
+def check_reachable(record: NewRequest) -> None:
     """Say before anyone is asked that there can't be enough approvals.
 
     Raises:

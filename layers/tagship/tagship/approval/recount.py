@@ -7,8 +7,7 @@ unbroken chain; and an approval counts if what was kept with it vouches for it (
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from tagship.approval.link import MacChecker, known_keys
 from tagship.approval.proof import Notary, Proof
@@ -19,7 +18,7 @@ from tagship.ledger.table import Ledger
 from tagship.model.errors import ApprovalUnproven, PlanChanged
 from tagship.model.facts import FactKind
 from tagship.model.people import person
-from tagship.model.records import Decision, FactRecord, ReleaseRecord
+from tagship.model.records import Ballot, Decision, FactRecord, ReleaseRecord
 from tagship.settings import Settings
 from tagship.text.words import listed
 
@@ -62,14 +61,12 @@ def notary_of(settings: Settings, kms: MacChecker) -> Notary:
     )
 
 
-def _vouched(
-    ledger: Ledger, notary: Notary, record: ReleaseRecord, digest: str, vote: Mapping[str, Any]
-) -> bool:
+def _vouched(ledger: Ledger, notary: Notary, record: ReleaseRecord, digest: str, vote: Decision) -> bool:
     kept = Proof.read(requests.proof_of(ledger, record["approval"], vote["approver"]))
     return notary.vouches(kept, approval_id=record["approval"], digest=digest, vote=vote)
 
 
-def _recounted(facts: Sequence[FactRecord], record: ReleaseRecord) -> dict[str, Any]:
+def _recounted(facts: Sequence[FactRecord], record: ReleaseRecord) -> Ballot:
     """A request as its facts have it: what the quorum is judged by."""
     asked, *later = facts
     of_this = [
@@ -79,7 +76,8 @@ def _recounted(facts: Sequence[FactRecord], record: ReleaseRecord) -> dict[str, 
         and fact["name"] in _DECISIONS
         and fact["data"].get("approval") == asked["data"]["approval"]
     ]
-    return policy_of(record) | {
+    return {
+        **policy_of(record),
         "stage": record["stage"],
         "decisions": [_decision(fact) for fact in of_this],
     }
@@ -96,7 +94,7 @@ def _decision(fact: FactRecord) -> Decision:
     }
 
 
-def _said(found: Mapping[str, Any], unproven: Sequence[str]) -> str:
+def _said(found: Ballot, unproven: Sequence[str]) -> str:
     """`1 of 2 approvals: ana@example.com approved`."""
     words = {"approve": "approved", "reject": "rejected"}
     who = ", ".join(f"{vote['approver']} {words[vote['decision']]}" for vote in votes(found))

@@ -10,11 +10,12 @@ from typing import Any, Literal
 from tagship.approval.errors import TooManyRequests
 from tagship.approval.facts import fact_of
 from tagship.approval.proof import Proof
-from tagship.approval.quorum import Record, outcome
+from tagship.approval.quorum import outcome
 from tagship.ledger import approvals, visits
 from tagship.ledger.table import Ledger
 from tagship.model.facts import FactKind
 from tagship.model.people import person
+from tagship.model.records import RequestRecord
 
 FORMS_A_MINUTE = 20
 """Of one link from one address. A person sends one, or two."""
@@ -26,7 +27,7 @@ REFUSED_A_MINUTE = 30
 class Decided:
     """A decision that was written, in the request as it stands now."""
 
-    record: Record
+    record: RequestRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class LedgerStore:
     allowance: visits.Allowance = field(default_factory=visits.Allowance)
     """How many unsigned presses this process still writes down."""
 
-    def get(self, approval_id: str, /) -> Record | None:
+    def get(self, approval_id: str, /) -> RequestRecord | None:
         """The request, read consistently."""
         return approvals.get(self.ledger, approval_id)
 

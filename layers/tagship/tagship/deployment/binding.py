@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from tagship.ledger.table import digest_of
+from tagship.model.records import NewRelease, Plan
 
 
-def release_digest(record: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
+def release_digest(record: NewRelease, plan: Plan) -> str:
     """Over the manifest's bytes, the pinned objects, the configuration and the plan (its own digest left out)."""
     return digest_of(
         {

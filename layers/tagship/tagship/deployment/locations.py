@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
-from tagship.model.records import LocationPlan, Revision, Standing
+from tagship.model.records import LocationPlan, ReleaseRecord, Revision, Standing
 from tagship.targets.kind import Move
 
 
-def location_of(record: Mapping[str, Any]) -> LocationPlan:
+def location_of(record: ReleaseRecord) -> LocationPlan:
     """The one location of a release: as it was planned, with the candidate as it was made and the target's last etag."""
     (planned,) = record["plan"]["locations"]
     standing = [each for each in record.get("standing") or () if each["location"] == planned["location"]]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from tagship.deployment.locations import location_of, move_to, standing_of
 from tagship.ledger import releases
 from tagship.ledger.table import Fact, Ledger, timestamp
+from tagship.model.records import ReleaseRecord
 from tagship.targets.kind import Traffic
 
 
 def shift(
-    ledger: Ledger, target: Traffic, record: Mapping[str, Any], fact: Fact, *, percent: int, fence: int
+    ledger: Ledger, target: Traffic, record: ReleaseRecord, fact: Fact, *, percent: int, fence: int
 ) -> None:
     """Does nothing where this step was done before: a late twin must not undo a later step.
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from tagship.aws.rights import ClientAs, Location, Right
 from tagship.model.application import Application
 from tagship.model.errors import CredentialsRefused, FinalError
-from tagship.model.records import CurrentRecord, GateRecord, ReleaseRecord, Revision
+from tagship.model.records import CurrentRecord, GateRecord, ReleaseRecord, Revision, Voters
 from tagship.model.release import Artifact, Manifest, PinnedObject
 from tagship.model.schedule import Freeze
 from tagship.settings import Settings
@@ -103,7 +103,7 @@ class Case:
     role: Callable[[Application], ClientAs]
     look_at: LookAt
     ask_what_serves: AskWhatServes
-    voters: Callable[[Mapping[str, Any]], Sequence[str]]
+    voters: Callable[[Voters], Sequence[str]]
     """Whose decision counts, of a policy's approvers and a release's author."""
 
     def client_as(self, service: str, *, may: Sequence[Right], config: Any = None) -> Any:
@@ -145,7 +145,7 @@ class Case:
         role: Callable[[Application], ClientAs],
         look_at: LookAt,
         ask_what_serves: AskWhatServes,
-        voters: Callable[[Mapping[str, Any]], Sequence[str]],
+        voters: Callable[[Voters], Sequence[str]],
     ) -> Case:
         """From the release as it stands in the ledger, and what production runs by the ledger (None: no release)."""
         document = record["configuration"]["document"]

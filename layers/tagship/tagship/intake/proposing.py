@@ -6,9 +6,8 @@ Nothing that the new document says about who approves holds before it is in forc
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tagship.ledger import configurations, releases
 from tagship.ledger.table import Ledger, digest_of, timestamp
@@ -27,7 +26,7 @@ from tagship.model.records import (
     ReleaseRecord,
 )
 
-Bind = Callable[[Mapping[str, Any], Mapping[str, Any]], str]
+Bind = Callable[[NewRelease, Plan], str]
 """The digest of a record and its plan, to which an approval is bound."""
 
 
@@ -44,7 +43,7 @@ class Proposing:
     execution: str
     bind: Bind
 
-    def claim(self, data: Any) -> tuple[str, ReleaseRecord]:
+    def claim(self, data: object) -> tuple[str, ReleaseRecord]:
         """How it went, and the proposal as it stands: as `releases.claim` says it, with "proposed" for "claimed".
 
         "unchanged" with the proposal that is in force, for a document that is in force: it only has to be stored again.

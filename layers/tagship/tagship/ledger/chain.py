@@ -15,6 +15,9 @@ from typing import Any
 from tagship.ledger.table import Ledger, application_key, digest_of
 from tagship.model.records import FactRecord, HeadRecord
 
+Read = Mapping[str, Any]
+"""A fact, or the head, as it was read: nothing of it is believed before it is verified."""
+
 
 class Break(StrEnum):
     """What is wrong with a link."""
@@ -68,9 +71,9 @@ def head_of(ledger: Ledger, application: str) -> HeadRecord | None:
 
 def verify(
     application: str,
-    facts: Sequence[Mapping[str, Any]],
+    facts: Sequence[Read],
     *,
-    head: Mapping[str, Any] | None,
+    head: Read | None,
     anchors: Iterable[Anchor] = (),
 ) -> Broken | None:
     """The whole chain of an application from its first fact to its head; None when every link holds."""
@@ -90,9 +93,7 @@ def verify(
     )
 
 
-def verify_part(
-    application: str, facts: Sequence[Mapping[str, Any]], *, anchors: Iterable[Anchor] = ()
-) -> Broken | None:
+def verify_part(application: str, facts: Sequence[Read], *, anchors: Iterable[Anchor] = ()) -> Broken | None:
     """Some facts of a chain, in order: each by itself, and each link between two that follow on one another.
 
     What is missing between them is not seen here: that needs the whole chain.
@@ -115,9 +116,7 @@ def verify_part(
     return _anchored({_number(fact): fact["digest"] for fact in facts}, anchors, whole=False)
 
 
-def verify_end(
-    application: str, facts: Sequence[Mapping[str, Any]], *, head: Mapping[str, Any] | None
-) -> Broken | None:
+def verify_end(application: str, facts: Sequence[Read], *, head: Read | None) -> Broken | None:
     """The end of a chain, from the first of these facts to its head, with nothing missing between them."""
     numbers = [_number(fact) for fact in facts]
     gap = next((one + 1 for one, other in pairwise(numbers) if other > one + 1), 0)
@@ -127,7 +126,7 @@ def verify_end(
     return broken or _head(facts, head, last=numbers[-1] if numbers else 0)
 
 
-def digest_holds(fact: Mapping[str, Any]) -> bool:
+def digest_holds(fact: Read) -> bool:
     """Whether a fact is what its digest was made of; what can't be read back is not."""
     content = {name: value for name, value in fact.items() if name != "digest"}
     try:
@@ -136,12 +135,12 @@ def digest_holds(fact: Mapping[str, Any]) -> bool:
         return False
 
 
-def _number(fact: Mapping[str, Any]) -> int:
+def _number(fact: Read) -> int:
     seq = fact.get("seq")
     return seq if isinstance(seq, int) and not isinstance(seq, bool) else 0
 
 
-def _itself(application: str, fact: Mapping[str, Any], seq: int) -> Broken | None:
+def _itself(application: str, fact: Read, seq: int) -> Broken | None:
     if not digest_holds(fact):
         return Broken(
             kind=Break.ALTERED,
@@ -171,7 +170,7 @@ def _place(numbers: Sequence[int], seq: int) -> Broken | None:
     return Broken(kind=Break.MISSING, seq=seq, what=f"{gap} missing: the one that follows is fact {found}.")
 
 
-def _link(fact: Mapping[str, Any], previous: str, seq: int, *, before: int) -> Broken | None:
+def _link(fact: Read, previous: str, seq: int, *, before: int) -> Broken | None:
     if fact.get("previous") == previous:
         return None
     if not before:
@@ -181,7 +180,7 @@ def _link(fact: Mapping[str, Any], previous: str, seq: int, *, before: int) -> B
     return Broken(kind=Break.ALTERED, seq=before, what=what)
 
 
-def _head(facts: Sequence[Mapping[str, Any]], head: Mapping[str, Any] | None, *, last: int) -> Broken | None:
+def _head(facts: Sequence[Read], head: Read | None, *, last: int) -> Broken | None:
     if head is None:
         if not facts:
             return None
@@ -227,6 +226,6 @@ def _anchored(digests: Mapping[int, Any], anchors: Iterable[Anchor], *, whole: b
     return None
 
 
-def _called(fact: Mapping[str, Any]) -> str:
+def _called(fact: Read) -> str:
     name, tag = fact.get("name"), fact.get("tag")
     return f" ({name} of {tag})" if isinstance(name, str) and isinstance(tag, str) else ""

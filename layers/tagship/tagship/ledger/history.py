@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
-from tagship.ledger.table import Item, Ledger, application_key
+from tagship.ledger.table import Ledger, application_key
 from tagship.model.facts import ENDING_KINDS, FactKind
-from tagship.model.records import FactRecord
+from tagship.model.records import FactRecord, ReleaseRecord
 
 SUMMARY = (
     *("application", "tag", "attempt", "stage", "status", "why", "readAt", "endedAt", "execution"),
@@ -44,7 +45,7 @@ def recent(ledger: Ledger, application: str, *, since: str) -> Recent:
     return Recent(touched=tuple(touched), ended=ended)
 
 
-def newest(ledger: Ledger, application: str, *, since: str = "") -> Iterator[Item]:
+def newest(ledger: Ledger, application: str, *, since: str = "") -> Iterator[ReleaseRecord]:
     """Summaries of the releases that were read since then, newest first, as many as are taken."""
     batch: list[str] = []
     many = _FEW
@@ -62,8 +63,8 @@ def newest(ledger: Ledger, application: str, *, since: str = "") -> Iterator[Ite
     yield from summaries(ledger, application, batch)
 
 
-def summaries(ledger: Ledger, application: str, tags: Sequence[str]) -> list[Item]:
+def summaries(ledger: Ledger, application: str, tags: Sequence[str]) -> list[ReleaseRecord]:
     """Of these releases, in this order."""
     keys = [(application_key(application), f"RELEASE#{tag}") for tag in tags]
     found = {item["tag"]: item for item in ledger.get_many(keys, *SUMMARY)} if keys else {}
-    return [found[tag] for tag in tags if tag in found]
+    return [cast("ReleaseRecord", found[tag]) for tag in tags if tag in found]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
-from typing import Any
+
+from tagship.model.records import Decision
 
 CLAIMED = "claimed "
 """Before the identity of a decision for whose approver AWS does not vouch."""
@@ -22,7 +22,7 @@ def is_claimed(identity: str) -> bool:
     return identity.startswith(CLAIMED)
 
 
-def counts(decision: Mapping[str, Any], *, stage: str) -> bool:
+def counts(decision: Decision, *, stage: str) -> bool:
     """Whether a decision is somebody's: in production an approval is not whose approver nobody vouches for.
 
     A rejection always is: at worst a release was stopped.

@@ -7,9 +7,10 @@ version's code; the ledger never holds what was not validated before.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
-from tagship.model.release import Status
+if TYPE_CHECKING:
+    from tagship.model.release import Status
 
 Document = Mapping[str, Any]
 """An application's configuration with its defaults written out; `Application.from_dict` makes the noun of it."""
@@ -287,6 +288,27 @@ class Decision(TypedDict):
     reason: str
     at: str
     identity: NotRequired[str]
+
+
+class Voters(TypedDict):
+    """Whose decision on a release counts."""
+
+    approvers: Sequence[str]
+    author: str
+    authorMayApprove: bool
+
+
+class Policy(Voters):
+    """Who decides on a release, and how many must agree."""
+
+    required: int
+
+
+class Ballot(Policy):
+    """What a quorum is judged by."""
+
+    stage: str
+    decisions: Sequence[Decision]
 
 
 class PlanSummary(TypedDict):

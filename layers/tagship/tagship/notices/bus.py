@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tagship.aws.calls import calling
 from tagship.model.errors import AwsUnavailable
+from tagship.model.records import FactRecord
 from tagship.notices.channel import Channel, Fact, Means
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _LEFT_OUT = ("pk", "sk", "kind", "previous")
 
 
-def publish(fact: Mapping[str, Any], *, events: EventBridgeClient, event_bus: str) -> None:
+def publish(fact: FactRecord, *, events: EventBridgeClient, event_bus: str) -> None:
     """`source` tagship, `detail-type` the fact's name in words.
 
     Raises AwsUnavailable when the bus did not take it.

@@ -10,6 +10,7 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from tagship.model.facts import FactKind
+from tagship.model.records import FactRecord
 
 _NAMESPACE = "Tagship"
 
@@ -36,7 +37,7 @@ _RATES = (
 """What a rate is made of is told together, 0 for what did not happen: no series is missing where another has data."""
 
 
-def measures(fact: Mapping[str, Any]) -> Iterator[Measure]:
+def measures(fact: FactRecord) -> Iterator[Measure]:
     """What a fact adds to the metrics."""
     found = list(_measures(fact))
     yield from found
@@ -46,7 +47,7 @@ def measures(fact: Mapping[str, Any]) -> Iterator[Measure]:
             yield from (Measure(name, 0) for name in rate if name not in told)
 
 
-def _measures(fact: Mapping[str, Any]) -> Iterator[Measure]:
+def _measures(fact: FactRecord) -> Iterator[Measure]:
     data = fact["data"]
     kind = FactKind.of(fact["name"])
     if kind and kind.counts:
@@ -78,7 +79,7 @@ def _of_rollbacks(name: str, data: Mapping[str, Any]) -> Iterator[Measure]:
         yield Measure("DeploymentFailed", 1)
 
 
-def emit(fact: Mapping[str, Any]) -> None:
+def emit(fact: FactRecord) -> None:
     """Prints each measure in the embedded metric format: a line by application and stage, and a line by the stage alone.
 
     An alarm over all applications can't search for them, because CloudWatch lets alarms look at single series only.

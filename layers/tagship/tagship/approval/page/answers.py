@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 from tagship.approval import quorum
 from tagship.approval.page.form import Challenge, Form, challenge
@@ -14,8 +14,8 @@ from tagship.approval.page.progress import FOLLOW_SECONDS, progress
 from tagship.approval.page.render import render, style_hash
 from tagship.approval.page.view import standing, view
 from tagship.approval.proof import Proof
-from tagship.approval.quorum import Record
 from tagship.model.people import person
+from tagship.model.records import ReleaseRecord, RequestRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class PageResponse:
 class Visit:
     """A request whose link is valid: who came, with what, to which approval."""
 
-    record: Record
+    record: RequestRecord
     approver: str
     mac: bytes
     source_ip: str
@@ -116,7 +116,7 @@ def tell(
     *,
     headers: Mapping[str, str] | None = None,
     recorded: bool = False,
-    release: Mapping[str, Any] | None = None,
+    release: ReleaseRecord | None = None,
 ) -> PageResponse:
     """What became of an approval or a decision; `recorded` sets apart the two ways of finding the execution gone.
 
@@ -142,7 +142,7 @@ def tell(
     return PageResponse(status, security_headers() | again | dict(headers or {}), body, kind=kind)
 
 
-def settled(visit: Visit, *, release: Mapping[str, Any] | None = None) -> PageResponse:
+def settled(visit: Visit, *, release: ReleaseRecord | None = None) -> PageResponse:
     """What became of an approval that nobody decides on any more.
 
     To a GET as well: the status says whether the link can still decide, for whoever reads nothing but that.

@@ -17,8 +17,8 @@ from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from tagship.approval.errors import FormInvalid
-from tagship.approval.quorum import Record
 from tagship.model.people import person
+from tagship.model.records import RequestRecord
 
 MAX_BODY = 16 * 1024
 MAX_REASON = 2000
@@ -59,7 +59,7 @@ class Challenge:
     number: str
 
 
-def challenge(mac: bytes, record: Record, approver: str, issued: datetime) -> Challenge:
+def challenge(mac: bytes, record: RequestRecord, approver: str, issued: datetime) -> Challenge:
     """Over this link, this approver, these bytes, what the page showed of them, and when it was made."""
     at = int(issued.timestamp())
     shown = [record.get(name) for name in _SHOWN]
@@ -68,7 +68,7 @@ def challenge(mac: bytes, record: Record, approver: str, issued: datetime) -> Ch
     return Challenge(f"{at:08x}{made[:28].hex()}", str(100 + int.from_bytes(made[28:]) % 900))
 
 
-def is_current(form: Form, mac: bytes, record: Record, approver: str) -> bool:
+def is_current(form: Form, mac: bytes, record: RequestRecord, approver: str) -> bool:
     """Whether the form stood on the page of this link, and still shows what is."""
     return hmac.compare_digest(form.value, challenge(mac, record, approver, form.issued).value)
 
@@ -122,7 +122,7 @@ def read_form(headers: Mapping[str, str], body: bytes) -> Form:
     return Form(decision=_DECISIONS[decision], reason=reason, value=value, number=number)
 
 
-def reason_problem(form: Form, record: Record) -> str:
+def reason_problem(form: Form, record: RequestRecord) -> str:
     """What is wrong with the reason under this request's policy, or nothing."""
     if len(form.reason) > MAX_REASON:
         return f"The reason has {len(form.reason):,} characters; {MAX_REASON:,} is the most."

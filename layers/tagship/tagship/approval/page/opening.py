@@ -10,11 +10,11 @@ from typing import Any
 from tagship.approval.link import LinkVerifier, known_keys
 from tagship.approval.page.answers import PageResponse
 from tagship.approval.page.page import Page, PageRequest, answered
-from tagship.approval.quorum import Record
 from tagship.approval.request.delivery import deliver, waits
 from tagship.approval.store import LedgerStore
 from tagship.aws.secrets import RecentSecrets
 from tagship.ledger import approvals
+from tagship.model.records import RequestRecord
 from tagship.settings import Settings
 
 SLACK = "/slack/actions"
@@ -27,7 +27,7 @@ def open_page(
     *,
     host: str,
     now: Callable[[], datetime],
-    believed: Callable[[Record], None],
+    believed: Callable[[RequestRecord], None],
 ) -> Page:
     """`host` is the name that the browser asked for; `believed` hears which request somebody is here for."""
     ledger, stepfunctions = store.ledger, client("stepfunctions")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from tagship.approval.errors import FormInvalid, LinkInvalid, SignInUnavailable, TooManyRequests
 from tagship.approval.link import LinkVerifier, Token
@@ -25,8 +25,8 @@ from tagship.approval.page.form import (
     reason_problem,
 )
 from tagship.approval.proof import LINK, Proof
-from tagship.approval.quorum import Record
 from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, RetryableError, TokenDead
+from tagship.model.records import ReleaseRecord, RequestRecord
 
 if TYPE_CHECKING:
     from tagship.approval.signin.login import Journey, Login
@@ -54,14 +54,14 @@ class Decided(Protocol):
     """What a store says after it has written a decision."""
 
     @property
-    def record(self) -> Record:
+    def record(self) -> RequestRecord:
         """The approval record with the decision in it."""
 
 
 class ApprovalStore(Protocol):
     """What the page needs of the ledger."""
 
-    def get(self, approval_id: str, /) -> Record | None:
+    def get(self, approval_id: str, /) -> RequestRecord | None:
         """The approval record, read consistently."""
 
     def decide(
@@ -101,7 +101,7 @@ Deliver = Callable[[str], None]
 """Resumes the state machine with what the approval's record says; a second time changes nothing. Raises `TokenDead` when
 the execution no longer waits, and a `RetryableError` when it could not be told."""
 
-ReleaseOf = Callable[[Record], Mapping[str, Any]]
+ReleaseOf = Callable[[RequestRecord], ReleaseRecord]
 """The release that a request is about, as the ledger has it now."""
 
 
@@ -123,7 +123,7 @@ class Page:
     waits: Callable[[str], bool] | None = None
     login: Login | None = None
     release_of: ReleaseOf | None = None
-    believed: Callable[[Record], None] = lambda _: None
+    believed: Callable[[RequestRecord], None] = lambda _: None
     """Told which request somebody is here for, once that is proved: before, it is what anybody may say."""
 
     def answer(self, request: PageRequest) -> PageResponse:
@@ -258,7 +258,7 @@ class Page:
                 return tell("undelivered", 503, visit, headers={"Retry-After": "10"})
         return tell(kind, 200 if kind == "recorded" else 409, visit, release=self._release(visit))
 
-    def _release(self, visit: Visit) -> Mapping[str, Any] | None:
+    def _release(self, visit: Visit) -> ReleaseRecord | None:
         """Of an approved request: the others' releases have ended with them."""
         if visit.standing != "approved" or self.release_of is None:
             return None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tagship.approval.quorum import Record
 from tagship.model.proposal import is_proposal
+from tagship.model.records import ReleaseRecord, RequestRecord
 from tagship.model.release import UNCHECKED
 from tagship.text.plain import line
 
@@ -24,7 +24,7 @@ _STAYS = ("no", "The proposal ended {status}. The configuration in force stays."
 _UNCHANGED = ("no", "The release ended {status}. Nothing was changed.")
 
 
-def progress(record: Record, release: Mapping[str, Any]) -> dict[str, Any]:
+def progress(record: RequestRecord, release: ReleaseRecord) -> dict[str, Any]:
     """`{sign, words, why, underway}`: one sentence on where it is, and whether it pays to look again."""
     values = {
         "tag": line(record["tag"], 80),
@@ -42,7 +42,7 @@ def progress(record: Record, release: Mapping[str, Any]) -> dict[str, Any]:
     return {"sign": sign, "words": words.format_map(values), "why": why, "underway": False}
 
 
-def _underway(release: Mapping[str, Any], values: Mapping[str, str]) -> str:
+def _underway(release: ReleaseRecord, values: Mapping[str, str]) -> str:
     if release.get("percent") == 100:
         return f"All traffic goes to {values['tag']}. It is done when its health is good."
     if release.get("percent"):

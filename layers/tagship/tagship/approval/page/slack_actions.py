@@ -24,11 +24,11 @@ from tagship.approval.page.answers import PageResponse, Visit, security_headers
 from tagship.approval.page.form import Form, reason_problem
 from tagship.approval.page.page import Page, PageRequest
 from tagship.approval.proof import SLACK, Proof
-from tagship.approval.quorum import Record
 from tagship.aws.hosts import LOOPBACK
 from tagship.aws.secrets import ApplicationSecrets, SecretReader
 from tagship.model.errors import AwsUnavailable, RetryableError
 from tagship.model.people import person
+from tagship.model.records import RequestRecord
 from tagship.slack import messages as slack
 from tagship.text.plain import line
 
@@ -90,7 +90,7 @@ class Workspaces:
         loopback = LOOPBACK if self.stage == "development" else frozenset()
         return tuple(host for host in self.hosts if host in ANSWERS or host in loopback)
 
-    def of(self, record: Record) -> SecretReader:
+    def of(self, record: RequestRecord) -> SecretReader:
         """The secrets of the application that a request is about."""
         return ApplicationSecrets(
             client=self.secrets, stage=self.stage, application=record["application"], service="slack"
@@ -184,7 +184,7 @@ def _read(request: PageRequest, headers: Mapping[str, str], page: Page, answers:
     return press
 
 
-def _buttons(record: Record | None, slacks: Workspaces) -> slack.Buttons:
+def _buttons(record: RequestRecord | None, slacks: Workspaces) -> slack.Buttons:
     """Whom to believe about this request. Raises LinkInvalid where there are no buttons, AwsUnavailable."""
     if record is None or not record.get("slack"):
         raise LinkInvalid("unknown approval")
@@ -208,7 +208,9 @@ def _check(buttons: slack.Buttons, request: PageRequest, headers: Mapping[str, s
         raise LinkInvalid("signed by somebody else")
 
 
-def _pressed(press: Press, record: Record, buttons: slack.Buttons, page: Page, request: PageRequest) -> str:
+def _pressed(
+    press: Press, record: RequestRecord, buttons: slack.Buttons, page: Page, request: PageRequest
+) -> str:
     """What came of it, in words. Raises LinkInvalid for who may not decide, RetryableError for what may be tried again."""
     if page.login:
         raise LinkInvalid("this stage asks for a sign-in")

@@ -6,15 +6,14 @@ Nothing here is markup, and nothing here decides: the templates lay out what thi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from tagship.approval import quorum
-from tagship.approval.quorum import Record
 from tagship.model.people import person
 from tagship.model.proposal import is_proposal
-from tagship.model.records import GateRecord, StepData
+from tagship.model.records import Decision, GateRecord, RequestRecord, StepData
 from tagship.model.release import NOTES_CHARACTERS
 from tagship.text.plain import fold, line, shorten, visible
 from tagship.text.times import clock, moment, span, until
@@ -29,7 +28,7 @@ _LINES_AT_ONCE = 12
 View = dict[str, Any]
 
 
-def standing(record: Record, now: datetime) -> str:
+def standing(record: RequestRecord, now: datetime) -> str:
     """`open`, or what became of it: `approved`, `rejected`, `expired`, `superseded`, `closed`.
 
     Enough decisions settle it, and so does the time, even before the ledger's status says so.
@@ -43,9 +42,9 @@ def standing(record: Record, now: datetime) -> str:
     return "expired" if now >= moment(record["expiresAt"]) else "open"
 
 
-def view(record: Record, *, approver: str, now: datetime) -> View:
+def view(record: RequestRecord, *, approver: str, now: datetime) -> View:
     """Everything that one approver is shown of a record."""
-    plan = record.get("plan") or {}
+    plan = cast("dict[str, Any]", record).get("plan") or {}  # a page is shown whatever is missing
     notes = visible(str(record.get("notes") or "")).strip()
     head, rest = fold(notes[:NOTES_CHARACTERS], lines=_LINES_AT_ONCE, chars=900)
     changes = [line(change, 500) for change in plan.get("summary") or ()]
@@ -78,7 +77,7 @@ def view(record: Record, *, approver: str, now: datetime) -> View:
     }
 
 
-def _commit(record: Record) -> View:
+def _commit(record: RequestRecord) -> View:
     """A link only to what certainly is a commit of a repository; anything else is text."""
     commit, repository = str(record.get("commit") or ""), str(record.get("repository") or "")
     known = _COMMIT.fullmatch(commit) and _REPOSITORY.fullmatch(repository)
@@ -89,7 +88,7 @@ def _commit(record: Record) -> View:
     }
 
 
-def _watch_url(record: Record) -> str:
+def _watch_url(record: RequestRecord) -> str:
     url = str(record.get("watchUrl") or "")
     return url if _WATCH.fullmatch(url) else ""
 
@@ -135,7 +134,7 @@ def _step(percent: int, bake: int) -> str:
     return f"{share}, watched for {span(bake)}" if bake else share
 
 
-def _votes(record: Record, approver: str, now: datetime) -> View:
+def _votes(record: RequestRecord, approver: str, now: datetime) -> View:
     own = quorum.decision_of(record, approver)
     required, given = max(1, int(record["required"])), quorum.approvals(record)
     return {
@@ -150,7 +149,7 @@ def _votes(record: Record, approver: str, now: datetime) -> View:
     }
 
 
-def _vote(vote: Mapping[str, Any], approver: str, now: datetime) -> View:
+def _vote(vote: Decision, approver: str, now: datetime) -> View:
     return {
         "who": line(vote["approver"]),
         "decision": vote["decision"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -12,6 +11,7 @@ from tagship.aws.calls import calling, code_of
 from tagship.ledger import approvals
 from tagship.ledger.table import Ledger
 from tagship.model.errors import TokenDead
+from tagship.model.records import RequestRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _DEAD = ("TaskDoesNotExist", "TaskTimedOut", "InvalidToken")
 
 
-def answer_of(request: Mapping[str, Any]) -> dict[str, Any]:
+def answer_of(request: RequestRecord) -> dict[str, Any]:
     """What the state machine reads of a decided request: `{decision, askSeconds, by, why}`."""
     decisions = request["decisions"]
     deciding = [entry for entry in decisions if entry["decision"] == "reject"] or decisions

@@ -9,7 +9,7 @@ from typing import Literal
 
 from tagship.approval.page.render import render
 from tagship.approval.page.view import View, view
-from tagship.approval.quorum import Record
+from tagship.model.records import RequestRecord
 from tagship.text.plain import cut_at_a_line, line
 
 LINK = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+/[A-Za-z0-9._~/-]*\?t=[A-Za-z0-9_-]+")
@@ -28,22 +28,22 @@ class Mail:
     html: str
 
 
-def approval_mail(record: Record, *, approver: str, link: str, now: datetime) -> Mail:
+def approval_mail(record: RequestRecord, *, approver: str, link: str, now: datetime) -> Mail:
     """The first message. `link` is the approver's own page."""
     return _mail(record, approver=approver, link=link, now=now, kind="asked")
 
 
-def reminder_mail(record: Record, *, approver: str, link: str, now: datetime) -> Mail:
+def reminder_mail(record: RequestRecord, *, approver: str, link: str, now: datetime) -> Mail:
     """The later ones: the same, with how it stands and how long is left."""
     return _mail(record, approver=approver, link=link, now=now, kind="reminder")
 
 
-def escalation_mail(record: Record, *, now: datetime) -> Mail:
+def escalation_mail(record: RequestRecord, *, now: datetime) -> Mail:
     """To the escalation list: the same without a link, for these people have no right to decide."""
     return _mail(record, approver="", link="", now=now, kind="escalation")
 
 
-def _mail(record: Record, *, approver: str, link: str, now: datetime, kind: _Kind) -> Mail:
+def _mail(record: RequestRecord, *, approver: str, link: str, now: datetime, kind: _Kind) -> Mail:
     if (link or kind != "escalation") and not LINK.fullmatch(link):
         raise ValueError("the link of an approval mail must be an approval page's own address")
     shown = view(record, approver=approver, now=now)

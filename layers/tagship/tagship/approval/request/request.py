@@ -23,7 +23,7 @@ from tagship.model.errors import NoChannelReached
 from tagship.model.facts import FactKind
 from tagship.model.people import person
 from tagship.model.proposal import is_proposal
-from tagship.model.records import NewRequest
+from tagship.model.records import NewRequest, ReleaseRecord, RequestRecord, document_of, manifest_of
 from tagship.settings import Settings
 from tagship.slack import messages as slack
 from tagship.slack import thread as slack_thread
@@ -38,14 +38,13 @@ LONG_AGO = timedelta(days=30)
 
 
 def request_of(
-    record: Mapping[str, Any], *, now: datetime, longest: int, random: Callable[[int], bytes]
+    record: ReleaseRecord, *, now: datetime, longest: int, random: Callable[[int], bytes]
 ) -> NewRequest:
     """The request for a planned release, under an id that nobody can guess; the ledger keeps the first of an attempt.
 
     Raises QuorumUnreachable when there can't be enough approvals.
     """
-    manifest, plan = record["manifest"], record["plan"]
-    document = record["configuration"]["document"]
+    manifest, plan, document = manifest_of(record), record["plan"], document_of(record)
     policy = document["approval"]
     decides = policy_of(record)
     wanted: NewRequest = {
@@ -86,7 +85,7 @@ def request_of(
 
 def send_links(
     ledger: Ledger,
-    request: Mapping[str, Any],
+    request: RequestRecord,
     *,
     client: Callable[[str], Any],
     settings: Settings,
@@ -100,7 +99,7 @@ def send_links(
     """
     before = {name for name, result in request["sent"].items() if result == SENT}
     sender = _Sender(ledger=ledger, client=client, settings=settings, request=request, now=now)
-    results = request["sent"] | sender.sent(voters(request), reminder=False, besides=before)
+    results = dict(request["sent"]) | sender.sent(voters(request), reminder=False, besides=before)
     approvals.sent(ledger, request["id"], results)
     failed = _record_failures(ledger, request, results)
     if not any(result == SENT for name, result in results.items() if not name.endswith(CHANNEL)):
@@ -113,7 +112,7 @@ def send_links(
 
 def remind(
     ledger: Ledger,
-    request: Mapping[str, Any],
+    request: RequestRecord,
     *,
     client: Callable[[str], Any],
     settings: Settings,
@@ -137,7 +136,7 @@ def remind(
     )
 
 
-def escalated_to(request: Mapping[str, Any], now: datetime) -> list[str]:
+def escalated_to(request: RequestRecord, now: datetime) -> list[str]:
     """Who is told beside the approvers: from the second reminder on those of the escalation list who are not asked anyway.
 
     Which reminder it is follows from the time: each comes `remindEvery` after the one before it, and a little.
@@ -150,7 +149,7 @@ def escalated_to(request: Mapping[str, Any], now: datetime) -> list[str]:
     return [who for who in request.get("escalateTo") or () if person(who) not in asked]
 
 
-def seconds_left(request: Mapping[str, Any], now: datetime) -> int:
+def seconds_left(request: RequestRecord, now: datetime) -> int:
     """Until the request expires, the begun second counted whole; 0 or less when it has."""
     return math.ceil((datetime.fromisoformat(request["expiresAt"]) - now).total_seconds())
 
@@ -164,7 +163,7 @@ class _Sender:
         ledger: Ledger,
         client: Callable[[str], Any],
         settings: Settings,
-        request: Mapping[str, Any],
+        request: RequestRecord,
         now: datetime,
     ) -> None:
         self._ledger = ledger
@@ -279,12 +278,12 @@ def _new_id(random: Callable[[int], bytes]) -> str:
     return base64.b32encode(random(20)).decode().lower()
 
 
-def _warnings(record: Mapping[str, Any], now: datetime) -> list[str]:
+def _warnings(record: ReleaseRecord, now: datetime) -> list[str]:
     """What approvers read first: the plan's and the gates' warnings, what a rollback could not give back, a long pause."""
     plan = record["plan"]
     warnings = [*plan.get("warnings", ()), *(it["warning"] for it in record["gates"] if it.get("warning"))]
     warnings.sort(key=lambda warning: not warning.startswith("EMERGENCY"))
-    if why := (record.get("manifest") or {}).get("rollbackUnsafe"):
+    if why := manifest_of(record).get("rollbackUnsafe"):
         warnings.insert(
             0,
             f"ROLLBACK IS UNSAFE: {str(why).rstrip('.')}. If this release turns unhealthy, Tagship stops and calls a "
@@ -300,13 +299,13 @@ def _warnings(record: Mapping[str, Any], now: datetime) -> list[str]:
         warnings.append(
             "This is the first release by Tagship: a rollback restores what was put there by other means."
         )
-    if adopted := (record.get("previous") or {}).get("adopted"):
+    previous = record.get("previous")
+    if previous and (adopted := previous.get("adopted")):
         warnings.append(
             f"What serves now was put there by hand, and adopted by {adopted['by']}: {adopted['why']}. A rollback of this "
             "release restores that."
         )
-    last = (record.get("previous") or {}).get("since")
-    if last and (ago := now - moment(last)) >= LONG_AGO:
+    if previous and (ago := now - moment(previous["since"])) >= LONG_AGO:
         warnings.append(
             f"The last release ({plan['from']}) was {span(ago // timedelta(days=1) * 86400)} ago: "
             "more than usual may be in this one."
@@ -314,9 +313,7 @@ def _warnings(record: Mapping[str, Any], now: datetime) -> list[str]:
     return list(dict.fromkeys(warnings))
 
 
-def _record_failures(
-    ledger: Ledger, request: Mapping[str, Any], results: Mapping[str, str]
-) -> dict[str, str]:
+def _record_failures(ledger: Ledger, request: RequestRecord, results: Mapping[str, str]) -> dict[str, str]:
     """A fact for each channel that did not take something: to whom, and why; the same failure is one fact."""
     failed = {name: result for name, result in results.items() if result != SENT}
     for channel in ("mail", "slack"):

@@ -13,8 +13,8 @@ from datetime import datetime
 from tagship.approval import quorum
 from tagship.approval.page.form import MAX_REASON
 from tagship.approval.page.view import View, view
-from tagship.approval.quorum import Record
 from tagship.approval.request.mail import LINK
+from tagship.model.records import RequestRecord
 from tagship.slack.messages import Block, Message, bullets, context, escaped, markup, message, section
 from tagship.text.plain import cut_at_a_line, line
 from tagship.text.times import moment
@@ -23,7 +23,7 @@ _LINES = 6
 _NOTES = 600
 
 
-def announcement(record: Record, *, now: datetime, buttons: str = "") -> Message:
+def announcement(record: RequestRecord, *, now: datetime, buttons: str = "") -> Message:
     """For the team's channel: everything but a link, which would let anybody in the channel decide in another's name.
 
     Buttons let those decide whom Slack knows to be asked; who else presses one is told so. `buttons` is their token, empty
@@ -43,7 +43,7 @@ def announcement(record: Record, *, now: datetime, buttons: str = "") -> Message
     )
 
 
-def invitation(record: Record, *, link: str, now: datetime, reminder: bool = False) -> Message:
+def invitation(record: RequestRecord, *, link: str, now: datetime, reminder: bool = False) -> Message:
     """For one approver's own conversation, with the link that decides in their name.
 
     Raises ValueError for a link that is no approval page's address.
@@ -61,7 +61,7 @@ def invitation(record: Record, *, link: str, now: datetime, reminder: bool = Fal
     )
 
 
-def _buttons(record: Record, shown: View, token: str) -> list[Block]:
+def _buttons(record: RequestRecord, shown: View, token: str) -> list[Block]:
     """A reason, and the two buttons, which carry the request's id and a token: worth nothing without Slack's word on who
     pressed."""
     reason = {
@@ -90,7 +90,7 @@ def _buttons(record: Record, shown: View, token: str) -> list[Block]:
     return [reason, {"type": "actions", "block_id": "decision", "elements": elements}]
 
 
-def _about(record: Record, shown: View) -> list[Block]:
+def _about(record: RequestRecord, shown: View) -> list[Block]:
     """Warnings first, as on the page and in the mail."""
     blocks = []
     if shown["warnings"]:
