@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tagship.targets import KINDS
+from tagship_cli.actions import starting
 from tagship_cli.main import main
 from tests.template.definitions import ROOT
 
@@ -18,7 +24,34 @@ ACTION = FOLDER / "publish" / "action.yaml"
 WORKFLOW = FOLDER / "release.yaml"
 TAGSHIP = "acme/tagship"
 PAGE = ROOT / "docs" / "ci.md"
-every_example = pytest.mark.parametrize("path", [ACTION, WORKFLOW], ids=lambda path: path.name)
+RELEASE = ROOT / ".github" / "workflows" / "release.yaml"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `tagship init` writes for GitHub."""
+
+    name: str = "init"
+
+    def read_text(self) -> str:
+        kind = KINDS["lambda"]
+        place = {"account": "123456789012", "region": "eu-central-1"}
+        answers = starting.Answers(
+            application="greeter",
+            stage="production",
+            kind=kind,
+            target=starting.target_of(kind, "greeter", stage="production", given={}, **place),
+            approvers=["ana@example.com"],
+            required=1,
+            check={"type": "http", "url": "https://greeter.example.com/"},
+        )
+        return starting.workflow("github", answers, ["function=build/greeter.zip"])
+
+
+INIT = Written()
+every_example = pytest.mark.parametrize(
+    "path", [ACTION, WORKFLOW, INIT, RELEASE], ids=lambda path: f"{path.name}"
+)
 
 
 def loaded(path: Any) -> Any:
@@ -45,7 +78,7 @@ def test_every_action_is_pinned_by_commit_with_its_version_beside(path: Any) -> 
 
 def test_the_same_action_has_the_same_commit_everywhere() -> None:
     pins: dict[str, set[str]] = {}
-    for path in (ACTION, WORKFLOW, *ROOT.glob(".github/workflows/*.yaml")):
+    for path in (ACTION, WORKFLOW, INIT, *ROOT.glob(".github/workflows/*.yaml")):
         for name, commit in re.findall(r"uses: *([\w/-]+)@(\w{40}) #", path.read_text()):
             pins.setdefault(name, set()).add(commit)
     assert {name: len(commits) for name, commits in pins.items()} == dict.fromkeys(pins, 1)
@@ -69,16 +102,18 @@ def test_every_script_is_one(path: Any) -> None:
 
 @every_example
 def test_every_option_that_a_script_gives_is_one(path: Any) -> None:
-    context = main.make_context("tagship", ["schemas"], resilient_parsing=True)
+    context, checked = main.make_context("tagship", ["schemas"], resilient_parsing=True), []
     for step in steps(path):
         script = step.get("run", "")
-        for name in re.findall(r"-m tagship_cli\.main (\w+)", script):
+        for name in re.findall(r"^ *(?:\S*/)?tagship\"? (\w+)", script, re.MULTILINE):
             command = main.get_command(context, name)
             assert command is not None, name
+            checked.append(name)
             known = {option for parameter in command.params for option in parameter.opts}
             given = re.findall(r"(?<![\w-])(--[a-z-]+)", script)
             assert given
             assert set(given) <= known
+    assert checked == {ACTION: ["publish"], INIT: ["publish"], WORKFLOW: ["watch"], RELEASE: []}[path]
 
 
 def test_the_action_uses_every_input_and_no_other() -> None:
@@ -116,10 +151,9 @@ def test_a_release_begins_with_a_tag_and_only_who_signs_in_gets_a_token() -> Non
 def test_the_action_publishes_what_it_was_given(tmp_path: Any) -> None:
     """Its last script, with the command line in the place of which something tells what it was called with."""
     (script,) = [step["run"] for step in steps(ACTION) if step.get("name") == "Publish"]
-    python = tmp_path / "tagship" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    python.chmod(0o755)
+    program = tmp_path / "tagship" / "tagship"
+    program.parent.mkdir()
+    stub(program, 'printf "%s\\n" "$@"')
     (tmp_path / "bundle").write_text("{}")
     given = {
         "APPLICATION": "storefront",
@@ -146,13 +180,106 @@ def test_the_action_publishes_what_it_was_given(tmp_path: Any) -> None:
         check=True,
     )
     assert done.stdout.splitlines() == [
-        *("-I", "-m", "tagship_cli.main", "publish", "--application", "storefront", "--tag", "v1.4.0"),
+        *("publish", "--application", "storefront", "--tag", "v1.4.0"),
         *("--stage", "production", "--bucket", "releases"),
         *("--artifact", "function=build/store front.zip", "--artifact", "assets=$(touch evil)"),
         *("--artifact", f"provenance={tmp_path}/provenance.jsonl"),
         *("--sign", "alias/tagship-release-signing", "--notes-file", "CHANGES.md"),
     ]
     assert not (tmp_path / "evil").exists()
+
+
+def stub(path: Path, script: str) -> None:
+    """A program in the place of the real one."""
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    "spec, ends", [("tagship[locked] @ https://x/y.whl#sha256=ab", 0), ("https://x/y.whl", 1)]
+)
+def test_the_action_installs_what_it_was_given_and_only_by_its_checksum(
+    tmp_path: Path, spec: str, ends: int
+) -> None:
+    (script,) = [step["run"] for step in steps(ACTION) if step.get("name") == "Install the command line"]
+    stub(tmp_path / "pipx", 'echo "$PIPX_BIN_DIR" "$@"')
+    done = ran(script, tmp_path, TAGSHIP=spec, RUNNER_TEMP=str(tmp_path))
+    assert done.returncode == ends
+    assert done.stdout.splitlines()[0] == (
+        f"{tmp_path}/tagship install --quiet {spec}"
+        if not ends
+        else "tagship: name the wheel with its checksum (#sha256=…)."
+    )
+
+
+def ran(script: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """As GitHub's runner runs it, with the folder's programs before all others."""
+    return subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
+        env={"PATH": f"{folder}:/usr/bin:/bin", **environment},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+# ---- Tagship's own release -----------------------------------------------------------------------------------------
+
+
+def test_a_release_of_tagship_is_its_wheel_attested_with_its_checksum(tmp_path: Path) -> None:
+    """Its scripts, one after the other: the wheel of the tag, its checksum, and the one line that installs it."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    wheel = f"tagship-{version}-py3-none-any.whl"
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist" / wheel).write_bytes(b"wheel")
+    scripts = {step["name"]: step["run"] for step in steps(RELEASE) if "name" in step}
+    compare, release = scripts.values()
+    assert ran(compare, tmp_path, GITHUB_REF_NAME="v9.9.9").returncode == 1
+    assert ran(compare, tmp_path, GITHUB_REF_NAME=f"v{version}").returncode == 0
+    stub(tmp_path / "gh", 'printf "%s\\n" "$@"')
+    given = {
+        "GITHUB_REF_NAME": f"v{version}",
+        "GITHUB_SERVER_URL": "https://github.com",
+        "GH_REPO": "acme/tagship",
+    }
+    done = ran(release, tmp_path, **given)
+    assert done.stdout.splitlines()[:5] == [
+        "release",
+        "create",
+        f"v{version}",
+        f"dist/{wheel}",
+        "dist/SHA256SUMS",
+    ]
+    digest = hashlib.sha256(b"wheel").hexdigest()
+    address = f"https://github.com/acme/tagship/releases/download/v{version}/{wheel}#sha256={digest}"
+    assert f'pipx install "tagship[locked] @ {address}"' in (tmp_path / "notes.md").read_text()
+
+
+def test_only_the_job_that_releases_tagship_may_write() -> None:
+    document = loaded(RELEASE)
+    assert document[True] == {"push": {"tags": ["v*"]}}
+    assert document["permissions"] == {"contents": "read"}
+    may = {name: job.get("permissions", {}) for name, job in document["jobs"].items()}
+    assert may == {
+        "build": {},
+        "release": {"contents": "write", "id-token": "write", "attestations": "write"},
+    }
+    assert not [step for step in document["jobs"]["release"]["steps"] if "checkout" in step.get("uses", "")]
+
+
+def test_what_ci_installs_is_what_is_tested_together() -> None:
+    """`make lock` renews the lock files; `locked` in pyproject.toml says the same versions."""
+    pins = {
+        line.rstrip("\\ ")
+        for file in ("requirements/cli.txt", "layers/signin/requirements.txt")
+        for line in (ROOT / file).read_text().splitlines()
+        if re.match(r"[a-z]", line)
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(project["optional-dependencies"]["locked"]) == {
+        it for it in pins if not it.startswith("setuptools==")
+    }
 
 
 def test_what_the_page_shows_of_gitlab_is_a_pipeline() -> None:

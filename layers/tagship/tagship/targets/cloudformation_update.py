@@ -110,8 +110,7 @@ class Stack:
             if serving["digest"] != current["digest"]:
                 raise TargetMoved(
                     f"{self._release}: {self._name} has another template or other parameters than the last release left "
-                    f"there: somebody else updated it. Tagship did not overwrite it. If what serves is right, adopt it: "
-                    f"tagship adopt {self.application} --reason '…'. Then publish a new tag."
+                    "there: somebody else updated it. Tagship did not overwrite it."
                 )
         warnings = self._drifted(found.stack)
         if not found.stack.get("EnableTerminationProtection"):
