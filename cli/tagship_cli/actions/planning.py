@@ -38,6 +38,8 @@ class Planned:
     package: str
     problems: Sequence[str]
     """Why a gate would stop it."""
+    unapproved: str = ""
+    """Why a guarded stage would not let it through yet, and what to do."""
 
     @property
     def approval(self) -> str:
@@ -66,6 +68,7 @@ class Planned:
             "approval": self.approval,
             "package": self.package,
             "problems": list(self.problems),
+            "unapproved": self.unapproved,
         }
 
 
@@ -150,6 +153,8 @@ def as_markdown(planned: Planned) -> str:
             "",
             *(f"- {_plain(each)}" for each in planned.problems),
         ]
+    if planned.unapproved:
+        lines += ["", f"**Not approved yet:** {_plain(planned.unapproved)}"]
     lines += [
         "",
         "| | |",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,7 @@ def plan(
         [File.measured(name, path) for name, path in map(named_file, artifacts)],
         dict(pair(each) for each in parameters),
     )
+    found = replace(found, unapproved=_unapproved(place, application, file))
     if as_json:
         screen.result(found.as_dict())
     elif markdown:
@@ -96,6 +98,16 @@ def _configuration(place: Place, application: str, file: str | None) -> Applicat
             )
         return found
     return stored_configuration(place, application)
+
+
+def _unapproved(place: Place, application: str, file: str | None) -> str:
+    from tagship_cli.actions import documents
+    from tagship_cli.actions.guarding import unapproved
+
+    if file is None:
+        return str(unapproved(place, application) or "")
+    given = documents.read(file, Path(file).read_bytes())
+    return str(unapproved(place, application, given.data, what=f"The configuration in {file}") or "")
 
 
 def stored_configuration(place: Place, application: str) -> Application:
@@ -135,6 +147,8 @@ def _lines(found: Planned) -> list[str]:
     lines.append("")
     for name, text in about:
         lines += screen.paragraph(text, indent=12, first=f"  {screen.dim(f'{name:<9}')} ")
+    if found.unapproved:
+        lines += screen.paragraph(found.unapproved, indent=4, first=f"  {screen.wary('!')} ")
     for each in found.problems:
         lines += screen.paragraph(each, indent=4, first=f"  {screen.bad('!')} ")
     return lines

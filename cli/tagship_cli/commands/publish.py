@@ -125,6 +125,7 @@ def publish(
     overwrites a file: you can use a tag only once.
     """
     from tagship_cli.actions.checking import ended_before, refuse_what_gates_would
+    from tagship_cli.actions.guarding import unapproved
     from tagship_cli.actions.publishing import File, Folder, Release, named_file
     from tagship_cli.actions.source import from_git
 
@@ -157,7 +158,9 @@ def publish(
     refuse_what_gates_would(place, release)
     found = folder.look()
     beside = _signature(folder, found, place, key="" if dry_run else key, algorithm=algorithm)
-    screen.complain(*(screen.wary(f"Note: {warning}") for warning in _warnings(source, release)))
+    unguarded = unapproved(place, application)
+    warnings = [*_warnings(source, release), *([str(unguarded)] if unguarded else [])]
+    screen.complain(*(screen.wary(f"Note: {warning}") for warning in warnings))
     if not as_json:
         screen.say(_headline(folder.release, place, dry_run=dry_run))
     outcomes: list[dict[str, Any]] = []

@@ -195,7 +195,7 @@ class Account:
         return SimpleNamespace(get_paginator=lambda _: Pages({"Parameters": found}))
 
     def _dynamodb(self) -> Any:
-        return SimpleNamespace(get_item=lambda **_: {})
+        return SimpleNamespace(get_item=lambda **_: {}, query=lambda **_: {"Items": []})
 
     def _cloudwatch(self) -> Any:
         def describe(*, AlarmNames: list[str], **_: Any) -> Any:
@@ -257,6 +257,11 @@ FAULTS: Mapping[str, tuple[Any, Verdict, str]] = {
         lambda a: setattr(a, "date", NOW + timedelta(minutes=6)),
         Verdict.WRONG,
         "clock is 360 s off",
+    ),
+    "the stage guards configurations, and nobody approved this one": (
+        lambda a: a.outputs.update(ConfigurationGuarded="true"),
+        Verdict.WARNING,
+        "No configuration of storefront is approved in development yet",
     ),
     "the clock is a minute off": (
         lambda a: setattr(a, "date", NOW - timedelta(minutes=1)),

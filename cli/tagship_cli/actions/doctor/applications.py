@@ -20,6 +20,7 @@ from tagship.notices.github import TOKEN
 from tagship.slack.messages import SlackFailed, webhooks
 from tagship.targets import kind_of
 from tagship_cli.actions.doctor.finding import Finding, Subject, ok, warning, wrong
+from tagship_cli.actions.guarding import compared
 from tagship_cli.actions.role import rights_of
 from tagship_cli.failures import AwsRefused, trying
 
@@ -57,7 +58,25 @@ def examine(subject: Subject, names: Sequence[str]) -> Iterator[Finding]:
                 f"Correct it: tagship apply application.yaml{subject.flags}",
             )
             continue
+        yield from approved(subject, name, json.loads(stored[name]))
         yield from _application(subject, configuration)
+
+
+def approved(subject: Subject, name: str, data: Any) -> Iterator[Finding]:
+    """In a guarded stage the stored configuration is the one that was approved."""
+    if subject.outputs.get("ConfigurationGuarded") != "true":
+        return
+    try:
+        found = compared(_ledger(subject), name, data, flags=subject.flags)
+    except AwsRefused as refused:
+        said, _, advice = refused.message.partition("\n")
+        yield warning(name, f"Whether its configuration is approved was not checked. {said}", advice)
+        return
+    yield (
+        warning(name, found.said, found.remedy)
+        if found
+        else ok(name, "Its configuration is the one that was approved.")
+    )
 
 
 def _application(subject: Subject, configuration: Application) -> Iterator[Finding]:
@@ -204,15 +223,18 @@ def target(subject: Subject, configuration: Application) -> Iterator[Finding]:
 
 
 def _serving(subject: Subject, application: str) -> Any:
-    ledger = Ledger(
+    with trying(f"Reading what {application} runs"):
+        current = releases.current(_ledger(subject), application)
+    return current["revision"] if current else None
+
+
+def _ledger(subject: Subject) -> Ledger:
+    return Ledger(
         client=subject.client("dynamodb"),
         table=subject.outputs["LedgerTableName"],
         stage=subject.stage,
         now=subject.now,
     )
-    with trying(f"Reading what {application} runs"):
-        current = releases.current(ledger, application)
-    return current["revision"] if current else None
 
 
 def alarms(subject: Subject, configuration: Application) -> Iterator[Finding]:

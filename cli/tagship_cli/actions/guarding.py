@@ -1,0 +1,68 @@
+"""A guarded stage lets no release through whose configuration is not the one that was approved: said before it ends so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tagship.ledger import configurations
+from tagship.ledger.table import Ledger, digest_of
+from tagship.model.proposal import number_of
+from tagship.model.release import Status
+from tagship_cli.failures import AwsRefused, trying
+from tagship_cli.place import Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unapproved:
+    """Why a release would end INVALID, and the command that goes on."""
+
+    said: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.said} {self.remedy}"
+
+
+def compared(
+    ledger: Ledger, application: str, data: Any, *, what: str = "The stored configuration", flags: str
+) -> Unapproved | None:
+    """Of a configuration in a guarded stage, `what` in words; None where it is the one in force."""
+    with trying(f"Reading the ledger of {ledger.stage}"):
+        present = configurations.in_force(ledger, application)
+        if present is not None and present["digest"] == digest_of(data):
+            return None
+        waiting = [
+            record["tag"]
+            for record in configurations.proposals(ledger, application)
+            if record["status"] == Status.RUNNING
+        ]
+    said = (
+        f"{what} of {application} differs from {present['tag']}, which was approved in {ledger.stage}"
+        if present
+        else f"No configuration of {application} is approved in {ledger.stage} yet"
+    )
+    if waiting:
+        tag = max(waiting, key=number_of)
+        remedy = f"{tag} waits for approval: tagship approve {application} {tag}{flags}"
+    else:
+        remedy = f"Propose it: tagship apply application.yaml{flags}"
+    return Unapproved(said=f"{said}, so its releases end INVALID.", remedy=remedy)
+
+
+def unapproved(place: Place, application: str, data: Any = None, *, what: str = "") -> Unapproved | None:
+    """Of the configuration that the stage has stored, or of `data`.
+
+    None where the stage guards nothing, and where this identity may not look: CI may only upload.
+    """
+    from tagship_cli.actions.configuration import stored
+
+    try:
+        if not place.guards_configuration:
+            return None
+        if data is None:
+            data = stored(place.client("ssm"), stage=place.stage, application=application).data
+        words = {"what": what} if what else {}
+        return compared(place.ledger, application, data, flags=place.flags(), **words)
+    except AwsRefused:
+        return None
