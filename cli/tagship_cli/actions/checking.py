@@ -91,7 +91,7 @@ def refuse_what_the_stage_cannot(place: Place, configuration: Application) -> No
         return
     target = configuration.target
     given = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}
-    pattern, role = given.get("TargetRolePattern", "*"), target.role.rpartition("/")[2]
+    pattern = given.get("TargetRolePattern", "*")
     own = stack["StackId"].split(":")[4]
     accounts = [each.strip() for each in given.get("AllowedAccountIds", "").split(",") if each.strip()] or [
         own
@@ -101,9 +101,9 @@ def refuse_what_the_stage_cannot(place: Place, configuration: Application) -> No
         problems.append(
             f"target.region is {target.region}, and the stack {place.stack} is in {place.region_name}"
         )
-    if not fnmatchcase(role, pattern):
+    if not fnmatchcase(target.role, pattern):
         problems.append(
-            f"target.role is {role}, and the stack may assume roles named {pattern} only (TargetRolePattern)"
+            f"target.role is {target.role}, and the stack may assume {pattern} only (TargetRolePattern)"
         )
     if target.account not in accounts:
         problems.append(

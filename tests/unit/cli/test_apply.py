@@ -106,7 +106,7 @@ def test_who_wrote_a_version_is_what_aws_recorded() -> None:
         ),
         (
             ("tagship-app-storefront", "storefront"),
-            "target.role is storefront, and the stack may assume roles named",
+            "target.role is arn:aws:iam::123456789012:role/storefront, and the stack may assume arn:aws:iam::*:role/tagship-app-* only",
         ),
         (
             ("123456789012", "999999999999"),
@@ -117,7 +117,12 @@ def test_who_wrote_a_version_is_what_aws_recorded() -> None:
 def test_a_target_that_the_stack_does_not_deploy_to_is_refused(
     stage: Any, file: Path, change: tuple[str, str], said: str
 ) -> None:
-    stack = {**STACK, "Parameters": {"TargetRolePattern": {"Type": "String", "Default": "tagship-app-*"}}}
+    stack = {
+        **STACK,
+        "Parameters": {
+            "TargetRolePattern": {"Type": "String", "Default": "arn:aws:iam::*:role/tagship-app-*"}
+        },
+    }
     stage.client("cloudformation").update_stack(
         StackName="tagship-development", TemplateBody=json.dumps(stack)
     )
