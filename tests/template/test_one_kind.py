@@ -44,8 +44,11 @@ USED_BY_TAGSHIP_TOO = re.compile(
     r"|lambda:InvokeFunction$"
 )
 """What Tagship asks for itself or of a team's own function, whatever the target is."""
-SAME_NAME = {"lambda": {"health/lambda_invoke.py"}}
-"""What has the same name and is no kind of target: the health check `lambda`."""
+SAME_NAME = {
+    "lambda": {"health/lambda_invoke.py"},
+    "custom": {"health/custom.py", "gates/custom.py"},
+}
+"""What has the same name and is no kind of target: the health checks `lambda` and `custom`, and the gate `custom`."""
 
 
 def prefix(kind: Kind) -> str:

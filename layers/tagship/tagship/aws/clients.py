@@ -37,6 +37,10 @@ UPLOADING = Config(
 """For what makes AWS take over the release's code, which may be large: at most 41 s with both tries."""
 ASKED_ONCE = Config(connect_timeout=3, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 1})
 """For what is asked to be judged by its answer: a call is not repeated behind the judge's back, and is waited for."""
+ASKED_BRIEFLY = Config(
+    connect_timeout=1, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 1}
+)
+"""For a team's own function that moves traffic: it ends before each function that may ask it, and is asked again by the flow."""
 QUICK = Config(
     connect_timeout=2,
     read_timeout=4,

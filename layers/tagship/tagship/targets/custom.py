@@ -1,0 +1,95 @@
+"""Target `custom`: whatever a team's own function deploys; its part of application.yaml, and what the rest knows of it.
+
+The adapter is in a module of its own, because a step that only reads a configuration need not load it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Annotated, Any, Literal
+
+import annotated_types as at
+
+from tagship.aws.rights import Right, invoking
+from tagship.model.fields import ACCOUNT, CONFIG, EXTERNAL_ID, FUNCTION_NAME, REGION, ROLE
+from tagship.model.records import Revision
+from tagship.targets.kind import Kind, Subject, Target
+
+RELEASE = "release"
+"""The artifact that a release of this kind brings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomTarget:
+    """Something that the team's own function plans, moves and restores, by a protocol in JSON."""
+
+    __pydantic_config__ = CONFIG
+
+    type: Literal["custom"]
+    """The kind of target."""
+    function: Annotated[str, FUNCTION_NAME]
+    """The team's function, in the account and region below."""
+    account: Annotated[str, ACCOUNT]
+    """The AWS account that it lives in, 12 digits in quotes."""
+    region: Annotated[str, REGION]
+    """The AWS region that it lives in."""
+    role: Annotated[str, ROLE]
+    """The role that Tagship assumes to invoke it."""
+    externalId: Annotated[str, EXTERNAL_ID]
+    """The external id that the role's trust policy asks for."""
+    settings: Annotated[
+        Mapping[Annotated[str, at.MaxLen(64)], Annotated[str, at.MaxLen(1024)]], at.MaxLen(50)
+    ] = field(default_factory=dict)
+    """What the function is told with each request, as text: which zone, which record, which table."""
+
+
+def rights(target: CustomTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:  # noqa: ARG001 (the function reads them)
+    """To invoke the function; what it does, and what it reads, it may by its own role."""
+    return (invoking(target, target.function, name="AskTheFunction"),)
+
+
+def _make(*, client: Callable[..., Any], **given: Any) -> Target:
+    from tagship.aws.clients import ASKED_BRIEFLY
+
+    adapter: Target = import_module("tagship.targets.custom_function").CustomFunction(
+        client=client("lambda", config=ASKED_BRIEFLY), **given
+    )
+    return adapter
+
+
+def _subject(spec: CustomTarget, revision: Revision | None) -> Subject:
+    return Subject(names={**spec.settings, "version": revision["id"] if revision else ""})
+
+
+def _describe(_: CustomTarget, revision: Revision | None) -> str:
+    return revision["id"] if revision else ""
+
+
+def _where(spec: CustomTarget) -> str:
+    return f"what {spec.function} deploys (account {spec.account}, {spec.region})"
+
+
+KIND = Kind(
+    name="custom",
+    spec=CustomTarget,
+    example={
+        "type": "custom",
+        "function": "storefront-deployer",
+        "account": "123456789012",
+        "region": "eu-central-1",
+        "role": "arn:aws:iam::123456789012:role/tagship-app-storefront",
+        "externalId": "tagship-production",
+        "settings": {"zone": "Z0123456789ABCDEFGHIJ", "record": "shop.example.com"},
+    },
+    artifacts={RELEASE: "what the function understands"},
+    weighted=True,
+    step_seconds=60,
+    settle_seconds=300,
+    make=_make,
+    rights=rights,
+    subject=_subject,
+    describe=_describe,
+    where=_where,
+)

@@ -1,0 +1,301 @@
+"""The adapter of target `custom`: each act of the protocols in `kind` is one invocation of the team's function.
+
+A request says what is asked, with the release, an idempotency key and, where something moves, the fencing number. An answer
+has the act's result, or an error by its name; whatever else comes back is refused, and lets nothing through.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tagship.aws.calls import REFUSED_CREDENTIALS, code_of
+from tagship.aws.invocation import invoke, refused
+from tagship.model.errors import (
+    AwsUnavailable,
+    BaselineMissing,
+    CandidateNotReady,
+    CredentialsRefused,
+    LockLost,
+    NotStable,
+    PlanChanged,
+    TagshipError,
+    TargetInvalid,
+    TargetMoved,
+)
+from tagship.model.records import Revision
+from tagship.targets.custom import RELEASE, CustomTarget
+from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared
+from tagship.text.plain import line
+
+SCHEMA_VERSION = 1
+"""Of requests and answers."""
+ERRORS: Mapping[str, type[TagshipError]] = {
+    each.__name__: each
+    for each in (
+        AwsUnavailable,
+        BaselineMissing,
+        CandidateNotReady,
+        CredentialsRefused,
+        LockLost,
+        NotStable,
+        PlanChanged,
+        TargetInvalid,
+        TargetMoved,
+    )
+}
+"""What a function may answer instead of a result, by name."""
+_LINES, _CHARACTERS = 100, 500
+"""What is shown of a function's words."""
+_MOST_WAIT_SECONDS = 60
+"""Between two looks, however long the function would wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomFunction:
+    """One target of one team's function, for one release."""
+
+    application: str
+    tag: str
+    spec: CustomTarget
+    client: Any
+
+    # ---- before anybody is asked -----------------------------------------------------------------------------------
+
+    def check(self, current: Revision | None) -> Finding:
+        """Asks the function whether its target can be changed, and stands as recorded."""
+        return self._finding("check", self._asked("check", current=current))
+
+    def dry_run(self, artifacts: Artifacts) -> Finding:
+        """The function's plan is all the dry run that there is."""
+        self._brought(artifacts)
+        return Finding(said="")
+
+    def look_into(self, artifacts: Artifacts, opened: Opened) -> tuple[str, Sequence[str]]:  # noqa: ARG002 (the function opens it)
+        """Asks the function whether what was uploaded is what it understands."""
+        answer = self._asked("look_into", artifacts=self._brought(artifacts))
+        problems = answer.get("problems", [])
+        if not isinstance(problems, list):
+            raise self._unusable("look_into", "problems is not a list")
+        return self._words("look_into", answer), [line(each, _CHARACTERS) for each in problems[:_LINES]]
+
+    def restorable(self, current: Revision | None) -> Finding | None:
+        """What serves can be restored later; None where nothing serves."""
+        serving = self.serving()
+        if serving is None:
+            return None
+        if current and current["id"] == serving["id"] and current["digest"] != serving["digest"]:
+            raise BaselineMissing(
+                f"{self._release}: {serving['id']}, which serves, is not what the ledger recorded under that name."
+            )
+        self.exists(serving)
+        return Finding(said=serving["id"])
+
+    def plan(self, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool) -> Change:
+        """Asks for what would change; the function promises to touch nothing."""
+        answer = self._asked(
+            "plan", artifacts=self._brought(artifacts), parameters=dict(parameters), weighted=weighted
+        )
+        summary, nothing = answer.get("summary"), answer.get("nothingToChange", False)
+        if not isinstance(summary, list) or not summary:
+            raise self._unusable("plan", "summary is not a list of at least one line")
+        if not isinstance(nothing, bool):
+            raise self._unusable("plan", "nothingToChange is neither true nor false")
+        candidate = self._revision("plan", answer, "candidate")
+        if candidate is None:
+            raise self._unusable("plan", "candidate is missing")
+        return Change(
+            baseline=self._revision("plan", answer, "baseline"),
+            candidate=candidate,
+            nothingToChange=nothing,
+            summary=[line(each, _CHARACTERS) for each in summary[:_LINES]],
+        )
+
+    # ---- the candidate, and traffic ----------------------------------------------------------------------------------
+
+    def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
+        """Has the candidate made; what comes back is what was approved."""
+        answer = self._asked("prepare", artifacts=self._brought(artifacts), candidate=candidate)
+        if wait := self._wait("prepare", answer):
+            return Prepared(wait=wait)
+        made = self._revision("prepare", answer, "candidate")
+        if made is None or not made["id"]:
+            raise self._unusable("prepare", "there is neither a candidate with an id nor a time to wait")
+        if made["digest"] != candidate["digest"]:
+            raise PlanChanged(
+                f"{self._release}: {self.spec.function} made {made['id']}, whose digest is not the approved one. No traffic "
+                "was moved. Publish a new tag, so that it is planned and approved again."
+            )
+        return Prepared(candidate=made)
+
+    def verify_unchanged(self, move: Move) -> None:
+        """The function says whether its target is as it was last seen."""
+        self._asked("verify_unchanged", **_moving(move))
+
+    def set_weight(self, move: Move) -> str:
+        """Has the share given; answers with the target's etag."""
+        etag = self._asked("set_weight", **_moving(move)).get("etag")
+        if not isinstance(etag, str) or not etag:
+            raise self._unusable("set_weight", "etag is missing")
+        return etag
+
+    def verify_weight(self, move: Move) -> int:
+        """0 when the function says that its target runs what the move says."""
+        answer = self._asked("verify_weight", **_moving(move))
+        if "wait" not in answer:
+            raise self._unusable("verify_weight", "wait is missing")
+        return self._wait("verify_weight", answer)
+
+    # ---- the baseline ------------------------------------------------------------------------------------------------
+
+    def exists(self, revision: Revision) -> None:
+        """The function says whether it still has this revision."""
+        self._asked("exists", revision=revision)
+
+    def serving(self) -> Revision | None:
+        """What has all of the traffic."""
+        return self._revision("serving", self._asked("serving"), "revision")
+
+    def restore(
+        self,
+        *,
+        baseline: Revision | None,
+        candidate: Revision | None,
+        fence: int,
+        replaced: Revision | None = None,
+    ) -> str:
+        """Has the baseline given all traffic."""
+        answer = self._asked(
+            "restore", baseline=baseline, candidate=candidate, replaced=replaced, fence=fence
+        )
+        return self._words("restore", answer)
+
+    # ---- asking ------------------------------------------------------------------------------------------------------
+
+    def _asked(self, act: str, **about: Any) -> Mapping[str, Any]:
+        """The act's result.
+
+        Raises what the function answers by name; AwsUnavailable where it raised or did not answer, since each act may be
+        asked again; TargetInvalid for whatever is no answer.
+        """
+        about = {name: value for name, value in about.items() if value is not None}
+        what = {"act": act, "application": self.application, "tag": self.tag, **about}
+        key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+        request = {
+            "source": "tagship",
+            "schemaVersion": SCHEMA_VERSION,
+            "idempotencyKey": key,
+            "settings": dict(self.spec.settings),
+            **what,
+        }
+        try:
+            answer = invoke(
+                self.client,
+                {
+                    "FunctionName": self.spec.function,
+                    "InvocationType": "RequestResponse",
+                    "Payload": json.dumps(request),
+                },
+                label=self.spec.function,
+                about=f"to {act}, for {self._release}",
+            )
+        except ClientError as error:
+            kind = CredentialsRefused if code_of(error) in REFUSED_CREDENTIALS else TargetInvalid
+            raise kind(f"{self._release}: {refused(error, self.spec.function)}") from error
+        if answer.raised:
+            raise AwsUnavailable(f"{self._release}: asked to {act}, {answer.raised}.")
+        document = answer.document
+        if not isinstance(document, Mapping):
+            raise self._unusable(act, "it is not a JSON object, or too long")
+        if "error" in document:
+            raise self._refusal(act, document["error"])
+        return document
+
+    def _refusal(self, act: str, error: Any) -> TagshipError:
+        named = error.get("name") if isinstance(error, Mapping) else None
+        if not isinstance(named, str) or named not in ERRORS:
+            return self._unusable(act, f"its error has none of the names {', '.join(ERRORS)}")
+        said = line(error.get("message") or "no message", _CHARACTERS)
+        return ERRORS[named](f"{self._release}: {self.spec.function}: {said}")
+
+    def _unusable(self, act: str, why: str) -> TargetInvalid:
+        return TargetInvalid(
+            f"{self._release}: {self.spec.function} gave no usable answer to {act!r}: {why}."
+        )
+
+    # ---- reading answers ---------------------------------------------------------------------------------------------
+
+    def _finding(self, act: str, answer: Mapping[str, Any]) -> Finding:
+        return Finding(said=self._words(act, answer), warning=line(answer.get("warning") or "", _CHARACTERS))
+
+    def _words(self, act: str, answer: Mapping[str, Any]) -> str:
+        said = answer.get("said")
+        if not isinstance(said, str) or not said:
+            raise self._unusable(act, "said is missing")
+        return line(said, _CHARACTERS)
+
+    def _wait(self, act: str, answer: Mapping[str, Any]) -> int:
+        wait = answer.get("wait", 0)
+        if isinstance(wait, bool) or not isinstance(wait, int) or wait < 0:
+            raise self._unusable(act, "wait is not a number of seconds")
+        return min(wait, _MOST_WAIT_SECONDS)
+
+    def _revision(self, act: str, answer: Mapping[str, Any], name: str) -> Revision | None:
+        found = answer.get(name)
+        if found is None:
+            return None
+        form: Sequence[tuple[str, Callable[[object], bool]]] = (
+            ("id", lambda it: isinstance(it, str) and len(it) <= 255),
+            ("digest", lambda it: isinstance(it, str) and 0 < len(it) <= 255),
+            ("etag", lambda it: it is None or (isinstance(it, str) and len(it) <= 255)),
+            ("data", _is_data),
+        )
+        if not isinstance(found, Mapping):
+            raise self._unusable(act, f"{name} is not an object")
+        for part, fits in form:
+            if not fits(found.get(part)):
+                raise self._unusable(act, f"{name}.{part} is missing or has not the form that it must have")
+        revision: Revision = {"id": found["id"], "digest": found["digest"], "data": found.get("data") or {}}
+        if found.get("etag") is not None:
+            revision["etag"] = found["etag"]
+        return revision
+
+    def _brought(self, artifacts: Artifacts) -> dict[str, Any]:
+        if RELEASE not in artifacts:
+            raise TargetInvalid(
+                f"{self._release}: a custom target needs an artifact named {RELEASE!r}; the manifest has "
+                f"{', '.join(sorted(artifacts))}. Nothing was changed."
+            )
+        return {
+            name: {**asdict(artifact), "object": asdict(pinned)}
+            for name, (artifact, pinned) in artifacts.items()
+        }
+
+    @property
+    def _release(self) -> str:
+        return f"{self.application} {self.tag}"
+
+
+def _is_data(value: object) -> bool:
+    """A few short texts: the ledger keeps them."""
+    if value is None:
+        return True
+    texts = [*value.keys(), *value.values()] if isinstance(value, Mapping) else [None]
+    return len(texts) <= 2 * _LINES and all(
+        isinstance(each, str) and len(each) <= _CHARACTERS for each in texts
+    )
+
+
+def _moving(move: Move) -> dict[str, Any]:
+    return {
+        "baseline": move.baseline,
+        "candidate": move.candidate,
+        "percent": move.percent,
+        "etag": move.etag,
+        "fence": move.fence,
+    }
