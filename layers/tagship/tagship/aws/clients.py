@@ -40,7 +40,7 @@ ASKED_ONCE = Config(connect_timeout=3, read_timeout=30, retries={"mode": "standa
 ASKED_BRIEFLY = Config(
     connect_timeout=1, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 1}
 )
-"""For a team's own function that moves traffic: it ends before each function that may ask it, and is asked again by the flow."""
+"""For a team's own function that moves traffic: it ends before each function that may ask it; the flow asks it again."""
 QUICK = Config(
     connect_timeout=2,
     read_timeout=4,
