@@ -227,6 +227,32 @@ def name_the_version_of_an_upload() -> None:
     eventbridge._dispatch_event = dispatch_with_version
 
 
+def read_a_part_of_a_version() -> None:
+    """A part of an object's version (`Range`) is that part, as it is of the newest version.
+
+    The stock engine answers with the whole version, and a reader takes its beginning for what was asked for.
+    """
+    get = s3._get_object
+
+    def get_the_part(
+        bucket: str, key: str, headers: Any = None, query_params: Any = None, *more: Any, **named: Any
+    ) -> Any:
+        status, answered, body = get(bucket, key, headers, query_params, *more, **named)
+        wanted = (headers or {}).get("range", "") if (query_params or {}).get("versionId") else ""
+        part = s3._parse_range(wanted, len(body)) if wanted and status == 200 else None
+        if part is None:
+            return status, answered, body
+        start, end = part
+        given = {name: value for name, value in answered.items() if "checksum" not in name.lower()}
+        given |= {
+            "Content-Length": str(end - start + 1),
+            "Content-Range": f"bytes {start}-{end}/{len(body)}",
+        }
+        return 206, given, body[start : end + 1]
+
+    s3._get_object = get_the_part
+
+
 def name_the_actions_on_an_alias() -> None:
     """To read, move or delete one alias, or to look at its concurrency, needs the right to do just that.
 
@@ -315,6 +341,24 @@ def name_the_path_of_parameters() -> None:
         return resource_of(service, method, path, headers, body, *where)
 
     iam_actions.extract_resource_arn = resource_or_path
+
+
+def name_the_function_at_the_edge() -> None:
+    """A right on one CloudFront function is a right to read, change and publish that one.
+
+    The stock engine names distributions alone, and asks for a right on everything.
+    """
+    resource_of = iam_actions.extract_resource_arn
+
+    def resource_or_function(
+        service: str, method: str, path: str, headers: Any, body: bytes, *where: Any
+    ) -> Any:
+        match path.strip("/").split("/"):
+            case [_, "function", name, *_] if service == "cloudfront":
+                return f"arn:aws:cloudfront::{where[2]}:function/{name}"
+        return resource_of(service, method, path, headers, body, *where)
+
+    iam_actions.extract_resource_arn = resource_or_function
 
 
 def name_the_role_behind_a_session() -> None:
@@ -510,10 +554,12 @@ def main() -> None:
     fail_tasks_whose_function_raised()
     read_definitions_in_yaml()
     name_the_version_of_an_upload()
+    read_a_part_of_a_version()
     name_the_actions_on_an_alias()
     name_the_sender_of_a_mail()
     name_the_alias_of_a_key()
     name_the_path_of_parameters()
+    name_the_function_at_the_edge()
     name_the_role_behind_a_session()
     name_the_machine_of_a_task()
     name_the_external_id_of_a_session()

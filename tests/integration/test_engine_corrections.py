@@ -149,6 +149,14 @@ def test_the_stock_engine_still_leaves_the_version_of_an_upload_out(stock: Engin
     assert "version-id" not in told
 
 
+def test_a_part_of_a_version_is_that_part(corrected: Engine) -> None:
+    assert part_of_a_version(corrected) == b"part"
+
+
+def test_the_stock_engine_still_reads_the_whole_version(stock: Engine) -> None:
+    assert part_of_a_version(stock) == b"a part of it"
+
+
 def test_the_right_to_read_an_alias_is_enough_to_read_it(corrected: Engine) -> None:
     assert read_alias_with_that_right_alone(corrected) == "1"
 
@@ -201,6 +209,17 @@ def test_the_right_to_parameters_below_one_path_is_that_and_no_more(corrected: E
 def test_the_stock_engine_still_asks_for_a_right_to_all_parameters(stock: Engine) -> None:
     with pytest.raises(ClientError, match="not authorized"):
         read_with_the_right_to_a_path_alone(stock, "/mine")
+
+
+def test_the_right_to_one_function_at_the_edge_is_that_and_no_more(corrected: Engine) -> None:
+    assert changed_with_the_right_to_one_function(corrected, "mine") == "published"
+    with pytest.raises(ClientError, match="not authorized to perform: cloudfront:"):
+        changed_with_the_right_to_one_function(corrected, "theirs")
+
+
+def test_the_stock_engine_still_asks_for_a_right_to_all_functions_at_the_edge(stock: Engine) -> None:
+    with pytest.raises(ClientError, match="not authorized to perform: cloudfront:"):
+        changed_with_the_right_to_one_function(stock, "mine")
 
 
 def test_a_role_is_trusted_by_its_own_arn(corrected: Engine) -> None:
@@ -596,6 +615,34 @@ def put_under_a_policy(engine: Engine, **headers: Any) -> None:
     )
     writer = client_that_may(engine, "s3", Action="s3:PutObject", Resource="*")
     writer.put_object(Bucket=bucket, Key="once", Body=b"{}", **headers)
+
+
+def part_of_a_version(engine: Engine) -> bytes:
+    s3, name = engine.client("s3"), unique()
+    s3.create_bucket(Bucket=name)
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    version = s3.put_object(Bucket=name, Key="key", Body=b"a part of it")["VersionId"]
+    s3.put_object(Bucket=name, Key="key", Body=b"another version")
+    answer = s3.get_object(Bucket=name, Key="key", VersionId=version, Range="bytes=2-5")
+    return bytes(answer["Body"].read())
+
+
+def changed_with_the_right_to_one_function(engine: Engine, wanted: str) -> str:
+    """Reads, changes and publishes a CloudFront function, with the right to the one called `mine`."""
+    cloudfront, names = engine.client("cloudfront"), {name: unique() for name in ("mine", "theirs")}
+    configuration = {"Comment": "", "Runtime": "cloudfront-js-2.0"}
+    for name in names.values():
+        cloudfront.create_function(Name=name, FunctionConfig=configuration, FunctionCode=b"// old")
+    may = [f"cloudfront:{what}Function" for what in ("Describe", "Get", "Update", "Publish")]
+    mine = f"arn:aws:cloudfront::{ACCOUNT}:function/{names['mine']}"
+    client, name = client_that_may(engine, "cloudfront", Action=may, Resource=mine), names[wanted]
+    etag = client.get_function(Name=name, Stage="DEVELOPMENT")["ETag"]
+    client.update_function(Name=name, IfMatch=etag, FunctionConfig=configuration, FunctionCode=b"// new")
+    etag = client.get_function(Name=name, Stage="DEVELOPMENT")["ETag"]
+    client.publish_function(Name=name, IfMatch=etag)
+    client.describe_function(Name=name, Stage="LIVE")
+    code = client.get_function(Name=name, Stage="LIVE")["FunctionCode"].read()
+    return "published" if code == b"// new" else "not published"
 
 
 def client_that_may(engine: Engine, service: str, *, name: str = "", **right: Any) -> Any:

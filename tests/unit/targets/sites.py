@@ -188,15 +188,14 @@ class FakeCloudFront:
 
     def update_function(
         self, *, Name: str, IfMatch: str, FunctionConfig: dict[str, str], FunctionCode: bytes
-    ) -> dict[str, str]:
+    ) -> None:
         assert set(FunctionConfig) == {"Comment", "Runtime"}
 
-        def write() -> dict[str, str]:
+        def write() -> None:
             self._matches(IfMatch)
             self.copies["DEVELOPMENT"], self.etag = FunctionCode.decode(), next(self.etags)
-            return {"ETag": self.etag}
 
-        return self.faults.written("update_function", write)
+        self.faults.written("update_function", write)
 
     def publish_function(self, *, Name: str, IfMatch: str) -> None:
         def write() -> None:

@@ -304,41 +304,46 @@ class StaticSite:
     def _write(self, edited: Copy, serves: tuple[Serving, ...], fence: int) -> str:
         """Edits and publishes; each is refused by CloudFront if the edited copy is not the one that was looked at."""
         code = Code(application=self.application, tag=self.tag, fence=fence, serves=serves)
-        text, written = code.text(), Copy(text=code.text(), etag="", code=code)
-        try:
-            etag = self._edit(edited, text)
-        except (
-            TargetMoved
-        ):  # an answer that was lost is asked again behind our back, and meets its own write; so does a twin
-            found = self._copy(_EDITED)
-            if found.text != text:
-                raise
-            if self._copy(_LIVE).text == text:
-                return written.version
-            etag = found.etag
+        text = code.text()
+        written = Copy(text=text, etag="", code=code).version
+        if edited.text != text:
+            edited, refused = self._edit(edited, text)
+            if refused and self._copy(_LIVE).text == text:
+                return written
         try:
             with self._calling(f"publishing {self._name}", **_PRECONDITIONS):
-                self.cloudfront.publish_function(Name=self.spec.function, IfMatch=etag)
+                self.cloudfront.publish_function(Name=self.spec.function, IfMatch=edited.etag)
         except TargetMoved:
             if self._copy(_LIVE).text != text:
                 raise
-        return written.version
+        return written
 
-    def _edit(self, edited: Copy, text: str) -> str:
-        """CloudFront's ETag of the edited copy, which has this text."""
-        if edited.text == text:
-            return edited.etag
-        with self._calling(f"editing {self._name}", **_PRECONDITIONS):
-            answer = self.cloudfront.update_function(
-                Name=self.spec.function,
-                IfMatch=edited.etag,
-                FunctionConfig={
-                    "Comment": f"tagship {self.application} {self.tag}"[:128],
-                    "Runtime": RUNTIME,
-                },
-                FunctionCode=text.encode(),
+    def _edit(self, edited: Copy, text: str) -> tuple[Copy, bool]:
+        """The edited copy with this text, and whether CloudFront refused the edit because the text was there already.
+
+        An answer that was lost is asked again behind our back, and meets its own write; so does a twin. The ETag is read
+        back: in the answer to the edit, boto3 looks for it under another name (`ETtag`) than CloudFront documents.
+        """
+        refused: TargetMoved | None = None
+        try:
+            with self._calling(f"editing {self._name}", **_PRECONDITIONS):
+                self.cloudfront.update_function(
+                    Name=self.spec.function,
+                    IfMatch=edited.etag,
+                    FunctionConfig={
+                        "Comment": f"tagship {self.application} {self.tag}"[:128],
+                        "Runtime": RUNTIME,
+                    },
+                    FunctionCode=text.encode(),
+                )
+        except TargetMoved as error:
+            refused = error
+        found = self._copy(_EDITED)
+        if found.text != text:
+            raise refused or TargetMoved(
+                f"{self._release}: {self._name} was edited by somebody else at the same moment."
             )
-        return str(answer["ETag"])
+        return found, refused is not None
 
     def _copy(self, stage: str) -> Copy:
         with self._calling(f"looking at {self._name}", NoSuchFunctionExists=TargetInvalid):

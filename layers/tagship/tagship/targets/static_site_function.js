@@ -23,7 +23,8 @@ function chosen(request, ip) {
     return found;
   }
   const agent = request.headers['user-agent'];
-  let number = hash(TAGSHIP.serves.map((release) => release.id).join() + ip + (agent ? agent.value : '')) % 100;
+  const ids = TAGSHIP.serves.map((release) => release.id).join();
+  let number = hash(ip + (agent ? agent.value : '') + ids) % 100;
   for (const release of TAGSHIP.serves) {
     if (number < release.percent) {
       return release;
@@ -32,6 +33,7 @@ function chosen(request, ip) {
   }
 }
 
+// What stands last mixes what stands before it: neighbors in address or version get different numbers.
 function hash(text) {
   let value = 0;
   for (let at = 0; at < text.length; at += 1) {
