@@ -39,7 +39,7 @@ OTHERS = re.compile(
 """A KMS key has an alias too, and so has YAML."""
 USED_BY_TAGSHIP_TOO = re.compile(
     r"(s3|iam|sts|cloudwatch|kms|logs|sqs|sns|dynamodb|secretsmanager):"
-    r"|cloudformation:(DescribeStacks|ValidateTemplate|CreateStack|UpdateStack)$"
+    r"|cloudformation:(DescribeStacks|GetTemplate|ValidateTemplate|CreateStack|UpdateStack)$"
     r"|states:(StartExecution|StopExecution|DescribeExecution|ListExecutions)$"
     r"|lambda:InvokeFunction$"
 )

@@ -305,6 +305,7 @@ def test_a_release_that_the_stack_policy_refuses_stops_at_its_plan(stacks: FakeS
 def test_a_stack_that_cannot_be_updated_is_refused_with_what_to_do(
     stacks: FakeStacks, status: str, error: type[TagshipError], why: str
 ) -> None:
+    """Fault 54."""
     stacks.status = status
     for ask in (lambda: target(stacks).check(None), lambda: plan(stacks)):
         with pytest.raises(error, match=why):

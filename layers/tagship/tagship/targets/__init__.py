@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from tagship.aws.rights import ClientAs, Location, Right, partition_of
 from tagship.model.release import PinnedObject, folder_of
-from tagship.targets import custom, ecs, lambda_alias, static_site
+from tagship.targets import cloudformation_stack, custom, ecs, lambda_alias, static_site
 from tagship.targets.kind import Kind, Target
 
-_ALL = (lambda_alias.KIND, ecs.KIND, static_site.KIND, custom.KIND)
+_ALL = (lambda_alias.KIND, cloudformation_stack.KIND, ecs.KIND, static_site.KIND, custom.KIND)
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _ALL}
 """Every kind of target by its name in `target.type`."""
 

@@ -1,0 +1,98 @@
+"""The same definitions and the same functions release a stack: its templates are in moto's S3, the stack is in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tagship.aws.clients import Aws
+from tagship.targets.cloudformation_stack import KIND, TEMPLATE
+from tests.flow.harness import Ended, World, client_of, code_of, manifest_of
+from tests.unit.targets.stacks import NEW, OLD, FakeStacks, template
+
+BUCKET = KIND.example["bucket"]
+
+
+class Stacks(FakeStacks):
+    """CloudFormation in memory, whose templates are objects in moto's S3."""
+
+    def _template(self, url: str) -> str:
+        _, bucket, key = urlsplit(url).path.split("/", 2)
+        content: bytes = client_of("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        return content.decode()
+
+
+@pytest.fixture
+def stacks() -> Stacks:
+    return Stacks()
+
+
+@pytest.fixture
+def stack(world: World, stacks: Stacks) -> World:
+    """An application whose target is a stack that exists; its smoke test knows one bad template."""
+    client_of("s3").create_bucket(Bucket=BUCKET)
+    world.patch.setattr(
+        Aws, "_made", lambda self, service, **_: stacks if service == "cloudformation" else client_of(service)
+    )
+    client_of("lambda").create_function(
+        FunctionName="smoke",
+        Runtime="python3.13",
+        Role=KIND.example["role"],
+        Handler="a.b",
+        Code={"ZipFile": code_of("smoke")},
+    )
+    world.handlers["smoke"] = lambda *_: {"verdict": "unhealthy" if "broken" in stacks.body else "healthy"}
+    world.configure(
+        target={**KIND.example, "region": "us-east-1"},
+        strategy={"type": "all-at-once"},
+        health={"checks": [{"type": "custom", "function": "smoke"}]},
+    )
+    return world
+
+
+def release(world: World, tag: str, body: str, **how: Any) -> Ended:
+    document = manifest_of(tag, body.encode())
+    document["artifacts"][0]["name"] = TEMPLATE
+    return world.release(tag, code=body.encode(), manifest=document, **how)
+
+
+def test_the_change_set_that_was_approved_is_executed_and_no_other(stack: World, stacks: Stacks) -> None:
+    assert release(stack, "v1.0.0", NEW).status == "SUCCEEDED"
+    (planned,) = stack.record("v1.0.0")["plan"]["locations"]
+    (executed,) = [
+        name for name, made in stacks.sets.items() if made["ExecutionStatus"] == "EXECUTE_COMPLETE"
+    ]
+    assert planned["candidate"]["data"]["changeSet"] == executed
+    stacks.by_hand()
+    assert release(stack, "v1.1.0", template("newer"), decide="").error == "ReleaseInvalid"
+    assert "another template or other parameters than the last release" in stack.record("v1.1.0")["why"]
+
+
+def test_approvers_are_warned_and_the_same_again_needs_nobodys_approval(stack: World, stacks: Stacks) -> None:
+    """Fault 32."""
+    orders = {"Action": "Remove", "LogicalResourceId": "Orders", "ResourceType": "AWS::DynamoDB::Table"}
+    stacks.changes = [{"ResourceChange": orders}]
+    assert release(stack, "v1.0.0", NEW).status == "SUCCEEDED"
+    warned = "DELETES AWS::DynamoDB::Table Orders with all its data"
+    assert stack.record("v1.0.0")["plan"]["warnings"] == [warned]
+    assert any(warned in mail.body for mail in stack.mails("ana@example.com"))
+    assert release(stack, "v1.1.0", NEW, decide="").status == "SUCCEEDED"
+    assert "Approval Requested" not in stack.facts("v1.1.0")
+
+
+def test_what_cloudformation_rolls_back_by_itself_is_a_rollback_with_its_reason(
+    stack: World, stacks: Stacks
+) -> None:
+    stacks.fails = "The value must not be new"
+    ended = release(stack, "v1.0.0", NEW)
+    assert ended.error == "ReleaseRolledBack"
+    assert "Price: The value must not be new" in ended.cause
+    assert (stacks.body, stacks.writes) == (OLD, 1)
+    assert "tag" not in stack.holder()
+
+
+def test_an_unhealthy_stack_gets_back_its_template_and_parameters(stack: World, stacks: Stacks) -> None:
+    assert release(stack, "v1.0.0", template("broken")).error == "ReleaseRolledBack"
+    assert (stacks.body, stacks.writes) == (OLD, 2)
