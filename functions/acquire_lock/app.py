@@ -26,11 +26,11 @@ def handler(event: Event, runtime: Runtime) -> Event:
     other = present.tag if present and present.alive(runtime.now()) and not present.kept else tag
     if Tag.parse(other).newer_than(Tag.parse(tag)):
         raise NewerReleaseUnderway(
-            f"{application} {tag} ends here: the newer {other} is already on its way. Nothing was changed."
+            f"{application} {tag} ends here: the newer {other} is already in progress. Nothing was changed."
         )
     record = releases.get(runtime.ledger, application, tag)
     if (record["status"], record["attempt"]) != (Status.RUNNING, release["attempt"]):
-        raise LockLost(f"{application} {tag}: the release has ended meanwhile. No lock was taken for it.")
+        raise LockLost(f"{application} {tag}: the release has already ended. No lock was taken for it.")
     if other != tag:
         stepfunctions = runtime.aws.client("stepfunctions")
         supersede(runtime.ledger, stepfunctions, application, other, by=tag, execution=event["execution"])

@@ -35,7 +35,7 @@ def _settled(message: Message, runtime: Runtime) -> bool:
         errand, here = message.errand(), {"queue_url": settings.notices_queue}
         deliver(errand, means, stage=settings.stage, begins=lambda it: about(it, it["execution"]), **here)
     except (MessageRefused, NeverTaken, EventNotUnderstood) as error:
-        logger.error("The channel never accepts this message; it is set aside: %s", error)
+        logger.error("The channel rejects this message permanently; it is set aside: %s", error)
         queue.set_aside(sqs, message, queue_url=settings.notices_set_aside)
     except (NotDelivered, SlackFailed, TagshipError, ClientError, BotoCoreError) as error:
         tries, after = message.tries, getattr(error, "after", 0)
@@ -44,6 +44,6 @@ def _settled(message: Message, runtime: Runtime) -> bool:
         queue.later(sqs, queue_url=settings.notices_queue, receipt=message.receipt, tries=tries, after=after)
         return False
     except Exception:  # noqa: BLE001 (whatever it is, those behind it go on)
-        logger.exception("This message can't be processed; it is set aside")
+        logger.exception("This message cannot be processed; it is set aside")
         queue.set_aside(sqs, message, queue_url=settings.notices_set_aside)
     return True

@@ -23,7 +23,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         made = evidence.bundle(runtime.ledger, ending.application, ending.tag, ended=ending.seq)
         s3, bucket = runtime.aws.client("s3"), runtime.settings.evidence_bucket
         new = evidence_bucket.keep(made, key=evidence.key_of(made), s3=s3, bucket=bucket)
-        logger.info("the evidence is stored" if new else "the evidence was stored before")
+        logger.info("the evidence is stored" if new else "the evidence was already stored")
 
     if by_hand := evidence.Ending.in_event(event):
         keep(by_hand)

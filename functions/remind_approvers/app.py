@@ -20,7 +20,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
     request = approvals.get(runtime.ledger, record["approval"])
     if request is None:
         raise LookupError(
-            f"{release['application']} {release['tag']}: its request for approval is not in the ledger."
+            f"{release['application']} {release['tag']}: its approval request is not in the ledger."
         )
     left = seconds_left(request, runtime.now())
     if request["status"] == approvals.OPEN and left <= 0:

@@ -75,7 +75,8 @@ def test_what_may_not_be_deployed_ends_at_its_gate_and_when_it_may_the_next_tag_
     world.configure(stage="staging")
     ended = world.release("v0.3.0", decide="")
     assert (
-        ended.error == "ReleaseInvalid" and "is for the stage staging, and this is production" in ended.cause
+        ended.error == "ReleaseInvalid"
+        and "is for stage staging, but this is stage production" in ended.cause
     )
     assert_nothing_changed(world)
     world.configure(stage="production")
@@ -125,7 +126,7 @@ def test_what_waits_sees_new_freezes_and_lifted_ones_but_does_not_wait_for_ever(
     arn = waiting(world, "v1.1.0", serving="2")
     too_long = freeze(world, seconds=8 * 86_400, reason="for ever")
     ended = world.ended(arn)
-    assert ended.error == "ReleaseInvalid" and "does not wait longer than 7 days" in ended.cause
+    assert ended.error == "ReleaseInvalid" and "A release waits at most 7 days" in ended.cause
     assert "tag" not in world.holder() and world.alias() == ("2", {})
     ended = world.release("v1.2.0", decide="")
     assert ended.error == "ReleaseInvalid" and "within the next 7 days" in ended.cause

@@ -124,7 +124,7 @@ def test_a_change_is_approved_by_those_of_the_configuration_in_force_and_not_by_
     shown = begun.browse("GET", link)["body"]
     assert "approval.approvers: adds mallory@example.com" in shown
     assert "approval.approvers: removes ana@example.com" in shown
-    assert "This changes who may approve releases, or how." in shown
+    assert "This changes who may approve releases, or how they approve." in shown
     assert stored() != wanted
     begun.press(link, decide="approve")
     assert begun.ended(arn).status == "SUCCEEDED"
@@ -201,7 +201,7 @@ def test_what_was_compared_with_another_configuration_is_not_stored(begun: World
     begun.press(link, decide="approve")
     ended = begun.ended(arn)
     assert ended.error == "ReleaseInvalid"
-    assert "Propose it again: tagship apply." in ended.cause
+    assert "Propose it again with `tagship apply`." in ended.cause
     assert in_force(begun) == "configuration-9"
 
 
@@ -221,9 +221,9 @@ def test_proposing_what_is_in_force_restores_the_parameter_and_asks_nobody(begun
     "changes, words",
     [
         ({"document": {"application": "storefront"}}, "the document is not valid"),
-        ({"application": "basket"}, "the document is about storefront in any stage"),
-        ({"tag": "configuration-7"}, "is not the next: that is configuration-2"),
-        ({"by": ""}, "a proposal's document is an object"),
+        ({"application": "basket"}, "the document is for storefront in any stage"),
+        ({"tag": "configuration-7"}, "is not the next number: that is configuration-2"),
+        ({"by": ""}, "a proposal's document must be an object"),
     ],
     ids=["document", "application", "number", "by"],
 )
@@ -267,7 +267,7 @@ def test_all_of_the_stacks_owners_decide_where_the_approvers_have_left(begun: Wo
     assert link
     assert begun.describe(arn)["status"] == "RUNNING", "all of them must approve"
     shown = begun.browse("GET", link)["body"]
-    assert "instead of those whom configuration-1 names: ana has left" in shown
+    assert "instead of the approvers that configuration-1 names: ana has left" in shown
     begun.press(link, decide="approve")
     assert begun.ended(arn).status == "SUCCEEDED"
     assert len(begun.mails(ANA)) == asked
@@ -401,4 +401,4 @@ def test_the_command_line_proposes_decides_and_shows_it(begun: World, tmp_path: 
     shown = begun.type("show", "storefront", "configuration-2")
     assert shown.exit_code == 0, shown.output
     refused = begun.type("retry", "storefront", "configuration-2", "--reason", "again")
-    assert "is proposed again with `tagship apply`" in refused.stderr
+    assert "propose a configuration change again with `tagship apply`" in refused.stderr

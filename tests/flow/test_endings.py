@@ -260,7 +260,7 @@ def test_an_older_release_does_not_wait_for_a_newer_one(world: World) -> None:
     newer = world.start(world.upload("v1.1.0"))
     world.link(newer)
     ended = world.ended(world.start(world.upload("v1.0.0")))
-    assert ended.error == "ReleaseInvalid" and "v1.1.0 is already on its way" in ended.cause
+    assert ended.error == "ReleaseInvalid" and "v1.1.0 is already in progress" in ended.cause
     world.decide(newer)
     assert world.ended(newer).status == "SUCCEEDED"
 
@@ -289,7 +289,7 @@ def test_a_baseline_that_is_not_healthy_after_the_rollback_calls_a_person_and_ke
     assert world.holder()["kept"] is True
     blocked = world.release("v1.1.0", decide="")
     assert blocked.error == "ReleaseInvalid"
-    assert "a person must look at it first" in blocked.cause
+    assert "a person must act first" in blocked.cause
 
 
 def test_the_longest_notes_are_kept_whole_and_cut_at_a_line_where_they_are_sent(world: World) -> None:

@@ -105,7 +105,10 @@ def test_a_retry_of_other_bytes_or_of_what_runs_or_of_another_number_is_refused(
     other = world.ended(world.start(others | {"retry": {"attempt": 2, "by": "kim", "why": "x"}}))
     assert other.error == "TagAlreadyUsed"
     malformed = world.ended(world.start(others | {"retry": {"attempt": "2"}}))
-    assert malformed.error == "ReleaseInvalid" and "a retry says attempt, by and why" in malformed.cause
+    assert (
+        malformed.error == "ReleaseInvalid"
+        and "a retry has the fields attempt, by and why" in malformed.cause
+    )
     assert world.record("v1.0.0")["attempt"] == 1
 
 
@@ -192,8 +195,7 @@ def test_an_alarm_after_the_watch_and_one_from_before_are_told_and_nothing_moves
     world.release("v1.0.0")
     world.alarm(at="2020-01-01T00:00:00.000+0000")
     assert (
-        fact_of(world, "v1.0.0", "Alarm Fired")["data"]["because"]
-        == "It fired before the release had succeeded."
+        fact_of(world, "v1.0.0", "Alarm Fired")["data"]["because"] == "It fired before the release succeeded."
     )
     item = world.ledger.get("ALARM#123456789012#us-east-1#storefront-5xx", "APPLICATION#storefront")
     assert item is not None
@@ -348,7 +350,7 @@ def test_a_sweep_tells_the_execution_what_was_decided_and_not_delivered(world: W
         world.press(link, decide="approve")
     assert world.describe(arn)["status"] == "RUNNING"
     assert world.later("sweep", {}, minutes=10)["did"] == [
-        "storefront v1.0.0: its execution was told the decision"
+        "storefront v1.0.0: its execution received the decision"
     ]
     assert world.ended(arn).status == "SUCCEEDED"
     assert world.later("sweep", {}, minutes=10)["did"] == []
@@ -382,7 +384,7 @@ def test_an_alias_that_was_moved_at_night_is_adopted_and_the_fix_goes_out(world:
     fact = fact_of(world, "v1.0.0", "Baseline Adopted")
     assert fact["data"]["why"] == "kim moved it at night" and fact["who"].startswith("arn:aws:")
     no_way = world.type("rollback", "storefront", "--reason", "no", "--yes")
-    assert no_way.exit_code == 1 and "no release leads back from it" in no_way.stderr
+    assert no_way.exit_code == 1 and "this release cannot be rolled back from it" in no_way.stderr
     world.health = lambda version, event: {"healthy": version == by_hand}
     assert world.release("v1.2.0").error == "ReleaseRolledBack"
     assert world.alias() == (by_hand, {})

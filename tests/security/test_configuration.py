@@ -93,7 +93,7 @@ def test_an_application_whose_configuration_nobody_approved_is_not_released(worl
     client_of("dynamodb").delete_item(
         TableName="ledger", Key={"pk": {"S": "APPLICATION#storefront"}, "sk": {"S": "CONFIGURATION"}}
     )
-    assert_stopped(world, "v1.0.0", "no configuration of storefront was approved in production yet")
+    assert_stopped(world, "v1.0.0", "no configuration of storefront has been approved in production yet")
 
 
 def test_what_was_in_force_before_does_not_count_any_more(world: World) -> None:

@@ -57,7 +57,7 @@ def test_a_policy_that_lists_both_is_refused_in_words():
     with pytest.raises(DocumentInvalid) as refused:
         read_application(application(approval=policy))
     assert [str(problem) for problem in refused.value.problems] == [
-        f"approval.approvers: names {ANA} and {ALSO_ANA}, who are one person with one vote"
+        f"approval.approvers: contains {ANA} and {ALSO_ANA}, who count as one person with one vote"
     ]
 
 

@@ -283,7 +283,7 @@ def test_other_bytes_than_those_that_were_asked_about_are_no_approved_plan(ledge
 
 def test_the_ledger_refuses_an_approval_in_production_that_is_only_claimed(ledger):
     approval = asked(ledger)
-    with pytest.raises(IdentityUnproven, match="AWS does not vouch"):
+    with pytest.raises(IdentityUnproven, match="AWS does not confirm"):
         decide(ledger, approval, ANA, identity=CLAIMED)
     request = approvals.get(ledger, approval)
     assert request is not None and request["decisions"] == []

@@ -94,7 +94,7 @@ def test_without_a_stage_the_documents_own_parts_must_agree():
     assert problems(slackWebhookSecret="tagship/staging/storefront/slack") == []
     (problem,) = problems(slackWebhookSecret="tagship/staging/checkout/slack")
     assert problem == (
-        "notifications.slackWebhookSecret: must be a secret of storefront: its name begins with "
+        "notifications.slackWebhookSecret: must be a secret of storefront: its name must begin with "
         "tagship/staging/storefront/slack"
     )
     with pytest.raises(DocumentInvalid, match="tagship/production/storefront/slack"):

@@ -243,7 +243,7 @@ def test_a_second_press_changes_nothing_and_is_told_the_same(work):
     "changes, says",
     [
         ({"status": "SUPERSEDED"}, "A newer release took its place"),
-        ({"status": "EXPIRED"}, "The time to decide is over"),
+        ({"status": "EXPIRED"}, "The approval request has expired"),
         ({"status": "CLOSED"}, "no longer waits"),
         ({"status": "REJECTED"}, "rejected already"),
         ({"decisions": [approved(BO, 1), approved("chi@example.com", 2)]}, "has its approvals already"),

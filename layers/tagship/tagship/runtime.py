@@ -217,14 +217,14 @@ def step(function: Step) -> Handler:
     def handler(event: Event, _context: Any) -> Event:
         try:
             if not isinstance(event, dict):
-                raise EventNotUnderstood(f"An event is an object, and this is {type(event).__name__}.")
+                raise EventNotUnderstood(f"The event must be an object, not {type(event).__name__}.")
             about(_subject(event), event.get("execution"))
             result = function(event, _runtime())
         except TagshipError as error:
             logger.warning("%s: %s", type(error).__name__, error)
             raise
         except Exception:
-            logger.exception("This is a defect of Tagship, or a refusal by AWS that nobody foresaw")
+            logger.exception("Unexpected error: a bug in Tagship or an unhandled AWS error")
             raise
         logger.info("done")
         return result

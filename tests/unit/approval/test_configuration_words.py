@@ -35,7 +35,7 @@ CHANGE = {
         "steps": [],
         "nothingToChange": False,
     },
-    "warnings": ["This changes who may approve releases, or how."],
+    "warnings": ["This changes who may approve releases, or how they approve."],
 }
 
 
@@ -46,7 +46,7 @@ def change(**more):
 def test_the_page_shows_the_difference_and_what_happens_then():
     shown = text_of(visit(change()).body)
     assert "Approve storefront configuration-4 for production?" in shown
-    assert "This changes who may approve releases, or how." in shown
+    assert "This changes who may approve releases, or how they approve." in shown
     assert "approval.required: 2 → 1" in shown
     assert "stores this configuration; the next release uses it" in shown
     assert "Your decision covers exactly this document" in shown

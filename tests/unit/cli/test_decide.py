@@ -190,7 +190,7 @@ def test_a_release_that_does_not_wait_is_told_with_where_it_is(stage: Any) -> No
 def test_an_unknown_release_is_told(stage: Any) -> None:
     result = decide(stage, "approve", "--as", "ana@example.com")
     assert result.exit_code == 1
-    assert "has no release storefront v1.4.0" in result.stderr
+    assert "Release storefront v1.4.0 is not in the ledger" in result.stderr
 
 
 def test_too_late_is_too_late(stage: Any, waiting: Any) -> None:

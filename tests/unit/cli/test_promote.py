@@ -238,7 +238,7 @@ def test_what_did_not_succeed_is_not_promoted(published: Any, endings: tuple[Sta
 def test_what_nobody_released_is_not_promoted(published: Any) -> None:
     result = published.run(*ARGUMENTS)
     assert result.exit_code == 1
-    assert "has no release storefront v1.4.0" in result.stderr
+    assert "Release storefront v1.4.0 is not in the ledger" in result.stderr
 
 
 @pytest.mark.parametrize("wrong", ["digest", "manifest"])

@@ -76,7 +76,7 @@ def altered(text: str, old: str, new: str) -> str:
         ('account: "123456789012"', "account: 123456789012", 6, "target.account", "must be text: put it in quotes"),
         ("  externalId: tagship-production\n", "", 3, "target.externalId", "is missing"),
         ("region: eu-central-1", "region: 2026-01-01", 7, "target.region", "is a date in YAML: put it in quotes"),
-        ("required: 2", "required: 3", 16, "approval.required", "asks for 3 approvals of 2 approvers"),
+        ("required: 2", "required: 3", 16, "approval.required", "requires 3 approvals, but there are 2 approvers"),
         ("ana@example.com, bo", "ana, bo", 15, "approval.approvers[0]", "must be a plain mail address"),
         ("- type: lambda", "- type: lamda", 19, "health.checks[0].type", "must be one of"),
         ('url: "https:', 'url: "ftp:', 20, "health.checks[1].url", "must be an http or https address"),
@@ -174,7 +174,7 @@ def test_what_is_no_document_is_told_and_never_crashes(text: str | bytes, messag
 def test_json_indented_by_tabs_has_its_lines_too() -> None:
     text = json.dumps({**json.loads(VALID_RELEASE), "size": 1}, indent="\t")
     assert found("release.json", text) == [
-        (text.split("\n").index('\t"size": 1') + 1, "size", "is a field, but not at this place")
+        (text.split("\n").index('\t"size": 1') + 1, "size", "is not a field at this place")
     ]
 
 

@@ -166,7 +166,7 @@ class TestJson:
             (b"all is well", "status", "the body is not JSON of at most 64 KiB"),
             (b"[" * 60_000, "status", "the body is not JSON of at most 64 KiB"),
             (b'"' + b"x" * 70_000 + b'"', "@", "the body is not JSON of at most 64 KiB"),
-            (b'{"status": 1}', "length(status)", "length(status) can't be looked up"),
+            (b'{"status": 1}', "length(status)", "length(status) cannot be evaluated"),
         ],
         ids=lambda value: str(value)[:30],
     )
@@ -238,7 +238,7 @@ class TestRedirects:
         with serving(saying(http_answer(302, Location=location))) as server:
             result = self.asked(server, follow=("www.example.com", "inside.example.com"))
         assert result.verdict is Verdict.UNHEALTHY
-        assert f"a redirect leads to where nobody is sent: {why}" in result.why
+        assert f"a redirect leads to an address that is not allowed: {why}" in result.why
         assert "secret" not in result.why
         assert len(server.requests) == 1
 
@@ -558,12 +558,12 @@ class TestNames:
 
         result = asked(an_http_check("https://shop.example.com/"), resolve=resolve)
         assert result.verdict is Verdict.UNHEALTHY
-        assert "The name shop.example.com can't be resolved" in result.why
+        assert "The name shop.example.com cannot be resolved" in result.why
 
     def test_a_name_without_any_address_is_unhealthy(self):
         result = asked(an_http_check("https://shop.example.com/"), resolve=resolving_to())
         assert result.verdict is Verdict.UNHEALTHY
-        assert result.why == "The name shop.example.com can't be resolved: it has no address."
+        assert result.why == "The name shop.example.com cannot be resolved: it has no address."
 
     def test_the_system_s_resolver_gives_every_address_once(self):
         assert http.resolve("127.0.0.1", 80) == ["127.0.0.1"]

@@ -181,7 +181,7 @@ def test_a_certificate_must_be_valid_for_as_many_days_as_the_check_asks(authorit
     assert result.verdict == verdict
     assert result.numbers["tlsDaysLeft"] == days
     if verdict == "unhealthy":
-        assert "the certificate is valid for 0 more days, 1 must be left" in result.why
+        assert "the certificate is valid for only 0 more days; at least 1 are required" in result.why
 
 
 def test_a_redirect_from_https_to_http_is_not_followed(authority):

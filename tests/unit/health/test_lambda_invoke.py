@@ -197,7 +197,7 @@ def test_a_healthy_answer_that_took_too_long_is_unhealthy(client, stubber):
     readings = iter([0.0, 0.0, 10.0, 10.6, 11.0])
     result = asked(client, check_of(maxLatencyMs=500), clock=lambda: next(readings))
     assert result.verdict is Verdict.UNHEALTHY
-    assert result.numbers["firstFailure"] == "an answer took 600 ms, at most 500 are allowed"
+    assert result.numbers["firstFailure"] == "an answer took 600 ms; the limit is 500 ms"
 
 
 @pytest.mark.parametrize(

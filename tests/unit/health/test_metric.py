@@ -36,11 +36,11 @@ NOTHING = Seen(None, 0)
     [
         # an absolute limit
         ({"maxValue": 0.05}, Seen(0.05, 100), None, "healthy", "the candidate's errors is 0.05 (100 samples)."),
-        ({"maxValue": 0.05}, Seen(0.0501, 100), None, "unhealthy", "0.0501 (100 samples), at most 0.05 is allowed."),
+        ({"maxValue": 0.05}, Seen(0.0501, 100), None, "unhealthy", "0.0501 (100 samples); the limit is 0.05."),
         ({"maxValue": 0}, Seen(0.0, 100), None, "healthy", None),
         # against the baseline
-        ({"maxIncreasePercent": 20}, Seen(0.12, 100), Seen(0.1, 5000), "healthy", "the baseline's was 0.1 (5000 samples)."),
-        ({"maxIncreasePercent": 20}, Seen(0.121, 100), Seen(0.1, 5000), "unhealthy", ": at most 20 % more is allowed."),
+        ({"maxIncreasePercent": 20}, Seen(0.12, 100), Seen(0.1, 5000), "healthy", "baseline's is 0.1 (5000 samples)."),
+        ({"maxIncreasePercent": 20}, Seen(0.121, 100), Seen(0.1, 5000), "unhealthy", "limit is 20 % above the baseline."),
         ({"maxIncreasePercent": 0}, Seen(0.1, 100), Seen(0.1, 5000), "healthy", None),
         ({"maxIncreasePercent": 20}, Seen(0.01, 100), Seen(0.1, 5000), "healthy", None),
         ({"maxIncreasePercent": 20}, Seen(0.0001, 9999), Seen(0.0, 5000), "unhealthy", None),
@@ -52,14 +52,14 @@ NOTHING = Seen(None, 0)
         ({"maxIncreasePercent": 1, "maxValue": 0.5}, Seen(0.2, 100), Seen(0.1, 5000), "unhealthy", None),
         ({"maxIncreasePercent": 1, "maxValue": 0.5}, Seen(0.1, 100), Seen(0.1, 5000), "healthy", None),
         # too little is known
-        ({"maxValue": 0.05}, NOTHING, None, "inconclusive", "there is no data of the candidate."),
-        ({"maxValue": 0.05}, Seen(0.9, 99), None, "inconclusive", "there are 99 samples of the candidate, 100 must be."),
-        ({"maxIncreasePercent": 20}, Seen(0.1, 100), NOTHING, "inconclusive", "there is no data of the baseline."),
+        ({"maxValue": 0.05}, NOTHING, None, "inconclusive", "there is no data for the candidate."),
+        ({"maxValue": 0.05}, Seen(0.9, 99), None, "inconclusive", "candidate; at least 100 are required."),
+        ({"maxIncreasePercent": 20}, Seen(0.1, 100), NOTHING, "inconclusive", "there is no data for the baseline."),
         ({"maxIncreasePercent": 20}, Seen(0.1, 100), Seen(0.1, 99), "inconclusive", None),
         ({"maxIncreasePercent": 20, "maxValue": 0.05}, Seen(0.9, 100), NOTHING, "unhealthy", None),
         # where nothing served before
-        ({"maxIncreasePercent": 20}, Seen(0.0, 100), None, "inconclusive", "and nothing served before to compare it with."),
-        ({"maxIncreasePercent": 20, "maxValue": 0.05}, Seen(0.0, 100), None, "healthy", "; nothing served before."),
+        ({"maxIncreasePercent": 20}, Seen(0.0, 100), None, "inconclusive", "but there is no baseline to compare it with."),
+        ({"maxIncreasePercent": 20, "maxValue": 0.05}, Seen(0.0, 100), None, "healthy", "; there is no baseline."),
     ],
 )  # fmt: skip
 def test_each_limit_that_is_set_must_hold(limits, candidate, baseline, verdict, why):
@@ -222,7 +222,7 @@ def test_no_data_is_inconclusive(cloudwatch):
 
 def test_before_a_deployment_there_is_nothing_to_look_at(cloudwatch):
     result = asked(cloudwatch, replace(ERRORS, maxValue=0.5), began=None)
-    assert (result.verdict, result.why) == (Verdict.ERROR, "Not asked: there is no deployment to look at.")
+    assert (result.verdict, result.why) == (Verdict.ERROR, "Not asked: there is no deployment to measure.")
 
 
 def test_the_highest_of_one_is_compared_with_the_highest_of_the_other(cloudwatch):
@@ -242,7 +242,7 @@ def test_where_nothing_served_before_there_is_nothing_to_compare_with(cloudwatch
     put(cloudwatch, BEGAN + timedelta(minutes=1), errors=1, of=100, version="7")
     result = asked(cloudwatch, replace(ERRORS, maxIncreasePercent=0), before=None)
     assert result.verdict is Verdict.INCONCLUSIVE
-    assert result.why.endswith("and nothing served before to compare it with.")
+    assert result.why.endswith("but there is no baseline to compare it with.")
     assert "baselineSamples" not in result.numbers
 
 
@@ -350,7 +350,7 @@ def test_several_series_are_no_answer(stubbed):
     result = asked(client, replace(ERRORS, maxValue=0.5))
     assert (result.verdict, result.why) == (
         Verdict.ERROR,
-        "The expression of value gives several series; it must give one.",
+        "The expression of value returns several series; it must return one.",
     )
 
 
@@ -361,13 +361,13 @@ def test_what_cloudwatch_forbids_or_refuses_is_an_error_that_says_what_to_do(stu
     assert (result.check, result.verdict, result.why) == (
         "metric errors",
         Verdict.ERROR,
-        "CloudWatch forbids to read the metric.",
+        "CloudWatch does not allow reading the metric.",
     )
     stubber.add_client_error("get_metric_data", "AccessDenied", "is not authorized", http_status_code=403)
     result = asked(client, replace(ERRORS, maxValue=0.5))
     assert result.verdict is Verdict.ERROR
     assert result.why == (
-        "The metric can't be read (AccessDenied): is not authorized. "
+        "The metric cannot be read (AccessDenied): is not authorized. "
         "The application's role must be allowed cloudwatch:GetMetricData."
     )
 
@@ -375,7 +375,7 @@ def test_what_cloudwatch_forbids_or_refuses_is_an_error_that_says_what_to_do(stu
 def test_what_passes_by_itself_is_asked_again_by_the_state_machine(stubbed):
     client, stubber = stubbed
     stubber.add_response("get_metric_data", answer(series("value", StatusCode="InternalError")))
-    with pytest.raises(AwsUnavailable, match=r"^CloudWatch could not read the metric just now\.$"):
+    with pytest.raises(AwsUnavailable, match=r"^CloudWatch could not read the metric this time\.$"):
         asked(client, replace(ERRORS, maxValue=0.5))
     stubber.add_client_error("get_metric_data", "Throttling", http_status_code=400)
     with pytest.raises(AwsUnavailable, match=r"^Reading the metric errors: "):

@@ -60,7 +60,7 @@ def test_it_stops_as_soon_as_passing_is_impossible():
     result, _ = sampled([U, U, H, H, H], must_pass=4)
     assert result.numbers["asked"] == 2
     assert result.verdict is U
-    assert result.why == ("0 of 5 requests passed, 4 must; median 0 ms, slowest 0 ms; it was unhealthy.")
+    assert result.why == ("0 of 5 requests passed; 4 must pass; median 0 ms, slowest 0 ms; it was unhealthy.")
 
 
 def test_requests_that_time_did_not_allow_are_no_data_and_so_inconclusive():
@@ -69,15 +69,17 @@ def test_requests_that_time_did_not_allow_are_no_data_and_so_inconclusive():
     assert result.verdict is N
     assert took <= BUDGET_SECONDS
     assert result.why == (
-        "11 of 20 requests passed, 20 must; median 4000 ms, slowest 4000 ms; "
-        "9 were not asked, because all have 50 s together."
+        "11 of 20 requests passed; 20 must pass; median 4000 ms, slowest 4000 ms; 9 were not sent, because "
+        "all requests together may take 50 s."
     )
 
 
 def test_requests_that_could_not_have_helped_any_more_are_not_told():
     result, _ = sampled([N, N, H], must_pass=2)
     assert (result.verdict, result.numbers["asked"]) == (N, 2)
-    assert result.why == "0 of 3 requests passed, 2 must; median 0 ms, slowest 0 ms; it was inconclusive."
+    assert (
+        result.why == "0 of 3 requests passed; 2 must pass; median 0 ms, slowest 0 ms; it was inconclusive."
+    )
     assert result.numbers["firstFailure"] == "it was inconclusive"
 
 
@@ -172,9 +174,9 @@ def test_a_percentile_is_the_time_that_this_share_of_the_answers_did_not_exceed(
     assert (result.verdict, result.numbers[f"p{percent}Ms"]) == (overall, reached)
     assert result.numbers["slowestMs"] == 900
     if overall is U:
-        why = f"{percent} % of the answers took up to {reached} ms, at most {most_ms} are allowed"
+        why = f"{percent} % of the answers took up to {reached} ms; the limit is {most_ms} ms"
         assert result.numbers["firstFailure"] == why
-        assert result.why == f"5 of 5 requests passed, 5 must; median 30 ms, slowest 900 ms; {why}."
+        assert result.why == f"5 of 5 requests passed; 5 must pass; median 30 ms, slowest 900 ms; {why}."
 
 
 def test_a_percentile_is_of_the_answers_that_passed():

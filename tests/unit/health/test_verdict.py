@@ -58,7 +58,7 @@ def test_without_any_result_it_says_that_no_data_is_never_healthy():
     assert overall == CheckResult(
         check="health",
         verdict=N,
-        why="No check gave a result, and no data is never healthy.",
+        why="No check gave a result. No data is never healthy.",
         numbers={"checks": 0, "healthy": 0, "unhealthy": 0, "inconclusive": 0, "error": 0},
     )
 
@@ -116,14 +116,14 @@ def test_what_is_no_result_is_an_error(data):
     assert result.verdict is E
     assert judge([result]).verdict is E
     assert result.check == data.get("check", "unnamed")
-    assert result.why == f"It has no verdict that is known: {data.get('verdict')}."
+    assert result.why == f"It returned an unknown verdict: {data.get('verdict')}."
 
 
 def test_what_it_said_instead_of_a_verdict_is_told_in_a_line_that_is_not_too_long():
     result = CheckResult.from_dict({"check": "a\nname", "verdict": "x" * 101})
     assert (result.check, result.why) == (
         "a name",
-        "It has no verdict that is known: " + "x" * 99 + "….",
+        "It returned an unknown verdict: " + "x" * 99 + "….",
     )
 
 

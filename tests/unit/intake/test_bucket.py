@@ -69,7 +69,9 @@ def test_an_empty_manifest_is_read_as_empty(s3):
 
 @pytest.mark.parametrize("version", ["", "7"])
 def test_a_manifest_that_is_not_there_can_not_be_read(version):
-    with pytest.raises(ReleaseUnreadable, match=f"There is no {KEY} in releases. Nothing was changed."):
+    with pytest.raises(
+        ReleaseUnreadable, match=f"{KEY} does not exist in bucket releases. Nothing was changed."
+    ):
         read(FakeBucket(versions={KEY: [b"x"] if version else []}), version)
 
 

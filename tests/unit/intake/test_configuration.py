@@ -51,7 +51,7 @@ def test_an_application_that_nobody_applied_has_none():
             "strategy.percent: must be greater than or equal to 1",
         ),
         (application(application="basket"), f"{NAME} is about 'basket'"),
-        (application(stage="staging"), f"{NAME} is for the stage staging, and this is production"),
+        (application(stage="staging"), f"{NAME} is for stage staging, but this is stage production"),
     ],
     ids=["text", "list", "field", "another application", "another stage"],
 )
@@ -97,15 +97,18 @@ def test_in_a_guarded_stage_anything_else_is_not_valid_and_says_what_to_do():
     assert (found["version"], found["document"]) == (2, None)
     (problem,) = found["problems"]
     assert problem == (
-        "the configuration was changed outside of Tagship since 2026-11-20T10:00Z, when configuration-3 was approved "
-        f"(version 2 of {NAME} is something else); propose it: tagship apply application.yaml --stage production"
+        "the configuration was changed outside of Tagship since 2026-11-20T10:00Z, when configuration-3 was "
+        f"approved (version 2 of {NAME} is different); propose it: tagship apply application.yaml --stage "
+        "production"
     )
 
 
 def test_in_a_guarded_stage_nothing_counts_before_the_first_approval():
     found = guarded(read(application()), None)
     assert found["document"] is None
-    assert found["problems"][0].startswith("no configuration of storefront was approved in production yet")
+    assert found["problems"][0].startswith(
+        "no configuration of storefront has been approved in production yet"
+    )
 
 
 def test_in_a_guarded_stage_one_that_can_not_be_read_says_why():

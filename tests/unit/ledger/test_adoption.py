@@ -84,9 +84,9 @@ def test_no_release_is_rolled_back_from_what_no_release_made(ledger):
     succeeded(ledger, TAG, "2")
     adopt(ledger, "7")
     refused = releases.roll_back_refused(ledger, releases.get(ledger, APPLICATION, TAG))
-    assert (
-        refused
-        == f"what serves was adopted by {KIM} (It was moved at night), and no release leads back from it."
+    assert refused == (
+        f"the version that serves traffic was adopted by {KIM} (It was moved at night), so this release "
+        "cannot be rolled back from it."
     )
 
 

@@ -79,7 +79,7 @@ def test_two_that_were_compared_with_the_same_can_not_both_come_into_force(ledge
     approve(ledger, proposed(ledger, 1))
     second, third = (proposed(ledger, number, strategy={"type": "linear"}) for number in (2, 3))
     assert approve(ledger, third)
-    with pytest.raises(LockLost, match=r"configuration-2: .*Propose it again: tagship apply"):
+    with pytest.raises(LockLost, match=r"configuration-2: .*Propose it again with `tagship apply`"):
         approve(ledger, second)
     assert configurations.in_force(ledger, "storefront")["tag"] == "configuration-3"  # type: ignore[index]
     assert configurations.approval_of(ledger, "storefront", "configuration-2") is None
@@ -121,7 +121,7 @@ def test_a_proposal_is_neither_retried_nor_rolled_back_nor_gone_back_to(ledger: 
     assert "tagship apply" in releases.retry_refused(made)
     assert "tagship apply" in releases.roll_back_refused(ledger, made)
     other = {**made, "tag": "v1.0.0", "status": "SUCCEEDED"}
-    assert "change of the configuration" in releases.go_back_refused(other, made)  # type: ignore[arg-type]
+    assert "configuration change" in releases.go_back_refused(other, made)  # type: ignore[arg-type]
 
 
 def test_a_release_is_approved_by_no_fact_of_a_configuration(ledger: Ledger) -> None:

@@ -46,7 +46,7 @@ def test_a_gate_that_is_removed_says_what_it_was() -> None:
     assert [str(change) for change in found] == [
         "gates.signature: key alias/tagship-release-signing, algorithm ECDSA_SHA_256, required yes → nothing"
     ]
-    assert warnings(found) == ["This changes what a release must pass before anyone is asked."]
+    assert warnings(found) == ["This changes what a release must pass before anyone is asked to approve."]
 
 
 def test_a_gate_that_is_added_says_each_of_its_fields() -> None:
@@ -59,7 +59,7 @@ def test_another_target_comes_before_what_guards_nothing() -> None:
     target = application()["target"] | {"role": "arn:aws:iam::000000000000:role/tagship-app-other"}
     found = changes(*documents({}, {"target": target, "strategy": {"type": "all-at-once"}}))
     assert found[0].path == "target.role"
-    assert warnings(found) == ["This changes what is deployed to, or with which role."]
+    assert warnings(found) == ["This changes the deployment target or its role."]
 
 
 def test_a_check_is_compared_with_the_one_of_its_kind() -> None:
@@ -87,7 +87,7 @@ def test_another_order_is_a_difference_too() -> None:
         {"approval": {"approvers": people}}
         for people in (["ana@example.com", "bo@example.com"], ["bo@example.com", "ana@example.com"])
     )
-    assert lines(old, new) == ["approval.approvers: has another order"]
+    assert lines(old, new) == ["approval.approvers: has a different order"]
 
 
 def test_a_first_configuration_is_a_difference_from_nothing() -> None:

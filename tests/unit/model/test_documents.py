@@ -120,13 +120,13 @@ NO_FILE = "must be a plain file name: letters, digits, . _ + - and no path"
         ),
         ({"createdAt": "2026-02-30T10:00:00Z"}, ["createdAt: has a day or a time that does not exist"]),
         ({"createdAt": "2026-11-22T10:61:00Z"}, ["createdAt: has a day or a time that does not exist"]),
-        ({"ref": "storefront/v1.5.0"}, ["ref: names the version v1.5.0, and tag is v1.4.0"]),
-        ({"rollbackUnsafe": " "}, ["rollbackUnsafe: must say why the previous version can't serve again"]),
+        ({"ref": "storefront/v1.5.0"}, ["ref: names version v1.5.0, but tag is v1.4.0"]),
+        ({"rollbackUnsafe": " "}, ["rollbackUnsafe: must say why the previous version cannot serve again"]),
         ({"ref": "a b"}, ["ref: must be a git tag, like storefront/v1.4.0"]),
         ({"ref": "v1.4.0..x"}, ["ref: must be a git tag, like storefront/v1.4.0"]),
         ({"notes": "x" * 40_001}, ["notes: should have at most 40000 characters"]),
         ({"notes": None}, ["notes: must be a valid string"]),
-        ({"emergency": " \n"}, ["emergency: must say why this can't wait"]),
+        ({"emergency": " \n"}, ["emergency: must say why this cannot wait"]),
         ({"emergency": "x" * 501}, ["emergency: should have at most 500 characters"]),
         ({"parameters": {"Memory": 512}}, ["parameters.Memory: must be a valid string"]),
         ({"parameters": {str(number): "" for number in range(101)}}, ["parameters: must have at most 100"]),
@@ -217,8 +217,8 @@ def test_all_that_is_wrong_is_said_at_once():
         (b"null", "must be an object with fields"),
         (b'{"tag": "v1.0.0", "tag": "v2.0.0"}', "has the field 'tag' twice"),
         (b'{"artifacts": [{"size": 1, "size": 2}]}', "has the field 'size' twice"),
-        (b'{"size": NaN}', "is not JSON: NaN is no number"),
-        (b'{"size": -Infinity}', "is not JSON: -Infinity is no number"),
+        (b'{"size": NaN}', "is not JSON: NaN is not a number"),
+        (b'{"size": -Infinity}', "is not JSON: -Infinity is not a number"),
         (b" " * (MANIFEST_BYTES + 1), "is larger than 256 KiB"),
         (b"[" * MANIFEST_BYTES, "is nested deeper than 20"),
         (b'{"a":' * 21 + b"1" + b"}" * 21, "is nested deeper than 20"),
@@ -234,10 +234,10 @@ def test_bytes_that_are_no_document_are_refused_as_a_whole(raw, problem):
 @pytest.mark.parametrize(
     "raw, beginning",
     [
-        (b'{"size": ' + b"9" * 5000 + b"}", "is not JSON that can be read: Exceeds the limit"),
-        (b'{"notes": "\\ud800"}', "has a value that JSON does not know: 'utf-8' codec can't encode"),
-        (b'{"\\udfff": 1}', "has a value that JSON does not know: 'utf-8' codec can't encode"),
-        (b'{"size": 1e999}', "has a value that JSON does not know: Out of range float"),
+        (b'{"size": ' + b"9" * 5000 + b"}", "is not readable JSON: Exceeds the limit"),
+        (b'{"notes": "\\ud800"}', "has a value that JSON does not support: 'utf-8' codec can't encode"),
+        (b'{"\\udfff": 1}', "has a value that JSON does not support: 'utf-8' codec can't encode"),
+        (b'{"size": 1e999}', "has a value that JSON does not support: Out of range float"),
     ],
     ids=lambda value: repr(value[:24]),
 )
@@ -364,15 +364,16 @@ def test_a_time_may_be_a_duration(written, seconds):
 
 NO_DURATION = "must be whole seconds or an ISO-8601 duration like PT1H30M"
 HTTP = {"type": "http", "url": "https://storefront.example.com/health"}
-NO_URL = "must be an http or https address, without a name and password"
+NO_URL = "must be an http or https address, without user name and password"
 METRIC = {"type": "metric", "name": "errors", "namespace": "AWS/Lambda", "metric": "Errors", "maxValue": 0.5}
 SAME_KEY = (
-    "is gates.signature.key too: who signs a release could also say that it succeeded in the stage before"
+    "is also gates.signature.key: whoever signs releases could then also claim that they succeeded in the "
+    "previous stage"
 )
 CHOOSE = (
-    "is missing: choose how a version shows that it works. Any function: {type: metric, …}, which reads its errors and "
-    "never invokes it. A web address: {type: http, url: …}. A function that answers Tagship's question: {type: lambda}. "
-    "docs/health.md explains each"
+    "is missing: choose how Tagship checks that a version works. For any function: {type: metric, …}, which "
+    "reads its errors and never invokes it. For a web address: {type: http, url: …}. For a function that "
+    "answers Tagship's health check event: {type: lambda}. docs/health.md explains each one"
 )
 KEPT = "has a field without a name, or a number that does not fit into 38 digits"
 
@@ -387,10 +388,10 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ({"target": GONE}, ["target: is missing"]),
         ({"target.type": "toaster"}, [f"target.type: must be {one_of(KINDS)}"]),
         ({"target.account": 0}, ["target.account: must be a valid string"]),
-        ({"target.account": "12"}, ["target.account: must be an account id: 12 digits, in quotes"]),
+        ({"target.account": "12"}, ["target.account: must be an account ID: 12 digits, in quotes"]),
         (
             {"target.account": "\u0661" * 12},
-            ["target.account: must be an account id: 12 digits, in quotes, in plain ASCII"],
+            ["target.account: must be an account ID: 12 digits, in quotes, in plain ASCII"],
         ),
         (
             {"target.function": "a b"},
@@ -404,7 +405,7 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ),
         (
             {"target.role": "arn:aws:iam::999999999999:role/tagship-app-storefront"},
-            ["target.role: is in account 999999999999, and target.account is 000000000000"],
+            ["target.role: is in account 999999999999, but target.account is 000000000000"],
         ),
         (
             {"gates": {"custom": {"function": "a b"}}},
@@ -420,15 +421,18 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         (
             {"approval.approvers.1": "Ana@example.com"},
             [
-                "approval.approvers: names ana@example.com and Ana@example.com, who are one person with one vote"
+                (
+                    "approval.approvers: contains ana@example.com and Ana@example.com, who count as one person "
+                    "with one vote"
+                )
             ],
         ),
-        ({"approval.required": 4}, ["approval.required: asks for 4 approvals of 3 approvers"]),
+        ({"approval.required": 4}, ["approval.required: requires 4 approvals, but there are 3 approvers"]),
         (
             {"approval.required": 4, "approval.approvers.1": "bo"},
             [
                 "approval.approvers[1]: must be a plain mail address: name@example.com",
-                "approval.required: asks for 4 approvals of 3 approvers",
+                "approval.required: requires 4 approvals, but there are 3 approvers",
             ],
         ),
         ({"stage": "prod"}, ["stage: must be 'development', 'staging' or 'production'"]),
@@ -439,7 +443,7 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ),
         (
             {"gates": {"windows": ["Mon 09:00-16:00 Europe/Berlim"]}},
-            ["gates.windows[0]: Europe/Berlim is no time zone; did you mean Europe/Berlin?"],
+            ["gates.windows[0]: Europe/Berlim is not a time zone; did you mean Europe/Berlin?"],
         ),
         ({"gates": {"window": []}}, ["gates.window: is not a field here; did you mean 'windows'?"]),
         (
@@ -507,22 +511,22 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ),
         (
             {"health.checks.1": HTTP | {"mustPass": 6}},
-            ["health.checks[1].mustPass: asks for 6 healthy answers of 5 requests"],
+            ["health.checks[1].mustPass: requires 6 healthy answers from 5 requests"],
         ),
         (
             {"health.checks.0.mustPass": 2},
-            ["health.checks[0].mustPass: asks for 2 healthy answers of 1 requests"],
+            ["health.checks[0].mustPass: requires 2 healthy answers from 1 requests"],
         ),
         ({"health.checks.0.payload": {"n": 10**38 + 1}}, [f"health.checks[0].payload: {KEPT}"]),
         ({"health.checks.0.payload": {"n": [{"m": 1e300}]}}, [f"health.checks[0].payload: {KEPT}"]),
         ({"health.checks.0.payload": {"n": [{"": 1}]}}, [f"health.checks[0].payload: {KEPT}"]),
         (
             {"health.checks.1": HTTP | {"urls": ["https://b.example.com"]}},
-            ["health.checks[1].urls: stands next to url: write one of them"],
+            ["health.checks[1].urls: cannot be used together with url: set only one of them"],
         ),
         (
             {"health.checks.1": {"type": "http", "urls": ["https://b.example.com"] * 2}},
-            ["health.checks[1].urls: names an address twice"],
+            ["health.checks[1].urls: contains an address twice"],
         ),
         (
             {"health.checks.1": {"type": "http", "urls": ["https://b.example.com", "b"]}},
@@ -530,7 +534,7 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ),
         (
             {"health.checks.1": {"type": "http", "url": "http://b.example.com", "tlsDaysLeft": 14}},
-            ["health.checks[1].tlsDaysLeft: asks for a certificate, and http://b.example.com has none"],
+            ["health.checks[1].tlsDaysLeft: needs a certificate, but http://b.example.com has none"],
         ),
         (
             {"health.checks.1": HTTP | {"json": {"path": "a[", "equals": 1}}},
@@ -578,14 +582,14 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
             [
                 "target.region: must be a region, like eu-central-1",
                 f"strategy.bake: {NO_DURATION}",
-                "approval.required: asks for 5 approvals of 3 approvers",
+                "approval.required: requires 5 approvals, but there are 3 approvers",
             ],
         ),
         (
             {"health.every": 0, "health.checks.0": {**HTTP, "mustPass": 9}},
             [
                 "health.every: must be greater than or equal to 1",
-                "health.checks[0].mustPass: asks for 9 healthy answers of 5 requests",
+                "health.checks[0].mustPass: requires 9 healthy answers from 5 requests",
             ],
         ),
         ({"health": GONE}, [f"health: {CHOOSE}"]),
@@ -593,16 +597,19 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ({"health.checks": []}, [f"health.checks: {CHOOSE}"]),
         (
             {"health.checks.1": {"type": "metric", "name": "errors", "metric": "Errors", "maxValue": 1}},
-            ["health.checks[1].namespace: is missing (or an expression instead)"],
+            ["health.checks[1].namespace: is missing (set it or an expression)"],
         ),
         (
             {"health.checks.1": METRIC | {"expression": "a"}},
-            ["health.checks[1].expression: stands next to a metric: write one of them"],
+            ["health.checks[1].expression: cannot be used together with a metric: set only one of them"],
         ),
         (
             {"health.checks.1": METRIC | {"maxValue": None}},
             [
-                "health.checks[1].maxIncreasePercent: is missing (or maxValue, or both): without a limit nothing is checked"
+                (
+                    "health.checks[1].maxIncreasePercent: is missing: set it, maxValue, or both. Without a limit "
+                    "nothing is checked"
+                )
             ],
         ),
         (
@@ -614,7 +621,7 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
             ["health.checks[1].dimensions: must be at most 30, with names and values of 1 to 255 characters"],
         ),
         ({"health.checks.1": {"type": "custom"}}, ["health.checks[1].function: is missing"]),
-        ({"health.watch": {"seconds": 60}}, ["health.watch.alarms: is empty, so nothing would be watched"]),
+        ({"health.watch": {"seconds": 60}}, ["health.watch.alarms: is empty, so nothing would be monitored"]),
         ({"health.every": 0}, ["health.every: must be greater than or equal to 1"]),
         ({"strategy": {}}, ["strategy: needs a type"]),
         ({"strategy": "canary"}, ["strategy: must be an object"]),
@@ -631,7 +638,7 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ({"strategy": {"type": "canary", "canary": 1}}, ["strategy.canary: is not a field here"]),
         (
             {"strategy": {"type": "canary", "steps": []}},
-            ["strategy.steps: is a field, but not at this place"],
+            ["strategy.steps: is not a field at this place"],
         ),
         (
             {"strategy": {"type": "linear", "bake": "PT21M"}},
@@ -639,7 +646,7 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ),
         (
             {"strategy": {"type": "all-at-once", "percent": 1}},
-            ["strategy.percent: is a field, but not at this place"],
+            ["strategy.percent: is not a field at this place"],
         ),
         ({"strategy": {"type": "steps"}}, ["strategy.steps: is missing"]),
         ({"strategy": {"type": "steps", "steps": []}}, ["strategy.steps: must have at least 1"]),
@@ -653,15 +660,15 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ),
         (
             {"strategy": {"type": "steps", "steps": [{"percent": 50}]}},
-            ["strategy.steps: must rise and end at 100, not [50]"],
+            ["strategy.steps: must increase and end at 100, not [50]"],
         ),
         (
             {"strategy": {"type": "steps", "steps": [{"percent": 50}, {"percent": 50}, {"percent": 100}]}},
-            ["strategy.steps: must rise and end at 100, not [50, 50, 100]"],
+            ["strategy.steps: must increase and end at 100, not [50, 50, 100]"],
         ),
         (
             {"strategy": {"type": "steps", "steps": [{"percent": 50}, {"percent": 20}, {"percent": 100}]}},
-            ["strategy.steps: must rise and end at 100, not [50, 20, 100]"],
+            ["strategy.steps: must increase and end at 100, not [50, 20, 100]"],
         ),
         ({"zzz": {}}, ["zzz: is not a field here"]),
         (
@@ -675,7 +682,7 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ),
         (
             {"approval.remindEvery": 71},
-            ["approval.remindEvery: reminds more than 200 times in 14400 s; 72 s is the least"],
+            ["approval.remindEvery: would remind more than 200 times in 14400 s; use at least 72 s"],
         ),
     ],
     ids=lambda value: str(value)[:70],
@@ -725,10 +732,10 @@ def test_what_yaml_knows_and_json_does_not_is_refused():
     circle: dict[str, Any] = application()
     circle["health"]["checks"][0]["payload"] = circle
     assert application_problems(circle) == [
-        "has a value that JSON does not know: Circular reference detected"
+        "has a value that JSON does not support: Circular reference detected"
     ]
     (problem,) = application_problems(application(strategy={"type": "canary", "bake": float("nan")}))
-    assert problem.startswith("has a value that JSON does not know")
+    assert problem.startswith("has a value that JSON does not support")
 
 
 # ---- from the document to the ledger and back ----------------------------------------------------------------------

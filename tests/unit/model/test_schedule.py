@@ -77,7 +77,7 @@ def test_days_are_single_ones_ranges_and_lists_of_them(text: str, days: set[int]
         ("Mon 09:00-09:00 UTC", "^opens and closes at the same time; for a whole day, use 00:00-24:00$"),
         ("Mon 09:00-10:00 Europe/Berlim", "no time zone; did you mean Europe/Berlin?"),
         ("Mon 09:00-10:00 Europe", "no time zone"),
-        ("Mon 09:00-10:00 a/b/c/d", "^a/b/c/d is no time zone, like Europe/Berlin or UTC$"),
+        ("Mon 09:00-10:00 a/b/c/d", "^a/b/c/d is not a time zone, like Europe/Berlin or UTC$"),
         ("Mon 09:00-10:00 ../etc", "must be days, times and a time zone"),
         ("Mon 09:00-10:00 Etc/../passwd", "must be days, times and a time zone"),
         ("Mon 09:00-10:00 a/b//c", "no time zone"),
@@ -354,7 +354,7 @@ LOOK = int(schedule.LOOK_AGAIN.total_seconds())
             MONDAY - schedule.LONGEST_WAIT - timedelta(seconds=1),
             False,
             Leave(
-                closed="No window is open (Mon-Thu 09:00-16:00 UTC). It does not wait longer than 7",
+                closed="No window is open (Mon-Thu 09:00-16:00 UTC). A release waits at most 7",
                 refused=True,
             ),
         ),

@@ -75,10 +75,10 @@ def test_the_other_kind_is_still_one() -> None:
         ({"target.region": "Frankfurt"}, ["target.region: must be a region, like eu-central-1"]),
         ({"target.pointer": "x"}, ["target.pointer: is not a field here"]),
         ({"target.buckt": "x"}, ["target.buckt: is not a field here; did you mean 'bucket'?"]),
-        ({"target.function": "storefront"}, ["target.function: is a field, but not at this place"]),
+        ({"target.function": "storefront"}, ["target.function: is not a field at this place"]),
         (
             {"target.account": "000000000000"},
-            ["target.role: is in account 123456789012, and target.account is 000000000000"],
+            ["target.role: is in account 123456789012, but target.account is 000000000000"],
         ),
     ],
 )
@@ -88,7 +88,7 @@ def test_what_is_wrong_with_it_is_said_of_the_field_that_its_team_wrote(
     assert problems(**changes) == said
 
 
-SHARES = "strategy: shares traffic, and a target of type pointer moves at once: write {type: all-at-once}"
+SHARES = "strategy: shifts traffic in steps, but a target of type pointer can only move at once: use {type: all-at-once}"
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def test_a_check_that_asks_what_such_a_target_does_not_have_is_refused() -> None
     }
     asked: list[dict[str, Any]] = [{"type": "lambda"}, counted]
     assert problems(**{"health.checks": asked}) == [
-        "health.checks[0].function: is missing: a target of this type is not a function that could be invoked",
-        "health.checks[1].samples: is missing: nothing counts the requests of a target of this type",
+        "health.checks[0].function: is missing: a target of this type is not a function that can be invoked",
+        "health.checks[1].samples: is missing: the requests of a target of this type are not counted",
     ]
     asked[0]["function"], asked[1]["samples"] = "storefront-smoke", "SELECT COUNT(Errors) FROM Site"
     read_application(site(**{"health.checks": asked}))

@@ -79,8 +79,8 @@ class AlarmCheck:
             standing = look(given.client("cloudwatch"), self.names)
         except ClientError as error:
             why = (
-                f"The alarms can't be looked at ({code_of(error)}): {line(message_of(error), 300)}. "
-                "The application's role must be allowed cloudwatch:DescribeAlarms."
+                f"The alarms cannot be read ({code_of(error)}): {line(message_of(error), 300)}. The "
+                "application's role must be allowed cloudwatch:DescribeAlarms."
             )
             return CheckResult(check=given.name, verdict=Verdict.ERROR, why=why)
         return judge(self.names, standing, began=given.began, check=given.name)
@@ -120,7 +120,10 @@ def judge(
         verdict, why = Verdict.ERROR, f"{_listed(missing)} does not exist in the target's account and region"
     if fires:
         reasons = "; ".join(
-            line(f"{name} fires since {standing[name].since:%H:%M:%S} UTC: {standing[name].reason}", REASON)
+            line(
+                f"{name} has been firing since {standing[name].since:%H:%M:%S} UTC: {standing[name].reason}",
+                REASON,
+            )
             for name in fires[:_NAMED]
         )
         others = f"; and {len(fires) - _NAMED} more" if len(fires) > _NAMED else ""

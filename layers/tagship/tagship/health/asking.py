@@ -162,7 +162,7 @@ class _Asking:
         except AddressRefused as refused:
             return CheckResult(check=name, verdict=Verdict.ERROR, why=f"Not asked: {refused}.")
         except (OSError, UnicodeError) as error:
-            why = f"The name {urlsplit(url).hostname} can't be resolved: {line(error, 200)}."
+            why = f"The name {urlsplit(url).hostname} cannot be resolved: {line(error, 200)}."
             return CheckResult(check=name, verdict=Verdict.UNHEALTHY, why=why)
         return sample(
             lambda: self._ask(site),
@@ -203,14 +203,14 @@ class _Asking:
             else:
                 seen.why = f"more than {MOST_REDIRECTS} redirects"
         except AddressRefused as refused:
-            seen.why = f"a redirect leads to where nobody is sent: {refused}"
+            seen.why = f"a redirect leads to an address that is not allowed: {refused}"
         except (OSError, ValueError) as error:
-            seen.why = f"the name {site.host} can't be resolved: {line(error, 100)}"
+            seen.why = f"the name {site.host} cannot be resolved: {line(error, 100)}"
         except RequestFailed as failed:
             seen.why = str(failed)
         ms, why = round((self.clock() - start) * 1000), seen.why
         if not why and check.percentile is None and ms > check.maxLatencyMs:
-            why = f"an answer took {ms} ms, at most {check.maxLatencyMs} are allowed"
+            why = f"an answer took {ms} ms; the limit is {check.maxLatencyMs} ms"
         verdict = Verdict.UNHEALTHY if why else Verdict.HEALTHY
         return Answer(verdict=verdict, ms=ms, why=why, status=seen.status, tls_days=seen.tls_days)
 
@@ -248,7 +248,7 @@ class _Asking:
         least = self.check.tlsDaysLeft
         if least is None or days is None or days >= least:
             return ""
-        return f"the certificate is valid for {days} more days, {least} must be left"
+        return f"the certificate is valid for only {days} more days; at least {least} are required"
 
 
 @dataclass(slots=True)
@@ -287,7 +287,7 @@ def looked_up(wanted: WantedJson, body: bytes) -> str:
     try:
         found = places.at(document, wanted.path)
     except ValueError as error:
-        return f"{path} can't be looked up: {line(error, 100)}"
+        return f"{path} cannot be evaluated: {line(error, 100)}"
     if isinstance(found, list | dict):
         return (
             f"{path} is {'a list' if isinstance(found, list) else 'an object'}, not {_written(wanted.equals)}"

@@ -115,7 +115,7 @@ def read(document: object, *, check: str) -> CheckResult:
     return CheckResult(
         check=check,
         verdict=verdict,
-        why=f"It says: {why.rstrip('.')}.",
+        why=f"The function reports: {why.rstrip('.')}.",
         numbers=_numbers(document.get("numbers")) | ({SAYS_SO: 1} if verdict is Verdict.UNHEALTHY else {}),
     )
 

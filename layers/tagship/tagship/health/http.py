@@ -17,7 +17,9 @@ from tagship.targets.kind import Subject
 
 Address = Annotated[
     str,
-    Matching(r"^https?://[^\s/?#@]+([/?][^\s#]*)?$", "an http or https address, without a name and password"),
+    Matching(
+        r"^https?://[^\s/?#@]+([/?][^\s#]*)?$", "an http or https address, without user name and password"
+    ),
     at.MaxLen(2000),
 ]
 HOST_NAME = Matching(r"^[a-z0-9._-]{1,253}$", "a host's name in lower case, like www.example.com")
@@ -103,12 +105,12 @@ class HttpCheck:
         if self.url is None and not self.urls:
             yield "url", "is missing"
         if self.url is not None and self.urls:
-            yield "urls", "stands next to url: write one of them"
+            yield "urls", "cannot be used together with url: set only one of them"
         if len(set(self.urls)) < len(self.urls):
-            yield "urls", "names an address twice"
+            yield "urls", "contains an address twice"
         plain = [url for url in (self.url, *self.urls) if url and url.startswith("http:")]
         if self.tlsDaysLeft is not None and plain:
-            yield "tlsDaysLeft", f"asks for a certificate, and {plain[0]} has none"
+            yield "tlsDaysLeft", f"needs a certificate, but {plain[0]} has none"
         if self.json is not None:
             yield from _json_problems(self.json)
 

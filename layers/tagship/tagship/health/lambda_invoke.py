@@ -73,7 +73,7 @@ class LambdaCheck:
     def lacks(self, asked: Subject) -> Problems:
         """Something to invoke."""
         if self.function is None and asked.invoked is None:
-            yield "function", "is missing: a target of this type is not a function that could be invoked"
+            yield "function", "is missing: a target of this type is not a function that can be invoked"
 
     def rights(self, target: Location, asked: Subject) -> tuple[Right, ...]:
         """To invoke what is asked: the candidate, or the smoke test."""
@@ -125,7 +125,7 @@ def check(
 
     invocation = _invocation(check, asked=asked, application=application, tag=tag)
     if invocation is None:
-        why = "Not asked: nothing of this target can be invoked, and the check names no function."
+        why = "Not asked: this target has nothing that can be invoked, and the check names no function."
         return CheckResult(check=name, verdict=Verdict.ERROR, why=why)
     try:
         return sample(
@@ -173,7 +173,7 @@ def _ask(
     ms = round((clock() - start) * 1000)
     if verdict is Verdict.HEALTHY and check.maxLatencyMs is not None and ms > check.maxLatencyMs:
         verdict = Verdict.UNHEALTHY
-        why = f"an answer took {ms} ms, at most {check.maxLatencyMs} are allowed"
+        why = f"an answer took {ms} ms; the limit is {check.maxLatencyMs} ms"
     return Answer(verdict=verdict, ms=ms, why=why, says_so=says_so)
 
 
@@ -196,9 +196,12 @@ def _read(document: object) -> tuple[Verdict, str]:
     if healthy is False and isinstance(document, Mapping):
         reasons = document.get("reasons")
         if isinstance(reasons, list) and reasons:
-            return Verdict.UNHEALTHY, f"it says: {line('; '.join(str(reason) for reason in reasons), REASON)}"
+            return (
+                Verdict.UNHEALTHY,
+                f"the function reports: {line('; '.join(str(reason) for reason in reasons), REASON)}",
+            )
         return (
             Verdict.UNHEALTHY,
-            f"it says that it is not healthy, because: {line(reasons or 'no reason given', REASON)}",
+            f"the function reports that it is unhealthy: {line(reasons or 'no reason given', REASON)}",
         )
     return Verdict.INCONCLUSIVE, 'the answer is not {"healthy": true} or {"healthy": false, "reasons": […]}'

@@ -129,13 +129,13 @@ class MetricCheck:
         if self.expression is None:
             for name, value in (("namespace", self.namespace), ("metric", self.metric)):
                 if value is None:
-                    yield name, "is missing (or an expression instead)"
+                    yield name, "is missing (set it or an expression)"
         elif self.namespace or self.metric or self.dimensions:
-            yield "expression", "stands next to a metric: write one of them"
+            yield "expression", "cannot be used together with a metric: set only one of them"
         if self.maxIncreasePercent is None and self.maxValue is None:
             yield (
                 "maxIncreasePercent",
-                "is missing (or maxValue, or both): without a limit nothing is checked",
+                "is missing: set it, maxValue, or both. Without a limit nothing is checked",
             )
         if len(self.dimensions) > 30 or not all(
             0 < len(text) <= 255 for pair in self.dimensions.items() for text in pair
@@ -147,7 +147,7 @@ class MetricCheck:
     def lacks(self, asked: Subject) -> Problems:
         """A count of its samples."""
         if self.expression is not None and self.samples is None and asked.requests is None:
-            yield "samples", "is missing: nothing counts the requests of a target of this type"
+            yield "samples", "is missing: the requests of a target of this type are not counted"
 
     def rights(self, _target: Location, _asked: Subject) -> tuple[Right, ...]:
         """To read metrics; AWS knows no narrower right."""
@@ -163,7 +163,7 @@ class MetricCheck:
         from tagship.aws.calls import code_of, message_of
 
         if given.began is None:
-            return _error(given.name, "Not asked: there is no deployment to look at.")
+            return _error(given.name, "Not asked: there is no deployment to measure.")
         reader = _Reader(client=given.client("cloudwatch"), check=self, given=given)
         compared = self.maxIncreasePercent is not None and given.before is not None
         try:
@@ -174,8 +174,8 @@ class MetricCheck:
         except ClientError as error:
             return _error(
                 given.name,
-                f"The metric can't be read ({code_of(error)}): {line(message_of(error), 300)}. "
-                "The application's role must be allowed cloudwatch:GetMetricData.",
+                f"The metric cannot be read ({code_of(error)}): {line(message_of(error), 300)}. The "
+                "application's role must be allowed cloudwatch:GetMetricData.",
             )
         return judge(
             self,
@@ -224,28 +224,30 @@ def _limits(check: MetricCheck, candidate: Seen, baseline: Seen | None) -> tuple
     assert candidate.value is not None  # it has samples
     says = f"the candidate's {check.name} is {_short(candidate.value)} ({_short(candidate.samples)} samples)"
     if check.maxValue is not None and candidate.value > check.maxValue:
-        return Verdict.UNHEALTHY, f"{says}, at most {_short(check.maxValue)} is allowed"
+        return Verdict.UNHEALTHY, f"{says}; the limit is {_short(check.maxValue)}"
     if check.maxIncreasePercent is None:
         return Verdict.HEALTHY, says
     if baseline is None:
         if check.maxValue is None:
-            return Verdict.INCONCLUSIVE, f"{says}, and nothing served before to compare it with"
-        return Verdict.HEALTHY, f"{says}; nothing served before"
+            return Verdict.INCONCLUSIVE, f"{says}, but there is no baseline to compare it with"
+        return Verdict.HEALTHY, f"{says}; there is no baseline"
     if missing := _too_few(check, baseline, "the baseline"):
         return Verdict.INCONCLUSIVE, f"{says}; {missing}"
     assert baseline.value is not None  # it has samples
     allowed = baseline.value + abs(baseline.value) * check.maxIncreasePercent / 100
-    against = f"{says}, the baseline's was {_short(baseline.value)} ({_short(baseline.samples)} samples)"
+    against = f"{says}; the baseline's is {_short(baseline.value)} ({_short(baseline.samples)} samples)"
     if candidate.value > allowed:
-        return Verdict.UNHEALTHY, f"{against}: at most {check.maxIncreasePercent} % more is allowed"
+        return Verdict.UNHEALTHY, f"{against}: the limit is {check.maxIncreasePercent} % above the baseline"
     return Verdict.HEALTHY, against
 
 
 def _too_few(check: MetricCheck, seen: Seen, whose: str) -> str:
     if seen.value is None:
-        return f"there is no data of {whose}"
+        return f"there is no data for {whose}"
     if seen.samples < check.minSamples:
-        return f"there are {_short(seen.samples)} samples of {whose}, {check.minSamples} must be"
+        return (
+            f"there are {_short(seen.samples)} samples for {whose}; at least {check.minSamples} are required"
+        )
     return ""
 
 
@@ -300,7 +302,7 @@ class _Reader:
         if self.check.samples is not None:
             return {"dimensions": {}}
         if requests is None:
-            raise _NoAnswer("Nothing counts the requests of such a target: give the check `samples`.")
+            raise _NoAnswer("The requests of this target are not counted: set `samples` in the check.")
         return {
             "namespace": requests.namespace,
             "name": requests.name,
@@ -355,11 +357,11 @@ def _take(page: Any, found: dict[str, dict[datetime, float]]) -> None:
     for series in page["MetricDataResults"]:
         name, status, label = series["Id"], series.get("StatusCode"), series.get("Label")
         if status == "InternalError":
-            raise AwsUnavailable("CloudWatch could not read the metric just now.")
+            raise AwsUnavailable("CloudWatch could not read the metric this time.")
         if status == "Forbidden":
-            raise _NoAnswer("CloudWatch forbids to read the metric.")
+            raise _NoAnswer("CloudWatch does not allow reading the metric.")
         if labels.setdefault(name, label) != label:
-            raise _NoAnswer(f"The expression of {name} gives several series; it must give one.")
+            raise _NoAnswer(f"The expression of {name} returns several series; it must return one.")
         found[name] |= dict(zip(series["Timestamps"], series["Values"], strict=True))
 
 

@@ -51,9 +51,7 @@ def _compiled(path: str) -> Any:
     while waiting:
         node = waiting.pop()
         if node["type"] in _BUILDS:
-            raise ValueError(
-                f"builds a value with {_BUILDS[node['type']]}; only a place that is there can be looked up"
-            )
+            raise ValueError(f"builds a value with {_BUILDS[node['type']]}; a path may only select values")
         if node["type"] == "function_expression" and node["value"] not in _FUNCTIONS:
             raise ValueError(f"calls {node['value']}(); only {', '.join(sorted(_FUNCTIONS))} can be called")
         waiting += node["children"]

@@ -71,7 +71,7 @@ def _held(result: CheckResult, limit: Percentile, times: list[int]) -> CheckResu
     numbers = {**result.numbers, f"p{limit.percent}Ms": reached}
     if reached <= limit.most_ms:
         return replace(result, numbers=numbers)
-    why = f"{limit.percent} % of the answers took up to {reached} ms, at most {limit.most_ms} are allowed"
+    why = f"{limit.percent} % of the answers took up to {reached} ms; the limit is {limit.most_ms} ms"
     return replace(
         result,
         verdict=Verdict.UNHEALTHY,
@@ -90,7 +90,7 @@ def _weigh(check: str, answers: list[Answer], *, requests: int, must_pass: int) 
         "passed": passed,
         "mustPass": must_pass,
     }
-    why = f"{passed} of {requests} requests passed, {must_pass} must"
+    why = f"{passed} of {requests} requests passed; {must_pass} must pass"
     if times := sorted(answer.ms for answer in answers):
         numbers["medianMs"] = times[len(times) // 2]
         numbers["slowestMs"] = times[-1]
@@ -111,11 +111,11 @@ def _weigh(check: str, answers: list[Answer], *, requests: int, must_pass: int) 
     else:
         verdict = Verdict.INCONCLUSIVE
         if (not_asked := requests - len(answers)) and passed + not_asked >= must_pass:
-            why += f"; {not_asked} were not asked, because all have {BUDGET_SECONDS} s together"
+            why += f"; {not_asked} were not sent, because all requests together may take {BUDGET_SECONDS} s"
     return CheckResult(check=check, verdict=verdict, why=f"{why}.", numbers=numbers)
 
 
 def out_of_reach(requests: int, must_pass: int) -> Iterable[tuple[str, str]]:
     """The problem of a check that asks for more healthy answers than requests."""
     if must_pass > requests:
-        yield "mustPass", f"asks for {must_pass} healthy answers of {requests} requests"
+        yield "mustPass", f"requires {must_pass} healthy answers from {requests} requests"

@@ -59,7 +59,7 @@ class CheckResult:
             return cls(
                 check=line(check or "unnamed"),
                 verdict=Verdict.ERROR,
-                why=f"It has no verdict that is known: {line(verdict, 100)}.",
+                why=f"It returned an unknown verdict: {line(verdict, 100)}.",
             )
         return cls(
             check=str(check or "unnamed"),
@@ -74,7 +74,7 @@ def judge(results: Sequence[CheckResult]) -> CheckResult:
     found = Counter(result.verdict for result in results)
     numbers = {"checks": len(results)} | {verdict.value: found[verdict] for verdict in Verdict}
     if not results:
-        why = "No check gave a result, and no data is never healthy."
+        why = "No check gave a result. No data is never healthy."
         return CheckResult(check="health", verdict=Verdict.INCONCLUSIVE, why=why, numbers=numbers)
     verdict = next(verdict for verdict in GRAVEST_FIRST if found[verdict])
     deciding = [result for result in results if result.verdict is verdict]
@@ -103,10 +103,10 @@ def judge_restored(
     unknown = [it for it in results if it.verdict is not Verdict.HEALTHY]
     if unknown:
         named = "; ".join(line(f"{it.check}: {it.why}", REASON).rstrip(".") for it in unknown[:_NAMED])
-        why = f"{len(unknown)} of {len(results)} checks can't say whether it is healthy: {named}."
+        why = f"{len(unknown)} of {len(results)} checks cannot tell whether it is healthy: {named}."
         return CheckResult(check="health", verdict=Verdict.INCONCLUSIVE, why=why), True
     if not results:
-        why = "No check can be asked of what serves now: alarms and metrics still show the candidate."
+        why = "No check can test the restored version: alarms and metrics still show the candidate."
         return CheckResult(check="health", verdict=Verdict.INCONCLUSIVE, why=why), True
     return judge(results), False
 

@@ -45,7 +45,9 @@ def read_manifest(s3: S3Client, *, bucket: str, key: str, version: str) -> ReadO
         if code_of(error) == "InvalidRange":  # an empty object has no first byte
             found, body = s3.head_object(**wanted)["VersionId"], b""
         elif code_of(error) in _MISSING:
-            raise ReleaseUnreadable(f"There is no {key} in {bucket}. Nothing was changed.") from error
+            raise ReleaseUnreadable(
+                f"{key} does not exist in bucket {bucket}. Nothing was changed."
+            ) from error
         else:
             raise
     pinned = PinnedObject(bucket=bucket, key=key, versionId=found, size=len(body))

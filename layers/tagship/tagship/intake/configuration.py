@@ -34,7 +34,7 @@ def read(ssm: SSMClient, *, stage: str, application: str, github_hosts: Sequence
         if found.application != application:
             raise ValueError(f"{name} is about {found.application!r}")
         if found.stage not in (None, stage):
-            raise ValueError(f"{name} is for the stage {found.stage}, and this is {stage}")
+            raise ValueError(f"{name} is for stage {found.stage}, but this is stage {stage}")
         return {
             "version": parameter["Version"],
             "document": as_document(found),
@@ -42,7 +42,7 @@ def read(ssm: SSMClient, *, stage: str, application: str, github_hosts: Sequence
             "digest": digest_of(data),
         }
     except RecursionError:
-        problems = [f"is nested deeper than {MAX_DEPTH}"]
+        problems = [f"is nested deeper than {MAX_DEPTH} levels"]
     except DocumentInvalid as error:
         problems = [str(problem) for problem in error.problems]
     except ValueError as error:
@@ -60,10 +60,11 @@ def guarded(
         return {**found, "approved": approved["tag"]}
     propose = f"propose it: tagship apply application.yaml --stage {stage}"
     if approved is None:
-        problem = f"no configuration of {application} was approved in {stage} yet; {propose}"
+        problem = f"no configuration of {application} has been approved in {stage} yet; {propose}"
     else:
         problem = (
-            f"the configuration was changed outside of Tagship since {approved['since'][:16]}Z, when {approved['tag']} was "
-            f"approved (version {found['version']} of {parameter_name(stage, application)} is something else); {propose}"
+            f"the configuration was changed outside of Tagship since {approved['since'][:16]}Z, when "
+            f"{approved['tag']} was approved (version {found['version']} of "
+            f"{parameter_name(stage, application)} is different); {propose}"
         )
     return {"version": found["version"], "document": None, "problems": [problem]}

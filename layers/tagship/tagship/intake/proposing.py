@@ -60,7 +60,8 @@ class Proposing:
             return "unchanged", releases.get(self.ledger, proposal.application, present["tag"])
         if number_of(proposal.tag) > (last := configurations.newest(self.ledger, proposal.application)) + 1:
             raise ReleaseUnreadable(
-                f"{proposal.application} {proposal.tag} is not the next: that is {tag_of(last + 1)}. Nothing was changed."
+                f"{proposal.application} {proposal.tag} is not the next number: that is {tag_of(last + 1)}. "
+                "Nothing was changed."
             )
         outcome, record = releases.claim(self.ledger, self._record(proposal, document, present))
         return "proposed" if outcome == "claimed" else outcome, record
@@ -70,7 +71,8 @@ class Proposing:
         text = json.dumps(proposal.document, ensure_ascii=False, separators=(",", ":"))
         if (size := len(text.encode(errors="replace"))) > DOCUMENT_BYTES:
             raise ReleaseUnreadable(
-                f"{about}: the document has {size:,} bytes; Parameter Store takes {DOCUMENT_BYTES:,}. Nothing was changed."
+                f"{about}: the document has {size:,} bytes; Parameter Store's limit is {DOCUMENT_BYTES:,}. "
+                "Nothing was changed."
             )
         try:
             found = read_application(proposal.document, stage=self.stage, github_hosts=self.github_hosts)
@@ -82,7 +84,7 @@ class Proposing:
         if found.application != proposal.application or found.stage not in (None, self.stage):
             where = f"{found.application} in {found.stage or 'any stage'}"
             raise ReleaseUnreadable(
-                f"{about}: the document is about {where}, and this is {self.stage}. Nothing was changed."
+                f"{about}: the document is for {where}, but this is stage {self.stage}. Nothing was changed."
             )
         return as_document(found)
 
@@ -143,8 +145,8 @@ class Proposing:
         """
         if not self.owners:
             raise ReleaseUnreadable(
-                f"{proposal.application} {proposal.tag}: the stack's owners decide on it, and nobody is named: set the "
-                "stack's parameter ConfigurationOwners. Nothing was changed."
+                f"{proposal.application} {proposal.tag}: the stack's owners must decide, but none are "
+                "configured: set the stack's parameter ConfigurationOwners. Nothing was changed."
             )
         policy = {
             "approvers": list(self.owners),
@@ -161,7 +163,8 @@ class Proposing:
             )
         elif proposal.owners:
             said.append(
-                f"The stack's owners decide, instead of those whom {present['tag']} names: {proposal.owners}"
+                f"The stack's owners decide, instead of the approvers that {present['tag']} names: "
+                f"{proposal.owners}"
             )
         return said
 

@@ -78,11 +78,18 @@ def why_of(outcome: str, record: ReleaseRecord) -> str:
     release = f"{record['application']} {record['tag']}"
     return {
         "claimed": f"{release} was read and its objects are pinned.",
-        "proposed": f"{release} was read and is compared with the configuration in force.",
-        "unchanged": f"{release} is in force with the same document.",
-        "duplicate": f"{release} was read before, with the same bytes, by {record['execution']}; nothing was done twice.",
-        "refused": f"{release} was read before with other bytes: a tag is used once. Nothing was changed. "
-        "Publish under a new tag.",
-        "declined": f"{release} is not retried: {releases.retry_refused(record) or 'another retry of it was quicker.'} "
-        "Nothing was changed.",
+        "proposed": f"{release} was read and will be compared with the configuration in force.",
+        "unchanged": f"{release} is already in force with the same document.",
+        "duplicate": (
+            f"{release} was already read, with the same bytes, by {record['execution']}; nothing was done "
+            "twice."
+        ),
+        "refused": (
+            f"{release} was already used for different bytes: a tag can be used only once. Nothing was "
+            "changed. Publish a new tag."
+        ),
+        "declined": (
+            f"{release} cannot be retried: {releases.retry_refused(record) or 'another retry started first.'} "
+            "Nothing was changed."
+        ),
     }[outcome]

@@ -21,17 +21,18 @@ def adopt(ledger: Ledger, application: str, serving: Revision, *, who: str, why:
     current, present = releases.current(ledger, application), lock.holder(ledger, application)
     if current is None and not (present and present.kept):
         raise AdoptionRefused(
-            f"Tagship has deployed no release of {application}, so there is nothing to adopt: the next release takes what "
-            "serves as its baseline. Nothing was changed."
+            f"Tagship has deployed no release of {application}, so there is nothing to adopt: the next release "
+            "uses the version that serves traffic as its baseline. Nothing was changed."
         )
     if present is not None and not present.kept:
         raise AdoptionRefused(
-            f"{application} {present.tag} is in progress. Wait for its end, or stop it with `tagship abort`. Nothing was "
-            "changed."
+            f"{application} {present.tag} is in progress. Wait until it ends, or stop it with `tagship abort`. "
+            "Nothing was changed."
         )
     if current and present is None and _is_same(current["revision"], serving):
         raise AdoptionRefused(
-            f"{application} runs {current['tag']} by the ledger, and that is what serves. Nothing was changed."
+            f"There is nothing to adopt: according to the ledger {application} runs {current['tag']}, and that "
+            "is what serves traffic. Nothing was changed."
         )
     release = _release_of(ledger, application, serving)
     known = release or current or releases.get(ledger, application, present.tag if present else "")
@@ -69,8 +70,8 @@ def adopt(ledger: Ledger, application: str, serving: Revision, *, who: str, why:
         ledger.record(fact, *changes)
     except Refused as refused:
         raise AdoptionRefused(
-            f"A release or a rollback of {application} changed what production runs at this moment. Nothing was changed; "
-            "look again."
+            f"A release or a rollback of {application} has just changed what production runs. Nothing was "
+            "adopted. Run the command again."
         ) from refused
     return adopted
 
@@ -79,8 +80,8 @@ def _is_foreign(release: ReleaseRecord | None) -> bool:
     """Whether no release that succeeded made it. Raises AdoptionRefused for a barred one."""
     if release is not None and (barred := release.get("barred")):
         raise AdoptionRefused(
-            f"{release['application']} {release['tag']} serves, and it is barred: {barred['why']} Deploy another version by "
-            "hand first. Nothing was changed."
+            f"{release['application']} {release['tag']} serves traffic, but it is barred: {barred['why']} "
+            "Deploy another version by hand first. Nothing was changed."
         )
     return release is None or release["status"] != Status.SUCCEEDED
 

@@ -81,7 +81,8 @@ def request(ledger: Ledger, approval: NewRequest, *, execution: str) -> RequestR
         ledger.record(fact, ledger.put(item, only_if="attribute_not_exists(pk)"), running)
     except Refused as refused:
         raise LockLost(
-            f"{approval['application']} {approval['tag']}: the release has ended meanwhile; nobody was asked to approve it."
+            f"{approval['application']} {approval['tag']}: the release has already ended; nobody was asked to "
+            "approve it."
         ) from refused
     found = get(ledger, _asked_as(ledger, fact))
     assert found is not None
@@ -152,7 +153,7 @@ def decide(
     while True:
         approval = get(ledger, approval_id)
         if approval is None:
-            raise ApprovalClosed("There is no such request.")
+            raise ApprovalClosed("This approval request does not exist.")
         _refuse_if_over(ledger, approval, approver)
         entry: Decision = {
             "approver": approver,
@@ -164,8 +165,8 @@ def decide(
             entry["identity"] = identity
         if not counts(entry, stage=approval["stage"]):
             raise IdentityUnproven(
-                f"AWS does not vouch that {identity.removeprefix(CLAIMED)} is {approver}, so this identity can't approve in "
-                f"{approval['stage']}. Nothing was changed."
+                f"AWS does not confirm that {identity.removeprefix(CLAIMED)} is {approver}, so this identity "
+                f"cannot approve in {approval['stage']}. Nothing was changed."
             )
         decisions = [*approval["decisions"], entry]
         outcome = judge({**approval, "decisions": decisions})
@@ -197,7 +198,7 @@ def decide(
                 return {**approval, "decisions": decisions, "status": status}
         except Refused:
             continue  # somebody decided at the same moment: look again, and say so if that ended it
-        raise AlreadyDecided(f"{approver} has decided already.")
+        raise AlreadyDecided(f"{approver} has already decided.")
 
 
 def proof_of(ledger: Ledger, approval_id: str, approver: str) -> Mapping[str, Any]:
@@ -213,7 +214,7 @@ def close(
     """Ends a request that nobody decided (EXPIRED, SUPERSEDED, CLOSED); a decided one stays as it was decided."""
     approval = get(ledger, approval_id)
     if approval is None:
-        raise ApprovalClosed("There is no such request.")
+        raise ApprovalClosed("This approval request does not exist.")
     if approval["status"] != OPEN:
         return approval
     fact = _fact(
@@ -252,11 +253,11 @@ def _proof_item(approval_id: str, approver: str, proof: Mapping[str, Any]) -> di
 
 def _refuse_if_over(ledger: Ledger, approval: RequestRecord, approver: str) -> None:
     if any(person(entry["approver"]) == person(approver) for entry in approval["decisions"]):
-        raise AlreadyDecided(f"{approver} has decided already.")
+        raise AlreadyDecided(f"{approver} has already decided.")
     if approval["status"] == "EXPIRED" or (
         approval["status"] == OPEN and approval["expiresAt"] <= timestamp(ledger.now())
     ):
-        raise ApprovalExpired("The time to decide is over.")
+        raise ApprovalExpired("The approval request has expired.")
     if approval["status"] != OPEN:
         raise ApprovalClosed(f"The request is {approval['status'].lower()}.")
 

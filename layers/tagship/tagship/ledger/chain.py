@@ -108,7 +108,7 @@ def verify_part(application: str, facts: Sequence[Read], *, anchors: Iterable[An
             return Broken(
                 kind=Break.REORDERED,
                 seq=seq,
-                what=f"Fact {seq} stands behind fact {before}, which came later.",
+                what=f"Fact {seq} comes after fact {before}, which was recorded later.",
             )
         if seq == before + 1 and (broken := _link(fact, previous, seq, before=before)):
             return broken
@@ -145,13 +145,15 @@ def _itself(application: str, fact: Read, seq: int) -> Broken | None:
         return Broken(
             kind=Break.ALTERED,
             seq=seq,
-            what=f"Fact {seq}{_called(fact)} was altered: its content does not have the digest that it carries.",
+            what=f"Fact {seq}{_called(fact)} was altered: its content does not match its digest.",
         )
     if fact.get("application") != application:
         return Broken(
             kind=Break.ALTERED,
             seq=seq,
-            what=f"Fact {seq}{_called(fact)} is one of {fact.get('application')!r}, not of {application!r}.",
+            what=(
+                f"Fact {seq}{_called(fact)} belongs to {fact.get('application')!r}, not to {application!r}."
+            ),
         )
     return None
 
@@ -164,19 +166,24 @@ def _place(numbers: Sequence[int], seq: int) -> Broken | None:
         return Broken(
             kind=Break.REORDERED,
             seq=seq,
-            what=f"Fact {found} stands where fact {seq} should: the order was changed.",
+            what=f"Fact {found} is in the place of fact {seq}: the order was changed.",
         )
     gap = f"Facts {seq} to {found - 1} are" if found - 1 > seq else f"Fact {seq} is"
-    return Broken(kind=Break.MISSING, seq=seq, what=f"{gap} missing: the one that follows is fact {found}.")
+    return Broken(kind=Break.MISSING, seq=seq, what=f"{gap} missing: the next one is fact {found}.")
 
 
 def _link(fact: Read, previous: str, seq: int, *, before: int) -> Broken | None:
     if fact.get("previous") == previous:
         return None
     if not before:
-        what = f"Fact {seq} is the first, and names one before it: the chain's beginning was cut off."
+        what = (
+            f"Fact {seq} is the first, but refers to an earlier one: the beginning of the chain was cut off."
+        )
         return Broken(kind=Break.MISSING, seq=seq, what=what)
-    what = f"Fact {before} was altered and given a new digest: fact {seq}{_called(fact)} was written after another one."
+    what = (
+        f"Fact {before} was altered and given a new digest: fact {seq}{_called(fact)} was written after a "
+        "different fact."
+    )
     return Broken(kind=Break.ALTERED, seq=before, what=what)
 
 
@@ -185,7 +192,7 @@ def _head(facts: Sequence[Read], head: Read | None, *, last: int) -> Broken | No
         if not facts:
             return None
         return Broken(
-            kind=Break.HEAD, seq=last, what=f"There are {last} facts and no head that ends the chain."
+            kind=Break.HEAD, seq=last, what=f"There are {last} facts, but no head that ends the chain."
         )
     ends = int(head["last"])
     if ends > last:
@@ -199,7 +206,7 @@ def _head(facts: Sequence[Read], head: Read | None, *, last: int) -> Broken | No
         return Broken(
             kind=Break.HEAD,
             seq=ends,
-            what=f"The head says that {ends} is the last fact, and there are {last}.",
+            what=f"The head names {ends} as the last fact, but there are {last}.",
         )
     if facts and facts[-1]["digest"] != head["digest"]:
         return Broken(
@@ -216,11 +223,11 @@ def _anchored(digests: Mapping[int, Any], anchors: Iterable[Anchor], *, whole: b
         if digests.get(anchor.seq) == anchor.digest or (not whole and anchor.seq not in digests):
             continue
         if anchor.seq not in digests:
-            what = f"Fact {anchor.seq} is missing, and was there when {anchor.where} was written."
+            what = f"Fact {anchor.seq} is missing, although it existed when {anchor.where} was written."
             return Broken(kind=Break.MISSING, seq=anchor.seq, what=what)
         what = (
-            f"Fact {anchor.seq}, or one before it, is not what it was when {anchor.where} was written: "
-            "the chain was written anew since then."
+            f"Fact {anchor.seq}, or an earlier one, differs from what it was when {anchor.where} was written: "
+            "the chain was rewritten since then."
         )
         return Broken(kind=Break.REWRITTEN, seq=anchor.seq, what=what)
     return None

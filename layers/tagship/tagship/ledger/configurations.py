@@ -90,6 +90,7 @@ def approve(ledger: Ledger, record: ReleaseRecord, *, approvers: tuple[str, ...]
         return ledger.record(fact, ends, ledger.put(item, only_if=condition, values=values))
     except Refused as refused:
         raise LockLost(
-            f"{record['application']} {record['tag']}: it has ended meanwhile, or the configuration in force is no longer "
-            "the one that its approvers compared it with. Nothing was changed. Propose it again: tagship apply."
+            f"{record['application']} {record['tag']}: it has already ended, or the configuration in force is "
+            "no longer the one that its approvers compared it with. Nothing was changed. Propose it again "
+            "with `tagship apply`."
         ) from refused

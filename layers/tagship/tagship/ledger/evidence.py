@@ -44,7 +44,7 @@ class Ending:
         application, tag, seq = (found.get(name) for name in ("application", "tag", "seq"))
         if not (isinstance(application, str) and application and isinstance(tag, str) and type(seq) is int):
             raise EventNotUnderstood(
-                "An ending is named by the texts application and tag and the number seq."
+                "An outcome needs the text fields application and tag and the number seq."
             )
         return cls(application=application, tag=tag, seq=seq)
 

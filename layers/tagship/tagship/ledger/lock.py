@@ -157,7 +157,10 @@ def acquire(
     except Refused:
         recorded = False
     if not recorded:
-        raise LockHeld(f"{application} {tag} lost a race for the lock; it waits, and nothing was changed.")
+        raise LockHeld(
+            f"{application} {tag} did not get the lock, because another release took it first. It waits; "
+            "nothing was changed."
+        )
     return Lock(fence=known + 1, leaseEnds=ends)
 
 
@@ -179,8 +182,8 @@ def renew(ledger: Ledger, *, application: str, fence: int, seconds: int) -> Lock
         )
     except Refused as refused:
         raise LockLost(
-            f"{application}: this execution's fencing number {fence} is no longer the newest, or its lease was ended. "
-            "It has changed nothing since, and may change nothing any more."
+            f"{application}: this execution's fencing number {fence} is no longer the newest, or its lease has "
+            "ended. It has changed nothing since then and can no longer change anything."
         ) from refused
     return Lock(fence=fence, leaseEnds=ends)
 
@@ -211,7 +214,8 @@ def kept(ledger: Ledger, *, application: str, present: Holder) -> Change:
 def _held(application: str, tag: str, present: Holder) -> LockHeld | LockKept:
     if present.kept:
         return LockKept(
-            f"{application} {tag} can't begin: {present.tag} ended ROLLBACK_FAILED, and a person must look at it first. "
-            f"Nothing was changed. When the target is in order, roll {present.tag} back once more: that frees the lock."
+            f"{application} {tag} cannot start: {present.tag} ended ROLLBACK_FAILED, and a person must act "
+            f"first. Nothing was changed. When the target is in order, roll {present.tag} back once more: this "
+            "releases the lock."
         )
-    return LockHeld(f"{application} {tag} waits: {present.tag} is on its way. Nothing was changed.")
+    return LockHeld(f"{application} {tag} waits: {present.tag} is in progress. Nothing was changed.")

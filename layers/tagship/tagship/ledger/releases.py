@@ -110,15 +110,17 @@ def _claim_again(ledger: Ledger, record: NewRelease, retry: Retry) -> tuple[str,
 def retry_refused(record: ReleaseRecord) -> str:
     """Why this release can't begin again; empty where it can."""
     if is_proposal(record["tag"]):
-        return "a change of the configuration is proposed again with `tagship apply`."
+        return "propose a configuration change again with `tagship apply`."
     if barred := record.get("barred"):
-        return f"it is barred since {barred['at']} and never deployed again: {barred['why']}"
+        return f"it has been barred since {barred['at']} and can never be deployed again: {barred['why']}"
     if record["status"] == Status.RUNNING:
-        return "it is on its way."
+        return "it is in progress."
     if record["status"] == Status.SUCCEEDED:
-        return "it has succeeded."
+        return "it has already succeeded."
     if record["status"] not in RETRIED:
-        return "its rollback failed: when the target is in order, roll it back once more; then it can be retried."
+        return (
+            "its rollback failed. When the target is in order, roll it back once more; then you can retry it."
+        )
     return ""
 
 
@@ -170,7 +172,7 @@ def get(ledger: Ledger, application: str, tag: str) -> ReleaseRecord:
     """
     record = _found(ledger, application, tag)
     if record is None:
-        raise ApplicationUnknown(f"The ledger of stage {ledger.stage} has no release {application} {tag}.")
+        raise ApplicationUnknown(f"Release {application} {tag} is not in the ledger of stage {ledger.stage}.")
     return record
 
 
@@ -205,8 +207,8 @@ def mark(ledger: Ledger, fact: Fact, **attributes: Any) -> bool:
         return ledger.record(fact, change)
     except Refused as refused:
         raise LockLost(
-            f"{fact.application} {fact.tag}: the release has ended meanwhile; {fact.name} was not recorded, and nothing "
-            "may be changed any more."
+            f"{fact.application} {fact.tag}: the release has already ended; {fact.name} was not recorded, and "
+            "nothing can be changed any more."
         ) from refused
 
 
@@ -282,7 +284,7 @@ def end(
             return ledger.record(fact, *changes)
         except Refused:
             continue  # the ending was written, or the lock changed hands, between our look and our write: look again
-    raise LedgerBusy(f"{application} {tag}: its ending {status} could not be written in {_TRIES} tries.")
+    raise LedgerBusy(f"{application} {tag}: its outcome {status} could not be written in {_TRIES} attempts.")
 
 
 def delay(ledger: Ledger, record: ReleaseRecord, *, why: str, opens: str) -> None:
@@ -308,7 +310,7 @@ def delay(ledger: Ledger, record: ReleaseRecord, *, why: str, opens: str) -> Non
         ledger.record(fact, change)
     except Refused as refused:
         raise LockLost(
-            f"{record['application']} {record['tag']}: the release has ended meanwhile; it does not wait any more."
+            f"{record['application']} {record['tag']}: the release has already ended; it no longer waits."
         ) from refused
 
 
@@ -367,7 +369,7 @@ def moving(ledger: Ledger, *, application: str, tag: str, attempt: int) -> None:
         ledger.write(change)
     except Refused as refused:
         raise LockLost(
-            f"{application} {tag}: the release has ended meanwhile; no traffic was moved."
+            f"{application} {tag}: the release has already ended; no traffic was moved."
         ) from refused
 
 
@@ -394,12 +396,15 @@ def roll_back_refused(ledger: Ledger, record: ReleaseRecord) -> str:
     history: putting it back would undo a later release.
     """
     if is_proposal(record["tag"]):
-        return "it is a change of the configuration: propose the former one with `tagship apply`."
+        return "it is a configuration change: propose the previous configuration with `tagship apply`."
     running = current(ledger, record["application"])
     adopted = running.get("adopted") if running else None
     if adopted and adopted["foreign"] and record["status"] != Status.RUNNING:
         why = adopted["why"].rstrip(".")
-        return f"what serves was adopted by {adopted['by']} ({why}), and no release leads back from it."
+        return (
+            f"the version that serves traffic was adopted by {adopted['by']} ({why}), so this release cannot "
+            "be rolled back from it."
+        )
     if record["status"] in (Status.RUNNING, Status.ROLLBACK_FAILED):
         return "" if record.get("plan") else "it was never planned, so it has changed nothing."
     if record["status"] == Status.SUCCEEDED and running and running["tag"] == record["tag"]:
@@ -420,15 +425,15 @@ def go_back_refused(record: ReleaseRecord, other: ReleaseRecord) -> str:
     The other one must have succeeded and stand so, on the same target. From a release on its way, only one step leads back.
     """
     if record["status"] == Status.RUNNING:
-        return f"{record['tag']} is on its way; take it back first."
+        return f"{record['tag']} is in progress; roll it back first."
     if is_proposal(other["tag"]):
-        return f"{other['tag']} is a change of the configuration."
+        return f"{other['tag']} is a configuration change."
     if other["tag"] == record["tag"]:
-        return "that is what is taken back."
+        return "that is the release being rolled back."
     if other["status"] != Status.SUCCEEDED:
         return f"{other['tag']} ended {other['status']}."
     if _place(record) != _place(other):
-        return f"{other['tag']} was released to another target."
+        return f"{other['tag']} was released to a different target."
     return ""
 
 
@@ -454,7 +459,7 @@ def turn_back(ledger: Ledger, fact: Fact, **attributes: Any) -> None:
         ledger.record(fact, *([change] if attributes else []))
     except Refused as refused:
         raise LockLost(
-            f"{fact.application} {fact.tag}: it has begun again meanwhile. Nothing was changed."
+            f"{fact.application} {fact.tag}: it has already started again. Nothing was changed."
         ) from refused
 
 

@@ -173,7 +173,7 @@ class Ledger:
                 self.pause(0.1)
             else:
                 raise AwsUnavailable(
-                    "Reading the ledger: the table gave only a part of what it was asked for."
+                    "Reading the ledger: the table returned only part of the requested items."
                 )
 
     def open_of(self, kind: str) -> Iterator[Item]:
@@ -244,8 +244,8 @@ class Ledger:
             # Another fact of this application was written in between: look again.
             self._wait_a_little(attempt)
         raise LedgerBusy(
-            f"{fact.application} {fact.tag}: {fact.name} could not be recorded in {_TRIES} tries, "
-            "because others wrote to the same application's ledger. Nothing was changed."
+            f"{fact.application} {fact.tag}: {fact.name} could not be recorded in {_TRIES} attempts, because "
+            "others wrote to the same application's ledger. Nothing was changed."
         )
 
     def _in_turn(self, what: str, write: Callable[..., Any], **request: Any) -> Any:
@@ -265,7 +265,7 @@ class Ledger:
                 if code != _CONFLICT and (code not in _THROTTLED or attempt + 1 >= _THROTTLED_TRIES):
                     raise
             self._wait_a_little(attempt)
-        raise LedgerBusy(f"{what}: others kept writing to it, in {_TRIES} tries. Nothing was changed.")
+        raise LedgerBusy(f"{what}: others kept writing to it, in {_TRIES} attempts. Nothing was changed.")
 
     def _wait_a_little(self, attempt: int) -> None:
         self.pause(random.uniform(0, 0.01 * 2 ** min(attempt, 5)))  # noqa: S311 (jitter, no secret)
@@ -342,7 +342,7 @@ class Ledger:
                 if (counted := self._counted(pk, sk, change, condition, period)) is not None:
                     return counted
             period = max(period, (self.get(pk, sk) or {}).get("period", ""))  # a clock before ours
-        raise LedgerBusy("A visit could not be counted.")
+        raise LedgerBusy("A request could not be counted.")
 
     def _counted(self, pk: str, sk: str, change: str, condition: str, period: str) -> int | None:
         try:

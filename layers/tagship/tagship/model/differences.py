@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-NOTHING = "Nothing that Tagship reads changes: only how the document is written."
+NOTHING = "Nothing that Tagship reads changes: only the formatting of the document."
 _WARNINGS = (
-    ("approval", "This changes who may approve releases, or how."),
-    ("gates", "This changes what a release must pass before anyone is asked."),
-    ("target", "This changes what is deployed to, or with which role."),
+    ("approval", "This changes who may approve releases, or how they approve."),
+    ("gates", "This changes what a release must pass before anyone is asked to approve."),
+    ("target", "This changes the deployment target or its role."),
 )
 """The parts that guard production, most dangerous first; approvers read these sentences before all else."""
 _FIRST = ("approval.approvers", "approval.required", "approval.authorMayApprove")
@@ -83,7 +83,7 @@ def _of_lists(path: str, old: list[Any], new: list[Any]) -> Iterator[Change]:
     if not removed and not added and len(old) != len(new):
         yield Change(path, f"has {len(new)} entries instead of {len(old)}")
     elif sorted(map(_text, old)) == sorted(map(_text, new)):
-        yield Change(path, "has another order")
+        yield Change(path, "has a different order")
 
 
 def _same_kind(old: Any, new: Mapping[str, Any]) -> bool:

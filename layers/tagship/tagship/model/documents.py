@@ -93,17 +93,17 @@ def read_manifest(raw: bytes) -> Manifest:
     except ValueError:
         problems.append(Problem(path=("createdAt",), message="has a day or a time that does not exist"))
     if manifest.emergency and not manifest.emergency.strip():
-        problems.append(Problem(path=("emergency",), message="must say why this can't wait"))
+        problems.append(Problem(path=("emergency",), message="must say why this cannot wait"))
     if manifest.rollbackUnsafe and not manifest.rollbackUnsafe.strip():
         problems.append(
-            Problem(path=("rollbackUnsafe",), message="must say why the previous version can't serve again")
+            Problem(path=("rollbackUnsafe",), message="must say why the previous version cannot serve again")
         )
     for what in ("name", "file"):
         seen: set[str] = set()
         for index, artifact in enumerate(manifest.artifacts):
             value = getattr(artifact, what)
             if value in seen:
-                problems.append(Problem(path=("artifacts", index, what), message=f"{value!r} stands twice"))
+                problems.append(Problem(path=("artifacts", index, what), message=f"contains {value!r} twice"))
             seen.add(value)
     if problems:
         raise DocumentInvalid(problems)
@@ -115,7 +115,7 @@ def _ref_problem(manifest: Manifest) -> str:
         named = Tag.of_git(manifest.ref)
     except ValueError as error:
         return str(error)
-    return "" if str(named) == manifest.tag else f"names the version {named}, and tag is {manifest.tag}"
+    return "" if str(named) == manifest.tag else f"names version {named}, but tag is {manifest.tag}"
 
 
 def read_application(
@@ -169,7 +169,7 @@ def _is_valid(hint: Any, value: object) -> bool:
 
 def _target_problems(target: Location) -> Iterator[Problem]:
     if (owner := target.role.split(":")[4]) != target.account:
-        message = f"is in account {owner}, and target.account is {target.account}"
+        message = f"is in account {owner}, but target.account is {target.account}"
         yield Problem(path=("target", "role"), message=message)
 
 
@@ -178,7 +178,8 @@ def _target_cannot(application: Application) -> Iterator[Problem]:
     kind = kind_of(application.target)
     if not kind.weighted and any(step.percent < 100 for step in traffic_steps(application.strategy, 0)):
         message = (
-            f"shares traffic, and a target of type {kind.name} moves at once: write {{type: all-at-once}}"
+            f"shifts traffic in steps, but a target of type {kind.name} can only move at once: use {{type: "
+            "all-at-once}"
         )
         yield Problem(path=("strategy",), message=message)
     asked = kind.subject(application.target, None)
@@ -189,21 +190,23 @@ def _target_cannot(application: Application) -> Iterator[Problem]:
 def _policy_problems(policy: ApprovalPolicy) -> Iterator[Problem]:
     count = len(policy.approvers)
     if twice := _one_person(policy.approvers):
-        message = f"names {twice[0]} and {twice[1]}, who are one person with one vote"
+        message = f"contains {twice[0]} and {twice[1]}, who count as one person with one vote"
         yield Problem(path=("approval", "approvers"), message=message)
     else:
         yield from _more_than_there_are(policy.required, count)
     if policy.expires > policy.remindEvery * MOST_REMINDERS:
         yield Problem(
             path=("approval", "remindEvery"),
-            message=f"reminds more than {MOST_REMINDERS} times in {policy.expires} s; "
-            f"{-(-policy.expires // MOST_REMINDERS)} s is the least",
+            message=(
+                f"would remind more than {MOST_REMINDERS} times in {policy.expires} s; use at least "
+                f"{-(-policy.expires // MOST_REMINDERS)} s"
+            ),
         )
 
 
 def _more_than_there_are(required: int, approvers: int) -> Iterator[Problem]:
     if required > approvers > 0:
-        message = f"asks for {required} approvals of {approvers} approvers"
+        message = f"requires {required} approvals, but there are {approvers} approvers"
         yield Problem(path=("approval", "required"), message=message)
 
 
@@ -222,7 +225,10 @@ def _gates_problems(gates: Gates) -> Iterator[Problem]:
     if gates.signature and gates.promotion and _same_key(gates.signature.key, gates.promotion.key):
         yield Problem(
             path=("gates", "promotion", "key"),
-            message="is gates.signature.key too: who signs a release could also say that it succeeded in the stage before",
+            message=(
+                "is also gates.signature.key: whoever signs releases could then also claim that they "
+                "succeeded in the previous stage"
+            ),
         )
 
 
@@ -250,7 +256,7 @@ def _notification_problems(
     for path, service, name in named:
         prefix = secret_prefix(stage or name.split("/")[1], application.application, service) if name else ""
         if not name.startswith(prefix):
-            message = f"must be a secret of {application.application}: its name begins with {prefix}"
+            message = f"must be a secret of {application.application}: its name must begin with {prefix}"
             yield Problem(path=("notifications", *path), message=message)
 
 
@@ -258,7 +264,7 @@ def _strategy_problems(strategy: Strategy) -> Iterator[Problem]:
     if isinstance(strategy, Steps):
         shares = [step.percent for step in strategy.steps]
         if shares != sorted(set(shares)) or shares[-1] != 100:
-            yield Problem(path=("strategy", "steps"), message=f"must rise and end at 100, not {shares}")
+            yield Problem(path=("strategy", "steps"), message=f"must increase and end at 100, not {shares}")
 
 
 def _windows(texts: Sequence[str]) -> Iterator[Problem]:
@@ -273,7 +279,7 @@ def _health_problems(health: Health) -> Iterator[Problem]:
     for index, check in enumerate(health.checks):
         yield from _of_check(index, check.problems())
     if health.watch.seconds and not health.watch.alarms:
-        yield Problem(path=("health", "watch", "alarms"), message="is empty, so nothing would be watched")
+        yield Problem(path=("health", "watch", "alarms"), message="is empty, so nothing would be monitored")
 
 
 def _of_check(index: int, problems: Iterable[tuple[str, str]]) -> Iterator[Problem]:
@@ -330,11 +336,11 @@ def _read_json(raw: bytes) -> object:
     except json.JSONDecodeError as error:
         raise _whole(f"is not JSON: {error.msg} in line {error.lineno}, column {error.colno}") from error
     except RecursionError as error:
-        raise _whole(f"is nested deeper than {MAX_DEPTH}") from error
+        raise _whole(f"is nested deeper than {MAX_DEPTH} levels") from error
     except DocumentInvalid:
         raise
     except ValueError as error:  # an integer of thousands of digits
-        raise _whole(f"is not JSON that can be read: {error}") from error
+        raise _whole(f"is not readable JSON: {error}") from error
     return data
 
 
@@ -348,7 +354,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _no_constant(text: str) -> object:
-    raise _whole(f"is not JSON: {text} is no number")
+    raise _whole(f"is not JSON: {text} is not a number")
 
 
 def _depth(data: object) -> int:
@@ -374,11 +380,11 @@ def _validated(kind: type, data: object) -> Any:
     try:
         text = json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
     except RecursionError as error:
-        raise _whole(f"is nested deeper than {MAX_DEPTH}") from error
+        raise _whole(f"is nested deeper than {MAX_DEPTH} levels") from error
     except (TypeError, ValueError) as error:
-        raise _whole(f"has a value that JSON does not know: {error}") from error
+        raise _whole(f"has a value that JSON does not support: {error}") from error
     if _depth(data) > MAX_DEPTH:
-        raise _whole(f"is nested deeper than {MAX_DEPTH}")
+        raise _whole(f"is nested deeper than {MAX_DEPTH} levels")
     try:
         return _adapter(kind).validate_json(text)
     except ValidationError as error:
@@ -388,9 +394,9 @@ def _validated(kind: type, data: object) -> Any:
 
 _CHECKS = (("health",), ("health", "checks"))
 _CHOOSE = (
-    "is missing: choose how a version shows that it works. Any function: {type: metric, …}, which reads its errors and "
-    "never invokes it. A web address: {type: http, url: …}. A function that answers Tagship's question: {type: lambda}. "
-    "docs/health.md explains each"
+    "is missing: choose how Tagship checks that a version works. For any function: {type: metric, …}, which "
+    "reads its errors and never invokes it. For a web address: {type: http, url: …}. For a function that "
+    "answers Tagship's health check event: {type: lambda}. docs/health.md explains each one"
 )
 
 
@@ -448,7 +454,7 @@ def _unknown(kind: type, location: tuple[str | int, ...]) -> str:
     near = difflib.get_close_matches(name, _fields_at(kind, location[:-1]), n=1, cutoff=0.6)
     near = near or difflib.get_close_matches(name, _field_names(kind), n=1, cutoff=0.6)
     if near and near[0] == name:
-        return "is a field, but not at this place"
+        return "is not a field at this place"
     return "is not a field here" + (f"; did you mean {near[0]!r}?" if near else "")
 
 

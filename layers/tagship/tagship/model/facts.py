@@ -51,8 +51,8 @@ class FactKind(StrEnum):
 
     RELEASE_READ = "Release Read", "the release was read and its files are pinned", Level.EVERYTHING
     RELEASE_RETRIED = "Release Retried", "the release was retried", Level.MILESTONES
-    TAG_ALREADY_USED = "Tag Already Used", "the tag was used before with other content", Level.PROBLEMS
-    LOCK_ACQUIRED = "Lock Acquired", "the release has the lock"
+    TAG_ALREADY_USED = "Tag Already Used", "the tag was already used with different content", Level.PROBLEMS
+    LOCK_ACQUIRED = "Lock Acquired", "the release acquired the lock"
     GATES_PASSED = "Gates Passed", "the gates passed"
     GATES_FAILED = (
         "Gates Failed",
@@ -80,7 +80,7 @@ class FactKind(StrEnum):
         *(None, "ApprovalRejected"),
     )
     APPROVAL_EXPIRED = (
-        *("Approval Expired", "approval expired: nobody decided in time", Level.EVERYTHING),
+        *("Approval Expired", "the approval request expired: nobody decided in time", Level.EVERYTHING),
         *(None, "ApprovalExpired"),
     )
     APPROVAL_SUPERSEDED = (
@@ -107,14 +107,16 @@ class FactKind(StrEnum):
     BASELINE_RESTORED = "Baseline Restored", "the baseline was restored", Level.EVERYTHING
     CONFIGURATION_PROPOSED = (
         "Configuration Proposed",
-        "a change of the configuration was proposed",
+        "a configuration change was proposed",
         Level.EVERYTHING,
     )
     CONFIGURATION_APPROVED = (
-        *("Configuration Approved", "a change of the configuration is in force", Level.MILESTONES),
+        *("Configuration Approved", "a configuration change is in force", Level.MILESTONES),
         Status.SUCCEEDED,
     )
-    BASELINE_ADOPTED = (*("Baseline Adopted", "what serves was adopted as the baseline", Level.PROBLEMS),)
+    BASELINE_ADOPTED = (
+        *("Baseline Adopted", "the version that serves traffic was adopted as the baseline", Level.PROBLEMS),
+    )
     RELEASE_SUCCEEDED = (
         *("Release Succeeded", "SUCCEEDED", Level.MILESTONES),
         *(Status.SUCCEEDED, "DeploymentSucceeded"),

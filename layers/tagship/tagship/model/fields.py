@@ -166,7 +166,7 @@ def hints_of(noun: type) -> Mapping[str, Any]:
 
 UNKEPT = f"has a number that does not fit into {_DIGITS} digits"
 FUNCTION_NAME = Matching(r"^[A-Za-z0-9_-]{1,64}$", "a function's name: letters, digits, - and _, at most 64")
-ACCOUNT = Matching(r"^\d{12}$", "an account id: 12 digits, in quotes")
+ACCOUNT = Matching(r"^\d{12}$", "an account ID: 12 digits, in quotes")
 REGION = Matching(r"^[a-z]{2}(-[a-z]+)+-\d$", "a region, like eu-central-1")
 ROLE = Matching(
     r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}$",

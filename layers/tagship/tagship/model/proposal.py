@@ -63,15 +63,15 @@ class Proposal:
         }
         if not isinstance(data, Mapping) or set(data) | {"owners"} != set(fields):
             raise ValueError(
-                "a proposal says application, tag, document, by and emergency, and may say owners"
+                "a proposal has the fields application, tag, document, by and emergency, and optionally owners"
             )
         data = {"owners": "", **data}
         if not all(type(data[name]) is kind for name, kind in fields.items()) or not data["by"].strip():
-            raise ValueError("a proposal's document is an object; whatever else it says are texts")
+            raise ValueError("a proposal's document must be an object; all other fields must be text")
         if not re.fullmatch(APPLICATION_NAME, data["application"]):
-            raise ValueError(f"{data['application'][:80]!r} is not an application's name")
+            raise ValueError(f"{data['application'][:80]!r} is not a valid application name")
         if not is_proposal(data["tag"]):
-            raise ValueError(f"{data['tag'][:80]!r} is not configuration- and a number")
+            raise ValueError(f"{data['tag'][:80]!r} must be configuration- followed by a number")
         return cls(
             application=data["application"],
             tag=data["tag"],

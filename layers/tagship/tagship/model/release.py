@@ -85,7 +85,7 @@ _ERRORS = {
 }
 
 
-UNCHECKED = "The baseline was restored, but whether it is healthy could not be checked."
+UNCHECKED = "The baseline was restored, but its health could not be checked."
 """As a rollback's ending says it, where no check can ask what was restored."""
 
 
@@ -123,7 +123,8 @@ class Tag:
         match = _VERSION_OF_A_GIT_TAG.fullmatch(ref) if re.search(GIT_TAG, ref) else None
         if match is None:
             raise ValueError(
-                f"{ref[:128]!r} names no version: it must end like v1.4.0, storefront/v1.4.0, storefront@1.4.0 or 2026.01.15"
+                f"{ref[:128]!r} contains no version: it must end like v1.4.0, storefront/v1.4.0, "
+                "storefront@1.4.0 or 2026.01.15"
             )
         numbers = [int(number) for number in match["numbers"].split(".")]
         version = ".".join(map(str, [*numbers, 0][:3]))
@@ -155,7 +156,7 @@ def place_of(key: str) -> tuple[str, str]:
     """
     match = _KEY.fullmatch(key)
     if not match or not re.fullmatch(APPLICATION_NAME, match["application"]):
-        raise ValueError(f"{key[:300]!r} is not releases/<application>/<tag>/release.json")
+        raise ValueError(f"{key[:300]!r} must be releases/<application>/<tag>/release.json")
     Tag.parse(match["tag"])
     return match["application"], match["tag"]
 
@@ -248,9 +249,11 @@ class Retry:
         """
         fields = {"attempt": int, "by": str, "why": str}
         if not isinstance(data, Mapping) or set(data) != set(fields):
-            raise ValueError("a retry says attempt, by and why")
+            raise ValueError("a retry has the fields attempt, by and why")
         if not all(type(data[name]) is kind and data[name] for name, kind in fields.items()):
-            raise ValueError("a retry's attempt is a whole number from 1 on, by and why are texts")
+            raise ValueError(
+                "a retry's attempt must be a whole number of at least 1; by and why must be text"
+            )
         return cls(attempt=data["attempt"], by=data["by"][:300], why=data["why"][:1000])
 
 
@@ -274,7 +277,7 @@ class Upload:
         bucket, key, version = found.get("bucket"), found.get("key"), found.get("versionId") or ""
         if not all(isinstance(text, str) for text in (bucket, key, version)) or not bucket:
             raise ReleaseUnreadable(
-                "A release is started with the texts bucket, key and versionId. Nothing was changed."
+                "A release needs the text fields bucket, key and versionId. Nothing was changed."
             )
         try:
             retry = Retry.from_dict(found["retry"]) if found.get("retry") is not None else None

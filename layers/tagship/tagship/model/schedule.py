@@ -133,7 +133,7 @@ def leave(
     if rules.whenClosed == "fail":
         return Leave(closed=why, refused=True)
     if found.opens is None or found.opens > (since or at) + LONGEST_WAIT:
-        return Leave(closed=f"{why} It does not wait longer than {LONGEST_WAIT.days} days.", refused=True)
+        return Leave(closed=f"{why} A release waits at most {LONGEST_WAIT.days} days.", refused=True)
     wait = math.ceil(min(found.opens - at, LOOK_AGAIN).total_seconds())
     return Leave(closed=why, wait=wait, opens=found.opens)
 
@@ -249,4 +249,4 @@ def _zone(name: str) -> ZoneInfo:
 
         near = difflib.get_close_matches(name, available_timezones(), n=1)
         meant = f"; did you mean {near[0]}?" if near else ", like Europe/Berlin or UTC"
-        raise ValueError(f"{name} is no time zone{meant}") from error
+        raise ValueError(f"{name} is not a time zone{meant}") from error

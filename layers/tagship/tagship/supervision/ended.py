@@ -62,7 +62,9 @@ def ended_in(detail: object, stepfunctions: SFNClient) -> tuple[Ended, dict[str,
     found = dict(detail) if isinstance(detail, Mapping) else {}
     execution, status = found.get("executionArn"), found.get("status")
     if not isinstance(execution, str) or not _ARN.fullmatch(execution) or status not in _ENDINGS:
-        raise EventNotUnderstood(f"This is not the end of an execution: {execution!r:.200} {status!r:.40}.")
+        raise EventNotUnderstood(
+            f"This event is not the end of an execution: {execution!r:.200} {status!r:.40}."
+        )
     names = {"ABORTED": ("input", "cause"), "FAILED": ("input", "error", "cause")}
     if not all(_text(found, name) for name in names.get(status, ("input",))):
         described = _described(execution, stepfunctions)
@@ -157,7 +159,9 @@ def _is_left(record: ReleaseRecord, ended: Ended) -> bool:
 
 def _ended_before(record: ReleaseRecord) -> dict[str, str]:
     release = f"{record['application']} {record['tag']}"
-    return _nothing(f"{release} is {record['status']}, or another execution's, or a rollback is at it.")
+    return _nothing(
+        f"{release} is {record['status']}, belongs to another execution, or is being rolled back."
+    )
 
 
 def rollback_ended(ledger: Ledger, record: ReleaseRecord, ended: Ended) -> dict[str, str]:
@@ -172,10 +176,10 @@ def rollback_ended(ledger: Ledger, record: ReleaseRecord, ended: Ended) -> dict[
     own = ended.execution.endswith(f":{supervised(record['execution'])}")
     stranded = record["status"] == Status.RUNNING and own and not at_it
     if not cut_off and not stranded:
-        return _nothing(f"The rollback of {release} did not begin, or has its ending.")
+        return _nothing(f"The rollback of {release} did not start, or its outcome is already recorded.")
     why = (
-        f"The rollback of {release} ended {ended.status} before it was done. What serves is not known. "
-        "Look at the target, and roll it back once more."
+        f"The rollback of {release} ended {ended.status} before it was finished. It is not known which version "
+        "serves traffic. Check the target, then roll it back once more."
     )
     releases.end(
         ledger,
@@ -192,7 +196,7 @@ def rollback_ended(ledger: Ledger, record: ReleaseRecord, ended: Ended) -> dict[
 
 def _told(release: str, ended: Ended) -> tuple[str, str]:
     if not ended.aborted:
-        return "", f"{release}: the execution ended {ended.status} without an ending of its own."
+        return "", f"{release}: the execution ended {ended.status} without recording an outcome."
     who, why = ended.stopped_by()
     by = f" by {who}" if who else " by a person"
     return who, f"{release}: the execution was stopped{by}{f': {why}' if why else ''}.".replace("..", ".")

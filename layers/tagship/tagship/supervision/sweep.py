@@ -102,7 +102,7 @@ class Sweep:
                 approvals.close(self.ledger, approval_id, status="CLOSED", why=f"{title} has ended.")
             try:
                 deliver(self.ledger, self.stepfunctions, approval_id)
-                yield f"{title}: its execution was told the decision"
+                yield f"{title}: its execution received the decision"
             except TokenDead:  # it asks again, and is told then; if it never will, there is nobody to tell
                 if over:
                     approvals.delivered(self.ledger, approval_id)
@@ -117,7 +117,11 @@ class Sweep:
             try:
                 releases.get(self.ledger, application, tag)
             except ApplicationUnknown:
-                retry = {"attempt": 1, "by": "sweep", "why": "Its upload was never read: the event was lost."}
+                retry = {
+                    "attempt": 1,
+                    "by": "sweep",
+                    "why": "Its upload was not read because the event was lost.",
+                }
                 start({"bucket": bucket, "key": key, "versionId": "", "retry": retry})
                 yield f"{application} {tag}: started"
 

@@ -78,11 +78,11 @@ def _in_message(record: Mapping[str, Any]) -> Alarm | None:
 def _alarm(arn: str, state: str, why: object, at: str) -> Alarm | None:
     """None for an alarm that has not gone off. Raises ValueError or TypeError for what CloudWatch would not say."""
     if state not in _STATES:
-        raise ValueError(f"an alarm has no state {state!r:.40}")
+        raise ValueError(f"{state!r:.40} is not an alarm state")
     # arn:aws:cloudwatch:eu-central-1:123456789012:alarm:storefront-5xx
     parts = _ARN.fullmatch(arn)
     if parts is None:
-        raise ValueError(f"{arn[:100]!r} is not an alarm's ARN")
+        raise ValueError(f"{arn[:100]!r} is not the ARN of an alarm")
     region, account, name = parts.groups()
     moment = datetime.fromisoformat(at)
     moment = moment.astimezone(UTC) if moment.tzinfo else moment
@@ -109,8 +109,8 @@ def watched(ledger: Ledger, event: object, *, roll_back: RollBack) -> list[dict[
     did = [each for alarm in heard.alarms for each in fired(ledger, alarm, roll_back=roll_back)]
     if heard.unknown:
         raise EventNotUnderstood(
-            f"This is not an alarm's event: {'; '.join(heard.unknown)}. "
-            f"The event is kept for a person. Done for its other messages: {did or 'nothing'}."
+            f"This is not an alarm event: {'; '.join(heard.unknown)}. The event is kept for a person to read. "
+            f"Done for its other messages: {did or 'nothing'}."
         )
     return did
 
@@ -161,7 +161,7 @@ def _fired(ledger: Ledger, alarm: Alarm, watch: Item, roll_back: RollBack) -> di
 def _let_be(ledger: Ledger, alarm: Alarm, watch: Item) -> str:
     """Why this release is not taken back; empty where it is."""
     if alarm.at < watch["since"]:
-        return "It fired before the release had succeeded."
+        return "It fired before the release succeeded."
     if timestamp(ledger.now()) > watch["until"]:
         return "The watch is over."
     if why := releases.unsafe_to_roll_back(releases.get(ledger, watch["application"], watch["tag"])):
@@ -171,7 +171,7 @@ def _let_be(ledger: Ledger, alarm: Alarm, watch: Item) -> str:
         return ""
     other = releases.get(ledger, watch["application"], holder.tag)
     if other["status"] == Status.RUNNING and other.get("moved"):
-        return f"{other['tag']} is on its way and has traffic: its own health checks decide."
+        return f"{other['tag']} is in progress and has traffic: its own health checks decide."
     if holder.kept:
-        return f"The rollback of {other['tag']} failed, and a person must act first."
+        return f"The rollback of {other['tag']} failed; a person must act first."
     return ""

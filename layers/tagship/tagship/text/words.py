@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 
 _LONGEST = 1000
-_WITHOUT_CAUSE = {"States.Timeout": "the step did not answer in the time that it has."}
+_WITHOUT_CAUSE = {"States.Timeout": "the step timed out."}
 
 
 def cause_in_words(cause: str) -> str:
@@ -22,7 +22,7 @@ def cause_in_words(cause: str) -> str:
     ):  # what a Catch hands on, or an execution that this one started
         return cause_in_words(str(answer["Cause"]))
     if isinstance(answer, dict) and answer.get("Error"):  # AWS gives no cause for a time-out
-        return f"{answer['Error']}: {_WITHOUT_CAUSE.get(answer['Error'], 'AWS says no more about it.')}"[
+        return f"{answer['Error']}: {_WITHOUT_CAUSE.get(answer['Error'], 'AWS gives no more details.')}"[
             :_LONGEST
         ]
     return cause[:_LONGEST]

@@ -49,7 +49,7 @@ _TOLD = {
     "author": "You made this release, so your own word does not count here. Nothing was recorded.",
     "approved": "It has its approvals already; there is nothing for you to decide any more.",
     "rejected": "It was rejected already; there is nothing for you to decide any more.",
-    "expired": "The time to decide is over. Nothing was changed.",
+    "expired": "The approval request has expired. Nothing was changed.",
     "superseded": "A newer release took its place. Nothing was changed.",
     "closed": "It no longer waits for an approval. Nothing was changed.",
     "dead": "It no longer waits: its execution has ended.",
