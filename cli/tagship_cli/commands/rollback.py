@@ -167,7 +167,7 @@ def _refuse_unless_it_leads(place: Place, record: ReleaseRecord, to: str) -> Non
         refused = releases.go_back_refused(record, other)
     if refused:
         raise Failed(
-            f"{record['application']} {record['tag']} can't go back to {to}: {refused} Nothing was changed."
+            f"{record['application']} {record['tag']} cannot be rolled back to {to}: {refused} Nothing was changed."
         )
 
 

@@ -535,7 +535,7 @@ def test_all_problems_of_a_manifest_are_told_at_once(stage: Any, arguments: list
         (("--artifact", "function="), 2, "is not name=path"),
         (("--artifact", "x=nowhere.zip"), 1, "nowhere.zip can't be read: No such file or directory"),
         (("--artifact", "x=."), 1, "can't be read: Is a directory"),
-        (("--artifact", "function=storefront.zip"), 1, "artifacts[1].name: 'function' stands twice"),
+        (("--artifact", "function=storefront.zip"), 1, "artifacts[1].name: contains 'function' twice"),
         (("--artifact", "release=release.json"), 1, "artifacts[1].file: must be a plain file name"),
         (("--artifact", "empty=empty.zip"), 1, "empty.zip is empty"),
         (("--parameter", "novalue"), 2, "is not KEY=VALUE"),

@@ -80,7 +80,7 @@ def altered(text: str, old: str, new: str) -> str:
         ("ana@example.com, bo", "ana, bo", 15, "approval.approvers[0]", "must be a plain mail address"),
         ("- type: lambda", "- type: lamda", 19, "health.checks[0].type", "must be one of"),
         ('url: "https:', 'url: "ftp:', 20, "health.checks[1].url", "must be an http or https address"),
-        ("{type: http, url:", "{type: http, mustPass: 6, url:", 20, "health.checks[1].mustPass", "asks for 6 healthy"),
+        ("{type: http, url:", "{type: http, mustPass: 6, url:", 20, "health.checks[1].mustPass", "requires 6 healthy"),
         ("- type: lambda\n", "- function: x\n", 19, "health.checks[0]", "needs a type"),
         ("approval:\n", "approval: {}\nnotifications:\n", 14, "approval.approvers", "is missing"),
         ("  required: 2", "  required: 2\n  required: 1", 17, "approval.required", "appears twice, first in line 16"),

@@ -352,7 +352,7 @@ def test_further_back_the_other_release_is_the_baseline_and_current_afterwards(l
 def test_there_is_no_way_back_to_a_release_that_nobody_knows(ledger, three):
     with pytest.raises(
         RollbackRefused,
-        match=r"^storefront v1\.4\.0 cannot be rolled back to v0\.9\.0: Release storefront v0\.9\.0 is not in the ledger .*$",
+        match=r"^storefront v1\.4\.0 cannot be rolled back to v0\.9\.0: Release storefront v0\.9\.0 is not in the ledger ",
     ):
         leading_to(ledger, back_to("v0.9.0"), three)
 

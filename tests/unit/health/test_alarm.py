@@ -52,7 +52,7 @@ def judged(**alarms):
         (
             {"a": FIRES, "b": FIRED_BEFORE},
             "unhealthy",
-            "a fires since 12:00:40 UTC: Threshold Crossed: 3 datapoints were greater than the threshold (1.0).",
+            "a has been firing since 12:00:40 UTC: Threshold Crossed: 3 datapoints were greater than the threshold (1.0).",
         ),
         ({"a": standing("ALARM", BEGAN)}, "unhealthy", None),
         ({"a": OK, "b": SILENT}, "inconclusive", "b has no data."),
@@ -87,7 +87,7 @@ def test_what_is_missing_is_named_up_to_five_and_then_counted():
 
 
 def test_each_alarm_that_fires_is_named_with_its_reason():
-    says = "fires since 12:00:40 UTC: Threshold Crossed: 3 datapoints were greater than the threshold (1.0)."
+    says = "has been firing since 12:00:40 UTC: Threshold Crossed: 3 datapoints were greater than the threshold (1.0)."
     assert judged(a=FIRES, b=FIRES).why == f"a {says}; b {says}"
     assert judged(**{f"alarm{n}": FIRES for n in range(5)}).why.endswith(f"; alarm4 {says}")
 

@@ -77,10 +77,10 @@ def test_it_is_told_the_release_the_candidate_and_the_baseline(stubbed):
 @pytest.mark.parametrize(
     "answer, verdict, why",
     [
-        ({"verdict": "healthy"}, "healthy", "It says: no reason given."),
-        ({"verdict": "unhealthy", "reasons": ["till shut", "3 < 5."]}, "unhealthy", "It says: till shut; 3 < 5."),
-        ({"verdict": "inconclusive", "reasons": "too early"}, "inconclusive", "It says: too early."),
-        ({"verdict": "inconclusive", "reasons": ["a\nb\x1b[31m"]}, "inconclusive", "It says: a b⟨U+001B⟩[31m."),
+        ({"verdict": "healthy"}, "healthy", "The function reports: no reason given."),
+        ({"verdict": "unhealthy", "reasons": ["till shut", "3 < 5."]}, "unhealthy", "The function reports: till shut; 3 < 5."),
+        ({"verdict": "inconclusive", "reasons": "too early"}, "inconclusive", "The function reports: too early."),
+        ({"verdict": "inconclusive", "reasons": ["a\nb\x1b[31m"]}, "inconclusive", "The function reports: a b⟨U+001B⟩[31m."),
         ({"verdict": "error"}, "error", 'The answer is not {"verdict": …} with one of healthy, unhealthy, inconclusive.'),
         ({"verdict": "Healthy"}, "error", None),
         ({"verdict": True}, "error", None),

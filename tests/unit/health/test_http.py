@@ -90,7 +90,7 @@ class TestAnswers:
         with serving(answer) as server:
             result = asked(an_http_check(server.url(), maxLatencyMs=100))
         assert result.verdict is Verdict.UNHEALTHY
-        assert "at most 100 are allowed" in result.why
+        assert "the limit is 100 ms" in result.why
         assert result.numbers["slowestMs"] >= 150
 
     def test_a_flapping_service_is_judged_by_n_of_m(self):

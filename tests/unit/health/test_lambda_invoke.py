@@ -102,14 +102,14 @@ def test_reasons_for_not_being_healthy_are_shown_as_one_line_of_text(client, stu
     result = asked(client)
     assert result.verdict is Verdict.UNHEALTHY
     assert result.numbers["firstFailure"] == (
-        "it says: database: ⟨U+001B⟩[31mdown⟨U+001B⟩[0m; <b>queue</b> full; {'depth': 9}"
+        "the function reports: database: ⟨U+001B⟩[31mdown⟨U+001B⟩[0m; <b>queue</b> full; {'depth': 9}"
     )
 
 
 def test_long_reasons_are_cut(client, stubber):
     answering(stubber, {"healthy": False, "reasons": ["x" * 20_000]})
     result = asked(client)
-    assert len(result.numbers["firstFailure"]) == len("it says: ") + 500
+    assert len(result.numbers["firstFailure"]) == len("the function reports: ") + 500
     assert len(result.why) < 700
 
 

@@ -200,7 +200,7 @@ def test_nobody_decides_twice(ledger):
     ask(ledger, required=2)
     decide(ledger, ANA)
     for decision in ("approve", "reject"):
-        with pytest.raises(AlreadyDecided, match=r"ana@example\.com has decided already"):
+        with pytest.raises(AlreadyDecided, match=r"ana@example\.com has already decided"):
             decide(ledger, ANA, decision)
     assert len(approvals.get(ledger, ID)["decisions"]) == 1
 

@@ -70,7 +70,7 @@ def test_the_lock_and_the_fact_of_it_say_who_has_it(ledger):
 
 def test_it_is_taken_only_while_what_it_is_taken_for_holds(ledger):
     holds = ledger.update("APPLICATION#storefront", "RELEASE#v1.4.0", only_if="attribute_exists(pk)", seen=1)
-    with pytest.raises(LockHeld, match="lost a race"):
+    with pytest.raises(LockHeld, match="did not get the lock"):
         acquire(ledger, only_while=[holds])
     assert holder(ledger) is None
     ledger.write(
@@ -92,7 +92,7 @@ def test_another_release_waits_while_the_lease_runs(ledger, clock):
     acquire(ledger)
     clock.forward(899)
     with pytest.raises(
-        LockHeld, match=r"^storefront v1\.5\.0 waits: v1\.4\.0 is on its way\. Nothing was changed\.$"
+        LockHeld, match=r"^storefront v1\.5\.0 waits: v1\.4\.0 is in progress\. Nothing was changed\.$"
     ):
         acquire(ledger, "v1.5.0")
     assert lock_facts(ledger) == [("v1.4.0", 1)]
@@ -154,7 +154,7 @@ def test_a_holder_that_was_merely_slow_goes_on_while_nobody_followed(ledger, clo
 def test_a_lease_that_is_renewed_at_the_last_moment_is_not_stolen(ledger, clock):
     fence = acquire(ledger).fence
     clock.forward(900)
-    with pytest.raises(LockHeld, match="lost a race"):
+    with pytest.raises(LockHeld, match="did not get the lock"):
         acquire(meanwhile(ledger, lambda: renew(ledger, fence)), "v1.5.0")
     assert renew(ledger, fence).fence == fence
     assert lock_facts(ledger) == [("v1.4.0", 1)]
@@ -163,7 +163,7 @@ def test_a_lease_that_is_renewed_at_the_last_moment_is_not_stolen(ledger, clock)
 def test_a_lock_that_is_kept_at_the_last_moment_is_not_stolen(ledger, clock):
     acquire(ledger)
     clock.forward(900)
-    with pytest.raises(LockHeld, match="lost a race"):
+    with pytest.raises(LockHeld, match="did not get the lock"):
         acquire(meanwhile(ledger, lambda: end(ledger, kept=True)), "v1.5.0")
     assert (holder(ledger).tag, holder(ledger).kept) == ("v1.4.0", True)
 
@@ -176,7 +176,7 @@ def test_of_two_that_see_the_lock_free_at_the_same_moment_one_gets_it(ledger, cl
     if before == "freed":
         end(ledger)
     clock.forward(900)
-    with pytest.raises(LockHeld, match="lost a race"):
+    with pytest.raises(LockHeld, match="did not get the lock"):
         acquire(meanwhile(ledger, lambda: acquire(ledger, "v1.6.0")), "v1.5.0")
     assert holder(ledger).tag == "v1.6.0"
 

@@ -356,7 +356,7 @@ def test_an_ending_that_never_gets_its_turn_may_be_asked_for_again(ledger):
         taken_over(ledger, f"arn:rollback {next(rollbacks)}")
         ledger.now.forward(10)  # it died
 
-    with pytest.raises(LedgerBusy, match="its ending ROLLED_BACK could not be written in 5 tries"):
+    with pytest.raises(LedgerBusy, match="its outcome ROLLED_BACK could not be written in 5 attempts"):
         end(meanwhile(ledger, take_over, times=100), Status.ROLLED_BACK)
     assert releases.get(ledger, "storefront", "v1.4.0")["status"] == "RUNNING"
 

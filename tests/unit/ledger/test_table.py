@@ -326,7 +326,7 @@ def test_who_never_gets_a_turn_gives_up_after_twelve_tries_and_says_that_nothing
     pauses: list[float] = []
     numbers = iter(range(100))
     crowded = meanwhile(ledger, lambda: ledger.record(fact(key=f"{next(numbers)}")), times=100)
-    with pytest.raises(LedgerBusy, match="Late could not be recorded in 12 tries") as caught:
+    with pytest.raises(LedgerBusy, match="Late could not be recorded in 12 attempts") as caught:
         replace(crowded, pause=pauses.append).record(fact("Late"), put(ledger, "A"))
     assert str(caught.value).endswith("Nothing was changed.")
     assert item_of(ledger, "A") is None

@@ -149,8 +149,8 @@ NO_FILE = "must be a plain file name: letters, digits, . _ + - and no path"
         (
             {"artifacts.1": {"name": "function", "file": "storefront.zip", "sha256": "0" * 64, "size": 1}},
             [
-                "artifacts[1].name: 'function' stands twice",
-                "artifacts[1].file: 'storefront.zip' stands twice",
+                "artifacts[1].name: contains 'function' twice",
+                "artifacts[1].file: contains 'storefront.zip' twice",
             ],
         ),
     ],
@@ -220,9 +220,9 @@ def test_all_that_is_wrong_is_said_at_once():
         (b'{"size": NaN}', "is not JSON: NaN is not a number"),
         (b'{"size": -Infinity}', "is not JSON: -Infinity is not a number"),
         (b" " * (MANIFEST_BYTES + 1), "is larger than 256 KiB"),
-        (b"[" * MANIFEST_BYTES, "is nested deeper than 20"),
-        (b'{"a":' * 21 + b"1" + b"}" * 21, "is nested deeper than 20"),
-        (b'{"a":' * 2000 + b"1" + b"}" * 2000, "is nested deeper than 20"),
+        (b"[" * MANIFEST_BYTES, "is nested deeper than 20 levels"),
+        (b'{"a":' * 21 + b"1" + b"}" * 21, "is nested deeper than 20 levels"),
+        (b'{"a":' * 2000 + b"1" + b"}" * 2000, "is nested deeper than 20 levels"),
     ],
     ids=lambda value: repr(value[:24]),
 )
@@ -725,7 +725,7 @@ def nested(levels: int) -> dict[str, Any]:
 def test_a_configuration_that_is_nested_too_deeply_is_refused(levels):
     deep = changed(application(), {"health.checks.0.payload": {}})
     deep["health"]["checks"][0]["payload"] = nested(levels)
-    assert application_problems(deep) == ["is nested deeper than 20"]
+    assert application_problems(deep) == ["is nested deeper than 20 levels"]
 
 
 def test_what_yaml_knows_and_json_does_not_is_refused():

@@ -63,5 +63,5 @@ def test_anything_else_is_no_proposal(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("data", [None, [], "text", {}])
 def test_what_is_no_object_is_no_proposal(data: Any) -> None:
-    with pytest.raises(ValueError, match="a proposal says"):
+    with pytest.raises(ValueError, match="a proposal has the fields"):
         Proposal.from_dict(data)

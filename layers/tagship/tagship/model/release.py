@@ -156,7 +156,7 @@ def place_of(key: str) -> tuple[str, str]:
     """
     match = _KEY.fullmatch(key)
     if not match or not re.fullmatch(APPLICATION_NAME, match["application"]):
-        raise ValueError(f"{key[:300]!r} must be releases/<application>/<tag>/release.json")
+        raise ValueError(f"{key[:300]!r} is not releases/<application>/<tag>/release.json")
     Tag.parse(match["tag"])
     return match["application"], match["tag"]
 

@@ -248,5 +248,5 @@ def _zone(name: str) -> ZoneInfo:
         import difflib
 
         near = difflib.get_close_matches(name, available_timezones(), n=1)
-        meant = f"; did you mean {near[0]}?" if near else ", like Europe/Berlin or UTC"
+        meant = f"; did you mean {near[0]}?" if near else "; use one like Europe/Berlin or UTC"
         raise ValueError(f"{name} is not a time zone{meant}") from error
