@@ -138,7 +138,7 @@ def _all(place: Place, application: str, wanted: Wanted, *, as_json: bool) -> No
         releases = history.newest(place.ledger, application, since=wanted.oldest(place.now))
         found = list(islice(filter(wanted.has, releases), wanted.limit + 1))
         if not found and next(history.newest(place.ledger, application), None) is None:
-            raise Failed(f"The ledger of {place.stage} has no release of {application!r}.")
+            raise Failed(f"No release of {application!r} is in the ledger of stage {place.stage}.")
     if as_json:
         told = [summary(record, place.now) for record in found[: wanted.limit]]
         screen.result({"application": application, "stage": place.stage, "releases": told})

@@ -87,7 +87,7 @@ def test_what_the_ledger_does_not_know_is_a_failure(stage: Any, arguments: tuple
     stage.release()
     result = stage.run("history", *arguments)
     assert result.exit_code == 1
-    assert "is not in the ledger" in result.stderr
+    assert "in the ledger of stage" in result.stderr
 
 
 def test_one_release_is_a_timeline_of_its_facts(stage: Any) -> None:
