@@ -23,7 +23,10 @@ ALSO_ANA = "ana+2@example.com"
 
 @pytest.mark.parametrize(
     "address",
-    [ALSO_ANA, "ANA@Example.com", " ana@example.com ", "ana+a+b@example.com", "\uff21na+@example.com"],
+    [
+        *(ALSO_ANA, "ANA@Example.com", " ana@example.com ", "ana+a+b@example.com", "\uff21na+@example.com"),
+        *("ana@example.com.", "ana+2@EXAMPLE.com."),
+    ],
 )  # fmt: skip
 def test_an_address_with_a_plus_is_the_mailbox_without_it(address):
     assert person(address) == ANA
@@ -35,6 +38,33 @@ def test_an_address_with_a_plus_is_the_mailbox_without_it(address):
 def test_other_mailboxes_are_other_people(address):
     assert person(address) != ANA
     assert person(address) == address
+
+
+@pytest.mark.parametrize(
+    "address", ["a.na@gmail.com", "A.N.A+2@Gmail.com", "ana@googlemail.com", "an.a@googlemail.com."]
+)
+def test_gmail_delivers_dots_to_one_mailbox(address):
+    """Google says so, of these two domains alone: nobody can have the address with other dots."""
+    assert person(address) == "ana@gmail.com"
+
+
+@pytest.mark.parametrize(
+    "address", ["a.na@mail.gmail.com", "a.na@notgmail.com", "a.na@gmail.co", "a.na@example.com"]
+)
+def test_a_dot_is_another_mailbox_everywhere_else(address):
+    assert person(address) == address
+
+
+@pytest.mark.parametrize("twin", ["ana@example.com.", "ana@example..com", "ana@.example.com"])
+def test_an_address_whose_domain_is_spelled_oddly_is_none(twin):
+    with pytest.raises(DocumentInvalid, match="a plain mail address"):
+        read_application(application(approval={"approvers": [ANA, twin], "required": 2}))
+
+
+def test_gmails_dots_make_no_second_approver():
+    twins = ["ana@gmail.com", "a.na@googlemail.com"]
+    with pytest.raises(DocumentInvalid, match="one person with one vote"):
+        read_application(application(approval={"approvers": twins, "required": 2}))
 
 
 def test_two_addresses_of_one_person_are_one_voter():

@@ -44,6 +44,7 @@ def presses(page, filling):
 
 @pytest.mark.parametrize("filling", FILLINGS)
 def test_a_scanner_that_presses_every_button_decides_nothing(filling):
+    """Fault 100."""
     here = site(required=1)
     scanner = Browser(here)
     page = scanner.open()

@@ -9,12 +9,21 @@ from tagship.model.records import Decision
 CLAIMED = "claimed "
 """Before the identity of a decision for whose approver AWS does not vouch."""
 
+_GMAIL = ("gmail.com", "googlemail.com")
+
 
 def person(address: str) -> str:
-    """One spelling for one mailbox: `Ana@Example.com ` and `ana+2@example.com` are both `ana@example.com`."""
+    """One spelling for one mailbox: `Ana@Example.com ` and `ana+2@example.com` are both `ana@example.com`.
+
+    Dots count, since at most providers `a.na` is somebody else. Not at Gmail, where nobody else can have that address
+    (https://support.google.com/mail/answer/7436150), under either of its domains.
+    """
     plain = unicodedata.normalize("NFKC", address).strip().casefold()
     name, at, domain = plain.rpartition("@")
-    return (name.partition("+")[0] or name) + at + domain
+    name, domain = name.partition("+")[0] or name, domain.rstrip(".")
+    if domain in _GMAIL:
+        name, domain = name.replace(".", "") or name, _GMAIL[0]
+    return name + at + domain
 
 
 def is_claimed(identity: str) -> bool:

@@ -37,12 +37,11 @@ _VERSION_OF_A_GIT_TAG = re.compile(
 )
 _NAME = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]{1,100}"  # `.` and `..` would lead out of an address
 REPOSITORY = Matching(rf"^{_NAME}/{_NAME}$", "owner/name")
+_DOMAIN = r"(?![.-])(?!.*[.][.])(?!.*[.]$)[A-Za-z0-9.-]{1,190}"  # a trailing dot leads to the same mailbox
 MAIL_ADDRESS = Matching(
-    r"^[^@\s<>\"',;:\\()\[\]]{1,64}@[A-Za-z0-9.-]{1,190}$", "a plain mail address: name@example.com"
+    rf"^[^@\s<>\"',;:\\()\[\]]{{1,64}}@{_DOMAIN}$", "a plain mail address: name@example.com"
 )
-AUTHOR_ADDRESS = Matching(
-    r"^[^@\s<>\",;:\\()]{1,64}@[A-Za-z0-9.-]{1,190}$", "a plain mail address: name@example.com"
-)
+AUTHOR_ADDRESS = Matching(rf"^[^@\s<>\",;:\\()]{{1,64}}@{_DOMAIN}$", "a plain mail address: name@example.com")
 """A commit's author: also a bot's name with brackets, which mail servers take."""
 
 _CONFIG = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
