@@ -28,6 +28,7 @@ from tagship.notices.channels import CHANNELS
 from tagship.story.narrator import _WORDS
 from tagship.targets import KINDS
 from tagship_cli.main import COMMANDS, main
+from tests.matrix import GRID
 from tests.template.cloudformation import template
 from tests.template.definitions import MACHINES, ROOT, load
 from tools import draw, reference
@@ -151,6 +152,13 @@ def test_every_correction_of_the_engine_is_told_with_what_rests_on_it() -> None:
     corrections = re.findall(r"^    (\w+)\(\)$", starts.partition('if "--with-parent"')[0], re.MULTILINE)
     text = (ROOT / "docs" / "contributing" / "what-is-proven-where.md").read_text()
     assert len(re.findall(r"^\| \d+ \|", text, re.MULTILINE)) == len(corrections) > 5
+
+
+def test_what_is_proven_where_knows_the_fault_matrix_and_every_attack() -> None:
+    text = (ROOT / "docs" / "contributing" / "what-is-proven-where.md").read_text()
+    assert f"read from the definitions: {len(GRID)} cells" in text
+    attacks = {path.name for path in (ROOT / "tests" / "security").glob("test_*.py")}
+    assert attacks - set(re.findall(r"tests/security/(test_\w+\.py)", text)) == set()
 
 
 # ---- commands ------------------------------------------------------------------------------------------------------
