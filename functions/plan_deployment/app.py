@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from tagship.deployment.artifacts import artifacts_of
 from tagship.deployment.binding import release_digest
 from tagship.ledger import releases
 from tagship.model.facts import FactKind
 from tagship.model.records import LocationPlan, Plan, manifest_of
-from tagship.model.release import Manifest, PinnedObject
+from tagship.model.release import Manifest
 from tagship.model.rollout import only_step, time_to_see, traffic_steps
 from tagship.runtime import Event, Runtime, step
 
@@ -17,10 +18,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
     release = runtime.release(event)
     record, spec = release.record, release.configuration.target
     manifest = Manifest.from_dict(manifest_of(record))
-    artifacts = {
-        artifact.name: (artifact, PinnedObject.from_dict(record["objects"][artifact.file]))
-        for artifact in manifest.artifacts
-    }
+    artifacts = artifacts_of(record)
     configuration, step_seconds = release.configuration, release.kind.step_seconds
     floor = time_to_see(configuration.health, most=runtime.settings.look_back_seconds)
     steps = traffic_steps(configuration.strategy, step_seconds, floor=floor)

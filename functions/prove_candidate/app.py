@@ -1,37 +1,36 @@
-"""ProveCandidate: make the candidate that was approved, and show that it is; no traffic moves."""
+"""ProveCandidate: make the candidate that was approved, show that it is, and ask it before it gets any traffic."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
+from tagship.deployment.artifacts import artifacts_of
 from tagship.deployment.locations import location_of, standing_of
-from tagship.deployment.settling import wait_or_refuse
+from tagship.deployment.settling import refuse_late, wait_or_refuse
+from tagship.health.beforehand import prove_candidate
+from tagship.health.giving import given_to
 from tagship.ledger import lock, releases
 from tagship.model.facts import FactKind
-from tagship.model.records import manifest_of
-from tagship.model.release import Manifest, PinnedObject
 from tagship.runtime import Event, Runtime, step
 
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """`{wait}`: 0 when the candidate is made, is what was approved, and can serve; else seconds until the next look.
+    """`{wait}`: 0 when the candidate is made, is what was approved and passed its checks; else seconds until the next look.
 
-    Raises PlanChanged, TargetInvalid, LockLost, CredentialsRefused, and NotStable when its time is over: nothing has moved.
+    Raises PlanChanged, TargetInvalid, CandidateUnhealthy, LockLost, CredentialsRefused, and NotStable when its time is over:
+    nothing has moved.
     """
     release, deployment = runtime.release(event), event["deployment"]
-    record, location = release.record, location_of(release.record)
-    settings = runtime.settings
+    record, location, settings = release.record, location_of(release.record), runtime.settings
     lock.renew(
         runtime.ledger,
         application=release.application,
         fence=event["lock"]["fence"],
         seconds=settings.deployment_seconds + settings.rollback_seconds + lock.SPARE_SECONDS,
     )
-    artifacts = {
-        artifact.name: (artifact, PinnedObject.from_dict(record["objects"][artifact.file]))
-        for artifact in Manifest.from_dict(manifest_of(record)).artifacts
-    }
+    artifacts = artifacts_of(record)
     target = release.target(objects=[pinned for _, pinned in artifacts.values()])
     prepared = target.prepare(artifacts, location["candidate"])
     wait = wait_or_refuse(
@@ -40,11 +39,22 @@ def handler(event: Event, runtime: Runtime) -> Event:
         now=runtime.now(),
         what=f"{release.title}: the candidate",
     )
-    if prepared.candidate:
-        data = {"candidate": release.kind.describe(release.configuration.target, prepared.candidate)}
-        releases.mark(
-            runtime.ledger,
-            release.fact(FactKind.CANDIDATE_PROVEN, data=data),
-            standing=standing_of(location, candidate=prepared.candidate),
+    if made := prepared.candidate:
+        given = partial(
+            given_to,
+            record=record,
+            target=release.configuration.target,
+            subject="candidate",
+            location={**location, "candidate": made},
+            percent=0,
+            client_as=release.client_as,
+            settings=settings,
+            now=runtime.now,
         )
+        results = prove_candidate(release.configuration.health.checks, given, title=release.title)
+        refuse_late(deployment, now=runtime.now(), title=release.title)
+        described = release.kind.describe(release.configuration.target, made)
+        data = {"candidate": described, "checks": [result.as_dict() for result in results]}
+        standing = standing_of(location, candidate=made)
+        releases.mark(runtime.ledger, release.fact(FactKind.CANDIDATE_PROVEN, data=data), standing=standing)
     return {"wait": wait}

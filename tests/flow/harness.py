@@ -493,6 +493,16 @@ def client_of(service: str) -> Any:
     )
 
 
+def once_it_serves(answer: Callable[[str, dict[str, Any]], Any]) -> Callable[[str, dict[str, Any]], Any]:
+    """What a version answers when it has traffic: before, it is well, so nothing holds it back."""
+    return lambda version, event: answer(version, event) if event["percent"] else {"healthy": True}
+
+
+def well_only(*versions: str) -> Callable[[str, dict[str, Any]], Any]:
+    """All other versions fall ill as soon as they get traffic."""
+    return once_it_serves(lambda version, event: {"healthy": version in versions})
+
+
 def wait_for[T](look: Callable[[], T | None], what: str, *, seconds: float = WAIT_SECONDS) -> T:
     """Looks again and again, until there is something to see or the deadline has passed."""
     deadline = time.monotonic() + seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tagship import runtime
 from tagship.approval.store import FORMS_A_MINUTE, REFUSED_A_MINUTE
-from tests.flow.harness import World, client_of
+from tests.flow.harness import World, client_of, well_only
 
 ANA, BO = "ana@example.com", "bo@example.com"
 
@@ -56,7 +56,7 @@ def test_neither_a_guesser_nor_a_scanner_keeps_an_approver_from_deciding(world: 
 
 
 def test_who_approved_can_see_how_it_ended(world: World) -> None:
-    world.health = lambda version, event: {"healthy": version == "1"}
+    world.health = well_only("1")
     arn = world.start(world.upload("v1.0.0"))
     link = world.link(arn) or ""
     world.press(link, decide="approve")

@@ -8,19 +8,28 @@ from typing import Any
 
 import pytest
 
-from tests.flow.harness import BUCKET, Ended, World, code_of, error_named, manifest_of, wait_for
+from tests.flow.harness import (
+    BUCKET,
+    Ended,
+    World,
+    code_of,
+    error_named,
+    manifest_of,
+    once_it_serves,
+    wait_for,
+)
 
 FREE = "the lock is free"
 
 
 def sick_from(version: int) -> Any:
-    """Versions from this one on say that they are ill."""
+    """Versions from this one on say that they are ill, once they have traffic."""
 
     def answer(asked: str, event: dict[str, Any]) -> Any:
         healthy = int(asked) < version
         return {"healthy": healthy, "reasons": [] if healthy else ["the basket is empty"]}
 
-    return answer
+    return once_it_serves(answer)
 
 
 def assert_ended(world: World, ended: Ended, tag: str, status: str, error: str = "") -> None:

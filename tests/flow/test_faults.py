@@ -16,7 +16,7 @@ from botocore.client import BaseClient
 
 from tagship.ledger import releases
 from tagship.ledger.table import Fact, Ledger
-from tests.flow.harness import STAGE, Ended, World, aws_error, client_of, error_named, wait_for
+from tests.flow.harness import STAGE, Ended, World, aws_error, client_of, error_named, wait_for, well_only
 from tests.slack_server import slack
 
 ONLY_BACK_ONCE = {"await_stable": 1, "run_health_check": 1, "judge_health": 1}
@@ -56,7 +56,7 @@ def test_a_rollback_that_fails_for_good_calls_a_person_and_is_never_called_succe
     world: World, folder: str
 ) -> None:
     """Fault 45."""
-    world.health = lambda version, event: {"healthy": version == "1"}
+    world.health = well_only("1")
     _plant_in_the_rollback(world, folder, [error_named("Unforeseen")] * 20)
     arn = begun(world)
     ended = world.ended(arn)
@@ -79,7 +79,7 @@ def test_a_rollback_that_fails_for_good_calls_a_person_and_is_never_called_succe
 
 
 def test_restoring_is_tried_four_times_more_before_a_person_is_called(world: World) -> None:
-    world.health = lambda version, event: {"healthy": version == "1"}
+    world.health = well_only("1")
     world.plant("restore_baseline", error_named("Unforeseen"), times=4)
     assert supervised(world, begun(world)).error == "ReleaseRolledBack"
     assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
@@ -292,7 +292,7 @@ def _plant_in_the_rollback(world: World, folder: str, faults: list[Exception]) -
 
 
 def test_a_rollback_that_is_stopped_half_way_calls_a_person(world: World) -> None:
-    world.health = lambda version, event: {"healthy": version == "1"}
+    world.health = well_only("1")
     _plant_in_the_rollback(world, "judge_health", [])
     world.plants["judge_health"].append(_stop_and_work(world, "judge_health"))
     arn = begun(world)
@@ -448,7 +448,7 @@ def test_provisioned_concurrency_that_moves_slowly_is_waited_for_and_the_release
 def test_a_rollback_while_provisioned_concurrency_moves_does_not_fail(world: World) -> None:
     """Faults 63 and 86: the alias is restored at once, and its concurrency follows."""
     world.configure(strategy={"type": "all-at-once", "bake": 0})
-    world.health = lambda version, event: {"healthy": version == "1"}
+    world.health = well_only("1")
     moving_concurrency(world, looks=3)
     ended = world.release("v1.0.0")
     assert ended.error == "ReleaseRolledBack", ended

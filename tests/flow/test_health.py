@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tagship.model.release import UNCHECKED
-from tests.flow.harness import World, client_of, error_named
+from tests.flow.harness import World, client_of, error_named, once_it_serves
 from tests.flow.test_endings import assert_ended
 
 EVERY = {"checks": [{"type": "lambda"}], "every": 1}
@@ -20,13 +20,13 @@ WELL, ILL, UNCLEAR = (
 
 
 def answering(world: World, *answers: Any) -> None:
-    """The candidate's answers, look by look, the last one for ever; the baseline is always well."""
+    """The candidate's answers with traffic, look by look, the last one for ever; the baseline is always well."""
     following: Iterator[Any] = iter(answers)
 
     def answer(version: str, event: dict[str, Any]) -> Any:
         return WELL if version == "1" else next(following, answers[-1])
 
-    world.health = answer
+    world.health = once_it_serves(answer)
 
 
 def put_alarm(name: str, state: str) -> None:
@@ -137,7 +137,7 @@ ORDINARY = {"statusCode": 200}
 def test_a_function_that_knows_nothing_of_tagship_is_restored_and_nobody_is_called(world: World) -> None:
     """Fault 89."""
     world.configure(health=EVERY)
-    world.health = lambda version, event: ORDINARY
+    world.health = once_it_serves(lambda version, event: ORDINARY)
     ended = world.release("v1.0.0")
     assert_ended(world, ended, "v1.0.0", "ROLLED_BACK", "ReleaseRolledBack")
     assert world.alias() == ("1", {})
@@ -153,7 +153,7 @@ def test_a_baseline_that_raises_at_the_question_is_restored_and_nobody_is_called
     def raises(version: str, event: dict[str, Any]) -> Any:
         raise error_named("KeyError", "path")
 
-    world.health = raises
+    world.health = once_it_serves(raises)
     ended = world.release("v1.0.0")
     assert_ended(world, ended, "v1.0.0", "ROLLED_BACK", "ReleaseRolledBack")
     assert UNCHECKED in world.record("v1.0.0")["why"]
@@ -167,7 +167,7 @@ def test_a_baseline_that_could_answer_and_is_ill_after_the_rollback_calls_a_pers
         asked.append(version)
         return WELL if len(asked) == 1 else ILL
 
-    world.health = answer
+    world.health = once_it_serves(answer)
     ended = world.release("v1.0.0")
     assert_ended(world, ended, "v1.0.0", "ROLLBACK_FAILED", "RollbackFailed")
 
@@ -189,3 +189,50 @@ def test_an_application_with_alarms_alone_comes_back_and_its_ending_says_that_no
     ended = world.release("v1.0.0")
     assert_ended(world, ended, "v1.0.0", "ROLLED_BACK", "ReleaseRolledBack")
     assert UNCHECKED in world.record("v1.0.0")["why"]
+
+
+# ---- before any traffic --------------------------------------------------------------------------------------------
+
+
+def test_a_candidate_that_fails_its_check_at_0_percent_ends_invalid_and_nothing_has_moved(
+    world: World,
+) -> None:
+    """Fault 84."""
+    asked: list[dict[str, Any]] = []
+
+    def answer(version: str, event: dict[str, Any]) -> Any:
+        asked.append({"version": version} | event)
+        return WELL if version == "1" else ILL
+
+    world.health = answer
+    before = client_of("lambda").get_alias(FunctionName="storefront", Name="live")["RevisionId"]
+    ended = world.release("v1.0.0")
+    assert_ended(world, ended, "v1.0.0", "INVALID", "ReleaseInvalid")
+    assert "ShiftTraffic" not in ended.entered
+    assert client_of("lambda").get_alias(FunctionName="storefront", Name="live")["RevisionId"] == before
+    assert [(each["version"], each["percent"]) for each in asked] == [("1", 100), ("2", 0)]
+    assert "the basket is empty" in world.record("v1.0.0")["why"]
+    assert "No traffic was moved" in world.record("v1.0.0")["why"]
+    assert "Candidate Proven" not in world.facts("v1.0.0")
+
+
+def test_a_candidate_that_was_asked_is_proven_and_its_answers_are_in_the_ledger(world: World) -> None:
+    world.release("v1.0.0")
+    (fact,) = [f for f in world.ledger.facts_of("storefront", "v1.0.0") if f["name"] == "Candidate Proven"]
+    assert [(each["check"], each["verdict"]) for each in fact["data"]["checks"]] == [
+        ("lambda storefront", "healthy")
+    ]
+
+
+def test_a_candidate_that_is_ready_too_late_for_its_bakes_gets_no_traffic(world: World) -> None:
+    """Making and asking it counts into the deployment's twenty minutes."""
+    world.configure(strategy={"type": "canary", "percent": 10, "bake": 900})
+
+    def late(event: dict[str, Any]) -> Any:
+        return world.later("prove_candidate", event, seconds=400)
+
+    world.plant("prove_candidate", late)
+    ended = world.release("v1.0.0")
+    assert_ended(world, ended, "v1.0.0", "INVALID", "ReleaseInvalid")
+    assert "ready too late" in world.record("v1.0.0")["why"]
+    assert "ShiftTraffic" not in ended.entered

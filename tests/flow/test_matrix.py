@@ -23,7 +23,7 @@ from botocore.exceptions import ClientError
 
 from tagship.model.errors import ApplicationUnknown
 from tagship.model.release import Status
-from tests.flow.harness import World, aws_error, client_of, error_named, wait_for
+from tests.flow.harness import World, aws_error, client_of, error_named, wait_for, well_only
 from tests.matrix import (
     ENDINGS,
     FAULTS,
@@ -167,7 +167,7 @@ def plant(world: World, state: str, fault: str) -> None:
 def run(world: World, state: str, fault: str) -> set[str]:
     """Through this state; answers with what the flow has left to others."""
     if state.startswith("rollback."):
-        world.health = lambda version, event: {"healthy": version == "1"}
+        world.health = well_only("1")
     reminded = state == "release.RemindApprovers"
     if reminded:
         policy = {"approvers": ["ana@example.com"], "expires": 120, "remindEvery": 1}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.flow.harness import BUCKET, Ended, World, aws_error, client_of, wait_for
+from tests.flow.harness import BUCKET, Ended, World, aws_error, client_of, wait_for, well_only
 
 WATCH = {"checks": [{"type": "lambda"}], "watch": {"seconds": 600, "alarms": ["storefront-5xx"]}}
 
@@ -130,7 +130,7 @@ def test_whoever_is_late_in_one_attempt_ends_nothing_in_the_next(world: World) -
 
 
 def test_a_release_that_was_rolled_back_may_succeed_when_it_begins_again(world: World) -> None:
-    world.health = lambda version, event: {"healthy": version == "1"}
+    world.health = well_only("1")
     assert world.release("v1.0.0").error == "ReleaseRolledBack"
     world.health = lambda version, event: {"healthy": True}
     again = world.start(retry_of(world, "v1.0.0", 2))
@@ -253,7 +253,7 @@ def test_production_goes_further_back_to_a_release_that_succeeded(world: World) 
 
 def test_what_was_taken_back_before_is_barred_and_nothing_moves(world: World) -> None:
     world.release("v1.0.0")
-    world.health = lambda version, event: {"healthy": version != "3"}
+    world.health = well_only("1", "2")
     assert world.release("v1.1.0").error == "ReleaseRolledBack"
     before, alias = current(world), world.alias()
     for _ in range(2):
@@ -385,7 +385,7 @@ def test_an_alias_that_was_moved_at_night_is_adopted_and_the_fix_goes_out(world:
     assert fact["data"]["why"] == "kim moved it at night" and fact["who"].startswith("arn:aws:")
     no_way = world.type("rollback", "storefront", "--reason", "no", "--yes")
     assert no_way.exit_code == 1 and "this release cannot be rolled back from it" in no_way.stderr
-    world.health = lambda version, event: {"healthy": version == by_hand}
+    world.health = well_only(by_hand)
     assert world.release("v1.2.0").error == "ReleaseRolledBack"
     assert world.alias() == (by_hand, {})
     world.health = lambda version, event: {"healthy": True}
@@ -401,7 +401,7 @@ UNSAFE = "Migration 42 drops a column."
 
 def test_an_unhealthy_release_whose_rollback_is_unsafe_stops_and_calls_a_person(world: World) -> None:
     """Fault 103: nothing is restored by itself; a person restores it all the same, or adopts what serves."""
-    world.health = lambda version, event: {"healthy": version == "1"}
+    world.health = well_only("1")
     arn = world.start(world.upload("v1.0.0", rollbackUnsafe=UNSAFE))
     link = world.link(arn)
     assert link is not None

@@ -527,6 +527,10 @@ def test_no_role_of_the_stack_itself_can_be_assumed_as_an_applications() -> None
     assert fnmatchcase("tagship-app-storefront", pattern)
 
 
+ROLES = ("runtime.client_as", "release.client_as", "release.target")
+"""What works in the application's role."""
+
+
 @every_function
 def test_a_function_has_rights_on_the_services_that_it_asks_and_on_no_other(name: str) -> None:
     asked = set()
@@ -542,8 +546,8 @@ def test_a_function_has_rights_on_the_services_that_it_asks_and_on_no_other(name
             asked.add("states" if service == "stepfunctions" else service)
         elif isinstance(node, ast.Attribute) and ast.unparse(node) == "runtime.ledger":
             asked.add("dynamodb")
-        elif isinstance(node, ast.Attribute) and ast.unparse(node) in ("runtime.client_as", "release.target"):
-            asked.add("sts")  # works in the application's role
+        elif isinstance(node, ast.Attribute) and ast.unparse(node) in ROLES:
+            asked.add("sts")
         elif isinstance(node, ast.Attribute) and ast.unparse(node) == "release.record":
             asked.add("dynamodb")
     granted = {action.split(":")[0] for statement in statements_of(name) for action in statement.actions}

@@ -13,7 +13,8 @@ from botocore.config import Config
 
 from tagship.aws import clients
 from tagship.aws.calls import LAMBDA_FAULTS
-from tests.template.cloudformation import functions, seconds
+from tagship.health.beforehand import CANDIDATE_SECONDS
+from tests.template.cloudformation import defaults, functions, seconds
 from tests.template.definitions import State, function_of, snake, tasks
 from tests.template.sources import everything_behind, module
 from tests.template.test_budgets import combinations, time_out, written
@@ -68,6 +69,14 @@ def test_a_call_that_stalls_ends_before_the_function_that_makes_it(name: str) ->
         lives = seconds(functions()[name]["Timeout"], parameters)
         for config in configs_of(name):
             assert longest_call(CONFIGS[config]) < lives, f"{config}, {written(parameters)}"
+
+
+def test_a_candidate_is_uploaded_and_asked_within_one_call_of_its_function() -> None:
+    """A slow upload, a slow write to the ledger, and a candidate that answers as late as it may."""
+    lives = seconds(functions()["ProveCandidateFunction"]["Timeout"], defaults())
+    calls = longest_call(clients.UPLOADING) + longest_call(clients._CONFIG) + CANDIDATE_SECONDS
+    assert calls < lives
+    assert longest_call(clients.ASKED_ONCE) < CANDIDATE_SECONDS
 
 
 @pytest.mark.parametrize("task", waiting, ids=str)

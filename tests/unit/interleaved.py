@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
+import io
 import itertools
 import json
 import re
@@ -140,6 +141,10 @@ class Fenced(FakeLambda):
         if not self.table.interrupted:
             assert (int(match[1]), "tag" in newest) == (newest["fence"], True), "a late holder moved traffic"
         return super()._put(name, version, description, routing)
+
+    def invoke(self, **_: Any) -> dict[str, Any]:
+        """Every version is well while it has no traffic; what the looks find later is the test's to say."""
+        return {"Payload": io.BytesIO(b'{"healthy": true}')}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """A small shop window: one page that says its version, and a health check that answers truthfully.
 
-v1.0.0, v1.1.0 and v1.2.0 are made from this one source; they differ in `version.py` alone. The broken one knows that it is
-broken: its health check says so, and every second answer is an error.
+v1.0.0, v1.1.0 and v1.2.0 are made from this one source; they differ in `version.py` alone. The broken one works until
+customers come: then its health check says that it is broken, and every second answer is an error.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _answered = itertools.count()
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Tagship's check comes as an invocation of its own; everything else is a request to the Function URL."""
     if event.get("source") == "tagship" and event.get("check") == "health":
-        return health()
+        return health(event.get("percent", 100))
     return serve(event.get("rawPath", "/"))
 
 
-def health() -> dict[str, Any]:
-    """What a release is judged by."""
-    if BROKEN:
+def health(percent: int = 100) -> dict[str, Any]:
+    """What a release is judged by; `percent` is this version's share of the traffic, 0 while it has none."""
+    if BROKEN and percent:
         return {"healthy": False, "version": VERSION, "reasons": ["the price list can't be read"]}
     return {"healthy": True, "version": VERSION}
 

@@ -1,4 +1,4 @@
-"""What serves is asked the checks' question before a release: once, side by side, and nobody waits for a slow one."""
+"""What serves and the candidate are asked the checks' question before traffic moves: once, side by side, within a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import json
 import threading
 from types import SimpleNamespace
 
-from tagship.health import AlarmCheck, Given, HttpCheck, LambdaCheck, beforehand
+import pytest
+
+from tagship.health import AlarmCheck, CustomCheck, Given, HttpCheck, LambdaCheck, Verdict, beforehand
+from tagship.model.errors import AwsUnavailable, CandidateUnhealthy
 from tests.unit.builders import subject
 from tests.unit.health.servers import LOOPBACK, http_answer, saying, serving
 from tests.unit.tables import aws_error
@@ -91,3 +94,95 @@ def test_nobody_waits_for_a_slow_one():
         assert answers(LambdaCheck(type="lambda"), function=slow, seconds=0.1) == {}
     finally:
         over.set()
+
+
+# ---- the candidate, before it gets any traffic ---------------------------------------------------------------------
+
+
+def proven(*checks, function=None, seconds=5):
+    def given(check):
+        return Given(
+            name=check.label("storefront"),
+            application="storefront",
+            tag="v1.4.0",
+            client={"lambda": function}.__getitem__,
+            asked=subject("7"),
+        )
+
+    return beforehand.prove_candidate(checks, given, title="storefront v1.4.0", seconds=seconds)
+
+
+CUSTOM = CustomCheck(type="custom", function="storefront-verdict")
+
+
+def test_the_candidate_itself_is_asked_once_and_told_that_it_has_no_traffic():
+    """Fault 84."""
+    function = Function(KNOWS)
+    (result,) = proven(LambdaCheck(type="lambda", requests=20, mustPass=20), function=function)
+    assert result.verdict is Verdict.HEALTHY
+    (request,) = function.asked
+    assert (request["FunctionName"], request["Qualifier"]) == ("storefront", "7")
+    assert json.loads(request["Payload"])["percent"] == 0
+
+
+def test_a_candidate_is_never_invoked_unless_the_application_configured_a_check_that_does():
+    """A function that knows nothing of Tagship could take the question for work."""
+    alarm = AlarmCheck(type="alarm", names=("storefront-5xx",))
+    http = HttpCheck(type="http", url="https://storefront.example.com/health")
+    assert proven(alarm, http, function=None) == []
+
+
+@pytest.mark.parametrize(
+    "answer, why",
+    [
+        ({"healthy": False, "reasons": ["the basket is empty"]}, "the basket is empty"),
+        ({"statusCode": 200}, "the answer is not"),
+        (({"errorType": "ImportError", "errorMessage": "no module"}, "Unhandled"), "no module"),
+        (aws_error("ResourceNotFoundException", status=404), "can't be invoked"),
+    ],
+    ids=["ill", "ordinary", "raises", "not there"],
+)
+def test_whatever_is_no_healthy_answer_keeps_the_traffic_away_and_says_why(answer, why):
+    """Fault 84: an answer that can't be had is none."""
+    with pytest.raises(CandidateUnhealthy, match=r"storefront v1\.4\.0: .*No traffic was moved.*") as raised:
+        proven(LambdaCheck(type="lambda"), function=Function(answer))
+    assert why in str(raised.value)
+
+
+def test_a_candidate_that_does_not_answer_in_time_gets_no_traffic():
+    over = threading.Event()
+    try:
+        slow = Function(lambda: over.wait(30))
+        with pytest.raises(CandidateUnhealthy, match=r"no answer within 0\.1 s"):
+            proven(LambdaCheck(type="lambda"), function=slow, seconds=0.1)
+    finally:
+        over.set()
+
+
+def test_what_aws_can_not_ask_just_now_is_asked_again_unless_another_check_says_no():
+    throttled = Function(aws_error("TooManyRequestsException", status=429))
+    with pytest.raises(AwsUnavailable):
+        proven(LambdaCheck(type="lambda"), function=throttled)
+
+    class Both(Function):
+        def invoke(self, **request):
+            if request["FunctionName"] == CUSTOM.function:
+                raise throttled.answer
+            return super().invoke(**request)
+
+    with pytest.raises(CandidateUnhealthy, match="the basket is empty"):
+        proven(
+            CUSTOM,
+            LambdaCheck(type="lambda"),
+            function=Both({"healthy": False, "reasons": ["the basket is empty"]}),
+        )
+
+
+def test_a_team_s_own_function_may_not_know_yet_and_its_no_is_one():
+    """It judges the release as a whole, of which nothing is to be seen at 0 %."""
+    (result,) = proven(CUSTOM, function=Function({"verdict": "inconclusive"}))
+    assert result.verdict is Verdict.INCONCLUSIVE
+    with pytest.raises(CandidateUnhealthy):
+        proven(CUSTOM, function=Function({"verdict": "unhealthy"}))
+    with pytest.raises(CandidateUnhealthy):
+        proven(CUSTOM, function=Function({"nothing": "of it"}))

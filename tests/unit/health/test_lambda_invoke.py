@@ -17,7 +17,13 @@ from tagship.targets.kind import Subject
 from tagship.targets.lambda_alias import LambdaTarget
 from tests.unit.builders import application, subject
 
-PAYLOAD = {"source": "tagship", "check": "health", "application": "storefront", "tag": "v1.4.0"}
+PAYLOAD = {
+    "source": "tagship",
+    "check": "health",
+    "application": "storefront",
+    "tag": "v1.4.0",
+    "percent": 10,
+}
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +63,7 @@ def asked(client, check=None, *, about=None, **given):
         asked=about or subject("7"),
         application="storefront",
         tag="v1.4.0",
+        percent=10,
         **given,
     )
 

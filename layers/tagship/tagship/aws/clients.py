@@ -51,7 +51,7 @@ QUICK = Config(
 _SESSION_SECONDS = 900
 """The shortest session that STS gives."""
 _REUSE_SECONDS = 600
-"""How long a warm function keeps an execution's session: no step (the longest is 80 s) outlives what is left of it."""
+"""How long a warm function keeps an execution's session: no step (the longest is 85 s) outlives what is left of it."""
 _NAME_CHARACTERS = 64
 """Of a session's name (AssumeRole, `RoleSessionName`)."""
 

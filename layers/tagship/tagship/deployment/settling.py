@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from tagship.model.errors import NotStable
 
@@ -27,6 +29,20 @@ def wait_or_refuse(wait: int, *, by: datetime, now: datetime, what: str) -> int:
     if left <= 0:
         raise NotStable(f"{what} did not become stable in time.")
     return min(wait, max(left, 1))
+
+
+def refuse_late(deployment: Mapping[str, Any], *, now: datetime, title: str) -> None:
+    """Raises NotStable when the bakes that follow no longer fit into what is left of the deployment's time.
+
+    Traffic would move only to be rolled back.
+    """
+    left = int((datetime.fromisoformat(deployment["deadline"]) - now).total_seconds())
+    bakes = sum(step["bake"] for step in deployment["steps"])
+    if bakes > left:
+        raise NotStable(
+            f"{title}: the candidate was ready too late. Its steps bake for {bakes} s, and {max(left, 0)} s are left of the "
+            "deployment's time. No traffic was moved. Publish a new tag, or shorten the strategy's bakes."
+        )
 
 
 def rollback_settle_by(

@@ -36,6 +36,7 @@ class AlarmCheck:
 
     LOOKS_BACK: ClassVar[int] = 180
     """An alarm over one minute changes its state two to three minutes after errors begin."""
+    ASKS_CANDIDATE: ClassVar[frozenset[Verdict]] = frozenset()
     EXAMPLE: ClassVar[Example] = {"type": "alarm", "names": ["storefront-5xx"]}
     EXAMPLES: ClassVar[Examples] = {}
 

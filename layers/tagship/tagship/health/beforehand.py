@@ -1,4 +1,8 @@
-"""Puts the checks to what serves before a release, so that people know before they approve what a rollback could show."""
+"""Asks the checks before any traffic moves: what serves, before approval, and the candidate itself, before its first share.
+
+Each check is asked once, all at the same time. What serves is asked so that people know before they approve what a rollback
+could show; the candidate, so that one that can't even answer never gets traffic.
+"""
 
 from __future__ import annotations
 
@@ -14,33 +18,26 @@ from tagship.aws.clients import ASKED_ONCE
 from tagship.aws.rights import ClientAs, Location
 from tagship.health import Check, CheckResult, Given
 from tagship.health.verdict import REASON, can_answer
-from tagship.model.errors import TagshipError
+from tagship.model.errors import CandidateUnhealthy, TagshipError
 from tagship.model.records import Revision
 from tagship.targets.kind import Subject
 from tagship.text.plain import line
 
 SECONDS = 12
-"""All checks together: far inside the gate's own time. What has not answered by then is not known."""
+"""All checks of what serves together: far inside the gate's own time. What has not answered by then is not known."""
+CANDIDATE_SECONDS = 34
+"""All checks of the candidate together: as long as the client waits for one invocation, a cold start included."""
 
 
 def ask(
     checks: Sequence[Check], given: Callable[[Check], Given], *, seconds: float = SECONDS
 ) -> Mapping[str, dict[str, Any]]:
     """By the check's name: `{answers, why}`. Checks that look back are not asked; what can't be asked now is left out."""
-    asking = [check for check in checks if not check.LOOKS_BACK]
-    if not asking:
-        return {}
-    pool = ThreadPoolExecutor(max_workers=len(asking))
-    try:
-        waiting = [pool.submit(_once, check, given(check)) for check in asking]
-        wait(waiting, timeout=seconds)
-        found = [each.result() for each in waiting if each.done()]
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    found = _put([check for check in checks if not check.LOOKS_BACK], given, seconds=seconds)
     return {
         result.check: {"answers": can_answer(result), "why": line(result.why, REASON)}
-        for result in found
-        if result
+        for _, _, result in found
+        if isinstance(result, CheckResult)
     }
 
 
@@ -74,11 +71,66 @@ def ask_baseline(
     return ask(checks, given)
 
 
-def _once(check: Check, given: Given) -> CheckResult | None:
-    """One request is enough to know whether the question is understood; None where it could not be put."""
+def prove_candidate(
+    checks: Sequence[Check],
+    given: Callable[[Check], Given],
+    *,
+    title: str,
+    seconds: float = CANDIDATE_SECONDS,
+) -> Sequence[CheckResult]:
+    """What the candidate answers while it has no traffic, asked by those of the application's checks that can ask it.
+
+    Raises CandidateUnhealthy for an answer with which traffic may not begin, and for none in time; AwsUnavailable or
+    CredentialsRefused where a check could not be put, and no other one stops the release.
+    """
+    found = _put([check for check in checks if check.ASKS_CANDIDATE], given, seconds=seconds)
+    results, stopping, unasked = [], [], []
+    for check, given_to, result in found:
+        match result:
+            case CheckResult():
+                results.append(result)
+                if result.verdict not in check.ASKS_CANDIDATE:
+                    stopping.append(f"{result.check}: {line(result.why, REASON).rstrip('.')}")
+            case None:
+                stopping.append(f"{given_to.name}: no answer within {seconds:g} s")
+            case _:
+                unasked.append(result)
+    if stopping:
+        raise CandidateUnhealthy(
+            f"{title}: the candidate was asked before it gets any traffic, and did not pass. {'; '.join(stopping)}. No "
+            "traffic was moved. Fix the problem, then publish a new tag."
+        )
+    if unasked:
+        raise unasked[0]
+    return results
+
+
+def _put(
+    checks: Sequence[Check], given: Callable[[Check], Given], *, seconds: float
+) -> Sequence[tuple[Check, Given, CheckResult | TagshipError | None]]:
+    """Puts every check once, all at the same time; None is a check that had no answer in time."""
+    if not checks:
+        return []
+    pool = ThreadPoolExecutor(max_workers=len(checks))
+    try:
+        asking = [
+            (check, given_to, pool.submit(_once, check, given_to))
+            for check, given_to in [(check, given(check)) for check in checks]
+        ]
+        wait([answer for _, _, answer in asking], timeout=seconds)
+        return [
+            (check, given_to, answer.result() if answer.done() else None)
+            for check, given_to, answer in asking
+        ]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _once(check: Check, given: Given) -> CheckResult | TagshipError:
+    """One request is enough to know whether the question is understood; an error where it could not be put."""
     once: dict[str, Any] = {"requests": 1, "mustPass": 1}
     single = replace(check, **once) if once.keys() <= {each.name for each in fields(check)} else check
     try:
         return single.run(given)
-    except TagshipError:
-        return None
+    except TagshipError as error:
+        return error

@@ -29,6 +29,7 @@ class CustomCheck:
     __pydantic_config__ = CONFIG
 
     LOOKS_BACK: ClassVar[int] = 0
+    ASKS_CANDIDATE: ClassVar[frozenset[Verdict]] = frozenset({Verdict.HEALTHY, Verdict.INCONCLUSIVE})
     EXAMPLE: ClassVar[Example] = {"type": "custom", "function": "storefront-verdict"}
     EXAMPLES: ClassVar[Examples] = {}
 

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any, ClassVar, Protocol
 
 from tagship.aws.rights import Location, Right
-from tagship.health.verdict import CheckResult
+from tagship.health.verdict import CheckResult, Verdict
 from tagship.model.fields import Example, Examples
 from tagship.targets.kind import Subject
 
@@ -52,6 +52,11 @@ class Given:
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = _utc_now
 
+    @property
+    def share(self) -> int:
+        """How much of the traffic the revision that is asked has, in percent: a baseline is asked when it has all of it."""
+        return self.percent if self.subject == "candidate" else 100
+
 
 class AnyCheck(Protocol):
     """What a kind of check is: its fields in a configuration, and this. All of it stands in the kind's own file."""
@@ -61,6 +66,8 @@ class AnyCheck(Protocol):
 
     A bake is at least that long, and after a rollback such a check is not asked: it would still see the candidate.
     """
+    ASKS_CANDIDATE: ClassVar[frozenset[Verdict]]
+    """With which answers a candidate without any traffic may get some; empty for a check that can't ask it then."""
     EXAMPLE: ClassVar[Example]
     """The whole check, for the schema's example."""
     EXAMPLES: ClassVar[Examples]

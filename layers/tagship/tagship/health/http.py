@@ -11,7 +11,7 @@ from tagship.aws.rights import Location, Right
 from tagship.health import places
 from tagship.health.given import Given, Problems
 from tagship.health.sampling import BUDGET_SECONDS, out_of_reach
-from tagship.health.verdict import CheckResult
+from tagship.health.verdict import CheckResult, Verdict
 from tagship.model.fields import CONFIG, UNKEPT, Duration, Example, Examples, Matching, Plain, can_be_kept
 from tagship.targets.kind import Subject
 
@@ -44,6 +44,7 @@ class HttpCheck:
     __pydantic_config__ = CONFIG
 
     LOOKS_BACK: ClassVar[int] = 0
+    ASKS_CANDIDATE: ClassVar[frozenset[Verdict]] = frozenset()
     EXAMPLE: ClassVar[Example] = {
         "type": "http",
         "url": "https://storefront.example.com/health",

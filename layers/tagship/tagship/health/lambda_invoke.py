@@ -33,6 +33,7 @@ class LambdaCheck:
     __pydantic_config__ = CONFIG
 
     LOOKS_BACK: ClassVar[int] = 0
+    ASKS_CANDIDATE: ClassVar[frozenset[Verdict]] = frozenset({Verdict.HEALTHY})
     EXAMPLE: ClassVar[Example] = {"type": "lambda"}
     EXAMPLES: ClassVar[Examples] = {
         "function": ["storefront-smoke"],
@@ -47,7 +48,7 @@ class LambdaCheck:
     function: Annotated[str, FUNCTION_NAME] | None = None
     """A smoke-test function to invoke with the candidate's name and version; without it, the candidate itself."""
     payload: dict[str, Any] = field(default_factory=dict)
-    """What it is given, beside `source`, `check`, `application` and `tag`; it answers `{"healthy": true}` or reasons."""
+    """What it is given, beside `source`, `check`, `percent` and so on; it answers `{"healthy": true}` or reasons."""
     maxLatencyMs: Annotated[int, at.Ge(1), at.Le(30_000)] | None = None
     """The longest a healthy answer takes, in milliseconds."""
     requests: Annotated[int, at.Ge(1), at.Le(20)] = 1
@@ -89,6 +90,7 @@ class LambdaCheck:
             asked=given.asked,
             application=given.application,
             tag=given.tag,
+            percent=given.share,
             clock=given.clock,
         )
 
@@ -110,6 +112,7 @@ def check(
     asked: Subject,
     application: str,
     tag: str,
+    percent: int,
     clock: Callable[[], float] = time.monotonic,
 ) -> CheckResult:
     """m invocations, of which n must answer `{"healthy": true}` in time.
@@ -123,7 +126,14 @@ def check(
 
     from tagship.aws.invocation import refused
 
-    invocation = _invocation(check, asked=asked, application=application, tag=tag)
+    told = {
+        "source": "tagship",
+        "check": "health",
+        "application": application,
+        "tag": tag,
+        "percent": percent,
+    }
+    invocation = _invocation(check, told, asked=asked, about=f"to check the health of {application} {tag}")
     if invocation is None:
         why = "Not asked: this target has nothing that can be invoked, and the check names no function."
         return CheckResult(check=name, verdict=Verdict.ERROR, why=why)
@@ -141,11 +151,11 @@ def check(
         return CheckResult(check=name, verdict=Verdict.ERROR, why=refused(error, invocation.label))
 
 
-def _invocation(check: LambdaCheck, *, asked: Subject, application: str, tag: str) -> _Invocation | None:
-    payload: dict[str, Any] = {"source": "tagship", "check": "health", "application": application, "tag": tag}
-    about = f"to check the health of {application} {tag}"
+def _invocation(
+    check: LambdaCheck, told: Mapping[str, Any], *, asked: Subject, about: str
+) -> _Invocation | None:
     if check.function is not None:
-        body = json.dumps(payload | dict(asked.names) | dict(check.payload))
+        body = json.dumps({**told, **asked.names, **check.payload})
         return _Invocation(
             request={"FunctionName": check.function, "InvocationType": "RequestResponse", "Payload": body},
             label=check.function,
@@ -158,7 +168,7 @@ def _invocation(check: LambdaCheck, *, asked: Subject, application: str, tag: st
             "FunctionName": asked.invoked.function,
             "Qualifier": asked.invoked.qualifier,
             "InvocationType": "RequestResponse",
-            "Payload": json.dumps(payload | dict(check.payload)),
+            "Payload": json.dumps({**told, **check.payload}),
         },
         label=f"{asked.invoked.function}:{asked.invoked.qualifier}",
         about=about,

@@ -61,6 +61,7 @@ class MetricCheck:
 
     LOOKS_BACK: ClassVar[int] = 180
     """CloudWatch has a minute's data one to two minutes after the minute has ended."""
+    ASKS_CANDIDATE: ClassVar[frozenset[Verdict]] = frozenset()
     EXAMPLE: ClassVar[Example] = {
         "type": "metric",
         "name": "errors",

@@ -113,6 +113,10 @@ class PlanChanged(FinalError):
     """What would be deployed is not what was approved."""
 
 
+class CandidateUnhealthy(FinalError):
+    """The candidate was asked the application's checks before it got any traffic, and did not pass."""
+
+
 class ApprovalUnproven(FinalError):
     """The chain of facts does not hold the approvals that the request's own item claims, or nothing vouches for them."""
 

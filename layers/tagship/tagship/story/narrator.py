@@ -196,6 +196,15 @@ def _started(_: Record, data: Record) -> Told:
     return Told(text=f"deployment started: {shares} of traffic, no step starts after {data['deadline']}")
 
 
+def _proven(_: Record, data: Record) -> Told:
+    return Told(
+        text=f"the candidate is ready and is what was approved: {data['candidate']}",
+        more=tuple(
+            f"{check['check']}: {check['verdict']} before any traffic" for check in data.get("checks") or ()
+        ),
+    )
+
+
 def _shifted(fact: Record, data: Record) -> Told:
     bake = f", watched for {span(data['bake'])}" if data["bake"] else ""
     step = f"step {data['step']} of {data['of']}"
@@ -320,9 +329,7 @@ _WORDS: Mapping[str, Callable[[Record, Record], Told]] = {
     FactKind.DEPLOYMENT_DELAYED: _delayed,
     FactKind.CALENDAR_OVERRIDDEN: _overridden,
     FactKind.DEPLOYMENT_STARTED: _started,
-    FactKind.CANDIDATE_PROVEN: lambda _, data: Told(
-        text=f"the candidate is ready and is what was approved: {data['candidate']}"
-    ),
+    FactKind.CANDIDATE_PROVEN: _proven,
     FactKind.TRAFFIC_SHIFTED: _shifted,
     FactKind.HEALTH_CHECKED: _checked,
     FactKind.ALARM_FIRED: _alarm,

@@ -1,0 +1,15 @@
+"""What a release brings: what its manifest says of each file, and where the bytes are pinned."""
+
+from __future__ import annotations
+
+from tagship.model.records import ReleaseRecord, manifest_of
+from tagship.model.release import Manifest, PinnedObject
+from tagship.targets.kind import Artifacts
+
+
+def artifacts_of(record: ReleaseRecord) -> Artifacts:
+    """By the artifact's name; of a release that passed its gates."""
+    return {
+        artifact.name: (artifact, PinnedObject.from_dict(record["objects"][artifact.file]))
+        for artifact in Manifest.from_dict(manifest_of(record)).artifacts
+    }

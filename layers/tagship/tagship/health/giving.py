@@ -1,0 +1,54 @@
+"""What a check is given to ask the candidate or the baseline of a release, put together from the release's record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from ipaddress import IPv4Network, IPv6Network
+
+from tagship.aws.clients import ASKED_ONCE
+from tagship.aws.rights import ClientAs, Location
+from tagship.health import Check, Given
+from tagship.model.records import LocationPlan, ReleaseRecord
+from tagship.settings import Settings
+from tagship.targets import kind_of
+
+
+def given_to(
+    check: Check,
+    *,
+    name: str = "",
+    record: ReleaseRecord,
+    target: Location,
+    subject: str,
+    location: LocationPlan,
+    percent: int,
+    client_as: ClientAs,
+    settings: Settings,
+    now: Callable[[], datetime],
+    allowed: Sequence[IPv4Network | IPv6Network] = (),
+) -> Given:
+    """`subject` says which of the two is asked, `percent` is its share; `name` is else the check's label."""
+    subject_of, candidate, baseline = kind_of(target).subject, location["candidate"], location["baseline"]
+    asked = subject_of(target, candidate if subject == "candidate" else baseline)
+    return Given(
+        name=name or check.label(record["application"]),
+        application=record["application"],
+        tag=record["tag"],
+        client=partial(client_as, may=check.rights(target, asked), config=ASKED_ONCE),
+        subject=subject,
+        asked=asked,
+        before=subject_of(target, baseline) if baseline else None,
+        candidate=candidate,
+        baseline=baseline,
+        percent=percent,
+        began=_moment(record.get("deadline"), -settings.deployment_seconds),
+        shifted=_moment(record.get("shiftedAt")),
+        allowed=allowed,
+        now=now,
+    )
+
+
+def _moment(text: str | None, seconds: int = 0) -> datetime | None:
+    return datetime.fromisoformat(text) + timedelta(seconds=seconds) if text else None
