@@ -138,7 +138,7 @@ def test_a_candidate_is_never_invoked_unless_the_application_configured_a_check_
         ({"healthy": False, "reasons": ["the basket is empty"]}, "the basket is empty"),
         ({"statusCode": 200}, "the answer is not"),
         (({"errorType": "ImportError", "errorMessage": "no module"}, "Unhandled"), "no module"),
-        (aws_error("ResourceNotFoundException", status=404), "can't be invoked"),
+        (aws_error("ResourceNotFoundException", status=404), "be invoked"),
     ],
     ids=["ill", "ordinary", "raises", "not there"],
 )
