@@ -6,7 +6,9 @@ import functools
 import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
@@ -16,11 +18,14 @@ from tagship_cli.place import Place, as_json, in_a_place
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
+    from tagship.model.recurrence import Recurrence
     from tagship.model.schedule import Freeze
 
 LONGEST = timedelta(days=366)
 """A mistyped year would freeze for ever."""
 _MOST_CHARACTERS = 500
+_PREVIEW = 10
+"""Of a freeze that comes again."""
 
 
 def _scope_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,16 +46,34 @@ Examples:
   tagship freeze storefront --until PT4H --reason "the sale" --stage production
   tagship freeze --all --from 2026-12-23 --until 2027-01-04T08:00 --reason "the holidays"
 \b
+Every December, and the last two days of each quarter:
+  tagship freeze --all --repeat "FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=1" --days 31 --reason "Christmas trade"
+  tagship freeze --all --repeat "FREQ=MONTHLY;BYMONTH=3,6,9,12;BYMONTHDAY=-2" --days 2 --reason "closing"
+\b
 A time without a zone is in this machine's time zone; a day means 00:00 on that day. Running the command again with
-the same end and reason changes nothing."""
+the same end and reason changes nothing. A freeze that repeats is shown with its next ten times."""
 )
 @click.option(
     "--until",
-    required=True,
     metavar="TIME",
     help="When the freeze ends: a time like 2026-12-24T18:00, or a duration like PT4H.",
 )
 @click.option("--from", "since", metavar="TIME", help="When the freeze begins.  [default: now]")
+@click.option(
+    "--repeat",
+    metavar="RULE",
+    help="Instead of --until: the days on which it begins, again and again, as a rule of iCalendar (RRULE).",
+)
+@click.option(
+    "--days",
+    type=click.IntRange(1, 92),
+    default=1,
+    show_default=True,
+    help="With --repeat: how many days it lasts each time.",
+)
+@click.option(
+    "--zone", default="UTC", show_default=True, help="With --repeat: the time zone whose days are meant."
+)
 @click.option(
     "--reason", required=True, metavar="TEXT", help="Why. People whose release is blocked read this."
 )
@@ -60,37 +83,43 @@ def freeze(
     place: Place,
     application: str | None,
     everything: bool,
-    until: str,
+    until: str | None,
     since: str | None,
+    repeat: str | None,
+    days: int,
+    zone: str,
     reason: str,
     as_json: bool,
 ) -> None:
     """Block new releases: while an application is frozen, no traffic moves to a new release of it.
 
-    A release whose traffic has begun to move continues, and a freeze never stops a rollback. Every freeze has an end.
+    A release whose traffic has begun to move continues, and a freeze never stops a rollback. Every freeze has an end, or
+    repeats until it is lifted.
     """
     from tagship.ledger import freezes
     from tagship.model.schedule import Freeze
-    from tagship_cli.views import overview, times
+    from tagship_cli.views import overview
 
-    now = place.now
-    starts = times.asked(since, now, "--from") if since else now
-    ends = times.asked(until, now, "--until")
-    if ends <= max(starts, now):
-        raise click.UsageError(f"--until: {times.full(ends)} must be later than now and later than --from.")
-    if ends > now + LONGEST:
-        raise click.UsageError(f"--until: {times.full(ends)} is more than {LONGEST.days} days from now.")
+    again = None
+    if (until is None) == (repeat is None):
+        raise click.UsageError("Say when it ends with --until, or with --repeat when it comes again.")
+    if until is not None:
+        starts, ends = _once(place.now, since, until)
+    else:
+        again = _again(place.now, since, repeat or "", days, zone)
+        starts, ends = again.next(place.now) or (place.now, place.now)
     reason, scope = _reason(reason), _scope(application, everything=everything)
     if not everything:
         _refuse_unknown(place, scope)
     author = _author(place)
     wanted = Freeze(
-        id=_id(scope, reason, author, starts, ends),
+        id=_id(scope, reason, author, starts, ends, again),
         application=scope,
         reason=reason,
         author=author,
         starts=starts.replace(microsecond=starts.microsecond // 1000 * 1000),  # as the ledger writes times
         ends=ends.replace(microsecond=ends.microsecond // 1000 * 1000),
+        again=again,
     )
     with trying(f"Freezing {_whom(scope)} in {place.stage}"):
         made, is_new = freezes.freeze(place.ledger, wanted)
@@ -177,7 +206,50 @@ def told(freeze: Freeze, place: Place) -> list[str]:
     return [
         f"{screen.wary(f'{_whom(freeze.application)} in {place.stage} is frozen')} {begins}{end}",
         *screen.paragraph(f"{freeze.reason} ({freeze.author}, id {freeze.id})", indent=2),
+        *_preview(freeze, place.now),
     ]
+
+
+def _preview(freeze: Freeze, now: datetime) -> list[str]:
+    """The next ten times of one that comes again."""
+    from tagship_cli.views import times
+
+    if freeze.again is None:
+        return []
+    return [
+        f"  It comes again ({freeze.again.rule}, {freeze.again.zone}):",
+        *(
+            f"    {times.short(starts)} – {times.short(ends)}"
+            for starts, ends in islice(freeze.again.times(now), _PREVIEW)
+        ),
+    ]
+
+
+def _once(now: datetime, since: str | None, until: str) -> tuple[datetime, datetime]:
+    from tagship_cli.views import times
+
+    starts = times.asked(since, now, "--from") if since else now
+    ends = times.asked(until, now, "--until")
+    if ends <= max(starts, now):
+        raise click.UsageError(f"--until: {times.full(ends)} must be later than now and later than --from.")
+    if ends > now + LONGEST:
+        raise click.UsageError(f"--until: {times.full(ends)} is more than {LONGEST.days} days from now.")
+    return starts, ends
+
+
+def _again(now: datetime, since: str | None, rule: str, days: int, zone: str) -> Recurrence:
+    from tagship.model.recurrence import recurrence
+    from tagship_cli.views import times
+
+    try:
+        there = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise click.UsageError(f"--zone: {zone!r} is no time zone like Europe/Berlin.") from error
+    first = (times.asked(since, now, "--from") if since else now).astimezone(there).date()
+    try:
+        return recurrence(rule, zone=zone, first=first, days=days)
+    except ValueError as error:
+        raise click.UsageError(f"--repeat: {error}.") from error
 
 
 def _scope(application: str | None, *, everything: bool) -> str:
@@ -221,6 +293,8 @@ def _author(place: Place) -> str:
     return whoami(place).arn
 
 
-def _id(scope: str, reason: str, author: str, starts: datetime, ends: datetime) -> str:
-    source = repr((scope, reason, author, starts, ends))
+def _id(
+    scope: str, reason: str, author: str, starts: datetime, ends: datetime, again: Recurrence | None
+) -> str:
+    source = repr((scope, reason, author, starts, ends, again))
     return hashlib.sha256(source.encode()).hexdigest()[:8]

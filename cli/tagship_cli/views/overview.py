@@ -121,6 +121,7 @@ def freeze_as_dict(freeze: Freeze) -> dict[str, Any]:
         "author": freeze.author,
         "starts": timestamp(freeze.starts),
         "ends": timestamp(freeze.ends),
+        **({"again": freeze.again.rule, "zone": freeze.again.zone} if freeze.again else {}),
     }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -87,7 +89,7 @@ def test_a_second_run_does_nothing_and_says_so(stage: Any) -> None:
         (("storefront", "--until", "P99999999999999D", "--reason", "r"), "neither a time like"),
         (("storefront", "--until", "PT1H", "--reason", " "), "state why"),
         (("storefront", "--until", "PT1H", "--reason", "x" * 501), "at most 500"),
-        (("storefront", "--reason", "r"), "Missing option '--until'"),
+        (("storefront", "--reason", "r"), "--until, or with --repeat"),
         (("storefront", "--all", "--until", "PT1H", "--reason", "r"), "Name an application, or use --all"),
         (("--until", "PT1H", "--reason", "r"), "Name an application, or use --all"),
     ],
@@ -188,3 +190,54 @@ def test_a_release_that_waits_for_its_window_is_seen_to_wait(stage: Any) -> None
     history = stage.run("history", "storefront", "--tag", "v1.4.0").stdout
     assert "waits until Mon 23 Nov 2026, 18:05 UTC; no traffic moves before" in history
     assert "It is frozen." in history
+
+
+# ---- one that comes again -------------------------------------------------------------------------------------------
+
+CHRISTMAS = ("--repeat", "FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=1", "--days", "31", "--reason", "Christmas trade")
+
+
+def test_one_that_comes_again_is_shown_with_its_next_ten_times(stage: Any) -> None:
+    stage.configure()
+    result = stage.run("freeze", "--all", *CHRISTMAS, "--zone", "Europe/Berlin")
+    assert result.exit_code == 0, result.output
+    assert "frozen from Mon 30 Nov 2026, 23:00 UTC until Thu 31 Dec 2026, 23:00 UTC" in result.stdout
+    assert "It comes again (FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=1, Europe/Berlin):" in result.stdout
+    assert len([line for line in result.stdout.splitlines() if " – " in line]) == 10
+    assert "2035-11-30 23:00 – 2035-12-31 23:00" in result.stdout
+    again = stage.run("freeze", "--all", *CHRISTMAS, "--zone", "Europe/Berlin")
+    assert "Nothing was written" in again.stdout
+    (fact,) = stage.ledger.facts_in_order("*")
+    assert fact["data"]["again"] == "FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=1"
+    assert json.loads(stage.run("freeze", "--all", *CHRISTMAS, "--json").stdout)["again"] == CHRISTMAS[1]
+
+
+def test_one_that_comes_again_holds_every_year_until_it_is_lifted(stage: Any) -> None:
+    stage.configure()
+    assert stage.run("freeze", "storefront", *CHRISTMAS).exit_code == 0
+    for year in (2026, 2027, 2040):
+        at = datetime(year, 12, 24, tzinfo=UTC)
+        (standing,) = freezes.standing(replace(stage.ledger, now=lambda at=at: at), "storefront")
+        assert standing.covers(at)
+        assert not standing.covers(at.replace(month=11))
+    assert stage.run("unfreeze", "storefront", "--reason", "no trade").exit_code == 0
+    assert list(freezes.of(stage.ledger, "storefront")) == []
+
+
+@pytest.mark.parametrize(
+    "more, said",
+    [
+        ((), "--until, or with --repeat"),
+        (("--until", "PT4H", "--repeat", "FREQ=YEARLY"), "--until, or with --repeat"),
+        (("--repeat", "FREQ=MINUTELY"), "--repeat: must be a rule of iCalendar"),
+        (("--repeat", "FREQ=DAILY"), "comes again before"),
+        (("--repeat", "FREQ=YEARLY", "--zone", "Europe/Nowhere"), "--zone: 'Europe/Nowhere' is no time zone"),
+        (("--repeat", "FREQ=YEARLY", "--zone", "../etc/passwd"), "is no time zone"),
+    ],
+)
+def test_one_that_can_not_come_again_is_refused(stage: Any, more: tuple[str, ...], said: str) -> None:
+    stage.configure()
+    result = stage.run("freeze", "storefront", "--reason", "the sale", *more)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert list(freezes.of(stage.ledger, "storefront")) == []

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 
 from tagship.ledger.table import Fact, Item, Ledger, Refused, application_key, timestamp
 from tagship.model.facts import FactKind
+from tagship.model.recurrence import Recurrence
 from tagship.model.schedule import EVERY_APPLICATION, Freeze
 
 
@@ -21,7 +22,7 @@ def of(ledger: Ledger, scope: str) -> Iterator[Freeze]:
     """The freezes of an application alone, or of EVERY_APPLICATION, that were not lifted and have not ended."""
     now = ledger.now()
     for item in ledger.query(application_key(scope), "FREEZE#"):
-        freeze = _freeze(item)
+        freeze = _freeze(item, now)
         if "liftedAt" not in item and freeze.ends > now:
             yield freeze
 
@@ -32,7 +33,8 @@ def freeze(ledger: Ledger, wanted: Freeze) -> tuple[Freeze, bool]:
     One with the same end and reason that stands already, whoever made it, is the answer: a second run does nothing.
     """
     for known in of(ledger, wanted.application):
-        if (known.ends, known.reason) == (wanted.ends, wanted.reason) and known.starts <= wanted.starts:
+        same = (known.ends, known.reason, known.again) == (wanted.ends, wanted.reason, wanted.again)
+        if same and known.starts <= wanted.starts:
             return known, False
     fact = _fact(
         wanted,
@@ -42,6 +44,7 @@ def freeze(ledger: Ledger, wanted: Freeze) -> tuple[Freeze, bool]:
             "why": wanted.reason,
             "starts": timestamp(wanted.starts),
             "ends": timestamp(wanted.ends),
+            **({"again": wanted.again.rule} if wanted.again else {}),
         },
     )
     item = {
@@ -54,6 +57,7 @@ def freeze(ledger: Ledger, wanted: Freeze) -> tuple[Freeze, bool]:
         "reason": wanted.reason,
         "starts": timestamp(wanted.starts),
         "ends": timestamp(wanted.ends),
+        **(_stored(wanted.again) if wanted.again else {}),
     }
     return wanted, ledger.record(fact, ledger.put(item, only_if="attribute_not_exists(pk)"))
 
@@ -81,15 +85,30 @@ def unfreeze(ledger: Ledger, known: Freeze, *, author: str, reason: str) -> bool
         return False
 
 
-def _freeze(item: Item) -> Freeze:
+def _freeze(item: Item, now: datetime) -> Freeze:
+    """As it stands; of one that comes again, the time that is now or next."""
+    starts, ends, again = _moment(item["starts"]), _moment(item["ends"]), None
+    if "rule" in item:
+        again = Recurrence(
+            rule=item["rule"],
+            zone=item["zone"],
+            first=date.fromisoformat(item["first"]),
+            days=int(item["days"]),
+        )
+        starts, ends = again.next(now) or (starts, ends)
     return Freeze(
         id=item["id"],
         application=item["application"],
         reason=item["reason"],
         author=item["author"],
-        starts=_moment(item["starts"]),
-        ends=_moment(item["ends"]),
+        starts=starts,
+        ends=ends,
+        again=again,
     )
+
+
+def _stored(again: Recurrence) -> dict[str, str | int]:
+    return {"rule": again.rule, "zone": again.zone, "first": again.first.isoformat(), "days": again.days}
 
 
 def _fact(freeze: Freeze, name: FactKind, *, who: str, data: dict[str, str]) -> Fact:

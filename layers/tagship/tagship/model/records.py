@@ -383,6 +383,11 @@ class FreezeRecord(TypedDict):
     reason: str
     starts: str
     ends: str
+    rule: NotRequired[str]
+    """Of one that comes again; `starts` and `ends` are its first time."""
+    zone: NotRequired[str]
+    first: NotRequired[str]
+    days: NotRequired[int]
     liftedAt: NotRequired[str]
     liftedBy: NotRequired[str]
     liftedBecause: NotRequired[str]

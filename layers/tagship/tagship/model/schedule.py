@@ -15,6 +15,7 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from tagship.model.application import WINDOW, WINDOW_WORDS, Gates
+from tagship.model.recurrence import Recurrence
 
 EVERY_APPLICATION = "*"
 """Whose freeze is one for all: no application can have this name."""
@@ -64,6 +65,9 @@ class Freeze:
     """The IAM identity of who froze it."""
     starts: datetime
     ends: datetime
+    """Of one that comes again: of the time that is now, or comes next."""
+    again: Recurrence | None = None
+    """When it comes again."""
 
     def covers(self, at: datetime) -> bool:
         """From its first moment until just before its last."""

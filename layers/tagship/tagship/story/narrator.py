@@ -183,7 +183,10 @@ def _overridden(_: Record, data: Record) -> Told:
 
 def _frozen(fact: Record, data: Record) -> Told:
     until = clock(moment(data["ends"]))
-    return Told(text=f"frozen by {fact['who']} until {until}", mood=Mood.WARY, more=(str(data["why"]),))
+    again = (f"It comes again: {data['again']}",) if data.get("again") else ()
+    return Told(
+        text=f"frozen by {fact['who']} until {until}", mood=Mood.WARY, more=(str(data["why"]), *again)
+    )
 
 
 def _unfrozen(fact: Record, data: Record) -> Told:

@@ -1,0 +1,76 @@
+"""Times that come again: every December, the last two days of each quarter. Pure.
+
+A rule is iCalendar's (RFC 5545, section 3.3.10), without DTSTART: `FREQ=MONTHLY;BYMONTH=3,6,9,12;BYMONTHDAY=-2`. It is
+counted in days of its zone's calendar, so that a day is a day also when the clock is moved.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import islice, pairwise
+from zoneinfo import ZoneInfo
+
+SEEN_AHEAD = timedelta(days=3 * 366)
+"""A rule that comes only later than this is taken for a mistake."""
+_PARTS = re.compile(
+    r"(?=.*\bFREQ=(?:DAILY|WEEKLY|MONTHLY|YEARLY)\b)[A-Z]+=[A-Z0-9,+-]+(?:;[A-Z]+=[A-Z0-9,+-]+)*"
+)
+_MOST_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recurrence:
+    """A rule, and how long each of its times lasts."""
+
+    rule: str
+    zone: str
+    """An IANA time zone."""
+    first: date
+    """The day from which the rule is counted."""
+    days: int
+    """How many days each time lasts, from 00:00 of its first day."""
+
+    def times(self, after: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """From when until when, for each time that ends after this moment, in UTC."""
+        from dateutil.rrule import rrulestr  # type: ignore[import-untyped]
+
+        zone, length = ZoneInfo(self.zone), timedelta(days=self.days)
+        begin = datetime.combine(self.first, time())
+        wall = after.astimezone(zone).replace(tzinfo=None)
+        for starts in rrulestr(self.rule, dtstart=begin).xafter(max(begin, wall - length), inc=True):
+            until = (starts + length).replace(tzinfo=zone).astimezone(UTC)
+            if until > after:
+                yield starts.replace(tzinfo=zone).astimezone(UTC), until
+
+    def next(self, after: datetime) -> tuple[datetime, datetime] | None:
+        """The time that is now, or else the next one; None where none comes any more."""
+        return next(self.times(after), None)
+
+
+def recurrence(rule: str, *, zone: str, first: date, days: int) -> Recurrence:
+    """Reads a rule.
+
+    Raises ValueError, saying what is wrong, for one that is none, whose times touch one another, or that never comes.
+    """
+    text = rule.strip().upper().removeprefix("RRULE:")
+    if len(text) > _MOST_CHARACTERS or not _PARTS.fullmatch(text):
+        raise ValueError(
+            "must be a rule of iCalendar that comes daily at most, like FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=1"
+        )
+    try:
+        found = Recurrence(rule=text, zone=zone, first=first, days=days)
+        begin = datetime.combine(first, time(), tzinfo=ZoneInfo(zone))
+        near = list(islice(found.times(begin - timedelta(seconds=1)), 10))
+    except ValueError as error:
+        raise ValueError(f"is not a rule of iCalendar: {error}") from error
+    if not near or near[0][0] > begin + SEEN_AHEAD:
+        raise ValueError("never comes in the next three years")
+    if any(following[0] <= ended for (_, ended), following in pairwise(near)):
+        raise ValueError(f"comes again before its {days} days are over: nothing could ever be deployed")
+    return found
+
+
+__all__ = ["Recurrence", "recurrence"]
