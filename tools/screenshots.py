@@ -149,7 +149,8 @@ def _notice(
         "execution": "arn:aws:states:eu-central-1:123456789012:execution:tagship-production-release:6f1c",
         "data": data,
     }
-    told = notice_of(fact, {"status": status, "plan": {"from": "v1.3.2"}}, level=Level.EVERYTHING)
+    record: Any = {"status": status, "plan": {"from": "v1.3.2"}}
+    told = notice_of(fact, record, level=Level.EVERYTHING)
     assert told is not None
     return told
 

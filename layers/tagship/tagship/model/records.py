@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
 if TYPE_CHECKING:
+    from typing_extensions import ReadOnly
+
     from tagship.model.release import Status
 
 Document = Mapping[str, Any]
@@ -237,6 +239,33 @@ class ReleaseRecord(NewRelease):
     shiftedAt: NotRequired[str]
     lockedBy: NotRequired[str]
     barred: NotRequired[Bar]
+
+
+class Configured(TypedDict, total=False):
+    """A configuration, whether it was pinned by a release or not."""
+
+    document: ReadOnly[Document | None]
+
+
+class Known(TypedDict, total=False):
+    """What is known of what a fact is about: the release, with the configuration that holds for it; nothing of all."""
+
+    application: ReadOnly[str]
+    tag: ReadOnly[str]
+    stage: ReadOnly[str]
+    status: ReadOnly[Status]
+    why: ReadOnly[str]
+    configuration: ReadOnly[Configured | None]
+    manifest: ReadOnly[ManifestData | None]
+    gates: ReadOnly[Sequence[GateRecord]]
+    plan: ReadOnly[Plan]
+    moved: ReadOnly[bool]
+
+
+def configured(record: Known) -> Document:
+    """The configuration of what a fact is about; empty where there is none, or none that is valid."""
+    configuration = record.get("configuration")
+    return (configuration.get("document") if configuration else None) or {}
 
 
 def manifest_of(record: NewRelease) -> ManifestData:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tagship.aws.calls import calling
 from tagship.model.errors import AwsUnavailable
-from tagship.model.records import FactRecord
+from tagship.model.records import FactRecord, Known
 from tagship.notices.channel import Channel, Fact, Means
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def publish(fact: FactRecord, *, events: EventBridgeClient, event_bus: str) -> N
         )
 
 
-def take(fact: Fact, _: Mapping[str, Any], means: Means) -> None:
+def take(fact: Fact, _: Known, means: Means) -> None:
     """Raises AwsUnavailable."""
     publish(fact, events=means.client("events"), event_bus=means.event_bus)
 

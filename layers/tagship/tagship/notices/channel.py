@@ -9,7 +9,7 @@ from typing import Any
 from tagship.aws.secrets import ApplicationSecrets
 from tagship.ledger.table import Ledger
 from tagship.model.facts import Level
-from tagship.model.records import FactRecord
+from tagship.model.records import FactRecord, Known, configured
 from tagship.notices.everywhere import Notifications
 
 Fact = FactRecord
@@ -47,7 +47,7 @@ class Channel:
 
     wants: Callable[[str], bool]
     """By the fact's name."""
-    take: Callable[[Fact, Mapping[str, Any], Means], None]
+    take: Callable[[Fact, Known, Means], None]
     """Raises when the channel did not take it: it is tried again."""
     readers: Callable[[str, Notifications], list[Notifications]] | None = None
     """Whom an application's configuration names, one by one; None where nobody has to be named to be notified."""
@@ -55,13 +55,12 @@ class Channel:
     """Several readers of one application get a message each, so that one who is refused keeps it from no other."""
 
 
-def notifications(record: Mapping[str, Any]) -> Mapping[str, Any]:
+def notifications(record: Known) -> Mapping[str, Any]:
     """Whom the application wants notified; nobody where its configuration is not valid or says nothing."""
-    document = (record.get("configuration") or {}).get("document") or {}
-    return document.get("notifications") or {}
+    return configured(record).get("notifications") or {}
 
 
-def secrets_of(fact: Fact, record: Mapping[str, Any], means: Means, service: str) -> ApplicationSecrets:
+def secrets_of(fact: Fact, record: Known, means: Means, service: str) -> ApplicationSecrets:
     """Those of the application that named the secret: the fact's own, or the one that is a reader of a fact about all."""
     return ApplicationSecrets(
         client=means.client("secretsmanager"),
@@ -71,7 +70,7 @@ def secrets_of(fact: Fact, record: Mapping[str, Any], means: Means, service: str
     )
 
 
-def level_of(record: Mapping[str, Any]) -> Level:
+def level_of(record: Known) -> Level:
     """How much the application wants to hear."""
     level = notifications(record).get("level")
     return Level(level) if isinstance(level, str) and level in set(Level) else Level.EVERYTHING

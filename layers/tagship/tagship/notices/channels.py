@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from tagship.model.records import Known, configured
 from tagship.model.schedule import EVERY_APPLICATION
 from tagship.notices import bus, everywhere, github, mail, slack, topic
 from tagship.notices.channel import Channel, Fact, level_of, notifications
@@ -28,7 +29,7 @@ def wanting(name: str) -> list[str]:
 
 
 def readers_of(
-    fact: Fact, channel: str, record: Mapping[str, Any], *, ssm: SSMClient, stage: str
+    fact: Fact, channel: str, record: Known, *, ssm: SSMClient, stage: str
 ) -> list[dict[str, Any]] | None:
     """The readers who get a message each; None where one message is for all of them.
 
@@ -50,10 +51,9 @@ def readers_of(
     return [dict(reader) for reader in found] if sent else []
 
 
-def addressed_to(reader: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+def addressed_to(reader: Mapping[str, Any], record: Known) -> Known:
     """The same release, whose configuration names this reader alone; of a fact about all, the reader's own."""
     reader = dict(reader)
-    owner = {"application": reader.pop("application")} if "application" in reader else {}
-    document = (record.get("configuration") or {}).get("document") or {}
+    owner: Known = {"application": reader.pop("application")} if "application" in reader else {}
     alone = {"notifications": {**notifications(record), **reader}}
-    return {**record, **owner, "configuration": {"document": {**document, **alone}}}
+    return {**record, **owner, "configuration": {"document": {**configured(record), **alone}}}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Callable
+from typing import cast
 
 from tagship.ledger import notices, releases
+from tagship.model.records import Known
 from tagship.model.schedule import EVERY_APPLICATION
 from tagship.notices import queue
 from tagship.notices.channel import Fact, Means
@@ -46,9 +47,9 @@ def deliver(
     notices.told(means.ledger, fact, line)
 
 
-def _record(fact: Any, means: Means) -> Mapping[str, Any]:
+def _record(fact: Fact, means: Means) -> Known:
     """The release that a fact is about, with the configuration that holds for it; nothing for all applications."""
     if fact["application"] == EVERY_APPLICATION:
         return {}
     record, configuration = releases.about(means.ledger, fact)
-    return {**cast("Mapping[str, Any]", record or {}), "configuration": configuration}
+    return {**cast("Known", record or {}), "configuration": configuration}

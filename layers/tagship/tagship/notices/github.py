@@ -16,6 +16,7 @@ from tagship.aws import web
 from tagship.aws.hosts import address_problem
 from tagship.aws.secrets import SecretRefused, secret
 from tagship.model.facts import ENDINGS, FactKind, Level
+from tagship.model.records import Known
 from tagship.model.release import Status
 from tagship.notices.channel import Channel, Fact, Means, NotDelivered, notifications, secrets_of
 from tagship.notices.notice import Notice, notice_of
@@ -155,20 +156,20 @@ def _payload(deployment: Mapping[str, Any]) -> Any:
         return None
 
 
-def take(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
+def take(fact: Fact, record: Known, means: Means) -> None:
     """Raises NotDelivered."""
     wanted = notifications(record).get("github")
-    commit = (record.get("manifest") or {}).get("commit")
-    if wanted and commit and (notice := notice_of(fact, record, level=Level.EVERYTHING)):
+    manifest = record.get("manifest")
+    if wanted and manifest and (notice := notice_of(fact, record, level=Level.EVERYTHING)):
         tell(
             notice,
-            commit=commit,
+            commit=manifest["commit"],
             repository=_repository(fact, record, means, wanted),
             console_link=wanted.get("consoleLink", False),
         )
 
 
-def _repository(fact: Fact, record: Mapping[str, Any], means: Means, wanted: Mapping[str, Any]) -> Repository:
+def _repository(fact: Fact, record: Known, means: Means, wanted: Mapping[str, Any]) -> Repository:
     """Raises NotDelivered, before the token is read, where it must not be sent, and where it is no token of GitHub's."""
     api, name, development = wanted["api"], wanted["tokenSecret"], means.ledger.stage == "development"
     if problem := address_problem(api, means.github_hosts, setting="GitHubHosts", loopback=development):

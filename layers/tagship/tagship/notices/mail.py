@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from email.message import EmailMessage
 from email.policy import SMTP
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from tagship.aws.calls import calling, code_of, message_of
+from tagship.model.records import Known
 from tagship.notices.channel import Channel, Fact, Means, NeverTaken, level_of, notifications, texts
 from tagship.notices.notice import Notice, is_sent, notice_of
 from tagship.text.plain import line
@@ -88,7 +88,7 @@ def _template() -> Template:
     return environment(Path(__file__).parent / "templates").get_template("notice.html")
 
 
-def take(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
+def take(fact: Fact, record: Known, means: Means) -> None:
     """Raises NeverTaken, AwsUnavailable, or what AWS refused with."""
     wanted = notifications(record)
     if wanted.get("emails") and (notice := notice_of(fact, record, level=level_of(record))):

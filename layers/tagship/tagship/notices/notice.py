@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tagship.model.facts import ENDING_KINDS, FactKind, Level
 from tagship.model.proposal import is_proposal
-from tagship.model.records import FactRecord
+from tagship.model.records import FactRecord, Known
 from tagship.model.schedule import EVERY_APPLICATION
 from tagship.story.narrator import Mood, ending, told
 from tagship.text.plain import line
@@ -57,7 +56,7 @@ def is_sent(name: str) -> bool:
     return kind is not None and kind.level is not None
 
 
-def notice_of(fact: FactRecord, record: Mapping[str, Any], *, level: Level) -> Notice | None:
+def notice_of(fact: FactRecord, record: Known, *, level: Level) -> Notice | None:
     """None for a fact that is not sent at this level."""
     kind = FactKind.of(fact["name"])
     if kind is None or kind.level is None or not level.includes(kind.level):
@@ -109,13 +108,13 @@ _TOOK = {
 }
 
 
-def _serves(fact: FactRecord, record: Mapping[str, Any]) -> str:
+def _serves(fact: FactRecord, record: Known) -> str:
     """From the fact and the plan alone: what is read elsewhere may be newer than what is told."""
     tag, name = fact["tag"], fact["name"]
     if is_proposal(tag):
         return ""
     plan = record.get("plan")
-    before = (plan or {}).get("from") or "what was there before"
+    before = (plan["from"] if plan else None) or "what was there before"
     if name == FactKind.RELEASE_SUCCEEDED:
         return f"{tag} serves all traffic."
     if name == FactKind.RELEASE_ROLLED_BACK:
@@ -142,7 +141,7 @@ def _serves(fact: FactRecord, record: Mapping[str, Any]) -> str:
     return ""
 
 
-def _needed(fact: FactRecord, record: Mapping[str, Any]) -> tuple[str, ...]:
+def _needed(fact: FactRecord, record: Known) -> tuple[str, ...]:
     data = fact["data"]
     if fact["name"] == FactKind.APPROVAL_REQUESTED:
         some = f"{data['required']} of {listed(data['approvers'])}"

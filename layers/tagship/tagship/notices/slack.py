@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import Any
 
 from tagship.ledger.notices import Thread, told, was_told
 from tagship.model.facts import ENDING_KINDS, FactKind, Level
+from tagship.model.records import Known
 from tagship.model.schedule import EVERY_APPLICATION
 from tagship.notices.channel import Channel, Fact, Means, level_of, notifications, secrets_of, texts
 from tagship.notices.notice import Notice, is_sent, notice_of
@@ -62,7 +61,7 @@ def message_of(notice: Notice) -> Message:
     return message(notice.subject, *blocks)
 
 
-def take(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
+def take(fact: Fact, record: Known, means: Means) -> None:
     """Raises SlackFailed, MessageRefused."""
     name = notifications(record).get("slackWebhookSecret")
     if not name:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tagship.aws.calls import calling
 from tagship.model.facts import Level
+from tagship.model.records import Known
 from tagship.notices.channel import Channel, Fact, Means
 from tagship.notices.mail import text_of
 from tagship.notices.notice import Notice, is_sent, notice_of
@@ -42,7 +42,7 @@ def publish(notice: Notice, *, sns: SNSClient, topic_arn: str) -> None:
         )
 
 
-def take(fact: Fact, record: Mapping[str, Any], means: Means) -> None:
+def take(fact: Fact, record: Known, means: Means) -> None:
     """Raises AwsUnavailable."""
     if notice := notice_of(fact, record, level=Level.EVERYTHING):
         publish(notice, sns=means.client("sns"), topic_arn=means.topic)

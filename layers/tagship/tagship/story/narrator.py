@@ -10,12 +10,14 @@ from typing import Any
 
 from tagship.model.facts import FactKind
 from tagship.model.proposal import is_proposal
+from tagship.model.records import FactRecord, GateRecord, Known, configured
 from tagship.model.release import UNCHECKED, Status
 from tagship.targets import kind_of, spec_of
 from tagship.text.times import clock, moment, span
 from tagship.text.words import listed
 
-Record = Mapping[str, Any]
+Data = Mapping[str, Any]
+"""What a fact says; its name decides what is in it."""
 Clock = Callable[[datetime], str]
 
 
@@ -42,7 +44,7 @@ class Told:
     more: tuple[str, ...] = ()
 
 
-def told(fact: Record, *, clock: Clock = utc_clock) -> Told:
+def told(fact: FactRecord, *, clock: Clock = utc_clock) -> Told:
     """A fact in words; one that this version does not know is told by its name. `clock` says times of the day."""
     data = fact.get("data") or {}
     if fact["name"] == FactKind.DEPLOYMENT_STARTED and "deadline" in data:
@@ -54,17 +56,17 @@ def told(fact: Record, *, clock: Clock = utc_clock) -> Told:
         return _unknown(fact, data)
 
 
-def _unknown(fact: Record, data: Record) -> Told:
+def _unknown(fact: FactRecord, data: Data) -> Told:
     why = data.get("why")
     return Told(text=f"{fact['name']}: {why}" if why else str(fact["name"]))
 
 
-def _read(_: Record, data: Record) -> Told:
+def _read(_: FactRecord, data: Data) -> Told:
     made = f": commit {data['commit'][:7]} by {data['author']}" if data["commit"] else ""
     return Told(text=f"was read, and its files are pinned{made}")
 
 
-def _retried(fact: Record, data: Record) -> Told:
+def _retried(fact: FactRecord, data: Data) -> Told:
     after = f" after it ended {data['after']}" if data.get("after") else ": it had never been read"
     return Told(
         text=f"{fact['who']} retried it{after} (attempt {fact['attempt']})",
@@ -73,7 +75,7 @@ def _retried(fact: Record, data: Record) -> Told:
     )
 
 
-def _used(_: Record, data: Record) -> Told:
+def _used(_: FactRecord, data: Data) -> Told:
     text = "other bytes were uploaded under this tag and refused: a tag is used once"
     return Told(text=text, mood=Mood.WARY, more=(f"refused: release.json with SHA-256 {data['refused']}",))
 
@@ -81,14 +83,14 @@ def _used(_: Record, data: Record) -> Told:
 _NOT_CONFIGURED = "not-configured"
 
 
-def _stopped(results: Iterable[Record]) -> list[Record]:
+def _stopped(results: Iterable[GateRecord]) -> list[GateRecord]:
     """The gates that did not pass, without those that only repeat what another one says."""
     stopped = [result for result in results if result["verdict"] not in ("passed", _NOT_CONFIGURED)]
     names = {result["gate"] for result in stopped}
     return [result for result in stopped if result.get("cause") not in names]
 
 
-def _gates_passed(_: Record, data: Record) -> Told:
+def _gates_passed(_: FactRecord, data: Data) -> Told:
     passed = listed(result["gate"] for result in data["results"] if result["verdict"] == "passed")
     unasked = listed(result["gate"] for result in data["results"] if result["verdict"] == _NOT_CONFIGURED)
     return Told(
@@ -97,29 +99,29 @@ def _gates_passed(_: Record, data: Record) -> Told:
     )
 
 
-def _gates_failed(_: Record, data: Record) -> Told:
+def _gates_failed(_: FactRecord, data: Data) -> Told:
     stopped = _stopped(data["results"])
     text = "stopped by " + listed(f"the gate {result['gate']}" for result in stopped)
     return Told(text=text, mood=Mood.BAD, more=tuple(_gate(result) for result in stopped))
 
 
-def _gate(result: Record) -> str:
+def _gate(result: GateRecord) -> str:
     remedy = f" {result['remedy']}" if result.get("remedy") else ""
     return f"{result['gate']}: {str(result['why']).rstrip('.')}.{remedy}"
 
 
-def _planned(fact: Record, data: Record) -> Told:
+def _planned(fact: FactRecord, data: Data) -> Told:
     change = (
         f"from {data['from']} to {fact['tag']}" if data.get("from") else f"{fact['tag']} is the first release"
     )
     return Told(text=f"planned: {change}", more=tuple(map(str, data["summary"])))
 
 
-def _asked(_: Record, data: Record) -> Told:
+def _asked(_: FactRecord, data: Data) -> Told:
     return Told(text=f"waits for approval by {listed(data['approvers'])}", mood=Mood.WARY)
 
 
-def _decided(fact: Record, data: Record) -> Told:
+def _decided(fact: FactRecord, data: Data) -> Told:
     approved = data["decision"] == "approve"
     enough = {"APPROVED": ": that is enough", "OPEN": "; more approvals are needed"}.get(data["status"], "")
     via = (_identified(data["identity"]),) if data.get("identity") else ()
@@ -144,7 +146,7 @@ def _identified(identity: str) -> str:
     return f"signed in as {identity}"
 
 
-def _not_reached(_: Record, data: Record) -> Told:
+def _not_reached(_: FactRecord, data: Data) -> Told:
     failed = [f"{who}: {why}" for who, why in data["failed"].items()]
     return Told(
         text=f"could not notify {listed(data['failed'])} by {data['channel']}",
@@ -153,12 +155,12 @@ def _not_reached(_: Record, data: Record) -> Told:
     )
 
 
-def _reminded(_: Record, data: Record) -> Told:
+def _reminded(_: FactRecord, data: Data) -> Told:
     also = f", and notified {listed(data['escalatedTo'])}" if data.get("escalatedTo") else ""
     return Told(text=f"reminded {listed(data['approvers'])}{also}")
 
 
-def _link_refused(fact: Record, data: Record) -> Told:
+def _link_refused(fact: FactRecord, data: Data) -> Told:
     times = f", {data['count']} times so far" if data.get("count", 1) > 1 else ""
     return Told(
         text=f"an approval link was refused ({data['reason']}) from {fact['who']}{times}",
@@ -166,14 +168,14 @@ def _link_refused(fact: Record, data: Record) -> Told:
     )
 
 
-def _delayed(_: Record, data: Record) -> Told:
+def _delayed(_: FactRecord, data: Data) -> Told:
     opens = clock(moment(data["opens"]))
     return Told(
         text=f"waits until {opens}; no traffic moves before", mood=Mood.WARY, more=(str(data["why"]),)
     )
 
 
-def _overridden(_: Record, data: Record) -> Told:
+def _overridden(_: FactRecord, data: Data) -> Told:
     return Told(
         text=f"an emergency, declared by {data['author']}: it ignores the calendar",
         mood=Mood.WARY,
@@ -181,7 +183,7 @@ def _overridden(_: Record, data: Record) -> Told:
     )
 
 
-def _frozen(fact: Record, data: Record) -> Told:
+def _frozen(fact: FactRecord, data: Data) -> Told:
     until = clock(moment(data["ends"]))
     again = (f"It comes again: {data['again']}",) if data.get("again") else ()
     return Told(
@@ -189,17 +191,17 @@ def _frozen(fact: Record, data: Record) -> Told:
     )
 
 
-def _unfrozen(fact: Record, data: Record) -> Told:
+def _unfrozen(fact: FactRecord, data: Data) -> Told:
     more = (str(data["why"]), f"It was frozen because: {data['frozenBecause']}")
     return Told(text=f"a freeze was lifted by {fact['who']}", more=more)
 
 
-def _started(_: Record, data: Record) -> Told:
+def _started(_: FactRecord, data: Data) -> Told:
     shares = ", then ".join(f"{step['percent']} %" for step in data["steps"])
     return Told(text=f"deployment started: {shares} of traffic, no step starts after {data['deadline']}")
 
 
-def _proven(_: Record, data: Record) -> Told:
+def _proven(_: FactRecord, data: Data) -> Told:
     return Told(
         text=f"the candidate is ready and is what was approved: {data['candidate']}",
         more=tuple(
@@ -208,13 +210,13 @@ def _proven(_: Record, data: Record) -> Told:
     )
 
 
-def _shifted(fact: Record, data: Record) -> Told:
+def _shifted(fact: FactRecord, data: Data) -> Told:
     bake = f", watched for {span(data['bake'])}" if data["bake"] else ""
     step = f"step {data['step']} of {data['of']}"
     return Told(text=f"{data['percent']} % of traffic goes to {fact['tag']} ({step}){bake}")
 
 
-def _checked(_: Record, data: Record) -> Told:
+def _checked(_: FactRecord, data: Data) -> Told:
     healthy = data["verdict"] == "healthy"
     what = (
         "the restored baseline is" if data["subject"] == "baseline" else f"health after step {data['step']}:"
@@ -245,13 +247,13 @@ _TRIGGERS = {
 }
 
 
-def _triggered(_: Record, data: Record) -> Told:
+def _triggered(_: FactRecord, data: Data) -> Told:
     because = _TRIGGERS.get(data["trigger"], data["trigger"])
     share = f" at {data['percent']} % of traffic" if data.get("percent") else ""
     return Told(text=f"rolling back: {because}{share}", mood=Mood.BAD, more=(str(data["why"]),))
 
 
-def _restored(_: Record, data: Record) -> Told:
+def _restored(_: FactRecord, data: Data) -> Told:
     shares = [
         f"{each['percent']} % for {span(each['seconds'])}"
         for each in data.get("served") or ()
@@ -262,7 +264,7 @@ def _restored(_: Record, data: Record) -> Told:
     return Told(text=f"baseline restored{took}: {data['what']}", more=had)
 
 
-def _alarm(_: Record, data: Record) -> Told:
+def _alarm(_: FactRecord, data: Data) -> Told:
     does = "so it is rolled back" if data["did"] == "rollback" else f"no traffic moves: {data['because']}"
     return Told(
         text=f"the alarm {data['alarm']} fired, {does}",
@@ -271,7 +273,7 @@ def _alarm(_: Record, data: Record) -> Told:
     )
 
 
-def _joined(fact: Record, data: Record) -> Told:
+def _joined(fact: FactRecord, data: Data) -> Told:
     because = _TRIGGERS.get(data["trigger"], data["trigger"])
     return Told(
         text=f"another rollback was requested ({because}) while one is running",
@@ -279,7 +281,7 @@ def _joined(fact: Record, data: Record) -> Told:
     )
 
 
-def _barred(fact: Record, data: Record) -> Told:
+def _barred(fact: FactRecord, data: Data) -> Told:
     return Told(
         text=f"barred by {fact['who']}: it is never deployed again",
         mood=Mood.BAD,
@@ -287,7 +289,7 @@ def _barred(fact: Record, data: Record) -> Told:
     )
 
 
-def _adopted(fact: Record, data: Record) -> Told:
+def _adopted(fact: FactRecord, data: Data) -> Told:
     which = f"{data['tag']} ({data['serves']})" if data["tag"] else f"{data['serves']}, which no release made"
     before = f"{data['before']} ({data['beforeServed']})" if data["before"] else "nothing"
     return Told(
@@ -297,16 +299,16 @@ def _adopted(fact: Record, data: Record) -> Told:
     )
 
 
-def _why(mood: Mood, text: str) -> Callable[[Record, Record], Told]:
+def _why(mood: Mood, text: str) -> Callable[[FactRecord, Data], Told]:
     return lambda _, data: Told(text=text, mood=mood, more=(str(data["why"]),) if data.get("why") else ())
 
 
-def _ended(mood: Mood, text: str) -> Callable[[Record, Record], Told]:
+def _ended(mood: Mood, text: str) -> Callable[[FactRecord, Data], Told]:
     """Why it ended so, is told with the ending."""
     return lambda _, __: Told(text=text, mood=mood)
 
 
-_WORDS: Mapping[str, Callable[[Record, Record], Told]] = {
+_WORDS: Mapping[str, Callable[[FactRecord, Data], Told]] = {
     FactKind.RELEASE_READ: _read,
     FactKind.RELEASE_RETRIED: _retried,
     FactKind.TAG_ALREADY_USED: _used,
@@ -375,7 +377,7 @@ def mood_of(status: str) -> Mood:
 # ---- how it ended --------------------------------------------------------------------------------------------------
 
 
-def ending(record: Record) -> list[str]:
+def ending(record: Known) -> list[str]:
     """What an ending means, and what to do now; empty while it runs."""
     if is_proposal(str(record.get("tag"))):
         return _of_a_proposal(record)
@@ -383,7 +385,7 @@ def ending(record: Record) -> list[str]:
     return [sentence for sentence in means(record) if sentence] if means else []
 
 
-def _of_a_proposal(record: Record) -> list[str]:
+def _of_a_proposal(record: Known) -> list[str]:
     if record["status"] == Status.RUNNING:
         return []
     if record["status"] == Status.SUCCEEDED:
@@ -392,27 +394,27 @@ def _of_a_proposal(record: Record) -> list[str]:
     return ["Nothing was changed: the configuration in force stays.", *again]
 
 
-def _before(record: Record) -> str:
-    plan = record.get("plan") or {}
-    return str(plan.get("from") or "what was there before")
+def _before(record: Known) -> str:
+    plan = record.get("plan")
+    return (plan["from"] if plan else None) or "what was there before"
 
 
-def _invalid(record: Record) -> list[str]:
+def _invalid(record: Known) -> list[str]:
     stopped = _stopped(record.get("gates") or ())
     remedies = [str(result["remedy"]) for result in stopped if result.get("remedy")]
     again = f"To retry it: {_retry(record)}" if any("etry" in remedy for remedy in remedies) else ""
     return ["Nothing was changed: production serves what it served before.", *dict.fromkeys(remedies), again]
 
 
-def _retry(record: Record) -> str:
+def _retry(record: Known) -> str:
     return f"tagship retry {record['application']} {record['tag']} --stage {record['stage']} --reason '…'"
 
 
-def _nothing(*advice: str) -> Callable[[Record], list[str]]:
+def _nothing(*advice: str) -> Callable[[Known], list[str]]:
     return lambda _: ["Nothing was changed: production serves what it served before.", *advice]
 
 
-def _rolled_back(record: Record) -> list[str]:
+def _rolled_back(record: Known) -> list[str]:
     if UNCHECKED in str(record.get("why")):
         serves = f"{_before(record)} serves all traffic again. No check could tell whether it is healthy: look yourself."
     else:
@@ -420,23 +422,22 @@ def _rolled_back(record: Record) -> list[str]:
     return [serves, "Fix the problem, then publish a new tag."]
 
 
-def _aborted(record: Record) -> list[str]:
+def _aborted(record: Known) -> list[str]:
     if record.get("moved"):
         return [f"Traffic had moved, so {_before(record)} was restored and serves all traffic again."]
     return ["Nothing was changed: production serves what it served before."]
 
 
-def _rollback_failed(record: Record) -> list[str]:
-    document = (record.get("configuration") or {}).get("document") or {}
-    plan = record.get("plan") or {}
+def _rollback_failed(record: Known) -> list[str]:
+    document, plan, manifest = configured(record), record.get("plan"), record.get("manifest")
     where, wanted = "the target", _before(record)
     if document.get("target"):
         spec = spec_of(document["target"])
         kind = kind_of(spec)
         where = kind.where(spec)
-        baseline = plan["locations"][0]["baseline"] if plan.get("locations") else None
+        baseline = plan["locations"][0]["baseline"] if plan and plan["locations"] else None
         wanted = kind.describe(spec, baseline) or wanted
-    if why := (record.get("manifest") or {}).get("rollbackUnsafe"):
+    if manifest and (why := manifest.get("rollbackUnsafe")):
         about = f"{record['application']} --stage {record['stage']} --reason '…'"
         adopt, back = f"tagship adopt {about} (it frees the lock).", f"tagship rollback {about}."
         return [
@@ -457,7 +458,7 @@ def _rollback_failed(record: Record) -> list[str]:
     ]
 
 
-_ENDINGS: Mapping[str, Callable[[Record], list[str]]] = {
+_ENDINGS: Mapping[str, Callable[[Known], list[str]]] = {
     Status.INVALID: _invalid,
     Status.REJECTED: _nothing("Talk to the person who rejected it. Retry it, or publish a new tag."),
     Status.EXPIRED: _nothing("If it is still wanted, make sure that the approvers know, and retry it."),
