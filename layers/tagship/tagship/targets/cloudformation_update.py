@@ -115,7 +115,8 @@ class Stack:
         warnings = self._drifted(found.stack)
         if not found.stack.get("EnableTerminationProtection"):
             warnings.append(
-                f"{self._name} has no termination protection: whoever may delete stacks can delete it with everything in it."
+                f"The stack {self.spec.stack} has no termination protection: whoever may delete stacks can delete it, and "
+                "everything in it."
             )
         return Finding(said=f"{self.spec.stack} can be updated.", warning=" ".join(warnings))
 
