@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -34,6 +35,9 @@ STAYING = STATE / "engine"
 ENGINE_BIN = ROOT / ".venv-engine" / "bin"
 BUILD = ROOT / ".aws-sam" / "build"
 SOURCES = ("template.yaml", "functions", "layers/tagship", "layers/signin", "statemachine")
+
+_NODE = [str(Path(found).parent)] if (found := shutil.which("node")) else []
+"""Where Node.js is, with which the engine runs CloudFront functions; nothing else needs it."""
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
@@ -314,7 +318,7 @@ def _allow_without_tls(engine: Engine, bucket: str) -> None:
 def _environment(folder: Path) -> dict[str, str]:
     """What a program of the engine's environment is given: nothing of this machine but where its programs are."""
     return {
-        "PATH": f"{ENGINE_BIN}:{os.defpath}",
+        "PATH": ":".join((str(ENGINE_BIN), os.defpath, *_NODE)),
         "HOME": str(folder),
         "TMPDIR": str(folder / "tmp"),
         "LANG": "C.UTF-8",

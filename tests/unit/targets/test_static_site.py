@@ -173,6 +173,7 @@ def test_only_files_with_a_hash_in_their_name_are_kept_by_browsers() -> None:
 
 
 def test_a_package_is_looked_into_for_the_site_that_it_is_for(site: Site) -> None:
+    """Fault 105."""
     artifacts = site.upload({"index.html": NEW["index.html"]})
 
     @contextmanager
@@ -227,6 +228,7 @@ def test_another_way_to_serve_the_same_files_is_a_change(site: Site) -> None:
 
 
 def test_a_hashed_file_whose_content_changed_is_refused_before_anyone_is_asked(site: Site) -> None:
+    """Fault 106."""
     site.serve(OLD)
     with pytest.raises(
         TargetInvalid, match=r"vendor\.3f2a9c0d\.js has a hash in its name, and other content"
@@ -253,6 +255,7 @@ def test_a_plan_reads_the_directory_of_the_package_and_no_file(site: Site) -> No
 
 
 def test_each_file_lies_where_the_function_looks_for_it(release: Planned) -> None:
+    """Fault 104."""
     s3, folder = release.site.s3, f"releases/{release.candidate['id']}/"
     assert {key.removeprefix(folder) for key in s3.objects if key.startswith(folder)} == {
         "index.html",
@@ -291,7 +294,7 @@ def test_what_can_not_be_copied_is_uploaded(site: Site) -> None:
 
 
 def test_a_large_site_goes_on_where_it_was(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each call has time for four files; the clock moves with each look at it."""
+    """Fault 109. Each call has time for four files; the clock moves with each look at it."""
     site.serve(OLD)
     files = {**NEW, **{f"page-{number}.html": b"%d" % number for number in range(10)}}
     planned = Planned(site, files)
@@ -329,6 +332,7 @@ def test_progress_whose_files_are_gone_is_not_believed(site: Site) -> None:
 
 
 def test_a_file_that_was_made_to_look_unchanged_is_found(site: Site) -> None:
+    """Fault 107."""
     old = site.serve(OLD)
     listing = json.loads(site.s3.objects[f"listings/{old['id']}.json"])
     listing["files"]["logo.png"]["sha256"] = (
@@ -378,7 +382,7 @@ def test_another_configuration_than_was_planned_with_is_not_uploaded(site: Site)
 
 
 def test_an_edit_that_was_not_published_is_published_when_asked_again(release: Planned) -> None:
-    """The step died between its two writes."""
+    """Fault 108. The step died between its two writes."""
     site, old = release.site, live(release.site)
     site.faults.refused = ("cloudfront:PublishFunction", aws_error("Throttling", status=503))
     with pytest.raises(Exception, match="unavailable"):
