@@ -310,7 +310,7 @@ def test_the_longest_notes_are_kept_whole_and_cut_at_a_line_where_they_are_sent(
     assert world.record("v1.0.0")["manifest"]["notes"] == notes
     (mail,) = world.mails()
     assert "<bdi>" + "好" * 79 + "</bdi>" in mail.body and "末" not in mail.body
-    assert "the approval page shows all of them" in mail.body
+    assert "the approval page shows the full notes" in mail.body
     assert len(mail.body) < 30_000
 
 

@@ -371,7 +371,7 @@ def test_a_releases_notices_stand_in_one_thread_on_slack_and_a_freeze_in_the_cha
         assert [message["body"] for message in waiting(queues["aside"])] == [aside["body"]]
     first, last = here.threads().values()
     assert [message.get("reply_broadcast") for message in first] == [None, False, True]
-    assert first[0] is asked and "Approval wanted" in asked["text"]
+    assert first[0] is asked and "Approval needed" in asked["text"]
     assert "SUCCEEDED" in str(first[2])
     assert [message["text"] for message in last] == [f"storefront in {STAGE}"]
     assert "invalid_auth: the bot's token is not valid" in caplog.text

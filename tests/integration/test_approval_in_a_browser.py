@@ -91,14 +91,14 @@ def test_superseded_expired_and_rejected_by_keyboard_in_the_dark(
     pipeline.settled(old, "SUPERSEDED")
     confirm(page)
     page.get_by_role("button", name=f"Approve {old}").click()
-    expect_heading(page, "A newer release took its place")
+    expect_heading(page, "A newer release replaced this one")
     page.goto(old_link)
-    assert heading(page) == "A newer release took its place"
+    assert heading(page) == "A newer release replaced this one"
 
     with over(pipeline, page_link):
         answer = page.goto(page_link)
         assert answer and answer.status == 410
-        assert heading(page) == "The time to decide is over"
+        assert heading(page) == "This approval request has expired"
 
     page.goto(page_link)
     page.keyboard.press("Tab")
@@ -145,7 +145,7 @@ def test_where_a_sign_in_is_asked_for_only_the_approver_gets_in(pipeline: Pipeli
         page.context.clear_cookies()  # as after a quarter of an hour
         confirm(page)
         page.get_by_role("button", name=f"Approve {tag}").click()
-        expect_heading(page, "Your sign-in is over")
+        expect_heading(page, "Your sign-in has expired")
         page.get_by_role("link", name="Sign in again").click()
         page.get_by_role("button", name="Sign in").click()
         confirm(page)
@@ -156,7 +156,7 @@ def test_where_a_sign_in_is_asked_for_only_the_approver_gets_in(pipeline: Pipeli
     names = {fact["name"]: fact for fact in pipeline.facts(tag)}
     assert names["Approval Granted"]["data"]["identity"] == f"{provider.issuer} 248289761001"
     assert names["Approver Signed In"]["who"] == ANA
-    assert names["Link Refused"]["data"]["reason"] == "signed in as somebody else"
+    assert names["Link Refused"]["data"]["reason"] == "signed in as someone else"
     token = where.partition("?t=")[2]
     assert token not in pipeline.logs() + "".join(provider.seen)
 

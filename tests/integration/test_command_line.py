@@ -130,7 +130,7 @@ def test_a_frozen_application_takes_no_release_and_the_next_one_is_approved_and_
     watched = shell.run("watch", NAME, tag, "--timeout", WATCH_SECONDS)
     assert watched.returncode == 0, watched.stdout + watched.stderr
     assert "ana@example.com approved it: that is enough" in watched.stdout
-    assert "on the command line, by arn:aws:" in watched.stdout, "root names nobody"
+    assert "on the command line, as arn:aws:" in watched.stdout, "root names nobody"
     assert f"{NAME} {tag} SUCCEEDED after" in watched.stdout
     assert json.loads(shell.done("status", NAME, "--json"))["applications"][0]["runs"]["tag"] == tag
     assert f"{tag}" in shell.done("history", NAME).splitlines()[2]
@@ -153,7 +153,7 @@ def test_a_tag_is_used_once(shell: Shell) -> None:
     watched = shell.run("watch", NAME, tag, "--timeout", WATCH_SECONDS)
     assert watched.returncode == 1
     assert f"{NAME} {tag} REJECTED after" in watched.stdout
-    assert "Nothing was changed: production serves what it served before." in watched.stdout
+    assert "Nothing was changed: the same version serves traffic as before." in watched.stdout
 
 
 def test_a_broken_release_comes_back_and_says_what_serves_now(shell: Shell) -> None:
@@ -172,7 +172,7 @@ def test_a_broken_release_comes_back_and_says_what_serves_now(shell: Shell) -> N
     assert (ended["status"], ended["from"]) == ("ROLLED_BACK", good)
     told = shell.done("history", NAME, "--tag", tag)
     assert "rolling back: it was not healthy" in told
-    assert f"{good} serves all traffic again and is healthy. Nobody has to act now." in told
+    assert f"{good} serves all traffic again and is healthy. No action is needed now." in told
 
 
 def test_a_configuration_is_applied_with_its_difference(shell: Shell) -> None:

@@ -25,7 +25,7 @@ def test_an_approver_decides_on_the_link_that_slack_brought(pipeline: Pipeline) 
         assert people.decide(link[1], decision="approve").status == 200
         pipeline.settled(tag, "SUCCEEDED")
         announced = json.dumps(here.to("channel"))
-        assert f"Approval wanted: storefront {tag}" in announced
+        assert f"Approval needed: storefront {tag}" in announced
         assert "?t=" not in announced
     execution = pipeline.execution(tag)
     history = pipeline.client("stepfunctions").get_execution_history(executionArn=execution, maxResults=1000)

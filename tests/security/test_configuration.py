@@ -154,7 +154,7 @@ def test_a_request_that_somebody_has_written_approved_stores_nothing(world: Worl
     world.put({**request, "status": "APPROVED"})
     said = {"decision": "approved", "askSeconds": 0, "by": ["ana@example.com"], "why": "they said so"}
     client_of("stepfunctions").send_task_success(taskToken=request["taskToken"], output=json.dumps(said))
-    assert_not_stored(world, world.ended(arn), "the ledger's facts do not show it")
+    assert_not_stored(world, world.ended(arn), "the ledger's facts do not confirm it")
 
 
 def test_a_document_that_is_swapped_after_the_approval_is_not_stored(world: World) -> None:

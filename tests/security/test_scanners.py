@@ -101,7 +101,7 @@ def test_a_wrong_number_is_said_and_the_next_page_asks_for_another():
     page = ana.send("approve", "Saw it on staging.", number=wrong)
     assert page.status == 400
     told = text_of(page.body)
-    assert "Nothing was recorded. That was not the number on the page." in told
+    assert "Nothing was recorded. That is not the number on the page." in told
     assert "Saw it on staging." in told
     assert number_on(page.body) != first
     assert here.store.writes == 0

@@ -308,7 +308,7 @@ def test_only_what_has_the_form_of_githubs_tokens_is_sent_to_github(ledger, text
         here = type(ledger)(
             **{name: getattr(ledger, name) for name in ("client", "table", "now")}, stage="development"
         )
-        with pytest.raises(NotDelivered, match="does not hold a GitHub token") as raised:
+        with pytest.raises(NotDelivered, match="does not contain a GitHub token") as raised:
             CHANNELS["github"].take(fact("Release Succeeded"), record(github=wanted), means(manager, here))
         assert there.asked == []
         assert not text or text not in str(raised.value)

@@ -279,7 +279,7 @@ def test_the_nonce_alone_holds_a_token_to_its_journey(provider):
     theirs = dict(parse_qsl(urlsplit(away.headers["Location"]).query))
     provider.codes[stolen]["code_challenge"] = theirs["code_challenge"]
     page = victim.get("/approvals/callback", urlencode({"code": stolen, "state": theirs["state"]}))
-    refused(here, page, "the ID token is of another sign-in")
+    refused(here, page, "the ID token belongs to a different sign-in")
 
 
 @pytest.mark.parametrize(
@@ -559,5 +559,5 @@ def test_a_refusal_says_its_reason_in_the_audit_alone(provider):
     provider.claims = {"email": BO}
     here = signing_site(provider)
     page = Person(here).sign_in()
-    assert refused(here, page) == "signed in as somebody else"
+    assert refused(here, page) == "signed in as someone else"
     assert BO not in page.body

@@ -242,12 +242,12 @@ def test_a_second_press_changes_nothing_and_is_told_the_same(work):
 @pytest.mark.parametrize(
     "changes, says",
     [
-        ({"status": "SUPERSEDED"}, "A newer release took its place"),
+        ({"status": "SUPERSEDED"}, "A newer release replaced it"),
         ({"status": "EXPIRED"}, "The approval request has expired"),
         ({"status": "CLOSED"}, "no longer waits"),
         ({"status": "REJECTED"}, "rejected already"),
         ({"decisions": [approved(BO, 1), approved("chi@example.com", 2)]}, "has its approvals already"),
-        ({"author": ANA}, "your own word does not count"),
+        ({"author": ANA}, "your approval does not count"),
     ],
 )
 def test_what_can_not_be_decided_any_more_is_told(work, changes, says):
@@ -268,7 +268,7 @@ def test_what_could_not_be_passed_on_is_recorded_and_told(work):
     work.here.store.put(sample(slack=SECRET, required=1))
     work.here.deliver.raises = AwsUnavailable("throttled")
     work.press()
-    assert "could not be passed on just now" in work.told()[0]
+    assert "could not be delivered yet" in work.told()[0]
     work.here.deliver.raises = None
     work.press()
     assert work.told()[1].endswith("Your approval is recorded.")
@@ -285,7 +285,7 @@ def test_what_could_not_be_passed_on_is_recorded_and_told(work):
 def test_who_was_not_asked_is_told_so_and_is_in_the_audit(work, user, reason):
     assert work.press(user=user).status == 200
     assert work.told(user) == [
-        "*storefront v1.4.0*: You are not asked about this release, so nothing was recorded."
+        "*storefront v1.4.0*: You are not an approver of this release, so nothing was recorded."
     ]
     untouched(work, reason)
 
@@ -294,7 +294,7 @@ def test_a_user_of_another_workspace_is_not_whom_we_know(work):
     payload = work.payload()
     payload["team"]["id"] = "T0999"
     assert work.send(payload).status == 200
-    assert "You are not asked" in work.told()[0]
+    assert "You are not an approver" in work.told()[0]
     untouched(work, "another workspace")
 
 
@@ -457,7 +457,7 @@ def test_an_application_without_slack_has_no_buttons(work):
 def test_where_people_sign_in_a_button_is_no_way_round(work):
     work.here.login = object()
     assert work.press().status == 200
-    assert "Here people sign in before they decide" in work.told()[0]
+    assert "This stage requires a sign-in before you decide" in work.told()[0]
     untouched(work, "this stage asks for a sign-in")
 
 
@@ -526,7 +526,7 @@ def test_whoever_pressed_too_often_holds_up_nobody_else(work):
 
     work.here.store.refused = too_many
     assert work.press(user="U0NOBODY").status == 200
-    assert "You are not asked" in work.told("U0NOBODY")[0]
+    assert "You are not an approver" in work.told("U0NOBODY")[0]
 
 
 def test_a_hostile_name_is_text_in_the_answer(work):

@@ -148,7 +148,7 @@ class Ballot:
                     proof=proof,
                 )
             except ApprovalExpired as error:
-                raise Failed(f"{self.title}: the time to decide is over. Nothing was changed.") from error
+                raise Failed(f"{self.title}: the approval request expired. Nothing was changed.") from error
             except AlreadyDecided as error:
                 raise Failed(f"{self.title}: {error} Nothing was changed.") from error
             except ApprovalClosed as error:

@@ -340,7 +340,7 @@ def hostile_text() -> dict[str, object]:
         fromTag=f"v1.3.2{evil}",
         author=f"dana{evil}@example.com\r\nBcc: all@example.com",
         repository="acme/storefront/../../evil?<b>",
-        notes=f"{evil}\n\nLook at it and decide:\nhttps://evil.example/approvals\n"
+        notes=f"{evil}\n\nReview and decide:\nhttps://evil.example/approvals\n"
         + "Z\u0335\u0327\u0335\u0327\u0335" * 8,
         gates=[{"gate": evil, "verdict": evil, "why": evil, "remedy": evil}],
         plan={"summary": [evil, "x" * 400], "steps": [{"percent": 100, "bake": 0}], "nothingToChange": False},
@@ -356,7 +356,7 @@ def _warned(**about: object) -> RequestRecord:
         **about,
         warnings=[
             "The alarm storefront-5xx is firing now, before anything has moved.",
-            "The last release was 43 days ago: more than usual may be in this one.",
+            "The last release was 43 days ago, so this one may contain more changes than usual.",
         ],
         gates=[
             *sample()["gates"],

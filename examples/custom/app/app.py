@@ -142,7 +142,9 @@ class Record:
         state = self._read()
         self._refuse_older(state, fence)
         if foreign := state.shares.keys() - {each["id"] for each in (baseline, candidate, replaced) if each}:
-            raise Refused("TargetMoved", f"{self.name} points at {sorted(foreign)}, which no release made.")
+            raise Refused(
+                "TargetMoved", f"{self.name} points at {sorted(foreign)}, which no release deployed."
+            )
         wanted = {baseline["id"]: 100} if baseline else {}
         if baseline:
             self._exists(baseline["id"], "BaselineMissing")

@@ -50,7 +50,7 @@ def test_the_page_shows_the_difference_and_what_happens_then():
     assert "approval.required: 2 → 1" in shown
     assert "stores this configuration; the next release uses it" in shown
     assert "Your decision covers exactly this document" in shown
-    for word in ("traffic", "Notes of the release", "Commit", "new tag"):
+    for word in ("traffic", "Release notes", "Commit", "new tag"):
         assert word not in shown, word
 
 
@@ -61,7 +61,7 @@ def test_the_page_shows_the_difference_and_what_happens_then():
             {"status": "APPROVED", "decisions": [approved(BO, 8), approved(CHI, 9)]},
             "This change is approved",
         ),
-        ({"status": "SUPERSEDED", "closedBy": "x"}, "A newer change took its place"),
+        ({"status": "SUPERSEDED", "closedBy": "x"}, "A newer change replaced this one"),
         (
             {"status": "EXPIRED", "expiresAt": "2026-11-23T10:05:00Z"},
             "If it is still wanted, propose it again.",
@@ -85,7 +85,7 @@ def test_mail_and_slack_say_who_proposes_what():
     record = change()
     mail = approval_mail(record, approver=ANA, link=LINK, now=NOW)
     for text in (mail.text, mail.html):
-        assert "proposes a change of the configuration of storefront in production" in text
+        assert "proposes a configuration change for storefront in production" in text
         assert "made a release" not in text
         assert "traffic" not in text.lower()
     said = json.dumps(announcement(record, now=NOW))
@@ -97,7 +97,7 @@ def test_mail_and_slack_say_who_proposes_what():
     "status, words",
     [
         ("SUCCEEDED", "configuration-4 is in force. The next release uses it."),
-        ("INVALID", "The proposal ended INVALID. The configuration in force stays."),
+        ("INVALID", "The proposal ended INVALID. The current configuration stays in force."),
     ],
 )
 def test_how_it_goes_on_is_said_of_a_configuration(status, words):
@@ -111,11 +111,11 @@ def test_how_it_goes_on_is_said_of_a_configuration(status, words):
         (
             "REJECTED",
             [
-                "Nothing was changed: the configuration in force stays.",
-                "If it is still wanted: tagship apply.",
+                "Nothing was changed: the current configuration stays in force.",
+                "If you still want the change, propose it again with `tagship apply`.",
             ],
         ),
-        ("SUPERSEDED", ["Nothing was changed: the configuration in force stays."]),
+        ("SUPERSEDED", ["Nothing was changed: the current configuration stays in force."]),
         ("RUNNING", []),
     ],
 )

@@ -98,7 +98,7 @@ def test_a_dead_token_is_said_to_be_dead_and_the_decision_stands(ledger, request
     """Fault 22."""
     decide(ledger, request_)
     before = approvals.get(ledger, request_["id"])
-    with pytest.raises(TokenDead, match="does not wait for this answer now"):
+    with pytest.raises(TokenDead, match="is not waiting for this answer"):
         deliver(ledger, FakeStepFunctions(fails_with=aws_error(code)), request_["id"])
     assert approvals.get(ledger, request_["id"]) == before
     assert not before["delivered"]

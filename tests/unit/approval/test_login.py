@@ -172,7 +172,7 @@ def test_without_the_provider_nothing_is_shown_and_nothing_decided(provider, pat
         page = ana.back(ana.at_provider(page))
     assert page.status == 503
     assert page.headers["Retry-After"] == "60"
-    assert "the service for that does not answer" in text_of(page.body)
+    assert "the sign-in service does not answer" in text_of(page.body)
     assert here.record["tag"] not in page.body
     assert (here.store.writes, here.login.ledger.facts) == (0, [])
     provider.answer = None

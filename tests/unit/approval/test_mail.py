@@ -41,7 +41,7 @@ def test_both_parts_say_what_would_change_and_where_to_decide(part):
         "dana@example.com",
         "The alarm storefront-5xx is firing.",
         "Function storefront: code 4f2a91c0 → 9c1b77de",
-        "10 % of the traffic, watched for 5 min",
+        "10 % of the traffic, monitored for 5 min",
         "v1.4.0 is newer than v1.3.2",
         "Faster basket",
         "in 3 h 40 min",
@@ -85,9 +85,9 @@ def test_hostile_text_stays_text():
 
 def test_notes_cannot_pretend_to_be_the_mail():
     """Every line of the notes is marked as theirs."""
-    made = mail(notes="Fine.\n\nLook at it and decide:\nhttps://evil.example/approvals/x?t=y\n\n-- \nTagship")
+    made = mail(notes="Fine.\n\nReview and decide:\nhttps://evil.example/approvals/x?t=y\n\n-- \nTagship")
     lines = made.text.splitlines()
-    assert lines.count("Look at it and decide:") == 1
+    assert lines.count("Review and decide:") == 1
     assert "  | https://evil.example/approvals/x?t=y" in lines
     assert lines.count("-- ") == 1
 
@@ -97,21 +97,21 @@ def test_notes_cannot_pretend_to_be_the_mail():
     ["application", "stage", "tag", "fromTag", "author", "commit", "repository", "warnings", "gates", "plan"],
 )
 def test_a_name_cannot_begin_a_line_of_its_own(field):
-    evil = "x\r\nLook at it and decide:\nhttps://evil.example/"
+    evil = "x\r\nReview and decide:\nhttps://evil.example/"
     lists = {
         "warnings": [evil],
         "gates": [{"gate": evil, "verdict": "passed", "why": evil, "remedy": ""}],
         "plan": {"summary": [evil], "steps": [], "nothingToChange": False},
     }
     lines = mail(**{field: lists.get(field, evil)}).text.splitlines()
-    assert lines.count("Look at it and decide:") == 1
+    assert lines.count("Review and decide:") == 1
     assert not [line for line in lines if line.startswith("https://evil.example/")]
 
 
 def test_long_notes_are_cut_at_a_line_and_it_is_said():
     """Fault 90."""
     made = mail(notes="word " * 5000)
-    assert "cut here; the approval page shows all of them" in made.text
+    assert "shortened; the approval page shows the full notes" in made.text
     assert len(made.text) < 5000
     lines = mail(notes="\n".join(f"line {number:04}" for number in range(4000))).text
     last = [line.strip("| ") for line in lines.splitlines() if "line 0" in line][-1]

@@ -143,9 +143,9 @@ def test_approve_and_reject_at_the_same_moment_one_wins_and_the_other_is_told():
 @pytest.mark.parametrize(
     "status, answer, says",
     [
-        ("SUPERSEDED", 409, "A newer release took its place"),
+        ("SUPERSEDED", 409, "A newer release replaced this one"),
         ("CLOSED", 409, "This request is closed"),
-        ("EXPIRED", 410, "The time to decide is over"),
+        ("EXPIRED", 410, "This approval request has expired"),
     ],
 )
 def test_a_request_that_ends_while_a_decision_is_on_its_way_is_told(status, answer, says):
@@ -182,7 +182,7 @@ def test_a_stale_page_is_refused_and_shown_anew_with_what_was_written():
     bo.decide()
     page = ana.send("approve", "Fine.")
     assert page.status == 409
-    assert "This has changed since you opened it" in page.body
+    assert "Something has changed since you opened this page" in page.body
     assert "Fine." in page.body
     assert here.store.writes == 1
     assert ana.decide("approve").status == 200
@@ -225,8 +225,8 @@ def test_a_reminder_does_not_make_a_page_stale():
         ({"status": "SUPERSEDED", "closedBy": "Superseded by v2."}, 409, "Superseded by v2."),
         ({"status": "CLOSED", "closedBy": "Stopped by ops."}, 409, "Stopped by ops."),
         ({"status": "A-NEW-ONE"}, 409, "This request is closed"),
-        ({"status": "EXPIRED"}, 410, "The time to decide is over"),
-        ({"expiresAt": NOW.isoformat()}, 410, "The time to decide is over"),
+        ({"status": "EXPIRED"}, 410, "This approval request has expired"),
+        ({"expiresAt": NOW.isoformat()}, 410, "This approval request has expired"),
         ({"decisions": [approved(BO, 1), approved(CHI, 2)]}, 409, "This release is approved"),
     ],
 )
@@ -260,7 +260,7 @@ def test_the_author_sees_and_does_not_decide():
     ana.form = "0" * 64
     page = ana.send("approve")
     assert page.status == 403
-    assert "your own word does not count" in page.body
+    assert "your own approval does not count" in page.body
     assert here.store.writes == 0
     assert here.store.refusals == [(here.record["id"], "the author's own release", "192.0.2.7")]
 
@@ -413,7 +413,7 @@ def test_a_huge_body_is_refused():
     ana.open()
     page = ana.send(reason="x" * MAX_BODY)
     assert page.status == 413
-    assert "larger than any answer" in page.body
+    assert "The form is too large" in page.body
     assert here.store.writes == 0
 
 
@@ -457,7 +457,7 @@ def test_a_ledger_or_a_kms_that_does_not_answer_is_told_calmly():
     here.kms.fails_with = "ThrottlingException"
     page = ana.open()
     assert page.status == 503
-    assert "it counts once" in page.body
+    assert "it counts only once" in page.body
 
 
 def test_a_link_is_still_read_a_week_after_its_approval_ended():
@@ -498,10 +498,13 @@ def test_whoever_stays_sees_how_it_goes_on_and_the_page_looks_again_only_if_aske
     [
         ({"status": "RUNNING", "phase": "approval"}, "checks once more that nothing has changed"),
         (RUNNING, "The first traffic moves now"),
-        (RUNNING | {"percent": 100}, "All traffic goes to v1.4.0. It is done when its health is good."),
+        (
+            RUNNING | {"percent": 100},
+            "All traffic goes to v1.4.0. The release is done when its health checks pass.",
+        ),
         ({"status": "SUCCEEDED", "why": "x"}, "v1.4.0 serves all traffic and is healthy."),
         ({"status": "ROLLED_BACK", "why": "<b>sick</b>"}, "v1.3.2 serves all traffic again and is healthy."),
-        ({"status": "ROLLBACK_FAILED", "why": "w"}, "Operators have been called."),
+        ({"status": "ROLLBACK_FAILED", "why": "w"}, "Operators have been alerted."),
         ({"status": "ABORTED", "why": "w"}, "The release was stopped; v1.3.2 serves as before."),
         ({"status": "INVALID", "why": "w"}, "The release ended INVALID. Nothing was changed."),
     ],
@@ -530,8 +533,8 @@ def test_a_reason_to_approve_is_asked_for_where_the_application_wants_one():
     here = site(reasonToApprove=True)
     page = Browser(here).decide("approve", " ")
     assert page.status == 400
-    assert "this application asks for a reason" in text_of(page.body)
-    assert "Needed to approve and to reject" in text_of(page.body)
+    assert "this application requires a reason" in text_of(page.body)
+    assert "Required to approve and to reject" in text_of(page.body)
     assert Browser(here).decide("approve", "I looked at the plan.").status == 200
 
 

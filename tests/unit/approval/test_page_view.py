@@ -32,15 +32,18 @@ def test_everything_that_an_approver_needs_is_on_the_page():
         "1 of 2 approvals so far. Ends in 3 h 40 min (Mon 23 Nov 2026, 14:00 UTC)",
         "The alarm storefront-5xx is firing.",
         "Function storefront: code 4f2a91c0 → 9c1b77de",
-        "10 % of the traffic, watched for 5 min",
+        "10 % of the traffic, monitored for 5 min",
         "All traffic",
-        "10 min of watching in all. Health is checked after every step. If one is unhealthy, v1.3.2 takes all traffic again",
+        (
+            "Monitoring takes 10 min in total. Health is checked after every step. If a check fails, v1.3.2 takes all "
+            "traffic again"
+        ),
         "4 gates passed: manifest, tag, integrity, signature.",
         "v1.4.0 is newer than v1.3.2",
         "Faster basket, and the voucher field is back.",
         "bo@example.com approved, Mon 23 Nov 2026, 10:08 UTC Seen.",
         "ana@example.com (you) not yet",
-        "After your approval Tagship checks that nothing has changed since, and begins to move traffic.",
+        "After your approval Tagship checks that nothing has changed since then and begins to move traffic.",
         "A rejection ends the release. Nothing changes in production.",
         "You decide as ana@example.com.",
         sample()["digest"],
@@ -97,7 +100,7 @@ def test_a_first_release_has_nothing_to_go_back_to():
 
 def test_a_release_without_a_change_says_so():
     page = text_of(ask(plan={"summary": [], "steps": [], "nothingToChange": True}))
-    assert "Nothing: what this release brings is what production already runs." in page
+    assert "Nothing: production already runs the contents of this release." in page
     assert "How traffic moves" not in page
 
 
@@ -123,7 +126,7 @@ def test_long_lists_and_notes_are_folded_and_complete():
     page = ask(notes=notes, plan={"summary": [f"change {n}" for n in range(30)], "steps": []})
     assert "18 more changes" in text_of(page)
     assert "change 29" in page
-    assert "The rest of the notes" in page
+    assert "More of the release notes" in page
     assert "note 99" in page
 
 
@@ -135,7 +138,7 @@ def test_notes_without_end_are_cut_and_it_is_said():
 def test_numbers_from_dynamodb_are_numbers():
     plan = {"summary": [], "steps": [{"percent": Decimal(10), "bake": Decimal(90)}], "nothingToChange": False}
     page = text_of(ask(required=Decimal(2), attempt=Decimal(3), plan=plan))
-    assert "10 % of the traffic, watched for 1 min 30 s" in page
+    assert "10 % of the traffic, monitored for 1 min 30 s" in page
     assert "Attempt 3" in page
 
 
@@ -145,8 +148,8 @@ def test_a_record_with_little_in_it_is_still_a_page():
     )
     page = text_of(ask(**bare))
     assert "Author not said" in page
-    assert "No gate has reported anything." in page
-    assert "The author wrote none." in page
+    assert "No gate has reported a result." in page
+    assert "The author wrote no release notes." in page
 
 
 def test_the_page_needs_no_script_and_loads_nothing():

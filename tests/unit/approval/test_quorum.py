@@ -79,7 +79,8 @@ def test_nothing_is_approved_by_nobody(required):
             {"required": 4, "authorMayApprove": True},
             (
                 r"^storefront v1\.4\.0 needs 4 approvals, but only 3 of its approvers can decide\. Nobody was asked and "
-                r"nothing was changed\. Add approvers or lower approval\.required, apply, and publish under a new tag\.$"
+                r"nothing was changed\. Add approvers or lower approval\.required, apply the "
+                r"configuration, then publish a new tag\.$"
             ),
         ),
         (
@@ -90,8 +91,8 @@ def test_nothing_is_approved_by_nobody(required):
         (
             {"required": 0},
             (
-                r"^storefront v1\.4\.0: approval\.required is 0\. At least one approval is needed; nobody was asked and "
-                r"nothing was changed\. Set it to 1 or more and apply\.$"
+                r"^storefront v1\.4\.0: approval\.required is 0\. At least one approval is required\. Nobody was asked and "
+                r"nothing was changed\. Set it to 1 or more and apply the configuration\.$"
             ),
         ),
     ],

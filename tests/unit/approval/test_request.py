@@ -165,9 +165,9 @@ def test_the_time_to_decide_is_the_applications_within_the_stages(expires, longe
     [
         (
             {"locations": builders.locations(None, "2"), "from": None},
-            "This is the first release, and nothing serves now",
+            "This is the first release and nothing serves traffic now",
         ),
-        ({"from": None}, "a rollback restores what was put there by other means"),
+        ({"from": None}, "a rollback restores the version that was deployed by other means"),
     ],
     ids=["nothing serves", "first by Tagship"],
 )
@@ -338,7 +338,7 @@ def test_if_nobody_can_be_reached_the_release_ends_and_says_what_to_mend(ledger)
         NoChannelReached, match=r"so nobody can decide \(mail to ana@example\.com: MessageRejected;"
     ) as caught:
         send(ledger, request, ses)
-    assert "Nothing was changed. Mend what is named here" in str(caught.value)
+    assert "Nothing was changed. Fix the problems named here" in str(caught.value)
     assert len(facts(ledger, "Approval Error")) == 1
 
 
@@ -373,7 +373,7 @@ def test_a_bot_announces_it_in_the_releases_thread_and_to_everybody_in_the_chann
         thread.begun(here.said(f"Bearer {here.token}", opening)["ts"])
         send(ledger, request, FakeSes(), secrets=FakeSecrets(here.bot(ANA)))
     ((first, second),) = here.threads().values()
-    assert second["text"].startswith("Approval wanted")
+    assert second["text"].startswith("Approval needed")
     assert (second["thread_ts"], second["reply_broadcast"]) == (first["ts"], True)
     assert "?t=" not in str(second)
     assert here.to("channel") == [] and len(here.to("ana")) == 1
@@ -395,7 +395,7 @@ def test_what_a_bot_can_not_say_is_a_fact_with_what_to_mend(ledger):
         send(ledger, request, ses, secrets=FakeSecrets(here.bot(channelId="C0ANOTHER")))
     assert ses.told == [ANA, BO, CHI]
     (fact,) = facts(ledger, "Approval Error")
-    assert fact["data"]["failed"]["the channel"].startswith("channel_not_found: there is no channel of this")
+    assert fact["data"]["failed"]["the channel"].startswith("channel_not_found: no channel has this")
     assert here.token not in str(fact)
 
 
@@ -447,7 +447,7 @@ def test_a_secret_that_can_not_be_read_is_told_and_mail_carries_the_link(ledger)
     assert ses.told == [ANA, BO, CHI]
     (fact,) = facts(ledger, "Approval Error")
     assert fact["data"]["failed"] == {
-        "the channel": "the secret tagship/production/storefront/slack can't be read: AccessDeniedException"
+        "the channel": "the secret tagship/production/storefront/slack cannot be read: AccessDeniedException"
     }
 
 
@@ -563,7 +563,7 @@ def test_from_the_second_reminder_on_the_escalation_list_is_told_without_a_link(
     assert subject.startswith("Still undecided: storefront v1.4.0 for production (ends in")
     for part in escalations[0]["message"]["Body"].values():
         assert "?t=" not in part["Data"] and "approve.example.com" not in part["Data"]
-        assert "no right to decide" in part["Data"]
+        assert "does not let you decide" in part["Data"]
     assert [fact["data"]["escalatedTo"] for fact in facts(ledger, "Approvers Reminded")] == [
         [],
         ["head@example.com"],

@@ -42,26 +42,26 @@ def test_the_channel_is_told_everything_but_a_link():
     message = announcement(record, now=NOW)
     told = "\n".join(texts(message))
     for words in (
-        "Approval wanted: storefront v1.4.0 for production",
+        "Approval needed: storefront v1.4.0 for production",
         "The alarm storefront-5xx is firing.",
         "v1.3.2 → v1.4.0",
         "dana@example.com",
         "code 4f2a91c0 → 9c1b77de",
-        "10 % of the traffic, watched for 5 min",
+        "10 % of the traffic, monitored for 5 min",
         "4 gates passed",
-        "Asked: ana@example.com, bo@example.com, chi@example.com. 2 approvals needed",
+        "Approvers: ana@example.com, bo@example.com, chi@example.com. 2 approvals needed",
         "Mon 23 Nov 2026, 14:00 UTC",
     ):
         assert words in told
     assert "approvals.example.com" not in json.dumps(message)
     assert "?t=" not in json.dumps(message)
     first = next(block for block in message["blocks"] if block["type"] == "section")
-    assert "Look at this first" in first["text"]["text"]
+    assert "Read this first" in first["text"]["text"]
 
 
 def test_one_person_gets_the_own_link_first():
     message = invitation(sample(), link=LINK, now=NOW)
-    assert f"<{LINK}|Look at it and decide>" in texts(message)[1]
+    assert f"<{LINK}|Review and decide>" in texts(message)[1]
     assert json.dumps(message).count(LINK) == 1
     with pytest.raises(ValueError, match="own address"):
         invitation(sample(), link="https://evil.example/|<!channel>", now=NOW)
@@ -69,7 +69,7 @@ def test_one_person_gets_the_own_link_first():
 
 def test_a_reminder_says_how_it_stands():
     message = invitation(sample(decisions=[approved(BO, 8)]), link=LINK, now=NOW, reminder=True)
-    assert message["text"].startswith("Reminder: your approval is wanted: storefront v1.4.0")
+    assert message["text"].startswith("Reminder: your approval is needed: storefront v1.4.0")
     assert "1 of 2 so far." in texts(message)[1]
 
 
@@ -87,9 +87,7 @@ def test_no_message_has_markup_that_is_not_ours_or_unfurls_anything_or_is_longer
         assert head["type"] == "plain_text" and len(head["text"]) <= 150 and "\n" not in head["text"]
 
 
-EVIL = (
-    "<!channel> <!here> <@U0001> <#C0001> <https://evil.example|Look at it and decide> &lt; `x` *b*\r\n\u202e"
-)
+EVIL = "<!channel> <!here> <@U0001> <#C0001> <https://evil.example|Review and decide> &lt; `x` *b*\r\n\u202e"
 
 
 def test_mentions_and_links_of_others_are_text():

@@ -197,7 +197,7 @@ def test_too_late_is_too_late(stage: Any, waiting: Any) -> None:
     stage.clock.pause(5 * 3600)
     result = decide(stage, "approve", "--as", "ana@example.com")
     assert result.exit_code == 1
-    assert "storefront v1.4.0: the time to decide is over. Nothing was changed." in result.stderr
+    assert "storefront v1.4.0: the approval request expired. Nothing was changed." in result.stderr
     assert waiting.request["decisions"] == []
 
 

@@ -405,7 +405,7 @@ FAULTS: Mapping[str, tuple[Any, Verdict, str]] = {
     "GitHub's secret holds Slack's": (
         lambda a: a.secrets.update({GITHUB: a.secrets[SLACK]}),
         Verdict.WRONG,
-        "does not hold a GitHub token",
+        "does not contain a GitHub token",
     ),
     "GitHub's secret is empty": (lambda a: a.secrets.update({GITHUB: " "}), Verdict.WRONG, "is empty"),
     "GitHub does not answer": (

@@ -100,26 +100,18 @@ def test_one_release_is_a_timeline_of_its_facts(stage: Any) -> None:
     stage.clock.pause(60)
     made.checked(1).shifted(2).checked(2).ended(Status.SUCCEEDED, "storefront v1.4.0 serves all traffic.")
     assert stage.run("history", "storefront", "--tag", "v1.4.0").stdout == (
-        "storefront v1.4.0 in development, acme/storefront 8f1d5a0 by dana@example.com\n"
-        "Mon 23 Nov 2026, times in UTC\n"
-        "14:05:00  ·  was read, and its files are pinned: commit 8f1d5a0 by dana@example.com\n"
-        "14:05:00  ·  has the lock (fencing number 1)\n"
-        "14:05:00  ✓  passed its gates: manifest, tag and integrity\n"
-        "14:05:05  ·  planned: from v1.3.0 to v1.4.0\n"
-        "             the alias live of storefront: version 6 → version 7\n"
-        "14:05:05  !  waits for approval by ana@example.com, bo@example.com and chi@example.com\n"
-        "14:06:10  ✓  ana@example.com approved it; more approvals are needed\n"
-        "             “looks good”\n"
-        "14:06:10  ✓  bo@example.com approved it: that is enough\n"
-        "14:06:10  ·  deployment started: 10 %, then 100 % of traffic, no step starts after 14:26:10\n"
-        "14:06:10  ·  10 % of traffic goes to v1.4.0 (step 1 of 2), watched for 1 min\n"
-        "14:07:10  ✓  health after step 1 of 2: healthy\n"
-        "14:07:10  ·  100 % of traffic goes to v1.4.0 (step 2 of 2)\n"
-        "14:07:10  ✓  health after step 2 of 2: healthy\n"
-        "14:07:10  ✓  SUCCEEDED\n"
-        "\n"
-        "storefront v1.4.0 SUCCEEDED after 2 min 10 s\n"
-        "  storefront v1.4.0 serves all traffic.\n"
+        "storefront v1.4.0 in development, acme/storefront 8f1d5a0 by dana@example.com\nMon 23 Nov 2026, "
+        "times in UTC\n14:05:00  ·  was read, and its files are pinned: commit 8f1d5a0 by "
+        "dana@example.com\n14:05:00  ·  acquired the lock (fencing number 1)\n14:05:00  ✓  passed its gates: "
+        "manifest, tag and integrity\n14:05:05  ·  planned: from v1.3.0 to v1.4.0\n             the alias "
+        "live of storefront: version 6 → version 7\n14:05:05  !  waits for approval by ana@example.com, "
+        "bo@example.com and chi@example.com\n14:06:10  ✓  ana@example.com approved it; more approvals are "
+        "needed\n             “looks good”\n14:06:10  ✓  bo@example.com approved it: that is enough\n14:06:10 "
+        " ·  deployment started: 10 %, then 100 % of traffic; no step starts after 14:26:10\n14:06:10  ·  10 "
+        "% of traffic goes to v1.4.0 (step 1 of 2), monitored for 1 min\n14:07:10  ✓  health after step 1 of "
+        "2: healthy\n14:07:10  ·  100 % of traffic goes to v1.4.0 (step 2 of 2)\n14:07:10  ✓  health after "
+        "step 2 of 2: healthy\n14:07:10  ✓  SUCCEEDED\n\nstorefront v1.4.0 SUCCEEDED after 2 min 10 s\n  "
+        "storefront v1.4.0 serves all traffic.\n"
     )
 
 
@@ -164,7 +156,7 @@ def test_invalid_says_which_gate_why_and_what_to_do(stage: Any) -> None:
         "✗  stopped by the gate tag\n             tag: v1.4.0 is older than v1.5.0. Publish v1.5.1.\n"
         in timeline
     )
-    assert "Nothing was changed: production serves what it served before." in told_of(stage)
+    assert "Nothing was changed: the same version serves traffic as before." in told_of(stage)
     assert "Publish v1.5.1." in told_of(stage)
     assert (
         "https://eu-central-1.console.aws.amazon.com/states/home?region=eu-central-1#/v2/executions/"
@@ -177,7 +169,7 @@ def test_an_ending_before_any_traffic_says_that_nothing_was_changed(stage: Any, 
     stage.release().waiting().ended(status, "So it was.")
     assert f"storefront v1.4.0 {status} after" in told_of(stage)
     assert "Why: So it was." in told_of(stage)
-    assert "Nothing was changed: production serves what it served before." in told_of(stage)
+    assert "Nothing was changed: the same version serves traffic as before." in told_of(stage)
 
 
 def test_rolled_back_says_what_serves_now_and_that_nobody_has_to_act(stage: Any) -> None:
@@ -194,7 +186,7 @@ def test_rolled_back_says_what_serves_now_and_that_nobody_has_to_act(stage: Any)
     assert "✗  rolling back: it was not healthy at 10 % of traffic\n" in timeline
     assert "·  baseline restored: live sends all traffic to version 6 again.\n" in timeline
     assert "✓  the restored baseline is healthy\n" in timeline
-    assert "v1.3.0 serves all traffic again and is healthy. Nobody has to act now." in told_of(stage)
+    assert "v1.3.0 serves all traffic again and is healthy. No action is needed now." in told_of(stage)
 
 
 def test_a_look_that_was_not_clear_says_what_follows(stage: Any) -> None:
@@ -223,7 +215,7 @@ def test_a_failed_rollback_says_who_must_do_what_and_where(stage: Any) -> None:
     assert "the alias live of storefront (account 123456789012, eu-central-1)" in told
     assert "Before this release it was version 6." in told
     assert "4. Then: tagship rollback storefront --stage development --reason" in told
-    assert "the lock is kept, and no other release of storefront can start" in told
+    assert "the lock is kept and no other release of storefront can start" in told
 
 
 # ---- facts in words ------------------------------------------------------------------------------------------------
@@ -232,7 +224,7 @@ def test_a_failed_rollback_says_who_must_do_what_and_where(stage: Any) -> None:
 @pytest.mark.parametrize(
     "name, data, text",
     [
-        ("Tag Already Used", {"refused": "abc", "known": "def"}, "a tag is used once"),
+        ("Tag Already Used", {"refused": "abc", "known": "def"}, "a tag can be used only once"),
         ("Approvers Reminded", {"approvers": ["a@x", "b@x"]}, "reminded a@x and b@x"),
         (
             "Approval Error",
@@ -244,14 +236,14 @@ def test_a_failed_rollback_says_who_must_do_what_and_where(stage: Any) -> None:
             {"approvers": ["a@x"], "escalatedTo": ["b@x"]},
             "reminded a@x, and notified b@x",
         ),
-        ("Approval Expired", {"why": "w"}, "the time to decide is over"),
+        ("Approval Expired", {"why": "w"}, "the approval request expired"),
         ("Approval Superseded", {"why": "w"}, "a newer release arrived"),
         (
             "Link Refused",
             {"reason": "expired"},
             "an approval link was refused (expired) from somebody",
         ),
-        ("Approver Signed In", {"identity": "https://id.example.com 1"}, "somebody signed in to see it"),
+        ("Approver Signed In", {"identity": "https://id.example.com 1"}, "somebody signed in to view it"),
         ("Rollback Triggered", {"trigger": "alarm", "why": "w"}, "rolling back: an alarm fired"),
         ("Rollback Triggered", {"trigger": "moonlight", "why": "w"}, "rolling back: moonlight"),
         ("Something New", {"why": "it was time"}, "Something New: it was time"),

@@ -43,7 +43,7 @@ def test_everything_is_written_with_the_teams_own_people_policy_and_traffic(tmp_
     for text in (page, mail):
         assert "basket" in text and "fay@example.com" in text and "7 % of the traffic" in text
         assert "bo@example.com" not in text
-    assert "Needed to approve and to reject" in page
+    assert "Required to approve and to reject" in page
     assert mail.startswith("Subject: Approve basket v1.4.0 for staging?")
     links = (tmp_path / "out" / "index.html").read_text()
     assert all(name in links for name in names - {"index.html"})
@@ -62,7 +62,7 @@ def test_without_a_folder_the_mail_and_the_message_are_told():
     shown = json.loads(result.output)
     assert shown["mail"]["subject"] == "Approve storefront v1.4.0 for production?"
     assert shown["slack"]["unfurl_links"] is False
-    assert "Look at it and decide:" in run().output
+    assert "Review and decide:" in run().output
 
 
 def test_a_document_that_is_not_valid_is_sent_to_validate(tmp_path):

@@ -78,7 +78,8 @@ def test_it_is_told_the_release_the_candidate_and_the_baseline(stubbed):
     "answer, verdict, why",
     [
         ({"verdict": "healthy"}, "healthy", "The function reports: no reason given."),
-        ({"verdict": "unhealthy", "reasons": ["till shut", "3 < 5"]}, "unhealthy", "The function reports: till shut; 3 < 5."),
+        ({"verdict": "unhealthy", "reasons": ["till shut", "3 < 5."]}, "unhealthy",
+         "The function reports: till shut; 3 < 5."),
         ({"verdict": "inconclusive", "reasons": "too early"}, "inconclusive", "The function reports: too early."),
         ({"verdict": "inconclusive", "reasons": ["a\nb\x1b[31m"]}, "inconclusive", "The function reports: a b⟨U+001B⟩[31m."),
         ({"verdict": "error"}, "error", 'The answer is not {"verdict": …} with one of healthy, unhealthy, inconclusive.'),

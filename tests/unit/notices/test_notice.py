@@ -62,13 +62,13 @@ def test_where_nothing_is_known_of_what_serves_nothing_is_said():
 def test_it_says_what_is_needed_and_from_whom():
     assert told("Approval Requested", ASKED).needed == (
         (
-            "The approval of 1 of ana@example.com and bo@example.com, each by a personal link; "
-            "the time to decide ends in 3 h 59 min."
+            "Approval by 1 of ana@example.com and bo@example.com, each with a personal link; the request "
+            "expires in 3 h 59 min."
         ),
     )
     reminded = {"approvers": ["ana@example.com"], "expiresAt": "2026-11-23T14:00:00.000Z"}
     assert told("Approvers Reminded", reminded).needed == (
-        "Waiting for ana@example.com; the time to decide ends in 3 h 59 min.",
+        "Waiting for ana@example.com; the request expires in 3 h 59 min.",
     )
     assert told("Release Invalid", {"why": "x"}, record=RECORD | {"status": "INVALID"}).needed == (
         "Publish a newer tag.",
@@ -84,7 +84,9 @@ def test_an_ending_says_how_long_it_took_and_why():
         {"why": "5 of 5 answers were 500.", "readAt": "2026-11-23T09:48:00.000Z"},
         record=RECORD | {"status": "ROLLED_BACK"},
     )
-    assert notice.text == "ROLLED_BACK: the previous release serves again, 12 min after it was read"
+    assert (
+        notice.text == "ROLLED_BACK: the previous release serves all traffic again, 12 min after it was read"
+    )
     assert notice.more == ("5 of 5 answers were 500.",)
     assert notice.mood is Mood.BAD
 
@@ -176,7 +178,7 @@ def test_no_text_adds_a_line_or_hides_a_character(why, who):
 
 def test_the_sample_fact_is_sent():
     assert notice_of(FACT | {"data": SHIFTED}, RECORD, level=Level.EVERYTHING).text == (
-        "10 % of traffic goes to v1.4.0 (step 1 of 2), watched for 1 min"
+        "10 % of traffic goes to v1.4.0 (step 1 of 2), monitored for 1 min"
     )
 
 

@@ -30,11 +30,13 @@ def test_it_says_what_happened_why_what_serves_and_where_to_look():
     assert message["text"] == "storefront v1.4.0 in production"
     assert message["unfurl_links"] is False
     happened, why, now, last = texts(message)
-    assert happened == ":red_circle: ROLLED_BACK: the previous release serves again, 12 min after it was read"
+    assert happened == (
+        ":red_circle: ROLLED_BACK: the previous release serves all traffic again, 12 min after it was read"
+    )
     assert why == "• 5 of 5 answers were 500."
     assert now.startswith("*What now*\n")
     assert last.startswith("*Serves now:* v1.3.0 serves all traffic.   <" + CONSOLE)
-    assert last.endswith("|Look at the execution>")
+    assert last.endswith("|View the execution>")
 
 
 def test_what_has_nothing_more_to_say_is_short():

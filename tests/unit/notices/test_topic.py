@@ -45,13 +45,11 @@ def test_a_message_says_what_happened_what_serves_what_is_needed_and_where_to_lo
         "TopicArn": "arn:topic",
         "Subject": "[production] storefront v1.4.0: Release Rolled Back",
         "Message": (
-            "storefront v1.4.0 in production: ROLLED_BACK: the previous release serves again, 12 min after it was read\n\n"
-            "5 of 5 answers were 500.\n\n"
-            "Serves now: v1.3.0 serves all traffic.\n\n"
-            "What now: v1.3.0 serves all traffic again and is healthy. Nobody has to act now.\n\n"
-            "What now: Fix the problem, then publish a new tag.\n\n"
-            "Look: https://us-east-1.console.aws.amazon.com/states/home?region=us-east-1#/v2/executions/details/"
-            "arn:aws:states:us-east-1:000000000000:execution:release:one\n"
+            "storefront v1.4.0 in production: ROLLED_BACK: the previous release serves all traffic again, 12 "
+            "min after it was read\n\n5 of 5 answers were 500.\n\nServes now: v1.3.0 serves all "
+            "traffic.\n\nWhat now: v1.3.0 serves all traffic again and is healthy. No action is needed "
+            "now.\n\nWhat now: Fix the problem, then publish a new tag.\n\nLook: "
+            "https://us-east-1.console.aws.amazon.com/states/home?region=us-east-1#/v2/executions/details/arn:aws:states:us-east-1:000000000000:execution:release:one\n"
         ),
         "MessageAttributes": {
             "application": {"DataType": "String", "StringValue": "storefront"},

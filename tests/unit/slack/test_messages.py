@@ -49,8 +49,8 @@ def test_a_secret_is_a_bare_address_or_names_the_channel_and_people():
 @pytest.mark.parametrize(
     "text, told",
     [
-        ("", "holds no webhook and no bot"),
-        ("{}", "holds no webhook and no bot"),
+        ("", "contains neither a webhook nor a bot"),
+        ("{}", "contains neither a webhook nor a bot"),
         ("{", "neither an address nor JSON"),
         ('{"a":' * 9999, "neither an address nor JSON"),
         ('{"channel": 1}', "is not {"),

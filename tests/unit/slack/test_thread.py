@@ -136,12 +136,12 @@ def test_a_message_that_somebody_deleted_is_not_said_again():
         (200, "internal_error", "internal_error", True),
         (503, "service_unavailable", "status 503 service_unavailable", True),
         (200, "invalid_auth", "invalid_auth: the bot's token is not valid", False),
-        (200, "channel_not_found", "channel_not_found: there is no channel of this id", False),
-        (200, "not_in_channel", "not_in_channel: the bot is not in the channel; invite it", False),
+        (200, "channel_not_found", "channel_not_found: no channel has this ID", False),
+        (200, "not_in_channel", "not_in_channel: the bot is not in the channel: invite it", False),
         (200, "missing_scope", "missing_scope: the bot needs the scope chat:write", False),
         (200, "is_archived", "is_archived: the channel is archived", False),
         (200, "something_new", "something_new", False),
-        (200, "https://an.address/ or more", "Slack gave no answer that it documents", False),
+        (200, "https://an.address/ or more", "Slack gave an undocumented answer", False),
     ],
 )
 def test_each_of_slacks_errors_is_told_to_who_can_mend_it(status, word, reason, passes):
@@ -168,7 +168,7 @@ def test_what_is_wrong_with_the_message_itself_is_not_tried_for_days(word):
 def test_an_answer_that_is_no_yes_is_none(body):
     with slack() as here:
         here.answers["chat.postMessage"] = (200, body)
-        with pytest.raises(SlackFailed, match="no answer that it documents"):
+        with pytest.raises(SlackFailed, match="undocumented answer"):
             told(here)
 
 

@@ -93,8 +93,8 @@ def check_reachable(record: NewRequest) -> None:
     release = f"{record['application']} {record['tag']}"
     if required < 1:
         raise QuorumUnreachable(
-            f"{release}: approval.required is {required}. At least one approval is needed; "
-            "nobody was asked and nothing was changed. Set it to 1 or more and apply."
+            f"{release}: approval.required is {required}. At least one approval is required. Nobody was asked "
+            "and nothing was changed. Set it to 1 or more and apply the configuration."
         )
     if able < required:
         without = (
@@ -104,6 +104,6 @@ def check_reachable(record: NewRequest) -> None:
         )
         raise QuorumUnreachable(
             f"{release} needs {required} approvals, but only {able} of its approvers can decide{without}. "
-            "Nobody was asked and nothing was changed. Add approvers or lower approval.required, apply, "
-            "and publish under a new tag."
+            "Nobody was asked and nothing was changed. Add approvers or lower approval.required, apply the "
+            "configuration, then publish a new tag."
         )

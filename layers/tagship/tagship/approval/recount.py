@@ -36,8 +36,8 @@ def prove_decisions(ledger: Ledger, record: ReleaseRecord, digest: str, *, notar
         raise _unproven(record, f"the ledger's chain is broken: {broken.what}")
     if asked["data"].get("digest") != digest:
         raise PlanChanged(
-            f"{application} {tag}: the facts approve another plan than the one that would be deployed. Nothing was changed. "
-            "Publish a new tag."
+            f"{application} {tag}: the recorded approval is for a different plan than the one that would be "
+            "deployed. Nothing was changed. Publish a new tag."
         )
     found = _recounted(facts, record)
     unproven = [
@@ -99,13 +99,13 @@ def _said(found: Ballot, unproven: Sequence[str]) -> str:
     words = {"approve": "approved", "reject": "rejected"}
     who = ", ".join(f"{vote['approver']} {words[vote['decision']]}" for vote in votes(found))
     told = f"{approvals(found)} of {found['required']} approvals" + (f": {who}" if who else "")
-    return told + (f"; nothing vouches for the approval of {listed(unproven)}" if unproven else "")
+    return told + (f"; there is no proof for the approval of {listed(unproven)}" if unproven else "")
 
 
 def _unproven(record: ReleaseRecord, why: str) -> ApprovalUnproven:
     application = record["application"]
     return ApprovalUnproven(
-        f"{application} {record['tag']}: the request says that it is approved, and the ledger's facts do not show it "
-        f"({why}). Nothing was changed. Somebody may have written to the ledger: run "
-        f"`tagship audit verify {application} --stage {record['stage']}`."
+        f"{application} {record['tag']}: the request says that it is approved, but the ledger's facts do not "
+        f"confirm it ({why}). Nothing was changed. Someone may have tampered with the ledger: run `tagship "
+        f"audit verify {application} --stage {record['stage']}`."
     )

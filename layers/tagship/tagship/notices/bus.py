@@ -38,7 +38,7 @@ def publish(fact: FactRecord, *, events: EventBridgeClient, event_bus: str) -> N
         )
     if answer.get("FailedEntryCount"):
         raise AwsUnavailable(
-            f"The event bus did not take {fact['name']!r}: {answer['Entries'][0].get('ErrorCode')}"
+            f"The event bus rejected {fact['name']!r}: {answer['Entries'][0].get('ErrorCode')}"
         )
 
 

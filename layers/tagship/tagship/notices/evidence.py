@@ -40,7 +40,7 @@ def keep(evidence: Mapping[str, Any], *, key: str, s3: S3Client, bucket: str) ->
         if code_of(error) == _THERE_ALREADY:
             return False
         if code_of(error) == _SOMEBODY_ELSE_JUST_NOW:
-            raise AwsUnavailable(f"Somebody else is writing {key} just now.") from error
+            raise AwsUnavailable(f"{key} is being written by another process.") from error
         raise
     return True
 

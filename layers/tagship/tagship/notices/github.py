@@ -180,7 +180,7 @@ def _repository(fact: Fact, record: Known, means: Means, wanted: Mapping[str, An
         raise NotDelivered(f"GitHub: {error}.") from None
     if not TOKEN.fullmatch(token):
         raise NotDelivered(
-            f"GitHub: the secret {name} does not hold a GitHub token (ghp_…, github_pat_…, ghs_…)."
+            f"GitHub: the secret {name} does not contain a GitHub token (ghp_…, github_pat_…, ghs_…)."
         )
     return Repository(name=wanted["repository"], token=token, api=api)
 

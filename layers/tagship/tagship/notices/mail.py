@@ -44,8 +44,8 @@ def send(notice: Notice, *, to: tuple[str, ...], sender: str, ses: SESClient) ->
         if code_of(error) not in _REFUSED_FOR_GOOD:
             raise
         raise NeverTaken(
-            f"SES refused the mail to {', '.join(to)} ({code_of(error)}): {message_of(error)} Correct the address, or, "
-            "in SES's sandbox, verify it. Then resend what was set aside."
+            f"SES refused the mail to {', '.join(to)} ({code_of(error)}): {message_of(error)} Correct the "
+            "address or, in the SES sandbox, verify it. Then resend the notices that were set aside."
         ) from error
 
 

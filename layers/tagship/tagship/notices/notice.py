@@ -114,7 +114,7 @@ def _serves(fact: FactRecord, record: Known) -> str:
     if is_proposal(tag):
         return ""
     plan = record.get("plan")
-    before = (plan["from"] if plan else None) or "what was there before"
+    before = (plan["from"] if plan else None) or "the previous version"
     if name == FactKind.RELEASE_SUCCEEDED:
         return f"{tag} serves all traffic."
     if name == FactKind.RELEASE_ROLLED_BACK:
@@ -137,7 +137,7 @@ def _serves(fact: FactRecord, record: Known) -> str:
         FactKind.BASELINE_RESTORED,
         FactKind.ROLLBACK_TRIGGERED,
     ):
-        return f"{plan.get('from') or 'What was there before'} serves all traffic."
+        return f"{plan.get('from') or 'The previous version'} serves all traffic."
     return ""
 
 
@@ -146,10 +146,10 @@ def _needed(fact: FactRecord, record: Known) -> tuple[str, ...]:
     if fact["name"] == FactKind.APPROVAL_REQUESTED:
         some = f"{data['required']} of {listed(data['approvers'])}"
         ends = until(moment(data["expiresAt"]), moment(fact["at"]))
-        return (f"The approval of {some}, each by a personal link; the time to decide ends {ends}.",)
+        return (f"Approval by {some}, each with a personal link; the request expires {ends}.",)
     if fact["name"] == FactKind.APPROVERS_REMINDED and data.get("expiresAt"):
         ends = until(moment(data["expiresAt"]), moment(fact["at"]))
-        return (f"Waiting for {listed(data['approvers'])}; the time to decide ends {ends}.",)
+        return (f"Waiting for {listed(data['approvers'])}; the request expires {ends}.",)
     if fact["name"] in ENDING_KINDS:
         return tuple(
             sentence for sentence in ending(record) if not sentence.startswith("Nothing was changed")

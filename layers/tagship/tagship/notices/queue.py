@@ -63,7 +63,7 @@ class Message:
         texts += [said.get(name) for name in ("MessageGroupId", "MessageDeduplicationId")]
         tries = said.get("ApproximateReceiveCount")
         if not all(map(_is_text, texts)) or not (_is_text(tries) and re.fullmatch("[0-9]{1,9}", str(tries))):
-            raise EventNotUnderstood("This is not a message of a FIFO queue. It stays in the queue.")
+            raise EventNotUnderstood("This message is not from a FIFO queue. It stays in the queue.")
         name, receipt, body, group, deduplication = map(str, texts)
         return cls(
             id=name,
@@ -92,7 +92,7 @@ class Message:
         if not all(isinstance(text, str) and text for text in (channel, application, fact)) or not (
             reader is None or isinstance(reader, Mapping)
         ):
-            raise EventNotUnderstood("The message does not say channel, application and fact.")
+            raise EventNotUnderstood("The message lacks channel, application or fact.")
         return Errand(channel=str(channel), application=str(application), fact=str(fact), reader=reader)
 
 
@@ -108,7 +108,7 @@ def messages_in(event: object) -> list[Message]:
     """
     records = event.get("Records") if isinstance(event, Mapping) else None
     if not isinstance(records, list):
-        raise EventNotUnderstood("This event has no messages of a queue.")
+        raise EventNotUnderstood("This event contains no queue messages.")
     return [Message.from_dict(record) for record in records]
 
 

@@ -55,7 +55,7 @@ def message_of(notice: Notice) -> Message:
         blocks.append(section("*What now*\n" + "\n".join(map(escaped, notice.needed))))
     last = [f"*Serves now:* {escaped(notice.serves)}"] if notice.serves else []
     if notice.look.startswith("https://"):
-        last.append(f"<{notice.look}|Look at the execution>")
+        last.append(f"<{notice.look}|View the execution>")
     if last:
         blocks.append(context("   ".join(last)))
     return message(notice.subject, *blocks)

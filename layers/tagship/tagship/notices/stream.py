@@ -78,7 +78,7 @@ class StreamRecord:
         """Raises FactChanged for one that was changed, made of something else, or deleted: no code of Tagship does that."""
         if self.event not in ("INSERT", ""):
             raise FactChanged(
-                f"{self.title} changes what was written before ({self.event}). Run tagship audit verify."
+                f"{self.title} changes an existing record ({self.event}). Run tagship audit verify."
             )
 
     @property
@@ -109,7 +109,7 @@ def records_in(event: object) -> list[StreamRecord]:
     """
     records = _mapping(event).get("Records")
     if not isinstance(records, list):
-        raise EventNotUnderstood("This is not a batch of the ledger's stream: it has no records.")
+        raise EventNotUnderstood("This event is not a batch from the ledger's stream: it has no records.")
     return [StreamRecord.from_dict(record) for record in records]
 
 
@@ -128,7 +128,7 @@ def each(
             except _PASSES:
                 raise
             except Exception as error:
-                log.exception("This record of the stream can't be processed. It is set aside")
+                log.exception("This stream record cannot be processed. It is set aside")
                 queue.set_record_aside(
                     sqs,
                     condition="FactChanged" if isinstance(error, FactChanged) else "NotAFact",
@@ -138,7 +138,7 @@ def each(
                     queue_url=failures,
                 )
         except _PASSES:
-            log.exception("This record of the stream could not be processed. The stream will ask again")
+            log.exception("This stream record could not be processed. The stream will retry it")
             return {"batchItemFailures": [{"itemIdentifier": record.sequence}]}
     return {"batchItemFailures": []}
 

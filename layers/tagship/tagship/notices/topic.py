@@ -26,7 +26,7 @@ def publish(notice: Notice, *, sns: SNSClient, topic_arn: str) -> None:
     Raises AwsUnavailable.
     """
     subject = f"[{notice.stage}] {notice.about}: {notice.name}"
-    with calling("Telling the topic"):
+    with calling("Publishing to the topic"):
         sns.publish(
             TopicArn=topic_arn,
             Subject=_NOT_ASCII.sub("?", subject)[:_SUBJECT],

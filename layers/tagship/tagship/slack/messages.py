@@ -99,14 +99,14 @@ def webhooks(secrets: SecretReader, name: str, *, hosts: Sequence[str]) -> Webho
     try:
         text = str(secrets.get_secret_value(SecretId=name).get("SecretString", "")).strip()
     except ClientError as error:
-        raise SlackFailed(f"the secret {name} can't be read: {code_of(error)}", passes=True) from None
+        raise SlackFailed(f"the secret {name} cannot be read: {code_of(error)}", passes=True) from None
     except BotoCoreError as error:
-        raise SlackFailed(f"the secret {name} can't be read: {type(error).__name__}", passes=True) from None
+        raise SlackFailed(f"the secret {name} cannot be read: {type(error).__name__}", passes=True) from None
     except SecretRefused as error:
         raise SlackFailed(str(error)) from None
     found = _parsed(text, name)
     if not found.channel and not found.approvers and not found.bot:
-        raise SlackFailed(f"the secret {name} holds no webhook and no bot")
+        raise SlackFailed(f"the secret {name} contains neither a webhook nor a bot")
     api = (("api", found.bot.api),) if found.bot else ()
     for what, url in (("the channel's webhook", found.channel), *api, *found.approvers.items()):
         if url and (problem := problem_of(url, hosts)):
@@ -139,7 +139,7 @@ def failure_of(answer: web.Answer, word: str) -> SlackFailed:
     said = " ".join(filter(None, (f"status {answer.status}" if answer.status != 200 else "", word)))
     means = f": {_MEANS[word]}" if word in _MEANS else ""
     kind = MessageRefused if word in _NEVER and not passes else SlackFailed
-    return kind((said or "Slack gave no answer that it documents") + means, passes=passes, after=waits)
+    return kind((said or "Slack gave an undocumented answer") + means, passes=passes, after=waits)
 
 
 _SECONDS = re.compile(r"[0-9]{1,4}")
@@ -168,14 +168,14 @@ _NEVER = {
 _MEANS = {
     "account_inactive": "the bot was removed from the workspace",
     "channel_is_archived": "the channel is archived",
-    "channel_not_found": "there is no channel of this id, or it is private and the bot is not in it",
-    "invalid_auth": "the bot's token is not valid (here, or from this network)",
+    "channel_not_found": "no channel has this ID, or it is private and the bot is not in it",
+    "invalid_auth": "the bot's token is not valid (at all, or from this network)",
     "is_archived": "the channel is archived",
     "missing_scope": "the bot needs the scope chat:write",
     "no_service": "the webhook was removed",
     "not_authed": "the bot's token is missing",
-    "not_in_channel": "the bot is not in the channel; invite it",
-    "restricted_action": "the workspace does not let the bot post there",
+    "not_in_channel": "the bot is not in the channel: invite it",
+    "restricted_action": "the workspace does not allow the bot to post there",
     "token_expired": "the bot's token has expired",
     "token_revoked": "the bot's token was revoked",
 }
@@ -215,7 +215,8 @@ def _bot(given: Mapping[str, Any], name: str) -> Bot | None:
         or not isinstance(api, str)
     ):
         raise SlackFailed(
-            f"the secret {name} asks for a bot, which needs botToken (xoxb-…) and channelId (Slack's id of the channel)"
+            f"the secret {name} configures a bot, which needs botToken (xoxb-…) and channelId (Slack's ID of "
+            "the channel)"
         )
     return Bot(token=token, channel=channel, api=api.rstrip("/"))
 
@@ -234,7 +235,8 @@ def _buttons(given: Mapping[str, Any], name: str) -> Buttons | None:
         )
     ):
         raise SlackFailed(
-            f"the secret {name} asks for buttons, which need signingSecret, team and users {{Slack's id: mail address}}"
+            f"the secret {name} configures buttons, which need signingSecret, team and users {{Slack ID: mail "
+            "address}"
         )
     return Buttons(signing_secret=key, team=team, users=users)
 

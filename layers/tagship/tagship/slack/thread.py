@@ -92,7 +92,7 @@ def _name(thread: Thread, pause: Callable[[float], None]) -> str:
         if thread.taken():
             return ""
         pause(_PAUSE_SECONDS)
-    raise ThreadBusy("somebody else is opening the release's thread", passes=True)
+    raise ThreadBusy("the release's thread is already being opened", passes=True)
 
 
 class _Outside(SlackFailed):

@@ -76,7 +76,7 @@ def _retried(fact: FactRecord, data: Data) -> Told:
 
 
 def _used(_: FactRecord, data: Data) -> Told:
-    text = "other bytes were uploaded under this tag and refused: a tag is used once"
+    text = "different bytes were uploaded with this tag and refused: a tag can be used only once"
     return Told(text=text, mood=Mood.WARY, more=(f"refused: release.json with SHA-256 {data['refused']}",))
 
 
@@ -139,7 +139,7 @@ def _identified(identity: str) -> str:
         return f"on the command line, as {identity}"
     if identity.startswith("claimed "):
         return (
-            f"on the command line, by {identity.removeprefix('claimed ')}, which does not prove who that is"
+            f"on the command line, as {identity.removeprefix('claimed ')}, which does not prove who that is"
         )
     if identity.startswith("slack "):
         return f"by a button in Slack, as {identity.removeprefix('slack ')}"
@@ -171,7 +171,9 @@ def _link_refused(fact: FactRecord, data: Data) -> Told:
 def _delayed(_: FactRecord, data: Data) -> Told:
     opens = clock(moment(data["opens"]))
     return Told(
-        text=f"waits until {opens}; no traffic moves before", mood=Mood.WARY, more=(str(data["why"]),)
+        text=f"waits until {opens}; no traffic moves before then then then then",
+        mood=Mood.WARY,
+        more=(str(data["why"]),),
     )
 
 
@@ -185,20 +187,20 @@ def _overridden(_: FactRecord, data: Data) -> Told:
 
 def _frozen(fact: FactRecord, data: Data) -> Told:
     until = clock(moment(data["ends"]))
-    again = (f"It comes again: {data['again']}",) if data.get("again") else ()
+    again = (f"It repeats: {data['again']}",) if data.get("again") else ()
     return Told(
         text=f"frozen by {fact['who']} until {until}", mood=Mood.WARY, more=(str(data["why"]), *again)
     )
 
 
 def _unfrozen(fact: FactRecord, data: Data) -> Told:
-    more = (str(data["why"]), f"It was frozen because: {data['frozenBecause']}")
+    more = (str(data["why"]), f"Reason for the freeze: {data['frozenBecause']}")
     return Told(text=f"a freeze was lifted by {fact['who']}", more=more)
 
 
 def _started(_: FactRecord, data: Data) -> Told:
     shares = ", then ".join(f"{step['percent']} %" for step in data["steps"])
-    return Told(text=f"deployment started: {shares} of traffic, no step starts after {data['deadline']}")
+    return Told(text=f"deployment started: {shares} of traffic; no step starts after {data['deadline']}")
 
 
 def _proven(_: FactRecord, data: Data) -> Told:
@@ -211,7 +213,7 @@ def _proven(_: FactRecord, data: Data) -> Told:
 
 
 def _shifted(fact: FactRecord, data: Data) -> Told:
-    bake = f", watched for {span(data['bake'])}" if data["bake"] else ""
+    bake = f", monitored for {span(data['bake'])}" if data["bake"] else ""
     step = f"step {data['step']} of {data['of']}"
     return Told(text=f"{data['percent']} % of traffic goes to {fact['tag']} ({step}){bake}")
 
@@ -241,7 +243,7 @@ _TRIGGERS = {
     "failure": "a step failed",
     "alarm": "an alarm fired",
     "operator": "an operator requested it",
-    "security": "its code is not safe",
+    "security": "its code is unsafe",
     "supervisor": "its execution died",
     "abort": "its execution was stopped",
 }
@@ -259,7 +261,7 @@ def _restored(_: FactRecord, data: Data) -> Told:
         for each in data.get("served") or ()
         if each["percent"]
     ]
-    had = (f"The release had {listed(shares)} of traffic.",) if shares else ()
+    had = (f"The release received {listed(shares)} of traffic.",) if shares else ()
     took = f", {span(data['seconds'])} after the request" if data.get("seconds") else ""
     return Told(text=f"baseline restored{took}: {data['what']}", more=had)
 
@@ -283,17 +285,22 @@ def _joined(fact: FactRecord, data: Data) -> Told:
 
 def _barred(fact: FactRecord, data: Data) -> Told:
     return Told(
-        text=f"barred by {fact['who']}: it is never deployed again",
+        text=f"barred by {fact['who']}: it can never be deployed again",
         mood=Mood.BAD,
         more=(str(data["why"]),),
     )
 
 
 def _adopted(fact: FactRecord, data: Data) -> Told:
-    which = f"{data['tag']} ({data['serves']})" if data["tag"] else f"{data['serves']}, which no release made"
+    which = (
+        f"{data['tag']} ({data['serves']})" if data["tag"] else f"{data['serves']}, which no release deployed"
+    )
     before = f"{data['before']} ({data['beforeServed']})" if data["before"] else "nothing"
     return Told(
-        text=f"{fact['who']} adopted what serves as the baseline: {which}; by the ledger it was {before}",
+        text=(
+            f"{fact['who']} adopted the version that serves traffic as the baseline: {which}; according to the "
+            f"ledger it was {before}"
+        ),
         mood=Mood.WARY,
         more=(str(data["why"]),),
     )
@@ -312,7 +319,7 @@ _WORDS: Mapping[str, Callable[[FactRecord, Data], Told]] = {
     FactKind.RELEASE_READ: _read,
     FactKind.RELEASE_RETRIED: _retried,
     FactKind.TAG_ALREADY_USED: _used,
-    FactKind.LOCK_ACQUIRED: lambda _, data: Told(text=f"has the lock (fencing number {data['fence']})"),
+    FactKind.LOCK_ACQUIRED: lambda _, data: Told(text=f"acquired the lock (fencing number {data['fence']})"),
     FactKind.GATES_PASSED: _gates_passed,
     FactKind.GATES_FAILED: _gates_failed,
     FactKind.DEPLOYMENT_PLANNED: _planned,
@@ -320,12 +327,12 @@ _WORDS: Mapping[str, Callable[[FactRecord, Data], Told]] = {
     FactKind.APPROVERS_REMINDED: _reminded,
     FactKind.APPROVAL_ERROR: _not_reached,
     FactKind.APPROVER_SIGNED_IN: lambda fact, data: Told(
-        text=f"{fact['who']} signed in to see it", more=(f"as {data['identity']}",)
+        text=f"{fact['who']} signed in to view it", more=(f"as {data['identity']}",)
     ),
     FactKind.APPROVAL_GIVEN: _decided,
     FactKind.APPROVAL_GRANTED: _decided,
     FactKind.APPROVAL_REJECTED: _decided,
-    FactKind.APPROVAL_EXPIRED: _why(Mood.WARY, "the time to decide is over"),
+    FactKind.APPROVAL_EXPIRED: _why(Mood.WARY, "the approval request expired"),
     FactKind.APPROVAL_SUPERSEDED: _why(Mood.WARY, "the request is closed: a newer release arrived"),
     FactKind.APPROVAL_CLOSED: _why(Mood.PLAIN, "the request is closed"),
     FactKind.LINK_REFUSED: _link_refused,
@@ -344,7 +351,7 @@ _WORDS: Mapping[str, Callable[[FactRecord, Data], Told]] = {
     FactKind.BASELINE_RESTORED: _restored,
     FactKind.BASELINE_ADOPTED: _adopted,
     FactKind.CONFIGURATION_PROPOSED: lambda _, data: Told(
-        text=f"a change of the configuration, proposed by {data['author']}", mood=Mood.WARY
+        text=f"a configuration change, proposed by {data['author']}", mood=Mood.WARY
     ),
     FactKind.CONFIGURATION_APPROVED: lambda _, data: Told(
         text=f"the configuration is in force, approved by {listed(data['approvers'])}",
@@ -356,7 +363,9 @@ _WORDS: Mapping[str, Callable[[FactRecord, Data], Told]] = {
     FactKind.RELEASE_REJECTED: _ended(Mood.BAD, "REJECTED: nothing was changed"),
     FactKind.RELEASE_EXPIRED: _ended(Mood.BAD, "EXPIRED: nothing was changed"),
     FactKind.RELEASE_SUPERSEDED: _ended(Mood.WARY, "SUPERSEDED: nothing was changed"),
-    FactKind.RELEASE_ROLLED_BACK: _ended(Mood.BAD, "ROLLED_BACK: the previous release serves again"),
+    FactKind.RELEASE_ROLLED_BACK: _ended(
+        Mood.BAD, "ROLLED_BACK: the previous release serves all traffic again"
+    ),
     FactKind.ROLLBACK_FAILED: _ended(Mood.BAD, "ROLLBACK_FAILED: a person must act"),
     FactKind.RELEASE_ABORTED: _ended(Mood.BAD, "ABORTED"),
 }
@@ -390,20 +399,28 @@ def _of_a_proposal(record: Known) -> list[str]:
         return []
     if record["status"] == Status.SUCCEEDED:
         return [f"{record['tag']} is the configuration in force; the next release uses it."]
-    again = () if record["status"] == Status.SUPERSEDED else ("If it is still wanted: tagship apply.",)
-    return ["Nothing was changed: the configuration in force stays.", *again]
+    again = (
+        ()
+        if record["status"] == Status.SUPERSEDED
+        else ("If you still want the change, propose it again with `tagship apply`.",)
+    )
+    return ["Nothing was changed: the current configuration stays in force.", *again]
 
 
 def _before(record: Known) -> str:
     plan = record.get("plan")
-    return (plan["from"] if plan else None) or "what was there before"
+    return (plan["from"] if plan else None) or "the previous version"
 
 
 def _invalid(record: Known) -> list[str]:
     stopped = _stopped(record.get("gates") or ())
     remedies = [str(result["remedy"]) for result in stopped if result.get("remedy")]
     again = f"To retry it: {_retry(record)}" if any("etry" in remedy for remedy in remedies) else ""
-    return ["Nothing was changed: production serves what it served before.", *dict.fromkeys(remedies), again]
+    return [
+        "Nothing was changed: the same version serves traffic as before.",
+        *dict.fromkeys(remedies),
+        again,
+    ]
 
 
 def _retry(record: Known) -> str:
@@ -411,21 +428,24 @@ def _retry(record: Known) -> str:
 
 
 def _nothing(*advice: str) -> Callable[[Known], list[str]]:
-    return lambda _: ["Nothing was changed: production serves what it served before.", *advice]
+    return lambda _: ["Nothing was changed: the same version serves traffic as before.", *advice]
 
 
 def _rolled_back(record: Known) -> list[str]:
     if UNCHECKED in str(record.get("why")):
-        serves = f"{_before(record)} serves all traffic again. No check could tell whether it is healthy: look yourself."
+        serves = (
+            f"{_before(record)} serves all traffic again. No check could tell whether it is healthy: check it "
+            "yourself."
+        )
     else:
-        serves = f"{_before(record)} serves all traffic again and is healthy. Nobody has to act now."
+        serves = f"{_before(record)} serves all traffic again and is healthy. No action is needed now."
     return [serves, "Fix the problem, then publish a new tag."]
 
 
 def _aborted(record: Known) -> list[str]:
     if record.get("moved"):
         return [f"Traffic had moved, so {_before(record)} was restored and serves all traffic again."]
-    return ["Nothing was changed: production serves what it served before."]
+    return ["Nothing was changed: the same version serves traffic as before."]
 
 
 def _rollback_failed(record: Known) -> list[str]:
@@ -439,30 +459,39 @@ def _rollback_failed(record: Known) -> list[str]:
         wanted = kind.describe(spec, baseline) or wanted
     if manifest and (why := manifest.get("rollbackUnsafe")):
         about = f"{record['application']} --stage {record['stage']} --reason '…'"
-        adopt, back = f"tagship adopt {about} (it frees the lock).", f"tagship rollback {about}."
+        adopt, back = f"tagship adopt {about} (this releases the lock).", f"tagship rollback {about}."
         return [
             f"A PERSON MUST DECIDE NOW. Users may get {record['tag']}, {_before(record)}, or a share of each.",
-            f"It was not rolled back by itself: its rollback is unsafe: {str(why).rstrip('.')}.",
-            f"1. Look at what serves: {where}. Before this release it was {wanted}.",
-            f"2. To fix it forward: give all traffic to one version by hand, adopt it, and release the fix: {adopt}",
-            f"3. To restore {wanted} all the same: {back}",
-            f"Until then the lock is kept, and no other release of {record['application']} can start.",
+            (
+                "It was not rolled back automatically, because its rollback is marked unsafe: "
+                f"{str(why).rstrip('.')}."
+            ),
+            f"1. Check which version serves traffic: {where}. Before this release it was {wanted}.",
+            (
+                "2. To fix forward: send all traffic to one version by hand, adopt it, then release the fix: "
+                f"{adopt}"
+            ),
+            f"3. To restore {wanted} anyway: {back}",
+            f"Until then, the lock is kept and no other release of {record['application']} can start.",
         ]
     return [
         f"A PERSON MUST ACT NOW. Users may get {record['tag']}, {_before(record)}, or a share of each.",
-        f"1. Look at what serves: {where}. Before this release it was {wanted}.",
-        f"2. If users see errors, give all traffic to {wanted} by hand.",
-        "3. Find out why the rollback failed: the reason is above, and every step is in the execution.",
-        f"4. Then: tagship rollback {record['application']} --stage {record['stage']} --reason '…' (it frees the lock).",
-        f"Until then the lock is kept, and no other release of {record['application']} can start.",
+        f"1. Check which version serves traffic: {where}. Before this release it was {wanted}.",
+        f"2. If users see errors, send all traffic to {wanted} by hand.",
+        "3. Find out why the rollback failed: the reason is above; the execution shows every step.",
+        (
+            f"4. Then: tagship rollback {record['application']} --stage {record['stage']} --reason '…' (this "
+            "releases the lock)."
+        ),
+        f"Until then, the lock is kept and no other release of {record['application']} can start.",
     ]
 
 
 _ENDINGS: Mapping[str, Callable[[Known], list[str]]] = {
     Status.INVALID: _invalid,
     Status.REJECTED: _nothing("Talk to the person who rejected it. Retry it, or publish a new tag."),
-    Status.EXPIRED: _nothing("If it is still wanted, make sure that the approvers know, and retry it."),
-    Status.SUPERSEDED: _nothing("The newer release took its place."),
+    Status.EXPIRED: _nothing("If you still want it, make sure that the approvers know, then retry it."),
+    Status.SUPERSEDED: _nothing("A newer release replaced it."),
     Status.ROLLED_BACK: _rolled_back,
     Status.ROLLBACK_FAILED: _rollback_failed,
     Status.ABORTED: _aborted,

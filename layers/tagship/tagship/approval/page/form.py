@@ -81,9 +81,9 @@ def is_old(form: Form, now: datetime) -> bool:
 def number_problem(form: Form, right: str) -> str:
     """What is wrong with the number that was typed, or nothing."""
     if not form.number:
-        return "Type the number that stands above the buttons: it shows that a person decides."
+        return "Type the number shown above the buttons: it proves that a person decides."
     if not hmac.compare_digest(form.number.encode(), right.encode()):
-        return "That was not the number on the page. Type the one that stands above the buttons now."
+        return "That is not the number on the page. Type the number now shown above the buttons."
     return ""
 
 
@@ -108,15 +108,15 @@ def read_form(headers: Mapping[str, str], body: bytes) -> Form:
         FormInvalid: it is anything else; the sentence says what, without repeating it.
     """
     if len(body) > MAX_BODY:
-        raise FormInvalid("What was sent is larger than any answer.", status=413)
+        raise FormInvalid("The form is too large.", status=413)
     if not _is_form(headers.get("content-type", "")):
-        raise FormInvalid("What was sent is not a form.")
+        raise FormInvalid("The request is not a form.")
     fields = _fields(body)
     decision, value = fields.get("decision", ""), fields.get("form", "")
     if decision not in _DECISIONS:
-        raise FormInvalid("What was sent says neither approve nor reject.")
+        raise FormInvalid("The form says neither approve nor reject.")
     if not _FORM_VALUE.fullmatch(value):
-        raise FormInvalid("What was sent does not come from this page.")
+        raise FormInvalid("The form was not sent from this page.")
     reason = fields.get("reason", "").replace("\r\n", "\n").replace("\r", "\n").strip()
     number = "".join(unicodedata.normalize("NFKC", fields.get("number", "")).split())
     return Form(decision=_DECISIONS[decision], reason=reason, value=value, number=number)
@@ -125,11 +125,11 @@ def read_form(headers: Mapping[str, str], body: bytes) -> Form:
 def reason_problem(form: Form, record: RequestRecord) -> str:
     """What is wrong with the reason under this request's policy, or nothing."""
     if len(form.reason) > MAX_REASON:
-        return f"The reason has {len(form.reason):,} characters; {MAX_REASON:,} is the most."
+        return f"The reason has {len(form.reason):,} characters; the limit is {MAX_REASON:,}."
     if form.decision == "reject" and not form.reason:
         return "Say why you reject it: the author needs to know what to change."
     if record.get("reasonToApprove") is True and not form.reason:
-        return "Say why you approve it: this application asks for a reason."
+        return "Say why you approve it: this application requires a reason."
     return ""
 
 
@@ -145,8 +145,8 @@ def _fields(body: bytes) -> dict[str, str]:
             text, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=8
         )
     except ValueError as error:
-        raise FormInvalid("What was sent can't be read as a form.") from error
+        raise FormInvalid("The form cannot be read.") from error
     fields = dict(pairs)
     if len(fields) != len(pairs) or not fields.keys() <= _FIELDS:
-        raise FormInvalid("What was sent has fields that this page does not have.")
+        raise FormInvalid("The form has fields that this page does not have.")
     return fields

@@ -19,7 +19,7 @@ def request_in(event: object) -> PageRequest:
     http = _mapping(_mapping(found.get("requestContext")).get("http"))
     method, path = http.get("method"), found.get("rawPath")
     if not isinstance(method, str) or not isinstance(path, str):
-        raise EventNotUnderstood("This is not a request to a Function URL: it has no method or no path.")
+        raise EventNotUnderstood("This event is not a request to a function URL: it has no method or path.")
     headers = _texts(found.get("headers"))
     return PageRequest(
         method=method,

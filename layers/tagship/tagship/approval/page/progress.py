@@ -16,11 +16,11 @@ FOLLOW_SECONDS = 10
 _ENDED = {
     "SUCCEEDED": ("yes", "{tag} serves all traffic and is healthy."),
     "ROLLED_BACK": ("no", "{tag} was rolled back: {before} serves all traffic again and is healthy."),
-    "ROLLBACK_FAILED": ("care", "The rollback failed. Operators have been called."),
+    "ROLLBACK_FAILED": ("care", "The rollback failed. Operators have been alerted."),
     "ABORTED": ("no", "The release was stopped; {before} serves as before."),
 }
 _IN_FORCE = ("yes", "{tag} is in force. The next release uses it.")
-_STAYS = ("no", "The proposal ended {status}. The configuration in force stays.")
+_STAYS = ("no", "The proposal ended {status}. The current configuration stays in force.")
 _UNCHANGED = ("no", "The release ended {status}. Nothing was changed.")
 
 
@@ -28,7 +28,7 @@ def progress(record: RequestRecord, release: ReleaseRecord) -> dict[str, Any]:
     """`{sign, words, why, underway}`: one sentence on where it is, and whether it pays to look again."""
     values = {
         "tag": line(record["tag"], 80),
-        "before": line(record.get("fromTag") or "what was there before", 80),
+        "before": line(record.get("fromTag") or "the previous version", 80),
         "status": line(release["status"], 40),
     }
     if release["status"] == "RUNNING":
@@ -37,16 +37,19 @@ def progress(record: RequestRecord, release: ReleaseRecord) -> dict[str, Any]:
     if is_proposal(str(record["tag"])):
         sign, words = _IN_FORCE if release["status"] == "SUCCEEDED" else _STAYS
     if UNCHECKED in str(release.get("why")):
-        words = words.replace(" and is healthy", "; no check could ask whether it is healthy")
+        words = words.replace(" and is healthy", "; its health could not be checked")
     why = "" if release["status"] == "SUCCEEDED" else line(release.get("why") or "", 500)
     return {"sign": sign, "words": words.format_map(values), "why": why, "underway": False}
 
 
 def _underway(release: ReleaseRecord, values: Mapping[str, str]) -> str:
     if release.get("percent") == 100:
-        return f"All traffic goes to {values['tag']}. It is done when its health is good."
+        return f"All traffic goes to {values['tag']}. The release is done when its health checks pass."
     if release.get("percent"):
-        return f"{release['percent']} % of the traffic goes to {values['tag']}. Its health decides what comes next."
+        return (
+            f"{release['percent']} % of the traffic goes to {values['tag']}. Its health checks decide what "
+            "happens next."
+        )
     if release.get("phase") == "deployment":
-        return "Everything is as it was approved. The first traffic moves now."
-    return "Tagship checks once more that nothing has changed since."
+        return "Everything matches the approval. The first traffic moves now."
+    return "Tagship checks once more that nothing has changed since the approval."

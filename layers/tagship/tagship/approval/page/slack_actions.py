@@ -45,15 +45,15 @@ _SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
 _SECONDS = re.compile(r"[0-9]{1,12}")
 _TOLD = {
     "recorded": "Your {decision} is recorded.",
-    "unchanged": "You have already decided. A decision stands; nothing was changed.",
-    "author": "You made this release, so your own word does not count here. Nothing was recorded.",
-    "approved": "It has its approvals already; there is nothing for you to decide any more.",
-    "rejected": "It was rejected already; there is nothing for you to decide any more.",
+    "unchanged": "You have already decided. A decision is final; nothing was changed.",
+    "author": "You are the author of this release, so your approval does not count. Nothing was recorded.",
+    "approved": "It already has its approvals; there is nothing left for you to decide.",
+    "rejected": "It was already rejected; there is nothing left for you to decide.",
     "expired": "The approval request has expired. Nothing was changed.",
-    "superseded": "A newer release took its place. Nothing was changed.",
-    "closed": "It no longer waits for an approval. Nothing was changed.",
+    "superseded": "A newer release replaced it. Nothing was changed.",
+    "closed": "It no longer waits for approval. Nothing was changed.",
     "dead": "It no longer waits: its execution has ended.",
-    "undelivered": "Your {decision} is recorded, but could not be passed on just now. Press the button again in a minute.",
+    "undelivered": "Your {decision} is recorded but could not be delivered yet. Press the button again in a minute.",
 }
 _NOUNS = {"approve": "approval", "reject": "rejection"}
 
@@ -125,11 +125,11 @@ def respond(request: PageRequest, page: Page, *, slacks: Workspaces, log: Any) -
         told = _pressed(press, record, buttons, page, request)
     except LinkInvalid as error:
         _note(page, press.approval, error, request)
-        told = "You are not asked about this release, so nothing was recorded."
+        told = "You are not an approver of this release, so nothing was recorded."
         if page.login:
-            told = "Here people sign in before they decide. Use the link that was sent to you."
+            told = "This stage requires a sign-in before you decide. Use the link that was sent to you."
     except RetryableError:
-        told = "Tagship can’t reach what it needs to answer. Press again in a minute: it counts once."
+        told = "Tagship cannot answer right now. Press again in a minute: your decision counts only once."
     _tell(
         press,
         f"*{slack.escaped(line(record['application']))} {slack.escaped(line(record['tag']))}*: {told}",
@@ -228,7 +228,7 @@ def _pressed(
     asks = visit.challenge
     form = Form(decision=press.decision, reason=press.reason, value=asks.value, number=asks.number)
     if visit.standing == "open" and not visit.own and (problem := reason_problem(form, record)):
-        return f"Nothing was recorded. {problem} There is a field for it above the buttons."
+        return f"Nothing was recorded. {problem} Use the field above the buttons."
     kind = page.decided(visit, form).kind
     words = _TOLD.get(kind, "Nothing was recorded.")
     return words.format(decision=_NOUNS[press.decision])

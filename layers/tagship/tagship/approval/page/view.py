@@ -131,7 +131,7 @@ def _traffic(steps: Iterable[StepData]) -> View:
 
 def _step(percent: int, bake: int) -> str:
     share = f"{percent} % of the traffic" if percent < 100 else "All traffic"
-    return f"{share}, watched for {span(bake)}" if bake else share
+    return f"{share}, monitored for {span(bake)}" if bake else share
 
 
 def _votes(record: RequestRecord, approver: str, now: datetime) -> View:

@@ -64,7 +64,7 @@ def deliver(ledger: Ledger, stepfunctions: SFNClient, approval_id: str) -> None:
     except ClientError as error:
         if code_of(error) in _DEAD:
             raise TokenDead(
-                f"{request['application']} {request['tag']}: the execution does not wait for this answer now."
+                f"{request['application']} {request['tag']}: the execution is not waiting for this answer."
             ) from error
         raise
     approvals.delivered(ledger, approval_id)

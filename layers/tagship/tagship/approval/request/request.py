@@ -105,8 +105,8 @@ def send_links(
     if not any(result == SENT for name, result in results.items() if not name.endswith(CHANNEL)):
         told = "; ".join(f"{name}: {result}" for name, result in failed.items())
         raise NoChannelReached(
-            f"{request['application']} {request['tag']}: no approver could be told, so nobody can decide ({told}). "
-            "Nothing was changed. Mend what is named here, then publish a new tag."
+            f"{request['application']} {request['tag']}: no approver could be notified, so nobody can decide "
+            f"({told}). Nothing was changed. Fix the problems named here, then publish a new tag."
         )
 
 
@@ -286,29 +286,31 @@ def _warnings(record: ReleaseRecord, now: datetime) -> list[str]:
     if why := manifest_of(record).get("rollbackUnsafe"):
         warnings.insert(
             0,
-            f"ROLLBACK IS UNSAFE: {str(why).rstrip('.')}. If this release turns unhealthy, Tagship stops and calls a "
-            "person. It does not restore what serves now.",
+            f"ROLLBACK IS UNSAFE: {str(why).rstrip('.')}. If this release becomes unhealthy, Tagship stops and "
+            "alerts a person. It does not restore the current version.",
         )
     if is_proposal(record["tag"]):
         return warnings
     if plan["locations"][0]["baseline"] is None:
         warnings.append(
-            "This is the first release, and nothing serves now: a rollback would leave nothing serving again."
+            "This is the first release and nothing serves traffic now: after a rollback, nothing would serve "
+            "traffic."
         )
     elif plan["from"] is None:
         warnings.append(
-            "This is the first release by Tagship: a rollback restores what was put there by other means."
+            "This is the first release by Tagship: a rollback restores the version that was deployed by other "
+            "means."
         )
     previous = record.get("previous")
     if previous and (adopted := previous.get("adopted")):
         warnings.append(
-            f"What serves now was put there by hand, and adopted by {adopted['by']}: {adopted['why']}. A rollback of this "
-            "release restores that."
+            f"The current version was deployed by hand and adopted by {adopted['by']}: {adopted['why']}. A "
+            "rollback of this release restores that version."
         )
     if previous and (ago := now - moment(previous["since"])) >= LONG_AGO:
         warnings.append(
-            f"The last release ({plan['from']}) was {span(ago // timedelta(days=1) * 86400)} ago: "
-            "more than usual may be in this one."
+            f"The last release ({plan['from']}) was {span(ago // timedelta(days=1) * 86400)} ago, so this one "
+            "may contain more changes than usual."
         )
     return list(dict.fromkeys(warnings))
 

@@ -33,11 +33,11 @@ def announcement(record: RequestRecord, *, now: datetime, buttons: str = "") -> 
     asked = ", ".join(line(voter) for voter in quorum.voters(record))
     plural = "" if shown["required"] == 1 else "s"
     return message(
-        _title("Approval wanted", shown),
+        _title("Approval needed", shown),
         *_about(record, shown),
         context(
-            f"Asked: {escaped(asked)}. {shown['required']} approval{plural} needed; one rejection ends it. "
-            "Each has a personal link, which is not posted here."
+            f"Approvers: {escaped(asked)}. {shown['required']} approval{plural} needed; one rejection ends it. "
+            "Each approver has a personal link, which is not posted here."
         ),
         *(_buttons(record, shown, buttons) if buttons else ()),
     )
@@ -53,9 +53,9 @@ def invitation(record: RequestRecord, *, link: str, now: datetime, reminder: boo
     shown = view(record, approver="", now=now)
     stands = f"{shown['approvals']} of {shown['required']} so far. " if reminder else ""
     return message(
-        _title("Reminder: your approval is wanted" if reminder else "Your approval is wanted", shown),
+        _title("Reminder: your approval is needed" if reminder else "Your approval is needed", shown),
         section(
-            f"{stands}*<{link}|Look at it and decide>*\nThe link is yours alone. Opening it decides nothing."
+            f"{stands}*<{link}|Review and decide>*\nThis link is only for you. Opening it decides nothing."
         ),
         *_about(record, shown),
     )
@@ -68,7 +68,7 @@ def _buttons(record: RequestRecord, shown: View, token: str) -> list[Block]:
         "type": "input",
         "block_id": "reason",
         "optional": True,
-        "label": {"type": "plain_text", "text": "Reason (needed to reject)"},
+        "label": {"type": "plain_text", "text": "Reason (required to reject)"},
         "element": {
             "type": "plain_text_input",
             "action_id": "reason",
@@ -94,7 +94,7 @@ def _about(record: RequestRecord, shown: View) -> list[Block]:
     """Warnings first, as on the page and in the mail."""
     blocks = []
     if shown["warnings"]:
-        blocks.append(section(f":warning: *Look at this first*\n{bullets(map(escaped, shown['warnings']))}"))
+        blocks.append(section(f":warning: *Read this first*\n{bullets(map(escaped, shown['warnings']))}"))
     first = "configuration" if shown["is_configuration"] else "release"
     version = (
         f"{shown['from_tag']} → {shown['tag']}" if shown["from_tag"] else f"{shown['tag']}, the first {first}"
@@ -112,7 +112,7 @@ def _about(record: RequestRecord, shown: View) -> list[Block]:
     if shown["nothing_to_change"]:
         blocks.append(
             section(
-                f"*What changes*\nNothing: what this release brings is what {escaped(shown['stage'])} already runs."
+                f"*What changes*\nNothing: {escaped(shown['stage'])} already runs the contents of this release."
             )
         )
     else:
@@ -151,15 +151,13 @@ def _gates(shown: View) -> str:
         f"{escaped(gate['name'])} {gate['words']}" + (f": {escaped(gate['why'])}" if gate["why"] else "")
         for gate in shown["gates"]
     ]
-    return bullets(told) + aside if told else "No gate has reported anything."
+    return bullets(told) + aside if told else "No gate has reported a result."
 
 
 def _first(changes: Sequence[str], rest: Sequence[str]) -> list[str]:
     more = len(changes) + len(rest) - _LINES
     told = [escaped(change) for change in changes[:_LINES]]
-    return (
-        [*told, f"and {more} more, on the page"] if more > 0 else told or ["The plan names no single change."]
-    )
+    return [*told, f"and {more} more, on the page"] if more > 0 else told or ["The plan lists no changes."]
 
 
 def _title(what: str, shown: View) -> str:

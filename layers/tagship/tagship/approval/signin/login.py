@@ -121,7 +121,7 @@ class Login:
         answer = _parameters(query)
         self.provider.check_issuer(answer.get("iss"))
         if "error" in answer or not _CODE.fullmatch(answer.get("code", "")):
-            raise LinkInvalid("the provider did not let them sign in")
+            raise LinkInvalid("the provider refused the sign-in")
         found = self.provider.person(
             code=answer["code"],
             verifier=journey.verifier,
@@ -130,7 +130,7 @@ class Login:
             now=visit.now,
         )
         if not _same_mail(found.mail, visit.approver):
-            raise LinkInvalid("signed in as somebody else")
+            raise LinkInvalid("signed in as someone else")
         session, secret = _hash(journey.state), secrets.token_urlsafe(32)
         opened = logins.opened(
             self.ledger,

@@ -163,7 +163,7 @@ class Provider:
                 },
             )
         except jwt.PyJWTError as error:
-            raise LinkInvalid(f"the ID token is not good: {type(error).__name__}") from error
+            raise LinkInvalid(f"the ID token is not valid: {type(error).__name__}") from error
         return claims
 
     def _key(self, algorithm: str, key_id: object) -> PyJWK:
@@ -194,7 +194,7 @@ class Provider:
     def _metadata(self) -> dict[str, Any]:
         metadata = self._get(f"{self.issuer.rstrip('/')}/.well-known/openid-configuration", keep=KEEP_SECONDS)
         if metadata.get("issuer") != self.issuer:
-            raise SignInUnavailable("the provider says that it is another issuer")
+            raise SignInUnavailable("the provider reports a different issuer")
         return metadata
 
     def _endpoint(self, name: str) -> str:
@@ -219,9 +219,9 @@ def _object(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise SignInUnavailable("the provider's answer is no JSON") from error
+        raise SignInUnavailable("the provider's answer is not JSON") from error
     if not isinstance(document, dict):
-        raise SignInUnavailable("the provider's answer is no JSON object")
+        raise SignInUnavailable("the provider's answer is not JSON object")
     return document
 
 
@@ -231,18 +231,18 @@ def _check(claims: Mapping[str, Any], *, client_id: str, nonce: str, now: dateti
     if ((isinstance(audience, list) and len(audience) > 1) or "azp" in claims) and claims.get(
         "azp"
     ) != client_id:
-        raise LinkInvalid("the ID token was issued to another client")
+        raise LinkInvalid("the ID token was issued to a different client")
     if not hmac.compare_digest(str(claims["nonce"]).encode(), nonce.encode()):
-        raise LinkInvalid("the ID token is of another sign-in")
+        raise LinkInvalid("the ID token belongs to a different sign-in")
     times = [claims["exp"], claims["iat"], claims.get("nbf", claims["iat"])]
     if not all(isinstance(at, int | float) and not isinstance(at, bool) for at in times):
-        raise LinkInvalid("the ID token says no times")
+        raise LinkInvalid("the ID token has no times")
     expires, issued, begins = times
     if (
         expires <= seconds - LEEWAY_SECONDS
         or max(issued, begins) > seconds + LEEWAY_SECONDS
         or issued < seconds - FRESH_SECONDS
     ):
-        raise LinkInvalid("the ID token is not of this moment")
+        raise LinkInvalid("the ID token is not valid at this time")
     if claims.get("email_verified") is not True or not isinstance(claims.get("email"), str):
         raise LinkInvalid("the provider has not verified the mail address")
