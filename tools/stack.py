@@ -109,9 +109,13 @@ class Engine:
                 start_new_session=True,
             )
         engine = cls(port=port, pid=process.pid, folder=folder, _process=process)
-        engine._wait_until_ready()
-        if stay:
-            (folder / "engine.json").write_text(json.dumps({"port": port, "pid": process.pid}))
+        try:
+            engine._wait_until_ready()
+            if stay:
+                (folder / "engine.json").write_text(json.dumps({"port": port, "pid": process.pid}))
+        except BaseException:  # whoever stops this program knows no engine that they could stop
+            engine.stop()
+            raise
         else:
             atexit.register(engine.stop)
         return engine
@@ -206,7 +210,6 @@ class Engine:
         while not self.answers():
             ended = self._process is not None and self._process.poll() is not None
             if ended or time.monotonic() > deadline:
-                self.stop()
                 what = "ended" if ended else f"did not answer within {START_SECONDS} seconds"
                 raise LocalError(f"The embedded engine {what}. The end of its log:\n{self.log()}")
             time.sleep(0.05)
@@ -227,6 +230,7 @@ def build() -> None:
         if is_built():
             return
         now = _fingerprint()
+        _STAMP.unlink(missing_ok=True)  # a build that is stopped half-way is none
         _sam("build", "--cached", "--parallel", "--build-dir", BUILD)
         _STAMP.write_text(now)
 
@@ -349,7 +353,7 @@ def _sam(*arguments: str | Path, engine: Engine | None = None) -> None:
     else:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
         environment["PATH"] = f"{ENGINE_BIN}:{environment.get('PATH', os.defpath)}"
-    done = subprocess.run(
+    process = subprocess.Popen(
         [ENGINE_BIN / "sam", *arguments],
         env=environment | {"SAM_CLI_TELEMETRY": "0"},
         cwd=ROOT,
@@ -357,10 +361,17 @@ def _sam(*arguments: str | Path, engine: Engine | None = None) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
+        process_group=0,  # it starts pip and others, and all of them must end with it
     )
-    if done.returncode != 0:
-        tail = "\n".join(done.stdout.splitlines()[-40:])
+    try:
+        said, _ = process.communicate()
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    if process.returncode != 0:
+        tail = "\n".join(said.splitlines()[-40:])
         raise LocalError(f"`sam {arguments[0]}` failed. The end of what it said:\n{tail}")
 
 
