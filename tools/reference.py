@@ -187,11 +187,10 @@ def _outputs() -> str:
 
 
 def _time_outs() -> str:
-    gates = template()["Mappings"]["GateSeconds"]
     parameters = {name: about["Default"] for name, about in template()["Parameters"].items()}
     machine_values = template()["Resources"]["ReleaseStateMachine"]["Properties"]["DefinitionSubstitutions"]
     values = {
-        "${GateAttemptSeconds}": gates[str(parameters["ValidationTimeoutSeconds"])]["OneTry"],
+        "${GateAttemptSeconds}": machine_values["GateAttemptSeconds"],
         "${HealthAttemptSeconds}": machine_values["HealthAttemptSeconds"],
         "${RollbackTimeoutSeconds}": parameters["RollbackTimeoutSeconds"],
     }
@@ -219,6 +218,8 @@ def _time_out(name: str, task: Schema, values: Mapping[str, int]) -> tuple[str, 
     others = [retry for retry in task["Retry"] if retry["ErrorEquals"] == ["RollbackUnderway"]]
     retries = [retry for retry in task["Retry"] if retry["MaxAttempts"] and retry not in others]
     again = "; ".join(f"{_errors(retry)}: {retry['MaxAttempts']} times" for retry in retries)
+    # What Lambda refuses takes no time of its own.
+    refused = [retry for retry in retries if retry["ErrorEquals"] == ["Lambda.TooManyRequestsException"]]
     again += "".join(f"; beside that, {_errors(retry)} until the other one has ended" for retry in others)
     if "TimeoutSecondsPath" in task:
         return f"`{name}`", "as long as the application gives", again, "until the request expires"
@@ -226,7 +227,7 @@ def _time_out(name: str, task: Schema, values: Mapping[str, int]) -> tuple[str, 
     one = written if isinstance(written, int) else values[written]
     if name == "RollBack":  # only a refused start is tried again, and that takes no time
         return f"`{name}`", f"{one} s", again, f"{one} s and 7 s"
-    tries = 1 + sum(int(retry["MaxAttempts"]) for retry in retries)
+    tries = 1 + sum(int(retry["MaxAttempts"]) for retry in retries if retry not in refused)
     paused = sum(_paused(retry) for retry in retries)
     return (
         f"`{name}`",

@@ -103,6 +103,13 @@ def test_an_alias_that_was_moved_between_two_releases_stops_the_second(world: Wo
     assert world.alias() == (third, {}), "overwritten"
 
 
+def test_gates_that_are_throttled_longer_than_anything_else_is_retried_get_their_turn(world: World) -> None:
+    """Fault 78: in a new account ten functions run at once."""
+    world.plant("run_gate", error_named("Lambda.TooManyRequestsException"), times=30)
+    ended = world.release("v1.0.0")
+    assert ended.status == "SUCCEEDED", ended.cause
+
+
 def test_a_gate_of_the_teams_own_is_told_the_release_and_lets_it_through(asking: World) -> None:
     told: list[dict[str, Any]] = []
     asking.handlers["storefront-gate"] = lambda event, context: told.append(event) or {"passed": True}

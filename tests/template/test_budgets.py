@@ -83,6 +83,9 @@ def pauses(retry: Body) -> list[float]:
     ]
 
 
+REFUSED_AT_ONCE = ["Lambda.TooManyRequestsException"]
+REFUSED_SECONDS = 0.3
+"""A call that Lambda throttles runs nothing: it takes the time of the call."""
 ANOTHERS_TIME = ["RollbackUnderway"]
 """Waiting for another rollback of the same release takes the time of that one, which has a budget of its own."""
 
@@ -91,7 +94,9 @@ def longest(task: State, parameters: Body) -> float:
     """All tries as long as they may last, and all pauses between them."""
     own = [retry for retry in task.body["Retry"] if retry["ErrorEquals"] != ANOTHERS_TIME]
     waits = [pause for retry in own if retry["MaxAttempts"] for pause in pauses(retry)]
-    return (1 + len(waits)) * time_out(task, parameters) + sum(waits) + TRANSITION_SECONDS
+    refused = sum(retry["MaxAttempts"] for retry in own if retry["ErrorEquals"] == REFUSED_AT_ONCE)
+    tries = (1 + len(waits) - refused) * time_out(task, parameters) + refused * REFUSED_SECONDS
+    return tries + sum(waits) + TRANSITION_SECONDS
 
 
 def task(machine: str, name: str) -> State:
@@ -131,6 +136,16 @@ def test_all_gates_and_the_judgement_fit_into_the_validations_budget(parameters:
     assert (
         together("release", ["RunGate", "JudgeGates"], parameters) <= parameters["ValidationTimeoutSeconds"]
     )
+
+
+def test_what_is_many_at_a_time_waits_for_its_turn_while_the_account_has_no_concurrency_left() -> None:
+    """Fault 78: a new account runs 10 functions at once; twelve gates of the longest minute must all get their turn."""
+    for name, least in (("RunGate", 50), ("RunHealthCheck", 20)):
+        first = task("release", name).body["Retry"][0]
+        assert first["ErrorEquals"] == REFUSED_AT_ONCE, (
+            "in front of the list that has two tries for everything"
+        )
+        assert sum(pauses(first)) >= least
 
 
 @pytest.mark.parametrize("machine", ["release", "rollback"])

@@ -168,11 +168,6 @@ def test_every_output_says_what_it_is_for(name: str) -> None:
     assert template()["Outputs"][name]["Description"].endswith(".")
 
 
-def test_every_row_of_a_mapping_that_a_parameter_can_ask_for_is_there() -> None:
-    rows = {str(value) for value in template()["Parameters"]["ValidationTimeoutSeconds"]["AllowedValues"]}
-    assert rows == set(template()["Mappings"]["GateSeconds"])
-
-
 # ---- functions -----------------------------------------------------------------------------------------------------
 
 
