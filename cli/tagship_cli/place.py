@@ -15,6 +15,7 @@ import click
 
 from tagship.text.words import listed
 from tagship_cli.failures import AwsRefused, Failed, trying
+from tagship_cli.options import Command, Option, together
 
 if TYPE_CHECKING:
     from tagship.aws.clients import Aws
@@ -254,37 +255,34 @@ def stack_of(stage: str) -> str:
     return f"tagship-{stage}"
 
 
-def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--stage`, `--stack`, `--region` and `--profile`, as they stand before a command; after it they say the same."""
-    for option in (
-        click.option(
-            "--profile", metavar="NAME", help="The AWS profile.  [default: from your AWS configuration]"
-        ),
-        click.option(
-            "--region", metavar="REGION", help="The AWS region.  [default: from your AWS configuration]"
-        ),
-        click.option(
-            "--stack", metavar="NAME", help="The stage's CloudFormation stack.  [default: tagship-<stage>]"
-        ),
-        click.option(
-            "--stage",
-            type=click.Choice(STAGES),
-            metavar="STAGE",
-            help=f"{', '.join(STAGES[:-1])} or {STAGES[-1]}.  "
-            f"[env var: {STAGE_VARIABLE}; default: the only deployed stage]",
-        ),
-    ):
-        command = option(command)
-    return command
+place_options = together(
+    click.option(
+        "--stage",
+        type=click.Choice(STAGES),
+        metavar="STAGE",
+        help=f"{', '.join(STAGES[:-1])} or {STAGES[-1]}.  "
+        f"[env var: {STAGE_VARIABLE}; default: the only deployed stage]",
+    ),
+    click.option(
+        "--stack", metavar="NAME", help="The stage's CloudFormation stack.  [default: tagship-<stage>]"
+    ),
+    click.option(
+        "--region", metavar="REGION", help="The AWS region.  [default: from your AWS configuration]"
+    ),
+    click.option(
+        "--profile", metavar="NAME", help="The AWS profile.  [default: from your AWS configuration]"
+    ),
+)
+"""They stand before a command; after it they say the same."""
 
 
-def in_a_place(command: Callable[..., Any]) -> Callable[..., Any]:
+def in_a_place(command: Command) -> Command:
     """Gives a command the options that name a place, and hands it the `place` that they name."""
 
     @place_options
     @click.pass_context
     @functools.wraps(command)
-    def placed(ctx: click.Context, /, **given: Any) -> Any:
+    def placed(ctx: click.Context, /, **given: Any) -> object:
         # What stands after the command counts, then what stands before it, then the environment.
         before = ctx.meta.get(PLACE, {})
         named = {name: given.pop(name) or before.get(name) for name in _NAMES}
@@ -293,37 +291,37 @@ def in_a_place(command: Callable[..., Any]) -> Callable[..., Any]:
     return placed
 
 
-def between_two_places(command: Callable[..., Any]) -> Callable[..., Any]:
+def _one_of_two(way: str, about: str) -> Option:
+    return together(
+        click.option(
+            f"--{way}",
+            f"{way}_stage",
+            type=click.Choice(STAGES),
+            metavar="STAGE",
+            required=True,
+            help=about,
+        ),
+        click.option(
+            f"--{way}-stack",
+            metavar="NAME",
+            help=f"The CloudFormation stack of the --{way} stage.  [default: tagship-<stage>]",
+        ),
+        click.option(f"--{way}-region", metavar="REGION", help=f"The AWS region for the --{way} stage."),
+        click.option(f"--{way}-profile", metavar="NAME", help=f"The AWS profile for the --{way} stage."),
+    )
+
+
+def between_two_places(command: Command) -> Command:
     """Gives a command the options that name two places, and hands it `origin` and `destination`.
 
     Region and profile may stand once before the command, for both. Stage and stack may not: they are never the same.
     """
-    for way in ("to", "from"):
-        for option in (
-            click.option(f"--{way}-profile", metavar="NAME", help=f"The AWS profile for the --{way} stage."),
-            click.option(f"--{way}-region", metavar="REGION", help=f"The AWS region for the --{way} stage."),
-            click.option(
-                f"--{way}-stack",
-                metavar="NAME",
-                help=f"The CloudFormation stack of the --{way} stage.  [default: tagship-<stage>]",
-            ),
-            click.option(
-                f"--{way}",
-                f"{way}_stage",
-                type=click.Choice(STAGES),
-                metavar="STAGE",
-                required=True,
-                help={
-                    "from": "The stage where the release succeeded.",
-                    "to": "The stage to promote the release to.",
-                }[way],
-            ),
-        ):
-            command = option(command)
 
+    @_one_of_two("from", "The stage where the release succeeded.")
+    @_one_of_two("to", "The stage to promote the release to.")
     @click.pass_context
     @functools.wraps(command)
-    def placed(ctx: click.Context, /, **given: Any) -> Any:
+    def placed(ctx: click.Context, /, **given: Any) -> object:
         before = ctx.meta.get(PLACE, {})
         both = {name: before.get(name) for name in ("region", "profile")}
         origin, destination = (
@@ -347,9 +345,3 @@ def _place(ctx: click.Context, named: dict[str, str | None]) -> Place:
         usual_region=ctx.meta.get(PLACE, {}).get("usual_region"),
         world=ctx.ensure_object(World),
     )
-
-
-def as_json(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command `--json`."""
-    option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-    return option(command)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 import click
 
 from tagship.model.application import SigningAlgorithm
 from tagship_cli.failures import trying
+from tagship_cli.options import Option, together
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
@@ -17,26 +17,18 @@ if TYPE_CHECKING:
 ALGORITHMS = get_args(SigningAlgorithm)
 
 
-def sign_options(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def sign_options(what: str) -> Option:
     """`--sign` and `--algorithm`."""
-
-    def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in (
-            click.option(
-                "--algorithm",
-                type=click.Choice(ALGORITHMS),
-                default=ALGORITHMS[0],
-                show_default=True,
-                help="How the key signs.",
-            ),
-            click.option(
-                "--sign", "key", metavar="KEY", help=f"Sign {what} with this KMS key: alias/tagship-…"
-            ),
-        ):
-            command = option(command)
-        return command
-
-    return with_options
+    return together(
+        click.option("--sign", "key", metavar="KEY", help=f"Sign {what} with this KMS key: alias/tagship-…"),
+        click.option(
+            "--algorithm",
+            type=click.Choice(ALGORITHMS),
+            default=ALGORITHMS[0],
+            show_default=True,
+            help="How the key signs.",
+        ),
+    )
 
 
 def signed(kms: KMSClient, body: bytes, *, key: str, algorithm: str) -> bytes:

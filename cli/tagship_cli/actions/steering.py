@@ -9,28 +9,26 @@ from typing import Any
 import click
 
 from tagship_cli.failures import Failed, trying
+from tagship_cli.options import Option
 from tagship_cli.place import Place
 from tagship_cli.views import screen
 
 LOOK_SECONDS = 1.0
 
 
-def reason_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command the required option `--reason`."""
-    option = click.option(
-        "--reason",
-        required=True,
-        metavar="TEXT",
-        callback=_said,
-        help="Why. The reason appears in the ledger and in every notice.",
-    )
-    return option(command)
-
-
 def _said(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     if not value.strip():
         raise click.UsageError("--reason: state why, for people who read it later.")
     return value.strip()[:1000]
+
+
+reason_option: Option = click.option(
+    "--reason",
+    required=True,
+    metavar="TEXT",
+    callback=_said,
+    help="Why. The reason appears in the ledger and in every notice.",
+)
 
 
 def confirm(question: str, *told: str, yes: bool) -> None:

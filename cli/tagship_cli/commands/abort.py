@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tagship_cli import options
 from tagship_cli.actions.steering import confirm, looks, reason_option
 from tagship_cli.failures import Failed, trying
-from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.place import Place, in_a_place
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ Ctrl-C stops the waiting only; the release still ends."""
 @reason_option
 @click.option("--yes", "-y", is_flag=True, help="Stop the release without a confirmation prompt.")
 @in_a_place
-@as_json
+@options.as_json
 def abort(*, place: Place, application: str, tag: str, reason: str, yes: bool, as_json: bool) -> None:
     """Stop a release that is in progress, and wait until it has ended."""
     from tagship.ledger import releases

@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
+from tagship_cli import options
 from tagship_cli.actions.steering import confirm, reason_option
 from tagship_cli.failures import Failed, trying
-from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.place import Place, in_a_place
 from tagship_cli.views import screen
 
 
@@ -24,7 +25,7 @@ Your own identity looks at the target, and writes the ledger. Nothing in the tar
 @reason_option
 @click.option("--yes", "-y", is_flag=True, help="Adopt without asking.")
 @in_a_place
-@as_json
+@options.as_json
 def adopt(*, place: Place, application: str, reason: str, yes: bool, as_json: bool) -> None:
     """Make what serves the baseline, after somebody changed the target by hand.
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tagship_cli import options
 from tagship_cli.failures import Failed, trying
-from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.place import Place, in_a_place
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ approvers in the current configuration decide on it. It exits with 0 when they h
     "those have left. All of the owners must approve.",
 )
 @in_a_place
-@as_json
+@options.as_json
 def apply(
     *, place: Place, file: str, yes: bool, emergency: str | None, owners: str | None, as_json: bool
 ) -> None:

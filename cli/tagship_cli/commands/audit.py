@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from tagship.text.words import count, listed
+from tagship_cli import options
 from tagship_cli.failures import Failed
-from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.place import Place, in_a_place
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ or when an ending is older than an hour and has no evidence."""
     "--file", "export_file", type=_FILE, metavar="FILE", help="A file that `tagship audit export` wrote."
 )
 @in_a_place
-@as_json
+@options.as_json
 def verify(
     *, place: Place, application: str | None, bundle: Path | None, export_file: Path | None, as_json: bool
 ) -> None:
@@ -118,7 +119,7 @@ Examples:
     help="A new file; one that exists is not overwritten.",
 )
 @in_a_place
-@as_json
+@options.as_json
 def export(*, place: Place, application: str, tag: str | None, output: Path, as_json: bool) -> None:
     """Write an application's facts to a file, as they stand in the ledger, so that they can be checked anywhere."""
     from tagship_cli.actions import auditing

@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-import functools
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tagship.model.proposal import is_proposal
 from tagship.text.words import count, listed
+from tagship_cli import options
 from tagship_cli.failures import Failed
-from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.place import Place, in_a_place
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
     from tagship_cli.actions.deciding import Ballot, Decision, Outcome
 
 
-def _decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    @click.argument("application")
-    @click.argument("tag")
-    @click.option(
+_decision_options = options.together(
+    click.argument("application"),
+    click.argument("tag"),
+    click.option(
         "--as",
         "claimed",
         metavar="ADDRESS",
         help="Your approver address.  [default: your role's session name, if it is a mail address]",
-    )
-    @click.option("--yes", "-y", is_flag=True, help="Decide without a confirmation prompt.")
-    @in_a_place
-    @as_json
-    @functools.wraps(command)
-    def with_options(**given: Any) -> Any:
-        return command(**given)
-
-    return with_options
+    ),
+    click.option("--yes", "-y", is_flag=True, help="Decide without a confirmation prompt."),
+    in_a_place,
+    options.as_json,
+)
 
 
 @click.command(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tagship_cli import options
 from tagship_cli.failures import trying
-from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.place import Place, in_a_place
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ Examples:
 )
 @click.argument("applications", nargs=-1, metavar="[APPLICATION]...")
 @in_a_place
-@as_json
+@options.as_json
 def doctor(*, place: Place, applications: tuple[str, ...], as_json: bool) -> None:
     """Find problems with a stage, and show how to fix them.
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
 from tagship.text.words import listed
+from tagship_cli import options
 from tagship_cli.failures import Failed, trying
-from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.place import Place, in_a_place
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
@@ -28,16 +27,12 @@ _PREVIEW = 10
 """Of a freeze that comes again."""
 
 
-def _scope_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    @click.argument("application", required=False)
-    @click.option("--all", "everything", is_flag=True, help="All applications of the stage.")
-    @in_a_place
-    @as_json
-    @functools.wraps(command)
-    def with_options(**given: Any) -> Any:
-        return command(**given)
-
-    return with_options
+_scope_options = options.together(
+    click.argument("application", required=False),
+    click.option("--all", "everything", is_flag=True, help="All applications of the stage."),
+    in_a_place,
+    options.as_json,
+)
 
 
 @click.command(

@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from tagship.model.records import FactRecord, ReleaseRecord
+from tagship_cli import options
 from tagship_cli.failures import Failed, trying
-from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.place import Place, in_a_place
 from tagship_cli.views import screen
 from tagship_cli.when import When
 
@@ -70,7 +71,7 @@ Examples:
     help="Only releases that started since then: a day, a time or an age (12h, 30d).",
 )
 @in_a_place
-@as_json
+@options.as_json
 def history(
     *,
     place: Place,

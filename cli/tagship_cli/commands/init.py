@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tagship_cli import options
 from tagship_cli.failures import AwsRefused, Failed, trying
-from tagship_cli.place import STAGES, Place, as_json, can_ask, in_a_place
+from tagship_cli.place import STAGES, Place, can_ask, in_a_place
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ Nothing is ever overwritten: if a file exists already, nothing is written, and t
 )
 @click.option("--offline", is_flag=True, help="Ask AWS nothing: name --account and --region.")
 @in_a_place
-@as_json
+@options.as_json
 def init(
     *,
     place: Place,

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tagship_cli import options
 from tagship_cli.failures import Failed
-from tagship_cli.place import STAGES, as_json, checkout
+from tagship_cli.place import STAGES, checkout
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ Examples:
     metavar="STAGE",
     help="The stage to deploy.",
 )
-@as_json
+@options.as_json
 def up(*, stage: str, as_json: bool) -> None:
     """Start the engine, deploy Tagship into it, and install the sample application.
 
@@ -115,7 +116,7 @@ def demo(*, keep: bool, step: bool) -> None:
 Example:
   tagship local down"""
 )
-@as_json
+@options.as_json
 def down(*, as_json: bool) -> None:
     """Stop the engine and delete everything in it."""
     with _checkout():

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tagship_cli import options
 from tagship_cli.failures import Failed
-from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.place import Place, in_a_place
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
@@ -25,14 +26,7 @@ Examples:
   tagship plan --application storefront --artifact function=build/storefront.zip --file application.yaml"""
 )
 @click.option("--application", required=True, metavar="NAME", help="The application.")
-@click.option(
-    "--artifact",
-    "artifacts",
-    multiple=True,
-    required=True,
-    metavar="NAME=PATH",
-    help="A file, under the name that the target expects (see the examples). Can be repeated.",
-)
+@options.artifacts
 @click.option(
     "--parameter",
     "parameters",
@@ -48,7 +42,7 @@ Examples:
 )
 @click.option("--markdown", is_flag=True, help="Print Markdown, for a comment on a pull request.")
 @in_a_place
-@as_json
+@options.as_json
 def plan(
     *,
     place: Place,

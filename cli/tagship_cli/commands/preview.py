@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from tagship_cli import options
 from tagship_cli.failures import Failed
-from tagship_cli.place import STAGES, as_json
+from tagship_cli.place import STAGES
 from tagship_cli.views import screen
 
 
@@ -47,7 +48,7 @@ Examples:
     metavar="FOLDER",
     help="Write everything to this folder; open its index.html.",
 )
-@as_json
+@options.as_json
 def approval(*, file: Path | None, stage: str, html: Path | None, as_json: bool) -> None:
     """Show what approvers will receive, for the application in FILE or a sample. Works offline; the links are not real."""
     from tagship_cli.actions import previews

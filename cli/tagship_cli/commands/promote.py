@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tagship_cli import options
 from tagship_cli.actions.signing import sign_options
 from tagship_cli.failures import Failed
-from tagship_cli.place import Place, as_json, between_two_places
+from tagship_cli.place import Place, between_two_places
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ when the release succeeded; the gate `promotion` requires it. The command uses t
 @click.argument("tag")
 @between_two_places
 @sign_options("promotion.json")
-@as_json
+@options.as_json
 def promote(
     *,
     origin: Place,

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tagship_cli import options
 from tagship_cli.actions.signing import sign_options
 from tagship_cli.failures import AwsRefused
-from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.place import Place, in_a_place
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
@@ -41,14 +42,7 @@ You can run the command again with the same files: files that are already there 
     metavar="TAG",
     help="The git tag. It ends in a version, like v1.4.0 or storefront/v1.4.0. A version can be used only once.",
 )
-@click.option(
-    "--artifact",
-    "artifacts",
-    multiple=True,
-    required=True,
-    metavar="NAME=PATH",
-    help="A file, under the name that the target expects (see the examples). Can be repeated.",
-)
+@options.artifacts
 @click.option("--bucket", metavar="NAME", help="The release bucket.  [default: the stack's bucket]")
 @click.option("--notes", metavar="TEXT", help="What approvers should know.")
 @click.option(
@@ -98,7 +92,7 @@ You can run the command again with the same files: files that are already there 
 @sign_options("release.json")
 @click.option("--dry-run", is_flag=True, help="Show what would be uploaded, without uploading it.")
 @in_a_place
-@as_json
+@options.as_json
 def publish(
     *,
     place: Place,

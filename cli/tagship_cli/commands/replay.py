@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from tagship.text.words import count
+from tagship_cli import options
 from tagship_cli.failures import Failed, trying
-from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.place import Place, in_a_place
 from tagship_cli.views import screen
 
 _RUNNING = "RUNNING"
@@ -27,7 +28,7 @@ A channel that has already received a notification does not receive it again."""
 @click.argument("application", required=False)
 @click.option("--tag", metavar="TAG", help="Only the facts of this release.")
 @in_a_place
-@as_json
+@options.as_json
 def replay(*, place: Place, application: str | None, tag: str | None, as_json: bool) -> None:
     """Resend failed notifications to the bus, the topic, Slack, mail and GitHub.
 

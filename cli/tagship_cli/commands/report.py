@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tagship_cli import options
 from tagship_cli.failures import Failed
-from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.place import Place, in_a_place
 from tagship_cli.views import screen
 from tagship_cli.when import When
 
@@ -47,14 +48,9 @@ Examples:
     metavar="WHEN",
     help="The end of the period, exclusive, in the same forms.  [default: now]",
 )
-@click.option(
-    "--html",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write a self-contained HTML page.",
-)
+@options.as_html
 @in_a_place
-@as_json
+@options.as_json
 def report(
     *,
     place: Place,

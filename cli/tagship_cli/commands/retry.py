@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tagship_cli import options
 from tagship_cli.actions.steering import confirm, looks, reason_option
 from tagship_cli.failures import Failed, trying
-from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.place import Place, in_a_place
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ Your identity and the reason are recorded. Exits with 0 when the release has sta
 @reason_option
 @click.option("--yes", "-y", is_flag=True, help="Start without a confirmation prompt.")
 @in_a_place
-@as_json
+@options.as_json
 def retry(*, place: Place, application: str, tag: str, reason: str, yes: bool, as_json: bool) -> None:
     """Start a release again, with a new attempt number.
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tagship_cli import options
 from tagship_cli.failures import Failed, trying
-from tagship_cli.place import Place, as_json, in_a_place, new_session
+from tagship_cli.place import Place, in_a_place, new_session
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ Examples:
 )
 @click.option("--yes", "-y", is_flag=True, help="Deploy without a confirmation prompt.")
 @in_a_place
-@as_json
+@options.as_json
 def role(
     *,
     place: Place,

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tagship_cli import options
 from tagship_cli.actions.steering import confirm, execution_ended, reason_option
 from tagship_cli.failures import Failed, trying
-from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.place import Place, in_a_place
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ rollback. Ctrl-C stops the waiting only; the rollback continues."""
 @click.option("--security", is_flag=True, help="Also bar the release: it can never be deployed again.")
 @click.option("--yes", "-y", is_flag=True, help="Roll back without a confirmation prompt.")
 @in_a_place
-@as_json
+@options.as_json
 def rollback(
     *,
     place: Place,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from tagship.model.records import Decision
+from tagship_cli import options
 from tagship_cli.failures import Failed
-from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.place import Place, in_a_place
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
@@ -26,14 +27,9 @@ Examples:
 )
 @click.argument("application")
 @click.argument("tag")
-@click.option(
-    "--html",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write a self-contained HTML page.",
-)
+@options.as_html
 @in_a_place
-@as_json
+@options.as_json
 def show(*, place: Place, application: str, tag: str, html: Path | None, as_json: bool) -> None:
     """Show everything about one release: gates, plan, decisions, traffic, health, phase durations and outcome.
 

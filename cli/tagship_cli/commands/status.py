@@ -9,8 +9,9 @@ import click
 
 from tagship.model.records import CurrentRecord
 from tagship.text.words import listed
+from tagship_cli import options
 from tagship_cli.failures import Failed
-from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli.place import Place, in_a_place
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ Examples:
 )
 @click.argument("application", required=False)
 @in_a_place
-@as_json
+@options.as_json
 def status(*, place: Place, application: str | None, as_json: bool) -> None:
     """Show what is deployed and since when, what is in progress and who it is waiting on.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagship.text.words import count
-from tagship_cli.place import as_json
+from tagship_cli import options
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ Examples:
     metavar="[FILE]...",
 )
 @click.option("--show-defaults", is_flag=True, help="Print each document with all defaults filled in.")
-@as_json
+@options.as_json
 def validate(*, files: tuple[str, ...], show_defaults: bool, as_json: bool) -> None:
     """Check release.json and application.yaml, offline.
 

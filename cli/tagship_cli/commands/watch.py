@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagship.text.words import listed
-from tagship_cli.place import Place, as_json, in_a_place
+from tagship_cli import options
+from tagship_cli.place import Place, in_a_place
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ Ctrl-C stops the watching only; the release continues."""
     help="Stop watching after this time: seconds, or a duration like PT30M.",
 )
 @in_a_place
-@as_json
+@options.as_json
 def watch(*, place: Place, application: str, tag: str | None, timeout: int | None, as_json: bool) -> None:
     """Follow a release until it ends.
 

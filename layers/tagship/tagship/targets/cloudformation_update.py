@@ -35,7 +35,7 @@ from tagship.model.release import Artifact, PinnedObject
 from tagship.targets import cloudformation_changes as words
 from tagship.targets import cloudformation_events as said
 from tagship.targets.cloudformation_stack import TEMPLATE, StackTarget
-from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared
+from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared, brought
 from tagship.text.plain import line
 from tagship.text.words import listed
 
@@ -697,12 +697,7 @@ class Stack:
             )
 
     def _uploaded(self, artifacts: Artifacts) -> tuple[Artifact, PinnedObject]:
-        if TEMPLATE not in artifacts:
-            raise TargetInvalid(
-                f"{self._release}: a cloudformation target needs an artifact named {TEMPLATE!r}; "
-                f"the manifest has {', '.join(sorted(artifacts))}. Nothing was changed."
-            )
-        return artifacts[TEMPLATE]
+        return brought(artifacts, TEMPLATE, kind="cloudformation", release=self._release)
 
     def _refuse_older(self, found: Operation, fence: int) -> None:
         if found.fence > fence:

@@ -30,7 +30,7 @@ from tagship.model.errors import (
 )
 from tagship.model.records import Revision
 from tagship.targets.custom import RELEASE, CustomTarget
-from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared
+from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared, brought
 from tagship.text.plain import line
 
 SCHEMA_VERSION = 1
@@ -266,11 +266,7 @@ class CustomFunction:
         return revision
 
     def _brought(self, artifacts: Artifacts) -> dict[str, Any]:
-        if RELEASE not in artifacts:
-            raise TargetInvalid(
-                f"{self._release}: a custom target needs an artifact named {RELEASE!r}; the manifest has "
-                f"{', '.join(sorted(artifacts))}. Nothing was changed."
-            )
+        brought(artifacts, RELEASE, kind="custom", release=self._release)
         return {
             name: {**asdict(artifact), "object": asdict(pinned)}
             for name, (artifact, pinned) in artifacts.items()

@@ -26,7 +26,7 @@ from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
 from tagship.targets import ecs_task
 from tagship.targets.ecs import TASK, EcsTarget
-from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared
+from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared, brought
 
 _FENCE, _RELEASE, _DIGEST = "tagship:fence:", "tagship:release", "tagship:digest"
 _NOT_THERE: Mapping[str, type[TagshipError]] = {
@@ -424,12 +424,7 @@ class EcsService:
         return dict(found)
 
     def _brought(self, artifacts: Artifacts) -> tuple[Artifact, PinnedObject]:
-        if TASK not in artifacts:
-            raise TargetInvalid(
-                f"{self._release}: an ecs target needs an artifact named {TASK!r}; the manifest has "
-                f"{', '.join(sorted(artifacts))}. Nothing was changed."
-            )
-        return artifacts[TASK]
+        return brought(artifacts, TASK, kind="ecs", release=self._release)
 
     def _asked(self, artifacts: Artifacts) -> dict[str, Any]:
         artifact, pinned = self._brought(artifacts)

@@ -12,11 +12,22 @@ from dataclasses import dataclass, field
 from typing import IO, Any, Protocol
 
 from tagship.aws.rights import ClientAs, Right
+from tagship.model.errors import TargetInvalid
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
 
 Artifacts = Mapping[str, tuple[Artifact, PinnedObject]]
 """What a release brings, by the artifact's name: what the manifest says of it, and where its bytes are pinned."""
+
+
+def brought(artifacts: Artifacts, name: str, *, kind: str, release: str) -> tuple[Artifact, PinnedObject]:
+    """The artifact of this name. Raises TargetInvalid where the release does not bring it."""
+    if name not in artifacts:
+        raise TargetInvalid(
+            f"{release}: a target of type {kind} needs an artifact named {name!r}; the manifest has "
+            f"{', '.join(sorted(artifacts))}. Nothing was changed."
+        )
+    return artifacts[name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,4 +253,5 @@ __all__ = [
     "Subject",
     "Target",
     "Traffic",
+    "brought",
 ]

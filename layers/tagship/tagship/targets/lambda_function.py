@@ -28,7 +28,7 @@ from tagship.model.errors import (
 )
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
-from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared
+from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared, brought
 from tagship.targets.lambda_alias import CODE, LambdaTarget
 from tagship.targets.lambda_callers import callers
 from tagship.targets.lambda_configuration import differences, digest_of
@@ -563,12 +563,7 @@ class LambdaFunction:
             return self.client.get_function_configuration(FunctionName=self.spec.function, Qualifier=version)
 
     def _uploaded(self, artifacts: Artifacts) -> tuple[Artifact, PinnedObject]:
-        if CODE not in artifacts:
-            raise TargetInvalid(
-                f"{self._release}: a lambda target needs an artifact named {CODE!r}; "
-                f"the manifest has {', '.join(sorted(artifacts))}. Nothing was changed."
-            )
-        return artifacts[CODE]
+        return brought(artifacts, CODE, kind="lambda", release=self._release)
 
     def _uploading(self) -> AbstractContextManager[None]:
         return calling(

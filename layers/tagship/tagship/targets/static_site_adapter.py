@@ -25,7 +25,7 @@ from tagship.model.errors import (
 )
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
-from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared
+from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared, brought
 from tagship.targets.static_site import SITE, StaticSiteTarget
 from tagship.targets.static_site_bucket import Bucket
 from tagship.targets.static_site_function import RUNTIME, Code, Serving
@@ -403,12 +403,7 @@ class StaticSite:
         return bool(recorded["data"].get("of", self._of) == self._of)
 
     def _site(self, artifacts: Artifacts) -> tuple[Artifact, PinnedObject]:
-        if SITE not in artifacts:
-            raise TargetInvalid(
-                f"{self._release}: a static site needs an artifact named {SITE!r}; the manifest has "
-                f"{', '.join(sorted(artifacts))}. Nothing was changed."
-            )
-        return artifacts[SITE]
+        return brought(artifacts, SITE, kind="static-site", release=self._release)
 
     def _directory(self, artifact: Artifact, pinned: PinnedObject) -> Files:
         try:

@@ -1,0 +1,40 @@
+"""Options that several commands share, and several of click's decorators as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+Command = Callable[..., object]
+"""What click makes a command of."""
+Option = Callable[[Command], Command]
+
+
+def together(*options: Option) -> Option:
+    """These decorators as one; the help lists them in this order."""
+
+    def decorated(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorated
+
+
+as_json: Option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+as_html: Option = click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a self-contained HTML page.",
+)
+artifacts: Option = click.option(
+    "--artifact",
+    "artifacts",
+    multiple=True,
+    required=True,
+    metavar="NAME=PATH",
+    help="A file, under the name that the target expects (see the examples). Can be repeated.",
+)
