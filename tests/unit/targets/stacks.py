@@ -73,6 +73,8 @@ class FakeStacks:
     refused: tuple[str, Exception] | None = None
     others: Callable[[], object] | None = None
     loses: bool = False
+    late: bool = False
+    """DescribeStacks shows the state before the last event."""
     events: list[dict[str, Any]] = field(default_factory=list)
     before: tuple[str, dict[str, str]] | None = None
     """What an operation in progress began with."""
@@ -129,6 +131,7 @@ class FakeStacks:
         event = {
             "EventId": str(next(self.counted)),
             "LogicalResourceId": resource,
+            "PhysicalResourceId": STACK_ID if resource == SPEC.stack else resource,
             "ResourceStatus": status,
             "ClientRequestToken": token,
         }
@@ -141,7 +144,7 @@ class FakeStacks:
         self._there(StackName)
         stack = {
             "StackId": STACK_ID,
-            "StackStatus": self.status,
+            "StackStatus": self.events[1]["ResourceStatus"] if self.late else self.status,
             "CreationTime": datetime(2025, 1, 1, tzinfo=UTC),
             "LastUpdatedTime": self.updated,
             "Parameters": self._shown(self.parameters),

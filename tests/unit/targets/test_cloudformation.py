@@ -321,6 +321,10 @@ def test_what_was_changed_by_hand_is_shown_before_anybody_approves(stacks: FakeS
     )
     with pytest.raises(TargetInvalid, match=r"target\.drift says refuse"):
         target(stacks, spec=replace(SPEC, drift="refuse")).check(None)
+    reverting = replace(SPEC, drift="revert")
+    assert "puts back what was changed by hand" in target(stacks, spec=reverting).check(None).warning
+    plan(stacks, spec=reverting)
+    assert asked(stacks, "CreateChangeSet")["DeploymentMode"] == "REVERT_DRIFT"
     stacks.drift = "NOT_CHECKED"
     assert "Nobody knows whether the stack storefront has drifted" in target(stacks).check(None).warning
 
@@ -429,6 +433,45 @@ def test_an_update_is_waited_for_before_its_first_event_is_shown(bench: StackBen
     assert release.target.verify_weight(move) > 0
     release.set_weight(100)
     assert release.target.verify_weight(move) == 0
+
+
+def test_a_state_that_cloudformation_shows_late_is_not_taken_for_the_end(
+    bench: StackBench, release: Release
+) -> None:
+    """DescribeStacks still says what was before, and the events know better."""
+    bench.unsettle()
+    release.set_weight(100)
+    bench.stacks.late = True
+    assert release.target.verify_weight(release.move(100)) > 0
+    assert release.target.verify_weight(release.move(0)) > 0
+    bench.stacks.late = False
+    bench.settle()
+    assert release.target.verify_weight(release.move(100)) == 0
+
+
+def test_a_restore_right_after_the_execution_does_not_think_that_nothing_has_begun(
+    bench: StackBench, release: Release
+) -> None:
+    (made,) = bench.stacks.sets.values()
+    made["ExecutionStatus"] = "EXECUTE_IN_PROGRESS"
+    with pytest.raises(NotStable, match="begun at this moment"):
+        release.restore()
+
+
+def test_an_update_whose_events_are_not_shown_yet_is_not_cancelled(
+    bench: StackBench, release: Release
+) -> None:
+    """It may be anybody's."""
+    bench.stacks.status = "UPDATE_IN_PROGRESS"
+    with pytest.raises(NotStable, match="begun at this moment"):
+        release.restore()
+    assert bench.writes() == 0
+
+
+def test_a_stack_that_nobody_has_touched_for_90_days_has_no_events(stacks: FakeStacks) -> None:
+    stacks.events.clear()
+    assert target(stacks).check(None).said == "storefront can be updated."
+    assert plan(stacks).baseline is not None
 
 
 def test_an_application_whose_baseline_is_not_known_is_not_touched(

@@ -53,8 +53,8 @@ class StackTarget:
     """What the template may do: make IAM resources, or use macros (SAM is one: CAPABILITY_AUTO_EXPAND)."""
     alarms: Annotated[tuple[Annotated[str, ALARM_NAME], ...], at.MaxLen(5)] = ()
     """CloudWatch alarms beside the stack: CloudFormation rolls an update back when one of them rings during it."""
-    drift: Literal["warn", "refuse"] = "warn"
-    """Of a stack that has drifted by its last drift detection approvers are warned, or the release stops."""
+    drift: Literal["warn", "refuse", "revert"] = "warn"
+    """A stack that has drifted by its last drift detection: warn approvers, stop, or put back what was changed by hand."""
 
 
 def stack_arn(spec: StackTarget, name: str) -> str:

@@ -58,6 +58,16 @@ class Operation:
     stack: Mapping[str, Any]
     token: str
     """Of the last operation; empty where whoever began it gave none."""
+    shown: bool
+    """Whether the last event says the same as the stack. CloudFormation shows one of them a moment later than the other."""
+
+    @classmethod
+    def of(cls, stack: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Operation:
+        """From the newest events; there are none of a stack that nobody has touched for 90 days."""
+        own = next((it for it in events if it.get("PhysicalResourceId") == stack["StackId"]), None)
+        newest = own or (events[0] if events else {})
+        shown = not events or bool(own and own.get("ResourceStatus") == stack["StackStatus"])
+        return cls(stack=stack, token=str(newest.get("ClientRequestToken") or ""), shown=shown)
 
     @property
     def status(self) -> str:
@@ -67,12 +77,12 @@ class Operation:
     @property
     def settled(self) -> bool:
         """Whether it can be updated."""
-        return self.status in said.SETTLED
+        return self.shown and self.status in said.SETTLED
 
     @property
     def moving(self) -> bool:
-        """Whether CloudFormation is still at it."""
-        return self.status.endswith("_IN_PROGRESS")
+        """Whether CloudFormation is still at it, or does not say so yet."""
+        return self.status.endswith("_IN_PROGRESS") or (self.status in said.SETTLED and not self.shown)
 
     @property
     def etag(self) -> str:
@@ -171,6 +181,8 @@ class Stack:
                 f"{self._release}: {told} target.drift says refuse. Nothing was changed. Put right what was changed by "
                 "hand, run a drift detection, then publish a new tag."
             )
+        if self.spec.drift == "revert":
+            return [f"{told} target.drift says revert: this release puts back what was changed by hand."]
         return [f"{told} What was changed by hand may be overwritten."]
 
     def dry_run(self, artifacts: Artifacts) -> Finding:
@@ -300,6 +312,8 @@ class Stack:
         more: dict[str, Any] = {}
         if self.spec.alarms:
             more["RollbackConfiguration"] = {"RollbackTriggers": self._triggers, "MonitoringTimeInMinutes": 0}
+        if self.spec.drift == "revert":
+            more["DeploymentMode"] = "REVERT_DRIFT"
         with (
             suppress(_Exists),
             self._calling(
@@ -331,23 +345,22 @@ class Stack:
 
     def _change_set(self, name: str) -> dict[str, Any] | None:
         """With all its pages; None where there is none."""
-        whole: dict[str, Any] = {}
-        more: dict[str, str] = {}
         try:
-            while True:
-                with self._calling(f"looking at the change set {name}"):
-                    page = self._stacks.describe_change_set(
-                        StackName=self.spec.stack, ChangeSetName=name, **more
-                    )
-                changes = [*whole.get("Changes", ()), *page.get("Changes", ())]
-                whole = {**page, "Changes": changes}
-                if not page.get("NextToken"):
-                    return whole
-                more = {"NextToken": page["NextToken"]}
+            with self._calling(f"looking at the change set {name}"):
+                return self._pages(StackName=self.spec.stack, ChangeSetName=name)
         except ClientError as error:
             if code_of(error) in _MISSING:
                 return None
             raise
+
+    def _pages(self, **about: str) -> dict[str, Any]:
+        changes: list[Any] = []
+        while True:
+            page: dict[str, Any] = self._stacks.describe_change_set(**about)
+            changes += page.get("Changes", ())
+            if not page.get("NextToken"):
+                return {**page, "Changes": changes}
+            about["NextToken"] = page["NextToken"]
 
     def _failed_change_set(self, made: Mapping[str, Any], baseline: Revision) -> Change:
         """What contains no changes fails too, and is a clean ending. A change set that failed is of no use."""
@@ -372,11 +385,9 @@ class Stack:
             resource = each.get("ResourceChange") or {}
             if not (nested := resource.get("ChangeSetId")) or level == _NESTED_LEVELS:
                 continue
-            with self._calling(
-                f"looking at the change set of the nested stack {resource['LogicalResourceId']}"
-            ):
-                pages = self._stacks.describe_change_set(ChangeSetName=nested)
             name = "/".join(filter(None, (stack, resource["LogicalResourceId"])))
+            with self._calling(f"looking at the change set of the nested stack {name}"):
+                pages = self._pages(ChangeSetName=nested)
             changes += self._changes(pages, stack=name, level=level + 1)
         return changes
 
@@ -488,9 +499,9 @@ class Stack:
             if move.baseline and found.etag == move.baseline.get("etag"):
                 return _PACE_SECONDS  # events are shown a moment later
             raise self._moved(found)
-        if found.status == "UPDATE_COMPLETE":
+        if found.settled and found.status == "UPDATE_COMPLETE":
             return 0
-        if "ROLLBACK" in found.status or found.status.endswith("_FAILED"):
+        if found.shown and ("ROLLBACK" in found.status or found.status.endswith("_FAILED")):
             raise TargetInvalid(
                 f"{self._release}: CloudFormation could not update {self._name} ({found.status}): {self._failed()}."
             )
@@ -550,17 +561,33 @@ class Stack:
         if found.moving:
             if found.is_for(_restoring(baseline)) or "ROLLBACK" in found.status:
                 return f"{self._name} is on its way back to what served before; CloudFormation is at it."
+            if not (candidate and found.is_for(candidate["data"].get("changeSet", ""))):
+                raise NotStable(f"{self._release}: an operation on {self._name} has begun at this moment.")
             with self._calling(f"cancelling the update of {self.spec.stack}", ValidationError=NotStable):
                 self._stacks.cancel_update_stack(StackName=self.spec.stack, ClientRequestToken=restoring)
             return f"The update of {self._name} is cancelled: it gets back what served before again."
         if self._serves(found, baseline):
-            if candidate and (left := candidate["data"].get("changeSet")):
-                self._delete(left)
+            self._withdraw(found, candidate)
             return f"{self._name} has the template and parameters that served before again."
         self.exists(baseline)
         if not self._update(baseline, restoring):
             return f"{self._name} has the template and parameters that served before again."
         return f"{self._name} is being updated to the template and parameters that served before; it gets them again."
+
+    def _withdraw(self, found: Operation, candidate: Revision | None) -> None:
+        """Deletes the candidate's change set.
+
+        Raises NotStable where it is being executed by now, and the stack does not show it yet.
+        """
+        change_set = candidate["data"].get("changeSet") if candidate else None
+        if not change_set or found.is_for(change_set):
+            return
+        made = self._change_set(change_set)
+        if made is None:
+            return
+        if made.get("ExecutionStatus") == "EXECUTE_IN_PROGRESS":
+            raise NotStable(f"{self._release}: an update of {self._name} has begun at this moment.")
+        self._delete(change_set)
 
     def _update(self, baseline: Revision, token: str) -> bool:
         """False where there is nothing to do. It begins at once, and its token makes it one however often it is sent."""
@@ -626,7 +653,7 @@ class Stack:
                     "tool; Tagship releases to stacks that exist."
                 ) from error
             raise
-        return Operation(stack=stack, token=str(events[0].get("ClientRequestToken") or "") if events else "")
+        return Operation.of(stack, events)
 
     def _revision(self, found: Operation) -> tuple[Revision, object]:
         """What serves, and its template."""
