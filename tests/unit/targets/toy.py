@@ -48,13 +48,13 @@ class PointerTarget:
     key: Annotated[str, at.MaxLen(500)]
     """The pointer's key; what it names lies below."""
     account: Annotated[str, ACCOUNT]
-    """The AWS account that it lives in, 12 digits in quotes."""
+    """The target's AWS account, 12 digits in quotes."""
     region: Annotated[str, REGION]
-    """The AWS region that it lives in."""
+    """The target's AWS region."""
     role: Annotated[str, ROLE]
     """The role that Tagship assumes for every call to the target."""
     externalId: Annotated[str, EXTERNAL_ID]
-    """The external id that the role's trust policy asks for."""
+    """The external ID that the role's trust policy requires."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,9 +32,9 @@ class JsonValue:
     __pydantic_config__ = CONFIG
 
     path: Annotated[str, at.MinLen(1), at.MaxLen(200)]
-    """Where, as a JMESPath expression that builds nothing: `database.status`."""
+    """The path, as a JMESPath expression that builds no values: `database.status`."""
     equals: Annotated[Any, Plain()]
-    """What must stand there."""
+    """The required value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,23 +68,23 @@ class HttpCheck:
     url: Address | None = None
     """An http or https address."""
     urls: Annotated[tuple[Address, ...], at.MaxLen(100)] = ()
-    """Several addresses instead of one: all are asked at once, and every one must be healthy."""
+    """Several addresses instead of one; all are requested in parallel, and every one must be healthy."""
     status: Annotated[int, at.Ge(100), at.Le(599)] = 200
-    """The status that a healthy answer has."""
+    """The HTTP status of a healthy answer."""
     contains: Annotated[str, at.MaxLen(1000)] | None = None
-    """Text that a healthy answer's body contains (the first 64 KiB are read)."""
+    """Text that the body of a healthy answer contains (only the first 64 KiB are read)."""
     json: JsonValue | None = None
-    """A value that a healthy answer's JSON has (of at most 64 KiB)."""
+    """A value in the JSON body of a healthy answer (at most 64 KiB)."""
     maxLatencyMs: Annotated[int, at.Ge(1), at.Le(10_000)] = 2_000
-    """The longest a healthy answer takes, in milliseconds."""
+    """The longest time that a healthy answer may take, in milliseconds."""
     percentile: Annotated[int, at.Ge(1), at.Le(100)] | None = None
-    """Holds this percentile of an address's answers to `maxLatencyMs`, instead of each answer."""
+    """Applies `maxLatencyMs` to this percentile of an address's answers, instead of to each answer."""
     tlsDaysLeft: Annotated[int, at.Ge(1), at.Le(365)] | None = None
-    """How many days the certificate must still be valid."""
+    """The number of days for which the certificate must still be valid."""
     followTo: Annotated[tuple[Annotated[str, HOST_NAME], ...], at.MaxLen(10)] = ()
-    """Hosts that a redirect may lead to, each vetted as the first; without any, a redirect is not followed."""
+    """Hosts that a redirect may lead to, checked like the first; without any, redirects are not followed."""
     requests: Annotated[int, at.Ge(1), at.Le(20)] = 5
-    """How often each address is asked."""
+    """How many requests each address gets."""
     mustPass: Annotated[int, at.Ge(1), at.Le(20)] = 5
     """How many of these must be healthy answers."""
     timeoutSeconds: Annotated[int, Duration(), at.Ge(1), at.Le(10)] = 5

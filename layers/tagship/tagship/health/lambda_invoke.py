@@ -48,13 +48,13 @@ class LambdaCheck:
     function: Annotated[str, FUNCTION_NAME] | None = None
     """A smoke-test function to invoke with the candidate's name and version; without it, the candidate itself."""
     payload: dict[str, Any] = field(default_factory=dict)
-    """What it is given, beside `source`, `check`, `percent` and so on; it answers `{"healthy": true}` or reasons."""
+    """Additional fields of its event; it answers `{"healthy": true}` or reasons."""
     maxLatencyMs: Annotated[int, at.Ge(1), at.Le(30_000)] | None = None
-    """The longest a healthy answer takes, in milliseconds."""
+    """The longest time that a healthy answer may take, in milliseconds."""
     requests: Annotated[int, at.Ge(1), at.Le(20)] = 1
-    """How often it is invoked."""
+    """How many times it is invoked."""
     mustPass: Annotated[int, at.Ge(1), at.Le(20)] = 1
-    """How many of these must answer healthy."""
+    """How many of these answers must be healthy."""
 
     @property
     def seconds(self) -> int:

@@ -88,13 +88,13 @@ class MetricCheck:
     name: Annotated[
         str, Matching(r"^[\w .%/-]{1,64}$", "letters, digits, spaces and any of . % / - _, at most 64")
     ]
-    """What it is called in facts and notices."""
+    """Its name in facts and notices."""
     namespace: Annotated[str, at.MinLen(1), at.MaxLen(255)] | None = None
     """The metric's namespace: `AWS/Lambda`."""
     metric: Annotated[str, at.MinLen(1), at.MaxLen(255)] | None = None
     """The metric's name: `Errors`."""
     dimensions: dict[str, str] = field(default_factory=dict)
-    """The metric's dimensions; `{version}` stands for the version that is judged."""
+    """The metric's dimensions; `{version}` stands for the version that is checked."""
     statistic: Annotated[
         str,
         Matching(
@@ -102,19 +102,19 @@ class MetricCheck:
             "Average, Maximum, Minimum, or a percentile like p95",
         ),
     ] = "Average"
-    """What is taken of each minute. Not a `Sum`: versions that serve different shares can't be compared by it."""
+    """The statistic of each minute. `Sum` is not allowed: it cannot compare versions with different traffic shares."""
     expression: Annotated[str, at.MinLen(1), at.MaxLen(2048)] | None = None
-    """Instead of a metric: a metric math or `SELECT` expression that gives one value a minute; `{version}` as above."""
+    """A metric math or `SELECT` expression with one value per minute, instead of a metric; `{version}` as above."""
     samples: Annotated[str, at.MinLen(1), at.MaxLen(2048)] | None = None
-    """An expression that counts the samples of each minute; without it, the metric's own, or the target's requests."""
+    """An expression that counts each minute's samples; the default is the metric's samples, or the target's requests."""
     minSamples: Annotated[int, at.Ge(1), at.Le(1_000_000)] = 1
-    """With fewer samples of the candidate, or of the baseline that it is compared with, nothing is known yet."""
+    """With fewer samples of the candidate or of the baseline, the check is inconclusive."""
     maxIncreasePercent: Annotated[int, at.Ge(0), at.Le(10_000)] | None = None
-    """How much higher than the baseline's the candidate's value may be, in percent of the baseline's."""
+    """By how much the candidate's value may exceed the baseline's, in percent of the baseline's."""
     maxValue: Annotated[float, at.Ge(-1_000_000_000_000), at.Le(1_000_000_000_000)] | None = None
-    """How high the candidate's value may be, whatever the baseline's is."""
+    """The limit of the candidate's value, independent of the baseline."""
     window: Annotated[int, Duration(), at.Ge(60), at.Le(10_800)] = 600
-    """Seconds: how far back the baseline is looked at, from the deployment's beginning."""
+    """The seconds before the deployment in which the baseline is measured."""
 
     @property
     def seconds(self) -> int:

@@ -67,7 +67,7 @@ class AllAtOnce:
     type: Literal["all-at-once"]
     """The kind of strategy."""
     bake: Bake = 0
-    """Seconds before it is done, in which health is looked at."""
+    """Seconds during which health is checked before the release is done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ class Canary:
     percent: Annotated[int, at.Ge(1), at.Le(99)] = 10
     """The first share of the traffic, in percent."""
     bake: Bake = 300
-    """Seconds at the first share, in which health is looked at."""
+    """Seconds at the first share, during which health is checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +94,9 @@ class Linear:
     type: Literal["linear"]
     """The kind of strategy."""
     percent: Annotated[int, at.Ge(1), at.Le(99)] = 20
-    """How much each step adds, in percent; the last step takes what is left."""
+    """How much each step adds, in percent; the last step adds the rest."""
     bake: Bake = 60
-    """Seconds at each share, in which health is looked at."""
+    """Seconds at each share, during which health is checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,19 +108,19 @@ class Step:
     percent: Percent
     """The candidate's share, in percent."""
     bake: Bake = 0
-    """Seconds at this share, in which health is looked at."""
+    """Seconds at this share, during which health is checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
-    """Shares as written, rising, the last one 100."""
+    """A list of shares, increasing, ending at 100."""
 
     __pydantic_config__ = CONFIG
 
     type: Literal["steps"]
     """The kind of strategy."""
     steps: Annotated[tuple[Step, ...], at.MinLen(1), at.MaxLen(100)]
-    """The shares, rising, the last one 100."""
+    """The shares, increasing, ending at 100."""
 
 
 Strategy = AllAtOnce | Canary | Linear | Steps
@@ -128,7 +128,7 @@ Strategy = AllAtOnce | Canary | Linear | Steps
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalPolicy:
-    """Who decides, and how long they have."""
+    """Who approves, and how long they have."""
 
     __pydantic_config__ = CONFIG
     EXAMPLE: ClassVar[Example] = {
@@ -146,47 +146,47 @@ class ApprovalPolicy:
         at.MinLen(1),
         at.MaxLen(20),
     ]
-    """Mail addresses of those who are asked; each gets a personal link. What follows a `+` makes nobody a second person."""
+    """The approvers' mail addresses; each gets a personal link. Addresses that differ only after a `+` count as one person."""
     required: Annotated[int, at.Ge(1), at.Le(20)] = 1
-    """How many of them must approve; one rejection ends it."""
+    """How many of them must approve; one rejection ends the release."""
     authorMayApprove: bool = False
-    """Whether the release's author counts."""
+    """Whether the author may approve their own release."""
     expires: Annotated[int, Duration(), at.Ge(1), at.Le(604_800)] = 14_400
-    """Seconds after which an undecided release ends EXPIRED."""
+    """Seconds after which a release without a decision ends EXPIRED."""
     remindEvery: Annotated[int, Duration(), at.Ge(1), at.Le(604_800)] = 3_600
-    """Seconds after which those who have not answered are reminded; at most 200 times until it expires."""
+    """Seconds between reminders to approvers who have not answered; at most 200 reminders until it expires."""
     reasonToApprove: bool = False
-    """Whether approving needs a reason too; rejecting always does."""
+    """Whether an approval needs a reason too; a rejection always needs one."""
     escalateTo: Annotated[tuple[Annotated[str, MAIL_ADDRESS], ...], at.MaxLen(20)] = ()
-    """Mail addresses that are told, from the second reminder on, that nobody decides; they get no link."""
+    """Mail addresses that are notified, from the second reminder on, that nobody has decided; they get no link."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """What is still looked at after a release has succeeded."""
+    """What is monitored after a release has succeeded."""
 
     __pydantic_config__ = CONFIG
     EXAMPLE: ClassVar[Example] = {"seconds": "PT30M", "alarms": ["storefront-5xx"]}
 
     seconds: Annotated[int, Duration(), at.Ge(0), at.Le(86_400)] = 0
-    """How long an alarm that fires still rolls the release back, in seconds."""
+    """How long after success a firing alarm still rolls the release back, in seconds."""
     alarms: Annotated[tuple[Annotated[str, ALARM_NAME], ...], at.MaxLen(50)] = ()
     """The alarms, in the target's account and region."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """How a version proves that it works."""
+    """How Tagship checks that a version works."""
 
     __pydantic_config__ = CONFIG
     EXAMPLE: ClassVar[Example] = {"every": 30}
 
     checks: Annotated[tuple[Annotated[Check, ByType()], ...], at.MinLen(1), at.MaxLen(20)]
-    """Asked at once, while a step bakes and at its end. No data is never healthy, so there is at least one."""
+    """The checks; all run in parallel during a bake and at its end. No data is never healthy, so at least one is required."""
     every: Annotated[int, Duration(), at.Ge(1), at.Le(300)] = 30
-    """Seconds between two looks while a step bakes."""
+    """Seconds between two health checks during a bake."""
     watch: Watch = field(default_factory=Watch)
-    """What is still looked at after a release has succeeded."""
+    """What is monitored after a release has succeeded."""
 
     @property
     def alarms(self) -> tuple[str, ...]:
@@ -213,7 +213,7 @@ class TagRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """Who signs releases."""
+    """The key that signs releases."""
 
     __pydantic_config__ = CONFIG
     EXAMPLE: ClassVar[Example] = {
@@ -223,11 +223,11 @@ class Signature:
     }
 
     key: Annotated[str, SIGNING_KEY]
-    """The KMS key that `release.json.sig` is made with: its alias, `alias/tagship-…`, or the ARN of that alias."""
+    """The KMS key that signs `release.json`: its alias, `alias/tagship-…`, or the ARN of that alias."""
     algorithm: SigningAlgorithm = "ECDSA_SHA_256"
-    """How it signs."""
+    """The signing algorithm."""
     required: bool = True
-    """Whether an unsigned release is refused; a signature that is there must be right either way."""
+    """Whether an unsigned release is refused; a signature that exists must be valid either way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,17 +243,17 @@ class Provenance:
     repository: Annotated[str, REPOSITORY]
     """The only repository that releases may come from: `owner/name`."""
     attestation: Literal["optional", "required"] = "optional"
-    """Whether a release must bring a build attestation, as an artifact named `provenance`; one that is there must fit."""
+    """Whether a release needs a build attestation, as an artifact named `provenance`; one that exists must match either way."""
     builder: (
         Annotated[str, Matching(r"^https://[^\s@?#]{1,300}(@[^\s@?#]{1,200})?$", "a builder's address")]
         | None
     ) = None
-    """The builder that the attestation must name; without it, any workflow of the repository, run for the tag."""
+    """The builder that the attestation must name; the default is any workflow of the repository, run for the tag."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promotion:
-    """Where a release must have succeeded before."""
+    """The stage in which a release must have succeeded before."""
 
     __pydantic_config__ = CONFIG
     EXAMPLE: ClassVar[Example] = {
@@ -265,25 +265,25 @@ class Promotion:
     stage: Literal["development", "staging"]
     """The stage in which the same bytes must have succeeded."""
     key: Annotated[str, SIGNING_KEY]
-    """The KMS key that `promotion.json.sig` is made with: its alias, `alias/tagship-…`, or the ARN of that alias."""
+    """The KMS key that signs `promotion.json`: its alias, `alias/tagship-…`, or the ARN of that alias."""
     algorithm: SigningAlgorithm = "ECDSA_SHA_256"
-    """How it signs."""
+    """The signing algorithm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomGate:
-    """The team's own function decides too."""
+    """The team's own function also decides."""
 
     __pydantic_config__ = CONFIG
     EXAMPLE: ClassVar[Example] = {"function": "storefront-gate"}
 
     function: Annotated[str, FUNCTION_NAME]
-    """The function, beside the target; it answers `{"passed": true}`, or `false` with `reasons`, within 30 seconds."""
+    """The function, in the target's account and region; it answers `{"passed": true}`, or `false` with `reasons`, within 30 seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gates:
-    """What must hold, beyond what every release must, before anyone is asked to approve."""
+    """Additional conditions that a release must meet before anyone is asked to approve."""
 
     __pydantic_config__ = CONFIG
     EXAMPLE: ClassVar[Example] = {
@@ -294,17 +294,17 @@ class Gates:
     tags: TagRules = field(default_factory=TagRules)
     """Which tags may be released."""
     signature: Signature | None = None
-    """Who signs releases; without it no signature is looked at."""
+    """The key that signs releases; without it, signatures are not checked."""
     provenance: Provenance | None = None
-    """Where releases may come from; without it, anywhere."""
+    """The repository that releases may come from; without it, any."""
     promotion: Promotion | None = None
-    """Where a release must have succeeded before; without it, nowhere."""
+    """The stage in which a release must have succeeded before; without it, none."""
     custom: CustomGate | None = None
-    """A gate of the team's own; without it, there is none."""
+    """The team's own gate; without it, none."""
     windows: Annotated[tuple[Annotated[str, Matching(WINDOW, WINDOW_WORDS)], ...], at.MaxLen(20)] = ()
-    """When traffic may begin to move: days, times and a time zone. Without a window, always."""
+    """When traffic may start to move: days, times and a time zone. Without a window, at any time."""
     whenClosed: Literal["fail", "wait"] = "fail"
-    """What becomes of a release outside of every window and in a freeze: it ends, or it waits, at most 7 days."""
+    """What happens to a release outside all windows or during a freeze: it fails, or it waits, for at most 7 days."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,20 +322,20 @@ class GitHub:
     repository: Annotated[str, REPOSITORY]
     """Its owner and name."""
     tokenSecret: Annotated[str, GITHUB_SECRET]
-    """The secret `tagship/<stage>/<application>/github…`: a token that may write deployments and commit statuses."""
+    """The secret `tagship/<stage>/<application>/github…`: a token with write access to deployments and commit statuses."""
     api: Annotated[
         str,
         Matching(r"^(https://[^\s/?#@]+|http://127\.0\.0\.1:\d+)(/[^\s?#]*)?$", "an https address"),
         at.MaxLen(200),
     ] = "https://api.github.com"
-    """Where GitHub's API answers: another address for GitHub Enterprise, on a host that the stack allows."""
+    """The address of GitHub's API; for GitHub Enterprise another address, on a host that the stack allows."""
     consoleLink: bool = False
-    """Whether GitHub links to the execution in AWS's console, whose address shows account and execution."""
+    """Whether GitHub shows a link to the execution in the AWS console; the link reveals the account and the execution."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notifications:
-    """Who is told, and how much."""
+    """Who gets notices, and which ones."""
 
     __pydantic_config__ = CONFIG
     EXAMPLE: ClassVar[Example] = {
@@ -345,9 +345,9 @@ class Notifications:
     }
 
     level: Literal["problems", "milestones", "everything"] = "milestones"
-    """`problems` is what went wrong, `milestones` also what is asked, begun and done, `everything` each traffic step too."""
+    """`problems`: only failures; `milestones`: also approvals, starts and results; `everything`: also each traffic step."""
     emails: Annotated[tuple[Annotated[str, MAIL_ADDRESS], ...], at.MaxLen(20)] = ()
-    """Mail addresses of those who are told."""
+    """Mail addresses that get notices."""
     slackWebhookSecret: Annotated[str, SLACK_SECRET] | None = None
     """The secret `tagship/<stage>/<application>/slack…`: the team's Slack webhook or bot."""
     github: GitHub | None = None
@@ -364,19 +364,19 @@ class Application:
     application: Annotated[str, Matching(APPLICATION_NAME, APPLICATION_NAME_WORDS)]
     """The application's name: a lower-case letter, then letters, digits and `-`, 2 to 40 in all."""
     target: Annotated[TargetSpec, ByType()]
-    """What is deployed to."""
+    """The deployment target."""
     approval: ApprovalPolicy
-    """Who decides."""
+    """Who approves."""
     health: Health
-    """How a version proves that it works."""
+    """How Tagship checks that a version works."""
     strategy: Annotated[Strategy, ByType()] = field(default_factory=lambda: Canary(type="canary"))
     """How traffic moves to the candidate."""
     gates: Gates = field(default_factory=Gates)
-    """What must hold before anyone is asked to approve."""
+    """What a release must pass before anyone is asked to approve."""
     notifications: Notifications = field(default_factory=Notifications)
-    """Who is told, and how much."""
+    """Who gets notices, and which ones."""
     stage: Stage | None = None
-    """The stage that this document is for; every other one refuses it. Without it, any stage takes it."""
+    """The only stage that accepts this document. Without it, any stage accepts it."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Application:

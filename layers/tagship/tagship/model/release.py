@@ -172,13 +172,13 @@ class Artifact:
     __pydantic_config__ = _CONFIG
 
     name: Annotated[str, at.MinLen(1), at.MaxLen(64)]
-    """What the kind of target calls it."""
+    """Its name, as the kind of target defines it."""
     file: Annotated[str, Matching(_FILE, "a plain file name: letters, digits, . _ + - and no path")]
-    """The object's name beside the manifest: letters, digits, `.`, `_`, `+` and `-`; no path."""
+    """The file's name, in the manifest's folder: letters, digits, `.`, `_`, `+` and `-`; no path."""
     sha256: Annotated[str, Matching(r"^[0-9a-f]{64}$", "64 lower-case hexadecimal digits")]
-    """SHA-256 of its bytes, 64 lower-case hexadecimal digits."""
+    """The file's SHA-256, 64 lower-case hexadecimal digits."""
     size: Annotated[int, at.Ge(1), at.Le(5 * 1024**4)]
-    """Its size in bytes."""
+    """The file's size in bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,34 +188,34 @@ class Manifest:
     __pydantic_config__ = _CONFIG
 
     schemaVersion: Literal[1]
-    """The version of this document's form."""
+    """The version of this document's format."""
     application: Annotated[str, Matching(APPLICATION_NAME, APPLICATION_NAME_WORDS)]
-    """The application, as its configuration names it."""
+    """The application's name, as in its configuration."""
     tag: Annotated[str, Matching(TAG, "v and a semantic version, like v1.4.0 or v2.0.0-rc.1")]
     """`v` and a Semantic Versioning 2.0.0 version."""
     commit: Annotated[str, Matching(r"^[0-9a-f]{40}$", "40 lower-case hexadecimal digits")]
     """The commit that was built, 40 lower-case hexadecimal digits."""
     repository: Annotated[str, REPOSITORY]
-    """Where it comes from: `owner/name`."""
+    """The source repository: `owner/name`."""
     author: Annotated[str, AUTHOR_ADDRESS]
-    """The mail address of who made the release; the author does not approve it, unless the application allows that."""
+    """The mail address of the release's author, who may not approve it unless the application allows that."""
     createdAt: Annotated[
         str,
         Matching(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$", "a UTC time like 2026-11-22T10:00:00Z"),
     ]
     """When it was built, UTC: `2026-11-22T10:00:00Z`."""
     artifacts: Annotated[tuple[Artifact, ...], at.MinLen(1), at.MaxLen(50)]
-    """The files, each beside this manifest."""
+    """The files, in the same folder as this manifest."""
     notes: Annotated[str, at.MaxLen(NOTES_CHARACTERS)] = ""
-    """Free text, kept whole and shown to approvers as text; messages show its beginning."""
+    """Release notes: free text, shown to approvers as plain text; messages show only the beginning."""
     parameters: Annotated[dict[str, str], at.MaxLen(100)] = field(default_factory=dict)
-    """Values that the target takes, e.g. CloudFormation parameters."""
+    """Parameters for the target, e.g. CloudFormation parameters."""
     emergency: Annotated[str, at.MaxLen(500)] = ""
-    """Why this can't wait: it passes freezes and closed windows, and every approver who may decide must approve."""
+    """Why this cannot wait: the release ignores freezes and closed windows, and every approver who may decide must approve."""
     rollbackUnsafe: Annotated[str, at.MaxLen(500)] = ""
-    """Why the previous version can't work after this release, like a migration: then nothing is restored by itself."""
+    """Why the previous version cannot work after this release (such as a migration); nothing is then rolled back automatically."""
     ref: Annotated[str, Matching(f"^$|{GIT_TAG}", "a git tag, like storefront/v1.4.0")] = ""
-    """The git tag as the repository has it, where it is not `tag` itself: `storefront/v1.4.0`. It names the same version."""
+    """The git tag in the repository, if it differs from `tag`: `storefront/v1.4.0`. It must name the same version."""
 
     @property
     def git_tag(self) -> str:

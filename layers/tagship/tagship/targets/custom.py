@@ -32,13 +32,13 @@ class CustomTarget:
     function: Annotated[str, FUNCTION_NAME]
     """The team's function, in the account and region below."""
     account: Annotated[str, ACCOUNT]
-    """The AWS account that it lives in, 12 digits in quotes."""
+    """The target's AWS account, 12 digits in quotes."""
     region: Annotated[str, REGION]
-    """The AWS region that it lives in."""
+    """The target's AWS region."""
     role: Annotated[str, ROLE]
     """The role that Tagship assumes to invoke it."""
     externalId: Annotated[str, EXTERNAL_ID]
-    """The external id that the role's trust policy asks for."""
+    """The external ID that the role's trust policy requires."""
     settings: Annotated[
         Mapping[Annotated[str, at.MaxLen(64)], Annotated[str, at.MaxLen(1024)]], at.MaxLen(50)
     ] = field(default_factory=dict)

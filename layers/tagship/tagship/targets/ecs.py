@@ -35,13 +35,13 @@ class EcsTarget:
     service: Annotated[str, _NAME]
     """The service's name. It must exist, and run at least one task."""
     account: Annotated[str, ACCOUNT]
-    """The AWS account that it lives in, 12 digits in quotes."""
+    """The target's AWS account, 12 digits in quotes."""
     region: Annotated[str, REGION]
-    """The AWS region that it lives in."""
+    """The target's AWS region."""
     role: Annotated[str, ROLE]
     """The role that Tagship assumes for every call to the target."""
     externalId: Annotated[str, EXTERNAL_ID]
-    """The external id that the role's trust policy asks for."""
+    """The external ID that the role's trust policy requires."""
     taskRoles: Annotated[tuple[Annotated[str, ROLE], ...], at.MaxLen(6)] = ()
     """The roles that a task definition may name, as its task role or its execution role."""
 

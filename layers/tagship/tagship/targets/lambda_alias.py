@@ -30,13 +30,13 @@ class LambdaTarget:
     function: Annotated[str, FUNCTION_NAME]
     """The function's name."""
     account: Annotated[str, ACCOUNT]
-    """The AWS account that it lives in, 12 digits in quotes."""
+    """The target's AWS account, 12 digits in quotes."""
     region: Annotated[str, REGION]
-    """The AWS region that it lives in."""
+    """The target's AWS region."""
     role: Annotated[str, ROLE]
     """The role that Tagship assumes for every call to the target."""
     externalId: Annotated[str, EXTERNAL_ID]
-    """The external id that the role's trust policy asks for."""
+    """The external ID that the role's trust policy requires."""
     alias: Annotated[
         str, Matching(r"^(?!\d+$)[A-Za-z0-9_-]{1,128}$", "an alias's name: letters, digits, - and _")
     ] = "live"

@@ -40,13 +40,13 @@ class StaticSiteTarget:
     ]
     """The CloudFront function of the distribution that Tagship writes (event type viewer-request)."""
     account: Annotated[str, ACCOUNT]
-    """The AWS account that it lives in, 12 digits in quotes."""
+    """The target's AWS account, 12 digits in quotes."""
     region: Annotated[str, REGION]
     """The bucket's AWS region."""
     role: Annotated[str, ROLE]
     """The role that Tagship assumes for every call to the target."""
     externalId: Annotated[str, EXTERNAL_ID]
-    """The external id that the role's trust policy asks for."""
+    """The external ID that the role's trust policy requires."""
     hashed: Annotated[
         tuple[Annotated[str, Matching(r"^[A-Za-z0-9_-][A-Za-z0-9._/-]{0,99}/$", "a folder: assets/")], ...],
         at.MaxLen(20),
