@@ -146,7 +146,7 @@ class ApprovalPolicy:
         at.MinLen(1),
         at.MaxLen(20),
     ]
-    """The approvers' mail addresses; each gets a personal link. Addresses that differ only after a `+` count as one person."""
+    """The approvers' mail addresses; each gets a personal link. Addresses that differ only after `+` are one person."""
     required: Annotated[int, at.Ge(1), at.Le(20)] = 1
     """How many of them must approve; one rejection ends the release."""
     authorMayApprove: bool = False
@@ -182,7 +182,7 @@ class Health:
     EXAMPLE: ClassVar[Example] = {"every": 30}
 
     checks: Annotated[tuple[Annotated[Check, ByType()], ...], at.MinLen(1), at.MaxLen(20)]
-    """The checks; all run in parallel during a bake and at its end. No data is never healthy, so at least one is required."""
+    """The checks, run in parallel during a bake and at its end. No data is never healthy, so at least one is required."""
     every: Annotated[int, Duration(), at.Ge(1), at.Le(300)] = 30
     """Seconds between two health checks during a bake."""
     watch: Watch = field(default_factory=Watch)
@@ -243,7 +243,7 @@ class Provenance:
     repository: Annotated[str, REPOSITORY]
     """The only repository that releases may come from: `owner/name`."""
     attestation: Literal["optional", "required"] = "optional"
-    """Whether a release needs a build attestation, as an artifact named `provenance`; one that exists must match either way."""
+    """Whether a release needs a build attestation, the artifact `provenance`; one that exists must match either way."""
     builder: (
         Annotated[str, Matching(r"^https://[^\s@?#]{1,300}(@[^\s@?#]{1,200})?$", "a builder's address")]
         | None
@@ -278,7 +278,7 @@ class CustomGate:
     EXAMPLE: ClassVar[Example] = {"function": "storefront-gate"}
 
     function: Annotated[str, FUNCTION_NAME]
-    """The function, in the target's account and region; it answers `{"passed": true}`, or `false` with `reasons`, within 30 seconds."""
+    """The function, in the target's account; it answers `{"passed": true}`, or `false` with `reasons`, in 30 seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -211,9 +211,9 @@ class Manifest:
     parameters: Annotated[dict[str, str], at.MaxLen(100)] = field(default_factory=dict)
     """Parameters for the target, e.g. CloudFormation parameters."""
     emergency: Annotated[str, at.MaxLen(500)] = ""
-    """Why this cannot wait: the release ignores freezes and closed windows, and every approver who may decide must approve."""
+    """Why this cannot wait: the release ignores freezes and windows, and every approver who may decide must approve."""
     rollbackUnsafe: Annotated[str, at.MaxLen(500)] = ""
-    """Why the previous version cannot work after this release (such as a migration); nothing is then rolled back automatically."""
+    """Why the previous version cannot work after this release (a migration): nothing is then rolled back automatically."""
     ref: Annotated[str, Matching(f"^$|{GIT_TAG}", "a git tag, like storefront/v1.4.0")] = ""
     """The git tag in the repository, if it differs from `tag`: `storefront/v1.4.0`. It must name the same version."""
 
