@@ -222,6 +222,19 @@ def test_the_stock_engine_still_asks_for_a_right_to_all_functions_at_the_edge(st
         changed_with_the_right_to_one_function(stock, "mine")
 
 
+def test_a_function_at_the_edge_is_tried_out(corrected: Engine) -> None:
+    assert tried_out(corrected, "function handler(event) { return event.request; }") == {
+        "FunctionErrorMessage": "",
+        "FunctionOutput": '{"request": {"uri": "/"}}',
+    }
+    assert "missing" in tried_out(corrected, "function handler() { missing(); }")["FunctionErrorMessage"]
+
+
+def test_the_stock_engine_still_tries_none_out(stock: Engine) -> None:
+    with pytest.raises(ClientError, match="TestFunction"):
+        tried_out(stock, "function handler(event) { return event.request; }")
+
+
 def test_a_role_is_trusted_by_its_own_arn(corrected: Engine) -> None:
     assumed_by_the_role_that_is_trusted(corrected)
 
@@ -643,6 +656,19 @@ def changed_with_the_right_to_one_function(engine: Engine, wanted: str) -> str:
     client.describe_function(Name=name, Stage="LIVE")
     code = client.get_function(Name=name, Stage="LIVE")["FunctionCode"].read()
     return "published" if code == b"// new" else "not published"
+
+
+def tried_out(engine: Engine, code: str) -> dict[str, str]:
+    """What somebody learns of a function's code who may try out that one function."""
+    cloudfront, name = engine.client("cloudfront"), unique()
+    configuration = {"Comment": "", "Runtime": "cloudfront-js-2.0"}
+    cloudfront.create_function(Name=name, FunctionConfig=configuration, FunctionCode=code.encode())
+    etag = cloudfront.get_function(Name=name, Stage="DEVELOPMENT")["ETag"]
+    mine = f"arn:aws:cloudfront::{ACCOUNT}:function/{name}"
+    client = client_that_may(engine, "cloudfront", Action="cloudfront:TestFunction", Resource=mine)
+    event = json.dumps({"version": "1.0", "request": {"uri": "/"}}).encode()
+    answer = client.test_function(Name=name, IfMatch=etag, Stage="DEVELOPMENT", EventObject=event)
+    return {each: answer["TestResult"].get(each, "") for each in ("FunctionErrorMessage", "FunctionOutput")}
 
 
 def client_that_may(engine: Engine, service: str, *, name: str = "", **right: Any) -> Any:

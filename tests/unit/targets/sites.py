@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import itertools
+import json
 import threading
 import zipfile
 from collections.abc import Callable, Mapping
@@ -47,6 +48,7 @@ ACTIONS = {
     "get_function": ("cloudfront:GetFunction",),
     "describe_function": ("cloudfront:DescribeFunction",),
     "update_function": ("cloudfront:UpdateFunction",),
+    "test_function": ("cloudfront:TestFunction",),
     "publish_function": ("cloudfront:PublishFunction",),
 }
 
@@ -170,6 +172,8 @@ class FakeCloudFront:
         self.copies = dict.fromkeys(("LIVE", "DEVELOPMENT"), code)
         self.etag = next(self.etags)
         self.status = "DEPLOYED"
+        self.error = ""
+        """What CloudFront says of code that it can't run."""
         self.slow = False
         self.served = code
         """What edge locations run."""
@@ -196,6 +200,15 @@ class FakeCloudFront:
             self.copies["DEVELOPMENT"], self.etag = FunctionCode.decode(), next(self.etags)
 
         self.faults.written("update_function", write)
+
+    def test_function(self, *, Name: str, IfMatch: str, Stage: str, EventObject: bytes) -> dict[str, Any]:
+        """As it would answer a request that asks for one release; what it really does, Node.js shows elsewhere."""
+        assert Stage == "DEVELOPMENT"
+        self.faults.called("test_function")
+        self._matches(IfMatch)
+        asked = json.loads(EventObject)["request"]["headers"]["x-tagship-release"]["value"]
+        output = {"request": {"uri": f"/releases/{asked}/index.html"}}
+        return {"TestResult": {"FunctionErrorMessage": self.error, "FunctionOutput": json.dumps(output)}}
 
     def publish_function(self, *, Name: str, IfMatch: str) -> None:
         def write() -> None:

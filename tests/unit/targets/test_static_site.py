@@ -413,6 +413,23 @@ def test_an_edit_that_was_not_published_is_refused_after_the_restore(release: Pl
     assert release.candidate["id"] not in live(site)
 
 
+def test_code_that_cloudfront_can_not_run_is_never_published(release: Planned) -> None:
+    before = live(release.site)
+    release.site.cloudfront.error = "ReferenceError: find is not defined"
+    with pytest.raises(
+        TargetInvalid, match=r"can't run the function.*find is not defined.*was not published"
+    ):
+        release.target.set_weight(release.move(10))
+    assert live(release.site) == before
+
+
+def test_a_rollback_is_not_tried_out(release: Planned) -> None:
+    release.target.set_weight(release.move(10))
+    release.site.cloudfront.error = "CloudFront can test nothing just now"
+    release.target.restore(baseline=release.change.baseline, candidate=release.candidate, fence=8)
+    assert release.candidate["id"] not in live(release.site)
+
+
 def test_the_edit_of_a_dead_release_is_no_foreign_change(release: Planned) -> None:
     site = release.site
     site.faults.refused = ("cloudfront:PublishFunction", aws_error("AccessDenied", status=403))

@@ -8,6 +8,7 @@ published: a late holder of the lock is refused by CloudFront itself, and a chan
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,7 @@ from tagship.model.errors import (
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
 from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared, brought
-from tagship.targets.static_site import SITE, StaticSiteTarget
+from tagship.targets.static_site import HEADER, RELEASES, SITE, StaticSiteTarget
 from tagship.targets.static_site_bucket import Bucket
 from tagship.targets.static_site_function import RUNTIME, Code, Serving
 from tagship.targets.static_site_package import (
@@ -39,6 +40,7 @@ from tagship.targets.static_site_package import (
     look_into,
     removals,
 )
+from tagship.text.plain import line
 from tagship.text.words import listed
 
 _ID_CHARACTERS = 16
@@ -213,12 +215,12 @@ class StaticSite:
             self._verify(move.candidate, missing=TargetInvalid)
 
     def set_weight(self, move: Move) -> str:
-        """One edit of the function, and its publication."""
+        """One edit of the function, which CloudFront runs before anybody gets it, and its publication."""
         live, edited, serves = self._copy(_LIVE), self._copy(_EDITED), _shares(move)
         if self._as_expected(live, edited, serves, move.etag, move.fence):
             return live.version
         self._verify(move.candidate, missing=TargetInvalid)
-        return self._write(edited, serves, move.fence)
+        return self._write(edited, serves, move.fence, try_out=move.candidate)
 
     def _as_expected(
         self, live: Copy, edited: Copy, serves: tuple[Serving, ...], expected: str, fence: int
@@ -301,7 +303,9 @@ class StaticSite:
 
     # ---- the function ----------------------------------------------------------------------------------------------
 
-    def _write(self, edited: Copy, serves: tuple[Serving, ...], fence: int) -> str:
+    def _write(
+        self, edited: Copy, serves: tuple[Serving, ...], fence: int, *, try_out: Revision | None = None
+    ) -> str:
         """Edits and publishes; each is refused by CloudFront if the edited copy is not the one that was looked at."""
         code = Code(application=self.application, tag=self.tag, fence=fence, serves=serves)
         text = code.text()
@@ -310,6 +314,8 @@ class StaticSite:
             edited, refused = self._edit(edited, text)
             if refused and self._copy(_LIVE).text == text:
                 return written
+        if try_out and try_out["id"] in {it.id for it in serves}:
+            self._try_out(edited, try_out["id"])
         try:
             with self._calling(f"publishing {self._name}", **_PRECONDITIONS):
                 self.cloudfront.publish_function(Name=self.spec.function, IfMatch=edited.etag)
@@ -344,6 +350,42 @@ class StaticSite:
                 f"{self._release}: {self._name} was edited by somebody else at the same moment."
             )
         return found, refused is not None
+
+    def _try_out(self, edited: Copy, site: str) -> None:
+        """CloudFront itself runs the edited copy, for a request that asks for a release: no visitor gets what it can't run.
+
+        A rollback is not tried out: its code has run before, and it must not wait.
+        """
+        request = {
+            "method": "GET",
+            "uri": "/",
+            "querystring": {},
+            "headers": {"host": {"value": "www.example.com"}, HEADER: {"value": site}},
+            "cookies": {},
+        }
+        event = {
+            "version": "1.0",
+            "context": {"eventType": "viewer-request"},
+            "viewer": {"ip": "198.51.100.1"},
+            "request": request,
+        }
+        with self._calling(f"trying out {self._name}", **_PRECONDITIONS):
+            found = self.cloudfront.test_function(
+                Name=self.spec.function,
+                IfMatch=edited.etag,
+                Stage=_EDITED,
+                EventObject=json.dumps(event).encode(),
+            )["TestResult"]
+        output = json.loads(found.get("FunctionOutput") or "{}")
+        if (
+            found.get("FunctionErrorMessage")
+            or output.get("request", {}).get("uri") != f"/{RELEASES}{site}/index.html"
+        ):
+            raise TargetInvalid(
+                f"{self._release}: CloudFront can't run {self._name} as it should: "
+                f"{line(found.get('FunctionErrorMessage') or found.get('FunctionOutput') or 'no answer', 300)}. It was not "
+                "published, and visitors notice nothing. This is a fault of Tagship: report it."
+            )
 
     def _copy(self, stage: str) -> Copy:
         with self._calling(f"looking at {self._name}", NoSuchFunctionExists=TargetInvalid):

@@ -30,7 +30,7 @@ from tagship.targets.static_site_package import File, Files, entries, headers_of
 _AT_ONCE = 10
 """As many connections as a client of boto3 keeps."""
 _MOST_WAITING_BYTES = 128 * 1024 * 1024
-_COPIED_BYTES = 1024 * 1024
+_COPIED_BYTES = 64 * 1024
 """From this size on, S3 copies what has not changed; for less a copy takes as long as an upload."""
 _BLOCK = 8 * 1024 * 1024
 _HEAD = {"403": CredentialsRefused}
