@@ -46,6 +46,6 @@ def handler(event: Event, runtime: Runtime) -> Event:
     plan["digest"] = release_digest(record, plan)
     data = {"summary": plan["summary"], "digest": plan["digest"], "from": plan["from"]}
     releases.mark(
-        runtime.ledger, release.fact(FactKind.DEPLOYMENT_PLANNED, data=data), plan=plan, previous=current
+        runtime.ledger, release.fact(FactKind.DEPLOYMENT_PLANNED, data=data), plan=plan, replaces=current
     )
     return {name: plan[name] for name in ("nothingToChange", "summary", "from", "to", "digest")}

@@ -93,7 +93,7 @@ def may_write(name: str) -> frozenset[str]:
     return found
 
 
-SHARED = {"application", "tag", "attempt", "stage", "execution", "digest", "status", "previous"}
+SHARED = {"application", "tag", "attempt", "stage", "execution", "digest", "status"}
 """What decisions and facts have in common with a release, a lock and what production runs, by name."""
 OF_A_RELEASE = {
     name

@@ -30,7 +30,7 @@ def compared(
     """Of a configuration in a guarded stage, `what` in words; None where it is the one in force."""
     with trying(f"Reading the ledger of {ledger.stage}"):
         present = configurations.in_force(ledger, application)
-        if present is not None and present["digest"] == digest_of(data):
+        if present is not None and digest_of(present["document"]) == digest_of(data):
             return None
         waiting = [
             record["tag"]

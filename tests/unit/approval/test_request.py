@@ -582,8 +582,8 @@ def test_a_reminder_goes_to_an_approvers_own_conversation_too_and_not_to_the_cha
 @pytest.mark.parametrize(
     "changes, warnings",
     [
-        ({"previous": {"since": "2026-10-11T10:00:00.000Z"}}, ["The last release (v1.3.0) was 43 days ago"]),
-        ({"previous": {"since": "2026-11-20T10:00:00.000Z"}}, []),
+        ({"replaces": {"since": "2026-10-11T10:00:00.000Z"}}, ["The last release (v1.3.0) was 43 days ago"]),
+        ({"replaces": {"since": "2026-11-20T10:00:00.000Z"}}, []),
         (
             {"gates": [{"gate": "alarms", "warning": "The alarm x is firing."}, {"gate": "tag"}]},
             ["The alarm x"],

@@ -339,7 +339,7 @@ def test_further_back_the_other_release_is_the_baseline_and_current_afterwards(l
             "locations": locations("v1.2.0", "v1.4.0", replaced=revision("v1.3.0")),
             "steps": [{"percent": 100}],
         },
-        "previous": {
+        "replaces": {
             "application": "storefront",
             "tag": "v1.2.0",
             "attempt": 1,

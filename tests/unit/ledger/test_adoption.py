@@ -94,7 +94,7 @@ def test_what_is_rolled_back_afterwards_leads_to_what_was_adopted(ledger):
     """Fault 92."""
     succeeded(ledger, TAG, "2")
     adopted = adopt(ledger, "7")
-    succeeded(ledger, "v1.5.0", "8", previous=adopted)
+    succeeded(ledger, "v1.5.0", "8", replaces=adopted)
     known = {"application": APPLICATION, "tag": "v1.5.0", "attempt": 1, "execution": EXECUTION}
     assert releases.end(ledger, **known, status=Status.ROLLED_BACK, why="bad")
     current = releases.current(ledger, APPLICATION)

@@ -39,7 +39,7 @@ def release(ledger: Ledger, tag: str = "v1.4.0", **attributes: Any) -> Item:
             "APPLICATION#storefront",
             f"RELEASE#{tag}",
             only_if="attribute_exists(pk)",
-            previous=previous,
+            replaces=previous,
             **attributes,
         )
     )

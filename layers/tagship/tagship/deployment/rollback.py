@@ -197,7 +197,7 @@ def leading_to(ledger: Ledger, order: Order, record: ReleaseRecord) -> dict[str,
             "from": order.to,
             "locations": [{**planned, "baseline": baseline, "replaced": planned["baseline"]}],
         },
-        "previous": {
+        "replaces": {
             "application": order.application,
             "tag": order.to,
             "attempt": other["attempt"],

@@ -15,7 +15,7 @@ KIND = "tagship evidence"
 VERSION = 1
 _OF_THE_RELEASE = (
     *("digest", "execution", "readAt", "manifest", "problems", "objects", "configuration", "gates", "plan"),
-    *("previous", "proposal"),
+    *("replaces", "proposal"),
 )
 _OF_THE_APPROVAL = (
     *("id", "status", "digest", "author", "approvers", "required", "askedAt", "expiresAt", "decisions"),

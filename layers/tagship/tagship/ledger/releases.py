@@ -515,7 +515,7 @@ def _current_change(
         present = current(ledger, application)
         if present is None or (present["tag"], present["attempt"]) != (record["tag"], record["attempt"]):
             return []
-        before = record.get("previous")
+        before = record.get("replaces")
         return [_currently(ledger, pk, before)]
     return [_currently(ledger, pk, serves)] if serves is not None else []
 

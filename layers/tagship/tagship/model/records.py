@@ -226,7 +226,7 @@ class ReleaseRecord(NewRelease):
     readAt: str
     why: NotRequired[str]
     endedAt: NotRequired[str]
-    previous: NotRequired[CurrentRecord | None]
+    replaces: NotRequired[CurrentRecord | None]
     """What production ran when the plan was made."""
     approval: NotRequired[str]
     """The id of its request for approval."""

@@ -17,6 +17,9 @@ _DANGEROUS = (
     ("Key", "encryption key"),
     ("FileSystems", "file systems"),
     ("SnapStart", "SnapStart"),
+    ("OwnRuntime", "customer-managed runtime"),
+    ("Capacity", "capacity provider"),
+    ("Tenancy", "tenant isolation"),
 )
 _OTHER = (
     ("Architectures", "architecture"),
@@ -26,6 +29,8 @@ _OTHER = (
     ("Tracing", "tracing"),
     ("Logging", "logging"),
     ("Image", "image configuration"),
+    ("Durable", "durable execution"),
+    ("Accelerator", "accelerator"),
 )
 SETTINGS = (*_DANGEROUS, *_OTHER)
 """What is compared, and what people call it; those that change what the code may do, or which code runs, first."""
@@ -40,19 +45,32 @@ def settings_of(found: Mapping[str, Any]) -> dict[str, Any]:
         "Runtime": found.get("Runtime") or "",
         "Layers": [layer["Arn"] for layer in found.get("Layers") or ()],
         "DeadLetterQueue": (found.get("DeadLetterConfig") or {}).get("TargetArn") or "",
-        "Network": sorted([*(network.get("SubnetIds") or ()), *(network.get("SecurityGroupIds") or ())]),
+        "Network": sorted([*(network.get("SubnetIds") or ()), *(network.get("SecurityGroupIds") or ())])
+        + (["IPv6"] if network.get("Ipv6AllowedForDualStack") else []),
         "Key": found.get("KMSKeyArn") or "",
-        "FileSystems": [each.get("Arn", "") for each in found.get("FileSystemConfigs") or ()],
+        "FileSystems": [_file_system(each) for each in found.get("FileSystemConfigs") or ()],
         "SnapStart": (found.get("SnapStart") or {}).get("ApplyOn") or "None",
         "Architectures": list(found.get("Architectures") or ["x86_64"]),
         "Memory": found.get("MemorySize") or 128,
         "Timeout": found.get("Timeout") or 3,
         "Storage": (found.get("EphemeralStorage") or {}).get("Size") or 512,
         "Tracing": (found.get("TracingConfig") or {}).get("Mode") or "PassThrough",
-        "Logging": (found.get("LoggingConfig") or {}).get("LogFormat") or "Text",
+        "OwnRuntime": found.get("RuntimeConfig") or {},
+        "Capacity": found.get("CapacityProviderConfig") or {},
+        "Tenancy": found.get("TenancyConfig") or {},
+        "Durable": found.get("DurableConfig") or {},
+        "Accelerator": found.get("AcceleratorConfig") or {},
+        "Logging": {"LogFormat": "Text", **(found.get("LoggingConfig") or {})},
         "Image": (found.get("ImageConfigResponse") or {}).get("ImageConfig") or {},
         "Variables": dict((found.get("Environment") or {}).get("Variables") or {}),
     }
+
+
+def _file_system(mounted: Mapping[str, Any]) -> str:
+    """`arn:… at /mnt/data`, and whatever else AWS says of it."""
+    rest = {name: value for name, value in mounted.items() if name not in ("Arn", "LocalMountPath") and value}
+    said = f"{mounted.get('Arn', '')} at {mounted.get('LocalMountPath', '')}"
+    return f"{said} {json.dumps(rest, sort_keys=True)}" if rest else said
 
 
 def digest_of(found: Mapping[str, Any], code: str) -> str:

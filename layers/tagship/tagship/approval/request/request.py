@@ -301,7 +301,7 @@ def _warnings(record: ReleaseRecord, now: datetime) -> list[str]:
             "This is the first release by Tagship: a rollback restores the version that was deployed by other "
             "means."
         )
-    previous = record.get("previous")
+    previous = record.get("replaces")
     if previous and (adopted := previous.get("adopted")):
         warnings.append(
             f"The current version was deployed by hand and adopted by {adopted['by']}: {adopted['why']}. A "
