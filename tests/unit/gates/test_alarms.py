@@ -50,11 +50,13 @@ class FakeCloudWatch:
         }
 
 
-def judged(cloudwatch: FakeCloudWatch, *names: str, watch: tuple[str, ...] = ()) -> Any:
+def judged(
+    cloudwatch: FakeCloudWatch, *names: str, watch: tuple[str, ...] = (), no_data: str = "inconclusive"
+) -> Any:
     """What the gate says of an application whose check and watch name these alarms."""
     checks: list[dict[str, Any]] = [{"type": "lambda"}]
     if names:
-        checks.append({"type": "alarm", "names": list(names)})
+        checks.append({"type": "alarm", "names": list(names), "noData": no_data})
     health = {"checks": checks, "watch": {"seconds": 60 if watch else 0, "alarms": list(watch)}}
     return alarms.check(
         case(
@@ -109,7 +111,16 @@ def test_an_alarm_that_can_only_be_silent_without_traffic_is_said_with_what_to_d
     warning = judged(FakeCloudWatch(SILENT, made=made), "storefront-5xx").warning
     assert warning == (
         "storefront-5xx has no data. Until it has some, it stays in INSUFFICIENT_DATA and the release is rolled back "
-        "as inconclusive. Set the alarm's TreatMissingData to notBreaching, or send traffic."
+        "as inconclusive. Set the alarm's TreatMissingData to notBreaching, send traffic, or accept it: noData: healthy."
+    )
+
+
+def test_an_alarm_without_data_that_the_configuration_accepts_is_said_to_show_nothing():
+    """Fault 101: the consent is explicit, and approvers read it."""
+    result = judged(FakeCloudWatch(SILENT), "storefront-5xx", no_data="healthy")
+    assert (result.verdict, result.warning) == (
+        Verdict.PASSED,
+        "storefront-5xx has no data, which the configuration accepts: it shows nothing.",
     )
 
 

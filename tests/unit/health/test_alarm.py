@@ -68,6 +68,26 @@ def test_what_the_alarms_say_together(alarms, verdict, why):
     assert why is None or result.why == why
 
 
+@pytest.mark.parametrize(
+    "alarms, verdict",
+    [
+        ({"a": SILENT}, "healthy"),
+        ({"a": OK, "b": SILENT}, "healthy"),
+        ({"a": SILENT, "b": FIRES}, "unhealthy"),
+        ({"a": SILENT, "b": None}, "error"),
+        ({"a": standing("A state of tomorrow")}, "inconclusive"),
+    ],
+)
+def test_an_application_may_consent_to_alarms_without_data_and_to_nothing_else(alarms, verdict):
+    """Fault 101."""
+    there = {name: it for name, it in alarms.items() if it is not None}
+    result = judge(list(alarms), there, began=BEGAN, check="it", accepts_silence=True)
+    assert result.verdict == verdict
+    if verdict == "healthy":
+        assert "has no data, which the configuration accepts" in result.why
+        assert result.numbers["withoutData"] == 1
+
+
 def test_an_alarm_that_cleared_and_fires_again_since_the_deployment_began_counts():
     """Its last change of state is what tells: while it only goes on firing, that stays where it was."""
     assert judged(a=standing("ALARM", BEFORE)).verdict is Verdict.HEALTHY

@@ -68,14 +68,20 @@ def _silent(configuration: Application, standing: Mapping[str, Alarm]) -> Iterat
     silent = [name for name, alarm in standing.items() if alarm.state == State.INSUFFICIENT_DATA]
     if not silent:
         return
+    read = configuration.health.alarms_read(no_data="inconclusive")
+    accepted = configuration.health.alarms_read(no_data="healthy") - read
+    if shows_nothing := [name for name in silent if name in accepted]:
+        yield f"{line(', '.join(shows_nothing), 500)} has no data, which the configuration accepts: it shows nothing."
+    silent = [name for name in silent if name not in accepted]
+    if not silent:
+        return
     names = line(", ".join(silent), 500)
-    read = {name for check in configuration.health.checks for name in getattr(check, "names", ())}
     if not read & set(silent):
         yield f"{names} has no data."
     elif all(standing[name].needs_data for name in silent):
         yield (
             f"{names} has no data. Until it has some, it stays in INSUFFICIENT_DATA and the release is rolled back as "
-            "inconclusive. Set the alarm's TreatMissingData to notBreaching, or send traffic."
+            "inconclusive. Set the alarm's TreatMissingData to notBreaching, send traffic, or accept it: noData: healthy."
         )
     else:
         yield f"{names} has no data. If it gets none, the release is rolled back as inconclusive."

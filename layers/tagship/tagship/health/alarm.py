@@ -44,6 +44,8 @@ class AlarmCheck:
     """The kind of check."""
     names: Annotated[tuple[Annotated[str, ALARM_NAME], ...], at.MinLen(1), at.MaxLen(100)]
     """The alarms, in the target's account and region."""
+    noData: Literal["inconclusive", "healthy"] = "inconclusive"
+    """What an alarm in INSUFFICIENT_DATA counts as. `healthy` is your consent that such an alarm shows nothing."""
 
     @property
     def seconds(self) -> int:
@@ -84,13 +86,27 @@ class AlarmCheck:
                 "application's role must be allowed cloudwatch:DescribeAlarms."
             )
             return CheckResult(check=given.name, verdict=Verdict.ERROR, why=why)
-        return judge(self.names, standing, began=given.began, check=given.name)
+        return judge(
+            self.names,
+            standing,
+            began=given.began,
+            check=given.name,
+            accepts_silence=self.noData == "healthy",
+        )
 
 
 def judge(
-    names: Sequence[str], standing: Mapping[str, Alarm], *, began: datetime | None, check: str
+    names: Sequence[str],
+    standing: Mapping[str, Alarm],
+    *,
+    began: datetime | None,
+    check: str,
+    accepts_silence: bool = False,
 ) -> CheckResult:
-    """What the alarms say together: fires anew, unhealthy; is missing, error; has no data, inconclusive; else healthy."""
+    """What the alarms say together: fires anew, unhealthy; is missing, error; has no data, inconclusive; else healthy.
+
+    `accepts_silence`: the application consents to alarms without data, so these decide nothing.
+    """
     fires: list[str] = []
     before: list[str] = []
     silent: list[str] = []
@@ -103,6 +119,7 @@ def judge(
             (before if began and alarm.since < began else fires).append(name)
         elif alarm.state != "OK":
             silent.append(name)
+    accepted = _accepted(silent, standing) if accepts_silence else []
     counted = Counter(alarm.state for alarm in standing.values())
     numbers: dict[str, float | int | str] = {
         "alarms": len(names),
@@ -115,8 +132,10 @@ def judge(
     verdict, why = Verdict.HEALTHY, f"{counted['OK']} of {len(names)} alarms are OK"
     if before:
         why += f"; {_listed(before)} fired before the deployment began and did not get worse"
-    if silent:
-        verdict, why = Verdict.INCONCLUSIVE, f"{_listed(silent)} has no data"
+    if accepted:
+        why += f"; {_listed(accepted)} has no data, which the configuration accepts"
+    if unclear := [name for name in silent if name not in accepted]:
+        verdict, why = Verdict.INCONCLUSIVE, f"{_listed(unclear)} has no data"
     if missing:
         verdict, why = Verdict.ERROR, f"{_listed(missing)} does not exist in the target's account and region"
     if fires:
@@ -130,6 +149,11 @@ def judge(
         others = f"; and {len(fires) - _NAMED} more" if len(fires) > _NAMED else ""
         verdict, why = Verdict.UNHEALTHY, f"{reasons}{others}"
     return CheckResult(check=check, verdict=verdict, why=f"{why.rstrip('.')}.", numbers=numbers)
+
+
+def _accepted(silent: Sequence[str], standing: Mapping[str, Alarm]) -> list[str]:
+    """Those without data, and not those in a state that nobody knows."""
+    return [name for name in silent if standing[name].state == "INSUFFICIENT_DATA"]
 
 
 def _listed(names: Sequence[str]) -> str:

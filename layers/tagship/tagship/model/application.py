@@ -194,6 +194,11 @@ class Health:
         checks = [name for check in self.checks if isinstance(check, AlarmCheck) for name in check.names]
         return tuple(dict.fromkeys([*checks, *self.watch.alarms]))
 
+    def alarms_read(self, *, no_data: str) -> frozenset[str]:
+        """The alarms of those checks that count one without data as this."""
+        reading = [check for check in self.checks if isinstance(check, AlarmCheck)]
+        return frozenset(name for check in reading if check.noData == no_data for name in check.names)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagRules:
