@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 from tagship.aws.calls import REFUSED_CREDENTIALS, calling
 from tagship.model.errors import (
@@ -43,13 +44,18 @@ from tagship.targets.static_site_package import (
 from tagship.text.plain import line
 from tagship.text.words import listed
 
+if TYPE_CHECKING:
+    from mypy_boto3_cloudfront import CloudFrontClient
+    from mypy_boto3_s3 import S3Client
+
 _ID_CHARACTERS = 16
 """Of the digest: a folder's name, and what people read."""
 _UPLOAD_SECONDS = 10
 """How long one call may begin new uploads; with the longest call to S3 after it, it ends before its function does."""
 _PACE_SECONDS = 2
 """Between two looks at a function that is being published."""
-_LIVE, _EDITED = "LIVE", "DEVELOPMENT"
+_LIVE: Literal["LIVE"] = "LIVE"
+_EDITED: Literal["DEVELOPMENT"] = "DEVELOPMENT"
 _PRECONDITIONS = dict.fromkeys(("PreconditionFailed", "InvalidIfMatchVersion"), TargetMoved)
 _SERVES = "DEPLOYED"
 """The status of a function that all edge locations of its distribution run (DescribeFunction)."""
@@ -78,8 +84,8 @@ class StaticSite:
     application: str
     tag: str
     spec: StaticSiteTarget
-    s3: Any
-    cloudfront: Any
+    s3: S3Client
+    cloudfront: CloudFrontClient
 
     # ---- before anybody is asked -----------------------------------------------------------------------------------
 
@@ -387,7 +393,7 @@ class StaticSite:
                 "published, and visitors notice nothing. This is a fault of Tagship: report it."
             )
 
-    def _copy(self, stage: str) -> Copy:
+    def _copy(self, stage: Literal["LIVE", "DEVELOPMENT"]) -> Copy:
         with self._calling(f"looking at {self._name}", NoSuchFunctionExists=TargetInvalid):
             answer = self.cloudfront.get_function(Name=self.spec.function, Stage=stage)
         text = answer["FunctionCode"].read().decode("utf-8", errors="replace")
@@ -420,7 +426,7 @@ class StaticSite:
             )
         return live.code.serves[0] if live.code.serves else None
 
-    def _calling(self, what: str, **refusals: type[TagshipError]) -> Any:
+    def _calling(self, what: str, **refusals: type[TagshipError]) -> AbstractContextManager[None]:
         return calling(f"{self._release}: {what}", **{**REFUSED_CREDENTIALS, **refusals})
 
     # ---- revisions -------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -25,7 +25,11 @@ from tagship.model.errors import CredentialsRefused, PlanChanged, TagshipError, 
 from tagship.model.release import PinnedObject
 from tagship.targets.archive import UNREADABLE, plain
 from tagship.targets.static_site import IMMUTABLE, LISTINGS, RELEASES
-from tagship.targets.static_site_package import File, Files, entries, headers_of, is_hashed
+from tagship.targets.static_site_package import File, Files, Headers, entries, headers_of, is_hashed
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ListObjectsV2RequestTypeDef, PutObjectRequestTypeDef
 
 _AT_ONCE = 10
 """As many connections as a client of boto3 keeps."""
@@ -41,7 +45,7 @@ _HEAD = {"403": CredentialsRefused}
 class Bucket:
     """One site's bucket, for one release; `title` names the release in errors."""
 
-    client: Any
+    client: S3Client
     name: str
     title: str
     clock: Callable[[], float] = time.monotonic
@@ -176,7 +180,7 @@ class Bucket:
         if known and self._sha256(key) == file.sha256:
             return
         try:
-            self._put(key, body, file, **headers_of(path, hashed=True), IfNoneMatch="*")
+            self._put(key, body, file, headers_of(path, hashed=True), new=True)
         except ClientError as error:
             if code_of(error) not in ("PreconditionFailed", "ConditionalRequestConflict"):
                 raise
@@ -191,9 +195,9 @@ class Bucket:
         """A file of this release alone; copied by S3 where it is large and has not changed."""
         headers = headers_of(path, hashed=False)
         if not source or not self._copied(key, source, file, headers):
-            self._put(key, body, file, **headers)
+            self._put(key, body, file, headers)
 
-    def _copied(self, key: str, source: str, file: File, headers: Mapping[str, str]) -> bool:
+    def _copied(self, key: str, source: str, file: File, headers: Headers) -> bool:
         try:
             with self._calling(f"copying {plain(source)}"):
                 answer = self.client.copy_object(
@@ -215,7 +219,7 @@ class Bucket:
         listed = {path: asdict(file) for path, file in sorted(files.items())}
         body = json.dumps({"digest": digest, "files": listed}, separators=(",", ":")).encode()
         file = File(size=len(body), crc=0, sha256=hashlib.sha256(body).hexdigest())
-        self._put(key, body, file, ContentType="application/json")
+        self._put(key, body, file, headers_of("list.json", hashed=False))
 
     # ---- S3 --------------------------------------------------------------------------------------------------------
 
@@ -236,16 +240,21 @@ class Bucket:
             body: bytes = answer["Body"].read()
             return body
 
-    def _put(self, key: str, body: bytes, file: File, **more: str) -> None:
+    def _put(self, key: str, body: bytes, file: File, headers: Headers, *, new: bool = False) -> None:
+        """`new`: only where there is none yet."""
+        request: PutObjectRequestTypeDef = {
+            "Bucket": self.name,
+            "Key": key,
+            "Body": body,
+            "ChecksumAlgorithm": "SHA256",
+            "ChecksumSHA256": _base64(file.sha256),
+            "ContentType": headers["ContentType"],
+            "CacheControl": headers["CacheControl"],
+        }
+        if new:
+            request["IfNoneMatch"] = "*"
         with self._calling(f"uploading {plain(key)}"):
-            self.client.put_object(
-                Bucket=self.name,
-                Key=key,
-                Body=body,
-                ChecksumAlgorithm="SHA256",
-                ChecksumSHA256=_base64(file.sha256),
-                **more,
-            )
+            self.client.put_object(**request)
 
     def _json(self, key: str) -> dict[str, Any] | None:
         try:
@@ -261,14 +270,14 @@ class Bucket:
     def _sizes(self, folder: str) -> dict[str, int]:
         """Of all objects in a folder, by their paths in it."""
         found: dict[str, int] = {}
-        more: dict[str, str] = {}
+        request: ListObjectsV2RequestTypeDef = {"Bucket": self.name, "Prefix": folder}
         while True:
             with self._calling(f"listing {folder}"):
-                page = self.client.list_objects_v2(Bucket=self.name, Prefix=folder, **more)
-            found |= {it["Key"].removeprefix(folder): int(it["Size"]) for it in page.get("Contents", ())}
+                page = self.client.list_objects_v2(**request)
+            found |= {it["Key"].removeprefix(folder): it["Size"] for it in page.get("Contents", ())}
             if not page.get("IsTruncated"):
                 return found
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+            request["ContinuationToken"] = page["NextContinuationToken"]
 
     def _sha256(self, key: str) -> str:
         """Of an object, as S3 has checked it; empty where there is none."""

@@ -12,13 +12,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tagship.model.records import Revision
 
 MOST_BYTES = 10 * 1024
 """CloudFront's quota for a function's code."""
-RUNTIME = "cloudfront-js-2.0"
+RUNTIME: Literal["cloudfront-js-2.0"] = "cloudfront-js-2.0"
 _FIRST = re.compile(r"const TAGSHIP = (\{.*\});")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import PurePosixPath
-from typing import IO
+from typing import IO, TypedDict
 from urllib.parse import unquote, urljoin, urlsplit
 
 from tagship.targets.archive import UNREADABLE, plain, shown, unreadable, wrong_names
@@ -88,8 +88,15 @@ def is_hashed(path: str, pattern: str) -> bool:
     return re.search(pattern, path) is not None
 
 
-def headers_of(path: str, *, hashed: bool) -> dict[str, str]:
-    """How S3 keeps it, and so how browsers get it."""
+class Headers(TypedDict):
+    """How S3 keeps an object, and so how browsers get it."""
+
+    ContentType: str
+    CacheControl: str
+
+
+def headers_of(path: str, *, hashed: bool) -> Headers:
+    """By its name alone."""
     found = (
         "application/json" if path.startswith(".well-known/") and "." not in PurePosixPath(path).name else ""
     )
