@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 
 from tagship.ledger import releases
 from tagship.model.application import Application
+from tagship.model.errors import CandidateNotReady
 from tagship.model.release import Artifact, PinnedObject
 from tagship.model.rollout import TrafficStep, only_step, time_to_see, traffic_steps
 from tagship.targets import kind_of
-from tagship.targets.kind import Change, Target
+from tagship.targets.kind import Artifacts, Change, Target
 from tagship.text.times import span
 from tagship.text.words import count, listed
 from tagship_cli.actions.publishing import File
@@ -22,6 +24,8 @@ from tagship_cli.failures import Failed, trying
 from tagship_cli.place import Place
 
 _NOT_UPLOADED = "(not uploaded)"
+_PATIENCE = timedelta(minutes=4)
+"""How long AWS may compute what would change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,18 +79,19 @@ class Planned:
 def planned(
     place: Place, configuration: Application, files: Sequence[File], parameters: Mapping[str, str]
 ) -> Planned:
-    """Touches nothing.
+    """Touches nothing that serves.
 
     Raises Failed where the target refuses such a release, and where it is in an account that this identity is not in.
     """
     application, kind = configuration.application, kind_of(configuration.target)
-    target, where = looked_at(place, configuration, tag="the next release")
+    paths = {file.file: file.path for file in files}
+    target, where = looked_at(place, configuration, tag="the next release", paths=paths)
     artifacts = {file.name: (_artifact(file), _unpinned(file)) for file in files}
     floor = time_to_see(configuration.health)
     steps = traffic_steps(configuration.strategy, kind.step_seconds, floor=floor)
     with trying(f"Planning a release of {application}"):
-        change = target.plan(artifacts, parameters, weighted=len(steps) > 1)
-        package, problems = target.look_into(artifacts, _opening({file.file: file.path for file in files}))
+        change = _change(place, target, artifacts, parameters, weighted=len(steps) > 1)
+        package, problems = target.look_into(artifacts, _opening(paths))
     with trying(f"Reading what {application} runs"):
         current = releases.current(place.ledger, application)
     return Planned(
@@ -101,8 +106,24 @@ def planned(
     )
 
 
-def looked_at(place: Place, configuration: Application, *, tag: str) -> tuple[Target, str]:
-    """The target, with the rights of who asks, and what it is called.
+def _change(
+    place: Place, target: Target, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool
+) -> Change:
+    """Asks again while AWS computes it, as the state machine does."""
+    until = place.now + _PATIENCE
+    while True:
+        try:
+            return target.plan(artifacts, parameters, weighted=weighted)
+        except CandidateNotReady:
+            if place.now >= until:
+                raise
+        place.world.pause(2)
+
+
+def looked_at(
+    place: Place, configuration: Application, *, tag: str, paths: Mapping[str, Path] | None = None
+) -> tuple[Target, str]:
+    """The target, with the rights of who asks, and what it is called; `paths` are where files lie that are not uploaded.
 
     Raises Failed where it is in an account that this identity is not in.
     """
@@ -115,8 +136,33 @@ def looked_at(place: Place, configuration: Application, *, tag: str) -> tuple[Ta
             f"You are signed in to account {account}, but the target of {application} is in {spec.account}. "
             f"Nothing was checked.\nUse a profile for that account: --profile NAME."
         )
-    client = partial(place.client, region=spec.region)
+
+    def client(service: str) -> Any:
+        made = place.client(service, region=spec.region)
+        return _WithFiles(made, paths) if service == "s3" and paths else made
+
     return kind.make(application=application, tag=tag, spec=spec, client=client), kind.where(spec)
+
+
+class _WithFiles:
+    """S3, in which what is not uploaded yet is read from where it lies."""
+
+    def __init__(self, s3: Any, paths: Mapping[str, Path]) -> None:
+        self._s3, self._paths = s3, paths
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._s3, name)
+
+    def get_object(self, **asked: Any) -> dict[str, Any]:
+        """With a range, where one is asked for."""
+        if asked["Bucket"] != _NOT_UPLOADED:
+            answer: dict[str, Any] = self._s3.get_object(**asked)
+            return answer
+        content = self._paths[asked["Key"]].read_bytes()
+        if wanted := asked.get("Range"):
+            first, _, last = wanted.removeprefix("bytes=").partition("-")
+            content = content[int(first) : int(last) + 1]
+        return {"Body": io.BytesIO(content)}
 
 
 def _artifact(file: File) -> Artifact:

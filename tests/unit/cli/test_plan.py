@@ -10,9 +10,16 @@ from typing import Any
 
 import pytest
 import yaml
+from botocore.exceptions import ClientError
 
+from tagship.model.errors import CandidateNotReady
+from tagship.targets import cloudformation_stack
+from tagship.targets.cloudformation_update import Stack
+from tagship_cli.actions import planning
+from tagship_cli.place import Place
 from tests.unit.cli.conftest import Stage, application
 from tests.unit.targets.functions import FakeLambda
+from tests.unit.targets.stacks import NEW, FakeStacks
 
 FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:storefront:$LATEST"
 
@@ -26,8 +33,6 @@ def functions(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> FakeLambda:
     monkeypatch.setattr(
         client, "get_caller_identity", lambda: {"Account": "123456789012", "Arn": "arn:aws:iam::1:user/me"}
     )
-    from tagship_cli.place import Place
-
     real = Place.client
     monkeypatch.setattr(
         Place,
@@ -127,3 +132,47 @@ def test_a_target_in_another_account_needs_another_identity(
         "You are signed in to account 999999999999, but the target of storefront is in 123456789012"
         in result.stderr
     )
+
+
+def test_a_kind_that_reads_what_is_released_reads_it_where_it_lies(
+    stage: Stage, functions: FakeLambda, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And AWS is given the time that it takes to compute the change."""
+    stacks, slow = FakeStacks(), [CandidateNotReady("computing")]
+    real, plan = Place.client, Stack.plan
+    monkeypatch.setattr(
+        Place,
+        "client",
+        lambda self, service, **more: (
+            stacks if service in ("cloudformation", "s3") and more else real(self, service, **more)
+        ),
+    )
+
+    def planned(self: Stack, *asked: Any, **more: Any) -> Any:
+        if slow:
+            raise slow.pop()
+        return plan(self, *asked, **more)
+
+    monkeypatch.setattr(Stack, "plan", planned)
+    document = application(strategy={"type": "all-at-once"})
+    document["target"] = dict(cloudformation_stack.KIND.example)
+    document["health"] = {"checks": [{"type": "http", "url": "https://example.com/"}]}
+    configured, file = tmp_path / "application.yaml", tmp_path / "template.json"
+    configured.write_text(yaml.safe_dump(document))
+    file.write_text(NEW)
+    options = ("--application", "storefront", "--artifact", f"template={file}", "--stage", "development")
+    result = stage.run("plan", *options, "--file", str(configured))
+    assert result.exit_code == 0, result.output
+    assert "Changes AWS::SSM::Parameter Price" in result.output
+    assert stacks.uploads.keys() == {("releases", "releases/storefront/v1.4.0/template.json", "7")}
+    assert stacks.writes == 0
+
+
+def test_a_piece_of_a_file_is_read_as_s3_gives_it(tmp_path: Path) -> None:
+    (tmp_path / "site.zip").write_bytes(b"0123456789")
+    s3 = planning._WithFiles(FakeStacks(), {"site.zip": tmp_path / "site.zip"})
+    asked = {"Bucket": planning._NOT_UPLOADED, "Key": "site.zip", "VersionId": planning._NOT_UPLOADED}
+    assert s3.get_object(**asked)["Body"].read() == b"0123456789"
+    assert s3.get_object(**asked, Range="bytes=2-4")["Body"].read() == b"234"
+    with pytest.raises(ClientError):
+        s3.get_object(**{**asked, "Bucket": "releases"})
