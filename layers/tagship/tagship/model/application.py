@@ -28,15 +28,23 @@ from tagship.model.release import APPLICATION_NAME, APPLICATION_NAME_WORDS, MAIL
 from tagship.targets import TargetSpec
 
 _OF_AN_APPLICATION = r"^tagship/(development|staging|production)/[a-z][a-z0-9-]{1,39}/"
-SLACK_SECRET = Matching(
-    _OF_AN_APPLICATION + r"slack[A-Za-z0-9/_+=.@-]{0,100}$",
-    "the application's secret for Slack, whose name begins with tagship/<stage>/<application>/slack",
-)
-GITHUB_SECRET = Matching(
-    _OF_AN_APPLICATION + r"github[A-Za-z0-9/_+=.@-]{0,100}$",
-    "the application's secret for GitHub, whose name begins with tagship/<stage>/<application>/github",
-)
-"""By its name a secret belongs to one application in one stage, for one service (`aws/secrets.py`)."""
+
+
+class SecretName(Matching):
+    """A secret's name: by it, the secret belongs to one application in one stage, for one service (`aws/secrets.py`)."""
+
+    __slots__ = ("service",)
+
+    def __init__(self, service: str, title: str) -> None:
+        super().__init__(
+            rf"{_OF_AN_APPLICATION}{service}[A-Za-z0-9/_+=.@-]{{0,100}}$",
+            f"the application's secret for {title}, whose name begins with tagship/<stage>/<application>/{service}",
+        )
+        self.service = service
+
+
+SLACK_SECRET = SecretName("slack", "Slack")
+GITHUB_SECRET = SecretName("github", "GitHub")
 
 SIGNING_KEY = Matching(
     r"^(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:)?alias/tagship-[A-Za-z0-9/_-]{1,200}$",

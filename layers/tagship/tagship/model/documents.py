@@ -25,6 +25,7 @@ from tagship.model.application import (
     ApprovalPolicy,
     Gates,
     Health,
+    SecretName,
     Steps,
     Strategy,
 )
@@ -243,21 +244,36 @@ def _notification_problems(
     application: Application, stage: str, github_hosts: Sequence[str] | None
 ) -> Iterator[Problem]:
     """Another application's secret, and an address that a token must not be sent to."""
-    wanted, github = application.notifications, application.notifications.github
-    named: list[tuple[tuple[str, ...], str, str]] = [
-        (("slackWebhookSecret",), "slack", wanted.slackWebhookSecret or "")
-    ]
-    if github:
-        named.append((("github", "tokenSecret"), "github", github.tokenSecret))
-        if problem := address_problem(
+    github = application.notifications.github
+    if github and (
+        problem := address_problem(
             github.api, github_hosts, setting="GitHubHosts", loopback=stage in ("", "development")
-        ):
-            yield Problem(path=("notifications", "github", "api"), message=problem)
-    for path, service, name in named:
-        prefix = secret_prefix(stage or name.split("/")[1], application.application, service) if name else ""
+        )
+    ):
+        yield Problem(path=("notifications", "github", "api"), message=problem)
+    for path, service, name in _secrets(application.notifications):
+        prefix = secret_prefix(stage or name.split("/")[1], application.application, service)
         if not name.startswith(prefix):
             message = f"must be a secret of {application.application}: its name must begin with {prefix}"
             yield Problem(path=("notifications", *path), message=message)
+
+
+def _secrets(noun: Any, *above: str) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """Each secret that is named, with its field and its service."""
+    hints = get_type_hints(type(noun), include_extras=True)
+    for it in fields(noun):
+        value, path = getattr(noun, it.name), (*above, it.name)
+        if is_dataclass(value):
+            yield from _secrets(value, *path)
+        for mark in _marks(hints[it.name]):
+            if value and isinstance(mark, SecretName):
+                yield path, mark.service, value
+
+
+def _marks(hint: Any) -> Iterator[object]:
+    yield from getattr(hint, "__metadata__", ())
+    for argument in get_args(hint):
+        yield from _marks(argument)
 
 
 def _strategy_problems(strategy: Strategy) -> Iterator[Problem]:
