@@ -14,10 +14,11 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from tagship.approval.errors import TooManyRequests
-from tagship.approval.link import BUTTONS, LinkVerifier, known_keys
+from tagship.approval.link import BUTTONS, LinkVerifier, Token, known_keys
 from tagship.approval.page.answers import PageResponse
 from tagship.approval.page.page import Page, PageRequest
 from tagship.approval.page.slack_actions import Workspaces, respond
+from tagship.approval.proof import SLACK
 from tagship.approval.request.slack import announcement
 from tagship.aws.web import Answer
 from tagship.model.errors import AwsUnavailable
@@ -229,13 +230,42 @@ def test_the_message_has_what_the_press_sends(work):
     assert plain["blocks"] == message["blocks"][:-2]
 
 
+def test_an_approval_keeps_what_vouches_for_it(work):
+    work.press()
+    kept = work.here.store.proofs[ANA]
+    assert (kept.kind, kept.mac) == (SLACK, Token.parse(work.token).mac)
+
+
+@pytest.mark.parametrize(
+    "token, reason",
+    [
+        (lambda record: "", "malformed"),
+        (lambda record: link(record, ANA), "not an approver of this"),
+        (
+            lambda record: link(record | {"id": "another-request-of-storefront"}, BUTTONS),
+            "not an approver of this",
+        ),
+        (lambda record: link(record | {"digest": "0" * 64}, BUTTONS), "altered"),
+        (lambda record: link(record, BUTTONS, stage="staging"), "altered"),
+        (lambda record: link(record, BUTTONS, expires=NOW), "expired"),
+    ],
+)
+def test_a_button_that_was_not_sent_for_this_request_decides_nothing(work, token, reason):
+    """Signed by Slack all the same: whoever can post with the team's app can show any button."""
+    payload = work.payload()
+    payload["actions"][0]["value"] = f"{work.here.record['id']}.{token(work.here.record)}"
+    assert work.send(payload).status == 200
+    untouched(work, f"its token is {reason}")
+    assert "These buttons are not valid" in work.told()[0]
+
+
 def test_a_second_press_changes_nothing_and_is_told_the_same(work):
     work.press()
     work.press()
     assert work.here.store.writes == 1
     assert work.told()[0] == work.told()[1]
     work.press("reject", "I was wrong.")
-    assert "A decision stands" in work.told()[2]
+    assert "A decision is final" in work.told()[2]
     assert work.here.store.writes == 1
 
 
@@ -245,8 +275,8 @@ def test_a_second_press_changes_nothing_and_is_told_the_same(work):
         ({"status": "SUPERSEDED"}, "A newer release replaced it"),
         ({"status": "EXPIRED"}, "The approval request has expired"),
         ({"status": "CLOSED"}, "no longer waits"),
-        ({"status": "REJECTED"}, "rejected already"),
-        ({"decisions": [approved(BO, 1), approved("chi@example.com", 2)]}, "has its approvals already"),
+        ({"status": "REJECTED"}, "already rejected"),
+        ({"decisions": [approved(BO, 1), approved("chi@example.com", 2)]}, "already has its approvals"),
         ({"author": ANA}, "your approval does not count"),
     ],
 )

@@ -62,8 +62,10 @@ def configured() -> list[tuple[str, Any]]:
     for name, shape in FIELDS.items():
         if name in NOT_CONFIGURED:
             continue
-        for value in examples(shape):
-            found.append((name, [{"Arn": "one", **value[0]}] if name in WITH_ITS_ARN else value))
+        found += [
+            (name, [{"Arn": "one", **value[0]}] if name in WITH_ITS_ARN else value)
+            for value in examples(shape)
+        ]
     return found
 
 

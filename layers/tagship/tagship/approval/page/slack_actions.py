@@ -20,6 +20,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from tagship.approval.errors import LinkInvalid, TooManyRequests
+from tagship.approval.link import Token
 from tagship.approval.page.answers import PageResponse, Visit, security_headers
 from tagship.approval.page.form import Form, reason_problem
 from tagship.approval.page.page import Page, PageRequest
@@ -56,6 +57,10 @@ _TOLD = {
     "undelivered": "Your {decision} is recorded but could not be delivered yet. Press the button again in a minute.",
 }
 _NOUNS = {"approve": "approval", "reject": "rejection"}
+
+
+class _ButtonInvalid(LinkInvalid):
+    """The button is none that was sent for this request; or it is from before an update."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +131,8 @@ def respond(request: PageRequest, page: Page, *, slacks: Workspaces, log: Any) -
     except LinkInvalid as error:
         _note(page, press.approval, error, request)
         told = "You are not an approver of this release, so nothing was recorded."
+        if isinstance(error, _ButtonInvalid):
+            told = "These buttons are not valid. Use the link that was sent to you. Nothing was recorded."
         if page.login:
             told = "This stage requires a sign-in before you decide. Use the link that was sent to you."
     except RetryableError:
@@ -214,7 +221,7 @@ def _pressed(
     """What came of it, in words. Raises LinkInvalid for who may not decide, RetryableError for what may be tried again."""
     if page.login:
         raise LinkInvalid("this stage asks for a sign-in")
-    proof = Proof.of_token(SLACK, page.verifier.verify_buttons(press.token, record, page.now))
+    proof = Proof.of_token(SLACK, _token(press, record, page))
     if press.team != buttons.team:
         raise LinkInvalid("another workspace")
     mail = buttons.users.get(press.user)
@@ -232,6 +239,14 @@ def _pressed(
     kind = page.decided(visit, form).kind
     words = _TOLD.get(kind, "Nothing was recorded.")
     return words.format(decision=_NOUNS[press.decision])
+
+
+def _token(press: Press, record: Record, page: Page) -> Token:
+    """Raises _ButtonInvalid for a button that `RequestApproval` did not make for this request."""
+    try:
+        return page.verifier.verify_buttons(press.token, record, page.now)
+    except LinkInvalid as error:
+        raise _ButtonInvalid(f"its token is {error.reason}") from error
 
 
 def _tell(press: Press, text: str, log: Any) -> None:
