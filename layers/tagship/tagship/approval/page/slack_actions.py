@@ -241,7 +241,7 @@ def _pressed(
     return words.format(decision=_NOUNS[press.decision])
 
 
-def _token(press: Press, record: Record, page: Page) -> Token:
+def _token(press: Press, record: RequestRecord, page: Page) -> Token:
     """Raises _ButtonInvalid for a button that `RequestApproval` did not make for this request."""
     try:
         return page.verifier.verify_buttons(press.token, record, page.now)
