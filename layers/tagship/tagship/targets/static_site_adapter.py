@@ -421,8 +421,8 @@ class StaticSite:
             )
         if len(live.code.serves) > 1:
             raise TargetInvalid(
-                f"{self._release}: {self._name} serves {_described(live)}. Give all traffic to one release first. "
-                "Nothing was changed."
+                f"{self._release}: {self._name} serves {_described(live)}. Give all traffic to one release first: "
+                "docs/targets/static-site.md says how. Nothing was changed."
             )
         return live.code.serves[0] if live.code.serves else None
 

@@ -70,14 +70,15 @@ class Bucket:
         return files
 
     def verify_hashed(self, files: Files, *, hashed: str, missing: type[TagshipError]) -> None:
-        """Raises `missing` where a hashed file is gone or has other content."""
-        wanted = [(path, file) for path, file in files.items() if is_hashed(path, hashed)]
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = pool.map(lambda it: self._sha256(IMMUTABLE + it[0]) == it[1].sha256, wanted)
-            if gone := [path for (path, _), same in zip(wanted, found, strict=True) if not same]:
-                raise missing(
-                    f"{self.title}: {IMMUTABLE}{plain(gone[0])} in {self.name} is not what was uploaded."
-                )
+        """Raises `missing` where a hashed file is gone or has another size."""
+        shared = self._sizes(IMMUTABLE)
+        gone = [
+            path for path, file in files.items() if is_hashed(path, hashed) and shared.get(path) != file.size
+        ]
+        if gone:
+            raise missing(
+                f"{self.title}: {IMMUTABLE}{plain(gone[0])} in {self.name} is not what was uploaded."
+            )
 
     def _wrong(self, site: str, files: Files, hashed: str) -> str:
         own = {path: file.size for path, file in files.items() if not is_hashed(path, hashed)}
@@ -104,16 +105,16 @@ class Bucket:
         """
         ends, part = self.clock() + seconds, f"{LISTINGS}{site}.part.json"
         before = _files(self._json(f"{LISTINGS}{against}.json") or {}) if against else {}
-        there = self._sizes(f"{RELEASES}{site}/")
+        there, shared = self._sizes(f"{RELEASES}{site}/"), self._sizes(IMMUTABLE)
         done = {
             path: file
             for path, file in _files(self._json(part) or {}).items()
-            if is_hashed(path, hashed) or there.get(path) == file.size
+            if (shared if is_hashed(path, hashed) else there).get(path) == file.size
         }
         try:
             with zipfile.ZipFile(self.opened(pinned)) as archive:
                 complete = self._upload(
-                    site, archive, done, before, hashed=hashed, against=against, ends=ends
+                    site, archive, done, before, shared, hashed=hashed, against=against, ends=ends
                 )
         except UNREADABLE as error:
             raise TargetInvalid(
@@ -132,6 +133,7 @@ class Bucket:
         archive: zipfile.ZipFile,
         done: dict[str, File],
         before: Files,
+        shared: Mapping[str, int],
         *,
         hashed: str,
         against: str,
@@ -161,7 +163,10 @@ class Bucket:
                     )
                 unchanged = known is not None and known.sha256 == file.sha256
                 if is_hashed(path, hashed):
-                    upload = pool.submit(self._share, path, file, body, known=unchanged)
+                    if unchanged and shared.get(path) == file.size:
+                        done[path] = file
+                        continue
+                    upload = pool.submit(self._share, path, file, body)
                 else:
                     source = f"{RELEASES}{against}/{path}" if unchanged and file.size >= _COPIED_BYTES else ""
                     upload = pool.submit(self._own, f"{RELEASES}{site}/{path}", path, file, body, source)
@@ -174,11 +179,9 @@ class Bucket:
                 settle()
         return len(done) == len(entries(archive))
 
-    def _share(self, path: str, file: File, body: bytes, *, known: bool) -> None:
+    def _share(self, path: str, file: File, body: bytes) -> None:
         """A hashed file, which is uploaded once for all releases and never overwritten."""
         key = IMMUTABLE + path
-        if known and self._sha256(key) == file.sha256:
-            return
         try:
             self._put(key, body, file, headers_of(path, hashed=True), new=True)
         except ClientError as error:

@@ -6,6 +6,7 @@ import mimetypes
 import re
 import stat
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -161,9 +162,7 @@ def _unusable(found: Sequence[zipfile.ZipInfo]) -> list[str]:
     problems = []
     if links := [it.filename for it in found if stat.S_ISLNK(it.external_attr >> 16)]:
         problems.append(f"It has symbolic links: {shown(links)}. Pack the files that they lead to.")
-    if twice := sorted(
-        {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else ()
-    ):
+    if twice := sorted(name for name, times in Counter(names).items() if times > 1):
         problems.append(f"It has two files of one name: {shown(twice)}. Pack it again.")
     odd = [
         it
