@@ -115,13 +115,15 @@ class Stack:
         """The stack exists, nobody changes it, and it has the template and parameters that the ledger recorded."""
         found = self._operation()
         self._can_be_updated(found)
-        if current and current["data"].get("stack", "") == found.stack["StackId"]:
-            serving, _ = self._revision(found)
-            if serving["digest"] != current["digest"]:
-                raise TargetMoved(
-                    f"{self._release}: {self._name} has another template or other parameters than the last release left "
-                    "there: somebody else updated it. Tagship did not overwrite it."
-                )
+        if (
+            current
+            and current["data"].get("stack", "") == found.stack["StackId"]
+            and not self._serves(found, current)
+        ):
+            raise TargetMoved(
+                f"{self._release}: {self._name} has another template or other parameters than the last release left there: "
+                "somebody else updated it. Tagship did not overwrite it."
+            )
         warnings = self._drifted(found.stack)
         if not found.stack.get("EnableTerminationProtection"):
             warnings.append(
