@@ -1,4 +1,4 @@
-"""AcquireLock: one release of an application at a time; wait for the one underway, or supersede one that only waits."""
+"""AcquireLock: one release of an application at a time; wait for a release in progress, or supersede one that only waits."""
 
 from __future__ import annotations
 

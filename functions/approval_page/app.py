@@ -1,4 +1,4 @@
-"""approval_page: what an approver opens. It shows on GET, decides on POST, and is no step of the state machine."""
+"""approval_page: the approval page. It shows on GET and decides on POST; it is not a step of the state machine."""
 
 from __future__ import annotations
 

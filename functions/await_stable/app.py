@@ -1,4 +1,4 @@
-"""AwaitStable: look whether the target runs what it was told to; the state machine waits between two looks."""
+"""AwaitStable: check whether the target has applied the change; the state machine waits between two checks."""
 
 from __future__ import annotations
 

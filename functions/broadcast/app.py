@@ -1,4 +1,4 @@
-"""broadcast: every fact leaves the ledger here, through the table's stream; what listens can't hurt a release."""
+"""broadcast: publish every fact of the ledger from the table's stream; listeners cannot affect a release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CompleteRelease: the candidate serves all traffic and is healthy; it is what production runs from here on."""
+"""CompleteRelease: the candidate serves all traffic and is healthy; record it as the version in production."""
 
 from __future__ import annotations
 

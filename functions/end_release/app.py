@@ -1,4 +1,4 @@
-"""EndRelease: write how it ended, free the lock, close what is open; from here on nothing is changed."""
+"""EndRelease: record the outcome, release the lock and close open requests; nothing is changed afterwards."""
 
 from __future__ import annotations
 

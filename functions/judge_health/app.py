@@ -1,4 +1,4 @@
-"""JudgeHealth: what the checks say together, how the bake goes on, and how much of the budget is left."""
+"""JudgeHealth: combine the checks' verdicts, decide how the bake continues, and compute the remaining budget."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""notify: one fact to one channel; a channel that is down is tried again on its own, and never in a release's way."""
+"""notify: send one fact to one channel; a channel that is down is retried separately and never blocks a release."""
 
 from __future__ import annotations
 

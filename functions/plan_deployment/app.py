@@ -1,4 +1,4 @@
-"""PlanDeployment: say what would change, and record the baseline; nothing is touched."""
+"""PlanDeployment: plan the changes and record the baseline; change nothing."""
 
 from __future__ import annotations
 

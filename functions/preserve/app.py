@@ -1,4 +1,4 @@
-"""preserve: every ending leaves its evidence where nobody can change it; by itself, so that nothing else waits for it."""
+"""preserve: store the evidence of every outcome where nobody can change it; separate, so that nothing else waits for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ProveCandidate: make the candidate that was approved, show that it is, and ask it before it gets any traffic."""
+"""ProveCandidate: create the candidate, verify that it is what was approved, and check it before it gets any traffic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ReadRelease: pin what was uploaded, and claim the tag once; or claim a change of the configuration that is proposed."""
+"""ReadRelease: pin the uploaded objects and claim the tag once; or claim a proposed configuration change."""
 
 from __future__ import annotations
 

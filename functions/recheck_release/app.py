@@ -1,4 +1,4 @@
-"""RecheckRelease: time has passed since the plan; what was approved is what is there, or nothing is deployed."""
+"""RecheckRelease: check that everything is still as it was approved; otherwise nothing is deployed."""
 
 from __future__ import annotations
 

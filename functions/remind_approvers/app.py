@@ -1,4 +1,4 @@
-"""RemindApprovers: the wait timed out; remind those who have not answered, or say that the time is over."""
+"""RemindApprovers: the wait timed out; remind the approvers who have not answered, or end the request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RequestApproval: open the request, remember which task waits, and send each approver a personal link."""
+"""RequestApproval: open the request, record which task waits, and send each approver a personal link."""
 
 from __future__ import annotations
 

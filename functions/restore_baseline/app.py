@@ -1,4 +1,4 @@
-"""RestoreBaseline: restore what served before, at once; it needs the ledger and the target, and nothing else."""
+"""RestoreBaseline: restore the baseline at once; this needs only the ledger and the target."""
 
 from __future__ import annotations
 

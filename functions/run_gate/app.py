@@ -1,4 +1,4 @@
-"""RunGate: one gate, or those that only compute together, once, on what was pinned."""
+"""RunGate: run one gate, or all gates that only compute, once, on the pinned objects."""
 
 from __future__ import annotations
 

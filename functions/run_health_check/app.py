@@ -1,4 +1,4 @@
-"""RunHealthCheck: one check, once, on the candidate or, after a rollback, on the baseline."""
+"""RunHealthCheck: run one check, once, on the candidate or, after a rollback, on the baseline."""
 
 from __future__ import annotations
 

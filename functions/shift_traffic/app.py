@@ -1,4 +1,4 @@
-"""ShiftTraffic: give the candidate its next share of the traffic."""
+"""ShiftTraffic: send the candidate its next share of traffic."""
 
 from __future__ import annotations
 

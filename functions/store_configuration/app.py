@@ -1,4 +1,4 @@
-"""StoreConfiguration: the change that was approved is in force, and Parameter Store has it."""
+"""StoreConfiguration: put the approved configuration change in force and store it in Parameter Store."""
 
 from __future__ import annotations
 

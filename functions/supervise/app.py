@@ -1,4 +1,4 @@
-"""supervise: an execution ended in a way that its own states could not handle; bring the release to one clear end."""
+"""supervise: an execution ended in a way that its own states could not handle; record one clear outcome for the release."""
 
 from __future__ import annotations
 

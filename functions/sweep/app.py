@@ -1,4 +1,4 @@
-"""sweep: every 15 minutes, whatever events have missed: what died unheard, what was decided untold, what was never read."""
+"""sweep: every 15 minutes, find what events missed: dead executions, undelivered decisions, unread uploads."""
 
 from __future__ import annotations
 

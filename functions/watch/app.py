@@ -1,4 +1,4 @@
-"""watch: an alarm has gone off; if it belongs to a release that has just succeeded, that release is taken back."""
+"""watch: an alarm has fired; if it belongs to a release that has just succeeded, roll that release back."""
 
 from __future__ import annotations
 

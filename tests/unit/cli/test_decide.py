@@ -89,7 +89,7 @@ def test_a_rejection_needs_a_reason(stage: Any, waiting: Any) -> None:
 def test_a_reason_has_the_length_that_the_page_allows(stage: Any, waiting: Any) -> None:
     result = decide(stage, "approve", "--as", "ana@example.com", "--reason", "x" * 2001)
     assert result.exit_code == 2
-    assert "2,000 is the most" in result.stderr
+    assert "the limit is 2,000" in result.stderr
     assert waiting.request["decisions"] == []
 
 

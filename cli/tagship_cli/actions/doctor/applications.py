@@ -325,7 +325,7 @@ def _token(subject: Subject, name: str, secret: str) -> Iterator[Finding]:
     if found.strip() and not TOKEN.fullmatch(found.strip()):
         yield wrong(
             name,
-            f"The secret {secret} does not hold a GitHub token, so GitHub gets no notices.",
+            f"The secret {secret} does not contain a GitHub token, so GitHub gets no notices.",
             "Write the token into it, as described in docs/notifications.md.",
         )
     elif found.strip():
