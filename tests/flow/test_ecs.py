@@ -94,6 +94,7 @@ def test_a_deployment_that_ecs_gives_up_is_rolled_back_with_its_reason(
 
 
 def test_an_image_that_is_not_pinned_stops_at_the_gates(world: World, service: FakeEcs) -> None:
+    """Fault 58."""
     unpinned = task(containerDefinitions=[{**WEB, "image": "web:latest"}])
     assert release(world, "v1.0.0", unpinned, decide="").error == "ReleaseInvalid"
     assert "not pinned by its digest" in world.record("v1.0.0")["why"]

@@ -102,6 +102,7 @@ def test_an_error_is_told_by_its_name(act: str, name: str) -> None:
     ids=repr,
 )
 def test_whatever_is_no_answer_lets_nothing_through(act: str, answer: Any) -> None:
+    """Fault 62."""
     with pytest.raises(TargetInvalid, match="no usable answer"):
         ASK[act](adapter(Function(answer)))
 

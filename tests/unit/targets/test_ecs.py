@@ -77,6 +77,7 @@ def test_a_task_definition_in_order_is_said_to_be_so(bench: ServiceBench) -> Non
 def test_what_ecs_would_refuse_later_is_refused_before_anybody_is_asked(
     bench: ServiceBench, definition: Any, said: str
 ) -> None:
+    """Fault 58, among others."""
     brings(bench, definition)
     _, problems = looked_into(bench)
     assert re.search(said, " ".join(problems))
@@ -187,6 +188,7 @@ def test_a_service_that_tagship_can_not_deploy_is_refused_at_the_gate(bench: Ser
 
 
 def test_a_service_without_a_task_is_inconclusive_and_refused(bench: ServiceBench) -> None:
+    """Fault 57."""
     bench.ecs.desired = 0
     with pytest.raises(TargetInvalid, match="no task"):
         bench.target().check(None)
