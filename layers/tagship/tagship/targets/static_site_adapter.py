@@ -320,12 +320,12 @@ class StaticSite:
             edited, refused = self._edit(edited, text)
             if refused and self._copy(_LIVE).text == text:
                 return written
-        if try_out and try_out["id"] in {it.id for it in serves}:
-            self._try_out(edited, try_out["id"])
         try:
+            if try_out and try_out["id"] in {it.id for it in serves}:
+                self._try_out(edited, try_out["id"])
             with self._calling(f"publishing {self._name}", **_PRECONDITIONS):
                 self.cloudfront.publish_function(Name=self.spec.function, IfMatch=edited.etag)
-        except TargetMoved:
+        except TargetMoved:  # published by our twin meanwhile, or by our own try whose answer was lost
             if self._copy(_LIVE).text != text:
                 raise
         return written
