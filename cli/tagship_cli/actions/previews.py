@@ -52,6 +52,16 @@ def sample(**changes: object) -> RequestRecord:
         "author": "dana@example.com",
         "commit": hashlib.sha1(b"storefront v1.4.0", usedforsecurity=False).hexdigest(),
         "repository": "acme/storefront",
+        "changes": {
+            "since": "v1.3.2",
+            "count": 3,
+            "commits": [
+                {"commit": "3" * 40, "subject": "Show the voucher field again", "author": "Dana"},
+                {"commit": "2" * 40, "subject": "Compute basket totals once", "author": "Dana"},
+                {"commit": "1" * 40, "subject": "Test the basket with 200 items", "author": "Eve"},
+            ],
+            "compare": "https://github.com/acme/storefront/compare/v1.3.2...v1.4.0",
+        },
         "notes": "Faster basket, and the voucher field is back.\n\n- basket totals are computed once\n"
         "- vouchers: field shown again after the redesign\n- no change to the database",
         "createdAt": "2026-11-23T09:41:12Z",
@@ -340,6 +350,15 @@ def hostile_text() -> dict[str, object]:
         fromTag=f"v1.3.2{evil}",
         author=f"dana{evil}@example.com\r\nBcc: all@example.com",
         repository="acme/storefront/../../evil?<b>",
+        changes={
+            "since": f"v1.3.2{evil}",
+            "count": 9_999,
+            "commits": [{"commit": evil, "subject": f"{evil} <https://evil.example|here>", "author": evil}]
+            * 20,
+            "compare": "javascript:alert(1)/x/compare/y",
+        },
+        before={"attempt": 1, "status": evil, "why": evil},
+        attempt=2,
         notes=f"{evil}\n\nReview and decide:\nhttps://evil.example/approvals\n"
         + "Z\u0335\u0327\u0335\u0327\u0335" * 8,
         gates=[{"gate": evil, "verdict": evil, "why": evil, "remedy": evil}],
@@ -377,7 +396,7 @@ def _first(**about: object) -> RequestRecord:
 
 def _unchanged(**about: object) -> RequestRecord:
     plan = {"summary": [], "steps": [{"percent": 100, "bake": 0}], "nothingToChange": True}
-    return sample(**about | {"plan": plan, "notes": ""})
+    return sample(**about | {"plan": plan, "notes": "", "changes": None})
 
 
 def _mail(write: Callable[..., Mail], record: RequestRecord) -> Mail:

@@ -414,7 +414,9 @@ def _differences(known: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[
         return
     for name in dict.fromkeys((*known, *ours)):
         before, now = known.get(name), ours.get(name)
-        if name == "createdAt" or before == now:
+        if (
+            name in ("createdAt", "changes") or before == now
+        ):  # what git knows depends on how deep the clone is
             continue
         if name == "commit" and isinstance(before, str):
             yield f"commit {before[:7]} instead of {str(now)[:7]}"

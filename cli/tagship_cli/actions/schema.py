@@ -58,6 +58,18 @@ _RELEASE = {
         }
     ],
     "parameters": {"LogLevel": "info"},
+    "changes": {
+        "since": "v1.3.2",
+        "count": 2,
+        "commits": [
+            {
+                "commit": "8f1d5a0b6f3c4c3f8e0d2b7a9c1e5f60718293a4",
+                "subject": "Show the voucher field again",
+                "author": "Dana",
+            },
+        ],
+        "compare": "https://github.com/acme/storefront/compare/v1.3.2...v1.4.0",
+    },
 }
 EXAMPLES: Mapping[str, dict[str, Any]] = {"application": _APPLICATION, "release": _RELEASE}
 _TITLES = {"application": "An application of Tagship's", "release": "A release of Tagship's: release.json"}

@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from tagship.model.release import COMMITS, COMPARE
 
 _OWNER_AND_NAME = re.compile(r"(?:^|[/:])([A-Za-z0-9._-]+)/([A-Za-z0-9._-]+?)(?:\.git)?/?$")
 _NOREPLY = re.compile(r"(^|[@.+-])no-?reply([@.-]|$)", re.IGNORECASE)
@@ -33,6 +38,54 @@ def from_git(folder: Path, *, commit: str, tag: str) -> Source:
         author=_git(folder, "log", "-1", "--format=%aE", full),
         warnings=tuple(_warnings(folder, full, named=bool(commit), tag=tag)),
     )
+
+
+def changes_since_the_last_tag(
+    folder: Path, *, commit: str, tag: str, environment: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """The commits between the tag before `tag` and this commit, as a manifest names them; None where git knows no such tag.
+
+    `tag` is the whole git tag: in a monorepo only tags of the same application come before it. A shallow clone knows none.
+    """
+    before = _git(
+        folder, "describe", "--tags", "--abbrev=0", f"--match={_family(tag)}", f"--exclude={tag}", commit
+    )
+    if not before:
+        return None
+    told = _git(
+        folder, "log", f"--max-count={COMMITS}", "--format=%H%x1f%s%x1f%aN", f"{before}..{commit}", "--"
+    )
+    rows = [row.split("\x1f") for row in told.splitlines()]
+    commits = [
+        {"commit": row[0], "subject": row[1][:200], "author": row[2][:100]} for row in rows if len(row) == 3
+    ]
+    count = _git(folder, "rev-list", "--count", f"{before}..{commit}", "--")
+    compare = _compare(folder, before, tag, environment)
+    return {
+        "since": before,
+        "count": int(count) if count.isdecimal() else len(commits),
+        "commits": commits,
+        **({"compare": compare} if re.fullmatch(COMPARE, compare) else {}),
+    }
+
+
+def _family(tag: str) -> str:
+    """The pattern of the tags that are one application's: what stands before the version."""
+    return f"{re.split(r'[0-9]+[.][0-9]+[.][0-9]+', tag, maxsplit=1)[0]}[0-9]*"
+
+
+def _compare(folder: Path, before: str, tag: str, environment: Mapping[str, str]) -> str:
+    """Where two tags are compared, by what CI says of itself, or by where the repository comes from; empty for elsewhere."""
+    span = f"{quote(before, safe='/@~')}...{quote(tag, safe='/@~')}"
+    if environment.get("GITHUB_SERVER_URL") and environment.get("GITHUB_REPOSITORY"):
+        return f"{environment['GITHUB_SERVER_URL']}/{environment['GITHUB_REPOSITORY']}/compare/{span}"
+    if environment.get("CI_PROJECT_URL"):
+        return f"{environment['CI_PROJECT_URL']}/-/compare/{span}"
+    address, repository = origin(folder)
+    for host, path in (("github.com", "compare"), ("gitlab.com", "-/compare")):
+        if re.search(rf"(@|//){re.escape(host)}[:/]", address):
+            return f"https://{host}/{repository}/{path}/{span}"
+    return ""
 
 
 def origin(folder: Path) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +122,7 @@ def publish(
     from tagship_cli.actions.checking import ended_before, refuse_what_gates_would
     from tagship_cli.actions.guarding import unapproved
     from tagship_cli.actions.publishing import File, Folder, Release, named_file
-    from tagship_cli.actions.source import from_git
+    from tagship_cli.actions.source import changes_since_the_last_tag, from_git
 
     if notes is not None and notes_file is not None:
         raise click.UsageError("Give --notes or --notes-file, not both.")
@@ -133,7 +134,7 @@ def publish(
     named = [named_file(artifact) for artifact in artifacts]
     source = from_git(Path.cwd(), commit=commit or "", tag=tag)
     tag, ref = _version_of(tag)
-    fields = {
+    fields: dict[str, Any] = {
         "schemaVersion": 1,
         "application": application,
         "tag": tag,
@@ -146,6 +147,10 @@ def publish(
     fields |= {"parameters": pairs} if pairs else {}
     fields |= {"rollbackUnsafe": rollback_unsafe} if rollback_unsafe is not None else {}
     fields |= {"ref": ref} if ref else {}
+    changes = changes_since_the_last_tag(
+        Path.cwd(), commit=fields["commit"], tag=ref or tag, environment=os.environ
+    )
+    fields |= {"changes": changes} if changes else {}
     fields |= {"emergency": emergency} if emergency is not None else {}
     release = Release.of(fields, [File.measured(name, path) for name, path in named])
     folder = Folder(s3=place.client("s3"), bucket=bucket or _bucket(place), release=release)

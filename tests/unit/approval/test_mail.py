@@ -131,3 +131,20 @@ def test_only_an_approval_pages_address_is_sent(bad):
 def test_a_link_of_the_embedded_engine_is_sent_too():
     local = f"http://127.0.0.1:4566/_aws/lambda-url/0123abcd/approvals/{sample()['id']}?t={link(sample())}"
     assert local in approval_mail(sample(), approver=ANA, link=local, now=NOW).text
+
+
+@pytest.mark.parametrize("part", ["text", "html"])
+def test_both_parts_say_what_was_committed_and_why_the_attempt_before_failed(part):
+    before = {"attempt": 1, "status": "ROLLED_BACK", "why": "It was not healthy."}
+    content = getattr(mail(attempt=2, before=before), part)
+    content = text_of(content) if part == "html" else content
+    assert "3 commits since v1.3.2".casefold() in content.casefold()
+    assert "Compute basket totals once (Dana)" in content
+    assert "https://github.com/acme/storefront/compare/v1.3.2...v1.4.0" in content
+    assert "2. Attempt 1 ended ROLLED_BACK: It was not healthy." in content
+
+
+def test_without_commits_nothing_is_said_of_them():
+    made = mail(changes=None)
+    assert "SINCE" not in made.text
+    assert "since" not in made.html

@@ -188,13 +188,13 @@ def test_a_stale_page_is_refused_and_shown_anew_with_what_was_written():
     assert ana.decide("approve").status == 200
 
 
-@pytest.mark.parametrize("field", ["digest", "plan", "warnings", "gates", "notes"])
+@pytest.mark.parametrize("field", ["digest", "plan", "warnings", "gates", "notes", "changes"])
 def test_a_page_is_stale_when_anything_it_showed_has_changed(field):
     here = site()
     ana = Browser(here)
     ana.open()
     token = link(here.record | {"digest": "0" * 64})
-    changed = {"digest": "0" * 64, "plan": {}, "warnings": ["An alarm is firing now."]}
+    changed = {"digest": "0" * 64, "plan": {}, "warnings": ["An alarm is firing now."], "changes": None}
     here.store.put(here.record | {field: changed.get(field, [])})
     ana.token = token if field == "digest" else ana.token
     assert ana.send().status == 409

@@ -76,7 +76,7 @@ def test_the_commit_links_to_its_repository():
     ],
 )
 def test_what_is_no_commit_of_a_repository_is_text(changes):
-    assert 'href="https://' not in ask(**changes, watchUrl=None)
+    assert 'href="https://' not in ask(**changes, changes=None, watchUrl=None)
 
 
 @pytest.mark.parametrize(
@@ -318,3 +318,43 @@ def test_how_long_until_is_said_from_now(offset, words):
 def test_times_are_utc_for_everybody():
     assert clock(moment("2026-11-23T15:05:00+01:00")) == "Mon 23 Nov 2026, 14:05 UTC"
     assert moment("2026-11-23T14:05:00") == datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
+
+
+def test_the_commits_are_folded_counted_and_link_to_where_they_are_compared():
+    page = ask()
+    assert "3 commits since v1.3.2" in text_of(page)
+    folded = page.partition('aria-labelledby="commits"')[2].partition("</section>")[0]
+    assert folded.index("<details>") < folded.index("Compute basket totals once")
+    assert 'href="https://github.com/acme/storefront/compare/v1.3.2...v1.4.0"' in folded
+    assert "commits since" not in text_of(ask(changes=None))
+
+
+@pytest.mark.parametrize(
+    "compare",
+    [
+        "",
+        "javascript:alert(1)/x/compare/y",
+        "http://github.com/acme/storefront/compare/a...b",
+        "https://me:secret@evil.example/x/compare/y",
+        "https://github.com/acme/storefront/compare/a...b?q=1",
+        'https://github.com/a"b/compare/c',
+        "https://evil.example/approvals",
+    ],
+)
+def test_only_an_address_that_compares_becomes_a_link(compare):
+    changes = {**sample()["changes"], "compare": compare}
+    assert 'id="commits"' in ask(changes=changes)
+    assert "compare/" not in ask(changes=changes)
+
+
+def test_more_commits_than_are_named_are_counted():
+    changes = {**sample()["changes"], "count": 40}
+    assert "40 commits since v1.3.2" in text_of(ask(changes=changes))
+    assert "and 37 more" in text_of(ask(changes=changes))
+
+
+def test_a_second_attempt_says_why_the_first_one_failed():
+    before = {"attempt": 1, "status": "ROLLED_BACK", "why": "It was not healthy."}
+    assert "Attempt 2. Attempt 1 ended ROLLED_BACK: It was not healthy." in text_of(
+        ask(attempt=2, before=before)
+    )

@@ -120,6 +120,7 @@ def test_a_request_is_about_one_plan_and_says_what_approvers_read():
         "commit": "0123456789abcdef0123456789abcdef01234567",
         "repository": "acme/storefront",
         "ref": "",
+        "changes": None,
         "notes": "",
         "createdAt": "2026-11-23T09:40:00Z",
         "gates": [{"gate": "tag"}],

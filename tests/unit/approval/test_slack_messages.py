@@ -16,6 +16,7 @@ LINK = f"https://approvals.example.com/approvals/{sample()['id']}?t={link(sample
 MARKUP = re.compile(r"<[^>]*>")
 OURS = (
     r"<(https://(approvals\.example\.com|github\.com)/[^|<>]*\|[\w ]+"
+    r"|https://github\.com/[^|<>]*\|Compare on github\.com"
     r"|!date\^\d+\^\{date_short_pretty\} \{time\}\|[^<>]*)>"
 )
 
@@ -95,6 +96,13 @@ def test_mentions_and_links_of_others_are_text():
     fields = ("application", "tag", "fromTag", "author", "commit", "repository", "notes", "stage", "closedBy")
     record = sample(
         **dict.fromkeys(fields, EVIL * 40),
+        changes={
+            "since": EVIL * 40,
+            "count": 99,
+            "commits": [{"commit": EVIL, "subject": EVIL * 40, "author": EVIL * 40}] * 30,
+            "compare": f"https://evil.example/{EVIL}/compare/x",
+        },
+        before={"attempt": 1, "status": EVIL, "why": EVIL * 40},
         warnings=[EVIL * 40] * 9,
         gates=[{"gate": EVIL, "verdict": "error", "why": EVIL, "remedy": EVIL}] * 20,
         plan={"summary": [EVIL] * 90, "steps": [{"percent": 100, "bake": 0}] * 100, "nothingToChange": False},
@@ -112,3 +120,12 @@ def test_mentions_and_links_of_others_are_text():
 
 def test_only_slacks_own_three_characters_are_escaped():
     assert escaped("a & b < c > d \"'*_~`") == "a &amp; b &lt; c &gt; d \"'*_~`"
+
+
+def test_the_channel_reads_what_was_committed_and_why_the_attempt_before_failed():
+    before = {"attempt": 1, "status": "ROLLED_BACK", "why": "It was not healthy."}
+    said = "\n".join(texts(announcement(sample(attempt=2, before=before), now=NOW)))
+    assert "*3 commits since v1.3.2*" in said
+    assert "Compute basket totals once (Dana)" in said
+    assert "<https://github.com/acme/storefront/compare/v1.3.2...v1.4.0|Compare on github.com>" in said
+    assert "2. Attempt 1 ended ROLLED_BACK: It was not healthy." in said

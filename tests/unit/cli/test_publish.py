@@ -18,7 +18,7 @@ from botocore.stub import ANY, Stubber
 from tagship.model.documents import read_manifest
 from tagship.model.release import Status
 from tagship_cli.actions.publishing import MOST_BYTES, File, Folder, Release, _next
-from tagship_cli.actions.source import from_git, is_noreply
+from tagship_cli.actions.source import changes_since_the_last_tag, from_git, is_noreply
 from tagship_cli.failures import AwsRefused, Failed
 
 FOLDER = "releases/storefront/v1.4.0/"
@@ -611,6 +611,8 @@ def repository(stage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     stage.configure()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "CI_PROJECT_URL"):
+        monkeypatch.delenv(name, raising=False)
     (tmp_path / "storefront.zip").write_bytes(b"code")
     for command in (
         "init --quiet",
@@ -721,3 +723,97 @@ def test_a_noreply_author_is_told_with_what_it_means(stage: Any, arguments: list
 )
 def test_the_next_tag_is_an_example_that_works(tag: str, after: str) -> None:
     assert _next(tag) == after
+
+
+# ---- what changed --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def history(repository: Path) -> Path:
+    """Two tags of one application, one of another, and three commits since."""
+    for command in (
+        "tag v1.3.1",
+        "commit --allow-empty --quiet -m two",
+        "tag v1.3.2",
+        "tag other/v9.0.0",
+        "commit --allow-empty --quiet -m three",
+        "tag storefront/v1.3.0",
+        "tag latest",
+        "commit --allow-empty --quiet -m four",
+        "tag v1.4.0",
+    ):
+        git(repository, command)
+    return repository
+
+
+def test_a_release_takes_along_the_commits_since_the_tag_before(stage: Any, history: Path) -> None:
+    assert stage.run(*GIVEN).exit_code == 0
+    changes = read_manifest(objects(stage)[f"{FOLDER}release.json"]).changes
+    assert changes is not None
+    assert (changes.since, changes.count) == ("v1.3.2", 2)
+    assert [(each.subject, each.author) for each in changes.commits] == [("four", "Dana"), ("three", "Dana")]
+    assert changes.commits[0].commit == git(history, "rev-parse HEAD")
+    assert changes.compare == "https://github.com/acme/storefront/compare/v1.3.2...v1.4.0"
+
+
+@pytest.mark.parametrize(
+    "tag, since",
+    [("v1.4.0", "v1.3.2"), ("storefront/v1.4.0", "storefront/v1.3.0"), ("other/v9.1.0", "other/v9.0.0")],
+)
+def test_in_a_monorepo_only_tags_of_the_same_application_come_before(
+    history: Path, tag: str, since: str
+) -> None:
+    found = changes_since_the_last_tag(
+        history, commit=git(history, "rev-parse HEAD"), tag=tag, environment={}
+    )
+    assert found is not None
+    assert found["since"] == since
+
+
+@pytest.mark.parametrize(
+    "environment, compare",
+    [
+        (
+            {"GITHUB_SERVER_URL": "https://git.example.com", "GITHUB_REPOSITORY": "acme/storefront"},
+            "https://git.example.com/acme/storefront/compare/v1.3.2...v1.4.0",
+        ),
+        (
+            {"CI_PROJECT_URL": "https://gitlab.example.com/acme/shop/storefront"},
+            "https://gitlab.example.com/acme/shop/storefront/-/compare/v1.3.2...v1.4.0",
+        ),
+        ({"CI_PROJECT_URL": "http://gitlab.internal/acme/storefront"}, None),
+    ],
+)
+def test_ci_says_where_tags_are_compared(
+    history: Path, environment: dict[str, str], compare: str | None
+) -> None:
+    found = changes_since_the_last_tag(
+        history, commit=git(history, "rev-parse HEAD"), tag="v1.4.0", environment=environment
+    )
+    assert found is not None
+    assert found.get("compare") == compare
+
+
+def test_many_long_commits_are_counted_and_cut(history: Path) -> None:
+    for number in range(35):
+        git(history, f"commit --allow-empty --quiet -m {number}{'x' * 300}")
+    found = changes_since_the_last_tag(
+        history, commit=git(history, "rev-parse HEAD"), tag="v1.4.1", environment={}
+    )
+    assert found is not None
+    assert (found["since"], found["count"], len(found["commits"])) == ("v1.4.0", 35, 30)
+    assert {len(each["subject"]) for each in found["commits"]} == {200}
+
+
+def test_without_a_tag_before_there_is_nothing_to_say(repository: Path) -> None:
+    commit = git(repository, "rev-parse HEAD")
+    assert changes_since_the_last_tag(repository, commit=commit, tag="v1.0.0", environment={}) is None
+    assert changes_since_the_last_tag(repository, commit="0" * 40, tag="v1.0.0", environment={}) is None
+
+
+def test_a_job_that_runs_again_with_a_shallower_clone_publishes_the_same(stage: Any, history: Path) -> None:
+    assert stage.run(*GIVEN).exit_code == 0
+    git(history, "tag -d v1.3.2")
+    result = stage.run(*GIVEN)
+    assert result.exit_code == 0, result.output
+    assert "was already published with the same content" in result.stdout

@@ -11,7 +11,7 @@ from tagship.ledger import lock, releases
 from tagship.ledger.table import Fact, Item, Ledger
 from tagship.model.errors import ApplicationUnknown, LedgerBusy, LockHeld, LockLost
 from tagship.model.facts import ENDINGS
-from tagship.model.release import Status
+from tagship.model.release import Retry, Status
 from tests.unit.builders import EXECUTION, record, sha256
 from tests.unit.tables import Clock, meanwhile
 
@@ -533,3 +533,18 @@ def test_what_is_superseded_while_it_waits_frees_the_lock_and_can_not_begin(ledg
     with pytest.raises(LockLost):
         releases.mark(ledger, begun, phase="deployment")
     assert end(ledger, Status.INVALID) is False, "the first ending stands"
+
+
+def test_an_attempt_knows_how_the_one_before_it_ended(ledger):
+    release(ledger)
+    assert end(ledger, Status.INVALID, why="integrity: the file is not there.")
+    again = record(tag="v1.4.0", execution="arn:again", digest=sha256(b"v1.4.0")) | LITTLE
+    outcome, claimed = releases.claim(
+        ledger, again, retry=Retry(attempt=2, by="arn:ops", why="it is there now")
+    )
+    assert outcome == "claimed"
+    found = releases.get(ledger, "storefront", "v1.4.0")
+    assert claimed["before"] == found["before"]
+    assert found["before"]["attempt"] == 1
+    assert found["before"]["status"] == "INVALID"
+    assert found["before"]["why"] == "integrity: the file is not there."

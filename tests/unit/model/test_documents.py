@@ -67,7 +67,9 @@ def test_a_good_manifest_says_what_was_written(changes):
     document = changed(manifest(), changes)
     read = as_document(read_manifest(json.dumps(document).encode()))
     assert (
-        read == {"notes": "", "parameters": {}, "emergency": "", "ref": "", "rollbackUnsafe": ""} | document
+        read
+        == {"notes": "", "parameters": {}, "emergency": "", "ref": "", "rollbackUnsafe": "", "changes": None}
+        | document
     )
 
 

@@ -82,6 +82,12 @@ def _claim_again(ledger: Ledger, record: NewRelease, retry: Retry) -> tuple[str,
     if known and known["digest"] != record["digest"]:
         return _other_bytes(ledger, record, known)
     item = _new(ledger, record, attempt=retry.attempt)
+    if known:
+        item["before"] = {
+            "attempt": known["attempt"],
+            "status": known["status"],
+            "why": known.get("why", "")[:500],
+        }
     if retry.attempt != (known["attempt"] if known else 0) + 1 or (known and retry_refused(known)):
         return "declined", known or item
     condition, values = "attribute_not_exists(pk)", {}

@@ -36,6 +36,31 @@ class ArtifactData(TypedDict):
     size: int
 
 
+class CommitData(TypedDict):
+    """A `Commit`, as it is stored."""
+
+    commit: str
+    subject: str
+    author: str
+
+
+class ChangesData(TypedDict):
+    """The `Changes` of a manifest, as they are stored."""
+
+    since: str
+    count: int
+    commits: Sequence[CommitData]
+    compare: str
+
+
+class BeforeData(TypedDict):
+    """How the attempt before ended."""
+
+    attempt: int
+    status: str
+    why: str
+
+
 class ManifestData(TypedDict):
     """A validated `release.json`."""
 
@@ -52,6 +77,7 @@ class ManifestData(TypedDict):
     emergency: NotRequired[str]
     rollbackUnsafe: NotRequired[str]
     ref: NotRequired[str]
+    changes: NotRequired[ChangesData | None]
 
 
 class ConfigurationRecord(TypedDict):
@@ -223,6 +249,8 @@ class ReleaseRecord(NewRelease):
 
     status: Status
     attempt: int
+    before: NotRequired[BeforeData]
+    """How the attempt before this one ended, if there was one."""
     readAt: str
     why: NotRequired[str]
     endedAt: NotRequired[str]
@@ -363,6 +391,8 @@ class NewRequest(TypedDict):
     commit: str
     repository: str
     ref: NotRequired[str]
+    changes: NotRequired[ChangesData | None]
+    before: NotRequired[BeforeData]
     notes: str
     createdAt: str
     gates: Sequence[GateRecord]

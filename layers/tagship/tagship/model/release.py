@@ -181,6 +181,48 @@ class Artifact:
     """The file's size in bytes."""
 
 
+COMMITS = 30
+"""How many commits a manifest names; it counts all of them."""
+COMPARE = (
+    r"^https://[A-Za-z0-9.-]{1,200}(:\d{1,5})?/[A-Za-z0-9._/%@~-]{1,300}/compare/[A-Za-z0-9._/%@~-]{1,300}$"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """One commit, as git tells it."""
+
+    __pydantic_config__ = _CONFIG
+
+    commit: Annotated[str, Matching(r"^[0-9a-f]{40}$", "40 lower-case hexadecimal digits")]
+    """Its hash, 40 lower-case hexadecimal digits."""
+    subject: Annotated[str, at.MaxLen(200)]
+    """The first line of its message."""
+    author: Annotated[str, at.MaxLen(100)]
+    """Who wrote it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """The commits between the tag before and this one. What stands here is what the publisher says: nobody verifies it."""
+
+    __pydantic_config__ = _CONFIG
+
+    since: Annotated[str, Matching(GIT_TAG, "a git tag, like v1.3.2")]
+    """The git tag before this one."""
+    count: Annotated[int, at.Ge(0), at.Le(1_000_000)]
+    """How many commits there are in all."""
+    commits: Annotated[tuple[Commit, ...], at.MaxLen(COMMITS)] = ()
+    """The newest of them."""
+    compare: Annotated[str, Matching(rf"^$|{COMPARE}", "an https address that compares two tags")] = ""
+    """Where the two tags are compared."""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Changes:
+        """From the ledger, where it stands validated."""
+        return cls(**{**data, "commits": tuple(Commit(**each) for each in data["commits"])})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """`release.json`: what a tag is made of, uploaded last."""
@@ -216,6 +258,8 @@ class Manifest:
     """Why the previous version cannot work after this release (a migration): nothing is then rolled back automatically."""
     ref: Annotated[str, Matching(f"^$|{GIT_TAG}", "a git tag, like storefront/v1.4.0")] = ""
     """The git tag in the repository, if it differs from `tag`: `storefront/v1.4.0`. It must name the same version."""
+    changes: Changes | None = None
+    """The commits since the tag before, for approvers; `tagship publish` takes them from git."""
 
     @property
     def git_tag(self) -> str:
@@ -225,7 +269,9 @@ class Manifest:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Manifest:
         """From the ledger, where it stands validated."""
-        return cls(**{**data, "artifacts": tuple(Artifact(**artifact) for artifact in data["artifacts"])})
+        artifacts = tuple(Artifact(**artifact) for artifact in data["artifacts"])
+        changes = Changes.from_dict(data["changes"]) if data.get("changes") else None
+        return cls(**{**data, "artifacts": artifacts, "changes": changes})
 
     def artifact(self, name: str) -> Artifact | None:
         """The artifact of this name, if the release has one."""

@@ -30,6 +30,7 @@ _FIELDS = frozenset({"decision", "reason", "number", "form"})
 _FORM_VALUE = re.compile(r"[0-9a-f]{64}")
 _SHOWN = (
     *("application", "stage", "tag", "fromTag", "attempt", "author", "commit", "repository", "ref", "notes"),
+    *("changes", "before"),
     *("gates", "plan", "warnings", "approvers", "required", "authorMayApprove", "reasonToApprove"),
     *("decisions", "status"),
 )

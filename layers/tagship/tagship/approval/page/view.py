@@ -14,9 +14,10 @@ from tagship.approval import quorum
 from tagship.model.people import person
 from tagship.model.proposal import is_proposal
 from tagship.model.records import Decision, GateRecord, RequestRecord, StepData
-from tagship.model.release import NOTES_CHARACTERS
+from tagship.model.release import COMPARE, NOTES_CHARACTERS
 from tagship.text.plain import fold, line, shorten, visible
 from tagship.text.times import clock, moment, span, until
+from tagship.text.words import count
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -55,6 +56,8 @@ def view(record: RequestRecord, *, approver: str, now: datetime) -> View:
         "is_configuration": is_proposal(str(record["tag"])),
         "from_tag": line(record.get("fromTag") or "", 80),
         "attempt": int(record.get("attempt") or 1),
+        "before": _before(record),
+        **_commits(record),
         "author": line(record.get("author") or "not said"),
         "digest": line(record["digest"]),
         **_commit(record),
@@ -85,6 +88,38 @@ def _commit(record: RequestRecord) -> View:
         "commit": commit[:10] if _COMMIT.fullmatch(commit) else line(commit, 60),
         "repository": line(repository),
         "commit_url": f"https://github.com/{repository}/commit/{commit}" if known else "",
+    }
+
+
+def _before(record: RequestRecord) -> str:
+    """How the attempt before this one ended, and why."""
+    before = record.get("before")
+    if not before:
+        return ""
+    why = f": {before['why']}" if before["why"] else "."
+    return line(f"Attempt {before['attempt']} ended {before['status']}{why}", 500)
+
+
+def _commits(record: RequestRecord) -> View:
+    """The commits since the tag before, as the publisher named them: text, and one link that shows where it leads."""
+    changes = record.get("changes")
+    if not changes:
+        return {"commits": [], "commits_more": 0, "commits_since": "", "commits_told": "", "compare_url": ""}
+    commits = [
+        {
+            "id": line(each["commit"], 10),
+            "subject": line(each["subject"], 200),
+            "author": line(each["author"], 100),
+        }
+        for each in changes["commits"]
+    ]
+    more = int(changes["count"]) - len(commits)
+    return {
+        "commits": commits,
+        "commits_more": max(0, more),
+        "commits_since": line(changes["since"], 80),
+        "commits_told": count(int(changes["count"]), "commit"),
+        "compare_url": changes["compare"] if re.fullmatch(COMPARE, changes["compare"]) else "",
     }
 
 

@@ -60,6 +60,7 @@ def request_of(
         "commit": manifest["commit"],
         "repository": manifest["repository"],
         "ref": manifest.get("ref", ""),
+        "changes": manifest.get("changes"),
         "notes": manifest["notes"],
         "createdAt": manifest["createdAt"],
         "gates": record["gates"],
@@ -79,6 +80,8 @@ def request_of(
         "expiresAt": timestamp(now + timedelta(seconds=min(policy["expires"], longest))),
         "watchUrl": console(record["execution"]),
     }
+    if "before" in record:
+        wanted["before"] = record["before"]
     check_reachable(wanted)
     return wanted
 

@@ -21,6 +21,7 @@ from tagship.text.times import moment
 
 _LINES = 6
 _NOTES = 600
+_COMMITS = 5
 
 
 def announcement(record: RequestRecord, *, now: datetime, buttons: str = "") -> Message:
@@ -104,6 +105,8 @@ def _about(record: RequestRecord, shown: View) -> list[Block]:
         facts.append(("Git tag", escaped(shown["ref"])))
     if shown["commit"]:
         facts.append(("Commit", _commit(shown)))
+    if shown["before"]:
+        facts.append(("Attempt", escaped(f"{shown['attempt']}. {shown['before']}")))
     if shown["ends"]:
         facts.append(("Ends", _in_the_readers_zone(record["expiresAt"], shown["ends"]["clock"])))
     blocks.append(
@@ -121,10 +124,23 @@ def _about(record: RequestRecord, shown: View) -> list[Block]:
             blocks.append(
                 section(f"*How traffic moves*\n{bullets(step['words'] for step in shown['steps'])}")
             )
+    if shown["commits_since"]:
+        blocks.append(section(_commits(shown)))
     blocks.append(section(f"*What was checked*\n{_gates(shown)}"))
     if shown["notes"]:
         blocks.append(section(f"*Notes*\n{escaped(cut_at_a_line(shown['notes'], _NOTES))}"))
     return blocks
+
+
+def _commits(shown: View) -> str:
+    """The newest commits, as text; Slack itself folds what is long."""
+    head = f"*{escaped(shown['commits_told'])} since {escaped(shown['commits_since'])}*"
+    named = [
+        f"{escaped(each['subject'])} ({escaped(each['author'])})" for each in shown["commits"][:_COMMITS]
+    ]
+    host = shown["compare_url"].split("/")[2] if shown["compare_url"] else ""
+    link = f"\n<{shown['compare_url']}|Compare on {host}>" if host else ""
+    return cut_at_a_line(f"{head}\n{bullets(named)}", _NOTES) + link
 
 
 def _commit(shown: View) -> str:
