@@ -38,7 +38,7 @@ class AlarmCheck:
     """An alarm over one minute changes its state two to three minutes after errors begin."""
     ASKS_CANDIDATE: ClassVar[frozenset[Verdict]] = frozenset()
     EXAMPLE: ClassVar[Example] = {"type": "alarm", "names": ["storefront-5xx"]}
-    EXAMPLES: ClassVar[Examples] = {}
+    EXAMPLES: ClassVar[Examples] = {"noData": ["healthy"]}
 
     type: Literal["alarm"]
     """The kind of check."""
