@@ -104,7 +104,7 @@ _ADVICE = (
 )
 
 
-def _unasked(what: str, error: Any) -> AwsRefused:
+def _unasked(what: str, error: object) -> AwsRefused:
     """Nothing reached AWS, or nothing came back."""
     advice = next((advice for names, advice in _UNASKED if type(error).__name__ in names), "")
     did = f"{what}: " if what else ""

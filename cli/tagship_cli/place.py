@@ -180,7 +180,7 @@ class Place:
 
         with trying(f"Reading the stack {name}"):
             try:
-                found: dict[str, Any] = self.client("cloudformation").describe_stacks(StackName=name)[
+                found: dict[str, object] = self.client("cloudformation").describe_stacks(StackName=name)[
                     "Stacks"
                 ][0]
             except ClientError as error:

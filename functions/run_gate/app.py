@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from tagship import gates
 from tagship.approval.quorum import voters
@@ -41,7 +40,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
 
 def _ask_what_serves(
     runtime: Runtime, event: Event, configuration: Application, revision: Revision | None
-) -> Mapping[str, Mapping[str, Any]]:
+) -> Mapping[str, Mapping[str, object]]:
     from tagship.health import beforehand  # one gate of many asks
 
     release, target = event["release"], configuration.target

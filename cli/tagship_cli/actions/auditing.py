@@ -45,7 +45,7 @@ class Checked:
     not_checked: str = ""
     """What this kind of look can't say."""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """For programs."""
         broken = self.broken
         return {

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tagship.aws.calls import code_of
 from tagship.model.proposal import DOCUMENT_BYTES
@@ -26,7 +26,7 @@ class Stored:
     name: str
     version: int = 0
     text: str = ""
-    data: Any = None
+    data: object = None
     """What the text says, None where it is no JSON."""
 
 
@@ -79,7 +79,7 @@ def versions(ssm: SSMClient, *, stage: str, application: str) -> list[Version]:
     return sorted(made, key=lambda each: each.version, reverse=True)
 
 
-def difference(before: Stored, data: Any) -> list[str]:
+def difference(before: Stored, data: object) -> list[str]:
     """A unified diff in YAML; empty where both say the same, in whatever order."""
     if before.version and before.data == data:
         return []
@@ -96,7 +96,7 @@ def difference(before: Stored, data: Any) -> list[str]:
     )
 
 
-def write(ssm: SSMClient, before: Stored, data: Any, *, who: str) -> int:
+def write(ssm: SSMClient, before: Stored, data: object, *, who: str) -> int:
     """The version that was written.
 
     Raises Failed when it is larger than a parameter may be, or when somebody else created it meanwhile.
@@ -124,7 +124,7 @@ def write(ssm: SSMClient, before: Stored, data: Any, *, who: str) -> int:
     return int(answer["Version"])
 
 
-def text_of(data: Any) -> str:
+def text_of(data: object) -> str:
     """As it is stored; raises Failed when it is larger than a parameter may be."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     if len(text.encode()) > DOCUMENT_BYTES:
@@ -136,7 +136,7 @@ def text_of(data: Any) -> str:
     return text
 
 
-def _ordered_like(model: Any, data: Any) -> Any:
+def _ordered_like(model: object, data: object) -> object:
     """The data with its fields in the model's order, so that a diff shows changes and not another order."""
     if isinstance(model, Mapping) and isinstance(data, Mapping):
         names = [*(name for name in model if name in data), *(name for name in data if name not in model)]

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import yaml
 
@@ -50,14 +49,14 @@ class Document:
     """The file, as the person named it."""
     kind: str = ""
     """`release` or `application`, by its content; empty where it is neither."""
-    data: Any = None
+    data: object = None
     """As it is written."""
     noun: Manifest | Application | None = None
     """What it says, if it is valid."""
     findings: tuple[Finding, ...] = field(default=())
 
     @property
-    def whole(self) -> dict[str, Any] | None:
+    def whole(self) -> dict[str, object] | None:
         """With every default written out, if it is valid."""
         return as_document(self.noun) if self.noun else None
 
@@ -113,7 +112,7 @@ def _is_json(name: str, text: str) -> bool:
     return name.endswith(".json") or text.lstrip()[:1] == "{"
 
 
-def _parsed(text: str, *, is_json: bool) -> tuple[yaml.Node, Any]:
+def _parsed(text: str, *, is_json: bool) -> tuple[yaml.Node, object]:
     """The tree that knows the lines, and the data.
 
     Raises _Unreadable.
@@ -126,7 +125,7 @@ def _parsed(text: str, *, is_json: bool) -> tuple[yaml.Node, Any]:
         raise _Unreadable(_TOO_DEEP) from error
 
 
-def _from_json(text: str) -> tuple[yaml.Node, Any]:
+def _from_json(text: str) -> tuple[yaml.Node, object]:
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
@@ -140,7 +139,7 @@ def _from_json(text: str) -> tuple[yaml.Node, Any]:
         return yaml.MappingNode("", []), data  # JSON that YAML can't read: all but the lines
 
 
-def _from_yaml(text: str) -> tuple[yaml.Node, Any]:
+def _from_yaml(text: str) -> tuple[yaml.Node, object]:
     try:
         _bounded(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -219,7 +218,7 @@ def _neither(data: object) -> Finding:
 
 
 def _judged(
-    kind: str, raw: bytes, data: Any, *, well_formed: bool, stage: str
+    kind: str, raw: bytes, data: object, *, well_formed: bool, stage: str
 ) -> tuple[Manifest | Application | None, tuple[Problem, ...]]:
     """What the layer says of it, as it will when the release is read."""
     try:
@@ -244,7 +243,7 @@ def _raised(floor: int) -> str:
     return f" (each at least {floor} s, so that alarms and metrics can react)" if floor else ""
 
 
-def _found(root: yaml.Node, data: Any, problem: Problem) -> Finding:
+def _found(root: yaml.Node, data: object, problem: Problem) -> Finding:
     message = problem.message
     if not problem.path:
         in_words = re.search(r" in line (\d+), column \d+$", message)
@@ -273,7 +272,7 @@ def _line(root: yaml.Node, path: Path) -> int:
     return int(mark.line) + 1 if mark else 1
 
 
-def _value(data: Any, path: Path) -> Any:
+def _value(data: object, path: Path) -> object:
     for part in path:
         if isinstance(data, Mapping):
             data = data.get(part)
@@ -297,7 +296,7 @@ def _twice(root: yaml.Node) -> Iterator[Finding]:
             waiting += [((*path, index), item) for index, item in enumerate(node.value)]
         if not isinstance(node, yaml.MappingNode):
             continue
-        seen: dict[Any, int] = {}
+        seen: dict[object, int] = {}
         for key, value in node.value:
             name, line = str(key.value), key.start_mark.line + 1
             waiting.append(((*path, name), value))
@@ -307,7 +306,7 @@ def _twice(root: yaml.Node) -> Iterator[Finding]:
             seen.setdefault(name, line)
 
 
-def _plain(data: Any) -> tuple[Any, dict[Path, Problem]]:
+def _plain(data: object) -> tuple[object, dict[Path, Problem]]:
     """The data as JSON knows it, and what YAML read as something else, by its path.
 
     Raises _Unreadable where the document would be without end.
@@ -315,7 +314,7 @@ def _plain(data: Any) -> tuple[Any, dict[Path, Problem]]:
     problems: dict[Path, Problem] = {}
     left = [_MOST_VALUES]
 
-    def plain(value: Any, path: Path) -> Any:
+    def plain(value: object, path: Path) -> object:
         left[0] -= 1
         if left[0] < 0 or len(path) > _DEEPEST:
             raise _Unreadable(_TOO_LARGE)

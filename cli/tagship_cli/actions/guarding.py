@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from tagship.ledger import configurations
 from tagship.ledger.table import Ledger, digest_of
@@ -25,7 +24,7 @@ class Unapproved:
 
 
 def compared(
-    ledger: Ledger, application: str, data: Any, *, what: str = "The stored configuration", flags: str
+    ledger: Ledger, application: str, data: object, *, what: str = "The stored configuration", flags: str
 ) -> Unapproved | None:
     """Of a configuration in a guarded stage, `what` in words; None where it is the one in force."""
     with trying(f"Reading the ledger of {ledger.stage}"):
@@ -50,7 +49,7 @@ def compared(
     return Unapproved(said=f"{said}, so its releases end INVALID.", remedy=remedy)
 
 
-def unapproved(place: Place, application: str, data: Any = None, *, what: str = "") -> Unapproved | None:
+def unapproved(place: Place, application: str, data: object = None, *, what: str = "") -> Unapproved | None:
     """Of the configuration that the stage has stored, or of `data`.
 
     None where the stage guards nothing, and where this identity may not look: CI may only upload.

@@ -59,7 +59,7 @@ class Planned:
             for step in self.steps
         ]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """As `--json` prints it."""
         return {
             "application": self.configuration.application,

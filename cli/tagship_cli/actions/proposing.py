@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tagship.ledger import approvals, configurations, releases
 from tagship.ledger.table import digest_of
@@ -54,7 +53,7 @@ def as_stored(approved: ApprovedConfiguration | None, name: str) -> Stored:
     )
 
 
-def waiting(place: Place, application: str, document: Any) -> str:
+def waiting(place: Place, application: str, document: object) -> str:
     """The tag of a proposal of this very document that waits already; empty where none does."""
     wanted = digest_of(document)
     with trying(f"Reading the ledger of {place.stage}"):
@@ -67,7 +66,7 @@ def waiting(place: Place, application: str, document: Any) -> str:
 
 
 def propose(
-    place: Place, application: str, document: Any, *, caller: Caller, emergency: str, owners: str
+    place: Place, application: str, document: object, *, caller: Caller, emergency: str, owners: str
 ) -> Proposed:
     """Starts it, and waits until people are asked or it has ended.
 
@@ -118,7 +117,7 @@ def found(place: Place, application: str, tag: str, execution: str) -> Proposed:
     )
 
 
-def _not_proposed(title: str, described: Mapping[str, Any]) -> str:
+def _not_proposed(title: str, described: Mapping[str, object]) -> str:
     if described.get("error") == "TagAlreadyUsed":
         return (
             f"{title} was proposed by somebody else at the same moment. Nothing was proposed; run it again."

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 import click
@@ -33,7 +32,7 @@ class Trust:
     issuer: str
     """Its address, https."""
     audience: str
-    subject: Any
+    subject: object
     """What a token must say it is about; a `*` stands only in a pattern of tags."""
 
     @property
@@ -94,7 +93,7 @@ def template(
     region: str,
     partition: str,
     key_alias: str | None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """One role, for the account of the stage's stack.
 
     `bucket` is the stage's release bucket, `key_alias` names the key that signs releases; None where nothing is signed.
@@ -134,7 +133,7 @@ def template(
     }
 
 
-def trust_statement(provider_arn: Any, provider: str, audience: str, subject: Any) -> dict[str, Any]:
+def trust_statement(provider_arn: object, provider: str, audience: str, subject: object) -> dict[str, object]:
     """Who may assume it: the issuer's token, for this audience, about this subject."""
     return {
         "Effect": "Allow",
@@ -147,7 +146,7 @@ def trust_statement(provider_arn: Any, provider: str, audience: str, subject: An
     }
 
 
-def policies(objects: Any, keys: Any, key_alias: Any) -> list[dict[str, Any]]:
+def policies(objects: object, keys: object, key_alias: object) -> list[dict[str, object]]:
     """To upload artifacts and manifest and see whether a tag is used, and to sign with one key."""
     upload = {"Effect": "Allow", "Action": ["s3:PutObject", "s3:GetObject"], "Resource": objects}
     # A policy can name a key so only by condition.

@@ -81,7 +81,7 @@ class Release:
     files: tuple[File, ...]
 
     @classmethod
-    def of(cls, fields: Mapping[str, Any], files: Sequence[File]) -> Release:
+    def of(cls, fields: Mapping[str, object], files: Sequence[File]) -> Release:
         """Raises Failed, with every problem, when it would not be a valid manifest."""
         artifacts = [
             {"name": file.name, "file": file.file, "sha256": file.sha256, "size": file.size} for file in files
@@ -384,7 +384,7 @@ class Folder:
 _UNPUBLISHED = "The release was not published: its release.json was not uploaded."
 
 
-def _written(document: Mapping[str, Any]) -> bytes:
+def _written(document: Mapping[str, object]) -> bytes:
     return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
@@ -399,7 +399,7 @@ def _digest(chunks: Iterator[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _parsed(body: bytes) -> dict[str, Any]:
+def _parsed(body: bytes) -> dict[str, object]:
     try:
         data = json.loads(body)
     except ValueError:
@@ -407,7 +407,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def _differences(known: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[str]:
+def _differences(known: Mapping[str, object], ours: Mapping[str, object]) -> Iterator[str]:
     """In which fields two manifests differ; when they were made does not count."""
     if not known:
         yield "its release.json can't be read"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tagship import gates, targets
 from tagship.aws.rights import Right, policy, trust_policy
 from tagship.model.application import Application
@@ -23,7 +21,7 @@ def rights_of(configuration: Application, *, bucket: str) -> tuple[Right, ...]:
     )
 
 
-def template(configuration: Application, *, bucket: str, function_roles: str) -> dict[str, Any]:
+def template(configuration: Application, *, bucket: str, function_roles: str) -> dict[str, object]:
     """One role, which allows what the target's adapter, the gates and the health checks of this configuration ask for.
 
     `bucket` is the stage's release bucket, `function_roles` the ARN of its functions' roles, with wildcards.

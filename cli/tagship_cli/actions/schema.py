@@ -16,13 +16,13 @@ from tagship.model.release import Manifest
 
 KINDS: Mapping[str, type[Application] | type[Manifest]] = {"application": Application, "release": Manifest}
 
-_OF_A_LIST_OF_KINDS: Mapping[str, Any] = {
+_OF_A_LIST_OF_KINDS: Mapping[str, object] = {
     "target": dict(next(iter(targets.KINDS.values())).example),
     "checks": [dict(noun.EXAMPLE) for noun in kinds().values()],
 }
 
 
-def _example(noun: type) -> dict[str, Any]:
+def _example(noun: type) -> dict[str, object]:
     """The noun's own example, with those of the nouns in it."""
     own, hints = getattr(noun, "EXAMPLE", {}), hints_of(noun)
     names = [it.name for it in fields(noun)]
@@ -30,7 +30,7 @@ def _example(noun: type) -> dict[str, Any]:
     return {name: value for name, value in whole.items() if value is not None}
 
 
-def _example_in(field: str, hint: Any) -> Any:
+def _example_in(field: str, hint: object) -> object:
     """Of the first noun with an example that the field may hold."""
     if field in _OF_A_LIST_OF_KINDS:
         return _OF_A_LIST_OF_KINDS[field]
@@ -71,9 +71,9 @@ _RELEASE = {
         "compare": "https://github.com/acme/storefront/compare/v1.3.2...v1.4.0",
     },
 }
-EXAMPLES: Mapping[str, dict[str, Any]] = {"application": _APPLICATION, "release": _RELEASE}
+EXAMPLES: Mapping[str, dict[str, object]] = {"application": _APPLICATION, "release": _RELEASE}
 _TITLES = {"application": "An application of Tagship's", "release": "A release of Tagship's: release.json"}
-_BY_FIELD: Mapping[tuple[str, str], list[Any]] = {
+_BY_FIELD: Mapping[tuple[str, str], list[object]] = {
     ("", "ref"): ["storefront/v1.4.0", "storefront@1.4.0"],
     ("Step", "percent"): [5, 25, 100],
     ("Step", "bake"): ["PT2M"],
@@ -155,7 +155,7 @@ def _from_the_whole(name: str, definition: Mapping[str, Any], field: str) -> lis
     """The field's value in the first part of the example, or of a target's, that this definition describes."""
     properties = definition["properties"]
     wanted = properties.get("type", {}).get("const")
-    waiting: list[Any] = [EXAMPLES[name], *(dict(kind.example) for kind in targets.KINDS.values())]
+    waiting: list[object] = [EXAMPLES[name], *(dict(kind.example) for kind in targets.KINDS.values())]
     while waiting:
         part = waiting.pop(0)
         if isinstance(part, dict):

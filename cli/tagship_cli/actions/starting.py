@@ -38,11 +38,11 @@ class Answers:
     application: str
     stage: str
     kind: Kind
-    target: Mapping[str, Any]
+    target: Mapping[str, object]
     """The whole part of application.yaml."""
     approvers: Sequence[str]
     required: int
-    check: Mapping[str, Any]
+    check: Mapping[str, object]
     pattern: str = "v*"
 
 
@@ -56,7 +56,7 @@ def asked_of(kind: Kind) -> list[str]:
 
 def target_of(
     kind: Kind, application: str, *, stage: str, account: str, region: str, given: Mapping[str, str]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The kind's example, said of this application in this place; what was given stands above it."""
     partition = (
         "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
@@ -70,7 +70,7 @@ def target_of(
     return {**of_this(kind.example, application), **place, **given}
 
 
-def check_of(type_: str, application: str, *, url: str = "") -> dict[str, Any]:
+def check_of(type_: str, application: str, *, url: str = "") -> dict[str, object]:
     """A health check of this type, as its example has it; no more samples are asked for than there must be."""
     example = of_this(checks()[type_].EXAMPLE, application)
     if url:
@@ -149,11 +149,11 @@ def _descriptions(kind: str) -> dict[str, str]:
     return {name: text[:1].lower() + text[1:].rstrip(".") for name, text in about.items()}
 
 
-def _field(name: str, value: Any) -> str:
+def _field(name: str, value: object) -> str:
     return f"{name}: {_flow(value)}"
 
 
-def _flow(value: Any) -> str:
+def _flow(value: object) -> str:
     """On one line, quoted where YAML would read something else."""
     return yaml.safe_dump(
         [value], default_flow_style=True, width=10_000, allow_unicode=True, sort_keys=False

@@ -65,8 +65,8 @@ def execution_ended(place: Place, execution: str, title: str, *, what: str) -> d
     """Waits for an execution to end, and answers with how it did."""
     states = place.client("stepfunctions")
 
-    def look() -> dict[str, Any] | None:
-        found: dict[str, Any] = states.describe_execution(executionArn=execution)
+    def look() -> dict[str, object] | None:
+        found: dict[str, object] = states.describe_execution(executionArn=execution)
         return found if found["status"] != "RUNNING" else None
 
     return looks(

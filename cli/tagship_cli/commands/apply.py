@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -87,7 +87,7 @@ def apply(
         _write(place, wanted.application, document.data, yes=yes, as_json=as_json)
 
 
-def _write(place: Place, application: str, data: Any, *, yes: bool, as_json: bool) -> None:
+def _write(place: Place, application: str, data: object, *, yes: bool, as_json: bool) -> None:
     from tagship_cli.actions import configuration
 
     ssm = place.client("ssm")
@@ -172,7 +172,7 @@ def _goodbye(stored: Stored, version: int, application: str, place: Place) -> li
     return lines
 
 
-def _result(place: Place, stored: Stored, version: int, difference: list[str]) -> dict[str, Any]:
+def _result(place: Place, stored: Stored, version: int, difference: list[str]) -> dict[str, object]:
     return {
         "stage": place.stage,
         "parameter": stored.name,

@@ -166,7 +166,7 @@ def _versions(place: Place, application: str, limit: int, *, as_json: bool) -> N
     screen.say(*screen.table(("version", f"written ({times.zone(place.now)})", "by"), rows))
 
 
-def summary(record: ReleaseRecord, now: datetime) -> dict[str, Any]:
+def summary(record: ReleaseRecord, now: datetime) -> dict[str, object]:
     """A release for programs."""
     from tagship_cli.views import story
 
@@ -250,6 +250,6 @@ def _list(application: str, found: list[ReleaseRecord], limit: int, place: Place
     return lines
 
 
-def plain(fact: FactRecord) -> dict[str, Any]:
+def plain(fact: FactRecord) -> dict[str, object]:
     """A fact for programs."""
     return {name: fact[name] for name in ("seq", "at", "name", "who", "attempt", "execution", "data")}

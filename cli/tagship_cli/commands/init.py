@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -212,7 +212,7 @@ def _people() -> list[str]:
     return [each.strip() for each in given.split(",") if each.strip()]
 
 
-def _check(application: str, type_: str | None, url: str) -> dict[str, Any]:
+def _check(application: str, type_: str | None, url: str) -> dict[str, object]:
     from tagship.health import kinds
     from tagship_cli.actions import starting
 

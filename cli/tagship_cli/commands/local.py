@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -169,7 +169,7 @@ def _deployed(engine: Engine, stage: str) -> bool:
     return True
 
 
-def _environment(engine: Engine, stage: str) -> dict[str, Any]:
+def _environment(engine: Engine, stage: str) -> dict[str, object]:
     from tools.stack import ACCOUNT, REGION
 
     return {

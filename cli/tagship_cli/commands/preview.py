@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -53,7 +52,7 @@ def approval(*, file: Path | None, stage: str, html: Path | None, as_json: bool)
     """Show what approvers will receive, for the application in FILE or a sample. Works offline; the links are not real."""
     from tagship_cli.actions import previews
 
-    about: dict[str, Any] = {"stage": stage}
+    about: dict[str, object] = {"stage": stage}
     if file:
         about = previews.of_application(_document(file), stage=stage)
     if html:
@@ -71,7 +70,7 @@ def approval(*, file: Path | None, stage: str, html: Path | None, as_json: bool)
         screen.say(*json.dumps(message, indent=2, ensure_ascii=False).splitlines())
 
 
-def _document(file: Path) -> dict[str, Any]:
+def _document(file: Path) -> dict[str, object]:
     """The application in a file, with its defaults.
 
     Raises Failed when it is not valid, or none.

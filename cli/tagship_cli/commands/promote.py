@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -71,7 +71,7 @@ def promote(
         if not as_json:
             title = screen.bold(fetched.title)
             screen.say(f"Promoting {title} from {origin.stage} to {destination.stage}")
-        outcomes: list[dict[str, Any]] = []
+        outcomes: list[dict[str, object]] = []
 
         def told(name: str, size: int, outcome: str) -> None:
             outcomes.append({"file": name, "size": size, "outcome": outcome})
@@ -95,8 +95,8 @@ def _goodbye(folder: Folder, destination: Place, *, new: bool) -> list[str]:
 
 
 def _result(
-    folder: Folder, origin: Place, destination: Place, outcomes: list[dict[str, Any]], *, new: bool
-) -> dict[str, Any]:
+    folder: Folder, origin: Place, destination: Place, outcomes: list[dict[str, object]], *, new: bool
+) -> dict[str, object]:
     manifest = folder.release.manifest
     return {
         "application": manifest.application,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def propose(
     place: Place,
     application: str,
-    document: Any,
+    document: object,
     *,
     ask: Callable[[], None],
     emergency: str,

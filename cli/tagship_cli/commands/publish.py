@@ -162,7 +162,7 @@ def publish(
     screen.complain(*(screen.wary(f"Note: {warning}") for warning in warnings))
     if not as_json:
         screen.say(_headline(folder.release, place, dry_run=dry_run))
-    outcomes: list[dict[str, Any]] = []
+    outcomes: list[dict[str, object]] = []
 
     def told(name: str, size: int, outcome: str) -> None:
         outcomes.append({"file": name, "size": size, "outcome": outcome})
@@ -231,12 +231,12 @@ def _goodbye(folder: Folder, place: Place, before: Before | None, *, new: bool, 
 def _result(
     folder: Folder,
     place: Place,
-    outcomes: list[dict[str, Any]],
+    outcomes: list[dict[str, object]],
     before: Before | None,
     *,
     new: bool,
     dry_run: bool,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     manifest = folder.release.manifest
     return {
         "application": manifest.application,

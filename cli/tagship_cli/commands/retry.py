@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -91,7 +91,7 @@ def _known(place: Place, application: str, tag: str) -> ReleaseRecord | None:
             return None
 
 
-def _order(place: Place, application: str, tag: str, record: ReleaseRecord | None) -> dict[str, Any]:
+def _order(place: Place, application: str, tag: str, record: ReleaseRecord | None) -> dict[str, object]:
     """The version of the manifest that was read before; the newest if none was."""
     from tagship.model.release import MANIFEST, folder_of
 
@@ -109,8 +109,8 @@ def _begun(place: Place, application: str, tag: str, execution: str) -> None:
     """
     states = place.client("stepfunctions")
 
-    def look() -> dict[str, Any] | None:
-        found: dict[str, Any] = states.describe_execution(executionArn=execution)
+    def look() -> dict[str, object] | None:
+        found: dict[str, object] = states.describe_execution(executionArn=execution)
         record = _known(place, application, tag)
         if record and record["execution"] == execution:
             return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -87,7 +87,7 @@ def _summary(documents: list[Document]) -> str:
     return f"{count(problems, 'problem')} in {files} of {count(len(documents), 'file')}."
 
 
-def _result(documents: list[Document], *, show_defaults: bool) -> dict[str, Any]:
+def _result(documents: list[Document], *, show_defaults: bool) -> dict[str, object]:
     return {
         "valid": not any(document.findings for document in documents),
         "files": [

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment
 from markupsafe import Markup
@@ -26,7 +25,7 @@ def _environment() -> Environment:
     return environment(_TEMPLATES, style=drawn((_TEMPLATES / "page.css").read_text("utf-8")))
 
 
-def rendered(template: str, **values: Any) -> str:
+def rendered(template: str, **values: object) -> str:
     """One page."""
     return _environment().get_template(template).render(**values)
 
@@ -84,11 +83,11 @@ def _keys(found: Keys) -> list[dict[str, str]]:
     ]
 
 
-def _charts(parts: list[Keys]) -> list[dict[str, Any]]:
+def _charts(parts: list[Keys]) -> list[dict[str, object]]:
     labels = [f"{part.span.since.astimezone():%d %b}" for part in parts]
     every = {1: "day", 7: "week", 28: "four weeks"}.get(round(parts[0].span.days), "part")
 
-    def spread(title: str, unit: str, seconds: int, of: Callable[[Keys], Spread]) -> dict[str, Any]:
+    def spread(title: str, unit: str, seconds: int, of: Callable[[Keys], Spread]) -> dict[str, object]:
         values = [None if of(part).median is None else (of(part).median or 0) / seconds for part in parts]
         series = [Series(name=title, style="plain", values=values)]
         svg = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from tagship.ledger import approvals, freezes, history, lock, releases
 from tagship.ledger.history import Recent
@@ -33,7 +32,7 @@ class Underway:
         holder = self.holder
         return holder is not None and holder.tag == self.record["tag"] and not holder.alive(now)
 
-    def as_dict(self, now: datetime) -> dict[str, Any]:
+    def as_dict(self, now: datetime) -> dict[str, object]:
         """For programs."""
         return {
             "tag": self.record["tag"],
@@ -64,7 +63,7 @@ class Last:
         data = fact["data"]
         return cls(tag=fact["tag"], status=str(data["status"]), at=fact["at"], why=str(data.get("why", "")))
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """For programs."""
         return {"tag": self.tag, "status": self.status, "endedAt": self.at, "why": self.why}
 
@@ -89,7 +88,7 @@ class Overview:
         """Nobody ever configured or released it here."""
         return not (self.configured or self.current or self.underway or self.last)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """For programs."""
         current, last, holder = self.current, self.last, self.holder
         return {
@@ -112,7 +111,7 @@ class Overview:
         }
 
 
-def freeze_as_dict(freeze: Freeze) -> dict[str, Any]:
+def freeze_as_dict(freeze: Freeze) -> dict[str, object]:
     """A freeze, for programs."""
     return {
         "id": freeze.id,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from tagship.ledger.table import timestamp
 from tagship_cli.failures import trying
@@ -25,7 +24,7 @@ class Report:
     by_application: dict[str, Keys]
     parts: list[Keys]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """For programs."""
         return {
             "stage": self.stage,
@@ -66,7 +65,7 @@ def story_of(place: Place, application: str, span: Span) -> Story:
     return measures.told(reversed(found))
 
 
-def as_dict(found: Keys) -> dict[str, Any]:
+def as_dict(found: Keys) -> dict[str, object]:
     """Numbers for programs: seconds, and rates from 0 to 1."""
     return {
         "deployments": found.deployments,
@@ -81,7 +80,7 @@ def as_dict(found: Keys) -> dict[str, Any]:
     }
 
 
-def _spread(found: measures.Spread) -> dict[str, Any]:
+def _spread(found: measures.Spread) -> dict[str, object]:
     return {"count": found.count, "median": found.median, "p90": found.p90}
 
 

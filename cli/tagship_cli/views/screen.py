@@ -8,7 +8,6 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import click
 
@@ -48,12 +47,12 @@ def wary(text: object) -> str:
     return click.style(clean(str(text)), fg="yellow")
 
 
-def in_yaml(data: Any) -> str:
+def in_yaml(data: object) -> str:
     """Every part written out where it stands: CloudFormation takes no aliases (`*id001`), and they read badly anyway."""
     import yaml
 
     class Whole(yaml.SafeDumper):
-        def ignore_aliases(self, _: Any) -> bool:
+        def ignore_aliases(self, _: object) -> bool:
             return True
 
     return clean(yaml.dump(data, Dumper=Whole, sort_keys=False, allow_unicode=True, width=1000).rstrip("\n"))
@@ -71,7 +70,7 @@ def complain(*lines: str) -> None:
         click.echo(_harmless(each), err=True)
 
 
-def result(document: Any) -> None:
+def result(document: object) -> None:
     """One JSON document on standard output; control characters are escaped in it."""
     click.echo(json.dumps(document, indent=2))
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # loaded when a step needs them: not every cold start pays fo
 Event = dict[str, Any]
 
 
-def _serialized(entry: Mapping[str, Any]) -> str:
+def _serialized(entry: Mapping[str, object]) -> str:
     """A line of the log as JSON. What others wrote, in a message or an error, hides nothing in it."""
     shown = {name: visible(value) if isinstance(value, str) else value for name, value in entry.items()}
     return visible(json.dumps(shown, default=str, separators=(",", ":"), ensure_ascii=False))
@@ -173,7 +173,7 @@ class Release:
         """The target in a few words."""
         return self.kind.where(self.configuration.target)
 
-    def fact(self, name: FactKind, *, key: str = "", data: Mapping[str, Any]) -> Fact:
+    def fact(self, name: FactKind, *, key: str = "", data: Mapping[str, object]) -> Fact:
         """Something that happened to it, to be recorded."""
         return Fact(
             application=self.application,
@@ -191,13 +191,13 @@ def _runtime() -> Runtime:
     return Runtime(settings=Settings.from_environment(os.environ))
 
 
-def about(release: Mapping[str, Any], execution: Any) -> None:
+def about(release: Mapping[str, object], execution: object) -> None:
     """The log's lines from here on name this release."""
     keys = {name: release.get(name) for name in ("application", "tag", "attempt")}
     logger.append_keys(**keys, execution=execution)
 
 
-def _subject(event: Event) -> Mapping[str, Any]:
+def _subject(event: Event) -> Mapping[str, object]:
     """What an event is about, as far as it says."""
     named = (event.get("release"), event.get("order"), event)
     return next((each for each in named if isinstance(each, Mapping) and each), {})
@@ -214,7 +214,7 @@ def step(function: Step) -> Handler:
     """
 
     @functools.wraps(function)
-    def handler(event: Event, _context: Any) -> Event:
+    def handler(event: Event, _context: object) -> Event:
         try:
             if not isinstance(event, dict):
                 raise EventNotUnderstood(f"The event must be an object, not {type(event).__name__}.")

@@ -62,7 +62,7 @@ def examine(subject: Subject, names: Sequence[str]) -> Iterator[Finding]:
         yield from _application(subject, configuration)
 
 
-def approved(subject: Subject, name: str, data: Any) -> Iterator[Finding]:
+def approved(subject: Subject, name: str, data: object) -> Iterator[Finding]:
     """In a guarded stage the stored configuration is the one that was approved."""
     if subject.outputs.get("ConfigurationGuarded") != "true":
         return
@@ -154,14 +154,14 @@ def _trusts(policy: Mapping[str, Any], external_id: str) -> bool:
     )
 
 
-def _of(condition: Mapping[str, Mapping[str, Any]], key: str) -> Any:
+def _of(condition: Mapping[str, Mapping[str, object]], key: str) -> object:
     return next(
         (value for each in condition.values() for name, value in each.items() if name.lower() == key.lower()),
         [],
     )
 
 
-def _listed(value: Any) -> list[Any]:
+def _listed(value: object) -> list[object]:
     return value if isinstance(value, list) else [value]
 
 

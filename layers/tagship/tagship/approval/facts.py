@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
 
 from tagship.ledger.table import Fact
 from tagship.model.facts import FactKind
@@ -23,7 +22,7 @@ def failure(request: RequestRecord, *, channel: str, failed: Mapping[str, str]) 
 
 
 def fact_of(
-    request: RequestRecord, name: FactKind, *, key: str, data: Mapping[str, Any], who: str = "tagship"
+    request: RequestRecord, name: FactKind, *, key: str, data: Mapping[str, object], who: str = "tagship"
 ) -> Fact:
     """A fact about a request; `key` sets it apart from others of its name."""
     return Fact(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -24,7 +24,7 @@ class SecretRefused(Exception):
 class SecretReader(Protocol):
     """A client of Secrets Manager, or what stands in front of one."""
 
-    def get_secret_value(self, *, SecretId: str) -> Mapping[str, Any]:
+    def get_secret_value(self, *, SecretId: str) -> Mapping[str, object]:
         """The secret's text under `SecretString`."""
         ...
 
@@ -39,7 +39,7 @@ class ApplicationSecrets:
     service: str
     """`slack` or `github`: a secret of the one is never sent to the other."""
 
-    def get_secret_value(self, *, SecretId: str) -> Mapping[str, Any]:
+    def get_secret_value(self, *, SecretId: str) -> Mapping[str, object]:
         """Raises SecretRefused, before any call, for a name that does not begin with the application's prefix."""
         prefix = secret_prefix(self.stage, self.application, self.service)
         if not SecretId.startswith(prefix):
@@ -56,13 +56,13 @@ class RecentSecrets:
     seconds: float = 10
     most: int = 32
     clock: Callable[[], float] = time.monotonic
-    _kept: dict[str, tuple[float, Mapping[str, Any] | Exception]] = field(default_factory=dict, repr=False)
+    _kept: dict[str, tuple[float, Mapping[str, object] | Exception]] = field(default_factory=dict, repr=False)
 
     def of(self, client: SecretReader) -> SecretReader:
         """A reader that asks the client at most once in these seconds for each secret."""
         return _Recently(self, client)
 
-    def answer(self, client: SecretReader, name: str) -> Mapping[str, Any]:
+    def answer(self, client: SecretReader, name: str) -> Mapping[str, object]:
         """Raises what the client raised."""
         now = self.clock()
         self._kept = {known: kept for known, kept in self._kept.items() if now < kept[0]}
@@ -81,11 +81,11 @@ class _Recently:
     recent: RecentSecrets
     client: SecretReader
 
-    def get_secret_value(self, *, SecretId: str) -> Mapping[str, Any]:
+    def get_secret_value(self, *, SecretId: str) -> Mapping[str, object]:
         return self.recent.answer(self.client, SecretId)
 
 
-def _asked(client: SecretReader, name: str) -> Mapping[str, Any] | Exception:
+def _asked(client: SecretReader, name: str) -> Mapping[str, object] | Exception:
     try:
         return client.get_secret_value(SecretId=name)
     except (ClientError, BotoCoreError) as error:

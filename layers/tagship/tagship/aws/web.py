@@ -19,7 +19,6 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from tagship.aws.hosts import LOOPBACK
@@ -103,7 +102,7 @@ class Answer:
     body: bytes
     retry_after: str
 
-    def json(self) -> Any:
+    def json(self) -> object:
         """The body, or None where it is no JSON."""
         try:
             return json.loads(self.body)
@@ -116,7 +115,7 @@ def send(
     *,
     to: str,
     method: str = "POST",
-    data: Any = None,
+    data: object = None,
     form: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     seconds: float = 10,
@@ -271,7 +270,7 @@ class _Reader(io.RawIOBase):
         return taken
 
 
-def _content(data: Any, form: Mapping[str, str] | None) -> tuple[dict[str, str], bytes | None]:
+def _content(data: object, form: Mapping[str, str] | None) -> tuple[dict[str, str], bytes | None]:
     if form is not None:
         return {"Content-Type": "application/x-www-form-urlencoded"}, urlencode(form).encode()
     if data is not None:

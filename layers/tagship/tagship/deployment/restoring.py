@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import cast
 
 from tagship.deployment.locations import location_of
 from tagship.deployment.rollback import Order, leading_to, make_way, refuse, refuse_unsafe, served
@@ -112,7 +112,7 @@ def _record(
     )
     assert triggered is not None
     asked = datetime.fromisoformat(triggered["at"])
-    data: dict[str, Any] = {
+    data: dict[str, object] = {
         "what": what,
         "baseline": location_of(record)["baseline"],
         "fence": fence,

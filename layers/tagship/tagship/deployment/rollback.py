@@ -37,7 +37,7 @@ class Order:
     """Which attempt of the tag is meant; 0 for whichever it is now."""
     to: str = ""
     """The release that shall serve again; empty for the one before."""
-    seen: Any = None
+    seen: object = None
     """The numbers that decided: a health check's, an alarm's."""
 
     @classmethod
@@ -73,7 +73,7 @@ class Order:
         return f"{self.application} {self.tag}"
 
     def fact(
-        self, record: ReleaseRecord, name: FactKind, *, rollback: str, execution: str, **data: Any
+        self, record: ReleaseRecord, name: FactKind, *, rollback: str, execution: str, **data: object
     ) -> Fact:
         """Something that happened in this rollback."""
         return Fact(
@@ -92,7 +92,7 @@ class Order:
         return {"why": self.why, "by": self.by, "at": timestamp(now)}
 
 
-def _kept(seen: Any, *, levels: int = 8) -> Any:
+def _kept(seen: object, *, levels: int = 8) -> object:
     """Of what was seen, as much as a fact can keep: DynamoDB nests 32 levels deep, and takes 400 KB."""
     if isinstance(seen, Mapping | list) and (not levels or len(seen) > _MEMBERS):
         return "too much to keep"

@@ -72,7 +72,7 @@ def invocations(configuration: Application | None) -> list[str]:
     return [_BETWEEN.join(computing), *(gate.name for gate in running if not gate.computes)]
 
 
-def run(names: str, case: Case, *, pause: Callable[[float], None]) -> list[dict[str, Any]]:
+def run(names: str, case: Case, *, pause: Callable[[float], None]) -> list[dict[str, object]]:
     """The answers of the gates of one invocation."""
     return [_answer(GATES[name], case, pause).as_dict() for name in names.split(_BETWEEN)]
 

@@ -53,7 +53,7 @@ def provenances(raw: bytes) -> tuple[Provenance, ...]:
     return told
 
 
-def _statements(raw: bytes) -> Iterator[Mapping[str, Any]]:
+def _statements(raw: bytes) -> Iterator[Mapping[str, object]]:
     documents = _documents(raw)
     if len(documents) > _STATEMENTS:
         raise Unreadable(f"it has more than {_STATEMENTS} statements")
@@ -83,7 +83,7 @@ def _documents(raw: bytes) -> list[Mapping[str, Any]]:
         return [parsed(line) for line in lines[: _STATEMENTS + 1]]
 
 
-def _provenance(statement: Mapping[str, Any]) -> Provenance | None:
+def _provenance(statement: Mapping[str, object]) -> Provenance | None:
     if text(statement, "_type") != _STATEMENT:
         raise Unreadable(f"its statement is {exact(statement['_type'])}, not {_STATEMENT}")
     if text(statement, "predicateType") != _PROVENANCE:
@@ -101,7 +101,7 @@ def _provenance(statement: Mapping[str, Any]) -> Provenance | None:
     )
 
 
-def _subjects(statement: Mapping[str, Any]) -> Iterator[str]:
+def _subjects(statement: Mapping[str, object]) -> Iterator[str]:
     subjects = member(statement, "subject")
     for subject in subjects if isinstance(subjects, list) else ():
         digest = member(subject, "digest", "sha256")
@@ -109,7 +109,7 @@ def _subjects(statement: Mapping[str, Any]) -> Iterator[str]:
             yield digest
 
 
-def _commits(build: Any, repository: str) -> Iterator[str]:
+def _commits(build: object, repository: str) -> Iterator[str]:
     dependencies = member(build, "resolvedDependencies")
     for dependency in dependencies if isinstance(dependencies, list) else ():
         uri, commit = member(dependency, "uri"), member(dependency, "digest", "gitCommit")

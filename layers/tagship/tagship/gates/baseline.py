@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from tagship.gates.gate import Case, Gate, GateResult, passed, refused, unanswered
 from tagship.model.errors import FinalError
@@ -38,7 +37,7 @@ def check(case: Case) -> GateResult:
     )
 
 
-def _unanswerable(answers: Mapping[str, Mapping[str, Any]], *, serves: str, case: Case) -> str:
+def _unanswerable(answers: Mapping[str, Mapping[str, object]], *, serves: str, case: Case) -> str:
     """What approvers must know: a rollback would restore it, and nothing could show that it is healthy."""
     assert case.configuration is not None
     silent = [f"{check}: {answer['why']}" for check, answer in answers.items() if not answer["answers"]]

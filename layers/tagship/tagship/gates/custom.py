@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -69,7 +68,7 @@ def check(case: Case) -> GateResult:
     return _judged(custom.function, answer.document)
 
 
-def question(case: Case) -> dict[str, Any]:
+def question(case: Case) -> dict[str, object]:
     """What the function is told."""
     return {
         "source": "tagship",

@@ -38,7 +38,7 @@ class GateResult:
     remedy: str = ""
     warning: str = ""
     """What approvers must read first although the gate let it through."""
-    seen: Mapping[str, Any] = field(default_factory=dict)
+    seen: Mapping[str, object] = field(default_factory=dict)
     """What the gate saw and later steps hold against it, e.g. the alarms that were firing already."""
     cause: str = ""
     """The gate that says why, where this one has no cause of its own."""
@@ -71,7 +71,7 @@ class AskWhatServes(Protocol):
 
     def __call__(
         self, configuration: Application, revision: Revision | None
-    ) -> Mapping[str, Mapping[str, Any]]:
+    ) -> Mapping[str, Mapping[str, object]]:
         """What can't be asked just now is left out."""
 
 
@@ -194,7 +194,7 @@ class Gate:
     """What it needs of the application's role."""
 
 
-def passed(gate: str, why: str, *, warning: str = "", **seen: Any) -> GateResult:
+def passed(gate: str, why: str, *, warning: str = "", **seen: object) -> GateResult:
     """The gate lets it through."""
     return GateResult(gate=gate, verdict=Verdict.PASSED, why=why, warning=warning, seen=seen)
 

@@ -31,7 +31,7 @@ def read(s3: S3Client, pinned: PinnedObject, *, most: int) -> bytes:
         return b"".join(body.iter_chunks(_CHUNK))
 
 
-def parsed(raw: bytes) -> Mapping[str, Any]:
+def parsed(raw: bytes) -> Mapping[str, object]:
     """One JSON object in UTF-8, no name in it twice.
 
     Raises Unreadable, and nothing else.
@@ -58,7 +58,7 @@ def member(data: Any, *path: str) -> Any:
     return data
 
 
-def text(data: Any, *path: str) -> str:
+def text(data: object, *path: str) -> str:
     """The text at this path.
 
     Raises Unreadable where there is none.
@@ -69,7 +69,7 @@ def text(data: Any, *path: str) -> str:
     return value
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     result = dict(pairs)
     if len(result) < len(pairs):
         raise Unreadable("it has a duplicate name in one object")

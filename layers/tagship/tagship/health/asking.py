@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urljoin, urlsplit
 
 from tagship.aws.web import (
@@ -50,7 +50,7 @@ class WantedJson(Protocol):
     @property
     def path(self) -> str: ...
     @property
-    def equals(self) -> Any: ...
+    def equals(self) -> object: ...
 
 
 class Wanted(Protocol):
@@ -297,7 +297,7 @@ def looked_up(wanted: WantedJson, body: bytes) -> str:
     return f"{path} is {_written(found)}, not {_written(wanted.equals)}"
 
 
-def _same(found: Any, wanted: Any) -> bool:
+def _same(found: object, wanted: object) -> bool:
     """`true` is not 1, as it is in Python."""
     return isinstance(found, bool) == isinstance(wanted, bool) and bool(found == wanted)
 

@@ -31,7 +31,7 @@ CANDIDATE_SECONDS = 34
 
 def ask(
     checks: Sequence[Check], given: Callable[[Check], Given], *, seconds: float = SECONDS
-) -> Mapping[str, dict[str, Any]]:
+) -> Mapping[str, dict[str, object]]:
     """By the check's name: `{answers, why}`. Checks that look back are not asked; what can't be asked now is left out."""
     found = _put([check for check in checks if not check.LOOKS_BACK], given, seconds=seconds)
     return {
@@ -52,7 +52,7 @@ def ask_baseline(
     client_as: ClientAs,
     allowed: Sequence[IPv4Network | IPv6Network],
     now: Callable[[], datetime],
-) -> Mapping[str, dict[str, Any]]:
+) -> Mapping[str, dict[str, object]]:
     """Asks what serves, which a rollback would restore, each check with its own rights."""
 
     def given(check: Check) -> Given:

@@ -37,9 +37,9 @@ class Given:
     """What may be asked of it."""
     before: Subject | None = None
     """What may be asked of the baseline; None where nothing served before."""
-    candidate: Mapping[str, Any] = field(default_factory=dict)
+    candidate: Mapping[str, object] = field(default_factory=dict)
     """The candidate's revision, as its target described it."""
-    baseline: Mapping[str, Any] | None = None
+    baseline: Mapping[str, object] | None = None
     """The baseline's; None where nothing served before."""
     percent: int = 0
     """The candidate's share of the traffic now."""

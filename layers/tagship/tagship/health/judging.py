@@ -15,7 +15,7 @@ from tagship.text.words import cause_in_words
 
 
 def judged(
-    ledger: Ledger, release: ReleaseKey, results: Sequence[Mapping[str, Any]], *, subject: str
+    ledger: Ledger, release: ReleaseKey, results: Sequence[Mapping[str, object]], *, subject: str
 ) -> tuple[CheckResult, bool]:
     """The verdict, and whether it leaves open how a restored baseline is."""
     found = [CheckResult.from_dict(result) for result in results]
@@ -41,7 +41,7 @@ def in_words(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def fact_of(
     release: ReleaseKey,
     verdict: CheckResult,
-    results: Sequence[Mapping[str, Any]],
+    results: Sequence[Mapping[str, object]],
     *,
     subject: str,
     step: str,

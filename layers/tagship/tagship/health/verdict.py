@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from tagship.text.plain import line
 
@@ -41,7 +40,7 @@ class CheckResult:
     """Sentences for the person who reads the ledger, with the numbers that decided."""
     numbers: Mapping[str, float | int | str] = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """As it travels through the state machine."""
         return {
             "check": self.check,
@@ -51,7 +50,7 @@ class CheckResult:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> CheckResult:
+    def from_dict(cls, data: Mapping[str, object]) -> CheckResult:
         """From the state machine; what is no result of a check is an error, because it shows nothing."""
         check, verdict, why = (data.get(key) for key in ("check", "verdict", "why"))
         numbers = data.get("numbers")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Fact, Ledger, Refused, timestamp
@@ -96,5 +95,5 @@ def _release_of(ledger: Ledger, application: str, serving: Revision) -> ReleaseR
     return max(made, key=lambda record: str(record["readAt"]), default=None)
 
 
-def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def _is_same(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
     return (one["id"], one["data"]) == (other["id"], other["data"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, cast
+from typing import cast
 
 from tagship.ledger import releases
 from tagship.ledger.table import Fact, Ledger, Refused, application_key, timestamp
@@ -140,7 +140,7 @@ def decide(
     reason: str,
     judge: Callable[[RequestRecord], str],
     identity: str = "",
-    proof: Mapping[str, Any] | None = None,
+    proof: Mapping[str, object] | None = None,
 ) -> RequestRecord:
     """Records one approver's decision, and with it the request's outcome if that decides it.
 
@@ -201,7 +201,7 @@ def decide(
         raise AlreadyDecided(f"{approver} has already decided.")
 
 
-def proof_of(ledger: Ledger, approval_id: str, approver: str) -> Mapping[str, Any]:
+def proof_of(ledger: Ledger, approval_id: str, approver: str) -> Mapping[str, object]:
     """What was kept to vouch for one approver's approval; empty where nothing was."""
     item = ledger.get(_pk(approval_id), _proof_key(approver)) or {}
     found = item.get("proof")
@@ -246,7 +246,7 @@ def _proof_key(approver: str) -> str:
     return f"PROOF#{person(approver)}"
 
 
-def _proof_item(approval_id: str, approver: str, proof: Mapping[str, Any]) -> dict[str, Any]:
+def _proof_item(approval_id: str, approver: str, proof: Mapping[str, object]) -> dict[str, object]:
     """Written over whatever stands there: a false one that came before must not keep out the true one."""
     return {"pk": _pk(approval_id), "sk": _proof_key(approver), "kind": "proof", "proof": dict(proof)}
 
@@ -269,7 +269,7 @@ def _fact(
     key: str = "",
     who: str = "tagship",
     execution: str = "",
-    data: Mapping[str, Any] | None = None,
+    data: Mapping[str, object] | None = None,
 ) -> Fact:
     return Fact(
         application=approval["application"],

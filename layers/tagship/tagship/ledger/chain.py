@@ -217,7 +217,9 @@ def _head(facts: Sequence[Read], head: Read | None, *, last: int) -> Broken | No
     return None
 
 
-def _anchored(digests: Mapping[int, Any], anchors: Iterable[Anchor], *, whole: bool = True) -> Broken | None:
+def _anchored(
+    digests: Mapping[int, object], anchors: Iterable[Anchor], *, whole: bool = True
+) -> Broken | None:
     """A chain that was written anew from some fact on is whole in itself, and not the one that was kept elsewhere."""
     for anchor in sorted(anchors, key=lambda anchor: anchor.seq):
         if digests.get(anchor.seq) == anchor.digest or (not whole and anchor.seq not in digests):

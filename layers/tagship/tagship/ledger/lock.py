@@ -27,7 +27,7 @@ class Lock:
     fence: int
     leaseEnds: str
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """For the state machine's data."""
         return asdict(self)
 
@@ -93,7 +93,7 @@ def acquire(
     execution: str,
     seconds: int,
     taking_over: bool = False,
-    told: Mapping[str, Any] | None = None,
+    told: Mapping[str, object] | None = None,
     only_while: Sequence[Change] = (),
 ) -> Lock:
     """Takes the lock for this execution, or renews what it already has; `told` is what its fact says beside the lock.
@@ -124,7 +124,7 @@ def acquire(
     if present and (present.alive(ledger.now()) or present.rollback) and not entitled:
         raise _held(application, tag, present)
     only_if = "#fence = :known" if item else "attribute_not_exists(pk)"
-    values: dict[str, Any] = {":known": known} if item else {}
+    values: dict[str, object] = {":known": known} if item else {}
     if present and not entitled:  # its lease has ended, and was neither renewed nor kept since we looked
         only_if += " AND #leaseEnds = :ended AND attribute_not_exists(#kept)"
         values[":ended"] = present.leaseEnds

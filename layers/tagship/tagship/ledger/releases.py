@@ -229,7 +229,7 @@ def end(
     attempt: int,
     who: str = "tagship",
     serves: CurrentRecord | None = None,
-    data: Mapping[str, Any] | None = None,
+    data: Mapping[str, object] | None = None,
     only_in: str = "",
     also: Sequence[Change] = (),
     unless_moved: bool = False,
@@ -327,7 +327,7 @@ def override_calendar(ledger: Ledger, record: ReleaseRecord, *, closed: str) -> 
     ledger.record(_fact_of(record, FactKind.CALENDAR_OVERRIDDEN, data=data))
 
 
-def _fact_of(record: ReleaseRecord, name: FactKind, *, data: Mapping[str, Any], key: str = "") -> Fact:
+def _fact_of(record: ReleaseRecord, name: FactKind, *, data: Mapping[str, object], key: str = "") -> Fact:
     return Fact(
         application=record["application"],
         tag=record["tag"],

@@ -79,7 +79,7 @@ class Fact:
     """What sets it apart from others of its name for the same attempt: a step's index, an approver."""
     who: str = "tagship"
     execution: str = ""
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, object] = field(default_factory=dict)
 
 
 class Refused(Exception):
@@ -114,7 +114,7 @@ class Ledger:
         self, pk: str, prefix: str, *, newest_first: bool = False, limit: int | None = None
     ) -> Iterator[Item]:
         """Items of one partition by their sort key, page after page."""
-        request: dict[str, Any] = {
+        request: dict[str, object] = {
             "TableName": self.table,
             "KeyConditionExpression": "pk = :pk AND begins_with(sk, :prefix)",
             "ExpressionAttributeValues": _packed({":pk": pk, ":prefix": prefix}),
@@ -199,7 +199,7 @@ class Ledger:
         found = self.get(application_key(application), _fact_key(tag, attempt, name, key))
         return cast("FactRecord | None", found)
 
-    def _pages(self, request: dict[str, Any], limit: int | None) -> Iterator[Item]:
+    def _pages(self, request: dict[str, object], limit: int | None) -> Iterator[Item]:
         left = limit
         while True:
             if left is not None:
@@ -271,7 +271,7 @@ class Ledger:
         self.pause(random.uniform(0, 0.01 * 2 ** min(attempt, 5)))  # noqa: S311 (jitter, no secret)
 
     def put(
-        self, item: Mapping[str, Any], *, only_if: str = "", values: Mapping[str, Any] | None = None
+        self, item: Mapping[str, object], *, only_if: str = "", values: Mapping[str, object] | None = None
     ) -> Change:
         """A whole item, for `record`; in the condition every attribute name may be a reserved word."""
         change: Change = {"TableName": self.table, "Item": _packed(item)}
@@ -289,9 +289,9 @@ class Ledger:
         sk: str,
         *,
         only_if: str,
-        values: Mapping[str, Any] | None = None,
+        values: Mapping[str, object] | None = None,
         remove: tuple[str, ...] = (),
-        **attributes: Any,
+        **attributes: object,
     ) -> Change:
         """Some attributes of an item, for `record` and `write`; every attribute name may be a reserved word."""
         names = {f"#{name}": name for name in (*attributes, *remove)}
@@ -430,7 +430,7 @@ def timestamp(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
 
 
-def digest_of(document: Any) -> str:
+def digest_of(document: object) -> str:
     """SHA-256 of the canonical JSON: the same for the same content, whatever the order of its fields."""
     plain = _plain_all(_storable(document))  # as it will be read back
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -442,11 +442,11 @@ def unpacked(item: Mapping[str, Any]) -> Item:
     return {name: _plain_all(_deserializer.deserialize(value)) for name, value in item.items()}
 
 
-def _packed(item: Mapping[str, Any]) -> dict[str, Any]:
+def _packed(item: Mapping[str, object]) -> dict[str, object]:
     return {name: _serializer.serialize(_storable(value)) for name, value in item.items()}
 
 
-def _storable(value: Any) -> Any:
+def _storable(value: object) -> object:
     """What DynamoDB can keep of a value: whatever somebody wrote, a fact must not fail on it.
 
     Half a character (a lone surrogate, which is no UTF-8) becomes `?`. A number that is none, or that has more digits than
@@ -477,7 +477,7 @@ def _storable_number(value: float) -> Decimal | int | str:
     return Decimal(str(value)) if value == 0 or _SMALLEST < abs(value) < _LARGEST else str(value)
 
 
-def _plain_all(value: Any) -> Any:
+def _plain_all(value: object) -> object:
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, dict):

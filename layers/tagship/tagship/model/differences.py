@@ -42,7 +42,7 @@ class Change:
         return f"{self.path}: {self.words}"
 
 
-def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+def changes(old: Mapping[str, object], new: Mapping[str, object]) -> list[Change]:
     """Every field that differs, dangerous ones first; both documents have their defaults written out."""
     found = _changes("", old, new)
     return sorted(found, key=lambda change: change.danger)
@@ -86,16 +86,16 @@ def _of_lists(path: str, old: list[Any], new: list[Any]) -> Iterator[Change]:
         yield Change(path, "has a different order")
 
 
-def _same_kind(old: Any, new: Mapping[str, Any]) -> bool:
+def _same_kind(old: object, new: Mapping[str, object]) -> bool:
     """Whether their fields can be compared one by one: where nothing was, and where both are of one type."""
     return old is None or (isinstance(old, Mapping) and (not old or old.get("type") == new.get("type")))
 
 
-def _kind(entry: Any) -> str:
+def _kind(entry: object) -> str:
     return str(entry.get("type", "")) if isinstance(entry, Mapping) else ""
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, bool):

@@ -160,7 +160,7 @@ def _of_valid_parts(data: object) -> Iterator[Problem]:
                 yield from _of_check(index, read.problems())
 
 
-def _is_valid(hint: Any, value: object) -> bool:
+def _is_valid(hint: object, value: object) -> bool:
     try:
         _part(hint).validate_json(json.dumps(value))
     except (ValidationError, TypeError, ValueError, RecursionError):
@@ -315,11 +315,11 @@ _JUDGES: Mapping[str, Callable[[Any], Iterable[Problem]]] = {
 
 def as_document(noun: Manifest | Application) -> dict[str, Any]:
     """The document with every default written out, as it is kept in the ledger."""
-    document: dict[str, Any] = json.loads(json.dumps(asdict(noun)))
+    document: dict[str, object] = json.loads(json.dumps(asdict(noun)))
     return document
 
 
-def schema_of(kind: type) -> dict[str, Any]:
+def schema_of(kind: type) -> dict[str, object]:
     """The JSON Schema (draft 2020-12) of a document."""
     name = "release" if kind is Manifest else "application"
     schema = _adapter(kind).json_schema(schema_generator=GenerateJsonSchema)
@@ -336,7 +336,7 @@ def _part(hint: Any) -> TypeAdapter[Any]:
 
 
 @cache
-def _adapter(kind: type) -> TypeAdapter[Any]:
+def _adapter(kind: type) -> TypeAdapter[object]:
     return TypeAdapter(kind)
 
 
@@ -486,7 +486,7 @@ def _fields_at(kind: type, location: tuple[str | int, ...]) -> list[str]:
     return [field.name for noun in here for field in fields(noun)]
 
 
-def _nouns_in(hint: Any) -> Iterator[type]:
+def _nouns_in(hint: object) -> Iterator[type]:
     """The nouns that a field may hold, without what is inside of them."""
     if is_dataclass(hint) and isinstance(hint, type):
         yield hint

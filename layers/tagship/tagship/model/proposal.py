@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tagship.model.release import APPLICATION_NAME
 
@@ -39,7 +38,7 @@ class Proposal:
 
     application: str
     tag: str
-    document: Mapping[str, Any]
+    document: Mapping[str, object]
     by: str
     """Who says that they propose it; as with a release's author, it is what they say."""
     emergency: str = ""
@@ -48,7 +47,7 @@ class Proposal:
     """Why the stack's owners are asked instead of those whom the configuration in force names; all of them must approve."""
 
     @classmethod
-    def from_dict(cls, data: Any) -> Proposal:
+    def from_dict(cls, data: object) -> Proposal:
         """From an execution's input.
 
         Raises ValueError for what is no proposal.

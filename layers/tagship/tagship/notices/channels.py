@@ -30,7 +30,7 @@ def wanting(name: str) -> list[str]:
 
 def readers_of(
     fact: Fact, channel: str, record: Known, *, ssm: SSMClient, stage: str
-) -> list[dict[str, Any]] | None:
+) -> list[dict[str, object]] | None:
     """The readers who get a message each; None where one message is for all of them.
 
     Raises AwsUnavailable.

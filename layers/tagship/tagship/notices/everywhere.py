@@ -20,13 +20,13 @@ def readers(
     wanted: Iterable[tuple[str, Notifications]],
     those_of: Callable[[str, Notifications], list[Notifications]],
     sent_at: Callable[[Level], bool],
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Each reader of one channel once, whoever names them.
 
     `wanted` is each application with what it wants told. `those_of` gives its own readers, and `sent_at` says at which
     levels this fact is sent.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, object]] = {}
     for application, each in wanted:
         level = each.get("level", Level.MILESTONES)
         if isinstance(level, str) and level in set(Level) and sent_at(Level(level)):

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
@@ -20,7 +20,7 @@ _THERE_ALREADY = "PreconditionFailed"
 _SOMEBODY_ELSE_JUST_NOW = "ConditionalRequestConflict"
 
 
-def keep(evidence: Mapping[str, Any], *, key: str, s3: S3Client, bucket: str) -> bool:
+def keep(evidence: Mapping[str, object], *, key: str, s3: S3Client, bucket: str) -> bool:
     """Puts it under its name, unless it is there; False when it was there already: the first one stands.
 
     Raises AwsUnavailable when S3 did not take it.
@@ -45,6 +45,6 @@ def keep(evidence: Mapping[str, Any], *, key: str, s3: S3Client, bucket: str) ->
     return True
 
 
-def as_bytes(evidence: Mapping[str, Any]) -> bytes:
+def as_bytes(evidence: Mapping[str, object]) -> bytes:
     """The same bytes for the same content."""
     return json.dumps(evidence, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n"

@@ -147,7 +147,7 @@ def _deployment(notice: Notice, commit: str, repository: Repository) -> int:
     return int(made["id"])
 
 
-def _payload(deployment: Mapping[str, Any]) -> Any:
+def _payload(deployment: Mapping[str, object]) -> object:
     """GitHub gives back an object as an object, or as the text that it was sent as."""
     payload = deployment.get("payload")
     try:

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tagship.aws.calls import calling
 from tagship.ledger.notices import address
@@ -33,7 +33,7 @@ class Errand:
     application: str
     fact: str
     """Where it stands among its application's."""
-    reader: Mapping[str, Any] | None = None
+    reader: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +134,7 @@ def publish(fact: FactRecord, channels: Iterable[str], *, sqs: SQSClient, queue_
 def one_by_one(
     fact: FactRecord,
     channel: str,
-    readers: Iterable[Mapping[str, Any]],
+    readers: Iterable[Mapping[str, object]],
     *,
     sqs: SQSClient,
     queue_url: str,
@@ -161,7 +161,7 @@ def one_by_one(
             )
 
 
-def line_of(channel: str, reader: Mapping[str, Any]) -> str:
+def line_of(channel: str, reader: Mapping[str, object]) -> str:
     """What a reader's line is called: the same for the same reader, and short."""
     text = json.dumps(reader, sort_keys=True)
     return f"{channel}-reader-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
@@ -179,7 +179,7 @@ def set_aside(sqs: SQSClient, message: Message, *, queue_url: str) -> None:
 
 
 def set_record_aside(
-    sqs: SQSClient, *, condition: str, keys: Mapping[str, Any], table: str, sequence: str, queue_url: str
+    sqs: SQSClient, *, condition: str, keys: Mapping[str, object], table: str, sequence: str, queue_url: str
 ) -> None:
     """Keeps where a record of the stream stands that can't be processed, for a person: the ledger has what it says."""
     body = {"condition": condition, "table": table, "keys": keys, "sequenceNumber": sequence}

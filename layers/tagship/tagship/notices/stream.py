@@ -42,8 +42,8 @@ class StreamRecord:
     table: str
     event: str
     """INSERT, MODIFY or REMOVE."""
-    keys: Mapping[str, Any]
-    image: Mapping[str, Any]
+    keys: Mapping[str, object]
+    image: Mapping[str, object]
 
     @classmethod
     def from_dict(cls, record: object) -> StreamRecord:
@@ -115,7 +115,7 @@ def records_in(event: object) -> list[StreamRecord]:
 
 def each(
     event: object, take: Callable[[StreamRecord], None], *, sqs: SQSClient, failures: str, log: Log
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Lambda's answer to a batch, after `take` had its records.
 
     The stream asks again from the first record that failed for a reason that may pass, so that facts stay in their order.
@@ -143,7 +143,7 @@ def each(
     return {"batchItemFailures": []}
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
+def _mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, Mapping) else {}
 
 

@@ -114,7 +114,7 @@ def webhooks(secrets: SecretReader, name: str, *, hosts: Sequence[str]) -> Webho
     return found
 
 
-def post(url: str, payload: Mapping[str, Any], *, seconds: float = SECONDS) -> None:
+def post(url: str, payload: Mapping[str, object], *, seconds: float = SECONDS) -> None:
     """One message to one webhook.
 
     Raises SlackFailed for any answer but 200, and for none.
@@ -205,7 +205,7 @@ _FOR_BUTTONS = {"signingSecret", "team", "users"}
 _FIELDS = {"channel", "approvers"} | _FOR_A_BOT | _FOR_BUTTONS
 
 
-def _bot(given: Mapping[str, Any], name: str) -> Bot | None:
+def _bot(given: Mapping[str, object], name: str) -> Bot | None:
     if not given.keys() & _FOR_A_BOT:
         return None
     token, channel, api = given.get("botToken"), given.get("channelId"), given.get("api", API)
@@ -221,7 +221,7 @@ def _bot(given: Mapping[str, Any], name: str) -> Bot | None:
     return Bot(token=token, channel=channel, api=api.rstrip("/"))
 
 
-def _buttons(given: Mapping[str, Any], name: str) -> Buttons | None:
+def _buttons(given: Mapping[str, object], name: str) -> Buttons | None:
     if not given.keys() & _FOR_BUTTONS:
         return None
     key, team, users = (given.get(part) for part in ("signingSecret", "team", "users"))

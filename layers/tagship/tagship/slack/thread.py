@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from tagship.aws import web
 from tagship.slack.messages import SECONDS, Bot, SlackFailed, failure_of, word_of
@@ -55,7 +55,7 @@ class ThreadBusy(SlackFailed):
 
 def say(
     bot: Bot,
-    message: Mapping[str, Any],
+    message: Mapping[str, object],
     *,
     key: str,
     thread: Thread | None = None,
@@ -99,7 +99,7 @@ class _Outside(SlackFailed):
     """It can't stand in the thread."""
 
 
-def _post(bot: Bot, payload: Mapping[str, Any]) -> str:
+def _post(bot: Bot, payload: Mapping[str, object]) -> str:
     """The message's name; empty where Slack gave none."""
     try:
         answer = web.send(

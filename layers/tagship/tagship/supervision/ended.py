@@ -52,7 +52,7 @@ class Ended:
             return "", self.cause[:1000]
 
 
-def ended_in(detail: object, stepfunctions: SFNClient) -> tuple[Ended, dict[str, Any]]:
+def ended_in(detail: object, stepfunctions: SFNClient) -> tuple[Ended, dict[str, object]]:
     """How an execution ended, and its input, from Step Functions' status-change event.
 
     EventBridge leaves a large input out of the event, and may leave error and cause out: they are read from the execution.
@@ -108,7 +108,7 @@ def brought_to_an_end(
     ledger: Ledger,
     record: ReleaseRecord | None,
     ended: Ended,
-    order: Mapping[str, Any],
+    order: Mapping[str, object],
     *,
     roll_back: RollBack,
 ) -> dict[str, str]:

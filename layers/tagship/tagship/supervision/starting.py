@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
@@ -41,7 +41,7 @@ def roll_back(
     trigger: str,
     why: str,
     by: str,
-    **more: Any,
+    **more: object,
 ) -> bool:
     """Whether it began with this call: the name makes it once, and a second start of the same rollback is the first one.
 
@@ -59,7 +59,7 @@ def roll_back(
     return start(stepfunctions, machine, order, name=name)
 
 
-def start(stepfunctions: SFNClient, machine: str, order: Mapping[str, Any], *, name: str) -> bool:
+def start(stepfunctions: SFNClient, machine: str, order: Mapping[str, object], *, name: str) -> bool:
     """Whether it began with this call.
 
     Raises AwsUnavailable.

@@ -63,7 +63,7 @@ class Sweep:
     def _once(self, record: ReleaseRecord) -> RollBack:
         """Starts the rollback; where that was done before and is over, nobody is at this release, and a person is called."""
 
-        def back(*given: Any, **order: Any) -> bool:
+        def back(*given: object, **order: object) -> bool:
             if self.roll_back(*given, **order):
                 return True
             name = supervised(record["execution"])

@@ -94,7 +94,7 @@ def rights(target: EcsTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
     return tuple(may)
 
 
-def _make(*, client: Callable[[str], Any], **given: Any) -> Target:
+def _make(*, client: Callable[[str], Any], **given: object) -> Target:
     adapter: Target = import_module("tagship.targets.ecs_service").EcsService(
         ecs=client("ecs"), s3=client("s3"), **given
     )

@@ -87,7 +87,7 @@ class EcsService:
         )
         return Finding(said=f"{self._name} runs {_standing(service)} and can be changed.", warning=warning)
 
-    def _undrifted(self, service: Mapping[str, Any], recorded: Revision | None) -> None:
+    def _undrifted(self, service: Mapping[str, object], recorded: Revision | None) -> None:
         if recorded is None or recorded["data"].get("of", self._of) != self._of:
             return
         if _standing(service) != recorded["id"]:
@@ -232,7 +232,7 @@ class EcsService:
             return str(_primary(service)["id"])
         return self._update(wanted, seen=_primary(service), fence=move.fence)
 
-    def _as_expected(self, service: Mapping[str, Any], move: Move) -> bool:
+    def _as_expected(self, service: Mapping[str, object], move: Move) -> bool:
         """Whether an earlier try has moved it already."""
         self._refuse_older(service, move.fence)
         if _standing(service) == _wanted(move) and move.fence in _fences(service):
@@ -263,7 +263,7 @@ class EcsService:
             answer = self.ecs.update_service(
                 cluster=self.spec.cluster, service=self.spec.service, taskDefinition=wanted
             )
-        service: Mapping[str, Any] = answer["service"]
+        service: Mapping[str, object] = answer["service"]
         return service
 
     def verify_weight(self, move: Move) -> int:
@@ -295,7 +295,7 @@ class EcsService:
         runs = primary.get("runningCount", 0) >= service["desiredCount"] and len(service["deployments"]) == 1
         return 0 if runs and primary.get("rolloutState", "COMPLETED") == "COMPLETED" else _PACE_SECONDS
 
-    def _given_up(self, wanted: str, last: Mapping[str, Any]) -> str:
+    def _given_up(self, wanted: str, last: Mapping[str, object]) -> str:
         reason = last.get("statusReason") or "no reason given"
         return f"{self._release}: ECS gave up deploying {wanted} to {self._name}: {reason}"
 
@@ -348,7 +348,7 @@ class EcsService:
             raise NotStable(str(error)) from error
         return f"{self._name} is given {baseline['id']} again."
 
-    def _standing_on(self, ours: Iterable[str], fence: int, baseline: Revision) -> dict[str, Any]:
+    def _standing_on(self, ours: Iterable[str], fence: int, baseline: Revision) -> dict[str, object]:
         service = self._service()
         self._refuse_older(service, fence)
         if _standing(service) not in ours:
@@ -357,7 +357,7 @@ class EcsService:
             )
         return service
 
-    def _stop(self, deployment: Mapping[str, Any]) -> None:
+    def _stop(self, deployment: Mapping[str, object]) -> None:
         with calling(
             f"{self._release}: rolling the deployment of {self._name} back",
             **{**_REFUSED, "ConflictException": NotStable, "ServiceDeploymentNotFoundException": NotStable},
@@ -368,7 +368,7 @@ class EcsService:
 
     # ---- fencing numbers -------------------------------------------------------------------------------------------
 
-    def _fence(self, service: Mapping[str, Any], fence: int) -> None:
+    def _fence(self, service: Mapping[str, object], fence: int) -> None:
         """Writes this number beside the others, so that no late holder can overwrite a newer one; then drops older ones."""
         known = _fences(service)
         if fence in known:
@@ -381,7 +381,7 @@ class EcsService:
             with calling(f"{self._release}: unmarking {self._name}", **_REFUSED):
                 self.ecs.untag_resource(resourceArn=self._of, tagKeys=older)
 
-    def _refuse_older(self, service: Mapping[str, Any], fence: int) -> None:
+    def _refuse_older(self, service: Mapping[str, object], fence: int) -> None:
         if (newest := max(_fences(service), default=0)) > fence:
             raise LockLost(
                 f"{self._release}: {self._name} was changed under the newer fencing number {newest}; {fence} can no longer "
@@ -407,13 +407,13 @@ class EcsService:
         primary = _primary(service)
         return len(service["deployments"]) > 1 or primary.get("rolloutState", "COMPLETED") == "IN_PROGRESS"
 
-    def _last_deployment(self) -> dict[str, Any]:
+    def _last_deployment(self) -> dict[str, object]:
         """ECS's own record of the newest deployment; empty where it has none."""
         with calling(f"{self._release}: looking at the deployments of {self._name}", **_NOT_THERE):
             found = self.ecs.list_service_deployments(cluster=self.spec.cluster, service=self.spec.service)
         return max(found["serviceDeployments"], key=lambda each: each["createdAt"], default={})
 
-    def _active(self, name: str, missing: type[TargetInvalid | BaselineMissing]) -> dict[str, Any]:
+    def _active(self, name: str, missing: type[TargetInvalid | BaselineMissing]) -> dict[str, object]:
         with calling(f"{self._release}: looking at {name}", **{**_REFUSED, "ClientException": missing}):
             found = self.ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]
         if found.get("status", "ACTIVE") != "ACTIVE":
@@ -469,11 +469,11 @@ class EcsService:
 
 def _primary(service: Mapping[str, Any]) -> Mapping[str, Any]:
     """The deployment that the service is on, or on its way to."""
-    deployments: Sequence[Mapping[str, Any]] = service["deployments"]
+    deployments: Sequence[Mapping[str, object]] = service["deployments"]
     return next((each for each in deployments if each.get("status") == "PRIMARY"), deployments[0])
 
 
-def _standing(service: Mapping[str, Any]) -> str:
+def _standing(service: Mapping[str, object]) -> str:
     return _name(_primary(service)["taskDefinition"])
 
 
@@ -510,7 +510,7 @@ def _fences(service: Mapping[str, Any]) -> set[int]:
     }
 
 
-def _holds(whole: Any, part: Any) -> bool:
+def _holds(whole: object, part: object) -> bool:
     """Everything that was asked for is in what was made; ECS may have filled in more."""
     if isinstance(part, Mapping):
         return isinstance(whole, Mapping) and all(

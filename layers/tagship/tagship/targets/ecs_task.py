@@ -24,7 +24,7 @@ _READ_ONLY = (
 )
 """What ECS adds to what was registered (DescribeTaskDefinition)."""
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
-_DEFAULTS: Mapping[str, Any] = {
+_DEFAULTS: Mapping[str, object] = {
     "essential": True,
     "cpu": 0,
     "protocol": "tcp",
@@ -125,7 +125,7 @@ def _shape() -> Any:
     return ecs.operation_model("RegisterTaskDefinition").input_shape
 
 
-def normal(definition: Mapping[str, Any]) -> dict[str, Any]:
+def normal(definition: Mapping[str, object]) -> dict[str, object]:
     """Without what ECS adds or fills in, so that what was asked for and what was registered can be compared."""
     kept = {name: value for name, value in definition.items() if name not in (*_READ_ONLY, "tags")}
     return dict(_pruned(kept))
@@ -149,12 +149,12 @@ def _pruned(value: Any) -> Any:
     return value
 
 
-def digest_of(definition: Mapping[str, Any]) -> str:
+def digest_of(definition: Mapping[str, object]) -> str:
     """SHA-256 of its normal form."""
     return hashlib.sha256(json.dumps(normal(definition), sort_keys=True).encode()).hexdigest()
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def differences(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
     """What changes, in words, dangerous things first. Values of variables are never shown."""
     old, new = normal(before), normal(after)
     lines = [

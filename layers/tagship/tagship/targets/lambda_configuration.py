@@ -73,13 +73,13 @@ def _file_system(mounted: Mapping[str, Any]) -> str:
     return f"{said} {json.dumps(rest, sort_keys=True)}" if rest else said
 
 
-def digest_of(found: Mapping[str, Any], code: str) -> str:
+def digest_of(found: Mapping[str, object], code: str) -> str:
     """SHA-256 over code (Lambda's CodeSha256) and the whole configuration, values of variables included."""
     whole = {"code": code, **settings_of(found)}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def differences(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
     """Each setting that differs, in words, dangerous ones first; variables by their names, never their values."""
     old, new = settings_of(before), settings_of(after)
     lines = [

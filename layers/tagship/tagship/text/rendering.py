@@ -6,7 +6,7 @@ Every value that a template prints passes `visible` and, in HTML, is escaped; a 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tagship.text.plain import visible
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-def environment(templates: Path, **shared: Any) -> Environment:
+def environment(templates: Path, **shared: object) -> Environment:
     """For the templates in a folder; all of them know what is `shared`. A `.txt` is not escaped, everything else is."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
     from markupsafe import Markup
 
-    def harmless(value: Any) -> Any:
+    def harmless(value: object) -> object:
         return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
     made = Environment(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Any
 
 from tagship.approval.page.page import PageRequest
 from tagship.model.errors import EventNotUnderstood
@@ -32,7 +31,7 @@ def request_in(event: object) -> PageRequest:
     )
 
 
-def _body(event: Mapping[str, Any]) -> bytes:
+def _body(event: Mapping[str, object]) -> bytes:
     """Empty where it can't be decoded: then it is no form, and decides nothing."""
     body = _text(event.get("body"))
     if event.get("isBase64Encoded") is not True:
@@ -43,7 +42,7 @@ def _body(event: Mapping[str, Any]) -> bytes:
         return b""
 
 
-def _cookies(event: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, str]:
+def _cookies(event: Mapping[str, object], headers: Mapping[str, str]) -> dict[str, str]:
     """The browser's cookies: AWS gives them a list of their own, other servers leave them in their header."""
     given = event.get("cookies")
     pairs = given if isinstance(given, list) and given else headers.get("cookie", "").split(";")
@@ -55,7 +54,7 @@ def _texts(value: object) -> dict[str, str]:
     return {name: text for name, text in _mapping(value).items() if isinstance(text, str)}
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
+def _mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, Mapping) else {}
 
 

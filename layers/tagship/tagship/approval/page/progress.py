@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from tagship.model.proposal import is_proposal
 from tagship.model.records import ReleaseRecord, RequestRecord
@@ -24,7 +23,7 @@ _STAYS = ("no", "The proposal ended {status}. The current configuration stays in
 _UNCHANGED = ("no", "The release ended {status}. Nothing was changed.")
 
 
-def progress(record: RequestRecord, release: ReleaseRecord) -> dict[str, Any]:
+def progress(record: RequestRecord, release: ReleaseRecord) -> dict[str, object]:
     """`{sign, words, why, underway}`: one sentence on where it is, and whether it pays to look again."""
     values = {
         "tag": line(record["tag"], 80),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _DEAD = ("TaskDoesNotExist", "TaskTimedOut", "InvalidToken")
 
 
-def answer_of(request: RequestRecord) -> dict[str, Any]:
+def answer_of(request: RequestRecord) -> dict[str, object]:
     """What the state machine reads of a decided request: `{decision, askSeconds, by, why}`."""
     decisions = request["decisions"]
     deciding = [entry for entry in decisions if entry["decision"] == "reject"] or decisions

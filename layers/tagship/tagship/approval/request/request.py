@@ -230,7 +230,7 @@ class _Sender:
             outbox.send(f"slack to {CHANNEL}", announce)
         return {}
 
-    def _said(self, bot: slack.Bot, write: Callable[[], Mapping[str, Any]]) -> None:
+    def _said(self, bot: slack.Bot, write: Callable[[], Mapping[str, object]]) -> None:
         """In the release's thread; in the channel alone where whoever opens the thread has not come to an end in time."""
         request = self._request
         say = partial(slack_thread.say, bot, write(), key=f"{request['id']} asked", pause=self._ledger.pause)
@@ -272,7 +272,7 @@ class _Sender:
         )
 
 
-def _posted(url: str, write: Callable[[], Mapping[str, Any]]) -> None:
+def _posted(url: str, write: Callable[[], Mapping[str, object]]) -> None:
     slack.post(url, write())
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -32,7 +31,7 @@ class Outbox:
         self._ends = clock() + seconds
         self._clock = clock
         self._pool = ThreadPoolExecutor(AT_ONCE)
-        self._underway: dict[str, Future[Any]] = {}
+        self._underway: dict[str, Future[object]] = {}
 
     def send(self, name: str, job: Callable[[], object]) -> None:
         """Begins at once; `name` is what the result is called."""

@@ -87,7 +87,7 @@ class Provider:
     loopback: bool = False
     fetch: Fetch = fetch
     clock: Callable[[], float] = time.monotonic
-    _kept: dict[str, tuple[float, dict[str, Any]]] = field(default_factory=dict)
+    _kept: dict[str, tuple[float, dict[str, object]]] = field(default_factory=dict)
 
     def address(self, *, redirect_uri: str, state: str, nonce: str, challenge: str, login_hint: str) -> str:
         """Where the browser goes to sign in: authorization code flow with PKCE (RFC 7636, S256).
@@ -139,7 +139,7 @@ class Provider:
         if named != self.issuer and (must or named is not None):
             raise LinkInvalid("the sign-in came back from another provider")
 
-    def _claims(self, token: str) -> dict[str, Any]:
+    def _claims(self, token: str) -> dict[str, object]:
         """What a token of ours says, whose signature, issuer and audience are right."""
         import jwt
 
@@ -147,7 +147,7 @@ class Provider:
             header = jwt.get_unverified_header(token)
             if header.get("alg") not in _KEY_TYPES:
                 raise LinkInvalid("the ID token is signed in a way that is not accepted")
-            claims: dict[str, Any] = jwt.decode(
+            claims: dict[str, object] = jwt.decode(
                 token,
                 self._key(header["alg"], header.get("kid")),
                 algorithms=list(_KEY_TYPES),
@@ -176,7 +176,7 @@ class Provider:
             raise LinkInvalid("the ID token is signed by a key that the provider does not publish")
         return PyJWK.from_dict(found[0], algorithm)
 
-    def _fitting(self, algorithm: str, key_id: object, *, keep: float) -> list[dict[str, Any]]:
+    def _fitting(self, algorithm: str, key_id: object, *, keep: float) -> list[dict[str, object]]:
         """The published keys that may have made such a signature."""
         published = self._get(self._endpoint("jwks_uri"), keep=keep).get("keys")
         kind, curve = _KEY_TYPES[algorithm]
@@ -191,7 +191,7 @@ class Provider:
             and key_id in (None, key.get("kid"))
         ]
 
-    def _metadata(self) -> dict[str, Any]:
+    def _metadata(self) -> dict[str, object]:
         metadata = self._get(f"{self.issuer.rstrip('/')}/.well-known/openid-configuration", keep=KEEP_SECONDS)
         if metadata.get("issuer") != self.issuer:
             raise SignInUnavailable("the provider reports a different issuer")
@@ -207,7 +207,7 @@ class Provider:
             raise SignInUnavailable("the provider's addresses must be https")
         return url
 
-    def _get(self, url: str, *, keep: float) -> dict[str, Any]:
+    def _get(self, url: str, *, keep: float) -> dict[str, object]:
         at, kept = self._kept.get(url, (0.0, {}))
         if not kept or self.clock() - at >= keep:
             kept = _object(self.fetch(self._allowed(url)))
@@ -215,7 +215,7 @@ class Provider:
         return kept
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def _object(body: bytes) -> dict[str, object]:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
