@@ -21,7 +21,9 @@ def check(case: Case) -> GateResult:
     try:
         restorable = case.target.restorable(case.revision)
     except FinalError as error:
-        return refused(_NAME, error, "Send all traffic to one published version, then retry the release.")
+        return refused(
+            _NAME, error, "Make the target serve one revision that can be restored, then retry the release."
+        )
     if restorable is None:
         return passed(
             _NAME,
