@@ -363,7 +363,8 @@ def test_what_is_shown_as_an_extension_is_one() -> None:
     assert isinstance(gate.GATE, Gate) and gate.GATE.computes
     shown = next(it for it in vars(check).values() if hasattr(it, "LOOKS_BACK"))
     read = rebuilt(shown, dict(shown.EXAMPLE))
-    assert {name for name in vars(AnyCheck) if not name.startswith("_")} <= set(dir(read))
+    known = {*vars(AnyCheck), *AnyCheck.__annotations__}
+    assert {name for name in known if not name.startswith("_")} <= set(dir(read))
     assert read.label("storefront").startswith(read.type) and read.seconds and not read.problems()
     assert [right.statement()["Effect"] for right in read.rights(None, None)] == ["Allow"]
     assert channel.CHANNEL.wants("Rollback Failed") and not channel.CHANNEL.wants("Traffic Shifted")

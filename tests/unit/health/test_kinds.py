@@ -39,6 +39,7 @@ def test_the_one_line_is_what_an_application_can_have():
 def test_every_kind_says_all_that_the_rest_knows_of_it(noun):
     """A session may do what `rights` says and nothing else, and `tagship role` prints it."""
     assert noun.LOOKS_BACK >= 0
+    assert isinstance(noun.ASKS_CANDIDATE, frozenset)
     read = rebuilt(noun, dict(noun.EXAMPLE))
     assert list(read.problems()) == []
     assert read.seconds > 0
