@@ -57,8 +57,11 @@ _PACE_SECONDS = 2
 _LIVE: Literal["LIVE"] = "LIVE"
 _EDITED: Literal["DEVELOPMENT"] = "DEVELOPMENT"
 _PRECONDITIONS = dict.fromkeys(("PreconditionFailed", "InvalidIfMatchVersion"), TargetMoved)
-_SERVES = "DEPLOYED"
-"""The status of a function that all edge locations of its distribution run (DescribeFunction)."""
+_UNUSED, _SPREADING = "UNASSOCIATED", "IN_PROGRESS"
+"""The status of a function that no distribution uses, and of one on its way to the edge locations (DescribeFunction).
+
+CloudFront documents no list of them, so any other counts as settled: what serves is read back from the code itself.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,12 +95,12 @@ class StaticSite:
     def check(self, current: Revision | None) -> Finding:
         """Looks at both copies of the function, and whether a distribution uses it."""
         live, edited, status = self._copy(_LIVE), self._copy(_EDITED), self._status()
-        if status == "UNASSOCIATED":
+        if status == _UNUSED:
             raise TargetInvalid(
                 f"{self._release}: no distribution uses {self._name}. Associate it with the distribution's cache behavior, "
                 "as viewer request, then publish a new tag."
             )
-        if status != _SERVES:
+        if status == _SPREADING:
             raise CandidateNotReady(
                 f"{self._release}: {self._name} is being published by somebody else (its status is {status}). Publish a new "
                 "tag when it is done."
@@ -251,9 +254,9 @@ class StaticSite:
         if live.code is None or live.code.serves != _shares(move):
             raise TargetMoved(self._moved(live))
         status = self._status()
-        if status == "UNASSOCIATED":
+        if status == _UNUSED:
             raise TargetInvalid(f"{self._release}: no distribution uses {self._name} any longer.")
-        return 0 if status == _SERVES else _PACE_SECONDS
+        return _PACE_SECONDS if status == _SPREADING else 0
 
     # ---- the baseline ----------------------------------------------------------------------------------------------
 
