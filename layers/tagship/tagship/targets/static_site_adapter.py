@@ -27,6 +27,7 @@ from tagship.model.errors import (
 )
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
+from tagship.targets.archive import shown
 from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared, brought
 from tagship.targets.static_site import HEADER, RELEASES, SITE, StaticSiteTarget
 from tagship.targets.static_site_bucket import Bucket
@@ -38,6 +39,7 @@ from tagship.targets.static_site_package import (
     differences,
     files_of,
     hashed_pattern,
+    is_hashed,
     look_into,
     removals,
 )
@@ -162,11 +164,12 @@ class StaticSite:
             ]
             return Change(baseline=None, candidate=candidate, nothingToChange=False, summary=summary)
         before = self._bucket.listing(serving.id, missing=BaselineMissing)
-        if renamed := changed_names(before, after, pattern=self._pattern):
+        changed = changed_names(before, after, pattern=self._pattern)
+        if kept := [path for path in changed if is_hashed(path, serving.hashed)]:
             raise TargetInvalid(
-                f"{self._release}: {listed(renamed[:5])} has a hash in its name, and other content than in {serving.id}, "
-                "which browsers keep for a year. Nothing was changed. Give it a name that changes with its content, then "
-                "publish a new tag."
+                f"{self._release}: {shown(kept)}: by target.hashed or its name, such a file has a hash in its name, so "
+                f"browsers keep it for a year; but its content is not that of site {serving.id}. Nothing was changed. Give "
+                "it a name that changes with its content, then publish a new tag."
             )
         summary = [f"{self._name}: site {serving.id} → {to}", *self._settings(serving)]
         summary += differences(before, after, pattern=self._pattern)
@@ -399,7 +402,7 @@ class StaticSite:
     def _copy(self, stage: Literal["LIVE", "DEVELOPMENT"]) -> Copy:
         with self._calling(f"looking at {self._name}", NoSuchFunctionExists=TargetInvalid):
             answer = self.cloudfront.get_function(Name=self.spec.function, Stage=stage)
-        text = answer["FunctionCode"].read().decode("utf-8", errors="replace")
+            text = answer["FunctionCode"].read().decode("utf-8", errors="replace")
         return Copy(text=text, etag=answer["ETag"], code=Code.read(text))
 
     def _status(self) -> str:

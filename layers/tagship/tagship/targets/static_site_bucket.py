@@ -189,9 +189,9 @@ class Bucket:
                 raise
             if self._sha256(key) != file.sha256:
                 raise TargetInvalid(
-                    f"{self.title}: {plain(path)} has a hash in its name, and an earlier release brought other content "
-                    "under that name, which browsers keep for a year. No traffic was moved. Give it a name that changes "
-                    "with its content, then publish a new tag."
+                    f"{self.title}: {plain(path)}: by target.hashed or its name, such a file has a hash in its name, so "
+                    "browsers keep it for a year; but an earlier release brought other content under that name. No traffic "
+                    "was moved. Give it a name that changes with its content, then publish a new tag."
                 ) from error
 
     def _own(self, key: str, path: str, file: File, body: bytes, source: str) -> None:
