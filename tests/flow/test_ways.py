@@ -97,7 +97,7 @@ def test_a_retry_of_other_bytes_or_of_what_runs_or_of_another_number_is_refused(
     arn = world.start(world.upload("v1.0.0"))
     world.link(arn)
     running = world.ended(world.start(retry_of(world, "v1.0.0", 2)))
-    assert running.error == "RetryRefused" and "it is on its way" in running.cause
+    assert running.error == "RetryRefused" and "it is in progress" in running.cause
     world.decide(arn, decide="reject", reason="no")
     world.ended(arn)
     assert world.ended(world.start(retry_of(world, "v1.0.0", 3))).error == "RetryRefused"

@@ -87,13 +87,21 @@ def _charts(parts: list[Keys]) -> list[dict[str, object]]:
     labels = [f"{part.span.since.astimezone():%d %b}" for part in parts]
     every = {1: "day", 7: "week", 28: "four weeks"}.get(round(parts[0].span.days), "part")
 
-    def spread(title: str, unit: str, seconds: int, of: Callable[[Keys], Spread]) -> dict[str, object]:
-        values = [None if of(part).median is None else (of(part).median or 0) / seconds for part in parts]
+    def spread(title: str, empty: str, of: Callable[[Keys], Spread]) -> dict[str, object]:
+        medians = [of(part).median for part in parts]
+        known = [each for each in medians if each is not None]
+        if not known:
+            return {"title": title, "legend": (), "svg": "", "empty": empty}
+        unit, seconds = unit_of(max(known))
+        values = [None if each is None else each / seconds for each in medians]
         series = [Series(name=title, style="plain", values=values)]
-        svg = (
-            charts.dots(title, labels, series, unit=f" {unit}") if any(v is not None for v in values) else ""
-        )
-        return {"title": f"{title}, median by {every}, in {unit}", "legend": (), "svg": drawn(svg)}
+        svg = charts.dots(title, labels, series, unit=f" {unit}")
+        return {
+            "title": f"{title}, median by {every}, in {unit}",
+            "legend": (),
+            "svg": drawn(svg),
+            "empty": "",
+        }
 
     rates = [None if part.failure_rate is None else part.failure_rate * 100 for part in parts]
     deployments = [
@@ -103,6 +111,7 @@ def _charts(parts: list[Keys]) -> list[dict[str, object]]:
     title = "Deployments"
     return [
         {
+            "empty": "Nothing was deployed in this time.",
             "title": f"{title} by {every}",
             "legend": (("good", "good"), ("bad", "failed")),
             "svg": drawn(charts.bars(title, labels, deployments))
@@ -110,6 +119,7 @@ def _charts(parts: list[Keys]) -> list[dict[str, object]]:
             else "",
         },
         {
+            "empty": "Nothing was deployed in this time, so there is no rate.",
             "title": f"Change failure rate by {every}, in percent",
             "legend": (),
             "svg": drawn(
@@ -123,10 +133,18 @@ def _charts(parts: list[Keys]) -> list[dict[str, object]]:
             if any(rate is not None for rate in rates)
             else "",
         },
-        spread("Lead time", "hours", 3600, lambda part: part.lead),
-        spread("Time to restore", "minutes", 60, lambda part: part.restore),
-        spread("Approval latency", "minutes", 60, lambda part: part.approval),
+        spread("Lead time", "No deployment succeeded in this time.", lambda part: part.lead),
+        spread("Time to restore", "No failure was restored in this time.", lambda part: part.restore),
+        spread("Approval latency", "No request was decided in this time.", lambda part: part.approval),
     ]
+
+
+_UNITS = (("seconds", 1), ("minutes", 60), ("hours", 3600), ("days", 86_400))
+
+
+def unit_of(most: float) -> tuple[str, int]:
+    """The largest unit of which the largest value (seconds) has at least two, and its seconds."""
+    return next((each for each in reversed(_UNITS) if most >= 2 * each[1]), _UNITS[0])
 
 
 def _row(name: str, found: Keys) -> tuple[str, ...]:

@@ -134,8 +134,18 @@ class _Scale:
         for number in range(round(self.top / self.step) + 1):
             yield number * self.step
 
-    def told(self, value: float) -> str:
-        return f"{value:.2f}".rstrip("0").rstrip(".")
+    def told(self, value: float, *, exact: int = 1) -> str:
+        """With one digit more than the lines have, so that what stands between two of them reads as neither."""
+        text = f"{value:.{self._digits + exact}f}"
+        return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+
+    def line(self, value: float) -> str:
+        """What stands beside a line: as many digits as its step has, so that no two lines read the same."""
+        return self.told(value, exact=0)
+
+    @property
+    def _digits(self) -> int:
+        return max(0, -math.floor(math.log10(self.step)))
 
 
 def _step(labels: Sequence[str]) -> float:
@@ -165,7 +175,7 @@ def _grid(value: float, scale: _Scale) -> str:
     y = scale.y(value)
     return (
         f'<path class="grid" d="M{_LEFT} {y:.1f}H{WIDTH - _RIGHT}"/>'
-        f'<text class="axis" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{scale.told(value)}</text>'
+        f'<text class="axis" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{scale.line(value)}</text>'
     )
 
 

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tagship.model.release import Status
+from tagship_cli.pages.report import unit_of
 from tagship_cli.views import charts
 from tagship_cli.views.charts import Series
 
@@ -55,7 +58,15 @@ def test_the_page_stands_alone_and_shows_text_as_text(stage: Any, tmp_path: Path
     assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
     assert "<b>shop" not in page and "&lt;b&gt;shop" in page
     assert page.count("<svg") == 3
-    assert "Nothing in this time." in page
+    assert "No failure was restored in this time." in page
+
+
+def test_an_empty_month_says_so(stage: Any, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    assert stage.run("report", "--application", "storefront", "--html", str(file)).exit_code == 0
+    page = file.read_text()
+    assert "so there is nothing to measure" in page
+    assert "<svg" not in page
 
 
 def test_nobody_configured_anything(stage: Any) -> None:
@@ -97,3 +108,27 @@ def test_a_line_leaves_out_what_there_is_not_and_shows_its_limit():
 def test_the_scale_has_round_numbers(most, lines):
     drawn = charts.bars("x", ["a"], [Series(name="n", style="good", values=[most])])
     assert re.findall(r'text-anchor="end">([\d.]+)<', drawn) == lines
+
+
+@given(st.floats(min_value=1e-6, max_value=1e7))
+def test_no_two_lines_of_a_chart_read_the_same(most):
+    drawn = charts.dots("x", ["a"], [Series(name="n", style="plain", values=[most])])
+    lines = re.findall(r'text-anchor="end">([\d.]+)<', drawn)
+    assert len(lines) == len(set(lines)) > 1
+    assert lines == sorted(lines, key=float)
+
+
+@pytest.mark.parametrize(
+    "seconds, unit",
+    [
+        (0, "seconds"),
+        (0.4, "seconds"),
+        (119, "seconds"),
+        (120, "minutes"),
+        (7199, "minutes"),
+        (7200, "hours"),
+        (172_800, "days"),
+    ],
+)
+def test_the_unit_follows_the_values(seconds, unit):
+    assert unit_of(seconds)[0] == unit
