@@ -624,11 +624,20 @@ def _no_provisioned_concurrency(request: AWSPreparedRequest, **_: Any) -> AWSRes
     return AWSResponse(request.url, 404, headers, MockRawResponse(b"{}"))
 
 
+def _room_for_code(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+    """moto does not know what an account has room for."""
+    found = {"AccountLimit": {"TotalCodeSize": 75 * 1024**3}, "AccountUsage": {"TotalCodeSize": 0}}
+    return AWSResponse(request.url, 200, {}, MockRawResponse(json.dumps(found).encode()))
+
+
 def _build(patch: pytest.MonkeyPatch) -> World:
     client_of("lambda").meta.events.register_first(
         "before-send.lambda.GetProvisionedConcurrencyConfig",
         _no_provisioned_concurrency,
         unique_id="no-provisioned-concurrency",
+    )
+    client_of("lambda").meta.events.register_first(
+        "before-send.lambda.GetAccountSettings", _room_for_code, unique_id="room-for-code"
     )
     client_of("s3").create_bucket(Bucket=BUCKET)
     client_of("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})

@@ -49,6 +49,7 @@ def test_the_role_allows_what_the_target_and_the_checks_ask_for_and_nothing_else
             "lambda:GetPolicy",
         ],
         "LookAtTriggers": ["lambda:ListEventSourceMappings"],
+        "LookAtTheRoomForCode": ["lambda:GetAccountSettings"],
         "MoveTheTraffic": [
             "lambda:GetAlias",
             "lambda:CreateAlias",
@@ -60,6 +61,7 @@ def test_the_role_allows_what_the_target_and_the_checks_ask_for_and_nothing_else
         "AskForHealth": ["lambda:InvokeFunction"],
     }
     assert allowed.pop("LookAtTriggers")["Resource"] == ["*"]
+    assert allowed.pop("LookAtTheRoomForCode")["Resource"] == ["*"]
     assert allowed.pop("ReadThePinnedCode")["Resource"] == ["arn:aws:s3:::releases/releases/storefront/*"]
     assert {tuple(statement["Resource"]) for statement in allowed.values()} == {(FUNCTION, f"{FUNCTION}:*")}
 

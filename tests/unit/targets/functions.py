@@ -66,6 +66,8 @@ class FakeLambda:
     """Whom the policy lets in, by qualifier; the unqualified function is empty text."""
     triggers: dict[str, list[str]] = field(default_factory=dict)
     """The sources of its event source mappings, by qualifier."""
+    code_used: int = 0
+    """Bytes of the account's 75 GiB for code."""
     calls: list[str] = field(default_factory=list)
     before: dict[str, Callable[[], object]] = field(default_factory=dict)
     """What others do right before an operation, once."""
@@ -118,7 +120,7 @@ class FakeLambda:
 
     @property
     def writes(self) -> list[str]:
-        """What was done to the function, beside looking."""
+        """What was done to the function, beside looking and keeping the baseline."""
         return [call for call in self.calls if not call.startswith("get_")]
 
     # ---- the API -----------------------------------------------------------------------------------------------------
@@ -169,6 +171,13 @@ class FakeLambda:
             raise aws_error("ProvisionedConcurrencyConfigNotFoundException", status=404)
         return {"RequestedProvisionedConcurrentExecutions": 1}
 
+    def get_account_settings(self) -> dict[str, Any]:
+        self._called("get_account_settings", "storefront")
+        return {
+            "AccountLimit": {"TotalCodeSize": 75 * 1024**3},
+            "AccountUsage": {"TotalCodeSize": self.code_used},
+        }
+
     def get_policy(self, *, FunctionName: str, Qualifier: str = "") -> dict[str, Any]:
         self._called("get_policy", FunctionName)
         if Qualifier not in self.permitted:
@@ -208,7 +217,7 @@ class FakeLambda:
         Description: str,
         RoutingConfig: dict[str, Any],
     ) -> dict[str, Any]:
-        self._called("create_alias", FunctionName)
+        self._called("create_alias", FunctionName, holds=Name != "live")
         if Name in self.aliases:
             raise aws_error("ResourceConflictException", status=409, message=f"Alias already exists: {Name}")
         return self._put(Name, FunctionVersion, Description, RoutingConfig)
@@ -221,25 +230,36 @@ class FakeLambda:
         FunctionVersion: str,
         Description: str,
         RoutingConfig: dict[str, Any],
-        RevisionId: str,
+        RevisionId: str | None = None,
     ) -> dict[str, Any]:
-        self._called("update_alias", FunctionName)
+        self._called("update_alias", FunctionName, holds=Name != "live")
         if Name not in self.aliases:
             raise aws_error("ResourceNotFoundException", status=404, message=f"Cannot find alias {Name}")
-        self._precondition(RevisionId, self.aliases[Name])
+        if RevisionId is not None:
+            self._precondition(RevisionId, self.aliases[Name])
         return self._put(Name, FunctionVersion, Description, RoutingConfig)
 
     def delete_alias(self, *, FunctionName: str, Name: str) -> None:
         self._called("delete_alias", FunctionName)
         self.aliases.pop(Name, None)
 
-    def _called(self, operation: str, function: str) -> None:
+    def delete_function(self, *, FunctionName: str, Qualifier: str) -> None:
+        self._called("delete_function", FunctionName)
+        for name, alias in self.aliases.items():
+            if Qualifier in (alias["FunctionVersion"], *alias["RoutingConfig"]["AdditionalVersionWeights"]):
+                raise aws_error(
+                    "ResourceConflictException", status=409, message=f"referenced by alias {name}"
+                )
+        del self.versions[Qualifier]
+
+    def _called(self, operation: str, function: str, *, holds: bool = False) -> None:
+        """`holds`: it is about the alias that keeps the baseline, and not about what serves."""
         if function != "storefront":
             raise aws_error(
                 "ResourceNotFoundException", status=404, message=f"Function not found: {function}"
             )
-        self.calls.append(operation)
-        if operation in self.before:
+        self.calls.append("get_held" if holds else operation)
+        if operation in self.before and not holds:
             self.before.pop(operation)()
         if operation in self.refuses:
             raise self.refuses[operation]

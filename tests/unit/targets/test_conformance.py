@@ -42,10 +42,14 @@ class SlowLambda(FakeLambda):
         return answer
 
     def create_alias(self, **request: Any) -> dict[str, Any]:
+        if request["Name"] != "live":
+            return super().create_alias(**request)
         answer: dict[str, Any] = self._twice("create_alias", lambda: FakeLambda.create_alias(self, **request))
         return answer
 
     def update_alias(self, **request: Any) -> dict[str, Any]:
+        if request["Name"] != "live":
+            return super().update_alias(**request)
         stood = self.aliases.get("live", {}).get("FunctionVersion")
         answer: dict[str, Any] = self._twice("update_alias", lambda: FakeLambda.update_alias(self, **request))
         if self.slow and stood != request["FunctionVersion"]:
@@ -155,6 +159,7 @@ OPERATIONS = {
     "lambda:GetFunctionConfiguration": ["get_function_configuration"],
     "lambda:GetProvisionedConcurrencyConfig": ["get_provisioned_concurrency_config"],
     "lambda:GetPolicy": ["get_policy"],
+    "lambda:GetAccountSettings": ["get_account_settings"],
     "lambda:ListEventSourceMappings": ["get_event_source_mappings"],
     "lambda:PublishVersion": ["publish_version"],
     "lambda:UpdateFunctionCode": ["update_function_code", "get_ready (a dry run)"],

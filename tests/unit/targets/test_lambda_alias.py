@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +24,17 @@ from tagship.model.records import Revision
 from tagship.targets.kind import Change, Move, Prepared
 from tests.unit.builders import sha256
 from tests.unit.tables import aws_error
-from tests.unit.targets.functions import FOREIGN, NEW, OLD, FakeLambda, artifacts, digest, target
+from tests.unit.targets.functions import (
+    BUCKET,
+    FOREIGN,
+    KEY,
+    NEW,
+    OLD,
+    FakeLambda,
+    artifacts,
+    digest,
+    target,
+)
 
 BY_HAND = (
     "aws lambda update-alias --function-name storefront --name live --region us-east-1 --function-version {} "
@@ -1021,3 +1032,103 @@ def test_what_calls_the_function_itself_does_not_keep_a_first_releases_alias(fun
     functions.permitted, functions.triggers = {"": ["s3.amazonaws.com"]}, {"": [QUEUE]}
     first.restore()
     assert functions.serving is None
+
+
+# ---- what a rollback needs stays there -----------------------------------------------------------------------------
+
+
+def clean_up(functions):
+    """What a tool does that deletes old versions: all that it can."""
+    for version in sorted(functions.versions):
+        with suppress(ClientError):
+            functions.delete_function(FunctionName="storefront", Qualifier=version)
+
+
+@pytest.mark.parametrize("percent", [10, 100])
+def test_no_clean_up_tool_can_take_the_baseline_away_and_it_is_restored(functions, release, percent):
+    """Fault 96."""
+    release.shift(percent)
+    clean_up(functions)
+    release.restore()
+    assert functions.serving == ("1", {})
+
+
+def test_the_next_release_holds_its_own_baseline_and_lets_the_one_before_go(functions, release):
+    """Fault 96: what is held does not grow."""
+    release.shift(100)
+    functions.uploads[BUCKET, KEY, "7"] = FOREIGN
+    following = Release.__new__(Release)
+    following.target, following.fence = target(functions), 9
+    change = following.target.plan(artifacts(FOREIGN), {}, weighted=True)
+    following.baseline, following.etag = change.baseline, change.baseline["etag"]
+    following.candidate = following.target.prepare(artifacts(FOREIGN), change.candidate).candidate
+    following.shift(100)
+    clean_up(functions)
+    assert sorted(functions.versions) == ["2", "3"]
+
+
+def test_nothing_is_held_where_nothing_served_before(functions, first):
+    first.shift(100)
+    assert set(functions.aliases) == {"live"}
+
+
+def test_a_baseline_that_can_not_be_held_keeps_all_of_its_traffic(functions, release):
+    """Fault 96: refused before the act, so nothing has moved."""
+    functions.refuses["create_alias"] = aws_error("AccessDeniedException", status=403)
+    with pytest.raises(CredentialsRefused):
+        release.shift(100)
+    assert functions.serving == ("1", {})
+
+
+def test_two_that_hold_the_same_baseline_at_once_both_have_it(functions, release):
+    def held_by_the_twin():
+        functions.aliases["tagship-baseline-of-live"] = dict(functions.aliases["live"])
+
+    update = functions.update_alias
+
+    def update_alias(**request):
+        try:
+            return update(**request)
+        except ClientError:
+            held_by_the_twin()
+            raise
+
+    functions.update_alias = update_alias
+    release.shift(100)
+    assert functions.serving == ("2", {})
+
+
+# ---- room for code -------------------------------------------------------------------------------------------------
+
+GIB = 1024**3
+
+
+def test_an_account_without_room_for_the_code_is_said_before_anybody_approves(functions):
+    """Fault 97."""
+    functions.code_used = 75 * GIB
+    with pytest.raises(TargetInvalid, match=r"storage for Lambda code is full: 75\.0 of 75 GiB are used"):
+        target(functions).dry_run(artifacts())
+    assert functions.writes == []
+
+
+@pytest.mark.parametrize("used, warned", [(67, False), (68, True)])
+def test_approvers_are_warned_when_the_room_for_code_is_nearly_used_up(functions, used, warned):
+    """Fault 97."""
+    functions.code_used = used * GIB
+    warning = target(functions).dry_run(artifacts()).warning
+    assert ("nearly full: 68.0 of 75 GiB are used" in warning) is warned
+
+
+# ---- versions that sleep -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["Inactive", "Pending"])
+def test_a_version_that_is_asleep_is_not_gone_back_to_before_it_is_awake(functions, release, state):
+    """Fault 98: traffic would meet errors until Lambda has woken it."""
+    functions.versions["1"]["State"] = state
+    with pytest.raises(
+        BaselineMissing, match=f"it is in the state {state}.*aws lambda wait published-version-active"
+    ):
+        release.target.exists(release.baseline)
+    functions.versions["1"]["State"] = "Active"
+    release.target.exists(release.baseline)

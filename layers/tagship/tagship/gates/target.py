@@ -39,7 +39,11 @@ def check(case: Case) -> GateResult:
         return replace(result, remedy=error.remedy, cause="") if error.remedy else result
     except FinalError as error:
         return refused(_NAME, error, _drifted(case) if isinstance(error, TargetMoved) else _REMEDY)
-    return passed(_NAME, " ".join(filter(None, (found.said, rehearsed.said))), warning=found.warning)
+    return passed(
+        _NAME,
+        " ".join(filter(None, (found.said, rehearsed.said))),
+        warning=" ".join(filter(None, (found.warning, rehearsed.warning))),
+    )
 
 
 def _drifted(case: Case) -> str:

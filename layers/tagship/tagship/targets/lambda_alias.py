@@ -76,6 +76,8 @@ def rights(target: LambdaTarget, *, objects: Iterable[str]) -> tuple[Right, ...]
                 actions=("lambda:UpdateFunctionCode", "lambda:PublishVersion"),
                 on=on,
             ),
+            # IAM knows no resource for it either.
+            Right(name="LookAtTheRoomForCode", actions=("lambda:GetAccountSettings",), on=("*",)),
             Right(name="ReadThePinnedCode", actions=("s3:GetObjectVersion",), on=uploads),
         ]
     return tuple(may)

@@ -32,6 +32,7 @@ from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepa
 from tagship.targets.lambda_alias import CODE, LambdaTarget
 from tagship.targets.lambda_callers import callers
 from tagship.targets.lambda_configuration import differences, digest_of
+from tagship.targets.lambda_keeping import hold, room_for
 from tagship.text.words import listed
 
 if TYPE_CHECKING:
@@ -108,10 +109,12 @@ class LambdaFunction:
 
     def dry_run(self, artifacts: Artifacts) -> Finding:
         """Lambda's own dry run of the upload: it validates the request, and that the role may read the code."""
-        _, pinned = self._uploaded(artifacts)
+        artifact, pinned = self._uploaded(artifacts)
         with self._uploading():
             self.client.update_function_code(**self._upload_of(pinned) | {"DryRun": True})
-        return Finding(said="The upload passed its dry run.")
+        # Lambda's dry run does not look at it.
+        warning = room_for(self.client, artifact.size, release=self._release)
+        return Finding(said="The upload passed its dry run.", warning=warning)
 
     def look_into(self, artifacts: Artifacts, opened: Opened) -> tuple[str, Sequence[str]]:
         """By the handler and the runtime that the function has now."""
@@ -339,12 +342,24 @@ class LambdaFunction:
             )
 
     def set_weight(self, move: Move) -> str:
-        """One write of the alias, refused by AWS if the alias is not the one that was looked at."""
+        """One write of the alias, refused by AWS if the alias is not the one that was looked at.
+
+        Before the alias leaves the baseline, another one holds it, so that no clean-up tool can delete it.
+        """
         alias = self._alias()
         wanted = _weights(move.baseline, move.candidate, move.percent)
         if self._as_expected(alias, wanted, move.etag, move.fence):
             assert alias is not None  # it stands as wanted
             return str(alias["RevisionId"])
+        if move.percent == 100 and move.baseline:  # until now this alias itself points at it
+            hold(
+                self.client,
+                function=self.spec.function,
+                alias=self.spec.alias,
+                version=move.baseline["id"],
+                release=self._release,
+                fence=move.fence,
+            )
         return self._write(alias, wanted, move.fence)
 
     def _as_expected(
@@ -398,6 +413,14 @@ class LambdaFunction:
             raise BaselineMissing(
                 f"{self._release}: version {revision['id']} of {self.spec.function} does not have the code "
                 "that was recorded."
+            )
+        if found.get("State") in ("Inactive", "Pending"):
+            where = f"--function-name {self.spec.function} --qualifier {revision['id']} --region {self.spec.region}"
+            raise BaselineMissing(
+                f"{self._release}: version {revision['id']} of {self.spec.function} cannot serve now: it is in the state "
+                f"{found['State']}. Lambda makes a version inactive that was not invoked for some weeks (14 days with "
+                f"SnapStart). Wake it with a harmless request, which fails once: aws lambda invoke {where} out.json. "
+                f"Wait for it: aws lambda wait published-version-active {where}. Then roll back again."
             )
 
     def serving(self) -> Revision | None:
