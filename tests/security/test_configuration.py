@@ -100,7 +100,7 @@ def test_what_was_in_force_before_does_not_count_any_more(world: World) -> None:
     """An older approved document is a change too: it is proposed again."""
     world.configure(strategy={"type": "all-at-once"})
     item = configurations.in_force(world.ledger, "storefront")
-    world.put({**item, "digest": digest_of(stored()), "tag": "configuration-2"})  # type: ignore[dict-item]
+    world.put({**item, "document": stored(), "digest": digest_of(stored()), "tag": "configuration-2"})  # type: ignore[dict-item]
     world.configure()
     assert_stopped(world, "v1.0.0", "configuration-2 was approved")
 
@@ -109,7 +109,7 @@ def test_an_item_that_no_fact_vouches_for_gets_no_release_through(world: World) 
     """Somebody who may write the ledger, and no more, says that another configuration is in force."""
     world.configure(**MALLORY)
     item = configurations.in_force(world.ledger, "storefront")
-    world.put({**item, "digest": digest_of(stored())})  # type: ignore[dict-item]
+    world.put({**item, "document": stored(), "digest": digest_of(stored())})  # type: ignore[dict-item]
     arn = world.start(world.upload("v1.0.0", author="mallory@example.com"))
     world.decide(arn, who="mallory@example.com")
     ended = world.ended(arn)
