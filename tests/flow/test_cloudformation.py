@@ -67,7 +67,9 @@ def test_the_change_set_that_was_approved_is_executed_and_no_other(stack: World,
     assert planned["candidate"]["data"]["changeSet"] == executed
     stacks.by_hand()
     assert release(stack, "v1.1.0", template("newer"), decide="").error == "ReleaseInvalid"
-    assert "another template or other parameters than the last release" in stack.record("v1.1.0")["why"]
+    assert (
+        "a different template or different parameters than the last release" in stack.record("v1.1.0")["why"]
+    )
 
 
 def test_approvers_are_warned_and_the_same_again_needs_nobodys_approval(stack: World, stacks: Stacks) -> None:

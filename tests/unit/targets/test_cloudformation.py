@@ -82,10 +82,13 @@ def test_approvers_read_what_is_lost_before_all_else(stacks: FakeStacks) -> None
     assert list(made.warnings) == [
         "DELETES AWS::Logs::LogGroup Logs (the old one is kept)",
         "REPLACES AWS::DynamoDB::Table Orders with all its data, because of KeySchema and TableName",
-        ("MAY REPLACE AWS::S3::Bucket Bucket with all its data: CloudFormation knows only when it does it"),
+        (
+            "MAY REPLACE AWS::S3::Bucket Bucket with all its data: CloudFormation decides this only during "
+            "the update"
+        ),
         "DELETES AWS::IAM::Policy Policy",
-        "MAY CHANGE Custom::Thing Macro: CloudFormation knows only when it does it",
-        "MAY REPLACE AWS::IAM::Role Role: CloudFormation knows only when it does it",
+        "MAY CHANGE Custom::Thing Macro: CloudFormation decides this only during the update",
+        "MAY REPLACE AWS::IAM::Role Role: CloudFormation decides this only during the update",
     ]
     name = asked(stacks, "CreateChangeSet")["ChangeSetName"]
     assert list(made.summary) == [
@@ -142,7 +145,7 @@ def test_no_changes_are_a_clean_ending(stacks: FakeStacks) -> None:
 
 def test_a_change_set_that_cannot_be_made_stops_the_release_with_its_reason(stacks: FakeStacks) -> None:
     stacks.computes = "FAILED"
-    with pytest.raises(TargetInvalid, match="can't make a change set for the stack storefront"):
+    with pytest.raises(TargetInvalid, match="cannot create a change set for the stack storefront"):
         plan(stacks)
     assert stacks.sets == {}
 
@@ -150,7 +153,7 @@ def test_a_change_set_that_cannot_be_made_stops_the_release_with_its_reason(stac
 def test_a_stale_change_set_is_made_again(stacks: FakeStacks) -> None:
     first = plan(stacks).candidate["data"]["changeSet"]
     stacks.sets[first]["ExecutionStatus"] = "OBSOLETE"
-    with pytest.raises(CandidateNotReady, match="stale"):
+    with pytest.raises(CandidateNotReady, match="outdated"):
         plan(stacks)
     second = plan(stacks).candidate["data"]["changeSet"]
     assert second != first
@@ -194,7 +197,7 @@ def test_a_template_that_somebody_exchanged_in_the_bucket_is_noticed(stacks: Fak
     stacks.sets.clear()
     for key in stacks.kept:
         stacks.kept[key] = template("forged").encode()
-    with pytest.raises(PlanChanged, match="somebody wrote to storefront-templates"):
+    with pytest.raises(PlanChanged, match="someone else wrote to storefront-templates"):
         plan(stacks)
 
 
@@ -291,9 +294,9 @@ def test_a_release_that_the_stack_policy_refuses_stops_at_its_plan(stacks: FakeS
     "status, error, why",
     [
         ("gone", TargetInvalid, "does not exist"),
-        ("REVIEW_IN_PROGRESS", TargetInvalid, "never been created"),
-        ("ROLLBACK_COMPLETE", TargetInvalid, "can't be updated any more"),
-        ("UPDATE_IN_PROGRESS", CandidateNotReady, "somebody else is changing it"),
+        ("REVIEW_IN_PROGRESS", TargetInvalid, "never created"),
+        ("ROLLBACK_COMPLETE", TargetInvalid, "can no longer be updated"),
+        ("UPDATE_IN_PROGRESS", CandidateNotReady, "someone else is changing it"),
         (
             "UPDATE_ROLLBACK_FAILED",
             TargetInvalid,
@@ -316,17 +319,15 @@ def test_a_stack_that_cannot_be_updated_is_refused_with_what_to_do(
 def test_what_was_changed_by_hand_is_shown_before_anybody_approves(stacks: FakeStacks) -> None:
     assert target(stacks).check(None).warning == ""
     stacks.drift = "DRIFTED"
-    assert (
-        "Price (modified). What was changed by hand may be overwritten" in target(stacks).check(None).warning
-    )
-    with pytest.raises(TargetInvalid, match=r"target\.drift says refuse"):
+    assert "Price (modified). Changes by hand may be overwritten" in target(stacks).check(None).warning
+    with pytest.raises(TargetInvalid, match=r"target\.drift is refuse"):
         target(stacks, spec=replace(SPEC, drift="refuse")).check(None)
     reverting = replace(SPEC, drift="revert")
-    assert "puts back what was changed by hand" in target(stacks, spec=reverting).check(None).warning
+    assert "undoes the changes by hand" in target(stacks, spec=reverting).check(None).warning
     plan(stacks, spec=reverting)
     assert asked(stacks, "CreateChangeSet")["DeploymentMode"] == "REVERT_DRIFT"
     stacks.drift = "NOT_CHECKED"
-    assert "Nobody knows whether the stack storefront has drifted" in target(stacks).check(None).warning
+    assert "It is not known whether the stack storefront has drifted" in target(stacks).check(None).warning
 
 
 @pytest.mark.parametrize(
@@ -371,7 +372,7 @@ def test_an_update_in_progress_is_cancelled(bench: StackBench, release: Release)
     release.set_weight(100)
     assert "cancelled" in release.restore()
     assert bench.stacks.status == "UPDATE_ROLLBACK_IN_PROGRESS"
-    assert "on its way back" in release.restore()
+    assert "is being restored" in release.restore()
     assert release.target.verify_weight(release.move(0)) > 0
     bench.settle()
     assert release.target.verify_weight(release.move(0)) == 0
@@ -414,7 +415,9 @@ def test_a_rollback_that_fails_is_never_called_done(bench: StackBench, release: 
     bench.stacks.fails = "the old value is gone"
     release.restore()
     bench.settle()
-    with pytest.raises(TargetInvalid, match=r"did not get back what served before.*the old value is gone"):
+    with pytest.raises(
+        TargetInvalid, match=r"was not restored to the previous version.*the old value is gone"
+    ):
         release.target.verify_weight(release.move(0))
 
 
@@ -454,7 +457,7 @@ def test_a_restore_right_after_the_execution_does_not_think_that_nothing_has_beg
 ) -> None:
     (made,) = bench.stacks.sets.values()
     made["ExecutionStatus"] = "EXECUTE_IN_PROGRESS"
-    with pytest.raises(NotStable, match="begun at this moment"):
+    with pytest.raises(NotStable, match="has just started"):
         release.restore()
 
 
@@ -463,7 +466,7 @@ def test_an_update_whose_events_are_not_shown_yet_is_not_cancelled(
 ) -> None:
     """It may be anybody's."""
     bench.stacks.status = "UPDATE_IN_PROGRESS"
-    with pytest.raises(NotStable, match="begun at this moment"):
+    with pytest.raises(NotStable, match="has just started"):
         release.restore()
     assert bench.writes() == 0
 

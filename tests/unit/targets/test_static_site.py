@@ -104,23 +104,23 @@ INDEX = (zipfile.ZipInfo("index.html"), b"hello")
     "files, said",
     [
         (b"no zip", "It is not a zip file"),
-        ({"about.html": b"x"}, "There is no index.html at the top. Pack the built site."),
+        ({"about.html": b"x"}, "The file index.html is missing at the top level. Package the built site."),
         ({"dist/index.html": b"x", "dist/a.js": b"x"}, "All its files are in the folder dist."),
         ({"index.html": b"x", "../a": b"x"}, "It has paths that lead outside the package: ../a."),
         (
             {"index.html": b"x", "/etc/passwd": b"x"},
             "It has paths that lead outside the package: /etc/passwd.",
         ),
-        ({"index.html": b"x", "a//b": b"x"}, "It has names that can't be served: a//b."),
-        ({"index.html": b"x", "a\nb": b"x"}, "It has names that can't be served: a?b."),
+        ({"index.html": b"x", "a//b": b"x"}, "It has file names that cannot be served: a//b."),
+        ({"index.html": b"x", "a\nb": b"x"}, "It has file names that cannot be served: a?b."),
         (packed(INDEX, (link("latest"), b"/etc/passwd")), "It has symbolic links: latest."),
         (
             {"index.html": b'<script src="/assets/a.js"></script><link href="assets/b.css">'},
-            "index.html loads what is not in the package: assets/a.js, assets/b.css.",
+            "index.html loads files that are not in the package: assets/a.js, assets/b.css.",
         ),
         (
             {"index.html": b"x", "a/b.html": b'<img src="../app.3f2a9c0d.png">'},
-            "a/b.html loads what is not in the package: app.3f2a9c0d.png.",
+            "a/b.html loads files that are not in the package: app.3f2a9c0d.png.",
         ),
     ],
 )
@@ -132,7 +132,7 @@ def test_what_can_not_be_served_is_refused(files: Any, said: str) -> None:
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_two_files_of_one_name_are_refused() -> None:
     (problem,) = problems(packed(INDEX, INDEX))
-    assert problem.startswith("It has two files of one name: index.html.")
+    assert problem.startswith("It has two files with the same name: index.html.")
 
 
 def test_a_page_may_load_what_others_serve_and_what_has_no_hash() -> None:
@@ -183,7 +183,10 @@ def test_a_package_is_looked_into_for_the_site_that_it_is_for(site: Site) -> Non
     said, found = site.target().look_into(artifacts, opened)
     assert said.startswith("site.zip: 1 file, ")
     assert found == [
-        "site.zip: index.html loads what is not in the package: assets/app-New.js. Build the site again."
+        (
+            "site.zip: index.html loads files that are not in the package: assets/app-New.js. Build the site "
+            "again."
+        )
     ]
 
 
@@ -222,7 +225,7 @@ def test_another_way_to_serve_the_same_files_is_a_change(site: Site) -> None:
     assert not change.nothingToChange
     assert change.summary[1:3] == [
         "Setting: paths folders → files",
-        "Setting: which files have a hash in their name, so that browsers keep them for a year",
+        "Setting: which files have a hash in their name, so that browsers cache them for a year",
     ]
     assert change.candidate["digest"] != old["digest"]
 
@@ -377,7 +380,7 @@ def test_a_damaged_package_is_refused(site: Site) -> None:
     (key,) = site.s3.packages
     body = site.s3.packages[key]
     site.s3.packages[key] = body[:60] + b"\0\0\0\0" + body[64:]
-    with pytest.raises(TargetInvalid, match="can't be unpacked"):
+    with pytest.raises(TargetInvalid, match="cannot be unpacked"):
         planned.prepare()
 
 
@@ -457,7 +460,7 @@ def test_the_edit_of_a_dead_release_is_no_foreign_change(release: Planned) -> No
 @pytest.mark.parametrize("ask", ["verify_unchanged", "set_weight"])
 def test_an_edit_by_hand_is_not_overwritten_by_a_step(release: Planned, ask: str) -> None:
     release.site.cloudfront.by_hand("function handler() {}", publish=False)
-    with pytest.raises(TargetMoved, match="not published"):
+    with pytest.raises(TargetMoved, match="unpublished edit"):
         getattr(release.target, ask)(release.move(10))
     assert release.site.cloudfront.copies["DEVELOPMENT"] == "function handler() {}"
 
@@ -466,7 +469,7 @@ def test_an_edit_by_hand_does_not_hold_up_a_rollback(release: Planned) -> None:
     release.target.set_weight(release.move(10))
     release.site.cloudfront.by_hand("function handler() {}", publish=False)
     said = release.target.restore(baseline=release.change.baseline, candidate=release.candidate, fence=8)
-    assert said.endswith("again. An edit that somebody had not published was replaced.")
+    assert said.endswith("again. An unpublished edit was replaced.")
     assert release.candidate["id"] not in live(release.site)
 
 
@@ -489,22 +492,22 @@ REFUSALS: dict[str, tuple[Callable[[Site], object], type[Exception], str]] = {
     "being published": (
         lambda it: setattr(it.cloudfront, "status", "IN_PROGRESS"),
         CandidateNotReady,
-        "is being published by somebody else",
+        "is being published by someone else",
     ),
     "not published": (
         lambda it: it.cloudfront.by_hand("function handler() {}", publish=False),
         TargetInvalid,
-        "has an edit that is not published",
+        "has an unpublished edit",
     ),
     "not ours": (
         lambda it: it.cloudfront.by_hand("function handler() {}"),
         TargetInvalid,
-        "is not what Tagship wrote",
+        "was not written by Tagship",
     ),
     "edited": (
         lambda it: it.cloudfront.by_hand(it.cloudfront.served.replace("503", "500")),
         TargetInvalid,
-        "is not what Tagship wrote",
+        "was not written by Tagship",
     ),
     "gone": (lambda it: it.cloudfront.by_hand(NOTHING), TargetMoved, "serves nothing"),
 }

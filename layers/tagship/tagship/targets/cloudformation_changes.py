@@ -130,11 +130,11 @@ class Change:
         if self.action == "Remove":
             return f"DELETES {what}{self._data}"
         if self.action == "Dynamic":
-            return f"MAY CHANGE {what}: CloudFormation knows only when it does it"
+            return f"MAY CHANGE {what}: CloudFormation decides this only during the update"
         if self.action == "Modify" and self.replaced == "True":
             return f"REPLACES {what}{self._data}{why}"
         if self.action == "Modify" and self.replaced == "Conditional":
-            return f"MAY REPLACE {what}{self._data}{why}: CloudFormation knows only when it does it"
+            return f"MAY REPLACE {what}{self._data}{why}: CloudFormation decides this only during the update"
         verb = {"Add": "Adds", "Modify": "Changes", "Import": "Imports"}.get(self.action, self.action)
         return f"{verb} {what}{why}"
 

@@ -121,23 +121,23 @@ class Stack:
             and not self._serves(found, current)
         ):
             raise TargetMoved(
-                f"{self._release}: {self._name} has another template or other parameters than the last release left there: "
-                "somebody else updated it. Tagship did not overwrite it."
+                f"{self._release}: {self._name} has a different template or different parameters than the last "
+                "release left: someone else updated it. Tagship did not overwrite it."
             )
         warnings = self._drifted(found.stack)
         if not found.stack.get("EnableTerminationProtection"):
             warnings.append(
-                f"The stack {self.spec.stack} has no termination protection: whoever may delete stacks can delete it, and "
-                "everything in it."
+                f"The stack {self.spec.stack} has no termination protection: anyone who may delete stacks can "
+                "delete it and everything in it."
             )
         return Finding(said=f"{self.spec.stack} can be updated.", warning=" ".join(warnings))
 
     def _can_be_updated(self, found: Operation) -> None:
-        about, where = f"{self._release}: {self._name} is in the state {found.status}", self._where
+        about, where = f"{self._release}: {self._name} is in state {found.status}", self._where
         if found.status == said.STUCK:
             raise TargetInvalid(
-                f"{about}: a rollback of it failed. {self._failed()}. Nothing was changed. Correct the cause, then let "
-                f"CloudFormation continue: aws cloudformation continue-update-rollback {where}"
+                f"{about}: a rollback of it failed. {self._failed()}. Nothing was changed. Fix the cause, then "
+                f"let CloudFormation continue: aws cloudformation continue-update-rollback {where}"
             )
         if found.status == "UPDATE_FAILED":
             raise TargetInvalid(
@@ -146,12 +146,12 @@ class Stack:
             )
         if found.moving and found.status != "REVIEW_IN_PROGRESS":
             raise CandidateNotReady(
-                f"{about}: somebody else is changing it. Publish again when that is done."
+                f"{about}: someone else is changing it. Retry the release when that change is done."
             )
         if not found.settled:
             raise TargetInvalid(
-                f"{about}: it has never been created, or can't be updated any more. Nothing was changed. Create it first, "
-                "with your own tool; Tagship releases to stacks that exist."
+                f"{about}: it was never created, or can no longer be updated. Nothing was changed. Create it "
+                "first with your own tool; Tagship deploys only to existing stacks."
             )
 
     def _drifted(self, stack: Mapping[str, Any]) -> list[str]:
@@ -163,8 +163,8 @@ class Stack:
         if status != "DRIFTED":
             return [
                 (
-                    f"Nobody knows whether {self._name} has drifted: no drift detection has run on it. What was changed by "
-                    "hand may be overwritten."
+                    f"It is not known whether {self._name} has drifted: no drift detection has run on it. "
+                    "Changes by hand may be overwritten."
                 )
             ]
         with self._calling("looking at what has drifted"):
@@ -176,16 +176,17 @@ class Stack:
             for it in answer.get("StackResourceDrifts", ())
         )
         told = (
-            f"{self._name} has drifted by the drift detection of {when}: {drifted or 'no resource is named'}."
+            f"{self._name} has drifted, according to the drift detection of {when}: "
+            f"{drifted or 'no resource is named'}."
         )
         if self.spec.drift == "refuse":
             raise TargetInvalid(
-                f"{self._release}: {told} target.drift says refuse. Nothing was changed. Put right what was changed by "
+                f"{self._release}: {told} target.drift is refuse. Nothing was changed. Undo the changes by "
                 "hand, run a drift detection, then publish a new tag."
             )
         if self.spec.drift == "revert":
-            return [f"{told} target.drift says revert: this release puts back what was changed by hand."]
-        return [f"{told} What was changed by hand may be overwritten."]
+            return [f"{told} target.drift is revert: this release undoes the changes by hand."]
+        return [f"{told} Changes by hand may be overwritten."]
 
     def dry_run(self, artifacts: Artifacts) -> Finding:
         """CloudFormation has none; its change set, which the plan makes, is one."""
@@ -198,7 +199,7 @@ class Stack:
         if pinned.size > MOST_BYTES:
             return "", [
                 (
-                    f"{artifact.file} has {pinned.size:,} bytes, and CloudFormation takes {MOST_BYTES:,}. "
+                    f"{artifact.file} has {pinned.size:,} bytes; CloudFormation's limit is {MOST_BYTES:,}. "
                     "Split it into nested stacks."
                 )
             ]
@@ -243,7 +244,9 @@ class Stack:
             return self._failed_change_set(made, baseline)
         if made.get("ExecutionStatus") != "AVAILABLE":
             self._delete(made["ChangeSetId"])
-            raise CandidateNotReady(f"{self._release}: the change set {name} is stale and is made again.")
+            raise CandidateNotReady(
+                f"{self._release}: the change set {name} is outdated and will be created again."
+            )
         self._prove_template(made, template)
         changes = self._changes(made)
         self._refuse_what_the_policy_refuses(changes)
@@ -287,8 +290,8 @@ class Stack:
             )
         if secrets := sorted(name for name in parameters if taken[name].get("NoEcho")):
             raise TargetInvalid(
-                f"{self._release}: {listed(secrets)} is a secret (NoEcho), and a release's parameters can be read by all. "
-                "Nothing was changed. Keep it in Secrets Manager, and let the template refer to it."
+                f"{self._release}: {listed(secrets)} is a secret (NoEcho), but a release's parameters are not "
+                "secret. Nothing was changed. Store it in Secrets Manager and reference it in the template."
             )
         has = said.parameters_of(stack.get("Parameters", ()))
         asked: list[dict[str, Any]] = []
@@ -299,8 +302,8 @@ class Stack:
                 asked.append({"ParameterKey": name, "UsePreviousValue": True})
             elif taken[name].get("DefaultValue") is None:
                 raise TargetInvalid(
-                    f"{self._release}: the template's parameter {name} has no value. Nothing was changed. Give it one: "
-                    f"tagship publish --parameter {name}=…"
+                    f"{self._release}: the template's parameter {name} has no value. Nothing was changed. Set "
+                    f"it: tagship publish --parameter {name}=…"
                 )
         return asked
 
@@ -373,11 +376,11 @@ class Stack:
                 baseline=baseline,
                 candidate=baseline,
                 nothingToChange=True,
-                summary=[f"Nothing to change: CloudFormation finds no difference to what {self._name} has."],
+                summary=[f"Nothing to change: CloudFormation finds no difference to {self._name}."],
             )
         raise TargetInvalid(
-            f"{self._release}: CloudFormation can't make a change set for {self._name}: {line(why, 600)} Nothing was "
-            "changed. Correct the template or the parameters, then publish a new tag."
+            f"{self._release}: CloudFormation cannot create a change set for {self._name}: {line(why, 600)} "
+            "Nothing was changed. Correct the template or the parameters, then publish a new tag."
         )
 
     def _changes(self, made: Mapping[str, Any], *, stack: str = "", level: int = 0) -> list[words.Change]:
@@ -401,8 +404,9 @@ class Stack:
             )
         if said.template_digest(answer["TemplateBody"]) != template:
             raise PlanChanged(
-                f"{self._release}: the change set has another template than the one that was uploaded: somebody wrote to "
-                f"{self.spec.bucket}. Nothing was changed. Look at who may, then publish a new tag."
+                f"{self._release}: the change set has a different template from the uploaded one: someone else "
+                f"wrote to {self.spec.bucket}. Nothing was changed. Check who can write to it, then publish a "
+                "new tag."
             )
 
     def _refuse_what_the_policy_refuses(self, changes: Sequence[words.Change]) -> None:
@@ -430,14 +434,15 @@ class Stack:
         made = self._change_set(candidate["data"]["changeSet"])
         if made is None or made.get("ExecutionStatus") != "AVAILABLE":
             raise PlanChanged(
-                f"{self._release}: the change set that was approved is {_status(made)}: {self._name} was changed since. "
-                "Nothing was changed by this release. Publish a new tag, so that it is planned and approved again."
+                f"{self._release}: the change set that was approved is {_status(made)}: {self._name} was "
+                "changed after the approval. This release changed nothing. Publish a new tag to plan and "
+                "approve it again."
             )
         template = candidate["data"]["template"]
         self._prove_template(made, template)
         if said.digest_of(template, made.get("Parameters", ())) != candidate["digest"]:
             raise PlanChanged(
-                f"{self._release}: the change set has other parameters than those that were approved. Nothing was changed. "
+                f"{self._release}: the change set's parameters are not the approved ones. Nothing was changed. "
                 "Publish a new tag."
             )
         return Prepared(candidate={**candidate, "id": candidate["digest"][:12]})
@@ -488,8 +493,8 @@ class Stack:
         made = self._change_set(move.candidate["data"]["changeSet"])
         if made is None or made.get("ExecutionStatus") != "AVAILABLE":
             raise TargetMoved(
-                f"{self._release}: the change set that was approved is {_status(made)}. Tagship did not touch {self._name}. "
-                "Publish a new tag, so that it is planned and approved again."
+                f"{self._release}: the change set that was approved is {_status(made)}. Tagship did not change "
+                f"{self._name}. Publish a new tag to plan and approve it again."
             )
 
     def verify_weight(self, move: Move) -> int:
@@ -517,8 +522,8 @@ class Stack:
         if found.status == "UPDATE_COMPLETE" and found.is_for(candidate["data"].get("changeSet", "")):
             return _PACE_SECONDS  # the way back has begun, and its events are shown a moment later
         raise TargetInvalid(
-            f"{self._release}: {self._name} did not get back what served before ({found.status}): {self._failed()}. "
-            f"{self._by_hand(found)}"
+            f"{self._release}: {self._name} was not restored to the previous version ({found.status}): "
+            f"{self._failed()}. {self._by_hand(found)}"
         )
 
     # ---- the baseline ----------------------------------------------------------------------------------------------
@@ -530,14 +535,15 @@ class Stack:
             answer = self.client("s3").list_objects_v2(Bucket=self.spec.bucket, Prefix=key, MaxKeys=1)
         if not answer.get("KeyCount"):
             raise BaselineMissing(
-                f"{self._release}: the template s3://{self.spec.bucket}/{key}, which a rollback would restore, is gone."
+                f"{self._release}: the template s3://{self.spec.bucket}/{key}, which a rollback would restore, "
+                "no longer exists."
             )
 
     def serving(self) -> Revision | None:
         """The stack's template and parameters."""
         found = self._operation()
         if not found.settled:
-            raise TargetInvalid(f"{self._release}: {self._name} is in the state {found.status}.")
+            raise TargetInvalid(f"{self._release}: {self._name} is in state {found.status}.")
         return self._revision(found)[0]
 
     def restore(
@@ -552,29 +558,32 @@ class Stack:
         found = self._operation()
         self._refuse_older(found, fence)
         if baseline is None:
-            raise BaselineMissing(f"{self._release}: no template is known that {self._name} had before.")
+            raise BaselineMissing(f"{self._release}: the previous template of {self._name} is not known.")
         self._refuse_foreign(found, baseline=baseline, candidate=candidate, replaced=replaced)
         if found.status in (said.CLEANING, said.STUCK, "UPDATE_FAILED"):
             raise NotStable(
-                f"{self._release}: {self._name} is in the state {found.status} and can't be updated now. "
+                f"{self._release}: {self._name} is in state {found.status} and can't be updated now. "
                 f"{self._by_hand(found)}"
             )
         restoring = said.token(fence, _restoring(baseline))
         if found.moving:
             if found.is_for(_restoring(baseline)) or "ROLLBACK" in found.status:
-                return f"{self._name} is on its way back to what served before; CloudFormation is at it."
+                return (
+                    f"{self._name} is being restored by CloudFormation: it gets its previous template and "
+                    "parameters again."
+                )
             if not (candidate and found.is_for(candidate["data"].get("changeSet", ""))):
-                raise NotStable(f"{self._release}: an operation on {self._name} has begun at this moment.")
+                raise NotStable(f"{self._release}: an operation on {self._name} has just started.")
             with self._calling(f"cancelling the update of {self.spec.stack}", ValidationError=NotStable):
                 self._stacks.cancel_update_stack(StackName=self.spec.stack, ClientRequestToken=restoring)
-            return f"The update of {self._name} is cancelled: it gets back what served before again."
+            return f"The update of {self._name} was cancelled: it gets its previous template and parameters again."
         if self._serves(found, baseline):
             self._withdraw(found, candidate)
-            return f"{self._name} has the template and parameters that served before again."
+            return f"{self._name} has its previous template and parameters again."
         self.exists(baseline)
         if not self._update(baseline, restoring):
-            return f"{self._name} has the template and parameters that served before again."
-        return f"{self._name} is being updated to the template and parameters that served before; it gets them again."
+            return f"{self._name} has its previous template and parameters again."
+        return f"{self._name} is being updated: it gets its previous template and parameters again."
 
     def _withdraw(self, found: Operation, candidate: Revision | None) -> None:
         """Deletes the candidate's change set.
@@ -588,7 +597,7 @@ class Stack:
         if made is None:
             return
         if made.get("ExecutionStatus") == "EXECUTE_IN_PROGRESS":
-            raise NotStable(f"{self._release}: an update of {self._name} has begun at this moment.")
+            raise NotStable(f"{self._release}: an update of {self._name} has just started.")
         self._delete(change_set)
 
     def _update(self, baseline: Revision, token: str) -> bool:
@@ -651,8 +660,8 @@ class Stack:
         except ClientError as error:
             if code_of(error) == "ValidationError" and _NO_STACK in message_of(error):
                 raise TargetInvalid(
-                    f"{self._release}: {self._name} does not exist. Nothing was changed. Create it first, with your own "
-                    "tool; Tagship releases to stacks that exist."
+                    f"{self._release}: {self._name} does not exist. Nothing was changed. Create it first with "
+                    "your own tool; Tagship deploys only to existing stacks."
                 ) from error
             raise
         return Operation.of(stack, events)
@@ -731,8 +740,8 @@ class Stack:
     def _refuse_older(self, found: Operation, fence: int) -> None:
         if found.fence > fence:
             raise LockLost(
-                f"{self._release}: {self._name} was changed under the newer fencing number {found.fence}; {fence} can no "
-                "longer change anything."
+                f"{self._release}: {self._name} was changed with the newer fencing number {found.fence}, so "
+                f"{fence} can no longer change it."
             )
 
     # ---- words and names -------------------------------------------------------------------------------------------
@@ -773,13 +782,14 @@ class Stack:
 
     def _moved(self, found: Operation) -> TargetMoved:
         return TargetMoved(
-            f"{self._release}: {self._name} was changed by somebody else since the plan was made (its last operation is "
-            f"{found.token or found.etag}, its state {found.status}). Tagship did not overwrite it."
+            f"{self._release}: {self._name} was changed by someone else after the plan was made (its last "
+            f"operation is {found.token or found.etag}, its state {found.status}). Tagship did not overwrite "
+            "it."
         )
 
     def _by_hand(self, found: Operation) -> str:
         if found.status == said.STUCK:
-            return f"Correct the cause, then: aws cloudformation continue-update-rollback {self._where}"
+            return f"Fix the cause, then: aws cloudformation continue-update-rollback {self._where}"
         if found.status == "UPDATE_FAILED":
             return f"aws cloudformation rollback-stack {self._where}"
         return f"Its templates are kept in s3://{self.spec.bucket}/tagship/{self.spec.stack}/."

@@ -91,7 +91,8 @@ class CustomFunction:
             return None
         if current and current["id"] == serving["id"] and current["digest"] != serving["digest"]:
             raise BaselineMissing(
-                f"{self._release}: {serving['id']}, which serves, is not what the ledger recorded under that name."
+                f"{self._release}: {serving['id']}, which is serving traffic, is not what the ledger recorded "
+                "under that name."
             )
         self.exists(serving)
         return Finding(said=serving["id"])
@@ -128,8 +129,8 @@ class CustomFunction:
             raise self._unusable("prepare", "there is neither a candidate with an id nor a time to wait")
         if made["digest"] != candidate["digest"]:
             raise PlanChanged(
-                f"{self._release}: {self.spec.function} made {made['id']}, whose digest is not the approved one. No traffic "
-                "was moved. Publish a new tag, so that it is planned and approved again."
+                f"{self._release}: {self.spec.function} made {made['id']}, whose digest is not the approved "
+                "one. No traffic was moved. Publish a new tag to plan and approve it again."
             )
         return Prepared(candidate=made)
 
@@ -259,7 +260,7 @@ class CustomFunction:
             raise self._unusable(act, f"{name} is not an object")
         for part, fits in form:
             if not fits(found.get(part)):
-                raise self._unusable(act, f"{name}.{part} is missing or has not the form that it must have")
+                raise self._unusable(act, f"{name}.{part} is missing or has the wrong format")
         revision: Revision = {"id": found["id"], "digest": found["digest"], "data": found.get("data") or {}}
         if found.get("etag") is not None:
             revision["etag"] = found["etag"]

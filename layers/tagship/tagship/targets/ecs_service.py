@@ -65,25 +65,28 @@ class EcsService:
         controller = (service.get("deploymentController") or {}).get("type", "ECS")
         if controller != "ECS":
             raise TargetInvalid(
-                f"{self._release}: {self._name} is deployed by {controller}. Nothing was changed. Give it the deployment "
-                "controller ECS."
+                f"{self._release}: {self._name} is deployed by {controller}. Nothing was changed. Change its "
+                "deployment controller to ECS."
             )
         if not service.get("desiredCount"):
             raise TargetInvalid(
-                f"{self._release}: {self._name} is to run no task, so nothing would show whether the release is healthy. "
-                "Nothing was changed. Scale it up, then publish again."
+                f"{self._release}: {self._name} has a desired count of 0, so nothing would show whether the "
+                "release is healthy. Nothing was changed. Scale it up, then publish a new tag."
             )
         self._undrifted(service, current)
         if self._underway(service):
             raise CandidateNotReady(
-                f"{self._release}: {self._name} is being deployed by somebody else. Publish again when it is done."
+                f"{self._release}: {self._name} is being deployed by someone else. Retry the release when that "
+                "deployment is done."
             )
         breaker = (service.get("deploymentConfiguration") or {}).get("deploymentCircuitBreaker") or {}
         warning = (
             ""
             if breaker.get("enable") and breaker.get("rollback")
-            else f"{self._name} has no deployment circuit breaker with rollback: tasks that can't start are noticed only "
-            "when the deployment's time is over."
+            else (
+                f"{self._name} has no deployment circuit breaker with rollback: tasks that cannot start are "
+                "noticed only when the deployment's time is over."
+            )
         )
         return Finding(said=f"{self._name} runs {_standing(service)} and can be changed.", warning=warning)
 
@@ -92,9 +95,9 @@ class EcsService:
             return
         if _standing(service) != recorded["id"]:
             raise TargetMoved(
-                f"{self._release}: {self._name} runs {_standing(service)}, and by the ledger production runs "
-                f"{recorded['id']}: somebody else moved it. Tagship did not overwrite it. If what serves is wrong, restore "
-                f"{recorded['id']}: {self._by_hand(recorded['id'])}"
+                f"{self._release}: {self._name} runs {_standing(service)}, but according to the ledger "
+                f"production runs {recorded['id']}: someone else changed it. Tagship did not overwrite it. To "
+                f"restore {recorded['id']}: {self._by_hand(recorded['id'])}"
             )
 
     def dry_run(self, artifacts: Artifacts) -> Finding:
@@ -110,7 +113,7 @@ class EcsService:
         try:
             asked = ecs_task.read(content)
         except ecs_task.Unreadable as error:
-            return "", [f"{artifact.file} is no task definition: {error}."]
+            return "", [f"{artifact.file} is not a valid task definition: {error}."]
         found = ecs_task.problems(
             asked, family=_family(_standing(self._service())), roles=self.spec.taskRoles
         )
@@ -146,7 +149,7 @@ class EcsService:
                 candidate=baseline,
                 nothingToChange=True,
                 summary=[
-                    f"Nothing to change: {self._name} runs this very task definition already, as {standing}."
+                    f"Nothing to change: {self._name} already runs this task definition, as {standing}."
                 ],
             )
         tasks = "1 task" if service["desiredCount"] == 1 else f"{service['desiredCount']} tasks"
@@ -159,7 +162,7 @@ class EcsService:
                 f"{self._name}: {standing} → a new revision; ECS replaces {tasks} ({strategy.lower().replace('_', '/')}).",
                 *(
                     ecs_task.differences(serving, asked)
-                    or ["The task definition says the same in other words."]
+                    or ["The task definition has the same meaning, written differently."]
                 ),
             ],
         )
@@ -171,8 +174,8 @@ class EcsService:
         asked = self._asked(artifacts)
         if ecs_task.digest_of(asked) != candidate["digest"]:
             raise PlanChanged(
-                f"{self._release}: the task definition is not the one that was approved. No traffic was moved. Publish a "
-                "new tag, so that it is planned and approved again."
+                f"{self._release}: the task definition is not the one that was approved. No traffic was moved. "
+                "Publish a new tag to plan and approve it again."
             )
         made = self._made(asked["family"], candidate["digest"])
         if made is None:
@@ -190,7 +193,8 @@ class EcsService:
         registered = self._active(made, TargetInvalid)
         if not _holds(ecs_task.normal(registered), ecs_task.normal(asked)):
             raise PlanChanged(
-                f"{self._release}: {made} is not what was approved, although it carries its digest. No traffic was moved."
+                f"{self._release}: {made} is not what was approved, although it has the approved digest. No "
+                "traffic was moved."
             )
         return Prepared(candidate={**candidate, "id": made})
 
@@ -248,9 +252,7 @@ class EcsService:
         before = max(replaced, key=lambda each: each["createdAt"], default=seen)
         if _name(before["taskDefinition"]) not in (_name(seen["taskDefinition"]), wanted):
             self._moved_to(_name(before["taskDefinition"]))
-            raise TargetMoved(
-                f"{self._moved({'deployments': [before]})} What Tagship had begun was taken back."
-            )
+            raise TargetMoved(f"{self._moved({'deployments': [before]})} Tagship undid what it had started.")
         try:
             self._refuse_older(self._service(), fence)
         except LockLost:
@@ -289,8 +291,8 @@ class EcsService:
             )
         if not service.get("desiredCount"):
             raise TargetInvalid(
-                f"{self._release}: {self._name} was scaled to no task while it was deployed: nothing shows that "
-                f"{wanted} works."
+                f"{self._release}: {self._name} was scaled to 0 tasks during the deployment: nothing shows "
+                f"that {wanted} works."
             )
         runs = primary.get("runningCount", 0) >= service["desiredCount"] and len(service["deployments"]) == 1
         return 0 if runs and primary.get("rolloutState", "COMPLETED") == "COMPLETED" else _PACE_SECONDS
@@ -310,7 +312,7 @@ class EcsService:
         service = self._service()
         if self._underway(service):
             raise TargetInvalid(
-                f"{self._release}: {self._name} is being deployed: it does not run one revision."
+                f"{self._release}: {self._name} is still being deployed: it does not run exactly one revision."
             )
         standing = _standing(service)
         found = self._active(standing, BaselineMissing)
@@ -327,7 +329,7 @@ class EcsService:
         """While ECS deploys the candidate, its deployment is rolled back; afterwards the baseline is deployed."""
         if baseline is None:
             raise BaselineMissing(
-                f"{self._release}: nothing served before this release: there is nothing to restore."
+                f"{self._release}: nothing served traffic before this release: there is nothing to restore."
             )
         ours = {each["id"] for each in (baseline, candidate, replaced) if each}
         service = self._standing_on(ours, fence, baseline)
@@ -338,10 +340,10 @@ class EcsService:
             return f"{self._name} runs {baseline['id']} already."
         last = self._last_deployment()
         if last.get("status") in _GOING_BACK:
-            return f"{self._name} is already on its way back to {baseline['id']} again."
+            return f"{self._name} is already being rolled back; {baseline['id']} will serve again."
         if last.get("status") in _UNDERWAY and _replaced(service) == baseline["id"]:
             self._stop(last)
-            return f"{self._name}: ECS rolls its deployment back, to {baseline['id']} again."
+            return f"{self._name}: ECS is rolling the deployment back; {baseline['id']} will serve again."
         try:
             self._update(baseline["id"], seen=_primary(service), fence=fence)
         except TargetMoved as error:  # moved by another between our look and our write: look again
@@ -384,8 +386,8 @@ class EcsService:
     def _refuse_older(self, service: Mapping[str, object], fence: int) -> None:
         if (newest := max(_fences(service), default=0)) > fence:
             raise LockLost(
-                f"{self._release}: {self._name} was changed under the newer fencing number {newest}; {fence} can no longer "
-                "change anything."
+                f"{self._release}: {self._name} was changed with the newer fencing number {newest}, so {fence} "
+                "can no longer change it."
             )
 
     # ---- what is read ----------------------------------------------------------------------------------------------
@@ -399,8 +401,9 @@ class EcsService:
             if service.get("status") == "ACTIVE":
                 return dict(service)
         raise TargetInvalid(
-            f"{self._release}: there is no active service {self.spec.service} in the cluster {self.spec.cluster} (account "
-            f"{self.spec.account}, {self.spec.region}). Tagship deploys to services that exist. Nothing was changed."
+            f"{self._release}: service {self.spec.service} is not active in cluster {self.spec.cluster} "
+            f"(account {self.spec.account}, {self.spec.region}). Nothing was changed. Create the service "
+            "first; Tagship deploys only to existing services."
         )
 
     def _underway(self, service: Mapping[str, Any]) -> bool:
@@ -418,8 +421,8 @@ class EcsService:
             found = self.ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]
         if found.get("status", "ACTIVE") != "ACTIVE":
             raise missing(
-                f"{self._release}: the task definition {name} is {found['status']}: it was deregistered, and no service can "
-                "be given it."
+                f"{self._release}: the task definition {name} is {found['status']}: it was deregistered, so no "
+                "service can use it."
             )
         return dict(found)
 
@@ -437,7 +440,8 @@ class EcsService:
             return ecs_task.read(content)
         except ecs_task.Unreadable as error:
             raise TargetInvalid(
-                f"{self._release}: {artifact.file} is no task definition: {error}. Nothing was changed."
+                f"{self._release}: {artifact.file} is not a valid task definition: {error}. Nothing was "
+                "changed."
             ) from error
 
     # ---- words -----------------------------------------------------------------------------------------------------
@@ -458,7 +462,7 @@ class EcsService:
 
     def _moved(self, service: Mapping[str, Any]) -> str:
         return (
-            f"{self._release}: {self._name} was deployed by somebody else since the plan was made: it runs "
+            f"{self._release}: {self._name} was deployed by someone else after the plan was made: it runs "
             f"{_name(service['deployments'][0]['taskDefinition'])}. Tagship did not overwrite it."
         )
 

@@ -75,7 +75,7 @@ def read(content: bytes) -> dict[str, Any]:
     Raises Unreadable.
     """
     if len(content) > MOST_BYTES:
-        raise Unreadable("it is larger than the 64 KB that ECS takes")
+        raise Unreadable("it is larger than 64 KB, the limit of ECS")
     try:
         found = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -96,10 +96,10 @@ def problems(asked: Mapping[str, Any], *, family: str, roles: Sequence[str]) -> 
         return [line.strip() for line in report.generate_report().splitlines() if line.strip()]
     found = []
     if asked["family"] != family:
-        found.append(f"Its family is {asked['family']}, and the service runs {family}.")
+        found.append(f"Its family is {asked['family']}, but the service runs {family}.")
     found += [
-        f"The image of {each.get('name')} is not pinned by its digest ({each.get('image')}): a tag can be moved after it "
-        "was approved. Write image@sha256:…."
+        f"The image of {each.get('name')} is not pinned by its digest ({each.get('image')}): a tag can be "
+        "moved after the approval. Use image@sha256:…."
         for each in asked["containerDefinitions"]
         if not _DIGEST.search(str(each.get("image", "")))
     ]

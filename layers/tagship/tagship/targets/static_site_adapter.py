@@ -104,21 +104,21 @@ class StaticSite:
             )
         if status == _SPREADING:
             raise CandidateNotReady(
-                f"{self._release}: {self._name} is being published by somebody else (its status is {status}). Publish a new "
-                "tag when it is done."
+                f"{self._release}: {self._name} is being published by someone else (its status is {status}). "
+                "Retry the release when that is done."
             )
         if edited.text != live.text and edited.code is None:
             raise TargetInvalid(
-                f"{self._release}: {self._name} has an edit that is not published. Tagship did not overwrite it. Save the "
-                "edit elsewhere and undo it, then publish a new tag."
+                f"{self._release}: {self._name} has an unpublished edit. Tagship did not overwrite it. Save "
+                "the edit elsewhere and undo it, then publish a new tag."
             )
         serving = self._one_release(live)
         if current is None or not self._is_ours(current):
             return Finding(said=f"{self._name} can be changed.")
         if serving is None or serving.id != current["id"]:
             raise TargetMoved(
-                f"{self._release}: {self._name} serves {_described(live)}, and by the ledger production runs site "
-                f"{current['id']}: somebody else moved it. Tagship did not overwrite it."
+                f"{self._release}: {self._name} serves {_described(live)}, but according to the ledger "
+                f"production runs site {current['id']}: someone else changed it. Tagship did not overwrite it."
             )
         return Finding(said=f"{self._name} can be changed, and serves what the last release left.")
 
@@ -131,7 +131,7 @@ class StaticSite:
         """Whether it is a whole site that can be served."""
         artifact, pinned = self._site(artifacts)
         if pinned.size > MOST_BYTES:
-            return "", [f"{artifact.file} is larger than {MOST_BYTES // 1024**2} MB. Pack less."]
+            return "", [f"{artifact.file} is larger than {MOST_BYTES // 1024**2} MB. Remove files."]
         with opened(pinned) as file:
             said, problems = look_into(file, pattern=self._pattern)
         return f"{artifact.file}: {said}", [f"{artifact.file}: {problem}" for problem in problems]
@@ -153,14 +153,14 @@ class StaticSite:
         baseline = self._revision(serving) | {"etag": live.version} if serving else None
         candidate = self._planned(artifact, against=serving.id if serving else "")
         if baseline and baseline["digest"] == candidate["digest"]:
-            said = f"Nothing to change: {self._name} serves this very site already, as {baseline['id']}."
+            said = f"Nothing to change: {self._name} already serves this site, as {baseline['id']}."
             return Change(baseline=baseline, candidate=baseline, nothingToChange=True, summary=[said])
         after = self._directory(artifact, pinned)
         to = f"a new one ({len(after)} files, {sum(file.size for file in after.values()) / 1_048_576:.1f} MB)"
         if serving is None:
             summary = [
                 f"{self._name}: nothing has been released; it will serve {to}.",
-                "Nothing serves now: a rollback would serve nothing again.",
+                "Nothing is served now: after a rollback, nothing would be served again.",
             ]
             return Change(baseline=None, candidate=candidate, nothingToChange=False, summary=summary)
         before = self._bucket.listing(serving.id, missing=BaselineMissing)
@@ -187,7 +187,7 @@ class StaticSite:
             changes.append(f"Setting: paths {serving.paths} → {self.spec.paths}")
         if serving.hashed != self._pattern:
             changes.append(
-                "Setting: which files have a hash in their name, so that browsers keep them for a year"
+                "Setting: which files have a hash in their name, so that browsers cache them for a year"
             )
         return changes
 
@@ -199,8 +199,8 @@ class StaticSite:
         against = candidate["data"]["against"]
         if self._planned(artifact, against=against) != candidate:
             raise PlanChanged(
-                f"{self._release}: what would be uploaded is not what was approved. No traffic was moved. Publish a new "
-                "tag, so that it is planned and approved again."
+                f"{self._release}: the files to upload are not the approved ones. No traffic was moved. "
+                "Publish a new tag to plan and approve it again."
             )
         made: Revision = {**candidate, "id": candidate["digest"][:_ID_CHARACTERS]}
         try:
@@ -246,7 +246,7 @@ class StaticSite:
             raise TargetMoved(self._moved(live))
         if edited.text != live.text and edited.code is None:
             raise TargetMoved(
-                f"{self._release}: {self._name} has an edit by somebody else that is not published. Tagship did not "
+                f"{self._release}: {self._name} has an unpublished edit by someone else. Tagship did not "
                 "overwrite it."
             )
         return False
@@ -258,7 +258,7 @@ class StaticSite:
             raise TargetMoved(self._moved(live))
         status = self._status()
         if status == _UNUSED:
-            raise TargetInvalid(f"{self._release}: no distribution uses {self._name} any longer.")
+            raise TargetInvalid(f"{self._release}: no distribution uses {self._name} anymore.")
         return _PACE_SECONDS if status == _SPREADING else 0
 
     # ---- the baseline ----------------------------------------------------------------------------------------------
@@ -289,9 +289,7 @@ class StaticSite:
         self._refuse_older((live, edited), fence)
         ours = {revision["id"] for revision in (baseline, candidate, replaced) if revision}
         if live.code is None or not {it.id for it in live.code.serves} <= ours:
-            raise TargetMoved(
-                f"{self._moved(live)} Restore it by hand: docs/targets/static-site.md says how."
-            )
+            raise TargetMoved(f"{self._moved(live)} To restore it by hand, see docs/targets/static-site.md.")
         wanted = (Serving.of(baseline, 100),) if baseline else ()
         if baseline:
             self._verify(baseline, missing=BaselineMissing)
@@ -304,14 +302,14 @@ class StaticSite:
             live = self._copy(_LIVE)
             if live.code is None or live.code.serves != wanted:
                 raise NotStable(
-                    f"{self._release}: {self._name} does not read as restored: {_described(live)}."
+                    f"{self._release}: {self._name} is not restored: it serves {_described(live)}."
                 )
         if baseline is None:
             return f"{self._name} serves nothing again, as before this release."
-        lost = " An edit that somebody had not published was replaced." if edited.code is None else ""
+        lost = " An unpublished edit was replaced." if edited.code is None else ""
         if stood:
-            return f"{self._name} gave all traffic to site {baseline['id']} already.{lost}"
-        return f"{self._name} gives all traffic to site {baseline['id']} again.{lost}"
+            return f"{self._name} already sent all traffic to site {baseline['id']}.{lost}"
+        return f"{self._name} sends all traffic to site {baseline['id']} again.{lost}"
 
     # ---- the function ----------------------------------------------------------------------------------------------
 
@@ -359,7 +357,7 @@ class StaticSite:
         found = self._copy(_EDITED)
         if found.text != text:
             raise refused or TargetMoved(
-                f"{self._release}: {self._name} was edited by somebody else at the same moment."
+                f"{self._release}: {self._name} was edited by someone else at the same time."
             )
         return found, refused is not None
 
@@ -395,8 +393,9 @@ class StaticSite:
         ):
             raise TargetInvalid(
                 f"{self._release}: CloudFront can't run {self._name} as it should: "
-                f"{line(found.get('FunctionErrorMessage') or found.get('FunctionOutput') or 'no answer', 300)}. It was not "
-                "published, and visitors notice nothing. This is a fault of Tagship: report it."
+                f"{line(found.get('FunctionErrorMessage') or found.get('FunctionOutput') or 'no answer', 300)}. "
+                "It was not published, so visitors are not affected. This is a bug in Tagship: please report "
+                "it."
             )
 
     def _copy(self, stage: Literal["LIVE", "DEVELOPMENT"]) -> Copy:
@@ -414,21 +413,22 @@ class StaticSite:
         newest = max(copy.code.fence for copy in copies if copy.code) if any(it.code for it in copies) else 0
         if newest > fence:
             raise LockLost(
-                f"{self._release}: {self._name} was changed under the newer fencing number {newest}; {fence} can no longer "
-                "change anything."
+                f"{self._release}: {self._name} was changed with the newer fencing number {newest}, so {fence} "
+                "can no longer change it."
             )
 
     def _one_release(self, live: Copy) -> Serving | None:
         """Raises TargetInvalid where Tagship did not write the function, or several releases share the traffic."""
         if live.code is None:
             raise TargetInvalid(
-                f"{self._release}: the code of {self._name} is not what Tagship wrote. Nothing was changed. Give it the "
-                "code of docs/targets/static-site.md, publish it, then publish a new tag."
+                f"{self._release}: the code of {self._name} was not written by Tagship. Nothing was changed. "
+                "Replace it with the code in docs/targets/static-site.md and publish the function, then "
+                "publish a new tag."
             )
         if len(live.code.serves) > 1:
             raise TargetInvalid(
-                f"{self._release}: {self._name} serves {_described(live)}. Give all traffic to one release first: "
-                "docs/targets/static-site.md says how. Nothing was changed."
+                f"{self._release}: {self._name} serves {_described(live)}. Send all traffic to one release "
+                "first (see docs/targets/static-site.md). Nothing was changed."
             )
         return live.code.serves[0] if live.code.serves else None
 
@@ -489,7 +489,7 @@ class StaticSite:
 
     def _moved(self, live: Copy) -> str:
         return (
-            f"{self._release}: {self._name} was changed by somebody else since the plan was made: it serves "
+            f"{self._release}: {self._name} was changed by someone else after the plan was made: it serves "
             f"{_described(live)}. Tagship did not overwrite it."
         )
 

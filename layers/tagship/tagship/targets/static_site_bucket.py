@@ -56,7 +56,7 @@ class Bucket:
         """The files of a release that is there as a whole; raises `missing` where it is not."""
         found = self._json(f"{LISTINGS}{site}.json")
         if found is None:
-            raise missing(f"{self.title}: the list of the files of {self._release(site)} is gone.")
+            raise missing(f"{self.title}: the list of files of {self._release(site)} no longer exists.")
         return _files(found)
 
     def verify(self, site: str, *, hashed: str, missing: type[TagshipError]) -> Files:
@@ -118,7 +118,7 @@ class Bucket:
                 )
         except UNREADABLE as error:
             raise TargetInvalid(
-                f"{self.title}: the package can't be unpacked: {plain(str(error))}. No traffic was moved."
+                f"{self.title}: the package cannot be unpacked: {plain(str(error))}. No traffic was moved."
             ) from error
         if complete and (wrong := self._wrong(site, done, hashed)):
             raise TargetInvalid(
@@ -158,7 +158,7 @@ class Bucket:
                 known = before.get(path)
                 if known and file.looks_like(known) and file.sha256 != known.sha256:
                     raise PlanChanged(
-                        f"{self.title}: {plain(path)} was made to look unchanged, and its content is another one. No "
+                        f"{self.title}: {plain(path)} was made to look unchanged, but its content differs. No "
                         "traffic was moved. Find out who built this release."
                     )
                 unchanged = known is not None and known.sha256 == file.sha256

@@ -151,8 +151,9 @@ def _said(found: Sequence[zipfile.ZipInfo], pattern: str) -> str:
     size = sum(entry.file_size for entry in found)
     unknown = [name for name in names if headers_of(name, hashed=False)["ContentType"] == _UNKNOWN]
     said = (
-        f"{len(names)} file{'' if len(names) == 1 else 's'}, {size / 1_048_576:.1f} MB unzipped: {sum(map(is_page, names))} "
-        f"pages, and {hashed} with a hash in their name, which browsers keep for a year."
+        f"{len(names)} file{'' if len(names) == 1 else 's'}, {size / 1_048_576:.1f} MB unzipped: "
+        f"{sum(map(is_page, names))} pages, and {hashed} with a hash in their name, which browsers cache for a "
+        "year."
     )
     return f"{said} Of no known type, so served as {_UNKNOWN}: {shown(unknown)}." if unknown else said
 
@@ -161,29 +162,27 @@ def _unusable(found: Sequence[zipfile.ZipInfo]) -> list[str]:
     names = [entry.filename for entry in found]
     problems = []
     if links := [it.filename for it in found if stat.S_ISLNK(it.external_attr >> 16)]:
-        problems.append(f"It has symbolic links: {shown(links)}. Pack the files that they lead to.")
+        problems.append(f"It has symbolic links: {shown(links)}. Package the files that they point to.")
     if twice := sorted(name for name, times in Counter(names).items() if times > 1):
-        problems.append(f"It has two files of one name: {shown(twice)}. Pack it again.")
+        problems.append(f"It has two files with the same name: {shown(twice)}. Create the zip again.")
     odd = [
         it
         for it in names
         if not it.isprintable() or "\\" in it or "//" in it or len(it.encode()) > _KEY_BYTES
     ]
     if odd:
-        problems.append(f"It has names that can't be served: {shown(odd)}. Rename these files.")
+        problems.append(f"It has file names that cannot be served: {shown(odd)}. Rename these files.")
     return problems
 
 
 def _sizes(found: Sequence[zipfile.ZipInfo]) -> list[str]:
     problems = []
     if len(found) > MOST_FILES:
-        problems.append(
-            f"It has {len(found)} files, and at most {MOST_FILES} are deployed. Pack fewer files."
-        )
+        problems.append(f"It has {len(found)} files; the limit is {MOST_FILES}. Package fewer files.")
     if (size := sum(entry.file_size for entry in found)) > MOST_UNZIPPED:
         problems.append(
-            f"It has {size // 1024**2} MB unzipped, and at most {MOST_UNZIPPED // 1024**2} MB are deployed. "
-            "Serve large files from another bucket."
+            f"It has {size // 1024**2} MB unzipped; the limit is {MOST_UNZIPPED // 1024**2} MB. Serve large "
+            "files from another bucket."
         )
     if large := [it.filename for it in found if it.file_size > MOST_FILE_BYTES]:
         problems.append(
@@ -198,8 +197,8 @@ def _without_index(found: Sequence[zipfile.ZipInfo]) -> list[str]:
         return []
     tops = {name.split("/", 1)[0] for name in names}
     if len(tops) == 1 and f"{(top := tops.pop())}/index.html" in names:
-        return [f"All its files are in the folder {plain(top)}. Pack the folder's contents, not the folder."]
-    return ["There is no index.html at the top. Pack the built site."]
+        return [f"All its files are in the folder {plain(top)}. Zip the folder's contents, not the folder."]
+    return ["The file index.html is missing at the top level. Package the built site."]
 
 
 class _Asked(HTMLParser):
@@ -227,7 +226,8 @@ def _broken_pages(archive: zipfile.ZipFile, found: Sequence[zipfile.ZipInfo], pa
         paths = {unquote(it.path).lstrip("/") for it in asked if not it.netloc and it.scheme == ""}
         if missing := sorted(it for it in paths - names if is_hashed(it, pattern)):
             problems.append(
-                f"{plain(page.filename)} loads what is not in the package: {shown(missing)}. Build the site again."
+                f"{plain(page.filename)} loads files that are not in the package: {shown(missing)}. Build the "
+                "site again."
             )
     return problems
 
