@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any, Literal
 
 from tagship.approval.errors import TooManyRequests
-from tagship.approval.facts import fact_of
 from tagship.approval.proof import Proof
 from tagship.approval.quorum import outcome
 from tagship.ledger import approvals, visits
@@ -112,7 +111,7 @@ class LedgerStore:
         count = visits.refused(self.ledger, approval_id, reason)
         if str(count).strip("0") == "1":
             self.ledger.record(
-                fact_of(
+                approvals.fact_of(
                     record,
                     FactKind.LINK_REFUSED,
                     key=f"{reason} {count}",

@@ -57,7 +57,7 @@ def request(ledger: Ledger, approval: NewRequest, *, execution: str) -> RequestR
         "authorMayApprove": approval["authorMayApprove"],
         "digest": approval["digest"],
     }
-    fact = _fact(approval, FactKind.APPROVAL_REQUESTED, execution=execution, data=asked)
+    fact = fact_of(approval, FactKind.APPROVAL_REQUESTED, execution=execution, data=asked)
     item = {
         "pk": _pk(approval["id"]),
         "sk": _APPROVAL,
@@ -171,7 +171,7 @@ def decide(
         decisions = [*approval["decisions"], entry]
         outcome = judge({**approval, "decisions": decisions})
         status, fact_name = _OUTCOMES.get(outcome, (OPEN, FactKind.APPROVAL_GIVEN))
-        fact = _fact(
+        fact = fact_of(
             approval,
             fact_name,
             key=person(approver),
@@ -217,7 +217,7 @@ def close(
         raise ApprovalClosed("This approval request does not exist.")
     if approval["status"] != OPEN:
         return approval
-    fact = _fact(
+    fact = fact_of(
         approval,
         _CLOSED[status],
         who=who,
@@ -262,7 +262,7 @@ def _refuse_if_over(ledger: Ledger, approval: RequestRecord, approver: str) -> N
         raise ApprovalClosed(f"The request is {approval['status'].lower()}.")
 
 
-def _fact(
+def fact_of(
     approval: NewRequest,
     name: FactKind,
     *,
@@ -271,6 +271,7 @@ def _fact(
     execution: str = "",
     data: Mapping[str, object] | None = None,
 ) -> Fact:
+    """A fact about a request; `key` sets it apart from others of its name."""
     return Fact(
         application=approval["application"],
         tag=approval["tag"],

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tagship.approval.facts import CHANNEL, fact_of, failure
+from tagship.approval.facts import CHANNEL, failure
 from tagship.approval.link import BUTTONS, GRACE, LinkSigner, approval_url
 from tagship.approval.quorum import check_reachable, missing, policy_of, voters
 from tagship.approval.request.mail import Mail, approval_mail, escalation_mail, reminder_mail
@@ -130,7 +130,7 @@ def remind(
     results = sender.sent(waiting, reminder=True, escalated=escalated)
     _record_failures(ledger, request, results)
     ledger.record(
-        fact_of(
+        approvals.fact_of(
             request,
             FactKind.APPROVERS_REMINDED,
             key=timestamp(now)[:16],
