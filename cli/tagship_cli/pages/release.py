@@ -55,6 +55,10 @@ def release_page(found: Shown, machines: list[Machine], place: Place) -> str:
         gates=record.get("gates") or [],
         plan=plan["summary"] if plan else [],
         approval=found.approval,
+        decisions=[
+            {**each, "at": times.full(times.moment(each["at"]))}
+            for each in (found.approval["decisions"] if found.approval else ())
+        ],
         checks=[(look, check) for look in found.checks for check in look["checks"]],
         timeline=[_moment(fact) for fact in found.facts],
         zone=times.zone(now),

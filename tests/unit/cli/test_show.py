@@ -89,6 +89,19 @@ def test_the_path_that_it_took_is_in_colour_and_the_rest_is_not(stage: Any) -> N
     assert len(went) == 3
     assert len(re.findall(r'<path class="line[^"]*went', page)) == 2
     assert 'class="box good"' in page, "what was not passed stays pale"
+    assert page.index("<h2>Gates</h2>") < page.index("<details>") < page.index('class="machine"'), (
+        "evidence first"
+    )
+
+
+def test_a_decision_has_its_time(stage: Any) -> None:
+    made = stage.release().waiting()
+    stage.clock.pause(60)
+    made.decided("ana@example.com")
+    page = release_page(showing.gather(Here(stage), "storefront", "v1.4.0"), [], Here(stage))
+    row = page.partition("ana@example.com</th>")[2].partition("</tr>")[0]
+    assert "14:0" in row
+    assert "2026" in row
 
 
 class Here:
