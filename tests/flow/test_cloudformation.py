@@ -9,14 +9,23 @@ import pytest
 
 from tagship.aws.clients import Aws
 from tagship.targets.cloudformation_stack import KIND, TEMPLATE
-from tests.flow.harness import Ended, World, client_of, code_of, manifest_of
+from tests.flow.harness import Ended, World, client_of, code_of, manifest_of, wait_for
 from tests.unit.targets.stacks import NEW, OLD, FakeStacks, template
 
 BUCKET = KIND.example["bucket"]
 
 
 class Stacks(FakeStacks):
-    """CloudFormation in memory, whose templates are objects in moto's S3."""
+    """CloudFormation in memory, whose templates are objects in moto's S3; a rollback takes one look."""
+
+    looks = 0
+
+    def describe_stacks(self, *, StackName: str) -> dict[str, Any]:
+        if self.status == "UPDATE_ROLLBACK_IN_PROGRESS":
+            self.looks += 1
+            if self.looks > 1:
+                self.settle()
+        return super().describe_stacks(StackName=StackName)
 
     def _template(self, url: str) -> str:
         _, bucket, key = urlsplit(url).path.split("/", 2)
@@ -34,7 +43,11 @@ def stack(world: World, stacks: Stacks) -> World:
     """An application whose target is a stack that exists; its smoke test knows one bad template."""
     client_of("s3").create_bucket(Bucket=BUCKET)
     world.patch.setattr(
-        Aws, "_made", lambda self, service, **_: stacks if service == "cloudformation" else client_of(service)
+        Aws,
+        "_made",
+        lambda self, service, **_: (
+            stacks.client(service) if service == "cloudformation" else client_of(service)
+        ),
     )
     client_of("lambda").create_function(
         FunctionName="smoke",
@@ -98,3 +111,16 @@ def test_what_cloudformation_rolls_back_by_itself_is_a_rollback_with_its_reason(
 def test_an_unhealthy_stack_gets_back_its_template_and_parameters(stack: World, stacks: Stacks) -> None:
     assert release(stack, "v1.0.0", template("broken")).error == "ReleaseRolledBack"
     assert (stacks.body, stacks.writes) == (OLD, 2)
+
+
+def test_a_release_that_a_person_stops_in_the_middle_of_the_update_is_cancelled(
+    stack: World, stacks: Stacks
+) -> None:
+    stacks.slow = True
+    stack.stopping("await_stable")
+    ended = release(stack, "v1.0.0", NEW)
+    assert (ended.status, stacks.status) == ("ABORTED", "UPDATE_IN_PROGRESS")
+    assert stack.supervise(ended)["did"] == "rollback"
+    wait_for(lambda: True if stack.record("v1.0.0")["status"] == "ABORTED" else None, "the ending")
+    assert (stacks.status, stacks.body) == ("UPDATE_ROLLBACK_COMPLETE", OLD)
+    assert "tag" not in stack.holder()

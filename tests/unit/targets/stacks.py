@@ -9,7 +9,13 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
+
+import botocore.session
+from botocore import xform_name
+from botocore.model import ServiceModel
+from botocore.validate import ParamValidator
 
 from tagship.model.release import Artifact, PinnedObject
 from tagship.targets.cloudformation_stack import KIND, TEMPLATE, StackTarget
@@ -40,6 +46,12 @@ def template(value: str, *, kind: str = "AWS::SSM::Parameter", **more: Any) -> s
 
 
 OLD, NEW, FOREIGN = template("old"), template("new"), template("by hand")
+
+
+@cache
+def _model(service: str) -> ServiceModel:
+    found: ServiceModel = botocore.session.get_session().get_service_model(service)
+    return found
 
 
 @dataclass
@@ -85,10 +97,24 @@ class FakeStacks:
         self.updated = datetime(2026, 1, 1, tzinfo=UTC)
         self._event("UPDATE_COMPLETE", "")
 
-    def client(self, service: str) -> FakeStacks:
-        """Both services."""
-        assert service in ("cloudformation", "s3")
-        return self
+    def client(self, service: str) -> Any:
+        """Either service; each request is one that boto3 would send."""
+        model = _model(service)
+
+        def asked(name: str) -> Callable[..., Any]:
+            answer = getattr(self, name)
+            operation = next(it for it in model.operation_names if xform_name(it) == name)
+            shape = model.operation_model(operation).input_shape
+
+            def checked(**request: Any) -> Any:
+                assert shape is not None
+                problems = ParamValidator().validate(request, shape)
+                assert not problems.has_errors(), problems.generate_report()
+                return answer(**request)
+
+            return checked
+
+        return type("Client", (), {"__getattr__": lambda _, name: asked(name)})()
 
     # ---- what people and AWS do --------------------------------------------------------------------------------------
 
