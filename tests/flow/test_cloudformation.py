@@ -10,7 +10,7 @@ import pytest
 from tagship.aws.clients import Aws
 from tagship.targets.cloudformation_stack import KIND, TEMPLATE
 from tests.flow.harness import Ended, World, client_of, code_of, manifest_of, wait_for
-from tests.unit.targets.stacks import NEW, OLD, FakeStacks, template
+from tests.unit.targets.stacks import FOREIGN, NEW, OLD, FakeStacks, template
 
 BUCKET = KIND.example["bucket"]
 
@@ -65,28 +65,39 @@ def stack(world: World, stacks: Stacks) -> World:
     return world
 
 
-def release(world: World, tag: str, body: str, **how: Any) -> Ended:
+def uploaded(world: World, tag: str, body: str) -> dict[str, str]:
     document = manifest_of(tag, body.encode())
     document["artifacts"][0]["name"] = TEMPLATE
-    return world.release(tag, code=body.encode(), manifest=document, **how)
+    return world.upload(tag, code=body.encode(), manifest=document)
+
+
+def release(world: World, tag: str, body: str, *, decide: str = "approve") -> Ended:
+    arn = world.start(uploaded(world, tag, body))
+    if decide:
+        world.decide(arn, decide=decide)
+    return world.ended(arn)
 
 
 def test_the_change_set_that_was_approved_is_executed_and_no_other(stack: World, stacks: Stacks) -> None:
+    """Fault 112."""
     assert release(stack, "v1.0.0", NEW).status == "SUCCEEDED"
     (planned,) = stack.record("v1.0.0")["plan"]["locations"]
     (executed,) = [
         name for name, made in stacks.sets.items() if made["ExecutionStatus"] == "EXECUTE_COMPLETE"
     ]
     assert planned["candidate"]["data"]["changeSet"] == executed
+    arn = stack.start(uploaded(stack, "v1.1.0", template("newer")))
+    link = stack.link(arn)
+    assert link
     stacks.by_hand()
-    assert release(stack, "v1.1.0", template("newer"), decide="").error == "ReleaseInvalid"
-    assert (
-        "a different template or different parameters than the last release" in stack.record("v1.1.0")["why"]
-    )
+    stack.press(link, decide="approve")
+    assert stack.ended(arn).error == "ReleaseInvalid"
+    assert "changed by someone else after the plan was made" in stack.record("v1.1.0")["why"]
+    assert (stacks.body, stacks.writes) == (FOREIGN, 1)
 
 
 def test_approvers_are_warned_and_the_same_again_needs_nobodys_approval(stack: World, stacks: Stacks) -> None:
-    """Fault 32."""
+    """Faults 32 and 110."""
     orders = {"Action": "Remove", "LogicalResourceId": "Orders", "ResourceType": "AWS::DynamoDB::Table"}
     stacks.changes = [{"ResourceChange": orders}]
     assert release(stack, "v1.0.0", NEW).status == "SUCCEEDED"
@@ -100,6 +111,7 @@ def test_approvers_are_warned_and_the_same_again_needs_nobodys_approval(stack: W
 def test_what_cloudformation_rolls_back_by_itself_is_a_rollback_with_its_reason(
     stack: World, stacks: Stacks
 ) -> None:
+    """Fault 111."""
     stacks.fails = "The value must not be new"
     ended = release(stack, "v1.0.0", NEW)
     assert ended.error == "ReleaseRolledBack"
@@ -116,6 +128,7 @@ def test_an_unhealthy_stack_gets_back_its_template_and_parameters(stack: World, 
 def test_a_release_that_a_person_stops_in_the_middle_of_the_update_is_cancelled(
     stack: World, stacks: Stacks
 ) -> None:
+    """Fault 113."""
     stacks.slow = True
     stack.stopping("await_stable")
     ended = release(stack, "v1.0.0", NEW)

@@ -67,6 +67,7 @@ DETAILS = [{"Target": {"Name": "KeySchema"}}, {"Target": {"Name": "TableName"}}]
 
 
 def test_approvers_read_what_is_lost_before_all_else(stacks: FakeStacks) -> None:
+    """Fault 110."""
     found = (
         change("Add", "Queue", "AWS::SQS::Queue"),
         change("Modify", "Function", "AWS::Lambda::Function"),
@@ -193,6 +194,7 @@ def test_a_new_parameter_without_a_value_is_refused(stacks: FakeStacks) -> None:
 
 
 def test_a_template_that_somebody_exchanged_in_the_bucket_is_noticed(stacks: FakeStacks) -> None:
+    """Fault 115."""
     plan(stacks)
     stacks.sets.clear()
     for key in stacks.kept:
@@ -281,6 +283,7 @@ def test_what_a_stack_policy_refuses_is_known_before_the_update_fails(
 
 
 def test_a_release_that_the_stack_policy_refuses_stops_at_its_plan(stacks: FakeStacks) -> None:
+    """Fault 116."""
     stacks.policy = json.dumps({"Statement": {**ALLOW, "Effect": "Deny"}})
     with pytest.raises(TargetInvalid, match="Update:Modify of AWS::SSM::Parameter Price"):
         plan(stacks)
@@ -354,6 +357,7 @@ def test_a_template_is_looked_into(stacks: FakeStacks, content: bytes, why: str)
 def test_an_update_that_fails_is_rolled_back_by_cloudformation_and_says_why(
     bench: StackBench, release: Release
 ) -> None:
+    """Fault 111."""
     bench.unsettle()
     bench.stacks.fails = "Value must not be new. (Service: Ssm)"
     release.set_weight(100)
@@ -368,6 +372,7 @@ def test_an_update_that_fails_is_rolled_back_by_cloudformation_and_says_why(
 
 
 def test_an_update_in_progress_is_cancelled(bench: StackBench, release: Release) -> None:
+    """Fault 113."""
     bench.unsettle()
     release.set_weight(100)
     assert "cancelled" in release.restore()
@@ -377,6 +382,19 @@ def test_an_update_in_progress_is_cancelled(bench: StackBench, release: Release)
     bench.settle()
     assert release.target.verify_weight(release.move(0)) == 0
     assert bench.shares() == release.expected(0)
+
+
+def test_a_change_set_that_somebody_made_obsolete_is_not_executed_and_no_other_is(
+    bench: StackBench, release: Release
+) -> None:
+    """Fault 112."""
+    bench.stacks.by_hand()
+    before = bench.writes()
+    with pytest.raises(PlanChanged, match=r"obsolete.*plan and approve it again"):
+        release.target.prepare(bench.artifacts, release.change.candidate)
+    with pytest.raises(TargetMoved):
+        release.set_weight(100)
+    assert bench.writes() == before
 
 
 def test_a_restore_before_the_update_leaves_nothing_to_execute(bench: StackBench, release: Release) -> None:
@@ -441,7 +459,7 @@ def test_an_update_is_waited_for_before_its_first_event_is_shown(bench: StackBen
 def test_a_state_that_cloudformation_shows_late_is_not_taken_for_the_end(
     bench: StackBench, release: Release
 ) -> None:
-    """DescribeStacks still says what was before, and the events know better."""
+    """Fault 114: describeStacks still says what was before, and the events know better."""
     bench.unsettle()
     release.set_weight(100)
     bench.stacks.late = True
