@@ -1,55 +1,55 @@
-"""AcquireLock: one release of an application at a time; wait for a release in progress, or supersede one that only waits."""
+"""AcquireLock: one release of an application is at work at a time; wait for it, and end older ones that only wait."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import cast
 
-from tagship.approval.superseding import supersede
+from tagship.approval.order import supersede_older
 from tagship.ledger import lock, releases
-from tagship.ledger.table import timestamp
-from tagship.model.errors import LockLost, NewerReleaseUnderway
+from tagship.ledger.table import Ledger, timestamp
+from tagship.model.errors import LockLost, Overtaken
+from tagship.model.records import ReleaseKey, ReleaseRecord
 from tagship.model.release import Status, Tag
 from tagship.runtime import Event, Runtime, step
 
 LEASE_SECONDS = 1500
-"""The gates' budget and the plan at its slowest, with room to spare; later steps make it longer as they need."""
+"""The gates' budget and the plan at its slowest, with room to spare: people are asked without the lock."""
 
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """Raises LockHeld while another release is on its way, NewerReleaseUnderway when waiting would be in vain, LockLost when
-    this one has ended meanwhile.
+    """`{fence, leaseEnds, planning}`.
+
+    Raises LockHeld while another release is at work, Overtaken while a newer one is being deployed, LockLost when this one
+    has ended meanwhile.
     """
-    release = event["release"]
-    application, tag = release["application"], release["tag"]
-    present = lock.holder(runtime.ledger, application)
-    other = present.tag if present and present.alive(runtime.now()) and not present.kept else tag
-    if Tag.parse(other).newer_than(Tag.parse(tag)):
-        raise NewerReleaseUnderway(
-            f"{application} {tag} ends here: the newer {other} is already in progress. Nothing was changed."
-        )
-    record = releases.get(runtime.ledger, application, tag)
+    ledger, release = runtime.ledger, cast("ReleaseKey", event["release"])
+    record = releases.get(ledger, release["application"], release["tag"])
     if (record["status"], record["attempt"]) != (Status.RUNNING, release["attempt"]):
-        raise LockLost(f"{application} {tag}: the release has already ended. No lock was taken for it.")
-    if other != tag:
-        stepfunctions = runtime.aws.client("stepfunctions")
-        supersede(runtime.ledger, stepfunctions, application, other, by=tag, execution=event["execution"])
-    return lock.acquire(
-        runtime.ledger,
-        application=application,
-        tag=tag,
-        attempt=release["attempt"],
+        raise LockLost(
+            f"{release['application']} {release['tag']}: the release has ended meanwhile. No lock was taken for it."
+        )
+    _refuse_behind_newer(ledger, record)
+    supersede_older(ledger, runtime.aws.client("stepfunctions"), record, execution=event["execution"])
+    taken = releases.take_lock(
+        ledger,
+        release,
         execution=event["execution"],
         seconds=LEASE_SECONDS,
         told={"gatesEnd": timestamp(runtime.now() + timedelta(seconds=runtime.settings.validation_seconds))},
-        only_while=[
-            releases.standing(
-                runtime.ledger,
-                application=application,
-                tag=tag,
-                attempt=release["attempt"],
-                status=Status.RUNNING,
-                execution=event["execution"],
+    )
+    return {"fence": taken.fence, "leaseEnds": taken.leaseEnds, "planning": record.get("planning", 1)}
+
+
+def _refuse_behind_newer(ledger: Ledger, record: ReleaseRecord) -> None:
+    present = lock.holder(ledger, record["application"])
+    if present is None or present.kept or not present.alive(ledger.now()):
+        return
+    if Tag.parse(present.tag).newer_than(Tag.parse(record["tag"])):
+        other = releases.get(ledger, record["application"], present.tag)
+        if other["phase"] == releases.BEGUN:
+            raise Overtaken(
+                f"{record['application']} {record['tag']} ends here: the newer {present.tag} is being deployed. Nothing was "
+                "changed."
             )
-        ],
-    ).as_dict()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tagship import gates
 from tagship.gates.gate import judge
 from tagship.ledger import lock, releases
-from tagship.ledger.table import Fact
+from tagship.ledger.table import Fact, of_planning
 from tagship.model.application import Application
 from tagship.model.facts import FactKind
 from tagship.model.records import GateRecord, ReleaseKey
@@ -31,6 +31,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         tag=release["tag"],
         attempt=release["attempt"],
         name=FactKind.GATES_PASSED if passed else FactKind.GATES_FAILED,
+        key=of_planning(event["planning"]),
         execution=event["execution"],
         data={
             "results": [*results, *unasked],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tagship.deployment.artifacts import artifacts_of
 from tagship.deployment.binding import release_digest
 from tagship.ledger import releases
+from tagship.ledger.table import of_planning
 from tagship.model.facts import FactKind
 from tagship.model.records import LocationPlan, Plan, manifest_of
 from tagship.model.release import Manifest
@@ -40,12 +41,12 @@ def handler(event: Event, runtime: Runtime) -> Event:
         "steps": [{"percent": it.percent, "bake": it.bake, "needs": it.needs} for it in steps],
         "from": current["tag"] if current else None,
         "to": release.tag,
+        "planning": event["planning"],
     }
     if change.warnings:
         plan["warnings"] = list(change.warnings)
     plan["digest"] = release_digest(record, plan)
     data = {"summary": plan["summary"], "digest": plan["digest"], "from": plan["from"]}
-    releases.mark(
-        runtime.ledger, release.fact(FactKind.DEPLOYMENT_PLANNED, data=data), plan=plan, replaces=current
-    )
+    planned = release.fact(FactKind.DEPLOYMENT_PLANNED, key=of_planning(event["planning"]), data=data)
+    releases.mark(runtime.ledger, planned, plan=plan, replaces=current)
     return {name: plan[name] for name in ("nothingToChange", "summary", "from", "to", "digest")}

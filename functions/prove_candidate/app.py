@@ -27,7 +27,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
     lock.renew(
         runtime.ledger,
         application=release.application,
-        fence=event["lock"]["fence"],
+        fence=deployment["fence"],
         seconds=settings.deployment_seconds + settings.rollback_seconds + lock.SPARE_SECONDS,
     )
     artifacts = artifacts_of(record)

@@ -47,5 +47,5 @@ def handler(event: Event, runtime: Runtime) -> Event:
             "askSeconds": min(policy.remindEvery, policy.expires) if policy else 1,
         },
         # A change of the configuration moves no traffic and takes no lock: nobody has the fencing number 0.
-        "lock": {"fence": 0},
+        "lock": {"fence": 0, "planning": 1},
     }

@@ -4,47 +4,47 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from tagship.approval.order import is_outdated
 from tagship.approval.recount import notary_of, prove_decisions
 from tagship.deployment import recheck
 from tagship.deployment.locations import location_of, move_to
 from tagship.deployment.settling import settle_by
-from tagship.ledger import lock
+from tagship.ledger import lock, releases
 from tagship.ledger.table import timestamp
-from tagship.model import schedule
 from tagship.runtime import Event, Runtime, step
-
-_LOOK_SECONDS = int(schedule.LOOK_AGAIN.total_seconds())
 
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """The steps and the deadlines, and the place before the first step; or how long to wait before it looks again.
+    """The steps, the deadlines and the fencing number, at the first step; how long to wait; or that it is planned again.
 
     Raises PlanChanged when the approval was for something else or the configuration was never approved, ApprovalUnproven
-    when the facts do not hold it, CalendarClosed when it is frozen or outside its windows and does not wait, TargetMoved
-    when somebody changed the target meanwhile.
+    when the facts do not hold it, CalendarClosed when it is frozen or outside its windows and does not wait, LockHeld while
+    another release is at work, Overtaken when a newer one went first, TargetMoved when somebody else changed the target.
     """
-    release, fence, ledger = runtime.release(event), event["lock"]["fence"], runtime.ledger
-    seconds, now = runtime.settings.deployment_seconds, runtime.now()
-    lock.renew(
-        ledger,
-        application=release.application,
-        fence=fence,
-        seconds=max(seconds + runtime.settings.rollback_seconds, _LOOK_SECONDS) + lock.SPARE_SECONDS,
-    )
-    record = release.record
-    notary = notary_of(runtime.settings, runtime.aws.client("kms"))
-    prove_decisions(ledger, record, recheck.prove_approved(ledger, record), notary=notary)
-    if runtime.settings.guards_configuration:
-        recheck.prove_configured(ledger, record)
-    leave, plan = recheck.may_begin(ledger, record, release.configuration), record["plan"]
-    deadline = now + timedelta(seconds=seconds)
-    if not leave.wait:
-        release.target().verify_unchanged(move_to(0, location_of(record), fence=fence))
-        recheck.begin(ledger, record, leave, deadline=timestamp(deadline), execution=event["execution"])
+    release, ledger, execution = runtime.release(event), runtime.ledger, event["execution"]
+    record, plan, now, settings = release.record, release.record["plan"], runtime.now(), runtime.settings
+    again, wait, fence = record["phase"] == releases.AGAIN, 0, 0  # the answer of a try before was lost
+    deadline = now + timedelta(seconds=settings.deployment_seconds)
+    if not again:
+        notary = notary_of(settings, runtime.aws.client("kms"))
+        prove_decisions(ledger, record, recheck.prove_approved(ledger, record), notary=notary)
+        if settings.guards_configuration:
+            recheck.prove_configured(ledger, record)
+        leave = recheck.may_begin(ledger, record, release.configuration)
+        wait = leave.wait
+        if not wait:
+            lease = settings.deployment_seconds + settings.rollback_seconds + lock.SPARE_SECONDS
+            fence = releases.take_lock(ledger, record, execution=execution, seconds=lease).fence
+        again = is_outdated(ledger, record, execution=execution)
+        if not wait and not again:
+            release.target().verify_unchanged(move_to(0, location_of(record), fence=fence))
+            recheck.begin(ledger, record, leave, deadline=timestamp(deadline), execution=execution)
     return {
-        "begins": not leave.wait,
-        "waitSeconds": leave.wait,
+        "begins": not wait and not again,
+        "planAgain": again,
+        "waitSeconds": wait,
+        "fence": fence,
         "steps": plan["steps"],
         "count": len(plan["steps"]),
         "deadline": timestamp(deadline),

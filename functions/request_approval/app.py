@@ -1,14 +1,16 @@
-"""RequestApproval: open the request, record which task waits, and send each approver a personal link."""
+"""RequestApproval: open the request, free the lock, record which task waits, and send each approver a personal link."""
 
 from __future__ import annotations
 
 import functools
+from typing import cast
 
 from tagship.approval.request.delivery import deliver
 from tagship.approval.request.proposals import only_newest
 from tagship.approval.request.request import request_of, send_links
 from tagship.aws.clients import QUICK
-from tagship.ledger import approvals, lock, releases
+from tagship.ledger import approvals, releases
+from tagship.model.records import ReleaseKey
 from tagship.runtime import Event, Runtime, step
 
 
@@ -16,21 +18,16 @@ from tagship.runtime import Event, Runtime, step
 def handler(event: Event, runtime: Runtime) -> Event:
     """Answers nothing: the state machine waits for the approvers.
 
-    Raises NoChannelReached when no approver could be told.
+    Raises NoChannelReached when no approver could be told, LockLost when the release has ended or lost its lock.
     """
     release, stepfunctions = event["release"], runtime.aws.client("stepfunctions")
-    if event["lock"]["fence"]:
-        lock.renew(
-            runtime.ledger,
-            application=release["application"],
-            fence=event["lock"]["fence"],
-            seconds=event["askSeconds"] + lock.SPARE_SECONDS,
-        )
-    record = releases.get(runtime.ledger, release["application"], release["tag"])
+    record = releases.of_attempt(runtime.ledger, cast("ReleaseKey", release))
     wanted = request_of(
         record, now=runtime.now(), longest=runtime.settings.approval_seconds, random=runtime.random
     )
-    request = approvals.request(runtime.ledger, wanted, execution=event["execution"])
+    request = approvals.request(
+        runtime.ledger, wanted, execution=event["execution"], fence=event["lock"]["fence"]
+    )
     approvals.waits_on(runtime.ledger, request["id"], event["taskToken"])
     request = only_newest(runtime.ledger, stepfunctions, request)
     if request["status"] != approvals.OPEN:

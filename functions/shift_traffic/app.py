@@ -17,8 +17,8 @@ def handler(event: Event, runtime: Runtime) -> Event:
 
     Raises LockLost, TargetMoved and CredentialsRefused; then this try has moved nothing.
     """
-    release, deployment, fence = runtime.release(event), event["deployment"], event["lock"]["fence"]
-    index, settings = deployment["next"], runtime.settings
+    release, deployment, settings = runtime.release(event), event["deployment"], runtime.settings
+    index, fence = deployment["next"], deployment["fence"]
     percent, bake = deployment["steps"][index]["percent"], deployment["steps"][index]["bake"]
     every = look_every(release.configuration.health, deployment_seconds=settings.deployment_seconds)
     settle_seconds = release.kind.settle_seconds
@@ -40,6 +40,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
     )
     following = [each["needs"] for each in deployment["steps"][index + 1 :]]
     return {
+        "fence": fence,
         "steps": deployment["steps"],
         "count": deployment["count"],
         "deadline": deployment["deadline"],

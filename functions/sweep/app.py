@@ -1,4 +1,7 @@
-"""sweep: every 15 minutes, find what events missed: dead executions, undelivered decisions, unread uploads."""
+"""sweep: every 15 minutes, find what events missed: dead executions, undelivered decisions, unread uploads.
+
+And at once, when an execution has ended well: who else of its application waits on a plan that is outdated now.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,11 @@ from typing import Any
 from tagship.model.release import place_of
 from tagship.runtime import Event, Runtime, step
 from tagship.supervision.starting import named, roll_back, start, supervised
-from tagship.supervision.sweep import Sweep
+from tagship.supervision.sweep import Sweep, application_of
 
 
 @step
-def handler(_event: Event, runtime: Runtime) -> Event:
+def handler(event: Event, runtime: Runtime) -> Event:
     """What was found and done, in words; nothing is the usual answer. Two sweeps at once do everything once."""
     settings, stepfunctions = runtime.settings, runtime.aws.client("stepfunctions")
 
@@ -35,6 +38,8 @@ def handler(_event: Event, runtime: Runtime) -> Event:
         now=runtime.now(),
         roll_back=back,
     )
-    did = [*sweep.releases(), *sweep.rollbacks(), *sweep.decisions()]
+    if application := application_of(event):
+        return {"did": [*sweep.plans(application)]}
+    did = [*sweep.releases(), *sweep.rollbacks(), *sweep.decisions(), *sweep.plans()]
     did += sweep.manifests(runtime.aws.client("s3"), bucket=settings.release_bucket, start=read)
     return {"did": did}

@@ -265,13 +265,18 @@ def test_a_newer_release_supersedes_the_one_that_waits_for_approval(world: World
     assert world.record("v1.0.0")["status"] == "SUPERSEDED"
 
 
-def test_an_older_release_does_not_wait_for_a_newer_one(world: World) -> None:
-    newer = world.start(world.upload("v1.1.0"))
-    world.link(newer)
-    ended = world.ended(world.start(world.upload("v1.0.0")))
-    assert ended.error == "ReleaseInvalid" and "v1.1.0 is already in progress" in ended.cause
-    world.decide(newer)
-    assert world.ended(newer).status == "SUCCEEDED"
+def test_an_older_release_ends_while_a_newer_one_is_being_deployed(world: World) -> None:
+    ended: list[Ended] = []
+
+    def meanwhile(event: dict[str, Any]) -> Any:
+        ended.append(world.release("v1.0.0", decide=""))
+        return world.handlers["shift_traffic"](event, None)
+
+    world.plant("shift_traffic", meanwhile)
+    assert_ended(world, world.release("v1.1.0"), "v1.1.0", "SUCCEEDED")
+    (older,) = ended
+    assert older.error == "ReleaseSuperseded" and "the newer v1.1.0 is being deployed" in older.cause
+    assert world.record("v1.0.0")["status"] == "SUPERSEDED"
 
 
 # ---- ROLLED_BACK, ROLLBACK_FAILED, ABORTED -------------------------------------------------------------------------------

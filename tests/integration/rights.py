@@ -145,12 +145,13 @@ class Deployed:
     @property
     def about(self) -> dict[str, Any]:
         """What most steps are given."""
-        return {"release": self.release, "lock": {"fence": (self.pipeline.item("LOCK") or {})["fence"]}}
+        fence = (self.pipeline.item("LOCK") or {})["fence"]
+        return {"release": self.release, "lock": {"fence": fence}, "planning": 1}
 
     @property
     def asking(self) -> dict[str, Any]:
         """What the step that asks for approval is given."""
-        token = {"taskToken": self.request["taskToken"], "askSeconds": 600}
+        token = {"taskToken": self.request["taskToken"]}
         return self.about | token | {"execution": self.record["execution"]}
 
     @property
@@ -217,7 +218,10 @@ class Deployed:
         newer = {"application": NAME, "tag": "v999.0.0", "attempt": 1}
         locks = self.asked("acquire_lock", {"release": newer}, without=without)
         return self.changed(
-            f"APPLICATION#{NAME}", f"RELEASE#{newer['tag']}", {"status": "RUNNING", "attempt": 1}, locks
+            f"APPLICATION#{NAME}",
+            f"RELEASE#{newer['tag']}",
+            newer | {"status": "RUNNING", "readAt": "2999-01-01T00:00:00.000Z"},
+            locks,
         )
 
     def told(self, folder: str, *, reminder: bool) -> Try:

@@ -163,11 +163,13 @@ def _while_it_waits(here: Deployed) -> dict[str, list[Try]]:
         "read_release": [here.asked("read_release", {"order": order, "execution": execution})],
         "acquire_lock": [
             here.asked("acquire_lock", {"release": here.release, "execution": execution}),
-            here.superseded(without=["dynamodb:PutItem"]),
+            here.superseded(without=["dynamodb:PutItem", "dynamodb:Query"]),
         ],
         "run_gate": [here.asked("run_gate", {**here.about, "gate": gate}) for gate in gates],
         "judge_gates": [
-            here.asked("judge_gates", {"release": here.release, "results": here.record["gates"]})
+            here.asked(
+                "judge_gates", {"release": here.release, "planning": 1, "results": here.record["gates"]}
+            )
         ],
         "plan_deployment": [here.asked("plan_deployment", here.about)],
         "request_approval": [here.told("request_approval", reminder=False)],
@@ -209,7 +211,7 @@ def _proposed(here: Deployed) -> Rights:
         "release": {"application": OTHER, "tag": tag, "attempt": 1},
         "execution": here.record["execution"],
     }
-    asking = about | {"lock": {"fence": 0}, "askSeconds": 600, "taskToken": "nobody's"}
+    asking = about | {"lock": {"fence": 0}, "taskToken": "nobody's"}
     shown = refused_without(
         here, {"read_release": [here.asked("read_release", read, without=["dynamodb:Query"])]}
     )
@@ -299,7 +301,8 @@ def _while_nobody_is_told(here: Deployed) -> dict[str, list[Try]]:
         "recheck_release": [
             here.asked(
                 "recheck_release",
-                here.about,
+                # its own execution, which has the lock from then on
+                {**here.about, "execution": here.record["execution"]},
                 without=[*LEDGER, "dynamodb:Query", "dynamodb:Query #2", "kms:VerifyMac", "sts:AssumeRole"],
             )
         ],
@@ -320,7 +323,8 @@ def _if_it_went_on(here: Deployed) -> dict[str, list[Try]]:
 def _deployment(here: Deployed) -> dict[str, Any]:
     steps = here.record["plan"]["steps"]
     until = {"proveBy": "2999-01-01T00:00:00.000Z", "deadline": here.record["deadline"]}
-    return {"steps": steps, "count": len(steps), "next": 0, **until}
+    fence = here.about["lock"]["fence"]
+    return {"fence": fence, "steps": steps, "count": len(steps), "next": 0, **until}
 
 
 def _while_it_bakes(here: Deployed) -> dict[str, list[Try]]:

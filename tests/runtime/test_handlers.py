@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tagship.ledger import lock, notices, releases
+from tagship.ledger import notices, releases
 from tagship.ledger.evidence import anchor_of
 from tagship.model.errors import AwsUnavailable
 from tagship.model.facts import ENDING_KINDS
@@ -49,12 +49,11 @@ from tools.stack import ACCOUNT, REGION
 pytestmark = pytest.mark.xdist_group("runtime")
 
 NOBODY = {"application": "nobody", "tag": "v9.9.9", "attempt": 1, "gates": [], "checks": []}
-BUSY = {"application": "busy", "tag": "v1.0.0", "attempt": 1}
 EXECUTION = "an-execution"
 SECONDS_TO_WAIT = 30
 OTHER = "basket"
 
-ABOUT_A_RELEASE = ("ApplicationUnknown", "NewerReleaseUnderway")
+ABOUT_A_RELEASE = ("ApplicationUnknown",)
 
 every_function = pytest.mark.parametrize("name", functions())
 
@@ -88,24 +87,24 @@ WRONG = {
     "ReadReleaseFunction": Wrong(
         {"order": {"bucket": BUCKET, "key": "releases/x"}, "execution": EXECUTION}, "ReleaseUnreadable"
     ),
-    "AcquireLockFunction": Wrong({"release": BUSY, "execution": EXECUTION}, "NewerReleaseUnderway"),
+    "AcquireLockFunction": Wrong(about_nobody(), "ApplicationUnknown"),
     "RunGateFunction": Wrong(about_nobody(gate="tag"), "ApplicationUnknown"),
     "JudgeGatesFunction": Wrong(about_nobody(results=[]), "ApplicationUnknown"),
     "PlanDeploymentFunction": Wrong(about_nobody(), "ApplicationUnknown"),
     "RequestApprovalFunction": Wrong(
-        about_nobody(lock={"fence": 1}, askSeconds=60, taskToken=TASK_TOKEN), "LockLost"
+        about_nobody(lock={"fence": 1}, taskToken=TASK_TOKEN), "ApplicationUnknown"
     ),
     "RemindApproversFunction": Wrong(about_nobody(), "ApplicationUnknown"),
     "StoreConfigurationFunction": Wrong(about_nobody(), "ApplicationUnknown"),
-    "RecheckReleaseFunction": Wrong(about_nobody(lock={"fence": 1}), "LockLost"),
+    "RecheckReleaseFunction": Wrong(about_nobody(), "ApplicationUnknown"),
     "ProveCandidateFunction": Wrong(
-        about_nobody(lock={"fence": 1}, deployment={"proveBy": "2999-01-01T00:00:00.000Z"}),
+        about_nobody(deployment={"fence": 1, "proveBy": "2999-01-01T00:00:00.000Z"}),
         "ApplicationUnknown",
     ),
     "ShiftTrafficFunction": Wrong(
         about_nobody(
-            lock={"fence": 1},
             deployment={
+                "fence": 1,
                 "steps": [{"percent": 100, "bake": 0, "needs": 15}],
                 "next": 0,
                 "count": 1,
@@ -186,9 +185,6 @@ WRONG = {
 @pytest.fixture(scope="module")
 def cold(emulators: dict[str, Emulated], around: Around) -> dict[str, Answer]:
     """Each function's first answer, to an event with which it can't do its work."""
-    lock.acquire(
-        around.ledger(), application="busy", tag="v2.0.0", attempt=1, execution="another", seconds=600
-    )
     with ThreadPoolExecutor(2) as pool:
         answers = pool.map(lambda name: emulators[name].invoke(WRONG[name].event), WRONG)
         return dict(zip(WRONG, answers, strict=True))
@@ -293,11 +289,10 @@ def release(cold: dict[str, Answer], emulators: dict[str, Emulated], around: Aro
     way.data["ending"] = {"status": "ROLLED_BACK", "cause": "It is shown here.", "attempt": attempt}
     way.goes_through("EndRelease")
     facts = around.engine.client("dynamodb").scan(TableName="ledger")["Items"]
-    # the lock of BUSY belongs to no release, and nobody could be told of it
     records: list[dict[str, Any]] = [
         {"eventName": "INSERT", "dynamodb": {"SequenceNumber": str(number), "NewImage": image}}
         for number, image in enumerate(facts)
-        if image.get("kind") == {"S": "fact"} and image["application"] == {"S": APPLICATION}
+        if image.get("kind") == {"S": "fact"}
     ]
     way.answers["BroadcastFunction"] = emulators["BroadcastFunction"].invoke({"Records": records})
     while message := around.queued("TAGSHIP_NOTICES_QUEUE"):

@@ -273,6 +273,7 @@ def test_a_second_press_changes_nothing_and_is_told_the_same(work):
     "changes, says",
     [
         ({"status": "SUPERSEDED"}, "A newer release replaced it"),
+        ({"status": "OUTDATED"}, "Another release went first, so it is planned again"),
         ({"status": "EXPIRED"}, "The approval request has expired"),
         ({"status": "CLOSED"}, "no longer waits"),
         ({"status": "REJECTED"}, "already rejected"),

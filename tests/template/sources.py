@@ -9,7 +9,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from tagship.health.verdict import CheckResult
-from tagship.ledger.lock import Lock
 from tests.template.definitions import ROOT
 
 LAYER = ROOT / "layers" / "tagship"
@@ -20,7 +19,6 @@ Shape = dict[str, "Shape"] | None
 
 # Answers that are not written as a literal where they are returned: the record that they are made from.
 RECORDS: dict[str, type] = {
-    "acquire_lock": Lock,
     "run_health_check": CheckResult,
 }
 HANDED_ON = dict.fromkeys(("broadcast", "preserve"), "tagship.notices.stream.each")

@@ -16,6 +16,7 @@ import pytest
 
 from tagship.deployment.settling import AFTER_SETTLING_SECONDS, rollback_settle_by
 from tagship.health import LambdaCheck, sampling
+from tagship.ledger.approvals import MOST_PLANNINGS
 from tagship.ledger.lock import SPARE_SECONDS
 from tagship.model.application import AllAtOnce, Canary, Health, Linear, Step, Steps, Strategy
 from tagship.model.rollout import (
@@ -310,9 +311,10 @@ def test_the_execution_outlives_the_longest_approval_and_all_budgets() -> None:
     assert load("release")["TimeoutSeconds"] >= needed
 
 
-def test_the_lock_outlives_the_wait_for_a_window_until_it_was_looked_at_again() -> None:
-    """RecheckRelease makes the lease as long as the wait, and SPARE_SECONDS more."""
-    assert longest(task("release", "RecheckRelease"), defaults()) <= SPARE_SECONDS
+def test_as_many_approvals_and_windows_as_a_release_may_wait_for_fit_into_its_execution() -> None:
+    longest_approval = timedelta(seconds=max(allowed("ApprovalTimeoutSeconds")))
+    needed = MOST_PLANNINGS * (longest_approval + LONGEST_WAIT)
+    assert needed < timedelta(seconds=load("release")["TimeoutSeconds"])
 
 
 def test_the_longest_wait_for_a_window_fits_into_an_executions_history() -> None:

@@ -89,6 +89,7 @@ ONLY = {
     "states:StopExecution": {"ReleaseStateMachineRole"},
     "s3:PutObject": {"PublisherRole", "PreserveFunction"},
     "dynamodb:Query": {
+        "AcquireLockFunction",
         "PreserveFunction",
         "ReadReleaseFunction",
         "RequestApprovalFunction",

@@ -20,10 +20,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tagship.approval.proof import command_line_proof
 from tagship.approval.quorum import outcome
 from tagship.approval.request.delivery import deliver
 from tagship.approval.request.request import request_of
-from tagship.ledger import approvals, lock, releases
+from tagship.ledger import approvals, releases
 from tagship.ledger.table import Ledger, timestamp, unpacked
 from tagship.model.errors import (
     AlreadyDecided,
@@ -31,6 +32,7 @@ from tagship.model.errors import (
     ApprovalClosed,
     ApprovalExpired,
     LockHeld,
+    Overtaken,
     RollbackUnderway,
     TagshipError,
     TokenDead,
@@ -42,6 +44,7 @@ from tagship.settings import Settings
 from tagship.supervision.starting import roll_back, supervised
 from tagship.supervision.sweep import Sweep
 from tests.unit import builders
+from tests.unit.approval.builders import KEY, FakeKms
 from tests.unit.tables import Clock, aws_error
 from tests.unit.targets.functions import BUCKET, FakeLambda, target
 
@@ -174,9 +177,12 @@ class World:
         self.function = Fenced(uploads=uploads, table=self.table)
         self.executions: list[Execution] = []
         self._numbers = itertools.count(1)
+        self._kms = FakeKms()
         self._runtime = Local(
             world=self,
-            settings=Settings(stage="test", ledger_table="ledger", rollback_state_machine=ROLLBACKS),
+            settings=Settings(
+                stage="production", ledger_table="ledger", rollback_state_machine=ROLLBACKS, decision_key=KEY
+            ),
             aws=self,  # type: ignore[arg-type]
             now=self.clock,
         )
@@ -184,8 +190,7 @@ class World:
     # ---- what AWS is to the functions ------------------------------------------------------------------------------
 
     def client(self, service: str, **_: Any) -> Any:
-        assert service in ("stepfunctions", "kms")
-        return self
+        return {"stepfunctions": self, "kms": self._kms}[service]
 
     def start_execution(self, *, stateMachineArn: str, name: str, **given: str) -> None:
         assert stateMachineArn == ROLLBACKS
@@ -245,10 +250,18 @@ class World:
                     decision=decision,
                     reason="",
                     judge=outcome,
+                    proof=self._proof(request),
                 )
                 deliver(self.ledger, self, request)
         except (ApplicationUnknown, AlreadyDecided, ApprovalClosed, ApprovalExpired, TokenDead):
             pass
+
+    def _proof(self, approval_id: str) -> dict[str, str | int]:
+        """What vouches for the approval of whatever is asked now."""
+        request = approvals.get(self.ledger, approval_id)
+        assert request is not None
+        about = {"approval_id": approval_id, "digest": request["digest"], "stage": request["stage"]}
+        return command_line_proof(self._kms, KEY, **about, approver="ana@example.com", identity="").stored()
 
     def supervise(self, execution: Execution) -> None:
         """The event of an execution's end, or the same event once more."""
@@ -356,6 +369,8 @@ class World:
             execution.tries += 1
             if execution.tries > 5:
                 self._not_begun(execution)
+        except Overtaken:
+            self._stands(execution, "end", ending=Status.SUPERSEDED)
         except TagshipError:
             self._not_begun(execution)
 
@@ -371,7 +386,12 @@ class World:
 
     def _plan(self, execution: Execution, _: bool) -> None:
         try:
-            plan = self._call(execution, "plan_deployment", release=execution.data["release"])
+            plan = self._call(
+                execution,
+                "plan_deployment",
+                release=execution.data["release"],
+                planning=execution.data["lock"]["planning"],
+            )
         except TagshipError:
             self._not_begun(execution)
         else:
@@ -388,14 +408,13 @@ class World:
         release, fence = execution.data["release"], execution.data["lock"]["fence"]
 
         def ask() -> None:
-            lock.renew(self.ledger, application=NAME, fence=fence, seconds=3600)
             wanted = request_of(
-                releases.get(self.ledger, NAME, release["tag"]),
+                releases.of_attempt(self.ledger, release),
                 now=self.clock(),
                 longest=10**6,
                 random=self._bytes,
             )
-            request = approvals.request(self.ledger, wanted, execution=execution.arn)
+            request = approvals.request(self.ledger, wanted, fence=fence, execution=execution.arn)
             approvals.waits_on(self.ledger, request["id"], token)
             if request["status"] != approvals.OPEN:
                 deliver(self.ledger, self, request["id"])
@@ -427,23 +446,28 @@ class World:
             "superseded": Status.SUPERSEDED,
             "expired": Status.EXPIRED,
         }
-        if decision == "approved":
-            self._stands(execution, "recheck")
+        if decision in ("approved", "outdated"):
+            self._stands(execution, "recheck" if decision == "approved" else "acquire")
         else:
             self._stands(execution, "end", ending=endings.get(decision, Status.EXPIRED))
 
     def _recheck(self, execution: Execution, _: bool) -> None:
         try:
-            deployment = self._call(
-                execution, "recheck_release", release=execution.data["release"], lock=execution.data["lock"]
-            )
+            deployment = self._call(execution, "recheck_release", release=execution.data["release"])
+        except LockHeld:
+            execution.tries += 1
+            if execution.tries > 5:
+                self._not_begun(execution)
+        except Overtaken:
+            self._stands(execution, "end", ending=Status.SUPERSEDED)
         except TagshipError:
             self._not_begun(execution)
         else:
-            self._stands(execution, "prove", deployment=deployment)
+            following = "acquire" if deployment["planAgain"] else "prove"
+            self._stands(execution, following, deployment=deployment)
 
     def _prove(self, execution: Execution, _: bool) -> None:
-        given = {name: execution.data[name] for name in ("release", "lock", "deployment")}
+        given = {name: execution.data[name] for name in ("release", "deployment")}
         try:
             self._call(execution, "prove_candidate", **given)
         except TagshipError:
@@ -452,7 +476,7 @@ class World:
             self._stands(execution, "shift")
 
     def _shift(self, execution: Execution, _: bool) -> None:
-        given = {name: execution.data[name] for name in ("release", "lock", "deployment")}
+        given = {name: execution.data[name] for name in ("release", "deployment")}
         try:
             deployment = self._call(execution, "shift_traffic", **given)
         except TagshipError:

@@ -44,7 +44,7 @@ class Interleavings(RuleBasedStateMachine):
     def begin(self, first, second, approved):
         """Nothing was released yet, or something was; and a release is somewhere on its way."""
         self.world = World(MemoryTable())
-        self.baselines: dict[tuple[str, int], Any] = {}
+        self.baselines: dict[tuple[str, int, int], Any] = {}
         for tag, way, decide in ((TAGS[0], first, True), (TAGS[1], second, approved)):
             execution = self.world.upload(tag)
             for _ in range(way):
@@ -202,9 +202,10 @@ class Interleavings(RuleBasedStateMachine):
             if plan := record.get("plan"):
                 (planned,) = plan["locations"]
                 chosen = (planned.get("replaced"), planned["baseline"])
-                known = self.baselines.setdefault((record["tag"], record["attempt"]), planned["baseline"])
+                which = (record["tag"], record["attempt"], plan["planning"])
+                known = self.baselines.setdefault(which, planned["baseline"])
                 assert known in chosen, "the baseline was written anew"
-                self.baselines[record["tag"], record["attempt"]] = planned["baseline"]
+                self.baselines[which] = planned["baseline"]
 
     def _serves_what_the_ledger_says(self) -> None:
         if lock.holder(self.world.ledger, NAME) is None:
@@ -333,3 +334,21 @@ _COMPLETE = ("begin", {"first": 10, "second": 0, "approved": True})
 )
 def test_a_life_that_has_gone_wrong_once_goes_well(turns):
     lives(*turns)
+
+
+def test_an_older_release_that_came_later_goes_first_and_the_one_that_waits_after_it():
+    """Fault 83: whatever happens to the wake-up, which is not sent here."""
+    world = World(MemoryTable())
+    newer = world.upload(TAGS[1])
+    for _ in range(5):
+        world.go_on(newer)
+    older = world.upload(TAGS[0])
+    for execution in (older, newer):
+        while execution.status == "RUNNING":
+            world.go_on(execution)
+            world.decide(TAGS[0], "approve")
+            world.decide(TAGS[1], "approve")
+    record = releases.get(world.ledger, NAME, TAGS[1])
+    assert (older.status, newer.status, record["planning"]) == ("SUCCEEDED", "SUCCEEDED", 2)
+    assert record["plan"]["from"] == TAGS[0]
+    assert world.function.serving == ("3", {})

@@ -39,6 +39,9 @@ _BASE_URL = "https://approvals.example.com"
 _NAMES = ("ana@example.com", "bo@example.com", "chi@example.com")
 
 
+_OUTDATED = "v1.3.1 went first, so storefront v1.4.0 is planned again and asks again. What was decided does not count."
+
+
 def sample(**changes: object) -> RequestRecord:
     """An ordinary approval record, with what is different about this one."""
     record: dict[str, object] = {
@@ -275,6 +278,7 @@ def pages(**about: object) -> dict[str, PageResponse]:
         ),
         "expired": show(made(expiresAt="2026-11-23T10:05:00Z", status="EXPIRED")),
         "superseded": show(made(status="SUPERSEDED", closedBy="Superseded by storefront v1.4.1.")),
+        "outdated": show(made(status="OUTDATED", closedBy=_OUTDATED)),
         "closed": show(
             made(status="CLOSED", closedBy="storefront v1.4.0: the execution was stopped by ops@example.com.")
         ),

@@ -26,6 +26,7 @@ _PHASES = (
             FactKind.APPROVAL_REJECTED,
             FactKind.APPROVAL_EXPIRED,
             FactKind.APPROVAL_SUPERSEDED,
+            FactKind.PLAN_OUTDATED,
         ),
     ),
     ("deployment", (FactKind.DEPLOYMENT_STARTED,), (FactKind.RELEASE_SUCCEEDED, FactKind.ROLLBACK_TRIGGERED)),

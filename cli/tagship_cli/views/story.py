@@ -62,7 +62,10 @@ def whereabouts(
             text="is running its gates",
             budget=_budget(facts, FactKind.LOCK_ACQUIRED, "gatesEnd"),
         )
-    words = {"planning": "passed its gates and is being planned"}
+    words = {
+        "planning": "passed its gates and is being planned",
+        "again": "is planned again, because another release went first",
+    }
     return Now(phase=phase, text=words.get(phase, "is in progress"))
 
 

@@ -50,6 +50,10 @@ ORDER = {
 RETRY = {"attempt": 2, "by": "ana@example.com", "why": "The network was down."}
 STOPPED = "IsStopped"
 
+PLANS_AND_ASKS = (
+    "AcquireLock RunGates JudgeGates GatesPassed PlanDeployment AnythingToChange RequestApproval HowDecided"
+)
+
 # The execution's error, or "" where it succeeds; and the states through which it comes to its end.
 RELEASES = {
     "Succeeds": (
@@ -73,6 +77,10 @@ RELEASES = {
     "IsRejected": ("ReleaseRejected", "RequestApproval HowDecided Rejected EndRelease Failed"),
     "Expires": ("ApprovalExpired", "RequestApproval RemindApprovers HowDecided Expired EndRelease Failed"),
     "IsSuperseded": ("ReleaseSuperseded", "RequestApproval HowDecided Superseded EndRelease Failed"),
+    "IsPlannedAgainTwice": (
+        "ReleaseRejected",
+        f"HowDecided {PLANS_AND_ASKS} RecheckRelease MayBegin {PLANS_AND_ASKS} Rejected EndRelease Failed",
+    ),
     "ComesBackUnhealthy": (
         "ReleaseRolledBack",
         "CheckHealth JudgeHealth WhatNext HealthFailed RollBack Failed",
@@ -95,6 +103,7 @@ RELEASES = {
     "CatchReadReleaseUnreadable": ("ReleaseInvalid", "ReadRelease Unreadable NotARelease"),
     "CatchReadRelease": ("ReleaseInvalid", "ReadRelease Unread"),
     "CatchAcquireLock": ("ReleaseInvalid", "AcquireLock NotBegun EndRelease Failed"),
+    "CatchAcquireLockOvertaken": ("ReleaseSuperseded", "AcquireLock Overtaken EndRelease Failed"),
     "CatchRunGate": ("ReleaseInvalid", "RunGates JudgeGates GatesPassed Invalid EndRelease Failed"),
     "CatchJudgeGates": ("ReleaseInvalid", "JudgeGates NotBegun EndRelease Failed"),
     "CatchPlanDeployment": ("ReleaseInvalid", "PlanDeployment NotBegun EndRelease Failed"),
@@ -102,6 +111,7 @@ RELEASES = {
     "CatchRemindApprovers": ("ReleaseInvalid", "RequestApproval RemindApprovers NotBegun EndRelease Failed"),
     "CatchStoreConfiguration": ("ReleaseInvalid", "StoreConfiguration NotBegun EndRelease Failed"),
     "CatchRecheckRelease": ("ReleaseInvalid", "RecheckRelease NotBegun EndRelease Failed"),
+    "CatchRecheckReleaseOvertaken": ("ReleaseSuperseded", "RecheckRelease Overtaken EndRelease Failed"),
     "CatchProveCandidate": ("ReleaseInvalid", "ProveCandidate NotBegun EndRelease Failed"),
     "CatchShiftTrafficRefused": ("ReleaseInvalid", "ShiftTraffic NotBegun EndRelease Failed"),
     "CatchShiftTraffic": ("ReleaseRolledBack", "ShiftTraffic DeploymentFailed RollBack Failed"),

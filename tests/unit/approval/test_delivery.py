@@ -57,7 +57,7 @@ def test_a_decision_reaches_the_execution(ledger, request_):
             "token",
             {
                 "decision": "rejected",
-                "askSeconds": 0,
+                "askSeconds": 3600,
                 "by": [ANA],
                 "why": "storefront v1.4.0 was rejected by ana@example.com (not today).",
             },
@@ -160,4 +160,4 @@ def test_a_refusal_that_nobody_foresaw_is_not_taken_for_a_dead_token(ledger, req
     ids=["approved", "rejected", "superseded", "expired"],
 )
 def test_the_execution_hears_how_it_was_decided_by_whom_and_why(request_, answer):
-    assert answer_of(request_) == answer | {"askSeconds": 0}
+    assert answer_of(request_) == answer | {"askSeconds": 1}

@@ -144,6 +144,7 @@ def test_approve_and_reject_at_the_same_moment_one_wins_and_the_other_is_told():
     "status, answer, says",
     [
         ("SUPERSEDED", 409, "A newer release replaced this one"),
+        ("OUTDATED", 409, "This release is planned again"),
         ("CLOSED", 409, "This request is closed"),
         ("EXPIRED", 410, "This approval request has expired"),
     ],

@@ -114,6 +114,7 @@ def test_a_request_is_about_one_plan_and_says_what_approvers_read():
         "tag": "v1.4.0",
         "fromTag": "v1.3.0",
         "attempt": 1,
+        "planning": 1,
         "digest": PLAN["digest"],
         "execution": builders.EXECUTION,
         "author": "dana@example.com",

@@ -33,7 +33,7 @@ def end(ledger: Ledger, *, kept: bool = False) -> None:
     """As an ending does it, in its transaction."""
     present = holder(ledger)
     assert present is not None
-    change = (lock.kept if kept else lock.freed)(ledger, application="storefront", present=present)
+    change = (lock.kept if kept else lock.freed)(ledger, application="storefront", fence=present.fence)
     fact = Fact(application="storefront", tag=present.tag, attempt=1, name="Ended", key=str(present.fence))
     assert ledger.record(fact, change)
 
@@ -51,7 +51,7 @@ def lock_facts(ledger: Ledger) -> list[tuple[str, int]]:
 
 
 def test_the_first_holder_gets_number_one_and_its_lease(ledger):
-    assert acquire(ledger).as_dict() == {"fence": 1, "leaseEnds": "2026-11-23T10:15:00.000Z"}
+    assert acquire(ledger) == lock.Lock(fence=1, leaseEnds="2026-11-23T10:15:00.000Z")
     assert holder(ledger) == lock.Holder(
         tag="v1.4.0", attempt=1, execution="arn:v1.4.0", fence=1, leaseEnds="2026-11-23T10:15:00.000Z"
     )
@@ -296,7 +296,7 @@ def test_who_frees_a_lock_that_has_changed_hands_is_refused(ledger, clock):
     for change in (lock.freed, lock.kept):
         fact = Fact(application="storefront", tag="v1.4.0", attempt=1, name="Ended")
         with pytest.raises(Exception, match="did not hold"):
-            ledger.record(fact, change(ledger, application="storefront", present=stale))
+            ledger.record(fact, change(ledger, application="storefront", fence=stale.fence))
     assert holder(ledger).tag == "v1.5.0"
 
 

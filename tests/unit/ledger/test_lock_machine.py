@@ -104,7 +104,9 @@ class Locking(RuleBasedStateMachine):
         if present is None or present.fence != claim.fence:
             return
         self.endings += 1
-        change = (lock.kept if failed else lock.freed)(self.ledger, application="storefront", present=present)
+        change = (lock.kept if failed else lock.freed)(
+            self.ledger, application="storefront", fence=present.fence
+        )
         fact = Fact(application="storefront", tag=claim.tag, attempt=1, name="Ended", key=f"{self.endings}")
         assert self.ledger.record(fact, change)
         self.kept_for = claim.tag if failed else ""

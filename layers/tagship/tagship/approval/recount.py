@@ -14,7 +14,7 @@ from tagship.approval.proof import Notary, Proof
 from tagship.approval.quorum import approvals, outcome, policy_of, votes
 from tagship.ledger import approvals as requests
 from tagship.ledger import chain
-from tagship.ledger.table import Ledger
+from tagship.ledger.table import Ledger, of_planning
 from tagship.model.errors import ApprovalUnproven, PlanChanged
 from tagship.model.facts import FactKind
 from tagship.model.people import person
@@ -28,7 +28,8 @@ _DECISIONS = (FactKind.APPROVAL_GIVEN, FactKind.APPROVAL_GRANTED, FactKind.APPRO
 def prove_decisions(ledger: Ledger, record: ReleaseRecord, digest: str, *, notary: Notary) -> None:
     """Raises ApprovalUnproven unless the facts alone approve the release, PlanChanged where they approve another plan."""
     application, tag, attempt = record["application"], record["tag"], record["attempt"]
-    asked = ledger.fact(application, tag, attempt, FactKind.APPROVAL_REQUESTED)
+    planning = of_planning(record.get("planning", 1))
+    asked = ledger.fact(application, tag, attempt, FactKind.APPROVAL_REQUESTED, planning)
     if asked is None or asked["data"].get("approval") != record.get("approval"):
         raise _unproven(record, "nobody was asked")
     head, facts = chain.read(ledger, application, since=int(asked["seq"]))

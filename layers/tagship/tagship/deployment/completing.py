@@ -20,7 +20,7 @@ def complete(ledger: Ledger, release: ReleaseKey, *, execution: str) -> str:
     Raises LockLost when the release is another's by now: it was rolled back, or is just being.
     """
     application, tag = release["application"], release["tag"]
-    record = releases.get(ledger, application, tag)
+    record = releases.of_attempt(ledger, release)
     plan, since = record["plan"], timestamp(ledger.now())
     why = (
         f"{application} {tag} runs the code that was already in production; nothing had to change."

@@ -14,8 +14,6 @@ from tagship.model.facts import FactKind
 from tagship.model.records import ReleaseRecord, manifest_of
 from tagship.model.schedule import Leave
 
-_BEGUN = "deployment"
-
 
 def prove_approved(ledger: Ledger, record: ReleaseRecord) -> str:
     """The digest of what would be deployed. Raises PlanChanged unless the request says that this very thing is approved."""
@@ -45,7 +43,7 @@ def may_begin(ledger: Ledger, record: ReleaseRecord, configuration: Application)
 
     Raises CalendarClosed for a release that does not wait, or not any longer.
     """
-    if record["phase"] == _BEGUN:  # and its answer was not heard: what has begun goes on
+    if record["phase"] == releases.BEGUN:  # and its answer was not heard: what has begun goes on
         return Leave()
     waits = record.get("waits")
     leave = schedule.leave(
@@ -80,4 +78,4 @@ def begin(ledger: Ledger, record: ReleaseRecord, leave: Leave, *, deadline: str,
         execution=execution,
         data={"steps": record["plan"]["steps"], "deadline": deadline},
     )
-    releases.mark(ledger, fact, phase=_BEGUN, deadline=deadline)
+    releases.mark(ledger, fact, phase=releases.BEGUN, deadline=deadline)

@@ -63,7 +63,7 @@ def adopt(ledger: Ledger, application: str, serving: Revision, *, who: str, why:
     )
     changes = [
         releases.currently(ledger, adopted, before=current),
-        *([lock.freed(ledger, application=application, present=present)] if present else []),
+        *([lock.freed(ledger, application=application, fence=present.fence)] if present else []),
     ]
     try:
         ledger.record(fact, *changes)

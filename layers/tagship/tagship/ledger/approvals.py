@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import cast
 
-from tagship.ledger import releases
-from tagship.ledger.table import Fact, Ledger, Refused, application_key, timestamp
+from tagship.ledger import lock, releases
+from tagship.ledger.table import Fact, Ledger, Refused, application_key, of_planning, timestamp
 from tagship.ledger.table import approval_key as _pk
 from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, IdentityUnproven, LockLost
 from tagship.model.facts import FactKind
@@ -15,6 +15,8 @@ from tagship.model.people import CLAIMED, counts, person
 from tagship.model.records import Decision, NewRequest, ReleaseRecord, RequestRecord
 
 OPEN = "OPEN"
+OUTDATED = "OUTDATED"
+"""Another release went first: the release is planned again, and people are asked again."""
 _APPROVAL = "APPROVAL"
 _OUTCOMES = {
     "approved": ("APPROVED", FactKind.APPROVAL_GRANTED),
@@ -25,6 +27,8 @@ _CLOSED = {
     "SUPERSEDED": FactKind.APPROVAL_SUPERSEDED,
     "CLOSED": FactKind.APPROVAL_CLOSED,
 }
+MOST_PLANNINGS = 5
+"""How often one attempt of a release may be planned: each time another went first, people are asked again."""
 _SECRET = "taskToken"  # noqa: S105 (an attribute's name)
 
 
@@ -42,12 +46,14 @@ def task_token(ledger: Ledger, approval_id: str) -> str:
     return str(item.get(_SECRET, "")) if item else ""
 
 
-def request(ledger: Ledger, approval: NewRequest, *, execution: str) -> RequestRecord:
-    """Opens the request, once for an attempt; asked again, it answers with the request as it stands, whatever id it has.
+def request(ledger: Ledger, approval: NewRequest, *, execution: str, fence: int = 0) -> RequestRecord:
+    """Opens the request, once for a plan; asked again, it answers with the request as it stands, whatever id it has.
+
+    With it the lock under this fencing number is free: while people are waited for, others may go first. 0 for none.
 
     The fact keeps the id: of two that ask at once, each with an id of its own, one opens it and both get that one.
 
-    Raises LockLost when the release has ended meanwhile.
+    Raises LockLost when the release has ended meanwhile, or its lock is another's.
     """
     asked = {
         "approvers": approval["approvers"],
@@ -75,14 +81,15 @@ def request(ledger: Ledger, approval: NewRequest, *, execution: str) -> RequestR
         only_if="#status = :running AND #attempt = :attempt",
         values={":running": "RUNNING", ":attempt": approval["attempt"]},
         approval=approval["id"],
-        phase="approval",
+        phase=releases.ASKED,
     )
+    free = [lock.freed(ledger, application=approval["application"], fence=fence)] if fence else []
     try:
-        ledger.record(fact, ledger.put(item, only_if="attribute_not_exists(pk)"), running)
+        ledger.record(fact, ledger.put(item, only_if="attribute_not_exists(pk)"), running, *free)
     except Refused as refused:
         raise LockLost(
-            f"{approval['application']} {approval['tag']}: the release has already ended; nobody was asked to "
-            "approve it."
+            f"{approval['application']} {approval['tag']}: the release has already ended, or its lock is another's; "
+            "nobody was asked to approve it."
         ) from refused
     found = get(ledger, _asked_as(ledger, fact))
     assert found is not None
@@ -90,8 +97,8 @@ def request(ledger: Ledger, approval: NewRequest, *, execution: str) -> RequestR
 
 
 def _asked_as(ledger: Ledger, fact: Fact) -> str:
-    """The id of the request that the attempt has: the one that the fact of its opening says."""
-    opened = ledger.fact(fact.application, fact.tag, fact.attempt, fact.name)
+    """The id of the request that the plan has: the one that the fact of its opening says."""
+    opened = ledger.fact(fact.application, fact.tag, fact.attempt, fact.name, fact.key)
     assert opened is not None
     return str(opened["data"]["approval"])
 
@@ -237,6 +244,47 @@ def close(
     return get(ledger, approval_id) or approval
 
 
+def outdate(ledger: Ledger, approval: RequestRecord, *, why: str, execution: str = "") -> None:
+    """Ends a request because another release went first, and begins the release's next planning: nothing decided counts.
+
+    Raises LockLost, and nothing was changed, when the release has ended or begun meanwhile, or people have just decided.
+    """
+    planning = approval.get("planning", 1)
+    closed = ledger.update(
+        _pk(approval["id"]),
+        _APPROVAL,
+        only_if="#status = :known",
+        values={":known": approval["status"]},
+        status=OUTDATED,
+        closedBy=why,
+    )
+    again = ledger.update(
+        application_key(approval["application"]),
+        f"RELEASE#{approval['tag']}",
+        only_if="#status = :running AND #attempt = :attempt AND #approval = :approval AND #phase <> :begun",
+        values={
+            ":running": "RUNNING",
+            ":attempt": approval["attempt"],
+            ":approval": approval["id"],
+            ":begun": releases.BEGUN,
+        },
+        remove=("waits",),
+        planning=planning + 1,
+        outdated=why,
+        phase=releases.AGAIN,
+    )
+    fact = fact_of(
+        approval, FactKind.PLAN_OUTDATED, execution=execution, data={"why": why, "planning": planning}
+    )
+    try:
+        ledger.record(fact, closed, again)
+    except Refused as refused:
+        raise LockLost(
+            f"{approval['application']} {approval['tag']}: the release has ended meanwhile, or was just decided; it is not "
+            "planned again now."
+        ) from refused
+
+
 def release_of(ledger: Ledger, approval: RequestRecord) -> ReleaseRecord:
     """The release that a request is about."""
     return releases.get(ledger, approval["application"], approval["tag"])
@@ -277,7 +325,7 @@ def fact_of(
         tag=approval["tag"],
         attempt=approval["attempt"],
         name=name,
-        key=key,
+        key=of_planning(approval.get("planning", 1), key),
         who=who,
         execution=execution or str(approval.get("execution", "")),
         data={"approval": approval["id"], **(data or {})},

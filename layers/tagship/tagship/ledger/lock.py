@@ -7,7 +7,7 @@ number stale at the next change and may change nothing any more.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,10 +26,6 @@ class Lock:
 
     fence: int
     leaseEnds: str
-
-    def as_dict(self) -> dict[str, object]:
-        """For the state machine's data."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,24 +184,24 @@ def renew(ledger: Ledger, *, application: str, fence: int, seconds: int) -> Lock
     return Lock(fence=fence, leaseEnds=ends)
 
 
-def freed(ledger: Ledger, *, application: str, present: Holder) -> Change:
-    """The lock without its holder, for the transaction that writes the ending; the number stays."""
+def freed(ledger: Ledger, *, application: str, fence: int) -> Change:
+    """The lock without its holder, for the transaction that asks people or writes the ending; the number stays."""
     return ledger.update(
         application_key(application),
         _LOCK,
         only_if="#fence = :fence",
-        values={":fence": present.fence},
+        values={":fence": fence},
         remove=("tag", "attempt", "execution", "leaseEnds", "kept", "rollback", "open"),
     )
 
 
-def kept(ledger: Ledger, *, application: str, present: Holder) -> Change:
+def kept(ledger: Ledger, *, application: str, fence: int) -> Change:
     """The lock kept for a person, for the transaction that writes ROLLBACK_FAILED."""
     return ledger.update(
         application_key(application),
         _LOCK,
         only_if="#fence = :fence",
-        values={":fence": present.fence},
+        values={":fence": fence},
         remove=("open",),
         kept=True,
     )

@@ -25,8 +25,15 @@ from tagship.model.release import Retry, Status
 
 _CURRENT = "CURRENT"
 _STORED = ("pk", "sk", "kind", "open")
+ASKED = "approval"
+"""The phase of a release that waits for people. It holds no lock: others may go first."""
 DELAYED = "window"
-"""The phase of a release that is approved and waits for its window. A newer one may end it, as long as it is in it."""
+"""The phase of a release that is approved and waits for its window, without the lock. A newer one may end it there."""
+
+AGAIN = "again"
+"""The phase of a release that is planned again, because another went first."""
+BEGUN = "deployment"
+"""The phase of a release whose deployment has begun."""
 
 _TRIES = 5
 _MAY_END_AS = dict.fromkeys(Status, (Status.RUNNING,)) | {
@@ -182,6 +189,20 @@ def get(ledger: Ledger, application: str, tag: str) -> ReleaseRecord:
     return record
 
 
+def of_attempt(ledger: Ledger, release: ReleaseKey) -> ReleaseRecord:
+    """The release as it stands, in this very attempt.
+
+    Raises LockLost when the tag has begun again: the call is late.
+    """
+    record = get(ledger, release["application"], release["tag"])
+    if record["attempt"] != release["attempt"]:
+        raise LockLost(
+            f"{release['application']} {release['tag']}: attempt {record['attempt']} has begun meanwhile. Nothing was "
+            "changed for the one before."
+        )
+    return record
+
+
 def _found(ledger: Ledger, application: str, tag: str) -> ReleaseRecord | None:
     item = ledger.get(application_key(application), _key(tag))
     return _record(item) if item else None
@@ -252,6 +273,7 @@ def end(
         present = lock.holder(ledger, application)
         if _is_anothers(ledger, present, record, status, execution):
             return False
+        locked_by = record.get("lockedBy")
         fact = Fact(
             application=application,
             tag=tag,
@@ -274,9 +296,12 @@ def end(
                 _key(tag),
                 only_if="#status = :known AND #attempt = :attempt"
                 + (" AND #phase = :phase" if only_in else "")
-                + (" AND attribute_not_exists(#moved)" if unless_moved else ""),
+                + (" AND attribute_not_exists(#moved)" if unless_moved else "")
+                # Whoever waits has no lock to give back: a rollback that takes it for this release must be seen here.
+                + (" AND #lockedBy = :lockedBy" if locked_by else " AND attribute_not_exists(#lockedBy)"),
                 values={":known": record["status"], ":attempt": attempt}
-                | ({":phase": only_in} if only_in else {}),
+                | ({":phase": only_in} if only_in else {})
+                | ({":lockedBy": locked_by} if locked_by else {}),
                 remove=("open",),
                 status=status,
                 why=why,
@@ -307,7 +332,7 @@ def delay(ledger: Ledger, record: ReleaseRecord, *, why: str, opens: str) -> Non
         application_key(record["application"]),
         _key(record["tag"]),
         only_if="#status = :running AND #attempt = :attempt AND #phase <> :deployment",
-        values={":running": Status.RUNNING, ":attempt": record["attempt"], ":deployment": "deployment"},
+        values={":running": Status.RUNNING, ":attempt": record["attempt"], ":deployment": BEGUN},
         phase=DELAYED,
         waits=waits,
     )
@@ -475,6 +500,47 @@ def open_ones(ledger: Ledger) -> list[ReleaseRecord]:
     return [_record(item) for item in found if item and item["status"] == Status.RUNNING]
 
 
+def waiting(ledger: Ledger, application: str) -> list[ReleaseRecord]:
+    """An application's releases that wait for people or for their window; they hold no lock."""
+    pk = application_key(application)
+    found = [ledger.get(pk, str(item["sk"])) for item in ledger.open_of("release") if item["pk"] == pk]
+    records = [_record(item) for item in found if item and item["status"] == Status.RUNNING]
+    return [each for each in records if each["phase"] in (ASKED, DELAYED) and not is_proposal(each["tag"])]
+
+
+def take_lock(
+    ledger: Ledger,
+    release: ReleaseKey,
+    *,
+    execution: str,
+    seconds: int,
+    told: Mapping[str, Any] | None = None,
+) -> lock.Lock:
+    """The lock for a release that is still running, or a longer lease of the one that it has.
+
+    Raises LockHeld while another release has it or where this one has ended, LockKept when it is kept for a person.
+    """
+    application, tag, attempt = release["application"], release["tag"], release["attempt"]
+    running = standing(
+        ledger,
+        application=application,
+        tag=tag,
+        attempt=attempt,
+        status=Status.RUNNING,
+        execution=execution,
+    )
+    return lock.acquire(
+        ledger,
+        application=application,
+        tag=tag,
+        attempt=attempt,
+        execution=execution,
+        seconds=seconds,
+        told=told,
+        only_while=[running],
+    )
+
+
 def since(ledger: Ledger, release: ReleaseKey, *, key: str = "", **facts: FactKind) -> dict[str, str]:
     """When each of these facts happened to a release, by the name of the duration that it began; the others are left out."""
     found = {
@@ -509,8 +575,8 @@ def _lock_change(
         return []
     application = record["application"]
     if status is Status.ROLLBACK_FAILED:
-        return [lock.kept(ledger, application=application, present=present)]
-    return [lock.freed(ledger, application=application, present=present)]
+        return [lock.kept(ledger, application=application, fence=present.fence)]
+    return [lock.freed(ledger, application=application, fence=present.fence)]
 
 
 def _current_change(

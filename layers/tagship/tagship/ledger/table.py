@@ -421,6 +421,11 @@ def approval_key(approval_id: str) -> str:
     return f"APPROVAL#{approval_id}"
 
 
+def of_planning(planning: int, key: str = "") -> str:
+    """The key of a fact about a plan: a release that is planned again has its gates, its plan and its decisions again."""
+    return key if planning == 1 else f"{planning}#{key}"
+
+
 def _fact_key(tag: str, attempt: int, name: str, key: str) -> str:
     return f"FACT#{tag}#{attempt:04}#{name}#{key}"
 

@@ -84,8 +84,8 @@ class AdoptionRefused(FinalError):
     """What serves can't become the baseline now."""
 
 
-class NewerReleaseUnderway(FinalError):
-    """A newer release of the application holds the lock; an older one has nothing to wait for."""
+class Overtaken(FinalError):
+    """A newer release is being deployed or serves, or others went first too often: planning again can't help."""
 
 
 class CredentialsRefused(FinalError):

@@ -91,6 +91,10 @@ class FactKind(StrEnum):
     LINK_REFUSED = "Link Refused", "an approval link was refused"
     FROZEN = "Frozen", "deployments are frozen", Level.MILESTONES
     UNFROZEN = "Unfrozen", "a freeze was lifted", Level.MILESTONES
+    PLAN_OUTDATED = (
+        *("Plan Outdated", "another release went first: it is planned again, and approvers are asked again"),
+        Level.MILESTONES,
+    )
     DEPLOYMENT_DELAYED = "Deployment Delayed", "waiting for a deployment window", Level.MILESTONES
     CALENDAR_OVERRIDDEN = "Calendar Overridden", "an emergency overrides the calendar", Level.PROBLEMS
     CANDIDATE_PROVEN = "Candidate Proven", "the candidate is ready and is what was approved"

@@ -185,6 +185,8 @@ class Plan(_Between):
     steps: Sequence[StepData]
     digest: NotRequired[str]
     locations: Sequence[LocationPlan]
+    planning: NotRequired[int]
+    """Which plan of the release it is: 1, and one more each time another release went first."""
 
 
 class Adopted(TypedDict):
@@ -258,6 +260,10 @@ class ReleaseRecord(NewRelease):
     """What production ran when the plan was made."""
     approval: NotRequired[str]
     """The id of its request for approval."""
+    planning: NotRequired[int]
+    """Which plan it works on: 1 where nothing is said, and one more each time another release went first."""
+    outdated: NotRequired[str]
+    """Why the plan before was not deployed."""
     waits: NotRequired[Waits]
     deadline: NotRequired[str]
     moved: NotRequired[bool]
@@ -385,6 +391,7 @@ class NewRequest(TypedDict):
     tag: str
     fromTag: str | None
     attempt: int
+    planning: NotRequired[int]
     digest: str
     execution: str
     author: str

@@ -33,6 +33,7 @@ _FOLLOWS = {
     FactKind.APPROVAL_REJECTED,
     FactKind.APPROVAL_EXPIRED,
     FactKind.APPROVAL_SUPERSEDED,
+    FactKind.PLAN_OUTDATED,
 }
 _SIGNS = {
     "plain": ":large_blue_circle:",

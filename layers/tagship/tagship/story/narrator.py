@@ -334,6 +334,9 @@ _WORDS: Mapping[str, Callable[[FactRecord, Data], Told]] = {
     FactKind.APPROVAL_REJECTED: _decided,
     FactKind.APPROVAL_EXPIRED: _why(Mood.WARY, "the approval request expired"),
     FactKind.APPROVAL_SUPERSEDED: _why(Mood.WARY, "the request is closed: a newer release arrived"),
+    FactKind.PLAN_OUTDATED: _why(
+        Mood.WARY, "its plan is outdated: it is planned again, and approvers are asked again"
+    ),
     FactKind.APPROVAL_CLOSED: _why(Mood.PLAIN, "the request is closed"),
     FactKind.LINK_REFUSED: _link_refused,
     FactKind.FROZEN: _frozen,
@@ -491,7 +494,7 @@ _ENDINGS: Mapping[str, Callable[[Known], list[str]]] = {
     Status.INVALID: _invalid,
     Status.REJECTED: _nothing("Talk to the person who rejected it. Retry it, or publish a new tag."),
     Status.EXPIRED: _nothing("If you still want it, make sure that the approvers know, then retry it."),
-    Status.SUPERSEDED: _nothing("A newer release replaced it."),
+    Status.SUPERSEDED: _nothing("Another release took its place, and the reason says which."),
     Status.ROLLED_BACK: _rolled_back,
     Status.ROLLBACK_FAILED: _rollback_failed,
     Status.ABORTED: _aborted,

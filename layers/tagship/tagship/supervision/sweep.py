@@ -6,13 +6,15 @@ listed by pages, and only manifests that arrived within the last days count.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from tagship.approval.order import plan_others_again
 from tagship.approval.request.delivery import deliver
 from tagship.aws.calls import calling, code_of
 from tagship.ledger import approvals, lock, releases
@@ -107,6 +109,17 @@ class Sweep:
                 if over:
                     approvals.delivered(self.ledger, approval_id)
 
+    def plans(self, application: str = "") -> Iterator[str]:
+        """Releases that wait for people on a plan that is outdated, because another release went first."""
+        open_ones = (
+            {record["application"] for record in releases.open_ones(self.ledger)}
+            if not application
+            else set()
+        )
+        for name in sorted(open_ones or {application}):
+            for tag in plan_others_again(self.ledger, self.stepfunctions, name):
+                yield f"{name} {tag}: its plan is outdated, and its execution was told"
+
     def manifests(self, s3: S3Client, *, bucket: str, start: Start) -> Iterator[str]:
         """Manifests that lie in the bucket and that nobody has read."""
         for key in self._arrived(s3, bucket):
@@ -158,3 +171,12 @@ class Sweep:
 
     def _young(self, at: str) -> bool:
         return self.now - datetime.fromisoformat(at) < SETTLED_AFTER
+
+
+def application_of(event: Mapping[str, Any]) -> str:
+    """Whose execution has ended, by EventBridge's event; empty for the clock's, and where the input was left out."""
+    try:
+        order = json.loads(event["detail"]["input"])
+        return place_of(order["key"])[0] if "key" in order else str(order["application"])
+    except (KeyError, TypeError, ValueError):
+        return ""

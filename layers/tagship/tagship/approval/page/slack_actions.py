@@ -52,6 +52,7 @@ _TOLD = {
     "rejected": "It was already rejected; there is nothing left for you to decide.",
     "expired": "The approval request has expired. Nothing was changed.",
     "superseded": "A newer release replaced it. Nothing was changed.",
+    "outdated": "Another release went first, so it is planned again, and a new request follows. Nothing was recorded.",
     "closed": "It no longer waits for approval. Nothing was changed.",
     "dead": "It no longer waits: its execution has ended.",
     "undelivered": "Your {decision} is recorded but could not be delivered yet. Press the button again in a minute.",

@@ -24,19 +24,20 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _WATCH = re.compile(r"https://[A-Za-z0-9.-]+(?::\d+)?/[\w#?&=%/:.,~+@!$*;-]*", re.ASCII)
 _NOT_CONFIGURED = "not-configured"
 _VERDICTS = {"passed": "passed", "failed": "failed", "error": "could not be checked"}
+_SETTLED = ("approved", "rejected", "expired", "superseded", "outdated")
 _LINES_AT_ONCE = 12
 
 View = dict[str, Any]
 
 
 def standing(record: RequestRecord, now: datetime) -> str:
-    """`open`, or what became of it: `approved`, `rejected`, `expired`, `superseded`, `closed`.
+    """`open`, or what became of it: `approved`, `rejected`, `expired`, `superseded`, `outdated`, `closed`.
 
     Enough decisions settle it, and so does the time, even before the ledger's status says so.
     """
     status = str(record["status"]).lower()
     if status != "open":
-        return status if status in ("approved", "rejected", "expired", "superseded") else "closed"
+        return status if status in _SETTLED else "closed"
     outcome = quorum.outcome(record)
     if outcome != "open":
         return outcome

@@ -12,6 +12,7 @@ from tagship.ledger import approvals
 from tagship.ledger.table import Ledger
 from tagship.model.errors import TokenDead
 from tagship.model.records import RequestRecord
+from tagship.text.times import moment
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -30,9 +31,11 @@ def answer_of(request: RequestRecord) -> dict[str, object]:
             entry["approver"] + (f" ({entry['reason']})" if entry["reason"] else "") for entry in deciding
         ]
         why = f"{request['application']} {request['tag']} was {decision} by {', '.join(said)}."
+    time = moment(request["expiresAt"]) - moment(request["askedAt"])
     return {
         "decision": decision,
-        "askSeconds": 0,
+        # For who is asked again, on another plan.
+        "askSeconds": max(1, min(int(request.get("remindEvery") or 0), round(time.total_seconds()))),
         "by": [entry["approver"] for entry in deciding],
         "why": why,
     }

@@ -54,6 +54,7 @@ def request_of(
         "tag": record["tag"],
         "fromTag": plan["from"],
         "attempt": record["attempt"],
+        "planning": plan.get("planning", 1),
         "digest": plan["digest"],
         "execution": record["execution"],
         "author": decides["author"],
@@ -292,6 +293,8 @@ def _warnings(record: ReleaseRecord, now: datetime) -> list[str]:
             f"ROLLBACK IS UNSAFE: {str(why).rstrip('.')}. If this release becomes unhealthy, Tagship stops and "
             "alerts a person. It does not restore the current version.",
         )
+    if why := record.get("outdated"):
+        warnings.insert(0, f"PLANNED AGAIN: {why}")
     if is_proposal(record["tag"]):
         return warnings
     if plan["locations"][0]["baseline"] is None:

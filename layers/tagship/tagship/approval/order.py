@@ -1,0 +1,140 @@
+"""Order among an application's releases, of which several may wait: for people, or for their window.
+
+Who waits holds no lock. A newer release ends the older ones that waited before it came. Whoever is approved first goes
+first, and what others had planned is outdated then: they are planned again on what serves now, and their approvers are
+asked again. No release goes back behind a newer one.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tagship.approval.request.delivery import deliver
+from tagship.ledger import approvals, lock, releases
+from tagship.ledger.table import Ledger, of_planning
+from tagship.model.errors import LockLost, Overtaken, TokenDead
+from tagship.model.facts import FactKind
+from tagship.model.records import ReleaseRecord
+from tagship.model.release import Status, Tag
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
+
+_CHANGES = {
+    FactKind.DEPLOYMENT_STARTED: "went first",
+    FactKind.RELEASE_SUCCEEDED: "went first",
+    FactKind.ROLLBACK_TRIGGERED: "was rolled back",
+    FactKind.BASELINE_ADOPTED: "was adopted as what serves",
+}
+"""What of another release changes the baseline of a plan, or the place where the candidate is made."""
+
+
+def supersede_older(
+    ledger: Ledger, stepfunctions: SFNClient, record: ReleaseRecord, *, execution: str
+) -> None:
+    """Ends the older releases that waited when this one was read. A fix that came later stays: it may go first."""
+    title = f"{record['application']} {record['tag']}"
+    for older in releases.waiting(ledger, record["application"]):
+        if older["readAt"] <= record["readAt"] and _newer(record["tag"], older["tag"]):
+            _end(ledger, stepfunctions, older, why=f"Superseded by {title}.", execution=execution)
+
+
+def plan_others_again(ledger: Ledger, stepfunctions: SFNClient, application: str) -> list[str]:
+    """Closes the requests of those that wait on an outdated plan, and wakes their executions. Returns their tags.
+
+    Nothing while another release is at work: they would only wait for that one. Who waits for a window, or was approved
+    just now, finds it by itself when it looks again.
+    """
+    if lock.holder(ledger, application):
+        return []
+    found = [each for each in releases.waiting(ledger, application) if each["phase"] == releases.ASKED]
+    return [record["tag"] for record in found if _plan_again(ledger, stepfunctions, record)]
+
+
+def _plan_again(ledger: Ledger, stepfunctions: SFNClient, record: ReleaseRecord) -> bool:
+    request = approvals.get(ledger, record["approval"])
+    if request is None or request["status"] != approvals.OPEN:
+        return False
+    try:
+        if not is_outdated(ledger, record):
+            return False
+    except Overtaken as error:
+        approvals.close(ledger, request["id"], status="SUPERSEDED", why=str(error))
+    except LockLost:  # people have just decided, or it has ended
+        return False
+    with suppress(TokenDead):  # it asks again, and is told then
+        deliver(ledger, stepfunctions, request["id"])
+    return True
+
+
+def is_outdated(ledger: Ledger, record: ReleaseRecord, *, execution: str = "") -> bool:
+    """Whether another release went first since people were asked; then the next planning has begun: no decision counts.
+
+    Raises Overtaken where planning again can't help, LockLost when the release has ended meanwhile.
+    """
+    first = _went_first(ledger, record)
+    if not first:
+        return False
+    if why := _overtaken(ledger, record):
+        raise Overtaken(why)
+    title = f"{record['application']} {record['tag']}"
+    why = f"{first}, so {title} is planned again and asks again. What was decided before does not count."
+    if request := approvals.get(ledger, record["approval"]):
+        approvals.outdate(ledger, request, why=why, execution=execution)
+    return True
+
+
+def _went_first(ledger: Ledger, record: ReleaseRecord) -> str:
+    """Who changed what this release was planned on, in words; empty where nobody did.
+
+    Until people were asked it had the lock, so that only facts after that count.
+    """
+    key = (record["application"], record["tag"], record["attempt"])
+    asked = ledger.fact(*key, FactKind.APPROVAL_REQUESTED, of_planning(record["plan"].get("planning", 1)))
+    if asked is None:
+        return ""
+    own = (record["tag"], record["attempt"])
+    for fact in reversed([*ledger.facts_in_order(record["application"], after=int(asked["seq"]))]):
+        kind = FactKind.of(fact["name"])
+        if kind in _CHANGES and (fact["tag"], fact["attempt"]) != own:
+            return f"{fact['tag']} {_CHANGES[kind]}"
+    return ""
+
+
+def _overtaken(ledger: Ledger, record: ReleaseRecord) -> str:
+    title, current = (
+        f"{record['application']} {record['tag']}",
+        releases.current(ledger, record["application"]),
+    )
+    if current and _newer(current["tag"], record["tag"]):
+        return f"{title} ends here: the newer {current['tag']} went first, and this would undo it. Nothing was changed."
+    if record["plan"].get("planning", 1) >= approvals.MOST_PLANNINGS:
+        return (
+            f"{title} ends here: it was planned {approvals.MOST_PLANNINGS} times, and each time another release went first. "
+            "Nothing was changed. Retry it when it can go next."
+        )
+    return ""
+
+
+def _end(ledger: Ledger, stepfunctions: SFNClient, older: ReleaseRecord, *, why: str, execution: str) -> None:
+    if older["phase"] == releases.ASKED:
+        approvals.close(ledger, older["approval"], status="SUPERSEDED", why=why, execution=execution)
+        with suppress(TokenDead):  # it asks again, and is told then
+            deliver(ledger, stepfunctions, older["approval"])
+        return
+    # It finds its ending when it looks again.
+    releases.end(
+        ledger,
+        application=older["application"],
+        tag=older["tag"],
+        attempt=older["attempt"],
+        status=Status.SUPERSEDED,
+        why=why,
+        execution=older["execution"],
+        only_in=releases.DELAYED,
+    )
+
+
+def _newer(one: str, other: str) -> bool:
+    return Tag.parse(one).newer_than(Tag.parse(other))

@@ -1,0 +1,116 @@
+"""Several releases wait at once: whoever is approved first goes first, and no approval of an outdated plan counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tagship.ledger import approvals
+from tests.flow.harness import Ended, World, wait_for
+
+ANA = "ana@example.com"
+
+
+def asked(world: World, tag: str, **fields: Any) -> tuple[str, str]:
+    """A release that waits for people: its execution, and the link that its approver got."""
+    arn = world.start(world.upload(tag, **fields))
+    link = world.link(arn)
+    assert link, world.ended(arn)
+    return arn, link
+
+
+def asked_again(world: World, arn: str, before: str) -> str:
+    """The link of the next plan."""
+    return wait_for(
+        lambda: link if (link := world.link(arn)) not in (before, None) else None, "the next link"
+    )
+
+
+def hears(world: World, ended: Ended) -> list[str]:
+    """What EventBridge tells when an execution has ended well, and what is done then."""
+    detail = {"status": ended.status, "input": world.describe(ended.arn)["input"]}
+    return list(world.handlers["sweep"]({"detail": detail}, None)["did"])
+
+
+def names(world: World, tag: str, *kinds: str) -> list[str]:
+    return [name for name in world.facts(tag) if name in kinds]
+
+
+def current(world: World) -> str:
+    item = world.ledger.get("APPLICATION#storefront", "CURRENT")
+    assert item is not None
+    return str(item["tag"])
+
+
+def test_a_fix_goes_past_one_that_waits_which_is_planned_and_asked_again(world: World) -> None:
+    """Fault 83."""
+    waiting, old = asked(world, "v2.0.0")
+    assert "tag" not in world.holder(), "who waits for people holds no lock"
+    fix = world.release("v1.4.1")
+    assert fix.status == "SUCCEEDED", fix
+    assert current(world) == "v1.4.1"
+
+    assert hears(world, fix) == ["storefront v2.0.0: its plan is outdated, and its execution was told"]
+    assert hears(world, fix) == [], "the same event once more"
+    new = asked_again(world, waiting, old)
+    told = world.browse("GET", old)
+    assert told["statusCode"] == 409
+    assert "is planned again" in told["body"] and "v1.4.1 went first" in told["body"]
+    assert world.press_blindly(old)["statusCode"] == 409
+    body = world.mails(ANA)[-1].body
+    assert "PLANNED AGAIN: v1.4.1 went first" in body and "v1.4.1" in world.browse("GET", new)["body"]
+    assert world.record("v2.0.0")["plan"]["from"] == "v1.4.1"
+
+    world.press(new, decide="approve")
+    ended = world.ended(waiting)
+    assert ended.status == "SUCCEEDED", ended
+    assert current(world) == "v2.0.0" and world.alias() == ("3", {})
+    again = ["Gates Passed", "Deployment Planned", "Approval Requested"]
+    assert names(world, "v2.0.0", *again, "Plan Outdated") == [*again, "Plan Outdated", *again]
+
+
+def test_an_approval_does_not_count_when_a_fix_was_deployed_and_rolled_back_meanwhile(world: World) -> None:
+    """v2.0.0 is approved while the fix is being deployed: it waits for the lock, and finds that its plan is outdated."""
+    waiting, old = asked(world, "v2.0.0")
+    world.health = lambda version, event: {"healthy": version != "2", "reasons": ["the basket is empty"]}
+
+    def meanwhile(event: dict[str, Any]) -> Any:
+        world.press(old, decide="approve")
+        return world.handlers["shift_traffic"](event, None)
+
+    world.plant("shift_traffic", meanwhile)
+    assert world.release("v1.4.1").error == "ReleaseRolledBack"
+    new = asked_again(world, waiting, old)
+    assert "v1.4.1 was rolled back" in world.record("v2.0.0")["outdated"]
+    assert "is planned again" in world.browse("GET", old)["body"]
+    world.press(new, decide="reject", reason="not after that")
+    assert world.ended(waiting).error == "ReleaseRejected"
+    assert world.alias() == ("1", {})
+
+
+def test_who_waits_behind_a_newer_release_that_went_first_is_superseded(world: World) -> None:
+    """Fault 83. Never a downgrade, even where it was approved at the same moment."""
+    newer, link = asked(world, "v2.0.0")
+    older, own = asked(world, "v1.4.1")
+
+    def meanwhile(event: dict[str, Any]) -> Any:
+        world.press(own, decide="approve")
+        return world.handlers["shift_traffic"](event, None)
+
+    world.plant("shift_traffic", meanwhile)
+    world.press(link, decide="approve")
+    assert world.ended(newer).status == "SUCCEEDED"
+    assert world.ended(older).error == "ReleaseSuperseded"
+    assert "the newer v2.0.0 went first" in world.record("v1.4.1")["why"]
+    assert current(world) == "v2.0.0" and world.alias() == ("2", {})
+
+
+def test_one_that_others_overtake_again_and_again_ends_superseded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approvals, "MOST_PLANNINGS", 1)
+    waiting, _ = asked(world, "v2.0.0")
+    hears(world, world.release("v1.4.1"))
+    ended = world.ended(waiting)
+    assert ended.error == "ReleaseSuperseded" and "each time another release went first" in ended.cause
