@@ -50,11 +50,11 @@ class StackTarget:
     ]
     """A bucket in the stack's account and region: Tagship keeps each template there, below `tagship/`, for a rollback."""
     capabilities: Annotated[tuple[CAPABILITIES, ...], at.MaxLen(3)] = ()
-    """What the template may do: make IAM resources, or use macros (SAM is one: CAPABILITY_AUTO_EXPAND)."""
+    """What the template may do: create IAM resources, or use macros (SAM needs CAPABILITY_AUTO_EXPAND)."""
     alarms: Annotated[tuple[Annotated[str, ALARM_NAME], ...], at.MaxLen(5)] = ()
-    """CloudWatch alarms beside the stack: CloudFormation rolls an update back when one of them rings during it."""
+    """CloudWatch alarms: CloudFormation rolls an update back if one of them fires during it."""
     drift: Literal["warn", "refuse", "revert"] = "warn"
-    """A stack that has drifted by its last drift detection: warn approvers, stop, or put back what was changed by hand."""
+    """What to do if the last drift detection found drift: warn approvers, stop, or undo the changes by hand."""
 
 
 def stack_arn(spec: StackTarget, name: str) -> str:

@@ -42,7 +42,7 @@ class CustomTarget:
     settings: Annotated[
         Mapping[Annotated[str, at.MaxLen(64)], Annotated[str, at.MaxLen(1024)]], at.MaxLen(50)
     ] = field(default_factory=dict)
-    """What the function is told with each request, as text: which zone, which record, which table."""
+    """Text settings that the function gets with each request, such as a zone, a record or a table."""
 
 
 def rights(target: CustomTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:  # noqa: ARG001 (the function reads them)

@@ -43,7 +43,7 @@ class EcsTarget:
     externalId: Annotated[str, EXTERNAL_ID]
     """The external ID that the role's trust policy requires."""
     taskRoles: Annotated[tuple[Annotated[str, ROLE], ...], at.MaxLen(6)] = ()
-    """The roles that a task definition may name, as its task role or its execution role."""
+    """The roles that a task definition may use as task role or execution role."""
 
 
 def rights(target: EcsTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:

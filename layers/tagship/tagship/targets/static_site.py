@@ -51,9 +51,9 @@ class StaticSiteTarget:
         tuple[Annotated[str, Matching(r"^[A-Za-z0-9_-][A-Za-z0-9._/-]{0,99}/$", "a folder: assets/")], ...],
         at.MaxLen(20),
     ] = ()
-    """Folders in which every file's name carries a hash of its content; others are recognized by their names."""
+    """Folders in which every file name contains a hash of the content; other hashed files are recognized by name."""
     paths: Literal["folders", "files", "single-page"] = "folders"
-    """What the path /about asks for: /about/index.html, /about.html, or always /index.html."""
+    """What the path /about serves: /about/index.html, /about.html, or always /index.html."""
 
 
 def rights(target: StaticSiteTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
