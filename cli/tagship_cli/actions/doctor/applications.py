@@ -253,14 +253,18 @@ def alarms(subject: Subject, configuration: Application) -> Iterator[Finding]:
             f"There is no alarm {', '.join(missing)} in {spec.region}, so its releases end INVALID.",
             "Create it, or remove it from the configuration.",
         )
+    health = configuration.health
+    accepted = health.alarms_read(no_data="healthy") - health.alarms_read(no_data="inconclusive")
     silent = [
-        each for each, alarm in found.items() if alarm.state == "INSUFFICIENT_DATA" and alarm.needs_data
+        each
+        for each, alarm in found.items()
+        if alarm.state == "INSUFFICIENT_DATA" and alarm.needs_data and each not in accepted
     ]
     if silent:
         yield warning(
             name,
             f"{', '.join(silent)} has no data, so it can't show that a release is healthy.",
-            "Set TreatMissingData to notBreaching, or send traffic.",
+            "Set TreatMissingData to notBreaching, send traffic, or accept it with noData: healthy.",
         )
     firing = [each for each, alarm in found.items() if alarm.state == "ALARM"]
     if firing:
