@@ -116,7 +116,7 @@ class Engine:
         except BaseException:  # whoever stops this program knows no engine that they could stop
             engine.stop()
             raise
-        else:
+        if not stay:
             atexit.register(engine.stop)
         return engine
 

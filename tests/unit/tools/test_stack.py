@@ -76,6 +76,19 @@ def test_an_engine_that_nobody_knows_yet_ends(programs: Path, tmp_path: Path) ->
     assert stack.Engine.running(tmp_path / "engine") is None
 
 
+@pytest.mark.parametrize("stay", [False, True])
+def test_an_engine_that_stays_outlives_the_program(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stay: bool
+) -> None:
+    at_exit: list[object] = []
+    program(programs / "python", "exec sleep 600")
+    monkeypatch.setattr(stack.Engine, "_wait_until_ready", lambda self: None)
+    monkeypatch.setattr(stack.atexit, "register", at_exit.append)
+    engine = stack.Engine.start(tmp_path / "engine", stay=stay)
+    assert at_exit == ([] if stay else [engine.stop])
+    engine.stop()
+
+
 def test_a_build_that_was_stopped_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = tmp_path / "build"
     build.mkdir()
