@@ -18,6 +18,8 @@ from tagship_cli.failures import AwsRefused, Failed, trying
 from tagship_cli.options import Command, Option, together
 
 if TYPE_CHECKING:
+    from botocore.config import Config
+
     from tagship.aws.clients import Aws
     from tagship.ledger.table import Ledger
 
@@ -77,11 +79,11 @@ class Place:
         """The time, by this command's clock."""
         return self.world.now()
 
-    def client(self, service: str, *, region: str | None = None) -> Any:
+    def client(self, service: str, *, region: str | None = None, config: Config | None = None) -> Any:
         """A client of the chosen identity, in the chosen region or in this one."""
         if region is None or region == self.region_name:
-            return self.aws.client(service)
-        return new_session(profile_name=self.profile, region_name=region).client(service)
+            return self.aws.client(service, config=config) if config else self.aws.client(service)
+        return new_session(profile_name=self.profile, region_name=region).client(service, config=config)
 
     @property
     def aws(self) -> Aws:

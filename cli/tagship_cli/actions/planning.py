@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from tagship.ledger import releases
 from tagship.model.application import Application
@@ -22,6 +22,9 @@ from tagship.text.words import count, listed
 from tagship_cli.actions.publishing import File
 from tagship_cli.failures import Failed, trying
 from tagship_cli.place import Place
+
+if TYPE_CHECKING:
+    from botocore.config import Config
 
 _NOT_UPLOADED = "(not uploaded)"
 _PATIENCE = timedelta(minutes=4)
@@ -137,8 +140,8 @@ def looked_at(
             f"Nothing was checked.\nUse a profile for that account: --profile NAME."
         )
 
-    def client(service: str) -> Any:
-        made = place.client(service, region=spec.region)
+    def client(service: str, *, config: Config | None = None) -> Any:
+        made = place.client(service, region=spec.region, config=config)
         return _WithFiles(made, paths) if service == "s3" and paths else made
 
     return kind.make(application=application, tag=tag, spec=spec, client=client), kind.where(spec)

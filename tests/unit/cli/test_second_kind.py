@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.config import Config
 
+from tagship.targets import KINDS
 from tagship_cli.place import Place
 from tests.unit.cli.conftest import Stage, application
 from tests.unit.targets import toy
@@ -80,3 +83,13 @@ def test_a_file_that_the_kind_does_not_take_is_refused_before_anything_is_upload
         assert result.exit_code == 1, result.output
         assert "content" in result.output + result.stderr
         assert "pointer" in result.output + result.stderr
+
+
+def test_a_kind_chooses_how_patient_its_clients_are(
+    stage: Stage, content: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def patient(*, client: Any, **given: Any) -> toy.Pointer:
+        return toy.Pointer(client=client("s3", config=Config(read_timeout=7)), **given)
+
+    monkeypatch.setitem(KINDS, toy.KIND.name, replace(toy.KIND, make=patient))
+    assert asked(stage, "plan", toy.CONTENT, content).exit_code == 0

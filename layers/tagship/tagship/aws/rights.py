@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from botocore.config import Config
 
 SESSION_POLICY_CHARACTERS = 2048
 """What STS takes (AssumeRole, `Policy`)."""
@@ -38,10 +41,17 @@ class Right:
         return allowed
 
 
+class Client(Protocol):
+    """Makes a client in one region, with rights that are settled already."""
+
+    def __call__(self, service: str, *, config: Config | None = None) -> Any:
+        """`config` where a call may take longer, or less, than usual. Raises CredentialsRefused."""
+
+
 class ClientAs(Protocol):
     """Makes a client in the application's role that may do this and nothing else; the role is assumed when it is called."""
 
-    def __call__(self, service: str, *, may: Sequence[Right], config: Any = None) -> Any:
+    def __call__(self, service: str, *, may: Sequence[Right], config: Config | None = None) -> Any:
         """Raises CredentialsRefused where the role can't be assumed."""
 
 

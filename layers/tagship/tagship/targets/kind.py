@@ -6,12 +6,12 @@ and AwsUnavailable where asking again may help.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import IO, Any, Protocol
 
-from tagship.aws.rights import ClientAs, Right
+from tagship.aws.rights import Client, ClientAs, Right
 from tagship.model.errors import TargetInvalid
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
@@ -205,6 +205,20 @@ class Subject:
     """What an HTTP request sends so that this revision answers it, whatever its share of the traffic."""
 
 
+class Make(Protocol):
+    """Makes the adapter for one release of one application."""
+
+    def __call__(self, *, application: str, tag: str, spec: Any, client: Client) -> Target:
+        """`client("lambda")` calls that service with the kind's rights alone."""
+
+
+class Rights(Protocol):
+    """What the adapter asks of the application's role."""
+
+    def __call__(self, spec: Any, /, *, objects: Iterable[str]) -> tuple[Right, ...]:
+        """`objects` are the ARNs of what it may upload; where there is none, nothing may be."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """All that the rest knows of a kind of target; it stands in the kind's own file."""
@@ -223,10 +237,8 @@ class Kind:
     """What a traffic step usually takes beside its bake, with room to spare: the budget reckons with it."""
     settle_seconds: int
     """How long the target may take to settle on one move, or to make a candidate: the deadline of every wait for it."""
-    make: Callable[..., Target]
-    """`make(application=…, tag=…, spec=…, client=…)`; `client("lambda")` calls that service with the kind's rights alone."""
-    rights: Callable[..., tuple[Right, ...]]
-    """`rights(spec, objects=…)`: what the adapter asks of the application's role; `objects` are what it may upload."""
+    make: Make
+    rights: Rights
     subject: Callable[[Any, Revision | None], Subject]
     """What health checks may ask about one of its revisions; without one, about what serves now."""
     describe: Callable[[Any, Revision | None], str]
