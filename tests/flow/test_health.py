@@ -126,7 +126,7 @@ def test_an_alarm_that_fired_before_does_not_stop_the_fix_and_one_that_fires_ane
     ended = world.release("v1.0.0")
     if fires_anew:
         assert_ended(world, ended, "v1.0.0", "ROLLED_BACK", "ReleaseRolledBack")
-        assert "5xx fires since" in world.record("v1.0.0")["why"]
+        assert "5xx has been firing since" in world.record("v1.0.0")["why"]
     else:
         assert_ended(world, ended, "v1.0.0", "SUCCEEDED")
 

@@ -51,7 +51,7 @@ def test_an_alarm_that_fires_while_a_step_bakes_sends_the_release_back_at_once(p
         record = pipeline.settled(tag, "ROLLED_BACK")
     finally:
         cloudwatch.set_alarm_state(AlarmName=ALARM, StateValue="OK", StateReason="The test is over.")
-    assert f"{ALARM} fires since" in record["why"]
+    assert f"{ALARM} has been firing since" in record["why"]
     assert serving(pipeline) == before
 
 

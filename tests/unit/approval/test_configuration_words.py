@@ -86,7 +86,7 @@ def test_mail_and_slack_say_who_proposes_what():
     mail = approval_mail(record, approver=ANA, link=LINK, now=NOW)
     for text in (mail.text, mail.html):
         assert "proposes a configuration change for storefront in production" in text
-        assert "made a release" not in text
+        assert "published a release" not in text
         assert "traffic" not in text.lower()
     said = json.dumps(announcement(record, now=NOW))
     assert "approval.required" in said

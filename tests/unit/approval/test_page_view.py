@@ -83,7 +83,7 @@ def test_what_is_no_commit_of_a_repository_is_text(changes):
     "url", ["javascript:alert(1)", "http://console.example/", 'https://x"y/', "//evil.example/", ""]
 )
 def test_only_a_plain_https_address_becomes_the_link_to_watch(url):
-    assert "in AWS’s console" not in Browser(site(status="CLOSED", watchUrl=url)).open().body
+    assert "in the AWS console" not in Browser(site(status="CLOSED", watchUrl=url)).open().body
 
 
 def test_who_may_look_into_the_account_is_led_to_the_execution():
