@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tagship.model.errors import FactChanged
+from tagship.model.errors import EventNotUnderstood, FactChanged
 from tagship.notices import stream
 from tagship.notices.stream import StreamRecord
 from tests.flow.test_events import load_event
@@ -35,6 +35,12 @@ def matches(record: Any, pattern: Any) -> bool:
     )
 
 
+def elsewhere(record: dict[str, Any]) -> dict[str, Any]:
+    """The same, under a key that is no fact's."""
+    keys = {"pk": {"S": "APPLICATION#storefront"}, "sk": {"S": "OTHER#"}}
+    return {**record, "dynamodb": {**record["dynamodb"], "Keys": keys}}
+
+
 def is_broadcast(record: Any) -> bool:
     """Whether the function gets it."""
     filters = functions()["BroadcastFunction"]["Events"]["Facts"]["Properties"]["FilterCriteria"]["Filters"]
@@ -50,7 +56,10 @@ def is_broadcast(record: Any) -> bool:
             changed("MODIFY", kind={"S": "other"}), True, id="a fact that is made into something else"
         ),
         pytest.param(changed("REMOVE"), True, id="a fact that is deleted"),
-        pytest.param(changed("INSERT", kind={"S": "release"}), False, id="another item"),
+        pytest.param(
+            changed("INSERT", kind={"S": "other"}), True, id="a fact that is written as something else"
+        ),
+        pytest.param(elsewhere(changed("INSERT", kind={"S": "release"})), False, id="another item"),
     ],
 )
 def test_no_change_of_a_fact_stays_unseen(record: Any, seen: bool) -> None:
@@ -59,12 +68,12 @@ def test_no_change_of_a_fact_stays_unseen(record: Any, seen: bool) -> None:
 
 def test_what_was_written_as_something_else_and_then_made_a_fact_is_seen_too() -> None:
     """So that nobody hides a decision from the channels by writing it in two steps."""
-    late = changed("MODIFY")
-    late["dynamodb"] = {
-        **late["dynamodb"],
-        "Keys": {"pk": {"S": "APPLICATION#storefront"}, "sk": {"S": "OTHER#"}},
-    }
-    assert is_broadcast(late)
+    assert is_broadcast(elsewhere(changed("MODIFY")))
+
+
+def test_what_stands_among_the_facts_and_says_that_it_is_none_is_set_aside() -> None:
+    with pytest.raises(EventNotUnderstood, match="kind"):
+        StreamRecord.from_dict(changed("INSERT", kind={"S": "other"})).fact()
 
 
 class Queue:

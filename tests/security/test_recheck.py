@@ -238,6 +238,25 @@ def test_a_decision_that_stands_at_no_place_of_the_chain_is_not_believed(ledger,
     refused(ledger, r"[Ff]act")
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [{"kind": "other"}, {"sk": "NOBODY#SEES"}, {"sk": "FACT#v1.5.0#0001#Approval Given#bo@example.com"}],
+)
+def test_a_decision_that_no_listener_hears_of_is_not_believed(ledger, odd):
+    """The stream hands on what is a fact, under a fact's key: in its place in the chain another item would count unseen."""
+    approval = asked(ledger)
+    decide(ledger, approval, ANA)
+    decide(ledger, approval, BO)
+    key = f"Approval Granted#{BO}"
+    known = stored(ledger, key)
+    gone = {"pk": {"S": STOREFRONT["pk"]}, "sk": {"S": known["sk"]}}
+    ledger.client.delete_item(TableName="ledger", Key=gone)
+    forged = with_digest(known | odd)
+    put(ledger, forged)
+    put(ledger, STOREFRONT | {"sk": "HEAD", "last": forged["seq"], "digest": forged["digest"]})
+    refused(ledger, r"is no fact|stands under another key")
+
+
 def test_a_rejection_that_was_taken_out_leaves_a_gap(ledger):
     approval = asked(ledger)
     decide(ledger, approval, CHI, "reject")

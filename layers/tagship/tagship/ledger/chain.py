@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
-from tagship.ledger.table import Ledger, application_key, digest_of
+from tagship.ledger.table import Ledger, application_key, digest_of, fact_key
 from tagship.model.records import FactRecord, HeadRecord
 
 Read = Mapping[str, Any]
@@ -155,7 +155,22 @@ def _itself(application: str, fact: Read, seq: int) -> Broken | None:
                 f"Fact {seq}{_called(fact)} belongs to {fact.get('application')!r}, not to {application!r}."
             ),
         )
+    if fact.get("kind") != "fact":
+        what = (
+            f"Fact {seq}{_called(fact)} is no fact but {fact.get('kind')!r}: it was hidden from the channels."
+        )
+        return Broken(kind=Break.ALTERED, seq=seq, what=what)
+    if not str(fact.get("sk")).startswith(_key_of(fact)):
+        what = f"Fact {seq}{_called(fact)} stands under another key: it was hidden from the channels."
+        return Broken(kind=Break.ALTERED, seq=seq, what=what)
     return None
+
+
+def _key_of(fact: Read) -> str:
+    """How the key of a fact begins."""
+    attempt = fact.get("attempt")
+    number = attempt if isinstance(attempt, int) else 0
+    return fact_key(str(fact.get("tag")), number, str(fact.get("name")), "")
 
 
 def _place(numbers: Sequence[int], seq: int) -> Broken | None:

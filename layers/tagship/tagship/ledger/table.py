@@ -196,7 +196,7 @@ class Ledger:
         self, application: str, tag: str, attempt: int, name: FactKind, key: str = ""
     ) -> FactRecord | None:
         """One fact, if it has happened."""
-        found = self.get(application_key(application), _fact_key(tag, attempt, name, key))
+        found = self.get(application_key(application), fact_key(tag, attempt, name, key))
         return cast("FactRecord | None", found)
 
     def _pages(self, request: dict[str, object], limit: int | None) -> Iterator[Item]:
@@ -367,7 +367,7 @@ class Ledger:
     def _item(self, fact: Fact, head: Item) -> Item:
         item = {
             "pk": application_key(fact.application),
-            "sk": _fact_key(fact.tag, fact.attempt, fact.name, fact.key),
+            "sk": fact_key(fact.tag, fact.attempt, fact.name, fact.key),
             "kind": "fact",
             "seq": int(head["last"]) + 1,
             "application": fact.application,
@@ -426,7 +426,8 @@ def of_planning(planning: int, key: str = "") -> str:
     return key if planning == 1 else f"{planning}#{key}"
 
 
-def _fact_key(tag: str, attempt: int, name: str, key: str) -> str:
+def fact_key(tag: str, attempt: int, name: str, key: str) -> str:
+    """Where a fact stands; without what sets it apart (`key`), how that begins."""
     return f"FACT#{tag}#{attempt:04}#{name}#{key}"
 
 

@@ -92,6 +92,7 @@ def _wrong_in(found: Mapping[str, Any]) -> list[str]:
     wrong = [name for name in _TEXTS if not isinstance(found.get(name), str)]
     wrong += [name for name in ("seq", "attempt") if type(found.get(name)) is not int]
     wrong += [] if isinstance(found.get("data"), Mapping) else ["data"]
+    wrong += [] if found.get("kind") == "fact" else ["kind"]
     if not wrong:
         known = found["application"] == EVERY_APPLICATION or re.fullmatch(
             APPLICATION_NAME, found["application"]
