@@ -8,13 +8,15 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from importlib.metadata import version
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
 
 from tagship.aws.rights import trust_policy
-from tagship_cli.actions.doctor import QUESTIONS, Subject, Verdict, examine
+from tagship.model.documents import read_application
+from tagship.targets import KINDS
+from tagship_cli.actions.doctor import QUESTIONS, Subject, Verdict, applications, examine
 from tests.unit.cli.conftest import NOW, ROOT, application
 from tests.unit.tables import aws_error
 from tests.unit.targets.functions import FakeLambda
@@ -56,10 +58,21 @@ class Iam:
         assert operation == "simulate_principal_policy"
         return self
 
-    def paginate(self, *, PolicySourceArn: str, ActionNames: list[str], ResourceArns: list[str]) -> Any:
+    def paginate(
+        self,
+        *,
+        PolicySourceArn: str,
+        ActionNames: list[str],
+        ResourceArns: list[str],
+        ContextEntries: list[dict[str, Any]],
+    ) -> Any:
+        """A role may be passed to CloudFormation only, and IAM knows of a condition what the request says."""
         assert PolicySourceArn.endswith("tagship-app-storefront") and ResourceArns
+        told = {each["ContextKeyName"]: each["ContextKeyValues"] for each in ContextEntries}
+        elsewhere = told.get("iam:PassedToService") != ["cloudformation.amazonaws.com"]
+        denied = self.denied | ({"iam:PassRole"} if elsewhere else set())
         decided = [
-            {"EvalActionName": action, "EvalDecision": "implicitDeny" if action in self.denied else "allowed"}
+            {"EvalActionName": action, "EvalDecision": "implicitDeny" if action in denied else "allowed"}
             for action in ActionNames
         ]
         return [{"EvaluationResults": decided}]
@@ -425,6 +438,18 @@ def test_an_alarm_whose_silence_the_configuration_accepts_is_no_fault() -> None:
         check |= {"noData": "healthy"} if check["type"] == "alarm" else {}
     account.applications["storefront"] = json.dumps(document)
     assert not [each.said for each in examine(account.subject()) if "has no data" in each.said]
+
+
+def test_a_role_that_may_be_passed_to_one_service_lacks_nothing() -> None:
+    document = application(strategy={"type": "all-at-once"})
+    document["target"] = dict(KINDS["cloudformation"].example)
+    document["health"] = {"checks": [{"type": "http", "url": "https://example.com/"}]}
+    configuration, iam = read_application(document), Iam()
+    assert applications._missing(cast("Any", iam), configuration, bucket="releases") == []
+    iam.denied.add("cloudformation:UpdateStack")
+    assert applications._missing(cast("Any", iam), configuration, bucket="releases") == [
+        "cloudformation:UpdateStack"
+    ]
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -12,6 +12,7 @@ from typing import IO, Any
 import pytest
 
 from tagship.aws.rights import policy, session_policy
+from tagship.model.documents import read_application
 from tagship.model.errors import (
     AwsUnavailable,
     BaselineMissing,
@@ -27,6 +28,8 @@ from tagship.model.release import PinnedObject
 from tagship.targets import cloudformation_changes as words
 from tagship.targets.cloudformation_stack import KIND
 from tagship.targets.kind import Change
+from tagship_cli.actions import role
+from tests.unit.builders import application
 from tests.unit.tables import aws_error
 from tests.unit.targets.conformance import Release
 from tests.unit.targets.stacks import NEW, OLD, SPEC, FakeStacks, artifacts, change, target, template
@@ -520,14 +523,21 @@ def test_without_an_upload_no_change_can_be_planned() -> None:
 
 
 def test_the_longest_names_make_a_session_that_sts_takes() -> None:
-    role = f"arn:aws:iam::123456789012:role/{'r' * 64}"
-    spec = replace(SPEC, stack="s" * 64, bucket="b" * 63, role=role, serviceRole=role)
+    longest = f"arn:aws:iam::123456789012:role/{'r' * 64}"
+    spec = replace(SPEC, stack="s" * 64, bucket="b" * 63, role=longest, serviceRole=longest)
     objects = [f"arn:aws:s3:::{'b' * 63}/releases/{'a' * 60}/{'t' * 60}/*"]
     assert session_policy(KIND.rights(spec, objects=objects))
 
 
 def test_the_service_role_is_printed_too_and_trusts_cloudformation() -> None:
-    (made,) = KIND.roles(SPEC).values()
+    document = application(strategy={"type": "all-at-once"})
+    document["target"] = dict(KIND.example)
+    document["health"] = {"checks": [{"type": "http", "url": "https://example.com/"}]}
+    printed = role.template(
+        read_application(document), bucket="releases", function_roles="arn:aws:iam::1:role/tagship-*"
+    )
+    assert set(printed["Resources"]) == {"Role", "ServiceRole"}
+    made = printed["Resources"]["ServiceRole"]
     (trust,) = made["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "cloudformation.amazonaws.com"}
     assert made["Properties"]["RoleName"] == "storefront-stack"

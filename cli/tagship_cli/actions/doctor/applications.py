@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from tagship.aws.alarms import look
 from tagship.aws.calls import code_of
-from tagship.aws.rights import Right
+from tagship.aws.rights import PASSED_TO, Right
 from tagship.ledger import releases
 from tagship.ledger.table import Ledger
 from tagship.model.application import Application
@@ -26,6 +26,7 @@ from tagship_cli.failures import AwsRefused, trying
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
+    from mypy_boto3_iam.type_defs import ContextEntryTypeDef
 
 
 def examine(subject: Subject, names: Sequence[str]) -> Iterator[Finding]:
@@ -182,11 +183,25 @@ def _denied(iam: IAMClient, configuration: Application, right: Right) -> Iterato
             PolicySourceArn=configuration.target.role,
             ActionNames=list(right.actions),
             ResourceArns=list(right.on),
+            ContextEntries=_passing(right),
         )
         for page in pages:
             for result in page["EvaluationResults"]:
                 if result["EvalDecision"] != "allowed":
                     yield result["EvalActionName"]
+
+
+def _passing(right: Right) -> list[ContextEntryTypeDef]:
+    """Which service a role would be passed to: a simulation knows only what it is told."""
+    if not right.passed_to:
+        return []
+    return [
+        {
+            "ContextKeyName": PASSED_TO,
+            "ContextKeyValues": [right.passed_to],
+            "ContextKeyType": "string",
+        }
+    ]
 
 
 # ---- its target, and what watches it -------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SESSION_POLICY_CHARACTERS = 2048
 """What STS takes (AssumeRole, `Policy`)."""
+PASSED_TO = "iam:PassedToService"
+"""The condition on passing a role."""
 _VERSION = "2012-10-17"
 
 
@@ -37,7 +39,7 @@ class Right:
             "Resource": list(self.on),
         }
         if self.passed_to:
-            allowed["Condition"] = {"StringEquals": {"iam:PassedToService": self.passed_to}}
+            allowed["Condition"] = {"StringEquals": {PASSED_TO: self.passed_to}}
         return allowed
 
 
