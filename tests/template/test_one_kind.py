@@ -31,6 +31,9 @@ PLACES = sorted(
 )
 WORDS = {
     "lambda": r"alias(es)?|\$LATEST|FunctionVersion|CodeSha256|codeSha256|RoutingConfig",
+    "cloudformation": r"change ?[sS]ets?|changeSets?",
+    "ecs": r"task ?[dD]efinitions?|taskDefinitions?",
+    "static-site": r"CloudFront|cloudfront",
 }
 """What else a kind's own files alone may speak of, beside the AWS operations that its rights name."""
 OTHERS = re.compile(
@@ -41,7 +44,7 @@ USED_BY_TAGSHIP_TOO = re.compile(
     r"(s3|iam|sts|cloudwatch|kms|logs|sqs|sns|dynamodb|secretsmanager):"
     r"|cloudformation:(DescribeStacks|GetTemplate|ValidateTemplate|CreateStack|UpdateStack)$"
     r"|states:(StartExecution|StopExecution|DescribeExecution|ListExecutions)$"
-    r"|lambda:InvokeFunction$"
+    r"|lambda:(InvokeFunction|GetAccountSettings)$"
 )
 """What Tagship asks for itself or of a team's own function, whatever the target is."""
 SAME_NAME = {
