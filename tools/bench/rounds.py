@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from tools.bench.releases import Released, Releasing
 from tools.bench.rival import Rival, aws, version_of
-from tools.bench.table import COUNT, DOLLARS, MILLISECONDS, SECONDS, Figure, Part, say
+from tools.bench.table import COUNT, DOLLARS, MILLISECONDS, SECONDS, TIMES, Figure, Part, say
 
 WAITS_FOR_PEOPLE = "RequestApproval"
 NOTHING = 0.005
@@ -72,11 +72,16 @@ def _way_out(runs: Runs, with_what: str) -> Part:
     return Part(
         title="A canary release",
         figures=[
-            Figure(what="upload → approval mail", unit=SECONDS, runs=runs["mail"]),
+            Figure(what="upload → approval mail", unit=SECONDS, runs=runs["mail"]).at_most(0.5),
             Figure(what="approval → all traffic on the candidate", unit=SECONDS, runs=runs["traffic"]),
             whole.below(by_hand.median, words="< by hand"),
             by_hand,
             Figure(what="only the AWS calls of that script", unit=SECONDS, runs=runs["calls"]),
+            Figure(
+                what="… the whole release against those calls, round by round",
+                unit=TIMES,
+                runs=[ours / bare for ours, bare in zip(runs["whole"], runs["calls"], strict=True)],
+            ).at_most(1.2),
         ],
     )
 
@@ -97,9 +102,9 @@ def _way_back(runs: Runs, with_what: str) -> Part:
     return Part(
         title="A failed health check",
         figures=[
-            Figure(what="failed check → baseline restored", unit=MILLISECONDS, runs=runs["restored"]).below(
-                0.5
-            ),
+            Figure(
+                what="failed check → baseline restored", unit=MILLISECONDS, runs=runs["restored"]
+            ).always_below(0.25),
             Figure(what=f"the same by hand ({with_what})", unit=MILLISECONDS, runs=by_hand),
             Figure(what="only the AWS calls of that script", unit=MILLISECONDS, runs=runs["calls back"]),
         ],

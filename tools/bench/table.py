@@ -53,6 +53,10 @@ class Figure:
         """The same figure, its median held against a number that it must stay below."""
         return self._held(words or f"< {self.unit.written(bound)}", met=self.median < bound)
 
+    def always_below(self, bound: float) -> Figure:
+        """The same figure, its worst run held against a number that it must stay below."""
+        return self._held(f"worst < {self.unit.written(bound)}", met=self.worst < bound)
+
     def at_most(self, bound: float, *, words: str = "") -> Figure:
         """The same figure, its median held against the most that it may be."""
         return self._held(words or f"≤ {self.unit.written(bound)}", met=self.median <= bound)

@@ -72,11 +72,13 @@ def test_the_worst_of_speeds_is_the_lowest():
     [
         (figure(1, 2, 9).below(3), True),
         (figure(1, 2, 9).below(2), False),
+        (figure(1, 2, 9).always_below(10), True),
+        (figure(1, 2, 9).always_below(9), False),
         (figure(1, 2, 9).at_most(2), True),
         (figure(1, 2, 9).at_most(1), False),
     ],
 )
-def test_an_aim_is_about_the_median(held, met):
+def test_an_aim_is_about_the_median_or_the_worst(held, met):
     assert held.aim.met is met
 
 

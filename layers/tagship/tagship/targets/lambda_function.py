@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
 _FENCE = re.compile(r"\bfence (\d+)\b")
 _REFUSED = REFUSED_CREDENTIALS
-_PACE_SECONDS = 2
-"""Between two looks at a target that has not settled."""
+_FIRST_SECONDS, _PACE_SECONDS = 1, 2
+"""Between two looks at a target that has not settled: after an upload, which is done soon; and after any other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,7 +280,8 @@ class LambdaFunction:
                 f"{_reason(made, 'StateReason')}. No traffic was moved."
             )
         if made.get("State") == "Pending":
-            return Prepared(wait=_PACE_SECONDS)
+            uploaded_now = latest["CodeSha256"] != code
+            return Prepared(wait=_FIRST_SECONDS if uploaded_now else _PACE_SECONDS)
         return Prepared(candidate={**candidate, "id": version})
 
     def _publish(self, latest: Configuration, code: str, pinned: PinnedObject) -> str:
