@@ -78,14 +78,14 @@ def _moved_back(place: Place) -> None:
     source = place.output("NoticesSetAsideArn")
     with trying("Moving notices back into their queue"):
         sqs = place.client("sqs")
-        tasks = sqs.list_message_move_tasks(SourceArn=source).get("Results", [])
-        if not any(task["Status"] == _RUNNING for task in tasks):  # a second one would be refused
-            try:
+        try:
+            tasks = sqs.list_message_move_tasks(SourceArn=source).get("Results", [])
+            if not any(task["Status"] == _RUNNING for task in tasks):  # a second one would be refused
                 sqs.start_message_move_task(SourceArn=source)
-            except ClientError as error:
-                if code_of(error) not in _UNKNOWN:
-                    raise
-                raise Failed(
-                    "This queue service can't move messages back; the embedded engine's is like that. Nothing was "
-                    f"moved.\nName an application to send its facts again: tagship replay <application>{place.flags()}"
-                ) from error
+        except ClientError as error:
+            if code_of(error) not in _UNKNOWN:
+                raise
+            raise Failed(
+                "This queue service can't move messages back; the embedded engine's is like that. Nothing was "
+                f"moved.\nName an application to send its facts again: tagship replay <application>{place.flags()}"
+            ) from error

@@ -59,9 +59,7 @@ def test_where_the_queue_service_moves_nothing_back_it_says_what_works(stage, mo
     ask = BaseClient._make_api_call
 
     def answer(client, name, parameters):
-        if name == "ListMessageMoveTasks":
-            return {"Results": []}
-        if name == "StartMessageMoveTask":
+        if name in ("ListMessageMoveTasks", "StartMessageMoveTask"):
             raise ClientError({"Error": {"Code": "InvalidAction", "Message": "no"}}, name)
         return ask(client, name, parameters)
 
