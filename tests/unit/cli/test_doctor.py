@@ -435,7 +435,7 @@ def test_an_alarm_whose_silence_the_configuration_accepts_is_no_fault() -> None:
     account.alarms.update({"storefront-5xx": ("INSUFFICIENT_DATA", "missing")})
     document = json.loads(account.applications["storefront"])
     for check in document["health"]["checks"]:
-        check |= {"noData": "healthy"} if check["type"] == "alarm" else {}
+        check.update({"noData": "healthy"} if check["type"] == "alarm" else {})
     account.applications["storefront"] = json.dumps(document)
     assert not [each.said for each in examine(account.subject()) if "has no data" in each.said]
 
