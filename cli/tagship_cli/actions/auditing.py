@@ -125,8 +125,10 @@ def _hidden(kept: _Evidence) -> Broken | None:
     return Broken(
         kind=Break.HIDDEN,
         seq=first.seq if first else 0,
-        what=f"This is an attack: somebody added a delete marker or a second version to {kept.hidden[0]} "
-        "in the evidence bucket. Tagship never does this. The chain was verified against the versions behind it.",
+        what=(
+            f"This is an attack: someone added a delete marker or a second version to {kept.hidden[0]} in the "
+            "evidence bucket. Tagship never does this. The chain was verified against the versions behind it."
+        ),
     )
 
 
@@ -232,7 +234,7 @@ def _bundle_broken(document: Item, path: Path) -> Broken | None:
     last = facts[-1] if facts else {}
     seq = last.get("seq", 0)
     if not facts or any(last.get(name) != ended.get(name) for name in ("seq", "at", "name", "digest")):
-        return Broken(kind=Break.MISSING, seq=seq, what="The ending that it names is not its last fact.")
+        return Broken(kind=Break.MISSING, seq=seq, what="The outcome that it names is not its last fact.")
     name = evidence.anchor_of("/".join((document["application"], str(document.get("tag")), path.name)))
     if name and (name.seq, name.digest) != (seq, last.get("digest")):
         return Broken(

@@ -65,9 +65,9 @@ def refuse_what_gates_would(place: Place, release: Release) -> None:
     pattern, git_tag = configuration.gates.tags.pattern, release.manifest.git_tag
     if not fnmatchcase(git_tag, pattern):
         raise Failed(
-            f"{configuration.application} is released from git tags like {pattern}, and this one is {git_tag}. "
-            "Nothing was uploaded.\n"
-            "Name the tag whole with --tag, or change gates.tags.pattern in application.yaml."
+            f"{configuration.application} is released from git tags like {pattern}, but this one is {git_tag}. "
+            "Nothing was uploaded.\nGive the full tag with --tag, or change gates.tags.pattern in "
+            "application.yaml."
         )
     kind = kind_of(configuration.target)
     named = {artifact.name for artifact in release.manifest.artifacts}
@@ -99,21 +99,22 @@ def refuse_what_the_stage_cannot(place: Place, configuration: Application) -> No
     problems = []
     if target.region != place.region_name:
         problems.append(
-            f"target.region is {target.region}, and the stack {place.stack} is in {place.region_name}"
+            f"target.region is {target.region}, but the stack {place.stack} is in {place.region_name}"
         )
     if not fnmatchcase(target.role, pattern):
         problems.append(
-            f"target.role is {target.role}, and the stack may assume {pattern} only (TargetRolePattern)"
+            f"target.role is {target.role}, but the stack may assume only {pattern} (TargetRolePattern)"
         )
     if target.account not in accounts:
         problems.append(
-            f"target.account is {target.account}, and the stack deploys to {listed(accounts)} only (AllowedAccountIds)"
+            f"target.account is {target.account}, but the stack deploys only to {listed(accounts)} "
+            "(AllowedAccountIds)"
         )
     if problems:
         told = "\n".join(f"  {problem}" for problem in problems)
         raise Failed(
-            f"{place.stage} can't deploy {configuration.application} as it is configured. Nothing was written.\n{told}\n"
-            "Correct the configuration, or check --stage, --region and --profile."
+            f"{place.stage} cannot deploy {configuration.application} with this configuration. Nothing was "
+            f"written.\n{told}\nCorrect the configuration, or check --stage, --region and --profile."
         )
 
 

@@ -117,8 +117,8 @@ def write(ssm: SSMClient, before: Stored, data: object, *, who: str) -> int:
         except ClientError as error:
             if code_of(error) == "ParameterAlreadyExists":
                 raise Failed(
-                    f"Somebody else wrote {before.name} a moment ago. Nothing was written.\n"
-                    "Run the command again to see the difference."
+                    f"Someone else changed {before.name} a moment ago. Nothing was written.\nRun the command "
+                    "again to see the difference."
                 ) from error
             raise
     return int(answer["Version"])

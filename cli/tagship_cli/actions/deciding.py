@@ -176,8 +176,8 @@ class Ballot:
             known = states.describe_execution(executionArn=self.request["execution"])
         if known["status"] != "RUNNING":
             raise Failed(
-                f"The execution of {self.title} no longer runs ({known['status']}): the decision would have "
-                f"no effect. Nothing was changed."
+                f"The execution of {self.title} is no longer running ({known['status']}): the decision would "
+                "have no effect. Nothing was changed."
             )
 
     def _deliver(self) -> None:

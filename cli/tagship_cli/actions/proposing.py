@@ -120,7 +120,8 @@ def found(place: Place, application: str, tag: str, execution: str) -> Proposed:
 def _not_proposed(title: str, described: Mapping[str, object]) -> str:
     if described.get("error") == "TagAlreadyUsed":
         return (
-            f"{title} was proposed by somebody else at the same moment. Nothing was proposed; run it again."
+            f"{title} was proposed by someone else at the same time. Nothing was proposed; run the command "
+            "again."
         )
     why = described.get("cause") or described.get("error") or described["status"]
     return f"{title} was not proposed: {why}"

@@ -319,8 +319,7 @@ class Folder:
         same = self._same(file)
         if same is None:
             raise Failed(
-                f"Somebody else is uploading {file.path} right now. {_UNPUBLISHED}\nPublish again in a "
-                f"moment."
+                f"Someone else is uploading {file.path} right now. {_UNPUBLISHED}\nPublish again in a moment."
             )
         if not same:
             raise self._differs(file.file, file.path)
@@ -359,7 +358,8 @@ class Folder:
         self.refuse_another(there)
         if there is None:
             raise Failed(
-                f"{self.release.title} is already used, or somebody else is publishing it right now. {_UNPUBLISHED}"
+                f"{self.release.title} is already used, or someone else is publishing it right now. "
+                f"{_UNPUBLISHED}"
             )
         return False
 

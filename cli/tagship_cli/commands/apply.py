@@ -149,7 +149,7 @@ def _ask(application: str, place: Place, *, yes: bool, verb: str = "Write") -> N
         return
     if not _can_ask():
         raise click.UsageError(
-            "This is not a terminal, so nobody can confirm: use --yes. Nothing was written."
+            "This is not a terminal, so nobody can confirm. Use --yes. Nothing was written."
         )
     if not click.confirm(f"{verb} this configuration for {application} in {place.stage}?", err=True):
         raise Failed("Nothing was written.")

@@ -196,7 +196,7 @@ def _publisher(
         return
     screen.say(
         f"{screen.good('Deployed')}: {arn}, by the stack {name}",
-        "The account must believe the issuer. If it does not yet, once an account:",
+        "The account must trust the issuer. If it does not yet, run this once per account:",
         f"  {made.provider_command(trust)}",
         "The variables of the workflow:",
         *(f"  {each} = {screen.clean(value)}" for each, value in variables.items()),
@@ -208,7 +208,7 @@ def _ask(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise click.UsageError(
-            "This is not a terminal, so nobody can confirm: use --yes. Nothing was deployed."
+            "This is not a terminal, so nobody can confirm. Use --yes. Nothing was deployed."
         )
     if not click.confirm(question, err=True):
         raise Failed("Nothing was deployed.")

@@ -184,7 +184,7 @@ def _question(
     return [
         f"{what} in {place.stage}, now {record['status']}: {screen.clean(_then(record, to))}.",
         *([f"  {screen.bad('ITS ROLLBACK IS UNSAFE: ' + screen.one_line(unsafe))}"] if unsafe else []),
-        *([f"  {screen.bad(record['tag'] + ' is never deployed again.')}"] if security else []),
+        *([f"  {screen.bad(record['tag'] + ' can never be deployed again.')}"] if security else []),
         f"  You are {screen.clean(identity)}.",
     ]
 
@@ -196,5 +196,5 @@ def _then(record: ReleaseRecord, to: str | None) -> str:
     return (
         f"{before} will serve all traffic again"
         if before
-        else "what served before Tagship's first release will serve again"
+        else "the version from before Tagship's first release will serve again"
     )

@@ -102,15 +102,15 @@ def test_who_wrote_a_version_is_what_aws_recorded() -> None:
     [
         (
             ("eu-central-1", "eu-cental-1"),
-            "target.region is eu-cental-1, and the stack tagship-development is in",
+            "target.region is eu-cental-1, but the stack tagship-development is in",
         ),
         (
             ("tagship-app-storefront", "storefront"),
-            "role/storefront, and the stack may assume arn:aws:iam::*:role/tagship-app-* only",
+            "role/storefront, but the stack may assume only arn:aws:iam::*:role/tagship-app-*",
         ),
         (
             ("123456789012", "999999999999"),
-            "target.account is 999999999999, and the stack deploys to 123456789012",
+            "target.account is 999999999999, but the stack deploys only to 123456789012",
         ),
     ],
 )
@@ -200,7 +200,7 @@ def test_a_manifest_is_not_applied(stage: Any, tmp_path: Path) -> None:
 def test_where_nobody_can_be_asked_it_wants_yes_and_writes_nothing(stage: Any, file: Path) -> None:
     result = stage.run("apply", str(file))
     assert result.exit_code == 2
-    assert "This is not a terminal, so nobody can confirm: use --yes. Nothing was written." in result.stderr
+    assert "This is not a terminal, so nobody can confirm. Use --yes. Nothing was written." in result.stderr
     assert stage.client("ssm").describe_parameters()["Parameters"] == []
 
 
@@ -260,7 +260,7 @@ def test_somebody_who_was_faster_is_not_overwritten_when_it_is_new() -> None:
     stub.add_client_error(
         "put_parameter", "ParameterAlreadyExists", expected_params=ANY_PUT | {"Overwrite": False}
     )
-    with stub, pytest.raises(Failed, match="Somebody else wrote"):
+    with stub, pytest.raises(Failed, match="Someone else changed"):
         write(ssm, Stored(name=NAME), {"a": 1}, who="me")
 
 

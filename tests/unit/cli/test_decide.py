@@ -227,7 +227,8 @@ def test_an_execution_that_is_dead_hears_nothing_and_nothing_is_recorded(stage: 
     result = decide(stage, "approve", "--as", "ana@example.com")
     assert result.exit_code == 1
     assert (
-        "no longer runs (ABORTED): the decision would have no effect. Nothing was changed." in result.stderr
+        "is no longer running (ABORTED): the decision would have no effect. Nothing was changed."
+        in result.stderr
     )
     assert waiting.request["decisions"] == []
 

@@ -377,7 +377,7 @@ FAULTS: Mapping[str, tuple[Any, Verdict, str]] = {
             }
         ),
         Verdict.WRONG,
-        "does not require the external id tagship-development",
+        "does not require the external ID tagship-development",
     ),
     "its role lacks a right": (
         lambda a: a.iam.denied.add("lambda:UpdateAlias"),
@@ -393,7 +393,7 @@ FAULTS: Mapping[str, tuple[Any, Verdict, str]] = {
         Verdict.WRONG,
         "can't take a release",
     ),
-    "its alarm is gone": (lambda a: a.alarms.clear(), Verdict.WRONG, "There is no alarm storefront-5xx"),
+    "its alarm is gone": (lambda a: a.alarms.clear(), Verdict.WRONG, "No alarm named storefront-5xx"),
     "its alarm can only be silent": (
         lambda a: a.alarms.update({"storefront-5xx": ("INSUFFICIENT_DATA", "missing")}),
         Verdict.WARNING,

@@ -183,7 +183,7 @@ def test_what_somebody_else_proposed_at_the_same_moment_is_said(
     machine.ends, machine.error = "it was read before", "TagAlreadyUsed"
     result = stage.run("apply", str(file), "--yes")
     assert result.exit_code == 1
-    assert "was proposed by somebody else at the same moment" in result.stderr
+    assert "was proposed by someone else at the same time" in result.stderr
 
 
 def test_the_twin_of_a_proposal_says_where_that_one_waits(stage: Stage, machine: Machine, file: Path) -> None:

@@ -171,7 +171,7 @@ def test_a_tag_that_the_application_is_not_released_from_is_refused_before_the_u
         given = [ref if each == "v1.4.0" else each for each in arguments]
         refused = stage.run(*given)
         assert refused.exit_code == 1
-        assert f"is released from git tags like storefront/v*, and this one is {ref}" in refused.stderr
+        assert f"is released from git tags like storefront/v*, but this one is {ref}" in refused.stderr
     assert versions(stage) == 0
 
 
@@ -424,7 +424,7 @@ def test_an_upload_by_another_that_has_not_ended_is_told(code: Path) -> None:
     look_at_nothing(stub)
     stub.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
     stub.add_client_error("head_object", "404", http_status_code=404)
-    with stub, pytest.raises(Failed, match="Somebody else is uploading"):
+    with stub, pytest.raises(Failed, match="Someone else is uploading"):
         upload(folder)
 
 
@@ -456,7 +456,7 @@ def test_a_manifest_that_nobody_may_read_is_not_taken_for_ours(code: Path) -> No
     stub.add_response("put_object", {}, put("storefront.zip", b"code"))
     stub.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
     stub.add_client_error("get_object", "AccessDenied", http_status_code=403)
-    with stub, pytest.raises(Failed, match="is already used, or somebody else is publishing it"):
+    with stub, pytest.raises(Failed, match="is already used, or someone else is publishing it"):
         upload(folder)
 
 

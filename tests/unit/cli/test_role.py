@@ -239,7 +239,7 @@ def test_a_stack_whose_name_makes_cloudformation_shorten_roles_is_refused(stage:
 def test_nobody_is_asked_where_nobody_is(stage: Any, file: Path) -> None:
     result = stage.run("role", str(file), "--deploy")
     assert result.exit_code == 2
-    assert "use --yes" in result.stderr
+    assert "Use --yes" in result.stderr
 
 
 def test_a_configuration_that_does_not_validate_has_no_role(stage: Any, tmp_path: Path) -> None:

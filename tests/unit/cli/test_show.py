@@ -73,7 +73,7 @@ def test_the_page_stands_alone_and_shows_every_text_as_text(stage: Any, tmp_path
     assert "<script" not in page and "\x1b" not in page
     assert page.count("&lt;script&gt;") >= 4
     assert not re.search(r"src=|href=|url\(|@import", page)
-    assert "The path through the state machine is not here" in page
+    assert "The path through the state machine is not available" in page
 
 
 def test_the_path_that_it_took_is_in_colour_and_the_rest_is_not(stage: Any) -> None:

@@ -25,7 +25,9 @@ def clock(subject: Subject) -> Iterator[Finding]:
         answer = subject.client("sts").get_caller_identity()
     date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
     if not date:
-        yield warning("clock", "AWS's answer had no date.", "Compare this machine's clock with another one.")
+        yield warning(
+            "clock", "AWS's answer contained no date.", "Compare this machine's clock with another one."
+        )
         return
     seconds = round(abs((subject.now() - parsedate_to_datetime(date)).total_seconds()))
     if seconds >= REFUSED_AFTER:
@@ -37,7 +39,7 @@ def clock(subject: Subject) -> Iterator[Finding]:
     elif seconds >= WORTH_SAYING:
         yield warning("clock", f"This machine's clock is {seconds} s off.", "Synchronize it with NTP.")
     else:
-        yield ok("clock", "This machine's clock is right.")
+        yield ok("clock", "This machine's clock is correct.")
 
 
 def mail_account(subject: Subject) -> Iterator[Finding]:

@@ -131,8 +131,8 @@ def role(subject: Subject, configuration: Application) -> Iterator[Finding]:
     if not _trusts(found["AssumeRolePolicyDocument"], spec.externalId):
         yield wrong(
             name,
-            f"{spec.role} does not require the external id {spec.externalId}, so it is not the role that "
-            f"Tagship prints.",
+            f"{spec.role} does not require the external ID {spec.externalId}, so it is not the role that "
+            "Tagship prints.",
             f"Deploy it again: {deploy}",
         )
         return
@@ -265,7 +265,7 @@ def alarms(subject: Subject, configuration: Application) -> Iterator[Finding]:
     if missing := [each for each in names if each not in found]:
         yield wrong(
             name,
-            f"There is no alarm {', '.join(missing)} in {spec.region}, so its releases end INVALID.",
+            f"No alarm named {', '.join(missing)} exists in {spec.region}, so its releases end INVALID.",
             "Create it, or remove it from the configuration.",
         )
     health = configuration.health

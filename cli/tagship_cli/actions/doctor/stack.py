@@ -62,7 +62,7 @@ def drift(subject: Subject) -> Iterator[Finding]:
     if status == "DRIFTED":
         yield wrong(
             "stack",
-            f"{name} has drifted (found {when:%Y-%m-%d %H:%M} UTC): somebody changed it by hand.",
+            f"{name} has drifted (found {when:%Y-%m-%d %H:%M} UTC): someone changed it by hand.",
             f"See the changes: aws cloudformation describe-stack-resource-drifts --stack-name {name} "
             "--stack-resource-drift-status-filters MODIFIED DELETED; then deploy it again.",
         )
