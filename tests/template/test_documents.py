@@ -24,9 +24,11 @@ from tagship.model.documents import read_application
 from tagship.model.facts import FactKind
 from tagship.model.fields import rebuilt
 from tagship.model.release import Status, parameter_name
+from tagship.notices.channel import Channel
 from tagship.notices.channels import CHANNELS
 from tagship.story.narrator import _WORDS
 from tagship.targets import KINDS
+from tagship.targets.kind import Kind
 from tagship_cli.main import COMMANDS, main
 from tests.matrix import GRID
 from tests.template.cloudformation import template
@@ -379,6 +381,13 @@ def test_what_is_shown_as_an_extension_is_one() -> None:
     assert read.label("storefront").startswith(read.type) and read.seconds and not read.problems()
     assert [right.statement()["Effect"] for right in read.rights(None, None)] == ["Allow"]
     assert channel.CHANNEL.wants("Rollback Failed") and not channel.CHANNEL.wants("Traffic Shifted")
+
+
+@pytest.mark.parametrize("record", [Gate, AnyCheck, Channel, Kind], ids=lambda it: it.__name__)
+def test_all_that_an_extension_may_say_is_on_the_page(record: type) -> None:
+    text = (ROOT / "docs" / "extending.md").read_text()
+    said = {name for name in (*vars(record), *record.__annotations__) if not name.startswith("_")}
+    assert said and {name for name in said if not re.search(rf"\b{name}\b", text)} == set()
 
 
 def _run(source: str, name: str) -> ModuleType:
