@@ -254,7 +254,12 @@ class Release:
 @pytest.fixture(scope="module")
 def release(cold: dict[str, Answer], emulators: dict[str, Emulated], around: Around) -> Release:
     """A whole release, every step of it in AWS's runtime: deployed, completed, rolled back; and what is beside it."""
-    way = Release(emulators, context={"$$.Execution.Id": around.machine, "$$.Task.Token": TASK_TOKEN})
+    context = {
+        "$$.Execution.Id": around.machine,
+        "$$.Execution.StartTime": datetime.now(UTC).isoformat(),
+        "$$.Task.Token": TASK_TOKEN,
+    }
+    way = Release(emulators, context=context)
     around.forget()
     way.answers["SweepFunction"] = emulators["SweepFunction"].invoke(WRONG["SweepFunction"].event)
     way.data = {"bucket": BUCKET, "key": KEY, "versionId": ""}
@@ -313,7 +318,12 @@ def release(cold: dict[str, Answer], emulators: dict[str, Emulated], around: Aro
 
 def proposed(emulators: dict[str, Emulated], around: Around) -> Answer:
     """A change of another application's configuration, as far as it is stored."""
-    way = Release(emulators, context={"$$.Execution.Id": around.machine, "$$.Task.Token": TASK_TOKEN})
+    context = {
+        "$$.Execution.Id": around.machine,
+        "$$.Execution.StartTime": datetime.now(UTC).isoformat(),
+        "$$.Task.Token": TASK_TOKEN,
+    }
+    way = Release(emulators, context=context)
     order = {
         "application": OTHER,
         "tag": "configuration-1",

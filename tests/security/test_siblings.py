@@ -8,10 +8,12 @@ from ipaddress import ip_address
 
 import pytest
 
+from tagship.approval.identity import identity_of
 from tagship.health.addresses import refusal
 from tagship.intake.configuration import guarded
 from tagship.ledger.table import digest_of
 from tagship.model.documents import DocumentInvalid, read_application, read_manifest
+from tagship.model.people import is_claimed
 from tests.unit.builders import application, manifest
 from tests.unit.intake.test_configuration import in_force, read
 
@@ -99,3 +101,21 @@ def test_normalising_text_makes_no_bomb():
     assert len(unicodedata.normalize("NFKC", "\ufdfa")) == 18
     with pytest.raises(DocumentInvalid):
         read_application(application(approval={"approvers": ["\ufdfa" * 60 + "@example.com"], "required": 1}))
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        *("arn:aws:sts::123456789012:federated-user/ana@example.com", "arn:aws:iam::123456789012:root"),
+        "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Ops/ana@example.com",
+        "arn:aws:sts::123456789012:assumed-role/MyAWSReservedSSO_Ops_0123456789abcdef/ana@example.com",
+        "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Ops_0123456789abcdefg/ana@example.com",
+        "arn:aws:sts::123456789012:assumed-role/Developer/x/ana@example.com",
+        "arn:aws:iam::123456789012:user/bo@example.com",
+        "arn:aws:iam::123456789012:user/ana@example.com/bo",
+        "claimed arn:aws:iam::123456789012:user/ana@example.com",
+        "",
+    ],
+)
+def test_no_name_that_its_bearer_chose_is_proven(arn):
+    assert is_claimed(identity_of(arn, "ana@example.com"))
