@@ -333,12 +333,28 @@ def write_previews(folder: Path, **about: object) -> list[Path]:
         files[f"mail-{name}.txt"] = f"Subject: {mail.subject}\n\n{mail.text}"
     for name, message in slack_messages(**about).items():
         files[f"slack-{name}.json"] = json.dumps(message, indent=2, ensure_ascii=False) + "\n"
-    files["index.html"] = "<!doctype html><title>Previews</title>\n" + "".join(
-        f'<p><a href="{name}">{name}</a></p>\n' for name in files
-    )
+    files["index.html"] = _index(list(files))
     for name, content in files.items():
         (folder / name).write_text(content, encoding="utf-8")
     return [folder / name for name in files]
+
+
+def _index(names: list[str]) -> str:
+    """What there is to look at, by where people read it; the sample release and its plan are made up."""
+    parts = [
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Previews</title>\n',
+        "<h1>What people will receive</h1>\n<p>The release, its gates and its plan are a sample.</p>\n",
+    ]
+    for prefix, title in (("page", "The approval page"), ("mail", "Mails"), ("slack", "Slack messages")):
+        its_own = [name for name in names if name.startswith(f"{prefix}-")]
+        parts.append(f"<h2>{title}</h2>\n<ul>\n")
+        for name in its_own:
+            words = name.removeprefix(f"{prefix}-").replace("-", " ").replace(".txt", " (plain text)")
+            parts.append(
+                f'<li><a href="{name}">{words.removesuffix(".html").removesuffix(".json")}</a></li>\n'
+            )
+        parts.append("</ul>\n")
+    return "".join(parts)
 
 
 def hostile() -> RequestRecord:

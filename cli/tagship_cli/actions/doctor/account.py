@@ -152,7 +152,10 @@ def publisher(subject: Subject) -> Iterator[Finding]:
 
     repository = subject.parameters.get("PublisherRepository", "")
     if not repository:
-        yield ok("ci", "No GitHub repository can publish by itself; identities in this account can.")
+        yield ok(
+            "ci",
+            "The stack itself trusts no GitHub repository; roles of single applications may (tagship role --publisher).",
+        )
         return
     partition = subject.stack["StackId"].split(":")[1]
     arn = f"arn:{partition}:iam::{subject.account}:oidc-provider/{GITHUB}"
