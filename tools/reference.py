@@ -200,7 +200,7 @@ def _time_outs() -> str:
         rows = [_time_out(name, task, values) for name, task in _tasks(definition["States"])]
         told.append(
             f"#### {machine}.asl.yaml\n\n"
-            + _table(("state", "one try", "tried again on", "all tries and pauses, at most"), rows)
+            + _table(("state", "time-out", "retried on", "all attempts and pauses, at most"), rows)
         )
     return "\n\n".join(told)
 
@@ -220,7 +220,7 @@ def _time_out(name: str, task: Schema, values: Mapping[str, int]) -> tuple[str, 
     again = "; ".join(f"{_errors(retry)}: {retry['MaxAttempts']} times" for retry in retries)
     # What Lambda refuses takes no time of its own.
     refused = [retry for retry in retries if retry["ErrorEquals"] == ["Lambda.TooManyRequestsException"]]
-    again += "".join(f"; beside that, {_errors(retry)} until the other one has ended" for retry in others)
+    again += "".join(f"; also {_errors(retry)}, until the other rollback has ended" for retry in others)
     if "TimeoutSecondsPath" in task:
         return f"`{name}`", "as long as the application gives", again, "until the request expires"
     written = task["TimeoutSeconds"]
@@ -242,7 +242,7 @@ def _errors(retry: Schema) -> str:
     if names == ["States.ALL"]:
         return "anything else"
     if "AwsUnavailable" in names:
-        return "what passes by itself"
+        return "transient errors"
     return (
         "a refused start"
         if names[0].startswith("StepFunctions.")
