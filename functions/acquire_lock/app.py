@@ -8,9 +8,9 @@ from typing import cast
 from tagship.approval.order import supersede_older
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Ledger, timestamp
-from tagship.model.errors import LockLost, Overtaken
+from tagship.model.errors import Overtaken
 from tagship.model.records import ReleaseKey, ReleaseRecord
-from tagship.model.release import Status, Tag
+from tagship.model.release import Tag
 from tagship.runtime import Event, Runtime, step
 
 LEASE_SECONDS = 1500
@@ -26,15 +26,13 @@ def handler(event: Event, runtime: Runtime) -> Event:
     """
     ledger, release = runtime.ledger, cast("ReleaseKey", event["release"])
     record = releases.get(ledger, release["application"], release["tag"])
-    if (record["status"], record["attempt"]) != (Status.RUNNING, release["attempt"]):
-        raise LockLost(
-            f"{release['application']} {release['tag']}: the release has ended meanwhile. No lock was taken for it."
-        )
+    releases.refuse_ended(record, release["attempt"])
     _refuse_behind_newer(ledger, record)
     supersede_older(ledger, runtime.aws.client("stepfunctions"), record, execution=event["execution"])
     taken = releases.take_lock(
         ledger,
-        release,
+        record,
+        attempt=release["attempt"],
         execution=event["execution"],
         seconds=LEASE_SECONDS,
         told={"gatesEnd": timestamp(runtime.now() + timedelta(seconds=runtime.settings.validation_seconds))},

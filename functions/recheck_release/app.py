@@ -35,7 +35,9 @@ def handler(event: Event, runtime: Runtime) -> Event:
         wait = leave.wait
         if not wait:
             lease = settings.deployment_seconds + settings.rollback_seconds + lock.SPARE_SECONDS
-            fence = releases.take_lock(ledger, record, execution=execution, seconds=lease).fence
+            fence = releases.take_lock(
+                ledger, record, attempt=release.attempt, execution=execution, seconds=lease
+            ).fence
         again = is_outdated(ledger, record, execution=execution)
         if not wait and not again:
             release.target().verify_unchanged(move_to(0, location_of(record), fence=fence))

@@ -508,19 +508,30 @@ def waiting(ledger: Ledger, application: str) -> list[ReleaseRecord]:
     return [each for each in records if each["phase"] in (ASKED, DELAYED) and not is_proposal(each["tag"])]
 
 
+def refuse_ended(record: ReleaseRecord, attempt: int) -> None:
+    """Raises LockLost for an attempt that does not run any more."""
+    if (record["status"], record["attempt"]) != (Status.RUNNING, attempt):
+        raise LockLost(
+            f"{record['application']} {record['tag']}: the release has already ended. No lock was taken for it."
+        )
+
+
 def take_lock(
     ledger: Ledger,
-    release: ReleaseKey,
+    record: ReleaseRecord,
     *,
+    attempt: int,
     execution: str,
     seconds: int,
     told: Mapping[str, Any] | None = None,
 ) -> lock.Lock:
-    """The lock for a release that is still running, or a longer lease of the one that it has.
+    """The lock for an attempt that is still running, or a longer lease of the one that it has.
 
-    Raises LockHeld while another release has it or where this one has ended, LockKept when it is kept for a person.
+    Raises LockLost for one that has ended, LockHeld while another release has the lock, LockKept when it is kept for a
+    person.
     """
-    application, tag, attempt = release["application"], release["tag"], release["attempt"]
+    application, tag = record["application"], record["tag"]
+    refuse_ended(record, attempt)
     running = standing(
         ledger,
         application=application,
