@@ -73,8 +73,8 @@ def adopt(*, place: Place, application: str, reason: str, yes: bool, as_json: bo
             }
         )
         return
-    whose = "which no release made" if foreign else f"which is {adopted['tag']}"
+    whose = "which no release deployed" if foreign else f"which is {adopted['tag']}"
     screen.say(
-        screen.good(f"{application} runs {serving['id']} from here on, {whose}."),
-        "The next release takes it as its baseline. Nothing in the target was changed.",
+        screen.good(f"{application} now runs {serving['id']}, {whose}."),
+        "The next release uses it as its baseline. Nothing in the target was changed.",
     )

@@ -32,7 +32,7 @@ def test_what_serves_becomes_what_production_runs(stage: Stage, moved: FakeLambd
     """Fault 92."""
     result = adopt(stage, "--yes")
     assert result.exit_code == 0, result.output
-    assert "storefront runs 2 from here on, which no release deployed." in result.stdout
+    assert "storefront now runs 2, which no release deployed." in result.stdout
     current = releases.current(stage.ledger, "storefront")
     assert current is not None
     assert (current["revision"]["id"], current["adopted"]["why"]) == ("2", "kim moved it at night")
