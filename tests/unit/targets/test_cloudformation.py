@@ -24,6 +24,7 @@ from tagship.model.errors import (
     TargetInvalid,
     TargetMoved,
 )
+from tagship.model.records import Revision
 from tagship.model.release import PinnedObject
 from tagship.targets import cloudformation_changes as words
 from tagship.targets.cloudformation_stack import KIND
@@ -496,6 +497,13 @@ def test_a_stack_that_nobody_has_touched_for_90_days_has_no_events(stacks: FakeS
     stacks.events.clear()
     assert target(stacks).check(None).said == "storefront can be updated."
     assert plan(stacks).baseline is not None
+
+
+def test_what_another_kind_of_target_ran_is_no_baseline_of_a_stack(bench: StackBench) -> None:
+    function: Revision = {"id": "7", "digest": "d", "data": {"codeSha256": "c"}}
+    with pytest.raises(BaselineMissing, match="7 was not deployed to a stack"):
+        bench.target().exists(function)
+    assert bench.target().check(function).said, "and it has not drifted"
 
 
 def test_an_application_whose_baseline_is_not_known_is_not_touched(

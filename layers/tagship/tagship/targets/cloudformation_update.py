@@ -529,7 +529,11 @@ class Stack:
     # ---- the baseline ----------------------------------------------------------------------------------------------
 
     def exists(self, revision: Revision) -> None:
-        """Its template is kept."""
+        """Its template is kept; what another kind of target ran, before the application was given a stack, has none."""
+        if "template" not in revision["data"]:
+            raise BaselineMissing(
+                f"{self._release}: {revision['id']} was not deployed to a stack, so {self._name} cannot get it."
+            )
         key = self._key(revision["data"]["template"])
         with self._calling(f"looking for the template {key}", NoSuchBucket=BaselineMissing):
             answer = self.client("s3").list_objects_v2(Bucket=self.spec.bucket, Prefix=key, MaxKeys=1)
