@@ -63,6 +63,7 @@ def test_a_good_release_serves_all_traffic_and_is_what_production_runs(world: Wo
         "Deployment Planned",
         "Approval Requested",
         "Approval Granted",
+        "Lock Acquired",
         "Deployment Started",
         "Candidate Proven",
         "Traffic Shifted",

@@ -160,7 +160,7 @@ def test_a_holder_whose_lock_was_taken_changes_nothing_any_more(world: World) ->
 
     world.plant("shift_traffic", late)
     ended = world.ended(begun(world))
-    assert ended.error == "ReleaseInvalid" and "fencing number 1 is no longer the newest" in ended.cause
+    assert ended.error == "ReleaseInvalid" and "fencing number 2 is no longer the newest" in ended.cause
     assert world.alias() == ("1", {})
     assert world.holder()["tag"] == "v9.0.0", "another's lock was freed"
 
