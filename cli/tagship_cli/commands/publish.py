@@ -263,7 +263,7 @@ def _warnings(source: Source, release: Release) -> list[str]:
     if is_noreply(release.manifest.author):
         warnings.append(
             f"The author {release.manifest.author} is not a personal mail address, so Tagship could not "
-            f"detect an author who approves their own release. Set --author."
+            f"detect an author who approves their own release. Set --author to the address of the person who wrote it."
         )
     return warnings
 

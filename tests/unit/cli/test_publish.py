@@ -715,7 +715,7 @@ def test_an_author_that_nobody_is_known_by_is_noticed(address: str, noreply: boo
 def test_a_noreply_author_is_told_with_what_it_means(stage: Any, arguments: list[str]) -> None:
     """Fault 81."""
     told = stage.run(*arguments, "--author", "1+dana@users.noreply.github.com").stderr
-    assert "Tagship could not detect an author who approves their own release. Set --author." in told
+    assert "Tagship could not detect an author who approves their own release. Set --author to" in told
 
 
 @pytest.mark.parametrize(
