@@ -109,6 +109,10 @@ class Around:
         """The link that the approver was sent."""
         return link_in(next(mail for mail in self.engine.mails() if APPROVER in mail.to))
 
+    def _link_of(self, approval_id: str) -> str:
+        links = [link_in(mail) for mail in self.engine.mails() if APPROVER in mail.to and "?t=" in mail.text]
+        return next(link for link in links if approval_id in link)
+
     def approve(self, approval_id: str) -> None:
         """The approver decides."""
         approvals.decide(
@@ -118,7 +122,7 @@ class Around:
             decision="approve",
             reason="",
             judge=lambda _: "approved",
-            proof=Proof.of_token(LINK, Token.parse(self.link().partition("?t=")[2])).stored(),
+            proof=Proof.of_token(LINK, Token.parse(self._link_of(approval_id).partition("?t=")[2])).stored(),
         )
 
 

@@ -208,6 +208,13 @@ def poisoned(evil):
         warnings=[evil],
         approvers=[ANA, f"{evil}@example.com", CHI],
         decisions=[approved(CHI, 1, reason=evil)],
+        before={"attempt": 1, "status": evil, "why": evil},
+        changes={
+            "since": evil,
+            "count": 1,
+            "compare": evil,
+            "commits": [{"commit": evil, "subject": evil, "author": evil}],
+        },
     )
 
 
