@@ -105,7 +105,9 @@ def test_every_option_that_a_script_gives_is_one(path: Any) -> None:
     context, checked = main.make_context("tagship", ["schemas"], resilient_parsing=True), []
     for step in steps(path):
         script = step.get("run", "")
-        for name in re.findall(r"^ *(?:\S*/)?tagship\"? (\w+)", script, re.MULTILINE):
+        for name in re.findall(
+            r"^ *(?:(?:\S*/)?tagship\"?|\S*/python\"? -I -m tagship_cli\.main) (\w+)", script, re.MULTILINE
+        ):
             command = main.get_command(context, name)
             assert command is not None, name
             checked.append(name)
@@ -151,8 +153,8 @@ def test_a_release_begins_with_a_tag_and_only_who_signs_in_gets_a_token() -> Non
 def test_the_action_publishes_what_it_was_given(tmp_path: Any) -> None:
     """Its last script, with the command line in the place of which something tells what it was called with."""
     (script,) = [step["run"] for step in steps(ACTION) if step.get("name") == "Publish"]
-    program = tmp_path / "tagship" / "tagship"
-    program.parent.mkdir()
+    program = tmp_path / "pipx" / "venvs" / "tagship" / "bin" / "python"
+    program.parent.mkdir(parents=True)
     stub(program, 'printf "%s\\n" "$@"')
     (tmp_path / "bundle").write_text("{}")
     given = {
@@ -180,7 +182,7 @@ def test_the_action_publishes_what_it_was_given(tmp_path: Any) -> None:
         check=True,
     )
     assert done.stdout.splitlines() == [
-        *("publish", "--application", "storefront", "--tag", "v1.4.0"),
+        *("-I", "-m", "tagship_cli.main", "publish", "--application", "storefront", "--tag", "v1.4.0"),
         *("--stage", "production", "--bucket", "releases"),
         *("--artifact", "function=build/store front.zip", "--artifact", "assets=$(touch evil)"),
         *("--artifact", f"provenance={tmp_path}/provenance.jsonl"),

@@ -22,7 +22,7 @@ from tagship_cli.main import CHECKOUT_ONLY, COMMANDS
 ROOT = Path(__file__).parents[3]
 PACKAGES = (ROOT / "layers" / "tagship" / "tagship", ROOT / "cli" / "tagship_cli")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-IMPORTED_AS = {"pyyaml": "yaml", "pyjwt": "jwt"}
+IMPORTED_AS = {"pyyaml": "yaml", "pyjwt": "jwt", "python_dateutil": "dateutil"}
 NOT_IMPORTED = {"tzdata"}  # zoneinfo reads it where the machine has no zones
 
 
@@ -164,8 +164,9 @@ def test_the_publishing_job_imports_nothing_of_the_working_directory(installed: 
         (tmp_path / name / "__init__.py").write_text("raise SystemExit('taken over')")
     action = yaml.safe_load((ROOT / "examples" / "github-actions" / "publish" / "action.yaml").read_text())
     (script,) = [step["run"] for step in action["runs"]["steps"] if step["name"] == "Publish"]
-    (tmp_path / "runner").mkdir()
-    (tmp_path / "runner" / "tagship").symlink_to(installed / "venv")
+    environments = tmp_path / "runner" / "pipx" / "venvs"  # where pipx makes them, below PIPX_HOME
+    environments.mkdir(parents=True)
+    (environments / "tagship").symlink_to(installed / "venv")
     done = run(
         *("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script),
         cwd=tmp_path,
