@@ -61,6 +61,7 @@ from tagship_cli.place import World as Keyboard
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGE = "production"
+STACK = "arn:aws:cloudformation:us-east-1:123456789012:stack/tagship-production/1"
 BUCKET = "releases"
 REGION = "us-east-1"
 TARGET = "storefront"
@@ -445,7 +446,7 @@ class World:
         } | dict(outputs or {})
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Place, "_described", lambda _: deployed)
-            patch.setattr(Place, "_stack_named", lambda *_: {})
+            patch.setattr(Place, "_stack_named", lambda *_: {"StackId": STACK})
             patch.setattr(Place, "client", lambda _, service, **__: client_of(service))
             patch.setattr(BaseClient, "_make_api_call", self._remembering(BaseClient._make_api_call))
             result = CliRunner().invoke(main, [*arguments, "--stage", STAGE], obj=Keyboard(pause=pause))

@@ -232,7 +232,7 @@ def test_a_session_that_expires_when_traffic_has_moved_sends_the_release_back(wo
 def test_when_no_mail_can_be_sent_the_release_fails_and_says_so(world: World) -> None:
     world.refuse("SendEmail", aws_error("MessageRejected"))
     ended = supervised(world, begun(world))
-    assert ended.error == "ReleaseInvalid" and "no approver could be told" in ended.cause
+    assert ended.error == "ReleaseInvalid" and "no approver could be notified" in ended.cause
     assert "Approval Error" in world.facts("v1.0.0")
     assert assert_at_rest(world, "v1.0.0") == "INVALID"
 

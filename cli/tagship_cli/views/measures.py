@@ -36,8 +36,8 @@ NAMES = (
 )
 """Every fact that these measures look at."""
 
-LONGEST_RELEASE = timedelta(days=16)
-"""An execution ends after 15 days: what was not touched for longer has ended."""
+LONGEST_RELEASE = timedelta(days=72)
+"""An execution ends after 71 days: what was not touched for longer has ended."""
 
 _FAILURES = {"ROLLED_BACK", "ROLLBACK_FAILED", "ABORTED"}
 _RECOVERIES = {FactKind.RELEASE_ROLLED_BACK, FactKind.RELEASE_ABORTED}
