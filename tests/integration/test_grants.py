@@ -301,9 +301,9 @@ def _while_nobody_is_told(here: Deployed) -> dict[str, list[Try]]:
         "recheck_release": [
             here.asked(
                 "recheck_release",
-                # its own execution, which has the lock from then on
+                # its own execution, which has the lock from then on; a warm function keeps the role that it has assumed
                 {**here.about, "execution": here.record["execution"]},
-                without=[*LEDGER, "dynamodb:Query", "dynamodb:Query #2", "kms:VerifyMac", "sts:AssumeRole"],
+                without=["sts:AssumeRole", *LEDGER, "dynamodb:Query", "dynamodb:Query #2", "kms:VerifyMac"],
             )
         ],
     }
