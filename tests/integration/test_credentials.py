@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-import yaml
 
 from tagship.model.release import parameter_name
 from tests.integration.conftest import Pipeline
@@ -35,8 +36,8 @@ def test_a_role_that_is_not_ours_to_take_stops_the_release_before_any_change(
         pipeline.client("ssm"),
         parameter_name(pipeline.stack.stage, NAME),
     )  # `apply` refuses a foreign account
-    document = yaml.safe_load(ssm.get_parameter(Name=name)["Parameter"]["Value"])
-    written = yaml.safe_dump({**document, "target": {**document["target"], **target}})
+    document = json.loads(ssm.get_parameter(Name=name)["Parameter"]["Value"])
+    written = json.dumps({**document, "target": {**document["target"], **target}})
     ssm.put_parameter(Name=name, Value=written, Type="String", Overwrite=True)
     tag = pipeline.publish()
     ended = pipeline.ended(pipeline.execution(tag))

@@ -301,9 +301,9 @@ def _while_nobody_is_told(here: Deployed) -> dict[str, list[Try]]:
         "recheck_release": [
             here.asked(
                 "recheck_release",
-                # its own execution, which has the lock from then on; a warm function keeps the role that it has assumed
+                # its own execution, which has the lock from then on
                 {**here.about, "execution": here.record["execution"]},
-                without=["sts:AssumeRole", *LEDGER, "dynamodb:Query", "dynamodb:Query #2", "kms:VerifyMac"],
+                without=[*LEDGER, "dynamodb:Query", "dynamodb:Query #2", "kms:VerifyMac", "sts:AssumeRole"],
             )
         ],
     }
