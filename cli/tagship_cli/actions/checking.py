@@ -111,10 +111,10 @@ def refuse_what_the_stage_cannot(place: Place, configuration: Application) -> No
             "(AllowedAccountIds)"
         )
     if problems:
-        told = "\n".join(f"  {problem}" for problem in problems)
+        listing = "\n".join(f"  {problem}" for problem in problems)
         raise Failed(
             f"{place.stage} cannot deploy {configuration.application} with this configuration. Nothing was "
-            f"written.\n{told}\nCorrect the configuration, or check --stage, --region and --profile."
+            f"written.\n{listing}\nCorrect the configuration, or check --stage, --region and --profile."
         )
 
 
@@ -138,9 +138,9 @@ def _configuration(place: Place, application: str) -> Application | None:
     try:
         return read_application(found.data, stage=place.stage)
     except DocumentInvalid as error:
-        told = "\n".join(f"  {problem}" for problem in error.problems)
+        listing = "\n".join(f"  {problem}" for problem in error.problems)
         raise Failed(
             f"The configuration of {application} in {place.stage} is not valid, so the release would end "
-            f"INVALID. Nothing was uploaded.\n{told}\nCorrect it: tagship apply "
+            f"INVALID. Nothing was uploaded.\n{listing}\nCorrect it: tagship apply "
             f"application.yaml{place.flags()}"
         ) from error

@@ -90,8 +90,8 @@ class Release:
             body = _written({**fields, "artifacts": artifacts})
             return cls(manifest=read_manifest(body), body=body, files=tuple(files))
         except DocumentInvalid as error:
-            told = "\n".join(f"  {problem}" for problem in error.problems)
-            raise Failed(f"The release is not valid. Nothing was uploaded.\n{told}") from error
+            listing = "\n".join(f"  {problem}" for problem in error.problems)
+            raise Failed(f"The release is not valid. Nothing was uploaded.\n{listing}") from error
         except UnicodeEncodeError as error:
             raise Failed(
                 "The notes or parameters contain text that is not UTF-8. Nothing was uploaded."

@@ -52,10 +52,10 @@ def changes_since_the_last_tag(
     )
     if not before:
         return None
-    told = _git(
+    log = _git(
         folder, "log", f"--max-count={COMMITS}", "--format=%H%x1f%s%x1f%aN", f"{before}..{commit}", "--"
     )
-    rows = [row.split("\x1f") for row in told.splitlines()]
+    rows = [row.split("\x1f") for row in log.splitlines()]
     commits = [
         {"commit": row[0], "subject": row[1][:200], "author": row[2][:100]} for row in rows if len(row) == 3
     ]

@@ -96,8 +96,10 @@ def configuration(answers: Answers) -> tuple[str, Application]:
     try:
         return text, read_application(yaml.safe_load(text), stage=answers.stage)
     except DocumentInvalid as error:
-        told = "\n".join(f"  {problem}" for problem in error.problems)
-        raise Failed(f"These answers make no valid application.yaml. Nothing was written.\n{told}") from error
+        listing = "\n".join(f"  {problem}" for problem in error.problems)
+        raise Failed(
+            f"The configuration made from these answers is not valid. Nothing was written.\n{listing}"
+        ) from error
 
 
 def _written(answers: Answers) -> str:

@@ -192,7 +192,7 @@ def _denied(iam: IAMClient, configuration: Application, right: Right) -> Iterato
 
 
 def _passing(right: Right) -> list[ContextEntryTypeDef]:
-    """Which service a role would be passed to: a simulation knows only what it is told."""
+    """The service that a role would be passed to, which a simulation must be given."""
     if not right.passed_to:
         return []
     return [

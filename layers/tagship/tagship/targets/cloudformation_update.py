@@ -175,18 +175,18 @@ class Stack:
             f"{it['LogicalResourceId']} ({str(it['StackResourceDriftStatus']).lower()})"
             for it in answer.get("StackResourceDrifts", ())
         )
-        told = (
+        drift_found = (
             f"{self._name} has drifted, according to the drift detection of {when}: "
             f"{drifted or 'no resource is named'}."
         )
         if self.spec.drift == "refuse":
             raise TargetInvalid(
-                f"{self._release}: {told} target.drift is refuse. Nothing was changed. Undo the changes by "
+                f"{self._release}: {drift_found} target.drift is refuse. Nothing was changed. Undo the changes by "
                 "hand, run a drift detection, then publish a new tag."
             )
         if self.spec.drift == "revert":
-            return [f"{told} target.drift is revert: this release undoes the changes by hand."]
-        return [f"{told} Changes by hand may be overwritten."]
+            return [f"{drift_found} target.drift is revert: this release undoes the changes by hand."]
+        return [f"{drift_found} Changes by hand may be overwritten."]
 
     def dry_run(self, artifacts: Artifacts) -> Finding:
         """CloudFormation has none; its change set, which the plan makes, is one."""

@@ -169,11 +169,11 @@ def differences(before: Mapping[str, object], after: Mapping[str, object]) -> li
     ]
     for name in sorted(olds.keys() & news.keys()):
         lines += [f"Container {name}, {line}" for line in _container(olds[name], news[name])]
-    told = {*_TOP, "containerDefinitions", "family"}
+    described = {*_TOP, "containerDefinitions", "family"}
     lines += [
         f"{name}: changed."
         for name in sorted(old.keys() | new.keys())
-        if name not in told and old.get(name) != new.get(name)
+        if name not in described and old.get(name) != new.get(name)
     ]
     return lines
 
@@ -195,9 +195,9 @@ def _container(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
             yield f"{words}: {_shown(old.get(name))} → {_shown(new.get(name))}"
     if old.get("image") != new.get("image"):
         yield f"image: {old.get('image', 'none')} → {new.get('image', 'none')}"
-    told = {*_CONTAINER, "secrets", "environment", "image", "name"}
+    described = {*_CONTAINER, "secrets", "environment", "image", "name"}
     for name in sorted(old.keys() | new.keys()):
-        if name not in told and old.get(name) != new.get(name):
+        if name not in described and old.get(name) != new.get(name):
             yield f"{name}: changed"
 
 
