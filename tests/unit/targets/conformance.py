@@ -8,6 +8,7 @@ A kind's authors write a `Bench`, a target in memory that keeps AWS's rules, and
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -57,19 +58,19 @@ class Bench(Protocol):
         """How often something was written."""
 
     def empty(self) -> None:
-        """Nothing serves. Not asked of a kind with which something always does."""
+        """Nothing serves. Asked by `Beginning` alone."""
 
     def drift(self) -> None:
         """Somebody moves all traffic by hand to a revision that no release knows."""
 
     def reconfigure(self) -> None:
-        """Somebody changes, by hand, what the next candidate would be made of."""
+        """Somebody changes, by hand, what the next candidate would be made of. Asked by `Settings` alone."""
 
     def delete(self, revision: Revision) -> None:
         """Somebody deletes a revision."""
 
     def unsettle(self) -> None:
-        """From now on the target takes its time with each move."""
+        """From now on the target takes its time with each move. Asked by `Settling` alone."""
 
     def settle(self) -> None:
         """The moves that were made take effect."""
@@ -153,17 +154,15 @@ def acts(release: Release, percent: int) -> dict[str, Callable[[], object]]:
     }
 
 
-class Conformance:
-    """Derive from it, and say how a bench is made."""
+class Conformance(ABC):
+    """Derive from it, or from those below that fit the kind, and say how a bench is made."""
 
-    begins_with_nothing = True
-    """Whether the kind can release where nothing serves yet; one that can't says so in `check` and in `plan`."""
-    planned_whole = False
-    """Whether the plan makes all that the candidate needs, so that nothing by hand can change what it will be."""
+    begins_with_nothing = False
+    """Whether the kind can release where nothing serves yet: see `Beginning`."""
 
+    @abstractmethod
     def make(self) -> Bench:
         """A new one, on which nothing has happened."""
-        raise NotImplementedError
 
     @pytest.fixture
     def bench(self) -> Bench:
@@ -172,16 +171,6 @@ class Conformance:
     @pytest.fixture
     def release(self, bench: Bench) -> Release:
         """Planned and prepared."""
-        release = Release(bench)
-        release.prepare()
-        return release
-
-    @pytest.fixture
-    def first(self, bench: Bench) -> Release:
-        """Planned and prepared where nothing serves."""
-        if not self.begins_with_nothing:
-            pytest.skip("something serves before the first release of this kind")
-        bench.empty()
         release = Release(bench)
         release.prepare()
         return release
@@ -231,12 +220,6 @@ class Conformance:
         assert again.change.baseline is not None
         assert again.change.baseline["digest"] == release.candidate["digest"]
 
-    def test_other_settings_are_a_change(self, release: Release, bench: Bench) -> None:
-        release.set_weight(100)
-        bench.settle()
-        bench.reconfigure()
-        assert Release(bench).change.nothingToChange is False
-
     # ---- the candidate ---------------------------------------------------------------------------------------------
 
     def test_a_candidate_is_made_once_however_often_it_is_asked_for(
@@ -266,41 +249,21 @@ class Conformance:
         release.prepare()
         assert release.candidate == made
 
-    def test_a_candidate_that_would_be_another_one_than_was_approved_is_not_made(self, bench: Bench) -> None:
-        release, shares = Release(bench), bench.shares()
-        bench.reconfigure()
-        before = bench.writes()
-        for ask in (release.prepare, lambda: release.target.verify_unchanged(release.move(0))):
-            with pytest.raises(PlanChanged):
-                ask()
-        assert bench.writes() == before
-        assert bench.shares() == shares
-
-    def test_a_change_by_hand_while_the_candidate_is_made_is_noticed(self, bench: Bench) -> None:
-        if self.planned_whole:
-            pytest.skip("nothing is made any more")
-        release, shares = Release(bench), bench.shares()
-        bench.before_write(bench.reconfigure)
-        with pytest.raises(PlanChanged):
-            release.prepare()
-        assert bench.shares() == shares
-
     # ---- twice, late, with its twin --------------------------------------------------------------------------------
 
-    @pytest.mark.parametrize("percent", [1, 10, 29, 50, 99, 100])
-    def test_a_share_that_was_given_is_not_given_again(
-        self, release: Release, bench: Bench, percent: int
-    ) -> None:
-        if percent < 100 and not bench.kind.weighted:
-            pytest.skip("this kind moves all traffic at once")
-        act, before = release.move(percent), bench.writes()
-        etags = {release.target.set_weight(act) for _ in range(3)}
-        release.target.verify_unchanged(act)
-        assert len(etags) == 1
-        assert bench.writes() == before + 1
-        bench.settle()
-        assert bench.shares() == release.expected(percent)
-        assert release.target.verify_weight(act) == 0
+    def test_a_share_that_was_given_is_not_given_again(self) -> None:
+        for percent in (1, 10, 29, 50, 99, 100) if self.make().kind.weighted else (100,):
+            bench = self.make()
+            release = Release(bench)
+            release.prepare()
+            act, before = release.move(percent), bench.writes()
+            etags = {release.target.set_weight(act) for _ in range(3)}
+            release.target.verify_unchanged(act)
+            assert len(etags) == 1
+            assert bench.writes() == before + 1
+            bench.settle()
+            assert bench.shares() == release.expected(percent)
+            assert release.target.verify_weight(act) == 0
 
     def test_steps_follow_each_other(self, release: Release, bench: Bench, share: int) -> None:
         for percent in dict.fromkeys((share, 100)):
@@ -375,17 +338,6 @@ class Conformance:
             release.restore()
         bench.settle()
         assert bench.shares() == release.expected(0)
-
-    def test_a_first_release_can_be_removed_again(self, first: Release, bench: Bench) -> None:
-        assert first.change.baseline is None
-        for _ in range(2):
-            first.set_weight(100)
-        bench.settle()
-        assert bench.shares() == first.expected(100)
-        for _ in range(2):
-            first.restore()
-        bench.settle()
-        assert bench.shares() == {}
 
     # ---- an older fencing number -----------------------------------------------------------------------------------
 
@@ -464,37 +416,6 @@ class Conformance:
         assert release.change.baseline is not None
         release.target.exists(release.change.baseline)
 
-    # ---- time ------------------------------------------------------------------------------------------------------
-
-    def test_a_move_that_takes_its_time_is_waited_for(
-        self, release: Release, bench: Bench, share: int
-    ) -> None:
-        bench.unsettle()
-        release.set_weight(100)
-        assert 0 < release.target.verify_weight(release.move(100)) <= bench.kind.settle_seconds
-        bench.settle()
-        assert release.target.verify_weight(release.move(100)) == 0
-
-    def test_a_restore_that_takes_its_time_has_not_failed(self, release: Release, bench: Bench) -> None:
-        release.set_weight(100)
-        bench.settle()
-        bench.unsettle()
-        for _ in range(2):
-            assert release.restore()
-        assert release.target.verify_weight(release.move(0)) > 0
-        bench.settle()
-        assert release.target.verify_weight(release.move(0)) == 0
-        assert bench.shares() == release.expected(0)
-
-    def test_a_share_can_be_restored_while_it_is_still_taking_its_time(
-        self, release: Release, bench: Bench
-    ) -> None:
-        bench.unsettle()
-        release.set_weight(100)
-        release.restore()
-        bench.settle()
-        assert bench.shares() == release.expected(0)
-
     # ---- rights, and an AWS that does not answer -------------------------------------------------------------------
 
     def scenario(self, bench: Bench) -> list[tuple[str, Callable[[], object]]]:
@@ -549,3 +470,88 @@ class Conformance:
             with pytest.raises(TargetInvalid):
                 ask({"another": only})
         assert bench.writes() == 0
+
+
+class Beginning(Conformance):
+    """A kind that can release where nothing serves yet."""
+
+    begins_with_nothing = True
+
+    @pytest.fixture
+    def first(self, bench: Bench) -> Release:
+        """Planned and prepared where nothing serves."""
+        bench.empty()
+        release = Release(bench)
+        release.prepare()
+        return release
+
+    def test_a_first_release_can_be_removed_again(self, first: Release, bench: Bench) -> None:
+        assert first.change.baseline is None
+        for _ in range(2):
+            first.set_weight(100)
+        bench.settle()
+        assert bench.shares() == first.expected(100)
+        for _ in range(2):
+            first.restore()
+        bench.settle()
+        assert bench.shares() == {}
+
+
+class Settings(Conformance):
+    """A kind whose candidate is also made of settings that stand outside of the release."""
+
+    def test_other_settings_are_a_change(self, release: Release, bench: Bench) -> None:
+        release.set_weight(100)
+        bench.settle()
+        bench.reconfigure()
+        assert Release(bench).change.nothingToChange is False
+
+    def test_a_candidate_that_would_be_another_one_than_was_approved_is_not_made(self, bench: Bench) -> None:
+        release, shares = Release(bench), bench.shares()
+        bench.reconfigure()
+        before = bench.writes()
+        for ask in (release.prepare, lambda: release.target.verify_unchanged(release.move(0))):
+            with pytest.raises(PlanChanged):
+                ask()
+        assert bench.writes() == before
+        assert bench.shares() == shares
+
+    def test_a_change_by_hand_while_the_candidate_is_made_is_noticed(self, bench: Bench) -> None:
+        release, shares = Release(bench), bench.shares()
+        bench.before_write(bench.reconfigure)
+        with pytest.raises(PlanChanged):
+            release.prepare()
+        assert bench.shares() == shares
+
+
+class Settling(Conformance):
+    """A kind whose moves take their time."""
+
+    def test_a_move_that_takes_its_time_is_waited_for(
+        self, release: Release, bench: Bench, share: int
+    ) -> None:
+        bench.unsettle()
+        release.set_weight(100)
+        assert 0 < release.target.verify_weight(release.move(100)) <= bench.kind.settle_seconds
+        bench.settle()
+        assert release.target.verify_weight(release.move(100)) == 0
+
+    def test_a_restore_that_takes_its_time_has_not_failed(self, release: Release, bench: Bench) -> None:
+        release.set_weight(100)
+        bench.settle()
+        bench.unsettle()
+        for _ in range(2):
+            assert release.restore()
+        assert release.target.verify_weight(release.move(0)) > 0
+        bench.settle()
+        assert release.target.verify_weight(release.move(0)) == 0
+        assert bench.shares() == release.expected(0)
+
+    def test_a_share_can_be_restored_while_it_is_still_taking_its_time(
+        self, release: Release, bench: Bench
+    ) -> None:
+        bench.unsettle()
+        release.set_weight(100)
+        release.restore()
+        bench.settle()
+        assert bench.shares() == release.expected(0)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from tagship.model.records import Revision
 from tagship.targets.cloudformation_stack import KIND
 from tagship.targets.cloudformation_update import Stack
 from tests.unit.tables import aws_error
-from tests.unit.targets.conformance import Bench, Conformance
+from tests.unit.targets.conformance import Bench, Settling
 from tests.unit.targets.stacks import KEY, RELEASES, SPEC, FakeStacks, artifacts, target
 
 ONLY_SOMETIMES = {
@@ -57,9 +55,6 @@ class StackBench:
     def drift(self) -> None:
         self.stacks.by_hand()
 
-    def reconfigure(self) -> None:
-        pytest.skip("a change set holds all that the candidate is made of")
-
     def delete(self, revision: Revision) -> None:
         if change_set := revision["data"].get("changeSet"):
             del self.stacks.sets[change_set]
@@ -87,11 +82,8 @@ class StackBench:
         self.stacks.refused = None
 
 
-class TestCloudformation(Conformance):
+class TestCloudformation(Settling):
     """A stack."""
-
-    begins_with_nothing = False
-    planned_whole = True
 
     def make(self) -> Bench:
         return StackBench()

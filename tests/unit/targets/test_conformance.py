@@ -17,7 +17,7 @@ from tagship.targets.lambda_alias import LambdaTarget
 from tagship.targets.lambda_function import LambdaFunction
 from tests.unit.builders import application
 from tests.unit.tables import aws_error
-from tests.unit.targets.conformance import Conformance
+from tests.unit.targets.conformance import Beginning, Conformance, Settings, Settling
 from tests.unit.targets.functions import BUCKET, KEY, NEW, OLD, FakeLambda, artifacts, digest, target
 
 WRITES = ("update_function_code", "publish_version", "create_alias", "update_alias", "delete_alias")
@@ -167,7 +167,7 @@ OPERATIONS = {
 }
 
 
-class TestLambda(Conformance):
+class TestLambda(Beginning, Settings, Settling):
     """A Lambda function behind an alias."""
 
     def make(self) -> LambdaBench:
@@ -177,7 +177,8 @@ class TestLambda(Conformance):
 def test_every_kind_is_held_to_it() -> None:
     for file in Path(__file__).parent.glob("test_*conformance.py"):
         import_module(f"{__package__}.{file.stem}")
-    assert {suite().make().kind.name for suite in Conformance.__subclasses__()} >= set(KINDS)
+    suites = [suite for part in Conformance.__subclasses__() for suite in part.__subclasses__()]
+    assert {suite().make().kind.name for suite in suites} >= set(KINDS)
 
 
 def test_the_two_releases_differ() -> None:

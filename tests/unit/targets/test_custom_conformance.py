@@ -12,15 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
 from tagship.targets import custom
 from tagship.targets.custom_function import CustomFunction
 from tagship.targets.kind import Artifacts
 from tests.unit.tables import aws_error
-from tests.unit.targets.conformance import Bench, Conformance
+from tests.unit.targets.conformance import Beginning, Bench, Settling
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "custom" / "app" / "app.py"
 SPEC = custom.CustomTarget(**custom.KIND.example)
@@ -139,9 +137,6 @@ class RecordBench:
     def _point_at(self, *sets: dict[str, Any]) -> None:
         self.dns.sets = [*(each for each in self.dns.sets if each["Name"] != NAME), *sets]
 
-    def reconfigure(self) -> None:
-        pytest.skip("a host has no settings")
-
     def delete(self, revision: Revision) -> None:
         self.dns.sets = [each for each in self.dns.sets if each["Name"] != f"{revision['id']}."]
 
@@ -165,10 +160,8 @@ class RecordBench:
         self.refused = None
 
 
-class TestRecord(Conformance):
+class TestRecord(Beginning, Settling):
     """A team's own function."""
-
-    planned_whole = True
 
     def make(self) -> Bench:
         return RecordBench()

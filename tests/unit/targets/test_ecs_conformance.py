@@ -7,15 +7,13 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
-import pytest
-
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
 from tagship.targets import ecs
 from tagship.targets.ecs_service import EcsService
 from tagship.targets.kind import Artifacts
 from tests.unit.tables import aws_error
-from tests.unit.targets.conformance import Bench, Conformance
+from tests.unit.targets.conformance import Bench, Settling
 from tests.unit.targets.services import ACTIONS, FakeEcs, task
 
 SPEC = ecs.EcsTarget(**{**ecs.KIND.example, "taskRoles": tuple(ecs.KIND.example["taskRoles"])})
@@ -51,14 +49,8 @@ class ServiceBench:
     def writes(self) -> int:
         return self.ecs.writes
 
-    def empty(self) -> None:
-        pytest.skip("a service always runs something")
-
     def drift(self) -> None:
         self.ecs.deploy(self.ecs.register(task(cpu="512", memory="1024")))
-
-    def reconfigure(self) -> None:
-        pytest.skip("a release brings the whole task definition")
 
     def delete(self, revision: Revision) -> None:
         self.ecs.definitions[revision["id"]]["status"] = "INACTIVE"
@@ -86,10 +78,8 @@ class ServiceBench:
         self.ecs.refused = None
 
 
-class TestService(Conformance):
+class TestService(Settling):
     """A service on ECS."""
-
-    begins_with_nothing = False
 
     def make(self) -> Bench:
         return ServiceBench()

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from tagship.model.records import Revision
 from tagship.targets import static_site
 from tagship.targets.static_site_adapter import StaticSite
 from tagship.targets.static_site_function import Code
 from tests.unit.tables import aws_error
-from tests.unit.targets.conformance import Bench, Conformance
+from tests.unit.targets.conformance import Beginning, Bench, Settling
 from tests.unit.targets.sites import ACTIONS, NEW, NOTHING, OLD, SPEC, Site, serving
 
 BY_HAND: Revision = {"id": "b" * 16, "digest": "b" * 64, "data": {"hashed": "x", "paths": "folders"}}
@@ -59,9 +57,6 @@ class SiteBench:
     def drift(self) -> None:
         self.site.cloudfront.by_hand(serving(BY_HAND))
 
-    def reconfigure(self) -> None:
-        pytest.skip("a site is made of its package and its configuration alone")
-
     def delete(self, revision: Revision) -> None:
         for key in [key for key in self.site.s3.objects if revision["id"] in key]:
             del self.site.s3.objects[key]
@@ -86,7 +81,7 @@ class SiteBench:
         self.site.faults.refused = None
 
 
-class TestStaticSite(Conformance):
+class TestStaticSite(Beginning, Settling):
     """A site behind a CloudFront function."""
 
     def make(self) -> Bench:

@@ -8,14 +8,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
 from tagship.targets.kind import Artifacts
 from tests.unit.tables import aws_error
 from tests.unit.targets import toy
-from tests.unit.targets.conformance import Bench, Conformance, Release
+from tests.unit.targets.conformance import Beginning, Bench, Release
 
 SPEC = toy.PointerTarget(**toy.KIND.example)
 OLD, NEW, BY_HAND = (hashlib.sha256(content).hexdigest() for content in (b"old", b"new", b"by hand"))
@@ -121,14 +119,8 @@ class PointerBench:
     def drift(self) -> None:
         names(self.s3, BY_HAND)
 
-    def reconfigure(self) -> None:
-        pytest.skip("content has no settings")
-
     def delete(self, revision: Revision) -> None:
         del self.s3.objects[f"{SPEC.key}.d/{revision['id']}"]
-
-    def unsettle(self) -> None:
-        pytest.skip("a pointer moves at once")
 
     def settle(self) -> None:
         """It has settled."""
@@ -147,7 +139,7 @@ class PointerBench:
         self.s3.refused = None
 
 
-class TestPointer(Conformance):
+class TestPointer(Beginning):
     """A pointer in S3."""
 
     def make(self) -> Bench:
