@@ -14,10 +14,11 @@ from tagship.health.given import AnyCheck, Given
 from tagship.health.http import HttpCheck
 from tagship.health.lambda_invoke import LambdaCheck
 from tagship.health.metric import MetricCheck
+from tagship.health.sequential import SequentialCheck
 from tagship.health.verdict import CheckResult, Verdict, judge
 from tagship.model.fields import hints_of
 
-Check = HttpCheck | LambdaCheck | AlarmCheck | MetricCheck | CustomCheck
+Check = HttpCheck | LambdaCheck | AlarmCheck | MetricCheck | SequentialCheck | CustomCheck
 
 
 def _type_of(noun: type) -> str:
@@ -40,6 +41,7 @@ __all__ = [
     "HttpCheck",
     "LambdaCheck",
     "MetricCheck",
+    "SequentialCheck",
     "Verdict",
     "judge",
     "kinds",

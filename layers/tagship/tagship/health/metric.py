@@ -30,7 +30,7 @@ _VERSION = "{version}"
 _MINUTE = timedelta(seconds=PERIOD_SECONDS)
 
 
-class _NoAnswer(Exception):
+class NoAnswer(Exception):
     """CloudWatch did not give what was asked for, and asking again would not help."""
 
 
@@ -165,12 +165,12 @@ class MetricCheck:
 
         if given.began is None:
             return _error(given.name, "Not asked: there is no deployment to measure.")
-        reader = _Reader(client=given.client("cloudwatch"), check=self, given=given)
+        reader = Reader(client=given.client("cloudwatch"), check=self, given=given)
         compared = self.maxIncreasePercent is not None and given.before is not None
         try:
             candidate = reader.candidate(given.began)
             baseline = reader.baseline(given.began) if compared else {}
-        except _NoAnswer as answer:
+        except NoAnswer as answer:
             return _error(given.name, str(answer))
         except ClientError as error:
             return _error(
@@ -262,7 +262,9 @@ def _short(number: float) -> float | int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Reader:
+class Reader:
+    """Reads a check's minutes from CloudWatch. Raises AwsUnavailable, NoAnswer, and botocore's ClientError."""
+
     client: CloudWatchClient
     check: MetricCheck
     given: Given
@@ -303,7 +305,7 @@ class _Reader:
         if self.check.samples is not None:
             return {"dimensions": {}}
         if requests is None:
-            raise _NoAnswer("The requests of this target are not counted: set `samples` in the check.")
+            raise NoAnswer("The requests of this target are not counted: set `samples` in the check.")
         return {
             "namespace": requests.namespace,
             "name": requests.name,
@@ -360,9 +362,9 @@ def _take(page: Any, found: dict[str, dict[datetime, float]]) -> None:
         if status == "InternalError":
             raise AwsUnavailable("CloudWatch could not read the metric this time.")
         if status == "Forbidden":
-            raise _NoAnswer("CloudWatch does not allow reading the metric.")
+            raise NoAnswer("CloudWatch does not allow reading the metric.")
         if labels.setdefault(name, label) != label:
-            raise _NoAnswer(f"The expression of {name} returns several series; it must return one.")
+            raise NoAnswer(f"The expression of {name} returns several series; it must return one.")
         found[name] |= dict(zip(series["Timestamps"], series["Values"], strict=True))
 
 

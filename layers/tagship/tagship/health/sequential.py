@@ -1,0 +1,348 @@
+"""The candidate's share of errors against the baseline's, by a sequential test: it may be looked at as often as one likes.
+
+Healthy and unhealthy are both claims that the data must prove, with the configured confidence. Until then the check is
+inconclusive, so that little traffic is never lucky.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
+
+import annotated_types as at
+
+from tagship.aws.rights import Location, Right
+from tagship.health.given import Given, Problems
+from tagship.health.metric import MetricCheck, Minutes, NoAnswer, Reader
+from tagship.health.sampling import INVOCATION_SECONDS
+from tagship.health.verdict import CheckResult, Verdict
+from tagship.model.fields import CONFIG, UNKEPT, Duration, Example, Examples, Matching, can_be_kept
+from tagship.targets.kind import Subject
+from tagship.text.plain import line
+
+_PRIOR = 0.5
+"""Both parameters of the mixture, Beta(1/2, 1/2): Jeffreys' prior, which learns rare errors quickly."""
+_MOST = math.log(1e9)
+"""Evidence beyond this, for or against, says no more to anybody."""
+
+
+# ---- the test ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Requests, and how many of them failed."""
+
+    errors: float
+    requests: float
+
+    @property
+    def share(self) -> float:
+        """The share that failed, 0 to 1; there are requests."""
+        return self.errors / self.requests
+
+
+def evidence(candidate: Counts, baseline: Counts | float, *, margin: float, worse: bool) -> float:
+    """The natural logarithm of the evidence against one hypothesis about the two shares of errors, p and q.
+
+    `worse`: against p ≤ q + margin, so that much evidence shows that the candidate is worse; else against p ≥ q + margin. A
+    `baseline` that is a number is q itself, which is then known.
+
+    It is an e-process: the mixture likelihood ratio of Robbins (1970, "Statistical methods related to the law of the
+    iterated logarithm", with Beta mixtures for Bernoulli data), divided by the largest likelihood that the hypothesis
+    allows (Wasserman, Ramdas and Balakrishnan 2020, "Universal inference", section 8). By Ville's inequality, the chance
+    that it ever exceeds 1/α while the hypothesis is true is at most α, however often one looks and whenever one stops. That
+    holds for every number of requests; nothing is approximated.
+    """
+    known = None if isinstance(baseline, Counts) else baseline
+    other = baseline if isinstance(baseline, Counts) else Counts(0, 0)
+    mixed = _mixed(candidate) + (_mixed(other) if known is None else 0.0)
+
+    def likelihood(p: float, q: float) -> float:
+        return _likelihood(candidate, p) + (_likelihood(other, q) if known is None else 0.0)
+
+    p = candidate.share if candidate.requests else (0.0 if worse else 1.0)
+    q = known if known is not None else (other.share if other.requests else (1.0 if worse else 0.0))
+    if (p <= q + margin) if worse else (p >= q + margin):
+        return mixed - likelihood(p, q)  # what fits best is allowed: there is no evidence against it
+    if known is not None:
+        return mixed - likelihood(min(1.0, known + margin), known)
+    # What fits best is not allowed, and the likelihood is concave: the most that is allowed lies on the border.
+    low, high = 0.0, 1.0 - margin
+    for _ in range(50):
+        left, right = low + (high - low) / 3, high - (high - low) / 3
+        if likelihood(left + margin, left) < likelihood(right + margin, right):
+            low = left
+        else:
+            high = right
+    middle = (low + high) / 2
+    return mixed - max(likelihood(at + margin, at) for at in (0.0, middle, 1.0 - margin))
+
+
+def _mixed(counts: Counts) -> float:
+    """ln of the likelihood, averaged over all shares with the weights of the prior."""
+    passed = counts.requests - counts.errors
+    return _beta(counts.errors + _PRIOR, passed + _PRIOR) - _beta(_PRIOR, _PRIOR)
+
+
+def _beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+
+def _likelihood(counts: Counts, share: float) -> float:
+    """ln of the likelihood of these counts where each request fails with this chance."""
+    passed = counts.requests - counts.errors
+    return _times_log(counts.errors, share) + _times_log(passed, 1 - share)
+
+
+def _times_log(times: float, chance: float) -> float:
+    if times <= 0:
+        return 0.0
+    return times * math.log(chance) if chance > 0 else -math.inf
+
+
+# ---- the check -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counter:
+    """A CloudWatch metric whose sum counts something."""
+
+    __pydantic_config__ = CONFIG
+    EXAMPLE: ClassVar[Example] = {
+        "namespace": "AWS/Lambda",
+        "metric": "Errors",
+        "dimensions": {
+            "FunctionName": "storefront",
+            "Resource": "storefront:live",
+            "ExecutedVersion": "{version}",
+        },
+    }
+
+    namespace: Annotated[str, at.MinLen(1), at.MaxLen(255)]
+    """The metric's namespace: `AWS/Lambda`."""
+    metric: Annotated[str, at.MinLen(1), at.MaxLen(255)]
+    """The metric's name: `Errors`. Its sum of a minute is the count."""
+    dimensions: dict[str, str] = field(default_factory=dict)
+    """The metric's dimensions; `{version}` stands for the version that is checked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequentialCheck:
+    """The candidate's share of errors against the baseline's, with a confidence, by a sequential test."""
+
+    __pydantic_config__ = CONFIG
+
+    LOOKS_BACK: ClassVar[int] = MetricCheck.LOOKS_BACK
+    ASKS_CANDIDATE: ClassVar[frozenset[Verdict]] = frozenset()
+    EXAMPLE: ClassVar[Example] = {
+        "type": "sequential",
+        "name": "errors",
+        "errors": Counter.EXAMPLE,
+        "margin": 0.01,
+        "confidence": 0.95,
+    }
+    EXAMPLES: ClassVar[Examples] = {
+        "requests": [{**Counter.EXAMPLE, "metric": "Invocations"}],
+        "window": [600, "PT10M"],
+    }
+
+    type: Literal["sequential"]
+    """The kind of check."""
+    name: Annotated[
+        str, Matching(r"^[\w .%/-]{1,64}$", "letters, digits, spaces and any of . % / - _, at most 64")
+    ]
+    """Its name in facts and notices."""
+    errors: Counter
+    """What counts the requests that failed."""
+    requests: Counter | None = None
+    """What counts all requests; the default is the target's own count."""
+    margin: Annotated[float, at.Ge(0.0001), at.Le(0.5)]
+    """How much worse the candidate may be: 0.01 allows one more error in a hundred requests."""
+    confidence: Annotated[float, at.Ge(0.5), at.Le(0.9999)] = 0.95
+    """How sure the check must be of either answer: 0.95 is wrong at most once in twenty releases."""
+    undecided: Literal["inconclusive", "healthy"] = "inconclusive"
+    """What too little evidence counts as. `healthy` is your consent to a release with too few requests to know."""
+    firstShare: Annotated[float, at.Ge(0), at.Le(0.5)] | None = None
+    """The share of errors to compare a first release with, which has no baseline."""
+    window: Annotated[int, Duration(), at.Ge(60), at.Le(10_800)] = 3_600
+    """The seconds before the deployment in which the baseline is counted."""
+
+    @property
+    def seconds(self) -> int:
+        """Two looks: at the errors, and at the requests."""
+        return 2 * INVOCATION_SECONDS
+
+    def label(self, _application: str) -> str:
+        """`sequential errors`."""
+        return f"sequential {self.name}"
+
+    def problems(self) -> Problems:
+        """What no field knows by itself."""
+        for name, counter in (("errors", self.errors), ("requests", self.requests)):
+            pairs = counter.dimensions.items() if counter else ()
+            if len(pairs) > 30 or not all(0 < len(text) <= 255 for pair in pairs for text in pair):
+                yield (
+                    f"{name}.dimensions",
+                    "must be at most 30, with names and values of 1 to 255 characters",
+                )
+        for name, number in (("margin", self.margin), ("confidence", self.confidence)):
+            if not can_be_kept(number):
+                yield name, UNKEPT
+        if not can_be_kept(self.firstShare):
+            yield "firstShare", UNKEPT
+
+    def lacks(self, asked: Subject) -> Problems:
+        """A count of its requests."""
+        if self.requests is None and asked.requests is None:
+            yield "requests", "is missing: the requests of a target of this type are not counted"
+
+    def rights(self, _target: Location, _asked: Subject) -> tuple[Right, ...]:
+        """To read metrics; AWS knows no narrower right."""
+        return (Right(name="ReadMetrics", actions=("cloudwatch:GetMetricData",), on=("*",)),)
+
+    def run(self, given: Given) -> CheckResult:
+        """The check with what a release gives it.
+
+        Raises AwsUnavailable when CloudWatch throttled, failed or could not be reached.
+        """
+        from botocore.exceptions import ClientError
+
+        from tagship.aws.calls import code_of, message_of
+
+        if given.began is None:
+            return _error(given.name, "Not asked: there is no deployment to measure.")
+        try:
+            errors, requests = self._reader(given, self.errors), self._reader(given, self._requests(given))
+            candidate = counted(errors.candidate(given.began), requests.candidate(given.began))
+            baseline = (
+                counted(errors.baseline(given.began), requests.baseline(given.began))
+                if given.before is not None
+                else self.firstShare
+            )
+        except NoAnswer as answer:
+            return _error(given.name, str(answer))
+        except ClientError as error:
+            return _error(
+                given.name,
+                f"The metrics cannot be read ({code_of(error)}): {line(message_of(error), 300)}. The "
+                "application's role must be allowed cloudwatch:GetMetricData.",
+            )
+        return judge(self, candidate=candidate, baseline=baseline, name=given.name)
+
+    def _requests(self, given: Given) -> Counter:
+        if self.requests is not None:
+            return self.requests
+        own = given.asked.requests
+        if own is None:
+            raise NoAnswer("The requests of this target are not counted: set `requests` in the check.")
+        return Counter(namespace=own.namespace, metric=own.name, dimensions=dict(own.dimensions))
+
+    def _reader(self, given: Given, counter: Counter) -> Reader:
+        summed = MetricCheck(
+            type="metric",
+            name=self.name,
+            namespace=counter.namespace,
+            metric=counter.metric,
+            dimensions=counter.dimensions,
+            statistic="Sum",  # counts of one version are never compared without the requests that they belong to
+            window=self.window,
+        )
+        return Reader(client=given.client("cloudwatch"), check=summed, given=given)
+
+
+def counted(errors: Minutes, requests: Minutes) -> Counts:
+    """Both counts over the minutes that have both: no data is not 0 errors."""
+    both = errors.keys() & requests.keys()
+    return Counts(
+        errors=sum(errors[minute].value for minute in both),
+        requests=sum(requests[minute].value for minute in both),
+    )
+
+
+def judge(
+    check: SequentialCheck, *, candidate: Counts, baseline: Counts | float | None, name: str
+) -> CheckResult:
+    """What the counts prove: more evidence than 1/α against one of the two hypotheses decides, with α = 1 - confidence.
+
+    `baseline` is None where nothing served before and the configuration names no share to compare with.
+    """
+    numbers: dict[str, float | int | str] = {"margin": check.margin, "confidence": check.confidence}
+    for whose, counts in (("candidate", candidate), ("baseline", baseline)):
+        if isinstance(counts, Counts):
+            numbers |= {
+                f"{whose}Errors": _short(counts.errors),
+                f"{whose}Requests": _short(counts.requests),
+            }
+        elif counts is not None:
+            numbers[whose] = _short(counts)
+    impossible = [
+        whose
+        for whose, counts in (("candidate", candidate), ("baseline", baseline))
+        if isinstance(counts, Counts) and not 0 <= counts.errors <= counts.requests
+    ]
+    if impossible:
+        why = f"the {impossible[0]} has more errors than requests: the two metrics do not count the same"
+        return CheckResult(check=name, verdict=Verdict.ERROR, why=f"{why}.", numbers=numbers)
+    verdict, why, found = _decided(check, candidate, baseline)
+    return CheckResult(check=name, verdict=verdict, why=f"{why}.", numbers=numbers | found)
+
+
+def _decided(
+    check: SequentialCheck, candidate: Counts, baseline: Counts | float | None
+) -> tuple[Verdict, str, dict[str, float | int | str]]:
+    if not candidate.requests:
+        return Verdict.INCONCLUSIVE, "there is no data for the candidate", {}
+    says = f"{_share(candidate)} of the candidate's requests failed"
+    undecided = Verdict.HEALTHY if check.undecided == "healthy" else Verdict.INCONCLUSIVE
+    consent = "; the configuration accepts this" if undecided is Verdict.HEALTHY else ""
+    if baseline is None:
+        return undecided, f"{says}, but there is no baseline to compare it with{consent}", {}
+    if isinstance(baseline, Counts) and not baseline.requests:
+        return undecided, f"{says}, but there is no data for the baseline{consent}", {}
+    against = (
+        f"{says}, {_share(baseline)} of the baseline's"
+        if isinstance(baseline, Counts)
+        else f"{says}; a first release is compared with {_percent(baseline)}"
+    )
+    needed = 1 / (1 - check.confidence)
+    worse = _strength(evidence(candidate, baseline, margin=check.margin, worse=True))
+    fine = _strength(evidence(candidate, baseline, margin=check.margin, worse=False))
+    found: dict[str, float | int | str] = {
+        "evidenceWorse": worse,
+        "evidenceFine": fine,
+        "evidenceNeeded": _short(needed),
+    }
+    sure, allowed = _percent(check.confidence), f"{_short(100 * check.margin)} percentage points"
+    if worse >= needed:
+        return Verdict.UNHEALTHY, f"{against}: it is more than {allowed} worse (confidence {sure})", found
+    if fine >= needed:
+        return Verdict.HEALTHY, f"{against}: it is at most {allowed} worse (confidence {sure})", found
+    return (
+        undecided,
+        f"{against}: too few requests to know with {sure} confidence whether it is more than {allowed} worse{consent}",
+        found,
+    )
+
+
+def _strength(logarithm: float) -> float | int:
+    return _short(math.exp(max(-_MOST, min(logarithm, _MOST))))
+
+
+def _share(counts: Counts) -> str:
+    return f"{_short(counts.errors)} of {_short(counts.requests)}"
+
+
+def _percent(share: float) -> str:
+    return f"{_short(100 * share)} %"
+
+
+def _short(number: float) -> float | int:
+    """As people read it, and as the ledger keeps it."""
+    rounded = float(f"{number:.6g}")
+    return int(rounded) if rounded == int(rounded) else rounded
+
+
+def _error(name: str, why: str) -> CheckResult:
+    return CheckResult(check=name, verdict=Verdict.ERROR, why=why)
