@@ -2,8 +2,8 @@
 #   .venv              the project, its tests and checks                  (requirements/dev.txt)
 #   .venv-engine       the embedded engine and the SAM CLI                (requirements/engine.txt)
 #   .venv-interpreter  a second interpreter of the state machines         (requirements/interpreter.txt)
-# and two more for whoever asks for them: .venv-lock (make lock) and .venv-mutants (make mutants).
-# An environment is made once; a changed lock file makes it anew.
+# and three more that their own targets make: .venv-lock (make lock), .venv-mutants (make mutants) and .venv-site (make site).
+# An environment is made once, and again when its lock file changes.
 
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
@@ -18,6 +18,7 @@ ENGINE := .venv-engine/.made-$(call sum,requirements/engine.txt)
 INTERPRETER := .venv-interpreter/.made-$(call sum,requirements/interpreter.txt)
 LOCK   := .venv-lock/.made-$(call sum,requirements/lock.txt)
 MUTANT := .venv-mutants/.made-$(call sum,requirements/mutants.txt)
+SITE   := .venv-site/.made-$(call sum,requirements/site.txt)
 SELF   := .venv/.installed-$(call sum,requirements/dev.txt)-$(call sum,pyproject.toml)
 
 CODE    := layers functions cli tools tests examples
@@ -93,6 +94,10 @@ mutants: setup $(MUTANT) ## break the code that decides, a little at a time, and
 docs: setup ## renew what the documents take from the definitions, the template, the schemas and the commands
 	@.venv/bin/tagship schemas && .venv/bin/python -m tools.draw && .venv/bin/python -m tools.reference
 
+.PHONY: site
+site: $(SITE) ## build the documents as a site with search, in build/site/html
+	@.venv-site/bin/python -m tools.site
+
 .PHONY: wheel
 wheel: $(DEV) ## build the command line as one wheel, in dist/ (pipx install dist/tagship-*.whl)
 	@rm -rf build/lib build/bdist.* dist
@@ -101,7 +106,7 @@ wheel: $(DEV) ## build the command line as one wheel, in dist/ (pipx install dis
 
 .PHONY: lock
 lock: $(LOCK) ## renew the lock files after a change to a *.in file (UPGRADE=1 takes the newest versions of everything)
-	@for file in requirements/lock requirements/cli requirements/dev requirements/engine requirements/interpreter requirements/mutants layers/tagship/requirements layers/signin/requirements; do \
+	@for file in requirements/lock requirements/cli requirements/dev requirements/engine requirements/interpreter requirements/mutants requirements/site layers/tagship/requirements layers/signin/requirements; do \
 	  echo "locking $$file.txt"; \
 	  .venv-lock/bin/uv pip compile --quiet --no-config --no-header --no-emit-index-url --no-emit-find-links \
 	    --universal --python-version "$$(case $$file in requirements/cli) echo 3.12;; *) echo 3.13;; esac)" --generate-hashes $(if $(filter-out 0,$(UPGRADE)),--upgrade) \
@@ -114,7 +119,7 @@ setup: ## make the three environments, which every other target does by itself
 
 .PHONY: clean
 clean: ## remove the environments, what was built and the engine's state
-	@rm -rf .venv .venv-engine .venv-interpreter .venv-lock .venv-mutants .mutants .aws-sam .tagship build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-engine .venv-interpreter .venv-lock .venv-mutants .venv-site .mutants .aws-sam .tagship build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find $(PRESENT) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(DEV): requirements/dev.txt
@@ -131,6 +136,9 @@ $(LOCK): requirements/lock.txt
 
 $(MUTANT): requirements/mutants.txt
 	$(call make-venv,.venv-mutants,$<,about a minute)
+
+$(SITE): requirements/site.txt
+	$(call make-venv,.venv-site,$<,some seconds)
 
 # so that .venv/bin/tagship runs the code in this directory
 $(SELF): $(DEV) pyproject.toml

@@ -33,7 +33,7 @@ from tagship_cli.main import COMMANDS, main
 from tests.matrix import GRID
 from tests.template.cloudformation import template
 from tests.template.definitions import MACHINES, ROOT, load
-from tools import draw, reference
+from tools import draw, reference, site
 
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")],
@@ -94,6 +94,46 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
         found.add(page)
         waiting += [(page.parent / target.partition("#")[0]).resolve() for _, _, target in links(page)]
     assert set(PAGES) <= found
+
+
+def test_the_sites_navigation_lists_every_page_once_under_a_reader() -> None:
+    home, *sections = navigation()
+    assert home == ("Home", ["README.md"])
+    listed = [page for _, pages in sections for page in pages]
+    assert sorted(["README.md", *listed]) == [page.relative_to(ROOT).as_posix() for page in PAGES]
+    readers = re.findall(
+        r"^\| ([a-z].+?) \| ", (ROOT / "README.md").read_text().partition("## Read on")[2], re.MULTILINE
+    )
+    assert len(sections) == len(readers) - 1 > 5  # less the table's heading
+
+
+def navigation() -> list[tuple[str, list[str]]]:
+    """The tabs of the site, each with the pages under it."""
+    text = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+
+    def listed(entry: object) -> list[str]:
+        match entry:
+            case str():
+                return [entry]
+            case list():
+                return [page for each in entry for page in listed(each)]
+            case dict():
+                return [page for each in entry.values() for page in listed(each)]
+        raise TypeError(entry)
+
+    return [(title, listed(below)) for tab in yaml.safe_load(text) for title, below in tab.items()]
+
+
+def test_every_link_on_the_site_leads_to_a_page_or_a_picture_that_is_there() -> None:
+    """A link to a source file leads to a page that shows it."""
+    files = {(ROOT / path): text for path, text in site.files()}
+    pictures = set(PICTURES.iterdir())
+    shown = [path for path in files if path not in PAGES]
+    assert shown and all(path.with_suffix("").read_text().rstrip() in files[path] for path in shown)
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)\s#:]+)[)#]", _CODE.sub("", files[page])):
+            found = (page.parent / target).resolve()
+            assert found in files or found in pictures, target
 
 
 # ---- names ---------------------------------------------------------------------------------------------------------
