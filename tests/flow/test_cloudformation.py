@@ -86,7 +86,7 @@ def release(world: World, tag: str, body: str, *, decide: str = "approve") -> En
 
 
 def test_the_change_set_that_was_approved_is_executed_and_no_other(stack: World, stacks: Stacks) -> None:
-    """Fault 112."""
+    """Faults 53 and 112."""
     stacks.computes = "CREATE_PENDING"
     assert release(stack, "v1.0.0", NEW).status == "SUCCEEDED"
     assert [name for name, _ in stack.calls].count("plan_deployment") == 2, "CloudFormation takes its time"
@@ -106,7 +106,7 @@ def test_the_change_set_that_was_approved_is_executed_and_no_other(stack: World,
 
 
 def test_approvers_are_warned_and_the_same_again_needs_nobodys_approval(stack: World, stacks: Stacks) -> None:
-    """Faults 32 and 110."""
+    """Faults 32, 55 and 110."""
     orders = {"Action": "Remove", "LogicalResourceId": "Orders", "ResourceType": "AWS::DynamoDB::Table"}
     stacks.changes = [{"ResourceChange": orders}]
     assert release(stack, "v1.0.0", NEW).status == "SUCCEEDED"
@@ -137,7 +137,7 @@ def test_an_unhealthy_stack_gets_back_its_template_and_parameters(stack: World, 
 def test_a_release_that_a_person_stops_in_the_middle_of_the_update_is_cancelled(
     stack: World, stacks: Stacks
 ) -> None:
-    """Fault 113."""
+    """Faults 56 and 113."""
     stacks.slow = True
     stack.stopping("await_stable")
     ended = release(stack, "v1.0.0", NEW)

@@ -169,7 +169,7 @@ def website(stack: Stack, tmp_path: Path) -> Iterator[Website]:
 
 
 def test_a_site_is_released_and_a_broken_one_is_rolled_back(website: Website) -> None:
-    """Fault 105."""
+    """Faults 36 and 105."""
     website.configure()
     assert website.visit("/")[0] == 503
     good = website.release("v1.0.0", GOOD)

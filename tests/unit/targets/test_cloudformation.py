@@ -71,7 +71,7 @@ DETAILS = [{"Target": {"Name": "KeySchema"}}, {"Target": {"Name": "TableName"}}]
 
 
 def test_approvers_read_what_is_lost_before_all_else(stacks: FakeStacks) -> None:
-    """Fault 110."""
+    """Faults 55 and 110."""
     found = (
         change("Add", "Queue", "AWS::SQS::Queue"),
         change("Modify", "Function", "AWS::Lambda::Function"),
@@ -376,7 +376,7 @@ def test_an_update_that_fails_is_rolled_back_by_cloudformation_and_says_why(
 
 
 def test_an_update_in_progress_is_cancelled(bench: StackBench, release: Release) -> None:
-    """Fault 113."""
+    """Faults 56 and 113."""
     bench.unsettle()
     release.set_weight(100)
     assert "cancelled" in release.restore()
@@ -391,7 +391,7 @@ def test_an_update_in_progress_is_cancelled(bench: StackBench, release: Release)
 def test_a_change_set_that_somebody_made_obsolete_is_not_executed_and_no_other_is(
     bench: StackBench, release: Release
 ) -> None:
-    """Fault 112."""
+    """Faults 53 and 112."""
     bench.stacks.by_hand()
     before = bench.writes()
     with pytest.raises(PlanChanged, match=r"obsolete.*plan and approve it again"):

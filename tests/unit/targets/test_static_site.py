@@ -173,7 +173,7 @@ def test_only_files_with_a_hash_in_their_name_are_kept_by_browsers() -> None:
 
 
 def test_a_package_is_looked_into_for_the_site_that_it_is_for(site: Site) -> None:
-    """Fault 105."""
+    """Faults 36 and 105."""
     artifacts = site.upload({"index.html": NEW["index.html"]})
 
     @contextmanager
@@ -267,7 +267,7 @@ def test_a_plan_reads_the_directory_of_the_package_and_no_file(site: Site) -> No
 
 
 def test_each_file_lies_where_the_function_looks_for_it(release: Planned) -> None:
-    """Fault 104."""
+    """Faults 59 and 104."""
     s3, folder = release.site.s3, f"releases/{release.candidate['id']}/"
     assert {key.removeprefix(folder) for key in s3.objects if key.startswith(folder)} == {
         "index.html",
@@ -306,7 +306,7 @@ def test_what_can_not_be_copied_is_uploaded(site: Site) -> None:
 
 
 def test_a_large_site_goes_on_where_it_was(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fault 109. Each call has time for four files; the clock moves with each look at it."""
+    """Faults 60 and 109. Each call has time for four files; the clock moves with each look at it."""
     site.serve(OLD)
     files = {**NEW, **{f"page-{number}.html": b"%d" % number for number in range(10)}}
     planned = Planned(site, files)
