@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -54,7 +55,8 @@ class File:
     def measured(cls, name: str, path: Path) -> File:
         """Size and SHA-256, read in pieces.
 
-        Raises Failed for a file that S3 takes no more in one PUT, and for one that can't be read.
+        Raises Failed for a file that S3 does not accept in one PUT, for one that can't be read, and for a `.zip`
+        that is no zip file: the gates would refuse it, and its tag would be used up.
         """
         try:
             size = path.stat().st_size
@@ -67,8 +69,14 @@ class File:
                 raise Failed(f"{path} is empty. Nothing was uploaded.\nBuild it first, or name another file.")
             with path.open("rb") as content:
                 digest = hashlib.file_digest(content, "sha256").hexdigest()
+                broken = path.suffix.lower() == ".zip" and not zipfile.is_zipfile(content)
         except OSError as error:
             raise Failed(f"{path} can't be read: {error.strerror}. Nothing was uploaded.") from error
+        if broken:
+            raise Failed(
+                f"{path} is not a zip file. Nothing was uploaded, and the tag is still free.\n"
+                "Look at what the build wrote into it, and package it again."
+            )
         return cls(name=name, path=path, size=size, sha256=digest)
 
 

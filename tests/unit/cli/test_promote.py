@@ -18,6 +18,7 @@ from tests.unit.cli.test_publish_signed import made_key, versioned
 from tests.unit.gates.cases import case
 
 FOLDER = "releases/storefront/v1.4.0/"
+CODE = b"PK\x05\x06" + bytes(18)
 SIGNING, PROMOTING = "alias/tagship-release-signing", "alias/tagship-promotion"
 ARGUMENTS = ("promote", "storefront", "v1.4.0", "--from", "development", "--to", "production")
 EVERYTHING = [
@@ -54,7 +55,7 @@ def published(stages: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> A
     """A signed release in development's bucket, with two artifacts."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    (tmp_path / "storefront.zip").write_bytes(b"code" * 1000)
+    (tmp_path / "storefront.zip").write_bytes(CODE)
     (tmp_path / "schema.sql").write_bytes(b"sql")
     stages.configure()
     assert publish(stages).exit_code == 0
@@ -259,7 +260,7 @@ def test_the_version_that_was_released_is_copied_whatever_was_uploaded_since(suc
     for file in ("storefront.zip", "release.json", "release.json.sig"):
         succeeded.client("s3").put_object(Bucket="releases", Key=FOLDER + file, Body=b"overwritten")
     assert succeeded.run(*ARGUMENTS, "--sign", PROMOTING).exit_code == 0
-    assert content(succeeded, "production", "storefront.zip") == b"code" * 1000
+    assert content(succeeded, "production", "storefront.zip") == CODE
     assert judged(succeeded, "signature").verdict is Verdict.PASSED
 
 

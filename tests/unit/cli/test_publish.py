@@ -22,6 +22,8 @@ from tagship_cli.actions.source import changes_since_the_last_tag, from_git, is_
 from tagship_cli.failures import AwsRefused, Failed
 
 FOLDER = "releases/storefront/v1.4.0/"
+CODE = b"PK\x05\x06" + bytes(18)
+"""The smallest zip there is."""
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     file = tmp_path / "storefront.zip"
-    file.write_bytes(b"code")
+    file.write_bytes(CODE)
     return file
 
 
@@ -67,9 +69,9 @@ def test_a_release_is_uploaded_with_a_manifest_that_the_pipeline_reads(
     assert result.exit_code == 0, result.output
     found = objects(stage)
     manifest = read_manifest(found[f"{FOLDER}release.json"])
-    assert found[f"{FOLDER}storefront.zip"] == b"code"
-    assert manifest.artifacts[0].sha256 == hashlib.sha256(b"code").hexdigest()
-    assert manifest.artifacts[0].size == 4
+    assert found[f"{FOLDER}storefront.zip"] == CODE
+    assert manifest.artifacts[0].sha256 == hashlib.sha256(CODE).hexdigest()
+    assert manifest.artifacts[0].size == len(CODE)
     assert manifest.createdAt == "2026-11-23T14:05:00Z"
     assert manifest.notes == "Größer — besser"
     assert manifest.parameters == {"Level": "info", "A": "b=c"}
@@ -80,7 +82,7 @@ def test_it_says_what_it_uploaded_and_how_to_watch(stage: Any, arguments: list[s
     assert told.splitlines()[0] == (
         "Publishing storefront v1.4.0 for development, from acme/storefront 8f1d5a0 by dana@example.com"
     )
-    assert "storefront.zip                         4 B  uploaded" in told
+    assert "storefront.zip                        22 B  uploaded" in told
     assert "Published at s3://releases/releases/storefront/v1.4.0/" in told
     assert "tagship watch storefront v1.4.0 --stage development" in told
 
@@ -116,7 +118,7 @@ def test_several_artifacts_go_first_and_the_manifest_last(code: Path) -> None:
     stub.add_client_error("get_object", **missing)
     stub.add_client_error("head_object", **missing)
     stub.add_client_error("head_object", **missing)
-    for file, body in ((code, b"code"), (other, b"sql")):
+    for file, body in ((code, CODE), (other, b"sql")):
         stub.add_response("put_object", {}, put(file.name, body))
     stub.add_response("put_object", {}, put("release.json", folder.release.body))
     with stub:
@@ -176,7 +178,7 @@ def test_a_tag_that_the_application_is_not_released_from_is_refused_before_the_u
 
 
 def test_a_run_that_was_interrupted_is_finished_by_the_next(stage: Any, arguments: list[str]) -> None:
-    stage.client("s3").put_object(Bucket="releases", Key=f"{FOLDER}storefront.zip", Body=b"code")
+    stage.client("s3").put_object(Bucket="releases", Key=f"{FOLDER}storefront.zip", Body=CODE)
     result = stage.run(*arguments)
     assert result.exit_code == 0
     assert "already there, with the same bytes" in result.stdout
@@ -191,8 +193,8 @@ def test_half_an_upload_of_another_build_does_not_use_the_tag(stage: Any, argume
     assert result.exit_code == 0, result.output
     found = objects(stage)
     (artifact,) = read_manifest(found[f"{FOLDER}release.json"]).artifacts
-    assert artifact.file == f"storefront-{hashlib.sha256(b'code').hexdigest()[:12]}.zip"
-    assert found[FOLDER + artifact.file] == b"code"
+    assert artifact.file == f"storefront-{hashlib.sha256(CODE).hexdigest()[:12]}.zip"
+    assert found[FOLDER + artifact.file] == CODE
     assert found[f"{FOLDER}storefront.zip"] == b"another build"
     again = stage.run(*arguments)
     assert again.exit_code == 0
@@ -202,9 +204,9 @@ def test_half_an_upload_of_another_build_does_not_use_the_tag(stage: Any, argume
 
 def test_a_rebuild_that_was_interrupted_too_is_finished_by_the_next(stage: Any, arguments: list[str]) -> None:
     """Fault 85."""
-    renamed = f"{FOLDER}storefront-{hashlib.sha256(b'code').hexdigest()[:12]}.zip"
+    renamed = f"{FOLDER}storefront-{hashlib.sha256(CODE).hexdigest()[:12]}.zip"
     stage.client("s3").put_object(Bucket="releases", Key=f"{FOLDER}storefront.zip", Body=b"another build")
-    stage.client("s3").put_object(Bucket="releases", Key=renamed, Body=b"code")
+    stage.client("s3").put_object(Bucket="releases", Key=renamed, Body=CODE)
     assert stage.run(*arguments).exit_code == 0
     assert versions(stage) == 3
 
@@ -238,7 +240,7 @@ def test_what_is_no_address_is_no_author(stage: Any, arguments: list[str], autho
 
 def test_a_used_tag_is_refused_with_what_is_different(stage: Any, arguments: list[str], code: Path) -> None:
     stage.run(*arguments)
-    code.write_bytes(b"other")
+    code.write_bytes(CODE + b"!")
     result = stage.run(*arguments, "--notes", "again", "--commit", "a" * 40)
     assert result.exit_code == 1
     assert result.stderr == (
@@ -373,7 +375,7 @@ def test_whoever_may_not_list_the_bucket_can_publish_all_the_same(code: Path) ->
     folder, stub = stubbed(release(code))
     stub.add_client_error("get_object", "AccessDenied", http_status_code=403)
     stub.add_client_error("head_object", "403", http_status_code=403)
-    stub.add_response("put_object", {}, put("storefront.zip", b"code"))
+    stub.add_response("put_object", {}, put("storefront.zip", CODE))
     stub.add_response("put_object", {}, put("release.json", folder.release.body))
     with stub:
         assert upload(folder) is True
@@ -382,8 +384,8 @@ def test_whoever_may_not_list_the_bucket_can_publish_all_the_same(code: Path) ->
 def test_the_checksum_that_s3_keeps_spares_a_download(code: Path) -> None:
     folder, stub = stubbed(release(code))
     stub.add_client_error("get_object", "NoSuchKey", http_status_code=404)
-    checksum = base64.b64encode(hashlib.sha256(b"code").digest()).decode()
-    stub.add_response("head_object", {"ContentLength": 4, "ChecksumSHA256": checksum})
+    checksum = base64.b64encode(hashlib.sha256(CODE).digest()).decode()
+    stub.add_response("head_object", {"ContentLength": len(CODE), "ChecksumSHA256": checksum})
     stub.add_response("put_object", {}, put("release.json", folder.release.body))
     with stub:
         assert upload(folder) is True
@@ -392,8 +394,8 @@ def test_the_checksum_that_s3_keeps_spares_a_download(code: Path) -> None:
 def test_the_checksum_of_parts_says_nothing_of_the_whole(code: Path) -> None:
     folder, stub = stubbed(release(code))
     stub.add_client_error("get_object", "NoSuchKey", http_status_code=404)
-    stub.add_response("head_object", {"ContentLength": 4, "ChecksumSHA256": "AAAA-2"})
-    stub.add_response("get_object", gotten(b"code"))
+    stub.add_response("head_object", {"ContentLength": len(CODE), "ChecksumSHA256": "AAAA-2"})
+    stub.add_response("get_object", gotten(CODE))
     stub.add_response("put_object", {}, put("release.json", folder.release.body))
     with stub:
         assert upload(folder) is True
@@ -403,8 +405,8 @@ def test_the_same_artifact_uploaded_by_another_meanwhile_is_fine(code: Path) -> 
     folder, stub = stubbed(release(code))
     look_at_nothing(stub)
     stub.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
-    stub.add_response("head_object", {"ContentLength": 4})
-    stub.add_response("get_object", gotten(b"code"))
+    stub.add_response("head_object", {"ContentLength": len(CODE)})
+    stub.add_response("get_object", gotten(CODE))
     stub.add_response("put_object", {}, put("release.json", folder.release.body))
     with stub:
         assert upload(folder) is True
@@ -414,7 +416,7 @@ def test_another_artifact_uploaded_by_another_meanwhile_is_refused(code: Path) -
     folder, stub = stubbed(release(code))
     look_at_nothing(stub)
     stub.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
-    stub.add_response("head_object", {"ContentLength": 5})
+    stub.add_response("head_object", {"ContentLength": len(CODE) + 1})
     with stub, pytest.raises(Failed, match="with different bytes"):
         upload(folder)
 
@@ -431,7 +433,7 @@ def test_an_upload_by_another_that_has_not_ended_is_told(code: Path) -> None:
 def test_our_manifest_that_arrived_although_its_answer_was_lost_is_ours(code: Path) -> None:
     folder, stub = stubbed(release(code))
     look_at_nothing(stub)
-    stub.add_response("put_object", {}, put("storefront.zip", b"code"))
+    stub.add_response("put_object", {}, put("storefront.zip", CODE))
     stub.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
     stub.add_response("get_object", gotten(folder.release.body))
     with stub:
@@ -441,7 +443,7 @@ def test_our_manifest_that_arrived_although_its_answer_was_lost_is_ours(code: Pa
 def test_a_manifest_published_by_another_meanwhile_uses_the_tag(code: Path) -> None:
     folder, stub = stubbed(release(code))
     look_at_nothing(stub)
-    stub.add_response("put_object", {}, put("storefront.zip", b"code"))
+    stub.add_response("put_object", {}, put("storefront.zip", CODE))
     stub.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
     stub.add_response(
         "get_object", gotten(folder.release.body.replace(b'"a.', b'"b.').replace(b"a" * 40, b"b" * 40))
@@ -453,7 +455,7 @@ def test_a_manifest_published_by_another_meanwhile_uses_the_tag(code: Path) -> N
 def test_a_manifest_that_nobody_may_read_is_not_taken_for_ours(code: Path) -> None:
     folder, stub = stubbed(release(code))
     look_at_nothing(stub)
-    stub.add_response("put_object", {}, put("storefront.zip", b"code"))
+    stub.add_response("put_object", {}, put("storefront.zip", CODE))
     stub.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
     stub.add_client_error("get_object", "AccessDenied", http_status_code=403)
     with stub, pytest.raises(Failed, match="is already used, or someone else is publishing it"):
@@ -538,6 +540,7 @@ def test_all_problems_of_a_manifest_are_told_at_once(stage: Any, arguments: list
         (("--artifact", "function=storefront.zip"), 1, "artifacts[1].name: contains 'function' twice"),
         (("--artifact", "release=release.json"), 1, "artifacts[1].file: must be a plain file name"),
         (("--artifact", "empty=empty.zip"), 1, "empty.zip is empty"),
+        (("--artifact", "broken=broken.zip"), 1, "broken.zip is not a zip file"),
         (("--parameter", "novalue"), 2, "is not KEY=VALUE"),
         (("--notes", "a", "--notes-file", "notes.md"), 2, "not both"),
         (("--stage", "moon"), 2, "is not one of 'development', 'staging', 'production'"),
@@ -547,6 +550,7 @@ def test_wrong_use_is_told_before_aws_is_asked(
     code: Path, arguments: list[str], change: tuple[str, ...], code_: int, told: str, stage: Any
 ) -> None:
     code.with_name("empty.zip").touch()
+    code.with_name("broken.zip").write_bytes(b"<html>404 Not Found</html>")
     code.with_name("release.json").write_text("{}")
     code.with_name("notes.md").write_text("notes")
     result = stage.run(*arguments, *change)
@@ -559,7 +563,7 @@ def test_a_dry_run_shows_the_manifest_and_uploads_nothing(stage: Any, arguments:
     result = stage.run(*arguments, "--dry-run")
     assert result.exit_code == 0
     assert "Would publish storefront v1.4.0" in result.stdout
-    assert '"sha256": "' + hashlib.sha256(b"code").hexdigest() in result.stdout
+    assert '"sha256": "' + hashlib.sha256(CODE).hexdigest() in result.stdout
     assert "Dry run: nothing was uploaded" in result.stdout
     assert versions(stage) == 0
 
@@ -613,7 +617,7 @@ def repository(stage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "CI_PROJECT_URL"):
         monkeypatch.delenv(name, raising=False)
-    (tmp_path / "storefront.zip").write_bytes(b"code")
+    (tmp_path / "storefront.zip").write_bytes(CODE)
     for command in (
         "init --quiet",
         "config user.email dana@example.com",
@@ -668,7 +672,7 @@ def test_without_git_and_ci_it_says_which_option_is_missing(stage: Any, code: Pa
 
 
 def test_changes_that_are_in_no_commit_are_told(stage: Any, repository: Path) -> None:
-    (repository / "storefront.zip").write_bytes(b"other")
+    (repository / "storefront.zip").write_bytes(CODE + b"!")
     assert "The working tree has changes that are not in commit" in stage.run(*GIVEN, "--dry-run").stderr
 
 

@@ -23,7 +23,7 @@ def arguments(stage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> li
     stage.configure()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    (tmp_path / "storefront.zip").write_bytes(b"code")
+    (tmp_path / "storefront.zip").write_bytes(b"PK\x05\x06" + bytes(18))
     return [
         *(
             "publish",
