@@ -55,7 +55,9 @@ ROOMS: Mapping[str, Room] = {
         tests=(
             "unit/approval/test_link.py",
             "unit/approval/test_quorum.py",
+            "unit/approval/test_request.py",
             "security/test_approval_link.py",
+            "security/test_slack_buttons.py",
         ),
     ),
     "lock": Room(
@@ -73,7 +75,18 @@ ROOMS: Mapping[str, Room] = {
     ),
     "rollout": Room(code=("model/rollout.py",), tests=("unit/model/test_rollout.py",)),
     "schedule": Room(code=("model/schedule.py",), tests=("unit/model/test_schedule.py",)),
-    "target": Room(code=("targets/lambda_*.py",), tests=("unit/targets",)),
+    "target": Room(
+        code=("targets/lambda_*.py",),
+        tests=(
+            "unit/targets/test_lambda_alias.py",
+            "unit/targets/test_lambda_calls.py",
+            "unit/targets/test_lambda_package.py",
+            "unit/targets/test_conformance.py",
+            "unit/targets/test_targets.py",
+            "unit/gates/test_target.py",
+            "security/test_what_is_published.py",
+        ),
+    ),
     "gates": Room(code=("gates/*.py",), tests=("unit/gates",)),
 }
 
@@ -130,7 +143,7 @@ def _lay_out(name: str, room: Room) -> Path:
         "only_mutate": [f"src/tagship/{each}" for each in room.code],
         "also_copy": list(_BESIDE),
         "pytest_add_cli_args_test_selection": [f"tests/{each}" for each in room.tests],
-        "pytest_add_cli_args": ["-o", "pythonpath=. src", "-p", "no:cacheprovider"],
+        "pytest_add_cli_args": ["-o", "pythonpath=. cli src", "-p", "no:cacheprovider"],
         "use_git_change_detection": False,
         "timeout_constant": 4.0,  # a busy machine is no endless loop
     }
