@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -316,7 +317,8 @@ def test_what_the_readme_runs_without_an_account_runs(
     monkeypatch.chdir(tmp_path)
     readme = ROOT / "README.md"
     (tmp_path / "application.yaml").write_text(*applications(readme))
-    (tmp_path / "storefront.zip").write_bytes(b"code")
+    with zipfile.ZipFile(tmp_path / "storefront.zip", "w") as package:
+        package.writestr("index.py", "code")
     offline = [words for words in commands(readme) if words[0] in ("validate", "publish")]
     assert [words[0] for words in offline] == ["validate", "publish"]
     for words in offline:
