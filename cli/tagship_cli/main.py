@@ -37,6 +37,10 @@ COMMANDS = {
     "reject": ("tagship_cli.commands.decide", "Reject a release that is waiting for approval."),
     "rollback": ("tagship_cli.commands.rollback", "Roll back a release and restore the version before it."),
     "adopt": ("tagship_cli.commands.adopt", "Make what serves the baseline, after a change by hand."),
+    "retention": (
+        "tagship_cli.commands.retention",
+        "Show which old revisions the policy lets go, and delete them.",
+    ),
     "abort": ("tagship_cli.commands.abort", "Stop a release that is in progress."),
     "retry": ("tagship_cli.commands.retry", "Start a release again after it ended without success."),
     "freeze": ("tagship_cli.commands.freeze", "Block new releases in a stage for a limited time."),

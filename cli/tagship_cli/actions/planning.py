@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -145,6 +145,11 @@ def looked_at(
         return _WithFiles(made, paths) if service == "s3" and paths else made
 
     return kind.make(application=application, tag=tag, spec=spec, client=client), kind.where(spec)
+
+
+def signed_in(place: Place, profile: str | None) -> Place:
+    """The same place for another identity: that of the target's account, where it is not the stage's."""
+    return replace(place, profile=profile, _aws=None) if profile else place
 
 
 class _WithFiles:

@@ -329,6 +329,7 @@ WRITTEN_OUT = {
         "whenClosed": "fail",
     },
     "notifications": {"level": "milestones", "emails": [], "slackWebhookSecret": None, "github": None},
+    "retention": None,
     "stage": None,
 }
 

@@ -243,6 +243,22 @@ class FakeLambda:
         self._called("delete_alias", FunctionName)
         self.aliases.pop(Name, None)
 
+    def list_versions_by_function(self, *, FunctionName: str, Marker: str = "") -> dict[str, Any]:
+        self._called("get_versions", FunctionName)
+        latest = [] if Marker else [{**self.latest, "Version": "$LATEST"}]
+        ordered = sorted(self.versions, key=int)
+        page = [number for number in ordered if int(number) > int(Marker or 0)][:3]
+        more = {"NextMarker": page[-1]} if page and page[-1] != ordered[-1] else {}
+        return {"Versions": [*latest, *({**self.versions[it], "CodeSize": 1_048_576} for it in page)], **more}
+
+    def list_aliases(self, *, FunctionName: str) -> dict[str, Any]:
+        self._called("get_aliases", FunctionName)
+        return {"Aliases": [{"Name": name, **alias} for name, alias in self.aliases.items()]}
+
+    def list_provisioned_concurrency_configs(self, *, FunctionName: str) -> dict[str, Any]:
+        self._called("get_provisioned_concurrency_configs", FunctionName)
+        return {"ProvisionedConcurrencyConfigs": []}
+
     def delete_function(self, *, FunctionName: str, Qualifier: str) -> None:
         self._called("delete_function", FunctionName)
         for name, alias in self.aliases.items():

@@ -41,6 +41,8 @@ class Holder:
     """Kept for a person after a rollback that failed: it does not end by itself."""
     rollback: bool = False
     """A rollback of the release took it over."""
+    upkeep: bool = False
+    """No release is at work: a person deletes old revisions, and named the release that production runs."""
 
     def alive(self, now: datetime) -> bool:
         """Whether the lease still runs."""
@@ -67,6 +69,7 @@ def _holder_in(item: Item) -> Holder | None:
         leaseEnds=item["leaseEnds"],
         kept=item.get("kept", False),
         rollback=item.get("rollback", False),
+        upkeep=item.get("upkeep", False),
     )
 
 
@@ -130,6 +133,7 @@ def acquire(
         _LOCK,
         only_if=only_if,
         values=values,
+        remove=("upkeep",),
         kind="lock",
         open="lock",
         tag=tag,
@@ -158,6 +162,63 @@ def acquire(
             "nothing was changed."
         )
     return Lock(fence=known + 1, leaseEnds=ends)
+
+
+def borrow(ledger: Ledger, *, application: str, tag: str, attempt: int, execution: str, seconds: int) -> Lock:
+    """Takes a free lock while no release is at work, in the name of the release that production runs.
+
+    A release that comes meanwhile waits. A rollback of that release does not: it takes the lock over, as it would from the
+    release. No sweep looks at it; whoever dies with it holds it until the lease ends.
+
+    Raises LockHeld while a release has the lock, LockKept when it is kept for a person.
+    """
+    pk = application_key(application)
+    item = ledger.get(pk, _LOCK) or {}
+    known, present = int(item.get("fence", 0)), _holder_in(item)
+    if present and present.kept:
+        raise LockKept(
+            f"{application}: the rollback of {present.tag} failed, and a person must act first. Nothing was changed."
+        )
+    if present and (not present.upkeep or present.alive(ledger.now())):
+        who = present.execution if present.upkeep else f"release {present.tag}"
+        raise LockHeld(
+            f"{application}: {who} is at work on it. Nothing was changed. Run the command again afterwards."
+        )
+    only_if = "#fence = :known" if item else "attribute_not_exists(pk)"
+    values: dict[str, object] = {":known": known} if item else {}
+    if present:  # somebody who died with it
+        only_if += " AND #leaseEnds = :ended"
+        values[":ended"] = present.leaseEnds
+    ends = timestamp(ledger.now() + timedelta(seconds=seconds))
+    change = ledger.update(
+        pk,
+        _LOCK,
+        only_if=only_if,
+        values=values,
+        kind="lock",
+        tag=tag,
+        attempt=attempt,
+        execution=execution,
+        fence=known + 1,
+        leaseEnds=ends,
+        upkeep=True,
+    )
+    try:
+        ledger.write(change)
+    except Refused as refused:
+        raise LockHeld(
+            f"{application}: a release took the lock at this moment. Nothing was changed."
+        ) from refused
+    return Lock(fence=known + 1, leaseEnds=ends)
+
+
+def give_back(ledger: Ledger, *, application: str, fence: int) -> bool:
+    """Frees a borrowed lock; False where it is another's by now."""
+    try:
+        ledger.write(freed(ledger, application=application, fence=fence))
+    except Refused:
+        return False
+    return True
 
 
 def renew(ledger: Ledger, *, application: str, fence: int, seconds: int) -> Lock:
@@ -191,7 +252,7 @@ def freed(ledger: Ledger, *, application: str, fence: int) -> Change:
         _LOCK,
         only_if="#fence = :fence",
         values={":fence": fence},
-        remove=("tag", "attempt", "execution", "leaseEnds", "kept", "rollback", "open"),
+        remove=("tag", "attempt", "execution", "leaseEnds", "kept", "rollback", "upkeep", "open"),
     )
 
 
@@ -213,5 +274,10 @@ def _held(application: str, tag: str, present: Holder) -> LockHeld | LockKept:
             f"{application} {tag} cannot start: {present.tag} ended ROLLBACK_FAILED, and a person must act "
             f"first. Nothing was changed. When the target is in order, roll {present.tag} back once more: this "
             "releases the lock."
+        )
+    if present.upkeep:
+        return LockHeld(
+            f"{application} {tag} waits: old revisions of the application are being deleted by {present.execution}. "
+            "Nothing was changed."
         )
     return LockHeld(f"{application} {tag} waits: {present.tag} is in progress. Nothing was changed.")

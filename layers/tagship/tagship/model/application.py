@@ -24,7 +24,7 @@ from tagship.model.fields import (
     Matching,
     rebuilt,
 )
-from tagship.model.release import APPLICATION_NAME, APPLICATION_NAME_WORDS, MAIL_ADDRESS, REPOSITORY
+from tagship.model.release import APPLICATION_NAME, APPLICATION_NAME_WORDS, MAIL_ADDRESS, REPOSITORY, TAG
 from tagship.targets import TargetSpec
 
 _OF_AN_APPLICATION = r"^tagship/(development|staging|production)/[a-z][a-z0-9-]{1,39}/"
@@ -368,6 +368,23 @@ class Notifications:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """Which revisions `tagship retention` keeps; it deletes the older ones, and never what a rollback needs."""
+
+    __pydantic_config__ = CONFIG
+    EXAMPLE: ClassVar[Example] = {"releases": 20, "days": 90, "keep": ["v1.0.0"]}
+
+    releases: Annotated[int, at.Ge(2), at.Le(1000)] = 20
+    """The newest releases that succeeded: each of them, and what a rollback of it restores, is kept."""
+    days: Annotated[int, at.Ge(0), at.Le(3650)] = 90
+    """Revisions of releases that are younger than these days are kept, however many they are."""
+    keep: Annotated[
+        tuple[Annotated[str, Matching(TAG, "a release's tag, like v1.4.0")], ...], at.MaxLen(50)
+    ] = ()
+    """Tags of releases whose revisions are always kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
     """The configuration of one application in one stage."""
 
@@ -388,6 +405,8 @@ class Application:
     """What a release must pass before anyone is asked to approve."""
     notifications: Notifications = field(default_factory=Notifications)
     """Who gets notices, and which ones."""
+    retention: Retention | None = None
+    """Which old revisions `tagship retention` may delete; without it, none."""
     stage: Stage | None = None
     """The only stage that accepts this document. Without it, any stage accepts it."""
 

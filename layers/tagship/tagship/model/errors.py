@@ -84,6 +84,10 @@ class AdoptionRefused(FinalError):
     """What serves can't become the baseline now."""
 
 
+class RetentionRefused(FinalError):
+    """Old revisions can't be deleted now, or are not those that were shown."""
+
+
 class Overtaken(FinalError):
     """A newer release is being deployed or serves, or others went first too often: planning again can't help."""
 

@@ -121,6 +121,9 @@ class FactKind(StrEnum):
     BASELINE_ADOPTED = (
         *("Baseline Adopted", "the version that serves traffic was adopted as the baseline", Level.PROBLEMS),
     )
+    RETENTION_APPLIED = (
+        *("Retention Applied", "old revisions are deleted, as the retention policy says", Level.EVERYTHING),
+    )
     RELEASE_SUCCEEDED = (
         *("Release Succeeded", "SUCCEEDED", Level.MILESTONES),
         *(Status.SUCCEEDED, "DeploymentSucceeded"),

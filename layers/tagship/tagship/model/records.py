@@ -438,6 +438,7 @@ class LockRecord(TypedDict, total=False):
     leaseEnds: str
     kept: bool
     rollback: bool
+    upkeep: bool
 
 
 class FreezeRecord(TypedDict):

@@ -14,7 +14,7 @@ from tagship.model.records import FactRecord, GateRecord, Known, configured
 from tagship.model.release import UNCHECKED, Status
 from tagship.targets import kind_of, spec_of
 from tagship.text.times import clock, moment, span
-from tagship.text.words import listed
+from tagship.text.words import count, listed
 
 Data = Mapping[str, Any]
 """What a fact says; its name decides what is in it."""
@@ -306,6 +306,15 @@ def _adopted(fact: FactRecord, data: Data) -> Told:
     )
 
 
+def _retained(fact: FactRecord, data: Data) -> Told:
+    revisions = data["revisions"]
+    return Told(
+        text=f"{fact['who']} deletes {count(len(revisions), 'old revision')}, as the retention policy says",
+        mood=Mood.PLAIN,
+        more=(listed(revisions),),
+    )
+
+
 def _why(mood: Mood, text: str) -> Callable[[FactRecord, Data], Told]:
     return lambda _, data: Told(text=text, mood=mood, more=(str(data["why"]),) if data.get("why") else ())
 
@@ -353,6 +362,7 @@ _WORDS: Mapping[str, Callable[[FactRecord, Data], Told]] = {
     FactKind.RELEASE_BARRED: _barred,
     FactKind.BASELINE_RESTORED: _restored,
     FactKind.BASELINE_ADOPTED: _adopted,
+    FactKind.RETENTION_APPLIED: _retained,
     FactKind.CONFIGURATION_PROPOSED: lambda _, data: Told(
         text=f"a configuration change, proposed by {data['author']}", mood=Mood.WARY
     ),

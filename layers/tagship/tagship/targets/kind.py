@@ -170,6 +170,36 @@ class Restorer(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """Something that the target keeps of earlier releases, and could delete."""
+
+    name: str
+    """In a few words: `version 12`."""
+    revisions: Sequence[Revision]
+    """Those revisions of the ledger that need it; none where no release of the application made it."""
+    used: str = ""
+    """What uses it, as far as the target knows, in words; empty where nothing does."""
+    size: int = 0
+    """Bytes that would be free; 0 where that is not known or nothing."""
+
+
+class Keeper(Protocol):
+    """What a target keeps of earlier releases. Asked with the rights of a person, never in the application's role."""
+
+    def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
+        """All that exists, oldest first; `known` are the revisions that the application's releases made.
+
+        Raises TargetInvalid where the target does not exist, CredentialsRefused.
+        """
+
+    def delete(self, stored: Stored) -> None:
+        """Deletes it for good; says nothing where it is gone already. It may be asked twice.
+
+        Raises TargetInvalid where the target refuses it, CredentialsRefused.
+        """
+
+
 class Target(Preflight, Deployer, Traffic, Restorer, Protocol):
     """One location of one application, for one release."""
 
@@ -212,6 +242,13 @@ class Make(Protocol):
         """`client("lambda")` calls that service with the kind's rights alone."""
 
 
+class Keeps(Protocol):
+    """Makes what knows the target's old revisions."""
+
+    def __call__(self, *, application: str, spec: Any, client: Client) -> Keeper:
+        """`client("lambda")` calls that service with a person's own rights."""
+
+
 class Rights(Protocol):
     """What the adapter asks of the application's role."""
 
@@ -247,6 +284,8 @@ class Kind:
     """The target in a few words: what it is, with its account and region."""
     roles: Callable[[Any], Mapping[str, Any]] = lambda _: {}
     """Roles that the target needs beside the application's, as a template's resources; `tagship role` prints them."""
+    keeps: Keeps | None = None
+    """What deletes old revisions for `tagship retention`. A kind without it keeps everything."""
 
 
 __all__ = [
@@ -256,12 +295,14 @@ __all__ = [
     "Deployer",
     "Finding",
     "Invoked",
+    "Keeper",
     "Kind",
     "Metric",
     "Move",
     "Preflight",
     "Prepared",
     "Restorer",
+    "Stored",
     "Subject",
     "Target",
     "Traffic",

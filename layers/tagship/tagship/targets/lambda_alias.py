@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from tagship.aws.rights import Right, function_arn
 from tagship.model.fields import ACCOUNT, CONFIG, EXTERNAL_ID, FUNCTION_NAME, REGION, ROLE, Matching
 from tagship.model.records import Revision
-from tagship.targets.kind import Invoked, Kind, Metric, Subject, Target
+from tagship.targets.kind import Invoked, Keeper, Kind, Metric, Subject, Target
 
 CODE = "function"
 """The artifact that a release of this kind brings."""
@@ -90,6 +90,13 @@ def _make(*, client: Callable[[str], Any], **given: Any) -> Target:
     return adapter
 
 
+def _keeps(*, client: Callable[[str], Any], **given: Any) -> Keeper:
+    keeper: Keeper = import_module("tagship.targets.lambda_retention").Versions(
+        client=client("lambda"), **given
+    )
+    return keeper
+
+
 def _subject(spec: LambdaTarget, revision: Revision | None) -> Subject:
     version = revision["id"] if revision else spec.alias
     return Subject(
@@ -136,4 +143,5 @@ KIND = Kind(
     subject=_subject,
     describe=_describe,
     where=_where,
+    keeps=_keeps,
 )

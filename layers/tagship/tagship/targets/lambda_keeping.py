@@ -68,12 +68,12 @@ def room_for(client: LambdaClient, size: int, *, release: str) -> str:
     if used + size > room:
         raise TargetInvalid(
             f"{release}: the account's storage for Lambda code is full: {gib} are used, and the release needs "
-            f"{size / 1024**2:.1f} MiB. Nothing was changed. Delete old versions of functions that no alias points at, or "
-            "request a higher quota (Service Quotas, AWS Lambda, Function and layer storage). Then retry the release."
+            f"{size / 1024**2:.1f} MiB. Nothing was changed. Delete old versions (`tagship retention` shows which), or request "
+            "a higher quota (Service Quotas, AWS Lambda, Function and layer storage). Then retry the release."
         )
     if used + size > _NEARLY_FULL * room:
         return (
-            f"The account's storage for Lambda code is nearly full: {gib} are used. Delete old versions of functions, or "
-            "request a higher quota."
+            f"The account's storage for Lambda code is nearly full: {gib} are used. Delete old versions "
+            "(`tagship retention` shows which), or request a higher quota."
         )
     return ""

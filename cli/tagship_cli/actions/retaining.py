@@ -1,0 +1,95 @@
+"""What a target keeps of earlier releases, compared with the policy, with the rights of who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tagship.deployment import retention
+from tagship.deployment.retention import Done, Fate
+from tagship.ledger import releases
+from tagship.model.application import Application
+from tagship.targets import kind_of
+from tagship.targets.kind import Keeper, Restorer
+from tagship_cli.actions.planning import looked_at, signed_in
+from tagship_cli.failures import Failed, trying
+from tagship_cli.place import Place
+
+if TYPE_CHECKING:
+    from botocore.config import Config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retaining:
+    """One application's target, and who looks at it."""
+
+    place: Place
+    configuration: Application
+    keeper: Keeper
+    target: Restorer
+    where: str
+    who: str
+
+    @classmethod
+    def of(cls, place: Place, application: str, *, target_profile: str | None) -> Retaining:
+        """Raises Failed where the kind of target keeps everything, and for an account that nobody is signed in to."""
+        from tagship_cli.actions.deciding import whoami
+        from tagship_cli.commands.plan import stored_configuration
+
+        configuration = stored_configuration(place, application)
+        spec = configuration.target
+        kind = kind_of(spec)
+        if kind.keeps is None:
+            raise Failed(
+                f"A target of type {kind.name} keeps every revision, so there is nothing that this command could delete. "
+                "Nothing was changed."
+            )
+        at = signed_in(place, target_profile)
+        target, where = looked_at(at, configuration, tag="what serves")
+
+        def client(service: str, *, config: Config | None = None) -> Any:
+            return at.client(service, region=spec.region, config=config)
+
+        keeper = kind.keeps(application=application, spec=spec, client=client)
+        return cls(
+            place=place,
+            configuration=configuration,
+            keeper=keeper,
+            target=target,
+            where=where,
+            who=whoami(place).arn,
+        )
+
+    @property
+    def application(self) -> str:
+        """Its name."""
+        return self.configuration.application
+
+    @property
+    def stage(self) -> str:
+        """Where it is released to."""
+        return self.place.stage
+
+    def look(self) -> Sequence[Fate]:
+        """What goes and what stays, as it is now. The ledger is read last: what began meanwhile is in it."""
+        ledger = self.place.ledger
+        known = retention.made(releases.every(ledger, self.application))
+        stored, serving = self.keeper.stored(known), self.target.serving()
+        return retention.fates(
+            self.configuration.retention,
+            releases.every(ledger, self.application),
+            stored,
+            current=releases.current(ledger, self.application),
+            serving=serving,
+            now=self.place.now,
+        )
+
+    def apply(self, shown: Sequence[Fate]) -> Generator[Done]:
+        """Deletes what goes. Raises what `retention.apply` does."""
+        with trying(f"Reading what {self.application} runs"):
+            current = releases.current(self.place.ledger, self.application)
+        assert current is not None, "without one nothing goes"
+        yield from retention.apply(
+            self.place.ledger, self.keeper, current, shown, look=self.look, who=self.who
+        )

@@ -1,0 +1,220 @@
+"""Which old revisions may go: by the policy, and never what a rollback could need.
+
+The decision is pure. Deleting holds the application's lock: a release that comes meanwhile waits, and a rollback takes the
+lock over, which stops the deleting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tagship.deployment.locations import location_of
+from tagship.ledger import lock
+from tagship.ledger.table import Fact, Ledger, timestamp
+from tagship.model.application import Retention
+from tagship.model.errors import RetentionRefused, TagshipError
+from tagship.model.facts import FactKind
+from tagship.model.proposal import is_proposal
+from tagship.model.records import CurrentRecord, ReleaseRecord, Revision
+from tagship.model.release import Status
+from tagship.targets.kind import Keeper, Stored
+
+LEASE_SECONDS = 300
+"""Renewed before each deletion; who dies with the lock holds up the next release no longer than this."""
+_OPEN = (Status.RUNNING, Status.ROLLBACK_FAILED)
+"""Releases that may still move traffic, or be rolled back, although another one is current."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fate:
+    """What becomes of one thing that the target keeps."""
+
+    stored: Stored
+    releases: tuple[str, ...]
+    """The tags of the releases that it is of, newest first."""
+    stays: str
+    """Why it stays; empty where it goes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What came of deleting one thing."""
+
+    fate: Fate
+    refused: str = ""
+    """Why it was not deleted."""
+
+
+def made(records: Sequence[ReleaseRecord]) -> list[Revision]:
+    """Every revision that these releases made, or found already made."""
+    return [revision for record in records for revision in [_candidate(record)] if revision]
+
+
+def fates(
+    policy: Retention | None,
+    records: Sequence[ReleaseRecord],
+    stored: Sequence[Stored],
+    *,
+    current: CurrentRecord | None,
+    serving: Revision | None,
+    now: datetime,
+) -> list[Fate]:
+    """What goes and what stays, and why, in the order in which it is stored.
+
+    `current` is what production runs by the ledger, `serving` what the target itself says: each is kept.
+    """
+    needed = _needed(records, current, serving)
+    chosen = _chosen(policy, records, now) if policy else {}
+    made_by = [(it["id"], each["tag"]) for each in _newest_first(records) for it in made([each])]
+    found = []
+    for each in stored:
+        ids = [revision["id"] for revision in each.revisions]
+        why = next((needed[it] for it in ids if it in needed), "") or each.used
+        if not why and not ids:
+            why = "no release of this application made it"
+        if not why and policy is None:
+            why = "no retention is configured"
+        if not why and current is None:
+            why = "production runs no release, by the ledger"
+        why = why or next((chosen[it] for it in ids if it in chosen), "")
+        of = tuple(tag for made_id, tag in made_by if made_id in ids)
+        found.append(Fate(stored=each, releases=of, stays=why))
+    return found
+
+
+def _needed(
+    records: Sequence[ReleaseRecord], current: CurrentRecord | None, serving: Revision | None
+) -> dict[str, str]:
+    """By its id, why a revision is needed whatever the policy says: it serves, may serve soon, or may be restored."""
+    needed: dict[str, str] = {}
+
+    def need(revision: Revision | None, why: str) -> None:
+        if revision and revision["id"]:
+            needed.setdefault(revision["id"], why)
+
+    need(serving, "it serves traffic")
+    if current:
+        need(current["revision"], f"production runs it, by the ledger ({current['tag']})")
+    for record in records:
+        is_current = bool(current and current["tag"] == record["tag"])
+        if is_current or record["status"] in _OPEN:
+            for revision in _restored(record):
+                need(revision, f"a rollback of {record['tag']} restores it")
+        if record["status"] in _OPEN:
+            need(_candidate(record), f"{record['tag']} is {record['status']}")
+    return needed
+
+
+def _chosen(policy: Retention, records: Sequence[ReleaseRecord], now: datetime) -> dict[str, str]:
+    """By its id, why the policy keeps a revision."""
+    chosen: dict[str, str] = {}
+
+    def choose(revision: Revision | None, why: str) -> None:
+        if revision and revision["id"]:
+            chosen.setdefault(revision["id"], why)
+
+    succeeded = [each for each in _newest_first(records) if each["status"] == Status.SUCCEEDED]
+    newest = succeeded[: policy.releases]
+    for record in newest:
+        choose(_candidate(record), f"it is among the newest {policy.releases} releases that succeeded")
+    since = timestamp(now - timedelta(days=policy.days))
+    for record in records:
+        if record["tag"] in policy.keep:
+            choose(_candidate(record), f"{record['tag']} is named in retention.keep")
+        if _at(record) > since:
+            choose(_candidate(record), f"{record['tag']} is younger than {policy.days} days")
+    for record in newest:
+        for revision in _restored(record):
+            choose(revision, f"a rollback of {record['tag']} restores it")
+    return chosen
+
+
+def _candidate(record: ReleaseRecord) -> Revision | None:
+    if not record.get("plan"):
+        return None
+    candidate = location_of(record)["candidate"]
+    return candidate if candidate["id"] else None
+
+
+def _restored(record: ReleaseRecord) -> Iterator[Revision]:
+    """What a rollback of a release leads to, or stands at before it has led there."""
+    if record.get("plan"):
+        location = location_of(record)
+        yield from (each for each in (location["baseline"], location.get("replaced")) if each)
+    if before := record.get("replaces"):
+        yield before["revision"]
+
+
+def _at(record: ReleaseRecord) -> str:
+    return max(record["readAt"], record.get("endedAt", ""))
+
+
+def _newest_first(records: Sequence[ReleaseRecord]) -> list[ReleaseRecord]:
+    return sorted((each for each in records if not is_proposal(each["tag"])), key=_at, reverse=True)
+
+
+def apply(
+    ledger: Ledger,
+    keeper: Keeper,
+    current: CurrentRecord,
+    shown: Sequence[Fate],
+    *,
+    look: Callable[[], Sequence[Fate]],
+    who: str,
+) -> Generator[Done]:
+    """Deletes what goes, one after the other, under the application's lock. One that is refused does not stop the others.
+
+    `look` computes the fates again under the lock: where they are not those that were shown, nothing is deleted.
+
+    Raises RetentionRefused, LockHeld, LockKept before anything is deleted, LockLost when a rollback took the lock over.
+    """
+    application = current["application"]
+    taken = lock.borrow(
+        ledger,
+        application=application,
+        tag=current["tag"],
+        attempt=current["attempt"],
+        execution=who,
+        seconds=LEASE_SECONDS,
+    )
+    try:
+        going = [fate for fate in look() if not fate.stays]
+        if _names(going) != _names(fate for fate in shown if not fate.stays):
+            raise RetentionRefused(
+                f"{application}: what can be deleted changed since it was shown. Nothing was deleted. Run the command again."
+            )
+        _record(ledger, current, going, fence=taken.fence, who=who)
+        for fate in going:
+            lock.renew(ledger, application=application, fence=taken.fence, seconds=LEASE_SECONDS)
+            yield _deleted(keeper, fate)
+    finally:
+        lock.give_back(ledger, application=application, fence=taken.fence)
+
+
+def _deleted(keeper: Keeper, fate: Fate) -> Done:
+    try:
+        keeper.delete(fate.stored)
+    except TagshipError as error:
+        return Done(fate=fate, refused=str(error))
+    return Done(fate=fate)
+
+
+def _names(found: Iterable[Fate]) -> list[str]:
+    return [fate.stored.name for fate in found]
+
+
+def _record(ledger: Ledger, current: CurrentRecord, going: Sequence[Fate], *, fence: int, who: str) -> None:
+    """Before the first deletion, so that none goes unrecorded."""
+    ledger.record(
+        Fact(
+            application=current["application"],
+            tag=current["tag"],
+            attempt=current["attempt"],
+            name=FactKind.RETENTION_APPLIED,
+            key=str(fence),
+            who=who,
+            data={"revisions": _names(going), "fence": fence},
+        )
+    )

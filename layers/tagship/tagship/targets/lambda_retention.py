@@ -1,0 +1,121 @@
+"""The versions of a function that earlier releases left, and what still uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from tagship.aws.calls import REFUSED_CREDENTIALS, calling, code_of, message_of
+from tagship.aws.rights import function_arn
+from tagship.model.errors import TargetInvalid
+from tagship.model.records import Revision
+from tagship.targets.kind import Stored
+from tagship.targets.lambda_alias import LambdaTarget
+from tagship.targets.lambda_callers import callers
+from tagship.text.words import listed
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_lambda.type_defs import FunctionConfigurationTypeDef as Configuration
+
+_LATEST = "$LATEST"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """The published versions of one function, with the rights of who asks."""
+
+    application: str
+    spec: LambdaTarget
+    client: LambdaClient
+
+    def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
+        """A version is a release's only where its code is the recorded one: a function that was recreated counts anew."""
+        aliases, provisioned = self._aliases(), self._provisioned()
+        found = []
+        for version in sorted(self._versions(), key=lambda each: int(each["Version"])):
+            number = version["Version"]
+            revisions = [each for each in known if self._is(each, version)]
+            uses = [f"the alias {name} points at it" for name in aliases.get(number, ())]
+            uses += ["it has provisioned concurrency"] if number in provisioned else []
+            if revisions and not uses:  # of the others nothing is deleted anyway
+                uses += callers(self.client, arn=self._arn, qualifier=number)
+            stored = Stored(
+                name=f"version {number}",
+                revisions=revisions,
+                used=listed(uses),
+                size=int(version.get("CodeSize", 0)),
+            )
+            found.append(stored)
+        return found
+
+    def delete(self, stored: Stored) -> None:
+        """One version; never the function. Lambda itself refuses one that an alias points at."""
+        number = {revision["id"] for revision in stored.revisions}
+        (version,) = number if len(number) == 1 else ("",)
+        if not version.isdecimal():  # without a version's number Lambda would delete the whole function
+            raise TargetInvalid(
+                f"{self.application}: {stored.name} is not one published version. It was not deleted."
+            )
+        try:
+            with self._calling(f"deleting version {version} of {self.spec.function}"):
+                self.client.delete_function(FunctionName=self.spec.function, Qualifier=version)
+        except ClientError as error:
+            if code_of(error) == "ResourceNotFoundException":
+                return
+            raise TargetInvalid(
+                f"{self.application}: version {version} of {self.spec.function} was not deleted: AWS refused "
+                f"({code_of(error)}): {message_of(error)}"
+            ) from error
+
+    def _is(self, revision: Revision, version: Configuration) -> bool:
+        recorded = revision["data"]
+        return (revision["id"], recorded.get("codeSha256"), recorded.get("of")) == (
+            version["Version"],
+            version["CodeSha256"],
+            f"{self._arn}:{self.spec.alias}",
+        )
+
+    def _versions(self) -> Iterator[Configuration]:
+        for page in self._pages("list_versions_by_function", "looking at the versions of"):
+            yield from (each for each in page["Versions"] if each["Version"] != _LATEST)
+
+    def _aliases(self) -> Mapping[str, list[str]]:
+        """The names of the aliases that point at a version, with any share of their traffic."""
+        found: dict[str, list[str]] = {}
+        for page in self._pages("list_aliases", "looking at the aliases of"):
+            for alias in page["Aliases"]:
+                weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+                for version in (alias["FunctionVersion"], *weights):
+                    found.setdefault(version, []).append(alias["Name"])
+        return found
+
+    def _provisioned(self) -> set[str]:
+        """What has provisioned concurrency of its own; that of an alias is found by the alias."""
+        pages = self._pages("list_provisioned_concurrency_configs", "looking at the concurrency of")
+        return {
+            each["FunctionArn"].rpartition(":")[2]
+            for page in pages
+            for each in page["ProvisionedConcurrencyConfigs"]
+        }
+
+    def _pages(self, operation: str, what: str) -> Iterator[Mapping[str, Any]]:
+        asked: dict[str, str] = {"FunctionName": self.spec.function}
+        while True:
+            with self._calling(f"{what} {self.spec.function}", ResourceNotFoundException=TargetInvalid):
+                page = getattr(self.client, operation)(**asked)
+            yield page
+            if not page.get("NextMarker"):
+                return
+            asked["Marker"] = page["NextMarker"]
+
+    def _calling(self, what: str, **refusals: type[TargetInvalid]) -> AbstractContextManager[None]:
+        return calling(f"{self.application}: {what}", **REFUSED_CREDENTIALS, **refusals)
+
+    @property
+    def _arn(self) -> str:
+        return function_arn(self.spec, self.spec.function)

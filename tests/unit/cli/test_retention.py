@@ -1,0 +1,169 @@
+"""retention: what the policy lets go is shown first, deleted only with --apply, and never what a rollback needs."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tagship.ledger import lock
+from tests.unit.cli.conftest import Stage
+from tests.unit.cli.test_plan import functions
+from tests.unit.tables import aws_error
+from tests.unit.targets.functions import FakeLambda, digest
+
+__all__ = ["functions"]
+
+OF = "arn:aws:lambda:eu-central-1:123456789012:function:storefront:live"
+POLICY = {"releases": 2, "days": 30}
+
+
+def retention(stage: Stage, *more: str) -> Any:
+    return stage.run("retention", "storefront", *more)
+
+
+def revision(functions: FakeLambda, version: str) -> dict[str, Any]:
+    return {
+        "id": version,
+        "digest": f"d{version}",
+        "data": {"codeSha256": functions.versions[version]["CodeSha256"], "of": OF},
+    }
+
+
+def released(stage: Stage, functions: FakeLambda, tag: str) -> str:
+    """A release of its own code that succeeded, in front of the one before."""
+    before = functions.aliases["live"]["FunctionVersion"]
+    functions.latest["CodeSha256"] = digest(tag.encode())
+    version = functions.publish()
+    made, ledger = stage.release(tag), stage.ledger
+    location = {
+        "location": "123456789012/eu-central-1",
+        "baseline": revision(functions, before),
+        "candidate": revision(functions, version),
+        "etag": "",
+    }
+    serves = {
+        "application": "storefront",
+        "tag": tag,
+        "attempt": 1,
+        "since": made.record["readAt"],
+        "revision": revision(functions, version),
+    }
+    ledger.write(
+        ledger.update(
+            "APPLICATION#storefront",
+            f"RELEASE#{tag}",
+            only_if="attribute_exists(pk)",
+            remove=("open",),
+            status="SUCCEEDED",
+            endedAt=made.record["readAt"],
+            plan={"from": None, "to": tag, "locations": [location]},
+        )
+    )
+    ledger.write(
+        ledger.update("APPLICATION#storefront", "CURRENT", only_if="#x <> :x", values={":x": 1}, **serves)
+    )
+    functions.point(version)
+    return version
+
+
+@pytest.fixture
+def shop(stage: Stage, functions: FakeLambda) -> FakeLambda:
+    """Version 1 was there before; v1.0.0 to v1.5.0 made versions 2 to 7, one a month. The last was a month ago."""
+    stage.configure(retention=POLICY)
+    for number in range(6):
+        released(stage, functions, f"v1.{number}.0")
+        stage.clock.time += timedelta(days=31)
+    functions.calls.clear()
+    return functions
+
+
+def test_it_shows_what_goes_and_why_the_rest_stays_and_deletes_nothing(
+    stage: Stage, shop: FakeLambda
+) -> None:
+    """Fault 97."""
+    result = retention(stage)
+    assert result.exit_code == 0, result.output
+    assert "storefront in development: 3 revisions to delete, 4 revisions to keep" in result.stdout
+    assert (
+        "  delete  version 2 (v1.0.0)\n  delete  version 3 (v1.1.0)\n  delete  version 4 (v1.2.0)"
+        in result.stdout
+    )
+    assert "  keep    version 1: no release of this application made it" in result.stdout
+    assert "  keep    version 5 (v1.3.0): a rollback of v1.4.0 restores it" in result.stdout
+    assert "  keep    version 6 (v1.4.0): a rollback of v1.5.0 restores it" in result.stdout
+    assert "  keep    version 7 (v1.5.0): it serves traffic" in result.stdout
+    assert "Nothing was deleted. Delete it: tagship retention storefront --apply" in result.stdout
+    assert "delete_function" not in shop.calls
+    assert lock.holder(stage.ledger, "storefront") is None
+
+
+def test_with_apply_it_deletes_exactly_that_and_records_it(stage: Stage, shop: FakeLambda) -> None:
+    """Fault 97."""
+    result = retention(stage, "--apply", "--yes")
+    assert result.exit_code == 0, result.output
+    assert sorted(shop.versions) == ["1", "5", "6", "7"]
+    assert "  deleted version 2\n  deleted version 3\n  deleted version 4" in result.stdout
+    (fact,) = [it for it in stage.ledger.facts_in_order("storefront") if it["name"] == "Retention Applied"]
+    assert (fact["tag"], fact["data"]["revisions"]) == ("v1.5.0", ["version 2", "version 3", "version 4"])
+    assert lock.holder(stage.ledger, "storefront") is None
+    again = retention(stage, "--apply", "--yes")
+    assert again.exit_code == 0
+    assert "0 revisions to delete, 4 revisions to keep" in again.stdout
+
+
+def test_without_a_policy_nothing_goes(stage: Stage, shop: FakeLambda) -> None:
+    stage.configure()
+    result = retention(stage, "--apply", "--yes", "--json")
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert found["delete"] == []
+    assert {"name": "version 3", "releases": ["v1.1.0"], "why": "no retention is configured"} in found["keep"]
+    assert len(shop.versions) == 7
+
+
+def test_what_something_points_at_or_a_person_named_stays(stage: Stage, shop: FakeLambda) -> None:
+    stage.configure(retention=POLICY | {"keep": ["v1.0.0"]})
+    shop.aliases["canary"] = shop._alias("6", {"3": 0.1}, "by hand")
+    shop.permitted["4"] = ["s3.amazonaws.com"]
+    result = retention(stage, "--apply", "--yes", "--json")
+    why = {each["name"]: each["why"] for each in json.loads(result.stdout)["keep"]}
+    assert why["version 2"] == "v1.0.0 is named in retention.keep"
+    assert why["version 3"] == "the alias canary points at it"
+    assert why["version 4"] == "a permission for s3.amazonaws.com"
+    assert len(shop.versions) == 7
+
+
+def test_a_function_that_was_made_again_has_no_versions_of_the_releases(
+    stage: Stage, shop: FakeLambda
+) -> None:
+    shop.versions["3"]["CodeSha256"] = digest(b"another function's version 3")
+    result = retention(stage, "--apply", "--yes")
+    assert "keep    version 3: no release of this application made it" in result.stdout
+    assert sorted(shop.versions) == ["1", "3", "5", "6", "7"]
+
+
+def test_a_refused_deletion_is_reported_and_the_rest_goes_on(stage: Stage, shop: FakeLambda) -> None:
+    refusal = aws_error("InvalidParameterValueException", message="it is a replicated function")
+
+    def refused_once() -> None:
+        shop.refuses["delete_function"] = refusal
+        shop.before["delete_function"] = shop.refuses.clear
+
+    shop.before["delete_function"] = refused_once
+    result = retention(stage, "--apply", "--yes")
+    assert result.exit_code == 1
+    assert "it is a replicated function" in " ".join(result.stdout.split())
+    assert "1 of 3 revisions could not be deleted. The others were." in result.stderr
+    assert sorted(shop.versions) == ["1", "2", "5", "6", "7"]
+    assert lock.holder(stage.ledger, "storefront") is None
+
+
+def test_split_traffic_is_not_cleaned_up_around(stage: Stage, shop: FakeLambda) -> None:
+    shop.point("6", weights={"7": 0.1})
+    result = retention(stage, "--apply", "--yes")
+    assert result.exit_code == 1
+    assert "Send all its traffic to one published version first" in result.stderr
+    assert len(shop.versions) == 7
