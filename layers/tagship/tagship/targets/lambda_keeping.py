@@ -68,8 +68,8 @@ def room_for(client: LambdaClient, size: int, *, release: str) -> str:
     if used + size > room:
         raise TargetInvalid(
             f"{release}: the account's storage for Lambda code is full: {gib} are used, and the release needs "
-            f"{size / 1024**2:.1f} MiB. Nothing was changed. Delete old versions (`tagship retention` shows which), or request "
-            "a higher quota (Service Quotas, AWS Lambda, Function and layer storage). Then retry the release."
+            f"{size / 1024**2:.1f} MiB. Nothing was changed. Delete old versions (`tagship retention` shows which), or "
+            "request a higher quota (Service Quotas, AWS Lambda, Function and layer storage). Then retry the release."
         )
     if used + size > _NEARLY_FULL * room:
         return (
