@@ -215,6 +215,17 @@ def test_what_is_proven_where_knows_the_size_of_the_fault_matrix() -> None:
     assert f"read from the definitions: {len(GRID)} cells" in text
 
 
+def test_the_page_about_cost_counts_what_the_template_has() -> None:
+    text = (ROOT / "docs" / "cost.md").read_text()
+    resources = template()["Resources"].values()
+    alarms = [it["Properties"] for it in resources if it["Type"] == "AWS::CloudWatch::Alarm"]
+    metrics = sum(len([m for m in it.get("Metrics", []) if "MetricStat" in m]) or 1 for it in alarms)
+    roles = [it for it in resources if it["Type"] in ("AWS::IAM::Role", "AWS::Serverless::Function")]
+    assert f"| CloudWatch alarms | {len(alarms)}, with {metrics} metrics among them |" in text
+    assert f"not by Tagship: {len(alarms)} a stage |" in text
+    assert f"| {len(roles)} a stage, and one or two for each application |" in text
+
+
 # ---- commands ------------------------------------------------------------------------------------------------------
 
 

@@ -62,7 +62,7 @@ def _judged(archive: zipfile.ZipFile, *, handler: str, runtime: str, layers: boo
     if unzipped > MOST_UNZIPPED:
         problems.append(
             f"It has {unzipped // 1024**2} MB unzipped; Lambda's limit is {MOST_UNZIPPED // 1024**2} MB. "
-            "Remove files, or use a container image."
+            "Remove files from it, or move dependencies into a layer of the function."
         )
     if files and handler:
         problems += _handler(archive, files, handler=handler, runtime=runtime, layers=layers)
