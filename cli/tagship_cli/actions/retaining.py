@@ -74,8 +74,9 @@ class Retaining:
     def look(self) -> Sequence[Fate]:
         """What goes and what stays, as it is now. The ledger is read last: what began meanwhile is in it."""
         ledger = self.place.ledger
-        known = retention.made(releases.every(ledger, self.application))
-        stored, serving = self.keeper.stored(known), self.target.serving()
+        serving = self.target.serving()
+        known = retention.recorded(releases.every(ledger, self.application), serving)
+        stored = self.keeper.stored(known)
         return retention.fates(
             self.configuration.retention,
             releases.every(ledger, self.application),

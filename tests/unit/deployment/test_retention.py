@@ -121,7 +121,7 @@ class Shop:
         return retention.fates(
             policy,
             records,
-            self.stored(retention.made(records)),
+            self.stored(retention.recorded(records)),
             current=releases.current(self.ledger, APPLICATION),
             serving=revision(self.serving),  # type: ignore[arg-type]
             now=self.clock(),
@@ -170,7 +170,7 @@ def test_the_newest_releases_stay_with_what_a_rollback_of_each_restores(shop: Sh
 def test_without_a_policy_or_a_release_that_production_runs_everything_stays(shop: Shop) -> None:
     assert going(shop.fates(None)) == []
     records = releases.every(shop.ledger, APPLICATION)
-    stored = shop.stored(retention.made(records))
+    stored = shop.stored(retention.recorded(records))
     found = retention.fates(POLICY, records, stored, current=None, serving=None, now=shop.clock())
     assert going(found) == []
 
@@ -195,7 +195,7 @@ def test_what_something_points_at_stays(shop: Shop) -> None:
 def test_what_several_releases_share_goes_only_with_the_last(shop: Shop) -> None:
     """Two releases with one template: the older one alone would let it go."""
     records = releases.every(shop.ledger, APPLICATION)
-    stored = [Stored(name="template", revisions=[revision("1"), revision("4")])]  # type: ignore[list-item]
+    stored = [Stored(name="template", revisions=[revision("4"), revision("1")])]  # type: ignore[list-item]
     current = releases.current(shop.ledger, APPLICATION)
     (found,) = retention.fates(POLICY, records, stored, current=current, serving=None, now=shop.clock())
     assert found.stays == "a rollback of v1.5.0 restores it"

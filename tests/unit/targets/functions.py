@@ -62,6 +62,8 @@ class FakeLambda:
     """The state of a version when it is published."""
     provisioned: bool = False
     """Whether the alias has provisioned concurrency."""
+    provisioned_versions: list[str] = field(default_factory=list)
+    """Versions that have provisioned concurrency of their own."""
     permitted: dict[str, list[str]] = field(default_factory=dict)
     """Whom the policy lets in, by qualifier; the unqualified function is empty text."""
     triggers: dict[str, list[str]] = field(default_factory=dict)
@@ -257,7 +259,12 @@ class FakeLambda:
 
     def list_provisioned_concurrency_configs(self, *, FunctionName: str) -> dict[str, Any]:
         self._called("get_provisioned_concurrency_configs", FunctionName)
-        return {"ProvisionedConcurrencyConfigs": []}
+        arn = "arn:aws:lambda:us-east-1:000000000000:function:storefront"
+        return {
+            "ProvisionedConcurrencyConfigs": [
+                {"FunctionArn": f"{arn}:{version}"} for version in self.provisioned_versions
+            ]
+        }
 
     def delete_function(self, *, FunctionName: str, Qualifier: str) -> None:
         self._called("delete_function", FunctionName)

@@ -26,6 +26,7 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "list_service_deployments": ("ecs:ListServiceDeployments",),
     "stop_service_deployment": ("ecs:StopServiceDeployment",),
     "get_object": ("s3:GetObjectVersion",),
+    "deregister_task_definition": ("ecs:DeregisterTaskDefinition",),
 }
 
 
@@ -58,6 +59,7 @@ class FakeEcs:
         self.definitions: dict[str, dict[str, Any]] = {}
         self.tags: dict[str, dict[str, str]] = {SERVICE: {}}
         self.objects: dict[str, bytes] = {}
+        self.tasks: dict[str, str] = {}
         self.desired = 2
         self.breaker = {"enable": True, "rollback": True}
         self.controller = "ECS"
@@ -128,7 +130,9 @@ class FakeEcs:
 
     # ---- ECS
 
-    def describe_services(self, *, cluster: str, services: list[str], include: list[str]) -> dict[str, Any]:
+    def describe_services(
+        self, *, cluster: str, services: list[str], include: tuple[str, ...] | list[str] = ()
+    ) -> dict[str, Any]:
         self._called("describe_services")
         tags = [{"key": key, "value": value} for key, value in self.tags[SERVICE].items()]
         return {"services": [{**self._service(), "tags": tags}], "failures": []}
@@ -169,9 +173,31 @@ class FakeEcs:
         tags = [{"key": key, "value": value} for key, value in self.tags[taskDefinition].items()]
         return {"taskDefinition": deepcopy(self.definitions[taskDefinition]), "tags": tags}
 
+    def list_services(self, *, cluster: str) -> dict[str, Any]:
+        return {"serviceArns": [SERVICE]}
+
+    def list_tasks(self, *, cluster: str, family: str, nextToken: str = "") -> dict[str, Any]:
+        if not nextToken:
+            return {"taskArns": [], "nextToken": "1"}
+        return {"taskArns": sorted(self.tasks)}
+
+    def describe_tasks(self, *, cluster: str, tasks: list[str]) -> dict[str, Any]:
+        found = [f"{ACCOUNT}:task-definition/{self.tasks[each]}" for each in tasks]
+        return {"tasks": [{"taskDefinitionArn": each} for each in found]}
+
+    def deregister_task_definition(self, *, taskDefinition: str) -> None:
+        self._called("deregister_task_definition")
+        if self.definitions[taskDefinition]["status"] != "ACTIVE":
+            raise aws_error("ClientException", message="The specified task definition is inactive.")
+        self.definitions[taskDefinition]["status"] = "INACTIVE"
+
     def list_task_definitions(self, *, familyPrefix: str, status: str, **_: Any) -> dict[str, Any]:
         self._called("list_task_definitions")
-        found = [each for each in self.definitions.values() if each["status"] == status]
+        found = [
+            each
+            for name, each in self.definitions.items()
+            if each["status"] == status and name.startswith(familyPrefix)
+        ]
         return {"taskDefinitionArns": [each["taskDefinitionArn"] for each in reversed(found)]}
 
     def list_service_deployments(self, *, cluster: str, service: str) -> dict[str, Any]:
@@ -204,6 +230,7 @@ class FakeEcs:
     def _service(self) -> dict[str, Any]:
         return {
             "serviceArn": SERVICE,
+            "serviceName": "storefront",
             "status": "ACTIVE",
             "desiredCount": self.desired,
             "deploymentController": {"type": self.controller},

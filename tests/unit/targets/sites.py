@@ -150,6 +150,13 @@ class FakeS3:
 
         self.faults.written("put_object", write)
 
+    def delete_objects(self, *, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:
+        assert Bucket == SPEC.bucket
+        self.faults.called("delete_objects", "s3:DeleteObject")
+        for each in Delete["Objects"]:
+            self.objects.pop(each["Key"], None)
+        return {}
+
     def copy_object(
         self, *, Bucket: str, Key: str, CopySource: dict[str, str], **more: str
     ) -> dict[str, Any]:

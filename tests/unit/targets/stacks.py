@@ -312,10 +312,19 @@ class FakeStacks:
             raise aws_error("PreconditionFailed", status=412)
         self.kept[Key] = Body
 
-    def list_objects_v2(self, *, Bucket: str, Prefix: str, MaxKeys: int) -> dict[str, Any]:
+    def list_objects_v2(self, *, Bucket: str, Prefix: str, MaxKeys: int = 1000) -> dict[str, Any]:
         self._called("s3:ListBucket")
-        assert (Bucket, MaxKeys) == (SPEC.bucket, 1)
-        return {"KeyCount": sum(key.startswith(Prefix) for key in self.kept)}
+        assert Bucket == SPEC.bucket
+        found = [key for key in self.kept if key.startswith(Prefix)][:MaxKeys]
+        contents = [
+            {"Key": key, "Size": len(self.kept[key]), "LastModified": at} for at, key in enumerate(found)
+        ]
+        return {"KeyCount": len(found), "Contents": contents}
+
+    def delete_object(self, *, Bucket: str, Key: str) -> None:
+        self._called("s3:DeleteObject")
+        assert Bucket == SPEC.bucket
+        self.kept.pop(Key, None)
 
     # ---- between -----------------------------------------------------------------------------------------------------
 

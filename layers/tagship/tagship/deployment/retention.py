@@ -47,9 +47,12 @@ class Done:
     """Why it was not deleted."""
 
 
-def made(records: Sequence[ReleaseRecord]) -> list[Revision]:
-    """Every revision that these releases made, or found already made."""
-    return [revision for record in records for revision in [_candidate(record)] if revision]
+def recorded(records: Sequence[ReleaseRecord], *more: Revision | None) -> list[Revision]:
+    """Every revision that these releases made, planned or would restore, and `more`."""
+    found = [each for each in more if each]
+    for record in records:
+        found += [each for each in (_planned(record), *_restored(record)) if each]
+    return list({(each["id"], each["digest"]): each for each in found}.values())
 
 
 def fates(
@@ -67,75 +70,74 @@ def fates(
     """
     needed = _needed(records, current, serving)
     chosen = _chosen(policy, records, now) if policy else {}
-    made_by = [(it["id"], each["tag"]) for each in _newest_first(records) for it in made([each])]
+    made = [(it["id"], record["tag"]) for record in _newest_first(records) for it in [_planned(record)] if it]
     found = []
     for each in stored:
-        ids = [revision["id"] for revision in each.revisions]
-        why = next((needed[it] for it in ids if it in needed), "") or each.used
-        if not why and not ids:
+        ids = {revision["id"] for revision in each.revisions} - {""}
+        names = [name for revision in each.revisions for name in (revision["id"], revision["digest"])]
+        of = tuple(tag for made_id, tag in made if made_id in ids)
+        why = next((needed[it] for it in names if it in needed), "") or each.used
+        if not why and not of:
             why = "no release of this application made it"
         if not why and policy is None:
             why = "no retention is configured"
         if not why and current is None:
             why = "production runs no release, by the ledger"
-        why = why or next((chosen[it] for it in ids if it in chosen), "")
-        of = tuple(tag for made_id, tag in made_by if made_id in ids)
+        why = why or next((chosen[it] for it in names if it in chosen), "")
         found.append(Fate(stored=each, releases=of, stays=why))
     return found
 
 
+Reasons = dict[str, str]
+"""Why a revision stays, by its id and by its digest: what is only planned has no id yet."""
+
+
+def _keep(reasons: Reasons, revision: Revision | None, why: str) -> None:
+    if revision:
+        for name in filter(None, (revision["id"], revision["digest"])):
+            reasons.setdefault(name, why)
+
+
 def _needed(
     records: Sequence[ReleaseRecord], current: CurrentRecord | None, serving: Revision | None
-) -> dict[str, str]:
-    """By its id, why a revision is needed whatever the policy says: it serves, may serve soon, or may be restored."""
-    needed: dict[str, str] = {}
-
-    def need(revision: Revision | None, why: str) -> None:
-        if revision and revision["id"]:
-            needed.setdefault(revision["id"], why)
-
-    need(serving, "it serves traffic")
+) -> Reasons:
+    """What is needed whatever the policy says: it serves, may serve soon, or may be restored."""
+    needed: Reasons = {}
+    _keep(needed, serving, "it serves traffic")
     if current:
-        need(current["revision"], f"production runs it, by the ledger ({current['tag']})")
+        _keep(needed, current["revision"], f"production runs it, by the ledger ({current['tag']})")
     for record in records:
         is_current = bool(current and current["tag"] == record["tag"])
         if is_current or record["status"] in _OPEN:
             for revision in _restored(record):
-                need(revision, f"a rollback of {record['tag']} restores it")
+                _keep(needed, revision, f"a rollback of {record['tag']} restores it")
         if record["status"] in _OPEN:
-            need(_candidate(record), f"{record['tag']} is {record['status']}")
+            _keep(needed, _planned(record), f"{record['tag']} is {record['status']}")
     return needed
 
 
-def _chosen(policy: Retention, records: Sequence[ReleaseRecord], now: datetime) -> dict[str, str]:
-    """By its id, why the policy keeps a revision."""
-    chosen: dict[str, str] = {}
-
-    def choose(revision: Revision | None, why: str) -> None:
-        if revision and revision["id"]:
-            chosen.setdefault(revision["id"], why)
-
+def _chosen(policy: Retention, records: Sequence[ReleaseRecord], now: datetime) -> Reasons:
+    """What the policy keeps."""
+    chosen: Reasons = {}
     succeeded = [each for each in _newest_first(records) if each["status"] == Status.SUCCEEDED]
     newest = succeeded[: policy.releases]
-    for record in newest:
-        choose(_candidate(record), f"it is among the newest {policy.releases} releases that succeeded")
     since = timestamp(now - timedelta(days=policy.days))
+    for record in newest:
+        _keep(chosen, _planned(record), f"it is among the newest {policy.releases} releases that succeeded")
     for record in records:
         if record["tag"] in policy.keep:
-            choose(_candidate(record), f"{record['tag']} is named in retention.keep")
+            _keep(chosen, _planned(record), f"{record['tag']} is named in retention.keep")
         if _at(record) > since:
-            choose(_candidate(record), f"{record['tag']} is younger than {policy.days} days")
+            _keep(chosen, _planned(record), f"{record['tag']} is younger than {policy.days} days")
     for record in newest:
         for revision in _restored(record):
-            choose(revision, f"a rollback of {record['tag']} restores it")
+            _keep(chosen, revision, f"a rollback of {record['tag']} restores it")
     return chosen
 
 
-def _candidate(record: ReleaseRecord) -> Revision | None:
-    if not record.get("plan"):
-        return None
-    candidate = location_of(record)["candidate"]
-    return candidate if candidate["id"] else None
+def _planned(record: ReleaseRecord) -> Revision | None:
+    """What the release made, or would make."""
+    return location_of(record)["candidate"] if record.get("plan") else None
 
 
 def _restored(record: ReleaseRecord) -> Iterator[Revision]:

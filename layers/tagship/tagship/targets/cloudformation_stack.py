@@ -15,7 +15,7 @@ import annotated_types as at
 from tagship.aws.rights import Right, partition_of
 from tagship.model.fields import ACCOUNT, ALARM_NAME, CONFIG, EXTERNAL_ID, REGION, ROLE, Matching
 from tagship.model.records import Revision
-from tagship.targets.kind import Kind, Subject, Target
+from tagship.targets.kind import Keeper, Kind, Subject, Target
 
 TEMPLATE = "template"
 """The artifact that a release of this kind brings."""
@@ -119,6 +119,13 @@ def _make(*, client: Callable[[str], Any], **given: Any) -> Target:
     return adapter
 
 
+def _keeps(*, client: Callable[[str], Any], **given: Any) -> Keeper:
+    keeper: Keeper = import_module("tagship.targets.cloudformation_retention").Templates(
+        s3=client("s3"), **given
+    )
+    return keeper
+
+
 def _subject(spec: StackTarget, revision: Revision | None) -> Subject:
     return Subject(names={"stack": spec.stack, "version": revision["id"] if revision else ""})
 
@@ -181,5 +188,6 @@ KIND = Kind(
     subject=_subject,
     describe=_describe,
     where=_where,
+    keeps=_keeps,
     roles=_roles,
 )

@@ -15,7 +15,7 @@ import annotated_types as at
 from tagship.aws.rights import Right, partition_of
 from tagship.model.fields import ACCOUNT, CONFIG, EXTERNAL_ID, REGION, ROLE, Matching
 from tagship.model.records import Revision
-from tagship.targets.kind import Kind, Subject, Target
+from tagship.targets.kind import Keeper, Kind, Subject, Target
 
 TASK = "task-definition"
 """The artifact that a release of this kind brings."""
@@ -101,6 +101,13 @@ def _make(*, client: Callable[[str], Any], **given: object) -> Target:
     return adapter
 
 
+def _keeps(*, client: Callable[[str], Any], **given: Any) -> Keeper:
+    keeper: Keeper = import_module("tagship.targets.ecs_retention").TaskDefinitions(
+        ecs=client("ecs"), **given
+    )
+    return keeper
+
+
 def _subject(spec: EcsTarget, revision: Revision | None) -> Subject:
     return Subject(
         names={
@@ -146,4 +153,5 @@ KIND = Kind(
     subject=_subject,
     describe=_describe,
     where=_where,
+    keeps=_keeps,
 )

@@ -177,7 +177,7 @@ class Stored:
     name: str
     """In a few words: `version 12`."""
     revisions: Sequence[Revision]
-    """Those revisions of the ledger that need it; none where no release of the application made it."""
+    """Those of the known revisions that need it; none where it is nobody's, or not what was recorded."""
     used: str = ""
     """What uses it, as far as the target knows, in words; empty where nothing does."""
     size: int = 0
@@ -188,7 +188,7 @@ class Keeper(Protocol):
     """What a target keeps of earlier releases. Asked with the rights of a person, never in the application's role."""
 
     def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
-        """All that exists, oldest first; `known` are the revisions that the application's releases made.
+        """All that exists, oldest first; `known` are all revisions in the ledger, also those that are only planned.
 
         Raises TargetInvalid where the target does not exist, CredentialsRefused.
         """

@@ -42,7 +42,7 @@ class Versions:
             revisions = [each for each in known if self._is(each, version)]
             uses = [f"the alias {name} points at it" for name in aliases.get(number, ())]
             uses += ["it has provisioned concurrency"] if number in provisioned else []
-            if revisions and not uses:  # of the others nothing is deleted anyway
+            if revisions and not uses:  # the others stay anyway
                 uses += callers(self.client, arn=self._arn, qualifier=number)
             stored = Stored(
                 name=f"version {number}",

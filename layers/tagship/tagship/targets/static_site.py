@@ -15,7 +15,7 @@ import annotated_types as at
 from tagship.aws.rights import Right, partition_of
 from tagship.model.fields import ACCOUNT, CONFIG, EXTERNAL_ID, REGION, ROLE, Matching
 from tagship.model.records import Revision
-from tagship.targets.kind import Kind, Subject, Target
+from tagship.targets.kind import Keeper, Kind, Subject, Target
 
 SITE = "site"
 """The artifact that a release of this kind brings."""
@@ -94,6 +94,11 @@ def _make(*, client: Callable[[str], Any], **given: Any) -> Target:
     return adapter
 
 
+def _keeps(*, client: Callable[[str], Any], **given: Any) -> Keeper:
+    keeper: Keeper = import_module("tagship.targets.static_site_retention").Sites(s3=client("s3"), **given)
+    return keeper
+
+
 def _subject(spec: StaticSiteTarget, revision: Revision | None) -> Subject:
     version = revision["id"] if revision else ""
     return Subject(
@@ -133,4 +138,5 @@ KIND = Kind(
     subject=_subject,
     describe=_describe,
     where=_where,
+    keeps=_keeps,
 )

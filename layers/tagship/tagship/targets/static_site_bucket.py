@@ -1,6 +1,6 @@
 """The site's bucket: each release's own folder, the hashed files that all releases share, and the lists of files.
 
-Nothing that was written is ever changed or deleted, so what served can serve again, and an open tab finds its files.
+No release changes or deletes what was written, so what served can serve again, and an open tab finds its files.
 """
 
 from __future__ import annotations
@@ -59,6 +59,10 @@ class Bucket:
             raise missing(f"{self.title}: the list of files of {self._release(site)} no longer exists.")
         return _files(found)
 
+    def files_of(self, key: str) -> Files:
+        """What a list of files names; nothing where there is none."""
+        return _files(self._json(key) or {})
+
     def verify(self, site: str, *, hashed: str, missing: type[TagshipError]) -> Files:
         """The files of a release, all of which lie in its folder with their sizes; raises `missing` where they don't.
 
@@ -71,7 +75,7 @@ class Bucket:
 
     def verify_hashed(self, files: Files, *, hashed: str, missing: type[TagshipError]) -> None:
         """Raises `missing` where a hashed file is gone or has another size."""
-        shared = self._sizes(IMMUTABLE)
+        shared = self.sizes(IMMUTABLE)
         gone = [
             path for path, file in files.items() if is_hashed(path, hashed) and shared.get(path) != file.size
         ]
@@ -82,7 +86,7 @@ class Bucket:
 
     def _wrong(self, site: str, files: Files, hashed: str) -> str:
         own = {path: file.size for path, file in files.items() if not is_hashed(path, hashed)}
-        there = self._sizes(f"{RELEASES}{site}/")
+        there = self.sizes(f"{RELEASES}{site}/")
         odd = sorted(path for path in own.keys() | there.keys() if own.get(path) != there.get(path))
         if not odd:
             return ""
@@ -105,7 +109,7 @@ class Bucket:
         """
         ends, part = self.clock() + seconds, f"{LISTINGS}{site}.part.json"
         before = _files(self._json(f"{LISTINGS}{against}.json") or {}) if against else {}
-        there, shared = self._sizes(f"{RELEASES}{site}/"), self._sizes(IMMUTABLE)
+        there, shared = self.sizes(f"{RELEASES}{site}/"), self.sizes(IMMUTABLE)
         done = {
             path: file
             for path, file in _files(self._json(part) or {}).items()
@@ -270,7 +274,7 @@ class Bucket:
         found: dict[str, Any] = json.loads(body)
         return found
 
-    def _sizes(self, folder: str) -> dict[str, int]:
+    def sizes(self, folder: str) -> dict[str, int]:
         """Of all objects in a folder, by their paths in it."""
         found: dict[str, int] = {}
         request: ListObjectsV2RequestTypeDef = {"Bucket": self.name, "Prefix": folder}

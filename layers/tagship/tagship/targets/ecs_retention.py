@@ -1,0 +1,112 @@
+"""The task definitions that earlier releases of a service left, and what of its cluster still uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from tagship.aws.calls import REFUSED_CREDENTIALS, calling, code_of, message_of
+from tagship.aws.rights import partition_of
+from tagship.model.errors import TargetInvalid
+from tagship.model.records import Revision
+from tagship.targets.ecs import EcsTarget
+from tagship.targets.kind import Stored
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecs import ECSClient
+
+_DESCRIBED_AT_ONCE = 10
+"""Services in one call (DescribeServices)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskDefinitions:
+    """The active revisions of the families that a service's releases used, with the rights of who asks."""
+
+    application: str
+    spec: EcsTarget
+    ecs: ECSClient
+
+    def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
+        """A revision can't be changed, so its name says which one it is."""
+        ours = [each for each in known if each["id"] and each["data"].get("of") == self._of]
+        families = sorted({each["id"].rpartition(":")[0] for each in ours})
+        used = self._used(families) if families else {}
+        return [
+            Stored(
+                name=f"task definition {name}",
+                revisions=[each for each in ours if each["id"] == name],
+                used=used.get(name, ""),
+            )
+            for family in families
+            for name in self._active(family)
+        ]
+
+    def delete(self, stored: Stored) -> None:
+        """Deregisters it: ECS starts no task with it any more, and keeps its text."""
+        (name,) = {revision["id"] for revision in stored.revisions}
+        try:
+            with self._calling(f"deregistering {name}"):
+                self.ecs.deregister_task_definition(taskDefinition=name)
+        except ClientError as error:
+            if "not find" in message_of(error) or "inactive" in message_of(error).lower():
+                return
+            raise TargetInvalid(
+                f"{self.application}: {name} was not deregistered: AWS refused ({code_of(error)}): {message_of(error)}"
+            ) from error
+
+    def _active(self, family: str) -> list[str]:
+        """ECS finds families by their beginning, so others are among them."""
+        asked = {"familyPrefix": family, "status": "ACTIVE", "sort": "ASC"}
+        names = [_name(arn) for arn in self._listed("list_task_definitions", "taskDefinitionArns", **asked)]
+        return [name for name in names if name.rpartition(":")[0] == family]
+
+    def _used(self, families: Sequence[str]) -> Mapping[str, str]:
+        """What the cluster's services are told to run, and what its tasks run."""
+        found: dict[str, str] = {}
+        services = list(self._listed("list_services", "serviceArns", cluster=self.spec.cluster))
+        for at in range(0, len(services), _DESCRIBED_AT_ONCE):
+            with self._calling(f"looking at the services of {self.spec.cluster}"):
+                answer = self.ecs.describe_services(
+                    cluster=self.spec.cluster, services=services[at : at + _DESCRIBED_AT_ONCE]
+                )
+            for service in answer["services"]:
+                for deployment in service["deployments"]:
+                    why = f"the service {service['serviceName']} runs it"
+                    found.setdefault(_name(deployment["taskDefinition"]), why)
+        for family in families:
+            tasks = list(self._listed("list_tasks", "taskArns", cluster=self.spec.cluster, family=family))
+            for at in range(0, len(tasks), 100):
+                with self._calling(f"looking at the tasks of {self.spec.cluster}"):
+                    described = self.ecs.describe_tasks(cluster=self.spec.cluster, tasks=tasks[at : at + 100])
+                for task in described["tasks"]:
+                    found.setdefault(_name(task["taskDefinitionArn"]), "a task runs it")
+        return found
+
+    def _listed(self, operation: str, what: str, **asked: str) -> Iterator[str]:
+        more: dict[str, str] = {}
+        while True:
+            with self._calling(f"looking at what the cluster {self.spec.cluster} runs"):
+                page: Mapping[str, Any] = getattr(self.ecs, operation)(**asked, **more)
+            yield from page[what]
+            if not page.get("nextToken"):
+                return
+            more = {"nextToken": page["nextToken"]}
+
+    def _calling(self, what: str) -> AbstractContextManager[None]:
+        return calling(
+            f"{self.application}: {what}", **REFUSED_CREDENTIALS, ClusterNotFoundException=TargetInvalid
+        )
+
+    @property
+    def _of(self) -> str:
+        where = f"arn:{partition_of(self.spec)}:ecs:{self.spec.region}:{self.spec.account}"
+        return f"{where}:service/{self.spec.cluster}/{self.spec.service}"
+
+
+def _name(arn: str) -> str:
+    return arn.rpartition("/")[2]

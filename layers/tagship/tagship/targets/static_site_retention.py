@@ -1,0 +1,106 @@
+"""The folders that earlier releases of a site left in its bucket, and the hashed files that only they load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from tagship.aws.calls import REFUSED_CREDENTIALS, calling, code_of, message_of
+from tagship.model.errors import TargetInvalid
+from tagship.model.records import Revision
+from tagship.targets.kind import Stored
+from tagship.targets.static_site import IMMUTABLE, LISTINGS, RELEASES, StaticSiteTarget
+from tagship.targets.static_site_bucket import Bucket
+from tagship.targets.static_site_package import is_hashed
+from tagship.text.plain import line
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+
+_AT_ONCE = 1000
+"""Keys in one call (DeleteObjects)."""
+_ENDING, _PART = ".json", ".part.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sites:
+    """The releases that lie in one site's bucket, with the rights of who asks."""
+
+    application: str
+    spec: StaticSiteTarget
+    s3: S3Client
+
+    def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
+        """Each whole release; what was uploaded in part stays, because a release may be at it."""
+        sizes = self._sizes()
+        return [
+            Stored(
+                name=f"site {site}",
+                revisions=[
+                    each for each in known if each["id"] == site and each["data"].get("of") == self._of
+                ],
+                size=sizes.get(site, 0),
+            )
+            for site in self._listings()
+        ]
+
+    def delete(self, stored: Stored) -> None:
+        """Its folder, the hashed files that no other list of files names, and last its own list: so it can be asked again."""
+        (site,) = {revision["id"] for revision in stored.revisions}
+        hashed = {revision["data"]["hashed"] for revision in stored.revisions}
+        if not site or "/" in site:
+            raise TargetInvalid(f"{self.application}: {stored.name} is no site. It was not deleted.")
+        others = {path for key in self._keys_of_others(site) for path in self._bucket.files_of(key)}
+        own = self._bucket.files_of(f"{LISTINGS}{site}{_ENDING}")
+        alone = [path for path in own if path not in others and any(is_hashed(path, each) for each in hashed)]
+        self._delete(f"{RELEASES}{site}/{path}" for path in self._bucket.sizes(f"{RELEASES}{site}/"))
+        self._delete(f"{IMMUTABLE}{path}" for path in alone)
+        self._delete([f"{LISTINGS}{site}{_ENDING}"])
+
+    def _keys_of_others(self, site: str) -> Iterator[str]:
+        return (f"{LISTINGS}{name}" for name in self._bucket.sizes(LISTINGS) if name != f"{site}{_ENDING}")
+
+    def _listings(self) -> list[str]:
+        names = [name for name in self._bucket.sizes(LISTINGS) if not name.endswith(_PART)]
+        return sorted(name.removesuffix(_ENDING) for name in names)
+
+    def _sizes(self) -> Mapping[str, int]:
+        """What each release's own folder takes."""
+        sizes: dict[str, int] = {}
+        for path, size in self._bucket.sizes(RELEASES).items():
+            site = path.partition("/")[0]
+            sizes[site] = sizes.get(site, 0) + size
+        return sizes
+
+    def _delete(self, keys: Iterator[str] | Sequence[str]) -> None:
+        left = list(keys)
+        for at in range(0, len(left), _AT_ONCE):
+            objects: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in left[at : at + _AT_ONCE]]
+            try:
+                with calling(f"{self.application}: deleting from {self.spec.bucket}", **REFUSED_CREDENTIALS):
+                    answer = self.s3.delete_objects(
+                        Bucket=self.spec.bucket, Delete={"Objects": objects, "Quiet": True}
+                    )
+            except ClientError as error:
+                raise TargetInvalid(
+                    f"{self.application}: the bucket {self.spec.bucket} keeps it: AWS refused ({code_of(error)}): "
+                    f"{message_of(error)}"
+                ) from error
+            if refused := answer.get("Errors"):
+                first = f"{refused[0].get('Key')}: {refused[0].get('Message')}"
+                raise TargetInvalid(
+                    f"{self.application}: {len(refused)} objects in {self.spec.bucket} were not deleted, the first "
+                    f"{line(first, 300)}"
+                )
+
+    @property
+    def _bucket(self) -> Bucket:
+        return Bucket(client=self.s3, name=self.spec.bucket, title=self.application)
+
+    @property
+    def _of(self) -> str:
+        return f"{self.spec.account}/{self.spec.bucket}/{self.spec.function}"

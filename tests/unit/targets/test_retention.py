@@ -1,0 +1,230 @@
+"""What each kind of target keeps of earlier releases, what it says uses it, and that it deletes that and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tagship.model.errors import CredentialsRefused, TargetInvalid
+from tagship.model.records import Revision
+from tagship.targets.cloudformation_retention import Templates
+from tagship.targets.ecs_retention import TaskDefinitions
+from tagship.targets.kind import Stored
+from tagship.targets.lambda_alias import LambdaTarget
+from tagship.targets.lambda_retention import Versions
+from tagship.targets.static_site_retention import Sites
+from tests.unit.builders import application
+from tests.unit.tables import aws_error
+from tests.unit.targets import sites, stacks
+from tests.unit.targets.functions import FakeLambda
+from tests.unit.targets.services import SERVICE, FakeEcs, task
+from tests.unit.targets.test_ecs_conformance import SPEC as ECS
+
+# ---- versions of a function -----------------------------------------------------------------------------------------
+
+FUNCTION = LambdaTarget(**application()["target"])
+ALIAS = "arn:aws:lambda:us-east-1:000000000000:function:storefront:live"
+
+
+@pytest.fixture
+def function() -> FakeLambda:
+    """Version 1 serves; 2 and 3 were released before."""
+    made = FakeLambda()
+    made.by_hand()
+    made.latest["CodeSha256"] = "third"
+    made.publish()
+    return made
+
+
+def versions(function: FakeLambda) -> Versions:
+    return Versions(application="storefront", spec=FUNCTION, client=function)  # type: ignore[arg-type]
+
+
+def known(function: FakeLambda) -> list[Revision]:
+    return [
+        {"id": number, "digest": number, "data": {"codeSha256": made["CodeSha256"], "of": ALIAS}}
+        for number, made in function.versions.items()
+    ]
+
+
+def uses(function: FakeLambda) -> dict[str, str]:
+    return {each.name: each.used for each in versions(function).stored(known(function))}
+
+
+def test_a_version_is_used_by_what_points_at_it(function: FakeLambda) -> None:
+    """Fault 97."""
+    function.point("1", weights={"2": 0.1})
+    function.triggers["3"] = ["arn:aws:sqs:us-east-1:000000000000:orders"]
+    assert uses(function) == {
+        "version 1": "the alias live points at it",
+        "version 2": "the alias live points at it",
+        "version 3": "a trigger from arn:aws:sqs:us-east-1:000000000000:orders",
+    }
+
+
+def test_every_page_of_versions_is_read_in_the_order_of_their_numbers(function: FakeLambda) -> None:
+    for number in range(9):
+        function.latest["CodeSha256"] = f"more {number}"
+        function.publish()
+    assert list(uses(function)) == [f"version {number}" for number in range(1, 13)]
+
+
+def test_a_version_of_its_own_concurrency_is_used(function: FakeLambda) -> None:
+    function.provisioned_versions = ["3"]
+    assert uses(function)["version 3"] == "it has provisioned concurrency"
+
+
+@pytest.mark.parametrize("number", ["", "$LATEST", "live"])
+def test_nothing_but_a_version_is_ever_deleted(function: FakeLambda, number: str) -> None:
+    """Without a version's number Lambda deletes the function with all its versions."""
+    revisions: Any = [{"id": number, "digest": "", "data": {}}] if number else []
+    with pytest.raises(TargetInvalid, match=r"is not one published version\. It was not deleted"):
+        versions(function).delete(Stored(name=f"version {number}", revisions=revisions))
+    assert "delete_function" not in function.calls
+
+
+def test_a_version_that_is_gone_already_is_deleted_again(function: FakeLambda) -> None:
+    three = versions(function).stored(known(function))[2]
+    function.refuses["delete_function"] = aws_error("ResourceNotFoundException", status=404)
+    versions(function).delete(three)
+
+
+def test_lambda_refuses_what_an_alias_was_pointed_at_just_now(function: FakeLambda) -> None:
+    three = versions(function).stored(known(function))[2]
+    function.aliases["debug"] = function._alias("3", {}, "")
+    with pytest.raises(
+        TargetInvalid, match=r"version 3 of storefront was not deleted.*referenced by alias debug"
+    ):
+        versions(function).delete(three)
+
+
+def test_who_may_not_delete_is_told(function: FakeLambda) -> None:
+    three = versions(function).stored(known(function))[2]
+    function.refuses["delete_function"] = aws_error("AccessDeniedException", status=403)
+    with pytest.raises(CredentialsRefused, match="deleting version 3 of storefront"):
+        versions(function).delete(three)
+
+
+# ---- task definitions -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def service() -> FakeEcs:
+    """Revisions 1 to 4; the service runs the last, and a task that was started by hand the third."""
+    made = FakeEcs()
+    for _ in range(4):
+        made.register(task())
+    made.deploy("storefront:4")
+    made.tasks["arn:task"] = "storefront:3"
+    return made
+
+
+def definitions(service: FakeEcs) -> tuple[TaskDefinitions, list[Stored]]:
+    keeper = TaskDefinitions(application="storefront", spec=ECS, ecs=service)  # type: ignore[arg-type]
+    ours: list[Revision] = [
+        {"id": f"storefront:{number}", "digest": "", "data": {"of": SERVICE}} for number in (2, 3, 4)
+    ]
+    return keeper, list(keeper.stored([*ours, {"id": "web:1", "digest": "", "data": {"of": "another"}}]))
+
+
+def test_a_task_definition_is_used_by_services_and_tasks_and_is_deregistered(service: FakeEcs) -> None:
+    service.register(task(family="storefront-worker"))
+    keeper, stored = definitions(service)
+    assert {each.name: each.used for each in stored} == {
+        "task definition storefront:4": "the service storefront runs it",
+        "task definition storefront:3": "a task runs it",
+        "task definition storefront:2": "",
+        "task definition storefront:1": "",
+    }
+    assert [bool(each.revisions) for each in stored] == [True, True, True, False]
+    keeper.delete(stored[2])
+    keeper.delete(stored[2])
+    assert [name for name, each in service.definitions.items() if each["status"] == "INACTIVE"] == [
+        "storefront:2"
+    ]
+
+
+def test_a_task_definition_that_ecs_keeps_is_reported(service: FakeEcs) -> None:
+    keeper, stored = definitions(service)
+    service.refused = ("ecs:DeregisterTaskDefinition", aws_error("ServerException", message="try later"))
+    with pytest.raises(TargetInvalid, match=r"storefront:2 was not deregistered.*try later"):
+        keeper.delete(stored[2])
+
+
+# ---- templates ------------------------------------------------------------------------------------------------------
+
+
+def test_a_template_is_of_every_release_that_has_it_and_is_deleted_alone() -> None:
+    bucket = stacks.FakeStacks()
+    folder = f"tagship/{stacks.SPEC.stack}"
+    bucket.kept = {f"{folder}/{name}.template": b"{}" for name in ("old", "new")} | {
+        f"{folder}/notes.txt": b""
+    }
+    keeper = Templates(application="storefront", spec=stacks.SPEC, s3=bucket)  # type: ignore[arg-type]
+    ours: list[Revision] = [
+        {"id": "1", "digest": "1", "data": {"template": "old", "parameters": {}}},
+        {"id": "2", "digest": "2", "data": {"template": "old", "parameters": {"Size": "2"}}},
+        {"id": "9", "digest": "9", "data": {"of": "a function, before it was given a stack"}},
+    ]
+    old, new = keeper.stored(ours)
+    assert ([each["id"] for each in old.revisions], new.revisions) == (["1", "2"], [])
+    keeper.delete(old)
+    keeper.delete(old)
+    assert sorted(bucket.kept) == [f"{folder}/new.template", f"{folder}/notes.txt"]
+
+
+# ---- sites ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_site_goes_with_the_hashed_files_that_no_other_release_loads() -> None:
+    """Fault 104: what a page that stays loads is never deleted."""
+    site = sites.Site()
+    old, new = site.serve(sites.OLD), site.serve(sites.NEW, "v1.4.0")
+    before = set(site.s3.objects)
+    keeper = Sites(application="storefront", spec=sites.SPEC, s3=site.s3)  # type: ignore[arg-type]
+    found = {each.name: each for each in keeper.stored([old, new])}
+    gone = found[f"site {old['id']}"]
+    assert gone.size == sum(len(it) for key, it in site.s3.objects.items() if f"releases/{old['id']}/" in key)
+    keeper.delete(gone)
+    keeper.delete(gone)
+    left = before - set(site.s3.objects)
+    assert {key for key in left if key.startswith("immutable/")} == {"immutable/assets/app-Old.js"}
+    assert all(old["id"] in key for key in left if not key.startswith("immutable/"))
+    site.target("v1.5.0").exists(new)
+    assert site.target("v1.5.0").restorable(new)
+
+
+def test_a_site_whose_deletion_was_cut_off_is_there_to_be_deleted_again() -> None:
+    site = sites.Site()
+    old = site.serve(sites.OLD)
+    keeper = Sites(application="storefront", spec=sites.SPEC, s3=site.s3)  # type: ignore[arg-type]
+    (gone,) = keeper.stored([old])
+    deleting, site.s3.delete_objects = site.s3.delete_objects, _after(1, site.s3.delete_objects)  # type: ignore[method-assign]
+    with pytest.raises(TargetInvalid, match="keeps it: AWS refused"):
+        keeper.delete(gone)
+    assert keeper.stored([old])
+    site.s3.delete_objects = deleting  # type: ignore[method-assign]
+    keeper.delete(gone)
+    assert site.s3.objects == {}
+
+
+def _after(calls: int, real: Any) -> Any:
+    left = [calls]
+
+    def refusing(**asked: Any) -> Any:
+        if not left[0]:
+            raise aws_error("InvalidRequest")
+        left[0] -= 1
+        return real(**asked)
+
+    return refusing
+
+
+def test_a_site_of_another_bucket_is_nobodys() -> None:
+    site = sites.Site()
+    old = site.serve(sites.OLD)
+    spec = replace(sites.SPEC, function="another")
+    (found,) = Sites(application="storefront", spec=spec, s3=site.s3).stored([old])  # type: ignore[arg-type]
+    assert found.revisions == []
