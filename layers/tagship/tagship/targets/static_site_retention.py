@@ -49,7 +49,7 @@ class Sites:
         ]
 
     def delete(self, stored: Stored) -> None:
-        """Its folder, the hashed files that no other list of files names, and last its own list: so it can be asked again."""
+        """Its folder, the hashed files that no other list of files names, and last its list: so it can be asked again."""
         (site,) = {revision["id"] for revision in stored.revisions}
         hashed = {revision["data"]["hashed"] for revision in stored.revisions}
         if not site or "/" in site:
