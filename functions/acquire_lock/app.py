@@ -1,4 +1,4 @@
-"""AcquireLock: one release of an application is at work at a time; wait for it, and end older ones that only wait."""
+"""AcquireLock: wait until no other release of the application holds the lock, take it, and end older releases that wait."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tagship.model.release import Tag
 from tagship.runtime import Event, Runtime, step
 
 LEASE_SECONDS = 1500
-"""The gates' budget and the plan at its slowest, with room to spare: people are asked without the lock."""
+"""The gates' budget and the slowest plan, with a margin: the lock is not held while people are asked."""
 
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
     """`{fence, leaseEnds, planning}`.
 
-    Raises LockHeld while another release is at work, Overtaken while a newer one is being deployed, LockLost when this one
+    Raises LockHeld while another release holds the lock, Overtaken while a newer one is being deployed, LockLost if this one
     has ended meanwhile.
     """
     ledger, release = runtime.ledger, cast("ReleaseKey", event["release"])

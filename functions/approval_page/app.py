@@ -10,7 +10,7 @@ from tagship.runtime import Event, Runtime, about, logger, step
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """From a Function URL's request to its answer."""
+    """Turns a Function URL's request into its response."""
     request = request_in(event)
     settings, client = runtime.settings, runtime.aws.client
     store = LedgerStore(

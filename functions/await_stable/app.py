@@ -13,9 +13,9 @@ from tagship.runtime import Event, Runtime, step
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """`{settled, wait, until, extended}`: the bake that begins now, or `wait` seconds until the next look.
+    """`{settled, wait, until, extended}`: the bake that begins now, or `wait` seconds until the next check.
 
-    Raises NotStable when it has not settled by `settleBy` (0 percent: all traffic on the baseline).
+    Raises NotStable if it has not settled by `settleBy` (0 percent: all traffic on the baseline).
     """
     release = runtime.release(event)
     move = move_to(event["percent"], location_of(release.record), fence=0)

@@ -10,10 +10,10 @@ from tagship.runtime import Event, Runtime, about, logger, step
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """One record's failure is its own: the stream asks again from the first that failed."""
+    """Returns the first record that failed; the stream retries from there."""
 
     def take(record: StreamRecord) -> None:
-        about({}, None)  # until it is known: not the one before
+        about({}, None)  # empty until it is known, never the previous record's
         fact = record.fact()
         about(fact, fact["execution"])
         queue.publish(
@@ -22,7 +22,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
             sqs=runtime.aws.client("sqs"),
             queue_url=runtime.settings.notices_queue,
         )
-        record.was_inserted()  # what was made of something else is sent all the same, once, and counted by nobody
+        record.was_inserted()  # an item that was turned into a fact is still sent once, but not counted in metrics
         metrics.emit(fact)
 
     sqs, failures = runtime.aws.client("sqs"), runtime.settings.broadcast_failures

@@ -12,7 +12,7 @@ from tagship.runtime import Event, Runtime, step
 def handler(event: Event, runtime: Runtime) -> Event:
     """`{status, why}`.
 
-    Raises LockLost when the release is another's by now: it was rolled back, or is just being.
+    Raises LockLost if another execution has taken the release over: it was, or is being, rolled back.
     """
     release = event["release"]
     key = ReleaseKey(application=release["application"], tag=release["tag"], attempt=release["attempt"])

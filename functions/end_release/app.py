@@ -11,10 +11,10 @@ from tagship.text.words import cause_in_words
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """`{status, error, cause}`, the cause in words; the first ending of a release stands.
+    """`{status, error, cause}`, with the cause in words. The first ending of a release is final.
 
-    Raises TrafficMoved for an ending that says "nothing was changed" where the ledger knows better: then it is rolled back;
-    RollbackUnderway while a rollback that somebody else asked for is running.
+    Raises TrafficMoved for an ending that says "nothing was changed" if the ledger says that traffic has moved: the
+    release is then rolled back. Raises RollbackUnderway while a rollback that someone else started is running.
     """
     release, ending, execution = event["release"], event["ending"], event["execution"]
     status, why = end(

@@ -1,4 +1,4 @@
-"""JudgeGates: one failed gate is enough."""
+"""JudgeGates: one failed gate stops the release."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tagship.text.words import cause_in_words
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """`{passed, why}`; the ledger has every gate's answer, and which were not configured."""
+    """`{passed, why}`; the ledger gets every gate's result, and which gates were not configured."""
     release = event["release"]
     record = releases.get(runtime.ledger, release["application"], release["tag"])
     document = record["configuration"]["document"]
@@ -44,7 +44,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
 
 
 def _durations(runtime: Runtime, release: Event) -> Event:
-    """Since the gates could begin: what a release waited for the lock before is not theirs."""
+    """Seconds since the gates could begin; the time that the release waited for the lock before does not count."""
     holder = lock.holder(runtime.ledger, release["application"])
     if holder is None or holder.tag != release["tag"]:
         return {}

@@ -13,9 +13,9 @@ from tagship.runtime import Event, Runtime, name_of, step
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """`{verdict, why, secondsLeft, wait, until, extended}`; the numbers of a look that says something go to the ledger.
+    """`{verdict, why, secondsLeft, wait, until, extended}`; the numbers of a result that matters go to the ledger.
 
-    Of a restored baseline that no check can ask, the verdict is `unanswered`.
+    If no check can test a restored baseline, the verdict is `unanswered`.
     """
     release, deployment, now = event["release"], event["deployment"], runtime.now()
     subject, execution = event["subject"], event["execution"]
@@ -41,7 +41,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
             step=deployment["step"],
             goes_on=goes_on,
             until=baking.until if goes_on and baking.extended and not before.extended else None,
-            # A check that could not answer does not say when it began.
+            # A check that could not answer does not report its start time.
             began=[result["began"] for result in event["results"] if "began" in result],
             execution=execution,
             key=name_of(execution),

@@ -15,7 +15,7 @@ from tagship.slack.messages import MessageRefused, SlackFailed
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """The queue hands over one message at a time; one that failed comes again later."""
+    """The queue delivers one message at a time; one that failed is delivered again later."""
     failed = [message.id for message in queue.messages_in(event) if not _settled(message, runtime)]
     return {"batchItemFailures": [{"itemIdentifier": each} for each in failed]}
 

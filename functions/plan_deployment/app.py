@@ -15,7 +15,7 @@ from tagship.runtime import Event, Runtime, step
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """The plan, short enough to read in the console; the ledger has all of it."""
+    """The plan, short enough for the console; the ledger has the full plan."""
     release = runtime.release(event)
     record, spec = release.record, release.configuration.target
     manifest = Manifest.from_dict(manifest_of(record))

@@ -11,7 +11,7 @@ from tagship.runtime import Event, Runtime, about, logger, step
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """From the stream, the endings alone; by hand `{"fact": {application, tag, seq}}`, for one that had been given up."""
+    """The stream delivers endings only. By hand, `{"fact": {application, tag, seq}}` stores one that had been given up."""
 
     def take(record: StreamRecord) -> None:
         about({}, None)

@@ -12,11 +12,11 @@ from tagship.runtime import Event, Runtime, step
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """From `{bucket, key, versionId}` to the data that every later state shows; with `retry`, of the tag's next attempt.
+    """Turns `{bucket, key, versionId}` into the data that every later state shows; `retry` asks for the tag's next attempt.
 
-    From `{proposal}` where it is a change of the configuration.
+    `{proposal}` is a change of the configuration.
 
-    Raises ReleaseUnreadable when the upload can't be booked to an application and a tag, or `retry` or `proposal` is none.
+    Raises ReleaseUnreadable if the upload names no application and tag, or if `retry` or `proposal` is invalid.
     """
     order = event["order"]
     outcome, record = claimed(
@@ -46,6 +46,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
             "decision": "none",
             "askSeconds": min(policy.remindEvery, policy.expires) if policy else 1,
         },
-        # A change of the configuration moves no traffic and takes no lock: nobody has the fencing number 0.
+        # A change of the configuration moves no traffic and takes no lock: it gets the fencing number 0, which no holder
+        # has.
         "lock": {"fence": 0, "planning": 1},
     }

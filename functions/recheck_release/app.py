@@ -16,11 +16,13 @@ from tagship.runtime import Event, Runtime, step
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """The steps, the deadlines and the fencing number, at the first step; how long to wait; or that it is planned again.
+    """At the first step: the steps, the deadlines and the fencing number. Otherwise how long to wait, or that it is
+    planned again.
 
-    Raises PlanChanged when the approval was for something else or the configuration was never approved, ApprovalUnproven
-    when the facts do not hold it, CalendarClosed when it is frozen or outside its windows and does not wait, LockHeld while
-    another release is at work, Overtaken when a newer one went first, TargetMoved when somebody else changed the target.
+    Raises PlanChanged if something else was approved or the configuration was never approved, ApprovalUnproven if the
+    facts do not show the approval, CalendarClosed if it is frozen or outside its windows and does not wait, LockHeld
+    while another release holds the lock, Overtaken if a newer one went first, TargetMoved if someone else changed the
+    target.
     """
     release, ledger, execution = runtime.release(event), runtime.ledger, event["execution"]
     record, plan, now, settings = release.record, release.record["plan"], runtime.now(), runtime.settings

@@ -14,7 +14,7 @@ from tagship.runtime import Event, Runtime, step
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """`{decision: "none", askSeconds, …}` while there is time, else how it was decided."""
+    """`{decision: "none", askSeconds, …}` while there is time, otherwise the decision."""
     release = event["release"]
     record = releases.get(runtime.ledger, release["application"], release["tag"])
     request = approvals.get(runtime.ledger, record["approval"])

@@ -1,4 +1,4 @@
-"""RequestApproval: open the request, free the lock, record which task waits, and send each approver a personal link."""
+"""RequestApproval: open the request, release the lock, record which task waits, and send each approver a personal link."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tagship.runtime import Event, Runtime, step
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """Answers nothing: the state machine waits for the approvers.
+    """Returns nothing: the state machine waits for the approvers.
 
-    Raises NoChannelReached when no approver could be told, LockLost when the release has ended or lost its lock.
+    Raises NoChannelReached if no approver could be notified, LockLost if the release has ended or lost its lock.
     """
     release, stepfunctions = event["release"], runtime.aws.client("stepfunctions")
     record = releases.of_attempt(runtime.ledger, cast("ReleaseKey", release))

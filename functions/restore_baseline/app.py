@@ -14,10 +14,10 @@ from tagship.runtime import Event, Release, Runtime, name_of, step
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """From `{application, tag, trigger, why}` to what was restored and how to ask whether it is healthy.
+    """Turns `{application, tag, trigger, why}` into what was restored and how to check its health.
 
-    Raises RollbackRefused for what is no rollback, RollbackUnderway while another one is at it, LockHeld while another
-    release moves traffic, TargetMoved when somebody else changed the target, BaselineMissing.
+    Raises RollbackRefused for an invalid rollback, RollbackUnderway while another one is running, LockHeld while another
+    release moves traffic, TargetMoved if someone else changed the target, BaselineMissing.
     """
     order, execution = Order.from_dict(event["order"]), event["execution"]
     ledger, rollback = runtime.ledger, name_of(execution)
@@ -43,7 +43,7 @@ def _answer(release: Release, record: ReleaseRecord, *, what: str, check: bool, 
         started=datetime.fromisoformat(started),
         now=now,
     )
-    # The others look back, at what the candidate did.
+    # The others look back, at the time when the candidate served.
     checks = [
         {"check": each.label(release.application), "index": index}
         for index, each in enumerate(release.configuration.health.checks)

@@ -19,7 +19,7 @@ from tagship.targets import kind_of, target_of
 def handler(event: Event, runtime: Runtime) -> Event:
     """`{results}`, each `{gate, verdict, why, remedy, warning, seen, cause}`.
 
-    Raises CandidateNotReady while somebody else changes the target, AwsUnavailable.
+    Raises CandidateNotReady while someone else changes the target, AwsUnavailable.
     """
     release = event["release"]
     record = releases.get(runtime.ledger, release["application"], release["tag"])
@@ -41,7 +41,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
 def _ask_what_serves(
     runtime: Runtime, event: Event, configuration: Application, revision: Revision | None
 ) -> Mapping[str, Mapping[str, object]]:
-    from tagship.health import beforehand  # one gate of many asks
+    from tagship.health import beforehand  # only one of the gates needs it
 
     release, target = event["release"], configuration.target
     return beforehand.ask_baseline(

@@ -12,7 +12,7 @@ from tagship.runtime import Event, Runtime, step
 def handler(event: Event, runtime: Runtime) -> Event:
     """`{check, verdict, why, numbers, began}`.
 
-    Raises AwsUnavailable when AWS throttled the check.
+    Raises AwsUnavailable if AWS throttled the check.
     """
     release, began = runtime.release(event), timestamp(runtime.now())
     check, location = release.configuration.health.checks[event["index"]], location_of(release.record)

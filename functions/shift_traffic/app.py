@@ -13,9 +13,9 @@ from tagship.runtime import Event, Runtime, step
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """Which step it was, what comes next, and until when the target must have settled on it.
+    """The step that was made, the next one, and until when the target must have settled.
 
-    Raises LockLost, TargetMoved and CredentialsRefused; then this try has moved nothing.
+    Raises LockLost, TargetMoved and CredentialsRefused; in these cases this attempt has moved nothing.
     """
     release, deployment, settings = runtime.release(event), event["deployment"], runtime.settings
     index, fence = deployment["next"], deployment["fence"]

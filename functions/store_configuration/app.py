@@ -11,10 +11,10 @@ from tagship.runtime import Event, Runtime, step
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """What is in force.
+    """The configuration in force.
 
-    Raises PlanChanged for what was not approved, ApprovalUnproven when the facts do not hold it, CalendarClosed in a freeze,
-    LockLost where something else came into force.
+    Raises PlanChanged if it was not approved, ApprovalUnproven if the facts do not show the approval, CalendarClosed
+    during a freeze, LockLost if another configuration came into force.
     """
     release = runtime.release(event)
     configuring.store(

@@ -11,7 +11,7 @@ from tagship.supervision.starting import roll_back, supervised
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """From Step Functions' status-change event, of either machine; the same event twice does the same thing once.
+    """Takes Step Functions' status-change event of either machine. The same event twice has an effect once.
 
     Raises EventNotUnderstood: Lambda keeps the event for a person.
     """

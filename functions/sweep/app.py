@@ -1,6 +1,6 @@
 """sweep: every 15 minutes, find what events missed: dead executions, undelivered decisions, unread uploads.
 
-And at once, when an execution has ended well: who else of its application waits on a plan that is outdated now.
+It also runs when an execution ends successfully, to find releases of that application whose plan is now outdated.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from tagship.supervision.sweep import Sweep, application_of
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """What was found and done, in words; nothing is the usual answer. Two sweeps at once do everything once."""
+    """What it found and did, in words; usually nothing. Two concurrent sweeps do everything once."""
     settings, stepfunctions = runtime.settings, runtime.aws.client("stepfunctions")
 
     def back(record: Event, **order: Any) -> bool:
-        # as the supervisor names it: whichever of the two is quicker
+        # the same name as the supervisor's, so that only the first of the two starts a rollback
         name = supervised(record["execution"])
         return roll_back(stepfunctions, settings.rollback_state_machine, record, name=name, **order)
 

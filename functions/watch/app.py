@@ -11,7 +11,7 @@ from tagship.supervision.watch import watched
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """From CloudWatch's state-change event, or from a topic's messages; the same one twice does the same thing once."""
+    """Takes CloudWatch's state-change event, or a topic's messages. The same event twice has an effect once."""
 
     def start(record: Event, **order: Any) -> bool:
         return roll_back(

@@ -1,1 +1,1 @@
-"""What the steps of a deployment decide together."""
+"""Decisions that several deployment steps share."""

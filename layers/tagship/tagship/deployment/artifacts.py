@@ -1,4 +1,4 @@
-"""What a release brings: what its manifest says of each file, and where the bytes are pinned."""
+"""The artifacts of a release: what its manifest says about each file, and where the bytes are pinned."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tagship.targets.kind import Artifacts
 
 
 def artifacts_of(record: ReleaseRecord) -> Artifacts:
-    """By the artifact's name; of a release that passed its gates."""
+    """By the artifact's name, for a release that passed its gates."""
     return {
         artifact.name: (artifact, PinnedObject.from_dict(record["objects"][artifact.file]))
         for artifact in Manifest.from_dict(manifest_of(record)).artifacts

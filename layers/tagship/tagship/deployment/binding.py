@@ -1,4 +1,4 @@
-"""Approve what you deploy: the one digest that binds a decision to bytes."""
+"""The digest that binds an approval to exact bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tagship.model.records import NewRelease, Plan
 
 
 def release_digest(record: NewRelease, plan: Plan) -> str:
-    """Over the manifest's bytes, the pinned objects, the configuration and the plan (its own digest left out)."""
+    """Covers the manifest's bytes, the pinned objects, the configuration and the plan (without the plan's own digest)."""
     return digest_of(
         {
             "manifest": record["digest"],

@@ -1,4 +1,4 @@
-"""Writes that a release has succeeded: what production runs from here on, and until when its alarms are watched."""
+"""Records that a release has succeeded: the new current release, and until when its alarms are watched."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tagship.model.release import Status
 
 
 def complete(ledger: Ledger, release: ReleaseKey, *, execution: str) -> str:
-    """Moves the current revision, writes the ending, frees the lock and opens the watch, all in one. Returns why.
+    """Moves the current revision, writes the ending, releases the lock and opens the watch in one transaction. Returns why.
 
-    Raises LockLost when the release is another's by now: it was rolled back, or is just being.
+    Raises LockLost if another execution has taken the release over: it was, or is being, rolled back.
     """
     application, tag = release["application"], release["tag"]
     record = releases.of_attempt(ledger, release)
@@ -61,7 +61,7 @@ def complete(ledger: Ledger, release: ReleaseKey, *, execution: str) -> str:
 
 
 def _watch(ledger: Ledger, record: ReleaseRecord, *, since: str) -> tuple[str, list[Change]]:
-    """Until when alarms still roll this release back; never where it changed nothing, and nothing can be undone."""
+    """Until when alarms still roll this release back; none if it changed nothing: then there is nothing to roll back."""
     application = Application.from_dict(document_of(record))
     wanted, target = application.health.watch, application.target
     if record["plan"]["nothingToChange"] or not (wanted.seconds and wanted.alarms):

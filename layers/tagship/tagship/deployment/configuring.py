@@ -1,4 +1,4 @@
-"""A change of the configuration that was approved: put into force in the ledger first, then into Parameter Store."""
+"""Puts an approved configuration in force: first in the ledger, then in Parameter Store."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
 Prove = Callable[[Ledger, ReleaseRecord, str], None]
-"""Raises where the ledger's facts do not show that this digest was approved."""
+"""Raises if the ledger's facts do not show that this digest was approved."""
 
 
 def store(ledger: Ledger, ssm: SSMClient, record: ReleaseRecord, *, execution: str, prove: Prove) -> None:
-    """May be done twice: what is in force stays, and what Parameter Store has already is not written again.
+    """Can run twice: the configuration in force stays, and an identical parameter is not written again.
 
-    Raises what `prove` raises, PlanChanged for what was not approved, CalendarClosed in a freeze, LockLost where something
-    else is in force than what its approvers compared it with.
+    Raises what `prove` raises, PlanChanged if it was not approved, CalendarClosed during a freeze, LockLost if the
+    configuration in force is no longer the one that its approvers compared it with.
     """
     if digest_of(record["proposal"]) != record["digest"]:
         raise PlanChanged(
@@ -52,7 +52,7 @@ def store(ledger: Ledger, ssm: SSMClient, record: ReleaseRecord, *, execution: s
 
 
 def _refuse_if_frozen(ledger: Ledger, record: ReleaseRecord) -> None:
-    """Windows are about traffic, and none moves."""
+    """Windows do not apply: they are about traffic, and none moves."""
     leave = schedule.leave(
         Gates(),
         freezes.standing(ledger, record["application"]),
@@ -90,7 +90,7 @@ def _write(ssm: SSMClient, name: str, record: ReleaseRecord) -> None:
 
 
 def _stored(ssm: SSMClient, name: str) -> str:
-    """The digest of what Parameter Store has; empty for what is no JSON, or not there."""
+    """The digest of the parameter; empty if it does not exist or is not JSON."""
     try:
         return digest_of(json.loads(ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]))
     except (ValueError, RecursionError, ArithmeticError):

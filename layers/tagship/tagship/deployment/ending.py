@@ -1,4 +1,4 @@
-"""Writes how a release ended, unless the ledger knows better: the first ending stands."""
+"""Writes how a release ended, unless the ledger has an ending already: the first one is final."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _NOTHING_CHANGED = (Status.INVALID, Status.REJECTED, Status.EXPIRED, Status.SUPE
 def end(
     ledger: Ledger, release: ReleaseKey, *, status: Status, why: str, execution: str, rollback: str
 ) -> tuple[Status, str]:
-    """Frees the lock and closes the request for approval. Returns the ending that stands, and why.
+    """Releases the lock and closes the request for approval. Returns the ending in the ledger, and why.
 
     `rollback` is the execution's own name, if it is a rollback's.
 
-    Raises TrafficMoved for an ending that says "nothing was changed" where the ledger knows better: then it is rolled back;
-    RollbackUnderway while a rollback that somebody else asked for is running.
+    Raises TrafficMoved for an ending that says "nothing was changed" if the ledger says that traffic has moved: the
+    release is then rolled back. Raises RollbackUnderway while a rollback that someone else started is running.
     """
     application, tag = release["application"], release["tag"]
     record = releases.get(ledger, application, tag)
@@ -53,6 +53,6 @@ def end(
 
 
 def _as_it_ended(ledger: Ledger, release: ReleaseKey, status: Status, why: str) -> tuple[Status, str]:
-    """This is late: the attempt has its ending, and the tag has begun again."""
+    """The call is late: the attempt has its ending, and the tag has a new attempt."""
     fact = releases.ending_of(ledger, release["application"], release["tag"], release["attempt"])
     return (Status(fact["data"]["status"]), fact["data"]["why"]) if fact else (status, why)

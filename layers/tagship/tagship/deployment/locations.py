@@ -1,4 +1,4 @@
-"""Where a release is deployed to: what was planned there, and how it stands by now."""
+"""The location that a release deploys to: what was planned there, and its current state."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tagship.targets.kind import Move
 
 
 def location_of(record: ReleaseRecord) -> LocationPlan:
-    """The one location of a release: as it was planned, with the candidate as it was made and the target's last etag."""
+    """The release's one location: the planned one, with the candidate that was made and the target's last etag."""
     (planned,) = record["plan"]["locations"]
     standing = [each for each in record.get("standing") or () if each["location"] == planned["location"]]
     return cast("LocationPlan", {**planned, **(standing[0] if standing else {})})
@@ -18,7 +18,7 @@ def location_of(record: ReleaseRecord) -> LocationPlan:
 def standing_of(
     location: LocationPlan, *, candidate: Revision | None = None, etag: str | None = None
 ) -> list[Standing]:
-    """How the release's one location stands now, for the ledger."""
+    """The current state of the release's location, for the ledger."""
     return [
         {
             "location": location["location"],
@@ -29,7 +29,7 @@ def standing_of(
 
 
 def move_to(percent: int, location: LocationPlan, *, fence: int) -> Move:
-    """One share of the traffic in this location."""
+    """A share of the traffic in this location."""
     return Move(
         baseline=location["baseline"],
         candidate=location["candidate"],

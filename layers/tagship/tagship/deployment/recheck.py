@@ -1,4 +1,4 @@
-"""The last look before traffic moves: what was approved is what is there, and it may be deployed now."""
+"""The last check before traffic moves: what was approved is unchanged, and may be deployed now."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tagship.model.schedule import Leave
 
 
 def prove_approved(ledger: Ledger, record: ReleaseRecord) -> str:
-    """The digest of what would be deployed. Raises PlanChanged unless the request says that this very thing is approved."""
+    """The digest of what would be deployed. Raises PlanChanged unless the request shows that exactly this is approved."""
     request, digest = approvals.get(ledger, record["approval"]), release_digest(record, record["plan"])
     if request is None or request["status"] != "APPROVED" or request["digest"] != digest:
         raise PlanChanged(
@@ -27,7 +27,7 @@ def prove_approved(ledger: Ledger, record: ReleaseRecord) -> str:
 
 
 def prove_configured(ledger: Ledger, record: ReleaseRecord) -> None:
-    """Raises PlanChanged unless a fact says that the configuration which this release was read with was approved."""
+    """Raises PlanChanged unless a fact shows that the configuration with which this release was read was approved."""
     configuration = record["configuration"]
     fact = configurations.approval_of(ledger, record["application"], configuration.get("approved", ""))
     if fact is None or fact["data"].get("digest") != configuration.get("digest"):
@@ -39,9 +39,9 @@ def prove_configured(ledger: Ledger, record: ReleaseRecord) -> None:
 
 
 def may_begin(ledger: Ledger, record: ReleaseRecord, configuration: Application) -> Leave:
-    """Whether it may be deployed now; that it waits, and for what, is written.
+    """Whether it may be deployed now. If it waits, this writes that, and for what.
 
-    Raises CalendarClosed for a release that does not wait, or not any longer.
+    Raises CalendarClosed for a release that does not wait, or has waited too long.
     """
     if record["phase"] == releases.BEGUN:  # and its answer was not heard: what has begun goes on
         return Leave()
@@ -64,9 +64,9 @@ def may_begin(ledger: Ledger, record: ReleaseRecord, configuration: Application)
 
 
 def begin(ledger: Ledger, record: ReleaseRecord, leave: Leave, *, deadline: str, execution: str) -> None:
-    """Writes that the deployment begins, and first what an emergency passes.
+    """Records that the deployment begins, and first, for an emergency, what it overrides.
 
-    Raises LockLost when the release has ended meanwhile.
+    Raises LockLost if the release has ended meanwhile.
     """
     if leave.closed:
         releases.override_calendar(ledger, record, closed=leave.closed)

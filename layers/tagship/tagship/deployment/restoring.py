@@ -26,10 +26,10 @@ def restore(
     execution: str,
     seconds: int,
 ) -> tuple[ReleaseRecord, str]:
-    """The release as it stands now, and what was restored, in words. `seconds` is the rollback's budget.
+    """The release's current record, and what was restored, in words. `seconds` is the rollback's budget.
 
-    Raises RollbackRefused for what is no rollback, LockHeld while another release moves traffic, TargetMoved when somebody
-    else changed the target, BaselineMissing, RollbackUnsafe for a release whose rollback only a person may ask for.
+    Raises RollbackRefused for an invalid rollback, LockHeld while another release moves traffic, TargetMoved if someone else
+    changed the target, BaselineMissing, RollbackUnsafe for a release that only a person may roll back.
     """
     refuse(ledger, order, record)
     refuse_unsafe(order, record)
@@ -88,7 +88,7 @@ def _lock(ledger: Ledger, order: Order, record: ReleaseRecord, *, execution: str
 
 
 def _verify_exists(target: Restorer, order: Order, baseline: Revision) -> None:
-    """What is gone can't be restored: said before anything is changed."""
+    """Raises before anything is changed if the revision no longer exists."""
     try:
         target.exists(baseline)
     except BaselineMissing as error:

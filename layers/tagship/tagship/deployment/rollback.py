@@ -1,4 +1,4 @@
-"""A rollback as it was asked for: by whom and why, what it takes back, where it leads, and whether there is such a way."""
+"""A requested rollback: who requested it and why, what it rolls back, what it restores, and whether it is possible."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tagship.text.words import cause_in_words
 
 TRIGGERS = ("health", "deadline", "failure", "alarm", "operator", "security", "supervisor", "abort")
 _BY_A_PERSON = ("operator", "security")
-"""Who asks for these has read what the release says of its rollback."""
+"""People who request these have read what the release says about its rollback."""
 _TEXTS = ("application", "tag", "trigger", "why")
 _MEMBERS = 100
 
@@ -30,21 +30,21 @@ class Order:
     application: str
     tag: str
     trigger: str
-    """What asked for it, one of TRIGGERS; anything else a person typed is an operator's."""
+    """Its trigger, one of TRIGGERS; any other text that a person typed counts as `operator`."""
     why: str
     by: str = "tagship"
     attempt: int = 0
-    """Which attempt of the tag is meant; 0 for whichever it is now."""
+    """The attempt of the tag that is meant; 0 for the current one."""
     to: str = ""
-    """The release that shall serve again; empty for the one before."""
+    """The release to restore; empty for the previous one."""
     seen: object = None
-    """The numbers that decided: a health check's, an alarm's."""
+    """The numbers that led to it: a health check's, an alarm's."""
 
     @classmethod
     def from_dict(cls, order: object) -> Order:
-        """From the execution's input, whoever wrote it.
+        """From the execution's input, which anyone may have written.
 
-        Raises RollbackRefused for what is no order.
+        Raises RollbackRefused if it is not a valid order.
         """
         data = order if isinstance(order, Mapping) else {}
         attempt, to = data.get("attempt", 0), data.get("to", "")
@@ -75,7 +75,7 @@ class Order:
     def fact(
         self, record: ReleaseRecord, name: FactKind, *, rollback: str, execution: str, **data: object
     ) -> Fact:
-        """Something that happened in this rollback."""
+        """A fact about this rollback."""
         return Fact(
             application=self.application,
             tag=self.tag,
@@ -88,12 +88,12 @@ class Order:
         )
 
     def bar(self, now: datetime) -> dict[str, str]:
-        """What a release that is never deployed again carries."""
+        """The attributes of a release that may never be deployed again."""
         return {"why": self.why, "by": self.by, "at": timestamp(now)}
 
 
 def _kept(seen: object, *, levels: int = 8) -> object:
-    """Of what was seen, as much as a fact can keep: DynamoDB nests 32 levels deep, and takes 400 KB."""
+    """As much of `seen` as a fact can hold: DynamoDB nests 32 levels deep, and an item has at most 400 KB."""
     if isinstance(seen, Mapping | list) and (not levels or len(seen) > _MEMBERS):
         return "too much to keep"
     if isinstance(seen, Mapping):
@@ -104,9 +104,9 @@ def _kept(seen: object, *, levels: int = 8) -> object:
 
 
 def joined(ledger: Ledger, order: Order, record: ReleaseRecord, *, execution: str, rollback: str) -> bool:
-    """Whether another rollback has done what this one was asked for, while this one waited for it.
+    """Whether another rollback has done what this one was requested for, while this one waited for it.
 
-    Raises RollbackUnderway while the other one is at it: nothing is restored by two at once.
+    Raises RollbackUnderway while the other one is running: two rollbacks never restore at the same time.
     """
     holder = lock.holder(ledger, order.application)
     another = (
@@ -130,9 +130,9 @@ def joined(ledger: Ledger, order: Order, record: ReleaseRecord, *, execution: st
 
 
 def bars_only(ledger: Ledger, order: Order, record: ReleaseRecord, *, rollback: str, execution: str) -> str:
-    """Bars a release that was taken back before, for another reason or by another, and says so; empty where it was not.
+    """Bars a release that was rolled back before, for another reason or by someone else; empty if it was not rolled back.
 
-    Raises RollbackRefused when another attempt is meant, LockLost when it begins again at this moment.
+    Raises RollbackRefused if another attempt is meant, LockLost if a new attempt begins at this moment.
     """
     back = record["status"] in (Status.ROLLED_BACK, Status.ABORTED)
     if order.trigger != "security" or order.to or not back:
@@ -151,7 +151,7 @@ def _another_attempt(order: Order, record: ReleaseRecord) -> str:
 
 
 def refuse(ledger: Ledger, order: Order, record: ReleaseRecord) -> None:
-    """Raises RollbackRefused for what can't, or may not, be taken back."""
+    """Raises RollbackRefused if it cannot, or may not, be rolled back."""
     too_late = order.trigger in ("abort", "supervisor") and record["status"] == Status.SUCCEEDED
     if refused := (
         _another_attempt(order, record)
@@ -162,7 +162,7 @@ def refuse(ledger: Ledger, order: Order, record: ReleaseRecord) -> None:
 
 
 def refuse_unsafe(order: Order, record: ReleaseRecord) -> None:
-    """Raises RollbackUnsafe where the release says that what served before can't work after it, and no person asked."""
+    """Raises RollbackUnsafe if the release declares that the previous version cannot work after it, and no person asked."""
     why = releases.unsafe_to_roll_back(record)
     if why and order.trigger not in _BY_A_PERSON:
         raise RollbackUnsafe(
@@ -173,11 +173,11 @@ def refuse_unsafe(order: Order, record: ReleaseRecord) -> None:
 
 
 def leading_to(ledger: Ledger, order: Order, record: ReleaseRecord) -> dict[str, Any]:
-    """What changes about a release that is taken back further than to the one before it: its baseline; nothing otherwise.
+    """The change to a release that is rolled back further than to the previous one: its baseline; otherwise nothing.
 
-    What was the baseline stays as `replaced`, because the target may still stand there.
+    The previous baseline stays as `replaced`, because the target may still be on it.
 
-    Raises RollbackRefused when the other release is none to go back to.
+    Raises RollbackRefused if the other release cannot be restored.
     """
     if not order.to or order.to == record["plan"]["from"]:
         return {}
@@ -208,9 +208,9 @@ def leading_to(ledger: Ledger, order: Order, record: ReleaseRecord) -> dict[str,
 
 
 def make_way(ledger: Ledger, order: Order, record: ReleaseRecord, *, execution: str) -> None:
-    """Ends a release that has the lock and has moved nothing: what it planned to replace is going away under it.
+    """Ends a release that has the lock and has not moved traffic, because the baseline of its plan is about to change.
 
-    One that has moved traffic keeps the lock, and its own health decides.
+    A release that has moved traffic keeps the lock, and its own health checks decide.
     """
     holder = lock.holder(ledger, order.application)
     if record["status"] != Status.SUCCEEDED or holder is None or holder.tag == order.tag:
@@ -237,7 +237,7 @@ def make_way(ledger: Ledger, order: Order, record: ReleaseRecord, *, execution: 
 
 
 def served(ledger: Ledger, record: ReleaseRecord, until: datetime) -> list[dict[str, int]]:
-    """What share of the traffic the candidate had, step by step, and for how many seconds; nothing where it had none."""
+    """The candidate's share of traffic, step by step, and for how many seconds; empty if it had none."""
     shifts = []
     for index in range(len(record["plan"].get("steps", ()))):
         fact = ledger.fact(
@@ -246,7 +246,7 @@ def served(ledger: Ledger, record: ReleaseRecord, until: datetime) -> list[dict[
         if fact is None:
             break
         shifts.append((fact["data"]["percent"], datetime.fromisoformat(fact["at"])))
-    ends = [*(at for _, at in shifts), until][1:]  # none where the first shift died before it was recorded
+    ends = [*(at for _, at in shifts), until][1:]  # none if the first shift died before it was recorded
     return [
         {"percent": percent, "seconds": max(0, round((end - began).total_seconds()))}
         for (percent, began), end in zip(shifts, ends, strict=True)

@@ -1,4 +1,4 @@
-"""Waiting until a target has settled: by a deadline, never by a count of tries."""
+"""Waits until a target has settled: until a deadline, never for a number of attempts."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 from tagship.model.errors import NotStable
 
 AFTER_SETTLING_SECONDS = 428
-"""What a rollback may still take at worst once it has settled (tests/template/test_budgets.py adds it up)."""
+"""The longest that a rollback can take after it has settled (tests/template/test_budgets.py adds it up)."""
 
 
 def settle_by(seconds: int, *, now: datetime, latest: datetime | None = None) -> datetime:
-    """When a target must have settled: after its kind's `seconds`, and not after `latest`."""
+    """When a target must have settled: after its kind's `seconds`, but not after `latest`."""
     by = now + timedelta(seconds=seconds)
     return min(by, latest) if latest else by
 
 
 def wait_or_refuse(wait: int, *, by: datetime, now: datetime, what: str) -> int:
-    """Seconds until the next look, 0 when the target has settled.
+    """Seconds until the next check; 0 when the target has settled.
 
-    Raises NotStable when it has not, and its time is over.
+    Raises NotStable if it has not, and its time is over.
     """
     if not wait:
         return 0
@@ -32,9 +32,9 @@ def wait_or_refuse(wait: int, *, by: datetime, now: datetime, what: str) -> int:
 
 
 def refuse_late(deployment: Mapping[str, Any], *, now: datetime, title: str) -> None:
-    """Raises NotStable when the bakes that follow no longer fit into what is left of the deployment's time.
+    """Raises NotStable if the remaining bakes no longer fit into the deployment's remaining time.
 
-    Traffic would move only to be rolled back.
+    Traffic would only move to be rolled back.
     """
     left = int((datetime.fromisoformat(deployment["deadline"]) - now).total_seconds())
     bakes = sum(step["bake"] for step in deployment["steps"])
@@ -50,7 +50,7 @@ def rollback_settle_by(
 ) -> datetime:
     """When a restored baseline must have settled, so that its health can still be checked within the budget.
 
-    Of a rollback that began at `started`: what restoring took is not left for settling, and what it did not take is.
+    The rollback began at `started`; the less time restoring took, the more is left for settling.
     """
     latest = started + timedelta(seconds=rollback_seconds - AFTER_SETTLING_SECONDS)
     return settle_by(kind_seconds, now=now, latest=latest)

@@ -12,11 +12,11 @@ from tagship.targets.kind import Traffic
 def shift(
     ledger: Ledger, target: Traffic, record: ReleaseRecord, fact: Fact, *, percent: int, fence: int
 ) -> None:
-    """Does nothing where this step was done before: a late twin must not undo a later step.
+    """Does nothing if this step was done before: a late duplicate must not undo a later step.
 
-    `record` was read first: where its etag is of this step or a later one, the fact of this step is there too.
+    `record` was read first: if its etag is of this step or a later one, the fact of this step exists too.
 
-    Raises LockLost, TargetMoved and CredentialsRefused; then this try has moved nothing.
+    Raises LockLost, TargetMoved and CredentialsRefused; in these cases this attempt has moved nothing.
     """
     if ledger.fact(fact.application, fact.tag, fact.attempt, fact.name, fact.key):
         return

@@ -1,1 +1,1 @@
-"""What was uploaded, in the versions in which it was found, and the application's configuration at that moment."""
+"""Reads uploads, in the versions in which they were found, and the application's configuration at that moment."""

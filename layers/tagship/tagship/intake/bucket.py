@@ -1,4 +1,4 @@
-"""The release bucket: objects are pinned by version once, and read in these versions ever after."""
+"""The release bucket: objects are pinned by version once, and afterwards read only in these versions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MISSING = ("404", "NoSuchKey", "NoSuchVersion", "NotFound")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadObject:
-    """A pinned object's bytes (at most one more than a manifest may have) and the digest of them."""
+    """A pinned object's bytes (at most one byte more than a manifest may have) and their digest."""
 
     pinned: PinnedObject
     body: bytes
@@ -30,9 +30,9 @@ class ReadObject:
 
 
 def read_manifest(s3: S3Client, *, bucket: str, key: str, version: str) -> ReadObject:
-    """The manifest's bytes in this version, or in its newest where the caller knows none.
+    """The manifest's bytes in this version, or in its newest version if the caller knows none.
 
-    Raises ReleaseUnreadable when it is not there.
+    Raises ReleaseUnreadable if it does not exist.
     """
     wanted: HeadObjectRequestTypeDef = {"Bucket": bucket, "Key": key}
     if version:
@@ -57,7 +57,7 @@ def read_manifest(s3: S3Client, *, bucket: str, key: str, version: str) -> ReadO
 def pin(
     s3: S3Client, *, bucket: str, application: str, tag: str, files: Sequence[str]
 ) -> dict[str, PinnedObject]:
-    """The newest version of each of a release's files; one that is not there is left out."""
+    """The newest version of each of a release's files; missing files are left out."""
     pinned = {}
     for file in files:
         key = folder_of(application, tag) + file

@@ -1,4 +1,4 @@
-"""What starts a release: an upload, or a change of the configuration that is proposed. Claims it once in the ledger."""
+"""Claims, once in the ledger, what starts a release: an upload, or a proposed change of the configuration."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def claimed(
     execution: str,
     bind: Bind,
 ) -> tuple[str, ReleaseRecord]:
-    """How claiming went, and the record that stands. `bind` gives the digest that an approval is bound to.
+    """The outcome of claiming, and the record in the ledger. `bind` computes the digest that an approval is bound to.
 
-    Raises ReleaseUnreadable when the upload can't be booked to an application and a tag, or the order is none.
+    Raises ReleaseUnreadable if the upload names no application and tag, or if the order is invalid.
     """
     if isinstance(order, dict) and order.get("proposal") is not None:
         return Proposing(

@@ -1,6 +1,6 @@
-"""The application's configuration, in Parameter Store: read once for a release; a change meanwhile touches the next only.
+"""The application's configuration in Parameter Store: read once for a release; later changes affect the next release only.
 
-In a stage that guards configurations it counts only if it is the one that was approved last.
+In a stage that guards configurations, it counts only if it is the one that was approved last.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def read(ssm: SSMClient, *, stage: str, application: str, github_hosts: Sequence[str]) -> ConfigurationRecord:
-    """The document with its defaults written out, None where it is not valid; the digest is of what was written."""
+    """The document with its defaults, None if it is not valid; the digest covers the document as written."""
     name = parameter_name(stage, application)
     try:
         with calling(f"Reading the parameter {name}", ParameterNotFound=ApplicationUnknown):
@@ -53,10 +53,10 @@ def read(ssm: SSMClient, *, stage: str, application: str, github_hosts: Sequence
 def guarded(
     found: ConfigurationRecord, approved: ApprovedConfiguration | None, *, stage: str, application: str
 ) -> ConfigurationRecord:
-    """Only what was approved counts: anything else is not valid, and the problem says what to do."""
+    """Only an approved configuration counts: any other is invalid, and the problem says what to do."""
     if found["document"] is None:
         return found
-    # By the document itself: no function that hears strangers may write it, and they may write the digest beside it.
+    # Compare the document itself: functions that take untrusted input cannot write it, but can write the digest next to it.
     if approved is not None and found.get("digest") == digest_of(approved["document"]):
         return {**found, "approved": approved["tag"]}
     propose = f"propose it: tagship apply application.yaml --stage {stage}"

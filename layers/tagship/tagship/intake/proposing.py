@@ -1,6 +1,6 @@
-"""A change of an application's configuration as the ledger knows it: held by what is in force, compared with it, not judged.
+"""A proposed change of an application's configuration: decided under the configuration in force, and compared with it.
 
-Nothing that the new document says about who approves holds before it is in force.
+Nothing that the new document says about approvers applies before it is in force.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ Bind = Callable[[NewRelease, Plan], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposing:
-    """What a proposal is read with."""
+    """What is needed to read a proposal."""
 
     ledger: Ledger
     stage: str
     owners: Sequence[str]
-    """Who is asked where no configuration is in force yet."""
+    """Who is asked if no configuration is in force yet."""
     github_hosts: Sequence[str]
     """The hosts to which a GitHub token may be sent."""
     execution: str
     bind: Bind
 
     def claim(self, data: object) -> tuple[str, ReleaseRecord]:
-        """How it went, and the proposal as it stands: as `releases.claim` says it, with "proposed" for "claimed".
+        """The outcome, and the proposal's record, as from `releases.claim`, with "proposed" for "claimed".
 
-        "unchanged" with the proposal that is in force, for a document that is in force: it only has to be stored again.
+        "unchanged", with the proposal in force, for a document that is already in force: it only has to be stored again.
 
-        Raises ReleaseUnreadable for what can't be proposed.
+        Raises ReleaseUnreadable if it cannot be proposed.
         """
         try:
             proposal = Proposal.from_dict(data)
@@ -129,7 +129,7 @@ class Proposing:
     def _holds(
         self, proposal: Proposal, document: Document, present: ApprovedConfiguration | None
     ) -> ConfigurationRecord:
-        """The configuration by which this is decided: the one in force, where there is one and it can be read."""
+        """The configuration that decides on this: the one in force, if there is one and it can be read."""
         held = _readable(present)
         base = {"digest": present["digest"], "approved": present["tag"]} if present else {}
         if held is None or proposal.owners:
@@ -139,9 +139,9 @@ class Proposing:
         return {"version": version, "document": held, "problems": [], **base}  # type: ignore[typeddict-item]
 
     def _owned(self, proposal: Proposal, held: Document, *, everybody: bool) -> Document:
-        """The stack's owners decide. One is enough where nothing is in force; instead of a quorum that stands, all must.
+        """The stack's owners decide. One is enough if nothing is in force; if a quorum exists, all of them must approve.
 
-        Whom the configuration in force notifies is notified all the same.
+        Recipients of notices in the configuration in force are notified in any case.
         """
         if not self.owners:
             raise ReleaseUnreadable(
@@ -185,7 +185,7 @@ class Proposing:
 
 
 def _readable(present: ApprovedConfiguration | None) -> Document | None:
-    """With its defaults; None where nothing is in force, or where this version of Tagship can't read it any more."""
+    """With its defaults; None if nothing is in force, or if this version of Tagship cannot read it."""
     if present is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""A release as the ledger will know it: everything pinned, nothing judged."""
+"""Turns an upload into the ledger's record of a release: everything pinned, nothing judged."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def read_release(
     github_hosts: Sequence[str],
     guard: Guard | None = None,
 ) -> NewRelease:
-    """The record to claim. A manifest that is no manifest is recorded as such: its gate tells the author what is wrong.
+    """The record to claim. An invalid manifest is recorded as such: the gate `manifest` shows the author what is wrong.
 
-    `guard` gives the configuration in force, in a stage where only that one counts.
+    `guard` returns the configuration in force, in a stage where only that one counts.
 
-    Raises ReleaseUnreadable when the upload can't be booked to an application and a tag at all.
+    Raises ReleaseUnreadable if the upload names no application and tag.
     """
     try:
         application, tag = place_of(key)
@@ -74,7 +74,7 @@ def read_release(
 
 
 def why_of(outcome: str, record: ReleaseRecord) -> str:
-    """How claiming went, in words."""
+    """The outcome of claiming, in words."""
     release = f"{record['application']} {record['tag']}"
     return {
         "claimed": f"{release} was read and its objects are pinned.",

@@ -1,4 +1,4 @@
-"""A release in words: what a fact says, what an ending means and asks for. The same on the screen and in a notice."""
+"""Describes a release in words: each fact, each ending and what to do next. The same text on the screen and in notices."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tagship.text.times import clock, moment, span
 from tagship.text.words import count, listed
 
 Data = Mapping[str, Any]
-"""What a fact says; its name decides what is in it."""
+"""A fact's data; the fact's name decides which fields it has."""
 Clock = Callable[[datetime], str]
 
 
 def utc_clock(time: datetime) -> str:
-    """`15:05 UTC`, for readers whose zone nobody knows."""
+    """`15:05 UTC`, for readers in an unknown time zone."""
     return f"{time.astimezone(UTC):%H:%M} UTC"
 
 
@@ -37,7 +37,7 @@ class Mood(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """One thing that happened, and what else there is to know of it."""
+    """Something that happened, with further details."""
 
     text: str
     mood: Mood = Mood.PLAIN
@@ -45,7 +45,7 @@ class Told:
 
 
 def told(fact: FactRecord, *, clock: Clock = utc_clock) -> Told:
-    """A fact in words; one that this version does not know is told by its name. `clock` says times of the day."""
+    """A fact in words; a fact that this version does not know is shown by its name. `clock` formats times of day."""
     data = fact.get("data") or {}
     if fact["name"] == FactKind.DEPLOYMENT_STARTED and "deadline" in data:
         data = {**data, "deadline": clock(moment(data["deadline"]))}
@@ -84,7 +84,7 @@ _NOT_CONFIGURED = "not-configured"
 
 
 def _stopped(results: Iterable[GateRecord]) -> list[GateRecord]:
-    """The gates that did not pass, without those that only repeat what another one says."""
+    """The gates that did not pass, without those that only repeat another one's result."""
     stopped = [result for result in results if result["verdict"] not in ("passed", _NOT_CONFIGURED)]
     names = {result["gate"] for result in stopped}
     return [result for result in stopped if result.get("cause") not in names]
@@ -134,7 +134,7 @@ def _decided(fact: FactRecord, data: Data) -> Told:
 
 
 def _identified(identity: str) -> str:
-    """By what, beside a link, it is known who decided."""
+    """How it is known who decided, if not by a link."""
     if identity.startswith("arn:"):
         return f"on the command line, as {identity}"
     if identity.startswith("claimed "):
@@ -320,7 +320,7 @@ def _why(mood: Mood, text: str) -> Callable[[FactRecord, Data], Told]:
 
 
 def _ended(mood: Mood, text: str) -> Callable[[FactRecord, Data], Told]:
-    """Why it ended so, is told with the ending."""
+    """The reason is part of the ending's own text."""
     return lambda _, __: Told(text=text, mood=mood)
 
 
@@ -400,7 +400,7 @@ def mood_of(status: str) -> Mood:
 
 
 def ending(record: Known) -> list[str]:
-    """What an ending means, and what to do now; empty while it runs."""
+    """What an ending means and what to do now; empty while the release is running."""
     if is_proposal(str(record.get("tag"))):
         return _of_a_proposal(record)
     means = _ENDINGS.get(str(record["status"]))

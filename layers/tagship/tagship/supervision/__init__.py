@@ -1,1 +1,1 @@
-"""What looks at releases from outside of their flow: executions that died, alarms after success, events that were lost."""
+"""Handles what a release's own flow cannot: executions that died, alarms after success, events that were lost."""

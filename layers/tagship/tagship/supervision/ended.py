@@ -1,4 +1,4 @@
-"""An execution is over: if its own states have not brought the release to an end, this does."""
+"""Ends a release whose execution has ended without writing an ending."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 RollBack = Callable[..., bool]
 
 _ENDINGS = ("ABORTED", "TIMED_OUT", "FAILED")
-"""The ends that the rule hands on."""
+"""The statuses that the event rule delivers."""
 _ARN = re.compile(r"arn:[a-z0-9-]+:states:[a-z0-9-]+:[0-9]{12}:execution:[^:\s]{1,80}:[^:\s]{1,80}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How an execution ended, as Step Functions tells it."""
+    """How an execution ended, according to Step Functions."""
 
     execution: str
     status: str
-    """ABORTED, TIMED_OUT or FAILED; GONE for one that AWS does not know any more."""
+    """ABORTED, TIMED_OUT or FAILED; GONE if AWS no longer knows the execution."""
     error: str = ""
     cause: str = ""
 
     @property
     def aborted(self) -> bool:
-        """A person stopped it."""
+        """Whether a person stopped it."""
         return self.status == "ABORTED"
 
     def stopped_by(self) -> tuple[str, str]:
-        """Who stopped it and why: `tagship abort` says both, the console what was typed there, or nothing."""
+        """Who stopped it and why: `tagship abort` gives both, the console only the text that was typed, or nothing."""
         try:
             said = json.loads(self.cause or "")
             return str(said["by"])[:300], str(said["why"])[:1000]
@@ -55,9 +55,9 @@ class Ended:
 def ended_in(detail: object, stepfunctions: SFNClient) -> tuple[Ended, dict[str, object]]:
     """How an execution ended, and its input, from Step Functions' status-change event.
 
-    EventBridge leaves a large input out of the event, and may leave error and cause out: they are read from the execution.
+    EventBridge omits a large input, and sometimes error and cause: they are then read from the execution.
 
-    Raises EventNotUnderstood for what is not the end of an execution, AwsUnavailable.
+    Raises EventNotUnderstood if it is not the end of an execution, AwsUnavailable.
     """
     found = dict(detail) if isinstance(detail, Mapping) else {}
     execution, status = found.get("executionArn"), found.get("status")
@@ -73,7 +73,7 @@ def ended_in(detail: object, stepfunctions: SFNClient) -> tuple[Ended, dict[str,
     ended = Ended(execution=execution, status=status, error=error, cause=cause)
     try:
         order = json.loads(_text(found, "input") or "{}")
-    except (ValueError, RecursionError):  # it was refused when it was read
+    except (ValueError, RecursionError):  # refused when it was read
         return ended, {}
     return ended, order if isinstance(order, dict) else {}
 
@@ -94,7 +94,7 @@ def _described(execution: str, stepfunctions: SFNClient) -> Mapping[str, object]
 
 
 def record_of(ledger: Ledger, order: Mapping[str, Any]) -> ReleaseRecord | None:
-    """The release that an execution was started for; None where there is none, because it was refused when it was read."""
+    """The release that an execution was started for; None if there is none, because it was refused when it was read."""
     try:
         named = order.get("proposal", order)
         application, tag = place_of(order["key"]) if "key" in order else (named["application"], named["tag"])
@@ -112,7 +112,7 @@ def brought_to_an_end(
     *,
     roll_back: RollBack,
 ) -> dict[str, str]:
-    """What is left to do for an execution that has ended, of either machine; a second time changes nothing."""
+    """Completes whatever an ended execution, of either machine, left open; a second call changes nothing."""
     if record is None:
         return _nothing("The execution has no release in the ledger.")
     if "key" in order or "proposal" in order:
@@ -123,9 +123,10 @@ def brought_to_an_end(
 def release_ended(
     ledger: Ledger, record: ReleaseRecord, ended: Ended, *, roll_back: RollBack
 ) -> dict[str, str]:
-    """Restores the baseline where traffic may have moved, else writes the ending, frees the lock and closes the approval.
+    """Restores the baseline if traffic may have moved; otherwise writes the ending, releases the lock and closes the
+    approval.
 
-    The same end told twice does the same thing once.
+    The same event twice has an effect once.
     """
     if not _is_left(record, ended):
         return _ended_before(record)
@@ -145,7 +146,7 @@ def release_ended(
             unless_moved=True,
         ):
             return {"did": "ended", "why": why}
-        # A function that was at work when its execution was stopped works on, and may just have moved traffic.
+        # A function that was running when its execution was stopped continues, and may just have moved traffic.
         record = releases.get(ledger, record["application"], record["tag"])
         if not _is_left(record, ended) or not record.get("moved"):
             return _ended_before(record)
@@ -165,9 +166,9 @@ def _ended_before(record: ReleaseRecord) -> dict[str, str]:
 
 
 def rollback_ended(ledger: Ledger, record: ReleaseRecord, ended: Ended) -> dict[str, str]:
-    """A rollback that began took the lock; one that has written its ending has freed it, or keeps it for a person.
+    """A running rollback has the lock; one that has written its ending has released it, or keeps it for a person.
 
-    One that the supervisor started, and that ended before it began, leaves a release that nobody is at any more.
+    If a rollback that the supervisor started ended before it began, nothing else would handle that release.
     """
     release = f"{record['application']} {record['tag']}"
     holder = lock.holder(ledger, record["application"])

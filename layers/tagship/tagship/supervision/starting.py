@@ -1,4 +1,4 @@
-"""Starting a rollback from outside of a release's own flow, once for each reason to."""
+"""Starts a rollback from outside a release's own flow, once for each reason."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 _LONGEST = 80
-"""Of an execution's name (Step Functions' limit)."""
+"""The limit of Step Functions for an execution's name."""
 
 
 def named(*parts: str) -> str:
-    """An execution's name that is the same for the same parts, and readable where there is room."""
+    """An execution's name that is the same for the same parts, and readable if there is room."""
     name = "-".join(parts)
     if len(name) <= _LONGEST:
         return name
@@ -28,7 +28,7 @@ def named(*parts: str) -> str:
 
 
 def supervised(execution: str) -> str:
-    """The name of the rollback of a release whose own execution is over: whoever finds that first starts it, once."""
+    """The name of the rollback of a release whose execution has ended: whichever caller comes first starts it, once."""
     return named("supervised", execution.rsplit(":", 1)[-1])
 
 
@@ -43,7 +43,7 @@ def roll_back(
     by: str,
     **more: object,
 ) -> bool:
-    """Whether it began with this call: the name makes it once, and a second start of the same rollback is the first one.
+    """Whether this call started it: the name makes it unique, and a second start returns the first one.
 
     Raises AwsUnavailable.
     """
@@ -60,7 +60,7 @@ def roll_back(
 
 
 def start(stepfunctions: SFNClient, machine: str, order: Mapping[str, object], *, name: str) -> bool:
-    """Whether it began with this call.
+    """Whether this call started it.
 
     Raises AwsUnavailable.
     """

@@ -1,7 +1,7 @@
-"""What events missed, found by looking: nothing that is open is left open because somebody was not told of it.
+"""Finds what events missed, so that a lost event leaves nothing open.
 
-Every look is bounded. What is open is in an index of its own, with as many keys as releases are on their way; the bucket is
-listed by pages, and only manifests that arrived within the last days count.
+Every query is bounded. An index holds the keys of open items, as many as there are releases in progress; the bucket is
+listed page by page, and only manifests of the last days count.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 ARRIVED_WITHIN = timedelta(days=2)
-"""Older manifests are history: an event is tried for a day, and the sweep has looked at them a hundred times."""
+"""Older manifests are ignored: events are retried for a day, and the sweep has checked them a hundred times."""
 SETTLED_AFTER = timedelta(minutes=5)
-"""What is younger may be in the middle of being read, ended or told."""
+"""Anything younger may just be being read, ended or delivered."""
 PAGES = 100
-"""Of a thousand keys each, in one look at the bucket."""
+"""Pages of a thousand keys, per sweep of the bucket."""
 
 Start = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """One look at everything that is open."""
+    """One sweep over everything that is open."""
 
     ledger: Ledger
     stepfunctions: SFNClient
@@ -51,7 +51,7 @@ class Sweep:
     roll_back: RollBack
 
     def releases(self) -> Iterator[str]:
-        """Releases that run in the ledger, and whose execution does not."""
+        """Releases that are running in the ledger, but whose execution is not."""
         for record in releases.open_ones(self.ledger):
             if self._young(record["readAt"]):
                 continue
@@ -63,7 +63,7 @@ class Sweep:
                 yield f"{record['application']} {record['tag']}: {did['did']}"
 
     def _once(self, record: ReleaseRecord) -> RollBack:
-        """Starts the rollback; where that was done before and is over, nobody is at this release, and a person is called."""
+        """Starts the rollback; if it was started before and has ended, nothing handles this release: a person is alerted."""
 
         def back(*given: object, **order: object) -> bool:
             if self.roll_back(*given, **order):
@@ -77,20 +77,20 @@ class Sweep:
         return back
 
     def rollbacks(self) -> Iterator[str]:
-        """Rollbacks that have the lock under a lease that has ended, and whose execution does not run."""
+        """Rollbacks whose lease has ended and whose execution is not running."""
         for application, holder in lock.open_ones(self.ledger):
             if holder.alive(self.now):
                 continue
             record = releases.get(self.ledger, application, holder.tag)
             if holder.execution == record["execution"] and record["status"] == Status.RUNNING:
-                continue  # a release, which has been looked at
+                continue  # a release, handled above
             ended = self._ended(holder.execution)
             if ended is not None:
                 did = rollback_ended(self.ledger, record, ended)
                 yield f"{application} {holder.tag}, rollback: {did['did']}"
 
     def decisions(self) -> Iterator[str]:
-        """Decisions that are recorded and that no execution has been told; requests that outlived their release."""
+        """Decisions that were recorded but not delivered to their execution; requests whose release has ended."""
         for approval_id in approvals.open_ones(self.ledger):
             request = approvals.get(self.ledger, approval_id)
             if request is None or self._young(request["askedAt"]):
@@ -105,12 +105,12 @@ class Sweep:
             try:
                 deliver(self.ledger, self.stepfunctions, approval_id)
                 yield f"{title}: its execution received the decision"
-            except TokenDead:  # it asks again, and is told then; if it never will, there is nobody to tell
+            except TokenDead:  # its next call delivers it; if it never calls, no execution waits for it
                 if over:
                     approvals.delivered(self.ledger, approval_id)
 
     def plans(self, application: str = "") -> Iterator[str]:
-        """Releases that wait for people on a plan that is outdated, because another release went first."""
+        """Releases that wait for people on an outdated plan, because another release went first."""
         open_ones = (
             {record["application"] for record in releases.open_ones(self.ledger)}
             if not application
@@ -121,12 +121,12 @@ class Sweep:
                 yield f"{name} {tag}: its plan is outdated, and its execution was told"
 
     def manifests(self, s3: S3Client, *, bucket: str, start: Start) -> Iterator[str]:
-        """Manifests that lie in the bucket and that nobody has read."""
+        """Manifests in the bucket that were not read."""
         for key in self._arrived(s3, bucket):
             try:
                 application, tag = place_of(key)
             except ValueError:
-                continue  # it was refused when it came, if anybody was told; there is no release to it
+                continue  # it was refused on arrival; no release exists for it
             try:
                 releases.get(self.ledger, application, tag)
             except ApplicationUnknown:
@@ -150,7 +150,7 @@ class Sweep:
                         yield found["Key"]
 
     def _ended(self, execution: str) -> Ended | None:
-        """How an execution ended; None while it runs."""
+        """How an execution ended; None while it is running."""
         try:
             with calling("Looking at an execution"):
                 found = self.stepfunctions.describe_execution(executionArn=execution)
@@ -161,7 +161,7 @@ class Sweep:
         if found["status"] in ("RUNNING", "PENDING_REDRIVE"):
             return None
         if self.now - found.get("stopDate", self.now) < SETTLED_AFTER:
-            return None  # the supervisor is being told just now
+            return None  # the supervisor is just receiving its event
         return Ended(
             execution=execution,
             status=found["status"],
@@ -174,7 +174,7 @@ class Sweep:
 
 
 def application_of(event: Mapping[str, Any]) -> str:
-    """Whose execution has ended, by EventBridge's event; empty for the clock's, and where the input was left out."""
+    """The application whose execution has ended, from EventBridge's event; empty for the schedule or an omitted input."""
     try:
         order = json.loads(event["detail"]["input"])
         return place_of(order["key"])[0] if "key" in order else str(order["application"])

@@ -1,4 +1,4 @@
-"""The watch: an alarm that fires soon after a release has succeeded takes it back; one that fires later is told."""
+"""The watch: an alarm soon after a release succeeded rolls it back; a later alarm is only reported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ARN = re.compile(r"arn:[a-z0-9-]+:cloudwatch:([a-z0-9-]+):([0-9]{12}):alarm:(.{
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """A CloudWatch alarm that has gone off."""
+    """A CloudWatch alarm that fired."""
 
     account: str
     region: str
@@ -31,22 +31,22 @@ class Alarm:
     why: str
     """CloudWatch's reason, with the numbers and the threshold."""
     at: str
-    """When, UTC to the millisecond."""
+    """When, in UTC to the millisecond."""
     arn: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """What an event says."""
+    """The content of an event."""
 
     alarms: tuple[Alarm, ...]
-    """Those that have gone off; an alarm that is quiet again is none."""
+    """The alarms that fired; an alarm that cleared is not one."""
     unknown: tuple[str, ...]
-    """What is not an alarm's event, in words."""
+    """The records that are not an alarm's event, in words."""
 
 
 def heard_in(event: object) -> Heard:
-    """Reads EventBridge's own event, or the messages of a topic. A message that is not understood hides no other."""
+    """Reads EventBridge's own event, or a topic's messages. An invalid message does not affect the others."""
     found = event if isinstance(event, Mapping) else {}
     alarms, unknown = [], []
     records = found.get("Records")
@@ -76,7 +76,7 @@ def _in_message(record: Mapping[str, Any]) -> Alarm | None:
 
 
 def _alarm(arn: str, state: str, why: object, at: str) -> Alarm | None:
-    """None for an alarm that has not gone off. Raises ValueError or TypeError for what CloudWatch would not say."""
+    """None for an alarm that has not fired. Raises ValueError or TypeError for a message that CloudWatch would not send."""
     if state not in _STATES:
         raise ValueError(f"{state!r:.40} is not an alarm state")
     # arn:aws:cloudwatch:eu-central-1:123456789012:alarm:storefront-5xx
@@ -103,7 +103,7 @@ def _alarm(arn: str, state: str, why: object, at: str) -> Alarm | None:
 def watched(ledger: Ledger, event: object, *, roll_back: RollBack) -> list[dict[str, str]]:
     """What an event means for each application that names one of its alarms.
 
-    Raises EventNotUnderstood, after everything else was done: Lambda then keeps the event for a person.
+    Raises EventNotUnderstood, after everything else is done: Lambda then keeps the event for a person.
     """
     heard = heard_in(event)
     did = [each for alarm in heard.alarms for each in fired(ledger, alarm, roll_back=roll_back)]
@@ -116,7 +116,7 @@ def watched(ledger: Ledger, event: object, *, roll_back: RollBack) -> list[dict[
 
 
 def fired(ledger: Ledger, alarm: Alarm, *, roll_back: RollBack) -> list[dict[str, str]]:
-    """What an alarm means for each application that names it; the same alarm told twice is one fact and one rollback."""
+    """What an alarm means for each application that names it; the same alarm twice is one fact and one rollback."""
     return [
         told
         for watch in watches.of_alarm(ledger, alarm.account, alarm.region, alarm.name)
@@ -159,7 +159,7 @@ def _fired(ledger: Ledger, alarm: Alarm, watch: Item, roll_back: RollBack) -> di
 
 
 def _let_be(ledger: Ledger, alarm: Alarm, watch: Item) -> str:
-    """Why this release is not taken back; empty where it is."""
+    """Why this release is not rolled back; empty if it is."""
     if alarm.at < watch["since"]:
         return "It fired before the release succeeded."
     if timestamp(ledger.now()) > watch["until"]:

@@ -1,1 +1,1 @@
-"""Words, times and templates: what people read, made harmless."""
+"""Words, times and templates: makes what people read harmless."""

@@ -1,8 +1,8 @@
-"""Other people's text, made harmless: one rule for mail, Slack, page, GitHub, command line and log.
+"""Makes other people's text harmless: one rule for mail, Slack, page, GitHub, command line and log.
 
-Escaping keeps text from becoming markup. It does not keep a right-to-left override from turning `exe.gnp` round, a
-zero-width space from making two names look like one, or a hundred accents from growing into the line above. What can't
-be seen is shown as what it is: ⟨U+202E⟩.
+Escaping keeps text from becoming markup. It does not stop a right-to-left override from reversing `exe.gnp`, a
+zero-width space from making two names look alike, or a hundred accents from covering the line above. So invisible
+characters are shown by their code: ⟨U+202E⟩.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ _UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _UNSEEN_LETTERS = frozenset(
     "\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5\u180b\u180c\u180d\u180f\ufffc\U00016fe4\U0001d159"
 )
-"""Fillers and the like: letters, marks and symbols by their category, nothing on the screen."""
+"""Fillers and the like: by their category letters, marks and symbols, but invisible on the screen."""
 _VARIATIONS = frozenset(map(chr, [*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]))
-"""Each chooses another picture of the character before it, and is itself unseen: they can carry a text of their own."""
+"""Each selects another glyph for the character before it, and is itself invisible: together they can hide a text."""
 _AS_PICTURE_OR_TEXT = frozenset("\ufe0e\ufe0f")
 _JOINER = "\u200d"
 _MARKS_IN_A_ROW = 3
 _WORK = 4
-"""How many times its limit of a text is looked at, for a line of it."""
+"""How many times its length limit of a text is examined to make one line."""
 
 
 def visible(text: str) -> str:
-    """Text that looks like what it is: line ends are one `\\n`, whatever is unseen is named, accents don't pile up."""
+    """Text that shows what it contains: line ends become `\\n`, invisible characters are named, accents do not pile up."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text.isascii() and text.replace("\n", "").isprintable():
         return text
@@ -44,7 +44,7 @@ def visible(text: str) -> str:
 
 
 def line(text: object, limit: int = 200) -> str:
-    """Text on one line, cut where it is too long to be what it claims to be."""
+    """Text on one line, cut if it is too long."""
     text = str(text)
     head = visible(text[: _WORK * limit])
     more = " …" if len(text) > _WORK * limit else ""
@@ -52,7 +52,7 @@ def line(text: object, limit: int = 200) -> str:
 
 
 def exact(value: object, limit: int = 120) -> str:
-    """A value that is compared character by character, in quotes and in ASCII: what only looks alike does not look alike."""
+    """A value for exact comparison, in quotes and in ASCII, so that lookalike characters show."""
     if not isinstance(value, str):
         return line(ascii(value), limit)
     head = re.sub(r"[^ -~]", lambda match: _named(match[0]), value[:limit])
@@ -60,12 +60,12 @@ def exact(value: object, limit: int = 120) -> str:
 
 
 def shorten(text: str, limit: int) -> str:
-    """The beginning, and a mark that there was more; no half of a picture is left before it."""
+    """The beginning, and a mark that text was cut; never half of an emoji."""
     return text if len(text) <= limit else text[: limit - 1].rstrip(" \n\t\u200d\ufe0e\ufe0f") + "…"
 
 
 def cut_at_a_line(text: str, limit: int) -> str:
-    """The beginning up to the end of a line, and a mark that there was more; of a first line that is too long, a part."""
+    """The beginning up to the end of a line, and a mark that text was cut; part of the first line if that is too long."""
     if len(text) <= limit:
         return text
     whole = text[: limit - 1].rpartition("\n")[0].rstrip()
@@ -93,9 +93,9 @@ def _unseen(char: str) -> bool:
 
 
 def _part_of_a_picture(before: str, char: str, after: str) -> bool:
-    """Between two pictures a joiner hides nothing, as it makes one of them; nor does the choice of a picture after one.
+    """A joiner between two emojis hides nothing, as it combines them; nor does a variation selector after one.
 
-    `before` is what is shown of the character before, so that a second look finds what the first one did.
+    `before` is the visible form of the previous character, so that a second pass gives the same result as the first.
     """
     if char in _AS_PICTURE_OR_TEXT:
         return _pictured(before) or (before in set("#*0123456789") and after == "\u20e3")

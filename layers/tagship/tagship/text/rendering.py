@@ -1,6 +1,6 @@
-"""Templates to text. Jinja2 is imported when the first environment is made: a cold start does not wait for it.
+"""Renders templates. Jinja2 is imported with the first environment, so that it does not slow down cold starts.
 
-Every value that a template prints passes `visible` and, in HTML, is escaped; a template can forget neither.
+Every value that a template prints passes through `visible` and, in HTML, is escaped; no template can forget either.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def environment(templates: Path, **shared: object) -> Environment:
-    """For the templates in a folder; all of them know what is `shared`. A `.txt` is not escaped, everything else is."""
+    """For the templates in a folder; `shared` is available in all of them. A `.txt` is not escaped, everything else is."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
     from markupsafe import Markup
 

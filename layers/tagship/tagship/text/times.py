@@ -1,4 +1,4 @@
-"""Times, as people say them."""
+"""Formats times for people."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 
 def moment(iso: str) -> datetime:
-    """A time of a record; one that names no zone is UTC."""
+    """A time in a record; without a zone it is UTC."""
     time = datetime.fromisoformat(iso)
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def clock(time: datetime) -> str:
-    """`Mon 23 Nov 2026, 14:05 UTC`: the same for everybody who is asked, wherever they are."""
+    """`Mon 23 Nov 2026, 14:05 UTC`: the same for every reader, wherever they are."""
     utc = time.astimezone(UTC)
     day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[utc.weekday()]
     month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[
@@ -22,7 +22,7 @@ def clock(time: datetime) -> str:
 
 
 def span(seconds: float) -> str:
-    """`3 h 40 min`: the two largest units, as long as they say something."""
+    """`3 h 40 min`: the two largest units that matter."""
     whole = int(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -1,4 +1,4 @@
-"""Numbers and lists, and what the state machine and AWS hand on, in words for people."""
+"""Puts numbers, lists and the messages of the state machine and AWS into words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _WITHOUT_CAUSE = {"States.Timeout": "the step timed out."}
 
 
 def cause_in_words(cause: str) -> str:
-    """The message in a failed function's cause (AWS gives it as JSON with a stack trace); any other text as it is."""
+    """The message in a failed function's cause (AWS gives it as JSON with a stack trace); any other text unchanged."""
     try:
         answer = json.loads(cause)
     except (ValueError, RecursionError):
@@ -19,7 +19,7 @@ def cause_in_words(cause: str) -> str:
         return str(answer["errorMessage"])[:_LONGEST]
     if isinstance(answer, dict) and answer.get(
         "Cause"
-    ):  # what a Catch hands on, or an execution that this one started
+    ):  # passed on by a Catch, or by an execution that this one started
         return cause_in_words(str(answer["Cause"]))
     if isinstance(answer, dict) and answer.get("Error"):  # AWS gives no cause for a time-out
         return f"{answer['Error']}: {_WITHOUT_CAUSE.get(answer['Error'], 'AWS gives no more details.')}"[
@@ -29,7 +29,7 @@ def cause_in_words(cause: str) -> str:
 
 
 def console(execution: str) -> str:
-    """Where an operator sees the execution's every step; the name as it is, where that is no ARN."""
+    """The console's page of an execution; the name unchanged if it is not an ARN."""
     if not execution.startswith("arn:aws"):
         return execution
     region = execution.split(":")[3]
