@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,19 +51,23 @@ class FakeCloudWatch:
 
 
 def judged(
-    cloudwatch: FakeCloudWatch, *names: str, watch: tuple[str, ...] = (), no_data: str = "inconclusive"
+    cloudwatch: FakeCloudWatch,
+    *names: str,
+    watch: tuple[str, ...] = (),
+    no_data: str = "inconclusive",
+    look_back: int = 180,
+    **changes: Any,
 ) -> Any:
     """What the gate says of an application whose check and watch name these alarms."""
     checks: list[dict[str, Any]] = [{"type": "lambda"}]
     if names:
         checks.append({"type": "alarm", "names": list(names), "noData": no_data})
     health = {"checks": checks, "watch": {"seconds": 60 if watch else 0, "alarms": list(watch)}}
-    return alarms.check(
-        case(
-            in_role=InRole(clients={"cloudwatch": cloudwatch}),
-            configuration=configured(application(health=health)),
-        )
+    asked = case(
+        in_role=InRole(clients={"cloudwatch": cloudwatch}),
+        configuration=configured(application(health=health, **changes)),
     )
+    return alarms.check(replace(asked, settings=replace(asked.settings, look_back_seconds=look_back)))
 
 
 def test_an_application_without_alarms_assumes_no_role():
@@ -124,6 +128,14 @@ def test_an_alarm_without_data_that_the_configuration_accepts_is_said_to_show_no
     )
 
 
+@pytest.mark.parametrize("no_data", ["healthy", "inconclusive"])
+def test_several_silent_alarms_are_named_in_one_sentence(no_data):
+    result = judged(
+        FakeCloudWatch(SILENT | {"b": "INSUFFICIENT_DATA"}), "storefront-5xx", "b", no_data=no_data
+    )
+    assert result.warning.startswith("storefront-5xx, b has no data")
+
+
 def test_a_silent_alarm_of_the_watch_rolls_nothing_back():
     assert judged(FakeCloudWatch(SILENT), watch=("storefront-5xx",)).warning == "storefront-5xx has no data."
 
@@ -144,6 +156,31 @@ def test_an_alarm_that_evaluates_longer_than_the_release_is_looked_at_is_said(pe
 def test_the_watch_counts_as_time_to_see():
     quiet = FakeCloudWatch({"storefront-5xx": "OK"}, made={"Period": 60, "EvaluationPeriods": 6})
     assert judged(quiet, "storefront-5xx", watch=("storefront-5xx",)).warning == ""
+
+
+@pytest.mark.parametrize(
+    "watch, evaluates, slow", [("storefront-5xx", 6, False), ("another", 6, True), ("another", 5, False)]
+)
+def test_only_what_the_watch_watches_has_its_time(watch, evaluates, slow):
+    quiet = FakeCloudWatch(
+        {"storefront-5xx": "OK", "another": "OK"}, made={"Period": 60, "EvaluationPeriods": evaluates}
+    )
+    warning = judged(quiet, "storefront-5xx", watch=(watch,)).warning
+    assert ("storefront-5xx evaluates 360 s" in warning) is slow
+
+
+@pytest.mark.parametrize("look_back, slow", [(180, False), (60, True)])
+def test_a_bake_that_is_raised_for_alarms_counts_as_time_to_see(look_back, slow):
+    quiet = FakeCloudWatch({"storefront-5xx": "OK"}, made={"Period": 60, "EvaluationPeriods": 3})
+    short = {"type": "canary", "percent": 10, "bake": 60}
+    warning = judged(quiet, "storefront-5xx", strategy=short, look_back=look_back).warning
+    assert ("is monitored for only 60 s" in warning) is slow
+
+
+def test_a_reason_that_ends_in_a_full_stop_gets_no_second_one():
+    made = {"StateReason": "Threshold crossed."}
+    warning = judged(FakeCloudWatch({"storefront-5xx": "ALARM"}, made=made), "storefront-5xx").warning
+    assert warning.endswith("UTC: Threshold crossed.")
 
 
 def test_alarms_that_do_not_exist_stop_the_release_with_their_names():

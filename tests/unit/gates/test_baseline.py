@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tagship.gates import Verdict, baseline
@@ -47,10 +49,11 @@ def test_what_can_not_be_restored_stops_the_release(error):
 def test_why_a_role_can_not_be_assumed_is_told_once_by_the_target_gate():
     refused = CredentialsRefused("The role can't be assumed.", "This trust policy allows it: {}")
     result = baseline.check(case(in_role=InRole(refused=refused)))
-    assert (result.verdict, result.why, result.remedy) == (
+    assert (result.verdict, result.why, result.remedy, result.cause) == (
         Verdict.FAILED,
         "The role can't be assumed.",
         "Fix what the target gate names.",
+        "target",
     )
 
 
@@ -64,7 +67,14 @@ SILENT = {"lambda storefront": {"answers": False, "why": 'The answer is not {"he
 
 
 def test_what_serves_is_asked_the_checks_question_and_the_answer_travels_on():
-    result = baseline.check(case(production="v1.3.0", answers=ANSWERS))
+    questions = []
+
+    def ask(configuration, revision):
+        questions.append((configuration.target.function, revision))
+        return ANSWERS
+
+    result = baseline.check(replace(case(production="v1.3.0"), ask_what_serves=ask))
+    assert questions == [("storefront", REVISION)]
     assert (result.verdict, result.warning) == (Verdict.PASSED, "")
     assert result.seen == {"answers": {"lambda storefront": True}}
 
@@ -80,6 +90,16 @@ def test_approvers_read_that_what_serves_cannot_answer_the_check():
     assert result.seen == {"answers": {"lambda storefront": False}}
 
 
+def test_approvers_read_of_each_check_that_what_serves_cannot_answer():
+    both = (
+        SILENT | {"http": {"answers": False, "why": "It answers 404."}} | {"custom smoke": {"answers": True}}
+    )
+    assert baseline.check(case(production="v1.3.0", answers=both)).warning == (
+        "v1.3.0 cannot answer the checks: a rollback would restore it, but could not check its health. "
+        'lambda storefront: The answer is not {"healthy": true}.; http: It answers 404.'
+    )
+
+
 def test_what_tagship_did_not_release_is_named_as_its_target_names_it():
     result = baseline.check(case(answers=SILENT))
     assert result.warning.startswith("version 1 of storefront cannot answer the check:")
@@ -88,7 +108,10 @@ def test_what_tagship_did_not_release_is_named_as_its_target_names_it():
 def test_checks_that_all_look_back_can_say_nothing_after_a_rollback_and_approvers_read_it():
     only_alarms = configured(application(health={"checks": [{"type": "alarm", "names": ["storefront-5xx"]}]}))
     result = baseline.check(case(production="v1.3.0", configuration=only_alarms))
-    assert result.warning.startswith("After a rollback no check could tell whether v1.3.0 is healthy")
+    assert result.warning == (
+        "After a rollback no check could tell whether v1.3.0 is healthy: for some minutes, alarms and metrics still show "
+        "the candidate."
+    )
 
 
 def test_where_nothing_serves_nobody_is_asked():

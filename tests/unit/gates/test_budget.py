@@ -14,7 +14,7 @@ from tests.unit.gates.cases import case
 HTTP = {"type": "http", "url": "https://example.com/health"}
 
 
-def judged(*, deployment=1200, health_seconds=300, rollback=600, **changes):
+def judged(*, deployment=1200, health_seconds=300, rollback=600, look_back_seconds=180, **changes):
     document = as_document(read_application(application(**changes)))
     asked = case(configuration={"version": 3, "document": document, "problems": []})
     settings = replace(
@@ -22,6 +22,7 @@ def judged(*, deployment=1200, health_seconds=300, rollback=600, **changes):
         deployment_seconds=deployment,
         health_seconds=health_seconds,
         rollback_seconds=rollback,
+        look_back_seconds=look_back_seconds,
     )
     return budget.check(replace(asked, settings=settings))
 
@@ -68,7 +69,9 @@ def test_a_strategy_that_takes_longer_than_a_deployment_is_refused(deployment, v
             "Over the budget for deployment: the strategy (10 % for 300 s + 2 steps of 15 s) = 330 s of "
             f"{deployment} s."
         )
-        assert "bakes" in result.remedy
+        assert result.remedy == (
+            "Shorten the strategy's bakes or use fewer steps. Reduce the longest check's requests or their time-out."
+        )
 
 
 @pytest.mark.parametrize(
@@ -121,6 +124,11 @@ def test_alarms_and_metrics_get_time_to_show_what_happens(strategy, said):
     assert said in result.why
     raised = "Each bake lasts at least 180 s, because alarms and metrics need that long to show a problem."
     assert (raised in result.why) == (strategy.get("bake") != 300)
+
+
+def test_a_stack_that_measures_at_once_raises_no_bake():
+    result = judged(strategy={"type": "canary", "bake": 60}, health=SEES_LATE, look_back_seconds=30)
+    assert "(10 % for 60 s + 2 steps of 15 s) = 90 s" in result.why
 
 
 def test_a_strategy_whose_bakes_are_too_long_only_for_their_floor_is_refused_with_that_reason():

@@ -170,6 +170,13 @@ def test_a_gate_without_an_answer_let_nothing_through(silent):
     assert judge(found) == (False, f"{silent}: The gate did not answer. Retry the release.")
 
 
+def test_a_gate_that_only_this_application_asked_for_lets_nothing_through_without_an_answer():
+    alarms = {"checks": [{"type": "alarm", "names": ["storefront-5xx"]}]}
+    found = gates.answers([answered_by(ALWAYS)], configuration_of(health=alarms))
+    assert judge(found) == (False, "alarms: The gate did not answer. Retry the release.")
+    assert "alarms" in gates.invocations(configuration_of(health=alarms))
+
+
 def test_a_gate_that_answers_not_configured_although_it_was_asked_let_nothing_through():
     given = [
         answered_by(ALWAYS[1:]),
@@ -201,10 +208,23 @@ def test_a_gate_that_repeats_another_speaks_where_the_other_did_not_stop_it():
     assert judge([PASSED, unanswered("calendar").as_dict()])[1].startswith("calendar: Not evaluated")
 
 
-def test_sentences_end_in_full_stops():
-    assert judge([FAILED | {"why": "storefront.zip is missing", "remedy": "Upload it."}])[1] == (
-        "integrity: storefront.zip is missing. Upload it."
-    )
+@pytest.mark.parametrize(
+    "why, said",
+    [
+        ("storefront.zip is missing", "storefront.zip is missing."),
+        ("storefront.zip is missing. ", "storefront.zip is missing."),
+        ("Is storefront.zip missing?", "Is storefront.zip missing?"),
+        ("Stop!", "Stop!"),
+    ],
+)
+def test_sentences_end_once(why, said):
+    assert judge([FAILED | {"why": why, "remedy": "Upload it."}])[1] == f"integrity: {said} Upload it."
+
+
+def test_what_is_not_configured_says_so():
+    assert [each.why for each in gates.unasked(configuration_of())] == [
+        "The application's configuration does not use this gate."
+    ] * (len(GATES) - len(ALWAYS))
 
 
 @pytest.mark.parametrize("name", GATES)
