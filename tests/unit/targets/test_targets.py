@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+import pytest
+
+from tagship.aws.clients import Errand
 from tagship.aws.rights import Right, session_policy
 from tagship.model.documents import read_application
 from tagship.model.release import PinnedObject
-from tagship.targets import rights, target_of
+from tagship.targets import KINDS, rights, target_of
+from tagship.targets.kind import Kind
 from tagship.targets.lambda_function import LambdaFunction
 from tests.unit.builders import application
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_a_session_is_kept_for_a_target_of_each_kind(kind: Kind) -> None:
+    """What the application's role gave is looked up by what it was given for, settings and all."""
+
+    def errand() -> Errand:
+        checks = [{"type": "http", "url": "https://storefront.example.com/health"}]
+        document = application() | {
+            "target": dict(kind.example),
+            "strategy": {"type": "all-at-once"},
+            "health": {"checks": checks},
+        }
+        return Errand(
+            target=read_application(document).target,
+            application="storefront",
+            tag="v1.4.0",
+            execution="6f1c",
+            allowed_accounts=frozenset({"123456789012"}),
+            function_roles="",
+        )
+
+    assert {errand(): "kept"}[errand()] == "kept"
 
 
 def test_a_target_works_on_a_client_in_the_applications_role_that_may_do_what_is_needed():

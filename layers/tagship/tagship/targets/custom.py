@@ -41,7 +41,9 @@ class CustomTarget:
     """The external ID that the role's trust policy requires."""
     settings: Annotated[
         Mapping[Annotated[str, at.MaxLen(64)], Annotated[str, at.MaxLen(1024)]], at.MaxLen(50)
-    ] = field(default_factory=dict)
+    ] = field(
+        default_factory=dict, hash=False
+    )  # a mapping has no hash, and sessions are kept by their target
     """Text settings that the function gets with each request, such as a zone, a record or a table."""
 
 
