@@ -20,6 +20,10 @@ COMMANDS = {
     "plan": ("tagship_cli.commands.plan", "Show what a release would change, before it is uploaded."),
     "validate": ("tagship_cli.commands.validate", "Check release.json and application.yaml, offline."),
     "preview": ("tagship_cli.commands.preview", "Preview what approvers will receive."),
+    "conformance": (
+        "tagship_cli.commands.conformance",
+        "Try your own deployer function against the custom protocol.",
+    ),
     "role": (
         "tagship_cli.commands.role",
         "Print or deploy the role that Tagship assumes for an application.",

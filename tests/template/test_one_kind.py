@@ -47,6 +47,10 @@ USED_BY_TAGSHIP_TOO = re.compile(
     r"|lambda:(InvokeFunction|GetAccountSettings)$"
 )
 """What Tagship asks for itself or of a team's own function, whatever the target is."""
+ELSEWHERE = {
+    "custom": {"cli/tagship_cli/conformance/live.py", "cli/tagship_cli/actions/trying_out.py"},
+}
+"""Files of a kind's own that are no part of the layer: the command that tries a team's own function."""
 SAME_NAME = {
     "lambda": {"health/lambda_invoke.py"},
     "custom": {"health/custom.py", "gates/custom.py"},
@@ -61,6 +65,8 @@ def prefix(kind: Kind) -> str:
 
 def is_of(kind: Kind, path: Path) -> bool:
     """Whether it is one of the kind's own files."""
+    if named(path) in ELSEWHERE.get(kind.name, ()):
+        return True
     return path.parent.name == "targets" and f"{path.stem}_".startswith(f"{prefix(kind)}_")
 
 

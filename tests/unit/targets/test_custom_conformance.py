@@ -18,7 +18,7 @@ from tagship.targets import custom
 from tagship.targets.custom_function import CustomFunction
 from tagship.targets.kind import Artifacts
 from tests.unit.tables import aws_error
-from tests.unit.targets.conformance import Beginning, Bench, Settling
+from tests.unit.targets.conformance import Asked, Beginning, Bench, Settling
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "custom" / "app" / "app.py"
 SPEC = custom.CustomTarget(**custom.KIND.example)
@@ -107,13 +107,15 @@ class RecordBench:
     def get_object(self, *, Bucket: str, Key: str, VersionId: str) -> dict[str, Any]:
         return {"Body": io.BytesIO(self.objects[Key])}
 
+    def ask(self, event: Mapping[str, Any]) -> Any:
+        """The function's answer to a request."""
+        record = self.example.Record(SPEC.settings, dns=self.dns, s3=self, now=lambda: self.at)
+        return self.example.answered(event, record)
+
     def invoke(self, *, FunctionName: str, InvocationType: str, Payload: str) -> dict[str, Any]:
         if self.refused:
             raise self.refused
-        event = json.loads(Payload)
-        record = self.example.Record(event["settings"], dns=self.dns, s3=self, now=lambda: self.at)
-        answer = self.example.answered(event, record)
-        return {"Payload": io.BytesIO(json.dumps(answer).encode())}
+        return {"Payload": io.BytesIO(json.dumps(self.ask(json.loads(Payload))).encode())}
 
     def target(self) -> CustomFunction:
         return CustomFunction(application="storefront", tag="v1.4.0", spec=SPEC, client=self)
@@ -160,7 +162,7 @@ class RecordBench:
         self.refused = None
 
 
-class TestRecord(Beginning, Settling):
+class TestRecord(Asked, Beginning, Settling):
     """A team's own function."""
 
     def make(self) -> Bench:

@@ -84,11 +84,6 @@ class TestService(Settling):
     def make(self) -> Bench:
         return ServiceBench()
 
-    def scenario(self, bench: Bench) -> list[tuple[str, Callable[[], object]]]:
-        """Restored while ECS is still deploying, so that stopping a deployment is among the acts."""
-        bench.unsettle()
-        return super().scenario(bench)
-
     def test_its_rights_are_what_it_calls(self, bench: Bench) -> None:
         rights = ecs.KIND.rights(SPEC, objects=["arn:aws:s3:::releases/*"])
         assert {action for right in rights for action in right.actions} == set(bench.actions)

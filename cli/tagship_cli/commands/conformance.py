@@ -1,0 +1,187 @@
+"""tagship conformance: try a team's own deployer function against every promise of the `custom` protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tagship_cli import options
+from tagship_cli.failures import Failed, trying
+from tagship_cli.place import PLACE, Place, World, can_ask
+from tagship_cli.views import screen
+
+if TYPE_CHECKING:
+    from tagship_cli.conformance.live import LiveBench, Outcome, Trial
+
+_SIGNS = {"passed": screen.good, "failed": screen.bad, "not asked": screen.dim}
+
+
+@click.command(
+    epilog="""\b
+Example:
+  tagship conformance arn:aws:lambda:eu-central-1:123456789012:function:storefront-deployer --file trial.yaml
+\b
+The file names what to try, on a target that only tests use:
+  settings: {zone: Z0123456789ABCDEFGHIJ, record: shop.staging.example.com}
+  artifacts:
+    release: {bucket: storefront-trial, key: release.json, versionId: 3sL4kqtJlcpXroDTDmJ}
+\b
+docs/targets/custom.md explains each line of the file and of the result."""
+)
+@click.argument("function", metavar="FUNCTION_ARN")
+@click.option(
+    "--file",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    metavar="FILE",
+    help="The settings that the function gets, and a release that changes something.",
+)
+@click.option("--region", metavar="REGION", help="The AWS region.  [default: the function's own]")
+@click.option("--profile", metavar="NAME", help="The AWS profile.  [default: from your AWS configuration]")
+@click.option("--yes", "-y", is_flag=True, help="Move the target without asking.")
+@options.as_json
+@click.pass_context
+def conformance(
+    ctx: click.Context,
+    *,
+    function: str,
+    file: Path,
+    region: str | None,
+    profile: str | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Try your own deployer function against every promise that a target of type custom makes.
+
+    The command invokes the function with your own identity, as Tagship would: twice, late, with older fencing numbers, for
+    revisions that never were. It really moves the target, and puts back what it moved. It exits with 1 if a promise is
+    broken.
+    """
+    from tagship_cli.actions.trying_out import read_trial
+
+    trial = read_trial(function, file)
+    before = ctx.meta.get(PLACE, {})
+    place = Place(
+        region=region or before.get("region") or trial.region,
+        profile=profile or before.get("profile"),
+        world=ctx.ensure_object(World),
+    )
+    bench = _begun(place, trial)
+    _ask(bench, yes=yes)
+    found, problem = _run(bench, quiet=as_json)
+    broken = [each for each in found if each.result == "failed"]
+    if as_json:
+        screen.result(_document(bench, found, problem))
+    else:
+        _sum_up(bench, found, problem)
+    if problem:
+        raise Failed(
+            f"What was moved could not be put back: {problem}\n"
+            f"Look at the target now. {bench.serves['id']} had all of its traffic before this command."
+        )
+    if broken:
+        raise click.exceptions.Exit(1)
+
+
+def _begun(place: Place, trial: Trial) -> LiveBench:
+    from tagship.aws.clients import ASKED_BRIEFLY
+    from tagship_cli.conformance.live import begin
+
+    with trying(f"Asking {trial.function} what serves"):
+        client = place.client("lambda", config=ASKED_BRIEFLY)
+        bench = begin(trial, client, clock=lambda: place.world.now().timestamp(), pause=place.world.pause)
+    if bench is None:
+        raise Failed(
+            f"{trial.function} says that nothing serves yet. Nothing was changed.\n"
+            "Point the target at a revision first, so that there is something to restore."
+        )
+    return bench
+
+
+def _ask(bench: LiveBench, *, yes: bool) -> None:
+    trial, serves = bench.trial, screen.clean(bench.serves["id"])
+    told = (
+        screen.bold(f"This moves a real target: what {trial.function} deploys."),
+        *(f"  {name}: {screen.clean(value)}" for name, value in trial.settings.items()),
+        f"  - {serves} serves now. A candidate is made, and gets shares from 1 to 100 % of the traffic, several times.",
+        f"  - After each case everything goes back to {serves}, also when you press Ctrl-C. The candidate is not deleted.",
+        "  - About 200 requests are sent. About 15 of the moves are waited for, as long as your target takes.",
+        f"  - Fencing numbers from {bench.fence} on stay with the target. The function then refuses smaller ones, so",
+        "    Tagship can no longer release to this target: use one that only tests use.",
+    )
+    if yes:
+        return
+    if not can_ask():
+        raise click.UsageError(
+            "This moves a real target, and nobody can be asked here. Add --yes if that is meant."
+        )
+    screen.complain(*told)
+    if not click.confirm("Go on?", err=True):
+        raise Failed("Nothing was changed.")
+
+
+def _run(bench: LiveBench, *, quiet: bool) -> tuple[list[Outcome], str]:
+    """Every outcome, and why what was moved could not be put back; empty where it was."""
+    from tagship.model.errors import TagshipError
+    from tagship_cli.conformance.bench import Unkept
+    from tagship_cli.conformance.live import outcomes
+
+    found = []
+    try:
+        for outcome in outcomes(bench):
+            found.append(outcome)
+            if not quiet:
+                screen.say(*_lines(outcome))
+    except (TagshipError, Unkept) as error:
+        return found, str(error)
+    return found, ""
+
+
+def _lines(outcome: Outcome) -> list[str]:
+    case = outcome.case
+    sign = f"{_SIGNS[outcome.result](f'{outcome.result:<9}')}  "
+    if outcome.result == "not asked":
+        return screen.paragraph(f"{case.name}: {outcome.why}", indent=11, first=sign)
+    lines = screen.paragraph(case.name, indent=11, first=sign)
+    if outcome.result == "failed":
+        lines += screen.paragraph(outcome.why, indent=13, first=f"{'':11}- ")
+        lines += screen.paragraph(f"Remedy, in {case.act}: {case.remedy}", indent=13, first=f"{'':11}- ")
+    return lines
+
+
+def _sum_up(bench: LiveBench, found: list[Outcome], problem: str) -> None:
+    count = {result: sum(each.result == result for each in found) for result in _SIGNS}
+    act, seconds = bench.slowest
+    screen.say(
+        "",
+        f"{count['passed']} promises were kept, {count['failed']} were broken, {count['not asked']} were not asked.",
+        f"{bench.client.requests} requests; the slowest answer, to {act}, took {seconds:.1f} s.",
+    )
+    if not problem:
+        screen.say(f"{screen.clean(bench.serves['id'])} serves, as it did before.")
+
+
+def _document(bench: LiveBench, found: list[Outcome], problem: str) -> dict[str, object]:
+    act, seconds = bench.slowest
+    return {
+        "function": bench.trial.function,
+        "region": bench.trial.region,
+        "kept": not problem and all(each.result != "failed" for each in found),
+        "cases": [
+            {
+                "name": each.case.name,
+                "act": each.case.act,
+                "result": each.result,
+                "why": each.why,
+                "remedy": each.case.remedy if each.result == "failed" else "",
+            }
+            for each in found
+        ],
+        "requests": bench.client.requests,
+        "slowest": {"act": act, "seconds": round(seconds, 3)},
+        "serves": bench.serves["id"],
+        "putBack": not problem,
+        "problem": problem,
+    }

@@ -1,0 +1,219 @@
+"""What the cases work on: a target that can be asked, what others can do to it, and a release of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from tagship.aws.rights import Location
+from tagship.model.records import Revision
+from tagship.targets.kind import Artifacts, Change, Kind, Move, Target
+
+FENCE, NEWER = 7, 8
+PATIENCE = 5
+"""How often a candidate is asked for until it is ready."""
+
+ACTS_OF_OTHERS = {
+    "drift": "someone would have to move the target by hand",
+    "delete": "a revision would have to be deleted",
+    "meet": "two requests would have to meet between a look and its write",
+    "lose": "the answer to a write would have to be lost",
+    "refuse": "AWS would have to refuse a call",
+    "empty": "nothing would have to serve before the release",
+    "reconfigure": "someone would have to change the target's settings by hand",
+    "unsettle": "the target would have to take its time when the case wants it",
+    "ask": "the kind has no protocol of requests",
+    "watch": "nobody takes the time of an answer in memory",
+}
+"""What a case may need beside the target itself, and why it is not asked where that is missing."""
+
+
+class Unkept(Exception):
+    """A promise that was not kept; the sentence says what was expected and what came instead."""
+
+
+class Bench(Protocol):
+    """A target of one kind on which an old revision serves: in memory with AWS's rules, or a team's own."""
+
+    kind: Kind
+    spec: Location
+    artifacts: Artifacts
+    """A release that changes something."""
+    actions: Sequence[str]
+    """Every AWS action that the kind's rights name, as `s3:GetObject`."""
+
+    def target(self) -> Target:
+        """The adapter, for one release."""
+
+    def state(self) -> Any:
+        """All that callers of the target could notice: what serves, with which shares, and every setting."""
+
+    def shares(self) -> dict[str, int]:
+        """What share of the traffic each revision has, in percent, by the revision's id."""
+
+    def writes(self) -> int | None:
+        """How often something was written; None where nobody can count it."""
+
+    def empty(self) -> None:
+        """Nothing serves. Asked where a kind can begin with nothing."""
+
+    def drift(self) -> None:
+        """Somebody moves all traffic by hand to a revision that no release knows."""
+
+    def reconfigure(self) -> None:
+        """Somebody changes, by hand, what the next candidate would be made of."""
+
+    def delete(self, revision: Revision) -> None:
+        """Somebody deletes a revision."""
+
+    def unsettle(self) -> None:
+        """From now on the target takes its time with each move."""
+
+    def settle(self) -> None:
+        """The moves that were made take effect."""
+
+    def before_write(self, others: Callable[[], object]) -> None:
+        """What others do between the next look and its write, once."""
+
+    def lose_answers(self) -> None:
+        """From now on the client loses the first answer to each write and sends the write again."""
+
+    def refuse(self, action: str, *, throttled: bool = False) -> None:
+        """From now on AWS refuses this action, to the role or because of throttling."""
+
+    def allow(self) -> None:
+        """AWS refuses nothing any longer."""
+
+
+class Release:
+    """One planned release, under a fencing number."""
+
+    def __init__(self, bench: Bench, *, fence: int | None = None, later: int = 0) -> None:
+        first: int = getattr(bench, "fence", FENCE)
+        self.bench, self.target = bench, bench.target()
+        self.fence = first + later if fence is None else fence
+        self.newer = self.fence + 1
+        self.change: Change = self.target.plan(bench.artifacts, {}, weighted=bench.kind.weighted)
+        self.candidate = self.change.candidate
+        baseline = self.change.baseline
+        self.etag = baseline.get("etag", "") if baseline else ""
+
+    def prepare(self) -> None:
+        """Makes the candidate, asking as often as the state machine would."""
+        wait = 0
+        for _ in range(PATIENCE):
+            prepared = self.target.prepare(self.bench.artifacts, self.change.candidate)
+            wait = prepared.wait
+            if wait == 0 and prepared.candidate is not None:
+                self.candidate = prepared.candidate
+                return
+            if pause := getattr(self.bench, "pause", None):
+                pause(wait)
+        raise Unkept(
+            f"The candidate was not ready after {PATIENCE} requests; the last answer was to wait {wait} s."
+        )
+
+    def move(self, percent: int) -> Move:
+        """This share, from where the target was last seen."""
+        return Move(
+            baseline=self.change.baseline,
+            candidate=self.candidate,
+            percent=percent,
+            etag=self.etag,
+            fence=self.fence,
+        )
+
+    def set_weight(self, percent: int) -> None:
+        """Gives the candidate this share."""
+        self.etag = self.target.set_weight(self.move(percent))
+
+    def restore(self, *, fence: int | None = None) -> str:
+        """Gives the baseline all traffic."""
+        return self.target.restore(
+            baseline=self.change.baseline,
+            candidate=self.candidate,
+            fence=self.newer if fence is None else fence,
+        )
+
+    def expected(self, percent: int) -> dict[str, int]:
+        """The shares that this one leads to."""
+        baseline = self.change.baseline
+        shares = {self.candidate["id"]: percent} | ({baseline["id"]: 100 - percent} if baseline else {})
+        return {revision: share for revision, share in shares.items() if share}
+
+    @property
+    def share(self) -> int:
+        """A share that the kind can give before all of it."""
+        return 10 if self.bench.kind.weighted else 100
+
+
+def prepared(bench: Bench) -> Release:
+    """A release that is planned, and whose candidate is made."""
+    release = Release(bench)
+    release.prepare()
+    return release
+
+
+def questions(release: Release) -> dict[str, Callable[[], object]]:
+    """Everything that is asked before anybody approves."""
+    target, artifacts = release.target, release.bench.artifacts
+    return {
+        "check": lambda: target.check(release.change.baseline),
+        "dry_run": lambda: target.dry_run(artifacts),
+        "restorable": lambda: target.restorable(release.change.baseline),
+        "plan": lambda: target.plan(artifacts, {}, weighted=release.bench.kind.weighted),
+    }
+
+
+def acts(release: Release, percent: int) -> dict[str, Callable[[], object]]:
+    """Everything that is asked after it was approved and prepared, in order."""
+    target = release.target
+    return {
+        "verify_unchanged": lambda: target.verify_unchanged(release.move(percent)),
+        "set_weight": lambda: release.set_weight(percent),
+        "verify_weight": lambda: target.verify_weight(release.move(percent)),
+        "restore": release.restore,
+    }
+
+
+def same(found: object, wanted: object, what: str) -> None:
+    """Raises Unkept where they differ."""
+    if found != wanted:
+        raise Unkept(f"{what}: expected {_short(wanted)}, found {_short(found)}.")
+
+
+def holds(condition: object, what: str) -> None:
+    """Raises Unkept where it does not."""
+    if not condition:
+        raise Unkept(f"{what}.")
+
+
+def wrote_once(bench: Bench, before: int | None) -> None:
+    """Raises Unkept where there was not one more write, as far as anybody can count them."""
+    same(bench.writes(), None if before is None else before + 1, "Writes")
+
+
+def refused(what: str, act: Callable[[], object], *errors: type[Exception]) -> Exception:
+    """The error that the act raises. Raises Unkept where it raises none of these."""
+    wanted = " or ".join(each.__name__ for each in errors)
+    try:
+        act()
+    except errors as error:
+        return error
+    except Exception as error:
+        raise Unkept(f"{what}: expected {wanted}, got {type(error).__name__}: {error}") from error
+    raise Unkept(f"{what}: expected {wanted}, and it was done.")
+
+
+def stands(release: Release, percent: int) -> None:
+    """The moves take effect, and the target has these shares. Raises Unkept where it does not."""
+    if looks := getattr(release.bench, "stands", None):
+        looks(release, percent)
+        return
+    release.bench.settle()
+    same(release.bench.shares(), release.expected(percent), "The shares of the traffic")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 300 else f"{text[:300]}…"

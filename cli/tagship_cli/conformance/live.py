@@ -1,0 +1,275 @@
+"""A team's own function as a bench: it is asked as Tagship asks it, and gets back what it served after each case."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
+
+from tagship.aws.invocation import invoke
+from tagship.model.errors import AwsUnavailable, RetryableError, TagshipError, TargetInvalid, TargetMoved
+from tagship.model.records import Revision
+from tagship.targets import custom
+from tagship.targets.custom_function import CustomFunction
+from tagship.targets.kind import Artifacts, Kind
+from tagship_cli.conformance.bench import ACTS_OF_OTHERS, Bench, Release, Unkept
+from tagship_cli.conformance.cases import CASES, Case, Make
+
+SECONDS = 8.0
+"""Within which the function must answer."""
+CAN = frozenset({"ask", "watch"})
+_BETWEEN_CASES = 10
+"""More fencing numbers than a case uses."""
+_TRIES = 3
+"""How often a request is sent that the function did not answer, as it may just have been started."""
+_PAUSE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What is tried: a function, the settings that it gets, and a release that changes something."""
+
+    function: str
+    """Its ARN."""
+    account: str
+    region: str
+    settings: Mapping[str, str]
+    artifacts: Artifacts
+    application: str
+    tag: str
+    shares: bool
+    """Whether its target shares traffic between two revisions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of a case."""
+
+    case: Case
+    result: Literal["passed", "failed", "not asked"]
+    why: str = ""
+
+
+@dataclass(slots=True)
+class Watched:
+    """A Lambda client that takes the time of each answer, and remembers what was given traffic."""
+
+    client: Any
+    clock: Callable[[], float]
+    slowest: tuple[str, float] = ("nothing", 0.0)
+    requests: int = 0
+    given: dict[str, Revision] = field(default_factory=dict)
+    """By id, the last one last."""
+
+    def invoke(self, **request: Any) -> Any:
+        """As the client does."""
+        about = json.loads(request["Payload"])
+        if about.get("act") == "set_weight":
+            candidate = about["candidate"]
+            self.given = {
+                **{each: it for each, it in self.given.items() if each != candidate["id"]},
+                candidate["id"]: candidate,
+            }
+        self.requests += 1
+        began = self.clock()
+        try:
+            return self.client.invoke(**request)
+        finally:
+            self.slowest = max(
+                self.slowest, (str(about.get("act")), self.clock() - began), key=lambda it: it[1]
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patient(CustomFunction):
+    """Asks again as the state machine does, when the function says that it is not ready or does not answer."""
+
+    pause: Callable[[float], None]
+
+    def _asked(self, act: str, **about: Any) -> Mapping[str, Any]:
+        unanswered, waited = 0, 0.0
+        while True:
+            try:
+                return super()._asked(act, **about)
+            except RetryableError as error:
+                unanswered += isinstance(error, AwsUnavailable)
+                if unanswered == _TRIES or waited >= custom.KIND.settle_seconds:
+                    raise
+                self.pause(_PAUSE_SECONDS)
+                waited += _PAUSE_SECONDS
+
+
+@dataclass(slots=True, kw_only=True)
+class LiveBench:
+    """The function, with what it serves now."""
+
+    trial: Trial
+    client: Watched
+    pause: Callable[[float], None]
+    fence: int
+    """The first fencing number of the next case."""
+    serves: Revision
+    """What served in the beginning, and does again after each case."""
+    actions: tuple[str, ...] = ()
+    spec: custom.CustomTarget = field(init=False)
+
+    SECONDS = SECONDS
+
+    def __post_init__(self) -> None:
+        self.spec = _spec(self.trial)
+
+    @property
+    def kind(self) -> Kind:
+        """Weighted only where this function's target is."""
+        return replace(custom.KIND, weighted=self.trial.shares)
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """The release's."""
+        return self.trial.artifacts
+
+    @property
+    def slowest(self) -> tuple[str, float]:
+        """The act that was answered last of all, and how long it took in seconds."""
+        return self.client.slowest
+
+    def target(self) -> CustomFunction:
+        """The adapter."""
+        return _adapter(self.trial, self.client, self.pause)
+
+    def state(self) -> Any:
+        """What has all of the traffic; None while no revision has."""
+        return self.shares_or_none()
+
+    def shares(self) -> dict[str, int]:
+        """As far as the function says it."""
+        serving = self.target().serving()
+        return {serving["id"]: 100} if serving else {}
+
+    def writes(self) -> None:
+        """Nobody sees them."""
+
+    def settle(self) -> None:
+        """`stands` waits."""
+
+    def stands(self, release: Release, percent: int) -> None:
+        """Waits until the move has settled. Raises Unkept when it does not in time, or when the shares are others."""
+        fence = release.fence if percent else release.newer
+        move, waited = replace(release.move(percent), fence=fence), 0
+        try:
+            while wait := release.target.verify_weight(move):
+                if waited >= self.kind.settle_seconds:
+                    raise Unkept(f"{percent} % has not settled after {waited} s.")
+                self.pause(wait)
+                waited += wait
+        except TargetMoved as error:
+            raise Unkept(f"The target does not have the candidate at {percent} %: {error}") from error
+
+    def ask(self, request: Mapping[str, Any]) -> Any:
+        """The function's answer to any request."""
+        asked = {
+            "FunctionName": self.trial.function,
+            "InvocationType": "RequestResponse",
+            "Payload": json.dumps({"settings": dict(self.trial.settings), **request}),
+        }
+        answer = invoke(self.client, asked, label=self.trial.function, about="")  # type: ignore[arg-type]
+        if answer.raised:
+            raise Unkept(f"{answer.raised}.")
+        return answer.document
+
+    def restored(self) -> None:
+        """Under newer numbers from now on, gives everything back to what served in the beginning, if that was moved.
+
+        Raises TagshipError or Unkept when that fails.
+        """
+        self.fence += _BETWEEN_CASES
+        if self.is_as_before():
+            return
+        others = [*self.client.given.values()]
+        if serving := self.target().serving() if self.shares_or_none() else None:
+            others = [*(it for it in others if it["id"] != serving["id"]), serving]
+        candidate, replaced = (*others[:-3:-1], None, None)[:2]
+        self.target().restore(
+            baseline=self.serves, candidate=candidate, replaced=replaced, fence=self.fence - 1
+        )
+        waited = 0.0
+        while not self.is_as_before():
+            if waited >= self.kind.settle_seconds:
+                raise Unkept(
+                    f"{self.serves['id']} does not have all of the traffic again after {waited:.0f} s."
+                )
+            self.pause(_PAUSE_SECONDS)
+            waited += _PAUSE_SECONDS
+
+    def is_as_before(self) -> bool:
+        """Whether what served in the beginning has all of the traffic."""
+        return self.shares_or_none() == {self.serves["id"]: 100}
+
+    def shares_or_none(self) -> dict[str, int] | None:
+        """The same; None while more than one revision has traffic."""
+        try:
+            return self.shares()
+        except TargetInvalid:
+            return None
+
+
+def begin(
+    trial: Trial, client: Any, *, clock: Callable[[], float], pause: Callable[[float], None]
+) -> LiveBench | None:
+    """The bench, after a first look that changes nothing; None where nothing serves.
+
+    The first fencing number is the clock's, in seconds since 1970: larger than those of earlier runs. Raises TagshipError.
+    """
+    watched = Watched(client, clock)
+    serving = _adapter(trial, watched, pause).serving()
+    if serving is None:
+        return None
+    return LiveBench(trial=trial, client=watched, pause=pause, fence=int(clock()), serves=serving)
+
+
+def outcomes(bench: LiveBench) -> Iterator[Outcome]:
+    """Each case in turn. Whatever happens, what was moved is put back before the next one, and when it is stopped.
+
+    Raises TagshipError or Unkept when it can't be put back.
+    """
+
+    def make() -> LiveBench:
+        bench.restored()
+        return bench
+
+    for case in CASES:
+        if missing := sorted(case.needs - CAN):
+            yield Outcome(case=case, result="not asked", why=ACTS_OF_OTHERS[missing[0]])
+            continue
+        try:
+            yield _tried(case, Make(bench=cast("Callable[[], Bench]", make), can=CAN))
+        finally:
+            bench.restored()
+
+
+def _tried(case: Case, make: Make) -> Outcome:
+    try:
+        case.keeps(make)
+    except (Unkept, TagshipError) as error:
+        name = "" if isinstance(error, Unkept) else f"{type(error).__name__}: "
+        return Outcome(case=case, result="failed", why=f"{name}{error}")
+    return Outcome(case=case, result="passed")
+
+
+def _spec(trial: Trial) -> custom.CustomTarget:
+    return custom.CustomTarget(
+        type="custom",
+        function=trial.function,
+        account=trial.account,
+        region=trial.region,
+        role="",
+        externalId="",
+        settings=trial.settings,
+    )
+
+
+def _adapter(trial: Trial, client: Watched, pause: Callable[[float], None]) -> Patient:
+    return Patient(
+        application=trial.application, tag=trial.tag, spec=_spec(trial), client=client, pause=pause
+    )

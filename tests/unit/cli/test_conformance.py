@@ -1,0 +1,206 @@
+"""`tagship conformance` on a team's function: the example keeps every promise, and each planted fault is named."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tagship_cli.conformance.cases import CASES
+from tagship_cli.conformance.live import CAN
+from tagship_cli.main import main
+from tagship_cli.place import Place, World
+from tests.unit.targets.test_custom_conformance import NAME, NEW, OLD, SPEC, RecordBench
+
+ARN = "arn:aws:lambda:eu-central-1:123456789012:function:storefront-deployer"
+
+
+class Deployer(RecordBench):
+    """The example as a Lambda client; `answers` stands between it and who asks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers: Callable[[dict[str, Any]], Any] = self.ask
+        self.seen: list[str] = []
+        self.slow = 0
+        """Seconds until it answers."""
+
+    def invoke(self, *, FunctionName: str, InvocationType: str, Payload: str) -> dict[str, Any]:
+        event = json.loads(Payload)
+        self.at += self.slow
+        self.seen.append(event["act"])
+        return {"Payload": io.BytesIO(json.dumps(self.answers(event)).encode())}
+
+
+@pytest.fixture
+def deployer(monkeypatch: pytest.MonkeyPatch) -> Deployer:
+    made = Deployer()
+    monkeypatch.setattr(Place, "client", lambda *_, **__: made)
+    return made
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Path:
+    file = tmp_path / "trial.json"
+    pinned = {"bucket": "releases", "key": "release.json", "versionId": "7"}
+    file.write_text(json.dumps({"settings": dict(SPEC.settings), "artifacts": {"release": pinned}}))
+    return file
+
+
+def tried(deployer: Deployer, trial: Path, *more: str) -> Result:
+    def pause(seconds: float) -> None:
+        deployer.at += seconds
+
+    arguments = ["conformance", ARN, "--file", str(trial), *more]
+    outside = World(pause=pause, now=lambda: datetime.fromtimestamp(deployer.at, UTC))
+    return CliRunner().invoke(main, arguments, obj=outside)
+
+
+def results(deployer: Deployer, trial: Path) -> dict[str, Any]:
+    result = tried(deployer, trial, "--yes", "--json")
+    document: dict[str, Any] = json.loads(result.stdout)
+    assert result.exit_code == (0 if document["kept"] else 1)
+    return document
+
+
+def broken(document: Mapping[str, Any]) -> set[str]:
+    return {each["act"] for each in document["cases"] if each["result"] == "failed"}
+
+
+def test_the_example_keeps_every_promise_and_the_name_is_as_it_was(deployer: Deployer, trial: Path) -> None:
+    document = results(deployer, trial)
+    assert broken(document) == set(), document
+    assert [each["name"] for each in document["cases"]] == [case.name for case in CASES]
+    asked = {each["name"] for each in document["cases"] if each["result"] == "passed"}
+    assert asked == {case.name for case in CASES if case.needs <= CAN}
+    assert (document["putBack"], document["serves"], deployer.shares()) == (True, OLD, {OLD: 100})
+    assert set(deployer.seen) >= {*deployer.example.ACTS} - {"look_into"}
+
+
+def test_it_says_what_it_will_do_and_does_nothing_where_nobody_can_be_asked(
+    deployer: Deployer, trial: Path
+) -> None:
+    result = tried(deployer, trial)
+    assert result.exit_code == 2
+    assert "--yes" in result.stderr
+    assert set(deployer.seen) == {"serving"}
+
+
+def test_a_person_reads_each_line_and_what_serves(deployer: Deployer, trial: Path) -> None:
+    result = tried(deployer, trial, "--yes")
+    assert result.exit_code == 0, result.output
+    assert "passed     A share that was given is not given again" in result.stdout
+    assert "not asked  A candidate whose answer was lost is made once" in result.stdout
+    assert "0 were broken" in result.stdout
+    assert f"{OLD} serves, as it did before." in result.stdout
+
+
+Fault = Callable[[Deployer, dict[str, Any]], Any]
+
+
+def ignores_the_fence(deployer: Deployer, event: dict[str, Any]) -> Any:
+    """It takes each number for a new one, and each state of the target for its own."""
+    deployer.dns.sets = [each for each in deployer.dns.sets if each["Name"] != f"_tagship.{NAME}"]
+    if event["act"] == "set_weight":
+        event["etag"] = deployer.example.Record(SPEC.settings, dns=deployer.dns, s3=deployer)._read().etag
+    return deployer.ask(event)
+
+
+def plans_by_the_clock(deployer: Deployer, event: dict[str, Any]) -> Any:
+    answer = deployer.ask(event)
+    if event["act"] == "plan":
+        answer["summary"] = [f"planned at request {len(deployer.seen)}"]
+    return answer
+
+
+def knows_every_revision(deployer: Deployer, event: dict[str, Any]) -> Any:
+    return {} if event["act"] == "exists" else deployer.ask(event)
+
+
+def moves_when_it_plans(deployer: Deployer, event: dict[str, Any]) -> Any:
+    answer = deployer.ask(event)
+    if event["act"] == "plan":
+        deployer._point_at(deployer.example.cname(NAME, NEW, 100))
+    return answer
+
+
+@pytest.mark.parametrize(
+    "fault, acts",
+    [
+        (ignores_the_fence, {"set_weight"}),
+        (plans_by_the_clock, {"plan"}),
+        (knows_every_revision, {"exists"}),
+        (moves_when_it_plans, {"check, plan, exists, serving"}),
+    ],
+)
+def test_what_a_function_does_wrong_is_named_with_a_remedy(
+    deployer: Deployer, trial: Path, fault: Fault, acts: set[str]
+) -> None:
+    """Fault 62."""
+    deployer.answers = lambda event: fault(deployer, event)
+    document = results(deployer, trial)
+    assert acts <= broken(document), document
+    assert all(each["why"] and each["remedy"] for each in document["cases"] if each["result"] == "failed")
+
+
+def test_an_answer_that_takes_too_long_is_named(deployer: Deployer, trial: Path) -> None:
+    deployer.slow = 9
+    document = results(deployer, trial)
+    (late,) = [each for each in document["cases"] if each["result"] == "failed"]
+    assert "took 9.0 s" in late["why"]
+
+
+def test_what_was_moved_is_put_back_when_it_is_stopped(deployer: Deployer, trial: Path) -> None:
+    def stopping(event: dict[str, Any]) -> Any:
+        answer = deployer.ask(event)
+        if event["act"] == "set_weight" and "error" not in answer:
+            deployer.answers = deployer.ask
+            raise KeyboardInterrupt
+        return answer
+
+    deployer.answers = stopping
+    assert tried(deployer, trial, "--yes").exit_code == 1
+    assert deployer.shares() == {OLD: 100}
+
+
+def test_a_function_that_does_not_restore_is_said_first_of_all(deployer: Deployer, trial: Path) -> None:
+    error = {"error": {"name": "BaselineMissing", "message": "the old host is gone"}}
+    deployer.answers = lambda event: error if event["act"] == "restore" else deployer.ask(event)
+    result = tried(deployer, trial, "--yes")
+    assert result.exit_code == 1
+    assert "could not be put back" in result.stderr
+    assert "the old host is gone" in result.stderr
+    assert f"{OLD} had all of its traffic" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "written, said",
+    [
+        ("artifacts: {}", "artifacts has no 'release'"),
+        ("settings: {zone: 7}\nartifacts: {release: {bucket: releases}}", "key"),
+        ("[", "is not YAML"),
+    ],
+)
+def test_a_file_that_is_not_valid_asks_nothing(
+    deployer: Deployer, tmp_path: Path, written: str, said: str
+) -> None:
+    file = tmp_path / "trial.yaml"
+    file.write_text(written)
+    result = tried(deployer, file, "--yes")
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert deployer.seen == []
+
+
+def test_where_nothing_serves_nothing_is_moved(deployer: Deployer, trial: Path) -> None:
+    deployer.empty()
+    result = tried(deployer, trial, "--yes")
+    assert result.exit_code == 1
+    assert "nothing serves yet" in result.stderr
+    assert set(deployer.seen) == {"serving"}
