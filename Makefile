@@ -54,8 +54,8 @@ help: ## list these targets
 	  printf '  make %-9s %s\n' "$$name" "$$text"; done
 
 .PHONY: demo
-demo: setup ## start the embedded engine, deploy Tagship and release a sample application three times (KEEP=1 leaves it running, STEP=1 lets you approve)
-	@.venv/bin/python -m tools.demo $(if $(filter-out 0,$(KEEP)),--keep) $(if $(filter-out 0,$(STEP)),--step)
+demo: setup ## start the embedded engine, deploy Tagship and release a sample application three times (TARGET=static-site for another kind, KEEP=1 leaves it running, STEP=1 lets you approve)
+	@.venv/bin/python -m tools.demo $(if $(TARGET),--target $(TARGET)) $(if $(filter-out 0,$(KEEP)),--keep) $(if $(filter-out 0,$(STEP)),--step)
 
 .PHONY: test
 test: setup ## run every test (ARGS="tests/unit -k lock" for some of them)

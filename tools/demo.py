@@ -1,8 +1,8 @@
 """`make demo`: a sample application is released three times on this machine, by the deployed stack, with no test double.
 
-v1.0.0 is the first, v1.1.0 takes over from it, v1.2.0 passes its gates, is approved, and is broken. Approvers are the two
-people of its application.yaml: each opens the real link of the real mail and presses a button of the real page. Meanwhile
-customers keep asking the storefront, and the output says who answered them.
+v1.0.0 is the first, v1.1.0 takes over from it, v1.2.0 passes its gates, is approved, and is broken. Approvers are the people
+of its application.yaml: each opens the real link of the real mail and presses a button of the real page. Meanwhile customers
+keep asking the application, and the output says who answered them. `stories.py` has the words, for each kind of target.
 """
 
 from __future__ import annotations
@@ -26,94 +26,36 @@ from tagship.ledger import releases
 from tagship.ledger.table import Ledger
 from tools.people import decide, link_in, newest_to
 from tools.stack import ACCOUNT, REGION, ROOT, STAYING, Engine, LocalError, build, deploy, is_built
-from tools.storefront import NAME, Storefront
+from tools.stories import CANARY, STORIES, Release, Sample, Story, unshown
 from tools.timeline import Share, Timeline, wait_for_execution
 from tools.traffic import Traffic, flowing, shares
 
 STAGE = "production"
-BAKE_SECONDS = 8
 RELEASE_SECONDS = 600
 DECIDE_SECONDS = 14_400
 STARTED_SECONDS = 30
 MAIL_SECONDS = 30
 AFTERWARDS_SECONDS = 2.0
-CANARY = 10
 CANARY_FROM, CANARY_TO = 2.0, 25.0
 """A share of 10 % of some hundred requests, as chance may have it."""
 BUDGETS = {"gates": 300, "traffic": 1200, "health": 300, "rollback": 600}
 """Seconds, as the stack promises them."""
 OPENING = """\
-Tagship takes tagged releases to production: automatic gates, approval by people, a canary, and a rollback by itself.
-This demo shows it with three releases of a small web shop, the storefront. It runs on this machine, without an AWS account.
+Tagship takes tagged releases to production: automatic gates, approval by people, {how}, and a rollback by itself.
+This demo shows it with three releases of {shown}. It runs on this machine, without an AWS account.
 
-  1. Build and deploy    the real SAM CLI deploys the real template to an embedded AWS engine    {build}
-  2. Release v1.0.0      the first version                                                       about 30 s
-  3. Release v1.1.0      a good version takes over, without an error for any customer            about 30 s
-  4. Release v1.2.0      a broken version that passes its gates and is approved: rolled back     about 20 s
+{steps}
 
 {total} Ctrl-C ends it at any moment, and leaves nothing behind.
 """
-FIRST = "In all about two and a half minutes. What is built now is kept, so the next run is about a minute quicker."
-AGAIN = (
-    "In all about a minute and a half: everything is built already, so this run is quicker than the first."
-)
+FIRST = "In all {total}. What is built now is kept, so the next run is about a minute quicker."
+AGAIN = "In all {total}: everything is built already, so this run is quicker than the first."
 CLOSING = """
 What you have seen:
-  - v1.0.0 and v1.1.0 reached every customer, and no customer saw an error.
-  - v1.2.0 was approved and broken. It never got more than 10 % of the traffic, and v1.1.0 serves everyone again.
-  - Nobody was needed for the rollback. The ledger and the executions say the same.
+{seen}
 All {count} checks behind these sentences were as expected.
 """
 WIDTH, INDENT = 110, 12
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
-    """What is released, and how it must end."""
-
-    tag: str
-    about: str
-    why: str
-    look: str
-    ends: str
-    execution: str
-    serves: str
-    broken: bool = False
-
-
-RELEASES = (
-    Release(
-        tag="v1.0.0",
-        about="the first release",
-        why="Nothing is deployed yet. Gates check the upload before any person is asked: is the tag valid, are the "
-        "files those of the manifest, may the target be changed? Only then do both approvers get a personal link by mail.",
-        look="statemachine/release.asl.yaml is the whole flow; each state's code is in functions/<state>/app.py",
-        ends="SUCCEEDED",
-        execution="SUCCEEDED",
-        serves="v1.0.0",
-    ),
-    Release(
-        tag="v1.1.0",
-        about="a good version takes over",
-        why="A new version first gets 10 % of the traffic (the canary). Only if it stays healthy does it get the "
-        "rest, so a mistake would reach few customers. Two customers ask the shop all the time; watch who answers them.",
-        look="docs/health.md: what is checked, and when a release counts as healthy",
-        ends="SUCCEEDED",
-        execution="SUCCEEDED",
-        serves="v1.1.0",
-    ),
-    Release(
-        tag="v1.2.0",
-        about="a broken version, which everybody has approved",
-        why="Gates and people can be wrong. This version answers every request with an error, which shows only when "
-        "customers use it. Tagship sees it at 10 %, restores v1.1.0 by itself, and checks that v1.1.0 is healthy.",
-        look="statemachine/rollback.asl.yaml and docs/rollback.md: what is restored, and what if that fails",
-        ends="ROLLED_BACK",
-        execution="FAILED ReleaseRolledBack",
-        serves="v1.1.0",
-        broken=True,
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,27 +74,31 @@ class Demo:
 
     engine: Engine
     stack: dict[str, str]
-    storefront: Storefront
+    story: Story
+    sample: Sample
     approvers: Sequence[str]
     step: bool
     rows: list[Row] = field(default_factory=list)
+    opened: float = 0.0
+    """From when on no request may fail, in seconds since 1970."""
 
     def release(self, release: Release, traffic: Traffic) -> bool:
         """From the upload to the ending, told while it happens; whether it ended as it must."""
-        say(f"\n{NAME} {release.tag}: {release.about}\n")
+        say(f"\n{self.sample.name} {release.tag}: {release.about}\n")
         say(textwrap.fill(release.why, WIDTH, initial_indent="  ", subsequent_indent="  ") + "\n")
-        before, published = self.storefront.serves(), time.time()
-        self.storefront.publish(release.tag, broken=release.broken, notes=f"{release.tag}: {release.about}.")
+        before, published = self.sample.standing(), time.time()
+        self.sample.publish(release.tag, broken=release.broken, notes=f"{release.tag}: {release.about}.")
         timeline = wait_for_execution(
             self.engine.client("stepfunctions"),
             machine=self.stack["ReleaseStateMachineArn"],
-            key=f"releases/{NAME}/{release.tag}/release.json",
+            key=f"releases/{self.sample.name}/{release.tag}/release.json",
             seconds=STARTED_SECONDS,
         )
         line(0.0, f"CI uploads {release.tag}; the upload starts the state machine")
         for moment in timeline.follow(seconds=DECIDE_SECONDS if self.step else RELEASE_SECONDS):
             if moment.left is not None:
-                if words := moment.words:
+                moving = self.story.moving if moment.state == "ShiftTraffic" and not moment.failed else ""
+                if words := moving or moment.words:
                     line(moment.left - published, words)
             elif moment.state == "RequestApproval":
                 self._approve(release.tag)
@@ -179,7 +125,7 @@ class Demo:
     def _mail_to(self, who: str, tag: str) -> Any:
         deadline = time.monotonic() + MAIL_SECONDS
         while time.monotonic() < deadline:
-            if mail := newest_to(self.engine.mails(), who=who, application=NAME, tag=tag):
+            if mail := newest_to(self.engine.mails(), who=who, application=self.sample.name, tag=tag):
                 return mail
             time.sleep(0.2)
         raise LocalError(f"No mail about {tag} reached {who} within {MAIL_SECONDS} seconds.")
@@ -187,32 +133,33 @@ class Demo:
     def _sum_up(self, release: Release, timeline: Timeline, traffic: Traffic) -> None:
         say(f"\n  It ended {ending(timeline)}, after {timeline.phases['in all']:.0f} s.")
         for share in timeline.shares:
-            say(
-                f"  While {release.tag} had {share.percent} % of the traffic, customers saw: {answered(traffic, share)}."
-            )
+            had = f"had {share.percent} % of the traffic" if self.story.canary else "was rolled out"
+            say(f"  While {release.tag} {had}, customers saw: {answered(traffic, share)}.")
         say(f"  To read: {release.look}.")
 
     def _judge(
-        self, release: Release, timeline: Timeline, traffic: Traffic, *, before: tuple[str, Any], ended: float
+        self, release: Release, timeline: Timeline, traffic: Traffic, *, before: str, ended: float
     ) -> None:
         tag = release.tag
         self._expect(f"{tag} in the ledger", release.ends, self._status(tag))
         self._expect(f"{tag} as an execution", release.execution, ending(timeline))
-        self._expect_canary(tag, timeline, traffic)
-        highest = max((share.percent for share in timeline.shares), default=0)
-        self._expect(f"{tag} got at most", f"{CANARY if release.broken else 100} %", f"{highest} %")
+        opens = self.story.opens and release is self.story.releases[0]
+        if self.story.canary:
+            highest = max((share.percent for share in timeline.shares), default=0)
+            if not opens:
+                self._expect_canary(tag, timeline, traffic)
+            self._expect(f"{tag} got at most", f"{CANARY if release.broken else 100} %", f"{highest} %")
         afterwards = traffic.between(ended, time.time())
-        self._expect(f"after {tag} customers see", f"{release.serves} 100.0 %", told(afterwards))
+        serves = self.story.releases[1].tag if release.broken else tag
+        self._expect(f"after {tag} customers see", f"{serves} 100.0 %", told(afterwards))
         late = [phase for phase, seconds in BUDGETS.items() if timeline.phases.get(phase, 0) > seconds]
         self._expect(f"{tag} over its budgets", "nothing", ", ".join(late) or "nothing")
         if release.broken:
-            self._expect(
-                f"after {tag} the alias is",
-                alias_in_words(*before),
-                alias_in_words(*self.storefront.serves()),
-            )
+            self._expect(f"after {tag} {self.story.stands}", before, self.sample.standing())
+        elif opens:
+            self.opened = ended
         else:
-            failed = sum(request.status != 200 for request in traffic.requests)
+            failed = sum(request.status != 200 for request in traffic.between(self.opened, time.time()))
             self._expect(f"failed requests until {tag} serves", "0", str(failed))
 
     def _expect(self, what: str, expected: str, seen: str) -> None:
@@ -238,27 +185,32 @@ class Demo:
             stage=STAGE,
             now=lambda: datetime.now(UTC),
         )
-        return str(releases.get(ledger, NAME, tag)["status"])
+        return str(releases.get(ledger, self.sample.name, tag)["status"])
 
 
-def run(*, keep: bool = False, step: bool = False) -> int:
-    """The whole demo; 0 if everything was as expected, 130 where it was stopped with Ctrl-C.
+def run(*, target: str = "lambda", keep: bool = False, step: bool = False) -> int:
+    """The whole demo of a kind of target.
+
+    0 if everything was as expected, 2 where the kind can't be shown, 130 where it was stopped with Ctrl-C.
 
     Raises LocalError when this machine lacks something, or something did not happen in time.
     """
+    if why := unshown(target):
+        print(why, file=sys.stderr)
+        return 2
     if keep and Engine.running(STAYING):
         raise LocalError("An embedded engine is running already. Stop it first: .venv/bin/tagship local down")
     try:
-        return _whole(keep=keep, step=step)
+        return _whole(STORIES[target], keep=keep, step=step)
     except KeyboardInterrupt:
         print("\nStopped. Nothing is left running.", file=sys.stderr)
         return 130
 
 
-def _whole(*, keep: bool, step: bool) -> int:
+def _whole(story: Story, *, keep: bool, step: bool) -> int:
     began, again = time.monotonic(), is_built()
     build_time = "about 30 s" if again else "about 1 min, once"
-    say(OPENING.format(build=build_time, total=AGAIN if again else FIRST))
+    say(opening(story, build=build_time, again=again))
     if not again:
         with working("Building the stack with the SAM CLI"):
             build()
@@ -269,24 +221,25 @@ def _whole(*, keep: bool, step: bool) -> int:
             engine = Engine.start(folder, stay=keep)
         with working("Deploying the stack with the SAM CLI"):
             stack = deploy(engine, stage=STAGE)
-        with working(f"Installing the sample application, {NAME}"):
-            storefront = Storefront.install(engine, stage=STAGE, stack=stack)
-            document = storefront.configure(strategy={"percent": CANARY, "bake": BAKE_SECONDS})
+        with working("Installing the sample application"):
+            sample = story.install(engine, stage=STAGE, stack=stack)
+            document = sample.configure(strategy=story.strategy)
         demo = Demo(
             engine=engine,
             stack=stack,
-            storefront=storefront,
+            story=story,
+            sample=sample,
             approvers=document["approval"]["approvers"][: document["approval"]["required"]],
             step=step,
         )
-        with flowing(storefront.url) as traffic:
-            all(demo.release(release, traffic) for release in RELEASES)
-        forget = show(demo.rows)
+        with flowing(sample.ask) as traffic:
+            all(demo.release(release, traffic) for release in story.releases)
+        forget = show(demo.rows, story)
         then = "" if again else " The next run does not build again, and is quicker."
         say(f"The demo took {time.monotonic() - began:.0f} s.{then}")
         stays = keep
         if keep:
-            say(look_around(engine, storefront, stack))
+            say(look_around(engine, sample, stack))
         elif not forget:
             say(f"The engine's log: {folder / 'engine.log'}")
         return 0 if forget else 1
@@ -295,6 +248,24 @@ def _whole(*, keep: bool, step: bool) -> int:
             engine.stop(forget=forget)
         elif not engine:  # stopped before the engine answered
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def opening(story: Story, *, build: str, again: bool) -> str:
+    """What comes, and how long it takes."""
+    built = "the real SAM CLI deploys the real template to an embedded AWS engine"
+    steps = [
+        ("Build and deploy", built, build),
+        *((f"Release {release.tag}", release.short, "about 30 s") for release in story.releases),
+    ]
+    return OPENING.format(
+        how="a canary" if story.canary else "the change that was approved",
+        shown=story.shown,
+        steps="\n".join(
+            f"  {number}. {what:<20}{text:<72}{seconds}"
+            for number, (what, text, seconds) in enumerate(steps, start=1)
+        ),
+        total=AGAIN.format(total=story.again) if again else FIRST.format(total=story.first),
+    )
 
 
 @contextmanager
@@ -365,18 +336,11 @@ def ending(timeline: Timeline) -> str:
     return " ".join(part for part in (timeline.status, timeline.error) if part)
 
 
-def alias_in_words(version: str, weights: Mapping[str, float]) -> str:
-    """What an alias points at."""
-    return f"version {version}" + "".join(
-        f" and {weight:.0%} version {other}" for other, weight in weights.items()
-    )
-
-
-def show(rows: Sequence[Row]) -> bool:
+def show(rows: Sequence[Row], story: Story) -> bool:
     """What was seen, in a few sentences; a table of what was different; whether all of it is right."""
     wrong = [row for row in rows if not row.right]
     if not wrong:
-        say(CLOSING.format(count=len(rows)))
+        say(CLOSING.format(count=len(rows), seen="\n".join(f"  - {each}" for each in story.seen)))
         return True
     widths = [max(len(getattr(row, name)) for row in wrong) for name in ("what", "expected", "seen")]
     say(f"\n{len(wrong)} of {len(rows)} checks were not as expected:\n")
@@ -386,20 +350,20 @@ def show(rows: Sequence[Row]) -> bool:
     return False
 
 
-def look_around(engine: Engine, storefront: Storefront, stack: dict[str, str]) -> str:
+def look_around(engine: Engine, sample: Sample, stack: dict[str, str]) -> str:
     """What somebody types who wants to see more."""
     log = (engine.folder / "engine.log").relative_to(ROOT)
     return f"""
 Everything is still running. To look around:
 
-  the storefront   {storefront.url}
+  {sample.name:<16} {sample.url}
   the mails        {engine.endpoint}/_ministack/ses/messages
   the log          {log}
 
   export AWS_ENDPOINT_URL={engine.endpoint} AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION} TAGSHIP_STAGE={STAGE}
   export AWS_ACCESS_KEY_ID={ACCOUNT} AWS_SECRET_ACCESS_KEY=test
-  .venv/bin/tagship status {NAME}
-  .venv/bin/tagship history {NAME}
+  .venv/bin/tagship status {sample.name}
+  .venv/bin/tagship history {sample.name}
   aws stepfunctions list-executions --state-machine-arn {stack["ReleaseStateMachineArn"]}
 
 Stop it with:  .venv/bin/tagship local down"""
@@ -414,9 +378,12 @@ def main() -> int:
         "--keep", action="store_true", help="leave everything running, and say how to look around"
     )
     parser.add_argument("--step", action="store_true", help="wait for a person to decide each release")
+    parser.add_argument(
+        "--target", default="lambda", metavar="KIND", help=f"the kind of target: {', '.join(STORIES)}"
+    )
     options = parser.parse_args()
     try:
-        return run(keep=options.keep, step=options.step)
+        return run(target=options.target, keep=options.keep, step=options.step)
     except LocalError as error:
         print(error, file=sys.stderr)
         return 1

@@ -16,6 +16,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import tomllib
 import urllib.error
@@ -153,6 +154,25 @@ class Engine:
     def environment(self) -> dict[str, str]:
         """What a program is given that works on the engine: nothing of this machine but where its programs are."""
         return _environment(self.folder) | {"AWS_ENDPOINT_URL": self.endpoint}
+
+    def tagship(self, *arguments: str | Path, folder: Path) -> None:
+        """Runs the command line in a folder, as a team's CI runs it.
+
+        Raises LocalError with what it said when it refuses.
+        """
+        done = subprocess.run(
+            [Path(sys.executable).with_name("tagship"), *arguments],
+            env=self.environment,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise LocalError(
+                f"`tagship {arguments[0]}` failed ({done.returncode}):\n{done.stdout}{done.stderr}"
+            )
 
     def function_url(self, address: str) -> str:
         """Where the engine serves a function's address (https://<id>.lambda-url.<region>.on.aws/)."""

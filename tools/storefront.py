@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import subprocess
-import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +17,8 @@ from typing import Any
 import yaml
 
 from tagship.model.release import Tag, parameter_name
-from tools.stack import ACCOUNT, REGION, ROOT, Engine, LocalError, outputs
+from tools.stack import ACCOUNT, REGION, ROOT, Engine, outputs
+from tools.traffic import Answer, asked
 
 HOME = ROOT / "examples" / "storefront"
 NAME = "storefront"
@@ -139,29 +138,23 @@ class Storefront:
             "AdditionalVersionWeights"
         ) or {}
 
+    def standing(self) -> str:
+        """What the alias points at, in words."""
+        version, weights = self.serves()
+        others = "".join(f" and {weight:.0%} version {other}" for other, weight in weights.items())
+        return f"version {version}{others}"
+
+    def ask(self, _number: int) -> Answer:
+        """One customer's request to its page."""
+        return asked(self.url, said_by=lambda headers, _: headers.get("x-storefront-version", ""))
+
     def _folder(self, name: str = "") -> Path:
         folder = self.engine.folder / NAME / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def _tagship(self, *arguments: str | Path) -> None:
-        """The command line as a team's CI runs it.
-
-        Raises LocalError with what it said when it refuses.
-        """
-        done = subprocess.run(
-            [Path(sys.executable).with_name("tagship"), *arguments],
-            env=self.engine.environment,
-            cwd=self._folder(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise LocalError(
-                f"`tagship {arguments[0]}` failed ({done.returncode}):\n{done.stdout}{done.stderr}"
-            )
+        self.engine.tagship(*arguments, folder=self._folder())
 
 
 def pack(version: str, *, broken: bool = False) -> bytes:

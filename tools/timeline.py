@@ -41,10 +41,15 @@ class Moment:
         return (self.left or self.entered) - self.entered
 
     @property
+    def failed(self) -> bool:
+        """Whether it was left by its Catch: there is an error instead of an answer."""
+        return self.left is not None and bool(self.data.get("error"))
+
+    @property
     def words(self) -> str:
         """What happened, in plain words; empty for a state that only leads to the next one."""
         if self.state not in _WORDS:
-            return ""
+            return _error(self.data) if self.state == "AwaitStable" and self.failed else ""
         try:
             return _WORDS[self.state](self.data)
         except (KeyError, TypeError):  # left by its Catch: there is an error instead of an answer

@@ -1,17 +1,32 @@
-"""Customers: real requests to the storefront while it is released, and which version answered each of them."""
+"""Customers: real requests to an application while it is released, and which release answered each of them."""
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
+from typing import NamedTuple
 
 _PAUSE = 0.05
+NOBODY = "nobody"
+
+
+class Answer(NamedTuple):
+    """Which release answered a request, and with which status; 0 where nothing answered."""
+
+    version: str
+    status: int
+
+
+Ask = Callable[[int], Answer]
+"""One request; the number tells one customer from the next. Raises OSError where nothing answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,38 +42,29 @@ class Request:
 class Traffic:
     """Every request so far."""
 
-    url: str
+    ask: Ask
     requests: list[Request] = field(default_factory=list)
     _ended: threading.Event = field(default_factory=threading.Event)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def between(self, start: float, end: float) -> list[Request]:
         """The requests that were sent in a span of time."""
         return [request for request in self.requests if start <= request.at < end]
 
-    def ask(self) -> Request:
-        """One request more."""
-        at = time.time()
-        try:
-            with urllib.request.urlopen(self.url, timeout=10) as response:
-                status, headers = response.status, response.headers
-        except urllib.error.HTTPError as error:
-            status, headers = error.code, error.headers
-        request = Request(at=at, version=headers.get("x-storefront-version") or "nobody", status=status)
-        self.requests.append(request)
-        return request
-
     def _flow(self) -> None:
         while not self._ended.wait(_PAUSE):
+            at = time.time()
             try:
-                self.ask()
+                version, status = self.ask(next(self._numbers))
             except OSError:
-                self.requests.append(Request(at=time.time(), version="nobody", status=0))
+                version, status = NOBODY, 0
+            self.requests.append(Request(at=at, version=version or NOBODY, status=status))
 
 
 @contextmanager
-def flowing(url: str) -> Iterator[Traffic]:
+def flowing(ask: Ask) -> Iterator[Traffic]:
     """Requests flow until the block ends."""
-    traffic = Traffic(url=url)
+    traffic = Traffic(ask=ask)
     threads = [threading.Thread(target=traffic._flow, daemon=True) for _ in range(2)]
     for thread in threads:
         thread.start()
@@ -68,6 +74,22 @@ def flowing(url: str) -> Iterator[Traffic]:
         traffic._ended.set()
         for thread in threads:
             thread.join(timeout=15)
+
+
+def asked(
+    url: str, *, said_by: Callable[[Message, str], str], headers: Mapping[str, str] | None = None
+) -> Answer:
+    """One GET; `said_by` reads from the answer's headers and body which release it is.
+
+    Raises OSError where nothing answers.
+    """
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=dict(headers or {})), timeout=10
+        ) as answer:
+            return Answer(said_by(answer.headers, answer.read().decode()), answer.status)
+    except urllib.error.HTTPError as error:
+        return Answer(said_by(error.headers, error.read().decode(errors="replace")), error.code)
 
 
 def shares(requests: list[Request]) -> dict[str, float]:

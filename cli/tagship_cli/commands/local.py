@@ -94,20 +94,26 @@ def up(*, stage: str, as_json: bool) -> None:
 
 
 @local.command(
-    short_help="Release the sample application three times.",
+    short_help="Release a sample application three times.",
     epilog="""\b
 Examples:
   tagship local demo
-  tagship local demo --step     approve on the page yourself""",
+  tagship local demo --step                      approve on the page yourself
+  tagship local demo --target cloudformation     another kind of target""",
+)
+@click.option(
+    "--target",
+    metavar="KIND",
+    help="The kind of target, instead of a function. For a kind that can't be shown, the command lists those that can.",
 )
 @click.option("--keep", is_flag=True, help="Leave everything running, and print how to explore it.")
 @click.option("--step", is_flag=True, help="Pause before each approval, so that you can decide on the page.")
-def demo(*, keep: bool, step: bool) -> None:
-    """Release the sample application three times: a first release, a good one, and a broken one that is rolled back."""
+def demo(*, target: str | None, keep: bool, step: bool) -> None:
+    """Release a sample application three times: a first release, a good one, and a broken one that is rolled back."""
     with _checkout():
         from tools.demo import run
 
-        code = run(keep=keep, step=step)
+        code = run(keep=keep, step=step, **({"target": target} if target else {}))
     raise click.exceptions.Exit(code)
 
 

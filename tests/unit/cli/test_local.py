@@ -47,15 +47,15 @@ def test_demo_hands_on_its_options_and_how_it_ended(
     stage: Any, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
 
-    given: dict[str, bool] = {}
+    given: dict[str, object] = {}
 
-    def run(**options: bool) -> int:
+    def run(**options: object) -> int:
         given.update(options)
         return code
 
     monkeypatch.setattr("tools.demo.run", run)
-    assert stage.run("local", "demo", "--step").exit_code == code
-    assert given == {"keep": False, "step": True}
+    assert stage.run("local", "demo", "--step", "--target", "static-site").exit_code == code
+    assert given == {"target": "static-site", "keep": False, "step": True}
 
 
 def test_down_without_an_engine_says_so(stage: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

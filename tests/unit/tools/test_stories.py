@@ -1,0 +1,67 @@
+"""Each kind of target has a demo, or one sentence that says why not."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import pytest
+import yaml
+
+from tagship.targets import KINDS
+from tools import demo, orders, record, stories, website
+
+
+def test_each_kind_is_shown_or_it_is_said_why_not() -> None:
+    assert set(stories.STORIES) | set(stories.UNSHOWN) == set(KINDS)
+    assert not set(stories.STORIES) & set(stories.UNSHOWN)
+
+
+@pytest.mark.parametrize("kind", [*stories.UNSHOWN, "mainframe"])
+def test_a_kind_that_cannot_be_shown_is_refused_in_one_line_with_those_that_can(
+    kind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/node")
+    assert demo.run(target=kind) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert kind in said
+    assert said.endswith(f"These can be shown: {', '.join(stories.STORIES)}.\n")
+
+
+def test_a_kind_whose_program_is_missing_is_not_among_those_that_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    assert stories.unshown("static-site") == (
+        "A demo of static-site needs node on the PATH. Without it, these can be shown: lambda, cloudformation, custom."
+    )
+    assert stories.unshown("lambda") == ""
+
+
+@pytest.mark.parametrize("kind", stories.STORIES)
+def test_each_story_has_two_good_releases_and_a_broken_one(kind: str) -> None:
+    story = stories.STORIES[kind]
+    assert [release.broken for release in story.releases] == [False, False, True]
+    shown = demo.opening(story, build="about 30 s", again=True)
+    assert all(line_ == line_.rstrip() for line_ in shown.splitlines())
+    assert all(release.tag in shown for release in story.releases)
+
+
+def test_the_broken_site_lacks_its_content_and_says_which_release_it_is() -> None:
+    with zipfile.ZipFile(io.BytesIO(website.pack("v1.0.0"))) as good:
+        assert set(good.namelist()) == set(website.PAGES)
+        page = good.read("index.html")
+    with zipfile.ZipFile(io.BytesIO(website.pack("v1.2.0", broken=True))) as broken:
+        lost = broken.read("index.html")
+    assert (website.release_in(page), website.release_in(lost)) == ("v1.0.0", "v1.2.0")
+    assert website.HEADLINE.encode() in page
+    assert website.HEADLINE.encode() not in lost
+
+
+def test_the_broken_stack_has_one_resource_more() -> None:
+    good, broken = (yaml.load(orders.template(broken=it), yaml.BaseLoader) for it in (False, True))
+    assert set(broken["Resources"]) - set(good["Resources"]) == {"Taken"}
+
+
+def test_the_demo_of_the_custom_kind_packs_the_example_itself() -> None:
+    with zipfile.ZipFile(io.BytesIO(record.pack())) as packed:
+        compile(packed.read("app.py"), "app.py", "exec")

@@ -1,0 +1,306 @@
+"""What `make demo` tells: for each kind of target its three releases, how each must end, and what they show."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol
+
+from tools.stack import Engine
+from tools.traffic import Answer
+
+
+class Sample(Protocol):
+    """A sample application on the embedded engine."""
+
+    @property
+    def name(self) -> str:
+        """As its application.yaml says it."""
+
+    @property
+    def url(self) -> str:
+        """Where customers reach it."""
+
+    def configure(self, **changes: Any) -> Mapping[str, Any]:
+        """Stores its application.yaml with these changes; answers with what was stored."""
+
+    def publish(self, tag: str, *, broken: bool = False, notes: str = "") -> None:
+        """Publishes a version with the command line. Raises LocalError when it refuses."""
+
+    def standing(self) -> str:
+        """How the target stands, in words."""
+
+    def ask(self, number: int, /) -> Answer:
+        """One customer's request. Raises OSError where nothing answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """What is released, and how it must end."""
+
+    tag: str
+    about: str
+    short: str
+    """The same on the first screen."""
+    why: str
+    look: str
+    broken: bool = False
+
+    @property
+    def ends(self) -> str:
+        """In the ledger."""
+        return "ROLLED_BACK" if self.broken else "SUCCEEDED"
+
+    @property
+    def execution(self) -> str:
+        """The execution's status and error."""
+        return "FAILED ReleaseRolledBack" if self.broken else "SUCCEEDED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """One kind's demo."""
+
+    shown: str
+    """The application, in words."""
+    needs: str = ""
+    """A program that the engine runs it with."""
+    sample: str
+    """Where its class is, as `tools.storefront:Storefront`."""
+    canary: bool
+    """Whether the kind shares traffic between two releases."""
+    opens: bool = False
+    """Whether nothing serves before the first release."""
+    moving: str = ""
+    """What begins where no traffic is shared."""
+    stands: str
+    """Begins the sentence that `Sample.standing` ends."""
+    strategy: Mapping[str, Any]
+    first: str
+    again: str
+    """How long it takes in all, with and without a build."""
+    releases: Sequence[Release]
+    seen: Sequence[str]
+    """What a whole demo has shown."""
+
+    def install(self, engine: Engine, *, stage: str, stack: Mapping[str, str]) -> Sample:
+        """The application on this engine."""
+        module, _, name = self.sample.partition(":")
+        made: Sample = getattr(import_module(module), name).install(engine, stage=stage, stack=stack)
+        return made
+
+
+CANARY = 10
+BAKE_SECONDS = 8
+_SHARED = {"percent": CANARY, "bake": BAKE_SECONDS}
+_FLOW = "statemachine/release.asl.yaml is the whole flow; each state's code is in functions/<state>/app.py"
+_FIRST = (
+    "Nothing is deployed yet. Gates check the upload before any person is asked: is the tag valid, are the "
+    "files those of the manifest, may the target be changed? Only then do both approvers get a personal link by mail."
+)
+
+LAMBDA = Story(
+    shown="a small web shop, the storefront",
+    sample="tools.storefront:Storefront",
+    canary=True,
+    stands="the alias is",
+    strategy=_SHARED,
+    first="about two and a half minutes",
+    again="about a minute and a half",
+    releases=(
+        Release(
+            tag="v1.0.0",
+            about="the first release",
+            short="the first version",
+            why=_FIRST,
+            look=_FLOW,
+        ),
+        Release(
+            tag="v1.1.0",
+            about="a good version takes over",
+            short="a good version takes over, without an error for any customer",
+            why="A new version first gets 10 % of the traffic (the canary). Only if it stays healthy does it get the "
+            "rest, so a mistake would reach few customers. Two customers ask the shop all the time; watch who "
+            "answers them.",
+            look="docs/health.md: what is checked, and when a release counts as healthy",
+        ),
+        Release(
+            tag="v1.2.0",
+            about="a broken version, which everybody has approved",
+            short="a broken version that passes its gates and is approved: rolled back",
+            why="Gates and people can be wrong. This version answers every request with an error, which shows only "
+            "when customers use it. Tagship sees it at 10 %, restores v1.1.0 by itself, and checks that v1.1.0 is "
+            "healthy.",
+            look="statemachine/rollback.asl.yaml and docs/rollback.md: what is restored, and what if that fails",
+            broken=True,
+        ),
+    ),
+    seen=(
+        "v1.0.0 and v1.1.0 reached every customer, and no customer saw an error.",
+        "v1.2.0 was approved and broken. It never got more than 10 % of the traffic, and v1.1.0 serves everyone again.",
+        "Nobody was needed for the rollback. The ledger and the executions say the same.",
+    ),
+)
+
+STATIC_SITE = Story(
+    shown="a small website behind CloudFront",
+    needs="node",
+    sample="tools.website:Website",
+    canary=True,
+    opens=True,
+    stands="visitors get",
+    strategy=_SHARED,
+    first="about two and a half minutes",
+    again="about a minute and a half",
+    releases=(
+        Release(
+            tag="v1.0.0",
+            about="the site opens",
+            short="the site opens: until now its address answers 503",
+            why="Nothing is deployed yet, and the site's address answers 503. Tagship copies the files into a folder "
+            "of this release's own, and then lets the CloudFront function send visitors there. An approver opens "
+            "a link in a mail first.",
+            look=_FLOW,
+        ),
+        Release(
+            tag="v1.1.0",
+            about="a good version takes over",
+            short="a good version takes over, without an error for any visitor",
+            why="The CloudFront function gives 10 % of the visitors the new version (the canary), and each of them "
+            "stays with it. Only if it stays healthy does everyone get it. Both versions keep their files, so no "
+            "page is half new.",
+            look="docs/targets/static-site.md: how visitors are shared, and what the edge keeps",
+        ),
+        Release(
+            tag="v1.2.0",
+            about="a broken version, which an approver has approved",
+            short="a page without its content, approved by mistake: rolled back",
+            why="A build went wrong: the first page has lost its content, and another page is missing. The plan warns "
+            "of the missing page, and it is approved all the same. The health check asks the new version itself, "
+            "and fails at 10 %.",
+            look="docs/rollback.md: what is restored, and what if that fails",
+            broken=True,
+        ),
+    ),
+    seen=(
+        "v1.0.0 opened the site, and v1.1.0 took over without an error for any visitor.",
+        "v1.2.0 was approved and broken. At most 10 % of the visitors got it, and everyone gets v1.1.0 again.",
+        "Nobody was needed for the rollback. The ledger and the executions say the same.",
+    ),
+)
+
+CLOUDFORMATION = Story(
+    shown="a stack with a queue for orders",
+    sample="tools.orders:Orders",
+    canary=False,
+    moving="CloudFormation executes the change set that was approved",
+    stands="the queue keeps orders for",
+    strategy={"bake": BAKE_SECONDS},
+    first="about two and a half minutes",
+    again="about a minute and a half",
+    releases=(
+        Release(
+            tag="v1.0.0",
+            about="the queue keeps orders for 5 days",
+            short="the queue keeps orders for 5 days instead of 4",
+            why="The stack exists: its team created it. Tagship makes a change set, shows an approver what it would "
+            "do, and executes this one change set and no other. Two customers send orders all the time.",
+            look=_FLOW,
+        ),
+        Release(
+            tag="v1.1.0",
+            about="the queue keeps orders for 7 days",
+            short="7 days, without losing any customer's order",
+            why="The next update. Its plan is computed by CloudFormation before anyone is asked: what changes, what "
+            "is replaced, what is deleted. If someone else changes the stack after the plan, this change set can "
+            "no longer be executed.",
+            look="docs/targets/cloudformation.md: what an approver sees, and what a rollback restores",
+        ),
+        Release(
+            tag="v1.2.0",
+            about="14 days, in an update that fails half-way",
+            short="14 days, in an update that fails half-way: rolled back",
+            why="The update also creates a parameter whose name someone else has taken. No change set can know that, "
+            "so it passes its gates and is approved. It fails after the queue was changed; the stack gets back "
+            "what it had.",
+            look="docs/rollback.md: what is restored, and what if that fails",
+            broken=True,
+        ),
+    ),
+    seen=(
+        "v1.0.0 and v1.1.0 updated the stack with the change sets that were approved, and no order was refused.",
+        "v1.2.0 was approved and failed half-way. The queue keeps orders for 7 days again.",
+        "Nobody was needed for the rollback. The ledger and the executions say the same.",
+    ),
+)
+
+CUSTOM = Story(
+    shown="a name in Route 53, which the team's own function moves",
+    sample="tools.record:Record",
+    canary=True,
+    stands="the name points at",
+    strategy=_SHARED,
+    first="about two and a half minutes",
+    again="about a minute and a half",
+    releases=(
+        Release(
+            tag="v1.0.0",
+            about="Tagship takes over the name",
+            short="the name moves from the old host to the first one",
+            why="Tagship knows nothing of Route 53. The team's function does: it plans, moves and restores when it is "
+            "asked, each act by a small protocol in JSON. Tagship keeps the order, the approvals, the time, and "
+            "the record.",
+            look="examples/custom/app/app.py is the whole function; docs/targets/custom.md explains the protocol",
+        ),
+        Release(
+            tag="v1.1.0",
+            about="a good version takes over",
+            short="a good version takes over, without an error for any customer",
+            why="The record is weighted: the new host first gets 10 % (the canary). Only if it stays healthy does it "
+            "get the rest. Two customers resolve the name all the time, as the weights say; watch which host "
+            "answers them.",
+            look=_FLOW,
+        ),
+        Release(
+            tag="v1.2.0",
+            about="a broken version, which an approver has approved",
+            short="a broken version that passes its gates and is approved: rolled back",
+            why="Gates and people can be wrong. This host answers every request with an error, which shows only when "
+            "customers use it. Tagship sees it at 10 %, and asks the function to restore v1.1.0.",
+            look="docs/rollback.md: what is restored, and what if that fails",
+            broken=True,
+        ),
+    ),
+    seen=(
+        "v1.0.0 and v1.1.0 reached every customer, and no customer saw an error.",
+        "v1.2.0 was approved and broken. It never got more than 10 % of the traffic, and v1.1.0 serves everyone again.",
+        "Nobody was needed for the rollback. The ledger and the executions say the same.",
+    ),
+)
+
+STORIES: Mapping[str, Story] = {
+    "lambda": LAMBDA,
+    "cloudformation": CLOUDFORMATION,
+    "static-site": STATIC_SITE,
+    "custom": CUSTOM,
+}
+"""By the kind of target, as application.yaml says it."""
+UNSHOWN: Mapping[str, str] = {
+    "ecs": "it replaces no tasks, so a deployment is complete within the call and none can fail",
+}
+"""Kinds that the embedded engine can't serve, and why."""
+
+
+def unshown(kind: str) -> str:
+    """Why a kind can't be shown on this machine, in words that list those that can; empty where it can."""
+    lacks = {name for name, story in STORIES.items() if story.needs and shutil.which(story.needs) is None}
+    known = ", ".join(name for name in STORIES if name not in lacks)
+    if kind in lacks:
+        return f"A demo of {kind} needs {STORIES[kind].needs} on the PATH. Without it, these can be shown: {known}."
+    if kind in UNSHOWN:
+        return f"The embedded engine can't show {kind}: {UNSHOWN[kind]}. These can be shown: {known}."
+    if kind not in STORIES:
+        return f"There is no kind of target named {kind!r}. These can be shown: {known}."
+    return ""
