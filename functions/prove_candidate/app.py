@@ -17,11 +17,11 @@ from tagship.runtime import Event, Runtime, step
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """`{wait}`: 0 when the candidate exists, is what was approved and passed its checks; otherwise seconds until the next
+    """`{wait}`: 0 when the candidate is made, is the approved one and passed its checks; otherwise seconds until the next
     call.
 
     Raises PlanChanged, TargetInvalid, CandidateUnhealthy, LockLost, CredentialsRefused, and NotStable when its time is
-    over. In all these cases no traffic has moved.
+    over; no traffic has moved then.
     """
     release, deployment = runtime.release(event), event["deployment"]
     record, location, settings = release.record, location_of(release.record), runtime.settings
