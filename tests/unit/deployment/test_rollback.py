@@ -509,7 +509,9 @@ def test_nothing_by_itself_restores_what_can_not_work_any_longer(trigger):
     """Fault 103."""
     order = Order.from_dict(INPUT | {"trigger": trigger})
     with pytest.raises(
-        RollbackUnsafe, match=r"its rollback is marked unsafe: Migration 42 drops a column\. .*storefront-5xx"
+        RollbackUnsafe,
+        match=r"its rollback is marked unsafe: Migration 42 drops a column\. .*storefront-5xx.* restore the previous "
+        r"version anyway with `tagship rollback`\.$",
     ):
         refuse_unsafe(order, UNSAFE)
     refuse_unsafe(order, {"manifest": None})  # type: ignore[typeddict-item]
