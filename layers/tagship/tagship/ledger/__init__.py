@@ -1,1 +1,3 @@
-"""The only truth: facts, and the records that they explain, written together. Only this room knows the table's keys."""
+"""The only source of truth: facts, and the records that they explain, written together. Only this room knows the table's
+keys.
+"""

@@ -1,4 +1,6 @@
-"""Adopting what serves: somebody changed the target by hand, and an operator makes that the baseline of what comes next."""
+"""Adopts the current version: someone changed the target by hand, and an operator makes that the baseline of the next
+release.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,9 @@ from tagship.model.release import Status
 
 
 def adopt(ledger: Ledger, application: str, serving: Revision, *, who: str, why: str) -> CurrentRecord:
-    """What production runs from here on, by the ledger. A lock that is kept after a failed rollback is freed with it.
+    """The new current release in the ledger. A lock that was kept after a failed rollback is released with it.
 
-    Raises AdoptionRefused where there is nothing to adopt, while a release is in progress, and for a barred release.
+    Raises AdoptionRefused if there is nothing to adopt, while a release is in progress, and for a barred release.
     """
     current, present = releases.current(ledger, application), lock.holder(ledger, application)
     if current is None and not (present and present.kept):
@@ -76,7 +78,7 @@ def adopt(ledger: Ledger, application: str, serving: Revision, *, who: str, why:
 
 
 def _is_foreign(release: ReleaseRecord | None) -> bool:
-    """Whether no release that succeeded made it. Raises AdoptionRefused for a barred one."""
+    """Whether no successful release made it. Raises AdoptionRefused for a barred one."""
     if release is not None and (barred := release.get("barred")):
         raise AdoptionRefused(
             f"{release['application']} {release['tag']} serves traffic, but it is barred: {barred['why']} "
@@ -86,7 +88,7 @@ def _is_foreign(release: ReleaseRecord | None) -> bool:
 
 
 def _release_of(ledger: Ledger, application: str, serving: Revision) -> ReleaseRecord | None:
-    """The newest release that made this very revision; None where no release did."""
+    """The newest release that made exactly this revision; None if none did."""
     made = [
         record
         for record in releases.every(ledger, application)

@@ -1,4 +1,4 @@
-"""Requests for approval and their decisions: each decision is one conditional write, before anything else learns of it."""
+"""Requests for approval and their decisions: each decision is one conditional write, before anything else reads it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CLOSED = {
     "CLOSED": FactKind.APPROVAL_CLOSED,
 }
 MOST_PLANNINGS = 5
-"""How often one attempt of a release may be planned: each time another went first, people are asked again."""
+"""How often one attempt of a release can be planned: people are asked again each time another release goes first."""
 _SECRET = "taskToken"  # noqa: S105 (an attribute's name)
 
 
@@ -41,19 +41,19 @@ def get(ledger: Ledger, approval_id: str) -> RequestRecord | None:
 
 
 def task_token(ledger: Ledger, approval_id: str) -> str:
-    """What the state machine waits on: for the one call that answers it, and for nobody's eyes."""
+    """The task token that the state machine waits on; only for the call that answers it, never for display."""
     item = ledger.get(_pk(approval_id), _APPROVAL)
     return str(item.get(_SECRET, "")) if item else ""
 
 
 def request(ledger: Ledger, approval: NewRequest, *, execution: str, fence: int = 0) -> RequestRecord:
-    """Opens the request, once for a plan; asked again, it answers with the request as it stands, whatever id it has.
+    """Opens the request, once for each plan; a second call returns the existing request, whatever id it has.
 
-    With it the lock under this fencing number is free: while people are waited for, others may go first. 0 for none.
+    This also releases the lock with this fencing number, so that others can go first while people decide. 0 for none.
 
-    The fact keeps the id: of two that ask at once, each with an id of its own, one opens it and both get that one.
+    The fact keeps the id: of two concurrent calls, each with its own id, one opens the request and both return it.
 
-    Raises LockLost when the release has ended meanwhile, or its lock is another's.
+    Raises LockLost if the release has ended meanwhile, or another release has its lock.
     """
     asked = {
         "approvers": approval["approvers"],
@@ -97,14 +97,14 @@ def request(ledger: Ledger, approval: NewRequest, *, execution: str, fence: int 
 
 
 def _asked_as(ledger: Ledger, fact: Fact) -> str:
-    """The id of the request that the plan has: the one that the fact of its opening says."""
+    """The id of the plan's request, from the fact that opened it."""
     opened = ledger.fact(fact.application, fact.tag, fact.attempt, fact.name, fact.key)
     assert opened is not None
     return str(opened["data"]["approval"])
 
 
 def waits_on(ledger: Ledger, approval_id: str, token: str) -> None:
-    """The state machine asks under a new task token; the one before it is dead."""
+    """The state machine waits with a new task token; the previous one is invalid."""
     ledger.write(
         ledger.update(
             _pk(approval_id),
@@ -118,14 +118,14 @@ def waits_on(ledger: Ledger, approval_id: str, token: str) -> None:
 
 
 def sent(ledger: Ledger, approval_id: str, results: Mapping[str, str]) -> None:
-    """To whom the links went: `sent`, or why not."""
+    """Who got a link on which channel: `sent`, or the reason why not."""
     ledger.write(
         ledger.update(_pk(approval_id), _APPROVAL, only_if="attribute_exists(pk)", sent=dict(results))
     )
 
 
 def delivered(ledger: Ledger, approval_id: str) -> None:
-    """The state machine has been told, or there is none any more that would hear it."""
+    """The state machine has the decision, or no longer waits for one."""
     ledger.write(
         ledger.update(
             _pk(approval_id), _APPROVAL, only_if="attribute_exists(pk)", remove=("open",), delivered=True
@@ -134,7 +134,7 @@ def delivered(ledger: Ledger, approval_id: str) -> None:
 
 
 def open_ones(ledger: Ledger) -> list[str]:
-    """The ids of the requests whose answer no execution has got yet."""
+    """The ids of the requests whose decision was not delivered to an execution yet."""
     return [str(item["pk"]).removeprefix(_pk("")) for item in ledger.open_of("approval")]
 
 
@@ -149,13 +149,14 @@ def decide(
     identity: str = "",
     proof: Mapping[str, object] | None = None,
 ) -> RequestRecord:
-    """Records one approver's decision, and with it the request's outcome if that decides it.
+    """Records one approver's decision and, if that completes it, the request's outcome.
 
-    `judge` says, of the request with the decision in it, "approved", "rejected" or "open"; `identity` is the IAM identity of
-    whoever decided without a link. `proof` is what vouches for an approval: it is kept beside the fact, never in it.
+    `judge` returns "approved", "rejected" or "open" for the request including this decision; `identity` is the IAM
+    identity of a person who decided without a link. `proof` proves an approval: it is stored next to the fact, never in
+    it.
 
-    Raises AlreadyDecided when this approver has decided, ApprovalExpired and ApprovalClosed when nobody may any more,
-    IdentityUnproven for an approval in production whose approver nobody vouches for.
+    Raises AlreadyDecided if this approver has decided, ApprovalExpired and ApprovalClosed if it is too late,
+    IdentityUnproven for an approval in production without proof of the approver's identity.
     """
     while True:
         approval = get(ledger, approval_id)
@@ -204,12 +205,12 @@ def decide(
             if ledger.record(fact, change, *kept):
                 return {**approval, "decisions": decisions, "status": status}
         except Refused:
-            continue  # somebody decided at the same moment: look again, and say so if that ended it
+            continue  # someone decided at the same moment: read again, and raise if that ended the request
         raise AlreadyDecided(f"{approver} has already decided.")
 
 
 def proof_of(ledger: Ledger, approval_id: str, approver: str) -> Mapping[str, object]:
-    """What was kept to vouch for one approver's approval; empty where nothing was."""
+    """The stored proof of an approver's approval; empty if there is none."""
     item = ledger.get(_pk(approval_id), _proof_key(approver)) or {}
     found = item.get("proof")
     return found if isinstance(found, Mapping) else {}
@@ -218,7 +219,7 @@ def proof_of(ledger: Ledger, approval_id: str, approver: str) -> Mapping[str, ob
 def close(
     ledger: Ledger, approval_id: str, *, status: str, why: str, who: str = "tagship", execution: str = ""
 ) -> RequestRecord:
-    """Ends a request that nobody decided (EXPIRED, SUPERSEDED, CLOSED); a decided one stays as it was decided."""
+    """Ends a request without a decision (EXPIRED, SUPERSEDED, CLOSED); a decided one keeps its decision."""
     approval = get(ledger, approval_id)
     if approval is None:
         raise ApprovalClosed("This approval request does not exist.")
@@ -239,15 +240,16 @@ def close(
         status=status,
         closedBy=why,
     )
-    with suppress(Refused):  # decided at the same moment: what stands is the answer
+    with suppress(Refused):  # decided at the same moment: that decision counts
         ledger.record(fact, change)
     return get(ledger, approval_id) or approval
 
 
 def outdate(ledger: Ledger, approval: RequestRecord, *, why: str, execution: str = "") -> None:
-    """Ends a request because another release went first, and begins the release's next planning: nothing decided counts.
+    """Ends a request because another release went first, and begins the release's next planning; no decision on it
+    counts.
 
-    Raises LockLost, and nothing was changed, when the release has ended or begun meanwhile, or people have just decided.
+    Raises LockLost, with nothing changed, if the release has ended or begun meanwhile, or people have just decided.
     """
     planning = approval.get("planning", 1)
     closed = ledger.update(
@@ -295,7 +297,7 @@ def _proof_key(approver: str) -> str:
 
 
 def _proof_item(approval_id: str, approver: str, proof: Mapping[str, object]) -> dict[str, object]:
-    """Written over whatever stands there: a false one that came before must not keep out the true one."""
+    """Overwrites an existing proof: a false one written earlier must not block the real one."""
     return {"pk": _pk(approval_id), "sk": _proof_key(approver), "kind": "proof", "proof": dict(proof)}
 
 
@@ -319,7 +321,7 @@ def fact_of(
     execution: str = "",
     data: Mapping[str, object] | None = None,
 ) -> Fact:
-    """A fact about a request; `key` sets it apart from others of its name."""
+    """A fact about a request; `key` distinguishes it from others of its name."""
     return Fact(
         application=approval["application"],
         tag=approval["tag"],

@@ -1,7 +1,7 @@
-"""The chain of an application's facts, read back: every link is computed anew, and the first that is broken is named.
+"""Verifies the chain of an application's facts: every link is computed again, and the first broken one is reported.
 
-Each fact carries a number (`seq`, from 1 on), the digest of the fact before it (`previous`, empty for the first) and its own
-(`digest`, over everything else in it). Nothing here asks the table, but for `read`.
+Each fact has a number (`seq`, from 1 on), the digest of the previous fact (`previous`, empty for the first) and its own
+(`digest`, over everything else in it). Only `read` queries the table.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tagship.ledger.table import Ledger, application_key, digest_of, fact_key
 from tagship.model.records import FactRecord, HeadRecord
 
 Read = Mapping[str, Any]
-"""A fact, or the head, as it was read: nothing of it is believed before it is verified."""
+"""A fact, or the head, as it was read; nothing in it is trusted before it is verified."""
 
 
 class Break(StrEnum):
@@ -28,7 +28,7 @@ class Break(StrEnum):
     HEAD = "head"
     REWRITTEN = "rewritten"
     HIDDEN = "hidden"
-    """Evidence stands behind a delete marker, or under a second version of its name."""
+    """A delete marker hides evidence, or its name has a second version."""
     NO_EVIDENCE = "no evidence"
 
 
@@ -38,14 +38,14 @@ class Broken:
 
     kind: Break
     seq: int
-    """The number of the fact at which the chain breaks."""
+    """The number of the fact at which the chain is broken."""
     what: str
     """In a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anchor:
-    """What a chain was at some time, kept where nobody can change it: a number and the digest that its fact had."""
+    """The state of a chain at some time, stored where nobody can change it: a number and the digest of that fact."""
 
     seq: int
     digest: str
@@ -53,18 +53,18 @@ class Anchor:
 
 
 def read(ledger: Ledger, application: str, *, since: int = 1) -> tuple[HeadRecord | None, list[FactRecord]]:
-    """The head, and the facts of an application from a number on, as they fit together while others go on writing."""
+    """The head, and the facts of an application from a number on, consistent with each other while others write."""
     before = head_of(ledger, application)
     facts = list(ledger.facts_in_order(application, after=since - 1))
     after = head_of(ledger, application)
     if before and after and before != after:
-        # Somebody wrote while we read: what came after our first look is for the next time.
+        # Someone wrote while we read: facts after our first read of the head are left for the next run.
         return before, [fact for fact in facts if _number(fact) <= int(before["last"])]
     return after, facts
 
 
 def head_of(ledger: Ledger, application: str) -> HeadRecord | None:
-    """The number and the digest of the application's last fact: `{last, digest}`; None where there is none."""
+    """The number and the digest of the application's last fact: `{last, digest}`; None if there is none."""
     item = ledger.get(application_key(application), "HEAD")
     return {"last": item["last"], "digest": item["digest"]} if item else None
 
@@ -76,7 +76,7 @@ def verify(
     head: Read | None,
     anchors: Iterable[Anchor] = (),
 ) -> Broken | None:
-    """The whole chain of an application from its first fact to its head; None when every link holds."""
+    """The complete chain of an application from its first fact to its head; None if every link is intact."""
     numbers = [_number(fact) for fact in facts]
     previous = ""
     for seq, fact in enumerate(facts, start=1):
@@ -94,9 +94,9 @@ def verify(
 
 
 def verify_part(application: str, facts: Sequence[Read], *, anchors: Iterable[Anchor] = ()) -> Broken | None:
-    """Some facts of a chain, in order: each by itself, and each link between two that follow on one another.
+    """Some facts of a chain, in order: each by itself, and each link between two consecutive ones.
 
-    What is missing between them is not seen here: that needs the whole chain.
+    This cannot detect missing facts between them: that needs the complete chain.
     """
     before, previous = 0, ""
     for fact in facts:
@@ -127,7 +127,7 @@ def verify_end(application: str, facts: Sequence[Read], *, head: Read | None) ->
 
 
 def digest_holds(fact: Read) -> bool:
-    """Whether a fact is what its digest was made of; what can't be read back is not."""
+    """Whether a fact matches its digest; one that cannot be serialized does not."""
     content = {name: value for name, value in fact.items() if name != "digest"}
     try:
         return bool(digest_of(content) == fact.get("digest"))
@@ -235,7 +235,7 @@ def _head(facts: Sequence[Read], head: Read | None, *, last: int) -> Broken | No
 def _anchored(
     digests: Mapping[int, object], anchors: Iterable[Anchor], *, whole: bool = True
 ) -> Broken | None:
-    """A chain that was written anew from some fact on is whole in itself, and not the one that was kept elsewhere."""
+    """A chain that was rewritten from some fact on is consistent in itself, but differs from the copy stored elsewhere."""
     for anchor in sorted(anchors, key=lambda anchor: anchor.seq):
         if digests.get(anchor.seq) == anchor.digest or (not whole and anchor.seq not in digests):
             continue

@@ -1,4 +1,4 @@
-"""Which configuration of an application is in force: the one that was approved last, by a fact. Where a stage guards it."""
+"""The configuration in force of each application: the last one that a fact shows as approved. For stages that guard it."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ _CONFIGURATION = "CONFIGURATION"
 
 
 def in_force(ledger: Ledger, application: str) -> ApprovedConfiguration | None:
-    """The configuration that was approved last; None where none was yet."""
+    """The configuration that was approved last; None if there is none."""
     return cast("ApprovedConfiguration | None", ledger.get(application_key(application), _CONFIGURATION))
 
 
 def approval_of(ledger: Ledger, application: str, tag: str) -> FactRecord | None:
-    """The fact that approved a configuration; None where none did."""
+    """The fact that approved a configuration; None if there is none."""
     return ledger.fact(application, tag, 1, FactKind.CONFIGURATION_APPROVED) if number_of(tag) else None
 
 
 def proposals(ledger: Ledger, application: str) -> Iterator[ReleaseRecord]:
-    """All that was ever proposed, in no order."""
+    """All proposals, in no particular order."""
     yield from cast(
         "Iterator[ReleaseRecord]", ledger.query(application_key(application), f"RELEASE#{PREFIX}")
     )
 
 
 def newest(ledger: Ledger, application: str) -> int:
-    """The number of the last proposal; 0 where there is none."""
+    """The number of the last proposal; 0 if there is none."""
     return max((number_of(record["tag"]) for record in proposals(ledger, application)), default=0)
 
 
 def approve(ledger: Ledger, record: ReleaseRecord, *, approvers: tuple[str, ...], execution: str) -> bool:
-    """Puts a proposal into force, with the fact that says so; False if that was done before.
+    """Puts a proposal in force, with its fact; False if that was done before.
 
-    Raises LockLost when the proposal has ended otherwise, or when what is in force is no longer what its approvers saw
-    it compared with.
+    Raises LockLost if the proposal has ended in another way, or if the configuration in force is no longer the one that
+    its approvers saw in the comparison.
     """
     document = record["proposal"]
     base = record["configuration"].get("digest", "")

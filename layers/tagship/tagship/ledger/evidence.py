@@ -21,7 +21,7 @@ _OF_THE_APPROVAL = (
     *("id", "status", "digest", "author", "approvers", "required", "askedAt", "expiresAt", "decisions"),
     "closedBy",
 )
-"""Named one by one: what else an item may come to hold (a task token, a link, a thread) never leaves with them."""
+"""An explicit list, so that other attributes of an item (a task token, a link, a thread) never leave the ledger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +34,9 @@ class Ending:
 
     @classmethod
     def in_event(cls, event: object) -> Ending | None:
-        """The one that a person names, `{"fact": {application, tag, seq}}`; None where the event has no such name.
+        """The fact that a person names, `{"fact": {application, tag, seq}}`; None if the event names none.
 
-        Raises EventNotUnderstood for a name that is none.
+        Raises EventNotUnderstood for an invalid name.
         """
         if not isinstance(event, Mapping) or "fact" not in event:
             return None
@@ -52,9 +52,9 @@ class Ending:
 def bundle(ledger: Ledger, application: str, tag: str, *, ended: int) -> Item:
     """Everything up to the fact with the number `ended`, the ending.
 
-    The same ending gives the same document: what came later (a rollback after success) is in the evidence of that ending.
+    The same ending always gives the same document: a later rollback is in the evidence of that rollback's ending.
 
-    Raises ApplicationUnknown when the ledger has no such release, LookupError when it has no such fact.
+    Raises ApplicationUnknown if the ledger has no such release, LookupError if it has no such fact.
     """
     record = releases.get(ledger, application, tag)
     facts = [fact for fact in ledger.facts_of(application, tag) if fact["seq"] <= ended]
@@ -84,13 +84,13 @@ def _some(record: Mapping[str, object], names: Sequence[str]) -> Item:
 
 
 def key_of(evidence: Mapping[str, Any]) -> str:
-    """Where it is kept; the name alone says which fact, with which digest, the chain had then."""
+    """Its key; the name alone contains the number and digest of the fact at that time."""
     ended = evidence["ended"]
     return f"{evidence['application']}/{evidence['tag']}/{ended['seq']:010}-{ended['digest']}.json"
 
 
 def anchor_of(key: str) -> Anchor | None:
-    """What the name of a piece of evidence says of the chain; None for a name that is none."""
+    """The number and digest in the name of a piece of evidence; None for another name."""
     parts = key.removesuffix(".json").split("/")
     seq, dash, digest = parts[-1].partition("-")
     if len(parts) != 3 or not dash or not seq.isdecimal() or not key.endswith(".json"):

@@ -1,4 +1,4 @@
-"""Freezes: times in which an application, or every one, may not be deployed. They are lifted, never deleted."""
+"""Freezes: times in which one application, or every application, must not be deployed. They are lifted, never deleted."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from tagship.model.schedule import EVERY_APPLICATION, Freeze
 
 
 def standing(ledger: Ledger, application: str) -> tuple[Freeze, ...]:
-    """What holds for an application now or later: its own freezes and those of all, by their beginning."""
+    """The freezes that apply to an application now or later: its own and those of all applications, sorted by their
+    beginning.
+    """
     scopes = dict.fromkeys((application, EVERY_APPLICATION))
     found = [freeze for scope in scopes for freeze in of(ledger, scope)]
     return tuple(sorted(found, key=lambda freeze: (freeze.starts, freeze.id)))
 
 
 def of(ledger: Ledger, scope: str) -> Iterator[Freeze]:
-    """The freezes of an application alone, or of EVERY_APPLICATION, that were not lifted and have not ended."""
+    """The freezes of one application, or of EVERY_APPLICATION, that were not lifted and have not ended."""
     now = ledger.now()
     for item in ledger.query(application_key(scope), "FREEZE#"):
         freeze = _freeze(item, now)
@@ -28,9 +30,9 @@ def of(ledger: Ledger, scope: str) -> Iterator[Freeze]:
 
 
 def freeze(ledger: Ledger, wanted: Freeze) -> tuple[Freeze, bool]:
-    """Records a freeze; (the freeze as it stands, whether it is new).
+    """Records a freeze. Returns its record, and whether it is new.
 
-    One with the same end and reason that stands already, whoever made it, is the answer: a second run does nothing.
+    If one with the same end and reason exists, whoever made it, that one is returned: a second run does nothing.
     """
     for known in of(ledger, wanted.application):
         same = (known.ends, known.reason, known.again) == (wanted.ends, wanted.reason, wanted.again)
@@ -63,7 +65,7 @@ def freeze(ledger: Ledger, wanted: Freeze) -> tuple[Freeze, bool]:
 
 
 def unfreeze(ledger: Ledger, known: Freeze, *, author: str, reason: str) -> bool:
-    """Ends a freeze now; False when it was lifted before."""
+    """Ends a freeze now; False if it was lifted before."""
     now = ledger.now()
     fact = _fact(
         known,
@@ -86,7 +88,7 @@ def unfreeze(ledger: Ledger, known: Freeze, *, author: str, reason: str) -> bool
 
 
 def _freeze(item: Item, now: datetime) -> Freeze:
-    """As it stands; of one that comes again, the time that is now or next."""
+    """Its record; for one that repeats, with the current or next time."""
     starts, ends, again = _moment(item["starts"]), _moment(item["ends"]), None
     if "rule" in item:
         again = Recurrence(
@@ -112,7 +114,7 @@ def _stored(again: Recurrence) -> dict[str, str | int]:
 
 
 def _fact(freeze: Freeze, name: FactKind, *, who: str, data: dict[str, str]) -> Fact:
-    """Of no release: its tag is empty."""
+    """It concerns no release: its tag is empty."""
     return Fact(
         application=freeze.application, tag="", attempt=0, name=name, key=freeze.id, who=who, data=data
     )

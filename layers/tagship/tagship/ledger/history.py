@@ -1,4 +1,4 @@
-"""The releases of an application, newest first and no further back than somebody looks: queries, and no scan."""
+"""An application's releases, newest first, read only as far back as needed: with queries, never a scan."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SUMMARY = (
     *("application", "tag", "attempt", "stage", "status", "why", "readAt", "endedAt", "execution"),
     *("manifest.author", "manifest.commit", "plan.from"),
 )
-"""What is told of a release among others."""
+"""The summary of a release in a list."""
 _FEW, _MANY = 25, 100
-"""Releases that are looked up at once: few for a screen, as many as BatchGetItem gives for those who go on."""
+"""Releases that are read at once: few for a screen, as many as BatchGetItem allows for longer lists."""
 _READ = (FactKind.RELEASE_READ, FactKind.CONFIGURATION_PROPOSED)
 _BEGINNINGS = (*_READ, FactKind.LOCK_ACQUIRED)
 
@@ -26,13 +26,13 @@ class Recent:
     """What was touched lately."""
 
     touched: tuple[str, ...]
-    """Tags that were read, or took the lock, newest first: whatever has not ended is among them."""
+    """Tags that were read, or took the lock, newest first: every release that has not ended is among them."""
     ended: FactRecord | None
-    """The newest ending, however long ago: its tag may have begun again since."""
+    """The newest ending, however old: its tag may have a new attempt since."""
 
 
 def recent(ledger: Ledger, application: str, *, since: str) -> Recent:
-    """Back to a time, and further only until there is an ending."""
+    """Back to a given time, and further only until there is an ending."""
     touched: dict[str, None] = {}
     ended: FactRecord | None = None
     for fact in ledger.facts_in_order(application, newest_first=True, only=(*_BEGINNINGS, *ENDING_KINDS)):
@@ -46,7 +46,7 @@ def recent(ledger: Ledger, application: str, *, since: str) -> Recent:
 
 
 def newest(ledger: Ledger, application: str, *, since: str = "") -> Iterator[ReleaseRecord]:
-    """Summaries of the releases that were read since then, newest first, as many as are taken."""
+    """Summaries of the releases that were read since then, newest first, as many as the caller takes."""
     batch: list[str] = []
     many = _FEW
     seen: set[str] = set()
@@ -64,7 +64,7 @@ def newest(ledger: Ledger, application: str, *, since: str = "") -> Iterator[Rel
 
 
 def summaries(ledger: Ledger, application: str, tags: Sequence[str]) -> list[ReleaseRecord]:
-    """Of these releases, in this order."""
+    """Summaries of these releases, in this order."""
     keys = [(application_key(application), f"RELEASE#{tag}") for tag in tags]
     found = {item["tag"]: item for item in ledger.get_many(keys, *SUMMARY)} if keys else {}
     return [cast("ReleaseRecord", found[tag]) for tag in tags if tag in found]

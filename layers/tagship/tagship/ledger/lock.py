@@ -1,7 +1,7 @@
-"""One release at a time for an application: a lease, and a fencing number that every change to the target carries.
+"""One release of an application at a time: a lease, and a fencing number that every change to the target carries.
 
-The number only ever rises. Whoever takes the lock gets the next one; a holder whose lease was taken by another finds its own
-number stale at the next change and may change nothing any more.
+The number only increases. Each new holder gets the next one. If another holder has taken over the lease, the old holder's
+number is stale at its next change, which is then refused.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from tagship.model.facts import FactKind
 
 _LOCK = "LOCK"
 SPARE_SECONDS = 120
-"""What a lease has beyond the work that it covers, so that it never ends under a holder that is merely slow."""
+"""Added to the work that a lease covers, so that it never ends while its holder is merely slow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
-    """What a holder has."""
+    """What a holder gets."""
 
     fence: int
     leaseEnds: str
@@ -30,7 +30,7 @@ class Lock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """Who has the lock now."""
+    """The current holder of the lock."""
 
     tag: str
     attempt: int
@@ -38,23 +38,23 @@ class Holder:
     fence: int
     leaseEnds: str
     kept: bool = False
-    """Kept for a person after a rollback that failed: it does not end by itself."""
+    """Kept for a person after a failed rollback: it does not expire."""
     rollback: bool = False
     """A rollback of the release took it over."""
     upkeep: bool = False
     """No release is at work: a person deletes old revisions, and named the release that production runs."""
 
     def alive(self, now: datetime) -> bool:
-        """Whether the lease still runs."""
+        """Whether the lease is still valid."""
         return self.kept or self.leaseEnds > timestamp(now)
 
     def rolls_back(self, now: datetime) -> bool:
-        """Whether a rollback is at it now; one that failed is not, and another may follow it."""
+        """Whether a rollback is running; not one that failed, which another may follow."""
         return self.rollback and not self.kept and self.alive(now)
 
 
 def holder(ledger: Ledger, application: str) -> Holder | None:
-    """Who holds the application's lock, if anyone does (the lease may have ended)."""
+    """Who has the application's lock, if anyone (the lease may have expired)."""
     return _holder_in(ledger.get(application_key(application), _LOCK) or {})
 
 
@@ -74,7 +74,7 @@ def _holder_in(item: Item) -> Holder | None:
 
 
 def open_ones(ledger: Ledger) -> list[tuple[str, Holder]]:
-    """Every application whose lock somebody has and does not keep for a person, and who."""
+    """Every application whose lock someone has, unless it is kept for a person, and the holder."""
     found = [(str(item["pk"]), ledger.get(str(item["pk"]), _LOCK) or {}) for item in ledger.open_of("lock")]
     return [
         (pk.removeprefix(application_key("")), present)
@@ -222,9 +222,10 @@ def give_back(ledger: Ledger, *, application: str, fence: int) -> bool:
 
 
 def renew(ledger: Ledger, *, application: str, fence: int, seconds: int) -> Lock:
-    """A longer lease, and the proof that this fencing number is still the newest: asked before every change to a target.
+    """Extends the lease, which proves that this fencing number is still the newest: required before every change to a
+    target.
 
-    Raises LockLost when it is not.
+    Raises LockLost if it is not.
     """
     ends = timestamp(ledger.now() + timedelta(seconds=seconds))
     try:
@@ -246,7 +247,7 @@ def renew(ledger: Ledger, *, application: str, fence: int, seconds: int) -> Lock
 
 
 def freed(ledger: Ledger, *, application: str, fence: int) -> Change:
-    """The lock without its holder, for the transaction that asks people or writes the ending; the number stays."""
+    """The released lock, for the transaction that asks people or writes the ending; the number stays."""
     return ledger.update(
         application_key(application),
         _LOCK,

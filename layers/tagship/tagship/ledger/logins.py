@@ -1,4 +1,4 @@
-"""Who signed in to look at a request: one fact for each time, and the session that began with it."""
+"""Sign-ins of approvers: one fact for each, and the session that begins with it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tagship.model.facts import FactKind
 
 
 def get(ledger: Ledger, approval_id: str, session: str) -> Item | None:
-    """A session with what its cookie's secret hashes to, over or not."""
+    """A session with the hash of its cookie's secret, expired or not."""
     return ledger.get(approval_key(approval_id), f"LOGIN#{session}")
 
 
@@ -25,9 +25,9 @@ def opened(
     identity: str,
     until: datetime,
 ) -> bool:
-    """Opens a session, and with it uses up the sign-in that it is named after; False when that was used before.
+    """Opens a session and thereby uses up the sign-in that it is named after; False if that was used before.
 
-    `secret` is hashed already; `identity` is the provider's name for the person.
+    `secret` is already hashed; `identity` is the provider's name for the person.
     """
     fact = Fact(
         application=approval["application"],

@@ -1,4 +1,6 @@
-"""What was told to whom: so that a notice which is tried again is not told again, and a release's notices stay together."""
+"""Which channel has accepted which fact, so that a retried notice is not sent twice, and the thread of each release's
+notices.
+"""
 
 from __future__ import annotations
 
@@ -12,26 +14,26 @@ from tagship.ledger.table import Ledger, Refused, application_key, timestamp
 from tagship.model.records import FactRecord
 
 OPENING_SECONDS = 20
-"""How long the opening of a thread is one sender's: longer than one try to reach a channel takes."""
+"""How long one sender may take to open a thread: longer than one attempt to reach a channel."""
 
 
 def address(fact: FactRecord) -> str:
-    """Where a fact of the stream stands among its application's, for `fact_at`."""
+    """The position of a fact of the stream among its application's, for `fact_at`."""
     return str(fact["sk"])
 
 
 def fact_at(ledger: Ledger, application: str, address: str) -> FactRecord | None:
-    """The fact that stands at an address of the table, as a message names it."""
+    """The fact at an address in the table, as a message contains it."""
     return cast("FactRecord | None", ledger.get(application_key(application), address))
 
 
 def was_told(ledger: Ledger, fact: FactRecord, channel: str) -> bool:
-    """Whether this channel has taken this fact before."""
+    """Whether this channel has accepted this fact before."""
     return ledger.get(application_key(fact["application"]), _key(fact, channel)) is not None
 
 
 def told(ledger: Ledger, fact: FactRecord, channel: str) -> None:
-    """Writes that the channel has taken it; a second time changes nothing."""
+    """Records that the channel has accepted it; a second call changes nothing."""
     change = ledger.update(
         application_key(fact["application"]),
         _key(fact, channel),
@@ -39,19 +41,19 @@ def told(ledger: Ledger, fact: FactRecord, channel: str) -> None:
         kind="notice",
         at=fact["at"],
     )
-    with suppress(Refused):  # it stands already
+    with suppress(Refused):  # it is recorded already
         ledger.write(change)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thread:
-    """What holds a release's notices in one channel together, for an attempt: the first one's own name there."""
+    """The thread of an attempt's notices in one channel: the first message's own name there."""
 
     ledger: Ledger
     release: Mapping[str, Any]
-    """Its application, tag and attempt; a fact says them too."""
+    """Its application, tag and attempt; every fact has them too."""
     channel: str
-    """Of several on one service, which."""
+    """The channel, if there are several on one service."""
 
     def name(self) -> str:
         """Empty before there is one."""
@@ -59,7 +61,7 @@ class Thread:
         return str(item.get("thread", "")) if item else ""
 
     def taken(self) -> bool:
-        """Whether the opening is the caller's; for so long, nobody else gets it."""
+        """Whether the caller may open the thread; until that expires, nobody else may."""
         now = self.ledger.now()
         change = self.ledger.update(
             *self._place(),
@@ -75,7 +77,7 @@ class Thread:
         return True
 
     def begun(self, name: str) -> None:
-        """Keeps the name; the one that stands, stands. With none, whoever comes next may open the thread at once."""
+        """Stores the thread's name, unless there is one. Without a name, the next sender may open the thread at once."""
         attributes: dict[str, Any] = {"thread": name} if name else {}
         change = self.ledger.update(
             *self._place(), only_if="attribute_not_exists(#thread)", remove=("until",), **attributes

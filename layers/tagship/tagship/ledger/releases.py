@@ -1,4 +1,4 @@
-"""The release as it stands: claimed once, marked as it goes, ended once."""
+"""A release's record: claimed once, updated by each step, ended once."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tagship.model.release import Retry, Status
 _CURRENT = "CURRENT"
 _STORED = ("pk", "sk", "kind", "open")
 ASKED = "approval"
-"""The phase of a release that waits for people. It holds no lock: others may go first."""
+"""The phase of a release that waits for people. It does not hold the lock: others can go first."""
 DELAYED = "window"
-"""The phase of a release that is approved and waits for its window, without the lock. A newer one may end it there."""
+"""The phase of an approved release that waits for its window, without the lock. A newer release can end it."""
 
 AGAIN = "again"
-"""The phase of a release that is planned again, because another went first."""
+"""The phase of a release that is planned again because another one went first."""
 BEGUN = "deployment"
 """The phase of a release whose deployment has begun."""
 
@@ -41,7 +41,7 @@ _MAY_END_AS = dict.fromkeys(Status, (Status.RUNNING,)) | {
     Status.ABORTED: (Status.RUNNING, Status.ROLLBACK_FAILED),
     Status.ROLLBACK_FAILED: (Status.RUNNING, Status.SUCCEEDED),
 }
-"""Only a rollback may end what has ended: of a release that had succeeded, or after one that failed."""
+"""Only a rollback can change an ending: of a release that had succeeded, or after a failed rollback."""
 
 RETRIED = frozenset(
     {
@@ -53,16 +53,16 @@ RETRIED = frozenset(
         Status.ABORTED,
     }
 )
-"""Endings after which the same tag may begin again: production is as it was before."""
+"""Endings after which the same tag can have a new attempt: production is as it was before."""
 
 
 def claim(ledger: Ledger, record: NewRelease, *, retry: Retry | None = None) -> tuple[str, ReleaseRecord]:
-    """Claims the tag's next attempt for this execution, which is its first unless somebody asked for another.
+    """Claims the tag's next attempt for this execution: the first one, unless a retry asks for another.
 
-    Answers with how it went, and the release as it stands: "claimed"; "duplicate" for what was read before with the same
-    bytes; "refused" for other bytes under a used tag, which is a fact; "declined" for a retry that can't be made.
+    Returns the outcome and the release's record: "claimed"; "duplicate" if the same bytes were read before; "refused" for
+    other bytes under a used tag, which is recorded as a fact; "declined" for a retry that is not possible.
 
-    The same execution may ask twice and gets the same answer.
+    The same execution can call this twice and gets the same result.
     """
     if retry is not None:
         return _claim_again(ledger, record, retry)
@@ -71,7 +71,7 @@ def claim(ledger: Ledger, record: NewRelease, *, retry: Retry | None = None) -> 
         if ledger.record(_read(item), ledger.put(_stored(item), only_if="attribute_not_exists(pk)")):
             return "claimed", item
     except Refused:
-        pass  # it stands already: the same answer as for a fact that stands
+        pass  # it exists already: the same result as for an existing fact
     known = get(ledger, record["application"], record["tag"])
     if known["execution"] == record["execution"]:
         return "claimed", known
@@ -81,7 +81,7 @@ def claim(ledger: Ledger, record: NewRelease, *, retry: Retry | None = None) -> 
 
 
 def _claim_again(ledger: Ledger, record: NewRelease, retry: Retry) -> tuple[str, ReleaseRecord]:
-    """Exactly one attempt follows another, and only one that has ended: the condition is on both."""
+    """An attempt can follow only the previous one, and only after its ending: the condition checks both."""
     known = _found(ledger, record["application"], record["tag"])
     if known and (known["execution"], known["attempt"]) == (record["execution"], retry.attempt):
         ledger.record(_read(known))
@@ -114,14 +114,14 @@ def _claim_again(ledger: Ledger, record: NewRelease, retry: Retry) -> tuple[str,
         recorded = ledger.record(asked, ledger.put(_stored(item), only_if=condition, values=values))
     except Refused:
         recorded = False
-    if not recorded:  # another retry was quicker
+    if not recorded:  # another retry was faster
         return "declined", get(ledger, record["application"], record["tag"])
     ledger.record(_read(item))
     return "claimed", item
 
 
 def retry_refused(record: ReleaseRecord) -> str:
-    """Why this release can't begin again; empty where it can."""
+    """Why this release cannot have a new attempt; empty if it can."""
     if is_proposal(record["tag"]):
         return "propose a configuration change again with `tagship apply`."
     if barred := record.get("barred"):
@@ -179,9 +179,9 @@ def _other_bytes(ledger: Ledger, record: NewRelease, known: ReleaseRecord) -> tu
 
 
 def get(ledger: Ledger, application: str, tag: str) -> ReleaseRecord:
-    """The release as it stands.
+    """The release's current record.
 
-    Raises ApplicationUnknown when the ledger has none.
+    Raises ApplicationUnknown if the ledger has none.
     """
     record = _found(ledger, application, tag)
     if record is None:
@@ -190,9 +190,9 @@ def get(ledger: Ledger, application: str, tag: str) -> ReleaseRecord:
 
 
 def of_attempt(ledger: Ledger, release: ReleaseKey) -> ReleaseRecord:
-    """The release as it stands, in this very attempt.
+    """The release's current record, if this attempt is the current one.
 
-    Raises LockLost when the tag has begun again: the call is late.
+    Raises LockLost if the tag has a newer attempt: the call is late.
     """
     record = get(ledger, release["application"], release["tag"])
     if record["attempt"] != release["attempt"]:
@@ -213,15 +213,15 @@ def _record(item: Item) -> ReleaseRecord:
 
 
 def current(ledger: Ledger, application: str) -> CurrentRecord | None:
-    """What production runs, as far as Tagship brought it there; None before the first release, and after its rollback."""
+    """The release in production, according to the ledger; None before the first release, and after its rollback."""
     item = ledger.get(application_key(application), _CURRENT)
     return cast("CurrentRecord", item) if item and "tag" in item else None
 
 
 def mark(ledger: Ledger, fact: Fact, **attributes: Any) -> bool:
-    """Records a fact, and what it changes about a release that is still running; False if it was recorded before.
+    """Records a fact, and its change to a release that is still running; False if it was recorded before.
 
-    Raises LockLost when the release has ended meanwhile: whoever is late may change nothing any more.
+    Raises LockLost if the release has ended meanwhile: a late call must not change anything.
     """
     change = ledger.update(
         application_key(fact.application),
@@ -255,14 +255,14 @@ def end(
     also: Sequence[Change] = (),
     unless_moved: bool = False,
 ) -> bool:
-    """Writes the ending with its fact, frees the lock (keeps it for ROLLBACK_FAILED), and moves what is current.
+    """Writes the ending with its fact, releases the lock (keeps it for ROLLBACK_FAILED), and updates the current release.
 
-    That is what `serves` says; after the rollback of what was current, it is what was current before. `attempt` is the one
-    that ends: whoever is late, and finds the next one running, ends nothing. `also` is written with the ending.
+    `serves` is the new current release; after the rollback of the current one, it is its predecessor. `attempt` is the
+    one that ends: a late call that finds a newer attempt ends nothing. `also` is written with the ending.
 
-    False when the release had this ending, or another, before: the first ending stands. False too when it is not, or no
-    longer, in the phase `only_in`, with `unless_moved` when its traffic has moved, and when it is another's to end: while a
-    rollback is at it, others may only call a person, and nothing succeeds that has lost the lock.
+    False if the release has an ending already: the first one is final. Also False if it is not, or no longer, in the
+    phase `only_in`; with `unless_moved`, if its traffic has moved; and if someone else must end it: while a rollback is
+    running, others can only alert a person, and a release that has lost the lock cannot succeed.
     """
     for _ in range(_TRIES):
         record = get(ledger, application, tag)
@@ -297,7 +297,7 @@ def end(
                 only_if="#status = :known AND #attempt = :attempt"
                 + (" AND #phase = :phase" if only_in else "")
                 + (" AND attribute_not_exists(#moved)" if unless_moved else "")
-                # Whoever waits has no lock to give back: a rollback that takes it for this release must be seen here.
+                # A waiting release has no lock to release: a rollback that takes it for this release must be detected here.
                 + (" AND #lockedBy = :lockedBy" if locked_by else " AND attribute_not_exists(#lockedBy)"),
                 values={":known": record["status"], ":attempt": attempt}
                 | ({":phase": only_in} if only_in else {})
@@ -314,14 +314,14 @@ def end(
         try:
             return ledger.record(fact, *changes)
         except Refused:
-            continue  # the ending was written, or the lock changed hands, between our look and our write: look again
+            continue  # the ending was written, or the lock was taken, between our read and our write: read again
     raise LedgerBusy(f"{application} {tag}: its outcome {status} could not be written in {_TRIES} attempts.")
 
 
 def delay(ledger: Ledger, record: ReleaseRecord, *, why: str, opens: str) -> None:
-    """Says that an approved release waits for its window; told again whenever what it waits for has become another.
+    """Records that an approved release waits for its window; recorded again whenever the reason for waiting changes.
 
-    Raises LockLost when the release has ended, or begun, meanwhile.
+    Raises LockLost if the release has ended, or begun, meanwhile.
     """
     now = timestamp(ledger.now())
     before = record.get("waits")
@@ -346,7 +346,7 @@ def delay(ledger: Ledger, record: ReleaseRecord, *, why: str, opens: str) -> Non
 
 
 def override_calendar(ledger: Ledger, record: ReleaseRecord, *, closed: str) -> None:
-    """Says that an emergency is deployed although it is frozen or no window is open, and by whose reason."""
+    """Records that an emergency is deployed although it is frozen or no window is open, and the reason for it."""
     manifest = manifest_of(record)
     data = {"why": manifest.get("emergency", ""), "author": manifest["author"], "closed": closed}
     ledger.record(_fact_of(record, FactKind.CALENDAR_OVERRIDDEN, data=data))
@@ -365,15 +365,15 @@ def _fact_of(record: ReleaseRecord, name: FactKind, *, data: Mapping[str, object
 
 
 def ending_of(ledger: Ledger, application: str, tag: str, attempt: int) -> FactRecord | None:
-    """The newest ending of an attempt, as a fact: how the release of then stands, whatever the tag did since."""
+    """The newest ending of an attempt, as a fact, with the release's record of that time, whatever the tag did since."""
     found = [ledger.fact(application, tag, attempt, name) for name in ENDING_KINDS]
     return max((fact for fact in found if fact), key=lambda fact: int(fact["seq"]), default=None)
 
 
 def about(ledger: Ledger, fact: FactRecord) -> tuple[ReleaseRecord | None, ConfigurationRecord | None]:
-    """The release that a fact is about, and the configuration that holds for it.
+    """The release that a fact is about, and the configuration that applies to it.
 
-    A freeze is about no release: then it is the configuration of what production runs, if any.
+    A freeze is about no release: it gets the configuration of the current release, if any.
     """
     if fact["tag"]:
         record = get(ledger, fact["application"], fact["tag"])
@@ -385,9 +385,9 @@ def about(ledger: Ledger, fact: FactRecord) -> tuple[ReleaseRecord | None, Confi
 
 
 def moving(ledger: Ledger, *, application: str, tag: str, attempt: int) -> None:
-    """Says, before the act, that traffic may have moved from here on: whoever finds this release dead restores its baseline.
+    """Records, before the change, that traffic may move from here on: if this release dies, its baseline is restored.
 
-    Raises LockLost when the release has ended meanwhile.
+    Raises LockLost if the release has ended meanwhile.
     """
     change = ledger.update(
         application_key(application),
@@ -407,9 +407,9 @@ def moving(ledger: Ledger, *, application: str, tag: str, attempt: int) -> None:
 def standing(
     ledger: Ledger, *, application: str, tag: str, attempt: int, status: str, execution: str
 ) -> Change:
-    """That an attempt still stands as it was looked at, for the transaction that takes the lock for it.
+    """The condition that an attempt is unchanged since it was read, for the transaction that takes the lock for it.
 
-    A call that is late by the release's whole life would otherwise lock the application for what is over.
+    Otherwise a very late call would lock the application for a release that has ended.
     """
     return ledger.update(
         application_key(application),
@@ -421,10 +421,10 @@ def standing(
 
 
 def roll_back_refused(ledger: Ledger, record: ReleaseRecord) -> str:
-    """Why this release can't be rolled back now; empty where it can.
+    """Why this release cannot be rolled back now; empty if it can.
 
-    What is on its way, what ended ROLLBACK_FAILED, and what production runs can be. Of anything else the baseline is
-    history: putting it back would undo a later release.
+    Possible for a release in progress, one that ended ROLLBACK_FAILED, and the current one. The baseline of any other is
+    outdated: restoring it would undo a later release.
     """
     if is_proposal(record["tag"]):
         return "it is a configuration change: propose the previous configuration with `tagship apply`."
@@ -445,15 +445,16 @@ def roll_back_refused(ledger: Ledger, record: ReleaseRecord) -> str:
 
 
 def unsafe_to_roll_back(record: ReleaseRecord) -> str:
-    """Why the previous version can't work after this release, by its manifest; empty where it can."""
+    """Why the previous version cannot work after this release, according to its manifest; empty if it can."""
     manifest = record.get("manifest")
     return str(manifest.get("rollbackUnsafe", "")) if manifest else ""
 
 
 def go_back_refused(record: ReleaseRecord, other: ReleaseRecord) -> str:
-    """Why this release can't be taken back as far as to the other one; empty where it can.
+    """Why this release cannot be rolled back to that one; empty if it can.
 
-    The other one must have succeeded and stand so, on the same target. From a release on its way, only one step leads back.
+    That one must have succeeded on the same target, and not been rolled back. A release in progress can only go back one
+    step.
     """
     if record["status"] == Status.RUNNING:
         return f"{record['tag']} is in progress; roll it back first."
@@ -469,15 +470,15 @@ def go_back_refused(record: ReleaseRecord, other: ReleaseRecord) -> str:
 
 
 def _place(record: ReleaseRecord) -> Item:
-    """What the target is; not with which role it is changed."""
+    """The identity of the target, without the role that changes it."""
     target = document_of(record)["target"]
     return {name: value for name, value in target.items() if name not in ("role", "externalId")}
 
 
 def turn_back(ledger: Ledger, fact: Fact, **attributes: Any) -> None:
-    """Records that a rollback begins, or a bar, and what that changes about the release: where it leads, that it is barred.
+    """Records that a rollback begins, or a bar, with its change to the release: what is restored, that it is barred.
 
-    Raises LockLost when the tag has begun again meanwhile.
+    Raises LockLost if the tag has a newer attempt meanwhile.
     """
     change = ledger.update(
         application_key(fact.application),
@@ -495,13 +496,13 @@ def turn_back(ledger: Ledger, fact: Fact, **attributes: Any) -> None:
 
 
 def open_ones(ledger: Ledger) -> list[ReleaseRecord]:
-    """Every release that has not ended, whatever its application, as it stands."""
+    """The records of all releases that have not ended, of any application."""
     found = (ledger.get(str(item["pk"]), str(item["sk"])) for item in ledger.open_of("release"))
     return [_record(item) for item in found if item and item["status"] == Status.RUNNING]
 
 
 def waiting(ledger: Ledger, application: str) -> list[ReleaseRecord]:
-    """An application's releases that wait for people or for their window; they hold no lock."""
+    """An application's releases that wait for people or for their window; they do not hold the lock."""
     pk = application_key(application)
     found = [ledger.get(pk, str(item["sk"])) for item in ledger.open_of("release") if item["pk"] == pk]
     records = [_record(item) for item in found if item and item["status"] == Status.RUNNING]
@@ -509,7 +510,7 @@ def waiting(ledger: Ledger, application: str) -> list[ReleaseRecord]:
 
 
 def refuse_ended(record: ReleaseRecord, attempt: int) -> None:
-    """Raises LockLost for an attempt that does not run any more."""
+    """Raises LockLost for an attempt that is no longer running."""
     if (record["status"], record["attempt"]) != (Status.RUNNING, attempt):
         raise LockLost(
             f"{record['application']} {record['tag']}: the release has already ended. No lock was taken for it."
@@ -525,9 +526,9 @@ def take_lock(
     seconds: int,
     told: Mapping[str, Any] | None = None,
 ) -> lock.Lock:
-    """The lock for an attempt that is still running, or a longer lease of the one that it has.
+    """Takes the lock for an attempt that is still running, or extends its lease.
 
-    Raises LockLost for one that has ended, LockHeld while another release has the lock, LockKept when it is kept for a
+    Raises LockLost for one that has ended, LockHeld while another release has the lock, LockKept if it is kept for a
     person.
     """
     application, tag = record["application"], record["tag"]
@@ -553,7 +554,9 @@ def take_lock(
 
 
 def since(ledger: Ledger, release: ReleaseKey, *, key: str = "", **facts: FactKind) -> dict[str, str]:
-    """When each of these facts happened to a release, by the name of the duration that it began; the others are left out."""
+    """When each of these facts happened to a release, by the name of the duration that it began; missing ones are left
+    out.
+    """
     found = {
         name: ledger.fact(release["application"], release["tag"], release["attempt"], fact, key)
         for name, fact in facts.items()
@@ -567,14 +570,14 @@ def _is_anothers(
     if present is not None and present.execution == execution:
         return False
     if status is Status.SUCCEEDED:
-        # What took the lock and has it no longer: its lease ended, and another release may have come and gone meanwhile.
+        # What took the lock and no longer has it: its lease expired, and another release may have come and gone meanwhile.
         return present is not None or "lockedBy" in record
     if present is None:
         return False
     ours = (present.tag, present.attempt) == (record["tag"], record["attempt"])
     if (
         status is Status.ROLLBACK_FAILED
-    ):  # a person may always be called; a rollback that works after all says so
+    ):  # alerting a person is always possible, and so is the success of a later rollback
         return False
     return ours and present.rolls_back(ledger.now())
 
@@ -608,7 +611,7 @@ def _currently(ledger: Ledger, pk: str, serves: CurrentRecord | None) -> Change:
 
 
 def currently(ledger: Ledger, serves: CurrentRecord, *, before: CurrentRecord | None) -> Change:
-    """What production runs is another from here on, if it still is what was looked at."""
+    """Replaces the current release, if it is still the one that was read."""
     item = {**serves, "pk": application_key(serves["application"]), "sk": _CURRENT, "kind": "current"}
     if before is None:
         return ledger.put(item, only_if="attribute_not_exists(#since)")
@@ -616,7 +619,7 @@ def currently(ledger: Ledger, serves: CurrentRecord, *, before: CurrentRecord | 
 
 
 def every(ledger: Ledger, application: str) -> list[ReleaseRecord]:
-    """Every release of an application, as it stands."""
+    """The records of all releases of an application."""
     return [_record(item) for item in ledger.query(application_key(application), _key(""))]
 
 

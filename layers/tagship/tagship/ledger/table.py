@@ -47,7 +47,7 @@ Change = dict[str, Any]
 
 _TRIES = 12
 _THROTTLED_TRIES = 3
-"""botocore tries each of these again too: all together end before the function that writes."""
+"""botocore also retries each of these: all attempts together end before the function that writes."""
 _CONFLICT = "TransactionConflictException"
 _THROTTLED = ("ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded")
 _PASSING = (
@@ -57,33 +57,33 @@ _PASSING = (
     "ThrottlingError",
     "ProvisionedThroughputExceeded",
 )
-"""A cancelled transaction's reasons after which it can be made again."""
+"""Reasons for a cancelled transaction that allow another attempt."""
 _MANY = 100
-"""Items that BatchGetItem gives at once."""
+"""The limit of BatchGetItem."""
 _DIGITS, _SMALLEST, _LARGEST = 38, 1e-130, 9e125
-"""Of a number in DynamoDB."""
+"""The number of digits of a number in DynamoDB."""
 _serializer = TypeSerializer()
 _deserializer = TypeDeserializer()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """Something that happened to a release, once."""
+    """A fact: something that happened to a release, once."""
 
     application: str
     tag: str
     attempt: int
     name: FactKind
-    """In words, as the event bus names it: `Approval Requested`."""
+    """In words, as on the event bus: `Approval Requested`."""
     key: str = ""
-    """What sets it apart from others of its name for the same attempt: a step's index, an approver."""
+    """Distinguishes facts of the same name and attempt: a step's index, an approver."""
     who: str = "tagship"
     execution: str = ""
     data: Mapping[str, object] = field(default_factory=dict)
 
 
 class Refused(Exception):
-    """A change's condition did not hold; nothing of the transaction was written."""
+    """A change's condition failed; the transaction wrote nothing."""
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -92,7 +92,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """Reads and writes the table; knows nothing of what the records mean."""
+    """Reads and writes the table, without knowing what the records mean."""
 
     client: Any
     table: str
@@ -103,7 +103,7 @@ class Ledger:
     # ---- reading ---------------------------------------------------------------------------------------------------
 
     def get(self, pk: str, sk: str) -> Item | None:
-        """One item, as it stands after every write that was answered."""
+        """One item, with every write that was acknowledged."""
         with calling("Reading the ledger"):
             answer = self.client.get_item(
                 TableName=self.table, Key=_packed({"pk": pk, "sk": sk}), ConsistentRead=True
@@ -132,10 +132,9 @@ class Ledger:
         limit: int | None = None,
         only: Sequence[str] = (),
     ) -> Iterator[FactRecord]:
-        """An application's facts by their number; those of some names where `only` says which.
+        """An application's facts by their number; `only` selects names.
 
-        The table reads the others too, and keeps them to itself: whoever looks for few of many stops
-        when there are enough.
+        DynamoDB reads the others too, but does not return them. A caller who needs only a few can stop early.
         """
         request: dict[str, Any] = {
             "TableName": self.table,
@@ -153,7 +152,7 @@ class Ledger:
         yield from cast("Iterator[FactRecord]", self._pages(request, limit))
 
     def get_many(self, keys: Sequence[tuple[str, str]], *attributes: str) -> Iterator[Item]:
-        """Some attributes of many items (`manifest.author`: inside another), in no order; without what is not there."""
+        """Some attributes of many items (`manifest.author`: a nested one), in no order; missing ones are left out."""
         names = {f"#{part}": part for attribute in attributes for part in attribute.split(".")}
         wanted = {
             "ConsistentRead": True,
@@ -177,7 +176,7 @@ class Ledger:
                 )
 
     def open_of(self, kind: str) -> Iterator[Item]:
-        """The keys of what is open (`release`, `lock`, `approval`), as of a moment ago: the index follows the table."""
+        """The keys of open items (`release`, `lock`, `approval`). The index is eventually consistent."""
         request: dict[str, Any] = {
             "TableName": self.table,
             "IndexName": "open",
@@ -217,11 +216,12 @@ class Ledger:
     # ---- writing ---------------------------------------------------------------------------------------------------
 
     def record(self, fact: Fact, *changes: Change) -> bool:
-        """Writes a fact and what it changes, both or neither; False, and nothing written, if it was recorded before.
+        """Writes a fact and its changes, both or neither; False, with nothing written, if it was recorded before.
 
-        Each fact carries the digest of the one before it in its application, so that a missing or altered one shows.
+        Each fact contains the digest of the previous one in its application, so that a missing or altered one is
+        detected.
 
-        Raises Refused when a change's condition does not hold, LedgerBusy when others keep writing.
+        Raises Refused if a change's condition fails, LedgerBusy if others keep writing.
         """
         pk = application_key(fact.application)
         for attempt in range(_TRIES):
@@ -241,7 +241,7 @@ class Ledger:
             except ClientError as error:
                 if _stands_already(error):
                     return False
-            # Another fact of this application was written in between: look again.
+            # Another fact of this application was written in between: read again.
             self._wait_a_little(attempt)
         raise LedgerBusy(
             f"{fact.application} {fact.tag}: {fact.name} could not be recorded in {_TRIES} attempts, because "
@@ -249,11 +249,12 @@ class Ledger:
         )
 
     def _in_turn(self, what: str, write: Callable[..., Any], **request: Any) -> Any:
-        """A write that met a running transaction or was throttled wrote nothing: it is made again, a little later each time.
+        """A write that met a running transaction or was throttled has written nothing, so it is retried, with increasing
+        pauses.
 
-        botocore's standard mode does not try a conflict again. Whatever may have been written is not repeated here.
+        botocore's standard mode does not retry a conflict. Writes that may have succeeded are not repeated here.
 
-        Raises LedgerBusy when others keep writing, AwsUnavailable when it stays throttled.
+        Raises LedgerBusy if others keep writing, AwsUnavailable if it stays throttled.
         """
         for attempt in range(_TRIES):
             try:
@@ -273,7 +274,7 @@ class Ledger:
     def put(
         self, item: Mapping[str, object], *, only_if: str = "", values: Mapping[str, object] | None = None
     ) -> Change:
-        """A whole item, for `record`; in the condition every attribute name may be a reserved word."""
+        """A complete item, for `record`; attribute names in the condition can be reserved words."""
         change: Change = {"TableName": self.table, "Item": _packed(item)}
         if only_if:
             change["ConditionExpression"] = only_if
@@ -293,7 +294,7 @@ class Ledger:
         remove: tuple[str, ...] = (),
         **attributes: object,
     ) -> Change:
-        """Some attributes of an item, for `record` and `write`; every attribute name may be a reserved word."""
+        """Some attributes of an item, for `record` and `write`; attribute names can be reserved words."""
         names = {f"#{name}": name for name in (*attributes, *remove)}
         names |= {f"#{name}": name for name in re.findall(r"#(\w+)", only_if)}
         expression = ""
@@ -315,9 +316,9 @@ class Ledger:
         return {"Update": change}
 
     def write(self, change: Change) -> None:
-        """A change that explains itself and needs no fact: a lease renewed, a task token replaced.
+        """A change that needs no fact to explain it: a renewed lease, a replaced task token.
 
-        Raises Refused when its condition does not hold, LedgerBusy when others keep writing.
+        Raises Refused if its condition fails, LedgerBusy if others keep writing.
         """
         try:
             self._in_turn("Writing the ledger", self.client.update_item, **change["Update"])
@@ -327,9 +328,9 @@ class Ledger:
             raise
 
     def count(self, pk: str, sk: str, *, period: str = "") -> int:
-        """Adds one, and answers with how many there are; another `period` (they rise) begins at one again.
+        """Increments a counter and returns it; a new `period` (they increase) starts again at one.
 
-        Raises LedgerBusy when others begin periods all the time.
+        Raises LedgerBusy if others keep starting periods.
         """
         for _ in range(_TRIES):
             for change, condition in (
@@ -361,7 +362,7 @@ class Ledger:
             if code_of(error) == "ConditionalCheckFailedException":
                 return None
             raise
-        # What was 1 and is 1 again may not count as updated.
+        # A value that changes from 1 to 1 must not count as updated.
         return int(unpacked(answer.get("Attributes", {})).get("count", 1))
 
     def _item(self, fact: Fact, head: Item) -> Item:
@@ -396,9 +397,9 @@ class Ledger:
 
 
 def _stands_already(error: ClientError) -> bool:
-    """Why a transaction was cancelled: its fact stands already, or else somebody was quicker and it can be made again.
+    """Why a transaction was cancelled: its fact exists already, or someone was faster and it can be retried.
 
-    Raises Refused for a change whose condition did not hold, and the error as it came for what can never be written.
+    Raises Refused for a change whose condition failed, and the original error for a transaction that can never succeed.
     """
     reasons = [str(reason.get("Code", "None")) for reason in error.response.get("CancellationReasons", [])]
     if code_of(error) != "TransactionCanceledException" or not set(reasons) <= set(_PASSING):
@@ -412,27 +413,27 @@ def _stands_already(error: ClientError) -> bool:
 
 
 def application_key(application: str) -> str:
-    """The partition in which everything of an application stands."""
+    """The partition of an application."""
     return f"APPLICATION#{application}"
 
 
 def approval_key(approval_id: str) -> str:
-    """The partition in which everything of a request for approval stands."""
+    """The partition of a request for approval."""
     return f"APPROVAL#{approval_id}"
 
 
 def of_planning(planning: int, key: str = "") -> str:
-    """The key of a fact about a plan: a release that is planned again has its gates, its plan and its decisions again."""
+    """The key of a fact about a plan: a release that is planned again has gates, plan and decisions again."""
     return key if planning == 1 else f"{planning}#{key}"
 
 
 def fact_key(tag: str, attempt: int, name: str, key: str) -> str:
-    """Where a fact stands; without what sets it apart (`key`), how that begins."""
+    """The sort key of a fact; without `key`, the prefix of all such facts."""
     return f"FACT#{tag}#{attempt:04}#{name}#{key}"
 
 
 def timestamp(moment: datetime) -> str:
-    """UTC to the millisecond, as it stands everywhere: `2026-11-22T10:00:00.000Z`."""
+    """UTC to the millisecond, in the one format of the ledger: `2026-11-22T10:00:00.000Z`."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
 
 
@@ -453,10 +454,10 @@ def _packed(item: Mapping[str, object]) -> dict[str, object]:
 
 
 def _storable(value: object) -> object:
-    """What DynamoDB can keep of a value: whatever somebody wrote, a fact must not fail on it.
+    """The form of a value that DynamoDB can store: any input must give a valid fact.
 
-    Half a character (a lone surrogate, which is no UTF-8) becomes `?`. A number that is none, or that has more digits than
-    DynamoDB keeps, becomes text. boto3 refuses floats; the ledger keeps them as the decimals they print as.
+    A lone surrogate (invalid in UTF-8) becomes `?`. A number that is not finite, or has more digits than DynamoDB keeps,
+    becomes text. boto3 refuses floats; the ledger stores them as the decimals that they print as.
     """
     if isinstance(value, str):
         return value.encode(errors="replace").decode() if not value.isascii() else value

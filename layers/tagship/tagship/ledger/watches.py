@@ -1,4 +1,4 @@
-"""What is watched after a release has succeeded: for each of its alarms, which release, and until when."""
+"""The watch after a release has succeeded: for each of its alarms, which release, and until when."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tagship.model.records import ReleaseKey
 def opened(
     ledger: Ledger, record: ReleaseKey, *, alarms: Iterable[tuple[str, str, str]], since: str, until: str
 ) -> list[Change]:
-    """For the transaction that writes the ending; a release that succeeds later takes the alarms over.
+    """For the transaction that writes the ending; a later successful release takes the alarms over.
 
-    An alarm is `(account, region, name)`; it is found by these again, without looking at any application.
+    An alarm is `(account, region, name)`; these find it without knowing the application.
     """
     return [
         ledger.put(
@@ -33,7 +33,7 @@ def opened(
 
 
 def of_alarm(ledger: Ledger, account: str, region: str, name: str) -> list[Item]:
-    """The watches that this alarm belongs to, one for an application; those that are over too."""
+    """The watches of this alarm, one for each application, including expired ones."""
     return list(ledger.query(_pk(account, region, name), _APPLICATION))
 
 
