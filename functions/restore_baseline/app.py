@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from tagship.deployment.restoring import restore
 from tagship.deployment.rollback import Order, bars_only, joined
 from tagship.deployment.settling import rollback_settle_by
+from tagship.health.together import asked_of
 from tagship.ledger.table import timestamp
 from tagship.model.records import ReleaseRecord
 from tagship.runtime import Event, Release, Runtime, name_of, step
@@ -43,15 +44,10 @@ def _answer(release: Release, record: ReleaseRecord, *, what: str, check: bool, 
         started=datetime.fromisoformat(started),
         now=now,
     )
-    # The others look back, at the time when the candidate served.
-    checks = [
-        {"check": each.label(release.application), "index": index}
-        for index, each in enumerate(release.configuration.health.checks)
-        if check and not each.LOOKS_BACK
-    ]
+    checks = asked_of(release.configuration.health.checks, subject="baseline") if check else []
     return {
         "attempt": release.record["attempt"],
-        "checks": checks,
+        "checks": [each.label(release.application) for each in checks],
         "what": what,
         "servesNow": record["plan"]["from"] if "plan" in record else None,
         "nothingToCheck": not check,

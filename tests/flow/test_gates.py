@@ -171,8 +171,17 @@ def test_what_an_application_did_not_ask_for_is_not_run_and_is_listed_apart(worl
     assert sorted(run) == sorted(name for name, verdict in verdicts.items() if verdict == "passed")
 
 
-def test_a_plain_canary_release_needs_fewer_than_40_state_transitions(world: World) -> None:
-    world.configure(strategy={"type": "canary", "percent": 10, "bake": 1})
-    ended = world.release("v1.0.0")
+def test_a_canary_release_with_three_checks_and_two_approvers_needs_fewer_than_40_state_transitions(
+    world: World,
+) -> None:
+    world.configure(
+        strategy={"type": "canary", "percent": 10, "bake": 1},
+        approval={"approvers": ["ana@example.com", "bo@example.com"], "required": 2},
+        health={"checks": [{"type": "lambda", "requests": many} for many in (1, 2, 3)]},
+    )
+    arn = world.start(world.upload("v1.0.0"))
+    world.decide(arn)
+    world.decide(arn, who="bo@example.com")
+    ended = world.ended(arn)
     assert ended.status == "SUCCEEDED"
     assert len(ended.entered) < 40, ended.entered

@@ -259,7 +259,6 @@ WHILE_IT_WAITS = ("release.RequestApproval", STOPPED)
 MAY_END_BEFORE_THE_STOP: dict[str, tuple[Status, ...]] = {
     # moto ends a Map that is stopped as one that failed, so the flow itself gets to an end before the supervisor
     "release.RunGate": (Status.INVALID,),
-    "release.RunHealthCheck": (Status.ROLLED_BACK,),
     # a rollback that is cut off has not proved anything: a person is called
     **{state: (Status.ROLLBACK_FAILED,) for state in STATES if state.startswith("rollback.")},
 }

@@ -336,7 +336,7 @@ def _while_it_bakes(here: Deployed) -> dict[str, list[Try]]:
         "results": [{"check": "lambda", "verdict": "unhealthy", "why": "shown", "numbers": {}}],
         "subject": "candidate",
     }
-    check = {"check": "lambda", "index": 0, "subject": "candidate"}
+    check = {"subject": "candidate"}
     order = {"order": {**release, "trigger": "operator", "why": "shown"}}
     back = ["states:StartExecution"]
     # As if it had succeeded, and were watched.
@@ -359,7 +359,7 @@ def _while_it_bakes(here: Deployed) -> dict[str, list[Try]]:
                 "await_stable", {**about, **begun, "percent": 10, "settleBy": "2999-01-01T00:00:00.000Z"}
             )
         ],
-        "run_health_check": [here.asked("run_health_check", {**about, **check})],
+        "check_health": [here.asked("check_health", {**about, **check})],
         "judge_health": [here.asked("judge_health", {**about, **looked}, without=LEDGER)],
         "complete_release": [
             here.asked("complete_release", {**about, "execution": here.record["execution"]}, without=LEDGER)

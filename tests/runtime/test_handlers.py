@@ -113,9 +113,7 @@ WRONG = {
         "ApplicationUnknown",
     ),
     "AwaitStableFunction": Wrong(about_nobody(percent=10), "ApplicationUnknown"),
-    "RunHealthCheckFunction": Wrong(
-        about_nobody(check="lambda", index=0, subject="candidate"), "ApplicationUnknown"
-    ),
+    "CheckHealthFunction": Wrong(about_nobody(subject="candidate"), "ApplicationUnknown"),
     # Whatever else goes wrong has its own name too, and no state retries it.
     "JudgeHealthFunction": Wrong(
         about_nobody(results=[], subject="candidate", deployment={"deadline": "soon"}), "ValueError"
@@ -278,10 +276,7 @@ def release(cold: dict[str, Answer], emulators: dict[str, Emulated], around: Aro
     way.goes_through_until("ProveCandidate", lambda data: not data["candidate"]["wait"])
     way.goes_through("ShiftTraffic")
     way.goes_through_until("AwaitStable", lambda data: data["health"]["settled"])
-    way.data |= {"check": way.data["release"]["checks"][0], "index": 0}
-    way.goes_through("RunHealthCheck")
-    way.data["checks"] = [way.answers["RunHealthCheckFunction"].payload]
-    way.goes_through("JudgeHealth", "CompleteRelease")
+    way.goes_through("CheckHealth", "JudgeHealth", "CompleteRelease")
     way.machine, way.context["$$.Execution.Id"] = "rollback", "a-rollback"
     way.answers["WatchFunction"] = emulators["WatchFunction"].invoke(
         alarm_at(datetime.now(UTC).isoformat(timespec="milliseconds"))

@@ -27,7 +27,7 @@ RADII = {radius.name: radius for radius in blast_radius.functions(template())}
 
 WITH_TARGETS = {
     *("RunGate", "PlanDeployment", "RecheckRelease", "ProveCandidate", "ShiftTraffic", "AwaitStable"),
-    *("RunHealthCheck", "RestoreBaseline"),
+    *("CheckHealth", "RestoreBaseline"),
 }
 WRITE_ANY_ITEM = {
     *("ReadRelease", "AcquireLock", "JudgeGates", "PlanDeployment", "RequestApproval", "RemindApprovers"),

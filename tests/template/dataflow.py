@@ -105,6 +105,9 @@ class Flow:
         return self._read(name, body.get("OutputPath", "$"), output)
 
     def _filled(self, name: str, template: Any, given: Shape) -> Shape:
+        if isinstance(template, list):
+            for each in template:
+                self._filled(name, each, given)
         if not isinstance(template, dict):
             return None
         return {

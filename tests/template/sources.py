@@ -5,10 +5,9 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
-from tagship.health.verdict import CheckResult
 from tests.template.definitions import ROOT
 
 LAYER = ROOT / "layers" / "tagship"
@@ -17,10 +16,6 @@ FUNCTIONS = ROOT / "functions"
 Shape = dict[str, "Shape"] | None
 """What is known of a value: an object with these members, or (None) a value without any that are known."""
 
-# Answers that are not written as a literal where they are returned: the record that they are made from.
-RECORDS: dict[str, type] = {
-    "run_health_check": CheckResult,
-}
 HANDED_ON = dict.fromkeys(("broadcast", "preserve"), "tagship.notices.stream.each")
 """Handlers whose answer is that of a function of the layer."""
 
@@ -123,8 +118,6 @@ def may_read(function: str) -> set[str]:
 
 def answer(function: str) -> Shape:
     """What a handler surely answers."""
-    if function in RECORDS:
-        return {field.name: None for field in fields(RECORDS[function])}
     if function in HANDED_ON:
         return answer_of(HANDED_ON[function])
     return _returned(handler_of(function), module(f"functions.{function}"))

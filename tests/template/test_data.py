@@ -124,6 +124,11 @@ def test_a_result_selector_leaves_only_what_it_selects() -> None:
     }
 
 
+def test_what_stands_in_a_list_is_read_too() -> None:
+    first = {"Type": "Pass", "Parameters": {"all": [{"one.$": "$.nothing"}]}, "Next": "Second"}
+    assert little(First=first, Second={"Type": "Succeed"}).missing == {"First reads $.nothing"}
+
+
 def test_a_result_without_a_place_of_its_own_takes_the_place_of_everything() -> None:
     first = {name: value for name, value in TASK.items() if name != "ResultPath"}
     second = {"Type": "Fail", "Error": "Any", "CausePath": "$.in"}

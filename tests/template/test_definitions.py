@@ -9,6 +9,7 @@ import pytest
 
 from tagship.gates.gate import GateResult
 from tagship.gates.gate import judge as judge_gates
+from tagship.health.judging import in_words
 from tagship.health.verdict import CheckResult, Verdict
 from tagship.health.verdict import judge as judge_health
 from tests.template import definitions
@@ -174,10 +175,23 @@ def test_a_gate_that_errored_counts_as_failed() -> None:
 
 
 @every_machine
-def test_a_health_check_that_errored_is_not_healthy(machine: str) -> None:
-    result = filled(inner(machine, "CheckHealth", "CheckErrored"))
-    assert judge_health([CheckResult.from_dict(result)]).verdict is Verdict.ERROR
-    assert set(result) >= {"check", "verdict", "why", "numbers"}
+def test_checks_of_which_none_answered_are_not_healthy(machine: str) -> None:
+    (given,) = load(machine)["States"]["ChecksErrored"]["Parameters"]["results"]
+    errored = filled({"Parameters": given}) | {"checks": ["lambda storefront", "alarm 5xx"]}
+    results = in_words([errored])
+    assert [result["check"] for result in results] == ["lambda storefront", "alarm 5xx"]
+    assert judge_health([CheckResult.from_dict(result) for result in results]).verdict is Verdict.ERROR
+    assert load(machine)["States"]["ChecksErrored"]["Next"] == "JudgeHealth"
+
+
+def test_what_is_judged_an_error_is_rolled_back_before_anything_else_is_looked_at() -> None:
+    first, second, *_ = load("release")["States"]["WhatNext"]["Choices"]
+    assert [(each["StringEquals"], each["Next"]) for each in (first, second)] == [
+        ("unhealthy", "HealthFailed"),
+        ("error", "HealthFailed"),
+    ]
+    healthy, unanswered = load("rollback")["States"]["Healthy"]["Choices"]
+    assert [each["StringEquals"] for each in (healthy, unanswered)] == ["healthy", "unanswered"]
 
 
 # ---- one name ------------------------------------------------------------------------------------------------------

@@ -486,7 +486,7 @@ def test_a_function_that_only_reads_the_ledger_can_not_write_it() -> None:
         rights.setdefault(statement.resource, set()).update(actions)
     writing = {"dynamodb:PutItem", "dynamodb:UpdateItem"}
     assert {name for name, actions in rights.items() if actions and not actions & writing} == {
-        *("RunGateFunction", "AwaitStableFunction", "RunHealthCheckFunction"),
+        *("RunGateFunction", "AwaitStableFunction", "CheckHealthFunction"),
         "PreserveFunction",
     }
 

@@ -98,7 +98,8 @@ class Releasing:
         failed = max(
             _seconds(event)
             for event in history
-            if event["type"] == "MapStateExited" and event["stateExitedEventDetails"]["name"] == "CheckHealth"
+            if event["type"] == "TaskStateExited"
+            and event["stateExitedEventDetails"]["name"] == "CheckHealth"
         )
         return self._at(tag, FactKind.BASELINE_RESTORED, lambda _: True) - failed
 

@@ -58,7 +58,7 @@ PLANS_AND_ASKS = (
 RELEASES = {
     "Succeeds": (
         "",
-        "WhatNext ShiftTraffic AwaitStable Settled Bake CheckHealth JudgeHealth WhatNext CompleteRelease Succeeded",
+        "WhatNext ShiftTraffic AwaitStable Settled CheckHealth JudgeHealth WhatNext CompleteRelease Succeeded",
     ),
     "WaitsForItsWindow": ("", "WhatNext CompleteRelease Succeeded"),
     "WaitsForItsCandidate": ("", "WhatNext CompleteRelease Succeeded"),
@@ -87,7 +87,7 @@ RELEASES = {
     ),
     "ComesBackWhileItBakes": (
         "ReleaseRolledBack",
-        "Bake CheckHealth JudgeHealth WhatNext Bake CheckHealth JudgeHealth WhatNext HealthFailed RollBack Failed",
+        "Settled CheckHealth JudgeHealth WhatNext Bake CheckHealth JudgeHealth WhatNext HealthFailed RollBack Failed",
     ),
     "BakesOnceMoreWithoutData": (
         "ReleaseRolledBack",
@@ -95,7 +95,7 @@ RELEASES = {
     ),
     "ComesBackUnhealthyAtLast": (
         "ReleaseRolledBack",
-        "WhatNext ShiftTraffic AwaitStable Settled Bake CheckHealth JudgeHealth WhatNext HealthFailed RollBack Failed",
+        "WhatNext ShiftTraffic AwaitStable Settled CheckHealth JudgeHealth WhatNext HealthFailed RollBack Failed",
     ),
     "ComesBackWithoutData": ("ReleaseRolledBack", "JudgeHealth WhatNext HealthFailed RollBack Failed"),
     "ComesBackTooLate": ("ReleaseRolledBack", "JudgeHealth WhatNext OutOfTime RollBack Failed"),
@@ -116,9 +116,9 @@ RELEASES = {
     "CatchShiftTrafficRefused": ("ReleaseInvalid", "ShiftTraffic NotBegun EndRelease Failed"),
     "CatchShiftTraffic": ("ReleaseRolledBack", "ShiftTraffic DeploymentFailed RollBack Failed"),
     "CatchAwaitStable": ("ReleaseRolledBack", "AwaitStable DeploymentFailed RollBack Failed"),
-    "CatchRunHealthCheck": (
+    "CatchCheckHealth": (
         "ReleaseRolledBack",
-        "CheckHealth JudgeHealth WhatNext HealthFailed RollBack Failed",
+        "CheckHealth ChecksErrored JudgeHealth WhatNext HealthFailed RollBack Failed",
     ),
     "CatchJudgeHealth": ("ReleaseRolledBack", "JudgeHealth DeploymentFailed RollBack Failed"),
     "CatchCompleteRelease": ("ReleaseRolledBack", "CompleteRelease DeploymentFailed RollBack Failed"),
@@ -150,7 +150,7 @@ ROLLBACKS = {
     "CatchRestoreBaselineRefused": ("RollbackRefused", "RestoreBaseline Refused"),
     "CatchRestoreBaseline": ("RollbackFailed", "RestoreBaseline NotRestored EndRelease DidItWork Failed"),
     "CatchAwaitStable": ("RollbackFailed", "AwaitStable RollbackFailed EndRelease DidItWork Failed"),
-    "CatchRunHealthCheck": (
+    "CatchCheckHealth": (
         "RollbackFailed",
         "JudgeHealth Healthy BaselineUnhealthy EndRelease DidItWork Failed",
     ),

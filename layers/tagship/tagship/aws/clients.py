@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
@@ -88,19 +89,24 @@ class _Session:
 
 @dataclass(slots=True)
 class Aws:
-    """Clients, each made when it is first asked for and kept for the warm invocations after it."""
+    """Clients, each made when it is first asked for and kept for the warm invocations after it.
+
+    Threads may share it: boto3 makes one client at a time, and a client may be used by many.
+    """
 
     session: boto3.session.Session | None = None
     clock: Callable[[], float] = time.monotonic
     _clients: dict[tuple[str, str | None, Config], Any] = field(default_factory=dict)
     _sessions: dict[tuple[Errand, str], _Session] = field(default_factory=dict)
+    _making: threading.Lock = field(default_factory=threading.Lock)
 
     def client(self, service: str, *, region: str | None = None, config: Config = _CONFIG) -> Any:
         """With the function's own role."""
         key = (service, region, config)
-        if key not in self._clients:
-            self._clients[key] = self._made(service, config=config, region_name=region)
-        return self._clients[key]
+        with self._making:
+            if key not in self._clients:
+                self._clients[key] = self._made(service, config=config, region_name=region)
+            return self._clients[key]
 
     def client_as(
         self, service: str, *, may: Sequence[Right], errand: Errand, config: Config | None = None
@@ -112,25 +118,27 @@ class Aws:
         """
         session = self._session(errand, session_policy(may))
         key = (service, config or _CONFIG)
-        if key not in session.clients:
-            session.clients[key] = self._made(
-                service,
-                config=config or _CONFIG,
-                region_name=errand.target.region,
-                aws_access_key_id=session.credentials["AccessKeyId"],
-                aws_secret_access_key=session.credentials["SecretAccessKey"],
-                aws_session_token=session.credentials["SessionToken"],
-            )
-        return session.clients[key]
+        with self._making:
+            if key not in session.clients:
+                session.clients[key] = self._made(
+                    service,
+                    config=config or _CONFIG,
+                    region_name=errand.target.region,
+                    aws_access_key_id=session.credentials["AccessKeyId"],
+                    aws_secret_access_key=session.credentials["SecretAccessKey"],
+                    aws_session_token=session.credentials["SessionToken"],
+                )
+            return session.clients[key]
 
     def _session(self, errand: Errand, policy: str) -> _Session:
         session = self._sessions.get((errand, policy))
         if session is None or self.clock() >= session.until:
             credentials = self._assume(errand, policy)
             session = _Session(until=self.clock() + _REUSE_SECONDS, credentials=credentials)
-            # Another execution's sessions go with the first one that is made for this: none is kept for nobody.
-            kept = {key: held for key, held in self._sessions.items() if key[0] == errand}
-            self._sessions = {**kept, (errand, policy): session}
+            with self._making:
+                # Another execution's sessions go with the first one that is made for this: none is kept for nobody.
+                kept = {key: held for key, held in self._sessions.items() if key[0] == errand}
+                self._sessions = {**kept, (errand, policy): session}
         return session
 
     def _assume(self, errand: Errand, policy: str) -> dict[str, str]:

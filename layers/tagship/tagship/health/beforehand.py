@@ -7,7 +7,6 @@ could show; the candidate, so that one that can't even answer never gets traffic
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import fields, replace
 from datetime import datetime
 from functools import partial
@@ -16,9 +15,9 @@ from typing import Any
 
 from tagship.aws.clients import ASKED_ONCE
 from tagship.aws.rights import ClientAs, Location
-from tagship.health import Check, CheckResult, Given
+from tagship.health import Check, CheckResult, Given, together
 from tagship.health.verdict import REASON, can_answer
-from tagship.model.errors import CandidateUnhealthy, TagshipError
+from tagship.model.errors import CandidateUnhealthy
 from tagship.model.records import Revision
 from tagship.targets.kind import Subject
 from tagship.text.plain import line
@@ -107,30 +106,14 @@ def prove_candidate(
 
 def _put(
     checks: Sequence[Check], given: Callable[[Check], Given], *, seconds: float
-) -> Sequence[tuple[Check, Given, CheckResult | TagshipError | None]]:
-    """Puts every check once, all at the same time; None is a check that had no answer in time."""
-    if not checks:
-        return []
-    pool = ThreadPoolExecutor(max_workers=len(checks))
-    try:
-        asking = [
-            (check, given_to, pool.submit(_once, check, given_to))
-            for check, given_to in [(check, given(check)) for check in checks]
-        ]
-        wait([answer for _, _, answer in asking], timeout=seconds)
-        return [
-            (check, given_to, answer.result() if answer.done() else None)
-            for check, given_to, answer in asking
-        ]
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+) -> list[tuple[Check, Given, together.Answer]]:
+    """Puts every check once, all at the same time."""
+    put = [(check, given(check)) for check in checks]
+    answers = together.ask([(_once(check), given_to) for check, given_to in put], seconds=seconds)
+    return [(check, given_to, answer) for (check, given_to), answer in zip(put, answers, strict=True)]
 
 
-def _once(check: Check, given: Given) -> CheckResult | TagshipError:
-    """One request is enough to know whether the question is understood; an error where it could not be put."""
+def _once(check: Check) -> Check:
+    """One request is enough to know whether the question is understood."""
     once: dict[str, Any] = {"requests": 1, "mustPass": 1}
-    single = replace(check, **once) if once.keys() <= {each.name for each in fields(check)} else check
-    try:
-        return single.run(given)
-    except TagshipError as error:
-        return error
+    return replace(check, **once) if once.keys() <= {each.name for each in fields(check)} else check

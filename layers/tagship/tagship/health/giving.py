@@ -18,7 +18,6 @@ from tagship.targets import kind_of
 def given_to(
     check: Check,
     *,
-    name: str = "",
     record: ReleaseRecord,
     target: Location,
     subject: str,
@@ -29,11 +28,11 @@ def given_to(
     now: Callable[[], datetime],
     allowed: Sequence[IPv4Network | IPv6Network] = (),
 ) -> Given:
-    """`subject` says which of the two is asked, `percent` is its share; `name` is else the check's label."""
+    """`subject` says which of the two is asked, `percent` is its share."""
     subject_of, candidate, baseline = kind_of(target).subject, location["candidate"], location["baseline"]
     asked = subject_of(target, candidate if subject == "candidate" else baseline)
     return Given(
-        name=name or check.label(record["application"]),
+        name=check.label(record["application"]),
         application=record["application"],
         tag=record["tag"],
         client=partial(client_as, may=check.rights(target, asked), config=ASKED_ONCE),

@@ -30,11 +30,15 @@ def judged(
 
 
 def in_words(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The checks' results as the state machine gives them; a check that failed itself gives AWS's cause."""
+    """The checks' results as the state machine gives them.
+
+    Where no answer came from CheckHealth at all, it gives one with AWS's cause, for each of the `checks` that were asked.
+    """
     return [
-        {name: result[name] for name in ("check", "verdict", "numbers")}
+        {"check": check, "verdict": result["verdict"], "numbers": result["numbers"]}
         | {"why": cause_in_words(result["why"])}
         for result in results
+        for check in result.get("checks", [result["check"]])
     ]
 
 

@@ -11,8 +11,8 @@ from typing import Any, assert_never
 from tagship.model.application import AllAtOnce, Canary, Health, Linear, Step, Steps, Strategy
 
 _LONGEST_LOOK_BACK = 600
-LOOK_EVENTS, CHECK_EVENTS = 13, 7
-"""What a look at health adds to an execution's history, and each of its checks, when no try fails."""
+LOOK_EVENTS = 14
+"""What a look at health adds to an execution's history when no try fails, however many checks it asks."""
 EVENTS_FOR_LOOKS = 12_000
 """Half of the 25,000 events that an execution may have: the rest is for tries that fail, and for all other states."""
 
@@ -103,8 +103,7 @@ class Baking:
 
 def look_every(health: Health, *, deployment_seconds: int) -> int:
     """Seconds between two looks: what the application asks for, and no less than an execution's history has room for."""
-    events = LOOK_EVENTS + CHECK_EVENTS * len(health.checks)
-    return max(health.every, math.ceil(deployment_seconds * events / EVENTS_FOR_LOOKS))
+    return max(health.every, math.ceil(deployment_seconds * LOOK_EVENTS / EVENTS_FOR_LOOKS))
 
 
 def longest_step(bake: int, *, every: int, health_seconds: int) -> int:

@@ -1,0 +1,78 @@
+"""Asks several checks at the same time, so that all of them take as long as the slowest.
+
+Each check has its own session in the application's role, and its own answer: one that hangs or fails costs no other its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+
+from tagship.health import Check, CheckResult, Given, Verdict
+from tagship.model.errors import AwsUnavailable, TagshipError
+
+Answer = CheckResult | TagshipError | None
+"""What a check found, the error with which it could not be asked, or None where it did not answer in time."""
+
+LOOK_SECONDS = 52
+"""All checks of one look: as long as the slowest may ask (`sampling.BUDGET_SECONDS`), inside the function's own time."""
+
+
+def asked_of(checks: Sequence[Check], *, subject: str) -> list[Check]:
+    """The checks that are asked of the candidate, or of a restored `baseline`: not those that look back."""
+    return [check for check in checks if subject == "candidate" or not check.LOOKS_BACK]
+
+
+def look(asked: Sequence[tuple[Check, Given]], *, seconds: float = LOOK_SECONDS) -> list[CheckResult]:
+    """Each check's result, in their order. A check that could not be asked, or did not answer in time, is an error.
+
+    Raises AwsUnavailable where AWS throttled a check: all are asked again. Not where another one ends the bake in any case.
+    """
+    found = [
+        (given, _result(given, answer, seconds=seconds))
+        for (_, given), answer in zip(asked, ask(asked, seconds=seconds), strict=True)
+    ]
+    results = [result for _, result in found if isinstance(result, CheckResult)]
+    unavailable = [(given, error) for given, error in found if isinstance(error, AwsUnavailable)]
+    ends = any(result.verdict in (Verdict.UNHEALTHY, Verdict.ERROR) for result in results)
+    for given, error in unavailable:
+        # A restored baseline is not judged by its gravest answer alone, so all of them are needed.
+        if given.subject != "candidate" or not ends:
+            raise AwsUnavailable(f"{given.name}: {error}") from error
+    return [
+        _error(given, result) if isinstance(result, AwsUnavailable) else result for given, result in found
+    ]
+
+
+def ask(asked: Sequence[tuple[Check, Given]], *, seconds: float) -> list[Answer]:
+    """Asks every check once, all at the same time; one answer each, in their order."""
+    if not asked:
+        return []
+    pool = ThreadPoolExecutor(max_workers=len(asked))
+    try:
+        answers = [pool.submit(_ask, check, given) for check, given in asked]
+        wait(answers, timeout=seconds)
+        return [answer.result() if answer.done() else None for answer in answers]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _ask(check: Check, given: Given) -> CheckResult | TagshipError:
+    try:
+        return check.run(given)
+    except TagshipError as error:
+        return error
+
+
+def _result(given: Given, answer: Answer, *, seconds: float) -> CheckResult | AwsUnavailable:
+    match answer:
+        case CheckResult() | AwsUnavailable():
+            return answer
+        case None:
+            return _error(given, f"It did not answer within {seconds:g} s.")
+        case _:
+            return _error(given, answer)
+
+
+def _error(given: Given, why: object) -> CheckResult:
+    return CheckResult(check=given.name, verdict=Verdict.ERROR, why=str(why))

@@ -1,0 +1,92 @@
+"""All checks of a look are asked at the same time. What one does costs no other its answer, and silence is not healthy."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import pytest
+
+from tagship.health import AlarmCheck, CheckResult, Given, LambdaCheck, Verdict
+from tagship.health.together import asked_of, look
+from tagship.model.errors import AwsUnavailable, CredentialsRefused
+from tests.unit.builders import subject
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """Answers with a verdict, raises, or waits until it is let go."""
+
+    LOOKS_BACK: ClassVar[int] = 0
+    does: object = Verdict.HEALTHY
+    meets: threading.Barrier | None = None
+    held: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, given):
+        if self.meets:
+            self.meets.wait(timeout=20)
+        if isinstance(self.does, Exception):
+            raise self.does
+        if self.does is None:
+            self.held.wait(20)
+        return CheckResult(check=given.name, verdict=self.does or Verdict.HEALTHY, why="so it is")
+
+
+def looked(*checks, of="candidate", seconds=20):
+    """By the check's name, which is its place in the row."""
+    asked = [
+        (
+            check,
+            Given(
+                name=str(number), application="a", tag="v1.0.0", client={}.get, subject=of, asked=subject()
+            ),
+        )
+        for number, check in enumerate(checks)
+    ]
+    results = look(asked, seconds=seconds)
+    assert [result.check for result in results] == [given.name for _, given in asked]
+    return [result.verdict for result in results]
+
+
+THROTTLED = AwsUnavailable("Reading alarms: throttled")
+
+
+def test_all_are_asked_at_the_same_time():
+    meets = threading.Barrier(20)
+    assert looked(*[Check(meets=meets)] * 20) == [Verdict.HEALTHY] * 20
+
+
+def test_one_that_hangs_or_is_refused_is_an_error_and_the_others_keep_their_answers():
+    hanging = Check(does=None)
+    try:
+        found = looked(Check(), hanging, Check(does=CredentialsRefused("no", "")), seconds=0.2)
+    finally:
+        hanging.held.set()
+    assert found == [Verdict.HEALTHY, Verdict.ERROR, Verdict.ERROR]
+
+
+def test_what_is_throttled_is_asked_again_and_says_which_check_it_was():
+    with pytest.raises(AwsUnavailable, match=r"^1: Reading alarms: throttled"):
+        looked(Check(), Check(does=THROTTLED), Check(does=Verdict.INCONCLUSIVE))
+
+
+@pytest.mark.parametrize("gravest", [Verdict.UNHEALTHY, Verdict.ERROR])
+def test_a_candidate_that_goes_back_in_any_case_waits_for_no_throttled_check(gravest):
+    assert looked(Check(does=THROTTLED), Check(does=gravest)) == [Verdict.ERROR, gravest]
+
+
+def test_a_restored_baseline_is_judged_by_all_of_its_checks():
+    """What could not answer before the release counts for nothing afterwards, so one grave answer does not decide."""
+    with pytest.raises(AwsUnavailable):
+        looked(Check(does=THROTTLED), Check(does=Verdict.UNHEALTHY), of="baseline")
+
+
+def test_without_any_check_nothing_is_asked_and_nothing_found():
+    assert looked(of="baseline") == []
+
+
+def test_what_looks_back_is_not_asked_of_a_baseline():
+    lambda_check, alarm = LambdaCheck(type="lambda"), AlarmCheck(type="alarm", names=("storefront-5xx",))
+    assert asked_of((lambda_check, alarm), subject="candidate") == [lambda_check, alarm]
+    assert asked_of((lambda_check, alarm), subject="baseline") == [lambda_check]
