@@ -34,6 +34,7 @@ class Storefront:
     stage: str
     url: str
     role: str
+    name: str = NAME
 
     @classmethod
     def install(cls, engine: Engine, *, stage: str, stack: Mapping[str, str]) -> Storefront:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tagship.targets import KINDS
-from tools import demo, orders, record, stories, website
+from tools import demo, orders, record, stories, storefront, website
 
 
 def test_each_kind_is_shown_or_it_is_said_why_not() -> None:
@@ -35,6 +35,20 @@ def test_a_kind_whose_program_is_missing_is_not_among_those_that_can(monkeypatch
         "A demo of static-site needs node on the PATH. Without it, these can be shown: lambda, cloudformation, custom."
     )
     assert stories.unshown("lambda") == ""
+
+
+SAMPLES: tuple[type[stories.Sample], ...] = (
+    storefront.Storefront,
+    orders.Orders,
+    website.Website,
+    record.Record,
+)
+"""That each is one is checked with the types."""
+
+
+def test_each_story_has_its_sample() -> None:
+    named = {f"{sample.__module__}:{sample.__name__}" for sample in SAMPLES}
+    assert {story.sample for story in stories.STORIES.values()} == named
 
 
 @pytest.mark.parametrize("kind", stories.STORIES)
