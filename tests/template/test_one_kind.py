@@ -34,6 +34,7 @@ WORDS = {
     "cloudformation": r"change ?[sS]ets?|changeSets?",
     "ecs": r"task ?[dD]efinitions?|taskDefinitions?",
     "static-site": r"CloudFront|cloudfront",
+    "step-functions": r"alias(es)?|\$LATEST|stateMachineVersionArn|routingConfiguration",
 }
 """What else a kind's own files alone may speak of, beside the AWS operations that its rights name."""
 OTHERS = re.compile(
@@ -78,11 +79,16 @@ def operations(kind: Kind) -> set[str]:
     return alone | {re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", each).lower() for each in alone}
 
 
-def words(kind: Kind) -> re.Pattern[str]:
-    """All that nobody else may say: its noun, its modules, its operations, its own words."""
-    known = [kind.spec.__name__, *sorted(operations(kind))]
+def words(kind: Kind, owner: Kind | None) -> re.Pattern[str]:
+    """All that nobody else may say: its noun, its modules, its operations, its own words.
+
+    `owner` is the kind that a file is of: what both kinds say (two have an alias), it says too.
+    """
+    known = {kind.spec.__name__, *operations(kind)} - (operations(owner) if owner else set())
     imported = rf"targets(\.| import ){prefix(kind)}(_\w+)?"
-    its_words = "|".join((*map(re.escape, known), imported, WORDS.get(kind.name, imported)))
+    its_own = set(WORDS.get(kind.name, imported).split("|"))
+    its_own -= set(WORDS.get(owner.name, "").split("|")) if owner else set()
+    its_words = "|".join((*map(re.escape, sorted(known)), imported, *sorted(its_own)))
     return re.compile(rf"(?<![\w$])({its_words})(?!\w)")
 
 
@@ -124,7 +130,7 @@ def test_no_other_place_speaks_of_what_one_kind_moves(path: Path) -> None:
     for kind in KINDS.values():
         if is_of(kind, path):
             continue
-        its_words = words(kind)
+        its_words = words(kind, owner=next((each for each in KINDS.values() if is_of(each, path)), None))
         found = [
             f"{path.name}:{number}: {line.strip()}"
             for number, line in enumerate(text.splitlines(), 1)

@@ -8,11 +8,19 @@ from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from tagship.aws.rights import ClientAs, Location, Right, partition_of
+from tagship.model.fields import rebuilt
 from tagship.model.release import PinnedObject, folder_of
-from tagship.targets import cloudformation_stack, custom, ecs, lambda_alias, static_site
+from tagship.targets import cloudformation_stack, custom, ecs, lambda_alias, static_site, step_functions
 from tagship.targets.kind import Kind, Target
 
-_ALL = (lambda_alias.KIND, cloudformation_stack.KIND, ecs.KIND, static_site.KIND, custom.KIND)
+_ALL = (
+    lambda_alias.KIND,
+    step_functions.KIND,
+    cloudformation_stack.KIND,
+    ecs.KIND,
+    static_site.KIND,
+    custom.KIND,
+)
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _ALL}
 """Every kind of target by its name in `target.type`."""
 
@@ -35,7 +43,7 @@ def kind_of(spec: Location) -> Kind:
 
 def spec_of(document: Mapping[str, Any]) -> Location:
     """The target in an application's configuration, as the ledger has it: validated."""
-    spec: Location = KINDS[document["type"]].spec(**document)
+    spec: Location = rebuilt(KINDS[document["type"]].spec, document)
     return spec
 
 

@@ -1,0 +1,244 @@
+"""The alias of a state machine: what it routes to, and who moved it.
+
+Step Functions has no precondition on an alias. So each holder of the lock first writes a tag of the state machine: its
+fencing number, and the routing that it is about to write. Then it looks, writes, and looks at the tags again: of two at the
+same moment at least one sees the other, and the older one writes what the newer one's tag says. The alias's description has
+the number too, written together with the routing: so a move by hand is seen, and one's own write is known again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from tagship.aws.calls import REFUSED_CREDENTIALS, calling, code_of
+from tagship.model.errors import BaselineMissing, LockLost, TagshipError, TargetInvalid, TargetMoved
+from tagship.targets.step_functions import StepFunctionsTarget, machine_arn
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
+
+Routes = Mapping[str, int]
+"""The share of each version, in percent; none where the alias does not exist."""
+NOT_THERE: Mapping[str, type[TagshipError]] = {
+    **REFUSED_CREDENTIALS,
+    "StateMachineDoesNotExist": TargetInvalid,
+    "StateMachineDeleting": TargetInvalid,
+    "InvalidArn": TargetInvalid,
+    "KmsAccessDeniedException": TargetInvalid,
+    "KmsInvalidStateException": TargetInvalid,
+}
+_REFUSED: Mapping[str, type[TagshipError]] = {
+    **NOT_THERE,
+    "ConflictException": TargetMoved,
+    "ResourceNotFound": BaselineMissing,
+    "ServiceQuotaExceededException": TargetInvalid,
+}
+_FENCE = "tagship:fence:"
+_WRITTEN = re.compile(r"\bfence (\d+)\b")
+_TURNS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """An alias as it was read."""
+
+    routes: Routes
+    description: str
+
+    @property
+    def fence(self) -> int:
+        """The number that the last write of the alias carried; 0 where Tagship has never written it."""
+        found = _WRITTEN.search(self.description)
+        return int(found[1]) if found else 0
+
+    @property
+    def etag(self) -> str:
+        """Of what it routes to, and who wrote that."""
+        return hashlib.sha256(f"{_text(self.routes)}|{self.description}".encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alias:
+    """The alias of one state machine, for one release."""
+
+    application: str
+    tag: str
+    spec: StepFunctionsTarget
+    states: SFNClient
+
+    # ---- what stands -----------------------------------------------------------------------------------------------
+
+    def look(self) -> Standing | None:
+        """None where there is no alias. Raises TargetInvalid, CredentialsRefused, AwsUnavailable."""
+        try:
+            with calling(f"{self._release}: looking at {self.name}", **NOT_THERE):
+                found = self.states.describe_state_machine_alias(stateMachineAliasArn=self.arn)
+        except ClientError as error:
+            if code_of(error) == "ResourceNotFound":
+                return None
+            raise
+        routes = {
+            each["stateMachineVersionArn"].rpartition(":")[2]: int(each["weight"])
+            for each in found["routingConfiguration"]
+            if each["weight"]
+        }
+        return Standing(routes=routes, description=found.get("description") or "")
+
+    def fences(self) -> dict[int, str]:
+        """The fencing numbers that were here, each with what its holder was about to write."""
+        with calling(f"{self._release}: looking at the tags of {self.spec.stateMachine}", **_REFUSED):
+            tags = self.states.list_tags_for_resource(resourceArn=machine_arn(self.spec))["tags"]
+        written = {str(each.get("key")): str(each.get("value")) for each in tags}
+        return {
+            int(number): text
+            for key, text in written.items()
+            if key.startswith(_FENCE) and (number := key.removeprefix(_FENCE)).isdigit()
+        }
+
+    def refuse_older(self, standing: Standing | None, fences: Mapping[int, str], fence: int) -> None:
+        """Raises LockLost where a newer fencing number was here."""
+        newest = max((*fences, standing.fence if standing else 0), default=0)
+        if newest > fence:
+            raise LockLost(
+                f"{self._release}: {self.name} was changed with the newer fencing number {newest}, so {fence} can no "
+                "longer change it."
+            )
+
+    # ---- what is written -------------------------------------------------------------------------------------------
+
+    def mark(self, fences: Mapping[int, str], fence: int, routes: Routes) -> None:
+        """Says, before anything is moved, under which number what will be written; then drops older numbers."""
+        if fences.get(fence) != _text(routes):
+            with calling(f"{self._release}: marking {self.spec.stateMachine}", **_REFUSED):
+                self.states.tag_resource(
+                    resourceArn=machine_arn(self.spec),
+                    tags=[{"key": f"{_FENCE}{fence}", "value": _text(routes)}],
+                )
+        if older := [f"{_FENCE}{each}" for each in fences if each < fence]:
+            with calling(f"{self._release}: unmarking {self.spec.stateMachine}", **_REFUSED):
+                self.states.untag_resource(resourceArn=machine_arn(self.spec), tagKeys=older)
+
+    def write(self, standing: Standing | None, routes: Routes, fence: int) -> str:
+        """The move, and the look after it; answers with the alias's etag.
+
+        Raises LockLost where somebody with a newer number, or a newer step of the same release, was here meanwhile: the
+        alias is then as they wanted it. BaselineMissing where a version is gone.
+        """
+        self._write(standing, routes, fence)
+        mine = (fence, _text(routes))
+        wrote = mine
+        for _ in range(_TURNS):
+            newest = max(self.fences().items(), default=mine)
+            if newest[0] < fence or newest == wrote:
+                break
+            self._write(self.look(), _routes(newest[1]), newest[0])
+            wrote = newest
+        if wrote != mine:
+            raise LockLost(
+                f"{self._release}: {self.name} was moved with the fencing number {wrote[0]} at the same time. Tagship took "
+                "the late move back."
+            )
+        return Standing(routes=routes, description=self._description(fence)).etag
+
+    def _write(self, standing: Standing | None, routes: Routes, fence: int) -> None:
+        if not routes:
+            if standing is not None:
+                with calling(f"{self._release}: deleting {self.name}", **_REFUSED):
+                    self.states.delete_state_machine_alias(stateMachineAliasArn=self.arn)
+            return
+        request: dict[str, Any] = {
+            "description": self._description(fence),
+            "routingConfiguration": [
+                {"stateMachineVersionArn": f"{machine_arn(self.spec)}:{version}", "weight": weight}
+                for version, weight in routes.items()
+            ],
+        }
+        with calling(f"{self._release}: moving {self.name}", **_REFUSED):
+            if standing is None:
+                self.states.create_state_machine_alias(name=self.spec.alias, **request)
+            else:
+                self.states.update_state_machine_alias(stateMachineAliasArn=self.arn, **request)
+
+    def hold(self, version: str, fence: int) -> None:
+        """Points an alias of its own, which nobody calls, at the baseline: such a version can't be deleted.
+
+        So no clean-up tool can take away what a rollback needs, until the next release holds its own baseline.
+
+        Raises BaselineMissing when the version is gone already.
+        """
+        name = f"tagship-baseline-of-{self.spec.alias}"
+        request: dict[str, Any] = {
+            "description": f"keeps what a rollback of {self._release} restores, fence {fence}",
+            "routingConfiguration": [
+                {"stateMachineVersionArn": f"{machine_arn(self.spec)}:{version}", "weight": 100}
+            ],
+        }
+        what = f"{self._release}: keeping version {version} of {self.spec.stateMachine} for a rollback"
+        try:
+            with calling(what, **NOT_THERE):
+                self.states.update_state_machine_alias(
+                    stateMachineAliasArn=f"{machine_arn(self.spec)}:{name}", **request
+                )
+        except ClientError as error:
+            if code_of(error) != "ResourceNotFound":
+                raise
+            with calling(what, **_REFUSED):
+                self.states.create_state_machine_alias(name=name, **request)
+
+    # ---- words -----------------------------------------------------------------------------------------------------
+
+    @property
+    def arn(self) -> str:
+        """As callers start executions with it."""
+        return f"{machine_arn(self.spec)}:{self.spec.alias}"
+
+    @property
+    def name(self) -> str:
+        """In a sentence."""
+        return f"the alias {self.spec.alias} of {self.spec.stateMachine}"
+
+    def by_hand(self, version: str) -> str:
+        """The command that gives one version all traffic; without a version, the one that removes the alias."""
+        of = f"--state-machine-alias-arn {self.arn} --region {self.spec.region}"
+        if not version:
+            return f"aws stepfunctions delete-state-machine-alias {of}"
+        return (
+            f"aws stepfunctions update-state-machine-alias {of} --routing-configuration "
+            f"stateMachineVersionArn={machine_arn(self.spec)}:{version},weight=100"
+        )
+
+    def _description(self, fence: int) -> str:
+        return f"tagship {self._release}, fence {fence}"
+
+    @property
+    def _release(self) -> str:
+        return f"{self.application} {self.tag}"
+
+
+def described(standing: Standing | None) -> str:
+    """`version 11 with 90 %, version 12 with 10 %`."""
+    if standing is None:
+        return "nothing"
+    return ", ".join(
+        f"version {version}{'' if share == 100 else f' with {share} %'}"
+        for version, share in standing.routes.items()
+    )
+
+
+def _text(routes: Routes) -> str:
+    """As a tag's value may be: `11=90 12=10`."""
+    return " ".join(f"{version}={share}" for version, share in sorted(routes.items())) or "none"
+
+
+def _routes(text: str) -> Routes:
+    return {
+        version: int(share)
+        for version, is_, share in (each.partition("=") for each in text.split())
+        if is_ and share.isdigit()
+    }

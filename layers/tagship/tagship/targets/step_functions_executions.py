@@ -1,0 +1,200 @@
+"""Executions of a state machine: who bypasses the alias, what a rollback can't undo, and one that tries a candidate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from tagship.aws.calls import calling, code_of
+from tagship.model.errors import CandidateUnhealthy, TagshipError, TargetInvalid
+from tagship.targets.step_functions import (
+    SETTLE_SECONDS,
+    StepFunctionsTarget,
+    Synthetic,
+    execution_arn,
+    machine_arn,
+)
+from tagship.targets.step_functions_alias import NOT_THERE
+from tagship.text.plain import line
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
+    from mypy_boto3_stepfunctions.type_defs import ListExecutionsInputTypeDef
+
+_RECENT = timedelta(days=7)
+_LOOKED_AT = 100
+_NAMED = 10
+_PACE_SECONDS = 5
+_CAUSE = 300
+"""Characters of an execution's own words."""
+
+
+def bypassing(states: SFNClient, spec: StepFunctionsTarget, *, now: datetime, release: str) -> Sequence[str]:
+    """The executions of the last week that somebody started without the alias or a version, by name, newest first.
+
+    Step Functions lists none of an express state machine. Raises CredentialsRefused, AwsUnavailable.
+    """
+    found = _listed(states, release, {"stateMachineArn": machine_arn(spec), "maxResults": _LOOKED_AT})
+    return [
+        each["name"]
+        for each in found or ()
+        if not each.get("stateMachineVersionArn")
+        and not each.get("mapRunArn")
+        and each["startDate"] >= now - _RECENT
+    ]
+
+
+def used(states: SFNClient, arn: str, *, release: str) -> bool:
+    """Whether anybody has started an execution with this alias, as far as Step Functions lists them."""
+    return bool(_listed(states, release, {"stateMachineArn": arn, "maxResults": 1}))
+
+
+def unfinished(states: SFNClient, spec: StepFunctionsTarget, version: str, *, release: str) -> str:
+    """What a rollback does not undo, in words: the executions that run on a version. It stops no rollback."""
+    arn = f"{machine_arn(spec)}:{version}"
+    by_hand = f"aws stepfunctions list-executions --state-machine-arn {arn} --region {spec.region}"
+    try:
+        found = _listed(
+            states, release, {"stateMachineArn": arn, "statusFilter": "RUNNING", "maxResults": _LOOKED_AT}
+        )
+    except (TagshipError, ClientError):
+        return f"Not undone: executions that had started on version {version}; they could not be listed: {by_hand}"
+    if found is None:
+        return f"Not undone: executions that had started on version {version}. They run to their end within 5 minutes."
+    if not found:
+        return f"No execution is running on version {version}. Those that ended there: {by_hand}"
+    names = [each["name"] for each in found]
+    more = "" if len(names) <= _NAMED else f" and {_count(len(names) - _NAMED, of=len(names))} more"
+    running = "1 execution is" if len(names) == 1 else f"{_count(len(names), of=len(names))} executions are"
+    return (
+        f"Not undone: {running} still running on version {version} and will end there: "
+        f"{', '.join(names[:_NAMED])}{more}. All of them: {by_hand}"
+    )
+
+
+def _count(number: int, *, of: int) -> str:
+    return f"at least {number}" if of >= _LOOKED_AT else str(number)
+
+
+def _listed(
+    states: SFNClient, release: str, asked: ListExecutionsInputTypeDef
+) -> Sequence[dict[str, Any]] | None:
+    """One page; None where Step Functions lists none because the state machine is an express one."""
+    try:
+        with calling(
+            f"{release}: listing executions of {asked.get('stateMachineArn')}",
+            **NOT_THERE,
+            ResourceNotFound=TargetInvalid,
+        ):
+            return [dict(each) for each in states.list_executions(**asked)["executions"]]
+    except ClientError as error:
+        if code_of(error) == "StateMachineTypeNotSupported":
+            return None
+        raise
+
+
+# ---- the candidate, before it gets any traffic ----------------------------------------------------------------------
+
+
+def try_out(
+    states: SFNClient,
+    spec: StepFunctionsTarget,
+    synthetic: Synthetic,
+    *,
+    version: str,
+    express: bool,
+    tag: str,
+    now: datetime,
+    release: str,
+) -> int:
+    """Starts the synthetic execution once; how many seconds to wait before asking again, 0 when it has succeeded.
+
+    Raises CandidateUnhealthy when it has not, or not in time.
+    """
+    if express:
+        _express(states, spec, synthetic, version=version, release=release)
+        return 0
+    found = _found(states, spec, _names(tag, version, now), now=now, release=release)
+    if found is None:
+        name = _names(tag, version, now)[0]
+        with calling(f"{release}: starting the synthetic execution of version {version}", **NOT_THERE):
+            try:
+                states.start_execution(
+                    stateMachineArn=f"{machine_arn(spec)}:{version}", name=name, input=synthetic.input
+                )
+            except ClientError as error:
+                if code_of(error) != "ExecutionAlreadyExists":  # our twin's has ended already
+                    raise
+        return min(_PACE_SECONDS, synthetic.seconds)
+    _judge(
+        found["status"],
+        found.get("error"),
+        found.get("cause"),
+        named=found["name"],
+        version=version,
+        release=release,
+    )
+    if found["status"] == "SUCCEEDED":
+        return 0
+    if now - found["startDate"] > timedelta(seconds=synthetic.seconds):
+        raise CandidateUnhealthy(
+            f"{release}: the synthetic execution {found['name']} of version {version} did not end within "
+            f"{synthetic.seconds} s. No traffic was moved. It still runs: aws stepfunctions stop-execution "
+            f"--execution-arn {found['executionArn']} --region {spec.region}"
+        )
+    return _PACE_SECONDS
+
+
+def _names(tag: str, version: str, now: datetime) -> tuple[str, str]:
+    """What an execution of this attempt is called: every try of the step asks for the same, a later attempt for another."""
+    period = int(now.timestamp()) // SETTLE_SECONDS
+    said = re.sub(r"[^A-Za-z0-9._-]", "-", tag)[:40]
+    return (f"tagship-{said}-{version}-{period}", f"tagship-{said}-{version}-{period - 1}")
+
+
+def _found(
+    states: SFNClient, spec: StepFunctionsTarget, names: Sequence[str], *, now: datetime, release: str
+) -> dict[str, Any] | None:
+    for name in names:
+        try:
+            with calling(f"{release}: looking at the synthetic execution {name}", **NOT_THERE):
+                found = states.describe_execution(executionArn=execution_arn(spec, name))
+        except ClientError as error:
+            if code_of(error) == "ExecutionDoesNotExist":
+                continue
+            raise
+        if now - found["startDate"] <= timedelta(seconds=SETTLE_SECONDS):
+            return dict(found)
+    return None
+
+
+def _express(
+    states: SFNClient, spec: StepFunctionsTarget, synthetic: Synthetic, *, version: str, release: str
+) -> None:
+    with calling(f"{release}: the synthetic execution of version {version}", **NOT_THERE):
+        found = states.start_sync_execution(
+            stateMachineArn=f"{machine_arn(spec)}:{version}", input=synthetic.input
+        )
+    _judge(
+        found["status"],
+        found.get("error"),
+        found.get("cause"),
+        named=found["executionArn"].rpartition(":")[2],
+        version=version,
+        release=release,
+    )
+
+
+def _judge(
+    status: str, error: str | None, cause: str | None, *, named: str, version: str, release: str
+) -> None:
+    if status not in ("SUCCEEDED", "RUNNING"):
+        why = line(f"{error or 'no error named'}: {cause or 'no cause given'}", _CAUSE)
+        raise CandidateUnhealthy(
+            f"{release}: the synthetic execution {named} of version {version} ended as {status} ({why}). No traffic was "
+            "moved. Fix the problem, then publish a new tag."
+        )

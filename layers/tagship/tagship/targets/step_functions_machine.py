@@ -1,0 +1,563 @@
+"""The adapter of target `step-functions`. The candidate is a published version; traffic moves by the alias's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from tagship.aws.calls import REFUSED_CREDENTIALS, calling
+from tagship.model.errors import (
+    BaselineMissing,
+    CandidateNotReady,
+    NotStable,
+    PlanChanged,
+    TagshipError,
+    TargetInvalid,
+    TargetMoved,
+)
+from tagship.model.records import Revision
+from tagship.model.release import Artifact, PinnedObject
+from tagship.targets import step_functions_definition as definitions
+from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared, brought
+from tagship.targets.step_functions import DEFINITION, StepFunctionsTarget, machine_arn
+from tagship.targets.step_functions_alias import NOT_THERE, Alias, Routes, Standing, described
+from tagship.targets.step_functions_executions import bypassing, try_out, unfinished, used
+from tagship.text.plain import line
+from tagship.text.words import listed
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
+
+_PACE_SECONDS = 2
+_MOST_VERSIONS = 1000
+"""Of a state machine (service quotas, "Published state machine versions")."""
+_NEARLY_FULL = 900
+_DIAGNOSTICS = 10
+
+_PUBLISHING: Mapping[str, type[TagshipError]] = {
+    **NOT_THERE,
+    "InvalidDefinition": TargetInvalid,
+    "ValidationException": TargetInvalid,
+    "ServiceQuotaExceededException": TargetInvalid,
+    # Somebody, or our twin, changed the state machine between our look and our write.
+    "ConflictException": CandidateNotReady,
+}
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateMachine:
+    """One alias of one state machine, for one release."""
+
+    application: str
+    tag: str
+    spec: StepFunctionsTarget
+    states: SFNClient
+    trying: SFNClient
+    """For the synthetic execution: a call that takes its time, and is not repeated."""
+    s3: Any
+    now: Callable[[], datetime] = field(default=_utc_now, compare=False)
+
+    # ---- before anybody is asked -----------------------------------------------------------------------------------
+
+    def check(self, current: Revision | None) -> Finding:
+        """Looks at the state machine, its alias, the room for versions, and who starts it without the alias."""
+        machine = self._machine()
+        self._allowed_role(machine)
+        alias = self._alias.look()
+        self._one_version(alias)
+        said = self._undrifted(alias, current)
+        return Finding(said=said, warning=f"{self._room()} {self._bypassing(machine)}".strip())
+
+    def _allowed_role(self, machine: Mapping[str, Any]) -> None:
+        if machine["roleArn"] not in self.spec.executionRoles:
+            raise TargetInvalid(
+                f"{self._release}: {self.spec.stateMachine} runs with the role {machine['roleArn']}, which is not among the "
+                "target's executionRoles. Nothing was changed. Give it one of them, or add this role to the "
+                "application's configuration."
+            )
+
+    def _undrifted(self, alias: Standing | None, recorded: Revision | None) -> str:
+        if recorded is None or not self._is_ours(recorded):
+            return f"{self.spec.stateMachine} can be changed."
+        if alias is None or list(alias.routes) != [recorded["id"]]:
+            raise TargetMoved(
+                f"{self._release}: {self._alias.name} points at {described(alias)}, but according to the ledger production "
+                f"runs version {recorded['id']}: someone else moved the alias. Tagship did not overwrite it. To restore "
+                f"version {recorded['id']}: {self._alias.by_hand(recorded['id'])}"
+            )
+        return f"{self.spec.stateMachine} can be changed, and {self._alias.name} is where the last release left it."
+
+    def _one_version(self, alias: Standing | None) -> None:
+        if alias is not None and len(alias.routes) != 1:
+            raise TargetInvalid(
+                f"{self._release}: {self._alias.name} points at {described(alias)}. Send all its traffic to one version "
+                f"first: {self._alias.by_hand('<version>')}. Nothing was changed."
+            )
+
+    def _room(self) -> str:
+        """A warning where there is little room left for versions; empty where there is enough."""
+        with calling(f"{self._release}: counting the versions of {self.spec.stateMachine}", **NOT_THERE):
+            found = self.states.list_state_machine_versions(
+                stateMachineArn=self._arn, maxResults=_MOST_VERSIONS
+            )
+        number = len(found["stateMachineVersions"])
+        delete = (
+            "Delete old versions that no alias points at (aws stepfunctions delete-state-machine-version)"
+        )
+        if number >= _MOST_VERSIONS:
+            raise TargetInvalid(
+                f"{self._release}: {self.spec.stateMachine} has {number} versions, as many as Step Functions "
+                f"allows. Nothing was changed. {delete}, then retry the release."
+            )
+        if number >= _NEARLY_FULL:
+            return (
+                f"{self.spec.stateMachine} has {number} of at most {_MOST_VERSIONS} versions. {delete}; "
+                "executions that run on them continue."
+            )
+        return ""
+
+    def _bypassing(self, machine: Mapping[str, Any]) -> str:
+        """A warning where executions are started without the alias; empty where none is, or none is listed."""
+        if machine.get("type") == "EXPRESS":
+            return ""
+        found = bypassing(self.states, self.spec, now=self.now(), release=self._release)
+        if not found:
+            return ""
+        many = "1 execution was" if len(found) == 1 else f"{len(found)} executions were"
+        return (
+            f"In the last 7 days {many} started on {self.spec.stateMachine} itself and not through the alias (the "
+            f"newest: {', '.join(found[:3])}). Such executions get a new release at once, before its health is "
+            f"checked, and a rollback does not reach them. Start them with {self._alias.arn}."
+        )
+
+    def dry_run(self, artifacts: Artifacts) -> Finding:
+        """Step Functions' own validation of the definition; it makes nothing."""
+        text, _ = self._asked(artifacts)
+        machine = self._machine()
+        with calling(
+            f"{self._release}: validating the definition", ValidationException=TargetInvalid, **NOT_THERE
+        ):
+            found = self.states.validate_state_machine_definition(
+                definition=text, type=machine["type"], severity="WARNING"
+            )
+        said: dict[str, list[str]] = {"ERROR": [], "WARNING": []}
+        for each in found["diagnostics"][: 5 * _DIAGNOSTICS]:
+            at = f" at {each['location']}" if each.get("location") else ""
+            said[each["severity"]].append(line(f"{each['code']}: {each['message']}{at}", 300))
+        if found["result"] != "OK":
+            raise TargetInvalid(
+                f"{self._release}: Step Functions does not accept the definition. Nothing was changed. "
+                f"{' '.join(said['ERROR'][:_DIAGNOSTICS]) or 'It gave no reason.'}"
+            )
+        warning = (
+            f"Step Functions warns: {' '.join(said['WARNING'][:_DIAGNOSTICS])}" if said["WARNING"] else ""
+        )
+        return Finding(said="Step Functions accepts the definition.", warning=warning)
+
+    def look_into(self, artifacts: Artifacts, opened: Opened) -> tuple[str, Sequence[str]]:
+        """Whether it is a definition, once what differs between stages has been put in."""
+        artifact, pinned = self._brought(artifacts)
+        with opened(pinned) as file:
+            content = file.read(definitions.MOST_BYTES + 1)
+        try:
+            _, document = definitions.read(content, self.spec.substitutions)
+        except definitions.Unreadable as error:
+            return "", [f"{artifact.file} is not a valid definition: {error}."]
+        number = len(list(definitions.states_of(document)))
+        states = "1 state" if number == 1 else f"{number} states"
+        return f"{artifact.file} defines {states}, beginning with {document['StartAt']}.", []
+
+    def restorable(self, current: Revision | None) -> Finding | None:
+        """The version that serves exists, and has the definition that was recorded."""
+        alias = self._alias.look()
+        self._one_version(alias)
+        if alias is None:
+            return None
+        (version,) = alias.routes
+        if current and self._is_ours(current) and current["id"] == version:
+            self.exists(current)
+        else:
+            self._machine(version, missing=BaselineMissing)
+        return Finding(said=f"version {version} of {self.spec.stateMachine}")
+
+    def plan(self, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool) -> Change:  # noqa: ARG002 (a definition takes none; any two versions can share traffic)
+        """Compares what serves with what would be published: the release's definition, with the state machine's settings."""
+        _, document = self._asked(artifacts)
+        alias = self._alias.look()
+        self._one_version(alias)
+        latest = self._machine()
+        self._allowed_role(latest)
+        candidate = self._revision("", document, latest)
+        candidate["data"] = {
+            **candidate["data"],
+            "settings": definitions.digest_of(definitions.settings_of(latest)),
+            "revisionId": _revision_id(latest),
+        }
+        warnings = self._warnings(document)
+        unqualified = (
+            f"{self.spec.stateMachine} itself gets this definition as soon as the release is approved: executions that are "
+            "started without the alias use it at once."
+        )
+        if alias is None:
+            return Change(
+                baseline=None,
+                candidate=candidate,
+                nothingToChange=False,
+                summary=[
+                    f"{self._alias.name} does not exist; it will be created and will send all traffic to the new version.",
+                    "Nothing serves traffic now: a rollback would remove the alias again.",
+                    f"Role: {latest['roleArn']}",
+                    unqualified,
+                ],
+                warnings=warnings,
+            )
+        (version,) = alias.routes
+        serving = self._machine(version, missing=BaselineMissing)
+        before = _parsed(serving)
+        baseline = self._revision(version, before, serving)
+        baseline["etag"] = alias.etag
+        if baseline["digest"] == candidate["digest"]:
+            return Change(
+                baseline=baseline,
+                candidate=baseline,
+                nothingToChange=True,
+                summary=[
+                    f"Nothing to change: {self._alias.name} already runs this definition, as version {version}."
+                ],
+            )
+        return Change(
+            baseline=baseline,
+            candidate=candidate,
+            nothingToChange=False,
+            summary=[
+                f"{self._alias.name}: version {version} → a new version",
+                *definitions.settings_changed(serving, latest),
+                *(
+                    definitions.differences(before, document)
+                    or ["Definition: no state changes what it does."]
+                ),
+                "Executions that run keep their version until they end, also after a rollback.",
+                unqualified,
+            ],
+            warnings=warnings,
+        )
+
+    def _warnings(self, document: Mapping[str, Any]) -> Sequence[str]:
+        found = [line(each, 160) for each in definitions.unpinned(document)]
+        warning = (
+            f"{listed(found)} without a version or an alias. Executions that run get new code of these as soon as "
+            "somebody deploys it, and a rollback of this release does not restore the old code. Name a version or "
+            "an alias in the definition."
+        )
+        return (warning,) if found else ()
+
+    # ---- the candidate ---------------------------------------------------------------------------------------------
+
+    def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
+        """Updates the state machine, publishes exactly that revision, compares it with what was approved, and tries it."""
+        text, document = self._asked(artifacts)
+        latest = self._as_approved(document, self._machine(), candidate, "would be")
+        try:
+            version = self._published(text, latest, candidate)
+        except CandidateNotReady:
+            return Prepared(wait=_PACE_SECONDS)
+        try:
+            made = self._machine(version, missing=BaselineMissing)
+        except BaselineMissing:  # reads are behind writes for a moment
+            return Prepared(wait=_PACE_SECONDS)
+        self._as_approved(_parsed(made), made, candidate, "is")
+        if self.spec.synthetic:
+            wait = try_out(
+                self.trying,
+                self.spec,
+                self.spec.synthetic,
+                version=version,
+                express=made.get("type") == "EXPRESS",
+                tag=self.tag,
+                now=self.now(),
+                release=self._release,
+            )
+            if wait:
+                return Prepared(wait=wait)
+        return Prepared(candidate={**candidate, "id": version})
+
+    def _published(self, text: str, latest: Mapping[str, Any], candidate: Revision) -> str:
+        """In one call where the definition is new; else exactly the revision that was looked at."""
+        with calling(f"{self._release}: publishing a version of {self.spec.stateMachine}", **_PUBLISHING):
+            if _definition(latest) != candidate["data"]["definition"]:
+                self._undisturbed(latest, candidate)
+                # The role is left out: what somebody else changes in this moment must show in the version.
+                answer: Mapping[str, Any] = self.states.update_state_machine(
+                    stateMachineArn=self._arn, definition=text, publish=True, versionDescription=self._mark
+                )
+            else:
+                answer = self.states.publish_state_machine_version(
+                    stateMachineArn=self._arn, revisionId=_revision_id(latest), description=self._mark
+                )
+        return str(answer["stateMachineVersionArn"]).rpartition(":")[2]
+
+    def _undisturbed(self, latest: Mapping[str, Any], candidate: Revision) -> None:
+        """It is the revision that the plan saw, or the one that an earlier try has made of it."""
+        planned = candidate["data"]
+        made = (_definition(latest), definitions.digest_of(definitions.settings_of(latest)))
+        if _revision_id(latest) != planned["revisionId"] and made != (
+            planned["definition"],
+            planned["settings"],
+        ):
+            raise PlanChanged(
+                f"{self._release}: someone else changed {self.spec.stateMachine} after the plan was made. Tagship did not "
+                "overwrite it, and no traffic was moved. Publish a new tag to plan and approve it again."
+            )
+
+    def _as_approved(
+        self, document: Mapping[str, Any], machine: Mapping[str, Any], candidate: Revision, verb: str
+    ) -> Mapping[str, Any]:
+        """Raises PlanChanged where definition and settings, as a whole, are not those of the approved candidate."""
+        if definitions.digest_of(document, definitions.settings_of(machine)) != candidate["digest"]:
+            raise PlanChanged(
+                f"{self._release}: the version that {verb} published is not the one that was approved: the definition, the "
+                f"role or another setting of {self.spec.stateMachine} differs. No traffic was moved. Publish a new tag to "
+                "plan and approve it again."
+            )
+        return machine
+
+    # ---- traffic ---------------------------------------------------------------------------------------------------
+
+    def verify_unchanged(self, move: Move) -> None:
+        """Looks at the alias, and at the candidate: the version, or the state machine while there is none yet."""
+        self._as_expected(self._alias.look(), self._alias.fences(), move)
+        if move.candidate["id"]:
+            self._still_there(move.candidate, TargetInvalid)
+        else:
+            self._undisturbed(self._machine(), move.candidate)
+
+    def set_weight(self, move: Move) -> str:
+        """Says under which number it moves, looks, writes the alias, and looks again."""
+        alias, fences, routes = self._alias.look(), self._alias.fences(), _wanted(move)
+        if self._as_expected(alias, fences, move):
+            return alias.etag if alias else ""
+        self._still_there(move.candidate, TargetInvalid)
+        self._alias.mark(fences, move.fence, routes)
+        alias = self._alias.look()
+        if self._as_expected(alias, self._alias.fences(), move):
+            return alias.etag if alias else ""
+        if move.percent == 100 and move.baseline:  # until now this alias itself points at it
+            self._alias.hold(move.baseline["id"], move.fence)
+        return self._alias.write(alias, routes, move.fence)
+
+    def _as_expected(self, alias: Standing | None, fences: Mapping[int, str], move: Move) -> bool:
+        """Whether an earlier try has done it already."""
+        self._alias.refuse_older(alias, fences, move.fence)
+        if alias is None:
+            if move.etag:
+                raise TargetMoved(
+                    f"{self._release}: {self._alias.name} was deleted after the plan was made. Tagship changed nothing."
+                )
+            return False
+        if alias.routes == _wanted(move) and alias.fence == move.fence:
+            return True
+        if alias.etag != move.etag:
+            raise TargetMoved(self._moved(alias))
+        return False
+
+    def verify_weight(self, move: Move) -> int:
+        """The alias reads as it was written: reads of Step Functions are behind its writes for a moment."""
+        alias = self._alias.look()
+        if alias is None:
+            if move.baseline is None:
+                return _PACE_SECONDS
+            raise TargetMoved(
+                f"{self._release}: {self._alias.name} no longer exists. Tagship changed nothing."
+            )
+        ours = {each["id"] for each in (move.baseline, move.candidate) if each}
+        if not set(alias.routes) <= ours:
+            raise TargetMoved(self._moved(alias))
+        return 0 if alias.routes == _wanted(move) else _PACE_SECONDS
+
+    # ---- the baseline ----------------------------------------------------------------------------------------------
+
+    def exists(self, revision: Revision) -> None:
+        """The version exists, and has the definition that was recorded."""
+        self._still_there(revision, BaselineMissing)
+
+    def _still_there(self, revision: Revision, missing: type[TargetInvalid | BaselineMissing]) -> None:
+        found = self._machine(revision["id"], missing=missing)
+        if _definition(found) != revision["data"]["definition"]:
+            raise missing(
+                f"{self._release}: version {revision['id']} of {self.spec.stateMachine} does not have the definition that "
+                "was recorded: the state machine was created again."
+            )
+
+    def serving(self) -> Revision | None:
+        """The version that has all of the alias's traffic."""
+        alias = self._alias.look()
+        self._one_version(alias)
+        if alias is None:
+            return None
+        (version,) = alias.routes
+        found = self._machine(version, missing=BaselineMissing)
+        return self._revision(version, _parsed(found), found)
+
+    def restore(
+        self,
+        *,
+        baseline: Revision | None,
+        candidate: Revision | None,
+        fence: int,
+        replaced: Revision | None = None,
+    ) -> str:
+        """All traffic to the baseline in one write; where nothing served before the release, the alias goes again.
+
+        It says which executions still run on the candidate: nothing takes these back.
+        """
+        ours = {each["id"] for each in (baseline, candidate, replaced) if each}
+        routes: Routes = {baseline["id"]: 100} if baseline else {}
+        alias, fences = self._standing_on(ours, fence, baseline)
+        if baseline:
+            self._still_there(baseline, BaselineMissing)
+        elif alias is not None:
+            self._refuse_to_delete(alias)
+        stood = dict(alias.routes if alias else {}) == routes
+        if not stood or (alias is not None and alias.fence != fence):
+            self._alias.mark(fences, fence, routes)
+            alias, _ = self._standing_on(ours, fence, baseline)
+            try:
+                self._alias.write(alias, routes, fence)
+            except TargetMoved as error:  # written by another between our look and our write: look again
+                raise NotStable(str(error)) from error
+        elif fence not in fences:  # nothing to move; a late step must still be refused
+            self._alias.mark(fences, fence, routes)
+        return f"{self._restored(baseline, stood=stood)} {self._not_undone(baseline, candidate)}".strip()
+
+    def _standing_on(
+        self, ours: set[str], fence: int, baseline: Revision | None
+    ) -> tuple[Standing | None, dict[int, str]]:
+        alias, fences = self._alias.look(), self._alias.fences()
+        self._alias.refuse_older(alias, fences, fence)
+        if alias is not None and not set(alias.routes) <= ours:
+            raise TargetMoved(
+                f"{self._moved(alias)} To restore the baseline by hand: "
+                f"{self._alias.by_hand(baseline['id'] if baseline else '')}"
+            )
+        return alias, fences
+
+    def _restored(self, baseline: Revision | None, *, stood: bool) -> str:
+        if baseline is None:
+            return f"{self._alias.name} was removed again: nothing served traffic before this release."
+        if stood:
+            return f"{self._alias.name} already sent all traffic to version {baseline['id']}."
+        return f"{self._alias.name} sends all traffic to version {baseline['id']} again."
+
+    def _not_undone(self, baseline: Revision | None, candidate: Revision | None) -> str:
+        if not candidate or not candidate["id"] or (baseline and candidate["id"] == baseline["id"]):
+            return ""
+        return unfinished(self.states, self.spec, candidate["id"], release=self._release)
+
+    def _refuse_to_delete(self, alias: Standing) -> None:
+        """Raises BaselineMissing where somebody starts executions with the alias by now: they could not start any."""
+        if used(self.states, self._alias.arn, release=self._release):
+            raise BaselineMissing(
+                f"{self._release}: nothing served traffic before this release, but executions were started with "
+                f"{self._alias.name} since. The alias was therefore not removed: it points at {described(alias)}. Publish a "
+                f"fix, or remove the alias: {self._alias.by_hand('')}"
+            )
+
+    # ---- what is read ----------------------------------------------------------------------------------------------
+
+    def _machine(
+        self, version: str = "", *, missing: type[TargetInvalid | BaselineMissing] = TargetInvalid
+    ) -> Mapping[str, Any]:
+        arn = f"{self._arn}:{version}" if version else self._arn
+        what = f"version {version} of {self.spec.stateMachine}" if version else self.spec.stateMachine
+        with calling(
+            f"{self._release}: looking at {what}",
+            **{**NOT_THERE, "StateMachineDoesNotExist": missing, "ResourceNotFound": missing},
+        ):
+            found: Mapping[str, Any] = self.states.describe_state_machine(stateMachineArn=arn)
+        if found.get("status", "ACTIVE") != "ACTIVE":
+            raise missing(f"{self._release}: {self.spec.stateMachine} is being deleted. Nothing was changed.")
+        return found
+
+    def _revision(self, version: str, document: Mapping[str, Any], machine: Mapping[str, Any]) -> Revision:
+        return {
+            "id": version,
+            "digest": definitions.digest_of(document, definitions.settings_of(machine)),
+            "data": {"of": self._arn, "definition": definitions.digest_of(document)},
+        }
+
+    def _is_ours(self, recorded: Revision) -> bool:
+        """Whether it was recorded of this state machine: the configuration may have named another one then."""
+        return recorded["data"].get("of") == self._arn
+
+    def _brought(self, artifacts: Artifacts) -> tuple[Artifact, PinnedObject]:
+        return brought(artifacts, DEFINITION, kind="step-functions", release=self._release)
+
+    def _asked(self, artifacts: Artifacts) -> tuple[str, dict[str, Any]]:
+        artifact, pinned = self._brought(artifacts)
+        with calling(f"{self._release}: reading {artifact.file}", **REFUSED_CREDENTIALS):
+            body = self.s3.get_object(Bucket=pinned.bucket, Key=pinned.key, VersionId=pinned.versionId)[
+                "Body"
+            ]
+            content = body.read(definitions.MOST_BYTES + 1)
+        try:
+            return definitions.read(content, self.spec.substitutions)
+        except definitions.Unreadable as error:
+            raise TargetInvalid(
+                f"{self._release}: {artifact.file} is not a valid definition: {error}. Nothing was changed."
+            ) from error
+
+    # ---- words -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _alias(self) -> Alias:
+        return Alias(application=self.application, tag=self.tag, spec=self.spec, states=self.states)
+
+    @property
+    def _arn(self) -> str:
+        return machine_arn(self.spec)
+
+    @property
+    def _release(self) -> str:
+        return f"{self.application} {self.tag}"
+
+    @property
+    def _mark(self) -> str:
+        return f"tagship {self._release}"
+
+    def _moved(self, alias: Standing) -> str:
+        return (
+            f"{self._release}: {self._alias.name} was changed by someone else after the plan was made: it points at "
+            f"{described(alias)}. Tagship did not overwrite it."
+        )
+
+
+def _parsed(machine: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return definitions.parse(machine["definition"])
+    except definitions.Unreadable as error:
+        raise TargetInvalid(
+            f"The definition of {machine['stateMachineArn']} cannot be read: {error}. Nothing was changed."
+        ) from error
+
+
+def _definition(machine: Mapping[str, Any]) -> str:
+    return definitions.digest_of(_parsed(machine))
+
+
+def _revision_id(machine: Mapping[str, Any]) -> str:
+    """A state machine that was never updated has none; `INITIAL` stands for it (PublishStateMachineVersion)."""
+    return str(machine.get("revisionId") or "INITIAL")
+
+
+def _wanted(move: Move) -> Routes:
+    if move.baseline is None or move.percent == 100:
+        return {move.candidate["id"]: 100}
+    if move.percent == 0:
+        return {move.baseline["id"]: 100}
+    return {move.baseline["id"]: 100 - move.percent, move.candidate["id"]: move.percent}
