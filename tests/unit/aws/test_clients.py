@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from tagship.aws.clients import ASKED_ONCE, Aws, Errand
-from tagship.aws.rights import Right
+from tagship.aws.rights import Location, Right
 from tagship.model.errors import AwsUnavailable, CredentialsRefused
+from tagship.model.fields import rebuilt
+from tagship.targets import KINDS
 from tagship.targets.lambda_alias import LambdaTarget
 from tests.unit.builders import application
 from tests.unit.tables import Clock, aws_error
@@ -86,13 +88,15 @@ def in_role(
     *,
     service: str = "lambda",
     may: tuple[Right, ...] = (LOOK,),
-    target: dict[str, str] | None = None,
+    target: Location | dict[str, str] | None = None,
     config: Any = None,
     **changes: Any,
 ) -> Any:
     """A client for an errand, but for what is different about it."""
     given: dict[str, Any] = {
-        "target": LambdaTarget(**application()["target"] | {"region": "eu-central-1"} | (target or {})),
+        "target": target
+        if target and not isinstance(target, dict)
+        else LambdaTarget(**application()["target"] | {"region": "eu-central-1"} | (target or {})),
         "application": "storefront",
         "tag": "v1.4.0",
         "execution": "9f8e7d6c-1234",
@@ -171,6 +175,17 @@ def test_a_session_that_was_left_is_not_taken_up_again(aws, session):
     in_role(aws)
     in_role(aws, tag="v1.5.0")
     assert in_role(aws).options["aws_access_key_id"] == "key 3"
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_a_session_is_used_again_for_every_kind_of_target(aws, session, kind):
+    """Some kinds have settings by name, which are no part of a key by themselves."""
+    target = rebuilt(kind.spec, kind.example)
+    accounts = frozenset({target.account})
+    assert in_role(aws, target=target, allowed_accounts=accounts) is in_role(
+        aws, target=rebuilt(kind.spec, kind.example), allowed_accounts=accounts
+    )
+    assert len(session.sts.asked) == 1
 
 
 def test_two_services_are_asked_in_one_session(aws, session):

@@ -80,6 +80,7 @@ class FakeStates:
         self.ends_as = "SUCCEEDED"
         """How an execution ends, as soon as somebody looks."""
         self.diagnostics: list[dict[str, str]] = []
+        self.now = NOW
         self.objects: dict[str, bytes] = {}
         self.made = 0
         self.writes = 0
@@ -117,7 +118,7 @@ class FakeStates:
                 "name": name,
                 "executionArn": f"{REGION}:execution:{NAME}:{name}",
                 "status": "RUNNING",
-                "startDate": NOW,
+                "startDate": self.now,
                 **({"stateMachineVersionArn": f"{ARN}:{version}"} if version else {}),
                 **({"stateMachineAliasArn": f"{ARN}:{alias}"} if alias else {}),
                 **how,

@@ -16,7 +16,7 @@ from tagship.targets.kind import Artifacts
 from tagship.targets.step_functions_machine import StateMachine
 from tests.unit.tables import aws_error
 from tests.unit.targets.conformance import Beginning, Settings, Settling
-from tests.unit.targets.machines import ACTIONS, ARN, NOW, FakeStates, definition
+from tests.unit.targets.machines import ACTIONS, ARN, FakeStates, definition
 
 SPEC: step_functions.StepFunctionsTarget = rebuilt(
     step_functions.StepFunctionsTarget, step_functions.KIND.example
@@ -36,7 +36,6 @@ class MachineBench:
     def __init__(self) -> None:
         self.states = FakeStates()
         self.states.point({self.states.publish(): 100})
-        self.now = NOW
         self.bring(NEW)
 
     def bring(self, document: Any) -> None:
@@ -61,7 +60,7 @@ class MachineBench:
             states=states,
             trying=states,
             s3=states,
-            now=lambda: self.now,
+            now=lambda: self.states.now,
         )
 
     def state(self) -> Any:

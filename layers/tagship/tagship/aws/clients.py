@@ -61,7 +61,7 @@ _NAME_CHARACTERS = 64
 class Errand:
     """In whose role, and for which execution of which release: what a session is bound to, and CloudTrail shows."""
 
-    target: Location
+    target: Location = field(hash=False)  # a kind may have settings by name, which are no part of a key
     application: str
     tag: str
     execution: str

@@ -58,7 +58,7 @@ class StepFunctionsTarget:
     """The role that Tagship assumes for every call to the target."""
     externalId: Annotated[str, EXTERNAL_ID]
     """The external ID that the role's trust policy requires."""
-    executionRoles: Annotated[tuple[Annotated[str, ROLE], ...], at.MinLen(1), at.MaxLen(4)]
+    executionRoles: Annotated[tuple[Annotated[str, ROLE], ...], at.MinLen(1), at.MaxLen(2)]
     """The roles that executions may run with. A release is refused if the state machine has another one."""
     alias: Annotated[
         str,
@@ -94,40 +94,37 @@ def _states(target: Location) -> str:
 def rights(target: StepFunctionsTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
     """What this adapter asks of the application's role; `objects` are the ARNs of the definitions that it may read."""
     arn, reads = machine_arn(target), tuple(objects)
-    # IAM knows versions and aliases by the state machine's ARN, and by their own.
+    # Step Functions' guide says that IAM sees the state machine's ARN; its list of actions has ARNs of versions and aliases.
     on = (arn, f"{arn}:*")
     may = [
+        # One statement, because a session's policy has little room.
         Right(
-            name="LookAtTheStateMachine",
+            name="LookAndMoveTheTraffic",
             actions=(
                 "states:DescribeStateMachine",
                 "states:DescribeStateMachineAlias",
                 "states:ListStateMachineVersions",
-                "states:ListTagsForResource",
                 # Who bypasses the alias, and what a rollback can't undo.
                 "states:ListExecutions",
-            ),
-            on=on,
-        ),
-        Right(
-            name="MoveTheTraffic",
-            # An application without the alias gets it with its first release, and loses it again if that is rolled back.
-            # The state machine carries the fencing numbers of those who move the alias, as tags.
-            actions=(
+                # An application without the alias gets it with its first release, and loses it again if that is rolled back.
                 "states:CreateStateMachineAlias",
                 "states:UpdateStateMachineAlias",
                 "states:DeleteStateMachineAlias",
+                # The state machine carries the fencing numbers of those who move the alias, as tags.
+                "states:ListTagsForResource",
                 "states:TagResource",
                 "states:UntagResource",
             ),
             on=on,
-        ),
+        )
     ]
     if reads:
+        # The second one is for express state machines.
+        trying = ("states:StartExecution", "states:StartSyncExecution") if target.synthetic else ()
         may += [
             Right(
                 name="PublishTheCandidate",
-                actions=("states:UpdateStateMachine", "states:PublishStateMachineVersion"),
+                actions=("states:UpdateStateMachine", "states:PublishStateMachineVersion", *trying),
                 on=on,
             ),
             # IAM knows no resource for it; it makes nothing.
@@ -143,20 +140,14 @@ def rights(target: StepFunctionsTarget, *, objects: Iterable[str]) -> tuple[Righ
             ),
             Right(name="ReadThePinnedDefinition", actions=("s3:GetObjectVersion",), on=reads),
         ]
-        if target.synthetic:
-            may += [
-                # The second one is for express state machines.
-                Right(
-                    name="TryTheCandidate",
-                    actions=("states:StartExecution", "states:StartSyncExecution"),
-                    on=on,
-                ),
-                Right(
-                    name="LookAtTheTry",
-                    actions=("states:DescribeExecution",),
-                    on=(execution_arn(target, "tagship-*"),),
-                ),
-            ]
+    if reads and target.synthetic:
+        may.append(
+            Right(
+                name="LookAtTheTry",
+                actions=("states:DescribeExecution",),
+                on=(execution_arn(target, "tagship-*"),),
+            )
+        )
     return tuple(may)
 
 

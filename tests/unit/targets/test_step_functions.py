@@ -1,0 +1,470 @@
+"""What only a state machine does: comparing definitions, versions and aliases without a precondition, executions."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import IO, Any
+
+import pytest
+
+from tagship.aws.rights import session_policy
+from tagship.health import MetricCheck
+from tagship.model.errors import (
+    BaselineMissing,
+    CandidateUnhealthy,
+    CredentialsRefused,
+    LockLost,
+    PlanChanged,
+    TargetInvalid,
+    TargetMoved,
+)
+from tagship.model.release import PinnedObject
+from tagship.targets import step_functions
+from tagship.targets import step_functions_definition as definitions
+from tests.unit.tables import aws_error
+from tests.unit.targets.conformance import FENCE, NEWER, Release
+from tests.unit.targets.machines import ARN, CHARGE, ROLE, ago, definition
+from tests.unit.targets.test_step_functions_conformance import NEW, SPEC, MachineBench
+
+FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:storefront-charge"
+
+
+@pytest.fixture
+def bench() -> MachineBench:
+    return MachineBench()
+
+
+def planned(bench: MachineBench, document: Any) -> Any:
+    bench.bring(document)
+    return bench.target().plan(bench.artifacts, {}, weighted=True)
+
+
+def looked_into(bench: MachineBench, document: Any) -> tuple[str, list[str]]:
+    @contextmanager
+    def opened(pinned: PinnedObject) -> Iterator[IO[bytes]]:
+        yield io.BytesIO(bench.states.objects[pinned.key])
+
+    bench.bring(document)
+    said, problems = bench.target().look_into(bench.artifacts, opened)
+    return said, list(problems)
+
+
+def invoking(**parameters: Any) -> dict[str, Any]:
+    return {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", **parameters, "End": True}
+
+
+# ---- the definition -------------------------------------------------------------------------------------------------
+
+
+def test_a_definition_in_order_is_said_to_be_so(bench: MachineBench) -> None:
+    assert looked_into(bench, NEW) == ("order.asl.json defines 2 states, beginning with Charge.", [])
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (b"StartAt: Charge", "it is not JSON"),
+        (b"[" * 100_000, "it is not JSON"),
+        (b"\xff", "not UTF-8"),
+        (b"[]", "not a JSON object"),
+        (b" " * (definitions.MOST_BYTES + 1), "larger than 1 MB"),
+        ({"States": {}}, "no StartAt"),
+        ({"StartAt": "A", "States": {}}, "no States"),
+        ({"StartAt": "A", "States": {"A": {"Type": "Map", "ItemProcessor": {}}}}, "A has no States"),
+        (definition(Other={"Type": "Task", "Resource": "${Unknown}"}), r"nothing replaces \$\{Unknown\}"),
+    ],
+)
+def test_what_is_no_definition_is_refused_before_anybody_is_asked(
+    bench: MachineBench, content: Any, said: str
+) -> None:
+    (problem,) = looked_into(bench, content)[1]
+    with pytest.raises(TargetInvalid, match=said) as refused:
+        bench.target().plan(bench.artifacts, {}, weighted=True)
+    assert problem.partition(": ")[2] in str(refused.value)
+    assert bench.writes() == 0
+
+
+def test_what_differs_between_stages_is_put_in(bench: MachineBench) -> None:
+    document = definition(Other={"Type": "Task", "Resource": "${Charge}", "End": True})
+    bench.bring(document)
+    release = Release(bench)
+    release.prepare()
+    made = json.loads(bench.states.versions[release.candidate["id"]]["definition"])
+    assert made["States"]["Other"]["Resource"] == CHARGE
+
+
+def test_a_definition_that_is_written_differently_is_no_change(bench: MachineBench) -> None:
+    bench.bring(json.dumps(definition(), indent=4, sort_keys=True).encode())
+    assert bench.target().plan(bench.artifacts, {}, weighted=True).nothingToChange
+
+
+def test_each_difference_is_a_line_dangerous_ones_first_and_no_data_is_shown(bench: MachineBench) -> None:
+    before = definition(
+        Old={"Type": "Pass", "End": True},
+        Kept={"Type": "Pass", "Result": "hunter2", "End": True},
+        Each={"Type": "Map", "ItemProcessor": {"StartAt": "In", "States": {"In": {"Type": "Succeed"}}}},
+    )
+    bench.states.change(definition=json.dumps(before))
+    bench.states.point({bench.states.publish(): 100})
+    bench.states.change(roleArn=f"{ROLE}-2")
+    after = definition(
+        Kept={"Type": "Pass", "Result": "hunter3", "Next": "Ship"},
+        Each={
+            "Type": "Map",
+            "ItemProcessor": {
+                "ProcessorConfig": {"Mode": "DISTRIBUTED"},
+                "StartAt": "In",
+                "States": {"In": {"Type": "Fail"}, "Deep": {"Type": "Succeed"}},
+            },
+        },
+        Refund=invoking(Parameters={"FunctionName": f"{FUNCTION}:7"}),
+    )
+    after["TimeoutSeconds"] = 60
+    after["States"]["Charge"]["Resource"] = "arn:aws:states:::sqs:sendMessage"
+    bench.bring(after)
+    bench.spec = replace(SPEC, executionRoles=(ROLE, f"{ROLE}-2"))
+    change = bench.target().plan(bench.artifacts, {}, weighted=True)
+    assert change.summary == [
+        "the alias live of storefront: version 2 → a new version",
+        f"Role: {ROLE} → {ROLE}-2",
+        f"Calls for the first time: {FUNCTION}:7",
+        "Calls for the first time: sqs:sendMessage",
+        f"No longer calls: {CHARGE}",
+        "Time-out of an execution (s): none → 60",
+        "State Old: removed",
+        f"State Charge: calls {CHARGE} → sqs:sendMessage",
+        "State Kept: Next none → Ship, End true → none, Result changed",
+        "State Each: how its inner states run changed",
+        "State Each / In: Type Succeed → Fail",
+        "State Each / Deep: new, Succeed",
+        f"State Refund: new, Task that calls {FUNCTION}:7",
+        "Executions that run keep their version until they end, also after a rollback.",
+        (
+            "storefront itself gets this definition as soon as the release is approved: executions that are "
+            "started without the alias use it at once."
+        ),
+    ]
+    assert not change.warnings
+
+
+def test_other_settings_of_the_state_machine_are_shown(bench: MachineBench) -> None:
+    bench.states.change(
+        tracingConfiguration={"enabled": True}, encryptionConfiguration={"kmsKeyId": "alias/orders"}
+    )
+    lines = planned(bench, definition()).summary
+    assert lines[1:4] == [
+        "Encryption key: none → alias/orders",
+        "Tracing: false → true",
+        "Definition: no state changes what it does.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "state, named",
+    [
+        ({"Type": "Task", "Resource": FUNCTION, "End": True}, "storefront-charge"),
+        (invoking(Parameters={"FunctionName": FUNCTION}), "storefront-charge"),
+        (invoking(Parameters={"FunctionName": "storefront-charge"}), "storefront-charge"),
+        (invoking(Parameters={"FunctionName": f"{FUNCTION}:$LATEST"}), "storefront-charge"),
+        (invoking(Arguments={"FunctionName": "{% $f %}"}), "what is chosen at run time"),
+        (invoking(Parameters={"FunctionName.$": "$.f"}), "what is chosen at run time"),
+        (
+            {
+                "Type": "Task",
+                "Resource": "arn:aws:states:::states:startExecution.sync:2",
+                "Parameters": {"StateMachineArn": ARN},
+                "End": True,
+            },
+            "storefront",
+        ),
+        ({"Type": "Task", "Resource": f"{FUNCTION}:7", "End": True}, ""),
+        (invoking(Parameters={"FunctionName": FUNCTION, "Qualifier": "live"}), ""),
+        (invoking(Arguments={"FunctionName": "storefront-charge:live"}), ""),
+        ({"Type": "Task", "Resource": "arn:aws:states:::sns:publish", "End": True}, ""),
+    ],
+)
+def test_approvers_are_warned_of_what_no_version_pins(
+    bench: MachineBench, state: dict[str, Any], named: str
+) -> None:
+    """Fault 118."""
+    inner = {"Type": "Parallel", "Branches": [{"StartAt": "Call", "States": {"Call": state}}]}
+    warnings = planned(bench, definition(Both=inner)).warnings
+    assert [warning.split(" without ")[0] for warning in warnings] == (
+        [f"Both / Call calls {named}"] if named else []
+    )
+
+
+def test_aws_validates_the_definition_at_the_gate(bench: MachineBench) -> None:
+    bench.states.diagnostics = [
+        {"severity": "WARNING", "code": "PASS", "message": "no effect", "location": "/States/Ship"}
+    ]
+    assert bench.target().dry_run(bench.artifacts).warning == (
+        "Step Functions warns: PASS: no effect at /States/Ship"
+    )
+    bench.states.diagnostics.append(
+        {"severity": "ERROR", "code": "MISSING_TRANSITION_TARGET", "message": "Next is unknown"}
+    )
+    with pytest.raises(TargetInvalid, match="MISSING_TRANSITION_TARGET: Next is unknown"):
+        bench.target().dry_run(bench.artifacts)
+
+
+# ---- the state machine ----------------------------------------------------------------------------------------------
+
+
+def test_a_role_that_nobody_foresaw_is_refused(bench: MachineBench) -> None:
+    bench.states.change(roleArn="arn:aws:iam::123456789012:role/admin")
+    for ask in (lambda: bench.target().check(None), lambda: planned(bench, NEW)):
+        with pytest.raises(TargetInvalid, match="not among the target's executionRoles"):
+            ask()
+
+
+def test_who_starts_executions_without_the_alias_is_named(bench: MachineBench) -> None:
+    """Fault 119."""
+    bench.states.begin("ours", version="1", alias="live")
+    bench.states.begin("pinned", version="1")
+    bench.states.begin("long ago", startDate=ago(days=8))
+    assert bench.target().check(None).warning == ""
+    bench.states.begin("nightly")
+    warning = bench.target().check(None).warning
+    assert (
+        "1 execution was started on storefront itself and not through the alias (the newest: nightly)"
+        in warning
+    )
+    assert f"Start them with {ARN}:live." in warning
+
+
+def test_an_alias_that_is_split_is_refused(bench: MachineBench) -> None:
+    bench.states.change(definition=json.dumps(NEW))
+    bench.states.point({"1": 90, bench.states.publish(): 10})
+    for ask in (lambda: bench.target().check(None), bench.target().serving, lambda: planned(bench, NEW)):
+        with pytest.raises(TargetInvalid, match="version 1 with 90 %, version 2 with 10 %"):
+            ask()
+
+
+@pytest.mark.parametrize("number, said", [(899, ""), (900, "has 900 of at most 1000 versions")])
+def test_the_room_for_versions_is_looked_at(bench: MachineBench, number: int, said: str) -> None:
+    bench.states.versions |= {str(each): bench.states.versions["1"] for each in range(2, number + 1)}
+    warning = bench.target().check(None).warning
+    assert said in warning if said else not warning
+
+
+def test_a_state_machine_without_room_is_refused(bench: MachineBench) -> None:
+    bench.states.versions |= {str(each): bench.states.versions["1"] for each in range(2, 1001)}
+    with pytest.raises(TargetInvalid, match="as many as Step Functions allows"):
+        bench.target().check(None)
+
+
+def test_a_key_that_tagship_may_not_use_is_said(bench: MachineBench) -> None:
+    bench.states.refused = ("states:DescribeStateMachine", aws_error("KmsAccessDeniedException"))
+    with pytest.raises(TargetInvalid, match="KmsAccessDeniedException"):
+        bench.target().check(None)
+
+
+def test_the_rights_of_the_longest_names_fit_into_a_session() -> None:
+    arn = f"arn:aws-us-gov:iam::123456789012:role/{'r' * 64}"
+    spec = replace(SPEC, stateMachine="m" * 80, region="ap-southeast-2", role=arn, executionRoles=(arn,) * 2)
+    rights = step_functions.rights(spec, objects=[f"arn:aws:s3:::{'b' * 63}/releases/{'a' * 40}/v1.0.0/*"])
+    assert session_policy(rights)
+
+
+def test_a_metric_check_counts_executions_by_version() -> None:
+    asked = step_functions.KIND.subject(SPEC, {"id": "12", "digest": "", "data": {}})
+    assert asked.requests is not None
+    assert asked.requests.dimensions == {"StateMachineArn": ARN, "Version": "{version}"}
+    check = MetricCheck(type="metric", name="started", expression="a", maxValue=1)
+    assert not list(check.lacks(asked))
+
+
+# ---- the candidate --------------------------------------------------------------------------------------------------
+
+
+def test_what_somebody_changed_after_the_plan_is_not_overwritten(bench: MachineBench) -> None:
+    """Fault 120."""
+    release = Release(bench)
+    bench.states.change(definition=json.dumps(definition(after="ByHand")))
+    before = dict(bench.states.latest)
+    for ask in (release.prepare, lambda: release.target.verify_unchanged(release.move(0))):
+        with pytest.raises(PlanChanged, match="someone else changed storefront after the plan was made"):
+            ask()
+    assert bench.states.latest == before
+
+
+def test_a_definition_that_stands_already_is_published_as_it_is(bench: MachineBench) -> None:
+    bench.states.change(definition=json.dumps(NEW))
+    revision = bench.states.latest["revisionId"]
+    release = Release(bench)
+    release.prepare()
+    assert bench.states.versions[release.candidate["id"]]["revisionId"] == revision
+    assert bench.states.versions[release.candidate["id"]]["description"] == "tagship storefront v1.4.0"
+
+
+@pytest.mark.parametrize("ends", ["FAILED", "TIMED_OUT", "ABORTED"])
+@pytest.mark.parametrize("kind", ["STANDARD", "EXPRESS"])
+def test_a_synthetic_execution_that_fails_stops_the_release_before_any_traffic(
+    bench: MachineBench, ends: str, kind: str
+) -> None:
+    """Fault 121."""
+    bench.states.latest["type"] = bench.states.versions["1"]["type"] = kind
+    bench.states.ends_as = ends
+    release = Release(bench)
+    with pytest.raises(CandidateUnhealthy, match=rf"ended as {ends} \(Refused: the card\)"):
+        release.prepare()
+    assert bench.shares() == {"1": 100}
+    (tried,) = bench.states.executions
+    assert tried["input"] == {"orderId": "synthetic"}
+    assert tried["stateMachineVersionArn"] == f"{ARN}:2"
+
+
+def test_a_synthetic_execution_is_started_once_and_waited_for(bench: MachineBench) -> None:
+    bench.states.ends_as = "RUNNING"
+    target, release = bench.target(), Release(bench)
+    waits = [target.prepare(bench.artifacts, release.candidate).wait for _ in range(3)]
+    assert waits == [2, 2, 2]
+    bench.states.now = ago(seconds=-61)
+    with pytest.raises(CandidateUnhealthy, match=r"did not end within 60 s.*stop-execution"):
+        target.prepare(bench.artifacts, release.candidate)
+    assert len(bench.states.executions) == 1
+    bench.states.now, bench.states.ends_as = ago(minutes=-20), "SUCCEEDED"  # another attempt
+    release.prepare()
+    assert release.candidate["id"] == "2"
+    assert len(bench.states.executions) == 2
+
+
+def test_an_express_state_machine_is_released_and_rolled_back(bench: MachineBench) -> None:
+    bench.states.latest["type"] = bench.states.versions["1"]["type"] = "EXPRESS"
+    release = Release(bench)
+    assert bench.target().check(release.change.baseline).warning == ""
+    release.prepare()
+    release.set_weight(10)
+    assert release.restore().endswith(
+        "Not undone: executions that had started on version 2. They run to their end within 5 minutes."
+    )
+    assert bench.shares() == {"1": 100}
+
+
+# ---- traffic without a precondition ---------------------------------------------------------------------------------
+
+
+def prepared(bench: MachineBench, *, fence: int = FENCE) -> Release:
+    release = Release(bench, fence=fence)
+    release.prepare()
+    return release
+
+
+def test_a_late_move_takes_itself_back_to_what_the_newer_one_wrote(bench: MachineBench) -> None:
+    """Fault 122. The restore comes between the late move's last look and its write."""
+    release = prepared(bench)
+    bench.states.moved = release.restore
+    with pytest.raises(LockLost, match="fencing number 8"):
+        release.set_weight(50)
+    assert bench.shares() == {"1": 100}
+    assert "fence 8" in bench.states.aliases["live"]["description"]
+    assert set(bench.states.tags) == {"tagship:fence:8"}
+
+
+def test_a_late_step_of_the_same_release_takes_itself_back_too(bench: MachineBench) -> None:
+    release = prepared(bench)
+    late, newer = release.move(10), release.move(50)
+    bench.states.moved = lambda: release.target.set_weight(newer)
+    with pytest.raises(LockLost):
+        release.target.set_weight(late)
+    assert bench.shares() == {"1": 50, "2": 50}
+
+
+def test_a_late_first_move_is_removed_again(bench: MachineBench) -> None:
+    bench.empty()
+    release = prepared(bench)
+    bench.states.moved = release.restore
+    with pytest.raises(LockLost):
+        release.set_weight(100)
+    assert bench.shares() == {}
+
+
+def test_the_baseline_is_held_so_that_nobody_deletes_it(bench: MachineBench) -> None:
+    release = prepared(bench)
+    release.set_weight(10)
+    assert set(bench.states.aliases) == {"live"}, "it is routed to"
+    release.set_weight(100)
+    assert bench.states.aliases["tagship-baseline-of-live"]["routes"] == {"1": 100}
+    release.restore()
+    again = prepared(bench, fence=NEWER + 1)
+    again.set_weight(100)
+    assert bench.states.aliases["tagship-baseline-of-live"]["routes"] == {"1": 100}
+
+
+# ---- a rollback -----------------------------------------------------------------------------------------------------
+
+
+def test_a_rollback_lists_the_executions_that_it_does_not_undo(bench: MachineBench) -> None:
+    """Fault 123."""
+    release = prepared(bench)
+    release.set_weight(50)
+    for number in range(12):
+        bench.states.begin(f"order-{number}", version="2", alias="live")
+    bench.states.begin("old", version="1", alias="live")
+    said = release.restore()
+    assert "Not undone: 12 executions are still running on version 2 and will end there: order-11, " in said
+    assert "order-2 and 2 more. All of them: aws stepfunctions list-executions" in said
+    assert "old" not in said
+
+
+def test_a_rollback_is_not_held_up_by_what_it_cannot_list(bench: MachineBench) -> None:
+    for throttled in (False, True):
+        release = prepared(bench)
+        release.set_weight(50)
+        bench.refuse("states:ListExecutions", throttled=throttled)
+        assert "they could not be listed" in release.restore()
+        assert bench.shares() == {"1": 100}
+        bench.states = MachineBench().states
+    bench.refuse("states:ListExecutions")
+    with pytest.raises(CredentialsRefused):
+        bench.target().check(None)
+
+
+def test_an_alias_that_is_used_by_now_is_not_removed(bench: MachineBench) -> None:
+    """Fault 99."""
+    bench.empty()
+    release = prepared(bench)
+    release.set_weight(100)
+    bench.states.begin("order-1", version="2", alias="live")
+    with pytest.raises(BaselineMissing, match="executions were started with the alias live"):
+        release.restore()
+    assert bench.shares() == {"2": 100}
+
+
+def test_an_alias_that_was_deleted_during_a_release_is_made_again_by_a_rollback_only(
+    bench: MachineBench,
+) -> None:
+    release = prepared(bench)
+    release.set_weight(10)
+    bench.empty()
+    for act in (
+        lambda: release.set_weight(100),
+        lambda: release.target.verify_weight(release.move(100)),
+        lambda: bench.target().check(release.change.baseline),
+    ):
+        with pytest.raises(TargetMoved):
+            act()
+    release.restore()
+    assert bench.shares() == {"1": 100}
+
+
+def test_a_state_machine_that_was_created_again_has_no_baseline(bench: MachineBench) -> None:
+    release = prepared(bench)
+    assert release.change.baseline is not None
+    release.target.restorable(release.change.baseline)
+    bench.states.versions["1"]["definition"] = json.dumps(definition(after="Other"))
+    for ask in (release.target.exists, release.target.restorable):
+        with pytest.raises(BaselineMissing, match="was created again"):
+            ask(release.change.baseline)
+
+
+def test_what_serves_can_be_adopted(bench: MachineBench) -> None:
+    serves = bench.target().serving()
+    assert serves is not None
+    assert serves["id"] == "1"
+    assert bench.target().check(serves).said.endswith("is where the last release left it.")
