@@ -10,10 +10,12 @@ from dataclasses import replace
 from typing import IO, Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from tagship.aws.rights import session_policy
 from tagship.health import MetricCheck
 from tagship.model.errors import (
+    AwsUnavailable,
     BaselineMissing,
     CandidateUnhealthy,
     CredentialsRefused,
@@ -332,6 +334,17 @@ def test_a_synthetic_execution_is_started_once_and_waited_for(bench: MachineBenc
     release.prepare()
     assert release.candidate["id"] == "2"
     assert len(bench.states.executions) == 2
+
+
+def test_an_express_execution_that_does_not_end_in_time_stops_the_release(bench: MachineBench) -> None:
+    bench.states.latest["type"] = bench.states.versions["1"]["type"] = "EXPRESS"
+    release = Release(bench)
+    bench.states.refused = ("states:StartSyncExecution", ReadTimeoutError(endpoint_url="https://sync-states"))
+    with pytest.raises(CandidateUnhealthy, match="did not end within 8 s"):
+        release.prepare()
+    bench.refuse("states:StartSyncExecution", throttled=True)
+    with pytest.raises(AwsUnavailable):
+        release.prepare()
 
 
 def test_an_express_state_machine_is_released_and_rolled_back(bench: MachineBench) -> None:

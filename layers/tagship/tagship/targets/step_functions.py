@@ -34,7 +34,7 @@ class Synthetic:
     ] = "{}"
     """The execution's input: a JSON object, as text."""
     seconds: Annotated[int, at.Ge(1), at.Le(240)] = 60
-    """How long it may take to succeed. At most 25 s for an express state machine, whatever is set here."""
+    """How long it may take to succeed. At most 8 s for an express state machine, whatever is set here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,12 +152,12 @@ def rights(target: StepFunctionsTarget, *, objects: Iterable[str]) -> tuple[Righ
 
 
 def _make(*, client: Callable[..., Any], spec: StepFunctionsTarget, **given: Any) -> Target:
-    from tagship.aws.clients import ASKED_ONCE
+    from tagship.aws.clients import ASKED_BRIEFLY
 
     states = client("stepfunctions")
     adapter: Target = import_module("tagship.targets.step_functions_machine").StateMachine(
         states=states,
-        trying=client("stepfunctions", config=ASKED_ONCE) if spec.synthetic else states,
+        trying=client("stepfunctions", config=ASKED_BRIEFLY) if spec.synthetic else states,
         s3=client("s3"),
         spec=spec,
         **given,

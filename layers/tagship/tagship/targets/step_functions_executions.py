@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from tagship.aws.calls import calling, code_of
-from tagship.model.errors import CandidateUnhealthy, TagshipError, TargetInvalid
+from tagship.model.errors import AwsUnavailable, CandidateUnhealthy, TagshipError, TargetInvalid
 from tagship.targets.step_functions import (
     SETTLE_SECONDS,
     StepFunctionsTarget,
@@ -175,10 +175,18 @@ def _found(
 def _express(
     states: SFNClient, spec: StepFunctionsTarget, synthetic: Synthetic, *, version: str, release: str
 ) -> None:
-    with calling(f"{release}: the synthetic execution of version {version}", **NOT_THERE):
-        found = states.start_sync_execution(
-            stateMachineArn=f"{machine_arn(spec)}:{version}", input=synthetic.input
-        )
+    try:
+        with calling(f"{release}: the synthetic execution of version {version}", **NOT_THERE):
+            found = states.start_sync_execution(
+                stateMachineArn=f"{machine_arn(spec)}:{version}", input=synthetic.input
+            )
+    except AwsUnavailable as error:
+        if not isinstance(error.__cause__, ReadTimeoutError):
+            raise
+        raise CandidateUnhealthy(
+            f"{release}: the synthetic execution of version {version} did not end within 8 s, the most for an express "
+            "state machine. No traffic was moved. Give it an input with which it ends sooner."
+        ) from error
     _judge(
         found["status"],
         found.get("error"),
