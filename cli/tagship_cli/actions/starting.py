@@ -57,7 +57,7 @@ def asked_of(kind: Kind) -> list[str]:
 def target_of(
     kind: Kind, application: str, *, stage: str, account: str, region: str, given: Mapping[str, str]
 ) -> dict[str, object]:
-    """The kind's example, said of this application in this place; what was given stands above it."""
+    """The kind's example, said of this application in this place; what was given stands above it, a list by its commas."""
     partition = (
         "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
     )
@@ -67,7 +67,25 @@ def target_of(
         "role": f"arn:{partition}:iam::{account}:role/tagship-app-{application}",
         "externalId": f"tagship-{stage}",
     }
-    return {**of_this(kind.example, application), **place, **given}
+    example = example_of(kind, application, account=account, region=region)
+    lists = {
+        name: [each.strip() for each in text.split(",") if each.strip()]
+        for name, text in given.items()
+        if isinstance(example.get(name), list)
+    }
+    return {**example, **place, **given, **lists}
+
+
+def example_of(kind: Kind, application: str, *, account: str, region: str) -> dict[str, object]:
+    """The kind's example, said of this application in this account and region."""
+    there = {str(kind.example["account"]): account, str(kind.example["region"]): region}
+    found: dict[str, object] = of_this(kind.example, application, there)
+    return found
+
+
+def as_text(value: object) -> str:
+    """A field as a person would answer it: a list with commas."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def check_of(type_: str, application: str, *, url: str = "") -> dict[str, object]:
@@ -78,13 +96,17 @@ def check_of(type_: str, application: str, *, url: str = "") -> dict[str, object
     return {name: 1 if name == "minSamples" else value for name, value in example.items()}
 
 
-def of_this(example: Any, application: str) -> Any:
-    """An example that speaks of the storefront, said of another application."""
+def of_this(example: Any, application: str, there: Mapping[str, str] | None = None) -> Any:
+    """An example that speaks of the storefront, said of another application; `there` is what else is replaced by what."""
     if isinstance(example, Mapping):
-        return {name: of_this(value, application) for name, value in example.items()}
+        return {name: of_this(value, application, there) for name, value in example.items()}
     if isinstance(example, list | tuple):
-        return [of_this(each, application) for each in example]
-    return example.replace(_EXAMPLE, application) if isinstance(example, str) else example
+        return [of_this(each, application, there) for each in example]
+    if not isinstance(example, str):
+        return example
+    for old, new in {_EXAMPLE: application, **(there or {})}.items():
+        example = example.replace(old, new)
+    return example
 
 
 def configuration(answers: Answers) -> tuple[str, Application]:
@@ -211,10 +233,12 @@ __all__ = [
     "CONFIGURATION",
     "WORKFLOWS",
     "Answers",
+    "as_text",
     "asked_of",
     "check_of",
     "ci_of",
     "configuration",
+    "example_of",
     "target_of",
     "workflow",
     "write",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -112,14 +112,9 @@ def init(
     )
     stage = place.named_stage or _asked("The stage", STAGES[-1])
     kind = _kind(type_)
-    target = starting.target_of(
-        kind,
-        name,
-        stage=stage,
-        account=account or _account(place, offline=offline),
-        region=_region(place, offline=offline),
-        given=_fields(kind, name, given),
-    )
+    account, region = account or _account(place, offline=offline), _region(place, offline=offline)
+    fields = _fields(kind, given, starting.example_of(kind, name, account=account, region=region))
+    target = starting.target_of(kind, name, stage=stage, account=account, region=region, given=fields)
     people = list(approvers) or _people()
     answers = starting.Answers(
         application=name,
@@ -169,7 +164,7 @@ def _kind(named: str | None) -> Kind:
     return KINDS[chosen]
 
 
-def _fields(kind: Kind, application: str, given: tuple[str, ...]) -> dict[str, str]:
+def _fields(kind: Kind, given: tuple[str, ...], example: Mapping[str, object]) -> dict[str, str]:
     """What was given of the target, and what must be asked."""
     from tagship_cli.actions import starting
     from tagship_cli.commands.publish import pair
@@ -177,7 +172,7 @@ def _fields(kind: Kind, application: str, given: tuple[str, ...]) -> dict[str, s
     named = dict(pair(each, option="--target") for each in given)
     for name in starting.asked_of(kind):
         if name not in named:
-            named[name] = _asked(f"target.{name}", str(starting.of_this(kind.example[name], application)))
+            named[name] = _asked(f"target.{name}", starting.as_text(example[name]))
     return named
 
 

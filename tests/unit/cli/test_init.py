@@ -61,6 +61,25 @@ def test_what_it_writes_is_valid_whatever_the_kind(stage: Any, tmp_path: Path, k
     read_application(document(tmp_path))
 
 
+def test_what_a_kind_names_by_its_arn_is_in_the_accounts_own_place(stage: Any, tmp_path: Path) -> None:
+    place = [
+        "--account",
+        "210987654321",
+        "--region",
+        "us-east-1",
+        "--target",
+        "executionRoles=arn:aws:iam::210987654321:role/a",
+    ]
+    started(
+        stage, tmp_path, *HERE, "--type", "step-functions", *place, "--url", "https://greeter.example.com/"
+    )
+    target = document(tmp_path)["target"]
+    assert target["executionRoles"] == ["arn:aws:iam::210987654321:role/a"]
+    assert target["substitutions"]["Charge"] == (
+        "arn:aws:lambda:us-east-1:210987654321:function:greeter-charge:live"
+    )
+
+
 def test_every_field_of_the_target_says_what_it_is(stage: Any, tmp_path: Path) -> None:
     started(stage, tmp_path, *HERE, "--url", "https://greeter.example.com/")
     text = (tmp_path / "application.yaml").read_text()
