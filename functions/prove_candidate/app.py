@@ -17,11 +17,9 @@ from tagship.runtime import Event, Runtime, step
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """`{wait}`: 0 when the candidate is made, is the approved one and passed its checks; otherwise seconds until the next
-    call.
+    """`{wait}`: 0 once the candidate is the approved one and passed its checks; otherwise seconds until the next call.
 
-    Raises PlanChanged, TargetInvalid, CandidateUnhealthy, LockLost, CredentialsRefused, and NotStable when its time is
-    over; no traffic has moved then.
+    Raises PlanChanged, TargetInvalid, CandidateUnhealthy, LockLost, CredentialsRefused, NotStable; no traffic has moved.
     """
     release, deployment = runtime.release(event), event["deployment"]
     record, location, settings = release.record, location_of(release.record), runtime.settings

@@ -1,1 +1,1 @@
-"""From facts to everybody who should know; nothing here is asked by a release, and nothing here can fail one."""
+"""Sends facts to everyone who should know; no release waits for this, and no failure here affects a release."""

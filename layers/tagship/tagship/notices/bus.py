@@ -1,4 +1,4 @@
-"""The event bus: every fact, for whoever attaches a rule."""
+"""The event bus: every fact, for anyone who attaches a rule."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _LEFT_OUT = ("pk", "sk", "kind", "previous")
 
 
 def publish(fact: FactRecord, *, events: EventBridgeClient, event_bus: str) -> None:
-    """`source` tagship, `detail-type` the fact's name in words.
+    """`source` is tagship, `detail-type` the fact's name in words.
 
-    Raises AwsUnavailable when the bus did not take it.
+    Raises AwsUnavailable if the bus did not accept it.
     """
     detail = {name: value for name, value in fact.items() if name not in _LEFT_OUT}
     with calling("Publishing a fact"):

@@ -1,4 +1,4 @@
-"""What a channel is given and what the rest knows of any channel."""
+"""The interface of a channel: what it receives, and what the rest of Tagship knows about it."""
 
 from __future__ import annotations
 
@@ -16,52 +16,54 @@ Fact = FactRecord
 
 
 class NotDelivered(Exception):
-    """The channel did not take a notice; it is sent again later. Never reaches a state machine."""
+    """The channel did not accept a notice; it is sent again later. Never reaches a state machine."""
 
 
 class NeverTaken(Exception):
-    """The channel accepts others, but never this message: retrying is of no use, and would hold up those behind it."""
+    """The channel will never accept this message: a retry is useless and would block the following ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What a channel may use of the world."""
+    """What a channel can use."""
 
     client: Callable[[str], Any]
-    """An AWS service, with the function's own role."""
+    """An AWS client, with the function's own role."""
     ledger: Ledger
-    """For what holds a release's notices in a channel together."""
+    """The thread of a release's notices in a channel."""
     event_bus: str
     topic: str
     sender: str
-    """The address that mail comes from."""
+    """The sender's mail address."""
     slack_hosts: Sequence[str]
-    """The hosts that a webhook may have."""
+    """The allowed hosts of webhooks."""
     github_hosts: Sequence[str]
     """The hosts to which a GitHub token may be sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """Which facts a channel wants, and how it takes one."""
+    """Which facts a channel wants, and how it sends one."""
 
     wants: Callable[[str], bool]
     """By the fact's name."""
     take: Callable[[Fact, Known, Means], None]
-    """Raises when the channel did not take it: it is tried again."""
+    """Raises if the channel did not accept it: it is retried."""
     readers: Callable[[str, Notifications], list[Notifications]] | None = None
-    """Whom an application's configuration names, one by one; None where nobody has to be named to be notified."""
+    """The recipients in an application's configuration, one by one; None for a channel that needs no recipient."""
     each_alone: bool = False
-    """Several readers of one application get a message each, so that one who is refused keeps it from no other."""
+    """Several recipients of one application each get a separate message, so that a refused one does not affect the
+    others.
+    """
 
 
 def notifications(record: Known) -> Mapping[str, Any]:
-    """Whom the application wants notified; nobody where its configuration is not valid or says nothing."""
+    """The application's notification settings; empty if its configuration is invalid or has none."""
     return configured(record).get("notifications") or {}
 
 
 def secrets_of(fact: Fact, record: Known, means: Means, service: str) -> ApplicationSecrets:
-    """Those of the application that named the secret: the fact's own, or the one that is a reader of a fact about all."""
+    """Secrets of the application that named the one in use: the fact's own, or a reader of a fact about all applications."""
     return ApplicationSecrets(
         client=means.client("secretsmanager"),
         stage=means.ledger.stage,
@@ -71,11 +73,11 @@ def secrets_of(fact: Fact, record: Known, means: Means, service: str) -> Applica
 
 
 def level_of(record: Known) -> Level:
-    """How much the application wants to hear."""
+    """The level of notices that the application wants."""
     level = notifications(record).get("level")
     return Level(level) if isinstance(level, str) and level in set(Level) else Level.EVERYTHING
 
 
 def texts(wanted: object) -> list[str]:
-    """Nobody has validated these configurations here: one that is wrong must not keep the others' readers from hearing."""
+    """These configurations were not validated here: an invalid one must not stop notices to the others' recipients."""
     return [each for each in wanted if isinstance(each, str) and each] if isinstance(wanted, list) else []

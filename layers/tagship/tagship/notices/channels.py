@@ -1,4 +1,4 @@
-"""The channels that a fact leaves through. A new one is one file and one line in `CHANNELS`."""
+"""All channels. A new one is one file and one entry in `CHANNELS`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def wanting(name: str) -> list[str]:
 def readers_of(
     fact: Fact, channel: str, record: Known, *, ssm: SSMClient, stage: str
 ) -> list[dict[str, object]] | None:
-    """The readers who get a message each; None where one message is for all of them.
+    """The recipients that get a separate message each; None if one message is for all of them.
 
     Raises AwsUnavailable.
     """
@@ -52,7 +52,9 @@ def readers_of(
 
 
 def addressed_to(reader: Mapping[str, Any], record: Known) -> Known:
-    """The same release, whose configuration names this reader alone; of a fact about all, the reader's own."""
+    """The same release, with only this recipient in its configuration; for a fact about all applications, the recipient's
+    own.
+    """
     reader = dict(reader)
     owner: Known = {"application": reader.pop("application")} if "application" in reader else {}
     alone = {"notifications": {**notifications(record), **reader}}

@@ -1,4 +1,4 @@
-"""One message of the queue to one channel, once to each reader."""
+"""Sends one message of the queue to one channel, once to each recipient."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def deliver(
     record = _record(fact, means)
     if not reader:
         readers = readers_of(fact, channel, record, ssm=means.client("ssm"), stage=stage)
-        if readers is not None:  # also where that was done before: who got theirs gets no second one
+        if readers is not None:  # also if that was done before: nobody gets a notice twice
             queue.one_by_one(fact, channel, readers, sqs=means.client("sqs"), queue_url=queue_url)
             notices.told(means.ledger, fact, channel)
             return
@@ -48,7 +48,7 @@ def deliver(
 
 
 def _record(fact: Fact, means: Means) -> Known:
-    """The release that a fact is about, with the configuration that holds for it; nothing for all applications."""
+    """The release that a fact is about, with the configuration that applies to it; empty for all applications."""
     if fact["application"] == EVERY_APPLICATION:
         return {}
     record, configuration = releases.about(means.ledger, fact)

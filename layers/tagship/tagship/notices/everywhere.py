@@ -1,4 +1,4 @@
-"""A fact about all applications (a freeze of the stage) is told to whom each of them names, once to each reader."""
+"""Sends a fact about all applications (a freeze of the stage) to the recipients of each, once to each recipient."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
 Notifications = Mapping[str, Any]
-"""The part of a configuration that says who is told."""
+"""The part of a configuration that names recipients."""
 
 
 def readers(
@@ -21,10 +21,10 @@ def readers(
     those_of: Callable[[str, Notifications], list[Notifications]],
     sent_at: Callable[[Level], bool],
 ) -> list[dict[str, object]]:
-    """Each reader of one channel once, whoever names them.
+    """Each recipient of one channel once, even if several applications name it.
 
-    `wanted` is each application with what it wants told. `those_of` gives its own readers, and `sent_at` says at which
-    levels this fact is sent.
+    `wanted` maps each application to its notification settings. `those_of` returns its recipients, and `sent_at` whether
+    this fact is sent at a level.
     """
     found: dict[str, dict[str, object]] = {}
     for application, each in wanted:
@@ -36,11 +36,11 @@ def readers(
 
 
 def configured(ssm: SSMClient, stage: str) -> Iterator[tuple[str, Notifications]]:
-    """Every application of the stage with what it wants told, as its configuration says now; what is none is left out.
+    """Every application of the stage with its current notification settings; invalid configurations are left out.
 
-    The application is that of the parameter's name, which the right to write it is a right on.
+    The application is the one in the parameter's name, because the permission to write applies to that name.
 
-    Raises AwsUnavailable when Parameter Store can't be asked just now.
+    Raises AwsUnavailable if Parameter Store is not available.
     """
     folder = f"/tagship/{stage}/applications"
     with calling("Reading the applications' configurations"):
@@ -54,6 +54,6 @@ def _notifications(text: str) -> Notifications:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
-        return {}  # its next release says so
+        return {}  # its next release reports it
     found = document.get("notifications") if isinstance(document, dict) else None
     return found if isinstance(found, dict) else {}

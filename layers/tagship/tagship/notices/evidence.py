@@ -1,4 +1,4 @@
-"""The evidence bucket: each piece is put there once, and nobody can change it until its retention is over."""
+"""The evidence bucket: each piece is written once, and nobody can change it until its retention ends."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _SOMEBODY_ELSE_JUST_NOW = "ConditionalRequestConflict"
 
 
 def keep(evidence: Mapping[str, object], *, key: str, s3: S3Client, bucket: str) -> bool:
-    """Puts it under its name, unless it is there; False when it was there already: the first one stands.
+    """Writes it under its name; False if that exists already: the first one is kept.
 
-    Raises AwsUnavailable when S3 did not take it.
+    Raises AwsUnavailable if S3 did not accept it.
     """
     body = as_bytes(evidence)
     try:

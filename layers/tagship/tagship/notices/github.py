@@ -1,6 +1,6 @@
 """GitHub: the release as a deployment of its commit, with its states, and the commit's own status.
 
-GitHub has no idempotency key; so what is there already is looked for first, by what Tagship wrote into it.
+GitHub has no idempotency key, so this first searches for what exists already, by the text that Tagship wrote into it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _COMMIT = {
     "inactive": "failure",
     "error": "error",
 }
-"""A commit has fewer states; what is not here is a failure."""
+"""A commit has fewer states; the others are failures."""
 TOKEN = re.compile(r"(?:gh[pous]_|github_pat_)[A-Za-z0-9_.-]{20,1000}")
 """A token by GitHub's prefixes (its documentation, "GitHub's token formats"): personal, OAuth, user and installation tokens.
 Nothing else is ever sent, so that no other service's secret is."""
@@ -55,14 +55,14 @@ _DESCRIPTION = 140
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repository:
-    """Where, and with whose right: a token that may write deployments and commit statuses."""
+    """The address of the API, and a token that can write deployments and commit statuses."""
 
     name: str
     token: str = field(repr=False)
     api: str = API
 
     def ask(self, method: str, path: str, data: Any = None, *, taken: tuple[int, ...]) -> Any:
-        """One request; raises NotDelivered for a status that is not among `taken`."""
+        """One request; raises NotDelivered for any status other than `taken`."""
         try:
             answer = web.send(
                 f"{self.api}/repos/{self.name}/{path}",
@@ -87,7 +87,7 @@ class Repository:
 
 
 def tell(notice: Notice, *, commit: str, repository: Repository, console_link: bool = False) -> None:
-    """The fact as the deployment's newest state and the commit's status; `console_link` shows where the execution is.
+    """The fact as the deployment's newest state and the commit's status; `console_link` adds a link to the execution.
 
     Raises NotDelivered.
     """
@@ -124,7 +124,7 @@ def tell(notice: Notice, *, commit: str, repository: Repository, console_link: b
 
 
 def _deployment(notice: Notice, commit: str, repository: Repository) -> int:
-    """The deployment of this attempt; made where there is none."""
+    """The deployment of this attempt; created if there is none."""
     ours = {"tagship": {"application": notice.application, "tag": notice.tag, "attempt": notice.attempt}}
     asked = urlencode({"sha": commit, "environment": notice.stage, "per_page": 100}, quote_via=quote)
     for found in repository.ask("GET", f"deployments?{asked}", taken=(200,)):
@@ -148,7 +148,7 @@ def _deployment(notice: Notice, commit: str, repository: Repository) -> int:
 
 
 def _payload(deployment: Mapping[str, object]) -> object:
-    """GitHub gives back an object as an object, or as the text that it was sent as."""
+    """GitHub returns an object either as an object or as the text that was sent."""
     payload = deployment.get("payload")
     try:
         return json.loads(payload) if isinstance(payload, str) else payload
@@ -170,7 +170,7 @@ def take(fact: Fact, record: Known, means: Means) -> None:
 
 
 def _repository(fact: Fact, record: Known, means: Means, wanted: Mapping[str, Any]) -> Repository:
-    """Raises NotDelivered, before the token is read, where it must not be sent, and where it is no token of GitHub's."""
+    """Raises NotDelivered if the token must not be sent there (before reading it), or if it is not a GitHub token."""
     api, name, development = wanted["api"], wanted["tokenSecret"], means.ledger.stage == "development"
     if problem := address_problem(api, means.github_hosts, setting="GitHubHosts", loopback=development):
         raise NotDelivered(f"GitHub: its address {problem}.")

@@ -1,4 +1,4 @@
-"""A notice as a mail: all of a release's in one conversation."""
+"""A notice as a mail; all mails of a release form one conversation."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from mypy_boto3_ses import SESClient
 
 _REFUSED_FOR_GOOD = ("MessageRejected", "InvalidParameterValue")
-"""SES's SendRawEmail: an address that is not verified or not valid, or a mail that it does not accept."""
+"""SES's SendRawEmail: an address that is not verified or not valid, or a mail that it rejects."""
 _SIGNS = {"plain": "", "good": "✔ ", "wary": "● ", "bad": "✖ "}
 _COLOURS = {"plain": "#57606a", "good": "#1a7f37", "wary": "#9a6700", "bad": "#cf222e"}
-"""On white and on near-black alike they keep a contrast of 4.5 to 1 with the white text that stands on them."""
+"""White text on them has a contrast of at least 4.5 to 1, both on white and on near-black pages."""
 
 
 def send(notice: Notice, *, to: tuple[str, ...], sender: str, ses: SESClient) -> None:
-    """One mail. SES accepts it for all of its addresses or for none, so whoever wants no address to wait gives it one.
+    """One mail. SES accepts it for all of its addresses or for none, so give it one address at a time.
 
-    Raises NeverTaken when SES refuses the address or the mail for good, AwsUnavailable, or what AWS refused with.
+    Raises NeverTaken if SES refuses the address or the mail permanently, AwsUnavailable, or AWS's own refusal.
     """
     try:
         with calling(f"Mailing a notice about {notice.application} {notice.tag}"):
@@ -50,7 +50,7 @@ def send(notice: Notice, *, to: tuple[str, ...], sender: str, ses: SESClient) ->
 
 
 def letter(notice: Notice, *, to: tuple[str, ...], sender: str) -> EmailMessage:
-    """Text and HTML. SES gives each mail a Message-ID of its own, so all refer to one that was never sent."""
+    """Text and HTML. SES gives each mail its own Message-ID, so all of them refer to one that was never sent."""
     mail = EmailMessage(policy=SMTP)
     mail["Subject"] = line(f"[Tagship] {notice.subject}", 150)
     mail["From"] = sender
@@ -65,7 +65,7 @@ def letter(notice: Notice, *, to: tuple[str, ...], sender: str) -> EmailMessage:
 
 
 def text_of(notice: Notice) -> str:
-    """For those who read text."""
+    """The plain text version."""
     paragraphs = [
         f"{notice.subject}: {notice.text}",
         *notice.more,
@@ -77,7 +77,7 @@ def text_of(notice: Notice) -> str:
 
 
 def html_of(notice: Notice) -> str:
-    """One table, inline style, nothing that is fetched."""
+    """One table, inline style, nothing loaded from elsewhere."""
     return _template().render(
         notice=notice, sign=_SIGNS[notice.mood.value], colour=_COLOURS[notice.mood.value]
     )
@@ -89,7 +89,7 @@ def _template() -> Template:
 
 
 def take(fact: Fact, record: Known, means: Means) -> None:
-    """Raises NeverTaken, AwsUnavailable, or what AWS refused with."""
+    """Raises NeverTaken, AwsUnavailable, or AWS's own refusal."""
     wanted = notifications(record)
     if wanted.get("emails") and (notice := notice_of(fact, record, level=level_of(record))):
         send(

@@ -1,4 +1,4 @@
-"""Metrics from facts, and from nothing else: CloudWatch's embedded metric format, by Powertools."""
+"""Derives metrics from facts only, in CloudWatch's embedded metric format, with Powertools."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAMESPACE = "Tagship"
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One value of one metric; `by` is a further dimension and its value, where there is one."""
+    """One value of one metric; `by` is an additional dimension with its value, if there is one."""
 
     name: str
     value: float
@@ -26,7 +26,7 @@ class Measure:
 
 
 _FAILED = (FactKind.RELEASE_ROLLED_BACK, FactKind.ROLLBACK_FAILED, FactKind.RELEASE_ABORTED)
-"""Endings of a deployment that failed, where traffic had moved."""
+"""Endings of a failed deployment, after traffic had moved."""
 
 
 _RATES = (
@@ -34,11 +34,11 @@ _RATES = (
     ("GatePassed", "GateFailed"),
     ("HealthCheckPassed", "HealthCheckFailed"),
 )
-"""What a rate is made of is told together, 0 for what did not happen: no series is missing where another has data."""
+"""Counts that form a rate are written together, with 0 for the others: no series is missing where another has data."""
 
 
 def measures(fact: FactRecord) -> Iterator[Measure]:
-    """What a fact adds to the metrics."""
+    """The metrics of a fact."""
     found = list(_measures(fact))
     yield from found
     told = {measure.name for measure in found if not measure.by}
@@ -74,15 +74,15 @@ def _of_rollbacks(name: str, data: Mapping[str, Any]) -> Iterator[Measure]:
         yield Measure("RollbackTriggered", 1, by=("Trigger", data["trigger"]))
     if name == FactKind.RELEASE_ABORTED and data.get("moved"):
         yield Measure("RollbackSucceeded", 1)
-    # A rollback that failed and then succeeded is one deployment that failed: it was counted with the first ending.
+    # A rollback that failed and then succeeded is one failed deployment: the first ending counted it.
     if name in _FAILED and data.get("moved", True) and data.get("after") != "ROLLBACK_FAILED":
         yield Measure("DeploymentFailed", 1)
 
 
 def emit(fact: FactRecord) -> None:
-    """Prints each measure in the embedded metric format: a line by application and stage, and a line by the stage alone.
+    """Prints each metric in the embedded metric format: a line by application and stage, and a line by stage alone.
 
-    An alarm over all applications can't search for them, because CloudWatch lets alarms look at single series only.
+    An alarm over all applications cannot search for them, because CloudWatch alarms evaluate only single series.
     """
     stage = {"Stage": fact["stage"]}
     for measure in measures(fact):
@@ -95,9 +95,10 @@ def emit(fact: FactRecord) -> None:
 
 
 def emit_waiting(sent: str | None, *, now: datetime, stage: str) -> None:
-    """How long a notice that could not be delivered has waited, since it was queued (milliseconds since 1970, from SQS).
+    """How long an undelivered notice has waited since it was queued (milliseconds since 1970, from SQS).
 
-    SQS leaves a message that was received several times out of the age of its oldest one (`ApproximateAgeOfOldestMessage`).
+    SQS does not count a message that was received several times in the age of its oldest one
+    (`ApproximateAgeOfOldestMessage`).
     """
     if sent:
         waits = max(0.0, now.timestamp() - int(sent) / 1000)

@@ -1,4 +1,4 @@
-"""What people are told of a fact: what happened, what serves now, what is needed from whom, where to look."""
+"""A notice: what happened, what serves now, what somebody must do, and where to look."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tagship.text.times import moment, span, until
 from tagship.text.words import console, listed
 
 _LONGEST = 2000
-"""Characters of one text; who wants more looks at the execution."""
+"""The limit of one text, in characters; the execution has the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """One fact, told. Every text is one line in which nothing is unseen; what a channel takes for markup, it escapes."""
+    """A fact as a notice. Every text is one line without invisible characters; each channel escapes its own markup."""
 
     application: str
     tag: str
@@ -32,26 +32,26 @@ class Notice:
     text: str
     more: tuple[str, ...]
     serves: str
-    """What production gives to its users now; empty where this fact does not know."""
+    """What production serves now; empty if this fact does not show it."""
     needed: tuple[str, ...]
-    """What is needed, and from whom; empty where nobody has to act."""
+    """What must be done, and by whom; empty if nothing."""
     look: str
-    """The execution in AWS's console, or its name where it has no address."""
+    """The execution in AWS's console, or its name if there is no address."""
 
     @property
     def subject(self) -> str:
-        """What it is about, the same for a release's every notice."""
+        """Its subject, the same for all notices of a release."""
         return f"{self.about} in {self.stage}"
 
     @property
     def about(self) -> str:
-        """The release; where a fact is about none (a freeze), the application, or all of them."""
+        """The release; for a fact about none (a freeze), the application, or all of them."""
         application = "every application" if self.application == EVERY_APPLICATION else self.application
         return f"{application} {self.tag}".strip()
 
 
 def is_sent(name: str) -> bool:
-    """Whether facts of this name are sent to people at any level."""
+    """Whether people get facts of this name at any level."""
     kind = FactKind.of(name)
     return kind is not None and kind.level is not None
 
@@ -90,7 +90,7 @@ def notice_of(fact: FactRecord, record: Known, *, level: Level) -> Notice | None
 
 
 def _durations(fact: FactRecord) -> tuple[str, ...]:
-    """How long an ending's parts took, from the times at which they began."""
+    """How long the parts of an ended release took, from the times at which they began."""
     since = fact["data"].get("durations") or {}
     if fact["name"] not in ENDING_KINDS or not isinstance(since, Mapping):
         return ()
@@ -109,7 +109,7 @@ _TOOK = {
 
 
 def _serves(fact: FactRecord, record: Known) -> str:
-    """From the fact and the plan alone: what is read elsewhere may be newer than what is told."""
+    """Only from the fact and the plan: other sources may be newer than the fact."""
     tag, name = fact["tag"], fact["name"]
     if is_proposal(tag):
         return ""

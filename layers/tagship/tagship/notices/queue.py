@@ -1,7 +1,7 @@
-"""From the stream to a queue with a line for each channel of each application: none waits for another.
+"""Queues facts for each channel of each application in its own message group, so that no channel waits for another.
 
-A FIFO queue hands out a group's messages in order, one at a time, and a group whose message waits to be tried again holds
-up no other (SQS's documentation of the message group ID). So a channel that is down is retried on its own, in its own order.
+A FIFO queue delivers a group's messages in order, one at a time, and a message that waits for its retry blocks only its
+own group (SQS's documentation of the message group ID). So a channel that is down is retried alone, in order.
 """
 
 from __future__ import annotations
@@ -22,39 +22,40 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 _LATER = (2, 4, 8, 16, 32, 64, 128, 300)
-"""Seconds until a message is tried again, by how often it was; the last stands for all that follow."""
+"""Seconds until a message is retried, by the number of attempts; the last value applies to all later ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errand:
-    """What a message asks for: one fact, to one channel, or to one reader of it."""
+    """The content of a message: one fact, for one channel, or for one recipient of it."""
 
     channel: str
     application: str
     fact: str
-    """Where it stands among its application's."""
+    """Its position among its application's facts."""
     reader: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A message as the queue hands it over."""
+    """A message as the queue delivers it."""
 
     id: str
     receipt: str
     body: str
     tries: int
-    """How often it was handed over, this time included."""
+    """How often it was delivered, including this time."""
     group: str
     deduplication: str
     sent: str = ""
-    """When it was queued, in milliseconds since 1970; empty where SQS does not say."""
+    """When it was queued, in milliseconds since 1970; empty if SQS does not say."""
 
     @classmethod
     def from_dict(cls, record: object) -> Message:
         """From Lambda's event.
 
-        Raises EventNotUnderstood for what SQS does not send. The message stays in the queue, which sets it aside in the end.
+        Raises EventNotUnderstood for an event that SQS would not send. The message stays in the queue, which finally sets
+        it aside.
         """
         found = record if isinstance(record, Mapping) else {}
         said = found.get("attributes")
@@ -78,7 +79,7 @@ class Message:
         )
 
     def errand(self) -> Errand:
-        """What it asks for.
+        """The parsed body.
 
         Raises EventNotUnderstood for a body that Tagship does not write.
         """
@@ -97,12 +98,12 @@ class Message:
 
 
 def _is_text(value: object) -> bool:
-    """Whether SQS can have it: half a character it refuses."""
+    """Whether SQS accepts it: it refuses a lone surrogate."""
     return isinstance(value, str) and value.encode(errors="replace").decode() == value
 
 
 def messages_in(event: object) -> list[Message]:
-    """The messages that Lambda hands over.
+    """The messages in Lambda's event.
 
     Raises EventNotUnderstood.
     """
@@ -113,11 +114,11 @@ def messages_in(event: object) -> list[Message]:
 
 
 def publish(fact: FactRecord, channels: Iterable[str], *, sqs: SQSClient, queue_url: str) -> None:
-    """One message for each channel: where the fact stands, not what it says.
+    """One message for each channel: the fact's position, not its content.
 
-    A fact that the stream hands over twice is taken once (the deduplication id, for five minutes; the ledger knows longer).
+    A fact that the stream delivers twice is queued once (by the deduplication id for five minutes, later by the ledger).
 
-    Raises AwsUnavailable when the queue can't take them all just now.
+    Raises AwsUnavailable if the queue does not accept all of them.
     """
     with calling(f"Queueing {fact['name']!r}"):
         for channel in channels:
@@ -139,9 +140,9 @@ def one_by_one(
     sqs: SQSClient,
     queue_url: str,
 ) -> None:
-    """A fact about all applications: one message for each reader of a channel, in a line of its own.
+    """A fact about all applications: one message for each recipient of a channel, in a group of its own.
 
-    Raises AwsUnavailable when the queue can't take them all just now.
+    Raises AwsUnavailable if the queue does not accept all of them.
     """
     with calling(f"Queueing {fact['name']!r}"):
         for reader in readers:
@@ -162,13 +163,13 @@ def one_by_one(
 
 
 def line_of(channel: str, reader: Mapping[str, object]) -> str:
-    """What a reader's line is called: the same for the same reader, and short."""
+    """The name of a recipient's message group: always the same for the same recipient, and short."""
     text = json.dumps(reader, sort_keys=True)
     return f"{channel}-reader-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def set_aside(sqs: SQSClient, message: Message, *, queue_url: str) -> None:
-    """Puts a message where a person looks at it, so that those behind it go on."""
+    """Sets a message aside for a person, so that the following ones are delivered."""
     with calling("Setting a notice aside"):
         sqs.send_message(
             QueueUrl=queue_url,
@@ -181,16 +182,16 @@ def set_aside(sqs: SQSClient, message: Message, *, queue_url: str) -> None:
 def set_record_aside(
     sqs: SQSClient, *, condition: str, keys: Mapping[str, object], table: str, sequence: str, queue_url: str
 ) -> None:
-    """Keeps where a record of the stream stands that can't be processed, for a person: the ledger has what it says."""
+    """Stores, for a person, the position of a stream record that cannot be processed; the ledger has its content."""
     body = {"condition": condition, "table": table, "keys": keys, "sequenceNumber": sequence}
     with calling("Setting a record aside"):
         sqs.send_message(QueueUrl=queue_url, MessageBody=json.dumps(body, default=str))
 
 
 def later(sqs: SQSClient, *, queue_url: str, receipt: str, tries: int, after: int = 0) -> None:
-    """Lets a message be tried again after a while, the longer the more often it was tried.
+    """Schedules a message's retry, with a longer pause after each attempt.
 
-    No earlier than `after` seconds, where the channel has said so.
+    Not before `after` seconds, if the channel asked for that.
     """
     with calling("Putting a notice off"):
         sqs.change_message_visibility(

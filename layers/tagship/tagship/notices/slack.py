@@ -1,4 +1,4 @@
-"""A notice in a team's channel on Slack."""
+"""A notice in a team's Slack channel."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tagship.slack.thread import say
 from tagship.text.words import count
 
 _ASKED = FactKind.APPROVAL_REQUESTED
-"""Told on Slack by whoever asks: a channel that must carry the request can't be told of it later."""
+"""Facts that their own step posts: if the channel must carry the request, it cannot be posted later."""
 _FOLLOWS = {
     FactKind.APPROVERS_REMINDED,
     FactKind.APPROVAL_GRANTED,
@@ -45,7 +45,7 @@ _MORE = 6
 
 
 def message_of(notice: Notice) -> Message:
-    """In blocks: what happened, why, what serves now, what is needed, and a link to the execution."""
+    """The blocks: what happened, why, what serves now, what must be done, and a link to the execution."""
     blocks = [section(f"{_SIGNS[notice.mood.value]} {escaped(notice.text)}")]
     more = [escaped(text) for text in notice.more[:_MORE]]
     if len(notice.more) > _MORE:
@@ -67,7 +67,7 @@ def take(fact: Fact, record: Known, means: Means) -> None:
     name = notifications(record).get("slackWebhookSecret")
     if not name:
         return
-    # what became of a request is told wherever it was announced, however quiet the channel is
+    # the outcome of a request is posted wherever the request was, at any level
     level = Level.EVERYTHING if fact["name"] in _FOLLOWS else level_of(record)
     if notice := notice_of(fact, record, level=level):
         found = webhooks(secrets_of(fact, record, means, "slack"), name, hosts=means.slack_hosts)
@@ -90,7 +90,7 @@ def take(fact: Fact, record: Known, means: Means) -> None:
 
 
 def _shared_channel(found: Webhooks) -> str:
-    """What a channel is called among those that have taken a fact about all applications: several may share it."""
+    """The name under which a channel accepts a fact about all applications: several applications can share it."""
     place = f"{found.bot.api} {found.bot.channel}" if found.bot else found.channel
     return f"slack-channel-{hashlib.sha256(place.encode()).hexdigest()[:16]}" if place else ""
 

@@ -1,4 +1,4 @@
-"""The ledger's stream, read in one place: a record is a fact, or it is set aside, and the records behind it go on."""
+"""Parses the ledger's stream: a record is a fact or is set aside, and the following records continue."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 _PASSES = (RetryableError, ClientError, BotoCoreError)
-"""What may be over when the stream asks again."""
+"""Failures that may pass before the stream retries."""
 _TEXTS = ("application", "tag", "stage", "name", "who", "at", "execution", "previous", "digest")
 
 
 class Log(Protocol):
-    """As much of a log as this needs."""
+    """The part of a logger that this needs."""
 
     def exception(self, message: str, /) -> None:
-        """A line with the error that is being handled."""
+        """Logs a line with the current exception."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class StreamRecord:
     """A record of the table's stream."""
 
     sequence: str
-    """Its place in the stream. Empty where it has none: then the whole batch is retried."""
+    """Its position in the stream. If it is empty, the whole batch is retried."""
     table: str
     event: str
     """INSERT, MODIFY or REMOVE."""
@@ -47,7 +47,7 @@ class StreamRecord:
 
     @classmethod
     def from_dict(cls, record: object) -> StreamRecord:
-        """Of anything: what is missing is empty."""
+        """From any input: missing fields are empty."""
         record = _mapping(record)
         change = _mapping(record.get("dynamodb"))
         return cls(
@@ -61,7 +61,7 @@ class StreamRecord:
     def fact(self) -> FactRecord:
         """The fact that was written.
 
-        Raises EventNotUnderstood for a record that is no fact, FactChanged for one that was deleted.
+        Raises EventNotUnderstood for a record that is not a fact, FactChanged for one that was deleted.
         """
         if self.event == "REMOVE":
             self.was_inserted()
@@ -75,7 +75,9 @@ class StreamRecord:
         return cast("FactRecord", found)
 
     def was_inserted(self) -> None:
-        """Raises FactChanged for one that was changed, made of something else, or deleted: no code of Tagship does that."""
+        """Raises FactChanged for a fact that was changed, converted from another item, or deleted: Tagship's code never
+        does that.
+        """
         if self.event not in ("INSERT", ""):
             raise FactChanged(
                 f"{self.title} changes an existing record ({self.event}). Run tagship audit verify."
@@ -88,7 +90,7 @@ class StreamRecord:
 
 
 def _wrong_in(found: Mapping[str, Any]) -> list[str]:
-    """The attributes without which an item is no fact. A name that another version writes is one."""
+    """The attributes that every fact has. The names of facts are not checked: another version may write new ones."""
     wrong = [name for name in _TEXTS if not isinstance(found.get(name), str)]
     wrong += [name for name in ("seq", "attempt") if type(found.get(name)) is not int]
     wrong += [] if isinstance(found.get("data"), Mapping) else ["data"]
@@ -104,9 +106,9 @@ def _wrong_in(found: Mapping[str, Any]) -> list[str]:
 
 
 def records_in(event: object) -> list[StreamRecord]:
-    """The records of a batch, in their order.
+    """The records of a batch, in order.
 
-    Raises EventNotUnderstood for what is no batch.
+    Raises EventNotUnderstood for an invalid batch.
     """
     records = _mapping(event).get("Records")
     if not isinstance(records, list):
@@ -117,10 +119,10 @@ def records_in(event: object) -> list[StreamRecord]:
 def each(
     event: object, take: Callable[[StreamRecord], None], *, sqs: SQSClient, failures: str, log: Log
 ) -> dict[str, object]:
-    """Lambda's answer to a batch, after `take` had its records.
+    """Lambda's response for a batch, after `take` processed its records.
 
-    The stream asks again from the first record that failed for a reason that may pass, so that facts stay in their order.
-    Any other failure is the record's own: it is set aside, because asking again is of no use.
+    The stream retries from the first record that failed for a temporary reason, so that facts stay in order. Any other
+    failure concerns only its record, which is set aside, because a retry would be useless.
     """
     for record in records_in(event):
         try:

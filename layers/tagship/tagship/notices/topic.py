@@ -1,4 +1,4 @@
-"""The SNS topic: one plain message for each fact that people are told, for whoever subscribes."""
+"""The SNS topic: one plain message for each fact that people get, for all subscribers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _NOT_ASCII = re.compile(r"[^ -~]")
 _SUBJECT = 100
-"""Characters of ASCII that SNS takes."""
+"""The limit of a subject in SNS, in ASCII characters."""
 
 
 def publish(notice: Notice, *, sns: SNSClient, topic_arn: str) -> None:

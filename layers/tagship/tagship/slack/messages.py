@@ -1,7 +1,7 @@
-"""Slack: webhooks and a bot, read from their secret when they are used; a message to a webhook; what messages are made of.
+"""Slack: reads webhooks and a bot from their secret on each use, posts to a webhook, and builds messages.
 
-A webhook's address is itself the right to post, as a bot's token is. So they stand in Secrets Manager and nowhere else: in
-no environment, no log, no error and no `repr`.
+Anyone who has a webhook's address or a bot's token can post. So they are stored only in Secrets Manager: in no
+environment, log, error or `repr`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Message = dict[str, Any]
 Block = dict[str, Any]
 
 SECONDS = 4
-"""For one request and its whole answer."""
+"""The time for one request and its complete response."""
 
 SECTION_AT_MOST = 2900
-"""Slack takes 3,000 characters; escaping has been counted."""
+"""Slack accepts 3,000 characters, including escaping."""
 _HEADER_AT_MOST = 150
 _WORD = re.compile(r"[a-z_]{1,60}")
 _MAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}")
@@ -38,9 +38,10 @@ API = "https://slack.com/api"
 
 
 class SlackFailed(Exception):
-    """Slack was not told. `reason` is fit for a fact: it names no address; `passes` says that asking again may help.
+    """Slack did not get the message. `reason` can be recorded in a fact: it contains no address. `passes`: a retry may
+    help.
 
-    `after` is how many seconds Slack wants to be left alone before, where it said so.
+    `after` is how many seconds Slack asked to wait, if it did.
     """
 
     def __init__(self, reason: str, *, passes: bool = False, after: int = 0) -> None:
@@ -51,50 +52,50 @@ class SlackFailed(Exception):
 
 
 class MessageRefused(SlackFailed):
-    """Slack takes others, but never this one: asking again is of no use, and would hold up those behind it."""
+    """Slack will never accept this message: a retry is useless and would block the following ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Buttons:
-    """What it takes to believe a press of a button: the app's signing secret, its workspace, and who is who there."""
+    """What is needed to verify a press of a button: the app's signing secret, its workspace, and its members."""
 
     signing_secret: str = field(repr=False)
     team: str
     users: Mapping[str, str] = field(repr=False)
-    """Mail addresses by Slack's ids."""
+    """Mail addresses by Slack's member ids."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bot:
-    """Who posts to a channel by Slack's API, and so can keep a release's messages in one thread."""
+    """Posts to a channel with Slack's API, and can therefore keep a release's messages in one thread."""
 
     token: str = field(repr=False)
     channel: str
-    """Slack's id of it."""
+    """The channel's id."""
     api: str = API
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhooks:
-    """Where a team's messages go: a channel, and what posts to some approvers' own conversations."""
+    """A team's webhooks and bot: one channel, and the approvers' own conversations."""
 
     channel: str = field(default="", repr=False)
     bot: Bot | None = None
-    """Where there is one, it posts to the channel, and the channel's webhook is not used."""
+    """If there is a bot, it posts to the channel, and the channel's webhook is not used."""
     approvers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """By mail address, in the secret's spelling."""
+    """By mail address, spelled as in the secret."""
     buttons: Buttons | None = None
 
 
 def webhooks(secrets: SecretReader, name: str, *, hosts: Sequence[str]) -> Webhooks:
-    """The webhooks in a secret: a bare address (a channel), or `{"channel": …, "approvers": {"ana@example.com": …}}`.
+    """The webhooks in a secret: a plain address (a channel), or `{"channel": …, "approvers": {"ana@example.com": …}}`.
 
-    `botToken` and `channelId` beside them are a bot, which posts to the channel in threads; `api` is where Slack answers it.
-    `signingSecret`, `team` and `users` (`{"U0123": "ana@example.com"}`) are for buttons, all three or none.
+    `botToken` and `channelId` are a bot, which posts to the channel in threads; `api` is the address of Slack's API.
+    `signingSecret`, `team` and `users` (`{"U0123": "ana@example.com"}`) are for buttons: all three or none.
 
-    `secrets` reads the application's own; `hosts` are those that a webhook may have.
+    `secrets` reads only the application's own; `hosts` are the allowed hosts of webhooks.
 
-    Raises SlackFailed, which says what is wrong with the secret and nothing that is in it.
+    Raises SlackFailed, which says what is wrong with the secret without quoting it.
     """
     try:
         text = str(secrets.get_secret_value(SecretId=name).get("SecretString", "")).strip()
@@ -115,9 +116,9 @@ def webhooks(secrets: SecretReader, name: str, *, hosts: Sequence[str]) -> Webho
 
 
 def post(url: str, payload: Mapping[str, object], *, seconds: float = SECONDS) -> None:
-    """One message to one webhook.
+    """Posts one message to one webhook.
 
-    Raises SlackFailed for any answer but 200, and for none.
+    Raises SlackFailed for any status other than 200, and for no response.
     """
     try:
         answer = web.send(url, to="Slack", data=payload, seconds=seconds)
@@ -128,12 +129,12 @@ def post(url: str, payload: Mapping[str, object], *, seconds: float = SECONDS) -
 
 
 def word_of(said: object) -> str:
-    """Slack's own name for what is wrong, and nothing else: what it answers may be anything."""
+    """Slack's own error code and nothing else, because the rest of its response can be anything."""
     return said if isinstance(said, str) and _WORD.fullmatch(said) else ""
 
 
 def failure_of(answer: web.Answer, word: str) -> SlackFailed:
-    """What an answer that is no yes means; `word` is Slack's name for it, where it gave one."""
+    """The meaning of an error response; `word` is Slack's error code, if there is one."""
     waits = int(answer.retry_after) if _SECONDS.fullmatch(answer.retry_after) else 0
     passes = answer.status == 429 or answer.status >= 500 or word in _PASSING
     said = " ".join(filter(None, (f"status {answer.status}" if answer.status != 200 else "", word)))
@@ -154,7 +155,7 @@ _PASSING = {
     "service_unavailable",
     "team_added_to_org",
 }
-"""Errors that pass by themselves (Slack's reference of chat.postMessage)."""
+"""Temporary errors (Slack's reference of chat.postMessage)."""
 _NEVER = {
     "invalid_arguments",
     "invalid_blocks",
@@ -164,7 +165,7 @@ _NEVER = {
     "msg_too_long",
     "no_text",
 }
-"""What is wrong with the message itself; everything else can be mended in Slack or in the secret."""
+"""What is wrong with the message itself; all other errors can be fixed in Slack or in the secret."""
 _MEANS = {
     "account_inactive": "the bot was removed from the workspace",
     "channel_is_archived": "the channel is archived",
@@ -179,7 +180,7 @@ _MEANS = {
     "token_expired": "the bot's token has expired",
     "token_revoked": "the bot's token was revoked",
 }
-"""For whoever has to mend it."""
+"""How to fix it."""
 
 
 def _parsed(text: str, name: str) -> Webhooks:
@@ -242,7 +243,7 @@ def _buttons(given: Mapping[str, object], name: str) -> Buttons | None:
 
 
 def problem_of(url: str, hosts: Sequence[str]) -> str:
-    """What is wrong with an address to post to, or nothing."""
+    """What is wrong with an address to post to; empty if nothing."""
     return address_problem(url, hosts, setting="SlackHosts")
 
 
@@ -250,7 +251,7 @@ def problem_of(url: str, hosts: Sequence[str]) -> str:
 
 
 def message(title: str, *blocks: Block) -> Message:
-    """A message under a title; `text` is what a phone's lock screen shows."""
+    """A message with a title; `text` is shown on a phone's lock screen."""
     title = line(title, _HEADER_AT_MOST)
     return {
         "text": escaped(title),
@@ -265,17 +266,17 @@ def message(title: str, *blocks: Block) -> Message:
 
 
 def section(text: str) -> Block:
-    """A paragraph of markup: other people's text in it has been escaped."""
+    """A paragraph of markup, in which other people's text is already escaped."""
     return {"type": "section", "text": markup(text, SECTION_AT_MOST)}
 
 
 def context(text: str) -> Block:
-    """A paragraph in small letters."""
+    """A paragraph in small print."""
     return {"type": "context", "elements": [markup(text, SECTION_AT_MOST)]}
 
 
 def markup(text: str, limit: int) -> Block:
-    """Markup in which Slack finds no names, channels or addresses by itself."""
+    """Markup in which Slack does not detect names, channels or addresses."""
     return {"type": "mrkdwn", "text": _cut(text, limit), "verbatim": True}
 
 
@@ -285,12 +286,14 @@ def bullets(texts: Iterable[str]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Other people's text: nothing hidden in it, and no markup (Slack escapes three characters: its page on formatting)."""
+    """Other people's text, without invisible characters or markup (Slack escapes three characters: see its page on
+    formatting).
+    """
     return visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _cut(text: str, limit: int) -> str:
-    """Cut where it hurts nothing: not within an `&lt;` or a `<…>`, which stand in the beginning of a text anyway."""
+    """Cut without splitting an `&lt;` or a `<…>`."""
     if len(text) <= limit:
         return text
     head = text[: limit - 1]

@@ -1,10 +1,10 @@
-"""A bot's messages to a channel on Slack: those about one release stand in one thread, whoever sends them.
+"""Posts a bot's messages to a Slack channel, those about one release in one thread, whichever function sends them.
 
-The first message is the thread; Slack gives it a name (`ts`), and the others say that they belong to it. Two senders may
-come at once, and both be the first: so one of them takes the opening, and the other waits until the name is known.
+The first message opens the thread; Slack gives it a name (`ts`), and the others refer to it. If two senders come first at
+the same time, one of them opens the thread, and the other waits until the name is known.
 
-Each message has an id of its own (`client_msg_id`), the same whenever it is sent again. Slack's reference names it among the
-errors alone, so nothing rests on it: what was told is known from the ledger.
+Each message has its own id (`client_msg_id`), repeated on every retry. Slack's reference mentions it only among the
+errors, so nothing depends on it: the ledger records what was sent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tagship.slack.messages import SECONDS, Bot, SlackFailed, failure_of, word_o
 
 _LOOKS = 20
 _PAUSE_SECONDS = 0.25
-"""Between two looks: longer than one try to reach Slack takes, all together."""
+"""The pause between two reads of the name: together longer than one attempt to reach Slack."""
 _NAME = re.compile(r"[0-9]{1,20}\.[0-9]{1,20}")
 _OURS = uuid.uuid5(uuid.NAMESPACE_DNS, "tagship.invalid")
 _NOT_IN_THE_THREAD = {
@@ -28,29 +28,29 @@ _NOT_IN_THE_THREAD = {
     "restricted_action_thread_locked",
     "thread_not_found",
 }
-"""The first message was deleted, or nobody may answer it."""
+"""The first message was deleted, or replies to it are not allowed."""
 _TOLD_BEFORE = {"duplicate_channel_not_found", "duplicate_message_not_found"}
-"""Slack has had a message of this id, and somebody has deleted it."""
+"""Slack has already had a message with this id, and someone deleted it."""
 
 
 class Thread(Protocol):
-    """What all senders know of a release's thread."""
+    """A release's thread, as all senders see it."""
 
     def name(self) -> str:
-        """The first message's own; empty before there is one."""
+        """The first message's own name; empty before there is one."""
         ...
 
     def taken(self) -> bool:
-        """Whether the opening is this sender's now; somebody else's it is for as long as one try may last."""
+        """Whether this sender may open the thread now; another sender's turn lasts as long as one attempt."""
         ...
 
     def begun(self, name: str) -> None:
-        """Keeps the first message's name; the one that stands, stands. With no name, the opening is free again."""
+        """Stores the first message's name, unless there is one. Without a name, the next sender may open the thread."""
         ...
 
 
 class ThreadBusy(SlackFailed):
-    """Somebody else is opening the thread, and has not come to an end yet."""
+    """Another sender is opening the thread and has not finished."""
 
 
 def say(
@@ -62,9 +62,9 @@ def say(
     everybody: bool = False,
     pause: Callable[[float], None],
 ) -> None:
-    """One message, in the thread if there is to be one; `everybody` shows it in the channel too.
+    """Posts one message, in the thread if there is one; `everybody` also shows it in the channel.
 
-    `key` is the same whenever the same message is sent. Raises SlackFailed; ThreadBusy when the name is not known in time.
+    `key` is the same whenever the same message is sent. Raises SlackFailed; ThreadBusy if the name is not known in time.
     """
     payload = {"channel": bot.channel, "client_msg_id": str(uuid.uuid5(_OURS, key)), **message}
     if thread is None:
@@ -85,7 +85,7 @@ def say(
 
 
 def _name(thread: Thread, pause: Callable[[float], None]) -> str:
-    """The thread's name, or nothing where it is for this sender to open it."""
+    """The thread's name; empty if this sender is to open it."""
     for _ in range(_LOOKS):
         if name := thread.name():
             return name
@@ -96,11 +96,11 @@ def _name(thread: Thread, pause: Callable[[float], None]) -> str:
 
 
 class _Outside(SlackFailed):
-    """It can't stand in the thread."""
+    """The message cannot be posted in the thread."""
 
 
 def _post(bot: Bot, payload: Mapping[str, object]) -> str:
-    """The message's name; empty where Slack gave none."""
+    """The message's name; empty if Slack returned none."""
     try:
         answer = web.send(
             f"{bot.api}/chat.postMessage",
