@@ -1,4 +1,6 @@
-"""Gates: what must hold before anyone is asked to approve. A new gate is one file and one line in `_ALL`."""
+"""Gates: the requirements that a release must meet before anyone is asked to approve it. A new gate is one file and one
+entry in `_ALL`.
+"""
 
 from __future__ import annotations
 
@@ -45,40 +47,40 @@ _ALL = (
 GATES: Mapping[str, Gate] = {gate.name: gate for gate in _ALL}
 _BETWEEN = ", "
 _TRIES_OF_A_ROLE, _PAUSE_SECONDS = 5, 3
-"""A role that AWS refuses is tried for so long again: a fresh one, or a fresh right, is refused for some seconds."""
+"""How long a role that AWS refuses is retried: a new role or permission is refused for some seconds."""
 
 
 def rights(configuration: Application) -> tuple[Right, ...]:
-    """What gates need of the application's role, beyond what its target's adapter does."""
+    """The permissions that gates need from the application's role, in addition to those of its target's adapter."""
     return tuple(
         right for gate in _ALL if gate.configured(configuration) for right in gate.rights(configuration)
     )
 
 
 def asked(configuration: Application | None) -> list[Gate]:
-    """The gates that run; of an application whose configuration can't be read, those that always do."""
+    """The gates that run; if the application's configuration cannot be read, those that always run."""
     return [gate for gate in _ALL if gate.configured(configuration)]
 
 
 def unasked(configuration: Application | None) -> list[GateResult]:
-    """Those that the application did not ask for: the record lists them, and nothing counts them as passed."""
+    """The gates that the application does not use: the record lists them, and they do not count as passed."""
     return [not_configured(gate.name) for gate in _ALL if not gate.configured(configuration)]
 
 
 def invocations(configuration: Application | None) -> list[str]:
-    """What each invocation of RunGate is asked: those that only compute together, each other one alone."""
+    """The gates of each RunGate invocation: those that only compute together, each of the others alone."""
     running = asked(configuration)
     computing = [gate.name for gate in running if gate.computes]
     return [_BETWEEN.join(computing), *(gate.name for gate in running if not gate.computes)]
 
 
 def run(names: str, case: Case, *, pause: Callable[[float], None]) -> list[dict[str, object]]:
-    """The answers of the gates of one invocation."""
+    """The results of one invocation's gates."""
     return [_answer(GATES[name], case, pause).as_dict() for name in names.split(_BETWEEN)]
 
 
 def _answer(gate: Gate, case: Case, pause: Callable[[float], None]) -> GateResult:
-    """IAM is eventually consistent: right after onboarding, a refused role is asked for a little longer."""
+    """IAM is eventually consistent: right after onboarding, a refused role is retried for a short time."""
     result = gate.check(case)
     for _ in range(_TRIES_OF_A_ROLE):
         if not result.may_pass:
@@ -89,7 +91,7 @@ def _answer(gate: Gate, case: Case, pause: Callable[[float], None]) -> GateResul
 
 
 def answers(given: Sequence[Mapping[str, Any]], configuration: Application | None) -> list[GateRecord]:
-    """One answer for each gate that runs, in the gates' order; one that did not answer has let nothing through."""
+    """One result for each gate that runs, in the gates' order; a gate without a result has not passed."""
     found: dict[str, GateRecord] = {}
     for each in given:
         for result in each.get("results", [each]):

@@ -1,4 +1,4 @@
-"""alarms: the application's CloudWatch alarms exist; one that fires already is told, and does not stop its own fix."""
+"""alarms: the application's CloudWatch alarms exist; one that already fires is reported, and does not block the fix."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _NAME = "alarms"
 
 
 def rights(configuration: Application) -> tuple[Right, ...]:
-    """What it asks of the application's role."""
+    """The permissions that it needs from the application's role."""
     return (LOOK_AT_ALARMS,) if configuration.health.alarms else ()
 
 
 def check(case: Case) -> GateResult:
-    """`seen` says which fire, in what state and since when: what health is judged against.
+    """`seen` records which alarms fire, in what state and since when: health checks compare with it.
 
     Raises AwsUnavailable.
     """
@@ -64,7 +64,7 @@ def check(case: Case) -> GateResult:
 
 
 def _silent(configuration: Application, standing: Mapping[str, Alarm]) -> Iterator[str]:
-    """Alarms without data: one that a check reads leaves a release inconclusive, so it is rolled back."""
+    """Alarms without data: a check that reads one makes a release inconclusive, so it is rolled back."""
     silent = [name for name, alarm in standing.items() if alarm.state == State.INSUFFICIENT_DATA]
     if not silent:
         return
@@ -88,7 +88,7 @@ def _silent(configuration: Application, standing: Mapping[str, Alarm]) -> Iterat
 
 
 def _too_slow(case: Case, configuration: Application, standing: Mapping[str, Alarm]) -> Iterator[str]:
-    """Alarms that evaluate a longer time than the release is looked at."""
+    """Alarms whose evaluation period is longer than the release is monitored."""
     floor = time_to_see(configuration.health, most=case.settings.look_back_seconds)
     step_seconds = kind_of(configuration.target).step_seconds
     bakes = sum(step.bake for step in traffic_steps(configuration.strategy, step_seconds, floor=floor))

@@ -1,4 +1,4 @@
-"""approvers: those who may decide are enough, without the author where the author does not count."""
+"""approvers: enough people can decide, without the author if authors do not count."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _NAME = "approvers"
 
 
 def check(case: Case) -> GateResult:
-    """Asked now, since nobody could satisfy the policy later: the release would only wait until it expires."""
+    """Checked now, because the policy could never be satisfied later: the release would only wait until it expires."""
     if case.configuration is None or case.manifest is None:
         return unanswered(_NAME)
     policy, author = case.configuration.approval, case.manifest.author

@@ -1,7 +1,8 @@
-"""What a build attestation says: in-toto statements with SLSA provenance by GitHub's workflows, in Sigstore's wrapping.
+"""The content of a build attestation: in-toto statements with SLSA provenance from GitHub's workflows, in Sigstore's
+envelope.
 
-The wrapping's own signature is not verified here. What a statement says is believed as far as the release's signature goes:
-the attestation is one of its artifacts (docs/gates.md).
+The envelope's own signature is not verified here. A statement is as trustworthy as the release's signature, because the
+attestation is one of its artifacts (docs/gates.md).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from tagship.gates.reading import Unreadable, member, parsed, text
 from tagship.text.plain import exact
 
 BYTES = 1024 * 1024
-"""A bundle has some 10 KB; one with a hundred statements fits."""
+"""A bundle has about 10 KB; one with a hundred statements fits."""
 _STATEMENTS = 100
 _PAYLOAD = "application/vnd.in-toto+json"
 _STATEMENT = "https://in-toto.io/Statement/v1"
@@ -27,24 +28,26 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """Who built what from where, as one statement says."""
+    """One statement: who built what, from where."""
 
     subjects: frozenset[str]
-    """SHA-256 of each file that was built, in hexadecimal."""
+    """SHA-256 of each built file, in hexadecimal."""
     builder: str
-    """The workflow that built it, with its ref: `https://github.com/acme/storefront/.github/workflows/release.yaml@refs/…`."""
+    """The workflow that built it, with its ref:
+    `https://github.com/acme/storefront/.github/workflows/release.yaml@refs/…`.
+    """
     repository: str
     """The repository's address."""
     ref: str
-    """What the workflow ran for: `refs/tags/v1.4.0`."""
+    """The ref that the workflow ran for: `refs/tags/v1.4.0`."""
     commits: frozenset[str]
-    """The repository's commits that went in."""
+    """The commits of the repository that were built."""
 
 
 def provenances(raw: bytes) -> tuple[Provenance, ...]:
-    """Every provenance in these bytes: one bundle or envelope, or one a line. Statements about other things are left out.
+    """Every provenance in these bytes: one bundle or envelope, or one per line. Other statements are left out.
 
-    Raises Unreadable, and nothing else whatever the bytes are; also where there is no provenance at all.
+    Raises Unreadable, and nothing else whatever the bytes are; also if there is no provenance at all.
     """
     found = [_provenance(statement) for statement in _statements(raw)]
     told = tuple(each for each in found if each is not None)
@@ -73,7 +76,7 @@ def _statements(raw: bytes) -> Iterator[Mapping[str, object]]:
 
 
 def _documents(raw: bytes) -> list[Mapping[str, Any]]:
-    """One document, over as many lines as it likes, or one a line."""
+    """One document, over any number of lines, or one per line."""
     try:
         return [parsed(raw)]
     except Unreadable:

@@ -1,4 +1,4 @@
-"""baseline: what production runs now is known, and a rollback can restore it; whether it answers the checks is said."""
+"""baseline: the version in production is known and a rollback can restore it; reports whether it can answer the checks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NAME = "baseline"
 
 
 def check(case: Case) -> GateResult:
-    """A first release can only be rolled back to nothing, and a baseline may not answer the checks: approvers read both.
+    """A first release has nothing to roll back to, and a baseline may not answer the checks: approvers see both.
 
     Raises AwsUnavailable.
     """
@@ -40,7 +40,7 @@ def check(case: Case) -> GateResult:
 
 
 def _unanswerable(answers: Mapping[str, Mapping[str, object]], *, serves: str, case: Case) -> str:
-    """What approvers must know: a rollback would restore it, and nothing could show that it is healthy."""
+    """The warning for approvers: a rollback would restore it, but could not show that it is healthy."""
     assert case.configuration is not None
     silent = [f"{check}: {answer['why']}" for check, answer in answers.items() if not answer["answers"]]
     if silent:

@@ -1,4 +1,4 @@
-"""budget: what the strategy and the checks may take by their own numbers fits into the stack's budgets."""
+"""budget: the configured times of the strategy and the checks fit into the stack's budgets."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from tagship.targets import kind_of
 
 _NAME = "budget"
 _SHOWN = 5
-"""As many bakes as are told one by one."""
+"""The number of bakes that are listed one by one."""
 
 
 def check(case: Case) -> GateResult:
-    """The gates' own budget needs no look: their time-outs are literals that add up to it, whatever an application says."""
+    """The gates' own budget needs no check: their time-outs are literals that add up to it, whatever an application
+    configures.
+    """
     if case.configuration is None:
         return unanswered(_NAME)
     step_seconds = kind_of(case.configuration.target).step_seconds
@@ -51,7 +53,7 @@ def check(case: Case) -> GateResult:
 
 
 def _raised(steps: Sequence[TrafficStep], case: Case, floor: int) -> str:
-    """Bakes that are longer than the application asked for."""
+    """Bakes that are longer than configured."""
     assert case.configuration is not None
     step_seconds = kind_of(case.configuration.target).step_seconds
     if list(steps) == list(traffic_steps(case.configuration.strategy, step_seconds)):

@@ -1,4 +1,4 @@
-"""calendar: nothing is frozen and a window is open, or the release may wait for that, or it is an emergency."""
+"""calendar: no freeze applies and a window is open, or the release may wait for that, or it is an emergency."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _NAME = "calendar"
 
 
 def check(case: Case) -> GateResult:
-    """RecheckRelease looks again before any traffic moves."""
+    """RecheckRelease checks again before any traffic moves."""
     if case.configuration is None or case.manifest is None:
         return unanswered(_NAME)
     rules = case.configuration.gates
@@ -45,7 +45,7 @@ def check(case: Case) -> GateResult:
 
 
 def _emergency(author: str, reason: str, why: str) -> GateResult:
-    """Let through, and told to those whom it now takes all of. What they must know stands first: long texts are cut."""
+    """Passed, with a warning: now all approvers must approve. The important part comes first, because long texts are cut."""
     passes = f"It ignores: {why}" if why else "It ignores any freeze or closed window until it is deployed."
     return passed(
         _NAME,

@@ -1,4 +1,4 @@
-"""custom: the team's own function, given the release, answers passed or failed with reasons."""
+"""custom: the team's own function gets the release and answers passed or failed, with reasons."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _REMEDY = "Fix the function named in gates.custom, then retry the release."
 
 
 def rights(configuration: Application) -> tuple[Right, ...]:
-    """What it asks of the application's role."""
+    """The permissions that it needs from the application's role."""
     custom = configuration.gates.custom
     return (invoking(configuration.target, custom.function, name="AskTheGate"),) if custom else ()
 
 
 def check(case: Case) -> GateResult:
-    """Whatever is not an answer is an error, and lets nothing through.
+    """Any invalid answer is an error and stops the release.
 
     Raises AwsUnavailable.
     """
@@ -69,7 +69,7 @@ def check(case: Case) -> GateResult:
 
 
 def question(case: Case) -> dict[str, object]:
-    """What the function is told."""
+    """The function's event."""
     return {
         "source": "tagship",
         "gate": _NAME,
@@ -83,7 +83,7 @@ def question(case: Case) -> dict[str, object]:
 
 
 def _judged(function: str, document: object) -> GateResult:
-    """Only `true` has passed: not 1, not "true"."""
+    """Only `true` passes: not 1, not "true"."""
     said = document.get("passed") if isinstance(document, Mapping) else None
     if said is True:
         return passed(_NAME, f"{function} passed the release.")

@@ -1,4 +1,4 @@
-"""What a gate is given and what it answers."""
+"""The interface of a gate: what it receives and what it returns."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from tagship.targets.kind import Preflight
 
 
 class Verdict(StrEnum):
-    """An error counts as failed: a gate that can't answer has not let anything through."""
+    """An error counts as failed: a gate that cannot answer stops the release."""
 
     PASSED = "passed"
     FAILED = "failed"
     ERROR = "error"
     NOT_CONFIGURED = "not-configured"
-    """The application did not ask for the gate: it is not run, and never counts as passed."""
+    """The application does not use the gate: it does not run, and never counts as passed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateResult:
-    """One gate's answer, for the author of the release: why, and what to do about it."""
+    """One gate's result, for the author of the release: why, and what to do about it."""
 
     gate: str
     verdict: Verdict
     why: str
     remedy: str = ""
     warning: str = ""
-    """What approvers must read first although the gate let it through."""
+    """A warning that approvers see first although the gate passed."""
     seen: Mapping[str, object] = field(default_factory=dict)
-    """What the gate saw and later steps hold against it, e.g. the alarms that were firing already."""
+    """What the gate found and later steps compare with, such as the alarms that were already firing."""
     cause: str = ""
-    """The gate that says why, where this one has no cause of its own."""
+    """The gate that gives the reason, if this one only repeats it."""
     may_pass: bool = False
-    """AWS refused the role, which is also what it answers for some seconds after the role or its right was made."""
+    """AWS refused the role; it also does so for some seconds after the role or its permission was created."""
 
     def as_dict(self) -> dict[str, Any]:
         """For the state machine's data and the ledger."""
@@ -51,7 +51,7 @@ class GateResult:
 
 
 class LookAt(Protocol):
-    """Finds an application's target."""
+    """Builds the adapter of an application's target."""
 
     def __call__(
         self,
@@ -63,60 +63,60 @@ class LookAt(Protocol):
         client_as: ClientAs,
         objects: Iterable[PinnedObject],
     ) -> Preflight:
-        """Raises CredentialsRefused where the role can't be assumed."""
+        """Raises CredentialsRefused if the role cannot be assumed."""
 
 
 class AskWhatServes(Protocol):
-    """Puts an application's health checks to what serves now: by check, whether it can answer, and why not."""
+    """Runs an application's health checks against the current version: by check, whether it can answer, and why not."""
 
     def __call__(
         self, configuration: Application, revision: Revision | None
     ) -> Mapping[str, Mapping[str, object]]:
-        """What can't be asked just now is left out."""
+        """Checks that cannot run now are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What is judged: a release as it was pinned, its application as it was configured then, and what production runs."""
+    """The input of a gate: a release and its configuration as they were pinned, and the release in production."""
 
     application: str
     tag: str
     manifest: Manifest | None
-    """None where the document could not be read; `problems` say why."""
+    """None if the document could not be read; `problems` gives the reasons."""
     problems: Sequence[str]
     configuration: Application | None
     configuration_problems: Sequence[str]
     objects: Mapping[str, PinnedObject]
-    """By file name; a file that the manifest names and the bucket lacks is missing here."""
+    """By file name; files that the manifest names but the bucket lacks are missing here."""
     production: str | None
-    """The tag that production runs."""
+    """The tag in production."""
     revision: Revision | None
-    """What of the target that is, as the ledger recorded it; only the target's adapter understands it."""
+    """The target's data of that release, as the ledger recorded it; only the target's adapter understands it."""
     digest: str
-    """SHA-256 of `release.json`, as it was pinned."""
+    """SHA-256 of the pinned `release.json`."""
     now: datetime
     settings: Settings
     client: Callable[[str], Any]
-    """An AWS service, with the gate's own role: `client("s3")`."""
+    """An AWS client, with the gate's own role: `client("s3")`."""
     freezes: Callable[[], Sequence[Freeze]]
-    """The freezes of the application and those of all, asked of the ledger."""
+    """The freezes of the application and of all applications, from the ledger."""
     role: Callable[[Application], ClientAs]
     look_at: LookAt
     ask_what_serves: AskWhatServes
     voters: Callable[[Voters], Sequence[str]]
-    """Whose decision counts, of a policy's approvers and a release's author."""
+    """Which of a policy's approvers count, given a release's author."""
 
     def client_as(self, service: str, *, may: Sequence[Right], config: Any = None) -> Any:
-        """An AWS service, in the application's role, for what it `may` and nothing else.
+        """An AWS client with the application's role, for what it `may` do and nothing else.
 
-        Raises CredentialsRefused where the role can't be assumed.
+        Raises CredentialsRefused if the role cannot be assumed.
         """
-        assert self.configuration is not None  # or there is nobody's role to assume
+        assert self.configuration is not None  # otherwise there is no role to assume
         return self.role(self.configuration)(service, may=may, config=config)
 
     @property
     def target(self) -> Preflight:
-        """The application's target, in the application's role; raises CredentialsRefused where it can't be assumed."""
+        """The application's target, with the application's role; raises CredentialsRefused if it cannot be assumed."""
         assert self.configuration is not None
         return self.look_at(
             self.configuration.target,
@@ -128,7 +128,7 @@ class Case:
 
     @property
     def artifacts(self) -> dict[str, tuple[Artifact, PinnedObject]]:
-        """What the manifest names and the bucket has, by the artifact's name."""
+        """The artifacts that the manifest names and the bucket has, by the artifact's name."""
         named = self.manifest.artifacts if self.manifest else ()
         return {it.name: (it, self.objects[it.file]) for it in named if it.file in self.objects}
 
@@ -147,7 +147,7 @@ class Case:
         ask_what_serves: AskWhatServes,
         voters: Callable[[Voters], Sequence[str]],
     ) -> Case:
-        """From the release as it stands in the ledger, and what production runs by the ledger (None: no release)."""
+        """From the release's record and the current release in the ledger (None: there is none)."""
         document = record["configuration"]["document"]
         return cls(
             application=record["application"],
@@ -181,31 +181,31 @@ def _none(_: Application) -> tuple[Right, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """All that the rest knows of a gate; it stands in the gate's own file."""
+    """Everything that the rest of Tagship knows about a gate; it is in the gate's own file."""
 
     name: str
     check: Callable[[Case], GateResult]
     """Raises AwsUnavailable, and what else the state machine retries."""
     computes: bool = False
-    """Calls nothing but the ledger: gates that compute share one invocation."""
+    """Calls nothing but the ledger: gates that only compute share one invocation."""
     configured: Callable[[Application | None], bool] = _always
-    """Whether the application asks for it; most gates always run, also where the configuration can't be read (None)."""
+    """Whether the application uses it; most gates always run, even if the configuration cannot be read (None)."""
     rights: Callable[[Application], tuple[Right, ...]] = _none
-    """What it needs of the application's role."""
+    """The permissions that it needs from the application's role."""
 
 
 def passed(gate: str, why: str, *, warning: str = "", **seen: object) -> GateResult:
-    """The gate lets it through."""
+    """The gate passes."""
     return GateResult(gate=gate, verdict=Verdict.PASSED, why=why, warning=warning, seen=seen)
 
 
 def failed(gate: str, why: str, remedy: str, *, cause: str = "") -> GateResult:
-    """The gate stops it; `cause` is the gate that says why, where that is another one."""
+    """The gate stops the release; `cause` is the gate that gives the reason, if that is another one."""
     return GateResult(gate=gate, verdict=Verdict.FAILED, why=why, remedy=remedy, cause=cause)
 
 
 def unanswered(gate: str) -> GateResult:
-    """The gate has nothing to judge: the manifest gate says why."""
+    """The gate has no input; the manifest gate gives the reason."""
     return GateResult(
         gate=gate,
         verdict=Verdict.ERROR,
@@ -216,7 +216,7 @@ def unanswered(gate: str) -> GateResult:
 
 
 def not_configured(gate: str) -> GateResult:
-    """The application did not ask for it."""
+    """The application does not use the gate."""
     return GateResult(
         gate=gate,
         verdict=Verdict.NOT_CONFIGURED,
@@ -225,7 +225,7 @@ def not_configured(gate: str) -> GateResult:
 
 
 def refused(gate: str, error: FinalError, remedy: str) -> GateResult:
-    """The gate stops it, for what an adapter said; why a role can't be assumed at all is for the target gate to say."""
+    """The gate stops the release with an adapter's error; the target gate reports a role that cannot be assumed."""
     if not isinstance(error, CredentialsRefused):
         return failed(gate, str(error), remedy)
     if error.remedy:
@@ -236,9 +236,9 @@ def refused(gate: str, error: FinalError, remedy: str) -> GateResult:
 
 
 def judge(results: Sequence[GateRecord], *, unasked: Sequence[str] = ()) -> tuple[bool, str]:
-    """Whether all gates that were asked passed, and why not: one failure is enough, and no results is a failure too.
+    """Whether all gates that ran passed, and why not: one failure is enough, and no results is also a failure.
 
-    Of gates that stopped a release for the same cause, the one whose cause it is speaks.
+    If several gates stopped a release for the same cause, only the gate that found the cause reports it.
     """
     stopped = [result for result in results if result["verdict"] != Verdict.PASSED]
     if not results:
@@ -250,7 +250,7 @@ def judge(results: Sequence[GateRecord], *, unasked: Sequence[str] = ()) -> tupl
 
 
 def with_a_cause(stopped: Sequence[GateRecord]) -> list[GateRecord]:
-    """Without those that stopped the release only because another of them did."""
+    """Without those that stopped the release only because of another one."""
     names = {result["gate"] for result in stopped}
     return [result for result in stopped if result.get("cause") not in names]
 

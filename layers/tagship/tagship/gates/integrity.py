@@ -1,7 +1,7 @@
-"""integrity: every artifact has the size and the SHA-256 that the manifest says, in the version that was pinned.
+"""integrity: every artifact, in its pinned version, has the size and SHA-256 that the manifest states.
 
-S3's own checksum answers without a download where the uploader sent one for the whole object in one PUT; a multipart
-upload's SHA-256 is a digest of digests (`COMPOSITE`), so such an object is read and hashed, at constant memory.
+If the uploader sent a checksum for the whole object in one PUT, S3 returns it without a download. A multipart upload's
+SHA-256 is a digest of digests (`COMPOSITE`), so such an object is read and hashed, with constant memory.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _CHUNK = 1024 * 1024
 
 
 def check(case: Case) -> GateResult:
-    """Every artifact is looked at; the first that differs is named.
+    """Checks every artifact, and reports the first that differs.
 
-    Raises AwsUnavailable when S3 can't answer just now.
+    Raises AwsUnavailable if S3 is unavailable.
     """
     if case.manifest is None:
         return unanswered(_NAME)

@@ -1,4 +1,4 @@
-"""manifest: the release's document and the application's configuration are what they must be, and belong together."""
+"""manifest: the release's manifest and the application's configuration are valid and belong together."""
 
 from __future__ import annotations
 

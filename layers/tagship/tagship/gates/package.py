@@ -1,4 +1,4 @@
-"""package: what was uploaded can start, as far as a look into it shows. Nothing of it is run."""
+"""package: the uploaded package can start, as far as its files show. None of its code is run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tagship.model.release import PinnedObject
 _NAME = "package"
 _CHUNK = 1024 * 1024
 _MOST_BYTES = 300 * 1024 * 1024
-"""What fits beside everything else on a function's disk; nothing larger is code."""
+"""What fits on a function's disk with everything else; no package of code is larger."""
 
 
 def check(case: Case) -> GateResult:
-    """The target's kind says what a package of it must be.
+    """The target's kind defines what a valid package is.
 
-    Raises AwsUnavailable when S3 or the target can't answer just now.
+    Raises AwsUnavailable if S3 or the target is unavailable.
     """
     if case.configuration is None or case.manifest is None:
         return unanswered(_NAME)

@@ -1,4 +1,4 @@
-"""promotion: the same bytes have succeeded in the stage before, as whoever brought them here has signed."""
+"""promotion: the same bytes succeeded in the previous stage, confirmed by the signature of whoever promoted them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAME = "promotion"
 def check(case: Case) -> GateResult:
     """The statement, its signature, and that it is about this release, from that stage to this one.
 
-    Raises AwsUnavailable when S3 or KMS can't answer just now.
+    Raises AwsUnavailable if S3 or KMS is unavailable.
     """
     if case.configuration is None:
         return unanswered(_NAME)
@@ -37,7 +37,7 @@ def check(case: Case) -> GateResult:
     s3 = case.client("s3")
     try:
         raw = read(s3, found, most=statement.BYTES)
-        # Who signed comes first: what an unsigned statement says is nobody's word.
+        # The signature comes first: an unsigned statement proves nothing.
         refused = refusal(
             s3,
             case.client("kms"),

@@ -1,4 +1,4 @@
-"""provenance: the release comes from the application's repository, and its build attestation, if it has one, says so too."""
+"""provenance: the release comes from the application's repository, and its build attestation, if there is one, matches."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _REMEDY = "Build the tag again in the repository's own workflow, attest the buil
 
 
 def check(case: Case) -> GateResult:
-    """An attestation that is there is judged even where none is required.
+    """An existing attestation is checked even if none is required.
 
-    Raises AwsUnavailable when S3 can't answer just now.
+    Raises AwsUnavailable if S3 is unavailable.
     """
     if case.manifest is None or case.configuration is None:
         return unanswered(_NAME)
@@ -61,7 +61,7 @@ def check(case: Case) -> GateResult:
 
 
 def _mismatch(told: Sequence[Provenance], manifest: Manifest, rules: Rules) -> str:
-    """In what the first statement that does not fit differs from the manifest; empty where all fit and cover everything."""
+    """How the first non-matching statement differs from the manifest; empty if all match and cover everything."""
     ref = f"refs/tags/{manifest.git_tag}"
     for each in told:
         if each.repository != f"{_HOST}/{rules.repository}":

@@ -1,4 +1,4 @@
-"""JSON that somebody else wrote, for the gates that look into it."""
+"""Reads JSON from untrusted authors, for the gates that need it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _CHUNK = 64 * 1024
 
 
 class Unreadable(ValueError):
-    """It is not what it must be; says what is wrong, in words that hide nothing."""
+    """It is invalid; says why, in harmless words."""
 
 
 def read(s3: S3Client, pinned: PinnedObject, *, most: int) -> bytes:
     """A small object in its pinned version.
 
-    Raises Unreadable for one of more than `most` bytes, without reading it; AwsUnavailable when S3 can't answer just now.
+    Raises Unreadable for more than `most` bytes, without reading them; AwsUnavailable if S3 is unavailable.
     """
     if pinned.size > most:
         raise Unreadable(f"it has {pinned.size} bytes; the limit is {most}")
@@ -32,7 +32,7 @@ def read(s3: S3Client, pinned: PinnedObject, *, most: int) -> bytes:
 
 
 def parsed(raw: bytes) -> Mapping[str, object]:
-    """One JSON object in UTF-8, no name in it twice.
+    """One JSON object in UTF-8, without duplicate names.
 
     Raises Unreadable, and nothing else.
     """
@@ -50,7 +50,7 @@ def parsed(raw: bytes) -> Mapping[str, object]:
 
 
 def member(data: Any, *path: str) -> Any:
-    """What stands at this path, or None."""
+    """The value at this path, or None."""
     for name in path:
         if not isinstance(data, dict):
             return None
@@ -61,7 +61,7 @@ def member(data: Any, *path: str) -> Any:
 def text(data: object, *path: str) -> str:
     """The text at this path.
 
-    Raises Unreadable where there is none.
+    Raises Unreadable if there is none.
     """
     value = member(data, *path)
     if not isinstance(value, str) or not value:

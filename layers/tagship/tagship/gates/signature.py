@@ -1,6 +1,6 @@
-"""signature: `release.json` was signed, as it was pinned, with the key that the application names.
+"""signature: the pinned `release.json` was signed with the key that the application names.
 
-The manifest has the SHA-256 of every artifact, so its signature is over all of them; `integrity` compares them.
+The manifest contains the SHA-256 of every artifact, so its signature covers all of them; `integrity` compares them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ _NAME = "signature"
 
 
 def check(case: Case) -> GateResult:
-    """A signature that is there is judged even where none is required.
+    """An existing signature is verified even if none is required.
 
-    Raises AwsUnavailable when S3 or KMS can't answer just now.
+    Raises AwsUnavailable if S3 or KMS is unavailable.
     """
     if case.configuration is None:
         return unanswered(_NAME)

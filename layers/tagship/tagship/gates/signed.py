@@ -1,4 +1,4 @@
-"""Whether KMS says that a signature was made with a key, over a SHA-256. No gate of its own: two gates ask it."""
+"""Verifies a signature over a SHA-256 with KMS. Not a gate itself: two gates use it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BYTES = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why a signature does not count, and what to do."""
+    """Why a signature is not valid, and what to do."""
 
     why: str
     remedy: str
@@ -36,9 +36,9 @@ def refusal(
     digest: str,
     rules: Signature | Promotion,
 ) -> Refusal | None:
-    """None for a signature by the configured key over `digest` (SHA-256 in hexadecimal); `of` is the file it is about.
+    """None for a valid signature by the configured key over `digest` (SHA-256 in hexadecimal); `of` is the file's name.
 
-    Raises AwsUnavailable when S3 or KMS can't answer just now.
+    Raises AwsUnavailable if S3 or KMS is unavailable.
     """
     if not 0 < signature.size <= _BYTES:
         return Refusal(
@@ -89,4 +89,4 @@ _REFUSALS = {
         "Allow kms:Verify for this stack's account in the key's policy. Then retry the release.",
     ),
 }
-"""By AWS's name for it: what a person can mend. Everything else is raised as it came, and counts as not passed."""
+"""By AWS's error code: what a person can fix. Any other error is raised unchanged, and counts as not passed."""

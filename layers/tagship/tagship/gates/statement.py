@@ -14,19 +14,19 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """The names are the document's own."""
+    """The document's own names."""
 
     application: str
     tag: str
     digest: str
-    """SHA-256 of `release.json`, in hexadecimal: over it of every artifact too."""
+    """SHA-256 of `release.json`, in hexadecimal; it therefore covers every artifact."""
     fromStage: str
     toStage: str
     succeededAt: str
-    """When it succeeded in `fromStage`, as that stage's ledger has it."""
+    """When it succeeded in `fromStage`, according to that stage's ledger."""
     promotedAt: str
     promotedBy: str
-    """The AWS identity that began to bring it over."""
+    """The AWS identity that started the promotion."""
 
     @property
     def raw(self) -> bytes:
@@ -35,7 +35,7 @@ class Statement:
 
     @classmethod
     def read(cls, raw: bytes) -> Statement:
-        """Raises Unreadable, and nothing else, for anything that is not exactly such a document."""
+        """Raises Unreadable, and nothing else, for anything other than exactly such a document."""
         data = parsed(raw)
         if data.get("schemaVersion") != _VERSION:
             raise Unreadable(f"its schemaVersion is {exact(data.get('schemaVersion'))}, not {_VERSION}")

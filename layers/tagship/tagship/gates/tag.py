@@ -1,4 +1,4 @@
-"""tag: a semantic version that the application releases, and newer than what production runs."""
+"""tag: a semantic version that the application allows, and newer than the one in production."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NAME = "tag"
 
 
 def check(case: Case) -> GateResult:
-    """SemVer precedence decides; a version that differs in build metadata alone is not newer."""
+    """SemVer precedence decides; a version that differs only in build metadata is not newer."""
     try:
         tag = Tag.parse(case.tag)
     except ValueError as error:

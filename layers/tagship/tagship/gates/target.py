@@ -1,4 +1,4 @@
-"""target: the application's role can be assumed, and what is deployed to can be changed, and stands as the ledger says."""
+"""target: the application's role can be assumed, and the target can be changed and matches the ledger."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _REMEDY = "Fix the target, then retry the release."
 
 
 def check(case: Case) -> GateResult:
-    """Asks in the application's role. What it lacks stops the release before anything has changed.
+    """Uses the application's role. A missing permission stops the release before anything changes.
 
-    Raises AwsUnavailable, and CandidateNotReady while somebody else changes the target.
+    Raises AwsUnavailable, and CandidateNotReady while someone else changes the target.
     """
     if case.configuration is None or case.manifest is None:
         return unanswered(_NAME)
@@ -47,7 +47,7 @@ def check(case: Case) -> GateResult:
 
 
 def _drifted(case: Case) -> str:
-    """Both ways out, since only a person knows which one is right."""
+    """Both ways out, because only a person knows which one is right."""
     adopt = f"tagship adopt {case.application} --stage {case.settings.stage} --reason '…'"
     return (
         f"If what serves is right, adopt it: {adopt}. If not, restore what was there. Then retry the release."

@@ -1,6 +1,6 @@
-"""Health: the kinds of check, and what several of them say together.
+"""Health: the kinds of check, and their combined verdict.
 
-A new kind is one file (its fields, and what `given.AnyCheck` lists) and one line in `Check`.
+A new kind is one file (its fields, and the members of `given.AnyCheck`) and one entry in `Check`.
 """
 
 from __future__ import annotations

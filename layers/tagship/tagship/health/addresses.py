@@ -1,7 +1,7 @@
-"""Which addresses a health check may ask.
+"""Which addresses a health check may call.
 
-Whoever may write an application's configuration chooses the URL, and the function that asks stands in our
-network: so only public addresses are asked, and those that the stack's operator allowed.
+The URL comes from the application's configuration, and the function that calls it runs in our network: so only public
+addresses are allowed, and those that the stack's operator added.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _NAT64 = ip_network("64:ff9b::/96")
 
 
 def refusal(address: Address, allowed: Sequence[Network]) -> str | None:
-    """Why this address is not asked; None if it may be.
+    """Why this address is refused; None if it is allowed.
 
-    Link-local and metadata addresses stay refused in an allowed network: a mistake in its size must not
-    cost the function's credentials.
+    Link-local and metadata addresses stay refused even in an allowed network: a mistake in its size must not expose the
+    function's credentials.
     """
     address = _meant(address)
     if any(address in network for network in _METADATA):
@@ -60,7 +60,7 @@ def refusal(address: Address, allowed: Sequence[Network]) -> str | None:
 
 
 def _meant(address: Address) -> Address:
-    """The IPv4 address inside an IPv6 address that only stands for it."""
+    """The IPv4 address inside an IPv6 address that only represents it."""
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             return address.ipv4_mapped

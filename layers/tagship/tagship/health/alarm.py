@@ -1,7 +1,7 @@
-"""CloudWatch alarms: one that has begun to fire since the deployment began is unhealthy.
+"""CloudWatch alarms: one that started to fire since the deployment began is unhealthy.
 
-An alarm that was firing already is not the candidate's doing, and the release may be what ends it. It counts again from the
-moment at which it has cleared and fires anew.
+An alarm that was already firing was not caused by the candidate, and the release may be the fix. It counts again once it
+has cleared and fires again.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class AlarmCheck:
 
     @property
     def seconds(self) -> int:
-        """One look."""
+        """One request."""
         return INVOCATION_SECONDS
 
     def label(self, _application: str) -> str:
@@ -58,7 +58,7 @@ class AlarmCheck:
         return f"alarm {self.names[0]}{others}"
 
     def problems(self) -> Problems:
-        """None: the gate asks whether the alarms exist."""
+        """None: the gate checks whether the alarms exist."""
         return ()
 
     def lacks(self, _asked: Subject) -> Problems:
@@ -66,13 +66,13 @@ class AlarmCheck:
         return ()
 
     def rights(self, _target: Location, _asked: Subject) -> tuple[Right, ...]:
-        """To look at alarms."""
+        """To read alarms."""
         from tagship.aws.alarms import LOOK_AT_ALARMS
 
         return (LOOK_AT_ALARMS,)
 
     def run(self, given: Given) -> CheckResult:
-        """The check with what a release gives it."""
+        """Runs the check with the data of a release."""
         from botocore.exceptions import ClientError
 
         from tagship.aws.alarms import look
@@ -103,9 +103,9 @@ def judge(
     check: str,
     accepts_silence: bool = False,
 ) -> CheckResult:
-    """What the alarms say together: fires anew, unhealthy; is missing, error; has no data, inconclusive; else healthy.
+    """The combined verdict: newly firing is unhealthy, missing is error, no data is inconclusive, otherwise healthy.
 
-    `accepts_silence`: the application consents to alarms without data, so these decide nothing.
+    `accepts_silence`: the application accepts alarms without data, so these are ignored.
     """
     fires: list[str] = []
     before: list[str] = []
@@ -152,7 +152,7 @@ def judge(
 
 
 def _accepted(silent: Sequence[str], standing: Mapping[str, Alarm]) -> list[str]:
-    """Those without data, and not those in a state that nobody knows."""
+    """Alarms without data, not those in an unknown state."""
     return [name for name in silent if standing[name].state == "INSUFFICIENT_DATA"]
 
 

@@ -1,7 +1,7 @@
-"""Asks addresses n of m times, all at once, as somebody outside would; the address that was vetted is the one asked.
+"""Requests addresses n of m times, all in parallel, like an outside client; only a checked address is connected to.
 
-A name is resolved once for all requests of a check, so a second answer of the DNS can't lead anywhere else. A redirect is
-followed only to a host that the check lists, and what it leads to is vetted as the first address was.
+A name is resolved once for all requests of a check, so that a second DNS answer cannot redirect it. A redirect is
+followed only to a host that the check lists, and its target is checked like the first address.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tagship.health.verdict import GRAVEST_FIRST, REASON, CheckResult, Verdict
 from tagship.text.plain import line
 
 BODY_BYTES = 64 * 1024
-"""As much of a body as is read; an answer that is longer has come, and is not waited for."""
+"""The part of a body that is read; the rest of a longer one is not waited for."""
 MOST_REDIRECTS = 5
 
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -45,7 +45,7 @@ Resolve = Callable[[str, int], Sequence[str]]
 
 
 class WantedJson(Protocol):
-    """A place in a JSON document, and what must stand there."""
+    """A place in a JSON document, and the required value."""
 
     @property
     def path(self) -> str: ...
@@ -54,7 +54,7 @@ class WantedJson(Protocol):
 
 
 class Wanted(Protocol):
-    """What a check asks for: the fields of `http.HttpCheck`, which loads this module only to ask."""
+    """The configuration of a check: the fields of `http.HttpCheck`, which loads this module only to run."""
 
     @property
     def url(self) -> str | None: ...
@@ -93,11 +93,10 @@ def check(
     clock: Clock = time.monotonic,
     wall: Clock = time.time,
 ) -> CheckResult:
-    """m requests of each address, of which n must be answered as the check asks for.
+    """m requests to each address, of which n must get the configured answer.
 
-    What the service does wrong (no name, no connection, no valid certificate, no answer in time) is
-    unhealthy; what we will not ask (another scheme, an address that is not public) is an error. `headers` are sent beside
-    those of every check.
+    Failures of the service (no name, no connection, no valid certificate, no answer in time) are unhealthy; a request
+    that we refuse to send (another scheme, a private address) is an error. `headers` are added to the standard ones.
     """
     urls = [check.url] if check.url is not None else list(check.urls)
     context = tls() if check.followTo or any(url.startswith("https:") for url in urls) else None
@@ -118,7 +117,7 @@ def check(
 
 
 def _all(name: str, results: Sequence[CheckResult]) -> CheckResult:
-    """All addresses as one: the gravest verdict decides."""
+    """All addresses combined: the worst verdict counts."""
     verdict = next(verdict for verdict in GRAVEST_FIRST if any(it.verdict is verdict for it in results))
     deciding = [it for it in results if it.verdict is verdict]
     numbers: dict[str, float | int | str] = {"addresses": len(results), verdict.value: len(deciding)}
@@ -140,7 +139,7 @@ def _all(name: str, results: Sequence[CheckResult]) -> CheckResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asking:
-    """One check as it is carried out; several threads share it."""
+    """A running check, shared by several threads."""
 
     check: Wanted
     allowed: Sequence[Network]
@@ -151,10 +150,10 @@ class _Asking:
     wall: Clock
     begun: float
     known: dict[tuple[str, int], list[Address]] = field(default_factory=dict)
-    """What was resolved and vetted, for all requests."""
+    """The resolved and checked addresses, for all requests."""
 
     def asked(self, url: str, name: str) -> CheckResult:
-        """All requests of one address."""
+        """All requests to one address."""
         check = self.check
         try:
             site = Site.of(url)
@@ -178,7 +177,9 @@ class _Asking:
         )
 
     def _vetted(self, site: Site) -> list[Address]:
-        """The only look at a name. One refused address refuses all: which of them is asked must not be luck."""
+        """Resolves a name, once. One refused address refuses all, so that the result does not depend on which one is
+        used.
+        """
         if (site.host, site.port) in self.known:
             return self.known[site.host, site.port]
         addresses = [ip_address(text) for text in self.resolve(site.host, site.port)]
@@ -191,7 +192,7 @@ class _Asking:
         return addresses
 
     def _ask(self, site: Site) -> Answer:
-        """One request, with the redirects that it may follow, inside one deadline."""
+        """One request, with its allowed redirects, within one deadline."""
         check, start = self.check, self.clock()
         deadline, seen = Deadline(check.timeoutSeconds, self.clock), _Seen()
         try:
@@ -215,7 +216,7 @@ class _Asking:
         return Answer(verdict=verdict, ms=ms, why=why, status=seen.status, tls_days=seen.tls_days)
 
     def _hop(self, site: Site, *, deadline: Deadline, seen: _Seen) -> Site | None:
-        """Where it leads on; None where the answer is the last one, of which `seen` then knows what is wrong."""
+        """Where it redirects to; None for a final answer, whose problem is then in `seen`."""
         with Connection(
             site,
             addresses=self._vetted(site),
@@ -235,7 +236,7 @@ class _Asking:
         return status in _REDIRECTS and status != self.check.status
 
     def _target(self, site: Site, location: str) -> Site:
-        """Raises AddressRefused for a host that is not listed, and for a way from https to http."""
+        """Raises AddressRefused for a host that is not listed, and for a redirect from https to http."""
         scheme = "https" if site.https else "http"
         target = Site.of(urljoin(f"{scheme}://{site.authority}{site.path}", location).partition("#")[0])
         if target.host != site.host and target.host not in self.check.followTo:
@@ -253,15 +254,15 @@ class _Asking:
 
 @dataclass(slots=True)
 class _Seen:
-    """What one request came to, hop by hop."""
+    """The result of one request, hop by hop."""
 
     status: int | None = None
     tls_days: int | None = None
-    """Of the certificate that ends first."""
+    """Of the certificate that expires first."""
     why: str = ""
 
     def certified(self, until: float | None, *, now: float) -> None:
-        """Another certificate on the way."""
+        """Adds another certificate on the path."""
         if until is not None:
             days = int((until - now) // _DAY)
             self.tls_days = days if self.tls_days is None else min(days, self.tls_days)
@@ -278,7 +279,7 @@ def _what_is_wrong(check: Wanted, reply: Reply) -> str:
 
 
 def looked_up(wanted: WantedJson, body: bytes) -> str:
-    """What is wrong with the value at a place in the body; empty where it is what was asked for."""
+    """What is wrong with the value at a place in the body; empty if it matches."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -298,7 +299,7 @@ def looked_up(wanted: WantedJson, body: bytes) -> str:
 
 
 def _same(found: object, wanted: object) -> bool:
-    """`true` is not 1, as it is in Python."""
+    """`true` is not 1, unlike in Python."""
     return isinstance(found, bool) == isinstance(wanted, bool) and bool(found == wanted)
 
 

@@ -1,7 +1,8 @@
-"""Asks the checks before any traffic moves: what serves, before approval, and the candidate itself, before its first share.
+"""Runs the checks before any traffic moves: on the current version before approval, and on the candidate before its first
+share.
 
-Each check is asked once, all at the same time. What serves is asked so that people know before they approve what a rollback
-could show; the candidate, so that one that can't even answer never gets traffic.
+Each check runs once, all in parallel. With the current version, people know before they approve whether a rollback could
+be verified; with the candidate, a version that cannot even answer never gets traffic.
 """
 
 from __future__ import annotations

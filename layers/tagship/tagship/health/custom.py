@@ -1,4 +1,4 @@
-"""The team's own function: it knows what no general check knows, and answers with a verdict of its own."""
+"""The team's own function, for what no general check can test; it answers with its own verdict."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tagship.text.plain import line
 _ANSWERS = {verdict.value: verdict for verdict in Verdict if verdict is not Verdict.ERROR}
 _NUMBERS = 20
 _LARGEST = 1e30
-"""What the ledger keeps of a number ends at 38 digits."""
+"""The ledger keeps at most 38 digits of a number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomCheck:
-    """Asks the team's own function, which is told the release, the candidate and the baseline."""
+    """Calls the team's own function with the release, the candidate and the baseline."""
 
     __pydantic_config__ = CONFIG
 
@@ -60,9 +60,9 @@ class CustomCheck:
         return (invoking(target, self.function, name="AskForHealth"),)
 
     def run(self, given: Given) -> CheckResult:
-        """Asks once. An answer without a verdict is an error: the check itself is at fault.
+        """Calls it once. An answer without a verdict is an error of the check itself.
 
-        Raises AwsUnavailable when Lambda throttled, failed or could not be reached.
+        Raises AwsUnavailable if Lambda throttled, failed or could not be reached.
         """
         from botocore.exceptions import ClientError
 
@@ -88,7 +88,7 @@ class CustomCheck:
 
 
 def question(given: Given) -> dict[str, Any]:
-    """What the function is told."""
+    """The function's event."""
     return {
         "source": "tagship",
         "check": "custom",
@@ -104,7 +104,7 @@ def question(given: Given) -> dict[str, Any]:
 
 
 def read(document: object, *, check: str) -> CheckResult:
-    """The verdict in an answer, with its reasons as text and its numbers within bounds."""
+    """The verdict in an answer, with its reasons as text and its numbers within limits."""
     said = document.get("verdict") if isinstance(document, Mapping) else None
     verdict = _ANSWERS.get(said) if isinstance(said, str) else None
     if verdict is None or not isinstance(document, Mapping):

@@ -1,4 +1,4 @@
-"""What a check is given to be asked with, and what the rest knows of any kind of check."""
+"""What a check receives, and the interface of every kind of check."""
 
 from __future__ import annotations
 
@@ -24,52 +24,52 @@ def _utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """What a check may need beyond its own configuration; each kind takes what it uses."""
+    """What a check may need in addition to its own configuration; each kind takes what it uses."""
 
     name: str
     application: str
     tag: str
     client: Callable[[str], Any]
-    """An AWS service in the application's role, `client("cloudwatch")`: no role is assumed for a check that needs none."""
+    """An AWS client with the application's role, `client("cloudwatch")`: no role is assumed for a check that needs none."""
     subject: str = "candidate"
-    """What is asked: `candidate`, or after a rollback `baseline`."""
+    """What is checked: `candidate`, or after a rollback `baseline`."""
     asked: Subject
-    """What may be asked of it."""
+    """What the target offers for checks of it."""
     before: Subject | None = None
-    """What may be asked of the baseline; None where nothing served before."""
+    """What the target offers for checks of the baseline; None if there is none."""
     candidate: Mapping[str, object] = field(default_factory=dict)
-    """The candidate's revision, as its target described it."""
+    """The candidate's revision, as its target describes it."""
     baseline: Mapping[str, object] | None = None
-    """The baseline's; None where nothing served before."""
+    """The baseline's revision; None if there is none."""
     percent: int = 0
-    """The candidate's share of the traffic now."""
+    """The candidate's current share of the traffic."""
     began: datetime | None = None
-    """When the deployment began: before it, all was the baseline's."""
+    """When the deployment began: before it, all traffic was the baseline's."""
     shifted: datetime | None = None
-    """When the candidate got its present share."""
+    """When the candidate got its current share."""
     allowed: Sequence[IPv4Network | IPv6Network] = ()
-    """Networks that are not public and may be asked all the same."""
+    """Private networks that may be called."""
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = _utc_now
 
     @property
     def share(self) -> int:
-        """How much of the traffic the revision that is asked has, in percent: a baseline is asked when it has all of it."""
+        """The checked revision's share of traffic in percent: a baseline is checked when it has all of it."""
         return self.percent if self.subject == "candidate" else 100
 
 
 class AnyCheck(Protocol):
-    """What a kind of check is: its fields in a configuration, and this. All of it stands in the kind's own file."""
+    """The interface of a kind of check: its fields in a configuration, and this. All of it is in the kind's own file."""
 
     LOOKS_BACK: ClassVar[int]
-    """Seconds until what happens now shows in what it reads; 0 for a check that asks what serves now.
+    """Seconds until current events show in the data that it reads; 0 for a check of what serves now.
 
-    A bake is at least that long, and after a rollback such a check is not asked: it would still see the candidate.
+    A bake lasts at least that long, and such a check does not run after a rollback: it would still see the candidate.
     """
     ASKS_CANDIDATE: ClassVar[frozenset[Verdict]]
-    """With which answers a candidate without any traffic may get some; empty for a check that can't ask it then."""
+    """The verdicts that allow a candidate without traffic to get some; empty for a check that cannot reach it then."""
     EXAMPLE: ClassVar[Example]
-    """The whole check, for the schema's example."""
+    """A complete check, for the schema's example."""
     EXAMPLES: ClassVar[Examples]
     """Further examples, by field."""
 
@@ -79,22 +79,22 @@ class AnyCheck(Protocol):
 
     @property
     def seconds(self) -> int:
-        """How long it may take if every request takes as long as it may."""
+        """The longest that it can take, if every request takes as long as allowed."""
 
     def label(self, application: str) -> str:
-        """How an operator reads it in the console: its kind and what it asks."""
+        """Its name for operators in the console: its kind and what it checks."""
 
     def problems(self) -> Problems:
-        """What no field knows by itself."""
+        """Problems that involve several fields."""
 
     def lacks(self, asked: Subject) -> Problems:
-        """What it asks for, and a target of this kind does not have."""
+        """What it needs, and a target of this kind does not have."""
 
     def rights(self, target: Location, asked: Subject) -> tuple[Right, ...]:
-        """What it needs of the application's role, and all that its session may do."""
+        """The permissions that it needs from the application's role; its session gets no others."""
 
     def run(self, given: Given) -> CheckResult:
-        """Asks once.
+        """Runs once.
 
-        Raises AwsUnavailable when AWS throttled the check or could not be reached: asking again may help.
+        Raises AwsUnavailable if AWS throttled the check or could not be reached: a retry may help.
         """

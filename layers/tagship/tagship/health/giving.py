@@ -1,4 +1,4 @@
-"""What a check is given to ask the candidate or the baseline of a release, put together from the release's record."""
+"""Builds the input of a check of a release's candidate or baseline, from the release's record."""
 
 from __future__ import annotations
 

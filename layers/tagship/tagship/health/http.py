@@ -1,4 +1,4 @@
-"""Asks addresses as somebody outside would; `asking.py` does it, and loads what that needs."""
+"""Requests addresses like an outside client; `asking.py` does the work, and loads what it needs."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class HttpCheck:
 
     @property
     def seconds(self) -> int:
-        """All requests, each as slow as it may be; what is left after the check's own budget is not asked."""
+        """All requests, each as slow as allowed; requests beyond the check's own budget are not sent."""
         return min(self.requests * self.timeoutSeconds, BUDGET_SECONDS)
 
     def label(self, _application: str) -> str:
@@ -101,7 +101,7 @@ class HttpCheck:
         return f"http {self.url or self.urls[0]}{others}"
 
     def problems(self) -> Problems:
-        """What no field knows by itself."""
+        """Problems that involve several fields."""
         yield from out_of_reach(self.requests, self.mustPass)
         if self.url is None and not self.urls:
             yield "url", "is missing"
@@ -116,19 +116,19 @@ class HttpCheck:
             yield from _json_problems(self.json)
 
     def lacks(self, _asked: Subject) -> Problems:
-        """Nothing: an address is asked."""
+        """Nothing: it requests an address."""
         return ()
 
     def rights(self, _target: Location, _asked: Subject) -> tuple[Right, ...]:
-        """None: it asks as somebody outside would."""
+        """None: it sends requests like an outside client."""
         return ()
 
     def run(self, given: Given) -> CheckResult:
-        """Asks the revision itself where the target knows how, however small its share of the traffic is.
+        """Reaches the revision itself if the target can route to it, however small its share of the traffic.
 
-        After a rollback nobody asks how long the certificate is still valid: no rollback changes that.
+        After a rollback, the certificate's remaining days are not checked: no rollback changes them.
         """
-        from tagship.health import asking  # loads TLS, which nobody else pays for
+        from tagship.health import asking  # loads TLS, which other checks don't need
 
         configured = replace(self, tlsDaysLeft=None) if given.subject == "baseline" else self
         return asking.check(

@@ -1,4 +1,4 @@
-"""What the checks say together, of a candidate or of a restored baseline, and how the ledger has it."""
+"""The combined verdict of the checks, for a candidate or a restored baseline, and its form in the ledger."""
 
 from __future__ import annotations
 
@@ -17,23 +17,20 @@ from tagship.text.words import cause_in_words
 def judged(
     ledger: Ledger, release: ReleaseKey, results: Sequence[Mapping[str, object]], *, subject: str
 ) -> tuple[CheckResult, bool]:
-    """The verdict, and whether it leaves open how a restored baseline is."""
+    """The verdict, and whether the health of a restored baseline is unknown."""
     found = [CheckResult.from_dict(result) for result in results]
     if subject != "baseline":
         return judge(found), False
     record = releases.get(ledger, release["application"], release["tag"])
     gates = record.get("gates") or ()
     seen = next((gate.get("seen") or {} for gate in gates if gate["gate"] == "baseline"), {})
-    # Another release than the one before it: the gate did not ask that one.
+    # A release other than the previous one: the gate did not run the checks on that one.
     answered = {} if "replaced" in (record.get("plan") or {}) else seen.get("answers", {})
     return judge_restored(found, answered=answered)
 
 
 def in_words(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The checks' results as the state machine gives them.
-
-    Where no answer came from CheckHealth at all, it gives one with AWS's cause, for each of the `checks` that were asked.
-    """
+    """The checks' results from the state machine; a check that failed itself has AWS's cause."""
     return [
         {"check": check, "verdict": result["verdict"], "numbers": result["numbers"]}
         | {"why": cause_in_words(result["why"])}

@@ -1,6 +1,6 @@
-"""Invokes the candidate version itself, or a smoke-test function that is told which version it is about.
+"""Invokes the candidate version itself, or a smoke-test function with the version's name.
 
-A share of the traffic may never reach the candidate while few ask; this does, every time.
+With little traffic, a share of it may never reach the candidate; this check always does.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class LambdaCheck:
 
     @property
     def seconds(self) -> int:
-        """All invocations, each as slow as it may be."""
+        """All invocations, each as slow as allowed."""
         return min(self.requests * INVOCATION_SECONDS, BUDGET_SECONDS)
 
     def label(self, application: str) -> str:
@@ -66,7 +66,7 @@ class LambdaCheck:
         return f"lambda {self.function or application}"
 
     def problems(self) -> Problems:
-        """What no field knows by itself."""
+        """Problems that involve several fields."""
         yield from out_of_reach(self.requests, self.mustPass)
         if not can_be_kept(self.payload):
             yield "payload", UNKEPT.replace("has a", "has a field without a name, or a")
@@ -77,12 +77,12 @@ class LambdaCheck:
             yield "function", "is missing: a target of this type is not a function that can be invoked"
 
     def rights(self, target: Location, asked: Subject) -> tuple[Right, ...]:
-        """To invoke what is asked: the candidate, or the smoke test."""
+        """To invoke the candidate or the smoke test."""
         function = self.function or (asked.invoked.function if asked.invoked else None)
         return (invoking(target, function, name="AskForHealth"),) if function else ()
 
     def run(self, given: Given) -> CheckResult:
-        """The check with what a release gives it."""
+        """Runs the check with the data of a release."""
         return check(
             self,
             name=given.name,
@@ -97,7 +97,7 @@ class LambdaCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Invocation:
-    """What is invoked, with what."""
+    """The function and its event."""
 
     request: InvocationRequestTypeDef
     label: str
@@ -117,10 +117,10 @@ def check(
 ) -> CheckResult:
     """m invocations, of which n must answer `{"healthy": true}` in time.
 
-    A raised exception and `{"healthy": false}` are unhealthy; any other answer shows nothing and is
-    inconclusive; what can't be invoked, because it is missing or forbidden, is an error.
+    An exception and `{"healthy": false}` are unhealthy; any other answer proves nothing and is inconclusive; a function
+    that cannot be invoked, because it is missing or forbidden, is an error.
 
-    Raises AwsUnavailable when Lambda throttled, failed or could not be reached: asking again may help.
+    Raises AwsUnavailable if Lambda throttled, failed or could not be reached: a retry may help.
     """
     from botocore.exceptions import ClientError
 
@@ -188,7 +188,7 @@ def _ask(
 
 
 def _invoked(client: LambdaClient, invocation: _Invocation) -> tuple[Verdict, str, bool]:
-    """The last one: whether the function says itself that it is not healthy."""
+    """The last result: whether the function itself reports that it is not healthy."""
     from tagship.aws.invocation import invoke
 
     answer = invoke(client, invocation.request, label=invocation.label, about=invocation.about)

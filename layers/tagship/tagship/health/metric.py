@@ -1,7 +1,7 @@
-"""A CloudWatch metric or expression of the candidate, against a limit and against the baseline's own last period.
+"""A CloudWatch metric or expression of the candidate, compared with a limit and with the baseline's own last period.
 
-Both are read minute by minute and put together here, weighted by their samples: so periods of different lengths compare,
-whatever share of the traffic each version had.
+Both are read minute by minute and combined here, weighted by their samples, so that periods of different lengths and
+traffic shares can be compared.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _MINUTE = timedelta(seconds=PERIOD_SECONDS)
 
 
 class NoAnswer(Exception):
-    """CloudWatch did not give what was asked for, and asking again would not help."""
+    """CloudWatch did not return the data, and a retry would not help."""
 
 
 @dataclass(frozen=True, slots=True)
 class Minute:
-    """What a metric was in one minute."""
+    """A metric's value in one minute."""
 
     value: float
     samples: float
@@ -47,7 +47,7 @@ Minutes = Mapping[datetime, Minute]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a version did in a period; without samples there is no value."""
+    """A version's value in a period; without samples there is none."""
 
     value: float | None
     samples: float
@@ -118,7 +118,7 @@ class MetricCheck:
 
     @property
     def seconds(self) -> int:
-        """One look."""
+        """One request."""
         return INVOCATION_SECONDS
 
     def label(self, _application: str) -> str:
@@ -126,7 +126,7 @@ class MetricCheck:
         return f"metric {self.name}"
 
     def problems(self) -> Problems:
-        """What no field knows by itself."""
+        """Problems that involve several fields."""
         if self.expression is None:
             for name, value in (("namespace", self.namespace), ("metric", self.metric)):
                 if value is None:
@@ -151,13 +151,13 @@ class MetricCheck:
             yield "samples", "is missing: the requests of a target of this type are not counted"
 
     def rights(self, _target: Location, _asked: Subject) -> tuple[Right, ...]:
-        """To read metrics; AWS knows no narrower right."""
+        """To read metrics; AWS has no narrower permission."""
         return (Right(name="ReadMetrics", actions=("cloudwatch:GetMetricData",), on=("*",)),)
 
     def run(self, given: Given) -> CheckResult:
-        """The check with what a release gives it.
+        """Runs the check with the data of a release.
 
-        Raises AwsUnavailable when CloudWatch throttled, failed or could not be reached.
+        Raises AwsUnavailable if CloudWatch throttled, failed or could not be reached.
         """
         from botocore.exceptions import ClientError
 
@@ -194,7 +194,7 @@ def _error(name: str, why: str) -> CheckResult:
 
 
 def together(minutes: Minutes, statistic: str) -> Seen:
-    """A period's minutes as one value: their mean, weighted by samples; of Maximum and Minimum, the extreme."""
+    """A period's minutes as one value: their mean, weighted by samples; for Maximum and Minimum, the extreme."""
     counted = [minute for minute in minutes.values() if minute.samples > 0]
     if not counted:
         return Seen(value=None, samples=0)
@@ -205,9 +205,9 @@ def together(minutes: Minutes, statistic: str) -> Seen:
 
 
 def judge(check: MetricCheck, *, candidate: Seen, baseline: Seen | None, name: str) -> CheckResult:
-    """Too few samples, or none, is inconclusive, whatever their value; then each limit that is set must hold.
+    """Too few samples, or none, is inconclusive, whatever their value; then each configured limit must hold.
 
-    `baseline` is None where nothing served before: then only `maxValue` can say that the candidate is healthy.
+    `baseline` is None if there is none: then only `maxValue` can show that the candidate is healthy.
     """
     numbers: dict[str, float | int | str] = {"minSamples": check.minSamples}
     for whose, seen in (("candidate", candidate), ("baseline", baseline)):
@@ -253,7 +253,7 @@ def _too_few(check: MetricCheck, seen: Seen, whose: str) -> str:
 
 
 def _short(number: float) -> float | int:
-    """As people read it, and as the ledger keeps it."""
+    """The number's form for people and for the ledger."""
     rounded = float(f"{number:.6g}")
     return int(rounded) if rounded == int(rounded) else rounded
 
@@ -270,7 +270,7 @@ class Reader:
     given: Given
 
     def candidate(self, began: datetime) -> Minutes:
-        """Since the deployment began. Once it has all of the traffic, what names no version is the candidate's too."""
+        """Since the deployment began. Once it has all of the traffic, data without a version is the candidate's too."""
         now, version = _minute_after(self.given.now()), self.given.asked.names["version"]
         named = self._minutes(version, began if self._by_version else _minute_after(began), now)
         if self.given.percent < 100 or self.given.shifted is None or not self._by_version:
@@ -278,9 +278,9 @@ class Reader:
         return {**self._minutes(version, _minute_after(self.given.shifted), now, named=False), **named}
 
     def baseline(self, began: datetime) -> Minutes:
-        """Its last period before the deployment began. It had all of the traffic, so what names no version is its too.
+        """Its last period before the deployment. It had all of the traffic, so data without a version is its too.
 
-        Lambda, for one, names the version only while two of them share the traffic.
+        Lambda, for example, records the version only while two versions share the traffic.
         """
         version = self.given.before.names["version"] if self.given.before else ""
         start, end = began - timedelta(seconds=self.check.window), _minute(began)
@@ -289,12 +289,12 @@ class Reader:
 
     @property
     def _by_version(self) -> bool:
-        """Whether the version is one dimension among others, which can be left out."""
+        """Whether the version is one of several dimensions, and can be left out."""
         return any(_VERSION in value for value in self._metric["dimensions"].values())
 
     @property
     def _metric(self) -> dict[str, Any]:
-        """The metric, or else what counts the samples of an expression that does not say it: the target's requests."""
+        """The metric, or the metric that counts the samples of an expression without `samples`: the target's requests."""
         if self.check.expression is None:
             return {
                 "namespace": self.check.namespace,
@@ -313,7 +313,7 @@ class Reader:
         }
 
     def _minutes(self, version: str, start: datetime, end: datetime, *, named: bool = True) -> Minutes:
-        """The minutes from `start` to before `end` that have a value and samples; `named`: of this very version."""
+        """The minutes from `start` to before `end` that have a value and samples; `named`: of exactly this version."""
         start = _minute(start)
         if start >= end:
             return {}

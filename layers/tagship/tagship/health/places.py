@@ -1,7 +1,7 @@
-"""A place in a JSON document: the part of JMESPath that can't grow what it looks at.
+"""A place in a JSON document: the part of JMESPath that cannot produce more data than its input.
 
-Expressions that build values can double them at every step, and some functions write them out again and again. Without those
-every step gives at most what it was given, so a look costs no more than the document is long times the expression.
+Expressions that build values can double them at every step, and some functions copy them repeatedly. Without those, every
+step returns at most its input, so the cost is at most the document's length times the expression's.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _FUNCTIONS = frozenset(
 
 
 def at(document: object, path: str) -> object:
-    """What stands there; None where nothing does.
+    """The value at the place; None if there is none.
 
-    Raises ValueError for what is no place.
+    Raises ValueError for an invalid place.
     """
-    import jmespath  # only a check that looks into JSON pays for it
+    import jmespath  # loaded only for a check that reads JSON
 
     compiled = _compiled(path)
     try:
@@ -32,7 +32,7 @@ def at(document: object, path: str) -> object:
 
 
 def problem(path: str) -> str:
-    """Why this is no place; empty where it is one."""
+    """Why this is not a valid place; empty if it is."""
     try:
         _compiled(path)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""n of m: one bad answer does not condemn a flapping service, and one good answer does not acquit it."""
+"""n of m: one bad answer does not fail a flapping service, and one good answer does not pass it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from tagship.health.verdict import SAYS_SO, CheckResult, Verdict
 
 BUDGET_SECONDS = 50
-"""All requests of a check together: far inside the state that waits for them, however slow each one is."""
+"""The limit for all requests of a check together: well within the state's time-out, however slow each one is."""
 INVOCATION_SECONDS = 20
-"""What one invocation of a check is reckoned with, so that all stay in their budget; the client's time-out ends it."""
+"""The time assumed for one invocation of a check, so that all stay in their budget; the client's time-out enforces it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one request came to."""
+    """The result of one request."""
 
     verdict: Verdict
     ms: int
@@ -25,12 +25,12 @@ class Answer:
     tls_days: int | None = None
     """How many days the certificate is still valid."""
     says_so: bool = False
-    """It knows the question and says itself that it is not healthy."""
+    """It understands the check and reports itself that it is not healthy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Percentile:
-    """A limit on how long that share of the answers takes, instead of on each."""
+    """A limit for this percentile of the answers, instead of for each."""
 
     percent: int
     most_ms: int
@@ -47,9 +47,9 @@ def sample(
     clock: Callable[[], float],
     percentile: Percentile | None = None,
 ) -> CheckResult:
-    """Asks one request after the other, until all are asked, passing is impossible, or time is short.
+    """Sends one request after the other, until all are sent, passing is impossible, or time is short.
 
-    `longest` is how many seconds one request may take, `begun` the reading from which the budget counts.
+    `longest` is how many seconds one request can take; the budget counts from the clock reading `begun`.
     """
     answers: list[Answer] = []
     passed = 0
@@ -66,7 +66,7 @@ def sample(
 
 
 def _held(result: CheckResult, limit: Percentile, times: list[int]) -> CheckResult:
-    """The result, with the percentile of what passed: the smallest time that this share of the answers did not exceed."""
+    """The result, with the percentile of the passed answers: the smallest time that this share of them did not exceed."""
     reached = sorted(times)[-(-limit.percent * len(times) // 100) - 1]
     numbers = {**result.numbers, f"p{limit.percent}Ms": reached}
     if reached <= limit.most_ms:
@@ -116,6 +116,6 @@ def _weigh(check: str, answers: list[Answer], *, requests: int, must_pass: int) 
 
 
 def out_of_reach(requests: int, must_pass: int) -> Iterable[tuple[str, str]]:
-    """The problem of a check that asks for more healthy answers than requests."""
+    """The problem of a check that requires more healthy answers than it sends requests."""
     if must_pass > requests:
         yield "mustPass", f"requires {must_pass} healthy answers from {requests} requests"

@@ -1,4 +1,4 @@
-"""What a health check says, and what several of them say together."""
+"""The verdict of a health check, and the combined verdict of several."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from enum import StrEnum
 from tagship.text.plain import line
 
 REASON = 500
-"""Characters of what others gave as a reason."""
+"""The length of a reason given by someone else, in characters."""
 _NAMED = 5
 SAYS_SO = "saidUnhealthy"
-"""Among a check's numbers: how often what was asked said itself that it is not healthy."""
+"""Among a check's numbers: how often the checked function itself reported that it is not healthy."""
 
 
 class Verdict(StrEnum):
-    """The four answers; only the first one lets a release go on."""
+    """The four verdicts; only the first one lets a release continue."""
 
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"
     INCONCLUSIVE = "inconclusive"
-    """It could be asked, and what came back shows neither: no data is never healthy."""
+    """The check ran, and its result proves neither: missing data is never healthy."""
     ERROR = "error"
-    """It could not be asked: the check itself is at fault."""
+    """The check itself failed."""
 
 
 GRAVEST_FIRST = (Verdict.UNHEALTHY, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.HEALTHY)
@@ -32,16 +32,16 @@ GRAVEST_FIRST = (Verdict.UNHEALTHY, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """What one check found, or all of them together."""
+    """The result of one check, or of all of them together."""
 
     check: str
     verdict: Verdict
     why: str
-    """Sentences for the person who reads the ledger, with the numbers that decided."""
+    """Sentences for readers of the ledger, with the numbers that decided."""
     numbers: Mapping[str, float | int | str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
-        """As it travels through the state machine."""
+        """The form in the state machine's data."""
         return {
             "check": self.check,
             "verdict": self.verdict.value,
@@ -51,7 +51,7 @@ class CheckResult:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> CheckResult:
-        """From the state machine; what is no result of a check is an error, because it shows nothing."""
+        """From the state machine's data; an invalid result is an error, because it proves nothing."""
         check, verdict, why = (data.get(key) for key in ("check", "verdict", "why"))
         numbers = data.get("numbers")
         if not isinstance(verdict, str) or verdict not in set(Verdict):
@@ -69,7 +69,7 @@ class CheckResult:
 
 
 def judge(results: Sequence[CheckResult]) -> CheckResult:
-    """All results as one: the gravest verdict decides, and without any result nothing is healthy."""
+    """All results combined: the worst verdict counts, and no results is never healthy."""
     found = Counter(result.verdict for result in results)
     numbers = {"checks": len(results)} | {verdict.value: found[verdict] for verdict in Verdict}
     if not results:
@@ -83,17 +83,17 @@ def judge(results: Sequence[CheckResult]) -> CheckResult:
 
 
 def can_answer(result: CheckResult) -> bool:
-    """Whether what was asked knows the question: it is healthy, or says itself that it is not."""
+    """Whether it understands the check: it is healthy, or reports itself that it is not."""
     return result.verdict is Verdict.HEALTHY or SAYS_SO in result.numbers
 
 
 def judge_restored(
     results: Sequence[CheckResult], *, answered: Mapping[str, bool]
 ) -> tuple[CheckResult, bool]:
-    """What the checks say of a baseline that was restored, and whether that leaves its health unknown.
+    """The combined verdict for a restored baseline, and whether its health is unknown.
 
-    `answered` says, by check, whether the same revision could answer before the release. What could not answer then shows
-    nothing now; nor does what is inconclusive. What is unhealthy although it could answer, or was not asked, is unhealthy.
+    `answered` says, by check, whether the same revision could answer before the release. A check that it could not answer
+    then proves nothing now; nor does an inconclusive one. Unhealthy counts if it could answer before, or was not checked.
     """
     failing = (Verdict.UNHEALTHY, Verdict.ERROR)
     decisive = [it for it in results if it.verdict in failing and answered.get(it.check, True)]

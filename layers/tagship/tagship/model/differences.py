@@ -1,4 +1,6 @@
-"""What a new configuration changes about the one before it: old and new of every field, dangerous ones first. Pure."""
+"""The differences between a new configuration and the current one: old and new of every field, dangerous ones first.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,12 @@ _WARNINGS = (
     ("gates", "This changes what a release must pass before anyone is asked to approve."),
     ("target", "This changes the deployment target or its role."),
 )
-"""The parts that guard production, most dangerous first; approvers read these sentences before all else."""
+"""The parts that guard production, most dangerous first; approvers see these sentences first."""
 _FIRST = ("approval.approvers", "approval.required", "approval.authorMayApprove")
 _AT_MOST = 160
-"""Characters of one value."""
+"""The length of one value, in characters."""
 _SAME_BEFORE = 20
-"""Characters shown of what two long values have in common."""
+"""How many characters of the common part of two long values are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +45,19 @@ class Change:
 
 
 def changes(old: Mapping[str, object], new: Mapping[str, object]) -> list[Change]:
-    """Every field that differs, dangerous ones first; both documents have their defaults written out."""
+    """Every field that differs, dangerous ones first; both documents include their defaults."""
     found = _changes("", old, new)
     return sorted(found, key=lambda change: change.danger)
 
 
 def warnings(found: Sequence[Change]) -> list[str]:
-    """One sentence for each part that guards production and that changes."""
+    """One sentence for each changed part that guards production."""
     parts = {change.path.partition(".")[0] for change in found}
     return [sentence for part, sentence in _WARNINGS if part in parts]
 
 
 def _changes(path: str, old: Any, new: Any) -> Iterator[Change]:
-    if json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True):  # 1 and true are two things
+    if json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True):  # 1 and true are different
         return
     if isinstance(new, Mapping) and new and _same_kind(old, new):
         before = old or {}
@@ -87,7 +89,7 @@ def _of_lists(path: str, old: list[Any], new: list[Any]) -> Iterator[Change]:
 
 
 def _same_kind(old: object, new: Mapping[str, object]) -> bool:
-    """Whether their fields can be compared one by one: where nothing was, and where both are of one type."""
+    """Whether their fields can be compared one by one: if there was nothing before, or both are of one type."""
     return old is None or (isinstance(old, Mapping) and (not old or old.get("type") == new.get("type")))
 
 
@@ -108,7 +110,7 @@ def _text(value: object) -> str:
 
 
 def _pair(old: str, new: str) -> str:
-    """Two long values are shown from where they differ."""
+    """Two long values are shown from the point where they differ."""
     same = 0
     if max(len(old), len(new)) > _AT_MOST:
         while same < min(len(old), len(new)) and old[same] == new[same]:

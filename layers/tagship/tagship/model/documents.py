@@ -1,4 +1,5 @@
-"""Reads the two outside documents, a release's manifest and an application's configuration: all errors at once, by field.
+"""Reads the two external documents, a release's manifest and an application's configuration: all errors at once, by
+field.
 
 The only module that imports pydantic.
 """
@@ -39,9 +40,9 @@ from tagship.text.plain import line
 
 MAX_DEPTH = 20
 _NAME = 500
-"""Characters of a field's name that are shown."""
+"""How many characters of a field's name are shown."""
 MOST_REMINDERS = 200
-"""Each is some 20 events in the execution's history, and that holds 25,000 (Step Functions' quota)."""
+"""Each takes about 20 events of the execution's history, which holds 25,000 (Step Functions' quota)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,7 @@ class Problem:
 
 
 class DocumentInvalid(ValueError):
-    """The document is not what it must be; carries every problem found."""
+    """The document is invalid; contains every problem."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -76,7 +77,7 @@ class DocumentInvalid(ValueError):
 
 
 def read_manifest(raw: bytes) -> Manifest:
-    """The manifest in these bytes.
+    """Parses a manifest.
 
     Raises DocumentInvalid, and nothing else whatever the bytes are.
     """
@@ -122,11 +123,11 @@ def _ref_problem(manifest: Manifest) -> str:
 def read_application(
     data: object, *, stage: str = "", github_hosts: Sequence[str] | None = None
 ) -> Application:
-    """The application in this data, as YAML or JSON gave it.
+    """Parses an application's configuration from YAML or JSON data.
 
-    `stage` and `github_hosts` are those of the stack that will use it, where they are known.
+    `stage` and `github_hosts` are those of the stack that will use it, if they are known.
 
-    Raises DocumentInvalid, with every problem at once: a part that is right by itself is judged although others are not.
+    Raises DocumentInvalid with every problem at once: a valid part is still judged if others are not valid.
     """
     try:
         application: Application = _validated(Application, data)
@@ -140,7 +141,7 @@ def read_application(
 
 
 def _of_valid_parts(data: object) -> Iterator[Problem]:
-    """What the fields of each part that is valid by itself do not know of each other."""
+    """Problems between fields, in each part that is valid by itself."""
     given = data if isinstance(data, Mapping) else {}
     hints = get_type_hints(Application, include_extras=True)
     for part, judge in _JUDGES.items():
@@ -175,7 +176,7 @@ def _target_problems(target: Location) -> Iterator[Problem]:
 
 
 def _target_cannot(application: Application) -> Iterator[Problem]:
-    """What strategy and checks want of a target, and targets of this kind do not have."""
+    """What strategy and checks need from a target, and targets of this kind do not have."""
     kind = kind_of(application.target)
     if not kind.weighted and any(step.percent < 100 for step in traffic_steps(application.strategy, 0)):
         message = (
@@ -212,7 +213,7 @@ def _more_than_there_are(required: int, approvers: int) -> Iterator[Problem]:
 
 
 def _one_person(addresses: Sequence[str]) -> tuple[str, str] | None:
-    """Two addresses that lead to one mailbox, if there are any."""
+    """Addresses that lead to the same mailbox, if there are any."""
     known: dict[str, str] = {}
     for address in addresses:
         if (who := person(address)) in known:
@@ -234,7 +235,7 @@ def _gates_problems(gates: Gates) -> Iterator[Problem]:
 
 
 def _same_key(one: str, other: str) -> bool:
-    """By the alias; an alias without an account is that of this stack's own, and may be the other one's."""
+    """By alias; an alias without an account is in this stack's own account, and may be the same as the other one."""
     if one.startswith("arn:") and other.startswith("arn:"):
         return one == other
     return one.rpartition(":")[2] == other.rpartition(":")[2]
@@ -243,7 +244,7 @@ def _same_key(one: str, other: str) -> bool:
 def _notification_problems(
     application: Application, stage: str, github_hosts: Sequence[str] | None
 ) -> Iterator[Problem]:
-    """Another application's secret, and an address that a token must not be sent to."""
+    """Secrets of another application, and addresses that a token must not be sent to."""
     github = application.notifications.github
     if github and (
         problem := address_problem(
@@ -259,7 +260,7 @@ def _notification_problems(
 
 
 def _secrets(noun: Any, *above: str) -> Iterator[tuple[tuple[str, ...], str, str]]:
-    """Each secret that is named, with its field and its service."""
+    """Each named secret, with its field and its service."""
     hints = get_type_hints(type(noun), include_extras=True)
     for it in fields(noun):
         value, path = getattr(noun, it.name), (*above, it.name)
@@ -310,11 +311,11 @@ _JUDGES: Mapping[str, Callable[[Any], Iterable[Problem]]] = {
     "gates": _gates_problems,
     "strategy": _strategy_problems,
 }
-"""What no field knows by itself, by the part of the application that it is about."""
+"""Problems that involve several fields, by the part of the application that they are in."""
 
 
 def as_document(noun: Manifest | Application) -> dict[str, Any]:
-    """The document with every default written out, as it is kept in the ledger."""
+    """The document with every default, as the ledger stores it."""
     document: dict[str, object] = json.loads(json.dumps(asdict(noun)))
     return document
 
@@ -374,7 +375,7 @@ def _no_constant(text: str) -> object:
 
 
 def _depth(data: object) -> int:
-    """Without recursion: the data may be nested as deeply as its author pleased."""
+    """Without recursion: the data may be nested very deeply."""
     deepest, level = 0, [data]
     while level:
         deepest += 1
@@ -417,7 +418,7 @@ _CHOOSE = (
 
 
 def _echo(detail: Any, details: Sequence[Any]) -> bool:
-    """A list whose members are wrong is also said to be too short, as if they were not there."""
+    """A list with wrong members is also reported as too short, as if they were missing."""
     here = detail["loc"]
     return detail["type"] == "too_short" and any(
         other["loc"][: len(here)] == here and len(other["loc"]) > len(here) for other in details
@@ -465,7 +466,7 @@ def _written_path(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
 
 
 def _unknown(kind: type, location: tuple[str | int, ...]) -> str:
-    """With the nearest of the fields that there are at this place, or else anywhere."""
+    """With the most similar field name at this place, or else anywhere."""
     name = str(location[-1])
     near = difflib.get_close_matches(name, _fields_at(kind, location[:-1]), n=1, cutoff=0.6)
     near = near or difflib.get_close_matches(name, _field_names(kind), n=1, cutoff=0.6)
@@ -475,7 +476,7 @@ def _unknown(kind: type, location: tuple[str | int, ...]) -> str:
 
 
 def _fields_at(kind: type, location: tuple[str | int, ...]) -> list[str]:
-    """Along the path as pydantic tells it, with the `type` of a union's chosen member in it."""
+    """Along pydantic's path, which contains the `type` of a union's chosen member."""
     here = [kind]
     for part in location:
         if isinstance(part, int):
@@ -487,7 +488,7 @@ def _fields_at(kind: type, location: tuple[str | int, ...]) -> list[str]:
 
 
 def _nouns_in(hint: object) -> Iterator[type]:
-    """The nouns that a field may hold, without what is inside of them."""
+    """The nouns that a field can hold, without their fields."""
     if is_dataclass(hint) and isinstance(hint, type):
         yield hint
     for argument in get_args(hint):
@@ -496,7 +497,7 @@ def _nouns_in(hint: object) -> Iterator[type]:
 
 @cache
 def _field_names(kind: type) -> tuple[str, ...]:
-    """Every field name of a document, at whatever level."""
+    """Every field name of a document, at any level."""
     names: dict[str, None] = {}
     waiting, done = [kind], set()
     while waiting:

@@ -1,21 +1,21 @@
-"""Every error by name.
+"""All errors, by name.
 
-The class names are the state machines' contract: Step Functions matches the exact name and knows no inheritance, so a name
-that a definition catches must exist here (a test holds the two together). Messages are for the person who reads them in the
+The class names are the state machines' contract: Step Functions matches the exact name and knows no inheritance, so every
+name that a definition catches must exist here (a test compares them). Messages are for the person who reads them in the
 console at night: what happened, to which application and tag, what was changed and what was not, what to do now.
 """
 
 
 class TagshipError(Exception):
-    """Anything that Tagship itself says has gone wrong."""
+    """Base of all errors that Tagship itself raises."""
 
 
 class RetryableError(TagshipError):
-    """Asking again may help; the state machines retry these, with back-off."""
+    """A retry may help; the state machines retry these, with back-off."""
 
 
 class FinalError(TagshipError):
-    """Asking again won't help; the flow takes the step's failure path at once."""
+    """A retry will not help; the flow takes the step's failure path at once."""
 
 
 # ---- retryable -----------------------------------------------------------------------------------------------------
@@ -26,15 +26,15 @@ class AwsUnavailable(RetryableError):
 
 
 class LedgerBusy(RetryableError):
-    """Others wrote to the same application's ledger at the same moment, more often than we tried."""
+    """Others wrote to the same application's ledger at the same time, more often than we retried."""
 
 
 class LockHeld(RetryableError):
-    """Another release of the application is on its way; this one waits."""
+    """Another release of the application is in progress; this one waits."""
 
 
 class RollbackUnderway(RetryableError):
-    """Another rollback of the same release is at it; this one waits for its end."""
+    """Another rollback of the same release is running; this one waits for it to end."""
 
 
 class CandidateNotReady(RetryableError):
@@ -42,14 +42,14 @@ class CandidateNotReady(RetryableError):
 
 
 class NotStable(RetryableError):
-    """The target has not settled on what it was told to run."""
+    """The target has not settled on the requested state."""
 
 
 # ---- final ---------------------------------------------------------------------------------------------------------
 
 
 class EventNotUnderstood(FinalError):
-    """What came from outside has not the form that its sender gives it. It is kept for a person and never dropped."""
+    """An external event or message does not have its sender's format. It is kept for a person and never dropped."""
 
 
 class FactChanged(FinalError):
@@ -57,7 +57,7 @@ class FactChanged(FinalError):
 
 
 class ReleaseUnreadable(FinalError):
-    """The upload can't be booked to an application and a tag."""
+    """The upload names no application and tag."""
 
 
 class ApplicationUnknown(FinalError):
@@ -65,37 +65,39 @@ class ApplicationUnknown(FinalError):
 
 
 class LockLost(FinalError):
-    """The lease ended, or a newer fencing number exists: this execution may change nothing any more."""
+    """The lease ended, or a newer fencing number exists: this execution must not change anything any more."""
 
 
 class LockKept(FinalError):
-    """A rollback failed, and the application is kept as it is until a person has looked at it."""
+    """A rollback failed, and the application stays as it is until a person acts."""
 
 
 class RollbackRefused(FinalError):
-    """What was asked for is no rollback that can be made."""
+    """The requested rollback is not possible."""
 
 
 class RollbackUnsafe(FinalError):
-    """The release says that the previous version can't work after it: a person decides, nothing is restored by itself."""
+    """The release declares that the previous version cannot work after it: a person decides, nothing is restored
+    automatically.
+    """
 
 
 class AdoptionRefused(FinalError):
-    """What serves can't become the baseline now."""
+    """The current version cannot become the baseline now."""
 
 
 class RetentionRefused(FinalError):
-    """Old revisions can't be deleted now, or are not those that were shown."""
+    """Old revisions cannot be deleted now, or are not those that were shown."""
 
 
 class Overtaken(FinalError):
-    """A newer release is being deployed or serves, or others went first too often: planning again can't help."""
+    """A newer release is being deployed or serves, or others went first too often: planning again would not help."""
 
 
 class CredentialsRefused(FinalError):
-    """The application's role can't be assumed, or is not allowed what the target needs; `remedy` is what would help.
+    """The application's role cannot be assumed, or lacks a permission that the target needs; `remedy` is the fix.
 
-    A role or a right that was made just now is refused for some seconds; `may_pass` says whether that can be the reason.
+    A new role or permission is refused for some seconds; `may_pass` says whether that can be the reason.
     """
 
     def __init__(self, why: str, remedy: str = "", *, may_pass: bool = True) -> None:
@@ -106,11 +108,11 @@ class CredentialsRefused(FinalError):
 
 
 class TargetInvalid(FinalError):
-    """The target does not exist, or is in a state that can't be changed."""
+    """The target does not exist, or is in a state that cannot be changed."""
 
 
 class TargetMoved(FinalError):
-    """Somebody else changed the target after the plan was made; Tagship does not overwrite it."""
+    """Someone else changed the target after the plan was made; Tagship does not overwrite it."""
 
 
 class PlanChanged(FinalError):
@@ -118,31 +120,31 @@ class PlanChanged(FinalError):
 
 
 class CandidateUnhealthy(FinalError):
-    """The candidate was asked the application's checks before it got any traffic, and did not pass."""
+    """The candidate failed the application's checks before it got any traffic."""
 
 
 class ApprovalUnproven(FinalError):
-    """The chain of facts does not hold the approvals that the request's own item claims, or nothing vouches for them."""
+    """The chain of facts does not contain the approvals that the request's own item claims, or they lack proof."""
 
 
 class IdentityUnproven(FinalError):
-    """AWS does not vouch for who decides, and in production nobody approves who only says who they are."""
+    """AWS does not confirm the identity of the approver, and in production a claimed identity cannot approve."""
 
 
 class CalendarClosed(FinalError):
-    """A freeze or a closed window is in the way, and the release does not wait for its end, or not any longer."""
+    """A freeze or a closed window prevents the release, and it does not wait for its end, or has waited too long."""
 
 
 class TrafficMoved(FinalError):
-    """An ending that says "nothing was changed" does not fit: the ledger knows that traffic has moved."""
+    """An ending that says "nothing was changed" is wrong: the ledger says that traffic has moved."""
 
 
 class NoChannelReached(FinalError):
-    """No approver could be told, so nobody can decide."""
+    """No approver could be notified, so nobody can decide."""
 
 
 class BaselineMissing(FinalError):
-    """What a rollback would restore no longer exists."""
+    """The revision that a rollback would restore no longer exists."""
 
 
 class AlreadyDecided(FinalError):

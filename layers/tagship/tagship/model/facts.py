@@ -1,4 +1,4 @@
-"""The catalogue of facts: what can happen to a release, and what each fact means to those who read it.
+"""The catalogue of facts: what can happen to a release, and what each fact means to its readers.
 
 A new fact is one line here, and `tagship.story` renders its data. Every other list of facts is derived from this one.
 """
@@ -11,25 +11,25 @@ from tagship.model.release import Status
 
 
 class Level(StrEnum):
-    """How much a channel wants to hear, from quiet to talkative; each includes the one before it."""
+    """Levels of notices, from quiet to talkative; each includes the previous one."""
 
     PROBLEMS = "problems"
     MILESTONES = "milestones"
     EVERYTHING = "everything"
 
     def includes(self, other: Level) -> bool:
-        """Whether a channel of this level gets what is sent at the other."""
+        """Whether a channel of this level gets facts of the other."""
         levels = list(Level)
         return levels.index(other) <= levels.index(self)
 
 
 class FactKind(StrEnum):
-    """A fact's name, as the ledger and the event bus have it."""
+    """A fact's name, as in the ledger and on the event bus."""
 
     words: str
-    """What happened, where its data does not say more."""
+    """What happened, unless its data says more."""
     level: Level | None
-    """From which level on people are notified; None where they never are."""
+    """The lowest level at which people are notified; None for never."""
     ends: Status | None
     """The ending that it writes."""
     counts: str
@@ -43,7 +43,7 @@ class FactKind(StrEnum):
         ends: Status | None = None,
         counts: str = "",
     ) -> FactKind:
-        """A member is its name; the rest is what the catalogue says of it."""
+        """A member is its name; the other attributes are its entry in the catalogue."""
         member = str.__new__(cls, name)
         member._value_ = name
         member.words, member.level, member.ends, member.counts = words, level, ends, counts
@@ -58,7 +58,7 @@ class FactKind(StrEnum):
         "Gates Failed",
         "a gate failed",
         Level.EVERYTHING,
-    )  # its ending follows at once and says why
+    )  # its ending follows at once, with the reason
     DEPLOYMENT_PLANNED = "Deployment Planned", "the deployment was planned"
     APPROVAL_REQUESTED = (
         *("Approval Requested", "waiting for approval", Level.MILESTONES),
@@ -147,22 +147,22 @@ class FactKind(StrEnum):
 
     @classmethod
     def of(cls, name: object) -> FactKind | None:
-        """The kind that a stored name stands for; None for one that another version wrote."""
+        """The kind with this stored name; None for a name that another version wrote."""
         return _KINDS.get(str(name))
 
 
 _KINDS = {kind.value: kind for kind in FactKind}
 ENDING_KINDS = frozenset(kind for kind in FactKind if kind.ends is not None)
-"""The last word on a release, on its rollback, or on a change of a configuration."""
+"""The outcome of a release, of its rollback, or of a change of a configuration."""
 ENDINGS: dict[Status, FactKind] = {
     kind.ends: kind
     for kind in FactKind
     if kind.ends is not None and kind is not FactKind.CONFIGURATION_APPROVED
 }
-"""A release's endings by the status that they write."""
+"""A release's endings by their status."""
 
 
 def status_of(name: object) -> Status | None:
-    """The ending that a fact of this name writes; None where it writes none."""
+    """The ending that a fact of this name writes; None if it writes none."""
     kind = FactKind.of(name)
     return kind.ends if kind else None

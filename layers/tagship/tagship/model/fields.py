@@ -1,7 +1,7 @@
-"""What a field of an outside document must be like.
+"""Constraints for the fields of external documents.
 
-The nouns carry these as annotations. pydantic is imported only when a document is read (`documents.py`): the functions that
-never read one don't pay for it.
+The nouns carry these as annotations. pydantic is imported only when a document is read (`documents.py`), so other
+functions don't pay for it.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
 Example = Mapping[str, object]
-"""A part of an outside document as somebody would write it, for the schema."""
+"""A part of an external document as someone would write it, for the schema."""
 Examples = Mapping[str, Sequence[object]]
 """More of them, by field."""
 CONFIG = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
-"""What every noun of an outside document is read with."""
+"""The configuration that every noun of an external document is read with."""
 _DIGITS = 38
 _EXPONENTS = range(-130, 126)
-"""What the ledger (DynamoDB) can keep of a number."""
+"""The number of digits that the ledger (DynamoDB) can store."""
 MOST_DIGITS = 65_536
 
 
 class Matching:
-    """Printable ASCII of a form; the error says the form in words, and the JSON Schema carries the pattern."""
+    """Printable ASCII of a given form; the error describes the form in words, and the JSON Schema has the pattern."""
 
     __slots__ = ("pattern", "words")
 
@@ -59,9 +59,9 @@ class Matching:
 
 
 class ByType:
-    """A union whose members are told apart by their `type`, so that an error names one of them, not all.
+    """A union whose members are distinguished by their `type`, so that an error concerns one of them, not all.
 
-    Of a single member, where there is only one kind yet, it says nothing.
+    With a single member it does nothing.
     """
 
     __slots__ = ()
@@ -131,9 +131,9 @@ def seconds(value: object) -> object:
 
 
 def rebuilt(hint: Any, value: Any) -> Any:
-    """The noun that a validated document in the ledger stands for: the reverse of `dataclasses.asdict`.
+    """The noun for a validated document in the ledger: the reverse of `dataclasses.asdict`.
 
-    What the document leaves out, because it was written before the field existed, has the field's default.
+    Fields missing in the document, because it was written before they existed, get their default.
     """
     origin, arguments = get_origin(hint), get_args(hint)
     if value is None:
@@ -151,7 +151,7 @@ def rebuilt(hint: Any, value: Any) -> Any:
 
 
 def _member(members: tuple[Any, ...], value: Any) -> Any:
-    """Which of a union it is: the one that there is beside None, or the one whose `type` it says."""
+    """The member of a union: the only one besides None, or the one whose `type` matches."""
     nouns = [member for member in members if member is not NoneType]
     if len(nouns) == 1 or not isinstance(value, Mapping):
         return nouns[0]
@@ -177,7 +177,7 @@ ALARM_NAME = Matching(r"^.{1,255}$", "an alarm's name, 1 to 255 characters")
 
 
 def can_be_kept(data: object) -> bool:
-    """Whether the ledger can keep it: numbers within its digits, and no field without a name."""
+    """Whether the ledger can store it: numbers within its digits, and no field without a name."""
     match data:
         case bool():
             return True
