@@ -12,7 +12,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from tagship.ledger import releases
 from tagship.model.application import Application
-from tagship.model.errors import CandidateNotReady
+from tagship.model.errors import CandidateNotReady, TagshipError
+from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
 from tagship.model.rollout import TrafficStep, only_step, time_to_see, traffic_steps
 from tagship.targets import kind_of
@@ -45,6 +46,8 @@ class Planned:
     package: str
     problems: Sequence[str]
     """Why a gate would stop it."""
+    warnings: Sequence[str] = ()
+    """What approvers would read first, and how a person can correct it."""
     unapproved: str = ""
     """Why a guarded stage would not let it through yet, and what to do."""
 
@@ -75,6 +78,7 @@ class Planned:
             "approval": self.approval,
             "package": self.package,
             "problems": list(self.problems),
+            "warnings": list(self.warnings),
             "unapproved": self.unapproved,
         }
 
@@ -97,6 +101,7 @@ def planned(
         package, problems = target.look_into(artifacts, _opening(paths))
     with trying(f"Reading what {application} runs"):
         current = releases.current(place.ledger, application)
+        warnings = [*change.warnings, *_warnings(target, current["revision"] if current else None)]
     return Planned(
         stage=place.stage,
         configuration=configuration,
@@ -106,7 +111,17 @@ def planned(
         steps=steps if change.baseline else only_step(kind.step_seconds, floor=floor),
         package=package,
         problems=problems,
+        warnings=warnings,
     )
+
+
+def _warnings(target: Target, current: Revision | None) -> list[str]:
+    """What the gate `target` would say of the target as it is; also where it would stop the release."""
+    try:
+        found = target.check(current)
+    except TagshipError as error:
+        return [str(error)]
+    return [each for each in (found.warning, *found.remedies) if each]
 
 
 def _change(
@@ -209,6 +224,13 @@ def as_markdown(planned: Planned) -> str:
         ]
     if planned.unapproved:
         lines += ["", f"**Not approved yet:** {_plain(planned.unapproved)}"]
+    if planned.warnings:
+        lines += [
+            "",
+            "**Approvers would be warned:**",
+            "",
+            *(f"- {_plain(each)}" for each in planned.warnings),
+        ]
     lines += [
         "",
         "| | |",

@@ -143,6 +143,8 @@ def _lines(found: Planned) -> list[str]:
         lines += screen.paragraph(text, indent=12, first=f"  {screen.dim(f'{name:<9}')} ")
     if found.unapproved:
         lines += screen.paragraph(found.unapproved, indent=4, first=f"  {screen.wary('!')} ")
+    for each in found.warnings:
+        lines += screen.paragraph(each, indent=4, first=f"  {screen.wary('!')} ")
     for each in found.problems:
         lines += screen.paragraph(each, indent=4, first=f"  {screen.bad('!')} ")
     return lines

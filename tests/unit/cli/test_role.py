@@ -47,6 +47,7 @@ def test_the_role_allows_what_the_target_and_the_checks_ask_for_and_nothing_else
             "lambda:GetFunctionConfiguration",
             "lambda:GetProvisionedConcurrencyConfig",
             "lambda:GetPolicy",
+            "lambda:GetFunctionUrlConfig",
         ],
         "LookAtTriggers": ["lambda:ListEventSourceMappings"],
         "LookAtTheRoomForCode": ["lambda:GetAccountSettings"],

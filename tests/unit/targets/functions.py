@@ -68,6 +68,8 @@ class FakeLambda:
     """Whom the policy lets in, by qualifier; the unqualified function is empty text."""
     triggers: dict[str, list[str]] = field(default_factory=dict)
     """The sources of its event source mappings, by qualifier."""
+    addresses: dict[str, str] = field(default_factory=dict)
+    """Its function URLs, by qualifier."""
     code_used: int = 0
     """Bytes of the account's 75 GiB for code."""
     calls: list[str] = field(default_factory=list)
@@ -184,8 +186,17 @@ class FakeLambda:
         self._called("get_policy", FunctionName)
         if Qualifier not in self.permitted:
             raise aws_error("ResourceNotFoundException", status=404)
-        statements = [{"Effect": "Allow", "Principal": {"Service": who}} for who in self.permitted[Qualifier]]
+        statements = [
+            {"Sid": "{odd}", "Effect": "Allow", "Principal": {"Service": who}}
+            for who in self.permitted[Qualifier]
+        ]
         return {"Policy": json.dumps({"Statement": statements})}
+
+    def get_function_url_config(self, *, FunctionName: str, Qualifier: str = "") -> dict[str, Any]:
+        self._called("get_function_url_config", FunctionName)
+        if Qualifier not in self.addresses:
+            raise aws_error("ResourceNotFoundException", status=404)
+        return {"FunctionUrl": self.addresses[Qualifier], "AuthType": "AWS_IAM"}
 
     def list_event_source_mappings(self, *, FunctionName: str, **more: str) -> dict[str, Any]:
         name, _, qualifier = FunctionName.partition(":")
@@ -193,7 +204,10 @@ class FakeLambda:
         found = self.triggers.get(qualifier, [])
         at = int(more.get("Marker", 0))
         arn = "arn:aws:lambda:us-east-1:000000000000:function:" + FunctionName
-        mappings = [{"FunctionArn": arn, "EventSourceArn": source} for source in found[at : at + 1]]
+        mappings = [
+            {"FunctionArn": arn, "EventSourceArn": source, "UUID": f"uuid-of-{source.rpartition(':')[2]}"}
+            for source in found[at : at + 1]
+        ]
         return {"EventSourceMappings": mappings} | (
             {"NextMarker": str(at + 1)} if at + 1 < len(found) else {}
         )

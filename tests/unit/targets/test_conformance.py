@@ -159,6 +159,7 @@ OPERATIONS = {
     "lambda:GetFunctionConfiguration": ["get_function_configuration"],
     "lambda:GetProvisionedConcurrencyConfig": ["get_provisioned_concurrency_config"],
     "lambda:GetPolicy": ["get_policy"],
+    "lambda:GetFunctionUrlConfig": ["get_function_url_config"],
     "lambda:GetAccountSettings": ["get_account_settings"],
     "lambda:ListEventSourceMappings": ["get_event_source_mappings"],
     "lambda:PublishVersion": ["publish_version"],

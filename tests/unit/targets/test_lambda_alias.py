@@ -1011,9 +1011,44 @@ def test_callers_of_the_function_itself_are_a_warning_for_the_approvers():
     assert target(function).check(RECORDED).warning == ""
 
 
+def test_each_caller_is_named_with_the_command_that_moves_it():
+    """Fault 91."""
+    function = FakeLambda(permitted={"": ["s3.amazonaws.com"]}, triggers={"": [QUEUE]})
+    function.addresses[""] = "https://abc.lambda-url.us-east-1.on.aws/"
+    found = target(function).check(RECORDED)
+    assert "and the function URL https://abc.lambda-url.us-east-1.on.aws/." in found.warning
+    permission, trigger, address = found.remedies
+    assert permission.endswith(
+        "remove-permission --function-name storefront --statement-id {odd} --region us-east-1"
+    )
+    assert trigger == (
+        f"a trigger from {QUEUE}: aws lambda update-event-source-mapping --uuid uuid-of-orders --function-name "
+        "storefront:live --region us-east-1"
+    )
+    assert (
+        "create-function-url-config --function-name storefront --qualifier live --auth-type AWS_IAM"
+        in address
+    )
+
+
+def test_who_calls_the_version_that_serves_itself_is_a_warning_too():
+    """Fault 91: no release and no rollback reaches them."""
+    function = FakeLambda(triggers={"1": [QUEUE]})
+    warning = target(function).check(RECORDED).warning
+    assert warning == (
+        f"Some callers call version 1 of storefront itself: a trigger from {QUEUE}. Neither releases nor rollbacks "
+        "reach them. Point them at the alias live."
+    )
+    assert target(function).check(None).warning == ""
+
+
 @pytest.mark.parametrize(
     "attached",
-    [{"permitted": {"live": ["apigateway.amazonaws.com"]}}, {"triggers": {"live": [QUEUE]}}],
+    [
+        {"permitted": {"live": ["apigateway.amazonaws.com"]}},
+        {"triggers": {"live": [QUEUE]}},
+        {"addresses": {"live": "https://abc.on.aws/"}},
+    ],
     ids=str,
 )
 def test_an_alias_that_is_called_by_now_is_not_deleted_with_what_hangs_on_it(functions, first, attached):
@@ -1023,7 +1058,7 @@ def test_an_alias_that_is_called_by_now_is_not_deleted_with_what_hangs_on_it(fun
         setattr(functions, name, value)
     with pytest.raises(
         BaselineMissing,
-        match=r"now has callers: a (permission|trigger) .* The alias was therefore not removed",
+        match=r"now has callers: (a permission|a trigger|the function URL) .* The alias was therefore not removed",
     ) as caught:
         first.restore()
     assert "aws lambda delete-alias" in str(caught.value)
@@ -1136,3 +1171,23 @@ def test_a_version_that_is_asleep_is_not_gone_back_to_before_it_is_awake(functio
         release.target.exists(release.baseline)
     functions.versions["1"]["State"] = "Active"
     release.target.exists(release.baseline)
+
+
+def test_a_version_that_serves_and_sleeps_is_a_warning(functions, release):
+    """Fault 98: nobody has called it for weeks, so its first requests after a rollback would fail."""
+    functions.versions["1"]["State"] = "Inactive"
+    found = release.target.restorable(release.baseline)
+    assert "version 1 of storefront cannot serve now: it is in the state Inactive" in found.warning
+    functions.versions["1"]["State"] = "Active"
+    assert release.target.restorable(release.baseline).warning == ""
+
+
+def test_a_candidate_that_an_attempt_of_some_weeks_ago_made_gets_no_traffic_while_it_sleeps():
+    """Fault 98: AWS makes no second version of the same code, and gives back the one that sleeps."""
+    functions = FakeLambda(becomes="Inactive")
+    functions.versions["1"]["State"] = "Active"
+    with pytest.raises(TargetInvalid, match=r"state Inactive.*Then retry the release\. No traffic was moved"):
+        Release(functions)
+    functions.versions["2"]["State"] = "Active"
+    assert Release(functions).candidate["id"] == "2"
+    assert functions.serving == ("1", {})

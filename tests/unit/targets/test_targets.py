@@ -66,6 +66,7 @@ def test_a_target_works_on_a_client_in_the_applications_role_that_may_do_what_is
             "lambda:GetFunctionConfiguration",
             "lambda:GetProvisionedConcurrencyConfig",
             "lambda:GetPolicy",
+            "lambda:GetFunctionUrlConfig",
         ),
         "LookAtTriggers": ("lambda:ListEventSourceMappings",),
         "LookAtTheRoomForCode": ("lambda:GetAccountSettings",),

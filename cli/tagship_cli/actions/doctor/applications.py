@@ -231,7 +231,9 @@ def target(subject: Subject, configuration: Application) -> Iterator[Finding]:
         )
     else:
         yield (
-            warning(name, f"{where}: {found.warning}", "See docs/gates.md, target")
+            warning(
+                name, f"{where}: {found.warning}", "; ".join(found.remedies) or "See docs/gates.md, target"
+            )
             if found.warning
             else ok(name, found.said)
         )

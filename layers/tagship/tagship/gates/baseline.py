@@ -34,7 +34,15 @@ def check(case: Case) -> GateResult:
     return passed(
         _NAME,
         f"A rollback would restore {restorable.said}.",
-        warning=_unanswerable(answers, serves=case.production or restorable.said, case=case),
+        warning=" ".join(
+            filter(
+                None,
+                (
+                    restorable.warning,
+                    _unanswerable(answers, serves=case.production or restorable.said, case=case),
+                ),
+            )
+        ),
         answers={check: answer["answers"] for check, answer in answers.items()},
     )
 

@@ -36,6 +36,8 @@ class Finding:
 
     said: str
     warning: str = ""
+    remedies: Sequence[str] = ()
+    """What a person can run against what the warning says, for the command line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,6 +57,7 @@ def rights(target: LambdaTarget, *, objects: Iterable[str]) -> tuple[Right, ...]
                 "lambda:GetFunctionConfiguration",
                 "lambda:GetProvisionedConcurrencyConfig",
                 "lambda:GetPolicy",
+                "lambda:GetFunctionUrlConfig",
             ),
             on=on,
         ),

@@ -1,10 +1,15 @@
-"""Who calls a function, or an alias of it: its triggers, and whom its policy lets in."""
+"""Who calls a function, or a version or alias of it: triggers, its address, and whom its policy lets in.
+
+What names the function in a service of its own (a rule or schedule of EventBridge, an API's integration) shows only by the
+permission that it needs. One that calls in a role needs none, and is not seen.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -15,44 +20,102 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_lambda.type_defs import ListEventSourceMappingsRequestTypeDef
 
+_NONE = "ResourceNotFoundException"
+_CHARACTERS = 200
 
-def callers(client: LambdaClient, *, arn: str, qualifier: str = "") -> list[str]:
-    """In words; without a qualifier those of the unqualified function, who pass every alias by.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """One of them."""
+
+    said: str
+    """In words."""
+    move: str
+    """The command that makes it call an alias, with `{function}`, `{alias}` and `{region}` to be filled in."""
+
+    def moved_to(self, function: str, alias: str, region: str) -> str:
+        """The command that moves it to an alias."""
+        return self.move.format(function=function, alias=alias, region=region)
+
+
+def callers(client: LambdaClient, *, arn: str, qualifier: str = "") -> list[Caller]:
+    """Without a qualifier those of the unqualified function, who pass every alias by.
 
     Raises CredentialsRefused, AwsUnavailable.
     """
     with calling(f"Looking at who calls {arn}{f':{qualifier}' if qualifier else ''}", **REFUSED_CREDENTIALS):
-        found = [f"a permission for {who}" for who in _permitted(client, arn, qualifier)]
-        found += [f"a trigger from {source}" for source in _triggers(client, arn, qualifier)]
-    return list(dict.fromkeys(line(each, 200) for each in found))
+        found = [
+            *_permitted(client, arn, qualifier),
+            *_triggers(client, arn, qualifier),
+            *_address(client, arn, qualifier),
+        ]
+    return list({each.said: each for each in found}.values())
 
 
-def _permitted(client: LambdaClient, arn: str, qualifier: str) -> Iterator[str]:
+def _permitted(client: LambdaClient, arn: str, qualifier: str) -> Iterator[Caller]:
     """An alias has a policy of its own; each statement says what it is about."""
     about, wanted = ({"Qualifier": qualifier}, f"{arn}:{qualifier}") if qualifier else ({}, arn)
     try:
         policy = json.loads(client.get_policy(FunctionName=arn.rpartition(":")[2], **about)["Policy"])
     except ClientError as error:
-        if code_of(error) != "ResourceNotFoundException":
+        if code_of(error) != _NONE:
             raise
         return
     for statement in policy.get("Statement", ()):
         if statement.get("Effect") == "Allow" and statement.get("Resource", wanted) == wanted:
             principal = statement.get("Principal")
-            yield (
+            who = (
                 " and ".join(map(str, principal.values())) if isinstance(principal, dict) else str(principal)
+            )
+            on = f" --qualifier {qualifier}" if qualifier else ""
+            yield _caller(
+                f"a permission for {who}",
+                "allow it on the alias (aws lambda add-permission … --qualifier {alias}), let it call "
+                f"{{function}}:{{alias}}, then aws lambda remove-permission --function-name {{function}}{on} --statement-id "
+                f"{_literal(statement.get('Sid') or '<Sid>')} --region {{region}}",
             )
 
 
-def _triggers(client: LambdaClient, arn: str, qualifier: str) -> Iterator[str]:
-    wanted = f"{arn}:{qualifier}" if qualifier else arn
-    name = wanted.split(":function:", 1)[1]
-    request: ListEventSourceMappingsRequestTypeDef = {"FunctionName": name}
+def _triggers(client: LambdaClient, arn: str, qualifier: str) -> Iterator[Caller]:
+    wanted = (f"{arn}:{qualifier}",) if qualifier else (arn, f"{arn}:$LATEST")
+    request: ListEventSourceMappingsRequestTypeDef = {"FunctionName": wanted[0].split(":function:", 1)[1]}
     while True:
         page = client.list_event_source_mappings(**request)
         for mapping in page.get("EventSourceMappings", ()):
-            if mapping.get("FunctionArn") == wanted:
-                yield str(mapping.get("EventSourceArn") or "a source of its own")
+            if mapping.get("FunctionArn") in wanted:
+                yield _caller(
+                    f"a trigger from {mapping.get('EventSourceArn') or 'a source of its own'}",
+                    f"aws lambda update-event-source-mapping --uuid {_literal(mapping.get('UUID') or '<UUID>')} "
+                    "--function-name {function}:{alias} --region {region}",
+                )
         if not page.get("NextMarker"):
             return
         request["Marker"] = page["NextMarker"]
+
+
+def _address(client: LambdaClient, arn: str, qualifier: str) -> Iterator[Caller]:
+    """A version has none. One that is open to all shows in the policy too."""
+    if qualifier.isdecimal():
+        return
+    about = {"Qualifier": qualifier} if qualifier else {}
+    try:
+        found = client.get_function_url_config(FunctionName=arn.rpartition(":")[2], **about)
+    except ClientError as error:
+        if code_of(error) != _NONE:
+            raise
+        return
+    yield _caller(
+        f"the function URL {found.get('FunctionUrl', '')}",
+        "aws lambda create-function-url-config --function-name {function} --qualifier {alias} --auth-type "
+        f"{_literal(found.get('AuthType', ''))} --region {{region}}, give callers the new address, then delete the "
+        "old one",
+    )
+
+
+def _caller(said: str, move: str) -> Caller:
+    return Caller(said=line(said, _CHARACTERS), move=move)
+
+
+def _literal(text: Any) -> str:
+    """What somebody else named, in a command."""
+    return line(str(text), _CHARACTERS).replace("{", "{{").replace("}", "}}")

@@ -30,7 +30,7 @@ from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
 from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared, brought
 from tagship.targets.lambda_alias import CODE, LambdaTarget
-from tagship.targets.lambda_callers import callers
+from tagship.targets.lambda_callers import Caller, callers
 from tagship.targets.lambda_configuration import differences, digest_of
 from tagship.targets.lambda_keeping import hold, room_for
 from tagship.text.words import listed
@@ -80,13 +80,24 @@ class LambdaFunction:
                 f"The last update of {self.spec.function} failed: {_reason(latest, 'LastUpdateStatusReason')}"
             )
         said = self._undrifted(current)
-        if bypassing := callers(self.client, arn=expected):
+        bypassing = callers(self.client, arn=expected)
+        if bypassing:
             warnings.append(
-                f"Some callers bypass the alias and call {self.spec.function} directly: {listed(bypassing)}. "
+                f"Some callers bypass the alias and call {self.spec.function} directly: {_listed(bypassing)}. "
                 "They get a new release at once, before its health is checked, and a rollback does not reach "
                 f"them. Point them at the alias {self.spec.alias}."
             )
-        return Finding(said=said, warning=" ".join(warnings))
+        pinned: list[Caller] = []
+        if current and self._is_ours(current):
+            pinned = callers(self.client, arn=expected, qualifier=current["id"])
+        if current and pinned:
+            warnings.append(
+                f"Some callers call version {current['id']} of {self.spec.function} itself: {_listed(pinned)}. Neither "
+                f"releases nor rollbacks reach them. Point them at the alias {self.spec.alias}."
+            )
+        where = (self.spec.function, self.spec.alias, self.spec.region)
+        remedies = [f"{each.said}: {each.moved_to(*where)}" for each in (*bypassing, *pinned)]
+        return Finding(said=said, warning=" ".join(warnings), remedies=remedies)
 
     def _undrifted(self, recorded: Revision | None) -> str:
         alias = self._alias()
@@ -158,7 +169,9 @@ class LambdaFunction:
                 f"{self._release}: version {version} of {self.spec.function} does not have the code that the "
                 "ledger recorded: the function was recreated."
             )
-        return Finding(said=f"version {version} of {self.spec.function} (code {_short(found['CodeSha256'])})")
+        said = f"version {version} of {self.spec.function} (code {_short(found['CodeSha256'])})"
+        asleep = found.get("State") == "Inactive"
+        return Finding(said=said, warning=self._asleep(version, found) if asleep else "")
 
     def plan(self, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool) -> Change:  # noqa: ARG002 (a function takes none)
         """Compares what serves with what would be published: the pinned code and `$LATEST`'s configuration, as a whole."""
@@ -278,6 +291,10 @@ class LambdaFunction:
             raise TargetInvalid(
                 f"{self._release}: version {version} of {self.spec.function} did not become active: "
                 f"{_reason(made, 'StateReason')}. No traffic was moved."
+            )
+        if made.get("State") == "Inactive":  # an attempt some weeks ago made it, and AWS makes no second one
+            raise TargetInvalid(
+                f"{self._asleep(version, made)} Then retry the release. No traffic was moved."
             )
         if made.get("State") == "Pending":
             uploaded_now = latest["CodeSha256"] != code
@@ -416,13 +433,7 @@ class LambdaFunction:
                 "that was recorded."
             )
         if found.get("State") in ("Inactive", "Pending"):
-            where = f"--function-name {self.spec.function} --qualifier {revision['id']} --region {self.spec.region}"
-            raise BaselineMissing(
-                f"{self._release}: version {revision['id']} of {self.spec.function} cannot serve now: it is in the state "
-                f"{found['State']}. Lambda makes a version inactive that was not invoked for some weeks (14 days with "
-                f"SnapStart). Wake it with a harmless request, which fails once: aws lambda invoke {where} out.json. "
-                f"Wait for it: aws lambda wait published-version-active {where}. Then roll back again."
-            )
+            raise BaselineMissing(f"{self._asleep(revision['id'], found)} Then roll back again.")
 
     def serving(self) -> Revision | None:
         """The version that has all of the alias's traffic."""
@@ -492,7 +503,7 @@ class LambdaFunction:
         ):
             raise BaselineMissing(
                 f"{self._release}: nothing served traffic before this release, but {self._name} now has "
-                f"callers: {listed(attached)}. The alias was therefore not removed: it points at "
+                f"callers: {_listed(attached)}. The alias was therefore not removed: it points at "
                 f"{_described(alias)}. Publish a fix, or remove the alias: {self._by_hand('')}"
             )
 
@@ -607,6 +618,16 @@ class LambdaFunction:
             "S3ObjectVersion": pinned.versionId,
         }
 
+    def _asleep(self, version: str, found: Configuration) -> str:
+        """Only an invocation wakes a version, and only its team knows which one is harmless: so Tagship sends none."""
+        where = f"--function-name {self.spec.function} --qualifier {version} --region {self.spec.region}"
+        return (
+            f"{self._release}: version {version} of {self.spec.function} cannot serve now: it is in the state "
+            f"{found.get('State')}. Lambda makes a version inactive that was not invoked for some weeks (14 days with "
+            f"SnapStart). Wake it with a harmless request, which fails once: aws lambda invoke {where} out.json. "
+            f"Wait for it: aws lambda wait published-version-active {where}."
+        )
+
     # ---- words -----------------------------------------------------------------------------------------------------
 
     @property
@@ -666,6 +687,10 @@ def _described(alias: Alias | None) -> str:
     version, weights = _standing(alias)
     shares = "".join(f", {round(weight * 100)} % to version {other}" for other, weight in weights.items())
     return f"version {version}{shares}"
+
+
+def _listed(found: Sequence[Caller]) -> str:
+    return listed(each.said for each in found)
 
 
 def _reason(configuration: Configuration, name: Literal["StateReason", "LastUpdateStatusReason"]) -> str:

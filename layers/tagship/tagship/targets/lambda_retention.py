@@ -43,7 +43,7 @@ class Versions:
             uses = [f"the alias {name} points at it" for name in aliases.get(number, ())]
             uses += ["it has provisioned concurrency"] if number in provisioned else []
             if revisions and not uses:  # the others stay anyway
-                uses += callers(self.client, arn=self._arn, qualifier=number)
+                uses += [each.said for each in callers(self.client, arn=self._arn, qualifier=number)]
             stored = Stored(
                 name=f"version {number}",
                 revisions=revisions,
