@@ -58,6 +58,7 @@ from tagship.ledger.table import Item, Ledger, unpacked
 from tagship_cli.main import main
 from tagship_cli.place import Place
 from tagship_cli.place import World as Keyboard
+from tests.quick_moto import quicken, quicken_machines
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGE = "production"
@@ -68,6 +69,9 @@ TARGET = "storefront"
 WAIT_SECONDS = 30
 _asked = threading.local()
 _LINK = re.compile(r"https://approve\.example\.com/approvals/[\w-]+\?t=[\w-]+")
+
+quicken()
+quicken_machines()
 
 Plant = Callable[[dict[str, Any]], Any]
 
@@ -510,7 +514,7 @@ def wait_for[T](look: Callable[[], T | None], what: str, *, seconds: float = WAI
     while time.monotonic() < deadline:
         if (found := look()) is not None:
             return found
-        time.sleep(0.15)
+        time.sleep(0.03)
     raise AssertionError(f"waited {seconds} s in vain for {what}")
 
 
@@ -568,6 +572,11 @@ def definition(name: str, arns: dict[str, str], rollback_arn: str = "") -> str:
     }
     for key, value in values.items():
         text = text.replace("${" + key + "}", value)
+    return _as_json(text)
+
+
+@functools.cache
+def _as_json(text: str) -> str:
     return json.dumps(yaml.safe_load(text))
 
 

@@ -19,7 +19,10 @@ from moto import mock_aws
 from moto.dynamodb.responses import DynamoHandler
 
 from tagship.ledger.table import Ledger
+from tests.quick_moto import quicken
 from tests.template.cloudformation import template
+
+quicken()
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 

@@ -26,7 +26,10 @@ from tagship.ledger.table import Fact, Ledger, timestamp
 from tagship.model.release import Retry, Status
 from tagship_cli.main import main
 from tagship_cli.place import World
+from tests.quick_moto import quicken
 from tests.unit.builders import locations
+
+quicken()
 
 ROOT = Path(__file__).resolve().parents[3]
 NOW = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
