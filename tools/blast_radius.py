@@ -56,6 +56,11 @@ _RIGHTS: Mapping[tuple[str, str], Words] = {
         (DECIDES, "change targets and move traffic, as far as the applications' roles allow"),
     ),
     ("sts:TagSession", "TargetRolePattern"): (),
+    ("sts:AssumeRole", "arn:${AWS::Partition}:iam::*:role/tagship-to-*"): (
+        (CALLS, "the roles that let applications' releases into the next stage, with application"),
+        (DECIDES, "publish a release in the next stage (it still needs its approval there)"),
+    ),
+    ("sts:TagSession", "arn:${AWS::Partition}:iam::*:role/tagship-to-*"): (),
     ("ses:SendEmail", "identity/*"): _MAIL,
     ("ses:SendEmail", "configuration-set/*"): _MAIL,
     ("ses:SendRawEmail", "identity/*"): _MAIL,

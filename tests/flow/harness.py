@@ -140,7 +140,7 @@ class World:
             "health": {"checks": [{"type": "lambda"}]},
         } | changes
         client_of("ssm").put_parameter(
-            Name=f"/tagship/{STAGE}/applications/storefront",
+            Name=f"/tagship/{os.environ['TAGSHIP_STAGE']}/applications/storefront",
             Value=json.dumps(document),
             Type="String",
             Overwrite=True,
@@ -156,20 +156,21 @@ class World:
         **fields: Any,
     ) -> dict[str, str]:
         """Uploads a release as `tagship publish` does; answers with the execution's input."""
+        bucket = os.environ["TAGSHIP_RELEASE_BUCKET"]
         code = code if code is not None else code_of(tag)
         s3 = client_of("s3")
         folder = f"releases/{application}/{tag}/"
         digest = hashlib.sha256(code)
         s3.put_object(
-            Bucket=BUCKET,
+            Bucket=bucket,
             Key=folder + "storefront.zip",
             Body=code,
             ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
         )
         document = manifest_of(tag, code, application=application, **fields) if manifest is None else manifest
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
-        version = s3.put_object(Bucket=BUCKET, Key=folder + "release.json", Body=body)["VersionId"]
-        return {"bucket": BUCKET, "key": folder + "release.json", "versionId": version}
+        version = s3.put_object(Bucket=bucket, Key=folder + "release.json", Body=body)["VersionId"]
+        return {"bucket": bucket, "key": folder + "release.json", "versionId": version}
 
     def start(self, order: dict[str, str], machine: str = "release") -> str:
         """As the rule on the bucket does."""
@@ -231,7 +232,26 @@ class World:
     @property
     def ledger(self) -> Ledger:
         """The ledger, as an operator reads it."""
-        return Ledger(client=client_of("dynamodb"), table="ledger", stage=STAGE, now=runtime.utc_now)
+        return Ledger(
+            client=client_of("dynamodb"),
+            table=os.environ["TAGSHIP_LEDGER_TABLE"],
+            stage=os.environ["TAGSHIP_STAGE"],
+            now=runtime.utc_now,
+        )
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Another stage, with a ledger and a bucket of its own; the machines and functions are the same."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TAGSHIP_STAGE", name)
+            patch.setenv("TAGSHIP_LEDGER_TABLE", f"ledger-{name}")
+            patch.setenv("TAGSHIP_RELEASE_BUCKET", f"{BUCKET}-{name}")
+            if f"ledger-{name}" not in client_of("dynamodb").list_tables()["TableNames"]:
+                _table(f"ledger-{name}")
+                _bucket(f"{BUCKET}-{name}")
+            runtime._runtime.cache_clear()
+            yield
+        runtime._runtime.cache_clear()
 
     def record(self, tag: str) -> Item:
         """The release as it stands, with the table's own keys."""
@@ -373,7 +393,7 @@ class World:
         return self.ended(arn)
 
     def _approvals(self) -> list[Item]:
-        items = client_of("dynamodb").scan(TableName="ledger")["Items"]
+        items = client_of("dynamodb").scan(TableName=os.environ["TAGSHIP_LEDGER_TABLE"])["Items"]
         return [item for item in map(unpacked, items) if item.get("kind") == "approval"]
 
     def stopping(self, folder: str) -> None:
@@ -442,9 +462,9 @@ class World:
             time.sleep(0.1)
 
         deployed = {
-            "LedgerTableName": "ledger",
+            "LedgerTableName": os.environ["TAGSHIP_LEDGER_TABLE"],
             "DecisionKeyArn": os.environ["TAGSHIP_DECISION_KEY"],
-            "ReleaseBucketName": BUCKET,
+            "ReleaseBucketName": os.environ["TAGSHIP_RELEASE_BUCKET"],
             "ReleaseStateMachineArn": self.machines["release"],
             "RollbackStateMachineArn": self.machines["rollback"],
         } | dict(outputs or {})
@@ -453,7 +473,9 @@ class World:
             patch.setattr(Place, "_stack_named", lambda *_: {"StackId": STACK})
             patch.setattr(Place, "client", lambda _, service, **__: client_of(service))
             patch.setattr(BaseClient, "_make_api_call", self._remembering(BaseClient._make_api_call))
-            result = CliRunner().invoke(main, [*arguments, "--stage", STAGE], obj=Keyboard(pause=pause))
+            result = CliRunner().invoke(
+                main, [*arguments, "--stage", os.environ["TAGSHIP_STAGE"]], obj=Keyboard(pause=pause)
+            )
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result
@@ -649,9 +671,8 @@ def _build(patch: pytest.MonkeyPatch) -> World:
     client_of("lambda").meta.events.register_first(
         "before-send.lambda.GetAccountSettings", _room_for_code, unique_id="room-for-code"
     )
-    client_of("s3").create_bucket(Bucket=BUCKET)
-    client_of("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-    _table()
+    _bucket(BUCKET)
+    _table("ledger")
     key, other = (
         client_of("kms").create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["Arn"]
         for _ in range(2)
@@ -699,9 +720,14 @@ def _build(patch: pytest.MonkeyPatch) -> World:
     return built
 
 
-def _table() -> None:
+def _bucket(name: str) -> None:
+    client_of("s3").create_bucket(Bucket=name)
+    client_of("s3").put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+
+
+def _table(name: str) -> None:
     client_of("dynamodb").create_table(
-        TableName="ledger",
+        TableName=name,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[
             {"AttributeName": "pk", "AttributeType": "S"},

@@ -38,6 +38,13 @@ NOT_SHOWN = {
     ("preserve", "sqs:SendMessage"): "SAM gives it as well, for the records that Lambda itself gives up",
     ("notify", "kms:Decrypt"): "the engine's topics are not encrypted",
     ("notify", "kms:GenerateDataKey"): "the engine's topics are not encrypted",
+    **{
+        ("promote", action): "one stage has no next one; tests/flow/test_promotion.py has two, without rights"
+        for action in (
+            *("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"),
+            *("s3:GetObjectVersion", "sts:AssumeRole"),
+        )
+    },
 }
 """By function and action, and why."""
 OTHER = "basket"
@@ -180,6 +187,7 @@ def _while_it_waits(here: Deployed) -> dict[str, list[Try]]:
         ],
         # The event has no cause, so the execution is asked for it.
         "supervise": [here.asked("supervise", here.stopped, without=[*LEDGER, "states:DescribeExecution"])],
+        "promote": [here.asked("promote", {})],  # it looks for what is open, and finds nothing
         "sweep": [
             here.changed(
                 f"APPLICATION#{NAME}",

@@ -154,6 +154,7 @@ WRONG = {
     ),
     # It looks for itself, whatever its event says.
     "SweepFunction": Wrong({"detail-type": "Scheduled Event", "detail": {}}, ""),
+    "PromoteFunction": Wrong({"detail-type": "Scheduled Event", "detail": {}}, ""),
     "NotifyFunction": Wrong(
         {
             "Records": [
@@ -260,6 +261,7 @@ def release(cold: dict[str, Answer], emulators: dict[str, Emulated], around: Aro
     way = Release(emulators, context=context)
     around.forget()
     way.answers["SweepFunction"] = emulators["SweepFunction"].invoke(WRONG["SweepFunction"].event)
+    way.answers["PromoteFunction"] = emulators["PromoteFunction"].invoke(WRONG["PromoteFunction"].event)
     way.data = {"bucket": BUCKET, "key": KEY, "versionId": ""}
     way.goes_through("ReadRelease", "AcquireLock")
     way.data["gates"] = []
@@ -388,7 +390,7 @@ def test_a_notice_that_nobody_can_be_told_is_set_aside(cold: Mapping[str, Answer
 
 
 def test_a_sweep_that_finds_nothing_does_nothing(cold: Mapping[str, Answer]) -> None:
-    assert cold["SweepFunction"].payload == {"did": []}
+    assert cold["SweepFunction"].payload == cold["PromoteFunction"].payload == {"did": []}
 
 
 def test_an_execution_that_never_became_a_release_is_left_alone(cold: Mapping[str, Answer]) -> None:

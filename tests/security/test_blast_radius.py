@@ -32,7 +32,7 @@ WITH_TARGETS = {
 WRITE_ANY_ITEM = {
     *("ReadRelease", "AcquireLock", "JudgeGates", "PlanDeployment", "RequestApproval", "RemindApprovers"),
     *("RecheckRelease", "ProveCandidate", "ShiftTraffic", "JudgeHealth", "CompleteRelease", "EndRelease"),
-    *("RestoreBaseline", "Supervise", "Watch", "Sweep", "StoreConfiguration"),
+    *("RestoreBaseline", "Supervise", "Watch", "Sweep", "Promote", "StoreConfiguration"),
 }
 MAY = {
     "mint approval links": {"RequestApproval", "RemindApprovers"},
@@ -40,6 +40,7 @@ MAY = {
     "wake a release that waits": {"AcquireLock", "RequestApproval", "ApprovalPage", "Sweep"},
     "change configurations": {"StoreConfiguration"},
     "start releases": {"Sweep"},
+    "publish a release in the next stage": {"Promote"},
     "start rollbacks": {"Supervise", "Watch", "Sweep"},
     "stop rollbacks": set(),
     "change targets and move traffic": WITH_TARGETS,

@@ -98,6 +98,7 @@ ONLY = {
         "RecheckReleaseFunction",
         "WatchFunction",
         "SweepFunction",
+        "PromoteFunction",
     },
     "secretsmanager:GetSecretValue": {
         "RequestApprovalFunction",
@@ -491,6 +492,11 @@ def test_a_function_that_only_reads_the_ledger_can_not_write_it() -> None:
     }
 
 
+PROMOTES = "PromoteFunction"
+ROLES_OF_TARGETS = ({"Ref": "TargetRolePattern"},)
+ROLES_OF_PROMOTIONS = ({"Fn::Sub": "arn:${AWS::Partition}:iam::*:role/tagship-to-*"},)
+
+
 def test_no_function_has_a_right_on_any_target_itself() -> None:
     """Only the application's own role has, and only roles of one pattern can be assumed."""
     targets = ("lambda:", "cloudformation:", "ecs:", "cloudfront:")
@@ -498,7 +504,9 @@ def test_no_function_has_a_right_on_any_target_itself() -> None:
         if statement.resource.endswith("Function"):
             assert not [action for action in statement.actions if action.startswith(targets)], statement
             if statement.actions[0].startswith("sts:"):
-                assert statement.on == ({"Ref": "TargetRolePattern"},)
+                assert statement.on == (
+                    ROLES_OF_PROMOTIONS if statement.resource == PROMOTES else ROLES_OF_TARGETS
+                )
                 assert set(statement.body["Condition"]["StringEquals"]) == {"aws:ResourceAccount"}
 
 
@@ -523,7 +531,7 @@ def test_no_role_of_the_stack_itself_can_be_assumed_as_an_applications() -> None
     assert fnmatchcase("tagship-app-storefront", pattern)
 
 
-ROLES = ("runtime.client_as", "release.client_as", "release.target")
+ROLES = ("runtime.client_as", "release.client_as", "release.target", "runtime.aws.client_as")
 """What works in the application's role."""
 
 
@@ -789,10 +797,12 @@ def test_nobody_assumes_a_role_in_an_account_that_this_stack_does_not_deploy_to(
             {"Ref": "AWS::AccountId"},
         ]
     }
+    next_stage = {"Fn::If": ["HasPromotionAccount", {"Ref": "PromotionAccountId"}, {"Ref": "AWS::AccountId"}]}
     assuming = [it for it in allowed() if it.actions[0].startswith("sts:")]
-    assert len(assuming) >= 2 * 7
+    assert len(assuming) >= 2 * 8
     for statement in assuming:
-        assert statement.body["Condition"]["StringEquals"] == {"aws:ResourceAccount": accounts}
+        account = next_stage if statement.resource == PROMOTES else accounts
+        assert statement.body["Condition"]["StringEquals"] == {"aws:ResourceAccount": account}
     told = template()["Globals"]["Function"]["Environment"]["Variables"]["TAGSHIP_ALLOWED_ACCOUNTS"]
     assert told == {"Fn::If": ["HasAllowedAccounts", {"Ref": "AllowedAccountIds"}, {"Ref": "AWS::AccountId"}]}
 

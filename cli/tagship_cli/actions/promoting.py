@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +132,7 @@ def statement(
 
 
 def _same(there: bytes, ours: Statement) -> bool:
-    """Who began to promote it, and when, may differ: whoever goes on finds the rest to be true."""
     try:
-        known = Statement.read(there)
+        return ours.says_the_same(Statement.read(there))
     except Unreadable:
         return False
-    return replace(known, promotedAt=ours.promotedAt, promotedBy=ours.promotedBy) == ours

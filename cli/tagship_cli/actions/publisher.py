@@ -1,4 +1,4 @@
-"""The role that CI assumes to publish one application's releases, as a CloudFormation template.
+"""The roles that may upload one application's releases, as CloudFormation templates: CI's, and that of the stage before.
 
 Its trust names one issuer, one audience and one subject. The subject has a wildcard only where it names tags by a pattern.
 The stack's own publisher role (template.yaml) has the same properties, which a test holds.
@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 import click
 
+from tagship.aws.rights import trust_policy
+
 GITHUB = "https://token.actions.githubusercontent.com"
 GITHUB_AUDIENCE = "sts.amazonaws.com"
 GITLAB = "https://gitlab.com"
@@ -22,6 +24,7 @@ _PROJECT = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+")
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9._/-]{1,255}")
 _SUBJECT = re.compile(r"[A-Za-z0-9._/@:+|=,-]{1,400}")
 _AUDIENCE = re.compile(r"[A-Za-z0-9._/@:+-]{1,255}")
+_FUNCTION_ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,512}")
 _ISSUER = re.compile(r"https://[A-Za-z0-9.-]+(/[A-Za-z0-9._/-]*)?")
 
 
@@ -131,6 +134,63 @@ def template(
             }
         },
     }
+
+
+def promoter_name(stage: str, application: str) -> str:
+    """At most 64 characters. The function that promotes may assume roles of such names, and no other function may."""
+    return f"tagship-to-{stage}-{application}"
+
+
+def promoter_template(
+    function_role: str,
+    *,
+    stage: str,
+    application: str,
+    bucket: str,
+    account: str,
+    region: str,
+    partition: str,
+    key_alias: str | None,
+) -> dict[str, object]:
+    """The role with which the stage before uploads what it promotes to this one.
+
+    `function_role` is the ARN of the role of the function that promotes there, `key_alias` names the key that signs
+    promotions; None where no gate asks for it.
+    """
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": f"Promotes {application} to {stage}; printed by tagship role --promoter.",
+        "Resources": {
+            "Role": {
+                "Type": "AWS::IAM::Role",
+                "Properties": {
+                    "RoleName": promoter_name(stage, application),
+                    "Description": f"Promotes releases of {application} to {stage}; adds, never overwrites, never deletes.",
+                    "MaxSessionDuration": SESSION_SECONDS,
+                    "AssumeRolePolicyDocument": promoter_trust(
+                        function_role, stage=stage, application=application
+                    ),
+                    "Policies": policies(
+                        f"arn:{partition}:s3:::{bucket}/releases/{application}/*",
+                        f"arn:{partition}:kms:{region}:{account}:key/*",
+                        key_alias,
+                    ),
+                },
+            }
+        },
+        "Outputs": {
+            "RoleArn": {
+                "Description": "For application.yaml of the stage before: promote.role.",
+                "Value": {"Fn::GetAtt": ["Role", "Arn"]},
+            }
+        },
+    }
+
+
+def promoter_trust(function_role: str, *, stage: str, application: str) -> dict[str, object]:
+    """One function of the stage before, for this application alone. Raises click's BadParameter for what is no role."""
+    _must(_FUNCTION_ROLE, function_role, "--promoter", "a role's ARN: the output PromoterRoleArn")
+    return trust_policy(function_roles=function_role, external_id=f"tagship-{stage}", application=application)
 
 
 def trust_statement(provider_arn: object, provider: str, audience: str, subject: object) -> dict[str, object]:

@@ -16,7 +16,7 @@ from tagship_cli.place import Place, in_a_place, new_session
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
-    from tagship.model.application import Application
+    from tagship.model.application import Application, Promotion, Signature
     from tagship_cli.actions.publisher import Trust
 
 _WAIT = {"Delay": 2, "MaxAttempts": 90}
@@ -33,6 +33,7 @@ Examples:
   tagship role application.yaml --stage production --deploy --target-profile shop    … into the target's account
   tagship role application.yaml --stage production --publisher --github acme/storefront --deploy
   tagship role application.yaml --stage production --publisher --gitlab acme/shop/storefront --deploy
+  tagship role application.yaml --stage production --promoter arn:aws:iam::111122223333:role/tagship-staging-… --deploy
   tagship role application.yaml --stage production --publisher --issuer https://ci.example.com \\
       --audience tagship --subject job:storefront:release"""
 )
@@ -65,6 +66,11 @@ Examples:
 @click.option(
     "--audience", metavar="AUD", help="With --gitlab or --issuer: the audience.  [default: tagship-<stage>]"
 )
+@click.option(
+    "--promoter",
+    metavar="ROLE_ARN",
+    help="The role with which the stage before promotes releases to this one instead: its stack's output PromoterRoleArn.",
+)
 @click.option("--yes", "-y", is_flag=True, help="Deploy without a confirmation prompt.")
 @in_a_place
 @options.as_json
@@ -75,6 +81,7 @@ def role(
     deploy: bool,
     target_profile: str | None,
     publisher: bool,
+    promoter: str | None,
     yes: bool,
     as_json: bool,
     **trusted: Any,
@@ -86,6 +93,9 @@ def role(
 
     With --publisher, the role that CI assumes to upload releases of this application. It trusts the tokens of one issuer
     about one subject: jobs that run for a tag that gates.tags.pattern allows, or of one environment.
+
+    With --promoter, the role that the stage before assumes to promote releases of this application to this stage. It trusts
+    the function of that stage that promotes, for this application alone.
     """
     from tagship_cli.actions import role as made
     from tagship_cli.actions.documents import read
@@ -93,6 +103,11 @@ def role(
 
     configuration = checked(read(file, Path(file).read_bytes()))
     place.refuse_a_long_name()
+    if publisher and promoter:
+        raise click.UsageError("--publisher and --promoter are two roles: make one after the other.")
+    if promoter:
+        _promoter(place, configuration, promoter, deploy=deploy, yes=yes, as_json=as_json)
+        return
     if publisher:
         _publisher(
             place,
@@ -166,41 +181,100 @@ def _publisher(
     from tagship_cli.actions import publisher as made
 
     signature = configuration.gates.signature
-    account, partition = (place.output("FunctionRoles").split(":")[part] for part in (4, 1))
-    bucket = place.output("ReleaseBucketName")
+    where = _where(place)
     template = made.template(
-        trust,
-        stage=place.stage,
-        application=configuration.application,
-        bucket=bucket,
-        account=account,
-        region=place.region_name,
-        partition=partition,
-        key_alias=signature.key.rpartition(":")[2] if signature else None,
+        trust, application=configuration.application, key_alias=_alias(signature), **where
     )
     name = made.role_name(place.stage, configuration.application)
-    arn = f"arn:{partition}:iam::{account}:role/{name}"
+    arn = f"arn:{where['partition']}:iam::{where['account']}:role/{name}"
+    variables = {"PUBLISHER_ROLE": arn, "RELEASE_BUCKET": where["bucket"], "AWS_REGION": place.region_name}
+    result: dict[str, object] = {"stack": name, "role": arn, "variables": variables, "template": template}
+    if _uploading(place, name, result, account=where["account"], deploy=deploy, yes=yes, as_json=as_json):
+        screen.say(
+            "The account must trust the issuer. If it does not yet, run this once per account:",
+            f"  {made.provider_command(trust)}",
+            "The variables of the workflow:",
+            *(f"  {each} = {screen.clean(value)}" for each, value in variables.items()),
+        )
+
+
+def _promoter(
+    place: Place,
+    configuration: Application,
+    function_role: str,
+    *,
+    deploy: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    from tagship_cli.actions import publisher as made
+
+    promotion = configuration.gates.promotion
+    where = _where(place)
+    template = made.promoter_template(
+        function_role,
+        application=configuration.application,
+        key_alias=_alias(promotion),
+        **where,
+    )
+    name = made.promoter_name(place.stage, configuration.application)
+    arn = f"arn:{where['partition']}:iam::{where['account']}:role/{name}"
+    promote = {"to": place.stage, "bucket": where["bucket"], "region": place.region_name, "role": arn}
+    promote |= {"key": promotion.key} if promotion else {}
+    result: dict[str, object] = {"stack": name, "role": arn, "promote": promote, "template": template}
+    if _uploading(place, name, result, account=where["account"], deploy=deploy, yes=yes, as_json=as_json):
+        screen.say(
+            "For application.yaml of the stage before; say there how long a release must stay healthy:",
+            "  promote:",
+            "    after: P1D",
+            *(f"    {each}: {screen.clean(value)}" for each, value in promote.items()),
+        )
+
+
+def _where(place: Place) -> dict[str, str]:
+    """What both roles that upload are made for."""
+    account, partition = (place.output("FunctionRoles").split(":")[part] for part in (4, 1))
+    return {
+        "stage": place.stage,
+        "bucket": place.output("ReleaseBucketName"),
+        "account": account,
+        "region": place.region_name,
+        "partition": partition,
+    }
+
+
+def _alias(signing: Signature | Promotion | None) -> str | None:
+    return signing.key.rpartition(":")[2] if signing else None
+
+
+def _uploading(
+    place: Place,
+    name: str,
+    result: dict[str, object],
+    *,
+    account: str,
+    deploy: bool,
+    yes: bool,
+    as_json: bool,
+) -> bool:
+    """Prints the template, or deploys it as the stack of this name. True where there is more to say about it."""
+    template = result["template"]
+    assert isinstance(template, dict)
     if not as_json:
         screen.say(screen.in_yaml(template))
     if not deploy:
         if as_json:
             screen.result(template)
-        return
+        return False
     _ask(f"Deploy this as the stack {name} in account {account}?", yes=yes)
     session = new_session(profile_name=place.profile, region_name=place.region_name)
     _deploy(session, name, template, account=account)
     _await_trust(session, template, pause=place.world.pause)
-    variables = {"PUBLISHER_ROLE": arn, "RELEASE_BUCKET": bucket, "AWS_REGION": place.region_name}
     if as_json:
-        screen.result({"stack": name, "role": arn, "variables": variables, "template": template})
-        return
-    screen.say(
-        f"{screen.good('Deployed')}: {arn}, by the stack {name}",
-        "The account must trust the issuer. If it does not yet, run this once per account:",
-        f"  {made.provider_command(trust)}",
-        "The variables of the workflow:",
-        *(f"  {each} = {screen.clean(value)}" for each, value in variables.items()),
-    )
+        screen.result(result)
+        return False
+    screen.say(f"{screen.good('Deployed')}: {result['role']}, by the stack {name}")
+    return True
 
 
 def _ask(question: str, *, yes: bool) -> None:

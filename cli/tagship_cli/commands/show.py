@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,7 @@ def show(*, place: Place, application: str, tag: str, html: Path | None, as_json
                 "gates": found.record.get("gates", []),
                 "plan": found.record.get("plan"),
                 "approval": found.approval,
+                "promotion": _promotion(found),
                 "phases": {phase.name: round(phase.seconds(place.now), 3) for phase in found.phases},
                 "facts": [plain(fact) for fact in found.facts],
             }
@@ -101,6 +103,7 @@ def told(found: Shown, place: Place) -> list[str]:
     lines += _section(
         "took", *(f"{phase.name:<20}{times.span(phase.seconds(now))}" for phase in found.phases)
     )
+    lines += _section("promotion", *_promoted(found))
     title = screen.one_line(f"{record['application']} --tag {record['tag']}")
     lines += _section("timeline", f"tagship history {title}{place.flags()}")
     if record["status"] != "RUNNING":
@@ -133,6 +136,30 @@ def _not_configured(found: Shown) -> list[str]:
     """The gates that the application does not configure, separate from those that passed."""
     names = [each["gate"] for each in found.record.get("gates") or () if each["verdict"] == "not-configured"]
     return [screen.dim(f"not configured: {', '.join(names)}")] if names else []
+
+
+def _promotion(found: Shown) -> dict[str, object] | None:
+    """To which stage, when it is due, and how it ended (a fact's name), if it has."""
+    known = found.promotion
+    if known is None or known["attempt"] != found.record["attempt"]:
+        return None
+    return {"to": known["to"], "due": known["due"], "ended": known.get("ended")}
+
+
+def _promoted(found: Shown) -> list[str]:
+    from tagship.text.times import clock, moment
+
+    known = _promotion(found)
+    if known is None:
+        return []
+    if known["ended"] is None:
+        due = clock(moment(str(known["due"])))
+        return [f"to {known['to']} after {due}, if it stays current and healthy"]
+    told = (fact for fact in reversed(found.facts) if fact["name"] == known["ended"])
+    data: Mapping[str, object] = next((fact["data"] for fact in told), {})
+    if "why" in data:
+        return [f"{screen.bad('refused')}  {screen.one_line(str(data['why']), 200)}"]
+    return [f"{screen.good('promoted')}  {screen.one_line(str(data.get('address', known['to'])), 200)}"]
 
 
 def _decision(each: Decision) -> str:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tagship.ledger import approvals, releases
+from tagship.ledger import approvals, promotions, releases
 from tagship.model.facts import ENDING_KINDS, FactKind
-from tagship.model.records import FactRecord, ReleaseRecord, RequestRecord
+from tagship.model.records import FactRecord, PromotionRecord, ReleaseRecord, RequestRecord
 from tagship_cli.failures import trying
 from tagship_cli.place import Place
 from tagship_cli.views import times
@@ -66,6 +66,7 @@ class Shown:
     record: ReleaseRecord
     facts: Sequence[FactRecord]
     approval: RequestRecord | None
+    promotion: PromotionRecord | None = None
 
     @property
     def phases(self) -> list[Phase]:
@@ -112,7 +113,8 @@ def gather(place: Place, application: str, tag: str) -> Shown:
         record = releases.get(ledger, application, tag)
         facts = ledger.facts_of(application, tag)
         approval = approvals.get(ledger, record["approval"]) if record.get("approval") else None
-    return Shown(record=record, facts=facts, approval=approval)
+        promotion = promotions.get(ledger, application, tag)
+    return Shown(record=record, facts=facts, approval=approval, promotion=promotion)
 
 
 def machines(place: Place, shown: Shown) -> list[Machine]:

@@ -188,7 +188,7 @@ def test_a_release_that_waits_for_its_window_is_seen_to_wait(stage: Any) -> None
     assert "v1.4.0 is approved and is waiting for its window" in told
     assert "until Mon 23 Nov 2026, 18:05 UTC, in 4 h" in told
     history = stage.run("history", "storefront", "--tag", "v1.4.0").stdout
-    assert "waits until Mon 23 Nov 2026, 18:05 UTC; no traffic moves before then then" in history
+    assert "waits until Mon 23 Nov 2026, 18:05 UTC; no traffic moves before then" in history
     assert "It is frozen." in history
 
 

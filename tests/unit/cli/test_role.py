@@ -411,6 +411,47 @@ def test_its_name_is_none_that_a_function_of_tagship_has_or_assumes() -> None:
         assert not fnmatchcase(longest, pattern)
 
 
+FUNCTION_ROLE = "arn:aws:iam::111122223333:role/tagship-staging-PromoteFunctionRole-1A2B3C"
+
+
+def test_the_role_of_the_stage_before_trusts_one_function_for_one_application(
+    stage: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "application.yaml"
+    promotion = {"stage": "development", "key": "alias/tagship-promotion"}
+    file.write_text(yaml.safe_dump(application(gates={"promotion": promotion})))
+    result = stage.run("role", str(file), "--promoter", FUNCTION_ROLE, "--json")
+    made = json.loads(result.stdout)["Resources"]["Role"]["Properties"]
+    assume, tag = made["AssumeRolePolicyDocument"]["Statement"]
+    assert assume["Condition"] == {
+        "StringEquals": {
+            "sts:ExternalId": f"tagship-{stage.stage}",
+            "aws:RequestTag/Application": "storefront",
+        },
+        "ArnLike": {"aws:PrincipalArn": FUNCTION_ROLE},
+    }
+    assert tag["Condition"] == {"ArnLike": {"aws:PrincipalArn": FUNCTION_ROLE}}
+    upload, sign = made["Policies"][0]["PolicyDocument"]["Statement"]
+    assert upload["Resource"] == "arn:aws:s3:::releases/releases/storefront/*"
+    assert upload["Action"] == ["s3:PutObject", "s3:GetObject"]
+    assert sign["Condition"] == {"StringEquals": {"kms:RequestAlias": "alias/tagship-promotion"}}
+    assert len(publisher.promoter_name("production", "a" * 40)) <= 64
+    assert fnmatchcase(publisher.promoter_name("production", "a" * 40), "tagship-to-*")
+    wrong = stage.run("role", str(file), "--promoter", "arn:aws:iam::*:role/*")
+    assert wrong.exit_code == 2 and "must be a role's ARN" in wrong.output
+
+
+def test_the_role_of_the_stage_before_is_deployed_and_its_lines_of_configuration_are_shown(
+    stage: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "application.yaml"
+    file.write_text(yaml.safe_dump(application()))
+    result = stage.run("role", str(file), "--promoter", FUNCTION_ROLE, "--deploy", "--yes")
+    assert result.exit_code == 0, result.output
+    assert "    after: P1D" in result.stdout
+    assert f"    role: arn:aws:iam::123456789012:role/tagship-to-{stage.stage}-storefront" in result.stdout
+
+
 def test_the_stacks_own_publisher_role_is_the_same() -> None:
     role = resources("AWS::IAM::Role")["PublisherRole"]
     host = "token.actions.githubusercontent.com"

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tagship.ledger import promotions
+from tagship.model.facts import FactKind
 from tagship.model.release import Status
 from tagship_cli.pages.release import release_page
 from tagship_cli.views import showing
@@ -58,6 +60,32 @@ def test_as_json_it_has_everything_and_no_token(stage: Any) -> None:
     ]
     assert set(told["phases"]) == {"waited for the lock", "gates", "plan", "approval", "deployment"}
     assert "taskToken" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    "ended, told",
+    [
+        (None, "promotion   to production after Tue 24 Nov 2026, 14:00 UTC, if it stays current and healthy"),
+        ((FactKind.RELEASE_PROMOTED, {"address": "s3://there/"}), "promotion   promoted  s3://there/"),
+        ((FactKind.PROMOTION_REFUSED, {"why": "An alarm fired."}), "promotion   refused  An alarm fired."),
+    ],
+)
+def test_a_promotion_is_shown_with_its_time_and_its_end(stage: Any, ended: Any, told: str) -> None:
+    stage.release().succeeded()
+    promotion = promotions.opened(
+        stage.ledger,
+        {"application": "storefront", "tag": "v1.4.0", "attempt": 1},
+        to="production",
+        since="2026-11-23T14:00:00.000Z",
+        due="2026-11-24T14:00:00.000Z",
+    )["Put"]
+    stage.ledger.client.put_item(TableName=promotion["TableName"], Item=promotion["Item"])
+    if ended:
+        (known,) = promotions.open_ones(stage.ledger)
+        promotions.end(stage.ledger, known, promotions.fact_of(known, ended[0], data=ended[1]))
+    assert told in stage.run("show", "storefront", "v1.4.0").stdout
+    answered = json.loads(stage.run("show", "storefront", "v1.4.0", "--json").stdout)["promotion"]
+    assert answered["ended"] == (ended[0] if ended else None)
 
 
 def test_a_release_that_nobody_knows_is_a_failure(stage: Any) -> None:

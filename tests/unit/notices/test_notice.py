@@ -190,3 +190,13 @@ def test_a_freeze_is_sent_although_it_is_about_no_release(application, about):
     assert notice.subject == f"{about} in production"
     assert notice.text == "frozen by arn:ana until Tue 24 Nov 2026, 10:00 UTC"
     assert notice.more == ("the sale",)
+
+
+def test_a_promotion_says_how_it_ended_and_what_a_person_can_do():
+    times = {"to": "production", "since": "2026-11-23T14:00:00.000Z", "due": "2026-11-24T14:00:00.000Z"}
+    promoted = told("Release Promoted", times | {"address": "s3://there/"}, stage="staging")
+    assert "promoted to production, after it stayed current and healthy for 24 h" in promoted.text
+    assert "serves all traffic" not in promoted.text, "by then another release may"
+    refused = told("Promotion Refused", times | {"why": "An alarm fired."}, stage="staging")
+    assert "not promoted to production by itself: An alarm fired" in refused.text
+    assert "tagship promote storefront v1.4.0 --from staging --to production" in refused.more[0]

@@ -1,11 +1,11 @@
-"""Records that a release has succeeded: the new current release, and until when its alarms are watched."""
+"""Records that a release has succeeded: the new current release, what is watched, and when it is promoted."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from tagship.deployment.locations import location_of
-from tagship.ledger import releases, watches
+from tagship.ledger import promotions, releases, watches
 from tagship.ledger.table import Change, Ledger, timestamp
 from tagship.model.application import Application
 from tagship.model.errors import LockLost
@@ -15,7 +15,7 @@ from tagship.model.release import Status
 
 
 def complete(ledger: Ledger, release: ReleaseKey, *, execution: str) -> str:
-    """Moves the current revision, writes the ending, releases the lock and opens the watch in one transaction. Returns why.
+    """Moves the current revision, writes the ending, releases the lock, opens watch and promotion in one transaction; why.
 
     Raises LockLost if another execution has taken the release over: it was, or is being, rolled back.
     """
@@ -46,7 +46,7 @@ def complete(ledger: Ledger, release: ReleaseKey, *, execution: str) -> str:
             "since": since,
             "watchEnds": until,
         },
-        also=watch,
+        also=[*watch, *_promotion(ledger, record, since=since)],
         data={
             "from": plan["from"],
             "commit": manifest["commit"],
@@ -69,3 +69,12 @@ def _watch(ledger: Ledger, record: ReleaseRecord, *, since: str) -> tuple[str, l
     until = timestamp(ledger.now() + timedelta(seconds=wanted.seconds))
     alarms = [(target.account, target.region, name) for name in wanted.alarms]
     return until, watches.opened(ledger, record, alarms=alarms, since=since, until=until)
+
+
+def _promotion(ledger: Ledger, record: ReleaseRecord, *, since: str) -> list[Change]:
+    """To the stage that the configuration names, once the release has stayed current and healthy for so long."""
+    promote = Application.from_dict(document_of(record)).promote
+    if promote is None:
+        return []
+    due = timestamp(datetime.fromisoformat(since) + timedelta(seconds=promote.after))
+    return [promotions.opened(ledger, record, to=promote.to, since=since, due=due)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 from tagship.gates.reading import Unreadable, parsed, text
 from tagship.text.plain import exact
@@ -32,6 +32,10 @@ class Statement:
     def raw(self) -> bytes:
         """The document."""
         return json.dumps({"schemaVersion": _VERSION, **asdict(self)}, indent=2).encode() + b"\n"
+
+    def says_the_same(self, other: Statement) -> bool:
+        """Who began to promote it, and when, may differ: whoever goes on finds the rest to be true."""
+        return replace(other, promotedAt=self.promotedAt, promotedBy=self.promotedBy) == self
 
     @classmethod
     def read(cls, raw: bytes) -> Statement:

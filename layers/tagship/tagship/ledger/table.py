@@ -5,6 +5,7 @@
 | `APPLICATION#<name>` | `FACT#<tag>#<attempt>#<name>#<key>` | a fact: once by its key, in order by `seq` (index `order`) |
 | `APPLICATION#<name>` | `HEAD` | the last fact's number and digest |
 | `APPLICATION#<name>` | `RELEASE#<tag>` | a release as it stands |
+| `APPLICATION#<name>` | `PROMOTION#<tag>` | to which stage a release is promoted, and when |
 | `APPLICATION#<name>` | `LOCK` | who may change the target |
 | `APPLICATION#<name>` | `FREEZE#<id>` | a freeze; those of all applications stand under `APPLICATION#*` |
 | `APPLICATION#<name>` | `CURRENT` | what production runs |
@@ -176,7 +177,7 @@ class Ledger:
                 )
 
     def open_of(self, kind: str) -> Iterator[Item]:
-        """The keys of open items (`release`, `lock`, `approval`). The index is eventually consistent."""
+        """The keys of open items (`release`, `lock`, `approval`, `promotion`). The index is eventually consistent."""
         request: dict[str, Any] = {
             "TableName": self.table,
             "IndexName": "open",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import annotated_types as at
 
@@ -18,6 +18,7 @@ from tagship.model.fields import (
     ALARM_NAME,
     CONFIG,
     FUNCTION_NAME,
+    REGION,
     ByType,
     Duration,
     Example,
@@ -367,6 +368,62 @@ class Notifications:
     """A repository that shows releases as deployments."""
 
 
+STAGES = get_args(Stage)
+"""In the order in which a release passes them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promote:
+    """The next stage, to which Tagship itself brings a release that stayed current and healthy."""
+
+    __pydantic_config__ = CONFIG
+    EXAMPLE: ClassVar[Example] = {
+        "to": "production",
+        "after": "P1D",
+        "bucket": "tagship-production-releasebucket-1a2b3c4d5e6f",
+        "region": "eu-central-1",
+        "role": "arn:aws:iam::123456789012:role/tagship-to-production-storefront",
+        "key": "alias/tagship-promotion",
+    }
+
+    to: Literal["staging", "production"]
+    """The next stage. Its own gates and approvals decide there."""
+    after: Annotated[int, Duration(), at.Ge(60), at.Le(2_592_000)]
+    """How long the release must stay current and healthy before it is promoted, in seconds."""
+    bucket: Annotated[
+        str,
+        Matching(
+            r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+            "a bucket's name: the output ReleaseBucketName of the next stage's stack",
+        ),
+    ]
+    """The release bucket of the next stage."""
+    region: Annotated[str, REGION]
+    """The region of that bucket, and of the key."""
+    role: Annotated[
+        str,
+        Matching(
+            r"^arn:aws[a-z-]*:iam::\d{12}:role/tagship-to-[\w+=,.@-]{1,53}$",
+            "the ARN of a role whose name begins with tagship-to-",
+        ),
+    ]
+    """The role of the next stage that may upload this application's releases: `tagship role --promoter` makes it."""
+    key: Annotated[str, SIGNING_KEY] | None = None
+    """The KMS key of the next stage that signs `promotion.json` for its gate `promotion`; without it, nothing is signed."""
+    algorithm: SigningAlgorithm = "ECDSA_SHA_256"
+    """The signing algorithm."""
+
+    @property
+    def account(self) -> str:
+        """The account of the next stage."""
+        return self.role.split(":")[4]
+
+    @property
+    def externalId(self) -> str:  # noqa: N802 (as the role of a target has it)
+        """What the role's trust policy asks for."""
+        return f"tagship-{self.to}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
     """Which revisions `tagship retention` keeps; it deletes the older ones, and never what a rollback needs."""
@@ -407,6 +464,8 @@ class Application:
     """Who gets notices, and which ones."""
     retention: Retention | None = None
     """Which old revisions `tagship retention` may delete; without it, none."""
+    promote: Promote | None = None
+    """The next stage, to which a release is promoted after a soak; without it, nobody but a person promotes."""
     stage: Stage | None = None
     """The only stage that accepts this document. Without it, any stage accepts it."""
 

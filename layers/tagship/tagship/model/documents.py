@@ -22,6 +22,7 @@ from tagship.aws.hosts import address_problem
 from tagship.aws.rights import Location
 from tagship.health import Check
 from tagship.model.application import (
+    STAGES,
     Application,
     ApprovalPolicy,
     Gates,
@@ -134,6 +135,7 @@ def read_application(
     except DocumentInvalid as error:
         raise DocumentInvalid([*error.problems, *_of_valid_parts(data)]) from error
     problems = [it for part, judge in _JUDGES.items() for it in judge(getattr(application, part))]
+    problems += _promotion_problems(application)
     problems += _notification_problems(application, stage or application.stage or "", github_hosts)
     if problems := [*problems, *_target_cannot(application)]:
         raise DocumentInvalid(problems)
@@ -187,6 +189,24 @@ def _target_cannot(application: Application) -> Iterator[Problem]:
     asked = kind.subject(application.target, None)
     for index, check in enumerate(application.health.checks):
         yield from _of_check(index, check.lacks(asked))
+
+
+def _promotion_problems(application: Application) -> Iterator[Problem]:
+    """A promotion leads to a later stage, so never in a circle, and only of what somebody watched."""
+    if (promote := application.promote) is None:
+        return
+    if application.stage is None:
+        message = "is required by promote: it says from which stage a release is promoted"
+        yield Problem(path=("stage",), message=message)
+    elif STAGES.index(promote.to) <= STAGES.index(application.stage):
+        message = f"must be a stage after {application.stage}"
+        yield Problem(path=("promote", "to"), message=message)
+    watch = application.health.watch
+    if not (watch.seconds and watch.alarms):
+        message = (
+            "is required by promote, with seconds and alarms: only what is watched is known to be healthy"
+        )
+        yield Problem(path=("health", "watch"), message=message)
 
 
 def _policy_problems(policy: ApprovalPolicy) -> Iterator[Problem]:

@@ -128,6 +128,12 @@ class FactKind(StrEnum):
         *("Release Succeeded", "SUCCEEDED", Level.MILESTONES),
         *(Status.SUCCEEDED, "DeploymentSucceeded"),
     )
+    RELEASE_PROMOTED = (
+        *("Release Promoted", "the release was promoted to the next stage", Level.MILESTONES),
+    )
+    PROMOTION_REFUSED = (
+        *("Promotion Refused", "the release is not promoted to the next stage", Level.MILESTONES),
+    )
     RELEASE_INVALID = "Release Invalid", "INVALID: nothing was changed", Level.PROBLEMS, Status.INVALID
     RELEASE_REJECTED = "Release Rejected", "REJECTED: nothing was changed", Level.PROBLEMS, Status.REJECTED
     RELEASE_EXPIRED = "Release Expired", "EXPIRED: nothing was changed", Level.PROBLEMS, Status.EXPIRED

@@ -470,6 +470,23 @@ class WatchRecord(TypedDict):
     until: str
 
 
+class PromotionRecord(TypedDict):
+    """A release that is to be promoted once it has stayed current and healthy."""
+
+    application: str
+    tag: str
+    attempt: int
+    to: str
+    since: str
+    """When it succeeded."""
+    due: str
+    """When it is promoted."""
+    ended: NotRequired[str]
+    """The name of the fact that says how it ended."""
+    sending: NotRequired[bool]
+    """Its manifest may have arrived in the next stage."""
+
+
 class LoginRecord(TypedDict):
     """Somebody's session on the approval page."""
 

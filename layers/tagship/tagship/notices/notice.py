@@ -136,6 +136,8 @@ def _serves(fact: FactRecord, record: Known) -> str:
         FactKind.HEALTH_CHECKED,
         FactKind.BASELINE_RESTORED,
         FactKind.ROLLBACK_TRIGGERED,
+        FactKind.RELEASE_PROMOTED,
+        FactKind.PROMOTION_REFUSED,
     ):
         return f"{plan.get('from') or 'The previous version'} serves all traffic."
     return ""

@@ -171,7 +171,7 @@ def _link_refused(fact: FactRecord, data: Data) -> Told:
 def _delayed(_: FactRecord, data: Data) -> Told:
     opens = clock(moment(data["opens"]))
     return Told(
-        text=f"waits until {opens}; no traffic moves before then then then then",
+        text=f"waits until {opens}; no traffic moves before then",
         mood=Mood.WARY,
         more=(str(data["why"]),),
     )
@@ -315,6 +315,24 @@ def _retained(fact: FactRecord, data: Data) -> Told:
     )
 
 
+def _promoted(_: FactRecord, data: Data) -> Told:
+    soaked = span((moment(data["due"]) - moment(data["since"])).total_seconds())
+    return Told(
+        text=f"promoted to {data['to']}, after it stayed current and healthy for {soaked}",
+        mood=Mood.GOOD,
+        more=(str(data["address"]),),
+    )
+
+
+def _not_promoted(fact: FactRecord, data: Data) -> Told:
+    hand = f"tagship promote {fact['application']} {fact['tag']} --from {fact['stage']} --to {data['to']}"
+    return Told(
+        text=f"not promoted to {data['to']} by itself: {str(data['why']).rstrip('.')}",
+        mood=Mood.WARY,
+        more=(f"Nothing more happens by itself. To promote it all the same: {hand}",),
+    )
+
+
 def _why(mood: Mood, text: str) -> Callable[[FactRecord, Data], Told]:
     return lambda _, data: Told(text=text, mood=mood, more=(str(data["why"]),) if data.get("why") else ())
 
@@ -363,6 +381,8 @@ _WORDS: Mapping[str, Callable[[FactRecord, Data], Told]] = {
     FactKind.BASELINE_RESTORED: _restored,
     FactKind.BASELINE_ADOPTED: _adopted,
     FactKind.RETENTION_APPLIED: _retained,
+    FactKind.RELEASE_PROMOTED: _promoted,
+    FactKind.PROMOTION_REFUSED: _not_promoted,
     FactKind.CONFIGURATION_PROPOSED: lambda _, data: Told(
         text=f"a configuration change, proposed by {data['author']}", mood=Mood.WARY
     ),
