@@ -255,7 +255,10 @@ def opening(story: Story, *, build: str, again: bool) -> str:
     built = "the real SAM CLI deploys the real template to an embedded AWS engine"
     steps = [
         ("Build and deploy", built, build),
-        *((f"Release {release.tag}", release.short, "about 30 s") for release in story.releases),
+        *(
+            (f"Release {release.tag}", release.short, "about 20 s" if release.broken else "about 30 s")
+            for release in story.releases
+        ),
     ]
     return OPENING.format(
         how="a canary" if story.canary else "the change that was approved",

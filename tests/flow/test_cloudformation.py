@@ -47,6 +47,10 @@ def stacks() -> Stacks:
 
 @pytest.fixture
 def stack(world: World, stacks: Stacks) -> World:
+    return with_a_stack(world, stacks)
+
+
+def with_a_stack(world: World, stacks: Stacks) -> World:
     """An application whose target is a stack that exists; its smoke test knows one bad template."""
     client_of("s3").create_bucket(Bucket=BUCKET)
     world.patch.setattr(

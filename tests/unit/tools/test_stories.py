@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tagship.targets import KINDS
-from tools import demo, orders, record, stories, storefront, website
+from tools import demo, orders, record, storefront, stories, website
 
 
 def test_each_kind_is_shown_or_it_is_said_why_not() -> None:
