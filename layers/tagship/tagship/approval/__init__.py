@@ -1,1 +1,1 @@
-"""The approval room: the signed link, who counts, the page and the mail."""
+"""Approvals: the signed link, the quorum, the page and the mail."""

@@ -1,6 +1,6 @@
-"""What can go wrong between a link and a recorded decision, and never reaches the state machine.
+"""Errors between a link and a recorded decision; none of them reaches the state machine.
 
-The page turns each into one calm answer. The errors of the ledger and the state machine are in `tagship.model.errors`.
+The page turns each into a calm answer. The errors of the ledger and the state machine are in `tagship.model.errors`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from tagship.model.errors import FinalError, RetryableError
 
 
 class LinkInvalid(FinalError):
-    """The link is not valid for this; `reason` is for the audit and never for the answer."""
+    """The link is not valid for this; `reason` is for the audit trail and never for the answer."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -17,7 +17,7 @@ class LinkInvalid(FinalError):
 
 
 class FormInvalid(FinalError):
-    """The POST is not what the page's own form sends; the sentence is shown to the approver."""
+    """The POST is not what the page's own form sends; the approver sees the message."""
 
     def __init__(self, why: str, *, status: int = 400) -> None:
         super().__init__(why)
@@ -26,15 +26,15 @@ class FormInvalid(FinalError):
 
 
 class QuorumUnreachable(FinalError):
-    """However everybody decides, there can't be enough approvals: nobody should be asked."""
+    """There cannot be enough approvals, whatever people decide: nobody should be asked."""
 
 
 class SignInUnavailable(RetryableError):
-    """The provider with which approvers sign in can't be asked; without its word nothing is shown and nothing decided."""
+    """The sign-in's provider is unavailable; without it, nothing is shown and nothing is decided."""
 
 
 class TooManyRequests(RetryableError):
-    """More requests from one address than a person makes; a store may raise it from any of its methods."""
+    """More requests from one address than a person makes; any method of a store can raise it."""
 
     def __init__(self, *, retry_after: int = 60) -> None:
         super().__init__(f"too many requests; try again in {retry_after} seconds")

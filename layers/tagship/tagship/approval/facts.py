@@ -1,4 +1,4 @@
-"""What this room says of a request in the ledger."""
+"""The facts that this room writes about a request."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tagship.model.facts import FactKind
 from tagship.model.records import RequestRecord
 
 CHANNEL = "the channel"
-"""Whom a message went to that is for all."""
+"""The recipient of a message that is for everyone."""
 
 
 def failure(request: RequestRecord, *, channel: str, failed: Mapping[str, str]) -> Fact:
-    """The fact that a message about an approval was not taken."""
+    """The fact that a message about an approval was not accepted."""
     key = hashlib.sha256(repr((channel, sorted(failed.items()))).encode()).hexdigest()[:12]
     return fact_of(
         request, FactKind.APPROVAL_ERROR, key=key, data={"channel": channel, "failed": dict(failed)}

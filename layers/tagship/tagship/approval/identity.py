@@ -1,4 +1,4 @@
-"""Which AWS identities prove who somebody is: those whose name the caller could not choose."""
+"""Which AWS identities prove a person: those whose name the caller cannot choose."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _IDENTITY_CENTER = re.compile(
 
 
 def address_of(arn: str) -> str:
-    """The mail address that an identity's last part is; empty where it is none."""
+    """The mail address at the end of an identity; empty if there is none."""
     name = arn.rsplit("/", 1)[-1] if "/" in arn else ""
     return name if re.search(MAIL_ADDRESS.pattern, name) else ""
 
 
 def proven(arn: str, patterns: Sequence[str] = ()) -> bool:
-    """Whether AWS vouches for the name in this ARN.
+    """Whether AWS guarantees the name in this ARN.
 
-    It does for an IAM user, and for a session that IAM Identity Center made. Anyone who may assume a role chooses the name
-    of the session, so any other session counts only where the stack's owner names it by a pattern with `*`: the role's trust
-    policy must then require the name (`sts:RoleSessionName`).
+    It does for an IAM user, and for a session that IAM Identity Center created. Anyone who can assume a role chooses the
+    name of the session, so other sessions count only if the stack's owner lists them by a pattern with `*`: the role's
+    trust policy must then require the name (`sts:RoleSessionName`).
     """
     return bool(
         _USER.fullmatch(arn)
@@ -36,6 +36,6 @@ def proven(arn: str, patterns: Sequence[str] = ()) -> bool:
 
 
 def identity_of(arn: str, approver: str, patterns: Sequence[str] = ()) -> str:
-    """What is recorded with a decision: the ARN, marked as claimed where it does not prove that this is the approver."""
+    """The ARN that is recorded with a decision, marked as claimed if it does not prove that this is the approver."""
     is_proven = proven(arn, patterns) and person(address_of(arn)) == person(approver)
     return arn if is_proven else f"{CLAIMED}{arn}"

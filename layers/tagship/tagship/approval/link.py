@@ -25,9 +25,9 @@ from tagship.model.records import RequestRecord
 
 PURPOSE = "approval-link/1"
 BUTTONS = "the buttons in a channel"
-"""In the place of an approver: the token behind a channel's buttons opens no page. It shows that somebody pressed one."""
+"""Used instead of an approver: the token behind a channel's buttons opens no page. It proves that someone pressed one."""
 GRACE = timedelta(days=7)
-"""How long a link outlives its approval, so that who comes late reads what became of it instead of "not valid"."""
+"""How long a link outlives its approval, so that late visitors see the outcome instead of "not valid"."""
 
 _VERSION = 1
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{64}")
@@ -35,12 +35,12 @@ _ALGORITHM: Literal["HMAC_SHA_256"] = "HMAC_SHA_256"
 
 
 class _NotGenuine(LinkInvalid):
-    """KMS's word on a MAC that is not of this key and message."""
+    """KMS's error for a MAC of another key or message."""
 
 
 _REFUSALS: dict[str, type[TagshipError]] = {
     "KMSInvalidMacException": _NotGenuine,
-    # a key that was taken out of use takes its links with it
+    # disabling a key invalidates its links
     "DisabledException": LinkInvalid,
     "KMSInvalidStateException": LinkInvalid,
     "NotFoundException": LinkInvalid,
@@ -49,7 +49,7 @@ _REFUSALS: dict[str, type[TagshipError]] = {
 
 
 class MacMaker(Protocol):
-    """The one call of a KMS client that the sender of links needs."""
+    """The one KMS call that the sender of links needs."""
 
     def generate_mac(
         self, *, KeyId: str, MacAlgorithm: Literal["HMAC_SHA_256"], Message: bytes
@@ -57,7 +57,7 @@ class MacMaker(Protocol):
 
 
 class MacChecker(Protocol):
-    """The one call of a KMS client that the page needs."""
+    """The one KMS call that the page needs."""
 
     def verify_mac(
         self, *, KeyId: str, MacAlgorithm: Literal["HMAC_SHA_256"], Message: bytes, Mac: bytes
@@ -66,7 +66,7 @@ class MacChecker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a token carries; the MAC stays out of any `repr` that finds its way into a log."""
+    """The content of a token; the MAC is excluded from any `repr` that may reach a log."""
 
     key: str
     approver: bytes
@@ -104,7 +104,9 @@ def key_ref(key_id: str) -> str:
 
 
 def known_keys(*key_ids: str) -> dict[str, str]:
-    """The keys whose links are taken, by their short names: the present one first, then those whose links still run."""
+    """The keys whose links are accepted, by their short names: the current one first, then those whose links are still
+    valid.
+    """
     keys = {key_ref(key_id): key_id for key_id in key_ids}
     if len(keys) != len({key_id.rpartition(":key/")[2] for key_id in key_ids}):
         raise ValueError("two of these keys have the same short name; replace one of them")
@@ -112,12 +114,12 @@ def known_keys(*key_ids: str) -> dict[str, str]:
 
 
 def approval_url(base_url: str, approval_id: str, token: str) -> str:
-    """Where an approver goes."""
+    """The address of an approver's link."""
     return f"{base_url.rstrip('/')}/approvals/{approval_id}?t={token}"
 
 
 class LinkSigner:
-    """Makes links; its role may `kms:GenerateMac` and nothing else."""
+    """Creates links; its role has only `kms:GenerateMac`."""
 
     def __init__(self, kms: MacMaker, key_id: str, *, stage: str) -> None:
         self._kms = kms
@@ -142,7 +144,7 @@ class LinkSigner:
 
 
 class LinkVerifier:
-    """Checks links; its role may `kms:VerifyMac` and nothing else."""
+    """Verifies links; its role has only `kms:VerifyMac`."""
 
     def __init__(self, kms: MacChecker, keys: Mapping[str, str], *, stage: str) -> None:
         self._kms = kms
@@ -208,7 +210,7 @@ def is_genuine(kms: MacChecker, key_id: str, message: bytes, mac: bytes) -> bool
 
 
 def link_message(approval_id: str, approver: str, stage: str, digest: str, expires: int) -> bytes:
-    """The one spelling of what is signed: JSON with sorted keys, so that no field can flow into its neighbour."""
+    """The canonical form that is signed: JSON with sorted keys, so that no field can run into the next one."""
     fields = {
         "purpose": PURPOSE,
         "approval": approval_id,
@@ -221,7 +223,7 @@ def link_message(approval_id: str, approver: str, stage: str, digest: str, expir
 
 
 def _approver_ref(approval_id: str, approver: str) -> bytes:
-    """Six bytes that stand for one approver of one approval and say nothing about the mailbox."""
+    """Six bytes that identify one approver of one approval and reveal nothing about the mailbox."""
     return hashlib.sha256(json.dumps(["approver-ref/1", approval_id, person(approver)]).encode()).digest()[:6]
 
 

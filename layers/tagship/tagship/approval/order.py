@@ -1,8 +1,8 @@
-"""Order among an application's releases, of which several may wait: for people, or for their window.
+"""The order of an application's releases, of which several can wait for people or for their window.
 
-Who waits holds no lock. A newer release ends the older ones that waited before it came. Whoever is approved first goes
-first, and what others had planned is outdated then: they are planned again on what serves now, and their approvers are
-asked again. No release goes back behind a newer one.
+A waiting release holds no lock. A newer release ends the older ones that were waiting when it arrived. The release that
+is approved first goes first, which outdates the plans of the others: they are planned again on the new baseline, and
+their approvers are asked again. No release goes back behind a newer one.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _CHANGES = {
     FactKind.ROLLBACK_TRIGGERED: "was rolled back",
     FactKind.BASELINE_ADOPTED: "was adopted as what serves",
 }
-"""What of another release changes the baseline of a plan, or the place where the candidate is made."""
+"""Events of another release that change a plan's baseline, or the place where the candidate is made."""
 
 
 def supersede_older(
     ledger: Ledger, stepfunctions: SFNClient, record: ReleaseRecord, *, execution: str
 ) -> None:
-    """Ends the older releases that waited when this one was read. A fix that came later stays: it may go first."""
+    """Ends the older releases that were waiting when this one was read. A later fix stays: it can go first."""
     title = f"{record['application']} {record['tag']}"
     for older in releases.waiting(ledger, record["application"]):
         if older["readAt"] <= record["readAt"] and _newer(record["tag"], older["tag"]):
@@ -43,8 +43,8 @@ def supersede_older(
 def plan_others_again(ledger: Ledger, stepfunctions: SFNClient, application: str) -> list[str]:
     """Closes the requests of those that wait on an outdated plan, and wakes their executions. Returns their tags.
 
-    Nothing while another release is at work: they would only wait for that one. Who waits for a window, or was approved
-    just now, finds it by itself when it looks again.
+    Does nothing while another release holds the lock: they would only wait for it. A release that waits for a window, or
+    was approved just now, finds out at its next check.
     """
     if lock.holder(ledger, application):
         return []
@@ -63,15 +63,16 @@ def _plan_again(ledger: Ledger, stepfunctions: SFNClient, record: ReleaseRecord)
         approvals.close(ledger, request["id"], status="SUPERSEDED", why=str(error))
     except LockLost:  # people have just decided, or it has ended
         return False
-    with suppress(TokenDead):  # it asks again, and is told then
+    with suppress(TokenDead):  # its next call delivers it
         deliver(ledger, stepfunctions, request["id"])
     return True
 
 
 def is_outdated(ledger: Ledger, record: ReleaseRecord, *, execution: str = "") -> bool:
-    """Whether another release went first since people were asked; then the next planning has begun: no decision counts.
+    """Whether another release went first since people were asked; then the next planning has begun, and no decision
+    counts.
 
-    Raises Overtaken where planning again can't help, LockLost when the release has ended meanwhile.
+    Raises Overtaken if planning again would not help, LockLost if the release has ended meanwhile.
     """
     first = _went_first(ledger, record)
     if not first:
@@ -86,9 +87,9 @@ def is_outdated(ledger: Ledger, record: ReleaseRecord, *, execution: str = "") -
 
 
 def _went_first(ledger: Ledger, record: ReleaseRecord) -> str:
-    """Who changed what this release was planned on, in words; empty where nobody did.
+    """Who changed the baseline of this release's plan, in words; empty if nobody did.
 
-    Until people were asked it had the lock, so that only facts after that count.
+    Before people were asked it held the lock, so only later facts count.
     """
     key = (record["application"], record["tag"], record["attempt"])
     asked = ledger.fact(*key, FactKind.APPROVAL_REQUESTED, of_planning(record["plan"].get("planning", 1)))
@@ -120,10 +121,10 @@ def _overtaken(ledger: Ledger, record: ReleaseRecord) -> str:
 def _end(ledger: Ledger, stepfunctions: SFNClient, older: ReleaseRecord, *, why: str, execution: str) -> None:
     if older["phase"] == releases.ASKED:
         approvals.close(ledger, older["approval"], status="SUPERSEDED", why=why, execution=execution)
-        with suppress(TokenDead):  # it asks again, and is told then
+        with suppress(TokenDead):  # its next call delivers it
             deliver(ledger, stepfunctions, older["approval"])
         return
-    # It finds its ending when it looks again.
+    # Its next check finds its ending.
     releases.end(
         ledger,
         application=older["application"],

@@ -1,1 +1,1 @@
-"""AWS: clients and sessions, rights, and its refusals in our words."""
+"""AWS: clients and sessions, permissions, and the translation of its errors."""

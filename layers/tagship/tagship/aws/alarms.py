@@ -1,4 +1,4 @@
-"""CloudWatch alarms as they stand, metric and composite ones."""
+"""Reads CloudWatch alarms, metric and composite ones."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import CompositeAlarmTypeDef, MetricAlarmTypeDef
 
 IN_ONE_CALL = 100
-"""As many as DescribeAlarms takes by name."""
+"""The limit of DescribeAlarms for names."""
 LOOK_AT_ALARMS = Right(name="LookAtAlarms", actions=("cloudwatch:DescribeAlarms",), on=("*",))
-"""On everything: a narrower right shows no composite alarms (DescribeAlarms' own documentation)."""
+"""On everything: with a narrower permission, AWS shows no composite alarms (DescribeAlarms' own documentation)."""
 
 
 class State(StrEnum):
@@ -32,22 +32,22 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """An alarm as it stands."""
+    """The current state of an alarm."""
 
     state: str
     since: datetime
     """When it last changed its state."""
     reason: str = ""
     looks_at: int = 0
-    """The seconds that it evaluates, of a metric alarm."""
+    """The seconds that a metric alarm evaluates."""
     needs_data: bool = False
-    """Without data it has no state but INSUFFICIENT_DATA."""
+    """Without data it has no state other than INSUFFICIENT_DATA."""
 
 
 def look(client: CloudWatchClient, names: Sequence[str], **refusals: type[TagshipError]) -> dict[str, Alarm]:
-    """Those of the named alarms that there are.
+    """The named alarms that exist.
 
-    Raises AwsUnavailable when CloudWatch throttled, failed or could not be reached; what `refusals` make of a refusal.
+    Raises AwsUnavailable if CloudWatch throttled, failed or could not be reached; for a refusal, the error in `refusals`.
     """
     found: dict[str, Alarm] = {}
     for start in range(0, len(names), IN_ONE_CALL):
@@ -71,7 +71,7 @@ def look(client: CloudWatchClient, names: Sequence[str], **refusals: type[Tagshi
 def _standing(alarm: MetricAlarmTypeDef | CompositeAlarmTypeDef) -> Alarm:
     return Alarm(
         state=alarm["StateValue"],
-        # when its state became this; the other time also moves when only the reason changes
+        # when it entered this state; the other timestamp also changes when only the reason does
         since=alarm.get("StateTransitionedTimestamp") or alarm["StateUpdatedTimestamp"],
         reason=alarm.get("StateReason", ""),
     )

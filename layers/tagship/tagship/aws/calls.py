@@ -1,4 +1,4 @@
-"""AWS's refusals, put into Tagship's words once: what may be asked again, and what may not."""
+"""Translates AWS's errors into Tagship's, in one place: which can be retried, and which cannot."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LAMBDA_FAULTS = (
     "Lambda.ClientExecutionTimeoutException",
     "Lambda.Unknown",
 )
-"""Lambda's own transient faults, by Step Functions' names: the definitions try again what ends with one of them."""
+"""Lambda's own transient errors, by their names in Step Functions: the definitions retry them."""
 _TRANSIENT = frozenset(
     {
         "Throttling",
@@ -32,12 +32,12 @@ _TRANSIENT = frozenset(
         "ServiceUnavailable",
         "InternalError",
         "RequestTimeout",
-        # an item that a running transaction holds just now; botocore does not try these again
+        # an item that a running transaction holds; botocore does not retry this
         "TransactionConflictException",
         "TransactionInProgressException",
     }
 )
-"""AWS's refusals that pass by themselves, whichever service says so."""
+"""AWS's transient errors, from any service."""
 INVOKING_AGAIN: Mapping[str, type[TagshipError]] = dict.fromkeys(
     (
         "ServiceException",
@@ -48,7 +48,7 @@ INVOKING_AGAIN: Mapping[str, type[TagshipError]] = dict.fromkeys(
     ),
     AwsUnavailable,
 )
-"""What Lambda answers to an invocation, beside these, that says nothing about the function and passes."""
+"""Further transient errors of a Lambda invocation that say nothing about the function."""
 REFUSED_CREDENTIALS: Mapping[str, type[TagshipError]] = dict.fromkeys(
     (
         "AccessDenied",
@@ -60,22 +60,22 @@ REFUSED_CREDENTIALS: Mapping[str, type[TagshipError]] = dict.fromkeys(
     ),
     CredentialsRefused,
 )
-"""What services say of credentials that are no longer good, or not good enough; for calls in an application's role."""
+"""Errors about credentials that are expired or insufficient; for calls with an application's role."""
 _LOST = (exceptions.ConnectionError, exceptions.HTTPClientError, exceptions.IncompleteReadError)
 
 
 def code_of(error: ClientError) -> str:
-    """AWS's name for what it refused."""
+    """AWS's error code."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def message_of(error: ClientError) -> str:
-    """AWS's own words, without the request's parameters."""
+    """AWS's own message, without the request's parameters."""
     return str(error.response.get("Error", {}).get("Message", ""))
 
 
 def is_unavailable(error: Exception) -> bool:
-    """Throttled, 5xx, not reached, or cut off in the middle of an answer: asking again may help."""
+    """Throttled, 5xx, not reached, or interrupted during the response: a retry may help."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return code_of(error) in _TRANSIENT or status >= 500
@@ -84,10 +84,10 @@ def is_unavailable(error: Exception) -> bool:
 
 @contextmanager
 def calling(what: str, **refusals: type[TagshipError]) -> Iterator[None]:
-    """Wraps an adapter's calls; `what` is what was tried, `refusals` are AWS's error codes and what they mean here.
+    """Wraps an adapter's calls; `what` describes the attempt, `refusals` maps AWS's error codes to errors.
 
-    Raises AwsUnavailable for throttling, 5xx and lost connections; the named errors for the named codes; everything else as
-    it came, since a refusal that nobody foresaw must not be dressed up.
+    Raises AwsUnavailable for throttling, 5xx and lost connections; the mapped errors for the named codes; all other
+    errors unchanged, because an unexpected one must not be disguised.
     """
     try:
         yield

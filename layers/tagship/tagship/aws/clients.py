@@ -1,4 +1,4 @@
-"""The only maker of clients, and of sessions in the roles of applications."""
+"""The only place that creates clients, and sessions in the roles of applications."""
 
 from __future__ import annotations
 
@@ -20,46 +20,48 @@ from tagship.model.errors import CredentialsRefused
 if TYPE_CHECKING:
     from tagship.aws.rights import Location
 
-# One stalled call, with all its tries and the pause between them (at most 1 s), ends before the function that makes it:
-# otherwise one lost packet kills the function. tests/template/test_timeouts.py adds them up.
+# One stalled call, with all its retries and the pause between them (at most 1 s), ends before the function that makes it:
+# otherwise one lost packet would kill the function. tests/template/test_timeouts.py adds up the times.
 _CONFIG = Config(
     connect_timeout=1,
     read_timeout=3,
     retries={"mode": "standard", "total_max_attempts": 2},
     tcp_keepalive=True,
 )
-"""For everything that answers in milliseconds: at most 9 s with both tries."""
+"""For calls that take milliseconds: at most 9 s with both attempts."""
 UPLOADING = Config(
     connect_timeout=2,
     read_timeout=18,
     retries={"mode": "standard", "total_max_attempts": 2},
     tcp_keepalive=True,
 )
-"""For what makes AWS take over the release's code, which may be large: at most 41 s with both tries."""
+"""For calls in which AWS copies the release's code, which can be large: at most 41 s with both attempts."""
 ASKED_ONCE = Config(connect_timeout=3, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 1})
-"""For what is asked to be judged by its answer: a call is not repeated behind the judge's back, and is waited for."""
+"""For calls whose result is judged: never repeated automatically, and waited for."""
 ASKED_BRIEFLY = Config(
     connect_timeout=1, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 1}
 )
-"""For a team's own function that moves traffic: it ends before each function that may ask it; the flow asks it again."""
+"""For a team's own function that moves traffic: it ends before each function that may call it; the flow retries it."""
 QUICK = Config(
     connect_timeout=2,
     read_timeout=4,
     retries={"mode": "standard", "total_max_attempts": 2},
     max_pool_connections=25,
 )
-"""For messages, which are sent side by side and must not hold up a step: at most 13 s with both tries."""
+"""For messages, which are sent in parallel and must not delay a step: at most 13 s with both attempts."""
 _SESSION_SECONDS = 900
-"""The shortest session that STS gives."""
+"""The shortest session that STS allows."""
 _REUSE_SECONDS = 600
-"""How long a warm function keeps an execution's session: no step (the longest is 85 s) outlives what is left of it."""
+"""How long a warm function keeps an execution's session: no step (the longest takes 85 s) outlives the rest of it."""
 _NAME_CHARACTERS = 64
-"""Of a session's name (AssumeRole, `RoleSessionName`)."""
+"""The limit of a session's name (AssumeRole, `RoleSessionName`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errand:
-    """In whose role, and for which execution of which release: what a session is bound to, and CloudTrail shows."""
+    """The role, and the execution and release that it is used for: a session is bound to these, and CloudTrail shows
+    them.
+    """
 
     target: Location = field(hash=False)  # a kind may have settings by name, which are no part of a key
     application: str
@@ -67,20 +69,20 @@ class Errand:
     execution: str
     """The execution's name, not its ARN."""
     allowed_accounts: frozenset[str]
-    """The accounts that this stack deploys to; nothing is asked of any other."""
+    """The accounts that this stack deploys to; no others are called."""
     function_roles: str
-    """What the role's trust policy has to name."""
+    """The principal that the role's trust policy must name."""
 
     @property
     def session_name(self) -> str:
-        """Application and tag, and of the execution what tells it from others; all of it is in the session's tags."""
+        """Application and tag, and the distinguishing part of the execution; all of it is in the session's tags."""
         name, ending = f"tagship-{self.application}-{self.tag}", f"-{self.execution[-8:]}"
         return re.sub(r"[^\w+=,.@-]", "-", name[: _NAME_CHARACTERS - len(ending)] + ending, flags=re.ASCII)
 
 
 @dataclass(slots=True, kw_only=True)
 class _Session:
-    """What STS gave for an errand, and the clients that were made with it."""
+    """The credentials from STS for one errand, and the clients made with them."""
 
     until: float
     credentials: dict[str, str]
@@ -89,9 +91,9 @@ class _Session:
 
 @dataclass(slots=True)
 class Aws:
-    """Clients, each made when it is first asked for and kept for the warm invocations after it.
+    """Clients, each created when it is first needed and kept for later warm invocations.
 
-    Threads may share it: boto3 makes one client at a time, and a client may be used by many.
+    Threads can share it: boto3 creates one client at a time, and a client can be used by many.
     """
 
     session: boto3.session.Session | None = None
@@ -111,10 +113,10 @@ class Aws:
     def client_as(
         self, service: str, *, may: Sequence[Right], errand: Errand, config: Config | None = None
     ) -> Any:
-        """With the application's role, assumed for this execution and for nothing but what it `may`.
+        """With the application's role, assumed for this execution and only for what it `may` do.
 
-        Raises CredentialsRefused, with the trust policy that would allow it, when the role can't be assumed; and before any
-        call, when it is in an account that this stack does not deploy to.
+        Raises CredentialsRefused, with the trust policy that would allow it, if the role cannot be assumed; and before
+        any call, if it is in an account that this stack does not deploy to.
         """
         session = self._session(errand, session_policy(may))
         key = (service, config or _CONFIG)
@@ -136,7 +138,7 @@ class Aws:
             credentials = self._assume(errand, policy)
             session = _Session(until=self.clock() + _REUSE_SECONDS, credentials=credentials)
             with self._making:
-                # Another execution's sessions go with the first one that is made for this: none is kept for nobody.
+                # Sessions of other executions are dropped when the first one for this execution is created.
                 kept = {key: held for key, held in self._sessions.items() if key[0] == errand}
                 self._sessions = {**kept, (errand, policy): session}
         return session

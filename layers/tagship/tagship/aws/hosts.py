@@ -1,4 +1,4 @@
-"""Which hosts something may be sent to: the stack names them, and this machine's own only counts where it is allowed."""
+"""The allowed hosts: the stack names them; the local machine counts only in development."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-"""Where http is enough: it leaves this machine by no wire."""
+"""Hosts for which http is enough: the request does not leave this machine."""
 _UNSAFE = re.compile(r"[^!-~]")
 
 
 def address_problem(url: str, hosts: Sequence[str] | None, *, setting: str, loopback: bool = True) -> str:
-    """What is wrong with an address to send to, or nothing; `setting` is the stack's parameter that names the hosts.
+    """What is wrong with an address; empty if nothing. `setting` is the stack's parameter with the allowed hosts.
 
-    Without hosts, any host is right. `loopback` says whether this machine's own address may be one of them.
+    Without hosts, any host is allowed. `loopback` says whether this machine's own address is allowed too.
     """
     try:
         parts = urlsplit(url)

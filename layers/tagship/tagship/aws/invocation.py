@@ -1,4 +1,4 @@
-"""One call of a Lambda function whose answer is to be judged: asked once, read within bounds."""
+"""One invocation of a Lambda function whose answer is judged: called once, read within limits."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda.type_defs import InvocationRequestTypeDef
 
 ANSWER_BYTES = 64 * 1024
-"""As much of an answer as is read; a verdict that says more is not one."""
+"""The part of an answer that is read; a longer one is not valid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invoked:
-    """What came back: a document, or in `raised` what went wrong inside of the function."""
+    """The answer: a document, or in `raised` the function's error."""
 
     document: object
-    """None for what is not JSON, or too long, or too deep to be an answer."""
+    """None if it is not JSON, too long, or nested too deeply."""
     raised: str = ""
 
 

@@ -24,15 +24,15 @@ from tagship.targets.kind import Subject
 from tagship.text.plain import line
 
 SECONDS = 12
-"""All checks of what serves together: far inside the gate's own time. What has not answered by then is not known."""
+"""The limit for all checks of the current version, well within the gate's time. A check without an answer is unknown."""
 CANDIDATE_SECONDS = 34
-"""All checks of the candidate together: as long as the client waits for one invocation, a cold start included."""
+"""The limit for all checks of the candidate: as long as the client waits for one invocation, including a cold start."""
 
 
 def ask(
     checks: Sequence[Check], given: Callable[[Check], Given], *, seconds: float = SECONDS
 ) -> Mapping[str, dict[str, object]]:
-    """By the check's name: `{answers, why}`. Checks that look back are not asked; what can't be asked now is left out."""
+    """By the check's name: `{answers, why}`. Checks that look back, or cannot run now, are left out."""
     found = _put([check for check in checks if not check.LOOKS_BACK], given, seconds=seconds)
     return {
         result.check: {"answers": can_answer(result), "why": line(result.why, REASON)}
@@ -53,7 +53,7 @@ def ask_baseline(
     allowed: Sequence[IPv4Network | IPv6Network],
     now: Callable[[], datetime],
 ) -> Mapping[str, dict[str, object]]:
-    """Asks what serves, which a rollback would restore, each check with its own rights."""
+    """Runs checks on the current version, which a rollback would restore, each with its own permissions."""
 
     def given(check: Check) -> Given:
         return Given(
@@ -78,10 +78,10 @@ def prove_candidate(
     title: str,
     seconds: float = CANDIDATE_SECONDS,
 ) -> Sequence[CheckResult]:
-    """What the candidate answers while it has no traffic, asked by those of the application's checks that can ask it.
+    """Runs the application's checks that can reach a candidate without traffic.
 
-    Raises CandidateUnhealthy for an answer with which traffic may not begin, and for none in time; AwsUnavailable or
-    CredentialsRefused where a check could not be put, and no other one stops the release.
+    Raises CandidateUnhealthy for an answer that does not allow traffic, and for none in time; AwsUnavailable or
+    CredentialsRefused if a check could not run, and no other one stops the release.
     """
     found = _put([check for check in checks if check.ASKS_CANDIDATE], given, seconds=seconds)
     results, stopping, unasked = [], [], []
@@ -108,13 +108,13 @@ def prove_candidate(
 def _put(
     checks: Sequence[Check], given: Callable[[Check], Given], *, seconds: float
 ) -> list[tuple[Check, Given, together.Answer]]:
-    """Puts every check once, all at the same time."""
+    """Runs every check once, all in parallel."""
     put = [(check, given(check)) for check in checks]
     answers = together.ask([(_once(check), given_to) for check, given_to in put], seconds=seconds)
     return [(check, given_to, answer) for (check, given_to), answer in zip(put, answers, strict=True)]
 
 
 def _once(check: Check) -> Check:
-    """One request is enough to know whether the question is understood."""
+    """One request is enough to see whether it understands the check."""
     once: dict[str, Any] = {"requests": 1, "mustPass": 1}
     return replace(check, **once) if once.keys() <= {each.name for each in fields(check)} else check

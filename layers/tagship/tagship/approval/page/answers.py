@@ -1,4 +1,4 @@
-"""The page's answers: the one that asks, and the calm ones that tell. What they may do in a browser is the same for all."""
+"""The page's answers: the one with the form, and the calm ones that only inform. All get the same browser policy."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from tagship.model.records import ReleaseRecord, RequestRecord
 
 @dataclass(frozen=True, slots=True)
 class PageResponse:
-    """An answer; a status from 500 on is worth an alarm."""
+    """An answer; a status of 500 or more triggers an alarm."""
 
     status: int
     headers: dict[str, str]
     body: str
     cookies: tuple[str, ...] = ()
     kind: str = ""
-    """What it tells, in a word: for who answers elsewhere than on a page."""
+    """Its content in one word, for channels other than a page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A request whose link is valid: who came, with what, to which approval."""
+    """A request with a valid link: who, with what, to which approval."""
 
     record: RequestRecord
     approver: str
@@ -40,43 +40,43 @@ class Visit:
     source_ip: str
     now: datetime
     proof: Proof
-    """What vouches that this approver was asked: kept with an approval."""
+    """The proof that this approver was asked: kept with an approval."""
     identity: str = ""
-    """Who signed in, in the provider's words, where the stage asks for that."""
+    """The provider's name for the person, if the stage requires a sign-in."""
     token: str = field(default="", repr=False)
     follow: bool = False
-    """Whether this approver asked to stay and see how it goes on."""
+    """Whether this approver asked to follow the progress."""
 
     @property
     def standing(self) -> str:
-        """`open`, or what became of the approval."""
+        """`open`, or the outcome of the approval."""
         return standing(self.record, self.now)
 
     @property
     def own(self) -> str:
-        """What this approver has decided before, or nothing."""
+        """This approver's earlier decision, or empty."""
         decision = quorum.decision_of(self.record, self.approver)
         return str(decision["decision"]) if decision else ""
 
     @property
     def counts(self) -> bool:
-        """Whether this approver may decide on this release."""
+        """Whether this approver can decide on this release."""
         voters = {person(voter) for voter in quorum.voters(self.record)}
         return person(self.approver) in voters
 
     @property
     def challenge(self) -> Challenge:
-        """What this approver's form must send while the approval stands as it does."""
+        """The value that this approver's form must send while the approval is unchanged."""
         return self.challenge_of(self.now)
 
     def challenge_of(self, issued: datetime) -> Challenge:
-        """The same, of a page that was made at that time."""
+        """The same, for a page that was made at that time."""
         return challenge(self.mac, self.record, self.approver, issued)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Why a form was not taken: the field that is to correct, and what is wrong with it."""
+    """Why a form was refused: the field to correct, and what is wrong with it."""
 
     field: Literal["number", "reason"]
     words: str
@@ -90,9 +90,9 @@ def ask(
     problem: Problem | None = None,
     notice: Literal["", "changed", "old"] = "",
 ) -> PageResponse:
-    """The page that asks, with what the approver had already written.
+    """The page with the form, and with what the approver had already written.
 
-    Where only the reason was wrong, the number is as it was: nobody has to type it twice.
+    If only the reason was wrong, the number stays, so that nobody has to type it twice.
     """
     keeps = form if problem and problem.field == "reason" else None
     asks = visit.challenge_of(keeps.issued) if keeps else visit.challenge
@@ -118,9 +118,9 @@ def tell(
     recorded: bool = False,
     release: ReleaseRecord | None = None,
 ) -> PageResponse:
-    """What became of an approval or a decision; `recorded` sets apart the two ways of finding the execution gone.
+    """The outcome of an approval or a decision; `recorded` distinguishes the two cases in which the execution is gone.
 
-    `release` is the release as the ledger has it, where it goes on.
+    `release` is the release's record in the ledger, if it continues.
     """
     goes = progress(visit.record, release) if release else None
     following = visit.follow and goes is not None and goes["underway"]
@@ -134,7 +134,7 @@ def tell(
         problem="",
         progress=goes,
         following=following,
-        # Where nothing is left to decide, the link is only something to read, and the page may repeat it.
+        # If nothing is left to decide, the link can no longer decide anything, and the page can repeat it.
         token=visit.token if goes and goes["underway"] else "",
         follow_seconds=FOLLOW_SECONDS,
     )
@@ -143,9 +143,9 @@ def tell(
 
 
 def settled(visit: Visit, *, release: ReleaseRecord | None = None) -> PageResponse:
-    """What became of an approval that nobody decides on any more.
+    """The outcome of an approval that is no longer open.
 
-    To a GET as well: the status says whether the link can still decide, for whoever reads nothing but that.
+    A GET gets the same status: programs that read only the status learn whether the link can still decide.
     """
     return tell(visit.standing, 410 if visit.standing == "expired" else 409, visit, release=release)
 
@@ -153,13 +153,13 @@ def settled(visit: Visit, *, release: ReleaseRecord | None = None) -> PageRespon
 def plain(
     kind: str, status: int, *, headers: Mapping[str, str] | None = None, problem: str = ""
 ) -> PageResponse:
-    """An answer that says nothing of any approval: the same bytes for everybody."""
+    """An answer that reveals nothing about any approval: the same bytes for everyone."""
     return PageResponse(status, security_headers() | dict(headers or {}), _plain(kind, problem))
 
 
 @lru_cache(maxsize=32)
 def _plain(kind: str, problem: str) -> str:
-    """Rendered once: a flood of bad links costs no rendering."""
+    """Rendered once, so that a flood of bad links causes no rendering."""
     return render(
         "told.html",
         kind=kind,
@@ -176,7 +176,7 @@ def _plain(kind: str, problem: str) -> str:
 
 
 def security_headers() -> dict[str, str]:
-    """On every answer alike: no script, no frame, no cache, no referrer, nothing from anywhere else."""
+    """For every answer: no scripts, frames, caching, referrer or external content."""
     policy = (
         "default-src 'none'",
         f"style-src {style_hash()}",

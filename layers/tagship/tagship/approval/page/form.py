@@ -1,7 +1,7 @@
-"""What the page's own form sends, read strictly, and the value that proves that it was this page's, in this state.
+"""Parses the page's own form strictly, and creates the value that proves that a form is from this page, in this state.
 
-A mail scanner opens links, and some press the buttons that they find. So a decision needs what only a reader gives: the
-number that stands on the page, typed. Slack and the command line have no page that a scanner could open, and ask for none.
+A mail scanner opens links, and some press every button. So a decision needs something that only a reader can give: the
+number on the page, typed. Slack and the command line have no page that a scanner could open, and need no number.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tagship.model.records import RequestRecord
 MAX_BODY = 16 * 1024
 MAX_REASON = 2000
 FORM_LIFE = timedelta(hours=1)
-"""How long a page may stand open before it must be looked at again."""
+"""How long a page can stay open before it must be shown again."""
 
 _DECISIONS: dict[str, Literal["approve", "reject"]] = {"approve": "approve", "reject": "reject"}
 _FIELDS = frozenset({"decision", "reason", "number", "form"})
@@ -34,12 +34,12 @@ _SHOWN = (
     *("gates", "plan", "warnings", "approvers", "required", "authorMayApprove", "reasonToApprove"),
     *("decisions", "status"),
 )
-"""What an approver looks at while deciding; that it ends, or was asked again, does not make a page stale."""
+"""What an approver sees while deciding; the end of a request, or a reminder, does not make a page stale."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """One answer, well-formed but not yet believed."""
+    """One form, well-formed but not yet trusted."""
 
     decision: Literal["approve", "reject"]
     reason: str
@@ -48,20 +48,20 @@ class Form:
 
     @property
     def issued(self) -> datetime:
-        """When the page that it stood on was made, as the form says."""
+        """When its page was made, according to the form."""
         return datetime.fromtimestamp(int(self.value[:8], 16), UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """What a page that asks carries: the form's anti-forgery value, and the number that a person reads and types."""
+    """The contents of a page with a form: the anti-forgery value, and the number that a person reads and types."""
 
     value: str
     number: str
 
 
 def challenge(mac: bytes, record: RequestRecord, approver: str, issued: datetime) -> Challenge:
-    """Over this link, this approver, these bytes, what the page showed of them, and when it was made."""
+    """Covers this link, this approver, these bytes, what the page showed of them, and when it was made."""
     at = int(issued.timestamp())
     shown = [record.get(name) for name in _SHOWN]
     message = ["approval-form/2", record["id"], person(approver), record["digest"], shown, at]
@@ -70,17 +70,17 @@ def challenge(mac: bytes, record: RequestRecord, approver: str, issued: datetime
 
 
 def is_current(form: Form, mac: bytes, record: RequestRecord, approver: str) -> bool:
-    """Whether the form stood on the page of this link, and still shows what is."""
+    """Whether the form was on this link's page, and still shows the current state."""
     return hmac.compare_digest(form.value, challenge(mac, record, approver, form.issued).value)
 
 
 def is_old(form: Form, now: datetime) -> bool:
-    """Whether its page stood open for so long that it must be looked at again."""
+    """Whether its page was open for so long that it must be shown again."""
     return now - form.issued > FORM_LIFE
 
 
 def number_problem(form: Form, right: str) -> str:
-    """What is wrong with the number that was typed, or nothing."""
+    """What is wrong with the typed number; empty if nothing."""
     if not form.number:
         return "Type the number shown above the buttons: it proves that a person decides."
     if not hmac.compare_digest(form.number.encode(), right.encode()):
@@ -91,8 +91,8 @@ def number_problem(form: Form, right: str) -> str:
 def cross_site(headers: Mapping[str, str], base_url: str) -> bool:
     """Whether a browser says that another site made this request. `headers` have lower-case names.
 
-    `Sec-Fetch-Site` is the browser's own word and needs no knowledge of our name, which a proxy in front may hide.
-    `Origin` is asked where it is missing; our own page's is `null`, because its referrer policy is `no-referrer`.
+    `Sec-Fetch-Site` is set by the browser and does not depend on our name, which a proxy may hide. If it is missing,
+    `Origin` is used; our own page's is `null`, because its referrer policy is `no-referrer`.
     """
     site = headers.get("sec-fetch-site")
     if site is not None:
@@ -124,7 +124,7 @@ def read_form(headers: Mapping[str, str], body: bytes) -> Form:
 
 
 def reason_problem(form: Form, record: RequestRecord) -> str:
-    """What is wrong with the reason under this request's policy, or nothing."""
+    """What is wrong with the reason under this request's policy; empty if nothing."""
     if len(form.reason) > MAX_REASON:
         return f"The reason has {len(form.reason):,} characters; the limit is {MAX_REASON:,}."
     if form.decision == "reject" and not form.reason:

@@ -1,4 +1,4 @@
-"""A Function URL's event, read in one place: what the page is asked, and nothing that it has to look up twice."""
+"""Parses a Function URL's event, in one place."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tagship.model.errors import EventNotUnderstood
 
 
 def request_in(event: object) -> PageRequest:
-    """The request that Lambda hands over. What of it is no text is left out, as if the sender had not sent it.
+    """The request in Lambda's event. Parts that are not text are treated as missing.
 
-    Raises EventNotUnderstood for what is no request: only somebody with a right to invoke the function can send that.
+    Raises EventNotUnderstood for an invalid event: only someone with permission to invoke the function can send that.
     """
     found = _mapping(event)
     http = _mapping(_mapping(found.get("requestContext")).get("http"))
@@ -32,7 +32,7 @@ def request_in(event: object) -> PageRequest:
 
 
 def _body(event: Mapping[str, object]) -> bytes:
-    """Empty where it can't be decoded: then it is no form, and decides nothing."""
+    """Empty if it cannot be decoded: then it is not a form, and decides nothing."""
     body = _text(event.get("body"))
     if event.get("isBase64Encoded") is not True:
         return body.encode("utf-8", "surrogatepass")
@@ -43,7 +43,7 @@ def _body(event: Mapping[str, object]) -> bytes:
 
 
 def _cookies(event: Mapping[str, object], headers: Mapping[str, str]) -> dict[str, str]:
-    """The browser's cookies: AWS gives them a list of their own, other servers leave them in their header."""
+    """The browser's cookies: AWS puts them into a separate list, other servers leave them in the header."""
     given = event.get("cookies")
     pairs = given if isinstance(given, list) and given else headers.get("cookie", "").split(";")
     parts = (pair.partition("=") for pair in pairs if isinstance(pair, str))

@@ -1,4 +1,4 @@
-"""The approval page of a stage: what it stands on, and what of its options is loaded only where it is switched on."""
+"""Builds the approval page of a stage; optional parts are loaded only if they are on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def open_page(
     now: Callable[[], datetime],
     believed: Callable[[RequestRecord], None],
 ) -> Page:
-    """`host` is the name that the browser asked for; `believed` hears which request somebody is here for."""
+    """`host` is the name that the browser requested; `believed` is called with the request once the link is verified."""
     ledger, stepfunctions = store.ledger, client("stepfunctions")
     keys = known_keys(settings.link_key, *settings.other_link_keys)
     login = None
@@ -60,7 +60,9 @@ def respond(
     unsigned: Callable[[str, str, str], None],
     log: Any,
 ) -> PageResponse:
-    """The answer to a browser, or to a button in Slack: for those, `recent` and `unsigned` bound what anybody can cost."""
+    """The answer to a browser, or to a Slack button: for those, `recent` and `unsigned` limit the cost of unsigned
+    requests.
+    """
     if request.path != SLACK:
         return answered(here, request)
     from tagship.approval.page import slack_actions

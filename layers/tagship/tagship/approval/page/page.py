@@ -1,7 +1,7 @@
-"""The approval page: every request to one answer.
+"""The approval page: turns every request into one answer.
 
-GET and HEAD show. POST decides: first the link, then where the request comes from, then the form, then how the approval
-stands. Whoever has no valid link learns one thing, that the link is not valid, whatever else is wrong with the request.
+GET and HEAD show. POST decides: it checks first the link, then the origin of the request, then the form, then the state
+of the approval. Without a valid link, a visitor learns only that the link is not valid, whatever else is wrong.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _METHODS = ("GET", "HEAD", "POST")
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """A request, free of where it came through. `query` is the raw query string."""
+    """A request, independent of the server. `query` is the raw query string."""
 
     method: str
     path: str
@@ -51,15 +51,15 @@ class PageRequest:
 
 
 class Decided(Protocol):
-    """What a store says after it has written a decision."""
+    """A store's result after it has written a decision."""
 
     @property
     def record(self) -> RequestRecord:
-        """The approval record with the decision in it."""
+        """The approval record including the decision."""
 
 
 class ApprovalStore(Protocol):
-    """What the page needs of the ledger."""
+    """What the page needs from the ledger."""
 
     def get(self, approval_id: str, /) -> RequestRecord | None:
         """The approval record, read consistently."""
@@ -102,17 +102,16 @@ Deliver = Callable[[str], None]
 the execution no longer waits, and a `RetryableError` when it could not be told."""
 
 ReleaseOf = Callable[[RequestRecord], ReleaseRecord]
-"""The release that a request is about, as the ledger has it now."""
+"""The current record of a request's release."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """The approval page on the store and the keys of one stage.
+    """The approval page, with the store and the keys of one stage.
 
-    `base_url` is the address that people use, if there is one: it tells our own origin where a proxy hides it. `waits` is
-    asked before a decision is recorded whether the execution still waits; without it, `deliver` finds out afterwards.
-    `login` is the sign-in that this stage asks for, if it does. `release_of` gives the release that a request is about, to
-    show how it goes on.
+    `base_url` is the public address, if there is one: it gives our own origin if a proxy hides it. `waits` checks, before
+    a decision is recorded, whether the execution still waits; without it, `deliver` finds out afterwards. `login` is the
+    sign-in that this stage requires, if any. `release_of` returns a request's release, to show its progress.
     """
 
     store: ApprovalStore
@@ -124,10 +123,10 @@ class Page:
     login: Login | None = None
     release_of: ReleaseOf | None = None
     believed: Callable[[RequestRecord], None] = lambda _: None
-    """Told which request somebody is here for, once that is proved: before, it is what anybody may say."""
+    """Called with the request once the link is verified: before, it is only claimed."""
 
     def answer(self, request: PageRequest) -> PageResponse:
-        """One request, one answer; a RetryableError is the caller's to tell."""
+        """One answer for one request; the caller handles a RetryableError."""
         match = _PATH.fullmatch(request.path)
         if match is None:
             return plain("missing", 404)
@@ -148,7 +147,7 @@ class Page:
             return plain("malformed", error.status, problem=error.why)
 
     def _journey(self, named: str, request: PageRequest) -> Journey | None:
-        """The way to the provider and back that ends with this request, if one does."""
+        """The redirect to the provider or back, if this request needs one."""
         if self.login is None or named != _CALLBACK or request.method != "GET":
             return None
         return self.login.journey(request.query, request.cookies)
@@ -158,21 +157,21 @@ class Page:
         token = _token(request.query)
         visit = self._admit(approval_id, token, request)
         if request.method == "POST":
-            # Only now: whoever has no valid link can't use up what those have who do.
+            # Only now: visitors without a valid link must not use up the limit of those who have one.
             self.store.sent(visit.record["id"], visit.approver, request.source_ip)
             if cross_site(headers, self.base_url):
                 raise LinkInvalid("sent by another site")
         if self.login:
             visit = replace(visit, identity=self.login.identity(visit, request.cookies))
             if not visit.identity:
-                # No form may be sent on to another site, by policy: who lost the session goes there from a link.
+                # The policy forbids forms that redirect to another site: a visitor whose session ended gets a link instead.
                 return plain("signin", 403) if request.method == "POST" else self.login.begin(visit, token)
         if request.method != "POST":
             return self._shown(visit)
         return self.decided(visit, read_form(headers, request.body))
 
     def _admit(self, approval_id: str, text: str, request: PageRequest) -> Visit:
-        """Raises LinkInvalid, after the same calls whether or not there is such an approval."""
+        """Raises LinkInvalid, after the same calls whether or not the approval exists."""
         if not approval_id:
             raise LinkInvalid("malformed")
         token = Token.parse(text)
@@ -195,7 +194,7 @@ class Page:
         return ask(visit) if visit.counts else tell("author", 200, visit)
 
     def decided(self, visit: Visit, form: Form) -> PageResponse:
-        """One decision of somebody who is believed to be who they are, recorded and passed on, or why not."""
+        """Records and delivers one decision of an authenticated approver, or explains why not."""
         if visit.standing != "open" or visit.own:
             return self._decided_before(visit, form)
         if not visit.counts:
@@ -226,7 +225,7 @@ class Page:
         return self._resumed(replace(visit, record=decided.record), "recorded")
 
     def _too_late(self, visit: Visit, form: Form, error: Exception) -> PageResponse:
-        """Somebody was faster than this request: look again, and tell what the ledger now says."""
+        """Someone else was faster: read again, and show the current state."""
         visit = replace(visit, record=self.store.get(visit.record["id"]) or visit.record)
         if visit.standing != "open" or visit.own:
             return self._decided_before(visit, form)
@@ -234,7 +233,7 @@ class Page:
         return tell("expired" if expired else "closed", 410 if expired else 409, visit)
 
     def _decided_before(self, visit: Visit, form: Form) -> PageResponse:
-        """A second click is told what the first one did; whoever comes too late, what was decided without them.
+        """A second click shows the first decision; a late visitor sees what was decided.
 
         Either resumes a release whose decision was recorded and not delivered.
         """
@@ -247,7 +246,7 @@ class Page:
         return self._resumed(visit, visit.standing, again=True)
 
     def _resumed(self, visit: Visit, kind: str, *, again: bool = False) -> PageResponse:
-        """Wake the release if this settles it, then tell."""
+        """Resume the release if this completes the decision, then answer."""
         if visit.standing in ("approved", "rejected"):
             try:
                 self.deliver(visit.record["id"])
@@ -259,14 +258,14 @@ class Page:
         return tell(kind, 200 if kind == "recorded" else 409, visit, release=self._release(visit))
 
     def _release(self, visit: Visit) -> ReleaseRecord | None:
-        """Of an approved request: the others' releases have ended with them."""
+        """The release of an approved request; in other cases it has ended."""
         if visit.standing != "approved" or self.release_of is None:
             return None
         return self.release_of(visit.record)
 
 
 def _problem(visit: Visit, form: Form) -> Problem | None:
-    """What an approver must correct before the decision counts; the number first, since a scanner gives none."""
+    """What an approver must correct before the decision counts; the number first, because scanners give none."""
     if words := number_problem(form, visit.challenge_of(form.issued).number):
         return Problem(field="number", words=words)
     if words := reason_problem(form, visit.record):
@@ -275,7 +274,7 @@ def _problem(visit: Visit, form: Form) -> Problem | None:
 
 
 def answered(page: Page, request: PageRequest) -> PageResponse:
-    """One request, one answer, as the contract has them; also when something is not to be had just now."""
+    """One answer for one request, as in the contract; also if AWS is unavailable."""
     try:
         response = page.answer(request)
     except TooManyRequests as error:
@@ -288,6 +287,6 @@ def answered(page: Page, request: PageRequest) -> PageResponse:
 
 
 def _token(query: str) -> str:
-    """The one token of a link; anything else reads as none."""
+    """The one token in a link; anything else counts as none."""
     tokens = [part[2:] for part in query.split("&") if part.startswith("t=")]
     return tokens[0] if len(tokens) == 1 else ""

@@ -1,4 +1,4 @@
-"""How a release goes on after its approval, for an approver who stays: read from the release as the ledger has it."""
+"""The progress of a release after its approval, for an approver who follows it: read from its record in the ledger."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tagship.model.release import UNCHECKED
 from tagship.text.plain import line
 
 FOLLOW_SECONDS = 10
-"""How often the page looks again for who asked to follow it."""
+"""How often the page refreshes for someone who follows it."""
 
 _ENDED = {
     "SUCCEEDED": ("yes", "{tag} serves all traffic and is healthy."),
@@ -24,7 +24,7 @@ _UNCHANGED = ("no", "The release ended {status}. Nothing was changed.")
 
 
 def progress(record: RequestRecord, release: ReleaseRecord) -> dict[str, object]:
-    """`{sign, words, why, underway}`: one sentence on where it is, and whether it pays to look again."""
+    """`{sign, words, why, underway}`: one sentence about its state, and whether to refresh."""
     values = {
         "tag": line(record["tag"], 80),
         "before": line(record.get("fromTag") or "the previous version", 80),

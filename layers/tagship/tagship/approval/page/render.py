@@ -1,4 +1,4 @@
-"""The room's templates, and the one style sheet of its pages."""
+"""The room's templates, and the style sheet of its pages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def render(template: str, **values: object) -> str:
 
 @cache
 def style() -> str:
-    """The page's one style sheet, as it stands between `<style>` and `</style>`."""
+    """The style sheet, exactly as it is between `<style>` and `</style>`."""
     return (_TEMPLATES / "page.css").read_text(encoding="utf-8")
 
 
