@@ -28,8 +28,9 @@ def handler(event: Event, runtime: Runtime) -> Event:
         bind=release_digest,
     )
     document = record["configuration"]["document"]
-    configuration = Application.from_dict(document) if document else None
-    policy = configuration.approval if configuration else None
+    # A group's change has only an approval policy: no gates and no checks.
+    configuration = Application.from_dict(document) if document and "target" in document else None
+    policy = document["approval"] if document else None
     checks = configuration.health.checks if configuration else ()
     return {
         "release": {
@@ -44,7 +45,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         },
         "approval": {
             "decision": "none",
-            "askSeconds": min(policy.remindEvery, policy.expires) if policy else 1,
+            "askSeconds": min(policy["remindEvery"], policy["expires"]) if policy else 1,
         },
         # A change of the configuration moves no traffic and takes no lock: it gets the fencing number 0, which no holder
         # has.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+from tagship.approval.asking import request_now
 from tagship.approval.request.delivery import answer_of
 from tagship.approval.request.request import remind, seconds_left
 from tagship.aws.clients import QUICK
@@ -17,7 +18,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
     """`{decision: "none", askSeconds, …}` while there is time, otherwise the decision."""
     release = event["release"]
     record = releases.get(runtime.ledger, release["application"], release["tag"])
-    request = approvals.get(runtime.ledger, record["approval"])
+    request = request_now(runtime.ledger, record["approval"])
     if request is None:
         raise LookupError(
             f"{release['application']} {release['tag']}: its approval request is not in the ledger."

@@ -118,6 +118,29 @@ def refuse_what_the_stage_cannot(place: Place, configuration: Application) -> No
         )
 
 
+def refuse_unmet_rules(place: Place, configuration: Application) -> None:
+    """Raises Failed where the stage lacks a group that the rules name, or where nobody could meet the rules with it."""
+    from tagship.intake.configuration import groups_in, with_groups
+    from tagship.model.documents import as_document
+    from tagship_cli.failures import trying
+
+    document = as_document(configuration)
+    if not groups_in(document):
+        return
+    with trying(f"Reading the groups of {place.stage}"):
+        found = with_groups(
+            {"version": 0, "document": document, "problems": []},
+            place.ledger,
+            guarded=place.guards_configuration,
+        )
+    if found["problems"]:
+        listing = "\n".join(f"  {problem}" for problem in found["problems"])
+        raise Failed(
+            f"Nobody could approve releases of {configuration.application} in {place.stage}. Nothing was "
+            f"written.\n{listing}"
+        )
+
+
 def _configuration(place: Place, application: str) -> Application | None:
     """As it is stored; None where this identity may not read it.
 

@@ -28,6 +28,8 @@ class Stored:
     text: str = ""
     data: object = None
     """What the text says, None where it is no JSON."""
+    digest: str = ""
+    """Of a group, as the ledger has it."""
 
 
 def stored(ssm: SSMClient, *, stage: str, application: str) -> Stored:

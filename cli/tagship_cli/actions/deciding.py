@@ -7,9 +7,10 @@ from typing import Literal
 
 import click
 
+from tagship.approval.asking import judged_by, request_now
 from tagship.approval.identity import address_of, identity_of
 from tagship.approval.proof import command_line_proof
-from tagship.approval.quorum import decision_of, is_author, outcome, voters
+from tagship.approval.quorum import decision_of, is_author, voters
 from tagship.approval.request.delivery import deliver
 from tagship.ledger import approvals, releases
 from tagship.model.errors import (
@@ -75,7 +76,7 @@ class Ballot:
         """Raises Failed when the release waits for nobody, or not for this person."""
         with trying(f"Reading the ledger of {place.stage}"):
             record = releases.get(place.ledger, application, tag)
-            request = approvals.get(place.ledger, record["approval"]) if record.get("approval") else None
+            request = request_now(place.ledger, record["approval"]) if record.get("approval") else None
         if request is None:
             raise Failed(_not_asked(record))
         caller = replace(whoami(place), vouched=tuple(place.listed("ApproverIdentities")))
@@ -143,7 +144,7 @@ class Ballot:
                     approver=self.approver,
                     decision=decision,
                     reason=reason,
-                    judge=outcome,
+                    judge=judged_by(self.place.ledger),
                     identity=self.caller.identity(self.approver),
                     proof=proof,
                 )
@@ -233,6 +234,11 @@ def _voter(request: RequestRecord, address: str) -> str:
     if is_author(request, address):
         raise Failed(
             f"{address} is the author of {title}, and the author can't decide on it. Nothing was "
+            f"changed.\nThese approvers can: {listed(counting)}."
+        )
+    if any(person(who) == person(address) for who in request.get("left") or ()):
+        raise Failed(
+            f"{address} left the group that was asked about {title}, so the decision no longer counts. Nothing was "
             f"changed.\nThese approvers can: {listed(counting)}."
         )
     raise Failed(

@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 import yaml
 
 from tagship.model.application import Application
-from tagship.model.documents import DocumentInvalid, Problem, as_document, read_application, read_manifest
+from tagship.model.documents import (
+    DocumentInvalid,
+    Problem,
+    as_document,
+    read_application,
+    read_group,
+    read_manifest,
+)
+from tagship.model.group import Group
 from tagship.model.release import Manifest
 from tagship.model.rollout import seconds_needed, time_to_see, traffic_steps
 from tagship.targets import kind_of
@@ -24,6 +32,7 @@ _TOO_LARGE = "is nested too deeply, or too large once its anchors are written ou
 _MOST_VALUES = 100_000
 _DEEPEST = 50
 _RELEASE_FIELDS = {"schemaVersion", "tag", "commit", "repository", "author", "createdAt", "artifacts"}
+_GROUP_FIELDS = {"group", "members"}
 _APPLICATION_FIELDS = {"target", "strategy", "approval", "gates", "health", "notifications"}
 
 Path = tuple[str | int, ...]
@@ -48,10 +57,10 @@ class Document:
     name: str
     """The file, as the person named it."""
     kind: str = ""
-    """`release` or `application`, by its content; empty where it is neither."""
+    """`release`, `application` or `group`, by its content; empty where it is none of them."""
     data: object = None
     """As it is written."""
-    noun: Manifest | Application | None = None
+    noun: Manifest | Application | Group | None = None
     """What it says, if it is valid."""
     findings: tuple[Finding, ...] = field(default=())
 
@@ -197,6 +206,8 @@ def _yaml_words(error: yaml.MarkedYAMLError) -> tuple[str, int]:
 
 def _kind(name: str, data: object) -> str:
     fields = set(data) if isinstance(data, Mapping) else set()
+    if fields & _GROUP_FIELDS:
+        return "group"
     release, application = len(fields & _RELEASE_FIELDS), len(fields & _APPLICATION_FIELDS)
     if release == application:
         return _kind_of_name(name) if fields else ""
@@ -210,7 +221,7 @@ def _kind_of_name(name: str) -> str:
 
 def _neither(data: object) -> Finding:
     message = (
-        "is neither a release.json nor an application.yaml: it has no field of either"
+        "is neither a release.json nor an application.yaml nor a group: it has no field of any"
         if isinstance(data, Mapping)
         else "must be an object with fields"
     )
@@ -219,12 +230,14 @@ def _neither(data: object) -> Finding:
 
 def _judged(
     kind: str, raw: bytes, data: object, *, well_formed: bool, stage: str
-) -> tuple[Manifest | Application | None, tuple[Problem, ...]]:
+) -> tuple[Manifest | Application | Group | None, tuple[Problem, ...]]:
     """What the layer says of it, as it will when the release is read."""
     try:
         if kind == "release":
             # What is said already of the bytes would hide the rest; the data alone is judged then.
             return read_manifest(raw if well_formed else json.dumps(data).encode()), ()
+        if kind == "group":
+            return read_group(data, stage=stage), ()
         application = read_application(data, stage=stage)
     except DocumentInvalid as error:
         return None, error.problems

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tagship.ledger import releases
-from tagship.model.application import Application
+from tagship.model.application import Application, ApprovalRule
 from tagship.model.errors import CandidateNotReady, TagshipError
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
@@ -55,6 +55,8 @@ class Planned:
     def approval(self) -> str:
         """Who decides."""
         policy = self.configuration.approval
+        if policy.rules:
+            return "; ".join(_rule_in_words(rule) for rule in policy.rules)
         return f"{policy.required} of {count(len(policy.approvers), 'approver')}: {listed(policy.approvers)}"
 
     @property
@@ -241,6 +243,11 @@ def as_markdown(planned: Planned) -> str:
         f"| package | {_plain(planned.package)} |",
     ]
     return "\n".join(lines)
+
+
+def _rule_in_words(rule: ApprovalRule) -> str:
+    who = f"group {rule.group}" if rule.group else listed(rule.approvers)
+    return f"{rule.required} of {who}"
 
 
 def _plain(text: str) -> str:

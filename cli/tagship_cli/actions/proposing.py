@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tagship.ledger import approvals, configurations, releases
 from tagship.ledger.table import digest_of
 from tagship.model.errors import ApplicationUnknown
-from tagship.model.proposal import number_of, tag_of
+from tagship.model.proposal import number_of, scope_of, tag_of
 from tagship.model.records import ApprovedConfiguration, ReleaseRecord, RequestRecord
 from tagship.model.release import Status
 from tagship_cli.actions.configuration import Stored, text_of
@@ -39,6 +39,21 @@ def in_force(place: Place, application: str) -> ApprovedConfiguration | None:
     """What was approved last."""
     with trying(f"Reading the ledger of {place.stage}"):
         return configurations.in_force(place.ledger, application)
+
+
+def stored_group(place: Place, group: str) -> Stored:
+    """A group as it is in force, for a look at the difference."""
+    found = in_force(place, scope_of(group))
+    name = f"group {group}"
+    if found is None:
+        return Stored(name=name)
+    return Stored(
+        name=name,
+        version=found["version"] or 1,
+        text=json.dumps(found["document"]),
+        data=found["document"],
+        digest=found["digest"],
+    )
 
 
 def as_stored(approved: ApprovedConfiguration | None, name: str) -> Stored:

@@ -1,4 +1,4 @@
-"""The JSON Schemas of both documents, as editors and other tools want them: with a description and examples everywhere."""
+"""The JSON Schemas of the documents, as editors and other tools want them: with a description and examples everywhere."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from tagship.health import kinds
 from tagship.model.application import Application
 from tagship.model.documents import schema_of
 from tagship.model.fields import hints_of
+from tagship.model.group import Group
 from tagship.model.release import Manifest
 
-KINDS: Mapping[str, type[Application] | type[Manifest]] = {"application": Application, "release": Manifest}
+KINDS: Mapping[str, type[Application] | type[Manifest] | type[Group]] = {
+    "application": Application,
+    "release": Manifest,
+    "group": Group,
+}
 
 _OF_A_LIST_OF_KINDS: Mapping[str, object] = {
     "target": dict(next(iter(targets.KINDS.values())).example),
@@ -71,8 +76,16 @@ _RELEASE = {
         "compare": "https://github.com/acme/storefront/compare/v1.3.2...v1.4.0",
     },
 }
-EXAMPLES: Mapping[str, dict[str, object]] = {"application": _APPLICATION, "release": _RELEASE}
-_TITLES = {"application": "An application of Tagship's", "release": "A release of Tagship's: release.json"}
+EXAMPLES: Mapping[str, dict[str, object]] = {
+    "application": _APPLICATION,
+    "release": _RELEASE,
+    "group": dict(Group.EXAMPLE),
+}
+_TITLES = {
+    "application": "An application of Tagship's",
+    "release": "A release of Tagship's: release.json",
+    "group": "A group of approvers",
+}
 _BY_FIELD: Mapping[tuple[str, str], list[object]] = {
     ("", "ref"): ["storefront/v1.4.0", "storefront@1.4.0"],
     ("Step", "percent"): [5, 25, 100],
@@ -91,6 +104,14 @@ _BY_FIELD: Mapping[tuple[str, str], list[object]] = {
         for noun in kinds().values()
         for field, given in noun.EXAMPLES.items()
     },
+    ("ApprovalRule", "approvers"): [["dan@example.com", "eve@example.com"]],
+    ("ApprovalPolicy", "extraForWarnings"): [1],
+    ("ApprovalPolicy", "rules"): [
+        [
+            {"group": "platform", "required": 1},
+            {"approvers": ["dan@example.com", "eve@example.com"], "required": 1},
+        ]
+    ],
     ("", "rollbackUnsafe"): ["Migration 42 drops the column that v1.4.0 reads."],
     ("", "emergency"): ["Nobody can pay since 14:05."],
 }
@@ -99,7 +120,7 @@ _JSON_SCHEMA_WORDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum"
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The schema of `application` or `release`."""
+    """The schema of `application`, `release` or `group`."""
     made: dict[str, Any] = _in_schema_words(schema_of(KINDS[name]))
     definitions = made.get("$defs", {})
     for title, part in [*definitions.items(), ("", made)]:

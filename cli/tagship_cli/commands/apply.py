@@ -1,4 +1,4 @@
-"""tagship apply: store an application's configuration in Parameter Store, after showing what changes."""
+"""tagship apply: store an application's configuration or a group, after showing what changes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tagship_cli.views import screen
 
 if TYPE_CHECKING:
     from tagship.model.application import Application
+    from tagship.model.group import Group
     from tagship_cli.actions.configuration import Stored
     from tagship_cli.actions.documents import Document
 
@@ -25,6 +26,7 @@ Examples:
   tagship apply application.yaml                      show the changes in development, ask, write
   tagship apply application.yaml --stage production
   tagship apply application.yaml --stage production --yes     without a prompt, for CI
+  tagship apply platform.yaml --stage production              a group: {group: platform, members: [...]}
 \b
 In a guarded stage (production, unless its stack is configured otherwise), the command proposes the change, and the
 approvers in the current configuration decide on it. It exits with 0 when they have been asked."""
@@ -48,13 +50,15 @@ approvers in the current configuration decide on it. It exits with 0 when they h
 def apply(
     *, place: Place, file: str, yes: bool, emergency: str | None, owners: str | None, as_json: bool
 ) -> None:
-    """Store an application's configuration for a stage, or propose it if the stage guards configurations.
+    """Store an application's configuration or a group of approvers, or propose it if the stage guards configurations.
 
     Shows how it differs from the current configuration, asks you to confirm, and writes or proposes it. A release that is in
     progress continues with the configuration that it started with.
     """
+    from tagship.model.group import Group
+    from tagship.model.proposal import scope_of
     from tagship_cli.actions import documents
-    from tagship_cli.actions.checking import refuse_what_the_stage_cannot
+    from tagship_cli.actions.checking import refuse_unmet_rules, refuse_what_the_stage_cannot
 
     reasons = {"--emergency": emergency, "--ask-owners": owners}
     for option, reason in reasons.items():
@@ -62,19 +66,24 @@ def apply(
             raise click.UsageError(f"{option}: state why; approvers read this first.")
     raw = Path(file).read_bytes()
     document = documents.read(file, raw)
-    wanted = checked(document)
+    wanted = _valid(document)
     _refuse_of_another_stage(document, wanted, place)
-    checked(documents.read(file, raw, stage=place.stage))
+    _valid(documents.read(file, raw, stage=place.stage))
     place.refuse_a_long_name()
-    refuse_what_the_stage_cannot(place, wanted)
+    if isinstance(wanted, Group):
+        name = scope_of(wanted.group)
+    else:
+        name = wanted.application
+        refuse_what_the_stage_cannot(place, wanted)
+        refuse_unmet_rules(place, wanted)
     if place.guards_configuration:
         from tagship_cli.commands.propose import propose
 
         propose(
             place,
-            wanted.application,
+            name,
             document.data,
-            ask=lambda: _ask(wanted.application, place, yes=yes, verb="Propose"),
+            ask=lambda: _ask(name, place, yes=yes, verb="Propose"),
             emergency=(emergency or "").strip(),
             owners=(owners or "").strip(),
             as_json=as_json,
@@ -83,8 +92,10 @@ def apply(
         raise click.UsageError(
             f"{given[0]}: {place.stage} does not guard configurations, so the change needs no approval."
         )
+    elif isinstance(wanted, Group):
+        _write_group(place, wanted.group, document.data, yes=yes, as_json=as_json)
     else:
-        _write(place, wanted.application, document.data, yes=yes, as_json=as_json)
+        _write(place, name, document.data, yes=yes, as_json=as_json)
 
 
 def _write(place: Place, application: str, data: object, *, yes: bool, as_json: bool) -> None:
@@ -107,15 +118,51 @@ def _write(place: Place, application: str, data: object, *, yes: bool, as_json: 
         screen.say(*_goodbye(stored, version, application, place))
 
 
+def _write_group(place: Place, group: str, data: object, *, yes: bool, as_json: bool) -> None:
+    """A group is in the ledger, as freezes are."""
+    from tagship.ledger import groups
+    from tagship_cli.actions import configuration, proposing
+
+    stored = proposing.stored_group(place, group)
+    difference = configuration.difference(stored, data)
+    if not as_json:
+        screen.say(*shown(difference, stored, place))
+    if difference:
+        _ask(f"group {group}", place, yes=yes)
+        with trying("Asking AWS who you are"):
+            who = place.client("sts").get_caller_identity()["Arn"]
+        with trying(f"Changing the group {group} of {place.stage}"):
+            groups.store(place.ledger, group, data, before=stored.digest, who=who)  # type: ignore[arg-type]
+    if as_json:
+        screen.result(
+            {"stage": place.stage, "group": group, "changed": bool(difference), "difference": difference}
+        )
+    elif difference:
+        screen.say(
+            f"{screen.good('Written')}: the group {group} of {place.stage}. The next release is decided by these members."
+        )
+
+
 def checked(document: Document) -> Application:
     """The configuration; raises Failed, with every problem, for a file that is no valid configuration."""
     from tagship.model.application import Application as Configuration
+
+    found = _valid(document)
+    if not isinstance(found, Configuration):
+        raise Failed(f"{document.name} is a group, not an application's configuration. Nothing was written.")
+    return found
+
+
+def _valid(document: Document) -> Application | Group:
+    """The configuration or the group; raises Failed for a file that is neither, or not valid."""
+    from tagship.model.application import Application as Configuration
+    from tagship.model.group import Group
     from tagship_cli.commands.validate import told
 
     if document.findings:
         screen.say(*told(document))
         raise Failed(f"{document.name} does not validate. Nothing was written.")
-    if not isinstance(document.noun, Configuration):
+    if not isinstance(document.noun, Configuration | Group):
         raise Failed(
             f"{document.name} is a release manifest, not an application's configuration. Nothing was "
             f"written.\nTo upload a release, use `tagship publish`."
@@ -123,7 +170,7 @@ def checked(document: Document) -> Application:
     return document.noun
 
 
-def _refuse_of_another_stage(document: Document, application: Application, place: Place) -> None:
+def _refuse_of_another_stage(document: Document, application: Application | Group, place: Place) -> None:
     if application.stage not in (None, place.stage):
         raise Failed(
             f"{document.name} is for the stage {application.stage}, but this is {place.stage}. Nothing was "

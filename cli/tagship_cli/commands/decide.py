@@ -149,8 +149,9 @@ def _question(ballot: Ballot) -> list[str]:
 
 
 def _told(ballot: Ballot, outcome: Outcome, decision: Decision) -> list[str]:
-    from tagship.approval.quorum import approvals, missing
+    from tagship.approval.quorum import approvals, awaited, needed
     from tagship_cli.actions.deciding import PAST
+    from tagship_cli.views.story import rules
 
     request, paint = outcome.request, screen.good if decision == "approve" else screen.wary
     before = " before" if outcome.again else ""
@@ -158,9 +159,10 @@ def _told(ballot: Ballot, outcome: Outcome, decision: Decision) -> list[str]:
     watch = f"tagship watch {screen.clean(ballot.title)}{ballot.place.flags()}"
     if request["status"] == "OPEN":
         lines.append(
-            f"{approvals(request)} of {count(request['required'], 'approval')} so far. Still waiting for "
-            f"{screen.clean(listed(missing(request)))}."
+            f"{approvals(request)} of {count(needed(request), 'approval')} so far. Still waiting for "
+            f"{screen.clean(listed(awaited(request)))}."
         )
+        lines += [f"  {screen.clean(each)}" for each in rules(request)]
     elif request["status"] == "APPROVED":
         then = "the change comes into force" if is_proposal(request["tag"]) else "the deployment starts"
         lines += [f"All required approvals are given: {then}.", f"Watch it: {watch}"]
@@ -171,7 +173,7 @@ def _told(ballot: Ballot, outcome: Outcome, decision: Decision) -> list[str]:
 
 
 def _result(ballot: Ballot, outcome: Outcome, decision: Decision) -> dict[str, Any]:
-    from tagship.approval.quorum import approvals, missing
+    from tagship.approval.quorum import approvals, awaited, needed
 
     request = outcome.request
     return {
@@ -185,6 +187,6 @@ def _result(ballot: Ballot, outcome: Outcome, decision: Decision) -> dict[str, A
         "again": outcome.again,
         "status": request["status"],
         "approvals": approvals(request),
-        "required": request["required"],
-        "waitsFor": missing(request) if request["status"] == "OPEN" else [],
+        "required": needed(request),
+        "waitsFor": awaited(request) if request["status"] == "OPEN" else [],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tagship.model.proposal import group_of, number_of
 from tagship.text.words import count, listed
 from tagship_cli.failures import Failed
 from tagship_cli.place import Place
@@ -32,11 +33,16 @@ def propose(
     from tagship_cli.actions.deciding import whoami
     from tagship_cli.commands.apply import shown
 
-    stored = configuration.stored(place.client("ssm"), stage=place.stage, application=application)
     approved = proposing.in_force(place, application)
-    base = proposing.as_stored(approved, stored.name)
+    if group := group_of(application):
+        stored = base = proposing.stored_group(place, group)
+        # One that was stored while the stage was not guarded is not approved, even if nothing changes.
+        changed_outside = approved is not None and not number_of(approved["tag"])
+    else:
+        stored = configuration.stored(place.client("ssm"), stage=place.stage, application=application)
+        base = proposing.as_stored(approved, stored.name)
+        changed_outside = approved is not None and stored.data != approved["document"]
     difference = configuration.difference(base, document)
-    changed_outside = approved is not None and stored.data != approved["document"]
     if not as_json:
         for line in (
             *(shown(difference, base, place) if difference else []),
@@ -61,6 +67,12 @@ def propose(
 
 
 def _outside(name: str, application: str) -> list[str]:
+    if group_of(application):
+        return [
+            screen.wary(
+                f"The {name} was never approved. Releases whose rules name it end INVALID until it is."
+            )
+        ]
     return [
         screen.wary(
             f"{name} was changed outside of Tagship and is not what was approved. Releases of {application} "
@@ -77,7 +89,7 @@ def _say_unchanged(place: Place, name: str, *, as_json: bool) -> None:
 
 
 def _say(place: Place, application: str, made: Proposed, difference: list[str], *, as_json: bool) -> None:
-    from tagship.approval.quorum import missing
+    from tagship.approval.quorum import awaited
 
     request, title = made.request, f"{application} {made.tag}"
     why = str(made.record.get("why", "")) if made.record else ""
@@ -90,7 +102,7 @@ def _say(place: Place, application: str, made: Proposed, difference: list[str], 
                 "execution": made.execution,
                 "status": made.status,
                 "why": why,
-                "waitsFor": missing(request) if request and request["status"] == "OPEN" else [],
+                "waitsFor": awaited(request) if request and request["status"] == "OPEN" else [],
                 "expiresAt": request["expiresAt"] if request else None,
                 "difference": difference,
             }
@@ -108,12 +120,12 @@ def _say(place: Place, application: str, made: Proposed, difference: list[str], 
 
 
 def _waits(place: Place, title: str, request: Any) -> list[str]:
-    from tagship.approval.quorum import approvals, missing
+    from tagship.approval.quorum import approvals, awaited, needed
     from tagship_cli.views import times
 
     expires = times.moment(request["expiresAt"])
-    lacking = request["required"] - approvals(request)
-    who = f"{count(lacking, 'approval')} of {screen.clean(listed(missing(request)))}"
+    lacking = needed(request) - approvals(request)
+    who = f"{count(lacking, 'approval')} of {screen.clean(listed(awaited(request)))}"
     when = f"{times.full(expires)}, {times.until(expires, place.now)}"
     return [
         f"{screen.good('Proposed')} as {screen.bold(title)}. It needs {who}.",

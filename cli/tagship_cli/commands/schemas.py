@@ -13,7 +13,7 @@ from tagship_cli.views import screen
 @click.command(
     epilog="""\b
 Examples:
-  tagship schemas              write schemas/application.schema.json and schemas/release.schema.json
+  tagship schemas              write the files into schemas/
   tagship schemas --check      only check whether they are up to date"""
 )
 @click.option(
@@ -26,7 +26,7 @@ Examples:
 )
 @click.option("--check", is_flag=True, help="Write nothing; fail if a file is not up to date.")
 def schemas(*, into: Path, check: bool) -> None:
-    """Write the JSON Schemas of application.yaml and release.json from the models that read them."""
+    """Write the JSON Schemas of application.yaml, release.json and groups from the models that read them."""
     from tagship_cli.actions import schema
 
     for name in schema.KINDS:

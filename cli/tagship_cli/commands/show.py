@@ -91,6 +91,7 @@ def told(found: Shown, place: Place) -> list[str]:
     lines += _section(
         "decisions", *(_decision(each) for each in (found.approval["decisions"] if found.approval else ()))
     )
+    lines += _section("rules", *_rules(found))
     lines += _section("traffic", *(f"{times.clock(at)}  {percent} %" for at, percent in found.shares))
     checks = [(look["subject"], check) for look in found.checks for check in look["checks"]]
     lines += _section(
@@ -160,6 +161,16 @@ def _promoted(found: Shown) -> list[str]:
     if "why" in data:
         return [f"{screen.bad('refused')}  {screen.one_line(str(data['why']), 200)}"]
     return [f"{screen.good('promoted')}  {screen.one_line(str(data.get('address', known['to'])), 200)}"]
+
+
+def _rules(found: Shown) -> list[str]:
+    """Each rule of the approval, where there are several, and who left a group since they were asked."""
+    from tagship_cli.views.story import rules
+
+    if not found.approval:
+        return []
+    left = [f"{who} left the group after being asked" for who in found.approval.get("left") or ()]
+    return [screen.one_line(each, 300) for each in [*rules(found.approval), *left]]
 
 
 def _decision(each: Decision) -> str:

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from tagship_cli.actions.documents import Document
 
 _HERE = ("application.yaml", "application.yml", "release.json")
-_KINDS = {"release": "a release's manifest", "application": "an application's configuration"}
+_KINDS = {
+    "release": "a release's manifest",
+    "application": "an application's configuration",
+    "group": "a group",
+}
 
 
 @click.command(
@@ -37,9 +41,9 @@ Examples:
 @click.option("--show-defaults", is_flag=True, help="Print each document with all defaults filled in.")
 @options.as_json
 def validate(*, files: tuple[str, ...], show_defaults: bool, as_json: bool) -> None:
-    """Check release.json and application.yaml, offline.
+    """Check release.json, application.yaml and groups, offline.
 
-    Reports every problem at once, with its file, line and field. Detects from its content which of the two a file is.
+    Reports every problem at once, with its file, line and field. Detects from its content which of them a file is.
     """
     from tagship_cli.actions.documents import read
 
@@ -67,7 +71,8 @@ def told(document: Document, *, show_defaults: bool = False) -> list[str]:
             + screen.clean(finding.message)
             for finding in document.findings
         ]
-    about = document.noun.application + (f" {document.noun.tag}" if hasattr(document.noun, "tag") else "")
+    about = getattr(document.noun, "group", "") or document.noun.application  # type: ignore[union-attr]
+    about += f" {document.noun.tag}" if hasattr(document.noun, "tag") else ""
     kind = _KINDS[document.kind]
     lines = [f"{screen.clean(document.name)}: {screen.good('valid')}, {kind} ({screen.clean(about)})"]
     if show_defaults and document.kind == "release":

@@ -55,6 +55,7 @@ def release_page(found: Shown, machines: list[Machine], place: Place) -> str:
         gates=record.get("gates") or [],
         plan=plan["summary"] if plan else [],
         approval=found.approval,
+        rules=story.rules(found.approval) if found.approval else [],
         decisions=[
             {**each, "at": times.full(times.moment(each["at"]))}
             for each in (found.approval["decisions"] if found.approval else ())

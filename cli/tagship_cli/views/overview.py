@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from tagship.ledger import approvals, freezes, history, lock, releases
+from tagship.approval.asking import request_now
+from tagship.ledger import freezes, history, lock, releases
 from tagship.ledger.history import Recent
 from tagship.ledger.lock import Holder
 from tagship.ledger.table import timestamp
@@ -137,7 +138,7 @@ def of(place: Place, application: str) -> Overview:
             facts = ledger.facts_of(application, tag)
             if record["status"] != Status.RUNNING and not story.going_back([fact["name"] for fact in facts]):
                 continue
-            request = approvals.get(ledger, record["approval"]) if record.get("approval") else None
+            request = request_now(ledger, record["approval"]) if record.get("approval") else None
             has_it = holder.tag if holder else None
             now = story.whereabouts(record, facts, request, holder=has_it, at=place.now)
             underway.append(Underway(record=record, now=now, holder=holder))

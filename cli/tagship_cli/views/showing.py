@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tagship.ledger import approvals, promotions, releases
+from tagship.approval.asking import request_now
+from tagship.ledger import promotions, releases
 from tagship.model.facts import ENDING_KINDS, FactKind
 from tagship.model.records import FactRecord, PromotionRecord, ReleaseRecord, RequestRecord
 from tagship_cli.failures import trying
@@ -112,7 +113,7 @@ def gather(place: Place, application: str, tag: str) -> Shown:
     with trying(f"Reading the ledger of {place.stage}"):
         record = releases.get(ledger, application, tag)
         facts = ledger.facts_of(application, tag)
-        approval = approvals.get(ledger, record["approval"]) if record.get("approval") else None
+        approval = request_now(ledger, record["approval"]) if record.get("approval") else None
         promotion = promotions.get(ledger, application, tag)
     return Shown(record=record, facts=facts, approval=approval, promotion=promotion)
 

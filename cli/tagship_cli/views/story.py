@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from tagship.approval.quorum import approvals, missing
+from tagship.approval.quorum import approvals, awaited, met, needed
 from tagship.model.facts import FactKind
+from tagship.model.people import person
 from tagship.model.records import FactRecord, ReleaseRecord, RequestRecord
-from tagship.text.words import count
+from tagship.model.rules import named, places
+from tagship.text.words import count, listed
 from tagship_cli.views import times
 
 
@@ -93,14 +95,31 @@ def _last(names: Sequence[str], name: str) -> int:
     return len(names) - 1 - list(reversed(names)).index(name)
 
 
+def rules(request: RequestRecord) -> list[str]:
+    """Each rule with who meets it and whom it still needs, where there are several: `group platform: 0 of 1, …`."""
+    found, waiting = met(request), {person(who) for who in awaited(request)}
+    if len(found) < 2:
+        return []
+    told = []
+    for rule, those in found:
+        text = f"{named(rule)}: {len(those)} of {places(rule)}" + (f" ({listed(those)})" if those else "")
+        if rule.get("why"):
+            text += f"; {'; '.join(rule['why'])}"
+        if len(those) < places(rule) and request["status"] == "OPEN":
+            missing = [who for who in rule["approvers"] if person(who) in waiting]
+            text += f"; waits for {listed(missing) if missing else 'nobody who is left'}"
+        told.append(text)
+    return told
+
+
 def _approval(request: RequestRecord) -> Now:
     if request["status"] != "OPEN":
         return Now(phase="approval", text=f"is {request['status'].lower()}; the next step is starting")
-    given, required = approvals(request), request["required"]
+    given, required = approvals(request), needed(request)
     return Now(
         phase="approval",
         text=f"is waiting for approval ({given} of {count(required, 'approval')})",
-        waits_for=tuple(missing(request)),
+        waits_for=tuple(awaited(request)),
         until=times.moment(request["expiresAt"]),
         budget=(times.moment(request["askedAt"]), times.moment(request["expiresAt"])),
     )

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from tagship.ledger import approvals, history, lock, releases
+from tagship.approval.asking import request_now
+from tagship.ledger import history, lock, releases
 from tagship.ledger.table import timestamp
 from tagship.model.errors import ApplicationUnknown, AwsUnavailable
 from tagship.model.records import FactRecord, ReleaseRecord
@@ -106,7 +107,7 @@ class Watching:
             [fact["name"] for fact in self._known]
         ):
             return Look(record=record, facts=tuple(new))
-        request = approvals.get(ledger, record["approval"]) if record.get("approval") else None
+        request = request_now(ledger, record["approval"]) if record.get("approval") else None
         holder = lock.holder(ledger, self.application)
         now = story.whereabouts(
             record, self._known, request, holder=holder.tag if holder else None, at=self.place.now

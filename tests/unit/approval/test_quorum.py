@@ -7,7 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagship.approval.errors import QuorumUnreachable
-from tagship.approval.quorum import approvals, check_reachable, decision_of, missing, outcome, voters
+from tagship.approval.quorum import (
+    approvals,
+    awaited,
+    check_reachable,
+    decision_of,
+    met,
+    missing,
+    needed,
+    outcome,
+    policy_of,
+    voters,
+)
+from tests.unit import builders
 from tests.unit.approval.builders import ANA, BO, CHI, approved, rejected, sample
 
 
@@ -125,3 +137,113 @@ def test_an_approval_always_has_enough_different_voters_and_no_rejection(made, r
             first.setdefault(who, yes)
     expected = "rejected" if not all(first.values()) else "approved" if len(first) >= required else "open"
     assert outcome(record) == expected
+
+
+# ---- rules ---------------------------------------------------------------------------------------------------------
+
+DAN, EVE = "dan@example.com", "eve@example.com"
+
+
+def rule(*approvers, required=1, group=""):
+    return {"group": group, "approvers": list(approvers), "required": required}
+
+
+def ruled(*rules, **changes):
+    asked = list(dict.fromkeys(who for each in rules for who in each["approvers"]))
+    return sample(rules=list(rules), approvers=asked, **changes)
+
+
+def test_all_rules_must_be_met_and_only_those_are_awaited_who_still_help():
+    record = ruled(rule(ANA, BO, group="platform"), rule(CHI, DAN), decisions=[approved(ANA, 1)])
+    assert (outcome(record), approvals(record), needed(record)) == ("open", 1, 2)
+    assert missing(record) == [BO, CHI, DAN]
+    assert awaited(record) == [CHI, DAN]
+    assert [those for _, those in met(record)] == [[ANA], []]
+    record["decisions"].append(approved(CHI, 2))
+    assert outcome(record) == "approved"
+    assert awaited(record) == []
+
+
+def test_one_person_meets_one_rule_only_unless_the_policy_counts_them_in_every_rule():
+    """Fault 20."""
+    record = ruled(rule(ANA, BO), rule(ANA, CHI), decisions=[approved(ANA, 1)])
+    assert outcome(record) == "open"
+    assert awaited(record) == [BO, CHI]
+    assert outcome(record | {"countInEveryRule": True}) == "approved"
+
+
+def test_the_author_meets_no_rule_and_one_rejection_by_anybody_who_is_asked_ends_it():
+    record = ruled(rule(ANA), rule(BO, CHI), author=ANA, decisions=[approved(ANA, 1), approved(BO, 2)])
+    assert outcome(record) == "open"
+    with pytest.raises(
+        QuorumUnreachable, match=r"needs 2 approvals, but only 2 .* 1 missing for ana@example\.com"
+    ):
+        check_reachable(record)
+    assert outcome(record | {"decisions": [rejected(CHI, 1, reason="no")]}) == "rejected"
+
+
+@given(
+    st.lists(
+        st.builds(rule, st.sampled_from([ANA, BO, CHI, DAN, EVE]), st.sampled_from([ANA, BO, CHI])),
+        min_size=1,
+        max_size=3,
+    ),
+    st.lists(st.sampled_from([ANA, BO, CHI, DAN, EVE]), unique=True, min_size=1),
+    st.sampled_from([ANA, BO, "dana@example.com"]),
+)
+def test_whom_a_request_awaits_brings_it_forward_and_nobody_else_does(rules, order, author):
+    record = ruled(*rules, author=author)
+    for who in order:
+        waited = awaited(record)
+        before = approvals(record)
+        record["decisions"] = [*record["decisions"], approved(who, 1)]
+        assert (approvals(record) > before) is (who in waited)
+
+
+# ---- one more approver for a warning -------------------------------------------------------------------------------
+
+WARNINGS = ["Replaces the table Orders.", "Deletes the bucket Photos."]
+
+
+def warned(most, warnings=WARNINGS, **changes):
+    policy = {"approvers": [ANA, BO, CHI, DAN], "required": 2, "extraForWarnings": most}
+    known = builders.record(configuration=builders.configured(builders.application(approval=policy)))
+    return known | {"plan": {"warnings": warnings}} | changes
+
+
+@pytest.mark.parametrize(
+    "most, warnings, required",
+    [(0, WARNINGS, 2), (1, WARNINGS, 3), (2, WARNINGS, 4), (2, WARNINGS[:1], 3), (2, [], 2)],
+)
+def test_each_warning_of_the_plan_needs_one_more_approver_up_to_the_limit(most, warnings, required):
+    assert policy_of(warned(most, warnings))["required"] == required
+
+
+def test_who_approves_because_of_a_warning_is_another_person():
+    policy = policy_of(warned(1))
+    ballot = {**policy, "stage": "production", "decisions": [approved(ANA, 1), approved(BO, 2)]}
+    assert outcome(ballot) == "open"
+    assert policy["rules"][1]["why"] == WARNINGS
+    ballot["decisions"].append(approved(CHI, 3))
+    assert outcome(ballot) == "approved"
+
+
+def test_what_a_proposal_warns_of_needs_no_further_approver():
+    assert policy_of(warned(2, proposal={}))["required"] == 2
+
+
+def test_that_there_are_too_few_for_the_warnings_is_said_before_anyone_is_asked():
+    policy = policy_of(warned(1)) | {"author": ANA}
+    few = sample(**policy | {"rules": [{**each, "approvers": [ANA, BO, CHI]} for each in policy["rules"]]})
+    with pytest.raises(
+        QuorumUnreachable, match=r"needs 3 approvals.*1 missing for any other approver, because of"
+    ):
+        check_reachable(few)
+
+
+def test_an_emergency_needs_everybody_whatever_the_rules_say():
+    known = warned(1)
+    known["manifest"] = {**known["manifest"], "emergency": "Nobody can pay."}
+    policy = policy_of(known)
+    assert policy["required"] == 4
+    assert [each["required"] for each in policy["rules"]] == [4]

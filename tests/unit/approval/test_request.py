@@ -130,6 +130,8 @@ def test_a_request_is_about_one_plan_and_says_what_approvers_read():
         "approvers": [ANA, BO, CHI],
         "required": 1,
         "authorMayApprove": False,
+        "rules": [{"group": "", "approvers": [ANA, BO, CHI], "required": 1}],
+        "countInEveryRule": False,
         "reasonToApprove": False,
         "remindEvery": 3600,
         "escalateTo": [],

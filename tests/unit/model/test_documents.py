@@ -301,6 +301,9 @@ WRITTEN_OUT = {
         "authorMayApprove": False,
         "expires": 14_400,
         "remindEvery": 3_600,
+        "rules": [],
+        "countInEveryRule": False,
+        "extraForWarnings": 0,
         "reasonToApprove": False,
         "escalateTo": [],
     },
@@ -416,7 +419,10 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ),
         ({"target.lambda": 1}, ["target.lambda: is not a field here"]),
         ({"target.externalID": "x"}, ["target.externalID: is not a field here; did you mean 'externalId'?"]),
-        ({"approval.approvers": []}, ["approval.approvers: must have at least 1"]),
+        (
+            {"approval.approvers": []},
+            ["approval.approvers: must have at least 1, or approval must have rules"],
+        ),
         (
             {"approval.approvers.1": "bo"},
             ["approval.approvers[1]: must be a plain mail address: name@example.com"],

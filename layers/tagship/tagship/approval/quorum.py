@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from tagship.approval.errors import QuorumUnreachable
@@ -12,10 +13,14 @@ from tagship.model.records import (
     NewRelease,
     NewRequest,
     Policy,
+    RuleData,
     Voters,
     document_of,
     manifest_of,
 )
+from tagship.model.rules import everyone, filling, lacking, named, places
+from tagship.model.rules import rules_of as rules_in
+from tagship.text.words import count
 
 Outcome = Literal["approved", "rejected", "open"]
 
@@ -25,13 +30,21 @@ def is_author(record: Voters, approver: str) -> bool:
     return person(approver) == person(record.get("author") or "")
 
 
+def rules_of(record: Policy) -> Sequence[RuleData]:
+    """What must be met: the rules, or the one that `approvers` and `required` are."""
+    short: RuleData = {"group": "", "approvers": record["approvers"], "required": record["required"]}
+    return record.get("rules") or [short]
+
+
 def voters(record: Voters) -> list[str]:
     """The approvers that count, each once, in the record's order and spelling."""
-    seen: dict[str, str] = {}
-    for approver in record["approvers"]:
-        if record.get("authorMayApprove") is True or not is_author(record, approver):
-            seen.setdefault(person(approver), approver)
-    return list(seen.values())
+    found = record.get("rules")
+    asked: RuleData = {"group": "", "approvers": record["approvers"], "required": 1}
+    return [
+        approver
+        for approver in everyone(found or [asked])
+        if record.get("authorMayApprove") is True or not is_author(record, approver)
+    ]
 
 
 def votes(record: Ballot) -> list[Decision]:
@@ -51,9 +64,20 @@ def decision_of(record: Ballot, approver: str) -> Decision | None:
     return next((vote for vote in votes(record) if person(vote["approver"]) == person(approver)), None)
 
 
+def met(record: Ballot) -> list[tuple[RuleData, list[str]]]:
+    """Each rule, with those whose approvals count in it."""
+    rules, every = rules_of(record), record.get("countInEveryRule") is True
+    return list(zip(rules, filling(rules, _approving(record), in_every_rule=every), strict=True))
+
+
 def approvals(record: Ballot) -> int:
-    """How many have approved."""
-    return sum(vote["decision"] == "approve" for vote in votes(record))
+    """How many of the approvals that are needed are there."""
+    return sum(len(those) for _, those in met(record))
+
+
+def needed(record: Policy) -> int:
+    """How many approvals are needed in all."""
+    return sum(map(places, rules_of(record)))
 
 
 def missing(record: Ballot) -> list[str]:
@@ -62,25 +86,68 @@ def missing(record: Ballot) -> list[str]:
     return [voter for voter in voters(record) if person(voter) not in decided]
 
 
+def awaited(record: Ballot) -> list[str]:
+    """Those of the missing whose approval would bring it forward: not those whose rules others have met."""
+    given, rules, every = _approving(record), rules_of(record), record.get("countInEveryRule") is True
+    now = approvals(record)
+    return [
+        who
+        for who in missing(record)
+        if sum(map(len, filling(rules, [*given, who], in_every_rule=every))) > now
+    ]
+
+
 def outcome(record: Ballot) -> Outcome:
     """How the decisions stand; one rejection ends it, and nothing is ever approved by nobody."""
     if any(vote["decision"] == "reject" for vote in votes(record)):
         return "rejected"
-    return "approved" if approvals(record) >= max(1, int(record["required"])) else "open"
+    every = record.get("countInEveryRule") is True
+    return "open" if lacking(rules_of(record), _approving(record), in_every_rule=every) else "approved"
+
+
+def _approving(record: Ballot) -> list[str]:
+    return [vote["approver"] for vote in votes(record) if vote["decision"] == "approve"]
 
 
 def policy_of(record: NewRelease) -> Policy:
-    """Who decides on a release and how many must agree, by the configuration that the release pinned."""
-    manifest, policy = manifest_of(record), document_of(record)["approval"]
+    """Who decides on a release and how many must agree, by the configuration and the plan that the release pinned."""
+    manifest, policy, pinned = manifest_of(record), document_of(record)["approval"], record["configuration"]
+    rules = rules_in(policy, pinned.get("groups") or {})
+    if extra := _for_warnings(record, policy.get("extraForWarnings", 0), everyone(rules)):
+        rules.append(extra)
     found: Policy = {
-        "approvers": policy["approvers"],
-        "required": policy["required"],
+        "approvers": everyone(rules),
+        "required": sum(map(places, rules)),
         "authorMayApprove": policy["authorMayApprove"],
         "author": manifest["author"],
+        "rules": rules,
+        "countInEveryRule": policy.get("countInEveryRule", False),
     }
     if manifest.get("emergency"):  # who passes freezes and windows needs everybody
-        found["required"] = max(policy["required"], len(voters(found)))
+        required = max(found["required"], len(voters(found)))
+        everybody: RuleData = {
+            "group": "",
+            "approvers": found["approvers"],
+            "required": required,
+            "why": ["This is an emergency."],
+            "of": rules,
+        }
+        found |= {"required": required, "rules": [everybody]}
     return found
+
+
+def _for_warnings(record: NewRelease, most: int, people: Sequence[str]) -> RuleData | None:
+    """One more approver for each warning of the pinned plan, up to so many; what a proposal warns of is no deployment's."""
+    plan = record.get("plan")
+    warnings = (plan.get("warnings") if plan else None) or ()
+    if not warnings or not most or record.get("proposal") is not None:
+        return None
+    return {
+        "group": "",
+        "approvers": list(people),
+        "required": min(len(warnings), most),
+        "why": list(warnings),
+    }
 
 
 def check_reachable(record: NewRequest) -> None:
@@ -89,21 +156,32 @@ def check_reachable(record: NewRequest) -> None:
     Raises:
         QuorumUnreachable: fewer people count than must approve, or nobody would have to.
     """
-    able, required = len(voters(record)), int(record["required"])
     release = f"{record['application']} {record['tag']}"
-    if required < 1:
+    if any(int(rule["required"]) < 1 for rule in rules_of(record)):
         raise QuorumUnreachable(
-            f"{release}: approval.required is {required}. At least one approval is required. Nobody was asked "
+            f"{release}: approval.required is {record['required']}. At least one approval is required. Nobody was asked "
             "and nothing was changed. Set it to 1 or more and apply the configuration."
         )
-    if able < required:
+    able, every = voters(record), record.get("countInEveryRule") is True
+    if short := lacking(rules_of(record), able, in_every_rule=every):
         without = (
             ""
             if record.get("authorMayApprove") is True
             else f", not counting the author {record.get('author')}"
         )
         raise QuorumUnreachable(
-            f"{release} needs {required} approvals, but only {able} of its approvers can decide{without}. "
-            "Nobody was asked and nothing was changed. Add approvers or lower approval.required, apply the "
-            "configuration, then publish a new tag."
+            f"{release} needs {_approvals(needed(record))}, but only {len(able)} of its approvers can "
+            f"decide{without}{_short_of(record, short)}. Nobody was asked and nothing was changed. Add approvers or "
+            "lower approval.required, apply the configuration, then publish a new tag."
         )
+
+
+def _approvals(number: int) -> str:
+    return count(number, "approval")
+
+
+def _short_of(record: NewRequest, short: Sequence[tuple[RuleData, int]]) -> str:
+    """Which rules stay empty, where there are several; one person meets one rule."""
+    if len(rules_of(record)) < 2:
+        return ""
+    return "; " + ", ".join(f"{number} missing for {named(rule)}" for rule, number in short)

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 from tagship.approval.link import MacChecker, known_keys
 from tagship.approval.proof import Notary, Proof
-from tagship.approval.quorum import approvals, outcome, policy_of, votes
+from tagship.approval.quorum import approvals, needed, outcome, policy_of, votes
 from tagship.ledger import approvals as requests
-from tagship.ledger import chain
+from tagship.ledger import chain, groups
 from tagship.ledger.table import Ledger, of_planning
-from tagship.model.errors import ApprovalUnproven, PlanChanged
+from tagship.model.errors import ApprovalUnproven, ApproverLeft, PlanChanged
 from tagship.model.facts import FactKind
 from tagship.model.people import person
 from tagship.model.records import Ballot, Decision, FactRecord, ReleaseRecord
@@ -26,7 +26,10 @@ _DECISIONS = (FactKind.APPROVAL_GIVEN, FactKind.APPROVAL_GRANTED, FactKind.APPRO
 
 
 def prove_decisions(ledger: Ledger, record: ReleaseRecord, digest: str, *, notary: Notary) -> None:
-    """Raises ApprovalUnproven unless the facts alone approve the release, PlanChanged where they approve another plan."""
+    """Raises ApprovalUnproven unless the facts alone approve the release, PlanChanged where they approve another plan.
+
+    Who has left a group since they were asked no longer counts: ApproverLeft where that leaves too few.
+    """
     application, tag, attempt = record["application"], record["tag"], record["attempt"]
     planning = of_planning(record.get("planning", 1))
     asked = ledger.fact(application, tag, attempt, FactKind.APPROVAL_REQUESTED, planning)
@@ -40,7 +43,7 @@ def prove_decisions(ledger: Ledger, record: ReleaseRecord, digest: str, *, notar
             f"{application} {tag}: the recorded approval is for a different plan than the one that would be "
             "deployed. Nothing was changed. Publish a new tag."
         )
-    found = _recounted(facts, record)
+    found = groups.as_they_are(ledger, _recounted(facts, record))
     unproven = [
         vote["approver"]
         for vote in votes(found)
@@ -48,8 +51,15 @@ def prove_decisions(ledger: Ledger, record: ReleaseRecord, digest: str, *, notar
     ]
     nobody = {person(approver) for approver in unproven}
     found["decisions"] = [entry for entry in found["decisions"] if person(entry["approver"]) not in nobody]
-    if outcome(found) != "approved":
-        raise _unproven(record, _said(found, unproven))
+    if outcome(found) == "approved":
+        return
+    if gone := [who for who in found.get("left") or () if _approved(facts, who)]:
+        raise ApproverLeft(
+            f"{application} {tag}: {listed(gone)} approved it and then left the group, so there are only "
+            f"{_said(found, unproven)}. Nothing was changed. Ask again: tagship retry {application} {tag} --stage "
+            f"{record['stage']}"
+        )
+    raise _unproven(record, _said(found, unproven))
 
 
 def notary_of(settings: Settings, kms: MacChecker) -> Notary:
@@ -65,6 +75,12 @@ def notary_of(settings: Settings, kms: MacChecker) -> Notary:
 def _vouched(ledger: Ledger, notary: Notary, record: ReleaseRecord, digest: str, vote: Decision) -> bool:
     kept = Proof.read(requests.proof_of(ledger, record["approval"], vote["approver"]))
     return notary.vouches(kept, approval_id=record["approval"], digest=digest, vote=vote)
+
+
+def _approved(facts: Sequence[FactRecord], who: str) -> bool:
+    return any(
+        person(fact["who"]) == person(who) and fact["data"].get("decision") == "approve" for fact in facts
+    )
 
 
 def _recounted(facts: Sequence[FactRecord], record: ReleaseRecord) -> Ballot:
@@ -99,7 +115,7 @@ def _said(found: Ballot, unproven: Sequence[str]) -> str:
     """`1 of 2 approvals: ana@example.com approved`."""
     words = {"approve": "approved", "reject": "rejected"}
     who = ", ".join(f"{vote['approver']} {words[vote['decision']]}" for vote in votes(found))
-    told = f"{approvals(found)} of {found['required']} approvals" + (f": {who}" if who else "")
+    told = f"{approvals(found)} of {needed(found)} approvals" + (f": {who}" if who else "")
     return told + (f"; there is no proof for the approval of {listed(unproven)}" if unproven else "")
 
 

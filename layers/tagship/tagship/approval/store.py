@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from tagship.approval.asking import judged_by, request_now
 from tagship.approval.errors import TooManyRequests
 from tagship.approval.proof import Proof
-from tagship.approval.quorum import outcome
-from tagship.ledger import approvals, visits
+from tagship.ledger import approvals, groups, visits
 from tagship.ledger.table import Ledger
 from tagship.model.facts import FactKind
 from tagship.model.people import person
@@ -40,8 +40,8 @@ class LedgerStore:
     """How many unsigned presses this process still writes down."""
 
     def get(self, approval_id: str, /) -> RequestRecord | None:
-        """The request, read consistently."""
-        return approvals.get(self.ledger, approval_id)
+        """The request, read consistently, without those who have left a group since they were asked."""
+        return request_now(self.ledger, approval_id)
 
     def decide(
         self,
@@ -55,18 +55,17 @@ class LedgerStore:
         proof: Proof | None = None,
     ) -> Decided:
         """One conditional write; raises AlreadyDecided, ApprovalClosed, ApprovalExpired."""
-        return Decided(
-            approvals.decide(
-                self.ledger,
-                approval_id,
-                approver=approver,
-                decision=decision,
-                reason=reason,
-                judge=outcome,
-                identity=identity,
-                proof=proof.stored() if proof and decision == "approve" else None,
-            )
+        decided = approvals.decide(
+            self.ledger,
+            approval_id,
+            approver=approver,
+            decision=decision,
+            reason=reason,
+            judge=judged_by(self.ledger),
+            identity=identity,
+            proof=proof.stored() if proof and decision == "approve" else None,
         )
+        return Decided(groups.as_they_are(self.ledger, decided))
 
     def sent(self, approval_id: str, approver: str, source_ip: str, /) -> None:
         """Counts by link and address: whoever has another link, or another address, is not held up by it.

@@ -15,6 +15,7 @@ from tagship.ledger.table import Ledger, digest_of
 from tagship.model import schedule
 from tagship.model.application import Gates
 from tagship.model.errors import CalendarClosed, PlanChanged
+from tagship.model.proposal import group_of
 from tagship.model.records import ReleaseRecord, manifest_of
 from tagship.model.release import Status, parameter_name
 
@@ -47,6 +48,8 @@ def store(ledger: Ledger, ssm: SSMClient, record: ReleaseRecord, *, execution: s
             f"{record['application']} {record['tag']}: the ledger has no fact that it was approved. Nothing "
             "was changed."
         )
+    if group_of(record["application"]):
+        return  # groups are in the ledger alone
     if present is not None and present["tag"] == record["tag"]:  # else a newer one is, and this is late
         _write(ssm, parameter_name(record["stage"], record["application"]), record)
 

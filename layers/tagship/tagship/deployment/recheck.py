@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from tagship.deployment.binding import release_digest
-from tagship.ledger import approvals, configurations, freezes, releases
+from tagship.ledger import approvals, configurations, freezes, groups, releases
 from tagship.ledger.table import Fact, Ledger, timestamp
 from tagship.model import schedule
 from tagship.model.application import Application
@@ -36,6 +36,12 @@ def prove_configured(ledger: Ledger, record: ReleaseRecord) -> None:
             "approved. Nothing was changed. Propose the configuration with `tagship apply`. Then publish a "
             "new tag."
         )
+    for name, group in (configuration.get("groups") or {}).items():
+        if not groups.is_approved(ledger, name, group):
+            raise PlanChanged(
+                f"{record['application']} {record['tag']}: it was read with a group {name} that was never approved. "
+                "Nothing was changed. Propose the group with `tagship apply`. Then publish a new tag."
+            )
 
 
 def may_begin(ledger: Ledger, record: ReleaseRecord, configuration: Application) -> Leave:

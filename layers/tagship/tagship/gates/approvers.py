@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from tagship.gates.gate import Case, Gate, GateResult, failed, passed, unanswered
+from tagship.model.rules import everyone, lacking, named, places, rules_of
+from tagship.text.words import count
 
 _NAME = "approvers"
 
@@ -12,17 +16,32 @@ def check(case: Case) -> GateResult:
     if case.configuration is None or case.manifest is None:
         return unanswered(_NAME)
     policy, author = case.configuration.approval, case.manifest.author
+    rules = rules_of(asdict(policy), case.groups)
     voters = case.voters(
-        {"approvers": policy.approvers, "author": author, "authorMayApprove": policy.authorMayApprove}
+        {
+            "approvers": everyone(rules),
+            "author": author,
+            "authorMayApprove": policy.authorMayApprove,
+            "rules": rules,
+        }
     )
-    if len(voters) >= policy.required:
-        return passed(_NAME, f"{policy.required} of {len(voters)} must approve.")
+    required = sum(map(places, rules))
+    short = lacking(rules, voters, in_every_rule=policy.countInEveryRule)
     who = "nobody" if not voters else "only " + ", ".join(voters)
-    return failed(
-        _NAME,
-        f"The policy requires {policy.required} approvals, but {who} may decide: {author} is the author.",
-        "Add approvers or require fewer approvals, then run `tagship retry`.",
-    )
+    if short:
+        which = "" if len(rules) == 1 else _which([(named(rule), number) for rule, number in short])
+        return failed(
+            _NAME,
+            f"The policy requires {required} approvals, but {who} may decide: {author} is the author.{which}",
+            "Add approvers or require fewer approvals, then run `tagship retry`.",
+        )
+    extra = policy.extraForWarnings
+    more = f", and up to {extra} more if the plan has warnings" if extra else ""
+    return passed(_NAME, f"{required} of {len(voters)} must approve{more}.")
+
+
+def _which(short: list[tuple[str, int]]) -> str:
+    return "".join(f" {count(number, 'approval')} missing for {name}." for name, number in short)
 
 
 GATE = Gate(name=_NAME, check=check, computes=True)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from tagship.aws.rights import ClientAs, Location, Right
 from tagship.model.application import Application
 from tagship.model.errors import CredentialsRefused, FinalError
-from tagship.model.records import CurrentRecord, GateRecord, ReleaseRecord, Revision, Voters
+from tagship.model.records import CurrentRecord, GateRecord, PinnedGroup, ReleaseRecord, Revision, Voters
 from tagship.model.release import Artifact, Manifest, PinnedObject
 from tagship.model.schedule import Freeze
 from tagship.settings import Settings
@@ -105,6 +105,8 @@ class Case:
     ask_what_serves: AskWhatServes
     voters: Callable[[Voters], Sequence[str]]
     """Which of a policy's approvers count, given a release's author."""
+    groups: Mapping[str, PinnedGroup] = field(default_factory=dict)
+    """The groups that the policy's rules name, as the release pinned them."""
 
     def client_as(self, service: str, *, may: Sequence[Right], config: Any = None) -> Any:
         """An AWS client with the application's role, for what it `may` do and nothing else.
@@ -168,6 +170,7 @@ class Case:
             look_at=look_at,
             ask_what_serves=ask_what_serves,
             voters=voters,
+            groups=record["configuration"].get("groups") or {},
         )
 
 

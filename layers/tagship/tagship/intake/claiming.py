@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from tagship.intake.configuration import with_groups
 from tagship.intake.proposing import Bind, Proposing
 from tagship.intake.reading import read_release
 from tagship.ledger import configurations, releases
@@ -48,5 +49,6 @@ def claimed(
         execution=execution,
         github_hosts=settings.github_hosts,
         guard=partial(configurations.in_force, ledger) if settings.guards_configuration else None,
+        grouped=partial(with_groups, ledger=ledger, guarded=settings.guards_configuration),
     )
     return releases.claim(ledger, found, retry=upload.retry)

@@ -6,14 +6,21 @@ In a stage that guards configurations, it counts only if it is the one that was 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tagship.aws.calls import calling
-from tagship.ledger.table import digest_of
-from tagship.model.documents import MAX_DEPTH, DocumentInvalid, as_document, read_application
+from tagship.ledger import groups
+from tagship.ledger.table import Ledger, digest_of
+from tagship.model.documents import (
+    MAX_DEPTH,
+    DocumentInvalid,
+    as_document,
+    policy_problem,
+    read_application,
+)
 from tagship.model.errors import ApplicationUnknown
-from tagship.model.records import ApprovedConfiguration, ConfigurationRecord
+from tagship.model.records import ApprovedConfiguration, ConfigurationRecord, Document
 from tagship.model.release import parameter_name
 
 if TYPE_CHECKING:
@@ -69,3 +76,36 @@ def guarded(
             f"{parameter_name(stage, application)} is different); {propose}"
         )
     return {"version": found["version"], "document": None, "problems": [problem]}
+
+
+def with_groups(found: ConfigurationRecord, ledger: Ledger, *, guarded: bool) -> ConfigurationRecord:
+    """With the groups in force that its rules name; not valid without them, or where nobody could meet the rules."""
+    document = found["document"]
+    if document is None or not (named := groups_in(document)):
+        return found
+    pinned, problems = groups.pinned(ledger, named, guarded=guarded)
+    if not problems and (problem := policy_problem(document["approval"], pinned)):
+        problems = [f"approval: {problem}"]
+    if guarded and not problems:
+        problems = list(_easier_to_change(document, ledger))
+    if problems:
+        return {"version": found["version"], "document": None, "problems": problems}
+    return {**found, "groups": pinned}
+
+
+def groups_in(document: Document) -> list[str]:
+    """The groups that an application's rules name."""
+    return [rule["group"] for rule in document["approval"].get("rules") or () if rule.get("group")]
+
+
+def _easier_to_change(document: Document, ledger: Ledger) -> Iterator[str]:
+    """A rule that requires two of a group is worth nothing where one of them could change the group."""
+    for rule in document["approval"]["rules"]:
+        if not rule.get("group"):
+            continue
+        changed_by = groups.changed_by(ledger, rule["group"])
+        if changed_by < rule["required"]:
+            yield (
+                f"approval: {rule['required']} of group {rule['group']} must approve, but {changed_by} of them can "
+                f"change the group: apply the group with required: {rule['required']}"
+            )

@@ -11,7 +11,7 @@ from tagship.intake import configuration
 from tagship.ledger import releases
 from tagship.model.documents import DocumentInvalid, as_document, read_manifest
 from tagship.model.errors import ReleaseUnreadable
-from tagship.model.records import ApprovedConfiguration, NewRelease, ReleaseRecord
+from tagship.model.records import ApprovedConfiguration, ConfigurationRecord, NewRelease, ReleaseRecord
 from tagship.model.release import BESIDE, place_of
 
 if TYPE_CHECKING:
@@ -32,10 +32,12 @@ def read_release(
     execution: str,
     github_hosts: Sequence[str],
     guard: Guard | None = None,
+    grouped: Callable[[ConfigurationRecord], ConfigurationRecord] = lambda found: found,
 ) -> NewRelease:
     """The record to claim. An invalid manifest is recorded as such: the gate `manifest` shows the author what is wrong.
 
-    `guard` returns the configuration in force, in a stage where only that one counts.
+    `guard` returns the configuration in force, in a stage where only that one counts; `grouped` adds the groups that it
+    names.
 
     Raises ReleaseUnreadable if the upload names no application and tag.
     """
@@ -67,7 +69,7 @@ def read_release(
         "manifest": as_document(manifest) if manifest else None,
         "problems": problems[:50],
         "objects": {file: asdict(pinned) for file, pinned in objects.items()},
-        "configuration": configured,
+        "configuration": grouped(configured),
         "phase": "gates",
     }
     return cast("NewRelease", record)

@@ -58,6 +58,7 @@ def request(ledger: Ledger, approval: NewRequest, *, execution: str, fence: int 
     asked = {
         "approvers": approval["approvers"],
         "required": approval["required"],
+        **({"rules": approval["rules"]} if len(approval.get("rules") or ()) > 1 else {}),
         "expiresAt": approval["expiresAt"],
         "author": approval["author"],
         "authorMayApprove": approval["authorMayApprove"],

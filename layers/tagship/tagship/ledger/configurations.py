@@ -12,12 +12,12 @@ from tagship.model.proposal import PREFIX, number_of
 from tagship.model.records import ApprovedConfiguration, FactRecord, ReleaseRecord, manifest_of
 from tagship.model.release import Status
 
-_CONFIGURATION = "CONFIGURATION"
+CONFIGURATION = "CONFIGURATION"
 
 
 def in_force(ledger: Ledger, application: str) -> ApprovedConfiguration | None:
     """The configuration that was approved last; None if there is none."""
-    return cast("ApprovedConfiguration | None", ledger.get(application_key(application), _CONFIGURATION))
+    return cast("ApprovedConfiguration | None", ledger.get(application_key(application), CONFIGURATION))
 
 
 def approval_of(ledger: Ledger, application: str, tag: str) -> FactRecord | None:
@@ -49,7 +49,7 @@ def approve(ledger: Ledger, record: ReleaseRecord, *, approvers: tuple[str, ...]
     version = number_of(record["tag"])
     item = {
         "pk": application_key(record["application"]),
-        "sk": _CONFIGURATION,
+        "sk": CONFIGURATION,
         "kind": "configuration",
         "application": record["application"],
         "tag": record["tag"],

@@ -19,7 +19,7 @@ _OF_THE_RELEASE = (
 )
 _OF_THE_APPROVAL = (
     *("id", "status", "digest", "author", "approvers", "required", "askedAt", "expiresAt", "decisions"),
-    "closedBy",
+    *("rules", "countInEveryRule", "closedBy"),
 )
 """An explicit list, so that other attributes of an item (a task token, a link, a thread) never leave the ledger."""
 

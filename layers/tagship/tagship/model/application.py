@@ -136,6 +136,21 @@ Strategy = AllAtOnce | Canary | Linear | Steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRule:
+    """So many of a group, or of these people, must approve."""
+
+    __pydantic_config__ = CONFIG
+    EXAMPLE: ClassVar[Example] = {"group": "platform", "required": 1}
+
+    group: Annotated[str, Matching(APPLICATION_NAME, APPLICATION_NAME_WORDS)] | None = None
+    """The group whose members count: a document of its own, applied with `tagship apply`."""
+    approvers: Annotated[tuple[Annotated[str, MAIL_ADDRESS], ...], at.MaxLen(20)] = ()
+    """The mail addresses that count, instead of a group."""
+    required: Annotated[int, at.Ge(1), at.Le(20)] = 1
+    """How many of them must approve."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalPolicy:
     """Who approves, and how long they have."""
 
@@ -150,14 +165,16 @@ class ApprovalPolicy:
         "escalateTo": ["head-of-sales@example.com"],
     }
 
-    approvers: Annotated[
-        tuple[Annotated[str, MAIL_ADDRESS], ...],
-        at.MinLen(1),
-        at.MaxLen(20),
-    ]
+    approvers: Annotated[tuple[Annotated[str, MAIL_ADDRESS], ...], at.MaxLen(20)] = ()
     """The approvers' mail addresses; each gets a personal link. Addresses that differ only after `+` are one person."""
     required: Annotated[int, at.Ge(1), at.Le(20)] = 1
     """How many of them must approve; one rejection ends the release."""
+    rules: Annotated[tuple[ApprovalRule, ...], at.MaxLen(10)] = ()
+    """Several rules that must all be met, instead of `approvers` and `required`, which are the short form of one."""
+    countInEveryRule: bool = False
+    """Whether an approval counts in every rule that names the person. Otherwise one person meets one rule only."""
+    extraForWarnings: Annotated[int, at.Ge(0), at.Le(5)] = 0
+    """At most how many more approvals the plan's warnings require: one for each warning, by people who meet no rule."""
     authorMayApprove: bool = False
     """Whether the author may approve their own release."""
     expires: Annotated[int, Duration(), at.Ge(1), at.Le(604_800)] = 14_400

@@ -14,9 +14,14 @@ _WARNINGS = (
     ("approval", "This changes who may approve releases, or how they approve."),
     ("gates", "This changes what a release must pass before anyone is asked to approve."),
     ("target", "This changes the deployment target or its role."),
+    ("members", "This changes who may approve for every application whose rules name this group."),
+    ("required", "This changes how many members must approve a change of this group."),
 )
 """The parts that guard production, most dangerous first; approvers see these sentences first."""
-_FIRST = ("approval.approvers", "approval.required", "approval.authorMayApprove")
+_FIRST = (
+    *("approval.approvers", "approval.required", "approval.rules", "approval.countInEveryRule"),
+    *("approval.extraForWarnings", "approval.authorMayApprove"),
+)
 _AT_MOST = 160
 """The length of one value, in characters."""
 _SAME_BEFORE = 20

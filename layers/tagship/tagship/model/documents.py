@@ -1,4 +1,4 @@
-"""Reads the two external documents, a release's manifest and an application's configuration: all errors at once, by
+"""Reads the external documents, a release's manifest, an application's configuration, a group: all errors at once, by
 field.
 
 The only module that imports pydantic.
@@ -32,12 +32,16 @@ from tagship.model.application import (
     Strategy,
 )
 from tagship.model.fields import ByType
+from tagship.model.group import Group
 from tagship.model.people import person
+from tagship.model.records import PinnedGroup
 from tagship.model.release import MANIFEST_BYTES, Manifest, Tag, secret_prefix
 from tagship.model.rollout import traffic_steps
+from tagship.model.rules import MOST_PEOPLE, everyone, lacking, named, places, rules_of
 from tagship.model.schedule import window
 from tagship.targets import KINDS, kind_of
 from tagship.text.plain import line
+from tagship.text.words import count
 
 MAX_DEPTH = 20
 _NAME = 500
@@ -142,6 +146,26 @@ def read_application(
     return application
 
 
+def read_group(data: object, *, stage: str = "") -> Group:
+    """The group in this data; `stage` is that of the stack that will use it, where it is known.
+
+    Raises DocumentInvalid, with every problem at once.
+    """
+    group: Group = _validated(Group, data)
+    problems = []
+    if twice := _twice(("members",), group.members):
+        problems.append(twice)
+    if group.required > len(group.members):
+        message = f"requires {group.required} approvals, but there are {len(group.members)} members"
+        problems.append(Problem(path=("required",), message=message))
+    if stage and group.stage not in (None, stage):
+        message = f"is {group.stage}, but this is the stage {stage}"
+        problems.append(Problem(path=("stage",), message=message))
+    if problems:
+        raise DocumentInvalid(problems)
+    return group
+
+
 def _of_valid_parts(data: object) -> Iterator[Problem]:
     """Problems between fields, in each part that is valid by itself."""
     given = data if isinstance(data, Mapping) else {}
@@ -153,7 +177,7 @@ def _of_valid_parts(data: object) -> Iterator[Problem]:
     if isinstance(policy, Mapping) and not _is_valid(hints["approval"], policy):  # else it was judged whole
         approvers, required = policy.get("approvers"), policy.get("required", 1)
         if isinstance(approvers, list) and type(required) is int:
-            yield from _more_than_there_are(required, len(approvers))
+            yield from _more_than_there_are(("approval", "required"), required, len(approvers))
     health = given.get("health")
     checks = health.get("checks") if isinstance(health, Mapping) else None
     for index, check in enumerate(checks if isinstance(checks, list) else ()):
@@ -210,12 +234,10 @@ def _promotion_problems(application: Application) -> Iterator[Problem]:
 
 
 def _policy_problems(policy: ApprovalPolicy) -> Iterator[Problem]:
-    count = len(policy.approvers)
-    if twice := _one_person(policy.approvers):
-        message = f"contains {twice[0]} and {twice[1]}, who count as one person with one vote"
-        yield Problem(path=("approval", "approvers"), message=message)
-    else:
-        yield from _more_than_there_are(policy.required, count)
+    yield from _rules_problems(policy) if policy.rules else _short_form_problems(policy)
+    if policy.countInEveryRule and policy.extraForWarnings:
+        message = "needs people who meet no rule, so it can't be used with countInEveryRule"
+        yield Problem(path=("approval", "extraForWarnings"), message=message)
     if policy.expires > policy.remindEvery * MOST_REMINDERS:
         yield Problem(
             path=("approval", "remindEvery"),
@@ -226,10 +248,78 @@ def _policy_problems(policy: ApprovalPolicy) -> Iterator[Problem]:
         )
 
 
-def _more_than_there_are(required: int, approvers: int) -> Iterator[Problem]:
+def _short_form_problems(policy: ApprovalPolicy) -> Iterator[Problem]:
+    """Of `approvers` and `required`, which stand for one rule."""
+    path = ("approval", "required")
+    if not policy.approvers:
+        message = "must have at least 1, or approval must have rules"
+        yield Problem(path=("approval", "approvers"), message=message)
+    elif twice := _twice(("approval", "approvers"), policy.approvers):
+        yield twice
+    elif policy.required > len(policy.approvers):
+        yield from _more_than_there_are(path, policy.required, len(policy.approvers))
+    else:
+        yield from _too_few(policy)
+
+
+def _rules_problems(policy: ApprovalPolicy) -> Iterator[Problem]:
+    """How many a group has is not known here: `policy_problem` says it where groups are."""
+    found = list(_each_rule(policy))
+    if policy.approvers or policy.required != 1:
+        field = "approvers" if policy.approvers else "required"
+        found.append(Problem(path=("approval", field), message="stands in each rule where there are rules"))
+    if not found and not any(rule.group for rule in policy.rules):
+        found += _too_few(policy)
+    yield from found
+
+
+def _each_rule(policy: ApprovalPolicy) -> Iterator[Problem]:
+    for index, rule in enumerate(policy.rules):
+        path = ("approval", "rules", index)
+        if bool(rule.group) == bool(rule.approvers):
+            yield Problem(path=path, message="must name either a group or approvers")
+        elif twice := _twice((*path, "approvers"), rule.approvers):
+            yield twice
+        elif rule.approvers:
+            yield from _more_than_there_are((*path, "required"), rule.required, len(rule.approvers))
+
+
+def _too_few(policy: ApprovalPolicy) -> Iterator[Problem]:
+    if problem := policy_problem(asdict(policy), {}):
+        yield Problem(path=("approval",), message=problem)
+
+
+def policy_problem(policy: Mapping[str, Any], groups: Mapping[str, PinnedGroup]) -> str:
+    """Why nobody could ever meet an `approval` with these groups, whoever is the author; empty where somebody can."""
+    rules = rules_of(policy, groups)
+    people = everyone(rules)
+    if len(people) > MOST_PEOPLE:
+        return f"names {len(people)} people; at most {MOST_PEOPLE} can be asked"
+    every = bool(policy.get("countInEveryRule"))
+    if short := lacking(rules, people, in_every_rule=every):
+        rule, number = short[0]
+        more = count(number, "more person", "more people")
+        once = "" if every else ": one person meets one rule only"
+        whom = count(len(people), "person", "people")
+        return f"can't be met by the {whom} that it names: {named(rule)} needs {more}{once}"
+    extra, spare = policy.get("extraForWarnings", 0), len(people) - sum(map(places, rules))
+    if extra and extra > spare:
+        return f"asks for up to {count(extra, 'more approval')} for warnings, but only {spare} of its people would be left"
+    return ""
+
+
+def _more_than_there_are(path: tuple[str | int, ...], required: int, approvers: int) -> Iterator[Problem]:
     if required > approvers > 0:
-        message = f"requires {required} approvals, but there are {approvers} approvers"
-        yield Problem(path=("approval", "required"), message=message)
+        yield Problem(
+            path=path, message=f"requires {required} approvals, but there are {approvers} approvers"
+        )
+
+
+def _twice(path: tuple[str | int, ...], addresses: Sequence[str]) -> Problem | None:
+    if twice := _one_person(addresses):
+        message = f"contains {twice[0]} and {twice[1]}, who count as one person with one vote"
+        return Problem(path=path, message=message)
+    return None
 
 
 def _one_person(addresses: Sequence[str]) -> tuple[str, str] | None:
@@ -334,7 +424,7 @@ _JUDGES: Mapping[str, Callable[[Any], Iterable[Problem]]] = {
 """Problems that involve several fields, by the part of the application that they are in."""
 
 
-def as_document(noun: Manifest | Application) -> dict[str, Any]:
+def as_document(noun: Manifest | Application | Group | ApprovalPolicy) -> dict[str, Any]:
     """The document with every default, as the ledger stores it."""
     document: dict[str, object] = json.loads(json.dumps(asdict(noun)))
     return document
@@ -342,7 +432,7 @@ def as_document(noun: Manifest | Application) -> dict[str, Any]:
 
 def schema_of(kind: type) -> dict[str, object]:
     """The JSON Schema (draft 2020-12) of a document."""
-    name = "release" if kind is Manifest else "application"
+    name = {Manifest: "release", Group: "group"}.get(kind, "application")
     schema = _adapter(kind).json_schema(schema_generator=GenerateJsonSchema)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

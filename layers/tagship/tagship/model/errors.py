@@ -127,6 +127,10 @@ class ApprovalUnproven(FinalError):
     """The chain of facts does not contain the approvals that the request's own item claims, or they lack proof."""
 
 
+class ApproverLeft(FinalError):
+    """Somebody who approved has left the group that they counted for, and without them there are too few approvals."""
+
+
 class IdentityUnproven(FinalError):
     """AWS does not confirm the identity of the approver, and in production a claimed identity cannot approve."""
 

@@ -118,6 +118,7 @@ class FactKind(StrEnum):
         *("Configuration Approved", "a configuration change is in force", Level.MILESTONES),
         Status.SUCCEEDED,
     )
+    GROUP_CHANGED = "Group Changed", "the members of a group changed", Level.MILESTONES
     BASELINE_ADOPTED = (
         *("Baseline Adopted", "the version that serves traffic was adopted as the baseline", Level.PROBLEMS),
     )

@@ -11,9 +11,20 @@ from tagship.model.release import APPLICATION_NAME
 DOCUMENT_BYTES = 8192
 """What a parameter of the advanced tier may have."""
 PREFIX = "configuration-"
+_SCOPE = "group."
 _TAG = re.compile(PREFIX + r"([1-9][0-9]{0,5})")
 _BY_AT_MOST = 300
 _WHY_AT_MOST = 500
+
+
+def scope_of(group: str) -> str:
+    """Under which name the ledger keeps a group: `group.platform`. No application's name has a dot."""
+    return f"{_SCOPE}{group}"
+
+
+def group_of(scope: str) -> str:
+    """The group that a name in the ledger stands for; empty for an application's."""
+    return scope.removeprefix(_SCOPE) if scope.startswith(_SCOPE) else ""
 
 
 def tag_of(number: int) -> str:
@@ -67,7 +78,7 @@ class Proposal:
         data = {"owners": "", **data}
         if not all(type(data[name]) is kind for name, kind in fields.items()) or not data["by"].strip():
             raise ValueError("a proposal's document must be an object; all other fields must be text")
-        if not re.fullmatch(APPLICATION_NAME, data["application"]):
+        if not re.fullmatch(APPLICATION_NAME, group_of(data["application"]) or data["application"]):
             raise ValueError(f"{data['application'][:80]!r} is not a valid application name")
         if not is_proposal(data["tag"]):
             raise ValueError(f"{data['tag'][:80]!r} must be configuration- followed by a number")

@@ -90,6 +90,18 @@ class ConfigurationRecord(TypedDict):
     """Of the document as it was written, without defaults."""
     approved: NotRequired[str]
     """The proposal that put it into force, in a stage that guards configurations."""
+    groups: NotRequired[Mapping[str, PinnedGroup]]
+    """The groups that its rules name, as they were then."""
+
+
+class PinnedGroup(TypedDict):
+    """A group of approvers as a release pins it."""
+
+    members: Sequence[str]
+    tag: str
+    """The proposal that put it into force; empty where the stage guards no configurations."""
+    digest: str
+    """Of the group's document."""
 
 
 class ApprovedConfiguration(TypedDict):
@@ -353,16 +365,36 @@ class Decision(TypedDict):
     identity: NotRequired[str]
 
 
+class RuleData(TypedDict):
+    """So many of these people must approve."""
+
+    group: str
+    """The group that they are; empty for people who are named one by one."""
+    approvers: Sequence[str]
+    required: int
+    why: NotRequired[Sequence[str]]
+    """What asks for these approvals of anybody who is asked: the plan's warnings, or the emergency."""
+    of: NotRequired[Sequence[RuleData]]
+    """In an emergency: the rules instead of which everybody must approve."""
+
+
 class Voters(TypedDict):
     """Whose decision on a release counts."""
 
     approvers: Sequence[str]
+    """Everybody who is asked."""
     author: str
     authorMayApprove: bool
+    rules: NotRequired[Sequence[RuleData]]
+    """Absent where `approvers` and `required` are the one rule."""
+    countInEveryRule: NotRequired[bool]
+    """Whether an approval counts in every rule that names the person, and not in one alone."""
+    left: NotRequired[Sequence[str]]
+    """Who left the group that they were asked in, and so counts no longer; found when the record is read."""
 
 
 class Policy(Voters):
-    """Who decides on a release, and how many must agree."""
+    """Who decides on a release, and how many must agree in all."""
 
     required: int
 
@@ -408,6 +440,9 @@ class NewRequest(TypedDict):
     approvers: Sequence[str]
     required: int
     authorMayApprove: bool
+    rules: NotRequired[Sequence[RuleData]]
+    countInEveryRule: NotRequired[bool]
+    left: NotRequired[Sequence[str]]
     reasonToApprove: bool
     remindEvery: int
     escalateTo: Sequence[str]

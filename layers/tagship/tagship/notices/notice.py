@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tagship.model.facts import ENDING_KINDS, FactKind, Level
 from tagship.model.proposal import is_proposal
-from tagship.model.records import FactRecord, Known
+from tagship.model.records import FactRecord, Known, RuleData
+from tagship.model.rules import named, places
 from tagship.model.schedule import EVERY_APPLICATION
 from tagship.story.narrator import Mood, ending, told
 from tagship.text.plain import line
@@ -143,10 +144,15 @@ def _serves(fact: FactRecord, record: Known) -> str:
     return ""
 
 
+def _each_rule(rules: Sequence[RuleData]) -> str:
+    """` (1 of group platform and 1 of …)`, where there are several."""
+    return f" ({listed(f'{places(rule)} of {named(rule)}' for rule in rules)})" if rules else ""
+
+
 def _needed(fact: FactRecord, record: Known) -> tuple[str, ...]:
     data = fact["data"]
     if fact["name"] == FactKind.APPROVAL_REQUESTED:
-        some = f"{data['required']} of {listed(data['approvers'])}"
+        some = f"{data['required']} of {listed(data['approvers'])}{_each_rule(data.get('rules') or ())}"
         ends = until(moment(data["expiresAt"]), moment(fact["at"]))
         return (f"Approval by {some}, each with a personal link; the request expires {ends}.",)
     if fact["name"] == FactKind.APPROVERS_REMINDED and data.get("expiresAt"):

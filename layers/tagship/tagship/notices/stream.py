@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tagship.ledger.notices import address
 from tagship.ledger.table import unpacked
 from tagship.model.errors import EventNotUnderstood, FactChanged, RetryableError
+from tagship.model.proposal import group_of
 from tagship.model.records import FactRecord
 from tagship.model.release import APPLICATION_NAME
 from tagship.model.schedule import EVERY_APPLICATION
@@ -96,9 +97,8 @@ def _wrong_in(found: Mapping[str, Any]) -> list[str]:
     wrong += [] if isinstance(found.get("data"), Mapping) else ["data"]
     wrong += [] if found.get("kind") == "fact" else ["kind"]
     if not wrong:
-        known = found["application"] == EVERY_APPLICATION or re.fullmatch(
-            APPLICATION_NAME, found["application"]
-        )
+        scope = found["application"]
+        known = scope == EVERY_APPLICATION or re.fullmatch(APPLICATION_NAME, group_of(scope) or scope)
         wrong += [] if known else ["application"]
         wrong += [] if address(cast("FactRecord", found)) else ["address"]
         datetime.fromisoformat(found["at"])

@@ -391,6 +391,10 @@ _WORDS: Mapping[str, Callable[[FactRecord, Data], Told]] = {
         mood=Mood.GOOD,
         more=(f"SHA-256 of the document: {data['digest']}",),
     ),
+    FactKind.GROUP_CHANGED: lambda fact, data: Told(
+        text=f"the group now has the members {listed(data['members'])}; changed by {fact['who']}",
+        mood=Mood.WARY,
+    ),
     FactKind.RELEASE_SUCCEEDED: _ended(Mood.GOOD, "SUCCEEDED"),
     FactKind.RELEASE_INVALID: _ended(Mood.BAD, "INVALID: nothing was changed"),
     FactKind.RELEASE_REJECTED: _ended(Mood.BAD, "REJECTED: nothing was changed"),

@@ -65,6 +65,12 @@ class Visit:
         return person(self.approver) in voters
 
     @property
+    def uncounted(self) -> str:
+        """Why not: `left`, for who left the group that was asked, or `author`."""
+        left = {person(who) for who in self.record.get("left") or ()}
+        return "left" if person(self.approver) in left else "author"
+
+    @property
     def challenge(self) -> Challenge:
         """The value that this approver's form must send while the approval is unchanged."""
         return self.challenge_of(self.now)

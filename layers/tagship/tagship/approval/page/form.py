@@ -32,7 +32,7 @@ _SHOWN = (
     *("application", "stage", "tag", "fromTag", "attempt", "author", "commit", "repository", "ref", "notes"),
     *("changes", "before"),
     *("gates", "plan", "warnings", "approvers", "required", "authorMayApprove", "reasonToApprove"),
-    *("decisions", "status"),
+    *("rules", "countInEveryRule", "left", "decisions", "status"),
 )
 """What an approver sees while deciding; the end of a request, or a reminder, does not make a page stale."""
 

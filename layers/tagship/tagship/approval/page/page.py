@@ -191,15 +191,16 @@ class Page:
             return tell("recorded", 200, visit, release=self._release(visit))
         if visit.standing != "open":
             return settled(visit, release=self._release(visit))
-        return ask(visit) if visit.counts else tell("author", 200, visit)
+        return ask(visit) if visit.counts else tell(visit.uncounted, 200, visit)
 
     def decided(self, visit: Visit, form: Form) -> PageResponse:
         """Records and delivers one decision of an authenticated approver, or explains why not."""
         if visit.standing != "open" or visit.own:
             return self._decided_before(visit, form)
         if not visit.counts:
-            self.store.refused(visit.record["id"], "the author's own release", visit.source_ip)
-            return tell("author", 403, visit)
+            whose = "the author's own release" if visit.uncounted == "author" else "has left the group"
+            self.store.refused(visit.record["id"], whose, visit.source_ip)
+            return tell(visit.uncounted, 403, visit)
         if not is_current(form, visit.mac, visit.record, visit.approver):
             return ask(visit, form=form, status=409, notice="changed")
         if is_old(form, visit.now):

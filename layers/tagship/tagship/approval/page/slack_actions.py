@@ -47,6 +47,7 @@ _SECONDS = re.compile(r"[0-9]{1,12}")
 _TOLD = {
     "recorded": "Your {decision} is recorded.",
     "unchanged": "You have already decided. A decision is final; nothing was changed.",
+    "left": "You left the group that was asked, so your approval no longer counts. Nothing was recorded.",
     "author": "You are the author of this release, so your approval does not count. Nothing was recorded.",
     "approved": "It already has its approvals; there is nothing left for you to decide.",
     "rejected": "It was already rejected; there is nothing left for you to decide.",

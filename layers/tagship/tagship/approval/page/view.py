@@ -15,6 +15,7 @@ from tagship.model.people import person
 from tagship.model.proposal import is_proposal
 from tagship.model.records import Decision, GateRecord, RequestRecord, StepData
 from tagship.model.release import COMPARE, NOTES_CHARACTERS
+from tagship.model.rules import named, places
 from tagship.text.plain import fold, line, shorten, visible
 from tagship.text.times import clock, moment, span, until
 from tagship.text.words import count
@@ -172,7 +173,7 @@ def _step(percent: int, bake: int) -> str:
 
 def _votes(record: RequestRecord, approver: str, now: datetime) -> View:
     own = quorum.decision_of(record, approver)
-    required, given = max(1, int(record["required"])), quorum.approvals(record)
+    required, given = quorum.needed(record), quorum.approvals(record)
     return {
         "you": line(approver),
         "own": own["decision"] if own else "",
@@ -182,7 +183,28 @@ def _votes(record: RequestRecord, approver: str, now: datetime) -> View:
         "approvals": given,
         "required": required,
         "lacking": max(0, required - given),
+        "rules": _rules(record),
+        "left": [line(who) for who in record.get("left") or ()],
     }
+
+
+def _rules(record: RequestRecord) -> list[View]:
+    """Each rule, where there are several: who meets it, and how many it still needs, of whom."""
+    found = quorum.met(record)
+    if len(found) < 2:
+        return []
+    waiting = {person(who) for who in quorum.awaited(record)}
+    return [
+        {
+            "name": line(named(rule), 500),
+            "met": [line(who) for who in those],
+            "required": places(rule),
+            "lacking": places(rule) - len(those),
+            "missing": [line(who) for who in rule["approvers"] if person(who) in waiting],
+            "why": [line(warning, 500) for warning in rule.get("why") or ()],
+        }
+        for rule, those in found
+    ]
 
 
 def _vote(vote: Decision, approver: str, now: datetime) -> View:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tagship.approval.facts import CHANNEL, failure
 from tagship.approval.link import BUTTONS, GRACE, LinkSigner, approval_url
-from tagship.approval.quorum import check_reachable, missing, policy_of, voters
+from tagship.approval.quorum import awaited, check_reachable, policy_of, voters
 from tagship.approval.request.mail import Mail, approval_mail, escalation_mail, reminder_mail
 from tagship.approval.request.sending import LATE, SENT, Outbox
 from tagship.approval.request.slack import announcement, invitation
@@ -74,6 +74,8 @@ def request_of(
         "approvers": decides["approvers"],
         "required": decides["required"],
         "authorMayApprove": decides["authorMayApprove"],
+        "rules": decides.get("rules", []),
+        "countInEveryRule": decides.get("countInEveryRule", False),
         "reasonToApprove": policy.get("reasonToApprove", False),
         "remindEvery": policy["remindEvery"],
         "escalateTo": policy.get("escalateTo", []),
@@ -127,7 +129,7 @@ def remind(
     What can't be sent is a fact and stops nothing.
     """
     sender = _Sender(ledger=ledger, client=client, settings=settings, request=request, now=now)
-    waiting, escalated = missing(request), escalated_to(request, now)
+    waiting, escalated = awaited(request), escalated_to(request, now)
     results = sender.sent(waiting, reminder=True, escalated=escalated)
     _record_failures(ledger, request, results)
     ledger.record(

@@ -36,6 +36,7 @@ def announcement(record: RequestRecord, *, now: datetime, buttons: str = "") -> 
     return message(
         _title("Approval needed", shown),
         *_about(record, shown),
+        *_rules(shown),
         context(
             f"Approvers: {escaped(asked)}. {shown['required']} approval{plural} needed; one rejection ends it. "
             "Each approver has a personal link, which is not posted here."
@@ -59,7 +60,20 @@ def invitation(record: RequestRecord, *, link: str, now: datetime, reminder: boo
             f"{stands}*<{link}|Review and decide>*\nThis link is only for you. Opening it decides nothing."
         ),
         *_about(record, shown),
+        *_rules(shown),
     )
+
+
+def _rules(shown: View) -> list[Block]:
+    """Which rule still needs whom, where there are several."""
+    if not shown["rules"]:
+        return []
+    told = [
+        f"{escaped(rule['name'])}: {len(rule['met'])} of {rule['required']}"
+        + "".join(f" ({escaped(why)})" for why in rule["why"])
+        for rule in shown["rules"]
+    ]
+    return [section(f"*Each rule must be met*\n{bullets(told)}")]
 
 
 def _buttons(record: RequestRecord, shown: View, token: str) -> list[Block]:

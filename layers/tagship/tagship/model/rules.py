@@ -1,0 +1,102 @@
+"""Which approvals fill which rule of a policy. Pure.
+
+A policy is a list of rules; `approvers` with `required` is the short form of one. An approval fills one place of one rule,
+so whether some people suffice is a matching of people to places. A policy may count each approval in every rule instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tagship.model.people import person
+from tagship.model.records import PinnedGroup, RuleData
+
+MOST_PEOPLE = 20
+"""Whom one release may ask: each gets a mail of their own, and the request holds each decision."""
+
+
+def rules_of(policy: Mapping[str, Any], groups: Mapping[str, PinnedGroup]) -> list[RuleData]:
+    """The rules of a validated `approval`, with the members of its groups; a group that is not known has none."""
+    given = policy.get("rules") or [{"approvers": policy["approvers"], "required": policy["required"]}]
+    return [_rule(rule, groups) for rule in given]
+
+
+def _rule(rule: Mapping[str, Any], groups: Mapping[str, PinnedGroup]) -> RuleData:
+    group = rule.get("group") or ""
+    people = groups[group]["members"] if group in groups else rule.get("approvers") or ()
+    return {"group": group, "approvers": list(people), "required": int(rule["required"])}
+
+
+def everyone(rules: Iterable[RuleData]) -> list[str]:
+    """All whom the rules name, each person once, in the rules' order and spelling."""
+    return _once(approver for rule in rules for approver in rule["approvers"])
+
+
+def _once(addresses: Iterable[str]) -> list[str]:
+    seen: dict[str, str] = {}
+    for address in addresses:
+        seen.setdefault(person(address), address)
+    return list(seen.values())
+
+
+def filling(
+    rules: Sequence[RuleData], people: Iterable[str], *, in_every_rule: bool = False
+) -> list[list[str]]:
+    """For each rule, who fills its places: as many places as can be filled at all.
+
+    People come in order, and who has a place keeps one: one more approval never empties a place.
+    """
+    once = _once(people)
+    able = [{person(approver) for approver in rule["approvers"]} for rule in rules]
+    if in_every_rule:
+        return [
+            [who for who in once if person(who) in those][: places(rule)]
+            for rule, those in zip(rules, able, strict=True)
+        ]
+    filled: list[list[str]] = [[] for _ in rules]
+
+    def seated(who: str, tried: set[int]) -> bool:
+        """Gives them a place, where needed by moving others to another rule (an augmenting path)."""
+        for index, rule in enumerate(rules):
+            if index in tried or person(who) not in able[index]:
+                continue
+            tried.add(index)
+            if len(filled[index]) < places(rule):
+                filled[index].append(who)
+                return True
+            for at, other in enumerate(filled[index]):
+                if seated(other, tried):
+                    filled[index][at] = who
+                    return True
+        return False
+
+    for who in once:
+        seated(who, set())
+    return filled
+
+
+def places(rule: RuleData) -> int:
+    """How many approvals a rule needs: never none, whatever it says."""
+    return max(1, int(rule["required"]))
+
+
+def lacking(
+    rules: Sequence[RuleData], people: Iterable[str], *, in_every_rule: bool = False
+) -> list[tuple[RuleData, int]]:
+    """The rules that these people can't fill, each with how many places stay empty; all of them where there is no rule."""
+    filled = filling(rules, people, in_every_rule=in_every_rule)
+    return [
+        (rule, places(rule) - len(those))
+        for rule, those in zip(rules, filled, strict=True)
+        if len(those) < places(rule)
+    ]
+
+
+def named(rule: RuleData) -> str:
+    """`group platform`, or the people: `ana@example.com or bo@example.com`."""
+    if rule.get("of"):
+        return "every approver, because this is an emergency"
+    if rule.get("why"):
+        return "any other approver, because of warnings"
+    return f"group {rule['group']}" if rule["group"] else " or ".join(rule["approvers"]) or "nobody"
