@@ -31,7 +31,7 @@ def given_for(**fields):
 
 
 def test_the_one_line_is_what_an_application_can_have():
-    assert list(kinds()) == ["http", "lambda", "alarm", "metric", "sequential", "custom"]
+    assert list(kinds()) == ["http", "lambda", "alarm", "metric", "sequential", "outcomes", "custom"]
     assert set(kinds().values()) == set(typing.get_args(Check))
 
 
@@ -49,7 +49,9 @@ def test_every_kind_says_all_that_the_rest_knows_of_it(noun):
 
 
 def test_checks_that_read_what_was_measured_look_back():
-    assert {name for name, noun in kinds().items() if noun.LOOKS_BACK} == {"alarm", "metric", "sequential"}
+    assert {name for name, noun in kinds().items() if noun.LOOKS_BACK} == {
+        *("alarm", "metric", "sequential", "outcomes")
+    }
 
 
 def test_a_lambda_check_may_invoke_what_it_asks_and_nothing_else():

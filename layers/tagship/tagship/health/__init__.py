@@ -14,11 +14,12 @@ from tagship.health.given import AnyCheck, Given
 from tagship.health.http import HttpCheck
 from tagship.health.lambda_invoke import LambdaCheck
 from tagship.health.metric import MetricCheck
+from tagship.health.outcomes import OutcomesCheck
 from tagship.health.sequential import SequentialCheck
 from tagship.health.verdict import CheckResult, Verdict, judge
 from tagship.model.fields import hints_of
 
-Check = HttpCheck | LambdaCheck | AlarmCheck | MetricCheck | SequentialCheck | CustomCheck
+Check = HttpCheck | LambdaCheck | AlarmCheck | MetricCheck | SequentialCheck | OutcomesCheck | CustomCheck
 
 
 def _type_of(noun: type) -> str:
@@ -41,6 +42,7 @@ __all__ = [
     "HttpCheck",
     "LambdaCheck",
     "MetricCheck",
+    "OutcomesCheck",
     "SequentialCheck",
     "Verdict",
     "judge",

@@ -224,6 +224,18 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outcomes:
+    """CloudWatch metrics that count how what a revision ran has ended; `{version}` in the dimensions' values as above."""
+
+    namespace: str
+    dimensions: Mapping[str, str]
+    succeeded: str
+    """The metric that counts what succeeded."""
+    failed: Mapping[str, str]
+    """Each metric that counts what did not, with its word: `timed out`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """What health checks may ask about a revision, or about what serves now, whichever revision that is."""
 
@@ -233,6 +245,8 @@ class Subject:
     """What can be invoked, if anything can."""
     requests: Metric | None = None
     """What counts its requests."""
+    outcomes: Outcomes | None = None
+    """What counts how they ended, if something does."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """What an HTTP request sends so that this revision answers it, whatever its share of the traffic."""
 
@@ -301,6 +315,7 @@ __all__ = [
     "Kind",
     "Metric",
     "Move",
+    "Outcomes",
     "Preflight",
     "Prepared",
     "Restorer",

@@ -15,10 +15,11 @@ import annotated_types as at
 from tagship.aws.rights import Location, Right, partition_of
 from tagship.model.fields import ACCOUNT, CONFIG, EXTERNAL_ID, REGION, ROLE, Matching
 from tagship.model.records import Revision
-from tagship.targets.kind import Kind, Metric, Subject, Target
+from tagship.targets.kind import Kind, Metric, Outcomes, Subject, Target
 
 DEFINITION = "definition"
 """The artifact that a release of this kind brings."""
+_METRICS = "AWS/States"
 SETTLE_SECONDS = 300
 """How long an alias may take to read as it was written, and a synthetic execution to end."""
 
@@ -167,16 +168,23 @@ def _make(*, client: Callable[..., Any], spec: StepFunctionsTarget, **given: Any
 
 def _subject(spec: StepFunctionsTarget, revision: Revision | None) -> Subject:
     arn, version = machine_arn(spec), revision["id"] if revision else ""
+    by_version = {"StateMachineArn": arn, "Version": "{version}"}
     return Subject(
         names={
             "stateMachine": arn,
             "alias": spec.alias,
             "version": version or spec.alias,
         },
-        requests=Metric(
-            namespace="AWS/States",
-            name="ExecutionsStarted",
-            dimensions={"StateMachineArn": arn, "Version": "{version}"},
+        requests=Metric(namespace=_METRICS, name="ExecutionsStarted", dimensions=by_version),
+        outcomes=Outcomes(
+            namespace=_METRICS,
+            dimensions=by_version,
+            succeeded="ExecutionsSucceeded",
+            failed={
+                "ExecutionsFailed": "failed",
+                "ExecutionsTimedOut": "timed out",
+                "ExecutionsAborted": "aborted",
+            },
         ),
     )
 
