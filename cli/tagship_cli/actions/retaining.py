@@ -71,6 +71,13 @@ class Retaining:
         """Where it is released to."""
         return self.place.stage
 
+    def refuse_unapproved(self) -> None:
+        """Raises Failed in a stage that guards configurations, where this one, with its policy, is not the approved one."""
+        from tagship_cli.actions.guarding import unapproved
+
+        if found := unapproved(self.place, self.application):
+            raise Failed(f"Nothing was deleted: {found}")
+
     def look(self) -> Sequence[Fate]:
         """What goes and what stays, as it is now. The ledger is read last: what began meanwhile is in it."""
         ledger = self.place.ledger

@@ -55,6 +55,8 @@ def retention(
     from tagship_cli.actions.retaining import Retaining
 
     found = Retaining.of(place, application, target_profile=target_profile)
+    if applied:
+        found.refuse_unapproved()
     with trying(f"Looking at what {found.where} keeps"):
         fates = found.look()
     going = [fate for fate in fates if not fate.stays]

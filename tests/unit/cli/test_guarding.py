@@ -86,3 +86,12 @@ def test_who_may_only_upload_is_told_nothing_and_stopped_by_nothing(
     result = stage.run(*arguments, "--dry-run")
     assert result.exit_code == 0, result.output
     assert "approved" not in result.stderr
+
+
+def test_retention_deletes_nothing_by_a_policy_that_was_not_approved(
+    stage: Any, machine: Machine, functions: Any
+) -> None:
+    stage.configure(retention={})
+    result = stage.run("retention", "storefront", "--apply", "--yes", "--stage", "development")
+    assert result.exit_code == 1
+    assert f"Nothing was deleted: {NONE_YET} {PROPOSE}" in flat(result.stderr)

@@ -98,6 +98,11 @@ def test_it_shows_what_goes_and_why_the_rest_stays_and_deletes_nothing(
     assert "Nothing was deleted. Delete it: tagship retention storefront --apply" in result.stdout
     assert "delete_function" not in shop.calls
     assert lock.holder(stage.ledger, "storefront") is None
+    elsewhere = retention(stage, "--target-profile", "shop")
+    assert (elsewhere.exit_code, "The config profile (shop) could not be found" in elsewhere.stderr) == (
+        3,
+        True,
+    )
 
 
 def test_with_apply_it_deletes_exactly_that_and_records_it(stage: Stage, shop: FakeLambda) -> None:
@@ -122,27 +127,6 @@ def test_without_a_policy_nothing_goes(stage: Stage, shop: FakeLambda) -> None:
     assert found["delete"] == []
     assert {"name": "version 3", "releases": ["v1.1.0"], "why": "no retention is configured"} in found["keep"]
     assert len(shop.versions) == 7
-
-
-def test_what_something_points_at_or_a_person_named_stays(stage: Stage, shop: FakeLambda) -> None:
-    stage.configure(retention=POLICY | {"keep": ["v1.0.0"]})
-    shop.aliases["canary"] = shop._alias("6", {"3": 0.1}, "by hand")
-    shop.permitted["4"] = ["s3.amazonaws.com"]
-    result = retention(stage, "--apply", "--yes", "--json")
-    why = {each["name"]: each["why"] for each in json.loads(result.stdout)["keep"]}
-    assert why["version 2"] == "v1.0.0 is named in retention.keep"
-    assert why["version 3"] == "the alias canary points at it"
-    assert why["version 4"] == "a permission for s3.amazonaws.com"
-    assert len(shop.versions) == 7
-
-
-def test_a_function_that_was_made_again_has_no_versions_of_the_releases(
-    stage: Stage, shop: FakeLambda
-) -> None:
-    shop.versions["3"]["CodeSha256"] = digest(b"another function's version 3")
-    result = retention(stage, "--apply", "--yes")
-    assert "keep    version 3: no release of this application made it" in result.stdout
-    assert sorted(shop.versions) == ["1", "3", "5", "6", "7"]
 
 
 def test_a_refused_deletion_is_reported_and_the_rest_goes_on(stage: Stage, shop: FakeLambda) -> None:

@@ -93,3 +93,9 @@ def test_a_kind_chooses_how_patient_its_clients_are(
 
     monkeypatch.setitem(KINDS, toy.KIND.name, replace(toy.KIND, make=patient))
     assert asked(stage, "plan", toy.CONTENT, content).exit_code == 0
+
+
+def test_a_kind_that_says_nothing_about_old_revisions_keeps_them_all(stage: Stage) -> None:
+    result = stage.run("retention", "storefront", "--apply", "--yes")
+    assert result.exit_code == 1
+    assert "keeps every revision, so there is nothing that this command could delete" in result.stderr

@@ -64,6 +64,15 @@ def test_a_version_is_used_by_what_points_at_it(function: FakeLambda) -> None:
     }
 
 
+def test_a_function_that_was_made_again_has_no_versions_of_the_releases(function: FakeLambda) -> None:
+    recorded = known(function)
+    function.versions["3"]["CodeSha256"] = "another function's version 3"
+    stored = versions(function).stored(recorded)
+    assert [bool(each.revisions) for each in stored] == [True, True, False]
+    recorded[0]["data"] = {**recorded[0]["data"], "of": ALIAS.replace("storefront", "another")}
+    assert not versions(function).stored(recorded)[0].revisions
+
+
 def test_every_page_of_versions_is_read_in_the_order_of_their_numbers(function: FakeLambda) -> None:
     for number in range(9):
         function.latest["CodeSha256"] = f"more {number}"

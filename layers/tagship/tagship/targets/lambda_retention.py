@@ -96,12 +96,14 @@ class Versions:
 
     def _provisioned(self) -> set[str]:
         """What has provisioned concurrency of its own; that of an alias is found by the alias."""
-        pages = self._pages("list_provisioned_concurrency_configs", "looking at the concurrency of")
-        return {
-            each["FunctionArn"].rpartition(":")[2]
-            for page in pages
-            for each in page["ProvisionedConcurrencyConfigs"]
-        }
+        try:
+            pages = list(self._pages("list_provisioned_concurrency_configs", "looking at the concurrency of"))
+        except ClientError as error:
+            if code_of(error) != "ProvisionedConcurrencyConfigNotFoundException":
+                raise
+            return set()
+        found = [each for page in pages for each in page["ProvisionedConcurrencyConfigs"]]
+        return {each["FunctionArn"].rpartition(":")[2] for each in found}
 
     def _pages(self, operation: str, what: str) -> Iterator[Mapping[str, Any]]:
         asked: dict[str, str] = {"FunctionName": self.spec.function}
