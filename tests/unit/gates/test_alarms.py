@@ -183,6 +183,22 @@ def test_a_reason_that_ends_in_a_full_stop_gets_no_second_one():
     assert warning.endswith("UTC: Threshold crossed.")
 
 
+def test_all_that_approvers_must_know_is_said_one_after_the_other():
+    states = {"storefront-5xx": "ALARM", "latency": "INSUFFICIENT_DATA"}
+    result = judged(FakeCloudWatch(states), "storefront-5xx", "latency", no_data="healthy")
+    assert result.warning == (
+        "storefront-5xx has been firing since 2026-11-23 09:12 UTC: 5 > 1. "
+        "latency has no data, which the configuration accepts: it shows nothing."
+    )
+
+
+@pytest.mark.parametrize(
+    "state, why", [("OK", "None of 1 alarm is firing."), ("ALARM", "1 of 1 alarm firing.")]
+)
+def test_one_alarm_is_not_called_alarms(state, why):
+    assert judged(FakeCloudWatch({"storefront-5xx": state}), "storefront-5xx").why == why
+
+
 def test_alarms_that_do_not_exist_stop_the_release_with_their_names():
     result = judged(FakeCloudWatch({"storefront-5xx": "OK"}), "storefront-5xx", "latency", watch=("errors",))
     assert result.verdict is Verdict.FAILED

@@ -36,15 +36,21 @@ def test_what_the_target_warns_of_is_for_the_approvers():
         case(target=FakeTarget(stands=Finding(said="It can be changed.", warning="The last update failed.")))
     )
     assert (result.verdict, result.warning) == (Verdict.PASSED, "The last update failed.")
+    both = FakeTarget(
+        stands=Finding(said="It can be changed.", warning="The last update failed."),
+        dry=Finding(said="", warning="Its state is pending."),
+    )
+    assert target.check(case(target=both)).warning == "The last update failed. Its state is pending."
 
 
 def test_a_role_that_can_not_be_assumed_is_refused_with_the_trust_policy():
     """Fault 37."""
     result = target.check(case(in_role=InRole(refused=REFUSED)))
-    assert (result.verdict, result.why, result.remedy) == (
+    assert (result.verdict, result.why, result.remedy, result.cause) == (
         Verdict.FAILED,
         "The role can't be assumed (AccessDenied).",
         "This trust policy allows it: {}",
+        "",  # it is the gate that says why
     )
 
 
@@ -68,6 +74,7 @@ def test_credentials_that_are_refused_afterwards_are_refused(code):
     result = target.check(case(in_role=InRole(clients={"sts": Refusing()})))
     assert result.verdict is Verdict.FAILED
     assert code in result.why
+    assert result.why.startswith("Asking who the role arn:aws:iam::")
     assert "tagship role" in result.remedy
 
 
