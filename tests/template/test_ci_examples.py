@@ -22,6 +22,8 @@ from tests.template.definitions import ROOT
 FOLDER = ROOT / "examples" / "github-actions"
 ACTION = FOLDER / "publish" / "action.yaml"
 WORKFLOW = FOLDER / "release.yaml"
+PLAN_ACTION = FOLDER / "plan" / "action.yaml"
+PLAN_WORKFLOW = FOLDER / "plan.yaml"
 TAGSHIP = "acme/tagship"
 PAGE = ROOT / "docs" / "ci.md"
 RELEASE = ROOT / ".github" / "workflows" / "release.yaml"
@@ -50,7 +52,9 @@ class Written:
 
 INIT = Written()
 every_example = pytest.mark.parametrize(
-    "path", [ACTION, WORKFLOW, INIT, RELEASE], ids=lambda path: f"{path.name}"
+    "path",
+    [ACTION, WORKFLOW, PLAN_ACTION, PLAN_WORKFLOW, INIT, RELEASE],
+    ids=lambda path: f"{path.name} of {path.parent.name}" if isinstance(path, Path) else path.name,
 )
 
 
@@ -71,14 +75,14 @@ def test_every_action_is_pinned_by_commit_with_its_version_beside(path: Any) -> 
     assert used
     for each in used:
         if each.startswith(f"{TAGSHIP}/"):
-            assert re.fullmatch(rf"{TAGSHIP}/examples/github-actions/publish@0{{40}}", each), each
+            assert re.fullmatch(rf"{TAGSHIP}/examples/github-actions/(publish|plan)@0{{40}}", each), each
         else:
             assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each), each
 
 
 def test_the_same_action_has_the_same_commit_everywhere() -> None:
     pins: dict[str, set[str]] = {}
-    for path in (ACTION, WORKFLOW, INIT, *ROOT.glob(".github/workflows/*.yaml")):
+    for path in (ACTION, WORKFLOW, PLAN_ACTION, PLAN_WORKFLOW, INIT, *ROOT.glob(".github/workflows/*.yaml")):
         for name, commit in re.findall(r"uses: *([\w/-]+)@(\w{40}) #", path.read_text()):
             pins.setdefault(name, set()).add(commit)
     assert {name: len(commits) for name, commits in pins.items()} == dict.fromkeys(pins, 1)
@@ -115,20 +119,25 @@ def test_every_option_that_a_script_gives_is_one(path: Any) -> None:
             given = re.findall(r"(?<![\w-])(--[a-z-]+)", script)
             assert given
             assert set(given) <= known
-    assert checked == {ACTION: ["publish"], INIT: ["publish"], WORKFLOW: ["watch"], RELEASE: []}[path]
+    wanted = {ACTION: ["publish"], INIT: ["publish"], WORKFLOW: ["watch"], PLAN_ACTION: ["plan"]}
+    assert checked == wanted.get(path, [])
 
 
-def test_the_action_uses_every_input_and_no_other() -> None:
-    inputs = set(loaded(ACTION)["inputs"])
-    assert set(re.findall(r"inputs\.([\w-]+)", ACTION.read_text())) == inputs
-    for about in loaded(ACTION)["inputs"].values():
+@pytest.mark.parametrize("action", [ACTION, PLAN_ACTION], ids=["publish", "plan"])
+def test_the_action_uses_every_input_and_no_other(action: Path) -> None:
+    inputs = set(loaded(action)["inputs"])
+    assert set(re.findall(r"inputs\.([\w-]+)", action.read_text())) == inputs
+    for about in loaded(action)["inputs"].values():
         assert about["description"].endswith(".")
         assert about.get("required") is True or "default" in about
 
 
-def test_the_workflow_gives_the_action_what_it_asks_for() -> None:
-    (given,) = [step["with"] for step in steps(WORKFLOW) if step.get("uses", "").startswith(TAGSHIP)]
-    inputs = loaded(ACTION)["inputs"]
+@pytest.mark.parametrize(
+    "workflow, action", [(WORKFLOW, ACTION), (PLAN_WORKFLOW, PLAN_ACTION)], ids=["publish", "plan"]
+)
+def test_the_workflow_gives_the_action_what_it_asks_for(workflow: Path, action: Path) -> None:
+    (given,) = [step["with"] for step in steps(workflow) if step.get("uses", "").startswith(TAGSHIP)]
+    inputs = loaded(action)["inputs"]
     assert set(given) <= set(inputs)
     assert {name for name, about in inputs.items() if about.get("required")} <= set(given)
 
@@ -223,6 +232,86 @@ def ran(script: str, folder: Path, **environment: str) -> subprocess.CompletedPr
         capture_output=True,
         text=True,
         check=False,
+    )
+
+
+# ---- the plan in a pull request ------------------------------------------------------------------------------------
+
+MARKER = "<!-- tagship plan: storefront production -->"
+
+
+def script_of(name: str) -> str:
+    (script,) = [step["run"] for step in steps(PLAN_ACTION) if step.get("name") == name]
+    return str(script)
+
+
+@pytest.mark.parametrize("status, printed", [(0, True), (1, True), (1, False), (0, False)])
+def test_a_plan_that_a_gate_would_stop_is_shown_and_one_that_failed_is_not(
+    tmp_path: Path, status: int, printed: bool
+) -> None:
+    program = tmp_path / "pipx" / "venvs" / "tagship" / "bin" / "python"
+    program.parent.mkdir(parents=True)
+    says = f'echo "{MARKER}"; echo "$@"' if printed else ":"
+    stub(program, f"{says}\nexit {status}")
+    given = {
+        "APPLICATION": "storefront",
+        "ARTIFACTS": "function=build/store front.zip\n",
+        "FILE": "application.yaml",
+        "STAGE": "production",
+        "RUNNER_TEMP": str(tmp_path),
+        "GITHUB_OUTPUT": str(tmp_path / "output"),
+    }
+    done = ran(script_of("Plan"), tmp_path, **given)
+    assert done.returncode == (0 if printed else 1)
+    if printed:
+        assert (tmp_path / "output").read_text() == f"status={status}\n"
+        assert (
+            (tmp_path / "plan.md")
+            .read_text()
+            .splitlines()[1]
+            .endswith(
+                "--application storefront --stage production --markdown "
+                "--artifact function=build/store front.zip --file application.yaml"
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    "known, asked",
+    [
+        ("", "POST repos/acme/storefront/issues/7/comments"),
+        ("12\n34\n", "PATCH repos/acme/storefront/issues/comments/12"),
+    ],
+)
+def test_the_comment_is_written_once_and_renewed_ever_after(tmp_path: Path, known: str, asked: str) -> None:
+    (tmp_path / "plan.md").write_text(f"{MARKER}\n### Tagship\n")
+    (tmp_path / "known").write_text(known)
+    stub(
+        tmp_path / "gh",
+        'if [ "$2" = --paginate ]; then echo "$MARKER" >marker; cat known; else echo "$4 $5 $6 $7"; fi',
+    )
+    given = {
+        "COMMENTS": "repos/acme/storefront/issues/7/comments",
+        "COMMENT": "repos/acme/storefront/issues/comments",
+        "RUNNER_TEMP": str(tmp_path),
+    }
+    done = ran(script_of("Comment"), tmp_path, **given)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"{asked} --field body=@{tmp_path}/plan.md"]
+    assert (tmp_path / "marker").read_text() == f"{MARKER}\n"
+
+
+def test_what_a_pull_request_builds_gets_no_token_and_a_fork_no_plan() -> None:
+    document = loaded(PLAN_WORKFLOW)
+    assert document[True] == {"pull_request": None}, "never pull_request_target"
+    assert document["permissions"] == {"contents": "read"}
+    may = {name: job.get("permissions", {}) for name, job in document["jobs"].items()}
+    assert may == {
+        "build": {},
+        "plan": {"contents": "read", "id-token": "write", "pull-requests": "write"},
+    }
+    assert (
+        document["jobs"]["plan"]["if"] == "github.event.pull_request.head.repo.full_name == github.repository"
     )
 
 

@@ -208,8 +208,9 @@ def _opening(paths: Mapping[str, Path]) -> Any:
 
 
 def as_markdown(planned: Planned) -> str:
-    """For a comment on a pull request."""
-    lines = [f"### Tagship: {planned.configuration.application} → {planned.stage}", ""]
+    """For a comment on a pull request. The first line is hidden: by it, the next run finds the comment that it renews."""
+    application, stage = planned.configuration.application, planned.stage
+    lines = [f"<!-- tagship plan: {application} {stage} -->", f"### Tagship: {application} → {stage}", ""]
     lines += [
         f"Nothing would change: {planned.where} already runs this code and configuration."
         if planned.change.nothingToChange
@@ -242,7 +243,12 @@ def as_markdown(planned: Planned) -> str:
         f"| approval | {_plain(planned.approval)} |",
         f"| package | {_plain(planned.package)} |",
     ]
-    return "\n".join(lines)
+    text = "\n".join(lines)
+    return text if len(text) <= _COMMENT else f"{text[:_COMMENT]}\n\n… The rest is in `tagship plan`."
+
+
+_COMMENT = 60_000
+"""Characters: GitHub takes 65,536 in a comment."""
 
 
 def _rule_in_words(rule: ApprovalRule) -> str:

@@ -94,7 +94,8 @@ def test_markdown_is_one_comment_in_which_nothing_of_the_values_is_markup(
     stage.configure(approval={"approvers": ["ana_b@example.com", "bo@example.com"]})
     result = asked(stage, package, "--markdown")
     assert result.exit_code == 0, result.output
-    first, *_ = result.output.splitlines()
+    hidden, first, *_ = result.output.splitlines()
+    assert hidden == "<!-- tagship plan: storefront development -->"
     assert first == "### Tagship: storefront → development"
     assert "| deployed | nothing by Tagship yet |" in result.output
     assert "ana\\_b\\@example.com" in result.output
