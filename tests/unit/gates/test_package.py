@@ -44,7 +44,8 @@ def test_all_that_is_wrong_stops_the_release_at_once():
 
 def test_what_the_target_refuses_is_said():
     target = Looking(raises={"look_into": TargetInvalid("There is no function.")})
-    assert package.check(case(target=target, s3=s3_with())).why == "There is no function."
+    result = package.check(case(target=target, s3=s3_with()))
+    assert (result.why, result.cause) == ("There is no function.", "target")
 
 
 def test_an_aws_that_can_not_answer_just_now_is_asked_again():
