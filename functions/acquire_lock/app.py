@@ -35,7 +35,9 @@ def handler(event: Event, runtime: Runtime) -> Event:
         attempt=release["attempt"],
         execution=event["execution"],
         seconds=LEASE_SECONDS,
-        told={"gatesEnd": timestamp(runtime.now() + timedelta(seconds=runtime.settings.validation_seconds))},
+        details={
+            "gatesEnd": timestamp(runtime.now() + timedelta(seconds=runtime.settings.validation_seconds))
+        },
     )
     return {"fence": taken.fence, "leaseEnds": taken.leaseEnds, "planning": record.get("planning", 1)}
 

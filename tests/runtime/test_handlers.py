@@ -462,7 +462,7 @@ def test_every_channel_that_wants_a_fact_of_the_release_is_told_it(release: Rele
     wanted = [(fact, channel) for fact in facts for channel in wanting(fact["name"])]
     assert wanted
     untold = [
-        (fact["name"], channel) for fact, channel in wanted if not notices.was_told(ledger, fact, channel)
+        (fact["name"], channel) for fact, channel in wanted if not notices.was_sent(ledger, fact, channel)
     ]
     assert untold == []
     mails = [mail.subject for mail in around.engine.mails() if TEAM in mail.to]

@@ -164,7 +164,7 @@ def test_notices_write_no_attribute_that_their_right_does_not_name(ledger):
     opened = asked(ledger, required=1)
     (fact, *_) = ledger.facts_of(opened["application"], opened["tag"])
     here, table = watched(ledger)
-    notices.told(here, fact, "mail")
+    notices.record_sent(here, fact, "mail")
     thread = notices.Thread(ledger=here, release=fact, channel="slack C1")
     assert thread.taken()
     thread.begun("")

@@ -31,14 +31,14 @@ reason_option: Option = click.option(
 )
 
 
-def confirm(question: str, *told: str, yes: bool) -> None:
+def confirm(question: str, *lines: str, yes: bool) -> None:
     """Asks for confirmation on a terminal, unless --yes was given.
 
     Raises Failed if the person declines.
     """
     if yes or not sys.stdin.isatty():
         return
-    screen.complain(*told)
+    screen.complain(*lines)
     if not click.confirm(question, err=True):
         raise Failed("Nothing was changed.")
 

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from html import escape
 
 from tagship.model.records import FactRecord
+from tagship.story.narrator import describe as in_a_sentence
 from tagship.story.narrator import ending, mood_of
-from tagship.story.narrator import told as in_a_sentence
 from tagship.text.words import console
 from tagship_cli.pages.report import drawn, rendered
 from tagship_cli.place import Place

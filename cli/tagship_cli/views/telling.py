@@ -27,7 +27,7 @@ def headline(record: ReleaseRecord, place: Place) -> list[str]:
 
 def fact_lines(fact: FactRecord, *, before: datetime) -> list[str]:
     """A fact's time and words; the day where it is another than the fact's before."""
-    told, at = story.told(fact, clock=times.clock), times.moment(fact["at"])
+    told, at = story.describe(fact, clock=times.clock), times.moment(fact["at"])
     paint = _PAINT.get(told.mood, screen.clean)
     lines = [screen.dim(times.day(at))] if times.day(at) != times.day(before) else []
     first, *rest = screen.paragraph(told.text, indent=_INDENT)

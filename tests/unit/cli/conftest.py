@@ -248,7 +248,7 @@ class Made:
             attempt=1,
             execution=self.execution,
             seconds=seconds,
-            told={"gatesEnd": self._in(300)},
+            details={"gatesEnd": self._in(300)},
         )
         return self
 

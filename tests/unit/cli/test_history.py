@@ -254,7 +254,7 @@ def test_a_failed_rollback_says_who_must_do_what_and_where(stage: Any) -> None:
 )
 def test_every_fact_has_words_even_one_of_another_version(name: str, data: dict[str, Any], text: str) -> None:
     fact = {"name": name, "data": data, "who": "somebody", "tag": "v1.4.0", "at": "2026-11-23T14:05:00.000Z"}
-    assert text in story.told(fact).text
+    assert text in story.describe(fact).text
 
 
 def test_a_status_of_another_version_is_shown_as_it_is() -> None:
@@ -279,4 +279,4 @@ def test_a_decision_says_how_it_is_known_who_made_it(identity: str, says: str) -
         "tag": "v1",
         "at": "2026-11-23T14:05:00.000Z",
     }
-    assert story.told(fact).more[0].startswith(says)
+    assert story.describe(fact).more[0].startswith(says)

@@ -125,7 +125,7 @@ def test_however_many_changes_there_are_none_that_is_dangerous_is_left_out() -> 
         words.Change.from_aws(change("Modify" if number % 2 else "Remove", f"R{number:03}", ROLE))
         for number in range(200)
     ]
-    lines, warnings = words.told(many)
+    lines, warnings = words.describe(many)
     assert len(warnings) == 100
     assert lines == [*warnings, "… and 100 more changes and additions"]
 

@@ -302,11 +302,11 @@ def alarms(subject: Subject, configuration: Application) -> Iterator[Finding]:
 
 def secrets(subject: Subject, configuration: Application) -> Iterator[Finding]:
     """They can be read and have the right form; nothing that is in them is shown."""
-    name, told = configuration.application, configuration.notifications
-    if told.slackWebhookSecret:
+    name, notifications = configuration.application, configuration.notifications
+    if notifications.slackWebhookSecret:
         hosts = _in_list(subject.parameters.get("SlackHosts", ""))
         try:
-            webhooks(subject.client("secretsmanager"), told.slackWebhookSecret, hosts=hosts)
+            webhooks(subject.client("secretsmanager"), notifications.slackWebhookSecret, hosts=hosts)
         except SlackFailed as error:
             if "AccessDenied" in str(error):
                 yield warning(
@@ -319,9 +319,9 @@ def secrets(subject: Subject, configuration: Application) -> Iterator[Finding]:
                     "Write the secret as described in docs/notifications.md.",
                 )
         else:
-            yield ok(name, f"The secret {told.slackWebhookSecret} exists and has the right form.")
-    if told.github:
-        yield from _token(subject, name, told.github.tokenSecret)
+            yield ok(name, f"The secret {notifications.slackWebhookSecret} exists and has the right form.")
+    if notifications.github:
+        yield from _token(subject, name, notifications.github.tokenSecret)
 
 
 def _in_list(text: str) -> list[str]:
@@ -359,9 +359,9 @@ def _token(subject: Subject, name: str, secret: str) -> Iterator[Finding]:
 
 def hosts(subject: Subject, configuration: Application) -> Iterator[Finding]:
     """Whether Slack and GitHub answer, from here."""
-    told = configuration.notifications
-    asked = ["hooks.slack.com"] if told.slackWebhookSecret else []
-    asked += [urlsplit(told.github.api).netloc] if told.github else []
+    notifications = configuration.notifications
+    asked = ["hooks.slack.com"] if notifications.slackWebhookSecret else []
+    asked += [urlsplit(notifications.github.api).netloc] if notifications.github else []
     for host in asked:
         try:
             subject.reach(host)

@@ -115,8 +115,8 @@ def _said(found: Ballot, unproven: Sequence[str]) -> str:
     """`1 of 2 approvals: ana@example.com approved`."""
     words = {"approve": "approved", "reject": "rejected"}
     who = ", ".join(f"{vote['approver']} {words[vote['decision']]}" for vote in votes(found))
-    told = f"{approvals(found)} of {needed(found)} approvals" + (f": {who}" if who else "")
-    return told + (f"; there is no proof for the approval of {listed(unproven)}" if unproven else "")
+    counted = f"{approvals(found)} of {needed(found)} approvals" + (f": {who}" if who else "")
+    return counted + (f"; there is no proof for the approval of {listed(unproven)}" if unproven else "")
 
 
 def _unproven(record: ReleaseRecord, why: str) -> ApprovalUnproven:

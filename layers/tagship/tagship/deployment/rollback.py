@@ -116,9 +116,9 @@ def joined(ledger: Ledger, order: Order, record: ReleaseRecord, *, execution: st
         and holder.rolls_back(ledger.now())
     )
     if holder is not None and another:
-        told = {"trigger": order.trigger, "why": order.why, "other": holder.execution}
+        data = {"trigger": order.trigger, "why": order.why, "other": holder.execution}
         ledger.record(
-            order.fact(record, FactKind.ROLLBACK_JOINED, rollback=rollback, execution=execution, **told)
+            order.fact(record, FactKind.ROLLBACK_JOINED, rollback=rollback, execution=execution, **data)
         )
         raise RollbackUnderway(
             f"{order.title} is already being rolled back; this rollback waits for the other one to end."

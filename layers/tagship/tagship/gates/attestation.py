@@ -50,10 +50,10 @@ def provenances(raw: bytes) -> tuple[Provenance, ...]:
     Raises Unreadable, and nothing else whatever the bytes are; also if there is no provenance at all.
     """
     found = [_provenance(statement) for statement in _statements(raw)]
-    told = tuple(each for each in found if each is not None)
-    if not told:
+    statements = tuple(each for each in found if each is not None)
+    if not statements:
         raise Unreadable(f"it has no statement of type {_PROVENANCE}")
-    return told
+    return statements
 
 
 def _statements(raw: bytes) -> Iterator[Mapping[str, object]]:

@@ -48,25 +48,26 @@ def check(case: Case) -> GateResult:
         )
         if refused:
             return failed(_NAME, refused.why, refused.remedy)
-        told = Statement.read(raw)
+        claimed = Statement.read(raw)
     except Unreadable as error:
         return failed(_NAME, f"{PROMOTION} is not a valid promotion: {error}.", remedy)
-    problem = _mismatch(told, case, rules)
+    problem = _mismatch(claimed, case, rules)
     if problem:
         return failed(_NAME, f"{PROMOTION} {problem}.", remedy)
     return passed(
         _NAME,
-        f"It succeeded in {told.fromStage} at {exact(told.succeededAt)} and was promoted by {exact(told.promotedBy)}.",
+        f"It succeeded in {claimed.fromStage} at {exact(claimed.succeededAt)} and was promoted by "
+        f"{exact(claimed.promotedBy)}.",
     )
 
 
-def _mismatch(told: Statement, case: Case, rules: Promotion) -> str:
+def _mismatch(claimed: Statement, case: Case, rules: Promotion) -> str:
     for what, said, fact in (
-        ("application", told.application, case.application),
-        ("tag", told.tag, case.tag),
-        ("SHA-256 of release.json", told.digest, case.digest),
-        ("source stage", told.fromStage, rules.stage),
-        ("destination stage", told.toStage, case.settings.stage),
+        ("application", claimed.application, case.application),
+        ("tag", claimed.tag, case.tag),
+        ("SHA-256 of release.json", claimed.digest, case.digest),
+        ("source stage", claimed.fromStage, rules.stage),
+        ("destination stage", claimed.toStage, case.settings.stage),
     ):
         if said != fact:
             return f"names another {what}: {exact(said)}, not {fact}"

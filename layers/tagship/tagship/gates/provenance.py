@@ -48,22 +48,22 @@ def check(case: Case) -> GateResult:
     if pinned is None:
         return failed(_NAME, f"{artifact.file} is missing.", _REMEDY, cause="manifest")
     try:
-        told = attestation.provenances(read(case.client("s3"), pinned, most=attestation.BYTES))
+        statements = attestation.provenances(read(case.client("s3"), pinned, most=attestation.BYTES))
     except Unreadable as error:
         return failed(_NAME, f"{artifact.file} is not a valid build attestation: {error}.", _REMEDY)
-    problem = _mismatch(told, manifest, rules)
+    problem = _mismatch(statements, manifest, rules)
     if problem:
         return failed(_NAME, f"{artifact.file} {problem}.", _REMEDY)
     return passed(
         _NAME,
-        f"Built from {manifest.repository} at {manifest.commit[:7]} by {told[0].builder}, as its attestation says.",
+        f"Built from {manifest.repository} at {manifest.commit[:7]} by {statements[0].builder}, as its attestation says.",
     )
 
 
-def _mismatch(told: Sequence[Provenance], manifest: Manifest, rules: Rules) -> str:
+def _mismatch(statements: Sequence[Provenance], manifest: Manifest, rules: Rules) -> str:
     """How the first non-matching statement differs from the manifest; empty if all match and cover everything."""
     ref = f"refs/tags/{manifest.git_tag}"
-    for each in told:
+    for each in statements:
         if each.repository != f"{_HOST}/{rules.repository}":
             return f"is about a build of {exact(each.repository)}, not of {_HOST}/{rules.repository}"
         if each.ref != ref:
@@ -73,7 +73,7 @@ def _mismatch(told: Sequence[Provenance], manifest: Manifest, rules: Rules) -> s
         if not _allowed(each.builder, rules, ref):
             wanted = rules.builder or f"a workflow of {rules.repository} at {ref}"
             return f"names the builder {exact(each.builder)}, not {wanted}"
-    covered = frozenset[str]().union(*(each.subjects for each in told))
+    covered = frozenset[str]().union(*(each.subjects for each in statements))
     for artifact in manifest.artifacts:
         if artifact.name != _ARTIFACT and artifact.sha256 not in covered:
             return f"does not cover {artifact.file} (SHA-256 {artifact.sha256})"

@@ -60,10 +60,10 @@ def refusal(
                 SigningAlgorithm=rules.algorithm,
             )
     except ClientError as error:
-        told = _REFUSALS.get(code_of(error))
-        if told is None:
+        known = _REFUSALS.get(code_of(error))
+        if known is None:
             raise
-        why, remedy = told
+        why, remedy = known
         said = {"of": of, "key": rules.key, "algorithm": rules.algorithm, "aws": message_of(error)}
         return Refusal(why=why.format(**said), remedy=remedy.format(**said))
     if answer.get("SignatureValid") is not True:

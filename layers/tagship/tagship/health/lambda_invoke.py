@@ -126,14 +126,14 @@ def check(
 
     from tagship.aws.invocation import refused
 
-    told = {
+    event = {
         "source": "tagship",
         "check": "health",
         "application": application,
         "tag": tag,
         "percent": percent,
     }
-    invocation = _invocation(check, told, asked=asked, about=f"to check the health of {application} {tag}")
+    invocation = _invocation(check, event, asked=asked, about=f"to check the health of {application} {tag}")
     if invocation is None:
         why = "Not asked: this target has nothing that can be invoked, and the check names no function."
         return CheckResult(check=name, verdict=Verdict.ERROR, why=why)
@@ -152,10 +152,10 @@ def check(
 
 
 def _invocation(
-    check: LambdaCheck, told: Mapping[str, Any], *, asked: Subject, about: str
+    check: LambdaCheck, event: Mapping[str, Any], *, asked: Subject, about: str
 ) -> _Invocation | None:
     if check.function is not None:
-        body = json.dumps({**told, **asked.names, **check.payload})
+        body = json.dumps({**event, **asked.names, **check.payload})
         return _Invocation(
             request={"FunctionName": check.function, "InvocationType": "RequestResponse", "Payload": body},
             label=check.function,
@@ -168,7 +168,7 @@ def _invocation(
             "FunctionName": asked.invoked.function,
             "Qualifier": asked.invoked.qualifier,
             "InvocationType": "RequestResponse",
-            "Payload": json.dumps({**told, **check.payload}),
+            "Payload": json.dumps({**event, **check.payload}),
         },
         label=f"{asked.invoked.function}:{asked.invoked.qualifier}",
         about=about,

@@ -92,7 +92,7 @@ def acquire(
     execution: str,
     seconds: int,
     taking_over: bool = False,
-    told: Mapping[str, object] | None = None,
+    details: Mapping[str, object] | None = None,
     only_while: Sequence[Change] = (),
 ) -> Lock:
     """Takes the lock for this execution, or renews what it already has; `told` is what its fact says beside the lock.
@@ -150,7 +150,7 @@ def acquire(
         name=FactKind.LOCK_ACQUIRED,
         key=str(known + 1),
         execution=execution,
-        data={"fence": known + 1, "leaseEnds": ends, **(told or {})},
+        data={"fence": known + 1, "leaseEnds": ends, **(details or {})},
     )
     try:
         recorded = ledger.record(fact, change, *only_while)

@@ -27,12 +27,12 @@ def fact_at(ledger: Ledger, application: str, address: str) -> FactRecord | None
     return cast("FactRecord | None", ledger.get(application_key(application), address))
 
 
-def was_told(ledger: Ledger, fact: FactRecord, channel: str) -> bool:
+def was_sent(ledger: Ledger, fact: FactRecord, channel: str) -> bool:
     """Whether this channel has accepted this fact before."""
     return ledger.get(application_key(fact["application"]), _key(fact, channel)) is not None
 
 
-def told(ledger: Ledger, fact: FactRecord, channel: str) -> None:
+def record_sent(ledger: Ledger, fact: FactRecord, channel: str) -> None:
     """Records that the channel has accepted it; a second call changes nothing."""
     change = ledger.update(
         application_key(fact["application"]),

@@ -524,7 +524,7 @@ def take_lock(
     attempt: int,
     execution: str,
     seconds: int,
-    told: Mapping[str, Any] | None = None,
+    details: Mapping[str, Any] | None = None,
 ) -> lock.Lock:
     """Takes the lock for an attempt that is still running, or extends its lease.
 
@@ -548,7 +548,7 @@ def take_lock(
         attempt=attempt,
         execution=execution,
         seconds=seconds,
-        told=told,
+        details=details,
         only_while=[running],
     )
 

@@ -38,13 +38,13 @@ def deliver(
         readers = readers_of(fact, channel, record, ssm=means.client("ssm"), stage=stage)
         if readers is not None:  # also if that was done before: nobody gets a notice twice
             queue.one_by_one(fact, channel, readers, sqs=means.client("sqs"), queue_url=queue_url)
-            notices.told(means.ledger, fact, channel)
+            notices.record_sent(means.ledger, fact, channel)
             return
     line = queue.line_of(channel, reader) if reader else channel
-    if notices.was_told(means.ledger, fact, line):
+    if notices.was_sent(means.ledger, fact, line):
         return
     CHANNELS[channel].take(fact, addressed_to(reader, record) if reader else record, means)
-    notices.told(means.ledger, fact, line)
+    notices.record_sent(means.ledger, fact, line)
 
 
 def _record(fact: Fact, means: Means) -> Known:

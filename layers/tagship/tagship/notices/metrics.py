@@ -41,10 +41,10 @@ def measures(fact: FactRecord) -> Iterator[Measure]:
     """The metrics of a fact."""
     found = list(_measures(fact))
     yield from found
-    told = {measure.name for measure in found if not measure.by}
+    names = {measure.name for measure in found if not measure.by}
     for rate in _RATES:
-        if told & set(rate):
-            yield from (Measure(name, 0) for name in rate if name not in told)
+        if names & set(rate):
+            yield from (Measure(name, 0) for name in rate if name not in names)
 
 
 def _measures(fact: FactRecord) -> Iterator[Measure]:

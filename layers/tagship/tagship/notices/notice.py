@@ -10,7 +10,7 @@ from tagship.model.proposal import is_proposal
 from tagship.model.records import FactRecord, Known, RuleData
 from tagship.model.rules import named, places
 from tagship.model.schedule import EVERY_APPLICATION
-from tagship.story.narrator import Mood, ending, told
+from tagship.story.narrator import Mood, describe, ending
 from tagship.text.plain import line
 from tagship.text.times import moment, span, until
 from tagship.text.words import console, listed
@@ -64,7 +64,7 @@ def notice_of(fact: FactRecord, record: Known, *, level: Level) -> Notice | None
         return None
     if fact["name"] == FactKind.HEALTH_CHECKED and fact["data"]["verdict"] == "healthy":
         return None
-    words = told(fact)
+    words = describe(fact)
     took = ""
     if fact["name"] in ENDING_KINDS and fact["data"].get("readAt"):
         seconds = (moment(fact["at"]) - moment(fact["data"]["readAt"])).total_seconds()

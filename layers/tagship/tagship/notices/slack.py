@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from tagship.ledger.notices import Thread, told, was_told
+from tagship.ledger.notices import Thread, record_sent, was_sent
 from tagship.model.facts import ENDING_KINDS, FactKind, Level
 from tagship.model.records import Known
 from tagship.model.schedule import EVERY_APPLICATION
@@ -72,7 +72,7 @@ def take(fact: Fact, record: Known, means: Means) -> None:
     if notice := notice_of(fact, record, level=level):
         found = webhooks(secrets_of(fact, record, means, "slack"), name, hosts=means.slack_hosts)
         shared = _shared_channel(found) if fact["application"] == EVERY_APPLICATION else ""
-        if shared and was_told(means.ledger, fact, shared):
+        if shared and was_sent(means.ledger, fact, shared):
             return
         if found.bot:
             say(
@@ -86,7 +86,7 @@ def take(fact: Fact, record: Known, means: Means) -> None:
         elif found.channel:
             post(found.channel, message_of(notice))
         if shared:
-            told(means.ledger, fact, shared)
+            record_sent(means.ledger, fact, shared)
 
 
 def _shared_channel(found: Webhooks) -> str:

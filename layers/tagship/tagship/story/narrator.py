@@ -36,7 +36,7 @@ class Mood(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Described:
     """Something that happened, with further details."""
 
     text: str
@@ -44,7 +44,7 @@ class Told:
     more: tuple[str, ...] = ()
 
 
-def told(fact: FactRecord, *, clock: Clock = utc_clock) -> Told:
+def describe(fact: FactRecord, *, clock: Clock = utc_clock) -> Described:
     """A fact in words; a fact that this version does not know is shown by its name. `clock` formats times of day."""
     data = fact.get("data") or {}
     if fact["name"] == FactKind.DEPLOYMENT_STARTED and "deadline" in data:
@@ -56,28 +56,30 @@ def told(fact: FactRecord, *, clock: Clock = utc_clock) -> Told:
         return _unknown(fact, data)
 
 
-def _unknown(fact: FactRecord, data: Data) -> Told:
+def _unknown(fact: FactRecord, data: Data) -> Described:
     why = data.get("why")
-    return Told(text=f"{fact['name']}: {why}" if why else str(fact["name"]))
+    return Described(text=f"{fact['name']}: {why}" if why else str(fact["name"]))
 
 
-def _read(_: FactRecord, data: Data) -> Told:
+def _read(_: FactRecord, data: Data) -> Described:
     made = f": commit {data['commit'][:7]} by {data['author']}" if data["commit"] else ""
-    return Told(text=f"was read, and its files are pinned{made}")
+    return Described(text=f"was read, and its files are pinned{made}")
 
 
-def _retried(fact: FactRecord, data: Data) -> Told:
+def _retried(fact: FactRecord, data: Data) -> Described:
     after = f" after it ended {data['after']}" if data.get("after") else ": it had never been read"
-    return Told(
+    return Described(
         text=f"{fact['who']} retried it{after} (attempt {fact['attempt']})",
         mood=Mood.WARY,
         more=(f"“{data['why']}”",),
     )
 
 
-def _used(_: FactRecord, data: Data) -> Told:
+def _used(_: FactRecord, data: Data) -> Described:
     text = "different bytes were uploaded with this tag and refused: a tag can be used only once"
-    return Told(text=text, mood=Mood.WARY, more=(f"refused: release.json with SHA-256 {data['refused']}",))
+    return Described(
+        text=text, mood=Mood.WARY, more=(f"refused: release.json with SHA-256 {data['refused']}",)
+    )
 
 
 _NOT_CONFIGURED = "not-configured"
@@ -90,19 +92,19 @@ def _stopped(results: Iterable[GateRecord]) -> list[GateRecord]:
     return [result for result in stopped if result.get("cause") not in names]
 
 
-def _gates_passed(_: FactRecord, data: Data) -> Told:
+def _gates_passed(_: FactRecord, data: Data) -> Described:
     passed = listed(result["gate"] for result in data["results"] if result["verdict"] == "passed")
     unasked = listed(result["gate"] for result in data["results"] if result["verdict"] == _NOT_CONFIGURED)
-    return Told(
+    return Described(
         text=f"passed its gates: {passed}" + (f" (not configured: {unasked})" if unasked else ""),
         mood=Mood.GOOD,
     )
 
 
-def _gates_failed(_: FactRecord, data: Data) -> Told:
+def _gates_failed(_: FactRecord, data: Data) -> Described:
     stopped = _stopped(data["results"])
     text = "stopped by " + listed(f"the gate {result['gate']}" for result in stopped)
-    return Told(text=text, mood=Mood.BAD, more=tuple(_gate(result) for result in stopped))
+    return Described(text=text, mood=Mood.BAD, more=tuple(_gate(result) for result in stopped))
 
 
 def _gate(result: GateRecord) -> str:
@@ -110,23 +112,23 @@ def _gate(result: GateRecord) -> str:
     return f"{result['gate']}: {str(result['why']).rstrip('.')}.{remedy}"
 
 
-def _planned(fact: FactRecord, data: Data) -> Told:
+def _planned(fact: FactRecord, data: Data) -> Described:
     change = (
         f"from {data['from']} to {fact['tag']}" if data.get("from") else f"{fact['tag']} is the first release"
     )
-    return Told(text=f"planned: {change}", more=tuple(map(str, data["summary"])))
+    return Described(text=f"planned: {change}", more=tuple(map(str, data["summary"])))
 
 
-def _asked(_: FactRecord, data: Data) -> Told:
-    return Told(text=f"waits for approval by {listed(data['approvers'])}", mood=Mood.WARY)
+def _asked(_: FactRecord, data: Data) -> Described:
+    return Described(text=f"waits for approval by {listed(data['approvers'])}", mood=Mood.WARY)
 
 
-def _decided(fact: FactRecord, data: Data) -> Told:
+def _decided(fact: FactRecord, data: Data) -> Described:
     approved = data["decision"] == "approve"
     enough = {"APPROVED": ": that is enough", "OPEN": "; more approvals are needed"}.get(data["status"], "")
     via = (_identified(data["identity"]),) if data.get("identity") else ()
     reason = (f"“{data['reason']}”",) if data.get("reason") else ()
-    return Told(
+    return Described(
         text=f"{fact['who']} {'approved' if approved else 'rejected'} it{enough}",
         mood=Mood.GOOD if approved else Mood.BAD,
         more=reason + via,
@@ -146,65 +148,65 @@ def _identified(identity: str) -> str:
     return f"signed in as {identity}"
 
 
-def _not_reached(_: FactRecord, data: Data) -> Told:
+def _not_reached(_: FactRecord, data: Data) -> Described:
     failed = [f"{who}: {why}" for who, why in data["failed"].items()]
-    return Told(
+    return Described(
         text=f"could not notify {listed(data['failed'])} by {data['channel']}",
         mood=Mood.WARY,
         more=tuple(failed),
     )
 
 
-def _reminded(_: FactRecord, data: Data) -> Told:
+def _reminded(_: FactRecord, data: Data) -> Described:
     also = f", and notified {listed(data['escalatedTo'])}" if data.get("escalatedTo") else ""
-    return Told(text=f"reminded {listed(data['approvers'])}{also}")
+    return Described(text=f"reminded {listed(data['approvers'])}{also}")
 
 
-def _link_refused(fact: FactRecord, data: Data) -> Told:
+def _link_refused(fact: FactRecord, data: Data) -> Described:
     times = f", {data['count']} times so far" if data.get("count", 1) > 1 else ""
-    return Told(
+    return Described(
         text=f"an approval link was refused ({data['reason']}) from {fact['who']}{times}",
         mood=Mood.WARY,
     )
 
 
-def _delayed(_: FactRecord, data: Data) -> Told:
+def _delayed(_: FactRecord, data: Data) -> Described:
     opens = clock(moment(data["opens"]))
-    return Told(
+    return Described(
         text=f"waits until {opens}; no traffic moves before then",
         mood=Mood.WARY,
         more=(str(data["why"]),),
     )
 
 
-def _overridden(_: FactRecord, data: Data) -> Told:
-    return Told(
+def _overridden(_: FactRecord, data: Data) -> Described:
+    return Described(
         text=f"an emergency, declared by {data['author']}: it ignores the calendar",
         mood=Mood.WARY,
         more=(f"“{data['why']}”", str(data["closed"])),
     )
 
 
-def _frozen(fact: FactRecord, data: Data) -> Told:
+def _frozen(fact: FactRecord, data: Data) -> Described:
     until = clock(moment(data["ends"]))
     again = (f"It repeats: {data['again']}",) if data.get("again") else ()
-    return Told(
+    return Described(
         text=f"frozen by {fact['who']} until {until}", mood=Mood.WARY, more=(str(data["why"]), *again)
     )
 
 
-def _unfrozen(fact: FactRecord, data: Data) -> Told:
+def _unfrozen(fact: FactRecord, data: Data) -> Described:
     more = (str(data["why"]), f"Reason for the freeze: {data['frozenBecause']}")
-    return Told(text=f"a freeze was lifted by {fact['who']}", more=more)
+    return Described(text=f"a freeze was lifted by {fact['who']}", more=more)
 
 
-def _started(_: FactRecord, data: Data) -> Told:
+def _started(_: FactRecord, data: Data) -> Described:
     shares = ", then ".join(f"{step['percent']} %" for step in data["steps"])
-    return Told(text=f"deployment started: {shares} of traffic; no step starts after {data['deadline']}")
+    return Described(text=f"deployment started: {shares} of traffic; no step starts after {data['deadline']}")
 
 
-def _proven(_: FactRecord, data: Data) -> Told:
-    return Told(
+def _proven(_: FactRecord, data: Data) -> Described:
+    return Described(
         text=f"the candidate is ready and is what was approved: {data['candidate']}",
         more=tuple(
             f"{check['check']}: {check['verdict']} before any traffic" for check in data.get("checks") or ()
@@ -212,13 +214,13 @@ def _proven(_: FactRecord, data: Data) -> Told:
     )
 
 
-def _shifted(fact: FactRecord, data: Data) -> Told:
+def _shifted(fact: FactRecord, data: Data) -> Described:
     bake = f", monitored for {span(data['bake'])}" if data["bake"] else ""
     step = f"step {data['step']} of {data['of']}"
-    return Told(text=f"{data['percent']} % of traffic goes to {fact['tag']} ({step}){bake}")
+    return Described(text=f"{data['percent']} % of traffic goes to {fact['tag']} ({step}){bake}")
 
 
-def _checked(_: FactRecord, data: Data) -> Told:
+def _checked(_: FactRecord, data: Data) -> Described:
     healthy = data["verdict"] == "healthy"
     what = (
         "the restored baseline is" if data["subject"] == "baseline" else f"health after step {data['step']}:"
@@ -230,7 +232,7 @@ def _checked(_: FactRecord, data: Data) -> Told:
             "; the bake is extended" if data["until"] else "; checked again",
         )
     unwell = [check for check in data["checks"] if check["verdict"] != "healthy"]
-    return Told(
+    return Described(
         text=f"{what} {data['verdict']}{then}",
         mood=Mood.GOOD if healthy else Mood.WARY if then else Mood.BAD,
         more=tuple(f"{check['check']}: {check['verdict']}, {check['why']}" for check in unwell),
@@ -249,13 +251,13 @@ _TRIGGERS = {
 }
 
 
-def _triggered(_: FactRecord, data: Data) -> Told:
+def _triggered(_: FactRecord, data: Data) -> Described:
     because = _TRIGGERS.get(data["trigger"], data["trigger"])
     share = f" at {data['percent']} % of traffic" if data.get("percent") else ""
-    return Told(text=f"rolling back: {because}{share}", mood=Mood.BAD, more=(str(data["why"]),))
+    return Described(text=f"rolling back: {because}{share}", mood=Mood.BAD, more=(str(data["why"]),))
 
 
-def _restored(_: FactRecord, data: Data) -> Told:
+def _restored(_: FactRecord, data: Data) -> Described:
     shares = [
         f"{each['percent']} % for {span(each['seconds'])}"
         for each in data.get("served") or ()
@@ -263,40 +265,40 @@ def _restored(_: FactRecord, data: Data) -> Told:
     ]
     had = (f"The release received {listed(shares)} of traffic.",) if shares else ()
     took = f", {span(data['seconds'])} after the request" if data.get("seconds") else ""
-    return Told(text=f"baseline restored{took}: {data['what']}", more=had)
+    return Described(text=f"baseline restored{took}: {data['what']}", more=had)
 
 
-def _alarm(_: FactRecord, data: Data) -> Told:
+def _alarm(_: FactRecord, data: Data) -> Described:
     does = "so it is rolled back" if data["did"] == "rollback" else f"no traffic moves: {data['because']}"
-    return Told(
+    return Described(
         text=f"the alarm {data['alarm']} fired, {does}",
         mood=Mood.BAD if data["did"] == "rollback" else Mood.WARY,
         more=(str(data["why"]),),
     )
 
 
-def _joined(fact: FactRecord, data: Data) -> Told:
+def _joined(fact: FactRecord, data: Data) -> Described:
     because = _TRIGGERS.get(data["trigger"], data["trigger"])
-    return Told(
+    return Described(
         text=f"another rollback was requested ({because}) while one is running",
         more=(f"{fact['who']}: {data['why']}",),
     )
 
 
-def _barred(fact: FactRecord, data: Data) -> Told:
-    return Told(
+def _barred(fact: FactRecord, data: Data) -> Described:
+    return Described(
         text=f"barred by {fact['who']}: it can never be deployed again",
         mood=Mood.BAD,
         more=(str(data["why"]),),
     )
 
 
-def _adopted(fact: FactRecord, data: Data) -> Told:
+def _adopted(fact: FactRecord, data: Data) -> Described:
     which = (
         f"{data['tag']} ({data['serves']})" if data["tag"] else f"{data['serves']}, which no release deployed"
     )
     before = f"{data['before']} ({data['beforeServed']})" if data["before"] else "nothing"
-    return Told(
+    return Described(
         text=(
             f"{fact['who']} adopted the version that serves traffic as the baseline: {which}; according to the "
             f"ledger it was {before}"
@@ -306,54 +308,58 @@ def _adopted(fact: FactRecord, data: Data) -> Told:
     )
 
 
-def _retained(fact: FactRecord, data: Data) -> Told:
+def _retained(fact: FactRecord, data: Data) -> Described:
     revisions = data["revisions"]
-    return Told(
+    return Described(
         text=f"{fact['who']} deletes {count(len(revisions), 'old revision')}, as the retention policy says",
         mood=Mood.PLAIN,
         more=(listed(revisions),),
     )
 
 
-def _promoted(_: FactRecord, data: Data) -> Told:
+def _promoted(_: FactRecord, data: Data) -> Described:
     soaked = span((moment(data["due"]) - moment(data["since"])).total_seconds())
-    return Told(
+    return Described(
         text=f"promoted to {data['to']}, after it stayed current and healthy for {soaked}",
         mood=Mood.GOOD,
         more=(str(data["address"]),),
     )
 
 
-def _not_promoted(fact: FactRecord, data: Data) -> Told:
+def _not_promoted(fact: FactRecord, data: Data) -> Described:
     hand = f"tagship promote {fact['application']} {fact['tag']} --from {fact['stage']} --to {data['to']}"
-    return Told(
+    return Described(
         text=f"not promoted to {data['to']} by itself: {str(data['why']).rstrip('.')}",
         mood=Mood.WARY,
         more=(f"Nothing more happens by itself. To promote it all the same: {hand}",),
     )
 
 
-def _why(mood: Mood, text: str) -> Callable[[FactRecord, Data], Told]:
-    return lambda _, data: Told(text=text, mood=mood, more=(str(data["why"]),) if data.get("why") else ())
+def _why(mood: Mood, text: str) -> Callable[[FactRecord, Data], Described]:
+    return lambda _, data: Described(
+        text=text, mood=mood, more=(str(data["why"]),) if data.get("why") else ()
+    )
 
 
-def _ended(mood: Mood, text: str) -> Callable[[FactRecord, Data], Told]:
+def _ended(mood: Mood, text: str) -> Callable[[FactRecord, Data], Described]:
     """The reason is part of the ending's own text."""
-    return lambda _, __: Told(text=text, mood=mood)
+    return lambda _, __: Described(text=text, mood=mood)
 
 
-_WORDS: Mapping[str, Callable[[FactRecord, Data], Told]] = {
+_WORDS: Mapping[str, Callable[[FactRecord, Data], Described]] = {
     FactKind.RELEASE_READ: _read,
     FactKind.RELEASE_RETRIED: _retried,
     FactKind.TAG_ALREADY_USED: _used,
-    FactKind.LOCK_ACQUIRED: lambda _, data: Told(text=f"acquired the lock (fencing number {data['fence']})"),
+    FactKind.LOCK_ACQUIRED: lambda _, data: Described(
+        text=f"acquired the lock (fencing number {data['fence']})"
+    ),
     FactKind.GATES_PASSED: _gates_passed,
     FactKind.GATES_FAILED: _gates_failed,
     FactKind.DEPLOYMENT_PLANNED: _planned,
     FactKind.APPROVAL_REQUESTED: _asked,
     FactKind.APPROVERS_REMINDED: _reminded,
     FactKind.APPROVAL_ERROR: _not_reached,
-    FactKind.APPROVER_SIGNED_IN: lambda fact, data: Told(
+    FactKind.APPROVER_SIGNED_IN: lambda fact, data: Described(
         text=f"{fact['who']} signed in to view it", more=(f"as {data['identity']}",)
     ),
     FactKind.APPROVAL_GIVEN: _decided,
@@ -383,15 +389,15 @@ _WORDS: Mapping[str, Callable[[FactRecord, Data], Told]] = {
     FactKind.RETENTION_APPLIED: _retained,
     FactKind.RELEASE_PROMOTED: _promoted,
     FactKind.PROMOTION_REFUSED: _not_promoted,
-    FactKind.CONFIGURATION_PROPOSED: lambda _, data: Told(
+    FactKind.CONFIGURATION_PROPOSED: lambda _, data: Described(
         text=f"a configuration change, proposed by {data['author']}", mood=Mood.WARY
     ),
-    FactKind.CONFIGURATION_APPROVED: lambda _, data: Told(
+    FactKind.CONFIGURATION_APPROVED: lambda _, data: Described(
         text=f"the configuration is in force, approved by {listed(data['approvers'])}",
         mood=Mood.GOOD,
         more=(f"SHA-256 of the document: {data['digest']}",),
     ),
-    FactKind.GROUP_CHANGED: lambda fact, data: Told(
+    FactKind.GROUP_CHANGED: lambda fact, data: Described(
         text=f"the group now has the members {listed(data['members'])}; changed by {fact['who']}",
         mood=Mood.WARY,
     ),

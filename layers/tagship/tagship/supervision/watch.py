@@ -118,9 +118,9 @@ def watched(ledger: Ledger, event: object, *, roll_back: RollBack) -> list[dict[
 def fired(ledger: Ledger, alarm: Alarm, *, roll_back: RollBack) -> list[dict[str, str]]:
     """What an alarm means for each application that names it; the same alarm twice is one fact and one rollback."""
     return [
-        told
+        done
         for watch in watches.of_alarm(ledger, alarm.account, alarm.region, alarm.name)
-        if (told := _fired(ledger, alarm, watch, roll_back))
+        if (done := _fired(ledger, alarm, watch, roll_back))
     ]
 
 

@@ -150,7 +150,7 @@ def resource_changes(found: Iterable[Mapping[str, Any]], *, stack: str = "") -> 
     return [Change.from_aws(it["ResourceChange"], stack=stack) for it in found if it.get("ResourceChange")]
 
 
-def told(changes: Iterable[Change]) -> tuple[list[str], list[str]]:
+def describe(changes: Iterable[Change]) -> tuple[list[str], list[str]]:
     """All changes in words, the worst first; and of them those that approvers must read before all else.
 
     A nested stack itself is not told: its own changes are. CloudFormation calls every one of them perhaps replaced.

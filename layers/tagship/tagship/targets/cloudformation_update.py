@@ -250,7 +250,7 @@ class Stack:
         self._prove_template(made, template)
         changes = self._changes(made)
         self._refuse_what_the_policy_refuses(changes)
-        lines, warnings = words.told(changes)
+        lines, warnings = words.describe(changes)
         candidate: Revision = {
             "id": "",
             "digest": said.digest_of(template, made.get("Parameters", ())),

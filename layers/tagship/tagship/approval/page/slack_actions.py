@@ -129,19 +129,19 @@ def respond(request: PageRequest, page: Page, *, slacks: Workspaces, log: Any) -
     assert record is not None
     page.believed(record)
     try:
-        told = _pressed(press, record, buttons, page, request)
+        answer = _pressed(press, record, buttons, page, request)
     except LinkInvalid as error:
         _note(page, press.approval, error, request)
-        told = "You are not an approver of this release, so nothing was recorded."
+        answer = "You are not an approver of this release, so nothing was recorded."
         if isinstance(error, _ButtonInvalid):
-            told = "These buttons are not valid. Use the link that was sent to you. Nothing was recorded."
+            answer = "These buttons are not valid. Use the link that was sent to you. Nothing was recorded."
         if page.login:
-            told = "This stage requires a sign-in before you decide. Use the link that was sent to you."
+            answer = "This stage requires a sign-in before you decide. Use the link that was sent to you."
     except RetryableError:
-        told = "Tagship cannot answer right now. Press again in a minute: your decision counts only once."
+        answer = "Tagship cannot answer right now. Press again in a minute: your decision counts only once."
     _tell(
         press,
-        f"*{slack.escaped(line(record['application']))} {slack.escaped(line(record['tag']))}*: {told}",
+        f"*{slack.escaped(line(record['application']))} {slack.escaped(line(record['tag']))}*: {answer}",
         log,
     )
     return _empty(200)

@@ -109,10 +109,10 @@ def send_links(
     approvals.sent(ledger, request["id"], results)
     failed = _record_failures(ledger, request, results)
     if not any(result == SENT for name, result in results.items() if not name.endswith(CHANNEL)):
-        told = "; ".join(f"{name}: {result}" for name, result in failed.items())
+        reasons = "; ".join(f"{name}: {result}" for name, result in failed.items())
         raise NoChannelReached(
             f"{request['application']} {request['tag']}: no approver could be notified, so nobody can decide "
-            f"({told}). Nothing was changed. Fix the problems named here, then publish a new tag."
+            f"({reasons}). Nothing was changed. Fix the problems named here, then publish a new tag."
         )
 
 

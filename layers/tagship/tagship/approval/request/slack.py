@@ -68,12 +68,12 @@ def _rules(shown: View) -> list[Block]:
     """Which rule still needs whom, where there are several."""
     if not shown["rules"]:
         return []
-    told = [
+    lines = [
         f"{escaped(rule['name'])}: {len(rule['met'])} of {rule['required']}"
         + "".join(f" ({escaped(why)})" for why in rule["why"])
         for rule in shown["rules"]
     ]
-    return [section(f"*Each rule must be met*\n{bullets(told)}")]
+    return [section(f"*Each rule must be met*\n{bullets(lines)}")]
 
 
 def _buttons(record: RequestRecord, shown: View, token: str) -> list[Block]:
@@ -177,17 +177,17 @@ def _gates(shown: View) -> str:
         names = ", ".join(escaped(gate["name"]) for gate in shown["gates"])
         count = len(shown["gates"])
         return f"{count} {'gate' if count == 1 else 'gates'} passed: {names}{aside}"
-    told = [
+    lines = [
         f"{escaped(gate['name'])} {gate['words']}" + (f": {escaped(gate['why'])}" if gate["why"] else "")
         for gate in shown["gates"]
     ]
-    return bullets(told) + aside if told else "No gate has reported a result."
+    return bullets(lines) + aside if lines else "No gate has reported a result."
 
 
 def _first(changes: Sequence[str], rest: Sequence[str]) -> list[str]:
     more = len(changes) + len(rest) - _LINES
-    told = [escaped(change) for change in changes[:_LINES]]
-    return [*told, f"and {more} more, on the page"] if more > 0 else told or ["The plan lists no changes."]
+    lines = [escaped(change) for change in changes[:_LINES]]
+    return [*lines, f"and {more} more, on the page"] if more > 0 else lines or ["The plan lists no changes."]
 
 
 def _title(what: str, shown: View) -> str:
