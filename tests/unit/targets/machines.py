@@ -159,8 +159,17 @@ class FakeStates:
 
         return self._written("publish_state_machine_version", write)
 
-    def list_state_machine_versions(self, *, stateMachineArn: str, maxResults: int) -> dict[str, Any]:
+    def list_state_machine_versions(
+        self, *, stateMachineArn: str, maxResults: int = 0, nextToken: str = ""
+    ) -> dict[str, Any]:
         self._called("list_state_machine_versions")
+        if not maxResults:  # page by page, newest first
+            numbers = sorted(self.versions, key=int, reverse=True)
+            at = int(nextToken or 0)
+            return {
+                "stateMachineVersions": [{"stateMachineVersionArn": f"{ARN}:{numbers[at]}"}],
+                **({"nextToken": str(at + 1)} if at + 1 < len(numbers) else {}),
+            }
         return {
             "stateMachineVersions": [{"stateMachineVersionArn": f"{ARN}:{each}"} for each in self.versions]
         }
@@ -171,7 +180,17 @@ class FakeStates:
         failed = any(each["severity"] == "ERROR" for each in self.diagnostics)
         return {"result": "FAIL" if failed else "OK", "diagnostics": self.diagnostics, "truncated": False}
 
+    def delete_state_machine_version(self, *, stateMachineVersionArn: str) -> dict[str, Any]:
+        number = _last(stateMachineVersionArn)
+        if any(number in alias["routes"] for alias in self.aliases.values()):
+            raise aws_error("ConflictException", message="Version is referenced by an alias.")
+        self.versions.pop(number, None)
+        return {}
+
     # ---- aliases
+
+    def list_state_machine_aliases(self, *, stateMachineArn: str) -> dict[str, Any]:
+        return {"stateMachineAliases": [{"stateMachineAliasArn": f"{ARN}:{name}"} for name in self.aliases]}
 
     def describe_state_machine_alias(self, *, stateMachineAliasArn: str) -> dict[str, Any]:
         self._called("describe_state_machine_alias")

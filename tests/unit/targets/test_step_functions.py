@@ -481,3 +481,54 @@ def test_what_serves_can_be_adopted(bench: MachineBench) -> None:
     assert serves is not None
     assert serves["id"] == "1"
     assert bench.target().check(serves).said.endswith("is where the last release left it.")
+
+
+# ---- old versions ---------------------------------------------------------------------------------------------------
+
+
+def released(bench: MachineBench, number: int) -> Any:
+    """A release that made version `number`, and succeeded."""
+    bench.bring(definition(after=f"Release{number}"))
+    release = prepared(bench, fence=number)
+    release.set_weight(100)
+    assert release.candidate["id"] == str(number)
+    return release.candidate
+
+
+def versions_of(bench: MachineBench) -> Any:
+    assert step_functions.KIND.keeps
+    return step_functions.KIND.keeps(
+        application="storefront", spec=SPEC, client=lambda *_, **__: bench.states
+    )
+
+
+def test_an_old_version_is_deleted_only_where_nothing_uses_it(bench: MachineBench) -> None:
+    """Fault 97."""
+    known = [bench.target().serving(), *(released(bench, number) for number in (2, 3, 4, 5))]
+    bench.states.executions.clear()
+    bench.states.begin("order-3", version="3", alias="live")
+    bench.states.begin("nightly", version="2", status="SUCCEEDED")
+    stored = versions_of(bench).stored(known)
+    assert {each.name: each.used for each in stored} == {
+        "version 1": "",
+        "version 2": "",
+        "version 3": "executions are running on it, order-3 among them",
+        "version 4": "the alias tagship-baseline-of-live points at it",
+        "version 5": "the alias live points at it",
+    }
+    for _ in range(2):
+        versions_of(bench).delete(stored[1])
+    assert sorted(bench.states.versions) == ["1", "3", "4", "5"]
+    with pytest.raises(
+        TargetInvalid, match=r"version 5 of storefront was not deleted.*referenced by an alias"
+    ):
+        versions_of(bench).delete(stored[4])
+    with pytest.raises(TargetInvalid, match="is not one version"):
+        versions_of(bench).delete(replace(stored[0], revisions=()))
+
+
+def test_a_version_of_a_state_machine_that_was_created_again_is_no_releases(bench: MachineBench) -> None:
+    known = [bench.target().serving()]
+    assert [each.revisions for each in versions_of(bench).stored(known)] == [known]
+    bench.states.versions["1"]["definition"] = json.dumps(definition(after="Other"))
+    assert [each.revisions for each in versions_of(bench).stored(known)] == [[]]

@@ -15,7 +15,7 @@ import annotated_types as at
 from tagship.aws.rights import Location, Right, partition_of
 from tagship.model.fields import ACCOUNT, CONFIG, EXTERNAL_ID, REGION, ROLE, Matching
 from tagship.model.records import Revision
-from tagship.targets.kind import Kind, Metric, Outcomes, Subject, Target
+from tagship.targets.kind import Keeper, Kind, Metric, Outcomes, Subject, Target
 
 DEFINITION = "definition"
 """The artifact that a release of this kind brings."""
@@ -81,6 +81,11 @@ class StepFunctionsTarget:
 def machine_arn(target: StepFunctionsTarget) -> str:
     """The state machine's own ARN, without a version or an alias."""
     return f"{_states(target)}:stateMachine:{target.stateMachine}"
+
+
+def alias_arn(target: StepFunctionsTarget) -> str:
+    """As callers start executions with it."""
+    return f"{machine_arn(target)}:{target.alias}"
 
 
 def execution_arn(target: StepFunctionsTarget, name: str) -> str:
@@ -166,6 +171,13 @@ def _make(*, client: Callable[..., Any], spec: StepFunctionsTarget, **given: Any
     return adapter
 
 
+def _keeps(*, client: Callable[[str], Any], **given: Any) -> Keeper:
+    keeper: Keeper = import_module("tagship.targets.step_functions_retention").Versions(
+        states=client("stepfunctions"), **given
+    )
+    return keeper
+
+
 def _subject(spec: StepFunctionsTarget, revision: Revision | None) -> Subject:
     arn, version = machine_arn(spec), revision["id"] if revision else ""
     by_version = {"StateMachineArn": arn, "Version": "{version}"}
@@ -223,4 +235,5 @@ KIND = Kind(
     subject=_subject,
     describe=_describe,
     where=_where,
+    keeps=_keeps,
 )

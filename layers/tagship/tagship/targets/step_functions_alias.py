@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from tagship.aws.calls import REFUSED_CREDENTIALS, calling, code_of
 from tagship.model.errors import BaselineMissing, LockLost, TagshipError, TargetInvalid, TargetMoved
-from tagship.targets.step_functions import StepFunctionsTarget, machine_arn
+from tagship.targets.step_functions import StepFunctionsTarget, alias_arn, machine_arn
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -196,7 +196,7 @@ class Alias:
     @property
     def arn(self) -> str:
         """As callers start executions with it."""
-        return f"{machine_arn(self.spec)}:{self.spec.alias}"
+        return alias_arn(self.spec)
 
     @property
     def name(self) -> str:

@@ -53,25 +53,35 @@ def used(states: SFNClient, arn: str, *, release: str) -> bool:
     return bool(_listed(states, release, {"stateMachineArn": arn, "maxResults": 1}))
 
 
+def running(
+    states: SFNClient, spec: StepFunctionsTarget, version: str, *, release: str
+) -> Sequence[str] | None:
+    """The executions that run on a version, by name, at most 100; None of an express state machine."""
+    asked: ListExecutionsInputTypeDef = {
+        "stateMachineArn": f"{machine_arn(spec)}:{version}",
+        "statusFilter": "RUNNING",
+        "maxResults": _LOOKED_AT,
+    }
+    found = _listed(states, release, asked)
+    return None if found is None else [str(each["name"]) for each in found]
+
+
 def unfinished(states: SFNClient, spec: StepFunctionsTarget, version: str, *, release: str) -> str:
     """What a rollback does not undo, in words: the executions that run on a version. It stops no rollback."""
     arn = f"{machine_arn(spec)}:{version}"
     by_hand = f"aws stepfunctions list-executions --state-machine-arn {arn} --region {spec.region}"
     try:
-        found = _listed(
-            states, release, {"stateMachineArn": arn, "statusFilter": "RUNNING", "maxResults": _LOOKED_AT}
-        )
+        names = running(states, spec, version, release=release)
     except (TagshipError, ClientError):
         return f"Not undone: executions that had started on version {version}; they could not be listed: {by_hand}"
-    if found is None:
+    if names is None:
         return f"Not undone: executions that had started on version {version}. They run to their end within 5 minutes."
-    if not found:
+    if not names:
         return f"No execution is running on version {version}. Those that ended there: {by_hand}"
-    names = [each["name"] for each in found]
     more = "" if len(names) <= _NAMED else f" and {_count(len(names) - _NAMED, of=len(names))} more"
-    running = "1 execution is" if len(names) == 1 else f"{_count(len(names), of=len(names))} executions are"
+    many = "1 execution is" if len(names) == 1 else f"{_count(len(names), of=len(names))} executions are"
     return (
-        f"Not undone: {running} still running on version {version} and will end there: "
+        f"Not undone: {many} still running on version {version} and will end there: "
         f"{', '.join(names[:_NAMED])}{more}. All of them: {by_hand}"
     )
 

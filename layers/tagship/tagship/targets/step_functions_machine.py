@@ -72,7 +72,9 @@ class StateMachine:
         alias = self._alias.look()
         self._one_version(alias)
         said = self._undrifted(alias, current)
-        return Finding(said=said, warning=f"{self._room()} {self._bypassing(machine)}".strip())
+        room, direct = self._room(), self._bypassing(machine)
+        start = f"aws stepfunctions start-execution --state-machine-arn {self._alias.arn} --region {self.spec.region}"
+        return Finding(said=said, warning=f"{room} {direct}".strip(), remedies=[start] if direct else [])
 
     def _allowed_role(self, machine: Mapping[str, Any]) -> None:
         if machine["roleArn"] not in self.spec.executionRoles:
@@ -107,9 +109,7 @@ class StateMachine:
                 stateMachineArn=self._arn, maxResults=_MOST_VERSIONS
             )
         number = len(found["stateMachineVersions"])
-        delete = (
-            "Delete old versions that no alias points at (aws stepfunctions delete-state-machine-version)"
-        )
+        delete = "Delete old versions (`tagship retention` shows which)"
         if number >= _MOST_VERSIONS:
             raise TargetInvalid(
                 f"{self._release}: {self.spec.stateMachine} has {number} versions, as many as Step Functions "
@@ -488,12 +488,12 @@ class StateMachine:
         return {
             "id": version,
             "digest": definitions.digest_of(document, definitions.settings_of(machine)),
-            "data": {"of": self._arn, "definition": definitions.digest_of(document)},
+            "data": {"of": self._alias.arn, "definition": definitions.digest_of(document)},
         }
 
     def _is_ours(self, recorded: Revision) -> bool:
-        """Whether it was recorded of this state machine: the configuration may have named another one then."""
-        return recorded["data"].get("of") == self._arn
+        """Whether it was recorded of this alias: the configuration may have named another one then."""
+        return recorded["data"].get("of") == self._alias.arn
 
     def _brought(self, artifacts: Artifacts) -> tuple[Artifact, PinnedObject]:
         return brought(artifacts, DEFINITION, kind="step-functions", release=self._release)

@@ -1,0 +1,105 @@
+"""The versions of a state machine that earlier releases left, and what still uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from tagship.aws.calls import calling, code_of, message_of
+from tagship.model.errors import TargetInvalid
+from tagship.model.records import Revision
+from tagship.targets.kind import Stored
+from tagship.targets.step_functions import StepFunctionsTarget, alias_arn, machine_arn
+from tagship.targets.step_functions_alias import NOT_THERE
+from tagship.targets.step_functions_definition import digest_of, parse
+from tagship.targets.step_functions_executions import running
+from tagship.text.words import listed
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """The versions of one state machine, with the rights of who asks."""
+
+    application: str
+    spec: StepFunctionsTarget
+    states: SFNClient
+
+    def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
+        """A version is a release's only where its definition is the recorded one: one that was recreated counts anew."""
+        aliases = self._aliases()
+        found = []
+        for number in sorted(self._numbers(), key=int):
+            recorded = [each for each in known if each["id"] == number and self._is_ours(each)]
+            definition = self._definition(number) if recorded else ""
+            revisions = [each for each in recorded if each["data"]["definition"] == definition]
+            uses = [f"the alias {name} points at it" for name in aliases.get(number, ())]
+            if revisions and not uses:  # the others stay anyway
+                names = running(self.states, self.spec, number, release=self.application) or ()
+                uses += [f"executions are running on it, {names[0]} among them"] if names else []
+            found.append(Stored(name=f"version {number}", revisions=revisions, used=listed(uses)))
+        return found
+
+    def delete(self, stored: Stored) -> None:
+        """One version. Step Functions itself refuses one that an alias points at; executions that run on it continue."""
+        number = {revision["id"] for revision in stored.revisions}
+        (version,) = number if len(number) == 1 else ("",)
+        if not version.isdecimal():
+            raise TargetInvalid(f"{self.application}: {stored.name} is not one version. It was not deleted.")
+        try:
+            with self._calling(f"deleting version {version} of {self.spec.stateMachine}"):
+                self.states.delete_state_machine_version(
+                    stateMachineVersionArn=f"{machine_arn(self.spec)}:{version}"
+                )
+        except ClientError as error:
+            if code_of(error) == "ResourceNotFound":
+                return
+            raise TargetInvalid(
+                f"{self.application}: version {version} of {self.spec.stateMachine} was not deleted: AWS refused "
+                f"({code_of(error)}): {message_of(error)}"
+            ) from error
+
+    def _is_ours(self, revision: Revision) -> bool:
+        return revision["data"].get("of") == alias_arn(self.spec)
+
+    def _definition(self, number: str) -> str:
+        with self._calling(f"looking at version {number} of {self.spec.stateMachine}"):
+            found = self.states.describe_state_machine(stateMachineArn=f"{machine_arn(self.spec)}:{number}")
+        return digest_of(parse(found["definition"]))
+
+    def _numbers(self) -> Iterator[str]:
+        for page in self._pages("list_state_machine_versions", "versions"):
+            for each in page["stateMachineVersions"]:
+                yield each["stateMachineVersionArn"].rpartition(":")[2]
+
+    def _aliases(self) -> Mapping[str, list[str]]:
+        """The names of the aliases that point at a version, with any share of their traffic."""
+        found: dict[str, list[str]] = {}
+        for page in self._pages("list_state_machine_aliases", "aliases"):
+            for each in page["stateMachineAliases"]:
+                arn = each["stateMachineAliasArn"]
+                with self._calling(f"looking at {arn}"):
+                    alias = self.states.describe_state_machine_alias(stateMachineAliasArn=arn)
+                for route in alias["routingConfiguration"]:
+                    version = route["stateMachineVersionArn"].rpartition(":")[2]
+                    found.setdefault(version, []).append(arn.rpartition(":")[2])
+        return found
+
+    def _pages(self, operation: str, what: str) -> Iterator[Mapping[str, Any]]:
+        asked: dict[str, str] = {"stateMachineArn": machine_arn(self.spec)}
+        while True:
+            with self._calling(f"looking at the {what} of {self.spec.stateMachine}"):
+                page = getattr(self.states, operation)(**asked)
+            yield page
+            if not page.get("nextToken"):
+                return
+            asked["nextToken"] = page["nextToken"]
+
+    def _calling(self, what: str) -> AbstractContextManager[None]:
+        return calling(f"{self.application}: {what}", **NOT_THERE)
