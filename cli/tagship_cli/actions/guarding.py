@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tagship.intake.configuration import with_groups
 from tagship.ledger import configurations
 from tagship.ledger.table import Ledger, digest_of
+from tagship.model.documents import DocumentInvalid, as_document, read_application
 from tagship.model.proposal import number_of
 from tagship.model.release import Status
 from tagship_cli.failures import AwsRefused, trying
@@ -30,7 +32,7 @@ def compared(
     with trying(f"Reading the ledger of {ledger.stage}"):
         present = configurations.in_force(ledger, application)
         if present is not None and digest_of(present["document"]) == digest_of(data):
-            return None
+            return _of_groups(ledger, application, data, flags)
         waiting = [
             record["tag"]
             for record in configurations.proposals(ledger, application)
@@ -47,6 +49,21 @@ def compared(
     else:
         remedy = f"Propose it: tagship apply application.yaml{flags}"
     return Unapproved(said=f"{said}, so its releases end INVALID.", remedy=remedy)
+
+
+def _of_groups(ledger: Ledger, application: str, data: object, flags: str) -> Unapproved | None:
+    """A group that was never approved, is missing, or has become too small makes an approved configuration invalid too."""
+    try:
+        document = as_document(read_application(data))
+    except DocumentInvalid:
+        return None  # said elsewhere, field by field
+    problems = with_groups({"version": 0, "document": document, "problems": []}, ledger, guarded=True)[
+        "problems"
+    ]
+    if not problems:
+        return None
+    said = f"{application} cannot be approved in {ledger.stage}: {'; '.join(problems)}. Its releases end INVALID."
+    return Unapproved(said=said, remedy=f"Apply the group, or change the rules: tagship apply FILE{flags}")
 
 
 def unapproved(place: Place, application: str, data: object = None, *, what: str = "") -> Unapproved | None:

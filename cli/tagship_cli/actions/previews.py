@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from tagship.approval.link import GRACE, LinkSigner, LinkVerifier, Token, approval_url, known_keys
@@ -27,8 +27,17 @@ from tagship.approval.request.mail import Mail, approval_mail, escalation_mail, 
 from tagship.approval.request.slack import announcement, invitation
 from tagship.model.application import Application
 from tagship.model.errors import AwsUnavailable, TagshipError, TokenDead
-from tagship.model.records import Decision, Document, ReleaseRecord, RequestRecord, StepData
+from tagship.model.records import (
+    Decision,
+    Document,
+    PinnedGroup,
+    ReleaseRecord,
+    RequestRecord,
+    RuleData,
+    StepData,
+)
 from tagship.model.rollout import time_to_see, traffic_steps
+from tagship.model.rules import everyone, filling, places, rules_of
 from tagship.slack.messages import Message
 from tagship.targets import kind_of
 from tagship.text.times import moment
@@ -210,16 +219,42 @@ def visit(
 def of_application(document: Document, *, stage: str) -> dict[str, object]:
     """What is different about the sample where a team's own application is asked about: its people, policy and traffic."""
     policy, strategy = document["approval"], strategy_of(document)
+    rules = rules_of(policy, _members(policy))
     return {
         "application": document["application"],
         "stage": stage,
         "repository": f"acme/{document['application']}",
-        "approvers": list(policy["approvers"]),
-        "required": policy["required"],
+        "approvers": _in_order(rules),
+        "required": sum(map(places, rules)),
         "authorMayApprove": policy["authorMayApprove"],
+        "rules": rules,
+        "countInEveryRule": policy["countInEveryRule"],
         "reasonToApprove": policy["reasonToApprove"],
         "expiresAt": (NOW - timedelta(minutes=20) + timedelta(seconds=policy["expires"])).isoformat(),
         "plan": sample()["plan"] | {"steps": strategy},
+    }
+
+
+def _in_order(rules: Sequence[RuleData]) -> list[str]:
+    """Whoever looks at the page first, then people who meet the rules together, then all others."""
+    people = everyone(rules)
+    meeting = [who for those in filling(rules, people) for who in those]
+    spare = [who for who in people if who not in meeting]
+    return [*spare[:1], *meeting, *spare[1:]]
+
+
+def _members(policy: Mapping[str, Any]) -> dict[str, PinnedGroup]:
+    """Made-up members of each group that the rules name, one more than must approve: nobody is asked who they are."""
+    return {
+        rule["group"]: {
+            "members": [
+                f"{rule['group']}-{number + 1}@example.com" for number in range(rule["required"] + 1)
+            ],
+            "tag": "",
+            "digest": "",
+        }
+        for rule in policy["rules"]
+        if rule["group"]
     }
 
 
@@ -251,6 +286,8 @@ def pages(**about: object) -> dict[str, PageResponse]:
         "ask": show(made()),
         "ask-one-approved": show(made(decisions=[approved(who, 8, reason="Saw it.") for who in others[:1]])),
         "ask-warnings": show(_warned(**about)),
+        "ask-rules": show(_ruled(me)),
+        "left-the-group": show(_ruled("eve@example.com", left=me)),
         "ask-first-release": show(_first(**about)),
         "ask-nothing-to-change": show(_unchanged(**about)),
         "ask-hostile-text": show(made(**hostile_text())),
@@ -387,6 +424,23 @@ def hostile_text() -> dict[str, object]:
         decisions=[approved(_NAMES[1], 8, reason=evil)],
         watchUrl="javascript:alert(1)",
         closedBy=evil,
+    )
+
+
+def _ruled(me: str, left: str = "hal@example.com") -> RequestRecord:
+    """Two rules and a warning that asks for one more approver; somebody has left the group that was asked."""
+    warning = "Replaces the table Orders (AWS::DynamoDB::Table): its data is lost."
+    platform, database = [me, "ina@example.com"], ["fay@example.com", "gil@example.com"]
+    return sample(
+        approvers=[*platform, *database, left],
+        rules=[
+            {"group": "platform", "approvers": platform, "required": 1},
+            {"group": "", "approvers": database, "required": 1},
+            {"group": "", "approvers": [*platform, *database], "required": 1, "why": [warning]},
+        ],
+        left=[left],
+        decisions=[approved("fay@example.com", 8, reason="The table can be restored.")],
+        warnings=[warning],
     )
 
 

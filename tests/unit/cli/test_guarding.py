@@ -10,7 +10,7 @@ import pytest
 import yaml
 from botocore.client import BaseClient
 
-from tagship.ledger import configurations, releases
+from tagship.ledger import configurations, groups, releases
 from tagship_cli.actions.guarding import compared
 from tests.unit.cli.conftest import Stage
 from tests.unit.cli.test_apply import TEXT
@@ -95,3 +95,20 @@ def test_retention_deletes_nothing_by_a_policy_that_was_not_approved(
     result = stage.run("retention", "storefront", "--apply", "--yes", "--stage", "development")
     assert result.exit_code == 1
     assert f"Nothing was deleted: {NONE_YET} {PROPOSE}" in flat(result.stderr)
+
+
+def test_a_group_that_is_missing_or_was_never_approved_is_said_before_anything_is_published(
+    stage: Any, machine: Machine, file: Path
+) -> None:
+    """Fault 128."""
+    data = yaml.safe_load(TEXT) | {"approval": {"rules": [{"group": "platform"}]}}
+    made = {"pk": "APPLICATION#storefront", "sk": "CONFIGURATION", "tag": "configuration-1", "document": data}
+    change = stage.ledger.put(made)["Put"]
+    stage.ledger.client.put_item(TableName=change["TableName"], Item=change["Item"])
+    found = compared(stage.ledger, "storefront", data, flags=" --stage development")
+    assert "there is no group platform" in str(found)
+    groups.store(
+        stage.ledger, "platform", {"group": "platform", "members": ["ana@example.com"]}, before="", who="x"
+    )
+    found = compared(stage.ledger, "storefront", data, flags=" --stage development")
+    assert "the group platform was never approved" in str(found)

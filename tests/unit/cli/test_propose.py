@@ -13,7 +13,7 @@ import yaml
 from tagship.approval.request.request import request_of
 from tagship.deployment.binding import release_digest
 from tagship.intake.proposing import Proposing
-from tagship.ledger import approvals, configurations, releases
+from tagship.ledger import approvals, configurations, groups, releases
 from tagship_cli.actions.proposing import found
 from tagship_cli.place import Place
 from tests.unit.cli.conftest import NOW, Stage
@@ -205,3 +205,51 @@ def test_an_emergency_says_why_and_needs_a_guarded_stage(stage: Stage, file: Pat
     result = stage.run("apply", str(file), "--yes", "--emergency", "now")
     assert result.exit_code == 2
     assert "does not guard configurations" in result.stderr
+
+
+# ---- groups --------------------------------------------------------------------------------------------------------
+
+
+def test_a_group_is_proposed_to_the_owners_first_and_to_its_members_then(
+    stage: Stage, machine: Machine, tmp_path: Path
+) -> None:
+    file = tmp_path / "platform.yaml"
+    file.write_text("group: platform\nmembers: [ana@example.com, bo@example.com]\n")
+    result = stage.run("apply", str(file), "--yes")
+    assert result.exit_code == 0, result.output
+    assert (
+        "Proposed as group.platform configuration-1. It needs 1 approval of owner@example.com."
+        in result.stdout
+    )
+    made = releases.get(stage.ledger, "group.platform", "configuration-1")
+    configurations.approve(stage.ledger, made, approvers=(OWNER,), execution="e")
+    assert "No change" in stage.run("apply", str(file), "--yes").stdout
+    file.write_text("group: platform\nmembers: [ana@example.com]\n")
+    result = stage.run("apply", str(file), "--yes")
+    assert "-- bo@example.com" in result.stdout
+    assert "It needs 1 approval of ana@example.com and bo@example.com." in result.stdout
+    shown = stage.run("show", "group.platform", "configuration-2")
+    assert shown.exit_code == 0, shown.output
+    assert "members: removes bo@example.com" in shown.stdout
+
+
+def test_a_group_that_was_stored_before_the_stage_was_guarded_is_proposed_although_nothing_changes(
+    stage: Stage, machine: Machine, tmp_path: Path
+) -> None:
+    file, data = tmp_path / "platform.yaml", {"group": "platform", "members": ["ana@example.com"]}
+    file.write_text(yaml.safe_dump(data))
+    groups.store(stage.ledger, "platform", data, before="", who="arn:one")
+    result = stage.run("apply", str(file), "--yes")
+    assert result.exit_code == 0, result.output
+    assert "The group platform was never approved" in " ".join(result.stdout.split())
+    assert "It needs 1 approval of owner@example.com." in result.stdout
+
+
+def test_rules_without_their_group_are_not_proposed(stage: Stage, machine: Machine, file: Path) -> None:
+    file.write_text(
+        TEXT.replace("approvers: [ana@example.com, bo@example.com]", "rules: [{group: platform}]")
+    )
+    result = stage.run("apply", str(file), "--yes")
+    assert result.exit_code == 1
+    assert "there is no group platform; apply it first" in result.stderr
+    assert machine.started == []

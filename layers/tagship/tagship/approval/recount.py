@@ -43,7 +43,8 @@ def prove_decisions(ledger: Ledger, record: ReleaseRecord, digest: str, *, notar
             f"{application} {tag}: the recorded approval is for a different plan than the one that would be "
             "deployed. Nothing was changed. Publish a new tag."
         )
-    found = groups.as_they_are(ledger, _recounted(facts, record))
+    counted = _recounted(facts, record)
+    found = groups.as_they_are(ledger, counted)
     unproven = [
         vote["approver"]
         for vote in votes(found)
@@ -53,7 +54,7 @@ def prove_decisions(ledger: Ledger, record: ReleaseRecord, digest: str, *, notar
     found["decisions"] = [entry for entry in found["decisions"] if person(entry["approver"]) not in nobody]
     if outcome(found) == "approved":
         return
-    if gone := [who for who in found.get("left") or () if _approved(facts, who)]:
+    if gone := [who for who in found.get("left") or () if _approved(counted, who)]:
         raise ApproverLeft(
             f"{application} {tag}: {listed(gone)} approved it and then left the group, so there are only "
             f"{_said(found, unproven)}. Nothing was changed. Ask again: tagship retry {application} {tag} --stage "
@@ -77,10 +78,9 @@ def _vouched(ledger: Ledger, notary: Notary, record: ReleaseRecord, digest: str,
     return notary.vouches(kept, approval_id=record["approval"], digest=digest, vote=vote)
 
 
-def _approved(facts: Sequence[FactRecord], who: str) -> bool:
-    return any(
-        person(fact["who"]) == person(who) and fact["data"].get("decision") == "approve" for fact in facts
-    )
+def _approved(found: Ballot, who: str) -> bool:
+    approving = [entry["approver"] for entry in found["decisions"] if entry["decision"] == "approve"]
+    return person(who) in map(person, approving)
 
 
 def _recounted(facts: Sequence[FactRecord], record: ReleaseRecord) -> Ballot:

@@ -183,6 +183,7 @@ def _votes(record: RequestRecord, approver: str, now: datetime) -> View:
         "approvals": given,
         "required": required,
         "lacking": max(0, required - given),
+        "then_lacking": max(0, required - given - (person(approver) in map(person, quorum.awaited(record)))),
         "rules": _rules(record),
         "left": [line(who) for who in record.get("left") or ()],
     }
