@@ -89,7 +89,7 @@ def test_a_release_is_planned_approved_tried_and_moved_in_steps(world: World, st
 def test_an_unhealthy_release_is_rolled_back_and_says_what_it_cannot_undo(
     world: World, states: FakeStates
 ) -> None:
-    """Fault 123."""
+    """Faults 61 and 123."""
 
     def orders(event: dict[str, Any]) -> Any:
         answer = world.handlers["shift_traffic"](event, None)

@@ -413,7 +413,7 @@ def test_the_baseline_is_held_so_that_nobody_deletes_it(bench: MachineBench) -> 
 
 
 def test_a_rollback_lists_the_executions_that_it_does_not_undo(bench: MachineBench) -> None:
-    """Fault 123."""
+    """Faults 61 and 123."""
     release = prepared(bench)
     release.set_weight(50)
     for number in range(12):
