@@ -8,7 +8,13 @@ import json
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
+
+from botocore import xform_name
+from botocore.loaders import create_loader
+from botocore.model import ServiceModel
+from botocore.validate import ParamValidator
 
 from tests.unit.tables import aws_error
 
@@ -163,15 +169,13 @@ class FakeStates:
         self, *, stateMachineArn: str, maxResults: int = 0, nextToken: str = ""
     ) -> dict[str, Any]:
         self._called("list_state_machine_versions")
-        if not maxResults:  # page by page, newest first
-            numbers = sorted(self.versions, key=int, reverse=True)
-            at = int(nextToken or 0)
-            return {
-                "stateMachineVersions": [{"stateMachineVersionArn": f"{ARN}:{numbers[at]}"}],
-                **({"nextToken": str(at + 1)} if at + 1 < len(numbers) else {}),
-            }
+        newest = sorted(self.versions, key=int, reverse=True)
+        at, many = int(nextToken or 0), maxResults or 2
         return {
-            "stateMachineVersions": [{"stateMachineVersionArn": f"{ARN}:{each}"} for each in self.versions]
+            "stateMachineVersions": [
+                {"stateMachineVersionArn": f"{ARN}:{each}"} for each in newest[at : at + many]
+            ],
+            **({"nextToken": str(at + many)} if at + many < len(newest) else {}),
         }
 
     def validate_state_machine_definition(self, **asked: str) -> dict[str, Any]:
@@ -347,6 +351,29 @@ class FakeStates:
             moved()
         answer = write()
         return write() if self.loses and operation != "delete_state_machine_alias" else answer
+
+
+class Checked:
+    """The same as boto3 offers it: a request that boto3 would refuse is refused here, too."""
+
+    def __init__(self, states: FakeStates) -> None:
+        self.states = states
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        shape = _shapes()[operation]
+
+        def asked(**request: Any) -> Any:
+            report = ParamValidator().validate(request, shape)
+            assert not report.has_errors(), report.generate_report()
+            return getattr(self.states, operation)(**request)
+
+        return asked
+
+
+@cache
+def _shapes() -> dict[str, Any]:
+    model = ServiceModel(create_loader().load_service_model("stepfunctions", "service-2"), "stepfunctions")
+    return {xform_name(name): model.operation_model(name).input_shape for name in model.operation_names}
 
 
 def _last(arn: str) -> str:

@@ -29,7 +29,7 @@ from tagship.targets import step_functions
 from tagship.targets import step_functions_definition as definitions
 from tests.unit.tables import aws_error
 from tests.unit.targets.conformance import FENCE, NEWER, Release
-from tests.unit.targets.machines import ARN, CHARGE, ROLE, ago, definition
+from tests.unit.targets.machines import ARN, CHARGE, ROLE, Checked, ago, definition
 from tests.unit.targets.test_step_functions_conformance import NEW, SPEC, MachineBench
 
 FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:storefront-charge"
@@ -212,6 +212,21 @@ def test_aws_validates_the_definition_at_the_gate(bench: MachineBench) -> None:
     )
     with pytest.raises(TargetInvalid, match="MISSING_TRANSITION_TARGET: Next is unknown"):
         bench.target().dry_run(bench.artifacts)
+
+
+def test_approvers_read_that_somebody_elses_definition_is_replaced(bench: MachineBench) -> None:
+    """Fault 120."""
+    release = Release(bench)
+    release.prepare()
+    release.set_weight(10)
+    release.restore()
+    assert not planned(bench, definition(after="Better")).warnings, (
+        "a release that was rolled back is no drift"
+    )
+    bench.states.change(definition=json.dumps(definition(after="ByHand")))
+    (warning,) = planned(bench, definition(after="Better")).warnings
+    assert warning.startswith("Someone else changed the definition of storefront itself")
+    assert not planned(bench, definition(after="ByHand")).warnings, "it is this release's"
 
 
 # ---- the state machine ----------------------------------------------------------------------------------------------
@@ -449,6 +464,15 @@ def test_an_alias_that_is_used_by_now_is_not_removed(bench: MachineBench) -> Non
     assert bench.shares() == {"2": 100}
 
 
+def test_a_first_release_that_its_twin_removes_at_the_same_time_is_removed(bench: MachineBench) -> None:
+    bench.empty()
+    release = prepared(bench)
+    release.set_weight(100)
+    bench.states.moved = release.restore
+    assert "removed again" in release.restore()
+    assert bench.shares() == {}
+
+
 def test_an_alias_that_was_deleted_during_a_release_is_made_again_by_a_rollback_only(
     bench: MachineBench,
 ) -> None:
@@ -498,7 +522,7 @@ def released(bench: MachineBench, number: int) -> Any:
 def versions_of(bench: MachineBench) -> Any:
     assert step_functions.KIND.keeps
     return step_functions.KIND.keeps(
-        application="storefront", spec=SPEC, client=lambda *_, **__: bench.states
+        application="storefront", spec=SPEC, client=lambda *_, **__: Checked(bench.states)
     )
 
 

@@ -16,7 +16,7 @@ from tagship.targets.kind import Artifacts
 from tagship.targets.step_functions_machine import StateMachine
 from tests.unit.tables import aws_error
 from tests.unit.targets.conformance import Beginning, Settings, Settling
-from tests.unit.targets.machines import ACTIONS, ARN, FakeStates, definition
+from tests.unit.targets.machines import ACTIONS, ARN, Checked, FakeStates, definition
 
 SPEC: step_functions.StepFunctionsTarget = rebuilt(
     step_functions.StepFunctionsTarget, step_functions.KIND.example
@@ -52,14 +52,14 @@ class MachineBench:
         self.artifacts: Artifacts = {step_functions.DEFINITION: (artifact, pinned)}
 
     def target(self) -> StateMachine:
-        states: Any = self.states
+        states: Any = Checked(self.states)
         return StateMachine(
             application="storefront",
             tag="v1.4.0",
             spec=self.spec,
             states=states,
             trying=states,
-            s3=states,
+            s3=self.states,
             now=lambda: self.states.now,
         )
 

@@ -117,7 +117,8 @@ class Deployer(Protocol):
     def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
         """Makes the candidate that was approved; no traffic moves.
 
-        Raises PlanChanged when it would not be, or is not, what was approved; TargetInvalid when it can't be made.
+        Raises PlanChanged when it would not be, or is not, what was approved; TargetInvalid when it can't be made;
+        CandidateUnhealthy when what the kind itself tries with it fails.
         """
 
 

@@ -149,8 +149,7 @@ class Alias:
     def _write(self, standing: Standing | None, routes: Routes, fence: int) -> None:
         if not routes:
             if standing is not None:
-                with calling(f"{self._release}: deleting {self.name}", **_REFUSED):
-                    self.states.delete_state_machine_alias(stateMachineAliasArn=self.arn)
+                self._delete()
             return
         request: dict[str, Any] = {
             "description": self._description(fence),
@@ -164,6 +163,14 @@ class Alias:
                 self.states.create_state_machine_alias(name=self.spec.alias, **request)
             else:
                 self.states.update_state_machine_alias(stateMachineAliasArn=self.arn, **request)
+
+    def _delete(self) -> None:
+        try:
+            with calling(f"{self._release}: deleting {self.name}", **NOT_THERE):
+                self.states.delete_state_machine_alias(stateMachineAliasArn=self.arn)
+        except ClientError as error:
+            if code_of(error) != "ResourceNotFound":  # our twin has deleted it
+                raise
 
     def hold(self, version: str, fence: int) -> None:
         """Points an alias of its own, which nobody calls, at the baseline: such a version can't be deleted.

@@ -245,7 +245,29 @@ class StateMachine:
                 "Executions that run keep their version until they end, also after a rollback.",
                 unqualified,
             ],
-            warnings=warnings,
+            warnings=[*warnings, *self._foreign(latest, serving, candidate)],
+        )
+
+    def _foreign(
+        self, latest: Mapping[str, Any], serving: Mapping[str, Any], candidate: Revision
+    ) -> Sequence[str]:
+        """Warns where the state machine itself has a definition that neither serves nor is a release's."""
+        stands = _definition(latest)
+        if stands in (_definition(serving), candidate["data"]["definition"]):
+            return ()
+        with calling(
+            f"{self._release}: looking at the newest version of {self.spec.stateMachine}", **NOT_THERE
+        ):
+            found = self.states.list_state_machine_versions(stateMachineArn=self._arn, maxResults=1)
+        for each in found["stateMachineVersions"]:
+            newest = self._machine(each["stateMachineVersionArn"].rpartition(":")[2])
+            if _definition(newest) == stands and str(newest.get("description", "")).startswith("tagship "):
+                return ()  # it was released, and rolled back
+        return (
+            (
+                f"Someone else changed the definition of {self.spec.stateMachine} itself: it is not the one that serves, "
+                "and no release made it. This release replaces it."
+            ),
         )
 
     def _warnings(self, document: Mapping[str, Any]) -> Sequence[str]:
