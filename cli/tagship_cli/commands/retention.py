@@ -79,7 +79,7 @@ def retention(
         screen.result(_as_dict(found, fates, done, applied=applied))
     elif not applied and going:
         screen.say(
-            "", f"Nothing was deleted. Delete it: tagship retention {application} --apply{place.flags()}"
+            "", f"Nothing was deleted. To delete: tagship retention {application} --apply{place.flags()}"
         )
     if refused := [each for each in done if each.refused]:
         raise Failed(f"{len(refused)} of {_count(len(going))} could not be deleted. The others were.")

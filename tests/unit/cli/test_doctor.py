@@ -478,6 +478,18 @@ def test_what_can_not_be_looked_at_has_not_passed(service: str) -> None:
     assert not [each for each in found if each.verdict is Verdict.WRONG]
 
 
+def test_who_bypasses_the_alias_is_named_with_the_command_that_moves_it() -> None:
+    """Fault 91."""
+    account = Account()
+    account.lambdas.addresses[""] = "https://abc.lambda-url.eu-central-1.on.aws/"
+    (found,) = [each for each in examine(account.subject()) if "bypass the alias" in each.said]
+    assert found.verdict is Verdict.WARNING
+    assert found.remedy.startswith(
+        "the function URL https://abc.lambda-url.eu-central-1.on.aws/: aws lambda create-function-url-config "
+        "--function-name storefront --qualifier live"
+    )
+
+
 def test_only_the_named_applications_are_looked_at_and_an_unknown_one_is_wrong() -> None:
     account = Account()
     account.applications["another"] = "{}"

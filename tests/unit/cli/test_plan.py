@@ -77,6 +77,11 @@ def test_it_shows_what_would_change_how_traffic_moves_and_who_approves(
     assert "2 of 3 approvers: ana@example.com, bo@example.com and chi@example.com" in result.output
     assert (functions.versions, functions.aliases) == before
     assert functions.writes == []
+    assert "bypass" not in result.output
+    functions.addresses[""] = "https://abc.lambda-url.eu-central-1.on.aws/"
+    warned = " ".join(asked(stage, package).output.split())
+    assert "! Some callers bypass the alias and call storefront directly: the function URL" in warned
+    assert "create-function-url-config --function-name storefront --qualifier live" in warned
 
 
 def test_a_package_that_can_not_start_is_exit_code_one(

@@ -95,7 +95,7 @@ def test_it_shows_what_goes_and_why_the_rest_stays_and_deletes_nothing(
     assert "  keep    version 5 (v1.3.0): a rollback of v1.4.0 restores it" in result.stdout
     assert "  keep    version 6 (v1.4.0): a rollback of v1.5.0 restores it" in result.stdout
     assert "  keep    version 7 (v1.5.0): it serves traffic" in result.stdout
-    assert "Nothing was deleted. Delete it: tagship retention storefront --apply" in result.stdout
+    assert "Nothing was deleted. To delete: tagship retention storefront --apply" in result.stdout
     assert "delete_function" not in shop.calls
     assert lock.holder(stage.ledger, "storefront") is None
     elsewhere = retention(stage, "--target-profile", "shop")

@@ -212,6 +212,17 @@ def test_a_release_in_progress_keeps_its_candidate_and_its_baseline(shop: Shop) 
     assert going(shop.fates(POLICY)) == ["version 1", "version 2", "version 3", "version 4", "version 7"]
 
 
+def test_what_a_waiting_release_would_make_again_stays(shop: Shop) -> None:
+    """It has no id yet; what an old release left has the same content."""
+    waits = shop.starts()
+    same: Any = {**revision("1"), "digest": revision("6")["digest"]}
+    records = releases.every(shop.ledger, APPLICATION)
+    current = releases.current(shop.ledger, APPLICATION)
+    stored = [Stored(name="site", revisions=[same])]
+    (found,) = retention.fates(POLICY, records, stored, current=current, serving=None, now=shop.clock())
+    assert found.stays == f"{waits} is RUNNING"
+
+
 def test_each_is_deleted_under_the_lock_and_recorded_before(shop: Shop) -> None:
     held = []
     shop.at_deletion = lambda: held.append(lock.holder(shop.ledger, APPLICATION))
