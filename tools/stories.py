@@ -288,6 +288,7 @@ STORIES: Mapping[str, Story] = {
 }
 """By the kind of target, as application.yaml says it."""
 UNSHOWN: Mapping[str, str] = {
+    "step-functions": "it runs the newest definition, whichever version an alias names",
     "ecs": "it replaces no tasks, so a deployment is complete within the call and none can fail",
 }
 """Kinds that the embedded engine can't serve, and why."""

@@ -87,7 +87,7 @@ def test_a_site_is_released_by_steps_and_rolled_back_by_hand(site: World, cloudf
     assert seen == [{new: 10, old: 90}, {new: 100}]
     assert file_of(new, "prices.html") == NEW["prices.html"]
     assert site.record("v1.1.0")["plan"]["summary"] == [
-        f"the function storefront-releases: site {old} → a new one (5 files, 0.0 MB)",
+        f"the function storefront-releases: site {old} → a new one (5 files, 63 bytes)",
         "Pages removed: about/index.html",
         "Pages changed: index.html",
         "Pages added: prices.html",

@@ -42,7 +42,7 @@ def test_the_last_approval_resumes_the_release():
     assert page.status == 200
     assert here.record["status"] == "APPROVED"
     assert here.deliver.heard == [here.record["id"]]
-    assert "begins to move traffic" in text_of(page.body)
+    assert "starts the deployment" in text_of(page.body)
 
 
 def test_a_rejection_ends_the_release_at_once():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,6 +11,8 @@ from html import escape
 import pytest
 
 from tagship.approval.page.render import render, style, style_hash
+from tagship.approval.request.mail import approval_mail
+from tagship.approval.request.slack import announcement
 from tagship.text.times import clock, moment, span, until
 from tagship.text.words import console
 from tagship_cli.actions.previews import hostile, mails, pages, slack_messages, write_previews
@@ -43,7 +46,7 @@ def test_everything_that_an_approver_needs_is_on_the_page():
         "Faster basket, and the voucher field is back.",
         "bo@example.com approved, Mon 23 Nov 2026, 10:08 UTC Seen.",
         "ana@example.com (you) not yet",
-        "After your approval Tagship checks that nothing has changed since then and begins to move traffic.",
+        "After your approval Tagship checks that nothing has changed since then and starts the deployment.",
         "A rejection ends the release. Nothing changes in production.",
         "You decide as ana@example.com.",
         sample()["digest"],
@@ -54,6 +57,47 @@ def test_everything_that_an_approver_needs_is_on_the_page():
 def test_warnings_come_before_what_changes():
     page = ask(warnings=["Look out."])
     assert page.index("Look out.") < page.index("What changes")
+
+
+LOST = "DELETES the table Orders with all its data"
+
+
+def test_a_change_that_was_read_first_is_not_listed_again():
+    plan = sample()["plan"] | {"summary": ["the stack orders: 2 changes", LOST, "Changes the queue Waiting"]}
+    about = {"plan": plan, "warnings": [LOST]}
+    link = "https://approvals.example.com/approvals/Zk3v?t=Ab3x"
+    mail = approval_mail(sample(**about), approver="ana@example.com", link=link, now=NOW)
+    told = json.dumps(announcement(sample(**about), now=NOW), ensure_ascii=False)
+    written = (ask(**about), mail.html, mail.text, told)
+    for shown in written:
+        assert "Changes the queue Waiting" in shown
+        assert "The most dangerous change is at the top" in shown
+    assert written[0].count(LOST) == 1
+    only = text_of(ask(plan=plan | {"summary": [LOST, f"{LOST}!"]}, warnings=[LOST, f"{LOST}!"]))
+    assert "The 2 most dangerous changes are at the top" in only
+    assert "The plan lists no changes." not in only
+
+
+def test_a_line_begins_as_a_sentence_and_a_digest_is_shown_by_its_beginning():
+    digest = "9c1b77de5a02" + "0" * 52
+    page = text_of(
+        ask(
+            plan=sample()["plan"]
+            | {"summary": ["the service shop", f"web@sha256:{digest}", "shop.example.com"]}
+        )
+    )
+    assert "The service shop" in page
+    assert "web@sha256:9c1b77de5a02…" in page
+    assert digest not in page
+    assert "shop.example.com" in page, "a name is no sentence"
+
+
+def test_what_shares_no_traffic_is_rolled_out_at_once():
+    page = text_of(ask(plan=sample()["plan"] | {"steps": [{"percent": 100, "bake": 300}]}))
+    assert "How it is rolled out" in page
+    assert "In one step, monitored for 5 min" in page
+    assert "If a check fails, v1.3.2 is restored." in page
+    assert "traffic" not in page.partition("What was checked")[0].partition("How it is")[2]
 
 
 def test_the_commit_links_to_its_repository():

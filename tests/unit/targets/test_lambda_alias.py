@@ -277,7 +277,12 @@ def test_a_first_release_says_that_nothing_serves_now(functions):
 
 def test_a_large_package_is_shown_in_mebibytes(functions):
     (artifact, pinned) = artifacts()["function"]
-    for size, shown in ((4_404_019, "4.2 MiB"), (1_048_576, "1.0 MiB"), (1_048_575, "1048575 bytes")):
+    for size, shown in (
+        (4_404_019, "4.2 MiB"),
+        (1_048_576, "1.0 MiB"),
+        (1_048_575, "1024 KiB"),
+        (9_999, "9999 bytes"),
+    ):
         change = target(functions).plan(
             {"function": (replace(artifact, size=size), pinned)}, {}, weighted=True
         )

@@ -142,7 +142,7 @@ def test_a_page_may_load_what_others_serve_and_what_has_no_hash() -> None:
 
 def test_it_is_said_what_a_package_has() -> None:
     said, _ = look_into(io.BytesIO(pack({**NEW, "CNAME": b"www.example.com"})), pattern=PATTERN)
-    assert said.startswith("6 files, 0.0 MB unzipped: 2 pages, and 2 with a hash in their name")
+    assert said.startswith("6 files, 78 bytes unzipped: 2 pages, and 2 with a hash in their name")
     assert said.endswith("Of no known type, so served as application/octet-stream: CNAME.")
 
 
@@ -197,7 +197,7 @@ def test_a_first_site_replaces_nothing(site: Site) -> None:
     change = Planned(site).change
     assert change.baseline is None
     assert change.summary[0] == (
-        "the function storefront-releases: nothing has been released; it will serve a new one (5 files, 0.0 MB)."
+        "the function storefront-releases: nothing has been released; it will serve a new one (5 files, 63 bytes)"
     )
 
 
@@ -205,7 +205,7 @@ def test_a_plan_names_what_changes_and_removed_addresses_first(site: Site) -> No
     old = site.serve({**OLD, "robots.txt": b"x", "feed.xml": b"a"})
     change = Planned(site, {**NEW, "feed.xml": b"b", "humans.txt": b"x"}).change
     assert change.summary == [
-        f"the function storefront-releases: site {old['id']} → a new one (7 files, 0.0 MB)",
+        f"the function storefront-releases: site {old['id']} → a new one (7 files, 65 bytes)",
         "Pages removed: about/index.html",
         "Files removed: robots.txt",
         "Pages changed: index.html",

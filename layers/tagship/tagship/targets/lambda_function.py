@@ -33,7 +33,7 @@ from tagship.targets.lambda_alias import CODE, LambdaTarget
 from tagship.targets.lambda_callers import Caller, callers
 from tagship.targets.lambda_configuration import differences, digest_of
 from tagship.targets.lambda_keeping import hold, room_for
-from tagship.text.words import listed
+from tagship.text.words import listed, size
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -143,7 +143,7 @@ class LambdaFunction:
                 file, handler=handler, runtime=latest.get("Runtime", ""), layers=bool(latest.get("Layers"))
             )
         files = "1 file" if found.files == 1 else f"{found.files} files"
-        said = f"{artifact.file} has {files}, {found.unzipped // 1024} KB unzipped, and handler {handler}."
+        said = f"{artifact.file} has {files}, {size(found.unzipped)} unzipped, and handler {handler}."
         return said, [f"{artifact.file}: {problem}" for problem in found.problems]
 
     def restorable(self, current: Revision | None) -> Finding | None:
@@ -702,4 +702,4 @@ def _short(digest: str) -> str:
 
 
 def _size(artifact: Artifact) -> str:
-    return f"{artifact.size / 1_048_576:.1f} MiB" if artifact.size >= 1_048_576 else f"{artifact.size} bytes"
+    return size(artifact.size)

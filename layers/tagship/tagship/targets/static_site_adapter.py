@@ -44,7 +44,7 @@ from tagship.targets.static_site_package import (
     removals,
 )
 from tagship.text.plain import line
-from tagship.text.words import listed
+from tagship.text.words import count, listed, size
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudfront import CloudFrontClient
@@ -156,11 +156,11 @@ class StaticSite:
             said = f"Nothing to change: {self._name} already serves this site, as {baseline['id']}."
             return Change(baseline=baseline, candidate=baseline, nothingToChange=True, summary=[said])
         after = self._directory(artifact, pinned)
-        to = f"a new one ({len(after)} files, {sum(file.size for file in after.values()) / 1_048_576:.1f} MB)"
+        to = f"a new one ({count(len(after), 'file')}, {size(sum(file.size for file in after.values()))})"
         if serving is None:
             summary = [
-                f"{self._name}: nothing has been released; it will serve {to}.",
-                "Nothing is served now: after a rollback, nothing would be served again.",
+                f"{self._name}: nothing has been released; it will serve {to}",
+                "Nothing is served now: after a rollback, nothing would be served again",
             ]
             return Change(baseline=None, candidate=candidate, nothingToChange=False, summary=summary)
         before = self._bucket.listing(serving.id, missing=BaselineMissing)

@@ -15,7 +15,7 @@ from typing import IO, TypedDict
 from urllib.parse import unquote, urljoin, urlsplit
 
 from tagship.targets.archive import UNREADABLE, plain, shown, unreadable, wrong_names
-from tagship.text.words import count
+from tagship.text.words import count, size
 
 MOST_BYTES = 300 * 1024 * 1024
 """Of the package, zipped: what a gate can look into."""
@@ -148,10 +148,10 @@ def look_into(file: IO[bytes], *, pattern: str) -> tuple[str, list[str]]:
 def _said(found: Sequence[zipfile.ZipInfo], pattern: str) -> str:
     names = [entry.filename for entry in found]
     hashed = sum(is_hashed(name, pattern) for name in names)
-    size = sum(entry.file_size for entry in found)
+    unzipped = size(sum(entry.file_size for entry in found))
     unknown = [name for name in names if headers_of(name, hashed=False)["ContentType"] == _UNKNOWN]
     said = (
-        f"{len(names)} file{'' if len(names) == 1 else 's'}, {size / 1_048_576:.1f} MB unzipped: "
+        f"{count(len(names), 'file')}, {unzipped} unzipped: "
         f"{sum(map(is_page, names))} pages, and {hashed} with a hash in their name, which browsers cache for a "
         "year."
     )

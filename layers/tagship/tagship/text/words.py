@@ -36,6 +36,13 @@ def console(execution: str) -> str:
     return f"https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{execution}"
 
 
+def size(number: int) -> str:
+    """Bytes in the unit that fits: `412 bytes`, `12 KiB`, `4.1 MiB`."""
+    if number >= 1_048_576:
+        return f"{number / 1_048_576:.1f} MiB"
+    return f"{number / 1024:.0f} KiB" if number >= 10_240 else count(number, "byte")
+
+
 def count(number: int, one: str, many: str = "") -> str:
     """`1 file`, `2 files`."""
     return f"{number} {one if number == 1 else many or one + 's'}"

@@ -21,6 +21,7 @@ from tagship.text.times import clock, moment, span, until
 from tagship.text.words import count
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
+_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _WATCH = re.compile(r"https://[A-Za-z0-9.-]+(?::\d+)?/[\w#?&=%/:.,~+@!$*;-]*", re.ASCII)
 _NOT_CONFIGURED = "not-configured"
@@ -50,7 +51,9 @@ def view(record: RequestRecord, *, approver: str, now: datetime) -> View:
     plan = cast("dict[str, Any]", record).get("plan") or {}  # a page is shown whatever is missing
     notes = visible(str(record.get("notes") or "")).strip()
     head, rest = fold(notes[:NOTES_CHARACTERS], lines=_LINES_AT_ONCE, chars=900)
-    changes = [line(change, 500) for change in plan.get("summary") or ()]
+    warnings = [_readable(warning) for warning in record.get("warnings") or ()]
+    planned = [_readable(change) for change in plan.get("summary") or ()]
+    changes = [change for change in planned if change not in warnings]
     return {
         "application": line(record["application"], 60),
         "stage": line(record["stage"], 40),
@@ -67,10 +70,11 @@ def view(record: RequestRecord, *, approver: str, now: datetime) -> View:
         "notes": head,
         "notes_rest": rest,
         "notes_cut": max(0, len(notes) - NOTES_CHARACTERS),
-        "warnings": [line(warning, 500) for warning in record.get("warnings") or ()],
+        "warnings": warnings,
         **_gates(record.get("gates") or ()),
         "changes": changes[:_LINES_AT_ONCE],
         "changes_rest": changes[_LINES_AT_ONCE:],
+        "changes_above": _above(len(planned) - len(changes)),
         "nothing_to_change": bool(plan.get("nothingToChange")),
         **_traffic(plan.get("steps") or ()),
         **_votes(record, approver, now),
@@ -80,6 +84,19 @@ def view(record: RequestRecord, *, approver: str, now: datetime) -> View:
         "closed_by": line(record.get("closedBy") or "", 300),
         "watch_url": _watch_url(record),
     }
+
+
+def _readable(text: object) -> str:
+    """A line of the plan as a sentence begins, with the beginning of each digest: people can't compare 64 characters."""
+    short = _DIGEST.sub(r"\1…", line(text, 500))
+    return f"T{short[1:]}" if short.startswith("the ") else short
+
+
+def _above(number: int) -> str:
+    """Where the changes are that were read already; empty where there is none."""
+    if number == 1:
+        return "The most dangerous change is at the top, under “Read this first”."
+    return f"The {number} most dangerous changes are at the top, under “Read this first”." if number else ""
 
 
 def _commit(record: RequestRecord) -> View:
@@ -161,13 +178,17 @@ def _traffic(steps: Iterable[StepData]) -> View:
     moves = [(int(step["percent"]), int(step.get("bake") or 0)) for step in steps]
     waiting = sum(bake for _, bake in moves)
     return {
-        "steps": [{"percent": percent, "words": _step(percent, bake)} for percent, bake in moves],
+        "steps": [
+            {"percent": percent, "words": _step(percent, bake, only=len(moves) == 1)}
+            for percent, bake in moves
+        ],
+        "at_once": len(moves) == 1,
         "waiting": span(waiting) if waiting else "",
     }
 
 
-def _step(percent: int, bake: int) -> str:
-    share = f"{percent} % of the traffic" if percent < 100 else "All traffic"
+def _step(percent: int, bake: int, *, only: bool) -> str:
+    share = f"{percent} % of the traffic" if percent < 100 else "In one step" if only else "All traffic"
     return f"{share}, monitored for {span(bake)}" if bake else share
 
 

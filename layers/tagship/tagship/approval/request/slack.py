@@ -133,11 +133,12 @@ def _about(record: RequestRecord, shown: View) -> list[Block]:
             )
         )
     else:
-        blocks.append(section(f"*What changes*\n{bullets(_first(shown['changes'], shown['changes_rest']))}"))
+        lines = _first(shown["changes"], shown["changes_rest"])
+        listed = bullets(lines or ([] if shown["changes_above"] else ["The plan lists no changes."]))
+        blocks.append(section("\n".join(filter(None, ("*What changes*", listed, shown["changes_above"])))))
         if shown["steps"]:
-            blocks.append(
-                section(f"*How traffic moves*\n{bullets(step['words'] for step in shown['steps'])}")
-            )
+            how = "How it is rolled out" if shown["at_once"] else "How traffic moves"
+            blocks.append(section(f"*{how}*\n{bullets(step['words'] for step in shown['steps'])}"))
     if shown["commits_since"]:
         blocks.append(section(_commits(shown)))
     blocks.append(section(f"*What was checked*\n{_gates(shown)}"))
@@ -187,7 +188,7 @@ def _gates(shown: View) -> str:
 def _first(changes: Sequence[str], rest: Sequence[str]) -> list[str]:
     more = len(changes) + len(rest) - _LINES
     lines = [escaped(change) for change in changes[:_LINES]]
-    return [*lines, f"and {more} more, on the page"] if more > 0 else lines or ["The plan lists no changes."]
+    return [*lines, f"and {more} more, on the page"] if more > 0 else lines
 
 
 def _title(what: str, shown: View) -> str:
