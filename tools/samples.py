@@ -117,6 +117,10 @@ def _record() -> dict[str, Any]:
 def _approval() -> dict[str, Any]:
     people = {"ana@example.com": "Looks right.", "bo@example.com": ""}
     return {
+        "application": "storefront",
+        "tag": "v1.4.0",
+        "stage": "production",
+        "author": "dana@example.com",
         "status": "APPROVED",
         "required": 2,
         "approvers": ["ana@example.com", "bo@example.com", "chi@example.com"],

@@ -36,16 +36,16 @@ def release_page(found: Shown, machines: list[Machine], place: Place) -> str:
         advice=[] if status == "RUNNING" else ending(record),
         about=[
             (
-                "made",
+                "commit",
                 f"{manifest['repository']} {manifest['commit'][:12]} by {manifest['author']}"
                 if manifest
                 else "",
             ),
             ("git tag", manifest.get("ref", "") if manifest else ""),
-            ("began", times.full(times.moment(record["readAt"]))),
+            ("started", times.full(times.moment(record["readAt"]))),
             ("ended", times.full(end) if record.get("endedAt") else "in progress"),
-            ("took", times.span(story.took(record, now))),
-            ("before", (plan["from"] if plan else None) or "–"),
+            ("duration", times.span(story.took(record, now))),
+            ("previous", (plan["from"] if plan else None) or "–"),
             ("execution", console(str(record["execution"]))),
         ],
         notes=manifest["notes"] if manifest else "",
