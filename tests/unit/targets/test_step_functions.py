@@ -374,6 +374,13 @@ def test_an_express_state_machine_is_released_and_rolled_back(bench: MachineBenc
     assert bench.shares() == {"1": 100}
 
 
+def test_what_was_not_published_gets_no_traffic(bench: MachineBench) -> None:
+    release = Release(bench)
+    with pytest.raises(TargetInvalid, match="no version of storefront was published yet"):
+        release.set_weight(10)
+    assert bench.shares() == {"1": 100}
+
+
 # ---- traffic without a precondition ---------------------------------------------------------------------------------
 
 

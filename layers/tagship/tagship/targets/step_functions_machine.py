@@ -255,14 +255,9 @@ class StateMachine:
         stands = _definition(latest)
         if stands in (_definition(serving), candidate["data"]["definition"]):
             return ()
-        with calling(
-            f"{self._release}: looking at the newest version of {self.spec.stateMachine}", **NOT_THERE
-        ):
-            found = self.states.list_state_machine_versions(stateMachineArn=self._arn, maxResults=1)
-        for each in found["stateMachineVersions"]:
-            newest = self._machine(each["stateMachineVersionArn"].rpartition(":")[2])
-            if _definition(newest) == stands and str(newest.get("description", "")).startswith("tagship "):
-                return ()  # it was released, and rolled back
+        newest = self._newest()
+        if newest and _definition(newest) == stands and newest.get("description", "").startswith("tagship "):
+            return ()  # it was released, and rolled back
         return (
             (
                 f"Someone else changed the definition of {self.spec.stateMachine} itself: it is not the one that serves, "
@@ -310,19 +305,23 @@ class StateMachine:
         return Prepared(candidate={**candidate, "id": version})
 
     def _published(self, text: str, latest: Mapping[str, Any], candidate: Revision) -> str:
-        """In one call where the definition is new; else exactly the revision that was looked at."""
+        """In one call where the definition is new; else exactly the revision that was looked at, unless it has a version."""
+        stands = _definition(latest) == candidate["data"]["definition"]
+        newest = self._newest() if stands else None
+        if newest and newest.get("revisionId") == latest.get("revisionId"):
+            return _number(newest["stateMachineArn"])
         with calling(f"{self._release}: publishing a version of {self.spec.stateMachine}", **_PUBLISHING):
-            if _definition(latest) != candidate["data"]["definition"]:
-                self._undisturbed(latest, candidate)
-                # The role is left out: what somebody else changes in this moment must show in the version.
-                answer: Mapping[str, Any] = self.states.update_state_machine(
-                    stateMachineArn=self._arn, definition=text, publish=True, versionDescription=self._mark
-                )
-            else:
-                answer = self.states.publish_state_machine_version(
+            if stands:
+                published = self.states.publish_state_machine_version(
                     stateMachineArn=self._arn, revisionId=_revision_id(latest), description=self._mark
                 )
-        return str(answer["stateMachineVersionArn"]).rpartition(":")[2]
+                return _number(published["stateMachineVersionArn"])
+            self._undisturbed(latest, candidate)
+            # The role is left out: what somebody else changes in this moment must show in the version.
+            updated = self.states.update_state_machine(
+                stateMachineArn=self._arn, definition=text, publish=True, versionDescription=self._mark
+            )
+            return _number(updated["stateMachineVersionArn"])
 
     def _undisturbed(self, latest: Mapping[str, Any], candidate: Revision) -> None:
         """It is the revision that the plan saw, or the one that an earlier try has made of it."""
@@ -409,6 +408,8 @@ class StateMachine:
         self._still_there(revision, BaselineMissing)
 
     def _still_there(self, revision: Revision, missing: type[TargetInvalid | BaselineMissing]) -> None:
+        if not revision["id"]:
+            raise missing(f"{self._release}: no version of {self.spec.stateMachine} was published yet.")
         found = self._machine(revision["id"], missing=missing)
         if _definition(found) != revision["data"]["definition"]:
             raise missing(
@@ -506,6 +507,14 @@ class StateMachine:
             raise missing(f"{self._release}: {self.spec.stateMachine} is being deleted. Nothing was changed.")
         return found
 
+    def _newest(self) -> Mapping[str, Any] | None:
+        """The version that was published last."""
+        what = f"{self._release}: looking at the newest version of {self.spec.stateMachine}"
+        with calling(what, **NOT_THERE):
+            found = self.states.list_state_machine_versions(stateMachineArn=self._arn, maxResults=1)
+        newest = [_number(each["stateMachineVersionArn"]) for each in found["stateMachineVersions"]]
+        return self._machine(newest[0]) if newest else None
+
     def _revision(self, version: str, document: Mapping[str, Any], machine: Mapping[str, Any]) -> Revision:
         return {
             "id": version,
@@ -557,6 +566,11 @@ class StateMachine:
             f"{self._release}: {self._alias.name} was changed by someone else after the plan was made: it points at "
             f"{described(alias)}. Tagship did not overwrite it."
         )
+
+
+def _number(arn: str) -> str:
+    """Of a version's ARN."""
+    return arn.rpartition(":")[2]
 
 
 def _parsed(machine: Mapping[str, Any]) -> dict[str, Any]:
