@@ -49,6 +49,7 @@ COMMANDS = {
     "retry": ("tagship_cli.commands.retry", "Start a release again after it ended without success."),
     "freeze": ("tagship_cli.commands.freeze", "Block new releases in a stage for a limited time."),
     "unfreeze": ("tagship_cli.commands.freeze", "Lift a freeze early."),
+    "calendar": ("tagship_cli.commands.calendar", "Show when an application may be deployed."),
     "report": ("tagship_cli.commands.report", "Report DORA's four keys and approval latency for a period."),
     "audit": ("tagship_cli.commands.audit", "Verify that an application's history was not changed."),
     "replay": ("tagship_cli.commands.replay", "Resend notifications that failed."),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from datetime import datetime, timedelta
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -45,6 +47,9 @@ Every December, and the last two days of each quarter:
   tagship freeze --all --repeat "FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=1" --days 31 --reason "Christmas trade"
   tagship freeze --all --repeat "FREQ=MONTHLY;BYMONTH=3,6,9,12;BYMONTHDAY=-2" --days 2 --reason "closing"
 \b
+The events of a calendar, shown first:
+  tagship freeze --all --from-ics closing.ics --zone Europe/Berlin
+\b
 A time without a zone is in this machine's time zone; a day means 00:00 on that day. Running the command again with
 the same end and reason changes nothing. A freeze that repeats is shown with its next ten times."""
 )
@@ -67,11 +72,19 @@ the same end and reason changes nothing. A freeze that repeats is shown with its
     help="With --repeat: how many days it lasts each time.",
 )
 @click.option(
-    "--zone", default="UTC", show_default=True, help="With --repeat: the time zone whose days are meant."
+    "--zone",
+    default="UTC",
+    show_default=True,
+    help="With --repeat: the time zone whose days are meant; with --from-ics: that of events which name none.",
 )
 @click.option(
-    "--reason", required=True, metavar="TEXT", help="Why. People whose release is blocked read this."
+    "--from-ics",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="A freeze for each event of a calendar (iCalendar). The event's title is the reason.",
 )
+@click.option("--yes", "-y", is_flag=True, help="With --from-ics: freeze without a confirmation prompt.")
+@click.option("--reason", metavar="TEXT", help="Why. People whose release is blocked read this.")
 @_scope_options
 def freeze(
     *,
@@ -83,7 +96,9 @@ def freeze(
     repeat: str | None,
     days: int,
     zone: str,
-    reason: str,
+    from_ics: str | None,
+    yes: bool,
+    reason: str | None,
     as_json: bool,
 ) -> None:
     """Block new releases: while an application is frozen, no traffic moves to a new release of it.
@@ -91,11 +106,21 @@ def freeze(
     A release whose traffic has begun to move continues, and a freeze never stops a rollback. Every freeze has an end, or
     repeats until it is lifted.
     """
-    from tagship.ledger import freezes
-    from tagship.model.schedule import Freeze
     from tagship_cli.views import overview
 
+    if from_ics:
+        if given := [
+            name
+            for name, value in (("until", until), ("from", since), ("repeat", repeat), ("reason", reason))
+            if value
+        ]:
+            raise click.UsageError(f"--{given[0]} cannot be used with --from-ics: the events say it.")
+        scope = _scope(application, everything=everything)
+        _from_ics(place, scope, from_ics, zone=zone, yes=yes, as_json=as_json)
+        return
     again = None
+    if reason is None:
+        raise click.UsageError("Missing option '--reason'.")
     if (until is None) == (repeat is None):
         raise click.UsageError("Say when it ends with --until, or with --repeat when it comes again.")
     if until is not None:
@@ -106,18 +131,8 @@ def freeze(
     reason, scope = _reason(reason), _scope(application, everything=everything)
     if not everything:
         _refuse_unknown(place, scope)
-    author = _author(place)
-    wanted = Freeze(
-        id=_id(scope, reason, author, starts, ends, again),
-        application=scope,
-        reason=reason,
-        author=author,
-        starts=starts.replace(microsecond=starts.microsecond // 1000 * 1000),  # as the ledger writes times
-        ends=ends.replace(microsecond=ends.microsecond // 1000 * 1000),
-        again=again,
-    )
-    with trying(f"Freezing {_whom(scope)} in {place.stage}"):
-        made, is_new = freezes.freeze(place.ledger, wanted)
+    wanted = _wanted(scope, reason, _author(place), starts, ends, again)
+    made, is_new = _made(place, wanted)
     if as_json:
         screen.result({"stage": place.stage, "new": is_new, **overview.freeze_as_dict(made)})
         return
@@ -205,6 +220,71 @@ def told(freeze: Freeze, place: Place) -> list[str]:
     ]
 
 
+def _wanted(
+    scope: str, reason: str, author: str, starts: datetime, ends: datetime, again: Recurrence | None
+) -> Freeze:
+    from tagship.model.schedule import Freeze
+
+    return Freeze(
+        id=_id(scope, reason, author, starts, ends, again),
+        application=scope,
+        reason=reason,
+        author=author,
+        starts=starts.replace(microsecond=starts.microsecond // 1000 * 1000),  # as the ledger writes times
+        ends=ends.replace(microsecond=ends.microsecond // 1000 * 1000),
+        again=again,
+    )
+
+
+def _made(place: Place, wanted: Freeze) -> tuple[Freeze, bool]:
+    from tagship.ledger import freezes
+
+    with trying(f"Freezing {_whom(wanted.application)} in {place.stage}"):
+        return freezes.freeze(place.ledger, wanted)
+
+
+def _from_ics(place: Place, scope: str, file: str, *, zone: str, yes: bool, as_json: bool) -> None:
+    """All events of the calendar, or none: what can't be represented is refused before anything is frozen."""
+    from tagship.model.schedule import EVERY_APPLICATION
+    from tagship_cli.actions import ics
+    from tagship_cli.views import overview
+
+    _there(zone)
+    try:
+        found = ics.read(Path(file).read_bytes(), now=place.now, zone=zone)
+    except OSError as error:
+        raise Failed(f"{file} can't be read: {error.strerror}. Nothing was frozen.") from error
+    except ics.NotACalendar as error:
+        raise Failed(f"{file} {screen.one_line(str(error), 300)}. Nothing was frozen.") from error
+    if found.refused:
+        listing = "\n".join(f"  {screen.one_line(each, 300)}" for each in found.refused)
+        raise Failed(
+            f"{len(found.refused)} of the events in {file} cannot be a freeze. Nothing was frozen.\n{listing}"
+        )
+    if scope != EVERY_APPLICATION:
+        _refuse_unknown(place, scope)
+    author = _author(place)
+    wanted = [
+        _wanted(scope, each.reason, author, each.starts, each.ends, each.again) for each in found.freezes
+    ]
+    if not as_json:
+        for each in wanted:
+            screen.say(*told(each, place))
+        for skipped in found.skipped:
+            screen.say(screen.dim(f"Skipped: {screen.one_line(skipped, 300)}"))
+    if wanted and not yes:
+        if as_json or not sys.stdin.isatty():
+            raise click.UsageError("Nobody can confirm this here. Use --yes. Nothing was frozen.")
+        click.confirm(f"Freeze {_whom(scope)} in {place.stage} so?", abort=True)
+    made = [_made(place, each) for each in wanted]
+    if as_json:
+        results = [{"new": is_new, **overview.freeze_as_dict(each)} for each, is_new in made]
+        screen.result({"stage": place.stage, "freezes": results, "skipped": list(found.skipped)})
+        return
+    new = sum(is_new for _, is_new in made)
+    screen.say(f"{screen.good('Frozen')}: {new} new, {len(made) - new} as before.")
+
+
 def _preview(freeze: Freeze, now: datetime) -> list[str]:
     """The next ten times of one that comes again."""
     from tagship_cli.views import times
@@ -236,15 +316,19 @@ def _again(now: datetime, since: str | None, rule: str, days: int, zone: str) ->
     from tagship.model.recurrence import recurrence
     from tagship_cli.views import times
 
-    try:
-        there = ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise click.UsageError(f"--zone: {zone!r} is no time zone like Europe/Berlin.") from error
+    there = _there(zone)
     first = (times.asked(since, now, "--from") if since else now).astimezone(there).date()
     try:
         return recurrence(rule, zone=zone, first=first, days=days)
     except ValueError as error:
         raise click.UsageError(f"--repeat: {error}.") from error
+
+
+def _there(zone: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise click.UsageError(f"--zone: {zone!r} is no time zone like Europe/Berlin.") from error
 
 
 def _scope(application: str | None, *, everything: bool) -> str:
