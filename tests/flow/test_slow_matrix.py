@@ -140,7 +140,12 @@ def plant(world: World, stacks: Stacks, cell: Cell) -> list[int]:
 
 
 def rest_of(world: World, stacks: Stacks) -> Rest:
-    """As of an alias: version 2 is the new template, and a stack that is not at rest is split."""
+    """As of an alias: version 2 is the new template, and a stack that is not at rest is split.
+
+    Where a person is called, nobody looks any longer, and CloudFormation ends by itself what was begun.
+    """
+    if "Rollback Failed" in world.facts(TAG):
+        stacks.settle()
     moving = stacks.status.endswith("_IN_PROGRESS")
     found: dict[str, Any] = {
         "version": {OLD: "1", NEW: "2"}[stacks.body],
