@@ -1,0 +1,39 @@
+"""Old revisions are deleted beside the flow: a release waits for it, and a rollback does not."""
+
+from __future__ import annotations
+
+from tagship.ledger import lock
+from tests.flow.harness import World, wait_for
+
+KIM = "arn:aws:iam::000000000000:user/kim"
+
+
+def borrowed(world: World, tag: str, *, seconds: int) -> int:
+    return lock.borrow(
+        world.ledger, application="storefront", tag=tag, attempt=1, execution=KIM, seconds=seconds
+    ).fence
+
+
+def test_a_release_waits_while_old_revisions_are_deleted_and_a_rollback_does_not(world: World) -> None:
+    """Fault 97. A sweep leaves whoever died while deleting alone: it was no rollback."""
+    assert world.release("v1.0.0").status == "SUCCEEDED"
+    fence = borrowed(world, "v1.0.0", seconds=300)
+    holders: list[str] = []
+
+    def looks(event: dict[str, object]) -> object:
+        holders.append(str(world.holder()["execution"]))
+        return world.handlers["acquire_lock"](event, None)
+
+    world.plant("acquire_lock", looks)
+    arn = world.start(world.upload("v1.1.0"))
+    assert wait_for(lambda: holders or None, "the release to ask for the lock") == [KIM]
+    assert lock.give_back(world.ledger, application="storefront", fence=fence)
+    world.decide(arn)
+    assert world.ended(arn).status == "SUCCEEDED"
+
+    fence = borrowed(world, "v1.1.0", seconds=-1)
+    assert not [did for did in world.handlers["sweep"]({}, None)["did"] if "rollback" in did]
+    order = {"application": "storefront", "tag": "v1.1.0", "trigger": "operator", "why": "bad", "by": KIM}
+    assert world.ended(world.start(order, "rollback")).status == "SUCCEEDED"
+    assert world.alias() == ("2", {}), "of v1.0.0"
+    assert not lock.give_back(world.ledger, application="storefront", fence=fence)
