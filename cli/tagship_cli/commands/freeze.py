@@ -21,6 +21,7 @@ from tagship_cli.views import screen
 if TYPE_CHECKING:
     from tagship.model.recurrence import Recurrence
     from tagship.model.schedule import Freeze
+    from tagship_cli.actions.ics import Read
 
 LONGEST = timedelta(days=366)
 """A mistyped year would freeze for ever."""
@@ -243,15 +244,13 @@ def _made(place: Place, wanted: Freeze) -> tuple[Freeze, bool]:
         return freezes.freeze(place.ledger, wanted)
 
 
-def _from_ics(place: Place, scope: str, file: str, *, zone: str, yes: bool, as_json: bool) -> None:
-    """All events of the calendar, or none: what can't be represented is refused before anything is frozen."""
-    from tagship.model.schedule import EVERY_APPLICATION
+def _events(file: str, *, now: datetime, zone: str) -> Read:
+    """Raises Failed for a file that can't be read, and for events that no freeze can represent."""
     from tagship_cli.actions import ics
-    from tagship_cli.views import overview
 
     _there(zone)
     try:
-        found = ics.read(Path(file).read_bytes(), now=place.now, zone=zone)
+        found = ics.read(Path(file).read_bytes(), now=now, zone=zone)
     except OSError as error:
         raise Failed(f"{file} can't be read: {error.strerror}. Nothing was frozen.") from error
     except ics.NotACalendar as error:
@@ -261,6 +260,15 @@ def _from_ics(place: Place, scope: str, file: str, *, zone: str, yes: bool, as_j
         raise Failed(
             f"{len(found.refused)} of the events in {file} cannot be a freeze. Nothing was frozen.\n{listing}"
         )
+    return found
+
+
+def _from_ics(place: Place, scope: str, file: str, *, zone: str, yes: bool, as_json: bool) -> None:
+    """All events of the calendar, or none: what can't be represented is refused before anything is frozen."""
+    from tagship.model.schedule import EVERY_APPLICATION
+    from tagship_cli.views import overview
+
+    found = _events(file, now=place.now, zone=zone)
     if scope != EVERY_APPLICATION:
         _refuse_unknown(place, scope)
     author = _author(place)
