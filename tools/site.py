@@ -80,7 +80,9 @@ def files() -> Iterator[tuple[str, str]]:
     for page in pages():
         text, linked = staged(page)
         sources |= linked
-        yield page.relative_to(ROOT).as_posix(), text
+        # it names everything once: the search would answer with it instead of with the page that explains
+        rare = "---\nsearch:\n  boost: 0.2\n---\n" if page.name == "CHANGELOG.md" else ""
+        yield page.relative_to(ROOT).as_posix(), rare + text
     for file in sorted(sources):
         yield f"{file.relative_to(ROOT).as_posix()}.md", source_page(file)
 
