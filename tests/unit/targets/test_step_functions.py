@@ -246,12 +246,14 @@ def test_who_starts_executions_without_the_alias_is_named(bench: MachineBench) -
     bench.states.begin("long ago", startDate=ago(days=8))
     assert bench.target().check(None).warning == ""
     bench.states.begin("nightly")
-    warning = bench.target().check(None).warning
+    found = bench.target().check(None)
+    warning = found.warning
     assert (
         "1 execution was started on storefront itself and not through the alias (the newest: nightly)"
         in warning
     )
-    assert f"Start them with {ARN}:live." in warning
+    assert warning.endswith("Point their callers at the alias live.")
+    assert found.remedies == [f"Whoever starts executions with {ARN}: start them with {ARN}:live"]
 
 
 def test_an_alias_that_is_split_is_refused(bench: MachineBench) -> None:

@@ -73,8 +73,8 @@ class StateMachine:
         self._one_version(alias)
         said = self._undrifted(alias, current)
         room, direct = self._room(), self._bypassing(machine)
-        start = f"aws stepfunctions start-execution --state-machine-arn {self._alias.arn} --region {self.spec.region}"
-        return Finding(said=said, warning=f"{room} {direct}".strip(), remedies=[start] if direct else [])
+        remedy = f"Whoever starts executions with {self._arn}: start them with {self._alias.arn}"
+        return Finding(said=said, warning=f"{room} {direct}".strip(), remedies=[remedy] if direct else [])
 
     def _allowed_role(self, machine: Mapping[str, Any]) -> None:
         if machine["roleArn"] not in self.spec.executionRoles:
@@ -133,7 +133,7 @@ class StateMachine:
         return (
             f"In the last 7 days {many} started on {self.spec.stateMachine} itself and not through the alias (the "
             f"newest: {', '.join(found[:3])}). Such executions get a new release at once, before its health is "
-            f"checked, and a rollback does not reach them. Start them with {self._alias.arn}."
+            f"checked, and a rollback does not reach them. Point their callers at the alias {self.spec.alias}."
         )
 
     def dry_run(self, artifacts: Artifacts) -> Finding:
