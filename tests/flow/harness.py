@@ -536,7 +536,7 @@ def wait_for[T](look: Callable[[], T | None], what: str, *, seconds: float = WAI
     while time.monotonic() < deadline:
         if (found := look()) is not None:
             return found
-        time.sleep(0.03)
+        time.sleep(0.05)
     raise AssertionError(f"waited {seconds} s in vain for {what}")
 
 
