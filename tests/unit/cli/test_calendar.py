@@ -98,6 +98,7 @@ def test_another_program_finds_the_same_times(zone: str) -> None:
     starts, ends = again.next(NOW) or (NOW, NOW)
     (event,) = Calendar.from_ical(out(a_freeze(again=again, starts=starts, ends=ends))).walk("VEVENT")
     begins = event["DTSTART"].dt
+    assert event["DURATION"].dt == timedelta(days=2), "two days, also when the clock is moved"
     rule = rrulestr(event["RRULE"].to_ical().decode(), dtstart=begins)
     theirs = [it.astimezone(UTC) for it in rule if it.astimezone(UTC) >= starts]
     assert theirs == [it for it, _ in again.times(NOW)]

@@ -198,5 +198,5 @@ def test_a_promotion_says_how_it_ended_and_what_a_person_can_do():
     assert "promoted to production, after it stayed current and healthy for 24 h" in promoted.text
     assert "serves all traffic" not in promoted.text, "by then another release may"
     refused = told("Promotion Refused", times | {"why": "An alarm fired."}, stage="staging")
-    assert "not promoted to production by itself: An alarm fired" in refused.text
+    assert "not promoted to production: An alarm fired" in refused.text
     assert "tagship promote storefront v1.4.0 --from staging --to production" in refused.more[0]

@@ -329,9 +329,9 @@ def _promoted(_: FactRecord, data: Data) -> Described:
 def _not_promoted(fact: FactRecord, data: Data) -> Described:
     hand = f"tagship promote {fact['application']} {fact['tag']} --from {fact['stage']} --to {data['to']}"
     return Described(
-        text=f"not promoted to {data['to']} by itself: {str(data['why']).rstrip('.')}",
+        text=f"not promoted to {data['to']}: {str(data['why']).rstrip('.')}",
         mood=Mood.WARY,
-        more=(f"Nothing more happens by itself. To promote it all the same: {hand}",),
+        more=(f"Tagship will not try again. To promote it anyway: {hand}",),
     )
 
 
