@@ -216,3 +216,38 @@ def test_rules_that_nobody_could_meet_or_one_member_could_bypass_are_not_even_pr
     }
     with pytest.raises(ReleaseUnreadable, match=says):
         proposing.claim(order)
+
+
+# ---- one more approver for a warning -------------------------------------------------------------------------------
+
+
+def warned(ledger: Ledger) -> str:
+    """One of ana, bo and chi must approve, and one more because the plan replaces a table; the id of the request."""
+    policy = {"approvers": [ANA, BO, CHI], "extraForWarnings": 1}
+    known = record(configuration=configured(application(approval=policy)))
+    releases.claim(ledger, known)
+    plan = PLAN | {"warnings": ["Replaces the table Orders."]}
+    plan = plan | {"digest": release_digest(known, plan)}
+    ledger.write(
+        ledger.update(STOREFRONT["pk"], "RELEASE#v1.4.0", only_if="attribute_exists(pk)", plan=plan, gates=[])
+    )
+    release = releases.get(ledger, "storefront", "v1.4.0")
+    wanted = request_of(release, now=ledger.now(), longest=3600, random=token_bytes)
+    assert (wanted["required"], wanted["rules"][1]["why"]) == (2, ["Replaces the table Orders."])
+    approvals.request(ledger, wanted, execution=EXECUTION)
+    return wanted["id"]
+
+
+def test_the_approval_that_a_warning_requires_is_counted_again_before_anything_is_deployed(ledger):
+    """Fault 127. Whatever the request says that it requires."""
+    approval = warned(ledger)
+    assert decide(ledger, approval, ANA) == "OPEN"
+    write_approved(ledger, approval, rules=[], required=1)
+    with pytest.raises(ApprovalUnproven, match=r"1 of 2 approvals: ana@example\.com approved"):
+        prove(ledger)
+
+
+def test_with_it_the_release_is_approved(ledger):
+    approval = warned(ledger)
+    assert decide(ledger, approval, ANA, CHI) == "APPROVED"
+    prove(ledger)

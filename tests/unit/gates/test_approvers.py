@@ -47,3 +47,41 @@ def test_it_says_who_may_decide_and_what_to_do():
 def test_a_sole_approver_who_is_the_author_leaves_nobody():
     """Fault 102."""
     assert "nobody may decide" in judged(ANA, author=ANA).why
+
+
+# ---- rules ---------------------------------------------------------------------------------------------------------
+
+
+def ruled(*rules, author="dana@example.com", members=(), **policy):
+    pinned = {"platform": {"members": list(members), "tag": "configuration-1", "digest": ""}}
+    configuration = configured(application(approval={"rules": list(rules), **policy})) | {"groups": pinned}
+    return approvers.check(case(configuration=configuration, manifest=manifest(author=author)))
+
+
+PLATFORM, CHI = {"group": "platform"}, "chi@example.com"
+
+
+@pytest.mark.parametrize(
+    "members, author, verdict",
+    [
+        ((ANA, BO), "dana@example.com", Verdict.PASSED),
+        ((ANA, BO), ANA, Verdict.PASSED),
+        ((ANA,), ANA, Verdict.FAILED),
+        ((ANA, BO), CHI, Verdict.FAILED),
+        ((CHI,), "dana@example.com", Verdict.FAILED),
+        ((), "dana@example.com", Verdict.FAILED),
+    ],
+)
+def test_each_rule_must_still_be_met_without_the_author_by_people_of_its_own(members, author, verdict):
+    """Fault 127."""
+    assert ruled(PLATFORM, {"approvers": [CHI]}, members=members, author=author).verdict is verdict
+
+
+def test_it_names_the_rule_that_can_not_be_met():
+    result = ruled(PLATFORM, {"approvers": [CHI]}, members=[ANA], author=ANA)
+    assert result.why.endswith("ana@example.com is the author. 1 approval missing for group platform.")
+
+
+def test_it_says_what_warnings_may_require_more():
+    result = ruled(PLATFORM, members=[ANA, BO], extraForWarnings=1)
+    assert result.why == "1 of 2 must approve, and up to 1 more if the plan has warnings."
