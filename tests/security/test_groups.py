@@ -173,13 +173,14 @@ def test_a_release_that_was_read_with_a_group_that_nobody_approved_is_not_deploy
     approve_group(ledger, ANA, BO)
     asked(ledger)
     release = releases.get(ledger, "storefront", "v1.4.0")
-    pinned = release["configuration"]["groups"]["platform"]
-    forged = {
-        **release["configuration"],
-        "groups": {"platform": {**pinned, "digest": "0" * 64}},
-        "approved": "",
-    }
-    with pytest.raises(PlanChanged, match="never"):
+    pinned, document = release["configuration"]["groups"]["platform"], release["configuration"]["document"]
+    own = record(tag="configuration-1", configuration=configured(document), proposal=document)
+    _, claimed = releases.claim(ledger, own)
+    assert configurations.approve(ledger, claimed, approvers=(ANA,), execution=EXECUTION)
+    approved = release["configuration"] | {"approved": "configuration-1", "digest": digest_of(document)}
+    prove_configured(ledger, {**release, "configuration": approved})
+    forged = approved | {"groups": {"platform": {**pinned, "digest": "0" * 64}}}
+    with pytest.raises(PlanChanged, match="it was read with a group platform that was never approved"):
         prove_configured(ledger, {**release, "configuration": forged})
     assert groups.is_approved(ledger, "platform", pinned)
     assert not groups.is_approved(ledger, "platform", forged["groups"]["platform"])

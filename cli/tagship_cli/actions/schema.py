@@ -104,8 +104,8 @@ _BY_FIELD: Mapping[tuple[str, str], list[object]] = {
         for noun in kinds().values()
         for field, given in noun.EXAMPLES.items()
     },
+    ("ApprovalRule", "group"): ["platform"],
     ("ApprovalRule", "approvers"): [["dan@example.com", "eve@example.com"]],
-    ("ApprovalPolicy", "extraForWarnings"): [1],
     ("ApprovalPolicy", "rules"): [
         [
             {"group": "platform", "required": 1},

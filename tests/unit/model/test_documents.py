@@ -421,7 +421,7 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ({"target.externalID": "x"}, ["target.externalID: is not a field here; did you mean 'externalId'?"]),
         (
             {"approval.approvers": []},
-            ["approval.approvers: must have at least 1, or approval must have rules"],
+            ["approval.approvers: is missing: name approvers, or rules"],
         ),
         (
             {"approval.approvers.1": "bo"},

@@ -158,6 +158,9 @@ class ApprovalPolicy:
     EXAMPLE: ClassVar[Example] = {
         "approvers": ["ana@example.com", "bo@example.com", "chi@example.com"],
         "required": 2,
+        "rules": None,
+        "countInEveryRule": False,
+        "extraForWarnings": 1,
         "authorMayApprove": False,
         "expires": "PT4H",
         "remindEvery": "PT1H",

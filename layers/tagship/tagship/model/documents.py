@@ -252,7 +252,7 @@ def _short_form_problems(policy: ApprovalPolicy) -> Iterator[Problem]:
     """Of `approvers` and `required`, which stand for one rule."""
     path = ("approval", "required")
     if not policy.approvers:
-        message = "must have at least 1, or approval must have rules"
+        message = "is missing: name approvers, or rules"
         yield Problem(path=("approval", "approvers"), message=message)
     elif twice := _twice(("approval", "approvers"), policy.approvers):
         yield twice
