@@ -105,6 +105,7 @@ _BY_FIELD: Mapping[tuple[str, str], list[object]] = {
         for field, given in noun.EXAMPLES.items()
     },
     ("ApprovalRule", "group"): ["platform"],
+    ("ApprovalRule", "required"): [1],
     ("ApprovalRule", "approvers"): [["dan@example.com", "eve@example.com"]],
     ("ApprovalPolicy", "rules"): [
         [
