@@ -1,1 +1,1 @@
-"""What the commands do: each module is one action on a stage."""
+"""The actions behind the commands: each module is one action on a stage."""

@@ -1,4 +1,4 @@
-"""What `tagship audit` takes out and checks: the ledger's chain, an export of it, a piece of evidence."""
+"""What `tagship audit` exports and verifies: the ledger's chain, an export of it, a piece of evidence."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from tagship_cli.place import Place
 KIND = "tagship audit export"
 VERSION = 1
 LONGEST_FILE = 1024**3
-"""Bytes that are read of a file: ten times what ten thousand releases leave."""
+"""The limit for a file: ten times the size of ten thousand releases."""
 
 
 KEPT_WITHIN = timedelta(hours=1)
-"""How long after its ending a release's evidence may be on its way to the bucket."""
+"""How long after its ending a release's evidence may still be on its way to the bucket."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What was looked at, and the first thing that is wrong with it."""
+    """What was verified, and the first thing that is wrong with it."""
 
     what: str
     application: str
     facts: int
     broken: Broken | None
     anchors: int = 0
-    """Pieces of evidence that the chain was held against."""
+    """Pieces of evidence that the chain was compared with."""
     without_evidence: tuple[str, ...] = ()
-    """Endings of which no evidence is kept."""
+    """Endings without stored evidence."""
     hidden: tuple[str, ...] = ()
-    """Names in the evidence bucket behind which somebody hid a piece of evidence."""
+    """Names in the evidence bucket behind which someone hid a piece of evidence."""
     not_checked: str = ""
-    """What this kind of look can't say."""
+    """What this kind of verification cannot show."""
 
     def as_dict(self) -> dict[str, object]:
         """For programs."""
@@ -64,9 +64,9 @@ class Checked:
 
 
 def check_ledger(place: Place, application: str) -> Checked:
-    """The whole chain as it is now, held against the evidence that was kept of every ending.
+    """Verifies the complete current chain and compares it with the evidence of every ending.
 
-    Raises Failed when the ledger has no fact of the application.
+    Raises Failed if the ledger has no fact of the application.
     """
     with trying(f"Reading the ledger of {place.stage}"):
         head, facts = chain.read(place.ledger, application)
@@ -92,7 +92,7 @@ def check_ledger(place: Place, application: str) -> Checked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Evidence:
-    """Every version in the bucket, hidden ones among them: what S3 lists by itself is only what nobody has hidden."""
+    """Every version in the bucket, including hidden ones: a plain S3 listing omits what someone has hidden."""
 
     anchors: tuple[Anchor, ...]
     hidden: tuple[str, ...]
@@ -149,9 +149,9 @@ def _ending(fact: chain.Read) -> str:
 
 
 def export(place: Place, application: str, tag: str | None) -> Item:
-    """An application's facts as they stand in the ledger, or those of one release; with the head of the chain.
+    """An application's facts in the ledger, or those of one release; with the head of the chain.
 
-    Raises Failed when there is none.
+    Raises Failed if there are none.
     """
     with trying(f"Reading the ledger of {place.stage}"):
         if tag:
@@ -174,7 +174,7 @@ def export(place: Place, application: str, tag: str | None) -> Item:
 
 
 def written(document: Mapping[str, Any]) -> Iterator[str]:
-    """An export as text, one fact a line."""
+    """An export as text, one fact per line."""
     opening = {name: value for name, value in document.items() if name != "facts"}
     yield json.dumps(opening, ensure_ascii=False)[:-1] + ', "facts": [\n'
     for number, fact in enumerate(document["facts"], start=1):
@@ -187,9 +187,9 @@ def written(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def check_export(path: Path) -> Checked:
-    """An export by itself: that it is whole, not that the ledger still says the same.
+    """Verifies an export by itself: that it is complete, not that the ledger still matches it.
 
-    Raises Failed when it is no export.
+    Raises Failed if it is not an export.
     """
     document = _document(path, KIND, VERSION)
     application, facts, head = document["application"], document["facts"], document.get("head")
@@ -213,9 +213,9 @@ def check_export(path: Path) -> Checked:
 
 
 def check_bundle(path: Path) -> Checked:
-    """A piece of evidence by itself: its facts, its own digest, and that what was approved is what it holds.
+    """Verifies a piece of evidence by itself: its facts, its digest, and that it contains what was approved.
 
-    Raises Failed when it is none.
+    Raises Failed if it is not evidence.
     """
     document = _document(path, evidence.KIND, evidence.VERSION)
     application, facts = document["application"], document["facts"]
@@ -252,7 +252,7 @@ def _bundle_broken(document: Item, path: Path) -> Broken | None:
 
 
 def _approval_broken(document: Item, seq: int) -> Broken | None:
-    """What people approved is bound by digest to the bytes, the configuration and the plan."""
+    """The digest that people approved binds the bytes, the configuration and the plan."""
     release, approval = document.get("release") or {}, document.get("approval")
     plan = release.get("plan")
     if approval and plan and approval.get("digest") != release_digest(cast("ReleaseRecord", release), plan):

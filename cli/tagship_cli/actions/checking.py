@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Before:
-    """How a tag stands that was published before."""
+    """The state of a tag that was published before."""
 
     status: str
     why: str
 
     @property
     def is_bad(self) -> bool:
-        """It ended, and not with success."""
+        """It ended without success."""
         return self.status not in ("RUNNING", "SUCCEEDED")
 
     def failure(self, release: Release, place: Place) -> Failed:
-        """How it ended, for the job that publishes it again."""
+        """How it ended, for a job that publishes it again."""
         why = f": {self.why.rstrip('.')}." if self.why else "."
         return Failed(
             f"{release.title} was already published and ended {self.status}{why} No new release "
@@ -39,7 +39,7 @@ class Before:
 
 
 def ended_before(place: Place, release: Release) -> Before | None:
-    """How it stands by the ledger; None where this identity may not read it, or nobody has read the release yet."""
+    """Its state in the ledger; None if this identity cannot read it, or the release was not read yet."""
     from tagship.ledger import releases
     from tagship.model.errors import ApplicationUnknown
     from tagship_cli.failures import trying
@@ -56,7 +56,9 @@ def ended_before(place: Place, release: Release) -> Before | None:
 
 
 def refuse_what_gates_would(place: Place, release: Release) -> None:
-    """Raises Failed for what the stored configuration says will fail; does nothing where this identity may not read it."""
+    """Raises Failed if the stored configuration would make the release fail; does nothing if this identity cannot read
+    it.
+    """
     configuration = _configuration(place, release.manifest.application)
     if configuration is None:
         return
@@ -84,7 +86,7 @@ def refuse_what_gates_would(place: Place, release: Release) -> None:
 def refuse_what_the_stage_cannot(place: Place, configuration: Application) -> None:
     """Raises Failed, with every problem, for a target that this stage's stack does not deploy to.
 
-    Does nothing where no stack is deployed yet.
+    Does nothing if no stack is deployed yet.
     """
     stack = place.found()
     if stack is None:
@@ -142,9 +144,9 @@ def refuse_unmet_rules(place: Place, configuration: Application) -> None:
 
 
 def _configuration(place: Place, application: str) -> Application | None:
-    """As it is stored; None where this identity may not read it.
+    """The stored configuration; None if this identity cannot read it.
 
-    Raises Failed for an application that the stage does not know, and for a configuration that is not valid.
+    Raises Failed for an application that the stage does not know, and for an invalid configuration.
     """
     from tagship_cli.actions.configuration import stored
 

@@ -1,4 +1,4 @@
-"""An application's configuration as it stands in Parameter Store: read, compared, and written with who wrote it."""
+"""An application's configuration in Parameter Store: reads, compares and writes it, with the name of the writer."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """What stands under an application's name; version 0 where nothing does."""
+    """The stored configuration of an application; version 0 if there is none."""
 
     name: str
     version: int = 0
     text: str = ""
     data: object = None
-    """What the text says, None where it is no JSON."""
+    """The parsed text, None if it is not JSON."""
     digest: str = ""
     """Of a group, as the ledger has it."""
 
 
 def stored(ssm: SSMClient, *, stage: str, application: str) -> Stored:
-    """As it stands now."""
+    """The current one."""
     from botocore.exceptions import ClientError
 
     name = parameter_name(stage, application)
@@ -53,16 +53,16 @@ def stored(ssm: SSMClient, *, stage: str, application: str) -> Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """One of the versions that Parameter Store keeps."""
+    """One of the versions in Parameter Store."""
 
     version: int
     at: datetime
     by: str
-    """Whom AWS recorded as its writer."""
+    """The identity that AWS recorded as the writer."""
 
 
 def versions(ssm: SSMClient, *, stage: str, application: str) -> list[Version]:
-    """The last hundred, newest first; none where nothing stands."""
+    """The last hundred, newest first; empty if there are none."""
     from botocore.exceptions import ClientError
 
     name = parameter_name(stage, application)
@@ -82,7 +82,7 @@ def versions(ssm: SSMClient, *, stage: str, application: str) -> list[Version]:
 
 
 def difference(before: Stored, data: object) -> list[str]:
-    """A unified diff in YAML; empty where both say the same, in whatever order."""
+    """A unified diff in YAML; empty if both are equal, in whatever order."""
     if before.version and before.data == data:
         return []
     old = in_yaml(_ordered_like(data, before.data)) if before.data is not None else before.text
@@ -101,7 +101,7 @@ def difference(before: Stored, data: object) -> list[str]:
 def write(ssm: SSMClient, before: Stored, data: object, *, who: str) -> int:
     """The version that was written.
 
-    Raises Failed when it is larger than a parameter may be, or when somebody else created it meanwhile.
+    Raises Failed if it is larger than a parameter can be, or if someone else created it meanwhile.
     """
     from botocore.exceptions import ClientError
 
@@ -127,7 +127,7 @@ def write(ssm: SSMClient, before: Stored, data: object, *, who: str) -> int:
 
 
 def text_of(data: object) -> str:
-    """As it is stored; raises Failed when it is larger than a parameter may be."""
+    """The text to store; raises Failed if it is larger than a parameter can be."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     if len(text.encode()) > DOCUMENT_BYTES:
         raise Failed(
@@ -139,7 +139,7 @@ def text_of(data: object) -> str:
 
 
 def _ordered_like(model: object, data: object) -> object:
-    """The data with its fields in the model's order, so that a diff shows changes and not another order."""
+    """The data with its fields in the model's order, so that a diff shows only changes."""
     if isinstance(model, Mapping) and isinstance(data, Mapping):
         names = [*(name for name in model if name in data), *(name for name in data if name not in model)]
         return {name: _ordered_like(model.get(name), data[name]) for name in names}

@@ -1,4 +1,4 @@
-"""A decision from the command line: the same rules, the same write and the same delivery as on the approval page."""
+"""Decides from the command line: the same rules, the same write and the same delivery as on the approval page."""
 
 from __future__ import annotations
 
@@ -33,37 +33,37 @@ PAST = {"approve": "approved", "reject": "rejected"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who AWS says that you are."""
+    """The caller's identity, according to AWS."""
 
     arn: str
     address: str
-    """The mail address under which the role was assumed, or that the user is called; empty where that is none."""
+    """The mail address in the role session's or user's name; empty if it is not one."""
     vouched: tuple[str, ...] = ()
-    """The patterns of further identities whose name this stage trusts."""
+    """Patterns of further identities whose names this stage trusts."""
 
     def identity(self, approver: str) -> str:
-        """What is recorded with this person's decision."""
+        """The identity that is recorded with the decision."""
         return identity_of(self.arn, approver, self.vouched)
 
     def proves(self, approver: str) -> bool:
-        """Whether AWS vouches that the caller is this approver."""
+        """Whether AWS confirms that the caller is this approver."""
         return not is_claimed(self.identity(approver))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A decision that is in the ledger."""
+    """A decision in the ledger."""
 
     request: RequestRecord
     approver: str
     caller: Caller
     again: bool
-    """Whether the same person had decided the same before."""
+    """Whether the same person had made the same decision before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ballot:
-    """An open question, and who answers it."""
+    """An open request, and the person who decides."""
 
     place: Place
     record: ReleaseRecord
@@ -73,7 +73,7 @@ class Ballot:
 
     @classmethod
     def of(cls, place: Place, application: str, tag: str, *, claimed: str | None) -> Ballot:
-        """Raises Failed when the release waits for nobody, or not for this person."""
+        """Raises Failed if the release waits for nobody, or not for this person."""
         with trying(f"Reading the ledger of {place.stage}"):
             record = releases.get(place.ledger, application, tag)
             request = request_now(place.ledger, record["approval"]) if record.get("approval") else None
@@ -95,12 +95,12 @@ class Ballot:
 
     @property
     def own(self) -> str:
-        """What this person has decided before, or nothing."""
+        """This person's earlier decision, or empty."""
         entry = decision_of(self.request, self.approver)
         return str(entry["decision"]) if entry else ""
 
     def refuse_if_settled(self, decision: Decision) -> None:
-        """Raises Failed when nobody decides any more, or when this person decided otherwise before."""
+        """Raises Failed if the request is closed, or if this person decided differently before."""
         if self.own == decision:
             return
         if self.own:
@@ -112,7 +112,7 @@ class Ballot:
             raise Failed(self._closed())
 
     def refuse_unless_proven(self, decision: Decision) -> None:
-        """Raises Failed for an approval in production by somebody for whom AWS does not vouch."""
+        """Raises Failed for an approval in production by someone whose identity AWS does not confirm."""
         if decision != "approve" or self.place.stage != "production" or self.caller.proves(self.approver):
             return
         raise Failed(
@@ -123,9 +123,9 @@ class Ballot:
         )
 
     def decide(self, decision: Decision, reason: str) -> Outcome:
-        """Records it and sends it to the execution that waits.
+        """Records it and delivers it to the waiting execution.
 
-        Raises Failed when it came too late, AwsRefused when the execution could not be told.
+        Raises Failed if it is too late, AwsRefused if the execution could not be notified.
         """
         self.refuse_if_settled(decision)
         self.refuse_unless_proven(decision)
@@ -158,7 +158,7 @@ class Ballot:
                 raise Failed(str(error)) from error
 
     def _proof(self) -> dict[str, str | int]:
-        """Made with the stack's decision key: without it, `RecheckRelease` would not count the approval."""
+        """Created with the stack's decision key: without it, `RecheckRelease` would not count the approval."""
         with trying(f"Proving the approval of {self.title}. Nothing was changed"):
             return command_line_proof(
                 self.place.client("kms"),
@@ -171,7 +171,7 @@ class Ballot:
             ).stored()
 
     def _refuse_if_dead(self) -> None:
-        """A decision that no execution hears would say that something was approved that never comes."""
+        """A decision that no execution receives would record an approval without a deployment."""
         with trying(f"Looking at the execution of {self.title}"):
             states = self.place.client("stepfunctions")
             known = states.describe_execution(executionArn=self.request["execution"])
@@ -186,7 +186,7 @@ class Ballot:
             try:
                 deliver(self.place.ledger, self.place.client("stepfunctions"), self.request["id"])
             except TokenDead:
-                return  # it is between two waits, and finds the decision in the ledger when it asks again
+                return  # it is between two waits, and finds the decision in the ledger at its next call
             except AwsUnavailable as error:
                 raise AwsRefused(
                     f"{error}\nThe decision on {self.title} is recorded. Run the same command again to send "
@@ -201,14 +201,14 @@ class Ballot:
 
 
 def whoami(place: Place) -> Caller:
-    """The identity of whoever runs this command."""
+    """The identity of the person who runs this command."""
     with trying("Looking up your AWS identity"):
         arn = str(place.client("sts").get_caller_identity()["Arn"])
     return Caller(arn=arn, address=address_of(arn))
 
 
 def _address(caller: Caller, claimed: str | None) -> str:
-    """Raises click's UsageError when it is not known, or when somebody signed in by address claims another."""
+    """Raises click's UsageError if it is unknown, or if someone whose identity contains an address claims another one."""
     if claimed and caller.address and person(claimed) != person(caller.address):
         raise click.UsageError(
             f"You are signed in as {caller.address}, so you can't decide as {claimed}. Nothing was changed."
@@ -224,7 +224,7 @@ def _address(caller: Caller, claimed: str | None) -> str:
 def _voter(request: RequestRecord, address: str) -> str:
     """The approver as the request spells them: one person has one vote.
 
-    Raises Failed for somebody who is not asked, and for the author.
+    Raises Failed for someone who was not asked, and for the author.
     """
     title = f"{request['application']} {request['tag']}"
     counting = voters(request)

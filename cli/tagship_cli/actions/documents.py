@@ -1,4 +1,4 @@
-"""The two documents as people write them: every problem at once, each with its line."""
+"""Checks the two documents as people write them: every problem at once, each with its line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tagship.model.rollout import seconds_needed, time_to_see, traffic_steps
 from tagship.targets import kind_of
 
 LONGEST_DEPLOYMENT = 1200
-"""The most that a stack's DeploymentTimeoutSeconds allows."""
+"""The maximum of a stack's DeploymentTimeoutSeconds."""
 MOST_BYTES = 256 * 1024
 _TOO_DEEP = "is nested too deeply"
 _TOO_LARGE = "is nested too deeply, or too large once its anchors are written out"
@@ -40,7 +40,7 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What is wrong, and where; an empty field means the document as a whole."""
+    """A problem and its place; an empty field means the document as a whole."""
 
     line: int
     field: str
@@ -52,26 +52,26 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A document as it was found."""
+    """A document that was read."""
 
     name: str
     """The file, as the person named it."""
     kind: str = ""
-    """`release`, `application` or `group`, by its content; empty where it is none of them."""
+    """`release`, `application` or `group`, by its content; empty if it is none of them."""
     data: object = None
-    """As it is written."""
+    """Its text."""
     noun: Manifest | Application | Group | None = None
-    """What it says, if it is valid."""
+    """The parsed document, if it is valid."""
     findings: tuple[Finding, ...] = field(default=())
 
     @property
     def whole(self) -> dict[str, object] | None:
-        """With every default written out, if it is valid."""
+        """With every default, if it is valid."""
         return as_document(self.noun) if self.noun else None
 
 
 def read(name: str, raw: bytes, *, stage: str = "") -> Document:
-    """Whatever these bytes are: a document, or what is wrong with it."""
+    """A document, or its problems, from any bytes."""
     if len(raw) > MOST_BYTES:
         message = f"is larger than {MOST_BYTES // 1024} KiB"
         return Document(
@@ -107,7 +107,7 @@ def read(name: str, raw: bytes, *, stage: str = "") -> Document:
 
 
 class _Unreadable(Exception):
-    """Nothing more can be said of the document than this."""
+    """The only problem that can be reported about the document."""
 
     def __init__(self, message: str, line: int = 1) -> None:
         self.finding = Finding(line=line, field="", message=message)
@@ -115,14 +115,14 @@ class _Unreadable(Exception):
 
 
 def _is_json(name: str, text: str) -> bool:
-    """`{` begins a JSON document, but for a YAML file that is written in braces."""
+    """`{` begins a JSON document, or a YAML file that is written in braces."""
     if name.endswith((".yaml", ".yml")):
         return False
     return name.endswith(".json") or text.lstrip()[:1] == "{"
 
 
 def _parsed(text: str, *, is_json: bool) -> tuple[yaml.Node, object]:
-    """The tree that knows the lines, and the data.
+    """The tree with line numbers, and the data.
 
     Raises _Unreadable.
     """
@@ -161,7 +161,7 @@ def _from_yaml(text: str) -> tuple[yaml.Node, object]:
         raise _Unreadable(*_yaml_words(error)) from error
     except yaml.YAMLError as error:
         raise _Unreadable("is not YAML: it has a character that text does not have") from error
-    except ValueError as error:  # a number or a date that Python can't hold
+    except ValueError as error:  # a number or a date that Python cannot represent
         raise _Unreadable(f"has a value that can't be read: {error}") from error
 
 
@@ -175,9 +175,9 @@ def _bounded(text: str) -> None:
 
 
 def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many values it would be with every alias and every merge key written out; each node is counted once.
+    """How many values there would be with every alias and merge key expanded; each node is counted once.
 
-    Raises _Unreadable for one that stands in itself.
+    Raises _Unreadable for a node that contains itself.
     """
     if isinstance(node, yaml.ScalarNode):
         return 1
@@ -231,10 +231,10 @@ def _neither(data: object) -> Finding:
 def _judged(
     kind: str, raw: bytes, data: object, *, well_formed: bool, stage: str
 ) -> tuple[Manifest | Application | Group | None, tuple[Problem, ...]]:
-    """What the layer says of it, as it will when the release is read."""
+    """The same problems that are found when the release is read."""
     try:
         if kind == "release":
-            # What is said already of the bytes would hide the rest; the data alone is judged then.
+            # A problem with the bytes would hide the others, so only the data is judged then.
             return read_manifest(raw if well_formed else json.dumps(data).encode()), ()
         if kind == "group":
             return read_group(data, stage=stage), ()
@@ -269,7 +269,7 @@ def _found(root: yaml.Node, data: object, problem: Problem) -> Finding:
 
 
 def _line(root: yaml.Node, path: Path) -> int:
-    """Of the field's name, of the list's item, or of the nearest thing around what is missing."""
+    """The line of the field's name, of the list's item, or of the nearest thing around a missing one."""
     node, mark = root, root.start_mark
     for part in path:
         if isinstance(node, yaml.MappingNode):
@@ -297,7 +297,7 @@ def _value(data: object, path: Path) -> object:
 
 
 def _twice(root: yaml.Node) -> Iterator[Finding]:
-    """Fields that stand twice: YAML and JSON would silently take the last one."""
+    """Duplicate fields: YAML and JSON would silently use the last one."""
     waiting: list[tuple[Path, yaml.Node]] = [((), root)]
     done: set[int] = set()
     while waiting:
@@ -320,9 +320,9 @@ def _twice(root: yaml.Node) -> Iterator[Finding]:
 
 
 def _plain(data: object) -> tuple[object, dict[Path, Problem]]:
-    """The data as JSON knows it, and what YAML read as something else, by its path.
+    """The data in JSON's types, and the values that YAML read as other types, by path.
 
-    Raises _Unreadable where the document would be without end.
+    Raises _Unreadable if the document would be infinite.
     """
     problems: dict[Path, Problem] = {}
     left = [_MOST_VALUES]

@@ -1,4 +1,4 @@
-"""What a release would change, asked before anything is uploaded, with the rights of who asks."""
+"""Computes what a release would change, before anything is uploaded, with the caller's own permissions."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ if TYPE_CHECKING:
 
 _NOT_UPLOADED = "(not uploaded)"
 _PATIENCE = timedelta(minutes=4)
-"""How long AWS may compute what would change."""
+"""How long AWS may take to compute the change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """What approvers would be shown of a release that is made of these files."""
+    """What approvers would see for a release with these files."""
 
     stage: str
     configuration: Application
     where: str
     runs: str | None
-    """The tag that Tagship deployed last; None before its first release."""
+    """The last tag that Tagship deployed; None before the first release."""
     change: Change
     steps: Sequence[TrafficStep]
     package: str
     problems: Sequence[str]
     """Why a gate would stop it."""
     warnings: Sequence[str] = ()
-    """What approvers would read first, and how a person can correct it."""
+    """What approvers would see first, and how to fix it."""
     unapproved: str = ""
     """Why a guarded stage would not let it through yet, and what to do."""
 
@@ -88,9 +88,9 @@ class Planned:
 def planned(
     place: Place, configuration: Application, files: Sequence[File], parameters: Mapping[str, str]
 ) -> Planned:
-    """Touches nothing that serves.
+    """Changes nothing that serves.
 
-    Raises Failed where the target refuses such a release, and where it is in an account that this identity is not in.
+    Raises Failed if the target refuses the release, or is in an account that this identity is not in.
     """
     application, kind = configuration.application, kind_of(configuration.target)
     paths = {file.file: file.path for file in files}
@@ -118,7 +118,7 @@ def planned(
 
 
 def _warnings(target: Target, current: Revision | None) -> list[str]:
-    """What the gate `target` would say of the target as it is; also where it would stop the release."""
+    """The result of the gate `target` for the current target, even if it would stop the release."""
     try:
         found = target.check(current)
     except TagshipError as error:
@@ -129,7 +129,7 @@ def _warnings(target: Target, current: Revision | None) -> list[str]:
 def _change(
     place: Place, target: Target, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool
 ) -> Change:
-    """Asks again while AWS computes it, as the state machine does."""
+    """Asks again while AWS computes the change, like the state machine."""
     until = place.now + _PATIENCE
     while True:
         try:
@@ -165,12 +165,12 @@ def looked_at(
 
 
 def signed_in(place: Place, profile: str | None) -> Place:
-    """The same place for another identity: that of the target's account, where it is not the stage's."""
+    """The same place for another identity, that of the target's account, if it is not the stage's."""
     return replace(place, profile=profile, _aws=None) if profile else place
 
 
 class _WithFiles:
-    """S3, in which what is not uploaded yet is read from where it lies."""
+    """S3, with files that are not uploaded yet read from the local disk."""
 
     def __init__(self, s3: Any, paths: Mapping[str, Path]) -> None:
         self._s3, self._paths = s3, paths
@@ -179,7 +179,7 @@ class _WithFiles:
         return getattr(self._s3, name)
 
     def get_object(self, **asked: Any) -> dict[str, Any]:
-        """With a range, where one is asked for."""
+        """With a range, if one is given."""
         if asked["Bucket"] != _NOT_UPLOADED:
             answer: dict[str, Any] = self._s3.get_object(**asked)
             return answer
@@ -248,7 +248,7 @@ def as_markdown(planned: Planned) -> str:
 
 
 _COMMENT = 60_000
-"""Characters: GitHub takes 65,536 in a comment."""
+"""In characters: GitHub allows 65,536 in a comment."""
 
 
 def _rule_in_words(rule: ApprovalRule) -> str:

@@ -1,8 +1,8 @@
 """Every state of the page, the mails and Slack's messages as files, from sample records.
 
-For whoever changes a template, and for a team that wants to see what its approvers will get.
+For people who change a template, and for a team that wants to see what its approvers will get.
 
-The pages come out of `Page` itself, with keys and a ledger in memory.
+`Page` itself renders the pages, with keys and a ledger in memory.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _OUTDATED = "v1.3.1 went first, so storefront v1.4.0 is planned again and asks a
 
 
 def sample(**changes: object) -> RequestRecord:
-    """An ordinary approval record, with what is different about this one."""
+    """An ordinary approval record, with the given changes."""
     record: dict[str, object] = {
         "id": "Zk3vQ0b7yT1mX9cR4nLw8e2HsA",
         "application": "storefront",
@@ -131,7 +131,7 @@ def rejected(who: str, minute: int, *, reason: str) -> Decision:
 
 
 class PreviewKms:
-    """GenerateMac and VerifyMac with a key that is nobody's secret."""
+    """GenerateMac and VerifyMac with a key that is not secret."""
 
     def generate_mac(self, *, KeyId: str, MacAlgorithm: str, Message: bytes) -> dict[str, bytes]:
         return {"Mac": hmac.digest(f"{MacAlgorithm} {KeyId}".encode(), Message, "sha256")}
@@ -143,7 +143,7 @@ class PreviewKms:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A decision that was written, as a store says it."""
+    """A written decision, as a store returns it."""
 
     record: RequestRecord
 
@@ -184,7 +184,7 @@ def visit(
     release: Mapping[str, object] | None = None,
     follow: bool = False,
 ) -> PageResponse:
-    """What one approver is answered: to a GET, or to a POST of these fields."""
+    """One approver's response: to a GET, or to a POST of these fields."""
     kms, store = PreviewKms(), PreviewStore(record)
     link = token or _token(record, approver)
     body = b""
@@ -236,7 +236,7 @@ def of_application(document: Document, *, stage: str) -> dict[str, object]:
 
 
 def _in_order(rules: Sequence[RuleData]) -> list[str]:
-    """Whoever looks at the page first, then people who meet the rules together, then all others."""
+    """The viewer of the page first, then people who meet the rules together, then all others."""
     people = everyone(rules)
     meeting = [who for those in filling(rules, people) for who in those]
     spare = [who for who in people if who not in meeting]
@@ -350,7 +350,7 @@ def mails(**about: object) -> dict[str, Mail]:
 
 
 def slack_messages(**about: object) -> dict[str, Message]:
-    """What Slack is sent: paste one into Slack's Block Kit Builder to see it there."""
+    """The messages to Slack: paste one into Slack's Block Kit Builder to see it."""
     record = _warned(**about)
     link = _link(record)
     return {
@@ -395,7 +395,7 @@ def _index(names: list[str]) -> str:
 
 
 def hostile() -> RequestRecord:
-    """A release that tries whatever text can try."""
+    """A release with hostile text in every field."""
     return sample(**hostile_text())
 
 

@@ -1,4 +1,4 @@
-"""A release of one stage, taken as that stage's ledger knows it, and the statement with which it goes to the next."""
+"""A successful release of one stage, from that stage's ledger, and the statement that promotes it to the next stage."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Origin:
 
     @classmethod
     def of(cls, place: Place, application: str, tag: str) -> Origin:
-        """Raises Failed for a release that did not end SUCCEEDED there, or not any more."""
+        """Raises Failed for a release that did not end SUCCEEDED there, or no longer counts as such."""
         with trying(f"Reading the ledger of {place.stage}"):
             record = releases.get(place.ledger, application, tag)
         if record["status"] != Status.SUCCEEDED:
@@ -51,9 +51,9 @@ class Origin:
         return cls(place=place, record=record)
 
     def fetched(self, folder: Path) -> Release:
-        """Every artifact into this folder, and release.json, in the versions that were released; each byte is checked.
+        """Downloads every artifact and release.json into this folder, in the released versions; every byte is verified.
 
-        Raises Failed where the bucket has other bytes than the ledger says.
+        Raises Failed if the bucket has different bytes from the ledger.
         """
         manifest = Manifest.from_dict(manifest_of(self.record))
         body = b"".join(self._chunks(PinnedObject.from_dict(self.record["release"])))
@@ -100,9 +100,9 @@ class Origin:
 def statement(
     origin: Origin, folder: Folder, destination: Place, *, key: str, algorithm: str
 ) -> tuple[Beside, ...]:
-    """`promotion.json` and its signature, as far as an interrupted run has not left them.
+    """Creates `promotion.json` and its signature, unless an interrupted run has left them.
 
-    Raises Failed where another statement is there.
+    Raises Failed if a different statement exists.
     """
     manifest = folder.release.manifest
     with trying("Looking up your AWS identity"):

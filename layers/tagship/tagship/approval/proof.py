@@ -1,14 +1,14 @@
-"""What vouches for an approval: kept beside it in the ledger, and verified again before anything is deployed.
+"""The proof of an approval: stored next to it in the ledger, and verified again before anything is deployed.
 
-The page that faces the internet may write decisions, and no right of DynamoDB tells a true one from a false one. But the
-page can make no MAC. So each approval keeps the MAC that brought it, and `RecheckRelease` asks KMS again:
+The public page can write decisions, and DynamoDB's permissions cannot distinguish a real one from a forged one. But the
+page cannot create a MAC. So each approval keeps its MAC, and `RecheckRelease` verifies it with KMS again:
 
-- a personal link's: `RequestApproval` sent this approver a link for this request, and it was used
-- that of a channel's buttons: somebody pressed one; that it was the approver, Slack and the page say
-- the command line's: whoever decided may use the stack's decision key, which no function may
+- of a personal link: `RequestApproval` sent this approver a link for this request, and it was used
+- of a channel's buttons: someone pressed one; Slack and the page say that it was the approver
+- of the command line: whoever decided can use the stack's decision key, which no function can
 
-A proof is worth nothing to anyone who reads it: it is for one approver of one request, who has decided. It is in no fact,
-and so in no event, notice, log or evidence.
+A proof is worthless to anyone who reads it: it is valid for one approver of one request, who has already decided. No fact
+contains it, and so no event, notice, log or evidence does.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ PURPOSE = "command-line-approval/1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """A MAC, and what of its message is not in the request."""
+    """A MAC, and the part of its message that is not in the request."""
 
     kind: str
     mac: bytes = field(repr=False)
     key: str = ""
     """The short name of a link key."""
     expires: int = 0
-    """Of a link: seconds since 1970."""
+    """For a link: seconds since 1970."""
 
     @classmethod
     def of_token(cls, kind: str, token: Token) -> Proof:
-        """Of a link, or of a channel's buttons."""
+        """For a link, or for a channel's buttons."""
         return cls(kind=kind, mac=token.mac, key=token.key, expires=token.expires)
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Proof | None:
-        """As the ledger has it; None for what is none: whoever can write it can write anything."""
+        """From the ledger; None if it is invalid: anyone who can write the item can write anything."""
         try:
             return cls(
                 kind=str(stored["kind"]),
@@ -63,7 +63,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notary:
-    """Verifies proofs; its role may `kms:VerifyMac` and nothing else."""
+    """Verifies proofs; its role has only `kms:VerifyMac`."""
 
     kms: MacChecker
     link_keys: Mapping[str, str]
@@ -72,11 +72,11 @@ class Notary:
     stage: str
 
     def vouches(self, proof: Proof | None, *, approval_id: str, digest: str, vote: Decision) -> bool:
-        """Whether the MAC is genuine, and of this approver's approval of this digest.
+        """Whether the MAC is genuine, and belongs to this approver's approval of this digest.
 
         Raises:
             AwsUnavailable: KMS throttled the call or could not be reached.
-            CredentialsRefused: the role may not use the key.
+            CredentialsRefused: the role cannot use the key.
         """
         approver = str(vote["approver"])
         if proof is None:
@@ -100,9 +100,9 @@ class Notary:
 def command_line_proof(
     kms: MacMaker, key: str, *, stage: str, approval_id: str, digest: str, approver: str, identity: str
 ) -> Proof:
-    """Made by an identity that may `kms:GenerateMac` with the stack's decision key.
+    """Created by an identity that has `kms:GenerateMac` with the stack's decision key.
 
-    Raises AwsUnavailable, and any refusal of KMS's as it came.
+    Raises AwsUnavailable, and any other error of KMS unchanged.
     """
     from tagship.aws.calls import calling
 

@@ -1,4 +1,4 @@
-"""Who counts, who is missing, and how it stands: pure functions of a request for approval."""
+"""Who counts, who is missing, and the result: pure functions of a request for approval."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Outcome = Literal["approved", "rejected", "open"]
 
 
 def is_author(record: Voters, approver: str) -> bool:
-    """Whether this is who made the release."""
+    """Whether this person made the release."""
     return person(approver) == person(record.get("author") or "")
 
 
@@ -60,7 +60,7 @@ def votes(record: Ballot) -> list[Decision]:
 
 
 def decision_of(record: Ballot, approver: str) -> Decision | None:
-    """What this approver decided, if it counts."""
+    """This approver's decision, if it counts."""
     return next((vote for vote in votes(record) if person(vote["approver"]) == person(approver)), None)
 
 
@@ -71,12 +71,12 @@ def met(record: Ballot) -> list[tuple[RuleData, list[str]]]:
 
 
 def approvals(record: Ballot) -> int:
-    """How many of the approvals that are needed are there."""
+    """How many of the required approvals exist."""
     return sum(len(those) for _, those in met(record))
 
 
 def needed(record: Policy) -> int:
-    """How many approvals are needed in all."""
+    """How many approvals are required in total."""
     return sum(map(places, rules_of(record)))
 
 
@@ -87,7 +87,7 @@ def missing(record: Ballot) -> list[str]:
 
 
 def awaited(record: Ballot) -> list[str]:
-    """Those of the missing whose approval would bring it forward: not those whose rules others have met."""
+    """The missing voters whose approval would help: not those whose rules others have met."""
     given, rules, every = _approving(record), rules_of(record), record.get("countInEveryRule") is True
     now = approvals(record)
     return [
@@ -98,7 +98,7 @@ def awaited(record: Ballot) -> list[str]:
 
 
 def outcome(record: Ballot) -> Outcome:
-    """How the decisions stand; one rejection ends it, and nothing is ever approved by nobody."""
+    """The result of the decisions; one rejection ends it, and nothing is ever approved by nobody."""
     if any(vote["decision"] == "reject" for vote in votes(record)):
         return "rejected"
     every = record.get("countInEveryRule") is True
@@ -151,7 +151,7 @@ def _for_warnings(record: NewRelease, most: int, people: Sequence[str]) -> RuleD
 
 
 def check_reachable(record: NewRequest) -> None:
-    """Say before anyone is asked that there can't be enough approvals.
+    """Raises before anyone is asked if there cannot be enough approvals.
 
     Raises:
         QuorumUnreachable: fewer people count than must approve, or nobody would have to.

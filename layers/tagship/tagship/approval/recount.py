@@ -1,8 +1,8 @@
-"""The decisions on a release, counted again from the chain of facts.
+"""Counts the decisions on a release again, from the chain of facts.
 
-The request's own item says the same, but the page that faces the internet may write it, and facts too. So the policy is the
-one that the release pinned, which the page can't write; a decision is a fact after the one that people were asked, in an
-unbroken chain; and an approval counts if what was kept with it vouches for it (`tagship.approval.proof`).
+The request's own item has them too, but the public page can write it, and facts as well. So the policy is the one that
+the release pinned, which the page cannot write; a decision is a fact after the one that people were asked, in an unbroken
+chain; and an approval counts only with a valid proof (`tagship.approval.proof`).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def prove_decisions(ledger: Ledger, record: ReleaseRecord, digest: str, *, notar
 
 
 def notary_of(settings: Settings, kms: MacChecker) -> Notary:
-    """The one that verifies with this stack's keys."""
+    """The verifier with this stack's keys."""
     return Notary(
         kms=kms,
         link_keys=known_keys(settings.link_key, *settings.other_link_keys),
@@ -84,7 +84,7 @@ def _approved(found: Ballot, who: str) -> bool:
 
 
 def _recounted(facts: Sequence[FactRecord], record: ReleaseRecord) -> Ballot:
-    """A request as its facts have it: what the quorum is judged by."""
+    """A request as its facts describe it, to which the quorum is applied."""
     asked, *later = facts
     of_this = [
         fact

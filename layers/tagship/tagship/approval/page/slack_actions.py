@@ -1,11 +1,12 @@
-"""Approve and reject by a button in Slack: an option of an application, whose secret then says who is who in Slack.
+"""Approve and reject with a button in Slack: an option of an application, whose secret identifies its people in Slack.
 
-Slack signs what it sends with the app's signing secret, over the raw body and the time. Which secret that is, the request
-says that the button names; so a button of another application, signed with another secret, decides nothing here.
-From there on a press is what a form of the page is: the same quorum, the same conditional write before anybody is told.
+Slack signs its requests with the app's signing secret, over the raw body and the time. The approval request that the
+button names determines which secret is used, so a button of another application, signed with another secret, decides
+nothing here. From there on a press is treated like the page's form: the same quorum, and the same conditional write
+before anyone is notified.
 
-A reject needs a reason. The message has a field for it, whose content Slack sends along with the press (`state`): a window
-of its own would need a bot's token, which a team may have and need not.
+A rejection needs a reason. The message has a field for it, whose content Slack sends with the press (`state`): a separate
+window would need a bot's token, which a team may not have.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ from tagship.slack import messages as slack
 from tagship.text.plain import line
 
 WINDOW_SECONDS = 300
-"""What Slack's documentation asks for: an older signature is a replay."""
+"""The limit in Slack's documentation: an older signature is a replay."""
 MAX_BODY = 256 * 1024
-"""Slack sends the whole message back with each press, in JSON, in a form."""
+"""Slack sends the complete message with each press, as JSON in a form."""
 
 ANSWERS = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
-"""Where Slack takes answers (its documentation of `response_url`), its government's workspaces included."""
+"""The hosts that accept answers (Slack's documentation of `response_url`), including those of government workspaces."""
 _DECISIONS: dict[str, Literal["approve", "reject"]] = {"approve": "approve", "reject": "reject"}
 _ID = re.compile(r"[A-Za-z0-9_-]{20,128}")
 _SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
@@ -62,12 +63,12 @@ _NOUNS = {"approve": "approval", "reject": "rejection"}
 
 
 class _ButtonInvalid(LinkInvalid):
-    """The button is none that was sent for this request; or it is from before an update."""
+    """The button was not sent for this request, or was sent before an update."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Press:
-    """Somebody pressed a button, as Slack tells it; believed when its signature has been checked."""
+    """A press of a button, as Slack reports it; trusted only after its signature is verified."""
 
     approval: str
     token: str
@@ -81,34 +82,34 @@ class Press:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspaces:
-    """What is known of Slack and of the teams' secrets for it."""
+    """What is known about Slack and the teams' secrets for it."""
 
     secrets: SecretReader
-    """Keeps what it has read for some seconds: anybody can send a press."""
+    """Caches secrets for some seconds, because anyone can send a press."""
     stage: str
     hosts: Sequence[str]
-    """Slack's hosts, as the stack allows them."""
+    """The allowed hosts of Slack."""
     unsigned: Callable[[str, str, str], None]
-    """Writes down, within bounds, that a press was refused: for which request, why, and from where."""
+    """Records, within limits, that a press was refused: for which request, why, and from where."""
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """The hosts on which Slack takes an answer to a press; this machine is one in development alone."""
+        """The hosts to which an answer to a press may be sent; this machine only in development."""
         loopback = LOOPBACK if self.stage == "development" else frozenset()
         return tuple(host for host in self.hosts if host in ANSWERS or host in loopback)
 
     def of(self, record: RequestRecord) -> SecretReader:
-        """The secrets of the application that a request is about."""
+        """The secrets of a request's application."""
         return ApplicationSecrets(
             client=self.secrets, stage=self.stage, application=record["application"], service="slack"
         )
 
 
 def respond(request: PageRequest, page: Page, *, slacks: Workspaces, log: Any) -> PageResponse:
-    """One press, one answer: to Slack an empty one, to who pressed a line that only they see.
+    """One response for one press: an empty one to Slack, and a line that only the person who pressed sees.
 
-    Nothing is read or written for what does not look like a press of now, and no more than some refusals a minute are
-    written for what is not signed.
+    Nothing is read or written for a request that does not look like a current press, and only some refusals a minute are
+    written for unsigned ones.
     """
     headers = {name.lower(): value for name, value in request.headers.items()}
     try:
@@ -148,15 +149,17 @@ def respond(request: PageRequest, page: Page, *, slacks: Workspaces, log: Any) -
 
 
 def _note(page: Page, approval_id: str, error: LinkInvalid, request: PageRequest) -> None:
-    """For the audit. Slack's addresses are everybody's, so no one waits because somebody else's presses were refused."""
+    """For the audit trail. All presses come from Slack's addresses, so nobody waits because of other people's refused
+    presses.
+    """
     with suppress(TooManyRequests):
         page.store.refused(approval_id, f"a Slack button: {error.reason}", request.source_ip)
 
 
 def _read(request: PageRequest, headers: Mapping[str, str], page: Page, answers: Sequence[str]) -> Press:
-    """What is asked, before anything of it is believed.
+    """The press, before anything in it is trusted.
 
-    Raises LinkInvalid for whatever Slack would not send now for one of our buttons.
+    Raises LinkInvalid for anything that Slack would not send now for one of our buttons.
     """
     at = headers.get("x-slack-request-timestamp", "")
     if not _SECONDS.fullmatch(at) or not _SIGNATURE.fullmatch(headers.get("x-slack-signature", "")):
@@ -171,7 +174,7 @@ def _read(request: PageRequest, headers: Mapping[str, str], page: Page, answers:
         fields = parse_qsl(request.body.decode("ascii"), strict_parsing=True, max_num_fields=2)
         ((name, text),) = fields
         payload = json.loads(text)
-        json.dumps(payload, ensure_ascii=False).encode()  # half a character can't be stored
+        json.dumps(payload, ensure_ascii=False).encode()  # a lone surrogate cannot be stored
         (action,) = payload["actions"]
         state = payload["state"]["values"]
         approval, _, token = str(action["value"]).partition(".")
@@ -194,7 +197,7 @@ def _read(request: PageRequest, headers: Mapping[str, str], page: Page, answers:
 
 
 def _buttons(record: RequestRecord | None, slacks: Workspaces) -> slack.Buttons:
-    """Whom to believe about this request. Raises LinkInvalid where there are no buttons, AwsUnavailable."""
+    """The people behind this request's buttons. Raises LinkInvalid if it has no buttons, AwsUnavailable."""
     if record is None or not record.get("slack"):
         raise LinkInvalid("unknown approval")
     try:
@@ -209,7 +212,7 @@ def _buttons(record: RequestRecord | None, slacks: Workspaces) -> slack.Buttons:
 
 
 def _check(buttons: slack.Buttons, request: PageRequest, headers: Mapping[str, str]) -> None:
-    """Slack's signature, `v0=` HMAC-SHA256 over `v0:<time>:<body>`; the time is within the window. Raises LinkInvalid."""
+    """Verifies Slack's signature, `v0=` HMAC-SHA256 over `v0:<time>:<body>`, within the time limit. Raises LinkInvalid."""
     at, given = headers["x-slack-request-timestamp"], headers["x-slack-signature"]
     signed = b"v0:" + at.encode() + b":" + request.body
     right = "v0=" + hmac.digest(buttons.signing_secret.encode(), signed, "sha256").hex()
@@ -220,7 +223,7 @@ def _check(buttons: slack.Buttons, request: PageRequest, headers: Mapping[str, s
 def _pressed(
     press: Press, record: RequestRecord, buttons: slack.Buttons, page: Page, request: PageRequest
 ) -> str:
-    """What came of it, in words. Raises LinkInvalid for who may not decide, RetryableError for what may be tried again."""
+    """The result, in words. Raises LinkInvalid for someone who cannot decide, RetryableError if a retry may help."""
     if page.login:
         raise LinkInvalid("this stage asks for a sign-in")
     proof = Proof.of_token(SLACK, _token(press, record, page))
@@ -244,7 +247,7 @@ def _pressed(
 
 
 def _token(press: Press, record: RequestRecord, page: Page) -> Token:
-    """Raises _ButtonInvalid for a button that `RequestApproval` did not make for this request."""
+    """Raises _ButtonInvalid for a button that `RequestApproval` did not create for this request."""
     try:
         return page.verifier.verify_buttons(press.token, record, page.now)
     except LinkInvalid as error:
@@ -252,7 +255,7 @@ def _token(press: Press, record: RequestRecord, page: Page) -> Token:
 
 
 def _tell(press: Press, text: str, log: Any) -> None:
-    """To who pressed, and nobody else. That it was not said changes nothing of what was done."""
+    """Answers only the person who pressed. If this fails, the decision still stands."""
     message = {"response_type": "ephemeral", "replace_original": False, "text": text}
     try:
         slack.post(press.answer_to, message)

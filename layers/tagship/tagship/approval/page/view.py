@@ -1,6 +1,6 @@
-"""An approval record as the page and the mail show it: in words, in order of what an approver needs first.
+"""Presents an approval record for the page and the mail: in words, in the order in which an approver needs it.
 
-Nothing here is markup, and nothing here decides: the templates lay out what this says.
+Nothing here is markup, and nothing here decides: the templates only lay it out.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ View = dict[str, Any]
 
 
 def standing(record: RequestRecord, now: datetime) -> str:
-    """`open`, or what became of it: `approved`, `rejected`, `expired`, `superseded`, `outdated`, `closed`.
+    """`open`, or the outcome: `approved`, `rejected`, `expired`, `superseded`, `outdated`, `closed`.
 
-    Enough decisions settle it, and so does the time, even before the ledger's status says so.
+    Enough decisions, or the end of the time, settle it even before the ledger's status changes.
     """
     status = str(record["status"]).lower()
     if status != "open":
@@ -93,14 +93,14 @@ def _readable(text: object) -> str:
 
 
 def _above(number: int) -> str:
-    """Where the changes are that were read already; empty where there is none."""
+    """The address of the changes since the previous tag; empty if there is none."""
     if number == 1:
         return "The most dangerous change is at the top, under “Read this first”."
     return f"The {number} most dangerous changes are at the top, under “Read this first”." if number else ""
 
 
 def _commit(record: RequestRecord) -> View:
-    """A link only to what certainly is a commit of a repository; anything else is text."""
+    """A link only for a valid commit of a repository; anything else is text."""
     commit, repository = str(record.get("commit") or ""), str(record.get("repository") or "")
     known = _COMMIT.fullmatch(commit) and _REPOSITORY.fullmatch(repository)
     return {
@@ -111,7 +111,7 @@ def _commit(record: RequestRecord) -> View:
 
 
 def _before(record: RequestRecord) -> str:
-    """How the attempt before this one ended, and why."""
+    """How the previous attempt ended, and why."""
     before = record.get("before")
     if not before:
         return ""
@@ -148,7 +148,7 @@ def _watch_url(record: RequestRecord) -> str:
 
 
 def _gates(gates: Iterable[GateRecord]) -> View:
-    """Those that the application did not ask for stand apart: nobody may read that they passed."""
+    """Gates that are not configured are listed separately, so that nobody thinks that they passed."""
     all_of_them = list(gates)
     shown = [_gate(gate) for gate in all_of_them if gate.get("verdict") != _NOT_CONFIGURED]
     unasked = [
@@ -211,7 +211,7 @@ def _votes(record: RequestRecord, approver: str, now: datetime) -> View:
 
 
 def _rules(record: RequestRecord) -> list[View]:
-    """Each rule, where there are several: who meets it, and how many it still needs, of whom."""
+    """Each rule, if there are several: who meets it, and how many approvals of whom it still needs."""
     found = quorum.met(record)
     if len(found) < 2:
         return []

@@ -1,1 +1,1 @@
-"""Asking: mail and Slack messages with each approver's own link."""
+"""Requests approval: mail and Slack messages with each approver's own link."""

@@ -1,4 +1,4 @@
-"""From a recorded decision to the state machine that waits for it: may be done twice, by anyone who finds it undone."""
+"""Delivers a recorded decision to the state machine that waits for it; anyone may do this, any number of times."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DEAD = ("TaskDoesNotExist", "TaskTimedOut", "InvalidToken")
 
 
 def answer_of(request: RequestRecord) -> dict[str, object]:
-    """What the state machine reads of a decided request: `{decision, askSeconds, by, why}`."""
+    """The state machine's input after a decision: `{decision, askSeconds, by, why}`."""
     decisions = request["decisions"]
     deciding = [entry for entry in decisions if entry["decision"] == "reject"] or decisions
     decision = request["status"].lower()
@@ -34,7 +34,7 @@ def answer_of(request: RequestRecord) -> dict[str, object]:
     time = moment(request["expiresAt"]) - moment(request["askedAt"])
     return {
         "decision": decision,
-        # For who is asked again, on another plan.
+        # for a request that is asked again, on another plan
         "askSeconds": max(1, min(int(request.get("remindEvery") or 0), round(time.total_seconds()))),
         "by": [entry["approver"] for entry in deciding],
         "why": why,
@@ -42,7 +42,7 @@ def answer_of(request: RequestRecord) -> dict[str, object]:
 
 
 def waits(ledger: Ledger, stepfunctions: SFNClient, approval_id: str) -> bool:
-    """Whether the release's execution is still there to hear the decision."""
+    """Whether the release's execution still waits for the decision."""
     request = approvals.get(ledger, approval_id)
     if request is None:
         return False
@@ -52,9 +52,9 @@ def waits(ledger: Ledger, stepfunctions: SFNClient, approval_id: str) -> bool:
 
 
 def deliver(ledger: Ledger, stepfunctions: SFNClient, approval_id: str) -> None:
-    """Answers the waiting task with what was decided; does nothing while it is open, or when it was done before.
+    """Answers the waiting task with the decision; does nothing while the request is open, or if this was done before.
 
-    Raises TokenDead when the execution no longer waits on this token: if it asks again, it gets the answer then.
+    Raises TokenDead if the execution no longer waits on this token; if it asks again, it gets the answer then.
     """
     request = approvals.get(ledger, approval_id)
     if request is None or request["status"] == approvals.OPEN or request.get("delivered"):

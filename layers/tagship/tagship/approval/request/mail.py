@@ -1,4 +1,4 @@
-"""The message to one approver: what would change, and their own link. And the one to who shall know that nobody decides."""
+"""The mail to one approver, with the changes and a personal link, and the mail to the escalation list."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def approval_mail(record: RequestRecord, *, approver: str, link: str, now: datet
 
 
 def reminder_mail(record: RequestRecord, *, approver: str, link: str, now: datetime) -> Mail:
-    """The later ones: the same, with how it stands and how long is left."""
+    """The reminders: the same, with the current state and the remaining time."""
     return _mail(record, approver=approver, link=link, now=now, kind="reminder")
 
 
 def escalation_mail(record: RequestRecord, *, now: datetime) -> Mail:
-    """To the escalation list: the same without a link, for these people have no right to decide."""
+    """The mail to the escalation list: the same without a link, because these people cannot decide."""
     return _mail(record, approver="", link="", now=now, kind="escalation")
 
 

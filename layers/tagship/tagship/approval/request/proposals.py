@@ -1,4 +1,4 @@
-"""Of an application's proposals only the newest waits for approval: it was written in the knowledge of the others."""
+"""Only the newest proposal of an application waits for approval: it was written with knowledge of the others."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def only_newest(ledger: Ledger, stepfunctions: SFNClient, request: RequestRecord) -> RequestRecord:
-    """The request as it stands afterwards: closed where a newer proposal is on its way. Older ones are closed for it.
+    """The request's record afterwards: closed if a newer proposal exists. This also closes older ones.
 
-    Whichever of two asks first, the older one is closed. A release's request is returned as it is.
+    Whichever of two calls comes first, the older one is closed. A release's request is returned unchanged.
     """
     number = number_of(request["tag"])
     if not number:
@@ -34,7 +34,7 @@ def only_newest(ledger: Ledger, stepfunctions: SFNClient, request: RequestRecord
         why = f"Superseded by {request['application']} {request['tag']}."
         if number_of(record["tag"]) < number and record.get("approval"):
             approvals.close(ledger, record["approval"], status="SUPERSEDED", why=why)
-            with suppress(TokenDead):  # it asks again, and is told then
+            with suppress(TokenDead):  # its next call delivers it
                 deliver(ledger, stepfunctions, record["approval"])
     newest = max((number_of(record["tag"]) for record in running), default=number)
     if newest <= number:

@@ -1,4 +1,4 @@
-"""The request that approvers get: what it says, who is asked, and their links."""
+"""The request that approvers get: its content, who is asked, and their links."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
     from mypy_boto3_ses import SESClient
 
 LONG_AGO = timedelta(days=30)
-"""After so long a pause a release carries more than usual, and approvers are told so first."""
+"""After such a long pause a release contains more than usual, and approvers see this first."""
 
 
 def request_of(
     record: ReleaseRecord, *, now: datetime, longest: int, random: Callable[[int], bytes]
 ) -> NewRequest:
-    """The request for a planned release, under an id that nobody can guess; the ledger keeps the first of an attempt.
+    """The request for a planned release, with an id that nobody can guess; the ledger keeps the first one of an attempt.
 
-    Raises QuorumUnreachable when there can't be enough approvals.
+    Raises QuorumUnreachable if there cannot be enough approvals.
     """
     manifest, plan, document = manifest_of(record), record["plan"], document_of(record)
     policy = document["approval"]
@@ -97,11 +97,12 @@ def send_links(
     settings: Settings,
     now: datetime,
 ) -> None:
-    """One personal link to each who counts, by every channel that leads to them and has not taken it before.
+    """Sends each voter one personal link, on every channel that reaches them and has not accepted it before.
 
-    `client` gives an AWS service whose calls end soon. A channel that does not take a message is a fact; others carry it.
+    `client` returns an AWS client with a short time-out. A channel that does not accept a message is recorded as a fact;
+    the others carry it.
 
-    Raises NoChannelReached when no approver was reached by any: then nobody could decide.
+    Raises NoChannelReached if no channel reached any approver: then nobody could decide.
     """
     before = {name for name, result in request["sent"].items() if result == SENT}
     sender = _Sender(ledger=ledger, client=client, settings=settings, request=request, now=now)
@@ -124,9 +125,9 @@ def remind(
     settings: Settings,
     now: datetime,
 ) -> None:
-    """A reminder to each who has not answered, and from the second on a word to the escalation list.
+    """Reminds everyone who has not decided, and from the second reminder on notifies the escalation list.
 
-    What can't be sent is a fact and stops nothing.
+    A message that cannot be sent is recorded as a fact and stops nothing.
     """
     sender = _Sender(ledger=ledger, client=client, settings=settings, request=request, now=now)
     waiting, escalated = awaited(request), escalated_to(request, now)
@@ -156,7 +157,7 @@ def escalated_to(request: RequestRecord, now: datetime) -> list[str]:
 
 
 def seconds_left(request: RequestRecord, now: datetime) -> int:
-    """Until the request expires, the begun second counted whole; 0 or less when it has."""
+    """Until the request expires, rounded up to whole seconds; 0 or less after that."""
     return math.ceil((datetime.fromisoformat(request["expiresAt"]) - now).total_seconds())
 
 
@@ -188,7 +189,7 @@ class _Sender:
         escalated: Sequence[str] = (),
         besides: Set[str] = frozenset(),
     ) -> dict[str, str]:
-        """By `mail to ana@example.com`, `slack to the channel` and the like: `sent`, or why not."""
+        """By `mail to ana@example.com`, `slack to the channel` and the like: `sent`, or the reason why not."""
         links = {approver: self._link(approver) for approver in approvers}
         outbox, ses = Outbox(), self._client("ses")
         for approver, link in links.items():
@@ -234,7 +235,7 @@ class _Sender:
         return {}
 
     def _said(self, bot: slack.Bot, write: Callable[[], Mapping[str, object]]) -> None:
-        """In the release's thread; in the channel alone where whoever opens the thread has not come to an end in time."""
+        """In the release's thread; only in the channel if another sender is still opening the thread."""
         request = self._request
         say = partial(slack_thread.say, bot, write(), key=f"{request['id']} asked", pause=self._ledger.pause)
         try:
@@ -280,12 +281,12 @@ def _posted(url: str, write: Callable[[], Mapping[str, object]]) -> None:
 
 
 def _new_id(random: Callable[[int], bytes]) -> str:
-    """160 bits that are made from nothing: not from the execution, whose ARN other services show."""
+    """160 random bits, derived from nothing: not from the execution, whose ARN other services show."""
     return base64.b32encode(random(20)).decode().lower()
 
 
 def _warnings(record: ReleaseRecord, now: datetime) -> list[str]:
-    """What approvers read first: the plan's and the gates' warnings, what a rollback could not give back, a long pause."""
+    """What approvers see first: warnings of the plan and the gates, what a rollback could not restore, a long pause."""
     plan = record["plan"]
     warnings = [*plan.get("warnings", ()), *(it["warning"] for it in record["gates"] if it.get("warning"))]
     warnings.sort(key=lambda warning: not warning.startswith("EMERGENCY"))

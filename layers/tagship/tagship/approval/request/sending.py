@@ -1,6 +1,6 @@
-"""Messages go out side by side: each has its own try, all share one deadline, and none waits for another.
+"""Sends messages in parallel: each has its own attempt, all share one deadline, and none waits for another.
 
-A channel that is slow or hangs costs its own messages and nobody else's, and never the step's budget.
+A channel that is slow or hangs delays only its own messages, never the step.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from tagship.slack.messages import SlackFailed
 
 SENT = "sent"
 SECONDS = 15
-"""For all messages of a step together; the functions that send have 28 (template.yaml)."""
+"""For all messages of a step together; the sending functions have 28 s (template.yaml)."""
 AT_ONCE = 50
-"""More than 20 approvers and 20 on the escalation list can ever be, by mail and on Slack."""
+"""More than the maximum of 20 approvers and 20 people on the escalation list, by mail and on Slack."""
 LATE = "no answer in time"
 
 Clock = Callable[[], float]
 
 
 class Outbox:
-    """What one step sends."""
+    """The messages of one step."""
 
     def __init__(self, *, seconds: float = SECONDS, clock: Clock = time.monotonic) -> None:
         self._ends = clock() + seconds
@@ -34,7 +34,7 @@ class Outbox:
         self._underway: dict[str, Future[object]] = {}
 
     def send(self, name: str, job: Callable[[], object]) -> None:
-        """Begins at once; `name` is what the result is called."""
+        """Starts at once; `name` is the key of the result."""
         self._underway[name] = self._pool.submit(job)
 
     def asked[T](self, job: Callable[[], T]) -> T:
@@ -45,7 +45,7 @@ class Outbox:
         return self._pool.submit(job).result(timeout=max(0.0, self._ends - self._clock()))
 
     def results(self) -> dict[str, str]:
-        """By name: `sent`, or why not. Whatever hangs is left behind at the deadline."""
+        """By name: `sent`, or the reason why not. Messages that still hang at the deadline are abandoned."""
         wait(self._underway.values(), timeout=max(0.0, self._ends - self._clock()))
         self._pool.shutdown(wait=False, cancel_futures=True)
         return {
@@ -55,7 +55,7 @@ class Outbox:
 
 
 def reason_of(error: BaseException | None) -> str:
-    """`sent`, or the reason in a few words that carry no address and no link."""
+    """`sent`, or the reason in a few words, without an address or a link."""
     match error:
         case None:
             return SENT
