@@ -170,7 +170,7 @@ class FakeStates:
     ) -> dict[str, Any]:
         self._called("list_state_machine_versions")
         newest = sorted(self.versions, key=int, reverse=True)
-        at, many = int(nextToken or 0), maxResults or 2
+        at, many = int(nextToken or 0), min(maxResults or 2, 400)
         return {
             "stateMachineVersions": [
                 {"stateMachineVersionArn": f"{ARN}:{each}"} for each in newest[at : at + many]
@@ -264,20 +264,21 @@ class FakeStates:
     # ---- executions
 
     def list_executions(
-        self, *, stateMachineArn: str, maxResults: int, statusFilter: str = ""
+        self, *, stateMachineArn: str, maxResults: int, statusFilter: str = "", nextToken: str = ""
     ) -> dict[str, Any]:
+        """In pages of at most seven, whatever was asked for."""
         self._called("list_executions")
         if self.latest["type"] == "EXPRESS":
-            raise aws_error(
-                "StateMachineTypeNotSupported", message="This operation is not supported by this type."
-            )
+            raise aws_error("StateMachineTypeNotSupported", message="Not supported by this type.")
         found = [
             each
             for each in self.executions
             if (not statusFilter or each["status"] == statusFilter)
             and stateMachineArn in (ARN, each.get("stateMachineVersionArn"), each.get("stateMachineAliasArn"))
         ]
-        return {"executions": deepcopy(found[:maxResults])}
+        at, many = int(nextToken or 0), min(maxResults, 7)
+        more = {"nextToken": str(at + many)} if at + many < len(found) else {}
+        return {"executions": deepcopy(found[at : at + many]), **more}
 
     def start_execution(self, *, stateMachineArn: str, name: str, **asked: str) -> dict[str, Any]:
         self._called("start_execution")

@@ -63,7 +63,9 @@ class StepFunctionsTarget:
     """The roles that executions may run with. A release is refused if the state machine has another one."""
     alias: Annotated[
         str,
-        Matching(r"^(?!\d+$)[A-Za-z0-9_-]{1,60}$", "an alias's name: letters, digits, - and _, at most 60"),
+        Matching(
+            r"^(?!\d+$)[A-Za-z0-9_.-]{1,60}$", "an alias's name: letters, digits, -, _ and ., at most 60"
+        ),
     ] = "live"
     """The alias that callers use."""
     substitutions: Annotated[

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _RECENT = timedelta(days=7)
 _LOOKED_AT = 100
+_MOST_PAGES = 5
 _NAMED = 10
 _PACE_SECONDS = 2
 _CAUSE = 300
@@ -93,18 +94,26 @@ def _count(number: int, *, of: int) -> str:
 def _listed(
     states: SFNClient, release: str, asked: ListExecutionsInputTypeDef
 ) -> Sequence[dict[str, Any]] | None:
-    """One page; None where Step Functions lists none because the state machine is an express one."""
+    """Up to `maxResults`; None where Step Functions lists none because the state machine is an express one."""
+    found: list[dict[str, Any]] = []
+    most, page = asked["maxResults"], asked
     try:
         with calling(
             f"{release}: listing executions of {asked.get('stateMachineArn')}",
             **NOT_THERE,
             ResourceNotFound=TargetInvalid,
         ):
-            return [dict(each) for each in states.list_executions(**asked)["executions"]]
+            for _ in range(_MOST_PAGES):  # a page may have fewer than were asked for
+                answer = states.list_executions(**page)
+                found += [dict(each) for each in answer["executions"]]
+                if len(found) >= most or not answer.get("nextToken"):
+                    break
+                page = {**asked, "nextToken": answer["nextToken"]}
     except ClientError as error:
         if code_of(error) == "StateMachineTypeNotSupported":
             return None
         raise
+    return found[:most]
 
 
 # ---- the candidate, before it gets any traffic ----------------------------------------------------------------------

@@ -29,6 +29,7 @@ from tagship.text.words import listed
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
+    from mypy_boto3_stepfunctions.type_defs import ListStateMachineVersionsInputTypeDef
 
 _PACE_SECONDS = 2
 _MOST_VERSIONS = 1000
@@ -104,11 +105,7 @@ class StateMachine:
 
     def _room(self) -> str:
         """A warning where there is little room left for versions; empty where there is enough."""
-        with calling(f"{self._release}: counting the versions of {self.spec.stateMachine}", **NOT_THERE):
-            found = self.states.list_state_machine_versions(
-                stateMachineArn=self._arn, maxResults=_MOST_VERSIONS
-            )
-        number = len(found["stateMachineVersions"])
+        number = self._count()
         delete = "Delete old versions (`tagship retention` shows which)"
         if number >= _MOST_VERSIONS:
             raise TargetInvalid(
@@ -121,6 +118,21 @@ class StateMachine:
                 "executions that run on them continue."
             )
         return ""
+
+    def _count(self) -> int:
+        """How many versions there are; a page may have fewer than were asked for."""
+        request: ListStateMachineVersionsInputTypeDef = {
+            "stateMachineArn": self._arn,
+            "maxResults": _MOST_VERSIONS,
+        }
+        number = 0
+        while True:
+            with calling(f"{self._release}: counting the versions of {self.spec.stateMachine}", **NOT_THERE):
+                page = self.states.list_state_machine_versions(**request)
+            number += len(page["stateMachineVersions"])
+            if not page.get("nextToken"):
+                return number
+            request["nextToken"] = page["nextToken"]
 
     def _bypassing(self, machine: Mapping[str, Any]) -> str:
         """A warning where executions are started without the alias; empty where none is, or none is listed."""
