@@ -217,8 +217,9 @@ def visit(
 
 
 def of_application(document: Document, *, stage: str) -> dict[str, object]:
-    """What is different about the sample where a team's own application is asked about: its people, policy and traffic."""
+    """What is different about the sample for a team's own application: its people, policy, plan and traffic."""
     policy, strategy = document["approval"], strategy_of(document)
+    planned = kind_of(Application.from_dict(document).target).planned
     rules = rules_of(policy, _members(policy))
     return {
         "application": document["application"],
@@ -231,7 +232,7 @@ def of_application(document: Document, *, stage: str) -> dict[str, object]:
         "countInEveryRule": policy["countInEveryRule"],
         "reasonToApprove": policy["reasonToApprove"],
         "expiresAt": (NOW - timedelta(minutes=20) + timedelta(seconds=policy["expires"])).isoformat(),
-        "plan": sample()["plan"] | {"steps": strategy},
+        "plan": sample()["plan"] | {"summary": list(planned), "steps": strategy},
     }
 
 

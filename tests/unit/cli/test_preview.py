@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from click.testing import CliRunner
 
+from tagship.targets import KINDS
 from tagship_cli.main import main
 from tests.unit.builders import application, changed
 
@@ -47,6 +49,16 @@ def test_everything_is_written_with_the_teams_own_people_policy_and_traffic(tmp_
     assert mail.startswith("Subject: Approve basket v1.4.0 for staging?")
     links = (tmp_path / "out" / "index.html").read_text()
     assert all(name in links for name in names - {"index.html"})
+
+
+@pytest.mark.parametrize("kind", ["cloudformation", "ecs", "static-site", "custom"])
+def test_each_kind_of_target_is_previewed_with_a_plan_of_its_own(tmp_path, kind):
+    example = Path(__file__).parents[3] / "examples" / kind / "application.yaml"
+    result = run(str(example), "--html", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.output
+    mail = (tmp_path / "out" / "mail-approval.txt").read_text()
+    assert KINDS[kind].planned[0].removeprefix("the ") in mail
+    assert "Alias live" not in mail
 
 
 def test_one_approver_alone_has_no_states_that_need_a_second(tmp_path):

@@ -67,6 +67,8 @@ class Conformance(ABC):
         assert bench.kind.where(bench.spec)
         assert set(bench.kind.artifacts) == set(bench.artifacts)
         assert all(bench.kind.artifacts.values())
+        for shown, planned in zip(bench.kind.planned[:1], Release(bench).change.summary, strict=False):
+            assert shown.split(":")[0] == planned.split(":")[0], "previews show what a plan no longer says"
         assert bench.kind.step_seconds > 0
         assert bench.kind.settle_seconds > 0
         assert {"id", "digest", "etag", "data"} <= set(baseline)

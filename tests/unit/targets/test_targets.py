@@ -37,6 +37,11 @@ def test_a_session_is_kept_for_a_target_of_each_kind(kind: Kind) -> None:
     assert {errand(): "kept"}[errand()] == "kept"
 
 
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_previews_show_a_plan_of_each_kind(kind: Kind) -> None:
+    assert kind.planned
+
+
 def test_a_target_works_on_a_client_in_the_applications_role_that_may_do_what_is_needed():
     asked = []
 

@@ -180,6 +180,13 @@ KIND = Kind(
         "drift": "warn",
     },
     artifacts={TEMPLATE: "the template, packaged"},
+    planned=[
+        "the stack storefront: 3 changes by the change set tagship-v1-4-0-df30caa3db5a183e",
+        "REPLACES AWS::CloudWatch::Alarm TooManyErrors, because of AlarmName",
+        "Adds AWS::SQS::Queue Vouchers",
+        "Changes AWS::Lambda::Function Basket, because of Code and MemorySize",
+        "Parameter KeepSeconds: 345600 → 604800",
+    ],
     weighted=False,
     step_seconds=120,
     settle_seconds=900,

@@ -126,6 +126,7 @@ def _where(spec: EcsTarget) -> str:
     return f"the service {spec.service} of the cluster {spec.cluster} (account {spec.account}, {spec.region})"
 
 
+_IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/web@sha256"
 KIND = Kind(
     name="ecs",
     spec=EcsTarget,
@@ -145,6 +146,11 @@ KIND = Kind(
     artifacts={
         TASK: "the task definition, as JSON: what `aws ecs register-task-definition --cli-input-json` takes"
     },
+    planned=[
+        "the service storefront of the cluster shop: storefront:41 → a new revision; ECS replaces 6 tasks (rolling).",
+        f"Container web, image: {_IMAGE}:{'4f2a91c0' * 8} → web@sha256:{'9c1b77de' * 8}",
+        "Container web, environment: FEATURE_VOUCHERS added",
+    ],
     weighted=False,
     step_seconds=300,
     settle_seconds=900,

@@ -285,6 +285,8 @@ class Kind:
     """That part, whole."""
     artifacts: Mapping[str, str]
     """What a release of this kind brings, by the artifact's name, in words."""
+    planned: Sequence[str] = ()
+    """A plan as approvers read it, as an example: previews show it."""
     weighted: bool
     """False: traffic moves at once, and strategies with shares are refused."""
     step_seconds: int

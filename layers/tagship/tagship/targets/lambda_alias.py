@@ -136,6 +136,10 @@ KIND = Kind(
         "externalId": "tagship-production",
     },
     artifacts={CODE: "the function's code, as a zip"},
+    planned=[
+        "the alias live of storefront: version 41 → a new version",
+        "Code: 4f2a91c08d11 → 9c1b77de5a02 (4.1 MiB)",
+    ],
     weighted=True,
     step_seconds=15,
     settle_seconds=300,

@@ -229,6 +229,12 @@ KIND = Kind(
         "synthetic": {"input": '{"orderId": "synthetic"}', "seconds": 60},
     },
     artifacts={DEFINITION: "the definition in the Amazon States Language, as JSON"},
+    planned=[
+        "the alias live of storefront: version 41 → a new version",
+        "State Charge: Next Ship → Notify",
+        "State Notify: new, Succeed",
+        "Executions that run keep their version until they end, also after a rollback.",
+    ],
     weighted=True,
     step_seconds=15,
     settle_seconds=SETTLE_SECONDS,
