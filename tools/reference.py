@@ -9,6 +9,7 @@ A document marks such a part: `<!-- made by tools.reference: applications -->` â
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -153,8 +154,9 @@ def _short(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
 _Template.add_multi_constructor("!", _short)
 
 
+@functools.cache
 def template() -> Any:
-    """The template as plain data; a short form is what it is about."""
+    """The template as plain data; a short form is what it is about. Nobody changes it."""
     return yaml.load((ROOT / "template.yaml").read_text("utf-8"), _Template)  # noqa: S506 (it is a SafeLoader)
 
 
