@@ -175,7 +175,8 @@ def _while_it_waits(here: Deployed) -> dict[str, list[Try]]:
         "run_gate": [here.asked("run_gate", {**here.about, "gate": gate}) for gate in gates],
         "judge_gates": [
             here.asked(
-                "judge_gates", {"release": here.release, "planning": 1, "results": here.record["gates"]}
+                "judge_gates",
+                {"release": here.release, "planning": 1, "fence": 1, "results": here.record["gates"]},
             )
         ],
         "plan_deployment": [here.asked("plan_deployment", here.about)],

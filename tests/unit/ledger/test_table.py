@@ -322,6 +322,29 @@ def test_somebody_who_writes_in_between_is_written_before(ledger):
     assert_chain_is_whole(stored(ledger))
 
 
+@dataclass(slots=True)
+class Counted:
+    """A client that knows what was called."""
+
+    client: Any
+    called: list[str]
+
+    def __getattr__(self, name: str) -> Any:
+        self.called.append(name)
+        return getattr(self.client, name)
+
+
+def test_a_fact_that_follows_the_writers_own_needs_no_look_at_the_head(ledger):
+    counted = replace(ledger, client=Counted(ledger.client, []))
+    counted.record(fact(key="000"))
+    counted.client.called.clear()
+    assert counted.record(fact(key="001"))
+    assert counted.client.called == ["transact_write_items"]
+    ledger.record(fact(key="002"))
+    assert counted.record(fact(key="003"))
+    assert_chain_is_whole(stored(ledger))
+
+
 def test_who_never_gets_a_turn_gives_up_after_twelve_tries_and_says_that_nothing_was_changed(ledger):
     pauses: list[float] = []
     numbers = iter(range(100))

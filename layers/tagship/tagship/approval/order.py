@@ -35,7 +35,7 @@ def supersede_older(
 ) -> None:
     """Ends the older releases that were waiting when this one was read. A later fix stays: it can go first."""
     title = f"{record['application']} {record['tag']}"
-    for older in releases.waiting(ledger, record["application"]):
+    for older in releases.waiting(ledger, record["application"], but=record["tag"]):
         if older["readAt"] <= record["readAt"] and _newer(record["tag"], older["tag"]):
             _end(ledger, stepfunctions, older, why=f"Superseded by {title}.", execution=execution)
 

@@ -52,6 +52,7 @@ def complete(ledger: Ledger, release: ReleaseKey, *, execution: str) -> str:
             "commit": manifest["commit"],
             "durations": {"LeadTime": manifest["createdAt"], **began},
         },
+        known=record,
     )
     if not ended and releases.get(ledger, application, tag)["status"] != Status.SUCCEEDED:
         raise LockLost(

@@ -40,6 +40,7 @@ def end(
         execution=execution,
         data={"durations": began},
         unless_moved=status in _NOTHING_CHANGED,
+        known=record,
     ):
         return status, why
     record = releases.get(ledger, application, tag)

@@ -9,7 +9,7 @@ from typing import cast
 from tagship.deployment.locations import location_of
 from tagship.deployment.rollback import Order, leading_to, make_way, refuse, refuse_unsafe, served
 from tagship.ledger import lock, releases
-from tagship.ledger.table import Ledger, timestamp
+from tagship.ledger.table import Fact, Ledger, timestamp
 from tagship.model.errors import BaselineMissing, RollbackRefused
 from tagship.model.facts import FactKind
 from tagship.model.records import ReleaseRecord, Revision
@@ -52,7 +52,9 @@ def restore(
         seen=order.seen,
         deadline=timestamp(ledger.now() + timedelta(seconds=seconds)),
     )
-    releases.turn_back(ledger, fact, **changes)
+    begun = ledger.now()
+    if not releases.turn_back(ledger, fact, **changes):  # by an earlier try
+        begun = _triggered(ledger, fact)
     record = cast("ReleaseRecord", {**record, **changes})
     location = location_of(record)
     what = target.restore(
@@ -61,7 +63,16 @@ def restore(
         replaced=location.get("replaced"),
         fence=fence,
     )
-    _record(ledger, order, record, what=what, rollback=rollback, execution=execution, fence=fence)
+    data: dict[str, object] = {
+        "what": what,
+        "baseline": location["baseline"],
+        "fence": fence,
+        "served": served(ledger, record, ledger.now()),
+        "seconds": max(0, round((ledger.now() - begun).total_seconds())),
+    }
+    ledger.record(
+        order.fact(record, FactKind.BASELINE_RESTORED, rollback=rollback, execution=execution, **data)
+    )
     return record, what
 
 
@@ -97,28 +108,8 @@ def _verify_exists(target: Restorer, order: Order, baseline: Revision) -> None:
         ) from error
 
 
-def _record(
-    ledger: Ledger,
-    order: Order,
-    record: ReleaseRecord,
-    *,
-    what: str,
-    rollback: str,
-    execution: str,
-    fence: int,
-) -> None:
-    triggered = ledger.fact(
-        order.application, order.tag, record["attempt"], FactKind.ROLLBACK_TRIGGERED, rollback
-    )
-    assert triggered is not None
-    asked = datetime.fromisoformat(triggered["at"])
-    data: dict[str, object] = {
-        "what": what,
-        "baseline": location_of(record)["baseline"],
-        "fence": fence,
-        "served": served(ledger, record, ledger.now()),
-        "seconds": max(0, round((ledger.now() - asked).total_seconds())),
-    }
-    ledger.record(
-        order.fact(record, FactKind.BASELINE_RESTORED, rollback=rollback, execution=execution, **data)
-    )
+def _triggered(ledger: Ledger, fact: Fact) -> datetime:
+    """When this very fact was recorded."""
+    found = ledger.fact(fact.application, fact.tag, fact.attempt, fact.name, fact.key)
+    assert found is not None
+    return datetime.fromisoformat(found["at"])

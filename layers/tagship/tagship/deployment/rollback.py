@@ -212,8 +212,10 @@ def make_way(ledger: Ledger, order: Order, record: ReleaseRecord, *, execution: 
 
     A release that has moved traffic keeps the lock, and its own health checks decide.
     """
+    if record["status"] != Status.SUCCEEDED:
+        return
     holder = lock.holder(ledger, order.application)
-    if record["status"] != Status.SUCCEEDED or holder is None or holder.tag == order.tag:
+    if holder is None or holder.tag == order.tag:
         return
     other = releases.get(ledger, order.application, holder.tag)
     if other["status"] != Status.RUNNING or other["attempt"] != holder.attempt:

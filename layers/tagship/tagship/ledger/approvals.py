@@ -86,13 +86,13 @@ def request(ledger: Ledger, approval: NewRequest, *, execution: str, fence: int 
     )
     free = [lock.freed(ledger, application=approval["application"], fence=fence)] if fence else []
     try:
-        ledger.record(fact, ledger.put(item, only_if="attribute_not_exists(pk)"), running, *free)
+        opened = ledger.record(fact, ledger.put(item, only_if="attribute_not_exists(pk)"), running, *free)
     except Refused as refused:
         raise LockLost(
             f"{approval['application']} {approval['tag']}: the release has already ended, or its lock is another's; "
             "nobody was asked to approve it."
         ) from refused
-    found = get(ledger, _asked_as(ledger, fact))
+    found = get(ledger, approval["id"] if opened else _asked_as(ledger, fact))
     assert found is not None
     return found
 

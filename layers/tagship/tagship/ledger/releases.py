@@ -254,18 +254,20 @@ def end(
     only_in: str = "",
     also: Sequence[Change] = (),
     unless_moved: bool = False,
+    known: ReleaseRecord | None = None,
 ) -> bool:
     """Writes the ending with its fact, releases the lock (keeps it for ROLLBACK_FAILED), and updates the current release.
 
     `serves` is the new current release; after the rollback of the current one, it is its predecessor. `attempt` is the
-    one that ends: a late call that finds a newer attempt ends nothing. `also` is written with the ending.
+    one that ends: a late call that finds a newer attempt ends nothing. `also` is written with the ending. `known` is the
+    record that the caller has just read; the write is refused if it has changed, and it is read again.
 
     False if the release has an ending already: the first one is final. Also False if it is not, or no longer, in the
     phase `only_in`; with `unless_moved`, if its traffic has moved; and if someone else must end it: while a rollback is
     running, others can only alert a person, and a release that has lost the lock cannot succeed.
     """
     for _ in range(_TRIES):
-        record = get(ledger, application, tag)
+        record, known = known or get(ledger, application, tag), None
         if record["status"] not in _MAY_END_AS[status] or record["attempt"] != attempt:
             return False
         if (only_in and record.get("phase") != only_in) or (unless_moved and record.get("moved")):
@@ -428,16 +430,19 @@ def roll_back_refused(ledger: Ledger, record: ReleaseRecord) -> str:
     """
     if is_proposal(record["tag"]):
         return "it is a configuration change: propose the previous configuration with `tagship apply`."
+    never_planned = "" if record.get("plan") else "it was never planned, so it has changed nothing."
+    if record["status"] == Status.RUNNING:
+        return never_planned
     running = current(ledger, record["application"])
     adopted = running.get("adopted") if running else None
-    if adopted and adopted["foreign"] and record["status"] != Status.RUNNING:
+    if adopted and adopted["foreign"]:
         why = adopted["why"].rstrip(".")
         return (
             f"the version that serves traffic was adopted by {adopted['by']} ({why}), so this release cannot "
             "be rolled back from it."
         )
-    if record["status"] in (Status.RUNNING, Status.ROLLBACK_FAILED):
-        return "" if record.get("plan") else "it was never planned, so it has changed nothing."
+    if record["status"] == Status.ROLLBACK_FAILED:
+        return never_planned
     if record["status"] == Status.SUCCEEDED and running and running["tag"] == record["tag"]:
         return ""
     now = f"production runs {running['tag']}" if running else "production runs no release"
@@ -475,8 +480,10 @@ def _place(record: ReleaseRecord) -> Item:
     return {name: value for name, value in target.items() if name not in ("role", "externalId")}
 
 
-def turn_back(ledger: Ledger, fact: Fact, **attributes: Any) -> None:
+def turn_back(ledger: Ledger, fact: Fact, **attributes: Any) -> bool:
     """Records that a rollback begins, or a bar, with its change to the release: what is restored, that it is barred.
+
+    False if it was recorded before.
 
     Raises LockLost if the tag has a newer attempt meanwhile.
     """
@@ -488,7 +495,7 @@ def turn_back(ledger: Ledger, fact: Fact, **attributes: Any) -> None:
         **attributes,
     )
     try:
-        ledger.record(fact, *([change] if attributes else []))
+        return ledger.record(fact, *([change] if attributes else []))
     except Refused as refused:
         raise LockLost(
             f"{fact.application} {fact.tag}: it has already started again. Nothing was changed."
@@ -501,10 +508,13 @@ def open_ones(ledger: Ledger) -> list[ReleaseRecord]:
     return [_record(item) for item in found if item and item["status"] == Status.RUNNING]
 
 
-def waiting(ledger: Ledger, application: str) -> list[ReleaseRecord]:
-    """An application's releases that wait for people or for their window; they do not hold the lock."""
+def waiting(ledger: Ledger, application: str, *, but: str = "") -> list[ReleaseRecord]:
+    """An application's releases that wait for people or for their window, `but` one; they do not hold the lock."""
     pk = application_key(application)
-    found = [ledger.get(pk, str(item["sk"])) for item in ledger.open_of("release") if item["pk"] == pk]
+    others = [
+        item["sk"] for item in ledger.open_of("release") if item["pk"] == pk and item["sk"] != _key(but)
+    ]
+    found = [ledger.get(pk, str(sk)) for sk in others]
     records = [_record(item) for item in found if item and item["status"] == Status.RUNNING]
     return [each for each in records if each["phase"] in (ASKED, DELAYED) and not is_proposal(each["tag"])]
 

@@ -100,6 +100,8 @@ class Ledger:
     stage: str
     now: Callable[[], datetime]
     pause: Callable[[float], None] = time.sleep
+    _heads: dict[str, Item] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """The last fact that this object itself wrote, by partition: the next one is usually written after it."""
 
     # ---- reading ---------------------------------------------------------------------------------------------------
 
@@ -226,7 +228,8 @@ class Ledger:
         """
         pk = application_key(fact.application)
         for attempt in range(_TRIES):
-            head = self.get(pk, "HEAD") or {"last": 0, "digest": ""}
+            # A head that is no longer the last one is refused by the transaction's condition, and read again.
+            head = self._heads.pop(pk, None) or self.get(pk, "HEAD") or {"last": 0, "digest": ""}
             item = self._item(fact, head)
             try:
                 self._in_turn(
@@ -238,6 +241,7 @@ class Ledger:
                         *changes,
                     ],
                 )
+                self._heads[pk] = {"last": item["seq"], "digest": item["digest"]}
                 return True
             except ClientError as error:
                 if _stands_already(error):
