@@ -144,7 +144,7 @@ def test_each_difference_is_a_line_dangerous_ones_first_and_no_data_is_shown(ben
         "State Each / In: Type Succeed → Fail",
         "State Each / Deep: new, Succeed",
         f"State Refund: new, Task that calls {FUNCTION}:7",
-        "Executions that run keep their version until they end, also after a rollback.",
+        "Running executions stay on their version until they end, also after a rollback.",
         (
             "storefront itself gets this definition as soon as the release is approved: executions that are "
             "started without the alias use it at once."

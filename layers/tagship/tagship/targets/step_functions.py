@@ -1,4 +1,4 @@
-"""Target `step-functions`: a state machine behind an alias; its part of application.yaml, and what the rest knows of it.
+"""Target `step-functions`: a state machine behind an alias. Its part of application.yaml, and its `Kind`.
 
 The adapter is in modules of its own, because a step that only reads a configuration need not load it.
 """
@@ -21,7 +21,7 @@ DEFINITION = "definition"
 """The artifact that a release of this kind brings."""
 _METRICS = "AWS/States"
 SETTLE_SECONDS = 300
-"""How long an alias may take to read as it was written, and a synthetic execution to end."""
+"""The deadline for an alias to settle, and for a synthetic execution to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +86,12 @@ def machine_arn(target: StepFunctionsTarget) -> str:
 
 
 def alias_arn(target: StepFunctionsTarget) -> str:
-    """As callers start executions with it."""
+    """The ARN with which callers start executions."""
     return f"{machine_arn(target)}:{target.alias}"
 
 
 def execution_arn(target: StepFunctionsTarget, name: str) -> str:
-    """Of an execution, whatever version it runs."""
+    """The ARN of an execution of any version."""
     return f"{_states(target)}:execution:{target.stateMachine}:{name}"
 
 
@@ -100,7 +100,7 @@ def _states(target: Location) -> str:
 
 
 def rights(target: StepFunctionsTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
-    """What this adapter asks of the application's role; `objects` are the ARNs of the definitions that it may read."""
+    """The permissions that the adapter needs; `objects` are the ARNs of the definitions that it may read."""
     arn, reads = machine_arn(target), tuple(objects)
     # Step Functions' guide says that IAM sees the state machine's ARN; its list of actions has ARNs of versions and aliases.
     on = (arn, f"{arn}:*")

@@ -53,13 +53,13 @@ class Standing:
 
     @property
     def fence(self) -> int:
-        """The number that the last write of the alias carried; 0 where Tagship has never written it."""
+        """The fencing number in the alias's description; 0 if Tagship has never written the alias."""
         found = _WRITTEN.search(self.description)
         return int(found[1]) if found else 0
 
     @property
     def etag(self) -> str:
-        """Of what it routes to, and who wrote that."""
+        """A hash of the routing and of the description, which names the writer."""
         return hashlib.sha256(f"{_text(self.routes)}|{self.description}".encode()).hexdigest()[:16]
 
 
@@ -91,7 +91,7 @@ class Alias:
         return Standing(routes=routes, description=found.get("description") or "")
 
     def fences(self) -> dict[int, str]:
-        """The fencing numbers that were here, each with what its holder was about to write."""
+        """The fencing numbers in the tags, each with the routing that its holder intended."""
         with calling(f"{self._release}: looking at the tags of {self.spec.stateMachine}", **_REFUSED):
             tags = self.states.list_tags_for_resource(resourceArn=machine_arn(self.spec))["tags"]
         written = {str(each.get("key")): str(each.get("value")) for each in tags}
@@ -102,7 +102,7 @@ class Alias:
         }
 
     def refuse_older(self, standing: Standing | None, fences: Mapping[int, str], fence: int) -> None:
-        """Raises LockLost where a newer fencing number was here."""
+        """Raises LockLost if a newer fencing number exists."""
         newest = max((*fences, standing.fence if standing else 0), default=0)
         if newest > fence:
             raise LockLost(
@@ -113,7 +113,7 @@ class Alias:
     # ---- what is written -------------------------------------------------------------------------------------------
 
     def mark(self, fences: Mapping[int, str], fence: int, routes: Routes) -> None:
-        """Says, before anything is moved, under which number what will be written; then drops older numbers."""
+        """Writes the fencing number and the intended routing as a tag, then removes older tags."""
         if fences.get(fence) != _text(routes):
             with calling(f"{self._release}: marking {self.spec.stateMachine}", **_REFUSED):
                 self.states.tag_resource(
@@ -125,10 +125,10 @@ class Alias:
                 self.states.untag_resource(resourceArn=machine_arn(self.spec), tagKeys=older)
 
     def write(self, standing: Standing | None, routes: Routes, fence: int) -> str:
-        """The move, and the look after it; answers with the alias's etag.
+        """Writes the alias, then checks the tags again; returns the alias's etag.
 
-        Raises LockLost where somebody with a newer number, or a newer step of the same release, was here meanwhile: the
-        alias is then as they wanted it. BaselineMissing where a version is gone.
+        Raises LockLost if a newer fencing number, or a newer step of the same release, appeared meanwhile; the alias is then
+        routed as the newer one intended. Raises BaselineMissing if a version no longer exists.
         """
         self._write(standing, routes, fence)
         mine = (fence, _text(routes))
@@ -202,12 +202,12 @@ class Alias:
 
     @property
     def arn(self) -> str:
-        """As callers start executions with it."""
+        """The ARN with which callers start executions."""
         return alias_arn(self.spec)
 
     @property
     def name(self) -> str:
-        """In a sentence."""
+        """For sentences."""
         return f"the alias {self.spec.alias} of {self.spec.stateMachine}"
 
     def by_hand(self, version: str) -> str:
@@ -239,7 +239,7 @@ def described(standing: Standing | None) -> str:
 
 
 def _text(routes: Routes) -> str:
-    """As a tag's value may be: `11=90 12=10`."""
+    """The value of a tag: `11=90 12=10`."""
     return " ".join(f"{version}={share}" for version, share in sorted(routes.items())) or "none"
 
 

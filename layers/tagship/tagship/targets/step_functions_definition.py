@@ -1,4 +1,4 @@
-"""Definitions in the Amazon States Language: read from a release, compared in words, searched for what no version pins."""
+"""Definitions in the Amazon States Language: read from a release, compared, and searched for calls without a version."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 MOST_BYTES = 1024 * 1024
-"""What Step Functions takes (UpdateStateMachine, `definition`)."""
+"""The limit of Step Functions (UpdateStateMachine, `definition`)."""
 _PLACEHOLDER = re.compile(r"\$\{([A-Za-z][A-Za-z0-9_]*)\}")
 _INTEGRATION = re.compile(r"^arn:[a-z-]+:states:::")
 _FUNCTION = re.compile(r"^arn:[a-z-]+:lambda:[^:]*:[^:]*:function:(?P<name>[^:]+)(:(?P<qualifier>[^:]+))?$")
@@ -27,13 +27,13 @@ _SHOWN = (
     "HeartbeatSeconds",
     "MaxConcurrency",
 )
-"""Fields of a state whose values are shown; of all others only the name, because they may hold somebody's data."""
+"""Fields of a state whose values are shown. Other fields may contain data, so only their names are shown."""
 _INNER = ("Branches", "ItemProcessor", "Iterator")
 _RUN_TIME = "chosen at run time"
 
 
 class Unreadable(ValueError):
-    """It is no definition; the message says why."""
+    """It is not a definition; the message says why."""
 
 
 def read(content: bytes, substitutions: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
@@ -96,13 +96,13 @@ def _listed(value: object) -> list[object]:
 
 
 def digest_of(document: Mapping[str, Any], settings: Mapping[str, object] | None = None) -> str:
-    """SHA-256 of what a definition says, however it is written, and of the settings that it runs with."""
+    """SHA-256 of a definition, however it is formatted, and of the settings that it runs with."""
     whole = document if settings is None else {"definition": document, **settings}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
 def settings_of(machine: Mapping[str, Any]) -> dict[str, Any]:
-    """What a version runs with beside its definition, as DescribeStateMachine says it, defaults left out."""
+    """The settings of a version beside its definition, from DescribeStateMachine, with defaults filled in."""
     logging = machine.get("loggingConfiguration") or {}
     encryption = machine.get("encryptionConfiguration") or {}
     return {
@@ -193,7 +193,7 @@ def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def _without_states(value: object) -> object:
-    """The rest of an inner state machine: its states are compared one by one."""
+    """An inner state machine without its states, which are compared one by one."""
     if isinstance(value, list):
         return [_without_states(each) for each in value]
     if isinstance(value, Mapping):

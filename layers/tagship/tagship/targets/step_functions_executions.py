@@ -1,4 +1,4 @@
-"""Executions of a state machine: who bypasses the alias, what a rollback can't undo, and one that tries a candidate."""
+"""Executions of a state machine: those that bypass the alias, those that a rollback does not undo, and the synthetic one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MOST_PAGES = 5
 _NAMED = 10
 _PACE_SECONDS = 2
 _CAUSE = 300
-"""Characters of an execution's own words."""
+"""The longest cause of an execution that is shown, in characters."""
 
 
 def bypassing(states: SFNClient, spec: StepFunctionsTarget, *, now: datetime, release: str) -> Sequence[str]:
@@ -50,7 +50,7 @@ def bypassing(states: SFNClient, spec: StepFunctionsTarget, *, now: datetime, re
 
 
 def used(states: SFNClient, arn: str, *, release: str) -> bool:
-    """Whether anybody has started an execution with this alias, as far as Step Functions lists them."""
+    """Whether an execution was started with this alias; always False for an express state machine."""
     return bool(_listed(states, release, {"stateMachineArn": arn, "maxResults": 1}))
 
 
@@ -68,7 +68,7 @@ def running(
 
 
 def unfinished(states: SFNClient, spec: StepFunctionsTarget, version: str, *, release: str) -> str:
-    """What a rollback does not undo, in words: the executions that run on a version. It stops no rollback."""
+    """The executions on a version, which a rollback does not undo, in words. Never raises: it must not stop a rollback."""
     arn = f"{machine_arn(spec)}:{version}"
     by_hand = f"aws stepfunctions list-executions --state-machine-arn {arn} --region {spec.region}"
     try:
@@ -130,7 +130,7 @@ def try_out(
     now: datetime,
     release: str,
 ) -> int:
-    """Starts the synthetic execution once; how many seconds to wait before asking again, 0 when it has succeeded.
+    """Starts the synthetic execution once; returns the seconds to wait before asking again, 0 when it has succeeded.
 
     Raises CandidateUnhealthy when it has not, or not in time.
     """
@@ -169,7 +169,7 @@ def try_out(
 
 
 def _names(tag: str, version: str, now: datetime) -> tuple[str, str]:
-    """What an execution of this attempt is called: every try of the step asks for the same, a later attempt for another."""
+    """The execution's name in this period and in the previous one; a later attempt starts another execution."""
     period = int(now.timestamp()) // SETTLE_SECONDS
     said = re.sub(r"[^A-Za-z0-9._-]", "-", tag)[:40]
     return (f"tagship-{said}-{version}-{period}", f"tagship-{said}-{version}-{period - 1}")

@@ -60,14 +60,14 @@ class StateMachine:
     spec: StepFunctionsTarget
     states: SFNClient
     trying: SFNClient
-    """For the synthetic execution: a call that takes its time, and is not repeated."""
+    """For the synthetic execution: a client that waits longer and does not retry."""
     s3: Any
     now: Callable[[], datetime] = field(default=_utc_now, compare=False)
 
     # ---- before anybody is asked -----------------------------------------------------------------------------------
 
     def check(self, current: Revision | None) -> Finding:
-        """Looks at the state machine, its alias, the room for versions, and who starts it without the alias."""
+        """Checks the state machine, its role, its alias, its quota of versions, and executions that bypass the alias."""
         machine = self._machine()
         self._allowed_role(machine)
         alias = self._alias.look()
@@ -104,7 +104,7 @@ class StateMachine:
             )
 
     def _room(self) -> str:
-        """A warning where there is little room left for versions; empty where there is enough."""
+        """A warning if the quota of versions is nearly used up, else empty."""
         number = self._count()
         delete = "Delete old versions (`tagship retention` shows which)"
         if number >= _MOST_VERSIONS:
@@ -120,7 +120,7 @@ class StateMachine:
         return ""
 
     def _count(self) -> int:
-        """How many versions there are; a page may have fewer than were asked for."""
+        """How many versions there are, over all pages."""
         request: ListStateMachineVersionsInputTypeDef = {
             "stateMachineArn": self._arn,
             "maxResults": _MOST_VERSIONS,
@@ -135,7 +135,7 @@ class StateMachine:
             request["nextToken"] = page["nextToken"]
 
     def _bypassing(self, machine: Mapping[str, Any]) -> str:
-        """A warning where executions are started without the alias; empty where none is, or none is listed."""
+        """A warning if executions are started without the alias, else empty."""
         if machine.get("type") == "EXPRESS":
             return ""
         found = bypassing(self.states, self.spec, now=self.now(), release=self._release)
@@ -149,7 +149,7 @@ class StateMachine:
         )
 
     def dry_run(self, artifacts: Artifacts) -> Finding:
-        """Step Functions' own validation of the definition; it makes nothing."""
+        """Has Step Functions validate the definition, which creates nothing."""
         text, _ = self._asked(artifacts)
         machine = self._machine()
         with calling(
@@ -173,7 +173,7 @@ class StateMachine:
         return Finding(said="Step Functions accepts the definition.", warning=warning)
 
     def look_into(self, artifacts: Artifacts, opened: Opened) -> tuple[str, Sequence[str]]:
-        """Whether it is a definition, once what differs between stages has been put in."""
+        """Whether it is a definition, with the substitutions applied."""
         artifact, pinned = self._brought(artifacts)
         with opened(pinned) as file:
             content = file.read(definitions.MOST_BYTES + 1)
@@ -199,7 +199,7 @@ class StateMachine:
         return Finding(said=f"version {version} of {self.spec.stateMachine}")
 
     def plan(self, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool) -> Change:  # noqa: ARG002 (a definition takes none; any two versions can share traffic)
-        """Compares what serves with what would be published: the release's definition, with the state machine's settings."""
+        """Compares the version that serves with the release's definition and the state machine's settings."""
         _, document = self._asked(artifacts)
         alias = self._alias.look()
         self._one_version(alias)
@@ -254,7 +254,7 @@ class StateMachine:
                     definitions.differences(before, document)
                     or ["Definition: no state changes what it does."]
                 ),
-                "Executions that run keep their version until they end, also after a rollback.",
+                "Running executions stay on their version until they end, also after a rollback.",
                 unqualified,
             ],
             warnings=[*warnings, *self._foreign(latest, serving, candidate)],
@@ -263,7 +263,7 @@ class StateMachine:
     def _foreign(
         self, latest: Mapping[str, Any], serving: Mapping[str, Any], candidate: Revision
     ) -> Sequence[str]:
-        """Warns where the state machine itself has a definition that neither serves nor is a release's."""
+        """Warns if the state machine itself has a definition that does not serve and that no release made."""
         stands = _definition(latest)
         if stands in (_definition(serving), candidate["data"]["definition"]):
             return ()
@@ -280,16 +280,16 @@ class StateMachine:
     def _warnings(self, document: Mapping[str, Any]) -> Sequence[str]:
         found = [line(each, 160) for each in definitions.unpinned(document)]
         warning = (
-            f"{listed(found)} without a version or an alias. Executions that run get new code of these as soon as "
-            "somebody deploys it, and a rollback of this release does not restore the old code. Name a version or "
-            "an alias in the definition."
+            f"{listed(found)} without a version or an alias. Running executions use new code as soon as it is "
+            "deployed there, and a rollback of this release does not restore the old code. Name a version or an "
+            "alias in the definition."
         )
         return (warning,) if found else ()
 
     # ---- the candidate ---------------------------------------------------------------------------------------------
 
     def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
-        """Updates the state machine, publishes exactly that revision, compares it with what was approved, and tries it."""
+        """Publishes the version, compares it with what was approved, and runs the synthetic execution."""
         text, document = self._asked(artifacts)
         latest = self._as_approved(document, self._machine(), candidate, "would be")
         try:
@@ -317,7 +317,7 @@ class StateMachine:
         return Prepared(candidate={**candidate, "id": version})
 
     def _published(self, text: str, latest: Mapping[str, Any], candidate: Revision) -> str:
-        """In one call where the definition is new; else exactly the revision that was looked at, unless it has a version."""
+        """Updates and publishes in one call; a definition that stands already is published at exactly its revision, once."""
         stands = _definition(latest) == candidate["data"]["definition"]
         newest = self._newest() if stands else None
         if newest and newest.get("revisionId") == latest.get("revisionId"):
@@ -336,7 +336,7 @@ class StateMachine:
             return _number(updated["stateMachineVersionArn"])
 
     def _undisturbed(self, latest: Mapping[str, Any], candidate: Revision) -> None:
-        """It is the revision that the plan saw, or the one that an earlier try has made of it."""
+        """Raises PlanChanged unless this is the planned revision, or the one that an earlier attempt made."""
         planned = candidate["data"]
         made = (_definition(latest), definitions.digest_of(definitions.settings_of(latest)))
         if _revision_id(latest) != planned["revisionId"] and made != (
@@ -351,7 +351,7 @@ class StateMachine:
     def _as_approved(
         self, document: Mapping[str, Any], machine: Mapping[str, Any], candidate: Revision, verb: str
     ) -> Mapping[str, Any]:
-        """Raises PlanChanged where definition and settings, as a whole, are not those of the approved candidate."""
+        """Raises PlanChanged if definition or settings differ from the approved candidate's."""
         if definitions.digest_of(document, definitions.settings_of(machine)) != candidate["digest"]:
             raise PlanChanged(
                 f"{self._release}: the version that {verb} published is not the one that was approved: the definition, the "
@@ -363,7 +363,7 @@ class StateMachine:
     # ---- traffic ---------------------------------------------------------------------------------------------------
 
     def verify_unchanged(self, move: Move) -> None:
-        """Looks at the alias, and at the candidate: the version, or the state machine while there is none yet."""
+        """Checks the alias, and the candidate's version; before there is one, the state machine."""
         self._as_expected(self._alias.look(), self._alias.fences(), move)
         if move.candidate["id"]:
             self._still_there(move.candidate, TargetInvalid)
@@ -371,7 +371,7 @@ class StateMachine:
             self._undisturbed(self._machine(), move.candidate)
 
     def set_weight(self, move: Move) -> str:
-        """Says under which number it moves, looks, writes the alias, and looks again."""
+        """Tags the fencing number and the intent, reads again, writes the alias, and reads the tags again."""
         alias, fences, routes = self._alias.look(), self._alias.fences(), _wanted(move)
         if self._as_expected(alias, fences, move):
             return alias.etag if alias else ""
@@ -385,7 +385,7 @@ class StateMachine:
         return self._alias.write(alias, routes, move.fence)
 
     def _as_expected(self, alias: Standing | None, fences: Mapping[int, str], move: Move) -> bool:
-        """Whether an earlier try has done it already."""
+        """Whether an earlier attempt has already done it."""
         self._alias.refuse_older(alias, fences, move.fence)
         if alias is None:
             if move.etag:
@@ -400,7 +400,7 @@ class StateMachine:
         return False
 
     def verify_weight(self, move: Move) -> int:
-        """The alias reads as it was written: reads of Step Functions are behind its writes for a moment."""
+        """Waits until the alias reads as written: Step Functions is eventually consistent."""
         alias = self._alias.look()
         if alias is None:
             if move.baseline is None:
@@ -447,9 +447,9 @@ class StateMachine:
         fence: int,
         replaced: Revision | None = None,
     ) -> str:
-        """All traffic to the baseline in one write; where nothing served before the release, the alias goes again.
+        """Sends all traffic to the baseline in one write; if nothing served before the release, removes the alias.
 
-        It says which executions still run on the candidate: nothing takes these back.
+        It lists the executions that still run on the candidate, because they cannot be undone.
         """
         ours = {each["id"] for each in (baseline, candidate, replaced) if each}
         routes: Routes = {baseline["id"]: 100} if baseline else {}
@@ -495,7 +495,7 @@ class StateMachine:
         return unfinished(self.states, self.spec, candidate["id"], release=self._release)
 
     def _refuse_to_delete(self, alias: Standing) -> None:
-        """Raises BaselineMissing where somebody starts executions with the alias by now: they could not start any."""
+        """Raises BaselineMissing if executions are started with the alias: without it they would fail."""
         if used(self.states, self._alias.arn, release=self._release):
             raise BaselineMissing(
                 f"{self._release}: nothing served traffic before this release, but executions were started with "
@@ -535,7 +535,7 @@ class StateMachine:
         }
 
     def _is_ours(self, recorded: Revision) -> bool:
-        """Whether it was recorded of this alias: the configuration may have named another one then."""
+        """Whether it was recorded for this alias; the configuration may have changed since."""
         return recorded["data"].get("of") == self._alias.arn
 
     def _brought(self, artifacts: Artifacts) -> tuple[Artifact, PinnedObject]:
@@ -581,7 +581,7 @@ class StateMachine:
 
 
 def _number(arn: str) -> str:
-    """Of a version's ARN."""
+    """The number in a version's ARN."""
     return arn.rpartition(":")[2]
 
 

@@ -32,7 +32,7 @@ class Versions:
     states: SFNClient
 
     def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
-        """A version is a release's only where its definition is the recorded one: one that was recreated counts anew."""
+        """A version belongs to a release only if it has the recorded definition: the state machine may be a new one."""
         aliases = self._aliases()
         found = []
         for number in sorted(self._numbers(), key=int):
@@ -47,7 +47,7 @@ class Versions:
         return found
 
     def delete(self, stored: Stored) -> None:
-        """One version. Step Functions itself refuses one that an alias points at; executions that run on it continue."""
+        """Deletes one version. Step Functions refuses one that an alias points at; running executions continue."""
         number = {revision["id"] for revision in stored.revisions}
         (version,) = number if len(number) == 1 else ("",)
         if not version.isdecimal():
