@@ -53,7 +53,8 @@ class Record:
     """One name of one zone."""
 
     def __init__(self, settings: dict[str, str], *, dns: Any, s3: Any, now: Any = time.time) -> None:
-        self.zone, self.name = settings["zone"], settings["record"].rstrip(".") + "."
+        self.zone, self.record = settings["zone"], settings["record"].rstrip(".")
+        self.name = f"{self.record}."
         self.dns, self.s3, self.now = dns, s3, now
 
     # ---- before anybody is asked
@@ -62,9 +63,9 @@ class Record:
         standing = self._whole(self._read())
         if current and standing != current["id"]:
             raise Refused(
-                "TargetMoved", f"{self.name} points at {standing or 'nothing'}, not at {current['id']}."
+                "TargetMoved", f"{self.record} points at {standing or 'nothing'}, not at {current['id']}."
             )
-        return {"said": f"{self.name} can be changed."}
+        return {"said": f"{self.record} can be changed."}
 
     def look_into(self, artifacts: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -78,10 +79,10 @@ class Record:
         standing = self._whole(state)
         baseline = {**revision(standing), "etag": state.etag} if standing else None
         if host == standing:
-            said = f"Nothing to change: {self.name} points at {host} already."
+            said = f"Nothing to change: {self.record} points at {host} already."
             return {"baseline": baseline, "candidate": baseline, "nothingToChange": True, "summary": [said]}
         self._exists(host, "TargetInvalid")
-        summary = [f"{self.name}: {standing or 'nothing'} → {host}"]
+        summary = [f"{self.record}: {standing or 'nothing'} → {host}"]
         return {"baseline": baseline, "candidate": {**revision(host), "id": ""}, "summary": summary}
 
     # ---- the candidate, and traffic
@@ -109,7 +110,7 @@ class Record:
     def verify_weight(self, **move: Any) -> dict[str, Any]:
         state = self._read()
         if state.shares != shares_of(**move):
-            raise Refused("TargetMoved", f"{self.name} has other shares: {state.shares}.")
+            raise Refused("TargetMoved", f"{self.record} has other shares: {state.shares}.")
         return {"wait": max(0, state.written_at + PROPAGATION_SECONDS - int(self.now()))}
 
     def _as_expected(self, state: State, *, etag: str = "", fence: int, **move: Any) -> bool:
@@ -118,7 +119,7 @@ class Record:
         if (state.shares, state.fence) == (shares_of(**move), fence):
             return True
         if state.etag != etag:
-            raise Refused("TargetMoved", f"{self.name} was changed by somebody else: {state.shares}.")
+            raise Refused("TargetMoved", f"{self.record} was changed by somebody else: {state.shares}.")
         return False
 
     # ---- the baseline
@@ -143,7 +144,7 @@ class Record:
         self._refuse_older(state, fence)
         if foreign := state.shares.keys() - {each["id"] for each in (baseline, candidate, replaced) if each}:
             raise Refused(
-                "TargetMoved", f"{self.name} points at {sorted(foreign)}, which no release deployed."
+                "TargetMoved", f"{self.record} points at {sorted(foreign)}, which no release deployed."
             )
         wanted = {baseline["id"]: 100} if baseline else {}
         if baseline:
@@ -153,7 +154,7 @@ class Record:
                 self._write(state, wanted, fence)
             except Refused as error:  # written by another between our look and our write: asked again
                 raise Refused("NotStable", str(error)) from error
-        return {"said": f"{self.name} points at {baseline['id'] if baseline else 'nothing'} again."}
+        return {"said": f"{self.record} points at {baseline['id'] if baseline else 'nothing'} again."}
 
     # ---- Route 53
 
@@ -200,7 +201,7 @@ class Record:
             if (found.shares, found.fence) == (shares, fence):
                 return found
             raise Refused(
-                "TargetMoved", f"{self.name} was changed by somebody else: {found.shares}."
+                "TargetMoved", f"{self.record} was changed by somebody else: {found.shares}."
             ) from error
         return self._read()
 
@@ -211,13 +212,13 @@ class Record:
     def _whole(self, state: State) -> str:
         """The one host that has all of the traffic; empty where there is none."""
         if len(state.shares) > 1:
-            raise Refused("TargetInvalid", f"{self.name} is split: {state.shares}.")
+            raise Refused("TargetInvalid", f"{self.record} is split: {state.shares}.")
         return next(iter(state.shares), "")
 
     def _refuse_older(self, state: State, fence: int) -> None:
         if state.fence > fence:
             raise Refused(
-                "LockLost", f"{self.name} was changed under the newer fencing number {state.fence}."
+                "LockLost", f"{self.record} was changed under the newer fencing number {state.fence}."
             )
 
     def _host(self, artifacts: dict[str, Any]) -> str:

@@ -86,7 +86,7 @@ KIND = Kind(
         "settings": {"zone": "Z0123456789ABCDEFGHIJ", "record": "shop.example.com"},
     },
     artifacts={RELEASE: "what the function understands"},
-    planned=["shop.example.com.: storefront-1.example.com → storefront-2.example.com"],
+    planned=["shop.example.com: storefront-1.example.com → storefront-2.example.com"],
     weighted=True,
     step_seconds=60,
     settle_seconds=300,
