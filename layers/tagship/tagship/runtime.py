@@ -1,4 +1,4 @@
-"""What every step has around it: its settings, its clients, the ledger, a clock, and a log that says which release."""
+"""What every step uses: its settings, its clients, the ledger, a clock, and a log that names the release."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Event = dict[str, Any]
 
 
 def _serialized(entry: Mapping[str, object]) -> str:
-    """A line of the log as JSON. What others wrote, in a message or an error, hides nothing in it."""
+    """A log line as JSON. Text from others, in a message or an error, cannot hide anything in it."""
     shown = {name: visible(value) if isinstance(value, str) else value for name, value in entry.items()}
     return visible(json.dumps(shown, default=str, separators=(",", ":"), ensure_ascii=False))
 
@@ -50,27 +50,27 @@ def name_of(execution: str) -> str:
 
 
 def utc_now() -> datetime:
-    """The clock that production runs on."""
+    """The clock in production."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """Everything that a step may use of the world."""
+    """Everything outside itself that a step can use."""
 
     settings: Settings
     aws: Aws = field(default_factory=Aws)
     now: Callable[[], datetime] = utc_now
     pause: Callable[[float], None] = time.sleep
     random: Callable[[int], bytes] = token_bytes
-    """So many bytes that nobody can guess."""
+    """This many random bytes."""
     recent_secrets: RecentSecrets = field(default_factory=RecentSecrets)
     unsigned_presses: Allowance = field(default_factory=Allowance)
-    """How many of these this process may write down: anybody can send them."""
+    """How many of these this process may record: anyone can cause them."""
 
     @property
     def ledger(self) -> Ledger:
-        """The ledger, through the function's own role."""
+        """The ledger, with the function's own role."""
         return Ledger(
             client=self.aws.client("dynamodb"),
             table=self.settings.ledger_table,
@@ -80,7 +80,7 @@ class Runtime:
         )
 
     def client_as(self, configuration: Application, *, tag: str, execution: str) -> ClientAs:
-        """Makes clients in the application's role, for this execution: the only way to a target."""
+        """Creates clients with the application's role, for this execution: the only access to a target."""
         errand = Errand(
             target=configuration.target,
             application=configuration.application,
@@ -92,26 +92,26 @@ class Runtime:
         return functools.partial(self.aws.client_as, errand=errand)
 
     def release(self, event: Event) -> Release:
-        """The release that a step's event is about."""
+        """The release of a step's event."""
         key = event["release"]
         return self.release_of(
             key["application"], key["tag"], attempt=key["attempt"], execution=event["execution"]
         )
 
     def release_of(self, application: str, tag: str, *, attempt: int, execution: str) -> Release:
-        """A release by its name; nothing is read before it is asked for."""
+        """A release by its name; nothing is read until it is needed."""
         return Release(runtime=self, application=application, tag=tag, attempt=attempt, execution=execution)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """The release that a step works on, as the ledger had it when the step first looked."""
+    """The release that a step works on, as in the ledger when the step first read it."""
 
     runtime: Runtime
     application: str
     tag: str
     attempt: int
-    """Which attempt the caller means; the record may have begun another since."""
+    """The attempt that the caller means; the record may have a newer one."""
     execution: str
 
     @property
@@ -121,15 +121,15 @@ class Release:
 
     @functools.cached_property
     def record(self) -> ReleaseRecord:
-        """Read once, at the first use.
+        """Read once, on first use.
 
-        Raises ApplicationUnknown when the ledger has none.
+        Raises ApplicationUnknown if the ledger has none.
         """
         return releases.get(self.runtime.ledger, self.application, self.tag)
 
     @functools.cached_property
     def configuration(self) -> Application:
-        """The application's configuration as the release pinned it; for a release whose configuration is valid."""
+        """The application's configuration as the release pinned it; only for a release whose configuration is valid."""
         from tagship.model.application import Application
 
         document = self.record["configuration"]["document"]
@@ -138,18 +138,18 @@ class Release:
 
     @property
     def current(self) -> CurrentRecord | None:
-        """What production runs now."""
+        """The release in production now."""
         return releases.current(self.runtime.ledger, self.application)
 
     @property
     def client_as(self) -> ClientAs:
-        """Makes clients in the application's role, for this release and execution."""
+        """Creates clients with the application's role, for this release and execution."""
         return self.runtime.client_as(self.configuration, tag=self.tag, execution=self.execution)
 
     def target(self, *, objects: Iterable[PinnedObject] = ()) -> Target:
-        """The target's adapter, in the application's role; `objects` are what may be uploaded to it.
+        """The target's adapter, with the application's role; `objects` are the ones that may be uploaded to it.
 
-        Raises CredentialsRefused where the role can't be assumed.
+        Raises CredentialsRefused if the role cannot be assumed.
         """
         from tagship.targets import target_of
 
@@ -170,11 +170,11 @@ class Release:
 
     @property
     def where(self) -> str:
-        """The target in a few words."""
+        """A short description of the target."""
         return self.kind.where(self.configuration.target)
 
     def fact(self, name: FactKind, *, key: str = "", data: Mapping[str, object]) -> Fact:
-        """Something that happened to it, to be recorded."""
+        """A fact about this release, to be recorded."""
         return Fact(
             application=self.application,
             tag=self.tag,
@@ -192,13 +192,13 @@ def _runtime() -> Runtime:
 
 
 def about(release: Mapping[str, object], execution: object) -> None:
-    """The log's lines from here on name this release."""
+    """From here on, the log's lines name this release."""
     keys = {name: release.get(name) for name in ("application", "tag", "attempt")}
     logger.append_keys(**keys, execution=execution)
 
 
 def _subject(event: Event) -> Mapping[str, object]:
-    """What an event is about, as far as it says."""
+    """What an event is about, if it says so."""
     named = (event.get("release"), event.get("order"), event)
     return next((each for each in named if isinstance(each, Mapping) and each), {})
 
@@ -208,9 +208,9 @@ Handler = Callable[[Event, Any], Event]
 
 
 def step(function: Step) -> Handler:
-    """Makes a Lambda handler of a step: one line in the log before its work and one after, both naming the release.
+    """Makes a step's Lambda handler: logs one line before its work and one after, both with the release.
 
-    An error leaves under its own name, which is what the state machine reads.
+    Errors keep their own names, which the state machine matches.
     """
 
     @functools.wraps(function)

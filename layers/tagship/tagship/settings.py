@@ -1,4 +1,4 @@
-"""The only reader of the environment: what the stack tells its functions."""
+"""The only reader of the environment: the values that the stack gives its functions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a function knows of the stack that it runs in; a value that it was not given is empty."""
+    """A function's knowledge of its stack; a value that it was not given is empty."""
 
     stage: str
     ledger_table: str

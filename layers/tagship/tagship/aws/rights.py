@@ -1,6 +1,7 @@
-"""What is asked of an application's role, and who may assume it.
+"""The permissions that an application's role needs, and who may assume it.
 
-Targets, gates and checks say what they call. From that come each session's policy and the role that `tagship role` prints.
+Targets, gates and checks declare their calls. Each session's policy and the role that `tagship role` prints are built
+from these.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from botocore.config import Config
 
 SESSION_POLICY_CHARACTERS = 2048
-"""What STS takes (AssumeRole, `Policy`)."""
+"""The limit of STS (AssumeRole, `Policy`)."""
 PASSED_TO = "iam:PassedToService"
 """The condition on passing a role."""
 _VERSION = "2012-10-17"
@@ -22,13 +23,13 @@ _VERSION = "2012-10-17"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Right:
-    """Some actions on some resources, and what they are for, as a statement's Sid."""
+    """Some actions on some resources, with their purpose as the statement's Sid."""
 
     name: str
     actions: tuple[str, ...]
     on: tuple[str, ...]
     passed_to: str = ""
-    """The one service that a role may be passed to; of `iam:PassRole` alone."""
+    """The one service that a role may be passed to; only for `iam:PassRole`."""
 
     def statement(self) -> dict[str, Any]:
         """As a policy writes it."""
@@ -44,21 +45,21 @@ class Right:
 
 
 class Client(Protocol):
-    """Makes a client in one region, with rights that are settled already."""
+    """Creates a client in one region, with fixed permissions."""
 
     def __call__(self, service: str, *, config: Config | None = None) -> Any:
-        """`config` where a call may take longer, or less, than usual. Raises CredentialsRefused."""
+        """`config` changes the usual time-outs of a call. Raises CredentialsRefused."""
 
 
 class ClientAs(Protocol):
-    """Makes a client in the application's role that may do this and nothing else; the role is assumed when it is called."""
+    """Creates a client with the application's role that can do only this; the role is assumed on this call."""
 
     def __call__(self, service: str, *, may: Sequence[Right], config: Config | None = None) -> Any:
-        """Raises CredentialsRefused where the role can't be assumed."""
+        """Raises CredentialsRefused if the role cannot be assumed."""
 
 
 class Location(Protocol):
-    """What sessions, rights and checks need to know of where a target is."""
+    """What sessions, permissions and checks need to know about a target's location."""
 
     @property
     def account(self) -> str:
@@ -74,7 +75,7 @@ class Location(Protocol):
 
     @property
     def externalId(self) -> str:  # noqa: N802 (the document's own name)
-        """What the role's trust policy asks for."""
+        """The external id that the role's trust policy requires."""
 
 
 def partition_of(target: Location) -> str:
@@ -83,18 +84,18 @@ def partition_of(target: Location) -> str:
 
 
 def function_arn(target: Location, function: str) -> str:
-    """Of a function beside the target: in its account and region."""
+    """The ARN of a function in the target's account and region."""
     return f"arn:{partition_of(target)}:lambda:{target.region}:{target.account}:function:{function}"
 
 
 def invoking(target: Location, function: str, *, name: str) -> Right:
-    """To invoke a function beside the target, in whichever version."""
+    """To invoke a function in the target's account and region, in any version."""
     arn = function_arn(target, function)
     return Right(name=name, actions=("lambda:InvokeFunction",), on=(arn, f"{arn}:*"))
 
 
 def policy(rights: Iterable[Right]) -> dict[str, Any]:
-    """A role's policy: rights of one name are one statement, in the order in which they were said."""
+    """A role's policy: permissions of one name form one statement, in their original order."""
     joined: dict[str, Right] = {}
     for right in rights:
         known = joined.get(right.name, right)
@@ -106,9 +107,9 @@ def policy(rights: Iterable[Right]) -> dict[str, Any]:
 
 
 def session_policy(rights: Sequence[Right]) -> str:
-    """The policy of one session, as short as it can be written.
+    """The policy of one session, in the shortest form.
 
-    Raises ValueError where there is nothing to allow, or more than STS takes.
+    Raises ValueError if there is nothing to allow, or more than STS accepts.
     """
     if not rights:
         raise ValueError("A session without any right is of no use.")
@@ -125,10 +126,10 @@ def session_policy(rights: Sequence[Right]) -> str:
 
 
 def trust_policy(*, function_roles: str, external_id: str, application: str) -> dict[str, Any]:
-    """Who may assume an application's role: one stack's functions, with its external id, for this application.
+    """The trust policy of an application's role: one stack's functions, with its external id, for this application.
 
-    `function_roles` is the ARN of the functions' roles, with `*` for what CloudFormation makes up. Whoever can write the
-    configuration of another application can name this role there; the tag of the session keeps it out.
+    `function_roles` is the ARN of the functions' roles, with `*` for the part that CloudFormation generates. Anyone who
+    can write another application's configuration can name this role there; the session's tag prevents that.
     """
     partition, account = function_roles.split(":")[1], function_roles.split(":")[4]
     principal = {"AWS": f"arn:{partition}:iam::{account}:root"}
@@ -148,7 +149,7 @@ def trust_policy(*, function_roles: str, external_id: str, application: str) -> 
                     "ArnLike": functions,
                 },
             },
-            # Not under the external id's condition: sts:TagSession does not know it.
+            # Not under the external id's condition, because sts:TagSession does not support it.
             {
                 "Effect": "Allow",
                 "Principal": principal,

@@ -1,7 +1,7 @@
-"""Secrets of other services, each held to one application by its name: `tagship/<stage>/<application>/<service>…`.
+"""Secrets of other services, each bound to one application by its name: `tagship/<stage>/<application>/<service>…`.
 
-The person who writes an application's configuration names a secret in it. Whose secret that is, its name says, and no other
-application's is read. A secret is read when it is used, so that a rotated one is used at once.
+An application's configuration names a secret. The name contains its owner, and secrets of other applications are never
+read. A secret is read on each use, so that a rotated one takes effect at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class SecretRefused(Exception):
 
 
 class SecretReader(Protocol):
-    """A client of Secrets Manager, or what stands in front of one."""
+    """A client of Secrets Manager, or a cache in front of one."""
 
     def get_secret_value(self, *, SecretId: str) -> Mapping[str, object]:
         """The secret's text under `SecretString`."""
@@ -31,13 +31,13 @@ class SecretReader(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplicationSecrets:
-    """One application's secrets for one service, and no others."""
+    """Reads one application's secrets for one service, and no others."""
 
     client: SecretReader
     stage: str
     application: str
     service: str
-    """`slack` or `github`: a secret of the one is never sent to the other."""
+    """`slack` or `github`: a secret of one is never sent to the other."""
 
     def get_secret_value(self, *, SecretId: str) -> Mapping[str, object]:
         """Raises SecretRefused, before any call, for a name that does not begin with the application's prefix."""
@@ -51,7 +51,7 @@ class ApplicationSecrets:
 
 @dataclass(slots=True, kw_only=True)
 class RecentSecrets:
-    """What Secrets Manager answered in the last seconds, a refusal too: for a door that anybody can knock at."""
+    """Caches responses of Secrets Manager for some seconds, including refusals, for an entry point that anyone can call."""
 
     seconds: float = 10
     most: int = 32
@@ -59,7 +59,7 @@ class RecentSecrets:
     _kept: dict[str, tuple[float, Mapping[str, object] | Exception]] = field(default_factory=dict, repr=False)
 
     def of(self, client: SecretReader) -> SecretReader:
-        """A reader that asks the client at most once in these seconds for each secret."""
+        """A reader that calls the client at most once in these seconds for each secret."""
         return _Recently(self, client)
 
     def answer(self, client: SecretReader, name: str) -> Mapping[str, object]:
@@ -95,8 +95,8 @@ def _asked(client: SecretReader, name: str) -> Mapping[str, object] | Exception:
 def secret(secrets: SecretReader, name: str) -> str:
     """The secret's text.
 
-    Raises AwsUnavailable when it can't be read just now, SecretRefused for another application's, and what AWS refused with
-    otherwise.
+    Raises AwsUnavailable if it cannot be read now, SecretRefused for another application's, and otherwise AWS's own
+    error.
     """
     with calling(f"Reading the secret {name}"):
         answer = secrets.get_secret_value(SecretId=name)

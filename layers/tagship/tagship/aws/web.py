@@ -1,8 +1,9 @@
-"""The one HTTP client: one exchange with another service, with bounds on everything that the other side decides.
+"""The only HTTP client: one exchange with another service, with limits on everything that the other side controls.
 
-The standard library's client reads and writes a socket that is opened here, because the promises hang on that socket:
-every read and write shares one deadline, so headers or a body that drip forever end; the answer's size is bounded; and no
-proxy, redirect or retry comes between. Errors name no address, because a webhook's address is a secret.
+The standard library's client reads and writes a socket that is opened here, because the guarantees depend on that socket:
+every read and write shares one deadline, so that headers or a body that arrive endlessly slowly end; the size of the
+response is limited; and there are no proxies, redirects or retries. Errors contain no address, because a webhook's
+address is a secret.
 """
 
 from __future__ import annotations
@@ -27,23 +28,23 @@ from tagship.text.plain import line
 MAX_BYTES = 256 * 1024
 """Of a body that `send` reads."""
 WIRE_BYTES = 1024 * 1024
-"""As much as is taken from the network, framing included, whatever the server says about its lengths."""
+"""The limit of what is read from the network, including framing, whatever lengths the server announces."""
 BROKEN_OFF = "the answer ended too early"
 
 Clock = Callable[[], float]
 
 
 class RequestFailed(Exception):
-    """There is no whole answer. Says why, in words without the address. Never reaches a state machine."""
+    """There is no complete response. Gives the reason without the address. Never reaches a state machine."""
 
 
 class AddressRefused(RequestFailed):
-    """Nothing was sent: the address is not one that is asked. Says nothing about the service."""
+    """Nothing was sent: the address is not allowed. Says nothing about the service."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """The parts of a URL, taken apart once."""
+    """The parts of a URL, parsed once."""
 
     https: bool
     host: str
@@ -53,7 +54,7 @@ class Site:
 
     @classmethod
     def of(cls, url: str) -> Site:
-        """Raises AddressRefused for what is not a plain http or https URL: nothing is corrected, or read in two ways."""
+        """Raises AddressRefused for anything but a plain http or https URL: nothing is corrected, or parsed in two ways."""
         if not re.fullmatch(r"[!-~]+", url):
             raise AddressRefused("the URL has invalid characters; write an internationalized name as xn--…")
         try:
@@ -79,7 +80,7 @@ class Site:
 
 
 class Deadline:
-    """When an exchange ends, whatever the other side does; several exchanges may share one."""
+    """When an exchange ends, whatever the other side does; several exchanges can share one."""
 
     def __init__(self, seconds: float, clock: Clock = time.monotonic) -> None:
         self.seconds = seconds
@@ -87,7 +88,7 @@ class Deadline:
         self._ends = clock() + seconds
 
     def left(self) -> float:
-        """Seconds. Raises TimeoutError when there are none."""
+        """The remaining seconds. Raises TimeoutError if there are none."""
         left = self._ends - self._clock()
         if left <= 0:
             raise TimeoutError
@@ -96,14 +97,14 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the other side said."""
+    """The other side's response."""
 
     status: int
     body: bytes
     retry_after: str
 
     def json(self) -> object:
-        """The body, or None where it is no JSON."""
+        """The parsed body, or None if it is not JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -122,10 +123,10 @@ def send(
     most: int = MAX_BYTES,
     plain_http: Container[str] = LOOPBACK,
 ) -> Answer:
-    """One request with `data` as JSON or with a form, and the first `most` bytes of the answer, within `seconds`.
+    """One request with `data` as JSON or with a form, and the first `most` bytes of the response, within `seconds`.
 
-    Looking up the name counts too, but the system's resolver is not cut off. `to` is what errors call the service;
-    `plain_http` are the hosts for which http is enough. Raises RequestFailed.
+    Resolving the name counts too, but the system's resolver cannot be interrupted. `to` is the service's name in errors;
+    `plain_http` are the hosts for which http is allowed. Raises RequestFailed.
     """
     content, body = _content(data, form)
     try:
@@ -146,7 +147,7 @@ def send(
 
 @functools.cache
 def tls() -> ssl.SSLContext:
-    """The authorities that this machine trusts: read once, which takes longer than an exchange."""
+    """The authorities that this machine trusts: read once, because that takes longer than an exchange."""
     return ssl.create_default_context()
 
 
@@ -157,7 +158,9 @@ def resolve(host: str, port: int) -> Sequence[str]:
 
 
 class Connection:
-    """To one of the given addresses, never to a name: whoever vetted them knows what is asked. Ends at its deadline."""
+    """Connects to one of the given addresses, never to a name, so that only checked addresses are used. Ends at its
+    deadline.
+    """
 
     def __init__(
         self,
@@ -170,7 +173,7 @@ class Connection:
         self._site = site
         self._deadline = deadline
         self.valid_until: float | None = None
-        """When the certificate ends, in seconds since 1970; None without TLS."""
+        """When the certificate expires, in seconds since 1970; None without TLS."""
         with _failures_in_words(deadline):
             self._socket = self._connected(addresses)
             if tls is not None:
@@ -185,7 +188,7 @@ class Connection:
     def ask(
         self, method: str = "GET", *, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Reply:
-        """One request, and the status line and headers of its answer. Raises RequestFailed."""
+        """Sends one request, and reads the status line and headers of the response. Raises RequestFailed."""
         site = self._site
         connection = http.client.HTTPConnection(site.host, site.port)
         connection.auto_open = 0
@@ -205,7 +208,7 @@ class Connection:
         return io.BufferedReader(_Reader(self._socket, self._deadline))
 
     def close(self) -> None:
-        """http.client lets go as soon as it has the headers; the socket lives until the body is read."""
+        """http.client releases the socket after the headers; it must live until the body is read."""
 
     def _connected(self, addresses: Sequence[IPv4Address | IPv6Address]) -> socket.socket:
         for tried, address in enumerate(addresses, start=1):
@@ -230,7 +233,7 @@ class Connection:
 
 
 class Reply:
-    """An answer whose body is still to be read."""
+    """A response whose body was not read yet."""
 
     def __init__(self, response: http.client.HTTPResponse, deadline: Deadline) -> None:
         self._response = response
@@ -239,7 +242,7 @@ class Reply:
         self.headers = response.headers
 
     def read(self, most: int) -> bytes:
-        """The body's beginning. Raises RequestFailed where it ends too early; what is longer is not waited for."""
+        """The beginning of the body. Raises RequestFailed if it ends too early; the rest of a longer one is not read."""
         body = bytearray()
         with _failures_in_words(self._deadline):
             while len(body) < most and (part := self._response.read(most - len(body))):
@@ -250,7 +253,7 @@ class Reply:
 
 
 class _Reader(io.RawIOBase):
-    """Each read waits for what is left of the deadline, and all of them take a bounded number of bytes."""
+    """Every read is limited by the deadline, and all reads together by a number of bytes."""
 
     def __init__(self, connected: socket.socket, deadline: Deadline) -> None:
         self._socket = connected
@@ -261,7 +264,7 @@ class _Reader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Raises TimeoutError at the deadline, whatever has come until then."""
+        """Raises TimeoutError at the deadline, whatever has been received until then."""
         if self._taken >= WIRE_BYTES:
             raise http.client.HTTPException("more than the limit")
         self._socket.settimeout(self._deadline.left())
@@ -290,7 +293,9 @@ def _failures_in_words(deadline: Deadline) -> Iterator[None]:
     try:
         yield
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise RequestFailed(_in_words(error, deadline)) from None  # the chain would print the address
+        raise RequestFailed(
+            _in_words(error, deadline)
+        ) from None  # the chained exception would print the address
 
 
 def _in_words(error: Exception, deadline: Deadline) -> str:

@@ -1,4 +1,4 @@
-"""Who is who: one mailbox is one person with one vote, by whichever address and whichever way they come."""
+"""Identifies people: one mailbox is one person with one vote, whichever address or channel they use."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import unicodedata
 from tagship.model.records import Decision
 
 CLAIMED = "claimed "
-"""Before the identity of a decision for whose approver AWS does not vouch."""
+"""The prefix of a decision's identity that AWS does not confirm as the approver's."""
 
 _GMAIL = ("gmail.com", "googlemail.com")
 
 
 def person(address: str) -> str:
-    """One spelling for one mailbox: `Ana@Example.com ` and `ana+2@example.com` are both `ana@example.com`.
+    """The canonical spelling of a mailbox: `Ana@Example.com ` and `ana+2@example.com` are both `ana@example.com`.
 
-    Dots count, since at most providers `a.na` is somebody else. Not at Gmail, where nobody else can have that address
-    (https://support.google.com/mail/answer/7436150), under either of its domains.
+    Dots count, because at most providers `a.na` is someone else; but not at Gmail, where nobody else can have that
+    address (https://support.google.com/mail/answer/7436150), under either of its domains.
     """
     plain = unicodedata.normalize("NFKC", address).strip().casefold()
     name, at, domain = plain.rpartition("@")
@@ -27,14 +27,14 @@ def person(address: str) -> str:
 
 
 def is_claimed(identity: str) -> bool:
-    """Whether nobody but the person themselves says that the identity is the approver's."""
+    """Whether only the person themselves claims that the identity is the approver's."""
     return identity.startswith(CLAIMED)
 
 
 def counts(decision: Decision, *, stage: str) -> bool:
-    """Whether a decision is somebody's: in production an approval is not whose approver nobody vouches for.
+    """Whether a decision counts: in production, an approval needs proof of the approver's identity.
 
-    A rejection always is: at worst a release was stopped.
+    A rejection always counts: at worst it stops a release.
     """
     claimed = is_claimed(str(decision.get("identity") or ""))
     return not (claimed and stage == "production" and decision["decision"] == "approve")

@@ -1,4 +1,4 @@
-"""A change of an application's configuration, as somebody proposes it: a release with a document and no files."""
+"""A proposed change of an application's configuration: a release with a document and no files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tagship.model.release import APPLICATION_NAME
 
 DOCUMENT_BYTES = 8192
-"""What a parameter of the advanced tier may have."""
+"""The limit of a parameter in the advanced tier."""
 PREFIX = "configuration-"
 _SCOPE = "group."
 _TAG = re.compile(PREFIX + r"([1-9][0-9]{0,5})")
@@ -18,22 +18,22 @@ _WHY_AT_MOST = 500
 
 
 def scope_of(group: str) -> str:
-    """Under which name the ledger keeps a group: `group.platform`. No application's name has a dot."""
+    """A group's name in the ledger: `group.platform`. No application's name contains a dot."""
     return f"{_SCOPE}{group}"
 
 
 def group_of(scope: str) -> str:
-    """The group that a name in the ledger stands for; empty for an application's."""
+    """The group of a name in the ledger; empty for an application's name."""
     return scope.removeprefix(_SCOPE) if scope.startswith(_SCOPE) else ""
 
 
 def tag_of(number: int) -> str:
-    """Under which name the ledger keeps an application's n-th proposal: `configuration-4`."""
+    """The name of an application's n-th proposal in the ledger: `configuration-4`."""
     return f"{PREFIX}{number}"
 
 
 def number_of(tag: str) -> int:
-    """Which of an application's proposals a tag names; 0 for a release's tag."""
+    """The number of the proposal that a tag names; 0 for a release's tag."""
     match = _TAG.fullmatch(tag)
     return int(match[1]) if match else 0
 
@@ -45,23 +45,23 @@ def is_proposal(tag: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """Who proposes which document. Nothing of it is believed before it was approved."""
+    """The proposer and the document. Nothing in it is trusted before it is approved."""
 
     application: str
     tag: str
     document: Mapping[str, object]
     by: str
-    """Who says that they propose it; as with a release's author, it is what they say."""
+    """The proposer's name; like a release's author, it is not verified."""
     emergency: str = ""
-    """Why it can't wait for the end of a freeze."""
+    """Why it cannot wait for the end of a freeze."""
     owners: str = ""
-    """Why the stack's owners are asked instead of those whom the configuration in force names; all of them must approve."""
+    """Why the stack's owners are asked instead of the current approvers; all of them must approve."""
 
     @classmethod
     def from_dict(cls, data: object) -> Proposal:
         """From an execution's input.
 
-        Raises ValueError for what is no proposal.
+        Raises ValueError for an invalid proposal.
         """
         fields = {
             "application": str,

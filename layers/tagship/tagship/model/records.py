@@ -1,7 +1,7 @@
-"""What the ledger holds, as plain typed data; mypy reads every access.
+"""The ledger's records, as plain typed data; mypy checks every access.
 
-A key that is not required is absent until the step that writes it has run. Records are read where they were written by this
-version's code; the ledger never holds what was not validated before.
+A key that is not required is absent until the step that writes it has run. Records are only read where this version's
+code wrote them; the ledger contains only validated data.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tagship.model.release import Status
 
 Document = Mapping[str, Any]
-"""An application's configuration with its defaults written out; `Application.from_dict` makes the noun of it."""
+"""An application's configuration with its defaults; `Application.from_dict` makes the noun."""
 
 
 class PinnedData(TypedDict):
@@ -54,7 +54,7 @@ class ChangesData(TypedDict):
 
 
 class BeforeData(TypedDict):
-    """How the attempt before ended."""
+    """How the previous attempt ended."""
 
     attempt: int
     status: str
@@ -81,17 +81,17 @@ class ManifestData(TypedDict):
 
 
 class ConfigurationRecord(TypedDict):
-    """An application's configuration as a release pins it; `document` is None where it is not valid."""
+    """An application's configuration as a release pins it; `document` is None if it is not valid."""
 
     version: int
     document: Document | None
     problems: Sequence[str]
     digest: NotRequired[str]
-    """Of the document as it was written, without defaults."""
+    """The digest of the document as written, without defaults."""
     approved: NotRequired[str]
-    """The proposal that put it into force, in a stage that guards configurations."""
+    """The proposal that put it in force, in a stage that guards configurations."""
     groups: NotRequired[Mapping[str, PinnedGroup]]
-    """The groups that its rules name, as they were then."""
+    """The groups that its rules name, in their versions of that time."""
 
 
 class PinnedGroup(TypedDict):
@@ -99,9 +99,9 @@ class PinnedGroup(TypedDict):
 
     members: Sequence[str]
     tag: str
-    """The proposal that put it into force; empty where the stage guards no configurations."""
+    """The proposal that put it in force; empty if the stage does not guard configurations."""
     digest: str
-    """Of the group's document."""
+    """The digest of the group's document."""
 
 
 class ApprovedConfiguration(TypedDict):
@@ -109,30 +109,30 @@ class ApprovedConfiguration(TypedDict):
 
     application: str
     tag: str
-    """The proposal that put it into force."""
+    """The proposal that put it in force."""
     version: int
     digest: str
     document: Document
-    """As it was written, without defaults."""
+    """The document as written, without defaults."""
     since: str
     by: Sequence[str]
 
 
 class GateRecord(TypedDict):
-    """One gate's answer; `not-configured` for one that the application did not ask for."""
+    """One gate's result; `not-configured` for one that the application does not use."""
 
     gate: str
     verdict: str
     why: str
     remedy: NotRequired[str]
     cause: NotRequired[str]
-    """The gate that says why, where that is another one."""
+    """The gate that gives the reason, if that is another one."""
     warning: NotRequired[str]
     seen: NotRequired[Mapping[str, Any]]
 
 
 class CheckRecord(TypedDict):
-    """One health check's answer."""
+    """One health check's result."""
 
     check: str
     verdict: str
@@ -141,42 +141,42 @@ class CheckRecord(TypedDict):
 
 
 class Revision(TypedDict):
-    """What a target runs. Nobody but its own adapter reads `data`."""
+    """A version of a target. Only its own adapter reads `data`."""
 
     id: str
     """Empty while it is only planned."""
     digest: str
-    """Of everything that was approved: code and configuration."""
+    """Covers everything that was approved: code and configuration."""
     etag: NotRequired[str]
     """The target's own version when it was read."""
     data: Mapping[str, Any]
 
 
 class LocationPlan(TypedDict):
-    """What a deployment changes in one place."""
+    """A deployment's changes in one location."""
 
     location: str
     """`123456789012/eu-central-1`."""
     baseline: Revision | None
     candidate: Revision
     etag: str
-    """What the target must still be when the deployment begins; empty where it does not exist."""
+    """The target's state that the deployment requires when it begins; empty if the target does not exist."""
     replaced: NotRequired[Revision | None]
-    """What was the baseline before a rollback was led further back."""
+    """The previous baseline, if a rollback went further back."""
 
 
 class Standing(TypedDict):
-    """How one place stands while a release is deployed to it."""
+    """The state of one location while a release is deployed to it."""
 
     location: str
     candidate: Revision
-    """As it was made."""
+    """The candidate that was made."""
     etag: str
     """The target's version after Tagship's last write."""
 
 
 class StepData(TypedDict):
-    """One share of the traffic, how long it is watched, and the seconds that the step may take in all."""
+    """A share of the traffic, how long it is monitored, and the seconds that the step can take in total."""
 
     percent: int
     bake: int
@@ -187,31 +187,31 @@ _Between = TypedDict("_Between", {"from": str | None})  # a keyword is no attrib
 
 
 class Plan(_Between):
-    """What a deployment would change."""
+    """The changes that a deployment would make."""
 
     to: str
     nothingToChange: bool
     summary: Sequence[str]
     warnings: NotRequired[Sequence[str]]
-    """What approvers read first; absent where there is nothing."""
+    """What approvers see first; absent if there is nothing."""
     steps: Sequence[StepData]
     digest: NotRequired[str]
     locations: Sequence[LocationPlan]
     planning: NotRequired[int]
-    """Which plan of the release it is: 1, and one more each time another release went first."""
+    """The number of the release's plan: 1, and one more each time another release went first."""
 
 
 class Adopted(TypedDict):
-    """That a person made what served the baseline."""
+    """A person made the current version, and adopted it as the baseline."""
 
     by: str
     why: str
     foreign: bool
-    """No release that succeeded made it: a rollback of the release can't lead anywhere."""
+    """No successful release made it, so a rollback of the release has nothing to restore."""
 
 
 class CurrentRecord(TypedDict):
-    """What production runs, as far as Tagship brought it there."""
+    """The release in production, according to the ledger."""
 
     application: str
     tag: str
@@ -231,7 +231,7 @@ class Waits(TypedDict):
 
 
 class Bar(TypedDict):
-    """Why a release is never deployed again."""
+    """Why a release must never be deployed again."""
 
     why: str
     by: str
@@ -239,7 +239,7 @@ class Bar(TypedDict):
 
 
 class NewRelease(TypedDict):
-    """A release as it was read, before the ledger claims it."""
+    """A release that was read, before the ledger claims it."""
 
     application: str
     tag: str
@@ -253,29 +253,29 @@ class NewRelease(TypedDict):
     configuration: ConfigurationRecord
     phase: str
     proposal: NotRequired[Document]
-    """The document that is proposed, as it was written, where this is a change of the configuration."""
+    """The proposed document, as written, if this is a change of the configuration."""
     gates: NotRequired[Sequence[GateRecord]]
     plan: NotRequired[Plan]
 
 
 class ReleaseRecord(NewRelease):
-    """A release as it stands."""
+    """A release's record."""
 
     status: Status
     attempt: int
     before: NotRequired[BeforeData]
-    """How the attempt before this one ended, if there was one."""
+    """How the previous attempt ended, if there was one."""
     readAt: str
     why: NotRequired[str]
     endedAt: NotRequired[str]
     replaces: NotRequired[CurrentRecord | None]
-    """What production ran when the plan was made."""
+    """The release in production when the plan was made."""
     approval: NotRequired[str]
     """The id of its request for approval."""
     planning: NotRequired[int]
-    """Which plan it works on: 1 where nothing is said, and one more each time another release went first."""
+    """The number of the current plan: 1 by default, and one more each time another release went first."""
     outdated: NotRequired[str]
-    """Why the plan before was not deployed."""
+    """Why the previous plan was not deployed."""
     waits: NotRequired[Waits]
     deadline: NotRequired[str]
     moved: NotRequired[bool]
@@ -288,13 +288,15 @@ class ReleaseRecord(NewRelease):
 
 
 class Configured(TypedDict, total=False):
-    """A configuration, whether it was pinned by a release or not."""
+    """A configuration, whether or not a release pinned it."""
 
     document: ReadOnly[Document | None]
 
 
 class Known(TypedDict, total=False):
-    """What is known of what a fact is about: the release, with the configuration that holds for it; nothing of all."""
+    """What is known about a fact's subject: the release, with the configuration that applies to it; empty for all
+    applications.
+    """
 
     application: ReadOnly[str]
     tag: ReadOnly[str]
@@ -309,27 +311,27 @@ class Known(TypedDict, total=False):
 
 
 def configured(record: Known) -> Document:
-    """The configuration of what a fact is about; empty where there is none, or none that is valid."""
+    """The configuration of a fact's subject; empty if there is none, or none that is valid."""
     configuration = record.get("configuration")
     return (configuration.get("document") if configuration else None) or {}
 
 
 def manifest_of(record: NewRelease) -> ManifestData:
-    """The manifest of a release that passed its gates, so that there is one."""
+    """The manifest of a release that passed its gates, so it exists."""
     manifest = record["manifest"]
     assert manifest is not None, "a manifest that can't be read ends the release at its gates"
     return manifest
 
 
 def document_of(record: NewRelease) -> Document:
-    """The configuration of a release that passed its gates, so that it is valid."""
+    """The configuration of a release that passed its gates, so it is valid."""
     document = record["configuration"]["document"]
     assert document is not None, "a configuration that is not valid ends the release at its gates"
     return document
 
 
 class ReleaseKey(TypedDict):
-    """Which release: what each state hands to the next."""
+    """The identity of a release: each state passes it to the next."""
 
     application: str
     tag: str
@@ -337,13 +339,13 @@ class ReleaseKey(TypedDict):
 
 
 class FactRecord(TypedDict):
-    """Something that happened, as it is stored and as the table's stream gives it."""
+    """A fact, as it is stored and as the table's stream delivers it."""
 
     sk: str
     seq: int
     application: str
     tag: str
-    """Empty for what is about no release: a freeze."""
+    """Empty for a fact that is about no release: a freeze."""
     attempt: int
     stage: str
     name: str
@@ -356,7 +358,7 @@ class FactRecord(TypedDict):
 
 
 class Decision(TypedDict):
-    """What one approver decided."""
+    """One approver's decision."""
 
     approver: str
     decision: str
@@ -366,41 +368,41 @@ class Decision(TypedDict):
 
 
 class RuleData(TypedDict):
-    """So many of these people must approve."""
+    """A number of these people must approve."""
 
     group: str
-    """The group that they are; empty for people who are named one by one."""
+    """The group; empty for people who are listed individually."""
     approvers: Sequence[str]
     required: int
     why: NotRequired[Sequence[str]]
-    """What asks for these approvals of anybody who is asked: the plan's warnings, or the emergency."""
+    """The reason why anyone who is asked must give these approvals: the plan's warnings, or the emergency."""
     of: NotRequired[Sequence[RuleData]]
-    """In an emergency: the rules instead of which everybody must approve."""
+    """In an emergency: the rules that were replaced by the approval of everyone."""
 
 
 class Voters(TypedDict):
     """Whose decision on a release counts."""
 
     approvers: Sequence[str]
-    """Everybody who is asked."""
+    """Everyone who is asked."""
     author: str
     authorMayApprove: bool
     rules: NotRequired[Sequence[RuleData]]
-    """Absent where `approvers` and `required` are the one rule."""
+    """Absent if `approvers` and `required` are the only rule."""
     countInEveryRule: NotRequired[bool]
-    """Whether an approval counts in every rule that names the person, and not in one alone."""
+    """Whether an approval counts in every rule that names the person, or in one only."""
     left: NotRequired[Sequence[str]]
-    """Who left the group that they were asked in, and so counts no longer; found when the record is read."""
+    """Who left their group after they were asked, and no longer counts; determined when the record is read."""
 
 
 class Policy(Voters):
-    """Who decides on a release, and how many must agree in all."""
+    """Who decides on a release, and how many must approve in total."""
 
     required: int
 
 
 class Ballot(Policy):
-    """What a quorum is judged by."""
+    """The input of a quorum."""
 
     stage: str
     decisions: Sequence[Decision]
@@ -452,19 +454,19 @@ class NewRequest(TypedDict):
 
 
 class RequestRecord(NewRequest):
-    """A request for approval as it stands; its task token never leaves the ledger's own module."""
+    """The record of a request for approval; its task token never leaves the ledger's own module."""
 
     status: str
     decisions: Sequence[Decision]
     sent: Mapping[str, str]
-    """By channel and person: `sent`, or why not."""
+    """By channel and person: `sent`, or the reason why not."""
     askedAt: str
     closedBy: NotRequired[str]
     delivered: NotRequired[bool]
 
 
 class LockRecord(TypedDict, total=False):
-    """The lock of an application. Only the fencing number stays when nobody holds it."""
+    """An application's lock. If nobody holds it, only the fencing number remains."""
 
     fence: int
     tag: str
@@ -486,7 +488,7 @@ class FreezeRecord(TypedDict):
     starts: str
     ends: str
     rule: NotRequired[str]
-    """Of one that comes again; `starts` and `ends` are its first time."""
+    """For one that repeats; `starts` and `ends` are its first time."""
     zone: NotRequired[str]
     first: NotRequired[str]
     days: NotRequired[int]
@@ -506,7 +508,7 @@ class WatchRecord(TypedDict):
 
 
 class PromotionRecord(TypedDict):
-    """A release that is to be promoted once it has stayed current and healthy."""
+    """A release that will be promoted after it has stayed current and healthy."""
 
     application: str
     tag: str
@@ -515,15 +517,15 @@ class PromotionRecord(TypedDict):
     since: str
     """When it succeeded."""
     due: str
-    """When it is promoted."""
+    """When it will be promoted."""
     ended: NotRequired[str]
-    """The name of the fact that says how it ended."""
+    """The name of the fact with the outcome."""
     sending: NotRequired[bool]
     """Its manifest may have arrived in the next stage."""
 
 
 class LoginRecord(TypedDict):
-    """Somebody's session on the approval page."""
+    """A visitor's session on the approval page."""
 
     approver: str
     identity: str

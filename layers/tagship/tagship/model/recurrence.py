@@ -1,7 +1,7 @@
-"""Times that come again: every December, the last two days of each quarter. Pure.
+"""Repeating times: every December, the last two days of each quarter. Pure.
 
-A rule is iCalendar's (RFC 5545, section 3.3.10), without DTSTART: `FREQ=MONTHLY;BYMONTH=3,6,9,12;BYMONTHDAY=-2`. It is
-counted in days of its zone's calendar, so that a day is a day also when the clock is moved.
+The rule is from iCalendar (RFC 5545, section 3.3.10), without DTSTART: `FREQ=MONTHLY;BYMONTH=3,6,9,12;BYMONTHDAY=-2`. It
+is evaluated in calendar days of its zone, so that a day stays a day when the clock changes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
 SEEN_AHEAD = timedelta(days=3 * 366)
-"""A rule that comes only later than this is taken for a mistake."""
+"""A rule whose first time is later than this is treated as a mistake."""
 _PARTS = re.compile(
     r"(?=.*\bFREQ=(?:DAILY|WEEKLY|MONTHLY|YEARLY)\b)[A-Z]+=[A-Z0-9,+-]+(?:;[A-Z]+=[A-Z0-9,+-]+)*"
 )
@@ -23,18 +23,18 @@ _MOST_CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recurrence:
-    """A rule, and how long each of its times lasts."""
+    """A rule, and the length of each of its times."""
 
     rule: str
     zone: str
     """An IANA time zone."""
     first: date
-    """The day from which the rule is counted."""
+    """The day from which the rule counts."""
     days: int
     """How many days each time lasts, from 00:00 of its first day."""
 
     def times(self, after: datetime) -> Iterator[tuple[datetime, datetime]]:
-        """From when until when, for each time that ends after this moment, in UTC."""
+        """Start and end, in UTC, of each time that ends after this moment."""
         from dateutil.rrule import rrulestr  # type: ignore[import-untyped]
 
         zone, length = ZoneInfo(self.zone), timedelta(days=self.days)
@@ -46,14 +46,14 @@ class Recurrence:
                 yield starts.replace(tzinfo=zone).astimezone(UTC), until
 
     def next(self, after: datetime) -> tuple[datetime, datetime] | None:
-        """The time that is now, or else the next one; None where none comes any more."""
+        """The current time or else the next one; None if there is none."""
         return next(self.times(after), None)
 
 
 def recurrence(rule: str, *, zone: str, first: date, days: int) -> Recurrence:
-    """Reads a rule.
+    """Parses a rule.
 
-    Raises ValueError, saying what is wrong, for one that is none, whose times touch one another, or that never comes.
+    Raises ValueError, with the reason, for an invalid one, one whose times overlap or touch, or one that never occurs.
     """
     text = rule.strip().upper().removeprefix("RRULE:")
     if len(text) > _MOST_CHARACTERS or not _PARTS.fullmatch(text):

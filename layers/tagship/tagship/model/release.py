@@ -1,4 +1,4 @@
-"""The noun that everything is about: one tag of one application, its manifest and its pinned objects."""
+"""The central noun: one tag of one application, its manifest and its pinned objects."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ MANIFEST = "release.json"
 SIGNATURE = "release.json.sig"
 """The raw signature of the manifest's bytes, uploaded before it."""
 PROMOTION = "promotion.json"
-"""Says that the release succeeded in the stage before; written by `tagship promote`."""
+"""Confirms that the release succeeded in the previous stage; written by `tagship promote`."""
 PROMOTION_SIGNATURE = "promotion.json.sig"
 BESIDE = (SIGNATURE, PROMOTION, PROMOTION_SIGNATURE)
-"""What may lie beside a manifest without being one of its artifacts; pinned with it."""
+"""Files that may be next to a manifest without being artifacts; they are pinned with it."""
 MANIFEST_BYTES = 262_144
-"""A manifest lives in one ledger item (DynamoDB: 400 KB) beside the plan; its notes may be 40,000 characters of 4 bytes."""
+"""A manifest is stored in one ledger item (DynamoDB: 400 KB) with the plan; its notes can have 40,000 characters of 4
+bytes.
+"""
 NOTES_CHARACTERS = 40_000
 
 TAG = r"^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"
-"""A tag at a glance, for editors; `Tag.parse` has the last word."""
+"""A rough pattern of a tag, for editors; `Tag.parse` decides."""
 GIT_TAG = r"^(?!.*(\.\.|//|\.lock$|@\{))[A-Za-z0-9][A-Za-z0-9._/@+-]{0,199}$"
-"""A git tag of the kinds that teams use; git itself takes more."""
+"""A git tag in the forms that teams use; git itself allows more."""
 _VERSION_OF_A_GIT_TAG = re.compile(
     r"(?:.*?[^0-9A-Za-z.])?v?(?P<numbers>\d{1,9}\.\d{1,9}\.\d{1,9}|\d{4}\.\d{1,9})(?P<rest>[+-].+)?", re.ASCII
 )
@@ -50,7 +52,7 @@ _FILE = r"^(?!release\.json)(?!promotion\.json)(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._
 
 
 class Status(StrEnum):
-    """How a release stands; every value but RUNNING is an ending, one to one with the execution's."""
+    """A release's status; every value except RUNNING is an ending, one to one with the execution's."""
 
     RUNNING = "RUNNING"
     SUCCEEDED = "SUCCEEDED"
@@ -64,12 +66,12 @@ class Status(StrEnum):
 
     @property
     def error(self) -> str:
-        """What the execution's error is called; empty where the execution does not fail."""
+        """The name of the execution's error; empty if the execution does not fail."""
         return _ERRORS.get(self, "")
 
     @classmethod
     def of_error(cls, name: str | None) -> Status | None:
-        """The ending that an execution's error stands for."""
+        """The ending for an execution's error."""
         return next((status for status, error in _ERRORS.items() if error == name), None)
 
 
@@ -85,7 +87,7 @@ _ERRORS = {
 
 
 UNCHECKED = "The baseline was restored, but its health could not be checked."
-"""As a rollback's ending says it, where no check can ask what was restored."""
+"""The phrase in a rollback's ending if no check can test what was restored."""
 
 
 @dataclass(frozen=True, slots=True, order=False)
@@ -97,7 +99,7 @@ class Tag:
 
     @classmethod
     def parse(cls, text: str) -> Tag:
-        """Raises ValueError, saying what a tag looks like, for anything else."""
+        """Raises ValueError, with the expected form, for anything else."""
         if not text.startswith("v") or not text.isascii() or len(text) > 128:
             raise ValueError(
                 f"{text[:128]!r} is not a tag: v and a semantic version, like v1.4.0 or v2.0.0-rc.1"
@@ -110,7 +112,7 @@ class Tag:
             ) from error
 
     def newer_than(self, other: Tag) -> bool:
-        """By SemVer precedence; two versions that differ in build metadata alone are equally new."""
+        """By SemVer precedence; two versions that differ only in build metadata are equally new."""
         return self.version.compare(other.version) > 0
 
     @classmethod
@@ -131,7 +133,7 @@ class Tag:
 
     @property
     def is_pre_release(self) -> bool:
-        """Whether it says that it is not final: `v2.0.0-rc.1`."""
+        """Whether it is a pre-release: `v2.0.0-rc.1`."""
         return self.version.prerelease is not None
 
     def __str__(self) -> str:
@@ -139,19 +141,19 @@ class Tag:
 
 
 def parameter_name(stage: str, application: str) -> str:
-    """Where an application's configuration stands."""
+    """The parameter of an application's configuration."""
     return f"/tagship/{stage}/applications/{application}"
 
 
 def secret_prefix(stage: str, application: str, service: str) -> str:
-    """What the name of an application's secret for a service begins with, so that it is no other application's."""
+    """The prefix of an application's secrets for a service, so that no other application's secret matches."""
     return f"tagship/{stage}/{application}/{service}"
 
 
 def place_of(key: str) -> tuple[str, str]:
-    """The application and the tag that a manifest's key names.
+    """The application and the tag in a manifest's key.
 
-    Raises ValueError for a key that is not `releases/<application>/<tag>/release.json` with proper names.
+    Raises ValueError for a key that is not `releases/<application>/<tag>/release.json` with valid names.
     """
     match = _KEY.fullmatch(key)
     if not match or not re.fullmatch(APPLICATION_NAME, match["application"]):
@@ -161,7 +163,7 @@ def place_of(key: str) -> tuple[str, str]:
 
 
 def folder_of(application: str, tag: str) -> str:
-    """Where a release's objects lie in the bucket."""
+    """The folder of a release's objects in the bucket."""
     return f"releases/{application}/{tag}/"
 
 
@@ -219,7 +221,7 @@ class Changes:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Changes:
-        """From the ledger, where it stands validated."""
+        """From the ledger, where it is already validated."""
         return cls(**{**data, "commits": tuple(Commit(**each) for each in data["commits"])})
 
 
@@ -263,12 +265,12 @@ class Manifest:
 
     @property
     def git_tag(self) -> str:
-        """The whole git tag."""
+        """The complete git tag."""
         return self.ref or self.tag
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Manifest:
-        """From the ledger, where it stands validated."""
+        """From the ledger, where it is already validated."""
         artifacts = tuple(Artifact(**artifact) for artifact in data["artifacts"])
         changes = Changes.from_dict(data["changes"]) if data.get("changes") else None
         return cls(**{**data, "artifacts": artifacts, "changes": changes})
@@ -280,7 +282,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """Somebody's wish that a tag begin again, under this attempt number and no other."""
+    """A request to start a new attempt of a tag, with exactly this attempt number."""
 
     attempt: int
     by: str
@@ -290,7 +292,7 @@ class Retry:
     def from_dict(cls, data: Any) -> Retry:
         """From an execution's input.
 
-        Raises ValueError for what is no such wish.
+        Raises ValueError for an invalid request.
         """
         fields = {"attempt": int, "by": str, "why": str}
         if not isinstance(data, Mapping) or set(data) != set(fields):
@@ -304,7 +306,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """The release state machine's input: the manifest that has arrived."""
+    """The release state machine's input: the manifest that was uploaded."""
 
     bucket: str
     key: str
@@ -314,9 +316,9 @@ class Upload:
 
     @classmethod
     def from_dict(cls, data: Any) -> Upload:
-        """From the execution's input, whoever wrote it.
+        """From the execution's input, which anyone may have written.
 
-        Raises ReleaseUnreadable for what is no upload, or a `retry` that is none.
+        Raises ReleaseUnreadable for an invalid upload or an invalid `retry`.
         """
         found = data if isinstance(data, Mapping) else {}
         bucket, key, version = found.get("bucket"), found.get("key"), found.get("versionId") or ""
@@ -333,7 +335,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedObject:
-    """One object in one version: what every later step reads, and nothing else."""
+    """One object in one version: the only thing that later steps read."""
 
     bucket: str
     key: str
