@@ -333,6 +333,7 @@ WRITTEN_OUT = {
     },
     "notifications": {"level": "milestones", "emails": [], "slackWebhookSecret": None, "github": None},
     "retention": None,
+    "promote": None,
     "stage": None,
 }
 
