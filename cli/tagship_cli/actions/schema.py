@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from tagship import targets
 from tagship.health import kinds
-from tagship.model.application import Application
+from tagship.model.application import Application, Promote
 from tagship.model.documents import schema_of
 from tagship.model.fields import hints_of
 from tagship.model.group import Group
@@ -44,7 +44,9 @@ def _example_in(field: str, hint: object) -> object:
     return next(filter(None, (_example_in(field, member) for member in get_args(hint))), None)
 
 
-_APPLICATION = _example(Application)
+_PROMOTE = _example(Promote)
+# The whole example is production's, and nothing is promoted from there.
+_APPLICATION = {name: value for name, value in _example(Application).items() if name != "promote"}
 _RELEASE = {
     "schemaVersion": 1,
     "application": "storefront",
@@ -113,6 +115,7 @@ _BY_FIELD: Mapping[tuple[str, str], list[object]] = {
             {"approvers": ["dan@example.com", "eve@example.com"], "required": 1},
         ]
     ],
+    ("", "promote"): [_PROMOTE],
     ("", "rollbackUnsafe"): ["Migration 42 drops the column that v1.4.0 reads."],
     ("", "emergency"): ["Nobody can pay since 14:05."],
 }
@@ -177,7 +180,11 @@ def _from_the_whole(name: str, definition: Mapping[str, Any], field: str) -> lis
     """The field's value in the first part of the example, or of a target's, that this definition describes."""
     properties = definition["properties"]
     wanted = properties.get("type", {}).get("const")
-    waiting: list[object] = [EXAMPLES[name], *(dict(kind.example) for kind in targets.KINDS.values())]
+    waiting: list[object] = [
+        EXAMPLES[name],
+        _PROMOTE,
+        *(dict(kind.example) for kind in targets.KINDS.values()),
+    ]
     while waiting:
         part = waiting.pop(0)
         if isinstance(part, dict):

@@ -145,7 +145,9 @@ class SequentialCheck:
     }
     EXAMPLES: ClassVar[Examples] = {
         "requests": [{**Counter.EXAMPLE, "metric": "Invocations"}],
-        "window": [600, "PT10M"],
+        "undecided": ["healthy"],
+        "firstShare": [0.001],
+        "window": [3600, "PT1H"],
     }
 
     type: Literal["sequential"]

@@ -404,6 +404,7 @@ class Promote:
         "region": "eu-central-1",
         "role": "arn:aws:iam::123456789012:role/tagship-to-production-storefront",
         "key": "alias/tagship-promotion",
+        "algorithm": "ECDSA_SHA_256",
     }
 
     to: Literal["staging", "production"]
