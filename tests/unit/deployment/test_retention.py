@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -127,7 +127,7 @@ class Shop:
             now=self.clock(),
         )
 
-    def apply(self, policy: Retention | None) -> Iterator[Done]:
+    def apply(self, policy: Retention | None) -> Generator[Done]:
         current = releases.current(self.ledger, APPLICATION)
         assert current is not None
         return retention.apply(
@@ -271,6 +271,14 @@ def test_a_rollback_takes_the_lock_over_and_nothing_more_is_deleted(shop: Shop) 
     holder = lock.holder(shop.ledger, APPLICATION)
     assert holder is not None
     assert (holder.rollback, holder.upkeep, holder.execution) == (True, False, "a rollback")
+
+
+def test_who_stops_it_in_the_middle_gives_the_lock_back(shop: Shop) -> None:
+    deleting = shop.apply(POLICY)
+    next(deleting)
+    deleting.close()
+    assert shop.deleted == ["1"]
+    assert lock.holder(shop.ledger, APPLICATION) is None
 
 
 def test_who_died_with_the_lock_holds_up_nobody_after_the_lease(shop: Shop) -> None:
