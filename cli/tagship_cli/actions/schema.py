@@ -11,7 +11,7 @@ from tagship import targets
 from tagship.health import kinds
 from tagship.model.application import Application, Promote
 from tagship.model.documents import schema_of
-from tagship.model.fields import hints_of
+from tagship.model.fields import hints_of, rebuilt
 from tagship.model.group import Group
 from tagship.model.release import Manifest
 
@@ -21,10 +21,14 @@ KINDS: Mapping[str, type[Application] | type[Manifest] | type[Group]] = {
     "group": Group,
 }
 
+_TARGET = next(iter(targets.KINDS.values()))
+_CHECKS = [rebuilt(noun, dict(noun.EXAMPLE)) for noun in kinds().values()]
+_SUBJECT = _TARGET.subject(rebuilt(_TARGET.spec, dict(_TARGET.example)), None)
 _OF_A_LIST_OF_KINDS: Mapping[str, object] = {
-    "target": dict(next(iter(targets.KINDS.values())).example),
-    "checks": [dict(noun.EXAMPLE) for noun in kinds().values()],
+    "target": dict(_TARGET.example),
+    "checks": [dict(check.EXAMPLE) for check in _CHECKS if not list(check.lacks(_SUBJECT))],
 }
+"""The checks are those that a target of this kind can have."""
 
 
 def _example(noun: type) -> dict[str, object]:
@@ -183,6 +187,7 @@ def _from_the_whole(name: str, definition: Mapping[str, Any], field: str) -> lis
     waiting: list[object] = [
         EXAMPLES[name],
         _PROMOTE,
+        *(dict(check.EXAMPLE) for check in _CHECKS),
         *(dict(kind.example) for kind in targets.KINDS.values()),
     ]
     while waiting:
