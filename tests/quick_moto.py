@@ -6,6 +6,7 @@ With this a whole release in process takes a third of the processor time, and a 
 from __future__ import annotations
 
 import functools
+import threading
 from collections import defaultdict
 from collections.abc import Callable
 from copy import copy, deepcopy
@@ -44,6 +45,7 @@ def quicken() -> None:
 @functools.cache
 def quicken_machines() -> None:
     """The same for Step Functions: definitions and paths are read once, and a task's client is made once."""
+    from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
     from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
     from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
         state_task_service_callback,
@@ -61,9 +63,22 @@ def quicken_machines() -> None:
 
     lambda_eval_utils.boto_client_for = client_for
     state_task_service_sfn.boto_client_for = client_for
-    AmazonStateLanguageParser.parse = staticmethod(functools.cache(AmazonStateLanguageParser.parse))  # type: ignore[method-assign]
-    json_path.parse = functools.cache(json_path.parse)
+    AmazonStateLanguageParser.parse = staticmethod(_once(AmazonStateLanguageParser.parse))  # type: ignore[method-assign]
+    json_path.parse = _once(json_path.parse)
+    # What an execution counts its tries by: moto's is made at its first use, which two executions may do at once.
+    EvalComponent.heap_key = property(lambda self: str(id(self)))  # type: ignore[assignment]
     state_task_service_callback._DELAY_SECONDS_SYNC_CONDITION_CHECK = 0.05  # type: ignore[misc]
+
+
+def _once[T](parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Parses a text once, and one text at a time: the parser of paths is not made for threads."""
+    known, lock = functools.cache(parse), threading.Lock()
+
+    def parsed(text: str) -> T:
+        with lock:
+            return known(text)
+
+    return parsed
 
 
 def _only_where_it_signs(generate: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -20,9 +20,11 @@ from localstack.services.stepfunctions.asl.component.common.error_name.states_er
     StatesErrorNameType,
 )
 from localstack.services.stepfunctions.asl.component.common.retry import retrier_decl
+from localstack.services.stepfunctions.asl.component.eval_component import EvalComponent
 from localstack.services.stepfunctions.asl.component.state.state_execution.state_task import (
     local_mock_eval_utils as mocking,
 )
+from localstack.services.stepfunctions.asl.parse.asl_parser import AmazonStateLanguageParser
 from localstack.services.stepfunctions.asl.utils import json_path
 
 VERSION = "2026.3.0"
@@ -51,6 +53,19 @@ def parse_a_path_once() -> None:
     json_path.parse = once
 
 
+def read_a_definition_once() -> None:
+    """The stock provider parses a machine's whole definition for each execution, which takes most of what is left."""
+    parse, lock = functools.cache(AmazonStateLanguageParser.parse), threading.Lock()
+
+    def once(definition: str) -> object:
+        with lock:
+            return parse(definition)
+
+    AmazonStateLanguageParser.parse = staticmethod(once)
+    # What an execution counts its tries by: the stock one is made at its first use, which two executions may do at once.
+    EvalComponent.heap_key = property(lambda self: str(id(self)))
+
+
 def retry_without_a_pause() -> None:
     """130 tries that wait 15 s each take half an hour; the tests count the tries, and tests/template adds up the pauses."""
     retrier_decl.time = SimpleNamespace(sleep=lambda seconds: None)
@@ -71,6 +86,7 @@ if __name__ == "__main__":
         sys.exit(f"These corrections are for LocalStack {VERSION}, and this is {version('localstack-core')}.")
     let_a_mock_throw_an_error_of_the_states_language()
     parse_a_path_once()
+    read_a_definition_once()
     retry_without_a_pause()
     end_with_the_parent()
     runpy.run_module("localstack.runtime.main", run_name="__main__")
