@@ -59,7 +59,7 @@ demo: setup ## start the embedded engine, deploy Tagship and release a sample ap
 
 .PHONY: test
 test: setup ## run every test (ARGS="tests/unit -k lock" for some of them)
-	@.venv/bin/pytest --numprocesses 2 --dist loadgroup --quiet $(ARGS)
+	@.venv/bin/pytest --numprocesses 2 --dist loadgroup --quiet --durations 20 --durations-min 5 $(ARGS)
 
 .PHONY: matrix
 matrix: setup ## run every cell of the fault matrix in process, and a third of them on the embedded engine

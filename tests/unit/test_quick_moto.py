@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto.core.serialize import BaseJSONSerializer, JSONSerializer, XFormedAttributePicker
 from moto.core.utils import get_service_model
@@ -41,6 +41,7 @@ def _serialized(operation: str, result: Any) -> Any:
     return json.loads(serializer.serialize(result)["body"])
 
 
+@settings(max_examples=30)
 @given(item=items)
 def test_an_item_is_written_as_moto_writes_it(item: dict[str, Any]) -> None:
     answers = [
