@@ -290,7 +290,7 @@ def _from_ics(place: Place, scope: str, file: str, *, zone: str, yes: bool, as_j
         screen.result({"stage": place.stage, "freezes": results, "skipped": list(found.skipped)})
         return
     new = sum(is_new for _, is_new in made)
-    screen.say(f"{screen.good('Frozen')}: {new} new, {len(made) - new} as before.")
+    screen.say(f"{screen.good('Freezes recorded')}: {new} new, {len(made) - new} as before.")
 
 
 def _preview(freeze: Freeze, now: datetime) -> list[str]:

@@ -208,7 +208,7 @@ def test_a_calendar_is_frozen_after_it_was_shown_and_a_second_time_changes_nothi
     assert "Closing of the books" in asked.stdout and "It comes again" in asked.stdout
     assert list(freezes.of(stage.ledger, "*")) == []
     done = stage.run("freeze", "--all", "--from-ics", str(file), "--yes")
-    assert "Frozen: 1 new, 0 as before." in done.stdout, done.output
+    assert "Freezes recorded: 1 new, 0 as before." in done.stdout, done.output
     again = json.loads(stage.run("freeze", "--all", "--from-ics", str(file), "--yes", "--json").stdout)
     assert [each["new"] for each in again["freezes"]] == [False]
     (known,) = freezes.of(stage.ledger, "*")
