@@ -66,6 +66,12 @@ def test_one_that_hangs_or_is_refused_is_an_error_and_the_others_keep_their_answ
     assert found == [Verdict.HEALTHY, Verdict.ERROR, Verdict.ERROR]
 
 
+@pytest.mark.parametrize("error", [ValueError("NaN"), KeyError("Values"), RecursionError()], ids=repr)
+def test_what_nobody_thought_of_in_one_check_costs_no_other_its_answer(error):
+    found = looked(Check(does=Verdict.UNHEALTHY), Check(does=error), Check())
+    assert found == [Verdict.UNHEALTHY, Verdict.ERROR, Verdict.HEALTHY]
+
+
 def test_what_is_throttled_is_asked_again_and_says_which_check_it_was():
     with pytest.raises(AwsUnavailable, match=r"^1: Reading alarms: throttled"):
         looked(Check(), Check(does=THROTTLED), Check(does=Verdict.INCONCLUSIVE))

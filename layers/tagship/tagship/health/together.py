@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 from tagship.health import Check, CheckResult, Given, Verdict
 from tagship.model.errors import AwsUnavailable, TagshipError
+from tagship.text.plain import line
 
 Answer = CheckResult | TagshipError | None
 """What a check found, the error with which it could not be asked, or None where it did not answer in time."""
@@ -62,6 +63,8 @@ def _ask(check: Check, given: Given) -> CheckResult | TagshipError:
         return check.run(given)
     except TagshipError as error:
         return error
+    except Exception as error:  # noqa: BLE001 (what nobody thought of in one check costs no other its answer)
+        return _error(given, f"It failed ({type(error).__name__}): {line(error, 300)}")
 
 
 def _result(given: Given, answer: Answer, *, seconds: float) -> CheckResult | AwsUnavailable:
