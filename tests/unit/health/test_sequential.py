@@ -188,6 +188,27 @@ def test_a_minute_without_a_count_of_errors_is_not_a_minute_without_errors():
     assert counted({BEGAN: Minute(7, 100)}, requests) == Counts(7, 100)
 
 
+def test_a_baseline_is_not_known_by_its_worst_minutes_alone():
+    """Fault 117. A load balancer writes its count of errors only for minutes that have errors: the candidate fails in each
+    minute, the baseline failed in one of an hour, and by that minute alone it would be as bad.
+    """
+    minutes = [BEGAN + timedelta(minutes=n) for n in range(60)]
+    requests = dict.fromkeys(minutes, Minute(1_000, 1))
+    baseline = counted({minutes[3]: Minute(20, 1)}, requests, all_requests=True)
+    candidate = counted(dict.fromkeys(minutes, Minute(20, 1)), requests)
+    assert baseline == Counts(20, 60_000)
+    assert counted({}, requests, all_requests=True) == Counts(0, 0)
+    assert verdict_of(candidate, baseline, margin=0.01) is Verdict.UNHEALTHY
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 1e18])
+@pytest.mark.parametrize("where", ["errors", "requests"])
+def test_what_is_no_count_of_requests_proves_nothing(number, where):
+    odd = replace(Counts(1, 100), **{where: number})
+    for candidate, baseline in ((odd, Counts(1, 100)), (Counts(1, 100), odd)):
+        assert verdict_of(candidate, baseline, undecided="healthy") is Verdict.ERROR
+
+
 # ---- CloudWatch ----------------------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,8 @@ _PRIOR = 0.5
 """Both parameters of the mixture, Beta(1/2, 1/2): Jeffreys' prior, which learns rare errors quickly."""
 _MOST = math.log(1e9)
 """Evidence beyond this, for or against, says no more to anybody."""
+_COUNTABLE = 1e12
+"""With more requests, rounding alone could look like evidence; no hour has as many, so something else is counted."""
 
 
 # ---- the test ------------------------------------------------------------------------------------------------------
@@ -219,7 +221,7 @@ class SequentialCheck:
             errors, requests = self._reader(given, self.errors), self._reader(given, self._requests(given))
             candidate = counted(errors.candidate(given.began), requests.candidate(given.began))
             baseline = (
-                counted(errors.baseline(given.began), requests.baseline(given.began))
+                counted(errors.baseline(given.began), requests.baseline(given.began), all_requests=True)
                 if given.before is not None
                 else self.firstShare
             )
@@ -254,12 +256,16 @@ class SequentialCheck:
         return Reader(client=given.client("cloudwatch"), check=summed, given=given)
 
 
-def counted(errors: Minutes, requests: Minutes) -> Counts:
-    """Both counts over the minutes that have both: no data is not 0 errors."""
+def counted(errors: Minutes, requests: Minutes, *, all_requests: bool = False) -> Counts:
+    """Both counts over the minutes that have both: no data is not 0 errors.
+
+    `all_requests`: the requests of the other minutes too, as soon as one has both. A metric that is written only where there
+    are errors would otherwise show a baseline by its worst minutes, and a bad candidate would look no worse.
+    """
     both = errors.keys() & requests.keys()
     return Counts(
         errors=sum(errors[minute].value for minute in both),
-        requests=sum(requests[minute].value for minute in both),
+        requests=sum(requests[minute].value for minute in (requests if both and all_requests else both)),
     )
 
 
@@ -271,6 +277,10 @@ def judge(
     `baseline` is None where nothing served before and the configuration names no share to compare with.
     """
     numbers: dict[str, float | int | str] = {"margin": check.margin, "confidence": check.confidence}
+    given = [counts for counts in (candidate, baseline) if isinstance(counts, Counts)]
+    if not all(abs(number) <= _COUNTABLE for counts in given for number in (counts.errors, counts.requests)):
+        why = f"a count is no number, or larger than {_COUNTABLE:.0e}: the metrics do not count requests."
+        return CheckResult(check=name, verdict=Verdict.ERROR, why=why, numbers=numbers)
     for whose, counts in (("candidate", candidate), ("baseline", baseline)):
         if isinstance(counts, Counts):
             numbers |= {
