@@ -321,6 +321,40 @@ def test_a_refusal_is_final_and_an_outage_is_waited_for(
     assert sent("v1.0.0") == {}
 
 
+def test_an_item_that_nobody_can_read_keeps_no_other_from_its_turn(staging: Ledger) -> None:
+    """The page's function may write an item that is open; this one has no stage to go to, and comes first."""
+    bad = {"pk": f"APPLICATION#{APPLICATION}", "sk": "PROMOTION#v0.0.1", "open": "promotion"}
+    forged = bad | {"kind": "promotion", "application": APPLICATION, "tag": "v0.0.1"}
+    fact = Fact(
+        application=APPLICATION, tag="v0.0.1", attempt=1, name=FactKind.ALARM_FIRED, data={"alarm": ""}
+    )
+    staging.record(fact, staging.put(forged))
+    succeeded(staging, "v1.0.0")
+    with pytest.raises(ExceptionGroup) as raised:
+        look(staging)
+    assert len(raised.value.exceptions) == 1
+    assert sent("v1.0.0")
+    assert ended(staging, "v1.0.0") == [("Release Promoted", "")]
+
+
+def test_a_second_success_in_front_of_an_alarm_hides_nothing(staging: Ledger) -> None:
+    """Whoever runs code in the page's function can append facts, but not make a sick release healthy."""
+    succeeded(staging, "v1.0.0")
+    happens(staging, FactKind.ALARM_FIRED, "v1.0.0", alarm="storefront-5xx")
+    forged = Fact(
+        application=APPLICATION,
+        tag="v1.0.0",
+        attempt=1,
+        name=FactKind.RELEASE_SUCCEEDED,
+        key="again",
+        data={"status": Status.SUCCEEDED},
+    )
+    staging.record(forged)
+    (did,) = look(staging)
+    assert did.startswith("storefront v1.0.0: not promoted to production")
+    assert sent("v1.0.0") == {}
+
+
 # ---- the decision alone --------------------------------------------------------------------------------------------
 
 DUE = NOW + DAY

@@ -79,12 +79,14 @@ def end(ledger: Ledger, promotion: PromotionRecord, fact: Fact) -> bool:
 
 
 def since_success(ledger: Ledger, promotion: PromotionRecord) -> Iterator[FactRecord]:
-    """What happened to the application since this release succeeded, newest first: only what may speak against it."""
-    for fact in ledger.facts_in_order(promotion["application"], newest_first=True, only=_CHANGES):
-        own = (fact["tag"], fact["attempt"]) == (promotion["tag"], promotion["attempt"])
-        if own and fact["name"] == FactKind.RELEASE_SUCCEEDED:
-            return
-        yield fact
+    """What happened to the application since this release succeeded, newest first: only what may speak against it.
+
+    The success is found by its key, not by its name: who may append facts can't put a second one in front of an alarm's.
+    """
+    application, tag, attempt = promotion["application"], promotion["tag"], promotion["attempt"]
+    own = ledger.fact(application, tag, attempt, FactKind.RELEASE_SUCCEEDED)
+    after = int(own["seq"]) if own else 0
+    yield from ledger.facts_in_order(application, after=after, newest_first=True, only=_CHANGES)
 
 
 def _changed(

@@ -98,15 +98,25 @@ class Promotions:
     meet: Meet
 
     def each(self) -> Iterator[str]:
-        """What was done, in words. One that can't be looked at now keeps no other from its turn."""
+        """What was done, in words. One that can't be looked at now keeps no other from its turn.
+
+        Raises, after all of them had their turn, what nobody foresaw: then the function's alarm goes off.
+        """
+        unforeseen = []
         for promotion in promotions.open_ones(self.ledger):
-            title = f"{promotion['application']} {promotion['tag']}"
+            title = f"{promotion.get('application')} {promotion.get('tag')}"
             try:
                 did = self._one(promotion)
             except RetryableError as error:
                 did = f"tried again later: {error}"
+            except Exception as error:  # noqa: BLE001 (an item that somebody else wrote; raised below)
+                error.add_note(title)
+                unforeseen.append(error)
+                continue
             if did:
                 yield f"{title}: {did}"
+        if unforeseen:
+            raise ExceptionGroup("Promotions that can't be looked at", unforeseen)
 
     def _one(self, promotion: PromotionRecord) -> str:
         record = releases.get(self.ledger, promotion["application"], promotion["tag"])
