@@ -77,6 +77,8 @@ def test_a_definition_in_order_is_said_to_be_so(bench: MachineBench) -> None:
         ({"States": {}}, "no StartAt"),
         ({"StartAt": "A", "States": {}}, "no States"),
         ({"StartAt": "A", "States": {"A": {"Type": "Map", "ItemProcessor": {}}}}, "A has no States"),
+        (b'{"StartAt": "A", "States": {"A": {"Type": "Fail"}, "A": {"Type": "Pass"}}}', "A stands twice"),
+        (b'{"StartAt": "A", "States": {"A": {"Type": "Pass", "Comment": "\\ud800"}}}', "lone surrogate"),
         (definition(Other={"Type": "Task", "Resource": "${Unknown}"}), r"nothing replaces \$\{Unknown\}"),
     ],
 )
@@ -88,6 +90,12 @@ def test_what_is_no_definition_is_refused_before_anybody_is_asked(
         bench.target().plan(bench.artifacts, {}, weighted=True)
     assert problem.partition(": ")[2] in str(refused.value)
     assert bench.writes() == 0
+
+
+def test_a_change_that_no_request_can_list_is_refused(bench: MachineBench) -> None:
+    bench.bring(definition(**{f"State {number}": {"Type": "Succeed"} for number in range(5_000)}))
+    with pytest.raises(TargetInvalid, match=r"500\d differences\) that no request for approval can list"):
+        bench.target().plan(bench.artifacts, {}, weighted=True)
 
 
 def test_what_differs_between_stages_is_put_in(bench: MachineBench) -> None:

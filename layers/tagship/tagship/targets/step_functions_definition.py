@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from tagship.text.plain import line
 
 MOST_BYTES = 1024 * 1024
 """The limit of Step Functions (UpdateStateMachine, `definition`)."""
@@ -52,7 +55,7 @@ def read(content: bytes, substitutions: Mapping[str, str]) -> tuple[str, dict[st
             f"nothing replaces {', '.join(f'${{{name}}}' for name in unknown)}: add it to the target's substitutions"
         )
     text = _PLACEHOLDER.sub(lambda found: substitutions[found[1]], text)
-    document = parse(text)
+    document = parse(text, each_once=True)
     if not isinstance(document.get("StartAt"), str):
         raise Unreadable("it has no StartAt, so it is no definition of a state machine")
     try:
@@ -63,15 +66,32 @@ def read(content: bytes, substitutions: Mapping[str, str]) -> tuple[str, dict[st
     return text, document
 
 
-def parse(text: str) -> dict[str, Any]:
-    """What a definition's text says. Raises Unreadable."""
+def parse(text: str, *, each_once: bool = False) -> dict[str, Any]:
+    """What a definition's text says. Raises Unreadable.
+
+    `each_once`: no name may stand twice in an object. Readers of JSON differ in which of the two they take, so approvers
+    could be shown one state while Step Functions runs the other.
+    """
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_each_once if each_once else None)
+        json.dumps(document, ensure_ascii=False).encode()
+    except Unreadable:
+        raise
+    except UnicodeEncodeError as error:
+        raise Unreadable("it has half a character, a lone surrogate like \\ud800") from error
     except (ValueError, RecursionError) as error:
         raise Unreadable("it is not JSON; convert YAML before you publish it") from error
     if not isinstance(document, dict):
         raise Unreadable("it is not a JSON object")
     return document
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, number in Counter(name for name, _ in pairs).items() if number > 1)
+        raise Unreadable(f"{line(twice, 80)} stands twice in one object")
+    return found
 
 
 def states_of(document: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:

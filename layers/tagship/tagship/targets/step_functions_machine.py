@@ -36,6 +36,8 @@ _MOST_VERSIONS = 1000
 """Of a state machine (service quotas, "Published state machine versions")."""
 _NEARLY_FULL = 900
 _DIAGNOSTICS = 10
+_MOST_CHARACTERS = 100_000
+"""Of all differences: they pass between the release's steps (256 KB), and the ledger keeps them in one item (400 KB)."""
 
 _PUBLISHING: Mapping[str, type[TagshipError]] = {
     **NOT_THERE,
@@ -250,15 +252,21 @@ class StateMachine:
             summary=[
                 f"{self._alias.name}: version {version} → a new version",
                 *definitions.settings_changed(serving, latest),
-                *(
-                    definitions.differences(before, document)
-                    or ["Definition: no state changes what it does."]
-                ),
+                *(self._differences(before, document) or ["Definition: no state changes what it does."]),
                 "Running executions stay on their version until they end, also after a rollback.",
                 unqualified,
             ],
             warnings=[*warnings, *self._foreign(latest, serving, candidate)],
         )
+
+    def _differences(self, before: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
+        found = definitions.differences(before, document)
+        if sum(map(len, found)) > _MOST_CHARACTERS:
+            raise TargetInvalid(
+                f"{self._release}: the definition changes so much ({len(found)} differences) that no request for approval "
+                "can list it. Nothing was changed. Release the change in several parts."
+            )
+        return found
 
     def _foreign(
         self, latest: Mapping[str, Any], serving: Mapping[str, Any], candidate: Revision
