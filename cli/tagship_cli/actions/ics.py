@@ -154,7 +154,7 @@ def read(raw: bytes, *, now: datetime, zone: str) -> Read:
                 skipped.append(f"{title}: {why}")
                 continue
             found = _found(event, now=now, zone=ZoneInfo(zone))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:  # a time before year 1 or after 9999 overflows
             refused.append(f"{title}: {error}")
             continue
         if found.ends <= now:
@@ -243,6 +243,11 @@ def _again(event: Event, starts: datetime, ends: datetime, zone: ZoneInfo) -> Re
 
 def _wall(event: Event, zone: ZoneInfo) -> tuple[datetime, datetime, ZoneInfo]:
     """When it begins and ends by the clock on the wall, and whose clock that is."""
+    for name in ("DTSTART", "DTEND"):
+        if unknown := _unknown_zone(event.get(name)):
+            raise ValueError(
+                f"is in a time zone that is not known: {unknown}; use one of IANA's, like Europe/Berlin"
+            )
     begins = _one(event, "DTSTART").dt
     if not isinstance(begins, date):
         raise ValueError("has a beginning (DTSTART) that is no time")  # noqa: TRY004 (all of these are one kind of error)
@@ -263,6 +268,12 @@ def _wall(event: Event, zone: ZoneInfo) -> tuple[datetime, datetime, ZoneInfo]:
     raise ValueError("has no end (DTEND or DURATION)")
 
 
+def _unknown_zone(value: Any) -> str:
+    """The zone that a time names and the library does not know: it reads the time as if it named none."""
+    zone = getattr(value, "params", {}).get("TZID", "")
+    return str(zone) if zone and getattr(value.dt, "tzinfo", None) is None else ""
+
+
 def _one(event: Event, name: str) -> Any:
     """The event's one property of this name, as the library read it."""
     found = event.get(name)
@@ -276,7 +287,7 @@ def _zone_of(moment: date, zone: ZoneInfo) -> ZoneInfo:
         return zone
     if isinstance(moment.tzinfo, ZoneInfo):
         return moment.tzinfo
-    if moment.utcoffset() == timedelta(0):
+    if moment.tzinfo is UTC:
         return ZoneInfo("UTC")
     raise ValueError(
         f"is in a time zone that is none of IANA's: {moment.tzname()}; use one like Europe/Berlin"

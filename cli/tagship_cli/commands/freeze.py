@@ -250,7 +250,9 @@ def _events(file: str, *, now: datetime, zone: str) -> Read:
 
     _there(zone)
     try:
-        found = ics.read(Path(file).read_bytes(), now=now, zone=zone)
+        with Path(file).open("rb") as content:
+            raw = content.read(ics.MOST_BYTES + 1)
+        found = ics.read(raw, now=now, zone=zone)
     except OSError as error:
         raise Failed(f"{file} can't be read: {error.strerror}. Nothing was frozen.") from error
     except ics.NotACalendar as error:

@@ -240,3 +240,20 @@ def test_the_calendar_of_an_application_is_shown_and_printed(stage: Any) -> None
     ]
     told = json.loads(stage.run("calendar", "storefront", "--json").stdout)
     assert (len(told["windows"]), len(told["freezes"])) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "times, problem",
+    [
+        ("DTSTART;TZID=Nowhere/Town:20261201T000000", "time zone that is not known: Nowhere/Town"),
+        ("DTSTART;VALUE=DATE:00010101\r\nRRULE:FREQ=DAILY", "out of range"),
+        ("DTSTART:20261201T000000Z\r\nDURATION:P99999999W", "out of range"),
+    ],
+)
+def test_a_zone_or_a_time_that_nobody_knows_is_refused(times: str, problem: str) -> None:
+    """A freeze of another hour would be worse than none: somebody relies on it."""
+    event = f"BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:sale\r\n{times}\r\nEND:VEVENT\r\n"
+    raw = f"BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{event}END:VCALENDAR\r\n".encode()
+    found = ics.read(raw, now=NOW, zone="UTC")
+    assert not found.freezes
+    assert problem in found.refused[0]
