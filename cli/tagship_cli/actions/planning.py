@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +19,7 @@ from tagship.model.release import Artifact, PinnedObject
 from tagship.model.rollout import TrafficStep, only_step, time_to_see, traffic_steps
 from tagship.targets import kind_of
 from tagship.targets.kind import Artifacts, Change, Target
+from tagship.text.plain import visible
 from tagship.text.times import span
 from tagship.text.words import count, listed
 from tagship_cli.actions.publishing import File
@@ -212,7 +214,7 @@ def as_markdown(planned: Planned) -> str:
     application, stage = planned.configuration.application, planned.stage
     lines = [f"<!-- tagship plan: {application} {stage} -->", f"### Tagship: {application} → {stage}", ""]
     lines += [
-        f"Nothing would change: {planned.where} already runs this code and configuration."
+        f"Nothing would change: {_plain(planned.where)} already runs this code and configuration."
         if planned.change.nothingToChange
         else "This release would change:",
         "",
@@ -251,12 +253,20 @@ _COMMENT = 60_000
 """In characters: GitHub allows 65,536 in a comment."""
 
 
+_LINKED = re.compile(r"@|#|://|www\.|\bGH-", re.IGNORECASE)
+"""What mentions people and issues, or begins a link."""
+
+
 def _rule_in_words(rule: ApprovalRule) -> str:
     who = f"group {rule.group}" if rule.group else listed(rule.approvers)
     return f"{rule.required} of {who}"
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown shows as it is, on one line."""
-    escaped = "".join(f"\\{each}" if each in "\\`*_{}[]<>#|~@" else each for each in text)
-    return " ".join(escaped.split())
+    """Text that GitHub shows as it is, on one line: no markup, no link, and nobody and no issue is mentioned by it.
+
+    GitHub looks for mentions and links after Markdown's escapes are gone, so an empty comment breaks them.
+    """
+    escaped = "".join(f"\\{each}" if each in "\\`*_{}[]<>#|~@" else each for each in visible(text))
+    apart = _LINKED.sub(lambda found: f"{found[0]}<!-- -->", escaped)
+    return " ".join(apart.split())

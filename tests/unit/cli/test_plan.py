@@ -16,6 +16,7 @@ from tagship.model.errors import CandidateNotReady
 from tagship.targets import cloudformation_stack
 from tagship.targets.cloudformation_update import Stack
 from tagship_cli.actions import planning
+from tagship_cli.actions.planning import _plain
 from tagship_cli.place import Place
 from tests.unit.cli.conftest import Stage, application
 from tests.unit.targets.functions import FakeLambda
@@ -103,7 +104,22 @@ def test_markdown_is_one_comment_in_which_nothing_of_the_values_is_markup(
     assert hidden == "<!-- tagship plan: storefront development -->"
     assert first == "### Tagship: storefront → development"
     assert "| deployed | nothing by Tagship yet |" in result.output
-    assert "ana\\_b\\@example.com" in result.output
+    assert "ana\\_b\\@<!-- -->example.com" in result.output
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("State @acme/oncall: new", "State \\@<!-- -->acme/oncall: new"),
+        ("Calls acme/shop#1", "Calls acme/shop\\#<!-- -->1"),
+        ("see https://evil.example", "see https://<!-- -->evil.example"),
+        ("see WWW.evil.example", "see WWW.<!-- -->evil.example"),
+        ("exe.gnp\u202e <img>", "exe.gnp⟨U+202E⟩ \\<img\\>"),
+    ],
+)
+def test_a_plan_in_a_comment_mentions_nobody_and_leads_nowhere(text: str, shown: str) -> None:
+    """GitHub looks for mentions and links when Markdown's own escapes are gone."""
+    assert _plain(text) == shown
 
 
 def test_a_configuration_that_is_not_applied_can_be_planned_with(
