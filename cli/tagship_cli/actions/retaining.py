@@ -91,7 +91,14 @@ class Retaining:
             current=releases.current(ledger, self.application),
             serving=serving,
             now=self.place.now,
+            others={name: retention.recorded(releases.every(ledger, name)) for name in self._others()},
         )
+
+    def _others(self) -> Sequence[str]:
+        """Every other application of the stage: its target may keep its revisions in the same place."""
+        from tagship_cli.views.overview import applications
+
+        return [name for name in applications(self.place) if name != self.application]
 
     def apply(self, shown: Sequence[Fate]) -> Generator[Done]:
         """Deletes what goes. Raises what `retention.apply` does."""

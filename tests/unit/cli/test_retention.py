@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from tagship.ledger import lock
+from tagship.ledger import lock, releases
+from tagship.ledger.table import Fact
+from tagship.model.facts import FactKind
 from tests.unit.cli.conftest import Stage
 from tests.unit.cli.test_plan import functions
 from tests.unit.tables import aws_error
@@ -151,3 +153,41 @@ def test_split_traffic_is_not_cleaned_up_around(stage: Stage, shop: FakeLambda) 
     assert result.exit_code == 1
     assert "Send all its traffic to one published version first" in result.stderr
     assert len(shop.versions) == 7
+
+
+def test_what_another_application_released_too_stays(stage: Stage, shop: FakeLambda) -> None:
+    """Fault 97. Another alias of the same function: a rollback there may need what is old here."""
+    stage.configure(application="beta")
+    ledger, seen = stage.ledger, revision(shop, "3")
+    location = {"location": "here", "baseline": None, "etag": ""}
+    location["candidate"] = seen | {
+        "digest": "beta",
+        "data": seen["data"] | {"of": OF.replace("live", "beta")},
+    }
+    known = releases.get(ledger, "storefront", "v1.0.0") | {
+        "application": "beta",
+        "plan": {"locations": [location]},
+    }
+    item = {**known, "pk": "APPLICATION#beta", "sk": "RELEASE#v1.0.0"}
+    ledger.record(
+        Fact(application="beta", tag="v1.0.0", attempt=1, name=FactKind.ALARM_FIRED), ledger.put(item)
+    )
+    result = retention(stage)
+    assert "  keep    version 3 (v1.1.0): beta has released it too" in result.stdout, result.output
+    assert "2 revisions to delete, 5 revisions to keep" in result.stdout
+
+
+def test_a_configuration_that_was_proposed_has_no_revision(stage: Stage, shop: FakeLambda) -> None:
+    """In a stage that guards configurations, proposals are among an application's releases, and have no location."""
+    stage.release("configuration-1")
+    stage.ledger.write(
+        stage.ledger.update(
+            "APPLICATION#storefront",
+            "RELEASE#configuration-1",
+            only_if="attribute_exists(pk)",
+            plan={"from": None, "to": "configuration-1", "locations": []},
+        )
+    )
+    result = retention(stage)
+    assert result.exit_code == 0, result.output
+    assert "3 revisions to delete, 4 revisions to keep" in result.stdout

@@ -6,7 +6,7 @@ lock over, which stops the deleting.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -63,10 +63,12 @@ def fates(
     current: CurrentRecord | None,
     serving: Revision | None,
     now: datetime,
+    others: Mapping[str, Sequence[Revision]] | None = None,
 ) -> list[Fate]:
     """What goes and what stays, and why, in the order in which it is stored.
 
-    `current` is what production runs by the ledger, `serving` what the target itself says: each is kept.
+    `current` is what production runs by the ledger, `serving` what the target itself says: each is kept. So is what `others`, the
+    other applications of the stage, have recorded of the same thing: on another alias, or in the same bucket.
     """
     needed = _needed(records, current, serving)
     chosen = _chosen(policy, records, now) if policy else {}
@@ -77,6 +79,9 @@ def fates(
         names = [name for revision in each.revisions for name in (revision["id"], revision["digest"])]
         of = tuple(tag for made_id, tag in made if made_id in ids)
         why = next((needed[it] for it in names if it in needed), "") or each.used
+        if not why and of:
+            theirs = (name for name, known in (others or {}).items() if _shared(each.revisions, known))
+            why = next((f"{name} has released it too" for name in theirs), "")
         if not why and not of:
             why = "no release of this application made it"
         if not why and policy is None:
@@ -86,6 +91,20 @@ def fates(
         why = why or next((chosen[it] for it in names if it in chosen), "")
         found.append(Fate(stored=each, releases=of, stays=why))
     return found
+
+
+def _shared(ours: Iterable[Revision], theirs: Iterable[Revision]) -> bool:
+    """Whether any two are of the same thing, whatever target each is of."""
+    return not {_thing(each) for each in ours}.isdisjoint(map(_thing, theirs))
+
+
+def _thing(revision: Revision) -> str:
+    """What is stored: a template by its own digest, anything else by its id and what is in it."""
+    data = revision["data"]
+    if template := data.get("template"):
+        return str(template)
+    within = {name: data[name] for name in ("codeSha256", "definition") if name in data}
+    return f"{revision['id']} {within or revision['digest']}"
 
 
 Reasons = dict[str, str]
@@ -135,14 +154,19 @@ def _chosen(policy: Retention, records: Sequence[ReleaseRecord], now: datetime) 
     return chosen
 
 
+def _is_planned(record: ReleaseRecord) -> bool:
+    """A proposed configuration has a plan, and no location."""
+    return bool(record.get("plan") and record["plan"]["locations"])
+
+
 def _planned(record: ReleaseRecord) -> Revision | None:
     """What the release made, or would make."""
-    return location_of(record)["candidate"] if record.get("plan") else None
+    return location_of(record)["candidate"] if _is_planned(record) else None
 
 
 def _restored(record: ReleaseRecord) -> Iterator[Revision]:
     """What a rollback of a release leads to, or stands at before it has led there."""
-    if record.get("plan"):
+    if _is_planned(record):
         location = location_of(record)
         yield from (each for each in (location["baseline"], location.get("replaced")) if each)
     if before := record.get("replaces"):
