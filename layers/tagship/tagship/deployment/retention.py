@@ -67,8 +67,8 @@ def fates(
 ) -> list[Fate]:
     """What goes and what stays, and why, in the order in which it is stored.
 
-    `current` is what production runs by the ledger, `serving` what the target itself says: each is kept. So is what `others`, the
-    other applications of the stage, have recorded of the same thing: on another alias, or in the same bucket.
+    `current` is what production runs by the ledger, `serving` what the target itself says: each is kept. So is what
+    `others`, the other applications of the stage, have recorded of the same thing, on another alias or in the same bucket.
     """
     needed = _needed(records, current, serving)
     chosen = _chosen(policy, records, now) if policy else {}
