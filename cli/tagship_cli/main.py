@@ -13,7 +13,7 @@ from tagship_cli.place import PLACE, STAGE_VARIABLE, STAGES, checkout, place_opt
 COMMANDS = {
     "init": (
         "tagship_cli.commands.init",
-        "Write an application's first configuration and its workflow for CI.",
+        "Write an application's first configuration and its CI workflow.",
     ),
     "publish": ("tagship_cli.commands.publish", "Upload a release: artifacts first, release.json last."),
     "promote": ("tagship_cli.commands.promote", "Promote a release that succeeded in one stage to the next."),
@@ -22,7 +22,7 @@ COMMANDS = {
     "preview": ("tagship_cli.commands.preview", "Preview what approvers will receive."),
     "conformance": (
         "tagship_cli.commands.conformance",
-        "Try your own deployer function against the custom protocol.",
+        "Test your own deployer function against the custom target protocol.",
     ),
     "role": (
         "tagship_cli.commands.role",
@@ -40,10 +40,13 @@ COMMANDS = {
     "approve": ("tagship_cli.commands.decide", "Approve a release that is waiting for approval."),
     "reject": ("tagship_cli.commands.decide", "Reject a release that is waiting for approval."),
     "rollback": ("tagship_cli.commands.rollback", "Roll back a release and restore the version before it."),
-    "adopt": ("tagship_cli.commands.adopt", "Make what serves the baseline, after a change by hand."),
+    "adopt": (
+        "tagship_cli.commands.adopt",
+        "Adopt the version that serves as the baseline, after a change by hand.",
+    ),
     "retention": (
         "tagship_cli.commands.retention",
-        "Show which old revisions the policy lets go, and delete them.",
+        "Show which old revisions are no longer needed, and delete them.",
     ),
     "abort": ("tagship_cli.commands.abort", "Stop a release that is in progress."),
     "retry": ("tagship_cli.commands.retry", "Start a release again after it ended without success."),

@@ -209,7 +209,7 @@ def _found(event: Event, *, now: datetime, zone: ZoneInfo) -> Found:
         raise ValueError(f"has a SUMMARY of {len(reason)} characters; at most {_REASON} are allowed")
     for name in ("RDATE", "EXDATE", "RECURRENCE-ID", "EXRULE"):
         if name in event:
-            raise ValueError(f"has {name}: a freeze repeats by one rule, without exceptions")
+            raise ValueError(f"has {name}: a freeze can have only one rule, without exceptions")
     starts, ends, there = _wall(event, zone)
     if "RRULE" not in event:
         begin, end = (each.replace(tzinfo=there).astimezone(UTC) for each in (starts, ends))
@@ -250,18 +250,18 @@ def _wall(event: Event, zone: ZoneInfo) -> tuple[datetime, datetime, ZoneInfo]:
             )
     begins = _one(event, "DTSTART").dt
     if not isinstance(begins, date):
-        raise ValueError("has a beginning (DTSTART) that is no time")  # noqa: TRY004 (all of these are one kind of error)
+        raise ValueError("has no valid time as its start (DTSTART)")  # noqa: TRY004 (all of these are one kind of error)
     there = _zone_of(begins, zone)
     starts = _at(begins, there).replace(tzinfo=None)
     if "DTEND" in event:
         ends = _one(event, "DTEND").dt
         if not isinstance(ends, date):
-            raise ValueError("has an end (DTEND) that is no time")
+            raise ValueError("has no valid time as its end (DTEND)")
         return starts, _at(ends, there).astimezone(there).replace(tzinfo=None), there
     if "DURATION" in event:
         length = _one(event, "DURATION").dt
         if not isinstance(length, timedelta):
-            raise ValueError("has a DURATION that is none")
+            raise ValueError("has no valid DURATION")
         return starts, starts + length, there
     if not isinstance(begins, datetime):
         return starts, starts + timedelta(days=1), there
@@ -290,7 +290,7 @@ def _zone_of(moment: date, zone: ZoneInfo) -> ZoneInfo:
     if moment.tzinfo is UTC:
         return ZoneInfo("UTC")
     raise ValueError(
-        f"is in a time zone that is none of IANA's: {moment.tzname()}; use one like Europe/Berlin"
+        f"is in the unknown time zone {moment.tzname()}; use an IANA time zone like Europe/Berlin"
     )
 
 

@@ -48,7 +48,10 @@ _BASE_URL = "https://approvals.example.com"
 _NAMES = ("ana@example.com", "bo@example.com", "chi@example.com")
 
 
-_OUTDATED = "v1.3.1 went first, so storefront v1.4.0 is planned again and asks again. What was decided does not count."
+_OUTDATED = (
+    "v1.3.1 went first, so storefront v1.4.0 is planned again and needs approval again. "
+    "Earlier decisions do not count."
+)
 
 
 def sample(**changes: object) -> RequestRecord:

@@ -75,7 +75,7 @@ class File:
         if broken:
             raise Failed(
                 f"{path} is not a zip file. Nothing was uploaded, and the tag is still free.\n"
-                "Look at what the build wrote into it, and package it again."
+                "Check what the build wrote into it, and package it again."
             )
         return cls(name=name, path=path, size=size, sha256=digest)
 

@@ -42,7 +42,7 @@ class Retaining:
         kind = kind_of(spec)
         if kind.keeps is None:
             raise Failed(
-                f"A target of type {kind.name} keeps every revision, so there is nothing that this command could delete. "
+                f"A target of type {kind.name} keeps every revision, so this command has nothing to delete. "
                 "Nothing was changed."
             )
         at = signed_in(place, target_profile)

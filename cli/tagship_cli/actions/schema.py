@@ -88,8 +88,8 @@ EXAMPLES: Mapping[str, dict[str, object]] = {
     "group": dict(Group.EXAMPLE),
 }
 _TITLES = {
-    "application": "An application of Tagship's",
-    "release": "A release of Tagship's: release.json",
+    "application": "A Tagship application",
+    "release": "A Tagship release: release.json",
     "group": "A group of approvers",
 }
 _BY_FIELD: Mapping[tuple[str, str], list[object]] = {

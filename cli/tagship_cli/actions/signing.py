@@ -26,7 +26,7 @@ def sign_options(what: str) -> Option:
             type=click.Choice(ALGORITHMS),
             default=ALGORITHMS[0],
             show_default=True,
-            help="How the key signs.",
+            help="The key's signing algorithm.",
         ),
     )
 

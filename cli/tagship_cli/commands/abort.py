@@ -25,7 +25,7 @@ Examples:
 \b
 Does the same as "Stop execution" in the console, and records your identity and the reason in the ledger. If traffic
 has moved, Tagship restores the baseline. Exits with 0 when the release ends ABORTED, with 1 on any other outcome.
-Ctrl-C stops the waiting only; the release still ends."""
+Ctrl-C stops only the waiting; the release still ends."""
 )
 @click.argument("application")
 @click.argument("tag")

@@ -17,21 +17,21 @@ from tagship_cli.views import screen
     epilog="""\b
 Examples:
   tagship adopt storefront --reason "kim moved all traffic by hand at night" --stage production
-  tagship adopt storefront --reason "…" --yes --stage production      without asking, for a program
+  tagship adopt storefront --reason "…" --yes --stage production      without a prompt, for scripts
 \b
-Your own identity looks at the target, and writes the ledger. Nothing in the target is changed."""
+The command reads the target and writes the ledger with your own identity. It changes nothing in the target."""
 )
 @click.argument("application")
 @reason_option
-@click.option("--yes", "-y", is_flag=True, help="Adopt without asking.")
+@click.option("--yes", "-y", is_flag=True, help="Adopt without a confirmation prompt.")
 @in_a_place
 @options.as_json
 def adopt(*, place: Place, application: str, reason: str, yes: bool, as_json: bool) -> None:
-    """Make what serves the baseline, after somebody changed the target by hand.
+    """Adopt the version that serves traffic as the baseline, after someone changed the target by hand.
 
-    Until then the gates refuse every release, because a rollback would restore something else than what serves. It is
-    recorded with your reason, and the readers of the application's notices are notified. After a rollback that failed
-    because the target was changed, it also frees the application.
+    Until you adopt it, the gates refuse every release, because a rollback would restore a different version. The ledger
+    records your reason, and the application's notification channels report it. If a rollback failed because someone
+    changed the target, adopting also releases the lock.
     """
     from tagship.ledger import adoption, releases
     from tagship.model.errors import AdoptionRefused
@@ -44,15 +44,15 @@ def adopt(*, place: Place, application: str, reason: str, yes: bool, as_json: bo
     with trying(f"Looking at {where}"):
         serving = target.serving()
     if serving is None:
-        raise Failed(f"{where} does not exist, so nothing serves that could be adopted. Nothing was changed.")
+        raise Failed(f"{where} does not exist, so there is nothing to adopt. Nothing was changed.")
     with trying(f"Reading what {application} runs"):
         current = releases.current(place.ledger, application)
     before = f"{current['tag']} ({current['revision']['id']})" if current else "nothing that Tagship deployed"
     caller = whoami(place)
     serves = screen.clean(serving["id"])
     confirm(
-        f"Adopt what serves as the baseline of {screen.clean(application)}?",
-        f"{screen.bold(where)} in {place.stage} serves {serves}; by the ledger it is {screen.clean(before)}.",
+        f"Adopt this version as the baseline of {screen.clean(application)}?",
+        f"{screen.bold(where)} in {place.stage} serves {serves}; the ledger has {screen.clean(before)}.",
         f"  You are {screen.clean(caller.arn)}.",
         yes=yes,
     )

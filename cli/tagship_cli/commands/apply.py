@@ -43,7 +43,7 @@ approvers in the current configuration decide on it. It exits with 0 when they h
     "owners",
     metavar="TEXT",
     help="In a guarded stage: why the stack's owners must decide instead of the current approvers, for example because "
-    "those have left. All of the owners must approve.",
+    "they have left. All of the owners must approve.",
 )
 @in_a_place
 @options.as_json

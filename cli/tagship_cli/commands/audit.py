@@ -39,11 +39,14 @@ Examples:
   tagship audit verify --file storefront.json             an export, offline
 \b
 Exits with 0 when every link holds. Exits with 1 when a link is broken (the first is named), when evidence was hidden,
-or when an ending is older than an hour and has no evidence."""
+or when a release ended more than an hour ago and has no evidence."""
 )
 @click.argument("application", required=False)
 @click.option(
-    "--bundle", type=_FILE, metavar="FILE", help="The evidence of one ending, from the evidence bucket."
+    "--bundle",
+    type=_FILE,
+    metavar="FILE",
+    help="The evidence of one release's ending, from the evidence bucket.",
 )
 @click.option(
     "--file", "export_file", type=_FILE, metavar="FILE", help="A file that `tagship audit export` wrote."
@@ -56,7 +59,7 @@ def verify(
     """Verify a chain of facts and name its first broken link: missing, altered, reordered, rewritten or hidden evidence.
 
     Each fact contains the digest of the fact before it. The command also compares the ledger's chain with the evidence of
-    every ending, which nobody can change, so it also detects a chain that was rewritten as a whole.
+    every release's ending, which nobody can change, so it also detects a chain that was rewritten as a whole.
     """
     from tagship_cli.actions import auditing
 
@@ -116,12 +119,12 @@ Examples:
     required=True,
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A new file; one that exists is not overwritten.",
+    help="The file to write. The command never overwrites an existing file.",
 )
 @in_a_place
 @options.as_json
 def export(*, place: Place, application: str, tag: str | None, output: Path, as_json: bool) -> None:
-    """Write an application's facts to a file, as they stand in the ledger, so that they can be checked anywhere."""
+    """Write an application's facts to a file, exactly as the ledger has them, so that you can verify them anywhere."""
     from tagship_cli.actions import auditing
 
     document = auditing.export(place, application, tag)

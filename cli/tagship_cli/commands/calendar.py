@@ -14,16 +14,18 @@ from tagship_cli.views import screen
     epilog="""\b
 Examples:
   tagship calendar storefront --stage production
-  tagship calendar storefront --stage production --ics > storefront.ics      for any program that shows calendars"""
+  tagship calendar storefront --stage production --ics > storefront.ics      for any calendar program"""
 )
 @click.argument("application")
 @click.option(
-    "--ics", is_flag=True, help="Print iCalendar (RFC 5545): windows and freezes, those that repeat too."
+    "--ics",
+    is_flag=True,
+    help="Print iCalendar (RFC 5545): windows and freezes, including those that repeat.",
 )
 @in_a_place
 @options.as_json
 def calendar(*, place: Place, application: str, ics: bool, as_json: bool) -> None:
-    """Show when an application may be deployed: its windows, and the freezes of it and of all applications."""
+    """Show when an application may be deployed: its windows, its freezes, and the freezes of all applications."""
     from tagship.ledger import freezes
     from tagship.model import schedule
     from tagship_cli.actions.ics import written

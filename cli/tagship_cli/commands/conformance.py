@@ -40,7 +40,7 @@ docs/targets/custom.md explains each line of the file and of the result."""
 )
 @click.option("--region", metavar="REGION", help="The AWS region.  [default: the function's own]")
 @click.option("--profile", metavar="NAME", help="The AWS profile.  [default: from your AWS configuration]")
-@click.option("--yes", "-y", is_flag=True, help="Move the target without asking.")
+@click.option("--yes", "-y", is_flag=True, help="Move the target without a confirmation prompt.")
 @options.as_json
 @click.pass_context
 def conformance(
@@ -53,11 +53,11 @@ def conformance(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Try your own deployer function against every promise that a target of type custom makes.
+    """Test whether your own deployer function keeps every promise of the custom target protocol.
 
-    The command invokes the function with your own identity, as Tagship would: twice, late, with older fencing numbers, for
-    revisions that never were. It really moves the target, and puts back what it moved. It exits with 1 if a promise is
-    broken.
+    The command invokes the function with your own identity, as Tagship would: with repeated and late requests, older
+    fencing numbers, and revisions that do not exist. It moves real traffic on the target, and restores the target
+    afterwards. It exits with 1 if a promise is broken.
     """
     from tagship_cli.actions.trying_out import read_trial
 
@@ -78,8 +78,8 @@ def conformance(
         _sum_up(bench, found, problem)
     if problem:
         raise Failed(
-            f"What was moved could not be put back: {problem}\n"
-            f"Look at the target now. {bench.serves['id']} had all of its traffic before this command."
+            f"The target could not be restored: {problem}\n"
+            f"Check the target now. Before this command, {bench.serves['id']} had all of its traffic."
         )
     if broken:
         raise click.exceptions.Exit(1)
@@ -89,12 +89,12 @@ def _begun(place: Place, trial: Trial) -> LiveBench:
     from tagship.aws.clients import ASKED_BRIEFLY
     from tagship_cli.conformance.live import begin
 
-    with trying(f"Asking {trial.function} what serves"):
+    with trying(f"Asking {trial.function} which revision serves"):
         client = place.client("lambda", config=ASKED_BRIEFLY)
         bench = begin(trial, client, clock=lambda: place.world.now().timestamp(), pause=place.world.pause)
     if bench is None:
         raise Failed(
-            f"{trial.function} says that nothing serves yet. Nothing was changed.\n"
+            f"{trial.function} reports that nothing serves traffic yet. Nothing was changed.\n"
             "Point the target at a revision first, so that there is something to restore."
         )
     return bench
@@ -105,17 +105,17 @@ def _ask(bench: LiveBench, *, yes: bool) -> None:
     told = (
         screen.bold(f"This moves a real target: what {trial.function} deploys."),
         *(f"  {name}: {screen.clean(value)}" for name, value in trial.settings.items()),
-        f"  - {serves} serves now. A candidate is made, and gets shares from 1 to 100 % of the traffic, several times.",
-        f"  - After each case everything goes back to {serves}, also when you press Ctrl-C. The candidate is not deleted.",
-        "  - About 200 requests are sent. About 15 of the moves are waited for, as long as your target takes.",
-        f"  - Fencing numbers from {bench.fence} on stay with the target. The function then refuses smaller ones, so",
-        "    Tagship can no longer release to this target: use one that only tests use.",
+        f"  - {serves} serves now. The function makes a candidate, which gets 1 to 100 % of the traffic, several times.",
+        f"  - After each case, and when you press Ctrl-C, all traffic returns to {serves}. The candidate is not deleted.",
+        "  - The command sends about 200 requests. It waits for about 15 moves, as long as your target takes.",
+        f"  - The target keeps fencing numbers from {bench.fence} on. The function then refuses smaller ones, so Tagship",
+        "    can no longer release to this target: use a target that only tests use.",
     )
     if yes:
         return
     if not can_ask():
         raise click.UsageError(
-            "This moves a real target, and nobody can be asked here. Add --yes if that is meant."
+            "This moves a real target. This is not a terminal, so nobody can confirm. Use --yes."
         )
     screen.complain(*told)
     if not click.confirm("Go on?", err=True):
@@ -160,7 +160,7 @@ def _sum_up(bench: LiveBench, found: list[Outcome], problem: str) -> None:
         f"{bench.client.requests} requests; the slowest answer, to {act}, took {seconds:.1f} s.",
     )
     if not problem:
-        screen.say(f"{screen.clean(bench.serves['id'])} serves, as it did before.")
+        screen.say(f"{screen.clean(bench.serves['id'])} serves all traffic, as before.")
 
 
 def _document(bench: LiveBench, found: list[Outcome], problem: str) -> dict[str, object]:

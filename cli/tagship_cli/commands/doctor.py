@@ -32,7 +32,7 @@ Examples:
 def doctor(*, place: Place, applications: tuple[str, ...], as_json: bool) -> None:
     """Find problems with a stage, and show how to fix them.
 
-    Each line is ok, a warning or wrong, with what to do. A check that could not run is a warning. The command changes
+    Each check is ok, a warning or wrong, and shows what to do. A check that could not run is a warning. The command changes
     nothing. It exits with 1 if something is wrong.
     """
     from tagship_cli.actions.doctor import Verdict, examine

@@ -48,11 +48,11 @@ Every December, and the last two days of each quarter:
   tagship freeze --all --repeat "FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=1" --days 31 --reason "Christmas trade"
   tagship freeze --all --repeat "FREQ=MONTHLY;BYMONTH=3,6,9,12;BYMONTHDAY=-2" --days 2 --reason "closing"
 \b
-The events of a calendar, shown first:
+All events of a calendar file, after a preview:
   tagship freeze --all --from-ics closing.ics --zone Europe/Berlin
 \b
 A time without a zone is in this machine's time zone; a day means 00:00 on that day. Running the command again with
-the same end and reason changes nothing. A freeze that repeats is shown with its next ten times."""
+the same end and reason changes nothing. For a freeze that repeats, the command shows its next ten times."""
 )
 @click.option(
     "--until",
@@ -63,26 +63,26 @@ the same end and reason changes nothing. A freeze that repeats is shown with its
 @click.option(
     "--repeat",
     metavar="RULE",
-    help="Instead of --until: the days on which it begins, again and again, as a rule of iCalendar (RRULE).",
+    help="Instead of --until: the days on which the freeze begins, as an iCalendar recurrence rule (RRULE).",
 )
 @click.option(
     "--days",
     type=click.IntRange(1, 92),
     default=1,
     show_default=True,
-    help="With --repeat: how many days it lasts each time.",
+    help="With --repeat: how many days the freeze lasts each time.",
 )
 @click.option(
     "--zone",
     default="UTC",
     show_default=True,
-    help="With --repeat: the time zone whose days are meant; with --from-ics: that of events which name none.",
+    help="With --repeat: the time zone of these days. With --from-ics: the time zone of events without one.",
 )
 @click.option(
     "--from-ics",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="A freeze for each event of a calendar (iCalendar). The event's title is the reason.",
+    help="Freeze for each event of an iCalendar file. The event's title is the reason.",
 )
 @click.option("--yes", "-y", is_flag=True, help="With --from-ics: freeze without a confirmation prompt.")
 @click.option("--reason", metavar="TEXT", help="Why. People whose release is blocked read this.")
@@ -115,7 +115,7 @@ def freeze(
             for name, value in (("until", until), ("from", since), ("repeat", repeat), ("reason", reason))
             if value
         ]:
-            raise click.UsageError(f"--{given[0]} cannot be used with --from-ics: the events say it.")
+            raise click.UsageError(f"--{given[0]} cannot be used with --from-ics: the events define it.")
         scope = _scope(application, everything=everything)
         _from_ics(place, scope, from_ics, zone=zone, yes=yes, as_json=as_json)
         return
@@ -123,7 +123,7 @@ def freeze(
     if reason is None:
         raise click.UsageError("Missing option '--reason'.")
     if (until is None) == (repeat is None):
-        raise click.UsageError("Say when it ends with --until, or with --repeat when it comes again.")
+        raise click.UsageError("Set --until, or set --repeat for a freeze that repeats.")
     if until is not None:
         starts, ends = _once(place.now, since, until)
     else:
@@ -165,7 +165,7 @@ def unfreeze(
     reason: str,
     as_json: bool,
 ) -> None:
-    """Lift a freeze early. A release that is waiting for its end continues within 15 minutes.
+    """Lift a freeze early. A release that waits for the freeze to end continues within 15 minutes.
 
     To lift a freeze of all applications, use --all.
     """
@@ -260,7 +260,7 @@ def _events(file: str, *, now: datetime, zone: str) -> Read:
     if found.refused:
         listing = "\n".join(f"  {screen.one_line(each, 300)}" for each in found.refused)
         raise Failed(
-            f"{len(found.refused)} of the events in {file} cannot be a freeze. Nothing was frozen.\n{listing}"
+            f"{file}: {len(found.refused)} of its events cannot become a freeze. Nothing was frozen.\n{listing}"
         )
     return found
 
@@ -284,8 +284,10 @@ def _from_ics(place: Place, scope: str, file: str, *, zone: str, yes: bool, as_j
             screen.say(screen.dim(f"Skipped: {screen.one_line(skipped, 300)}"))
     if wanted and not yes:
         if as_json or not sys.stdin.isatty():
-            raise click.UsageError("Nobody can confirm this here. Use --yes. Nothing was frozen.")
-        click.confirm(f"Freeze {_whom(scope)} in {place.stage} so?", abort=True)
+            raise click.UsageError(
+                "This is not a terminal, so nobody can confirm. Use --yes. Nothing was frozen."
+            )
+        click.confirm(f"Freeze {_whom(scope)} in {place.stage} at these times?", abort=True)
     made = [_made(place, each) for each in wanted]
     if as_json:
         results = [{"new": is_new, **overview.freeze_as_dict(each)} for each, is_new in made]
@@ -302,7 +304,7 @@ def _preview(freeze: Freeze, now: datetime) -> list[str]:
     if freeze.again is None:
         return []
     return [
-        f"  It comes again ({freeze.again.rule}, {freeze.again.zone}):",
+        f"  It repeats ({freeze.again.rule}, {freeze.again.zone}). The next times:",
         *(
             f"    {times.short(starts)} – {times.short(ends)}"
             for starts, ends in islice(freeze.again.times(now), _PREVIEW)
@@ -338,7 +340,7 @@ def _there(zone: str) -> ZoneInfo:
     try:
         return ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise click.UsageError(f"--zone: {zone!r} is no time zone like Europe/Berlin.") from error
+        raise click.UsageError(f"--zone: {zone!r} is not a time zone; use one like Europe/Berlin.") from error
 
 
 def _scope(application: str | None, *, everything: bool) -> str:

@@ -68,7 +68,7 @@ Examples:
     "--since",
     type=When(),
     metavar="WHEN",
-    help="Only releases that started since then: a day, a time or an age (12h, 30d).",
+    help="Only releases that started after this: a day, a time or an age (12h, 30d).",
 )
 @in_a_place
 @options.as_json

@@ -25,13 +25,13 @@ _CI = ("github", "gitlab", "none")
 @click.command(
     epilog="""\b
 Examples:
-  tagship init                                      ask for everything that can't be seen here
+  tagship init                                      look up what is deployed, and ask for the rest
   tagship init greeter --type lambda --approver ana@example.com --approver bo@example.com \\
       --url https://greeter.example.com/ --stage production
   tagship init greeter --type lambda --offline --account 123456789012 --region eu-central-1 \\
       --approver ana@example.com --check metric --ci gitlab
 \b
-Nothing is ever overwritten: if a file exists already, nothing is written, and the command exits with 1."""
+The command never overwrites a file: if one exists already, it writes nothing and exits with 1."""
 )
 @click.argument("application", required=False, metavar="[APPLICATION]")
 @click.option(
@@ -41,9 +41,7 @@ Nothing is ever overwritten: if a file exists already, nothing is written, and t
     metavar="FOLDER",
     help="The application's repository.  [default: this folder]",
 )
-@click.option(
-    "--type", "type_", metavar="TYPE", help="The type of target.  [default: the only one, or you are asked]"
-)
+@click.option("--type", "type_", metavar="TYPE", help="The type of target.  [default: the command asks you]")
 @click.option(
     "--target",
     "given",
@@ -55,30 +53,32 @@ Nothing is ever overwritten: if a file exists already, nothing is written, and t
     "--account", metavar="ID", help="The target's AWS account.  [default: the one that you are signed in to]"
 )
 @click.option(
-    "--approver", "approvers", multiple=True, metavar="ADDRESS", help="Who approves. Can be repeated."
+    "--approver",
+    "approvers",
+    multiple=True,
+    metavar="ADDRESS",
+    help="An approver's mail address. Can be repeated.",
 )
 @click.option(
     "--required",
     type=click.IntRange(1, 20),
-    help="How many must approve.  [default: 1, or 2 of three and more]",
+    help="How many must approve.  [default: 1, or 2 with three or more approvers]",
 )
 @click.option(
     "--url", default="", metavar="URL", help="An address that answers when the application is healthy."
 )
-@click.option(
-    "--check", metavar="TYPE", help="The type of health check.  [default: http where there is a --url]"
-)
+@click.option("--check", metavar="TYPE", help="The type of health check.  [default: http if you give --url]")
 @click.option(
     "--artifact",
     "artifacts",
     multiple=True,
     metavar="NAME=PATH",
-    help="What your build makes. Can be repeated.  [default: build/<application>.zip]",
+    help="A file that your build produces. Can be repeated.  [default: build/<application>.zip]",
 )
 @click.option(
-    "--ci", type=click.Choice(_CI), help="Whose workflow is written.  [default: by what is in the folder]"
+    "--ci", type=click.Choice(_CI), help="The CI system of the workflow.  [default: detected from the folder]"
 )
-@click.option("--offline", is_flag=True, help="Ask AWS nothing: name --account and --region.")
+@click.option("--offline", is_flag=True, help="Make no calls to AWS; requires --account and --region.")
 @in_a_place
 @options.as_json
 def init(
@@ -160,7 +160,7 @@ def _kind(named: str | None) -> Kind:
         next(iter(KINDS)) if len(KINDS) == 1 else _asked(f"The type of target (--type {', '.join(KINDS)})")
     )
     if chosen not in KINDS:
-        raise click.BadParameter(f"{chosen!r} is none of {', '.join(KINDS)}.", param_hint="--type")
+        raise click.BadParameter(f"{chosen!r} is not one of {', '.join(KINDS)}.", param_hint="--type")
     return KINDS[chosen]
 
 
@@ -199,7 +199,7 @@ def _or_asked(what: str) -> Iterator[None]:
     try:
         yield
     except (AwsRefused, Failed) as refused:
-        screen.complain(screen.wary(f"AWS does not say {what}: {refused.message}"))
+        screen.complain(screen.wary(f"Could not look up {what}: {refused.message}"))
 
 
 def _people() -> list[str]:
@@ -212,13 +212,13 @@ def _check(application: str, type_: str | None, url: str) -> dict[str, object]:
     from tagship_cli.actions import starting
 
     if not type_ and not url and can_ask():
-        url = _asked("An address that answers when it is healthy (empty: there is none)", " ").strip()
+        url = _asked("A URL that answers when the application is healthy (empty for none)", " ").strip()
     if not (chosen := type_ or ("http" if url else "")):
         chosen = _asked(
-            f"How does a version show that it works? --check {'|'.join(kinds())}, see docs/getting-started.md"
+            f"The type of health check (--check {'|'.join(kinds())}; see docs/getting-started.md)"
         )
     if chosen not in kinds():
-        raise click.BadParameter(f"{chosen!r} is none of {', '.join(kinds())}.", param_hint="--check")
+        raise click.BadParameter(f"{chosen!r} is not one of {', '.join(kinds())}.", param_hint="--check")
     return starting.check_of(chosen, application, url=url)
 
 
@@ -234,7 +234,7 @@ def _seen(place: Place, answers: Answers) -> Iterator[str]:
         found = target.check(None)
         serves = answers.kind.describe(configuration.target, target.serving())
     except (AwsRefused, Failed) as refused:
-        yield f"Not looked at: {refused.message}"
+        yield f"Could not look at the target: {refused.message}"
     except TagshipError as error:
         yield f"It can't take a release yet: {error}"
     else:
@@ -245,10 +245,8 @@ def _seen(place: Place, answers: Answers) -> Iterator[str]:
 
 def _advice(ci: str) -> list[str]:
     if ci == "none":
-        return [
-            "No workflow was written, because nothing here says which CI you use: --ci github or --ci gitlab."
-        ]
-    return ["Set the variables that the workflow names at its top, then commit both files."]
+        return ["No workflow was written, because no CI system was detected: use --ci github or --ci gitlab."]
+    return ["Set the variables listed at the top of the workflow, then commit both files."]
 
 
 def _next(answers: Answers, ci: str, place: Place, repository: str, artifacts: list[str]) -> list[str]:

@@ -104,7 +104,7 @@ Examples:
 @click.option(
     "--target",
     metavar="KIND",
-    help="The kind of target, instead of a function. For a kind that can't be shown, the command lists those that can.",
+    help="The kind of target, instead of a function. An unsupported kind makes the command list the supported ones.",
 )
 @click.option("--keep", is_flag=True, help="Leave everything running, and print how to explore it.")
 @click.option("--step", is_flag=True, help="Pause before each approval, so that you can decide on the page.")

@@ -83,12 +83,12 @@ You can run the command again with the same files: files that are already there 
 @click.option(
     "--emergency",
     metavar="TEXT",
-    help="Why the release can't wait. It ignores freezes and windows, and every approver must approve.",
+    help="Why the release can't wait. An emergency ignores freezes and windows, and every approver must approve.",
 )
 @click.option(
     "--rollback-unsafe",
     metavar="TEXT",
-    help="Why the previous version can't work after this release, like a migration: then nothing is restored by itself.",
+    help="Why the previous version can't run after this release, such as a migration. Tagship then never rolls back itself.",
 )
 @sign_options("release.json")
 @click.option("--dry-run", is_flag=True, help="Show what would be uploaded, without uploading it.")

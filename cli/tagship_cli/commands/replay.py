@@ -86,6 +86,6 @@ def _moved_back(place: Place) -> None:
             if code_of(error) not in _UNKNOWN:
                 raise
             raise Failed(
-                "This queue service can't move messages back; the embedded engine's is like that. Nothing was "
+                "This queue service, like the embedded engine's, can't move messages back. Nothing was "
                 f"moved.\nName an application to send its facts again: tagship replay <application>{place.flags()}"
             ) from error

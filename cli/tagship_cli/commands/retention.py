@@ -25,12 +25,15 @@ Examples:
   tagship retention storefront --apply --stage production     show it, ask, and delete
   tagship retention storefront --apply --yes --target-profile shop --stage production
 \b
-Your own identity reads and deletes: the role that Tagship assumes for releases may delete no revision. A release that
-begins meanwhile waits. A rollback does not wait: it stops the deleting. Exits with 1 if something was not deleted."""
+The command reads and deletes with your own identity: the role that Tagship assumes for releases can't delete
+revisions. A release that starts meanwhile waits. A rollback does not wait: it stops the deletion. Exits with 1 if a
+revision could not be deleted."""
 )
 @click.argument("application")
-@click.option("--apply", "applied", is_flag=True, help="Delete what is shown. Without it nothing is deleted.")
-@click.option("--yes", "-y", is_flag=True, help="Delete without asking.")
+@click.option(
+    "--apply", "applied", is_flag=True, help="Delete these revisions. Without --apply, nothing is deleted."
+)
+@click.option("--yes", "-y", is_flag=True, help="Delete without a confirmation prompt.")
 @click.option(
     "--target-profile",
     metavar="NAME",
@@ -47,10 +50,11 @@ def retention(
     target_profile: str | None,
     as_json: bool,
 ) -> None:
-    """Show which old revisions the application's retention policy lets go; with --apply, delete them.
+    """Show which old revisions the application's retention policy no longer keeps; with --apply, delete them.
 
-    The policy is `retention` in application.yaml; without one nothing is deleted. What serves, what a rollback restores,
-    what a release in progress needs and what something still points at always stays.
+    The policy is `retention` in application.yaml; without a policy, nothing is deleted. The command never deletes a
+    revision that serves traffic, that a rollback would restore, that a release in progress needs, or that something
+    else still points to.
     """
     from tagship_cli.actions.retaining import Retaining
 
@@ -91,7 +95,7 @@ def _lines(found: Any, fates: Sequence[Fate]) -> list[str]:
     numbers = f"{_count(len(going))} to delete, {_count(len(fates) - len(going))} to keep"
     title = f"{found.application} in {found.stage}: {numbers}"
     said = (
-        f"Policy: the newest {policy.releases} releases that succeeded, and whatever is younger than {policy.days} days."
+        f"Policy: keep the newest {policy.releases} successful releases, and all revisions of the last {policy.days} days."
         if policy
         else "No policy: application.yaml has no `retention`, so nothing is deleted."
     )

@@ -44,9 +44,7 @@ Examples:
     metavar="NAME",
     help="The AWS profile for the target's account, if that is a different account.",
 )
-@click.option(
-    "--publisher", is_flag=True, help="The role that CI assumes to publish the application instead."
-)
+@click.option("--publisher", is_flag=True, help="The role that CI assumes to publish the application.")
 @click.option(
     "--github", metavar="OWNER/NAME", help="With --publisher: the GitHub repository whose jobs publish."
 )
@@ -54,22 +52,23 @@ Examples:
     "--github-environment",
     default="",
     metavar="NAME",
-    help="With --github: the environment that the publishing job names.  [default: none; it runs for a tag]",
+    help="With --github: the environment of the publishing job.  [default: none; the job runs for a tag]",
 )
 @click.option(
     "--gitlab", metavar="GROUP/NAME", help="With --publisher: the GitLab project whose jobs publish."
 )
 @click.option(
-    "--issuer", metavar="URL", help="With --publisher: another OIDC issuer, or the address of your GitLab."
+    "--issuer", metavar="URL", help="With --publisher: another OIDC issuer, or the URL of your GitLab."
 )
-@click.option("--subject", metavar="SUB", help="With --issuer: the one subject that its tokens must have.")
+@click.option("--subject", metavar="SUB", help="With --issuer: the exact subject that its tokens must have.")
 @click.option(
     "--audience", metavar="AUD", help="With --gitlab or --issuer: the audience.  [default: tagship-<stage>]"
 )
 @click.option(
     "--promoter",
     metavar="ROLE_ARN",
-    help="The role with which the stage before promotes releases to this one instead: its stack's output PromoterRoleArn.",
+    help="The role that the previous stage assumes to promote releases to this stage. ROLE_ARN: the output "
+    "PromoterRoleArn of the previous stage's stack.",
 )
 @click.option("--yes", "-y", is_flag=True, help="Deploy without a confirmation prompt.")
 @in_a_place
@@ -91,11 +90,11 @@ def role(
     The role trusts only the functions of this stage's stack, with the application's external id, for this application. It
     allows only what the target, the gates and the health checks in the configuration need.
 
-    With --publisher, the role that CI assumes to upload releases of this application. It trusts the tokens of one issuer
-    about one subject: jobs that run for a tag that gates.tags.pattern allows, or of one environment.
+    With --publisher, the command makes the role that CI assumes to upload releases of this application. The role trusts
+    one subject of one token issuer: jobs for tags that match gates.tags.pattern, or jobs of one environment.
 
-    With --promoter, the role that the stage before assumes to promote releases of this application to this stage. It trusts
-    the function of that stage that promotes, for this application alone.
+    With --promoter, the command makes the role that the previous stage assumes to promote releases of this application
+    to this stage. The role trusts only that stage's promotion function, and only for this application.
     """
     from tagship_cli.actions import role as made
     from tagship_cli.actions.documents import read
@@ -104,7 +103,7 @@ def role(
     configuration = checked(read(file, Path(file).read_bytes()))
     place.refuse_a_long_name()
     if publisher and promoter:
-        raise click.UsageError("--publisher and --promoter are two roles: make one after the other.")
+        raise click.UsageError("--publisher and --promoter make two different roles: use one at a time.")
     if promoter:
         _promoter(place, configuration, promoter, deploy=deploy, yes=yes, as_json=as_json)
         return
@@ -120,7 +119,7 @@ def role(
         return
     if given := [name for name, value in trusted.items() if value]:
         raise click.UsageError(
-            f"--{given[0].replace('_', '-')} is for the role that CI assumes: give --publisher too."
+            f"--{given[0].replace('_', '-')} is for the role that CI assumes: add --publisher."
         )
     template = made.template(
         configuration,
@@ -164,14 +163,14 @@ def _trust(
     tags, audience = configuration.gates.tags.pattern, audience or f"tagship-{place.stage}"
     if sum(map(bool, (github, gitlab, subject))) != 1:
         raise click.UsageError(
-            "--publisher: name who publishes: --github, --gitlab, or --issuer with --subject."
+            "--publisher: set who publishes, with --github, --gitlab, or --issuer and --subject."
         )
     if github:
         return made.github(github, tags=tags, environment=github_environment)
     if gitlab:
         return made.gitlab(gitlab, tags=tags, audience=audience, issuer=issuer or made.GITLAB)
     if not issuer:
-        raise click.UsageError("--subject: name whose subject it is with --issuer.")
+        raise click.UsageError("--subject: set the issuer of the subject with --issuer.")
     return made.other(issuer, audience=audience, subject=subject or "")
 
 
@@ -224,7 +223,7 @@ def _promoter(
     result: dict[str, object] = {"stack": name, "role": arn, "promote": promote, "template": template}
     if _uploading(place, name, result, account=where["account"], deploy=deploy, yes=yes, as_json=as_json):
         screen.say(
-            "For application.yaml of the stage before; say there how long a release must stay healthy:",
+            "For application.yaml of the previous stage (after: how long a release must stay healthy first):",
             "  promote:",
             "    after: P1D",
             *(f"    {each}: {screen.clean(value)}" for each, value in promote.items()),

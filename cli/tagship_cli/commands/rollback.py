@@ -29,14 +29,16 @@ Examples:
   tagship rollback storefront v1.4.0 --security --reason "it does too"    bar a release that was already rolled back
 \b
 A rollback needs no approval; your identity and the reason are recorded. Exits with 0 when the baseline serves all
-traffic again and is healthy, otherwise with 1. If the release is already being rolled back, this waits for that
-rollback. Ctrl-C stops the waiting only; the rollback continues."""
+traffic again and is healthy, otherwise with 1. If the release is already being rolled back, the command waits for
+that rollback. Ctrl-C stops only the waiting; the rollback continues."""
 )
 @click.argument("application")
 @click.argument("tag", required=False)
 @reason_option
 @click.option(
-    "--to", metavar="TAG", help="Go further back, to a release that succeeded and whose version still exists."
+    "--to",
+    metavar="TAG",
+    help="Roll back to this earlier release. It must have succeeded, and its version must still exist.",
 )
 @click.option("--security", is_flag=True, help="Also bar the release: it can never be deployed again.")
 @click.option("--yes", "-y", is_flag=True, help="Roll back without a confirmation prompt.")
@@ -55,8 +57,8 @@ def rollback(
 ) -> None:
     """Roll back the deployed release, or the one whose rollback failed.
 
-    If a release in progress already has traffic, the command rolls back that release instead. It repeats a rollback that
-    failed: this frees the application once the target is in order. With TAG, it rolls back that release or nothing. With
+    If a release in progress already has traffic, the command rolls back that release instead. It also repeats a
+    failed rollback: this releases the lock once the target is fixed. With TAG, it rolls back that release or nothing. With
     --security, TAG can also be a release that was already rolled back.
     """
     from tagship_cli.actions.deciding import whoami

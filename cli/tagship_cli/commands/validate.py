@@ -43,7 +43,7 @@ Examples:
 def validate(*, files: tuple[str, ...], show_defaults: bool, as_json: bool) -> None:
     """Check release.json, application.yaml and groups, offline.
 
-    Reports every problem at once, with its file, line and field. Detects from its content which of them a file is.
+    Reports every problem at once, with its file, line and field. Detects the kind of each file from its content.
     """
     from tagship_cli.actions.documents import read
 

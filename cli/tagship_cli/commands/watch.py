@@ -42,8 +42,8 @@ Examples:
   tagship watch storefront                    the release in progress
   tagship watch storefront v1.4.0 --stage production --timeout PT30M
 \b
-Exits with 0 when the release ends SUCCEEDED, with 1 on any other outcome or when --timeout is over.
-Ctrl-C stops the watching only; the release continues."""
+Exits with 0 when the release ends SUCCEEDED, with 1 on any other outcome or when --timeout has passed.
+Ctrl-C stops only the watching; the release continues."""
 )
 @click.argument("application")
 @click.argument("tag", required=False)

@@ -16,14 +16,14 @@ PATIENCE = 5
 ACTS_OF_OTHERS = {
     "drift": "someone would have to move the target by hand",
     "delete": "a revision would have to be deleted",
-    "meet": "two requests would have to meet between a look and its write",
+    "meet": "two requests would have to race between a read and its write",
     "lose": "the answer to a write would have to be lost",
     "refuse": "AWS would have to refuse a call",
-    "empty": "nothing would have to serve before the release",
+    "empty": "the target would have to serve nothing before the release",
     "reconfigure": "someone would have to change the target's settings by hand",
-    "unsettle": "the target would have to take its time when the case wants it",
-    "ask": "the kind has no protocol of requests",
-    "watch": "nobody takes the time of an answer in memory",
+    "unsettle": "the target would have to be slow when the case needs it",
+    "ask": "this kind of target has no request protocol",
+    "watch": "response times in memory are not measured",
 }
 """What a case may need beside the target itself, and why it is not asked where that is missing."""
 

@@ -78,21 +78,21 @@ def case(act: str, *needs: str, remedy: str) -> Callable[[Callable[[Make], None]
     return added
 
 
-_LOOKS = "Before approval the function may only look: move what writes into prepare, set_weight or restore."
+_LOOKS = "Before approval the function may only read: move all writes to prepare, set_weight or restore."
 _SAME_PLAN = "Compute the plan from the release and the target alone: no times, no random names."
 _ONCE = (
-    "Look whether an earlier request with the same fence has done it; if so, answer with the same etag "
+    "Check whether an earlier request with the same fence did this already; if so, answer with the same etag "
     "and write nothing."
 )
 _FENCE = (
-    "Keep the fencing number with the target, write it in the same act that moves it, "
-    "and refuse a smaller one with LockLost."
+    "Store the fencing number with the target, in the same write that moves the target, "
+    "and refuse a smaller number with LockLost."
 )
-_FOREIGN = (
-    "Compare the target with etag in the same act that writes, and answer TargetMoved where it differs."
+_FOREIGN = "Compare the target with etag in the same call that writes, and answer TargetMoved if it differs."
+_MADE_ONCE = (
+    "Derive the candidate's id from the release, and check whether the candidate exists before you make it."
 )
-_MADE_ONCE = "Derive the candidate's id from the release, and look whether it is there before it is made."
-_RESTORE = "Give the baseline everything in one act, without asking for the candidate."
+_RESTORE = "Give the baseline all traffic in one call, without looking up the candidate."
 
 
 # ---- the protocol of a team's own function -------------------------------------------------------------------------
@@ -100,7 +100,7 @@ _RESTORE = "Give the baseline everything in one act, without asking for the cand
 
 @case("(any)", "ask", remedy="Answer TargetInvalid to an act that the function does not know.")
 def unknown_act(make: Make) -> None:
-    """An act that nobody knows is refused"""
+    """An unknown act is refused"""
     _is_error(_asked(make(), act="tagship_conformance"), "TargetInvalid")
 
 
@@ -110,19 +110,21 @@ def unknown_version(make: Make) -> None:
     _is_error(_asked(make(), act="serving", schemaVersion=99), "TargetInvalid")
 
 
-@case("exists", "ask", remedy="Look the revision up, and answer BaselineMissing where it is not there.")
+@case("exists", "ask", remedy="Look up the revision, and answer BaselineMissing if it does not exist.")
 def unknown_revision(make: Make) -> None:
-    """A revision that never was is missing"""
+    """A revision that never existed is missing"""
     bench = make()
     unknown: Any = {"id": "tagship-conformance-no-such-revision", "digest": "0" * 64, "data": {}}
     refused("exists", lambda: bench.target().exists(unknown), BaselineMissing)
 
 
 @case(
-    "set_weight", "ask", remedy="Look the candidate up before anything is written, and answer TargetInvalid."
+    "set_weight",
+    "ask",
+    remedy="Look up the candidate before you write, and answer TargetInvalid if it does not exist.",
 )
 def unknown_candidate(make: Make) -> None:
-    """A candidate that never was gets no traffic"""
+    """A candidate that never existed gets no traffic"""
     release = prepared(make())
     before = release.bench.state()
     release.candidate = {**release.candidate, "id": "tagship-conformance-no-such-revision"}
@@ -144,7 +146,7 @@ def _is_error(answer: Any, name: str) -> None:
 
 @case("check, plan, exists, serving", remedy=_LOOKS)
 def only_looks(make: Make) -> None:
-    """What is asked before approval changes nothing, however often"""
+    """Requests before approval change nothing, however often they are repeated"""
     bench = make()
     writes, release, before = bench.writes(), Release(bench), bench.state()
     for _ in range(2):
@@ -167,7 +169,7 @@ def same_plan(make: Make) -> None:
 
 @case("plan", remedy="Compare the release's digest with that of what serves, and answer nothingToChange.")
 def nothing_to_change(make: Make) -> None:
-    """What serves already is nothing to change"""
+    """A release that already serves has nothing to change"""
     release = prepared(make())
     release.set_weight(100)
     stands(release, 100)
@@ -177,7 +179,7 @@ def nothing_to_change(make: Make) -> None:
     release.restore()
 
 
-@case("plan", remedy="Refuse what is not the artifact that the kind needs, before anything is touched.")
+@case("plan", remedy="Refuse a wrong artifact before you change anything.")
 def wrong_artifact(make: Make) -> None:
     """An artifact of another name is refused before anything is touched"""
     bench = make()
@@ -216,7 +218,7 @@ def made_once(make: Make) -> None:
 
 @case("prepare", "meet", remedy=_MADE_ONCE)
 def twin_makes_one(make: Make) -> None:
-    """A candidate that its twin makes at the same time is one"""
+    """Two requests that make the candidate at the same time make it once"""
     bench = make()
     release, twin = Release(bench), Release(bench)
     bench.before_write(twin.prepare)
@@ -283,7 +285,7 @@ def changed_while_made(make: Make) -> None:
 
 @case("set_weight", remedy=_ONCE)
 def given_once(make: Make) -> None:
-    """A share that was given is not given again"""
+    """A repeated request does not give the share again"""
     for percent in (1, 10, 29, 50, 99, 100) if make().kind.weighted else (100,):
         release = prepared(make())
         bench, move = release.bench, release.move(percent)
@@ -307,7 +309,7 @@ def steps_follow(make: Make) -> None:
 
 @case("set_weight", "meet", remedy=_ONCE)
 def twin_gives_once(make: Make) -> None:
-    """A share that its twin gives at the same time is given once"""
+    """Two requests that give the share at the same time give it once"""
     release = prepared(make())
     bench, move = release.bench, release.move(release.share)
     before = bench.writes()
@@ -319,7 +321,7 @@ def twin_gives_once(make: Make) -> None:
 
 @case("set_weight", "lose", remedy=_ONCE)
 def own_write(make: Make) -> None:
-    """A write whose answer was lost is one's own"""
+    """A write whose answer was lost is recognized"""
     release = prepared(make())
     release.bench.lose_answers()
     release.set_weight(release.share)
@@ -348,7 +350,7 @@ def _comes_late(release: Release, *, moved: bool) -> None:
 
 @case("set_weight", "meet", remedy=_FENCE)
 def late_during_restore(make: Make) -> None:
-    """A share that is on its way during the restore is refused"""
+    """A share that is being given during the restore is refused"""
     release = prepared(make())
     release.bench.before_write(release.restore)
     refused("set_weight", lambda: release.set_weight(release.share), TargetMoved, LockLost)
@@ -372,10 +374,10 @@ def restored_once(make: Make) -> None:
 @case(
     "restore",
     "meet",
-    remedy="A restore that meets another one's write answers NotStable, and is asked again.",
+    remedy="If another restore writes at the same time, answer NotStable: Tagship asks again.",
 )
 def twin_restores(make: Make) -> None:
-    """A baseline that its twin restores at the same time is restored"""
+    """Two requests that restore the baseline at the same time restore it"""
     release = prepared(make())
     release.set_weight(release.share)
     release.bench.settle()
@@ -413,7 +415,7 @@ def older_number(make: Make) -> None:
 
 @case("every act that moves", "drift", remedy=_FOREIGN)
 def moved_by_hand(make: Make) -> None:
-    """What somebody moved by hand is not overwritten"""
+    """A change by hand is not overwritten"""
     for moved in (False, True):
         _meets_another(prepared(make()), moved=moved)
 
@@ -434,14 +436,14 @@ def _meets_another(release: Release, *, moved: bool) -> None:
 
 @case("set_weight", "drift", "meet", remedy=_FOREIGN)
 def moved_between(make: Make) -> None:
-    """What somebody moves by hand between look and write is not overwritten"""
+    """A change by hand between read and write is not overwritten"""
     release = prepared(make())
     release.bench.before_write(release.bench.drift)
     refused("set_weight", lambda: release.set_weight(release.share), TargetMoved)
     holds(release.candidate["id"] not in release.bench.shares(), "The candidate has traffic")
 
 
-@case("set_weight", "delete", remedy="Look the candidate up before anything is written. " + _RESTORE)
+@case("set_weight", "delete", remedy="Look up the candidate before you write anything. " + _RESTORE)
 def candidate_deleted(make: Make) -> None:
     """A candidate that was deleted gets no traffic, and a restore works without it"""
     release = prepared(make())
@@ -456,7 +458,9 @@ def candidate_deleted(make: Make) -> None:
 
 
 @case(
-    "restore", "delete", remedy="Look the baseline up before anything is written, and answer BaselineMissing."
+    "restore",
+    "delete",
+    remedy="Look up the baseline before you write, and answer BaselineMissing if it does not exist.",
 )
 def baseline_deleted(make: Make) -> None:
     """A baseline that was deleted is missing"""
@@ -474,7 +478,11 @@ def baseline_deleted(make: Make) -> None:
 # ---- where nothing serves, and what takes its time -----------------------------------------------------------------
 
 
-@case("restore", "empty", remedy="Where nothing served before, nothing serves after a restore.")
+@case(
+    "restore",
+    "empty",
+    remedy="If nothing served before the release, a restore must leave nothing that serves.",
+)
 def first_release(make: Make) -> None:
     """A first release can be removed again"""
     bench = make()
@@ -496,7 +504,7 @@ def first_release(make: Make) -> None:
     remedy="verify_weight answers how many seconds to wait, and 0 once it has settled.",
 )
 def waited_for(make: Make) -> None:
-    """A move that takes its time is waited for"""
+    """Tagship waits for a slow move"""
     release = prepared(make())
     bench = release.bench
     bench.unsettle()
@@ -507,9 +515,13 @@ def waited_for(make: Make) -> None:
     same(release.target.verify_weight(release.move(100)), 0, "Seconds to wait for a move that has settled")
 
 
-@case("restore", "unsettle", remedy="A restore begins; whether it has settled is verify_weight's answer.")
+@case(
+    "restore",
+    "unsettle",
+    remedy="restore only starts the move; verify_weight answers whether it has settled.",
+)
 def slow_restore(make: Make) -> None:
-    """A restore that takes its time has not failed"""
+    """A slow restore has not failed"""
     release = prepared(make())
     bench = release.bench
     release.set_weight(100)
@@ -526,7 +538,7 @@ def slow_restore(make: Make) -> None:
 
 @case("restore", "unsettle", remedy=_RESTORE)
 def restored_meanwhile(make: Make) -> None:
-    """A share can be restored while it is still taking its time"""
+    """A restore works while a slow share is still moving"""
     release = prepared(make())
     release.bench.unsettle()
     release.set_weight(100)
@@ -584,9 +596,9 @@ def _refusals(make: Make, action: str, *, throttled: bool) -> Iterator[tuple[str
                     act()
 
 
-@case("every act", "refuse", remedy="Translate a refusal by AWS into CredentialsRefused, and write nothing.")
+@case("every act", "refuse", remedy="If AWS denies the call, answer CredentialsRefused and write nothing.")
 def without_a_right(make: Make) -> None:
-    """Without a right each act says so and changes nothing"""
+    """Without a permission, each act reports it and changes nothing"""
     for action in make().actions:
         found = list(_refusals(make, action, throttled=False))
         holds(found, f"A right that nobody needs: {action}")
@@ -594,9 +606,9 @@ def without_a_right(make: Make) -> None:
             holds(isinstance(error, CredentialsRefused), f"{name} without {action} raised {error!r}")
 
 
-@case("every act", "refuse", remedy="Translate throttling into AwsUnavailable, so that it is asked again.")
+@case("every act", "refuse", remedy="If AWS throttles the call, answer AwsUnavailable: Tagship asks again.")
 def throttled(make: Make) -> None:
-    """Throttling is told from a refusal, and the act can be repeated"""
+    """Throttling is not reported as a denial, and the act can be repeated"""
     for action in make().actions:
         for name, error in _refusals(make, action, throttled=True):
             holds(isinstance(error, AwsUnavailable), f"{name} without {action} raised {error!r}")
@@ -608,7 +620,7 @@ def throttled(make: Make) -> None:
 @case(
     "every act",
     "watch",
-    remedy="Begin what takes longer, and answer with wait or NotStable: it is asked again.",
+    remedy="Start slow work and answer with wait or NotStable: Tagship asks again.",
 )
 def in_time(make: Make) -> None:
     """Every answer comes within 8 seconds"""

@@ -107,7 +107,7 @@ def rules(request: RequestRecord) -> list[str]:
             text += f"; {'; '.join(rule['why'])}"
         if len(those) < places(rule) and request["status"] == "OPEN":
             missing = [who for who in rule["approvers"] if person(who) in waiting]
-            text += f"; waits for {listed(missing) if missing else 'nobody who is left'}"
+            text += f"; waiting for {listed(missing)}" if missing else "; nobody is left who could approve"
         told.append(text)
     return told
 

@@ -61,7 +61,7 @@ def test_split_traffic_and_an_alias_that_is_gone_are_not_adopted(stage: Stage, m
     moved.aliases.clear()
     gone = adopt(stage, "--yes")
     assert gone.exit_code == 1
-    assert "nothing serves that could be adopted" in gone.stderr
+    assert "there is nothing to adopt" in gone.stderr
 
 
 def test_an_application_without_a_configuration_and_a_reason_that_says_nothing(stage: Stage) -> None:

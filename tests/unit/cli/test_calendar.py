@@ -149,8 +149,8 @@ DAY = ("DTSTART;VALUE=DATE:20261224", "DTEND;VALUE=DATE:20261227")
         (("SUMMARY:x", *DAY, "RRULE:FREQ=YEARLY", "EXDATE;VALUE=DATE:20271224"), "has EXDATE"),
         (("SUMMARY:x", *DAY, "RDATE;VALUE=DATE:20271224"), "has RDATE"),
         (("SUMMARY:x", *DAY, "RRULE:FREQ=YEARLY", "RRULE:FREQ=MONTHLY"), "has several RRULE"),
-        (("SUMMARY:x", *DAY, "RRULE:FREQ=DAILY"), "comes again before its 3 days are over"),
-        (("SUMMARY:x", *DAY, "RRULE:FREQ=HOURLY"), "comes daily at most"),
+        (("SUMMARY:x", *DAY, "RRULE:FREQ=DAILY"), "repeats before its 3 days are over"),
+        (("SUMMARY:x", *DAY, "RRULE:FREQ=HOURLY"), "repeats at most daily"),
         (DAY, "has no SUMMARY"),
         (("SUMMARY:x", "DTSTART:20261224T090000Z"), "has no end"),
         (("SUMMARY:x",), "has no DTSTART"),
@@ -205,7 +205,7 @@ def test_a_calendar_is_frozen_after_it_was_shown_and_a_second_time_changes_nothi
     )
     asked = stage.run("freeze", "--all", "--from-ics", str(file))
     assert asked.exit_code == 2 and "Nothing was frozen" in asked.output
-    assert "Closing of the books" in asked.stdout and "It comes again" in asked.stdout
+    assert "Closing of the books" in asked.stdout and "It repeats" in asked.stdout
     assert list(freezes.of(stage.ledger, "*")) == []
     done = stage.run("freeze", "--all", "--from-ics", str(file), "--yes")
     assert "Freezes recorded: 1 new, 0 as before." in done.stdout, done.output
@@ -222,7 +222,7 @@ def test_one_event_that_cannot_be_a_freeze_keeps_all_from_being_one(stage: Any, 
     file.write_bytes(good + bad)
     result = stage.run("freeze", "--all", "--from-ics", str(file), "--yes")
     assert result.exit_code == 1
-    assert "bad: its rule (RRULE) comes again before its 3 days are over" in result.output
+    assert "bad: its rule (RRULE) repeats before its 3 days are over" in result.output
     assert list(freezes.of(stage.ledger, "*")) == []
     both = stage.run("freeze", "--all", "--from-ics", str(file), "--reason", "x")
     assert both.exit_code == 2 and "--reason cannot be used with --from-ics" in both.output

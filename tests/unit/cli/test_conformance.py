@@ -95,10 +95,10 @@ def test_it_says_what_it_will_do_and_does_nothing_where_nobody_can_be_asked(
 def test_a_person_reads_each_line_and_what_serves(deployer: Deployer, trial: Path) -> None:
     result = tried(deployer, trial, "--yes")
     assert result.exit_code == 0, result.output
-    assert "passed     A share that was given is not given again" in result.stdout
+    assert "passed     A repeated request does not give the share again" in result.stdout
     assert "not asked  A candidate whose answer was lost is made once" in result.stdout
     assert "0 were broken" in result.stdout
-    assert f"{OLD} serves, as it did before." in result.stdout
+    assert f"{OLD} serves all traffic, as before." in result.stdout
 
 
 Fault = Callable[[Deployer, dict[str, Any]], Any]
@@ -174,7 +174,7 @@ def test_a_function_that_does_not_restore_is_said_first_of_all(deployer: Deploye
     deployer.answers = lambda event: error if event["act"] == "restore" else deployer.ask(event)
     result = tried(deployer, trial, "--yes")
     assert result.exit_code == 1
-    assert "could not be put back" in result.stderr
+    assert "could not be restored" in result.stderr
     assert "the old host is gone" in result.stderr
     assert f"{OLD} had all of its traffic" in result.stderr
 
@@ -202,5 +202,5 @@ def test_where_nothing_serves_nothing_is_moved(deployer: Deployer, trial: Path) 
     deployer.empty()
     result = tried(deployer, trial, "--yes")
     assert result.exit_code == 1
-    assert "nothing serves yet" in result.stderr
+    assert "nothing serves traffic yet" in result.stderr
     assert set(deployer.seen) == {"serving"}

@@ -304,7 +304,7 @@ FAULTS: Mapping[str, tuple[Any, Verdict, str]] = {
     "it is of another version": (
         lambda a: a.outputs.update(Version="0.0.1"),
         Verdict.WARNING,
-        "The stack is Tagship 0.0.1",
+        "The stack has Tagship 0.0.1",
     ),
     "the sender is not verified": (
         lambda a: a.identities.update({"tagship@example.com": {"VerifiedForSendingStatus": False}}),

@@ -89,7 +89,7 @@ def test_a_second_run_does_nothing_and_says_so(stage: Any) -> None:
         (("storefront", "--until", "P99999999999999D", "--reason", "r"), "neither a time like"),
         (("storefront", "--until", "PT1H", "--reason", " "), "state why"),
         (("storefront", "--until", "PT1H", "--reason", "x" * 501), "at most 500"),
-        (("storefront", "--reason", "r"), "--until, or with --repeat"),
+        (("storefront", "--reason", "r"), "Set --until, or set --repeat"),
         (("storefront", "--all", "--until", "PT1H", "--reason", "r"), "Name an application, or use --all"),
         (("--until", "PT1H", "--reason", "r"), "Name an application, or use --all"),
     ],
@@ -202,7 +202,7 @@ def test_one_that_comes_again_is_shown_with_its_next_ten_times(stage: Any) -> No
     result = stage.run("freeze", "--all", *CHRISTMAS, "--zone", "Europe/Berlin")
     assert result.exit_code == 0, result.output
     assert "frozen from Mon 30 Nov 2026, 23:00 UTC until Thu 31 Dec 2026, 23:00 UTC" in result.stdout
-    assert "It comes again (FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=1, Europe/Berlin):" in result.stdout
+    assert "It repeats (FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=1, Europe/Berlin). The next times:" in result.stdout
     assert len([line for line in result.stdout.splitlines() if " – " in line]) == 10
     assert "2035-11-30 23:00 – 2035-12-31 23:00" in result.stdout
     again = stage.run("freeze", "--all", *CHRISTMAS, "--zone", "Europe/Berlin")
@@ -227,12 +227,15 @@ def test_one_that_comes_again_holds_every_year_until_it_is_lifted(stage: Any) ->
 @pytest.mark.parametrize(
     "more, said",
     [
-        ((), "--until, or with --repeat"),
-        (("--until", "PT4H", "--repeat", "FREQ=YEARLY"), "--until, or with --repeat"),
-        (("--repeat", "FREQ=MINUTELY"), "--repeat: must be a rule of iCalendar"),
-        (("--repeat", "FREQ=DAILY"), "comes again before"),
-        (("--repeat", "FREQ=YEARLY", "--zone", "Europe/Nowhere"), "--zone: 'Europe/Nowhere' is no time zone"),
-        (("--repeat", "FREQ=YEARLY", "--zone", "../etc/passwd"), "is no time zone"),
+        ((), "Set --until, or set --repeat"),
+        (("--until", "PT4H", "--repeat", "FREQ=YEARLY"), "Set --until, or set --repeat"),
+        (("--repeat", "FREQ=MINUTELY"), "--repeat: must be an iCalendar rule"),
+        (("--repeat", "FREQ=DAILY"), "repeats before"),
+        (
+            ("--repeat", "FREQ=YEARLY", "--zone", "Europe/Nowhere"),
+            "--zone: 'Europe/Nowhere' is not a time zone",
+        ),
+        (("--repeat", "FREQ=YEARLY", "--zone", "../etc/passwd"), "is not a time zone"),
     ],
 )
 def test_one_that_can_not_come_again_is_refused(stage: Any, more: tuple[str, ...], said: str) -> None:

@@ -92,7 +92,7 @@ def test_every_field_of_the_target_says_what_it_is(stage: Any, tmp_path: Path) -
 def test_what_is_offered_besides_is_valid_too(stage: Any, tmp_path: Path) -> None:
     started(stage, tmp_path, *HERE, "--url", "https://greeter.example.com/")
     lines = (tmp_path / "application.yaml").read_text().splitlines()
-    head = next(number for number, line in enumerate(lines) if line.startswith("# What else"))
+    head = next(number for number, line in enumerate(lines) if line.startswith("# Optional settings"))
     offered = [line.removeprefix("# ") for line in lines[head + 1 :]]
     found = read_application(yaml.safe_load("\n".join([*lines[:head], *offered])))
     assert found.gates.windows

@@ -174,7 +174,7 @@ def test_what_is_no_document_is_told_and_never_crashes(text: str | bytes, messag
 def test_json_indented_by_tabs_has_its_lines_too() -> None:
     text = json.dumps({**json.loads(VALID_RELEASE), "size": 1}, indent="\t")
     assert found("release.json", text) == [
-        (text.split("\n").index('\t"size": 1') + 1, "size", "is not a field at this place")
+        (text.split("\n").index('\t"size": 1') + 1, "size", "is a field, but not here")
     ]
 
 

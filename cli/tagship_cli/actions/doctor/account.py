@@ -87,7 +87,7 @@ def sender(subject: Subject) -> Iterator[Finding]:
             yield wrong(
                 "mail",
                 f"{identity} is not verified in SES, so no mail can be sent from {address}.",
-                f"Verify it: aws sesv2 get-email-identity --email-identity {identity} says what is missing.",
+                f"Verify it: aws sesv2 get-email-identity --email-identity {identity} shows what is missing.",
             )
         else:
             by_default = found.get("ConfigurationSetName")

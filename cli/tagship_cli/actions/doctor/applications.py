@@ -71,7 +71,7 @@ def approved(subject: Subject, name: str, data: object) -> Iterator[Finding]:
         found = compared(_ledger(subject), name, data, flags=subject.flags)
     except AwsRefused as refused:
         said, _, advice = refused.message.partition("\n")
-        yield warning(name, f"Whether its configuration is approved was not checked. {said}", advice)
+        yield warning(name, f"Not checked: whether its configuration is approved. {said}", advice)
         return
     yield (
         warning(name, found.said, found.remedy)
@@ -293,7 +293,7 @@ def alarms(subject: Subject, configuration: Application) -> Iterator[Finding]:
     if not missing and not silent and not firing:
         yield ok(
             name,
-            f"{'Its alarm is' if len(names) == 1 else f'Its {len(names)} alarms are'} there and not firing.",
+            f"{'Its alarm exists and is' if len(names) == 1 else f'Its {len(names)} alarms exist and are'} not firing.",
         )
 
 

@@ -80,7 +80,7 @@ def version(subject: Subject) -> Iterator[Finding]:
         return
     yield warning(
         "stack",
-        f"The stack is Tagship {there or 'of an older version'}, but this command line is {here}.",
+        f"The stack has Tagship {there or 'in an older version'}, but this command line is {here}.",
         "Deploy this version of the stack, or install the command line of the stack's version.",
     )
 
