@@ -50,6 +50,6 @@ def _refuse_behind_newer(ledger: Ledger, record: ReleaseRecord) -> None:
         other = releases.get(ledger, record["application"], present.tag)
         if other["phase"] == releases.BEGUN:
             raise Overtaken(
-                f"{record['application']} {record['tag']} ends here: the newer {present.tag} is being deployed. Nothing was "
+                f"{record['application']} {record['tag']} ended: the newer {present.tag} is being deployed. Nothing was "
                 "changed."
             )

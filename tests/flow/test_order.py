@@ -51,7 +51,7 @@ def test_a_fix_goes_past_one_that_waits_which_is_planned_and_asked_again(world: 
     assert fix.status == "SUCCEEDED", fix
     assert current(world) == "v1.4.1"
 
-    assert hears(world, fix) == ["storefront v2.0.0: its plan is outdated, and its execution was told"]
+    assert hears(world, fix) == ["storefront v2.0.0: its plan is outdated, and its execution was notified"]
     assert hears(world, fix) == [], "the same event once more"
     new = asked_again(world, waiting, old)
     told = world.browse("GET", old)

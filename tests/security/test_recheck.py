@@ -254,7 +254,7 @@ def test_a_decision_that_no_listener_hears_of_is_not_believed(ledger, odd):
     forged = with_digest(known | odd)
     put(ledger, forged)
     put(ledger, STOREFRONT | {"sk": "HEAD", "last": forged["seq"], "digest": forged["digest"]})
-    refused(ledger, r"is no fact|stands under another key")
+    refused(ledger, r"is not a fact|is stored under another key")
 
 
 def test_a_rejection_that_was_taken_out_leaves_a_gap(ledger):

@@ -140,7 +140,7 @@ def test_a_first_release_has_nothing_to_go_back_to():
     page = text_of(ask(fromTag=None))
     assert "v1.4.0, the first release" in page
     assert "takes all traffic again" not in page
-    assert "what served before this release serves again, if anything did" in page
+    assert "the version before this release, if any, serves again" in page
 
 
 def test_a_release_without_a_change_says_so():

@@ -253,7 +253,7 @@ def test_a_release_that_comes_meanwhile_waits_and_then_goes_on(shop: Shop) -> No
     shop.at_deletion = comes
     assert len(list(shop.apply(POLICY))) == 2
     lock.acquire(shop.ledger, **known)
-    with pytest.raises(LockHeld, match=f"release {tag} is at work"):
+    with pytest.raises(LockHeld, match=f"release {tag} is changing it"):
         list(shop.apply(POLICY))
 
 
@@ -285,7 +285,7 @@ def test_who_died_with_the_lock_holds_up_nobody_after_the_lease(shop: Shop) -> N
     taken = {"application": APPLICATION, "tag": "v1.5.0", "attempt": 1, "execution": KIM}
     lock.borrow(shop.ledger, **taken, seconds=300)
     assert lock.open_ones(shop.ledger) == [], "a sweep would take it for a rollback that died"
-    with pytest.raises(LockHeld, match=f"{KIM} is at work"):
+    with pytest.raises(LockHeld, match=f"{KIM} is changing it"):
         list(shop.apply(POLICY))
     shop.clock.forward(301)
     assert len(list(shop.apply(POLICY))) == 2

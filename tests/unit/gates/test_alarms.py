@@ -124,7 +124,7 @@ def test_an_alarm_without_data_that_the_configuration_accepts_is_said_to_show_no
     result = judged(FakeCloudWatch(SILENT), "storefront-5xx", no_data="healthy")
     assert (result.verdict, result.warning) == (
         Verdict.PASSED,
-        "storefront-5xx has no data, which the configuration accepts: it shows nothing.",
+        "storefront-5xx has no data, which the configuration accepts: it can't show a problem.",
     )
 
 
@@ -188,7 +188,7 @@ def test_all_that_approvers_must_know_is_said_one_after_the_other():
     result = judged(FakeCloudWatch(states), "storefront-5xx", "latency", no_data="healthy")
     assert result.warning == (
         "storefront-5xx has been firing since 2026-11-23 09:12 UTC: 5 > 1. "
-        "latency has no data, which the configuration accepts: it shows nothing."
+        "latency has no data, which the configuration accepts: it can't show a problem."
     )
 
 

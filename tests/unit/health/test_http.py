@@ -459,7 +459,7 @@ class TestWhatIsNotAsked:
     def test_a_url_that_is_not_plainly_http_is_refused_and_not_even_resolved(self, url):
         result = asked(an_http_check(url), resolve=nobody_resolves)
         assert result.verdict is Verdict.ERROR
-        assert result.why.startswith("Not asked: ")
+        assert result.why.startswith("Not checked: ")
         assert "secret" not in result.why
 
     @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_what_can_not_be_invoked_is_an_error_and_needs_no_right(client, stubber)
     result = asked(client, about=nothing)
     assert check_of().rights(LambdaTarget(**application()["target"]), nothing) == ()
     assert result.verdict is Verdict.ERROR
-    assert result.why.startswith("Not asked: ")
+    assert result.why.startswith("Not checked: ")
 
 
 def test_reasons_for_not_being_healthy_are_shown_as_one_line_of_text(client, stubber):

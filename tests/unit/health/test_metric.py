@@ -222,7 +222,7 @@ def test_no_data_is_inconclusive(cloudwatch):
 
 def test_before_a_deployment_there_is_nothing_to_look_at(cloudwatch):
     result = asked(cloudwatch, replace(ERRORS, maxValue=0.5), began=None)
-    assert (result.verdict, result.why) == (Verdict.ERROR, "Not asked: there is no deployment to measure.")
+    assert (result.verdict, result.why) == (Verdict.ERROR, "Not checked: there is no deployment to measure.")
 
 
 def test_the_highest_of_one_is_compared_with_the_highest_of_the_other(cloudwatch):

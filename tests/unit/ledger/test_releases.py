@@ -200,7 +200,7 @@ def test_a_step_that_comes_late_marks_nothing_after_the_end(ledger, status):
     """Fault 27."""
     release(ledger)
     end(ledger, status)
-    with pytest.raises(LockLost, match="the release has already ended; Gates Passed was not recorded"):
+    with pytest.raises(LockLost, match=r"the release has already ended\. Gates Passed was not recorded"):
         releases.mark(ledger, step_fact(), percent=50)
     with pytest.raises(LockLost, match="no traffic was moved"):
         releases.moving(ledger, application="storefront", tag="v1.4.0", attempt=1)

@@ -648,7 +648,7 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ({"strategy": {"type": "canary", "canary": 1}}, ["strategy.canary: is not a field here"]),
         (
             {"strategy": {"type": "canary", "steps": []}},
-            ["strategy.steps: is not a field at this place"],
+            ["strategy.steps: is a field, but not here"],
         ),
         (
             {"strategy": {"type": "linear", "bake": "PT21M"}},
@@ -656,7 +656,7 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ),
         (
             {"strategy": {"type": "all-at-once", "percent": 1}},
-            ["strategy.percent: is not a field at this place"],
+            ["strategy.percent: is a field, but not here"],
         ),
         ({"strategy": {"type": "steps"}}, ["strategy.steps: is missing"]),
         ({"strategy": {"type": "steps", "steps": []}}, ["strategy.steps: must have at least 1"]),

@@ -294,7 +294,7 @@ def test_other_bytes_under_the_tag_are_refused_and_never_overwritten(staging: Le
     [
         (CredentialsRefused("The role cannot be assumed.", "Make it."), "not promoted to production: The", 0),
         (aws_error("AccessDenied", status=403), "not promoted to production: AWS refused (AccessDenied)", 0),
-        (aws_error("SlowDown", status=503), "tried again later", 1),
+        (aws_error("SlowDown", status=503), "will retry later", 1),
     ],
 )
 def test_a_refusal_is_final_and_an_outage_is_waited_for(

@@ -75,7 +75,7 @@ def test_the_other_kind_is_still_one() -> None:
         ({"target.region": "Frankfurt"}, ["target.region: must be a region, like eu-central-1"]),
         ({"target.pointer": "x"}, ["target.pointer: is not a field here"]),
         ({"target.buckt": "x"}, ["target.buckt: is not a field here; did you mean 'bucket'?"]),
-        ({"target.function": "storefront"}, ["target.function: is not a field at this place"]),
+        ({"target.function": "storefront"}, ["target.function: is a field, but not here"]),
         (
             {"target.account": "000000000000"},
             ["target.role: is in account 123456789012, but target.account is 000000000000"],

@@ -371,7 +371,7 @@ def test_what_lies_in_the_folder_and_is_not_of_the_release_stops_it(site: Site) 
     planned = Planned(site)
     name = planned.change.candidate["digest"][:16]
     site.s3.objects[f"releases/{name}/evil.html"] = b"x"
-    with pytest.raises(TargetInvalid, match=r"evil\.html is not of it"):
+    with pytest.raises(TargetInvalid, match=r"evil\.html does not belong to it"):
         planned.prepare()
 
 

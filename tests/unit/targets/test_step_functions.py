@@ -261,7 +261,7 @@ def test_who_starts_executions_without_the_alias_is_named(bench: MachineBench) -
         in warning
     )
     assert warning.endswith("Point their callers at the alias live.")
-    assert found.remedies == [f"Whoever starts executions with {ARN}: start them with {ARN}:live"]
+    assert found.remedies == [f"Start executions with the alias {ARN}:live, not with {ARN}"]
 
 
 def test_an_alias_that_is_split_is_refused(bench: MachineBench) -> None:
@@ -521,7 +521,7 @@ def test_what_serves_can_be_adopted(bench: MachineBench) -> None:
     serves = bench.target().serving()
     assert serves is not None
     assert serves["id"] == "1"
-    assert bench.target().check(serves).said.endswith("is where the last release left it.")
+    assert bench.target().check(serves).said.endswith("has not changed since the last release.")
 
 
 # ---- old versions ---------------------------------------------------------------------------------------------------

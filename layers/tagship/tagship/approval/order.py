@@ -25,7 +25,7 @@ _CHANGES = {
     FactKind.DEPLOYMENT_STARTED: "went first",
     FactKind.RELEASE_SUCCEEDED: "went first",
     FactKind.ROLLBACK_TRIGGERED: "was rolled back",
-    FactKind.BASELINE_ADOPTED: "was adopted as what serves",
+    FactKind.BASELINE_ADOPTED: "was adopted as the baseline",
 }
 """Events of another release that change a plan's baseline, or the place where the candidate is made."""
 
@@ -80,7 +80,7 @@ def is_outdated(ledger: Ledger, record: ReleaseRecord, *, execution: str = "") -
     if why := _overtaken(ledger, record):
         raise Overtaken(why)
     title = f"{record['application']} {record['tag']}"
-    why = f"{first}, so {title} is planned again and asks again. What was decided before does not count."
+    why = f"{first}, so {title} is planned again and needs approval again. Earlier decisions do not count."
     if request := approvals.get(ledger, record["approval"]):
         approvals.outdate(ledger, request, why=why, execution=execution)
     return True
@@ -109,11 +109,11 @@ def _overtaken(ledger: Ledger, record: ReleaseRecord) -> str:
         releases.current(ledger, record["application"]),
     )
     if current and _newer(current["tag"], record["tag"]):
-        return f"{title} ends here: the newer {current['tag']} went first, and this would undo it. Nothing was changed."
+        return f"{title} ended: the newer {current['tag']} went first, and this release would undo it. Nothing was changed."
     if record["plan"].get("planning", 1) >= approvals.MOST_PLANNINGS:
         return (
-            f"{title} ends here: it was planned {approvals.MOST_PLANNINGS} times, and each time another release went first. "
-            "Nothing was changed. Retry it when it can go next."
+            f"{title} ended: it was planned {approvals.MOST_PLANNINGS} times, and each time another release went first. "
+            "Nothing was changed. Retry it when no other release is in progress."
         )
     return ""
 

@@ -87,7 +87,7 @@ def fates(
         if not why and policy is None:
             why = "no retention is configured"
         if not why and current is None:
-            why = "production runs no release, by the ledger"
+            why = "according to the ledger, production runs no release"
         why = why or next((chosen[it] for it in names if it in chosen), "")
         found.append(Fate(stored=each, releases=of, stays=why))
     return found
@@ -124,7 +124,7 @@ def _needed(
     needed: Reasons = {}
     _keep(needed, serving, "it serves traffic")
     if current:
-        _keep(needed, current["revision"], f"production runs it, by the ledger ({current['tag']})")
+        _keep(needed, current["revision"], f"according to the ledger, production runs it ({current['tag']})")
     for record in records:
         is_current = bool(current and current["tag"] == record["tag"])
         if is_current or record["status"] in _OPEN:

@@ -95,7 +95,7 @@ class Order:
 def _kept(seen: object, *, levels: int = 8) -> object:
     """As much of `seen` as a fact can hold: DynamoDB nests 32 levels deep, and an item has at most 400 KB."""
     if isinstance(seen, Mapping | list) and (not levels or len(seen) > _MEMBERS):
-        return "too much to keep"
+        return "too large to record"
     if isinstance(seen, Mapping):
         return {str(name)[:100]: _kept(value, levels=levels - 1) for name, value in seen.items()}
     if isinstance(seen, list):

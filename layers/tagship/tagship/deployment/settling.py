@@ -40,8 +40,8 @@ def refuse_late(deployment: Mapping[str, Any], *, now: datetime, title: str) -> 
     bakes = sum(step["bake"] for step in deployment["steps"])
     if bakes > left:
         raise NotStable(
-            f"{title}: the candidate was ready too late. Its steps bake for {bakes} s, and {max(left, 0)} s are left of the "
-            "deployment's time. No traffic was moved. Publish a new tag, or shorten the strategy's bakes."
+            f"{title}: the candidate was ready too late. Its steps bake for {bakes} s, but only {max(left, 0)} s of the "
+            "deployment's time are left. No traffic was moved. Publish a new tag, or shorten the strategy's bakes."
         )
 
 

@@ -71,7 +71,7 @@ def _silent(configuration: Application, standing: Mapping[str, Alarm]) -> Iterat
     read = configuration.health.alarms_read(no_data="inconclusive")
     accepted = configuration.health.alarms_read(no_data="healthy") - read
     if shows_nothing := [name for name in silent if name in accepted]:
-        yield f"{line(', '.join(shows_nothing), 500)} has no data, which the configuration accepts: it shows nothing."
+        yield f"{line(', '.join(shows_nothing), 500)} has no data, which the configuration accepts: it can't show a problem."
     silent = [name for name in silent if name not in accepted]
     if not silent:
         return

@@ -159,7 +159,7 @@ class _Asking:
             site = Site.of(url)
             self._vetted(site)
         except AddressRefused as refused:
-            return CheckResult(check=name, verdict=Verdict.ERROR, why=f"Not asked: {refused}.")
+            return CheckResult(check=name, verdict=Verdict.ERROR, why=f"Not checked: {refused}.")
         except (OSError, UnicodeError) as error:
             why = f"The name {urlsplit(url).hostname} cannot be resolved: {line(error, 200)}."
             return CheckResult(check=name, verdict=Verdict.UNHEALTHY, why=why)

@@ -135,7 +135,7 @@ def check(
     }
     invocation = _invocation(check, event, asked=asked, about=f"to check the health of {application} {tag}")
     if invocation is None:
-        why = "Not asked: this target has nothing that can be invoked, and the check names no function."
+        why = "Not checked: this target can't be invoked, and the check names no function."
         return CheckResult(check=name, verdict=Verdict.ERROR, why=why)
     try:
         return sample(

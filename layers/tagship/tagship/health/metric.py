@@ -164,7 +164,7 @@ class MetricCheck:
         from tagship.aws.calls import code_of, message_of
 
         if given.began is None:
-            return _error(given.name, "Not asked: there is no deployment to measure.")
+            return _error(given.name, "Not checked: there is no deployment to measure.")
         reader = Reader(client=given.client("cloudwatch"), check=self, given=given)
         compared = self.maxIncreasePercent is not None and given.before is not None
         try:

@@ -79,7 +79,7 @@ class OutcomesCheck:
 
         counted = given.asked.outcomes
         if given.began is None or counted is None:
-            return _error(given.name, "Not asked: there is no deployment whose outcomes are counted.")
+            return _error(given.name, "Not checked: there is no deployment whose outcomes are counted.")
         asked = _queries(counted, given.asked.names["version"])
         try:
             with calling("Reading how executions ended"):

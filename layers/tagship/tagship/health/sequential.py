@@ -216,7 +216,7 @@ class SequentialCheck:
         from tagship.aws.calls import code_of, message_of
 
         if given.began is None:
-            return _error(given.name, "Not asked: there is no deployment to measure.")
+            return _error(given.name, "Not checked: there is no deployment to measure.")
         try:
             errors, requests = self._reader(given, self.errors), self._reader(given, self._requests(given))
             candidate = counted(errors.candidate(given.began), requests.candidate(given.began))

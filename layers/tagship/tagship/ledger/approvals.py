@@ -89,8 +89,8 @@ def request(ledger: Ledger, approval: NewRequest, *, execution: str, fence: int 
         opened = ledger.record(fact, ledger.put(item, only_if="attribute_not_exists(pk)"), running, *free)
     except Refused as refused:
         raise LockLost(
-            f"{approval['application']} {approval['tag']}: the release has already ended, or its lock is another's; "
-            "nobody was asked to approve it."
+            f"{approval['application']} {approval['tag']}: the release has already ended or lost its lock. "
+            "Nobody was asked to approve it."
         ) from refused
     found = get(ledger, approval["id"] if opened else _asked_as(ledger, fact))
     assert found is not None
@@ -283,8 +283,8 @@ def outdate(ledger: Ledger, approval: RequestRecord, *, why: str, execution: str
         ledger.record(fact, closed, again)
     except Refused as refused:
         raise LockLost(
-            f"{approval['application']} {approval['tag']}: the release has ended meanwhile, or was just decided; it is not "
-            "planned again now."
+            f"{approval['application']} {approval['tag']}: the release has ended or was decided meanwhile, so it is "
+            "not planned again."
         ) from refused
 
 

@@ -156,12 +156,10 @@ def _itself(application: str, fact: Read, seq: int) -> Broken | None:
             ),
         )
     if fact.get("kind") != "fact":
-        what = (
-            f"Fact {seq}{_called(fact)} is no fact but {fact.get('kind')!r}: it was hidden from the channels."
-        )
+        what = f"Fact {seq}{_called(fact)} is not a fact but {fact.get('kind')!r}: it was hidden from the channels."
         return Broken(kind=Break.ALTERED, seq=seq, what=what)
     if not str(fact.get("sk")).startswith(_key_of(fact)):
-        what = f"Fact {seq}{_called(fact)} stands under another key: it was hidden from the channels."
+        what = f"Fact {seq}{_called(fact)} is stored under another key: it was hidden from the channels."
         return Broken(kind=Break.ALTERED, seq=seq, what=what)
     return None
 

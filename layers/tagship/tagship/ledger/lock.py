@@ -182,7 +182,7 @@ def borrow(ledger: Ledger, *, application: str, tag: str, attempt: int, executio
     if present and (not present.upkeep or present.alive(ledger.now())):
         who = present.execution if present.upkeep else f"release {present.tag}"
         raise LockHeld(
-            f"{application}: {who} is at work on it. Nothing was changed. Run the command again afterwards."
+            f"{application}: {who} is changing it. Nothing was changed. Run the command again when that is done."
         )
     only_if = "#fence = :known" if item else "attribute_not_exists(pk)"
     values: dict[str, object] = {":known": known} if item else {}
@@ -273,7 +273,7 @@ def _held(application: str, tag: str, present: Holder) -> LockHeld | LockKept:
     if present.kept:
         return LockKept(
             f"{application} {tag} cannot start: {present.tag} ended ROLLBACK_FAILED, and a person must act "
-            f"first. Nothing was changed. When the target is in order, roll {present.tag} back once more: this "
+            f"first. Nothing was changed. When the target is fixed, roll back {present.tag} again: this "
             "releases the lock."
         )
     if present.upkeep:

@@ -131,9 +131,7 @@ def retry_refused(record: ReleaseRecord) -> str:
     if record["status"] == Status.SUCCEEDED:
         return "it has already succeeded."
     if record["status"] not in RETRIED:
-        return (
-            "its rollback failed. When the target is in order, roll it back once more; then you can retry it."
-        )
+        return "its rollback failed. When the target is fixed, roll it back again; then you can retry it."
     return ""
 
 
@@ -197,8 +195,8 @@ def of_attempt(ledger: Ledger, release: ReleaseKey) -> ReleaseRecord:
     record = get(ledger, release["application"], release["tag"])
     if record["attempt"] != release["attempt"]:
         raise LockLost(
-            f"{release['application']} {release['tag']}: attempt {record['attempt']} has begun meanwhile. Nothing was "
-            "changed for the one before."
+            f"{release['application']} {release['tag']}: attempt {record['attempt']} has started meanwhile. This call, "
+            "for an earlier attempt, changed nothing."
         )
     return record
 
@@ -234,8 +232,8 @@ def mark(ledger: Ledger, fact: Fact, **attributes: Any) -> bool:
         return ledger.record(fact, change)
     except Refused as refused:
         raise LockLost(
-            f"{fact.application} {fact.tag}: the release has already ended; {fact.name} was not recorded, and "
-            "nothing can be changed any more."
+            f"{fact.application} {fact.tag}: the release has already ended. {fact.name} was not recorded, and "
+            "this release can no longer change anything."
         ) from refused
 
 

@@ -227,9 +227,7 @@ def _promotion_problems(application: Application) -> Iterator[Problem]:
         yield Problem(path=("promote", "to"), message=message)
     watch = application.health.watch
     if not (watch.seconds and watch.alarms):
-        message = (
-            "is required by promote, with seconds and alarms: only what is watched is known to be healthy"
-        )
+        message = "is required by promote, with seconds and alarms: without them, nothing shows that a release stays healthy"
         yield Problem(path=("health", "watch"), message=message)
 
 
@@ -267,7 +265,9 @@ def _rules_problems(policy: ApprovalPolicy) -> Iterator[Problem]:
     found = list(_each_rule(policy))
     if policy.approvers or policy.required != 1:
         field = "approvers" if policy.approvers else "required"
-        found.append(Problem(path=("approval", field), message="stands in each rule where there are rules"))
+        found.append(
+            Problem(path=("approval", field), message="must be set in each rule, because there are rules")
+        )
     if not found and not any(rule.group for rule in policy.rules):
         found += _too_few(policy)
     yield from found
@@ -581,7 +581,7 @@ def _unknown(kind: type, location: tuple[str | int, ...]) -> str:
     near = difflib.get_close_matches(name, _fields_at(kind, location[:-1]), n=1, cutoff=0.6)
     near = near or difflib.get_close_matches(name, _field_names(kind), n=1, cutoff=0.6)
     if near and near[0] == name:
-        return "is not a field at this place"
+        return "is a field, but not here"
     return "is not a field here" + (f"; did you mean {near[0]!r}?" if near else "")
 
 

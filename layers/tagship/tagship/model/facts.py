@@ -123,7 +123,7 @@ class FactKind(StrEnum):
         *("Baseline Adopted", "the version that serves traffic was adopted as the baseline", Level.PROBLEMS),
     )
     RETENTION_APPLIED = (
-        *("Retention Applied", "old revisions are deleted, as the retention policy says", Level.EVERYTHING),
+        *("Retention Applied", "old revisions are deleted under the retention policy", Level.EVERYTHING),
     )
     RELEASE_SUCCEEDED = (
         *("Release Succeeded", "SUCCEEDED", Level.MILESTONES),

@@ -58,18 +58,18 @@ def recurrence(rule: str, *, zone: str, first: date, days: int) -> Recurrence:
     text = rule.strip().upper().removeprefix("RRULE:")
     if len(text) > _MOST_CHARACTERS or not _PARTS.fullmatch(text):
         raise ValueError(
-            "must be a rule of iCalendar that comes daily at most, like FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=1"
+            "must be an iCalendar rule that repeats at most daily, like FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=1"
         )
     try:
         found = Recurrence(rule=text, zone=zone, first=first, days=days)
         begin = datetime.combine(first, time(), tzinfo=ZoneInfo(zone))
         near = list(islice(found.times(begin - timedelta(seconds=1)), 10))
     except ValueError as error:
-        raise ValueError(f"is not a rule of iCalendar: {error}") from error
+        raise ValueError(f"is not an iCalendar rule: {error}") from error
     if not near or near[0][0] > begin + SEEN_AHEAD:
-        raise ValueError("never comes in the next three years")
+        raise ValueError("has no date in the next three years")
     if any(following[0] <= ended for (_, ended), following in pairwise(near)):
-        raise ValueError(f"comes again before its {days} days are over: nothing could ever be deployed")
+        raise ValueError(f"repeats before its {days} days are over: nothing could ever be deployed")
     return found
 
 

@@ -311,7 +311,7 @@ def _adopted(fact: FactRecord, data: Data) -> Described:
 def _retained(fact: FactRecord, data: Data) -> Described:
     revisions = data["revisions"]
     return Described(
-        text=f"{fact['who']} deletes {count(len(revisions), 'old revision')}, as the retention policy says",
+        text=f"{fact['who']} deletes {count(len(revisions), 'old revision')} under the retention policy",
         mood=Mood.PLAIN,
         more=(listed(revisions),),
     )
@@ -534,7 +534,7 @@ _ENDINGS: Mapping[str, Callable[[Known], list[str]]] = {
     Status.INVALID: _invalid,
     Status.REJECTED: _nothing("Talk to the person who rejected it. Retry it, or publish a new tag."),
     Status.EXPIRED: _nothing("If you still want it, make sure that the approvers know, then retry it."),
-    Status.SUPERSEDED: _nothing("Another release took its place, and the reason says which."),
+    Status.SUPERSEDED: _nothing("Another release replaced it; the reason names that release."),
     Status.ROLLED_BACK: _rolled_back,
     Status.ROLLBACK_FAILED: _rollback_failed,
     Status.ABORTED: _aborted,

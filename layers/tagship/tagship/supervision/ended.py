@@ -180,7 +180,7 @@ def rollback_ended(ledger: Ledger, record: ReleaseRecord, ended: Ended) -> dict[
         return _nothing(f"The rollback of {release} did not start, or its outcome is already recorded.")
     why = (
         f"The rollback of {release} ended {ended.status} before it was finished. It is not known which version "
-        "serves traffic. Check the target, then roll it back once more."
+        "serves traffic. Check the target, then roll back the release again."
     )
     releases.end(
         ledger,

@@ -53,7 +53,7 @@ def judge(
     """
     due = datetime.fromisoformat(promotion["due"])
     if record["attempt"] != promotion["attempt"] or record["status"] != Status.SUCCEEDED:
-        return Next.REFUSE, f"it is {record['status']} by now"
+        return Next.REFUSE, f"it is now {record['status']}"
     if bar := record.get("barred"):
         return Next.REFUSE, f"it was barred by {bar['by']}: {bar['why'].rstrip('.')}"
     for fact in since:
@@ -108,7 +108,7 @@ class Promotions:
             try:
                 did = self._one(promotion)
             except RetryableError as error:
-                did = f"tried again later: {error}"
+                did = f"will retry later: {error}"
             except Exception as error:  # noqa: BLE001 (an item that somebody else wrote; raised below)
                 error.add_note(title)
                 unforeseen.append(error)

@@ -118,7 +118,7 @@ class Sweep:
         )
         for name in sorted(open_ones or {application}):
             for tag in plan_others_again(self.ledger, self.stepfunctions, name):
-                yield f"{name} {tag}: its plan is outdated, and its execution was told"
+                yield f"{name} {tag}: its plan is outdated, and its execution was notified"
 
     def manifests(self, s3: S3Client, *, bucket: str, start: Start) -> Iterator[str]:
         """Manifests in the bucket that were not read."""

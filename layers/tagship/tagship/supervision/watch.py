@@ -110,7 +110,7 @@ def watched(ledger: Ledger, event: object, *, roll_back: RollBack) -> list[dict[
     if heard.unknown:
         raise EventNotUnderstood(
             f"This is not an alarm event: {'; '.join(heard.unknown)}. The event is kept for a person to read. "
-            f"Done for its other messages: {did or 'nothing'}."
+            f"Result of its other messages: {did or 'nothing'}."
         )
     return did
 

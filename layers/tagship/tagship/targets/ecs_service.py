@@ -348,7 +348,7 @@ class EcsService:
             self._update(baseline["id"], seen=_primary(service), fence=fence)
         except TargetMoved as error:  # moved by another between our look and our write: look again
             raise NotStable(str(error)) from error
-        return f"{self._name} is given {baseline['id']} again."
+        return f"{self._name} is being set back to {baseline['id']}."
 
     def _standing_on(self, ours: Iterable[str], fence: int, baseline: Revision) -> dict[str, object]:
         service = self._service()

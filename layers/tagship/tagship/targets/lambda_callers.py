@@ -84,7 +84,7 @@ def _triggers(client: LambdaClient, arn: str, qualifier: str) -> Iterator[Caller
         for mapping in page.get("EventSourceMappings", ()):
             if mapping.get("FunctionArn") in wanted:
                 yield _caller(
-                    f"a trigger from {mapping.get('EventSourceArn') or 'a source of its own'}",
+                    f"a trigger from {mapping.get('EventSourceArn') or 'a self-managed source'}",
                     f"aws lambda update-event-source-mapping --uuid {_literal(mapping.get('UUID') or '<UUID>')} "
                     "--function-name {function}:{alias} --region {region}",
                 )

@@ -116,7 +116,9 @@ class LambdaFunction:
                 f"production runs version {recorded['id']}: someone else moved the alias. Tagship did not "
                 f"overwrite it. To restore version {recorded['id']}: {self._by_hand(recorded['id'])}"
             )
-        return f"{self.spec.function} can be changed, and {self._name} is where the last release left it."
+        return (
+            f"{self.spec.function} can be changed, and {self._name} has not changed since the last release."
+        )
 
     def dry_run(self, artifacts: Artifacts) -> Finding:
         """Lambda's own dry run of the upload: it validates the request, and that the role may read the code."""

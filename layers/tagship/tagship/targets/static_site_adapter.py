@@ -120,7 +120,7 @@ class StaticSite:
                 f"{self._release}: {self._name} serves {_described(live)}, but according to the ledger "
                 f"production runs site {current['id']}: someone else changed it. Tagship did not overwrite it."
             )
-        return Finding(said=f"{self._name} can be changed, and serves what the last release left.")
+        return Finding(said=f"{self._name} can be changed, and serves the last release.")
 
     def dry_run(self, artifacts: Artifacts) -> Finding:
         """CloudFront has none for code that is not uploaded."""
@@ -167,9 +167,9 @@ class StaticSite:
         changed = changed_names(before, after, pattern=self._pattern)
         if kept := [path for path in changed if is_hashed(path, serving.hashed)]:
             raise TargetInvalid(
-                f"{self._release}: {shown(kept)}: by target.hashed or its name, such a file has a hash in its name, so "
-                f"browsers keep it for a year; but its content is not that of site {serving.id}. Nothing was changed. Give "
-                "it a name that changes with its content, then publish a new tag."
+                f"{self._release}: {shown(kept)}: target.hashed or the name says that the name contains a hash, so "
+                f"browsers cache the file for a year, but its content differs from site {serving.id}. Nothing was changed. "
+                "Give it a name that changes with its content, then publish a new tag."
             )
         summary = [f"{self._name}: site {serving.id} → {to}", *self._settings(serving)]
         summary += differences(before, after, pattern=self._pattern)
@@ -503,5 +503,5 @@ def _shares(move: Move) -> tuple[Serving, ...]:
 
 def _described(live: Copy) -> str:
     if live.code is None:
-        return "what Tagship did not write"
+        return "code that Tagship did not write"
     return listed(f"{it.percent} % site {it.id}" for it in live.code.serves) or "nothing"

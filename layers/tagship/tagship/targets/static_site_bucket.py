@@ -91,7 +91,11 @@ class Bucket:
         if not odd:
             return ""
         what = (
-            "is missing" if odd[0] not in there else "has another size" if odd[0] in own else "is not of it"
+            "is missing"
+            if odd[0] not in there
+            else "has another size"
+            if odd[0] in own
+            else "does not belong to it"
         )
         return f"{plain(odd[0])} {what}" + (f", and {len(odd) - 1} more" if odd[1:] else "")
 
@@ -193,9 +197,9 @@ class Bucket:
                 raise
             if self._sha256(key) != file.sha256:
                 raise TargetInvalid(
-                    f"{self.title}: {plain(path)}: by target.hashed or its name, such a file has a hash in its name, so "
-                    "browsers keep it for a year; but an earlier release brought other content under that name. No traffic "
-                    "was moved. Give it a name that changes with its content, then publish a new tag."
+                    f"{self.title}: {plain(path)}: target.hashed or the name says that the name contains a hash, so "
+                    "browsers cache the file for a year, but an earlier release has different content under that name. No "
+                    "traffic was moved. Give it a name that changes with its content, then publish a new tag."
                 ) from error
 
     def _own(self, key: str, path: str, file: File, body: bytes, source: str) -> None:

@@ -53,7 +53,7 @@ class Sites:
         (site,) = {revision["id"] for revision in stored.revisions}
         hashed = {revision["data"]["hashed"] for revision in stored.revisions}
         if not site or "/" in site:
-            raise TargetInvalid(f"{self.application}: {stored.name} is no site. It was not deleted.")
+            raise TargetInvalid(f"{self.application}: {stored.name} is not a site. It was not deleted.")
         others = {path for key in self._keys_of_others(site) for path in self._bucket.files_of(key)}
         own = self._bucket.files_of(f"{LISTINGS}{site}{_ENDING}")
         alone = [path for path in own if path not in others and any(is_hashed(path, each) for each in hashed)]

@@ -233,7 +233,7 @@ KIND = Kind(
         "the alias live of storefront: version 41 → a new version",
         "State Charge: Next Ship → Notify",
         "State Notify: new, Succeed",
-        "Executions that run keep their version until they end, also after a rollback.",
+        "Running executions stay on their version until they end, also after a rollback.",
     ],
     weighted=True,
     step_seconds=15,

@@ -141,8 +141,8 @@ class Alias:
             wrote = newest
         if wrote != mine:
             raise LockLost(
-                f"{self._release}: {self.name} was moved with the fencing number {wrote[0]} at the same time. Tagship took "
-                "the late move back."
+                f"{self._release}: {self.name} was moved with the fencing number {wrote[0]} at the same time. Tagship undid "
+                "the late move."
             )
         return Standing(routes=routes, description=self._description(fence)).etag
 

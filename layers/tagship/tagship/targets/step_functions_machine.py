@@ -76,7 +76,7 @@ class StateMachine:
         self._one_version(alias)
         said = self._undrifted(alias, current)
         room, direct = self._room(), self._bypassing(machine)
-        remedy = f"Whoever starts executions with {self._arn}: start them with {self._alias.arn}"
+        remedy = f"Start executions with the alias {self._alias.arn}, not with {self._arn}"
         return Finding(said=said, warning=f"{room} {direct}".strip(), remedies=[remedy] if direct else [])
 
     def _allowed_role(self, machine: Mapping[str, Any]) -> None:
@@ -96,7 +96,7 @@ class StateMachine:
                 f"runs version {recorded['id']}: someone else moved the alias. Tagship did not overwrite it. To restore "
                 f"version {recorded['id']}: {self._alias.by_hand(recorded['id'])}"
             )
-        return f"{self.spec.stateMachine} can be changed, and {self._alias.name} is where the last release left it."
+        return f"{self.spec.stateMachine} can be changed, and {self._alias.name} has not changed since the last release."
 
     def _one_version(self, alias: Standing | None) -> None:
         if alias is not None and len(alias.routes) != 1:
