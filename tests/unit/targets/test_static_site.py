@@ -233,7 +233,7 @@ def test_another_way_to_serve_the_same_files_is_a_change(site: Site) -> None:
 def test_a_hashed_file_whose_content_changed_is_refused_before_anyone_is_asked(site: Site) -> None:
     """Fault 106."""
     site.serve(OLD)
-    with pytest.raises(TargetInvalid, match=r"vendor\.3f2a9c0d\.js: .* but its content is not that of site"):
+    with pytest.raises(TargetInvalid, match=r"vendor\.3f2a9c0d\.js: .* but its content differs from site"):
         Planned(site, {**NEW, "vendor.3f2a9c0d.js": b"another"})
 
 
@@ -361,7 +361,7 @@ def test_a_hashed_file_of_an_earlier_release_is_never_overwritten(site: Site) ->
     site.s3.objects["immutable/assets/app-New.js"] = b"of a release before"
     planned = Planned(site)
     with pytest.raises(
-        TargetInvalid, match=r"assets/app-New\.js: .* an earlier release brought other content"
+        TargetInvalid, match=r"assets/app-New\.js: .* an earlier release has different content"
     ):
         planned.prepare()
     assert site.s3.objects["immutable/assets/app-New.js"] == b"of a release before"
