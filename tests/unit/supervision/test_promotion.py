@@ -63,7 +63,9 @@ def staging(ledger: Ledger) -> Ledger:
     return replace(ledger, stage="staging")
 
 
-def succeeded(ledger: Ledger, tag: str, *, promote: dict[str, Any] | None = None) -> ReleaseKey:
+def succeeded(
+    ledger: Ledger, tag: str, *, promote: dict[str, Any] | None = None, unchanged: bool = False
+) -> ReleaseKey:
     """A release that serves all traffic there now."""
     folder, s3 = f"releases/{APPLICATION}/{tag}/", client_of("s3")
     found = manifest(tag=tag, notes="", parameters={})
@@ -86,7 +88,7 @@ def succeeded(ledger: Ledger, tag: str, *, promote: dict[str, Any] | None = None
         manifest=found,
         objects=pinned,
         configuration=configured(STAGING | {"promote": promote or PROMOTE}),
-        plan={"from": None, "to": "2", "nothingToChange": False, "locations": locations("1", "2")},
+        plan={"from": None, "to": "2", "nothingToChange": unchanged, "locations": locations("1", "2")},
     )
     releases.claim(ledger, new)  # type: ignore[arg-type]
     key = ReleaseKey(application=APPLICATION, tag=tag, attempt=1)
@@ -151,6 +153,15 @@ def test_the_same_bytes_are_brought_over_once_the_manifest_last(staging: Ledger)
     assert ended(staging, "v1.0.0") == [("Release Promoted", "")]
     known = promotions.get(staging, APPLICATION, "v1.0.0")
     assert known is not None and known["ended"] == "Release Promoted"
+
+
+def test_what_nobody_watches_is_not_promoted(staging: Ledger) -> None:
+    """A tag of the same code ends the watch of the one before; its alarms would be heard by nobody."""
+    succeeded(staging, "v1.0.0")
+    succeeded(staging, "v1.0.1", unchanged=True)
+    (did,) = look(staging)
+    assert did.startswith("storefront v1.0.0: not promoted to production: v1.0.1 replaced it")
+    assert (sent("v1.0.0"), sent("v1.0.1")) == ({}, {})
 
 
 def test_two_at_once_promote_once(staging: Ledger) -> None:

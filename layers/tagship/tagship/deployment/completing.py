@@ -46,7 +46,7 @@ def complete(ledger: Ledger, release: ReleaseKey, *, execution: str) -> str:
             "since": since,
             "watchEnds": until,
         },
-        also=[*watch, *_promotion(ledger, record, since=since)],
+        also=[*watch, *(_promotion(ledger, record, since=since) if watch else ())],
         data={
             "from": plan["from"],
             "commit": manifest["commit"],
@@ -73,7 +73,10 @@ def _watch(ledger: Ledger, record: ReleaseRecord, *, since: str) -> tuple[str, l
 
 
 def _promotion(ledger: Ledger, record: ReleaseRecord, *, since: str) -> list[Change]:
-    """To the stage that the configuration names, once the release has stayed current and healthy for so long."""
+    """To the stage that the configuration names, once the release has stayed current and healthy for so long.
+
+    Only of a release that is watched: no alarm is heard of one that changed nothing, however sick its code is.
+    """
     promote = Application.from_dict(document_of(record)).promote
     if promote is None:
         return []
