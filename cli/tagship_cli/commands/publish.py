@@ -129,7 +129,7 @@ def publish(
     if emergency is not None and not emergency.strip():
         raise click.UsageError("--emergency: state why the release can't wait; approvers read this first.")
     if rollback_unsafe is not None and not rollback_unsafe.strip():
-        raise click.UsageError("--rollback-unsafe: say why; approvers read it first.")
+        raise click.UsageError("--rollback-unsafe: state why; approvers read this first.")
     pairs = dict(pair(parameter) for parameter in parameters)
     named = [named_file(artifact) for artifact in artifacts]
     source = from_git(Path.cwd(), commit=commit or "", tag=tag)

@@ -84,7 +84,7 @@ def test_approvers_read_that_what_serves_cannot_answer_the_check():
     result = baseline.check(case(production="v1.3.0", answers=SILENT))
     assert result.verdict is Verdict.PASSED
     assert result.warning == (
-        "v1.3.0 cannot answer the check: a rollback would restore it, but could not check its health. "
+        "A rollback would restore v1.3.0, but could not check its health. "
         'lambda storefront: The answer is not {"healthy": true}.'
     )
     assert result.seen == {"answers": {"lambda storefront": False}}
@@ -95,21 +95,21 @@ def test_approvers_read_of_each_check_that_what_serves_cannot_answer():
         SILENT | {"http": {"answers": False, "why": "It answers 404."}} | {"custom smoke": {"answers": True}}
     )
     assert baseline.check(case(production="v1.3.0", answers=both)).warning == (
-        "v1.3.0 cannot answer the checks: a rollback would restore it, but could not check its health. "
+        "A rollback would restore v1.3.0, but could not check its health. "
         'lambda storefront: The answer is not {"healthy": true}.; http: It answers 404.'
     )
 
 
 def test_what_tagship_did_not_release_is_named_as_its_target_names_it():
     result = baseline.check(case(answers=SILENT))
-    assert result.warning.startswith("version 1 of storefront cannot answer the check:")
+    assert result.warning.startswith("A rollback would restore version 1 of storefront, but")
 
 
 def test_checks_that_all_look_back_can_say_nothing_after_a_rollback_and_approvers_read_it():
     only_alarms = configured(application(health={"checks": [{"type": "alarm", "names": ["storefront-5xx"]}]}))
     result = baseline.check(case(production="v1.3.0", configuration=only_alarms))
     assert result.warning == (
-        "After a rollback no check could tell whether v1.3.0 is healthy: for some minutes, alarms and metrics still show "
+        "After a rollback, no check could tell whether v1.3.0 is healthy: for some minutes, alarms and metrics still show "
         "the candidate."
     )
 

@@ -280,7 +280,7 @@ class Stack:
         self, template: str, parameters: Mapping[str, str], stack: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
         """Each parameter that the template takes: as the release says it, else as it is, else its default."""
-        with self._calling("reading what the template takes", ValidationError=TargetInvalid):
+        with self._calling("reading the template's parameters", ValidationError=TargetInvalid):
             summary = self._stacks.get_template_summary(TemplateURL=self._url(template))
         taken = {it["ParameterKey"]: it for it in summary.get("Parameters", ())}
         if unknown := sorted(parameters.keys() - taken.keys()):
