@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,13 +133,30 @@ def _run(bench: LiveBench, *, quiet: bool) -> tuple[list[Outcome], str]:
 
     found = []
     try:
-        for outcome in outcomes(bench):
-            found.append(outcome)
-            if not quiet:
-                screen.say(*_lines(outcome))
+        # Closed here, so that nothing is put back unseen after a Ctrl-C.
+        with _stopped_as_by_a_person(), closing(outcomes(bench)) as trying_out:
+            for outcome in trying_out:
+                found.append(outcome)
+                if not quiet:
+                    screen.say(*_lines(outcome))
     except (TagshipError, Unkept) as error:
         return found, str(error)
     return found, ""
+
+
+@contextmanager
+def _stopped_as_by_a_person() -> Iterator[None]:
+    """A SIGTERM, as of a CI job that is cancelled, is a Ctrl-C once; a second one does not disturb what is put back."""
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _lines(outcome: Outcome) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
@@ -228,7 +228,7 @@ def begin(
     return LiveBench(trial=trial, client=watched, pause=pause, fence=int(clock()), serves=serving)
 
 
-def outcomes(bench: LiveBench) -> Iterator[Outcome]:
+def outcomes(bench: LiveBench) -> Generator[Outcome]:
     """Each case in turn. Whatever happens, what was moved is put back before the next one, and when it is stopped.
 
     Raises TagshipError or Unkept when it can't be put back.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -156,16 +158,35 @@ def test_an_answer_that_takes_too_long_is_named(deployer: Deployer, trial: Path)
     assert "took 9.0 s" in late["why"]
 
 
-def test_what_was_moved_is_put_back_when_it_is_stopped(deployer: Deployer, trial: Path) -> None:
+def by_a_person() -> None:
+    raise KeyboardInterrupt
+
+
+def by_its_ci() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("stop", [by_a_person, by_its_ci])
+def test_what_was_moved_is_put_back_when_it_is_stopped(
+    deployer: Deployer, trial: Path, stop: Callable[[], None]
+) -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # where nobody listens, the tests go on
+
     def stopping(event: dict[str, Any]) -> Any:
         answer = deployer.ask(event)
         if event["act"] == "set_weight" and "error" not in answer:
             deployer.answers = deployer.ask
-            raise KeyboardInterrupt
+            stop()
         return answer
 
     deployer.answers = stopping
-    assert tried(deployer, trial, "--yes").exit_code == 1
+    try:
+        result = tried(deployer, trial, "--yes")
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert result.exit_code == 1
+    assert "promises were kept" not in result.stdout
     assert deployer.shares() == {OLD: 100}
 
 
