@@ -238,7 +238,7 @@ def _seen(place: Place, answers: Answers) -> Iterator[str]:
     except TagshipError as error:
         yield f"It can't take a release yet: {error}"
     else:
-        yield f"Found {where}, which serves {serves or 'nothing yet'}. {found.said}"
+        yield f"Looked at {where}: {f'it serves {serves}' if serves else 'nothing was released there yet'}. {found.said}"
         if found.warning:
             yield f"Note: {found.warning}"
 

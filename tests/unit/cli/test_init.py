@@ -17,7 +17,9 @@ from tagship.model.documents import read_application
 from tagship.targets import KINDS
 from tagship_cli.actions import starting
 from tagship_cli.commands import init
+from tests.flow.harness import code_of
 from tests.template.test_documents import parsed
+from tests.unit.cli.conftest import REGION
 from tests.unit.targets import toy
 
 HERE = (
@@ -214,6 +216,22 @@ def test_it_looks_at_what_is_there(stage: Any, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert document(tmp_path)["target"]["account"] == boto3.client("sts").get_caller_identity()["Account"]
     assert "It can't take a release yet" in result.stdout
+
+
+def test_it_says_that_a_new_function_serves_nothing_yet(stage: Any, tmp_path: Path) -> None:
+    made = boto3.client("iam").create_role(RoleName="greeter", AssumeRolePolicyDocument="{}")
+    boto3.client("lambda", region_name=REGION).create_function(
+        FunctionName="greeter",
+        Runtime="python3.13",
+        Handler="index.handler",
+        Role=made["Role"]["Arn"],
+        Code={"ZipFile": code_of("greeter")},
+    )
+    result = started(
+        stage, tmp_path, "--type", "lambda", "--approver", "ana@example.com", "--check", "metric"
+    )
+    assert "Looked at the alias live of greeter" in result.stdout
+    assert "nothing was released there yet. greeter can be changed." in result.stdout
 
 
 # ---- the workflows -------------------------------------------------------------------------------------------------
