@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LambdaCheck:
-    """Invokes the candidate version itself, so that ten percent of the traffic is really tested."""
+    """Invokes the candidate itself, which must answer `{"healthy": true}`, or a smoke-test function of yours."""
 
     __pydantic_config__ = CONFIG
 
