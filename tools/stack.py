@@ -287,8 +287,7 @@ def deploy(
         *("--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items() if value != "")),
         engine=engine,
     )
-    # On AWS the owner of an address says once that it is theirs.
-    engine.client("ses").verify_email_identity(EmailAddress=parameters["SenderAddress"])
+    _verify_sender(engine, parameters["SenderAddress"])
     _serve_page_at(engine, name, parameters.get("ApprovalBaseUrl", ""))
     made = outputs(engine, name)
     for bucket in ("ReleaseBucketName", "EvidenceBucketName"):
@@ -307,6 +306,13 @@ def outputs(where: WithClients, name: str) -> dict[str, str]:
     """A stack's outputs by their names."""
     stack = where.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def _verify_sender(engine: Engine, address: str) -> None:
+    """What the owner of an address does once on AWS. The engine keeps the identities of the two APIs of SES apart:
+    mail is sent by the first, and `tagship doctor` asks the second."""
+    engine.client("ses").verify_email_identity(EmailAddress=address)
+    engine.client("sesv2").create_email_identity(EmailIdentity=address)
 
 
 def _serve_page_at(engine: Engine, name: str, base_url: str) -> None:
