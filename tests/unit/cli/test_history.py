@@ -164,6 +164,13 @@ def test_invalid_says_which_gate_why_and_what_to_do(stage: Any) -> None:
     )
 
 
+def test_invalid_shows_how_to_retry_where_its_reason_advises_it(stage: Any) -> None:
+    stage.release().waiting().ended(
+        Status.INVALID, "The smoke test failed. Publish a new tag, or retry this one."
+    )
+    assert "To retry it: tagship retry storefront v1.4.0 --stage development --reason '…'" in told_of(stage)
+
+
 @pytest.mark.parametrize("status", [Status.REJECTED, Status.EXPIRED, Status.SUPERSEDED, Status.ABORTED])
 def test_an_ending_before_any_traffic_says_that_nothing_was_changed(stage: Any, status: Status) -> None:
     stage.release().waiting().ended(status, "So it was.")

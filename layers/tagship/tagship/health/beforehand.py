@@ -98,7 +98,7 @@ def prove_candidate(
     if stopping:
         raise CandidateUnhealthy(
             f"{title}: the candidate was asked before it gets any traffic, and did not pass. {'; '.join(stopping)}. No "
-            "traffic was moved. Fix the problem, then publish a new tag."
+            "traffic was moved. Fix the problem, then publish a new tag; if the check was at fault, retry this one."
         )
     if unasked:
         raise unasked[0]

@@ -458,7 +458,8 @@ def _before(record: Known) -> str:
 def _invalid(record: Known) -> list[str]:
     stopped = _stopped(record.get("gates") or ())
     remedies = [str(result["remedy"]) for result in stopped if result.get("remedy")]
-    again = f"To retry it: {_retry(record)}" if any("etry" in remedy for remedy in remedies) else ""
+    advised = [*remedies, str(record.get("why"))]
+    again = f"To retry it: {_retry(record)}" if any("etry" in advice for advice in advised) else ""
     return [
         "Nothing was changed: the same version serves traffic as before.",
         *dict.fromkeys(remedies),
