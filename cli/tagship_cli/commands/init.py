@@ -245,7 +245,7 @@ def _seen(place: Place, answers: Answers) -> Iterator[str]:
 
 def _advice(ci: str) -> list[str]:
     if ci == "none":
-        return ["No workflow was written, because no CI system was detected: use --ci github or --ci gitlab."]
+        return ["No workflow was written. --ci github or --ci gitlab writes one."]
     return ["Set the variables listed at the top of the workflow, then commit both files."]
 
 

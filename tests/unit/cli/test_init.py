@@ -232,6 +232,7 @@ def test_it_says_that_a_new_function_serves_nothing_yet(stage: Any, tmp_path: Pa
     )
     assert "Looked at the alias live of greeter" in result.stdout
     assert "nothing was released there yet. greeter can be changed." in result.stdout
+    assert "No workflow was written." in result.stdout
 
 
 # ---- the workflows -------------------------------------------------------------------------------------------------
