@@ -93,7 +93,7 @@ def test_it_shows_what_goes_and_why_the_rest_stays_and_deletes_nothing(
         "  delete  version 2 (v1.0.0)\n  delete  version 3 (v1.1.0)\n  delete  version 4 (v1.2.0)"
         in result.stdout
     )
-    assert "  keep    version 1: no release of this application made it" in result.stdout
+    assert "  keep    version 1: the ledger records no release that made it" in result.stdout
     assert "  keep    version 5 (v1.3.0): a rollback of v1.4.0 restores it" in result.stdout
     assert "  keep    version 6 (v1.4.0): a rollback of v1.5.0 restores it" in result.stdout
     assert "  keep    version 7 (v1.5.0): it serves traffic" in result.stdout

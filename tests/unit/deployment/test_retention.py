@@ -161,7 +161,7 @@ def test_the_newest_releases_stay_with_what_a_rollback_of_each_restores(shop: Sh
     """Fault 97."""
     assert going(shop.fates(POLICY)) == ["version 1", "version 2"]
     why = {fate.stored.name: fate.stays for fate in shop.fates(POLICY)}
-    assert why["version 0"] == "no release of this application made it"
+    assert why["version 0"] == "the ledger records no release that made it"
     assert why["version 3"] == "a rollback of v1.4.0 restores it"
     assert why["version 4"] == "a rollback of v1.5.0 restores it"
     assert why["version 5"] == "it serves traffic"

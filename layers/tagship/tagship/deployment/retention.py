@@ -83,7 +83,7 @@ def fates(
             theirs = (name for name, known in (others or {}).items() if _shared(each.revisions, known))
             why = next((f"{name} has released it too" for name in theirs), "")
         if not why and not of:
-            why = "no release of this application made it"
+            why = "the ledger records no release that made it"
         if not why and policy is None:
             why = "no retention is configured"
         if not why and current is None:
