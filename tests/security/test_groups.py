@@ -252,3 +252,15 @@ def test_with_it_the_release_is_approved(ledger):
     approval = warned(ledger)
     assert decide(ledger, approval, ANA, CHI) == "APPROVED"
     prove(ledger)
+
+
+def test_a_group_that_the_page_wrote_over_is_missing_and_said_so(ledger):
+    """The page's function may write an item, but no document: releases end with a sentence, and nobody is asked."""
+    approve_group(ledger, ANA, BO)
+    put(
+        ledger,
+        {"pk": "APPLICATION#group.platform", "sk": "CONFIGURATION", "tag": "configuration-1", "digest": ""},
+    )
+    found = with_groups(configured(application(approval={"rules": RULES})), ledger, guarded=True)
+    assert found["document"] is None
+    assert found["problems"][0].startswith("there is no group platform; apply it first")

@@ -25,19 +25,20 @@ def pinned(
     problems = []
     for name in dict.fromkeys(names):
         present = configurations.in_force(ledger, scope_of(name))
-        if present is None:
+        document = _document(present)
+        if present is None or not document:  # (an item without a document is nobody's approved group)
             problems.append(
                 f"there is no group {name}; apply it first: tagship apply FILE --stage {ledger.stage}"
             )
-        elif guarded and not _approved(ledger, name, present["tag"], digest_of(present["document"])):
+        elif guarded and not _approved(ledger, name, present["tag"], digest_of(document)):
             problems.append(
                 f"the group {name} was never approved; propose it: tagship apply FILE --stage {ledger.stage}"
             )
         else:
             found[name] = {
-                "members": list(present["document"]["members"]),
+                "members": list(document["members"]),
                 "tag": present["tag"],
-                "digest": digest_of(present["document"]),
+                "digest": digest_of(document),
             }
     return found, problems
 
