@@ -161,6 +161,21 @@ def test_each_difference_is_a_line_dangerous_ones_first_and_no_data_is_shown(ben
     assert not change.warnings
 
 
+@pytest.mark.parametrize(
+    "credentials, shown",
+    [
+        ({"RoleArn": "arn:aws:iam::210987654321:role/admin"}, "arn:aws:iam::210987654321:role/admin"),
+        ({"RoleArn.$": "$.role"}, "chosen at run time"),
+        ({"RoleArn": "{% $states.input.role %}"}, "chosen at run time"),
+        ("{% $role %}", "chosen at run time"),
+    ],
+)
+def test_a_role_that_a_task_takes_on_is_shown(bench: MachineBench, credentials: Any, shown: str) -> None:
+    bench.bring(definition(Other=invoking(Parameters={"FunctionName": CHARGE}, Credentials=credentials)))
+    change = bench.target().plan(bench.artifacts, {}, weighted=True)
+    assert f"Takes on a role for the first time: {shown}" in change.summary
+
+
 def test_other_settings_of_the_state_machine_are_shown(bench: MachineBench) -> None:
     bench.states.change(
         tracingConfiguration={"enabled": True}, encryptionConfiguration={"kmsKeyId": "alias/orders"}

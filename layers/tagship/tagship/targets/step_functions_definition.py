@@ -170,6 +170,8 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     called = [{target for state in states.values() if (target := calls(state))} for states in (old, new)]
     lines = [f"Calls for the first time: {each}" for each in sorted(called[1] - called[0])]
     lines += [f"No longer calls: {each}" for each in sorted(called[0] - called[1])]
+    taken = [{role for state in states.values() if (role := _role(state))} for states in (old, new)]
+    lines += [f"Takes on a role for the first time: {each}" for each in sorted(taken[1] - taken[0])]
     lines += [
         f"{words}: {_shown(before.get(name))} → {_shown(after.get(name))}"
         for name, words in (
@@ -242,6 +244,15 @@ def calls(state: Mapping[str, Any]) -> str:
     if integration.startswith(("states:startExecution", "states:startSyncExecution")):
         return _asked(state, "StateMachineArn") or integration
     return integration
+
+
+def _role(state: Mapping[str, Any]) -> str:
+    """The role that a task takes on instead of the state machine's own; empty where it takes on none."""
+    given = state.get("Credentials")
+    if not given:
+        return ""
+    role = given.get("RoleArn") if isinstance(given, Mapping) else None
+    return role if isinstance(role, str) and not role.strip().startswith("{%") else _RUN_TIME
 
 
 def _asked(state: Mapping[str, Any], name: str) -> str:
