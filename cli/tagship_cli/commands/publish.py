@@ -138,9 +138,11 @@ def publish(
         "schemaVersion": 1,
         "application": application,
         "tag": tag,
-        "commit": _known(source.commit, "commit", "--commit"),
-        "repository": _known(repository or source.repository, "repository", "--repository"),
-        "author": _known(author or source.author, "author", "--author"),
+        **_known(
+            commit=source.commit,
+            repository=repository or source.repository,
+            author=author or source.author,
+        ),
         "createdAt": place.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "notes": notes_file.read() if notes_file is not None else notes or "",
     }
@@ -279,12 +281,14 @@ def _version_of(given: str) -> tuple[str, str]:
     return tag, "" if tag == given else given
 
 
-def _known(value: str, what: str, option: str) -> str:
-    if not value:
+def _known(**source: str) -> dict[str, str]:
+    """The source as given. Raises UsageError with all that neither an option, git nor the environment provides."""
+    if missing := [name for name, value in source.items() if not value]:
         raise click.UsageError(
-            f"The {what} is missing: neither git nor the environment provides it. Set {option}."
+            f"Missing: {', '.join(missing)}. Neither git nor the environment provides this. "
+            f"Set {', '.join(f'--{name}' for name in missing)}."
         )
-    return value
+    return source
 
 
 def pair(text: str, *, option: str = "--parameter") -> tuple[str, str]:

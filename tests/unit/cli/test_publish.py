@@ -663,12 +663,11 @@ def test_a_short_commit_is_made_whole_by_git(repository: Path) -> None:
     assert from_git(repository, commit=full[:8], tag="v1.4.0").commit == full
 
 
-def test_without_git_and_ci_it_says_which_option_is_missing(stage: Any, code: Path) -> None:
-    result = stage.run(*GIVEN)
+def test_without_git_and_ci_it_lists_every_missing_option_at_once(stage: Any, code: Path) -> None:
+    result = stage.run(*GIVEN, "--author", "dana@example.com")
     assert result.exit_code == 2
-    assert (
-        "The commit is missing: neither git nor the environment provides it. Set --commit." in result.stderr
-    )
+    assert "Missing: commit, repository. Neither git nor the environment provides this." in result.stderr
+    assert "Set --commit, --repository." in result.stderr
 
 
 def test_changes_that_are_in_no_commit_are_told(stage: Any, repository: Path) -> None:
