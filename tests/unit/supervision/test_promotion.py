@@ -24,6 +24,7 @@ from tagship.model.facts import FactKind
 from tagship.model.records import PromotionRecord, ReleaseKey
 from tagship.model.release import Status
 from tagship.model.schedule import Freeze
+from tagship.supervision import handover
 from tagship.supervision.handover import Handover, rights
 from tagship.supervision.promotion import Next, Promotions, judge
 from tests.unit.builders import (
@@ -162,6 +163,47 @@ def test_what_nobody_watches_is_not_promoted(staging: Ledger) -> None:
     (did,) = look(staging)
     assert did.startswith("storefront v1.0.0: not promoted to production: v1.0.1 replaced it")
     assert (sent("v1.0.0"), sent("v1.0.1")) == ({}, {})
+
+
+@pytest.mark.parametrize("name", ["release.json", "storefront.zip"])
+def test_a_huge_object_there_is_another_one_and_is_not_read(
+    staging: Ledger, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whoever may publish there could otherwise use up the function's memory or time, and with it every promotion."""
+    monkeypatch.setattr(handover, "MOST_BYTES", 2_000_000)
+    key = f"releases/{APPLICATION}/v1.0.0/{name}"
+    client_of("s3").put_object(Bucket=THERE, Key=key, Body=bytes(3_000_000))
+    succeeded(staging, "v1.0.0")
+    read: list[int] = []
+
+    class Counting:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(client_of("s3"), name)
+
+        def get_object(self, **asked: Any) -> Any:
+            found = client_of("s3").get_object(**asked)
+            body = found["Body"].read()
+
+            class Body:
+                def read(self, most: int = len(body)) -> bytes:
+                    read.append(min(most, len(body)))
+                    return body[:most]
+
+                def iter_chunks(self, _size: int) -> list[bytes]:
+                    read.append(len(body))
+                    return [body]
+
+            return {**found, "Body": Body()}
+
+    def meet(promote: Promote, found: Any) -> Handover:
+        there: Any = Counting()
+        return Handover(
+            record=found, promote=promote, source=client_of("s3"), destination=there, kms=client_of("kms")
+        )
+
+    (did,) = look(staging, meet=meet)
+    assert "different" in did
+    assert sum(read) < 2_000_000
 
 
 def test_two_at_once_promote_once(staging: Ledger) -> None:

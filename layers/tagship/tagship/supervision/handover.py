@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 450 * 1024**2
 """Of one artifact: it passes through the function's /tmp, which has 512 MB."""
 _CHUNK = 1024 * 1024
+_SMALL = 1024 * 1024
+"""More than a release.json or a promotion can have: a larger one there is another one, and is not read whole."""
 _EXISTS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _NOT_THERE = ("404", "NoSuchKey", "NotFound", "403", "AccessDenied", "Forbidden")
 """Who may not list the bucket is refused instead of told that nothing is there; the PUT has the last word."""
@@ -195,26 +197,25 @@ class Handover:
         return signature
 
     def _there(self, file: str) -> bytes | None:
-        """A small object of the next stage."""
+        """A small object of the next stage; of a large one, its beginning."""
         try:
             with calling(f"Looking at {self.address}{file}"):
-                return self.destination.get_object(Bucket=self.promote.bucket, Key=self._folder + file)[
-                    "Body"
-                ].read()
+                found = self.destination.get_object(Bucket=self.promote.bucket, Key=self._folder + file)
+                return found["Body"].read(_SMALL + 1)
         except ClientError as error:
             if code_of(error) in _NOT_THERE:
                 return None
             raise
 
     def _sha256(self, file: str) -> str | None:
-        """Of what is there, from its bytes."""
+        """Of what is there, from its bytes; empty for something larger than we would have brought."""
         try:
             with calling(f"Looking at {self.address}{file}"):
-                body = self.destination.get_object(Bucket=self.promote.bucket, Key=self._folder + file)[
-                    "Body"
-                ]
+                found = self.destination.get_object(Bucket=self.promote.bucket, Key=self._folder + file)
+                if found["ContentLength"] > MOST_BYTES:
+                    return ""
                 digest = hashlib.sha256()
-                for chunk in body.iter_chunks(_CHUNK):
+                for chunk in found["Body"].iter_chunks(_CHUNK):
                     digest.update(chunk)
                 return digest.hexdigest()
         except ClientError as error:
