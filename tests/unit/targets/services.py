@@ -28,6 +28,8 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "get_object": ("s3:GetObjectVersion",),
     "deregister_task_definition": ("ecs:DeregisterTaskDefinition",),
 }
+BY_A_PERSON = {"ecs:DeregisterTaskDefinition"}
+"""What only `tagship retention` does, with the rights of the person who runs it."""
 
 
 def task(**changed: Any) -> dict[str, Any]:

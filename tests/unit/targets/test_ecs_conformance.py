@@ -14,7 +14,7 @@ from tagship.targets.ecs_service import EcsService
 from tagship.targets.kind import Artifacts
 from tests.unit.tables import aws_error
 from tests.unit.targets.conformance import Bench, Settling
-from tests.unit.targets.services import ACTIONS, FakeEcs, task
+from tests.unit.targets.services import ACTIONS, BY_A_PERSON, FakeEcs, task
 
 SPEC = ecs.EcsTarget(**{**ecs.KIND.example, "taskRoles": tuple(ecs.KIND.example["taskRoles"])})
 KEY = "releases/storefront/v1.4.0/task.json"
@@ -25,7 +25,7 @@ class ServiceBench:
     """A service that runs an old revision."""
 
     kind, spec = ecs.KIND, SPEC
-    actions = tuple(sorted({action for each in ACTIONS.values() for action in each}))
+    actions = tuple(sorted({action for each in ACTIONS.values() for action in each} - BY_A_PERSON))
 
     def __init__(self) -> None:
         self.ecs = FakeEcs()

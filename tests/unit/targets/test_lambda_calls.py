@@ -183,6 +183,9 @@ def test_a_first_release_creates_the_alias_and_its_rollback_deletes_it(client):
         stub.add_response(
             "list_event_source_mappings", {"EventSourceMappings": []}, {"FunctionName": "storefront:live"}
         )
+        stub.add_client_error(
+            "get_function_url_config", "ResourceNotFoundException", expected_params=of_alias
+        )
         stub.add_response("delete_alias", {}, ALIAS)
         target(client).set_weight(move(100, baseline=None, etag="", fence=1))
         target(client).restore(baseline=None, candidate=CANDIDATE, fence=2)
