@@ -11,7 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from tagship.ledger import releases
+from tagship.ledger import freezes, releases
+from tagship.model import schedule
 from tagship.model.application import Application, ApprovalRule
 from tagship.model.errors import CandidateNotReady, TagshipError
 from tagship.model.records import Revision
@@ -106,6 +107,8 @@ def planned(
     with trying(f"Reading what {application} runs"):
         current = releases.current(place.ledger, application)
         warnings = [*change.warnings, *_warnings(target, current["revision"] if current else None)]
+        if closed := _closed(place, configuration):
+            warnings.insert(0, closed)
     return Planned(
         stage=place.stage,
         configuration=configuration,
@@ -126,6 +129,20 @@ def _warnings(target: Target, current: Revision | None) -> list[str]:
     except TagshipError as error:
         return [str(error)]
     return [each for each in (found.warning, *found.remedies) if each]
+
+
+def _closed(place: Place, configuration: Application) -> str:
+    """Which freezes or windows would hold a release that is published now; empty where none would."""
+    windows = [schedule.window(text) for text in configuration.gates.windows]
+    standing = freezes.standing(place.ledger, configuration.application)
+    why = schedule.why_closed(windows, schedule.standing(windows, standing, place.now))
+    waits = configuration.gates.whenClosed == "wait"
+    then = (
+        "A release that is published now waits after its approval."
+        if waits
+        else "The gate calendar would refuse it."
+    )
+    return f"{why} {then}" if why else ""
 
 
 def _change(

@@ -85,6 +85,26 @@ def test_it_shows_what_would_change_how_traffic_moves_and_who_approves(
     assert "create-function-url-config --function-name storefront --qualifier live" in warned
 
 
+@pytest.mark.parametrize(
+    "closed, then",
+    [
+        ("fail", "The gate calendar would refuse it."),
+        ("wait", "A release that is published now waits after its approval."),
+    ],
+)
+def test_it_says_that_nothing_may_be_deployed_now(
+    stage: Stage, functions: FakeLambda, package: Path, closed: str, then: str
+) -> None:
+    stage.configure(gates={"whenClosed": closed})
+    assert then not in asked(stage, package).output
+    frozen = stage.run("freeze", "storefront", "--until", "P3D", "--reason", "Sale", "--stage", "development")
+    assert frozen.exit_code == 0, frozen.output
+    result = asked(stage, package)
+    assert "storefront is frozen until" in result.output
+    assert then in " ".join(result.output.split())
+    assert result.exit_code == 0
+
+
 def test_a_package_that_can_not_start_is_exit_code_one(
     stage: Stage, functions: FakeLambda, tmp_path: Path
 ) -> None:
