@@ -8,7 +8,7 @@ from html import escape
 from tagship.model.records import FactRecord
 from tagship.story.narrator import describe as in_a_sentence
 from tagship.story.narrator import ending, mood_of
-from tagship.text.words import console
+from tagship.text.words import console, size
 from tagship_cli.pages.report import drawn, rendered
 from tagship_cli.place import Place
 from tagship_cli.views import charts, story, times
@@ -49,7 +49,7 @@ def release_page(found: Shown, machines: list[Machine], place: Place) -> str:
             ("execution", console(str(record["execution"]))),
         ],
         notes=manifest["notes"] if manifest else "",
-        artifacts=manifest["artifacts"] if manifest else [],
+        artifacts=[{**each, "size": size(each["size"])} for each in manifest["artifacts"]] if manifest else [],
         phases=drawn(_bars(found.phases, now)) if found.phases else "",
         share=drawn(charts.share("Share of traffic", *_share(found, end))) if found.shares else "",
         gates=record.get("gates") or [],
