@@ -120,6 +120,8 @@ class World:
     health: Callable[[str, dict[str, Any]], Any] = lambda version, event: {"healthy": True}
     """What a version of the application answers when it is invoked."""
     lock: threading.Lock = field(default_factory=threading.Lock)
+    steps: int = 0
+    """How many functions run just now."""
 
     # ---- what CI and people do -------------------------------------------------------------------------------------
 
@@ -509,7 +511,12 @@ class World:
             self.calls.append((name, event))
             waiting = self.plants.get(name)
             fault = waiting.pop(0) if waiting else None
-        return fault(event) if fault else self.handlers[name](event, None)
+            self.steps += 1
+        try:
+            return fault(event) if fault else self.handlers[name](event, None)
+        finally:
+            with self.lock:
+                self.steps -= 1
 
 
 @functools.cache
@@ -647,7 +654,17 @@ def world() -> Iterator[World]:
                 ),
             )
             yield built
+            _let_end(built)
             runtime._runtime.cache_clear()
+
+
+def _let_end(world: World) -> None:
+    """Stops what still runs and waits for it: a late step of it would write into the next test's stage."""
+    states = client_of("stepfunctions")
+    for arn in world.machines.values():
+        for each in states.list_executions(stateMachineArn=arn, statusFilter="RUNNING")["executions"]:
+            states.stop_execution(executionArn=each["executionArn"])
+    wait_for(lambda: world.steps == 0 or None, "the end of the last step")
 
 
 def _no_provisioned_concurrency(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
