@@ -83,7 +83,7 @@ def test_each_rule_must_be_met_and_who_left_the_group_since_no_longer_counts(tmp
         world.decide(arn, who=CHI)
         told = world.type("show", "storefront", "v1.0.0")
         said = " ".join(told.stdout.split())
-        assert "group platform: 0 of 1; waits for ana@example.com" in said
+        assert "group platform: 0 of 1; waiting for ana@example.com" in said
         assert "bo@example.com left the group after being asked" in said
         world.decide(arn, who=ANA)
         assert world.ended(arn).status == "SUCCEEDED"

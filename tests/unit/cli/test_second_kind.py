@@ -85,17 +85,16 @@ def test_a_file_that_the_kind_does_not_take_is_refused_before_anything_is_upload
         assert "pointer" in result.output + result.stderr
 
 
-def test_a_kind_chooses_how_patient_its_clients_are(
-    stage: Stage, content: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kind_chooses_how_patient_its_clients_are(stage: Stage, content: Path) -> None:
     def patient(*, client: Any, **given: Any) -> toy.Pointer:
         return toy.Pointer(client=client("s3", config=Config(read_timeout=7)), **given)
 
-    monkeypatch.setitem(KINDS, toy.KIND.name, replace(toy.KIND, make=patient))
-    assert asked(stage, "plan", toy.CONTENT, content).exit_code == 0
+    with pytest.MonkeyPatch.context() as patch:  # undone before the toy kind itself goes
+        patch.setitem(KINDS, toy.KIND.name, replace(toy.KIND, make=patient))
+        assert asked(stage, "plan", toy.CONTENT, content).exit_code == 0
 
 
 def test_a_kind_that_says_nothing_about_old_revisions_keeps_them_all(stage: Stage) -> None:
     result = stage.run("retention", "storefront", "--apply", "--yes")
     assert result.exit_code == 1
-    assert "keeps every revision, so there is nothing that this command could delete" in result.stderr
+    assert "keeps every revision, so this command has nothing to delete" in result.stderr

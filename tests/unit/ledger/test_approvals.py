@@ -94,7 +94,7 @@ def test_nobody_is_asked_about_a_release_that_has_ended(ledger):
         why="stopped",
         execution=EXECUTION,
     )
-    with pytest.raises(LockLost, match="nobody was asked to approve it"):
+    with pytest.raises(LockLost, match="Nobody was asked to approve it"):
         approvals.request(ledger, WANTED, execution=EXECUTION)
     assert approvals.get(ledger, ID) is None
 
