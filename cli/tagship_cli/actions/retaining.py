@@ -92,6 +92,7 @@ class Retaining:
             serving=serving,
             now=self.place.now,
             others={name: retention.recorded(releases.every(ledger, name)) for name in self._others()},
+            stored_as=kind_of(self.configuration.target).stored_as,
         )
 
     def _others(self) -> Sequence[str]:

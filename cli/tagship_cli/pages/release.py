@@ -49,7 +49,9 @@ def release_page(found: Shown, machines: list[Machine], place: Place) -> str:
             ("execution", console(str(record["execution"]))),
         ],
         notes=manifest["notes"] if manifest else "",
-        artifacts=[{**each, "size": size(each["size"])} for each in manifest["artifacts"]] if manifest else [],
+        artifacts=[{**each, "size": size(each["size"])} for each in manifest["artifacts"]]
+        if manifest
+        else [],
         phases=drawn(_bars(found.phases, now)) if found.phases else "",
         share=drawn(charts.share("Share of traffic", *_share(found, end))) if found.shares else "",
         gates=record.get("gates") or [],

@@ -64,11 +64,12 @@ def fates(
     serving: Revision | None,
     now: datetime,
     others: Mapping[str, Sequence[Revision]] | None = None,
+    stored_as: Callable[[Revision], str] = str,
 ) -> list[Fate]:
     """What goes and what stays, and why, in the order in which it is stored.
 
     `current` is what production runs by the ledger, `serving` what the target itself says: each is kept. So is what
-    `others`, the other applications of the stage, have recorded of the same thing, on another alias or in the same bucket.
+    `others`, the other applications of the stage, have recorded of the same thing, by the kind's `stored_as`.
     """
     needed = _needed(records, current, serving)
     chosen = _chosen(policy, records, now) if policy else {}
@@ -80,7 +81,10 @@ def fates(
         of = tuple(tag for made_id, tag in made if made_id in ids)
         why = next((needed[it] for it in names if it in needed), "") or each.used
         if not why and of:
-            theirs = (name for name, known in (others or {}).items() if _shared(each.revisions, known))
+            ours = {stored_as(revision) for revision in each.revisions}
+            theirs = (
+                name for name, known in (others or {}).items() if not ours.isdisjoint(map(stored_as, known))
+            )
             why = next((f"{name} has released it too" for name in theirs), "")
         if not why and not of:
             why = "the ledger records no release that made it"
@@ -91,20 +95,6 @@ def fates(
         why = why or next((chosen[it] for it in names if it in chosen), "")
         found.append(Fate(stored=each, releases=of, stays=why))
     return found
-
-
-def _shared(ours: Iterable[Revision], theirs: Iterable[Revision]) -> bool:
-    """Whether any two are of the same thing, whatever target each is of."""
-    return not {_thing(each) for each in ours}.isdisjoint(map(_thing, theirs))
-
-
-def _thing(revision: Revision) -> str:
-    """What is stored: a template by its own digest, anything else by its id and what is in it."""
-    data = revision["data"]
-    if template := data.get("template"):
-        return str(template)
-    within = {name: data[name] for name in ("codeSha256", "definition") if name in data}
-    return f"{revision['id']} {within or revision['digest']}"
 
 
 Reasons = dict[str, str]

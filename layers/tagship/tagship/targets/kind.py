@@ -303,6 +303,8 @@ class Kind:
     """The target in a few words: what it is, with its account and region."""
     roles: Callable[[Any], Mapping[str, Any]] = lambda _: {}
     """Roles that the target needs beside the application's, as a template's resources; `tagship role` prints them."""
+    stored_as: Callable[[Revision], str] = lambda revision: f"{revision['id']} {revision['digest']}"
+    """Which stored thing a revision is: the same text where two applications' targets share one."""
     keeps: Keeps | None = None
     """What deletes old revisions for `tagship retention`. A kind without it keeps everything."""
 

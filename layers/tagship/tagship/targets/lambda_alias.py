@@ -148,5 +148,6 @@ KIND = Kind(
     subject=_subject,
     describe=_describe,
     where=_where,
+    stored_as=lambda revision: f"{revision['id']} {revision['data'].get('codeSha256')}",
     keeps=_keeps,
 )

@@ -243,5 +243,6 @@ KIND = Kind(
     subject=_subject,
     describe=_describe,
     where=_where,
+    stored_as=lambda revision: f"{revision['id']} {revision['data'].get('definition')}",
     keeps=_keeps,
 )
