@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tagship.deployment.rollback import (
+    _MEMBERS,
     TRIGGERS,
     Order,
     bars_only,
@@ -79,6 +80,42 @@ def test_what_an_order_leaves_out_is_the_usual():
     assert (order.by, order.attempt, order.to, order.seen) == ("tagship", 0, "", None)
     assert order == Order(**INPUT)
     assert order.title == "storefront v1.4.0"
+
+
+def nested(levels, *, of=list):
+    """A number inside so many lists or mappings."""
+    found = 7
+    for _ in range(levels):
+        found = [found] if of is list else {"it": found}
+    return found
+
+
+@pytest.mark.parametrize("of", [list, dict])
+def test_what_was_seen_is_kept_as_deep_as_a_fact_can_hold_it(of):
+    def kept(levels):
+        return Order.from_dict(INPUT | {"seen": nested(levels, of=of)}).seen
+
+    assert kept(8) == nested(8, of=of)
+    inner = kept(9)
+    for _ in range(8):
+        inner = inner[0] if of is list else inner["it"]
+    assert inner == "too large to record"
+
+
+def test_of_what_was_seen_long_texts_and_names_are_cut_and_long_lists_left_out():
+    seen = {
+        "n" * 101: "w" * 1001,
+        "many": [0] * (_MEMBERS + 1),
+        "list": ["a", 1, None],
+        "map": dict.fromkeys(map(str, range(_MEMBERS + 1))),
+    }
+    assert Order.from_dict(INPUT | {"seen": seen}).seen == {
+        "n" * 100: "w" * 1000,
+        "many": "too large to record",
+        "list": ["a", 1, None],
+        "map": "too large to record",
+    }
+    assert Order.from_dict(INPUT | {"seen": [0] * _MEMBERS}).seen == [0] * _MEMBERS
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS)
