@@ -51,11 +51,12 @@ class Room:
 
 ROOMS: Mapping[str, Room] = {
     "link": Room(
-        code=("approval/link.py", "approval/quorum.py"),
+        code=("approval/link.py", "approval/quorum.py", "model/rules.py"),
         tests=(
             "unit/approval/test_link.py",
             "unit/approval/test_quorum.py",
             "unit/approval/test_request.py",
+            "unit/model/test_rules.py",
             "security/test_approval_link.py",
             "security/test_slack_buttons.py",
         ),
