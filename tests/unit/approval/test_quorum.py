@@ -200,6 +200,37 @@ def test_whom_a_request_awaits_brings_it_forward_and_nobody_else_does(rules, ord
         assert (approvals(record) > before) is (who in waited)
 
 
+def test_one_who_counts_in_every_rule_suffices_alone_and_otherwise_each_empty_rule_is_named():
+    alone = ruled(rule(ANA), rule(ANA))
+    check_reachable(alone | {"countInEveryRule": True})
+    with pytest.raises(QuorumUnreachable, match=r"; 1 missing for ana@example\.com\. Nobody"):
+        check_reachable(alone)
+    nobody = ruled(rule(BO), rule(CHI), rule(ANA), author=ANA)
+    with pytest.raises(
+        QuorumUnreachable, match=r"; 1 missing for nobody, 1 missing for ana@example\.com\. Nobody"
+    ):
+        check_reachable(nobody | {"rules": [rule(BO), rule(), rule(ANA)]})
+
+
+def test_the_members_of_a_group_are_those_that_the_release_pinned():
+    policy = {"rules": [{"group": "platform", "required": 1}, {"approvers": [CHI], "required": 1}]}
+    known = builders.record(configuration=builders.configured(builders.application(approval=policy)))
+    assert policy_of(known)["approvers"] == [CHI]  # of a group that is not known nobody is asked
+    pinned = {"platform": {"members": [ANA, BO], "digest": "d"}}
+    found = policy_of(known | {"configuration": known["configuration"] | {"groups": pinned}})
+    assert found["approvers"] == [ANA, BO, CHI]
+    assert [(each["group"], each["approvers"]) for each in found["rules"]] == [
+        ("platform", [ANA, BO]),
+        ("", [CHI]),
+    ]
+
+
+def test_without_the_option_a_warning_needs_nobody_else():
+    known = warned(0)
+    del known["configuration"]["document"]["approval"]["extraForWarnings"]
+    assert policy_of(known)["required"] == 2
+
+
 # ---- one more approver for a warning -------------------------------------------------------------------------------
 
 WARNINGS = ["Replaces the table Orders.", "Deletes the bucket Photos."]

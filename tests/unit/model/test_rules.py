@@ -150,3 +150,6 @@ def test_a_rule_has_a_name_for_people():
     assert named(rule(ANA, BO)) == "ana@example.com or bo@example.com"
     assert named(rule(ANA, group="platform")) == "group platform"
     assert named(rule(ANA) | {"why": ["The table is replaced."]}) == "any other approver, because of warnings"
+    emergency = rule(ANA) | {"why": ["This is an emergency."], "of": [rule(ANA)]}
+    assert named(emergency) == "every approver, because this is an emergency"
+    assert named(rule()) == "nobody"

@@ -84,7 +84,7 @@ def places(rule: RuleData) -> int:
 def lacking(
     rules: Sequence[RuleData], people: Iterable[str], *, in_every_rule: bool = False
 ) -> list[tuple[RuleData, int]]:
-    """The rules that these people can't fill, each with how many places stay empty; all of them where there is no rule."""
+    """The rules that these people can't fill, each with how many places stay empty."""
     filled = filling(rules, people, in_every_rule=in_every_rule)
     return [
         (rule, places(rule) - len(those))
