@@ -63,7 +63,11 @@ ROOMS: Mapping[str, Room] = {
     ),
     "lock": Room(
         code=("ledger/lock.py",),
-        tests=("unit/ledger/test_lock.py", "unit/ledger/test_lock_machine.py"),
+        tests=(
+            "unit/ledger/test_lock.py",
+            "unit/ledger/test_lock_machine.py",
+            "unit/deployment/test_retention.py",
+        ),
     ),
     "rollback": Room(code=("deployment/rollback.py",), tests=("unit/deployment/test_rollback.py",)),
     "verdict": Room(
