@@ -82,6 +82,16 @@ def test_what_an_order_leaves_out_is_the_usual():
     assert order.title == "storefront v1.4.0"
 
 
+@pytest.mark.parametrize("order", [None, "storefront v1.4.0", ["storefront"], 7])
+def test_what_is_no_order_at_all_is_refused(order):
+    with pytest.raises(RollbackRefused, match="A rollback order needs the text fields"):
+        Order.from_dict(order)
+
+
+def test_who_asked_is_kept_as_far_as_a_page_can_show_it():
+    assert Order.from_dict(INPUT | {"by": "x" * 301}).by == "x" * 300
+
+
 def nested(levels, *, of=list):
     """A number inside so many lists or mappings."""
     found = 7
@@ -551,6 +561,8 @@ def test_nothing_by_itself_restores_what_can_not_work_any_longer(trigger):
         r"version anyway with `tagship rollback`\.$",
     ):
         refuse_unsafe(order, UNSAFE)
+    with pytest.raises(RollbackUnsafe, match=r"marked unsafe: It drops column X\. Reason"):
+        refuse_unsafe(order, {"manifest": {"rollbackUnsafe": "It drops column X."}})  # type: ignore[typeddict-item]
     refuse_unsafe(order, {"manifest": None})  # type: ignore[typeddict-item]
     refuse_unsafe(order, {"manifest": {"rollbackUnsafe": ""}})  # type: ignore[typeddict-item]
 
