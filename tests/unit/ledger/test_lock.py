@@ -352,3 +352,34 @@ def test_the_lock_of_a_rollback_that_died_is_taken_by_another_rollback_of_the_re
     with pytest.raises(LockHeld):
         acquire(ledger, "v1.5.0")
     assert acquire(ledger, execution="arn:rollback two", taking_over=True).fence == 3
+
+
+# ---- borrowed for upkeep -------------------------------------------------------------------------------------------
+
+
+def borrowed(ledger, tag="v1.4.0"):
+    return lock.borrow(
+        ledger, application="storefront", tag=tag, attempt=1, execution="ana by hand", seconds=300
+    )
+
+
+def test_a_lock_that_was_borrowed_keeps_others_out_until_it_is_given_back(ledger):
+    taken = borrowed(ledger)
+    assert (taken.fence, taken.leaseEnds) == (1, holder(ledger).leaseEnds)
+    with pytest.raises(LockHeld, match=r"ana by hand is changing it\. Nothing was changed\."):
+        borrowed(ledger)
+    assert lock.give_back(ledger, application="storefront", fence=taken.fence) is True
+    assert holder(ledger) is None
+    assert acquire(ledger, "v1.5.0").fence == 2
+
+
+def test_who_dies_with_a_borrowed_lock_holds_it_until_its_lease_ends(ledger, clock):
+    first = borrowed(ledger)
+    clock.forward(299)
+    with pytest.raises(LockHeld):
+        borrowed(ledger)
+    clock.forward(2)
+    second = borrowed(ledger)
+    assert second.fence == first.fence + 1
+    assert lock.give_back(ledger, application="storefront", fence=first.fence) is False
+    assert holder(ledger).upkeep is True
