@@ -29,7 +29,7 @@ def calendar(*, place: Place, application: str, ics: bool, as_json: bool) -> Non
     from tagship.ledger import freezes
     from tagship.model import schedule
     from tagship_cli.actions.ics import written
-    from tagship_cli.commands.freeze import told
+    from tagship_cli.commands.freeze import lines_of
     from tagship_cli.commands.plan import stored_configuration
     from tagship_cli.views import overview
 
@@ -58,4 +58,4 @@ def calendar(*, place: Place, application: str, ics: bool, as_json: bool) -> Non
         *(f"  window {screen.clean(each)}" for each in rules.windows or ("at any time",)),
     )
     for each in found:
-        screen.say("", *told(each, place))
+        screen.say("", *lines_of(each, place))

@@ -105,7 +105,7 @@ def _begun(place: Place, trial: Trial) -> LiveBench:
 
 def _ask(bench: LiveBench, *, yes: bool) -> None:
     trial, serves = bench.trial, screen.clean(bench.serves["id"])
-    told = (
+    announcement = (
         screen.bold(f"This moves a real target: what {trial.function} deploys."),
         *(f"  {name}: {screen.clean(value)}" for name, value in trial.settings.items()),
         f"  - {serves} serves now. The function makes a candidate, which gets 1 to 100 % of the traffic, several times.",
@@ -120,20 +120,20 @@ def _ask(bench: LiveBench, *, yes: bool) -> None:
         raise click.UsageError(
             "This moves a real target. This is not a terminal, so nobody can confirm. Use --yes."
         )
-    screen.complain(*told)
+    screen.complain(*announcement)
     if not click.confirm("Go on?", err=True):
         raise Failed("Nothing was changed.")
 
 
 def _run(bench: LiveBench, *, quiet: bool) -> tuple[list[Outcome], str]:
-    """Every outcome, and why what was moved could not be put back; empty where it was."""
+    """Every outcome, and why the traffic could not be restored; empty if it was."""
     from tagship.model.errors import TagshipError
     from tagship_cli.conformance.bench import Unkept
     from tagship_cli.conformance.live import outcomes
 
     found = []
     try:
-        # Closed here, so that nothing is put back unseen after a Ctrl-C.
+        # Close it here: after a Ctrl-C, the restore must be reported too.
         with _stopped_as_by_a_person(), closing(outcomes(bench)) as trying_out:
             for outcome in trying_out:
                 found.append(outcome)

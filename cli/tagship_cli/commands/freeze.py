@@ -139,7 +139,7 @@ def freeze(
         return
     lift = f"tagship unfreeze {'--all' if everything else scope} --reason '…'{place.flags()}"
     screen.say(
-        *told(made, place),
+        *lines_of(made, place),
         "" if is_new else screen.dim("It is already frozen with this end and reason. Nothing was written."),
         f"Lift it early: {lift}",
     )
@@ -205,10 +205,10 @@ def unfreeze(
     for each in lifted:
         screen.say(f"{screen.good('Lifted')}: {screen.clean(each.reason)} ({each.id})")
     for each in of_all:
-        screen.say(screen.wary("It is still frozen, because every application is:"), *told(each, place))
+        screen.say(screen.wary("It is still frozen, because every application is:"), *lines_of(each, place))
 
 
-def told(freeze: Freeze, place: Place) -> list[str]:
+def lines_of(freeze: Freeze, place: Place) -> list[str]:
     """A freeze, for people."""
     from tagship_cli.views import times
 
@@ -279,7 +279,7 @@ def _from_ics(place: Place, scope: str, file: str, *, zone: str, yes: bool, as_j
     ]
     if not as_json:
         for each in wanted:
-            screen.say(*told(each, place))
+            screen.say(*lines_of(each, place))
         for skipped in found.skipped:
             screen.say(screen.dim(f"Skipped: {screen.one_line(skipped, 300)}"))
     if wanted and not yes:

@@ -100,7 +100,7 @@ def rules(request: RequestRecord) -> list[str]:
     found, waiting = met(request), {person(who) for who in awaited(request)}
     if len(found) < 2:
         return []
-    told = []
+    lines = []
     for rule, those in found:
         text = f"{named(rule)}: {len(those)} of {places(rule)}" + (f" ({listed(those)})" if those else "")
         if rule.get("why"):
@@ -108,8 +108,8 @@ def rules(request: RequestRecord) -> list[str]:
         if len(those) < places(rule) and request["status"] == "OPEN":
             missing = [who for who in rule["approvers"] if person(who) in waiting]
             text += f"; waiting for {listed(missing)}" if missing else "; nobody is left who could approve"
-        told.append(text)
-    return told
+        lines.append(text)
+    return lines
 
 
 def _approval(request: RequestRecord) -> Now:
