@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tools.stack import ACCOUNT, REGION, ROOT, Engine, outputs
+from tools.stack import ACCOUNT, ROOT, Engine, outputs
+from tools.team import Team
 from tools.traffic import NOBODY, Answer
 
 HOME = ROOT / "examples" / "cloudformation"
@@ -53,35 +52,18 @@ class Orders:
 
     def configure(self, **changes: Any) -> dict[str, Any]:
         """Stores its application.yaml with this engine's addresses, and deploys the roles that it needs."""
-        document: dict[str, Any] = yaml.safe_load((HOME / "application.yaml").read_text())
-        document["target"] |= {
-            "account": ACCOUNT,
-            "region": REGION,
-            "role": f"arn:aws:iam::{ACCOUNT}:role/tagship-app-{NAME}",
-            "externalId": f"tagship-{self.stage}",
-            "serviceRole": f"arn:aws:iam::{ACCOUNT}:role/{NAME}-stack",
-        }
+        document = self._team.document(serviceRole=f"arn:aws:iam::{ACCOUNT}:role/{NAME}-stack")
         # the stack serves no address here
         checks = [check for check in document["health"]["checks"] if check["type"] != "http"]
         document["health"] = {"checks": checks}
-        for key, value in changes.items():
-            document[key] = {**document.get(key, {}), **value}
-        written = self._folder / "application.yaml"
-        written.write_text(yaml.safe_dump(document, sort_keys=False))
-        self._tagship("role", written, "--deploy", "--yes")
-        self._tagship("apply", written, "--yes")
-        return document
+        return self._team.configure(document, changes)
 
     def publish(self, tag: str, *, broken: bool = False, notes: str = "") -> None:
         """Publishes the template, and with a parameter how long orders are kept."""
-        file = self._folder / "template.yaml"
+        file = self._team.folder / "template.yaml"
         file.write_text(template(broken=broken))
-        self._tagship(
-            "publish",
-            *("--application", NAME, "--tag", tag, "--artifact", f"template={file}", "--commit", "1" * 40),
-            *("--parameter", f"KeepSeconds={DAYS[tag] * _DAY_SECONDS}"),
-            *("--repository", "acme/orders", "--author", "dana@example.com", "--notes", notes),
-        )
+        kept = f"KeepSeconds={DAYS[tag] * _DAY_SECONDS}"
+        self._team.publish(tag, "--parameter", kept, artifact="template", file=file, notes=notes)
 
     def standing(self) -> str:
         """What the queue is like, in words."""
@@ -104,13 +86,8 @@ class Orders:
         return int(found["Attributes"]["MessageRetentionPeriod"]) // _DAY_SECONDS
 
     @property
-    def _folder(self) -> Path:
-        folder = self.engine.folder / NAME
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    def _tagship(self, *arguments: str | Path) -> None:
-        self.engine.tagship(*arguments, "--stage", self.stage, folder=self._folder)
+    def _team(self) -> Team:
+        return Team(engine=self.engine, stage=self.stage, application=NAME, home=HOME)
 
 
 def template(*, broken: bool = False) -> str:

@@ -15,12 +15,10 @@ import time
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tools.stack import ACCOUNT, REGION, ROOT, Engine, LocalError
+from tools.stack import ROOT, Engine, LocalError
+from tools.team import Team
 from tools.traffic import NOBODY, Answer, asked
 
 HOME = ROOT / "examples" / "custom"
@@ -76,36 +74,19 @@ class Record:
 
     def configure(self, **changes: Any) -> dict[str, Any]:
         """Stores its application.yaml with this engine's addresses, and deploys the role that it needs."""
-        document: dict[str, Any] = yaml.safe_load((HOME / "application.yaml").read_text())
-        document["target"] |= {
-            "account": ACCOUNT,
-            "region": REGION,
-            "role": f"arn:aws:iam::{ACCOUNT}:role/tagship-app-{NAME}",
-            "externalId": f"tagship-{self.stage}",
-            "settings": {"zone": self.zone, "record": RECORD},
-        }
+        document = self._team.document(settings={"zone": self.zone, "record": RECORD})
         # one small machine does all the work here, so an answer may take its time
         check = {"url": f"{self.url}/health", "maxLatencyMs": 10_000, "timeoutSeconds": 10}
         document["health"] = {"checks": [{"type": "http", **check}]}
-        for key, value in changes.items():
-            document[key] = {**document.get(key, {}), **value}
-        written = self._folder / "application.yaml"
-        written.write_text(yaml.safe_dump(document, sort_keys=False))
-        self._tagship("role", written, "--deploy", "--yes")
-        self._tagship("apply", written, "--yes")
-        return document
+        return self._team.configure(document, changes)
 
     def publish(self, tag: str, *, broken: bool = False, notes: str = "") -> None:
         """Starts the version on its host, and publishes the host's name."""
         if broken:
             self.broken.add(HOSTS[tag])
-        file = self._folder / "host.json"
+        file = self._team.folder / "host.json"
         file.write_text(json.dumps({"host": HOSTS[tag]}))
-        self._tagship(
-            "publish",
-            *("--application", NAME, "--tag", tag, "--artifact", f"release={file}", "--commit", "1" * 40),
-            *("--repository", "acme/storefront", "--author", "dana@example.com", "--notes", notes),
-        )
+        self._team.publish(tag, artifact="release", file=file, notes=notes)
 
     def standing(self) -> str:
         """Where the name points, in words."""
@@ -119,13 +100,8 @@ class Record:
         return asked(self.url, headers={"Host": host}, said_by=lambda *_: by_host.get(host, NOBODY))
 
     @property
-    def _folder(self) -> Path:
-        folder = self.engine.folder / NAME
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    def _tagship(self, *arguments: str | Path) -> None:
-        self.engine.tagship(*arguments, "--stage", self.stage, folder=self._folder)
+    def _team(self) -> Team:
+        return Team(engine=self.engine, stage=self.stage, application=NAME, home=HOME)
 
 
 def shares_in(engine: Engine, zone: str) -> dict[str, int]:

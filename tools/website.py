@@ -13,12 +13,10 @@ import threading
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tools.stack import ACCOUNT, REGION, ROOT, Engine, outputs
+from tools.stack import ROOT, Engine, outputs
+from tools.team import Team
 from tools.traffic import Answer
 
 HOME = ROOT / "examples" / "static-site"
@@ -71,33 +69,17 @@ class Website:
 
     def configure(self, **changes: Any) -> dict[str, Any]:
         """Stores its application.yaml with this engine's addresses, and deploys the role that it needs."""
-        document: dict[str, Any] = yaml.safe_load((HOME / "application.yaml").read_text())
-        document["target"] |= {
-            "account": ACCOUNT,
-            "region": REGION,
-            "role": f"arn:aws:iam::{ACCOUNT}:role/tagship-app-{NAME}",
-            "externalId": f"tagship-{self.stage}",
-        }
+        document = self._team.document()
         # one small machine does all the work here, so an answer may take its time
         check = {"contains": HEADLINE, "maxLatencyMs": 10_000, "timeoutSeconds": 10}
         document["health"] = {"checks": [{"type": "http", "url": f"{self.url}/", **check}]}
-        for key, value in changes.items():
-            document[key] = {**document.get(key, {}), **value}
-        written = self._folder / "application.yaml"
-        written.write_text(yaml.safe_dump(document, sort_keys=False))
-        self._tagship("role", written, "--deploy", "--yes")
-        self._tagship("apply", written, "--yes")
-        return document
+        return self._team.configure(document, changes)
 
     def publish(self, tag: str, *, broken: bool = False, notes: str = "") -> None:
         """Packs a version and publishes it."""
-        site = self._folder / "site.zip"
+        site = self._team.folder / "site.zip"
         site.write_bytes(pack(tag, broken=broken))
-        self._tagship(
-            "publish",
-            *("--application", NAME, "--tag", tag, "--artifact", f"site={site}", "--commit", "1" * 40),
-            *("--repository", "acme/website", "--author", "dana@example.com", "--notes", notes),
-        )
+        self._team.publish(tag, artifact="site", file=site, notes=notes)
 
     def standing(self) -> str:
         """Which release a visitor gets, in words."""
@@ -114,13 +96,8 @@ class Website:
         return _visited(self.engine.port, self.domain, path, headers)
 
     @property
-    def _folder(self) -> Path:
-        folder = self.engine.folder / NAME
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    def _tagship(self, *arguments: str | Path) -> None:
-        self.engine.tagship(*arguments, "--stage", self.stage, folder=self._folder)
+    def _team(self) -> Team:
+        return Team(engine=self.engine, stage=self.stage, application=NAME, home=HOME)
 
 
 def pack(tag: str, *, broken: bool = False) -> bytes:
