@@ -146,7 +146,7 @@ def _run(bench: LiveBench, *, quiet: bool) -> tuple[list[Outcome], str]:
 
 @contextmanager
 def _stopped_as_by_a_person() -> Iterator[None]:
-    """A SIGTERM, as of a CI job that is cancelled, is a Ctrl-C once; a second one does not disturb what is put back."""
+    """The first SIGTERM, such as from a cancelled CI job, acts as Ctrl-C. A second one does not interrupt the restore."""
 
     def stop(*_: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

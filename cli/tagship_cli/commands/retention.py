@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tagship.text.words import count, size
 from tagship_cli import options
 from tagship_cli.actions.steering import confirm
 from tagship_cli.failures import Failed, trying
@@ -101,8 +102,8 @@ def _lines(found: Any, fates: Sequence[Fate]) -> list[str]:
     )
     lines = [screen.bold(title), *screen.paragraph(said), ""]
     lines += [row for fate in [*going, *(each for each in fates if each.stays)] for row in _row(fate)]
-    size = sum(fate.stored.size for fate in going)
-    return [*lines, *(["", f"Deleting frees {_bytes(size)}."] if size else [])]
+    freed = sum(fate.stored.size for fate in going)
+    return [*lines, *(["", f"Deleting frees {size(freed)}."] if freed else [])]
 
 
 def _row(fate: Fate) -> list[str]:
@@ -146,8 +147,4 @@ def _as_dict(found: Any, fates: Sequence[Fate], done: Sequence[Done], *, applied
 
 
 def _count(number: int) -> str:
-    return "1 revision" if number == 1 else f"{number} revisions"
-
-
-def _bytes(size: int) -> str:
-    return f"{size / 1_048_576:.1f} MiB" if size >= 1_048_576 else f"{size} bytes"
+    return count(number, "revision")

@@ -229,9 +229,9 @@ def begin(
 
 
 def outcomes(bench: LiveBench) -> Generator[Outcome]:
-    """Each case in turn. Whatever happens, what was moved is put back before the next one, and when it is stopped.
+    """Runs the cases in turn. After each one, also when it fails or is stopped, the traffic is restored.
 
-    Raises TagshipError or Unkept when it can't be put back.
+    Raises TagshipError or Unkept if the traffic can't be restored.
     """
 
     def make() -> LiveBench:

@@ -1,4 +1,4 @@
-"""The candidate's share of errors against the baseline's, by a sequential test: it may be looked at as often as one likes.
+"""The candidate's share of errors against the baseline's, by a sequential test: it stays valid however often you look.
 
 Healthy and unhealthy are both claims that the data must prove, with the configured confidence. Until then the check is
 inconclusive, so that little traffic is never lucky.

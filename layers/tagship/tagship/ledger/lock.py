@@ -168,7 +168,7 @@ def borrow(ledger: Ledger, *, application: str, tag: str, attempt: int, executio
     """Takes a free lock while no release is at work, in the name of the release that production runs.
 
     A release that comes meanwhile waits. A rollback of that release does not: it takes the lock over, as it would from the
-    release. No sweep looks at it; whoever dies with it holds it until the lease ends.
+    release. The sweep ignores it. If the holder dies, the lock stays held until the lease ends.
 
     Raises LockHeld while a release has the lock, LockKept when it is kept for a person.
     """

@@ -143,7 +143,7 @@ class ApprovalRule:
     EXAMPLE: ClassVar[Example] = {"group": "platform", "required": 1}
 
     group: Annotated[str, Matching(APPLICATION_NAME, APPLICATION_NAME_WORDS)] | None = None
-    """The group whose members count: a document of its own, applied with `tagship apply`."""
+    """The group whose members count: a separate document, applied with `tagship apply`."""
     approvers: Annotated[tuple[Annotated[str, MAIL_ADDRESS], ...], at.MaxLen(20)] = ()
     """The mail addresses that count, instead of a group."""
     required: Annotated[int, at.Ge(1), at.Le(20)] = 1

@@ -290,7 +290,7 @@ def _too_few(policy: ApprovalPolicy) -> Iterator[Problem]:
 
 
 def policy_problem(policy: Mapping[str, Any], groups: Mapping[str, PinnedGroup]) -> str:
-    """Why nobody could ever meet an `approval` with these groups, whoever is the author; empty where somebody can."""
+    """Why nobody can meet an `approval` with these groups, whoever the author is; empty if somebody can."""
     rules = rules_of(policy, groups)
     people = everyone(rules)
     if len(people) > MOST_PEOPLE:

@@ -1,4 +1,4 @@
-"""A group of approvers: a document of its own, which the rules of applications name."""
+"""A group of approvers: a separate document that applications' rules name."""
 
 from __future__ import annotations
 

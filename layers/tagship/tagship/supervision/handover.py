@@ -1,6 +1,6 @@
 """Brings a release's own bytes into the next stage's bucket: the artifacts first, each once, and release.json last.
 
-Every object is written with If-None-Match, so nothing is ever overwritten, and whoever comes second finds what is there.
+Every object is written with If-None-Match, so nothing is ever overwritten: the second writer finds the first one's object.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _SMALL = 1024 * 1024
 """More than a release.json or a promotion can have: a larger one there is another one, and is not read whole."""
 _EXISTS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _NOT_THERE = ("404", "NoSuchKey", "NotFound", "403", "AccessDenied", "Forbidden")
-"""Who may not list the bucket is refused instead of told that nothing is there; the PUT has the last word."""
+"""S3 answers 403 instead of 404 to a role without s3:ListBucket, so both may mean that nothing is there. The PUT decides."""
 
 
 class NotPromoted(Exception):
@@ -159,7 +159,7 @@ class Handover:
             raise NotPromoted(f"{self.address}{file} already exists with different bytes")
 
     def _state(self, now: datetime) -> None:
-        """`promotion.json` and its signature; what an interrupted run has left is gone on with."""
+        """`promotion.json` and its signature. After an interrupted run, it continues with what is there."""
         ours = Statement(
             application=self.record["application"],
             tag=self.record["tag"],

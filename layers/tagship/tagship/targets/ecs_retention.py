@@ -66,7 +66,7 @@ class TaskDefinitions:
         return [name for name in names if name.rpartition(":")[0] == family]
 
     def _used(self, families: Sequence[str]) -> Mapping[str, str]:
-        """What the cluster's services are told to run, and what its tasks run."""
+        """Which task definitions the cluster's services and tasks use."""
         found: dict[str, str] = {}
         services = list(self._listed("list_services", "serviceArns", cluster=self.spec.cluster))
         for at in range(0, len(services), _DESCRIBED_AT_ONCE):
