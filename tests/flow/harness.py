@@ -50,6 +50,7 @@ from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
     state_task_service_sfn as nested,
 )
+from moto.stepfunctions.parser.asl.eval.environment import Environment
 
 from tagship import gates, runtime
 from tagship.aws.clients import Aws
@@ -808,6 +809,13 @@ def _mend_moto(patch: pytest.MonkeyPatch) -> None:
         retrier_decl, "time", SimpleNamespace(sleep=lambda seconds: time.sleep(_shortened(seconds)))
     )
     patch.setattr(gates, "_PAUSE_SECONDS", 0.02)
+    fail = Environment.set_error
+
+    def unless_it_was_stopped(self: Environment, error: Any) -> None:
+        if self.is_running():  # moto lets the step that was cut off turn ABORTED into FAILED
+            fail(self, error)
+
+    patch.setattr(Environment, "set_error", unless_it_was_stopped)
     update = LambdaAlias.update
 
     def with_a_new_revision(self: LambdaAlias, *arguments: Any) -> None:

@@ -340,6 +340,14 @@ def test_an_execution_that_is_stopped_is_ended_by_the_supervisor(begun: World) -
     assert begun.supervise(ended)["did"] == "nothing"
 
 
+def test_an_execution_that_is_stopped_while_it_asks_is_ended_too(begun: World) -> None:
+    begun.stopping("request_approval")
+    ended = begun.woken(propose(begun, 2, document(strategy={"type": "linear"})))
+    assert ended.status == "ABORTED"
+    assert begun.supervise(ended)["did"] == "ended"
+    assert begun.record("configuration-2")["status"] == "ABORTED"
+
+
 def test_storing_is_tried_again_and_done_once(begun: World) -> None:
     def twice(event: dict[str, Any]) -> Any:
         begun.handlers["store_configuration"](event, None)
