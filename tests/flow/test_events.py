@@ -219,7 +219,7 @@ def test_every_channel_is_told_of_an_ending_once(world: World, queues: dict[str,
         )
     (told,) = world.notices()
     assert told.startswith(f"storefront v1.4.0 in {STAGE}: SUCCEEDED, ")
-    assert "Serves now: v1.4.0 serves all traffic." in told
+    assert "Current release: v1.4.0 serves all traffic." in told
 
 
 def test_a_channel_that_is_down_is_tried_again_later(

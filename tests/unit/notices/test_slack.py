@@ -34,8 +34,8 @@ def test_it_says_what_happened_why_what_serves_and_where_to_look():
         ":red_circle: ROLLED_BACK: the previous release serves all traffic again, 12 min after it was read"
     )
     assert why == "• 5 of 5 answers were 500."
-    assert now.startswith("*What now*\n")
-    assert last.startswith("*Serves now:* v1.3.0 serves all traffic.   <" + CONSOLE)
+    assert now.startswith("*Next steps*\n")
+    assert last.startswith("*Current release:* v1.3.0 serves all traffic.   <" + CONSOLE)
     assert last.endswith("|View the execution>")
 
 

@@ -46,9 +46,9 @@ def test_a_message_says_what_happened_what_serves_what_is_needed_and_where_to_lo
         "Subject": "[production] storefront v1.4.0: Release Rolled Back",
         "Message": (
             "storefront v1.4.0 in production: ROLLED_BACK: the previous release serves all traffic again, 12 "
-            "min after it was read\n\n5 of 5 answers were 500.\n\nServes now: v1.3.0 serves all "
-            "traffic.\n\nWhat now: v1.3.0 serves all traffic again and is healthy. No action is needed "
-            "now.\n\nWhat now: Fix the problem, then publish a new tag.\n\nLook: "
+            "min after it was read\n\n5 of 5 answers were 500.\n\nCurrent release: v1.3.0 serves all "
+            "traffic.\n\nNext steps:\n- v1.3.0 serves all traffic again and is healthy. No action is needed "
+            "now.\n- Fix the problem, then publish a new tag.\n\nDetails: "
             "https://us-east-1.console.aws.amazon.com/states/home?region=us-east-1#/v2/executions/details/arn:aws:states:us-east-1:000000000000:execution:release:one\n"
         ),
         "MessageAttributes": {

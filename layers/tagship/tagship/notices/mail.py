@@ -69,9 +69,9 @@ def text_of(notice: Notice) -> str:
     paragraphs = [
         f"{notice.subject}: {notice.text}",
         *notice.more,
-        f"Serves now: {notice.serves}" if notice.serves else "",
-        *(f"What now: {needed}" for needed in notice.needed),
-        f"Look: {notice.look}" if notice.look else "",
+        f"Current release: {notice.serves}" if notice.serves else "",
+        "\n".join(["Next steps:", *(f"- {needed}" for needed in notice.needed)]) if notice.needed else "",
+        f"Details: {notice.look}" if notice.look else "",
     ]
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph) + "\n"
 

@@ -1,4 +1,4 @@
-"""A notice: what happened, what serves now, what somebody must do, and where to look."""
+"""A notice: what happened, the current release, the next steps, and a link for details."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Notice:
     text: str
     more: tuple[str, ...]
     serves: str
-    """What production serves now; empty if this fact does not show it."""
+    """The current release, in words; empty if this fact does not show it."""
     needed: tuple[str, ...]
     """What must be done, and by whom; empty if nothing."""
     look: str

@@ -45,7 +45,7 @@ _MORE = 6
 
 
 def message_of(notice: Notice) -> Message:
-    """The blocks: what happened, why, what serves now, what must be done, and a link to the execution."""
+    """The blocks: what happened, why, the current release, the next steps, and a link to the execution."""
     blocks = [section(f"{_SIGNS[notice.mood.value]} {escaped(notice.text)}")]
     more = [escaped(text) for text in notice.more[:_MORE]]
     if len(notice.more) > _MORE:
@@ -53,8 +53,8 @@ def message_of(notice: Notice) -> Message:
     if more:
         blocks.append(section(bullets(more)))
     if notice.needed:
-        blocks.append(section("*What now*\n" + "\n".join(map(escaped, notice.needed))))
-    last = [f"*Serves now:* {escaped(notice.serves)}"] if notice.serves else []
+        blocks.append(section("*Next steps*\n" + "\n".join(map(escaped, notice.needed))))
+    last = [f"*Current release:* {escaped(notice.serves)}"] if notice.serves else []
     if notice.look.startswith("https://"):
         last.append(f"<{notice.look}|View the execution>")
     if last:
