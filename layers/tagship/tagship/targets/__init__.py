@@ -1,4 +1,4 @@
-"""Targets: what is deployed to. A new kind is one file and one line here."""
+"""The kinds of target that Tagship deploys to. To add a kind, add one file and one line here."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ _ALL = (
     custom.KIND,
 )
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _ALL}
-"""Every kind of target by its name in `target.type`."""
+"""Every kind of target, by its name in `target.type`."""
 
 
 def specs(kinds: Iterable[Kind]) -> Any:
-    """The part of application.yaml that says what is deployed to: one kind's, or a union by `type`."""
+    """The type of `target` in application.yaml: one kind's model, or a union by `type`."""
     return reduce(or_, (kind.spec for kind in kinds))
 
 
 if TYPE_CHECKING:
-    TargetSpec = Location  # what only one kind has, nobody else may use
+    TargetSpec = Location  # options of one kind are refused for every other kind
 else:
     TargetSpec = specs(_ALL)
 
 
 def kind_of(spec: Location) -> Kind:
-    """The kind that a target's configuration is of."""
+    """The kind of a target's configuration."""
     return next(kind for kind in KINDS.values() if isinstance(spec, kind.spec))
 
 
 def spec_of(document: Mapping[str, Any]) -> Location:
-    """The target in an application's configuration, as the ledger has it: validated."""
+    """Validates and returns the target in an application's configuration, as the ledger stores it."""
     spec: Location = rebuilt(KINDS[document["type"]].spec, document)
     return spec
 
@@ -55,9 +55,10 @@ def target_of(
     client_as: ClientAs,
     objects: Iterable[PinnedObject] = (),
 ) -> Target:
-    """The adapter for an application's target, in the application's role; `objects` are what may be uploaded to it.
+    """Returns the adapter for an application's target. It acts in the application's role; `objects` are the objects it
+    may upload.
 
-    Raises CredentialsRefused where the role can't be assumed.
+    Raises CredentialsRefused if the role can't be assumed.
     """
     from tagship.aws.clients import UPLOADING
 
@@ -68,7 +69,7 @@ def target_of(
 
 
 def rights(spec: Location, *, application: str, bucket: str) -> tuple[Right, ...]:
-    """What the adapter asks of the application's role, for any tag."""
+    """The permissions that the adapter needs in the application's role, for any tag."""
     return kind_of(spec).rights(spec, objects=[_source(spec, bucket, f"releases/{application}/")])
 
 

@@ -1,4 +1,4 @@
-"""What every kind asks of a zip file that somebody else has packed, before anything of it is unpacked."""
+"""Checks that every kind runs on an uploaded zip file before it unpacks anything."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ _DIRECTORY_BYTES = 16 * 1024 * 1024
 _END = struct.Struct("<4s4H2LH")
 _SHOWN = 5
 UNREADABLE = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError, OSError, EOFError)
-"""What zipfile raises for a file that can't be read as a zip."""
+"""The exceptions that zipfile raises for a file that it can't read."""
 
 
 def unreadable(file: IO[bytes]) -> str:
-    """Why its directory is not read, empty where it may be: the last bytes of the file say how large it is."""
+    """Why the zip's directory can't be read; empty if it can. Reads only the end of the file, where the directory's
+    size is."""
     size = file.seek(0, 2)
     file.seek(max(0, size - 65_557))
     tail = file.read()
@@ -31,7 +32,7 @@ def unreadable(file: IO[bytes]) -> str:
 
 
 def wrong_names(files: Sequence[zipfile.ZipInfo]) -> list[str]:
-    """Files that lead out of the folder that they are unpacked to, and files that need a password; in words."""
+    """Files that would be unpacked outside the target folder and files that need a password, in words."""
     outside = [
         it.filename for it in files if it.filename.startswith("/") or ".." in PurePosixPath(it.filename).parts
     ]
@@ -53,5 +54,5 @@ def shown(names: Sequence[str]) -> str:
 
 
 def plain(text: str) -> str:
-    """Somebody else's text, fit for a sentence."""
+    """Cleans text that somebody else wrote, so that it can be part of a sentence."""
     return re.sub(r"[^ -~]", "?", text)[:200].rstrip(".")

@@ -1,4 +1,5 @@
-"""A change set in words, dangerous changes first; and what a stack policy would refuse of it. Nothing here calls AWS."""
+"""Describes a change set in words, dangerous changes first, and says what a stack policy would refuse. Makes no AWS
+calls."""
 
 from __future__ import annotations
 
@@ -50,14 +51,14 @@ STATEFUL = frozenset(
         "Timestream::Table",
     )
 )
-"""What holds data that a new one would not have."""
+"""Resource types that hold data. A replacement starts empty."""
 _STACK = "AWS::CloudFormation::Stack"
 _SHOWN = 60
 _KEEPS = {"Retain": "the old one is kept", "Snapshot": "a snapshot of it is kept"}
 
 
 class Danger(IntEnum):
-    """How bad a change may be; the worst is told first."""
+    """How dangerous a change may be; the most dangerous is listed first."""
 
     DATA_LOST = 0
     DATA_MAY_BE_LOST = 1
@@ -68,7 +69,7 @@ class Danger(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One resource's change, as CloudFormation foresees it."""
+    """One resource's change, as CloudFormation predicts it."""
 
     stack: str
     """The nested stack's logical id; empty for the stack itself."""
@@ -76,17 +77,17 @@ class Change:
     """The resource's logical id."""
     type: str
     action: str
-    """`Add`, `Modify`, `Remove`, `Import`, or `Dynamic` where CloudFormation can't say before it is done."""
+    """`Add`, `Modify`, `Remove`, `Import`, or `Dynamic` if CloudFormation can't say in advance."""
     replaced: str
-    """`True`, `False`, or `Conditional` where CloudFormation can't say."""
+    """`True`, `False`, or `Conditional` if CloudFormation can't say in advance."""
     policy: str
-    """What becomes of the old one, by its DeletionPolicy or UpdateReplacePolicy."""
+    """What happens to the old resource, by its DeletionPolicy or UpdateReplacePolicy."""
     properties: Sequence[str]
-    """What causes it."""
+    """The causes of the change."""
 
     @classmethod
     def from_aws(cls, found: Mapping[str, Any], *, stack: str = "") -> Change:
-        """From a change set's `ResourceChange`."""
+        """Reads a change set's `ResourceChange`."""
         causes = [(it.get("Target") or {}).get("Name") for it in found.get("Details") or ()]
         return cls(
             stack=stack,
@@ -100,12 +101,12 @@ class Change:
 
     @property
     def path(self) -> str:
-        """With the nested stacks that it is in, the outermost first."""
+        """The logical id, prefixed with its nested stacks, the outermost first."""
         return "/".join(filter(None, (self.stack, self.name)))
 
     @property
     def danger(self) -> Danger:
-        """By what becomes of it, and whether it holds data."""
+        """Depends on what happens to the old resource, and on whether it holds data."""
         gone = self.action == "Remove" or self.replaced == "True"
         uncertain = self.action == "Dynamic" or self.replaced == "Conditional"
         if self.type in STATEFUL and gone:
@@ -118,7 +119,7 @@ class Change:
 
     @property
     def refusable(self) -> str:
-        """What a stack policy calls it: the worst of what it may be."""
+        """The action in a stack policy's terms; if it can't be known, the worst one possible."""
         if self.action == "Remove":
             return "Update:Delete"
         return "Update:Modify" if self.replaced == "False" else "Update:Replace"
@@ -146,14 +147,15 @@ class Change:
 
 
 def resource_changes(found: Iterable[Mapping[str, Any]], *, stack: str = "") -> list[Change]:
-    """Of a change set's `Changes`."""
+    """The resource changes in a change set's `Changes`."""
     return [Change.from_aws(it["ResourceChange"], stack=stack) for it in found if it.get("ResourceChange")]
 
 
 def describe(changes: Iterable[Change]) -> tuple[list[str], list[str]]:
-    """All changes in words, the worst first; and of them those that approvers must read before all else.
+    """All changes in words, the most dangerous first, and those of them that approvers must read first.
 
-    A nested stack itself is not told: its own changes are. CloudFormation calls every one of them perhaps replaced.
+    A nested stack's own entry is left out, because its resources' changes are listed. CloudFormation reports every
+    nested stack as possibly replaced.
     """
     found = list(changes)
     nested = {change.stack for change in found}
@@ -169,9 +171,9 @@ def describe(changes: Iterable[Change]) -> tuple[list[str], list[str]]:
 
 
 def refused_by(policy: str, changes: Iterable[Change]) -> list[str]:
-    """What a stack policy would refuse, in words; the update would fail there and be rolled back.
+    """The changes that a stack policy would refuse, in words. The update would fail there and be rolled back.
 
-    Once there is a policy, what it does not allow is refused, and a Deny wins.
+    If a stack has a policy, anything that it does not allow is refused, and a Deny wins.
     """
     if not policy:
         return []
@@ -198,7 +200,7 @@ def _applies(statement: Mapping[str, Any], change: Change) -> bool:
             return False
     for operator, wanted in (statement.get("Condition") or {}).items():
         if operator not in ("StringEquals", "StringLike") or set(wanted) != {"ResourceType"}:
-            return statement.get("Effect") == "Deny"  # what can't be read refuses
+            return statement.get("Effect") == "Deny"  # fail closed: a statement that can't be read refuses
         if not _matches(wanted["ResourceType"], change.type):
             return False
     return True

@@ -1,4 +1,4 @@
-"""What a stack's status and events say: whether it can be updated, whose its last operation was, why it failed."""
+"""Reads a stack's status and events: whether it can be updated, who started its last operation, and why it failed."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ SETTLED = frozenset(
         "IMPORT_ROLLBACK_COMPLETE",
     )
 )
-"""What can be updated."""
+"""Statuses in which a stack can be updated."""
 CLEANING = "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"
-"""The new resources serve, the old ones are being deleted; it can be neither updated nor cancelled."""
+"""The new resources are active and the old ones are being deleted. The stack can be neither updated nor cancelled."""
 STUCK = "UPDATE_ROLLBACK_FAILED"
 _TOKEN = re.compile(r"^tagship-(\d+)-([0-9a-f]{16})$")
 _CAUSED = ("cancelled", "The following resource(s) failed")
-"""How CloudFormation says that another resource's failure was the reason."""
+"""CloudFormation's words for a failure that another resource's failure caused."""
 _REASONS = 3
 
 
 def token(fence: int, what: str) -> str:
-    """Stands on every event of one operation: under which fencing number, and for what, Tagship began it."""
+    """A ClientRequestToken with the fencing number and the purpose. It appears on every event of the operation."""
     return f"tagship-{fence}-{mark(what)}"
 
 
 def mark(what: str) -> str:
-    """A change set or a revision in few characters."""
+    """A short identifier for a change set or a revision."""
     return hashlib.sha256(what.encode()).hexdigest()[:16]
 
 
 def fence_of(token: str) -> int:
-    """0 for an operation that is not Tagship's."""
+    """The fencing number in a token; 0 for an operation that Tagship did not start."""
     match = _TOKEN.match(token)
     return int(match[1]) if match else 0
 
 
 def mark_of(token: str) -> str:
-    """Empty for an operation that is not Tagship's."""
+    """The purpose in a token; empty for an operation that Tagship did not start."""
     match = _TOKEN.match(token)
     return match[2] if match else ""
 
 
 def template_digest(body: object) -> str:
-    """SHA-256 of a template, however AWS gives it back: JSON as an object, anything else as text."""
+    """SHA-256 of a template. AWS returns a JSON template as an object and any other as text; both are accepted."""
     if isinstance(body, str):
         try:
             body = json.loads(body)
@@ -63,17 +63,18 @@ def template_digest(body: object) -> str:
 
 
 def template_text(body: object) -> str:
-    """As CloudFormation takes it."""
+    """The template as text, as CloudFormation accepts it."""
     return body if isinstance(body, str) else json.dumps(body, default=str)
 
 
 def parameters_of(found: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """A stack's or a change set's parameters by name; a secret (NoEcho) is asterisks."""
+    """The parameters of a stack or change set, by name. A NoEcho parameter's value is asterisks."""
     return {str(it["ParameterKey"]): str(it.get("ParameterValue", "")) for it in found}
 
 
 def digest_of(template: str, found: Iterable[Mapping[str, Any]]) -> str:
-    """Over the template's digest and all parameters, with what those from Parameter Store stood for."""
+    """A digest of the template's digest and all parameters, including the resolved values of Parameter Store
+    parameters."""
     values = {
         str(it["ParameterKey"]): [str(it.get("ParameterValue", "")), str(it.get("ResolvedValue", ""))]
         for it in found
@@ -82,7 +83,7 @@ def digest_of(template: str, found: Iterable[Mapping[str, Any]]) -> str:
 
 
 def reasons(events: Iterable[Mapping[str, Any]]) -> str:
-    """Why an operation failed, in CloudFormation's own words, the first failure first; of `events` the newest is first."""
+    """Why an operation failed, in CloudFormation's words, the first failure first. `events` are ordered newest first."""
     failed = [
         f"{it.get('LogicalResourceId', '')}: {str(it.get('ResourceStatusReason', '')).rstrip('.')}"
         for it in events

@@ -1,4 +1,4 @@
-"""The templates that earlier releases of a stack left in its bucket."""
+"""Finds and deletes the templates that earlier releases left in a stack's bucket."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _ENDING = ".template"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Templates:
-    """What is kept of one stack, with the rights of who asks."""
+    """The stored templates of one stack, read with the caller's permissions."""
 
     application: str
     spec: StackTarget
     s3: S3Client
 
     def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
-        """Releases that differ in their parameters alone share a template."""
+        """Releases that differ only in their parameters share one template."""
         return [
             Stored(
                 name=f"template {digest[:12]}",
@@ -42,7 +42,7 @@ class Templates:
         ]
 
     def delete(self, stored: Stored) -> None:
-        """In a bucket with versions, the version stays until the bucket's own lifecycle removes it."""
+        """In a versioned bucket, the object's version stays until the bucket's lifecycle rule removes it."""
         (digest,) = {revision["data"]["template"] for revision in stored.revisions}
         key = f"{self._folder}{digest}{_ENDING}"
         try:
@@ -55,7 +55,7 @@ class Templates:
             ) from error
 
     def _kept(self) -> Iterator[tuple[str, int]]:
-        """Digests and sizes, oldest first."""
+        """Digests and sizes in bytes, oldest first."""
         found = []
         asked: ListObjectsV2RequestTypeDef = {"Bucket": self.spec.bucket, "Prefix": self._folder}
         while True:

@@ -1,6 +1,6 @@
-"""Target `cloudformation`: a stack that exists; its part of application.yaml, and what the rest knows of it.
+"""Target `cloudformation`: an existing stack. Its part of application.yaml, and its `Kind`.
 
-The adapter is in a module of its own, because a step that only reads a configuration need not load it.
+The adapter is in its own module, so that a step that only reads a configuration does not load it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from tagship.model.records import Revision
 from tagship.targets.kind import Keeper, Kind, Subject, Target
 
 TEMPLATE = "template"
-"""The artifact that a release of this kind brings."""
+"""The name of the artifact that a release contains."""
 CAPABILITIES = Literal["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
 _SERVICE = "cloudformation.amazonaws.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackTarget:
-    """A CloudFormation stack that exists; it is updated by the change set that was approved."""
+    """An existing CloudFormation stack. A release executes the approved change set."""
 
     __pydantic_config__ = CONFIG
 
@@ -58,14 +58,14 @@ class StackTarget:
 
 
 def stack_arn(spec: StackTarget, name: str) -> str:
-    """Of a stack in the target's place, whatever its id."""
+    """The ARN of a stack in the target's account and region, whatever its id."""
     return f"arn:{partition_of(spec)}:cloudformation:{spec.region}:{spec.account}:stack/{name}/*"
 
 
 def rights(spec: StackTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
-    """What this adapter asks of the application's role.
+    """The permissions that this adapter needs in the application's role.
 
-    `objects` are the ARNs of the templates that may be released; where there is none, no change set may be made.
+    `objects` are the ARNs of the templates that may be released. If there are none, no change set may be made.
     """
     bucket, sources = f"arn:{partition_of(spec)}:s3:::{spec.bucket}", tuple(objects)
     stack = stack_arn(spec, spec.stack)
@@ -79,12 +79,12 @@ def rights(spec: StackTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
                 "cloudformation:GetTemplate",
                 "cloudformation:DescribeChangeSet",
             ),
-            # A nested stack's name begins with that of its parent.
+            # A nested stack's name starts with its parent's name.
             on=(stack, stack_arn(spec, f"{spec.stack}-*")),
         ),
         Right(
             name="UpdateTheStack",
-            # UpdateStack is the way back; DeleteChangeSet makes sure that a late twin can't go forward any longer.
+            # UpdateStack is for the rollback. DeleteChangeSet prevents a late duplicate from executing the change set.
             actions=(
                 "cloudformation:ExecuteChangeSet",
                 "cloudformation:UpdateStack",
@@ -102,12 +102,12 @@ def rights(spec: StackTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
             actions=("s3:GetObject", *(("s3:PutObject",) if sources else ())),
             on=(f"{bucket}/tagship/{spec.stack}/*",),
         ),
-        # Without it S3 says of a template that is missing that it is forbidden.
+        # Without it, S3 answers 403 instead of 404 for a missing template.
         Right(name="FindTheKeptTemplates", actions=("s3:ListBucket",), on=(bucket,)),
     ]
     if sources:
         may += [
-            # Of a template that no stack has yet, IAM knows no resource.
+            # IAM has no resource for a template that no stack uses yet.
             Right(name="LookAtTheTemplate", actions=("cloudformation:GetTemplateSummary",), on=("*",)),
             Right(name="ReadThePinnedTemplate", actions=("s3:GetObjectVersion",), on=sources),
         ]
@@ -139,7 +139,7 @@ def _where(spec: StackTarget) -> str:
 
 
 def _roles(spec: StackTarget) -> Mapping[str, Any]:
-    """The service role. What it may do is what the stack's resources need: only their team knows that."""
+    """The service role. Only the team knows what permissions the stack's resources need."""
     *path, name = spec.serviceRole.split(":role/", 1)[1].split("/")
     return {
         "ServiceRole": {

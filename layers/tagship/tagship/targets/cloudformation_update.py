@@ -1,8 +1,8 @@
-"""The adapter of target `cloudformation`. The candidate is a change set, and executing it moves everything at once.
+"""The adapter of target `cloudformation`. The candidate is a change set, and executing it deploys everything at once.
 
-Three things keep others out. A change set is of the stack as it was: CloudFormation itself refuses it once somebody has
-updated the stack. Every operation carries the fencing number and what it is for in its `ClientRequestToken`, which stands
-on all of its events. And a rollback deletes the candidate's change set, or makes it obsolete: a late twin has nothing to
+Three things prevent conflicting updates. CloudFormation refuses to execute a change set if the stack was updated after
+it was made. Every operation has the fencing number and its purpose in its `ClientRequestToken`, which appears on all of
+its events. And a rollback deletes the candidate's change set or makes it obsolete, so a late duplicate has nothing to
 execute.
 """
 
@@ -40,7 +40,7 @@ from tagship.text.plain import line
 from tagship.text.words import listed
 
 MOST_BYTES = 1_000_000
-"""What CloudFormation takes of a template in S3."""
+"""CloudFormation's size limit for a template in S3."""
 _PACE_SECONDS = 5
 _MISSING = ("ValidationError", "ChangeSetNotFound", "ChangeSetNotFoundException")
 _NOTHING = ("didn't contain changes", "No updates are to be performed")
@@ -53,17 +53,17 @@ _GONE: Mapping[str, type[TagshipError]] = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """A stack, and its last operation."""
+    """A stack and its last operation."""
 
     stack: Mapping[str, Any]
     token: str
-    """Of the last operation; empty where whoever began it gave none."""
+    """The token of the last operation; empty if it was started without one."""
     shown: bool
-    """Whether the last event says the same as the stack. CloudFormation shows one of them a moment later than the other."""
+    """Whether the last event agrees with the stack's status. One of them can be a moment behind the other."""
 
     @classmethod
     def of(cls, stack: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Operation:
-        """From the newest events; there are none of a stack that nobody has touched for 90 days."""
+        """Built from the newest events. A stack that has not changed for 90 days has none."""
         own = next((it for it in events if it.get("PhysicalResourceId") == stack["StackId"]), None)
         newest = own or (events[0] if events else {})
         shown = not events or bool(own and own.get("ResourceStatus") == stack["StackStatus"])
@@ -71,32 +71,32 @@ class Operation:
 
     @property
     def status(self) -> str:
-        """As CloudFormation says it."""
+        """The status in CloudFormation's terms."""
         return str(self.stack["StackStatus"])
 
     @property
     def settled(self) -> bool:
-        """Whether it can be updated."""
+        """Whether the stack can be updated."""
         return self.shown and self.status in said.SETTLED
 
     @property
     def moving(self) -> bool:
-        """Whether CloudFormation is still at it, or does not say so yet."""
+        """Whether CloudFormation is still working, or the status and events do not agree yet."""
         return self.status.endswith("_IN_PROGRESS") or (self.status in said.SETTLED and not self.shown)
 
     @property
     def etag(self) -> str:
-        """Another one after every operation."""
+        """Changes with every operation."""
         began = self.stack.get("LastUpdatedTime") or self.stack["CreationTime"]
         return self.token or str(began)
 
     @property
     def fence(self) -> int:
-        """Under which Tagship began it; 0 for anybody else's."""
+        """The fencing number of the operation; 0 if Tagship did not start it."""
         return said.fence_of(self.token)
 
     def is_for(self, what: str) -> bool:
-        """Whether Tagship began it for this."""
+        """Whether Tagship started the operation for this purpose."""
         return said.mark_of(self.token) == said.mark(what)
 
 
@@ -109,10 +109,10 @@ class Stack:
     spec: StackTarget
     client: Callable[[str], Any]
 
-    # ---- before anybody is asked -----------------------------------------------------------------------------------
+    # ---- before approval -------------------------------------------------------------------------------------------
 
     def check(self, current: Revision | None) -> Finding:
-        """The stack exists, nobody changes it, and it has the template and parameters that the ledger recorded."""
+        """Checks that the stack exists, that no update is running, and that template and parameters match the ledger."""
         found = self._operation()
         self._can_be_updated(found)
         if (
@@ -155,7 +155,8 @@ class Stack:
             )
 
     def _drifted(self, stack: Mapping[str, Any]) -> list[str]:
-        """By the last detection; Tagship begins none, because that reads every resource with the rights of who asks."""
+        """Reads the result of the last drift detection. Tagship starts none, because it reads every resource with the
+        caller's permissions."""
         drift = stack.get("DriftInformation") or {}
         when, status = drift.get("LastCheckTimestamp"), drift.get("StackDriftStatus", "NOT_CHECKED")
         if status == "IN_SYNC":
@@ -189,12 +190,12 @@ class Stack:
         return [f"{drift_found} Changes by hand may be overwritten."]
 
     def dry_run(self, artifacts: Artifacts) -> Finding:
-        """CloudFormation has none; its change set, which the plan makes, is one."""
+        """CloudFormation has no separate dry run; the change set, which the plan makes, serves as one."""
         self._uploaded(artifacts)
         return Finding(said="")
 
     def look_into(self, artifacts: Artifacts, opened: Opened) -> tuple[str, Sequence[str]]:
-        """The template's size and encoding; what it says, CloudFormation judges when the change set is made."""
+        """Checks the template's size and encoding. CloudFormation validates its content when the change set is made."""
         artifact, pinned = self._uploaded(artifacts)
         if pinned.size > MOST_BYTES:
             return "", [
@@ -214,7 +215,7 @@ class Stack:
         return f"{artifact.file} is a template of {len(content):,} bytes.", []
 
     def restorable(self, current: Revision | None) -> Finding | None:
-        """The template that serves can be read, so that the plan can keep it for a rollback."""
+        """Checks that the current template can be read, so that the plan can keep it for a rollback."""
         found = self._operation()
         self._can_be_updated(found)
         revision, _ = self._revision(found)
@@ -223,7 +224,7 @@ class Stack:
         return Finding(said=f"the template and the parameters that {self.spec.stack} has now")
 
     def plan(self, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool) -> Change:  # noqa: ARG002 (a stack moves at once)
-        """Keeps both templates, makes the change set, and says what it would do. Nothing in the stack is touched."""
+        """Keeps both templates, makes the change set and describes it. Changes nothing in the stack."""
         artifact, pinned = self._uploaded(artifacts)
         body = self._read(artifact, pinned)
         found = self._operation()
@@ -279,7 +280,8 @@ class Stack:
     def _asked(
         self, template: str, parameters: Mapping[str, str], stack: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
-        """Each parameter that the template takes: as the release says it, else as it is, else its default."""
+        """The value for each of the template's parameters: the release's, else the stack's current one, else the
+        default."""
         with self._calling("reading the template's parameters", ValidationError=TargetInvalid):
             summary = self._stacks.get_template_summary(TemplateURL=self._url(template))
         taken = {it["ParameterKey"]: it for it in summary.get("Parameters", ())}
@@ -308,7 +310,7 @@ class Stack:
         return asked
 
     def _change_set_name(self, template: str, asked: Sequence[Mapping[str, Any]], found: Operation) -> str:
-        """The same for the same release of the same stack as it is, so that it is made once."""
+        """Deterministic for the same release and the same state of the stack, so that the change set is made only once."""
         about = (self.application, self.tag, template, list(map(dict, asked)), found.etag, repr(self.spec))
         digest = hashlib.sha256(repr(about).encode()).hexdigest()[:16]
         return f"tagship-{re.sub('[^A-Za-z0-9]+', '-', self.tag)[:60].strip('-')}-{digest}"
@@ -349,7 +351,7 @@ class Stack:
         return made
 
     def _change_set(self, name: str) -> dict[str, Any] | None:
-        """With all its pages; None where there is none."""
+        """The change set with all its pages; None if it does not exist."""
         try:
             with self._calling(f"looking at the change set {name}"):
                 return self._pages(StackName=self.spec.stack, ChangeSetName=name)
@@ -368,7 +370,8 @@ class Stack:
             about["NextToken"] = page["NextToken"]
 
     def _failed_change_set(self, made: Mapping[str, Any], baseline: Revision) -> Change:
-        """What contains no changes fails too, and is a clean ending. A change set that failed is of no use."""
+        """Handles a failed change set. One without changes also fails; that is a success here. A failed change set is
+        deleted."""
         why = str(made.get("StatusReason", ""))
         self._delete(str(made["ChangeSetId"]))
         if any(text in why for text in _NOTHING):
@@ -384,7 +387,7 @@ class Stack:
         )
 
     def _changes(self, made: Mapping[str, Any], *, stack: str = "", level: int = 0) -> list[words.Change]:
-        """With those of nested stacks, whose change sets CloudFormation makes with it."""
+        """The changes, including those of nested stacks, for which CloudFormation makes change sets too."""
         changes = words.resource_changes(made["Changes"], stack=stack)
         for each in made["Changes"]:
             resource = each.get("ResourceChange") or {}
@@ -429,7 +432,7 @@ class Stack:
     # ---- the candidate ---------------------------------------------------------------------------------------------
 
     def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
-        """It was made for the plan; it is the one that was approved, by its ARN, and nobody has made it obsolete."""
+        """Checks that the change set, which the plan made, still has the approved ARN and can be executed."""
         self._uploaded(artifacts)
         made = self._change_set(candidate["data"]["changeSet"])
         if made is None or made.get("ExecutionStatus") != "AVAILABLE":
@@ -450,12 +453,12 @@ class Stack:
     # ---- traffic ---------------------------------------------------------------------------------------------------
 
     def verify_unchanged(self, move: Move) -> None:
-        """Nobody has begun an operation since the plan, and the change set can still be executed."""
+        """Checks that no operation has started since the plan, and that the change set can still be executed."""
         if not self._done(self._operation(), move):
             self._available(move)
 
     def set_weight(self, move: Move) -> str:
-        """Executes the change set that was approved, and no other."""
+        """Executes the approved change set and no other."""
         if self._done(self._operation(), move):
             return self._token(move)
         self._available(move)
@@ -472,13 +475,13 @@ class Stack:
                     ClientRequestToken=self._token(move),
                 )
         except TargetMoved:
-            # An answer that was lost is asked again behind our back, and then meets its own execution.
+            # boto3 retries a lost response, and the retry finds its own execution.
             if not self._done(self._operation(), move):
                 raise
         return self._token(move)
 
     def _done(self, found: Operation, move: Move) -> bool:
-        """Whether an earlier try has done it already.
+        """Whether an earlier attempt has already done it.
 
         Raises LockLost, TargetMoved.
         """
@@ -498,13 +501,14 @@ class Stack:
             )
 
     def verify_weight(self, move: Move) -> int:
-        """Waits until CloudFormation has finished; what it rolled back by itself never settles on the candidate."""
+        """Waits until CloudFormation has finished. If CloudFormation rolled back by itself, it never reports the
+        candidate as stable."""
         found = self._operation()
         if move.baseline is not None and move.percent == 0:
             return self._verify_restored(found, move.baseline, move.candidate)
         if not found.is_for(move.candidate["data"]["changeSet"]):
             if move.baseline and found.etag == move.baseline.get("etag"):
-                return _PACE_SECONDS  # events are shown a moment later
+                return _PACE_SECONDS  # events appear a moment later
             raise self._moved(found)
         if found.settled and found.status == "UPDATE_COMPLETE":
             return 0
@@ -520,7 +524,7 @@ class Stack:
         if found.settled and self._serves(found, baseline):
             return 0
         if found.status == "UPDATE_COMPLETE" and found.is_for(candidate["data"].get("changeSet", "")):
-            return _PACE_SECONDS  # the way back has begun, and its events are shown a moment later
+            return _PACE_SECONDS  # the rollback has started; its events appear a moment later
         raise TargetInvalid(
             f"{self._release}: {self._name} was not restored to the previous version ({found.status}): "
             f"{self._failed()}. {self._by_hand(found)}"
@@ -529,7 +533,8 @@ class Stack:
     # ---- the baseline ----------------------------------------------------------------------------------------------
 
     def exists(self, revision: Revision) -> None:
-        """Its template is kept; what another kind of target ran, before the application was given a stack, has none."""
+        """Checks that its template is kept. A revision of another kind of target, which the application had before, has
+        none."""
         if "template" not in revision["data"]:
             raise BaselineMissing(
                 f"{self._release}: {revision['id']} was not deployed to a stack, so {self._name} cannot get it."
@@ -544,7 +549,7 @@ class Stack:
             )
 
     def serving(self) -> Revision | None:
-        """The stack's template and parameters."""
+        """The stack's current template and parameters."""
         found = self._operation()
         if not found.settled:
             raise TargetInvalid(f"{self._release}: {self._name} is in state {found.status}.")
@@ -558,7 +563,7 @@ class Stack:
         fence: int,
         replaced: Revision | None = None,
     ) -> str:
-        """Cancels the update while it runs; after it, updates the stack to the baseline's template and parameters."""
+        """Cancels the update while it runs; afterwards, updates the stack to the baseline's template and parameters."""
         found = self._operation()
         self._refuse_older(found, fence)
         if baseline is None:
@@ -592,7 +597,7 @@ class Stack:
     def _withdraw(self, found: Operation, candidate: Revision | None) -> None:
         """Deletes the candidate's change set.
 
-        Raises NotStable where it is being executed by now, and the stack does not show it yet.
+        Raises NotStable if it is already executing and the stack does not show it yet.
         """
         change_set = candidate["data"].get("changeSet") if candidate else None
         if not change_set or found.is_for(change_set):
@@ -605,7 +610,8 @@ class Stack:
         self._delete(change_set)
 
     def _update(self, baseline: Revision, token: str) -> bool:
-        """False where there is nothing to do. It begins at once, and its token makes it one however often it is sent."""
+        """Starts the update; returns False if there is nothing to update. Its token makes repeated calls start only one
+        update."""
         data = baseline["data"]
         parameters = [
             {"ParameterKey": name, "UsePreviousValue": True}
@@ -621,7 +627,7 @@ class Stack:
                     Parameters=parameters,
                     Capabilities=list(self.spec.capabilities),
                     RoleARN=self.spec.serviceRole,
-                    # The candidate's alarms may be ringing: with them CloudFormation would undo this at once.
+                    # The candidate's alarms may be firing. With them, CloudFormation would undo this update at once.
                     RollbackConfiguration={"RollbackTriggers": []},
                     ClientRequestToken=token,
                 )
@@ -643,7 +649,8 @@ class Stack:
         candidate: Revision | None,
         replaced: Revision | None,
     ) -> None:
-        """Raises TargetMoved where the last operation was neither the release's, nor its rollback's, nor the one before."""
+        """Raises TargetMoved unless the last operation was the release's, its rollback's, or the one before the
+        release."""
         known = [each for each in (baseline, candidate, replaced) if each]
         ours = [_restoring(each) for each in known]
         ours += [each["data"]["changeSet"] for each in known if each["data"].get("changeSet")]
@@ -653,10 +660,10 @@ class Stack:
             return
         raise TargetMoved(f"{self._moved(found)} To restore the baseline by hand: {self._by_hand(found)}")
 
-    # ---- what is read ----------------------------------------------------------------------------------------------
+    # ---- reading ---------------------------------------------------------------------------------------------------
 
     def _operation(self) -> Operation:
-        """Raises TargetInvalid where there is no stack."""
+        """Reads the stack and its last operation. Raises TargetInvalid if the stack does not exist."""
         try:
             with self._calling(f"looking at {self._name}"):
                 (stack,) = self._stacks.describe_stacks(StackName=self.spec.stack)["Stacks"]
@@ -671,7 +678,7 @@ class Stack:
         return Operation.of(stack, events)
 
     def _revision(self, found: Operation) -> tuple[Revision, object]:
-        """What serves, and its template."""
+        """The current revision and its template."""
         with self._calling(f"reading the template of {self.spec.stack}"):
             body = self._stacks.get_template(StackName=self.spec.stack, TemplateStage="Original")[
                 "TemplateBody"
@@ -686,7 +693,7 @@ class Stack:
         return {"id": digest[:12], "digest": digest, "data": data}, body
 
     def _serves(self, found: Operation, revision: Revision) -> bool:
-        """By template and parameters; what a parameter from Parameter Store stands for may have changed since."""
+        """Compares template and parameters. The resolved value of a Parameter Store parameter may have changed since."""
         serving, _ = self._revision(found)
         return all(serving["data"][name] == revision["data"][name] for name in ("template", "parameters"))
 
@@ -723,7 +730,7 @@ class Stack:
         return content.decode()
 
     def _keep(self, digest: str, body: object) -> None:
-        """Under a key of its own, once."""
+        """Stores the template once, under a key made from its digest."""
         text = said.template_text(body).encode()
         with (
             suppress(_Exists),
@@ -800,7 +807,7 @@ class Stack:
 
 
 class _Exists(TagshipError):
-    """An earlier try, or a twin, has done it."""
+    """An earlier attempt, or a duplicate, has already done it."""
 
 
 def _restoring(baseline: Revision) -> str:
@@ -812,7 +819,7 @@ def _status(made: Mapping[str, Any] | None) -> str:
 
 
 def _differing(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Parameters that change; a secret is asterisks in both."""
+    """Parameters that change. A secret is asterisks on both sides, so its change is not seen."""
     names = sorted(before.keys() | after.keys())
     return [
         line(f"Parameter {name}: {before.get(name, 'none')} → {after.get(name, 'none')}", 300)

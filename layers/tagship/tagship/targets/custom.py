@@ -1,6 +1,6 @@
-"""Target `custom`: whatever a team's own function deploys; its part of application.yaml, and what the rest knows of it.
+"""Target `custom`: anything that a team's own function deploys. Its part of application.yaml, and its `Kind`.
 
-The adapter is in a module of its own, because a step that only reads a configuration need not load it.
+The adapter is in its own module, so that a step that only reads a configuration does not load it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from tagship.model.records import Revision
 from tagship.targets.kind import Kind, Subject, Target
 
 RELEASE = "release"
-"""The artifact that a release of this kind brings."""
+"""The name of the artifact that a release contains."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomTarget:
-    """Something that the team's own function plans, moves and restores, by a protocol in JSON."""
+    """A target that the team's own function plans, changes and restores, through a JSON protocol."""
 
     __pydantic_config__ = CONFIG
 
@@ -41,14 +41,12 @@ class CustomTarget:
     """The external ID that the role's trust policy requires."""
     settings: Annotated[
         Mapping[Annotated[str, at.MaxLen(64)], Annotated[str, at.MaxLen(1024)]], at.MaxLen(50)
-    ] = field(
-        default_factory=dict, hash=False
-    )  # a mapping has no hash, and sessions are kept by their target
+    ] = field(default_factory=dict, hash=False)  # a mapping has no hash, and sessions are cached by target
     """Text settings that the function gets with each request, such as a zone, a record or a table."""
 
 
 def rights(target: CustomTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:  # noqa: ARG001 (the function reads them)
-    """To invoke the function; what it does, and what it reads, it may by its own role."""
+    """Permission to invoke the function. The function deploys and reads with its own role."""
     return (invoking(target, target.function, name="AskTheFunction"),)
 
 

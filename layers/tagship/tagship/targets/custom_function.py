@@ -1,7 +1,8 @@
-"""The adapter of target `custom`: each act of the protocols in `kind` is one invocation of the team's function.
+"""The adapter of target `custom`: each action of the protocols in `kind` is one invocation of the team's function.
 
-A request says what is asked, with the release, an idempotency key and, where something moves, the fencing number. An answer
-has the act's result, or an error by its name; whatever else comes back is refused, and lets nothing through.
+A request has the action, the release and an idempotency key. A request that moves traffic also has the fencing number.
+A response has the action's result, or an error by name. Any other response is refused, and the release does not
+continue.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepa
 from tagship.text.plain import line
 
 SCHEMA_VERSION = 1
-"""Of requests and answers."""
+"""The version of the request and response format."""
 ERRORS: Mapping[str, type[TagshipError]] = {
     each.__name__: each
     for each in (
@@ -49,35 +50,35 @@ ERRORS: Mapping[str, type[TagshipError]] = {
         TargetMoved,
     )
 }
-"""What a function may answer instead of a result, by name."""
+"""The errors that a function may return instead of a result, by name."""
 _LINES, _CHARACTERS = 100, 500
-"""What is shown of a function's words."""
+"""The most entries and the most characters that one text of the function may have."""
 _MOST_WAIT_SECONDS = 60
-"""Between two looks, however long the function would wait."""
+"""The longest wait between two checks, in seconds, whatever the function asks for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomFunction:
-    """One target of one team's function, for one release."""
+    """One target behind a team's function, for one release."""
 
     application: str
     tag: str
     spec: CustomTarget
     client: Any
 
-    # ---- before anybody is asked -----------------------------------------------------------------------------------
+    # ---- before approval -------------------------------------------------------------------------------------------
 
     def check(self, current: Revision | None) -> Finding:
-        """Asks the function whether its target can be changed, and stands as recorded."""
+        """Asks the function whether its target can be changed and matches the ledger."""
         return self._finding("check", self._asked("check", current=current))
 
     def dry_run(self, artifacts: Artifacts) -> Finding:
-        """The function's plan is all the dry run that there is."""
+        """There is no dry run beside the function's plan."""
         self._brought(artifacts)
         return Finding(said="")
 
     def look_into(self, artifacts: Artifacts, opened: Opened) -> tuple[str, Sequence[str]]:  # noqa: ARG002 (the function opens it)
-        """Asks the function whether what was uploaded is what it understands."""
+        """Asks the function whether it accepts the uploaded artifact."""
         answer = self._asked("look_into", artifacts=self._brought(artifacts))
         problems = answer.get("problems", [])
         if not isinstance(problems, list):
@@ -85,7 +86,7 @@ class CustomFunction:
         return self._words("look_into", answer), [line(each, _CHARACTERS) for each in problems[:_LINES]]
 
     def restorable(self, current: Revision | None) -> Finding | None:
-        """What serves can be restored later; None where nothing serves."""
+        """Checks that the current revision can be restored later. Returns None if nothing is deployed."""
         serving = self.serving()
         if serving is None:
             return None
@@ -98,7 +99,7 @@ class CustomFunction:
         return Finding(said=serving["id"])
 
     def plan(self, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool) -> Change:
-        """Asks for what would change; the function promises to touch nothing."""
+        """Asks the function what would change. The function must not change anything."""
         answer = self._asked(
             "plan", artifacts=self._brought(artifacts), parameters=dict(parameters), weighted=weighted
         )
@@ -117,10 +118,10 @@ class CustomFunction:
             summary=[line(each, _CHARACTERS) for each in summary[:_LINES]],
         )
 
-    # ---- the candidate, and traffic ----------------------------------------------------------------------------------
+    # ---- the candidate and traffic ---------------------------------------------------------------------------------
 
     def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
-        """Has the candidate made; what comes back is what was approved."""
+        """Has the function make the candidate, and checks that it is the approved one."""
         answer = self._asked("prepare", artifacts=self._brought(artifacts), candidate=candidate)
         if wait := self._wait("prepare", answer):
             return Prepared(wait=wait)
@@ -135,31 +136,31 @@ class CustomFunction:
         return Prepared(candidate=made)
 
     def verify_unchanged(self, move: Move) -> None:
-        """The function says whether its target is as it was last seen."""
+        """Asks the function whether its target is unchanged since the last check."""
         self._asked("verify_unchanged", **_moving(move))
 
     def set_weight(self, move: Move) -> str:
-        """Has the share given; answers with the target's etag."""
+        """Has the function give the candidate its share of traffic; returns the target's etag."""
         etag = self._asked("set_weight", **_moving(move)).get("etag")
         if not isinstance(etag, str) or not etag:
             raise self._unusable("set_weight", "etag is missing")
         return etag
 
     def verify_weight(self, move: Move) -> int:
-        """0 when the function says that its target runs what the move says."""
+        """Returns 0 when the function confirms the move, else the seconds to wait."""
         answer = self._asked("verify_weight", **_moving(move))
         if "wait" not in answer:
             raise self._unusable("verify_weight", "wait is missing")
         return self._wait("verify_weight", answer)
 
-    # ---- the baseline ------------------------------------------------------------------------------------------------
+    # ---- the baseline ----------------------------------------------------------------------------------------------
 
     def exists(self, revision: Revision) -> None:
-        """The function says whether it still has this revision."""
+        """Asks the function whether it still has this revision."""
         self._asked("exists", revision=revision)
 
     def serving(self) -> Revision | None:
-        """What has all of the traffic."""
+        """The revision that has all traffic."""
         return self._revision("serving", self._asked("serving"), "revision")
 
     def restore(
@@ -170,19 +171,19 @@ class CustomFunction:
         fence: int,
         replaced: Revision | None = None,
     ) -> str:
-        """Has the baseline given all traffic."""
+        """Has the function give the baseline all traffic."""
         answer = self._asked(
             "restore", baseline=baseline, candidate=candidate, replaced=replaced, fence=fence
         )
         return self._words("restore", answer)
 
-    # ---- asking ------------------------------------------------------------------------------------------------------
+    # ---- invoking --------------------------------------------------------------------------------------------------
 
     def _asked(self, act: str, **about: Any) -> Mapping[str, Any]:
-        """The act's result.
+        """Invokes the function and returns the action's result.
 
-        Raises what the function answers by name; AwsUnavailable where it raised or did not answer, since each act may be
-        asked again; TargetInvalid for whatever is no answer.
+        Raises the error that the function returned by name. Raises AwsUnavailable if the function failed or did not
+        answer, since every action can be retried. Raises TargetInvalid for a response that is not valid.
         """
         about = {name: value for name, value in about.items() if value is not None}
         what = {"act": act, "application": self.application, "tag": self.tag, **about}
@@ -229,7 +230,7 @@ class CustomFunction:
             f"{self._release}: {self.spec.function} gave no usable answer to {act!r}: {why}."
         )
 
-    # ---- reading answers ---------------------------------------------------------------------------------------------
+    # ---- reading responses -----------------------------------------------------------------------------------------
 
     def _finding(self, act: str, answer: Mapping[str, Any]) -> Finding:
         return Finding(said=self._words(act, answer), warning=line(answer.get("warning") or "", _CHARACTERS))
@@ -279,7 +280,7 @@ class CustomFunction:
 
 
 def _is_data(value: object) -> bool:
-    """A few short texts: the ledger keeps them."""
+    """Whether it is a small mapping of short texts, because the ledger stores it."""
     if value is None:
         return True
     texts = [*value.keys(), *value.values()] if isinstance(value, Mapping) else [None]

@@ -1,6 +1,6 @@
-"""Target `ecs`: a service on ECS; its part of application.yaml, and what the rest knows of it.
+"""Target `ecs`: a service on ECS. Its part of application.yaml, and its `Kind`.
 
-The adapter is in a module of its own, because a step that only reads a configuration need not load it.
+The adapter is in its own module, so that a step that only reads a configuration does not load it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tagship.model.records import Revision
 from tagship.targets.kind import Keeper, Kind, Subject, Target
 
 TASK = "task-definition"
-"""The artifact that a release of this kind brings."""
+"""The name of the artifact that a release contains."""
 _NAME = Matching(r"^[A-Za-z0-9_-]{1,255}$", "a name in ECS: letters, digits, - and _")
 
 
@@ -47,7 +47,8 @@ class EcsTarget:
 
 
 def rights(target: EcsTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
-    """What this adapter asks of the application's role; `objects` are the ARNs of the task definitions that it may read."""
+    """The permissions that this adapter needs in the application's role. `objects` are the task definitions' ARNs it
+    may read."""
     ecs = f"arn:{partition_of(target)}:ecs:{target.region}:{target.account}"
     service, reads = f"{ecs}:service/{target.cluster}/{target.service}", tuple(objects)
     deployments = f"{ecs}:service-deployment/{target.cluster}/{target.service}/*"
@@ -58,13 +59,13 @@ def rights(target: EcsTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
             actions=("ecs:ListServiceDeployments",),
             on=(service,),
         ),
-        # IAM knows no resource for these two.
+        # IAM has no resource for these two actions.
         Right(
             name="LookAtTaskDefinitions",
             actions=("ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions"),
             on=("*",),
         ),
-        # The service carries the fencing numbers of those who move it, as tags.
+        # The service stores the fencing numbers of its writers as tags.
         Right(
             name="MoveTheService",
             actions=("ecs:UpdateService", "ecs:TagResource", "ecs:UntagResource"),
@@ -72,7 +73,7 @@ def rights(target: EcsTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
         ),
         Right(name="RollADeploymentBack", actions=("ecs:StopServiceDeployment",), on=(deployments,)),
     ]
-    if target.taskRoles:  # ECS asks for it when a task definition that names them is registered or deployed
+    if target.taskRoles:  # ECS needs it when a task definition with roles is registered or deployed
         may.append(
             Right(
                 name="GiveTasksTheirRoles",
@@ -83,7 +84,7 @@ def rights(target: EcsTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
         )
     if reads:
         may += [
-            # A task definition runs nothing by itself; the service and its roles are guarded above.
+            # A task definition by itself runs nothing. The statements above limit the service and its roles.
             Right(
                 name="RegisterTheCandidate",
                 actions=("ecs:RegisterTaskDefinition", "ecs:TagResource"),

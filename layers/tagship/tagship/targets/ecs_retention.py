@@ -1,4 +1,4 @@
-"""The task definitions that earlier releases of a service left, and what of its cluster still uses them."""
+"""Finds and deletes the task definitions that earlier releases left, unless the cluster still uses them."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from mypy_boto3_ecs import ECSClient
 
 _DESCRIBED_AT_ONCE = 10
-"""Services in one call (DescribeServices)."""
+"""The most services in one call (DescribeServices)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskDefinitions:
-    """The active revisions of the families that a service's releases used, with the rights of who asks."""
+    """The active revisions of the families that a service's releases used, read with the caller's permissions."""
 
     application: str
     spec: EcsTarget
     ecs: ECSClient
 
     def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
-        """A revision can't be changed, so its name says which one it is."""
+        """A revision can't be changed, so its name identifies it."""
         ours = [each for each in known if each["id"] and each["data"].get("of") == self._of]
         families = sorted({each["id"].rpartition(":")[0] for each in ours})
         used = self._used(families) if families else {}
@@ -47,7 +47,7 @@ class TaskDefinitions:
         ]
 
     def delete(self, stored: Stored) -> None:
-        """Deregisters it: ECS starts no task with it any more, and keeps its text."""
+        """Deregisters it. ECS starts no more tasks from it, but keeps its text."""
         (name,) = {revision["id"] for revision in stored.revisions}
         try:
             with self._calling(f"deregistering {name}"):
@@ -60,13 +60,13 @@ class TaskDefinitions:
             ) from error
 
     def _active(self, family: str) -> list[str]:
-        """ECS finds families by their beginning, so others are among them."""
+        """ECS lists families by prefix, so the result may include others."""
         asked = {"familyPrefix": family, "status": "ACTIVE", "sort": "ASC"}
         names = [_name(arn) for arn in self._listed("list_task_definitions", "taskDefinitionArns", **asked)]
         return [name for name in names if name.rpartition(":")[0] == family]
 
     def _used(self, families: Sequence[str]) -> Mapping[str, str]:
-        """Which task definitions the cluster's services and tasks use."""
+        """The task definitions that the cluster's services and tasks use."""
         found: dict[str, str] = {}
         services = list(self._listed("list_services", "serviceArns", cluster=self.spec.cluster))
         for at in range(0, len(services), _DESCRIBED_AT_ONCE):

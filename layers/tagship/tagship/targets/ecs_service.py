@@ -1,8 +1,9 @@
-"""The adapter of target `ecs`. The candidate is a revision of the task definition; ECS's own deployment replaces the tasks.
+"""The adapter of target `ecs`. The candidate is a revision of the task definition; an ECS deployment replaces the
+tasks.
 
-ECS has no precondition on a write. So each holder of the lock first writes its fencing number as a tag of the service, then
-looks, then moves, then looks again: of two at the same moment at least one sees the other, and the older one takes its move
-back. What somebody changes by hand between a look and a move is seen in the move's answer and is put back, too.
+ECS has no conditional writes. So each holder of the lock first writes its fencing number as a tag of the service, then
+reads, writes, and reads again. Of two concurrent writers at least one sees the other, and the older one reverts its
+write. A manual change between a read and a write shows in the write's response and is restored too.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ _REFUSED: Mapping[str, type[TagshipError]] = {
     "ClientException": TargetInvalid,
 }
 _UNDERWAY = ("PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
-"""A service deployment that is not over (ServiceDeploymentStatus)."""
+"""Statuses of an unfinished service deployment (ServiceDeploymentStatus)."""
 _GOING_BACK = ("ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
 _PACE_SECONDS = 5
-"""Between two looks at a service that has not settled."""
+"""The seconds between two checks of a service that is not stable yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +58,10 @@ class EcsService:
     ecs: Any
     s3: Any
 
-    # ---- before anybody is asked -----------------------------------------------------------------------------------
+    # ---- before approval -------------------------------------------------------------------------------------------
 
     def check(self, current: Revision | None) -> Finding:
-        """Looks at the service: it is ECS's to deploy, runs something, and nobody else deploys to it."""
+        """Checks that ECS itself deploys the service, that it runs tasks, and that nobody else is deploying to it."""
         service = self._service()
         controller = (service.get("deploymentController") or {}).get("type", "ECS")
         if controller != "ECS":
@@ -101,12 +102,12 @@ class EcsService:
             )
 
     def dry_run(self, artifacts: Artifacts) -> Finding:
-        """ECS has none."""
+        """ECS has no dry run."""
         self._brought(artifacts)
         return Finding(said="")
 
     def look_into(self, artifacts: Artifacts, opened: Opened) -> tuple[str, Sequence[str]]:
-        """Everything that ECS would refuse later, as far as it shows in the task definition."""
+        """Finds everything in the task definition that ECS would refuse later."""
         artifact, pinned = self._brought(artifacts)
         with opened(pinned) as file:
             content = file.read(ecs_task.MOST_BYTES + 1)
@@ -123,13 +124,13 @@ class EcsService:
         ]
 
     def restorable(self, current: Revision | None) -> Finding | None:  # noqa: ARG002 (revisions can't be changed)
-        """The revision that serves is active, so that the service can be given it again."""
+        """Checks that the current revision is active, so that the service can be restored to it."""
         standing = _standing(self._service())
         self._active(standing, BaselineMissing)
         return Finding(said=f"task definition {standing}")
 
     def plan(self, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool) -> Change:  # noqa: ARG002 (a task takes none)
-        """Compares the revision that serves with the release's task definition, as a whole."""
+        """Compares the current revision with the release's task definition."""
         asked = self._asked(artifacts)
         service = self._service()
         standing = _standing(service)
@@ -170,7 +171,7 @@ class EcsService:
     # ---- the candidate ---------------------------------------------------------------------------------------------
 
     def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
-        """Registers the task definition; of several that were made for one release, the oldest is the candidate."""
+        """Registers the task definition. If several were registered for one release, the oldest is the candidate."""
         asked = self._asked(artifacts)
         if ecs_task.digest_of(asked) != candidate["digest"]:
             raise PlanChanged(
@@ -188,7 +189,7 @@ class EcsService:
                     ],
                 )
             made = self._made(asked["family"], candidate["digest"])
-        if made is None:  # lists of ECS may be behind its writes
+        if made is None:  # ECS's lists may lag behind its writes
             return Prepared(wait=_PACE_SECONDS)
         registered = self._active(made, TargetInvalid)
         if not _holds(ecs_task.normal(registered), ecs_task.normal(asked)):
@@ -199,7 +200,7 @@ class EcsService:
         return Prepared(candidate={**candidate, "id": made})
 
     def _made(self, family: str, digest: str) -> str | None:
-        """The oldest revision that was registered for this release; only those after the one that serves can be."""
+        """The oldest revision that was registered for this release, among those newer than the current one."""
         served = _number(_standing(self._service()))
         with calling(f"{self._release}: looking for what was registered", **_REFUSED):
             arns = self.ecs.list_task_definitions(
@@ -218,13 +219,13 @@ class EcsService:
     # ---- traffic ---------------------------------------------------------------------------------------------------
 
     def verify_unchanged(self, move: Move) -> None:
-        """Looks at the service, and at the candidate if it has been made."""
+        """Checks the service, and the candidate if it has been made."""
         self._as_expected(self._service(), move)
         if move.candidate["id"]:
             self._active(move.candidate["id"], TargetInvalid)
 
     def set_weight(self, move: Move) -> str:
-        """Gives the service the revision, so that ECS begins a deployment; answers with the deployment's id."""
+        """Updates the service to the revision, so that ECS starts a deployment; returns the deployment's id."""
         service = self._service()
         if self._as_expected(service, move):
             return str(_primary(service)["id"])
@@ -237,7 +238,7 @@ class EcsService:
         return self._update(wanted, seen=_primary(service), fence=move.fence)
 
     def _as_expected(self, service: Mapping[str, object], move: Move) -> bool:
-        """Whether an earlier try has moved it already."""
+        """Whether an earlier attempt has already moved it."""
         self._refuse_older(service, move.fence)
         if _standing(service) == _wanted(move) and move.fence in _fences(service):
             return True
@@ -246,7 +247,7 @@ class EcsService:
         return False
 
     def _update(self, wanted: str, *, seen: Mapping[str, Any], fence: int) -> str:
-        """The move, and the look after it; what should not have been moved is moved back."""
+        """Writes and then checks; reverts the write if it should not have happened."""
         service = self._moved_to(wanted)
         replaced = [each for each in service["deployments"] if each["id"] != _primary(service)["id"]]
         before = max(replaced, key=lambda each: each["createdAt"], default=seen)
@@ -269,7 +270,7 @@ class EcsService:
         return service
 
     def verify_weight(self, move: Move) -> int:
-        """ECS's deployment is over, what serves is the revision, and all of its tasks run."""
+        """Checks that ECS's deployment is finished, that the service is on the revision, and that all its tasks run."""
         service, wanted = self._service(), _wanted(move)
         ours = {each["id"] for each in (move.baseline, move.candidate) if each}
         standing, primary = _standing(service), _primary(service)
@@ -304,11 +305,11 @@ class EcsService:
     # ---- the baseline ----------------------------------------------------------------------------------------------
 
     def exists(self, revision: Revision) -> None:
-        """The revision is active; what it says can't be changed."""
+        """Checks that the revision is active. Its content can't be changed."""
         self._active(revision["id"], BaselineMissing)
 
     def serving(self) -> Revision | None:
-        """The revision that the service is told to run."""
+        """The revision that the service is set to run."""
         service = self._service()
         if self._underway(service):
             raise TargetInvalid(
@@ -326,7 +327,7 @@ class EcsService:
         fence: int,
         replaced: Revision | None = None,
     ) -> str:
-        """While ECS deploys the candidate, its deployment is rolled back; afterwards the baseline is deployed."""
+        """While ECS deploys the candidate, rolls its deployment back; afterwards, deploys the baseline."""
         if baseline is None:
             raise BaselineMissing(
                 f"{self._release}: nothing served traffic before this release: there is nothing to restore."
@@ -346,7 +347,7 @@ class EcsService:
             return f"{self._name}: ECS is rolling the deployment back; {baseline['id']} will serve again."
         try:
             self._update(baseline["id"], seen=_primary(service), fence=fence)
-        except TargetMoved as error:  # moved by another between our look and our write: look again
+        except TargetMoved as error:  # changed since it was read: read again
             raise NotStable(str(error)) from error
         return f"{self._name} is being set back to {baseline['id']}."
 
@@ -371,7 +372,7 @@ class EcsService:
     # ---- fencing numbers -------------------------------------------------------------------------------------------
 
     def _fence(self, service: Mapping[str, object], fence: int) -> None:
-        """Writes this number beside the others, so that no late holder can overwrite a newer one; then drops older ones."""
+        """Writes this number as a tag, so that no late holder can overwrite a newer one; then removes older tags."""
         known = _fences(service)
         if fence in known:
             return
@@ -390,7 +391,7 @@ class EcsService:
                 "can no longer change it."
             )
 
-    # ---- what is read ----------------------------------------------------------------------------------------------
+    # ---- reading ---------------------------------------------------------------------------------------------------
 
     def _service(self) -> dict[str, Any]:
         with calling(f"{self._release}: looking at {self._name}", **_NOT_THERE):
@@ -411,7 +412,7 @@ class EcsService:
         return len(service["deployments"]) > 1 or primary.get("rolloutState", "COMPLETED") == "IN_PROGRESS"
 
     def _last_deployment(self) -> dict[str, object]:
-        """ECS's own record of the newest deployment; empty where it has none."""
+        """ECS's own record of the newest deployment; empty if there is none."""
         with calling(f"{self._release}: looking at the deployments of {self._name}", **_NOT_THERE):
             found = self.ecs.list_service_deployments(cluster=self.spec.cluster, service=self.spec.service)
         return max(found["serviceDeployments"], key=lambda each: each["createdAt"], default={})
@@ -472,7 +473,7 @@ class EcsService:
 
 
 def _primary(service: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The deployment that the service is on, or on its way to."""
+    """The deployment that the service runs or is moving to."""
     deployments: Sequence[Mapping[str, object]] = service["deployments"]
     return next((each for each in deployments if each.get("status") == "PRIMARY"), deployments[0])
 
@@ -482,14 +483,14 @@ def _standing(service: Mapping[str, object]) -> str:
 
 
 def _replaced(service: Mapping[str, Any]) -> str:
-    """What a rollback of the deployment that is underway leads to."""
+    """The revision that a rollback of the running deployment returns to."""
     others = [each for each in service["deployments"] if each.get("status") != "PRIMARY"]
     newest = max(others, key=lambda each: each["createdAt"], default=None)
     return _name(newest["taskDefinition"]) if newest else ""
 
 
 def _name(arn: str) -> str:
-    """`web:7` of a task definition's ARN."""
+    """`web:7` from a task definition's ARN."""
     return arn.rpartition("/")[2]
 
 
@@ -515,7 +516,7 @@ def _fences(service: Mapping[str, Any]) -> set[int]:
 
 
 def _holds(whole: object, part: object) -> bool:
-    """Everything that was asked for is in what was made; ECS may have filled in more."""
+    """Whether everything requested is in the result. ECS may have filled in more."""
     if isinstance(part, Mapping):
         return isinstance(whole, Mapping) and all(
             _holds(whole.get(name), each) for name, each in part.items()

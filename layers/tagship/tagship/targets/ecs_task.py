@@ -1,4 +1,4 @@
-"""Task definitions: read from a release, checked before anybody is asked, compared in words."""
+"""Task definitions: reads them from a release, checks them before approval, and compares them in words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 MOST_BYTES = 64 * 1024
-"""What ECS takes (service quotas: "Task definition size limit")."""
+"""The size limit of a task definition in bytes (service quotas: "Task definition size limit")."""
 _READ_ONLY = (
     "taskDefinitionArn",
     "revision",
@@ -22,7 +22,7 @@ _READ_ONLY = (
     "registeredBy",
     "deleteRequestedAt",
 )
-"""What ECS adds to what was registered (DescribeTaskDefinition)."""
+"""Fields that ECS adds to a registered task definition (DescribeTaskDefinition)."""
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 _DEFAULTS: Mapping[str, object] = {
     "essential": True,
@@ -31,7 +31,7 @@ _DEFAULTS: Mapping[str, object] = {
     "readOnly": False,
     "hostPort": None,
 }
-"""What ECS fills in where a task definition says nothing; a host's port is the container's own under awsvpc."""
+"""Defaults that ECS fills in. With awsvpc, the host's port is the container's port."""
 _TOP = {
     "taskRoleArn": "Task role",
     "executionRoleArn": "Execution role",
@@ -47,7 +47,7 @@ _TOP = {
     "requiresCompatibilities": "Launch types",
     "proxyConfiguration": "Proxy",
 }
-"""In the order in which an approver must read them."""
+"""In the order in which approvers must read them."""
 _CONTAINER = {
     "privileged": "privileged",
     "user": "user",
@@ -66,11 +66,11 @@ _CONTAINER = {
 
 
 class Unreadable(ValueError):
-    """It is no task definition; the message says why."""
+    """Not a task definition; the message says why."""
 
 
 def read(content: bytes) -> dict[str, Any]:
-    """A task definition as a release brings it, without what ECS itself adds to one.
+    """A task definition from a release, without the fields that ECS itself adds.
 
     Raises Unreadable.
     """
@@ -88,7 +88,8 @@ def read(content: bytes) -> dict[str, Any]:
 
 
 def problems(asked: Mapping[str, Any], *, family: str, roles: Sequence[str]) -> list[str]:
-    """What ECS would refuse later, and what can't be approved, in words; `roles` may be named, `family` is what serves."""
+    """What ECS would refuse later, and what can't be approved, in words. `roles` are allowed; `family` is the current
+    one."""
     from botocore.validate import ParamValidator
 
     report = ParamValidator().validate(dict(asked), _shape())
@@ -126,7 +127,7 @@ def _shape() -> Any:
 
 
 def normal(definition: Mapping[str, object]) -> dict[str, object]:
-    """Without what ECS adds or fills in, so that what was asked for and what was registered can be compared."""
+    """Removes what ECS adds or fills in, so that the requested and the registered definition can be compared."""
     kept = {name: value for name, value in definition.items() if name not in (*_READ_ONLY, "tags")}
     return dict(_pruned(kept))
 
@@ -155,7 +156,7 @@ def digest_of(definition: Mapping[str, object]) -> str:
 
 
 def differences(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
-    """What changes, in words, dangerous things first. Values of variables are never shown."""
+    """The changes in words, dangerous changes first. Values of environment variables are never shown."""
     old, new = normal(before), normal(after)
     lines = [
         f"{words}: {_shown(old.get(name))} → {_shown(new.get(name))}"

@@ -1,7 +1,7 @@
-"""What the rest of Tagship knows of a target: four small protocols, and one record for each kind.
+"""The interface of a target: four small protocols, and one record for each kind.
 
-Every act may run twice, late, or beside its twin. Each raises CredentialsRefused where the application's role may not do it,
-and AwsUnavailable where asking again may help.
+Every method may run twice, late, or at the same time as a duplicate. Each raises CredentialsRefused if the
+application's role lacks a permission, and AwsUnavailable if a retry may help.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
 
 Artifacts = Mapping[str, tuple[Artifact, PinnedObject]]
-"""What a release brings, by the artifact's name: what the manifest says of it, and where its bytes are pinned."""
+"""A release's artifacts by name: the manifest's entry, and the pinned object."""
 
 
 def brought(artifacts: Artifacts, name: str, *, kind: str, release: str) -> tuple[Artifact, PinnedObject]:
-    """The artifact of this name. Raises TargetInvalid where the release does not bring it."""
+    """The artifact with this name. Raises TargetInvalid if the release does not contain it."""
     if name not in artifacts:
         raise TargetInvalid(
             f"{release}: a target of type {kind} needs an artifact named {name!r}; the manifest has "
@@ -32,32 +32,33 @@ def brought(artifacts: Artifacts, name: str, *, kind: str, release: str) -> tupl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What was found, in words, and what approvers must read first although it stops nothing."""
+    """The result of a check in words, and warnings that approvers must read first although they stop nothing."""
 
     said: str
     warning: str = ""
     remedies: Sequence[str] = ()
-    """What a person can run against what the warning says, for the command line."""
+    """A command that a person can run to resolve the warning, for the command line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What a deployment would change in one location; nothing has been touched."""
+    """What a deployment would change in one location. Nothing has been changed yet."""
 
     baseline: Revision | None
-    """What serves now and what a rollback restores; None where nothing serves."""
+    """The current revision, which a rollback restores; None if nothing is deployed."""
     candidate: Revision
-    """What the candidate will be. Its `id` is empty until it is made."""
+    """The planned revision. Its `id` is empty until it is made."""
     nothingToChange: bool
     summary: Sequence[str]
-    """In words, for approvers; dangerous changes first."""
+    """The changes in words, for approvers; dangerous changes first."""
     warnings: Sequence[str] = ()
-    """What approvers must read before all else, in words."""
+    """Warnings that approvers must read first, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """The candidate once it is made; `wait` is how many seconds to wait before asking again, 0 when it is ready."""
+    """The candidate after it is made. `wait` is the number of seconds to wait before the next check, 0 when it is
+    ready."""
 
     candidate: Revision | None = None
     wait: int = 0
@@ -65,60 +66,62 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """One share of the traffic for the candidate, under one fencing number."""
+    """Gives the candidate a share of the traffic, under one fencing number."""
 
     baseline: Revision | None
     candidate: Revision
     percent: int
     etag: str
-    """The target's own version when it was last looked at or written; empty where it did not exist."""
+    """The target's own version when it was last read or written; empty if it did not exist."""
     fence: int
 
 
 class Opened(Protocol):
-    """Opens a pinned object, to seek in."""
+    """Opens a pinned object as a seekable file."""
 
     def __call__(self, pinned: PinnedObject, /) -> AbstractContextManager[IO[bytes]]:
         """Raises AwsUnavailable."""
 
 
 class Preflight(Protocol):
-    """What gates ask of a target before anybody is asked to approve."""
+    """Checks of a target that gates run before approval."""
 
     def check(self, current: Revision | None) -> Finding:
-        """Whether the target can be changed, and stands as the ledger recorded it.
+        """Checks that the target can be changed and matches the ledger.
 
-        Raises TargetInvalid when it can't be changed, CandidateNotReady while somebody else changes it, TargetMoved when it
-        has drifted.
+        Raises TargetInvalid if it can't be changed, CandidateNotReady while somebody else is changing it, TargetMoved
+        if it has drifted.
         """
 
     def dry_run(self, artifacts: Artifacts) -> Finding:
-        """The target's own dry run; says nothing where it has none. Raises what `plan` does."""
+        """Runs the target's own dry run; the finding is empty if it has none. Raises the same errors as `plan`."""
 
     def look_into(self, artifacts: Artifacts, opened: Opened) -> tuple[str, Sequence[str]]:
-        """Whether what was uploaded can start, without running it: that in words, and what is wrong with it."""
+        """Checks that the upload can start, without running it. Returns a summary in words, and the problems found."""
 
     def restorable(self, current: Revision | None) -> Finding | None:
-        """What a rollback would restore; None where nothing serves.
+        """Checks what a rollback would restore. Returns None if nothing is deployed.
 
-        Raises BaselineMissing when it can't be restored, TargetInvalid when it is not one revision that serves.
+        Raises BaselineMissing if it can't be restored, TargetInvalid if no single revision has all traffic.
         """
 
 
 class Deployer(Protocol):
-    """Says what a release would change, and after approval makes the candidate."""
+    """Plans what a release would change and, after approval, makes the candidate."""
 
     def plan(self, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool) -> Change:
-        """What the candidate will be and what changes; touches nothing that serves. `weighted`: both will share the traffic.
+        """Plans the candidate and its changes. Changes nothing that serves. `weighted`: baseline and candidate will
+        share traffic.
 
-        Raises TargetInvalid for what the target would refuse later, CandidateNotReady while AWS still computes the change.
+        Raises TargetInvalid for anything that the target would refuse later, CandidateNotReady while AWS computes the
+        change.
         """
 
     def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
-        """Makes the candidate that was approved; no traffic moves.
+        """Makes the approved candidate; moves no traffic.
 
-        Raises PlanChanged when it would not be, or is not, what was approved; TargetInvalid when it can't be made;
-        CandidateUnhealthy when what the kind itself tries with it fails.
+        Raises PlanChanged if it would not match, or does not match, what was approved; TargetInvalid if it can't be
+        made; CandidateUnhealthy if the kind's own trial of it fails.
         """
 
 
@@ -126,22 +129,22 @@ class Traffic(Protocol):
     """Moves traffic."""
 
     def verify_unchanged(self, move: Move) -> None:
-        """The target is as it was last seen, or where `set_weight` with the same move has already brought it.
+        """Checks that the target is as it was last seen, or as `set_weight` with the same move has left it.
 
-        Raises TargetMoved when it is not, LockLost when a higher fencing number was here, PlanChanged when the candidate
-        would no longer be what was approved.
+        Raises TargetMoved if it is not, LockLost if a higher fencing number has been used, PlanChanged if the candidate
+        would no longer be the approved one.
         """
 
     def set_weight(self, move: Move) -> str:
-        """Gives the candidate this share of the traffic; answers with the target's etag.
+        """Gives the candidate this share of the traffic; returns the target's etag.
 
-        Raises TargetMoved when the target is not as expected, LockLost when a higher fencing number was here.
+        Raises TargetMoved if the target is not as expected, LockLost if a higher fencing number has been used.
         """
 
     def verify_weight(self, move: Move) -> int:
-        """0 when the target runs what the move says, else the seconds to wait before asking again.
+        """Returns 0 when the target has applied the move, else the seconds to wait before the next check.
 
-        Raises TargetInvalid when it never will, TargetMoved when somebody else changed it.
+        Raises TargetInvalid if it never will, TargetMoved if somebody else changed it.
         """
 
 
@@ -149,12 +152,12 @@ class Restorer(Protocol):
     """Restores a baseline."""
 
     def exists(self, revision: Revision) -> None:
-        """Raises BaselineMissing when the target no longer has this revision as it was recorded."""
+        """Raises BaselineMissing if the target no longer has this revision as it was recorded."""
 
     def serving(self) -> Revision | None:
-        """What serves now, as it would be recorded; None where nothing does.
+        """The current revision, as it would be recorded; None if nothing is deployed.
 
-        Raises TargetInvalid when it is not one revision that serves.
+        Raises TargetInvalid if no single revision has all traffic.
         """
 
     def restore(
@@ -165,51 +168,53 @@ class Restorer(Protocol):
         fence: int,
         replaced: Revision | None = None,
     ) -> str:
-        """Gives the baseline all traffic in one act and reads it back; says in words what it did.
+        """Gives the baseline all traffic in one operation, verifies it, and returns in words what it did.
 
-        `replaced` was the baseline before another one was chosen: the target may still stand there.
+        `replaced` is the previous baseline, if another one was chosen: the target may still be on it.
 
-        Raises TargetMoved when somebody else changed the target, BaselineMissing, NotStable.
+        Raises TargetMoved if somebody else changed the target, BaselineMissing, NotStable.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """Something that the target keeps of earlier releases, and could delete."""
+    """Something that the target keeps from earlier releases and that could be deleted."""
 
     name: str
-    """In a few words: `version 12`."""
+    """A short name: `version 12`."""
     revisions: Sequence[Revision]
-    """Those of the known revisions that need it; none where it is nobody's, or not what was recorded."""
+    """The known revisions that need it; none if it belongs to no revision or does not match its record."""
     used: str = ""
-    """What uses it, as far as the target knows, in words; empty where nothing does."""
+    """What uses it, in words, as far as the target knows; empty if nothing does."""
     size: int = 0
-    """Bytes that would be free; 0 where that is not known or nothing."""
+    """The bytes that deleting it would free; 0 if unknown or none."""
 
 
 class Keeper(Protocol):
-    """What a target keeps of earlier releases. Asked with the rights of a person, never in the application's role."""
+    """What a target keeps from earlier releases. It acts with a person's permissions, never with the application's
+    role."""
 
     def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
-        """All that exists, oldest first; `known` are all revisions in the ledger, also those that are only planned.
+        """Everything that exists, oldest first. `known` are all revisions in the ledger, including those that are only
+        planned.
 
-        Raises TargetInvalid where the target does not exist, CredentialsRefused.
+        Raises TargetInvalid if the target does not exist, CredentialsRefused.
         """
 
     def delete(self, stored: Stored) -> None:
-        """Deletes it for good; says nothing where it is gone already. It may be asked twice.
+        """Deletes it permanently; does nothing if it is already deleted. Safe to repeat.
 
-        Raises TargetInvalid where the target refuses it, CredentialsRefused.
+        Raises TargetInvalid if the target refuses the deletion, CredentialsRefused.
         """
 
 
 class Target(Preflight, Deployer, Traffic, Restorer, Protocol):
-    """One location of one application, for one release."""
+    """One target of one application, for one release."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invoked:
-    """A Lambda function that answers for a revision."""
+    """The Lambda function, version or alias that runs a revision."""
 
     function: str
     qualifier: str
@@ -217,7 +222,7 @@ class Invoked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """A CloudWatch metric; in the dimensions' values `{version}` stands for the revision."""
+    """A CloudWatch metric. In the dimensions' values, `{version}` is replaced with the revision."""
 
     namespace: str
     name: str
@@ -226,87 +231,88 @@ class Metric:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcomes:
-    """CloudWatch metrics that count how what a revision ran has ended; `{version}` in the dimensions' values as above."""
+    """CloudWatch metrics that count how a revision's executions ended. `{version}` as above."""
 
     namespace: str
     dimensions: Mapping[str, str]
     succeeded: str
-    """The metric that counts what succeeded."""
+    """The metric that counts successes."""
     failed: Mapping[str, str]
-    """Each metric that counts what did not, with its word: `timed out`."""
+    """The metrics that count other outcomes, each with its word, such as `timed out`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What health checks may ask about a revision, or about what serves now, whichever revision that is."""
+    """What health checks can query about a revision, or about whichever revision is current."""
 
     names: Mapping[str, str]
-    """What a team's own function is given, in the kind's words. `version` is among them: what `{version}` stands for."""
+    """Values for a team's own check function, in the kind's terms. They include `version`, the value of `{version}`."""
     invoked: Invoked | None = None
-    """What can be invoked, if anything can."""
+    """The function to invoke, if there is one."""
     requests: Metric | None = None
-    """What counts its requests."""
+    """The metric that counts its requests."""
     outcomes: Outcomes | None = None
-    """What counts how they ended, if something does."""
+    """The metrics that count outcomes, if there are any."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """What an HTTP request sends so that this revision answers it, whatever its share of the traffic."""
+    """HTTP headers that select this revision, whatever its share of the traffic."""
 
 
 class Make(Protocol):
-    """Makes the adapter for one release of one application."""
+    """Builds the adapter for one release of one application."""
 
     def __call__(self, *, application: str, tag: str, spec: Any, client: Client) -> Target:
-        """`client("lambda")` calls that service with the kind's rights alone."""
+        """`client("lambda")` returns a client of that service with only the kind's permissions."""
 
 
 class Keeps(Protocol):
-    """Makes what knows the target's old revisions."""
+    """Builds the object that finds and deletes the target's old revisions."""
 
     def __call__(self, *, application: str, spec: Any, client: Client) -> Keeper:
-        """`client("lambda")` calls that service with a person's own rights."""
+        """`client("lambda")` returns a client of that service with the person's own permissions."""
 
 
 class Rights(Protocol):
-    """What the adapter asks of the application's role."""
+    """The permissions that the adapter needs in the application's role."""
 
     def __call__(self, spec: Any, /, *, objects: Iterable[str]) -> tuple[Right, ...]:
-        """`objects` are the ARNs of what it may upload; where there is none, nothing may be."""
+        """`objects` are the ARNs of the artifacts that it may upload. If there are none, it may upload nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """All that the rest knows of a kind of target; it stands in the kind's own file."""
+    """Everything that the rest of Tagship needs to know about a kind of target. Each kind defines it in its own file."""
 
     name: str
-    """As `target.type` says it."""
+    """The value of `target.type`."""
     spec: type[Any]
-    """The part of application.yaml."""
+    """The model of its part of application.yaml."""
     example: Mapping[str, Any]
-    """That part, whole."""
+    """A complete example of that part."""
     artifacts: Mapping[str, str]
-    """What a release of this kind brings, by the artifact's name, in words."""
+    """The artifacts of a release of this kind, by name, with a description."""
     planned: Sequence[str] = ()
-    """A plan as approvers read it, as an example: previews show it."""
+    """An example of a plan as approvers read it, for previews."""
     weighted: bool
-    """False: traffic moves at once, and strategies with shares are refused."""
+    """False: traffic moves all at once, and strategies with steps are refused."""
     step_seconds: int
-    """What a traffic step usually takes beside its bake, with room to spare: the budget reckons with it."""
+    """The usual duration of a traffic step besides its bake, with a margin. The release's time budget uses it."""
     settle_seconds: int
-    """How long the target may take to settle on one move, or to make a candidate: the deadline of every wait for it."""
+    """The longest that the target may take to apply a move or to make a candidate. It limits every wait for the target.
+    """
     make: Make
     rights: Rights
     subject: Callable[[Any, Revision | None], Subject]
-    """What health checks may ask about one of its revisions; without one, about what serves now."""
+    """What health checks can query about a revision; without a revision, about the current one."""
     describe: Callable[[Any, Revision | None], str]
-    """A revision in a few words, for the story, status and gates."""
+    """A short name for a revision, for history, status and gates."""
     where: Callable[[Any], str]
-    """The target in a few words: what it is, with its account and region."""
+    """A short description of the target with its account and region."""
     roles: Callable[[Any], Mapping[str, Any]] = lambda _: {}
-    """Roles that the target needs beside the application's, as a template's resources; `tagship role` prints them."""
+    """Roles that the target needs besides the application's, as template resources. `tagship role` prints them."""
     stored_as: Callable[[Revision], str] = lambda revision: f"{revision['id']} {revision['digest']}"
-    """Which stored thing a revision is: the same text where two applications' targets share one."""
+    """Identifies the stored object of a revision: equal texts if two applications' targets share one."""
     keeps: Keeps | None = None
-    """What deletes old revisions for `tagship retention`. A kind without it keeps everything."""
+    """Deletes old revisions for `tagship retention`. Without it, the kind keeps everything."""
 
 
 __all__ = [

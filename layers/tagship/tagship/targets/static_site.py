@@ -1,6 +1,6 @@
-"""Target `static-site`: files in S3 behind CloudFront; its part of application.yaml, and what the rest knows of it.
+"""Target `static-site`: files in S3 behind CloudFront. Its part of application.yaml, and its `Kind`.
 
-The adapter is in modules of its own, because a step that only reads a configuration need not load it.
+The adapter is in its own modules, so that a step that only reads a configuration does not load it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from tagship.model.records import Revision
 from tagship.targets.kind import Keeper, Kind, Subject, Target
 
 SITE = "site"
-"""The artifact that a release of this kind brings."""
+"""The name of the artifact that a release contains."""
 RELEASES, IMMUTABLE, LISTINGS = "releases/", "immutable/", "listings/"
-"""The bucket's folders: each release's own files, files with a hash in their name, and the lists of each release's files."""
+"""The bucket's folders: each release's own files, files with a hash in their name, and the list of each release's
+files."""
 HEADER = "x-tagship-release"
-"""The request header that asks for one release of those that serve."""
+"""A request header that selects one of the releases that get traffic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +58,10 @@ class StaticSiteTarget:
 
 
 def rights(target: StaticSiteTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
-    """What this adapter asks of the application's role: one bucket and one function. It deletes nothing.
+    """The permissions that this adapter needs in the application's role: one bucket and one function. It deletes
+    nothing.
 
-    `objects` are the ARNs of the packages that may be read; where there is none, nothing may be written into the bucket.
+    `objects` are the ARNs of the packages that may be read. If there are none, nothing may be written to the bucket.
     """
     partition, packages = partition_of(target), tuple(objects)
     bucket = f"arn:{partition}:s3:::{target.bucket}"

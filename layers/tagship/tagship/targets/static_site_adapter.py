@@ -1,8 +1,9 @@
-"""The adapter of target `static-site`. The candidate is a folder in the bucket; a CloudFront function moves the traffic.
+"""The adapter of target `static-site`. The candidate is a folder in the bucket; a CloudFront function splits the
+traffic.
 
-CloudFront keeps two copies of a function: the one that can be edited (DEVELOPMENT), and the one that serves (LIVE), which
-changes only when the first is published. Both writes carry the ETag of the edited copy. So the last edit decides what can be
-published: a late holder of the lock is refused by CloudFront itself, and a change made by hand is not overwritten.
+CloudFront keeps two copies of a function: the editable one (DEVELOPMENT), and the active one (LIVE), which changes only
+when the first is published. Both writes send the ETag of the editable copy, so only its last edit can be published:
+CloudFront itself refuses a late holder of the lock, and a manual change is not overwritten.
 """
 
 from __future__ import annotations
@@ -51,34 +52,37 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _ID_CHARACTERS = 16
-"""Of the digest: a folder's name, and what people read."""
+"""The number of characters of the digest that name a folder and that people read."""
 _UPLOAD_SECONDS = 10
-"""How long one call may begin new uploads; with the longest call to S3 after it, it ends before its function does."""
+"""How long, in seconds, one call may start new uploads. The longest S3 call may follow and still end within the
+function's timeout."""
 _PACE_SECONDS = 2
-"""Between two looks at a function that is being published."""
+"""The seconds between two checks of a function that is being published."""
 _LIVE: Literal["LIVE"] = "LIVE"
 _EDITED: Literal["DEVELOPMENT"] = "DEVELOPMENT"
 _PRECONDITIONS = dict.fromkeys(("PreconditionFailed", "InvalidIfMatchVersion"), TargetMoved)
 _UNUSED, _SPREADING = "UNASSOCIATED", "IN_PROGRESS"
-"""The status of a function that no distribution uses, and of one on its way to the edge locations (DescribeFunction).
+"""The status of a function that no distribution uses, and of one that is on its way to the edge locations
+(DescribeFunction).
 
-CloudFront documents no list of them, so any other counts as settled: what serves is read back from the code itself.
+CloudFront documents no list of statuses, so any other one counts as deployed; the code itself is read back to verify
+it.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """One of a function's two copies."""
+    """One of the function's two copies."""
 
     text: str
     etag: str
-    """CloudFront's own, for a write."""
+    """CloudFront's ETag, which a write must send."""
     code: Code | None
-    """None for what Tagship did not write."""
+    """None if Tagship did not write the code."""
 
     @property
     def version(self) -> str:
-        """What a move expects to find: of the code itself, because publishing may change CloudFront's ETag."""
+        """The version that a move expects. It is a hash of the code, because publishing may change CloudFront's ETag."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:32]
 
 
@@ -92,10 +96,10 @@ class StaticSite:
     s3: S3Client
     cloudfront: CloudFrontClient
 
-    # ---- before anybody is asked -----------------------------------------------------------------------------------
+    # ---- before approval -------------------------------------------------------------------------------------------
 
     def check(self, current: Revision | None) -> Finding:
-        """Looks at both copies of the function, and whether a distribution uses it."""
+        """Checks both copies of the function, and that a distribution uses it."""
         live, edited, status = self._copy(_LIVE), self._copy(_EDITED), self._status()
         if status == _UNUSED:
             raise TargetInvalid(
@@ -123,12 +127,12 @@ class StaticSite:
         return Finding(said=f"{self._name} can be changed, and serves the last release.")
 
     def dry_run(self, artifacts: Artifacts) -> Finding:
-        """CloudFront has none for code that is not uploaded."""
+        """CloudFront can't test code that is not uploaded."""
         self._site(artifacts)
         return Finding(said="")
 
     def look_into(self, artifacts: Artifacts, opened: Opened) -> tuple[str, Sequence[str]]:
-        """Whether it is a whole site that can be served."""
+        """Checks that the package is a complete site."""
         artifact, pinned = self._site(artifacts)
         if pinned.size > MOST_BYTES:
             return "", [f"{artifact.file} is larger than {MOST_BYTES // 1024**2} MB. Remove files."]
@@ -136,8 +140,8 @@ class StaticSite:
             said, problems = look_into(file, pattern=self._pattern)
         return f"{artifact.file}: {said}", [f"{artifact.file}: {problem}" for problem in problems]
 
-    def restorable(self, current: Revision | None) -> Finding | None:  # noqa: ARG002 (what serves says itself what it is)
-        """Every file of the release that serves is there, with its content."""
+    def restorable(self, current: Revision | None) -> Finding | None:  # noqa: ARG002 (the code names its release)
+        """Checks that every file of the current release exists with its content."""
         serving = self._one_release(self._copy(_LIVE))
         if serving is None:
             return None
@@ -146,7 +150,7 @@ class StaticSite:
         return Finding(said=f"site {serving.id} ({len(files)} files)")
 
     def plan(self, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool) -> Change:  # noqa: ARG002 (a site takes none, and any share)
-        """Compares the package's directory with the list of files of what serves; no file is read."""
+        """Compares the package's zip directory with the current release's file list. Reads no file."""
         artifact, pinned = self._site(artifacts)
         live = self._copy(_LIVE)
         serving = self._one_release(live)
@@ -194,7 +198,7 @@ class StaticSite:
     # ---- the candidate ---------------------------------------------------------------------------------------------
 
     def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
-        """Uploads the site into its own folder, in as many calls as it takes, and verifies it."""
+        """Uploads the site into its own folder, in as many calls as needed, and verifies it."""
         artifact, pinned = self._site(artifacts)
         against = candidate["data"]["against"]
         if self._planned(artifact, against=against) != candidate:
@@ -221,13 +225,13 @@ class StaticSite:
     # ---- traffic ---------------------------------------------------------------------------------------------------
 
     def verify_unchanged(self, move: Move) -> None:
-        """Looks at the function, and at the candidate's files."""
+        """Checks the function, and the candidate's files."""
         self._as_expected(self._copy(_LIVE), self._copy(_EDITED), _shares(move), move.etag, move.fence)
         if move.candidate["id"]:
             self._verify(move.candidate, missing=TargetInvalid)
 
     def set_weight(self, move: Move) -> str:
-        """One edit of the function, which CloudFront runs before anybody gets it, and its publication."""
+        """Edits the function once, has CloudFront test it before it is public, and publishes it."""
         live, edited, serves = self._copy(_LIVE), self._copy(_EDITED), _shares(move)
         if self._as_expected(live, edited, serves, move.etag, move.fence):
             return live.version
@@ -237,7 +241,7 @@ class StaticSite:
     def _as_expected(
         self, live: Copy, edited: Copy, serves: tuple[Serving, ...], expected: str, fence: int
     ) -> bool:
-        """Whether an earlier try has done it already."""
+        """Whether an earlier attempt has already done it."""
         if live.code and live.code.serves == serves and live.code.fence == fence:
             return True
         self._refuse_older((live, edited), fence)
@@ -252,7 +256,7 @@ class StaticSite:
         return False
 
     def verify_weight(self, move: Move) -> int:
-        """The function reads as it was written, and all edge locations have it."""
+        """Checks that the function's code is as written, and that all edge locations have it."""
         live = self._copy(_LIVE)
         if live.code is None or live.code.serves != _shares(move):
             raise TargetMoved(self._moved(live))
@@ -264,11 +268,11 @@ class StaticSite:
     # ---- the baseline ----------------------------------------------------------------------------------------------
 
     def exists(self, revision: Revision) -> None:
-        """Its files are in its folder."""
+        """Checks that its files are in its folder."""
         self._verify(revision, missing=BaselineMissing)
 
     def serving(self) -> Revision | None:
-        """The release that has all of the traffic."""
+        """The release that has all traffic."""
         serving = self._one_release(self._copy(_LIVE))
         return self._revision(serving) if serving else None
 
@@ -280,10 +284,11 @@ class StaticSite:
         fence: int,
         replaced: Revision | None = None,
     ) -> str:
-        """All traffic to the baseline in one publication; where nothing served before the release, nothing serves again.
+        """Gives the baseline all traffic in one publication. If nothing was deployed before the release, nothing serves
+        again.
 
-        A function that serves the baseline alone is written too, unless this very number did it: what the release may still
-        be about to publish is refused then. An edit by hand that is not published does not hold it up.
+        It also writes a function that already serves only the baseline, unless this fencing number wrote it: CloudFront
+        then refuses anything that the release may still try to publish. An unpublished manual edit does not block it.
         """
         live, edited = self._copy(_LIVE), self._copy(_EDITED)
         self._refuse_older((live, edited), fence)
@@ -297,7 +302,7 @@ class StaticSite:
         if not stood or live.code.fence != fence:
             try:
                 self._write(edited, wanted, fence)
-            except TargetMoved as error:  # written by another between our look and our write: look again
+            except TargetMoved as error:  # changed since it was read: read again
                 raise NotStable(str(error)) from error
             live = self._copy(_LIVE)
             if live.code is None or live.code.serves != wanted:
@@ -316,7 +321,7 @@ class StaticSite:
     def _write(
         self, edited: Copy, serves: tuple[Serving, ...], fence: int, *, try_out: Revision | None = None
     ) -> str:
-        """Edits and publishes; each is refused by CloudFront if the edited copy is not the one that was looked at."""
+        """Edits and publishes. CloudFront refuses each write if the editable copy has changed since it was read."""
         code = Code(application=self.application, tag=self.tag, fence=fence, serves=serves)
         text = code.text()
         written = Copy(text=text, etag="", code=code).version
@@ -329,16 +334,17 @@ class StaticSite:
                 self._try_out(edited, try_out["id"])
             with self._calling(f"publishing {self._name}", **_PRECONDITIONS):
                 self.cloudfront.publish_function(Name=self.spec.function, IfMatch=edited.etag)
-        except TargetMoved:  # published by our twin meanwhile, or by our own try whose answer was lost
+        except TargetMoved:  # a duplicate published it, or our own attempt whose response was lost
             if self._copy(_LIVE).text != text:
                 raise
         return written
 
     def _edit(self, edited: Copy, text: str) -> tuple[Copy, bool]:
-        """The edited copy with this text, and whether CloudFront refused the edit because the text was there already.
+        """Returns the editable copy with this text, and whether CloudFront refused the edit because the text was
+        already there.
 
-        An answer that was lost is asked again behind our back, and meets its own write; so does a twin. The ETag is read
-        back: in the answer to the edit, boto3 looks for it under another name (`ETtag`) than CloudFront documents.
+        boto3 retries a lost response and then finds its own write; a duplicate finds it too. The ETag is read again: in
+        the response to the edit, boto3 looks for it under another name (`ETtag`) than CloudFront documents.
         """
         refused: TargetMoved | None = None
         try:
@@ -362,9 +368,10 @@ class StaticSite:
         return found, refused is not None
 
     def _try_out(self, edited: Copy, site: str) -> None:
-        """CloudFront itself runs the edited copy, for a request that asks for a release: no visitor gets what it can't run.
+        """Has CloudFront run the editable copy for a request that selects a release, so that visitors never get code
+        that fails.
 
-        A rollback is not tried out: its code has run before, and it must not wait.
+        A rollback skips this: its code has run before, and it must not wait.
         """
         request = {
             "method": "GET",
@@ -418,7 +425,7 @@ class StaticSite:
             )
 
     def _one_release(self, live: Copy) -> Serving | None:
-        """Raises TargetInvalid where Tagship did not write the function, or several releases share the traffic."""
+        """Raises TargetInvalid if Tagship did not write the function, or if several releases share the traffic."""
         if live.code is None:
             raise TargetInvalid(
                 f"{self._release}: the code of {self._name} was not written by Tagship. Nothing was changed. "
@@ -453,7 +460,7 @@ class StaticSite:
         self._bucket.verify(revision["id"], hashed=revision["data"]["hashed"], missing=missing)
 
     def _is_ours(self, recorded: Revision) -> bool:
-        """Whether what was recorded was of this site: an application may have been given another one since."""
+        """Whether the record belongs to this site. The application's target may have changed since."""
         return bool(recorded["data"].get("of", self._of) == self._of)
 
     def _site(self, artifacts: Artifacts) -> tuple[Artifact, PinnedObject]:
@@ -495,7 +502,7 @@ class StaticSite:
 
 
 def _shares(move: Move) -> tuple[Serving, ...]:
-    """The candidate first, so that a growing share only adds visitors to it."""
+    """The candidate comes first, so that a larger share only adds visitors to it."""
     baseline, percent = move.baseline, 100 if move.baseline is None else move.percent
     shares = [(move.candidate, percent), *([(baseline, 100 - percent)] if baseline else [])]
     return tuple(Serving.of(revision, share) for revision, share in shares if share)

@@ -1,6 +1,7 @@
-"""The site's bucket: each release's own folder, the hashed files that all releases share, and the lists of files.
+"""The site's bucket: each release's own folder, the hashed files that all releases share, and the file lists.
 
-No release changes or deletes what was written, so what served can serve again, and an open tab finds its files.
+No release changes or deletes what was written. So an earlier release can be restored, and an open browser tab finds its
+files.
 """
 
 from __future__ import annotations
@@ -32,41 +33,42 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ListObjectsV2RequestTypeDef, PutObjectRequestTypeDef
 
 _AT_ONCE = 10
-"""As many connections as a client of boto3 keeps."""
+"""The number of connections in a boto3 client's pool."""
 _MOST_WAITING_BYTES = 128 * 1024 * 1024
 _COPIED_BYTES = 64 * 1024
-"""From this size on, S3 copies what has not changed; for less a copy takes as long as an upload."""
+"""From this size in bytes, S3 copies an unchanged file. Below it, a copy takes as long as an upload."""
 _BLOCK = 8 * 1024 * 1024
 _HEAD = {"403": CredentialsRefused}
-"""A HEAD's answer has no more to say than its status."""
+"""A HEAD response has no error code other than its status."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket:
-    """One site's bucket, for one release; `title` names the release in errors."""
+    """One site's bucket, for one release. `title` names the release in errors."""
 
     client: S3Client
     name: str
     title: str
     clock: Callable[[], float] = time.monotonic
 
-    # ---- what is there ---------------------------------------------------------------------------------------------
+    # ---- reading ---------------------------------------------------------------------------------------------------
 
     def listing(self, site: str, *, missing: type[TagshipError]) -> Files:
-        """The files of a release that is there as a whole; raises `missing` where it is not."""
+        """The files of a completely uploaded release. Raises `missing` if it is not complete."""
         found = self._json(f"{LISTINGS}{site}.json")
         if found is None:
             raise missing(f"{self.title}: the list of files of {self._release(site)} no longer exists.")
         return _files(found)
 
     def files_of(self, key: str) -> Files:
-        """What a list of files names; nothing where there is none."""
+        """The files in a file list; empty if there is no list."""
         return _files(self._json(key) or {})
 
     def verify(self, site: str, *, hashed: str, missing: type[TagshipError]) -> Files:
-        """The files of a release, all of which lie in its folder with their sizes; raises `missing` where they don't.
+        """The files of a release, after checking that all are in its folder with the right size. Raises `missing` if
+        not.
 
-        Hashed files are not looked for here: they lie in the folder that all releases share, where nothing is deleted.
+        Hashed files are not checked here: they are in the folder that all releases share, where nothing is deleted.
         """
         files = self.listing(site, missing=missing)
         if wrong := self._wrong(site, files, hashed):
@@ -74,7 +76,7 @@ class Bucket:
         return files
 
     def verify_hashed(self, files: Files, *, hashed: str, missing: type[TagshipError]) -> None:
-        """Raises `missing` where a hashed file is gone or has another size."""
+        """Raises `missing` if a hashed file is gone or has another size."""
         shared = self.sizes(IMMUTABLE)
         gone = [
             path for path, file in files.items() if is_hashed(path, hashed) and shared.get(path) != file.size
@@ -99,15 +101,15 @@ class Bucket:
         )
         return f"{plain(odd[0])} {what}" + (f", and {len(odd) - 1} more" if odd[1:] else "")
 
-    # ---- a release is put there ------------------------------------------------------------------------------------
+    # ---- uploading -------------------------------------------------------------------------------------------------
 
     def fill(
         self, site: str, pinned: PinnedObject, *, digest: str, hashed: str, against: str, seconds: float
     ) -> bool:
-        """Uploads what is not there yet, side by side; False when `seconds` were not enough: asked again, it goes on.
+        """Uploads missing files in parallel. Returns False if `seconds` were not enough; the next call continues.
 
-        `against` is the release that the plan was compared with. S3 checks each file's SHA-256; when all are there, they are
-        counted and measured once more, and only then does the release get its list of files.
+        `against` is the release that the plan was compared with. S3 checks each file's SHA-256. When all are uploaded,
+        their number and sizes are checked again, and only then is the release's file list written.
 
         Raises PlanChanged, TargetInvalid.
         """
@@ -188,7 +190,7 @@ class Bucket:
         return len(done) == len(entries(archive))
 
     def _share(self, path: str, file: File, body: bytes) -> None:
-        """A hashed file, which is uploaded once for all releases and never overwritten."""
+        """Uploads a hashed file, once for all releases; never overwrites it."""
         key = IMMUTABLE + path
         try:
             self._put(key, body, file, headers_of(path, hashed=True), new=True)
@@ -203,7 +205,7 @@ class Bucket:
                 ) from error
 
     def _own(self, key: str, path: str, file: File, body: bytes, source: str) -> None:
-        """A file of this release alone; copied by S3 where it is large and has not changed."""
+        """Uploads a file that belongs to this release only. S3 copies a large one that has not changed."""
         headers = headers_of(path, hashed=False)
         if not source or not self._copied(key, source, file, headers):
             self._put(key, body, file, headers)
@@ -235,12 +237,12 @@ class Bucket:
     # ---- S3 --------------------------------------------------------------------------------------------------------
 
     def opened(self, pinned: PinnedObject) -> io.BufferedReader:
-        """A pinned object, read in blocks as far as it is asked for."""
+        """A pinned object, read in blocks on demand."""
         with self._calling(f"reading {pinned.key}"):
             return io.BufferedReader(_Ranged(self, pinned), _BLOCK)
 
     def read(self, pinned: PinnedObject, start: int, length: int) -> bytes:
-        """A piece of a pinned object."""
+        """A range of a pinned object."""
         with self._calling(f"reading {pinned.key}"):
             answer = self.client.get_object(
                 Bucket=pinned.bucket,
@@ -252,7 +254,7 @@ class Bucket:
             return body
 
     def _put(self, key: str, body: bytes, file: File, headers: Headers, *, new: bool = False) -> None:
-        """`new`: only where there is none yet."""
+        """`new`: fail if the key exists."""
         request: PutObjectRequestTypeDef = {
             "Bucket": self.name,
             "Key": key,
@@ -279,7 +281,7 @@ class Bucket:
         return found
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """Of all objects in a folder, by their paths in it."""
+        """The sizes in bytes of all objects in a folder, by their path in it."""
         found: dict[str, int] = {}
         request: ListObjectsV2RequestTypeDef = {"Bucket": self.name, "Prefix": folder}
         while True:
@@ -291,7 +293,7 @@ class Bucket:
             request["ContinuationToken"] = page["NextContinuationToken"]
 
     def _sha256(self, key: str) -> str:
-        """Of an object, as S3 has checked it; empty where there is none."""
+        """An object's SHA-256 as S3 verified it; empty if there is none."""
         try:
             with self._calling(f"looking at {plain(key)}", **_HEAD):
                 answer = self.client.head_object(Bucket=self.name, Key=key, ChecksumMode="ENABLED")
@@ -310,7 +312,7 @@ class Bucket:
 
 
 class _Ranged(io.RawIOBase):
-    """A pinned object, to seek in."""
+    """A pinned object as a seekable file."""
 
     def __init__(self, bucket: Bucket, pinned: PinnedObject) -> None:
         self._bucket, self._pinned, self._at = bucket, pinned, 0

@@ -1,6 +1,6 @@
-"""The code of the CloudFront function: which releases serve, with which shares, under which fencing number.
+"""The code of the CloudFront function: which releases get traffic, their shares, and the fencing number.
 
-Its first line is that as JSON, so what serves is read back from the code itself; the rest is static_site_function.js.
+Its first line is that data as JSON, so the state can be read back from the code. The rest is static_site_function.js.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Literal
 from tagship.model.records import Revision
 
 MOST_BYTES = 10 * 1024
-"""CloudFront's quota for a function's code."""
+"""CloudFront's quota for a function's code, in bytes."""
 RUNTIME: Literal["cloudfront-js-2.0"] = "cloudfront-js-2.0"
 _FIRST = re.compile(r"const TAGSHIP = (\{.*\});")
 
@@ -30,7 +30,7 @@ class Serving:
     digest: str
     percent: int
     hashed: str
-    """A regular expression that JavaScript and Python read alike: the paths of files with a hash in their name."""
+    """A regular expression, valid in JavaScript and in Python, for the paths of hashed files."""
     paths: str
 
     @classmethod
@@ -48,24 +48,25 @@ class Serving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
-    """What the function's code says; without any `serves`, nothing has been released."""
+    """The data in the function's code. If `serves` is empty, nothing has been released."""
 
     application: str = ""
     tag: str = ""
     fence: int = 0
     serves: tuple[Serving, ...] = ()
-    """The candidate first, so that a growing share only adds visitors to it."""
+    """The candidate comes first, so that a larger share only adds visitors to it."""
 
     def text(self) -> str:
-        """The code itself; the same for the same noun."""
+        """The code; equal data gives equal code."""
         said = {**asdict(self), "code": _digest(_body())}
         return f"const TAGSHIP = {json.dumps(said, separators=(',', ':'))};\n{_body()}"
 
     @classmethod
     def read(cls, text: str) -> Code | None:
-        """What a text that was written here says; None for any other, even if a single character was edited.
+        """Reads code that `text` wrote; None for any other code, even if a single character was edited.
 
-        A function that says that nothing serves is taken as it is: a stack makes it so.
+        Code that says that nothing serves is accepted whatever its body: the team's stack creates the function like
+        that.
         """
         first, _, body = text.partition("\n")
         match = _FIRST.fullmatch(first.strip())

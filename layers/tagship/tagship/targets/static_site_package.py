@@ -1,4 +1,4 @@
-"""The site's files as a release brings them: what is wrong with them, how they are served, and how two releases differ."""
+"""A release's site files: their problems, their HTTP headers, and the differences between two releases."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ from tagship.targets.archive import UNREADABLE, plain, shown, unreadable, wrong_
 from tagship.text.words import count, size
 
 MOST_BYTES = 300 * 1024 * 1024
-"""Of the package, zipped: what a gate can look into."""
+"""The size limit of the zipped package in bytes, so that a gate can inspect it."""
 MOST_UNZIPPED = 1024 * 1024 * 1024
 MOST_FILE_BYTES = 100 * 1024 * 1024
-"""One file is held in memory while it is uploaded."""
+"""The size limit of one file in bytes. A file is held in memory while it is uploaded."""
 MOST_FILES = 20_000
 _PAGES_READ = 200
 _PAGE_BYTES = 1024 * 1024
 _KEY_BYTES = 900
-"""S3 takes 1024 bytes for a key; the folder before it takes some."""
+"""The longest path in bytes. S3 limits keys to 1024 bytes, and the folder takes some of them."""
 
 _NAMED_BY_HASH = (
     r".*[.-]((?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,}|(?=[0-9A-Z]*[0-9])(?=[0-9A-Z]*[A-Z])[0-9A-Z]{8})"
     r"(\.[A-Za-z0-9]+)+$"
 )
-"""`app.3f2a9c0d.js`, `main-4KQ2ZX7P.js.map`: with a digit and a letter, so that no word or date is taken for a hash."""
+"""Matches `app.3f2a9c0d.js`, `main-4KQ2ZX7P.js.map`. It requires a digit and a letter, so that no word or date counts
+as a hash."""
 _A_YEAR = "public, max-age=31536000, immutable"
 _ALWAYS_ASK = "no-cache"
 _TYPES = mimetypes.MimeTypes(filenames=())
-"""Python's own table, so that the machine's does not decide."""
+"""Python's built-in table, because the machine's may differ."""
 for _ending, _type in {
     ".webmanifest": "application/manifest+json",
     ".map": "application/json",
@@ -59,45 +60,45 @@ _UNKNOWN = "application/octet-stream"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """One file: its size in bytes, its checksum in the zip, and its SHA-256 as soon as it was read."""
+    """One file: its size in bytes, its checksum in the zip, and its SHA-256 once it has been read."""
 
     size: int
     crc: int
     sha256: str = ""
 
     def looks_like(self, other: File | None) -> bool:
-        """Whether nothing in the packages' directories tells them apart."""
+        """Whether the two zip directories show no difference between them."""
         return other is not None and (self.size, self.crc) == (other.size, other.crc)
 
 
 Files = Mapping[str, File]
-"""By their paths, without a `/` before."""
+"""Files by their path, without a leading `/`."""
 
 
 def hashed_pattern(folders: Sequence[str]) -> str:
-    """Which paths have a hash in their name: a regular expression that JavaScript reads alike. A page never has."""
+    """A regular expression, valid in JavaScript and in Python, for paths with a hash in their name. Pages never match."""
     return f"^(?!.*[.]html?$)({'|'.join([*map(re.escape, folders), _NAMED_BY_HASH])})"
 
 
 def is_page(path: str) -> bool:
-    """Whether people come to it by its address."""
+    """Whether the path is a page that people open by its address."""
     return path.endswith((".html", ".htm"))
 
 
 def is_hashed(path: str, pattern: str) -> bool:
-    """Whether its name changes with its content, so that it may be kept for ever."""
+    """Whether its name changes with its content, so that browsers may cache it forever."""
     return re.search(pattern, path) is not None
 
 
 class Headers(TypedDict):
-    """How S3 keeps an object, and so how browsers get it."""
+    """The headers that S3 stores with an object and sends to browsers."""
 
     ContentType: str
     CacheControl: str
 
 
 def headers_of(path: str, *, hashed: bool) -> Headers:
-    """By its name alone."""
+    """Depends only on the name."""
     found = (
         "application/json" if path.startswith(".well-known/") and "." not in PurePosixPath(path).name else ""
     )
@@ -110,14 +111,14 @@ def headers_of(path: str, *, hashed: bool) -> Headers:
 
 
 def entries(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """Its files, in the order in which they lie there."""
+    """The files in the zip, in the order of its directory."""
     return [entry for entry in archive.infolist() if not entry.is_dir()]
 
 
 def files_of(file: IO[bytes]) -> Files:
-    """By the zip's directory alone: nothing is unpacked.
+    """Reads only the zip's directory and unpacks nothing.
 
-    Raises ValueError, in words, for what is no zip.
+    Raises ValueError, with the reason in words, if it is not a zip.
     """
     if problem := unreadable(file):
         raise ValueError(problem)
@@ -131,7 +132,7 @@ def files_of(file: IO[bytes]) -> Files:
 
 
 def look_into(file: IO[bytes], *, pattern: str) -> tuple[str, list[str]]:
-    """What the package has, in words, and everything that is wrong with it."""
+    """A summary of the package in words, and everything that is wrong with it."""
     if problem := unreadable(file):
         return "", [problem]
     try:
@@ -202,7 +203,7 @@ def _without_index(found: Sequence[zipfile.ZipInfo]) -> list[str]:
 
 
 class _Asked(HTMLParser):
-    """What a page loads: scripts, style sheets, images."""
+    """Collects what a page loads: scripts, style sheets, images."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -216,7 +217,7 @@ class _Asked(HTMLParser):
 
 
 def _broken_pages(archive: zipfile.ZipFile, found: Sequence[zipfile.ZipInfo], pattern: str) -> list[str]:
-    """Pages that load a hashed file which is not in the package: a build that was packed in halves."""
+    """Pages that load a hashed file that is not in the package, as in an incomplete build."""
     names, problems = {entry.filename for entry in found}, []
     pages = [it for it in found if is_page(it.filename) and it.file_size <= _PAGE_BYTES]
     for page in pages[:_PAGES_READ]:
@@ -233,7 +234,7 @@ def _broken_pages(archive: zipfile.ZipFile, found: Sequence[zipfile.ZipInfo], pa
 
 
 def differences(before: Files, after: Files, *, pattern: str) -> list[str]:
-    """What a release changes, in words, dangerous changes first. Hashed files of the past stay reachable."""
+    """The changes in words, dangerous changes first. Hashed files of earlier releases stay reachable."""
     gone, added = _gone(before, after, pattern), sorted(after.keys() - before.keys())
     changed = sorted(
         path for path in before.keys() & after.keys() if not after[path].looks_like(before[path])
@@ -258,7 +259,7 @@ def differences(before: Files, after: Files, *, pattern: str) -> list[str]:
 
 
 def removals(before: Files, after: Files, *, pattern: str) -> list[str]:
-    """What approvers must read first: addresses that will no longer answer."""
+    """What approvers must read first: addresses that will stop working."""
     gone = _gone(before, after, pattern)
     said = count(len(gone), "address", "addresses")
     return [f"{said} will no longer answer: {shown([*_pages(gone), *_others(gone)])}."] if gone else []
@@ -269,7 +270,7 @@ def _gone(before: Files, after: Files, pattern: str) -> list[str]:
 
 
 def changed_names(before: Files, after: Files, *, pattern: str) -> list[str]:
-    """Hashed files whose content changed under the same name: browsers would keep the old one for a year."""
+    """Hashed files whose content changed under the same name. Browsers would keep the old content for a year."""
     return sorted(
         path
         for path in before.keys() & after.keys()

@@ -1,4 +1,4 @@
-"""The folders that earlier releases of a site left in its bucket, and the hashed files that only they load."""
+"""Finds and deletes the folders that earlier releases left in a site's bucket, and hashed files that only they load."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 _AT_ONCE = 1000
-"""Keys in one call (DeleteObjects)."""
+"""The most keys in one call (DeleteObjects)."""
 _ENDING, _PART = ".json", ".part.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sites:
-    """The releases that lie in one site's bucket, with the rights of who asks."""
+    """The releases in one site's bucket, read with the caller's permissions."""
 
     application: str
     spec: StaticSiteTarget
     s3: S3Client
 
     def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
-        """Each whole release; what was uploaded in part stays, because a release may be at it."""
+        """Lists complete releases only. A partial upload is kept, because a release may be in progress."""
         sizes = self._sizes()
         return [
             Stored(
@@ -49,7 +49,8 @@ class Sites:
         ]
 
     def delete(self, stored: Stored) -> None:
-        """Its folder, the hashed files that no other list of files names, and last its list: so it can be asked again."""
+        """Deletes its folder, then hashed files in no other file list, and its own list last, so that the call can be
+        repeated."""
         (site,) = {revision["id"] for revision in stored.revisions}
         hashed = {revision["data"]["hashed"] for revision in stored.revisions}
         if not site or "/" in site:
@@ -69,7 +70,7 @@ class Sites:
         return sorted(name.removesuffix(_ENDING) for name in names)
 
     def _sizes(self) -> Mapping[str, int]:
-        """What each release's own folder takes."""
+        """The size in bytes of each release's own folder."""
         sizes: dict[str, int] = {}
         for path, size in self._bucket.sizes(RELEASES).items():
             site = path.partition("/")[0]

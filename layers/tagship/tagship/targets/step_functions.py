@@ -1,6 +1,6 @@
 """Target `step-functions`: a state machine behind an alias. Its part of application.yaml, and its `Kind`.
 
-The adapter is in modules of its own, because a step that only reads a configuration need not load it.
+The adapter is in its own modules, so that a step that only reads a configuration does not load it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tagship.model.records import Revision
 from tagship.targets.kind import Keeper, Kind, Metric, Outcomes, Subject, Target
 
 DEFINITION = "definition"
-"""The artifact that a release of this kind brings."""
+"""The name of the artifact that a release contains."""
 _METRICS = "AWS/States"
 SETTLE_SECONDS = 300
 """The deadline for an alias to settle, and for a synthetic execution to end."""
@@ -102,7 +102,7 @@ def _states(target: Location) -> str:
 def rights(target: StepFunctionsTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
     """The permissions that the adapter needs; `objects` are the ARNs of the definitions that it may read."""
     arn, reads = machine_arn(target), tuple(objects)
-    # Step Functions' guide says that IAM sees the state machine's ARN; its list of actions has ARNs of versions and aliases.
+    # The guide says that IAM checks the state machine's ARN; the action list has ARNs of versions and aliases.
     on = (arn, f"{arn}:*")
     may = [
         # One statement, because a session's policy has little room.
@@ -112,13 +112,14 @@ def rights(target: StepFunctionsTarget, *, objects: Iterable[str]) -> tuple[Righ
                 "states:DescribeStateMachine",
                 "states:DescribeStateMachineAlias",
                 "states:ListStateMachineVersions",
-                # Who bypasses the alias, and what a rollback can't undo.
+                # For warnings about callers that bypass the alias, and executions that a rollback can't undo.
                 "states:ListExecutions",
-                # An application without the alias gets it with its first release, and loses it again if that is rolled back.
+                # An application without the alias gets it with its first release and loses it if that release is rolled
+                # back.
                 "states:CreateStateMachineAlias",
                 "states:UpdateStateMachineAlias",
                 "states:DeleteStateMachineAlias",
-                # The state machine carries the fencing numbers of those who move the alias, as tags.
+                # The state machine stores the fencing numbers of the alias's writers, as tags.
                 "states:ListTagsForResource",
                 "states:TagResource",
                 "states:UntagResource",
@@ -127,7 +128,7 @@ def rights(target: StepFunctionsTarget, *, objects: Iterable[str]) -> tuple[Righ
         )
     ]
     if reads:
-        # The second one is for express state machines.
+        # The second action is for express state machines.
         trying = ("states:StartExecution", "states:StartSyncExecution") if target.synthetic else ()
         may += [
             Right(
@@ -135,11 +136,11 @@ def rights(target: StepFunctionsTarget, *, objects: Iterable[str]) -> tuple[Righ
                 actions=("states:UpdateStateMachine", "states:PublishStateMachineVersion", *trying),
                 on=on,
             ),
-            # IAM knows no resource for it; it makes nothing.
+            # IAM has no resource for it; it creates nothing.
             Right(
                 name="ValidateTheDefinition", actions=("states:ValidateStateMachineDefinition",), on=("*",)
             ),
-            # Step Functions may ask for it whenever the definition that runs with the role is changed.
+            # Step Functions may check it on any change of a definition that uses the role.
             Right(
                 name="KeepTheExecutionRole",
                 actions=("iam:PassRole",),

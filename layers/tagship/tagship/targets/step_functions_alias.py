@@ -1,9 +1,10 @@
-"""The alias of a state machine: what it routes to, and who moved it.
+"""The alias of a state machine: its routing, and who changed it.
 
-Step Functions has no precondition on an alias. So each holder of the lock first writes a tag of the state machine: its
-fencing number, and the routing that it is about to write. Then it looks, writes, and looks at the tags again: of two at the
-same moment at least one sees the other, and the older one writes what the newer one's tag says. The alias's description has
-the number too, written together with the routing: so a move by hand is seen, and one's own write is known again.
+Step Functions has no conditional writes on an alias. So each holder of the lock first writes a tag of the state machine
+with its fencing number and the routing that it is about to write. Then it reads, writes, and reads the tags again. Of
+two concurrent writers at least one sees the other, and the older one writes the routing in the newer one's tag. The
+alias's description has the number too, written together with the routing. So a manual change is detected, and a writer
+recognizes its own write.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 Routes = Mapping[str, int]
-"""The share of each version, in percent; none where the alias does not exist."""
+"""The share of each version, in percent; empty if the alias does not exist."""
 NOT_THERE: Mapping[str, type[TagshipError]] = {
     **REFUSED_CREDENTIALS,
     "StateMachineDoesNotExist": TargetInvalid,
@@ -72,10 +73,10 @@ class Alias:
     spec: StepFunctionsTarget
     states: SFNClient
 
-    # ---- what stands -----------------------------------------------------------------------------------------------
+    # ---- reading ---------------------------------------------------------------------------------------------------
 
     def look(self) -> Standing | None:
-        """None where there is no alias. Raises TargetInvalid, CredentialsRefused, AwsUnavailable."""
+        """None if there is no alias. Raises TargetInvalid, CredentialsRefused, AwsUnavailable."""
         try:
             with calling(f"{self._release}: looking at {self.name}", **NOT_THERE):
                 found = self.states.describe_state_machine_alias(stateMachineAliasArn=self.arn)
@@ -110,7 +111,7 @@ class Alias:
                 "longer change it."
             )
 
-    # ---- what is written -------------------------------------------------------------------------------------------
+    # ---- writing ---------------------------------------------------------------------------------------------------
 
     def mark(self, fences: Mapping[int, str], fence: int, routes: Routes) -> None:
         """Writes the fencing number and the intended routing as a tag, then removes older tags."""
@@ -169,15 +170,16 @@ class Alias:
             with calling(f"{self._release}: deleting {self.name}", **NOT_THERE):
                 self.states.delete_state_machine_alias(stateMachineAliasArn=self.arn)
         except ClientError as error:
-            if code_of(error) != "ResourceNotFound":  # our twin has deleted it
+            if code_of(error) != "ResourceNotFound":  # a duplicate has deleted it
                 raise
 
     def hold(self, version: str, fence: int) -> None:
-        """Points an alias of its own, which nobody calls, at the baseline: such a version can't be deleted.
+        """Points a separate alias, which nobody calls, at the baseline, so that Step Functions refuses to delete that
+        version.
 
-        So no clean-up tool can take away what a rollback needs, until the next release holds its own baseline.
+        So no clean-up tool can remove what a rollback needs. The next release points the alias at its own baseline.
 
-        Raises BaselineMissing when the version is gone already.
+        Raises BaselineMissing if the version is already gone.
         """
         name = f"tagship-baseline-of-{self.spec.alias}"
         request: dict[str, Any] = {
@@ -207,7 +209,7 @@ class Alias:
 
     @property
     def name(self) -> str:
-        """For sentences."""
+        """The alias's name for messages."""
         return f"the alias {self.spec.alias} of {self.spec.stateMachine}"
 
     def by_hand(self, version: str) -> str:

@@ -1,4 +1,4 @@
-"""Definitions in the Amazon States Language: read from a release, compared, and searched for calls without a version."""
+"""Definitions in the Amazon States Language: reads them from a release, compares them, and finds unversioned calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from tagship.text.plain import line
 
 MOST_BYTES = 1024 * 1024
-"""The limit of Step Functions (UpdateStateMachine, `definition`)."""
+"""Step Functions' size limit in bytes (UpdateStateMachine, `definition`)."""
 _PLACEHOLDER = re.compile(r"\$\{([A-Za-z][A-Za-z0-9_]*)\}")
 _INTEGRATION = re.compile(r"^arn:[a-z-]+:states:::")
 _FUNCTION = re.compile(r"^arn:[a-z-]+:lambda:[^:]*:[^:]*:function:(?P<name>[^:]+)(:(?P<qualifier>[^:]+))?$")
@@ -36,11 +36,11 @@ _RUN_TIME = "chosen at run time"
 
 
 class Unreadable(ValueError):
-    """It is not a definition; the message says why."""
+    """Not a definition; the message says why."""
 
 
 def read(content: bytes, substitutions: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """A definition as it would be published: its text, and what the text says.
+    """Reads a definition as it would be published. Returns its text and the parsed document.
 
     Raises Unreadable.
     """
@@ -67,10 +67,10 @@ def read(content: bytes, substitutions: Mapping[str, str]) -> tuple[str, dict[st
 
 
 def parse(text: str, *, each_once: bool = False) -> dict[str, Any]:
-    """What a definition's text says. Raises Unreadable.
+    """Parses a definition's text. Raises Unreadable.
 
-    `each_once`: no name may stand twice in an object. Readers of JSON differ in which of the two they take, so approvers
-    could be shown one state while Step Functions runs the other.
+    `each_once`: refuse an object with a repeated name. JSON parsers differ in which of the two values they use, so
+    approvers could see one state while Step Functions runs the other.
     """
     try:
         document = json.loads(text, object_pairs_hook=_each_once if each_once else None)
@@ -95,9 +95,9 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def states_of(document: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every state with its name, those of a Parallel or a Map after it as `Each order / Charge`.
+    """Every state with its name. States in a Parallel or a Map follow it, as `Each order / Charge`.
 
-    Raises Unreadable for what is not made of states.
+    Raises Unreadable if the document does not have the structure of states.
     """
     found = document.get("States")
     if not isinstance(found, Mapping) or not all(isinstance(each, Mapping) for each in found.values()):
@@ -116,7 +116,7 @@ def _listed(value: object) -> list[object]:
 
 
 def digest_of(document: Mapping[str, Any], settings: Mapping[str, object] | None = None) -> str:
-    """SHA-256 of a definition, however it is formatted, and of the settings that it runs with."""
+    """SHA-256 of a definition, independent of its formatting, and of its settings."""
     whole = document if settings is None else {"definition": document, **settings}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
@@ -148,7 +148,7 @@ _SETTINGS = (
     ("Logging", "Logging"),
     ("Tracing", "Tracing"),
 )
-"""In the order in which an approver must read them."""
+"""In the order in which approvers must read them."""
 
 
 def settings_changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -161,11 +161,11 @@ def settings_changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> lis
     ]
 
 
-# ---- compared ------------------------------------------------------------------------------------------------------
+# ---- comparing -----------------------------------------------------------------------------------------------------
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """What a release changes in the definition, in words, dangerous things first."""
+    """The changes to the definition in words, dangerous changes first."""
     old, new = dict(states_of(before)), dict(states_of(after))
     called = [{target for state in states.values() if (target := calls(state))} for states in (old, new)]
     lines = [f"Calls for the first time: {each}" for each in sorted(called[1] - called[0])]
@@ -215,7 +215,7 @@ def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def _without_states(value: object) -> object:
-    """An inner state machine without its states, which are compared one by one."""
+    """An inner state machine without its states, which are compared separately."""
     if isinstance(value, list):
         return [_without_states(each) for each in value]
     if isinstance(value, Mapping):
@@ -229,11 +229,11 @@ def _shown(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-# ---- what is called ------------------------------------------------------------------------------------------------
+# ---- calls ---------------------------------------------------------------------------------------------------------
 
 
 def calls(state: Mapping[str, Any]) -> str:
-    """What a task calls: a function, another state machine, or an API; empty where it calls nothing."""
+    """What a task calls: a function, another state machine, or an API; empty if it calls nothing."""
     resource = state.get("Resource")
     if not isinstance(resource, str):
         return ""
@@ -247,7 +247,7 @@ def calls(state: Mapping[str, Any]) -> str:
 
 
 def _role(state: Mapping[str, Any]) -> str:
-    """The role that a task takes on instead of the state machine's own; empty where it takes on none."""
+    """The role that a task assumes instead of the state machine's own; empty if it assumes none."""
     given = state.get("Credentials")
     if not given:
         return ""
@@ -256,7 +256,7 @@ def _role(state: Mapping[str, Any]) -> str:
 
 
 def _asked(state: Mapping[str, Any], name: str) -> str:
-    """A parameter of a service integration, in either query language."""
+    """A parameter of a service integration, in JSONPath or JSONata."""
     for part in ("Arguments", "Parameters"):
         given = state.get(part)
         if isinstance(given, Mapping):

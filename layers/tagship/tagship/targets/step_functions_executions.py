@@ -1,4 +1,4 @@
-"""Executions of a state machine: those that bypass the alias, those that a rollback does not undo, and the synthetic one."""
+"""Executions of a state machine: those that bypass the alias, those that a rollback can't undo, and the synthetic one."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _CAUSE = 300
 
 
 def bypassing(states: SFNClient, spec: StepFunctionsTarget, *, now: datetime, release: str) -> Sequence[str]:
-    """The executions of the last week that somebody started without the alias or a version, by name, newest first.
+    """The last week's executions that were started without the alias or a version, by name, newest first.
 
-    Step Functions lists none of an express state machine. Raises CredentialsRefused, AwsUnavailable.
+    Step Functions lists none for an express state machine. Raises CredentialsRefused, AwsUnavailable.
     """
     found = _listed(states, release, {"stateMachineArn": machine_arn(spec), "maxResults": _LOOKED_AT})
     return [
@@ -94,7 +94,7 @@ def _count(number: int, *, of: int) -> str:
 def _listed(
     states: SFNClient, release: str, asked: ListExecutionsInputTypeDef
 ) -> Sequence[dict[str, Any]] | None:
-    """Up to `maxResults`; None where Step Functions lists none because the state machine is an express one."""
+    """Up to `maxResults` executions; None for an express state machine, for which Step Functions lists none."""
     found: list[dict[str, Any]] = []
     most, page = asked["maxResults"], asked
     try:
@@ -103,7 +103,7 @@ def _listed(
             **NOT_THERE,
             ResourceNotFound=TargetInvalid,
         ):
-            for _ in range(_MOST_PAGES):  # a page may have fewer than were asked for
+            for _ in range(_MOST_PAGES):  # a page may have fewer items than requested
                 answer = states.list_executions(**page)
                 found += [dict(each) for each in answer["executions"]]
                 if len(found) >= most or not answer.get("nextToken"):
@@ -116,7 +116,7 @@ def _listed(
     return found[:most]
 
 
-# ---- the candidate, before it gets any traffic ----------------------------------------------------------------------
+# ---- the candidate, before it gets traffic -------------------------------------------------------------------------
 
 
 def try_out(
@@ -146,7 +146,7 @@ def try_out(
                     stateMachineArn=f"{machine_arn(spec)}:{version}", name=name, input=synthetic.input
                 )
             except ClientError as error:
-                if code_of(error) != "ExecutionAlreadyExists":  # our twin's has ended already
+                if code_of(error) != "ExecutionAlreadyExists":  # a duplicate's execution has already ended
                     raise
         return _PACE_SECONDS
     _judge(

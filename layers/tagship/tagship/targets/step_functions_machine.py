@@ -33,18 +33,19 @@ if TYPE_CHECKING:
 
 _PACE_SECONDS = 2
 _MOST_VERSIONS = 1000
-"""Of a state machine (service quotas, "Published state machine versions")."""
+"""The limit of versions of a state machine (service quotas, "Published state machine versions")."""
 _NEARLY_FULL = 900
 _DIAGNOSTICS = 10
 _MOST_CHARACTERS = 100_000
-"""Of all differences: they pass between the release's steps (256 KB), and the ledger keeps them in one item (400 KB)."""
+"""The limit of all differences in bytes: they pass between steps (256 KB), and the ledger stores them in one item (400
+KB)."""
 
 _PUBLISHING: Mapping[str, type[TagshipError]] = {
     **NOT_THERE,
     "InvalidDefinition": TargetInvalid,
     "ValidationException": TargetInvalid,
     "ServiceQuotaExceededException": TargetInvalid,
-    # Somebody, or our twin, changed the state machine between our look and our write.
+    # Somebody, or a duplicate, changed the state machine between our read and our write.
     "ConflictException": CandidateNotReady,
 }
 
@@ -66,7 +67,7 @@ class StateMachine:
     s3: Any
     now: Callable[[], datetime] = field(default=_utc_now, compare=False)
 
-    # ---- before anybody is asked -----------------------------------------------------------------------------------
+    # ---- before approval -------------------------------------------------------------------------------------------
 
     def check(self, current: Revision | None) -> Finding:
         """Checks the state machine, its role, its alias, its quota of versions, and executions that bypass the alias."""
@@ -175,7 +176,7 @@ class StateMachine:
         return Finding(said="Step Functions accepts the definition.", warning=warning)
 
     def look_into(self, artifacts: Artifacts, opened: Opened) -> tuple[str, Sequence[str]]:
-        """Whether it is a definition, with the substitutions applied."""
+        """Checks that it is a definition, with the substitutions applied."""
         artifact, pinned = self._brought(artifacts)
         with opened(pinned) as file:
             content = file.read(definitions.MOST_BYTES + 1)
@@ -188,7 +189,7 @@ class StateMachine:
         return f"{artifact.file} defines {states}, beginning with {document['StartAt']}.", []
 
     def restorable(self, current: Revision | None) -> Finding | None:
-        """The version that serves exists, and has the definition that was recorded."""
+        """Checks that the current version exists and has the recorded definition."""
         alias = self._alias.look()
         self._one_version(alias)
         if alias is None:
@@ -201,7 +202,7 @@ class StateMachine:
         return Finding(said=f"version {version} of {self.spec.stateMachine}")
 
     def plan(self, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool) -> Change:  # noqa: ARG002 (a definition takes none; any two versions can share traffic)
-        """Compares the version that serves with the release's definition and the state machine's settings."""
+        """Compares the current version with the release's definition and the state machine's settings."""
         _, document = self._asked(artifacts)
         alias = self._alias.look()
         self._one_version(alias)
@@ -271,7 +272,7 @@ class StateMachine:
     def _foreign(
         self, latest: Mapping[str, Any], serving: Mapping[str, Any], candidate: Revision
     ) -> Sequence[str]:
-        """Warns if the state machine itself has a definition that does not serve and that no release made."""
+        """Warns if the state machine has a definition that is not in use and that no release made."""
         stands = _definition(latest)
         if stands in (_definition(serving), candidate["data"]["definition"]):
             return ()
@@ -306,7 +307,7 @@ class StateMachine:
             return Prepared(wait=_PACE_SECONDS)
         try:
             made = self._machine(version, missing=BaselineMissing)
-        except BaselineMissing:  # reads are behind writes for a moment
+        except BaselineMissing:  # reads lag behind writes for a moment
             return Prepared(wait=_PACE_SECONDS)
         self._as_approved(_parsed(made), made, candidate, "is")
         if self.spec.synthetic:
@@ -325,7 +326,8 @@ class StateMachine:
         return Prepared(candidate={**candidate, "id": version})
 
     def _published(self, text: str, latest: Mapping[str, Any], candidate: Revision) -> str:
-        """Updates and publishes in one call; a definition that stands already is published at exactly its revision, once."""
+        """Updates and publishes in one call. A definition that is already there is published once, at exactly its
+        revision."""
         stands = _definition(latest) == candidate["data"]["definition"]
         newest = self._newest() if stands else None
         if newest and newest.get("revisionId") == latest.get("revisionId"):
@@ -337,7 +339,7 @@ class StateMachine:
                 )
                 return _number(published["stateMachineVersionArn"])
             self._undisturbed(latest, candidate)
-            # The role is left out: what somebody else changes in this moment must show in the version.
+            # The role is left out, so that a concurrent change of it shows in the version.
             updated = self.states.update_state_machine(
                 stateMachineArn=self._arn, definition=text, publish=True, versionDescription=self._mark
             )
@@ -388,7 +390,7 @@ class StateMachine:
         alias = self._alias.look()
         if self._as_expected(alias, self._alias.fences(), move):
             return alias.etag if alias else ""
-        if move.percent == 100 and move.baseline:  # until now this alias itself points at it
+        if move.percent == 100 and move.baseline:  # until now this alias points at it
             self._alias.hold(move.baseline["id"], move.fence)
         return self._alias.write(alias, routes, move.fence)
 
@@ -424,7 +426,7 @@ class StateMachine:
     # ---- the baseline ----------------------------------------------------------------------------------------------
 
     def exists(self, revision: Revision) -> None:
-        """The version exists, and has the definition that was recorded."""
+        """Checks that the version exists and has the recorded definition."""
         self._still_there(revision, BaselineMissing)
 
     def _still_there(self, revision: Revision, missing: type[TargetInvalid | BaselineMissing]) -> None:
@@ -455,7 +457,7 @@ class StateMachine:
         fence: int,
         replaced: Revision | None = None,
     ) -> str:
-        """Sends all traffic to the baseline in one write; if nothing served before the release, removes the alias.
+        """Gives the baseline all traffic in one write. If nothing was deployed before the release, removes the alias.
 
         It lists the executions that still run on the candidate, because they cannot be undone.
         """
@@ -472,7 +474,7 @@ class StateMachine:
             alias, _ = self._standing_on(ours, fence, baseline)
             try:
                 self._alias.write(alias, routes, fence)
-            except TargetMoved as error:  # written by another between our look and our write: look again
+            except TargetMoved as error:  # changed since it was read: read again
                 raise NotStable(str(error)) from error
         elif fence not in fences:  # nothing to move; a late step must still be refused
             self._alias.mark(fences, fence, routes)
@@ -511,7 +513,7 @@ class StateMachine:
                 f"fix, or remove the alias: {self._alias.by_hand('')}"
             )
 
-    # ---- what is read ----------------------------------------------------------------------------------------------
+    # ---- reading ---------------------------------------------------------------------------------------------------
 
     def _machine(
         self, version: str = "", *, missing: type[TargetInvalid | BaselineMissing] = TargetInvalid
@@ -528,7 +530,7 @@ class StateMachine:
         return found
 
     def _newest(self) -> Mapping[str, Any] | None:
-        """The version that was published last."""
+        """The most recently published version."""
         what = f"{self._release}: looking at the newest version of {self.spec.stateMachine}"
         with calling(what, **NOT_THERE):
             found = self.states.list_state_machine_versions(stateMachineArn=self._arn, maxResults=1)
@@ -543,7 +545,7 @@ class StateMachine:
         }
 
     def _is_ours(self, recorded: Revision) -> bool:
-        """Whether it was recorded for this alias; the configuration may have changed since."""
+        """Whether the record belongs to this alias. The configuration may have changed since."""
         return recorded["data"].get("of") == self._alias.arn
 
     def _brought(self, artifacts: Artifacts) -> tuple[Artifact, PinnedObject]:

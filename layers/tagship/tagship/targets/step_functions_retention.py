@@ -1,4 +1,4 @@
-"""The versions of a state machine that earlier releases left, and what still uses them."""
+"""Finds and deletes the versions that earlier releases left on a state machine, unless something still uses them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Versions:
-    """The versions of one state machine, with the rights of who asks."""
+    """The versions of one state machine, read with the caller's permissions."""
 
     application: str
     spec: StepFunctionsTarget
     states: SFNClient
 
     def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
-        """A version belongs to a release only if it has the recorded definition: the state machine may be a new one."""
+        """A version belongs to a release only if it has the recorded definition; the state machine may have been
+        recreated."""
         aliases = self._aliases()
         found = []
         for number in sorted(self._numbers(), key=int):
@@ -40,7 +41,7 @@ class Versions:
             definition = self._definition(number) if recorded else ""
             revisions = [each for each in recorded if each["data"]["definition"] == definition]
             uses = [f"the alias {name} points at it" for name in aliases.get(number, ())]
-            if revisions and not uses:  # the others stay anyway
+            if revisions and not uses:  # the other versions are kept anyway
                 names = running(self.states, self.spec, number, release=self.application) or ()
                 uses += [f"executions are running on it, {names[0]} among them"] if names else []
             found.append(Stored(name=f"version {number}", revisions=revisions, used=listed(uses)))
@@ -79,7 +80,7 @@ class Versions:
                 yield each["stateMachineVersionArn"].rpartition(":")[2]
 
     def _aliases(self) -> Mapping[str, list[str]]:
-        """The names of the aliases that point at a version, with any share of their traffic."""
+        """The names of the aliases that point at each version, with any share of the traffic."""
         found: dict[str, list[str]] = {}
         for page in self._pages("list_state_machine_aliases", "aliases"):
             for each in page["stateMachineAliases"]:
