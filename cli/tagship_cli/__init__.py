@@ -1,1 +1,1 @@
-"""The command line: what a person, or a CI job, says to a stage of Tagship."""
+"""The command line, for people and CI jobs."""

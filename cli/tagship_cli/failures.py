@@ -1,10 +1,10 @@
-"""What a command says when it can't do its work: what was tried, what AWS said, what to do; and with which exit code.
+"""Errors of commands: what was attempted, what AWS answered, what to do next, and the exit code.
 
 | code | class | when |
 |---|---|---|
-| 1 | `Failed` | the release or the check failed, or the ledger says no |
-| 2 | click's `UsageError` | the command was used wrongly |
-| 3 | `AwsRefused` | AWS said no, could not be reached, or knows no such stack |
+| 1 | `Failed` | the release or the check failed, or the ledger refuses |
+| 2 | click's `UsageError` | the command was used incorrectly |
+| 3 | `AwsRefused` | AWS refused, could not be reached, or has no such stack |
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Failed(click.ClickException):
     exit_code = 1
 
     def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 (click's signature)
-        """On standard error, harmless whatever is in it."""
+        """Prints to standard error, with control characters made visible."""
         from tagship_cli.views.screen import bad, clean, complain
 
         headline, _, rest = self.format_message().partition("\n")
@@ -31,16 +31,16 @@ class Failed(click.ClickException):
 
 
 class AwsRefused(Failed):
-    """AWS said no, or could not be asked."""
+    """AWS refused, or could not be reached."""
 
     exit_code = 3
 
 
 @contextmanager
 def trying(what: str = "") -> Iterator[None]:
-    """Names what is tried with AWS, so that a refusal says it.
+    """Names the attempted AWS operation in the error.
 
-    Raises AwsRefused for whatever AWS or the way to it refuses, Failed for what Tagship itself refuses.
+    Raises AwsRefused for errors of AWS or of the connection, Failed for Tagship's own refusals.
     """
     try:
         yield
@@ -54,7 +54,7 @@ def trying(what: str = "") -> Iterator[None]:
 
 
 def explained(what: str, error: Exception) -> Failed | None:
-    """The failure that an error of boto3's or of Tagship's is for a person; None for a defect."""
+    """Turns an error of boto3 or Tagship into a failure for people; None if it is a bug."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     from tagship.model.errors import AwsUnavailable, TagshipError
@@ -105,7 +105,7 @@ _ADVICE = (
 
 
 def _unasked(what: str, error: object) -> AwsRefused:
-    """Nothing reached AWS, or nothing came back."""
+    """No request reached AWS, or no response came back."""
     advice = next((advice for names, advice in _UNASKED if type(error).__name__ in names), "")
     did = f"{what}: " if what else ""
     return AwsRefused(f"{did}{_first_line(str(error))}\n{advice}".rstrip())

@@ -1,4 +1,4 @@
-"""The entry point: which commands there are, and one clear sentence and exit code for whatever goes wrong."""
+"""The entry point: the list of commands, and one clear sentence and exit code for every error."""
 
 from __future__ import annotations
 
@@ -62,21 +62,21 @@ COMMANDS = {
 """Each command's module and its line in the help; the module is loaded when the command is run."""
 
 HIDDEN = frozenset({"schemas"})
-"""For those who develop Tagship itself."""
+"""Commands for developers of Tagship itself."""
 CHECKOUT_ONLY = frozenset({"local"})
-"""What an installed package can't do."""
+"""Commands that need a checkout of the repository."""
 
 
 class Tagship(click.Group):
-    """Loads a command when it is named, and tells in a sentence what AWS refused."""
+    """Loads a command only when it is used, and explains AWS errors in a sentence."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
-        """In the order in which a release meets them."""
+        """In the order in which a release needs them."""
         hidden = HIDDEN if checkout() else HIDDEN | CHECKOUT_ONLY
         return [name for name in COMMANDS if name not in hidden]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's)
-        """The command, or None for a name that there is not."""
+        """The command; None if there is none with this name."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
@@ -85,7 +85,7 @@ class Tagship(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Says which command was probably meant."""
+        """Suggests the command that was probably meant."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -97,12 +97,12 @@ class Tagship(click.Group):
             raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list, without loading any of them."""
+        """Lists the commands without loading them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
 
     def invoke(self, ctx: click.Context) -> object:
-        """Runs the command; what it did not foresee of AWS's refusals is told here."""
+        """Runs the command, and explains AWS errors that the command did not handle."""
         if os.environ.get("NO_COLOR"):
             ctx.color = False
         with trying():

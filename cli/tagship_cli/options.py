@@ -1,4 +1,4 @@
-"""Options that several commands share, and several of click's decorators as one."""
+"""Options that several commands share, and a helper that combines several click decorators."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 Command = Callable[..., object]
-"""What click makes a command of."""
+"""A click command function."""
 Option = Callable[[Command], Command]
 
 
 def together(*options: Option) -> Option:
-    """These decorators as one; the help lists them in this order."""
+    """Combines these decorators into one; the help lists the options in this order."""
 
     def decorated(command: Command) -> Command:
         for option in reversed(options):

@@ -1,4 +1,4 @@
-"""Where a command works: one stage's stack, in one region, as one identity; nothing is asked of AWS before it is needed."""
+"""The stage that a command works on: one stack, one region, one identity. AWS is called only when needed."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ if TYPE_CHECKING:
 STAGES = ("development", "staging", "production")
 STAGE_VARIABLE = "TAGSHIP_STAGE"
 LONGEST_STACK = 22
-"""Characters: CloudFormation cuts names of roles at 64, and `<stack>-RemindApproversFunctionRole-<12 random>` must fit."""
+"""The longest stack name, in characters. CloudFormation shortens role names at 64, and
+`<stack>-RemindApproversFunctionRole-<12 random>` must fit."""
 PLACE = "tagship_cli.place"
-"""Where click keeps what was said before the command."""
+"""The key under which click keeps the options given before the command."""
 
 
 def utc_now() -> datetime:
-    """The clock that people's commands run on."""
+    """The clock for commands that people run."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What is outside of a command and AWS: tests bring their own."""
+    """Everything outside the command and AWS; tests replace it."""
 
     now: Callable[[], datetime] = utc_now
     pause: Callable[[float], None] = time.sleep
@@ -46,24 +47,24 @@ class World:
 
 @dataclass(slots=True, kw_only=True)
 class Place:
-    """A stage, its stack's outputs, and clients for it."""
+    """A stage, its stack's outputs, and its AWS clients."""
 
     named_stage: str | None = None
-    """What was given; where nothing was, the stage is looked for when it is first needed."""
+    """The given options. Without any, the stage is looked up when it is first needed."""
     named_stack: str | None = None
     region: str | None = None
     profile: str | None = None
     usual_region: str | None = None
-    """Of the environment's AWS_REGION, which boto3 does not read."""
+    """The environment's AWS_REGION, which boto3 does not read."""
     world: World = field(default_factory=World)
     _aws: Aws | None = None
     _outputs: dict[str, str] | None = None
 
     @property
     def stage(self) -> str:
-        """The named stage, else the named stack's, else the only one that is deployed.
+        """The named stage, else the named stack's, else the only deployed one.
 
-        Raises AwsRefused when none is deployed here, click's UsageError when nobody can be asked which of several.
+        Raises AwsRefused if none is deployed here, click's UsageError if there are several and no terminal to ask on.
         """
         if self.named_stage is None:
             self.named_stage = self._stage_of_stack() if self.named_stack else self._deployed_stage()
@@ -76,18 +77,18 @@ class Place:
 
     @property
     def now(self) -> datetime:
-        """The time, by this command's clock."""
+        """The current time, from this command's clock."""
         return self.world.now()
 
     def client(self, service: str, *, region: str | None = None, config: Config | None = None) -> Any:
-        """A client of the chosen identity, in the chosen region or in this one."""
+        """A client with the chosen identity, in the chosen region or in this one."""
         if region is None or region == self.region_name:
             return self.aws.client(service, config=config) if config else self.aws.client(service)
         return new_session(profile_name=self.profile, region_name=region).client(service, config=config)
 
     @property
     def aws(self) -> Aws:
-        """The clients, made when they are first asked for."""
+        """The AWS clients, each created on first use."""
         if self._aws is None:
             from tagship.aws.clients import Aws
 
@@ -99,7 +100,7 @@ class Place:
     def output(self, name: str) -> str:
         """One of the stack's outputs.
 
-        Raises AwsRefused when there is no such stack here, or it is not Tagship's.
+        Raises AwsRefused if there is no such stack here, or if it is not Tagship's.
         """
         if self._outputs is None:
             self._outputs = self._described()
@@ -111,14 +112,14 @@ class Place:
         return self._outputs[name]
 
     def listed(self, name: str) -> list[str]:
-        """A comma-separated output, empty in a stack that has none."""
-        self.output("LedgerTableName")  # that the stack is Tagship's
+        """A comma-separated output; empty if the stack does not have it."""
+        self.output("LedgerTableName")  # checks that the stack is Tagship's
         assert self._outputs is not None
         return [each.strip() for each in self._outputs.get(name, "").split(",") if each.strip()]
 
     @property
     def guards_configuration(self) -> bool:
-        """Whether only an approved configuration counts here. Where nothing is deployed yet, nothing guards."""
+        """Whether the stage requires approved configurations. False if nothing is deployed yet."""
         if self._outputs is None and self.found() is None:
             return False
         return self.listed("ConfigurationGuarded") == ["true"]
@@ -142,7 +143,8 @@ class Place:
         return str(self.client("cloudformation").meta.region_name)
 
     def refuse_a_long_name(self) -> None:
-        """Raises Failed for a stack whose functions' roles CloudFormation names so that no trust policy finds them."""
+        """Raises Failed if the stack's name is so long that CloudFormation shortens its role names, which trust
+        policies must match."""
         if len(self.stack) > LONGEST_STACK:
             raise Failed(
                 f"The stack's name {self.stack} has {len(self.stack)} characters. CloudFormation cuts the names of roles at "
@@ -151,7 +153,7 @@ class Place:
             )
 
     def flags(self) -> str:
-        """What a suggested command needs to work in this place; the stage is always named."""
+        """The flags that a suggested command needs to reach this stage. The stage is always named."""
         text = f" --stage {self.stage}"
         if self.stack != stack_of(self.stage):
             text += f" --stack {self.stack}"
@@ -162,11 +164,11 @@ class Place:
         return text
 
     def found(self) -> dict[str, Any] | None:
-        """The stack as CloudFormation describes it, None where nothing is deployed."""
+        """The stack as CloudFormation describes it; None if it is not deployed."""
         return self._stack_named(self.stack)
 
     def described(self) -> dict[str, Any]:
-        """The stack as CloudFormation describes it. Raises AwsRefused when there is none here."""
+        """The stack as CloudFormation describes it. Raises AwsRefused if it is not deployed here."""
         found = self.found()
         if found is None:
             raise self._no_stack(self.stack, self.stage)
@@ -177,7 +179,7 @@ class Place:
         return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
 
     def _stack_named(self, name: str) -> dict[str, Any] | None:
-        """What CloudFormation knows of a stack; None where there is none."""
+        """CloudFormation's description of a stack; None if it does not exist."""
         from botocore.exceptions import ClientError
 
         with trying(f"Reading the stack {name}"):
@@ -235,14 +237,14 @@ class Place:
 
 
 def new_session(*, profile_name: str | None, region_name: str | None) -> Any:
-    """boto3's, imported only where AWS is asked for something."""
+    """Creates a boto3 session. boto3 is imported only when AWS is needed."""
     import boto3
 
     return boto3.session.Session(profile_name=profile_name, region_name=region_name)
 
 
 def can_ask() -> bool:
-    """Whether a person is there to answer."""
+    """Whether somebody is at a terminal."""
     return sys.stdin.isatty()
 
 
@@ -253,7 +255,7 @@ def checkout() -> Path | None:
 
 
 def stack_of(stage: str) -> str:
-    """What a stage's stack is called unless somebody chose otherwise."""
+    """The default name of a stage's stack."""
     return f"tagship-{stage}"
 
 
@@ -275,17 +277,17 @@ place_options = together(
         "--profile", metavar="NAME", help="The AWS profile.  [default: from your AWS configuration]"
     ),
 )
-"""They stand before a command; after it they say the same."""
+"""Options that may also be given before the command."""
 
 
 def in_a_place(command: Command) -> Command:
-    """Gives a command the options that name a place, and hands it the `place` that they name."""
+    """Adds the options that select a stage to a command, and passes it the selected `place`."""
 
     @place_options
     @click.pass_context
     @functools.wraps(command)
     def placed(ctx: click.Context, /, **given: Any) -> object:
-        # What stands after the command counts, then what stands before it, then the environment.
+        # Options after the command take precedence, then options before it, then the environment.
         before = ctx.meta.get(PLACE, {})
         named = {name: given.pop(name) or before.get(name) for name in _NAMES}
         return command(place=_place(ctx, named), **given)
@@ -314,9 +316,10 @@ def _one_of_two(way: str, about: str) -> Option:
 
 
 def between_two_places(command: Command) -> Command:
-    """Gives a command the options that name two places, and hands it `origin` and `destination`.
+    """Adds the options that select two stages to a command, and passes it `origin` and `destination`.
 
-    Region and profile may stand once before the command, for both. Stage and stack may not: they are never the same.
+    Region and profile may be given once before the command, for both. Stage and stack may not, because they always
+    differ.
     """
 
     @_one_of_two("from", "The stage where the release succeeded.")

@@ -1,4 +1,4 @@
-"""A time as a person types it: a day, a moment, or how long ago."""
+"""A time as a person types it: a day, a time, or how long ago."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class When(click.ParamType[datetime | timedelta]):
-    """`2026-11-23`, `2026-11-23T14:05`, with a zone or in the person's own; or `12h`, `30d` for so long ago."""
+    """`2026-11-23`; `2026-11-23T14:05`, with a zone or in the local one; or `12h`, `30d` ago."""
 
     name = "when"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime | timedelta:
-        """Refuses everything else as wrong use."""
+        """Refuses everything else with a usage error."""
         if isinstance(value, datetime | timedelta):
             return value
         if ago := _AGO.fullmatch(value):

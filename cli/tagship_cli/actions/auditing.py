@@ -1,4 +1,4 @@
-"""What `tagship audit` exports and verifies: the ledger's chain, an export of it, a piece of evidence."""
+"""Exports and verifies for `tagship audit`: the ledger's chain, an export of it, and a release's evidence."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ LONGEST_FILE = 1024**3
 
 
 KEPT_WITHIN = timedelta(hours=1)
-"""How long after its ending a release's evidence may still be on its way to the bucket."""
+"""The time in which a release's evidence may reach the bucket after the release has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What was verified, and the first thing that is wrong with it."""
+    """What was verified, and the first problem found."""
 
     what: str
     application: str
     facts: int
     broken: Broken | None
     anchors: int = 0
-    """Pieces of evidence that the chain was compared with."""
+    """The number of evidence files that the chain was compared with."""
     without_evidence: tuple[str, ...] = ()
     """Endings without stored evidence."""
     hidden: tuple[str, ...] = ()
-    """Names in the evidence bucket behind which someone hid a piece of evidence."""
+    """Names in the evidence bucket whose versions someone has hidden."""
     not_checked: str = ""
     """What this kind of verification cannot show."""
 

@@ -121,7 +121,7 @@ def refuse_what_the_stage_cannot(place: Place, configuration: Application) -> No
 
 
 def refuse_unmet_rules(place: Place, configuration: Application) -> None:
-    """Raises Failed where the stage lacks a group that the rules name, or where nobody could meet the rules with it."""
+    """Raises Failed if the stage lacks a group that the rules name, or if nobody could meet the rules with its groups."""
     from tagship.intake.configuration import groups_in, with_groups
     from tagship.model.documents import as_document
     from tagship_cli.failures import trying

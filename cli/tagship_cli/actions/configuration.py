@@ -27,13 +27,13 @@ class Stored:
     version: int = 0
     text: str = ""
     data: object = None
-    """The parsed text, None if it is not JSON."""
+    """The parsed text; None if it is not JSON."""
     digest: str = ""
-    """Of a group, as the ledger has it."""
+    """The digest of a group, as stored in the ledger."""
 
 
 def stored(ssm: SSMClient, *, stage: str, application: str) -> Stored:
-    """The current one."""
+    """The stored configuration."""
     from botocore.exceptions import ClientError
 
     name = parameter_name(stage, application)
@@ -99,9 +99,9 @@ def difference(before: Stored, data: object) -> list[str]:
 
 
 def write(ssm: SSMClient, before: Stored, data: object, *, who: str) -> int:
-    """The version that was written.
+    """Returns the version that was written.
 
-    Raises Failed if it is larger than a parameter can be, or if someone else created it meanwhile.
+    Raises Failed if the configuration is larger than a parameter can be, or if someone else created it meanwhile.
     """
     from botocore.exceptions import ClientError
 

@@ -66,7 +66,7 @@ class Document:
 
     @property
     def whole(self) -> dict[str, object] | None:
-        """With every default, if it is valid."""
+        """The document with all defaults, if it is valid."""
         return as_document(self.noun) if self.noun else None
 
 
@@ -115,7 +115,7 @@ class _Unreadable(Exception):
 
 
 def _is_json(name: str, text: str) -> bool:
-    """`{` begins a JSON document, or a YAML file that is written in braces."""
+    """JSON begins with `{`, and so does a YAML file in flow style."""
     if name.endswith((".yaml", ".yml")):
         return False
     return name.endswith(".json") or text.lstrip()[:1] == "{"
@@ -141,11 +141,11 @@ def _from_json(text: str) -> tuple[yaml.Node, object]:
         raise _Unreadable(f"is not JSON: {error.msg} (column {error.colno})", error.lineno) from error
     except ValueError as error:  # a number of thousands of digits
         raise _Unreadable(f"has a value that can't be read: {error}") from error
-    try:  # JSON may be indented by tabs, YAML may not; the lines stay as they are
+    try:  # JSON may be indented with tabs, YAML may not; line numbers stay the same
         root = yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader)
         return root or yaml.MappingNode("", []), data
     except yaml.YAMLError:
-        return yaml.MappingNode("", []), data  # JSON that YAML can't read: all but the lines
+        return yaml.MappingNode("", []), data  # JSON that the YAML parser can't read: no line numbers
 
 
 def _from_yaml(text: str) -> tuple[yaml.Node, object]:
@@ -166,7 +166,7 @@ def _from_yaml(text: str) -> tuple[yaml.Node, object]:
 
 
 def _bounded(text: str) -> None:
-    """Looks at the events alone, of which there are as many as the text is long: nothing is built of them."""
+    """Checks the parser's events only, whose number is limited by the text's length; builds nothing."""
     deep = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         deep += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -175,7 +175,7 @@ def _bounded(text: str) -> None:
 
 
 def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many values there would be with every alias and merge key expanded; each node is counted once.
+    """The number of values after expanding every alias and merge key. Each node is counted once.
 
     Raises _Unreadable for a node that contains itself.
     """
@@ -231,10 +231,10 @@ def _neither(data: object) -> Finding:
 def _judged(
     kind: str, raw: bytes, data: object, *, well_formed: bool, stage: str
 ) -> tuple[Manifest | Application | Group | None, tuple[Problem, ...]]:
-    """The same problems that are found when the release is read."""
+    """The same problems that the release would report when it is read."""
     try:
         if kind == "release":
-            # A problem with the bytes would hide the others, so only the data is judged then.
+            # Problems with the raw bytes would hide all others, so only the data is validated here.
             return read_manifest(raw if well_formed else json.dumps(data).encode()), ()
         if kind == "group":
             return read_group(data, stage=stage), ()
@@ -269,7 +269,7 @@ def _found(root: yaml.Node, data: object, problem: Problem) -> Finding:
 
 
 def _line(root: yaml.Node, path: Path) -> int:
-    """The line of the field's name, of the list's item, or of the nearest thing around a missing one."""
+    """The line of the field's name, of the list's item, or of the nearest parent of a missing one."""
     node, mark = root, root.start_mark
     for part in path:
         if isinstance(node, yaml.MappingNode):
@@ -320,7 +320,7 @@ def _twice(root: yaml.Node) -> Iterator[Finding]:
 
 
 def _plain(data: object) -> tuple[object, dict[Path, Problem]]:
-    """The data in JSON's types, and the values that YAML read as other types, by path.
+    """The data in JSON's types, and values of other types that YAML produced, by path.
 
     Raises _Unreadable if the document would be infinite.
     """

@@ -1,4 +1,5 @@
-"""A guarded stage lets no release through whose configuration is not the one that was approved: said before it ends so."""
+"""Checks, before a release starts, that its configuration is approved: a guarded stage ends any other release as
+INVALID."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from tagship_cli.place import Place
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unapproved:
-    """Why a release would end INVALID, and the command that goes on."""
+    """Why a release would end INVALID, and the command to run next."""
 
     said: str
     remedy: str
@@ -28,7 +29,7 @@ class Unapproved:
 def compared(
     ledger: Ledger, application: str, data: object, *, what: str = "The stored configuration", flags: str
 ) -> Unapproved | None:
-    """Of a configuration in a guarded stage, `what` in words; None where it is the one in force."""
+    """Compares a configuration with the approved one. `what` describes it; None if it is the approved one."""
     with trying(f"Reading the ledger of {ledger.stage}"):
         present = configurations.in_force(ledger, application)
         if present is not None and digest_of(present["document"]) == digest_of(data):
@@ -52,11 +53,11 @@ def compared(
 
 
 def _of_groups(ledger: Ledger, application: str, data: object, flags: str) -> Unapproved | None:
-    """A group that was never approved, is missing, or has become too small makes an approved configuration invalid too."""
+    """An approved configuration is also invalid if a group is unapproved, missing or too small."""
     try:
         document = as_document(read_application(data))
     except DocumentInvalid:
-        return None  # said elsewhere, field by field
+        return None  # reported elsewhere, field by field
     problems = with_groups({"version": 0, "document": document, "problems": []}, ledger, guarded=True)[
         "problems"
     ]
@@ -67,9 +68,9 @@ def _of_groups(ledger: Ledger, application: str, data: object, flags: str) -> Un
 
 
 def unapproved(place: Place, application: str, data: object = None, *, what: str = "") -> Unapproved | None:
-    """Of the configuration that the stage has stored, or of `data`.
+    """Checks the stage's stored configuration, or `data`.
 
-    None where the stage guards nothing, and where this identity may not look: CI may only upload.
+    Returns None if the stage does not guard configurations, and if this identity can't read them: CI may only upload.
     """
     from tagship_cli.actions.configuration import stored
 

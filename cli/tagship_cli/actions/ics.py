@@ -1,7 +1,7 @@
-"""Windows and freezes as a calendar (iCalendar, RFC 5545), and freezes read from one.
+"""Writes windows and freezes as a calendar (iCalendar, RFC 5545), and reads freezes from one.
 
-The library escapes, folds and knows time zones. A freeze that repeats keeps its rule (RRULE). Its times last whole days of
-their zone, which iCalendar says with DURATION: a day is a day also when the clock is moved.
+The library handles escaping, line folding and time zones. A repeating freeze keeps its rule (RRULE). Its duration is in
+days of its zone, written as DURATION, so that a day stays a day when daylight saving time begins or ends.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ MOST_EVENTS = 200
 _MOST_DAYS = 92
 _REASON = 500
 _WINDOW, _FREEZE = "Tagship window", "Tagship freeze"
-"""Categories: what is a window is no freeze when the calendar is read again."""
+"""The categories. A window that was exported is not read as a freeze again."""
 _DAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 
 
 class NotACalendar(Exception):
-    """It is not iCalendar, or more than is read; says what is wrong."""
+    """It is not a valid calendar, or is too large; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What an event asks for."""
+    """The freeze that an event describes."""
 
     reason: str
     starts: datetime
     ends: datetime
-    """Of one that repeats: of the time that is now, or comes next."""
+    """Start and end; of a repeating freeze, those of its current or next occurrence."""
     again: Recurrence | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """What a calendar says."""
+    """The contents of a calendar."""
 
     freezes: Sequence[Found]
     refused: Sequence[str]
-    """Events that no freeze can represent, and why."""
+    """Events that can't be represented as a freeze, and why."""
     skipped: Sequence[str]
-    """Events that ask for nothing: over, cancelled, or a window."""
+    """Events that are ignored: over, cancelled, or a window."""
 
 
 # ---- writing -------------------------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ def _event(uid: str, *, summary: str, category: str, now: datetime) -> Event:
     event.add("dtstamp", now.astimezone(UTC).replace(microsecond=0))
     event.add("summary", summary)
     event.add("categories", [category])
-    event.add("transp", "TRANSPARENT")  # it makes nobody busy
+    event.add("transp", "TRANSPARENT")  # it shows nobody as busy
     return event
 
 
@@ -126,7 +126,7 @@ def _zoned(wall: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _rule_in_utc(rule: str, zone: ZoneInfo) -> Any:
-    """RFC 5545: where DTSTART has a zone, UNTIL is in UTC. Ours is by the zone's own clock."""
+    """RFC 5545 requires UNTIL in UTC if DTSTART has a zone. Our rules use the zone's local time."""
     from icalendar import vRecur
 
     parts = vRecur.from_ical(rule)
@@ -139,7 +139,7 @@ def _rule_in_utc(rule: str, zone: ZoneInfo) -> Any:
 
 
 def read(raw: bytes, *, now: datetime, zone: str) -> Read:
-    """The freezes that a calendar's events ask for; `zone` is that of events which name none.
+    """The freezes in a calendar's events. `zone` is used for events without a zone.
 
     Raises NotACalendar.
     """
@@ -171,7 +171,7 @@ def _events(raw: bytes) -> list[Event]:
         raise NotACalendar(f"is larger than {MOST_BYTES // 1024} KiB")
     try:
         calendars: list[Calendar] = Calendar.from_ical(raw, multiple=True)
-    except Exception as error:  # (the library raises whatever a broken line makes of it)
+    except Exception as error:  # (the library raises many kinds of errors for a malformed line)
         raise NotACalendar(f"is not a calendar (iCalendar, RFC 5545): {error}") from error
     found = [event for calendar in calendars for event in calendar.walk("VEVENT")]
     events = [event for event in found if isinstance(event, Event)]
@@ -199,7 +199,7 @@ def _asks_nothing(event: Event) -> str:
 
 
 def _found(event: Event, *, now: datetime, zone: ZoneInfo) -> Found:
-    """Raises ValueError, saying what is wrong, for what no freeze can represent."""
+    """Raises ValueError, with the reason, if the event can't be represented as a freeze."""
     if event.errors:
         raise ValueError(f"cannot be read: {event.errors[0][1]}")
     reason = " ".join(str(event.get("SUMMARY", "")).split())
@@ -242,7 +242,7 @@ def _again(event: Event, starts: datetime, ends: datetime, zone: ZoneInfo) -> Re
 
 
 def _wall(event: Event, zone: ZoneInfo) -> tuple[datetime, datetime, ZoneInfo]:
-    """When it begins and ends by the clock on the wall, and whose clock that is."""
+    """Start and end in local time, and their zone."""
     for name in ("DTSTART", "DTEND"):
         if unknown := _unknown_zone(event.get(name)):
             raise ValueError(
@@ -269,13 +269,13 @@ def _wall(event: Event, zone: ZoneInfo) -> tuple[datetime, datetime, ZoneInfo]:
 
 
 def _unknown_zone(value: Any) -> str:
-    """The zone that a time names and the library does not know: it reads the time as if it named none."""
+    """A zone name that the library does not know. It reads such a time as if it had no zone."""
     zone = getattr(value, "params", {}).get("TZID", "")
     return str(zone) if zone and getattr(value.dt, "tzinfo", None) is None else ""
 
 
 def _one(event: Event, name: str) -> Any:
-    """The event's one property of this name, as the library read it."""
+    """The event's only property of this name, as the library parsed it."""
     found = event.get(name)
     if found is None or isinstance(found, list):
         raise ValueError(f"has {'no' if found is None else 'several'} {name}")
@@ -295,7 +295,7 @@ def _zone_of(moment: date, zone: ZoneInfo) -> ZoneInfo:
 
 
 def _at(moment: date, zone: ZoneInfo) -> datetime:
-    """A day begins at 00:00; a time without a zone is in this one."""
+    """A day begins at 00:00. A time without a zone is in `zone`."""
     if not isinstance(moment, datetime):
         moment = datetime.combine(moment, time())
     return moment if moment.tzinfo else moment.replace(tzinfo=zone)

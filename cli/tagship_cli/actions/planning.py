@@ -52,7 +52,7 @@ class Planned:
     warnings: Sequence[str] = ()
     """What approvers would see first, and how to fix it."""
     unapproved: str = ""
-    """Why a guarded stage would not let it through yet, and what to do."""
+    """Why a guarded stage would refuse it now, and what to do."""
 
     @property
     def approval(self) -> str:
@@ -132,7 +132,7 @@ def _warnings(target: Target, current: Revision | None) -> list[str]:
 
 
 def _closed(place: Place, configuration: Application) -> str:
-    """Which freezes or windows would hold a release that is published now; empty where none would."""
+    """The freezes or windows that would hold a release published now; empty if there are none."""
     windows = [schedule.window(text) for text in configuration.gates.windows]
     standing = freezes.standing(place.ledger, configuration.application)
     why = schedule.why_closed(windows, schedule.standing(windows, standing, place.now))
@@ -148,7 +148,7 @@ def _closed(place: Place, configuration: Application) -> str:
 def _change(
     place: Place, target: Target, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool
 ) -> Change:
-    """Asks again while AWS computes the change, like the state machine."""
+    """Repeats the plan while AWS computes the change, like the state machine."""
     until = place.now + _PATIENCE
     while True:
         try:
@@ -162,9 +162,9 @@ def _change(
 def looked_at(
     place: Place, configuration: Application, *, tag: str, paths: Mapping[str, Path] | None = None
 ) -> tuple[Target, str]:
-    """The target, with the rights of who asks, and what it is called; `paths` are where files lie that are not uploaded.
+    """The target, read with the caller's permissions, and its name. `paths` are local files that are not uploaded yet.
 
-    Raises Failed where it is in an account that this identity is not in.
+    Raises Failed if the target is in another account than this identity.
     """
     spec, application = configuration.target, configuration.application
     kind = kind_of(spec)
@@ -184,12 +184,12 @@ def looked_at(
 
 
 def signed_in(place: Place, profile: str | None) -> Place:
-    """The same place for another identity, that of the target's account, if it is not the stage's."""
+    """The same place with the identity for the target's account, if that is not the stage's account."""
     return replace(place, profile=profile, _aws=None) if profile else place
 
 
 class _WithFiles:
-    """S3, with files that are not uploaded yet read from the local disk."""
+    """An S3 client that reads files that are not uploaded yet from the local disk."""
 
     def __init__(self, s3: Any, paths: Mapping[str, Path]) -> None:
         self._s3, self._paths = s3, paths
@@ -198,7 +198,7 @@ class _WithFiles:
         return getattr(self._s3, name)
 
     def get_object(self, **asked: Any) -> dict[str, Any]:
-        """With a range, if one is given."""
+        """Returns the object, or a range of it."""
         if asked["Bucket"] != _NOT_UPLOADED:
             answer: dict[str, Any] = self._s3.get_object(**asked)
             return answer
@@ -227,7 +227,7 @@ def _opening(paths: Mapping[str, Path]) -> Any:
 
 
 def as_markdown(planned: Planned) -> str:
-    """For a comment on a pull request. The first line is hidden: by it, the next run finds the comment that it renews."""
+    """A comment for a pull request. Its hidden first line lets the next run find the comment and update it."""
     application, stage = planned.configuration.application, planned.stage
     lines = [f"<!-- tagship plan: {application} {stage} -->", f"### Tagship: {application} → {stage}", ""]
     lines += [
@@ -267,11 +267,11 @@ def as_markdown(planned: Planned) -> str:
 
 
 _COMMENT = 60_000
-"""In characters: GitHub allows 65,536 in a comment."""
+"""The limit in characters. GitHub allows 65,536 in a comment."""
 
 
 _LINKED = re.compile(r"@|#|://|www\.|\bGH-", re.IGNORECASE)
-"""What mentions people and issues, or begins a link."""
+"""Characters that start a mention, an issue reference or a link."""
 
 
 def _rule_in_words(rule: ApprovalRule) -> str:
@@ -280,9 +280,9 @@ def _rule_in_words(rule: ApprovalRule) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that GitHub shows as it is, on one line: no markup, no link, and nobody and no issue is mentioned by it.
+    """Text that GitHub shows literally on one line: no markup, no links, and no mentions of people or issues.
 
-    GitHub looks for mentions and links after Markdown's escapes are gone, so an empty comment breaks them.
+    GitHub looks for mentions and links after it has removed Markdown's escapes, so an empty comment separates them.
     """
     escaped = "".join(f"\\{each}" if each in "\\`*_{}[]<>#|~@" else each for each in visible(text))
     apart = _LINKED.sub(lambda found: f"{found[0]}<!-- -->", escaped)

@@ -1,6 +1,6 @@
-"""Every state of the page, the mails and Slack's messages as files, from sample records.
+"""Writes every state of the page, the mails and the Slack messages as files, from sample records.
 
-For people who change a template, and for a team that wants to see what its approvers will get.
+It is for people who change a template, and for teams that want to see what their approvers will receive.
 
 `Page` itself renders the pages, with keys and a ledger in memory.
 """
@@ -240,7 +240,7 @@ def of_application(document: Document, *, stage: str) -> dict[str, object]:
 
 
 def _in_order(rules: Sequence[RuleData]) -> list[str]:
-    """The viewer of the page first, then people who meet the rules together, then all others."""
+    """The viewer of the page first, then people who together meet the rules, then all others."""
     people = everyone(rules)
     meeting = [who for those in filling(rules, people) for who in those]
     spare = [who for who in people if who not in meeting]
@@ -248,7 +248,7 @@ def _in_order(rules: Sequence[RuleData]) -> list[str]:
 
 
 def _members(policy: Mapping[str, Any]) -> dict[str, PinnedGroup]:
-    """Made-up members of each group that the rules name, one more than must approve: nobody is asked who they are."""
+    """Sample members for each group in the rules, one more than must approve. The real members are not looked up."""
     return {
         rule["group"]: {
             "members": [
@@ -272,9 +272,9 @@ def strategy_of(document: Document) -> list[StepData]:
 
 
 def pages(**about: object) -> dict[str, PageResponse]:
-    """Every state of the page, by the name of its file; `about` is what is different about the sample release.
+    """Every state of the page, by file name. `about` changes fields of the sample release.
 
-    A state that needs more approvers than there are is left out.
+    States that need more approvers than there are, are left out.
     """
     made = partial(sample, **about)
     me, *others = made()["approvers"]
@@ -342,7 +342,7 @@ def pages(**about: object) -> dict[str, PageResponse]:
 
 
 def mails(**about: object) -> dict[str, Mail]:
-    """Both mails to an approver, the one to the escalation list, and one with text that tries."""
+    """Both mails to an approver, the mail to the escalation list, and a mail with hostile text."""
     people = sample(**about)["approvers"]
     decided = [approved(who, 8) for who in people[1:][: sample(**about)["required"] - 1]]
     return {
@@ -354,7 +354,7 @@ def mails(**about: object) -> dict[str, Mail]:
 
 
 def slack_messages(**about: object) -> dict[str, Message]:
-    """The messages to Slack: paste one into Slack's Block Kit Builder to see it."""
+    """The Slack messages. Paste one into Slack's Block Kit Builder to see it."""
     record = _warned(**about)
     link = _link(record)
     return {
@@ -366,7 +366,7 @@ def slack_messages(**about: object) -> dict[str, Message]:
 
 
 def write_previews(folder: Path, **about: object) -> list[Path]:
-    """Render everything into `folder`, with an index; the paths that were written."""
+    """Renders everything into `folder`, with an index; returns the written paths."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {f"page-{name}.html": page.body for name, page in pages(**about).items()}
     for name, mail in mails(**about).items():
@@ -381,7 +381,7 @@ def write_previews(folder: Path, **about: object) -> list[Path]:
 
 
 def _index(names: list[str]) -> str:
-    """What there is to look at, by where people read it; the sample release and its plan are made up."""
+    """An index of the files, by channel. It says that the sample release and its plan are made up."""
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Previews</title>\n',
         "<h1>What people will receive</h1>\n<p>The release, its gates and its plan are a sample.</p>\n",
@@ -404,9 +404,9 @@ def hostile() -> RequestRecord:
 
 
 def hostile_text() -> dict[str, object]:
-    """Text that tries: markup, a reversed name, unseen characters, lines that pretend to be the page's own."""
+    """Hostile text: markup, reversed names, invisible characters, and lines that imitate the page."""
     evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u202egnp.exe\u200b\x00{{7*7}}"
-    return dict(  # noqa: C408 (as a record is written)
+    return dict(  # noqa: C408 (in the form of a record)
         tag=f"v1.4.0{evil}",
         fromTag=f"v1.3.2{evil}",
         author=f"dana{evil}@example.com\r\nBcc: all@example.com",
@@ -432,7 +432,7 @@ def hostile_text() -> dict[str, object]:
 
 
 def _ruled(me: str, left: str = "hal@example.com") -> RequestRecord:
-    """Two rules and a warning that asks for one more approver; somebody has left the group that was asked."""
+    """A record with two rules and a warning that requires one more approver; one person has left the group."""
     warning = "Replaces the table Orders (AWS::DynamoDB::Table): its data is lost."
     platform, database = [me, "ina@example.com"], ["fay@example.com", "gil@example.com"]
     return sample(

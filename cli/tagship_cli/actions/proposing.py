@@ -1,4 +1,4 @@
-"""A change of a configuration in a guarded stage: proposed to those who decide, by an execution of the release machine."""
+"""Proposes a configuration change in a guarded stage: an execution of the release state machine asks for its approval."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from tagship_cli.place import Place
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposed:
-    """A change that is on its way, or that came to its end at once."""
+    """A change that is waiting for approval, or that ended at once."""
 
     tag: str
     execution: str
     record: ReleaseRecord | None
-    """None where the document is in force already and was only stored again."""
+    """None if the document is already in force and was only stored again."""
     request: RequestRecord | None
 
     @property
     def status(self) -> str:
-        """`RUNNING` while people are asked."""
+        """`RUNNING` while it waits for approval."""
         return str(self.record["status"]) if self.record else str(Status.SUCCEEDED)
 
 
 def in_force(place: Place, application: str) -> ApprovedConfiguration | None:
-    """What was approved last."""
+    """The approved configuration."""
     with trying(f"Reading the ledger of {place.stage}"):
         return configurations.in_force(place.ledger, application)
 
 
 def stored_group(place: Place, group: str) -> Stored:
-    """A group as it is in force, for a look at the difference."""
+    """The group in force, to compare with."""
     found = in_force(place, scope_of(group))
     name = f"group {group}"
     if found is None:
@@ -57,7 +57,7 @@ def stored_group(place: Place, group: str) -> Stored:
 
 
 def as_stored(approved: ApprovedConfiguration | None, name: str) -> Stored:
-    """For a look at the difference."""
+    """The approved configuration, to compare with."""
     if approved is None:
         return Stored(name=name)
     return Stored(
@@ -69,7 +69,7 @@ def as_stored(approved: ApprovedConfiguration | None, name: str) -> Stored:
 
 
 def waiting(place: Place, application: str, document: object) -> str:
-    """The tag of a proposal of this very document that waits already; empty where none does."""
+    """The tag of an open proposal for exactly this document; empty if there is none."""
     wanted = digest_of(document)
     with trying(f"Reading the ledger of {place.stage}"):
         found = [
@@ -83,11 +83,11 @@ def waiting(place: Place, application: str, document: object) -> str:
 def propose(
     place: Place, application: str, document: object, *, caller: Caller, emergency: str, owners: str
 ) -> Proposed:
-    """Starts it, and waits until people are asked or it has ended.
+    """Starts a proposal and waits until it asks for approval or has ended.
 
-    Raises Failed when it can't be proposed.
+    Raises Failed if it can't be proposed.
     """
-    text_of(document)  # or it could not be stored after its approval
+    text_of(document)  # checked now, because after its approval it must fit into a parameter
     with trying(f"Reading the ledger of {place.stage}"):
         tag = tag_of(configurations.newest(place.ledger, application) + 1)
     order = {
@@ -106,14 +106,15 @@ def propose(
 
 
 def found(place: Place, application: str, tag: str, execution: str) -> Proposed:
-    """A proposal, as soon as it waits for people or has ended."""
+    """The proposal, once it waits for approval or has ended."""
     states = place.client("stepfunctions")
 
     def look() -> Proposed | None:
         described = states.describe_execution(executionArn=execution)
         record = record_of(place, application, tag)
         over = described["status"] == "SUCCEEDED"
-        # An execution that succeeds without a record of its own is the twin of one that waits, or has only stored again.
+        # An execution that succeeds without its own record duplicates an open proposal, or has only stored the document
+        # again.
         if record and (record["execution"] == execution or (over and record["status"] == Status.RUNNING)):
             request = approvals.get(place.ledger, record["approval"]) if record.get("approval") else None
             if request or record["status"] != Status.RUNNING:
@@ -143,7 +144,7 @@ def _not_proposed(title: str, described: Mapping[str, object]) -> str:
 
 
 def record_of(place: Place, application: str, tag: str) -> ReleaseRecord | None:
-    """As the ledger has it; None where it was not read yet."""
+    """The ledger's record; None if the proposal has not been read yet."""
     try:
         return releases.get(place.ledger, application, tag)
     except ApplicationUnknown:

@@ -1,7 +1,7 @@
-"""The roles that may upload one application's releases, as CloudFormation templates: CI's, and that of the stage before.
+"""CloudFormation templates of the roles that may upload an application's releases: CI's, and the previous stage's.
 
-Its trust names one issuer, one audience and one subject. The subject has a wildcard only where it names tags by a pattern.
-The stack's own publisher role (template.yaml) has the same properties, which a test holds.
+The trust policy names one issuer, one audience and one subject. The subject contains a wildcard only in a pattern of
+tags. The stack's own publisher role (template.yaml) has the same properties; a test checks that.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ _ISSUER = re.compile(r"https://[A-Za-z0-9.-]+(/[A-Za-z0-9._/-]*)?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """Whose tokens are believed."""
+    """The token issuer and subject that a role trusts."""
 
     issuer: str
-    """Its address, https."""
+    """The issuer's address, https."""
     audience: str
     subject: object
-    """What a token must say it is about; a `*` stands only in a pattern of tags."""
+    """The subject that a token must have. A `*` appears only in a pattern of tags."""
 
     @property
     def provider(self) -> str:
-        """What IAM calls the issuer."""
+        """The issuer's name in IAM."""
         return self.issuer.removeprefix("https://").rstrip("/")
 
 
 def github(repository: str, *, tags: str, environment: str = "") -> Trust:
-    """Jobs of one repository that run for a tag, or that name this environment, whatever they run for.
+    """Jobs of one repository that run for a tag, or jobs of one environment.
 
     Raises click's BadParameter.
     """
@@ -68,7 +68,7 @@ def gitlab(project: str, *, tags: str, audience: str, issuer: str = GITLAB) -> T
 
 
 def other(issuer: str, *, audience: str, subject: str, option: str = "--subject") -> Trust:
-    """Whatever this issuer says of one subject. Raises click's BadParameter."""
+    """Any token of this issuer for one subject. Raises click's BadParameter."""
     _must(_ISSUER, issuer, "--issuer", "an https address without a port")
     _must(_AUDIENCE, audience, "--audience", "what the job asks its token for")
     if option == "--subject":
@@ -82,7 +82,7 @@ def _must(pattern: re.Pattern[str], text: str, option: str, words: str) -> None:
 
 
 def role_name(stage: str, application: str) -> str:
-    """At most 64 characters, and of no pattern that Tagship's functions assume or are found by."""
+    """At most 64 characters, and outside the name patterns that Tagship's functions assume or use."""
     return f"tagship-pub-{stage}-{application}"
 
 
@@ -99,7 +99,8 @@ def template(
 ) -> dict[str, object]:
     """One role, for the account of the stage's stack.
 
-    `bucket` is the stage's release bucket, `key_alias` names the key that signs releases; None where nothing is signed.
+    `bucket` is the stage's release bucket. `key_alias` names the key that signs releases; None if releases are not
+    signed.
     """
     name = role_name(stage, application)
     trusts = trust_statement(
@@ -137,7 +138,7 @@ def template(
 
 
 def promoter_name(stage: str, application: str) -> str:
-    """At most 64 characters. The function that promotes may assume roles of such names, and no other function may."""
+    """At most 64 characters. Only the promotion function may assume roles with this name pattern."""
     return f"tagship-to-{stage}-{application}"
 
 
@@ -152,10 +153,10 @@ def promoter_template(
     partition: str,
     key_alias: str | None,
 ) -> dict[str, object]:
-    """The role with which the stage before uploads what it promotes to this one.
+    """The role that the previous stage assumes to upload what it promotes to this stage.
 
-    `function_role` is the ARN of the role of the function that promotes there, `key_alias` names the key that signs
-    promotions; None where no gate asks for it.
+    `function_role` is the ARN of that stage's promotion function's role. `key_alias` names the key that signs
+    promotions; None if no gate requires a signature.
     """
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
@@ -188,13 +189,14 @@ def promoter_template(
 
 
 def promoter_trust(function_role: str, *, stage: str, application: str) -> dict[str, object]:
-    """One function of the stage before, for this application alone. Raises click's BadParameter for what is no role."""
+    """Trusts one function of the previous stage, for this application only. Raises click's BadParameter if it is not a
+    role."""
     _must(_FUNCTION_ROLE, function_role, "--promoter", "a role's ARN: the output PromoterRoleArn")
     return trust_policy(function_roles=function_role, external_id=f"tagship-{stage}", application=application)
 
 
 def trust_statement(provider_arn: object, provider: str, audience: str, subject: object) -> dict[str, object]:
-    """Who may assume it: the issuer's token, for this audience, about this subject."""
+    """The trust policy's statement: tokens of this issuer, for this audience, about this subject."""
     return {
         "Effect": "Allow",
         "Principal": {"Federated": provider_arn},
@@ -207,9 +209,9 @@ def trust_statement(provider_arn: object, provider: str, audience: str, subject:
 
 
 def policies(objects: object, keys: object, key_alias: object) -> list[dict[str, object]]:
-    """To upload artifacts and manifest and see whether a tag is used, and to sign with one key."""
+    """Allows uploading artifacts and the manifest, checking whether a tag is used, and signing with one key."""
     upload = {"Effect": "Allow", "Action": ["s3:PutObject", "s3:GetObject"], "Resource": objects}
-    # A policy can name a key so only by condition.
+    # A policy can restrict a key by its alias only through a condition.
     sign = {
         "Effect": "Allow",
         "Action": "kms:Sign",
@@ -221,6 +223,6 @@ def policies(objects: object, keys: object, key_alias: object) -> list[dict[str,
 
 
 def provider_command(trust: Trust) -> str:
-    """What makes the account believe the issuer; once an account."""
+    """The command that adds the issuer to the account; needed once for each account."""
     host = urlsplit(trust.issuer).geturl()
     return f"aws iam create-open-id-connect-provider --url {host} --client-id-list {trust.audience}"

@@ -1,4 +1,4 @@
-"""A release on its way into the bucket: the artifacts first, each once, and release.json last."""
+"""Uploads a release to the bucket: each artifact once, and release.json last."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 MOST_BYTES = 5 * 1024**3
-"""S3's limit for one PUT; a release's objects are written by one PUT each, so that none can be overwritten."""
+"""S3's limit for one PUT, in bytes. Each object is uploaded with one conditional PUT, so that none can be overwritten.
+"""
 _EXISTS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _NOT_THERE = ("404", "NoSuchKey", "NotFound")
 _CANT_TELL = ("403", "AccessDenied", "Forbidden")
@@ -33,30 +34,30 @@ _OTHER_BYTES = ("BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """One artifact on this machine."""
+    """One local artifact."""
 
     name: str
     path: Path
     size: int
     sha256: str
     stored: str = ""
-    """Its name beside the manifest, where its own name is taken."""
+    """Its file name in the release's folder, if its own name is taken."""
 
     @property
     def file(self) -> str:
-        """What it is called beside the manifest."""
+        """Its file name in the release's folder."""
         return self.stored or self.path.name
 
     def by_content(self) -> File:
-        """The same file under a name that only these bytes have."""
+        """The same file with a name that contains its digest."""
         return replace(self, stored=f"{self.path.stem}-{self.sha256[:12]}{self.path.suffix}")
 
     @classmethod
     def measured(cls, name: str, path: Path) -> File:
-        """Size and SHA-256, read in pieces.
+        """Reads the file's size and SHA-256.
 
-        Raises Failed for a file that S3 does not accept in one PUT, for one that can't be read, and for a `.zip`
-        that is no zip file: the gates would refuse it, and its tag would be used up.
+        Raises Failed for a file that is too large for one PUT, that can't be read, or that is named `.zip` and is not a
+        zip: the gates would refuse it, and its tag would be used up.
         """
         try:
             size = path.stat().st_size
@@ -82,7 +83,7 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """A manifest that is valid, its bytes, and the files that it names."""
+    """A valid manifest, its bytes, and the files in it."""
 
     manifest: Manifest
     body: bytes
@@ -90,7 +91,7 @@ class Release:
 
     @classmethod
     def of(cls, fields: Mapping[str, object], files: Sequence[File]) -> Release:
-        """Raises Failed, with every problem, when it would not be a valid manifest."""
+        """Raises Failed, with every problem, if it would not be a valid manifest."""
         artifacts = [
             {"name": file.name, "file": file.file, "sha256": file.sha256, "size": file.size} for file in files
         ]
@@ -112,11 +113,11 @@ class Release:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of release.json, in hexadecimal: what is signed."""
+        """SHA-256 of release.json, in hexadecimal. This is what gets signed."""
         return hashlib.sha256(self.body).hexdigest()
 
     def with_files(self, files: Sequence[File]) -> Release:
-        """The same release with these names of its files."""
+        """The same release with these file names."""
         if tuple(files) == self.files:
             return self
         return Release.of(json.loads(self.body), files)
@@ -124,7 +125,7 @@ class Release:
     def made_at(self, time: str) -> Release:
         """The same release with another `createdAt`.
 
-        Raises DocumentInvalid for what is no time.
+        Raises DocumentInvalid if it is not a time.
         """
         body = _written({**json.loads(self.body), "createdAt": time})
         return Release(manifest=read_manifest(body), body=body, files=self.files)
@@ -132,7 +133,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
-    """A small object that goes up after the artifacts and before release.json."""
+    """A small object that is uploaded after the artifacts and before release.json."""
 
     file: str
     body: bytes
@@ -140,7 +141,8 @@ class Beside:
 
     @classmethod
     def signature(cls, raw: bytes, release: Release) -> Beside:
-        """`release.json.sig`. It says of which release.json it is: after an interruption the same one must follow it."""
+        """`release.json.sig`. Its metadata names the release.json it signs, so that an interrupted upload continues
+        with the same one."""
         made = {_OF: release.digest, _MADE: release.manifest.createdAt}
         return cls(file=SIGNATURE, body=raw, metadata=made)
 
@@ -150,16 +152,16 @@ _OF, _MADE = "manifest-sha256", "manifest-created-at"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What the folder has of a release."""
+    """What the release's folder already contains."""
 
     manifest: bytes | None
-    """Its release.json, if it is there."""
+    """The bytes of release.json, if it exists."""
     files: frozenset[str]
-    """Its files that are there, with the same bytes."""
+    """The files that exist with the same bytes."""
 
     @property
     def published(self) -> bool:
-        """Whether its release.json is there."""
+        """Whether release.json exists."""
         return self.manifest is not None
 
 
@@ -167,7 +169,7 @@ UPLOADED, WOULD, THERE = "uploaded", "would be uploaded", "already there"
 SAME = f"{THERE}, with the same bytes"
 
 Told = Callable[[str, int, str], None]
-"""Is told of each object: its name, its size, and what became of it."""
+"""Called for each object with its name, its size in bytes, and its outcome."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -178,22 +180,22 @@ class Folder:
     bucket: str
     release: Release
     exact: bool = False
-    """Whether release.json must stay byte for byte: a promotion's was signed elsewhere."""
+    """Whether release.json must keep its exact bytes: a promoted one was signed in another stage."""
 
     @property
     def address(self) -> str:
-        """Where it is."""
+        """The folder's S3 address."""
         manifest = self.release.manifest
         return f"s3://{self.bucket}/{folder_of(manifest.application, manifest.tag)}"
 
     def look(self) -> Found:
-        """What is there already; everything that would be refused is refused here, before anything is uploaded.
+        """Reads what exists already, and refuses everything that can't be uploaded before the upload starts.
 
-        A tag is used once its release.json is there. What an interrupted upload of another build has left can't be
-        overwritten, so a file whose name is taken goes up under a name of its own.
+        A tag is used once its release.json exists. Files from an interrupted upload of another build can't be
+        overwritten, so a file whose name is taken is uploaded under a different name.
 
-        Raises Failed for a tag that is used by another release, and for a file that is there with other bytes where
-        release.json must stay as it is.
+        Raises Failed if another release uses the tag, and if a file exists with other bytes while release.json must
+        keep its bytes.
         """
         manifest = self._manifest_there()
         self.refuse_another(manifest)
@@ -214,10 +216,10 @@ class Folder:
         return Found(manifest=None, files=frozenset(there))
 
     def signed_before(self) -> bool:
-        """Whether a run that was interrupted has signed this release; from here on it is made when that run made it.
+        """Whether an interrupted run has signed this release. If so, this run continues with that run's `createdAt`.
 
-        A signature can't be overwritten, and it is over every byte of release.json: so the same one must follow it.
-        Raises Failed where the signature is of another release.json.
+        A signature can't be overwritten and covers every byte of release.json, so release.json must be the same. Raises
+        Failed if the signature is for another release.json.
         """
         with trying(f"Looking at {self.address}{SIGNATURE}"):
             try:
@@ -237,11 +239,11 @@ class Folder:
         return True
 
     def beside(self, file: str) -> bytes | None:
-        """A small object that is there already."""
+        """A small object that exists already; None if it does not."""
         return self._read(file, f"Looking at {self.address}{file}")
 
     def upload(self, found: Found, told: Told, beside: Sequence[Beside] = ()) -> bool:
-        """Writes what is not there; release.json last. False when this very release was published before."""
+        """Uploads what is missing, release.json last. Returns False if exactly this release was already published."""
         for file in self.release.files:
             new = file.file not in found.files and self._put_file(file)
             told(file.file, file.size, UPLOADED if new else SAME)
@@ -252,14 +254,14 @@ class Folder:
         return new
 
     def would_upload(self, found: Found, told: Told) -> bool:
-        """What `upload` would do."""
+        """Shows what `upload` would do."""
         for file in self.release.files:
             told(file.file, file.size, SAME if file.file in found.files else WOULD)
         told(MANIFEST, len(self.release.body), THERE if found.published else WOULD)
         return not found.published
 
     def refuse_another(self, there: bytes | None) -> None:
-        """Raises Failed when the manifest that is there is of another release than ours."""
+        """Raises Failed if the existing manifest is of another release."""
         if there is None:
             return
         known = _parsed(there)
@@ -284,14 +286,14 @@ class Folder:
             try:
                 body: bytes = self.s3.get_object(Bucket=self.bucket, Key=self._key(file))["Body"].read()
             except ClientError as error:
-                # Who may not list the bucket is refused instead of told that nothing is there; the PUT has the last word.
+                # Without permission to list the bucket, S3 answers 403 for a missing object. The PUT then decides.
                 if code_of(error) in (*_NOT_THERE, *_CANT_TELL):
                     return None
                 raise
         return body
 
     def _same(self, file: File) -> bool | None:
-        """Whether the object has this file's bytes; None where there is no object."""
+        """Whether the object has this file's bytes; None if there is no object."""
         key = self._key(file.file)
         with trying(f"Looking at {self.address}{file.file}"):
             try:
@@ -309,7 +311,7 @@ class Folder:
             return _digest(stored.iter_chunks(1024 * 1024)) == file.sha256
 
     def _put_file(self, file: File) -> bool:
-        """False when somebody uploaded the same bytes meanwhile."""
+        """Returns False if somebody has uploaded the same bytes meanwhile."""
         with trying(f"Uploading {file.path} to {self.address}{file.file}"):
             try:
                 with file.path.open("rb") as content:
@@ -334,7 +336,7 @@ class Folder:
         return False
 
     def _put_beside(self, each: Beside) -> bool:
-        """False when the same bytes are there."""
+        """Returns False if the same bytes exist already."""
         with trying(f"Uploading {self.address}{each.file}"):
             try:
                 self._put(
@@ -352,7 +354,7 @@ class Folder:
         return False
 
     def _put_manifest(self) -> bool:
-        """False when it is there; ours may have arrived although the answer to it was lost."""
+        """Returns False if it exists. It may be ours, if the response to our PUT was lost."""
         with trying(f"Uploading {self.address}{MANIFEST}"):
             try:
                 self._put(MANIFEST, self.release.body, sha256=hashlib.sha256(self.release.body).hexdigest())
@@ -416,7 +418,7 @@ def _parsed(body: bytes) -> dict[str, object]:
 
 
 def _differences(known: Mapping[str, object], ours: Mapping[str, object]) -> Iterator[str]:
-    """In which fields two manifests differ; when they were made does not count."""
+    """The fields in which two manifests differ, without `createdAt`."""
     if not known:
         yield "its release.json can't be read"
         return
@@ -424,7 +426,7 @@ def _differences(known: Mapping[str, object], ours: Mapping[str, object]) -> Ite
         before, now = known.get(name), ours.get(name)
         if (
             name in ("createdAt", "changes") or before == now
-        ):  # what git knows depends on how deep the clone is
+        ):  # what git reports depends on the depth of the clone
             continue
         if name == "commit" and isinstance(before, str):
             yield f"commit {before[:7]} instead of {str(now)[:7]}"
@@ -436,7 +438,7 @@ def _differences(known: Mapping[str, object], ours: Mapping[str, object]) -> Ite
 
 
 def _contents(artifacts: Any) -> Any:
-    """What artifacts are, whatever their files are called."""
+    """The artifacts' contents, without their file names."""
     try:
         return sorted((each["name"], each["sha256"], each["size"]) for each in artifacts)
     except (TypeError, KeyError):
@@ -444,13 +446,13 @@ def _contents(artifacts: Any) -> Any:
 
 
 def _next(tag: str) -> str:
-    """The tag after this one, as an example."""
+    """An example of the next tag."""
     version = Tag.parse(tag).version
     return f"v{version.bump_prerelease() if version.prerelease else version.bump_patch()}"
 
 
 def named_file(text: str) -> tuple[str, Path]:
-    """From `name=path`.
+    """Parses `name=path`.
 
     Raises click's BadParameter.
     """

@@ -1,4 +1,4 @@
-"""What a target keeps of earlier releases, compared with the policy, with the rights of who asks."""
+"""Compares what a target keeps from earlier releases with the retention policy, with the caller's permissions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retaining:
-    """One application's target, and who looks at it."""
+    """One application's target, and the caller's identity."""
 
     place: Place
     configuration: Application
@@ -33,7 +33,7 @@ class Retaining:
 
     @classmethod
     def of(cls, place: Place, application: str, *, target_profile: str | None) -> Retaining:
-        """Raises Failed where the kind of target keeps everything, and for an account that nobody is signed in to."""
+        """Raises Failed if the kind of target keeps everything, and for an account without credentials."""
         from tagship_cli.actions.deciding import whoami
         from tagship_cli.commands.plan import stored_configuration
 
@@ -68,18 +68,19 @@ class Retaining:
 
     @property
     def stage(self) -> str:
-        """Where it is released to."""
+        """The name of its stage."""
         return self.place.stage
 
     def refuse_unapproved(self) -> None:
-        """Raises Failed in a stage that guards configurations, where this one, with its policy, is not the approved one."""
+        """Raises Failed in a guarded stage if this configuration, with its policy, is not the approved one."""
         from tagship_cli.actions.guarding import unapproved
 
         if found := unapproved(self.place, self.application):
             raise Failed(f"Nothing was deleted: {found}")
 
     def look(self) -> Sequence[Fate]:
-        """What goes and what stays, as it is now. The ledger is read last: what began meanwhile is in it."""
+        """What would be deleted and what is kept. The ledger is read last, so that releases that just started are
+        included."""
         ledger = self.place.ledger
         serving = self.target.serving()
         known = retention.recorded(releases.every(ledger, self.application), serving)
@@ -96,13 +97,13 @@ class Retaining:
         )
 
     def _others(self) -> Sequence[str]:
-        """Every other application of the stage: its target may keep its revisions in the same place."""
+        """All other applications of the stage, because their targets may keep revisions in the same place."""
         from tagship_cli.views.overview import applications
 
         return [name for name in applications(self.place) if name != self.application]
 
     def apply(self, shown: Sequence[Fate]) -> Generator[Done]:
-        """Deletes what goes. Raises what `retention.apply` does."""
+        """Deletes what the policy no longer keeps. Raises the errors of `retention.apply`."""
         with trying(f"Reading what {self.application} runs"):
             current = releases.current(self.place.ledger, self.application)
         assert current is not None, "without one nothing goes"

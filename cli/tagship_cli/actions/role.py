@@ -7,11 +7,11 @@ from tagship.aws.rights import Right, policy, trust_policy
 from tagship.model.application import Application
 
 SESSION_SECONDS = 3600
-"""The shortest that IAM takes for a role; Tagship's sessions last 900 s."""
+"""The shortest session duration that IAM accepts for a role. Tagship's sessions last 900 s."""
 
 
 def rights_of(configuration: Application, *, bucket: str) -> tuple[Right, ...]:
-    """What the target's adapter, the gates and the health checks ask of the role."""
+    """The permissions that the target's adapter, the gates and the health checks need."""
     target = configuration.target
     serving = targets.kind_of(target).subject(target, None)
     return (
@@ -22,9 +22,9 @@ def rights_of(configuration: Application, *, bucket: str) -> tuple[Right, ...]:
 
 
 def template(configuration: Application, *, bucket: str, function_roles: str) -> dict[str, object]:
-    """One role, which allows what the target's adapter, the gates and the health checks of this configuration ask for.
+    """One role with the permissions that this configuration's target, gates and health checks need.
 
-    `bucket` is the stage's release bucket, `function_roles` the ARN of its functions' roles, with wildcards.
+    `bucket` is the stage's release bucket. `function_roles` is the ARN of its functions' roles, with wildcards.
     """
     target, application = configuration.target, configuration.application
     asked = rights_of(configuration, bucket=bucket)

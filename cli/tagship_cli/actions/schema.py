@@ -1,4 +1,4 @@
-"""The JSON Schemas of the documents, as editors and other tools want them: with a description and examples everywhere."""
+"""The documents' JSON Schemas for editors and other tools, with a description and examples for every field."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _OF_A_LIST_OF_KINDS: Mapping[str, object] = {
     "target": dict(_TARGET.example),
     "checks": [dict(check.EXAMPLE) for check in _CHECKS if not list(check.lacks(_SUBJECT))],
 }
-"""The checks are those that a target of this kind can have."""
+"""The checks that a target of this kind supports."""
 
 
 def _example(noun: type) -> dict[str, object]:
-    """The noun's own example, with those of the nouns in it."""
+    """The model's own example, including the examples of its parts."""
     own, hints = getattr(noun, "EXAMPLE", {}), hints_of(noun)
     names = [it.name for it in fields(noun)]
     whole = {name: own[name] if name in own else _example_in(name, hints[name]) for name in names}
@@ -40,7 +40,7 @@ def _example(noun: type) -> dict[str, object]:
 
 
 def _example_in(field: str, hint: object) -> object:
-    """Of the first noun with an example that the field may hold."""
+    """The example of the first model that the field can hold and that has one."""
     if field in _OF_A_LIST_OF_KINDS:
         return _OF_A_LIST_OF_KINDS[field]
     if is_dataclass(hint) and isinstance(hint, type):
@@ -49,7 +49,7 @@ def _example_in(field: str, hint: object) -> object:
 
 
 _PROMOTE = _example(Promote)
-# The whole example is production's, and nothing is promoted from there.
+# The complete example is for production, which promotes to no other stage.
 _APPLICATION = {name: value for name, value in _example(Application).items() if name != "promote"}
 _RELEASE = {
     "schemaVersion": 1,
@@ -123,7 +123,7 @@ _BY_FIELD: Mapping[tuple[str, str], list[object]] = {
     ("", "rollbackUnsafe"): ["Migration 42 drops the column that v1.4.0 reads."],
     ("", "emergency"): ["Nobody can pay since 14:05."],
 }
-"""For the fields that the whole example does not have, by the definition that they stand in."""
+"""Examples for fields that the complete example does not contain, by definition."""
 _JSON_SCHEMA_WORDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
 
 
@@ -145,12 +145,12 @@ def schema(name: str) -> dict[str, Any]:
 
 
 def text(name: str) -> str:
-    """As it stands in the file."""
+    """The schema file's text."""
     return json.dumps(schema(name), indent=2, ensure_ascii=False) + "\n"
 
 
 def _in_schema_words(value: Any, *, in_properties: bool = False) -> Any:
-    """Bounds that pydantic leaves under its own names get JSON Schema's; its titles, which say a field's name again, go."""
+    """Renames pydantic's own bounds to JSON Schema's, and removes titles, which only repeat the field's name."""
     if isinstance(value, list):
         return [_in_schema_words(item) for item in value]
     if not isinstance(value, dict):
@@ -167,7 +167,7 @@ def _in_schema_words(value: Any, *, in_properties: bool = False) -> Any:
 
 
 def _describe(part: dict[str, Any], definitions: Mapping[str, Any]) -> None:
-    """A field whose words are those of its own kind has them too."""
+    """Gives a field the description of its type if the field has none."""
     for described in part.get("properties", {}).values():
         if "$ref" in described and "description" not in described:
             described["description"] = definitions[described["$ref"].rsplit("/", 1)[-1]]["description"]
@@ -181,7 +181,7 @@ def _give_examples(definition: dict[str, Any], title: str, name: str) -> None:
 
 
 def _from_the_whole(name: str, definition: Mapping[str, Any], field: str) -> list[Any]:
-    """The field's value in the first part of the example, or of a target's, that this definition describes."""
+    """The field's value in the first part of an example that this definition describes."""
     properties = definition["properties"]
     wanted = properties.get("type", {}).get("const")
     waiting: list[object] = [

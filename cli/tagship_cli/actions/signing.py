@@ -1,4 +1,4 @@
-"""Signatures with a key of KMS, as the gates ask for them: raw, over a SHA-256, by whoever runs the command."""
+"""Signs with a KMS key in the form that the gates expect: a raw signature over a SHA-256, with the caller's identity."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALGORITHMS = get_args(SigningAlgorithm)
 
 
 def sign_options(what: str) -> Option:
-    """`--sign` and `--algorithm`."""
+    """The options `--sign` and `--algorithm`."""
     return together(
         click.option("--sign", "key", metavar="KEY", help=f"Sign {what} with this KMS key: alias/tagship-…"),
         click.option(
@@ -34,7 +34,7 @@ def sign_options(what: str) -> Option:
 def signed(kms: KMSClient, body: bytes, *, key: str, algorithm: str) -> bytes:
     """The raw signature of these bytes.
 
-    Raises AwsRefused where KMS does not sign.
+    Raises AwsRefused if KMS refuses to sign.
     """
     with trying(f"Signing with {key} (nothing has been uploaded yet)"):
         signature: bytes = kms.sign(

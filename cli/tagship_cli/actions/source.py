@@ -1,4 +1,4 @@
-"""Where a release comes from: what git knows of the commit that is published."""
+"""The source of a release: what git knows about the published commit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOREPLY = re.compile(r"(^|[@.+-])no-?reply([@.-]|$)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """The commit, where it lives and who wrote it; what nobody knows is empty."""
+    """The commit, its repository and its author; unknown values are empty."""
 
     commit: str = ""
     repository: str = ""
@@ -28,7 +28,7 @@ class Source:
 
 
 def from_git(folder: Path, *, commit: str, tag: str) -> Source:
-    """What the git repository around this folder says of a commit (the checked-out one if none is named)."""
+    """Reads a commit from the git repository around this folder; the checked-out commit if none is named."""
     full = _git(folder, "rev-parse", "--verify", "--quiet", f"{commit or 'HEAD'}^{{commit}}")
     if not full:
         return Source(commit=commit, repository=_repository(folder))
@@ -43,9 +43,9 @@ def from_git(folder: Path, *, commit: str, tag: str) -> Source:
 def changes_since_the_last_tag(
     folder: Path, *, commit: str, tag: str, environment: Mapping[str, str]
 ) -> dict[str, Any] | None:
-    """The commits between the tag before `tag` and this commit, as a manifest names them; None where git knows no such tag.
+    """The commits between the tag before `tag` and this commit, as in a manifest; None if git knows no earlier tag.
 
-    `tag` is the whole git tag: in a monorepo only tags of the same application come before it. A shallow clone knows none.
+    `tag` is the full git tag. In a monorepo, only tags of the same application count. A shallow clone knows none.
     """
     before = _git(
         folder, "describe", "--tags", "--abbrev=0", f"--match={_family(tag)}", f"--exclude={tag}", commit
@@ -70,12 +70,12 @@ def changes_since_the_last_tag(
 
 
 def _family(tag: str) -> str:
-    """The pattern of the tags that are one application's: what stands before the version."""
+    """The pattern of one application's tags: everything before the version."""
     return f"{re.split(r'[0-9]+[.][0-9]+[.][0-9]+', tag, maxsplit=1)[0]}[0-9]*"
 
 
 def _compare(folder: Path, before: str, tag: str, environment: Mapping[str, str]) -> str:
-    """Where two tags are compared, by what CI says of itself, or by where the repository comes from; empty for elsewhere."""
+    """The address that compares two tags, from CI's environment or the repository's origin; empty for unknown hosts."""
     span = f"{quote(before, safe='/@~')}...{quote(tag, safe='/@~')}"
     if environment.get("GITHUB_SERVER_URL") and environment.get("GITHUB_REPOSITORY"):
         return f"{environment['GITHUB_SERVER_URL']}/{environment['GITHUB_REPOSITORY']}/compare/{span}"
@@ -89,12 +89,13 @@ def _compare(folder: Path, before: str, tag: str, environment: Mapping[str, str]
 
 
 def origin(folder: Path) -> tuple[str, str]:
-    """Where the repository around this folder comes from: its address, and `owner/name`; both empty where nobody knows."""
+    """The origin of the repository around this folder: its address, and `owner/name`; both empty if unknown."""
     return _git(folder, "remote", "get-url", "origin"), _repository(folder)
 
 
 def is_noreply(address: str) -> bool:
-    """An address that stands for a person whom it does not name: nobody could tell that they approve their own release."""
+    """Whether the address is a placeholder that hides the person. Tagship could not detect that such a person approves
+    their own release."""
     return bool(_NOREPLY.search(address))
 
 
@@ -119,7 +120,7 @@ def _warnings(folder: Path, commit: str, *, named: bool, tag: str) -> list[str]:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    """What git answers, or nothing: where there is no git there are options."""
+    """The output of git; empty if git is missing or fails, because options can replace it."""
     git = shutil.which("git")
     if git is None:
         return ""

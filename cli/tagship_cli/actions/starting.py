@@ -1,6 +1,6 @@
 """What `tagship init` writes: an application's first configuration with comments, and a workflow for CI.
 
-The kinds of targets and checks bring the examples; what they say of `storefront` is said of the new application instead.
+The examples come from the kinds of targets and checks, with `storefront` replaced by the new application's name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CONFIGURATION = Path("application.yaml")
 WORKFLOWS = {"github": Path(".github/workflows/tagship.yaml"), "gitlab": Path(".gitlab/tagship.yaml")}
-"""Where each CI looks for what is written for it; a name that a repository does not use yet."""
+"""The file that each CI reads, by a name that a repository does not use yet."""
 _EXAMPLE = "storefront"
 _PLACE = ("type", "account", "region", "role", "externalId")
 _WIDTH = 110
@@ -33,13 +33,13 @@ _WIDTH = 110
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """What nobody can see in a folder."""
+    """Values that can't be detected from a folder."""
 
     application: str
     stage: str
     kind: Kind
     target: Mapping[str, object]
-    """The whole part of application.yaml."""
+    """The complete `target` of application.yaml."""
     approvers: Sequence[str]
     required: int
     check: Mapping[str, object]
@@ -47,7 +47,7 @@ class Answers:
 
 
 def asked_of(kind: Kind) -> list[str]:
-    """What a kind's part of application.yaml must say beyond where the target is."""
+    """The required fields of a kind of target, other than its location."""
     required = [
         it.name for it in fields(kind.spec) if it.default is MISSING and it.default_factory is MISSING
     ]
@@ -57,7 +57,7 @@ def asked_of(kind: Kind) -> list[str]:
 def target_of(
     kind: Kind, application: str, *, stage: str, account: str, region: str, given: Mapping[str, str]
 ) -> dict[str, object]:
-    """The kind's example, said of this application in this place; what was given stands above it, a list by its commas."""
+    """The kind's example for this application and location, with the given values. Lists are separated by commas."""
     partition = (
         "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
     )
@@ -77,19 +77,19 @@ def target_of(
 
 
 def example_of(kind: Kind, application: str, *, account: str, region: str) -> dict[str, object]:
-    """The kind's example, said of this application in this account and region."""
+    """The kind's example for this application, account and region."""
     there = {str(kind.example["account"]): account, str(kind.example["region"]): region}
     found: dict[str, object] = of_this(kind.example, application, there)
     return found
 
 
 def as_text(value: object) -> str:
-    """A field as a person would answer it: a list with commas."""
+    """A field's value as a person would type it: a list with commas."""
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def check_of(type_: str, application: str, *, url: str = "") -> dict[str, object]:
-    """A health check of this type, as its example has it; no more samples are asked for than there must be."""
+    """The example of a health check of this type, with the fewest samples allowed."""
     example = of_this(checks()[type_].EXAMPLE, application)
     if url:
         return {"type": type_, "url": url}
@@ -97,7 +97,7 @@ def check_of(type_: str, application: str, *, url: str = "") -> dict[str, object
 
 
 def of_this(example: Any, application: str, there: Mapping[str, str] | None = None) -> Any:
-    """An example that speaks of the storefront, said of another application; `there` is what else is replaced by what."""
+    """Renames the example's `storefront` to another application. `there` contains further replacements."""
     if isinstance(example, Mapping):
         return {name: of_this(value, application, there) for name, value in example.items()}
     if isinstance(example, list | tuple):
@@ -110,9 +110,9 @@ def of_this(example: Any, application: str, there: Mapping[str, str] | None = No
 
 
 def configuration(answers: Answers) -> tuple[str, Application]:
-    """The text of application.yaml, and what it says.
+    """The text of application.yaml, and the parsed configuration.
 
-    Raises Failed, with every problem, where it would not be valid.
+    Raises Failed, with every problem, if it would not be valid.
     """
     text = _written(answers)
     try:
@@ -163,7 +163,7 @@ def _written(answers: Answers) -> str:
 
 @cache
 def _descriptions(kind: str) -> dict[str, str]:
-    """What a kind says of its fields."""
+    """A kind's descriptions of its fields."""
     from pydantic import TypeAdapter
 
     from tagship.targets import KINDS
@@ -178,14 +178,14 @@ def _field(name: str, value: object) -> str:
 
 
 def _flow(value: object) -> str:
-    """On one line, quoted where YAML would read something else."""
+    """The value on one line, quoted if YAML would read it differently."""
     return yaml.safe_dump(
         [value], default_flow_style=True, width=10_000, allow_unicode=True, sort_keys=False
     ).strip()[1:-1]
 
 
 def ci_of(folder: Path, origin: str) -> str:
-    """Which CI a repository uses, by what is in its folder and where it comes from; empty where nothing says so."""
+    """The CI that a repository uses, detected from its files and origin; empty if unknown."""
     if (folder / ".github").is_dir() or "github" in origin:
         return "github"
     if (folder / ".gitlab-ci.yml").is_file() or (folder / ".gitlab").is_dir() or "gitlab" in origin:
@@ -194,7 +194,7 @@ def ci_of(folder: Path, origin: str) -> str:
 
 
 def workflow(ci: str, answers: Answers, artifacts: Iterable[str]) -> str:
-    """The text of the workflow for this CI."""
+    """The text of the workflow file for this CI."""
     from tagship.text.rendering import environment
 
     named = [shlex.quote(each) for each in artifacts]
@@ -216,7 +216,7 @@ def workflow(ci: str, answers: Answers, artifacts: Iterable[str]) -> str:
 
 
 def write(folder: Path, texts: Mapping[Path, str]) -> None:
-    """All of them, or none. Raises Failed where one of them exists: nothing is ever overwritten."""
+    """Writes all files or none. Raises Failed if one of them exists; never overwrites."""
     there = [str(path) for path in texts if (folder / path).exists() or (folder / path).is_symlink()]
     if there:
         raise Failed(

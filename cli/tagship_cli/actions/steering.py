@@ -1,4 +1,4 @@
-"""What the commands that intervene share: a reason, an identity, a confirmation, and waiting for the outcome."""
+"""Shared by the commands that intervene: a reason, an identity, a confirmation, and waiting for the outcome."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def confirm(question: str, *lines: str, yes: bool) -> None:
 
 
 def looks[T](place: Place, look: Callable[[], T | None], *, what: str, stopped: str) -> T:
-    """Looks every second until there is something to see; Ctrl-C says `stopped` and ends with 1, and changes nothing."""
+    """Calls `look` every second until it returns something. Ctrl-C prints `stopped` and exits with 1; it changes
+    nothing."""
     try:
         return next(_looks(place, look, what))
     except KeyboardInterrupt:
@@ -62,7 +63,7 @@ def _looks[T](place: Place, look: Callable[[], T | None], what: str) -> Iterator
 
 
 def execution_ended(place: Place, execution: str, title: str, *, what: str) -> dict[str, Any]:
-    """Waits for an execution to end, and answers with how it did."""
+    """Waits for an execution to end; returns its description."""
     states = place.client("stepfunctions")
 
     def look() -> dict[str, object] | None:

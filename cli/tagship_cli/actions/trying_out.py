@@ -1,4 +1,4 @@
-"""What `tagship conformance` is to try, as a team writes it down."""
+"""The trial file of `tagship conformance`, which a team writes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ARN = re.compile(r"arn:aws[\w-]*:lambda:(?P<region>[\w-]+):(?P<account>\d{12}):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialObject:
-    """A version of an object in S3, which the function reads with its own role."""
+    """A version of an object in S3. The function reads it with its own role."""
 
     __pydantic_config__ = CONFIG
 
@@ -37,13 +37,13 @@ class TrialObject:
     key: Annotated[str, at.MinLen(1)]
     versionId: Annotated[str, at.MinLen(1)]
     size: int = 0
-    """In bytes."""
+    """The size in bytes."""
     sha256: str = "0" * 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialDocument:
-    """The file."""
+    """The trial file's content."""
 
     __pydantic_config__ = CONFIG
 
@@ -55,7 +55,7 @@ class TrialDocument:
 
 
 def read_trial(function: str, file: Path) -> Trial:
-    """What is to be tried. Raises Failed where the function is not named by its ARN or the file is not valid."""
+    """Reads the trial. Raises Failed if the function is not named by its ARN, or if the file is not valid."""
     named = _ARN.fullmatch(function)
     if named is None:
         raise Failed(

@@ -1,1 +1,1 @@
-"""One module a command; each loads what it needs when it runs, so that `tagship --help` loads nothing."""
+"""One module for each command. Each loads what it needs only when it runs, so `tagship --help` is fast."""

@@ -80,7 +80,8 @@ def abort(*, place: Place, application: str, tag: str, reason: str, yes: bool, a
 
 
 def _on_its_way(place: Place, application: str, tag: str) -> ReleaseRecord:
-    """Raises Failed for a release that has ended, and for one that is being rolled back: a rollback must not be stopped."""
+    """Raises Failed for a release that has ended, and for one that is being rolled back, because a rollback must not be
+    stopped."""
     from tagship.ledger import lock, releases
 
     with trying(f"Reading the ledger of {place.stage}"):

@@ -1,4 +1,4 @@
-"""tagship adopt: what serves, although no release brought it there, becomes what production runs."""
+"""tagship adopt: record the version that serves traffic as the current one, although no release deployed it."""
 
 from __future__ import annotations
 

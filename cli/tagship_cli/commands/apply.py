@@ -119,7 +119,7 @@ def _write(place: Place, application: str, data: object, *, yes: bool, as_json: 
 
 
 def _write_group(place: Place, group: str, data: object, *, yes: bool, as_json: bool) -> None:
-    """A group is in the ledger, as freezes are."""
+    """Groups are stored in the ledger, like freezes."""
     from tagship.ledger import groups
     from tagship_cli.actions import configuration, proposing
 
@@ -144,7 +144,7 @@ def _write_group(place: Place, group: str, data: object, *, yes: bool, as_json: 
 
 
 def checked(document: Document) -> Application:
-    """The configuration; raises Failed, with every problem, for a file that is no valid configuration."""
+    """The configuration; raises Failed, with every problem, if the file is not a valid configuration."""
     from tagship.model.application import Application as Configuration
 
     found = _valid(document)
@@ -154,7 +154,7 @@ def checked(document: Document) -> Application:
 
 
 def _valid(document: Document) -> Application | Group:
-    """The configuration or the group; raises Failed for a file that is neither, or not valid."""
+    """The configuration or group; raises Failed if the file is neither, or not valid."""
     from tagship.model.application import Application as Configuration
     from tagship.model.group import Group
     from tagship_cli.commands.validate import told
@@ -180,7 +180,7 @@ def _refuse_of_another_stage(document: Document, application: Application | Grou
 
 
 def shown(difference: list[str], stored: Stored, place: Place) -> list[str]:
-    """What changes, in colour."""
+    """The changes, in colour."""
     if not difference:
         same = f"{stored.name} already has this content (version {stored.version}). Nothing was written."
         return [f"{screen.good('No change')}: {same}"]
@@ -203,7 +203,7 @@ def _ask(application: str, place: Place, *, yes: bool, verb: str = "Write") -> N
 
 
 def _can_ask() -> bool:
-    """Whether a person is there to answer."""
+    """Whether somebody is at a terminal."""
     return sys.stdin.isatty()
 
 

@@ -1,4 +1,4 @@
-"""tagship conformance: try a team's own deployer function against every promise of the `custom` protocol."""
+"""tagship conformance: test a team's own deployer function against every promise of the `custom` protocol."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def _reason(decision: Decision, reason: str, ballot: Ballot) -> str:
 
 
 def _can_ask() -> bool:
-    """Whether a person is there to answer."""
+    """Whether somebody is at a terminal."""
     return sys.stdin.isatty()
 
 

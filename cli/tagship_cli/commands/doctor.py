@@ -68,7 +68,7 @@ def _subject(place: Place) -> Subject:
 
 
 def _reach(host: str) -> None:
-    """Any answer will do."""
+    """Any response is enough."""
     from tagship.aws import web
 
     try:

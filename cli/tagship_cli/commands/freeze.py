@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from tagship_cli.actions.ics import Read
 
 LONGEST = timedelta(days=366)
-"""A mistyped year would freeze for ever."""
+"""Limits a freeze, because a mistyped year would freeze almost forever."""
 _MOST_CHARACTERS = 500
 _PREVIEW = 10
-"""Of a freeze that comes again."""
+"""The limit for a repeating freeze."""
 
 
 _scope_options = options.together(
@@ -209,7 +209,7 @@ def unfreeze(
 
 
 def lines_of(freeze: Freeze, place: Place) -> list[str]:
-    """A freeze, for people."""
+    """A freeze in words."""
     from tagship_cli.views import times
 
     begins = f"from {times.full(freeze.starts)} " if freeze.starts > place.now else ""
@@ -231,7 +231,9 @@ def _wanted(
         application=scope,
         reason=reason,
         author=author,
-        starts=starts.replace(microsecond=starts.microsecond // 1000 * 1000),  # as the ledger writes times
+        starts=starts.replace(
+            microsecond=starts.microsecond // 1000 * 1000
+        ),  # times in the ledger have milliseconds
         ends=ends.replace(microsecond=ends.microsecond // 1000 * 1000),
         again=again,
     )
@@ -245,7 +247,7 @@ def _made(place: Place, wanted: Freeze) -> tuple[Freeze, bool]:
 
 
 def _events(file: str, *, now: datetime, zone: str) -> Read:
-    """Raises Failed for a file that can't be read, and for events that no freeze can represent."""
+    """Raises Failed for a file that can't be read, and for events that can't be represented as a freeze."""
     from tagship_cli.actions import ics
 
     _there(zone)
@@ -266,7 +268,7 @@ def _events(file: str, *, now: datetime, zone: str) -> Read:
 
 
 def _from_ics(place: Place, scope: str, file: str, *, zone: str, yes: bool, as_json: bool) -> None:
-    """All events of the calendar, or none: what can't be represented is refused before anything is frozen."""
+    """Adds all events of the calendar or none. Events that can't be represented are refused before anything is frozen."""
     from tagship.model.schedule import EVERY_APPLICATION
     from tagship_cli.views import overview
 
@@ -298,7 +300,7 @@ def _from_ics(place: Place, scope: str, file: str, *, zone: str, yes: bool, as_j
 
 
 def _preview(freeze: Freeze, now: datetime) -> list[str]:
-    """The next ten times of one that comes again."""
+    """The next ten occurrences of a repeating freeze."""
     from tagship_cli.views import times
 
     if freeze.again is None:

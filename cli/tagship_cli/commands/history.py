@@ -98,7 +98,7 @@ def history(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which releases somebody looks for."""
+    """A filter for releases."""
 
     limit: int
     statuses: tuple[str, ...]
@@ -106,12 +106,12 @@ class Wanted:
     since: datetime | timedelta | None
 
     def has(self, record: ReleaseRecord) -> bool:
-        """Whether this is one."""
+        """Whether the release matches."""
         by = self.author is None or author_of(record).casefold() == self.author.casefold()
         return by and (not self.statuses or record["status"] in self.statuses)
 
     def oldest(self, now: datetime) -> str:
-        """As times stand in the ledger; empty for no bound."""
+        """The oldest time, in the ledger's format; empty for no limit."""
         from tagship.ledger.table import timestamp
 
         if self.since is None:
@@ -189,13 +189,13 @@ def summary(record: ReleaseRecord, now: datetime) -> dict[str, object]:
 
 
 def author_of(record: ReleaseRecord) -> str:
-    """Who made it; empty where its manifest can't be read, which a summary then leaves out."""
+    """Its author; empty if the manifest can't be read, because then the summary has none."""
     manifest = record.get("manifest")
     return manifest["author"] if manifest else ""
 
 
 def coloured(status: str) -> str:
-    """A status as it should look."""
+    """A status in its colour."""
     from tagship.story.narrator import Mood, mood_of
 
     paint = {Mood.GOOD: screen.good, Mood.BAD: screen.bad, Mood.WARY: screen.wary}
@@ -203,7 +203,7 @@ def coloured(status: str) -> str:
 
 
 def timeline(record: ReleaseRecord, facts: Sequence[FactRecord], place: Place) -> list[str]:
-    """One release, line by line."""
+    """One release's timeline."""
     from tagship_cli.views import story, times
     from tagship_cli.views.telling import fact_lines, headline, verdict
 

@@ -145,7 +145,8 @@ def init(
 
 
 def _asked(what: str, default: str = "") -> str:
-    """A person's answer; where nobody is there, the default. Raises click's UsageError where there is none."""
+    """The person's answer; the default if no terminal is there to ask on. Raises click's UsageError if there is no
+    default."""
     if can_ask():
         return str(click.prompt(what, default=default or None, err=True))
     if not default:
@@ -165,7 +166,7 @@ def _kind(named: str | None) -> Kind:
 
 
 def _fields(kind: Kind, given: tuple[str, ...], example: Mapping[str, object]) -> dict[str, str]:
-    """What was given of the target, and what must be asked."""
+    """The target's fields: those given as options, and the answers to questions."""
     from tagship_cli.actions import starting
     from tagship_cli.commands.publish import pair
 
@@ -195,7 +196,7 @@ def _region(place: Place, *, offline: bool) -> str:
 
 @contextmanager
 def _or_asked(what: str) -> Iterator[None]:
-    """Says that AWS did not say it; then a person is asked."""
+    """If AWS can't provide the value, says so, and a person is asked instead."""
     try:
         yield
     except (AwsRefused, Failed) as refused:
@@ -223,7 +224,7 @@ def _check(application: str, type_: str | None, url: str) -> dict[str, object]:
 
 
 def _seen(place: Place, answers: Answers) -> Iterator[str]:
-    """What is there already, as the gate `target` would look at it."""
+    """The existing target, as the gate `target` checks it."""
     from tagship.model.errors import TagshipError
     from tagship_cli.actions import starting
     from tagship_cli.actions.planning import looked_at
@@ -250,7 +251,7 @@ def _advice(ci: str) -> list[str]:
 
 
 def _next(answers: Answers, ci: str, place: Place, repository: str, artifacts: list[str]) -> list[str]:
-    """The three commands that come next."""
+    """The next three commands."""
     flags = replace(place, named_stage=answers.stage).flags()
     publish = (
         f"tagship publish --application {answers.application} --tag v1.0.0 --artifact {artifacts[0]}{flags}"

@@ -143,7 +143,7 @@ def down(*, as_json: bool) -> None:
 def _checkout() -> Iterator[None]:
     """Makes the checkout's tools importable.
 
-    Raises Failed where there is no checkout, and for what the tools report about this machine.
+    Raises Failed if there is no checkout, and for problems with this machine that the tools report.
     """
     root = checkout()
     if root is None:
@@ -215,7 +215,7 @@ def _around(engine: Engine, stage: str) -> list[str]:
 
 
 def _approvals(engine: Engine, stage: str, tag: str, people: list[str]) -> list[str]:
-    """How those who must approve do so; in production the command line wants AWS's word for who somebody is."""
+    """How approvers can approve. In production, the command line requires AWS to confirm the person's identity."""
     if stage == "production":
         return [f"  # {each} opens the link of their mail: {_mails(engine)}" for each in people]
     return [f"  tagship approve storefront {tag} --as {each} --yes" for each in people]

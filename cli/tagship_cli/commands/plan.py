@@ -105,7 +105,7 @@ def _unapproved(place: Place, application: str, file: str | None) -> str:
 
 
 def stored_configuration(place: Place, application: str) -> Application:
-    """What the stage has; raises Failed where it has none, or one that is not valid."""
+    """The stage's configuration; raises Failed if there is none, or if it is not valid."""
     from tagship.model.documents import DocumentInvalid, read_application
     from tagship_cli.actions import configuration
 

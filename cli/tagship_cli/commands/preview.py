@@ -1,4 +1,4 @@
-"""tagship preview: what people will receive from Tagship, before anybody receives it."""
+"""tagship preview: show what people will receive from Tagship."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def approval(*, file: Path | None, stage: str, html: Path | None, as_json: bool)
 def _document(file: Path) -> dict[str, object]:
     """The application in a file, with its defaults.
 
-    Raises Failed when it is not valid, or none.
+    Raises Failed if the file is not valid, or not an application.
     """
     from tagship_cli.actions.documents import read
 

@@ -1,4 +1,4 @@
-"""What tagship apply does in a guarded stage: it proposes a change, and says where it waits."""
+"""tagship apply in a guarded stage: proposes a change, and says where it waits for approval."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def propose(
     owners: str,
     as_json: bool,
 ) -> None:
-    """Shows how the document differs from what is in force, asks, and proposes it, unless it waits already.
+    """Shows the difference from the document in force, asks, and proposes it, unless an equal proposal is open.
 
-    What is in force and was changed in Parameter Store is only stored again: nobody has to approve that.
+    If someone changed the approved document in Parameter Store, it is only stored again: that needs no approval.
     """
     from tagship_cli.actions import configuration, proposing
     from tagship_cli.actions.deciding import whoami
@@ -36,7 +36,7 @@ def propose(
     approved = proposing.in_force(place, application)
     if group := group_of(application):
         stored = base = proposing.stored_group(place, group)
-        # One that was stored while the stage was not guarded is not approved, even if nothing changes.
+        # A configuration stored while the stage was not guarded is not approved, even if nothing changes.
         changed_outside = approved is not None and not number_of(approved["tag"])
     else:
         stored = configuration.stored(place.client("ssm"), stage=place.stage, application=application)

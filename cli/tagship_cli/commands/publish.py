@@ -271,7 +271,7 @@ def _warnings(source: Source, release: Release) -> list[str]:
 
 
 def _version_of(given: str) -> tuple[str, str]:
-    """The release's tag, and the whole git tag where that is another; what names no version the manifest refuses."""
+    """The release's tag, and the full git tag if it differs. The manifest refuses a tag without a version."""
     from tagship.model.release import Tag
 
     try:
@@ -282,7 +282,7 @@ def _version_of(given: str) -> tuple[str, str]:
 
 
 def _known(**source: str) -> dict[str, str]:
-    """The source as given. Raises UsageError with all that neither an option, git nor the environment provides."""
+    """The given source. Raises UsageError with all values that neither an option, git nor the environment provides."""
     if missing := [name for name, value in source.items() if not value]:
         raise click.UsageError(
             f"Missing: {', '.join(missing)}. Neither git nor the environment provides this. "
@@ -292,7 +292,7 @@ def _known(**source: str) -> dict[str, str]:
 
 
 def pair(text: str, *, option: str = "--parameter") -> tuple[str, str]:
-    """From `KEY=VALUE`. Raises click's BadParameter."""
+    """Parses `KEY=VALUE`. Raises click's BadParameter."""
     key, separator, value = text.partition("=")
     if not separator or not key:
         raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint=option)

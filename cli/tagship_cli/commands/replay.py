@@ -80,7 +80,7 @@ def _moved_back(place: Place) -> None:
         sqs = place.client("sqs")
         try:
             tasks = sqs.list_message_move_tasks(SourceArn=source).get("Results", [])
-            if not any(task["Status"] == _RUNNING for task in tasks):  # a second one would be refused
+            if not any(task["Status"] == _RUNNING for task in tasks):  # a second task would be refused
                 sqs.start_message_move_task(SourceArn=source)
         except ClientError as error:
             if code_of(error) not in _UNKNOWN:

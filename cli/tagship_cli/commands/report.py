@@ -101,7 +101,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def told(made: Report) -> list[str]:
-    """A table: an application a line, and all of them together."""
+    """A table with a line for each application, and one for all together."""
     from tagship_cli.views import times
 
     head = ("application", "deployments", "a day", "failed", "lead time", "restored in", "approved in")

@@ -1,4 +1,4 @@
-"""tagship retention: show which old revisions the policy lets go, and delete them."""
+"""tagship retention: show which old revisions the policy no longer keeps, and delete them."""
 
 from __future__ import annotations
 

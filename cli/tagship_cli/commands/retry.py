@@ -92,7 +92,7 @@ def _known(place: Place, application: str, tag: str) -> ReleaseRecord | None:
 
 
 def _order(place: Place, application: str, tag: str, record: ReleaseRecord | None) -> dict[str, object]:
-    """The version of the manifest that was read before; the newest if none was."""
+    """Uses the manifest version that was read before; the newest version if none was."""
     from tagship.model.release import MANIFEST, folder_of
 
     if record:
@@ -103,9 +103,9 @@ def _order(place: Place, application: str, tag: str, record: ReleaseRecord | Non
 
 
 def _begun(place: Place, application: str, tag: str, execution: str) -> None:
-    """Waits until the ledger knows the new attempt.
+    """Waits until the new attempt is in the ledger.
 
-    Raises Failed when the execution has ended without it.
+    Raises Failed if the execution has ended without it.
     """
     states = place.client("stepfunctions")
 

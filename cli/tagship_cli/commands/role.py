@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _WAIT = {"Delay": 2, "MaxAttempts": 90}
 _SEEN_TIMES = 5
-"""How often in a row IAM must show what was deployed: its answers come from several places, which differ for seconds."""
+"""How many times in a row IAM must show the new role. Its servers may return different answers for some seconds."""
 _LOOKS = 30
 
 
@@ -157,7 +157,7 @@ def _trust(
     subject: str | None,
     audience: str | None,
 ) -> Trust:
-    """Whose tokens are believed. Raises click's UsageError where that is nobody, or several."""
+    """The trusted token issuer and subject. Raises click's UsageError if none or several are given."""
     from tagship_cli.actions import publisher as made
 
     tags, audience = configuration.gates.tags.pattern, audience or f"tagship-{place.stage}"
@@ -231,7 +231,7 @@ def _promoter(
 
 
 def _where(place: Place) -> dict[str, str]:
-    """What both roles that upload are made for."""
+    """The stage's values for both kinds of upload role."""
     account, partition = (place.output("FunctionRoles").split(":")[part] for part in (4, 1))
     return {
         "stage": place.stage,
@@ -256,7 +256,7 @@ def _uploading(
     yes: bool,
     as_json: bool,
 ) -> bool:
-    """Prints the template, or deploys it as the stack of this name. True where there is more to say about it."""
+    """Prints the template, or deploys it as a stack with this name. Returns True if there is more to say about it."""
     template = result["template"]
     assert isinstance(template, dict)
     if not as_json:
@@ -320,7 +320,7 @@ def _deploy(session: Any, stack: str, template: dict[str, Any], *, account: str)
 
 
 def _await_trust(session: Any, template: dict[str, Any], *, pause: Callable[[float], None]) -> None:
-    """IAM is eventually consistent: until it answers with the new role and its trust everywhere, nobody can assume it."""
+    """Waits until IAM shows the new role and its trust consistently, because before that nobody can assume it."""
     from botocore.exceptions import ClientError
 
     wanted = template["Resources"]["Role"]["Properties"]
@@ -330,7 +330,7 @@ def _await_trust(session: Any, template: dict[str, Any], *, pause: Callable[[flo
             found = iam.get_role(RoleName=wanted["RoleName"])["Role"]["AssumeRolePolicyDocument"]
         except ClientError as error:
             if error.response["Error"]["Code"] != "NoSuchEntity":
-                return  # who deploys by a pipeline's role may not be allowed to look; the target gate waits too
+                return  # a pipeline's role may lack permission to read it; the target gate waits too
             found = None
         seen = seen + 1 if found == wanted["AssumeRolePolicyDocument"] else 0
         if seen == _SEEN_TIMES:

@@ -1,4 +1,4 @@
-"""tagship rollback: restore what served before a release, with the rollback state machine."""
+"""tagship rollback: restore the release before, with the rollback state machine."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def rollback(
 def _named(
     place: Place, application: str, tag: str | None, to: str | None, *, security: bool
 ) -> ReleaseRecord | None:
-    """The release that was already rolled back and is to be barred; None if there is something to roll back."""
+    """The release that was already rolled back and should be blocked; None if there is something to roll back."""
     from tagship.ledger import releases
 
     if tag is None or to or not security:
@@ -132,9 +132,9 @@ def _named(
 def _what_to_take_back(place: Place, application: str) -> ReleaseRecord:
     """The release in progress that has traffic, or the one whose rollback failed; otherwise the deployed release.
 
-    A release that holds the lock and waits is left alone: rolling back the deployed release ends it.
+    A waiting release that holds the lock is not chosen, because rolling back the deployed release ends it.
 
-    Raises Failed when there is neither.
+    Raises Failed if there is neither.
     """
     from tagship.ledger import lock, releases
 

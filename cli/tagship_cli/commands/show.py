@@ -69,7 +69,7 @@ def show(*, place: Place, application: str, tag: str, html: Path | None, as_json
 
 
 def told(found: Shown, place: Place) -> list[str]:
-    """Section by section, short; the timeline is `tagship history --tag`."""
+    """Short sections. `tagship history --tag` shows the timeline."""
     from tagship_cli.views import story, times
     from tagship_cli.views.telling import headline, verdict
 
@@ -140,7 +140,7 @@ def _not_configured(found: Shown) -> list[str]:
 
 
 def _promotion(found: Shown) -> dict[str, object] | None:
-    """To which stage, when it is due, and how it ended (a fact's name), if it has."""
+    """The next stage, the due time, and the fact that ended the promotion, if it has ended."""
     known = found.promotion
     if known is None or known["attempt"] != found.record["attempt"]:
         return None
@@ -164,7 +164,7 @@ def _promoted(found: Shown) -> list[str]:
 
 
 def _rules(found: Shown) -> list[str]:
-    """Each rule of the approval, where there are several, and who left a group since they were asked."""
+    """Each rule of the approval, if there are several, and people who have left a group since the request was sent."""
     from tagship_cli.views.story import rules
 
     if not found.approval:

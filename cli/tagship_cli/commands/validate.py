@@ -1,4 +1,4 @@
-"""tagship validate: check both documents before anything leaves this machine."""
+"""tagship validate: check documents before they leave this machine."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def validate(*, files: tuple[str, ...], show_defaults: bool, as_json: bool) -> N
 
 
 def told(document: Document, *, show_defaults: bool = False) -> list[str]:
-    """A document's findings, each in the form that editors jump to; or that it has none."""
+    """A document's findings, in the format that editors can jump to; or a line that says that it has none."""
     if document.noun is None:
         return [
             f"{screen.clean(document.name)}:{finding.line}: "

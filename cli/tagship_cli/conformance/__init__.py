@@ -1,1 +1,2 @@
-"""What every kind of target promises, a case each: tests run them in memory, `tagship conformance` on a team's function."""
+"""The promises that every kind of target keeps, one case each. Tests run them in memory, `tagship conformance` on a
+function."""

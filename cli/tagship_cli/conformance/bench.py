@@ -1,4 +1,4 @@
-"""What the cases work on: a target that can be asked, what others can do to it, and a release of it."""
+"""What the cases use: a target, the actions that others can take on it, and a release."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tagship.targets.kind import Artifacts, Change, Kind, Move, Target
 
 FENCE, NEWER = 7, 8
 PATIENCE = 5
-"""How often a candidate is asked for until it is ready."""
+"""How often to ask whether a candidate is ready."""
 
 ACTS_OF_OTHERS = {
     "drift": "someone would have to move the target by hand",
@@ -25,68 +25,68 @@ ACTS_OF_OTHERS = {
     "ask": "this kind of target has no request protocol",
     "watch": "response times in memory are not measured",
 }
-"""What a case may need beside the target itself, and why it is not asked where that is missing."""
+"""The abilities besides the target that a case may need, and why the case is skipped without them."""
 
 
 class Unkept(Exception):
-    """A promise that was not kept; the sentence says what was expected and what came instead."""
+    """A broken promise. The message says what was expected and what happened."""
 
 
 class Bench(Protocol):
-    """A target of one kind on which an old revision serves: in memory with AWS's rules, or a team's own."""
+    """A target with an old revision deployed: in memory with AWS's rules, or a team's own."""
 
     kind: Kind
     spec: Location
     artifacts: Artifacts
     """A release that changes something."""
     actions: Sequence[str]
-    """Every AWS action that the kind's rights name, as `s3:GetObject`."""
+    """Every AWS action in the kind's permissions, such as `s3:GetObject`."""
 
     def target(self) -> Target:
         """The adapter, for one release."""
 
     def state(self) -> Any:
-        """All that callers of the target could notice: what serves, with which shares, and every setting."""
+        """Everything that the target's callers could notice: the revision, its share, and all settings."""
 
     def shares(self) -> dict[str, int]:
-        """What share of the traffic each revision has, in percent, by the revision's id."""
+        """The traffic share of each revision, in percent, by id."""
 
     def writes(self) -> int | None:
-        """How often something was written; None where nobody can count it."""
+        """The number of writes so far; None if they can't be counted."""
 
     def empty(self) -> None:
-        """Nothing serves. Asked where a kind can begin with nothing."""
+        """Removes everything that serves. Called for kinds that can start with nothing."""
 
     def drift(self) -> None:
-        """Somebody moves all traffic by hand to a revision that no release knows."""
+        """Somebody moves all traffic to an unknown revision by hand."""
 
     def reconfigure(self) -> None:
-        """Somebody changes, by hand, what the next candidate would be made of."""
+        """Somebody changes, by hand, the settings that the next candidate would be made from."""
 
     def delete(self, revision: Revision) -> None:
         """Somebody deletes a revision."""
 
     def unsettle(self) -> None:
-        """From now on the target takes its time with each move."""
+        """From now on the target applies moves slowly."""
 
     def settle(self) -> None:
-        """The moves that were made take effect."""
+        """The pending moves take effect."""
 
     def before_write(self, others: Callable[[], object]) -> None:
-        """What others do between the next look and its write, once."""
+        """Runs the actions of others between the next read and its write, once."""
 
     def lose_answers(self) -> None:
-        """From now on the client loses the first answer to each write and sends the write again."""
+        """From now on the client loses the first response to each write and sends the write again."""
 
     def refuse(self, action: str, *, throttled: bool = False) -> None:
-        """From now on AWS refuses this action, to the role or because of throttling."""
+        """From now on AWS refuses this action: access denied, or throttled."""
 
     def allow(self) -> None:
-        """AWS refuses nothing any longer."""
+        """AWS refuses nothing any more."""
 
 
 class Release:
-    """One planned release, under a fencing number."""
+    """One planned release with a fencing number."""
 
     def __init__(self, bench: Bench, *, fence: int | None = None, later: int = 0) -> None:
         first: int = getattr(bench, "fence", FENCE)
@@ -99,7 +99,7 @@ class Release:
         self.etag = baseline.get("etag", "") if baseline else ""
 
     def prepare(self) -> None:
-        """Makes the candidate, asking as often as the state machine would."""
+        """Makes the candidate, with as many requests as the state machine would send."""
         wait = 0
         for _ in range(PATIENCE):
             prepared = self.target.prepare(self.bench.artifacts, self.change.candidate)
@@ -114,7 +114,7 @@ class Release:
         )
 
     def move(self, percent: int) -> Move:
-        """This share, from where the target was last seen."""
+        """A move to this share, from the target's last seen state."""
         return Move(
             baseline=self.change.baseline,
             candidate=self.candidate,
@@ -136,26 +136,26 @@ class Release:
         )
 
     def expected(self, percent: int) -> dict[str, int]:
-        """The shares that this one leads to."""
+        """The expected shares after this move."""
         baseline = self.change.baseline
         shares = {self.candidate["id"]: percent} | ({baseline["id"]: 100 - percent} if baseline else {})
         return {revision: share for revision, share in shares.items() if share}
 
     @property
     def share(self) -> int:
-        """A share that the kind can give before all of it."""
+        """A share below 100 % that the kind supports."""
         return 10 if self.bench.kind.weighted else 100
 
 
 def prepared(bench: Bench) -> Release:
-    """A release that is planned, and whose candidate is made."""
+    """A planned release whose candidate is made."""
     release = Release(bench)
     release.prepare()
     return release
 
 
 def questions(release: Release) -> dict[str, Callable[[], object]]:
-    """Everything that is asked before anybody approves."""
+    """Every request before approval."""
     target, artifacts = release.target, release.bench.artifacts
     return {
         "check": lambda: target.check(release.change.baseline),
@@ -166,7 +166,7 @@ def questions(release: Release) -> dict[str, Callable[[], object]]:
 
 
 def acts(release: Release, percent: int) -> dict[str, Callable[[], object]]:
-    """Everything that is asked after it was approved and prepared, in order."""
+    """Every request after approval and preparation, in order."""
     target = release.target
     return {
         "verify_unchanged": lambda: target.verify_unchanged(release.move(percent)),
@@ -177,24 +177,24 @@ def acts(release: Release, percent: int) -> dict[str, Callable[[], object]]:
 
 
 def same(found: object, wanted: object, what: str) -> None:
-    """Raises Unkept where they differ."""
+    """Raises Unkept if they differ."""
     if found != wanted:
         raise Unkept(f"{what}: expected {_short(wanted)}, found {_short(found)}.")
 
 
 def holds(condition: object, what: str) -> None:
-    """Raises Unkept where it does not."""
+    """Raises Unkept if the condition is false."""
     if not condition:
         raise Unkept(f"{what}.")
 
 
 def wrote_once(bench: Bench, before: int | None) -> None:
-    """Raises Unkept where there was not one more write, as far as anybody can count them."""
+    """Raises Unkept unless exactly one write was added, if writes can be counted."""
     same(bench.writes(), None if before is None else before + 1, "Writes")
 
 
 def refused(what: str, act: Callable[[], object], *errors: type[Exception]) -> Exception:
-    """The error that the act raises. Raises Unkept where it raises none of these."""
+    """The error that the act raises. Raises Unkept if it raises none of these."""
     wanted = " or ".join(each.__name__ for each in errors)
     try:
         act()
@@ -206,7 +206,7 @@ def refused(what: str, act: Callable[[], object], *errors: type[Exception]) -> E
 
 
 def stands(release: Release, percent: int) -> None:
-    """The moves take effect, and the target has these shares. Raises Unkept where it does not."""
+    """Applies the moves and compares the target's shares. Raises Unkept if they differ."""
     if looks := getattr(release.bench, "stands", None):
         looks(release, percent)
         return

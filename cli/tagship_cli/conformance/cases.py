@@ -1,7 +1,8 @@
-"""What every kind of target promises, a case each: what happens, what must come of it, and what to do where it does not.
+"""The promises that every kind of target keeps, one case each: the action, the expected result, and how to fix a
+failure.
 
-Each act happens twice, late, at the same time as its twin, with an older fencing number, after drift, after the candidate or
-the baseline was deleted, and with each right lost in turn.
+Each action is tried twice, late, at the same time as a duplicate, with an older fencing number, after drift, after the
+candidate or the baseline was deleted, and with each permission missing in turn.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ from tagship_cli.conformance.bench import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Make:
-    """Makes a bench on which nothing has happened yet."""
+    """Creates a new bench."""
 
     bench: Callable[[], Bench]
     can: frozenset[str]
-    """What others can do to it: names of ACTS_OF_OTHERS."""
+    """The abilities that the bench has: names of ACTS_OF_OTHERS."""
 
     def __call__(self) -> Bench:
         return self.bench()
@@ -52,15 +53,15 @@ class Case:
     """One promise."""
 
     name: str
-    """In words, as a sentence of behaviour."""
+    """A sentence that describes the behaviour."""
     act: str
-    """The act that it is about."""
+    """The action that it tests."""
     needs: frozenset[str]
-    """What it takes beside the target: names of ACTS_OF_OTHERS."""
+    """The abilities that it needs: names of ACTS_OF_OTHERS."""
     remedy: str
-    """What to do where it is not kept."""
+    """How to fix a failure."""
     keeps: Callable[[Make], None]
-    """Raises Unkept, or whatever the target raises, where it is not kept."""
+    """Raises Unkept, or an error of the target, if the promise is broken."""
 
 
 CASES: list[Case] = []
@@ -68,7 +69,7 @@ CASES: list[Case] = []
 
 
 def case(act: str, *needs: str, remedy: str) -> Callable[[Callable[[Make], None]], Callable[[Make], None]]:
-    """Adds a case; its name is the function's docstring."""
+    """Adds a case. Its name is the function's docstring."""
 
     def added(keeps: Callable[[Make], None]) -> Callable[[Make], None]:
         name = (keeps.__doc__ or "").strip().rstrip(".")
@@ -95,7 +96,7 @@ _MADE_ONCE = (
 _RESTORE = "Give the baseline all traffic in one call, without looking up the candidate."
 
 
-# ---- the protocol of a team's own function -------------------------------------------------------------------------
+# ---- the protocol of custom functions ------------------------------------------------------------------------------
 
 
 @case("(any)", "ask", remedy="Answer TargetInvalid to an act that the function does not know.")
@@ -141,7 +142,7 @@ def _is_error(answer: Any, name: str) -> None:
     same(error.get("name") if isinstance(error, dict) else None, name, "The error's name")
 
 
-# ---- before anybody approves ---------------------------------------------------------------------------------------
+# ---- before approval -----------------------------------------------------------------------------------------------
 
 
 @case("check, plan, exists, serving", remedy=_LOOKS)
@@ -223,7 +224,7 @@ def twin_makes_one(make: Make) -> None:
     release, twin = Release(bench), Release(bench)
     bench.before_write(twin.prepare)
     release.prepare()
-    twin.prepare()  # where the plan has made it, there was no write to be beside of
+    twin.prepare()  # if the plan made it, there was no write to run beside
     same(twin.candidate, release.candidate, "The twin's candidate")
 
 
@@ -280,7 +281,7 @@ def changed_while_made(make: Make) -> None:
     same(bench.shares(), shares, "The shares of the traffic")
 
 
-# ---- twice, late, with its twin ------------------------------------------------------------------------------------
+# ---- repeated, late and duplicate requests -------------------------------------------------------------------------
 
 
 @case("set_weight", remedy=_ONCE)
@@ -384,7 +385,7 @@ def twin_restores(make: Make) -> None:
     release.bench.before_write(release.restore)
     try:
         release.restore()
-    except RetryableError:  # looked at again
+    except RetryableError:  # checked below
         release.restore()
     stands(release, 0)
 
@@ -475,7 +476,7 @@ def baseline_deleted(make: Make) -> None:
     same(bench.state(), before, "What serves afterwards")
 
 
-# ---- where nothing serves, and what takes its time -----------------------------------------------------------------
+# ---- a first release, and slow targets -----------------------------------------------------------------------------
 
 
 @case(
@@ -546,11 +547,11 @@ def restored_meanwhile(make: Make) -> None:
     stands(release, 0)
 
 
-# ---- rights, and an AWS that does not answer -----------------------------------------------------------------------
+# ---- permissions and throttling ------------------------------------------------------------------------------------
 
 
 def scenario(bench: Bench) -> list[tuple[str, Callable[[], object]]]:
-    """Every act, in the order of a release, so that each right is used."""
+    """Every action in the order of a release, so that each permission is used."""
     release = Release(bench)
     steps = [
         *questions(release).items(),
@@ -558,7 +559,7 @@ def scenario(bench: Bench) -> list[tuple[str, Callable[[], object]]]:
         ("prepare, again", release.prepare),
         *acts(release, release.share).items(),
     ]
-    if release.change.baseline is None:  # removed, and nothing to look for
+    if release.change.baseline is None:  # removed, so there is nothing to check
         return [step for step in steps if step[0] not in ("check", "restorable")]
     return [*steps, ("exists", lambda: release.target.exists(_baseline(release)))]
 
@@ -574,9 +575,9 @@ def _begun(make: Make, begins: str) -> Bench:
 
 
 def _refusals(make: Make, action: str, *, throttled: bool) -> Iterator[tuple[str, Exception]]:
-    """Each act of a release that fails while AWS refuses one action; later it works.
+    """Each action that fails while AWS refuses one permission. Afterwards, each works.
 
-    So it is with a first release too, and while the target takes its time: then other acts may be needed.
+    This is repeated for a first release and for a slow target, because those may use other actions.
     """
     for begins in ("", *sorted(make.can & _BEGINNINGS)):
         for number in range(len(scenario(_begun(make, begins)))):

@@ -1,4 +1,4 @@
-"""A team's own function as a bench: it is asked as Tagship asks it, and gets back what it served after each case."""
+"""A team's own function as a bench. Requests are those of Tagship; after each case the original revision is restored."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from tagship_cli.conformance.bench import ACTS_OF_OTHERS, Bench, Release, Unkept
 from tagship_cli.conformance.cases import CASES, Case, Make
 
 SECONDS = 8.0
-"""Within which the function must answer."""
+"""The time limit for a response, in seconds."""
 CAN = frozenset({"ask", "watch"})
 _BETWEEN_CASES = 10
-"""More fencing numbers than a case uses."""
+"""More fencing numbers than any case uses."""
 _TRIES = 3
-"""How often a request is sent that the function did not answer, as it may just have been started."""
+"""How often an unanswered request is repeated, because the function may just have been started."""
 _PAUSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What is tried: a function, the settings that it gets, and a release that changes something."""
+    """What to test: a function, its settings, and a release that changes something."""
 
     function: str
-    """Its ARN."""
+    """The function's ARN."""
     account: str
     region: str
     settings: Mapping[str, str]
@@ -39,12 +39,12 @@ class Trial:
     application: str
     tag: str
     shares: bool
-    """Whether its target shares traffic between two revisions."""
+    """Whether its target can split traffic between two revisions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a case."""
+    """The result of a case."""
 
     case: Case
     result: Literal["passed", "failed", "not asked"]
@@ -53,17 +53,17 @@ class Outcome:
 
 @dataclass(slots=True)
 class Watched:
-    """A Lambda client that takes the time of each answer, and remembers what was given traffic."""
+    """A Lambda client that measures each response and remembers the revisions that got traffic."""
 
     client: Any
     clock: Callable[[], float]
     slowest: tuple[str, float] = ("nothing", 0.0)
     requests: int = 0
     given: dict[str, Revision] = field(default_factory=dict)
-    """By id, the last one last."""
+    """By id, the latest last."""
 
     def invoke(self, **request: Any) -> Any:
-        """As the client does."""
+        """Invokes the function like the wrapped client."""
         about = json.loads(request["Payload"])
         if about.get("act") == "set_weight":
             candidate = about["candidate"]
@@ -83,7 +83,7 @@ class Watched:
 
 @dataclass(frozen=True, kw_only=True)
 class Patient(CustomFunction):
-    """Asks again as the state machine does, when the function says that it is not ready or does not answer."""
+    """Repeats a request, as the state machine does, while the function is not ready or does not answer."""
 
     pause: Callable[[float], None]
 
@@ -102,7 +102,7 @@ class Patient(CustomFunction):
 
 @dataclass(slots=True, kw_only=True)
 class LiveBench:
-    """The function, with what it serves now."""
+    """The function, with its current revision."""
 
     trial: Trial
     client: Watched
@@ -110,7 +110,7 @@ class LiveBench:
     fence: int
     """The first fencing number of the next case."""
     serves: Revision
-    """What served in the beginning, and does again after each case."""
+    """The original revision, which is restored after each case."""
     actions: tuple[str, ...] = ()
     spec: custom.CustomTarget = field(init=False)
 
@@ -121,7 +121,7 @@ class LiveBench:
 
     @property
     def kind(self) -> Kind:
-        """Weighted only where this function's target is."""
+        """Weighted only if this function's target is."""
         return replace(custom.KIND, weighted=self.trial.shares)
 
     @property
@@ -131,7 +131,7 @@ class LiveBench:
 
     @property
     def slowest(self) -> tuple[str, float]:
-        """The act that was answered last of all, and how long it took in seconds."""
+        """The slowest action, and its time in seconds."""
         return self.client.slowest
 
     def target(self) -> CustomFunction:
@@ -139,22 +139,22 @@ class LiveBench:
         return _adapter(self.trial, self.client, self.pause)
 
     def state(self) -> Any:
-        """What has all of the traffic; None while no revision has."""
+        """The revision that has all traffic; None while there is no such revision."""
         return self.shares_or_none()
 
     def shares(self) -> dict[str, int]:
-        """As far as the function says it."""
+        """As the function reports them."""
         serving = self.target().serving()
         return {serving["id"]: 100} if serving else {}
 
     def writes(self) -> None:
-        """Nobody sees them."""
+        """Writes can't be counted."""
 
     def settle(self) -> None:
         """`stands` waits."""
 
     def stands(self, release: Release, percent: int) -> None:
-        """Waits until the move has settled. Raises Unkept when it does not in time, or when the shares are others."""
+        """Waits until the move has been applied. Raises Unkept if it takes too long, or if the shares differ."""
         fence = release.fence if percent else release.newer
         move, waited = replace(release.move(percent), fence=fence), 0
         try:
@@ -167,7 +167,7 @@ class LiveBench:
             raise Unkept(f"The target does not have the candidate at {percent} %: {error}") from error
 
     def ask(self, request: Mapping[str, Any]) -> Any:
-        """The function's answer to any request."""
+        """The function's response to any request."""
         asked = {
             "FunctionName": self.trial.function,
             "InvocationType": "RequestResponse",
@@ -179,9 +179,9 @@ class LiveBench:
         return answer.document
 
     def restored(self) -> None:
-        """Under newer numbers from now on, gives everything back to what served in the beginning, if that was moved.
+        """Uses newer fencing numbers from now on, and restores the original revision if traffic was moved.
 
-        Raises TagshipError or Unkept when that fails.
+        Raises TagshipError or Unkept if that fails.
         """
         self.fence += _BETWEEN_CASES
         if self.is_as_before():
@@ -203,11 +203,11 @@ class LiveBench:
             waited += _PAUSE_SECONDS
 
     def is_as_before(self) -> bool:
-        """Whether what served in the beginning has all of the traffic."""
+        """Whether the original revision has all traffic."""
         return self.shares_or_none() == {self.serves["id"]: 100}
 
     def shares_or_none(self) -> dict[str, int] | None:
-        """The same; None while more than one revision has traffic."""
+        """The shares; None while more than one revision has traffic."""
         try:
             return self.shares()
         except TargetInvalid:
@@ -217,9 +217,10 @@ class LiveBench:
 def begin(
     trial: Trial, client: Any, *, clock: Callable[[], float], pause: Callable[[float], None]
 ) -> LiveBench | None:
-    """The bench, after a first look that changes nothing; None where nothing serves.
+    """Creates the bench after a read that changes nothing; None if nothing is deployed.
 
-    The first fencing number is the clock's, in seconds since 1970: larger than those of earlier runs. Raises TagshipError.
+    The first fencing number is the time in seconds since 1970, so it is larger than those of earlier runs. Raises
+    TagshipError.
     """
     watched = Watched(client, clock)
     serving = _adapter(trial, watched, pause).serving()
@@ -229,7 +230,7 @@ def begin(
 
 
 def outcomes(bench: LiveBench) -> Generator[Outcome]:
-    """Runs the cases in turn. After each one, also when it fails or is stopped, the traffic is restored.
+    """Runs the cases in turn. After each one, even if it fails or is stopped, the traffic is restored.
 
     Raises TagshipError or Unkept if the traffic can't be restored.
     """

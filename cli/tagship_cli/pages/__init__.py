@@ -1,1 +1,1 @@
-"""Pages in HTML that need nothing else."""
+"""Self-contained HTML pages."""

@@ -1,4 +1,4 @@
-"""The page of one release: what it was, the path that it took, and how long each part of it lasted."""
+"""The page of one release: its details, its path through the state machine, and the duration of each phase."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tagship_cli.views.picture import Path, in_words, picture
 from tagship_cli.views.showing import Machine, Phase, Shown
 
 _AROUND = 40
-"""Above the middle of the uppermost box of a machine, and below that of the lowest."""
+"""The space above the topmost box's middle and below the lowest one's, in pixels."""
 
 
 def release_page(found: Shown, machines: list[Machine], place: Place) -> str:
-    """One page; every text of the release is escaped, and harmless."""
+    """Renders one page. All text from the release is escaped."""
     record, now = found.record, place.now
     status = str(record["status"])
     end = times.moment(record["endedAt"]) if record.get("endedAt") else now

@@ -1,4 +1,4 @@
-"""Pages that need nothing else: no script, nothing from anywhere, every value in them escaped and harmless."""
+"""Self-contained pages: no scripts, no external content, and every value escaped."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def _environment() -> Environment:
 
 
 def rendered(template: str, **values: object) -> str:
-    """One page."""
+    """Renders one page."""
     return _environment().get_template(template).render(**values)
 
 
 def drawn(text: str) -> Markup:
-    """What this program has drawn or written itself, with every word in it escaped."""
+    """Markup that this program itself made, with all text in it escaped."""
     return Markup(text)  # noqa: S704 - charts.py and picture.py escape what they are given
 
 
@@ -39,7 +39,7 @@ def drawn(text: str) -> Markup:
 
 
 def report_page(made: Report) -> str:
-    """The four keys with charts over the time."""
+    """The four keys, with charts over time."""
     found = made.together
     return rendered(
         "report.html",
@@ -143,7 +143,7 @@ _UNITS = (("seconds", 1), ("minutes", 60), ("hours", 3600), ("days", 86_400))
 
 
 def unit_of(most: float) -> tuple[str, int]:
-    """The largest unit of which the largest value (seconds) has at least two, and its seconds."""
+    """The largest unit in which the largest value (seconds) is at least two, and its length in seconds."""
     return next((each for each in reversed(_UNITS) if most >= 2 * each[1]), _UNITS[0])
 
 

@@ -1,1 +1,1 @@
-"""What the commands show: words, tables and drawings of what was found."""
+"""What commands show: text, tables and drawings."""

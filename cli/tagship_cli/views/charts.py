@@ -1,4 +1,4 @@
-"""Charts as inline SVG: pure text, every word escaped, coloured by the page's own style sheet."""
+"""Charts as inline SVG: plain text, all words escaped, coloured by the page's style sheet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LINES = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """Values side by side with the labels; None where there is nothing to show."""
+    """Values, one for each label; None where there is no value."""
 
     name: str
     style: str
@@ -23,7 +23,7 @@ class Series:
 
 
 def bars(title: str, labels: Sequence[str], series: Sequence[Series], *, unit: str = "") -> str:
-    """One stack of bars for each label."""
+    """Draws stacked bars, one stack for each label."""
     totals = [sum(each.values[index] or 0 for each in series) for index in range(len(labels))]
     scale = _Scale.up_to(max(totals, default=0), whole=True)
     step = _step(labels)
@@ -48,7 +48,7 @@ def bars(title: str, labels: Sequence[str], series: Sequence[Series], *, unit: s
 def dots(
     title: str, labels: Sequence[str], series: Sequence[Series], *, unit: str = "", limit: float | None = None
 ) -> str:
-    """A line through what there is, a dot for each value, and the limit that it is held against."""
+    """Draws a line through the known values, a dot for each, and a limit to compare them with."""
     known = [value for each in series for value in each.values if value is not None]
     scale = _Scale.up_to(max([*known, limit or 0], default=0), whole=False)
     step = _step(labels)
@@ -73,7 +73,7 @@ def dots(
 
 
 def share(title: str, points: Sequence[tuple[float, int]], ends: Sequence[str]) -> str:
-    """Percents from moment to moment (seconds from the beginning), each until the next; `ends` are told below both ends."""
+    """Draws percentages over time (seconds from the start), each until the next. `ends` are the labels below both ends."""
     scale = _Scale(top=100.0, step=25.0)
     longest = max(points[-1][0], 1.0)
     wide = WIDTH - _LEFT - _RIGHT
@@ -97,7 +97,7 @@ def share(title: str, points: Sequence[tuple[float, int]], ends: Sequence[str]) 
 
 
 def lengths(title: str, rows: Sequence[tuple[str, float, str]]) -> str:
-    """A bar for each name, as long as its seconds among all of them; the shortest can still be seen."""
+    """Draws a bar for each name, with a length proportional to its seconds. The shortest stays visible."""
     row, name, rest = 26, 130, 90
     longest = max((seconds for _, seconds, _ in rows), default=0) or 1
     height = row * len(rows) + 4
@@ -120,7 +120,7 @@ class _Scale:
 
     @classmethod
     def up_to(cls, most: float, *, whole: bool) -> _Scale:
-        """With round numbers beside its lines: 1, 2 or 5 times a power of ten."""
+        """A scale with round numbers at its lines: 1, 2 or 5 times a power of ten."""
         wanted = most / _LINES if most > 0 else 1 / _LINES
         power = 10.0 ** math.floor(math.log10(wanted))
         step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= wanted * 0.999)
@@ -135,12 +135,12 @@ class _Scale:
             yield number * self.step
 
     def told(self, value: float, *, exact: int = 1) -> str:
-        """With one digit more than the lines have, so that what stands between two of them reads as neither."""
+        """Formats a value with one digit more than the lines have, so that a value between two lines reads as neither."""
         text = f"{value:.{self._digits + exact}f}"
         return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
 
     def line(self, value: float) -> str:
-        """What stands beside a line: as many digits as its step has, so that no two lines read the same."""
+        """Formats a line's label with as many digits as its step has, so that no two lines read the same."""
         return self.told(value, exact=0)
 
     @property
@@ -180,7 +180,7 @@ def _grid(value: float, scale: _Scale) -> str:
 
 
 def _labels(labels: Sequence[str]) -> Iterator[str]:
-    """As many as there is room for."""
+    """As many labels as fit."""
     every = max(1, math.ceil(len(labels) / 6))
     for index in range(0, len(labels), every):
         x = _LEFT + (index + 0.5) * _step(labels)
@@ -188,7 +188,7 @@ def _labels(labels: Sequence[str]) -> Iterator[str]:
 
 
 def _in_words(series: Series, labels: Sequence[str], scale: _Scale, unit: str) -> str:
-    """For those who don't see it."""
+    """A text alternative for screen readers."""
     known = [(label, value) for label, value in zip(labels, series.values, strict=True) if value]
     if not known:
         return f"{series.name}: none"

@@ -1,8 +1,8 @@
-"""Where each state of a machine and each line between two of them stands, so that they can be drawn.
+"""Lays out a state machine for drawing: a position for every state and for every line between states.
 
-The way that a good release takes is the column on the left: the longest way to a Succeed state without a failure. Whatever
-can be reached from there stands as many columns to the right as it takes states to get there. All lines into a state meet in
-a lane of their own before they reach it.
+The left column is the path of a successful release: the longest path to a Succeed state without a failure. Any other
+state is as many columns to the right as the number of states on the way to it. All lines into a state join in one lane
+before they reach it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 WIDTH, HEIGHT = 150, 40
 ROW = 57
 NARROWEST = 590
-"""So that the legend fits."""
+"""Leaves room for the legend."""
 MARGIN = 20
 HEAD = 62
 LANE = 10
 TIP = 16
 LETTER = 5.4
-"""What a letter of a word on a line takes, at most."""
+"""The most width that a character of a line's label takes."""
 
 _COMPARES = {
     "LessThanEquals": "≤",
@@ -37,7 +37,7 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """From one state to another."""
+    """A transition from one state to another."""
 
     source: str
     target: str
@@ -47,7 +47,7 @@ class Way:
 
 @dataclass(slots=True, kw_only=True)
 class Place:
-    """Where a state stands: its column, and its middle."""
+    """A state's position: its column, and its middle."""
 
     column: int
     y: float
@@ -55,12 +55,12 @@ class Place:
 
 
 Lane = tuple[int, str, str]
-"""The gap that it stands in (0 is left of everything), the state that it leads to, and the side on which it gets there."""
+"""The gap between columns (0 is left of everything), the state that it leads to, and the side on which it arrives."""
 
 
 @dataclass(slots=True)
 class Drawing:
-    """One machine, laid out."""
+    """A laid-out state machine."""
 
     states: Mapping[str, Body]
     ways: list[Way]
@@ -70,32 +70,32 @@ class Drawing:
     size: tuple[float, float] = (0.0, 0.0)
 
     def straight(self, way: Way) -> bool:
-        """Down the spine, to the next one."""
+        """Whether the transition goes down the left column to the next state."""
         spine = self.spine
         return {way.source, way.target} <= set(spine) and spine.index(way.target) == spine.index(
             way.source
         ) + 1
 
     def lane(self, way: Way) -> Lane:
-        """All that lead to one state from one side share one."""
+        """The lane of a transition. All transitions that reach a state from the same side share one."""
         source, target = self.places[way.source].column, self.places[way.target].column
         return (target + 1, way.target, "right") if target < source else (target, way.target, "left")
 
     def side(self, way: Way) -> str:
-        """On which side of its state a way begins."""
+        """The side of its state on which a transition starts."""
         return "left" if self.lane(way)[0] == self.places[way.source].column else "right"
 
     @property
     def bent(self) -> list[Way]:
-        """The ways that take a lane."""
+        """The transitions that use a lane."""
         return [way for way in self.ways if not self.straight(way)]
 
 
-# ---- what leads where ----------------------------------------------------------------------------------------------
+# ---- transitions ---------------------------------------------------------------------------------------------------
 
 
 def ways_from(name: str, body: Body) -> Iterator[Way]:
-    """Every way out of a state, once for each state that it leads to, those of failures last."""
+    """Every transition out of a state, once for each state that it leads to, failures last."""
     found: dict[str, list[str]] = {}
     if "Next" in body:
         found[body["Next"]] = []
@@ -111,7 +111,7 @@ def ways_from(name: str, body: Body) -> Iterator[Way]:
 
 
 def condition(rule: Body) -> str:
-    """What a rule of a Choice asks, in as few words as it takes."""
+    """The condition of a Choice rule, as short as possible."""
     if "Not" in rule:
         return f"not {condition(rule['Not'])}"
     for word in ("And", "Or"):
@@ -133,7 +133,7 @@ def condition(rule: Body) -> str:
 
 
 def _spine(states: Mapping[str, Body], start: str) -> list[str]:
-    """The longest way to a Succeed state on which nothing fails and no state stands twice."""
+    """The longest path to a Succeed state without a failure and without repeating a state."""
     best: list[str] = []
 
     def walk(path: list[str]) -> None:
@@ -148,7 +148,7 @@ def _spine(states: Mapping[str, Body], start: str) -> list[str]:
     return best
 
 
-# ---- where it stands -----------------------------------------------------------------------------------------------
+# ---- positions -----------------------------------------------------------------------------------------------------
 
 
 def _place(drawing: Drawing) -> None:
@@ -172,7 +172,7 @@ def _place(drawing: Drawing) -> None:
 
 
 def _stack(drawing: Drawing, names: Sequence[str], column: int) -> None:
-    """Each beside the middle of those that lead to it, none over another."""
+    """Puts each state beside the middle of the states that lead to it, without overlaps."""
 
     def wanted(name: str) -> float:
         sources = [
@@ -184,17 +184,17 @@ def _stack(drawing: Drawing, names: Sequence[str], column: int) -> None:
 
     order = sorted(names, key=lambda name: (wanted(name), list(drawing.states).index(name)))
     rows = [wanted(name) for name in order]
-    for index in range(1, len(rows)):  # push down what overlaps …
+    for index in range(1, len(rows)):  # push overlapping states down …
         rows[index] = max(rows[index], rows[index - 1] + ROW * 0.8)
     bottom = HEAD + HEIGHT / 2 + (len(drawing.spine) - 1) * ROW
-    for index in reversed(range(len(rows))):  # … and up again what fell out of the picture
+    for index in reversed(range(len(rows))):  # … and push states that left the picture up again
         rows[index] = min(rows[index], bottom - (len(rows) - 1 - index) * ROW * 0.8)
     for name, row in zip(order, rows, strict=True):
         drawing.places[name] = Place(column=column, y=round(row, 1))
 
 
 def _lay_lanes(drawing: Drawing) -> None:
-    """From left to right: the words that leave to the right, the lanes, the words that leave to the left, the column."""
+    """From left to right: labels of lines to the right, the lanes, labels of lines to the left, the column."""
     ways = drawing.bent
     x = float(MARGIN)
     for column in range(1 + max(place.column for place in drawing.places.values())):
@@ -219,7 +219,7 @@ def _room(ways: Sequence[Way]) -> float:
 
 
 def _tracks(drawing: Drawing, ways: Sequence[Way]) -> dict[Lane, int]:
-    """Lanes side by side only where they would lie on each other; the short ones on the right."""
+    """Lanes share a track unless they would overlap; the short ones are on the right."""
     spans: dict[Lane, tuple[float, float]] = {}
     for way in ways:
         lane = drawing.lane(way)
@@ -246,7 +246,7 @@ def leaves_at(drawing: Drawing, way: Way) -> float:
 
 
 def leaves_below(drawing: Drawing, way: Way) -> bool:
-    """Whether a way begins below the middle of its state, so that there is room for its words below it."""
+    """Whether a line starts below the middle of its state, so that its label fits below it."""
     return not drawing.straight(way) and leaves_at(drawing, way) > drawing.places[way.source].y
 
 
@@ -255,7 +255,7 @@ def arrives_at(drawing: Drawing, lane: Lane) -> float:
 
 
 def _docks(drawing: Drawing, name: str, side: str) -> dict[Way | Lane, float]:
-    """Where on one side of a state its lines begin and end: in the order of where they come from and lead to."""
+    """Where lines start and end on one side of a state, ordered by where they come from and lead to."""
     pulls: dict[Way | Lane, float] = {}
     for way in drawing.bent:
         if way.source == name and drawing.side(way) == side:
@@ -272,7 +272,7 @@ def _docks(drawing: Drawing, name: str, side: str) -> dict[Way | Lane, float]:
 
 
 def lay_out(states: Mapping[str, Body], start: str) -> Drawing:
-    """The whole machine."""
+    """Lays out the whole machine."""
     ways = [way for name, body in states.items() for way in ways_from(name, body)]
     drawing = Drawing(states=states, ways=ways, spine=_spine(states, start))
     _place(drawing)
@@ -281,5 +281,5 @@ def lay_out(states: Mapping[str, Body], start: str) -> Drawing:
 
 
 def folded(words: Sequence[str]) -> list[str]:
-    """Several names, one on a line."""
+    """Joins several names, one on each line."""
     return [word + ("," if index < len(words) - 1 else "") for index, word in enumerate(words)]

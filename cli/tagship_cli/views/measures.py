@@ -1,18 +1,18 @@
-"""DORA's four keys and the latency of approvals, computed from facts: pure, so that every number can be shown in a test.
+"""DORA's four keys and the latency of approvals, computed from facts by pure functions, so that tests can check them.
 
-The definitions are those of DORA's own guide (https://dora.dev/guides/dora-metrics-four-keys/), applied to what the ledger
-knows; where it knows less than they ask for, it is said here:
+The definitions are DORA's own (https://dora.dev/guides/dora-metrics-four-keys/), applied to what the ledger knows.
+Where the ledger knows less than they require, it is noted here:
 
-- **Deployment frequency**: deployments over the time. A deployment is a release of which traffic moved; it counts at the
-  time of its first ending, whether it succeeded or not. A release whose code production already ran is none.
-- **Lead time for changes**: from a commit to its running in production. The ledger knows when the release was made from
-  the commit (`createdAt` of its manifest), so what the commit waited before is not in it. Of deployments that succeeded.
-- **Change failure rate**: deployments that asked for immediate remedy. Here: rolled back (by themselves, by an alarm, or
-  by a person, also days after they had succeeded), failed to roll back, or stopped after traffic had moved.
-- **Time to restore** (DORA's failed deployment recovery time): from the first *Rollback Triggered*, which is when the
-  failure was seen, until the baseline serves again and is healthy; where the rollback failed, until a later one did it or
-  the next release succeeded. It counts at the time of the recovery.
-- **Approval latency**: from the request to the decision that settled it, approved or rejected.
+- **Deployment frequency**: deployments per time. A deployment is a release whose traffic moved. It counts at the time
+  of its first ending, successful or not. A release whose code was already in production does not count.
+- **Lead time for changes**: from a commit until it runs in production. The ledger knows when the release was made from
+  the commit (`createdAt` of its manifest), so the time before that is not included. Only successful deployments count.
+- **Change failure rate**: deployments that needed immediate remedy. Here: rolled back (automatically, by an alarm, or
+  by a person, even days after success), failed to roll back, or stopped after traffic had moved.
+- **Time to restore** (DORA's failed deployment recovery time): from the first *Rollback Triggered*, when the failure
+  was detected, until the baseline serves again and is healthy. If the rollback failed, until a later rollback or the
+  next release succeeded. It counts at the time of the recovery.
+- **Approval latency**: from the request to the decision that completed it, approved or rejected.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ NAMES = (
     FactKind.ROLLBACK_TRIGGERED,
     *ENDINGS.values(),
 )
-"""Every fact that these measures look at."""
+"""Every fact that these measures use."""
 
 LONGEST_RELEASE = timedelta(days=72)
-"""An execution ends after 71 days: what was not touched for longer has ended."""
+"""An execution ends after 71 days, so anything without a change for longer has ended."""
 
 _FAILURES = {"ROLLED_BACK", "ROLLBACK_FAILED", "ABORTED"}
 _RECOVERIES = {FactKind.RELEASE_ROLLED_BACK, FactKind.RELEASE_ABORTED}
@@ -45,22 +45,22 @@ _RECOVERIES = {FactKind.RELEASE_ROLLED_BACK, FactKind.RELEASE_ABORTED}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A time, its end not in it."""
+    """A period; its end is excluded."""
 
     since: datetime
     until: datetime
 
     @property
     def days(self) -> float:
-        """How long it is."""
+        """Its length in days."""
         return (self.until - self.since).total_seconds() / 86_400
 
     def has(self, moment: datetime) -> bool:
-        """Whether it is in it."""
+        """Whether the time is within it."""
         return self.since <= moment < self.until
 
     def parts(self) -> list[Span]:
-        """Days, weeks, or four weeks, as many as can be drawn side by side; the last may be shorter."""
+        """Splits it into days, weeks, or four weeks, as many as a chart can show; the last may be shorter."""
         length = timedelta(days=1 if self.days <= 31 else 7 if self.days <= 250 else 28)
         cut = [self.since]
         while cut[-1] + length < self.until:
@@ -70,20 +70,20 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """A release of which traffic moved, and that has ended."""
+    """A release whose traffic moved, and that has ended."""
 
     application: str
     tag: str
     at: datetime
-    """Of its first ending."""
+    """The time of its first ending."""
     failed: bool
     lead: float | None
-    """Seconds from the manifest to production; None of one that failed."""
+    """Seconds from the manifest to production; None if the deployment failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """A failure in production, from when it was seen."""
+    """A failure in production, from the time it was detected."""
 
     application: str
     tag: str
@@ -92,13 +92,13 @@ class Incident:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took to recover; None while it has not."""
+        """The time to recover; None if it has not recovered."""
         return (self.ended - self.began).total_seconds() if self.ended else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a release ended first."""
+    """How a release first ended."""
 
     application: str
     tag: str
@@ -108,7 +108,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """A request for approval that people settled."""
+    """A request for approval that people have decided."""
 
     application: str
     tag: str
@@ -118,7 +118,7 @@ class Decision:
 
 @dataclass(slots=True, kw_only=True)
 class Story:
-    """What facts say, before anybody asks of which time."""
+    """Everything that the facts say, for any period."""
 
     deployments: list[Deployment] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
@@ -128,7 +128,7 @@ class Story:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """Of seconds: how many, the middle one, and the one that nine of ten stay below; None where there are none."""
+    """A distribution of seconds: count, median and 90th percentile; None if there are no values."""
 
     count: int
     median: float | None
@@ -136,7 +136,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Spread:
-        """By the nearest rank, so that every value told is one that was measured (a median of two is between them)."""
+        """Uses the nearest rank, so that every percentile is a measured value (a median of two is between them)."""
         found = sorted(values)
         if not found:
             return cls(count=0, median=None, p90=None)
@@ -146,7 +146,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """The four keys, and the approvals, of one application or of several together, in one span."""
+    """The four keys and the approvals in one period, of one or several applications."""
 
     span: Span
     deployments: int
@@ -154,23 +154,23 @@ class Keys:
     lead: Spread
     restore: Spread
     unrestored: int
-    """Failures that were seen in the span and have not been recovered from."""
+    """Failures detected in the period and not yet recovered."""
     approval: Spread
     endings: Mapping[str, int]
 
     @property
     def per_day(self) -> float:
-        """Deployments a day."""
+        """Deployments per day."""
         return self.deployments / self.span.days if self.span.days else 0.0
 
     @property
     def failure_rate(self) -> float | None:
-        """Of 0 to 1; None where nothing was deployed."""
+        """From 0 to 1; None if nothing was deployed."""
         return self.failed / self.deployments if self.deployments else None
 
 
 def told(facts: Iterable[FactRecord]) -> Story:
-    """One application's facts in their order, read once."""
+    """Reads one application's facts in order."""
     story = Story()
     first: dict[tuple[str, int], Ending] = {}
     moved: set[tuple[str, int]] = set()
@@ -180,7 +180,7 @@ def told(facts: Iterable[FactRecord]) -> Story:
     for fact in facts:
         name, tag, at = fact["name"], fact["tag"], datetime.fromisoformat(fact["at"])
         if is_proposal(tag):
-            continue  # a change of the configuration is no deployment
+            continue  # a configuration change is not a deployment
         release, data = (tag, int(fact["attempt"])), fact.get("data") or {}
         if name == FactKind.TRAFFIC_SHIFTED:
             moved.add(release)
@@ -222,7 +222,7 @@ def told(facts: Iterable[FactRecord]) -> Story:
 
 
 def _recovered(story: Story, name: str, tag: str, at: datetime, open_since: dict[str, Incident]) -> None:
-    """A rollback that worked ends its own release's failure; a release that succeeds, whatever was still open."""
+    """A successful rollback ends its own release's failure. A successful release ends every open failure."""
     over = [tag] if name in _RECOVERIES else list(open_since) if name == FactKind.RELEASE_SUCCEEDED else []
     for each in over:
         if each in open_since:
@@ -230,7 +230,7 @@ def _recovered(story: Story, name: str, tag: str, at: datetime, open_since: dict
 
 
 def keys(stories: Sequence[Story], span: Span) -> Keys:
-    """What happened in a span, of all these applications together."""
+    """The keys of a period, for all these applications together."""
     deployments = [each for story in stories for each in story.deployments if span.has(each.at)]
     incidents = [each for story in stories for each in story.incidents]
     endings: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""An application as the ledger and Parameter Store have it now."""
+"""An application's current state, from the ledger and Parameter Store."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tagship_cli.views.story import Now
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Underway:
-    """A release that has not ended, and where it is."""
+    """A release that has not ended, and its current phase."""
 
     record: ReleaseRecord
     now: Now
     holder: Holder | None
 
     def is_dead(self, now: datetime) -> bool:
-        """It has the lock, and its lease is over: nothing has happened for longer than anything takes."""
+        """Whether it holds the lock although its lease has expired: it has been silent for longer than any step takes."""
         holder = self.holder
         return holder is not None and holder.tag == self.record["tag"] and not holder.alive(now)
 
@@ -60,7 +60,7 @@ class Last:
 
     @classmethod
     def of(cls, fact: FactRecord) -> Last:
-        """From the ending's fact."""
+        """From the fact that ended it."""
         data = fact["data"]
         return cls(tag=fact["tag"], status=str(data["status"]), at=fact["at"], why=str(data.get("why", "")))
 
@@ -71,7 +71,7 @@ class Last:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """What one would want to know first."""
+    """What a person wants to know first."""
 
     application: str
     configured: bool
@@ -79,14 +79,14 @@ class Overview:
     underway: tuple[Underway, ...]
     holder: Holder | None
     last: Last | None
-    """The ending that came last; its release may have begun again since."""
+    """The last ending. Its release may have been started again since."""
     freezes: tuple[Freeze, ...]
-    """Its own and those of all, now and later."""
+    """Its own freezes and those of all applications, current and future."""
     at: datetime
 
     @property
     def is_unknown(self) -> bool:
-        """Nobody ever configured or released it here."""
+        """Whether it was never configured or released here."""
         return not (self.configured or self.current or self.underway or self.last)
 
     def as_dict(self) -> dict[str, object]:
@@ -126,7 +126,7 @@ def freeze_as_dict(freeze: Freeze) -> dict[str, object]:
 
 
 def of(place: Place, application: str) -> Overview:
-    """Of one application, whether anybody knows it or not."""
+    """One application's overview, even if the stage does not know the application."""
     configured = is_configured(place, application)
     ledger = place.ledger
     with trying(f"Reading the ledger of {place.stage}"):
@@ -158,14 +158,14 @@ def of(place: Place, application: str) -> Overview:
 
 
 def unknown(application: str, place: Place) -> str:
-    """That nobody knows it, and which ones there are."""
+    """Says that the application is unknown, and lists the known ones."""
     known = applications(place)
     others = f"Its applications: {', '.join(known)}." if known else "It has no applications yet."
     return f"The stage {place.stage} has no application {application!r}: no configuration and no release.\n{others}"
 
 
 def underway_of(place: Place, application: str, seen: Recent, holder: Holder | None) -> list[str]:
-    """The tags of what has not ended, newest first; and of what has, and holds the lock: it may be rolled back just now."""
+    """The tags in progress, newest first, including an ended one that holds the lock, because it may be rolling back."""
     holds = [holder.tag] if holder and not holder.kept else []
     tags = list(dict.fromkeys([*seen.touched, *holds]))
     return [
@@ -176,7 +176,7 @@ def underway_of(place: Place, application: str, seen: Recent, holder: Holder | N
 
 
 def applications(place: Place) -> list[str]:
-    """Every application that is configured in the stage."""
+    """Every application configured in the stage."""
     root = parameter_name(place.stage, "")
     with trying(f"Listing the parameters under {root}"):
         pages = place.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=root)
@@ -185,7 +185,7 @@ def applications(place: Place) -> list[str]:
 
 
 def is_configured(place: Place, application: str) -> bool:
-    """Whether the stage has a configuration of this application."""
+    """Whether the stage has a configuration for this application."""
     from botocore.exceptions import ClientError
 
     from tagship.aws.calls import code_of

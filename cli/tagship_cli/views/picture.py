@@ -1,4 +1,4 @@
-"""A state machine drawn as SVG: its states, every way between them, and the path that an execution took."""
+"""A state machine drawn as SVG: its states, the transitions, and the path of an execution."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from tagship_cli.views.layout import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Path:
-    """What an execution passed through; everything else stays pale."""
+    """The path of an execution; everything else is drawn pale."""
 
     states: frozenset[str] = frozenset()
     ways: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
     def of(cls, entered: Sequence[str]) -> Path:
-        """By the states in the order in which they were entered; those inside a Map are no steps of the machine."""
+        """From the states in the order in which they were entered. States inside a Map are left out."""
         return cls(states=frozenset(entered), ways=frozenset(pairwise(entered)))
 
 
@@ -38,7 +38,7 @@ NOWHERE = Path()
 
 
 def picture(drawing: Drawing, path: Path = NOWHERE) -> Iterator[str]:
-    """Everything inside the `<svg>`, coloured by the classes of the style sheet around it; `went` is what was passed."""
+    """Everything inside the `<svg>`, coloured by the surrounding style sheet. The class `went` marks the path."""
     yield from _lines(drawing, path)
     for name, place in drawing.places.items():
         yield from _state(name, drawing.states[name], place, path)
@@ -46,7 +46,7 @@ def picture(drawing: Drawing, path: Path = NOWHERE) -> Iterator[str]:
 
 
 def in_words(drawing: Drawing) -> str:
-    """For those who don't see the picture: every way, in a sentence."""
+    """A text alternative: one sentence for each transition."""
     told = []
     for way in drawing.ways:
         words = ", ".join(way.words)
@@ -87,7 +87,7 @@ def _state(name: str, body: Body, place: Place, path: Path) -> Iterator[str]:
 
 
 def details(body: Body) -> str:
-    """What one would want to know of a state beside its name."""
+    """What to show about a state besides its name."""
     match body["Type"]:
         case "Task" if body["Resource"].endswith("waitForTaskToken"):
             return "waits for approval"
@@ -132,7 +132,7 @@ def _lines(drawing: Drawing, path: Path) -> Iterator[str]:
 
 
 def _words(drawing: Drawing) -> Iterator[str]:
-    """On top of the lines, where each of them begins."""
+    """Drawn over the lines, where each of them starts."""
     for way in drawing.ways:
         if not way.words:
             continue
@@ -151,7 +151,7 @@ def _words(drawing: Drawing) -> Iterator[str]:
 
 
 def line(style: str, points: Sequence[tuple[float, float]]) -> str:
-    """A line with round corners."""
+    """A line with rounded corners."""
     (x, y), *rest = [point for index, point in enumerate(points) if not index or point != points[index - 1]]
     told = [f"M{_n(x)} {_n(y)}"]
     for index, (right, down) in enumerate(rest):

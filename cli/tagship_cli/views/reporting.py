@@ -1,4 +1,4 @@
-"""Reads what a report is made of: an application's facts of a span, newest first and no further back than it takes."""
+"""Reads a report's data: an application's facts of a period, newest first and only as far back as needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tagship_cli.views.measures import Keys, Span, Story
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The four keys of a span: all together, of each application, and of each part of the time."""
+    """The four keys of a period: for all applications together, for each application, and for each part of the period."""
 
     stage: str
     span: Span
@@ -40,7 +40,7 @@ class Report:
 
 
 def make(place: Place, applications: Sequence[str], span: Span) -> Report:
-    """Of these applications."""
+    """Makes the report for these applications."""
     stories = {name: story_of(place, name, span) for name in applications}
     together = list(stories.values())
     return Report(
@@ -54,7 +54,8 @@ def make(place: Place, applications: Sequence[str], span: Span) -> Report:
 
 
 def story_of(place: Place, application: str, span: Span) -> Story:
-    """From now back to where nothing can have begun that ended in the span: a release may be rolled back long after it."""
+    """Reads back to before anything that ended in the period can have begun, because a release may be rolled back much
+    later."""
     oldest = timestamp((span.since - measures.LONGEST_RELEASE).astimezone(UTC))
     found = []
     with trying(f"Reading the ledger of {place.stage}"):

@@ -1,4 +1,4 @@
-"""What people read: harmless, coloured on a terminal only, and one JSON document where a program asked for it."""
+"""Output for people: control characters made visible, coloured only on a terminal; or one JSON document for programs."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from tagship.text.plain import line, visible
 
 _NO_WIDTH = 10_000
 _COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
-"""What a terminal may obey; everything else is cleaned once more, which changes nothing if every text was cleaned."""
+"""The escape sequences that a terminal may obey. Everything else is cleaned again, which does not change clean text."""
 
 clean = visible
-"""Other people's text: what a terminal would obey, or can't show, is shown as what it is (⟨U+001B⟩)."""
+"""Cleans other people's text: control and invisible characters are shown as ⟨U+001B⟩."""
 one_line = line
 
 
 def bold(text: object) -> str:
-    """What a line is about."""
+    """The subject of a line."""
     return click.style(clean(str(text)), bold=True)
 
 
 def dim(text: object) -> str:
-    """What one may skip."""
+    """Secondary text."""
     return click.style(clean(str(text)), dim=True)
 
 
 def good(text: object) -> str:
-    """It went well."""
+    """Success."""
     return click.style(clean(str(text)), fg="green")
 
 
 def bad(text: object) -> str:
-    """It did not."""
+    """Failure."""
     return click.style(clean(str(text)), fg="red", bold=True)
 
 
 def wary(text: object) -> str:
-    """Somebody should look, or is waited for."""
+    """A warning, or somebody is needed."""
     return click.style(clean(str(text)), fg="yellow")
 
 
 def in_yaml(data: object) -> str:
-    """Every part written out where it stands: CloudFormation takes no aliases (`*id001`), and they read badly anyway."""
+    """Without YAML aliases (`*id001`): CloudFormation does not accept them, and they are hard to read."""
     import yaml
 
     class Whole(yaml.SafeDumper):
@@ -59,34 +59,34 @@ def in_yaml(data: object) -> str:
 
 
 def say(*lines: str) -> None:
-    """On standard output."""
+    """Prints to standard output."""
     for each in lines or ("",):
         click.echo(_harmless(each))
 
 
 def complain(*lines: str) -> None:
-    """On standard error."""
+    """Prints to standard error."""
     for each in lines:
         click.echo(_harmless(each), err=True)
 
 
 def result(document: object) -> None:
-    """One JSON document on standard output; control characters are escaped in it."""
+    """Prints one JSON document to standard output, with control characters escaped."""
     click.echo(json.dumps(document, indent=2))
 
 
 def on_terminal() -> bool:
-    """Whether a person sees standard output as it is written."""
+    """Whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def width() -> int:
-    """How much fits into a line; a pipe has room for everything."""
+    """The width of a line; unlimited for a pipe."""
     return shutil.get_terminal_size((100, 24)).columns if on_terminal() else _NO_WIDTH
 
 
 def paragraph(text: object, *, indent: int = 0, first: str = "") -> list[str]:
-    """Other people's text, folded to the terminal, every line of it indented; `first` stands in the indentation."""
+    """Other people's text, wrapped to the terminal and indented. `first` appears in the first line's indentation."""
     room = max(30, width() - indent)
     lines = [part for each in clean(str(text)).split("\n") for part in _folded(each, room) or [""]]
     margin = " " * indent
@@ -94,12 +94,12 @@ def paragraph(text: object, *, indent: int = 0, first: str = "") -> list[str]:
 
 
 def _folded(text: str, room: int) -> list[str]:
-    """Addresses and names stay whole, so that they can be copied."""
+    """Keeps addresses and names whole, so that they can be copied."""
     return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Columns under their names; the last one takes what room is left. Cells may be coloured."""
+    """Columns under their headings. The last column takes the remaining width. Cells may be coloured."""
     all_rows = [[dim(name) for name in head], *[list(row) for row in rows]]
     widths = [max(len(click.unstyle(row[column])) for row in all_rows) for column in range(len(head) - 1)]
     room = max(20, width() - sum(widths) - 2 * len(widths))
@@ -119,25 +119,25 @@ def _harmless(text: str) -> str:
 
 
 class Live:
-    """Lines that stay, and below them, on a terminal only, one that changes."""
+    """Permanent lines, and on a terminal one changing line below them."""
 
     def __init__(self) -> None:
         self._shown = False
 
     def say(self, *lines: str) -> None:
-        """Lines that stay."""
+        """Prints permanent lines."""
         self.clear()
         say(*lines)
 
     def status(self, text: str) -> None:
-        """The line that changes; a pipe does not get it."""
+        """Shows the changing line; a pipe does not get it."""
         if on_terminal():
             self.clear()
             click.echo(dim(line(text, max(20, width() - 3))), nl=False)
             self._shown = True
 
     def clear(self) -> None:
-        """Takes the changing line away."""
+        """Removes the changing line."""
         if self._shown:
             sys.stdout.write("\r\x1b[2K")
             sys.stdout.flush()

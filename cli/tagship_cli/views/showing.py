@@ -1,4 +1,4 @@
-"""Everything about one release, gathered: its record, its facts, its approval, its phases, and the path that it took."""
+"""Collects everything about one release: its record, facts, approval, phases and path."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ _PHASES = (
     ("deployment", (FactKind.DEPLOYMENT_STARTED,), (FactKind.RELEASE_SUCCEEDED, FactKind.ROLLBACK_TRIGGERED)),
     ("rollback", (FactKind.ROLLBACK_TRIGGERED,), tuple(ENDING_KINDS)),
 )
-"""Each from the first fact of some name to the first after it of others."""
+"""Each phase: the facts that begin it and the facts that end it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """A part of a release's time."""
+    """A phase of a release."""
 
     name: str
     began: datetime
     ended: datetime | None
 
     def seconds(self, now: datetime) -> float:
-        """How long it took, or has taken so far."""
+        """Its duration, up to now if it has not ended."""
         return ((self.ended or now) - self.began).total_seconds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """An execution: which machine, as it was defined then, and what it passed through."""
+    """An execution: its state machine as it was defined then, and the states that it entered."""
 
     name: str
     execution: str
@@ -71,7 +71,7 @@ class Shown:
 
     @property
     def phases(self) -> list[Phase]:
-        """In their order; those that did not begin are left out."""
+        """The phases in order, without those that did not begin."""
         return [phase for name, begins, ends in _PHASES if (phase := self._phase(name, begins, ends))]
 
     def _phase(self, name: str, begins: Sequence[str], ends: Sequence[str]) -> Phase | None:
@@ -89,7 +89,7 @@ class Shown:
 
     @property
     def shares(self) -> list[tuple[datetime, int]]:
-        """When which percent of the traffic went to it."""
+        """The times of traffic changes, with the percentage of traffic."""
         found = []
         for fact in self.facts:
             if fact["name"] == FactKind.TRAFFIC_SHIFTED:
@@ -100,14 +100,14 @@ class Shown:
 
     @property
     def checks(self) -> list[Mapping[str, Any]]:
-        """Each look at its health, and at that of what was put back."""
+        """Each health check of the release, and of the restored baseline."""
         return [fact["data"] for fact in self.facts if fact["name"] == FactKind.HEALTH_CHECKED]
 
 
 def gather(place: Place, application: str, tag: str) -> Shown:
-    """From the ledger.
+    """Reads the release from the ledger.
 
-    Raises Failed when it has no such release.
+    Raises Failed if it has no such release.
     """
     ledger = place.ledger
     with trying(f"Reading the ledger of {place.stage}"):
@@ -119,9 +119,9 @@ def gather(place: Place, application: str, tag: str) -> Shown:
 
 
 def machines(place: Place, shown: Shown) -> list[Machine]:
-    """The executions of a release, from Step Functions, which forgets them after 90 days.
+    """The executions of a release, from Step Functions, which deletes them after 90 days.
 
-    What can't be read (forgotten, or not allowed) is left out.
+    Those that can't be read (deleted, or no permission) are left out.
     """
     executions = [fact["execution"] for fact in shown.facts if str(fact["execution"]).startswith("arn:")]
     every = dict.fromkeys([str(shown.record["execution"]), *executions])
@@ -136,7 +136,7 @@ def _machine(place: Place, execution: str) -> Machine | None:
     states = place.client("stepfunctions")
     try:
         described = states.describe_state_machine_for_execution(executionArn=execution)
-        # JSON, as AWS gives it, is YAML too; the embedded engine keeps what it was given.
+        # AWS returns JSON, which is valid YAML; the embedded engine returns what it was given.
         definition = yaml.safe_load(described["definition"])
         pages = states.get_paginator("get_execution_history").paginate(
             executionArn=execution, includeExecutionData=False

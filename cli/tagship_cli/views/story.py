@@ -1,4 +1,4 @@
-"""Where a release is now, for the person on call."""
+"""The current phase of a release, for the person on call."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from tagship_cli.views import times
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Now:
-    """Where a release that is on its way is."""
+    """The current phase of a release in progress."""
 
     phase: str
-    """One word, for programs: `waiting`, `gates`, `planning`, `approval`, `window`, `deployment`, `baking`, `health`,
+    """One word for programs: `waiting`, `gates`, `planning`, `approval`, `window`, `deployment`, `baking`, `health`,
     `rollback`."""
     text: str
     waits_for: tuple[str, ...] = ()
-    """People."""
+    """A description for people."""
     until: datetime | None = None
-    """When this phase ends by itself, if it does."""
+    """When this phase ends by itself; None if it does not."""
     percent: int = 0
-    """Its share of the traffic."""
+    """The release's share of the traffic."""
     budget: tuple[datetime, datetime] | None = None
-    """From when to when it may last: the time to decide, the gates', the deployment's or the rollback's budget."""
+    """Start and end of the phase's time limit: for the decision, the gates, the deployment or the rollback."""
 
 
 def whereabouts(
@@ -41,7 +41,7 @@ def whereabouts(
     holder: str | None,
     at: datetime,
 ) -> Now:
-    """From its facts so far; `holder` is the tag that has the lock, `request` its request for approval."""
+    """From its facts so far. `holder` is the tag that has the lock, `request` its request for approval."""
     facts = [fact for fact in facts if fact["attempt"] == record["attempt"]]
     names = [fact["name"] for fact in facts]
     if going_back(names):
@@ -72,14 +72,14 @@ def whereabouts(
 
 
 def going_back(names: Sequence[str]) -> bool:
-    """Whether, of facts by their names in order, a rollback was begun and has not ended."""
+    """Whether these facts' names, in order, contain a rollback that has started and not ended."""
     return FactKind.ROLLBACK_TRIGGERED in names and not _BACK & set(
         names[_last(names, FactKind.ROLLBACK_TRIGGERED) :]
     )
 
 
 def _on_its_way_back(facts: Sequence[FactRecord]) -> Now:
-    """From the fact that it goes back on."""
+    """From the fact that started the rollback."""
     if any(fact["name"] == FactKind.BASELINE_RESTORED for fact in facts):
         text = "the baseline serves all traffic and is being checked"
         return Now(phase="rollback", text=f"is being rolled back: {text}")
@@ -96,7 +96,7 @@ def _last(names: Sequence[str], name: str) -> int:
 
 
 def rules(request: RequestRecord) -> list[str]:
-    """Each rule with who meets it and whom it still needs, where there are several: `group platform: 0 of 1, …`."""
+    """Each rule, if there are several, with who meets it and who is still needed: `group platform: 0 of 1, …`."""
     found, waiting = met(request), {person(who) for who in awaited(request)}
     if len(found) < 2:
         return []
@@ -130,7 +130,7 @@ def _deployment(facts: Sequence[FactRecord], at: datetime) -> Now:
 
 
 def _budget(facts: Sequence[FactRecord], began: str, ends: str) -> tuple[datetime, datetime] | None:
-    """From the last fact of a name to the time that it tells; None where it tells none."""
+    """From the last fact of a name to the deadline in it; None if it has none."""
     fact = next((fact for fact in reversed(facts) if fact["name"] == began), None)
     if fact is None or ends not in fact["data"]:
         return None

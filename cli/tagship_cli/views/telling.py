@@ -1,4 +1,4 @@
-"""How a release's facts and its ending look on the screen: the same in `history` and in `watch`."""
+"""How a release's facts and its outcome are printed, in `history` and in `watch`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INDENT = 13
 
 
 def headline(record: ReleaseRecord, place: Place) -> list[str]:
-    """Which release this is, and who made it."""
+    """The release and its author."""
     manifest = record["manifest"]
     made = f", {manifest['repository']} {manifest['commit'][:7]} by {manifest['author']}" if manifest else ""
     again = f" (attempt {record['attempt']})" if record["attempt"] > 1 else ""
@@ -26,7 +26,7 @@ def headline(record: ReleaseRecord, place: Place) -> list[str]:
 
 
 def fact_lines(fact: FactRecord, *, before: datetime) -> list[str]:
-    """A fact's time and words; the day where it is another than the fact's before."""
+    """A fact's time and text, with the day if it differs from the previous fact's."""
     told, at = story.describe(fact, clock=times.clock), times.moment(fact["at"])
     paint = _PAINT.get(told.mood, screen.clean)
     lines = [screen.dim(times.day(at))] if times.day(at) != times.day(before) else []
@@ -40,7 +40,7 @@ def fact_lines(fact: FactRecord, *, before: datetime) -> list[str]:
 
 
 def verdict(record: ReleaseRecord, took: str) -> list[str]:
-    """How it ended, why, and what to do now."""
+    """How it ended, why, and what to do next."""
     status = str(record["status"])
     paint = _PAINT.get(story.mood_of(status), screen.bold)
     title = f"{record['application']} {record['tag']}"

@@ -1,4 +1,4 @@
-"""Times as the person at this keyboard says them, with UTC beside where people in other places read along."""
+"""Times in the local zone, with UTC added where people in other places read along."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tagship.text.times import moment, span, until
 __all__ = ["asked", "clock", "day", "full", "moment", "short", "since", "span", "until", "zone"]
 
 _JUST_NOW = 60
-"""Seconds; clocks differ, so that what happened there a moment ago may be in a moment here."""
+"""Tolerance in seconds: clocks differ, so a recent time elsewhere can be slightly in the future here."""
 
 
 def asked(text: str, now: datetime, option: str) -> datetime:
-    """The moment that somebody named: an ISO-8601 time, by this machine's clock if it names no zone, or a duration from now.
+    """Parses a time: ISO 8601, in the local zone if it has none, or a duration from now.
 
-    Raises click's UsageError for what is neither.
+    Raises click's UsageError for anything else.
     """
     try:
         if text.startswith("P"):
@@ -42,12 +42,12 @@ def full(time: datetime) -> str:
 
 
 def short(time: datetime) -> str:
-    """`2026-11-23 15:05`, for tables whose head names the zone."""
+    """`2026-11-23 15:05`, for tables whose heading names the zone."""
     return f"{time.astimezone():%Y-%m-%d %H:%M}"
 
 
 def clock(time: datetime) -> str:
-    """`15:05:12`, for a timeline whose head names the day and the zone."""
+    """`15:05:12`, for a timeline whose heading names the day and the zone."""
     return f"{time.astimezone():%H:%M:%S}"
 
 
@@ -58,7 +58,7 @@ def day(time: datetime) -> str:
 
 
 def zone(time: datetime) -> str:
-    """`CET, UTC+01:00`; `UTC` where that is the zone."""
+    """`CET, UTC+01:00`; `UTC` if that is the zone."""
     here = time.astimezone()
     return f"{here:%Z}, UTC{here:%:z}" if here.utcoffset() else "UTC"
 

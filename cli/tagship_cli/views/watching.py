@@ -1,4 +1,4 @@
-"""A release as it goes, read from the ledger again and again; the release neither knows nor cares."""
+"""Follows a release by reading the ledger repeatedly. It does not affect the release."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tagship_cli.views.measures import LONGEST_RELEASE
 from tagship_cli.views.story import Now
 
 UNREAD_SECONDS = 180
-"""How long an upload that nobody has read is waited for; it takes a few seconds when all is well."""
+"""How long to wait for an upload to be read, in seconds. It normally takes a few seconds."""
 _MOVING, _WAITING, _LONGEST = 2.0, 5.0, 30.0
-"""Seconds between two looks: while it moves, while people are waited for, and at most while AWS can't be reached."""
+"""Seconds between two reads: while it moves, while it waits for people, and at most while AWS can't be reached."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What is new since the look before."""
+    """What is new since the previous read."""
 
     record: ReleaseRecord | None = None
     """None before the release was read, or while AWS can't be reached."""
@@ -34,29 +34,29 @@ class Look:
     now: Now | None = None
     """None once it has ended."""
     trouble: str = ""
-    """Why there is nothing to see just now."""
+    """Why there is nothing to see at the moment."""
 
 
 class TimeOver(Exception):
-    """The time that the person gave is over; the release goes on."""
+    """The given time is over; the release continues."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Watching:
-    """One release."""
+    """Watches one release."""
 
     place: Place
     application: str
     tag: str
     seconds: int | None = None
-    """How long to watch; None for as long as it takes."""
+    """How long to watch, in seconds; None for no limit."""
     _known: list[FactRecord] = field(default_factory=list)
 
     @classmethod
     def what_is_underway(cls, place: Place, application: str, *, seconds: int | None) -> Watching:
-        """The release that has the lock, else the newest that has not ended.
+        """The release that holds the lock, else the newest that has not ended.
 
-        Raises Failed when there is none.
+        Raises Failed if there is none.
         """
         with trying(f"Reading the ledger of {place.stage}"):
             holder = lock.holder(place.ledger, application)
@@ -75,9 +75,9 @@ class Watching:
         return cls(place=place, application=application, tag=tag, seconds=seconds)
 
     def follow(self) -> Iterator[Look]:
-        """A look every few seconds, until it has ended.
+        """Reads every few seconds until the release has ended.
 
-        Raises TimeOver, and Failed when nobody has read the release for longer than that may take.
+        Raises TimeOver, and Failed if the upload is not read within the expected time.
         """
         began, troubles = self.place.now, 0
         while True:
@@ -100,7 +100,7 @@ class Watching:
             record = releases.get(ledger, self.application, self.tag)
         except ApplicationUnknown:
             return Look()
-        # The release before its facts: when it has ended, the fact of its ending is there.
+        # Read the release before its facts, so that the ending's fact is there once the release has ended.
         new = self._new_facts()
         self._known += new
         if record["status"] != Status.RUNNING and not story.going_back(

@@ -1,4 +1,4 @@
-"""What `tagship doctor` asks of an account before the first release, and at three in the morning."""
+"""The checks of `tagship doctor`, for before the first release and for incidents."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ QUESTIONS: Sequence[tuple[str, Question]] = (
     ("ci", account.publisher),
     ("queues", stack.queues),
 )
-"""In the order in which the answers are printed: what each is about, and who asks."""
+"""The checks in the order of their output: the subject of each, and its function."""
 
 
 def examine(subject: Subject, names: Sequence[str] = ()) -> Iterator[Finding]:
-    """Every finding, of the stage and of the named applications; of all where none is named."""
+    """Every finding about the stage and the named applications; about all applications if none is named."""
     for about, question in QUESTIONS:
         yield from _asked(about, question, subject)
     yield from _asked("applications", lambda here: applications.examine(here, names), subject)
@@ -37,7 +37,7 @@ def _asked(about: str, question: Question, subject: Subject) -> Iterator[Finding
 
 
 def unseen(about: str, refused: AwsRefused) -> Finding:
-    """What AWS did not say."""
+    """A check that AWS did not answer."""
     said, _, advice = refused.message.partition("\n")
     return warning(
         about, f"Not checked. {said}", advice or "Run the check again with an identity that can read it."

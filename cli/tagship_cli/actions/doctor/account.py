@@ -1,4 +1,4 @@
-"""What the account gives the stage: its clock, mail, functions, and the door for CI."""
+"""Checks of the account: clock, mail, functions, and CI's access."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from tagship_cli.actions.doctor.finding import Finding, Subject, ok, warning, wr
 from tagship_cli.failures import trying
 
 REFUSED_AFTER = 300
-"""Seconds by which a clock may differ before AWS refuses what it signs (Signature Version 4)."""
+"""The largest clock difference in seconds with which AWS still accepts signatures (Signature Version 4)."""
 WORTH_SAYING = 30
 NEEDED_AT_ONCE = 40
-"""Invocations at once of two releases that start together, each with a dozen gates and checks and its messages, to be free
-beside everything else in the account."""
+"""Concurrent invocations that must be available besides everything else in the account: two releases that start
+together, each with a dozen gates and checks and its messages."""
 NEARLY_FULL = 0.9
 GITHUB = "token.actions.githubusercontent.com"
 AUDIENCE = "sts.amazonaws.com"
 
 
 def clock(subject: Subject) -> Iterator[Finding]:
-    """Of this machine, by AWS's."""
+    """Compares this machine's clock with AWS's."""
     with trying("Reading the time from AWS"):
         answer = subject.client("sts").get_caller_identity()
     date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
@@ -43,7 +43,7 @@ def clock(subject: Subject) -> Iterator[Finding]:
 
 
 def mail_account(subject: Subject) -> Iterator[Finding]:
-    """Whether SES sends for this account, to whom, and how much."""
+    """Whether SES sends mail for this account, to whom, and how much."""
     with trying("Looking at the account's mail (SES)"):
         found = subject.client("sesv2").get_account()
     if not found.get("SendingEnabled", False):
@@ -76,7 +76,7 @@ def mail_account(subject: Subject) -> Iterator[Finding]:
 
 
 def sender(subject: Subject) -> Iterator[Finding]:
-    """Whether the address, or its domain, is verified; and the configuration set that SES adds by itself."""
+    """Whether the sender address or its domain is verified, and which default configuration set SES uses."""
     address = subject.parameters.get("SenderAddress", "")
     domain = address.rpartition("@")[2]
     for identity in (address, domain):
@@ -118,7 +118,7 @@ def _identity(subject: Subject, name: str) -> dict[str, object] | None:
 
 
 def functions(subject: Subject) -> Iterator[Finding]:
-    """How many may run at once, and whether there is room for their code."""
+    """Whether there is enough concurrency and enough storage for code."""
     with trying("Looking at the account's limits of Lambda"):
         found = subject.client("lambda").get_account_settings()
     limit, usage = found["AccountLimit"], found["AccountUsage"]
@@ -145,7 +145,7 @@ def functions(subject: Subject) -> Iterator[Finding]:
 
 
 def publisher(subject: Subject) -> Iterator[Finding]:
-    """Whether the account believes the tokens of the repository that publishes."""
+    """Whether the account trusts the token issuer of the publishing repository."""
     from botocore.exceptions import ClientError
 
     from tagship.aws.calls import code_of

@@ -1,4 +1,4 @@
-"""Each application: its configuration, its role, its target, and what it names outside of the stack."""
+"""Checks of each application: its configuration, role and target, and the resources that it names outside the stack."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def examine(subject: Subject, names: Sequence[str]) -> Iterator[Finding]:
-    """The named ones; where none is named, all that the stage has."""
+    """Checks the named applications; all applications of the stage if none is named."""
     stored = _stored(subject)
     if not stored:
         yield ok(
@@ -64,7 +64,7 @@ def examine(subject: Subject, names: Sequence[str]) -> Iterator[Finding]:
 
 
 def approved(subject: Subject, name: str, data: object) -> Iterator[Finding]:
-    """In a guarded stage the stored configuration is the one that was approved."""
+    """In a guarded stage, checks that the stored configuration is the approved one."""
     if subject.outputs.get("ConfigurationGuarded") != "true":
         return
     try:
@@ -107,11 +107,11 @@ def _stored(subject: Subject) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-# ---- its role ------------------------------------------------------------------------------------------------------
+# ---- the role ------------------------------------------------------------------------------------------------------
 
 
 def role(subject: Subject, configuration: Application) -> Iterator[Finding]:
-    """It is there, trusts this stage's functions with the external id, and may do what a release asks for."""
+    """Checks that the role exists, trusts this stage's functions with the external ID, and allows what a release needs."""
     from botocore.exceptions import ClientError
 
     name, spec = configuration.application, configuration.target
@@ -167,7 +167,7 @@ def _listed(value: object) -> list[object]:
 
 
 def _missing(iam: IAMClient, configuration: Application, *, bucket: str) -> list[str]:
-    """The actions that IAM's own simulation denies. A session's policy only narrows what the role may."""
+    """The actions that IAM's policy simulation denies. A session policy can only narrow the role's permissions."""
     return sorted(
         {
             action
@@ -192,7 +192,7 @@ def _denied(iam: IAMClient, configuration: Application, right: Right) -> Iterato
 
 
 def _passing(right: Right) -> list[ContextEntryTypeDef]:
-    """The service that a role would be passed to, which a simulation must be given."""
+    """The service that receives the role, which the simulation needs."""
     if not right.passed_to:
         return []
     return [
@@ -204,11 +204,11 @@ def _passing(right: Right) -> list[ContextEntryTypeDef]:
     ]
 
 
-# ---- its target, and what watches it -------------------------------------------------------------------------------
+# ---- the target and its alarms -------------------------------------------------------------------------------------
 
 
 def target(subject: Subject, configuration: Application) -> Iterator[Finding]:
-    """As the gate `target` looks at it, with the rights of who asks."""
+    """Runs the gate `target`, with the caller's permissions."""
     name, spec = configuration.application, configuration.target
     kind = kind_of(spec)
     where = kind.where(spec)
@@ -255,7 +255,7 @@ def _ledger(subject: Subject) -> Ledger:
 
 
 def alarms(subject: Subject, configuration: Application) -> Iterator[Finding]:
-    """They are there, and can say something."""
+    """Checks that the alarms exist and have data."""
     name, spec, names = configuration.application, configuration.target, configuration.health.alarms
     if not names:
         return
@@ -297,11 +297,11 @@ def alarms(subject: Subject, configuration: Application) -> Iterator[Finding]:
         )
 
 
-# ---- who is notified -----------------------------------------------------------------------------------------------
+# ---- notifications -------------------------------------------------------------------------------------------------
 
 
 def secrets(subject: Subject, configuration: Application) -> Iterator[Finding]:
-    """They can be read and have the right form; nothing that is in them is shown."""
+    """Checks that the secrets can be read and are well-formed. Never shows their content."""
     name, notifications = configuration.application, configuration.notifications
     if notifications.slackWebhookSecret:
         hosts = _in_list(subject.parameters.get("SlackHosts", ""))
@@ -358,7 +358,7 @@ def _token(subject: Subject, name: str, secret: str) -> Iterator[Finding]:
 
 
 def hosts(subject: Subject, configuration: Application) -> Iterator[Finding]:
-    """Whether Slack and GitHub answer, from here."""
+    """Whether Slack and GitHub can be reached from this machine."""
     notifications = configuration.notifications
     asked = ["hooks.slack.com"] if notifications.slackWebhookSecret else []
     asked += [urlsplit(notifications.github.api).netloc] if notifications.github else []

@@ -1,4 +1,4 @@
-"""What a look at a stage finds, and what is looked at."""
+"""The findings of `tagship doctor`, and what it examines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Verdict(StrEnum):
-    """How bad it is. What could not be looked at is a warning: it has not passed."""
+    """The severity. A check that could not run is a warning, because it has not passed."""
 
     OK = "ok"
     WARNING = "warning"
@@ -19,7 +19,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One line of the answer."""
+    """One line of the output."""
 
     about: str
     verdict: Verdict
@@ -38,37 +38,37 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """The stage that is looked at, and the means to do it."""
+    """The stage to examine, and access to it."""
 
     stage: str
     account: str
     flags: str
-    """What a command that is named as a remedy needs to work here."""
+    """The flags that a suggested command needs to reach this stage."""
     stack: Mapping[str, Any]
-    """As CloudFormation describes it."""
+    """The stack as CloudFormation describes it."""
     outputs: Mapping[str, str]
     parameters: Mapping[str, str]
     now: Callable[[], datetime]
     client: Callable[..., Any]
-    """An AWS service in this stage's region; `region=` chooses another."""
+    """A client for an AWS service in this stage's region; `region=` selects another one."""
     reach: Callable[[str], None]
-    """Asks a host by https. Raises OSError when nothing answers."""
+    """Connects to a host by https. Raises OSError if it does not respond."""
 
 
 Question = Callable[[Subject], Iterator[Finding]]
-"""Raises AwsRefused when AWS does not say."""
+"""Raises AwsRefused if AWS refuses or does not answer."""
 
 
 def ok(about: str, said: str) -> Finding:
-    """Nothing to do."""
+    """No action is needed."""
     return Finding(about=about, verdict=Verdict.OK, said=said)
 
 
 def warning(about: str, said: str, remedy: str) -> Finding:
-    """A release works today and may not tomorrow, or nobody could look."""
+    """A release works now but may fail later, or the check could not run."""
     return Finding(about=about, verdict=Verdict.WARNING, said=said, remedy=remedy)
 
 
 def wrong(about: str, said: str, remedy: str) -> Finding:
-    """A release fails, or nobody notices that it does."""
+    """A release fails, or nobody would notice that it does."""
     return Finding(about=about, verdict=Verdict.WRONG, said=said, remedy=remedy)

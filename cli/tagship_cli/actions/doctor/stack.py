@@ -1,4 +1,4 @@
-"""The stage's own stack: as it was deployed, and what waits in its queues."""
+"""Checks of the stage's own stack: its deployment, and the messages in its queues."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from tagship_cli.actions.doctor.finding import Finding, Subject, ok, warning, wr
 from tagship_cli.failures import trying
 
 LONGEST_NAME = 22
-"""Characters of a stack's name with which CloudFormation leaves the functions' roles their whole names: it shortens a role's
-name to 64 characters (IAM's limit), and the applications' roles trust them by name."""
+"""The longest stack name, in characters, for which CloudFormation does not shorten the functions' role names to 64
+characters (IAM's limit). The applications' roles trust these names."""
 MANY_NOTICES = 100
-"""Notices that wait. They are sent in seconds; so many wait because a channel is down."""
+"""Waiting notices are normally sent within seconds; so many mean that a channel is down."""
 _LEFT: Mapping[str, str] = {
     "DeadLetters": "uploads that started no release; runbooks/dead-letters.md",
     "NoticesSetAside": "notices that a channel refused permanently; runbooks/notices-set-aside.md",
     "BroadcastFailures": "ledger records that were not broadcast; runbooks/broadcast-failures.md",
 }
-"""By the queue's name in the template: what lies there, and what to read."""
+"""By the queue's name in the template: what its messages are, and which document to read."""
 
 
 def standing(subject: Subject) -> Iterator[Finding]:
-    """Whether it was deployed whole, under a name that works."""
+    """Whether the stack is completely deployed, under a name that works."""
     name, status = subject.stack["StackName"], subject.stack["StackStatus"]
     if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
         yield ok("stack", f"{name} is {status}.")
@@ -54,7 +54,7 @@ def standing(subject: Subject) -> Iterator[Finding]:
 
 
 def drift(subject: Subject) -> Iterator[Finding]:
-    """What CloudFormation found when it last compared the stack with its template."""
+    """The result of CloudFormation's last drift detection."""
     name = subject.stack["StackName"]
     found = subject.stack.get("DriftInformation") or {}
     status, when = found.get("StackDriftStatus", "NOT_CHECKED"), found.get("LastCheckTimestamp")
@@ -73,7 +73,7 @@ def drift(subject: Subject) -> Iterator[Finding]:
 
 
 def version(subject: Subject) -> Iterator[Finding]:
-    """Whether the stack and this command line are of one version."""
+    """Whether the stack and this command line have the same version."""
     here, there = installed("tagship"), subject.outputs.get("Version", "")
     if there == here:
         yield ok("stack", f"The stack and this command line are both Tagship {here}.")
@@ -86,7 +86,7 @@ def version(subject: Subject) -> Iterator[Finding]:
 
 
 def queues(subject: Subject) -> Iterator[Finding]:
-    """What lies where somebody must look, and whether notices wait."""
+    """Messages in the queues that need attention, and notices that are waiting."""
     sqs = subject.client("sqs")
     urls = _queues(subject)
     for logical, what in _LEFT.items():

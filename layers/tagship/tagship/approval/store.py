@@ -1,4 +1,4 @@
-"""The page's view of the ledger."""
+"""The ledger, as the approval page uses it."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from tagship.model.people import person
 from tagship.model.records import RequestRecord
 
 FORMS_A_MINUTE = 20
-"""Of one link from one address. A person sends one, or two."""
+"""The limit for one link from one address. A person sends one form, or two."""
 REFUSED_A_MINUTE = 30
-"""Bad links from one address, whatever they are for. A person has one, and tries it a few times."""
+"""The limit of invalid links from one address. A person has one, and tries it a few times."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision that was written, in the request as it stands now."""
+    """A recorded decision, and the request as it stands now."""
 
     record: RequestRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerStore:
-    """Reads requests, writes decisions, and keeps in the audit who came with a link that is not valid."""
+    """Reads requests, writes decisions, and records invalid links in the audit trail."""
 
     ledger: Ledger
     now: Callable[[], datetime]
     log: Any
     allowance: visits.Allowance = field(default_factory=visits.Allowance)
-    """How many unsigned presses this process still writes down."""
+    """The number of unsigned presses that this process may still record."""
 
     def get(self, approval_id: str, /) -> RequestRecord | None:
-        """The request, read consistently, without those who have left a group since they were asked."""
+        """The request, read consistently, without people who have left their group since the request was sent."""
         return request_now(self.ledger, approval_id)
 
     def decide(
@@ -54,7 +54,7 @@ class LedgerStore:
         identity: str = "",
         proof: Proof | None = None,
     ) -> Decided:
-        """One conditional write; raises AlreadyDecided, ApprovalClosed, ApprovalExpired."""
+        """Records the decision in one conditional write. Raises AlreadyDecided, ApprovalClosed, ApprovalExpired."""
         decided = approvals.decide(
             self.ledger,
             approval_id,
@@ -68,7 +68,7 @@ class LedgerStore:
         return Decided(groups.as_they_are(self.ledger, decided))
 
     def sent(self, approval_id: str, approver: str, source_ip: str, /) -> None:
-        """Counts by link and address: whoever has another link, or another address, is not held up by it.
+        """Counts by link and address, so that one visitor can't use up the limit of another link or address.
 
         Raises TooManyRequests beyond `FORMS_A_MINUTE`.
         """
@@ -77,11 +77,11 @@ class LedgerStore:
             raise TooManyRequests(retry_after=60 - now.second)
 
     def refused(self, approval_id: str, reason: str, source_ip: str, /) -> None:
-        """Each is counted; a fact at the first, the tenth, the hundredth … of its reason says how many there were.
+        """Counts every refused link. The 1st, 10th, 100th … for the same reason writes a fact with the count.
 
         So 10,000 altered links are five facts, and none is lost.
 
-        Raises TooManyRequests beyond `REFUSED_A_MINUTE` of one address.
+        Raises TooManyRequests beyond `REFUSED_A_MINUTE` from one address.
         """
         now = self.now()
         if visits.bad_links(self.ledger, source_ip, now=now) > REFUSED_A_MINUTE:
@@ -93,9 +93,10 @@ class LedgerStore:
         self._book(approval_id, reason, source_ip)
 
     def unsigned(self, approval_id: str, reason: str, source_ip: str, /) -> None:
-        """Counted as a bad link is, but not by address, which is Slack's or anybody's, and only so often in a minute.
+        """Counts like an invalid link, but with one limit a minute for all addresses, because presses come from Slack's
+        addresses.
 
-        Whatever is sent beyond that costs no write; the log has a line for it.
+        A press beyond the limit costs no write; only a log line reports it.
         """
         self.log.warning(
             "A press was refused: %s", reason, extra={"approval": approval_id, "source": source_ip}

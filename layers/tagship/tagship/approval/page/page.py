@@ -59,7 +59,7 @@ class Decided(Protocol):
 
 
 class ApprovalStore(Protocol):
-    """What the page needs from the ledger."""
+    """The parts of the ledger that the page uses."""
 
     def get(self, approval_id: str, /) -> RequestRecord | None:
         """The approval record, read consistently."""
@@ -75,31 +75,31 @@ class ApprovalStore(Protocol):
         identity: str,
         proof: Proof,
     ) -> Decided:
-        """Record one decision in one conditional write, with who signed in to make it, if somebody had to, and what vouches
-        for it.
+        """Records one decision in one conditional write, with the signed-in identity if the stage requires one, and
+        with its proof.
 
         Raises:
-            AlreadyDecided: this approver had decided before.
-            ApprovalClosed: the approval was decided, closed or superseded before.
-            ApprovalExpired: it had ended before.
+            AlreadyDecided: this approver has already decided.
+            ApprovalClosed: the approval was already decided, closed or superseded.
+            ApprovalExpired: the approval has expired.
         """
 
     def refused(self, approval_id: str, reason: str, source_ip: str, /) -> None:
-        """Keep in the audit that somebody came with a link that is not valid.
+        """Records in the audit trail that somebody used an invalid link.
 
-        Raises TooManyRequests when this address does so more often than a person.
+        Raises TooManyRequests if this address does so too often.
         """
 
     def sent(self, approval_id: str, approver: str, source_ip: str, /) -> None:
-        """Count a form that came on a valid link.
+        """Counts a form that was sent with a valid link.
 
-        Raises TooManyRequests when it comes from this address more often than a person sends one.
+        Raises TooManyRequests if this address sends more forms than a person would.
         """
 
 
 Deliver = Callable[[str], None]
-"""Resumes the state machine with what the approval's record says; a second time changes nothing. Raises `TokenDead` when
-the execution no longer waits, and a `RetryableError` when it could not be told."""
+"""Resumes the state machine with the outcome in the approval's record. Safe to repeat. Raises `TokenDead` if the
+execution no longer waits, and a `RetryableError` if it could not be resumed."""
 
 ReleaseOf = Callable[[RequestRecord], ReleaseRecord]
 """The current record of a request's release."""
@@ -247,7 +247,7 @@ class Page:
         return self._resumed(visit, visit.standing, again=True)
 
     def _resumed(self, visit: Visit, kind: str, *, again: bool = False) -> PageResponse:
-        """Resume the release if this completes the decision, then answer."""
+        """Resumes the release if this decision completes the approval, then answers."""
         if visit.standing in ("approved", "rejected"):
             try:
                 self.deliver(visit.record["id"])

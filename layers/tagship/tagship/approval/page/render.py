@@ -1,4 +1,4 @@
-"""The room's templates, and the style sheet of its pages."""
+"""The page's templates, and its style sheet."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(template: str, **values: object) -> str:
-    """One template with these values."""
+    """Renders one template with these values."""
     return _environment().get_template(template).render(**values)
 
 
 @cache
 def style() -> str:
-    """The style sheet, exactly as it is between `<style>` and `</style>`."""
+    """The style sheet, exactly as it appears between `<style>` and `</style>`."""
     return (_TEMPLATES / "page.css").read_text(encoding="utf-8")
 
 
 @cache
 def style_hash() -> str:
-    """What the content security policy lets pass: this style sheet and no other."""
+    """The hash of the style sheet, for the content security policy. It allows no other style sheet."""
     return "'sha256-" + base64.b64encode(hashlib.sha256(style().encode()).digest()).decode() + "'"
 
 

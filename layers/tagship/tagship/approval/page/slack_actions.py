@@ -72,7 +72,7 @@ class Press:
 
     approval: str
     token: str
-    """Of the button, as `RequestApproval` made it."""
+    """The button's token, made by `RequestApproval`."""
     decision: Literal["approve", "reject"]
     reason: str
     team: str

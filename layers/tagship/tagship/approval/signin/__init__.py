@@ -1,1 +1,1 @@
-"""Sign-in, which stands in front of the page."""
+"""The sign-in before the approval page."""

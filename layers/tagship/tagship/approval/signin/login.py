@@ -1,13 +1,13 @@
-"""The sign-in before the page: an option of a stage, for whoever finds that a link alone is too little.
+"""The sign-in before the approval page: an option of a stage, for teams that do not accept a link as the only proof.
 
-The link still says which request and which approver. The sign-in adds that the provider knows the person in front of the
-browser by the approver's own, verified mail address.
+The link still names the request and the approver. The sign-in adds that the provider has verified the approver's own
+mail address for the person at the browser.
 
-Who looks (GET) writes nothing here either: the journey to the provider is kept by the browser, in a cookie that holds the
-link and a random key. `state`, `nonce` and PKCE's verifier are made from that key, so nothing needs to be sealed: whoever
-alters the cookie alters their own journey, and what must be true is checked when it ends. The session is the ledger's. It
-is written once for a `state`, with what it takes to know the browser again hashed, and nothing but the ledger says who
-signed in: the page's role may make no MAC with which a cookie could say so.
+A GET writes nothing here either. The browser keeps the sign-in attempt in a cookie that holds the link and a random
+key. `state`, `nonce` and PKCE's verifier are derived from that key, so the cookie needs no seal: whoever alters it
+alters only their own attempt, and everything is checked at the end. The session is stored in the ledger, once for each
+`state`, with the values that identify the browser hashed. Only the ledger says who signed in: the page's role may not
+make a MAC with which a cookie could say so.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _CODE = re.compile(r"[\x21-\x7e]{1,2048}")
 
 @dataclass(frozen=True, slots=True)
 class Journey:
-    """One way to the provider and back: a random key, and the link with which it began."""
+    """One sign-in attempt: a random key, and the link with which it began."""
 
     key: str
     approval: str
@@ -55,17 +55,17 @@ class Journey:
 
     @property
     def state(self) -> str:
-        """What the provider hands back: it names the cookie, and only who has the cookie can know it."""
+        """The value that the provider returns. It names the cookie, so only this browser can know it."""
         return f"{_short(self.approval)}.{self._made('state')}"
 
     @property
     def nonce(self) -> str:
-        """What the ID token must repeat."""
+        """The value that the ID token must repeat."""
         return self._made("nonce")
 
     @property
     def verifier(self) -> str:
-        """PKCE's: proves to the provider that who brings the code is who asked for it."""
+        """PKCE's verifier: proves to the provider that the code comes from the client that requested it."""
         return self._made("verifier")
 
     @property
@@ -79,16 +79,16 @@ class Journey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """The sign-in of one stage. `address` is the page's own, as people have it in their browser."""
+    """The sign-in of one stage. `address` is the page's own address, as browsers show it."""
 
     provider: Provider
     ledger: Ledger
     address: str
 
-    # ---- out -------------------------------------------------------------------------------------------------------
+    # ---- to the provider -------------------------------------------------------------------------------------------
 
     def begin(self, visit: Visit, token: str) -> PageResponse:
-        """To the provider. Raises SignInUnavailable when it can't be asked."""
+        """Redirects to the provider. Raises SignInUnavailable if the provider can't be reached."""
         journey = Journey(secrets.token_urlsafe(32), visit.record["id"], token)
         where = self.provider.address(
             redirect_uri=self.address + CALLBACK,
@@ -101,10 +101,10 @@ class Login:
         cookie = self._cookie(_journey_name(_short(journey.approval)), value, JOURNEY_SECONDS)
         return _see_other(where, cookie)
 
-    # ---- and back --------------------------------------------------------------------------------------------------
+    # ---- back from the provider ------------------------------------------------------------------------------------
 
     def journey(self, query: str, cookies: Mapping[str, str]) -> Journey | None:
-        """The journey of this browser that ends here: its own state, and nobody else's."""
+        """The sign-in attempt of this browser that this request ends, found by its own state; None if there is none."""
         state = _parameters(query).get("state", "")
         named = _STATE.fullmatch(state)
         kept = _JOURNEY.fullmatch(cookies.get(_journey_name(named[1]), "")) if named else None
@@ -112,11 +112,11 @@ class Login:
         return journey if journey and hmac.compare_digest(journey.state, state) else None
 
     def finish(self, journey: Journey, visit: Visit, query: str) -> PageResponse:
-        """Back to the page, with a session, if the provider says that this is the link's approver.
+        """Redirects to the page with a session, if the provider confirms that this person is the link's approver.
 
         Raises:
-            LinkInvalid: it does not, or this very journey had ended before.
-            SignInUnavailable: the provider could not be asked.
+            LinkInvalid: the provider does not confirm it, or this attempt had already ended.
+            SignInUnavailable: the provider can't be reached.
         """
         answer = _parameters(query)
         self.provider.check_issuer(answer.get("iss"))
@@ -150,10 +150,10 @@ class Login:
             self._cookie(_journey_name(short), "", 0),
         )
 
-    # ---- there -----------------------------------------------------------------------------------------------------
+    # ---- at the page -----------------------------------------------------------------------------------------------
 
     def identity(self, visit: Visit, cookies: Mapping[str, str]) -> str:
-        """Who signed in to this request as this approver, in the provider's words; nothing when nobody has."""
+        """The provider's name for the person who signed in to this request as this approver; empty if nobody has."""
         cookie = _SESSION.fullmatch(cookies.get(_session_name(_short(visit.record["id"])), ""))
         session = logins.get(self.ledger, visit.record["id"], cookie[1]) if cookie else None
         if cookie is None or session is None:
@@ -169,7 +169,7 @@ class Login:
 
 
 def login_of(settings: Settings, ledger: Ledger, *, host: str) -> Login:
-    """The sign-in that the stack asks for; `host` is the page's own, where it has no other address."""
+    """The sign-in that the stack requires. `host` is the page's own host, used if no other address is configured."""
     return Login(
         provider=_provider(settings.oidc_issuer, settings.oidc_client_id, settings.stage),
         ledger=ledger,
@@ -179,7 +179,8 @@ def login_of(settings: Settings, ledger: Ledger, *, host: str) -> Login:
 
 @functools.cache
 def _provider(issuer: str, client_id: str, stage: str) -> Provider:
-    """Kept by the warm function, with what was fetched from it. Plain http on loopback is for a developer's machine."""
+    """Cached by the warm function, with what was fetched from it. Plain http is allowed only on loopback, for
+    development."""
     return Provider(issuer=issuer, client_id=client_id, loopback=stage == "development")
 
 
@@ -188,7 +189,7 @@ def _see_other(where: str, *cookies: str) -> PageResponse:
 
 
 def _journey_name(short: str) -> str:
-    """One for each request, so that two links may be opened side by side."""
+    """One cookie for each request, so that two links can be open at the same time."""
     return f"__Secure-tagship-journey-{short}"
 
 
@@ -197,7 +198,7 @@ def _session_name(short: str) -> str:
 
 
 def _parameters(query: str) -> dict[str, str]:
-    """Each parameter once, or none at all."""
+    """The query's parameters; empty if any parameter is repeated."""
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, max_num_fields=16)
     except ValueError:
@@ -207,7 +208,8 @@ def _parameters(query: str) -> dict[str, str]:
 
 
 def _same_mail(one: str, other: str) -> bool:
-    """One mailbox; where addresses are not ASCII, two that look alike may be two people's, so each character counts."""
+    """Compares mail addresses. Only ASCII addresses are compared without case, because others may look alike but
+    differ."""
     if one.isascii() and other.isascii() and one == one.strip():
         return person(one) == person(other)
     return one == other

@@ -1,7 +1,7 @@
-"""The OpenID Connect provider: where people sign in, and what its word is worth.
+"""The OpenID Connect provider: where people sign in, and how its answers are verified.
 
-Imported only where a stage asks for a sign-in; PyJWT and cryptography are loaded when the first token is checked. What is
-fetched from the provider is kept for a while by the warm function, and costs at most `SECONDS` and `MAX_BYTES` a time.
+Imported only if a stage requires a sign-in. PyJWT and cryptography are loaded when the first token is checked. The warm
+function caches what it fetches from the provider. One request costs at most `SECONDS` and `MAX_BYTES`.
 """
 
 from __future__ import annotations
@@ -24,37 +24,38 @@ if TYPE_CHECKING:
     from jwt import PyJWK
 
 SECONDS = 3.0
-"""For one request, from its first byte to its last: a callback makes four at most, and the page has 15 s in all."""
+"""The time limit of one request. A callback makes at most four, and the page has 15 s in all."""
 MAX_BYTES = 256 * 1024
 KEEP_SECONDS = 3600.0
 REFETCH_SECONDS = 30.0
-"""A key that is not known may be a new one: the keys are fetched again, but no more often than this."""
+"""An unknown key may be a new one, so the keys are fetched again, but no more often than this many seconds."""
 LEEWAY_SECONDS = 60
-"""Between the provider's clock and ours."""
+"""The allowed difference, in seconds, between the provider's clock and ours."""
 FRESH_SECONDS = 600
-"""How old an ID token may be that was just fetched."""
+"""The maximum age, in seconds, of an ID token that was just fetched."""
 
 _KEY_TYPES = {"RS256": ("RSA", None), "ES256": ("EC", "P-256")}
-"""The algorithms that are accepted, and the key that each wants: never `none`, and none where a public key is a secret."""
+"""The accepted algorithms and the key type that each needs. Never `none`, and never one that uses a public key as a
+secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Whom the provider knows: its own name for them, and a mail address that it has verified."""
+    """A person known to the provider: the provider's own identifier and a verified mail address."""
 
     subject: str
     mail: str
 
 
 class Fetch(Protocol):
-    """One request to the provider: a GET, or a POST of a form."""
+    """Sends one request to the provider: a GET, or a POST of a form."""
 
     def __call__(self, url: str, form: Mapping[str, str] | None = None, /) -> bytes:
-        """Raises SignInUnavailable when there is no answer, LinkInvalid when a form is refused."""
+        """Raises SignInUnavailable if there is no response, LinkInvalid if a form is refused."""
 
 
 def fetch(url: str, form: Mapping[str, str] | None = None, /) -> bytes:
-    """Straight to the address, through no proxy, after no redirect, within `SECONDS` and `MAX_BYTES`."""
+    """Sends one request without a proxy and without following redirects, within `SECONDS` and `MAX_BYTES`."""
     host = urlsplit(url).hostname or "the provider"
     try:
         answer = web.send(
@@ -77,9 +78,9 @@ def fetch(url: str, form: Mapping[str, str] | None = None, /) -> bytes:
 
 @dataclass(slots=True, kw_only=True)
 class Provider:
-    """One provider and this stack's registration with it; a public client, so there is no secret.
+    """One provider and this stack's registration with it. It is a public client, so there is no secret.
 
-    `issuer` is compared character by character with what the provider says. `loopback` allows plain http on this machine.
+    `issuer` must equal the provider's own value exactly. `loopback` allows plain http on this machine.
     """
 
     issuer: str
@@ -90,9 +91,9 @@ class Provider:
     _kept: dict[str, tuple[float, dict[str, object]]] = field(default_factory=dict)
 
     def address(self, *, redirect_uri: str, state: str, nonce: str, challenge: str, login_hint: str) -> str:
-        """Where the browser goes to sign in: authorization code flow with PKCE (RFC 7636, S256).
+        """The address for the sign-in: authorization code flow with PKCE (RFC 7636, S256).
 
-        Raises SignInUnavailable when the provider can't be asked, or is not one that can be trusted with this.
+        Raises SignInUnavailable if the provider can't be reached or does not support what this needs.
         """
         query = {
             "response_type": "code",
@@ -109,11 +110,11 @@ class Provider:
         return endpoint + ("&" if "?" in endpoint else "?") + urlencode(query)
 
     def person(self, *, code: str, verifier: str, redirect_uri: str, nonce: str, now: datetime) -> Person:
-        """Who signed in: exchanges the code, and believes an ID token only after everything about it was checked.
+        """Returns who signed in: exchanges the code, and accepts an ID token only after all checks.
 
         Raises:
-            LinkInvalid: the code or the token is not good; the reason is for the audit.
-            SignInUnavailable: the provider could not be asked.
+            LinkInvalid: the code or the token is not valid; the reason is for the audit trail.
+            SignInUnavailable: the provider can't be reached.
         """
         form = {
             "grant_type": "authorization_code",
@@ -131,7 +132,8 @@ class Provider:
         return Person(subject=str(claims["sub"])[:255], mail=str(claims["email"]))
 
     def check_issuer(self, named: str | None) -> None:
-        """An answer that names its issuer must name ours (RFC 9207); one that must name it, must.
+        """A response that names an issuer must name ours (RFC 9207). A provider that announces this parameter must send
+        it.
 
         Raises LinkInvalid.
         """
@@ -140,7 +142,7 @@ class Provider:
             raise LinkInvalid("the sign-in came back from another provider")
 
     def _claims(self, token: str) -> dict[str, object]:
-        """What a token of ours says, whose signature, issuer and audience are right."""
+        """The claims of a token, after its signature, issuer and audience are verified."""
         import jwt
 
         try:
@@ -153,7 +155,7 @@ class Provider:
                 algorithms=list(_KEY_TYPES),
                 audience=self.client_id,
                 issuer=self.issuer,
-                # Times are compared with our own clock, in `_check`.
+                # Times are compared with our own clock in `_check`.
                 options={
                     "require": ["iss", "sub", "aud", "exp", "iat", "nonce"],
                     "enforce_minimum_key_length": True,
@@ -177,7 +179,7 @@ class Provider:
         return PyJWK.from_dict(found[0], algorithm)
 
     def _fitting(self, algorithm: str, key_id: object, *, keep: float) -> list[dict[str, object]]:
-        """The published keys that may have made such a signature."""
+        """The published keys that could have made such a signature."""
         published = self._get(self._endpoint("jwks_uri"), keep=keep).get("keys")
         kind, curve = _KEY_TYPES[algorithm]
         return [
@@ -226,7 +228,8 @@ def _object(body: bytes) -> dict[str, object]:
 
 
 def _check(claims: Mapping[str, Any], *, client_id: str, nonce: str, now: datetime) -> None:
-    """What OpenID Connect Core 3.1.3.7 asks of a client beside signature, issuer and audience, and a verified mail."""
+    """The client's checks of OpenID Connect Core 3.1.3.7 besides signature, issuer and audience, and a verified mail
+    address."""
     audience, seconds = claims["aud"], now.timestamp()
     if ((isinstance(audience, list) and len(audience) > 1) or "azp" in claims) and claims.get(
         "azp"
