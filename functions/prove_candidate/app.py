@@ -10,7 +10,7 @@ from tagship.deployment.locations import location_of, standing_of
 from tagship.deployment.settling import refuse_late, wait_or_refuse
 from tagship.health.beforehand import prove_candidate
 from tagship.health.giving import given_to
-from tagship.ledger import lock, releases
+from tagship.ledger import lock, made, releases
 from tagship.model.facts import FactKind
 from tagship.runtime import Event, Runtime, step
 
@@ -31,20 +31,20 @@ def handler(event: Event, runtime: Runtime) -> Event:
     )
     artifacts = artifacts_of(record)
     target = release.target(objects=[pinned for _, pinned in artifacts.values()])
-    prepared = target.prepare(artifacts, location["candidate"])
+    prepared = target.prepare(artifacts, location["candidate"], partial(made.add, runtime.ledger, record))
     wait = wait_or_refuse(
         prepared.wait,
         by=datetime.fromisoformat(deployment["proveBy"]),
         now=runtime.now(),
         what=f"{release.title}: the candidate",
     )
-    if made := prepared.candidate:
+    if candidate := prepared.candidate:
         given = partial(
             given_to,
             record=record,
             target=release.configuration.target,
             subject="candidate",
-            location={**location, "candidate": made},
+            location={**location, "candidate": candidate},
             percent=0,
             client_as=release.client_as,
             settings=settings,
@@ -52,8 +52,8 @@ def handler(event: Event, runtime: Runtime) -> Event:
         )
         results = prove_candidate(release.configuration.health.checks, given, title=release.title)
         refuse_late(deployment, now=runtime.now(), title=release.title)
-        described = release.kind.describe(release.configuration.target, made)
+        described = release.kind.describe(release.configuration.target, candidate)
         data = {"candidate": described, "checks": [result.as_dict() for result in results]}
-        standing = standing_of(location, candidate=made)
+        standing = standing_of(location, candidate=candidate)
         releases.mark(runtime.ledger, release.fact(FactKind.CANDIDATE_PROVEN, data=data), standing=standing)
     return {"wait": wait}

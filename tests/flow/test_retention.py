@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tagship.ledger import lock
+from tagship.ledger import lock, made
 from tests.flow.harness import World, wait_for
 
 KIM = "arn:aws:iam::000000000000:user/kim"
@@ -37,3 +37,11 @@ def test_a_release_waits_while_old_revisions_are_deleted_and_a_rollback_does_not
     assert world.ended(world.start(order, "rollback")).status == "SUCCEEDED"
     assert world.alias() == ("2", {}), "of v1.0.0"
     assert not lock.give_back(world.ledger, application="storefront", fence=fence)
+
+
+def test_the_ledger_names_what_a_release_made_although_it_never_got_traffic(world: World) -> None:
+    """Fault 97: otherwise nobody would ever delete the version of a candidate that failed its checks."""
+    world.configure()
+    world.health = lambda _version, _event: {"healthy": False}
+    assert world.release("v1.0.0").error == "ReleaseInvalid"
+    assert [each["id"] for each in made.every(world.ledger, "storefront")["v1.0.0"]] == ["2"]

@@ -67,7 +67,7 @@ class _Released:
         while prepared is None or prepared.candidate is None:
             if time.monotonic() - began > SETTLES_SECONDS:
                 raise LocalError(f"The site is not there after {SETTLES_SECONDS} s.")
-            prepared, self.calls = target.prepare(artifacts, change.candidate), self.calls + 1
+            prepared, self.calls = target.prepare(artifacts, change.candidate, lambda _: None), self.calls + 1
         self.prepared, began = time.monotonic() - began, time.monotonic()
         etag = change.baseline.get("etag", "") if change.baseline else ""
         move = Move(

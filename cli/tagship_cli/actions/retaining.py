@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from tagship.deployment import retention
 from tagship.deployment.retention import Done, Fate
-from tagship.ledger import releases
+from tagship.ledger import made, releases
 from tagship.model.application import Application
+from tagship.model.records import Revision
 from tagship.targets import kind_of
 from tagship.targets.kind import Keeper, Restorer
 from tagship_cli.actions.planning import looked_at, signed_in
@@ -83,18 +84,23 @@ class Retaining:
         included."""
         ledger = self.place.ledger
         serving = self.target.serving()
-        known = retention.recorded(releases.every(ledger, self.application), serving)
+        known = [*self._recorded(self.application), *([serving] if serving else [])]
         stored = self.keeper.stored(known)
         return retention.fates(
             self.configuration.retention,
             releases.every(ledger, self.application),
             stored,
+            made=made.every(ledger, self.application),
             current=releases.current(ledger, self.application),
             serving=serving,
             now=self.place.now,
-            others={name: retention.recorded(releases.every(ledger, name)) for name in self._others()},
+            others={name: self._recorded(name) for name in self._others()},
             stored_as=kind_of(self.configuration.target).stored_as,
         )
+
+    def _recorded(self, application: str) -> Sequence[Revision]:
+        ledger = self.place.ledger
+        return retention.recorded(releases.every(ledger, application), made.every(ledger, application))
 
     def _others(self) -> Sequence[str]:
         """All other applications of the stage, because their targets may keep revisions in the same place."""

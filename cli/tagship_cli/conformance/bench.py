@@ -95,6 +95,7 @@ class Release:
         self.newer = self.fence + 1
         self.change: Change = self.target.plan(bench.artifacts, {}, weighted=bench.kind.weighted)
         self.candidate = self.change.candidate
+        self.made: list[Revision] = []
         baseline = self.change.baseline
         self.etag = baseline.get("etag", "") if baseline else ""
 
@@ -102,7 +103,7 @@ class Release:
         """Makes the candidate, with as many requests as the state machine would send."""
         wait = 0
         for _ in range(PATIENCE):
-            prepared = self.target.prepare(self.bench.artifacts, self.change.candidate)
+            prepared = self.target.prepare(self.bench.artifacts, self.change.candidate, self.made.append)
             wait = prepared.wait
             if wait == 0 and prepared.candidate is not None:
                 self.candidate = prepared.candidate

@@ -211,6 +211,7 @@ def made_once(make: Make) -> None:
     same(release.candidate, made, "The candidate of the second request")
     holds(made["id"], "The candidate has no id")
     same(made["digest"], release.change.candidate["digest"], "The candidate's digest")
+    holds(made in release.made, "The candidate was not recorded before it was ready")
     same(bench.state(), before, "What serves afterwards")
     shares = bench.shares()
     same(list(shares.values()), [100], "The shares of the traffic")

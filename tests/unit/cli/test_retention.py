@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tagship.ledger import lock, releases
+from tagship.ledger import lock, made, releases
 from tagship.ledger.table import Fact
 from tagship.model.facts import FactKind
 from tests.unit.cli.conftest import Stage
@@ -119,6 +119,24 @@ def test_with_apply_it_deletes_exactly_that_and_records_it(stage: Stage, shop: F
     again = retention(stage, "--apply", "--yes")
     assert again.exit_code == 0
     assert "0 revisions to delete, 4 revisions to keep" in again.stdout
+
+
+def test_it_deletes_what_a_release_made_that_never_served(stage: Stage, shop: FakeLambda) -> None:
+    """Fault 97: the release failed before its candidate was proven."""
+    shop.latest["CodeSha256"] = digest(b"never served")
+    version = shop.publish()
+    failed = stage.release("v1.6.0")
+    made.add(stage.ledger, failed.record, revision(shop, version))  # type: ignore[arg-type]
+    kept = {each["name"]: each["why"] for each in json.loads(retention(stage, "--json").stdout)["keep"]}
+    assert kept["version 8"] == "v1.6.0 is RUNNING"
+    stage.ledger.write(
+        stage.ledger.update(
+            "APPLICATION#storefront", "RELEASE#v1.6.0", only_if="attribute_exists(pk)", status="INVALID"
+        )
+    )
+    stage.clock.time += timedelta(days=31)
+    assert "  deleted version 8" in retention(stage, "--apply", "--yes").stdout
+    assert version not in shop.versions
 
 
 def test_without_a_policy_nothing_goes(stage: Stage, shop: FakeLambda) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tagship.deployment import retention
 from tagship.deployment.locations import location_of
 from tagship.deployment.retention import Done, Fate
-from tagship.ledger import adoption, lock, releases
+from tagship.ledger import adoption, lock, made, releases
 from tagship.ledger.table import Fact, Ledger
 from tagship.model.application import Retention
 from tagship.model.errors import LockHeld, LockKept, LockLost, RetentionRefused, TargetInvalid
@@ -46,8 +46,8 @@ class Shop:
 
     # ---- what happens ------------------------------------------------------------------------------------------------
 
-    def starts(self) -> str:
-        """A release is planned on what serves, and its candidate is made."""
+    def starts(self, *, proven: bool = True) -> str:
+        """A release is planned on what serves, and its candidate is made. One that is not proven stays without an id."""
         self.versions += 1
         self.clock.forward(60)
         tag = f"v1.{self.versions}.0"
@@ -55,13 +55,14 @@ class Shop:
         location = {
             "location": "here",
             "baseline": revision(self.serving),
-            "candidate": revision(str(self.versions)),
+            "candidate": {**revision(str(self.versions)), **({} if proven else {"id": ""})},
             "etag": "",
         }
         current = releases.current(self.ledger, APPLICATION)
         plan = {"from": current["tag"] if current else None, "to": tag, "locations": [location]}
         fact = Fact(application=APPLICATION, tag=tag, attempt=1, name=FactKind.DEPLOYMENT_PLANNED)
         releases.mark(self.ledger, fact, plan=plan, replaces=current)
+        made.add(self.ledger, releases.get(self.ledger, APPLICATION, tag), revision(str(self.versions)))  # type: ignore[arg-type]
         return tag
 
     def ends(self, tag: str, status: Status) -> None:
@@ -121,7 +122,8 @@ class Shop:
         return retention.fates(
             policy,
             records,
-            self.stored(retention.recorded(records)),
+            self.stored(retention.recorded(records, made.every(self.ledger, APPLICATION))),
+            made=made.every(self.ledger, APPLICATION),
             current=releases.current(self.ledger, APPLICATION),
             serving=revision(self.serving),  # type: ignore[arg-type]
             now=self.clock(),
@@ -150,11 +152,11 @@ def going(fates: Sequence[Fate]) -> list[str]:
 @pytest.fixture
 def shop() -> Shop:
     """v1.1.0 to v1.5.0 succeeded; the last serves."""
-    made = Shop()
+    shop = Shop()
     for _ in range(5):
-        made.succeeds()
-    made.clock.forward(60)
-    return made
+        shop.succeeds()
+    shop.clock.forward(60)
+    return shop
 
 
 def test_the_newest_releases_stay_with_what_a_rollback_of_each_restores(shop: Shop) -> None:
@@ -170,8 +172,8 @@ def test_the_newest_releases_stay_with_what_a_rollback_of_each_restores(shop: Sh
 def test_without_a_policy_or_a_release_that_production_runs_everything_stays(shop: Shop) -> None:
     assert going(shop.fates(None)) == []
     records = releases.every(shop.ledger, APPLICATION)
-    stored = shop.stored(retention.recorded(records))
-    found = retention.fates(POLICY, records, stored, current=None, serving=None, now=shop.clock())
+    stored = shop.stored(retention.recorded(records, {}))
+    found = retention.fates(POLICY, records, stored, made={}, current=None, serving=None, now=shop.clock())
     assert going(found) == []
 
 
@@ -188,7 +190,9 @@ def test_what_something_points_at_stays(shop: Shop) -> None:
     records = releases.every(shop.ledger, APPLICATION)
     stored = [Stored(name="version 1", revisions=[revision("1")], used="a canary points at it")]  # type: ignore[list-item]
     current = releases.current(shop.ledger, APPLICATION)
-    (found,) = retention.fates(POLICY, records, stored, current=current, serving=None, now=shop.clock())
+    (found,) = retention.fates(
+        POLICY, records, stored, made={}, current=current, serving=None, now=shop.clock()
+    )
     assert found.stays == "a canary points at it"
 
 
@@ -197,7 +201,9 @@ def test_what_several_releases_share_goes_only_with_the_last(shop: Shop) -> None
     records = releases.every(shop.ledger, APPLICATION)
     stored = [Stored(name="template", revisions=[revision("4"), revision("1")])]  # type: ignore[list-item]
     current = releases.current(shop.ledger, APPLICATION)
-    (found,) = retention.fates(POLICY, records, stored, current=current, serving=None, now=shop.clock())
+    (found,) = retention.fates(
+        POLICY, records, stored, made={}, current=current, serving=None, now=shop.clock()
+    )
     assert found.stays == "a rollback of v1.5.0 restores it"
     assert found.releases == ("v1.4.0", "v1.1.0")
 
@@ -212,6 +218,30 @@ def test_a_release_in_progress_keeps_its_candidate_and_its_baseline(shop: Shop) 
     assert going(shop.fates(POLICY)) == ["version 1", "version 2", "version 3", "version 4", "version 7"]
 
 
+def test_what_a_failed_release_made_goes_and_not_before_its_end(shop: Shop) -> None:
+    """Fault 97: its candidate was never proven, so its plan names no version."""
+    failing = shop.starts(proven=False)
+    assert {it.stored.name: it.stays for it in shop.fates(POLICY)}["version 6"] == f"{failing} is RUNNING"
+    shop.ends(failing, Status.INVALID)
+    found = {it.stored.name: it for it in shop.fates(POLICY)}["version 6"]
+    assert (found.releases, found.stays) == ((failing,), "")
+    young = {it.stored.name: it.stays for it in shop.fates(Retention(releases=2, days=1))}
+    assert young["version 6"] == f"{failing} is younger than 1 day"
+
+
+def test_what_a_plan_stored_goes_when_its_release_was_never_deployed(shop: Shop) -> None:
+    """A stack's template is stored before anyone is asked; the candidate has no id yet."""
+    rejected = shop.starts(proven=False)
+    planned = location_of(releases.get(shop.ledger, APPLICATION, rejected))["candidate"]
+    shop.ends(rejected, Status.REJECTED)
+    records, current = releases.every(shop.ledger, APPLICATION), releases.current(shop.ledger, APPLICATION)
+    stored = [Stored(name="template", revisions=[planned])]
+    (found,) = retention.fates(
+        POLICY, records, stored, made={}, current=current, serving=None, now=shop.clock()
+    )
+    assert (found.releases, found.stays) == ((rejected,), "")
+
+
 def test_what_a_waiting_release_would_make_again_stays(shop: Shop) -> None:
     """It has no id yet; what an old release left has the same content."""
     waits = shop.starts()
@@ -219,7 +249,9 @@ def test_what_a_waiting_release_would_make_again_stays(shop: Shop) -> None:
     records = releases.every(shop.ledger, APPLICATION)
     current = releases.current(shop.ledger, APPLICATION)
     stored = [Stored(name="site", revisions=[same])]
-    (found,) = retention.fates(POLICY, records, stored, current=current, serving=None, now=shop.clock())
+    (found,) = retention.fates(
+        POLICY, records, stored, made={}, current=current, serving=None, now=shop.clock()
+    )
     assert found.stays == f"{waits} is RUNNING"
 
 

@@ -159,12 +159,15 @@ class FakeEcs:
     def untag_resource(self, *, resourceArn: str, tagKeys: list[str]) -> None:
         self._written("untag_resource", lambda: [self.tags[resourceArn].pop(key, None) for key in tagKeys])
 
-    def register_task_definition(self, *, tags: list[dict[str, str]], **asked: Any) -> None:
+    def register_task_definition(self, *, tags: list[dict[str, str]], **asked: Any) -> dict[str, Any]:
+        registered: list[str] = []
+
         def write() -> None:
-            name = self.register(asked)
-            self.tags[name] = {each["key"]: each["value"] for each in tags}
+            registered.append(self.register(asked))
+            self.tags[registered[-1]] = {each["key"]: each["value"] for each in tags}
 
         self._written("register_task_definition", write)
+        return {"taskDefinition": deepcopy(self.definitions[registered[-1]])}
 
     def describe_task_definition(
         self, *, taskDefinition: str, include: list[str] | None = None

@@ -273,7 +273,9 @@ class Site:
     def serve(self, files: Mapping[str, bytes], tag: str = "v1.3.0") -> Revision:
         """A release of the past, which serves alone."""
         artifacts, target = self.upload(files, tag), self.target(tag)
-        prepared: Prepared = target.prepare(artifacts, target._planned(artifacts["site"][0], against=""))
+        prepared: Prepared = target.prepare(
+            artifacts, target._planned(artifacts["site"][0], against=""), lambda _: None
+        )
         assert prepared.candidate
         self.cloudfront.by_hand(serving(prepared.candidate))
         return prepared.candidate

@@ -395,7 +395,7 @@ def test_a_change_set_that_somebody_made_obsolete_is_not_executed_and_no_other_i
     bench.stacks.by_hand()
     before = bench.writes()
     with pytest.raises(PlanChanged, match=r"obsolete.*plan and approve it again"):
-        release.target.prepare(bench.artifacts, release.change.candidate)
+        release.target.prepare(bench.artifacts, release.change.candidate, release.made.append)
     with pytest.raises(TargetMoved):
         release.set_weight(100)
     assert bench.writes() == before

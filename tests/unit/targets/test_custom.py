@@ -23,7 +23,7 @@ ASK: dict[str, Any] = {
     "check": lambda it: it.check(None),
     "look_into": lambda it: it.look_into(ARTIFACTS, None),
     "plan": lambda it: it.plan(ARTIFACTS, {"a": "b"}, weighted=True),
-    "prepare": lambda it: it.prepare(ARTIFACTS, NEW),
+    "prepare": lambda it: it.prepare(ARTIFACTS, NEW, lambda _: None),
     "verify_unchanged": lambda it: it.verify_unchanged(MOVE),
     "set_weight": lambda it: it.set_weight(MOVE),
     "verify_weight": lambda it: it.verify_weight(MOVE),
@@ -156,7 +156,7 @@ def test_words_are_shown_as_text_and_within_bounds() -> None:
 
 def test_a_candidate_that_is_not_the_approved_one_gets_no_traffic() -> None:
     with pytest.raises(PlanChanged):
-        adapter(Function({"candidate": {**MADE, "digest": "d3"}})).prepare(ARTIFACTS, NEW)  # type: ignore[arg-type]
+        adapter(Function({"candidate": {**MADE, "digest": "d3"}})).prepare(ARTIFACTS, NEW, lambda _: None)  # type: ignore[arg-type]
 
 
 def test_what_serves_under_a_recorded_name_and_is_something_else_can_not_be_restored() -> None:

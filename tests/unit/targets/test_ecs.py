@@ -172,7 +172,7 @@ def test_a_list_that_is_behind_is_asked_again(bench: ServiceBench, monkeypatch: 
     """ListTaskDefinitions is eventually consistent."""
     release = Release(bench)
     monkeypatch.setattr(bench.ecs, "list_task_definitions", lambda **_: {"taskDefinitionArns": []})
-    assert release.target.prepare(bench.artifacts, release.candidate).wait > 0
+    assert release.target.prepare(bench.artifacts, release.candidate, release.made.append).wait > 0
     monkeypatch.undo()
     release.prepare()
     assert release.candidate["id"] == "storefront:2"

@@ -50,7 +50,7 @@ class Release:
         change = self.target.plan(artifacts(), {}, weighted=True)
         self.baseline, self.candidate = change.baseline, change.candidate
         if not change.nothingToChange:
-            self.candidate = self.target.prepare(artifacts(), change.candidate).candidate
+            self.candidate = self.target.prepare(artifacts(), change.candidate, lambda _: None).candidate
         self.etag = (change.baseline or {}).get("etag", "")
         self.fence = fence
 
@@ -76,7 +76,7 @@ def plan(functions: FakeLambda, code: bytes = NEW, *, weighted: bool = True) -> 
 
 
 def prepare(functions: FakeLambda, change: Change, code: bytes = NEW) -> Prepared:
-    return target(functions).prepare(artifacts(code), change.candidate)
+    return target(functions).prepare(artifacts(code), change.candidate, lambda _: None)
 
 
 @pytest.fixture
@@ -405,7 +405,7 @@ def test_a_version_of_the_upload_that_is_gone_ends_the_release(functions):
 def test_the_longest_names_leave_room_for_the_number(functions):
     adapter = replace(target(functions, tag="v1.0.0-" + "x" * 121), application="a" * 40)
     change = adapter.plan(artifacts(), {}, weighted=True)
-    candidate = adapter.prepare(artifacts(), change.candidate).candidate
+    candidate = adapter.prepare(artifacts(), change.candidate, lambda _: None).candidate
     move = Move(
         baseline=change.baseline, candidate=candidate, percent=10, etag=change.baseline["etag"], fence=10**12
     )
@@ -768,7 +768,7 @@ ASKED = {
     "get_function_configuration": lambda release: release.target.plan(artifacts(), {}, weighted=True),
     "update_function_code": lambda release: Release(FakeLambda(refuses=release.target.client.refuses)),
     "publish_version": lambda release: release.target.prepare(
-        artifacts(NEW), {**release.candidate, "id": ""}
+        artifacts(NEW), {**release.candidate, "id": ""}, lambda _: None
     ),
     "update_alias": lambda release: release.shift(10),
 }
@@ -1105,7 +1105,9 @@ def test_the_next_release_holds_its_own_baseline_and_lets_the_one_before_go(func
     following.target, following.fence = target(functions), 9
     change = following.target.plan(artifacts(FOREIGN), {}, weighted=True)
     following.baseline, following.etag = change.baseline, change.baseline["etag"]
-    following.candidate = following.target.prepare(artifacts(FOREIGN), change.candidate).candidate
+    following.candidate = following.target.prepare(
+        artifacts(FOREIGN), change.candidate, lambda _: None
+    ).candidate
     following.shift(100)
     clean_up(functions)
     assert sorted(functions.versions) == ["2", "3"]

@@ -91,7 +91,7 @@ def test_a_candidate_is_the_pinned_version_uploaded_and_published_in_one_call(cl
             {"CodeSha256": digest(NEW), "State": "Active"},
             {"FunctionName": "storefront", "Qualifier": "2"},
         )
-        prepared = target(client).prepare(artifacts(), {**CANDIDATE, "id": ""})
+        prepared = target(client).prepare(artifacts(), {**CANDIDATE, "id": ""}, lambda _: None)
         stub.assert_no_pending_responses()
     assert prepared.candidate == CANDIDATE
 
@@ -117,7 +117,10 @@ def test_code_that_is_there_already_is_published_with_its_digest_as_precondition
             {"CodeSha256": digest(NEW), "State": "Active"},
             {"FunctionName": "storefront", "Qualifier": "2"},
         )
-        assert target(client).prepare(artifacts(), {**CANDIDATE, "id": ""}).candidate == CANDIDATE
+        assert (
+            target(client).prepare(artifacts(), {**CANDIDATE, "id": ""}, lambda _: None).candidate
+            == CANDIDATE
+        )
         stub.assert_no_pending_responses()
 
 

@@ -219,6 +219,20 @@ def test_a_site_whose_deletion_was_cut_off_is_there_to_be_deleted_again() -> Non
     assert site.s3.objects == {}
 
 
+def test_a_site_that_was_uploaded_in_part_goes_with_its_release() -> None:
+    """Fault 97: nobody else would find the files of an upload that was cut off. The whole site beside it stays."""
+    site = sites.Site()
+    old = site.serve(sites.OLD)
+    whole = set(site.s3.objects)
+    cut: Revision = {**old, "id": "b" * 16, "digest": "b" * 64}
+    site.s3.objects[f"releases/{cut['id']}/index.html"] = b"half"
+    keeper = Sites(application="storefront", spec=sites.SPEC, s3=site.s3)  # type: ignore[arg-type]
+    stored = {each.name: each for each in keeper.stored([old, cut])}
+    assert stored[f"site {cut['id']}"].revisions == [cut]
+    keeper.delete(stored[f"site {cut['id']}"])
+    assert set(site.s3.objects) == whole
+
+
 def _after(calls: int, real: Any) -> Any:
     left = [calls]
 

@@ -50,7 +50,7 @@ class Planned:
         self.candidate = self.change.candidate
 
     def prepare(self) -> Revision:
-        prepared = self.target.prepare(self.artifacts, self.change.candidate)
+        prepared = self.target.prepare(self.artifacts, self.change.candidate, lambda _: None)
         assert prepared.candidate is not None
         self.candidate = prepared.candidate
         return self.candidate
@@ -240,7 +240,7 @@ def test_a_hashed_file_whose_content_changed_is_refused_before_anyone_is_asked(s
 def test_a_file_that_browsers_did_not_keep_may_become_one_that_they_keep(site: Site) -> None:
     before = site.target("v1.3.0", spec=replace(SPEC, hashed=()))
     artifacts = site.upload(OLD, "v1.3.0")
-    prepared = before.prepare(artifacts, before.plan(artifacts, {}, weighted=True).candidate)
+    prepared = before.prepare(artifacts, before.plan(artifacts, {}, weighted=True).candidate, lambda _: None)
     assert prepared.candidate is not None
     site.cloudfront.by_hand(serving(prepared.candidate))
     planned = Planned(site, {**NEW, "assets/app-Old.js": b"another"})
@@ -322,7 +322,7 @@ def test_a_large_site_goes_on_where_it_was(site: Site, monkeypatch: pytest.Monke
     )
     site.faults.writes = 0
     for _ in range(10):
-        prepared = planned.target.prepare(planned.artifacts, planned.change.candidate)
+        prepared = planned.target.prepare(planned.artifacts, planned.change.candidate, lambda _: None)
         if not prepared.wait:
             break
         assert prepared.candidate is None
@@ -388,7 +388,7 @@ def test_another_configuration_than_was_planned_with_is_not_uploaded(site: Site)
     planned = Planned(site)
     target = site.target(spec=replace(SPEC, paths="single-page"))
     with pytest.raises(PlanChanged):
-        target.prepare(planned.artifacts, planned.change.candidate)
+        target.prepare(planned.artifacts, planned.change.candidate, lambda _: None)
     assert site.s3.objects == {}
 
 

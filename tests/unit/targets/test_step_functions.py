@@ -364,11 +364,11 @@ def test_a_synthetic_execution_that_fails_stops_the_release_before_any_traffic(
 def test_a_synthetic_execution_is_started_once_and_waited_for(bench: MachineBench) -> None:
     bench.states.ends_as = "RUNNING"
     target, release = bench.target(), Release(bench)
-    waits = [target.prepare(bench.artifacts, release.candidate).wait for _ in range(3)]
+    waits = [target.prepare(bench.artifacts, release.candidate, release.made.append).wait for _ in range(3)]
     assert waits == [2, 2, 2]
     bench.states.now = ago(seconds=-61)
     with pytest.raises(CandidateUnhealthy, match=r"did not end within 60 s.*stop-execution"):
-        target.prepare(bench.artifacts, release.candidate)
+        target.prepare(bench.artifacts, release.candidate, release.made.append)
     assert len(bench.states.executions) == 1
     bench.states.now, bench.states.ends_as = ago(minutes=-20), "SUCCEEDED"  # another attempt
     release.prepare()

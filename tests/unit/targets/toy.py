@@ -30,7 +30,7 @@ from tagship.model.errors import (
 from tagship.model.fields import ACCOUNT, CONFIG, EXTERNAL_ID, REGION, ROLE
 from tagship.model.records import Revision
 from tagship.targets import KINDS, specs
-from tagship.targets.kind import Artifacts, Change, Finding, Kind, Move, Opened, Prepared, Subject
+from tagship.targets.kind import Artifacts, Change, Finding, Kind, Made, Move, Opened, Prepared, Subject
 
 CONTENT = "content"
 
@@ -103,8 +103,9 @@ class Pointer:
             summary=[f"{self._name}: {found['serves'][:12] if found else 'nothing'} → {digest[:12]}"],
         )
 
-    def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
+    def prepare(self, artifacts: Artifacts, candidate: Revision, made: Made) -> Prepared:
         _, pinned = artifacts[CONTENT]
+        made(_revision(candidate["digest"]))
         with calling(f"{self._release}: copying the content", **REFUSED_CREDENTIALS):
             self.client.copy_object(
                 Bucket=self.spec.bucket,

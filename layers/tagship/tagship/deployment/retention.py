@@ -20,6 +20,7 @@ from tagship.model.proposal import is_proposal
 from tagship.model.records import CurrentRecord, ReleaseRecord, Revision
 from tagship.model.release import Status
 from tagship.targets.kind import Keeper, Stored
+from tagship.text.words import count
 
 LEASE_SECONDS = 300
 """Renewed before each deletion; who dies with the lock holds up the next release no longer than this."""
@@ -47,11 +48,15 @@ class Done:
     """Why it was not deleted."""
 
 
-def recorded(records: Sequence[ReleaseRecord], *more: Revision | None) -> list[Revision]:
-    """Every revision that these releases made, planned or would restore, and `more`."""
-    found = [each for each in more if each]
+Made = Mapping[str, Sequence[Revision]]
+"""What the attempts of each tag have made, whether or not it ever served."""
+
+
+def recorded(records: Sequence[ReleaseRecord], made: Made) -> list[Revision]:
+    """Every revision that these releases made, planned or would restore."""
+    found: list[Revision] = []
     for record in records:
-        found += [each for each in (_planned(record), *_restored(record)) if each]
+        found += [*_made(record, made), *_restored(record)]
     return list({(each["id"], each["digest"]): each for each in found}.values())
 
 
@@ -60,6 +65,7 @@ def fates(
     records: Sequence[ReleaseRecord],
     stored: Sequence[Stored],
     *,
+    made: Made,
     current: CurrentRecord | None,
     serving: Revision | None,
     now: datetime,
@@ -71,14 +77,14 @@ def fates(
     `current` is what production runs by the ledger, `serving` what the target itself says: each is kept. So is what
     `others`, the other applications of the stage, have recorded of the same thing, by the kind's `stored_as`.
     """
-    needed = _needed(records, current, serving)
-    chosen = _chosen(policy, records, now) if policy else {}
-    made = [(it["id"], record["tag"]) for record in _newest_first(records) for it in [_planned(record)] if it]
+    needed = _needed(records, made, current, serving)
+    chosen = _chosen(policy, records, made, now) if policy else {}
+    tags = [(_name(it), record["tag"]) for record in _newest_first(records) for it in _made(record, made)]
     found = []
     for each in stored:
-        ids = {revision["id"] for revision in each.revisions} - {""}
+        own = {_name(revision) for revision in each.revisions}
         names = [name for revision in each.revisions for name in (revision["id"], revision["digest"])]
-        of = tuple(tag for made_id, tag in made if made_id in ids)
+        of = tuple(dict.fromkeys(tag for name, tag in tags if name in own))
         why = next((needed[it] for it in names if it in needed), "") or each.used
         if not why and of:
             ours = {stored_as(revision) for revision in each.revisions}
@@ -108,7 +114,7 @@ def _keep(reasons: Reasons, revision: Revision | None, why: str) -> None:
 
 
 def _needed(
-    records: Sequence[ReleaseRecord], current: CurrentRecord | None, serving: Revision | None
+    records: Sequence[ReleaseRecord], made: Made, current: CurrentRecord | None, serving: Revision | None
 ) -> Reasons:
     """What is needed whatever the policy says: it serves, may serve soon, or may be restored."""
     needed: Reasons = {}
@@ -121,11 +127,12 @@ def _needed(
             for revision in _restored(record):
                 _keep(needed, revision, f"a rollback of {record['tag']} restores it")
         if record["status"] in _OPEN:
-            _keep(needed, _planned(record), f"{record['tag']} is {record['status']}")
+            for revision in _made(record, made):
+                _keep(needed, revision, f"{record['tag']} is {record['status']}")
     return needed
 
 
-def _chosen(policy: Retention, records: Sequence[ReleaseRecord], now: datetime) -> Reasons:
+def _chosen(policy: Retention, records: Sequence[ReleaseRecord], made: Made, now: datetime) -> Reasons:
     """What the policy keeps."""
     chosen: Reasons = {}
     succeeded = [each for each in _newest_first(records) if each["status"] == Status.SUCCEEDED]
@@ -137,7 +144,8 @@ def _chosen(policy: Retention, records: Sequence[ReleaseRecord], now: datetime) 
         if record["tag"] in policy.keep:
             _keep(chosen, _planned(record), f"{record['tag']} is named in retention.keep")
         if _at(record) > since:
-            _keep(chosen, _planned(record), f"{record['tag']} is younger than {policy.days} days")
+            for revision in _made(record, made):
+                _keep(chosen, revision, f"{record['tag']} is younger than {count(policy.days, 'day')}")
     for record in newest:
         for revision in _restored(record):
             _keep(chosen, revision, f"a rollback of {record['tag']} restores it")
@@ -152,6 +160,17 @@ def _is_planned(record: ReleaseRecord) -> bool:
 def _planned(record: ReleaseRecord) -> Revision | None:
     """What the release made, or would make."""
     return location_of(record)["candidate"] if _is_planned(record) else None
+
+
+def _made(record: ReleaseRecord, made: Made) -> list[Revision]:
+    """Everything that a release made: its candidate, and what no later attempt, plan or proof names."""
+    planned = _planned(record)
+    return [*([planned] if planned else []), *made.get(record["tag"], ())]
+
+
+def _name(revision: Revision) -> str:
+    """Its id. What is only planned has none, but may have stored something, like a stack's template."""
+    return revision["id"] or revision["digest"]
 
 
 def _restored(record: ReleaseRecord) -> Iterator[Revision]:

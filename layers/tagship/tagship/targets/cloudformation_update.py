@@ -35,7 +35,7 @@ from tagship.model.release import Artifact, PinnedObject
 from tagship.targets import cloudformation_changes as words
 from tagship.targets import cloudformation_events as said
 from tagship.targets.cloudformation_stack import TEMPLATE, StackTarget
-from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared, brought
+from tagship.targets.kind import Artifacts, Change, Finding, Made, Move, Opened, Prepared, brought
 from tagship.text.plain import line
 from tagship.text.words import listed
 
@@ -431,24 +431,26 @@ class Stack:
 
     # ---- the candidate ---------------------------------------------------------------------------------------------
 
-    def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
+    def prepare(self, artifacts: Artifacts, candidate: Revision, made: Made) -> Prepared:
         """Checks that the change set, which the plan made, still has the approved ARN and can be executed."""
         self._uploaded(artifacts)
-        made = self._change_set(candidate["data"]["changeSet"])
-        if made is None or made.get("ExecutionStatus") != "AVAILABLE":
+        approved = self._change_set(candidate["data"]["changeSet"])
+        if approved is None or approved.get("ExecutionStatus") != "AVAILABLE":
             raise PlanChanged(
-                f"{self._release}: the change set that was approved is {_status(made)}: {self._name} was "
+                f"{self._release}: the change set that was approved is {_status(approved)}: {self._name} was "
                 "changed after the approval. This release changed nothing. Publish a new tag to plan and "
                 "approve it again."
             )
         template = candidate["data"]["template"]
-        self._prove_template(made, template)
-        if said.digest_of(template, made.get("Parameters", ())) != candidate["digest"]:
+        self._prove_template(approved, template)
+        if said.digest_of(template, approved.get("Parameters", ())) != candidate["digest"]:
             raise PlanChanged(
                 f"{self._release}: the change set's parameters are not the approved ones. Nothing was changed. "
                 "Publish a new tag."
             )
-        return Prepared(candidate={**candidate, "id": candidate["digest"][:12]})
+        ready: Revision = {**candidate, "id": candidate["digest"][:12]}
+        made(ready)
+        return Prepared(candidate=ready)
 
     # ---- traffic ---------------------------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ from tagship.model.errors import (
 )
 from tagship.model.records import Revision
 from tagship.targets.custom import RELEASE, CustomTarget
-from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared, brought
+from tagship.targets.kind import Artifacts, Change, Finding, Made, Move, Opened, Prepared, brought
 from tagship.text.plain import line
 
 SCHEMA_VERSION = 1
@@ -120,20 +120,21 @@ class CustomFunction:
 
     # ---- the candidate and traffic ---------------------------------------------------------------------------------
 
-    def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
+    def prepare(self, artifacts: Artifacts, candidate: Revision, made: Made) -> Prepared:
         """Has the function make the candidate, and checks that it is the approved one."""
         answer = self._asked("prepare", artifacts=self._brought(artifacts), candidate=candidate)
         if wait := self._wait("prepare", answer):
             return Prepared(wait=wait)
-        made = self._revision("prepare", answer, "candidate")
-        if made is None or not made["id"]:
+        ready = self._revision("prepare", answer, "candidate")
+        if ready is None or not ready["id"]:
             raise self._unusable("prepare", "there is neither a candidate with an id nor a time to wait")
-        if made["digest"] != candidate["digest"]:
+        made(ready)
+        if ready["digest"] != candidate["digest"]:
             raise PlanChanged(
-                f"{self._release}: {self.spec.function} made {made['id']}, whose digest is not the approved "
+                f"{self._release}: {self.spec.function} made {ready['id']}, whose digest is not the approved "
                 "one. No traffic was moved. Publish a new tag to plan and approve it again."
             )
-        return Prepared(candidate=made)
+        return Prepared(candidate=ready)
 
     def verify_unchanged(self, move: Move) -> None:
         """Asks the function whether its target is unchanged since the last check."""

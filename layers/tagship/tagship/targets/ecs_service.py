@@ -27,7 +27,7 @@ from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
 from tagship.targets import ecs_task
 from tagship.targets.ecs import TASK, EcsTarget
-from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared, brought
+from tagship.targets.kind import Artifacts, Change, Finding, Made, Move, Opened, Prepared, brought
 
 _FENCE, _RELEASE, _DIGEST = "tagship:fence:", "tagship:release", "tagship:digest"
 _NOT_THERE: Mapping[str, type[TagshipError]] = {
@@ -170,7 +170,7 @@ class EcsService:
 
     # ---- the candidate ---------------------------------------------------------------------------------------------
 
-    def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
+    def prepare(self, artifacts: Artifacts, candidate: Revision, made: Made) -> Prepared:
         """Registers the task definition. If several were registered for one release, the oldest is the candidate."""
         asked = self._asked(artifacts)
         if ecs_task.digest_of(asked) != candidate["digest"]:
@@ -178,26 +178,28 @@ class EcsService:
                 f"{self._release}: the task definition is not the one that was approved. No traffic was moved. "
                 "Publish a new tag to plan and approve it again."
             )
-        made = self._made(asked["family"], candidate["digest"])
-        if made is None:
+        name = self._made(asked["family"], candidate["digest"])
+        if name is None:
             with calling(f"{self._release}: registering {asked['family']}", **_REFUSED):
-                self.ecs.register_task_definition(
+                answer = self.ecs.register_task_definition(
                     **asked,
                     tags=[
                         {"key": _RELEASE, "value": self._release},
                         {"key": _DIGEST, "value": candidate["digest"]},
                     ],
                 )
-            made = self._made(asked["family"], candidate["digest"])
-        if made is None:  # ECS's lists may lag behind its writes
+            made({**candidate, "id": _name(answer["taskDefinition"]["taskDefinitionArn"])})
+            name = self._made(asked["family"], candidate["digest"])
+        if name is None:  # ECS's lists may lag behind its writes
             return Prepared(wait=_PACE_SECONDS)
-        registered = self._active(made, TargetInvalid)
+        made({**candidate, "id": name})
+        registered = self._active(name, TargetInvalid)
         if not _holds(ecs_task.normal(registered), ecs_task.normal(asked)):
             raise PlanChanged(
-                f"{self._release}: {made} is not what was approved, although it has the approved digest. No "
+                f"{self._release}: {name} is not what was approved, although it has the approved digest. No "
                 "traffic was moved."
             )
-        return Prepared(candidate={**candidate, "id": made})
+        return Prepared(candidate={**candidate, "id": name})
 
     def _made(self, family: str, digest: str) -> str | None:
         """The oldest revision that was registered for this release, among those newer than the current one."""

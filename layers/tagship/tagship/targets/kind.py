@@ -106,6 +106,13 @@ class Preflight(Protocol):
         """
 
 
+class Made(Protocol):
+    """Notes in the ledger that a revision exists, so that it can be deleted even if this release fails."""
+
+    def __call__(self, revision: Revision, /) -> None:
+        """May be called again for the same revision."""
+
+
 class Deployer(Protocol):
     """Plans what a release would change and, after approval, makes the candidate."""
 
@@ -117,8 +124,8 @@ class Deployer(Protocol):
         change.
         """
 
-    def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
-        """Makes the approved candidate; moves no traffic.
+    def prepare(self, artifacts: Artifacts, candidate: Revision, made: Made) -> Prepared:
+        """Makes the approved candidate; moves no traffic. Calls `made` as soon as there is something to delete.
 
         Raises PlanChanged if it would not match, or does not match, what was approved; TargetInvalid if it can't be
         made; CandidateUnhealthy if the kind's own trial of it fails.
@@ -324,6 +331,7 @@ __all__ = [
     "Invoked",
     "Keeper",
     "Kind",
+    "Made",
     "Metric",
     "Move",
     "Outcomes",

@@ -28,7 +28,7 @@ from tagship.model.errors import (
 )
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
-from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared, brought
+from tagship.targets.kind import Artifacts, Change, Finding, Made, Move, Opened, Prepared, brought
 from tagship.targets.lambda_alias import CODE, LambdaTarget
 from tagship.targets.lambda_callers import Caller, callers
 from tagship.targets.lambda_configuration import differences, digest_of
@@ -270,7 +270,7 @@ class LambdaFunction:
 
     # ---- the candidate ---------------------------------------------------------------------------------------------
 
-    def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
+    def prepare(self, artifacts: Artifacts, candidate: Revision, made: Made) -> Prepared:
         """Uploads and publishes, waits until the version is active, and compares it with what was approved."""
         _, pinned = self._uploaded(artifacts)
         code = candidate["data"]["codeSha256"]
@@ -288,17 +288,20 @@ class LambdaFunction:
             CandidateNotReady
         ):  # somebody, or our twin, changed the function between our look and our write
             return Prepared(wait=_PACE_SECONDS)
-        made = self._as_approved(self._configuration(version), candidate, None, "is")
-        if made.get("State") == "Failed":
+        made({**candidate, "id": version})
+        published = self._as_approved(self._configuration(version), candidate, None, "is")
+        if published.get("State") == "Failed":
             raise TargetInvalid(
                 f"{self._release}: version {version} of {self.spec.function} did not become active: "
-                f"{_reason(made, 'StateReason')}. No traffic was moved."
+                f"{_reason(published, 'StateReason')}. No traffic was moved."
             )
-        if made.get("State") == "Inactive":  # an attempt some weeks ago made it, and AWS makes no second one
+        if (
+            published.get("State") == "Inactive"
+        ):  # an attempt some weeks ago made it, and AWS makes no second one
             raise TargetInvalid(
-                f"{self._asleep(version, made)} Then retry the release. No traffic was moved."
+                f"{self._asleep(version, published)} Then retry the release. No traffic was moved."
             )
-        if made.get("State") == "Pending":
+        if published.get("State") == "Pending":
             uploaded_now = latest["CodeSha256"] != code
             return Prepared(wait=_FIRST_SECONDS if uploaded_now else _PACE_SECONDS)
         return Prepared(candidate={**candidate, "id": version})

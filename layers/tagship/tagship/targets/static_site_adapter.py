@@ -29,7 +29,7 @@ from tagship.model.errors import (
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
 from tagship.targets.archive import shown
-from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared, brought
+from tagship.targets.kind import Artifacts, Change, Finding, Made, Move, Opened, Prepared, brought
 from tagship.targets.static_site import HEADER, RELEASES, SITE, StaticSiteTarget
 from tagship.targets.static_site_bucket import Bucket
 from tagship.targets.static_site_function import RUNTIME, Code, Serving
@@ -197,7 +197,7 @@ class StaticSite:
 
     # ---- the candidate ---------------------------------------------------------------------------------------------
 
-    def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
+    def prepare(self, artifacts: Artifacts, candidate: Revision, made: Made) -> Prepared:
         """Uploads the site into its own folder, in as many calls as needed, and verifies it."""
         artifact, pinned = self._site(artifacts)
         against = candidate["data"]["against"]
@@ -206,21 +206,22 @@ class StaticSite:
                 f"{self._release}: the files to upload are not the approved ones. No traffic was moved. "
                 "Publish a new tag to plan and approve it again."
             )
-        made: Revision = {**candidate, "id": candidate["digest"][:_ID_CHARACTERS]}
+        site: Revision = {**candidate, "id": candidate["digest"][:_ID_CHARACTERS]}
+        made(site)  # before the first file: what is uploaded in part must be found, too
         try:
-            self._verify(made, missing=BaselineMissing)
+            self._verify(site, missing=BaselineMissing)
         except BaselineMissing:
             complete = self._bucket.fill(
-                made["id"],
+                site["id"],
                 pinned,
-                digest=made["digest"],
-                hashed=made["data"]["hashed"],
+                digest=site["digest"],
+                hashed=site["data"]["hashed"],
                 against=against,
                 seconds=_UPLOAD_SECONDS,
             )
             if not complete:
                 return Prepared(wait=1)
-        return Prepared(candidate=made)
+        return Prepared(candidate=site)
 
     # ---- traffic ---------------------------------------------------------------------------------------------------
 

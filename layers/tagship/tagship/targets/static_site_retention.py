@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 1000
 """The most keys in one call (DeleteObjects)."""
-_ENDING, _PART = ".json", ".part.json"
+_ENDINGS = (".part.json", ".json")
+"""Of the list of files of a partial upload, and of a complete release."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,7 @@ class Sites:
     s3: S3Client
 
     def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
-        """Lists complete releases only. A partial upload is kept, because a release may be in progress."""
+        """Lists every release, including partial uploads. The ledger says which release is still in progress."""
         sizes = self._sizes()
         return [
             Stored(
@@ -45,7 +46,7 @@ class Sites:
                 ],
                 size=sizes.get(site, 0),
             )
-            for site in self._listings()
+            for site in sorted(sizes.keys() | self._listed())
         ]
 
     def delete(self, stored: Stored) -> None:
@@ -56,18 +57,18 @@ class Sites:
         if not site or "/" in site:
             raise TargetInvalid(f"{self.application}: {stored.name} is not a site. It was not deleted.")
         others = {path for key in self._keys_of_others(site) for path in self._bucket.files_of(key)}
-        own = self._bucket.files_of(f"{LISTINGS}{site}{_ENDING}")
+        lists = [f"{LISTINGS}{site}{ending}" for ending in _ENDINGS]
+        own = {path for key in lists for path in self._bucket.files_of(key)}
         alone = [path for path in own if path not in others and any(is_hashed(path, each) for each in hashed)]
         self._delete(f"{RELEASES}{site}/{path}" for path in self._bucket.sizes(f"{RELEASES}{site}/"))
         self._delete(f"{IMMUTABLE}{path}" for path in alone)
-        self._delete([f"{LISTINGS}{site}{_ENDING}"])
+        self._delete(lists)
 
     def _keys_of_others(self, site: str) -> Iterator[str]:
-        return (f"{LISTINGS}{name}" for name in self._bucket.sizes(LISTINGS) if name != f"{site}{_ENDING}")
+        return (f"{LISTINGS}{name}" for name in self._bucket.sizes(LISTINGS) if _site_of(name) != site)
 
-    def _listings(self) -> list[str]:
-        names = [name for name in self._bucket.sizes(LISTINGS) if not name.endswith(_PART)]
-        return sorted(name.removesuffix(_ENDING) for name in names)
+    def _listed(self) -> set[str]:
+        return {_site_of(name) for name in self._bucket.sizes(LISTINGS)}
 
     def _sizes(self) -> Mapping[str, int]:
         """The size in bytes of each release's own folder."""
@@ -105,3 +106,10 @@ class Sites:
     @property
     def _of(self) -> str:
         return f"{self.spec.account}/{self.spec.bucket}/{self.spec.function}"
+
+
+def _site_of(name: str) -> str:
+    """The release that a list of files is of."""
+    for ending in _ENDINGS:
+        name = name.removesuffix(ending)
+    return name

@@ -20,7 +20,7 @@ from tagship.model.errors import (
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
 from tagship.targets import step_functions_definition as definitions
-from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared, brought
+from tagship.targets.kind import Artifacts, Change, Finding, Made, Move, Opened, Prepared, brought
 from tagship.targets.step_functions import DEFINITION, StepFunctionsTarget, machine_arn
 from tagship.targets.step_functions_alias import NOT_THERE, Alias, Routes, Standing, described
 from tagship.targets.step_functions_executions import bypassing, try_out, unfinished, used
@@ -297,7 +297,7 @@ class StateMachine:
 
     # ---- the candidate ---------------------------------------------------------------------------------------------
 
-    def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
+    def prepare(self, artifacts: Artifacts, candidate: Revision, made: Made) -> Prepared:
         """Publishes the version, compares it with what was approved, and runs the synthetic execution."""
         text, document = self._asked(artifacts)
         latest = self._as_approved(document, self._machine(), candidate, "would be")
@@ -305,18 +305,19 @@ class StateMachine:
             version = self._published(text, latest, candidate)
         except CandidateNotReady:
             return Prepared(wait=_PACE_SECONDS)
+        made({**candidate, "id": version})
         try:
-            made = self._machine(version, missing=BaselineMissing)
+            published = self._machine(version, missing=BaselineMissing)
         except BaselineMissing:  # reads lag behind writes for a moment
             return Prepared(wait=_PACE_SECONDS)
-        self._as_approved(_parsed(made), made, candidate, "is")
+        self._as_approved(_parsed(published), published, candidate, "is")
         if self.spec.synthetic:
             wait = try_out(
                 self.trying,
                 self.spec,
                 self.spec.synthetic,
                 version=version,
-                express=made.get("type") == "EXPRESS",
+                express=published.get("type") == "EXPRESS",
                 tag=self.tag,
                 now=self.now(),
                 release=self._release,
