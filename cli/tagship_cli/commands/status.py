@@ -71,6 +71,7 @@ def told(each: Overview, place: Place, now: datetime) -> list[str]:
     if not each.underway:
         lines += _row("in progress", "nothing")
     lines += _lock(each, place, now)
+    lines += _promotion(each, now)
     for freeze in each.freezes:
         lines += _frozen(freeze, now)
     if each.last is not None:
@@ -130,8 +131,28 @@ def _lock(each: Overview, place: Place, now: datetime) -> list[str]:
             ),
             f"what to do: tagship history {each.application} --tag {screen.clean(holder.tag)}{place.flags()}",
         )
-    ends = times.moment(holder.leaseEnds)
-    return _row("lock", f"held by {screen.clean(holder.tag)}, lease ends {times.until(ends, now)}")
+    ends = times.until(times.moment(holder.leaseEnds), now)
+    if not holder.upkeep:
+        return _row("lock", f"held by {screen.clean(holder.tag)}, lease ends {ends}")
+    since = f", since {times.since(times.moment(holder.since), now)}" if holder.since else ""
+    said = f"held by {holder.who}{since}. It ends by itself {ends} at the latest. A rollback does not wait for it."
+    return screen.paragraph(said, indent=_INDENT, first=_row("lock", "")[0])
+
+
+def _promotion(each: Overview, now: datetime) -> list[str]:
+    """When the current release is promoted, or what holds it."""
+    from tagship_cli.views import times
+
+    if (found := each.promotion) is None:
+        return []
+    due = times.moment(found.due)
+    said = {
+        "waiting": f"to {found.to} {times.full(due)}, {times.until(due, now)}",
+        "due": f"to {found.to}: due, and starts within 15 minutes",
+        "held": f"to {found.to}: held, because {found.why}",
+        "refused": f"refused, to {found.to}: {found.why}",
+    }[found.state]
+    return screen.paragraph(said, indent=_INDENT, first=_row("promotion", "")[0])
 
 
 def _frozen(freeze: Freeze, now: datetime) -> list[str]:

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tagship.approval.asking import request_now
-from tagship.ledger import freezes, history, lock, releases
+from tagship.ledger import freezes, history, lock, promotions, releases
 from tagship.ledger.history import Recent
 from tagship.ledger.lock import Holder
-from tagship.ledger.table import timestamp
+from tagship.ledger.table import Ledger, timestamp
+from tagship.model.facts import FactKind
 from tagship.model.records import CurrentRecord, FactRecord, ReleaseRecord
 from tagship.model.release import Status, parameter_name
 from tagship.model.schedule import Freeze
+from tagship.supervision.promotion import Next, judged
 from tagship_cli.failures import trying
 from tagship_cli.place import Place
-from tagship_cli.views import story
+from tagship_cli.views import story, times
 from tagship_cli.views.measures import LONGEST_RELEASE
 from tagship_cli.views.story import Now
 
@@ -70,6 +72,46 @@ class Last:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """Where the current release is promoted to, when, and what holds it."""
+
+    to: str
+    due: str
+    state: str
+    """`waiting`, `due`, `held`, `refused`."""
+    why: str
+
+    @classmethod
+    def of(cls, ledger: Ledger, current: CurrentRecord, *, now: datetime) -> Promotion | None:
+        """None if it has none, and after it was promoted."""
+        found = promotions.get(ledger, current["application"], current["tag"])
+        if found is None or found["attempt"] != current["attempt"]:
+            return None
+        if "ended" not in found:
+            step, why = judged(ledger, found, now=now)
+            state = _state(step, held=bool(why) and now >= times.moment(found["due"]))
+            return cls(
+                to=found["to"], due=found["due"], state=state, why=why if state in ("held", "refused") else ""
+            )
+        refused = ledger.fact(
+            current["application"], current["tag"], current["attempt"], FactKind.PROMOTION_REFUSED
+        )
+        if refused is None:
+            return None
+        return cls(to=found["to"], due=found["due"], state="refused", why=str(refused["data"].get("why", "")))
+
+    def as_dict(self) -> dict[str, object]:
+        """For programs."""
+        return {"to": self.to, "due": self.due, "state": self.state, "why": self.why}
+
+
+def _state(step: Next, *, held: bool) -> str:
+    if step is Next.WAIT:
+        return "held" if held else "waiting"
+    return "refused" if step is Next.REFUSE else "due"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
     """What a person wants to know first."""
 
@@ -82,6 +124,8 @@ class Overview:
     """The last ending. Its release may have been started again since."""
     freezes: tuple[Freeze, ...]
     """Its own freezes and those of all applications, current and future."""
+    promotion: Promotion | None
+    """Of the current release, unless it has been promoted."""
     at: datetime
 
     @property
@@ -101,12 +145,16 @@ class Overview:
             "underway": [each.as_dict(self.at) for each in self.underway],
             "lock": {
                 "tag": holder.tag,
+                "holder": holder.execution,
+                "since": holder.since,
+                "retention": holder.upkeep,
                 "kept": holder.kept,
                 "leaseEnds": holder.leaseEnds,
                 "alive": holder.alive(self.at),
             }
             if holder
             else None,
+            "promotion": self.promotion.as_dict() if self.promotion else None,
             "freezes": [freeze_as_dict(freeze) for freeze in self.freezes],
             "lastEnded": last.as_dict() if last else None,
         }
@@ -139,12 +187,12 @@ def of(place: Place, application: str) -> Overview:
             if record["status"] != Status.RUNNING and not story.going_back([fact["name"] for fact in facts]):
                 continue
             request = request_now(ledger, record["approval"]) if record.get("approval") else None
-            has_it = holder.tag if holder else None
-            now = story.whereabouts(record, facts, request, holder=has_it, at=place.now)
+            now = story.whereabouts(record, facts, request, holder=holder, at=place.now)
             underway.append(Underway(record=record, now=now, holder=holder))
         current = releases.current(ledger, application)
         last = Last.of(seen.ended) if seen.ended else None
         frozen = freezes.standing(ledger, application)
+        promotion = Promotion.of(ledger, current, now=place.now) if current else None
     return Overview(
         application=application,
         configured=configured,
@@ -153,6 +201,7 @@ def of(place: Place, application: str) -> Overview:
         holder=holder,
         last=last,
         freezes=frozen,
+        promotion=promotion,
         at=place.now,
     )
 

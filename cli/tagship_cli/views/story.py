@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from tagship.approval.quorum import approvals, awaited, met, needed
+from tagship.ledger.lock import Holder
 from tagship.model.facts import FactKind
 from tagship.model.people import person
 from tagship.model.records import FactRecord, ReleaseRecord, RequestRecord
@@ -38,10 +39,10 @@ def whereabouts(
     facts: Sequence[FactRecord],
     request: RequestRecord | None,
     *,
-    holder: str | None,
+    holder: Holder | None,
     at: datetime,
 ) -> Now:
-    """From its facts so far. `holder` is the tag that has the lock, `request` its request for approval."""
+    """From its facts so far. `holder` has the lock, `request` its request for approval."""
     facts = [fact for fact in facts if fact["attempt"] == record["attempt"]]
     names = [fact["name"] for fact in facts]
     if going_back(names):
@@ -49,7 +50,9 @@ def whereabouts(
         return replace(_on_its_way_back(facts[_last(names, FactKind.ROLLBACK_TRIGGERED) :]), budget=budget)
     phase = str(record.get("phase", ""))
     if phase == "gates" and FactKind.LOCK_ACQUIRED not in names:
-        other = f" (held by {holder})" if holder and holder != record["tag"] else ""
+        other = (
+            f" (held by {holder.who})" if holder and (holder.upkeep or holder.tag != record["tag"]) else ""
+        )
         return Now(phase="waiting", text=f"is waiting for the lock{other}")
     if phase == "approval" and request is not None:
         return _approval(request)

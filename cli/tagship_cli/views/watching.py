@@ -109,9 +109,7 @@ class Watching:
             return Look(record=record, facts=tuple(new))
         request = request_now(ledger, record["approval"]) if record.get("approval") else None
         holder = lock.holder(ledger, self.application)
-        now = story.whereabouts(
-            record, self._known, request, holder=holder.tag if holder else None, at=self.place.now
-        )
+        now = story.whereabouts(record, self._known, request, holder=holder, at=self.place.now)
         return Look(record=record, facts=tuple(new), now=now)
 
     def _new_facts(self) -> list[FactRecord]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tagship.ledger import lock
+from tagship.ledger import lock, promotions, releases
 from tagship.model.release import Status
 
 
@@ -43,6 +43,70 @@ def test_what_runs_is_told_with_since_when(stage: Any) -> None:
     assert "deployed    v1.3.0 since Mon 23 Nov 2026, 14:05 UTC, 3 h ago" in told
     assert "in progress nothing" in told
     assert "last ended  v1.3.0 SUCCEEDED" in told
+
+
+def test_after_a_rollback_by_hand_since_is_when_the_version_before_serves_again(stage: Any) -> None:
+    stage.release("v1.3.0").succeeded()
+    stage.clock.pause(3 * 3600)
+    later = stage.release("v1.4.0").succeeded()
+    before = releases.current(stage.ledger, "storefront")
+    assert before is not None and before["tag"] == "v1.4.0"
+    stage.ledger.write(
+        stage.ledger.update(
+            "APPLICATION#storefront",
+            "RELEASE#v1.4.0",
+            only_if="attribute_exists(pk)",
+            replaces={**before, "tag": "v1.3.0", "since": "2026-11-23T14:05:00.000Z"},
+        )
+    )
+    stage.clock.pause(3600)
+    later.ended(Status.ROLLED_BACK)
+    told = stage.run("status", "storefront").stdout
+    assert "deployed    v1.3.0 since Mon 23 Nov 2026, 18:05 UTC, just now" in told
+
+
+def promoted(stage: Any, *, due: str = "2026-11-24T14:05:00.000Z") -> Any:
+    """v1.3.0 runs, and its promotion to staging is due a day later."""
+    made = stage.release("v1.3.0").succeeded()
+    key = {"application": "storefront", "tag": "v1.3.0", "attempt": 1}
+    change = promotions.opened(stage.ledger, key, to="staging", since="2026-11-23T14:05:00.000Z", due=due)
+    fact = _fact_of(made, "Watch Ended", {})
+    assert stage.ledger.record(fact, change)
+    return made
+
+
+def test_a_promotion_says_when_it_is_due(stage: Any) -> None:
+    promoted(stage)
+    told = stage.run("status", "storefront").stdout
+    assert "promotion   to staging Tue 24 Nov 2026, 14:05 UTC, in 24 h" in told
+    found = json.loads(stage.run("status", "storefront", "--json").stdout)["applications"][0]["promotion"]
+    assert found == {
+        "to": "staging",
+        "due": "2026-11-24T14:05:00.000Z",
+        "state": "waiting",
+        "why": "",
+    }
+
+
+def test_a_promotion_that_is_due_says_what_holds_it_or_that_the_next_sweep_does_it(stage: Any) -> None:
+    promoted(stage)
+    stage.clock.pause(25 * 3600)
+    assert (
+        "promotion   to staging: due, and starts within 15 minutes"
+        in stage.run("status", "storefront").stdout
+    )
+    stage.release("v1.4.0").locked()
+    told = stage.run("status", "storefront").stdout
+    assert "promotion   to staging: held, because v1.4.0 is in progress" in told
+
+
+def test_a_promotion_that_was_refused_says_why(stage: Any) -> None:
+    promoted(stage)
+    (promotion,) = promotions.open_ones(stage.ledger)
+    fact = promotions.fact_of(promotion, "Promotion Refused", data={"why": "v1.3.0 was barred."})
+    assert promotions.end(stage.ledger, promotion, fact)
+    told = stage.run("status", "storefront").stdout
+    assert "promotion   refused, to staging: v1.3.0 was barred." in told
 
 
 def test_times_are_the_readers_with_utc_beside(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,6 +218,22 @@ def test_a_release_that_waits_for_the_lock_says_who_has_it(stage: Any) -> None:
     told = stage.run("status", "storefront").stdout
     assert "v1.5.0 is waiting for the lock (held by v1.4.0)" in told
     assert "lock        held by v1.4.0, lease ends in" in told
+
+
+def test_a_release_that_waits_while_old_revisions_are_deleted_says_who_does_it_and_until_when(
+    stage: Any,
+) -> None:
+    stage.release("v1.3.0").succeeded()
+    kim = "arn:aws:iam::123456789012:user/kim"
+    lock.borrow(stage.ledger, application="storefront", tag="v1.3.0", attempt=1, execution=kim, seconds=300)
+    stage.clock.pause(60)
+    stage.release("v1.4.0")
+    told = " ".join(stage.run("status", "storefront").stdout.split())
+    assert f"v1.4.0 is waiting for the lock (held by {kim}, who is deleting old revisions)" in told
+    assert f"lock held by {kim}, who is deleting old revisions, since Mon 23 Nov 2026, 14:05 UTC" in told
+    assert "It ends by itself in 4 min at the latest. A rollback does not wait for it." in told
+    found = json.loads(stage.run("status", "storefront", "--json").stdout)["applications"][0]["lock"]
+    assert (found["retention"], found["holder"], found["since"][:16]) == (True, kim, "2026-11-23T14:05")
 
 
 def test_a_lease_that_has_ended_is_told(stage: Any) -> None:

@@ -53,14 +53,20 @@ def lock_facts(ledger: Ledger) -> list[tuple[str, int]]:
 def test_the_first_holder_gets_number_one_and_its_lease(ledger):
     assert acquire(ledger) == lock.Lock(fence=1, leaseEnds="2026-11-23T10:15:00.000Z")
     assert holder(ledger) == lock.Holder(
-        tag="v1.4.0", attempt=1, execution="arn:v1.4.0", fence=1, leaseEnds="2026-11-23T10:15:00.000Z"
+        tag="v1.4.0",
+        attempt=1,
+        execution="arn:v1.4.0",
+        fence=1,
+        leaseEnds="2026-11-23T10:15:00.000Z",
+        since="2026-11-23T10:00:00.000Z",
     )
 
 
 def test_the_lock_and_the_fact_of_it_say_who_has_it(ledger):
     acquire(ledger)
     held = {"tag": "v1.4.0", "attempt": 1, "execution": "arn:v1.4.0", "leaseEnds": "2026-11-23T10:15:00.000Z"}
-    assert item(ledger) == held | {"fence": 1, "kind": "lock", "open": "lock"}
+    since = {"since": "2026-11-23T10:00:00.000Z"}
+    assert item(ledger) == held | since | {"fence": 1, "kind": "lock", "open": "lock"}
     fact = ledger.fact("storefront", "v1.4.0", 1, "Lock Acquired", "1")
     assert (fact["execution"], fact["data"]) == (
         "arn:v1.4.0",
@@ -368,6 +374,12 @@ def test_a_lock_that_was_borrowed_keeps_others_out_until_it_is_given_back(ledger
     assert (taken.fence, taken.leaseEnds) == (1, holder(ledger).leaseEnds)
     with pytest.raises(LockHeld, match=r"ana by hand is changing it\. Nothing was changed\."):
         borrowed(ledger)
+    with pytest.raises(
+        LockHeld,
+        match=r"^storefront v1\.5\.0 waits for the lock: ana by hand, who is deleting old revisions, has had it since "
+        r"Mon 23 Nov 2026, 10:00 UTC, and gives it back by Mon 23 Nov 2026, 10:05 UTC\. Nothing was changed\.",
+    ):
+        acquire(ledger, "v1.5.0")
     assert lock.give_back(ledger, application="storefront", fence=taken.fence) is True
     assert holder(ledger) is None
     assert acquire(ledger, "v1.5.0").fence == 2

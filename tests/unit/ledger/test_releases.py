@@ -409,7 +409,8 @@ def test_after_the_rollback_of_what_had_succeeded_the_release_before_is_current_
     release(ledger)
     end(ledger, Status.SUCCEEDED)
     assert roll_back(ledger)
-    assert releases.current(ledger, "storefront") == before
+    assert before is not None
+    assert releases.current(ledger, "storefront") == {**before, "since": "2026-11-23T10:00:00.000Z"}
     assert lock.holder(ledger, "storefront") is None
     assert facts(ledger)[-2:] == ["Lock Acquired", "Release Rolled Back"]
 

@@ -14,6 +14,7 @@ from typing import Any
 from tagship.ledger.table import Change, Fact, Item, Ledger, Refused, application_key, timestamp
 from tagship.model.errors import LockHeld, LockKept, LockLost
 from tagship.model.facts import FactKind
+from tagship.text.times import clock, moment
 
 _LOCK = "LOCK"
 SPARE_SECONDS = 120
@@ -43,6 +44,13 @@ class Holder:
     """A rollback of the release took it over."""
     upkeep: bool = False
     """No release is at work: a person deletes old revisions, and named the release that production runs."""
+    since: str = ""
+    """When the holder took it."""
+
+    @property
+    def who(self) -> str:
+        """The holder, in words."""
+        return f"{self.execution}, who is deleting old revisions" if self.upkeep else self.tag
 
     def alive(self, now: datetime) -> bool:
         """Whether the lease is still valid."""
@@ -70,6 +78,7 @@ def _holder_in(item: Item) -> Holder | None:
         kept=item.get("kept", False),
         rollback=item.get("rollback", False),
         upkeep=item.get("upkeep", False),
+        since=item.get("since", ""),
     )
 
 
@@ -141,6 +150,7 @@ def acquire(
         execution=execution,
         fence=known + 1,
         leaseEnds=ends,
+        since=timestamp(ledger.now()),
         **by_a_rollback,
     )
     fact = Fact(
@@ -201,6 +211,7 @@ def borrow(ledger: Ledger, *, application: str, tag: str, attempt: int, executio
         execution=execution,
         fence=known + 1,
         leaseEnds=ends,
+        since=timestamp(ledger.now()),
         upkeep=True,
     )
     try:
@@ -253,7 +264,7 @@ def freed(ledger: Ledger, *, application: str, fence: int) -> Change:
         _LOCK,
         only_if="#fence = :fence",
         values={":fence": fence},
-        remove=("tag", "attempt", "execution", "leaseEnds", "kept", "rollback", "upkeep", "open"),
+        remove=("tag", "attempt", "execution", "leaseEnds", "since", "kept", "rollback", "upkeep", "open"),
     )
 
 
@@ -277,8 +288,9 @@ def _held(application: str, tag: str, present: Holder) -> LockHeld | LockKept:
             "releases the lock."
         )
     if present.upkeep:
+        since = f"has had it since {clock(moment(present.since))}" if present.since else "has it"
         return LockHeld(
-            f"{application} {tag} waits: old revisions of the application are being deleted by {present.execution}. "
-            "Nothing was changed."
+            f"{application} {tag} waits for the lock: {present.who}, {since}, and gives it back by "
+            f"{clock(moment(present.leaseEnds))}. Nothing was changed."
         )
     return LockHeld(f"{application} {tag} waits: {present.tag} is in progress. Nothing was changed.")

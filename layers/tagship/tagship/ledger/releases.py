@@ -610,7 +610,9 @@ def _current_change(
         if present is None or (present["tag"], present["attempt"]) != (record["tag"], record["attempt"]):
             return []
         before = record.get("replaces")
-        return [_currently(ledger, pk, before)]
+        # It serves again from now on, not since its own deployment.
+        again: CurrentRecord | None = {**before, "since": timestamp(ledger.now())} if before else None
+        return [_currently(ledger, pk, again)]
     return [_currently(ledger, pk, serves)] if serves is not None else []
 
 

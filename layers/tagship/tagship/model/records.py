@@ -473,6 +473,7 @@ class LockRecord(TypedDict, total=False):
     attempt: int
     execution: str
     leaseEnds: str
+    since: str
     kept: bool
     rollback: bool
     upkeep: bool

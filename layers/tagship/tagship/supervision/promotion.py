@@ -65,10 +65,24 @@ def judge(
     if frozen:
         waits = f"deployments are frozen until {clock(frozen[0].ends)}: {frozen[0].reason}"
     elif holder is not None:
-        waits = f"{holder.tag} is in progress"
+        waits = f"{holder.who}, has the lock" if holder.upkeep else f"{holder.tag} is in progress"
     if now > due + PATIENCE:
         return Next.REFUSE, f"it could not be promoted within {PATIENCE.days} days{waits and f': {waits}'}"
     return (Next.WAIT, waits) if waits else (Next.PROMOTE, "")
+
+
+def judged(ledger: Ledger, promotion: PromotionRecord, *, now: datetime) -> tuple[Next, str]:
+    """`judge`, with what the ledger has now. Raises ApplicationUnknown."""
+    application = promotion["application"]
+    holder = lock.holder(ledger, application)
+    return judge(
+        promotion,
+        releases.get(ledger, application, promotion["tag"]),
+        since=promotions.since_success(ledger, promotion),
+        frozen=[it for it in freezes.standing(ledger, application) if it.covers(now)],
+        holder=holder if holder and holder.alive(now) else None,
+        now=now,
+    )
 
 
 def _against(promotion: PromotionRecord, fact: FactRecord) -> str:
@@ -120,7 +134,7 @@ class Promotions:
 
     def _one(self, promotion: PromotionRecord) -> str:
         record = releases.get(self.ledger, promotion["application"], promotion["tag"])
-        step, why = self._judged(promotion, record)
+        step, why = judged(self.ledger, promotion, now=self.now)
         if step is Next.WAIT:
             return ""
         promote = _configured(record)
@@ -132,7 +146,7 @@ class Promotions:
                 return self._promoted(promotion, handover)  # whatever has become of it since
             if step is Next.REFUSE:
                 return self._refuse(promotion, why)
-            return self._promote(promotion, record, handover)
+            return self._promote(promotion, handover)
         except NotPromoted as refused:
             return self._refuse(promotion, str(refused))
         except CredentialsRefused as refused:
@@ -140,30 +154,17 @@ class Promotions:
         except ClientError as error:
             return self._refuse(promotion, why or f"AWS refused ({code_of(error)}): {message_of(error)}")
 
-    def _promote(self, promotion: PromotionRecord, record: ReleaseRecord, handover: Handover) -> str:
+    def _promote(self, promotion: PromotionRecord, handover: Handover) -> str:
         if not handover.arrived():
             handover.prepare(now=self.now)
             # Large files take a while: it is looked at once more before the one object that starts the release.
-            record = releases.get(self.ledger, promotion["application"], promotion["tag"])
-            step, why = self._judged(promotion, record)
+            step, why = judged(self.ledger, promotion, now=self.now)
             if step is Next.REFUSE:
                 return self._refuse(promotion, why)
             if step is Next.WAIT or not promotions.sending(self.ledger, promotion):
                 return ""
             handover.publish()
         return self._promoted(promotion, handover)
-
-    def _judged(self, promotion: PromotionRecord, record: ReleaseRecord) -> tuple[Next, str]:
-        application = promotion["application"]
-        holder = lock.holder(self.ledger, application)
-        return judge(
-            promotion,
-            record,
-            since=promotions.since_success(self.ledger, promotion),
-            frozen=[it for it in freezes.standing(self.ledger, application) if it.covers(self.now)],
-            holder=holder if holder and holder.alive(self.now) else None,
-            now=self.now,
-        )
 
     def _promoted(self, promotion: PromotionRecord, handover: Handover) -> str:
         data = {"address": handover.address, "digest": handover.record["digest"]}
