@@ -29,6 +29,10 @@ COMMANDS = {
         "Print or deploy the role that Tagship assumes for an application.",
     ),
     "apply": ("tagship_cli.commands.apply", "Store an application's configuration for a stage."),
+    "groups": (
+        "tagship_cli.commands.groups",
+        "Show groups of approvers, and which applications need them.",
+    ),
     "doctor": ("tagship_cli.commands.doctor", "Find problems with a stage, and show how to fix them."),
     "status": (
         "tagship_cli.commands.status",
