@@ -162,13 +162,13 @@ def template() -> Any:
 
 def _parameters() -> str:
     rows = [
-        (f"`{name}`", _told_default(about), _allowed(about), _cell(about["Description"]))
+        (f"`{name}`", _default_in_words(about), _allowed(about), _cell(about["Description"]))
         for name, about in template()["Parameters"].items()
     ]
     return _table(("parameter", "default", "takes", "what it is"), rows)
 
 
-def _told_default(about: Schema) -> str:
+def _default_in_words(about: Schema) -> str:
     return f"`{about['Default']}`" if about["Default"] != "" else "empty"
 
 
@@ -196,15 +196,15 @@ def _time_outs() -> str:
         "${HealthAttemptSeconds}": machine_values["HealthAttemptSeconds"],
         "${RollbackTimeoutSeconds}": parameters["RollbackTimeoutSeconds"],
     }
-    told = []
+    sections = []
     for machine in ("release", "rollback"):
         definition = yaml.safe_load((ROOT / "statemachine" / f"{machine}.asl.yaml").read_text("utf-8"))
         rows = [_time_out(name, task, values) for name, task in _tasks(definition["States"])]
-        told.append(
+        sections.append(
             f"#### {machine}.asl.yaml\n\n"
             + _table(("state", "time-out", "retried on", "all attempts and pauses, at most"), rows)
         )
-    return "\n\n".join(told)
+    return "\n\n".join(sections)
 
 
 def _tasks(states: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -268,23 +268,23 @@ def _commands() -> str:
     # with the settings that it has when it runs: `-h` is a help option too
     settings = {**main.context_settings, "terminal_width": 100, "max_content_width": 100}
     context = click.Context(main, info_name="tagship", **settings)
-    told = [_help("tagship", context)]
+    sections = [_help("tagship", context)]
     for name in COMMANDS:
         if name in HIDDEN:
             continue
         command = main.get_command(context, name)
         assert command is not None
         inner = click.Context(command, info_name=name, parent=context)
-        told.append(_help(f"tagship {name}", inner))
+        sections.append(_help(f"tagship {name}", inner))
         if isinstance(command, click.Group):
-            told += [
+            sections += [
                 _help(
                     f"tagship {name} {each}",
                     click.Context(command.commands[each], info_name=each, parent=inner),
                 )
                 for each in command.list_commands(inner)
             ]
-    return "\n\n".join(told)
+    return "\n\n".join(sections)
 
 
 def _help(title: str, context: click.Context) -> str:

@@ -141,7 +141,7 @@ def _facts() -> Iterator[dict[str, Any]]:
     bad = _check("unhealthy", "5 of 5 answers had the status 500 instead of 200.")
     good = _check("healthy", "5 of 5 answers were right, the slowest after 112 ms.")
     vote = {"decision": "approve", "reason": ""}
-    told: list[tuple[float, str, str, dict[str, Any]]] = [
+    facts: list[tuple[float, str, str, dict[str, Any]]] = [
         (0, "Release Read", "", {"commit": "9c1b77de5a02", "author": "dana@example.com"}),
         (0.02, "Lock Acquired", "", {"fence": 118}),
         (0.2, "Gates Passed", "", {"results": gates}),
@@ -167,7 +167,7 @@ def _facts() -> Iterator[dict[str, Any]]:
         (25.3, "Health Checked", "", good | {"subject": "baseline", "step": 0}),
         (25.4, "Release Rolled Back", "", {}),
     ]
-    for minutes, name, who, data in told:
+    for minutes, name, who, data in facts:
         yield {
             "name": name,
             "tag": "v1.4.0",

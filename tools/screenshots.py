@@ -115,7 +115,7 @@ def notice() -> Notice:
 def said() -> Iterator[slack_look.Said]:
     """A release on Slack, from its request to its end."""
     yield "10:51 AM", announcement(record(), now=NOW), False
-    told = (
+    facts = (
         (
             "Approvers Reminded",
             {"approvers": ["chi@example.com"], "expiresAt": "2026-11-23T14:00:00.000Z"},
@@ -125,7 +125,7 @@ def said() -> Iterator[slack_look.Said]:
         ("Traffic Shifted", {"percent": 10, "bake": 300, "step": 1, "of": 2}, "10:05"),
         ("Rollback Triggered", {"trigger": "health", "why": _SICK, "percent": 10}, "10:11"),
     )
-    for name, data, at in told:
+    for name, data, at in facts:
         yield _clock(at), message_of(_notice(name, data, at=at, who="chi@example.com")), False
     yield _clock("10:12"), message_of(notice()), True
 
@@ -150,9 +150,9 @@ def _notice(
         "data": data,
     }
     record: Any = {"status": status, "plan": {"from": "v1.3.2"}}
-    told = notice_of(fact, record, level=Level.EVERYTHING)
-    assert told is not None
-    return told
+    notice = notice_of(fact, record, level=Level.EVERYTHING)
+    assert notice is not None
+    return notice
 
 
 def take(browser: Browser, shot: Shot, file: Path) -> None:

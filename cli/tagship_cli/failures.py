@@ -47,10 +47,10 @@ def trying(what: str = "") -> Iterator[None]:
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
     except Exception as error:
-        told = explained(what, error)
-        if told is None:
+        failure = explained(what, error)
+        if failure is None:
             raise
-        raise told from error
+        raise failure from error
 
 
 def explained(what: str, error: Exception) -> Failed | None:

@@ -28,8 +28,8 @@ def load_event(name: str) -> Any:
 
 
 def test_every_sample_is_told_in_the_folders_own_table_and_tested_here() -> None:
-    told = re.findall(r"^\| `([\w-]+\.json)`", (ROOT / "events" / "README.md").read_text(), re.MULTILINE)
-    assert sorted(told) == FILES
+    listed = re.findall(r"^\| `([\w-]+\.json)`", (ROOT / "events" / "README.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == FILES
     tested = set(
         re.findall(r'load_event\("([\w-]+\.json)"\)', (ROOT / "tests/flow/test_events.py").read_text())
     )
@@ -91,9 +91,9 @@ def test_a_fact_of_the_stream_is_queued_for_each_channel_and_is_in_the_metrics(
 ) -> None:
     assert world.handlers["broadcast"](load_event("ledger-stream.json"), None) == {"batchItemFailures": []}
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
-    told = [line for line in printed if "DeploymentSucceeded" in line]
-    assert [line["DeploymentSucceeded"] for line in told] == [[1.0], [1.0]]
-    assert [line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] for line in told] == [
+    metrics = [line for line in printed if "DeploymentSucceeded" in line]
+    assert [line["DeploymentSucceeded"] for line in metrics] == [[1.0], [1.0]]
+    assert [line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] for line in metrics] == [
         [["Application", "Stage"]],
         [["Stage"]],
     ]
@@ -217,9 +217,9 @@ def test_every_channel_is_told_of_an_ending_once(world: World, queues: dict[str,
         assert all(
             notified(world, message_for(channel, fact)) for channel in ("bus", "topic", "mail", "github")
         )
-    (told,) = world.notices()
-    assert told.startswith(f"storefront v1.4.0 in {STAGE}: SUCCEEDED, ")
-    assert "Current release: v1.4.0 serves all traffic." in told
+    (notice,) = world.notices()
+    assert notice.startswith(f"storefront v1.4.0 in {STAGE}: SUCCEEDED, ")
+    assert "Current release: v1.4.0 serves all traffic." in notice
 
 
 def test_a_channel_that_is_down_is_tried_again_later(
@@ -272,7 +272,7 @@ def test_a_recipient_that_is_refused_keeps_no_other_from_the_notice(
     assert sorted(mail.destinations[0] for mail in world.sent_notices()) == [OPS, TEAM]
     aside = [json.loads(it["body"])["reader"]["emails"] for it in waiting(queues["aside"])]
     assert aside == [[GONE]]
-    assert all(told.startswith(f"storefront v1.4.0 in {STAGE}: SUCCEEDED, ") for told in world.notices())
+    assert all(notice.startswith(f"storefront v1.4.0 in {STAGE}: SUCCEEDED, ") for notice in world.notices())
 
 
 @pytest.mark.parametrize("code", ["MessageRejected", "InvalidParameterValue"])
@@ -407,9 +407,9 @@ def test_a_freeze_is_told_to_those_whom_the_application_names(world: World, queu
     freeze(world)
     (fact,) = [it for it in world.ledger.facts_in_order("storefront") if it["name"] == "Frozen"]
     assert notified(world, message_for("mail", fact["sk"]))
-    (told,) = world.notices()
-    assert "frozen by ana@example.com" in told
-    assert "The quarter ends." in told
+    (notice,) = world.notices()
+    assert "frozen by ana@example.com" in notice
+    assert "The quarter ends." in notice
 
 
 def test_a_freeze_of_all_applications_is_told_once_to_whom_any_of_them_names(
@@ -439,7 +439,7 @@ def test_a_freeze_of_all_applications_is_told_once_to_whom_any_of_them_names(
         )  # each application has a secret of its own; the channel behind both is told once
         for message in passed_on * 2:
             assert notified(world, message)
-        (told,) = here.to("channel")
-    assert told["text"] == f"every application in {STAGE}"
+        (posted,) = here.to("channel")
+    assert posted["text"] == f"every application in {STAGE}"
     (mailed,) = world.notices()
     assert "frozen by ana@example.com" in mailed

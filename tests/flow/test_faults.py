@@ -268,9 +268,9 @@ def test_with_mail_down_slack_carries_the_link_and_tells_the_outcome(
             },
         }
         assert world.handlers["notify"]({"Records": [record]}, None) == {"batchItemFailures": []}
-        asked, told = here.to("channel")
+        asked, outcome = here.to("channel")
         assert asked["text"].startswith("Approval needed: storefront v1.0.0")
-        assert "ana@example.com approved it: that is enough" in told["blocks"][1]["text"]["text"]
+        assert "ana@example.com approved it: that is enough" in outcome["blocks"][1]["text"]["text"]
         assert "?t=" not in str(here.to("channel"))
     facts = world.ledger.facts_of("storefront", "v1.0.0")
     (error,) = [fact for fact in facts if fact["name"] == "Approval Error"]

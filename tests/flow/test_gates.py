@@ -111,15 +111,15 @@ def test_gates_that_are_throttled_longer_than_anything_else_is_retried_get_their
 
 
 def test_a_gate_of_the_teams_own_is_told_the_release_and_lets_it_through(asking: World) -> None:
-    told: list[dict[str, Any]] = []
-    asking.handlers["storefront-gate"] = lambda event, context: told.append(event) or {"passed": True}
+    events: list[dict[str, Any]] = []
+    asking.handlers["storefront-gate"] = lambda event, context: events.append(event) or {"passed": True}
     assert asking.release("v1.0.0").status == "SUCCEEDED"
-    (event,) = told
+    (event,) = events
     assert (event["application"], event["tag"], event["stage"]) == ("storefront", "v1.0.0", "production")
 
 
 @pytest.mark.parametrize(
-    "answer, told",
+    "answer, expected",
     [
         ({"passed": False, "reasons": ["no ticket"]}, "storefront-gate stopped the release: no ticket."),
         ({"healthy": True}, "answered neither"),
@@ -129,7 +129,7 @@ def test_a_gate_of_the_teams_own_is_told_the_release_and_lets_it_through(asking:
     ids=["refuses", "answers something else", "raises", "runs into a time-out of its own"],
 )
 def test_a_gate_of_the_teams_own_that_does_not_let_it_through_stops_the_release(
-    asking: World, answer: Any, told: str
+    asking: World, answer: Any, expected: str
 ) -> None:
     """Faults 11 and 13."""
 
@@ -139,7 +139,7 @@ def test_a_gate_of_the_teams_own_that_does_not_let_it_through_stops_the_release(
         return answer
 
     asking.handlers["storefront-gate"] = answers
-    assert told in invalid(asking).cause
+    assert expected in invalid(asking).cause
 
 
 def test_a_gate_that_is_throttled_for_good_fails_closed(world: World) -> None:

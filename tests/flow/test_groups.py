@@ -55,9 +55,9 @@ def test_each_rule_must_be_met_and_who_left_the_group_since_no_longer_counts(tmp
     file = tmp_path / "platform.yaml"
     file.write_text("group: platform\nmembers: [ana@example.com, bo@example.com]\n")
     with make_world() as world:
-        told = world.type("apply", str(file), "--yes", "--stage", STAGE)
-        assert told.exit_code == 0, told.output
-        assert "Written: the group platform" in told.stdout
+        result = world.type("apply", str(file), "--yes", "--stage", STAGE)
+        assert result.exit_code == 0, result.output
+        assert "Written: the group platform" in result.stdout
         assert "No change" in world.type("apply", str(file), "--yes", "--stage", STAGE).stdout
         world.configure(approval={"rules": RULES})
         arn = world.start(world.upload("v1.0.0"))
@@ -81,8 +81,8 @@ def test_each_rule_must_be_met_and_who_left_the_group_since_no_longer_counts(tmp
         gone = world.browse("GET", world.links(BO)[-1])["body"]
         assert "You are no longer asked" in gone
         world.decide(arn, who=CHI)
-        told = world.type("show", "storefront", "v1.0.0")
-        said = " ".join(told.stdout.split())
+        result = world.type("show", "storefront", "v1.0.0")
+        said = " ".join(result.stdout.split())
         assert "group platform: 0 of 1; waiting for ana@example.com" in said
         assert "bo@example.com left the group after being asked" in said
         world.decide(arn, who=ANA)

@@ -45,11 +45,11 @@ def test_a_release_that_succeeds_and_one_that_is_rolled_back_are_measured(world:
     }
     seconds = {name: measure.value for name, measure in (good | bad).items() if name.endswith("Duration")}
     assert all(0 <= value < 60 for value in seconds.values()), seconds
-    told = {fact["name"]: fact for fact in reversed(world.ledger.facts_of("storefront", "v1.1.0"))}
+    facts = {fact["name"]: fact for fact in reversed(world.ledger.facts_of("storefront", "v1.1.0"))}
     for name, ends, budget in (
         ("Lock Acquired", "gatesEnd", 300),
         ("Deployment Started", "deadline", 1200),
         ("Rollback Triggered", "deadline", 600),
     ):  # what whoever watches measures it against
-        left = moment(told[name]["data"][ends]) - moment(told[name]["at"])
+        left = moment(facts[name]["data"][ends]) - moment(facts[name]["at"])
         assert abs(left.total_seconds() - budget) < 10, name

@@ -54,9 +54,9 @@ def test_a_fix_goes_past_one_that_waits_which_is_planned_and_asked_again(world: 
     assert hears(world, fix) == ["storefront v2.0.0: its plan is outdated, and its execution was notified"]
     assert hears(world, fix) == [], "the same event once more"
     new = asked_again(world, waiting, old)
-    told = world.browse("GET", old)
-    assert told["statusCode"] == 409
-    assert "is planned again" in told["body"] and "v1.4.1 went first" in told["body"]
+    page = world.browse("GET", old)
+    assert page["statusCode"] == 409
+    assert "is planned again" in page["body"] and "v1.4.1 went first" in page["body"]
     assert world.press_blindly(old)["statusCode"] == 409
     body = world.mails(ANA)[-1].body
     assert "PLANNED AGAIN: v1.4.1 went first" in body and "v1.4.1" in world.browse("GET", new)["body"]

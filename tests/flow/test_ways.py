@@ -60,10 +60,10 @@ def test_a_rejected_release_begins_again_under_its_next_number_with_everything_a
     world.configure(approval={"approvers": ["bo@example.com"]})  # read anew
     typed = world.type("retry", "storefront", "v1.0.0", "--reason", "today it may", "--json")
     assert typed.exit_code == 0, typed.output
-    told = json.loads(typed.stdout)
-    assert told["attempt"] == 2
-    world.decide(told["execution"], who="bo@example.com")
-    assert world.ended(told["execution"]).status == "SUCCEEDED"
+    document = json.loads(typed.stdout)
+    assert document["attempt"] == 2
+    world.decide(document["execution"], who="bo@example.com")
+    assert world.ended(document["execution"]).status == "SUCCEEDED"
     record = world.record("v1.0.0")
     assert (record["status"], record["attempt"], current(world)["attempt"]) == ("SUCCEEDED", 2, 2)
     asked = fact_of(world, "v1.0.0", "Release Retried")
@@ -430,7 +430,7 @@ def test_an_alarm_after_such_a_release_calls_a_person_and_restores_nothing(world
     watched(world)
     assert world.release("v1.0.0", rollbackUnsafe=UNSAFE).status == "SUCCEEDED"
     (did,) = world.alarm()["did"]
-    assert did["did"] == "told"
+    assert did["did"] == "notified"
     fact = fact_of(world, "v1.0.0", "Alarm Fired")
     assert "Its rollback is unsafe, so a person decides" in fact["data"]["because"]
     assert world.alias() == ("2", {}) and world.rollbacks() == []

@@ -224,7 +224,7 @@ class Deployed:
             locks,
         )
 
-    def told(self, folder: str, *, reminder: bool) -> Try:
+    def asks_approvers(self, folder: str, *, reminder: bool) -> Try:
         """A function that sends the approvers their links, by mail and by Slack; it forgets first what it has sent."""
 
         def arrived() -> list[int]:

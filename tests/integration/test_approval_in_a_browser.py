@@ -203,8 +203,8 @@ def asking(pipeline: Pipeline, issuer: str) -> Iterator[None]:
     )
     kept = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     assert {"TAGSHIP_OIDC_ISSUER", "TAGSHIP_OIDC_CLIENT_ID"} <= kept.keys()
-    told = kept | {"TAGSHIP_OIDC_ISSUER": issuer, "TAGSHIP_OIDC_CLIENT_ID": CLIENT}
-    functions.update_function_configuration(FunctionName=name, Environment={"Variables": told})
+    variables = kept | {"TAGSHIP_OIDC_ISSUER": issuer, "TAGSHIP_OIDC_CLIENT_ID": CLIENT}
+    functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
     try:
         yield
     finally:

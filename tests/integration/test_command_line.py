@@ -97,8 +97,8 @@ class Shell:
     def waits_for_approval(self, tag: str) -> dict[str, Any]:
         """What status says once people are asked."""
         self.pipeline.link(tag)
-        told = json.loads(self.done("status", NAME, "--json"))["applications"][0]
-        return next(dict(each) for each in told["underway"] if each["tag"] == tag)
+        document = json.loads(self.done("status", NAME, "--json"))["applications"][0]
+        return next(dict(each) for each in document["underway"] if each["tag"] == tag)
 
 
 @pytest.fixture
@@ -170,9 +170,9 @@ def test_a_broken_release_comes_back_and_says_what_serves_now(shell: Shell) -> N
     assert watched.returncode == 1
     ended = json.loads(watched.stdout.splitlines()[-1])["ended"]
     assert (ended["status"], ended["from"]) == ("ROLLED_BACK", good)
-    told = shell.done("history", NAME, "--tag", tag)
-    assert "rolling back: it was not healthy" in told
-    assert f"{good} serves all traffic again and is healthy. No action is needed now." in told
+    output = shell.done("history", NAME, "--tag", tag)
+    assert "rolling back: it was not healthy" in output
+    assert f"{good} serves all traffic again and is healthy. No action is needed now." in output
 
 
 def test_a_configuration_is_applied_with_its_difference(shell: Shell) -> None:
@@ -221,10 +221,10 @@ def test_a_release_that_was_signed_attested_and_promoted_passes_and_one_that_ano
         shell.done("promote", NAME, tag, *ways)
         assert "no new release starts" in shell.done("promote", NAME, tag, *ways)
     shell.waits_for_approval(tag)
-    told = {result["gate"]: result["why"] for result in pipeline.item(f"RELEASE#{tag}")["gates"]}
-    assert told["signature"] == "release.json was signed with alias/tagship-ours."
-    assert told["provenance"].startswith("Built from acme/storefront at 8f1d5a0 by https://github.com/")
-    assert told["promotion"].startswith("It succeeded in staging at ")
+    reasons = {result["gate"]: result["why"] for result in pipeline.item(f"RELEASE#{tag}")["gates"]}
+    assert reasons["signature"] == "release.json was signed with alias/tagship-ours."
+    assert reasons["provenance"].startswith("Built from acme/storefront at 8f1d5a0 by https://github.com/")
+    assert reasons["promotion"].startswith("It succeeded in staging at ")
     shell.done("reject", NAME, tag, "--as", "ana@example.com", "--reason", "only a test")
     assert shell.run("watch", NAME, tag, "--timeout", WATCH_SECONDS).returncode == 1
 

@@ -12,7 +12,7 @@ from tools.storefront import NAME
 
 
 @pytest.mark.parametrize(
-    "target, told",
+    "target, expected",
     [
         ({"externalId": "tagship-elsewhere"}, '"sts:ExternalId":"tagship-elsewhere"'),
         (
@@ -27,7 +27,7 @@ from tools.storefront import NAME
     ids=["another external id", "a role that is missing", "a foreign account"],
 )
 def test_a_role_that_is_not_ours_to_take_stops_the_release_before_any_change(
-    pipeline: Pipeline, target: dict[str, str], told: str
+    pipeline: Pipeline, target: dict[str, str], expected: str
 ) -> None:
     """Fault 37."""
     before = pipeline.alias()
@@ -42,6 +42,6 @@ def test_a_role_that_is_not_ours_to_take_stops_the_release_before_any_change(
     tag = pipeline.publish()
     ended = pipeline.ended(pipeline.execution(tag))
     assert (ended["status"], ended["error"]) == ("FAILED", "ReleaseInvalid")
-    assert told in ended["cause"]
+    assert expected in ended["cause"]
     assert "plan" not in pipeline.settled(tag, "INVALID")
     assert pipeline.alias() == before

@@ -140,13 +140,13 @@ def test_the_stock_engine_still_fails_definitions_in_yaml(stock: Engine) -> None
 
 
 def test_the_event_of_an_upload_names_the_version(corrected: Engine) -> None:
-    uploaded, told = uploaded_and_told(corrected)
-    assert told["version-id"] == uploaded
+    uploaded, event = upload_and_event(corrected)
+    assert event["version-id"] == uploaded
 
 
 def test_the_stock_engine_still_leaves_the_version_of_an_upload_out(stock: Engine) -> None:
-    _, told = uploaded_and_told(stock)
-    assert "version-id" not in told
+    _, event = upload_and_event(stock)
+    assert "version-id" not in event
 
 
 def test_a_part_of_a_version_is_that_part(corrected: Engine) -> None:
@@ -482,7 +482,7 @@ def called_through_url(engine: Engine) -> set[str]:
     return answers
 
 
-def uploaded_and_told(engine: Engine) -> tuple[str, dict[str, Any]]:
+def upload_and_event(engine: Engine) -> tuple[str, dict[str, Any]]:
     """The version that S3 gave an upload, and the object of the event that told of it."""
     s3, sqs, events, name = (*(engine.client(each) for each in ("s3", "sqs", "events")), unique())
     s3.create_bucket(Bucket=name)

@@ -180,8 +180,8 @@ def _while_it_waits(here: Deployed) -> dict[str, list[Try]]:
             )
         ],
         "plan_deployment": [here.asked("plan_deployment", here.about)],
-        "request_approval": [here.told("request_approval", reminder=False)],
-        "remind_approvers": [here.told("remind_approvers", reminder=True)],
+        "request_approval": [here.asks_approvers("request_approval", reminder=False)],
+        "remind_approvers": [here.asks_approvers("remind_approvers", reminder=True)],
         "approval_page": [Try(fails=looked)],
         "end_release": [
             here.asked("end_release", {"release": here.release, "ending": ending}, without=LEDGER),
@@ -293,12 +293,12 @@ def _decided(here: Deployed) -> Rights:
     with page.without("states:SendTaskSuccess"):
         assert REFUSED.search(pressed()) and has_decided("bo@example.com")
     shown |= {("approval_page", "states:SendTaskSuccess")}
-    shown |= refused_without(here, _while_nobody_is_told(here))
+    shown |= refused_without(here, _while_nobody_is_notified(here))
     assert not pressed()
     return shown
 
 
-def _while_nobody_is_told(here: Deployed) -> dict[str, list[Try]]:
+def _while_nobody_is_notified(here: Deployed) -> dict[str, list[Try]]:
     tell = ["states:SendTaskSuccess"]
     old = here.asked("sweep", {}, without=tell)
     return {

@@ -273,7 +273,7 @@ class Application:
         errors = {found.get("error", "") for found in self.executions.values()} - ENDINGS - {""}
         return errors | {f"supervised: {fact['name']}" for fact in self.facts if fact["who"] == "supervisor"}
 
-    def told_of_its_end(self) -> int:
+    def mails_about_its_end(self) -> int:
         """Mails to the team that say how it ended."""
         record = self.record
         ending = releases.ending_of(self.ledger, self.name, TAG, 1)
@@ -392,8 +392,8 @@ def test_whatever_goes_wrong_in_a_state_the_release_comes_to_one_end(
     cut_off = (Status.ROLLBACK_FAILED,) if state.startswith("rollback.") else ()
     assert_outcome((state, fault), rest, left=found.left(), or_else=cut_off)
     if rest.status is not None:
-        wait_for(lambda: found.told_of_its_end() or None, f"the mail about the end of {found.name}")
-        assert found.told_of_its_end() == 1
+        wait_for(lambda: found.mails_about_its_end() or None, f"the mail about the end of {found.name}")
+        assert found.mails_about_its_end() == 1
 
 
 def test_each_kind_of_fault_is_among_the_few() -> None:

@@ -82,11 +82,11 @@ def test_what_was_down_is_told_when_it_is_back_in_order_and_once(pipeline: Pipel
             wait_for(lambda: "SUCCEEDED" in str(here.messages) or None, "Slack to hear of the end")
             wait_for(lambda: "SUCCEEDED" in str(there.commits) or None, "GitHub to hear of the end")
             (thread,) = here.threads().values()  # of all senders' messages
-            told = [message["blocks"][1]["text"]["text"] for message in thread]
+            texts = [message["blocks"][1]["text"]["text"] for message in thread]
             assert all(ended in message["text"] for message in thread)
             assert [message.get("reply_broadcast") for message in thread][-1] is True
-            assert [text.partition(" ")[2].partition(" ")[0] for text in told][-1] == "SUCCEEDED,"
-            assert len(set(told)) == len(told)
+            assert [text.partition(" ")[2].partition(" ")[0] for text in texts][-1] == "SUCCEEDED,"
+            assert len(set(texts)) == len(texts)
             (deployment,) = there.deployments
             assert deployment["environment"] == pipeline.stack.stage
             assert [it["state"] for it in there.statuses[1]] == [
@@ -111,8 +111,8 @@ def test_a_freeze_of_all_applications_reaches_whom_they_name(pipeline: Pipeline)
         wait_for(lambda: here.messages or None, "word of the freeze")
         freezes.unfreeze(pipeline.ledger, wanted, author="ops", reason="counted")
         wait_for(lambda: here.messages[1:] or None, "word of its end")
-    told = [message["text"] for message in here.messages]
-    assert told == [f"every application in {pipeline.stack.stage}"] * 2
+    texts = [message["text"] for message in here.messages]
+    assert texts == [f"every application in {pipeline.stack.stage}"] * 2
 
 
 def _heard(pipeline: Pipeline, queue: str, tag: str, published: list[str], expected: int) -> Any:

@@ -19,9 +19,9 @@ def test_an_approver_decides_on_the_link_that_slack_brought(pipeline: Pipeline) 
         )
         pipeline.configure(notifications={"slackWebhookSecret": secret})
         tag = pipeline.publish()
-        told = json.dumps(wait_for(lambda: here.to("ana") or None, "a message to ana"))
-        link = re.search(r"<(https?://[^|]+\?t=[\w-]+)\|", told)
-        assert link and tag in told
+        message = json.dumps(wait_for(lambda: here.to("ana") or None, "a message to ana"))
+        link = re.search(r"<(https?://[^|]+\?t=[\w-]+)\|", message)
+        assert link and tag in message
         assert people.decide(link[1], decision="approve").status == 200
         pipeline.settled(tag, "SUCCEEDED")
         announced = json.dumps(here.to("channel"))

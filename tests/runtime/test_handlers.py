@@ -298,8 +298,8 @@ def release(cold: dict[str, Answer], emulators: dict[str, Emulated], around: Aro
     ]
     way.answers["BroadcastFunction"] = emulators["BroadcastFunction"].invoke({"Records": records})
     while message := around.queued("TAGSHIP_NOTICES_QUEUE"):
-        way.answers["NotifyFunction"] = told = emulators["NotifyFunction"].invoke({"Records": [message]})
-        assert told.payload == {"batchItemFailures": []}, message["body"]
+        way.answers["NotifyFunction"] = notified = emulators["NotifyFunction"].invoke({"Records": [message]})
+        assert notified.payload == {"batchItemFailures": []}, message["body"]
         around.took(message)
     endings = [
         record

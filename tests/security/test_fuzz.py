@@ -264,7 +264,7 @@ def test_an_event_for_the_page_becomes_a_request_or_is_refused_by_name(event):
 # ---- the sign-in ----------------------------------------------------------------------------------------------------
 
 
-class Told:
+class CannedProvider:
     """A provider without a network: each of its answers may be altered."""
 
     def __init__(self) -> None:
@@ -282,13 +282,17 @@ class Told:
     nonce = ""
 
 
-def signing(told: Told) -> tuple[Site, Person]:
+def signing(canned: CannedProvider) -> tuple[Site, Person]:
     """A page that asks people to sign in at such a provider, and somebody on their way."""
     here = site()
     here.base_url = ADDRESS
     here.login = Login(
         provider=Provider(
-            issuer=told.provider.issuer, client_id=CLIENT, loopback=True, fetch=told.fetch, clock=lambda: 0.0
+            issuer=canned.provider.issuer,
+            client_id=CLIENT,
+            loopback=True,
+            fetch=canned.fetch,
+            clock=lambda: 0.0,
         ),
         ledger=MemoryLedger(),  # type: ignore[arg-type]
         address=ADDRESS,
@@ -306,12 +310,12 @@ def signing(told: Told) -> tuple[Site, Person]:
     st.booleans(),
 )
 def test_a_callback_that_the_provider_did_not_send_signs_nobody_in(fields, with_state):
-    told = Told()
-    here, person = signing(told)
+    canned = CannedProvider()
+    here, person = signing(canned)
     sent = dict(part.split("=", 1) for part in person.look().headers["Location"].split("?")[1].split("&"))
     fields |= {"state": sent["state"]} if with_state else {}
     if fields.get("code"):
-        told.altered["token"] = encoded({"id_token": "a.b.c"})
+        canned.altered["token"] = encoded({"id_token": "a.b.c"})
     answer = person.get("/approvals/callback", urlencode(fields, errors="surrogatepass"))
     assert answer.status == 403
     assert not here.login.ledger.facts
@@ -320,21 +324,21 @@ def test_a_callback_that_the_provider_did_not_send_signs_nobody_in(fields, with_
 @slowly_fuzzed
 @given(st.data())
 def test_whatever_the_provider_answers_nobody_is_signed_in_by_a_crash(data):
-    told = Told()
-    _, person = signing(told)
+    canned = CannedProvider()
+    _, person = signing(canned)
     sent = dict(part.split("=", 1) for part in person.look().headers["Location"].split("?")[1].split("&"))
-    told.nonce = sent["nonce"]
-    here, fresh = signing(told)  # nothing is kept of the provider's answers yet
+    canned.nonce = sent["nonce"]
+    here, fresh = signing(canned)  # nothing is kept of the provider's answers yet
     fresh.cookies = person.cookies
     good = {
-        "openid-configuration": told.provider.discovery(),
-        "jwks": {"keys": told.provider.keys},
-        "token": {"id_token": told.provider.signed(told.nonce)},
+        "openid-configuration": canned.provider.discovery(),
+        "jwks": {"keys": canned.provider.keys},
+        "token": {"id_token": canned.provider.signed(canned.nonce)},
     }
     path = data.draw(st.sampled_from(list(good)))
-    told.altered[path] = data.draw((altered(good[path]) | values).map(encoded) | st.binary(max_size=100))
+    canned.altered[path] = data.draw((altered(good[path]) | values).map(encoded) | st.binary(max_size=100))
     if data.draw(st.booleans()):
-        told.provider.claims = data.draw(
+        canned.provider.claims = data.draw(
             st.dictionaries(
                 st.sampled_from(
                     ["exp", "iat", "nbf", "nonce", "email", "sub", "aud", "azp", "email_verified"]
@@ -343,7 +347,7 @@ def test_whatever_the_provider_answers_nobody_is_signed_in_by_a_crash(data):
                 max_size=3,
             )
         )
-        del told.altered[path]
+        del canned.altered[path]
     answer = fresh.get("/approvals/callback", urlencode({"state": sent["state"], "code": "c"}))
     assert answer.status in {303, 403, 503}
     can_be_sent(

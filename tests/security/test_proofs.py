@@ -62,10 +62,10 @@ def test_a_page_that_was_broken_into_can_not_approve_a_release():
         ended = world.ended(arn)
         assert (ended.status, ended.error, world.alias()) == ("FAILED", "ReleaseInvalid", before)
         assert "RecheckRelease" in ended.entered and "ProveCandidate" not in ended.entered
-        told = " ".join(world.type("history", "storefront", "--tag", "v1.0.0").stdout.split())
-        assert "1 of 2 approvals: ana@example.com approved" in told
-        assert "there is no proof for the approval of bo@example.com" in told
-        assert "Nothing was changed" in told
+        output = " ".join(world.type("history", "storefront", "--tag", "v1.0.0").stdout.split())
+        assert "1 of 2 approvals: ana@example.com approved" in output
+        assert "there is no proof for the approval of bo@example.com" in output
+        assert "Nothing was changed" in output
         assert Proof.read(approvals.proof_of(world.ledger, item["id"], ANA)) is not None
         everything = json.dumps(world.ledger.facts_of("storefront", "v1.0.0"), default=str)
         assert "mac" not in everything, "a MAC in a fact goes to every listener"

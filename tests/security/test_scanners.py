@@ -100,9 +100,9 @@ def test_a_wrong_number_is_said_and_the_next_page_asks_for_another():
     here.now += timedelta(seconds=5)
     page = ana.send("approve", "Saw it on staging.", number=wrong)
     assert page.status == 400
-    told = text_of(page.body)
-    assert "Nothing was recorded. That is not the number on the page." in told
-    assert "Saw it on staging." in told
+    text = text_of(page.body)
+    assert "Nothing was recorded. That is not the number on the page." in text
+    assert "Saw it on staging." in text
     assert number_on(page.body) != first
     assert here.store.writes == 0
     (field,) = [attributes for _, attributes in elements_of(page.body) if attributes.get("name") == "number"]
@@ -135,9 +135,9 @@ def test_a_page_that_stood_open_for_long_is_shown_again(late):
     here.now += late
     page = ana.send("approve", "Looks right.")
     assert page.status == 409
-    told = text_of(page.body)
-    assert "This page was open for more than an hour, so nothing was recorded." in told
-    assert "Looks right." in told
+    text = text_of(page.body)
+    assert "This page was open for more than an hour, so nothing was recorded." in text
+    assert "Looks right." in text
     assert here.store.writes == 0
 
 

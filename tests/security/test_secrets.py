@@ -338,6 +338,6 @@ def test_a_freeze_of_all_applications_is_said_once_in_a_channel_that_two_of_them
         manager = Secrets({name: here.url() for name in names})
         for name in names:
             document = {"notifications": {"slackWebhookSecret": name}}
-            told = {"application": name.split("/")[2], "configuration": {"document": document}}
-            CHANNELS["slack"].take(FROZEN, told, means(manager, ledger))
+            recipient = {"application": name.split("/")[2], "configuration": {"document": document}}
+            CHANNELS["slack"].take(FROZEN, recipient, means(manager, ledger))
         assert len(here.to("channel")) == 1

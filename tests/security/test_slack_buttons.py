@@ -146,7 +146,7 @@ class Workspace:
             log=self.log,
         )
 
-    def told(self, user: str = "U0ANA") -> list[str]:
+    def replies(self, user: str = "U0ANA") -> list[str]:
         """What somebody was answered, for their eyes alone."""
         messages = self.slack.to(user)
         assert all(message["response_type"] == "ephemeral" for message in messages)
@@ -197,7 +197,7 @@ def test_an_approver_approves_by_button(work):
             "identity": "slack T0123 U0ANA",
         }
     ]
-    assert work.told() == ["*storefront v1.4.0*: Your approval is recorded."]
+    assert work.replies() == ["*storefront v1.4.0*: Your approval is recorded."]
     assert work.here.deliver.heard == []
     work.press(user="U0BO")
     assert work.here.record["status"] == "APPROVED"
@@ -206,12 +206,12 @@ def test_an_approver_approves_by_button(work):
 
 def test_a_rejection_needs_its_reason_here_too(work):
     work.press("reject", reason="  ")
-    assert "Say why you reject it" in work.told()[0]
+    assert "Say why you reject it" in work.replies()[0]
     assert work.here.store.writes == 0
     work.press("reject", reason="The basket is broken.")
     assert work.here.record["status"] == "REJECTED"
     assert work.here.record["decisions"][0]["reason"] == "The basket is broken."
-    assert work.told()[1] == "*storefront v1.4.0*: Your rejection is recorded."
+    assert work.replies()[1] == "*storefront v1.4.0*: Your rejection is recorded."
 
 
 def test_the_message_has_what_the_press_sends(work):
@@ -256,16 +256,16 @@ def test_a_button_that_was_not_sent_for_this_request_decides_nothing(work, token
     payload["actions"][0]["value"] = f"{work.here.record['id']}.{token(work.here.record)}"
     assert work.send(payload).status == 200
     untouched(work, f"its token is {reason}")
-    assert "These buttons are not valid" in work.told()[0]
+    assert "These buttons are not valid" in work.replies()[0]
 
 
 def test_a_second_press_changes_nothing_and_is_told_the_same(work):
     work.press()
     work.press()
     assert work.here.store.writes == 1
-    assert work.told()[0] == work.told()[1]
+    assert work.replies()[0] == work.replies()[1]
     work.press("reject", "I was wrong.")
-    assert "A decision is final" in work.told()[2]
+    assert "A decision is final" in work.replies()[2]
     assert work.here.store.writes == 1
 
 
@@ -284,14 +284,14 @@ def test_a_second_press_changes_nothing_and_is_told_the_same(work):
 def test_what_can_not_be_decided_any_more_is_told(work, changes, says):
     work.here.store.put(sample(slack=SECRET, **changes))
     assert work.press().status == 200
-    assert says in work.told()[0]
+    assert says in work.replies()[0]
     assert work.here.store.writes == 0
 
 
 def test_a_release_that_no_longer_waits_is_told(work):
     work.here.waits = lambda _: False
     work.press()
-    assert "its execution has ended" in work.told()[0]
+    assert "its execution has ended" in work.replies()[0]
     assert work.here.store.writes == 0
 
 
@@ -299,10 +299,10 @@ def test_what_could_not_be_passed_on_is_recorded_and_told(work):
     work.here.store.put(sample(slack=SECRET, required=1))
     work.here.deliver.raises = AwsUnavailable("throttled")
     work.press()
-    assert "could not be delivered yet" in work.told()[0]
+    assert "could not be delivered yet" in work.replies()[0]
     work.here.deliver.raises = None
     work.press()
-    assert work.told()[1].endswith("Your approval is recorded.")
+    assert work.replies()[1].endswith("Your approval is recorded.")
     assert (work.here.store.writes, work.here.deliver.heard) == (1, [work.here.record["id"]])
 
 
@@ -315,7 +315,7 @@ def test_what_could_not_be_passed_on_is_recorded_and_told(work):
 )
 def test_who_was_not_asked_is_told_so_and_is_in_the_audit(work, user, reason):
     assert work.press(user=user).status == 200
-    assert work.told(user) == [
+    assert work.replies(user) == [
         "*storefront v1.4.0*: You are not an approver of this release, so nothing was recorded."
     ]
     untouched(work, reason)
@@ -325,7 +325,7 @@ def test_a_user_of_another_workspace_is_not_whom_we_know(work):
     payload = work.payload()
     payload["team"]["id"] = "T0999"
     assert work.send(payload).status == 200
-    assert "You are not an approver" in work.told()[0]
+    assert "You are not an approver" in work.replies()[0]
     untouched(work, "another workspace")
 
 
@@ -488,7 +488,7 @@ def test_an_application_without_slack_has_no_buttons(work):
 def test_where_people_sign_in_a_button_is_no_way_round(work):
     work.here.login = object()
     assert work.press().status == 200
-    assert "This stage requires a sign-in before you decide" in work.told()[0]
+    assert "This stage requires a sign-in before you decide" in work.replies()[0]
     untouched(work, "this stage asks for a sign-in")
 
 
@@ -504,7 +504,7 @@ def test_without_the_ledger_nothing_is_decided_and_who_pressed_is_told(work):
 
     work.here.store.decide = unavailable
     assert work.press().status == 200
-    assert "Press again in a minute" in work.told()[0]
+    assert "Press again in a minute" in work.replies()[0]
 
 
 @pytest.mark.parametrize(
@@ -557,13 +557,13 @@ def test_whoever_pressed_too_often_holds_up_nobody_else(work):
 
     work.here.store.refused = too_many
     assert work.press(user="U0NOBODY").status == 200
-    assert "You are not an approver" in work.told("U0NOBODY")[0]
+    assert "You are not an approver" in work.replies("U0NOBODY")[0]
 
 
 def test_a_hostile_name_is_text_in_the_answer(work):
     work.here.store.put(sample(slack=SECRET, tag="<!channel> <https://evil.example|v1>"))
     work.press()
-    assert "<" not in work.told()[0]
+    assert "<" not in work.replies()[0]
 
 
 def test_the_signing_secret_stays_where_it_is(work):

@@ -122,12 +122,12 @@ def test_a_rate_of_too_few_is_not_judged(name: str) -> None:
 def test_a_rate_is_over_all_applications_of_the_stage_and_no_longer_than_cloudwatch_looks_back(
     name: str,
 ) -> None:
-    told = {measure.name for fact in FACTS for measure in metrics.measures(fact)}
+    emitted = {measure.name for fact in FACTS for measure in metrics.measures(fact)}
     for each in RATES[name]["Metrics"]:
         if "MetricStat" in each:
             metric = each["MetricStat"]["Metric"]
             assert metric["Dimensions"] == [{"Name": "Stage", "Value": {"Ref": "Stage"}}]
-            assert metric["MetricName"] in told
+            assert metric["MetricName"] in emitted
             assert (each["MetricStat"]["Stat"], each["MetricStat"]["Period"]) == (
                 "Sum",
                 {"Ref": "AlarmWindowSeconds"},

@@ -29,7 +29,7 @@ QUERIES = resources("AWS::Logs::QueryDefinition")
 SECONDS = {"ValidationDuration", "DeploymentDuration", "HealthDuration", "RollbackDuration", "LeadTime"}
 
 
-def told() -> set[str]:
+def emitted_metrics() -> set[str]:
     """Every metric that a fact can tell."""
     facts = [*FACTS, fact("Approval Requested"), fact("Approval Expired")]
     facts += [
@@ -51,8 +51,8 @@ def test_the_dashboard_asks_for_metrics_that_are_told_and_leaves_none_out() -> N
         for metric in widget["properties"].get("metrics", [])
         if metric[0] == "Tagship"
     }
-    assert asked <= told() | {"NoticeWaits"}  # which is no fact's
-    assert told() - asked == {"ApprovalRequested", "RollbackFailed", "RollbackSucceeded"}
+    assert asked <= emitted_metrics() | {"NoticeWaits"}  # which is no fact's
+    assert emitted_metrics() - asked == {"ApprovalRequested", "RollbackFailed", "RollbackSucceeded"}
 
 
 def test_widgets_stand_side_by_side_and_none_on_another() -> None:

@@ -296,10 +296,10 @@ def test_every_command_that_the_code_tells_people_to_type_names_the_stage() -> N
     typed = re.compile(rf"tagship (?:{'|'.join(asks)}) \{{[^.;:]*")
     rooms = [ROOT / "layers" / "tagship" / "tagship", ROOT / "cli" / "tagship_cli"]
     found = [
-        (path.name, told)
+        (path.name, command)
         for path in (path for room in rooms for path in room.rglob("*.py"))
         for text in texts_in(path)
-        for told in typed.findall(text)
+        for command in typed.findall(text)
     ]
     assert len(found) > 10
     bare = [it for it in found if not re.search(r"--(stage|from|file)\b|flags|about|lift|export", it[1])]

@@ -803,8 +803,10 @@ def test_nobody_assumes_a_role_in_an_account_that_this_stack_does_not_deploy_to(
     for statement in assuming:
         account = next_stage if statement.resource == PROMOTES else accounts
         assert statement.body["Condition"]["StringEquals"] == {"aws:ResourceAccount": account}
-    told = template()["Globals"]["Function"]["Environment"]["Variables"]["TAGSHIP_ALLOWED_ACCOUNTS"]
-    assert told == {"Fn::If": ["HasAllowedAccounts", {"Ref": "AllowedAccountIds"}, {"Ref": "AWS::AccountId"}]}
+    variable = template()["Globals"]["Function"]["Environment"]["Variables"]["TAGSHIP_ALLOWED_ACCOUNTS"]
+    assert variable == {
+        "Fn::If": ["HasAllowedAccounts", {"Ref": "AllowedAccountIds"}, {"Ref": "AWS::AccountId"}]
+    }
 
 
 def test_the_lifecycle_deletes_no_release() -> None:

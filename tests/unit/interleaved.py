@@ -433,12 +433,12 @@ class World:
             return
         token = execution.data.pop("token")  # of a task that has timed out
         try:
-            told = self._call(execution, "remind_approvers", release=execution.data["release"])
+            reminded = self._call(execution, "remind_approvers", release=execution.data["release"])
         except TagshipError:
             self._not_begun(execution)
         else:
             execution.data["token"] = token
-            self._decided(execution, told["decision"])
+            self._decided(execution, reminded["decision"])
 
     def _decided(self, execution: Execution, decision: str) -> None:
         endings = {

@@ -58,7 +58,7 @@ class Interleavings(RuleBasedStateMachine):
     # ---- what happens ----------------------------------------------------------------------------------------------
 
     @rule(tag=st.sampled_from(TAGS), again=st.booleans())
-    def an_upload_is_told_or_somebody_retries(self, tag, again):
+    def an_upload_arrives_or_somebody_retries(self, tag, again):
         (self.world.retry if again else self.world.upload)(tag)
 
     @rule(tag=st.sampled_from(TAGS), to=st.sampled_from(("", "", "", *TAGS)))
@@ -120,15 +120,15 @@ class Interleavings(RuleBasedStateMachine):
         if execution:
             self._on(execution, steps)
 
-    @rule(which=_ANY, told=st.booleans())
-    def an_execution_is_stopped(self, which, told):
+    @rule(which=_ANY, supervised=st.booleans())
+    def an_execution_is_stopped(self, which, supervised):
         if execution := self._running(which):
             self.world.stop(execution)
-            if told:
+            if supervised:
                 self._supervised(execution)
 
     @rule(which=_ANY)
-    def the_end_of_an_execution_is_told(self, which):
+    def the_end_of_an_execution_is_reported(self, which):
         self._supervised(self.world.executions[which % len(self.world.executions)])
 
     @rule(seconds=st.sampled_from([1, 60, 1500]), swept=st.booleans())
@@ -283,7 +283,7 @@ _COMPLETE = ("begin", {"first": 10, "second": 0, "approved": True})
         pytest.param(
             [
                 _MOVING,
-                ("an_execution_is_stopped", {"which": 0, "told": False}),
+                ("an_execution_is_stopped", {"which": 0, "supervised": False}),
                 ("an_operator_rolls_back", {"tag": TAGS[0], "to": ""}),
                 ("it_is_stopped_and_supervised_between_its_look_and_its_write", {"which": 1}),
                 ("its_lease_ends_another_begins_and_it_goes_on", {"which": 9, "tag": TAGS[2], "steps": 1}),
@@ -304,8 +304,8 @@ _COMPLETE = ("begin", {"first": 10, "second": 0, "approved": True})
         pytest.param(
             [
                 _MOVING,
-                ("an_execution_is_stopped", {"which": 0, "told": True}),
-                ("an_execution_is_stopped", {"which": 1, "told": True}),
+                ("an_execution_is_stopped", {"which": 0, "supervised": True}),
+                ("an_execution_is_stopped", {"which": 1, "supervised": True}),
             ],
             id="the rollback of what was stopped is stopped before it begins",
         ),
@@ -325,7 +325,7 @@ _COMPLETE = ("begin", {"first": 10, "second": 0, "approved": True})
                 ("an_execution_goes_on", {"which": 0, "steps": 1, "healthy": 0}),
                 ("an_operator_rolls_back", {"tag": TAGS[0], "to": ""}),
                 ("an_execution_goes_on", {"which": 1, "steps": 1, "healthy": 0}),
-                ("an_execution_is_stopped", {"which": 1, "told": True}),
+                ("an_execution_is_stopped", {"which": 1, "supervised": True}),
                 ("a_rollback_for_a_stop_comes_late", {"tag": TAGS[0]}),
             ],
             id="what had succeeded ends as stopped after a rollback that failed",

@@ -26,9 +26,9 @@ def test_hostile_text_stays_in_its_field_of_one_line() -> None:
     (formatter,) = {handler.formatter for handler in logger.handlers}
     line = formatter.format(record)
     assert not set("\n\r\x1b\x00") & set(line)
-    told = json.loads(line)
-    assert (told["tag"], told["message"]) == (visible(HOSTILE), f"Not told: {visible(HOSTILE)}")
-    assert (told["application"], told["attempt"], told["execution"]) == ("storefront", 1, "one")
+    document = json.loads(line)
+    assert (document["tag"], document["message"]) == (visible(HOSTILE), f"Not told: {visible(HOSTILE)}")
+    assert (document["application"], document["attempt"], document["execution"]) == ("storefront", 1, "one")
 
 
 class CountingLedger:

@@ -35,7 +35,7 @@ def test_what_the_template_forgot_is_named(name):
 
 
 def test_every_setting_is_read():
-    told = LEAST | {
+    variables = LEAST | {
         "TAGSHIP_LINK_KEY": "arn:key",
         "TAGSHIP_OTHER_LINK_KEYS": "arn:one,arn:two",
         "TAGSHIP_DECISION_KEY": "arn:decisions",
@@ -59,7 +59,7 @@ def test_every_setting_is_read():
         "TAGSHIP_ROLLBACK_SECONDS": "3",
         "TAGSHIP_APPROVAL_SECONDS": "4",
     }
-    assert Settings.from_environment(told) == Settings(
+    assert Settings.from_environment(variables) == Settings(
         stage="production",
         ledger_table="ledger",
         link_key="arn:key",

@@ -120,7 +120,7 @@ def _report(ledger: Ledger, now: datetime, days: int) -> None:
         if fact["at"] < oldest:
             break
         found.append(fact)
-    measures.keys([measures.told(reversed(found))], span)
+    measures.keys([measures.read(reversed(found))], span)
 
 
 class Memory:

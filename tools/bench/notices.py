@@ -91,9 +91,9 @@ def measure(engine: Engine, stage: str, stack: Mapping[str, str], *, runs: int) 
         )
         _claim(ledger, stage)
         say("telling a Slack on the loopback address of facts")
-        waited = [_told(ledger, here, number) for number in range(_WARM_UP + runs * FACTS_A_RUN)]
+        waited = [_delivery_seconds(ledger, here, number) for number in range(_WARM_UP + runs * FACTS_A_RUN)]
     figure = Figure(what="a fact is written → Slack has it", unit=SECONDS, runs=waited[_WARM_UP:])
-    return [Part(title="What is told", figures=[figure.below(AIM_SECONDS)])]
+    return [Part(title="Delivery of notices", figures=[figure.below(AIM_SECONDS)])]
 
 
 def _claim(ledger: Ledger, stage: str) -> None:
@@ -111,7 +111,7 @@ def _claim(ledger: Ledger, stage: str) -> None:
     releases.claim(ledger, cast("NewRelease", item))
 
 
-def _told(ledger: Ledger, here: Slack, number: int) -> float:
+def _delivery_seconds(ledger: Ledger, here: Slack, number: int) -> float:
     while not here.heard.empty():  # what the claim's own fact, and a message that came twice, have said
         here.heard.get()
     began = time.monotonic()

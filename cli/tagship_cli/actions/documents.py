@@ -95,8 +95,8 @@ def read(name: str, raw: bytes, *, stage: str = "") -> Document:
     except _Unreadable as error:
         return Document(name=name, kind=kind, findings=(*twice, error.finding))
     noun, problems = _judged(kind, raw, data, well_formed=not twice, stage=stage)
-    told = [*unlike_json.values(), *(problem for problem in problems if problem.path not in unlike_json)]
-    findings = [*twice, *(_found(root, data, problem) for problem in told)]
+    remaining = [*unlike_json.values(), *(problem for problem in problems if problem.path not in unlike_json)]
+    findings = [*twice, *(_found(root, data, problem) for problem in remaining)]
     return Document(
         name=name,
         kind=kind,

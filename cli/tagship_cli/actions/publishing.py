@@ -168,7 +168,7 @@ class Found:
 UPLOADED, WOULD, THERE = "uploaded", "would be uploaded", "already there"
 SAME = f"{THERE}, with the same bytes"
 
-Told = Callable[[str, int, str], None]
+OnObject = Callable[[str, int, str], None]
 """Called for each object with its name, its size in bytes, and its outcome."""
 
 
@@ -242,22 +242,22 @@ class Folder:
         """A small object that exists already; None if it does not."""
         return self._read(file, f"Looking at {self.address}{file}")
 
-    def upload(self, found: Found, told: Told, beside: Sequence[Beside] = ()) -> bool:
+    def upload(self, found: Found, on_object: OnObject, beside: Sequence[Beside] = ()) -> bool:
         """Uploads what is missing, release.json last. Returns False if exactly this release was already published."""
         for file in self.release.files:
             new = file.file not in found.files and self._put_file(file)
-            told(file.file, file.size, UPLOADED if new else SAME)
+            on_object(file.file, file.size, UPLOADED if new else SAME)
         for each in () if found.published else beside:
-            told(each.file, len(each.body), UPLOADED if self._put_beside(each) else SAME)
+            on_object(each.file, len(each.body), UPLOADED if self._put_beside(each) else SAME)
         new = not found.published and self._put_manifest()
-        told(MANIFEST, len(self.release.body), UPLOADED if new else THERE)
+        on_object(MANIFEST, len(self.release.body), UPLOADED if new else THERE)
         return new
 
-    def would_upload(self, found: Found, told: Told) -> bool:
+    def would_upload(self, found: Found, on_object: OnObject) -> bool:
         """Shows what `upload` would do."""
         for file in self.release.files:
-            told(file.file, file.size, SAME if file.file in found.files else WOULD)
-        told(MANIFEST, len(self.release.body), THERE if found.published else WOULD)
+            on_object(file.file, file.size, SAME if file.file in found.files else WOULD)
+        on_object(MANIFEST, len(self.release.body), THERE if found.published else WOULD)
         return not found.published
 
     def refuse_another(self, there: bytes | None) -> None:

@@ -157,10 +157,10 @@ def _valid(document: Document) -> Application | Group:
     """The configuration or group; raises Failed if the file is neither, or not valid."""
     from tagship.model.application import Application as Configuration
     from tagship.model.group import Group
-    from tagship_cli.commands.validate import told
+    from tagship_cli.commands.validate import finding_lines
 
     if document.findings:
-        screen.say(*told(document))
+        screen.say(*finding_lines(document))
         raise Failed(f"{document.name} does not validate. Nothing was written.")
     if not isinstance(document.noun, Configuration | Group):
         raise Failed(

@@ -74,12 +74,12 @@ def verify(
     if as_json:
         screen.result(checked.as_dict())
     else:
-        screen.say(*_told(checked))
+        screen.say(*_result_lines(checked))
     if checked.broken:
         raise click.exceptions.Exit(1)
 
 
-def _told(checked: Checked) -> list[str]:
+def _result_lines(checked: Checked) -> list[str]:
     what = screen.one_line(f"{checked.application}, {checked.what}", 200)
     facts = count(checked.facts, "fact")
     if checked.broken:

@@ -100,7 +100,7 @@ def _decide(
     if as_json:
         screen.result(_result(ballot, outcome, decision))
     else:
-        screen.say(*_told(ballot, outcome, decision))
+        screen.say(*_outcome_lines(ballot, outcome, decision))
 
 
 def _reason(decision: Decision, reason: str, ballot: Ballot) -> str:
@@ -148,7 +148,7 @@ def _question(ballot: Ballot) -> list[str]:
     return lines
 
 
-def _told(ballot: Ballot, outcome: Outcome, decision: Decision) -> list[str]:
+def _outcome_lines(ballot: Ballot, outcome: Outcome, decision: Decision) -> list[str]:
     from tagship.approval.quorum import approvals, awaited, needed
     from tagship_cli.actions.deciding import PAST
     from tagship_cli.views.story import rules

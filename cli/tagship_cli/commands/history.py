@@ -141,8 +141,8 @@ def _all(place: Place, application: str, wanted: Wanted, *, as_json: bool) -> No
         if not found and next(history.newest(place.ledger, application), None) is None:
             raise Failed(f"No release of {application!r} is in the ledger of stage {place.stage}.")
     if as_json:
-        told = [summary(record, place.now) for record in found[: wanted.limit]]
-        screen.result({"application": application, "stage": place.stage, "releases": told})
+        summaries = [summary(record, place.now) for record in found[: wanted.limit]]
+        screen.result({"application": application, "stage": place.stage, "releases": summaries})
     else:
         screen.say(*_list(application, found, wanted.limit, place))
 
@@ -156,11 +156,11 @@ def _versions(place: Place, application: str, limit: int, *, as_json: bool) -> N
     if not found:
         raise Failed(f"There is no configuration of {application!r} in {place.stage}.")
     if as_json:
-        told = [
+        listed = [
             {"version": each.version, "at": timestamp(each.at.astimezone(UTC)), "by": each.by}
             for each in found
         ]
-        screen.result({"application": application, "stage": place.stage, "versions": told})
+        screen.result({"application": application, "stage": place.stage, "versions": listed})
         return
     rows = [(str(each.version), times.short(each.at), screen.clean(each.by)) for each in found]
     screen.say(*screen.table(("version", f"written ({times.zone(place.now)})", "by"), rows))

@@ -73,12 +73,12 @@ def promote(
             screen.say(f"Promoting {title} from {origin.stage} to {destination.stage}")
         outcomes: list[dict[str, object]] = []
 
-        def told(name: str, size: int, outcome: str) -> None:
+        def on_object(name: str, size: int, outcome: str) -> None:
             outcomes.append({"file": name, "size": size, "outcome": outcome})
             if not as_json:
                 screen.say(f"  {name:<32} {size:>13,} B  {outcome}")
 
-        new = folder.upload(found, told, beside)
+        new = folder.upload(found, on_object, beside)
     if as_json:
         screen.result(_result(folder, origin, destination, outcomes, new=new))
     else:
@@ -89,8 +89,8 @@ def _goodbye(folder: Folder, destination: Place, *, new: bool) -> list[str]:
     title = folder.release.title
     watch = f"tagship watch {title}{destination.flags()}"
     if not new:
-        told = f"{title} was already promoted to {destination.stage}; no new release starts."
-        return [screen.wary(told), f"See its outcome: {watch}"]
+        message = f"{title} was already promoted to {destination.stage}; no new release starts."
+        return [screen.wary(message), f"See its outcome: {watch}"]
     return [f"{screen.good('Promoted')} to {screen.clean(folder.address)}", f"Watch it: {watch}"]
 
 

@@ -166,12 +166,12 @@ def publish(
         screen.say(_headline(folder.release, place, dry_run=dry_run))
     outcomes: list[dict[str, object]] = []
 
-    def told(name: str, size: int, outcome: str) -> None:
+    def on_object(name: str, size: int, outcome: str) -> None:
         outcomes.append({"file": name, "size": size, "outcome": outcome})
         if not as_json:
             screen.say(f"  {name:<32} {_bytes(size):>9}  {outcome}")
 
-    new = folder.would_upload(found, told) if dry_run else folder.upload(found, told, beside)
+    new = folder.would_upload(found, on_object) if dry_run else folder.upload(found, on_object, beside)
     before = None if new else ended_before(place, folder.release)
     if as_json:
         screen.result(_result(folder, place, outcomes, before, new=new, dry_run=dry_run))

@@ -39,15 +39,16 @@ def replay(*, place: Place, application: str | None, tag: str | None, as_json: b
         raise click.UsageError("--tag requires an application.")
     if application:
         number = _queued(place, application, tag)
-        told = f"{count(number, 'fact')} of {screen.clean(application)} queued again."
+        message = f"{count(number, 'fact')} of {screen.clean(application)} queued again."
     else:
         _moved_back(place)
-        number, told = None, "Notices that were set aside are moving back into their queue."
+        number, message = None, "Notices that were set aside are moving back into their queue."
     if as_json:
         screen.result({"application": application, "tag": tag, "stage": place.stage, "facts": number})
     else:
         screen.say(
-            told, screen.dim("A channel that has already received a notification does not receive it again.")
+            message,
+            screen.dim("A channel that has already received a notification does not receive it again."),
         )
 
 

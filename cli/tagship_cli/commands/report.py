@@ -82,7 +82,7 @@ def report(
     if as_json:
         screen.result(made.as_dict())
     else:
-        screen.say(*told(made))
+        screen.say(*summary_lines(made))
         if html:
             screen.say("", f"Page written: {screen.clean(str(html))}")
 
@@ -100,7 +100,7 @@ def _write(path: Path, text: str) -> None:
         raise Failed(f"{path} can't be written: {error.strerror}.") from error
 
 
-def told(made: Report) -> list[str]:
+def summary_lines(made: Report) -> list[str]:
     """A table with a line for each application, and one for all together."""
     from tagship_cli.views import times
 

@@ -63,12 +63,12 @@ def show(*, place: Place, application: str, tag: str, html: Path | None, as_json
             }
         )
         return
-    screen.say(*told(found, place))
+    screen.say(*release_lines(found, place))
     if html:
         screen.say("", f"Page written: {screen.clean(str(html))}")
 
 
-def told(found: Shown, place: Place) -> list[str]:
+def release_lines(found: Shown, place: Place) -> list[str]:
     """Short sections. `tagship history --tag` shows the timeline."""
     from tagship_cli.views import story, times
     from tagship_cli.views.telling import headline, verdict
@@ -156,8 +156,8 @@ def _promoted(found: Shown) -> list[str]:
     if known["ended"] is None:
         due = clock(moment(str(known["due"])))
         return [f"to {known['to']} after {due}, if it stays current and healthy"]
-    told = (fact for fact in reversed(found.facts) if fact["name"] == known["ended"])
-    data: Mapping[str, object] = next((fact["data"] for fact in told), {})
+    endings = (fact for fact in reversed(found.facts) if fact["name"] == known["ended"])
+    data: Mapping[str, object] = next((fact["data"] for fact in endings), {})
     if "why" in data:
         return [f"{screen.bad('refused')}  {screen.one_line(str(data['why']), 200)}"]
     return [f"{screen.good('promoted')}  {screen.one_line(str(data.get('address', known['to'])), 200)}"]

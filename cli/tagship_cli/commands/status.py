@@ -51,10 +51,10 @@ def status(*, place: Place, application: str | None, as_json: bool) -> None:
             f"Configure one: tagship apply application.yaml{place.flags()}",
         )
     for number, each in enumerate(found):
-        screen.say(*([""] if number else []), *told(each, place, place.now))
+        screen.say(*([""] if number else []), *status_lines(each, place, place.now))
 
 
-def told(each: Overview, place: Place, now: datetime) -> list[str]:
+def status_lines(each: Overview, place: Place, now: datetime) -> list[str]:
     """An application, so that its state is clear at a glance."""
     from tagship_cli.views import times
 

@@ -55,14 +55,14 @@ def validate(*, files: tuple[str, ...], show_defaults: bool, as_json: bool) -> N
         screen.result(_result(documents, show_defaults=show_defaults))
     else:
         for document in documents:
-            screen.say(*told(document, show_defaults=show_defaults))
+            screen.say(*finding_lines(document, show_defaults=show_defaults))
     if any(document.findings for document in documents):
         if not as_json:
             screen.complain(screen.bad(_summary(documents)))
         raise click.exceptions.Exit(1)
 
 
-def told(document: Document, *, show_defaults: bool = False) -> list[str]:
+def finding_lines(document: Document, *, show_defaults: bool = False) -> list[str]:
     """A document's findings, in the format that editors can jump to; or a line that says that it has none."""
     if document.noun is None:
         return [

@@ -93,7 +93,7 @@ class Display:
         self._title = f"{watching.application} {watching.tag}"
         self._live = screen.Live()
         self._begun = False
-        self._told = ""
+        self._shown = ""
         self._before = place.now
 
     def show(self, look: Look) -> None:
@@ -112,7 +112,7 @@ class Display:
         for fact in look.facts:
             self._live.say(*fact_lines(fact, before=self._before))
             self._before = times.moment(fact["at"])
-        self._told = ""
+        self._shown = ""
         if look.now is None:
             took = times.span(story.took(look.record, self._place.now))
             self._live.say("", *verdict(look.record, took))
@@ -130,9 +130,9 @@ class Display:
             text = f"{self._title} is not in the ledger of {self._place.stage} yet; waiting for it to start."
         if not self._begun:
             self._live.status(text)
-        if text != self._told and (look.trouble or not screen.on_terminal()):
+        if text != self._shown and (look.trouble or not screen.on_terminal()):
             self._live.say(screen.wary(text))
-        self._told = text
+        self._shown = text
 
     def _where(self, look: Look) -> str:
         from tagship_cli.views import story, times

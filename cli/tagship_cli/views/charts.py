@@ -36,7 +36,7 @@ def bars(title: str, labels: Sequence[str], series: Sequence[Series], *, unit: s
                 continue
             top = scale.y(bottom + value)
             x, width = _LEFT + index * step + step * 0.15, step * 0.7
-            words = f"{labels[index]}: {each.name} {scale.told(value)}{unit}"
+            words = f"{labels[index]}: {each.name} {scale.format(value)}{unit}"
             drawn.append(
                 f'<rect class="{each.style}" x="{x:.1f}" y="{top:.1f}" width="{width:.1f}" '
                 f'height="{scale.y(bottom) - top:.1f}"><title>{escape(words)}</title></rect>'
@@ -66,7 +66,7 @@ def dots(
             drawn.append(f'<path class="line {each.style}" d="M{way}"/>')
         drawn += [
             f'<circle class="{each.style}" cx="{x:.1f}" cy="{y:.1f}" r="3.5">'
-            f"<title>{escape(f'{label}: {each.name} {scale.told(value)}{unit}')}</title></circle>"
+            f"<title>{escape(f'{label}: {each.name} {scale.format(value)}{unit}')}</title></circle>"
             for x, y, label, value in points
         ]
     return _chart(title, labels, series, scale, drawn, unit)
@@ -83,10 +83,10 @@ def share(title: str, points: Sequence[tuple[float, int]], ends: Sequence[str]) 
 
     way = f"M{x(points[0][0]):.1f} {scale.y(points[0][1]):.1f}"
     way += "".join(f"H{x(second):.1f}V{scale.y(percent):.1f}" for second, percent in points[1:])
-    told = ", ".join(f"{percent} % after {second:.0f} s" for second, percent in points[1:-1])
+    alt = ", ".join(f"{percent} % after {second:.0f} s" for second, percent in points[1:-1])
     return "\n".join(
         [
-            f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title}: {told}")}">',
+            f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title}: {alt}")}">',
             *(_grid(value, scale) for value in scale.lines()),
             f'<path class="line plain" d="{way}"/>',
             f'<text class="axis" x="{_LEFT}" y="{HEIGHT - 8}">{escape(ends[0])}</text>',
@@ -101,9 +101,9 @@ def lengths(title: str, rows: Sequence[tuple[str, float, str]]) -> str:
     row, name, rest = 26, 130, 90
     longest = max((seconds for _, seconds, _ in rows), default=0) or 1
     height = row * len(rows) + 4
-    told = ", ".join(f"{each} {words}" for each, _, words in rows)
+    alt = ", ".join(f"{each} {words}" for each, _, words in rows)
     parts = [
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(f"{title}: {told}")}">'
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(f"{title}: {alt}")}">'
     ]
     for number, (each, seconds, words) in enumerate(rows):
         y, width = number * row, max(2.0, seconds / longest * (WIDTH - name - rest))
@@ -134,14 +134,14 @@ class _Scale:
         for number in range(round(self.top / self.step) + 1):
             yield number * self.step
 
-    def told(self, value: float, *, exact: int = 1) -> str:
+    def format(self, value: float, *, exact: int = 1) -> str:
         """Formats a value with one digit more than the lines have, so that a value between two lines reads as neither."""
         text = f"{value:.{self._digits + exact}f}"
         return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
 
     def line(self, value: float) -> str:
         """Formats a line's label with as many digits as its step has, so that no two lines read the same."""
-        return self.told(value, exact=0)
+        return self.format(value, exact=0)
 
     @property
     def _digits(self) -> int:
@@ -160,9 +160,9 @@ def _chart(
     drawn: Sequence[str],
     unit: str,
 ) -> str:
-    told = "; ".join(_in_words(each, labels, scale, unit) for each in series)
+    alt = "; ".join(_in_words(each, labels, scale, unit) for each in series)
     parts = [
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title}. {told}")}">',
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title}. {alt}")}">',
         *(_grid(value, scale) for value in scale.lines()),
         *drawn,
         *_labels(labels),
@@ -192,4 +192,4 @@ def _in_words(series: Series, labels: Sequence[str], scale: _Scale, unit: str) -
     known = [(label, value) for label, value in zip(labels, series.values, strict=True) if value]
     if not known:
         return f"{series.name}: none"
-    return f"{series.name}: " + ", ".join(f"{label} {scale.told(value)}{unit}" for label, value in known)
+    return f"{series.name}: " + ", ".join(f"{label} {scale.format(value)}{unit}" for label, value in known)

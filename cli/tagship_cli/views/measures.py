@@ -169,7 +169,7 @@ class Keys:
         return self.failed / self.deployments if self.deployments else None
 
 
-def told(facts: Iterable[FactRecord]) -> Story:
+def read(facts: Iterable[FactRecord]) -> Story:
     """Reads one application's facts in order."""
     story = Story()
     first: dict[tuple[str, int], Ending] = {}

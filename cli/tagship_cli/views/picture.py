@@ -47,12 +47,12 @@ def picture(drawing: Drawing, path: Path = NOWHERE) -> Iterator[str]:
 
 def in_words(drawing: Drawing) -> str:
     """A text alternative: one sentence for each transition."""
-    told = []
+    sentences = []
     for way in drawing.ways:
         words = ", ".join(way.words)
         why = f" on {words or 'any failure'}" if way.failure else f" ({words})" * bool(words)
-        told.append(f"{way.source} leads to {way.target}{why}.")
-    return " ".join(told)
+        sentences.append(f"{way.source} leads to {way.target}{why}.")
+    return " ".join(sentences)
 
 
 def _state(name: str, body: Body, place: Place, path: Path) -> Iterator[str]:
@@ -153,19 +153,19 @@ def _words(drawing: Drawing) -> Iterator[str]:
 def line(style: str, points: Sequence[tuple[float, float]]) -> str:
     """A line with rounded corners."""
     (x, y), *rest = [point for index, point in enumerate(points) if not index or point != points[index - 1]]
-    told = [f"M{_n(x)} {_n(y)}"]
+    commands = [f"M{_n(x)} {_n(y)}"]
     for index, (right, down) in enumerate(rest):
         if index == len(rest) - 1:
-            told.append(f"L{_n(right)} {_n(down)}")
+            commands.append(f"L{_n(right)} {_n(down)}")
             continue
         to_x, to_y = rest[index + 1]
         radius = min(6.0, (abs(right - x) + abs(down - y)) / 2, (abs(to_x - right) + abs(to_y - down)) / 2)
-        told.append(f"L{_n(right - _sign(right - x) * radius)} {_n(down - _sign(down - y) * radius)}")
-        told.append(
+        commands.append(f"L{_n(right - _sign(right - x) * radius)} {_n(down - _sign(down - y) * radius)}")
+        commands.append(
             f"Q{_n(right)} {_n(down)} {_n(right + _sign(to_x - right) * radius)} {_n(down + _sign(to_y - down) * radius)}"
         )
         x, y = right, down
-    return f'<path class="{style}" d="{" ".join(told)}"/>'
+    return f'<path class="{style}" d="{" ".join(commands)}"/>'
 
 
 def _tip(style: str, x: float, y: float, towards: str) -> str:

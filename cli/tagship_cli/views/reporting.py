@@ -63,7 +63,7 @@ def story_of(place: Place, application: str, span: Span) -> Story:
             if fact["at"] < oldest:
                 break
             found.append(fact)
-    return measures.told(reversed(found))
+    return measures.read(reversed(found))
 
 
 def as_dict(found: Keys) -> dict[str, object]:

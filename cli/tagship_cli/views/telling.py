@@ -27,14 +27,14 @@ def headline(record: ReleaseRecord, place: Place) -> list[str]:
 
 def fact_lines(fact: FactRecord, *, before: datetime) -> list[str]:
     """A fact's time and text, with the day if it differs from the previous fact's."""
-    told, at = story.describe(fact, clock=times.clock), times.moment(fact["at"])
-    paint = _PAINT.get(told.mood, screen.clean)
+    event, at = story.describe(fact, clock=times.clock), times.moment(fact["at"])
+    paint = _PAINT.get(event.mood, screen.clean)
     lines = [screen.dim(times.day(at))] if times.day(at) != times.day(before) else []
-    first, *rest = screen.paragraph(told.text, indent=_INDENT)
+    first, *rest = screen.paragraph(event.text, indent=_INDENT)
     margin = " " * _INDENT
-    lines.append(f"{screen.dim(times.clock(at))}  {paint(_MARKS[told.mood])}  {paint(first[_INDENT:])}")
+    lines.append(f"{screen.dim(times.clock(at))}  {paint(_MARKS[event.mood])}  {paint(first[_INDENT:])}")
     lines += [margin + paint(line[_INDENT:]) for line in rest]
-    for more in told.more:
+    for more in event.more:
         lines += [screen.dim(line) for line in screen.paragraph(more, indent=_INDENT)]
     return lines
 

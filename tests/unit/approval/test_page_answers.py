@@ -246,9 +246,9 @@ def test_what_can_no_longer_be_decided_has_a_calm_page(changes, answer, says):
 
 def test_who_decided_what_and_why_is_told():
     page = Browser(site(status="REJECTED", decisions=[rejected(BO, 9, reason="Broken basket.")])).open()
-    told = text_of(page.body)
-    assert "bo@example.com rejected, Mon 23 Nov 2026, 10:09 UTC Broken basket." in told
-    assert "chi@example.com did not decide" in told
+    text = text_of(page.body)
+    assert "bo@example.com rejected, Mon 23 Nov 2026, 10:09 UTC Broken basket." in text
+    assert "chi@example.com did not decide" in text
 
 
 def test_the_author_sees_and_does_not_decide():

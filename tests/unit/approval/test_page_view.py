@@ -67,8 +67,8 @@ def test_a_change_that_was_read_first_is_not_listed_again():
     about = {"plan": plan, "warnings": [LOST]}
     link = "https://approvals.example.com/approvals/Zk3v?t=Ab3x"
     mail = approval_mail(sample(**about), approver="ana@example.com", link=link, now=NOW)
-    told = json.dumps(announcement(sample(**about), now=NOW), ensure_ascii=False)
-    written = (ask(**about), mail.html, mail.text, told)
+    message = json.dumps(announcement(sample(**about), now=NOW), ensure_ascii=False)
+    written = (ask(**about), mail.html, mail.text, message)
     for shown in written:
         assert "Changes the queue Waiting" in shown
         assert "The most dangerous change is at the top" in shown
@@ -324,7 +324,7 @@ def test_the_sample_of_hostile_text_is_harmless():
 def test_a_template_can_forget_neither_escaping_nor_naming_the_unseen():
     """Even where the view does not do it first."""
     values = {"kind": "malformed", "view": None, "standing": "", "form_value": "", "recorded": False}
-    page = render("told.html", **values, progress=None, problem="<b>\u202e\x00")
+    page = render("outcome.html", **values, progress=None, problem="<b>\u202e\x00")
     assert "&lt;b&gt;⟨U+202E⟩⟨U+0000⟩" in page
 
 

@@ -66,7 +66,7 @@ class FakeSes:
         return {"MessageId": "1"}
 
     @property
-    def told(self) -> list[str]:
+    def recipients(self) -> list[str]:
         return sorted(mail["to"] for mail in self.mails)  # they go out side by side
 
 
@@ -177,10 +177,10 @@ def test_the_time_to_decide_is_the_applications_within_the_stages(expires, longe
 )
 def test_what_a_rollback_could_not_do_is_said_before_approval(plan, warning):
     """Fault 46."""
-    (told,) = request_of(planned() | {"plan": PLAN | plan}, now=NOW, longest=WEEK, random=token_bytes)[
+    (shown,) = request_of(planned() | {"plan": PLAN | plan}, now=NOW, longest=WEEK, random=token_bytes)[
         "warnings"
     ]
-    assert warning in told
+    assert warning in shown
 
 
 def test_nobody_is_asked_where_there_can_not_be_enough_approvals():
@@ -260,7 +260,7 @@ def link_of(mail: dict[str, Any]) -> str:
 def test_each_approver_gets_one_mail_with_a_link_that_is_theirs_alone(ledger):
     request, ses, kms = asked(ledger), FakeSes(), FakeKms()
     send(ledger, request, ses, kms=kms)
-    assert ses.told == [ANA, BO, CHI]
+    assert ses.recipients == [ANA, BO, CHI]
     verifier = LinkVerifier(kms, known_keys(KEY), stage=STAGE)
     for mail in ses.mails:
         address, _, token = link_of(mail).partition("?t=")
@@ -298,7 +298,7 @@ def test_the_author_gets_no_link(ledger):
     """Fault 20."""
     ses = FakeSes()
     send(ledger, asked(ledger, approvers=[ANA, "Dana@example.com", BO]), ses)
-    assert ses.told == [ANA, BO]
+    assert ses.recipients == [ANA, BO]
 
 
 def test_whoever_was_reached_is_not_written_to_again(ledger):
@@ -307,12 +307,12 @@ def test_whoever_was_reached_is_not_written_to_again(ledger):
     send(ledger, request, FakeSes(refuses={BO: aws_error("MessageRejected")}))
     again = FakeSes()
     send(ledger, approvals.get(ledger, request["id"]), again)
-    assert again.told == [BO]
+    assert again.recipients == [BO]
     assert set(approvals.get(ledger, request["id"])["sent"].values()) == {"sent"}
 
 
 @pytest.mark.parametrize(
-    "error, told",
+    "error, expected",
     [
         (aws_error("MessageRejected"), "MessageRejected"),
         (aws_error("Throttling"), "Throttling"),
@@ -320,18 +320,18 @@ def test_whoever_was_reached_is_not_written_to_again(ledger):
     ],
     ids=["refused", "throttled", "not reached"],
 )
-def test_one_who_can_not_be_reached_is_a_fact_and_the_others_decide(ledger, error, told):
+def test_one_who_can_not_be_reached_is_a_fact_and_the_others_decide(ledger, error, expected):
     """Fault 21."""
     request, ses = asked(ledger), FakeSes(refuses={ANA: error})
     for _ in range(2):
         send(ledger, request, ses)
     assert approvals.get(ledger, request["id"])["sent"] == {
-        f"mail to {ANA}": told,
+        f"mail to {ANA}": expected,
         f"mail to {BO}": "sent",
         f"mail to {CHI}": "sent",
     }
     (fact,) = facts(ledger, "Approval Error")
-    assert fact["data"] == {"approval": request["id"], "channel": "mail", "failed": {ANA: told}}
+    assert fact["data"] == {"approval": request["id"], "channel": "mail", "failed": {ANA: expected}}
 
 
 def test_if_nobody_can_be_reached_the_release_ends_and_says_what_to_mend(ledger):
@@ -357,11 +357,11 @@ def test_the_channel_is_told_and_a_link_goes_only_where_its_approver_alone_reads
     request, ses = asked_with_slack(ledger), FakeSes()
     with slack() as here:
         send(ledger, request, ses, secrets=FakeSecrets(here.secret("Ana@example.com", "eve@example.com")))
-    (told,), (own,) = here.to("channel"), here.to("ana")
-    assert "?t=" not in str(told)
+    (announced,), (own,) = here.to("channel"), here.to("ana")
+    assert "?t=" not in str(announced)
     assert link_of(ses.mails[0]).partition("?t=")[0] in str(own)
     assert here.to("eve") == []
-    assert ses.told == [ANA, BO, CHI]
+    assert ses.recipients == [ANA, BO, CHI]
     assert set(approvals.get(ledger, request["id"])["sent"]) == {
         *(f"mail to {who}" for who in (ANA, BO, CHI)),
         f"slack to {ANA}",
@@ -397,7 +397,7 @@ def test_what_a_bot_can_not_say_is_a_fact_with_what_to_mend(ledger):
     request, ses = asked_with_slack(ledger), FakeSes()
     with slack() as here:
         send(ledger, request, ses, secrets=FakeSecrets(here.bot(channelId="C0ANOTHER")))
-    assert ses.told == [ANA, BO, CHI]
+    assert ses.recipients == [ANA, BO, CHI]
     (fact,) = facts(ledger, "Approval Error")
     assert fact["data"]["failed"]["the channel"].startswith("channel_not_found: no channel has this")
     assert here.token not in str(fact)
@@ -428,19 +428,19 @@ def test_if_mail_is_down_slack_carries_the_link(ledger):
 
 
 @pytest.mark.parametrize(
-    "answer, told",
+    "answer, expected",
     [((404, "no_service"), "status 404 no_service: the webhook was removed"), ((503, ""), "status 503")],
     ids=["revoked", "down"],
 )
-def test_if_slack_is_down_mail_carries_the_link_and_the_fact_has_no_address(ledger, answer, told):
+def test_if_slack_is_down_mail_carries_the_link_and_the_fact_has_no_address(ledger, answer, expected):
     """Fault 21."""
     request, ses = asked_with_slack(ledger), FakeSes()
     with slack() as here:
         here.answers = {"channel": answer, "ana": answer}
         send(ledger, request, ses, secrets=FakeSecrets(here.secret(ANA)))
-    assert ses.told == [ANA, BO, CHI]
+    assert ses.recipients == [ANA, BO, CHI]
     (fact,) = facts(ledger, "Approval Error")
-    assert fact["data"]["failed"] == {"the channel": told, ANA: told}
+    assert fact["data"]["failed"] == {"the channel": expected, ANA: expected}
     assert "services" not in str(fact) and "127.0.0.1" not in str(fact)
 
 
@@ -448,7 +448,7 @@ def test_a_secret_that_can_not_be_read_is_told_and_mail_carries_the_link(ledger)
     """Fault 21."""
     request, ses = asked_with_slack(ledger), FakeSes()
     send(ledger, request, ses, secrets=FakeSecrets(raises=aws_error("AccessDeniedException")))
-    assert ses.told == [ANA, BO, CHI]
+    assert ses.recipients == [ANA, BO, CHI]
     (fact,) = facts(ledger, "Approval Error")
     assert fact["data"]["failed"] == {
         "the channel": "the secret tagship/production/storefront/slack cannot be read: AccessDeniedException"
@@ -527,7 +527,7 @@ def test_only_those_who_have_not_answered_are_reminded(ledger):
         "decisions": [{"approver": BO, "decision": "approve", "reason": "", "at": "2026-11-23T10:05:00.000Z"}]
     }
     reminded(ledger, request, ses)
-    assert ses.told == [ANA, CHI]
+    assert ses.recipients == [ANA, CHI]
     assert all(
         mail["message"]["Subject"]["Data"].startswith("Reminder: approve storefront") for mail in ses.mails
     )
@@ -596,6 +596,6 @@ def test_a_reminder_goes_to_an_approvers_own_conversation_too_and_not_to_the_cha
     ids=["long ago", "lately", "a gate's"],
 )
 def test_approvers_read_first_what_is_unusual(changes, warnings):
-    told = request_of(planned() | changes, now=NOW, longest=WEEK, random=token_bytes)["warnings"]
-    assert len(told) == len(warnings)
-    assert all(one.startswith(words) for one, words in zip(told, warnings, strict=True))
+    shown = request_of(planned() | changes, now=NOW, longest=WEEK, random=token_bytes)["warnings"]
+    assert len(shown) == len(warnings)
+    assert all(one.startswith(words) for one, words in zip(shown, warnings, strict=True))

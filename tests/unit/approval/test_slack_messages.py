@@ -41,7 +41,7 @@ def everything(record):
 def test_the_channel_is_told_everything_but_a_link():
     record = sample(warnings=["The alarm storefront-5xx is firing."])
     message = announcement(record, now=NOW)
-    told = "\n".join(texts(message))
+    text = "\n".join(texts(message))
     for words in (
         "Approval needed: storefront v1.4.0 for production",
         "The alarm storefront-5xx is firing.",
@@ -53,7 +53,7 @@ def test_the_channel_is_told_everything_but_a_link():
         "Approvers: ana@example.com, bo@example.com, chi@example.com. 2 approvals needed",
         "Mon 23 Nov 2026, 14:00 UTC",
     ):
-        assert words in told
+        assert words in text
     assert "approvals.example.com" not in json.dumps(message)
     assert "?t=" not in json.dumps(message)
     first = next(block for block in message["blocks"] if block["type"] == "section")

@@ -242,9 +242,9 @@ def test_a_role_that_can_not_be_assumed_says_what_its_trust_policy_needs(aws, se
     session.sts.fails_with = aws_error(code, status=403)
     with pytest.raises(CredentialsRefused) as caught:
         in_role(aws)
-    told = str(caught.value)
-    assert told.startswith(f"storefront v1.4.0: the role {ROLE} cannot be assumed ({code}).")
-    trusting = json.loads(told[told.index("{") :])
+    message = str(caught.value)
+    assert message.startswith(f"storefront v1.4.0: the role {ROLE} cannot be assumed ({code}).")
+    trusting = json.loads(message[message.index("{") :])
     assert [statement["Action"] for statement in trusting["Statement"]] == [
         "sts:AssumeRole",
         "sts:TagSession",

@@ -75,8 +75,8 @@ def test_who_changed_it_and_when_is_told(stage: Any, file: Path) -> None:
     rows = stage.run("history", "storefront", "--configuration").stdout.splitlines()
     assert rows[0].split()[:2] == ["version", "written"]
     assert [row.split()[0] for row in rows[1:]] == ["2", "1"]
-    told = json.loads(stage.run("history", "storefront", "--configuration", "--json").stdout)
-    assert [each["version"] for each in told["versions"]] == [2, 1]
+    document = json.loads(stage.run("history", "storefront", "--configuration", "--json").stdout)
+    assert [each["version"] for each in document["versions"]] == [2, 1]
     assert stage.run("history", "shop", "--configuration").exit_code == 1
     assert stage.run("history", "shop", "--configuration", "--tag", "v1.0.0").exit_code == 2
 
@@ -222,8 +222,8 @@ def test_each_stage_has_its_own(stage: Any, file: Path) -> None:
 
 
 def test_the_result_as_json(stage: Any, file: Path) -> None:
-    told = json.loads(stage.run("apply", str(file), "--yes", "--json").stdout)
-    assert {name: told[name] for name in ("stage", "parameter", "changed", "before", "version")} == {
+    document = json.loads(stage.run("apply", str(file), "--yes", "--json").stdout)
+    assert {name: document[name] for name in ("stage", "parameter", "changed", "before", "version")} == {
         "stage": "development",
         "parameter": NAME,
         "changed": True,

@@ -40,17 +40,22 @@ def in_the_table(stage: Any, fact: dict[str, Any], **changes: str) -> None:
 def verify(stage: Any, *arguments: str, code: int) -> dict[str, Any]:
     result = stage.run("audit", "verify", *arguments, "--json")
     assert result.exit_code == code, result.output
-    told: dict[str, Any] = json.loads(result.stdout)
-    return told
+    document: dict[str, Any] = json.loads(result.stdout)
+    return document
 
 
 def test_a_history_is_whole_and_held_against_its_evidence(stage: Any) -> None:
     stage.release().succeeded()
     preserved(stage)
-    told = verify(stage, "storefront", code=0)
-    assert (told["whole"], told["evidence"], told["withoutEvidence"], told["broken"]) == (True, 1, [], None)
+    document = verify(stage, "storefront", code=0)
+    assert (document["whole"], document["evidence"], document["withoutEvidence"], document["broken"]) == (
+        True,
+        1,
+        [],
+        None,
+    )
     assert stage.run("audit", "verify", "storefront").stdout == (
-        f"whole: storefront, the ledger of development, {told['facts']} facts, compared with 1 piece of evidence\n"
+        f"whole: storefront, the ledger of development, {document['facts']} facts, compared with 1 piece of evidence\n"
     )
 
 
@@ -65,9 +70,9 @@ def test_an_ending_older_than_an_hour_without_evidence_is_a_failure(stage: Any) 
     """Whatever took the evidence away, or kept it from being written: the chain has nothing to be held against."""
     stage.release().succeeded()
     stage.clock.pause(3700)
-    told = verify(stage, "storefront", code=1)
-    assert (told["whole"], told["broken"]["kind"]) == (False, "no evidence")
-    assert "v1.4.0 (Release Succeeded, fact " in told["broken"]["what"]
+    document = verify(stage, "storefront", code=1)
+    assert (document["whole"], document["broken"]["kind"]) == (False, "no evidence")
+    assert "v1.4.0 (Release Succeeded, fact " in document["broken"]["what"]
     preserved(stage)
     verify(stage, "storefront", code=0)
 
@@ -78,13 +83,13 @@ def test_evidence_behind_a_delete_marker_is_an_attack_and_still_holds_the_chain(
     stage.release().succeeded()
     key = evidence.key_of(preserved(stage))
     stage.client("s3").delete_object(Bucket="evidence", Key=key)
-    told = verify(stage, "storefront", code=1)
-    assert (told["whole"], told["broken"]["kind"], told["hidden"]) == (False, "hidden", [key])
-    assert (told["evidence"], told["withoutEvidence"]) == (1, [])
-    assert "This is an attack" in told["broken"]["what"]
+    document = verify(stage, "storefront", code=1)
+    assert (document["whole"], document["broken"]["kind"], document["hidden"]) == (False, "hidden", [key])
+    assert (document["evidence"], document["withoutEvidence"]) == (1, [])
+    assert "This is an attack" in document["broken"]["what"]
     write_anew(stage)
-    told = verify(stage, "storefront", code=1)
-    assert (told["broken"]["kind"], told["hidden"]) == ("rewritten", [key])
+    document = verify(stage, "storefront", code=1)
+    assert (document["broken"]["kind"], document["hidden"]) == ("rewritten", [key])
     assert f"Hidden in the evidence bucket: {key}." in stage.run(
         "audit", "verify", "storefront"
     ).stdout.replace("\n  ", " ")
@@ -95,16 +100,16 @@ def test_a_second_version_of_a_piece_of_evidence_is_an_attack(stage: Any) -> Non
     stage.release().succeeded()
     key = evidence.key_of(preserved(stage))
     stage.client("s3").put_object(Bucket="evidence", Key=key, Body=b"{}")
-    told = verify(stage, "storefront", code=1)
-    assert (told["broken"]["kind"], told["hidden"], told["evidence"]) == ("hidden", [key], 1)
+    document = verify(stage, "storefront", code=1)
+    assert (document["broken"]["kind"], document["hidden"], document["evidence"]) == ("hidden", [key], 1)
 
 
 def test_a_fact_that_was_changed_in_the_table_is_named(stage: Any) -> None:
     stage.release().succeeded()
     fact = next(f for f in stage.ledger.facts_of("storefront", "v1.4.0") if f["name"] == "Approval Granted")
     in_the_table(stage, fact, who="mallory@example.com")
-    told = verify(stage, "storefront", code=1)
-    assert (told["broken"]["kind"], told["broken"]["seq"]) == ("altered", fact["seq"])
+    document = verify(stage, "storefront", code=1)
+    assert (document["broken"]["kind"], document["broken"]["seq"]) == ("altered", fact["seq"])
     shown = stage.run("audit", "verify", "storefront").stdout
     assert shown.startswith("BROKEN: storefront")
     assert "(Approval Granted of v1.4.0) was altered" in shown
@@ -115,9 +120,9 @@ def test_a_history_that_was_written_anew_shows_against_its_evidence(stage: Any) 
     stage.release().succeeded()
     preserved(stage)
     write_anew(stage)
-    told = verify(stage, "storefront", code=1)
-    assert told["broken"]["kind"] == "rewritten"
-    assert "the evidence of storefront v1.4.0" in told["broken"]["what"]
+    document = verify(stage, "storefront", code=1)
+    assert document["broken"]["kind"] == "rewritten"
+    assert "the evidence of storefront v1.4.0" in document["broken"]["what"]
 
 
 def write_anew(stage: Any) -> None:
@@ -211,8 +216,8 @@ def named(tmp_path: Path, made: dict[str, Any], content: Any = None) -> Path:
 def test_evidence_is_checked_without_aws(stage: Any, tmp_path: Path) -> None:
     stage.release().succeeded()
     made = preserved(stage)
-    told = verify(stage, "--bundle", str(named(tmp_path, made)), code=0)
-    assert (told["whole"], told["facts"]) == (True, len(made["facts"]))
+    document = verify(stage, "--bundle", str(named(tmp_path, made)), code=0)
+    assert (document["whole"], document["facts"]) == (True, len(made["facts"]))
 
 
 def forged(made: dict[str, Any], **changes: Any) -> dict[str, Any]:

@@ -238,8 +238,8 @@ def test_the_calendar_of_an_application_is_shown_and_printed(stage: Any) -> None
         f"storefront: window for {stage.stage}",
         "the sale",
     ]
-    told = json.loads(stage.run("calendar", "storefront", "--json").stdout)
-    assert (len(told["windows"]), len(told["freezes"])) == (1, 1)
+    document = json.loads(stage.run("calendar", "storefront", "--json").stdout)
+    assert (len(document["windows"]), len(document["freezes"])) == (1, 1)
 
 
 @pytest.mark.parametrize(

@@ -68,8 +68,8 @@ class Iam:
     ) -> Any:
         """A role may be passed to CloudFormation only, and IAM knows of a condition what the request says."""
         assert PolicySourceArn.endswith("tagship-app-storefront") and ResourceArns
-        told = {each["ContextKeyName"]: each["ContextKeyValues"] for each in ContextEntries}
-        elsewhere = told.get("iam:PassedToService") != ["cloudformation.amazonaws.com"]
+        context = {each["ContextKeyName"]: each["ContextKeyValues"] for each in ContextEntries}
+        elsewhere = context.get("iam:PassedToService") != ["cloudformation.amazonaws.com"]
         denied = self.denied | ({"iam:PassRole"} if elsewhere else set())
         decided = [
             {"EvalActionName": action, "EvalDecision": "implicitDeny" if action in denied else "allowed"}

@@ -37,11 +37,11 @@ def refusal(code: str, message: str = "words of AWS") -> ClientError:
     ],
 )
 def test_a_refusal_says_what_was_tried_what_aws_said_and_what_to_do(code: str, advice: str) -> None:
-    told = explained("Uploading a.zip", refusal(code))
-    assert isinstance(told, AwsRefused)
-    assert told.exit_code == 3
-    assert told.message.startswith(f"Uploading a.zip: AWS refused ({code}): words of AWS.")
-    assert advice in told.message
+    failure = explained("Uploading a.zip", refusal(code))
+    assert isinstance(failure, AwsRefused)
+    assert failure.exit_code == 3
+    assert failure.message.startswith(f"Uploading a.zip: AWS refused ({code}): words of AWS.")
+    assert advice in failure.message
 
 
 @pytest.mark.parametrize(
@@ -56,15 +56,15 @@ def test_a_refusal_says_what_was_tried_what_aws_said_and_what_to_do(code: str, a
     ],
 )
 def test_a_call_that_never_arrived_says_why_and_what_to_do(error: Exception, advice: str) -> None:
-    told = explained("Looking", error)
-    assert isinstance(told, AwsRefused)
-    assert told.message.startswith("Looking: ")
-    assert advice in told.message
+    failure = explained("Looking", error)
+    assert isinstance(failure, AwsRefused)
+    assert failure.message.startswith("Looking: ")
+    assert advice in failure.message
 
 
 def test_what_tagship_itself_refuses_is_a_failure_in_its_own_words() -> None:
-    told = explained("Looking", errors.ApplicationUnknown("There is no such release."))
-    assert (type(told), told and told.message) == (Failed, "There is no such release.")
+    failure = explained("Looking", errors.ApplicationUnknown("There is no such release."))
+    assert (type(failure), failure and failure.message) == (Failed, "There is no such release.")
     unavailable = explained("Looking", errors.AwsUnavailable("AWS can't be reached."))
     assert isinstance(unavailable, AwsRefused)
 
@@ -81,9 +81,9 @@ def test_the_innermost_sentence_is_told() -> None:
 
 
 def test_what_aws_says_is_shown_harmless(capsys: pytest.CaptureFixture[str]) -> None:
-    told = explained("Looking", refusal("X", "\x1b]0;owned\x07 \u202e"))
-    assert told is not None
-    told.show()
+    failure = explained("Looking", refusal("X", "\x1b]0;owned\x07 \u202e"))
+    assert failure is not None
+    failure.show()
     said = capsys.readouterr().err
     assert "⟨U+001B⟩]0;owned⟨U+0007⟩ ⟨U+202E⟩" in said
     assert not {"\x1b", "\x07", "\u202e"} & set(said)
@@ -183,9 +183,9 @@ def test_where_several_stages_are_deployed_a_person_is_asked(
 
 def test_a_stack_that_is_named_says_which_stage_it_is(stage: Any) -> None:
     deploy(stage, "shop-releases", "staging")
-    told = stage.run("status", "--stack", "shop-releases").stdout
-    assert "No application is configured in staging." in told
-    assert "--stage staging --stack shop-releases" in told
+    output = stage.run("status", "--stack", "shop-releases").stdout
+    assert "No application is configured in staging." in output
+    assert "--stage staging --stack shop-releases" in output
 
 
 def test_where_no_stage_is_deployed_it_says_so(stage: Any) -> None:

@@ -31,9 +31,9 @@ def test_an_application_is_frozen_and_seen_to_be(stage: Any) -> None:
     (freeze_id,) = ids(stage)
     assert f"the sale ({ANA}, id {freeze_id})" in result.stdout
     assert "Lift it early: tagship unfreeze storefront --reason '…' --stage development" in result.stdout
-    told = stage.run("status", "storefront").stdout
-    assert "frozen      until Mon 23 Nov 2026, 18:05 UTC, in 4 h" in told
-    assert f"the sale ({ANA}, id {freeze_id})" in told
+    output = stage.run("status", "storefront").stdout
+    assert "frozen      until Mon 23 Nov 2026, 18:05 UTC, in 4 h" in output
+    assert f"the sale ({ANA}, id {freeze_id})" in output
     (fact,) = stage.ledger.facts_in_order("storefront")
     assert (fact["name"], fact["who"], fact["data"]["why"]) == ("Frozen", ANA, "the sale")
 
@@ -45,9 +45,9 @@ def test_every_application_is_frozen_at_once(stage: Any) -> None:
         "every application in development is frozen from Wed 23 Dec 2026, 00:00 UTC until Mon 4 Jan"
         in result.stdout
     )
-    told = stage.run("status", "storefront").stdout
-    assert "frozen      from Wed 23 Dec 2026, 00:00 UTC until Mon 4 Jan 2027, 08:00 UTC" in told
-    assert "like every application" in told
+    output = stage.run("status", "storefront").stdout
+    assert "frozen      from Wed 23 Dec 2026, 00:00 UTC until Mon 4 Jan 2027, 08:00 UTC" in output
+    assert "like every application" in output
 
 
 def test_a_time_without_a_zone_is_this_machines_and_one_with_a_zone_is_its_own(
@@ -184,9 +184,9 @@ def test_a_release_that_waits_for_its_window_is_seen_to_wait(stage: Any) -> None
     stage.configure()
     made = stage.release("v1.4.0").waiting().decided("ana@example.com").decided("bo@example.com")
     releases.delay(stage.ledger, made.record, why="It is frozen.", opens="2026-11-23T18:05:00.000Z")
-    told = stage.run("status", "storefront").stdout
-    assert "v1.4.0 is approved and is waiting for its window" in told
-    assert "until Mon 23 Nov 2026, 18:05 UTC, in 4 h" in told
+    output = stage.run("status", "storefront").stdout
+    assert "v1.4.0 is approved and is waiting for its window" in output
+    assert "until Mon 23 Nov 2026, 18:05 UTC, in 4 h" in output
     history = stage.run("history", "storefront", "--tag", "v1.4.0").stdout
     assert "waits until Mon 23 Nov 2026, 18:05 UTC; no traffic moves before then" in history
     assert "It is frozen." in history

@@ -67,8 +67,8 @@ def test_plan_says_it_in_each_form(
     stage.configure()
     result = asked(stage, package, *filter(None, [output]))
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)["unapproved"] if output == "--json" else result.stdout
-    assert NONE_YET in flat(told)
+    document = json.loads(result.stdout)["unapproved"] if output == "--json" else result.stdout
+    assert NONE_YET in flat(document)
 
 
 @pytest.mark.parametrize("operation", ["GetParameter", "GetItem", "Query"])

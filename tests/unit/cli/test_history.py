@@ -36,15 +36,15 @@ def test_that_there_are_older_ones_is_told_and_how_to_see_them(stage: Any) -> No
     for minor in range(3):
         stage.release(f"v1.{minor}.0").locked().ended(Status.ABORTED)
         stage.clock.pause(60)
-    told = stage.run("history", "storefront", "--limit", "2").stdout
-    assert "v1.0.0" not in told
-    assert "There are older releases: use --limit 10 to see more." in told
+    output = stage.run("history", "storefront", "--limit", "2").stdout
+    assert "v1.0.0" not in output
+    assert "There are older releases: use --limit 10 to see more." in output
     assert "older" not in stage.run("history", "storefront", "--limit", "3").stdout
 
 
 def tags(stage: Any, *arguments: str) -> list[str]:
-    told = json.loads(stage.run("history", "storefront", *arguments, "--json").stdout)
-    return [release["tag"] for release in told["releases"]]
+    document = json.loads(stage.run("history", "storefront", *arguments, "--json").stdout)
+    return [release["tag"] for release in document["releases"]]
 
 
 def test_a_list_has_only_what_was_asked_for(stage: Any) -> None:
@@ -64,8 +64,8 @@ def test_a_list_has_only_what_was_asked_for(stage: Any) -> None:
 
 def test_the_list_as_json(stage: Any) -> None:
     stage.release("v1.3.0").succeeded()
-    told = json.loads(stage.run("history", "storefront", "--json").stdout)
-    assert told["releases"][0] | {"execution": ""} == {
+    document = json.loads(stage.run("history", "storefront", "--json").stdout)
+    assert document["releases"][0] | {"execution": ""} == {
         "application": "storefront",
         "tag": "v1.3.0",
         "attempt": 1,
@@ -127,24 +127,28 @@ def test_a_day_that_ends_while_it_waits_is_told(stage: Any) -> None:
 
 def test_one_that_still_runs_says_how_to_watch(stage: Any) -> None:
     stage.release()
-    told = stage.run("history", "storefront", "--tag", "v1.4.0").stdout
-    assert told.endswith("Watch it: tagship watch storefront v1.4.0 --stage development\n")
+    output = stage.run("history", "storefront", "--tag", "v1.4.0").stdout
+    assert output.endswith("Watch it: tagship watch storefront v1.4.0 --stage development\n")
 
 
 def test_one_release_as_json_has_all_its_facts(stage: Any) -> None:
     stage.release().succeeded()
-    told = json.loads(stage.run("history", "storefront", "--tag", "v1.4.0", "--json").stdout)
-    assert told["status"] == "SUCCEEDED"
-    assert [fact["name"] for fact in told["facts"]][:3] == ["Release Read", "Lock Acquired", "Gates Passed"]
-    assert [fact["seq"] for fact in told["facts"]] == sorted(fact["seq"] for fact in told["facts"])
+    document = json.loads(stage.run("history", "storefront", "--tag", "v1.4.0", "--json").stdout)
+    assert document["status"] == "SUCCEEDED"
+    assert [fact["name"] for fact in document["facts"]][:3] == [
+        "Release Read",
+        "Lock Acquired",
+        "Gates Passed",
+    ]
+    assert [fact["seq"] for fact in document["facts"]] == sorted(fact["seq"] for fact in document["facts"])
 
 
 # ---- endings -------------------------------------------------------------------------------------------------------
 
 
-def told_of(stage: Any) -> str:
-    told: str = stage.run("history", "storefront", "--tag", "v1.4.0").stdout
-    return told[told.index("\n\n") :]
+def timeline_of(stage: Any) -> str:
+    output: str = stage.run("history", "storefront", "--tag", "v1.4.0").stdout
+    return output[output.index("\n\n") :]
 
 
 def test_invalid_says_which_gate_why_and_what_to_do(stage: Any) -> None:
@@ -156,11 +160,11 @@ def test_invalid_says_which_gate_why_and_what_to_do(stage: Any) -> None:
         "✗  stopped by the gate tag\n             tag: v1.4.0 is older than v1.5.0. Publish v1.5.1.\n"
         in timeline
     )
-    assert "Nothing was changed: the same version serves traffic as before." in told_of(stage)
-    assert "Publish v1.5.1." in told_of(stage)
+    assert "Nothing was changed: the same version serves traffic as before." in timeline_of(stage)
+    assert "Publish v1.5.1." in timeline_of(stage)
     assert (
         "https://eu-central-1.console.aws.amazon.com/states/home?region=eu-central-1#/v2/executions/"
-        in told_of(stage)
+        in timeline_of(stage)
     )
 
 
@@ -168,15 +172,17 @@ def test_invalid_shows_how_to_retry_where_its_reason_advises_it(stage: Any) -> N
     stage.release().waiting().ended(
         Status.INVALID, "The smoke test failed. Publish a new tag, or retry this one."
     )
-    assert "To retry it: tagship retry storefront v1.4.0 --stage development --reason '…'" in told_of(stage)
+    assert "To retry it: tagship retry storefront v1.4.0 --stage development --reason '…'" in timeline_of(
+        stage
+    )
 
 
 @pytest.mark.parametrize("status", [Status.REJECTED, Status.EXPIRED, Status.SUPERSEDED, Status.ABORTED])
 def test_an_ending_before_any_traffic_says_that_nothing_was_changed(stage: Any, status: Status) -> None:
     stage.release().waiting().ended(status, "So it was.")
-    assert f"storefront v1.4.0 {status} after" in told_of(stage)
-    assert "Why: So it was." in told_of(stage)
-    assert "Nothing was changed: the same version serves traffic as before." in told_of(stage)
+    assert f"storefront v1.4.0 {status} after" in timeline_of(stage)
+    assert "Why: So it was." in timeline_of(stage)
+    assert "Nothing was changed: the same version serves traffic as before." in timeline_of(stage)
 
 
 def test_rolled_back_says_what_serves_now_and_that_nobody_has_to_act(stage: Any) -> None:
@@ -193,7 +199,7 @@ def test_rolled_back_says_what_serves_now_and_that_nobody_has_to_act(stage: Any)
     assert "✗  rolling back: it was not healthy at 10 % of traffic\n" in timeline
     assert "·  baseline restored: live sends all traffic to version 6 again.\n" in timeline
     assert "✓  the restored baseline is healthy\n" in timeline
-    assert "v1.3.0 serves all traffic again and is healthy. No action is needed now." in told_of(stage)
+    assert "v1.3.0 serves all traffic again and is healthy. No action is needed now." in timeline_of(stage)
 
 
 def test_a_look_that_was_not_clear_says_what_follows(stage: Any) -> None:
@@ -209,20 +215,20 @@ def test_a_look_that_was_not_clear_says_what_follows(stage: Any) -> None:
 
 def test_aborted_after_traffic_moved_says_that_the_baseline_was_restored(stage: Any) -> None:
     stage.release().waiting().started().shifted(1).ended(Status.ABORTED, "Stopped by a person.")
-    assert "Traffic had moved, so v1.3.0 was restored and serves all traffic again." in told_of(stage)
+    assert "Traffic had moved, so v1.3.0 was restored and serves all traffic again." in timeline_of(stage)
 
 
 def test_a_failed_rollback_says_who_must_do_what_and_where(stage: Any) -> None:
     stage.release().waiting().started().shifted(1).going_back().ended(
         Status.ROLLBACK_FAILED, "The alias is gone."
     )
-    told = told_of(stage)
-    assert "Why: The alias is gone." in told
-    assert "A PERSON MUST ACT NOW. Users may get v1.4.0, v1.3.0, or a share of each." in told
-    assert "the alias live of storefront (account 123456789012, eu-central-1)" in told
-    assert "Before this release it was version 6." in told
-    assert "4. Then: tagship rollback storefront --stage development --reason" in told
-    assert "the lock is kept and no other release of storefront can start" in told
+    output = timeline_of(stage)
+    assert "Why: The alias is gone." in output
+    assert "A PERSON MUST ACT NOW. Users may get v1.4.0, v1.3.0, or a share of each." in output
+    assert "the alias live of storefront (account 123456789012, eu-central-1)" in output
+    assert "Before this release it was version 6." in output
+    assert "4. Then: tagship rollback storefront --stage development --reason" in output
+    assert "the lock is kept and no other release of storefront can start" in output
 
 
 # ---- facts in words ------------------------------------------------------------------------------------------------

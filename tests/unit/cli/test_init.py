@@ -147,9 +147,9 @@ def test_name_and_repository_come_from_git(stage: Any, tmp_path: Path) -> None:
     for words in (("init", "-q"), ("remote", "add", "origin", "git@github.com:acme/greeter.git")):
         subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
     result = stage.run("init", "--folder", str(tmp_path), *HERE, "--check", "metric", "--json")
-    told = json.loads(result.stdout)
-    assert told["written"] == ["application.yaml", ".github/workflows/tagship.yaml"]
-    assert "--github acme/greeter" in told["next"][2]
+    answer = json.loads(result.stdout)
+    assert answer["written"] == ["application.yaml", ".github/workflows/tagship.yaml"]
+    assert "--github acme/greeter" in answer["next"][2]
     assert document(tmp_path)["application"] == "greeter"
 
 
@@ -158,10 +158,10 @@ def test_the_next_commands_can_be_typed(stage: Any, tmp_path: Path, monkeypatch:
     for ci in ("github", "gitlab", "none"):
         folder = tmp_path / ci
         folder.mkdir()
-        told = json.loads(started(stage, folder, *HERE, "--check", "metric", "--ci", ci, "--json").stdout)
+        document = json.loads(started(stage, folder, *HERE, "--check", "metric", "--ci", ci, "--json").stdout)
         monkeypatch.chdir(folder)
-        assert len(told["next"]) == 3
-        for words in map(shlex.split, told["next"]):
+        assert len(document["next"]) == 3
+        for words in map(shlex.split, document["next"]):
             assert "--stage" in words
             parsed(words[1:])
 

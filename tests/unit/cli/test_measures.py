@@ -57,7 +57,7 @@ def bad(tag: str, hours: float) -> list[dict[str, Any]]:
 
 
 def of(*facts: dict[str, Any], span: Span = MONTH) -> measures.Keys:
-    return measures.keys([measures.told(sorted(facts, key=lambda each: each["at"]))], span)
+    return measures.keys([measures.read(sorted(facts, key=lambda each: each["at"]))], span)
 
 
 def test_where_nothing_happened_there_are_no_rates_and_no_times():
@@ -150,8 +150,8 @@ def test_a_failure_that_nobody_has_mended_is_told():
 
 
 def test_two_applications_are_counted_apart_and_together():
-    one = measures.told(good("v1.0.0", 10, lead=2))
-    other = measures.told(
+    one = measures.read(good("v1.0.0", 10, lead=2))
+    other = measures.read(
         good("v7.0.0", 11, lead=4, application="shop") + good("v7.1.0", 50, application="shop")
     )
     assert measures.keys([one], MONTH).deployments == 1
@@ -179,11 +179,11 @@ def test_the_end_of_a_span_is_not_in_it():
 
 
 def test_facts_of_another_version_are_left_out_of_what_they_do_not_say():
-    story = measures.told(
+    story = measures.read(
         [fact("Approval Granted", 1), fact("Traffic Shifted", 1), fact("Release Succeeded", 2)]
     )
     assert (story.decisions, story.deployments[0].lead) == ([], None)
-    assert measures.told([]) == Story()
+    assert measures.read([]) == Story()
 
 
 @pytest.mark.parametrize(

@@ -146,8 +146,8 @@ def test_the_same_bytes_and_signature_arrive_and_every_gate_believes_them(succee
 
 
 def test_the_manifest_goes_last_and_the_statement_says_what_is_so(succeeded: Any) -> None:
-    told = json.loads(succeeded.run(*ARGUMENTS, "--sign", PROMOTING, "--json").stdout)
-    assert [each["file"] for each in told["objects"]] == [
+    document = json.loads(succeeded.run(*ARGUMENTS, "--sign", PROMOTING, "--json").stdout)
+    assert [each["file"] for each in document["objects"]] == [
         *("storefront.zip", "schema.sql", "release.json.sig"),
         *("promotion.json", "promotion.json.sig", "release.json"),
     ]
@@ -164,7 +164,7 @@ def test_the_manifest_goes_last_and_the_statement_says_what_is_so(succeeded: Any
         "promotedAt": "2026-11-23T14:05:00Z",
         "promotedBy": succeeded.client("sts").get_caller_identity()["Arn"],
     }
-    assert (told["promoted"], told["digest"]) == (True, record["digest"])
+    assert (document["promoted"], document["digest"]) == (True, record["digest"])
 
 
 def test_a_second_run_changes_nothing_and_says_so(succeeded: Any) -> None:

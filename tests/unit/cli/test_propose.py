@@ -152,10 +152,10 @@ def test_a_parameter_that_was_changed_outside_is_named_and_restored(
 
 
 def test_programs_learn_where_it_waits(stage: Stage, machine: Machine, file: Path) -> None:
-    told = json.loads(stage.run("apply", str(file), "--yes", "--json").stdout)
-    assert told["proposal"] == "configuration-1"
-    assert (told["status"], told["waitsFor"], told["changed"]) == ("RUNNING", [OWNER], True)
-    assert told["expiresAt"] > NOW.isoformat()
+    document = json.loads(stage.run("apply", str(file), "--yes", "--json").stdout)
+    assert document["proposal"] == "configuration-1"
+    assert (document["status"], document["waitsFor"], document["changed"]) == ("RUNNING", [OWNER], True)
+    assert document["expiresAt"] > NOW.isoformat()
 
 
 def test_what_can_not_be_proposed_says_why(stage: Stage, machine: Machine, file: Path) -> None:

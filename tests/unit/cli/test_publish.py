@@ -78,22 +78,22 @@ def test_a_release_is_uploaded_with_a_manifest_that_the_pipeline_reads(
 
 
 def test_it_says_what_it_uploaded_and_how_to_watch(stage: Any, arguments: list[str]) -> None:
-    told = stage.run(*arguments).stdout
-    assert told.splitlines()[0] == (
+    output = stage.run(*arguments).stdout
+    assert output.splitlines()[0] == (
         "Publishing storefront v1.4.0 for development, from acme/storefront 8f1d5a0 by dana@example.com"
     )
-    assert "storefront.zip                        22 B  uploaded" in told
-    assert "Published at s3://releases/releases/storefront/v1.4.0/" in told
-    assert "tagship watch storefront v1.4.0 --stage development" in told
+    assert "storefront.zip                        22 B  uploaded" in output
+    assert "Published at s3://releases/releases/storefront/v1.4.0/" in output
+    assert "tagship watch storefront v1.4.0 --stage development" in output
 
 
 def test_the_result_as_json(stage: Any, arguments: list[str]) -> None:
-    told = json.loads(stage.run(*arguments, "--json").stdout)
-    assert told["published"] is True
-    assert told["publishedBefore"] is False
-    assert told["address"] == "s3://releases/releases/storefront/v1.4.0/"
-    assert [each["file"] for each in told["objects"]] == ["storefront.zip", "release.json"]
-    assert told["manifest"]["tag"] == "v1.4.0"
+    document = json.loads(stage.run(*arguments, "--json").stdout)
+    assert document["published"] is True
+    assert document["publishedBefore"] is False
+    assert document["address"] == "s3://releases/releases/storefront/v1.4.0/"
+    assert [each["file"] for each in document["objects"]] == ["storefront.zip", "release.json"]
+    assert document["manifest"]["tag"] == "v1.4.0"
 
 
 def test_a_named_bucket_needs_no_stack(stage: Any, arguments: list[str]) -> None:
@@ -278,9 +278,9 @@ def test_a_tag_that_ended_badly_fails_the_job_that_publishes_it_again(
         in result.stderr
     )
     assert "Publish a new tag" in result.stderr
-    told = stage.run(*arguments, "--json")
-    assert told.exit_code == 1
-    assert json.loads(told.stdout)["status"] == status
+    outcome = stage.run(*arguments, "--json")
+    assert outcome.exit_code == 1
+    assert json.loads(outcome.stdout)["status"] == status
 
 
 def test_a_tag_that_runs_or_succeeded_is_told_and_passes(stage: Any, arguments: list[str]) -> None:
@@ -476,12 +476,12 @@ def test_a_refused_upload_says_what_was_tried_what_aws_said_and_what_to_do(code:
     stub.add_client_error("put_object", "AccessDenied", "not authorized", http_status_code=403)
     with stub, pytest.raises(AwsRefused) as refused:
         upload(folder)
-    told = refused.value.message
+    message = refused.value.message
     assert (
         f"Uploading {code} to s3://releases/{FOLDER}storefront.zip: AWS refused (AccessDenied): not authorized."
-        in told
+        in message
     )
-    assert "Your identity can't do this (PutObject)" in told
+    assert "Your identity can't do this (PutObject)" in message
 
 
 def test_a_bucket_that_is_not_there_is_refused_by_aws(stage: Any, arguments: list[str]) -> None:
@@ -505,7 +505,7 @@ def test_a_file_larger_than_one_put_is_told_before_anything_is_read(
 
 
 @pytest.mark.parametrize(
-    "change, told",
+    "change, expected",
     [
         (("--tag", "v1.4"), "tag: must be v and a semantic version"),
         (("--application", "Storefront"), "application: must be a lower-case letter"),
@@ -515,23 +515,23 @@ def test_a_file_larger_than_one_put_is_told_before_anything_is_read(
     ],
 )
 def test_an_invalid_manifest_is_told_by_field_and_nothing_is_uploaded(
-    stage: Any, arguments: list[str], change: tuple[str, str], told: str
+    stage: Any, arguments: list[str], change: tuple[str, str], expected: str
 ) -> None:
     result = stage.run(*arguments, *change)
     assert result.exit_code == 1
     assert "The release is not valid. Nothing was uploaded." in result.stderr
-    assert told in result.stderr
+    assert expected in result.stderr
     assert versions(stage) == 0
 
 
 def test_all_problems_of_a_manifest_are_told_at_once(stage: Any, arguments: list[str]) -> None:
-    told = stage.run(*arguments, "--author", "Dana", "--commit", "abc").stderr
-    assert "author:" in told
-    assert "commit:" in told
+    output = stage.run(*arguments, "--author", "Dana", "--commit", "abc").stderr
+    assert "author:" in output
+    assert "commit:" in output
 
 
 @pytest.mark.parametrize(
-    "change, code_, told",
+    "change, code_, expected",
     [
         (("--artifact", "storefront.zip"), 2, "is not name=path"),
         (("--artifact", "function="), 2, "is not name=path"),
@@ -547,7 +547,7 @@ def test_all_problems_of_a_manifest_are_told_at_once(stage: Any, arguments: list
     ],
 )
 def test_wrong_use_is_told_before_aws_is_asked(
-    code: Path, arguments: list[str], change: tuple[str, ...], code_: int, told: str, stage: Any
+    code: Path, arguments: list[str], change: tuple[str, ...], code_: int, expected: str, stage: Any
 ) -> None:
     code.with_name("empty.zip").touch()
     code.with_name("broken.zip").write_bytes(b"<html>404 Not Found</html>")
@@ -555,7 +555,7 @@ def test_wrong_use_is_told_before_aws_is_asked(
     code.with_name("notes.md").write_text("notes")
     result = stage.run(*arguments, *change)
     assert result.exit_code == code_
-    assert told in result.stderr
+    assert expected in result.stderr
     assert versions(stage) == 0
 
 
@@ -601,9 +601,9 @@ def test_notes_come_from_a_file_too(stage: Any, arguments: list[str], code: Path
 def test_notes_that_would_command_the_terminal_are_shown_and_not_obeyed(
     stage: Any, arguments: list[str]
 ) -> None:
-    told = stage.run(*arguments, "--dry-run", "--notes", "a\u202eb", color=True).output
-    assert "\u202e" not in told
-    assert "a⟨U+202E⟩b" in told
+    output = stage.run(*arguments, "--dry-run", "--notes", "a\u202eb", color=True).output
+    assert "\u202e" not in output
+    assert "a⟨U+202E⟩b" in output
 
 
 # ---- where it comes from -------------------------------------------------------------------------------------------
@@ -650,12 +650,16 @@ def test_git_says_commit_repository_and_author(stage: Any, repository: Path) -> 
 
 def test_the_environment_of_ci_goes_before_git_and_options_before_both(stage: Any, repository: Path) -> None:
     env = {"GITHUB_SHA": "b" * 40, "GITHUB_REPOSITORY": "other/place", "GITLAB_USER_EMAIL": "ci@example.com"}
-    told = json.loads(stage.run(*GIVEN, "--dry-run", "--json", env=env).stdout)["manifest"]
-    assert (told["commit"], told["repository"], told["author"]) == ("b" * 40, "other/place", "ci@example.com")
-    told = json.loads(stage.run(*GIVEN, "--dry-run", "--json", "--commit", "c" * 40, env=env).stdout)[
+    document = json.loads(stage.run(*GIVEN, "--dry-run", "--json", env=env).stdout)["manifest"]
+    assert (document["commit"], document["repository"], document["author"]) == (
+        "b" * 40,
+        "other/place",
+        "ci@example.com",
+    )
+    document = json.loads(stage.run(*GIVEN, "--dry-run", "--json", "--commit", "c" * 40, env=env).stdout)[
         "manifest"
     ]
-    assert told["commit"] == "c" * 40
+    assert document["commit"] == "c" * 40
 
 
 def test_a_short_commit_is_made_whole_by_git(repository: Path) -> None:
@@ -717,8 +721,8 @@ def test_an_author_that_nobody_is_known_by_is_noticed(address: str, noreply: boo
 
 def test_a_noreply_author_is_told_with_what_it_means(stage: Any, arguments: list[str]) -> None:
     """Fault 81."""
-    told = stage.run(*arguments, "--author", "1+dana@users.noreply.github.com").stderr
-    assert "Tagship could not detect an author who approves their own release. Set --author to" in told
+    output = stage.run(*arguments, "--author", "1+dana@users.noreply.github.com").stderr
+    assert "Tagship could not detect an author who approves their own release. Set --author to" in output
 
 
 @pytest.mark.parametrize(

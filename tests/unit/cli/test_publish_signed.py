@@ -101,8 +101,8 @@ def interrupted(stage: Any, arguments: list[str], key: str, monkeypatch: pytest.
 def test_the_signature_is_what_the_gate_asks_for_and_goes_before_the_manifest(
     stage: Any, arguments: list[str], key: str
 ) -> None:
-    told = json.loads(stage.run(*arguments, "--sign", key, "--json").stdout)
-    assert [each["file"] for each in told["objects"]] == [
+    document = json.loads(stage.run(*arguments, "--sign", key, "--json").stdout)
+    assert [each["file"] for each in document["objects"]] == [
         "storefront.zip",
         "release.json.sig",
         "release.json",

@@ -22,9 +22,14 @@ def queued(stage):
 def test_an_applications_facts_are_queued_again_for_every_channel_that_wants_them(stage):
     stage.release("v1.4.0").waiting()
     result = stage.run("replay", "storefront", "--tag", "v1.4.0", "--json")
-    told = json.loads(result.stdout)
+    document = json.loads(result.stdout)
     facts = stage.ledger.facts_of("storefront", "v1.4.0")
-    assert told == {"application": "storefront", "tag": "v1.4.0", "stage": "development", "facts": len(facts)}
+    assert document == {
+        "application": "storefront",
+        "tag": "v1.4.0",
+        "stage": "development",
+        "facts": len(facts),
+    }
     assert {message["channel"] for message in queued(stage)} >= {"bus", "topic"}
 
 

@@ -31,12 +31,12 @@ def some_releases(stage: Any) -> None:
 
 def test_it_counts_what_the_ledger_says(stage: Any) -> None:
     some_releases(stage)
-    told = json.loads(stage.run("report", "--since", "7d", "--json").stdout)
-    together = told["together"]
+    document = json.loads(stage.run("report", "--since", "7d", "--json").stdout)
+    together = document["together"]
     assert (together["deployments"], together["changeFailureRate"], together["notRestored"]) == (1, 0.0, 1)
     assert together["endings"] == {"INVALID": 1, "SUCCEEDED": 1}
-    assert told["applications"] == {"storefront": together}
-    assert [part["deployments"] for part in told["parts"]] == [0, 0, 0, 0, 0, 1, 0]
+    assert document["applications"] == {"storefront": together}
+    assert [part["deployments"] for part in document["parts"]] == [0, 0, 0, 0, 0, 1, 0]
     shown = stage.run("report", "--since", "7d").stdout
     assert re.search(r"storefront +1 +0\.14 +0 \(0%\)", shown), shown
     assert "Failures not restored yet: 1." in shown

@@ -50,10 +50,10 @@ def test_hostile_text_in_the_ledger_is_shown_as_what_it_is(
     made = stage.release(author=f"dana{EVIL}@example.com", notes=EVIL)
     made.locked().gated(failing="tag", why=EVIL, remedy=EVIL).fact(f"Some{EVIL}Fact", {"why": EVIL})
     made.ended(Status.INVALID, f"It says {EVIL} and ends.")
-    told = stage.run(*arguments, color=color).output
-    assert harmless(told)
-    assert "owned" in told
-    assert "\x1b[31m⟨" not in told.replace("\x1b[31m\x1b[1m", "")
+    output = stage.run(*arguments, color=color).output
+    assert harmless(output)
+    assert "owned" in output
+    assert "\x1b[31m⟨" not in output.replace("\x1b[31m\x1b[1m", "")
 
 
 def test_in_json_control_characters_are_escaped(stage: Any) -> None:
@@ -134,8 +134,8 @@ def commands() -> list[tuple[str, click.Command]]:
     "name, command", commands(), ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_every_command_explains_itself_with_an_example(stage: Any, name: str, command: click.Command) -> None:
-    told = stage.run(*name.split(), "--help").stdout
-    assert f"tagship {name}" in told.split("Example")[1]
+    output = stage.run(*name.split(), "--help").stdout
+    assert f"tagship {name}" in output.split("Example")[1]
     assert command.help
     assert all(option.help for option in command.params if isinstance(option, click.Option))
 
@@ -170,10 +170,10 @@ def test_every_command_that_prints_a_result_prints_it_as_json_too(stage: Any, na
 
 
 def test_the_help_lists_the_commands_in_order_and_not_those_for_developers(stage: Any) -> None:
-    told = stage.run("--help").stdout
-    names = re.findall(r"^  ([a-z]+) {2,}[A-Z]", told, re.MULTILINE)
+    output = stage.run("--help").stdout
+    names = re.findall(r"^  ([a-z]+) {2,}[A-Z]", output, re.MULTILINE)
     assert names == [name for name in COMMANDS if name not in HIDDEN]
-    assert "Exit codes: 0 success, 1 the release or check failed, 2 wrong usage, 3 AWS error." in told
+    assert "Exit codes: 0 success, 1 the release or check failed, 2 wrong usage, 3 AWS error." in output
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["publish", "--help"], ["watch", "--help"]])
@@ -211,7 +211,7 @@ def test_a_shell_is_told_what_may_come_next(typed: str, offered: list[str]) -> N
         "COMP_CWORD": str(len(typed.split(" ")) - 1),
         "_TAGSHIP_COMPLETE": "bash_complete",
     }
-    told = CliRunner().invoke(main, prog_name="tagship", env=words)
-    assert [each.partition(",")[2].upper() for each in told.stdout.split()] == [
+    result = CliRunner().invoke(main, prog_name="tagship", env=words)
+    assert [each.partition(",")[2].upper() for each in result.stdout.split()] == [
         each.upper() for each in offered
     ]

@@ -68,7 +68,7 @@ def test_a_plan_says_what_the_kind_says(stage: Stage, content: Path) -> None:
 def test_a_file_that_the_kind_does_not_take_is_refused_before_anything_is_uploaded(
     stage: Stage, content: Path
 ) -> None:
-    told = (
+    source = (
         "--tag",
         "v1.0.0",
         "--commit",
@@ -78,7 +78,7 @@ def test_a_file_that_the_kind_does_not_take_is_refused_before_anything_is_upload
         "--author",
         "dana@example.com",
     )
-    for command, more in (("plan", ()), ("publish", told)):
+    for command, more in (("plan", ()), ("publish", source)):
         result = asked(stage, command, "function", content, *more)
         assert result.exit_code == 1, result.output
         assert "content" in result.output + result.stderr

@@ -37,40 +37,40 @@ def test_a_release_is_told_section_by_section(stage: Any) -> None:
     made.decided("ana@example.com", "approve", "looks good").decided("bo@example.com").started().shifted(1)
     stage.clock.pause(60)
     made.checked(1).shifted(2).checked(2).ended(Status.SUCCEEDED, "It serves all traffic.")
-    told = stage.run("show", "storefront", "v1.4.0").stdout
-    assert "gates       passed  manifest" in told
-    assert "decisions   14:06:05  ana@example.com  approve  “looks good”" in told
-    assert "traffic     14:06:05  10 %\n              14:07:05  100 %" in told
-    assert "health      healthy  candidate: http https://x" in told
+    output = stage.run("show", "storefront", "v1.4.0").stdout
+    assert "gates       passed  manifest" in output
+    assert "decisions   14:06:05  ana@example.com  approve  “looks good”" in output
+    assert "traffic     14:06:05  10 %\n              14:07:05  100 %" in output
+    assert "health      healthy  candidate: http https://x" in output
     assert re.search(
         r"took +waited for the lock +0 s\n +gates +0 s\n +plan +5 s\n +approval +1 min\n +deployment +1 min",
-        told,
+        output,
     )
-    assert "storefront v1.4.0 SUCCEEDED after 2 min 5 s" in told
+    assert "storefront v1.4.0 SUCCEEDED after 2 min 5 s" in output
 
 
 def test_as_json_it_has_everything_and_no_token(stage: Any) -> None:
     stage.release().succeeded()
     result = stage.run("show", "storefront", "v1.4.0", "--json")
-    told = json.loads(result.stdout)
-    assert told["status"] == "SUCCEEDED"
-    assert [each["approver"] for each in told["approval"]["decisions"]] == [
+    document = json.loads(result.stdout)
+    assert document["status"] == "SUCCEEDED"
+    assert [each["approver"] for each in document["approval"]["decisions"]] == [
         "ana@example.com",
         "bo@example.com",
     ]
-    assert set(told["phases"]) == {"waited for the lock", "gates", "plan", "approval", "deployment"}
+    assert set(document["phases"]) == {"waited for the lock", "gates", "plan", "approval", "deployment"}
     assert "taskToken" not in result.stdout
 
 
 @pytest.mark.parametrize(
-    "ended, told",
+    "ended, expected",
     [
         (None, "promotion   to production after Tue 24 Nov 2026, 14:00 UTC, if it stays current and healthy"),
         ((FactKind.RELEASE_PROMOTED, {"address": "s3://there/"}), "promotion   promoted  s3://there/"),
         ((FactKind.PROMOTION_REFUSED, {"why": "An alarm fired."}), "promotion   refused  An alarm fired."),
     ],
 )
-def test_a_promotion_is_shown_with_its_time_and_its_end(stage: Any, ended: Any, told: str) -> None:
+def test_a_promotion_is_shown_with_its_time_and_its_end(stage: Any, ended: Any, expected: str) -> None:
     stage.release().succeeded()
     promotion = promotions.opened(
         stage.ledger,
@@ -83,7 +83,7 @@ def test_a_promotion_is_shown_with_its_time_and_its_end(stage: Any, ended: Any, 
     if ended:
         (known,) = promotions.open_ones(stage.ledger)
         promotions.end(stage.ledger, known, promotions.fact_of(known, ended[0], data=ended[1]))
-    assert told in stage.run("show", "storefront", "v1.4.0").stdout
+    assert expected in stage.run("show", "storefront", "v1.4.0").stdout
     answered = json.loads(stage.run("show", "storefront", "v1.4.0", "--json").stdout)["promotion"]
     assert answered["ended"] == (ended[0] if ended else None)
 

@@ -22,9 +22,9 @@ def test_nothing_configured_says_how_to_begin(stage: Any) -> None:
 def test_every_configured_application_is_told(stage: Any) -> None:
     stage.configure()
     stage.configure(application="warehouse")
-    told = stage.run("status").stdout
-    assert told.index("storefront in development") < told.index("warehouse in development")
-    assert told.count("nothing by Tagship yet") == 2
+    output = stage.run("status").stdout
+    assert output.index("storefront in development") < output.index("warehouse in development")
+    assert output.count("nothing by Tagship yet") == 2
 
 
 def test_an_application_that_nobody_knows_is_told_with_those_that_there_are(stage: Any) -> None:
@@ -39,10 +39,10 @@ def test_what_runs_is_told_with_since_when(stage: Any) -> None:
     stage.configure()
     stage.release("v1.3.0").succeeded()
     stage.clock.pause(3 * 3600)
-    told = stage.run("status", "storefront").stdout
-    assert "deployed    v1.3.0 since Mon 23 Nov 2026, 14:05 UTC, 3 h ago" in told
-    assert "in progress nothing" in told
-    assert "last ended  v1.3.0 SUCCEEDED" in told
+    output = stage.run("status", "storefront").stdout
+    assert "deployed    v1.3.0 since Mon 23 Nov 2026, 14:05 UTC, 3 h ago" in output
+    assert "in progress nothing" in output
+    assert "last ended  v1.3.0 SUCCEEDED" in output
 
 
 def test_after_a_rollback_by_hand_since_is_when_the_version_before_serves_again(stage: Any) -> None:
@@ -191,8 +191,8 @@ def test_the_share_of_the_traffic_is_the_one_of_now(stage: Any) -> None:
         (lambda: made.fact("Baseline Restored", {"what": "x"}), 0),
     ):
         then()
-        told = json.loads(stage.run("status", "storefront", "--json").stdout)["applications"][0]
-        assert [each["percent"] for each in told["underway"]] == [percent]
+        document = json.loads(stage.run("status", "storefront", "--json").stdout)["applications"][0]
+        assert [each["percent"] for each in document["underway"]] == [percent]
 
 
 def test_a_bake_that_was_made_longer_ends_when_its_last_look_said(stage: Any) -> None:
@@ -205,19 +205,19 @@ def test_a_bake_that_was_made_longer_ends_when_its_last_look_said(stage: Any) ->
 
 def test_who_is_waited_for_and_how_to_decide(stage: Any) -> None:
     stage.release().waiting().decided("bo@example.com")
-    told = stage.run("status", "storefront", "--region", "eu-central-1").stdout
-    assert "waiting for ana@example.com and chi@example.com" in told
-    assert "expires Mon 23 Nov 2026, 18:05 UTC, in 4 h" in told
-    assert "decide: tagship approve storefront v1.4.0 --stage development --region eu-central-1" in told
+    output = stage.run("status", "storefront", "--region", "eu-central-1").stdout
+    assert "waiting for ana@example.com and chi@example.com" in output
+    assert "expires Mon 23 Nov 2026, 18:05 UTC, in 4 h" in output
+    assert "decide: tagship approve storefront v1.4.0 --stage development --region eu-central-1" in output
 
 
 def test_a_release_that_waits_for_the_lock_says_who_has_it(stage: Any) -> None:
     stage.release("v1.4.0").waiting().started()
     stage.clock.pause(5)
     stage.release("v1.5.0")
-    told = stage.run("status", "storefront").stdout
-    assert "v1.5.0 is waiting for the lock (held by v1.4.0)" in told
-    assert "lock        held by v1.4.0, lease ends in" in told
+    output = stage.run("status", "storefront").stdout
+    assert "v1.5.0 is waiting for the lock (held by v1.4.0)" in output
+    assert "lock        held by v1.4.0, lease ends in" in output
 
 
 def test_a_release_that_waits_while_old_revisions_are_deleted_says_who_does_it_and_until_when(
@@ -239,8 +239,8 @@ def test_a_release_that_waits_while_old_revisions_are_deleted_says_who_does_it_a
 def test_a_lease_that_has_ended_is_told(stage: Any) -> None:
     stage.release().locked(seconds=60)
     stage.clock.pause(600)
-    told = stage.run("status", "storefront").stdout
-    assert "its lease has expired, so its execution may have died; the next release takes the lock" in told
+    output = stage.run("status", "storefront").stdout
+    assert "its lease has expired, so its execution may have died; the next release takes the lock" in output
 
 
 def test_the_lease_of_a_rollback_that_has_ended_is_no_other_release_s(stage: Any) -> None:
@@ -248,17 +248,17 @@ def test_the_lease_of_a_rollback_that_has_ended_is_no_other_release_s(stage: Any
     held = {"application": "storefront", "tag": "v1.4.0", "attempt": 1, "execution": "arn:rollback"}
     lock.acquire(stage.ledger, **held, seconds=60, taking_over=True)
     stage.clock.pause(600)
-    told = stage.run("status", "storefront").stdout
-    assert "its execution may have died; the sweep takes over within 15 minutes" in told
+    output = stage.run("status", "storefront").stdout
+    assert "its execution may have died; the sweep takes over within 15 minutes" in output
 
 
 def test_a_lock_that_is_kept_is_the_loudest_line(stage: Any) -> None:
     stage.release().waiting().started().shifted(1).going_back().ended(
         Status.ROLLBACK_FAILED, "The alias is gone."
     )
-    told = stage.run("status", "storefront").stdout
-    assert "BLOCKED: v1.4.0 ended ROLLBACK_FAILED. No release can start until a person acts." in told
-    assert "what to do: tagship history storefront --tag v1.4.0" in told
+    output = stage.run("status", "storefront").stdout
+    assert "BLOCKED: v1.4.0 ended ROLLBACK_FAILED. No release can start until a person acts." in output
+    assert "what to do: tagship history storefront --tag v1.4.0" in output
     assert (
         json.loads(stage.run("status", "--json", "storefront").stdout)["applications"][0]["lock"]["kept"]
         is True
@@ -270,24 +270,24 @@ def test_how_the_last_one_failed_is_told_in_its_own_words(stage: Any) -> None:
     stage.release().locked().gated(failing="tag").ended(
         Status.INVALID, "storefront v1.4.0: the gate tag failed."
     )
-    told = stage.run("status", "storefront").stdout
-    assert "last ended  v1.4.0 INVALID Mon 23 Nov 2026, 14:05 UTC, just now" in told
-    assert "storefront v1.4.0: the gate tag failed." in told
+    output = stage.run("status", "storefront").stdout
+    assert "last ended  v1.4.0 INVALID Mon 23 Nov 2026, 14:05 UTC, just now" in output
+    assert "storefront v1.4.0: the gate tag failed." in output
 
 
 def test_a_release_that_is_rolled_back_after_it_succeeded_is_on_its_way_again(stage: Any) -> None:
     made = stage.release().succeeded()
     made.locked()
     stage.ledger.record(_fact_of(made, "Rollback Triggered", {"trigger": "alarm", "why": "5xx"}))
-    told = json.loads(stage.run("status", "storefront", "--json").stdout)["applications"][0]
-    assert told["runs"]["tag"] == "v1.4.0"
-    assert [each["phase"] for each in told["underway"]] == ["rollback"]
+    document = json.loads(stage.run("status", "storefront", "--json").stdout)["applications"][0]
+    assert document["runs"]["tag"] == "v1.4.0"
+    assert [each["phase"] for each in document["underway"]] == ["rollback"]
 
 
 def test_a_release_whose_alarms_are_watched_says_until_when(stage: Any) -> None:
     stage.release().succeeded()
     key = {"pk": {"S": "APPLICATION#storefront"}, "sk": {"S": "CURRENT"}}
-    for ends, told in (("2026-11-23T14:35:00.000Z", True), ("2026-11-23T14:04:00.000Z", False)):
+    for ends, shown in (("2026-11-23T14:35:00.000Z", True), ("2026-11-23T14:04:00.000Z", False)):
         stage.client("dynamodb").update_item(
             TableName="ledger",
             Key=key,
@@ -296,7 +296,7 @@ def test_a_release_whose_alarms_are_watched_says_until_when(stage: Any) -> None:
         )
         assert (
             "an alarm rolls it back automatically until 14:35" in stage.run("status", "storefront").stdout
-        ) == told
+        ) == shown
 
 
 def _fact_of(made: Any, name: str, data: dict[str, Any]) -> Any:
@@ -335,9 +335,9 @@ def test_a_stage_that_there_is_not_is_wrong_use_wherever_it_stands(stage: Any) -
 def test_while_a_retry_is_underway_the_last_ending_is_still_told(stage: Any) -> None:
     """The release stands as RUNNING then, and has no ending of its own."""
     stage.release().locked().ended(Status.EXPIRED, "Nobody decided.").retried()
-    told = stage.run("status", "storefront").stdout
-    assert "last ended  v1.4.0 EXPIRED" in told
-    assert "Nobody decided." in told
+    output = stage.run("status", "storefront").stdout
+    assert "last ended  v1.4.0 EXPIRED" in output
+    assert "Nobody decided." in output
     last = json.loads(stage.run("status", "--json", "storefront").stdout)["applications"][0]["lastEnded"]
     assert (last["tag"], last["status"], last["why"]) == ("v1.4.0", "EXPIRED", "Nobody decided.")
     assert last["endedAt"].startswith("2026-11-23T")

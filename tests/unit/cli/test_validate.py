@@ -261,12 +261,12 @@ def test_the_same_as_json(files: Path) -> None:
     (files / "application.yaml").write_text(altered(VALID_APPLICATION, "percent: 10", "percent: 100"))
     result = run("--json")
     assert result.exit_code == 1
-    told = json.loads(result.stdout)
-    assert told["valid"] is False
-    assert told["files"][0]["problems"] == [
+    document = json.loads(result.stdout)
+    assert document["valid"] is False
+    assert document["files"][0]["problems"] == [
         {"line": 12, "field": "strategy.percent", "message": "must be less than or equal to 99"}
     ]
-    assert told["files"][1] == {"file": "release.json", "kind": "release", "valid": True, "problems": []}
+    assert document["files"][1] == {"file": "release.json", "kind": "release", "valid": True, "problems": []}
 
 
 def test_show_defaults_writes_out_what_was_left_out(files: Path) -> None:

@@ -27,12 +27,14 @@ def test_it_follows_to_a_good_end_and_ends_with_0(stage: Any) -> None:
     ]
     result = stage.run("watch", "storefront", "v1.4.0")
     assert result.exit_code == 0
-    told = result.stdout
-    assert told.count("waits for approval by") == 1
+    output = result.stdout
+    assert output.count("waits for approval by") == 1
     assert (
-        told.index("ana@example.com approved it") < told.index("10 % of traffic") < told.index("SUCCEEDED\n")
+        output.index("ana@example.com approved it")
+        < output.index("10 % of traffic")
+        < output.index("SUCCEEDED\n")
     )
-    assert told.endswith("storefront v1.4.0 SUCCEEDED after 21 s\n  It serves all traffic.\n")
+    assert output.endswith("storefront v1.4.0 SUCCEEDED after 21 s\n  It serves all traffic.\n")
 
 
 @pytest.mark.parametrize(
@@ -170,8 +172,8 @@ def test_facts_of_other_releases_are_not_told(stage: Any) -> None:
         lambda: stage.release("v1.5.0"),
         lambda: made.ended(Status.SUPERSEDED, "Superseded by v1.5.0."),
     ]
-    told = stage.run("watch", "storefront", "v1.4.0").stdout
-    assert told.count("was read") == 1
+    output = stage.run("watch", "storefront", "v1.4.0").stdout
+    assert output.count("was read") == 1
 
 
 def test_on_a_terminal_the_last_line_says_where_it_is(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,21 +181,21 @@ def test_on_a_terminal_the_last_line_says_where_it_is(stage: Any, monkeypatch: p
     monkeypatch.setenv("COLUMNS", "120")
     made = stage.release().waiting().decided("ana@example.com").decided("bo@example.com").started().shifted(1)
     stage.clock.during = [lambda: made.checked(1).shifted(2).checked(2).ended(Status.SUCCEEDED)]
-    told = stage.run("watch", "storefront", color=True).stdout
+    output = stage.run("watch", "storefront", color=True).stdout
     where = "v1.4.0 serves 10 % of traffic (step 1 of 2) and is baking, 1 min left"
-    assert f"{where} ░░░░░░░░░░ 0 s of 20 min" in told
-    assert "\r\x1b[2K" in told
+    assert f"{where} ░░░░░░░░░░ 0 s of 20 min" in output
+    assert "\r\x1b[2K" in output
 
 
 def test_without_a_terminal_nothing_is_written_over(stage: Any) -> None:
     stage.release().succeeded()
-    told = stage.run("watch", "storefront", "v1.4.0").stdout
-    assert "\r" not in told
-    assert "\x1b" not in told
+    output = stage.run("watch", "storefront", "v1.4.0").stdout
+    assert "\r" not in output
+    assert "\x1b" not in output
 
 
 @pytest.mark.parametrize(
-    "seconds, told",
+    "seconds, expected",
     [
         (-5, "░░░░░░░░░░ 0 s of 20 min"),
         (0, "░░░░░░░░░░ 0 s of 20 min"),
@@ -202,10 +204,10 @@ def test_without_a_terminal_nothing_is_written_over(stage: Any) -> None:
         (9000, "▓▓▓▓▓▓▓▓▓▓ 20 min of 20 min"),
     ],
 )
-def test_how_much_of_a_budget_is_used_can_be_seen(seconds: int, told: str) -> None:
+def test_how_much_of_a_budget_is_used_can_be_seen(seconds: int, expected: str) -> None:
     began = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
     ends = began + timedelta(seconds=1200)
-    assert progress(began, ends, began + timedelta(seconds=seconds)) == told
+    assert progress(began, ends, began + timedelta(seconds=seconds)) == expected
 
 
 @pytest.mark.parametrize(

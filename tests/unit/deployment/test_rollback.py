@@ -320,8 +320,8 @@ def barred(ledger: Ledger, **changes: Any) -> str:
 def test_a_release_that_was_taken_back_before_is_barred_and_nothing_else(ledger, status):
     release(ledger)
     end(ledger, status=status)
-    told = "storefront v1.4.0 was rolled back before. From now on it cannot be deployed again."
-    assert barred(ledger) == told
+    message = "storefront v1.4.0 was rolled back before. From now on it cannot be deployed again."
+    assert barred(ledger) == message
     mark = {"why": "it leaks", "by": "lee", "at": "2026-11-23T10:00:00.000Z"}
     assert releases.get(ledger, "storefront", "v1.4.0")["barred"] == mark
     (fact,) = facts(ledger, "Release Barred")

@@ -42,7 +42,7 @@ def test_every_form_that_github_gives_is_read(raw, count):
 
 
 def test_what_is_no_subject_or_commit_of_ours_is_left_out():
-    told = provenances(
+    provenance = provenances(
         written(
             bundle(
                 statement(
@@ -59,7 +59,7 @@ def test_what_is_no_subject_or_commit_of_ours_is_left_out():
             )
         )
     )
-    assert (told[0].subjects, told[0].commits) == (frozenset(), frozenset())
+    assert (provenance[0].subjects, provenance[0].commits) == (frozenset(), frozenset())
 
 
 @pytest.mark.parametrize(
@@ -112,9 +112,9 @@ def test_what_is_no_attestation_is_refused_in_words(raw, why):
     """Fault 7."""
     with pytest.raises(Unreadable) as refused:
         provenances(raw)
-    told = str(refused.value)
-    assert told.startswith(why)
-    assert all(" " <= char <= "~" or char in "⟨⟩…" for char in told) and len(told) < 300
+    message = str(refused.value)
+    assert message.startswith(why)
+    assert all(" " <= char <= "~" or char in "⟨⟩…" for char in message) and len(message) < 300
 
 
 anything = st.recursive(

@@ -52,8 +52,10 @@ def test_the_function_is_told_the_release_and_lets_it_through():
     assert (result.verdict, result.why) == (Verdict.PASSED, "storefront-gate passed the release.")
     (asked,) = function.asked
     assert (asked["FunctionName"], asked["InvocationType"]) == ("storefront-gate", "RequestResponse")
-    told = json.loads(asked["Payload"])
-    assert {name: told[name] for name in ("source", "gate", "stage", "application", "tag", "production")} == {
+    document = json.loads(asked["Payload"])
+    assert {
+        name: document[name] for name in ("source", "gate", "stage", "application", "tag", "production")
+    } == {
         "source": "tagship",
         "gate": "custom",
         "stage": "production",
@@ -61,8 +63,8 @@ def test_the_function_is_told_the_release_and_lets_it_through():
         "tag": "v1.4.0",
         "production": "v1.3.0",
     }
-    assert told["manifest"]["commit"] == "0123456789abcdef0123456789abcdef01234567"
-    assert told["objects"]["storefront.zip"]["versionId"] == "7"
+    assert document["manifest"]["commit"] == "0123456789abcdef0123456789abcdef01234567"
+    assert document["objects"]["storefront.zip"]["versionId"] == "7"
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def answering(stubber, answer, *, payload=ANY, error=None):
 
 def test_it_is_told_the_release_the_candidate_and_the_baseline(stubbed):
     client, stubber = stubbed
-    told = {
+    event = {
         "source": "tagship",
         "check": "custom",
         "application": "storefront",
@@ -70,7 +70,7 @@ def test_it_is_told_the_release_the_candidate_and_the_baseline(stubbed):
         "baseline": BASELINE,
         "since": None,
     }
-    answering(stubber, {"verdict": "healthy"}, payload=json.dumps(told))
+    answering(stubber, {"verdict": "healthy"}, payload=json.dumps(event))
     assert asked(client).verdict is Verdict.HEALTHY
 
 

@@ -31,8 +31,8 @@ def assert_chain_is_whole(facts: Iterable[Item]) -> None:
     """From what was read back, and without the ledger's own arithmetic."""
     previous = ""
     for number, item in enumerate(facts, start=1):
-        told = {name: value for name, value in item.items() if name != "digest"}
-        text = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        content = {name: value for name, value in item.items() if name != "digest"}
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         assert (item["seq"], item["previous"]) == (number, previous)
         assert item["digest"] == hashlib.sha256(text.encode()).hexdigest()
         previous = item["digest"]

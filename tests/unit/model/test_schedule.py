@@ -170,12 +170,12 @@ def test_where_the_machine_is_does_not_matter(monkeypatch: pytest.MonkeyPatch, h
         try:
             weekly = [window("Sun 02:30-04:00 Europe/Berlin")]
             opens = schedule.next_opening(weekly, utc("2026-03-28T12:00"))
-            told = schedule.said(utc("2026-03-28T23:30"), weekly)
+            text = schedule.said(utc("2026-03-28T23:30"), weekly)
         finally:
             patch.undo()
             time.tzset()
     assert opens is not None and (opens, opens.utcoffset()) == (utc("2026-03-29T01:00"), timedelta(0))
-    assert told == "Sun 29 Mar 2026, 00:30 CET (Sat 23:30 UTC)"
+    assert text == "Sun 29 Mar 2026, 00:30 CET (Sat 23:30 UTC)"
 
 
 # ---- whatever windows, wherever, whenever --------------------------------------------------------------------------

@@ -34,9 +34,9 @@ class FakeBus:
         return self.answer
 
 
-def published(told: dict[str, Any]) -> dict[str, Any]:
+def published(record: dict[str, Any]) -> dict[str, Any]:
     events = FakeBus()
-    bus.publish(told, events=events, event_bus="tagship-production")
+    bus.publish(record, events=events, event_bus="tagship-production")
     (entry,) = events.entries
     return entry
 

@@ -11,7 +11,7 @@ from tagship.notices import github
 from tagship.notices.channel import NotDelivered
 from tests.github_server import GitHub
 from tests.github_server import github as started
-from tests.unit.notices.test_notice import RECORD, told
+from tests.unit.notices.test_notice import RECORD, notice_about
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -31,7 +31,7 @@ def tell(
     link: bool = False,
     **changes: Any,
 ) -> None:
-    notice = told(name, data or {}, **changes)
+    notice = notice_about(name, data or {}, **changes)
     github.tell(
         notice,
         commit=COMMIT,

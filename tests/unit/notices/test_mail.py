@@ -13,7 +13,7 @@ from botocore.stub import ANY, Stubber
 
 from tagship.model.errors import AwsUnavailable
 from tagship.notices import mail
-from tests.unit.notices.test_notice import RECORD, SHIFTED, told
+from tests.unit.notices.test_notice import RECORD, SHIFTED, notice_about
 
 TEAM = ("team@example.com", "ops@example.com")
 SENDER = "tagship@example.com"
@@ -25,9 +25,9 @@ def read(notice):
 
 
 def test_all_of_a_releases_mails_are_one_conversation():
-    first = read(told("Traffic Shifted", SHIFTED))
-    last = read(told("Release Succeeded", {"readAt": "2026-11-23T09:48:00.000Z"}))
-    other = read(told("Traffic Shifted", SHIFTED, tag="v1.5.0"))
+    first = read(notice_about("Traffic Shifted", SHIFTED))
+    last = read(notice_about("Release Succeeded", {"readAt": "2026-11-23T09:48:00.000Z"}))
+    other = read(notice_about("Traffic Shifted", SHIFTED, tag="v1.5.0"))
     for header in ("Subject", "References", "In-Reply-To"):
         assert first[header] == last[header] != other[header]
     assert first["Subject"] == "[Tagship] storefront v1.4.0 in production"
@@ -35,7 +35,7 @@ def test_all_of_a_releases_mails_are_one_conversation():
 
 
 def test_text_and_html_say_the_same():
-    notice = told(
+    notice = notice_about(
         "Release Rolled Back", {"why": "5 of 5 were 500."}, record=RECORD | {"status": "ROLLED_BACK"}
     )
     letter = read(notice)
@@ -60,7 +60,9 @@ def test_text_and_html_say_the_same():
 )
 def test_hostile_text_stays_text(hostile):
     """Fault 52."""
-    notice = told("Release Rejected", {"why": hostile}, tag="v1.4.0", record=RECORD | {"status": "REJECTED"})
+    notice = notice_about(
+        "Release Rejected", {"why": hostile}, tag="v1.4.0", record=RECORD | {"status": "REJECTED"}
+    )
     letter = read(notice)
     html = letter.get_body(("html",)).get_content()
     assert set(letter.keys()) == {
@@ -74,7 +76,7 @@ def test_hostile_text_stays_text(hostile):
 def test_a_tag_can_not_write_headers():
     with pytest.raises(ValueError, match=r"newline|linefeed|carriage"):
         mail.letter(
-            replace(told("Traffic Shifted", SHIFTED), tag="v1\r\nBcc: eve@example.com"),
+            replace(notice_about("Traffic Shifted", SHIFTED), tag="v1\r\nBcc: eve@example.com"),
             to=TEAM,
             sender=SENDER,
         )
@@ -88,7 +90,7 @@ def test_it_goes_to_the_team_from_the_stacks_address():
             {"MessageId": "1"},
             {"Source": SENDER, "Destinations": list(TEAM), "RawMessage": {"Data": ANY}},
         )
-        mail.send(told("Traffic Shifted", SHIFTED), to=TEAM, sender=SENDER, ses=ses)
+        mail.send(notice_about("Traffic Shifted", SHIFTED), to=TEAM, sender=SENDER, ses=ses)
         stub.add_client_error("send_raw_email", "Throttling", http_status_code=400)
         with pytest.raises(AwsUnavailable):
-            mail.send(told("Traffic Shifted", SHIFTED), to=TEAM, sender=SENDER, ses=ses)
+            mail.send(notice_about("Traffic Shifted", SHIFTED), to=TEAM, sender=SENDER, ses=ses)

@@ -28,10 +28,10 @@ CHECKS = {
 ASKED = {"askedAt": "2026-11-23T09:00:00.000Z"}
 
 
-def measured(told: dict[str, Any]) -> list[tuple[str, float, str]]:
+def measured(record: dict[str, Any]) -> list[tuple[str, float, str]]:
     return [
         (measure.name, measure.value, measure.by[1] if measure.by else "")
-        for measure in metrics.measures(told)
+        for measure in metrics.measures(record)
     ]
 
 
@@ -91,9 +91,11 @@ RATES = [
     ],
 )
 def test_what_a_rate_is_made_of_is_told_together_or_not_at_all(name):
-    told = {measure.name for measure in metrics.measures(fact(name, GATES | CHECKS | {"trigger": "health"}))}
+    emitted = {
+        measure.name for measure in metrics.measures(fact(name, GATES | CHECKS | {"trigger": "health"}))
+    }
     for rate in RATES:
-        assert told & rate in (set(), rate)
+        assert emitted & rate in (set(), rate)
 
 
 @pytest.mark.parametrize("name", ["Gates Passed", "Gates Failed"])
@@ -137,18 +139,18 @@ def test_a_decision_took_as_long_as_it_was_asked_for(name):
     ],
 )
 def test_a_duration_is_the_time_since_it_began(name, duration):
-    told = fact(name, {"results": [], "checks": [], "durations": {duration: "2026-11-23T09:58:00Z"}})
-    (found,) = [measure for measure in metrics.measures(told) if measure.name == duration]
+    record = fact(name, {"results": [], "checks": [], "durations": {duration: "2026-11-23T09:58:00Z"}})
+    (found,) = [measure for measure in metrics.measures(record) if measure.name == duration]
     assert (found.value, found.unit.value) == (120.25, "Seconds")
 
 
 def test_a_clock_that_runs_ahead_gives_no_negative_time():
-    told = fact("Release Succeeded", {"durations": {"LeadTime": "2026-11-23T11:00:00Z"}})
-    assert ("LeadTime", 0.0, "") in measured(told)
+    record = fact("Release Succeeded", {"durations": {"LeadTime": "2026-11-23T11:00:00Z"}})
+    assert ("LeadTime", 0.0, "") in measured(record)
 
 
-def lines(capsys: pytest.CaptureFixture[str], told: dict[str, Any]) -> list[dict[str, Any]]:
-    metrics.emit(told)
+def lines(capsys: pytest.CaptureFixture[str], record: dict[str, Any]) -> list[dict[str, Any]]:
+    metrics.emit(record)
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -169,12 +171,12 @@ def test_each_measure_is_a_line_by_application_and_one_by_the_stage_alone(capsys
 
 
 def test_a_gates_own_count_has_the_gate_as_a_further_dimension(capsys):
-    told = lines(capsys, fact("Gates Passed", {"results": [{"gate": "tag", "verdict": "passed"}]}))
-    by_gate = [line for line in told if "Gate" in line]
+    emitted = lines(capsys, fact("Gates Passed", {"results": [{"gate": "tag", "verdict": "passed"}]}))
+    by_gate = [line for line in emitted if "Gate" in line]
     assert [(line["Gate"], line["GatePassed"]) for line in by_gate] == [("tag", [1.0])]
     (dimensions,) = by_gate[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
     assert sorted(dimensions) == ["Application", "Gate", "Stage"]
-    assert len(told) == 5
+    assert len(emitted) == 5
 
 
 def test_seconds_are_told_as_seconds(capsys):
@@ -186,10 +188,10 @@ def test_seconds_are_told_as_seconds(capsys):
 
 
 def test_a_rollback_is_also_counted_by_what_triggered_it(capsys):
-    told = lines(capsys, fact("Rollback Triggered", {"trigger": "health"}))
-    (line,) = [line for line in told if "Trigger" in line]
+    emitted = lines(capsys, fact("Rollback Triggered", {"trigger": "health"}))
+    (line,) = [line for line in emitted if "Trigger" in line]
     assert (line["Trigger"], line["RollbackTriggered"]) == ("health", [1.0])
-    assert sum("RollbackTriggered" in line and "Trigger" not in line for line in told) == 2
+    assert sum("RollbackTriggered" in line and "Trigger" not in line for line in emitted) == 2
 
 
 def test_a_fact_that_counts_nothing_prints_nothing(capsys):

@@ -29,7 +29,7 @@ ASKED = {
 SHIFTED = {"percent": 10, "step": 1, "of": 2, "bake": 60}
 
 
-def told(name, data=None, *, level=Level.EVERYTHING, record=RECORD, **changes):
+def notice_about(name, data=None, *, level=Level.EVERYTHING, record=RECORD, **changes):
     """What is told of a fact of this name."""
     return notice_of(fact(name, data, **changes), record, level=level)
 
@@ -52,34 +52,37 @@ def told(name, data=None, *, level=Level.EVERYTHING, record=RECORD, **changes):
     ],
 )
 def test_it_says_what_serves_now(name, data, status, serves):
-    assert told(name, data, record=RECORD | {"status": status}).serves == serves
+    assert notice_about(name, data, record=RECORD | {"status": status}).serves == serves
 
 
 def test_where_nothing_is_known_of_what_serves_nothing_is_said():
-    assert told("Release Read", {"commit": "", "author": ""}, record=RECORD | {"plan": None}).serves == ""
+    assert (
+        notice_about("Release Read", {"commit": "", "author": ""}, record=RECORD | {"plan": None}).serves
+        == ""
+    )
 
 
 def test_it_says_what_is_needed_and_from_whom():
-    assert told("Approval Requested", ASKED).needed == (
+    assert notice_about("Approval Requested", ASKED).needed == (
         (
             "Approval by 1 of ana@example.com and bo@example.com, each with a personal link; the request "
             "expires in 3 h 59 min."
         ),
     )
     reminded = {"approvers": ["ana@example.com"], "expiresAt": "2026-11-23T14:00:00.000Z"}
-    assert told("Approvers Reminded", reminded).needed == (
+    assert notice_about("Approvers Reminded", reminded).needed == (
         "Waiting for ana@example.com; the request expires in 3 h 59 min.",
     )
-    assert told("Release Invalid", {"why": "x"}, record=RECORD | {"status": "INVALID"}).needed == (
+    assert notice_about("Release Invalid", {"why": "x"}, record=RECORD | {"status": "INVALID"}).needed == (
         "Publish a newer tag.",
     )
-    failed = told("Rollback Failed", {"why": "x"}, record=RECORD | {"status": "ROLLBACK_FAILED"})
+    failed = notice_about("Rollback Failed", {"why": "x"}, record=RECORD | {"status": "ROLLBACK_FAILED"})
     assert failed.needed[0].startswith("A PERSON MUST ACT NOW.")
-    assert told("Traffic Shifted", SHIFTED).needed == ()
+    assert notice_about("Traffic Shifted", SHIFTED).needed == ()
 
 
 def test_an_ending_says_how_long_it_took_and_why():
-    notice = told(
+    notice = notice_about(
         "Release Rolled Back",
         {"why": "5 of 5 answers were 500.", "readAt": "2026-11-23T09:48:00.000Z"},
         record=RECORD | {"status": "ROLLED_BACK"},
@@ -92,7 +95,7 @@ def test_an_ending_says_how_long_it_took_and_why():
 
 
 def test_it_leads_to_the_execution():
-    assert told("Traffic Shifted", SHIFTED).look == (
+    assert notice_about("Traffic Shifted", SHIFTED).look == (
         "https://us-east-1.console.aws.amazon.com/states/home?region=us-east-1#/v2/executions/details/"
         "arn:aws:states:us-east-1:000000000000:execution:release:one"
     )
@@ -117,14 +120,14 @@ def test_it_leads_to_the_execution():
 )
 def test_an_ending_says_how_long_its_parts_took(name, durations, said):
     data = {"readAt": "2026-11-23T09:48:00.000Z", "durations": durations, "results": []}
-    assert told(name, data, record=RECORD | {"status": "ROLLED_BACK"}).more == said
+    assert notice_about(name, data, record=RECORD | {"status": "ROLLED_BACK"}).more == said
 
 
 @pytest.mark.parametrize("level", Level)
 @pytest.mark.parametrize("name", sorted(set(ENDINGS.values()) - {"Release Succeeded", "Release Superseded"}))
 def test_a_bad_ending_is_sent_at_every_level(level, name):
     record = RECORD | {"status": {fact: status for status, fact in ENDINGS.items()}[name]}
-    assert told(name, {"why": "x"}, level=level, record=record)
+    assert notice_about(name, {"why": "x"}, level=level, record=record)
 
 
 @pytest.mark.parametrize(
@@ -143,20 +146,22 @@ def test_each_level_tells_what_the_quieter_one_does_and_more(name, quietest):
         | SHIFTED
         | {"trigger": "health", "why": "x", "steps": [], "deadline": "2026-11-23T10:20:00.000Z"}
     )
-    heard = [level for level in Level if told(name, data, level=level)]
+    heard = [level for level in Level if notice_about(name, data, level=level)]
     assert heard == [level for level in Level if level.includes(quietest)]
 
 
 def test_health_is_sent_when_it_is_bad():
     checked = {"verdict": "unhealthy", "subject": "candidate", "step": 1, "checks": []}
-    assert told("Health Checked", checked, level=Level.PROBLEMS).text == "health after step 1: unhealthy"
-    assert told("Health Checked", checked | {"verdict": "healthy"}) is None
+    assert (
+        notice_about("Health Checked", checked, level=Level.PROBLEMS).text == "health after step 1: unhealthy"
+    )
+    assert notice_about("Health Checked", checked | {"verdict": "healthy"}) is None
 
 
 @pytest.mark.parametrize("name", ["Lock Acquired", "Link Refused", "Gates Passed", "Something New"])
 def test_what_nobody_asked_for_is_not_told(name):
     assert not is_sent(name)
-    assert told(name) is None
+    assert notice_about(name) is None
 
 
 def test_whatever_is_sent_has_words():
@@ -186,7 +191,7 @@ def test_the_sample_fact_is_sent():
 def test_a_freeze_is_sent_although_it_is_about_no_release(application, about):
     data = {"why": "the sale", "ends": "2026-11-24T10:00:00.000Z"}
     of_none = {"application": application, "tag": "", "who": "arn:ana", "execution": ""}
-    notice = told("Frozen", data, record={}, **of_none)
+    notice = notice_about("Frozen", data, record={}, **of_none)
     assert notice.subject == f"{about} in production"
     assert notice.text == "frozen by arn:ana until Tue 24 Nov 2026, 10:00 UTC"
     assert notice.more == ("the sale",)
@@ -194,9 +199,9 @@ def test_a_freeze_is_sent_although_it_is_about_no_release(application, about):
 
 def test_a_promotion_says_how_it_ended_and_what_a_person_can_do():
     times = {"to": "production", "since": "2026-11-23T14:00:00.000Z", "due": "2026-11-24T14:00:00.000Z"}
-    promoted = told("Release Promoted", times | {"address": "s3://there/"}, stage="staging")
+    promoted = notice_about("Release Promoted", times | {"address": "s3://there/"}, stage="staging")
     assert "promoted to production, after it stayed current and healthy for 24 h" in promoted.text
     assert "serves all traffic" not in promoted.text, "by then another release may"
-    refused = told("Promotion Refused", times | {"why": "An alarm fired."}, stage="staging")
+    refused = notice_about("Promotion Refused", times | {"why": "An alarm fired."}, stage="staging")
     assert "not promoted to production: An alarm fired" in refused.text
     assert "tagship promote storefront v1.4.0 --from staging --to production" in refused.more[0]

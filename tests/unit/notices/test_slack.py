@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tagship.notices.slack import message_of
-from tests.unit.notices.test_notice import RECORD, SHIFTED, told
+from tests.unit.notices.test_notice import RECORD, SHIFTED, notice_about
 
 MARKUP = re.compile(r"<[^>]*>")
 CONSOLE = "https://us-east-1.console.aws.amazon.com/"
@@ -21,7 +21,7 @@ def texts(message):
 
 
 def test_it_says_what_happened_why_what_serves_and_where_to_look():
-    notice = told(
+    notice = notice_about(
         "Release Rolled Back",
         {"why": "5 of 5 answers were 500.", "readAt": "2026-11-23T09:48:00.000Z"},
         record=RECORD | {"status": "ROLLED_BACK"},
@@ -40,12 +40,12 @@ def test_it_says_what_happened_why_what_serves_and_where_to_look():
 
 
 def test_what_has_nothing_more_to_say_is_short():
-    assert len(texts(message_of(told("Traffic Shifted", SHIFTED, execution="by-hand")))) == 2
+    assert len(texts(message_of(notice_about("Traffic Shifted", SHIFTED, execution="by-hand")))) == 2
 
 
 def test_many_lines_are_counted_and_not_all_shown():
     checks = [{"check": f"http {n}", "verdict": "unhealthy", "why": "500"} for n in range(20)]
-    notice = told(
+    notice = notice_about(
         "Health Checked", {"verdict": "unhealthy", "subject": "candidate", "step": 1, "checks": checks}
     )
     assert texts(message_of(notice))[1].splitlines()[-1] == "• and 14 lines more"
@@ -56,7 +56,9 @@ def test_many_lines_are_counted_and_not_all_shown():
 )
 def test_hostile_text_is_text_and_not_longer_than_slack_takes(text):
     """Fault 52."""
-    message = message_of(told("Release Rejected", {"why": text}, record=RECORD | {"status": "REJECTED"}))
+    message = message_of(
+        notice_about("Release Rejected", {"why": text}, record=RECORD | {"status": "REJECTED"})
+    )
     for shown in texts(message):
         assert len(shown) <= 3000
         assert all(markup.startswith(f"<{CONSOLE}") for markup in MARKUP.findall(shown))

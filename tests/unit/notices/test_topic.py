@@ -9,7 +9,7 @@ import pytest
 
 from tagship.model.errors import AwsUnavailable
 from tagship.notices import topic
-from tests.unit.notices.test_notice import RECORD, SHIFTED, told
+from tests.unit.notices.test_notice import RECORD, SHIFTED, notice_about
 from tests.unit.tables import aws_error
 
 
@@ -36,7 +36,7 @@ def published(notice):
 
 
 def test_a_message_says_what_happened_what_serves_what_is_needed_and_where_to_look():
-    notice = told(
+    notice = notice_about(
         "Release Rolled Back",
         {"why": "5 of 5 answers were 500.", "readAt": "2026-11-23T09:48:00.000Z"},
         record=RECORD | {"status": "ROLLED_BACK"},
@@ -60,7 +60,7 @@ def test_a_message_says_what_happened_what_serves_what_is_needed_and_where_to_lo
 
 
 def test_a_subject_is_what_sns_takes():
-    sent = published(replace(told("Traffic Shifted", SHIFTED), tag="v1.0.0-ä\n" + "a" * 120))
+    sent = published(replace(notice_about("Traffic Shifted", SHIFTED), tag="v1.0.0-ä\n" + "a" * 120))
     assert len(sent["Subject"]) == 100
     assert sent["Subject"].isascii()
     assert sent["Subject"].isprintable()
@@ -70,4 +70,4 @@ def test_a_topic_that_can_not_answer_just_now_is_asked_again():
     """Fault 50."""
     sns = FakeTopic(fails_with=aws_error("InternalError", status=500))
     with pytest.raises(AwsUnavailable):
-        topic.publish(told("Traffic Shifted", SHIFTED), sns=sns, topic_arn="arn:topic")
+        topic.publish(notice_about("Traffic Shifted", SHIFTED), sns=sns, topic_arn="arn:topic")

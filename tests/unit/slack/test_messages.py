@@ -47,7 +47,7 @@ def test_a_secret_is_a_bare_address_or_names_the_channel_and_people():
 
 
 @pytest.mark.parametrize(
-    "text, told",
+    "text, expected",
     [
         ("", "contains neither a webhook nor a bot"),
         ("{}", "contains neither a webhook nor a bot"),
@@ -72,24 +72,24 @@ def test_a_secret_is_a_bare_address_or_names_the_channel_and_people():
         (f'{{"approvers": {{"ana@example.com": "http://evil.example{SECRET_PATH}"}}}}', "ana@example.com is"),
     ],
 )
-def test_a_secret_that_is_wrong_is_told_without_what_is_in_it(text, told):
+def test_a_secret_that_is_wrong_is_told_without_what_is_in_it(text, expected):
     with pytest.raises(SlackFailed, match="the secret tagship/production/storefront/slack") as caught:
         read(text)
-    assert told in caught.value.reason
+    assert expected in caught.value.reason
     assert not caught.value.passes
     for secret in ("a-secret-path", "evil", "xoxb"):
         assert secret not in caught.value.reason
 
 
 @pytest.mark.parametrize(
-    "error, told",
+    "error, expected",
     [
         (aws_error("ResourceNotFoundException"), "ResourceNotFoundException"),
         (EndpointConnectionError(endpoint_url="https://secrets.example.com"), "EndpointConnectionError"),
     ],
 )
-def test_a_secret_that_can_not_be_read_may_be_read_later(error, told):
-    with pytest.raises(SlackFailed, match=told) as caught:
+def test_a_secret_that_can_not_be_read_may_be_read_later(error, expected):
+    with pytest.raises(SlackFailed, match=expected) as caught:
         webhooks(FakeSecrets(raises=error), "tagship/production/storefront/slack", hosts=HOSTS)
     assert caught.value.passes
 
@@ -105,7 +105,7 @@ def test_a_message_is_posted_once_as_json():
 
 
 @pytest.mark.parametrize(
-    "status, text, told, passes",
+    "status, text, expected, passes",
     [
         (404, "no_service", "status 404 no_service: the webhook was removed", False),
         (410, "channel_is_archived", "status 410 channel_is_archived: the channel is archived", False),
@@ -115,12 +115,14 @@ def test_a_message_is_posted_once_as_json():
         (403, "A sentence with https://an.address/", "status 403", False),
     ],
 )
-def test_whatever_is_not_taken_is_told_in_slacks_word_and_no_redirect_is_followed(status, text, told, passes):
+def test_whatever_is_not_taken_is_told_in_slacks_word_and_no_redirect_is_followed(
+    status, text, expected, passes
+):
     with slack() as here:
         here.answers["channel"] = (status, text)
         with pytest.raises(SlackFailed) as caught:
             post(here.url(), {"text": "x"})
-    assert (caught.value.reason, caught.value.passes) == (told, passes)
+    assert (caught.value.reason, caught.value.passes) == (expected, passes)
     assert here.posts == []
 
 

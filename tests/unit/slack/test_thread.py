@@ -45,7 +45,7 @@ def bot(here: Slack) -> Bot:
     return found
 
 
-def told(here: Slack, key: str = "1", *, pause: Callable[[float], None] = lambda _: None, **more) -> None:
+def notify(here: Slack, key: str = "1", *, pause: Callable[[float], None] = lambda _: None, **more) -> None:
     say(bot(here), {"text": key, "blocks": BLOCKS}, key=key, pause=pause, **more)
 
 
@@ -56,9 +56,9 @@ def answering(here: Slack, word: str, status: int = 200) -> None:
 def test_the_first_message_opens_the_thread_and_the_others_stand_in_it():
     with slack() as here:
         thread = FakeThread()
-        told(here, "1", thread=thread, everybody=True)
-        told(here, "2", thread=thread)
-        told(here, "3", thread=thread, everybody=True)
+        notify(here, "1", thread=thread, everybody=True)
+        notify(here, "2", thread=thread)
+        notify(here, "3", thread=thread, everybody=True)
     first, second, third = here.messages
     assert thread.kept == [first["ts"]]
     assert "thread_ts" not in first and "reply_broadcast" not in first
@@ -68,7 +68,7 @@ def test_the_first_message_opens_the_thread_and_the_others_stand_in_it():
 
 def test_what_is_about_no_release_stands_in_the_channel():
     with slack() as here:
-        told(here)
+        notify(here)
     assert "thread_ts" not in here.messages[0]
 
 
@@ -79,7 +79,7 @@ def test_of_two_at_once_one_opens_the_thread_and_the_other_waits_for_its_name():
 
         def one(key: str) -> None:
             both.wait(5)
-            told(here, key, thread=thread, pause=lambda _: slow.wait(0.02))
+            notify(here, key, thread=thread, pause=lambda _: slow.wait(0.02))
 
         senders = [threading.Thread(target=one, args=(key,)) for key in ("1", "2")]
         for sender in senders:
@@ -92,7 +92,7 @@ def test_of_two_at_once_one_opens_the_thread_and_the_other_waits_for_its_name():
 
 def test_who_waits_too_long_for_a_name_says_so():
     with slack() as here, pytest.raises(ThreadBusy) as caught:
-        told(here, thread=FakeThread(opener=True))
+        notify(here, thread=FakeThread(opener=True))
     assert caught.value.passes
     assert here.messages == []
 
@@ -102,30 +102,30 @@ def test_an_opening_that_failed_is_free_again():
         thread = FakeThread()
         answering(here, "internal_error")
         with pytest.raises(SlackFailed):
-            told(here, thread=thread)
+            notify(here, thread=thread)
         here.answers.clear()
-        told(here, "2", thread=thread)
+        notify(here, "2", thread=thread)
     assert thread.kept == ["", here.messages[0]["ts"]]
 
 
 def test_where_the_thread_is_gone_it_is_said_in_the_channel():
     with slack() as here:
-        told(here, thread=FakeThread(known="1.2"))
+        notify(here, thread=FakeThread(known="1.2"))
     assert "thread_ts" not in here.messages[0]
 
 
 def test_the_same_message_has_the_same_id_so_that_slack_may_know_it():
     with slack() as here:
         for _ in range(2):
-            told(here, "1")
-        told(here, "2")
+            notify(here, "1")
+        notify(here, "2")
     assert [message["text"] for message in here.messages] == ["1", "2"]
 
 
 def test_a_message_that_somebody_deleted_is_not_said_again():
     with slack() as here:
         answering(here, "duplicate_message_not_found")
-        told(here)
+        notify(here)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_each_of_slacks_errors_is_told_to_who_can_mend_it(status, word, reason, 
         here.retry_after = "30" if status == 429 else ""
         answering(here, word, status)
         with pytest.raises(SlackFailed) as caught:
-            told(here)
+            notify(here)
     assert caught.value.reason.startswith(reason)
     assert caught.value.passes is passes
     assert caught.value.after == (30 if status == 429 else 0)
@@ -161,7 +161,7 @@ def test_what_is_wrong_with_the_message_itself_is_not_tried_for_days(word):
     with slack() as here:
         answering(here, word)
         with pytest.raises(MessageRefused, match=word):
-            told(here)
+            notify(here)
 
 
 @pytest.mark.parametrize("body", ["", "ok!", "[]", '"ok"', '{"ok": "true"}'])
@@ -169,14 +169,14 @@ def test_an_answer_that_is_no_yes_is_none(body):
     with slack() as here:
         here.answers["chat.postMessage"] = (200, body)
         with pytest.raises(SlackFailed, match="undocumented answer"):
-            told(here)
+            notify(here)
 
 
 def test_no_error_and_no_repr_has_the_token():
     with slack() as here:
         answering(here, f"invalid_auth {here.token}")
         with pytest.raises(SlackFailed) as caught:
-            told(here)
+            notify(here)
         gone = bot(here)
     with pytest.raises(SlackFailed, match="cannot be reached") as unreached:
         say(gone, {}, key="1", pause=lambda _: None)

@@ -321,7 +321,7 @@ def test_an_alarm_while_large_files_are_copied_still_stops_it(staging: Ledger) -
     class Slow(Handover):
         def prepare(self, **given: Any) -> None:
             Handover.prepare(self, **given)
-            happens(staging, FactKind.ALARM_FIRED, "v1.0.0", alarm="storefront-5xx", why="", did="told")
+            happens(staging, FactKind.ALARM_FIRED, "v1.0.0", alarm="storefront-5xx", why="", did="notified")
 
     def meet(promote: Promote, found: Any) -> Handover:
         return Slow(record=found, promote=promote, **{name: client_of(it) for name, it in CLIENTS})

@@ -23,18 +23,18 @@ FIRED = Alarm(
 
 
 def event(state: str = "ALARM", at: str = "2026-11-22T10:20:00.123+0000"):
-    told = {"value": state, "reason": "Threshold Crossed", "timestamp": at}
-    return {"detail-type": "CloudWatch Alarm State Change", "resources": [ARN], "detail": {"state": told}}
+    detail = {"value": state, "reason": "Threshold Crossed", "timestamp": at}
+    return {"detail-type": "CloudWatch Alarm State Change", "resources": [ARN], "detail": {"state": detail}}
 
 
 def message(**changes: str):
-    told = {
+    alarm = {
         "AlarmArn": ARN,
         "NewStateValue": "ALARM",
         "NewStateReason": "Threshold Crossed",
         "StateChangeTime": "2026-11-22T12:20:00.123+0200",
     }
-    return {"Sns": {"Message": json.dumps(told | changes)}}
+    return {"Sns": {"Message": json.dumps(alarm | changes)}}
 
 
 def test_both_ways_say_the_same_alarm_at_the_same_moment():
@@ -82,7 +82,7 @@ def test_an_event_that_is_not_understood_is_refused_by_name_so_that_lambda_keeps
 
 
 @pytest.mark.parametrize(
-    "cause, told",
+    "cause, expected",
     [
         ('{"by": "kim", "why": "the wrong branch"}', ("kim", "the wrong branch")),
         ("stopped by kim", ("", "stopped by kim")),
@@ -91,8 +91,8 @@ def test_an_event_that_is_not_understood_is_refused_by_name_so_that_lambda_keeps
         ('{"by": "kim"}', ("", '{"by": "kim"}')),
     ],
 )
-def test_who_stopped_an_execution_is_what_was_said_then(cause, told):
-    assert Ended(execution="arn", status="ABORTED", cause=cause).stopped_by() == told
+def test_who_stopped_an_execution_is_what_was_said_then(cause, expected):
+    assert Ended(execution="arn", status="ABORTED", cause=cause).stopped_by() == expected
 
 
 def test_an_executions_name_is_the_same_for_the_same_and_never_too_long():

@@ -39,10 +39,10 @@ class Function:
     def __init__(self, answer: Any, *, raised: bool = False) -> None:
         self.answer = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.raised = raised
-        self.told: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
 
     def invoke(self, *, Payload: str, **_: Any) -> dict[str, Any]:
-        self.told.append(json.loads(Payload))
+        self.requests.append(json.loads(Payload))
         error = {"FunctionError": "Unhandled"} if self.raised else {}
         return {"Payload": io.BytesIO(self.answer), **error}
 
@@ -57,7 +57,7 @@ def test_each_act_says_what_it_is_about_and_the_same_act_has_the_same_key(act: s
     for _ in range(2):
         with pytest.raises(AwsUnavailable):
             ASK[act](adapter(function))
-    first, second = function.told
+    first, second = function.requests
     assert first == second
     assert first["act"] == act
     assert (first["source"], first["schemaVersion"]) == ("tagship", 1)
@@ -73,7 +73,7 @@ def test_acts_of_other_numbers_shares_and_releases_have_other_keys() -> None:
     for move in moves:
         adapter(function).set_weight(move)
     CustomFunction(application="storefront", tag="v2.0.0", spec=SPEC, client=function).set_weight(MOVE)  # type: ignore[arg-type]
-    assert len({told["idempotencyKey"] for told in function.told}) == 4
+    assert len({request["idempotencyKey"] for request in function.requests}) == 4
 
 
 @pytest.mark.parametrize("act", ASK)

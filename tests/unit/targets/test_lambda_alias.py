@@ -241,19 +241,19 @@ def test_a_function_that_does_not_exist_is_refused(functions):
 
 
 @pytest.mark.parametrize(
-    "version, weights, told",
+    "version, weights, expected",
     [
         ("1", {"2": 0.25}, "version 1, 25 % to version 2"),
         ("1", {"2": 0.9}, "version 1, 90 % to version 2"),
         ("$LATEST", {}, r"version \$LATEST"),
     ],
 )
-def test_an_alias_that_is_no_clear_baseline_is_refused_before_approval(functions, version, weights, told):
+def test_an_alias_that_is_no_clear_baseline_is_refused_before_approval(functions, version, weights, expected):
     """Fault 33."""
     functions.by_hand()
     functions.point(version, weights=weights)
     with pytest.raises(
-        TargetInvalid, match=f"points at {told}. Send all its traffic to one published version"
+        TargetInvalid, match=f"points at {expected}. Send all its traffic to one published version"
     ) as caught:
         plan(functions)
     assert BY_HAND.format("<version>") in str(caught.value)
@@ -818,7 +818,7 @@ def test_a_function_that_stands_as_recorded_is_ready(recorded):
 
 
 @pytest.mark.parametrize(
-    "latest, error, told",
+    "latest, error, expected",
     [
         (
             {"State": "Failed", "StateReason": "its key is disabled"},
@@ -845,11 +845,11 @@ def test_a_function_that_stands_as_recorded_is_ready(recorded):
     ],
     ids=str,
 )
-def test_a_function_that_can_not_be_changed_is_not_ready(latest, error, told):
+def test_a_function_that_can_not_be_changed_is_not_ready(latest, error, expected):
     """Fault 33."""
     function = FakeLambda()
     function.latest |= latest
-    with pytest.raises(error, match=rf"^storefront v1\.4\.0: .*{told}"):
+    with pytest.raises(error, match=rf"^storefront v1\.4\.0: .*{expected}"):
         target(function).check(None)
 
 
@@ -940,9 +940,9 @@ def test_a_release_without_the_artifact_is_not_rehearsed():
 
 
 def test_the_version_that_serves_can_be_restored():
-    told = target(FakeLambda()).restorable(RECORDED)
-    assert told is not None
-    assert told.said.startswith("version 1 of storefront (code ")
+    finding = target(FakeLambda()).restorable(RECORDED)
+    assert finding is not None
+    assert finding.said.startswith("version 1 of storefront (code ")
 
 
 def test_where_nothing_serves_there_is_nothing_to_restore():
@@ -953,7 +953,7 @@ def test_where_nothing_serves_there_is_nothing_to_restore():
 
 
 @pytest.mark.parametrize(
-    "version, told",
+    "version, expected",
     [
         (None, "Function not found: storefront:1"),
         ({"State": "Failed", "StateReason": "its image is gone"}, "its image is gone"),
@@ -965,13 +965,13 @@ def test_where_nothing_serves_there_is_nothing_to_restore():
     ],
     ids=str,
 )
-def test_a_version_that_is_gone_failed_or_another_can_not_be_restored(version, told):
+def test_a_version_that_is_gone_failed_or_another_can_not_be_restored(version, expected):
     function = FakeLambda()
     if version is None:
         del function.versions["1"]
     else:
         function.versions["1"] |= version
-    with pytest.raises(BaselineMissing, match=told):
+    with pytest.raises(BaselineMissing, match=expected):
         target(function).restorable(RECORDED)
 
 

@@ -104,7 +104,7 @@ def acquire(
     details: Mapping[str, object] | None = None,
     only_while: Sequence[Change] = (),
 ) -> Lock:
-    """Takes the lock for this execution, or renews what it already has; `told` is what its fact says beside the lock.
+    """Takes the lock for this execution, or renews what it already has; `details` are added to its fact.
 
     `only_while` is what must still hold of the release that it is taken for, so that none is taken for one that has ended.
 

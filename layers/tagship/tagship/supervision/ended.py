@@ -130,7 +130,7 @@ def release_ended(
     """
     if not _is_left(record, ended):
         return _ended_before(record)
-    who, why = _told(f"{record['application']} {record['tag']}", ended)
+    who, why = _who_and_why(f"{record['application']} {record['tag']}", ended)
     if not record.get("moved"):
         if record.get("approval"):
             approvals.close(ledger, record["approval"], status="CLOSED", why=why)
@@ -195,7 +195,7 @@ def rollback_ended(ledger: Ledger, record: ReleaseRecord, ended: Ended) -> dict[
     return {"did": "ended", "why": why}
 
 
-def _told(release: str, ended: Ended) -> tuple[str, str]:
+def _who_and_why(release: str, ended: Ended) -> tuple[str, str]:
     if not ended.aborted:
         return "", f"{release}: the execution ended {ended.status} without recording an outcome."
     who, why = ended.stopped_by()

@@ -142,7 +142,7 @@ def _fired(ledger: Ledger, alarm: Alarm, watch: Item, roll_back: RollBack) -> di
                 "why": alarm.why,
                 "firedAt": alarm.at,
                 "watchEnds": watch["until"],
-                "did": "told" if because else "rollback",
+                "did": "notified" if because else "rollback",
                 "because": because,
             },
         )
@@ -155,7 +155,7 @@ def _fired(ledger: Ledger, alarm: Alarm, watch: Item, roll_back: RollBack) -> di
             by=alarm.arn,
             seen=asdict(alarm),
         )
-    return {"application": application, "tag": watch["tag"], "did": "told" if because else "rollback"}
+    return {"application": application, "tag": watch["tag"], "did": "notified" if because else "rollback"}
 
 
 def _let_be(ledger: Ledger, alarm: Alarm, watch: Item) -> str:

@@ -131,7 +131,7 @@ def tell(
     goes = progress(visit.record, release) if release else None
     following = visit.follow and goes is not None and goes["underway"]
     body = render(
-        "told.html",
+        "outcome.html",
         kind=kind,
         view=view(visit.record, approver=visit.approver, now=visit.now),
         standing=visit.standing,
@@ -167,7 +167,7 @@ def plain(
 def _plain(kind: str, problem: str) -> str:
     """Rendered once, so that a flood of bad links causes no rendering."""
     return render(
-        "told.html",
+        "outcome.html",
         kind=kind,
         view=None,
         standing="",

@@ -123,7 +123,7 @@ def _commits(record: RequestRecord) -> View:
     """The commits since the tag before, as the publisher named them: text, and one link that shows where it leads."""
     changes = record.get("changes")
     if not changes:
-        return {"commits": [], "commits_more": 0, "commits_since": "", "commits_told": "", "compare_url": ""}
+        return {"commits": [], "commits_more": 0, "commits_since": "", "commits_count": "", "compare_url": ""}
     commits = [
         {
             "id": line(each["commit"], 10),
@@ -137,7 +137,7 @@ def _commits(record: RequestRecord) -> View:
         "commits": commits,
         "commits_more": max(0, more),
         "commits_since": line(changes["since"], 80),
-        "commits_told": count(int(changes["count"]), "commit"),
+        "commits_count": count(int(changes["count"]), "commit"),
         "compare_url": changes["compare"] if re.fullmatch(COMPARE, changes["compare"]) else "",
     }
 

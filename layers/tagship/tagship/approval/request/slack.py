@@ -149,7 +149,7 @@ def _about(record: RequestRecord, shown: View) -> list[Block]:
 
 def _commits(shown: View) -> str:
     """The newest commits, as text; Slack itself folds what is long."""
-    head = f"*{escaped(shown['commits_told'])} since {escaped(shown['commits_since'])}*"
+    head = f"*{escaped(shown['commits_count'])} since {escaped(shown['commits_since'])}*"
     named = [
         f"{escaped(each['subject'])} ({escaped(each['author'])})" for each in shown["commits"][:_COMMITS]
     ]
