@@ -120,6 +120,10 @@ class Storefront:
         self._tagship("apply", "--stage", self.stage, "--yes", written)
         return document
 
+    def commit(self, tag: str) -> str:
+        """A commit for the tag: the sample is in no repository of its own."""
+        return hashlib.sha1(tag.encode(), usedforsecurity=False).hexdigest()
+
     def publish(
         self, tag: str, *, broken: bool = False, author: str = "dana@example.com", notes: str = ""
     ) -> None:
@@ -129,7 +133,7 @@ class Storefront:
             *("--application", NAME, "--tag", tag, "--stage", self.stage),
             *("--artifact", f"function={self.packed(tag, broken=broken)}"),
             *("--repository", "acme/storefront", "--author", author, "--notes", notes),
-            *("--commit", hashlib.sha1(tag.encode(), usedforsecurity=False).hexdigest()),
+            *("--commit", self.commit(tag)),
         )
 
     def serves(self) -> tuple[str, dict[str, float]]:

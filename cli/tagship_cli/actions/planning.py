@@ -97,7 +97,7 @@ def planned(
     """
     application, kind = configuration.application, kind_of(configuration.target)
     paths = {file.file: file.path for file in files}
-    target, where = looked_at(place, configuration, tag="the next release", paths=paths)
+    target, where = looked_at(place, configuration, paths=paths)
     artifacts = {file.name: (_artifact(file), _unpinned(file)) for file in files}
     floor = time_to_see(configuration.health)
     steps = traffic_steps(configuration.strategy, kind.step_seconds, floor=floor)
@@ -160,7 +160,7 @@ def _change(
 
 
 def looked_at(
-    place: Place, configuration: Application, *, tag: str, paths: Mapping[str, Path] | None = None
+    place: Place, configuration: Application, *, paths: Mapping[str, Path] | None = None
 ) -> tuple[Target, str]:
     """The target, read with the caller's permissions, and its name. `paths` are local files that are not uploaded yet.
 
@@ -180,7 +180,7 @@ def looked_at(
         made = place.client(service, region=spec.region, config=config)
         return _WithFiles(made, paths) if service == "s3" and paths else made
 
-    return kind.make(application=application, tag=tag, spec=spec, client=client), kind.where(spec)
+    return kind.make(application=application, tag="", spec=spec, client=client), kind.where(spec)
 
 
 def signed_in(place: Place, profile: str | None) -> Place:

@@ -47,7 +47,7 @@ class Retaining:
                 "Nothing was changed."
             )
         at = signed_in(place, target_profile)
-        target, where = looked_at(at, configuration, tag="what serves")
+        target, where = looked_at(at, configuration)
 
         def client(service: str, *, config: Config | None = None) -> Any:
             return at.client(service, region=spec.region, config=config)

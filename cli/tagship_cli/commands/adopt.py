@@ -40,7 +40,7 @@ def adopt(*, place: Place, application: str, reason: str, yes: bool, as_json: bo
     from tagship_cli.commands.plan import stored_configuration
 
     configuration = stored_configuration(place, application)
-    target, where = looked_at(place, configuration, tag="what serves")
+    target, where = looked_at(place, configuration)
     with trying(f"Looking at {where}"):
         serving = target.serving()
     if serving is None:

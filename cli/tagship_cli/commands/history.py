@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -234,20 +234,33 @@ def _list(application: str, found: list[ReleaseRecord], limit: int, place: Place
             times.short(times.moment(record["readAt"])),
             times.span(story.took(record, now)),
             screen.one_line(author_of(record), 40),
-            screen.one_line(record.get("why") or "in progress", 500),
         )
         for record in found[:limit]
     ]
+    reasons = [screen.one_line(record.get("why") or "in progress", 1000) for record in found[:limit]]
     zone = times.zone(now)
     lines = [
         f"{screen.bold(application)} in {place.stage}, newest first; times in {zone}",
-        *screen.table(("tag", "status", "began", "took", "author", "why"), rows),
+        *_with_reasons(("tag", "status", "began", "took", "author"), rows, reasons),
     ]
     if not found:
         lines.append(screen.dim("No release matches."))
     if len(found) > limit:
         lines.append(screen.dim(f"There are older releases: use --limit {limit * 5} to see more."))
     return lines
+
+
+def _with_reasons(
+    head: Sequence[str], rows: Sequence[Sequence[str]], reasons: Sequence[str]
+) -> Iterator[str]:
+    """On a terminal, the reason is the last column, cut off where the line ends. In a file or a log, it has its own line."""
+    if screen.on_terminal():
+        yield from screen.table((*head, "why"), [(*row, why) for row, why in zip(rows, reasons, strict=True)])
+        return
+    first, *others = screen.table(head, rows)
+    yield first
+    for line, why in zip(others, reasons, strict=True):
+        yield from (line, f"    {why}")
 
 
 def plain(fact: FactRecord) -> dict[str, object]:

@@ -231,7 +231,7 @@ def _seen(place: Place, answers: Answers) -> Iterator[str]:
 
     _, configuration = starting.configuration(answers)
     try:
-        target, where = looked_at(place, configuration, tag="the first release")
+        target, where = looked_at(place, configuration)
         found = target.check(None)
         serves = answers.kind.describe(configuration.target, target.serving())
     except (AwsRefused, Failed) as refused:

@@ -204,7 +204,7 @@ def _around(engine: Engine, stage: str) -> list[str]:
         "Release something:",
         f"  tagship publish --application storefront --tag {tag} \\",
         f"      --artifact function={shlex.quote(str(sample.packed(tag)))} \\",
-        "      --repository acme/storefront --author dana@example.com",
+        f"      --repository acme/storefront --author dana@example.com --commit {sample.commit(tag)}",
         f"  tagship watch storefront {tag}      # Ctrl-C when it waits for approval; the release continues",
         *_approvals(engine, stage, tag, sample.deciders()),
         f"  tagship watch storefront {tag}",

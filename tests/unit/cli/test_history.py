@@ -9,6 +9,7 @@ import pytest
 
 from tagship.model.release import Status
 from tagship.story import narrator as story
+from tagship_cli.views import screen
 
 
 def test_releases_are_listed_newest_first_with_their_endings(stage: Any) -> None:
@@ -23,13 +24,27 @@ def test_releases_are_listed_newest_first_with_their_endings(stage: Any) -> None
     stage.release("v1.5.0")
     lines = stage.run("history", "storefront").stdout.splitlines()
     assert lines[0] == "storefront in development, newest first; times in UTC"
-    assert [line.split()[:2] for line in lines[2:]] == [
+    assert [line.split()[:2] for line in lines[2::2]] == [
         ["v1.5.0", "RUNNING"],
         ["v1.4.0", "REJECTED"],
         ["v1.3.0", "SUCCEEDED"],
     ]
-    assert "2026-11-23 14:15  2 min 30 s  dana@example.com  ana@example.com rejected it (no)." in lines[3]
-    assert lines[2].endswith("in progress")
+    assert lines[4].endswith("2026-11-23 14:15  2 min 30 s  dana@example.com")
+    assert lines[3::2] == [
+        "    in progress",
+        "    ana@example.com rejected it (no).",
+        "    It serves all traffic.",
+    ]
+
+
+def test_on_a_terminal_a_reason_ends_with_its_line_and_in_a_log_it_is_whole(
+    stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    why = "storefront v1.4.0: " + "the gate target failed, " * 20 + "so nothing was changed."
+    stage.release("v1.4.0").ended(Status.ABORTED, why)
+    assert f"    {why}" in stage.run("history", "storefront").stdout.splitlines()
+    monkeypatch.setattr(screen, "on_terminal", lambda: True)
+    assert max(map(len, stage.run("history", "storefront").stdout.splitlines())) <= 100
 
 
 def test_that_there_are_older_ones_is_told_and_how_to_see_them(stage: Any) -> None:

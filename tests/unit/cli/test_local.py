@@ -105,6 +105,7 @@ def test_what_up_prints_can_be_pasted_and_names_a_tag_that_is_free(tmp_path: Pat
     for words in typed:
         parsed(words)
     assert [words[0] for words in typed] == ["publish", "watch", "approve", "approve", "watch"]
+    assert len(typed[0][typed[0].index("--commit") + 1]) == 40
     (package,) = [word.partition("=")[2] for word in typed[0] if word.startswith("function=")]
     assert Path(package).read_bytes() == pack("v1.10.0")
 

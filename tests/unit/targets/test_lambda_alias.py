@@ -236,7 +236,7 @@ def test_an_artifact_of_another_name_is_no_code_for_a_function(functions):
 
 def test_a_function_that_does_not_exist_is_refused(functions):
     functions.aliases.clear()
-    with pytest.raises(TargetInvalid, match="Function not found"):
+    with pytest.raises(TargetInvalid, match="there is no function"):
         target(functions, function="nothing").plan(artifacts(), {}, weighted=True)
 
 
@@ -854,7 +854,7 @@ def test_a_function_that_can_not_be_changed_is_not_ready(latest, error, expected
 
 
 def test_a_function_that_is_not_there_is_not_ready():
-    with pytest.raises(TargetInvalid, match="Function not found"):
+    with pytest.raises(TargetInvalid, match="there is no function"):
         target(FakeLambda(), function="basket").check(None)
 
 

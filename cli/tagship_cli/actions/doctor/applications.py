@@ -216,7 +216,7 @@ def target(subject: Subject, configuration: Application) -> Iterator[Finding]:
         yield _elsewhere(subject, configuration, "Its target")
         return
     client = partial(subject.client, region=spec.region)
-    adapter = kind.make(application=name, tag="the next release", spec=spec, client=client)
+    adapter = kind.make(application=name, tag="", spec=spec, client=client)
     try:
         found = adapter.check(_serving(subject, name))
     except (CredentialsRefused, AwsUnavailable) as error:

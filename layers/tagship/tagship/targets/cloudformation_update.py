@@ -313,7 +313,7 @@ class Stack:
         """Deterministic for the same release and the same state of the stack, so that the change set is made only once."""
         about = (self.application, self.tag, template, list(map(dict, asked)), found.etag, repr(self.spec))
         digest = hashlib.sha256(repr(about).encode()).hexdigest()[:16]
-        return f"tagship-{re.sub('[^A-Za-z0-9]+', '-', self.tag)[:60].strip('-')}-{digest}"
+        return f"tagship-{re.sub('[^A-Za-z0-9]+', '-', self.tag)[:60].strip('-') or 'plan'}-{digest}"
 
     def _create(self, name: str, template: str, asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         more: dict[str, Any] = {}
@@ -783,7 +783,7 @@ class Stack:
 
     @property
     def _release(self) -> str:
-        return f"{self.application} {self.tag}"
+        return f"{self.application} {self.tag}".rstrip()
 
     @property
     def _name(self) -> str:

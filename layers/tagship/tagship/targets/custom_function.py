@@ -277,7 +277,7 @@ class CustomFunction:
 
     @property
     def _release(self) -> str:
-        return f"{self.application} {self.tag}"
+        return f"{self.application} {self.tag}".rstrip()
 
 
 def _is_data(value: object) -> bool:

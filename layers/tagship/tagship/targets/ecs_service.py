@@ -451,7 +451,7 @@ class EcsService:
 
     @property
     def _release(self) -> str:
-        return f"{self.application} {self.tag}"
+        return f"{self.application} {self.tag}".rstrip()
 
     @property
     def _name(self) -> str:

@@ -268,7 +268,8 @@ class Make(Protocol):
     """Builds the adapter for one release of one application."""
 
     def __call__(self, *, application: str, tag: str, spec: Any, client: Client) -> Target:
-        """`client("lambda")` returns a client of that service with only the kind's permissions."""
+        """`client("lambda")` returns a client of that service with only the kind's permissions. `tag` is empty if no release
+        exists yet."""
 
 
 class Keeps(Protocol):

@@ -596,11 +596,22 @@ class LambdaFunction:
     def _configuration(
         self, version: str, *, missing: type[TargetInvalid | BaselineMissing] = TargetInvalid
     ) -> Configuration:
-        with calling(
-            f"{self._release}: looking at version {version} of {self.spec.function}",
-            **{**_REFUSED, "ResourceNotFoundException": missing},
-        ):
-            return self.client.get_function_configuration(FunctionName=self.spec.function, Qualifier=version)
+        try:
+            with calling(
+                f"{self._release}: looking at version {version} of {self.spec.function}",
+                **{**_REFUSED, "ResourceNotFoundException": missing},
+            ):
+                return self.client.get_function_configuration(
+                    FunctionName=self.spec.function, Qualifier=version
+                )
+        except missing as error:
+            if version != "$LATEST":
+                raise
+            where = f"account {self.spec.account}, {self.spec.region}"
+            raise missing(
+                f"{self._release}: there is no function {self.spec.function} in {where}. Nothing was changed. Create it "
+                "first, with the tool that manages your infrastructure."
+            ) from error
 
     def _uploaded(self, artifacts: Artifacts) -> tuple[Artifact, PinnedObject]:
         return brought(artifacts, CODE, kind="lambda", release=self._release)
@@ -637,7 +648,7 @@ class LambdaFunction:
 
     @property
     def _release(self) -> str:
-        return f"{self.application} {self.tag}"
+        return f"{self.application} {self.tag}".rstrip()
 
     @property
     def _name(self) -> str:

@@ -489,7 +489,7 @@ class StaticSite:
 
     @property
     def _release(self) -> str:
-        return f"{self.application} {self.tag}"
+        return f"{self.application} {self.tag}".rstrip()
 
     @property
     def _name(self) -> str:

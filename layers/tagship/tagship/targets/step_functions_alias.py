@@ -227,7 +227,7 @@ class Alias:
 
     @property
     def _release(self) -> str:
-        return f"{self.application} {self.tag}"
+        return f"{self.application} {self.tag}".rstrip()
 
 
 def described(standing: Standing | None) -> str:

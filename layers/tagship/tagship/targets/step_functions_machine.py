@@ -578,7 +578,7 @@ class StateMachine:
 
     @property
     def _release(self) -> str:
-        return f"{self.application} {self.tag}"
+        return f"{self.application} {self.tag}".rstrip()
 
     @property
     def _mark(self) -> str:
