@@ -40,7 +40,7 @@ def sent(page: Page) -> list[dict[str, list[str]]]:
     return forms
 
 
-def test_a_person_types_three_digits_and_presses(page: Page, sent: list[dict[str, list[str]]]) -> None:
+def test_a_person_types_three_digits_and_submits(page: Page, sent: list[dict[str, list[str]]]) -> None:
     number = number_on(ASKS.body)
     page.get_by_label(f"Type {number} to confirm").fill(number)
     page.get_by_role("button", name="Approve v1.4.0").click()
@@ -48,7 +48,7 @@ def test_a_person_types_three_digits_and_presses(page: Page, sent: list[dict[str
 
 
 @pytest.mark.parametrize("decision", ["Approve", "Reject"])
-def test_a_button_that_is_pressed_alone_sends_nothing(
+def test_a_button_pressed_without_the_number_sends_nothing(
     page: Page, sent: list[dict[str, list[str]]], decision: str
 ) -> None:
     page.get_by_role("button", name=f"{decision} v1.4.0").click()

@@ -36,7 +36,7 @@ def answer_of(page: PageResponse) -> dict[str, object]:
     [pytest.param(PHONE, "dark", id="phone-dark"), pytest.param(DESK, "light", id="desk-light")],
 )
 @pytest.mark.parametrize("name", PAGES)
-def test_no_page_has_a_barrier_or_runs_off_the_side(page: Page, name: str, size, scheme) -> None:
+def test_no_page_has_accessibility_problems_or_scrolls_sideways(page: Page, name: str, size, scheme) -> None:
     page.set_viewport_size(size)
     page.emulate_media(color_scheme=scheme)
     page.goto(f"{ADDRESS}/{name}")
@@ -45,7 +45,7 @@ def test_no_page_has_a_barrier_or_runs_off_the_side(page: Page, name: str, size,
 
 
 @pytest.mark.parametrize("made", [samples.report, samples.shown_release], ids=["report", "release"])
-def test_neither_has_a_page_that_the_command_line_writes(page: Page, made: Callable[[], str]) -> None:
+def test_the_command_lines_pages_have_none_either(page: Page, made: Callable[[], str]) -> None:
     page.goto("about:blank")
     for size, scheme in ((PHONE, "dark"), (DESK, "light")):
         page.set_viewport_size(size)
@@ -56,7 +56,7 @@ def test_neither_has_a_page_that_the_command_line_writes(page: Page, made: Calla
 
 
 @pytest.mark.parametrize("size, scheme", [(PHONE, "light"), (DESK, "dark")], ids=["phone-light", "desk-dark"])
-def test_the_page_that_asks_has_none_the_other_way_round(page: Page, size, scheme) -> None:
+def test_the_form_page_has_none_in_other_sizes_and_colours(page: Page, size, scheme) -> None:
     page.set_viewport_size(size)
     page.emulate_media(color_scheme=scheme)
     for name in ("ask-reason-missing", "recorded-approved"):
@@ -64,7 +64,7 @@ def test_the_page_that_asks_has_none_the_other_way_round(page: Page, size, schem
         assert barriers(page) == []
 
 
-def test_the_checker_finds_what_is_wrong(page: Page) -> None:
+def test_the_checker_finds_problems(page: Page) -> None:
     page.goto("about:blank")  # and leaves the policy behind that would not let the style pass
     page.set_content("<html><body><input><p style='color: #ccc; background: #fff'>pale</p></body></html>")
     found = " ".join(barriers(page))

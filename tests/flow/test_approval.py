@@ -14,7 +14,7 @@ def asked(world: World) -> str:
     return world.start(world.upload("v1.0.0"))
 
 
-def test_a_link_of_the_key_before_is_taken_as_long_as_the_page_is_told_of_that_key(world: World) -> None:
+def test_a_link_signed_with_the_previous_key_is_accepted_while_the_page_knows_that_key(world: World) -> None:
     arn = asked(world)
     link = world.link(arn) or ""
     new = client_of("kms").create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"][
@@ -29,7 +29,7 @@ def test_a_link_of_the_key_before_is_taken_as_long_as_the_page_is_told_of_that_k
     world.stop(arn)
 
 
-def test_neither_a_guesser_nor_a_scanner_keeps_an_approver_from_deciding(world: World) -> None:
+def test_neither_guesses_nor_scanners_keep_an_approver_from_deciding(world: World) -> None:
     """Faults 15 and 19: all from the approver's own address, as behind one company's proxy."""
     arn = asked(world)
     link, other = world.link(arn) or "", world.link(arn, who=BO) or ""
@@ -55,7 +55,7 @@ def test_neither_a_guesser_nor_a_scanner_keeps_an_approver_from_deciding(world: 
     world.stop(arn)
 
 
-def test_who_approved_can_see_how_it_ended(world: World) -> None:
+def test_an_approver_can_see_the_outcome_afterwards(world: World) -> None:
     world.health = well_only("1")
     arn = world.start(world.upload("v1.0.0"))
     link = world.link(arn) or ""

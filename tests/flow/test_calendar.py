@@ -61,7 +61,7 @@ def assert_nothing_changed(world: World) -> None:
     assert "tag" not in world.holder()
 
 
-def test_what_may_not_be_deployed_ends_at_its_gate_and_when_it_may_the_next_tag_passes(world: World) -> None:
+def test_a_release_outside_its_window_ends_at_the_gate_and_a_later_tag_passes(world: World) -> None:
     for number, application in enumerate(["storefront", EVERY_APPLICATION]):
         made = freeze(world, seconds=3600, application=application)
         ended = world.release(f"v0.1.{number}", decide="")
@@ -83,7 +83,7 @@ def test_what_may_not_be_deployed_ends_at_its_gate_and_when_it_may_the_next_tag_
     assert world.release("v1.0.0").status == "SUCCEEDED"
 
 
-def test_a_freeze_that_comes_after_approval_stops_what_does_not_wait(world: World) -> None:
+def test_a_freeze_after_approval_stops_a_release_that_does_not_wait(world: World) -> None:
     arn = world.start(world.upload("v1.0.0"))
     world.link(arn)
     freeze(world, seconds=3600)
@@ -93,7 +93,7 @@ def test_a_freeze_that_comes_after_approval_stops_what_does_not_wait(world: Worl
     assert_nothing_changed(world)
 
 
-def test_what_waits_is_deployed_when_the_freeze_ends(world: World) -> None:
+def test_a_waiting_release_is_deployed_when_the_freeze_ends(world: World) -> None:
     world.configure(gates=WAITS)
     made: list[Freeze] = []
 
@@ -110,7 +110,7 @@ def test_what_waits_is_deployed_when_the_freeze_ends(world: World) -> None:
     assert datetime.fromisoformat(facts["Deployment Started"]["at"]) >= made[0].ends
 
 
-def test_what_waits_sees_new_freezes_and_lifted_ones_but_does_not_wait_for_ever(
+def test_a_waiting_release_sees_new_and_lifted_freezes_but_does_not_wait_forever(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looking_often(monkeypatch)
@@ -133,7 +133,7 @@ def test_what_waits_sees_new_freezes_and_lifted_ones_but_does_not_wait_for_ever(
     lift(world, third, too_long)
 
 
-def test_a_newer_release_takes_the_place_of_one_that_waits_which_can_change_nothing_any_more(
+def test_a_newer_release_replaces_a_waiting_one_which_can_no_longer_change_anything(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It wakes up when the calendar is open, and its own approval is still valid."""
@@ -156,7 +156,7 @@ def test_a_newer_release_takes_the_place_of_one_that_waits_which_can_change_noth
     assert world.ended(newer).status == "SUCCEEDED"
 
 
-def test_a_person_may_stop_what_waits_for_its_window_without_the_lock(world: World) -> None:
+def test_a_person_can_stop_a_release_that_waits_for_its_window_without_the_lock(world: World) -> None:
     world.configure(gates=WAITS)
     freeze(world, seconds=3600)
     arn = waiting(world, "v1.0.0")
@@ -167,7 +167,7 @@ def test_a_person_may_stop_what_waits_for_its_window_without_the_lock(world: Wor
     assert_nothing_changed(world)
 
 
-def test_a_step_that_had_begun_goes_on_although_it_was_frozen_meanwhile(world: World) -> None:
+def test_a_started_step_continues_during_a_later_freeze(world: World) -> None:
     world.configure(gates=WAITS)
 
     def works_and_is_not_heard(event: dict[str, object]) -> object:
@@ -180,7 +180,7 @@ def test_a_step_that_had_begun_goes_on_although_it_was_frozen_meanwhile(world: W
     assert "Deployment Delayed" not in world.facts("v1.0.0")
 
 
-def test_an_emergency_passes_a_freeze_when_everybody_approves_and_that_is_a_fact(world: World) -> None:
+def test_an_emergency_passes_a_freeze_if_everybody_approves_and_is_recorded(world: World) -> None:
     world.configure(
         approval={"approvers": ["ana@example.com", "bo@example.com", "dana@example.com"], "required": 1},
         gates={"windows": [another_day()]},
@@ -205,7 +205,7 @@ def test_an_emergency_passes_a_freeze_when_everybody_approves_and_that_is_a_fact
     assert "the sale" in facts["Calendar Overridden"]["closed"]
 
 
-def test_an_emergency_that_does_not_go_on_has_passed_nothing(world: World) -> None:
+def test_an_emergency_that_does_not_continue_has_passed_no_freeze(world: World) -> None:
     freeze(world, seconds=3600)
     arn = world.start(world.upload("v1.0.0", emergency="nobody can pay"))
     world.link(arn)
@@ -218,7 +218,7 @@ def test_an_emergency_that_does_not_go_on_has_passed_nothing(world: World) -> No
     assert world.alias() == (third, {})
 
 
-def test_a_configuration_that_changes_underway_touches_the_next_release_only(world: World) -> None:
+def test_a_configuration_change_during_a_release_affects_only_the_next_one(world: World) -> None:
     arn = world.start(world.upload("v1.0.0"))
     world.link(arn)
     world.configure(gates={"windows": [another_day()]}, approval={"approvers": ["bo@example.com"]})

@@ -89,7 +89,7 @@ def release(world: World, tag: str, body: str, *, decide: str = "approve") -> En
     return world.ended(arn)
 
 
-def test_the_change_set_that_was_approved_is_executed_and_no_other(stack: World, stacks: Stacks) -> None:
+def test_only_the_approved_change_set_is_executed(stack: World, stacks: Stacks) -> None:
     """Faults 53 and 112."""
     stacks.computes = "CREATE_PENDING"
     assert release(stack, "v1.0.0", NEW).status == "SUCCEEDED"
@@ -109,7 +109,9 @@ def test_the_change_set_that_was_approved_is_executed_and_no_other(stack: World,
     assert (stacks.body, stacks.writes) == (FOREIGN, 1)
 
 
-def test_approvers_are_warned_and_the_same_again_needs_nobodys_approval(stack: World, stacks: Stacks) -> None:
+def test_approvers_are_warned_and_an_identical_release_needs_no_approval(
+    stack: World, stacks: Stacks
+) -> None:
     """Faults 32, 55 and 110."""
     orders = {"Action": "Remove", "LogicalResourceId": "Orders", "ResourceType": "AWS::DynamoDB::Table"}
     stacks.changes = [{"ResourceChange": orders}]
@@ -121,7 +123,7 @@ def test_approvers_are_warned_and_the_same_again_needs_nobodys_approval(stack: W
     assert "Approval Requested" not in stack.facts("v1.1.0")
 
 
-def test_what_cloudformation_rolls_back_by_itself_is_a_rollback_with_its_reason(
+def test_a_rollback_by_cloudformation_itself_is_a_rollback_with_its_reason(
     stack: World, stacks: Stacks
 ) -> None:
     """Fault 111."""
@@ -133,14 +135,12 @@ def test_what_cloudformation_rolls_back_by_itself_is_a_rollback_with_its_reason(
     assert "tag" not in stack.holder()
 
 
-def test_an_unhealthy_stack_gets_back_its_template_and_parameters(stack: World, stacks: Stacks) -> None:
+def test_an_unhealthy_stack_is_restored_to_its_template_and_parameters(stack: World, stacks: Stacks) -> None:
     assert release(stack, "v1.0.0", template("broken")).error == "ReleaseRolledBack"
     assert (stacks.body, stacks.writes) == (OLD, 2)
 
 
-def test_a_release_that_a_person_stops_in_the_middle_of_the_update_is_cancelled(
-    stack: World, stacks: Stacks
-) -> None:
+def test_a_release_stopped_during_the_update_is_cancelled(stack: World, stacks: Stacks) -> None:
     """Faults 56 and 113."""
     stacks.slow = True
     stack.stopping("await_stable")

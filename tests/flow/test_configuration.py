@@ -79,7 +79,7 @@ def begun(world: World) -> World:
     return world
 
 
-def test_the_stacks_owner_approves_the_first_one_and_then_releases_go_through(world: World) -> None:
+def test_the_stacks_owner_approves_the_first_configuration_and_then_releases_pass(world: World) -> None:
     wanted = document(approval={"approvers": [ANA, BO], "required": 2, "authorMayApprove": True})
     arn = propose(world, 1, wanted)
     assert world.link(arn, who=OWNER)
@@ -113,7 +113,7 @@ def test_the_stacks_owner_approves_the_first_one_and_then_releases_go_through(wo
     assert fact["data"]["version"] == 1
 
 
-def test_a_change_is_approved_by_those_of_the_configuration_in_force_and_not_by_those_that_it_names(
+def test_a_change_is_approved_by_approvers_of_the_current_configuration_not_of_the_proposed_one(
     begun: World,
 ) -> None:
     wanted = document(approval={"approvers": [MALLORY], "authorMayApprove": True})
@@ -134,7 +134,7 @@ def test_a_change_is_approved_by_those_of_the_configuration_in_force_and_not_by_
     assert begun.ended(release).status == "SUCCEEDED"
 
 
-def test_a_rejected_change_changes_nothing_and_the_next_one_has_its_own_number(begun: World) -> None:
+def test_a_rejected_change_changes_nothing_and_the_next_one_gets_its_own_number(begun: World) -> None:
     before = stored()
     arn = propose(begun, 2, document(strategy={"type": "all-at-once"}))
     begun.decide(arn, decide="reject", reason="too much")
@@ -146,7 +146,7 @@ def test_a_rejected_change_changes_nothing_and_the_next_one_has_its_own_number(b
     assert in_force(begun) == "configuration-3"
 
 
-def test_the_same_proposal_twice_is_asked_once(begun: World) -> None:
+def test_an_identical_proposal_asks_only_once(begun: World) -> None:
     wanted = document(strategy={"type": "all-at-once"})
     first = propose(begun, 2, wanted)
     begun.link(first)
@@ -159,7 +159,7 @@ def test_the_same_proposal_twice_is_asked_once(begun: World) -> None:
     assert len(begun.mails(ANA)) == 1
 
 
-def test_a_newer_proposal_takes_the_place_of_one_that_waits(begun: World) -> None:
+def test_a_newer_proposal_replaces_a_waiting_one(begun: World) -> None:
     older = propose(begun, 2, document(strategy={"type": "linear"}))
     link = begun.link(older)
     assert link
@@ -175,7 +175,7 @@ def test_a_newer_proposal_takes_the_place_of_one_that_waits(begun: World) -> Non
     assert stored()["strategy"] == {"type": "all-at-once"}
 
 
-def test_an_older_proposal_that_asks_late_is_closed_for_the_newer_one(begun: World) -> None:
+def test_an_older_proposal_that_asks_late_is_closed_in_favour_of_the_newer_one(begun: World) -> None:
     """It was read first, and asks for approval after the newer one has asked."""
     newer: list[str] = []
 
@@ -192,7 +192,7 @@ def test_an_older_proposal_that_asks_late_is_closed_for_the_newer_one(begun: Wor
     assert begun.ended(newer[0]).status == "SUCCEEDED"
 
 
-def test_what_was_compared_with_another_configuration_is_not_stored(begun: World) -> None:
+def test_a_proposal_compared_with_another_configuration_is_not_stored(begun: World) -> None:
     arn = propose(begun, 2, document(strategy={"type": "linear"}))
     link = begun.link(arn)
     assert link
@@ -205,7 +205,7 @@ def test_what_was_compared_with_another_configuration_is_not_stored(begun: World
     assert in_force(begun) == "configuration-9"
 
 
-def test_proposing_what_is_in_force_restores_the_parameter_and_asks_nobody(begun: World) -> None:
+def test_proposing_the_current_configuration_restores_the_parameter_without_approval(begun: World) -> None:
     wanted = document()
     begun.configure(approval={"approvers": [MALLORY]})
     asked = len(begun.mails())
@@ -227,7 +227,7 @@ def test_proposing_what_is_in_force_restores_the_parameter_and_asks_nobody(begun
     ],
     ids=["document", "application", "number", "by"],
 )
-def test_what_can_not_be_proposed_says_why(begun: World, changes: dict[str, Any], words: str) -> None:
+def test_a_refused_proposal_says_why(begun: World, changes: dict[str, Any], words: str) -> None:
     order = {
         "application": "storefront",
         "tag": "configuration-1" if "application" in changes else "configuration-2",
@@ -241,7 +241,7 @@ def test_what_can_not_be_proposed_says_why(begun: World, changes: dict[str, Any]
     assert in_force(begun) == "configuration-1"
 
 
-def test_without_owners_nobody_can_approve_a_first_one(world: World) -> None:
+def test_without_owners_nobody_can_approve_a_first_configuration(world: World) -> None:
     world.patch.setenv("TAGSHIP_CONFIGURATION_OWNERS", "")
     runtime._runtime.cache_clear()
     ended = world.ended(propose(world, 1, document()))
@@ -249,14 +249,14 @@ def test_without_owners_nobody_can_approve_a_first_one(world: World) -> None:
     assert "set the stack's parameter ConfigurationOwners" in ended.cause
 
 
-def test_who_proposes_does_not_approve_it(begun: World) -> None:
+def test_the_proposer_cannot_approve_the_change(begun: World) -> None:
     ended = begun.ended(propose(begun, 2, document(strategy={"type": "linear"}), by=ANA))
     assert ended.error == "ReleaseInvalid"
     assert "not counting the author ana@example.com" in ended.cause
     assert begun.record("configuration-2")["status"] == "INVALID"
 
 
-def test_all_of_the_stacks_owners_decide_where_the_approvers_have_left(begun: World) -> None:
+def test_all_stack_owners_decide_if_the_approvers_have_left(begun: World) -> None:
     begun.patch.setenv("TAGSHIP_CONFIGURATION_OWNERS", f"{OWNER}, {BO}")
     runtime._runtime.cache_clear()
     wanted = document(approval={"approvers": [BO]})
@@ -274,7 +274,7 @@ def test_all_of_the_stacks_owners_decide_where_the_approvers_have_left(begun: Wo
     assert stored() == wanted
 
 
-def test_a_configuration_in_force_that_can_not_be_read_any_more_is_the_owners_to_replace(
+def test_the_owners_replace_a_current_configuration_that_can_no_longer_be_read(
     begun: World,
 ) -> None:
     """A newer version of Tagship may refuse what an older one took."""
@@ -298,7 +298,7 @@ def frozen(world: World) -> None:
     assert freezes.freeze(world.ledger, made)[1]
 
 
-def test_a_freeze_holds_for_a_change_too(begun: World) -> None:
+def test_a_freeze_also_blocks_a_configuration_change(begun: World) -> None:
     frozen(begun)
     ended = approved(begun, 2, document(strategy={"type": "linear"}))
     assert ended.error == "ReleaseInvalid"
@@ -306,7 +306,7 @@ def test_a_freeze_holds_for_a_change_too(begun: World) -> None:
     assert in_force(begun) == "configuration-1"
 
 
-def test_an_emergency_passes_a_freeze_with_everybodys_approval(begun: World) -> None:
+def test_an_emergency_change_passes_a_freeze_if_everybody_approves(begun: World) -> None:
     wanted = document(approval={"approvers": [ANA, BO], "required": 1})
     assert approved(begun, 2, wanted).status == "SUCCEEDED"
     frozen(begun)
@@ -321,7 +321,7 @@ def test_an_emergency_passes_a_freeze_with_everybodys_approval(begun: World) -> 
     assert "Calendar Overridden" in begun.facts("configuration-3")
 
 
-def test_a_release_goes_on_with_the_configuration_that_it_was_read_with(begun: World) -> None:
+def test_a_release_continues_with_the_configuration_it_was_read_with(begun: World) -> None:
     release = begun.start(begun.upload("v1.0.0"))
     link = begun.link(release)
     assert link
@@ -331,7 +331,7 @@ def test_a_release_goes_on_with_the_configuration_that_it_was_read_with(begun: W
     assert begun.ended(release).status == "SUCCEEDED"
 
 
-def test_an_execution_that_is_stopped_is_ended_by_the_supervisor(begun: World) -> None:
+def test_the_supervisor_ends_a_stopped_execution(begun: World) -> None:
     arn = propose(begun, 2, document(strategy={"type": "linear"}))
     begun.link(arn)
     ended = begun.stop(arn)
@@ -340,7 +340,7 @@ def test_an_execution_that_is_stopped_is_ended_by_the_supervisor(begun: World) -
     assert begun.supervise(ended)["did"] == "nothing"
 
 
-def test_an_execution_that_is_stopped_while_it_asks_is_ended_too(begun: World) -> None:
+def test_an_execution_stopped_while_it_waits_for_approval_is_ended_too(begun: World) -> None:
     begun.stopping("request_approval")
     ended = begun.woken(propose(begun, 2, document(strategy={"type": "linear"})))
     assert ended.status == "ABORTED"
@@ -348,7 +348,7 @@ def test_an_execution_that_is_stopped_while_it_asks_is_ended_too(begun: World) -
     assert begun.record("configuration-2")["status"] == "ABORTED"
 
 
-def test_storing_is_tried_again_and_done_once(begun: World) -> None:
+def test_storing_is_retried_and_happens_once(begun: World) -> None:
     def twice(event: dict[str, Any]) -> Any:
         begun.handlers["store_configuration"](event, None)
         return begun.handlers["store_configuration"](event, None)
@@ -360,7 +360,7 @@ def test_storing_is_tried_again_and_done_once(begun: World) -> None:
 
 
 @pytest.mark.parametrize("fault", ["Unforeseen", "AwsUnavailable", "Sandbox.Timedout"])
-def test_what_can_not_be_stored_is_not_in_force_and_has_an_ending(begun: World, fault: str) -> None:
+def test_a_change_that_cannot_be_stored_is_not_in_force_and_has_an_ending(begun: World, fault: str) -> None:
     begun.plant("store_configuration", error_named(fault), times=3)
     ended = approved(begun, 2, document(strategy={"type": "linear"}))
     assert ended.status == "FAILED"
@@ -369,7 +369,7 @@ def test_what_can_not_be_stored_is_not_in_force_and_has_an_ending(begun: World, 
     assert stored() == document()
 
 
-def test_a_late_twin_of_an_older_one_writes_nothing(begun: World) -> None:
+def test_a_late_duplicate_of_an_older_proposal_writes_nothing(begun: World) -> None:
     assert approved(begun, 2, document(strategy={"type": "linear"})).status == "SUCCEEDED"
     late = {
         "release": {"application": "storefront", "tag": "configuration-1", "attempt": 1},
@@ -380,7 +380,7 @@ def test_a_late_twin_of_an_older_one_writes_nothing(begun: World) -> None:
     wait_for(lambda: in_force(begun) == "configuration-2" or None, "configuration-2")
 
 
-def test_the_command_line_proposes_decides_and_shows_it(begun: World, tmp_path: Path) -> None:
+def test_the_command_line_proposes_decides_and_shows_a_change(begun: World, tmp_path: Path) -> None:
     file = tmp_path / "application.yaml"
     file.write_text(json.dumps(document(strategy={"type": "linear"})))
     outputs = {"ConfigurationGuarded": "true"}

@@ -66,7 +66,7 @@ def test_a_release_is_planned_approved_and_deployed(world: World, service: FakeE
     assert "task definition storefront:2" in world.type("history", "storefront", "--tag", "v1.0.0").output
 
 
-def test_what_runs_already_needs_nobodys_approval(world: World, service: FakeEcs) -> None:
+def test_an_already_deployed_revision_needs_no_approval(world: World, service: FakeEcs) -> None:
     assert release(world, "v1.0.0", task(), decide="").status == "SUCCEEDED"
     assert service.writes == 0
 
@@ -77,7 +77,7 @@ def test_an_unhealthy_release_is_rolled_back(world: World, service: FakeEcs) -> 
     assert "tag" not in world.holder()
 
 
-def test_a_deployment_that_ecs_gives_up_is_rolled_back_with_its_reason(
+def test_a_deployment_that_ecs_abandons_is_rolled_back_with_its_reason(
     world: World, service: FakeEcs
 ) -> None:
     def gives_up(event: dict[str, Any]) -> Any:
@@ -93,7 +93,7 @@ def test_a_deployment_that_ecs_gives_up_is_rolled_back_with_its_reason(
     assert "tasks failed to start" in world.record("v1.0.0")["why"]
 
 
-def test_an_image_that_is_not_pinned_stops_at_the_gates(world: World, service: FakeEcs) -> None:
+def test_an_image_without_a_digest_stops_at_the_gates(world: World, service: FakeEcs) -> None:
     """Fault 58."""
     unpinned = task(containerDefinitions=[{**WEB, "image": "web:latest"}])
     assert release(world, "v1.0.0", unpinned, decide="").error == "ReleaseInvalid"
@@ -101,7 +101,7 @@ def test_an_image_that_is_not_pinned_stops_at_the_gates(world: World, service: F
     assert len(service.definitions) == 1
 
 
-def test_what_somebody_deploys_by_hand_is_not_overwritten(world: World, service: FakeEcs) -> None:
+def test_a_manual_deployment_is_not_overwritten(world: World, service: FakeEcs) -> None:
     def by_hand(event: dict[str, Any]) -> Any:
         service.deploy(service.register(with_image("d")))
         return world.handlers["shift_traffic"](event, None)

@@ -50,7 +50,7 @@ def assert_nothing_changed(world: World, version: str = "1") -> None:
 # ---- SUCCEEDED -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_good_release_serves_all_traffic_and_is_what_production_runs(world: World) -> None:
+def test_a_good_release_gets_all_traffic_and_becomes_current(world: World) -> None:
     ended = world.release("v1.0.0")
     assert_ended(world, ended, "v1.0.0", "SUCCEEDED")
     assert world.alias() == ("2", {})
@@ -96,7 +96,7 @@ def test_every_strategy_moves_its_shares_in_order(
     assert moved == shares
 
 
-def test_identical_code_has_nothing_to_change_and_bothers_nobody(world: World) -> None:
+def test_identical_code_has_nothing_to_change_and_asks_nobody(world: World) -> None:
     """Fault 31."""
     world.release("v1.0.0")
     ended = world.release("v1.0.1", code=code_of("v1.0.0"), decide="")
@@ -131,7 +131,7 @@ def test_ten_events_at_once_are_one_release_and_nine_duplicates(world: World) ->
     assert len(world.mails()) == 1
 
 
-def test_a_used_tag_with_other_bytes_is_refused_and_the_first_release_stands(world: World) -> None:
+def test_a_used_tag_with_other_bytes_is_refused_and_the_first_release_is_unaffected(world: World) -> None:
     """Fault 5."""
     world.release("v1.0.0")
     ended = world.ended(world.start(world.upload("v1.0.0", code=b"other")))
@@ -169,7 +169,7 @@ def test_a_used_tag_with_other_bytes_is_refused_and_the_first_release_stands(wor
         ({"tagInManifest": "v9.9.9"}, "tagInManifest: is not a field here"),
     ],
 )
-def test_a_faulty_manifest_ends_invalid_with_the_field_named(
+def test_an_invalid_manifest_ends_invalid_and_names_the_field(
     world: World, fields: dict[str, Any], why: str
 ) -> None:
     """Fault 7."""
@@ -180,7 +180,7 @@ def test_a_faulty_manifest_ends_invalid_with_the_field_named(
     assert not world.mails()
 
 
-def test_wrong_bytes_under_the_right_size_end_invalid(world: World) -> None:
+def test_wrong_bytes_of_the_right_size_end_invalid(world: World) -> None:
     """Fault 8."""
     good = manifest_of("v1.0.0", code_of("v1.0.0"))
     good["artifacts"][0]["sha256"] = "0" * 64
@@ -189,7 +189,7 @@ def test_wrong_bytes_under_the_right_size_end_invalid(world: World) -> None:
     assert "SHA-256" in ended.cause
 
 
-def test_an_older_tag_than_production_ends_invalid(world: World) -> None:
+def test_a_tag_older_than_the_current_one_ends_invalid(world: World) -> None:
     """Fault 6."""
     world.release("v1.1.0")
     ended = world.release("v1.0.9", decide="")
@@ -210,21 +210,21 @@ def test_an_application_without_configuration_ends_invalid(world: World) -> None
     "key",
     ["releases/storefront/1.0/release.json", "releases/a/b/c/release.json", "releases/X/v1.0.0/release.json"],
 )
-def test_an_upload_that_names_no_application_and_tag_is_refused(world: World, key: str) -> None:
+def test_an_upload_without_application_and_tag_is_refused(world: World, key: str) -> None:
     ended = world.ended(world.start({"bucket": BUCKET, "key": key, "versionId": "x"}))
     assert (ended.status, ended.error, ended.entered[-1]) == ("FAILED", "ReleaseInvalid", "NotARelease")
     assert "is not " in ended.cause
     assert "errorMessage" not in ended.cause
 
 
-def test_a_gate_that_raises_has_failed(world: World) -> None:
+def test_a_gate_that_raises_fails(world: World) -> None:
     world.plant("run_gate", error_named("KeyError", "the gate is broken"))
     ended = world.release("v1.0.0", decide="")
     assert_ended(world, ended, "v1.0.0", "INVALID", "ReleaseInvalid")
     assert "the gate is broken" in ended.cause
 
 
-def test_a_strategy_that_can_not_fit_its_budget_ends_invalid(world: World) -> None:
+def test_a_strategy_that_exceeds_its_budget_ends_invalid(world: World) -> None:
     world.configure(strategy={"type": "linear", "percent": 10, "bake": 200})
     ended = world.release("v1.0.0", decide="")
     assert_ended(world, ended, "v1.0.0", "INVALID", "ReleaseInvalid")
@@ -241,7 +241,7 @@ def test_a_rejection_ends_the_release_with_its_reason(world: World) -> None:
     assert_nothing_changed(world)
 
 
-def test_nobody_decides_then_reminders_then_expired(world: World) -> None:
+def test_without_a_decision_reminders_are_sent_and_the_release_expires(world: World) -> None:
     """Fault 18."""
     world.configure(approval={"approvers": ["ana@example.com"], "expires": 2, "remindEvery": 1})
     ended = world.release("v1.0.0", decide="")
@@ -252,7 +252,7 @@ def test_nobody_decides_then_reminders_then_expired(world: World) -> None:
     assert_nothing_changed(world)
 
 
-def test_a_newer_release_supersedes_the_one_that_waits_for_approval(world: World) -> None:
+def test_a_newer_release_supersedes_one_that_waits_for_approval(world: World) -> None:
     """Fault 24."""
     older = world.start(world.upload("v1.0.0"))
     link = world.link(older)
@@ -266,7 +266,7 @@ def test_a_newer_release_supersedes_the_one_that_waits_for_approval(world: World
     assert world.record("v1.0.0")["status"] == "SUPERSEDED"
 
 
-def test_an_older_release_ends_while_a_newer_one_is_being_deployed(world: World) -> None:
+def test_an_older_release_ends_while_a_newer_one_is_deployed(world: World) -> None:
     ended: list[Ended] = []
 
     def meanwhile(event: dict[str, Any]) -> Any:
@@ -283,7 +283,7 @@ def test_an_older_release_ends_while_a_newer_one_is_being_deployed(world: World)
 # ---- ROLLED_BACK, ROLLBACK_FAILED, ABORTED -------------------------------------------------------------------------------
 
 
-def test_a_release_that_fails_health_at_ten_percent_comes_back_by_itself(world: World) -> None:
+def test_a_release_that_is_unhealthy_at_ten_percent_is_rolled_back(world: World) -> None:
     world.release("v1.0.0")
     world.health = sick_from(3)
     ended = world.release("v1.1.0")
@@ -294,7 +294,7 @@ def test_a_release_that_fails_health_at_ten_percent_comes_back_by_itself(world: 
     assert current is not None and current["tag"] == "v1.0.0"
 
 
-def test_a_baseline_that_is_not_healthy_after_the_rollback_calls_a_person_and_keeps_the_lock(
+def test_a_baseline_that_is_unhealthy_after_the_rollback_calls_a_person_and_keeps_the_lock(
     world: World,
 ) -> None:
     world.health = sick_from(0)
@@ -307,7 +307,7 @@ def test_a_baseline_that_is_not_healthy_after_the_rollback_calls_a_person_and_ke
     assert "a person must act first" in blocked.cause
 
 
-def test_the_longest_notes_are_kept_whole_and_cut_at_a_line_where_they_are_sent(world: World) -> None:
+def test_the_longest_notes_are_stored_whole_and_shortened_at_a_line_break_when_sent(world: World) -> None:
     """Fault 90: 40,000 characters, of which each takes three bytes."""
     lines = "\n".join(["好" * 79] * 499) + "\n"
     notes = lines + "末" * (40_000 - len(lines))
@@ -320,7 +320,7 @@ def test_the_longest_notes_are_kept_whole_and_cut_at_a_line_where_they_are_sent(
     assert len(mail.body) < 30_000
 
 
-def test_a_stop_before_traffic_has_moved_ends_aborted_and_nothing_changed(world: World) -> None:
+def test_a_stop_before_traffic_moves_ends_aborted_and_changes_nothing(world: World) -> None:
     arn = world.start(world.upload("v1.0.0"))
     link = world.link(arn)
     ended = world.stop(arn)
@@ -334,7 +334,7 @@ def test_a_stop_before_traffic_has_moved_ends_aborted_and_nothing_changed(world:
     assert_nothing_changed(world)
 
 
-def test_a_stop_whose_event_has_no_input_and_no_cause_ends_aborted_with_traffic_restored(
+def test_a_stop_event_without_input_and_cause_ends_aborted_with_traffic_restored(
     world: World,
 ) -> None:
     """Fault 77: EventBridge leaves a large input out of the event."""
@@ -355,7 +355,7 @@ def test_a_stop_whose_event_has_no_input_and_no_cause_ends_aborted_with_traffic_
     assert "tag" not in world.holder(), FREE
 
 
-def test_a_stop_with_traffic_moved_restores_the_baseline_and_ends_aborted(world: World) -> None:
+def test_a_stop_after_traffic_moved_restores_the_baseline_and_ends_aborted(world: World) -> None:
     """Fault 28."""
     world.stopping("judge_health")
     arn = world.start(world.upload("v1.0.0"))
@@ -385,7 +385,7 @@ def rolled_back_by_hand(world: World, tag: str) -> Ended:
     return world.ended(world.start(order, "rollback"))
 
 
-def test_an_operator_takes_back_what_production_runs(world: World) -> None:
+def test_an_operator_rolls_back_the_current_release(world: World) -> None:
     world.release("v1.0.0")
     world.release("v1.1.0")
     ended = rolled_back_by_hand(world, "v1.1.0")
@@ -413,7 +413,7 @@ def test_an_older_release_is_not_rolled_back_over_a_newer_one(world: World) -> N
     assert "tag" not in world.holder(), FREE
 
 
-def test_a_rollback_that_failed_is_made_once_more_when_the_target_is_in_order_and_frees_the_lock(
+def test_a_failed_rollback_is_repeated_once_the_target_is_fixed_and_frees_the_lock(
     world: World,
 ) -> None:
     world.health = sick_from(0)
@@ -434,7 +434,7 @@ def test_a_rollback_that_failed_is_made_once_more_when_the_target_is_in_order_an
         {"application": "storefront", "tag": "v7.0.0", "trigger": "operator", "why": "x"},
     ],
 )
-def test_an_order_that_is_no_rollback_is_refused_and_leaves_no_trace(
+def test_an_invalid_rollback_request_is_refused_and_leaves_no_trace(
     world: World, order: dict[str, str]
 ) -> None:
     ended = world.ended(world.start(order, "rollback"))

@@ -27,7 +27,7 @@ def load_event(name: str) -> Any:
     return json.loads((ROOT / "events" / name).read_text())
 
 
-def test_every_sample_is_told_in_the_folders_own_table_and_tested_here() -> None:
+def test_every_sample_event_is_listed_in_the_folders_readme_and_tested_here() -> None:
     listed = re.findall(r"^\| `([\w-]+\.json)`", (ROOT / "events" / "README.md").read_text(), re.MULTILINE)
     assert sorted(listed) == FILES
     tested = set(
@@ -36,7 +36,7 @@ def test_every_sample_is_told_in_the_folders_own_table_and_tested_here() -> None
     assert tested == set(FILES)
 
 
-def test_the_rule_makes_the_state_machines_input_of_an_upload() -> None:
+def test_the_rule_turns_an_upload_event_into_the_state_machines_input() -> None:
     class Template(yaml.SafeLoader):
         """CloudFormation's own tags, as plain data."""
 
@@ -55,7 +55,7 @@ def test_the_rule_makes_the_state_machines_input_of_an_upload() -> None:
     assert json.loads(made) == load_event("release.json")
 
 
-def test_a_release_that_is_not_in_its_bucket_is_refused_with_its_key(world: World) -> None:
+def test_a_missing_release_is_refused_with_its_key(world: World) -> None:
     order = load_event("release.json")
     client_of("s3").create_bucket(Bucket=order["bucket"])
     ended = world.ended(world.start(order))
@@ -63,22 +63,22 @@ def test_a_release_that_is_not_in_its_bucket_is_refused_with_its_key(world: Worl
     assert order["key"] in ended.cause
 
 
-def test_a_rollback_of_a_release_that_the_ledger_does_not_know_is_refused(world: World) -> None:
+def test_a_rollback_of_an_unknown_release_is_refused(world: World) -> None:
     ended = world.ended(world.start(load_event("rollback.json"), "rollback"))
     assert ended.error == "ApplicationUnknown"
     assert "storefront v1.4.0" in ended.cause
 
 
-def test_the_supervisor_leaves_an_execution_alone_that_has_no_release(world: World) -> None:
+def test_the_supervisor_ignores_an_execution_without_a_release(world: World) -> None:
     answer = world.handlers["supervise"](load_event("execution-status-change.json"), None)
     assert answer["did"] == "nothing"
 
 
-def test_an_alarm_that_belongs_to_no_release_does_nothing(world: World) -> None:
+def test_an_alarm_of_no_release_does_nothing(world: World) -> None:
     assert world.handlers["watch"](load_event("alarm-state-change.json"), None) == {"did": []}
 
 
-def test_a_link_that_is_not_valid_is_answered_and_not_logged(
+def test_an_invalid_link_gets_an_answer_and_is_not_logged(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answer = world.handlers["approval_page"](load_event("approval-page.json"), None)
@@ -86,7 +86,7 @@ def test_a_link_that_is_not_valid_is_answered_and_not_logged(
     assert "not-a-valid-link" not in capsys.readouterr().out
 
 
-def test_a_fact_of_the_stream_is_queued_for_each_channel_and_is_in_the_metrics(
+def test_a_fact_from_the_stream_is_queued_for_each_channel_and_counted_in_the_metrics(
     world: World, queues: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert world.handlers["broadcast"](load_event("ledger-stream.json"), None) == {"batchItemFailures": []}
@@ -101,7 +101,7 @@ def test_a_fact_of_the_stream_is_queued_for_each_channel_and_is_in_the_metrics(
     assert queued == ["bus", "topic", "slack", "mail", "github"]
 
 
-def test_a_poison_record_of_the_stream_is_set_aside_and_the_facts_behind_it_are_queued_once(
+def test_a_poison_stream_record_is_set_aside_and_later_facts_are_queued_once(
     world: World, queues: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Fault 51."""
@@ -116,7 +116,7 @@ def test_a_poison_record_of_the_stream_is_set_aside_and_the_facts_behind_it_are_
     assert capsys.readouterr().out.count('"DeploymentSucceeded":[1.0]') == 2
 
 
-def test_facts_wait_in_their_order_while_the_queue_is_down(
+def test_facts_keep_their_order_while_the_queue_is_down(
     world: World, queues: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fault 50."""
@@ -208,7 +208,7 @@ def queued(queues: dict[str, str], channel: str, fact: str) -> dict[str, Any]:
     return message
 
 
-def test_every_channel_is_told_of_an_ending_once(world: World, queues: dict[str, str]) -> None:
+def test_every_channel_is_notified_of_an_ending_once(world: World, queues: dict[str, str]) -> None:
     """Faults 50 and 52: whatever comes twice is told once."""
     world.configure(notifications={"emails": ["team@example.com"]})
     world.release("v1.4.0", notes="<b>bold</b>")
@@ -222,7 +222,7 @@ def test_every_channel_is_told_of_an_ending_once(world: World, queues: dict[str,
     assert "Current release: v1.4.0 serves all traffic." in notice
 
 
-def test_a_channel_that_is_down_is_tried_again_later(
+def test_a_failed_channel_is_retried_later(
     world: World, queues: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fault 50."""
@@ -253,7 +253,7 @@ def refusing_mail(world: World, *, code: str, to: str = "") -> None:
     world.patch.setattr(BaseClient, "_make_api_call", sandboxed)
 
 
-def test_a_recipient_that_is_refused_keeps_no_other_from_the_notice(
+def test_a_refused_recipient_does_not_block_the_others(
     world: World, queues: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fault 71: a mail for each address, and what SES refuses for good is set aside at once."""
@@ -276,7 +276,7 @@ def test_a_recipient_that_is_refused_keeps_no_other_from_the_notice(
 
 
 @pytest.mark.parametrize("code", ["MessageRejected", "InvalidParameterValue"])
-def test_the_only_recipient_that_is_refused_for_good_is_set_aside_at_once(
+def test_if_the_only_recipient_is_permanently_refused_the_notice_is_set_aside_at_once(
     world: World, queues: dict[str, str], monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
     """Fault 71."""
@@ -291,9 +291,7 @@ def test_the_only_recipient_that_is_refused_for_good_is_set_aside_at_once(
     assert world.notices() == []
 
 
-def test_a_quiet_teams_addresses_get_no_message_that_its_level_leaves_out(
-    world: World, queues: dict[str, str]
-) -> None:
+def test_recipients_get_no_message_below_their_teams_level(world: World, queues: dict[str, str]) -> None:
     world.configure(notifications={"emails": [TEAM, OPS], "level": "problems"})
     world.release("v1.4.0")
     assert notified(world, message_for("mail", "FACT#v1.4.0#0001#Release Succeeded#"))
@@ -301,7 +299,7 @@ def test_a_quiet_teams_addresses_get_no_message_that_its_level_leaves_out(
     assert world.notices() == []
 
 
-def test_how_long_a_notice_has_waited_is_measured_by_every_try_that_fails(
+def test_every_failed_delivery_attempt_measures_the_notices_age(
     world: World, queues: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Fault 72: SQS leaves a message that was received often out of the age of its oldest one."""
@@ -321,7 +319,7 @@ def test_how_long_a_notice_has_waited_is_measured_by_every_try_that_fails(
     assert measured["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["Stage"]]
 
 
-def test_evidence_that_could_not_be_kept_is_kept_when_its_bucket_is_back(
+def test_evidence_that_could_not_be_stored_is_stored_once_its_bucket_is_back(
     world: World, queues: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fault 50: the stream asks again from the record that failed."""
@@ -346,7 +344,7 @@ def test_evidence_that_could_not_be_kept_is_kept_when_its_bucket_is_back(
     assert len(client_of("s3").list_objects_v2(Bucket="evidence")["Contents"]) == 1
 
 
-def test_a_releases_notices_stand_in_one_thread_on_slack_and_a_freeze_in_the_channel(
+def test_a_releases_notices_share_a_slack_thread_and_a_freeze_goes_to_the_channel(
     world: World, queues: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Faults 50 and 52: with Slack's own errors on the way, each once, and the token in no log and no fact."""
@@ -378,7 +376,7 @@ def test_a_releases_notices_stand_in_one_thread_on_slack_and_a_freeze_in_the_cha
     assert here.token not in caplog.text + str(list(world.ledger.facts_in_order("storefront")))
 
 
-def test_what_nobody_can_be_told_is_set_aside_and_holds_nothing_up(
+def test_an_undeliverable_notice_is_set_aside_and_blocks_nothing(
     world: World, queues: dict[str, str]
 ) -> None:
     """Fault 51."""
@@ -401,7 +399,7 @@ def freeze(world: World, *, application: str = "storefront") -> None:
     freezes.freeze(world.ledger, wanted)
 
 
-def test_a_freeze_is_told_to_those_whom_the_application_names(world: World, queues: dict[str, str]) -> None:
+def test_a_freeze_notifies_the_applications_recipients(world: World, queues: dict[str, str]) -> None:
     world.configure(notifications={"emails": ["team@example.com"]})
     world.release("v1.4.0")
     freeze(world)
@@ -412,7 +410,7 @@ def test_a_freeze_is_told_to_those_whom_the_application_names(world: World, queu
     assert "The quarter ends." in notice
 
 
-def test_a_freeze_of_all_applications_is_told_once_to_whom_any_of_them_names(
+def test_a_freeze_of_all_applications_notifies_each_recipient_once(
     world: World, queues: dict[str, str]
 ) -> None:
     with slack() as here:

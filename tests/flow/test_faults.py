@@ -52,7 +52,7 @@ def supervised(world: World, arn: str) -> Ended:
 
 
 @pytest.mark.parametrize("folder", ["restore_baseline", "end_release"])
-def test_a_rollback_that_fails_for_good_calls_a_person_and_is_never_called_success(
+def test_a_rollback_that_fails_for_good_calls_a_person_and_never_counts_as_success(
     world: World, folder: str
 ) -> None:
     """Fault 45."""
@@ -78,7 +78,7 @@ def test_a_rollback_that_fails_for_good_calls_a_person_and_is_never_called_succe
         assert world.holder()["kept"] is True
 
 
-def test_restoring_is_tried_four_times_more_before_a_person_is_called(world: World) -> None:
+def test_a_restore_is_retried_four_times_before_a_person_is_called(world: World) -> None:
     world.health = well_only("1")
     world.plant("restore_baseline", error_named("Unforeseen"), times=4)
     assert supervised(world, begun(world)).error == "ReleaseRolledBack"
@@ -86,7 +86,7 @@ def test_restoring_is_tried_four_times_more_before_a_person_is_called(world: Wor
 
 
 @pytest.mark.parametrize("step", [1, 2])
-def test_an_alias_moved_by_hand_is_seen_and_not_overwritten(world: World, step: int) -> None:
+def test_a_manual_alias_change_is_detected_and_not_overwritten(world: World, step: int) -> None:
     """Fault 30."""
     third = world.publish_by_hand()
 
@@ -108,7 +108,9 @@ def test_an_alias_moved_by_hand_is_seen_and_not_overwritten(world: World, step: 
 
 
 @pytest.mark.parametrize("step", [1, 2])
-def test_a_shift_that_dies_between_its_act_and_its_record_is_taken_back(world: World, step: int) -> None:
+def test_a_shift_that_dies_after_its_write_and_before_its_record_is_rolled_back(
+    world: World, step: int
+) -> None:
     """Fault 29."""
     mark, left = releases.mark, [step]
 
@@ -123,7 +125,7 @@ def test_a_shift_that_dies_between_its_act_and_its_record_is_taken_back(world: W
     assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
 
 
-def test_a_target_that_changed_between_approval_and_deployment_is_not_deployed_to(world: World) -> None:
+def test_a_target_that_changed_after_approval_is_not_deployed_to(world: World) -> None:
     """Faults 30 and 34."""
     arn = world.start(world.upload("v1.0.0"))
     world.link(arn)
@@ -135,7 +137,7 @@ def test_a_target_that_changed_between_approval_and_deployment_is_not_deployed_t
     assert world.alias() == (third, {})
 
 
-def test_what_was_not_approved_is_not_deployed(world: World) -> None:
+def test_an_unapproved_release_is_not_deployed(world: World) -> None:
     """Fault 25."""
 
     def swapped(event: dict[str, Any]) -> Any:
@@ -151,7 +153,7 @@ def test_what_was_not_approved_is_not_deployed(world: World) -> None:
     assert assert_at_rest(world, "v1.0.0") == "INVALID"
 
 
-def test_a_holder_whose_lock_was_taken_changes_nothing_any_more(world: World) -> None:
+def test_a_holder_that_lost_its_lock_changes_nothing(world: World) -> None:
     """Fault 27."""
 
     def late(event: dict[str, Any]) -> Any:
@@ -165,7 +167,7 @@ def test_a_holder_whose_lock_was_taken_changes_nothing_any_more(world: World) ->
     assert world.holder()["tag"] == "v9.0.0", "another's lock was freed"
 
 
-def test_two_releases_at_once_go_one_after_the_other(world: World) -> None:
+def test_two_concurrent_releases_run_one_after_the_other(world: World) -> None:
     """Fault 26."""
     world.configure(strategy={"type": "canary", "percent": 10, "bake": 1})
     first = world.start(world.upload("v1.0.0"))
@@ -178,7 +180,7 @@ def test_two_releases_at_once_go_one_after_the_other(world: World) -> None:
     assert facts.index(("v1.1.0", "Lock Acquired")) > facts.index(("v1.0.0", "Release Succeeded"))
 
 
-def test_a_role_that_can_not_be_assumed_stops_the_release_before_any_change(world: World) -> None:
+def test_a_role_that_cannot_be_assumed_stops_the_release_before_any_change(world: World) -> None:
     """Fault 37."""
     world.refuse("AssumeRole", aws_error("AccessDenied", 403))
     ended = supervised(world, begun(world))
@@ -189,7 +191,7 @@ def test_a_role_that_can_not_be_assumed_stops_the_release_before_any_change(worl
     assert "plan" not in world.record("v1.0.0")
 
 
-def test_a_role_that_was_made_just_now_is_waited_for_by_the_gates(world: World) -> None:
+def test_the_gates_wait_for_a_role_that_was_just_created(world: World) -> None:
     """Fault 74: IAM refuses a fresh role or trust for some seconds."""
     ask, left = BaseClient._make_api_call, [3]
 
@@ -204,7 +206,7 @@ def test_a_role_that_was_made_just_now_is_waited_for_by_the_gates(world: World) 
     assert left == [0]
 
 
-def test_a_session_that_expires_when_traffic_has_moved_sends_the_release_back(world: World) -> None:
+def test_a_session_that_expires_after_traffic_moved_rolls_the_release_back(world: World) -> None:
     """Fault 37."""
 
     def works(event: dict[str, Any]) -> Any:
@@ -229,7 +231,7 @@ def test_a_session_that_expires_when_traffic_has_moved_sends_the_release_back(wo
     assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
 
 
-def test_when_no_mail_can_be_sent_the_release_fails_and_says_so(world: World) -> None:
+def test_if_no_mail_can_be_sent_the_release_fails_with_that_reason(world: World) -> None:
     world.refuse("SendEmail", aws_error("MessageRejected"))
     ended = supervised(world, begun(world))
     assert ended.error == "ReleaseInvalid" and "no approver could be notified" in ended.cause
@@ -237,7 +239,7 @@ def test_when_no_mail_can_be_sent_the_release_fails_and_says_so(world: World) ->
     assert assert_at_rest(world, "v1.0.0") == "INVALID"
 
 
-def test_with_mail_down_slack_carries_the_link_and_tells_the_outcome(
+def test_if_mail_is_down_slack_has_the_link_and_the_outcome(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Fault 21. And neither the link nor the webhook is in a log, a state's history or a fact."""
@@ -291,7 +293,7 @@ def _plant_in_the_rollback(world: World, folder: str, faults: list[Exception]) -
         world.plant(folder, fault)
 
 
-def test_a_rollback_that_is_stopped_half_way_calls_a_person(world: World) -> None:
+def test_a_rollback_that_is_stopped_halfway_calls_a_person(world: World) -> None:
     world.health = well_only("1")
     _plant_in_the_rollback(world, "judge_health", [])
     world.plants["judge_health"].append(_stop_and_work(world, "judge_health"))
@@ -306,7 +308,7 @@ def test_a_rollback_that_is_stopped_half_way_calls_a_person(world: World) -> Non
     assert world.holder()["kept"] is True
 
 
-def test_a_deployment_that_has_outrun_its_budget_is_rolled_back_even_when_it_is_healthy(world: World) -> None:
+def test_a_deployment_that_exceeds_its_budget_is_rolled_back_even_if_healthy(world: World) -> None:
     world.configure(strategy={"type": "all-at-once", "bake": 0})
 
     def late(event: dict[str, Any]) -> Any:
@@ -320,7 +322,7 @@ def test_a_deployment_that_has_outrun_its_budget_is_rolled_back_even_when_it_is_
     assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
 
 
-def test_an_ending_that_could_not_be_written_is_written_by_the_supervisor_under_its_own_name(
+def test_the_supervisor_records_an_ending_that_the_execution_could_not_write(
     world: World,
 ) -> None:
     world.plant("end_release", error_named("Unforeseen"), times=5)
@@ -344,7 +346,7 @@ def order(trigger: str = "operator") -> dict[str, str]:
     return {"application": "storefront", "tag": "v1.0.0", "trigger": trigger, "why": "slow", "by": "kim"}
 
 
-def test_a_release_that_has_moved_nothing_is_rolled_back_too(world: World) -> None:
+def test_a_release_that_moved_no_traffic_is_rolled_back_too(world: World) -> None:
     world.link(world.start(world.upload("v1.0.0")))
     assert world.ended(world.start(order(), "rollback")).status == "SUCCEEDED"
     assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
@@ -354,7 +356,7 @@ def test_a_release_that_has_moved_nothing_is_rolled_back_too(world: World) -> No
     assert restored["data"]["served"] == []
 
 
-def test_a_completion_in_the_middle_of_a_rollback_waits_for_its_end(world: World) -> None:
+def test_a_release_that_completes_during_its_rollback_does_not_succeed(world: World) -> None:
     """Faults 29, 47: while its traffic is moved back, a release does not succeed, and no other one gets its lock."""
     failed: list[str] = []
 
@@ -380,7 +382,7 @@ def test_a_completion_in_the_middle_of_a_rollback_waits_for_its_end(world: World
     assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
 
 
-def test_when_the_supervisors_own_rollback_is_stopped_before_it_begins_a_person_is_called(
+def test_a_supervisor_rollback_stopped_before_it_begins_calls_a_person(
     world: World,
 ) -> None:
     """Fault 28, twice: nobody would be at the release any more, and its traffic is split."""
@@ -399,7 +401,7 @@ def test_when_the_supervisors_own_rollback_is_stopped_before_it_begins_a_person_
     assert world.holder()["kept"] is True
 
 
-def test_a_stop_that_comes_when_the_release_has_succeeded_takes_nothing_back(world: World) -> None:
+def test_a_stop_after_success_rolls_nothing_back(world: World) -> None:
     """Fault 28: the supervisor had begun the rollback when the last step, still at work, wrote the ending."""
     world.release("v1.0.0")
     ended = world.ended(world.start(order("abort"), "rollback"))
@@ -433,7 +435,7 @@ def moving_concurrency(world: World, looks: int) -> None:
     world.patch.setattr(BaseClient, "_make_api_call", answered)
 
 
-def test_provisioned_concurrency_that_moves_slowly_is_waited_for_and_the_release_succeeds(
+def test_slow_provisioned_concurrency_is_waited_for_and_the_release_succeeds(
     world: World,
 ) -> None:
     """Faults 63 and 86."""
@@ -457,7 +459,7 @@ def test_a_rollback_while_provisioned_concurrency_moves_does_not_fail(world: Wor
     assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
 
 
-def test_a_busy_target_is_waited_for_and_nothing_is_rolled_back(world: World) -> None:
+def test_a_busy_target_is_waited_for_without_a_rollback(world: World) -> None:
     """Fault 95: UpdateAlias is throttled while many applications release."""
     ask, left = BaseClient._make_api_call, [4]
 
@@ -473,7 +475,7 @@ def test_a_busy_target_is_waited_for_and_nothing_is_rolled_back(world: World) ->
     assert world.rollbacks() == []
 
 
-def test_a_move_whose_answer_was_lost_is_known_as_its_own(world: World) -> None:
+def test_a_move_whose_response_was_lost_is_recognized(world: World) -> None:
     """Fault 79: the SDK asks again, and its own first write has changed the revision."""
     ask, lost = BaseClient._make_api_call, [1]
 

@@ -45,7 +45,7 @@ def result_of(world: World, gate: str, tag: str = "v1.0.0") -> dict[str, Any]:
     return next(result for result in world.record(tag)["gates"] if result["gate"] == gate)
 
 
-def test_an_alarm_that_fires_already_is_told_and_kept_and_the_fix_is_deployed(world: World) -> None:
+def test_an_alarm_that_is_already_firing_is_reported_and_the_fix_is_deployed(world: World) -> None:
     """Fault 43."""
     cloudwatch = client_of("cloudwatch")
     for name in ("storefront-5xx", "storefront-latency"):
@@ -74,7 +74,7 @@ def test_an_alarm_that_fires_already_is_told_and_kept_and_the_fix_is_deployed(wo
     assert set(alarms["seen"]["firing"]) == {"storefront-5xx"}
 
 
-def test_an_alarm_that_does_not_exist_stops_the_release(world: World) -> None:
+def test_a_missing_alarm_stops_the_release(world: World) -> None:
     world.configure(
         health={"checks": [{"type": "lambda"}], "watch": {"seconds": 60, "alarms": ["storefront-5xx"]}}
     )
@@ -84,14 +84,14 @@ def test_an_alarm_that_does_not_exist_stops_the_release(world: World) -> None:
     )
 
 
-def test_a_first_release_and_its_approvers_are_told_that_there_is_no_way_back(world: World) -> None:
+def test_approvers_of_a_first_release_read_that_no_rollback_is_possible(world: World) -> None:
     """Fault 46."""
     client_of("lambda").delete_alias(FunctionName="storefront", Name="live")
     assert world.release("v1.0.0").status == "SUCCEEDED"
     assert "There is no baseline" in result_of(world, "baseline")["warning"]
 
 
-def test_an_alias_that_was_moved_between_two_releases_stops_the_second(world: World) -> None:
+def test_a_manual_alias_change_between_two_releases_stops_the_second(world: World) -> None:
     """Fault 30."""
     assert world.release("v1.0.0").status == "SUCCEEDED"
     third = world.publish_by_hand()
@@ -103,14 +103,14 @@ def test_an_alias_that_was_moved_between_two_releases_stops_the_second(world: Wo
     assert world.alias() == (third, {}), "overwritten"
 
 
-def test_gates_that_are_throttled_longer_than_anything_else_is_retried_get_their_turn(world: World) -> None:
+def test_gates_that_are_throttled_longer_than_other_steps_retry_still_succeed(world: World) -> None:
     """Fault 78: in a new account ten functions run at once."""
     world.plant("run_gate", error_named("Lambda.TooManyRequestsException"), times=30)
     ended = world.release("v1.0.0")
     assert ended.status == "SUCCEEDED", ended.cause
 
 
-def test_a_gate_of_the_teams_own_is_told_the_release_and_lets_it_through(asking: World) -> None:
+def test_a_custom_gate_receives_the_release_and_lets_it_through(asking: World) -> None:
     events: list[dict[str, Any]] = []
     asking.handlers["storefront-gate"] = lambda event, context: events.append(event) or {"passed": True}
     assert asking.release("v1.0.0").status == "SUCCEEDED"
@@ -128,9 +128,7 @@ def test_a_gate_of_the_teams_own_is_told_the_release_and_lets_it_through(asking:
     ],
     ids=["refuses", "answers something else", "raises", "runs into a time-out of its own"],
 )
-def test_a_gate_of_the_teams_own_that_does_not_let_it_through_stops_the_release(
-    asking: World, answer: Any, expected: str
-) -> None:
+def test_a_custom_gate_that_refuses_stops_the_release(asking: World, answer: Any, expected: str) -> None:
     """Faults 11 and 13."""
 
     def answers(event: dict[str, Any], context: Any) -> Any:
@@ -142,7 +140,7 @@ def test_a_gate_of_the_teams_own_that_does_not_let_it_through_stops_the_release(
     assert expected in invalid(asking).cause
 
 
-def test_a_gate_that_is_throttled_for_good_fails_closed(world: World) -> None:
+def test_a_permanently_throttled_gate_fails_closed(world: World) -> None:
     """Fault 12."""
     world.plant("run_gate", error_named("AwsUnavailable", "throttled"), times=100)
     assert "throttled" in invalid(world).cause
@@ -150,7 +148,7 @@ def test_a_gate_that_is_throttled_for_good_fails_closed(world: World) -> None:
     assert min(tried.count(gate) for gate in tried) == 3  # on a slow machine moto asks one more often
 
 
-def test_a_gate_that_hangs_is_given_up_and_fails_closed(world: World) -> None:
+def test_a_hanging_gate_times_out_and_fails_closed(world: World) -> None:
     """Fault 13."""
     over = threading.Event()
     world.plant("run_gate", lambda event: over.wait(20))
@@ -160,7 +158,7 @@ def test_a_gate_that_hangs_is_given_up_and_fails_closed(world: World) -> None:
         over.set()
 
 
-def test_what_an_application_did_not_ask_for_is_not_run_and_is_listed_apart(world: World) -> None:
+def test_unconfigured_gates_do_not_run_and_are_listed_separately(world: World) -> None:
     assert world.release("v1.0.0").status == "SUCCEEDED"
     verdicts = {result["gate"]: result["verdict"] for result in world.record("v1.0.0")["gates"]}
     assert {name for name, verdict in verdicts.items() if verdict == "not-configured"} >= {

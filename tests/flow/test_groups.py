@@ -27,7 +27,7 @@ def members(world: World) -> list[str]:
     return list(found["document"]["members"])
 
 
-def test_the_owners_make_a_group_and_its_members_decide_on_its_changes_not_those_that_it_names() -> None:
+def test_the_owners_create_a_group_and_its_current_members_decide_on_its_changes() -> None:
     """Fault 128."""
     with make_world() as world:
         world.patch.setenv("TAGSHIP_GUARDS_CONFIGURATION", "true")
@@ -50,7 +50,7 @@ def test_the_owners_make_a_group_and_its_members_decide_on_its_changes_not_those
         assert members(world) == [MALLORY]
 
 
-def test_each_rule_must_be_met_and_who_left_the_group_since_no_longer_counts(tmp_path: Any) -> None:
+def test_each_rule_must_be_met_and_people_who_left_the_group_no_longer_count(tmp_path: Any) -> None:
     """Faults 127 and 129. The page, the mail and `show` say which rule still needs whom."""
     file = tmp_path / "platform.yaml"
     file.write_text("group: platform\nmembers: [ana@example.com, bo@example.com]\n")

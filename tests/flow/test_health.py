@@ -53,7 +53,7 @@ def looks(world: World, tag: str) -> list[tuple[str, str, bool]]:
     ]
 
 
-def test_a_candidate_that_falls_ill_while_it_bakes_is_sent_back_at_once(world: World) -> None:
+def test_a_candidate_that_becomes_unhealthy_during_its_bake_is_rolled_back_at_once(world: World) -> None:
     world.configure(strategy={"type": "all-at-once", "bake": 600}, health=EVERY)
     answering(world, WELL, ILL)
     ended = world.release("v1.0.0")
@@ -64,7 +64,7 @@ def test_a_candidate_that_falls_ill_while_it_bakes_is_sent_back_at_once(world: W
     assert "the basket is empty" in world.record("v1.0.0")["why"]
 
 
-def test_a_bake_without_anything_wrong_is_looked_at_again_and_again_and_told_once(world: World) -> None:
+def test_a_healthy_bake_is_checked_repeatedly_and_reported_once(world: World) -> None:
     world.configure(strategy={"type": "all-at-once", "bake": 5}, health=EVERY)
     ended = world.release("v1.0.0")
     assert_ended(world, ended, "v1.0.0", "SUCCEEDED")
@@ -72,7 +72,7 @@ def test_a_bake_without_anything_wrong_is_looked_at_again_and_again_and_told_onc
     assert looks(world, "v1.0.0") == [("candidate", "healthy", False)]
 
 
-def test_inconclusive_health_extends_the_bake_once_and_then_the_release_goes_on(world: World) -> None:
+def test_inconclusive_health_extends_the_bake_once_and_the_release_continues(world: World) -> None:
     world.configure(health=EVERY)
     answering(world, UNCLEAR, WELL)
     ended = world.release("v1.0.0")
@@ -84,7 +84,7 @@ def test_inconclusive_health_extends_the_bake_once_and_then_the_release_goes_on(
     ]
 
 
-def test_health_that_stays_inconclusive_sends_the_release_back(world: World) -> None:
+def test_health_that_stays_inconclusive_rolls_the_release_back(world: World) -> None:
     """Fault 40."""
     world.configure(health=EVERY)
     answering(world, UNCLEAR)
@@ -102,7 +102,7 @@ def test_health_that_stays_inconclusive_sends_the_release_back(world: World) -> 
 
 
 @pytest.mark.parametrize("fires_anew", [False, True])
-def test_an_alarm_that_fired_before_does_not_stop_the_fix_and_one_that_fires_anew_does(
+def test_an_alarm_that_fired_before_does_not_stop_the_fix_but_one_that_fires_again_does(
     world: World, fires_anew: bool
 ) -> None:
     """FAULT 43. After the rollback the alarm still fires, as alarms do: the baseline is judged by what asks it itself."""
@@ -134,7 +134,7 @@ def test_an_alarm_that_fired_before_does_not_stop_the_fix_and_one_that_fires_ane
 ORDINARY = {"statusCode": 200}
 
 
-def test_a_function_that_knows_nothing_of_tagship_is_restored_and_nobody_is_called(world: World) -> None:
+def test_a_function_that_ignores_health_requests_is_restored_and_nobody_is_called(world: World) -> None:
     """Fault 89."""
     world.configure(health=EVERY)
     world.health = once_it_serves(lambda version, event: ORDINARY)
@@ -147,7 +147,7 @@ def test_a_function_that_knows_nothing_of_tagship_is_restored_and_nobody_is_call
     assert "but could not check its health" in warning
 
 
-def test_a_baseline_that_raises_at_the_question_is_restored_and_nobody_is_called(world: World) -> None:
+def test_a_baseline_that_raises_on_the_health_request_is_restored_and_nobody_is_called(world: World) -> None:
     world.configure(health=EVERY)
 
     def raises(version: str, event: dict[str, Any]) -> Any:
@@ -159,7 +159,9 @@ def test_a_baseline_that_raises_at_the_question_is_restored_and_nobody_is_called
     assert UNCHECKED in world.record("v1.0.0")["why"]
 
 
-def test_a_baseline_that_could_answer_and_is_ill_after_the_rollback_calls_a_person(world: World) -> None:
+def test_a_baseline_that_answered_before_and_is_unhealthy_after_the_rollback_calls_a_person(
+    world: World,
+) -> None:
     world.configure(health=EVERY)
     asked: list[str] = []
 
@@ -172,7 +174,7 @@ def test_a_baseline_that_could_answer_and_is_ill_after_the_rollback_calls_a_pers
     assert_ended(world, ended, "v1.0.0", "ROLLBACK_FAILED", "RollbackFailed")
 
 
-def test_an_application_with_alarms_alone_comes_back_and_its_ending_says_that_nothing_was_checked(
+def test_an_application_with_alarms_only_is_rolled_back_and_its_ending_says_nothing_was_checked(
     world: World,
 ) -> None:
     world.configure(
@@ -194,7 +196,7 @@ def test_an_application_with_alarms_alone_comes_back_and_its_ending_says_that_no
 # ---- before any traffic --------------------------------------------------------------------------------------------
 
 
-def test_a_candidate_that_fails_its_check_at_0_percent_ends_invalid_and_nothing_has_moved(
+def test_a_candidate_that_fails_its_check_at_0_percent_ends_invalid_without_traffic(
     world: World,
 ) -> None:
     """Fault 84."""
@@ -216,7 +218,7 @@ def test_a_candidate_that_fails_its_check_at_0_percent_ends_invalid_and_nothing_
     assert "Candidate Proven" not in world.facts("v1.0.0")
 
 
-def test_a_candidate_that_was_asked_is_proven_and_its_answers_are_in_the_ledger(world: World) -> None:
+def test_a_checked_candidate_is_proven_and_its_answers_are_in_the_ledger(world: World) -> None:
     world.release("v1.0.0")
     (fact,) = [f for f in world.ledger.facts_of("storefront", "v1.0.0") if f["name"] == "Candidate Proven"]
     assert [(each["check"], each["verdict"]) for each in fact["data"]["checks"]] == [

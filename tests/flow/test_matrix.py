@@ -241,9 +241,7 @@ def assert_nothing_is_open(world: World) -> None:
     "state, fault",
     [pytest.param(*cell, id=" ".join(cell)) for cell in (GRID if WHOLE else part(0, of=4))],
 )
-def test_whatever_goes_wrong_in_a_state_the_release_comes_to_one_end(
-    world: World, state: str, fault: str
-) -> None:
+def test_a_failure_in_any_state_leads_to_exactly_one_ending(world: World, state: str, fault: str) -> None:
     if (state, fault) != WHILE_IT_WAITS:
         plant(world, state, fault)
     left = run(world, state, fault)
@@ -265,6 +263,6 @@ MAY_END_BEFORE_THE_STOP: dict[str, tuple[Status, ...]] = {
 
 
 @pytest.mark.parametrize("which, of", [(0, 4), (1, 3)])
-def test_every_state_and_every_fault_is_in_each_part_that_runs(which: int, of: int) -> None:
+def test_every_state_and_every_fault_is_in_each_part_of_the_matrix(which: int, of: int) -> None:
     assert {state for state, _ in part(which, of=of)} == set(STATES)
     assert {fault for _, fault in part(which, of=of)} == set(FAULTS)

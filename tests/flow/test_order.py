@@ -43,7 +43,7 @@ def current(world: World) -> str:
     return str(item["tag"])
 
 
-def test_a_fix_goes_past_one_that_waits_which_is_planned_and_asked_again(world: World) -> None:
+def test_a_fix_overtakes_a_waiting_release_which_is_planned_and_asked_again(world: World) -> None:
     """Fault 83."""
     waiting, old = asked(world, "v2.0.0")
     assert "tag" not in world.holder(), "who waits for people holds no lock"
@@ -70,7 +70,7 @@ def test_a_fix_goes_past_one_that_waits_which_is_planned_and_asked_again(world: 
     assert names(world, "v2.0.0", *again, "Plan Outdated") == [*again, "Plan Outdated", *again]
 
 
-def test_an_approval_does_not_count_when_a_fix_was_deployed_and_rolled_back_meanwhile(world: World) -> None:
+def test_an_approval_does_not_count_if_a_fix_was_deployed_and_rolled_back_meanwhile(world: World) -> None:
     """v2.0.0 is approved while the fix is being deployed: it waits for the lock, and finds that its plan is outdated."""
     waiting, old = asked(world, "v2.0.0")
     world.health = once_it_serves(lambda version, _: {"healthy": version != "2"})
@@ -89,7 +89,7 @@ def test_an_approval_does_not_count_when_a_fix_was_deployed_and_rolled_back_mean
     assert world.alias() == ("1", {})
 
 
-def test_who_waits_behind_a_newer_release_that_went_first_is_superseded(world: World) -> None:
+def test_a_release_that_waits_behind_a_newer_deployed_one_is_superseded(world: World) -> None:
     """Fault 83. Never a downgrade, even where it was approved at the same moment."""
     newer, link = asked(world, "v2.0.0")
     older, own = asked(world, "v1.4.1")
@@ -106,7 +106,7 @@ def test_who_waits_behind_a_newer_release_that_went_first_is_superseded(world: W
     assert current(world) == "v2.0.0" and world.alias() == ("2", {})
 
 
-def test_one_that_others_overtake_again_and_again_ends_superseded(
+def test_a_release_that_is_overtaken_repeatedly_ends_superseded(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(approvals, "MOST_PLANNINGS", 1)

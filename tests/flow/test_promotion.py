@@ -63,7 +63,7 @@ def in_production(tag: str) -> dict[str, bytes]:
     }
 
 
-def test_what_stayed_healthy_for_a_day_is_released_in_the_next_stage_by_its_own_approvers(
+def test_a_release_that_stays_healthy_for_a_day_is_promoted_and_approved_by_the_next_stages_approvers(
     staging: World,
 ) -> None:
     """Fault 124."""

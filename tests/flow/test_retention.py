@@ -14,7 +14,7 @@ def borrowed(world: World, tag: str, *, seconds: int) -> int:
     ).fence
 
 
-def test_a_release_waits_while_old_revisions_are_deleted_and_a_rollback_does_not(world: World) -> None:
+def test_a_release_waits_during_a_retention_run_but_a_rollback_does_not(world: World) -> None:
     """Fault 97. A sweep leaves whoever died while deleting alone: it was no rollback."""
     assert world.release("v1.0.0").status == "SUCCEEDED"
     fence = borrowed(world, "v1.0.0", seconds=300)
@@ -39,7 +39,7 @@ def test_a_release_waits_while_old_revisions_are_deleted_and_a_rollback_does_not
     assert not lock.give_back(world.ledger, application="storefront", fence=fence)
 
 
-def test_the_ledger_names_what_a_release_made_although_it_never_got_traffic(world: World) -> None:
+def test_the_ledger_names_a_releases_candidate_even_if_it_never_got_traffic(world: World) -> None:
     """Fault 97: otherwise nobody would ever delete the version of a candidate that failed its checks."""
     world.configure()
     world.health = lambda _version, _event: {"healthy": False}

@@ -73,7 +73,7 @@ def test_a_release_is_planned_approved_and_moved(site: World) -> None:
     assert "v1.1.0" in site.type("status", "storefront").output
 
 
-def test_what_serves_already_needs_nobodys_approval(site: World) -> None:
+def test_a_current_revision_needs_no_approval(site: World) -> None:
     release(site, "v1.0.0", b"one")
     document = manifest_of("v1.1.0", b"one")
     document["artifacts"][0]["name"] = toy.CONTENT
@@ -81,7 +81,7 @@ def test_what_serves_already_needs_nobodys_approval(site: World) -> None:
     assert "Approval Requested" not in site.facts("v1.1.0")
 
 
-def test_a_bad_release_is_rolled_back_to_what_served(site: World) -> None:
+def test_a_bad_release_is_rolled_back_to_the_previous_revision(site: World) -> None:
     release(site, "v1.0.0", b"one")
     assert release(site, "v1.1.0", BAD).error == "ReleaseRolledBack"
     assert serves() == digest(b"one")
@@ -93,7 +93,7 @@ def test_a_bad_first_release_leaves_nothing(site: World) -> None:
     assert serves() == ""
 
 
-def test_what_somebody_moved_by_hand_is_not_overwritten(site: World) -> None:
+def test_a_manual_change_is_not_overwritten(site: World) -> None:
     release(site, "v1.0.0", b"one")
     by_hand = json.dumps({"serves": digest(b"by hand")}).encode()
 
@@ -106,13 +106,13 @@ def test_what_somebody_moved_by_hand_is_not_overwritten(site: World) -> None:
     assert serves() == digest(b"by hand")
 
 
-def test_a_release_without_what_the_kind_asks_for_stops_at_its_gates(site: World) -> None:
+def test_a_release_without_the_kinds_artifact_stops_at_its_gates(site: World) -> None:
     ended = site.release("v1.0.0", decide="")
     assert ended.error == "ReleaseInvalid"
     assert "needs an artifact named 'content'" in site.record("v1.0.0")["why"]
 
 
-def test_an_operator_rolls_it_back_by_hand(site: World) -> None:
+def test_an_operator_rolls_it_back_manually(site: World) -> None:
     release(site, "v1.0.0", b"one")
     release(site, "v1.1.0", b"two")
     done = site.type("rollback", "storefront", "v1.1.0", "--reason", "nobody can pay")

@@ -182,7 +182,7 @@ def held(world: World, stacks: HeldStacks) -> World:
 @pytest.mark.parametrize(
     "cell", [pytest.param(cell, id=" ".join(map(str, cell))) for cell in (GRID if WHOLE else SAMPLE)]
 )
-def test_whatever_goes_wrong_while_a_move_is_pending_the_release_comes_to_one_end(
+def test_a_failure_while_a_move_is_pending_leads_to_exactly_one_ending(
     held: World, stacks: HeldStacks, cell: Cell
 ) -> None:
     """Faults 111 and 113."""
@@ -206,7 +206,7 @@ def test_whatever_goes_wrong_while_a_move_is_pending_the_release_comes_to_one_en
     )
 
 
-def test_the_sample_has_each_machine_and_each_look() -> None:
+def test_the_sample_covers_each_machine_and_each_check() -> None:
     assert set(SAMPLE) <= set(GRID)
     assert {state for state, _, _ in SAMPLE} == set(WAITS)
     assert {look for _, look, _ in SAMPLE} == set(range(1, LOOKS + 1))

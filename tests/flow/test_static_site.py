@@ -70,7 +70,9 @@ def release(world: World, tag: str, files: Mapping[str, bytes]) -> Ended:
     return world.release(tag, code=content, manifest=document)
 
 
-def test_a_site_is_released_by_steps_and_rolled_back_by_hand(site: World, cloudfront: FakeCloudFront) -> None:
+def test_a_site_is_released_in_steps_and_rolled_back_manually(
+    site: World, cloudfront: FakeCloudFront
+) -> None:
     assert release(site, "v1.0.0", OLD).status == "SUCCEEDED"
     (old,) = shares(cloudfront)
     assert file_of(old, "index.html") == OLD["index.html"]
@@ -101,7 +103,9 @@ def test_a_site_is_released_by_steps_and_rolled_back_by_hand(site: World, cloudf
     assert shares(cloudfront) == {old: 100}
 
 
-def test_a_broken_site_is_rolled_back_to_what_served(site: World, cloudfront: FakeCloudFront) -> None:
+def test_a_broken_site_is_rolled_back_to_the_previous_release(
+    site: World, cloudfront: FakeCloudFront
+) -> None:
     assert release(site, "v1.0.0", BROKEN).error == "ReleaseRolledBack"
     assert shares(cloudfront) == {}
     assert release(site, "v1.0.1", OLD).status == "SUCCEEDED"
@@ -110,9 +114,7 @@ def test_a_broken_site_is_rolled_back_to_what_served(site: World, cloudfront: Fa
     assert shares(cloudfront) == before
 
 
-def test_a_function_that_somebody_edits_meanwhile_is_not_overwritten(
-    site: World, cloudfront: FakeCloudFront
-) -> None:
+def test_a_function_edited_meanwhile_is_not_overwritten(site: World, cloudfront: FakeCloudFront) -> None:
     by_hand = serving({"id": "b" * 16, "digest": "b" * 64, "data": {"hashed": "x", "paths": "folders"}})
 
     def edit(event: dict[str, Any]) -> Any:

@@ -86,7 +86,7 @@ def test_a_release_is_planned_approved_tried_and_moved_in_steps(world: World, st
     assert "version 2" in world.type("history", "storefront", "--tag", "v1.0.0").output
 
 
-def test_an_unhealthy_release_is_rolled_back_and_says_what_it_cannot_undo(
+def test_an_unhealthy_release_is_rolled_back_and_lists_what_cannot_be_undone(
     world: World, states: FakeStates
 ) -> None:
     """Faults 61 and 123."""
@@ -105,12 +105,12 @@ def test_an_unhealthy_release_is_rolled_back_and_says_what_it_cannot_undo(
     assert "order-7" in said
 
 
-def test_what_people_reject_was_never_published(world: World, states: FakeStates) -> None:
+def test_a_rejected_release_was_never_published(world: World, states: FakeStates) -> None:
     assert release(world, "v1.0.0", GOOD, decide="reject", reason="Not today").error == "ReleaseRejected"
     assert (states.writes, list(states.versions)) == (0, ["1"])
 
 
-def test_what_somebody_moves_by_hand_is_not_overwritten(world: World, states: FakeStates) -> None:
+def test_a_manual_change_is_not_overwritten(world: World, states: FakeStates) -> None:
     def by_hand(event: dict[str, Any]) -> Any:
         states.change(definition=json.dumps(definition(after="ByHand")))
         states.point({states.publish(): 100})
@@ -121,7 +121,7 @@ def test_what_somebody_moves_by_hand_is_not_overwritten(world: World, states: Fa
     assert routes(states) == {"3": 100}
 
 
-def test_a_release_that_is_stopped_in_the_middle_is_rolled_back(world: World, states: FakeStates) -> None:
+def test_a_release_stopped_in_the_middle_is_rolled_back(world: World, states: FakeStates) -> None:
     world.stopping("judge_health")
     ended = release(world, "v1.0.0", GOOD)
     assert (ended.status, routes(states)) == ("ABORTED", {"1": 90, "2": 10})

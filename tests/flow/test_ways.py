@@ -54,7 +54,7 @@ def at_rest(world: World) -> None:
 # ---- again ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_rejected_release_begins_again_under_its_next_number_with_everything_anew(world: World) -> None:
+def test_a_rejected_release_restarts_with_a_new_attempt_number(world: World) -> None:
     world.release("v1.0.0", decide="reject", reason="not today")
     (dead,) = world.links("ana@example.com")
     world.configure(approval={"approvers": ["bo@example.com"]})  # read anew
@@ -77,7 +77,7 @@ def test_a_rejected_release_begins_again_under_its_next_number_with_everything_a
     assert refused.exit_code == 1 and "it has already succeeded" in refused.stderr
 
 
-def test_ten_retries_at_once_are_one_attempt(world: World) -> None:
+def test_ten_concurrent_retries_are_one_attempt(world: World) -> None:
     world.release("v1.0.0", decide="reject", reason="no")
     order = retry_of(world, "v1.0.0", 2)
     with ThreadPoolExecutor(10) as pool:
@@ -93,7 +93,9 @@ def test_ten_retries_at_once_are_one_attempt(world: World) -> None:
     at_rest(world)
 
 
-def test_a_retry_of_other_bytes_or_of_what_runs_or_of_another_number_is_refused(world: World) -> None:
+def test_a_retry_with_other_bytes_or_of_the_current_release_or_with_another_number_is_refused(
+    world: World,
+) -> None:
     arn = world.start(world.upload("v1.0.0"))
     world.link(arn)
     running = world.ended(world.start(retry_of(world, "v1.0.0", 2)))
@@ -112,7 +114,7 @@ def test_a_retry_of_other_bytes_or_of_what_runs_or_of_another_number_is_refused(
     assert world.record("v1.0.0")["attempt"] == 1
 
 
-def test_whoever_is_late_in_one_attempt_ends_nothing_in_the_next(world: World) -> None:
+def test_a_late_step_of_one_attempt_ends_nothing_in_the_next(world: World) -> None:
     first = world.release("v1.0.0", decide="reject", reason="not today")
     again = world.start(retry_of(world, "v1.0.0", 2))
     link = world.link(again)
@@ -129,7 +131,7 @@ def test_whoever_is_late_in_one_attempt_ends_nothing_in_the_next(world: World) -
     assert world.ended(again).status == "SUCCEEDED"
 
 
-def test_a_release_that_was_rolled_back_may_succeed_when_it_begins_again(world: World) -> None:
+def test_a_rolled_back_release_can_succeed_on_retry(world: World) -> None:
     world.health = well_only("1")
     assert world.release("v1.0.0").error == "ReleaseRolledBack"
     world.health = lambda version, event: {"healthy": True}
@@ -142,7 +144,7 @@ def test_a_release_that_was_rolled_back_may_succeed_when_it_begins_again(world: 
 # ---- stopped -------------------------------------------------------------------------------------------------------
 
 
-def test_a_release_is_stopped_with_a_name_and_a_reason(world: World) -> None:
+def test_an_abort_has_a_name_and_a_reason(world: World) -> None:
     arn = world.start(world.upload("v1.0.0"))
     world.link(arn)
     heard: list[Ended] = []
@@ -167,7 +169,7 @@ def test_a_release_is_stopped_with_a_name_and_a_reason(world: World) -> None:
 # ---- an alarm ------------------------------------------------------------------------------------------------------
 
 
-def test_an_alarm_during_the_watch_takes_the_release_back_once(world: World) -> None:
+def test_an_alarm_during_the_watch_rolls_the_release_back_once(world: World) -> None:
     """Faults 47 and 48."""
     watched(world)
     world.release("v1.0.0")
@@ -189,7 +191,7 @@ def test_an_alarm_during_the_watch_takes_the_release_back_once(world: World) -> 
     at_rest(world)
 
 
-def test_an_alarm_after_the_watch_and_one_from_before_are_told_and_nothing_moves(world: World) -> None:
+def test_alarms_before_and_after_the_watch_are_reported_and_move_no_traffic(world: World) -> None:
     """Fault 49."""
     watched(world)
     world.release("v1.0.0")
@@ -208,7 +210,7 @@ def test_an_alarm_after_the_watch_and_one_from_before_are_told_and_nothing_moves
     assert world.alias() == ("2", {})
 
 
-def test_one_that_waits_while_the_watch_rolls_production_back_is_planned_and_asked_again(
+def test_a_release_that_waits_while_the_watch_rolls_production_back_is_planned_and_asked_again(
     world: World,
 ) -> None:
     watched(world)
@@ -235,7 +237,7 @@ def test_one_that_waits_while_the_watch_rolls_production_back_is_planned_and_ask
 # ---- further back, and never again ---------------------------------------------------------------------------------
 
 
-def test_production_goes_further_back_to_a_release_that_succeeded(world: World) -> None:
+def test_production_rolls_back_further_to_a_release_that_succeeded(world: World) -> None:
     for tag in ("v1.0.0", "v1.1.0", "v1.2.0"):
         world.release(tag)
     typed = world.type("rollback", "storefront", "--to", "v1.0.0", "--security", "--reason", "it leaks")
@@ -253,7 +255,7 @@ def test_production_goes_further_back_to_a_release_that_succeeded(world: World) 
     assert world.alias() == ("1", {})
 
 
-def test_what_was_taken_back_before_is_barred_and_nothing_moves(world: World) -> None:
+def test_a_release_that_was_already_rolled_back_is_blocked_and_no_traffic_moves(world: World) -> None:
     world.release("v1.0.0")
     world.health = well_only("1", "2")
     assert world.release("v1.1.0").error == "ReleaseRolledBack"
@@ -276,7 +278,7 @@ def test_what_was_taken_back_before_is_barred_and_nothing_moves(world: World) ->
     at_rest(world)
 
 
-def test_there_is_no_way_back_to_a_version_that_is_gone(world: World) -> None:
+def test_a_rollback_to_a_deleted_version_is_refused(world: World) -> None:
     for tag in ("v1.0.0", "v1.1.0", "v1.2.0"):
         world.release(tag)
     client_of("lambda").delete_function(FunctionName="storefront", Qualifier="2")
@@ -288,7 +290,7 @@ def test_there_is_no_way_back_to_a_version_that_is_gone(world: World) -> None:
     at_rest(world)
 
 
-def test_a_second_rollback_waits_for_the_first_and_ends_as_it_does(world: World) -> None:
+def test_a_second_rollback_waits_for_the_first_and_shares_its_outcome(world: World) -> None:
     """Fault 47."""
     world.release("v1.0.0")
     order = {"application": "storefront", "tag": "v1.0.0", "trigger": "operator", "why": "slow", "by": "kim"}
@@ -315,7 +317,7 @@ def test_a_second_rollback_waits_for_the_first_and_ends_as_it_does(world: World)
 # ---- what a sweep finds --------------------------------------------------------------------------------------------
 
 
-def test_a_sweep_finds_the_manifest_whose_event_was_lost_and_the_release_whose_end_nobody_heard(
+def test_a_sweep_finds_a_lost_upload_event_and_a_release_whose_ending_was_lost(
     world: World,
 ) -> None:
     """Faults 2, 27 and 38."""
@@ -341,7 +343,7 @@ def test_a_sweep_finds_the_manifest_whose_event_was_lost_and_the_release_whose_e
     at_rest(world)
 
 
-def test_a_sweep_tells_the_execution_what_was_decided_and_not_delivered(world: World) -> None:
+def test_a_sweep_delivers_a_recorded_decision_to_the_execution(world: World) -> None:
     """Fault 23."""
     arn = world.start(world.upload("v1.0.0"))
     link = world.link(arn)
@@ -358,7 +360,7 @@ def test_a_sweep_tells_the_execution_what_was_decided_and_not_delivered(world: W
     assert world.later("sweep", {}, minutes=10)["did"] == []
 
 
-def test_a_sweep_calls_a_person_for_a_rollback_that_died_unheard(world: World) -> None:
+def test_a_sweep_calls_a_person_for_a_rollback_whose_death_was_not_reported(world: World) -> None:
     world.release("v1.0.0")
     world.stopping("judge_health")
     order = {"application": "storefront", "tag": "v1.0.0", "trigger": "operator", "why": "slow", "by": "kim"}
@@ -372,7 +374,7 @@ def test_a_sweep_calls_a_person_for_a_rollback_that_died_unheard(world: World) -
 # ---- a change by hand that is right --------------------------------------------------------------------------------
 
 
-def test_an_alias_that_was_moved_at_night_is_adopted_and_the_fix_goes_out(world: World) -> None:
+def test_an_alias_that_was_moved_manually_is_adopted_and_the_fix_is_deployed(world: World) -> None:
     """Fault 92: the next release takes what serves as its baseline, and a rollback of it restores that."""
     assert world.release("v1.0.0").status == "SUCCEEDED"
     by_hand = world.publish_by_hand()
@@ -401,7 +403,7 @@ def test_an_alias_that_was_moved_at_night_is_adopted_and_the_fix_goes_out(world:
 UNSAFE = "Migration 42 drops a column."
 
 
-def test_an_unhealthy_release_whose_rollback_is_unsafe_stops_and_calls_a_person(world: World) -> None:
+def test_an_unhealthy_release_with_an_unsafe_rollback_stops_and_calls_a_person(world: World) -> None:
     """Fault 103: nothing is restored by itself; a person restores it all the same, or adopts what serves."""
     world.health = well_only("1")
     arn = world.start(world.upload("v1.0.0", rollbackUnsafe=UNSAFE))
@@ -425,7 +427,9 @@ def test_an_unhealthy_release_whose_rollback_is_unsafe_stops_and_calls_a_person(
     at_rest(world)
 
 
-def test_an_alarm_after_such_a_release_calls_a_person_and_restores_nothing(world: World) -> None:
+def test_an_alarm_after_a_release_with_an_unsafe_rollback_calls_a_person_and_restores_nothing(
+    world: World,
+) -> None:
     """Fault 103."""
     watched(world)
     assert world.release("v1.0.0", rollbackUnsafe=UNSAFE).status == "SUCCEEDED"

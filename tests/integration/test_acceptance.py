@@ -23,7 +23,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OnEngine]:
     made.close()
 
 
-def test_it_takes_a_stage_of_its_own_through_its_releases_and_removes_it(
+def test_it_creates_a_stage_runs_its_releases_and_removes_it(
     site: OnEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At the end the account is as it was, even after a run that broke off in the middle."""

@@ -44,7 +44,9 @@ def confirm(page: Page) -> None:
     page.get_by_label("to confirm").fill(page.locator("strong.number").inner_text())
 
 
-def test_two_approve_on_their_phones_however_often_they_press(pipeline: Pipeline, browser: Browser) -> None:
+def test_two_people_approve_on_phones_and_repeated_presses_change_nothing(
+    pipeline: Pipeline, browser: Browser
+) -> None:
     """Quorum of two, without JavaScript; a double click, the back button and a second press are one decision."""
     pipeline.configure(approval={"approvers": [ANA, BO], "required": 2, "expires": 600, "remindEvery": 600})
     tag = pipeline.publish()
@@ -79,7 +81,7 @@ def test_two_approve_on_their_phones_however_often_they_press(pipeline: Pipeline
     ]
 
 
-def test_superseded_expired_and_rejected_by_keyboard_in_the_dark(
+def test_superseded_expired_and_rejected_pages_work_by_keyboard_in_dark_mode(
     pipeline: Pipeline, browser: Browser
 ) -> None:
     page = browser.new_page(viewport=DESK, color_scheme="dark")  # type: ignore[arg-type]
@@ -127,7 +129,7 @@ def test_superseded_expired_and_rejected_by_keyboard_in_the_dark(
     assert "the sale begins at noon" in pipeline.settled(tag, "REJECTED")["why"]
 
 
-def test_where_a_sign_in_is_asked_for_only_the_approver_gets_in(pipeline: Pipeline, browser: Browser) -> None:
+def test_with_sign_in_only_the_approver_gets_in(pipeline: Pipeline, browser: Browser) -> None:
     with local_provider(asks=True, mail=BO) as provider, asking(pipeline, provider.issuer):
         tag = pipeline.publish()
         where = pipeline.link(tag)

@@ -62,7 +62,7 @@ def as_role(pipeline: Pipeline, role: str) -> Any:
     )
 
 
-def test_no_functions_role_can_delete_a_fact_and_the_evidence_holds_the_chain(
+def test_no_function_can_delete_a_fact_and_evidence_contains_the_chain(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     tag = pipeline.publish()

@@ -136,7 +136,7 @@ def orders(stack: Stack, installed: Storefront, tmp_path: Path) -> Iterator[Orde
         made.cloudformation.delete_stack(StackName=name)
 
 
-def test_a_stack_is_updated_and_gets_back_what_it_had_when_an_update_fails(orders: Orders) -> None:
+def test_a_stack_is_updated_and_restored_when_an_update_fails(orders: Orders) -> None:
     """Fault 111."""
     good = orders.release("v1.0.0", template("2"))
     assert good["status"] == "SUCCEEDED", good.get("why")

@@ -106,7 +106,7 @@ def shell(pipeline: Any, tmp_path: Path) -> Shell:
     return Shell(pipeline, tmp_path)
 
 
-def test_a_frozen_application_takes_no_release_and_the_next_one_is_approved_and_watched_to_a_good_end(
+def test_a_frozen_application_takes_no_release_and_the_next_one_is_approved_and_watched_until_it_succeeds(
     shell: Shell,
 ) -> None:
     """Fault 14, with the gate's own right to read freezes."""
@@ -136,7 +136,7 @@ def test_a_frozen_application_takes_no_release_and_the_next_one_is_approved_and_
     assert f"{tag}" in shell.done("history", NAME).splitlines()[2]
 
 
-def test_a_tag_is_used_once(shell: Shell) -> None:
+def test_a_tag_can_be_used_once(shell: Shell) -> None:
     tag = shell.tag()
     assert shell.publish(tag).returncode == 0
     again = shell.publish(tag)
@@ -156,7 +156,7 @@ def test_a_tag_is_used_once(shell: Shell) -> None:
     assert "Nothing was changed: the same version serves traffic as before." in watched.stdout
 
 
-def test_a_broken_release_comes_back_and_says_what_serves_now(shell: Shell) -> None:
+def test_a_broken_release_is_rolled_back_and_the_output_names_the_current_version(shell: Shell) -> None:
     good = shell.tag()
     shell.publish(good)
     shell.waits_for_approval(good)
@@ -175,7 +175,7 @@ def test_a_broken_release_comes_back_and_says_what_serves_now(shell: Shell) -> N
     assert f"{good} serves all traffic again and is healthy. No action is needed now." in output
 
 
-def test_a_configuration_is_applied_with_its_difference(shell: Shell) -> None:
+def test_applying_a_configuration_shows_its_difference(shell: Shell) -> None:
     stored = shell.pipeline.client("ssm").get_parameter(
         Name=f"/tagship/{shell.pipeline.stack.stage}/applications/{NAME}"
     )
@@ -188,7 +188,7 @@ def test_a_configuration_is_applied_with_its_difference(shell: Shell) -> None:
     assert "No change" in shell.done("apply", "application.yaml")
 
 
-def test_a_release_that_was_signed_attested_and_promoted_passes_and_one_that_another_key_signed_ends_invalid(
+def test_a_signed_attested_and_promoted_release_passes_and_one_signed_by_another_key_ends_invalid(
     shell: Shell,
 ) -> None:
     """Fault 9, with the gates' own right to verify and no other; from one stage's bucket to the next."""
@@ -266,7 +266,7 @@ def staging(pipeline: Any) -> Iterator[Callable[[str], None]]:
         cloudformation.delete_stack(StackName="tagship-staging")
 
 
-def test_the_doctor_finds_what_is_wrong_with_the_deployed_stage(shell: Shell) -> None:
+def test_the_doctor_finds_problems_of_the_deployed_stage(shell: Shell) -> None:
     def found() -> dict[str, dict[str, str]]:
         looked = shell.run("doctor", NAME, "--json")
         assert "Traceback" not in looked.stderr, looked.stderr
@@ -294,7 +294,7 @@ def test_the_doctor_finds_what_is_wrong_with_the_deployed_stage(shell: Shell) ->
         sqs.purge_queue(QueueUrl=queue)
 
 
-def test_an_engine_that_is_not_there_is_told_in_a_sentence(shell: Shell) -> None:
+def test_a_missing_engine_is_reported_in_a_sentence(shell: Shell) -> None:
     shell.env["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
     ended = shell.run("status", NAME)
     assert ended.returncode == 3

@@ -26,7 +26,7 @@ from tools.storefront import NAME
     ],
     ids=["another external id", "a role that is missing", "a foreign account"],
 )
-def test_a_role_that_is_not_ours_to_take_stops_the_release_before_any_change(
+def test_a_role_that_cannot_be_assumed_stops_the_release_before_any_change(
     pipeline: Pipeline, target: dict[str, str], expected: str
 ) -> None:
     """Fault 37."""

@@ -21,7 +21,7 @@ def serving(pipeline: Pipeline) -> str:
     return version
 
 
-def test_a_good_release_goes_to_production(pipeline: Pipeline) -> None:
+def test_a_good_release_is_deployed(pipeline: Pipeline) -> None:
     before = serving(pipeline)
     tag = pipeline.publish()
     assert pipeline.decide(tag).status == 200
@@ -35,7 +35,7 @@ def test_a_good_release_goes_to_production(pipeline: Pipeline) -> None:
     assert len(entered) < 40, entered
 
 
-def test_an_alarm_that_fires_while_a_step_bakes_sends_the_release_back_at_once(pipeline: Pipeline) -> None:
+def test_an_alarm_during_a_bake_rolls_the_release_back_at_once(pipeline: Pipeline) -> None:
     """In a session that may look at alarms and nothing else."""
     before = serving(pipeline)
     pipeline.configure(strategy={"bake": 600}, health={"every": 1})
@@ -90,7 +90,7 @@ def test_a_used_tag_with_other_bytes_is_refused(pipeline: Pipeline) -> None:
     pipeline.settled(tag, "SUCCEEDED")
 
 
-def test_an_older_tag_is_stopped_by_its_gate(pipeline: Pipeline) -> None:
+def test_an_older_tag_is_refused_by_its_gate(pipeline: Pipeline) -> None:
     """Fault 6."""
     tag = pipeline.publish()
     pipeline.decide(tag)
@@ -115,7 +115,7 @@ def test_a_rejection_ends_the_release_with_its_reason(pipeline: Pipeline) -> Non
     assert serving(pipeline) == before
 
 
-def test_nobody_decides_and_the_release_expires_after_a_reminder(pipeline: Pipeline) -> None:
+def test_without_a_decision_the_release_expires_after_a_reminder(pipeline: Pipeline) -> None:
     """Fault 18."""
     pipeline.configure(
         approval={"approvers": ["ana@example.com"], "required": 1, "expires": 12, "remindEvery": 2}
@@ -130,7 +130,7 @@ def test_nobody_decides_and_the_release_expires_after_a_reminder(pipeline: Pipel
     assert serving(pipeline) == before
 
 
-def test_a_newer_release_supersedes_the_one_that_waits(pipeline: Pipeline) -> None:
+def test_a_newer_release_supersedes_a_waiting_one(pipeline: Pipeline) -> None:
     """Fault 24."""
     older = pipeline.publish()
     pipeline.link(older)
@@ -142,7 +142,7 @@ def test_a_newer_release_supersedes_the_one_that_waits(pipeline: Pipeline) -> No
     pipeline.settled(newer, "SUCCEEDED")
 
 
-def test_a_broken_release_comes_back_by_itself(pipeline: Pipeline) -> None:
+def test_a_broken_release_is_rolled_back(pipeline: Pipeline) -> None:
     before = serving(pipeline)
     tag = pipeline.publish(broken=True)
     pipeline.decide(tag)
@@ -153,7 +153,7 @@ def test_a_broken_release_comes_back_by_itself(pipeline: Pipeline) -> None:
     assert serving(pipeline) == before
 
 
-def test_a_stop_by_a_person_while_traffic_is_split_restores_the_baseline(pipeline: Pipeline) -> None:
+def test_a_stop_while_traffic_is_split_restores_the_baseline(pipeline: Pipeline) -> None:
     """Fault 28."""
     pipeline.configure(strategy={"bake": 30})
     before = serving(pipeline)
@@ -167,7 +167,7 @@ def test_a_stop_by_a_person_while_traffic_is_split_restores_the_baseline(pipelin
     assert serving(pipeline) == before
 
 
-def test_a_stop_while_it_waits_for_approval_changes_nothing_and_closes_the_link(pipeline: Pipeline) -> None:
+def test_a_stop_during_approval_changes_nothing_and_closes_the_link(pipeline: Pipeline) -> None:
     before = serving(pipeline)
     tag = pipeline.publish()
     link = pipeline.link(tag)
@@ -179,7 +179,7 @@ def test_a_stop_while_it_waits_for_approval_changes_nothing_and_closes_the_link(
     assert serving(pipeline) == before
 
 
-def test_an_alias_moved_by_hand_is_not_overwritten_and_a_person_is_called(pipeline: Pipeline) -> None:
+def test_a_manual_alias_change_is_not_overwritten_and_a_person_is_called(pipeline: Pipeline) -> None:
     """Fault 30."""
     pipeline.configure(strategy={"bake": 4})
     before = serving(pipeline)
@@ -207,7 +207,7 @@ def test_an_alias_moved_by_hand_is_not_overwritten_and_a_person_is_called(pipeli
     pipeline.free_the_lock_by_hand()
 
 
-def test_no_link_and_no_task_token_is_in_any_log(pipeline: Pipeline) -> None:
+def test_no_log_contains_a_link_or_a_task_token(pipeline: Pipeline) -> None:
     tag = pipeline.publish()
     link = pipeline.link(tag)
     pipeline.decide(tag)

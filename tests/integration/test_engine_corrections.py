@@ -58,7 +58,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     engine.stop()
 
 
-def test_an_exception_is_caught_by_its_name_and_its_cause_is_what_lambda_answers(corrected: Engine) -> None:
+def test_an_exception_is_caught_by_name_and_its_cause_is_lambdas_response(corrected: Engine) -> None:
     execution = run(corrected, catching("GateError"))
     error = json.loads(execution["output"])["error"]
     cause = json.loads(error["Cause"])
@@ -80,12 +80,12 @@ def test_the_stock_engine_still_loses_the_names_of_exceptions(stock: Engine) -> 
     assert run(stock, catching("GateError"))["status"] == "FAILED"
 
 
-def test_a_function_that_raised_is_asked_again_in_the_same_process(corrected: Engine) -> None:
+def test_a_function_that_raised_runs_again_in_the_same_process(corrected: Engine) -> None:
     before, after = processes_before_and_after_an_exception(corrected)
     assert before == after
 
 
-def test_the_stock_engine_still_starts_what_raised_anew(stock: Engine) -> None:
+def test_the_stock_engine_still_restarts_a_function_that_raised(stock: Engine) -> None:
     before, after = processes_before_and_after_an_exception(stock)
     assert before != after
 
@@ -121,12 +121,12 @@ def test_the_stock_engine_still_ignores_time_outs_in_the_input(stock: Engine) ->
     assert execution["status"] == "RUNNING"
 
 
-def test_a_function_that_raises_fails_the_task_that_waits_for_a_token(corrected: Engine) -> None:
+def test_a_function_that_raises_fails_a_task_that_waits_for_a_token(corrected: Engine) -> None:
     execution = run(corrected, waiting_for_a_token({"TimeoutSeconds": 60}), {"fail": True})
     assert (execution["status"], execution["error"]) == ("FAILED", "GateError")
 
 
-def test_the_stock_engine_still_waits_for_a_token_that_nobody_was_given(stock: Engine) -> None:
+def test_the_stock_engine_still_waits_for_a_token_that_nobody_has(stock: Engine) -> None:
     execution = run(stock, waiting_for_a_token({"TimeoutSeconds": 60}), {"fail": True})
     assert execution["status"] == "RUNNING"
 
@@ -135,7 +135,7 @@ def test_a_definition_in_yaml_runs(corrected: Engine) -> None:
     assert run_from_yaml(corrected)["status"] == "SUCCEEDED"
 
 
-def test_the_stock_engine_still_fails_definitions_in_yaml(stock: Engine) -> None:
+def test_the_stock_engine_still_fails_on_yaml_definitions(stock: Engine) -> None:
     assert run_from_yaml(stock)["status"] == "FAILED"
 
 
@@ -144,12 +144,12 @@ def test_the_event_of_an_upload_names_the_version(corrected: Engine) -> None:
     assert event["version-id"] == uploaded
 
 
-def test_the_stock_engine_still_leaves_the_version_of_an_upload_out(stock: Engine) -> None:
+def test_the_stock_engine_still_omits_the_version_of_an_upload(stock: Engine) -> None:
     _, event = upload_and_event(stock)
     assert "version-id" not in event
 
 
-def test_a_part_of_a_version_is_that_part(corrected: Engine) -> None:
+def test_a_range_of_an_object_version_returns_that_range(corrected: Engine) -> None:
     assert part_of_a_version(corrected) == b"part"
 
 
@@ -157,72 +157,72 @@ def test_the_stock_engine_still_reads_the_whole_version(stock: Engine) -> None:
     assert part_of_a_version(stock) == b"a part of it"
 
 
-def test_the_right_to_read_an_alias_is_enough_to_read_it(corrected: Engine) -> None:
+def test_permission_to_read_an_alias_is_enough_to_read_it(corrected: Engine) -> None:
     assert read_alias_with_that_right_alone(corrected) == "1"
 
 
-def test_the_stock_engine_still_asks_for_another_right(stock: Engine) -> None:
+def test_the_stock_engine_still_requires_another_permission_for_an_alias(stock: Engine) -> None:
     with pytest.raises(ClientError, match="lambda:ListAliases"):
         read_alias_with_that_right_alone(stock)
 
 
-def test_the_right_to_send_mail_from_one_address_is_that_and_no_more(corrected: Engine) -> None:
+def test_permission_to_send_mail_from_one_address_allows_exactly_that(corrected: Engine) -> None:
     mail_with_the_right_to_that_sender_alone(corrected, "me@example.com")
     assert [mail.to for mail in corrected.mails()] == ["you@example.com"]
     with pytest.raises(ClientError, match="not authorized"):
         mail_with_the_right_to_that_sender_alone(corrected, "somebody-else@example.com")
 
 
-def test_the_stock_engine_still_knows_no_senders(stock: Engine) -> None:
+def test_the_stock_engine_still_ignores_senders(stock: Engine) -> None:
     with pytest.raises(ClientError, match="not authorized"):
         mail_with_the_right_to_that_sender_alone(stock, "me@example.com")
 
 
-def test_the_right_to_look_at_an_aliass_concurrency_is_enough_for_it(corrected: Engine) -> None:
+def test_permission_to_read_an_aliass_concurrency_is_enough(corrected: Engine) -> None:
     assert (
         look_at_concurrency_with_that_right_alone(corrected)
         == "ProvisionedConcurrencyConfigNotFoundException"
     )
 
 
-def test_the_stock_engine_still_wants_another_right_to_look_at_an_aliass_concurrency(stock: Engine) -> None:
+def test_the_stock_engine_still_requires_another_permission_for_an_aliass_concurrency(stock: Engine) -> None:
     assert "AccessDenied" in look_at_concurrency_with_that_right_alone(stock)
 
 
-def test_the_right_to_keys_of_one_alias_is_that_and_no_more(corrected: Engine) -> None:
+def test_permission_on_the_keys_of_one_alias_allows_exactly_that(corrected: Engine) -> None:
     assert sign_with_the_right_to_an_alias_alone(corrected, "alias/tagship-mine")
     with pytest.raises(ClientError, match="not authorized"):
         sign_with_the_right_to_an_alias_alone(corrected, "alias/another")
 
 
-def test_the_stock_engine_still_knows_no_aliases_of_keys(stock: Engine) -> None:
+def test_the_stock_engine_still_ignores_key_aliases(stock: Engine) -> None:
     with pytest.raises(ClientError, match="not authorized"):
         sign_with_the_right_to_an_alias_alone(stock, "alias/tagship-mine")
 
 
-def test_the_right_to_parameters_below_one_path_is_that_and_no_more(corrected: Engine) -> None:
+def test_permission_on_parameters_under_one_path_allows_exactly_that(corrected: Engine) -> None:
     assert read_with_the_right_to_a_path_alone(corrected, "/mine") == []
     with pytest.raises(ClientError, match="not authorized"):
         read_with_the_right_to_a_path_alone(corrected, "/another")
 
 
-def test_the_stock_engine_still_asks_for_a_right_to_all_parameters(stock: Engine) -> None:
+def test_the_stock_engine_still_requires_permission_on_all_parameters(stock: Engine) -> None:
     with pytest.raises(ClientError, match="not authorized"):
         read_with_the_right_to_a_path_alone(stock, "/mine")
 
 
-def test_the_right_to_one_function_at_the_edge_is_that_and_no_more(corrected: Engine) -> None:
+def test_permission_on_one_cloudfront_function_allows_exactly_that(corrected: Engine) -> None:
     assert changed_with_the_right_to_one_function(corrected, "mine") == "published"
     with pytest.raises(ClientError, match="not authorized to perform: cloudfront:"):
         changed_with_the_right_to_one_function(corrected, "theirs")
 
 
-def test_the_stock_engine_still_asks_for_a_right_to_all_functions_at_the_edge(stock: Engine) -> None:
+def test_the_stock_engine_still_requires_permission_on_all_cloudfront_functions(stock: Engine) -> None:
     with pytest.raises(ClientError, match="not authorized to perform: cloudfront:"):
         changed_with_the_right_to_one_function(stock, "mine")
 
 
-def test_a_function_at_the_edge_is_tried_out(corrected: Engine) -> None:
+def test_a_cloudfront_function_can_be_tested(corrected: Engine) -> None:
     assert tried_out(corrected, "function handler(event) { return event.request; }") == {
         "FunctionErrorMessage": "",
         "FunctionOutput": '{"request": {"uri": "/"}}',
@@ -230,7 +230,7 @@ def test_a_function_at_the_edge_is_tried_out(corrected: Engine) -> None:
     assert "missing" in tried_out(corrected, "function handler() { missing(); }")["FunctionErrorMessage"]
 
 
-def test_the_stock_engine_still_tries_none_out(stock: Engine) -> None:
+def test_the_stock_engine_still_cannot_test_cloudfront_functions(stock: Engine) -> None:
     with pytest.raises(ClientError, match="TestFunction"):
         tried_out(stock, "function handler(event) { return event.request; }")
 
@@ -239,38 +239,38 @@ def test_a_role_is_trusted_by_its_own_arn(corrected: Engine) -> None:
     assumed_by_the_role_that_is_trusted(corrected)
 
 
-def test_the_stock_engine_still_takes_the_sessions_arn_for_it(stock: Engine) -> None:
+def test_the_stock_engine_still_compares_the_sessions_arn(stock: Engine) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         assumed_by_the_role_that_is_trusted(stock)
 
 
-def test_a_waiting_task_is_answered_with_the_right_to_its_machine_alone(corrected: Engine) -> None:
+def test_permission_on_its_state_machine_is_enough_to_answer_a_waiting_task(corrected: Engine) -> None:
     assert answered_with_the_right_to(corrected, "*") == "SUCCEEDED"
     with pytest.raises(ClientError, match="AccessDenied"):
         answered_with_the_right_to(corrected, "another-*")
 
 
-def test_the_stock_engine_still_asks_for_a_right_to_everything(stock: Engine) -> None:
+def test_the_stock_engine_still_requires_permission_on_everything(stock: Engine) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         answered_with_the_right_to(stock, "*")
 
 
-def test_a_role_may_be_assumed_with_an_external_id_alone(corrected: Engine) -> None:
+def test_a_role_can_be_assumed_with_an_external_id_condition(corrected: Engine) -> None:
     assumed_with_the_right_to_an_external_id(corrected, ExternalId="mine")
     with pytest.raises(ClientError, match="AccessDenied"):
         assumed_with_the_right_to_an_external_id(corrected)
 
 
-def test_the_stock_engine_still_knows_no_external_id_of_who_assumes(stock: Engine) -> None:
+def test_the_stock_engine_still_ignores_the_callers_external_id(stock: Engine) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         assumed_with_the_right_to_an_external_id(stock, ExternalId="mine")
 
 
-def test_an_upload_that_publishes_makes_one_version(corrected: Engine) -> None:
+def test_an_upload_with_publish_creates_one_version(corrected: Engine) -> None:
     assert versions_of_an_upload_and_of_publishing_after_it(corrected) == ("1", "1")
 
 
-def test_stock_makes_a_second_version_after_an_upload_that_publishes(stock: Engine) -> None:
+def test_the_stock_engine_still_creates_a_second_version(stock: Engine) -> None:
     assert versions_of_an_upload_and_of_publishing_after_it(stock) == ("1", "2")
 
 
@@ -284,31 +284,31 @@ def test_the_stock_engine_still_uploads_in_a_dry_run(stock: Engine) -> None:
     assert before != after == rehearsed
 
 
-def test_a_bucket_may_ask_that_nothing_is_overwritten(corrected: Engine) -> None:
+def test_a_bucket_policy_can_require_that_nothing_is_overwritten(corrected: Engine) -> None:
     put_under_a_policy(corrected, IfNoneMatch="*")
     with pytest.raises(ClientError, match="AccessDenied"):
         put_under_a_policy(corrected)
 
 
-def test_the_stock_engine_still_denies_what_such_a_policy_asks_for(stock: Engine) -> None:
+def test_the_stock_engine_still_denies_uploads_under_such_a_policy(stock: Engine) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         put_under_a_policy(stock, IfNoneMatch="*")
 
 
-def test_a_stack_may_have_saved_queries(corrected: Engine) -> None:
+def test_a_stack_can_contain_saved_queries(corrected: Engine) -> None:
     create_a_saved_query(corrected)
 
 
-def test_the_stock_engine_still_refuses_them(stock: Engine) -> None:
+def test_the_stock_engine_still_refuses_saved_queries(stock: Engine) -> None:
     with pytest.raises(ClientError, match="Unrecognized resource types"):
         create_a_saved_query(stock)
 
 
-def test_a_stack_may_have_alarms_over_metric_math(corrected: Engine) -> None:
+def test_a_stack_can_contain_alarms_over_metric_math(corrected: Engine) -> None:
     assert made_alarm(corrected) == ["CREATE_COMPLETE"]
 
 
-def test_the_stock_engine_still_fails_such_a_stack(stock: Engine) -> None:
+def test_the_stock_engine_still_refuses_such_alarms(stock: Engine) -> None:
     assert made_alarm(stock) != ["CREATE_COMPLETE"]
 
 

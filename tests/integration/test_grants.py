@@ -54,7 +54,9 @@ LEDGER = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
 LONG_AGO = "2020-01-01T00:00:00.000Z"
 
 
-def test_each_function_and_ci_fail_without_each_of_their_rights(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_each_function_and_ci_fail_without_each_of_their_permissions(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
     with slack() as server, prepared(pipeline, server):
         here = Deployed.found(pipeline, server)
         shown = _published(here, tmp_path)

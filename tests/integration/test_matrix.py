@@ -377,7 +377,7 @@ def cells(stack: Stack, planted: Path) -> dict[Cell, Application | Exception]:
 
 
 @pytest.mark.parametrize("state, fault", [pytest.param(*cell, id=" ".join(cell)) for cell in CELLS])
-def test_whatever_goes_wrong_in_a_state_the_release_comes_to_one_end(
+def test_a_failure_in_any_state_leads_to_exactly_one_ending(
     cells: dict[Cell, Application | Exception], state: str, fault: str
 ) -> None:
     found = cells[state, fault]
@@ -396,5 +396,5 @@ def test_whatever_goes_wrong_in_a_state_the_release_comes_to_one_end(
         assert found.mails_about_its_end() == 1
 
 
-def test_each_kind_of_fault_is_among_the_few() -> None:
+def test_the_selection_contains_each_kind_of_fault() -> None:
     assert {fault for _, fault in FEW} == set(FAULTS)

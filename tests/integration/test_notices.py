@@ -43,7 +43,7 @@ def heard(pipeline: Pipeline) -> Iterator[str]:
         sqs.delete_queue(QueueUrl=queue)
 
 
-def test_what_was_down_is_told_when_it_is_back_in_order_and_once(pipeline: Pipeline) -> None:
+def test_notices_are_delivered_once_and_in_order_after_an_outage(pipeline: Pipeline) -> None:
     """Fault 50. And all of a release's messages stand in one thread, and no token in any log or fact."""
     ours = f"tagship/{pipeline.stack.stage}/storefront"
     with github() as there, slack() as here, heard(pipeline) as queue:
@@ -99,7 +99,7 @@ def test_what_was_down_is_told_when_it_is_back_in_order_and_once(pipeline: Pipel
         assert here.token not in place
 
 
-def test_a_freeze_of_all_applications_reaches_whom_they_name(pipeline: Pipeline) -> None:
+def test_a_freeze_of_all_applications_reaches_all_recipients(pipeline: Pipeline) -> None:
     """By the function's right to read the stage's configurations. From tomorrow on: no release of today is stopped by it."""
     starts = utc_now() + timedelta(days=1)
     ends = starts + timedelta(hours=1)

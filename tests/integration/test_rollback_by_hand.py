@@ -26,7 +26,7 @@ def rollback(pipeline: Pipeline, *options: str) -> subprocess.CompletedProcess[s
     )
 
 
-def test_an_operator_takes_back_what_production_runs(pipeline: Pipeline) -> None:
+def test_an_operator_rolls_back_the_current_release(pipeline: Pipeline) -> None:
     first = pipeline.publish()
     pipeline.decide(first)
     pipeline.settled(first, "SUCCEEDED")
@@ -51,7 +51,7 @@ def test_an_operator_takes_back_what_production_runs(pipeline: Pipeline) -> None
     assert json.loads(again.stdout)["tag"] == first
 
 
-def test_a_rollback_without_a_reason_is_wrong_use(pipeline: Pipeline) -> None:
+def test_a_rollback_without_a_reason_is_a_usage_error(pipeline: Pipeline) -> None:
     done = rollback(pipeline, "--reason", "  ")
     assert done.returncode == 2
     assert "state why" in done.stderr

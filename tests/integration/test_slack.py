@@ -10,7 +10,7 @@ from tests.slack_server import slack
 from tools import people
 
 
-def test_an_approver_decides_on_the_link_that_slack_brought(pipeline: Pipeline) -> None:
+def test_an_approver_decides_with_the_link_from_slack(pipeline: Pipeline) -> None:
     """With the functions' rights enforced, and nothing of the link or the webhook in any log, state or fact."""
     with slack() as here:
         secret = f"tagship/{pipeline.stack.stage}/storefront/slack"

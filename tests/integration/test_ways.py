@@ -39,7 +39,7 @@ def fire(pipeline: Pipeline, alarm: str) -> None:
         pipeline.client("sns").publish(TopicArn=topic, Message=json.dumps(message))
 
 
-def test_an_alarm_takes_a_release_back_and_it_is_retried_and_stopped(pipeline: Pipeline) -> None:
+def test_an_alarm_rolls_a_release_back_which_is_then_retried_and_aborted(pipeline: Pipeline) -> None:
     pipeline.client("cloudwatch").put_metric_alarm(
         AlarmName="storefront-watched",
         MetricName="5xx",

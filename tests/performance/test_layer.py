@@ -24,7 +24,7 @@ def modules() -> list[Path]:
     ]
 
 
-def test_every_module_of_the_layer_has_bytecode_that_awss_python_takes_without_a_look_at_the_source() -> None:
+def test_every_module_of_the_layer_has_bytecode_that_awss_python_accepts_without_reading_the_source() -> None:
     found = modules()
     assert BUILD / "Layer" / "python" / "tagship" / "runtime.py" in found
     assert BUILD / "SignInLayer" / "python" / "jwt" / "api_jwt.py" in found
@@ -33,14 +33,14 @@ def test_every_module_of_the_layer_has_bytecode_that_awss_python_takes_without_a
         assert bytecode[:8] == importlib.util.MAGIC_NUMBER + UNCHECKED, module
 
 
-def test_the_bytecode_names_its_place_in_aws_and_no_place_of_the_machine_that_built_it() -> None:
+def test_the_bytecode_names_its_path_in_aws_and_not_the_build_machines() -> None:
     for module in modules():
         bytecode = Path(importlib.util.cache_from_source(str(module))).read_bytes()
         assert b"/opt/python/" in bytecode, module
         assert str(BUILD.parent).encode() not in bytecode, module
 
 
-def test_the_layer_that_every_function_has_carries_no_cryptography_and_stays_small() -> None:
+def test_the_shared_layer_contains_no_cryptography_and_stays_small() -> None:
     build()
     shared = BUILD / "Layer" / "python"
     assert not [name for name in ("jwt", "cryptography", "cffi") if (shared / name).exists()]

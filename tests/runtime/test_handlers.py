@@ -351,31 +351,29 @@ def opened(link: str) -> dict[str, Any]:
 # ---- errors --------------------------------------------------------------------------------------------------------
 
 
-def test_every_function_of_the_template_is_asked_here() -> None:
+def test_every_function_of_the_template_is_tested_here() -> None:
     assert set(WRONG) == set(functions())
 
 
 @every_function
-def test_an_error_leaves_the_runtime_under_its_own_name(cold: Mapping[str, Answer], name: str) -> None:
+def test_an_error_keeps_its_own_name_in_the_runtime(cold: Mapping[str, Answer], name: str) -> None:
     assert (cold[name].error, cold[name].message)[0] == WRONG[name].error, cold[name].payload
 
 
 @pytest.mark.parametrize(
     "name", [name for name, wrong in WRONG.items() if wrong.error in ("ApplicationUnknown", "LockHeld")]
 )
-def test_an_error_says_to_which_application_and_tag_it_happened(
-    cold: Mapping[str, Answer], name: str
-) -> None:
+def test_an_error_names_its_application_and_tag(cold: Mapping[str, Answer], name: str) -> None:
     event = WRONG[name].event
     release = event.get("release") or event["order"]
     assert f"{release['application']} {release['tag']}" in cold[name].message
 
 
-def test_a_forged_link_is_told_nothing_but_that_it_is_not_valid(cold: Mapping[str, Answer]) -> None:
+def test_a_forged_link_learns_only_that_it_is_invalid(cold: Mapping[str, Answer]) -> None:
     assert cold["ApprovalPageFunction"].payload["statusCode"] == 403
 
 
-def test_a_poison_record_of_the_stream_is_set_aside_by_its_number(
+def test_a_poison_stream_record_is_set_aside_with_its_number(
     cold: Mapping[str, Answer], around: Around
 ) -> None:
     """Fault 51."""
@@ -383,7 +381,7 @@ def test_a_poison_record_of_the_stream_is_set_aside_by_its_number(
     assert json.loads(around.queued("TAGSHIP_BROADCAST_FAILURES")["body"])["sequenceNumber"] == "7"
 
 
-def test_a_notice_that_nobody_can_be_told_is_set_aside(cold: Mapping[str, Answer], around: Around) -> None:
+def test_an_undeliverable_notice_is_set_aside(cold: Mapping[str, Answer], around: Around) -> None:
     assert cold["NotifyFunction"].payload == {"batchItemFailures": []}
     (record,) = WRONG["NotifyFunction"].event["Records"]
     assert around.queued("TAGSHIP_NOTICES_SET_ASIDE")["body"] == record["body"]
@@ -393,11 +391,11 @@ def test_a_sweep_that_finds_nothing_does_nothing(cold: Mapping[str, Answer]) -> 
     assert cold["SweepFunction"].payload == cold["PromoteFunction"].payload == {"did": []}
 
 
-def test_an_execution_that_never_became_a_release_is_left_alone(cold: Mapping[str, Answer]) -> None:
+def test_an_execution_without_a_release_is_ignored(cold: Mapping[str, Answer]) -> None:
     assert cold["SuperviseFunction"].payload["did"] == "nothing"
 
 
-def test_aws_out_of_reach_has_the_name_that_every_task_retries(
+def test_an_unreachable_aws_raises_the_error_that_every_task_retries(
     emulators: dict[str, Emulated], around: Around, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     name = "AwaitStableFunction"
@@ -413,7 +411,9 @@ def test_aws_out_of_reach_has_the_name_that_every_task_retries(
 # ---- answers -------------------------------------------------------------------------------------------------------
 
 
-def test_a_whole_release_goes_through_the_built_functions_and_back(release: Release, around: Around) -> None:
+def test_a_whole_release_and_rollback_run_through_the_built_functions(
+    release: Release, around: Around
+) -> None:
     assert set(release.answers) == set(functions())
     assert release.data["ending"]["status"] == "ROLLED_BACK"
     assert releases.get(around.ledger(), APPLICATION, TAG)["status"] == "ROLLED_BACK"
@@ -424,7 +424,7 @@ def test_a_whole_release_goes_through_the_built_functions_and_back(release: Rele
 
 
 @every_function
-def test_a_function_answers_in_the_form_that_its_code_promises(release: Release, name: str) -> None:
+def test_a_function_responds_in_its_declared_format(release: Release, name: str) -> None:
     promised = answer(snake(name.removesuffix("Function"))) or {}
     assert set(promised) <= set(release.answers[name].payload)
 
@@ -434,12 +434,12 @@ def test_a_function_answers_in_the_form_that_its_code_promises(release: Release,
     [it for machine in ("release", "rollback") for it in states_of(machine) if function_of(it)],
     ids=str,
 )
-def test_a_function_answers_with_whatever_its_state_selects(release: Release, state: State) -> None:
+def test_a_functions_response_has_everything_its_state_selects(release: Release, state: State) -> None:
     selected = re.findall(r"\$\.Payload\.(\w+)", json.dumps(state.body.get("ResultSelector", {})))
     assert set(selected) <= set(release.answers[function_of(state) or ""].payload)
 
 
-def test_a_change_of_a_configuration_is_stored(release: Release, around: Around) -> None:
+def test_a_configuration_change_is_stored(release: Release, around: Around) -> None:
     assert release.answers["StoreConfigurationFunction"].payload == {"inForce": "configuration-1"}
     stored = around.engine.client("ssm").get_parameter(Name=f"/tagship/development/applications/{OTHER}")
     assert json.loads(stored["Parameter"]["Value"]) == configuration_of(OTHER)
@@ -456,7 +456,7 @@ def test_every_fact_of_the_release_is_broadcast(release: Release) -> None:
     assert release.answers["BroadcastFunction"].payload == {"batchItemFailures": []}
 
 
-def test_every_channel_that_wants_a_fact_of_the_release_is_told_it(release: Release, around: Around) -> None:
+def test_every_interested_channel_is_notified_of_each_fact(release: Release, around: Around) -> None:
     ledger = around.ledger()
     facts = ledger.facts_of(APPLICATION, TAG)
     wanted = [(fact, channel) for fact in facts for channel in wanting(fact["name"])]
@@ -469,7 +469,7 @@ def test_every_channel_that_wants_a_fact_of_the_release_is_told_it(release: Rele
     assert any(TAG in subject for subject in mails), mails
 
 
-def test_an_alarm_after_the_release_takes_it_back(release: Release, around: Around) -> None:
+def test_an_alarm_after_the_release_rolls_it_back(release: Release, around: Around) -> None:
     done = {"application": APPLICATION, "tag": TAG, "did": "rollback"}
     assert release.answers["WatchFunction"].payload == {"did": [done]}
     (order,) = around.rollbacks()
@@ -481,7 +481,7 @@ def test_the_sweep_ends_a_release_whose_execution_is_gone(release: Release, arou
     assert releases.get(around.ledger(), APPLICATION, FORGOTTEN)["status"] == "INVALID"
 
 
-def test_every_ending_of_the_release_leaves_its_evidence(release: Release, around: Around) -> None:
+def test_every_ending_of_the_release_stores_evidence(release: Release, around: Around) -> None:
     assert release.answers["PreserveFunction"].payload == {"batchItemFailures": []}
     kept = around.engine.client("s3").list_objects_v2(Bucket=EVIDENCE, Prefix=f"{APPLICATION}/{TAG}/")
     endings = [
@@ -497,7 +497,7 @@ def test_every_ending_of_the_release_leaves_its_evidence(release: Release, aroun
     assert TASK_TOKEN not in body.decode()
 
 
-def test_the_supervisor_leaves_alone_what_has_an_ending(release: Release) -> None:
+def test_the_supervisor_ignores_an_ended_release(release: Release) -> None:
     assert release.answers["SuperviseFunction"].payload["did"] == "nothing"
 
 
@@ -514,9 +514,7 @@ def test_a_function_logs_at_least_one_line_for_each_invocation_as_json(
 
 
 @pytest.mark.parametrize("name", sorted({function_of(it) or "" for it in states_of("release")} - {""}))
-def test_a_steps_log_says_which_release_it_is_about(
-    release: Release, emulators: dict[str, Emulated], name: str
-) -> None:
+def test_a_steps_log_names_its_release(release: Release, emulators: dict[str, Emulated], name: str) -> None:
     done = [line for line in emulators[name].log_lines() if line.get("message") == "done"]
     assert done
     if ("release", "tag") in reads(snake(name.removesuffix("Function"))):
@@ -535,7 +533,7 @@ def test_a_steps_log_says_which_release_it_is_about(
         "SuperviseFunction",
     ],
 )
-def test_what_is_beside_the_flow_says_too_which_release_it_is_about(
+def test_functions_outside_the_flow_also_log_the_release(
     release: Release, emulators: dict[str, Emulated], name: str
 ) -> None:
     last = [line for line in emulators[name].log_lines() if line.get("message") == "done"][-1]
@@ -544,7 +542,7 @@ def test_what_is_beside_the_flow_says_too_which_release_it_is_about(
 
 
 @every_function
-def test_no_log_carries_a_secret(
+def test_no_log_contains_a_secret(
     release: Release, emulators: dict[str, Emulated], around: Around, name: str
 ) -> None:
     text = emulators[name].log()
@@ -554,7 +552,7 @@ def test_no_log_carries_a_secret(
 
 
 @every_function
-def test_a_cold_start_is_far_inside_what_lambda_allows(
+def test_a_cold_start_is_far_below_lambdas_limit(
     release: Release, emulators: dict[str, Emulated], name: str
 ) -> None:
     durations = re.findall(r"INIT REPORT\(durationMs: ([\d.]+)\)", emulators[name].log())
@@ -562,7 +560,7 @@ def test_a_cold_start_is_far_inside_what_lambda_allows(
     assert all(float(duration) < 10_000 for duration in durations)
 
 
-def test_the_links_of_what_the_runtime_brings_lead_nowhere_else(tmp_path: Path) -> None:
+def test_links_to_the_runtimes_packages_lead_nowhere_else(tmp_path: Path) -> None:
     brought = what_the_runtime_brings(tmp_path)
     assert "pydantic" not in {path.name for path in brought.iterdir()}
     assert "tagship" not in {path.name for path in brought.iterdir()}

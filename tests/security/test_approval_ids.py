@@ -18,7 +18,7 @@ from tests.unit.approval.test_request import WEEK, asked, planned
 from tests.unit.notices.test_github import tell
 
 
-def test_an_id_is_random_and_nothing_of_the_release_gives_it_away():
+def test_an_id_is_random_and_reveals_nothing_of_the_release():
     """It was the digest of the execution's ARN, which a public repository's deployment showed."""
     record = planned()
     ids = {request_of(record, now=NOW, longest=WEEK, random=token_bytes)["id"] for _ in range(50)}
@@ -29,7 +29,7 @@ def test_an_id_is_random_and_nothing_of_the_release_gives_it_away():
     assert computed not in ids
 
 
-def test_an_id_has_160_bits_of_the_runtimes_randomness():
+def test_an_id_has_160_bits_of_randomness():
     drawn: list[int] = []
 
     def random(count: int) -> bytes:
@@ -41,7 +41,7 @@ def test_an_id_has_160_bits_of_the_runtimes_randomness():
     assert base64.b32decode(made.upper()) == bytes(range(20))
 
 
-def test_a_retried_request_has_the_id_that_was_opened_first(ledger: Ledger):
+def test_a_retried_request_keeps_the_id_that_was_created_first(ledger: Ledger):
     first = asked(ledger)
     for _ in range(3):
         wanted = request_of(planned(), now=NOW, longest=WEEK, random=token_bytes)
@@ -51,9 +51,7 @@ def test_a_retried_request_has_the_id_that_was_opened_first(ledger: Ledger):
     assert releases.get(ledger, "storefront", "v1.4.0")["approval"] == first["id"]
 
 
-def test_of_two_that_ask_at_the_same_moment_both_get_the_one_that_was_opened(
-    ledger: Ledger, monkeypatch: Any
-):
+def test_two_concurrent_requests_get_the_same_id(ledger: Ledger, monkeypatch: Any):
     """As when a function was thought dead, and its retry overtakes it."""
     releases.claim(ledger, builders.record(manifest=None, objects={}, configuration={}))
     late, early = (request_of(planned(), now=NOW, longest=WEEK, random=token_bytes) for _ in range(2))
@@ -70,7 +68,7 @@ def test_of_two_that_ask_at_the_same_moment_both_get_the_one_that_was_opened(
     assert approvals.get(ledger, late["id"]) is None
 
 
-def test_github_is_shown_no_execution_and_no_account_unless_the_team_asks_for_it():
+def test_github_gets_no_execution_or_account_unless_the_team_enables_it():
     with github() as there:
         tell(there, "Release Succeeded", {"readAt": "2026-11-23T09:48:00.000Z"})
         shown = str([there.deployments, there.statuses, there.commits])
@@ -81,7 +79,7 @@ def test_github_is_shown_no_execution_and_no_account_unless_the_team_asks_for_it
         assert "console.aws.amazon.com" in there.commits[-1]["target_url"]
 
 
-def test_the_console_link_is_off_unless_a_configuration_says_otherwise():
+def test_the_console_link_is_off_by_default():
     from tagship.model.application import GitHub
 
     assert (

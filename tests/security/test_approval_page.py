@@ -46,7 +46,7 @@ OURS = "https://approvals.example.com"
         {"Origin": "page.example.com", "Host": "page.example.com"},
     ],
 )
-def test_a_post_from_another_site_is_refused_as_a_bad_link_is(headers):
+def test_a_cross_site_post_is_refused_like_an_invalid_link(headers):
     here = site()
     here.base_url = f"{OURS}/"
     page = Browser(here).decide(headers=headers)
@@ -69,21 +69,21 @@ def test_a_post_from_another_site_is_refused_as_a_bad_link_is(headers):
         {"Origin": "http://127.0.0.1:4566", "Host": "127.0.0.1:4566"},
     ],
 )
-def test_a_post_from_the_page_itself_is_taken(headers):
+def test_a_post_from_the_page_itself_is_accepted(headers):
     """Our own page's origin is `null`, because its referrer policy is no-referrer."""
     here = site()
     here.base_url = OURS
     assert Browser(here).decide(headers=headers).status == 200
 
 
-def test_a_post_without_having_loaded_the_page_is_refused():
+def test_a_post_without_loading_the_page_is_refused():
     here = site()
     assert Browser(here).send("approve").status == 400
     assert Browser(here, form="0" * 64).send("approve").status == 409
     assert here.store.writes == 0
 
 
-def test_the_form_of_one_approver_is_worth_nothing_on_the_link_of_another():
+def test_one_approvers_form_is_invalid_on_another_approvers_link():
     here = site()
     ana = Browser(here, ANA)
     ana.open()
@@ -91,7 +91,7 @@ def test_the_form_of_one_approver_is_worth_nothing_on_the_link_of_another():
     assert here.store.writes == 0
 
 
-def test_the_form_of_one_link_is_worth_nothing_on_another_link_of_the_same_approver():
+def test_the_form_of_one_link_is_invalid_on_another_link_of_the_same_approver():
     here = site()
     first = Browser(here)
     first.open()
@@ -219,7 +219,7 @@ def poisoned(evil):
 
 
 @pytest.mark.parametrize("evil", EVIL)
-def test_hostile_text_is_text_on_every_page(evil):
+def test_hostile_text_is_escaped_on_every_page(evil):
     """Fault 52."""
     for status in ("OPEN", "REJECTED", "SUPERSEDED", "CLOSED", "EXPIRED"):
         here = site(**poisoned(evil) | {"status": status})
@@ -238,7 +238,7 @@ def test_hostile_text_is_text_on_every_page(evil):
         assert "\n" not in "".join(page.headers.values())
 
 
-def test_a_hostile_reason_is_text_when_it_comes_back():
+def test_a_hostile_reason_is_escaped_when_it_is_shown_again():
     here = site()
     page = Browser(here).decide("approve", "</textarea><script>alert(1)</script>" + "x" * 2000)
     assert page.status == 400
@@ -248,7 +248,7 @@ def test_a_hostile_reason_is_text_when_it_comes_back():
     assert "<b>⟨U+202E⟩bold</b>" in text_of(Browser(here).open().body)
 
 
-def test_hundred_at_once_have_one_outcome():
+def test_a_hundred_concurrent_decisions_have_one_outcome():
     """Fault 17: approvals and rejections of many people in many threads; the first that settles it, settles it."""
     people = [f"person{n}@example.com" for n in range(100)]
     here = site(approvers=people, required=1)

@@ -52,16 +52,16 @@ MAY = {
 
 
 @pytest.mark.parametrize("decision", MAY)
-def test_a_decision_is_in_the_hands_of_few_and_of_nobody_else(decision: str) -> None:
+def test_only_the_listed_roles_can_make_a_sensitive_decision(decision: str) -> None:
     assert {name for name, radius in RADII.items() if radius.may(decision)} == MAY[decision]
 
 
-def test_every_decision_that_the_table_names_is_held_here() -> None:
+def test_every_decision_in_the_table_is_tested_here() -> None:
     named = {text for radius in RADII.values() for text in radius.cells[blast_radius.DECIDES]}
     assert {text for text in named if not any(text.startswith(known) for known in MAY)} == set()
 
 
-def test_one_function_alone_is_asked_by_the_internet() -> None:
+def test_only_one_function_is_reachable_from_the_internet() -> None:
     assert [name for name, it in RADII.items() if "anybody on the internet" in it.asked_by] == [
         "ApprovalPage"
     ]
@@ -72,7 +72,7 @@ def test_no_function_may_delete_pass_a_role_or_change_a_policy() -> None:
     assert re.findall(r"\w+:(?:Delete|PassRole|Put\w*Policy|Attach|CreateGrant|Invoke)\w*", text) == []
 
 
-def test_a_right_that_nobody_has_put_into_words_stops_the_table() -> None:
+def test_a_permission_without_a_description_stops_the_table() -> None:
     changed = copy.deepcopy(template())
     (policy,) = changed["Resources"]["BroadcastFunction"]["Properties"]["Policies"]
     policy["Statement"].append({"Effect": "Allow", "Action": "kms:GenerateMac", "Resource": "*"})
@@ -103,12 +103,12 @@ OF_A_RELEASE = {
 } - SHARED
 
 
-def test_the_internets_function_cannot_write_what_a_release_is_made_of() -> None:
+def test_the_public_function_cannot_write_a_releases_content() -> None:
     assert {"plan", "objects", "configuration", "manifest", "moved", "fence", "revision"} <= OF_A_RELEASE
     assert may_write("ApprovalPage") & OF_A_RELEASE == set()
 
 
-def test_what_sends_notices_can_write_that_they_were_sent_and_no_decision_and_no_fact() -> None:
+def test_the_notifier_can_record_deliveries_but_no_decisions_or_facts() -> None:
     assert may_write("Notify") & (OF_A_RELEASE | SHARED | {"decisions", "data", "name", "last"}) == set()
 
 
@@ -141,7 +141,7 @@ def watched(ledger: Ledger) -> tuple[Ledger, Watched]:
     return replace(ledger, client=table), table
 
 
-def test_the_page_writes_no_attribute_that_its_right_does_not_name(ledger, clock):
+def test_the_page_writes_only_attributes_that_its_permission_names(ledger, clock):
     """Or production refuses decisions, which no engine here would show."""
     opened = asked(ledger, required=1)
     approvals.waits_on(ledger, opened["id"], "token")
@@ -160,7 +160,7 @@ def test_the_page_writes_no_attribute_that_its_right_does_not_name(ledger, clock
     assert table.names <= may_write("ApprovalPage")
 
 
-def test_notices_write_no_attribute_that_their_right_does_not_name(ledger):
+def test_the_notifier_writes_only_attributes_that_its_permission_names(ledger):
     opened = asked(ledger, required=1)
     (fact, *_) = ledger.facts_of(opened["application"], opened["tag"])
     here, table = watched(ledger)

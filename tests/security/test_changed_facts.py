@@ -62,16 +62,16 @@ def is_broadcast(record: Any) -> bool:
         pytest.param(elsewhere(changed("INSERT", kind={"S": "release"})), False, id="another item"),
     ],
 )
-def test_no_change_of_a_fact_stays_unseen(record: Any, seen: bool) -> None:
+def test_every_change_of_a_fact_is_detected(record: Any, seen: bool) -> None:
     assert is_broadcast(record) is seen
 
 
-def test_what_was_written_as_something_else_and_then_made_a_fact_is_seen_too() -> None:
+def test_an_item_that_is_turned_into_a_fact_is_detected_too() -> None:
     """So that nobody hides a decision from the channels by writing it in two steps."""
     assert is_broadcast(elsewhere(changed("MODIFY")))
 
 
-def test_what_stands_among_the_facts_and_says_that_it_is_none_is_set_aside() -> None:
+def test_an_item_among_the_facts_that_claims_to_be_none_is_set_aside() -> None:
     with pytest.raises(EventNotUnderstood, match="kind"):
         StreamRecord.from_dict(changed("INSERT", kind={"S": "other"})).fact()
 
@@ -97,7 +97,7 @@ def take(record: StreamRecord) -> None:
 
 
 @pytest.mark.parametrize("event", ["MODIFY", "REMOVE"])
-def test_a_changed_fact_is_set_aside_under_its_own_name_and_the_next_goes_on(event: str) -> None:
+def test_a_changed_fact_is_set_aside_under_its_name_and_the_next_is_processed(event: str) -> None:
     queue, taken = Queue(), []
 
     def each(record: StreamRecord) -> None:
@@ -111,6 +111,6 @@ def test_a_changed_fact_is_set_aside_under_its_own_name_and_the_next_goes_on(eve
     assert len(taken) == 1
 
 
-def test_a_deleted_fact_is_none_that_could_not_be_read() -> None:
+def test_a_deleted_fact_is_not_an_unreadable_one() -> None:
     with pytest.raises(FactChanged):
         StreamRecord.from_dict(changed("REMOVE")).fact()

@@ -63,12 +63,12 @@ def assert_stopped(world: World, tag: str, *words: str) -> None:
     assert world.alias() == ("1", {})
 
 
-def test_a_release_under_the_approved_configuration_goes_through(world: World) -> None:
+def test_a_release_with_the_approved_configuration_passes(world: World) -> None:
     assert world.release("v1.0.0").status == "SUCCEEDED"
     assert world.record("v1.0.0")["configuration"]["approved"] == "configuration-1"
 
 
-def test_a_parameter_written_behind_tagships_back_gets_no_release_through_and_nobody_is_asked(
+def test_a_parameter_changed_outside_tagship_stops_releases_before_anybody_is_asked(
     world: World,
 ) -> None:
     world.configure(**MALLORY)
@@ -80,7 +80,7 @@ def test_a_parameter_written_behind_tagships_back_gets_no_release_through_and_no
     )
 
 
-def test_putting_the_approved_document_back_is_enough(world: World) -> None:
+def test_restoring_the_approved_document_is_enough(world: World) -> None:
     document = stored()
     world.configure(**MALLORY)
     client_of("ssm").put_parameter(
@@ -89,14 +89,14 @@ def test_putting_the_approved_document_back_is_enough(world: World) -> None:
     assert world.release("v1.0.0").status == "SUCCEEDED"
 
 
-def test_an_application_whose_configuration_nobody_approved_is_not_released(world: World) -> None:
+def test_an_application_without_an_approved_configuration_is_not_released(world: World) -> None:
     client_of("dynamodb").delete_item(
         TableName="ledger", Key={"pk": {"S": "APPLICATION#storefront"}, "sk": {"S": "CONFIGURATION"}}
     )
     assert_stopped(world, "v1.0.0", "no configuration of storefront has been approved in production yet")
 
 
-def test_what_was_in_force_before_does_not_count_any_more(world: World) -> None:
+def test_an_earlier_approved_configuration_no_longer_counts(world: World) -> None:
     """An older approved document is a change too: it is proposed again."""
     world.configure(strategy={"type": "all-at-once"})
     item = configurations.in_force(world.ledger, "storefront")
@@ -105,7 +105,7 @@ def test_what_was_in_force_before_does_not_count_any_more(world: World) -> None:
     assert_stopped(world, "v1.0.0", "configuration-2 was approved")
 
 
-def test_an_item_that_no_fact_vouches_for_gets_no_release_through(world: World) -> None:
+def test_an_item_without_a_matching_fact_lets_no_release_through(world: World) -> None:
     """Somebody who may write the ledger, and no more, says that another configuration is in force."""
     world.configure(**MALLORY)
     item = configurations.in_force(world.ledger, "storefront")
@@ -139,7 +139,7 @@ def assert_not_stored(world: World, ended: Ended, *words: str) -> None:
     assert stored()["approval"] == {"approvers": ["ana@example.com"]}
 
 
-def test_a_false_approved_to_the_waiting_task_stores_nothing(world: World) -> None:
+def test_a_forged_approved_result_for_the_waiting_task_stores_nothing(world: World) -> None:
     arn = proposed(world, {**stored(), **MALLORY})
     (request,) = (item for item in world._approvals() if item["execution"] == arn)
     said = {"decision": "approved", "askSeconds": 0, "by": ["ana@example.com"], "why": "they said so"}
@@ -147,7 +147,7 @@ def test_a_false_approved_to_the_waiting_task_stores_nothing(world: World) -> No
     assert_not_stored(world, world.ended(arn), "not what was approved")
 
 
-def test_a_request_that_somebody_has_written_approved_stores_nothing(world: World) -> None:
+def test_a_request_that_was_forged_as_approved_stores_nothing(world: World) -> None:
     """As one can who broke into the page's function."""
     arn = proposed(world, {**stored(), **MALLORY})
     (request,) = (item for item in world._approvals() if item["execution"] == arn)
@@ -157,7 +157,7 @@ def test_a_request_that_somebody_has_written_approved_stores_nothing(world: Worl
     assert_not_stored(world, world.ended(arn), "the ledger's facts do not confirm it")
 
 
-def test_a_document_that_is_swapped_after_the_approval_is_not_stored(world: World) -> None:
+def test_a_document_swapped_after_approval_is_not_stored(world: World) -> None:
     arn = proposed(world, {**stored(), "strategy": {"type": "linear"}})
     record = world.record("configuration-2")
     world.put({**record, "proposal": {**stored(), **MALLORY}})
@@ -165,7 +165,7 @@ def test_a_document_that_is_swapped_after_the_approval_is_not_stored(world: Worl
     assert_not_stored(world, world.ended(arn), "the configuration is not the one that was approved")
 
 
-def test_a_document_and_its_digest_that_are_swapped_are_not_what_was_approved(world: World) -> None:
+def test_a_document_swapped_with_its_digest_is_not_stored(world: World) -> None:
     arn = proposed(world, {**stored(), "strategy": {"type": "linear"}})
     evil = {**stored(), **MALLORY}
     world.put({**world.record("configuration-2"), "proposal": evil, "digest": digest_of(evil)})

@@ -75,7 +75,7 @@ def measured() -> Any:
         "deep",
     ],
 )
-def test_yaml_that_grows_is_refused_before_it_is_built(measured: Any, text: str) -> None:
+def test_expanding_yaml_is_refused_before_it_is_built(measured: Any, text: str) -> None:
     document = measured(lambda: read("application.yaml", text.encode()))
     assert document.noun is None
     assert len(document.findings) == 1
@@ -89,7 +89,7 @@ def test_a_document_is_at_most_256_kib(name: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["[" * 8_000, '{"a":' * 1_600], ids=["lists", "objects"])
-def test_a_parameter_that_is_nested_too_deeply_is_a_problem_and_no_crash(value: str) -> None:
+def test_a_deeply_nested_parameter_is_reported_and_does_not_crash(value: str) -> None:
     class Ssm:
         def get_parameter(self, **_: Any) -> Any:
             return {"Parameter": {"Value": value, "Version": 3}}
@@ -141,11 +141,11 @@ def test_an_expression_that_builds_values_is_refused(path: str) -> None:
         "a || b",
     ],
 )
-def test_a_place_that_is_there_can_be_looked_up(path: str) -> None:
+def test_an_existing_path_can_be_looked_up(path: str) -> None:
     assert problems(path) == []
 
 
-def test_what_was_stored_before_is_not_evaluated_either(measured: Any) -> None:
+def test_a_stored_expression_is_not_evaluated_either(measured: Any) -> None:
     """A release carries the configuration that was valid when it was read."""
     doubling = " | ".join(["[@,@]"] * 30)
     body = json.dumps({"status": "ok"}).encode()
@@ -153,6 +153,6 @@ def test_what_was_stored_before_is_not_evaluated_either(measured: Any) -> None:
     assert "cannot be evaluated" in why
 
 
-def test_a_place_that_holds_no_scalar_is_not_compared() -> None:
+def test_a_path_without_a_scalar_is_not_compared() -> None:
     body = json.dumps({"status": ["ok"] * 5000}).encode()
     assert looked_up(JsonValue(path="status", equals="ok"), body) == 'status is a list, not "ok"'

@@ -201,7 +201,7 @@ def test_any_request_gets_an_answer(method, path, query, given_headers, body):
 
 @fuzzed
 @given(st.data())
-def test_a_link_in_which_something_is_altered_opens_nothing(data):
+def test_an_altered_link_opens_nothing(data):
     here = site()
     token = link(here.record)
     index = data.draw(st.integers(0, len(token) - 1))
@@ -220,7 +220,7 @@ def test_a_link_in_which_something_is_altered_opens_nothing(data):
         max_size=6,
     )
 )
-def test_a_form_without_the_pages_own_value_decides_nothing(fields):
+def test_a_form_without_the_pages_value_decides_nothing(fields):
     here = site()
     answer = Browser(here).post(urlencode(fields, errors="surrogatepass").encode())
     assert answer.status in ANSWERS
@@ -229,7 +229,7 @@ def test_a_form_without_the_pages_own_value_decides_nothing(fields):
 
 @fuzzed
 @given(st.binary(max_size=600))
-def test_a_body_that_is_no_form_decides_nothing(body):
+def test_a_body_that_is_not_a_form_decides_nothing(body):
     here = site()
     assert Browser(here).post(body).status in ANSWERS
     assert here.store.writes == 0
@@ -237,7 +237,7 @@ def test_a_body_that_is_no_form_decides_nothing(body):
 
 @fuzzed
 @given(st.text(max_size=2500) | st.sampled_from(NASTY))
-def test_a_reason_is_recorded_as_it_is_or_refused(reason):
+def test_a_reason_is_recorded_unchanged_or_refused(reason):
     here = site(required=1)
     browser = Browser(here)
     browser.open()
@@ -323,7 +323,7 @@ def test_a_callback_that_the_provider_did_not_send_signs_nobody_in(fields, with_
 
 @slowly_fuzzed
 @given(st.data())
-def test_whatever_the_provider_answers_nobody_is_signed_in_by_a_crash(data):
+def test_no_provider_response_signs_anybody_in_through_a_crash(data):
     canned = CannedProvider()
     _, person = signing(canned)
     sent = dict(part.split("=", 1) for part in person.look().headers["Location"].split("?")[1].split("&"))
@@ -409,7 +409,7 @@ def form_of(payload: Any) -> bytes:
 
 @fuzzed
 @given(altered(PRESS) | values, headers)
-def test_a_press_that_slack_did_not_sign_decides_nothing(payload, given_headers):
+def test_a_press_without_slacks_signature_decides_nothing(payload, given_headers):
     here = site(slack=OWN_SECRET)
     sent = {"content-type": "application/x-www-form-urlencoded", **given_headers}
     assert pressed(here, form_of(payload), sent) in {200, 400, 403}
@@ -418,7 +418,7 @@ def test_a_press_that_slack_did_not_sign_decides_nothing(payload, given_headers)
 
 @fuzzed
 @given(altered(PRESS) | values)
-def test_whatever_slack_signs_is_answered_and_what_is_recorded_can_be_stored(payload):
+def test_every_signed_press_is_answered_and_its_record_can_be_stored(payload):
     here, body = site(slack=OWN_SECRET), form_of(payload)
     at = str(int(here.now.timestamp()))
     signature = hmac.digest(SIGNING_SECRET.encode(), b"v0:" + at.encode() + b":" + body, "sha256").hex()
@@ -433,7 +433,7 @@ def test_whatever_slack_signs_is_answered_and_what_is_recorded_can_be_stored(pay
 
 @fuzzed
 @given(altered(SECRET) | values | st.text(max_size=60))
-def test_a_secret_that_is_not_slacks_lets_nobody_decide_by_a_crash(secret):
+def test_an_invalid_slack_secret_lets_nobody_decide_through_a_crash(secret):
     here, body = site(slack=OWN_SECRET), form_of(PRESS)
     at = str(int(here.now.timestamp()))
     signature = hmac.digest(b"nonsense", b"v0:" + at.encode() + b":" + body, "sha256").hex()
@@ -491,14 +491,14 @@ APPLICATION = {
 
 @fuzzed
 @given(st.binary(max_size=300) | (altered(MANIFEST) | values).map(encoded))
-def test_a_manifest_is_read_or_refused_with_words(raw):
+def test_a_manifest_is_read_or_refused_with_a_reason(raw):
     if found := or_refused(lambda: read_manifest(raw), DocumentInvalid):
         can_be_sent(as_document(found))
 
 
 @fuzzed
 @given(altered(APPLICATION) | values)
-def test_a_configuration_is_read_or_refused_with_words(data):
+def test_a_configuration_is_read_or_refused_with_a_reason(data):
     if found := or_refused(lambda: read_application(data), DocumentInvalid):
         can_be_sent(as_document(found))
 
@@ -536,7 +536,7 @@ def enveloped(statement: Any) -> bytes:
     | (altered(STATEMENT) | values).map(enveloped)
     | (altered({"dsseEnvelope": ENVELOPE}) | values).map(encoded)
 )
-def test_an_attestation_is_read_or_refused_with_words(raw):
+def test_an_attestation_is_read_or_refused_with_a_reason(raw):
     or_refused(lambda: provenances(raw), Unreadable)
 
 
@@ -549,13 +549,13 @@ PROMOTION = {
 
 @fuzzed
 @given(st.binary(max_size=300) | (altered(PROMOTION) | values).map(encoded))
-def test_a_promotion_is_read_or_refused_with_words(raw):
+def test_a_promotion_is_read_or_refused_with_a_reason(raw):
     or_refused(lambda: Statement.read(raw), Unreadable)
 
 
 @fuzzed
 @given(altered({"verdict": "unhealthy", "reasons": ["x"], "numbers": {"a": 1.5}}) | values)
-def test_whatever_a_teams_own_function_answers_is_a_verdict_that_can_be_stored(document):
+def test_every_response_of_a_custom_function_is_a_verdict_that_can_be_stored(document):
     found = custom_check.read(document, check="custom").as_dict()
     can_be_stored(found)
     assert digest_of(found)
@@ -587,7 +587,7 @@ def spoiled(draw: st.DrawFn, good: bytes) -> bytes:
 @given(
     st.binary(max_size=300) | spoiled(zipped()), st.sampled_from(["app.handler", "lib.x", "", "/x", "a.b.c"])
 )
-def test_a_package_is_looked_into_or_refused_with_words(raw, handler):
+def test_a_package_is_inspected_or_refused_with_a_reason(raw, handler):
     found = look_into(io.BytesIO(raw), handler=handler, runtime="python3.13")
     can_be_stored(found.problems)
     assert all(problem.isprintable() for problem in found.problems)
@@ -604,7 +604,7 @@ PROPOSAL = {
 
 @fuzzed
 @given(altered(PROPOSAL) | values)
-def test_a_change_of_the_configuration_is_proposed_or_refused_with_words(data):
+def test_a_configuration_change_is_proposed_or_refused_with_a_reason(data):
     if found := or_refused(lambda: Proposal.from_dict(data), ValueError):
         can_be_stored([found.application, found.tag, found.by, found.emergency])
 
@@ -638,7 +638,7 @@ def test_an_upload_is_read_or_refused_by_name(order):
 
 @fuzzed
 @given(altered({**sample_event("rollback"), "attempt": 1, "to": "v1.3.0", "seen": {"errors": 7}}) | values)
-def test_a_rollback_is_ordered_or_refused_by_name(order):
+def test_a_rollback_is_accepted_or_refused_by_name(order):
     if found := or_refused(lambda: Order.from_dict(order), RollbackRefused):
         can_be_stored(asdict(found))
 
@@ -709,7 +709,7 @@ def runtime() -> Iterator[Any]:
 )
 @fuzzed
 @given(data=st.data())
-def test_an_event_is_acted_on_or_refused_by_name_so_that_lambda_keeps_it(runtime, step, event, data):
+def test_an_event_is_handled_or_refused_by_name_so_that_lambda_keeps_it(runtime, step, event, data):
     changed = data.draw(altered(sample_event(event)) | values)
     can_be_sent(or_refused(lambda: handler_of(step)(changed, None), TagshipError))
 
@@ -724,7 +724,7 @@ ALARM_MESSAGE = {
 
 @fuzzed
 @given(data=st.data())
-def test_a_topics_message_that_is_not_understood_is_refused_and_the_others_are_acted_on(runtime, data):
+def test_an_unreadable_topic_message_is_refused_and_the_others_are_handled(runtime, data):
     bad = data.draw(
         (altered(ALARM_MESSAGE) | values).map(lambda it: {"Sns": {"Message": json.dumps(it)}}) | values
     )
@@ -735,7 +735,7 @@ def test_a_topics_message_that_is_not_understood_is_refused_and_the_others_are_a
 @pytest.mark.parametrize("step", ["broadcast", "preserve"])
 @fuzzed
 @given(data=st.data())
-def test_a_record_of_the_stream_that_is_no_fact_is_set_aside_and_the_next_is_processed(runtime, step, data):
+def test_a_stream_record_that_is_no_fact_is_set_aside_and_the_next_is_processed(runtime, step, data):
     (good,) = sample_event("ledger-stream")["Records"]
     runtime.sent.clear()
     bad = data.draw(altered(good) | values)
@@ -751,7 +751,7 @@ def test_a_record_of_the_stream_that_is_no_fact_is_set_aside_and_the_next_is_pro
 @pytest.mark.parametrize("step", ["broadcast", "preserve", "notify"])
 @fuzzed
 @given(values)
-def test_what_is_no_batch_is_refused_by_name(runtime, step, event):
+def test_an_invalid_batch_is_refused_by_name(runtime, step, event):
     or_refused(lambda: handler_of(step)(event, None), TagshipError)
 
 
@@ -769,7 +769,7 @@ NOTICE = {
 
 @fuzzed
 @given(data=st.data())
-def test_a_notice_that_nobody_can_send_is_set_aside_and_holds_up_no_other(runtime, data):
+def test_an_unsendable_notice_is_set_aside_and_blocks_no_other(runtime, data):
     runtime.sent.clear()
     errand = data.draw(altered(json.loads(NOTICE["body"])) | values)
     record = data.draw(altered(NOTICE) | st.just({**NOTICE, "body": json.dumps(errand)}))
@@ -793,7 +793,7 @@ def test_a_notice_that_nobody_can_send_is_set_aside_and_holds_up_no_other(runtim
     )
     | values
 )
-def test_what_one_application_configured_keeps_no_other_from_hearing_of_a_freeze(wanted):
+def test_one_applications_configuration_cannot_suppress_another_applications_freeze_notice(wanted):
     texts = [json.dumps({"notifications": each}) for each in (wanted, {"emails": ["team@example.com"]})]
     pages = [{"Parameters": [{"Name": f"/{n}", "Value": text} for n, text in enumerate(texts)]}]
     ssm = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=lambda **_: pages))
@@ -840,7 +840,7 @@ TEXTS = (altered(APPLICATION) | altered(MANIFEST)).flatmap(
 )
 @slowly_fuzzed
 @given(raw=st.binary(max_size=300) | TEXTS | values.map(encoded))
-def test_a_file_that_is_given_to_a_command_is_read_or_refused_with_words(tmp_path, command, raw):
+def test_a_file_given_to_a_command_is_read_or_refused_with_a_reason(tmp_path, command, raw):
     for name in ("application.yaml", "release.json"):
         file = tmp_path / name
         file.write_bytes(raw)

@@ -94,7 +94,7 @@ def prove(ledger: Ledger) -> None:
     prove_decisions(ledger, release, prove_approved(ledger, release), notary=NOTARY)
 
 
-def test_a_member_and_the_other_rule_approve_it(ledger):
+def test_a_member_and_the_other_rules_approver_approve_a_release(ledger):
     approve_group(ledger, ANA, BO)
     approval = asked(ledger)
     assert decide(ledger, approval, ANA, BO) == "OPEN"
@@ -111,7 +111,7 @@ def test_a_member_and_the_other_rule_approve_it(ledger):
     ],
     ids=str,
 )
-def test_rules_that_were_forged_in_the_request_approve_nothing(ledger, forged):
+def test_forged_rules_in_the_request_approve_nothing(ledger, forged):
     """Fault 127. Two members meet one rule, whatever the request's own item says of rules."""
     approve_group(ledger, ANA, BO)
     approval = asked(ledger)
@@ -121,7 +121,7 @@ def test_rules_that_were_forged_in_the_request_approve_nothing(ledger, forged):
         prove(ledger)
 
 
-def test_who_was_smuggled_into_the_group_after_people_were_asked_meets_nothing(ledger):
+def test_a_member_added_after_the_request_meets_no_rule(ledger):
     """Fault 129."""
     approve_group(ledger, ANA, BO)
     approval = asked(ledger)
@@ -133,7 +133,7 @@ def test_who_was_smuggled_into_the_group_after_people_were_asked_meets_nothing(l
         prove(ledger)
 
 
-def test_who_left_after_approving_stops_the_release_and_is_named(ledger):
+def test_an_approver_who_left_the_group_stops_the_release_and_is_named(ledger):
     """Fault 129."""
     approve_group(ledger, ANA, BO)
     approval = asked(ledger)
@@ -145,7 +145,7 @@ def test_who_left_after_approving_stops_the_release_and_is_named(ledger):
         prove(ledger)
 
 
-def test_a_group_that_is_gone_counts_nobody(ledger):
+def test_a_deleted_group_has_no_members(ledger):
     approve_group(ledger, ANA, BO)
     approval = asked(ledger)
     put(ledger, {"pk": "APPLICATION#group.platform", "sk": "CONFIGURATION", "application": "group.platform"})
@@ -157,7 +157,7 @@ def test_a_group_that_is_gone_counts_nobody(ledger):
 
 
 @pytest.mark.parametrize("tag", ["", "configuration-1", "configuration-9"])
-def test_a_group_that_nobody_approved_makes_the_configuration_invalid(ledger, tag):
+def test_an_unapproved_group_makes_the_configuration_invalid(ledger, tag):
     """Fault 128."""
     approve_group(ledger, ANA, BO)
     write_group(ledger, EVE, tag=tag)
@@ -168,7 +168,7 @@ def test_a_group_that_nobody_approved_makes_the_configuration_invalid(ledger, ta
     )
 
 
-def test_a_release_that_was_read_with_a_group_that_nobody_approved_is_not_deployed(ledger):
+def test_a_release_read_with_an_unapproved_group_is_not_deployed(ledger):
     """Fault 128. As `RecheckRelease` asks for the fact that approved the configuration, it asks for the group's."""
     approve_group(ledger, ANA, BO)
     asked(ledger)
@@ -197,7 +197,7 @@ def test_a_release_that_was_read_with_a_group_that_nobody_approved_is_not_deploy
         ),
     ],
 )
-def test_rules_that_nobody_could_meet_or_one_member_could_bypass_are_not_even_proposed(ledger, rules, says):
+def test_rules_that_nobody_can_meet_or_one_member_can_bypass_are_not_proposed(ledger, rules, says):
     """Faults 127 and 128."""
     approve_group(ledger, ANA, BO)
     proposing = Proposing(
@@ -239,7 +239,7 @@ def warned(ledger: Ledger) -> str:
     return wanted["id"]
 
 
-def test_the_approval_that_a_warning_requires_is_counted_again_before_anything_is_deployed(ledger):
+def test_an_approval_required_by_a_warning_is_counted_again_before_deployment(ledger):
     """Fault 127. Whatever the request says that it requires."""
     approval = warned(ledger)
     assert decide(ledger, approval, ANA) == "OPEN"
@@ -248,13 +248,13 @@ def test_the_approval_that_a_warning_requires_is_counted_again_before_anything_i
         prove(ledger)
 
 
-def test_with_it_the_release_is_approved(ledger):
+def test_with_that_approval_the_release_is_approved(ledger):
     approval = warned(ledger)
     assert decide(ledger, approval, ANA, CHI) == "APPROVED"
     prove(ledger)
 
 
-def test_a_group_that_the_page_wrote_over_is_missing_and_said_so(ledger):
+def test_a_group_overwritten_by_the_page_is_reported_as_missing(ledger):
     """The page's function may write an item, but no document: releases end with a sentence, and nobody is asked."""
     approve_group(ledger, ANA, BO)
     put(

@@ -28,7 +28,7 @@ ALSO_ANA = "ana+2@example.com"
         *("ana@example.com.", "ana+2@EXAMPLE.com."),
     ],
 )  # fmt: skip
-def test_an_address_with_a_plus_is_the_mailbox_without_it(address):
+def test_a_plus_address_belongs_to_the_same_mailbox(address):
     assert person(address) == ANA
 
 
@@ -43,7 +43,7 @@ def test_other_mailboxes_are_other_people(address):
 @pytest.mark.parametrize(
     "address", ["a.na@gmail.com", "A.N.A+2@Gmail.com", "ana@googlemail.com", "an.a@googlemail.com."]
 )
-def test_gmail_delivers_dots_to_one_mailbox(address):
+def test_gmail_ignores_dots(address):
     """Google says so, of these two domains alone: nobody can have the address with other dots."""
     assert person(address) == "ana@gmail.com"
 
@@ -51,17 +51,17 @@ def test_gmail_delivers_dots_to_one_mailbox(address):
 @pytest.mark.parametrize(
     "address", ["a.na@mail.gmail.com", "a.na@notgmail.com", "a.na@gmail.co", "a.na@example.com"]
 )
-def test_a_dot_is_another_mailbox_everywhere_else(address):
+def test_elsewhere_a_dot_makes_another_mailbox(address):
     assert person(address) == address
 
 
 @pytest.mark.parametrize("twin", ["ana@example.com.", "ana@example..com", "ana@.example.com"])
-def test_an_address_whose_domain_is_spelled_oddly_is_none(twin):
+def test_an_address_with_a_malformed_domain_is_invalid(twin):
     with pytest.raises(DocumentInvalid, match="a plain mail address"):
         read_application(application(approval={"approvers": [ANA, twin], "required": 2}))
 
 
-def test_gmails_dots_make_no_second_approver():
+def test_gmail_dots_do_not_make_a_second_approver():
     twins = ["ana@gmail.com", "a.na@googlemail.com"]
     with pytest.raises(DocumentInvalid, match="one person with one vote"):
         read_application(application(approval={"approvers": twins, "required": 2}))
@@ -76,13 +76,13 @@ def test_two_addresses_of_one_person_are_one_voter():
     assert outcome(record) == "open"
 
 
-def test_an_author_does_not_approve_by_another_address():
+def test_an_author_cannot_approve_with_another_address():
     record = sample(author=ALSO_ANA, approvers=[ANA, BO], required=1, decisions=[approved(ANA, 1)])
     assert is_author(record, ANA)
     assert outcome(record) == "open"
 
 
-def test_a_policy_that_lists_both_is_refused_in_words():
+def test_a_policy_that_lists_both_addresses_is_refused_with_a_reason():
     policy = {"approvers": [ANA, BO, ALSO_ANA], "required": 2}
     with pytest.raises(DocumentInvalid) as refused:
         read_application(application(approval=policy))
@@ -91,7 +91,7 @@ def test_a_policy_that_lists_both_is_refused_in_words():
     ]
 
 
-def test_a_press_in_slack_under_another_address_is_the_same_persons():
+def test_a_slack_press_under_another_address_is_the_same_persons():
     with slack() as here:
         users = {"U0ANA": ALSO_ANA, "U0ANB": ANA}
         work = Workspace(
@@ -105,7 +105,7 @@ def test_a_press_in_slack_under_another_address_is_the_same_persons():
     assert work.here.record["status"] == "OPEN"
 
 
-def test_who_signs_in_with_another_address_of_the_mailbox_is_the_same_person():
+def test_a_sign_in_with_another_address_of_the_mailbox_is_the_same_person():
     assert _same_mail(ALSO_ANA, ANA.upper())
     assert not _same_mail("anna+ana@example.com", ANA)
     assert not _same_mail("an\u00e1@example.com", "an\u00e1+2@example.com"), (
@@ -113,13 +113,13 @@ def test_who_signs_in_with_another_address_of_the_mailbox_is_the_same_person():
     )
 
 
-def test_an_identity_proves_the_mailbox_whatever_follows_the_plus():
+def test_an_identity_proves_its_mailbox_whatever_follows_the_plus():
     user = f"arn:aws:iam::123456789012:user/{ALSO_ANA}"
     assert identity_of(user, ANA) == user
     assert identity_of(user, CHI).startswith(CLAIMED)
 
 
-def test_the_ledger_takes_one_decision_of_one_person():
+def test_the_ledger_accepts_one_decision_per_person():
     clock = Clock()
     with ledger_table() as client:
         ledger = Ledger(

@@ -46,7 +46,7 @@ def forge(world: World, approver: str) -> dict[str, Any]:
     return item
 
 
-def test_a_page_that_was_broken_into_can_not_approve_a_release():
+def test_a_compromised_page_cannot_approve_a_release():
     """Ana approves by her link. In Bo's name the page writes what it can: the fact, the request, the answer to the task."""
     with make_world() as world:
         world.configure(approval={"approvers": [ANA, BO], "required": 2})
@@ -92,7 +92,7 @@ def vouched(proof: Proof | None, approver: str = ANA, identity: str = "", **othe
     return NOTARY.vouches(proof, vote={"approver": approver, "identity": identity}, **about)
 
 
-def test_each_way_to_decide_vouches_for_itself():
+def test_each_way_to_decide_creates_its_own_proof():
     assert vouched(by_link())
     assert vouched(by_link(key=OLD_KEY))
     assert vouched(by_link(), approver=" ANA@Example.com")
@@ -124,11 +124,11 @@ def test_each_way_to_decide_vouches_for_itself():
         replace(by_command(), kind=LINK),
     ],
 )
-def test_nothing_else_vouches_for_her_approval(proof):
+def test_nothing_else_proves_her_approval(proof):
     assert not vouched(proof, identity=USER)
 
 
-def test_a_key_that_is_out_of_use_vouches_for_nothing_any_more():
+def test_a_retired_key_proves_nothing():
     kms = FakeKms()
     kms.fails_with = "DisabledException"
     about = {"approval_id": sample()["id"], "digest": sample()["digest"]}
@@ -146,11 +146,11 @@ def test_a_key_that_is_out_of_use_vouches_for_nothing_any_more():
         by_link().stored() | {"expires": [1]},
     ],
 )
-def test_what_is_stored_as_no_proof_is_none(stored):
+def test_an_invalid_stored_proof_is_no_proof(stored):
     assert Proof.read(stored) is None
 
 
-def test_a_proof_shows_its_mac_to_no_log():
+def test_a_proofs_mac_is_never_logged():
     assert Proof.read(by_link().stored()) == by_link()
     assert by_link().mac.hex() not in repr(by_link())
     assert repr(by_link().mac) not in repr(by_link())

@@ -104,7 +104,7 @@ def refused(ledger: Ledger, why: str) -> None:
     assert "Nothing was changed." in str(found.value)
 
 
-def test_what_people_approved_passes_also_while_others_write(ledger):
+def test_an_approved_release_passes_even_while_others_write(ledger):
     approval = asked(ledger)
     decide(ledger, approval, ANA)
     ledger.record(Fact(application="storefront", tag="v1.5.0", attempt=1, name=FactKind.LINK_REFUSED))
@@ -118,19 +118,19 @@ def test_what_people_approved_passes_also_while_others_write(ledger):
     [{}, {"required": 1}, {"approvers": ["eve@example.com"], "required": 1}, {"authorMayApprove": True}],
     ids=str,
 )
-def test_an_approval_that_is_only_in_the_requests_item_is_none(ledger, forged):
+def test_an_approval_that_is_only_in_the_requests_item_does_not_count(ledger, forged):
     write_approved(ledger, asked(ledger), **forged)
     refused(ledger, r"0 of 2 approvals")
 
 
-def test_one_of_two_is_not_enough_whatever_the_item_says(ledger):
+def test_one_of_two_approvals_is_not_enough_whatever_the_item_says(ledger):
     approval = asked(ledger)
     decide(ledger, approval, ANA)
     write_approved(ledger, approval, required=1)
     refused(ledger, r"1 of 2 approvals: ana@example\.com approved")
 
 
-def test_a_rejection_stands_although_the_item_says_approved(ledger):
+def test_a_rejection_counts_although_the_item_says_approved(ledger):
     approval = asked(ledger)
     decide(ledger, approval, ANA)
     decide(ledger, approval, CHI, "reject")
@@ -138,7 +138,7 @@ def test_a_rejection_stands_although_the_item_says_approved(ledger):
     refused(ledger, r"chi@example\.com rejected")
 
 
-def test_the_author_does_not_count_although_the_item_names_another(ledger):
+def test_the_author_does_not_count_although_the_item_names_somebody_else(ledger):
     approval = asked(ledger, approvers=[ANA, BO, "dana+1@example.com"])
     vote(ledger, approval, "dana+1@example.com")
     decide(ledger, approval, ANA)
@@ -188,7 +188,7 @@ def test_decisions_on_another_request_do_not_count(ledger):
     [{"data": {"required": 1}}, {"digest": "0" * 64}, {"previous": "0" * 64}],
     ids=lambda change: next(iter(change)),
 )
-def test_a_policy_that_was_altered_is_not_believed(ledger, change):
+def test_an_altered_policy_is_not_trusted(ledger, change):
     approval = asked(ledger)
     decide(ledger, approval, ANA)
     known = stored(ledger, "Approval Requested#")
@@ -197,7 +197,7 @@ def test_a_policy_that_was_altered_is_not_believed(ledger, change):
     refused(ledger, r"Fact 2 \(Approval Requested of v1\.4\.0\) was altered")
 
 
-def test_a_chain_that_was_written_again_from_the_request_on_changes_no_policy(ledger):
+def test_a_chain_rewritten_after_the_request_cannot_change_the_policy(ledger):
     """The page may write each of these items. What it can't write is the configuration that the release pinned."""
     approval = asked(ledger)
     decide(ledger, approval, ANA)
@@ -219,7 +219,7 @@ def with_digest(item: dict[str, Any]) -> dict[str, Any]:
     return content | {"digest": digest_of(content)}
 
 
-def test_a_decision_that_was_altered_is_not_believed(ledger):
+def test_an_altered_decision_is_not_trusted(ledger):
     approval = asked(ledger)
     decide(ledger, approval, ANA)
     decide(ledger, approval, BO)
@@ -228,7 +228,7 @@ def test_a_decision_that_was_altered_is_not_believed(ledger):
 
 
 @pytest.mark.parametrize("seq", [3, 4, 5, 99])
-def test_a_decision_that_stands_at_no_place_of_the_chain_is_not_believed(ledger, seq):
+def test_a_decision_without_a_place_in_the_chain_is_not_trusted(ledger, seq):
     approval = asked(ledger)
     decide(ledger, approval, ANA)
     forged = stored(ledger, f"Approval Given#{ANA}")
@@ -242,7 +242,7 @@ def test_a_decision_that_stands_at_no_place_of_the_chain_is_not_believed(ledger,
     "odd",
     [{"kind": "other"}, {"sk": "NOBODY#SEES"}, {"sk": "FACT#v1.5.0#0001#Approval Given#bo@example.com"}],
 )
-def test_a_decision_that_no_listener_hears_of_is_not_believed(ledger, odd):
+def test_a_decision_that_was_never_a_fact_is_not_trusted(ledger, odd):
     """The stream hands on what is a fact, under a fact's key: in its place in the chain another item would count unseen."""
     approval = asked(ledger)
     decide(ledger, approval, ANA)
@@ -257,7 +257,7 @@ def test_a_decision_that_no_listener_hears_of_is_not_believed(ledger, odd):
     refused(ledger, r"is not a fact|is stored under another key")
 
 
-def test_a_rejection_that_was_taken_out_leaves_a_gap(ledger):
+def test_a_removed_rejection_leaves_a_gap(ledger):
     approval = asked(ledger)
     decide(ledger, approval, CHI, "reject")
     vote(ledger, approval, ANA)
@@ -268,7 +268,7 @@ def test_a_rejection_that_was_taken_out_leaves_a_gap(ledger):
     refused(ledger, r"Fact 3 is missing")
 
 
-def test_a_chain_without_its_head_is_not_believed(ledger):
+def test_a_chain_without_its_head_is_not_trusted(ledger):
     approval = asked(ledger)
     decide(ledger, approval, ANA)
     decide(ledger, approval, BO)
@@ -276,7 +276,7 @@ def test_a_chain_without_its_head_is_not_believed(ledger):
     refused(ledger, r"head")
 
 
-def test_a_request_that_was_never_a_fact_is_none(ledger):
+def test_a_request_that_was_never_a_fact_does_not_count(ledger):
     approval = asked(ledger)
     decide(ledger, approval, ANA)
     decide(ledger, approval, BO)
@@ -285,7 +285,7 @@ def test_a_request_that_was_never_a_fact_is_none(ledger):
     refused(ledger, r"nobody was asked")
 
 
-def test_other_bytes_than_those_that_were_asked_about_are_no_approved_plan(ledger):
+def test_a_plan_for_other_bytes_is_not_approved(ledger):
     approval = asked(ledger)
     decide(ledger, approval, ANA)
     decide(ledger, approval, BO)
@@ -317,7 +317,7 @@ def test_a_claimed_rejection_still_ends_the_release(ledger):
     assert request is not None and request["status"] == "REJECTED"
 
 
-def test_a_claimed_approval_that_is_in_the_ledger_all_the_same_does_not_count(ledger):
+def test_a_claimed_approval_in_the_ledger_still_does_not_count(ledger):
     approval = asked(ledger)
     vote(ledger, approval, ANA, identity=CLAIMED)
     decide(ledger, approval, BO)
@@ -328,7 +328,7 @@ def test_a_claimed_approval_that_is_in_the_ledger_all_the_same_does_not_count(le
 @pytest.mark.parametrize(
     "stage, found", [("production", "open"), ("staging", "approved"), ("development", "approved")]
 )
-def test_only_production_leaves_claimed_approvals_out(stage: str, found: str):
+def test_only_production_ignores_claimed_approvals(stage: str, found: str):
     entry = {"approver": ANA, "decision": "approve", "reason": "", "at": "", "identity": CLAIMED}
     known = {
         "stage": stage,

@@ -61,7 +61,7 @@ def test_a_scanner_that_presses_every_button_decides_nothing(filling):
     assert scanner.decide().status == 200, "and the person that the link is for still decides"
 
 
-def test_nothing_on_the_page_fills_the_number_in():
+def test_nothing_on_the_page_fills_in_the_number():
     page = Browser(site()).open()
     (field,) = [
         attributes for element, attributes in elements_of(page.body) if attributes.get("name") == "number"
@@ -74,7 +74,7 @@ def test_nothing_on_the_page_fills_the_number_in():
     assert number_on(page.body) not in values
 
 
-def test_the_return_key_presses_no_button_that_decides():
+def test_the_return_key_presses_no_deciding_button():
     """A form's first button is its default one."""
     buttons = [
         attributes for element, attributes in elements_of(Browser(site()).open().body) if element == "button"
@@ -92,7 +92,7 @@ def test_one_guess_fits_few_pages():
     assert max(numbers.values()) <= 12
 
 
-def test_a_wrong_number_is_said_and_the_next_page_asks_for_another():
+def test_a_wrong_number_is_reported_and_the_next_page_asks_for_another():
     here = site(required=1)
     ana = Browser(here)
     ana.open()
@@ -110,7 +110,7 @@ def test_a_wrong_number_is_said_and_the_next_page_asks_for_another():
     assert field["aria-describedby"] == "number-hint number-problem"
 
 
-def test_who_forgot_the_reason_does_not_type_the_number_twice():
+def test_a_missing_reason_does_not_require_the_number_again():
     here = site()
     ana = Browser(here)
     ana.open()
@@ -126,7 +126,7 @@ def test_who_forgot_the_reason_does_not_type_the_number_twice():
 
 
 @pytest.mark.parametrize("late", [timedelta(seconds=1), timedelta(days=1)])
-def test_a_page_that_stood_open_for_long_is_shown_again(late):
+def test_a_page_that_was_open_too_long_is_shown_again(late):
     here = site(required=1, expiresAt=(NOW + timedelta(days=3)).isoformat())
     ana = Browser(here)
     ana.open()
@@ -142,14 +142,14 @@ def test_a_page_that_stood_open_for_long_is_shown_again(late):
 
 
 @pytest.mark.parametrize("typed", [" {} ", "{0[0]} {0[1]} {0[2]}"])
-def test_spaces_in_the_number_are_nobodys_mistake(typed):
+def test_spaces_in_the_number_are_accepted(typed):
     here = site(required=1)
     ana = Browser(here)
     ana.open()
     assert ana.send(number=typed.format(ana.number)).status == 200
 
 
-def test_the_number_of_another_page_is_worth_nothing():
+def test_another_pages_number_is_invalid():
     here = site(required=2)
     ana, bo = Browser(here), Browser(here, BO)
     ana.open()
@@ -159,7 +159,7 @@ def test_the_number_of_another_page_is_worth_nothing():
     assert here.store.writes == 0
 
 
-def test_what_was_recorded_is_passed_on_again_without_a_number():
+def test_a_recorded_decision_is_delivered_again_without_a_number():
     """The page that says so has a button and nothing to type: the decision stands already."""
     here = site(required=2, decisions=[approved(BO, 1)])
     ana = Browser(here)

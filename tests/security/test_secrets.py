@@ -73,7 +73,7 @@ def test_a_configuration_that_names_a_secret_of_another_application_or_stage_is_
     )
 
 
-def test_a_configuration_that_names_its_own_secrets_is_taken():
+def test_a_configuration_that_names_its_own_secrets_is_accepted():
     own = {
         "slackWebhookSecret": f"{OWN}-releases",
         "github": {"repository": "acme/storefront", "tokenSecret": TOKEN},
@@ -82,7 +82,7 @@ def test_a_configuration_that_names_its_own_secrets_is_taken():
     assert problems(**own) == []
 
 
-def test_a_secret_is_of_one_service_by_its_name():
+def test_a_secrets_name_says_which_service_it_is_for():
     """A Slack signing secret can't be named as GitHub's token, nor the other way round."""
     (one,) = problems("production", github={"repository": "acme/storefront", "tokenSecret": OWN})
     (other,) = problems("production", slackWebhookSecret=TOKEN)
@@ -90,7 +90,7 @@ def test_a_secret_is_of_one_service_by_its_name():
     assert other.startswith("notifications.slackWebhookSecret: must be")
 
 
-def test_without_a_stage_the_documents_own_parts_must_agree():
+def test_without_a_stage_the_documents_parts_must_agree():
     assert problems(slackWebhookSecret="tagship/staging/storefront/slack") == []
     (problem,) = problems(slackWebhookSecret="tagship/staging/checkout/slack")
     assert problem == (
@@ -128,7 +128,7 @@ def test_a_release_is_not_read_with_a_configuration_that_names_another_stages_se
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_whatever_the_ledger_holds_another_applications_secret_is_not_asked_for(name):
+def test_another_applications_secret_is_never_read_whatever_the_ledger_contains(name):
     manager = Secrets()
     own = ApplicationSecrets(client=manager, stage="production", application="storefront", service="slack")
     with pytest.raises(SecretRefused, match="tagship/production/storefront/slack"):
@@ -158,7 +158,7 @@ def record(**notifications: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_a_notice_reads_no_other_applications_secret(ledger, name):
+def test_a_notice_never_reads_another_applications_secret(ledger, name):
     manager = Secrets()
     succeeded = fact("Release Succeeded")
     with pytest.raises(SlackFailed, match="is not a secret of storefront"):
@@ -170,7 +170,7 @@ def test_a_notice_reads_no_other_applications_secret(ledger, name):
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_a_request_for_approval_reads_no_other_applications_secret(ledger, name):
+def test_an_approval_request_never_reads_another_applications_secret(ledger, name):
     manager, ses = Secrets(), FakeSes()
     request = asked(ledger) | {"slack": name}
     clients = {"ses": ses, "kms": FakeKms(), "secretsmanager": manager}
@@ -180,7 +180,7 @@ def test_a_request_for_approval_reads_no_other_applications_secret(ledger, name)
     assert manager.asked == [] and ses.mails
 
 
-def test_a_stage_wide_freeze_is_told_with_each_applications_own_secret(ssm, ledger):
+def test_a_stage_wide_freeze_uses_each_applications_own_secret(ssm, ledger):
     """The application is that of the parameter's name, whatever its text says."""
     other = "tagship/production/checkout/slack"
     configured(ssm, storefront={"slackWebhookSecret": OWN}, evil={"slackWebhookSecret": other})
@@ -208,7 +208,7 @@ def test_a_stage_wide_freeze_is_told_with_each_applications_own_secret(ssm, ledg
     assert manager.asked == []
 
 
-def test_every_read_of_a_secret_goes_through_its_applications_prefix():
+def test_every_secret_is_read_under_its_applications_prefix():
     """By the sources: no client of Secrets Manager is used but inside of ApplicationSecrets."""
     found = [
         (path.name, line.strip())
@@ -221,7 +221,7 @@ def test_every_read_of_a_secret_goes_through_its_applications_prefix():
     assert [it for it in found if "client=" not in it[1]] == []
 
 
-def test_by_iam_a_function_reads_its_own_stages_secrets_and_slacks_alone_where_it_needs_no_other():
+def test_iam_allows_a_function_its_own_stages_secrets_and_only_slacks_where_it_needs_no_other():
     reading = {
         it.resource: str(it.body["Resource"]["Fn::Sub"]).partition(":secret:")[2]
         for it in statements()
@@ -250,7 +250,7 @@ def test_by_iam_a_function_reads_its_own_stages_secrets_and_slacks_alone_where_i
         "https://localhost",
     ],
 )
-def test_a_token_goes_to_the_stacks_github_hosts_alone(ledger, api):
+def test_a_token_is_sent_only_to_the_stacks_github_hosts(ledger, api):
     wanted = {"repository": "acme/storefront", "tokenSecret": TOKEN, "api": api}
     manager = Secrets({TOKEN: GOOD_TOKEN})
     hosts = ("api.github.com", "127.0.0.1", "localhost")
@@ -274,7 +274,7 @@ def test_a_release_is_not_read_with_a_configuration_that_names_another_github_ho
     assert stored(application(notifications={"github": wanted}), ("github.example.com",)) == []
 
 
-def test_loopback_is_for_development_alone():
+def test_loopback_is_allowed_only_in_development():
     wanted = {"repository": "acme/storefront", "tokenSecret": TOKEN.replace("production", "development")}
     document = application(notifications={"github": wanted | {"api": "http://127.0.0.1:8080"}})
     assert stored(document, ("127.0.0.1",), "development") == []
@@ -299,7 +299,7 @@ def test_loopback_is_for_development_alone():
         "",
     ],
 )
-def test_only_what_has_the_form_of_githubs_tokens_is_sent_to_github(ledger, text):
+def test_only_a_well_formed_github_token_is_sent_to_github(ledger, text):
     with github() as there:
         there.token = text
         own = TOKEN.replace("production", "development")
@@ -325,13 +325,13 @@ def test_only_what_has_the_form_of_githubs_tokens_is_sent_to_github(ledger, text
         "github_pat_" + "a" * 22 + "_" + "b" * 59,
     ],
 )
-def test_every_documented_form_of_a_token_is_taken(text):
+def test_every_documented_token_format_is_accepted(text):
     from tagship.notices.github import TOKEN as FORM
 
     assert FORM.fullmatch(text)
 
 
-def test_a_freeze_of_all_applications_is_said_once_in_a_channel_that_two_of_them_share(ledger):
+def test_a_freeze_of_all_applications_is_posted_once_in_a_shared_channel(ledger):
     """Each application has a secret of its own now; the channel behind them may still be one."""
     with slack() as here:
         names = [f"tagship/production/{name}/slack" for name in ("storefront", "checkout")]

@@ -18,7 +18,7 @@ from tests.unit.builders import application, manifest
 from tests.unit.intake.test_configuration import in_force, read
 
 
-def test_who_may_write_digests_makes_no_configuration_the_one_in_force():
+def test_permission_to_write_digests_does_not_put_a_configuration_in_force():
     """The page may write the attribute `digest` of any item, and somebody else the parameter: both together."""
     evil = application(approval={"approvers": ["eve@example.com"], "required": 1})
     forged = in_force() | {"digest": digest_of(evil)}
@@ -35,7 +35,7 @@ def test_who_may_write_digests_makes_no_configuration_the_one_in_force():
         *("0.0.0.1", "127.1.2.3", "100.64.0.1", "198.18.0.1", "224.0.0.1", "255.255.255.255"),
     ],
 )
-def test_no_spelling_of_an_internal_address_is_asked(address):
+def test_no_spelling_of_an_internal_address_is_contacted(address):
     assert refusal(ip_address(address), ())
 
 
@@ -43,7 +43,7 @@ def test_no_spelling_of_an_internal_address_is_asked(address):
     "address",
     ["::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "169.254.170.2", "fd00:ec2::254", "fe80::1%eth0"],
 )
-def test_metadata_is_not_asked_even_where_everything_is_allowed(address):
+def test_the_metadata_address_is_never_contacted_even_if_every_network_is_allowed(address):
     from ipaddress import ip_network
 
     assert refusal(ip_address(address), (ip_network("0.0.0.0/0"), ip_network("::/0")))
@@ -58,7 +58,7 @@ LOOKALIKES = [
 
 
 @pytest.mark.parametrize("address", [*LOOKALIKES, "ana@ex\u0430mple.com", "ana\x00@example.com"])
-def test_nobody_is_an_approver_or_an_author_under_a_name_that_only_looks_like_anas(address):
+def test_nobody_is_an_approver_or_author_under_a_lookalike_name(address):
     with pytest.raises(DocumentInvalid):
         read_application(application(approval={"approvers": [address], "required": 1}))
     with pytest.raises(DocumentInvalid):
@@ -67,7 +67,7 @@ def test_nobody_is_an_approver_or_an_author_under_a_name_that_only_looks_like_an
 
 @pytest.mark.parametrize("field", ["application", "tag", "author", "commit", "repository", "ref"])
 @pytest.mark.parametrize("end", ["\n", "\r\nBcc: eve@example.com", "\u2028", "\x00", "\x1b[2J", "\u202e"])
-def test_what_goes_into_subjects_and_keys_ends_where_it_seems_to(field, end):
+def test_text_in_subjects_and_keys_ends_where_it_seems_to(field, end):
     given = {"ref": "storefront/v1.4.0", **manifest()}
     with pytest.raises(DocumentInvalid):
         read_manifest(json.dumps({**given, field: given[field] + end}).encode())
@@ -86,17 +86,17 @@ def test_what_goes_into_subjects_and_keys_ends_where_it_seems_to(field, end):
     ],
     ids=lambda text: text[:24],
 )
-def test_a_bomb_in_the_parameter_is_a_configuration_that_is_not_valid(text):
+def test_a_decompression_bomb_in_the_parameter_is_an_invalid_configuration(text):
     assert read(text)["document"] is None
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 50_000, '{"notes":' + "9" * 5000 + "}"])
-def test_a_bomb_in_a_manifest_is_refused_in_words(text):
+def test_a_decompression_bomb_in_a_manifest_is_refused_with_a_reason(text):
     with pytest.raises(DocumentInvalid):
         read_manifest(text.encode())
 
 
-def test_normalising_text_makes_no_bomb():
+def test_normalizing_text_does_not_expand_it():
     """NFKC makes 18 characters of one: addresses are refused before, and a form's number is as long as it was sent."""
     assert len(unicodedata.normalize("NFKC", "\ufdfa")) == 18
     with pytest.raises(DocumentInvalid):
@@ -117,5 +117,5 @@ def test_normalising_text_makes_no_bomb():
         "",
     ],
 )
-def test_no_name_that_its_bearer_chose_is_proven(arn):
+def test_a_self_chosen_name_is_never_proven(arn):
     assert is_claimed(identity_of(arn, "ana@example.com"))

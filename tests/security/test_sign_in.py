@@ -83,7 +83,7 @@ BAD_CLAIMS = {
 
 
 @pytest.mark.parametrize("claims", [pytest.param(claims, id=name) for name, claims in BAD_CLAIMS.items()])
-def test_an_id_token_that_says_anything_else_is_worth_nothing(provider, claims):
+def test_an_id_token_with_any_other_claim_is_invalid(provider, claims):
     provider.claims = claims
     here = signing_site(provider, approvers=[ANA, BO, "ken@example.com"])
     person = Person(here, "ken@example.com" if "\u212a" in str(claims.get("email")) else ANA)
@@ -207,14 +207,14 @@ def test_a_forged_id_token_is_refused(provider, forge):
 
 
 @pytest.mark.parametrize("algorithm", ["None", "NONE", "nOnE", "HS512", "RS512", "ES384", "EdDSA", "", None])
-def test_no_other_name_of_an_algorithm_is_accepted(provider, algorithm):
+def test_no_other_algorithm_name_is_accepted(provider, algorithm):
     unsecured(provider, algorithm)
     here = signing_site(provider)
     refused(here, Person(here).sign_in())
 
 
 @pytest.mark.parametrize("token", ["", "a.b.c", "a" * 5000, None, 1, ["x"], {}])
-def test_what_is_no_token_at_all_is_refused(provider, token):
+def test_an_invalid_token_is_refused(provider, token):
     provider.token = lambda form: (200, {"id_token": token})
     here = signing_site(provider)
     refused(here, Person(here).sign_in())
@@ -233,7 +233,7 @@ def test_a_callback_in_another_browser_is_refused(provider):
     refused(here, victim.back(where))
 
 
-def test_a_callback_is_taken_once(provider):
+def test_a_callback_is_accepted_once(provider):
     here = signing_site(provider)
     ana = Person(here)
     away = ana.look()
@@ -245,7 +245,7 @@ def test_a_callback_is_taken_once(provider):
     assert len(here.login.ledger.facts) == 1
 
 
-def test_a_callback_is_taken_once_even_of_a_provider_that_takes_a_code_twice(provider):
+def test_a_callback_is_accepted_once_even_if_the_provider_accepts_a_code_twice(provider):
     here = signing_site(provider)
     ana = Person(here)
     away = ana.look()
@@ -260,7 +260,7 @@ def test_a_callback_is_taken_once_even_of_a_provider_that_takes_a_code_twice(pro
     assert len(here.login.ledger.facts) == 1
 
 
-def test_a_code_of_another_journey_is_refused(provider):
+def test_a_code_of_another_sign_in_attempt_is_refused(provider):
     """Code injection: PKCE and the nonce hold a code to the journey that asked for it."""
     here = signing_site(provider)
     attacker, victim = Person(here), Person(here)
@@ -270,7 +270,7 @@ def test_a_code_of_another_journey_is_refused(provider):
     refused(here, page, "the provider refused the sign-in's code")
 
 
-def test_the_nonce_alone_holds_a_token_to_its_journey(provider):
+def test_the_nonce_binds_a_token_to_its_sign_in_attempt(provider):
     """As above, with a provider that does not check PKCE."""
     here = signing_site(provider)
     attacker, victim = Person(here), Person(here)
@@ -305,7 +305,7 @@ def test_an_altered_callback_is_refused(provider, change):
     refused(here, ana.get("/approvals/callback", urlencode(change(query))))
 
 
-def test_a_parameter_that_comes_twice_is_refused(provider):
+def test_a_repeated_parameter_is_refused(provider):
     here = signing_site(provider)
     ana = Person(here)
     query = urlsplit(ana.at_provider(ana.look())).query
@@ -313,7 +313,7 @@ def test_a_parameter_that_comes_twice_is_refused(provider):
 
 
 @pytest.mark.parametrize("method", ["POST", "HEAD"])
-def test_the_callback_is_a_get_and_nothing_else(provider, method):
+def test_the_callback_accepts_only_get(provider, method):
     here = signing_site(provider)
     ana = Person(here)
     page = ana.get("/approvals/callback", urlsplit(ana.at_provider(ana.look())).query, method)
@@ -321,7 +321,7 @@ def test_the_callback_is_a_get_and_nothing_else(provider, method):
     assert here.login.ledger.facts == []
 
 
-def test_a_provider_that_promises_to_name_itself_must(provider):
+def test_a_provider_that_announces_its_issuer_parameter_must_send_it(provider):
     """Mix-up (RFC 9207)."""
     provider.metadata = {"authorization_response_iss_parameter_supported": True}
     here = signing_site(provider)
@@ -356,7 +356,7 @@ def test_an_altered_cookie_leads_nowhere_else(provider, value):
     assert "Location" not in page.headers
 
 
-def test_a_cookie_with_a_link_that_is_not_valid_is_refused_as_the_link_is(provider):
+def test_a_cookie_with_an_invalid_link_is_refused_like_the_link(provider):
     here = signing_site(provider)
     ana = Person(here)
     where = ana.at_provider(ana.look())
@@ -372,7 +372,7 @@ def test_a_cookie_with_a_link_that_is_not_valid_is_refused_as_the_link_is(provid
 # ---- the session ---------------------------------------------------------------------------------------------------
 
 
-def test_every_altered_session_is_none(provider):
+def test_every_altered_session_is_invalid(provider):
     here = signing_site(provider)
     ana = Person(here)
     ana.open()
@@ -386,7 +386,7 @@ def test_every_altered_session_is_none(provider):
     assert Person(here, cookies={name: good}).look().status == 200
 
 
-def test_what_the_ledger_keeps_of_a_session_opens_none(provider):
+def test_the_ledgers_copy_of_a_session_cannot_open_one(provider):
     """Who reads the ledger can't take over a browser's session."""
     here = signing_site(provider)
     ana = Person(here)
@@ -398,7 +398,7 @@ def test_what_the_ledger_keeps_of_a_session_opens_none(provider):
     assert Person(here, cookies={name: stolen}).look().status == 303
 
 
-def test_a_session_is_worth_nothing_for_another_request(provider):
+def test_a_session_is_invalid_for_another_request(provider):
     one, two = signing_site(provider), signing_site(provider, id="another-approval-of-the-same-person")
     two.login.ledger.items = one.login.ledger.items
     ana = Person(one)
@@ -426,7 +426,7 @@ def test_a_decision_needs_the_session_not_just_the_form(provider):
     assert here.store.writes == 0
 
 
-def test_another_site_is_told_of_no_sign_in(provider):
+def test_a_cross_site_request_does_not_learn_about_the_sign_in(provider):
     here = signing_site(provider)
     page = Person(here).send("approve", headers={"Sec-Fetch-Site": "cross-site"})
     refused(here, page, "sent by another site")
@@ -435,7 +435,7 @@ def test_another_site_is_told_of_no_sign_in(provider):
 # ---- what the provider learns, and who it may be ---------------------------------------------------------------------
 
 
-def test_the_links_token_is_told_to_nobody(provider):
+def test_the_links_token_is_sent_to_nobody(provider):
     here = signing_site(provider)
     ana = Person(here)
     away = ana.look()
@@ -471,13 +471,13 @@ def ask(provider, **how):
         None,
     ],
 )
-def test_an_endpoint_that_is_not_https_is_not_used(provider, endpoint):
+def test_an_endpoint_without_https_is_not_used(provider, endpoint):
     provider.metadata = {"authorization_endpoint": endpoint}
     with pytest.raises(SignInUnavailable):
         ask(provider)
 
 
-def test_plain_http_is_for_loopback_on_a_developers_machine_alone(provider):
+def test_plain_http_is_allowed_only_on_loopback_in_development(provider):
     with pytest.raises(SignInUnavailable):
         Provider(issuer=provider.issuer, client_id=CLIENT).address(
             redirect_uri=ADDRESS, state="s", nonce="n", challenge="c", login_hint=ANA
@@ -501,20 +501,20 @@ def test_plain_http_is_for_loopback_on_a_developers_machine_alone(provider):
     ],
     ids=["text", "list", "nested", "empty", "huge", "missing", "broken", "redirect"],
 )
-def test_a_discovery_document_that_is_none_is_not_believed(provider, answer):
+def test_an_invalid_discovery_document_is_refused(provider, answer):
     provider.answer = lambda path, body: answer
     with pytest.raises(SignInUnavailable):
         ask(provider)
     assert len(provider.seen) == 1
 
 
-def test_a_discovery_document_of_another_issuer_is_not_believed(provider):
+def test_a_discovery_document_of_another_issuer_is_refused(provider):
     provider.metadata = {"issuer": f"{provider.issuer}/"}
     with pytest.raises(SignInUnavailable):
         ask(provider)
 
 
-def test_a_provider_that_keeps_us_waiting_is_cut_off(provider, monkeypatch):
+def test_a_slow_provider_is_cut_off(provider, monkeypatch):
     monkeypatch.setattr(provider_module, "SECONDS", 0.2)
     over = threading.Event()
 
@@ -530,14 +530,14 @@ def test_a_provider_that_keeps_us_waiting_is_cut_off(provider, monkeypatch):
     over.set()
 
 
-def test_a_provider_that_is_not_there_is_unavailable():
+def test_an_unreachable_provider_is_reported_as_unavailable():
     with local_provider() as gone:
         pass
     with pytest.raises(SignInUnavailable):
         ask(gone)
 
 
-def test_an_elliptic_key_does_not_pass_for_another_algorithm(provider):
+def test_an_elliptic_key_cannot_verify_another_algorithm(provider):
     provider.algorithm, provider.key = "ES256", ec_key()
     here = signing_site(provider)  # which publishes its RSA key under this name
     refused(here, Person(here).sign_in())
@@ -555,7 +555,7 @@ def test_the_code_goes_to_the_provider_with_the_verifier_of_its_challenge(provid
     assert 43 <= len(verifier) <= 128
 
 
-def test_a_refusal_says_its_reason_in_the_audit_alone(provider):
+def test_only_the_audit_trail_has_the_reason_of_a_refusal(provider):
     provider.claims = {"email": BO}
     here = signing_site(provider)
     page = Person(here).sign_in()

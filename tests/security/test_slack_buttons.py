@@ -204,7 +204,7 @@ def test_an_approver_approves_by_button(work):
     assert work.here.deliver.heard == [work.here.record["id"]]
 
 
-def test_a_rejection_needs_its_reason_here_too(work):
+def test_a_rejection_by_button_also_needs_a_reason(work):
     work.press("reject", reason="  ")
     assert "Say why you reject it" in work.replies()[0]
     assert work.here.store.writes == 0
@@ -214,7 +214,7 @@ def test_a_rejection_needs_its_reason_here_too(work):
     assert work.replies()[1] == "*storefront v1.4.0*: Your rejection is recorded."
 
 
-def test_the_message_has_what_the_press_sends(work):
+def test_the_message_has_the_fields_that_the_press_sends(work):
     message = announcement(work.here.record, now=NOW, buttons=work.token)
     field_, actions = message["blocks"][-2:]
     assert (field_["block_id"], field_["element"]["action_id"], field_["optional"]) == (
@@ -230,7 +230,7 @@ def test_the_message_has_what_the_press_sends(work):
     assert plain["blocks"] == message["blocks"][:-2]
 
 
-def test_an_approval_keeps_what_vouches_for_it(work):
+def test_an_approval_keeps_its_proof(work):
     work.press()
     kept = work.here.store.proofs[ANA]
     assert (kept.kind, kept.mac) == (SLACK, Token.parse(work.token).mac)
@@ -250,7 +250,7 @@ def test_an_approval_keeps_what_vouches_for_it(work):
         (lambda record: link(record, BUTTONS, expires=NOW), "expired"),
     ],
 )
-def test_a_button_that_was_not_sent_for_this_request_decides_nothing(work, token, reason):
+def test_a_button_of_another_request_decides_nothing(work, token, reason):
     """Signed by Slack all the same: whoever can post with the team's app can show any button."""
     payload = work.payload()
     payload["actions"][0]["value"] = f"{work.here.record['id']}.{token(work.here.record)}"
@@ -259,7 +259,7 @@ def test_a_button_that_was_not_sent_for_this_request_decides_nothing(work, token
     assert "These buttons are not valid" in work.replies()[0]
 
 
-def test_a_second_press_changes_nothing_and_is_told_the_same(work):
+def test_a_second_press_changes_nothing_and_gets_the_same_answer(work):
     work.press()
     work.press()
     assert work.here.store.writes == 1
@@ -281,21 +281,21 @@ def test_a_second_press_changes_nothing_and_is_told_the_same(work):
         ({"author": ANA}, "your approval does not count"),
     ],
 )
-def test_what_can_not_be_decided_any_more_is_told(work, changes, says):
+def test_a_decided_request_answers_with_its_outcome(work, changes, says):
     work.here.store.put(sample(slack=SECRET, **changes))
     assert work.press().status == 200
     assert says in work.replies()[0]
     assert work.here.store.writes == 0
 
 
-def test_a_release_that_no_longer_waits_is_told(work):
+def test_a_release_that_no_longer_waits_is_reported(work):
     work.here.waits = lambda _: False
     work.press()
     assert "its execution has ended" in work.replies()[0]
     assert work.here.store.writes == 0
 
 
-def test_what_could_not_be_passed_on_is_recorded_and_told(work):
+def test_an_undelivered_decision_is_recorded_and_reported(work):
     work.here.store.put(sample(slack=SECRET, required=1))
     work.here.deliver.raises = AwsUnavailable("throttled")
     work.press()
@@ -313,7 +313,7 @@ def test_what_could_not_be_passed_on_is_recorded_and_told(work):
     "user, reason",
     [("U0NOBODY", "an unknown user"), ("U0EVE", "not an approver of this"), ("u0ana", "an unknown user")],
 )
-def test_who_was_not_asked_is_told_so_and_is_in_the_audit(work, user, reason):
+def test_someone_who_was_not_asked_is_refused_and_recorded_in_the_audit(work, user, reason):
     assert work.press(user=user).status == 200
     assert work.replies(user) == [
         "*storefront v1.4.0*: You are not an approver of this release, so nothing was recorded."
@@ -321,7 +321,7 @@ def test_who_was_not_asked_is_told_so_and_is_in_the_audit(work, user, reason):
     untouched(work, reason)
 
 
-def test_a_user_of_another_workspace_is_not_whom_we_know(work):
+def test_a_user_of_another_workspace_is_unknown(work):
     payload = work.payload()
     payload["team"]["id"] = "T0999"
     assert work.send(payload).status == 200
@@ -330,13 +330,13 @@ def test_a_user_of_another_workspace_is_not_whom_we_know(work):
 
 
 @pytest.mark.parametrize("late", [301, -301, 10**6])
-def test_a_request_that_is_sent_again_later_is_refused(work, late):
+def test_a_replayed_request_is_refused(work, late):
     assert work.send(work.payload(), late=late).status == 403
     unread(work, "sent again, or too late")
 
 
 @pytest.mark.parametrize("late", [300, -300, 0])
-def test_the_window_is_five_minutes(work, late):
+def test_the_replay_window_is_five_minutes(work, late):
     assert work.send(work.payload(), late=late).status == 200
     assert work.here.store.writes == 1
 
@@ -366,7 +366,7 @@ def test_every_altered_signature_is_refused(work):
     assert work.post(raw, good | {"x-slack-signature": f"v0={mac}"}).status == 200
 
 
-def test_the_signature_is_over_the_raw_body(work):
+def test_the_signature_covers_the_raw_body(work):
     raw = urlencode({"payload": json.dumps(work.payload("reject", "x"))}).encode()
     assert work.send(work.payload(), body=raw).status == 403
     assert work.here.store.writes == 0
@@ -396,7 +396,7 @@ def changed(**changes: Any):
         lambda _: "text",
     ],
 )
-def test_what_is_no_press_of_ours_is_refused_before_anything_is_looked_up(work, change):
+def test_a_press_of_no_known_button_is_refused_before_any_lookup(work, change):
     assert work.send(change(work.payload())).status == 403
     unread(work, "malformed")
 
@@ -422,12 +422,12 @@ def test_odd_requests_are_refused(work, body, headers, method):
     unread(work, "malformed")
 
 
-def test_what_has_no_signature_at_all_is_refused_before_it_is_read(work):
+def test_an_unsigned_request_is_refused_before_it_is_parsed(work):
     assert work.post(b"payload={}", {"content-type": "application/x-www-form-urlencoded"}).status == 403
     unread(work, "not signed")
 
 
-def test_a_press_that_is_signed_is_refused_in_any_other_form(work):
+def test_a_signed_press_in_any_other_format_is_refused(work):
     assert work.send(work.payload() | {"padding": "x" * 256 * 1024}).status == 403
     for name in ("Payload", "payload2"):
         raw = urlencode({name: json.dumps(work.payload())}).encode()
@@ -447,7 +447,7 @@ def test_a_press_that_is_signed_is_refused_in_any_other_form(work):
     assert work.here.store.writes == 0
 
 
-def test_a_request_that_does_not_exist_looks_like_any_other_refusal(work):
+def test_an_unknown_request_gets_the_same_refusal(work):
     payload = work.payload()
     payload["actions"][0]["value"] = "x" * 26
     unknown = work.send(payload)
@@ -471,7 +471,7 @@ def test_a_request_that_does_not_exist_looks_like_any_other_refusal(work):
         secret(users=[ANA]),
     ],
 )
-def test_without_all_that_buttons_need_there_are_none(work, text):
+def test_buttons_need_all_their_settings(work, text):
     work.secrets.text = text.replace("CHANNEL", work.slack.url())
     assert work.send(work.payload()).status == 403
     assert work.send(work.payload(), key="").status == 403
@@ -485,7 +485,7 @@ def test_an_application_without_slack_has_no_buttons(work):
     assert work.secrets.asked == []
 
 
-def test_where_people_sign_in_a_button_is_no_way_round(work):
+def test_with_sign_in_buttons_cannot_bypass_it(work):
     work.here.login = object()
     assert work.press().status == 200
     assert "This stage requires a sign-in before you decide" in work.replies()[0]
@@ -498,7 +498,7 @@ def test_without_the_secret_nothing_is_decided(work):
     assert (work.here.store.writes, work.here.store.refusals) == (0, [])
 
 
-def test_without_the_ledger_nothing_is_decided_and_who_pressed_is_told(work):
+def test_without_the_ledger_nothing_is_decided_and_the_person_is_told(work):
     def unavailable(*_, **__):
         raise AwsUnavailable("throttled")
 
@@ -510,21 +510,21 @@ def test_without_the_ledger_nothing_is_decided_and_who_pressed_is_told(work):
 @pytest.mark.parametrize(
     "address", ["https://evil.example/actions", "http://169.254.169.254/", "", None, "https://[", {"a": 1}]
 )
-def test_a_press_whose_answer_would_go_elsewhere_is_no_press_of_slacks(work, address):
+def test_a_press_with_a_foreign_response_url_is_refused(work, address):
     """Although it is signed: Slack names no other host, so somebody else has the signing secret."""
     assert work.send(work.payload() | {"response_url": address}).status == 403
     unread(work, "its answer would not go to Slack")
 
 
 @pytest.mark.parametrize("stage", ["staging", "production"])
-def test_an_answer_goes_to_this_machine_in_development_alone(work, stage):
+def test_a_response_goes_to_this_machine_only_in_development(work, stage):
     work.stage = stage
     assert work.press().status == 403
     unread(work, "its answer would not go to Slack")
 
 
 @pytest.mark.parametrize("hosts", [("slack.com", "127.0.0.1"), ("hooks.slack-gov.com",)])
-def test_an_answer_goes_to_a_hook_of_slacks_that_the_stack_allows(work, hosts):
+def test_a_response_goes_to_an_allowed_slack_host(work, hosts):
     work.hosts = hosts
     for host in ("slack.com", "hooks.slack.com", "evil.example"):
         payload = work.payload() | {"response_url": f"https://{host}/actions/T0123/1/x"}
@@ -532,7 +532,7 @@ def test_an_answer_goes_to_a_hook_of_slacks_that_the_stack_allows(work, hosts):
     assert work.here.store.writes == 0
 
 
-def test_slacks_own_press_is_answered_in_production(work, monkeypatch):
+def test_a_real_slack_press_is_answered_in_production(work, monkeypatch):
     posted = []
     monkeypatch.setattr("tagship.slack.messages.web.send", lambda url, **_: posted.append(url) or answer)
     answer = Answer(status=200, body=b"ok", retry_after="")
@@ -544,14 +544,14 @@ def test_slacks_own_press_is_answered_in_production(work, monkeypatch):
     assert (work.here.store.writes, posted) == (1, [url])
 
 
-def test_a_slack_that_does_not_take_the_answer_changes_nothing(work):
+def test_a_failed_response_to_slack_changes_nothing(work):
     work.slack.answers["U0ANA"] = (500, "oops")
     assert work.press().status == 200
     assert work.here.store.writes == 1
     assert work.log.lines == ["Slack could not be answered: status 500 oops"]
 
 
-def test_whoever_pressed_too_often_holds_up_nobody_else(work):
+def test_too_many_presses_by_one_person_block_nobody_else(work):
     def too_many(*_):
         raise TooManyRequests
 
@@ -560,13 +560,13 @@ def test_whoever_pressed_too_often_holds_up_nobody_else(work):
     assert "You are not an approver" in work.replies("U0NOBODY")[0]
 
 
-def test_a_hostile_name_is_text_in_the_answer(work):
+def test_a_hostile_name_is_escaped_in_the_response(work):
     work.here.store.put(sample(slack=SECRET, tag="<!channel> <https://evil.example|v1>"))
     work.press()
     assert "<" not in work.replies()[0]
 
 
-def test_the_signing_secret_stays_where_it_is(work):
+def test_the_signing_secret_is_never_exposed(work):
     work.press(user="U0NOBODY")
     work.send(work.payload(), key="x")
     everything = repr([work.here.store.refusals, work.here.record, work.log.lines, work.slack.posts])

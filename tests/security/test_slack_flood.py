@@ -98,7 +98,7 @@ def flood(work: Workspace, parts: Any, presses: int = 60) -> set[int]:
     return {work.send(work.payload(), key=f"not the key {number}").status for number in range(presses)}
 
 
-def test_a_flood_of_unsigned_presses_costs_one_secret_and_a_bounded_number_of_writes(flooded):
+def test_a_flood_of_unsigned_presses_costs_one_secret_read_and_a_bounded_number_of_writes(flooded):
     work, manager, counting, parts = flooded
     assert flood(work, parts) == {403}
     assert manager.asked == 1
@@ -108,7 +108,7 @@ def test_a_flood_of_unsigned_presses_costs_one_secret_and_a_bounded_number_of_wr
     assert not [pk for pk in counting.written if pk.startswith("APPROVAL#")]
 
 
-def test_the_next_minute_is_counted_on_and_the_facts_say_how_many(flooded, ledger):
+def test_counting_continues_in_the_next_minute_and_facts_have_the_numbers(flooded, ledger):
     work, _, counting, parts = flooded
     clock = parts[2]
     for _ in range(4):
@@ -122,7 +122,7 @@ def test_the_next_minute_is_counted_on_and_the_facts_say_how_many(flooded, ledge
     assert counts == [1, 10, 100]
 
 
-def test_a_flood_for_a_request_that_does_not_exist_writes_nothing(flooded):
+def test_a_flood_for_an_unknown_request_writes_nothing(flooded):
     work, manager, counting, parts = flooded
     (record,) = work.here.store.records.values()
     record["id"] = "x" * 32
@@ -130,7 +130,7 @@ def test_a_flood_for_a_request_that_does_not_exist_writes_nothing(flooded):
     assert (manager.asked, counting.written) == (0, [])
 
 
-def test_a_real_press_in_the_middle_of_a_flood_is_recorded(flooded, ledger):
+def test_a_real_press_during_a_flood_is_recorded(flooded, ledger):
     work, _, _, parts = flooded
     flood(work, parts)
     assert work.press().status == 200
@@ -140,7 +140,7 @@ def test_a_real_press_in_the_middle_of_a_flood_is_recorded(flooded, ledger):
     assert [entry["identity"] for entry in found["decisions"]] == [f"slack {TEAM} U0ANA"]
 
 
-def test_a_secret_is_kept_for_seconds_and_a_rotated_one_is_used_after_them(flooded):
+def test_a_secret_is_cached_for_seconds_and_a_rotated_one_is_then_used(flooded):
     work, manager, _, (recent, store, clock) = flooded
     flood(work, (recent, store, clock), 1)
     manager.text = manager.text.replace("8f742231", "00000000")
@@ -151,14 +151,14 @@ def test_a_secret_is_kept_for_seconds_and_a_rotated_one_is_used_after_them(flood
     assert manager.asked == 2
 
 
-def test_a_refusal_of_secrets_manager_is_kept_as_long(flooded):
+def test_a_refusal_by_secrets_manager_is_cached_as_long(flooded):
     work, manager, _, parts = flooded
     manager.raises = aws_error("ResourceNotFoundException")
     assert flood(work, parts, 20) == {503}
     assert manager.asked == 1
 
 
-def test_what_is_kept_is_bounded_and_shown_nowhere():
+def test_the_cache_is_bounded_and_never_shown():
     class Answering:
         def get_secret_value(self, *, SecretId: str) -> dict[str, str]:
             return {"SecretString": f"text of {SecretId}"}

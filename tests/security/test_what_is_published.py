@@ -70,14 +70,16 @@ def configured() -> list[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("name, value", configured(), ids=str)
-def test_what_could_be_swapped_after_the_approval_is_in_the_digest_and_told(name: str, value: Any) -> None:
+def test_everything_that_could_be_swapped_after_approval_is_in_the_digest_and_shown(
+    name: str, value: Any
+) -> None:
     before: dict[str, Any] = {"Layers": [{"Arn": "one"}], "FileSystemConfigs": [{"Arn": "one"}]}
     after = before | {name: value}
     assert digest_of(before, "code") != digest_of(after, "code")
     assert differences(before, after)
 
 
-def test_every_exception_is_a_field_of_lambdas() -> None:
+def test_every_exception_names_a_lambda_field() -> None:
     assert NOT_CONFIGURED.keys() <= FIELDS.keys()
     asked = {
         name

@@ -76,7 +76,7 @@ LIMITS = {
 }
 
 
-def test_there_is_an_alarm_for_each_rate_that_was_asked_for() -> None:
+def test_each_required_rate_has_an_alarm() -> None:
     assert {name: threshold(alarm) for name, alarm in RATES.items()} == LIMITS
 
 
@@ -86,19 +86,19 @@ def test_there_is_an_alarm_for_each_rate_that_was_asked_for() -> None:
     [(-1, False), (0, False), (1, True), (50, True)],
     ids=["below", "at the limit", "above", "far above"],
 )
-def test_a_rate_goes_off_above_its_limit_only(name: str, percent: int, off: bool) -> None:
+def test_a_rate_alarm_fires_only_above_its_limit(name: str, percent: int, off: bool) -> None:
     share = LIMITS[name] + percent
     assert goes_off(RATES[name], window(name, bad=10 * share, good=10 * (100 - share))) is off
 
 
 @pytest.mark.parametrize("name", RATES)
-def test_no_data_is_no_failure(name: str) -> None:
+def test_missing_data_is_not_a_failure(name: str) -> None:
     assert not goes_off(RATES[name], {})
     assert not goes_off(RATES[name], window(name, bad=0, good=0))
 
 
 @pytest.mark.parametrize("name", RATES)
-def test_one_failure_pages_nobody_however_few_there_were(name: str) -> None:
+def test_a_single_failure_pages_nobody_at_any_volume(name: str) -> None:
     for good in range(100):
         assert not goes_off(RATES[name], window(name, bad=1, good=good))
 
@@ -112,14 +112,14 @@ MINIMUM = {
 
 
 @pytest.mark.parametrize("name", RATES)
-def test_a_rate_of_too_few_is_not_judged(name: str) -> None:
+def test_a_rate_of_too_few_events_is_not_evaluated(name: str) -> None:
     least = defaults()[MINIMUM[name]]
     assert not goes_off(RATES[name], window(name, bad=least - 1, good=0))
     assert goes_off(RATES[name], window(name, bad=least, good=0))
 
 
 @pytest.mark.parametrize("name", RATES)
-def test_a_rate_is_over_all_applications_of_the_stage_and_no_longer_than_cloudwatch_looks_back(
+def test_a_rate_covers_all_applications_of_the_stage_within_cloudwatchs_evaluation_limit(
     name: str,
 ) -> None:
     emitted = {measure.name for fact in FACTS for measure in metrics.measures(fact)}
@@ -199,7 +199,7 @@ def sums(facts: list[Body]) -> dict[str, Value]:
         (0, 5, {"DeploymentFailuresAlarm", "HealthCheckFailuresAlarm", "RollbacksAlarm"}),
     ],
 )
-def test_the_releases_of_a_day_set_off_what_they_should(good: int, bad: int, off: set[str]) -> None:
+def test_a_days_releases_trigger_the_expected_alarms(good: int, bad: int, off: set[str]) -> None:
     facts = [each for _ in range(good) for each in release(good=True)]
     facts += [each for _ in range(bad) for each in release(good=False)]
     assert {name for name, alarm in RATES.items() if goes_off(alarm, sums(facts))} == off
@@ -211,7 +211,7 @@ def test_the_releases_of_a_day_set_off_what_they_should(good: int, bad: int, off
 @pytest.mark.parametrize(
     "name, metric", [("RollbackFailedAlarm", "RollbackFailed"), ("ApprovalErrorsAlarm", "ApprovalError")]
 )
-def test_one_of_these_is_too_many(name: str, metric: str) -> None:
+def test_a_single_occurrence_fires_the_alarm(name: str, metric: str) -> None:
     assert goes_off(ALARMS[name], {metric: 1})
     assert not goes_off(ALARMS[name], {metric: 0})
     assert not goes_off(ALARMS[name], {})
@@ -228,14 +228,16 @@ def test_one_of_these_is_too_many(name: str, metric: str) -> None:
         ("RollbackOverrunAlarm", "RollbackDuration", "RollbackTimeoutSeconds"),
     ],
 )
-def test_what_takes_longer_than_its_budget_is_told(name: str, metric: str, budget: str) -> None:
+def test_a_duration_above_its_budget_fires_an_alarm(name: str, metric: str, budget: str) -> None:
     assert ALARMS[name]["Threshold"] == {"Ref": budget}
     assert ALARMS[name]["Statistic"] == "Maximum"
     assert not goes_off(ALARMS[name], {metric: defaults()[budget]})
     assert goes_off(ALARMS[name], {metric: defaults()[budget] + 1})
 
 
-def test_a_notice_that_waits_is_told_however_often_it_was_tried(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_old_notice_fires_an_alarm_however_often_it_was_retried(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Fault 72: SQS leaves what was received several times out of its own metric, so every failed try writes one."""
     late, unread = ALARMS["NoticesLateAlarm"], ALARMS["NoticesUnreadAlarm"]
     assert (late["Namespace"], unread["Namespace"]) == ("Tagship", "AWS/SQS")
@@ -253,7 +255,7 @@ def test_a_notice_that_waits_is_told_however_often_it_was_tried(capsys: pytest.C
     assert late["Period"] >= 2 * max(queue._LATER)
 
 
-def test_every_queue_of_what_failed_is_watched() -> None:
+def test_every_failure_queue_has_an_alarm() -> None:
     watched = {
         alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0]
         for alarm in ALARMS.values()
@@ -262,7 +264,7 @@ def test_every_queue_of_what_failed_is_watched() -> None:
     assert watched == set(resources("AWS::SQS::Queue")) - {"Notices"}
 
 
-def test_every_machine_and_the_uploads_rule_are_watched_for_what_did_not_start() -> None:
+def test_every_state_machine_and_the_upload_rule_have_an_alarm_for_failed_starts() -> None:
     asked = {
         (alarm["MetricName"], alarm["Dimensions"][0]["Value"]["Ref"])
         for alarm in ALARMS.values()
@@ -279,14 +281,14 @@ def test_every_machine_and_the_uploads_rule_are_watched_for_what_did_not_start()
 
 
 @every_alarm
-def test_an_alarm_tells_the_topic_when_it_goes_off_and_when_it_is_over(name: str) -> None:
+def test_an_alarm_notifies_the_topic_when_it_fires_and_when_it_clears(name: str) -> None:
     for action in ("AlarmActions", "OKActions"):
         assert ALARMS[name][action] == [{"Ref": "NotificationTopic"}]
     assert ALARMS[name]["TreatMissingData"] == "notBreaching"
 
 
 @every_alarm
-def test_an_alarm_says_what_it_means_and_where_its_runbook_is(name: str) -> None:
+def test_an_alarm_has_a_description_and_a_runbook(name: str) -> None:
     called = ALARMS[name]["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
     said = ALARMS[name]["AlarmDescription"]["Fn::Sub"]
     assert said.endswith(f". What to do: ${{RunbookBaseUrl}}/{called}.md")
@@ -296,14 +298,14 @@ def test_an_alarm_says_what_it_means_and_where_its_runbook_is(name: str) -> None
     assert f"](runbooks/{called}.md)" in (ROOT / "docs" / "monitoring.md").read_text()
 
 
-def test_there_is_no_runbook_without_an_alarm_or_an_ending() -> None:
+def test_every_runbook_belongs_to_an_alarm_or_an_ending() -> None:
     names = {alarm["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-") for alarm in ALARMS.values()}
     endings = {status.lower().replace("_", "-") for status in Status}
     assert names <= {page.stem for page in RUNBOOKS.glob("*.md")} <= names | endings
     assert len(names) == len(ALARMS)
 
 
-def test_alarms_can_publish_to_the_topic_that_is_encrypted() -> None:
+def test_alarms_can_publish_to_the_encrypted_topic() -> None:
     """CloudWatch can't under AWS's own key for SNS, whose policy nobody can change."""
     assert resources("AWS::SNS::Topic")["NotificationTopic"]["KmsMasterKeyId"] == {"Ref": "TopicKey"}
     statements = resources("AWS::KMS::Key")["TopicKey"]["KeyPolicy"]["Statement"]
@@ -342,5 +344,5 @@ def test_alarms_can_publish_to_the_topic_that_is_encrypted() -> None:
         ("a > 9 OR b == 2", 1),
     ],
 )
-def test_metric_math_is_what_cloudwatch_documents(expression: str, value: Value) -> None:
+def test_metric_math_follows_cloudwatchs_documentation(expression: str, value: Value) -> None:
     assert evaluate(expression, {"a": 4, "b": 2, "zero": 0, "missing": None}) == value

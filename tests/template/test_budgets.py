@@ -110,7 +110,7 @@ def together(machine: str, names: list[str], parameters: Body) -> float:
 # ---- the budgets ---------------------------------------------------------------------------------------------------
 
 
-def test_the_budgets_are_what_was_asked_for_unless_somebody_says_otherwise() -> None:
+def test_the_default_budgets_are_the_required_ones() -> None:
     given = defaults()
     assert given["ValidationTimeoutSeconds"] == 300
     assert given["DeploymentTimeoutSeconds"] == 1200
@@ -127,7 +127,7 @@ def test_the_budgets_are_what_was_asked_for_unless_somebody_says_otherwise() -> 
         ("RollbackTimeoutSeconds", 600),
     ],
 )
-def test_nobody_can_make_a_budget_longer_than_what_was_asked_for(parameter: str, most: int) -> None:
+def test_no_budget_can_be_longer_than_required(parameter: str, most: int) -> None:
     assert max(allowed(parameter)) == most
 
 
@@ -138,7 +138,7 @@ def test_all_gates_and_the_judgement_fit_into_the_validations_budget(parameters:
     )
 
 
-def test_what_is_many_at_a_time_waits_for_its_turn_while_the_account_has_no_concurrency_left() -> None:
+def test_mapped_tasks_wait_for_their_turn_while_the_account_has_no_concurrency_left() -> None:
     """Fault 78: a new account runs 10 functions at once; twelve gates of the longest minute must all get their turn."""
     for name, least in (("RunGate", 50), ("CheckHealth", 20)):
         first = task("release", name).body["Retry"][0]
@@ -155,7 +155,7 @@ def test_all_health_checks_and_the_judgement_fit_into_healths_budget(parameters:
 
 
 @every_combination
-def test_a_rollback_in_which_everything_goes_wrong_but_the_last_try_fits_into_its_budget(
+def test_a_rollback_in_which_everything_fails_except_the_last_attempt_fits_its_budget(
     parameters: Body,
 ) -> None:
     """Then the ending is written by its own state; the execution's time-out, which nobody catches, is never reached."""
@@ -169,7 +169,7 @@ def test_a_rollback_in_which_everything_goes_wrong_but_the_last_try_fits_into_it
     )
 
 
-def test_what_restoring_does_not_take_of_a_rollbacks_budget_is_left_for_settling() -> None:
+def test_the_rest_of_a_rollbacks_budget_is_left_for_settling() -> None:
     started = datetime(2026, 1, 1, tzinfo=UTC)
 
     def left(*, after: int, kind_seconds: int = 900) -> float:
@@ -182,7 +182,7 @@ def test_what_restoring_does_not_take_of_a_rollbacks_budget_is_left_for_settling
     assert left(after=2, kind_seconds=60) == 60
 
 
-def test_a_rollback_has_one_budget_for_who_runs_it_and_who_waits_for_it() -> None:
+def test_a_rollback_has_the_same_budget_for_its_execution_and_for_those_who_wait() -> None:
     assert load("rollback")["TimeoutSeconds"] == "${RollbackTimeoutSeconds}"
     assert task("release", "RollBack").body["TimeoutSeconds"] == "${RollbackTimeoutSeconds}"
 
@@ -191,7 +191,7 @@ SETTLING = {"AwaitStable", "Settled", "AwaitSettled"}
 """They lead back to one another, until a deadline that AwaitStable keeps."""
 
 
-def test_a_rollback_goes_through_each_of_its_states_once_but_for_the_wait_until_it_has_settled() -> None:
+def test_a_rollback_visits_each_state_once_except_the_wait_for_settling() -> None:
     states = load("rollback")["States"]
     for name, body in states.items():
         for following in (*body.get("Choices", []), *body.get("Catch", []), body):
@@ -200,7 +200,7 @@ def test_a_rollback_goes_through_each_of_its_states_once_but_for_the_wait_until_
 
 
 @pytest.mark.parametrize("machine", ["release", "rollback"])
-def test_maps_run_all_their_items_at_once(machine: str) -> None:
+def test_maps_run_all_items_concurrently(machine: str) -> None:
     for state in states_of(machine):
         if state.body["Type"] == "Map":
             assert not {"MaxConcurrency", "MaxConcurrencyPath"} & set(state.body), state
@@ -212,19 +212,19 @@ def test_maps_run_all_their_items_at_once(machine: str) -> None:
 @pytest.mark.parametrize(
     "each", [it for it in tasks() if "TimeoutSeconds" in it.body and function_of(it)], ids=str
 )
-def test_a_function_that_hangs_is_dead_before_the_flow_goes_on_without_it(each: State) -> None:
+def test_a_hanging_function_ends_before_the_flow_continues_without_it(each: State) -> None:
     function = functions()[function_of(each) or ""]
     for parameters in combinations():
         assert seconds(function["Timeout"], parameters) < time_out(each, parameters), written(parameters)
 
 
 @every_combination
-def test_a_check_that_asks_as_long_as_it_may_answers_before_its_function_is_killed(parameters: Body) -> None:
+def test_the_longest_check_answers_before_its_function_times_out(parameters: Body) -> None:
     function = functions()["CheckHealthFunction"]
     assert seconds(function["Timeout"], parameters) >= sampling.BUDGET_SECONDS + 5
 
 
-def test_a_function_is_told_the_budgets_that_its_state_machine_keeps() -> None:
+def test_a_function_receives_the_budgets_that_its_state_machine_enforces() -> None:
     variables = template()["Globals"]["Function"]["Environment"]["Variables"]
     for budget in ("Deployment", "Health", "Rollback", "Approval"):
         assert variables[f"TAGSHIP_{budget.upper()}_SECONDS"] == {"Ref": f"{budget}TimeoutSeconds"}
@@ -239,7 +239,7 @@ def test_a_function_is_told_the_budgets_that_its_state_machine_keeps() -> None:
 #   3. within a step everything has a time-out, so that no step hangs.
 
 
-def test_before_each_further_step_what_is_left_is_compared_with_what_it_needs() -> None:
+def test_before_each_step_the_remaining_budget_is_compared_with_the_steps_need() -> None:
     choices = load("release")["States"]["WhatNext"]["Choices"]
     assert choices[-1] == {
         "Variable": "$.health.secondsLeft",
@@ -260,24 +260,24 @@ STRATEGIES: list[Strategy] = [
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.type)
-def test_a_step_needs_its_bake_and_the_time_that_moving_and_asking_take(strategy: Strategy) -> None:
+def test_a_step_needs_its_bake_plus_the_time_to_move_and_check(strategy: Strategy) -> None:
     for step in traffic_steps(strategy, KIND.step_seconds):
         assert step.needs == step.bake + KIND.step_seconds
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.type)
-def test_every_strategy_as_it_comes_fits_into_the_deployments_budget(strategy: Strategy) -> None:
+def test_every_default_strategy_fits_the_deployment_budget(strategy: Strategy) -> None:
     assert (
         seconds_needed(traffic_steps(strategy, KIND.step_seconds)) <= defaults()["DeploymentTimeoutSeconds"]
     )
 
 
-def test_even_the_shortest_deployment_budget_has_room_for_one_step() -> None:
+def test_the_shortest_deployment_budget_has_room_for_one_step() -> None:
     assert smallest("DeploymentTimeoutSeconds") >= KIND.step_seconds
 
 
 @every_combination
-def test_one_step_has_an_end_whatever_goes_wrong_in_it(parameters: Body) -> None:
+def test_one_step_ends_in_bounded_time_whatever_fails(parameters: Body) -> None:
     """Beside its bake: at most this long, and then the release is on its way back."""
     step = together("release", ["ShiftTraffic", "AwaitStable", "CheckHealth", "JudgeHealth"], parameters)
     assert step <= 280 + parameters["HealthTimeoutSeconds"]
@@ -286,7 +286,7 @@ def test_one_step_has_an_end_whatever_goes_wrong_in_it(parameters: Body) -> None
 # ---- waiting -------------------------------------------------------------------------------------------------------
 
 
-def test_a_release_waits_for_the_lock_as_long_as_the_one_underway_may_deploy_and_come_back() -> None:
+def test_a_release_waits_for_the_lock_as_long_as_another_may_deploy_and_roll_back() -> None:
     (waiting,) = [
         retry
         for retry in task("release", "AcquireLock").body["Retry"]
@@ -314,13 +314,13 @@ def test_as_many_approvals_and_windows_as_a_release_may_wait_for_fit_into_its_ex
     assert needed < timedelta(seconds=load("release")["TimeoutSeconds"])
 
 
-def test_the_longest_wait_for_a_window_fits_into_an_executions_history() -> None:
+def test_the_longest_wait_for_a_window_fits_into_the_execution_history() -> None:
     """25,000 events at most. A look is entered, scheduled, started, succeeded and exited; Choice and Wait add two each."""
     looks = LONGEST_WAIT / LOOK_AGAIN
     assert looks * (5 + 2 + 2) + EVENTS_FOR_LOOKS <= 20_000
 
 
-def test_a_release_whose_window_is_closed_waits_and_looks_again_and_can_do_nothing_else() -> None:
+def test_a_release_outside_its_window_waits_and_checks_again_and_can_do_nothing_else() -> None:
     states = load("release")["States"]
     assert states["RecheckRelease"]["Next"] == "MayBegin"
     assert states["MayBegin"]["Default"] == "AwaitWindow", "whatever it says, it does not say that it begins"
@@ -328,13 +328,13 @@ def test_a_release_whose_window_is_closed_waits_and_looks_again_and_can_do_nothi
     assert [name for name, body in states.items() if body.get("Next") == "ShiftTraffic"] == []
 
 
-def test_no_application_may_ask_for_a_longer_approval_than_the_stack_allows_at_most() -> None:
+def test_no_application_may_set_a_longer_approval_than_the_stacks_limit() -> None:
     text = module("tagship.model.application").path.read_text()
     (longest_asked,) = re.findall(r"expires: .*at\.Le\(([\d_]+)\)", text)
     assert int(longest_asked) == max(allowed("ApprovalTimeoutSeconds"))
 
 
-def test_the_lock_outlives_a_step_until_the_rollback_has_it() -> None:
+def test_the_lock_outlives_a_step_until_the_rollback_holds_it() -> None:
     """ShiftTraffic makes the lease as long as a bake, one more of the same, a look at the end of each, and the rollback."""
     for parameters in combinations():
         lease = longest_step(300, every=30, health_seconds=parameters["HealthTimeoutSeconds"])
@@ -350,7 +350,7 @@ HISTORY_EVENTS = 25_000
 """What AWS lets an execution have; with one more it fails, and no Catch sees it."""
 
 
-def test_a_look_at_health_adds_what_its_states_do() -> None:
+def test_a_health_check_counts_the_history_events_of_its_states() -> None:
     """A task is entered, scheduled, started, succeeded and exited; Choice and Wait are entered and exited."""
     look = ("Bake", "CheckHealth", "JudgeHealth", "WhatNext")
     states = load("release")["States"]
@@ -358,7 +358,7 @@ def test_a_look_at_health_adds_what_its_states_do() -> None:
 
 
 @pytest.mark.parametrize("retried", [False, True])
-def test_looks_at_health_leave_room_in_the_history_whatever_an_application_asks_for(retried: bool) -> None:
+def test_health_checks_leave_room_in_the_history_for_any_configuration(retried: bool) -> None:
     """A failed try is three events more, and its pauses make the look 3 s longer."""
     health = Health(checks=(LambdaCheck(type="lambda"),) * 20, every=1)
     seconds = max(allowed("DeploymentTimeoutSeconds"))

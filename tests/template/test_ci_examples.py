@@ -70,7 +70,7 @@ def steps(path: Any) -> Iterator[dict[str, Any]]:
 
 
 @every_example
-def test_every_action_is_pinned_by_commit_with_its_version_beside(path: Any) -> None:
+def test_every_action_is_pinned_by_commit_with_its_version_in_a_comment(path: Any) -> None:
     used = re.findall(r"uses: *(.+)", path.read_text())
     assert used
     for each in used:
@@ -89,13 +89,13 @@ def test_the_same_action_has_the_same_commit_everywhere() -> None:
 
 
 @every_example
-def test_no_value_of_an_expression_becomes_a_part_of_a_script(path: Any) -> None:
+def test_no_expression_value_is_interpolated_into_a_script(path: Any) -> None:
     """A tag's or a branch's name may be a command."""
     assert [step["run"] for step in steps(path) if "${{" in step.get("run", "")] == []
 
 
 @every_example
-def test_every_script_is_one(path: Any) -> None:
+def test_every_script_parses(path: Any) -> None:
     for step in steps(path):
         if "run" in step:
             done = subprocess.run(
@@ -105,7 +105,7 @@ def test_every_script_is_one(path: Any) -> None:
 
 
 @every_example
-def test_every_option_that_a_script_gives_is_one(path: Any) -> None:
+def test_every_option_in_a_script_exists(path: Any) -> None:
     context, checked = main.make_context("tagship", ["schemas"], resilient_parsing=True), []
     for step in steps(path):
         script = step.get("run", "")
@@ -124,7 +124,7 @@ def test_every_option_that_a_script_gives_is_one(path: Any) -> None:
 
 
 @pytest.mark.parametrize("action", [ACTION, PLAN_ACTION], ids=["publish", "plan"])
-def test_the_action_uses_every_input_and_no_other(action: Path) -> None:
+def test_the_action_uses_exactly_its_declared_inputs(action: Path) -> None:
     inputs = set(loaded(action)["inputs"])
     assert set(re.findall(r"inputs\.([\w-]+)", action.read_text())) == inputs
     for about in loaded(action)["inputs"].values():
@@ -135,14 +135,14 @@ def test_the_action_uses_every_input_and_no_other(action: Path) -> None:
 @pytest.mark.parametrize(
     "workflow, action", [(WORKFLOW, ACTION), (PLAN_WORKFLOW, PLAN_ACTION)], ids=["publish", "plan"]
 )
-def test_the_workflow_gives_the_action_what_it_asks_for(workflow: Path, action: Path) -> None:
+def test_the_workflow_gives_the_action_its_required_inputs(workflow: Path, action: Path) -> None:
     (given,) = [step["with"] for step in steps(workflow) if step.get("uses", "").startswith(TAGSHIP)]
     inputs = loaded(action)["inputs"]
     assert set(given) <= set(inputs)
     assert {name for name, about in inputs.items() if about.get("required")} <= set(given)
 
 
-def test_a_release_begins_with_a_tag_and_only_who_signs_in_gets_a_token() -> None:
+def test_a_release_starts_from_a_tag_and_only_the_sign_in_step_gets_a_token() -> None:
     document = loaded(WORKFLOW)
     assert document[True] == {"push": {"tags": ["v*"]}}  # YAML reads `on` so
     assert document["permissions"] == {"contents": "read"}
@@ -159,7 +159,7 @@ def test_a_release_begins_with_a_tag_and_only_who_signs_in_gets_a_token() -> Non
                 assert step["with"]["persist-credentials"] is False
 
 
-def test_the_action_publishes_what_it_was_given(tmp_path: Any) -> None:
+def test_the_action_publishes_its_inputs(tmp_path: Any) -> None:
     """Its last script, with the command line in the place of which something tells what it was called with."""
     (script,) = [step["run"] for step in steps(ACTION) if step.get("name") == "Publish"]
     program = tmp_path / "pipx" / "venvs" / "tagship" / "bin" / "python"
@@ -209,7 +209,7 @@ def stub(path: Path, script: str) -> None:
 @pytest.mark.parametrize(
     "spec, ends", [("tagship[locked] @ https://x/y.whl#sha256=ab", 0), ("https://x/y.whl", 1)]
 )
-def test_the_action_installs_what_it_was_given_and_only_by_its_checksum(
+def test_the_action_installs_the_given_package_only_with_its_checksum(
     tmp_path: Path, spec: str, ends: int
 ) -> None:
     (script,) = [step["run"] for step in steps(ACTION) if step.get("name") == "Install the command line"]
@@ -246,7 +246,7 @@ def script_of(name: str) -> str:
 
 
 @pytest.mark.parametrize("status, printed", [(0, True), (1, True), (1, False), (0, False)])
-def test_a_plan_that_a_gate_would_stop_is_shown_and_one_that_failed_is_not(
+def test_a_plan_that_a_gate_would_stop_is_shown_and_a_failed_plan_is_not(
     tmp_path: Path, status: int, printed: bool
 ) -> None:
     program = tmp_path / "pipx" / "venvs" / "tagship" / "bin" / "python"
@@ -283,7 +283,7 @@ def test_a_plan_that_a_gate_would_stop_is_shown_and_one_that_failed_is_not(
         ("12\n34\n", "PATCH repos/acme/storefront/issues/comments/12"),
     ],
 )
-def test_the_comment_is_written_once_and_renewed_ever_after(tmp_path: Path, known: str, asked: str) -> None:
+def test_the_comment_is_created_once_and_then_updated(tmp_path: Path, known: str, asked: str) -> None:
     (tmp_path / "plan.md").write_text(f"{MARKER}\n### Tagship\n")
     (tmp_path / "known").write_text(known)
     stub(
@@ -301,7 +301,7 @@ def test_the_comment_is_written_once_and_renewed_ever_after(tmp_path: Path, know
     assert (tmp_path / "marker").read_text() == f"{MARKER}\n"
 
 
-def test_what_a_pull_request_builds_gets_no_token_and_a_fork_no_plan() -> None:
+def test_a_pull_requests_build_gets_no_token_and_a_fork_gets_no_plan() -> None:
     document = loaded(PLAN_WORKFLOW)
     assert document[True] == {"pull_request": None}, "never pull_request_target"
     assert document["permissions"] == {"contents": "read"}
@@ -318,7 +318,7 @@ def test_what_a_pull_request_builds_gets_no_token_and_a_fork_no_plan() -> None:
 # ---- Tagship's own release -----------------------------------------------------------------------------------------
 
 
-def test_a_release_of_tagship_is_its_wheel_attested_with_its_checksum(tmp_path: Path) -> None:
+def test_a_tagship_release_is_its_wheel_with_attestation_and_checksum(tmp_path: Path) -> None:
     """Its scripts, one after the other: the wheel of the tag, its checksum, and the one line that installs it."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     wheel = f"tagship-{version}-py3-none-any.whl"
@@ -347,7 +347,7 @@ def test_a_release_of_tagship_is_its_wheel_attested_with_its_checksum(tmp_path: 
     assert f'pipx install "tagship[locked] @ {address}"' in (tmp_path / "notes.md").read_text()
 
 
-def test_only_the_job_that_releases_tagship_may_write() -> None:
+def test_only_tagships_release_job_has_write_permission() -> None:
     document = loaded(RELEASE)
     assert document[True] == {"push": {"tags": ["v*"]}}
     assert document["permissions"] == {"contents": "read"}
@@ -359,7 +359,7 @@ def test_only_the_job_that_releases_tagship_may_write() -> None:
     assert not [step for step in document["jobs"]["release"]["steps"] if "checkout" in step.get("uses", "")]
 
 
-def test_what_ci_installs_is_what_is_tested_together() -> None:
+def test_ci_installs_the_versions_that_are_tested_together() -> None:
     """`make lock` renews the lock files; `locked` in pyproject.toml says the same versions."""
     pins = {
         line.rstrip("\\ ")
@@ -373,7 +373,7 @@ def test_what_ci_installs_is_what_is_tested_together() -> None:
     }
 
 
-def test_what_the_page_shows_of_gitlab_is_a_pipeline() -> None:
+def test_the_gitlab_example_is_a_valid_pipeline() -> None:
     (block,) = re.findall(
         r"^```yaml\n(# \.gitlab-ci\.yml\n.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL
     )

@@ -38,13 +38,13 @@ def emitted_metrics() -> set[str]:
     return {measure.name for each in facts for measure in metrics.measures(each)} | SECONDS
 
 
-def test_every_duration_is_told_by_some_function() -> None:
+def test_every_duration_is_emitted_by_a_function() -> None:
     sources = [*(ROOT / "functions").glob("*/app.py"), *(ROOT / "layers" / "tagship").rglob("*.py")]
     code = "".join(path.read_text() for path in sources if path.name not in ("metrics.py", "notice.py"))
     assert all(name in code for name in SECONDS)
 
 
-def test_the_dashboard_asks_for_metrics_that_are_told_and_leaves_none_out() -> None:
+def test_the_dashboard_shows_all_emitted_metrics_and_no_others() -> None:
     asked = {
         metric[1]
         for widget in WIDGETS
@@ -55,7 +55,7 @@ def test_the_dashboard_asks_for_metrics_that_are_told_and_leaves_none_out() -> N
     assert emitted_metrics() - asked == {"ApprovalRequested", "RollbackFailed", "RollbackSucceeded"}
 
 
-def test_widgets_stand_side_by_side_and_none_on_another() -> None:
+def test_widgets_do_not_overlap() -> None:
     for one, other in combinations(WIDGETS, 2):
         apart = (
             one["x"] + one["width"] <= other["x"]
@@ -72,7 +72,7 @@ def test_the_dashboard_shows_every_alarm() -> None:
     assert shown == [f"{name}.Arn" for name in ALARMS]
 
 
-def test_the_limits_that_are_drawn_are_the_alarms_parameters() -> None:
+def test_the_drawn_limits_are_the_alarms_parameters() -> None:
     text = resources("AWS::CloudWatch::Dashboard")["Dashboard"]["DashboardBody"]["Fn::Sub"]
     limits = {alarm["Threshold"]["Ref"] for alarm in ALARMS.values() if isinstance(alarm["Threshold"], dict)}
     assert all(f'"value": ${{{name}}}' in text for name in limits)
@@ -82,7 +82,7 @@ def test_the_limits_that_are_drawn_are_the_alarms_parameters() -> None:
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_a_query_looks_into_logs_that_there_are_and_is_told(name: str) -> None:
+def test_a_query_reads_existing_log_groups_given_by_reference(name: str) -> None:
     query = QUERIES[name]
     groups = {each["Ref"] for each in query["LogGroupNames"]}
     assert groups <= set(resources("AWS::Logs::LogGroup"))
@@ -92,12 +92,12 @@ def test_a_query_looks_into_logs_that_there_are_and_is_told(name: str) -> None:
     assert set(commands) <= {"fields", "filter", "stats", "sort"}
 
 
-def test_a_question_about_every_function_looks_into_every_functions_log() -> None:
+def test_a_query_about_all_functions_reads_every_functions_log() -> None:
     groups = {each["Ref"] for each in QUERIES["OneReleaseQuery"]["LogGroupNames"]}
     assert groups == set(resources("AWS::Logs::LogGroup")) - {"StateMachineLogs"}
 
 
-def test_what_queries_ask_of_metrics_lines_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_queried_metric_fields_are_logged(capsys: pytest.CaptureFixture[str]) -> None:
     for each in (*FACTS, fact("Rollback Triggered", trigger="health")):
         metrics.emit(each)
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -25,19 +25,19 @@ calling_a_function = [task for task in tasks() if function_of(task)]
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_whatever_a_state_reads_was_written_on_every_way_that_leads_to_it(machine: str) -> None:
+def test_every_field_that_a_state_reads_was_written_on_every_path_to_it(machine: str) -> None:
     assert flow_of(machine)[0].missing == set()
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_every_state_was_followed(machine: str) -> None:
+def test_every_state_was_visited(machine: str) -> None:
     assert set(flow_of(machine)[0].entered) == {
         name for body in (load(machine), *maps(load(machine))) for name in body["States"]
     }
 
 
 @pytest.mark.parametrize("task", calling_a_function, ids=str)
-def test_a_function_finds_in_its_event_whatever_it_takes_from_it(task: State) -> None:
+def test_a_functions_event_contains_every_field_it_reads(task: State) -> None:
     given = flow_of(task.machine)[0].payloads[task.name]
     assert given is not None
     for path in reads(snake(task.name)):
@@ -45,14 +45,14 @@ def test_a_function_finds_in_its_event_whatever_it_takes_from_it(task: State) ->
 
 
 @pytest.mark.parametrize("task", calling_a_function, ids=str)
-def test_a_function_is_handed_nothing_that_it_does_not_take(task: State) -> None:
+def test_a_function_receives_no_field_that_it_does_not_read(task: State) -> None:
     handed = {name.removesuffix(".$") for name in task.body["Parameters"]["Payload"]}
     taken = {path[0] for path in reads(snake(task.name))} | may_read(snake(task.name))
     assert handed - taken <= FOR_THE_LOG
 
 
 @pytest.mark.parametrize("task", calling_a_function, ids=str)
-def test_a_log_line_can_name_the_release_from_every_event_but_the_first(task: State) -> None:
+def test_log_lines_can_name_the_release_for_every_event_except_the_first(task: State) -> None:
     given = flow_of(task.machine)[0].payloads[task.name]
     assert given is not None
     payload = given["Payload"]
@@ -60,7 +60,7 @@ def test_a_log_line_can_name_the_release_from_every_event_but_the_first(task: St
         assert has(payload, ("release", "tag")) or has(payload, ("order", "tag"))
 
 
-def test_a_rollback_says_to_whoever_waits_for_it_how_it_ended() -> None:
+def test_a_rollback_reports_its_outcome_to_those_who_wait() -> None:
     output = flow_of("rollback")[1]
     assert output is not None
     assert has(output, ("ending", "status"))
@@ -68,14 +68,14 @@ def test_a_rollback_says_to_whoever_waits_for_it_how_it_ended() -> None:
     assert has(output, ("ending", "cause"))
 
 
-def test_a_rollback_is_started_with_what_it_asks_for() -> None:
+def test_a_rollback_starts_with_its_required_input() -> None:
     given = flow_of("release")[0].payloads["RollBack"]
     assert given is not None
     assert has(given, ("Input",))
     assert set(INPUTS["rollback"] or {}) <= set(given["Input"] or {})
 
 
-def test_an_upload_starts_a_release_with_what_it_asks_for() -> None:
+def test_an_upload_starts_a_release_with_its_required_input() -> None:
     from tests.template.cloudformation import resources
 
     (target,) = resources("AWS::Events::Rule")["UploadRule"]["Targets"]
@@ -101,7 +101,7 @@ TASK: Body = {"Type": "Task", "Resource": "any", "ResultPath": "$.first", "Next"
 CAUGHT = [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Second"}]
 
 
-def test_what_only_one_of_two_ways_has_written_may_be_missing() -> None:
+def test_a_field_written_on_only_one_of_two_paths_may_be_missing() -> None:
     second = {"Type": "Fail", "Error": "Any", "CausePath": "$.first.Payload.a"}
     assert little(First=TASK, Second=second).missing == set()
     assert little(First={**TASK, "Catch": CAUGHT}, Second=second).missing == {
@@ -109,14 +109,14 @@ def test_what_only_one_of_two_ways_has_written_may_be_missing() -> None:
     }
 
 
-def test_the_error_is_there_on_the_way_of_a_failure_only() -> None:
+def test_the_error_field_exists_only_on_failure_paths() -> None:
     second = {"Type": "Fail", "Error": "Any", "CausePath": "$.error.Cause"}
     only_caught = {**TASK, "Catch": CAUGHT, "Next": "Third"}
     assert little(First=only_caught, Second=second, Third={"Type": "Succeed"}).missing == set()
     assert little(First={**TASK, "Catch": CAUGHT}, Second=second).missing == {"Second reads $.error.Cause"}
 
 
-def test_a_result_selector_leaves_only_what_it_selects() -> None:
+def test_a_result_selector_keeps_only_its_selection() -> None:
     first = {**TASK, "ResultSelector": {"b.$": "$.Payload.a"}}
     second = {"Type": "Wait", "SecondsPath": "$.first.Payload.a", "Next": "Third"}
     assert little(First=first, Second=second, Third={"Type": "Succeed"}).missing == {
@@ -124,12 +124,12 @@ def test_a_result_selector_leaves_only_what_it_selects() -> None:
     }
 
 
-def test_what_stands_in_a_list_is_read_too() -> None:
+def test_fields_inside_lists_are_read_too() -> None:
     first = {"Type": "Pass", "Parameters": {"all": [{"one.$": "$.nothing"}]}, "Next": "Second"}
     assert little(First=first, Second={"Type": "Succeed"}).missing == {"First reads $.nothing"}
 
 
-def test_a_result_without_a_place_of_its_own_takes_the_place_of_everything() -> None:
+def test_a_result_without_a_result_path_replaces_the_input() -> None:
     first = {name: value for name, value in TASK.items() if name != "ResultPath"}
     second = {"Type": "Fail", "Error": "Any", "CausePath": "$.in"}
     assert little(First=first, Second=second).missing == {"Second reads $.in"}

@@ -67,12 +67,12 @@ def test_a_definition_passes_every_check(machine: str, check: Check) -> None:
 
 
 @every_machine
-def test_a_definition_reads_as_yaml_before_anything_is_put_into_it(machine: str) -> None:
+def test_a_definition_is_valid_yaml_before_substitution(machine: str) -> None:
     assert set(load(machine)) == {"Comment", "StartAt", "TimeoutSeconds", "States"}
 
 
 @every_machine
-def test_a_functions_place_in_a_definition_is_filled_with_that_function(machine: str) -> None:
+def test_a_function_placeholder_is_replaced_with_that_function(machine: str) -> None:
     filled = resources("AWS::Serverless::StateMachine")[MACHINE_OF[machine]]["DefinitionSubstitutions"]
     for name, value in filled.items():
         if name.endswith("FunctionArn"):
@@ -80,7 +80,7 @@ def test_a_functions_place_in_a_definition_is_filled_with_that_function(machine:
 
 
 @every_machine
-def test_the_machines_are_standard_so_that_a_release_may_wait_for_people(machine: str) -> None:
+def test_the_machines_are_standard_so_that_a_release_can_wait_for_people(machine: str) -> None:
     properties = resources("AWS::Serverless::StateMachine")[MACHINE_OF[machine]]
     assert properties["Type"] == "STANDARD"
     assert properties["DefinitionUri"] == f"statemachine/{machine}.asl.yaml"
@@ -101,13 +101,11 @@ def test_the_machines_are_standard_so_that_a_release_may_wait_for_people(machine
         ("rollback", "DidItWork", "Failed"),
     ],
 )
-def test_an_answer_that_nobody_foresaw_takes_the_cautious_way(
-    machine: str, choice: str, cautious: str
-) -> None:
+def test_an_unexpected_answer_takes_the_cautious_path(machine: str, choice: str, cautious: str) -> None:
     assert load(machine)["States"][choice]["Default"] == cautious
 
 
-def test_traffic_moves_on_only_after_a_healthy_verdict_was_looked_for_first() -> None:
+def test_traffic_moves_further_only_after_a_healthy_verdict() -> None:
     """What is clearly wrong goes back at once; a bake that is not over goes on; and then only healthy passes."""
     unhealthy, error, baking, not_healthy, *moving_on = load("release")["States"]["WhatNext"]["Choices"]
     for clear, verdict in ((unhealthy, "unhealthy"), (error, "error")):
@@ -123,14 +121,14 @@ def test_traffic_moves_on_only_after_a_healthy_verdict_was_looked_for_first() ->
 # ---- a failure never ends as SUCCEEDED -----------------------------------------------------------------------------
 
 
-def test_every_exception_that_is_listed_here_is_still_one() -> None:
+def test_every_listed_exception_still_applies() -> None:
     assert set(NOT_A_FAILURE) <= {way for name in MACHINES for way, *_ in failures(definitions.machine(name))}
     assert set(RETRIED_TIMEOUTS) <= {str(task) for task in tasks()}
     assert set(GUARDED) <= {str(state) for state in all_states()}
     assert set(ENDS_BESIDE_THE_LEDGER) <= {state.body.get("Error") for state in all_states()}
 
 
-def test_a_rollback_succeeds_only_by_the_two_endings_that_mean_it() -> None:
+def test_a_rollback_succeeds_only_through_its_two_successful_endings() -> None:
     choice = load("rollback")["States"]["DidItWork"]
     assert [(rule["Variable"], rule["StringEquals"], rule["Next"]) for rule in choice["Choices"]] == [
         ("$.ending.status", "ROLLED_BACK", "Succeeded"),
@@ -142,7 +140,7 @@ def test_a_rollback_succeeds_only_by_the_two_endings_that_mean_it() -> None:
     assert leading == {"DidItWork"}
 
 
-def test_a_release_succeeds_only_when_it_is_complete_stored_or_was_read_before() -> None:
+def test_a_release_succeeds_only_if_it_is_complete_stored_or_a_duplicate() -> None:
     states = load("release")["States"]
     leading = {
         (name, end)
@@ -157,7 +155,7 @@ def test_a_release_succeeds_only_when_it_is_complete_stored_or_was_read_before()
     }
 
 
-def test_an_approved_change_of_the_configuration_is_stored_and_never_deployed() -> None:
+def test_an_approved_configuration_change_is_stored_and_never_deployed() -> None:
     first, second, *_ = load("release")["States"]["HowDecided"]["Choices"]
     assert [each["StringEquals"] for each in first["And"]] == ["approved", "proposed"]
     assert (first["Next"], second["Next"]) == ("StoreConfiguration", "RecheckRelease")
@@ -168,14 +166,14 @@ def test_an_approved_change_of_the_configuration_is_stored_and_never_deployed() 
     assert read["unchanged"] == "StoreConfiguration"
 
 
-def test_a_gate_that_errored_counts_as_failed() -> None:
+def test_a_gate_with_an_error_counts_as_failed() -> None:
     result = filled(inner("release", "RunGates", "GateErrored"))
     assert judge_gates([{**result, "gate": "tag"}])[0] is False
     assert GateResult(**result).as_dict() == result, "it has the form of any other answer"
 
 
 @every_machine
-def test_checks_of_which_none_answered_are_not_healthy(machine: str) -> None:
+def test_checks_without_any_answer_are_not_healthy(machine: str) -> None:
     (given,) = load(machine)["States"]["ChecksErrored"]["Parameters"]["results"]
     errored = filled({"Parameters": given}) | {"checks": ["lambda storefront", "alarm 5xx"]}
     results = in_words([errored])
@@ -184,7 +182,7 @@ def test_checks_of_which_none_answered_are_not_healthy(machine: str) -> None:
     assert load(machine)["States"]["ChecksErrored"]["Next"] == "JudgeHealth"
 
 
-def test_what_is_judged_an_error_is_rolled_back_before_anything_else_is_looked_at() -> None:
+def test_an_error_verdict_is_rolled_back_before_anything_else_is_evaluated() -> None:
     first, second, *_ = load("release")["States"]["WhatNext"]["Choices"]
     assert [(each["StringEquals"], each["Next"]) for each in (first, second)] == [
         ("unhealthy", "HealthFailed"),
@@ -197,12 +195,12 @@ def test_what_is_judged_an_error_is_rolled_back_before_anything_else_is_looked_a
 # ---- one name ------------------------------------------------------------------------------------------------------
 
 
-def test_every_folder_of_functions_is_one_function_of_the_template() -> None:
+def test_every_function_folder_is_one_function_of_the_template() -> None:
     folders = {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
     assert folders == {snake(name.removesuffix("Function")) for name in functions()}
 
 
-def test_every_function_is_a_state_or_is_started_by_something_else() -> None:
+def test_every_function_is_a_state_or_has_another_trigger() -> None:
     called = {function_of(task) for task in tasks()} - {None}
     assert called | functions_beside_the_flow() == set(functions())
     assert not called & functions_beside_the_flow()

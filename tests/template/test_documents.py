@@ -65,7 +65,7 @@ def links(page: Path) -> Iterator[tuple[str, str, str]]:
 
 
 @every_page
-def test_every_link_leads_to_a_page_and_a_heading_that_are_there(page: Path) -> None:
+def test_every_link_leads_to_an_existing_page_and_heading(page: Path) -> None:
     for _, _, target in links(page):
         path, _, anchor = target.partition("#")
         found = (page.parent / path).resolve() if path else page
@@ -76,7 +76,7 @@ def test_every_link_leads_to_a_page_and_a_heading_that_are_there(page: Path) -> 
 
 
 @every_page
-def test_a_picture_says_in_words_what_it_shows(page: Path) -> None:
+def test_every_picture_has_a_text_alternative(page: Path) -> None:
     for picture, words, target in links(page):
         assert not picture or len(words) > 20, target
 
@@ -125,7 +125,7 @@ def navigation() -> list[tuple[str, list[str]]]:
     return [(title, listed(below)) for tab in yaml.safe_load(text) for title, below in tab.items()]
 
 
-def test_every_link_on_the_site_leads_to_a_page_or_a_picture_that_is_there() -> None:
+def test_every_link_on_the_site_leads_to_an_existing_page_or_picture() -> None:
     """A link to a source file leads to a page that shows it."""
     files = {(ROOT / path): text for path, text in site.files()}
     pictures = set(PICTURES.iterdir())
@@ -141,7 +141,7 @@ def test_every_link_on_the_site_leads_to_a_page_or_a_picture_that_is_there() -> 
 
 
 @every_page
-def test_every_test_that_is_named_exists(page: Path) -> None:
+def test_every_named_test_exists(page: Path) -> None:
     for path, name in re.findall(r"`(tests/[\w/.]+)(?:::(\w+))?`", page.read_text()):
         assert (ROOT / path).exists(), path
         assert not path.endswith("/") or any((ROOT / path).rglob("test_*.py")), path
@@ -149,30 +149,30 @@ def test_every_test_that_is_named_exists(page: Path) -> None:
 
 
 @every_page
-def test_every_command_that_is_named_exists(page: Path) -> None:
+def test_every_named_command_exists(page: Path) -> None:
     for paragraph in page.read_text().split("\n\n"):
         named = set(re.findall(r"(?:`|^|\.venv/bin/)tagship ([a-z]+)", paragraph, re.MULTILINE))
         assert named <= set(COMMANDS) or _NOT_THERE in paragraph, named - set(COMMANDS)
 
 
 @every_page
-def test_every_target_of_make_that_is_named_exists(page: Path) -> None:
+def test_every_named_make_target_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"(?:`|^)make ([a-z]+)", page.read_text(), re.MULTILINE)) <= targets
 
 
 @every_page
-def test_what_is_to_be_filled_in_by_an_output_is_one(page: Path) -> None:
+def test_every_placeholder_for_an_output_names_one(page: Path) -> None:
     asked = re.findall(r"<([A-Z]\w+(?:Name|Arn|Url))>", page.read_text())
     assert set(asked) <= set(template()["Outputs"])
 
 
 @every_page
-def test_no_page_names_a_place_on_somebodys_machine(page: Path) -> None:
+def test_no_page_names_a_path_on_somebodys_machine(page: Path) -> None:
     assert not re.search(r"(?<![\w.])/(?:work|tmp|home|root|Users)/", page.read_text())
 
 
-def test_the_architecture_tells_of_every_state() -> None:
+def test_the_architecture_page_describes_every_state() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     for machine in MACHINES:
         for name, body in load(machine)["States"].items():
@@ -180,7 +180,7 @@ def test_the_architecture_tells_of_every_state() -> None:
                 assert f"`{name}`" in text, name
 
 
-def test_operations_tell_of_every_ending_fact_and_metric() -> None:
+def test_the_operations_page_describes_every_ending_fact_and_metric() -> None:
     text = "".join((ROOT / "docs" / name).read_text() for name in ("operations.md", "reference.md"))
     for status in set(Status) - {Status.RUNNING}:
         assert f"`{status}`" in text, status
@@ -190,14 +190,14 @@ def test_operations_tell_of_every_ending_fact_and_metric() -> None:
         assert f"`{name}`" in text, name
 
 
-def test_every_correction_of_the_engine_is_told_with_what_rests_on_it() -> None:
+def test_every_engine_correction_is_documented_with_what_depends_on_it() -> None:
     starts = (ROOT / "tools" / "engine.py").read_text().partition("def main()")[2].partition("if ")[2]
     corrections = re.findall(r"^    (\w+)\(\)$", starts.partition('if "--with-parent"')[0], re.MULTILINE)
     text = (ROOT / "docs" / "contributing" / "what-is-proven-where.md").read_text()
     assert len(re.findall(r"^\| \d+ \|", text, re.MULTILINE)) == len(corrections) > 5
 
 
-def test_the_page_of_the_architecture_knows_every_item_of_the_ledger_and_every_place_of_the_house() -> None:
+def test_the_architecture_page_lists_every_ledger_item_and_every_package() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     rooms = ROOT / "layers" / "tagship" / "tagship"
     code = "".join(path.read_text() for path in (rooms / "ledger").glob("*.py"))
@@ -210,12 +210,12 @@ def test_the_page_of_the_architecture_knows_every_item_of_the_ledger_and_every_p
     assert {place for place in places if f"  {place}/" not in house or f"`{place}`" not in house} == set()
 
 
-def test_what_is_proven_where_knows_the_size_of_the_fault_matrix() -> None:
+def test_the_evidence_page_has_the_size_of_the_fault_matrix() -> None:
     text = (ROOT / "docs" / "contributing" / "what-is-proven-where.md").read_text()
     assert f"read from the definitions: {len(GRID)} cells" in text
 
 
-def test_the_page_about_cost_counts_what_the_template_has() -> None:
+def test_the_cost_page_counts_the_templates_resources() -> None:
     text = (ROOT / "docs" / "cost.md").read_text()
     resources = template()["Resources"].values()
     alarms = [it["Properties"] for it in resources if it["Type"] == "AWS::CloudWatch::Alarm"]
@@ -252,7 +252,7 @@ def parsed(words: list[str]) -> click.Context:
 
 
 @every_page
-def test_every_command_that_is_shown_is_one_that_can_be_run(
+def test_every_command_in_the_docs_can_be_run(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -265,7 +265,7 @@ def test_every_command_that_is_shown_is_one_that_can_be_run(
 
 
 @every_page
-def test_every_option_that_a_sentence_names_belongs_to_its_command(page: Path) -> None:
+def test_every_option_in_a_sentence_belongs_to_its_command(page: Path) -> None:
     text = _CODE.sub("", page.read_text())
     for said in re.findall(r"`(?:\.venv/bin/)?(tagship [^`\n]+)`", text):
         words = re.split(r"\s+", said)[1:]
@@ -290,7 +290,7 @@ def texts_in(path: Path) -> Iterator[str]:
             )
 
 
-def test_every_command_that_the_code_tells_people_to_type_names_the_stage() -> None:
+def test_every_command_suggested_by_the_code_names_the_stage() -> None:
     """At night the one that is pasted must not ask another stage."""
     asks = [name for name in COMMANDS if any(it.name == "stage" for it in _command(name).params)]
     typed = re.compile(rf"tagship (?:{'|'.join(asks)}) \{{[^.;:]*")
@@ -322,9 +322,7 @@ def test_a_runbook_never_asks_the_default_stage(page: Path) -> None:
         assert not takes_a_stage or "--stage" in words or "--from" in words, " ".join(words)
 
 
-def test_what_the_readme_runs_without_an_account_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_readmes_commands_without_an_account_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     readme = ROOT / "README.md"
     (tmp_path / "application.yaml").write_text(*applications(readme))
@@ -385,13 +383,13 @@ def faults_named_in(path: Path) -> set[int]:
     }
 
 
-def test_faults_are_numbered_without_a_gap_as_tests_name_them_by_number() -> None:
+def test_faults_are_numbered_without_gaps() -> None:
     lines = re.findall(r"^\| (\d+) \|", (ROOT / "docs" / "faults.md").read_text(), re.MULTILINE)
     assert [int(number) for number in lines] == list(range(1, len(lines) + 1)) == list(faults())
 
 
 @pytest.mark.parametrize("number", faults())
-def test_a_fault_is_shown_by_tests_that_name_it_or_not_yet(number: int) -> None:
+def test_every_fault_has_tests_or_is_marked_as_untested(number: int) -> None:
     files, engines = faults()[number]
     for file in files:
         assert number in faults_named_in(ROOT / file), file
@@ -400,7 +398,7 @@ def test_a_fault_is_shown_by_tests_that_name_it_or_not_yet(number: int) -> None:
     assert files or re.search(rf"^\| {number} \|.*\| not yet\b", text, re.MULTILINE)
 
 
-def test_a_test_that_names_a_fault_names_one_of_the_page() -> None:
+def test_every_fault_number_in_a_test_exists_on_the_page() -> None:
     for path in (ROOT / "tests").rglob("test_*.py"):
         assert faults_named_in(path) <= set(faults()), path
 
@@ -415,12 +413,12 @@ def applications(page: Path) -> list[str]:
 
 
 @every_page
-def test_every_application_that_is_shown_is_valid(page: Path) -> None:
+def test_every_shown_application_is_valid(page: Path) -> None:
     for block in applications(page):
         read_application(yaml.safe_load(block))
 
 
-def test_what_is_shown_as_an_extension_is_one() -> None:
+def test_every_shown_extension_is_valid() -> None:
     """Each example is what its room wants, so that who copies it starts with something that works."""
     blocks = re.findall(
         r"^```python\n(.*?)^```", (ROOT / "docs" / "extending.md").read_text(), re.MULTILINE | re.DOTALL
@@ -437,7 +435,7 @@ def test_what_is_shown_as_an_extension_is_one() -> None:
 
 
 @pytest.mark.parametrize("record", [Gate, AnyCheck, Channel, Kind], ids=lambda it: it.__name__)
-def test_all_that_an_extension_may_say_is_on_the_page(record: type) -> None:
+def test_the_extension_page_describes_every_field_of_an_extension(record: type) -> None:
     text = (ROOT / "docs" / "extending.md").read_text()
     said = {name for name in (*vars(record), *record.__annotations__) if not name.startswith("_")}
     assert said and {name for name in said if not re.search(rf"\b{name}\b", text)} == set()
@@ -455,7 +453,7 @@ def headings(page: str) -> str:
     return "\n".join(re.findall(r"^##+ .*", (ROOT / "docs" / page).read_text(), re.MULTILINE))
 
 
-def test_whatever_can_be_added_is_described_on_its_page() -> None:
+def test_every_extension_point_is_described_on_its_page() -> None:
     """`make check` reminds the author of a new one."""
     for name in GATES:
         assert f"## `{name}`" in headings("gates.md"), name
@@ -481,11 +479,11 @@ def test_ten_lines_are_enough_for_an_application() -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_a_picture_is_drawn_from_its_definition_as_it_is(machine: str) -> None:
+def test_every_state_machine_picture_is_current(machine: str) -> None:
     assert (PICTURES / f"{machine}.svg").read_text() == draw.draw(machine), ".venv/bin/python -m tools.draw"
 
 
 @every_page
-def test_the_made_parts_of_a_page_are_current(page: Path) -> None:
+def test_generated_parts_of_pages_are_current(page: Path) -> None:
     text = page.read_text()
     assert reference.made(text) == text, ".venv/bin/python -m tools.reference"

@@ -40,7 +40,7 @@ def retried(task: State) -> set[str]:
     return {name for retry in task.body["Retry"] if retry["MaxAttempts"] for name in retry["ErrorEquals"]}
 
 
-def test_there_is_one_base_with_two_branches() -> None:
+def test_errors_have_one_base_with_two_branches() -> None:
     assert TagshipError.__bases__ == (Exception,)
     assert RetryableError.__bases__ == (TagshipError,)
     assert FinalError.__bases__ == (TagshipError,)
@@ -52,7 +52,7 @@ def test_every_error_is_either_retryable_or_final(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_every_error_says_in_a_sentence_what_it_means(name: str) -> None:
+def test_every_error_has_a_docstring_sentence(name: str) -> None:
     assert (NAMED[name].__doc__ or "").strip().endswith(".")
 
 
@@ -68,12 +68,12 @@ def every_error() -> dict[str, str]:
     }
 
 
-def test_a_name_is_one_error_wherever_it_stands() -> None:
+def test_an_errors_name_is_unique() -> None:
     names = list(every_error().values())
     assert len(names) == len(set(names))
 
 
-def test_an_error_never_has_the_name_of_one_that_python_or_aws_raises() -> None:
+def test_no_error_has_the_name_of_a_python_or_aws_error() -> None:
     import builtins
 
     from botocore import exceptions
@@ -87,7 +87,7 @@ def test_every_error_is_raised_somewhere() -> None:
 
 
 @pytest.mark.parametrize("task", calling, ids=str)
-def test_a_function_that_asks_aws_is_asked_again_when_aws_is_unavailable(task: State) -> None:
+def test_a_state_whose_function_calls_aws_retries_aws_unavailable(task: State) -> None:
     assert {"AwsUnavailable", "LedgerBusy"} <= retried(task) or "States.ALL" in retried(task)
 
 
@@ -105,7 +105,7 @@ def test_a_state_retries_by_name_only_what_its_function_can_raise(task: State) -
 
 
 @pytest.mark.parametrize("task", calling, ids=str)
-def test_a_state_retries_by_name_no_error_that_is_final(task: State) -> None:
+def test_a_state_retries_no_final_error_by_name(task: State) -> None:
     for name in retried(task):
         assert name not in NAMED or issubclass(NAMED[name], RetryableError)
 
@@ -116,7 +116,7 @@ def test_a_state_catches_by_name_only_what_its_function_can_raise(task: State) -
     assert caught <= raised_by(snake(task.name))
 
 
-def test_a_rollback_does_not_ask_again_what_asking_can_not_help() -> None:
+def test_a_rollback_does_not_retry_what_a_retry_cannot_fix() -> None:
     restoring = next(task for task in states_of("rollback") if task.name == "RestoreBaseline")
     (first, waiting, second) = restoring.body["Retry"]
     assert first["MaxAttempts"] == 0
@@ -125,14 +125,14 @@ def test_a_rollback_does_not_ask_again_what_asking_can_not_help() -> None:
     assert all(issubclass(NAMED[name], FinalError) for name in first["ErrorEquals"])
 
 
-def test_an_ending_and_its_error_belong_to_each_other() -> None:
+def test_endings_and_their_errors_match() -> None:
     for status in Status:
         if status.error:
             assert Status.of_error(status.error) is status
     assert {status for status in Status if not status.error} == {Status.RUNNING, Status.SUCCEEDED}
 
 
-def test_the_contracts_endings_have_the_contracts_errors() -> None:
+def test_the_endings_have_the_documented_errors() -> None:
     assert {status.value: status.error for status in Status if status.error} == {
         "INVALID": "ReleaseInvalid",
         "REJECTED": "ReleaseRejected",

@@ -78,7 +78,7 @@ def written_in(path: Path) -> set[FactKind]:
     return found
 
 
-def test_no_fact_is_named_but_by_the_catalogue() -> None:
+def test_facts_are_named_only_through_the_catalogue() -> None:
     names = {str(kind) for kind in FactKind}
     spelled = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.value}"
@@ -89,25 +89,25 @@ def test_no_fact_is_named_but_by_the_catalogue() -> None:
     assert spelled == []
 
 
-def test_every_fact_in_the_catalogue_is_written_somewhere() -> None:
+def test_every_fact_in_the_catalogue_is_written_by_the_code() -> None:
     written = {kind for path in code() if not READ_FACTS & set(path.parts) for kind in written_in(path)}
     assert set(FactKind) - written == set()
 
 
-def test_every_status_but_running_has_one_ending() -> None:
+def test_every_status_except_running_has_one_ending() -> None:
     assert set(ENDINGS) == set(Status) - {Status.RUNNING}
     assert {status_of(kind) for kind in ENDING_KINDS} == set(ENDINGS)
     assert status_of(FactKind.GATES_FAILED) is None
 
 
-def test_a_name_that_another_version_wrote_is_no_kind() -> None:
+def test_an_unknown_fact_name_is_no_kind() -> None:
     assert FactKind.of("Release Teleported") is None
     assert FactKind.of(None) is None
     assert FactKind.of("Release Read") is FactKind.RELEASE_READ
 
 
 @pytest.mark.parametrize("kind", list(FactKind))
-def test_every_kind_has_words_and_is_stored_as_its_name(kind: FactKind) -> None:
+def test_every_fact_kind_has_a_description_and_is_stored_by_name(kind: FactKind) -> None:
     assert kind.words
     assert kind == kind.value == f"{kind}"
     assert (kind.level is None) or kind.level in set(Level)

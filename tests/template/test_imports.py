@@ -66,7 +66,7 @@ def ours(module: Module) -> set[str]:
     return {name for name in module.imports() if name.split(".")[0] in ("tagship", "functions")}
 
 
-def test_every_module_of_the_layer_has_its_place() -> None:
+def test_every_module_of_the_layer_has_a_defined_place() -> None:
     places = {place(module.name) for module in modules()} - {"tagship", "functions"}
     assert places == {name for floor in FLOORS for name in floor}
 
@@ -81,7 +81,7 @@ def in_places(*places: str) -> list[Module]:
 
 
 @pytest.mark.parametrize("floor", range(len(FLOORS)))
-def test_a_place_knows_the_floors_below_it_and_no_neighbour(floor: int) -> None:
+def test_a_package_imports_lower_packages_only(floor: int) -> None:
     below = {name for lower in FLOORS[:floor] for name in lower}
     may = below | (set(FLOORS[0]) if floor == 0 else ROOMS_THAT_ALL_MAY_ENTER)
     if floor == len(FLOORS) - 1:
@@ -93,7 +93,7 @@ def test_a_place_knows_the_floors_below_it_and_no_neighbour(floor: int) -> None:
     assert {name: places for name, places in unasked.items() if places} == {}
 
 
-def test_what_describes_a_part_of_the_configuration_does_not_know_the_whole() -> None:
+def test_a_configuration_part_does_not_import_the_whole_configuration() -> None:
     knowing = {
         it.name for it in in_places("health") if "tagship.model.application" in everything_behind(it.name)
     }
@@ -101,7 +101,7 @@ def test_what_describes_a_part_of_the_configuration_does_not_know_the_whole() ->
 
 
 @pytest.mark.parametrize("module", in_places("functions"), ids=lambda it: it.name)
-def test_a_handler_parses_its_event_and_leaves_the_work_to_a_room(module: Module) -> None:
+def test_a_handler_parses_its_event_and_calls_one_package(module: Module) -> None:
     assert len(module.path.read_text().splitlines()) <= HANDLER_LINES
 
 
@@ -111,7 +111,7 @@ def test_no_function_imports_another() -> None:
     } == set()
 
 
-def test_no_module_is_imported_by_what_it_imports() -> None:
+def test_no_imports_are_circular() -> None:
     names = {module.name for module in modules()}
     for module in modules():
         for name in (ours(module) - {module.name}) & names:
@@ -121,7 +121,7 @@ def test_no_module_is_imported_by_what_it_imports() -> None:
             assert not in_a_circle, f"{module.name} and {name} import each other"
 
 
-def test_only_one_module_makes_clients_and_sessions() -> None:
+def test_only_one_module_creates_clients_and_sessions() -> None:
     making = {
         module.name
         for module in modules()
@@ -131,7 +131,7 @@ def test_only_one_module_makes_clients_and_sessions() -> None:
     assert making == MAKES_CLIENTS
 
 
-def test_only_one_module_speaks_http() -> None:
+def test_only_one_module_makes_http_requests() -> None:
     clients = {"http.client", "socket", "urllib.request", "urllib3", "requests", "httpx", "aiohttp"}
     command_line = [Module(f"tagship_cli.{path.stem}", path) for path in (ROOT / "cli").rglob("*.py")]
     speaking = {it.name for it in (*modules(), *command_line) if it.imports() & clients}
@@ -149,7 +149,7 @@ def test_only_the_settings_read_the_environment() -> None:
     assert reading == HANDS_OVER_THE_ENVIRONMENT
 
 
-def test_the_environment_is_handed_to_the_settings_in_one_line_that_runs_once() -> None:
+def test_the_environment_is_read_in_one_line_that_runs_once() -> None:
     (runtime,) = in_places("runtime")
     lines = [line.strip() for line in runtime.path.read_text().splitlines() if "environ" in line]
     assert lines == ["return Runtime(settings=Settings.from_environment(os.environ))"]
@@ -172,7 +172,7 @@ def test_only_the_ledger_knows_the_tables_keys() -> None:
     assert {name for name in knowing if place(name) != "ledger"} == KNOWS_THE_KEYS
 
 
-def test_only_what_reads_documents_loads_pydantic() -> None:
+def test_only_modules_that_read_documents_load_pydantic() -> None:
     pydantic = {"pydantic", "pydantic_core", "pydantic_settings"}
     assert {module.name for module in modules() if roots(module.imports()) & pydantic} == READS_DOCUMENTS
     assert {module.name for module in modules() if roots(at_top(module)) & pydantic} == {
@@ -180,7 +180,7 @@ def test_only_what_reads_documents_loads_pydantic() -> None:
     }
 
 
-def test_documents_are_read_when_a_release_arrives_and_by_no_later_step() -> None:
+def test_documents_are_parsed_when_a_release_arrives_and_by_no_later_step() -> None:
     """pydantic costs a cold start 166 ms."""
     reading = {
         module.name
@@ -190,7 +190,7 @@ def test_documents_are_read_when_a_release_arrives_and_by_no_later_step() -> Non
     assert reading == {"functions.read_release"}
 
 
-def test_nothing_that_is_deployed_imports_a_tool_or_a_test() -> None:
+def test_deployed_code_imports_no_tools_or_tests() -> None:
     assert {
         module.name: roots(module.imports()) & TOOLS
         for module in modules()
@@ -198,7 +198,7 @@ def test_nothing_that_is_deployed_imports_a_tool_or_a_test() -> None:
     } == {}
 
 
-def test_nothing_runs_when_a_module_is_imported() -> None:
+def test_importing_a_module_runs_nothing() -> None:
     """Only definitions and constants stand at the top of a file."""
     running = [
         f"{module.name}: {ast.unparse(node)}"
@@ -242,7 +242,7 @@ def room_of(name: str) -> str:
     return name.rsplit(".", 1)[0]
 
 
-def test_what_an_option_of_the_page_needs_is_loaded_where_it_is_switched_on() -> None:
+def test_optional_parts_of_the_page_are_loaded_only_when_enabled() -> None:
     """A sign-in's libraries cost more than the whole page."""
     assert {module.name for module in modules() if roots(at_top(module)) & {"jwt", "cryptography"}} == set()
     known = {module.name for module in modules()}

@@ -113,7 +113,7 @@ def named(path: Path) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_a_kind_stands_in_files_that_begin_with_its_name(kind: Kind) -> None:
+def test_a_kinds_files_start_with_its_name(kind: Kind) -> None:
     its_own = [path for path in LIST.parent.glob("*.py") if is_of(kind, path)]
     stands = {
         part.__module__.rpartition(".")[2] for part in (kind.spec, kind.make, kind.rights, kind.subject)
@@ -125,7 +125,7 @@ def test_a_kind_stands_in_files_that_begin_with_its_name(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("path", PLACES, ids=named)
-def test_no_other_place_speaks_of_what_one_kind_moves(path: Path) -> None:
+def test_no_other_module_uses_one_kinds_terms(path: Path) -> None:
     text = path.read_text()
     for kind in KINDS.values():
         if is_of(kind, path):
@@ -142,7 +142,7 @@ def test_no_other_place_speaks_of_what_one_kind_moves(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PLACES, ids=named)
-def test_no_other_place_asks_which_kind_it_is(path: Path) -> None:
+def test_no_other_module_checks_which_kind_it_is(path: Path) -> None:
     kinds = {
         kind.name
         for kind in KINDS.values()

@@ -557,13 +557,13 @@ FAULTS = (
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_a_planted_fault_is_found_wherever_it_is_planted(fault: Fault) -> None:
+def test_a_planted_fault_is_found_everywhere(fault: Fault) -> None:
     planted = [broken for name in MACHINES for broken in fault.plants(machine(name))]
     assert planted, "it fits nowhere"
     assert [changes(broken) for broken in planted if not [*fault.found_by(broken)]] == []
 
 
-def test_every_check_has_a_fault_that_it_finds() -> None:
+def test_every_check_finds_a_planted_fault() -> None:
     assert {fault.found_by for fault in FAULTS} == set(graph.CHECKS)
 
 

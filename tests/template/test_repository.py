@@ -20,7 +20,7 @@ def pinned(lock: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_package_is_locked_by_version_and_hash(lock: Path) -> None:
+def test_every_package_is_locked_with_version_and_hash(lock: Path) -> None:
     packages = re.split(r"\n(?=\S)", re.sub(r"^ *#.*\n", "", lock.read_text(), flags=re.MULTILINE).strip())
     assert packages
     assert [
@@ -31,12 +31,12 @@ def test_every_package_is_locked_by_version_and_hash(lock: Path) -> None:
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_lock_file_names_where_packages_come_from(lock: Path) -> None:
+def test_no_lock_file_names_a_package_index(lock: Path) -> None:
     assert not re.search(r"://|--(extra-)?index-url|--find-links", lock.read_text())
 
 
 @pytest.mark.parametrize("lock", LAYERS, ids=lambda path: path.parent.name)
-def test_tests_run_with_the_versions_that_a_layer_brings(lock: Path) -> None:
+def test_tests_run_with_the_layers_package_versions(lock: Path) -> None:
     layer, development = pinned(lock), pinned(ROOT / "requirements/dev.txt")
     assert {name: development.get(name) for name in layer} == layer
 
@@ -47,26 +47,26 @@ def test_no_package_is_in_two_layers() -> None:
     assert not first & second
 
 
-def test_the_launcher_corrects_the_version_that_is_installed() -> None:
+def test_the_launcher_corrects_the_installed_version() -> None:
     [corrected] = re.findall(r'^VERSION = "(.+)"$', (ROOT / "tools/engine.py").read_text(), re.MULTILINE)
     assert pinned(ROOT / "requirements/engine.txt")["ministack"] == corrected
 
 
-def test_the_interpreter_that_is_corrected_is_the_interpreter_that_is_pinned() -> None:
+def test_the_corrected_interpreter_is_the_pinned_one() -> None:
     launcher = (ROOT / "tests/integration/stepfunctions_local/interpreter.py").read_text()
     (corrected,) = re.findall(r'^VERSION = "(.+)"$', launcher, re.MULTILINE)
     assert pinned(ROOT / "requirements/interpreter.txt")["localstack-core"] == corrected
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
-def test_actions_are_pinned_by_commit_with_their_version_beside(workflow: Path) -> None:
+def test_actions_are_pinned_by_commit_with_their_version_in_a_comment(workflow: Path) -> None:
     used = re.findall(r"uses: *(.+)", workflow.read_text())
     assert used
     assert [each for each in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each)] == []
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
-def test_workflows_may_only_read_but_for_the_job_that_releases(workflow: Path) -> None:
+def test_workflows_are_read_only_except_the_release_job(workflow: Path) -> None:
     """That job runs nothing of the repository: `test_ci_examples.py` holds it."""
     document = yaml.safe_load(workflow.read_text())
     assert document["permissions"] == {"contents": "read"}
@@ -78,7 +78,7 @@ def test_workflows_may_only_read_but_for_the_job_that_releases(workflow: Path) -
     assert writes == {"release.yaml": ["release"]}.get(workflow.name, [])
 
 
-def test_what_ci_publishes_with_is_what_the_tests_run_with() -> None:
+def test_ci_publishes_with_the_tested_versions() -> None:
     alone, development = (pinned(ROOT / f"requirements/{name}.txt") for name in ("cli", "dev"))
     assert {name: development.get(name) for name in alone} == alone
 

@@ -160,13 +160,13 @@ def test_every_parameter_is_used(name: str) -> None:
     assert uses
 
 
-def test_the_contracts_parameters_and_outputs_are_there() -> None:
+def test_the_documented_parameters_and_outputs_exist() -> None:
     assert set(CONTRACT_PARAMETERS) <= set(template()["Parameters"])
     assert set(CONTRACT_OUTPUTS) <= set(template()["Outputs"])
 
 
 @pytest.mark.parametrize("name", template()["Outputs"])
-def test_every_output_says_what_it_is_for(name: str) -> None:
+def test_every_output_has_a_description(name: str) -> None:
     assert template()["Outputs"][name]["Description"].endswith(".")
 
 
@@ -174,12 +174,12 @@ def test_every_output_says_what_it_is_for(name: str) -> None:
 
 
 @every_function
-def test_a_function_says_what_it_does(name: str) -> None:
+def test_every_function_has_a_description(name: str) -> None:
     assert functions()[name]["Description"].endswith(".")
 
 
 @every_function
-def test_a_functions_description_is_that_of_its_code(name: str) -> None:
+def test_a_functions_description_is_its_modules_docstring(name: str) -> None:
     folder = snake(name.removesuffix("Function"))
     docstring = ast.get_docstring(module(f"functions.{folder}").tree) or ""
     assert (
@@ -188,7 +188,7 @@ def test_a_functions_description_is_that_of_its_code(name: str) -> None:
 
 
 @every_function
-def test_a_function_has_its_own_log_that_does_not_grow_for_ever(name: str) -> None:
+def test_a_function_has_its_own_log_group_with_limited_retention(name: str) -> None:
     (logs,) = functions()[name]["LoggingConfig"]["LogGroup"].values()
     assert logs == name.removesuffix("Function") + "Logs"
     group = resources("AWS::Logs::LogGroup")[logs]
@@ -199,14 +199,14 @@ def test_a_function_has_its_own_log_that_does_not_grow_for_ever(name: str) -> No
 
 
 @every_function
-def test_a_function_has_a_role_of_its_own_that_sam_makes_from_its_policies(name: str) -> None:
+def test_a_function_has_its_own_role_made_by_sam_from_its_policies(name: str) -> None:
     assert "Role" not in functions()[name]
     assert statements_of(name)
     assert all(isinstance(policy, dict) for policy in functions()[name]["Policies"]), "no managed policy"
 
 
 @every_function
-def test_a_function_runs_what_was_built_for_it(name: str) -> None:
+def test_a_function_runs_its_own_build(name: str) -> None:
     function = functions()[name]
     assert function["Runtime"] == "python3.13"
     assert function["Handler"] == "app.handler"
@@ -218,7 +218,7 @@ def test_a_function_runs_what_was_built_for_it(name: str) -> None:
 
 
 @every_function
-def test_only_a_function_that_verifies_tokens_brings_the_cryptography_for_it(name: str) -> None:
+def test_only_functions_that_verify_tokens_have_the_cryptography_layer(name: str) -> None:
     """It is 16 MB: every other cold start would unpack it for nothing."""
     behind = everything_behind(f"functions.{snake(name.removesuffix('Function'))}")
     verifies = any(
@@ -231,7 +231,7 @@ def test_only_a_function_that_verifies_tokens_brings_the_cryptography_for_it(nam
 
 
 @pytest.mark.parametrize("name", sorted(functions_beside_the_flow() - {"ApprovalPageFunction"}))
-def test_what_an_event_could_not_deliver_is_kept(name: str) -> None:
+def test_undeliverable_events_are_kept(name: str) -> None:
     for event in functions()[name]["Events"].values():
         properties = event["Properties"]
         if event["Type"] == "SQS":
@@ -255,7 +255,7 @@ def test_what_an_event_could_not_deliver_is_kept(name: str) -> None:
             assert properties["DestinationConfig"]["OnFailure"]["Type"] == "SQS"
 
 
-def test_a_fact_that_can_not_be_broadcast_does_not_stop_those_behind_it_for_ever() -> None:
+def test_a_fact_that_cannot_be_broadcast_does_not_block_later_ones_forever() -> None:
     """Fault 51."""
     stream = functions()["BroadcastFunction"]["Events"]["Facts"]["Properties"]
     assert stream["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
@@ -266,14 +266,14 @@ def test_a_fact_that_can_not_be_broadcast_does_not_stop_those_behind_it_for_ever
     }
 
 
-def test_an_upload_that_could_not_start_a_release_is_kept() -> None:
+def test_an_upload_event_that_cannot_start_a_release_is_kept() -> None:
     (target,) = resources("AWS::Events::Rule")["UploadRule"]["Targets"]
     assert target["DeadLetterConfig"]["Arn"] == {"Fn::GetAtt": ["DeadLetters", "Arn"]}
     assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] == 86400
 
 
 @pytest.mark.parametrize("name", resources("AWS::SQS::Queue"))
-def test_a_queue_keeps_what_failed_as_long_as_sqs_can_and_encrypted(name: str) -> None:
+def test_failure_queues_keep_messages_as_long_as_sqs_allows_and_encrypted(name: str) -> None:
     queue = resources("AWS::SQS::Queue")[name]
     assert queue["MessageRetentionPeriod"] == 1_209_600
     assert queue["SqsManagedSseEnabled"] is True
@@ -306,13 +306,13 @@ def used_settings(function: str) -> set[str]:
 
 
 @every_function
-def test_a_function_is_told_what_it_looks_at(name: str) -> None:
+def test_a_function_receives_every_variable_it_reads(name: str) -> None:
     needed = {variable_of()[setting] for setting in used_settings(snake(name.removesuffix("Function")))}
     assert needed <= set(functions()[name]["Environment"]["Variables"])
 
 
 @every_function
-def test_a_function_is_told_nothing_that_it_does_not_look_at(name: str) -> None:
+def test_a_function_receives_no_variable_it_does_not_read(name: str) -> None:
     own = set(resources("AWS::Serverless::Function")[name].get("Environment", {}).get("Variables", {}))
     assert own <= {variable_of()[setting] for setting in used_settings(snake(name.removesuffix("Function")))}
 
@@ -322,7 +322,7 @@ def test_every_variable_that_the_template_gives_is_read() -> None:
     assert {name for name in given if name.startswith("TAGSHIP_")} <= set(variable_of().values())
 
 
-def test_every_setting_that_is_read_is_given_to_somebody() -> None:
+def test_every_setting_that_is_read_is_given_to_a_function() -> None:
     given = {name for each in functions().values() for name in each["Environment"]["Variables"]}
     assert set(variable_of().values()) - given == set()
 
@@ -342,12 +342,12 @@ def allowed() -> list[Statement]:
 
 
 @pytest.mark.parametrize("statement", [it for it in statements() if not it.trusts], ids=str)
-def test_every_right_has_its_reason_right_above_it(statement: Statement) -> None:
+def test_every_permission_has_its_reason_directly_above(statement: Statement) -> None:
     assert len(statement.reason) > 10
 
 
 @pytest.mark.parametrize("statement", allowed(), ids=str)
-def test_no_right_is_given_by_wildcard(statement: Statement) -> None:
+def test_no_permission_uses_a_wildcard_action(statement: Statement) -> None:
     """But for the topic key's own policy: it hands the key to the account's policies, which are these here."""
     assert statement.resource == "TopicKey" or not [action for action in statement.actions if "*" in action]
     assert "NotAction" not in statement.body
@@ -355,18 +355,18 @@ def test_no_right_is_given_by_wildcard(statement: Statement) -> None:
 
 
 @pytest.mark.parametrize("statement", [it for it in allowed() if "*" in it.on], ids=str)
-def test_a_right_on_everything_is_one_that_knows_no_resource(statement: Statement) -> None:
+def test_a_permission_on_every_resource_is_for_an_action_without_resources(statement: Statement) -> None:
     """Or one of a key's own policy, where everything is that key."""
     assert set(statement.actions) <= WITHOUT_A_RESOURCE or statement.resource in KEYS
 
 
 @pytest.mark.parametrize("action", ONLY)
-def test_what_only_some_may_do_nobody_else_may(action: str) -> None:
+def test_restricted_actions_are_granted_only_to_the_listed_roles(action: str) -> None:
     granted = {it.resource for it in allowed() if action in it.actions and it.resource not in KEYS}
     assert granted == ONLY[action]
 
 
-def test_who_makes_links_can_not_check_them_and_who_checks_them_can_not_make_any() -> None:
+def test_roles_that_sign_links_cannot_verify_them_and_vice_versa() -> None:
     assert not ONLY["kms:GenerateMac"] & ONLY["kms:VerifyMac"]
 
 
@@ -377,7 +377,7 @@ def role_of(function: str) -> Body:
     }
 
 
-def test_the_link_keys_own_policy_lets_nobody_sign_but_the_two_senders() -> None:
+def test_the_link_keys_policy_lets_only_the_two_senders_sign() -> None:
     """Whatever a policy of the account says, an administrator's among them: who could sign could approve."""
     of_the_key = [it for it in statements() if it.resource == "LinkKey"]
     senders = [role_of("RequestApprovalFunction"), role_of("RemindApproversFunction")]
@@ -403,7 +403,7 @@ RECHECKING: list[Body] = [
 ]
 
 
-def test_no_function_can_prove_what_the_command_line_proves() -> None:
+def test_no_function_can_create_the_command_lines_proof() -> None:
     """The page's, above all. Who can, is said by the account's IAM policies."""
     of_the_key = [it for it in statements() if it.resource == "DecisionKey"]
     (denied,) = [it for it in of_the_key if it.effect == "Deny"]
@@ -415,7 +415,7 @@ def test_no_function_can_prove_what_the_command_line_proves() -> None:
     assert not [it for it in allowed() if "DecisionKey" in str(it.on) and "kms:GenerateMac" in it.actions]
 
 
-def test_mail_is_allowed_whatever_configuration_set_the_sender_has() -> None:
+def test_sending_mail_is_allowed_with_any_configuration_set() -> None:
     """Fault 64: SES asks for a right on the identity's default configuration set too, and refuses the mail without it."""
     for statement in allowed():
         if statement.actions[0].startswith("ses:"):
@@ -423,7 +423,7 @@ def test_mail_is_allowed_whatever_configuration_set_the_sender_has() -> None:
             assert kinds == ["identity/*", "configuration-set/*"], statement
 
 
-def test_a_waiting_task_is_answered_on_the_release_machine_alone() -> None:
+def test_only_the_release_machines_tasks_can_be_answered() -> None:
     """Fault 80."""
     machine = (
         "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:stateMachine:${AWS::StackName}-release"
@@ -436,7 +436,7 @@ def test_a_waiting_task_is_answered_on_the_release_machine_alone() -> None:
     assert {str(it.on) for it in answering} == {str(({"Fn::Sub": machine},))}
 
 
-def test_the_page_of_every_stage_has_its_own_share_of_the_accounts_concurrency() -> None:
+def test_every_stages_page_has_reserved_concurrency() -> None:
     """A flood on one stage's page starves no other stage's releases where they share an account."""
     page = functions()["ApprovalPageFunction"]["ReservedConcurrentExecutions"]
     assert page == {"Fn::If": ["ReservesPage", {"Ref": "ApprovalPageConcurrency"}, {"Ref": "AWS::NoValue"}]}
@@ -448,7 +448,7 @@ def test_the_page_of_every_stage_has_its_own_share_of_the_accounts_concurrency()
         assert "ApprovalPageConcurrency=0" not in stages()[stage]["parameter_overrides"]
 
 
-def test_productions_rollback_always_has_room_to_run() -> None:
+def test_productions_rollback_has_reserved_concurrency() -> None:
     rollback = functions()["RestoreBaselineFunction"]["ReservedConcurrentExecutions"]
     assert rollback == {
         "Fn::If": ["ReservesRollback", {"Ref": "RollbackConcurrency"}, {"Ref": "AWS::NoValue"}]
@@ -462,7 +462,7 @@ def test_productions_rollback_always_has_room_to_run() -> None:
     assert template()["Parameters"]["RollbackConcurrency"]["Default"] > 0
 
 
-def test_the_page_reads_no_secret_but_slacks() -> None:
+def test_the_page_can_read_only_slack_secrets() -> None:
     """It is the one function that anybody on the internet can call."""
     (statement,) = [
         it
@@ -472,7 +472,7 @@ def test_the_page_reads_no_secret_but_slacks() -> None:
     assert str(statement.body["Resource"]["Fn::Sub"]).endswith(":secret:tagship/${Stage}/*/slack*")
 
 
-def test_nothing_in_the_ledger_can_be_deleted_or_listed_by_anybody() -> None:
+def test_nobody_can_delete_or_list_the_ledger() -> None:
     actions = {
         action for statement in allowed() for action in statement.actions if action.startswith("dynamodb:")
     }
@@ -480,7 +480,7 @@ def test_nothing_in_the_ledger_can_be_deleted_or_listed_by_anybody() -> None:
     assert "PartiQLDelete" not in " ".join(actions)
 
 
-def test_a_function_that_only_reads_the_ledger_can_not_write_it() -> None:
+def test_a_function_that_only_reads_the_ledger_cannot_write_it() -> None:
     rights: dict[str, set[str]] = {}
     for statement in allowed():
         actions = {action for action in statement.actions if action.startswith("dynamodb:")}
@@ -497,7 +497,7 @@ ROLES_OF_TARGETS = ({"Ref": "TargetRolePattern"},)
 ROLES_OF_PROMOTIONS = ({"Fn::Sub": "arn:${AWS::Partition}:iam::*:role/tagship-to-*"},)
 
 
-def test_no_function_has_a_right_on_any_target_itself() -> None:
+def test_no_function_has_direct_permissions_on_a_target() -> None:
     """Only the application's own role has, and only roles of one pattern can be assumed."""
     targets = ("lambda:", "cloudformation:", "ecs:", "cloudfront:")
     for statement in allowed():
@@ -510,7 +510,7 @@ def test_no_function_has_a_right_on_any_target_itself() -> None:
                 assert set(statement.body["Condition"]["StringEquals"]) == {"aws:ResourceAccount"}
 
 
-def test_a_role_is_assumed_only_with_its_external_id_and_the_applications_name() -> None:
+def test_a_role_is_assumed_only_with_its_external_id_and_application_name() -> None:
     """So a function in wrong hands can't assume a role that asks for neither."""
     tagged = {"aws:RequestTag/Application": "false"}
     for statement in allowed():
@@ -521,7 +521,7 @@ def test_a_role_is_assumed_only_with_its_external_id_and_the_applications_name()
             assert statement.body["Condition"]["Null"] == tagged
 
 
-def test_no_role_of_the_stack_itself_can_be_assumed_as_an_applications() -> None:
+def test_no_stack_role_can_be_assumed_as_an_applications_role() -> None:
     """The publisher's role above all: who assumed it could sign and upload releases."""
     pattern = template()["Parameters"]["TargetRolePattern"]["Default"].rsplit("/", 1)[-1]
     roles = [*resources("AWS::IAM::Role"), *(f"{name}Role" for name in functions())]
@@ -536,7 +536,7 @@ ROLES = ("runtime.client_as", "release.client_as", "release.target", "runtime.aw
 
 
 @every_function
-def test_a_function_has_rights_on_the_services_that_it_asks_and_on_no_other(name: str) -> None:
+def test_a_function_has_permissions_only_on_services_that_it_calls(name: str) -> None:
     asked = set()
     trees = [module(f"functions.{snake(name.removesuffix('Function'))}").tree]
     room = HANDED_TO.get(name)
@@ -566,7 +566,7 @@ def test_no_policy_passes_roles_or_changes_iam() -> None:
 
 
 @every_machine
-def test_a_machine_may_call_what_its_states_call_and_nothing_more(machine: str) -> None:
+def test_a_machine_can_invoke_only_what_its_states_invoke(machine: str) -> None:
     role = f"{machine.title()}StateMachineRole"
     own = resources("AWS::Serverless::StateMachine")[f"{machine.title()}StateMachine"]["Role"]
     assert own == {"Fn::GetAtt": [role, "Arn"]}
@@ -597,7 +597,7 @@ def trusting() -> list[Statement]:
 
 
 @pytest.mark.parametrize("statement", trusting(), ids=str)
-def test_a_role_of_a_service_is_taken_only_on_behalf_of_this_account(statement: Statement) -> None:
+def test_a_service_role_can_be_assumed_only_on_behalf_of_this_account(statement: Statement) -> None:
     principal = statement.body["Principal"]
     if "Service" in principal:
         assert statement.body["Condition"] == {
@@ -606,7 +606,7 @@ def test_a_role_of_a_service_is_taken_only_on_behalf_of_this_account(statement: 
     assert principal != "*"
 
 
-def test_a_publisher_comes_from_a_tag_or_an_environment_of_one_repository_or_from_this_account() -> None:
+def test_a_publisher_is_a_tag_or_environment_of_one_repository_or_this_account() -> None:
     (choice,) = resources("AWS::IAM::Role")["PublisherRole"]["AssumeRolePolicyDocument"]["Statement"]
     condition, federated, _ = choice["Fn::If"]
     assert condition == "HasPublisherRepository"
@@ -657,7 +657,7 @@ def test_a_publisher_comes_from_a_tag_or_an_environment_of_one_repository_or_fro
         ),
     ],
 )
-def test_what_names_a_publisher_names_one_and_has_no_wildcard(
+def test_a_publishers_subject_names_one_publisher_without_wildcards(
     parameter: str, good: list[str], bad: list[str]
 ) -> None:
     pattern = template()["Parameters"][parameter]["AllowedPattern"]
@@ -673,7 +673,7 @@ def test_a_publisher_uploads_for_one_application_and_deletes_nothing() -> None:
     assert key.body["Condition"] == {"StringEquals": {"kms:RequestAlias": {"Ref": "PublisherSigningAlias"}}}
 
 
-def test_a_gate_verifies_with_keys_of_our_aliases_alone() -> None:
+def test_a_gate_can_verify_only_with_keys_of_our_aliases() -> None:
     (verify,) = [it for it in statements_of("RunGateFunction") if "kms:Verify" in it.actions]
     assert verify.body["Condition"] == {"StringLike": {"kms:RequestAlias": "alias/tagship-*"}}
     assert verify.on == ({"Fn::Sub": "arn:${AWS::Partition}:kms:${AWS::Region}:*:key/*"},)
@@ -705,19 +705,19 @@ def test_a_bucket_is_versioned_private_and_encrypted(name: str) -> None:
     assert bucket(name)["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
 
 
-def test_the_release_bucket_tells_of_uploads() -> None:
+def test_the_release_bucket_emits_upload_events() -> None:
     assert bucket()["NotificationConfiguration"]["EventBridgeConfiguration"]["EventBridgeEnabled"] is True
 
 
 @every_bucket
-def test_nothing_reaches_a_bucket_unencrypted(name: str) -> None:
+def test_unencrypted_requests_to_a_bucket_are_denied(name: str) -> None:
     statement = policy_of_the_bucket("TlsOnly", name)
     assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
     assert len(statement["Resource"]) == 2
 
 
-def test_nothing_of_a_release_can_be_overwritten() -> None:
+def test_no_object_of_a_release_can_be_overwritten() -> None:
     """Faults 4 and 5. The beginning and the parts of an upload in parts can't say If-None-Match; its end must."""
     statement = policy_of_the_bucket("WrittenOnce")
     assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:PutObject")
@@ -755,7 +755,7 @@ def test_evidence_is_written_once_by_one_function_and_locked() -> None:
     assert "LifecycleConfiguration" not in bucket("EvidenceBucket")
 
 
-def test_every_ending_leaves_evidence() -> None:
+def test_every_ending_stores_evidence() -> None:
     (pattern,) = functions()["PreserveFunction"]["Events"]["Endings"]["Properties"]["FilterCriteria"][
         "Filters"
     ]
@@ -766,7 +766,7 @@ def test_every_ending_leaves_evidence() -> None:
     }
 
 
-def test_no_more_than_two_read_the_stream() -> None:
+def test_at_most_two_consumers_read_the_stream() -> None:
     reading = [
         name
         for name, function in functions().items()
@@ -776,7 +776,7 @@ def test_no_more_than_two_read_the_stream() -> None:
     assert reading == ["BroadcastFunction", "PreserveFunction"]
 
 
-def test_other_accounts_roles_read_releases_only_where_the_stack_deploys_to_them() -> None:
+def test_other_accounts_can_read_releases_only_if_the_stack_deploys_to_them() -> None:
     (choice,) = [
         it["Fn::If"]
         for it in resources("AWS::S3::BucketPolicy")["ReleaseBucketPolicy"]["PolicyDocument"]["Statement"]
@@ -789,7 +789,7 @@ def test_other_accounts_roles_read_releases_only_where_the_stack_deploys_to_them
     assert statement["Condition"] == {"ArnLike": {"aws:PrincipalArn": {"Ref": "TargetRolePattern"}}}
 
 
-def test_nobody_assumes_a_role_in_an_account_that_this_stack_does_not_deploy_to() -> None:
+def test_no_role_in_an_account_outside_the_allowed_list_can_be_assumed() -> None:
     accounts = {
         "Fn::If": [
             "HasAllowedAccounts",
@@ -814,7 +814,7 @@ def test_the_lifecycle_deletes_no_release() -> None:
         assert not [name for name in rule if "Expiration" in name], rule
 
 
-def test_the_ledger_pays_by_request_can_be_restored_is_encrypted_and_streams() -> None:
+def test_the_ledger_is_on_demand_restorable_encrypted_and_streamed() -> None:
     (ledger,) = resources("AWS::DynamoDB::Table").values()
     assert ledger["BillingMode"] == "PAY_PER_REQUEST"
     assert ledger["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
@@ -825,12 +825,12 @@ def test_the_ledger_pays_by_request_can_be_restored_is_encrypted_and_streams() -
 
 
 @pytest.mark.parametrize("name", ["ReleaseBucket", "EvidenceBucket", "Ledger", "LinkKey"])
-def test_what_can_not_be_made_again_outlives_the_stack(name: str) -> None:
+def test_irreplaceable_resources_are_retained_when_the_stack_is_deleted(name: str) -> None:
     resource = template()["Resources"][name]
     assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
 
 
-def test_no_log_of_a_machine_carries_a_task_token() -> None:
+def test_no_machine_log_contains_a_task_token() -> None:
     for machine in resources("AWS::Serverless::StateMachine").values():
         assert machine["Logging"]["IncludeExecutionData"] is False
         assert machine["Logging"]["Destinations"]
@@ -838,11 +838,11 @@ def test_no_log_of_a_machine_carries_a_task_token() -> None:
 
 
 @pytest.mark.parametrize("name", resources("AWS::Logs::LogGroup"))
-def test_every_log_has_an_end(name: str) -> None:
+def test_every_log_group_has_a_retention(name: str) -> None:
     assert resources("AWS::Logs::LogGroup")[name]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
 
 
-def test_the_page_is_the_only_door_to_the_outside() -> None:
+def test_the_page_is_the_only_public_endpoint() -> None:
     doors = {name for name, function in functions().items() if "FunctionUrlConfig" in function}
     assert doors == {"ApprovalPageFunction"}
     assert resources("AWS::Serverless::Api") == resources("AWS::Serverless::HttpApi") == {}
@@ -863,26 +863,26 @@ def stages() -> dict[str, Any]:
     }
 
 
-def test_there_are_three_stages_with_stacks_of_their_own() -> None:
+def test_there_are_three_stages_with_separate_stacks() -> None:
     assert set(stages()) == set(STAGES) == set(template()["Parameters"]["Stage"]["AllowedValues"])
     assert {stage: parameters["stack_name"] for stage, parameters in stages().items()} == {
         stage: f"tagship-{stage}" for stage in STAGES
     }
 
 
-def test_a_person_reads_what_would_change_before_production_changes() -> None:
+def test_production_changes_only_after_a_person_reviews_the_change_set() -> None:
     assert stages()["production"]["confirm_changeset"] is True
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_sets_only_parameters_that_exist_and_values_that_are_allowed(stage: str) -> None:
+def test_a_stage_sets_only_existing_parameters_to_allowed_values(stage: str) -> None:
     for pair in stages()[stage]["parameter_overrides"].split():
         name, value = pair.split("=", 1)
         allowed_values = template()["Parameters"][name].get("AllowedValues")
         assert allowed_values is None or value in map(str, allowed_values)
 
 
-def test_no_resource_has_a_name_that_two_stages_in_one_account_would_share() -> None:
+def test_no_resource_name_would_collide_between_two_stages_in_one_account() -> None:
     naming = (
         "Name",
         "FunctionName",
@@ -928,9 +928,9 @@ def run(*command: str | Path, environment: dict[str, str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_sam_cli_finds_nothing_wrong(clean: dict[str, str]) -> None:
+def test_sam_validate_finds_no_problems(clean: dict[str, str]) -> None:
     run(ROOT / ".venv-engine/bin/sam", "validate", "--lint", "--template", PATH, environment=clean)
 
 
-def test_cfn_lint_finds_nothing_wrong(clean: dict[str, str]) -> None:
+def test_cfn_lint_finds_no_problems(clean: dict[str, str]) -> None:
     run(ROOT / ".venv/bin/cfn-lint", PATH, environment=clean)

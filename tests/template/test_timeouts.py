@@ -55,7 +55,7 @@ def uploads(folder: str) -> bool:
     return folder == "run_gate" or any(isinstance(it, ast.keyword) and it.arg == "objects" for it in own)
 
 
-def test_every_client_says_how_often_it_tries_and_how_long_it_waits() -> None:
+def test_every_client_has_explicit_retries_and_timeouts() -> None:
     assert set(CONFIGS) >= {"_CONFIG", "UPLOADING", "ASKED_ONCE", "QUICK"}
     for name, config in CONFIGS.items():
         assert config.retries["mode"] == "standard", name
@@ -71,7 +71,7 @@ def test_a_call_that_stalls_ends_before_the_function_that_makes_it(name: str) ->
             assert longest_call(CONFIGS[config]) < lives, f"{config}, {written(parameters)}"
 
 
-def test_a_candidate_is_uploaded_and_asked_within_one_call_of_its_function() -> None:
+def test_a_candidate_is_uploaded_and_checked_within_one_invocation() -> None:
     """A slow upload, a slow write to the ledger, and a candidate that answers as late as it may."""
     lives = seconds(functions()["ProveCandidateFunction"]["Timeout"], defaults())
     calls = longest_call(clients.UPLOADING) + longest_call(clients._CONFIG) + CANDIDATE_SECONDS
@@ -80,7 +80,7 @@ def test_a_candidate_is_uploaded_and_asked_within_one_call_of_its_function() -> 
 
 
 @pytest.mark.parametrize("task", waiting, ids=str)
-def test_a_function_that_starts_cold_and_hangs_ends_before_its_state_stops_waiting(task: State) -> None:
+def test_a_function_that_starts_cold_and_hangs_ends_before_its_state_times_out(task: State) -> None:
     """Fault 75."""
     function = functions()[function_of(task) or ""]
     for parameters in combinations():
@@ -89,7 +89,7 @@ def test_a_function_that_starts_cold_and_hangs_ends_before_its_state_stops_waiti
 
 
 @pytest.mark.parametrize("task", [it for it in tasks() if function_of(it)], ids=str)
-def test_every_state_tries_again_what_is_transient_and_the_list_is_one(task: State) -> None:
+def test_every_state_retries_the_same_list_of_transient_errors(task: State) -> None:
     """Fault 70: names of ours aside: what a state waits for besides stands in front of them."""
     retries = [retry for retry in task.body["Retry"] if retry["MaxAttempts"]]
     transient = ["AwsUnavailable", "LedgerBusy", *LAMBDA_FAULTS]

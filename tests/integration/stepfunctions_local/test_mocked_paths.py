@@ -202,12 +202,12 @@ def given(machine: str, case: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", RELEASES)
-def test_a_release_comes_to_its_end(ended: dict[tuple[str, str], Ended], case: str) -> None:
+def test_a_release_reaches_its_ending(ended: dict[tuple[str, str], Ended], case: str) -> None:
     check(ended["release", case], *RELEASES[case])
 
 
 @pytest.mark.parametrize("case", ROLLBACKS)
-def test_a_rollback_comes_to_its_end(ended: dict[tuple[str, str], Ended], case: str) -> None:
+def test_a_rollback_reaches_its_ending(ended: dict[tuple[str, str], Ended], case: str) -> None:
     check(ended["rollback", case], *ROLLBACKS[case])
 
 
@@ -218,7 +218,7 @@ def check(end: Ended, error: str, way: str) -> None:
     assert bool(end.cause) == bool(error)
 
 
-def test_a_release_that_is_stopped_while_it_bakes_is_aborted(place: Place) -> None:
+def test_a_release_stopped_during_its_bake_is_aborted(place: Place) -> None:
     execution = place.start("release", STOPPED, UPLOAD)
     place.wait_until_it_enters("release", execution, "Bake")
     place.client.stop_execution(executionArn=execution, cause="A person stopped it.")
@@ -228,12 +228,14 @@ def test_a_release_that_is_stopped_while_it_bakes_is_aborted(place: Place) -> No
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_every_state_is_gone_through_by_some_case(ended: dict[tuple[str, str], Ended], machine: str) -> None:
+def test_every_state_is_visited_by_some_case(ended: dict[tuple[str, str], Ended], machine: str) -> None:
     entered = {name for (of, _), end in ended.items() if of == machine for name in end.entered}
     assert entered == set(load(machine)["States"])
 
 
-def test_every_payload_has_what_its_function_reads(place: Place, ended: dict[tuple[str, str], Ended]) -> None:
+def test_every_payload_has_the_fields_its_function_reads(
+    place: Place, ended: dict[tuple[str, str], Ended]
+) -> None:
     if not place.shows_payloads:
         return
     seen = set()
@@ -278,19 +280,21 @@ def test_a_case_names_tasks_that_exist_and_responses_that_exist() -> None:
             assert set(mocked.values()) <= set(RESPONSES), case
 
 
-def test_every_response_is_used() -> None:
+def test_every_mocked_response_is_used() -> None:
     assert set(RESPONSES) == {
         name for cases in CASES.values() for mocked in cases.values() for name in mocked.values()
     }
 
 
-def test_a_response_numbers_its_visits_one_by_one_because_the_embedded_engine_knows_no_ranges() -> None:
+def test_visits_of_a_response_are_numbered_individually_because_the_embedded_engine_supports_no_ranges() -> (
+    None
+):
     for name, response in RESPONSES.items():
         assert list(response) == [str(number) for number in range(len(response))], name
 
 
 @pytest.mark.parametrize("task", tasks(), ids=str)
-def test_a_mocked_answer_has_the_form_of_the_functions(task: State) -> None:
+def test_a_mocked_response_has_the_functions_format(task: State) -> None:
     for name in sorted(responses_of(task)):
         for one in RESPONSES[name].values():
             if "Return" in one:
@@ -298,13 +302,13 @@ def test_a_mocked_answer_has_the_form_of_the_functions(task: State) -> None:
 
 
 @pytest.mark.parametrize("task", tasks(), ids=str)
-def test_every_catch_has_a_case_that_takes_it(task: State) -> None:
+def test_every_catch_is_taken_by_a_case(task: State) -> None:
     taken = {catch_of(task, error) for name in responses_of(task) for error in thrown(name)}
     assert taken == set(range(len(task.body["Catch"])))
 
 
 @pytest.mark.parametrize("task", tasks(), ids=str)
-def test_a_case_throws_only_what_its_state_does_not_ask_again(task: State) -> None:
+def test_a_case_throws_only_errors_that_its_state_does_not_retry(task: State) -> None:
     for name in responses_of(task):
         for error in thrown(name):
             first = next(
@@ -349,7 +353,7 @@ def body_of(task: State, returned: dict[str, Any]) -> dict[str, Any]:
 # ---- the container -------------------------------------------------------------------------------------------------
 
 
-def test_step_functions_local_is_pinned_reads_this_file_and_is_open_to_this_machine_only() -> None:
+def test_step_functions_local_is_pinned_reads_this_file_and_listens_on_this_machine_only() -> None:
     (service,) = yaml.safe_load(COMPOSE.read_text())["services"].values()
     assert re.fullmatch(r"amazon/aws-stepfunctions-local:\d+\.\d+\.\d+", service["image"])
     (volume,) = service["volumes"]
@@ -360,7 +364,7 @@ def test_step_functions_local_is_pinned_reads_this_file_and_is_open_to_this_mach
     assert all(port.startswith("127.0.0.1:") for port in service["ports"])
 
 
-def test_a_state_is_found_by_its_name_wherever_it_stands() -> None:
+def test_a_state_is_found_by_name_at_any_depth() -> None:
     for machine in MACHINES:
         names = [state.name for state in states_of(machine)]
         assert len(names) == len(set(names))

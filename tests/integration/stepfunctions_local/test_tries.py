@@ -31,7 +31,9 @@ def ended(interpreter: Place) -> dict[tuple[str, str], Ended]:
 
 
 @every_case
-def test_a_task_is_tried_as_often_as_its_retry_says(ended: dict[tuple[str, str], Ended], case: Tries) -> None:
+def test_a_task_is_retried_as_often_as_its_retry_says(
+    ended: dict[tuple[str, str], Ended], case: Tries
+) -> None:
     first, *others = [
         each for each in ended[case.task.machine, case.name].scheduled if each.state == case.task.name
     ]
@@ -40,7 +42,7 @@ def test_a_task_is_tried_as_often_as_its_retry_says(ended: dict[tuple[str, str],
 
 
 @every_case
-def test_a_task_that_recovers_goes_on_and_one_that_runs_out_of_tries_takes_its_catch(
+def test_a_task_that_recovers_continues_and_one_without_retries_left_takes_its_catch(
     ended: dict[tuple[str, str], Ended], case: Tries
 ) -> None:
     end, base = ended[case.task.machine, case.name], ended[case.task.machine, case.base]

@@ -43,7 +43,7 @@ def change(**more):
     return sample(**CHANGE | more)
 
 
-def test_the_page_shows_the_difference_and_what_happens_then():
+def test_the_page_shows_the_difference_and_the_next_steps():
     shown = text_of(visit(change()).body)
     assert "Approve storefront configuration-4 for production?" in shown
     assert "This changes who may approve releases, or how they approve." in shown
@@ -69,7 +69,7 @@ def test_the_page_shows_the_difference_and_what_happens_then():
     ],
     ids=["approved", "superseded", "expired"],
 )
-def test_what_became_of_it_is_told_of_a_change(changes, words):
+def test_a_changes_outcome_is_shown(changes, words):
     shown = text_of(visit(change(**changes)).body)
     assert words in shown
     assert "release" not in shown
@@ -81,7 +81,7 @@ def test_the_first_one_is_called_the_first_configuration():
     )
 
 
-def test_mail_and_slack_say_who_proposes_what():
+def test_mail_and_slack_say_who_proposes_the_change():
     record = change()
     mail = approval_mail(record, approver=ANA, link=LINK, now=NOW)
     for text in (mail.text, mail.html):
@@ -100,7 +100,7 @@ def test_mail_and_slack_say_who_proposes_what():
         ("INVALID", "The proposal ended INVALID. The current configuration stays in force."),
     ],
 )
-def test_how_it_goes_on_is_said_of_a_configuration(status, words):
+def test_the_next_steps_after_approval_are_those_of_a_configuration(status, words):
     assert progress(change(), {"status": status, "why": "w"})["words"] == words
 
 
@@ -119,11 +119,11 @@ def test_how_it_goes_on_is_said_of_a_configuration(status, words):
         ("RUNNING", []),
     ],
 )
-def test_an_ending_says_what_is_in_force(status, words):
+def test_an_ending_names_the_configuration_in_force(status, words):
     assert ending({"tag": "configuration-4", "status": status}) == words
 
 
-def test_a_notice_says_who_approved_it_and_nothing_of_traffic():
+def test_a_notice_names_the_approvers_and_mentions_no_traffic():
     fact = {
         "application": "storefront",
         "tag": "configuration-4",

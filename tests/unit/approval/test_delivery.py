@@ -66,7 +66,7 @@ def test_a_decision_reaches_the_execution(ledger, request_):
     assert approvals.get(ledger, request_["id"])["delivered"] is True
 
 
-def test_it_is_told_once_however_often_it_is_delivered(ledger, request_):
+def test_it_is_delivered_once_however_often_delivery_is_repeated(ledger, request_):
     """Fault 29."""
     decide(ledger, request_)
     stepfunctions = FakeStepFunctions()
@@ -75,14 +75,14 @@ def test_it_is_told_once_however_often_it_is_delivered(ledger, request_):
     assert len(stepfunctions.heard) == 1
 
 
-def test_an_open_request_is_not_told(ledger, request_):
+def test_an_open_request_is_not_delivered(ledger, request_):
     stepfunctions = FakeStepFunctions()
     deliver(ledger, stepfunctions, request_["id"])
     deliver(ledger, stepfunctions, "unknown")
     assert stepfunctions.heard == []
 
 
-def test_who_died_between_the_ledger_and_the_execution_is_made_up_for(ledger, request_):
+def test_a_crash_between_ledger_and_execution_is_made_up_for(ledger, request_):
     """Fault 23."""
     decide(ledger, request_)
     broken = FakeStepFunctions(fails_with=aws_error("InternalFailure", status=500))
@@ -94,7 +94,7 @@ def test_who_died_between_the_ledger_and_the_execution_is_made_up_for(ledger, re
 
 
 @pytest.mark.parametrize("code", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
-def test_a_dead_token_is_said_to_be_dead_and_the_decision_stands(ledger, request_, code):
+def test_a_dead_token_is_reported_and_the_decision_stands(ledger, request_, code):
     """Fault 22."""
     decide(ledger, request_)
     before = approvals.get(ledger, request_["id"])
@@ -104,7 +104,7 @@ def test_a_dead_token_is_said_to_be_dead_and_the_decision_stands(ledger, request
     assert not before["delivered"]
 
 
-def test_an_execution_that_asks_again_is_answered_on_its_new_token(ledger, request_):
+def test_an_execution_that_waits_again_is_answered_with_its_new_token(ledger, request_):
     """Fault 22."""
     decide(ledger, request_)
     stepfunctions = FakeStepFunctions()
@@ -115,7 +115,7 @@ def test_an_execution_that_asks_again_is_answered_on_its_new_token(ledger, reque
     assert [token for token, _ in stepfunctions.heard] == ["token", "newer token"]
 
 
-def test_a_refusal_that_nobody_foresaw_is_not_taken_for_a_dead_token(ledger, request_):
+def test_an_unexpected_refusal_is_not_mistaken_for_a_dead_token(ledger, request_):
     decide(ledger, request_)
     with pytest.raises(ClientError, match="AccessDenied"):
         deliver(ledger, FakeStepFunctions(fails_with=aws_error("AccessDeniedException")), request_["id"])
@@ -159,5 +159,5 @@ def test_a_refusal_that_nobody_foresaw_is_not_taken_for_a_dead_token(ledger, req
     ],
     ids=["approved", "rejected", "superseded", "expired"],
 )
-def test_the_execution_hears_how_it_was_decided_by_whom_and_why(request_, answer):
+def test_the_execution_receives_the_outcome_the_person_and_the_reason(request_, answer):
     assert answer_of(request_) == answer | {"askSeconds": 1}

@@ -16,7 +16,7 @@ CHOSEN = f"arn:aws:sts::{ACCOUNT}:assumed-role/Developer/ana@example.com"
     "arn",
     [CENTER, USER, f"arn:aws:iam::{ACCOUNT}:user/people/ana@example.com", CENTER.replace("arn:aws:", "arn:aws-us-gov:")],
 )  # fmt: skip
-def test_a_name_that_the_caller_can_not_choose_is_proven(arn: str) -> None:
+def test_a_name_that_the_caller_cannot_choose_is_proven(arn: str) -> None:
     assert proven(arn)
     assert identity_of(arn, "Ana@example.com") == arn
 
@@ -34,12 +34,12 @@ def test_a_name_that_the_caller_can_not_choose_is_proven(arn: str) -> None:
         f"{CHOSEN}\n{USER}",
     ],
 )
-def test_a_name_that_the_caller_chose_is_claimed(arn: str) -> None:
+def test_a_self_chosen_name_is_claimed(arn: str) -> None:
     assert not proven(arn)
     assert identity_of(arn, "ana@example.com") == f"claimed {arn}"
 
 
-def test_a_pattern_of_the_stack_vouches_for_a_role_and_no_other() -> None:
+def test_a_stack_pattern_proves_only_the_matching_role() -> None:
     patterns = (f"arn:aws:sts::{ACCOUNT}:assumed-role/Release/*",)
     assert proven(CHOSEN.replace("Developer", "Release"), patterns)
     assert not proven(CHOSEN, patterns)

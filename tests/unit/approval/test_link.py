@@ -30,11 +30,11 @@ def reason(token, record, **options):
     return refused.value.reason
 
 
-def test_a_link_says_whose_it_is():
+def test_a_link_names_its_approver():
     assert verify(link(sample(), BO), sample()) == BO
 
 
-def test_a_link_is_short_and_holds_nothing_of_the_release_or_the_person():
+def test_a_link_is_short_and_contains_nothing_about_the_release_or_the_person():
     token = link(sample(), ANA)
     raw = bytes(Token.parse(token).mac)
     assert len(token) == 64
@@ -43,19 +43,19 @@ def test_a_link_is_short_and_holds_nothing_of_the_release_or_the_person():
         assert secret.encode() not in raw
 
 
-def test_a_token_keeps_its_mac_out_of_logs():
+def test_a_tokens_mac_is_never_logged():
     token = Token.parse(link(sample()))
     assert token.mac.hex() not in repr(token)
     assert repr(token.mac) not in repr(token)
 
 
-def test_a_token_has_one_spelling():
+def test_a_token_has_one_valid_spelling():
     token = link(sample())
     assert str(Token.parse(token)) == token
 
 
 @pytest.mark.parametrize("token", ["", "A" * 63, "A" * 65, "A" * 63 + "=", "A" * 63 + "\n", "A" * 64])
-def test_what_is_no_token_or_one_of_another_version_is_malformed(token):
+def test_an_invalid_token_or_another_versions_token_is_malformed(token):
     assert reason(token, sample()) == "malformed"
 
 
@@ -72,41 +72,41 @@ def test_a_link_is_valid_for_one_record_only(change, says):
     assert reason(link(sample()), sample(**change)) == says
 
 
-def test_a_link_of_another_stage_with_the_same_key_is_not_valid():
+def test_another_stages_link_with_the_same_key_is_invalid():
     assert reason(link(sample(), stage="staging"), sample()) == "altered"
 
 
-def test_a_link_of_an_unknown_key_costs_no_call():
+def test_a_link_with_an_unknown_key_costs_no_call():
     kms = FakeKms()
     assert reason(link(sample(), key="someone-elses"), sample(), kms=kms) == "unknown key"
     assert kms.verified == 0
 
 
-def test_a_link_for_an_unknown_approval_costs_as_much_as_one_for_a_known():
+def test_a_link_for_an_unknown_approval_costs_as_much_as_for_a_known_one():
     kms = FakeKms()
     assert reason(link(sample()), None, kms=kms) == "unknown approval"
     assert kms.verified == 1
 
 
-def test_a_link_ends_at_its_second():
+def test_a_link_expires_exactly_on_time():
     token = link(sample(), expires=NOW)
     assert verify(token, sample(), now=NOW - timedelta(seconds=1)) == ANA
     assert reason(token, sample(), now=NOW) == "expired"
 
 
-def test_a_longer_life_cannot_be_written_into_a_link():
+def test_a_links_expiry_cannot_be_extended():
     token = Token.parse(link(sample(), expires=NOW - GRACE))
     forged = Token(key=token.key, approver=token.approver, expires=int(LATER.timestamp()), mac=token.mac)
     assert reason(str(forged), sample()) == "altered"
 
 
-def test_old_links_work_after_the_key_was_rotated_until_it_is_forgotten():
+def test_old_links_work_after_key_rotation_until_the_key_is_removed():
     token = link(sample(), key=OLD_KEY)
     assert verify(token, sample(), keys=(KEY, OLD_KEY)) == ANA
     assert reason(token, sample(), keys=(KEY,)) == "unknown key"
 
 
-def test_a_key_may_be_named_by_its_id_or_its_arn():
+def test_a_key_can_be_named_by_id_or_arn():
     assert key_ref(ARN) == key_ref(KEY) != key_ref(OLD_KEY)
     assert known_keys(KEY, ARN) == {key_ref(KEY): ARN}
 
@@ -119,13 +119,13 @@ def test_two_keys_with_one_short_name_are_refused(monkeypatch):
         known_keys(KEY, OLD_KEY)
 
 
-def test_fields_cannot_flow_into_each_other():
+def test_field_boundaries_cannot_be_shifted():
     """A canonical message: moving a character from one field to the next is another message."""
     first, second = sample(id="a" * 25 + "b", digest="c"), sample(id="a" * 25, digest="bc")
     assert Token.parse(link(first)).mac != Token.parse(link(second)).mac
 
 
-def test_a_mac_is_for_one_purpose_and_one_approval(monkeypatch):
+def test_a_mac_is_valid_for_one_purpose_and_one_approval(monkeypatch):
     """The short reference in a link names approval and approver too; the MAC doesn't lean on it."""
     macs = {
         Token.parse(link(sample())).mac,
@@ -137,7 +137,7 @@ def test_a_mac_is_for_one_purpose_and_one_approval(monkeypatch):
 
 
 @pytest.mark.parametrize("code", ["DisabledException", "KMSInvalidStateException", "NotFoundException"])
-def test_the_links_of_a_withdrawn_key_are_not_valid(code):
+def test_links_of_a_removed_key_are_invalid(code):
     kms = FakeKms()
     kms.fails_with = code
     assert code in reason(link(sample()), sample(), kms=kms)
@@ -151,7 +151,7 @@ def test_the_links_of_a_withdrawn_key_are_not_valid(code):
         ("ValidationException", ClientError),
     ],
 )
-def test_a_kms_that_does_not_answer_is_not_a_bad_link(code, error):
+def test_an_unavailable_kms_does_not_make_a_link_invalid(code, error):
     """Nobody is told that a good link is bad, and no bad one passes, because KMS is busy."""
     token = link(sample())
     kms = FakeKms()
@@ -164,7 +164,7 @@ def test_a_kms_that_does_not_answer_is_not_a_bad_link(code, error):
     assert error is ClientError or str(refused.value).startswith("Signing a link for approval ")
 
 
-def test_only_a_clear_yes_of_kms_counts():
+def test_only_an_explicit_success_from_kms_counts():
     class Vague(FakeKms):
         def verify_mac(self, **_):
             return {"MacValid": "true"}
@@ -178,7 +178,7 @@ def kms():
         yield boto3.client("kms", "us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
 
 
-def test_links_are_made_and_checked_by_kms(kms):
+def test_kms_creates_and_verifies_link_macs(kms):
     made = [
         kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"] for _ in range(2)
     ]
@@ -200,12 +200,12 @@ def test_links_are_made_and_checked_by_kms(kms):
         LinkVerifier(kms, {key_ref(made[0]["KeyId"]): "gone"}, stage=STAGE).verify(token, sample(), NOW)
 
 
-def test_the_address_is_what_an_approver_opens():
+def test_the_url_is_the_address_an_approver_opens():
     assert approval_url("https://a.example/", "id", "token") == "https://a.example/approvals/id?t=token"
 
 
 @pytest.mark.parametrize("module", ["link", "quorum", "page"])
-def test_importing_it_costs_little(module):
+def test_importing_the_module_is_cheap(module):
     """A cold start does not wait for Jinja2, which the first rendering imports."""
     layer = Path(__file__).parents[3] / "layers" / "tagship"
     script = f"import sys, tagship.approval.{module}; print(*sys.modules)"

@@ -25,7 +25,7 @@ def provider() -> Iterator[LocalProvider]:
         yield provider
 
 
-def test_who_signs_in_as_the_links_approver_sees_the_page_and_decides(provider):
+def test_an_approver_who_signs_in_sees_the_page_and_decides(provider):
     here = signing_site(provider, required=1)
     ana = Person(here)
     page = ana.decide("approve", "Looks right.")
@@ -36,7 +36,7 @@ def test_who_signs_in_as_the_links_approver_sees_the_page_and_decides(provider):
     assert here.deliver.heard == [here.record["id"]]
 
 
-def test_the_browser_is_sent_away_with_what_the_provider_needs_and_no_more(provider):
+def test_the_redirect_to_the_provider_has_only_required_parameters(provider):
     page = Person(signing_site(provider)).look()
     where = urlsplit(page.headers["Location"])
     asked = {name: values[0] for name, values in parse_qs(where.query).items()}
@@ -52,7 +52,7 @@ def test_the_browser_is_sent_away_with_what_the_provider_needs_and_no_more(provi
     }
 
 
-def test_cookies_are_short_lived_and_for_the_page_alone(provider):
+def test_cookies_are_short_lived_and_only_for_the_page(provider):
     ana = Person(signing_site(provider))
     away = ana.look()
     back = ana.back(ana.at_provider(away))
@@ -66,7 +66,7 @@ def test_cookies_are_short_lived_and_for_the_page_alone(provider):
         assert kind[2] == f"Path=/approvals; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax"
 
 
-def test_after_the_sign_in_the_browser_is_back_at_its_own_link(provider):
+def test_after_sign_in_the_browser_returns_to_its_link(provider):
     ana = Person(signing_site(provider))
     page = ana.sign_in()
     assert page.status == 303
@@ -75,7 +75,7 @@ def test_after_the_sign_in_the_browser_is_back_at_its_own_link(provider):
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_looking_still_writes_nothing(provider, method):
+def test_a_get_with_sign_in_writes_nothing(provider, method):
     """Fault 15: a scanner that fetches the link is sent to the provider each time, and that is all."""
     here = signing_site(provider)
     for _ in range(20):
@@ -84,7 +84,7 @@ def test_looking_still_writes_nothing(provider, method):
     assert provider.paths() == ["/.well-known/openid-configuration"]
 
 
-def test_a_session_ends_and_who_then_decides_is_asked_to_sign_in_again(provider):
+def test_after_the_session_expires_deciding_requires_signing_in_again(provider):
     here = signing_site(provider)
     ana = Person(here)
     ana.open()
@@ -99,7 +99,7 @@ def test_a_session_ends_and_who_then_decides_is_asked_to_sign_in_again(provider)
     assert ana.send("approve").status == 200
 
 
-def test_every_page_of_an_approval_asks_for_the_sign_in(provider):
+def test_every_page_of_an_approval_requires_the_sign_in(provider):
     for changes in (
         {"status": "SUPERSEDED"},
         {"status": "EXPIRED"},
@@ -111,7 +111,7 @@ def test_every_page_of_an_approval_asks_for_the_sign_in(provider):
         assert Person(here).open().status in (200, 409, 410)
 
 
-def test_two_links_may_be_opened_side_by_side(provider):
+def test_two_links_can_be_open_at_the_same_time(provider):
     one, two = signing_site(provider), signing_site(provider, id="another-approval-of-the-same-person")
     ana = Person(one)
     away = ana.look()
@@ -122,13 +122,13 @@ def test_two_links_may_be_opened_side_by_side(provider):
     assert (ana.look().status, other.look().status) == (200, 200)
 
 
-def test_case_does_not_matter_in_an_address(provider):
+def test_mail_addresses_are_compared_without_case(provider):
     provider.mail = "Ana@Example.COM"
     assert Person(signing_site(provider)).sign_in().status == 303
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
-def test_both_usual_signatures_are_taken(provider, algorithm):
+def test_both_common_signature_algorithms_are_accepted(provider, algorithm):
     provider.keys = [public(rsa_key("another"), "key-0"), *provider.keys, public(ec_key("another"), "key-2")]
     if algorithm == "ES256":
         provider.algorithm, provider.key = "ES256", ec_key()
@@ -136,7 +136,7 @@ def test_both_usual_signatures_are_taken(provider, algorithm):
     assert Person(signing_site(provider)).sign_in().status == 303
 
 
-def test_the_providers_documents_are_fetched_once_while_they_are_fresh(provider):
+def test_the_providers_documents_are_cached_while_fresh(provider):
     here = signing_site(provider)
     for _ in range(3):
         assert Person(here).open().status == 200
@@ -144,7 +144,7 @@ def test_the_providers_documents_are_fetched_once_while_they_are_fresh(provider)
     assert provider.paths().count("/jwks") == 1
 
 
-def test_a_new_key_of_the_provider_is_found(provider):
+def test_a_providers_new_key_is_fetched(provider):
     here = signing_site(provider)
     ticks = [0.0]
     here.login.provider.clock = lambda: ticks[0]
@@ -163,7 +163,7 @@ def down(path):
 @pytest.mark.parametrize(
     "path", ["/.well-known/openid-configuration", "/token", "/jwks"], ids=["discovery", "token", "keys"]
 )
-def test_without_the_provider_nothing_is_shown_and_nothing_decided(provider, path):
+def test_without_the_provider_nothing_is_shown_or_decided(provider, path):
     here = signing_site(provider)
     ana = Person(here)
     provider.answer = down(path)
@@ -179,7 +179,7 @@ def test_without_the_provider_nothing_is_shown_and_nothing_decided(provider, pat
     assert ana.open().status == 200
 
 
-def test_who_is_signed_in_needs_no_provider_to_decide(provider):
+def test_a_signed_in_person_can_decide_without_the_provider(provider):
     ana = Person(signing_site(provider))
     ana.open()
     provider.answer = down("/.well-known/openid-configuration")
@@ -187,14 +187,14 @@ def test_who_is_signed_in_needs_no_provider_to_decide(provider):
     assert ana.send("approve").status == 200
 
 
-def test_without_the_option_there_is_no_callback_and_no_cookie():
+def test_without_the_option_there_are_no_callbacks_and_cookies():
     here = site()
     assert here.request(path="/approvals/callback", query="code=a&state=b").status == 403
     page = Browser(here).open()
     assert (page.status, page.cookies) == (200, ())
 
 
-def test_the_sign_in_is_that_of_the_stack(ledger):
+def test_the_sign_in_belongs_to_the_stage(ledger):
     settings = Settings(
         stage="production", ledger_table="l", oidc_issuer="https://id.example.com", oidc_client_id="c"
     )
@@ -210,7 +210,7 @@ def test_the_sign_in_is_that_of_the_stack(ledger):
     assert login_of(here, ledger, host="other").provider.loopback
 
 
-def test_a_stack_with_half_of_the_option_lets_nobody_in(ledger):
+def test_a_half_configured_sign_in_lets_nobody_in(ledger):
     here = site()
     here.login = login_of(
         Settings(stage="production", ledger_table="l", oidc_client_id="c"), ledger, host="h"
@@ -218,13 +218,13 @@ def test_a_stack_with_half_of_the_option_lets_nobody_in(ledger):
     assert Browser(here).open().status == 503
 
 
-def test_cookies_stay_below_the_pages_own_address(provider):
+def test_cookies_are_limited_to_the_pages_path(provider):
     here = signing_site(provider)
     here.login = dataclasses.replace(here.login, address="https://example.com/tagship")
     assert "; Path=/tagship/approvals; " in Person(here).look().cookies[0]
 
 
-def test_the_ledger_keeps_who_signed_in_and_lets_a_sign_in_be_used_once(ledger, clock):
+def test_the_ledger_stores_who_signed_in_and_accepts_a_sign_in_once(ledger, clock):
     approval = asked(ledger)
     how = {
         "session": "s" * 43,
@@ -242,7 +242,7 @@ def test_the_ledger_keeps_who_signed_in_and_lets_a_sign_in_be_used_once(ledger, 
     assert fact["data"] == {"approval": approval["id"], "identity": "https://id.example.com 1"}
 
 
-def test_a_session_is_of_one_approver(provider):
+def test_a_session_belongs_to_one_approver(provider):
     here = signing_site(provider)
     ana = Person(here)
     ana.sign_in()

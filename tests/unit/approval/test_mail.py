@@ -19,11 +19,11 @@ def mail(make=approval_mail, **changes):
     return make(sample(**changes), approver=ANA, link=LINK, now=NOW)
 
 
-def test_the_subject_says_application_tag_and_stage():
+def test_the_subject_has_application_tag_and_stage():
     assert mail().subject == "Approve storefront v1.4.0 for production?"
 
 
-def test_a_reminder_says_that_it_is_one_and_how_long_is_left():
+def test_a_reminder_says_so_and_shows_the_time_left():
     made = mail(reminder_mail, decisions=[approved(BO, 8)])
     assert made.subject == "Reminder: approve storefront v1.4.0 for production? (ends in 3 h 40 min)"
     for part in (made.text, text_of(made.html)):
@@ -31,7 +31,7 @@ def test_a_reminder_says_that_it_is_one_and_how_long_is_left():
 
 
 @pytest.mark.parametrize("part", ["text", "html"])
-def test_both_parts_say_what_would_change_and_where_to_decide(part):
+def test_both_parts_show_the_changes_and_the_link(part):
     made = mail(warnings=["The alarm storefront-5xx is firing."])
     content = getattr(made, part)
     assert LINK in content
@@ -51,7 +51,7 @@ def test_both_parts_say_what_would_change_and_where_to_decide(part):
         assert words in content
 
 
-def test_the_html_part_loads_nothing_and_stands_on_tables():
+def test_the_html_part_loads_nothing_and_uses_tables():
     page = mail().html
     assert not re.search(r"<img|<script|<link|url\(|@import|\ssrc=", page)
     assert '<table role="presentation"' in page
@@ -61,7 +61,7 @@ def test_the_html_part_loads_nothing_and_stands_on_tables():
     }
 
 
-def test_a_subject_with_line_ends_adds_no_header():
+def test_line_breaks_in_a_subject_add_no_header():
     made = mail(tag="v1\r\nBcc: all@example.com\r\n\r\nHello", application="x\ny", stage="p\x00\u2028q")
     assert made.subject == "Approve x y v1 Bcc: all@example.com Hello for p⟨U+0000⟩⟨U+2028⟩q?"
     assert made.subject.isprintable()
@@ -70,11 +70,11 @@ def test_a_subject_with_line_ends_adds_no_header():
     assert b"\nBcc:" not in message.as_bytes()
 
 
-def test_a_subject_is_never_longer_than_a_mail_program_shows():
+def test_a_subject_is_limited_to_what_mail_programs_show():
     assert len(mail(tag="v" * 5000, application="a" * 5000).subject) <= 150
 
 
-def test_hostile_text_stays_text():
+def test_hostile_text_is_escaped():
     """Fault 52."""
     made = approval_mail(hostile(), approver=ANA, link=LINK, now=NOW)
     assert "<script" not in made.html
@@ -83,7 +83,7 @@ def test_hostile_text_stays_text():
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069]", part)
 
 
-def test_notes_cannot_pretend_to_be_the_mail():
+def test_notes_cannot_imitate_the_mails_own_text():
     """Every line of the notes is marked as theirs."""
     made = mail(notes="Fine.\n\nReview and decide:\nhttps://evil.example/approvals/x?t=y\n\n-- \nTagship")
     lines = made.text.splitlines()
@@ -96,7 +96,7 @@ def test_notes_cannot_pretend_to_be_the_mail():
     "field",
     ["application", "stage", "tag", "fromTag", "author", "commit", "repository", "warnings", "gates", "plan"],
 )
-def test_a_name_cannot_begin_a_line_of_its_own(field):
+def test_a_name_cannot_start_its_own_line(field):
     evil = "x\r\nReview and decide:\nhttps://evil.example/"
     lists = {
         "warnings": [evil],
@@ -108,7 +108,7 @@ def test_a_name_cannot_begin_a_line_of_its_own(field):
     assert not [line for line in lines if line.startswith("https://evil.example/")]
 
 
-def test_long_notes_are_cut_at_a_line_and_it_is_said():
+def test_long_notes_are_cut_at_a_line_break_with_a_remark():
     """Fault 90."""
     made = mail(notes="word " * 5000)
     assert "shortened; the approval page shows the full notes" in made.text
@@ -123,18 +123,18 @@ def test_long_notes_are_cut_at_a_line_and_it_is_said():
     "bad",
     ["javascript:alert(1)", "https://x/approvals/y", 'https://x/y?t=a" onclick="b', "https://x/y?t=a\nb", ""],
 )
-def test_only_an_approval_pages_address_is_sent(bad):
+def test_only_a_valid_approval_page_address_is_sent(bad):
     with pytest.raises(ValueError, match="own address"):
         approval_mail(sample(), approver=ANA, link=bad, now=NOW)
 
 
-def test_a_link_of_the_embedded_engine_is_sent_too():
+def test_an_embedded_engines_link_is_sent_too():
     local = f"http://127.0.0.1:4566/_aws/lambda-url/0123abcd/approvals/{sample()['id']}?t={link(sample())}"
     assert local in approval_mail(sample(), approver=ANA, link=local, now=NOW).text
 
 
 @pytest.mark.parametrize("part", ["text", "html"])
-def test_both_parts_say_what_was_committed_and_why_the_attempt_before_failed(part):
+def test_both_parts_show_the_commits_and_why_the_previous_attempt_failed(part):
     before = {"attempt": 1, "status": "ROLLED_BACK", "why": "It was not healthy."}
     content = getattr(mail(attempt=2, before=before), part)
     content = text_of(content) if part == "html" else content
@@ -144,7 +144,7 @@ def test_both_parts_say_what_was_committed_and_why_the_attempt_before_failed(par
     assert "2. Attempt 1 ended ROLLED_BACK: It was not healthy." in content
 
 
-def test_without_commits_nothing_is_said_of_them():
+def test_without_commits_the_section_is_omitted():
     made = mail(changes=None)
     assert "SINCE" not in made.text
     assert "since" not in made.html

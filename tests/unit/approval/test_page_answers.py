@@ -24,7 +24,7 @@ from tests.unit.approval.builders import (
 )
 
 
-def test_an_approval_is_recorded_and_the_others_are_waited_for():
+def test_an_approval_is_recorded_and_the_missing_ones_are_named():
     here = site()
     page = Browser(here).decide("approve", "Looks right.")
     assert page.status == 200
@@ -45,7 +45,7 @@ def test_the_last_approval_resumes_the_release():
     assert "starts the deployment" in text_of(page.body)
 
 
-def test_a_rejection_ends_the_release_at_once():
+def test_a_rejection_ends_the_release_immediately():
     here = site()
     page = Browser(here).decide("reject", "The basket is broken.")
     assert page.status == 200
@@ -55,7 +55,7 @@ def test_a_rejection_ends_the_release_at_once():
 
 
 @pytest.mark.parametrize("reason", ["", "   ", "\r\n\t "])
-def test_a_rejection_needs_a_reason_and_the_form_says_so(reason):
+def test_a_rejection_requires_a_reason_and_the_form_says_so(reason):
     here = site()
     page = Browser(here).decide("reject", reason)
     assert page.status == 400
@@ -65,7 +65,7 @@ def test_a_rejection_needs_a_reason_and_the_form_says_so(reason):
 
 
 @pytest.mark.parametrize("decision", ["approve", "reject"])
-def test_a_reason_that_is_too_long_is_not_cut_but_refused(decision):
+def test_a_reason_that_is_too_long_is_refused_and_not_cut(decision):
     here = site()
     page = Browser(here).decide(decision, "x" * 2001)
     assert page.status == 400
@@ -73,19 +73,19 @@ def test_a_reason_that_is_too_long_is_not_cut_but_refused(decision):
     assert here.store.writes == 0
 
 
-def test_a_reason_of_the_greatest_length_counts_a_line_end_as_one_character():
+def test_a_line_break_in_a_reason_of_maximum_length_counts_as_one_character():
     here = site()
     assert Browser(here).decide("reject", "\r\n".join(["x" * 999] * 2) + "y").status == 200
     assert len(here.record["decisions"][0]["reason"]) == 2000
 
 
-def test_what_was_written_is_still_there_when_the_form_is_shown_again():
+def test_the_entered_text_is_kept_when_the_form_is_shown_again():
     page = Browser(site()).decide("approve", "<b>" + "x" * 2000)
     assert "\n&lt;b&gt;xxx" in page.body
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_looking_changes_nothing(method):
+def test_a_get_changes_nothing(method):
     """Fault 15."""
     here = site()
     page = Browser(here).open(method)
@@ -94,7 +94,7 @@ def test_looking_changes_nothing(method):
     assert (here.store.writes, here.store.refusals, here.deliver.heard) == (0, [], [])
 
 
-def test_a_double_click_is_one_decision_and_both_are_told_the_same():
+def test_a_double_click_is_one_decision_with_the_same_answer():
     """Fault 16."""
     here = site()
     ana = Browser(here)
@@ -104,7 +104,7 @@ def test_a_double_click_is_one_decision_and_both_are_told_the_same():
     assert here.store.writes == 1
 
 
-def test_the_second_of_two_simultaneous_clicks_is_told_the_same():
+def test_the_second_of_two_concurrent_clicks_gets_the_same_answer():
     """Fault 16, when the first is written between the second's reading and writing."""
     here = site()
     ana = Browser(here)
@@ -116,7 +116,7 @@ def test_the_second_of_two_simultaneous_clicks_is_told_the_same():
     assert here.store.writes == 1
 
 
-def test_a_decision_stands():
+def test_a_decision_is_final():
     here = site()
     ana = Browser(here)
     ana.decide("approve")
@@ -126,7 +126,7 @@ def test_a_decision_stands():
     assert [made["decision"] for made in here.record["decisions"]] == ["approve"]
 
 
-def test_approve_and_reject_at_the_same_moment_one_wins_and_the_other_is_told():
+def test_of_concurrent_approve_and_reject_one_wins_and_the_other_is_told():
     """Fault 17."""
     here = site(required=1)
     ana, bo = Browser(here, ANA), Browser(here, BO)
@@ -149,7 +149,7 @@ def test_approve_and_reject_at_the_same_moment_one_wins_and_the_other_is_told():
         ("EXPIRED", 410, "This approval request has expired"),
     ],
 )
-def test_a_request_that_ends_while_a_decision_is_on_its_way_is_told(status, answer, says):
+def test_a_decision_for_a_request_that_just_ended_is_reported(status, answer, says):
     here = site()
     ana = Browser(here)
     ana.open()
@@ -163,7 +163,7 @@ def test_a_request_that_ends_while_a_decision_is_on_its_way_is_told(status, answ
 @pytest.mark.parametrize(
     "error, answer", [(ApprovalExpired, 410), (ApprovalClosed, 409), (AlreadyDecided, 409)]
 )
-def test_the_ledgers_word_stands_where_its_clock_and_ours_differ(error, answer):
+def test_the_ledgers_clock_decides_if_clocks_differ(error, answer):
     here = site()
     ana = Browser(here)
     ana.open()
@@ -176,7 +176,7 @@ def test_the_ledgers_word_stands_where_its_clock_and_ours_differ(error, answer):
     assert here.store.writes == 0
 
 
-def test_a_stale_page_is_refused_and_shown_anew_with_what_was_written():
+def test_a_stale_page_is_refused_and_shown_again_with_the_entered_text():
     here = site()
     ana, bo = Browser(here, ANA), Browser(here, BO)
     ana.open()
@@ -190,7 +190,7 @@ def test_a_stale_page_is_refused_and_shown_anew_with_what_was_written():
 
 
 @pytest.mark.parametrize("field", ["digest", "plan", "warnings", "gates", "notes", "changes"])
-def test_a_page_is_stale_when_anything_it_showed_has_changed(field):
+def test_a_page_is_stale_if_anything_it_showed_has_changed(field):
     here = site()
     ana = Browser(here)
     ana.open()
@@ -231,7 +231,7 @@ def test_a_reminder_does_not_make_a_page_stale():
         ({"decisions": [approved(BO, 1), approved(CHI, 2)]}, 409, "This release is approved"),
     ],
 )
-def test_what_can_no_longer_be_decided_has_a_calm_page(changes, answer, says):
+def test_a_request_that_can_no_longer_be_decided_has_a_calm_page(changes, answer, says):
     here = site(**changes)
     ana = Browser(here)
     seen = ana.open()
@@ -244,14 +244,14 @@ def test_what_can_no_longer_be_decided_has_a_calm_page(changes, answer, says):
     assert here.store.writes == 0
 
 
-def test_who_decided_what_and_why_is_told():
+def test_the_page_shows_who_decided_what_and_why():
     page = Browser(site(status="REJECTED", decisions=[rejected(BO, 9, reason="Broken basket.")])).open()
     text = text_of(page.body)
     assert "bo@example.com rejected, Mon 23 Nov 2026, 10:09 UTC Broken basket." in text
     assert "chi@example.com did not decide" in text
 
 
-def test_the_author_sees_and_does_not_decide():
+def test_the_author_can_view_but_not_decide():
     """Fault 20."""
     here = site(author=" Ana@Example.com", required=1)
     ana = Browser(here)
@@ -266,13 +266,13 @@ def test_the_author_sees_and_does_not_decide():
     assert here.store.refusals == [(here.record["id"], "the author's own release", "192.0.2.7")]
 
 
-def test_the_author_may_decide_where_that_is_configured():
+def test_the_author_can_decide_if_configured():
     here = site(author=ANA, required=1, authorMayApprove=True)
     assert Browser(here).decide().status == 200
     assert here.record["status"] == "APPROVED"
 
 
-def test_a_process_that_died_before_the_release_was_told_is_resumed_by_the_next_click():
+def test_the_next_click_resumes_a_release_after_a_crash():
     """Fault 23."""
     here = site(required=1)
     here.deliver.raises = RuntimeError("the process dies")
@@ -287,7 +287,7 @@ def test_a_process_that_died_before_the_release_was_told_is_resumed_by_the_next_
     assert here.store.writes == 1
 
 
-def test_it_is_resumed_by_another_approver_too():
+def test_another_approvers_click_resumes_it_too():
     """Fault 23."""
     here = site(status="APPROVED", decisions=[approved(BO, 1), approved(CHI, 2)])
     ana = Browser(here, form="0" * 64)
@@ -296,7 +296,7 @@ def test_it_is_resumed_by_another_approver_too():
     assert here.deliver.heard == [here.record["id"]]
 
 
-def test_a_release_that_could_not_be_told_can_be_told_again_from_the_page():
+def test_an_undelivered_decision_can_be_delivered_again_from_the_page():
     here = site(required=1)
     here.deliver.raises = AwsUnavailable("throttled")
     ana = Browser(here)
@@ -309,7 +309,7 @@ def test_a_release_that_could_not_be_told_can_be_told_again_from_the_page():
     assert here.deliver.heard == [here.record["id"]]
 
 
-def test_a_dead_token_is_told_and_nothing_is_recorded():
+def test_a_dead_token_is_reported_and_nothing_is_recorded():
     """Fault 22."""
     here = site(required=1)
     here.waits = lambda approval_id: approval_id != here.record["id"]
@@ -319,7 +319,7 @@ def test_a_dead_token_is_told_and_nothing_is_recorded():
     assert here.store.writes == 0
 
 
-def test_a_token_that_dies_at_the_last_moment_is_told():
+def test_a_token_that_dies_at_the_last_moment_is_reported():
     """Fault 22."""
     here = site(required=1)
     here.waits = lambda _: True
@@ -329,7 +329,7 @@ def test_a_token_that_dies_at_the_last_moment_is_told():
     assert "was not waiting for it" in text_of(page.body)
 
 
-def test_a_second_click_is_not_troubled_by_a_token_that_was_used_by_the_first():
+def test_a_second_click_succeeds_although_the_first_used_the_token():
     here = site(required=1)
     ana = Browser(here)
     ana.decide()
@@ -360,7 +360,7 @@ def test_a_second_click_is_not_troubled_by_a_token_that_was_used_by_the_first():
         b"\x00" * 100,
     ],
 )
-def test_a_body_that_the_form_does_not_send_is_malformed(body):
+def test_a_body_that_the_form_would_not_send_is_malformed(body):
     here = site()
     page = Browser(here).post(body)
     assert page.status == 400
@@ -371,7 +371,7 @@ def test_a_body_that_the_form_does_not_send_is_malformed(body):
 @pytest.mark.parametrize(
     "more", [b"&reason", b"&", b"&reason=%ff", b"&more=1", b"&reason=a&reason=b", b"&reason=\xff"]
 )
-def test_a_good_form_with_something_odd_behind_it_is_malformed(more):
+def test_a_good_form_with_trailing_data_is_malformed(more):
     here = site()
     ana = Browser(here)
     ana.open()
@@ -398,7 +398,7 @@ def test_another_content_type_is_malformed(content_type):
     assert here.store.writes == 0
 
 
-def test_the_content_type_may_say_utf_8_and_headers_have_any_case():
+def test_a_charset_and_any_header_case_are_accepted():
     here = site()
     ana = Browser(here)
     ana.open()
@@ -418,7 +418,7 @@ def test_a_huge_body_is_refused():
     assert here.store.writes == 0
 
 
-def test_the_longest_reason_in_the_longest_script_fits_into_the_form():
+def test_the_longest_reason_in_the_longest_script_fits_the_form():
     here = site()
     assert Browser(here).decide("reject", "ä" * 2000).status == 200
 
@@ -436,11 +436,11 @@ def test_other_methods_are_not_allowed(method):
 @pytest.mark.parametrize(
     "path", ["/", "/approvals", "/approvals/", "/approvals/x/y", "/favicon.ico", "//approvals/x"]
 )
-def test_other_paths_are_unknown(path):
+def test_other_paths_are_not_found(path):
     assert site().request(path=path).status == 404
 
 
-def test_more_requests_than_a_person_makes_are_told_to_wait():
+def test_too_many_requests_are_told_to_wait():
     here = site()
 
     def get(*_):
@@ -452,7 +452,7 @@ def test_more_requests_than_a_person_makes_are_told_to_wait():
     assert page.headers["Retry-After"] == "30"
 
 
-def test_a_ledger_or_a_kms_that_does_not_answer_is_told_calmly():
+def test_an_unavailable_ledger_or_kms_is_reported_calmly():
     here = site()
     ana = Browser(here)
     here.kms.fails_with = "ThrottlingException"
@@ -461,7 +461,7 @@ def test_a_ledger_or_a_kms_that_does_not_answer_is_told_calmly():
     assert "it counts only once" in page.body
 
 
-def test_a_link_is_still_read_a_week_after_its_approval_ended():
+def test_a_link_can_be_viewed_until_a_week_after_its_approval_ended():
     here = site(status="EXPIRED")
     here.now = NOW + timedelta(days=7)
     assert Browser(here).open().status == 410
@@ -481,7 +481,7 @@ def approved_site(release, **changes):
 
 
 @pytest.mark.parametrize("approver, status", [(ANA, 200), (CHI, 409)], ids=["who decided", "who came late"])
-def test_whoever_stays_sees_how_it_goes_on_and_the_page_looks_again_only_if_asked(approver, status):
+def test_the_progress_page_refreshes_only_if_requested(approver, status):
     browser = Browser(approved_site(RUNNING | {"percent": 10}), approver)
     page = browser.open()
     assert page.status == status
@@ -511,7 +511,7 @@ def test_whoever_stays_sees_how_it_goes_on_and_the_page_looks_again_only_if_aske
     ],
     ids=lambda value: value.get("status", "") if isinstance(value, dict) else "",
 )
-def test_where_the_release_is_is_one_sentence(release, words):
+def test_the_releases_progress_is_one_sentence(release, words):
     browser = Browser(approved_site(release))
     page = browser.site.request(query=f"t={browser.token}&follow=1")
     assert words in text_of(page.body)
@@ -521,7 +521,7 @@ def test_where_the_release_is_is_one_sentence(release, words):
 
 
 @pytest.mark.parametrize("status", ["OPEN", "REJECTED", "EXPIRED", "SUPERSEDED", "CLOSED"])
-def test_a_link_that_may_still_decide_or_has_nothing_to_follow_is_never_repeated_on_the_page(status):
+def test_the_page_never_repeats_a_link_that_can_still_decide_or_has_nothing_to_follow(status):
     here = site(status=status)
     here.release_of = lambda record: RUNNING
     browser = Browser(here)
@@ -530,7 +530,7 @@ def test_a_link_that_may_still_decide_or_has_nothing_to_follow_is_never_repeated
     assert "Refresh" not in page.headers
 
 
-def test_a_reason_to_approve_is_asked_for_where_the_application_wants_one():
+def test_an_approval_requires_a_reason_if_the_application_does():
     here = site(reasonToApprove=True)
     page = Browser(here).decide("approve", " ")
     assert page.status == 400
@@ -554,7 +554,7 @@ def test_too_many_forms_are_told_to_wait_before_anything_is_read_or_recorded():
     assert ana.open().status == 200
 
 
-def test_what_a_log_may_say_of_a_visit_is_known_when_its_link_is_proved_and_not_before():
+def test_a_visit_is_logged_only_after_its_link_is_verified():
     here = site()
     Browser(here, token=link(here.record)[:-2] + "xx").open()
     Browser(here, token="none").open()

@@ -23,7 +23,7 @@ def ask(**changes):
     return Browser(site(**changes)).open().body
 
 
-def test_everything_that_an_approver_needs_is_on_the_page():
+def test_the_page_shows_everything_an_approver_needs():
     page = text_of(
         ask(warnings=["The alarm storefront-5xx is firing."], decisions=[approved(BO, 8, reason="Seen.")])
     )
@@ -54,7 +54,7 @@ def test_everything_that_an_approver_needs_is_on_the_page():
         assert words in page
 
 
-def test_warnings_come_before_what_changes():
+def test_warnings_come_before_changes():
     page = ask(warnings=["Look out."])
     assert page.index("Look out.") < page.index("What changes")
 
@@ -62,7 +62,7 @@ def test_warnings_come_before_what_changes():
 LOST = "DELETES the table Orders with all its data"
 
 
-def test_a_change_that_was_read_first_is_not_listed_again():
+def test_a_change_shown_as_a_warning_is_not_listed_again():
     plan = sample()["plan"] | {"summary": ["the stack orders: 2 changes", LOST, "Changes the queue Waiting"]}
     about = {"plan": plan, "warnings": [LOST]}
     link = "https://approvals.example.com/approvals/Zk3v?t=Ab3x"
@@ -78,7 +78,7 @@ def test_a_change_that_was_read_first_is_not_listed_again():
     assert "The plan lists no changes." not in only
 
 
-def test_a_line_begins_as_a_sentence_and_a_digest_is_shown_by_its_beginning():
+def test_a_line_starts_with_a_capital_and_a_digest_is_shortened():
     digest = "9c1b77de5a02" + "0" * 52
     page = text_of(
         ask(
@@ -92,7 +92,7 @@ def test_a_line_begins_as_a_sentence_and_a_digest_is_shown_by_its_beginning():
     assert "shop.example.com" in page, "a name is no sentence"
 
 
-def test_what_shares_no_traffic_is_rolled_out_at_once():
+def test_a_target_without_traffic_split_is_rolled_out_at_once():
     page = text_of(ask(plan=sample()["plan"] | {"steps": [{"percent": 100, "bake": 300}]}))
     assert "How it is rolled out" in page
     assert "In one step, monitored for 5 min" in page
@@ -119,43 +119,43 @@ def test_the_commit_links_to_its_repository():
         {"commit": None},
     ],
 )
-def test_what_is_no_commit_of_a_repository_is_text(changes):
+def test_an_invalid_commit_is_plain_text(changes):
     assert 'href="https://' not in ask(**changes, changes=None, watchUrl=None)
 
 
 @pytest.mark.parametrize(
     "url", ["javascript:alert(1)", "http://console.example/", 'https://x"y/', "//evil.example/", ""]
 )
-def test_only_a_plain_https_address_becomes_the_link_to_watch(url):
+def test_only_a_plain_https_address_becomes_the_watch_link(url):
     assert "in the AWS console" not in Browser(site(status="CLOSED", watchUrl=url)).open().body
 
 
-def test_who_may_look_into_the_account_is_led_to_the_execution():
+def test_approvers_with_account_access_get_a_link_to_the_execution():
     url = console("arn:aws:states:eu-central-1:000000000000:execution:tagship-production-release:one")
     page = Browser(site(status="CLOSED", watchUrl=url)).open().body
     assert f'href="{escape(url)}"' in page
 
 
-def test_a_first_release_has_nothing_to_go_back_to():
+def test_a_first_release_has_no_rollback_target():
     page = text_of(ask(fromTag=None))
     assert "v1.4.0, the first release" in page
     assert "takes all traffic again" not in page
     assert "the version before this release, if any, serves again" in page
 
 
-def test_a_release_without_a_change_says_so():
+def test_a_release_without_changes_says_so():
     page = text_of(ask(plan={"summary": [], "steps": [], "nothingToChange": True}))
     assert "Nothing: production already runs the contents of this release." in page
     assert "How traffic moves" not in page
 
 
-def test_a_gate_that_did_not_pass_is_shown_with_its_remedy():
+def test_a_failed_gate_is_shown_with_its_remedy():
     gates = [{"gate": "signature", "verdict": "failed", "why": "no signature", "remedy": "Sign it."}]
     page = text_of(ask(gates=gates))
     assert "signature failed no signature Sign it." in page
 
 
-def test_a_gate_that_is_not_configured_stands_apart_from_those_that_passed():
+def test_an_unconfigured_gate_is_listed_separately_from_passed_ones():
     gates = [
         {"gate": "manifest", "verdict": "passed", "why": "Well formed."},
         {"gate": "signature", "verdict": "not-configured", "why": "Nobody asked."},
@@ -166,7 +166,7 @@ def test_a_gate_that_is_not_configured_stands_apart_from_those_that_passed():
     assert "signature passed" not in page
 
 
-def test_long_lists_and_notes_are_folded_and_complete():
+def test_long_lists_and_notes_are_collapsed_and_complete():
     notes = "\n".join(f"note {n}" for n in range(100))
     page = ask(notes=notes, plan={"summary": [f"change {n}" for n in range(30)], "steps": []})
     assert "18 more changes" in text_of(page)
@@ -175,19 +175,19 @@ def test_long_lists_and_notes_are_folded_and_complete():
     assert "note 99" in page
 
 
-def test_notes_without_end_are_cut_and_it_is_said():
+def test_endless_notes_are_cut_with_a_remark():
     page = text_of(ask(notes="x" * 50_000))
     assert "10000 more characters are in the release's manifest" in page
 
 
-def test_numbers_from_dynamodb_are_numbers():
+def test_numbers_from_dynamodb_are_shown_as_numbers():
     plan = {"summary": [], "steps": [{"percent": Decimal(10), "bake": Decimal(90)}], "nothingToChange": False}
     page = text_of(ask(required=Decimal(2), attempt=Decimal(3), plan=plan))
     assert "10 % of the traffic, monitored for 1 min 30 s" in page
     assert "Attempt 3" in page
 
 
-def test_a_record_with_little_in_it_is_still_a_page():
+def test_a_minimal_record_still_makes_a_page():
     bare = dict.fromkeys(
         ("author", "commit", "repository", "notes", "gates", "plan", "warnings", "fromTag", "watchUrl")
     )
@@ -209,7 +209,7 @@ def test_the_page_needs_no_script_and_loads_nothing():
     assert "url(" not in style()
 
 
-def test_the_policy_names_exactly_the_style_sheet_of_the_page():
+def test_the_policy_allows_exactly_the_pages_style_sheet():
     page = Browser(site()).open()
     assert f"<style>{style()}</style>" in page.body
     assert f"style-src {style_hash()};" in page.headers["Content-Security-Policy"]
@@ -220,7 +220,7 @@ def test_the_form_posts_to_its_own_address():
     assert '<form method="post" accept-charset="utf-8" autocomplete="off">' in ask()
 
 
-def test_the_return_key_sends_nothing_wherever_it_is_pressed():
+def test_the_return_key_sends_nothing_anywhere_on_the_page():
     """In a field of one line it presses the form's first button, which here is one that does nothing."""
     page = ask()
     assert re.findall(r'<input [^>]*type="(\w+)"', page) == ["hidden"]
@@ -228,7 +228,7 @@ def test_the_return_key_sends_nothing_wherever_it_is_pressed():
     assert len(re.findall(r'<button class="(?:approve|reject)" name="decision"', page)) == 2
 
 
-def test_the_language_headings_and_labels_are_there_for_a_screen_reader():
+def test_language_headings_and_labels_exist_for_screen_readers():
     page = ask(warnings=["w"])
     assert '<html lang="en">' in page
     assert page.count("<h1") == 1
@@ -291,7 +291,7 @@ def _contrast(one, other):
 
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
-def test_every_text_and_edge_has_the_contrast_of_wcag_aa(scheme):
+def test_all_text_and_borders_meet_wcag_aa_contrast(scheme):
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", style().split("@media")[scheme]))
     for text in ("text", "quiet", "link", "go", "stop", "warn"):
         for ground in ("ground", "card"):
@@ -321,7 +321,7 @@ def test_the_sample_of_hostile_text_is_harmless():
     assert {element for element, _ in elements_of(page)} <= _ELEMENTS
 
 
-def test_a_template_can_forget_neither_escaping_nor_naming_the_unseen():
+def test_a_template_cannot_forget_escaping_or_hidden_characters():
     """Even where the view does not do it first."""
     values = {"kind": "malformed", "view": None, "standing": "", "form_value": "", "recorded": False}
     page = render("outcome.html", **values, progress=None, problem="<b>\u202e\x00")
@@ -343,7 +343,7 @@ def test_a_template_can_forget_neither_escaping_nor_naming_the_unseen():
         (180000, "2 days 2 h"),
     ],
 )
-def test_spans_are_said_as_people_say_them(seconds, words):
+def test_durations_are_in_plain_words(seconds, words):
     assert span(seconds) == words
 
 
@@ -357,16 +357,16 @@ def test_spans_are_said_as_people_say_them(seconds, words):
         (119, "in 1 min"),
     ],
 )
-def test_how_long_until_is_said_from_now(offset, words):
+def test_time_remaining_is_relative_to_now(offset, words):
     assert until(NOW + timedelta(seconds=offset), NOW) == words
 
 
-def test_times_are_utc_for_everybody():
+def test_times_are_in_utc_for_everybody():
     assert clock(moment("2026-11-23T15:05:00+01:00")) == "Mon 23 Nov 2026, 14:05 UTC"
     assert moment("2026-11-23T14:05:00") == datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 
 
-def test_the_commits_are_folded_counted_and_link_to_where_they_are_compared():
+def test_commits_are_collapsed_counted_and_linked_to_their_comparison():
     page = ask()
     assert "3 commits since v1.3.2" in text_of(page)
     folded = page.partition('aria-labelledby="commits"')[2].partition("</section>")[0]
@@ -387,19 +387,19 @@ def test_the_commits_are_folded_counted_and_link_to_where_they_are_compared():
         "https://evil.example/approvals",
     ],
 )
-def test_only_an_address_that_compares_becomes_a_link(compare):
+def test_only_a_comparison_address_becomes_a_link(compare):
     changes = {**sample()["changes"], "compare": compare}
     assert 'id="commits"' in ask(changes=changes)
     assert "compare/" not in ask(changes=changes)
 
 
-def test_more_commits_than_are_named_are_counted():
+def test_commits_beyond_the_listed_ones_are_counted():
     changes = {**sample()["changes"], "count": 40}
     assert "40 commits since v1.3.2" in text_of(ask(changes=changes))
     assert "and 37 more" in text_of(ask(changes=changes))
 
 
-def test_a_second_attempt_says_why_the_first_one_failed():
+def test_a_second_attempt_shows_why_the_first_failed():
     before = {"attempt": 1, "status": "ROLLED_BACK", "why": "It was not healthy."}
     assert "Attempt 2. Attempt 1 ended ROLLED_BACK: It was not healthy." in text_of(
         ask(attempt=2, before=before)

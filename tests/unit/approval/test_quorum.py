@@ -23,7 +23,7 @@ from tests.unit import builders
 from tests.unit.approval.builders import ANA, BO, CHI, approved, rejected, sample
 
 
-def test_one_approval_of_two_leaves_it_open_and_says_who_is_missing():
+def test_one_approval_of_two_leaves_it_open_and_names_who_is_missing():
     record = sample(decisions=[approved(BO, 1)])
     assert outcome(record) == "open"
     assert missing(record) == [ANA, CHI]
@@ -34,7 +34,7 @@ def test_enough_approvals_approve():
 
 
 @pytest.mark.parametrize("others", [[], [approved(BO, 1)], [approved(BO, 1), approved(ANA, 2)]])
-def test_one_rejection_ends_it_whatever_the_others_say(others):
+def test_one_rejection_ends_it_regardless_of_approvals(others):
     assert outcome(sample(decisions=[*others, rejected(CHI, 3, reason="no")])) == "rejected"
 
 
@@ -51,13 +51,13 @@ def test_the_author_cannot_reject_either():
     assert outcome(sample(author=ANA, decisions=[rejected(ANA, 1, reason="no")])) == "open"
 
 
-def test_the_author_counts_where_that_is_configured():
+def test_the_author_counts_if_configured():
     record = sample(author=ANA, required=1, authorMayApprove=True, decisions=[approved(ANA, 1)])
     assert outcome(record) == "approved"
 
 
 @pytest.mark.parametrize("spelling", ["ANA@Example.COM", "  ana@example.com\n", "\uff41na@example.com"])
-def test_other_spellings_of_an_address_are_the_same_person(spelling):
+def test_different_spellings_of_an_address_are_one_person(spelling):
     assert outcome(sample(author=spelling, required=1, decisions=[approved(ANA, 1)])) == "open"
     assert voters(sample(approvers=[ANA, spelling, BO])) == [ANA, BO]
     twice = sample(approvers=[ANA, spelling, BO], decisions=[approved(ANA, 1), approved(spelling, 2)])
@@ -80,7 +80,7 @@ def test_an_unknown_decision_does_not_count():
 
 
 @pytest.mark.parametrize("required", [0, -1])
-def test_nothing_is_approved_by_nobody(required):
+def test_zero_approvals_approve_nothing(required):
     assert outcome(sample(required=required, decisions=[])) == "open"
 
 
@@ -109,12 +109,12 @@ def test_nothing_is_approved_by_nobody(required):
         ),
     ],
 )
-def test_a_quorum_that_nobody_can_reach_is_said_before_anyone_is_asked(changes, says):
+def test_an_unreachable_quorum_is_reported_before_anyone_is_asked(changes, says):
     with pytest.raises(QuorumUnreachable, match=says):
         check_reachable(sample(**changes))
 
 
-def test_a_quorum_that_can_be_reached_is_nothing_to_say():
+def test_a_reachable_quorum_reports_nothing():
     check_reachable(sample(required=1))
     check_reachable(sample(required=3))
     check_reachable(sample(required=3, author=BO, authorMayApprove=True))
@@ -153,7 +153,7 @@ def ruled(*rules, **changes):
     return sample(rules=list(rules), approvers=asked, **changes)
 
 
-def test_all_rules_must_be_met_and_only_those_are_awaited_who_still_help():
+def test_all_rules_must_be_met_and_only_helpful_approvers_are_awaited():
     record = ruled(rule(ANA, BO, group="platform"), rule(CHI, DAN), decisions=[approved(ANA, 1)])
     assert (outcome(record), approvals(record), needed(record)) == ("open", 1, 2)
     assert missing(record) == [BO, CHI, DAN]
@@ -164,7 +164,7 @@ def test_all_rules_must_be_met_and_only_those_are_awaited_who_still_help():
     assert awaited(record) == []
 
 
-def test_one_person_meets_one_rule_only_unless_the_policy_counts_them_in_every_rule():
+def test_one_person_meets_only_one_rule_unless_the_policy_counts_them_in_every_rule():
     """Fault 20."""
     record = ruled(rule(ANA, BO), rule(ANA, CHI), decisions=[approved(ANA, 1)])
     assert outcome(record) == "open"
@@ -172,7 +172,7 @@ def test_one_person_meets_one_rule_only_unless_the_policy_counts_them_in_every_r
     assert outcome(record | {"countInEveryRule": True}) == "approved"
 
 
-def test_the_author_meets_no_rule_and_one_rejection_by_anybody_who_is_asked_ends_it():
+def test_the_author_meets_no_rule_and_any_asked_persons_rejection_ends_it():
     record = ruled(rule(ANA), rule(BO, CHI), author=ANA, decisions=[approved(ANA, 1), approved(BO, 2)])
     assert outcome(record) == "open"
     with pytest.raises(
@@ -191,7 +191,7 @@ def test_the_author_meets_no_rule_and_one_rejection_by_anybody_who_is_asked_ends
     st.lists(st.sampled_from([ANA, BO, CHI, DAN, EVE]), unique=True, min_size=1),
     st.sampled_from([ANA, BO, "dana@example.com"]),
 )
-def test_whom_a_request_awaits_brings_it_forward_and_nobody_else_does(rules, order, author):
+def test_only_an_awaited_approver_brings_a_request_forward(rules, order, author):
     record = ruled(*rules, author=author)
     for who in order:
         waited = awaited(record)
@@ -200,7 +200,7 @@ def test_whom_a_request_awaits_brings_it_forward_and_nobody_else_does(rules, ord
         assert (approvals(record) > before) is (who in waited)
 
 
-def test_one_who_counts_in_every_rule_suffices_alone_and_otherwise_each_empty_rule_is_named():
+def test_one_person_who_counts_in_every_rule_suffices_and_otherwise_each_empty_rule_is_named():
     alone = ruled(rule(ANA), rule(ANA))
     check_reachable(alone | {"countInEveryRule": True})
     with pytest.raises(QuorumUnreachable, match=r"; 1 missing for ana@example\.com\. Nobody"):
@@ -212,7 +212,7 @@ def test_one_who_counts_in_every_rule_suffices_alone_and_otherwise_each_empty_ru
         check_reachable(nobody | {"rules": [rule(BO), rule(), rule(ANA)]})
 
 
-def test_the_members_of_a_group_are_those_that_the_release_pinned():
+def test_a_groups_members_are_those_the_release_pinned():
     policy = {"rules": [{"group": "platform", "required": 1}, {"approvers": [CHI], "required": 1}]}
     known = builders.record(configuration=builders.configured(builders.application(approval=policy)))
     assert policy_of(known)["approvers"] == [CHI]  # of a group that is not known nobody is asked
@@ -225,7 +225,7 @@ def test_the_members_of_a_group_are_those_that_the_release_pinned():
     ]
 
 
-def test_without_the_option_a_warning_needs_nobody_else():
+def test_without_the_option_a_warning_requires_no_extra_approver():
     known = warned(0)
     del known["configuration"]["document"]["approval"]["extraForWarnings"]
     assert policy_of(known)["required"] == 2
@@ -246,11 +246,11 @@ def warned(most, warnings=WARNINGS, **changes):
     "most, warnings, required",
     [(0, WARNINGS, 2), (1, WARNINGS, 3), (2, WARNINGS, 4), (2, WARNINGS[:1], 3), (2, [], 2)],
 )
-def test_each_warning_of_the_plan_needs_one_more_approver_up_to_the_limit(most, warnings, required):
+def test_each_warning_requires_one_more_approver_up_to_the_limit(most, warnings, required):
     assert policy_of(warned(most, warnings))["required"] == required
 
 
-def test_who_approves_because_of_a_warning_is_another_person():
+def test_the_extra_approver_for_a_warning_is_another_person():
     policy = policy_of(warned(1))
     ballot = {**policy, "stage": "production", "decisions": [approved(ANA, 1), approved(BO, 2)]}
     assert outcome(ballot) == "open"
@@ -259,11 +259,11 @@ def test_who_approves_because_of_a_warning_is_another_person():
     assert outcome(ballot) == "approved"
 
 
-def test_what_a_proposal_warns_of_needs_no_further_approver():
+def test_a_proposals_warnings_require_no_extra_approver():
     assert policy_of(warned(2, proposal={}))["required"] == 2
 
 
-def test_that_there_are_too_few_for_the_warnings_is_said_before_anyone_is_asked():
+def test_too_few_approvers_for_the_warnings_are_reported_before_anyone_is_asked():
     policy = policy_of(warned(1)) | {"author": ANA}
     few = sample(**policy | {"rules": [{**each, "approvers": [ANA, BO, CHI]} for each in policy["rules"]]})
     with pytest.raises(
@@ -272,7 +272,7 @@ def test_that_there_are_too_few_for_the_warnings_is_said_before_anyone_is_asked(
         check_reachable(few)
 
 
-def test_an_emergency_needs_everybody_whatever_the_rules_say():
+def test_an_emergency_requires_everybody_regardless_of_rules():
     known = warned(1)
     known["manifest"] = {**known["manifest"], "emergency": "Nobody can pay."}
     policy = policy_of(known)

@@ -105,7 +105,7 @@ def facts(ledger: Ledger, name: str) -> list[Item]:
 # ---- what is asked -------------------------------------------------------------------------------------------------
 
 
-def test_a_request_is_about_one_plan_and_says_what_approvers_read():
+def test_a_request_is_about_one_plan_and_contains_what_approvers_read():
     request = request_of(planned(), now=NOW, longest=WEEK, random=token_bytes)
     assert request | {"id": ""} == {
         "id": "",
@@ -142,7 +142,7 @@ def test_a_request_is_about_one_plan_and_says_what_approvers_read():
     }
 
 
-def test_an_attempt_has_one_request_whenever_it_is_asked_for(ledger):
+def test_an_attempt_has_one_request_however_often_it_is_created(ledger):
     """Fault 29: asked again, under whatever id, it is the one that was opened."""
     first = asked(ledger)
     again = request_of(planned(), now=NOW + timedelta(hours=1), longest=WEEK, random=token_bytes)
@@ -157,7 +157,7 @@ def test_an_attempt_has_one_request_whenever_it_is_asked_for(ledger):
     [(60, WEEK, "2026-11-23T10:01:00.000Z"), (14_400, 3600, "2026-11-23T11:00:00.000Z")],
     ids=["as configured", "no longer than the stage allows"],
 )
-def test_the_time_to_decide_is_the_applications_within_the_stages(expires, longest, until):
+def test_the_applications_approval_timeout_is_capped_by_the_stages(expires, longest, until):
     assert (
         request_of(planned(expires=expires), now=NOW, longest=longest, random=token_bytes)["expiresAt"]
         == until
@@ -175,7 +175,7 @@ def test_the_time_to_decide_is_the_applications_within_the_stages(expires, longe
     ],
     ids=["nothing serves", "first by Tagship"],
 )
-def test_what_a_rollback_could_not_do_is_said_before_approval(plan, warning):
+def test_warnings_about_a_limited_rollback_are_shown_before_approval(plan, warning):
     """Fault 46."""
     (shown,) = request_of(planned() | {"plan": PLAN | plan}, now=NOW, longest=WEEK, random=token_bytes)[
         "warnings"
@@ -183,7 +183,7 @@ def test_what_a_rollback_could_not_do_is_said_before_approval(plan, warning):
     assert warning in shown
 
 
-def test_nobody_is_asked_where_there_can_not_be_enough_approvals():
+def test_nobody_is_asked_if_there_cannot_be_enough_approvals():
     """Fault 20."""
     with pytest.raises(
         QuorumUnreachable, match=r"only 1 of its approvers can decide, not counting the author"
@@ -211,16 +211,16 @@ def emergency(**policy: Any) -> dict[str, Any]:
         ({"approvers": [ANA], "required": 1}, 1),
     ],
 )
-def test_an_emergency_needs_everybody_who_may_decide(policy, required):
+def test_an_emergency_requires_everybody_who_may_decide(policy, required):
     assert request_of(emergency(**policy), now=NOW, longest=WEEK, random=token_bytes)["required"] == required
 
 
-def test_an_emergency_on_which_nobody_may_decide_asks_nobody():
+def test_an_emergency_without_possible_approvers_asks_nobody():
     with pytest.raises(QuorumUnreachable):
         request_of(emergency(approvers=["dana@example.com"]), now=NOW, longest=WEEK, random=token_bytes)
 
 
-def test_what_gates_warn_of_is_read_first_and_an_emergency_before_all():
+def test_gate_warnings_come_first_after_an_emergency_notice():
     gates = [
         {"gate": "tag", "warning": ""},
         {"gate": "alarms", "warning": "An alarm fires already."},
@@ -244,7 +244,7 @@ def test_what_gates_warn_of_is_read_first_and_an_emergency_before_all():
     ],
     ids=str,
 )
-def test_a_begun_second_counts_until_the_last(passed, left):
+def test_a_started_second_counts_as_a_whole(passed, left):
     """Step Functions takes whole seconds: none too few, so that the reminder after the last one finds the time over."""
     assert seconds_left({"expiresAt": "2026-11-23T14:00:00.000Z"}, NOW + passed) == left
 
@@ -257,7 +257,7 @@ def link_of(mail: dict[str, Any]) -> str:
     return str(found)
 
 
-def test_each_approver_gets_one_mail_with_a_link_that_is_theirs_alone(ledger):
+def test_each_approver_gets_one_mail_with_a_personal_link(ledger):
     request, ses, kms = asked(ledger), FakeSes(), FakeKms()
     send(ledger, request, ses, kms=kms)
     assert ses.recipients == [ANA, BO, CHI]
@@ -284,7 +284,7 @@ def test_a_mail_is_sent_by_the_stage_in_text_and_html(ledger):
     assert set(mail["message"]["Body"]) == {"Text", "Html"}
 
 
-def test_a_link_outlives_its_request_so_that_who_comes_late_reads_what_became_of_it(ledger):
+def test_a_link_outlives_its_request_so_that_latecomers_see_the_outcome(ledger):
     request, ses, kms = asked(ledger), FakeSes(), FakeKms()
     send(ledger, request, ses, kms=kms)
     token = link_of(ses.mails[0]).partition("?t=")[2]
@@ -301,7 +301,7 @@ def test_the_author_gets_no_link(ledger):
     assert ses.recipients == [ANA, BO]
 
 
-def test_whoever_was_reached_is_not_written_to_again(ledger):
+def test_an_approver_who_was_reached_gets_no_second_message(ledger):
     """Fault 29."""
     request = asked(ledger)
     send(ledger, request, FakeSes(refuses={BO: aws_error("MessageRejected")}))
@@ -320,7 +320,7 @@ def test_whoever_was_reached_is_not_written_to_again(ledger):
     ],
     ids=["refused", "throttled", "not reached"],
 )
-def test_one_who_can_not_be_reached_is_a_fact_and_the_others_decide(ledger, error, expected):
+def test_an_unreachable_approver_is_recorded_and_the_others_decide(ledger, error, expected):
     """Fault 21."""
     request, ses = asked(ledger), FakeSes(refuses={ANA: error})
     for _ in range(2):
@@ -334,7 +334,7 @@ def test_one_who_can_not_be_reached_is_a_fact_and_the_others_decide(ledger, erro
     assert fact["data"] == {"approval": request["id"], "channel": "mail", "failed": {ANA: expected}}
 
 
-def test_if_nobody_can_be_reached_the_release_ends_and_says_what_to_mend(ledger):
+def test_if_nobody_can_be_reached_the_release_ends_with_a_remedy(ledger):
     """Fault 21."""
     request = asked(ledger)
     ses = FakeSes(refuses=dict.fromkeys([ANA, BO, CHI], aws_error("MessageRejected")))
@@ -353,7 +353,7 @@ def asked_with_slack(ledger: Ledger, **policy: Any) -> Item:
     return asked(ledger, **policy) | {"slack": "tagship/production/storefront/slack"}
 
 
-def test_the_channel_is_told_and_a_link_goes_only_where_its_approver_alone_reads(ledger):
+def test_the_channel_is_notified_and_only_the_approvers_own_conversation_gets_the_link(ledger):
     request, ses = asked_with_slack(ledger), FakeSes()
     with slack() as here:
         send(ledger, request, ses, secrets=FakeSecrets(here.secret("Ana@example.com", "eve@example.com")))
@@ -369,7 +369,7 @@ def test_the_channel_is_told_and_a_link_goes_only_where_its_approver_alone_reads
     }
 
 
-def test_a_bot_announces_it_in_the_releases_thread_and_to_everybody_in_the_channel(ledger):
+def test_a_bot_posts_in_the_releases_thread_and_also_to_the_channel(ledger):
     request = asked_with_slack(ledger)
     thread = Thread(ledger=ledger, release=request, channel="slack C0RELEASES")
     with slack() as here:
@@ -383,7 +383,7 @@ def test_a_bot_announces_it_in_the_releases_thread_and_to_everybody_in_the_chann
     assert here.to("channel") == [] and len(here.to("ana")) == 1
 
 
-def test_who_opens_a_thread_and_never_ends_does_not_keep_an_announcement_back(ledger):
+def test_a_thread_opener_that_never_finishes_does_not_block_an_announcement(ledger):
     request = asked_with_slack(ledger)
     assert Thread(ledger=ledger, release=request, channel="slack C0RELEASES").taken()
     with slack() as here:
@@ -392,7 +392,7 @@ def test_who_opens_a_thread_and_never_ends_does_not_keep_an_announcement_back(le
     assert approvals.get(ledger, request["id"])["sent"]["slack to the channel"] == "sent"
 
 
-def test_what_a_bot_can_not_say_is_a_fact_with_what_to_mend(ledger):
+def test_a_failed_bot_message_is_recorded_with_a_remedy(ledger):
     """Fault 21."""
     request, ses = asked_with_slack(ledger), FakeSes()
     with slack() as here:
@@ -403,7 +403,7 @@ def test_what_a_bot_can_not_say_is_a_fact_with_what_to_mend(ledger):
     assert here.token not in str(fact)
 
 
-def test_what_slack_has_taken_is_not_posted_again_and_what_not_is(ledger):
+def test_a_posted_slack_message_is_not_repeated_and_a_failed_one_is(ledger):
     """Fault 29."""
     request = asked_with_slack(ledger)
     with slack() as here:
@@ -444,7 +444,7 @@ def test_if_slack_is_down_mail_carries_the_link_and_the_fact_has_no_address(ledg
     assert "services" not in str(fact) and "127.0.0.1" not in str(fact)
 
 
-def test_a_secret_that_can_not_be_read_is_told_and_mail_carries_the_link(ledger):
+def test_an_unreadable_secret_is_reported_and_mail_carries_the_link(ledger):
     """Fault 21."""
     request, ses = asked_with_slack(ledger), FakeSes()
     send(ledger, request, ses, secrets=FakeSecrets(raises=aws_error("AccessDeniedException")))
@@ -455,7 +455,7 @@ def test_a_secret_that_can_not_be_read_is_told_and_mail_carries_the_link(ledger)
     }
 
 
-def test_the_channel_alone_reaches_nobody_since_it_has_no_link(ledger):
+def test_a_channel_message_alone_reaches_nobody_because_it_has_no_link(ledger):
     """Fault 21."""
     request = asked_with_slack(ledger)
     ses = FakeSes(refuses=dict.fromkeys([ANA, BO, CHI], aws_error("MessageRejected")))
@@ -464,7 +464,7 @@ def test_the_channel_alone_reaches_nobody_since_it_has_no_link(ledger):
     assert len(here.to("channel")) == 1
 
 
-def test_slow_channels_cost_their_own_messages_and_not_the_steps_time(ledger, monkeypatch):
+def test_slow_channels_delay_only_their_own_messages(ledger, monkeypatch):
     """Fault 21: SES and Slack hang for some, and the others are told meanwhile."""
     monkeypatch.setattr(sending.Outbox.__init__, "__kwdefaults__", {"seconds": 0.4, "clock": time.monotonic})
     request, held = asked_with_slack(ledger), threading.Event()
@@ -490,7 +490,7 @@ def test_slow_channels_cost_their_own_messages_and_not_the_steps_time(ledger, mo
     }
 
 
-def test_all_messages_of_a_step_end_well_before_its_function_does():
+def test_all_messages_of_a_step_finish_well_before_its_function_times_out():
     for name in ("RequestApprovalFunction", "RemindApproversFunction"):
         assert functions()[name]["Timeout"] >= sending.SECONDS + 10
 
@@ -520,7 +520,7 @@ def reminded(
     remind(ledger, request, client=clients.__getitem__, settings=SETTINGS, now=now)
 
 
-def test_only_those_who_have_not_answered_are_reminded(ledger):
+def test_only_approvers_without_a_decision_are_reminded(ledger):
     """Fault 18."""
     request, ses = asked(ledger, required=2), FakeSes()
     request = request | {
@@ -540,14 +540,14 @@ def test_only_those_who_have_not_answered_are_reminded(ledger):
     }
 
 
-def test_each_round_of_reminders_is_a_fact_of_its_own(ledger):
+def test_each_reminder_round_is_its_own_fact(ledger):
     request = asked(ledger)
     for minutes in (60, 60, 120):
         reminded(ledger, request, FakeSes(), minutes=minutes)
     assert len(facts(ledger, "Approvers Reminded")) == 2
 
 
-def test_a_reminder_that_can_not_be_sent_is_a_fact_and_stops_nothing(ledger):
+def test_a_failed_reminder_is_recorded_and_stops_nothing(ledger):
     """Fault 21."""
     request = asked(ledger)
     ses = FakeSes(refuses=dict.fromkeys([ANA, BO, CHI], aws_error("MessageRejected")))
@@ -557,7 +557,7 @@ def test_a_reminder_that_can_not_be_sent_is_a_fact_and_stops_nothing(ledger):
     assert len(facts(ledger, "Approvers Reminded")) == 1
 
 
-def test_from_the_second_reminder_on_the_escalation_list_is_told_without_a_link(ledger):
+def test_from_the_second_reminder_on_the_escalation_list_is_notified_without_a_link(ledger):
     request, ses = asked(ledger, escalateTo=["head@example.com", ANA]), FakeSes()
     for minutes in (60, 121, 181):
         reminded(ledger, request, ses, minutes=minutes)
@@ -575,7 +575,7 @@ def test_from_the_second_reminder_on_the_escalation_list_is_told_without_a_link(
     ]
 
 
-def test_a_reminder_goes_to_an_approvers_own_conversation_too_and_not_to_the_channel(ledger):
+def test_a_reminder_goes_to_an_approvers_own_conversation_and_not_to_the_channel(ledger):
     request = asked_with_slack(ledger)
     with slack() as here:
         reminded(ledger, request, FakeSes(), secrets=FakeSecrets(here.secret(ANA)))
@@ -595,7 +595,7 @@ def test_a_reminder_goes_to_an_approvers_own_conversation_too_and_not_to_the_cha
     ],
     ids=["long ago", "lately", "a gate's"],
 )
-def test_approvers_read_first_what_is_unusual(changes, warnings):
+def test_unusual_things_come_first_for_approvers(changes, warnings):
     shown = request_of(planned() | changes, now=NOW, longest=WEEK, random=token_bytes)["warnings"]
     assert len(shown) == len(warnings)
     assert all(one.startswith(words) for one, words in zip(shown, warnings, strict=True))

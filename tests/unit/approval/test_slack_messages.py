@@ -38,7 +38,7 @@ def everything(record):
     yield invitation(record, link=LINK, now=NOW, reminder=True)
 
 
-def test_the_channel_is_told_everything_but_a_link():
+def test_the_channel_message_has_everything_except_a_link():
     record = sample(warnings=["The alarm storefront-5xx is firing."])
     message = announcement(record, now=NOW)
     text = "\n".join(texts(message))
@@ -60,7 +60,7 @@ def test_the_channel_is_told_everything_but_a_link():
     assert "Read this first" in first["text"]["text"]
 
 
-def test_one_person_gets_the_own_link_first():
+def test_a_personal_message_starts_with_the_link():
     message = invitation(sample(), link=LINK, now=NOW)
     assert f"<{LINK}|Review and decide>" in texts(message)[1]
     assert json.dumps(message).count(LINK) == 1
@@ -68,14 +68,14 @@ def test_one_person_gets_the_own_link_first():
         invitation(sample(), link="https://evil.example/|<!channel>", now=NOW)
 
 
-def test_a_reminder_says_how_it_stands():
+def test_a_reminder_shows_the_current_state():
     message = invitation(sample(decisions=[approved(BO, 8)]), link=LINK, now=NOW, reminder=True)
     assert message["text"].startswith("Reminder: your approval is needed: storefront v1.4.0")
     assert "1 of 2 so far." in texts(message)[1]
 
 
 @pytest.mark.parametrize("record", [sample(), hostile()], ids=["ordinary", "hostile"])
-def test_no_message_has_markup_that_is_not_ours_or_unfurls_anything_or_is_longer_than_slack_takes(record):
+def test_no_message_has_foreign_markup_unfurls_links_or_exceeds_slacks_limit(record):
     """Fault 52."""
     for message in everything(record):
         assert (message["unfurl_links"], message["unfurl_media"], message["mrkdwn"]) == (False, False, False)
@@ -91,7 +91,7 @@ def test_no_message_has_markup_that_is_not_ours_or_unfurls_anything_or_is_longer
 EVIL = "<!channel> <!here> <@U0001> <#C0001> <https://evil.example|Review and decide> &lt; `x` *b*\r\n\u202e"
 
 
-def test_mentions_and_links_of_others_are_text():
+def test_foreign_mentions_and_links_are_plain_text():
     """Fault 52: in every field that somebody else writes."""
     fields = ("application", "tag", "fromTag", "author", "commit", "repository", "notes", "stage", "closedBy")
     record = sample(
@@ -122,7 +122,7 @@ def test_only_slacks_own_three_characters_are_escaped():
     assert escaped("a & b < c > d \"'*_~`") == "a &amp; b &lt; c &gt; d \"'*_~`"
 
 
-def test_the_channel_reads_what_was_committed_and_why_the_attempt_before_failed():
+def test_the_channel_message_shows_the_commits_and_why_the_previous_attempt_failed():
     before = {"attempt": 1, "status": "ROLLED_BACK", "why": "It was not healthy."}
     said = "\n".join(texts(announcement(sample(attempt=2, before=before), now=NOW)))
     assert "*3 commits since v1.3.2*" in said

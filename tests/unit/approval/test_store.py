@@ -43,20 +43,20 @@ def opened(ledger: Ledger) -> Item:
     return asked(ledger, required=2)
 
 
-def test_the_page_sees_the_request_without_its_token(store, ledger, opened):
+def test_the_page_gets_the_request_without_its_token(store, ledger, opened):
     approvals.waits_on(ledger, opened["id"], "the secret token")
     assert store.get(opened["id"]) == opened | {"delivered": False}
     assert store.get("unknown") is None
 
 
-def test_decisions_are_judged_by_the_quorum(store, opened):
+def test_the_quorum_evaluates_decisions(store, opened):
     assert store.decide(opened["id"], approver=ANA, decision="approve", reason="").record["status"] == "OPEN"
     decided = store.decide(opened["id"], approver=BO, decision="approve", reason="tested").record
     assert decided["status"] == "APPROVED"
     assert store.get(opened["id"]) == decided
 
 
-def test_what_the_ledger_refuses_leaves_under_its_own_name(store, clock, opened):
+def test_the_ledgers_refusals_keep_their_names(store, clock, opened):
     store.decide(opened["id"], approver=ANA, decision="approve", reason="")
     with pytest.raises(AlreadyDecided):
         store.decide(opened["id"], approver=ANA, decision="reject", reason="no")
@@ -67,13 +67,13 @@ def test_what_the_ledger_refuses_leaves_under_its_own_name(store, clock, opened)
         store.decide("unknown", approver=BO, decision="approve", reason="")
 
 
-def test_a_rejection_ends_it_for_everybody_else(store, opened):
+def test_a_rejection_ends_the_request_for_everybody(store, opened):
     store.decide(opened["id"], approver=BO, decision="reject", reason="no")
     with pytest.raises(ApprovalClosed):
         store.decide(opened["id"], approver=CHI, decision="approve", reason="")
 
 
-def test_who_came_with_a_link_that_is_not_valid_is_in_the_log_and_in_the_audit(store, ledger, log, opened):
+def test_an_invalid_link_is_logged_and_recorded_in_the_audit(store, ledger, log, opened):
     """Fault 19."""
     store.refused(opened["id"], "altered", "203.0.113.7")
     assert log.lines == [("A link was refused: altered", {"approval": opened["id"], "source": "203.0.113.7"})]
@@ -85,7 +85,7 @@ def test_who_came_with_a_link_that_is_not_valid_is_in_the_log_and_in_the_audit(s
     assert approvals.get(ledger, opened["id"]) == opened
 
 
-def test_a_flood_of_bad_links_is_a_handful_of_facts_that_say_how_many(store, ledger, clock, opened):
+def test_a_flood_of_invalid_links_writes_few_facts_with_the_count(store, ledger, clock, opened):
     """Fault 19: from many addresses; the first of each kind is a fact at once."""
     for number in range(100):
         store.refused(opened["id"], "altered", f"203.0.113.{number % 250}")
@@ -108,7 +108,7 @@ def refusal(store, source="203.0.113.7", approval="unknown") -> str:
     return "refused"
 
 
-def test_an_address_that_brings_more_bad_links_than_a_person_is_told_to_wait_and_nobody_else(
+def test_an_address_with_too_many_invalid_links_is_told_to_wait_and_nobody_else(
     store, ledger, clock, log, opened
 ):
     """Whatever the links are for; what was too much is counted too."""
@@ -123,7 +123,7 @@ def test_an_address_that_brings_more_bad_links_than_a_person_is_told_to_wait_and
     assert refusal(store) == "refused"
 
 
-def test_forms_are_counted_by_link_and_address_so_that_nobody_can_use_up_anothers(store, clock, opened):
+def test_forms_are_counted_by_link_and_address_so_that_nobody_can_use_up_anothers_limit(store, clock, opened):
     for _ in range(FORMS_A_MINUTE):
         store.sent(opened["id"], ANA, "203.0.113.7")
     with pytest.raises(TooManyRequests):
@@ -135,7 +135,7 @@ def test_forms_are_counted_by_link_and_address_so_that_nobody_can_use_up_another
     store.sent(opened["id"], ANA, "203.0.113.7")
 
 
-def test_counters_are_bounded_whatever_addresses_come_and_name_nobody(store, ledger, opened):
+def test_counters_are_bounded_for_any_number_of_addresses_and_contain_no_names(store, ledger, opened):
     """Nothing in the table is ever deleted."""
     for address in ("2001:db8:0:1::1", "2001:db8:0:2::1", "203.0.113.7"):
         store.sent(opened["id"], ANA, address)
@@ -150,7 +150,7 @@ def test_counters_are_bounded_whatever_addresses_come_and_name_nobody(store, led
     assert not any(text in str(counters) for text in ("203.0.113.7", "2001:db8", ANA))
 
 
-def test_a_clock_that_is_behind_counts_in_the_minute_that_has_begun(ledger):
+def test_a_slow_clock_counts_in_the_current_minute(ledger):
     assert [ledger.count("VISITS#x", "REFUSED", period=period) for period in ("1", "2", "1", "2", "3")] == [
         1,
         1,
@@ -160,7 +160,7 @@ def test_a_clock_that_is_behind_counts_in_the_minute_that_has_begun(ledger):
     ]
 
 
-def test_a_guess_at_no_request_at_all_is_in_the_log_alone(store, ledger, log):
+def test_a_guess_for_no_request_is_only_logged(store, ledger, log):
     store.refused("unknown", "unknown approval", "203.0.113.7")
     assert len(log.lines) == 1
     assert list(ledger.facts_in_order("storefront")) == []

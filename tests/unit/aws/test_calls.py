@@ -43,7 +43,7 @@ FINAL = [
 
 
 @pytest.mark.parametrize("error", UNAVAILABLE, ids=str)
-def test_throttles_5xx_and_lost_connections_may_be_asked_again(error):
+def test_throttling_5xx_and_lost_connections_are_retryable(error):
     """Fault 39."""
     assert is_unavailable(error)
     with (
@@ -55,14 +55,14 @@ def test_throttles_5xx_and_lost_connections_may_be_asked_again(error):
 
 
 @pytest.mark.parametrize("error", FINAL, ids=str)
-def test_a_refusal_that_nobody_foresaw_leaves_as_it_came(error):
+def test_an_unexpected_refusal_is_raised_unchanged(error):
     assert not is_unavailable(error)
     with pytest.raises(type(error)) as caught, calling("Looking at the alias"):
         raise error
     assert caught.value is error
 
 
-def test_a_foreseen_refusal_gets_its_name_here_and_says_what_was_tried():
+def test_an_expected_refusal_gets_its_name_and_says_what_was_attempted():
     error = aws_error("PreconditionFailedException", status=412, message="The RevisionId does not match")
     with (
         pytest.raises(TargetMoved) as caught,
@@ -74,23 +74,23 @@ def test_a_foreseen_refusal_gets_its_name_here_and_says_what_was_tried():
     )
 
 
-def test_a_foreseen_name_wins_over_a_throttle():
+def test_an_expected_name_takes_precedence_over_throttling():
     with pytest.raises(TargetInvalid), calling("Uploading", LimitExceededException=TargetInvalid):
         raise aws_error("LimitExceededException")
 
 
-def test_what_is_no_refusal_by_aws_is_left_alone():
+def test_other_exceptions_are_raised_unchanged():
     with pytest.raises(ZeroDivisionError), calling("Counting"):
         raise ZeroDivisionError
 
 
-def test_an_answer_without_a_code_has_none():
+def test_a_response_without_a_code_has_none():
     bare = ClientError({}, "Operation")
     assert (code_of(bare), message_of(bare), is_unavailable(bare)) == ("", "", False)
 
 
 @pytest.mark.parametrize("code", ["TransactionConflictException", "TransactionInProgressException"])
-def test_an_item_that_a_running_transaction_holds_may_be_asked_for_again(code: str) -> None:
+def test_an_item_held_by_a_transaction_is_retryable(code: str) -> None:
     """Fault 68: botocore's standard mode does not try it again by itself."""
     with pytest.raises(AwsUnavailable), calling("Writing the lock"):
         raise aws_error(code)

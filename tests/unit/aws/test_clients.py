@@ -106,7 +106,7 @@ def in_role(
     return aws.client_as(service, may=may, errand=Errand(**given | changes), config=config)
 
 
-def test_a_client_is_made_once(aws, session):
+def test_a_client_is_created_once(aws, session):
     assert aws.client("s3") is aws.client("s3")
     assert aws.client("s3", region="eu-west-1") is not aws.client("s3")
     assert [(made.service, made.options) for made in session.made] == [
@@ -141,7 +141,7 @@ def test_a_role_is_assumed_for_one_execution_under_its_name_and_for_nothing_else
     }
 
 
-def test_a_session_is_used_again_for_ten_minutes_and_not_a_second_longer(aws, session, clock):
+def test_a_session_is_reused_for_exactly_ten_minutes(aws, session, clock):
     first = in_role(aws)
     clock.forward(599)
     assert in_role(aws) is first
@@ -165,7 +165,7 @@ def test_a_session_is_used_again_for_ten_minutes_and_not_a_second_longer(aws, se
     ],
     ids=str,
 )
-def test_nothing_else_gets_the_same_session(aws, session, other):
+def test_a_session_is_not_shared_with_anything_else(aws, session, other):
     first = in_role(aws)
     assert in_role(aws, **other) is not first
     assert len(session.sts.asked) == 2
@@ -178,7 +178,7 @@ def test_a_session_that_was_left_is_not_taken_up_again(aws, session):
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_a_session_is_used_again_for_every_kind_of_target(aws, session, kind):
+def test_a_session_is_reused_for_every_kind_of_target(aws, session, kind):
     """Some kinds have settings by name, which are no part of a key by themselves."""
     target = rebuilt(kind.spec, kind.example)
     accounts = frozenset({target.account})
@@ -188,13 +188,13 @@ def test_a_session_is_used_again_for_every_kind_of_target(aws, session, kind):
     assert len(session.sts.asked) == 1
 
 
-def test_two_services_are_asked_in_one_session(aws, session):
+def test_two_services_share_one_session(aws, session):
     assert in_role(aws, service="sts") is not in_role(aws)
     assert in_role(aws, config=ASKED_ONCE) is not in_role(aws)
     assert len(session.sts.asked) == 1
 
 
-def test_the_name_of_a_session_is_one_that_sts_takes(aws, session):
+def test_a_session_name_is_valid_for_sts(aws, session):
     in_role(aws, application="a" * 40, tag="v1.0.0-rc.1+build/5 " + "x" * 40, execution="12345678-é_9")
     (asked,) = session.sts.asked
     assert asked["RoleSessionName"] == "tagship-" + "a" * 40 + "-v1.0.0-5678--_9"
@@ -207,7 +207,7 @@ def test_a_session_without_a_right_is_not_asked_for(aws, session):
     assert session.sts.asked == []
 
 
-def test_a_policy_that_sts_would_not_take_is_not_sent(aws, session):
+def test_a_policy_too_large_for_sts_is_not_sent(aws, session):
     wide = Right(
         name="Wide", actions=("lambda:GetAlias",), on=tuple(f"arn:{number}" * 10 for number in range(100))
     )
@@ -237,7 +237,7 @@ def test_a_foreign_account_is_refused_before_any_call(aws, session, foreign):
 @pytest.mark.parametrize(
     "code", ["AccessDenied", "MalformedPolicyDocument", "RegionDisabledException", "ValidationError"]
 )
-def test_a_role_that_can_not_be_assumed_says_what_its_trust_policy_needs(aws, session, code):
+def test_a_refused_role_error_shows_the_needed_trust_policy(aws, session, code):
     """Fault 37."""
     session.sts.fails_with = aws_error(code, status=403)
     with pytest.raises(CredentialsRefused) as caught:
@@ -265,7 +265,7 @@ def test_a_role_that_can_not_be_assumed_says_what_its_trust_policy_needs(aws, se
     }
 
 
-def test_a_refused_role_is_asked_for_again_the_next_time(aws, session):
+def test_a_refused_role_is_requested_again_the_next_time(aws, session):
     session.sts.fails_with = aws_error("AccessDenied", status=403)
     with pytest.raises(CredentialsRefused):
         in_role(aws)
@@ -276,7 +276,7 @@ def test_a_refused_role_is_asked_for_again_the_next_time(aws, session):
 @pytest.mark.parametrize(
     "error", [aws_error("Throttling"), aws_error("InternalFailure", status=500)], ids=str
 )
-def test_a_throttled_role_is_no_refused_one(aws, session, error):
+def test_a_throttled_role_is_not_reported_as_refused(aws, session, error):
     session.sts.fails_with = error
     with pytest.raises(AwsUnavailable, match=f"Assuming the role {ROLE} for storefront v1.4.0"):
         in_role(aws)

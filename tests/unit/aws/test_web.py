@@ -59,7 +59,7 @@ def service():
     server.server_close()
 
 
-def test_data_arrives_as_json_and_the_answer_is_read(service):
+def test_data_is_sent_as_json_and_the_response_is_read(service):
     answer = web.send(f"{service}/x", to="Slack", data={"text": "é"}, headers={"Authorization": "Bearer t"})
     assert (answer.status, answer.json(), answer.retry_after) == (200, {"ok": True}, "7")
     method, path, headers, body = Service.came[0]
@@ -68,18 +68,18 @@ def test_data_arrives_as_json_and_the_answer_is_read(service):
     assert headers["Authorization"] == "Bearer t"
 
 
-def test_a_form_arrives_as_a_form(service):
+def test_a_form_is_sent_as_a_form(service):
     web.send(f"{service}/token", to="the provider", form={"code": "a b&c"})
     _, _, headers, body = Service.came[0]
     assert headers["Content-Type"] == "application/x-www-form-urlencoded"
     assert body == b"code=a+b%26c"
 
 
-def test_a_look_at_the_head_alone_is_a_whole_answer(service):
+def test_a_head_response_is_complete(service):
     assert web.send(f"{service}/x", to="GitHub", method="HEAD").status == 200
 
 
-def test_no_redirect_is_followed_and_only_so_much_is_read(service):
+def test_redirects_are_not_followed_and_the_response_size_is_limited(service):
     assert web.send(f"{service}/moved", to="Slack", data={}).status == 302
     assert len(web.send(f"{service}/much", to="Slack", data={}).body) == 256 * 1024
     assert len(Service.came) == 2
@@ -95,7 +95,7 @@ def test_no_redirect_is_followed_and_only_so_much_is_read(service):
         "secret",
     ],
 )
-def test_an_error_does_not_show_the_address(service, address):
+def test_an_error_does_not_reveal_the_address(service, address):
     with pytest.raises(RequestFailed) as raised:
         web.send(address.format(service=service), to="Slack", data={}, seconds=0.2)
     assert str(raised.value).startswith("Slack")
@@ -118,7 +118,7 @@ def test_an_error_does_not_show_the_address(service, address):
         "x",
     ],
 )
-def test_an_address_that_is_not_plainly_https_is_refused_and_not_resolved(url, monkeypatch):
+def test_a_non_https_address_is_refused_without_resolving_it(url, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("it was resolved"))
     with pytest.raises(AddressRefused):
         web.send(url, to="Slack", data={})
@@ -135,7 +135,7 @@ def test_plain_http_to_this_machine_can_be_refused_too(service):
     [(b"HTTP/1.1 200 OK\r\n\r\n", b"x"), (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"), (b"HTTP/", b"1")],
     ids=["a body", "headers", "a status line"],
 )
-def test_an_answer_that_drips_forever_ends_with_the_deadline(first, drop):
+def test_an_endlessly_slow_response_ends_at_the_deadline(first, drop):
     with serving(dripping(first, drop)) as server:
         begun = time.monotonic()
         with pytest.raises(RequestFailed, match=r"no complete answer within 0\.3 s"):
@@ -153,19 +153,19 @@ def test_an_answer_that_drips_forever_ends_with_the_deadline(first, drop):
     ],
     ids=["nothing", "another protocol", "half a body", "too many headers"],
 )
-def test_half_an_answer_is_no_answer(answer, why):
+def test_an_incomplete_response_is_no_response(answer, why):
     with serving(saying(answer)) as server, pytest.raises(RequestFailed, match=why):
         web.send(server.url(), to="Slack", data={}, seconds=5)
 
 
-def test_an_endless_answer_is_not_taken_from_the_network(monkeypatch):
+def test_an_endless_response_is_not_read(monkeypatch):
     monkeypatch.setattr(web, "WIRE_BYTES", 100_000)
     endless = saying(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 90 + b"\r\n" + b"x" * 1_000_000)
     with serving(endless) as server, pytest.raises(RequestFailed, match="not HTTP"):
         web.send(server.url(), to="Slack", data={}, seconds=5)
 
 
-def test_a_name_that_does_not_resolve_is_a_failure_without_the_name(monkeypatch):
+def test_an_unresolvable_name_fails_without_revealing_the_name(monkeypatch):
     def nowhere(*_, **__):
         raise socket.gaierror(socket.EAI_NONAME, "secret.example.com is unknown")
 
@@ -175,11 +175,11 @@ def test_a_name_that_does_not_resolve_is_a_failure_without_the_name(monkeypatch)
     assert "secret" not in str(raised.value)
 
 
-def test_proxies_of_the_environment_are_not_used(service, monkeypatch):
+def test_proxies_from_the_environment_are_ignored(service, monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert web.send(f"{service}/x", to="Slack", data={}).status == 200
 
 
-def test_an_answer_that_is_no_json_is_nothing():
+def test_a_response_without_json_is_empty():
     assert web.Answer(status=200, body=b"ok", retry_after="").json() is None
