@@ -360,13 +360,13 @@ def look_around(engine: Engine, sample: Sample, stack: dict[str, str]) -> str:
 Everything is still running. To look around:
 
   {sample.name:<16} {sample.url}
-  the mails        {engine.endpoint}/_ministack/ses/messages
   the log          {log}
 
   export AWS_ENDPOINT_URL={engine.endpoint} AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION} TAGSHIP_STAGE={STAGE}
   export AWS_ACCESS_KEY_ID={ACCOUNT} AWS_SECRET_ACCESS_KEY=test
   .venv/bin/tagship status {sample.name}
   .venv/bin/tagship history {sample.name}
+  .venv/bin/tagship local mails
   aws stepfunctions list-executions --state-machine-arn {stack["ReleaseStateMachineArn"]}
 
 Stop it with:  .venv/bin/tagship local down"""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Examples:
   tagship local up          start the engine, deploy Tagship and the sample application
   tagship local demo        three releases, explained as they happen
+  tagship local mails       the newest mails, with their links
   tagship local down        stop it"""
 )
 def local() -> None:
@@ -118,6 +119,44 @@ def demo(*, target: str | None, keep: bool, step: bool) -> None:
 
 
 @local.command(
+    short_help="Show the mails that the engine kept.",
+    epilog="""\b
+Examples:
+  tagship local mails                          the newest three
+  tagship local mails ana@example.com -n 1     the newest one to ana""",
+)
+@click.argument("address", required=False)
+@click.option(
+    "-n", "number", type=click.IntRange(1), default=3, show_default=True, help="The number of mails."
+)
+@options.as_json
+def mails(*, address: str | None, number: int, as_json: bool) -> None:
+    """Show the newest mails that the engine kept instead of sending them, oldest first.
+
+    With ADDRESS, only mails to this person. An approver's mail contains the link on which that person decides.
+    """
+    with _checkout():
+        from tools.stack import STATE, Engine
+
+        engine = Engine.running(STATE / "engine")
+        if engine is None:
+            raise Failed("No engine is running.\nStart it: tagship local up")
+        kept = [mail for mail in engine.mails() if address is None or address in mail.to.split(", ")]
+    shown = kept[-number:]
+    if as_json:
+        screen.result([{"to": it.to, "subject": it.subject, "text": it.text} for it in shown])
+    elif not shown:
+        screen.say(f"No mail was sent{f' to {screen.one_line(address)}' if address else ''} yet.")
+    for mail in () if as_json else shown:
+        screen.say(
+            screen.bold(screen.one_line(f"To {mail.to}: {mail.subject}")),
+            "",
+            *screen.clean(mail.text.rstrip("\n")).split("\n"),
+            "",
+        )
+
+
+@local.command(
     epilog="""\b
 Example:
   tagship local down"""
@@ -206,20 +245,18 @@ def _around(engine: Engine, stage: str) -> list[str]:
         f"      --artifact function={shlex.quote(str(sample.packed(tag)))} \\",
         f"      --repository acme/storefront --author dana@example.com --commit {sample.commit(tag)}",
         f"  tagship watch storefront {tag}      # Ctrl-C when it waits for approval; the release continues",
-        *_approvals(engine, stage, tag, sample.deciders()),
+        *_approvals(stage, tag, sample.deciders()),
         f"  tagship watch storefront {tag}",
         "",
-        f"The mails: {_mails(engine)}",
+        "See the mails, with their links: tagship local mails",
         "Stop it: tagship local down",
     ]
 
 
-def _approvals(engine: Engine, stage: str, tag: str, people: list[str]) -> list[str]:
+def _approvals(stage: str, tag: str, people: list[str]) -> list[str]:
     """How approvers can approve. In production, the command line requires AWS to confirm the person's identity."""
     if stage == "production":
-        return [f"  # {each} opens the link of their mail: {_mails(engine)}" for each in people]
+        return [
+            f"  tagship local mails {each} -n 1      # contains the link to approve on" for each in people
+        ]
     return [f"  tagship approve storefront {tag} --as {each} --yes" for each in people]
-
-
-def _mails(engine: Engine) -> str:
-    return f"{engine.endpoint}/_ministack/ses/messages"

@@ -7,6 +7,7 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -15,11 +16,11 @@ from moto import mock_aws
 
 from tagship.model.release import parameter_name
 from tests.template.test_documents import parsed
-from tools.stack import LocalError
+from tools.stack import LocalError, Mail
 from tools.storefront import NAME, pack
 
 
-@pytest.mark.parametrize("command", ["up", "demo", "down"])
+@pytest.mark.parametrize("command", ["up", "demo", "mails", "down"])
 def test_without_a_checkout_it_says_what_it_needs(
     stage: Any, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
@@ -64,6 +65,44 @@ def test_down_without_an_engine_says_so(stage: Any, monkeypatch: pytest.MonkeyPa
     assert json.loads(stage.run("local", "down", "--json").stdout) == {"stopped": False}
 
 
+def test_mails_shows_the_newest_of_a_person_without_control_characters(
+    stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = [
+        Mail(
+            to=to,
+            subject=f"Approve storefront {tag}?",
+            text=f"{tag}\x1b[31m\nhttps://link/{tag}\n",
+            html="",
+            at=0,
+        )
+        for tag in ("v1.0.0", "v1.1.0")
+        for to in ("ana@example.com", "bo@example.com")
+    ]
+    monkeypatch.setattr("tools.stack.Engine.running", lambda _: SimpleNamespace(mails=lambda: sent))
+    shown = stage.run("local", "mails", "ana@example.com", "-n", "1").stdout
+    assert shown.startswith("To ana@example.com: Approve storefront v1.1.0?\n\nv1.1.0")
+    assert "https://link/v1.1.0\n" in shown
+    assert "v1.0.0" not in shown
+    assert "\x1b" not in shown
+    subjects = [
+        mail["subject"] for mail in json.loads(stage.run("local", "mails", "-n", "9", "--json").stdout)
+    ]
+    assert subjects == [mail.subject for mail in sent]
+    assert (
+        stage.run("local", "mails", "chi@example.com").stdout == "No mail was sent to chi@example.com yet.\n"
+    )
+
+
+def test_mails_without_an_engine_names_the_command_that_starts_it(
+    stage: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tools.stack.STATE", tmp_path)
+    result = stage.run("local", "mails")
+    assert result.exit_code == 1
+    assert result.stderr == "No engine is running.\nStart it: tagship local up\n"
+
+
 def test_what_up_prints_can_be_pasted_and_names_a_tag_that_is_free(tmp_path: Path) -> None:
     """From the first line to the last: the program is on the PATH, and as many people approve as must."""
     from tagship_cli.commands.local import _around
@@ -99,12 +138,21 @@ def test_what_up_prints_can_be_pasted_and_names_a_tag_that_is_free(tmp_path: Pat
         again = _around(engine, "development")
     assert "--tag v1.0.0" in "".join(first)
     assert "--tag v1.10.0" in "".join(again)
-    lines = [line.strip() for line in "\n".join(again).replace("\\\n", " ").splitlines()]
+    assert "See the mails, with their links: tagship local mails" in again
+    lines = [line.strip().rpartition(": ")[2] for line in "\n".join(again).replace("\\\n", " ").splitlines()]
     assert f"export PATH={Path(sys.executable).parent}:$PATH" in lines
     typed = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("tagship ")]
     for words in typed:
         parsed(words)
-    assert [words[0] for words in typed] == ["publish", "watch", "approve", "approve", "watch"]
+    assert [words[0] for words in typed] == [
+        "publish",
+        "watch",
+        "approve",
+        "approve",
+        "watch",
+        "local",
+        "local",
+    ]
     assert len(typed[0][typed[0].index("--commit") + 1]) == 40
     (package,) = [word.partition("=")[2] for word in typed[0] if word.startswith("function=")]
     assert Path(package).read_bytes() == pack("v1.10.0")
