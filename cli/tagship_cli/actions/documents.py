@@ -201,7 +201,28 @@ def _yaml_words(error: yaml.MarkedYAMLError) -> tuple[str, int]:
         problem = "a tab where YAML requires spaces"
     if problem.startswith("but "):
         problem = f"{error.context}, {problem}"
+    problem = next((words for pattern, words in _YAML_WORDS if re.search(pattern, problem)), problem)
     return f"is not YAML: {problem}", mark.line + 1 if mark else 1
+
+
+_YAML_WORDS = (
+    (
+        r"expected <block end>, but found '(<block mapping start>|<block sequence start>|-|\?)'",
+        "this line is indented differently from the other lines of its group",
+    ),
+    (
+        r"expected <block end>",
+        "there is more text after the end of a value. Put the whole value in one pair of quotes",
+    ),
+    (
+        r"mapping values are not allowed here",
+        "a second colon in one value. Either this line is indented too far, or the value needs quotes",
+    ),
+    (r"could not find expected ':'", "a colon is missing: a field is written `name: value`"),
+    (r"cannot start any token", "a value that starts with this character needs quotes"),
+    (r"while scanning a quoted scalar|unexpected end of stream", "a quote is not closed"),
+)
+"""What a person can do about the YAML parser's most frequent problems, by its words."""
 
 
 def _kind(name: str, data: object) -> str:

@@ -156,6 +156,13 @@ def test_a_duplicate_field_does_not_hide_what_else_is_wrong() -> None:
         ("colour: red\n", "is neither a release.json nor an application.yaml"),
         ("application: x\n\ttarget: y\n", "is not YAML: a tab where YAML requires spaces"),
         ("application: [x\n", "is not YAML: expected ',' or ']'"),
+        ("target:\n  type: x\n a: y\n", "is not YAML: this line is indented differently from the other lines"),
+        ("application: x\n  target: y\n", "is not YAML: a second colon in one value. Either this line is indented"),
+        ("role: arn: aws\n", "is not YAML: a second colon in one value"),
+        ("application: x\ntarget\nhealth: y\n", "is not YAML: a colon is missing: a field is written `name: value`"),
+        ('role: "a" b\n', "is not YAML: there is more text after the end of a value"),
+        ("author: @dana\n", "is not YAML: a value that starts with this character needs quotes"),
+        ('role: "a\n', "is not YAML: a quote is not closed"),
         ("a: 1\n---\nb: 2\n", "is not YAML: expected a single document in the stream, but found another document"),
         ("target: 2026-13-45\n", "has a value that can't be read"),
         ("target: \x00\n", "is not YAML: it has a character that text does not have"),
@@ -174,7 +181,11 @@ def test_what_is_no_document_is_told_and_never_crashes(text: str | bytes, messag
 def test_json_indented_by_tabs_has_its_lines_too() -> None:
     text = json.dumps({**json.loads(VALID_RELEASE), "size": 1}, indent="\t")
     assert found("release.json", text) == [
-        (text.split("\n").index('\t"size": 1') + 1, "size", "is a field, but not here")
+        (
+            text.split("\n").index('\t"size": 1') + 1,
+            "size",
+            "is a field, but not here; indent it under artifacts",
+        )
     ]
 
 

@@ -581,7 +581,8 @@ def _unknown(kind: type, location: tuple[str | int, ...]) -> str:
     near = difflib.get_close_matches(name, _fields_at(kind, location[:-1]), n=1, cutoff=0.6)
     near = near or difflib.get_close_matches(name, _field_names(kind), n=1, cutoff=0.6)
     if near and near[0] == name:
-        return "is a field, but not here"
+        homes = _homes(kind, name) if len(location) == 1 else ()
+        return "is a field, but not here" + (f"; indent it under {' or '.join(homes)}" if homes else "")
     return "is not a field here" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
@@ -603,6 +604,15 @@ def _nouns_in(hint: object) -> Iterator[type]:
         yield hint
     for argument in get_args(hint):
         yield from _nouns_in(argument)
+
+
+def _homes(kind: type, name: str) -> tuple[str, ...]:
+    """The document's own fields that hold a field of this name."""
+    return tuple(
+        field
+        for field, hint in get_type_hints(kind, include_extras=True).items()
+        if any(inner.name == name for noun in _nouns_in(hint) for inner in fields(noun))
+    )
 
 
 @cache
