@@ -57,7 +57,7 @@ def explained(what: str, error: Exception) -> Failed | None:
     """Turns an error of boto3 or Tagship into a failure for people; None if it is a bug."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from tagship.model.errors import AwsUnavailable, TagshipError
+    from tagship.model.errors import ApplicationUnknown, AwsUnavailable, TagshipError
 
     if isinstance(error, ClientError):
         return _refused(what, error)
@@ -65,6 +65,11 @@ def explained(what: str, error: Exception) -> Failed | None:
         return _unasked(what, error)
     if isinstance(error, AwsUnavailable):
         return AwsRefused(f"{error}\nThe release itself is not affected. Try again in a moment.")
+    if isinstance(error, ApplicationUnknown):
+        return Failed(
+            f"{error}\nCheck --stage: `tagship status` lists a stage's applications, and `tagship history APPLICATION` "
+            "lists the releases of one."
+        )
     if isinstance(error, TagshipError):
         return Failed(str(error))
     return None

@@ -154,8 +154,8 @@ def _outcome_lines(ballot: Ballot, outcome: Outcome, decision: Decision) -> list
     from tagship_cli.views.story import rules
 
     request, paint = outcome.request, screen.good if decision == "approve" else screen.wary
-    before = " before" if outcome.again else ""
-    lines = [f"{screen.clean(outcome.approver)} {paint(PAST[decision])} {screen.bold(ballot.title)}{before}."]
+    had = "had already " if outcome.again else ""
+    lines = [f"{screen.clean(outcome.approver)} {had}{paint(PAST[decision])} {screen.bold(ballot.title)}."]
     watch = f"tagship watch {screen.clean(ballot.title)}{ballot.place.flags()}"
     if request["status"] == "OPEN":
         lines.append(
@@ -163,6 +163,11 @@ def _outcome_lines(ballot: Ballot, outcome: Outcome, decision: Decision) -> list
             f"{screen.clean(listed(awaited(request)))}."
         )
         lines += [f"  {screen.clean(each)}" for each in rules(request)]
+    elif ballot.record["status"] != "RUNNING":
+        lines += [
+            f"It ended {ballot.record['status']}. Nothing was changed now.",
+            f"See its outcome: {watch}",
+        ]
     elif request["status"] == "APPROVED":
         then = "the change comes into force" if is_proposal(request["tag"]) else "the deployment starts"
         lines += [f"All required approvals are given: {then}.", f"Watch it: {watch}"]

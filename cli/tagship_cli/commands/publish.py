@@ -205,7 +205,8 @@ def _bucket(place: Place) -> str:
 
 def _headline(release: Release, place: Place, *, dry_run: bool) -> str:
     manifest = release.manifest
-    origin = screen.clean(f"{manifest.repository} {manifest.commit[:7]} by {manifest.author}")
+    ref = f" (git tag {manifest.ref})" if manifest.ref else ""
+    origin = screen.clean(f"{manifest.repository} {manifest.commit[:7]}{ref} by {manifest.author}")
     return f"{'Would publish' if dry_run else 'Publishing'} {screen.bold(release.title)} for {place.stage}, from {origin}"
 
 

@@ -113,7 +113,9 @@ def rollback(
         )
     if not as_json:
         restored = json.loads(ended["output"])["restored"]["what"]
-        screen.say(screen.good(f"{title} is rolled back."), *screen.paragraph(restored))
+        screen.say(
+            screen.good(f"{title} is rolled back."), *screen.paragraph(restored[:1].upper() + restored[1:])
+        )
 
 
 def _named(

@@ -97,7 +97,7 @@ def test_one_person_has_one_vote_however_the_address_is_written(stage: Any, wait
     decide(stage, "approve", "--as", "ana@example.com")
     result = decide(stage, "approve", "--as", " ANA@Example.com")
     assert result.exit_code == 0
-    assert "ana@example.com approved storefront v1.4.0 before." in result.stdout
+    assert "ana@example.com had already approved storefront v1.4.0." in result.stdout
     assert len(waiting.request["decisions"]) == 1
     assert json.loads(decide(stage, "approve", "--as", "ana@example.com", "--json").stdout)["again"] is True
 
@@ -191,6 +191,15 @@ def test_an_unknown_release_is_told(stage: Any) -> None:
     result = decide(stage, "approve", "--as", "ana@example.com")
     assert result.exit_code == 1
     assert "Release storefront v1.4.0 is not in the ledger" in result.stderr
+    assert "`tagship history APPLICATION` lists the releases of one." in result.stderr
+
+
+def test_an_approval_repeated_after_the_end_says_how_the_release_ended(stage: Any) -> None:
+    stage.release().succeeded()
+    result = decide(stage, "approve", "--as", "ana@example.com")
+    assert result.exit_code == 0
+    assert "ana@example.com had already approved storefront v1.4.0.\nIt ended SUCCEEDED." in result.stdout
+    assert "the deployment starts" not in result.stdout
 
 
 def test_too_late_is_too_late(stage: Any, waiting: Any) -> None:

@@ -63,7 +63,7 @@ def test_a_call_that_never_arrived_says_why_and_what_to_do(error: Exception, adv
 
 
 def test_what_tagship_itself_refuses_is_a_failure_in_its_own_words() -> None:
-    failure = explained("Looking", errors.ApplicationUnknown("There is no such release."))
+    failure = explained("Looking", errors.AdoptionRefused("There is no such release."))
     assert (type(failure), failure and failure.message) == (Failed, "There is no such release.")
     unavailable = explained("Looking", errors.AwsUnavailable("AWS can't be reached."))
     assert isinstance(unavailable, AwsRefused)
