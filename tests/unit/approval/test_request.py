@@ -169,7 +169,7 @@ def test_the_applications_approval_timeout_is_capped_by_the_stages(expires, long
     [
         (
             {"locations": builders.locations(None, "2"), "from": None},
-            "This is the first release and nothing serves traffic now",
+            "This is the first release: after a rollback, nothing would serve traffic",
         ),
         ({"from": None}, "a rollback restores the version that was deployed by other means"),
     ],

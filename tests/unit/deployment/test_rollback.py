@@ -283,7 +283,7 @@ def test_what_production_does_not_run_any_more_stays_history(ledger):
         release(ledger, tag, plan=planned(tag, after=after))
         end(ledger, tag)
     refuse(ledger, Order.from_dict(INPUT | {"tag": "v1.5.0"}), releases.get(ledger, "storefront", "v1.5.0"))
-    with pytest.raises(RollbackRefused, match=r"it ended SUCCEEDED, and production runs v1\.5\.0\. Nothing"):
+    with pytest.raises(RollbackRefused, match=r"it ended SUCCEEDED, and v1\.5\.0 is deployed now\. Nothing"):
         refuse(ledger, ORDER, releases.get(ledger, "storefront", "v1.4.0"))
 
 
@@ -446,7 +446,7 @@ def after_making_way(ledger: Ledger, present: Item) -> Item:
 def test_a_release_that_waits_for_its_approval_gives_way(ledger, three, waiting):
     ended = after_making_way(ledger, three)
     why = (
-        "storefront v1.4.0, which was in production, was rolled back while v1.5.0 was in progress, so the "
+        "storefront v1.4.0, which was deployed, was rolled back while v1.5.0 was in progress, so the "
         "plan of v1.5.0 no longer holds. Nothing was changed. Retry it."
     )
     assert (ended["status"], ended["why"]) == ("INVALID", why)

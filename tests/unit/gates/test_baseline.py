@@ -27,9 +27,7 @@ def test_a_first_release_is_told_as_such():
     """Fault 46."""
     result = baseline.check(case(target=FakeTarget(restores=None)))
     assert (result.verdict, result.why) == (Verdict.PASSED, "Nothing serves traffic now.")
-    assert result.warning == (
-        "There is no baseline: rolling back this release would leave nothing that serves traffic."
-    )
+    assert result.warning == ("This is the first release: after a rollback, nothing would serve traffic.")
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,10 @@ def configured(**rules):
     "offered, production, why",
     [
         ("v0.1.0", None, "v0.1.0 is the first release of storefront."),
-        ("v1.4.0", "v1.3.9", "v1.4.0 is newer than v1.3.9, which production runs."),
-        ("v1.10.0", "v1.9.0", "v1.10.0 is newer than v1.9.0, which production runs."),
-        ("v1.4.0", "v1.4.0-rc.2", "v1.4.0 is newer than v1.4.0-rc.2, which production runs."),
-        ("v1.4.0-rc.10", "v1.4.0-rc.9", "v1.4.0-rc.10 is newer than v1.4.0-rc.9, which production runs."),
+        ("v1.4.0", "v1.3.9", "v1.4.0 is newer than v1.3.9, which is deployed now."),
+        ("v1.10.0", "v1.9.0", "v1.10.0 is newer than v1.9.0, which is deployed now."),
+        ("v1.4.0", "v1.4.0-rc.2", "v1.4.0 is newer than v1.4.0-rc.2, which is deployed now."),
+        ("v1.4.0-rc.10", "v1.4.0-rc.9", "v1.4.0-rc.10 is newer than v1.4.0-rc.9, which is deployed now."),
     ],
 )
 def test_a_newer_tag_passes(offered, production, why):
@@ -48,7 +48,7 @@ def test_an_older_or_equal_tag_is_refused_and_rolling_back_is_named(offered, pro
     result = tag.check(case(tag=offered, production=production, configuration=allowing))
     assert (result.verdict, result.why) == (
         Verdict.FAILED,
-        f"{offered} is not newer than {production}, which production runs.",
+        f"{offered} is not newer than {production}, which is deployed now.",
     )
     assert "roll back" in result.remedy
 

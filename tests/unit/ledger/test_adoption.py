@@ -68,7 +68,7 @@ def test_a_version_of_an_earlier_release_is_that_release_again(ledger):
     assert current is not None
     assert (current["tag"], current["adopted"]["foreign"]) == ("v1.3.0", False)
     assert releases.roll_back_refused(ledger, releases.get(ledger, APPLICATION, "v1.3.0")) == ""
-    assert "production runs v1.3.0" in releases.roll_back_refused(
+    assert "v1.3.0 is deployed now" in releases.roll_back_refused(
         ledger, releases.get(ledger, APPLICATION, TAG)
     )
 
@@ -161,6 +161,6 @@ def test_a_barred_release_is_not_adopted(ledger):
 def test_a_release_that_succeeds_at_this_moment_is_not_overwritten(ledger):
     succeeded(ledger, TAG, "2")
     crowded = meanwhile(ledger, lambda: succeeded(ledger, "v1.5.0", "3"))
-    with pytest.raises(AdoptionRefused, match="has just changed what production runs"):
+    with pytest.raises(AdoptionRefused, match="has just changed what is deployed"):
         adopt(crowded, "7")
     assert releases.current(ledger, APPLICATION)["tag"] == "v1.5.0"

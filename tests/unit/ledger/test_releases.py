@@ -470,11 +470,11 @@ def test_what_can_be_rolled_back_is_what_runs_or_moved(ledger):
     release(ledger)
     assert refused("v1.4.0") == "it was never planned, so it has changed nothing."
     end(ledger, Status.SUCCEEDED)
-    assert refused("v1.3.0") == "it ended SUCCEEDED, and production runs v1.4.0."
+    assert refused("v1.3.0") == "it ended SUCCEEDED, and v1.4.0 is deployed now."
     roll_back(ledger)
-    assert refused("v1.4.0") == "it ended ROLLED_BACK, and production runs v1.3.0."
+    assert refused("v1.4.0") == "it ended ROLLED_BACK, and v1.3.0 is deployed now."
     roll_back(ledger, tag="v1.3.0")
-    assert refused("v1.3.0") == "it ended ROLLED_BACK, and production runs no release."
+    assert refused("v1.3.0") == "it ended ROLLED_BACK, and no release is deployed now."
 
 
 # ---- waiting for a window ------------------------------------------------------------------------------------------

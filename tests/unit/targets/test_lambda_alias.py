@@ -873,7 +873,7 @@ def test_an_alias_that_was_moved_by_hand_is_told_with_the_way_back():
     with pytest.raises(TargetMoved) as caught:
         target(function).check(RECORDED)
     assert (
-        "points at version 2, but according to the ledger production runs version 1: someone else moved the alias"
+        "points at version 2, but according to the ledger version 1 is deployed: someone else moved the alias"
         in str(caught.value)
     )
     assert "aws lambda update-alias --function-name storefront --name live" in str(caught.value)

@@ -23,7 +23,7 @@ def complete(ledger: Ledger, release: ReleaseKey, *, execution: str) -> str:
     record = releases.of_attempt(ledger, release)
     plan, since = record["plan"], timestamp(ledger.now())
     why = (
-        f"{application} {tag} runs the code that was already in production; nothing had to change."
+        f"{application} {tag} has the code that was already deployed; nothing had to change."
         if plan["nothingToChange"]
         else f"{application} {tag} serves all traffic and is healthy."
     )

@@ -97,7 +97,7 @@ def fates(
         if not why and policy is None:
             why = "no retention is configured"
         if not why and current is None:
-            why = "according to the ledger, production runs no release"
+            why = "according to the ledger, no release is deployed"
         why = why or next((chosen[it] for it in names if it in chosen), "")
         found.append(Fate(stored=each, releases=of, stays=why))
     return found
@@ -120,7 +120,7 @@ def _needed(
     needed: Reasons = {}
     _keep(needed, serving, "it serves traffic")
     if current:
-        _keep(needed, current["revision"], f"according to the ledger, production runs it ({current['tag']})")
+        _keep(needed, current["revision"], f"according to the ledger, it is deployed ({current['tag']})")
     for record in records:
         is_current = bool(current and current["tag"] == record["tag"])
         if is_current or record["status"] in _OPEN:

@@ -221,7 +221,7 @@ def make_way(ledger: Ledger, order: Order, record: ReleaseRecord, *, execution: 
     if other["status"] != Status.RUNNING or other["attempt"] != holder.attempt:
         return
     why = (
-        f"{order.title}, which was in production, was rolled back while {other['tag']} was in progress, so the "
+        f"{order.title}, which was deployed, was rolled back while {other['tag']} was in progress, so the "
         f"plan of {other['tag']} no longer holds. Nothing was changed. Retry it."
     )
     ended = releases.end(

@@ -28,7 +28,7 @@ def check(case: Case) -> GateResult:
         return passed(
             _NAME,
             "Nothing serves traffic now.",
-            warning="There is no baseline: rolling back this release would leave nothing that serves traffic.",
+            warning="This is the first release: after a rollback, nothing would serve traffic.",
         )
     answers = case.ask_what_serves(case.configuration, case.revision)
     return passed(

@@ -45,7 +45,7 @@ def check(case: Case) -> GateResult:
     except FinalError as error:
         return replace(refused(_NAME, error, "Fix what the target gate names."), cause="target")
     if problems:
-        return failed(_NAME, " ".join(problems), "Then publish a new tag.")
+        return failed(_NAME, " ".join(problems), "Fix the package, then publish a new tag.")
     return passed(_NAME, words)
 
 

@@ -37,10 +37,10 @@ def check(case: Case) -> GateResult:
     if not tag.newer_than(Tag.parse(case.production)):
         return failed(
             _NAME,
-            f"{tag} is not newer than {case.production}, which production runs.",
+            f"{tag} is not newer than {case.production}, which is deployed now.",
             "Publish a newer tag. To go back to an older version, roll back instead.",
         )
-    return passed(_NAME, f"{tag} is newer than {case.production}, which production runs.")
+    return passed(_NAME, f"{tag} is newer than {case.production}, which is deployed now.")
 
 
 GATE = Gate(name=_NAME, check=check, computes=True)

@@ -71,7 +71,7 @@ def adopt(ledger: Ledger, application: str, serving: Revision, *, who: str, why:
         ledger.record(fact, *changes)
     except Refused as refused:
         raise AdoptionRefused(
-            f"A release or a rollback of {application} has just changed what production runs. Nothing was "
+            f"A release or a rollback of {application} has just changed what is deployed. Nothing was "
             "adopted. Run the command again."
         ) from refused
     return adopted

@@ -443,7 +443,7 @@ def roll_back_refused(ledger: Ledger, record: ReleaseRecord) -> str:
         return never_planned
     if record["status"] == Status.SUCCEEDED and running and running["tag"] == record["tag"]:
         return ""
-    now = f"production runs {running['tag']}" if running else "production runs no release"
+    now = f"{running['tag']} is deployed now" if running else "no release is deployed now"
     return f"it ended {record['status']}, and {now}."
 
 

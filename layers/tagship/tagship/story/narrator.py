@@ -259,11 +259,11 @@ def _triggered(_: FactRecord, data: Data) -> Described:
 
 def _restored(_: FactRecord, data: Data) -> Described:
     shares = [
-        f"{each['percent']} % for {span(each['seconds'])}"
+        f"{each['percent']} % of traffic for {span(each['seconds'])}"
         for each in data.get("served") or ()
         if each["percent"]
     ]
-    had = (f"The release received {listed(shares)} of traffic.",) if shares else ()
+    had = (f"The release received {listed(shares)}.",) if shares else ()
     took = f", {span(data['seconds'])} after the request" if data.get("seconds") else ""
     return Described(text=f"baseline restored{took}: {data['what']}", more=had)
 
@@ -535,7 +535,7 @@ _ENDINGS: Mapping[str, Callable[[Known], list[str]]] = {
     Status.INVALID: _invalid,
     Status.REJECTED: _nothing("Talk to the person who rejected it. Retry it, or publish a new tag."),
     Status.EXPIRED: _nothing("If you still want it, make sure that the approvers know, then retry it."),
-    Status.SUPERSEDED: _nothing("Another release replaced it; the reason names that release."),
+    Status.SUPERSEDED: _nothing("No action is needed: the newer release takes its place."),
     Status.ROLLED_BACK: _rolled_back,
     Status.ROLLBACK_FAILED: _rollback_failed,
     Status.ABORTED: _aborted,

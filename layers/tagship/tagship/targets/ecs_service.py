@@ -97,7 +97,7 @@ class EcsService:
         if _standing(service) != recorded["id"]:
             raise TargetMoved(
                 f"{self._release}: {self._name} runs {_standing(service)}, but according to the ledger "
-                f"production runs {recorded['id']}: someone else changed it. Tagship did not overwrite it. To "
+                f"{recorded['id']} is deployed: someone else changed it. Tagship did not overwrite it. To "
                 f"restore {recorded['id']}: {self._by_hand(recorded['id'])}"
             )
 

@@ -106,14 +106,14 @@ class LambdaFunction:
             return f"{self.spec.function} can be changed."
         if alias is None:
             raise TargetMoved(
-                f"{self._release}: {self._name} does not exist, but according to the ledger production runs "
+                f"{self._release}: {self._name} does not exist, but according to the ledger it serves "
                 f"version {recorded['id']}. Tagship changed nothing. Create the alias again: "
                 f"{self._by_hand(recorded['id'], make=True)}"
             )
         if alias["FunctionVersion"] != recorded["id"]:
             raise TargetMoved(
                 f"{self._release}: {self._name} points at {_described(alias)}, but according to the ledger "
-                f"production runs version {recorded['id']}: someone else moved the alias. Tagship did not "
+                f"version {recorded['id']} is deployed: someone else moved the alias. Tagship did not "
                 f"overwrite it. To restore version {recorded['id']}: {self._by_hand(recorded['id'])}"
             )
         return (

@@ -122,7 +122,7 @@ class StaticSite:
         if serving is None or serving.id != current["id"]:
             raise TargetMoved(
                 f"{self._release}: {self._name} serves {_described(live)}, but according to the ledger "
-                f"production runs site {current['id']}: someone else changed it. Tagship did not overwrite it."
+                f"site {current['id']} is deployed: someone else changed it. Tagship did not overwrite it."
             )
         return Finding(said=f"{self._name} can be changed, and serves the last release.")
 

@@ -93,8 +93,8 @@ class StateMachine:
             return f"{self.spec.stateMachine} can be changed."
         if alias is None or list(alias.routes) != [recorded["id"]]:
             raise TargetMoved(
-                f"{self._release}: {self._alias.name} points at {described(alias)}, but according to the ledger production "
-                f"runs version {recorded['id']}: someone else moved the alias. Tagship did not overwrite it. To restore "
+                f"{self._release}: {self._alias.name} points at {described(alias)}, but according to the ledger version "
+                f"{recorded['id']} is deployed: someone else moved the alias. Tagship did not overwrite it. To restore "
                 f"version {recorded['id']}: {self._alias.by_hand(recorded['id'])}"
             )
         return f"{self.spec.stateMachine} can be changed, and {self._alias.name} has not changed since the last release."

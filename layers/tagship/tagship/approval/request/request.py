@@ -301,10 +301,7 @@ def _warnings(record: ReleaseRecord, now: datetime) -> list[str]:
     if is_proposal(record["tag"]):
         return warnings
     if plan["locations"][0]["baseline"] is None:
-        warnings.append(
-            "This is the first release and nothing serves traffic now: after a rollback, nothing would serve "
-            "traffic."
-        )
+        warnings.append("This is the first release: after a rollback, nothing would serve traffic.")
     elif plan["from"] is None:
         warnings.append(
             "This is the first release by Tagship: a rollback restores the version that was deployed by other "
