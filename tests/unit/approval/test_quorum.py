@@ -17,8 +17,10 @@ from tagship.approval.quorum import (
     needed,
     outcome,
     policy_of,
+    rules_of,
     voters,
 )
+from tagship.model.people import CLAIMED
 from tests.unit import builders
 from tests.unit.approval.builders import ANA, BO, CHI, approved, rejected, sample
 
@@ -77,6 +79,14 @@ def test_an_unknown_decision_does_not_count():
     assert outcome(record) == "open"
     assert decision_of(record, BO) is None
     assert missing(record) == [ANA, BO, CHI]
+
+
+def test_in_production_only_a_proven_identity_approves():
+    claimed = approved(BO, 1) | {"identity": CLAIMED + "bo"}
+    record = sample(required=1, decisions=[claimed])
+    assert outcome(record) == "open"
+    assert missing(record) == [ANA, BO, CHI]
+    assert outcome(record | {"stage": "staging"}) == "approved"
 
 
 @pytest.mark.parametrize("required", [0, -1])
@@ -172,6 +182,35 @@ def test_one_person_meets_only_one_rule_unless_the_policy_counts_them_in_every_r
     assert outcome(record | {"countInEveryRule": True}) == "approved"
 
 
+def test_an_approval_that_counts_in_every_rule_is_counted_in_each():
+    policy = ruled(rule(ANA, BO), rule(ANA, CHI, required=2))
+    everywhere = policy | {"countInEveryRule": True}
+    assert awaited(everywhere | {"decisions": [approved(BO, 1)]}) == [ANA, CHI]
+    one = {"decisions": [approved(ANA, 1)]}
+    assert (approvals(policy | one), awaited(policy | one)) == (1, [BO, CHI])
+    assert (approvals(everywhere | one), awaited(everywhere | one)) == (2, [CHI])
+    assert [those for _, those in met(everywhere | one)] == [[ANA], [ANA]]
+
+
+def test_only_people_in_a_rule_can_vote_although_others_were_asked():
+    record = sample(approvers=[ANA, BO, CHI], rules=[rule(BO)])
+    assert voters(record) == [BO]
+    assert outcome(record | {"decisions": [approved(ANA, 1)]}) == "open"
+
+
+def test_approvers_with_required_are_one_rule_without_a_group():
+    assert list(rules_of(sample(required=2))) == [rule(ANA, BO, CHI, required=2)]
+
+
+@pytest.mark.parametrize("every", [True, False])
+def test_the_pinned_policy_decides_whether_an_approval_counts_in_every_rule(every):
+    policy = {"rules": [{"approvers": [ANA], "required": 1}], "countInEveryRule": every}
+    known = builders.record(configuration=builders.configured(builders.application(approval=policy)))
+    assert policy_of(known)["countInEveryRule"] is every
+    del known["configuration"]["document"]["approval"]["countInEveryRule"]
+    assert policy_of(known)["countInEveryRule"] is False
+
+
 def test_the_author_meets_no_rule_and_any_asked_persons_rejection_ends_it():
     record = ruled(rule(ANA), rule(BO, CHI), author=ANA, decisions=[approved(ANA, 1), approved(BO, 2)])
     assert outcome(record) == "open"
@@ -254,7 +293,7 @@ def test_the_extra_approver_for_a_warning_is_another_person():
     policy = policy_of(warned(1))
     ballot = {**policy, "stage": "production", "decisions": [approved(ANA, 1), approved(BO, 2)]}
     assert outcome(ballot) == "open"
-    assert policy["rules"][1]["why"] == WARNINGS
+    assert policy["rules"][1] == rule(ANA, BO, CHI, DAN) | {"why": WARNINGS}
     ballot["decisions"].append(approved(CHI, 3))
     assert outcome(ballot) == "approved"
 
@@ -277,4 +316,5 @@ def test_an_emergency_requires_everybody_regardless_of_rules():
     known["manifest"] = {**known["manifest"], "emergency": "Nobody can pay."}
     policy = policy_of(known)
     assert policy["required"] == 4
-    assert [each["required"] for each in policy["rules"]] == [4]
+    everybody = {"why": ["This is an emergency."], "of": policy_of(warned(1))["rules"]}
+    assert policy["rules"] == [rule(ANA, BO, CHI, DAN, required=4) | everybody]

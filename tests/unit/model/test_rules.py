@@ -43,6 +43,10 @@ def test_people_suffice_exactly_where_trying_everything_finds_a_way(rules, peopl
     assert (not lacking(rules, people)) is suffice_by_trying(rules, people)
 
 
+def test_a_place_is_found_by_moving_one_person_after_another():
+    assert filling([rule(ANA, CHI), rule(ANA, BO), rule(BO)], [ANA, BO, CHI]) == [[CHI], [ANA], [BO]]
+
+
 @given(some_rules, some_people)
 @settings(max_examples=100)
 def test_in_every_rule_people_suffice_exactly_where_each_rule_has_enough_of_them(rules, people):

@@ -18,7 +18,7 @@ from tagship.model.records import (
     document_of,
     manifest_of,
 )
-from tagship.model.rules import everyone, filling, lacking, named, places
+from tagship.model.rules import everyone, filling, lacking, named, once, places
 from tagship.model.rules import rules_of as rules_in
 from tagship.text.words import count
 
@@ -38,11 +38,10 @@ def rules_of(record: Policy) -> Sequence[RuleData]:
 
 def voters(record: Voters) -> list[str]:
     """The approvers that count, each once, in the record's order and spelling."""
-    found = record.get("rules")
-    asked: RuleData = {"group": "", "approvers": record["approvers"], "required": 1}
+    rules = record.get("rules")
     return [
         approver
-        for approver in everyone(found or [asked])
+        for approver in (everyone(rules) if rules else once(record["approvers"]))
         if record.get("authorMayApprove") is True or not is_author(record, approver)
     ]
 

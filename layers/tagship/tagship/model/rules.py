@@ -30,10 +30,11 @@ def _rule(rule: Mapping[str, Any], groups: Mapping[str, PinnedGroup]) -> RuleDat
 
 def everyone(rules: Iterable[RuleData]) -> list[str]:
     """All whom the rules name, each person once, in the rules' order and spelling."""
-    return _once(approver for rule in rules for approver in rule["approvers"])
+    return once(approver for rule in rules for approver in rule["approvers"])
 
 
-def _once(addresses: Iterable[str]) -> list[str]:
+def once(addresses: Iterable[str]) -> list[str]:
+    """Each person once, in the first spelling."""
     seen: dict[str, str] = {}
     for address in addresses:
         seen.setdefault(person(address), address)
@@ -47,11 +48,11 @@ def filling(
 
     People come in order, and who has a place keeps one: one more approval never empties a place.
     """
-    once = _once(people)
+    people = once(people)
     able = [{person(approver) for approver in rule["approvers"]} for rule in rules]
     if in_every_rule:
         return [
-            [who for who in once if person(who) in those][: places(rule)]
+            [who for who in people if person(who) in those][: places(rule)]
             for rule, those in zip(rules, able, strict=True)
         ]
     filled: list[list[str]] = [[] for _ in rules]
@@ -71,7 +72,7 @@ def filling(
                     return True
         return False
 
-    for who in once:
+    for who in people:
         seated(who, set())
     return filled
 
