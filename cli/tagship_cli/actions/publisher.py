@@ -211,7 +211,7 @@ def trust_statement(provider_arn: object, provider: str, audience: str, subject:
 def policies(objects: object, keys: object, key_alias: object) -> list[dict[str, object]]:
     """Allows uploading artifacts and the manifest, checking whether a tag is used, and signing with one key."""
     upload = {"Effect": "Allow", "Action": ["s3:PutObject", "s3:GetObject"], "Resource": objects}
-    # A policy can restrict a key by its alias only through a condition.
+    # A policy can restrict a KMS key by its alias only through a condition.
     sign = {
         "Effect": "Allow",
         "Action": "kms:Sign",

@@ -221,7 +221,7 @@ class Target(Preflight, Deployer, Traffic, Restorer, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invoked:
-    """The Lambda function, version or alias that runs a revision."""
+    """The Lambda function that runs a revision, and the qualifier to invoke it with."""
 
     function: str
     qualifier: str
