@@ -19,10 +19,12 @@ from tagship.model.documents import (
     read_group,
     read_manifest,
 )
+from tagship.model.fields import REGION
 from tagship.model.group import Group
 from tagship.model.release import Manifest
 from tagship.model.rollout import seconds_needed, time_to_see, traffic_steps
 from tagship.targets import kind_of
+from tagship_cli.actions import regions
 
 LONGEST_DEPLOYMENT = 1200
 """The maximum of a stack's DeploymentTimeoutSeconds."""
@@ -63,6 +65,8 @@ class Document:
     noun: Manifest | Application | Group | None = None
     """The parsed document, if it is valid."""
     findings: tuple[Finding, ...] = field(default=())
+    warnings: tuple[Finding, ...] = field(default=())
+    """What may be wrong with a valid document."""
 
     @property
     def whole(self) -> dict[str, object] | None:
@@ -103,6 +107,7 @@ def read(name: str, raw: bytes, *, stage: str = "") -> Document:
         data=data,
         noun=noun if not findings else None,
         findings=tuple(sorted(findings, key=lambda finding: finding.line)),
+        warnings=() if findings else tuple(_unknown_regions(root, data)),
     )
 
 
@@ -284,9 +289,20 @@ def _found(root: yaml.Node, data: object, problem: Problem) -> Finding:
         if in_words:
             return Finding(line=int(in_words[1]), field="", message=message[: in_words.start()])
         return Finding(line=1, field="", message=message)
+    if message == f"must be {REGION.words}" and isinstance(region := _value(data, problem.path), str):
+        message += regions.meant(region)
     if message == "must be a valid string" and isinstance(_value(data, problem.path), int | float):
         message = "must be text: put it in quotes"
     return Finding(line=_line(root, problem.path), field=problem.field, message=message)
+
+
+def _unknown_regions(root: yaml.Node, data: object) -> Iterator[Finding]:
+    """Regions may be new, or wrong."""
+    for name in ("target", "promote"):
+        path = (name, "region")
+        region = _value(data, path)
+        if isinstance(region, str) and (said := regions.warning(region)):
+            yield Finding(line=_line(root, path), field=".".join(path), message=said)
 
 
 def _line(root: yaml.Node, path: Path) -> int:

@@ -157,11 +157,12 @@ def _valid(document: Document) -> Application | Group:
     """The configuration or group; raises Failed if the file is neither, or not valid."""
     from tagship.model.application import Application as Configuration
     from tagship.model.group import Group
-    from tagship_cli.commands.validate import finding_lines
+    from tagship_cli.commands.validate import finding_lines, warning_lines
 
     if document.findings:
         screen.say(*finding_lines(document))
         raise Failed(f"{document.name} does not validate. Nothing was written.")
+    screen.complain(*warning_lines(document))
     if not isinstance(document.noun, Configuration | Group):
         raise Failed(
             f"{document.name} is a release manifest, not an application's configuration. Nothing was "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from tagship_cli import options
 from tagship_cli.views import screen
 
 if TYPE_CHECKING:
-    from tagship_cli.actions.documents import Document
+    from tagship_cli.actions.documents import Document, Finding
 
 _HERE = ("application.yaml", "application.yml", "release.json")
 _KINDS = {
@@ -74,12 +75,23 @@ def finding_lines(document: Document, *, show_defaults: bool = False) -> list[st
     about = getattr(document.noun, "group", "") or document.noun.application  # type: ignore[union-attr]
     about += f" {document.noun.tag}" if hasattr(document.noun, "tag") else ""
     kind = _KINDS[document.kind]
-    lines = [f"{screen.clean(document.name)}: {screen.good('valid')}, {kind} ({screen.clean(about)})"]
+    lines = [
+        f"{screen.clean(document.name)}: {screen.good('valid')}, {kind} ({screen.clean(about)})",
+        *warning_lines(document),
+    ]
     if show_defaults and document.kind == "release":
         lines += screen.clean(json.dumps(document.whole, indent=2, ensure_ascii=False)).split("\n")
     elif show_defaults:
         lines += screen.in_yaml(document.whole).split("\n")
     return lines
+
+
+def warning_lines(document: Document) -> list[str]:
+    """What may be wrong, in the format that editors can jump to."""
+    return [
+        f"{screen.clean(document.name)}:{each.line}: {screen.wary('warning')}: {screen.clean(str(each))}"
+        for each in document.warnings
+    ]
 
 
 def _bytes(name: str) -> bytes:
@@ -92,6 +104,10 @@ def _summary(documents: list[Document]) -> str:
     return f"{count(problems, 'problem')} in {files} of {count(len(documents), 'file')}."
 
 
+def _plain(findings: Sequence[Finding]) -> list[dict[str, object]]:
+    return [{"line": each.line, "field": each.field, "message": each.message} for each in findings]
+
+
 def _result(documents: list[Document], *, show_defaults: bool) -> dict[str, object]:
     return {
         "valid": not any(document.findings for document in documents),
@@ -100,10 +116,8 @@ def _result(documents: list[Document], *, show_defaults: bool) -> dict[str, obje
                 "file": document.name,
                 "kind": document.kind or None,
                 "valid": not document.findings,
-                "problems": [
-                    {"line": finding.line, "field": finding.field, "message": finding.message}
-                    for finding in document.findings
-                ],
+                "problems": _plain(document.findings),
+                "warnings": _plain(document.warnings),
             }
             | ({"document": document.whole} if show_defaults else {})
             for document in documents

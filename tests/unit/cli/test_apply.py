@@ -101,8 +101,8 @@ def test_who_wrote_a_version_is_what_aws_recorded() -> None:
     "change, said",
     [
         (
-            ("eu-central-1", "eu-cental-1"),
-            "target.region is eu-cental-1, but the stack tagship-development is in",
+            ("eu-central-1", "eu-north-1"),
+            "target.region is eu-north-1, but the stack tagship-development is in",
         ),
         (
             ("tagship-app-storefront", "storefront"),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tagship.model.fields import REGION
+from tagship_cli.actions import regions
 from tagship_cli.actions.documents import Finding, read
 
 ROOT = Path(__file__).resolve().parents[3]
+NO_REGION = f"must be {REGION.words}"
 VALID_RELEASE = """{
   "schemaVersion": 1,
   "application": "storefront",
@@ -76,6 +80,9 @@ def altered(text: str, old: str, new: str) -> str:
         ('account: "123456789012"', "account: 123456789012", 6, "target.account", "must be text: put it in quotes"),
         ("  externalId: tagship-production\n", "", 3, "target.externalId", "is missing"),
         ("region: eu-central-1", "region: 2026-01-01", 7, "target.region", "is a date in YAML: put it in quotes"),
+        ("region: eu-central-1", "region: eu-cnetral-1", 7, "target.region", f"{NO_REGION}; did you mean eu-central-1?"),
+        ("region: eu-central-1", "region: us-esat-1", 7, "target.region", f"{NO_REGION}; did you mean us-east-1?"),
+        ("region: eu-central-1", "region: Frankfurt", 7, "target.region", NO_REGION),
         ("required: 2", "required: 3", 16, "approval.required", "requires 3 approvals, but there are 2 approvers"),
         ("ana@example.com, bo", "ana, bo", 15, "approval.approvers[0]", "must be a plain mail address"),
         ("- type: lambda", "- type: lamda", 19, "health.checks[0].type", "must be one of"),
@@ -277,7 +284,8 @@ def test_the_same_as_json(files: Path) -> None:
     assert document["files"][0]["problems"] == [
         {"line": 12, "field": "strategy.percent", "message": "must be less than or equal to 99"}
     ]
-    assert document["files"][1] == {"file": "release.json", "kind": "release", "valid": True, "problems": []}
+    release = {"file": "release.json", "kind": "release", "valid": True, "problems": [], "warnings": []}
+    assert document["files"][1] == release
 
 
 def test_show_defaults_writes_out_what_was_left_out(files: Path) -> None:
@@ -306,3 +314,30 @@ def test_hostile_text_is_shown_as_what_it_is(files: Path) -> None:
 )
 def test_the_sample_applications_are_valid(kind: str) -> None:
     assert run(str(ROOT / "examples" / kind / "application.yaml")).exit_code == 0
+
+
+# ---- regions ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_region_that_botocore_knows_has_a_region_s_form() -> None:
+    """Also those of other partitions; `aws-global` and the like are no places."""
+    names = sorted(each for each in regions.known() if "global" not in each)
+    assert len(names) > 40
+    assert [each for each in names if not re.search(REGION.pattern, each)] == []
+
+
+def test_a_region_that_is_not_known_is_a_warning_because_it_may_be_new(stage: Any, tmp_path: Path) -> None:
+    file = tmp_path / "application.yaml"
+    file.write_text(altered(VALID_APPLICATION, "region: eu-central-1", "region: us-east-9"))
+    result = run(str(file))
+    assert result.exit_code == 0
+    assert (
+        "application.yaml:7: warning: target.region: us-east-9 is not in this version's list of"
+        in result.stdout
+    )
+    (told,) = json.loads(run(str(file), "--json").stdout)["files"]
+    assert (told["valid"], told["problems"]) == (True, [])
+    assert [(each["line"], each["field"]) for each in told["warnings"]] == [(7, "target.region")]
+    assert "; did you mean us-east-" in told["warnings"][0]["message"]
+    applied = stage.run("apply", str(file), "--yes")
+    assert "target.region: us-east-9 is not in this version's list" in applied.stderr

@@ -167,7 +167,11 @@ def hints_of(noun: type) -> Mapping[str, Any]:
 UNKEPT = f"has a number that does not fit into {_DIGITS} digits"
 FUNCTION_NAME = Matching(r"^[A-Za-z0-9_-]{1,64}$", "a function's name: letters, digits, - and _, at most 64")
 ACCOUNT = Matching(r"^\d{12}$", "an account ID: 12 digits, in quotes")
-REGION = Matching(r"^[a-z]{2}(-[a-z]+)+-\d$", "a region, like eu-central-1")
+REGION = Matching(
+    r"^[a-z]{2,4}(-[a-z]+)*-(central|north|south|(north|south)?(east|west))-\d{1,2}$",
+    "a region, like eu-central-1",
+)
+"""Names of regions end in a point of the compass and a number, so that typing errors are found without a list of them."""
 ROLE = Matching(
     r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}$",
     "a role's ARN: arn:aws:iam::123456789012:role/name",
