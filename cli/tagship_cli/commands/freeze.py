@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
-from tagship.text.words import listed
+from tagship.text.words import count, listed
 from tagship_cli import options
 from tagship_cli.failures import Failed, trying
 from tagship_cli.place import Place, in_a_place
@@ -48,7 +48,7 @@ Every December, and the last two days of each quarter:
   tagship freeze --all --repeat "FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=1" --days 31 --reason "Christmas trade"
   tagship freeze --all --repeat "FREQ=MONTHLY;BYMONTH=3,6,9,12;BYMONTHDAY=-2" --days 2 --reason "closing"
 \b
-All events of a calendar file, after a preview:
+All events of a calendar file, after a preview. Freezes from a file of this name whose events are gone are lifted:
   tagship freeze --all --from-ics closing.ics --zone Europe/Berlin
 \b
 A time without a zone is in this machine's time zone; a day means 00:00 on that day. Running the command again with
@@ -82,7 +82,7 @@ the same end and reason changes nothing. For a freeze that repeats, the command 
     "--from-ics",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Freeze for each event of an iCalendar file. The event's title is the reason.",
+    help="Freeze for each event of an iCalendar file, and lift freezes from it whose events are gone.",
 )
 @click.option("--yes", "-y", is_flag=True, help="With --from-ics: freeze without a confirmation prompt.")
 @click.option("--reason", metavar="TEXT", help="Why. People whose release is blocked read this.")
@@ -214,15 +214,23 @@ def lines_of(freeze: Freeze, place: Place) -> list[str]:
 
     begins = f"from {times.full(freeze.starts)} " if freeze.starts > place.now else ""
     end = f"until {times.full(freeze.ends)}, {times.until(freeze.ends, place.now)}"
+    origin = f", from {freeze.calendar}" if freeze.calendar else ""
     return [
         f"{screen.wary(f'{_whom(freeze.application)} in {place.stage} is frozen')} {begins}{end}",
-        *screen.paragraph(f"{freeze.reason} ({freeze.author}, id {freeze.id})", indent=2),
+        *screen.paragraph(f"{freeze.reason} ({freeze.author}, id {freeze.id}{origin})", indent=2),
         *_preview(freeze, place.now),
     ]
 
 
 def _wanted(
-    scope: str, reason: str, author: str, starts: datetime, ends: datetime, again: Recurrence | None
+    scope: str,
+    reason: str,
+    author: str,
+    starts: datetime,
+    ends: datetime,
+    again: Recurrence | None,
+    *,
+    calendar: str = "",
 ) -> Freeze:
     from tagship.model.schedule import Freeze
 
@@ -236,6 +244,7 @@ def _wanted(
         ),  # times in the ledger have milliseconds
         ends=ends.replace(microsecond=ends.microsecond // 1000 * 1000),
         again=again,
+        calendar=calendar,
     )
 
 
@@ -268,7 +277,11 @@ def _events(file: str, *, now: datetime, zone: str) -> Read:
 
 
 def _from_ics(place: Place, scope: str, file: str, *, zone: str, yes: bool, as_json: bool) -> None:
-    """Adds all events of the calendar or none. Events that can't be represented are refused before anything is frozen."""
+    """Adds all events of the calendar or none, and then lifts the freezes from this file whose events are gone.
+
+    Events that can't be represented are refused before anything is changed.
+    """
+    from tagship.ledger import freezes
     from tagship.model.schedule import EVERY_APPLICATION
     from tagship_cli.views import overview
 
@@ -276,27 +289,67 @@ def _from_ics(place: Place, scope: str, file: str, *, zone: str, yes: bool, as_j
     if scope != EVERY_APPLICATION:
         _refuse_unknown(place, scope)
     author = _author(place)
+    name = Path(file).name
     wanted = [
-        _wanted(scope, each.reason, author, each.starts, each.ends, each.again) for each in found.freezes
+        _wanted(scope, each.reason, author, each.starts, each.ends, each.again, calendar=name)
+        for each in found.freezes
     ]
+    gone = _gone(place, scope, wanted, calendar=name)
     if not as_json:
         for each in wanted:
             screen.say(*lines_of(each, place))
         for skipped in found.skipped:
             screen.say(screen.dim(f"Skipped: {screen.one_line(skipped, 300)}"))
-    if wanted and not yes:
+        for each in gone:
+            said = f"To be lifted, because its event is no longer in {name}: {each.reason} (id {each.id})"
+            screen.say(*screen.paragraph(said))
+    if (wanted or gone) and not yes:
         if as_json or not sys.stdin.isatty():
             raise click.UsageError(
-                "This is not a terminal, so nobody can confirm. Use --yes. Nothing was frozen."
+                "This is not a terminal, so nobody can confirm. Use --yes. Nothing was changed."
             )
-        click.confirm(f"Freeze {_whom(scope)} in {place.stage} at these times?", abort=True)
-    made = [_made(place, each) for each in wanted]
+        lift = f", and lift {count(len(gone), 'freeze')}" if gone else ""
+        click.confirm(f"Freeze {_whom(scope)} in {place.stage} at these times{lift}?", abort=True)
+    made = [_made(place, each) for each in wanted]  # first, so that an event that has moved leaves no gap
+    with trying(f"Lifting freezes of {_whom(scope)} in {place.stage}"):
+        why = f"Its event is no longer in {name}."
+        lifted = [each for each in gone if freezes.unfreeze(place.ledger, each, author=author, reason=why)]
     if as_json:
-        results = [{"new": is_new, **overview.freeze_as_dict(each)} for each, is_new in made]
-        screen.result({"stage": place.stage, "freezes": results, "skipped": list(found.skipped)})
+        screen.result(
+            {
+                "stage": place.stage,
+                "freezes": [{"new": is_new, **overview.freeze_as_dict(each)} for each, is_new in made],
+                "lifted": [overview.freeze_as_dict(each) for each in lifted],
+                "skipped": list(found.skipped),
+            }
+        )
         return
     new = sum(is_new for _, is_new in made)
-    screen.say(f"{screen.good('Freezes recorded')}: {new} new, {len(made) - new} as before.")
+    others = f", {len(lifted)} lifted" if lifted else ""
+    screen.say(f"{screen.good('Freezes recorded')}: {new} new, {len(made) - new} as before{others}.")
+
+
+def _gone(place: Place, scope: str, wanted: list[Freeze], *, calendar: str) -> list[Freeze]:
+    """Freezes that came from this file, and whose events it no longer has.
+
+    Raises Failed if it has no event to come at all: an export that went wrong must not open everything.
+    """
+    from tagship.ledger import freezes
+    from tagship.model.schedule import EVERY_APPLICATION
+
+    with trying(f"Reading the ledger of {place.stage}"):
+        known = [each for each in freezes.of(place.ledger, scope) if each.calendar == calendar]
+    gone = [each for each in known if not any(freezes.is_same(each, it) for it in wanted)]
+    if gone and not wanted:
+        lift = (
+            f"tagship unfreeze {'--all' if scope == EVERY_APPLICATION else scope} --reason '…'{place.flags()}"
+        )
+        raise Failed(
+            f"{calendar} has no event to come, so {count(len(gone), 'freeze')} from it would be lifted. Nothing "
+            "was changed.\n"
+            f"If that is right, lift each: {lift}"
+        )
+    return gone
 
 
 def _preview(freeze: Freeze, now: datetime) -> list[str]:

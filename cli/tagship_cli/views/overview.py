@@ -169,6 +169,7 @@ def freeze_as_dict(freeze: Freeze) -> dict[str, object]:
         "author": freeze.author,
         "starts": timestamp(freeze.starts),
         "ends": timestamp(freeze.ends),
+        **({"calendar": freeze.calendar} if freeze.calendar else {}),
         **({"again": freeze.again.rule, "zone": freeze.again.zone} if freeze.again else {}),
     }
 

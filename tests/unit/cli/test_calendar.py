@@ -204,7 +204,7 @@ def test_a_calendar_is_frozen_after_it_was_shown_and_a_second_time_changes_nothi
         event("SUMMARY:Closing of the books", *DAY, "RRULE:FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=24")
     )
     asked = stage.run("freeze", "--all", "--from-ics", str(file))
-    assert asked.exit_code == 2 and "Nothing was frozen" in asked.output
+    assert asked.exit_code == 2 and "Nothing was changed" in asked.output
     assert "Closing of the books" in asked.stdout and "It repeats" in asked.stdout
     assert list(freezes.of(stage.ledger, "*")) == []
     done = stage.run("freeze", "--all", "--from-ics", str(file), "--yes")
@@ -213,6 +213,50 @@ def test_a_calendar_is_frozen_after_it_was_shown_and_a_second_time_changes_nothi
     assert [each["new"] for each in again["freezes"]] == [False]
     (known,) = freezes.of(stage.ledger, "*")
     assert known.reason == "Closing of the books" and known.again is not None
+
+
+def test_a_freeze_whose_event_is_gone_is_lifted_after_it_was_shown_and_no_other(
+    stage: Any, tmp_path: Path
+) -> None:
+    """Fault 130: it came from that file, in that scope. What a person froze stays, whatever the calendar says."""
+    stage.configure()
+    file, other = tmp_path / "closing.ics", tmp_path / "holidays.ics"
+    file.write_bytes(event("SUMMARY:stays", *DAY) + event("SUMMARY:goes", *DAY))
+    other.write_bytes(event("SUMMARY:elsewhere", *DAY))
+    stage.run("freeze", "--all", "--until", "2026-12-28T00:00:00Z", "--reason", "by hand")
+    for scope, name in (("--all", file), ("--all", other), ("storefront", file)):
+        assert stage.run("freeze", scope, "--from-ics", str(name), "--yes").exit_code == 0
+    file.write_bytes(event("SUMMARY:stays", *DAY) + event("SUMMARY:goes", *DAY, "STATUS:CANCELLED"))
+    asked = stage.run("freeze", "--all", "--from-ics", str(file))
+    assert asked.exit_code == 2 and "Nothing was changed" in asked.output
+    assert "To be lifted, because its event is no longer in closing.ics: goes" in " ".join(
+        asked.stdout.split()
+    )
+    assert len(list(freezes.of(stage.ledger, "*"))) == 4
+    done = stage.run("freeze", "--all", "--from-ics", str(file), "--yes", "--json")
+    assert [each["reason"] for each in json.loads(done.stdout)["lifted"]] == ["goes"]
+    left = {each.reason: each.calendar for each in freezes.of(stage.ledger, "*")}
+    assert left == {"by hand": "", "stays": "closing.ics", "elsewhere": "holidays.ics"}
+    assert len(list(freezes.of(stage.ledger, "storefront"))) == 2
+    (fact,) = [it for it in stage.ledger.facts_in_order("*") if it["name"] == "Unfrozen"]
+    assert fact["data"]["why"] == "Its event is no longer in closing.ics."
+    file.write_bytes(event("SUMMARY:stays", *DAY) + event("SUMMARY:goes", *DAY))
+    back = json.loads(stage.run("freeze", "--all", "--from-ics", str(file), "--yes", "--json").stdout)
+    assert [(each["reason"], each["new"]) for each in back["freezes"]] == [("stays", False), ("goes", True)]
+    assert "goes" in {each.reason for each in freezes.of(stage.ledger, "*")}, "a lifted freeze can come again"
+
+
+def test_a_calendar_without_an_event_to_come_lifts_nothing(stage: Any, tmp_path: Path) -> None:
+    """Fault 130: an export that went wrong must not open everything."""
+    file = tmp_path / "closing.ics"
+    file.write_bytes(event("SUMMARY:x", *DAY))
+    assert stage.run("freeze", "--all", "--from-ics", str(file), "--yes").exit_code == 0
+    file.write_bytes(event("SUMMARY:x", *DAY, "STATUS:CANCELLED"))
+    result = stage.run("freeze", "--all", "--from-ics", str(file), "--yes")
+    assert result.exit_code == 1
+    assert "closing.ics has no event to come, so 1 freeze from it would be lifted" in result.output
+    assert "tagship unfreeze --all" in result.output
+    assert len(list(freezes.of(stage.ledger, "*"))) == 1
 
 
 def test_one_event_that_cannot_be_a_freeze_keeps_all_from_being_one(stage: Any, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime
 
 from tagship.ledger.table import Fact, Item, Ledger, Refused, application_key, timestamp
@@ -35,9 +37,9 @@ def freeze(ledger: Ledger, wanted: Freeze) -> tuple[Freeze, bool]:
     If one with the same end and reason exists, whoever made it, that one is returned: a second run does nothing.
     """
     for known in of(ledger, wanted.application):
-        same = (known.ends, known.reason, known.again) == (wanted.ends, wanted.reason, wanted.again)
-        if same and known.starts <= wanted.starts:
+        if is_same(known, wanted):
             return known, False
+    wanted = _with_new_id(ledger, wanted)
     fact = _fact(
         wanted,
         FactKind.FROZEN,
@@ -59,9 +61,25 @@ def freeze(ledger: Ledger, wanted: Freeze) -> tuple[Freeze, bool]:
         "reason": wanted.reason,
         "starts": timestamp(wanted.starts),
         "ends": timestamp(wanted.ends),
+        **({"calendar": wanted.calendar} if wanted.calendar else {}),
         **(_stored(wanted.again) if wanted.again else {}),
     }
     return wanted, ledger.record(fact, ledger.put(item, only_if="attribute_not_exists(pk)"))
+
+
+def _with_new_id(ledger: Ledger, wanted: Freeze) -> Freeze:
+    """A lifted freeze stays lifted: what is frozen again, with the same times and reason, is another one."""
+    pk = application_key(wanted.application)
+    while lifted := (ledger.get(pk, _key(wanted.id)) or {}).get("liftedAt"):
+        source = f"{wanted.id} {lifted}"
+        wanted = replace(wanted, id=hashlib.sha256(source.encode()).hexdigest()[:8])
+    return wanted
+
+
+def is_same(known: Freeze, wanted: Freeze) -> bool:
+    """Whether a recorded freeze is what is wanted: with this reason until this end, or with this rule."""
+    same = (known.ends, known.reason, known.again) == (wanted.ends, wanted.reason, wanted.again)
+    return same and known.starts <= wanted.starts
 
 
 def unfreeze(ledger: Ledger, known: Freeze, *, author: str, reason: str) -> bool:
@@ -106,6 +124,7 @@ def _freeze(item: Item, now: datetime) -> Freeze:
         starts=starts,
         ends=ends,
         again=again,
+        calendar=item.get("calendar", ""),
     )
 
 

@@ -488,6 +488,8 @@ class FreezeRecord(TypedDict):
     reason: str
     starts: str
     ends: str
+    calendar: NotRequired[str]
+    """The name of the calendar file that it came from."""
     rule: NotRequired[str]
     """For one that repeats; `starts` and `ends` are its first time."""
     zone: NotRequired[str]

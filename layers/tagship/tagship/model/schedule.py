@@ -68,6 +68,8 @@ class Freeze:
     """Of one that comes again: of the time that is now, or comes next."""
     again: Recurrence | None = None
     """When it comes again."""
+    calendar: str = ""
+    """The name of the calendar file that it came from; empty if a person wrote it."""
 
     def covers(self, at: datetime) -> bool:
         """From its first moment until just before its last."""
