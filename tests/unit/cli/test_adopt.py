@@ -28,7 +28,7 @@ def moved(stage: Stage, functions: FakeLambda) -> FakeLambda:
     return functions
 
 
-def test_what_serves_becomes_what_production_runs(stage: Stage, moved: FakeLambda) -> None:
+def test_the_serving_version_becomes_the_current_release(stage: Stage, moved: FakeLambda) -> None:
     """Fault 92."""
     result = adopt(stage, "--yes")
     assert result.exit_code == 0, result.output
@@ -53,7 +53,7 @@ def test_the_result_as_json(stage: Stage, moved: FakeLambda) -> None:
     }
 
 
-def test_split_traffic_and_an_alias_that_is_gone_are_not_adopted(stage: Stage, moved: FakeLambda) -> None:
+def test_split_traffic_and_a_missing_alias_are_not_adopted(stage: Stage, moved: FakeLambda) -> None:
     moved.point("1", weights={"2": 0.5})
     refused = adopt(stage, "--yes")
     assert refused.exit_code != 0
@@ -64,6 +64,6 @@ def test_split_traffic_and_an_alias_that_is_gone_are_not_adopted(stage: Stage, m
     assert "there is nothing to adopt" in gone.stderr
 
 
-def test_an_application_without_a_configuration_and_a_reason_that_says_nothing(stage: Stage) -> None:
+def test_a_missing_configuration_and_an_empty_reason_are_refused(stage: Stage) -> None:
     assert adopt(stage, "--yes").exit_code == 1
     assert stage.run("adopt", "storefront", "--reason", " ").exit_code == 2

@@ -44,7 +44,7 @@ def parameter(stage: Any) -> dict[str, Any]:
     return found | {"Value": stage.client("ssm").get_parameter(Name=NAME)["Parameter"]["Value"]}
 
 
-def test_a_first_configuration_is_written_as_it_is_written(stage: Any, file: Path) -> None:
+def test_a_first_configuration_is_stored_unchanged(stage: Any, file: Path) -> None:
     result = stage.run("apply", str(file), "--yes")
     assert result.exit_code == 0, result.output
     found = parameter(stage)
@@ -56,7 +56,7 @@ def test_a_first_configuration_is_written_as_it_is_written(stage: Any, file: Pat
     assert f"Written as version 1 of {NAME}" in result.stdout
 
 
-def test_a_change_is_shown_as_a_difference_and_written_as_the_next_version(stage: Any, file: Path) -> None:
+def test_a_change_is_shown_as_a_diff_and_stored_as_the_next_version(stage: Any, file: Path) -> None:
     stage.run("apply", str(file), "--yes")
     file.write_text(TEXT.replace("[ana@example.com, bo@example.com]", "[ana@example.com]"))
     result = stage.run("apply", str(file), "--yes")
@@ -68,7 +68,7 @@ def test_a_change_is_shown_as_a_difference_and_written_as_the_next_version(stage
     assert parameter(stage)["Version"] == 2
 
 
-def test_who_changed_it_and_when_is_told(stage: Any, file: Path) -> None:
+def test_history_shows_who_changed_it_and_when(stage: Any, file: Path) -> None:
     stage.run("apply", str(file), "--yes")
     file.write_text(TEXT.replace("[ana@example.com, bo@example.com]", "[ana@example.com]"))
     stage.run("apply", str(file), "--yes")
@@ -81,7 +81,7 @@ def test_who_changed_it_and_when_is_told(stage: Any, file: Path) -> None:
     assert stage.run("history", "shop", "--configuration", "--tag", "v1.0.0").exit_code == 2
 
 
-def test_who_wrote_a_version_is_what_aws_recorded() -> None:
+def test_a_versions_author_is_the_identity_aws_recorded() -> None:
     ssm = boto3.client("ssm")
     written = [
         {
@@ -168,7 +168,7 @@ def test_ten_lines_are_a_sensible_application(stage: Any, file: Path) -> None:
     assert (whole["gates"]["windows"], whole["gates"]["whenClosed"]) == ([], "fail")
 
 
-def test_no_change_writes_nothing_and_says_so(stage: Any, file: Path) -> None:
+def test_an_unchanged_configuration_writes_nothing_and_says_so(stage: Any, file: Path) -> None:
     stage.run("apply", str(file), "--yes")
     document = yaml.safe_load(TEXT)
     file.write_text("# another comment, another order\n" + yaml.safe_dump(document, sort_keys=True))
@@ -178,7 +178,7 @@ def test_no_change_writes_nothing_and_says_so(stage: Any, file: Path) -> None:
     assert parameter(stage)["Version"] == 1
 
 
-def test_what_does_not_validate_is_refused_with_its_lines(stage: Any, file: Path) -> None:
+def test_an_invalid_file_is_refused_with_line_numbers(stage: Any, file: Path) -> None:
     file.write_text(TEXT.replace("type: lambda\n  function", "type: lambda\n  functoin"))
     result = stage.run("apply", str(file), "--yes")
     assert result.exit_code == 1
@@ -187,7 +187,7 @@ def test_what_does_not_validate_is_refused_with_its_lines(stage: Any, file: Path
     assert stage.client("ssm").describe_parameters()["Parameters"] == []
 
 
-def test_a_manifest_is_not_applied(stage: Any, tmp_path: Path) -> None:
+def test_a_manifest_cannot_be_applied(stage: Any, tmp_path: Path) -> None:
     from tagship_cli.actions.schema import EXAMPLES
 
     file = tmp_path / "release.json"
@@ -197,7 +197,7 @@ def test_a_manifest_is_not_applied(stage: Any, tmp_path: Path) -> None:
     assert "use `tagship publish`" in result.stderr
 
 
-def test_where_nobody_can_be_asked_it_wants_yes_and_writes_nothing(stage: Any, file: Path) -> None:
+def test_without_a_terminal_it_requires_yes_and_writes_nothing(stage: Any, file: Path) -> None:
     result = stage.run("apply", str(file))
     assert result.exit_code == 2
     assert "This is not a terminal, so nobody can confirm. Use --yes. Nothing was written." in result.stderr
@@ -205,7 +205,7 @@ def test_where_nobody_can_be_asked_it_wants_yes_and_writes_nothing(stage: Any, f
 
 
 @pytest.mark.parametrize("answer, code, written", [("y\n", 0, 1), ("n\n", 1, 0), ("\n", 1, 0)])
-def test_on_a_terminal_it_asks_before_it_writes(
+def test_on_a_terminal_it_asks_before_writing(
     stage: Any, file: Path, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, written: int
 ) -> None:
     monkeypatch.setattr("tagship_cli.commands.apply._can_ask", lambda: True)
@@ -215,7 +215,7 @@ def test_on_a_terminal_it_asks_before_it_writes(
     assert len(stage.client("ssm").describe_parameters()["Parameters"]) == written
 
 
-def test_each_stage_has_its_own(stage: Any, file: Path) -> None:
+def test_each_stage_has_its_own_configuration(stage: Any, file: Path) -> None:
     stage.run("apply", str(file), "--yes", "--stage", "production")
     names = [found["Name"] for found in stage.client("ssm").describe_parameters()["Parameters"]]
     assert names == ["/tagship/production/applications/storefront"]
@@ -233,14 +233,14 @@ def test_the_result_as_json(stage: Any, file: Path) -> None:
     assert json.loads(stage.run("apply", str(file), "--json").stdout)["changed"] is False
 
 
-def test_what_stands_there_and_is_no_json_is_shown_as_it_stands(stage: Any, file: Path) -> None:
+def test_a_stored_value_that_is_not_json_is_shown_unchanged(stage: Any, file: Path) -> None:
     stage.client("ssm").put_parameter(Name=NAME, Value="by \x1b[31mhand", Type="String")
     result = stage.run("apply", str(file), "--yes")
     assert "-by ⟨U+001B⟩[31mhand" in result.stdout
     assert json.loads(parameter(stage)["Value"])["application"] == "storefront"
 
 
-def test_order_is_no_difference_but_a_value_is() -> None:
+def test_a_different_order_is_no_difference_but_a_different_value_is() -> None:
     before = Stored(
         name=NAME, version=1, text="{}", data={"b": {"y": 1, "x": [{"q": 1, "p": 2}]}, "a": 1, "gone": 1}
     )
@@ -248,13 +248,13 @@ def test_order_is_no_difference_but_a_value_is() -> None:
     assert [line for line in lines if line[0] in "+-"][2:] == ["-    q: 1", "+    q: 3", "-gone: 1"]
 
 
-def test_a_configuration_too_large_for_parameter_store_is_told_before_it_is_sent() -> None:
+def test_a_configuration_too_large_for_parameter_store_is_refused_before_it_is_sent() -> None:
     ssm = boto3.client("ssm", region_name="eu-central-1")
     with Stubber(ssm), pytest.raises(Failed, match="Parameter Store accepts at most 8,192"):
         write(ssm, Stored(name=NAME), {"x": "ü" * 4100}, who="me")
 
 
-def test_somebody_who_was_faster_is_not_overwritten_when_it_is_new() -> None:
+def test_a_concurrent_first_configuration_is_not_overwritten() -> None:
     ssm = boto3.client("ssm", region_name="eu-central-1")
     stub = Stubber(ssm)
     stub.add_client_error(
@@ -267,9 +267,7 @@ def test_somebody_who_was_faster_is_not_overwritten_when_it_is_new() -> None:
 ANY_PUT = {"Name": NAME, "Value": ANY, "Type": "String", "Tier": "Intelligent-Tiering", "Description": ANY}
 
 
-def test_a_write_between_the_look_and_ours_is_noticed(
-    stage: Any, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_concurrent_write_is_noticed(stage: Any, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.run("apply", str(file), "--yes")
     file.write_text(TEXT.replace("storefront\n  account", "other\n  account"))
 

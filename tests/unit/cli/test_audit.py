@@ -44,7 +44,7 @@ def verify(stage: Any, *arguments: str, code: int) -> dict[str, Any]:
     return document
 
 
-def test_a_history_is_whole_and_held_against_its_evidence(stage: Any) -> None:
+def test_a_history_is_verified_and_compared_with_its_evidence(stage: Any) -> None:
     stage.release().succeeded()
     preserved(stage)
     document = verify(stage, "storefront", code=0)
@@ -59,7 +59,7 @@ def test_a_history_is_whole_and_held_against_its_evidence(stage: Any) -> None:
     )
 
 
-def test_an_ending_of_which_no_evidence_is_kept_is_told(stage: Any) -> None:
+def test_an_ending_without_evidence_is_reported(stage: Any) -> None:
     stage.release().succeeded()
     shown = stage.run("audit", "verify", "storefront")
     assert shown.exit_code == 0
@@ -77,7 +77,7 @@ def test_an_ending_older_than_an_hour_without_evidence_is_a_failure(stage: Any) 
     verify(stage, "storefront", code=0)
 
 
-def test_evidence_behind_a_delete_marker_is_an_attack_and_still_holds_the_chain(stage: Any) -> None:
+def test_evidence_hidden_by_a_delete_marker_is_an_attack_and_is_still_compared(stage: Any) -> None:
     """A plain DELETE needs no right to lift the lock: it hides the evidence, and the version stays."""
     stage.client("s3").put_bucket_versioning(Bucket="evidence", VersioningConfiguration={"Status": "Enabled"})
     stage.release().succeeded()
@@ -95,7 +95,7 @@ def test_evidence_behind_a_delete_marker_is_an_attack_and_still_holds_the_chain(
     ).stdout.replace("\n  ", " ")
 
 
-def test_a_second_version_of_a_piece_of_evidence_is_an_attack(stage: Any) -> None:
+def test_a_second_version_of_an_evidence_file_is_an_attack(stage: Any) -> None:
     stage.client("s3").put_bucket_versioning(Bucket="evidence", VersioningConfiguration={"Status": "Enabled"})
     stage.release().succeeded()
     key = evidence.key_of(preserved(stage))
@@ -104,7 +104,7 @@ def test_a_second_version_of_a_piece_of_evidence_is_an_attack(stage: Any) -> Non
     assert (document["broken"]["kind"], document["hidden"], document["evidence"]) == ("hidden", [key], 1)
 
 
-def test_a_fact_that_was_changed_in_the_table_is_named(stage: Any) -> None:
+def test_a_fact_changed_in_the_table_is_named(stage: Any) -> None:
     stage.release().succeeded()
     fact = next(f for f in stage.ledger.facts_of("storefront", "v1.4.0") if f["name"] == "Approval Granted")
     in_the_table(stage, fact, who="mallory@example.com")
@@ -115,7 +115,7 @@ def test_a_fact_that_was_changed_in_the_table_is_named(stage: Any) -> None:
     assert "(Approval Granted of v1.4.0) was altered" in shown
 
 
-def test_a_history_that_was_written_anew_shows_against_its_evidence(stage: Any) -> None:
+def test_a_rewritten_history_differs_from_its_evidence(stage: Any) -> None:
     """Every digest behind the change is made anew, and the head's too: the chain alone can't show that."""
     stage.release().succeeded()
     preserved(stage)
@@ -152,7 +152,7 @@ def exported(stage: Any, path: Path, *arguments: str) -> dict[str, Any]:
     return document
 
 
-def test_an_export_is_checked_without_aws(stage: Any, tmp_path: Path) -> None:
+def test_an_export_is_verified_without_aws(stage: Any, tmp_path: Path) -> None:
     stage.release().succeeded()
     file = tmp_path / "storefront.json"
     document = exported(stage, file)
@@ -164,7 +164,7 @@ def test_an_export_is_checked_without_aws(stage: Any, tmp_path: Path) -> None:
     assert verify(stage, "--file", str(file), code=1)["broken"]["seq"] == 4
 
 
-def test_an_export_of_one_release_says_what_it_can_not_show(stage: Any, tmp_path: Path) -> None:
+def test_an_export_of_one_release_says_what_it_cannot_show(stage: Any, tmp_path: Path) -> None:
     stage.release("v1.4.0").succeeded()
     stage.release("v1.5.0").succeeded()
     file = tmp_path / "one.json"
@@ -196,7 +196,7 @@ NO_EXPORTS = [
 ]
 
 
-def test_what_is_no_export_is_refused_in_a_sentence(tmp_path: Path) -> None:
+def test_an_invalid_export_is_refused_in_a_sentence(tmp_path: Path) -> None:
     file = tmp_path / "file.json"
     for text in NO_EXPORTS:
         file.write_text(text)
@@ -213,7 +213,7 @@ def named(tmp_path: Path, made: dict[str, Any], content: Any = None) -> Path:
     return file
 
 
-def test_evidence_is_checked_without_aws(stage: Any, tmp_path: Path) -> None:
+def test_evidence_is_verified_without_aws(stage: Any, tmp_path: Path) -> None:
     stage.release().succeeded()
     made = preserved(stage)
     document = verify(stage, "--bundle", str(named(tmp_path, made)), code=0)
@@ -237,7 +237,7 @@ CHANGES: list[tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = [
 ]
 
 
-def test_evidence_that_was_changed_is_not_whole(stage: Any, tmp_path: Path) -> None:
+def test_changed_evidence_fails_verification(stage: Any, tmp_path: Path) -> None:
     stage.release().succeeded()
     made = preserved(stage)
     for change, kind in CHANGES:
@@ -249,5 +249,5 @@ def test_evidence_that_was_changed_is_not_whole(stage: Any, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "arguments", [(), ("storefront", "--file", __file__), ("--file", __file__, "--bundle", __file__)]
 )
-def test_one_thing_is_checked_at_a_time(stage: Any, arguments: tuple[str, ...]) -> None:
+def test_only_one_thing_can_be_verified_at_a_time(stage: Any, arguments: tuple[str, ...]) -> None:
     assert stage.run("audit", "verify", *arguments).exit_code == 2

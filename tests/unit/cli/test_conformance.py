@@ -75,7 +75,7 @@ def broken(document: Mapping[str, Any]) -> set[str]:
     return {each["act"] for each in document["cases"] if each["result"] == "failed"}
 
 
-def test_the_example_keeps_every_promise_and_the_name_is_as_it_was(deployer: Deployer, trial: Path) -> None:
+def test_the_example_keeps_every_promise_and_the_record_is_restored(deployer: Deployer, trial: Path) -> None:
     document = results(deployer, trial)
     assert broken(document) == set(), document
     assert [each["name"] for each in document["cases"]] == [case.name for case in CASES]
@@ -85,7 +85,7 @@ def test_the_example_keeps_every_promise_and_the_name_is_as_it_was(deployer: Dep
     assert set(deployer.seen) >= {*deployer.example.ACTS} - {"look_into"}
 
 
-def test_it_says_what_it_will_do_and_does_nothing_where_nobody_can_be_asked(
+def test_it_announces_its_actions_and_does_nothing_without_a_terminal(
     deployer: Deployer, trial: Path
 ) -> None:
     result = tried(deployer, trial)
@@ -94,7 +94,7 @@ def test_it_says_what_it_will_do_and_does_nothing_where_nobody_can_be_asked(
     assert set(deployer.seen) == {"serving"}
 
 
-def test_a_person_reads_each_line_and_what_serves(deployer: Deployer, trial: Path) -> None:
+def test_a_person_sees_each_result_and_the_current_revision(deployer: Deployer, trial: Path) -> None:
     result = tried(deployer, trial, "--yes")
     assert result.exit_code == 0, result.output
     assert "passed     A repeated request does not give the share again" in result.stdout
@@ -141,7 +141,7 @@ def moves_when_it_plans(deployer: Deployer, event: dict[str, Any]) -> Any:
         (moves_when_it_plans, {"check, plan, exists, serving"}),
     ],
 )
-def test_what_a_function_does_wrong_is_named_with_a_remedy(
+def test_a_broken_promise_is_named_with_a_remedy(
     deployer: Deployer, trial: Path, fault: Fault, acts: set[str]
 ) -> None:
     """Fault 62."""
@@ -151,7 +151,7 @@ def test_what_a_function_does_wrong_is_named_with_a_remedy(
     assert all(each["why"] and each["remedy"] for each in document["cases"] if each["result"] == "failed")
 
 
-def test_an_answer_that_takes_too_long_is_named(deployer: Deployer, trial: Path) -> None:
+def test_a_slow_response_is_reported(deployer: Deployer, trial: Path) -> None:
     deployer.slow = 9
     document = results(deployer, trial)
     (late,) = [each for each in document["cases"] if each["result"] == "failed"]
@@ -167,7 +167,7 @@ def by_its_ci() -> None:
 
 
 @pytest.mark.parametrize("stop", [by_a_person, by_its_ci])
-def test_what_was_moved_is_put_back_when_it_is_stopped(
+def test_traffic_is_restored_when_it_is_interrupted(
     deployer: Deployer, trial: Path, stop: Callable[[], None]
 ) -> None:
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # where nobody listens, the tests go on
@@ -190,7 +190,7 @@ def test_what_was_moved_is_put_back_when_it_is_stopped(
     assert deployer.shares() == {OLD: 100}
 
 
-def test_a_function_that_does_not_restore_is_said_first_of_all(deployer: Deployer, trial: Path) -> None:
+def test_a_failed_restore_is_reported_first(deployer: Deployer, trial: Path) -> None:
     error = {"error": {"name": "BaselineMissing", "message": "the old host is gone"}}
     deployer.answers = lambda event: error if event["act"] == "restore" else deployer.ask(event)
     result = tried(deployer, trial, "--yes")
@@ -208,9 +208,7 @@ def test_a_function_that_does_not_restore_is_said_first_of_all(deployer: Deploye
         ("[", "is not YAML"),
     ],
 )
-def test_a_file_that_is_not_valid_asks_nothing(
-    deployer: Deployer, tmp_path: Path, written: str, said: str
-) -> None:
+def test_an_invalid_file_invokes_nothing(deployer: Deployer, tmp_path: Path, written: str, said: str) -> None:
     file = tmp_path / "trial.yaml"
     file.write_text(written)
     result = tried(deployer, file, "--yes")
@@ -219,7 +217,7 @@ def test_a_file_that_is_not_valid_asks_nothing(
     assert deployer.seen == []
 
 
-def test_where_nothing_serves_nothing_is_moved(deployer: Deployer, trial: Path) -> None:
+def test_if_nothing_is_deployed_nothing_is_moved(deployer: Deployer, trial: Path) -> None:
     deployer.empty()
     result = tried(deployer, trial, "--yes")
     assert result.exit_code == 1

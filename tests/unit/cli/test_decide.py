@@ -35,7 +35,7 @@ def decide(stage: Any, decision: str, *arguments: str, **options: Any) -> Any:
     return stage.run(decision, "storefront", "v1.4.0", *arguments, **options)
 
 
-def test_an_approval_is_recorded_with_the_identity_and_says_who_is_missing(stage: Any, waiting: Any) -> None:
+def test_an_approval_is_recorded_with_the_identity_and_names_who_is_missing(stage: Any, waiting: Any) -> None:
     result = decide(stage, "approve", "--as", "ana@example.com", "--reason", "fine")
     assert result.exit_code == 0, result.output
     assert result.stdout == (
@@ -60,7 +60,7 @@ def test_an_approval_is_recorded_with_the_identity_and_says_who_is_missing(stage
     assert not waiting.request.get("delivered")
 
 
-def test_the_quorum_settles_it_and_the_execution_is_told(stage: Any, waiting: Any) -> None:
+def test_a_met_quorum_resumes_the_execution(stage: Any, waiting: Any) -> None:
     decide(stage, "approve", "--as", "ana@example.com")
     result = decide(stage, "approve", "--as", "bo@example.com")
     assert "All required approvals are given: the deployment starts." in result.stdout
@@ -86,14 +86,14 @@ def test_a_rejection_needs_a_reason(stage: Any, waiting: Any) -> None:
     assert waiting.request["decisions"] == []
 
 
-def test_a_reason_has_the_length_that_the_page_allows(stage: Any, waiting: Any) -> None:
+def test_a_reason_has_the_same_limit_as_on_the_page(stage: Any, waiting: Any) -> None:
     result = decide(stage, "approve", "--as", "ana@example.com", "--reason", "x" * 2001)
     assert result.exit_code == 2
     assert "the limit is 2,000" in result.stderr
     assert waiting.request["decisions"] == []
 
 
-def test_one_person_has_one_vote_however_the_address_is_written(stage: Any, waiting: Any) -> None:
+def test_one_person_has_one_vote_for_all_spellings_of_the_address(stage: Any, waiting: Any) -> None:
     decide(stage, "approve", "--as", "ana@example.com")
     result = decide(stage, "approve", "--as", " ANA@Example.com")
     assert result.exit_code == 0
@@ -102,7 +102,7 @@ def test_one_person_has_one_vote_however_the_address_is_written(stage: Any, wait
     assert json.loads(decide(stage, "approve", "--as", "ana@example.com", "--json").stdout)["again"] is True
 
 
-def test_a_decision_stands(stage: Any, waiting: Any) -> None:
+def test_a_decision_is_final(stage: Any, waiting: Any) -> None:
     decide(stage, "approve", "--as", "ana@example.com")
     result = decide(stage, "reject", "--as", "ana@example.com", "--reason", "on second thoughts")
     assert result.exit_code == 1
@@ -113,7 +113,7 @@ def test_a_decision_stands(stage: Any, waiting: Any) -> None:
     assert waiting.request["status"] == "OPEN"
 
 
-def test_the_author_does_not_decide(stage: Any) -> None:
+def test_the_author_cannot_decide(stage: Any) -> None:
     made = stage.release(author="Bo@example.com").waiting()
     result = decide(stage, "approve", "--as", "bo@example.com")
     assert result.exit_code == 1
@@ -125,14 +125,14 @@ def test_the_author_does_not_decide(stage: Any) -> None:
     assert made.request["decisions"] == []
 
 
-def test_who_is_not_asked_does_not_decide(stage: Any, waiting: Any) -> None:
+def test_a_person_who_was_not_asked_cannot_decide(stage: Any, waiting: Any) -> None:
     result = decide(stage, "approve", "--as", "eve@example.com")
     assert result.exit_code == 1
     assert "eve@example.com is not asked about storefront v1.4.0." in result.stderr
     assert waiting.request["decisions"] == []
 
 
-def test_an_identity_that_names_nobody_must_say_who_it_is(stage: Any, waiting: Any) -> None:
+def test_an_identity_without_a_name_must_say_who_it_is(stage: Any, waiting: Any) -> None:
     result = decide(stage, "approve")
     assert result.exit_code == 2
     assert (
@@ -150,7 +150,7 @@ def test_an_identity_that_names_nobody_must_say_who_it_is(stage: Any, waiting: A
         ("arn:aws:iam::1:root", ""),
     ],
 )
-def test_a_session_that_is_named_by_an_address_is_that_approver(
+def test_a_session_named_by_an_address_is_that_approver(
     stage: Any, waiting: Any, monkeypatch: pytest.MonkeyPatch, arn: str, address: str
 ) -> None:
     monkeypatch.setattr("moto.sts.responses.TokenResponse.get_caller_identity", lambda _: identity(arn))
@@ -166,7 +166,7 @@ def identity(arn: str) -> str:
     )
 
 
-def test_who_signed_in_by_address_cannot_be_another() -> None:
+def test_a_session_with_an_address_cannot_claim_another_person() -> None:
     import click
 
     caller = Caller(arn="arn:aws:sts::1:assumed-role/Ops/dana@example.com", address="dana@example.com")
@@ -177,7 +177,7 @@ def test_who_signed_in_by_address_cannot_be_another() -> None:
         _address(caller, "ana@example.com")
 
 
-def test_a_release_that_does_not_wait_is_told_with_where_it_is(stage: Any) -> None:
+def test_a_release_that_is_not_waiting_is_reported_with_its_state(stage: Any) -> None:
     made = stage.release().locked()
     result = decide(stage, "approve", "--as", "ana@example.com")
     assert result.exit_code == 1
@@ -187,7 +187,7 @@ def test_a_release_that_does_not_wait_is_told_with_where_it_is(stage: Any) -> No
     assert "storefront v1.4.0 ended INVALID before approval was requested." in result.stderr
 
 
-def test_an_unknown_release_is_told(stage: Any) -> None:
+def test_an_unknown_release_is_reported(stage: Any) -> None:
     result = decide(stage, "approve", "--as", "ana@example.com")
     assert result.exit_code == 1
     assert "Release storefront v1.4.0 is not in the ledger" in result.stderr
@@ -202,7 +202,7 @@ def test_an_approval_repeated_after_the_end_says_how_the_release_ended(stage: An
     assert "the deployment starts" not in result.stdout
 
 
-def test_too_late_is_too_late(stage: Any, waiting: Any) -> None:
+def test_a_late_decision_is_refused(stage: Any, waiting: Any) -> None:
     stage.clock.pause(5 * 3600)
     result = decide(stage, "approve", "--as", "ana@example.com")
     assert result.exit_code == 1
@@ -210,7 +210,7 @@ def test_too_late_is_too_late(stage: Any, waiting: Any) -> None:
     assert waiting.request["decisions"] == []
 
 
-def test_what_others_have_settled_is_told_with_who_did(stage: Any, waiting: Any) -> None:
+def test_a_request_decided_by_others_is_reported_with_their_names(stage: Any, waiting: Any) -> None:
     decide(stage, "reject", "--as", "bo@example.com", "--reason", "no")
     result = decide(stage, "approve", "--as", "ana@example.com")
     assert result.exit_code == 1
@@ -220,7 +220,7 @@ def test_what_others_have_settled_is_told_with_who_did(stage: Any, waiting: Any)
     )
 
 
-def test_a_request_that_was_closed_at_the_same_moment_is_told(
+def test_a_request_closed_at_the_same_moment_is_reported(
     stage: Any, waiting: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     describe = "tagship_cli.actions.deciding.Ballot._refuse_if_dead"
@@ -231,7 +231,7 @@ def test_a_request_that_was_closed_at_the_same_moment_is_told(
     assert "is already superseded, so nobody can decide on it." in result.stderr
 
 
-def test_an_execution_that_is_dead_hears_nothing_and_nothing_is_recorded(stage: Any, waiting: Any) -> None:
+def test_a_dead_execution_receives_nothing_and_nothing_is_recorded(stage: Any, waiting: Any) -> None:
     stage.client("stepfunctions").stop_execution(executionArn=waiting.execution)
     result = decide(stage, "approve", "--as", "ana@example.com")
     assert result.exit_code == 1
@@ -256,7 +256,7 @@ def test_an_execution_between_two_waits_finds_the_decision_later(
     assert waiting.request["status"] == "APPROVED"
 
 
-def test_a_decision_that_could_not_be_told_is_told_by_running_it_again(
+def test_an_undelivered_decision_is_delivered_by_running_the_command_again(
     stage: Any, waiting: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting.decided("ana@example.com")
@@ -293,7 +293,7 @@ def test_the_result_as_json(stage: Any, waiting: Any) -> None:
 
 
 @pytest.mark.parametrize("answer, decisions", [("y\n", 1), ("n\n", 0), ("\n", 0)])
-def test_on_a_terminal_it_shows_what_is_decided_and_asks(
+def test_on_a_terminal_it_shows_the_decision_and_asks(
     stage: Any, waiting: Any, monkeypatch: pytest.MonkeyPatch, answer: str, decisions: int
 ) -> None:
     monkeypatch.setattr("tagship_cli.commands.decide._can_ask", lambda: True)
@@ -334,7 +334,7 @@ def approve_in_production(stage: Any, decision: str = "approve", *more: str) -> 
     return decide(stage, decision, "--stage", "production", "--stack", "tagship-development", *more)
 
 
-def test_a_session_name_that_the_caller_chose_does_not_approve_in_production(
+def test_a_self_chosen_session_name_cannot_approve_in_production(
     stage: Any, in_production: Any, waiting: Any
 ) -> None:
     in_production(CHOSEN)
@@ -347,7 +347,7 @@ def test_a_session_name_that_the_caller_chose_does_not_approve_in_production(
 @pytest.mark.parametrize(
     "arn, vouched", [(CENTER, ""), (CHOSEN, "arn:aws:sts::123456789012:assumed-role/Developer/*")]
 )
-def test_who_aws_or_the_stack_vouches_for_approves_in_production(
+def test_an_identity_proven_by_aws_or_the_stack_can_approve_in_production(
     stage: Any, in_production: Any, waiting: Any, arn: str, vouched: str
 ) -> None:
     in_production(arn, vouched)
@@ -355,7 +355,7 @@ def test_who_aws_or_the_stack_vouches_for_approves_in_production(
     assert waiting.request["decisions"][0]["identity"] == arn
 
 
-def test_a_rejection_is_heard_from_anybody_and_recorded_as_claimed(
+def test_anybody_can_reject_and_the_identity_is_recorded_as_claimed(
     stage: Any, in_production: Any, waiting: Any
 ) -> None:
     in_production(CHOSEN)
@@ -363,9 +363,7 @@ def test_a_rejection_is_heard_from_anybody_and_recorded_as_claimed(
     assert waiting.request["decisions"][0]["identity"] == f"claimed {CHOSEN}"
 
 
-def test_an_approval_keeps_what_vouches_for_it_and_a_rejection_needs_nothing(
-    stage: Any, waiting: Any
-) -> None:
+def test_an_approval_stores_its_proof_and_a_rejection_needs_none(stage: Any, waiting: Any) -> None:
     decide(stage, "approve", "--as", "ana@example.com")
     decide(stage, "reject", "--as", "bo@example.com", "--reason", "no")
     entries = {entry["approver"]: entry for entry in waiting.request["decisions"]}
@@ -378,7 +376,7 @@ def test_an_approval_keeps_what_vouches_for_it_and_a_rejection_needs_nothing(
     assert approvals.proof_of(stage.ledger, waiting.request["id"], "bo@example.com") == {}
 
 
-def test_who_may_not_use_the_decision_key_approves_nothing(
+def test_without_permission_for_the_decision_key_nothing_is_approved(
     stage: Any, waiting: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask = BaseClient._make_api_call

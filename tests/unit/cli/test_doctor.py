@@ -249,7 +249,7 @@ def _refusing() -> Any:
     return Refusing()
 
 
-def test_where_nothing_is_wrong_every_line_is_ok_and_every_question_was_asked() -> None:
+def test_without_problems_every_line_is_ok_and_every_check_ran() -> None:
     found = list(examine(Account().subject()))
     assert [(each.about, each.said) for each in found if each.verdict is not Verdict.OK] == []
     assert {each.about for each in found} == {about for about, _ in QUESTIONS} | {"storefront"}
@@ -430,7 +430,7 @@ FAULTS: Mapping[str, tuple[Any, Verdict, str]] = {
 }
 
 
-def test_an_alarm_whose_silence_the_configuration_accepts_is_no_fault() -> None:
+def test_a_silent_alarm_that_the_configuration_accepts_is_ok() -> None:
     account = Account()
     account.alarms.update({"storefront-5xx": ("INSUFFICIENT_DATA", "missing")})
     document = json.loads(account.applications["storefront"])
@@ -440,7 +440,7 @@ def test_an_alarm_whose_silence_the_configuration_accepts_is_no_fault() -> None:
     assert not [each.said for each in examine(account.subject()) if "has no data" in each.said]
 
 
-def test_a_role_that_may_be_passed_to_one_service_lacks_nothing() -> None:
+def test_a_role_that_may_be_passed_to_one_service_is_complete() -> None:
     document = application(strategy={"type": "all-at-once"})
     document["target"] = dict(KINDS["cloudformation"].example)
     document["health"] = {"checks": [{"type": "http", "url": "https://example.com/"}]}
@@ -453,7 +453,7 @@ def test_a_role_that_may_be_passed_to_one_service_lacks_nothing() -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_named_with_what_to_do(fault: str) -> None:
+def test_a_problem_is_named_with_a_remedy(fault: str) -> None:
     plant, verdict, said = FAULTS[fault]
     account = Account()
     plant(account)
@@ -469,7 +469,7 @@ def test_a_fault_is_named_with_what_to_do(fault: str) -> None:
 @pytest.mark.parametrize(
     "service", ["sts", "sesv2", "lambda", "iam", "sqs", "ssm", "cloudwatch", "secretsmanager"]
 )
-def test_what_can_not_be_looked_at_has_not_passed(service: str) -> None:
+def test_a_check_that_could_not_run_is_a_warning(service: str) -> None:
     account = Account()
     account.refused.add(service)
     found = list(examine(account.subject()))
@@ -478,7 +478,7 @@ def test_what_can_not_be_looked_at_has_not_passed(service: str) -> None:
     assert not [each for each in found if each.verdict is Verdict.WRONG]
 
 
-def test_who_bypasses_the_alias_is_named_with_the_command_that_moves_it() -> None:
+def test_a_caller_that_bypasses_the_alias_is_named_with_the_command_that_moves_it() -> None:
     """Fault 91."""
     account = Account()
     account.lambdas.addresses[""] = "https://abc.lambda-url.eu-central-1.on.aws/"
@@ -490,7 +490,7 @@ def test_who_bypasses_the_alias_is_named_with_the_command_that_moves_it() -> Non
     )
 
 
-def test_only_the_named_applications_are_looked_at_and_an_unknown_one_is_wrong() -> None:
+def test_only_the_named_applications_are_checked_and_an_unknown_one_is_wrong() -> None:
     account = Account()
     account.applications["another"] = "{}"
     about = {each.about for each in examine(account.subject(), ["storefront", "nobody"])}
@@ -499,7 +499,7 @@ def test_only_the_named_applications_are_looked_at_and_an_unknown_one_is_wrong()
     assert (unknown.verdict, unknown.said) == (Verdict.WRONG, "development has no application nobody.")
 
 
-def test_a_stage_without_an_application_says_how_to_begin() -> None:
+def test_a_stage_without_applications_says_how_to_begin() -> None:
     account = Account()
     account.applications.clear()
     (said,) = [each.said for each in examine(account.subject()) if each.about == "applications"]
@@ -509,7 +509,7 @@ def test_a_stage_without_an_application_says_how_to_begin() -> None:
     )
 
 
-def test_the_deployed_stack_says_which_version_it_is() -> None:
+def test_the_stacks_version_is_shown() -> None:
     text = (ROOT / "template.yaml").read_text()
     outputs = yaml.safe_load(text[text.index("Outputs:") :].replace("!", ""))["Outputs"]
     assert outputs["Version"]["Value"] == version("tagship")
@@ -525,7 +525,7 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> Account:
     return account
 
 
-def test_what_is_wrong_is_exit_code_one_and_what_is_not_is_none(stage: Any, looked: Account) -> None:
+def test_a_problem_exits_with_one_and_no_problem_with_zero(stage: Any, looked: Account) -> None:
     assert stage.run("doctor", "--stage", "development").exit_code == 0
     looked.mail["ProductionAccessEnabled"] = False
     only_warned = stage.run("doctor", "--stage", "development")

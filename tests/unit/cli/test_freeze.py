@@ -23,7 +23,7 @@ def ids(stage: Any, scope: str = "storefront") -> list[str]:
     return [each.id for each in freezes.of(stage.ledger, scope)]
 
 
-def test_an_application_is_frozen_and_seen_to_be(stage: Any) -> None:
+def test_a_frozen_application_is_shown_as_frozen(stage: Any) -> None:
     stage.configure()
     result = frozen(stage)
     assert result.exit_code == 0, result.output
@@ -38,7 +38,7 @@ def test_an_application_is_frozen_and_seen_to_be(stage: Any) -> None:
     assert (fact["name"], fact["who"], fact["data"]["why"]) == ("Frozen", ANA, "the sale")
 
 
-def test_every_application_is_frozen_at_once(stage: Any) -> None:
+def test_all_applications_can_be_frozen_at_once(stage: Any) -> None:
     stage.configure()
     result = frozen(stage, "--all", "--from", "2026-12-23", until="2027-01-04T08:00")
     assert (
@@ -50,7 +50,7 @@ def test_every_application_is_frozen_at_once(stage: Any) -> None:
     assert "like every application" in output
 
 
-def test_a_time_without_a_zone_is_this_machines_and_one_with_a_zone_is_its_own(
+def test_a_time_without_a_zone_is_local_and_one_with_a_zone_keeps_it(
     stage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TZ", "Europe/Berlin")
@@ -94,7 +94,9 @@ def test_a_second_run_does_nothing_and_says_so(stage: Any) -> None:
         (("--until", "PT1H", "--reason", "r"), "Name an application, or use --all"),
     ],
 )
-def test_wrong_use_is_told_and_nothing_is_frozen(stage: Any, arguments: tuple[str, ...], why: str) -> None:
+def test_wrong_usage_is_reported_and_nothing_is_frozen(
+    stage: Any, arguments: tuple[str, ...], why: str
+) -> None:
     stage.configure()
     result = stage.run("freeze", *arguments)
     assert result.exit_code == 2
@@ -102,7 +104,7 @@ def test_wrong_use_is_told_and_nothing_is_frozen(stage: Any, arguments: tuple[st
     assert ids(stage) == ids(stage, "*") == []
 
 
-def test_a_name_that_nobody_knows_is_not_frozen(stage: Any) -> None:
+def test_an_unknown_application_is_not_frozen(stage: Any) -> None:
     stage.configure()
     result = frozen(stage, "storfront")
     assert result.exit_code == 1
@@ -123,7 +125,7 @@ def test_a_freeze_is_lifted_with_a_reason_and_a_second_run_finds_nothing(stage: 
     assert facts == [("Frozen", "the sale"), ("Unfrozen", "the sale is over")]
 
 
-def test_of_several_freezes_one_is_named(stage: Any) -> None:
+def test_with_several_freezes_one_must_be_named(stage: Any) -> None:
     stage.configure()
     frozen(stage)
     frozen(stage, reason="the audit")
@@ -137,7 +139,7 @@ def test_of_several_freezes_one_is_named(stage: Any) -> None:
     assert result.exit_code == 1 and f"There is no freeze {wanted} of storefront" in result.stderr
 
 
-def test_a_freeze_of_all_is_lifted_for_all_and_not_for_one(stage: Any) -> None:
+def test_a_freeze_of_all_applications_is_lifted_for_all_and_not_for_one(stage: Any) -> None:
     stage.configure()
     frozen(stage, "--all")
     result = stage.run("unfreeze", "storefront", "--reason", "over")
@@ -149,7 +151,7 @@ def test_a_freeze_of_all_is_lifted_for_all_and_not_for_one(stage: Any) -> None:
     assert ids(stage, "*") == []
 
 
-def test_who_lifts_their_own_is_told_that_all_are_frozen_still(stage: Any) -> None:
+def test_lifting_an_applications_freeze_mentions_a_remaining_freeze_of_all(stage: Any) -> None:
     stage.configure()
     frozen(stage)
     frozen(stage, "--all", reason="the audit")
@@ -178,7 +180,7 @@ def test_the_results_as_json(stage: Any) -> None:
     assert known["freezes"] == [{name: made[name] for name in made if name not in ("stage", "new")}]
 
 
-def test_a_release_that_waits_for_its_window_is_seen_to_wait(stage: Any) -> None:
+def test_a_release_waiting_for_its_window_is_shown_as_waiting(stage: Any) -> None:
     from tagship.ledger import releases
 
     stage.configure()
@@ -197,7 +199,7 @@ def test_a_release_that_waits_for_its_window_is_seen_to_wait(stage: Any) -> None
 CHRISTMAS = ("--repeat", "FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=1", "--days", "31", "--reason", "Christmas trade")
 
 
-def test_one_that_comes_again_is_shown_with_its_next_ten_times(stage: Any) -> None:
+def test_a_repeating_freeze_is_shown_with_its_next_ten_occurrences(stage: Any) -> None:
     stage.configure()
     result = stage.run("freeze", "--all", *CHRISTMAS, "--zone", "Europe/Berlin")
     assert result.exit_code == 0, result.output
@@ -212,7 +214,7 @@ def test_one_that_comes_again_is_shown_with_its_next_ten_times(stage: Any) -> No
     assert json.loads(stage.run("freeze", "--all", *CHRISTMAS, "--json").stdout)["again"] == CHRISTMAS[1]
 
 
-def test_one_that_comes_again_holds_every_year_until_it_is_lifted(stage: Any) -> None:
+def test_a_repeating_freeze_holds_every_year_until_it_is_lifted(stage: Any) -> None:
     stage.configure()
     assert stage.run("freeze", "storefront", *CHRISTMAS).exit_code == 0
     for year in (2026, 2027, 2040):
@@ -238,7 +240,7 @@ def test_one_that_comes_again_holds_every_year_until_it_is_lifted(stage: Any) ->
         (("--repeat", "FREQ=YEARLY", "--zone", "../etc/passwd"), "is not a time zone"),
     ],
 )
-def test_one_that_can_not_come_again_is_refused(stage: Any, more: tuple[str, ...], said: str) -> None:
+def test_an_invalid_repetition_is_refused(stage: Any, more: tuple[str, ...], said: str) -> None:
     stage.configure()
     result = stage.run("freeze", "storefront", "--reason", "the sale", *more)
     assert result.exit_code == 2

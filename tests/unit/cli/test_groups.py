@@ -15,7 +15,7 @@ def store(stage: Stage, name: str, *members: str, required: int = 1) -> None:
     groups.store(stage.ledger, name, document, before="", who=OPS)
 
 
-def test_each_group_says_its_members_and_which_applications_need_how_many(stage: Stage) -> None:
+def test_each_group_shows_its_members_and_the_required_approvals_by_application(stage: Stage) -> None:
     store(stage, "platform", "ana@example.com", "bo@example.com", required=2)
     rules = [{"group": "platform", "required": 2}, {"group": "legal"}]
     stage.configure(approval={"approvers": [], "required": 1, "rules": rules})
@@ -35,7 +35,7 @@ def test_each_group_says_its_members_and_which_applications_need_how_many(stage:
     assert (found[1]["since"][:16], found[1]["by"]) == ("2026-11-23T14:05", [OPS])
 
 
-def test_a_group_that_no_application_names_is_shown_by_its_name(stage: Stage) -> None:
+def test_a_group_that_no_application_uses_is_shown(stage: Stage) -> None:
     stage.configure()
     assert "No application in development names a group" in stage.run("groups").stdout
     store(stage, "platform", "ana@example.com")
@@ -45,7 +45,7 @@ def test_a_group_that_no_application_names_is_shown_by_its_name(stage: Stage) ->
     assert "development has no group legal, and no application names one." in result.stderr
 
 
-def test_an_application_whose_configuration_is_not_valid_is_named(stage: Stage) -> None:
+def test_an_application_with_an_invalid_configuration_is_named(stage: Stage) -> None:
     stage.client("ssm").put_parameter(
         Name="/tagship/development/applications/storefront", Value="{}", Type="String"
     )

@@ -30,7 +30,7 @@ def flat(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_publish_says_that_nothing_is_approved_yet_and_publishes(
+def test_publish_warns_that_nothing_is_approved_yet_and_publishes(
     stage: Any, machine: Machine, arguments: list[str]
 ) -> None:
     result = stage.run(*arguments)
@@ -38,7 +38,7 @@ def test_publish_says_that_nothing_is_approved_yet_and_publishes(
     assert f"Note: {NONE_YET} {PROPOSE}" in flat(result.stderr)
 
 
-def test_a_proposal_that_waits_is_to_be_approved_and_one_in_force_is_nothing_to_say(
+def test_a_waiting_proposal_is_reported_and_an_approved_one_is_not(
     stage: Any, machine: Machine, file: Path
 ) -> None:
     stage.run("apply", str(file), "--yes")
@@ -49,7 +49,7 @@ def test_a_proposal_that_waits_is_to_be_approved_and_one_in_force_is_nothing_to_
     assert compared(stage.ledger, "storefront", data, flags="") is None
 
 
-def test_publish_says_that_what_is_stored_is_not_what_was_approved(
+def test_publish_warns_that_the_stored_configuration_is_not_the_approved_one(
     stage: Any, machine: Machine, file: Path, arguments: list[str]
 ) -> None:
     stage.run("apply", str(file), "--yes")
@@ -61,7 +61,7 @@ def test_publish_says_that_what_is_stored_is_not_what_was_approved(
 
 
 @pytest.mark.parametrize("output", ["", "--markdown", "--json"])
-def test_plan_says_it_in_each_form(
+def test_plan_gives_the_warning_in_each_format(
     stage: Any, machine: Machine, functions: Any, package: Path, monkeypatch: Any, output: str
 ) -> None:
     stage.configure()
@@ -72,7 +72,7 @@ def test_plan_says_it_in_each_form(
 
 
 @pytest.mark.parametrize("operation", ["GetParameter", "GetItem", "Query"])
-def test_who_may_only_upload_is_told_nothing_and_stopped_by_nothing(
+def test_an_identity_that_can_only_upload_gets_no_warning_and_is_not_stopped(
     stage: Stage, machine: Machine, arguments: list[str], monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
     ask = BaseClient._make_api_call
@@ -88,7 +88,7 @@ def test_who_may_only_upload_is_told_nothing_and_stopped_by_nothing(
     assert "approved" not in result.stderr
 
 
-def test_retention_deletes_nothing_by_a_policy_that_was_not_approved(
+def test_retention_deletes_nothing_under_an_unapproved_policy(
     stage: Any, machine: Machine, functions: Any
 ) -> None:
     stage.configure(retention={})
@@ -97,7 +97,7 @@ def test_retention_deletes_nothing_by_a_policy_that_was_not_approved(
     assert f"Nothing was deleted: {NONE_YET} {PROPOSE}" in flat(result.stderr)
 
 
-def test_a_group_that_is_missing_or_was_never_approved_is_said_before_anything_is_published(
+def test_a_missing_or_unapproved_group_is_reported_before_publishing(
     stage: Any, machine: Machine, file: Path
 ) -> None:
     """Fault 128."""

@@ -47,7 +47,7 @@ def test_on_a_terminal_a_reason_ends_with_its_line_and_in_a_log_it_is_whole(
     assert max(map(len, stage.run("history", "storefront").stdout.splitlines())) <= 100
 
 
-def test_that_there_are_older_ones_is_told_and_how_to_see_them(stage: Any) -> None:
+def test_older_releases_are_mentioned_with_the_option_that_shows_them(stage: Any) -> None:
     for minor in range(3):
         stage.release(f"v1.{minor}.0").locked().ended(Status.ABORTED)
         stage.clock.pause(60)
@@ -62,7 +62,7 @@ def tags(stage: Any, *arguments: str) -> list[str]:
     return [release["tag"] for release in document["releases"]]
 
 
-def test_a_list_has_only_what_was_asked_for(stage: Any) -> None:
+def test_a_list_contains_only_matching_releases(stage: Any) -> None:
     stage.release("v1.0.0").ended(Status.INVALID)
     stage.clock.pause(3600)
     stage.release("v1.1.0", author="eli@example.com").ended(Status.ABORTED)
@@ -98,14 +98,14 @@ def test_the_list_as_json(stage: Any) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("shop",), ("storefront", "--tag", "v9.9.9")])
-def test_what_the_ledger_does_not_know_is_a_failure(stage: Any, arguments: tuple[str, ...]) -> None:
+def test_an_unknown_release_is_a_failure(stage: Any, arguments: tuple[str, ...]) -> None:
     stage.release()
     result = stage.run("history", *arguments)
     assert result.exit_code == 1
     assert "in the ledger of stage" in result.stderr
 
 
-def test_one_release_is_a_timeline_of_its_facts(stage: Any) -> None:
+def test_one_release_is_shown_as_a_timeline_of_its_facts(stage: Any) -> None:
     made = stage.release().locked().gated()
     stage.clock.pause(5)
     made.planned().asked()
@@ -130,7 +130,7 @@ def test_one_release_is_a_timeline_of_its_facts(stage: Any) -> None:
     )
 
 
-def test_a_day_that_ends_while_it_waits_is_told(stage: Any) -> None:
+def test_a_change_of_day_is_shown_in_the_timeline(stage: Any) -> None:
     made = stage.release().waiting()
     stage.clock.pause(12 * 3600)
     made.ended(Status.ABORTED)
@@ -140,7 +140,7 @@ def test_a_day_that_ends_while_it_waits_is_told(stage: Any) -> None:
     )
 
 
-def test_one_that_still_runs_says_how_to_watch(stage: Any) -> None:
+def test_a_running_release_says_how_to_watch(stage: Any) -> None:
     stage.release()
     output = stage.run("history", "storefront", "--tag", "v1.4.0").stdout
     assert output.endswith("Watch it: tagship watch storefront v1.4.0 --stage development\n")
@@ -166,7 +166,7 @@ def timeline_of(stage: Any) -> str:
     return output[output.index("\n\n") :]
 
 
-def test_invalid_says_which_gate_why_and_what_to_do(stage: Any) -> None:
+def test_invalid_names_the_gate_the_reason_and_the_remedy(stage: Any) -> None:
     stage.release().locked().gated(
         failing="tag", why="v1.4.0 is older than v1.5.0", remedy="Publish v1.5.1."
     ).ended(Status.INVALID, "storefront v1.4.0: the gate tag failed.")
@@ -183,7 +183,7 @@ def test_invalid_says_which_gate_why_and_what_to_do(stage: Any) -> None:
     )
 
 
-def test_invalid_shows_how_to_retry_where_its_reason_advises_it(stage: Any) -> None:
+def test_invalid_shows_how_to_retry_if_its_reason_advises_it(stage: Any) -> None:
     stage.release().waiting().ended(
         Status.INVALID, "The smoke test failed. Publish a new tag, or retry this one."
     )
@@ -193,14 +193,14 @@ def test_invalid_shows_how_to_retry_where_its_reason_advises_it(stage: Any) -> N
 
 
 @pytest.mark.parametrize("status", [Status.REJECTED, Status.EXPIRED, Status.SUPERSEDED, Status.ABORTED])
-def test_an_ending_before_any_traffic_says_that_nothing_was_changed(stage: Any, status: Status) -> None:
+def test_an_ending_before_traffic_says_that_nothing_was_changed(stage: Any, status: Status) -> None:
     stage.release().waiting().ended(status, "So it was.")
     assert f"storefront v1.4.0 {status} after" in timeline_of(stage)
     assert "Why: So it was." in timeline_of(stage)
     assert "Nothing was changed: the same version serves traffic as before." in timeline_of(stage)
 
 
-def test_rolled_back_says_what_serves_now_and_that_nobody_has_to_act(stage: Any) -> None:
+def test_rolled_back_names_the_current_version_and_says_no_action_is_needed(stage: Any) -> None:
     stage.release().waiting().started().shifted(1).checked(
         1, "unhealthy", why="0 of 5 passed"
     ).going_back().fact("Baseline Restored", {"what": "live sends all traffic to version 6 again."}).checked(
@@ -217,7 +217,7 @@ def test_rolled_back_says_what_serves_now_and_that_nobody_has_to_act(stage: Any)
     assert "v1.3.0 serves all traffic again and is healthy. No action is needed now." in timeline_of(stage)
 
 
-def test_a_look_that_was_not_clear_says_what_follows(stage: Any) -> None:
+def test_an_inconclusive_check_says_what_follows(stage: Any) -> None:
     made = stage.release().waiting().started().shifted(1)
     made.checked(1, "inconclusive", why="no data", goesOn=True, until=None)
     made.checked(
@@ -280,12 +280,12 @@ def test_a_failed_rollback_says_who_must_do_what_and_where(stage: Any) -> None:
         ("Gates Failed", {"results": [None]}, "Gates Failed"),
     ],
 )
-def test_every_fact_has_words_even_one_of_another_version(name: str, data: dict[str, Any], text: str) -> None:
+def test_every_fact_has_a_description_even_an_unknown_one(name: str, data: dict[str, Any], text: str) -> None:
     fact = {"name": name, "data": data, "who": "somebody", "tag": "v1.4.0", "at": "2026-11-23T14:05:00.000Z"}
     assert text in story.describe(fact).text
 
 
-def test_a_status_of_another_version_is_shown_as_it_is() -> None:
+def test_an_unknown_status_is_shown_unchanged() -> None:
     assert story.mood_of("PAUSED") is story.Mood.PLAIN
     assert story.ending({"status": "PAUSED"}) == []
 
@@ -298,7 +298,7 @@ def test_a_status_of_another_version_is_shown_as_it_is() -> None:
         ("slack T0123 U0123", "by a button in Slack, as T0123 U0123"),
     ],
 )
-def test_a_decision_says_how_it_is_known_who_made_it(identity: str, says: str) -> None:
+def test_a_decision_says_how_the_person_was_identified(identity: str, says: str) -> None:
     data = {"decision": "approve", "status": "OPEN", "reason": "", "identity": identity}
     fact = {
         "name": "Approval Given",

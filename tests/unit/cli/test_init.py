@@ -44,7 +44,7 @@ def document(folder: Path) -> Any:
 
 
 @pytest.mark.parametrize("check", kinds())
-def test_what_it_writes_is_valid_whatever_the_check(stage: Any, tmp_path: Path, check: str) -> None:
+def test_its_output_is_valid_for_every_check(stage: Any, tmp_path: Path, check: str) -> None:
     kind = ("--type", "step-functions") if check == "outcomes" else ()  # which alone counts them
     result = started(stage, tmp_path, *HERE, *kind, "--check", check, "--stage", "staging")
     assert result.exit_code == 0, result.output
@@ -57,14 +57,14 @@ def test_what_it_writes_is_valid_whatever_the_check(stage: Any, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_it_writes_is_valid_whatever_the_kind(stage: Any, tmp_path: Path, kind: str) -> None:
+def test_its_output_is_valid_for_every_kind(stage: Any, tmp_path: Path, kind: str) -> None:
     result = started(stage, tmp_path, *HERE, "--type", kind, "--url", "https://greeter.example.com/")
     assert result.exit_code == 0, result.output
     assert document(tmp_path)["target"]["type"] == kind
     read_application(document(tmp_path))
 
 
-def test_what_a_kind_names_by_its_arn_is_in_the_accounts_own_place(stage: Any, tmp_path: Path) -> None:
+def test_arns_in_a_kinds_example_use_the_given_account_and_region(stage: Any, tmp_path: Path) -> None:
     place = [
         "--account",
         "210987654321",
@@ -83,7 +83,7 @@ def test_what_a_kind_names_by_its_arn_is_in_the_accounts_own_place(stage: Any, t
     )
 
 
-def test_every_field_of_the_target_says_what_it_is(stage: Any, tmp_path: Path) -> None:
+def test_every_field_of_the_target_has_a_comment(stage: Any, tmp_path: Path) -> None:
     started(stage, tmp_path, *HERE, "--url", "https://greeter.example.com/")
     text = (tmp_path / "application.yaml").read_text()
     block = text.partition("target:\n")[2].partition("\n\n")[0]
@@ -91,7 +91,7 @@ def test_every_field_of_the_target_says_what_it_is(stage: Any, tmp_path: Path) -
     assert text.endswith("\n")
 
 
-def test_what_is_offered_besides_is_valid_too(stage: Any, tmp_path: Path) -> None:
+def test_optional_parts_in_comments_are_valid_too(stage: Any, tmp_path: Path) -> None:
     started(stage, tmp_path, *HERE, "--url", "https://greeter.example.com/")
     lines = (tmp_path / "application.yaml").read_text().splitlines()
     head = next(number for number, line in enumerate(lines) if line.startswith("# Optional settings"))
@@ -101,7 +101,7 @@ def test_what_is_offered_besides_is_valid_too(stage: Any, tmp_path: Path) -> Non
     assert found.notifications.emails
 
 
-def test_another_kind_is_asked_for_its_own_fields_and_moves_at_once(stage: Any, tmp_path: Path) -> None:
+def test_another_kind_asks_for_its_own_fields_and_moves_at_once(stage: Any, tmp_path: Path) -> None:
     """Nothing here knows one kind of target."""
     with toy.two_kinds():
         starting._descriptions.cache_clear()
@@ -136,7 +136,7 @@ def test_nothing_is_overwritten_and_nothing_else_is_written(stage: Any, tmp_path
         ("", "", ""),
     ],
 )
-def test_it_sees_which_ci_there_is(tmp_path: Path, made: str, origin: str, ci: str) -> None:
+def test_it_detects_the_ci_system(tmp_path: Path, made: str, origin: str, ci: str) -> None:
     if made:
         (tmp_path / made).parent.mkdir(exist_ok=True)
         (tmp_path / made).touch()
@@ -153,7 +153,9 @@ def test_name_and_repository_come_from_git(stage: Any, tmp_path: Path) -> None:
     assert document(tmp_path)["application"] == "greeter"
 
 
-def test_the_next_commands_can_be_typed(stage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_suggested_next_commands_are_valid(
+    stage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for ci in ("github", "gitlab", "none"):
         folder = tmp_path / ci
@@ -166,7 +168,7 @@ def test_the_next_commands_can_be_typed(stage: Any, tmp_path: Path, monkeypatch:
             parsed(words[1:])
 
 
-def test_who_is_there_is_asked_for_what_cannot_be_seen(
+def test_on_a_terminal_it_asks_for_what_it_cannot_detect(
     stage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(init, "can_ask", lambda: True)
@@ -182,7 +184,7 @@ def test_who_is_there_is_asked_for_what_cannot_be_seen(
 
 
 @pytest.mark.parametrize("lacks", ["--type", "--account", "--region", "--approver", "--check"])
-def test_where_nobody_can_answer_it_names_the_option(stage: Any, tmp_path: Path, lacks: str) -> None:
+def test_without_a_terminal_it_names_the_missing_option(stage: Any, tmp_path: Path, lacks: str) -> None:
     options = {
         "--type": "lambda",
         "--account": "123456789012",
@@ -199,7 +201,7 @@ def test_where_nobody_can_answer_it_names_the_option(stage: Any, tmp_path: Path,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_answers_that_make_no_configuration_are_told_and_nothing_is_written(
+def test_answers_that_make_an_invalid_configuration_are_reported_and_nothing_is_written(
     stage: Any, tmp_path: Path
 ) -> None:
     result = started(stage, tmp_path, *HERE, "--approver", "bo", "--check", "metric")
@@ -208,7 +210,7 @@ def test_answers_that_make_no_configuration_are_told_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_looks_at_what_is_there(stage: Any, tmp_path: Path) -> None:
+def test_it_examines_the_existing_target(stage: Any, tmp_path: Path) -> None:
     """The account comes from AWS, and the target is looked at as the gate would."""
     result = started(
         stage, tmp_path, "--type", "lambda", "--approver", "ana@example.com", "--check", "metric"
@@ -219,7 +221,7 @@ def test_it_looks_at_what_is_there(stage: Any, tmp_path: Path) -> None:
     assert "It can't take a release yet: greeter: there is no function greeter in account" in said
 
 
-def test_it_says_that_a_new_function_serves_nothing_yet(stage: Any, tmp_path: Path) -> None:
+def test_it_says_that_a_new_function_has_no_traffic_yet(stage: Any, tmp_path: Path) -> None:
     made = boto3.client("iam").create_role(RoleName="greeter", AssumeRolePolicyDocument="{}")
     boto3.client("lambda", region_name=REGION).create_function(
         FunctionName="greeter",
@@ -239,7 +241,7 @@ def test_it_says_that_a_new_function_serves_nothing_yet(stage: Any, tmp_path: Pa
 # ---- the workflows -------------------------------------------------------------------------------------------------
 
 
-def test_the_workflow_of_gitlab_runs_for_tags_and_publishes(stage: Any, tmp_path: Path) -> None:
+def test_the_gitlab_workflow_runs_for_tags_and_publishes(stage: Any, tmp_path: Path) -> None:
     started(
         stage,
         tmp_path,

@@ -60,14 +60,14 @@ def of(*facts: dict[str, Any], span: Span = MONTH) -> measures.Keys:
     return measures.keys([measures.read(sorted(facts, key=lambda each: each["at"]))], span)
 
 
-def test_where_nothing_happened_there_are_no_rates_and_no_times():
+def test_without_releases_there_are_no_rates_and_no_times():
     found = of()
     assert (found.deployments, found.failed, found.failure_rate, found.per_day) == (0, 0, None, 0.0)
     assert found.lead == found.restore == found.approval == Spread(count=0, median=None, p90=None)
     assert found.endings == {}
 
 
-def test_one_release_has_all_of_them_but_a_time_to_restore():
+def test_one_release_has_every_measure_except_time_to_restore():
     found = of(*good("v1.0.0", 10, lead=5))
     assert (found.deployments, found.failure_rate) == (1, 0.0)
     assert found.per_day == pytest.approx(1 / 30)
@@ -77,7 +77,7 @@ def test_one_release_has_all_of_them_but_a_time_to_restore():
     assert found.endings == {"SUCCEEDED": 1}
 
 
-def test_a_release_that_came_back_by_itself_is_a_failed_deployment_that_was_restored():
+def test_a_rolled_back_release_is_a_failed_deployment_that_was_restored():
     found = of(*good("v1.0.0", 10), *bad("v1.1.0", 20))
     assert (found.deployments, found.failed, found.failure_rate) == (2, 1, 0.5)
     assert found.restore == Spread(count=1, median=900, p90=900)
@@ -85,7 +85,7 @@ def test_a_release_that_came_back_by_itself_is_a_failed_deployment_that_was_rest
     assert found.endings == {"SUCCEEDED": 1, "ROLLED_BACK": 1}
 
 
-def test_a_release_that_is_rolled_back_after_its_success_is_one_deployment_and_failed():
+def test_a_release_rolled_back_after_its_success_is_one_failed_deployment():
     found = of(
         *good("v1.0.0", 10),
         fact("Rollback Triggered", 100, "v1.0.0"),
@@ -96,7 +96,7 @@ def test_a_release_that_is_rolled_back_after_its_success_is_one_deployment_and_f
     assert found.endings == {"SUCCEEDED": 1}
 
 
-def test_its_failure_counts_where_it_was_deployed_and_its_recovery_where_it_recovered():
+def test_a_failure_counts_when_it_was_deployed_and_its_recovery_when_it_recovered():
     facts = [
         *good("v1.0.0", 10),
         fact("Rollback Triggered", 100, "v1.0.0"),
@@ -118,16 +118,16 @@ def test_its_failure_counts_where_it_was_deployed_and_its_recovery_where_it_reco
     ],
     ids=["invalid", "stopped before", "nothing to change", "on its way"],
 )
-def test_what_moved_no_traffic_or_has_not_ended_is_no_deployment(facts):
+def test_a_release_without_traffic_or_ending_is_no_deployment(facts):
     assert of(*facts).deployments == 0
 
 
-def test_a_stop_after_traffic_had_moved_is_a_failed_deployment():
+def test_a_stop_after_traffic_moved_is_a_failed_deployment():
     found = of(fact("Traffic Shifted", 1), fact("Rollback Triggered", 2), fact("Release Aborted", 2.5))
     assert (found.deployments, found.failed, found.restore.median) == (1, 1, 0.5 * HOUR)
 
 
-def test_a_rollback_that_failed_is_over_when_a_later_one_works():
+def test_a_failed_rollback_ends_when_a_later_one_succeeds():
     found = of(
         *bad("v1.1.0", 20)[:3],
         fact("Rollback Failed", 21, "v1.1.0"),
@@ -138,18 +138,18 @@ def test_a_rollback_that_failed_is_over_when_a_later_one_works():
     assert found.restore == Spread(count=1, median=3 * HOUR, p90=3 * HOUR)
 
 
-def test_a_rollback_that_failed_is_over_when_the_next_release_succeeds():
+def test_a_failed_rollback_ends_when_the_next_release_succeeds():
     found = of(*bad("v1.1.0", 20)[:3], fact("Rollback Failed", 21, "v1.1.0"), *good("v1.2.0", 30))
     assert (found.deployments, found.failed, found.unrestored) == (2, 1, 0)
     assert found.restore.median == pytest.approx(11.25 * HOUR)
 
 
-def test_a_failure_that_nobody_has_mended_is_told():
+def test_an_unrecovered_failure_is_reported():
     found = of(*bad("v1.1.0", 20)[:3], fact("Rollback Failed", 21, "v1.1.0"))
     assert (found.unrestored, found.restore.count) == (1, 0)
 
 
-def test_two_applications_are_counted_apart_and_together():
+def test_two_applications_are_counted_separately_and_together():
     one = measures.read(good("v1.0.0", 10, lead=2))
     other = measures.read(
         good("v7.0.0", 11, lead=4, application="shop") + good("v7.1.0", 50, application="shop")
@@ -160,25 +160,25 @@ def test_two_applications_are_counted_apart_and_together():
     assert (together.deployments, together.lead.median) == (3, 2 * HOUR)
 
 
-def test_the_same_tag_of_another_attempt_is_a_deployment_of_its_own():
+def test_another_attempt_of_the_same_tag_is_its_own_deployment():
     again = [each | {"attempt": 2} for each in good("v1.0.0", 40)]
     assert of(*bad("v1.0.0", 10), *again).deployments == 2
 
 
-def test_no_execution_lasts_longer_than_is_looked_back():
+def test_the_lookback_covers_the_longest_execution():
     release = (Path(__file__).parents[3] / "statemachine" / "release.asl.yaml").read_text()
     (seconds,) = re.findall(r"^TimeoutSeconds: (\d+)$", release, re.MULTILINE)
     assert timedelta(seconds=int(seconds)) < measures.LONGEST_RELEASE
 
 
-def test_the_end_of_a_span_is_not_in_it():
+def test_the_end_of_a_period_is_excluded():
     facts = good("v1.0.0", 10)
     ended = BEGIN + timedelta(hours=11.5)
     assert of(*facts, span=Span(since=BEGIN, until=ended)).deployments == 0
     assert of(*facts, span=Span(since=ended, until=MONTH.until)).deployments == 1
 
 
-def test_facts_of_another_version_are_left_out_of_what_they_do_not_say():
+def test_facts_of_another_version_are_ignored_where_they_lack_fields():
     story = measures.read(
         [fact("Approval Granted", 1), fact("Traffic Shifted", 1), fact("Release Succeeded", 2)]
     )
@@ -195,14 +195,14 @@ def test_facts_of_another_version_are_left_out_of_what_they_do_not_say():
         ([float(n) for n in range(1, 12)], Spread(count=11, median=6, p90=10)),
     ],
 )
-def test_nine_of_ten_stay_at_or_below_the_second_number(values, spread):
+def test_ninety_percent_of_values_are_at_or_below_the_second_number(values, spread):
     assert Spread.of(reversed(values)) == spread
 
 
 @pytest.mark.parametrize(
     "days, parts, length", [(7, 7, 1), (31, 31, 1), (32, 5, 7), (250, 36, 7), (400, 15, 28)]
 )
-def test_a_span_is_cut_into_parts_that_cover_it(days, parts, length):
+def test_a_period_is_split_into_parts_that_cover_it(days, parts, length):
     span = Span(since=BEGIN, until=BEGIN + timedelta(days=days))
     cut = span.parts()
     assert (len(cut), cut[0].days) == (parts, length)

@@ -41,7 +41,7 @@ def _imports(node: ast.AST) -> Iterator[str]:
         yield from _imports(child)
 
 
-def test_the_declared_dependencies_are_what_is_imported() -> None:
+def test_the_declared_dependencies_are_the_imported_ones() -> None:
     files = [path for package in PACKAGES for path in package.rglob("*.py")]
     imported = {name for path in files for name in _imports(ast.parse(path.read_text()))}
     ours = {"tagship", "tagship_cli", "tools"}  # the tools are imported in a checkout only
@@ -99,7 +99,7 @@ def tagship(place: Path, *arguments: str, cwd: Path | None = None) -> subprocess
     return run(place / "venv" / "bin" / "tagship", *arguments, cwd=cwd or place)
 
 
-def test_the_wheel_brings_two_packages_and_no_other_name(installed: Path) -> None:
+def test_the_wheel_contains_two_packages_and_nothing_else(installed: Path) -> None:
     names = {path.name for path in site_packages(installed).iterdir()}
     metadata = {name for name in names if name.endswith(".dist-info")}
     assert [name.split("-")[0] for name in metadata] == ["tagship"]
@@ -119,13 +119,13 @@ def test_an_installed_command_line_runs_its_own_code(installed: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["", *sorted(COMMANDS)])
-def test_every_installed_command_explains_itself(installed: Path, command: str) -> None:
+def test_every_installed_command_has_help(installed: Path, command: str) -> None:
     done = tagship(installed, *command.split(), "--help")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Usage: tagship")
 
 
-def test_the_command_for_a_checkout_is_not_listed_and_says_what_it_needs(installed: Path) -> None:
+def test_the_command_for_a_checkout_is_hidden_and_says_what_it_needs(installed: Path) -> None:
     listed = tagship(installed, "--help").stdout
     assert {name for name in CHECKOUT_ONLY if f"\n  {name} " in listed} == set()
     done = tagship(installed, "local", "up")
@@ -157,7 +157,9 @@ def test_the_installed_command_line_validates_and_previews(installed: Path) -> N
     assert list((installed / "previews").glob("*.html"))
 
 
-def test_the_publishing_job_imports_nothing_of_the_working_directory(installed: Path, tmp_path: Path) -> None:
+def test_the_publishing_job_imports_nothing_from_the_working_directory(
+    installed: Path, tmp_path: Path
+) -> None:
     """A repository that has modules of these names would otherwise run with the job's token."""
     for name in ("tagship", "tagship_cli", "boto3", "click", "json"):
         (tmp_path / name).mkdir()

@@ -63,7 +63,7 @@ def asked(stage: Stage, package: Path, *more: str) -> Any:
     return stage.run("plan", *options, *more)
 
 
-def test_it_shows_what_would_change_how_traffic_moves_and_who_approves(
+def test_it_shows_the_changes_the_traffic_steps_and_the_approvers(
     stage: Stage, functions: FakeLambda, package: Path
 ) -> None:
     stage.configure()
@@ -92,7 +92,7 @@ def test_it_shows_what_would_change_how_traffic_moves_and_who_approves(
         ("wait", "A release that is published now waits after its approval."),
     ],
 )
-def test_it_says_that_nothing_may_be_deployed_now(
+def test_it_says_that_deployments_are_not_allowed_now(
     stage: Stage, functions: FakeLambda, package: Path, closed: str, then: str
 ) -> None:
     stage.configure(gates={"whenClosed": closed})
@@ -105,7 +105,7 @@ def test_it_says_that_nothing_may_be_deployed_now(
     assert result.exit_code == 0
 
 
-def test_a_package_that_can_not_start_is_exit_code_one(
+def test_a_package_that_cannot_start_exits_with_one(
     stage: Stage, functions: FakeLambda, tmp_path: Path
 ) -> None:
     stage.configure()
@@ -114,7 +114,7 @@ def test_a_package_that_can_not_start_is_exit_code_one(
     assert "index" in result.output
 
 
-def test_markdown_is_one_comment_in_which_nothing_of_the_values_is_markup(
+def test_markdown_is_one_comment_with_all_values_escaped(
     stage: Stage, functions: FakeLambda, package: Path
 ) -> None:
     stage.configure(approval={"approvers": ["ana_b@example.com", "bo@example.com"]})
@@ -137,12 +137,12 @@ def test_markdown_is_one_comment_in_which_nothing_of_the_values_is_markup(
         ("exe.gnp\u202e <img>", "exe.gnp⟨U+202E⟩ \\<img\\>"),
     ],
 )
-def test_a_plan_in_a_comment_mentions_nobody_and_leads_nowhere(text: str, shown: str) -> None:
+def test_a_plan_comment_contains_no_mentions_and_no_links(text: str, shown: str) -> None:
     """GitHub looks for mentions and links when Markdown's own escapes are gone."""
     assert _plain(text) == shown
 
 
-def test_a_configuration_that_is_not_applied_can_be_planned_with(
+def test_a_configuration_file_that_is_not_applied_can_be_used(
     stage: Stage, functions: FakeLambda, package: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "application.yaml"
@@ -155,7 +155,7 @@ def test_a_configuration_that_is_not_applied_can_be_planned_with(
     assert (found["application"], found["nothingToChange"], found["problems"]) == ("storefront", False, [])
 
 
-def test_without_a_configuration_it_says_how_to_go_on(
+def test_without_a_configuration_it_says_what_to_do(
     stage: Stage, functions: FakeLambda, package: Path
 ) -> None:
     result = asked(stage, package)
@@ -176,7 +176,7 @@ def test_a_target_in_another_account_needs_another_identity(
     )
 
 
-def test_a_kind_that_reads_what_is_released_reads_it_where_it_lies(
+def test_a_kind_that_reads_the_artifact_reads_the_local_file(
     stage: Stage, functions: FakeLambda, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And AWS is given the time that it takes to compute the change."""
@@ -210,7 +210,7 @@ def test_a_kind_that_reads_what_is_released_reads_it_where_it_lies(
     assert stacks.writes == 0
 
 
-def test_a_piece_of_a_file_is_read_as_s3_gives_it(tmp_path: Path) -> None:
+def test_a_range_of_a_local_file_is_read_as_from_s3(tmp_path: Path) -> None:
     (tmp_path / "site.zip").write_bytes(b"0123456789")
     s3 = planning._WithFiles(FakeStacks(), {"site.zip": tmp_path / "site.zip"})
     asked = {"Bucket": planning._NOT_UPLOADED, "Key": "site.zip", "VersionId": planning._NOT_UPLOADED}

@@ -25,7 +25,7 @@ def written(folder: Path, **changes: Any) -> str:
     return str(file)
 
 
-def test_everything_is_written_with_the_teams_own_people_policy_and_traffic(tmp_path):
+def test_all_previews_use_the_teams_own_people_policy_and_traffic(tmp_path):
     file = written(
         tmp_path,
         **{
@@ -52,7 +52,7 @@ def test_everything_is_written_with_the_teams_own_people_policy_and_traffic(tmp_
 
 
 @pytest.mark.parametrize("kind", ["cloudformation", "ecs", "static-site", "custom"])
-def test_each_kind_of_target_is_previewed_with_a_plan_of_its_own(tmp_path, kind):
+def test_each_kind_of_target_has_its_own_preview_plan(tmp_path, kind):
     example = Path(__file__).parents[3] / "examples" / kind / "application.yaml"
     result = run(str(example), "--html", str(tmp_path / "out"))
     assert result.exit_code == 0, result.output
@@ -61,7 +61,7 @@ def test_each_kind_of_target_is_previewed_with_a_plan_of_its_own(tmp_path, kind)
     assert "Alias live" not in mail
 
 
-def test_one_approver_alone_has_no_states_that_need_a_second(tmp_path):
+def test_a_single_approver_has_no_previews_that_need_a_second(tmp_path):
     file = written(tmp_path, **{"approval.approvers": ["eve@example.com"]})
     result = run(file, "--html", str(tmp_path / "out"), "--json")
     files = {Path(name).name for name in json.loads(result.output)["files"]}
@@ -69,7 +69,7 @@ def test_one_approver_alone_has_no_states_that_need_a_second(tmp_path):
     assert not {"page-approved.html", "page-rejected.html", "page-recorded-waiting.html"} & files
 
 
-def test_without_a_folder_the_mail_and_the_message_are_told():
+def test_without_a_folder_the_mail_and_the_message_are_printed():
     result = run("--json")
     shown = json.loads(result.output)
     assert shown["mail"]["subject"] == "Approve storefront v1.4.0 for production?"
@@ -77,7 +77,7 @@ def test_without_a_folder_the_mail_and_the_message_are_told():
     assert "Review and decide:" in run().output
 
 
-def test_a_document_that_is_not_valid_is_sent_to_validate(tmp_path):
+def test_an_invalid_document_is_referred_to_validate(tmp_path):
     result = run(written(tmp_path, **{"approval.approvers": []}))
     assert result.exit_code == 1
     assert "tagship validate" in result.output

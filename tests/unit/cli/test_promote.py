@@ -133,7 +133,7 @@ def judged(stage: Any, gate: str) -> Any:
     return GATES[gate].check(case(s3=stage.client("s3"), kms=stage.client("kms"), **found))
 
 
-def test_the_same_bytes_and_signature_arrive_and_every_gate_believes_them(succeeded: Any) -> None:
+def test_the_same_bytes_and_signature_arrive_and_pass_every_gate(succeeded: Any) -> None:
     result = succeeded.run(*ARGUMENTS, "--sign", PROMOTING)
     assert result.exit_code == 0, result.output
     assert versions(succeeded) == EVERYTHING
@@ -145,7 +145,7 @@ def test_the_same_bytes_and_signature_arrive_and_every_gate_believes_them(succee
     assert "tagship watch storefront v1.4.0 --stage production" in result.stdout
 
 
-def test_the_manifest_goes_last_and_the_statement_says_what_is_so(succeeded: Any) -> None:
+def test_the_manifest_is_uploaded_last_and_the_statement_is_correct(succeeded: Any) -> None:
     document = json.loads(succeeded.run(*ARGUMENTS, "--sign", PROMOTING, "--json").stdout)
     assert [each["file"] for each in document["objects"]] == [
         *("storefront.zip", "schema.sql", "release.json.sig"),
@@ -179,7 +179,7 @@ def test_a_second_run_changes_nothing_and_says_so(succeeded: Any) -> None:
 @pytest.mark.parametrize(
     "after", ["schema.sql", "release.json.sig", "promotion.json", "promotion.json.sig", "release.json"]
 )
-def test_a_run_that_was_interrupted_anywhere_is_finished_by_the_next(
+def test_a_run_interrupted_at_any_point_is_finished_by_the_next(
     succeeded: Any, after: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tagship_cli.actions.publishing import Folder
@@ -202,7 +202,7 @@ def test_a_run_that_was_interrupted_anywhere_is_finished_by_the_next(
         assert judged(succeeded, gate).verdict is Verdict.PASSED, judged(succeeded, gate)
 
 
-def test_what_another_key_signed_is_not_taken_for_a_promotion(succeeded: Any) -> None:
+def test_a_statement_signed_by_another_key_is_not_accepted(succeeded: Any) -> None:
     """Fault 9: who may publish in production, and sign releases, can't say that staging succeeded."""
     succeeded.run(*ARGUMENTS, "--sign", SIGNING)
     assert judged(succeeded, "promotion").verdict is Verdict.FAILED
@@ -226,7 +226,9 @@ def test_without_a_key_there_is_no_statement(succeeded: Any) -> None:
     ],
     ids=["underway", "invalid", "rolled back since"],
 )
-def test_what_did_not_succeed_is_not_promoted(published: Any, endings: tuple[Status, ...], why: str) -> None:
+def test_an_unsuccessful_release_is_not_promoted(
+    published: Any, endings: tuple[Status, ...], why: str
+) -> None:
     claimed(published)
     for status in endings:
         ended(published, status)
@@ -236,14 +238,14 @@ def test_what_did_not_succeed_is_not_promoted(published: Any, endings: tuple[Sta
     assert versions(published) == []
 
 
-def test_what_nobody_released_is_not_promoted(published: Any) -> None:
+def test_an_unknown_release_is_not_promoted(published: Any) -> None:
     result = published.run(*ARGUMENTS)
     assert result.exit_code == 1
     assert "Release storefront v1.4.0 is not in the ledger" in result.stderr
 
 
 @pytest.mark.parametrize("wrong", ["digest", "manifest"])
-def test_bytes_that_are_not_those_of_the_ledger_go_nowhere(published: Any, wrong: str) -> None:
+def test_bytes_that_differ_from_the_ledger_are_not_uploaded(published: Any, wrong: str) -> None:
     """Fault 8."""
     record = read(published, "releases")
     record["manifest"]["artifacts"][1]["sha256"] = "0" * 64
@@ -255,7 +257,7 @@ def test_bytes_that_are_not_those_of_the_ledger_go_nowhere(published: Any, wrong
     assert versions(published) == []
 
 
-def test_the_version_that_was_released_is_copied_whatever_was_uploaded_since(succeeded: Any) -> None:
+def test_the_released_object_version_is_copied_even_after_a_later_upload(succeeded: Any) -> None:
     """Fault 4."""
     for file in ("storefront.zip", "release.json", "release.json.sig"):
         succeeded.client("s3").put_object(Bucket="releases", Key=FOLDER + file, Body=b"overwritten")
@@ -264,7 +266,7 @@ def test_the_version_that_was_released_is_copied_whatever_was_uploaded_since(suc
     assert judged(succeeded, "signature").verdict is Verdict.PASSED
 
 
-def test_a_tag_that_the_next_stage_has_otherwise_is_refused(succeeded: Any) -> None:
+def test_a_tag_with_other_content_in_the_next_stage_is_refused(succeeded: Any) -> None:
     """Fault 5."""
     succeeded.clock.pause(60)
     assert publish(succeeded, "--bucket", "production").exit_code == 0
@@ -273,7 +275,7 @@ def test_a_tag_that_the_next_stage_has_otherwise_is_refused(succeeded: Any) -> N
     assert "was published in production separately, with a different release.json" in result.stderr
 
 
-def test_a_statement_about_something_else_is_not_signed(succeeded: Any) -> None:
+def test_an_existing_statement_about_something_else_is_not_signed(succeeded: Any) -> None:
     """Fault 5."""
     succeeded.run(*ARGUMENTS, "--sign", PROMOTING)
     s3 = succeeded.client("s3")
@@ -288,12 +290,12 @@ def test_a_statement_about_something_else_is_not_signed(succeeded: Any) -> None:
     assert "promotion.json already exists, with a different statement." in result.stderr
 
 
-def test_a_key_that_can_not_sign_leaves_nothing_behind(succeeded: Any) -> None:
+def test_a_key_that_cannot_sign_leaves_nothing_behind(succeeded: Any) -> None:
     assert succeeded.run(*ARGUMENTS, "--sign", "alias/tagship-nowhere").exit_code == 3
     assert versions(succeeded) == []
 
 
-def test_a_stage_is_not_promoted_to_itself(stages: Any) -> None:
+def test_a_stage_cannot_be_promoted_to_itself(stages: Any) -> None:
     result = stages.run("promote", "storefront", "v1.4.0", "--from", "staging", "--to", "staging")
     assert result.exit_code == 2
     assert "--from and --to must differ; both are staging." in result.stderr

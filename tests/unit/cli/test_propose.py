@@ -105,7 +105,7 @@ def test_the_first_configuration_is_proposed_to_the_stacks_owner(
     assert stage.client("ssm").describe_parameters()["Parameters"] == [], "nothing was written"
 
 
-def test_a_change_is_compared_with_what_is_in_force_and_waits_for_its_approvers(
+def test_a_change_is_compared_with_the_current_configuration_and_waits_for_its_approvers(
     stage: Stage, machine: Machine, file: Path
 ) -> None:
     stage.run("apply", str(file), "--yes")
@@ -119,7 +119,7 @@ def test_a_change_is_compared_with_what_is_in_force_and_waits_for_its_approvers(
     assert machine.started[1]["emergency"] == "the key was lost"
 
 
-def test_what_waits_already_is_not_proposed_twice(stage: Stage, machine: Machine, file: Path) -> None:
+def test_a_waiting_proposal_is_not_proposed_twice(stage: Stage, machine: Machine, file: Path) -> None:
     stage.run("apply", str(file), "--yes")
     result = stage.run("apply", str(file), "--yes")
     assert result.exit_code == 0, result.output
@@ -128,7 +128,7 @@ def test_what_waits_already_is_not_proposed_twice(stage: Stage, machine: Machine
     assert len(machine.started) == 1
 
 
-def test_what_is_in_force_is_not_proposed(stage: Stage, machine: Machine, file: Path) -> None:
+def test_the_current_configuration_is_not_proposed(stage: Stage, machine: Machine, file: Path) -> None:
     stage.run("apply", str(file), "--yes")
     put_into_force(stage)
     result = stage.run("apply", str(file), "--yes")
@@ -137,7 +137,7 @@ def test_what_is_in_force_is_not_proposed(stage: Stage, machine: Machine, file: 
     assert len(machine.started) == 1
 
 
-def test_a_parameter_that_was_changed_outside_is_named_and_restored(
+def test_a_parameter_changed_outside_tagship_is_named_and_restored(
     stage: Stage, machine: Machine, file: Path
 ) -> None:
     stage.run("apply", str(file), "--yes")
@@ -151,21 +151,21 @@ def test_a_parameter_that_was_changed_outside_is_named_and_restored(
     assert "Restored: Parameter Store has the approved configuration again." in result.stdout
 
 
-def test_programs_learn_where_it_waits(stage: Stage, machine: Machine, file: Path) -> None:
+def test_json_says_who_it_waits_for(stage: Stage, machine: Machine, file: Path) -> None:
     document = json.loads(stage.run("apply", str(file), "--yes", "--json").stdout)
     assert document["proposal"] == "configuration-1"
     assert (document["status"], document["waitsFor"], document["changed"]) == ("RUNNING", [OWNER], True)
     assert document["expiresAt"] > NOW.isoformat()
 
 
-def test_what_can_not_be_proposed_says_why(stage: Stage, machine: Machine, file: Path) -> None:
+def test_a_refused_proposal_says_why(stage: Stage, machine: Machine, file: Path) -> None:
     machine.ends = "set the stack's parameter ConfigurationOwners"
     result = stage.run("apply", str(file), "--yes")
     assert result.exit_code == 1
     assert "was not proposed: set the stack's parameter ConfigurationOwners" in result.stderr
 
 
-def test_the_stacks_owners_are_asked_where_the_approvers_have_left(
+def test_the_stacks_owners_are_asked_if_the_approvers_have_left(
     stage: Stage, machine: Machine, file: Path
 ) -> None:
     stage.run("apply", str(file), "--yes")
@@ -177,16 +177,16 @@ def test_the_stacks_owners_are_asked_where_the_approvers_have_left(
     assert machine.started[1]["owners"] == "ana and bo have left"
 
 
-def test_what_somebody_else_proposed_at_the_same_moment_is_said(
-    stage: Stage, machine: Machine, file: Path
-) -> None:
+def test_a_concurrent_proposal_is_reported(stage: Stage, machine: Machine, file: Path) -> None:
     machine.ends, machine.error = "it was read before", "TagAlreadyUsed"
     result = stage.run("apply", str(file), "--yes")
     assert result.exit_code == 1
     assert "was proposed by someone else at the same time" in result.stderr
 
 
-def test_the_twin_of_a_proposal_says_where_that_one_waits(stage: Stage, machine: Machine, file: Path) -> None:
+def test_a_duplicate_proposal_says_where_the_first_one_waits(
+    stage: Stage, machine: Machine, file: Path
+) -> None:
     """Two people type the same at once: one execution is the other's twin, and ends at once."""
     stage.run("apply", str(file), "--yes")
     machine.unchanged = True
@@ -195,12 +195,12 @@ def test_the_twin_of_a_proposal_says_where_that_one_waits(stage: Stage, machine:
     assert twin.request is not None
 
 
-def test_nobody_is_asked_without_a_person_or_yes(stage: Stage, machine: Machine, file: Path) -> None:
+def test_without_a_terminal_or_yes_nothing_is_proposed(stage: Stage, machine: Machine, file: Path) -> None:
     assert stage.run("apply", str(file)).exit_code == 2
     assert machine.started == []
 
 
-def test_an_emergency_says_why_and_needs_a_guarded_stage(stage: Stage, file: Path) -> None:
+def test_an_emergency_needs_a_reason_and_a_guarded_stage(stage: Stage, file: Path) -> None:
     assert stage.run("apply", str(file), "--yes", "--emergency", " ").exit_code == 2
     result = stage.run("apply", str(file), "--yes", "--emergency", "now")
     assert result.exit_code == 2
@@ -210,7 +210,7 @@ def test_an_emergency_says_why_and_needs_a_guarded_stage(stage: Stage, file: Pat
 # ---- groups --------------------------------------------------------------------------------------------------------
 
 
-def test_a_group_is_proposed_to_the_owners_first_and_to_its_members_then(
+def test_a_group_is_first_proposed_to_the_owners_and_then_to_its_members(
     stage: Stage, machine: Machine, tmp_path: Path
 ) -> None:
     file = tmp_path / "platform.yaml"
@@ -233,7 +233,7 @@ def test_a_group_is_proposed_to_the_owners_first_and_to_its_members_then(
     assert "members: removes bo@example.com" in shown.stdout
 
 
-def test_a_group_that_was_stored_before_the_stage_was_guarded_is_proposed_although_nothing_changes(
+def test_a_group_stored_before_the_stage_was_guarded_is_proposed_even_if_unchanged(
     stage: Stage, machine: Machine, tmp_path: Path
 ) -> None:
     file, data = tmp_path / "platform.yaml", {"group": "platform", "members": ["ana@example.com"]}
@@ -245,7 +245,7 @@ def test_a_group_that_was_stored_before_the_stage_was_guarded_is_proposed_althou
     assert "It needs 1 approval of owner@example.com." in result.stdout
 
 
-def test_rules_without_their_group_are_not_proposed(stage: Stage, machine: Machine, file: Path) -> None:
+def test_rules_with_a_missing_group_are_not_proposed(stage: Stage, machine: Machine, file: Path) -> None:
     file.write_text(
         TEXT.replace("approvers: [ana@example.com, bo@example.com]", "rules: [{group: platform}]")
     )

@@ -60,7 +60,7 @@ def versions(stage: Any) -> int:
 # ---- what is uploaded ----------------------------------------------------------------------------------------------
 
 
-def test_a_release_is_uploaded_with_a_manifest_that_the_pipeline_reads(
+def test_a_release_is_uploaded_with_a_manifest_that_the_pipeline_accepts(
     stage: Any, arguments: list[str]
 ) -> None:
     result = stage.run(
@@ -77,7 +77,7 @@ def test_a_release_is_uploaded_with_a_manifest_that_the_pipeline_reads(
     assert manifest.parameters == {"Level": "info", "A": "b=c"}
 
 
-def test_it_says_what_it_uploaded_and_how_to_watch(stage: Any, arguments: list[str]) -> None:
+def test_it_lists_the_uploads_and_how_to_watch(stage: Any, arguments: list[str]) -> None:
     output = stage.run(*arguments).stdout
     assert output.splitlines()[0] == (
         "Publishing storefront v1.4.0 for development, from acme/storefront 8f1d5a0 by dana@example.com"
@@ -103,14 +103,14 @@ def test_a_named_bucket_needs_no_stack(stage: Any, arguments: list[str]) -> None
     assert f"{FOLDER}release.json" in objects(stage)
 
 
-def test_without_its_stack_it_says_that_a_bucket_may_be_named(stage: Any, arguments: list[str]) -> None:
+def test_without_a_stack_it_suggests_the_bucket_option(stage: Any, arguments: list[str]) -> None:
     result = stage.run(*arguments, "--stage", "production")
     assert result.exit_code == 3
     assert "There is no stack tagship-production" in result.stderr
     assert "With --bucket, the command does not need the stack." in result.stderr
 
 
-def test_several_artifacts_go_first_and_the_manifest_last(code: Path) -> None:
+def test_artifacts_are_uploaded_first_and_the_manifest_last(code: Path) -> None:
     other = code.with_name("schema.sql")
     other.write_bytes(b"sql")
     folder, stub = stubbed(release(code, other))
@@ -129,7 +129,7 @@ def test_several_artifacts_go_first_and_the_manifest_last(code: Path) -> None:
 # ---- twice ---------------------------------------------------------------------------------------------------------
 
 
-def test_publishing_twice_is_done_once_and_says_so(stage: Any, arguments: list[str]) -> None:
+def test_publishing_again_changes_nothing_and_says_so(stage: Any, arguments: list[str]) -> None:
     stage.run(*arguments)
     before = versions(stage)
     stage.clock.pause(90)
@@ -149,7 +149,7 @@ def test_publishing_twice_is_done_once_and_says_so(stage: Any, arguments: list[s
         ("2026.01.05", "v2026.1.5", "2026.*"),
     ],
 )
-def test_a_monorepos_tag_is_kept_whole_and_its_version_is_the_releases(
+def test_a_monorepos_git_tag_is_kept_whole_and_its_version_is_the_tag(
     stage: Any, arguments: list[str], ref: str, tag: str, pattern: str
 ) -> None:
     """Fault 93."""
@@ -164,7 +164,7 @@ def test_a_monorepos_tag_is_kept_whole_and_its_version_is_the_releases(
     assert (read.tag, read.ref, read.git_tag) == (tag, ref, ref)
 
 
-def test_a_tag_that_the_application_is_not_released_from_is_refused_before_the_upload(
+def test_a_tag_that_the_application_does_not_accept_is_refused_before_the_upload(
     stage: Any, arguments: list[str]
 ) -> None:
     """Fault 93: another application's tag of the same repository."""
@@ -177,7 +177,7 @@ def test_a_tag_that_the_application_is_not_released_from_is_refused_before_the_u
     assert versions(stage) == 0
 
 
-def test_a_run_that_was_interrupted_is_finished_by_the_next(stage: Any, arguments: list[str]) -> None:
+def test_an_interrupted_run_is_finished_by_the_next(stage: Any, arguments: list[str]) -> None:
     stage.client("s3").put_object(Bucket="releases", Key=f"{FOLDER}storefront.zip", Body=CODE)
     result = stage.run(*arguments)
     assert result.exit_code == 0
@@ -186,7 +186,7 @@ def test_a_run_that_was_interrupted_is_finished_by_the_next(stage: Any, argument
     assert versions(stage) == 2
 
 
-def test_half_an_upload_of_another_build_does_not_use_the_tag(stage: Any, arguments: list[str]) -> None:
+def test_a_partial_upload_of_another_build_does_not_use_the_tag(stage: Any, arguments: list[str]) -> None:
     """Fault 85: A tag is used once its release.json is there; what lies there can't be overwritten and is left alone."""
     stage.client("s3").put_object(Bucket="releases", Key=f"{FOLDER}storefront.zip", Body=b"another build")
     result = stage.run(*arguments)
@@ -202,7 +202,7 @@ def test_half_an_upload_of_another_build_does_not_use_the_tag(stage: Any, argume
     assert versions(stage) == 3
 
 
-def test_a_rebuild_that_was_interrupted_too_is_finished_by_the_next(stage: Any, arguments: list[str]) -> None:
+def test_an_interrupted_rebuild_is_finished_by_the_next_run(stage: Any, arguments: list[str]) -> None:
     """Fault 85."""
     renamed = f"{FOLDER}storefront-{hashlib.sha256(CODE).hexdigest()[:12]}.zip"
     stage.client("s3").put_object(Bucket="releases", Key=f"{FOLDER}storefront.zip", Body=b"another build")
@@ -220,7 +220,7 @@ def test_a_rebuild_that_was_interrupted_too_is_finished_by_the_next(stage: Any, 
         "a!#$%&*/=?^_`{|}~-b@sub.example.com",
     ],
 )
-def test_every_address_that_mail_servers_take_is_an_author(
+def test_every_address_that_mail_servers_accept_can_be_an_author(
     stage: Any, arguments: list[str], author: str
 ) -> None:
     """Fault 81."""
@@ -233,12 +233,12 @@ def test_every_address_that_mail_servers_take_is_an_author(
 @pytest.mark.parametrize(
     "author", ["a b@example.com", "<a@example.com>", "a@b@example.com", "a,b@example.com"]
 )
-def test_what_is_no_address_is_no_author(stage: Any, arguments: list[str], author: str) -> None:
+def test_an_invalid_address_is_no_author(stage: Any, arguments: list[str], author: str) -> None:
     assert stage.run(*arguments, "--author", author).exit_code == 1
     assert objects(stage) == {}
 
 
-def test_a_used_tag_is_refused_with_what_is_different(stage: Any, arguments: list[str], code: Path) -> None:
+def test_a_used_tag_is_refused_with_the_differences(stage: Any, arguments: list[str], code: Path) -> None:
     stage.run(*arguments)
     code.write_bytes(CODE + b"!")
     result = stage.run(*arguments, "--notes", "again", "--commit", "a" * 40)
@@ -252,7 +252,7 @@ def test_a_used_tag_is_refused_with_what_is_different(stage: Any, arguments: lis
     assert versions(stage) == 2
 
 
-def test_a_manifest_that_cannot_be_read_uses_its_tag_too(stage: Any, arguments: list[str]) -> None:
+def test_an_unreadable_manifest_uses_its_tag_too(stage: Any, arguments: list[str]) -> None:
     stage.client("s3").put_object(Bucket="releases", Key=f"{FOLDER}release.json", Body=b"\xff")
     result = stage.run(*arguments)
     assert result.exit_code == 1
@@ -265,7 +265,7 @@ def test_a_manifest_that_cannot_be_read_uses_its_tag_too(stage: Any, arguments: 
 @pytest.mark.parametrize(
     "status", [Status.ROLLED_BACK, Status.INVALID, Status.REJECTED, Status.EXPIRED, Status.ABORTED]
 )
-def test_a_tag_that_ended_badly_fails_the_job_that_publishes_it_again(
+def test_publishing_a_tag_that_ended_badly_again_fails_the_job(
     stage: Any, arguments: list[str], status: Status
 ) -> None:
     """Fault 94."""
@@ -283,7 +283,9 @@ def test_a_tag_that_ended_badly_fails_the_job_that_publishes_it_again(
     assert json.loads(outcome.stdout)["status"] == status
 
 
-def test_a_tag_that_runs_or_succeeded_is_told_and_passes(stage: Any, arguments: list[str]) -> None:
+def test_publishing_a_running_or_successful_tag_again_passes_and_says_so(
+    stage: Any, arguments: list[str]
+) -> None:
     stage.run(*arguments)
     made = stage.release()
     assert "no new release starts. Its status is RUNNING." in stage.run(*arguments).stdout
@@ -293,7 +295,7 @@ def test_a_tag_that_runs_or_succeeded_is_told_and_passes(stage: Any, arguments: 
     assert "no new release starts. Its status is SUCCEEDED." in result.stdout
 
 
-def test_who_may_not_read_the_ledger_is_told_that_the_outcome_is_unknown(
+def test_without_access_to_the_ledger_the_outcome_is_reported_as_unknown(
     stage: Any, arguments: list[str]
 ) -> None:
     stage.run(*arguments)
@@ -303,9 +305,7 @@ def test_who_may_not_read_the_ledger_is_told_that_the_outcome_is_unknown(
     assert "Your identity can't read its status." in result.stdout
 
 
-def test_an_application_that_nobody_configured_is_refused_before_the_upload(
-    stage: Any, arguments: list[str]
-) -> None:
+def test_an_unconfigured_application_is_refused_before_the_upload(stage: Any, arguments: list[str]) -> None:
     result = stage.run(*["greter" if it == "storefront" else it for it in arguments])
     assert result.exit_code == 1
     assert "There is no configuration of 'greter' in development" in result.stderr
@@ -313,7 +313,7 @@ def test_an_application_that_nobody_configured_is_refused_before_the_upload(
     assert objects(stage) == {}
 
 
-def test_an_artifact_that_the_target_does_not_know_is_refused_before_the_upload(
+def test_an_artifact_unknown_to_the_target_is_refused_before_the_upload(
     stage: Any, arguments: list[str], code: Path
 ) -> None:
     result = stage.run(*[it.replace("function=", "code=") for it in arguments])
@@ -371,7 +371,7 @@ def upload(folder: Folder) -> bool:
     return folder.upload(folder.look(), lambda *_: None)
 
 
-def test_whoever_may_not_list_the_bucket_can_publish_all_the_same(code: Path) -> None:
+def test_an_identity_that_cannot_list_the_bucket_can_still_publish(code: Path) -> None:
     folder, stub = stubbed(release(code))
     stub.add_client_error("get_object", "AccessDenied", http_status_code=403)
     stub.add_client_error("head_object", "403", http_status_code=403)
@@ -381,7 +381,7 @@ def test_whoever_may_not_list_the_bucket_can_publish_all_the_same(code: Path) ->
         assert upload(folder) is True
 
 
-def test_the_checksum_that_s3_keeps_spares_a_download(code: Path) -> None:
+def test_s3s_checksum_avoids_a_download(code: Path) -> None:
     folder, stub = stubbed(release(code))
     stub.add_client_error("get_object", "NoSuchKey", http_status_code=404)
     checksum = base64.b64encode(hashlib.sha256(CODE).digest()).decode()
@@ -391,7 +391,7 @@ def test_the_checksum_that_s3_keeps_spares_a_download(code: Path) -> None:
         assert upload(folder) is True
 
 
-def test_the_checksum_of_parts_says_nothing_of_the_whole(code: Path) -> None:
+def test_a_multipart_checksum_is_not_used(code: Path) -> None:
     folder, stub = stubbed(release(code))
     stub.add_client_error("get_object", "NoSuchKey", http_status_code=404)
     stub.add_response("head_object", {"ContentLength": len(CODE), "ChecksumSHA256": "AAAA-2"})
@@ -401,7 +401,7 @@ def test_the_checksum_of_parts_says_nothing_of_the_whole(code: Path) -> None:
         assert upload(folder) is True
 
 
-def test_the_same_artifact_uploaded_by_another_meanwhile_is_fine(code: Path) -> None:
+def test_the_same_artifact_uploaded_concurrently_is_accepted(code: Path) -> None:
     folder, stub = stubbed(release(code))
     look_at_nothing(stub)
     stub.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
@@ -412,7 +412,7 @@ def test_the_same_artifact_uploaded_by_another_meanwhile_is_fine(code: Path) -> 
         assert upload(folder) is True
 
 
-def test_another_artifact_uploaded_by_another_meanwhile_is_refused(code: Path) -> None:
+def test_another_artifact_uploaded_concurrently_is_refused(code: Path) -> None:
     folder, stub = stubbed(release(code))
     look_at_nothing(stub)
     stub.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
@@ -421,7 +421,7 @@ def test_another_artifact_uploaded_by_another_meanwhile_is_refused(code: Path) -
         upload(folder)
 
 
-def test_an_upload_by_another_that_has_not_ended_is_told(code: Path) -> None:
+def test_an_unfinished_concurrent_upload_is_reported(code: Path) -> None:
     folder, stub = stubbed(release(code))
     look_at_nothing(stub)
     stub.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
@@ -430,7 +430,7 @@ def test_an_upload_by_another_that_has_not_ended_is_told(code: Path) -> None:
         upload(folder)
 
 
-def test_our_manifest_that_arrived_although_its_answer_was_lost_is_ours(code: Path) -> None:
+def test_our_manifest_is_recognized_if_its_response_was_lost(code: Path) -> None:
     folder, stub = stubbed(release(code))
     look_at_nothing(stub)
     stub.add_response("put_object", {}, put("storefront.zip", CODE))
@@ -440,7 +440,7 @@ def test_our_manifest_that_arrived_although_its_answer_was_lost_is_ours(code: Pa
         assert upload(folder) is True
 
 
-def test_a_manifest_published_by_another_meanwhile_uses_the_tag(code: Path) -> None:
+def test_a_manifest_published_concurrently_uses_the_tag(code: Path) -> None:
     folder, stub = stubbed(release(code))
     look_at_nothing(stub)
     stub.add_response("put_object", {}, put("storefront.zip", CODE))
@@ -452,7 +452,7 @@ def test_a_manifest_published_by_another_meanwhile_uses_the_tag(code: Path) -> N
         upload(folder)
 
 
-def test_a_manifest_that_nobody_may_read_is_not_taken_for_ours(code: Path) -> None:
+def test_an_unreadable_manifest_is_not_taken_for_ours(code: Path) -> None:
     folder, stub = stubbed(release(code))
     look_at_nothing(stub)
     stub.add_response("put_object", {}, put("storefront.zip", CODE))
@@ -462,7 +462,7 @@ def test_a_manifest_that_nobody_may_read_is_not_taken_for_ours(code: Path) -> No
         upload(folder)
 
 
-def test_a_file_that_changes_while_it_is_uploaded_is_not_published(code: Path) -> None:
+def test_a_file_that_changes_during_the_upload_is_not_published(code: Path) -> None:
     folder, stub = stubbed(release(code))
     look_at_nothing(stub)
     stub.add_client_error("put_object", "BadDigest", http_status_code=400)
@@ -470,7 +470,7 @@ def test_a_file_that_changes_while_it_is_uploaded_is_not_published(code: Path) -
         upload(folder)
 
 
-def test_a_refused_upload_says_what_was_tried_what_aws_said_and_what_to_do(code: Path) -> None:
+def test_a_refused_upload_says_what_was_attempted_what_aws_answered_and_what_to_do(code: Path) -> None:
     folder, stub = stubbed(release(code))
     look_at_nothing(stub)
     stub.add_client_error("put_object", "AccessDenied", "not authorized", http_status_code=403)
@@ -484,7 +484,7 @@ def test_a_refused_upload_says_what_was_tried_what_aws_said_and_what_to_do(code:
     assert "Your identity can't do this (PutObject)" in message
 
 
-def test_a_bucket_that_is_not_there_is_refused_by_aws(stage: Any, arguments: list[str]) -> None:
+def test_a_missing_bucket_is_reported_as_refused_by_aws(stage: Any, arguments: list[str]) -> None:
     result = stage.run(*arguments, "--bucket", "nowhere-at-all")
     assert result.exit_code == 3
     assert "AWS refused (NoSuchBucket)" in result.stderr
@@ -493,7 +493,7 @@ def test_a_bucket_that_is_not_there_is_refused_by_aws(stage: Any, arguments: lis
 # ---- before anything is uploaded -----------------------------------------------------------------------------------
 
 
-def test_a_file_larger_than_one_put_is_told_before_anything_is_read(
+def test_a_file_too_large_for_one_put_is_refused_before_it_is_read(
     stage: Any, arguments: list[str], code: Path
 ) -> None:
     with code.open("wb") as large:
@@ -514,7 +514,7 @@ def test_a_file_larger_than_one_put_is_told_before_anything_is_read(
         (("--notes", "x" * 40_001), "notes: should have at most 40000 characters"),
     ],
 )
-def test_an_invalid_manifest_is_told_by_field_and_nothing_is_uploaded(
+def test_an_invalid_manifest_names_the_field_and_nothing_is_uploaded(
     stage: Any, arguments: list[str], change: tuple[str, str], expected: str
 ) -> None:
     result = stage.run(*arguments, *change)
@@ -524,7 +524,7 @@ def test_an_invalid_manifest_is_told_by_field_and_nothing_is_uploaded(
     assert versions(stage) == 0
 
 
-def test_all_problems_of_a_manifest_are_told_at_once(stage: Any, arguments: list[str]) -> None:
+def test_all_problems_of_a_manifest_are_reported_at_once(stage: Any, arguments: list[str]) -> None:
     output = stage.run(*arguments, "--author", "Dana", "--commit", "abc").stderr
     assert "author:" in output
     assert "commit:" in output
@@ -546,7 +546,7 @@ def test_all_problems_of_a_manifest_are_told_at_once(stage: Any, arguments: list
         (("--stage", "moon"), 2, "is not one of 'development', 'staging', 'production'"),
     ],
 )
-def test_wrong_use_is_told_before_aws_is_asked(
+def test_wrong_usage_is_reported_before_any_aws_call(
     code: Path, arguments: list[str], change: tuple[str, ...], code_: int, expected: str, stage: Any
 ) -> None:
     code.with_name("empty.zip").touch()
@@ -574,7 +574,7 @@ def test_a_dry_run_finds_a_used_tag(stage: Any, arguments: list[str]) -> None:
     assert stage.run(*arguments, "--notes", "other", "--dry-run").exit_code == 1
 
 
-def test_why_a_rollback_is_unsafe_is_in_the_manifest(stage: Any, arguments: list[str]) -> None:
+def test_the_reason_for_an_unsafe_rollback_is_in_the_manifest(stage: Any, arguments: list[str]) -> None:
     """Fault 103."""
     assert stage.run(*arguments, "--rollback-unsafe", " ").exit_code == 2
     result = stage.run(*arguments, "--rollback-unsafe", "Migration 42 drops a column.")
@@ -585,22 +585,20 @@ def test_why_a_rollback_is_unsafe_is_in_the_manifest(stage: Any, arguments: list
     )
 
 
-def test_an_emergency_is_in_the_manifest_and_told(stage: Any, arguments: list[str]) -> None:
+def test_an_emergency_is_in_the_manifest_and_shown(stage: Any, arguments: list[str]) -> None:
     result = stage.run(*arguments, "--emergency", "nobody can pay", "--json")
     assert json.loads(result.stdout)["manifest"]["emergency"] == "nobody can pay"
     assert "everyone who can decide must approve" in result.stderr
     assert stage.run(*arguments, "--emergency", " ").exit_code == 2
 
 
-def test_notes_come_from_a_file_too(stage: Any, arguments: list[str], code: Path) -> None:
+def test_notes_can_come_from_a_file(stage: Any, arguments: list[str], code: Path) -> None:
     code.with_name("notes.md").write_text("- one\n- two\n")
     stage.run(*arguments, "--notes-file", "notes.md")
     assert read_manifest(objects(stage)[f"{FOLDER}release.json"]).notes == "- one\n- two\n"
 
 
-def test_notes_that_would_command_the_terminal_are_shown_and_not_obeyed(
-    stage: Any, arguments: list[str]
-) -> None:
+def test_control_characters_in_notes_are_shown_and_not_obeyed(stage: Any, arguments: list[str]) -> None:
     output = stage.run(*arguments, "--dry-run", "--notes", "a\u202eb", color=True).output
     assert "\u202e" not in output
     assert "a⟨U+202E⟩b" in output
@@ -639,7 +637,7 @@ def git(folder: Path, command: str) -> str:
 GIVEN = ("publish", "--application", "storefront", "--tag", "v1.4.0", "--artifact", "function=storefront.zip")
 
 
-def test_git_says_commit_repository_and_author(stage: Any, repository: Path) -> None:
+def test_commit_repository_and_author_come_from_git(stage: Any, repository: Path) -> None:
     result = stage.run(*GIVEN)
     assert result.exit_code == 0, result.output
     manifest = read_manifest(objects(stage)[f"{FOLDER}release.json"])
@@ -648,7 +646,7 @@ def test_git_says_commit_repository_and_author(stage: Any, repository: Path) -> 
     assert result.stderr == ""
 
 
-def test_the_environment_of_ci_goes_before_git_and_options_before_both(stage: Any, repository: Path) -> None:
+def test_cis_environment_overrides_git_and_options_override_both(stage: Any, repository: Path) -> None:
     env = {"GITHUB_SHA": "b" * 40, "GITHUB_REPOSITORY": "other/place", "GITLAB_USER_EMAIL": "ci@example.com"}
     document = json.loads(stage.run(*GIVEN, "--dry-run", "--json", env=env).stdout)["manifest"]
     assert (document["commit"], document["repository"], document["author"]) == (
@@ -662,24 +660,24 @@ def test_the_environment_of_ci_goes_before_git_and_options_before_both(stage: An
     assert document["commit"] == "c" * 40
 
 
-def test_a_short_commit_is_made_whole_by_git(repository: Path) -> None:
+def test_git_expands_a_short_commit(repository: Path) -> None:
     full = git(repository, "rev-parse HEAD")
     assert from_git(repository, commit=full[:8], tag="v1.4.0").commit == full
 
 
-def test_without_git_and_ci_it_lists_every_missing_option_at_once(stage: Any, code: Path) -> None:
+def test_without_git_and_ci_every_missing_option_is_listed_at_once(stage: Any, code: Path) -> None:
     result = stage.run(*GIVEN, "--author", "dana@example.com")
     assert result.exit_code == 2
     assert "Missing: commit, repository. Neither git nor the environment provides this." in result.stderr
     assert "Set --commit, --repository." in result.stderr
 
 
-def test_changes_that_are_in_no_commit_are_told(stage: Any, repository: Path) -> None:
+def test_uncommitted_changes_are_reported(stage: Any, repository: Path) -> None:
     (repository / "storefront.zip").write_bytes(CODE + b"!")
     assert "The working tree has changes that are not in commit" in stage.run(*GIVEN, "--dry-run").stderr
 
 
-def test_a_git_tag_that_is_elsewhere_is_told(repository: Path) -> None:
+def test_a_git_tag_on_another_commit_is_reported(repository: Path) -> None:
     git(repository, "tag v1.4.0")
     assert from_git(repository, commit="", tag="v1.4.0").warnings == ()
     git(repository, "commit --allow-empty --quiet -m two")
@@ -701,7 +699,7 @@ def test_the_repository_is_owner_and_name_of_the_origin(repository: Path, url: s
     assert from_git(repository, commit="", tag="v1.4.0").repository == repository_
 
 
-def test_a_tag_that_looks_like_an_option_is_never_one(repository: Path) -> None:
+def test_a_tag_that_looks_like_an_option_is_not_used_as_one(repository: Path) -> None:
     assert from_git(repository, commit="--all", tag="--all").commit == "--all"
 
 
@@ -715,11 +713,11 @@ def test_a_tag_that_looks_like_an_option_is_never_one(repository: Path) -> None:
         ("norepl@example.com", False),
     ],
 )
-def test_an_author_that_nobody_is_known_by_is_noticed(address: str, noreply: bool) -> None:
+def test_an_unrecognizable_author_is_reported(address: str, noreply: bool) -> None:
     assert is_noreply(address) is noreply
 
 
-def test_a_noreply_author_is_told_with_what_it_means(stage: Any, arguments: list[str]) -> None:
+def test_a_noreply_author_is_reported_with_the_consequence(stage: Any, arguments: list[str]) -> None:
     """Fault 81."""
     output = stage.run(*arguments, "--author", "1+dana@users.noreply.github.com").stderr
     assert "Tagship could not detect an author who approves their own release. Set --author to" in output
@@ -728,7 +726,7 @@ def test_a_noreply_author_is_told_with_what_it_means(stage: Any, arguments: list
 @pytest.mark.parametrize(
     "tag, after", [("v1.4.0", "v1.4.1"), ("v2.0.0-rc.1", "v2.0.0-rc.2"), ("v1.0.0+b", "v1.0.1")]
 )
-def test_the_next_tag_is_an_example_that_works(tag: str, after: str) -> None:
+def test_the_suggested_next_tag_is_valid(tag: str, after: str) -> None:
     assert _next(tag) == after
 
 
@@ -753,7 +751,7 @@ def history(repository: Path) -> Path:
     return repository
 
 
-def test_a_release_takes_along_the_commits_since_the_tag_before(stage: Any, history: Path) -> None:
+def test_a_release_contains_the_commits_since_the_previous_tag(stage: Any, history: Path) -> None:
     assert stage.run(*GIVEN).exit_code == 0
     changes = read_manifest(objects(stage)[f"{FOLDER}release.json"]).changes
     assert changes is not None
@@ -767,9 +765,7 @@ def test_a_release_takes_along_the_commits_since_the_tag_before(stage: Any, hist
     "tag, since",
     [("v1.4.0", "v1.3.2"), ("storefront/v1.4.0", "storefront/v1.3.0"), ("other/v9.1.0", "other/v9.0.0")],
 )
-def test_in_a_monorepo_only_tags_of_the_same_application_come_before(
-    history: Path, tag: str, since: str
-) -> None:
+def test_in_a_monorepo_only_tags_of_the_same_application_count(history: Path, tag: str, since: str) -> None:
     found = changes_since_the_last_tag(
         history, commit=git(history, "rev-parse HEAD"), tag=tag, environment={}
     )
@@ -791,7 +787,7 @@ def test_in_a_monorepo_only_tags_of_the_same_application_come_before(
         ({"CI_PROJECT_URL": "http://gitlab.internal/acme/storefront"}, None),
     ],
 )
-def test_ci_says_where_tags_are_compared(
+def test_the_comparison_link_comes_from_ci(
     history: Path, environment: dict[str, str], compare: str | None
 ) -> None:
     found = changes_since_the_last_tag(
@@ -801,7 +797,7 @@ def test_ci_says_where_tags_are_compared(
     assert found.get("compare") == compare
 
 
-def test_many_long_commits_are_counted_and_cut(history: Path) -> None:
+def test_many_long_commits_are_counted_and_shortened(history: Path) -> None:
     for number in range(35):
         git(history, f"commit --allow-empty --quiet -m {number}{'x' * 300}")
     found = changes_since_the_last_tag(
@@ -812,13 +808,13 @@ def test_many_long_commits_are_counted_and_cut(history: Path) -> None:
     assert {len(each["subject"]) for each in found["commits"]} == {200}
 
 
-def test_without_a_tag_before_there_is_nothing_to_say(repository: Path) -> None:
+def test_without_a_previous_tag_there_are_no_commits(repository: Path) -> None:
     commit = git(repository, "rev-parse HEAD")
     assert changes_since_the_last_tag(repository, commit=commit, tag="v1.0.0", environment={}) is None
     assert changes_since_the_last_tag(repository, commit="0" * 40, tag="v1.0.0", environment={}) is None
 
 
-def test_a_job_that_runs_again_with_a_shallower_clone_publishes_the_same(stage: Any, history: Path) -> None:
+def test_a_repeated_job_with_a_shallower_clone_publishes_the_same(stage: Any, history: Path) -> None:
     assert stage.run(*GIVEN).exit_code == 0
     git(history, "tag -d v1.3.2")
     result = stage.run(*GIVEN)

@@ -98,7 +98,7 @@ def interrupted(stage: Any, arguments: list[str], key: str, monkeypatch: pytest.
     stage.clock.pause(3600)
 
 
-def test_the_signature_is_what_the_gate_asks_for_and_goes_before_the_manifest(
+def test_the_signature_has_the_gates_format_and_is_uploaded_before_the_manifest(
     stage: Any, arguments: list[str], key: str
 ) -> None:
     document = json.loads(stage.run(*arguments, "--sign", key, "--json").stdout)
@@ -110,21 +110,21 @@ def test_the_signature_is_what_the_gate_asks_for_and_goes_before_the_manifest(
     assert refused(stage, key) is None
 
 
-def test_another_key_is_not_taken_for_it(stage: Any, arguments: list[str], key: str) -> None:
+def test_another_keys_signature_is_refused(stage: Any, arguments: list[str], key: str) -> None:
     """Fault 9."""
     stage.run(*arguments, "--sign", made_key(stage, "alias/tagship-other"))
     assert "is not a signature of this release.json by" in refused(stage, key).why
 
 
 @pytest.mark.usefixtures("key")
-def test_a_key_of_rsa_signs_with_its_algorithm(stage: Any, arguments: list[str]) -> None:
+def test_an_rsa_key_signs_with_its_algorithm(stage: Any, arguments: list[str]) -> None:
     key = made_key(stage, "alias/tagship-rsa", "RSA_2048")
     result = stage.run(*arguments, "--sign", key, "--algorithm", "RSASSA_PSS_SHA_256")
     assert result.exit_code == 0, result.output
     assert refused(stage, key, "RSASSA_PSS_SHA_256") is None
 
 
-def test_a_key_that_can_not_sign_leaves_nothing_behind(stage: Any, arguments: list[str]) -> None:
+def test_a_key_that_cannot_sign_leaves_nothing_behind(stage: Any, arguments: list[str]) -> None:
     result = stage.run(*arguments, "--sign", "alias/tagship-nowhere")
     assert result.exit_code == 3
     assert (
@@ -138,7 +138,7 @@ def test_a_dry_run_signs_nothing(stage: Any, arguments: list[str]) -> None:
     assert stage.run(*arguments, "--sign", "alias/tagship-nowhere", "--dry-run").exit_code == 0
 
 
-def test_signing_twice_is_done_once(stage: Any, arguments: list[str], key: str) -> None:
+def test_signing_again_changes_nothing(stage: Any, arguments: list[str], key: str) -> None:
     stage.run(*arguments, "--sign", key)
     before = uploaded(stage)
     stage.clock.pause(90)
@@ -148,7 +148,7 @@ def test_signing_twice_is_done_once(stage: Any, arguments: list[str], key: str) 
 
 @pytest.mark.usefixtures("interrupted")
 @pytest.mark.parametrize("again", [("--sign", KEY), ()], ids=["signing", "not signing"])
-def test_a_run_that_was_interrupted_is_finished_with_the_very_manifest_that_it_signed(
+def test_an_interrupted_run_is_finished_with_the_manifest_that_it_signed(
     stage: Any, arguments: list[str], again: tuple[str, ...]
 ) -> None:
     result = stage.run(*arguments, *again)
@@ -168,7 +168,7 @@ def test_a_signature_of_another_manifest_uses_the_tag(stage: Any, arguments: lis
     assert "release.json" not in uploaded(stage)
 
 
-def test_a_signature_that_says_nothing_of_its_manifest_uses_the_tag(
+def test_a_signature_without_its_manifests_data_uses_the_tag(
     stage: Any, arguments: list[str], key: str
 ) -> None:
     stage.client("s3").put_object(Bucket="releases", Key=FOLDER + "release.json.sig", Body=b"anything")

@@ -19,7 +19,7 @@ def queued(stage):
     return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
 
 
-def test_an_applications_facts_are_queued_again_for_every_channel_that_wants_them(stage):
+def test_an_applications_facts_are_queued_again_for_every_interested_channel(stage):
     stage.release("v1.4.0").waiting()
     result = stage.run("replay", "storefront", "--tag", "v1.4.0", "--json")
     document = json.loads(result.stdout)
@@ -33,18 +33,18 @@ def test_an_applications_facts_are_queued_again_for_every_channel_that_wants_the
     assert {message["channel"] for message in queued(stage)} >= {"bus", "topic"}
 
 
-def test_an_application_without_facts_is_told(stage):
+def test_an_application_without_facts_is_reported(stage):
     result = stage.run("replay", "storefront")
     assert result.exit_code == 1
     assert "has no facts of storefront" in result.stderr
 
 
-def test_a_tag_alone_says_too_little(stage):
+def test_a_tag_without_an_application_is_refused(stage):
     assert stage.run("replay", "--tag", "v1.4.0").exit_code == 2
 
 
 @pytest.mark.parametrize("underway", [False, True])
-def test_what_was_set_aside_goes_back_once(stage, monkeypatch, underway):
+def test_set_aside_notices_are_moved_back_once(stage, monkeypatch, underway):
     ask, asked = BaseClient._make_api_call, []
 
     def answer(client, name, parameters):
@@ -59,7 +59,7 @@ def test_what_was_set_aside_goes_back_once(stage, monkeypatch, underway):
     assert all(parameters == {"SourceArn": ASIDE} for _, parameters in asked)
 
 
-def test_where_the_queue_service_moves_nothing_back_it_says_what_works(stage, monkeypatch):
+def test_if_sqs_cannot_move_messages_back_it_says_what_works(stage, monkeypatch):
     """As on the embedded engine."""
     ask = BaseClient._make_api_call
 

@@ -29,7 +29,7 @@ def some_releases(stage: Any) -> None:
     stage.clock.time += timedelta(minutes=1)
 
 
-def test_it_counts_what_the_ledger_says(stage: Any) -> None:
+def test_it_counts_from_the_ledger(stage: Any) -> None:
     some_releases(stage)
     document = json.loads(stage.run("report", "--since", "7d", "--json").stdout)
     together = document["together"]
@@ -46,7 +46,7 @@ def test_it_counts_what_the_ledger_says(stage: Any) -> None:
     assert later["together"]["deployments"] == 0
 
 
-def test_the_page_stands_alone_and_shows_text_as_text(stage: Any, tmp_path: Path) -> None:
+def test_the_page_is_self_contained_and_escapes_all_text(stage: Any, tmp_path: Path) -> None:
     some_releases(stage)
     file = tmp_path / "report.html"
     result = stage.run(
@@ -69,12 +69,12 @@ def test_an_empty_month_says_so(stage: Any, tmp_path: Path) -> None:
     assert "<svg" not in page
 
 
-def test_nobody_configured_anything(stage: Any) -> None:
+def test_without_any_configured_application_it_says_so(stage: Any) -> None:
     assert stage.run("report").exit_code == 1
 
 
 @pytest.mark.parametrize("when", ["soon", "3x", "2026-13-01", "d"])
-def test_a_time_that_is_none_is_wrong_use(stage: Any, when: str) -> None:
+def test_an_invalid_time_is_a_usage_error(stage: Any, when: str) -> None:
     result = stage.run("report", "--since", when)
     assert result.exit_code == 2
     assert "neither a day" in result.stderr
@@ -83,7 +83,7 @@ def test_a_time_that_is_none_is_wrong_use(stage: Any, when: str) -> None:
 # ---- charts --------------------------------------------------------------------------------------------------------
 
 
-def test_a_chart_says_in_words_what_it_shows():
+def test_a_chart_has_a_text_alternative():
     drawn = charts.bars(
         "Deployments",
         ["a", "<b>"],
@@ -94,7 +94,7 @@ def test_a_chart_says_in_words_what_it_shows():
     assert "<b>" not in drawn
 
 
-def test_a_line_leaves_out_what_there_is_not_and_shows_its_limit():
+def test_a_line_skips_missing_values_and_shows_its_limit():
     drawn = charts.dots(
         "Rate", ["a", "b", "c"], [Series(name="rate", style="bad", values=[5, None, 20])], limit=10
     )
@@ -111,7 +111,7 @@ def test_the_scale_has_round_numbers(most, lines):
 
 
 @given(st.floats(min_value=1e-6, max_value=1e7))
-def test_no_two_lines_of_a_chart_read_the_same(most):
+def test_no_two_lines_of_a_chart_have_the_same_label(most):
     drawn = charts.dots("x", ["a"], [Series(name="n", style="plain", values=[most])])
     lines = re.findall(r'text-anchor="end">([\d.]+)<', drawn)
     assert len(lines) == len(set(lines)) > 1

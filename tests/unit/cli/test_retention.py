@@ -82,7 +82,7 @@ def shop(stage: Stage, functions: FakeLambda) -> FakeLambda:
     return functions
 
 
-def test_it_shows_what_goes_and_why_the_rest_stays_and_deletes_nothing(
+def test_it_shows_what_would_be_deleted_and_why_the_rest_is_kept_and_deletes_nothing(
     stage: Stage, shop: FakeLambda
 ) -> None:
     """Fault 97."""
@@ -121,7 +121,7 @@ def test_with_apply_it_deletes_exactly_that_and_records_it(stage: Stage, shop: F
     assert "0 revisions to delete, 4 revisions to keep" in again.stdout
 
 
-def test_it_deletes_what_a_release_made_that_never_served(stage: Stage, shop: FakeLambda) -> None:
+def test_it_deletes_revisions_of_releases_that_never_got_traffic(stage: Stage, shop: FakeLambda) -> None:
     """Fault 97: the release failed before its candidate was proven."""
     shop.latest["CodeSha256"] = digest(b"never served")
     version = shop.publish()
@@ -139,7 +139,7 @@ def test_it_deletes_what_a_release_made_that_never_served(stage: Stage, shop: Fa
     assert version not in shop.versions
 
 
-def test_without_a_policy_nothing_goes(stage: Stage, shop: FakeLambda) -> None:
+def test_without_a_policy_nothing_is_deleted(stage: Stage, shop: FakeLambda) -> None:
     stage.configure()
     result = retention(stage, "--apply", "--yes", "--json")
     assert result.exit_code == 0
@@ -149,7 +149,7 @@ def test_without_a_policy_nothing_goes(stage: Stage, shop: FakeLambda) -> None:
     assert len(shop.versions) == 7
 
 
-def test_a_refused_deletion_is_reported_and_the_rest_goes_on(stage: Stage, shop: FakeLambda) -> None:
+def test_a_refused_deletion_is_reported_and_the_rest_continues(stage: Stage, shop: FakeLambda) -> None:
     refusal = aws_error("InvalidParameterValueException", message="it is a replicated function")
 
     def refused_once() -> None:
@@ -165,7 +165,7 @@ def test_a_refused_deletion_is_reported_and_the_rest_goes_on(stage: Stage, shop:
     assert lock.holder(stage.ledger, "storefront") is None
 
 
-def test_split_traffic_is_not_cleaned_up_around(stage: Stage, shop: FakeLambda) -> None:
+def test_with_split_traffic_nothing_is_deleted(stage: Stage, shop: FakeLambda) -> None:
     shop.point("6", weights={"7": 0.1})
     result = retention(stage, "--apply", "--yes")
     assert result.exit_code == 1
@@ -173,7 +173,7 @@ def test_split_traffic_is_not_cleaned_up_around(stage: Stage, shop: FakeLambda) 
     assert len(shop.versions) == 7
 
 
-def test_what_another_application_released_too_stays(stage: Stage, shop: FakeLambda) -> None:
+def test_a_revision_that_another_application_released_is_kept(stage: Stage, shop: FakeLambda) -> None:
     """Fault 97. Another alias of the same function: a rollback there may need what is old here."""
     stage.configure(application="beta")
     ledger, seen = stage.ledger, revision(shop, "3")
@@ -195,7 +195,7 @@ def test_what_another_application_released_too_stays(stage: Stage, shop: FakeLam
     assert "2 revisions to delete, 5 revisions to keep" in result.stdout
 
 
-def test_a_configuration_that_was_proposed_has_no_revision(stage: Stage, shop: FakeLambda) -> None:
+def test_a_proposed_configuration_has_no_revision(stage: Stage, shop: FakeLambda) -> None:
     """In a stage that guards configurations, proposals are among an application's releases, and have no location."""
     stage.release("configuration-1")
     stage.ledger.write(

@@ -40,7 +40,7 @@ def statements(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {statement["Sid"]: statement for statement in policy["PolicyDocument"]["Statement"]}
 
 
-def test_the_role_allows_what_the_target_and_the_checks_ask_for_and_nothing_else() -> None:
+def test_the_role_allows_exactly_what_the_target_and_the_checks_need() -> None:
     allowed = statements(application())
     assert {name: statement["Action"] for name, statement in allowed.items()} == {
         "LookAtTheFunction": [
@@ -67,7 +67,7 @@ def test_the_role_allows_what_the_target_and_the_checks_ask_for_and_nothing_else
     assert {tuple(statement["Resource"]) for statement in allowed.values()} == {(FUNCTION, f"{FUNCTION}:*")}
 
 
-def test_what_gates_and_checks_name_is_allowed_too() -> None:
+def test_resources_named_by_gates_and_checks_are_allowed_too() -> None:
     document = application(
         gates={"custom": {"function": "storefront-gate"}},
         health={
@@ -86,7 +86,7 @@ def test_what_gates_and_checks_name_is_allowed_too() -> None:
     assert allowed["LookAtAlarms"]["Action"] == ["cloudwatch:DescribeAlarms"]
 
 
-def test_the_role_trusts_the_stages_functions_with_the_external_id_for_this_application_alone() -> None:
+def test_the_role_trusts_only_the_stages_functions_with_the_external_id_for_this_application() -> None:
     assuming, tagging = printed(application())["AssumeRolePolicyDocument"]["Statement"]
     assert assuming["Action"] == "sts:AssumeRole"
     assert assuming["Principal"] == {"AWS": "arn:aws:iam::000000000000:root"}
@@ -110,7 +110,7 @@ def test_a_roles_path_and_partition_are_kept() -> None:
     assert "arn:aws:" not in text
 
 
-def test_the_sample_application_has_the_role_that_is_printed_for_it() -> None:
+def test_the_sample_application_has_the_printed_role() -> None:
     """The demo and the tests on the engine release with it, so they show that it is enough."""
     document = yaml.safe_load((HOME / "application.yaml").read_text())
     written = yaml.load((HOME / "template.yaml").read_text(), Loader)
@@ -125,7 +125,7 @@ def test_the_sample_application_has_the_role_that_is_printed_for_it() -> None:
     )
 
 
-def test_the_longest_session_is_one_that_sts_takes() -> None:
+def test_the_longest_session_is_valid_for_sts() -> None:
     long = "f" * 64
     target = application()["target"] | {"function": long, "region": "ap-southeast-1"}
     assert session_policy(
@@ -147,7 +147,7 @@ def file(tmp_path: Path) -> Path:
     return file
 
 
-def test_the_template_is_printed_with_this_stages_functions_and_bucket(stage: Any, file: Path) -> None:
+def test_the_printed_template_names_this_stages_functions_and_bucket(stage: Any, file: Path) -> None:
     result = stage.run("role", str(file))
     assert result.exit_code == 0, result.output
     made = yaml.safe_load(result.stdout)
@@ -160,7 +160,7 @@ def test_the_template_is_printed_with_this_stages_functions_and_bucket(stage: An
     )
 
 
-def test_the_role_is_deployed_and_a_second_time_is_nothing(stage: Any, file: Path) -> None:
+def test_the_role_is_deployed_once_and_a_second_run_changes_nothing(stage: Any, file: Path) -> None:
     for _ in range(2):
         result = stage.run("role", str(file), "--deploy", "--yes")
         assert result.exit_code == 0, result.output
@@ -202,7 +202,7 @@ def awaited(*answers: Any) -> list[float]:
     return pauses
 
 
-def test_a_deployed_role_is_waited_for_until_iam_shows_it_everywhere(capsys: Any) -> None:
+def test_the_command_waits_until_iam_shows_the_role_everywhere(capsys: Any) -> None:
     """Fault 74."""
     missing = aws_error("NoSuchEntity", status=404)
     old = {"Version": "2012-10-17", "Statement": []}
@@ -214,7 +214,7 @@ def test_a_deployed_role_is_waited_for_until_iam_shows_it_everywhere(capsys: Any
     assert awaited(aws_error("AccessDenied", status=403)) == []
 
 
-def test_nothing_is_deployed_into_another_account(stage: Any, tmp_path: Path) -> None:
+def test_nothing_is_deployed_to_another_account(stage: Any, tmp_path: Path) -> None:
     file = tmp_path / "application.yaml"
     file.write_text(yaml.safe_dump(application()))
     result = stage.run("role", str(file), "--deploy", "--yes")
@@ -223,7 +223,7 @@ def test_nothing_is_deployed_into_another_account(stage: Any, tmp_path: Path) ->
     assert "--target-profile" in result.stderr
 
 
-def test_a_stack_whose_name_makes_cloudformation_shorten_roles_is_refused(stage: Any, file: Path) -> None:
+def test_a_stack_name_so_long_that_role_names_are_shortened_is_refused(stage: Any, file: Path) -> None:
     """Fault 76: `<stack>-RemindApproversFunctionRole-<12 random>` is cut at 64 characters; the pattern no longer fits."""
     longest = "x" * 22
     functions = resources("AWS::Serverless::Function")
@@ -237,13 +237,13 @@ def test_a_stack_whose_name_makes_cloudformation_shorten_roles_is_refused(stage:
         assert "has 22 characters" not in stage.run(name, str(file), "--stack", longest).stderr
 
 
-def test_nobody_is_asked_where_nobody_is(stage: Any, file: Path) -> None:
+def test_without_a_terminal_nobody_is_asked(stage: Any, file: Path) -> None:
     result = stage.run("role", str(file), "--deploy")
     assert result.exit_code == 2
     assert "Use --yes" in result.stderr
 
 
-def test_a_configuration_that_does_not_validate_has_no_role(stage: Any, tmp_path: Path) -> None:
+def test_an_invalid_configuration_has_no_role(stage: Any, tmp_path: Path) -> None:
     file = tmp_path / "application.yaml"
     file.write_text(yaml.safe_dump(application(target={"type": "lambda"})))
     result = stage.run("role", str(file))
@@ -368,13 +368,13 @@ def test_in_a_monorepo_the_publisher_runs_for_its_own_tags(stage: Any, tmp_path:
         ("--subject", "job"),
     ],
 )
-def test_a_publisher_that_would_be_many_or_nobody_is_refused(
+def test_an_ambiguous_or_missing_publisher_is_refused(
     stage: Any, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     assert published(stage, tmp_path, *options).exit_code == 2
 
 
-def test_it_uploads_for_its_application_and_signs_only_where_releases_are_signed(
+def test_it_can_upload_for_its_application_and_sign_only_if_releases_are_signed(
     stage: Any, tmp_path: Path
 ) -> None:
     unsigned = properties(published(stage, tmp_path, "--github", "acme/storefront", "--json"))
@@ -393,7 +393,9 @@ def test_it_uploads_for_its_application_and_signs_only_where_releases_are_signed
     assert sign["Condition"] == {"StringEquals": {"kms:RequestAlias": "alias/tagship-release-signing"}}
 
 
-def test_it_is_deployed_beside_the_stack_and_says_what_the_workflow_wants(stage: Any, tmp_path: Path) -> None:
+def test_it_is_deployed_as_its_own_stack_and_prints_what_the_workflow_needs(
+    stage: Any, tmp_path: Path
+) -> None:
     result = published(stage, tmp_path, "--github", "acme/storefront", "--deploy", "--yes")
     assert result.exit_code == 0, result.output
     assert stage.client("iam").get_role(RoleName=PUBLISHER)["Role"]["MaxSessionDuration"] == 3600
@@ -404,7 +406,7 @@ def test_it_is_deployed_beside_the_stack_and_says_what_the_workflow_wants(stage:
     )
 
 
-def test_its_name_is_none_that_a_function_of_tagship_has_or_assumes() -> None:
+def test_its_name_cannot_be_mistaken_for_a_role_of_tagship() -> None:
     longest = publisher.role_name("development", "a" * 40)
     assert len(longest) <= 64
     for pattern in ("tagship-app-*", "tagship-development-*FunctionRole-*"):
@@ -414,9 +416,7 @@ def test_its_name_is_none_that_a_function_of_tagship_has_or_assumes() -> None:
 FUNCTION_ROLE = "arn:aws:iam::111122223333:role/tagship-staging-PromoteFunctionRole-1A2B3C"
 
 
-def test_the_role_of_the_stage_before_trusts_one_function_for_one_application(
-    stage: Any, tmp_path: Path
-) -> None:
+def test_the_previous_stages_role_trusts_one_function_for_one_application(stage: Any, tmp_path: Path) -> None:
     file = tmp_path / "application.yaml"
     promotion = {"stage": "development", "key": "alias/tagship-promotion"}
     file.write_text(yaml.safe_dump(application(gates={"promotion": promotion})))
@@ -441,7 +441,7 @@ def test_the_role_of_the_stage_before_trusts_one_function_for_one_application(
     assert wrong.exit_code == 2 and "must be a role's ARN" in wrong.output
 
 
-def test_the_role_of_the_stage_before_is_deployed_and_its_lines_of_configuration_are_shown(
+def test_the_previous_stages_role_is_deployed_and_its_configuration_lines_are_shown(
     stage: Any, tmp_path: Path
 ) -> None:
     file = tmp_path / "application.yaml"

@@ -11,13 +11,13 @@ def rollback(stage: Any, *options: str) -> Any:
     return stage.run("rollback", "storefront", "--reason", "customers complain", "--yes", *options)
 
 
-def test_there_is_nothing_to_take_back_before_the_first_release(stage: Any) -> None:
+def test_before_the_first_release_there_is_nothing_to_roll_back(stage: Any) -> None:
     result = rollback(stage)
     assert result.exit_code == 1
     assert "No release of storefront is deployed in development" in result.stderr
 
 
-def test_a_release_that_has_moved_nothing_is_not_rolled_back_but_may_be_stopped(stage: Any) -> None:
+def test_a_release_without_traffic_is_not_rolled_back_but_can_be_aborted(stage: Any) -> None:
     stage.release("v1.4.0").locked()
     result = rollback(stage)
     assert result.exit_code == 1
@@ -26,7 +26,7 @@ def test_a_release_that_has_moved_nothing_is_not_rolled_back_but_may_be_stopped(
     assert "tagship abort storefront v1.4.0 --stage development" in result.stderr
 
 
-def test_what_production_runs_is_taken_back_even_while_another_release_waits(stage: Any) -> None:
+def test_the_current_release_is_rolled_back_even_while_another_waits(stage: Any) -> None:
     stage.release("v1.4.0").succeeded()
     stage.release("v1.5.0").waiting()
     result = rollback(stage, "--to", "v1.5.0")
@@ -34,14 +34,14 @@ def test_what_production_runs_is_taken_back_even_while_another_release_waits(sta
     assert "storefront v1.4.0 cannot be rolled back to v1.5.0: v1.5.0 ended RUNNING." in result.stderr
 
 
-def test_a_rollback_without_a_reason_is_wrong_use(stage: Any) -> None:
+def test_a_rollback_without_a_reason_is_a_usage_error(stage: Any) -> None:
     stage.release("v1.4.0").succeeded()
     assert stage.run("rollback", "storefront", "--yes").exit_code == 2
     assert stage.run("rollback", "storefront", "--reason", " ", "--yes").exit_code == 2
     assert stage.ledger.facts_of("storefront", "v1.4.0")[-1]["name"] == "Release Succeeded"
 
 
-def test_what_a_failed_rollback_holds_comes_before_what_production_runs(stage: Any) -> None:
+def test_a_release_whose_rollback_failed_takes_precedence_over_the_current_one(stage: Any) -> None:
     stage.release("v1.4.0").succeeded()
     stage.release("v1.5.0").waiting().ended(Status.ROLLBACK_FAILED, "the alias was moved by hand")
     result = rollback(
@@ -51,7 +51,7 @@ def test_what_a_failed_rollback_holds_comes_before_what_production_runs(stage: A
     assert "no output RollbackStateMachineArn" in result.stderr
 
 
-def test_a_tag_that_is_not_what_would_be_taken_back_changes_nothing(stage: Any) -> None:
+def test_a_tag_other_than_the_one_to_roll_back_changes_nothing(stage: Any) -> None:
     stage.release("v1.4.0").succeeded()
     stage.release("v1.5.0").waiting().started().shifted(1).ended(Status.ROLLED_BACK, "unhealthy")
     for options in (["v1.5.0"], ["v1.5.0", "--security", "--to", "v1.4.0"]):
@@ -62,7 +62,7 @@ def test_a_tag_that_is_not_what_would_be_taken_back_changes_nothing(stage: Any) 
         )
 
 
-def test_what_was_taken_back_before_may_still_be_barred(stage: Any) -> None:
+def test_an_already_rolled_back_release_can_still_be_blocked(stage: Any) -> None:
     """The machine is asked about it, and not about what production runs now."""
     stage.release("v1.4.0").succeeded()
     stage.release("v1.5.0").waiting().started().shifted(1).ended(Status.ROLLED_BACK, "unhealthy")

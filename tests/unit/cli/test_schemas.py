@@ -28,12 +28,12 @@ def parts(name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_published_is_what_the_models_say_now(name: str) -> None:
+def test_the_published_schemas_match_the_models(name: str) -> None:
     assert published(name) == schema.schema(name), "make it anew: tagship schemas"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_is_a_json_schema_and_knows_no_other_words(name: str) -> None:
+def test_it_is_a_json_schema_without_unknown_keywords(name: str) -> None:
     Draft202012Validator.check_schema(published(name))
     assert not {"ge", "le", "gt", "lt", "title"} & words(published(name), top=False)
 
@@ -62,7 +62,7 @@ def test_every_field_is_described(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_field_has_an_example_that_fits(name: str) -> None:
+def test_every_field_has_a_valid_example(name: str) -> None:
     whole = published(name)
     for part in parts(name):
         for field, described in part["properties"].items():
@@ -73,7 +73,7 @@ def test_every_field_has_an_example_that_fits(name: str) -> None:
                 Draft202012Validator({**described, "$defs": whole.get("$defs", {})}).validate(example)
 
 
-def test_the_whole_examples_are_valid_for_the_schema_and_for_the_models() -> None:
+def test_the_complete_examples_are_valid_for_schema_and_models() -> None:
     for name in NAMES:
         for example in published(name)["examples"]:
             Draft202012Validator(published(name)).validate(example)
@@ -100,7 +100,7 @@ def test_the_sample_application_is_valid_for_the_schema() -> None:
         (("nonsense",), 1),
     ],
 )
-def test_what_the_models_refuse_the_schema_refuses_too(path: tuple[str, ...], value: Any) -> None:
+def test_the_schema_refuses_what_the_models_refuse(path: tuple[str, ...], value: Any) -> None:
     document = json.loads(json.dumps(schema.EXAMPLES["application"]))
     place = document
     for part in path[:-1]:
@@ -111,7 +111,7 @@ def test_what_the_models_refuse_the_schema_refuses_too(path: tuple[str, ...], va
         read_application(document)
 
 
-def test_the_command_writes_them_and_says_when_they_are_old(stage: Any, tmp_path: Path) -> None:
+def test_the_command_writes_schemas_and_reports_outdated_ones(stage: Any, tmp_path: Path) -> None:
     assert stage.run("schemas", "--into", str(tmp_path), "--check").exit_code == 1
     result = stage.run("schemas", "--into", str(tmp_path))
     assert result.exit_code == 0

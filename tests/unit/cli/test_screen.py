@@ -43,7 +43,7 @@ def harmless(text: str) -> bool:
         ("watch", "storefront", "v1.4.0"),
     ],
 )
-def test_hostile_text_in_the_ledger_is_shown_as_what_it_is(
+def test_hostile_text_from_the_ledger_is_shown_escaped(
     stage: Any, arguments: tuple[str, ...], color: bool
 ) -> None:
     """Fault 52."""
@@ -64,14 +64,14 @@ def test_in_json_control_characters_are_escaped(stage: Any) -> None:
 
 
 @given(st.text())
-def test_whatever_text_is_painted_nothing_but_colour_reaches_the_terminal(text: str) -> None:
+def test_only_colour_codes_reach_the_terminal(text: str) -> None:
     for paint in (screen.bold, screen.dim, screen.good, screen.bad, screen.wary, screen.clean):
         assert harmless(paint(text))
     assert all(harmless(line) for line in screen.paragraph(text, indent=4))
 
 
 @given(st.text())
-def test_what_was_not_cleaned_is_caught_at_the_last_moment(text: str) -> None:
+def test_uncleaned_text_is_cleaned_before_it_is_printed(text: str) -> None:
     assert not re.search(r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]", screen._harmless(text))
     assert not re.search(r"\x1b(?!\[[0-9;]*m)", screen._harmless(text))
 
@@ -79,7 +79,9 @@ def test_what_was_not_cleaned_is_caught_at_the_last_moment(text: str) -> None:
 # ---- lines ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_table_has_columns_and_gives_the_last_one_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_has_columns_and_the_last_one_takes_the_remaining_width(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(screen, "width", lambda: 30)
     rows = [(screen.bold("v1.0.0"), "x" * 60), ("v1.10.0", "short")]
     assert [click.unstyle(line) for line in screen.table(("tag", "why"), rows)] == [
@@ -89,7 +91,7 @@ def test_a_table_has_columns_and_gives_the_last_one_the_rest(monkeypatch: pytest
     ]
 
 
-def test_a_paragraph_is_folded_on_a_terminal_and_addresses_stay_whole(
+def test_a_paragraph_is_wrapped_on_a_terminal_and_addresses_stay_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(screen, "width", lambda: 40)
@@ -103,11 +105,11 @@ def test_a_paragraph_is_folded_on_a_terminal_and_addresses_stay_whole(
 @pytest.mark.parametrize(
     "items, text", [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
 )
-def test_lists_read_as_people_say_them(items: list[str], text: str) -> None:
+def test_lists_are_joined_as_in_plain_english(items: list[str], text: str) -> None:
     assert words.listed(items) == text
 
 
-def test_colour_is_for_terminals_and_for_those_who_want_it(stage: Any) -> None:
+def test_colour_is_used_only_on_terminals_and_if_wanted(stage: Any) -> None:
     stage.release().succeeded()
     assert "\x1b[" in stage.run("history", "storefront", color=True).stdout
     assert "\x1b[" not in stage.run("history", "storefront").stdout
@@ -133,7 +135,7 @@ def commands() -> list[tuple[str, click.Command]]:
 @pytest.mark.parametrize(
     "name, command", commands(), ids=lambda value: value if isinstance(value, str) else ""
 )
-def test_every_command_explains_itself_with_an_example(stage: Any, name: str, command: click.Command) -> None:
+def test_every_commands_help_has_an_example(stage: Any, name: str, command: click.Command) -> None:
     output = stage.run(*name.split(), "--help").stdout
     assert f"tagship {name}" in output.split("Example")[1]
     assert command.help
@@ -165,11 +167,11 @@ def test_every_command_explains_itself_with_an_example(stage: Any, name: str, co
         "local down",
     ],
 )
-def test_every_command_that_prints_a_result_prints_it_as_json_too(stage: Any, name: str) -> None:
+def test_every_command_with_a_result_can_print_it_as_json(stage: Any, name: str) -> None:
     assert "--json" in stage.run(*name.split(), "--help").stdout
 
 
-def test_the_help_lists_the_commands_in_order_and_not_those_for_developers(stage: Any) -> None:
+def test_the_help_lists_the_commands_in_order_without_those_for_developers(stage: Any) -> None:
     output = stage.run("--help").stdout
     names = re.findall(r"^  ([a-z]+) {2,}[A-Z]", output, re.MULTILINE)
     assert names == [name for name in COMMANDS if name not in HIDDEN]
@@ -177,7 +179,7 @@ def test_the_help_lists_the_commands_in_order_and_not_those_for_developers(stage
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["publish", "--help"], ["watch", "--help"]])
-def test_help_loads_nothing_that_it_does_not_need(arguments: list[str]) -> None:
+def test_help_loads_only_what_it_needs(arguments: list[str]) -> None:
     program = (
         "import sys\nfrom tagship_cli.main import main\n"
         f"try: main({arguments!r})\nexcept SystemExit: pass\n"
@@ -205,7 +207,7 @@ def test_help_loads_nothing_that_it_does_not_need(arguments: list[str]) -> None:
         ("tagship history --status ROLL", ["ROLLED_BACK", "ROLLBACK_FAILED"]),
     ],
 )
-def test_a_shell_is_told_what_may_come_next(typed: str, offered: list[str]) -> None:
+def test_shell_completion_suggests_the_next_words(typed: str, offered: list[str]) -> None:
     words = {
         "COMP_WORDS": typed,
         "COMP_CWORD": str(len(typed.split(" ")) - 1),

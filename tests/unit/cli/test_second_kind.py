@@ -58,14 +58,14 @@ def content(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_plan_says_what_the_kind_says(stage: Stage, content: Path) -> None:
+def test_a_plan_shows_the_kinds_summary(stage: Stage, content: Path) -> None:
     result = asked(stage, "plan", toy.CONTENT, content)
     assert result.exit_code == 0, result.output
     assert f"the pointer storefront-site/live.json: {OLD[:12]} → " in result.output
     assert "100 % of traffic" in result.output
 
 
-def test_a_file_that_the_kind_does_not_take_is_refused_before_anything_is_uploaded(
+def test_an_artifact_unknown_to_the_kind_is_refused_before_anything_is_uploaded(
     stage: Stage, content: Path
 ) -> None:
     source = (
@@ -85,7 +85,7 @@ def test_a_file_that_the_kind_does_not_take_is_refused_before_anything_is_upload
         assert "pointer" in result.output + result.stderr
 
 
-def test_a_kind_chooses_how_patient_its_clients_are(stage: Stage, content: Path) -> None:
+def test_a_kind_configures_its_clients_timeouts(stage: Stage, content: Path) -> None:
     def patient(*, client: Any, **given: Any) -> toy.Pointer:
         return toy.Pointer(client=client("s3", config=Config(read_timeout=7)), **given)
 
@@ -94,7 +94,7 @@ def test_a_kind_chooses_how_patient_its_clients_are(stage: Stage, content: Path)
         assert asked(stage, "plan", toy.CONTENT, content).exit_code == 0
 
 
-def test_a_kind_that_says_nothing_about_old_revisions_keeps_them_all(stage: Stage) -> None:
+def test_a_kind_without_retention_keeps_all_old_revisions(stage: Stage) -> None:
     result = stage.run("retention", "storefront", "--apply", "--yes")
     assert result.exit_code == 1
     assert "keeps every revision, so this command has nothing to delete" in result.stderr

@@ -29,7 +29,7 @@ STATES = {
 HOSTILE = "<script>alert(1)</script>\x1b[31m"
 
 
-def test_a_release_is_told_section_by_section(stage: Any) -> None:
+def test_a_release_is_shown_section_by_section(stage: Any) -> None:
     made = stage.release().locked().gated()
     stage.clock.pause(5)
     made.planned().asked()
@@ -49,7 +49,7 @@ def test_a_release_is_told_section_by_section(stage: Any) -> None:
     assert "storefront v1.4.0 SUCCEEDED after 2 min 5 s" in output
 
 
-def test_as_json_it_has_everything_and_no_token(stage: Any) -> None:
+def test_json_contains_everything_except_tokens(stage: Any) -> None:
     stage.release().succeeded()
     result = stage.run("show", "storefront", "v1.4.0", "--json")
     document = json.loads(result.stdout)
@@ -70,7 +70,7 @@ def test_as_json_it_has_everything_and_no_token(stage: Any) -> None:
         ((FactKind.PROMOTION_REFUSED, {"why": "An alarm fired."}), "promotion   refused  An alarm fired."),
     ],
 )
-def test_a_promotion_is_shown_with_its_time_and_its_end(stage: Any, ended: Any, expected: str) -> None:
+def test_a_promotion_is_shown_with_its_time_and_outcome(stage: Any, ended: Any, expected: str) -> None:
     stage.release().succeeded()
     promotion = promotions.opened(
         stage.ledger,
@@ -88,11 +88,11 @@ def test_a_promotion_is_shown_with_its_time_and_its_end(stage: Any, ended: Any, 
     assert answered["ended"] == (ended[0] if ended else None)
 
 
-def test_a_release_that_nobody_knows_is_a_failure(stage: Any) -> None:
+def test_an_unknown_release_is_a_failure(stage: Any) -> None:
     assert stage.run("show", "storefront", "v9.9.9").exit_code == 1
 
 
-def test_the_page_stands_alone_and_shows_every_text_as_text(stage: Any, tmp_path: Path) -> None:
+def test_the_page_is_self_contained_and_escapes_all_text(stage: Any, tmp_path: Path) -> None:
     made = stage.release(notes=HOSTILE).locked().gated(failing="tag", why=HOSTILE, remedy=HOSTILE)
     made.ended(Status.INVALID, HOSTILE)
     file = tmp_path / "release.html"
@@ -104,7 +104,7 @@ def test_the_page_stands_alone_and_shows_every_text_as_text(stage: Any, tmp_path
     assert "The path through the state machine is not available" in page
 
 
-def test_the_path_that_it_took_is_in_colour_and_the_rest_is_not(stage: Any) -> None:
+def test_the_releases_path_is_coloured_and_the_rest_is_not(stage: Any) -> None:
     stage.release().locked().gated(failing="tag").ended(Status.INVALID)
     place = Here(stage)
     found = showing.gather(place, "storefront", "v1.4.0")
@@ -122,7 +122,7 @@ def test_the_path_that_it_took_is_in_colour_and_the_rest_is_not(stage: Any) -> N
     )
 
 
-def test_a_decision_has_its_time(stage: Any) -> None:
+def test_a_decision_is_shown_with_its_time(stage: Any) -> None:
     made = stage.release().waiting()
     stage.clock.pause(60)
     made.decided("ana@example.com")
@@ -142,7 +142,7 @@ class Here:
         self.ledger, self.now = stage.ledger, stage.clock.now()
 
 
-def test_a_rollback_shows_its_share_going_back(stage: Any) -> None:
+def test_a_rollback_shows_its_traffic_share_falling(stage: Any) -> None:
     made = stage.release().waiting().started().shifted(1)
     stage.clock.pause(30)
     made.checked(1, "unhealthy").going_back().fact("Baseline Restored", {"what": "put back"})
@@ -153,7 +153,7 @@ def test_a_rollback_shows_its_share_going_back(stage: Any) -> None:
 
 
 @pytest.mark.parametrize("answer", ["ExecutionDoesNotExist", "AccessDeniedException"])
-def test_an_execution_that_can_not_be_read_is_left_out(stage: Any, answer: str) -> None:
+def test_an_unreadable_execution_is_left_out(stage: Any, answer: str) -> None:
     from tests.unit.tables import aws_error
 
     class Forgetful(Here):

@@ -12,14 +12,14 @@ from tagship.ledger import lock, promotions, releases
 from tagship.model.release import Status
 
 
-def test_nothing_configured_says_how_to_begin(stage: Any) -> None:
+def test_without_applications_it_says_how_to_begin(stage: Any) -> None:
     result = stage.run("status")
     assert result.exit_code == 0
     assert "No application is configured in development." in result.stdout
     assert "tagship apply application.yaml --stage development" in result.stdout
 
 
-def test_every_configured_application_is_told(stage: Any) -> None:
+def test_every_configured_application_is_shown(stage: Any) -> None:
     stage.configure()
     stage.configure(application="warehouse")
     output = stage.run("status").stdout
@@ -27,7 +27,7 @@ def test_every_configured_application_is_told(stage: Any) -> None:
     assert output.count("nothing by Tagship yet") == 2
 
 
-def test_an_application_that_nobody_knows_is_told_with_those_that_there_are(stage: Any) -> None:
+def test_an_unknown_application_is_reported_with_the_known_ones(stage: Any) -> None:
     stage.configure()
     result = stage.run("status", "shop")
     assert result.exit_code == 1
@@ -35,7 +35,7 @@ def test_an_application_that_nobody_knows_is_told_with_those_that_there_are(stag
     assert "Its applications: storefront." in result.stderr
 
 
-def test_what_runs_is_told_with_since_when(stage: Any) -> None:
+def test_the_current_release_is_shown_with_its_start_time(stage: Any) -> None:
     stage.configure()
     stage.release("v1.3.0").succeeded()
     stage.clock.pause(3 * 3600)
@@ -45,7 +45,7 @@ def test_what_runs_is_told_with_since_when(stage: Any) -> None:
     assert "last ended  v1.3.0 SUCCEEDED" in output
 
 
-def test_after_a_rollback_by_hand_since_is_when_the_version_before_serves_again(stage: Any) -> None:
+def test_after_a_manual_rollback_the_start_time_is_that_of_the_rollback(stage: Any) -> None:
     stage.release("v1.3.0").succeeded()
     stage.clock.pause(3 * 3600)
     later = stage.release("v1.4.0").succeeded()
@@ -75,7 +75,7 @@ def promoted(stage: Any, *, due: str = "2026-11-24T14:05:00.000Z") -> Any:
     return made
 
 
-def test_a_promotion_says_when_it_is_due(stage: Any) -> None:
+def test_a_promotion_shows_its_due_time(stage: Any) -> None:
     promoted(stage)
     told = stage.run("status", "storefront").stdout
     assert "promotion   to staging Tue 24 Nov 2026, 14:05 UTC, in 24 h" in told
@@ -88,7 +88,7 @@ def test_a_promotion_says_when_it_is_due(stage: Any) -> None:
     }
 
 
-def test_a_promotion_that_is_due_says_what_holds_it_or_that_the_next_sweep_does_it(stage: Any) -> None:
+def test_an_overdue_promotion_says_what_blocks_it_or_that_the_next_sweep_starts_it(stage: Any) -> None:
     promoted(stage)
     stage.clock.pause(25 * 3600)
     assert (
@@ -100,7 +100,7 @@ def test_a_promotion_that_is_due_says_what_holds_it_or_that_the_next_sweep_does_
     assert "promotion   to staging: held, because v1.4.0 is in progress" in told
 
 
-def test_a_promotion_that_was_refused_says_why(stage: Any) -> None:
+def test_a_refused_promotion_says_why(stage: Any) -> None:
     promoted(stage)
     (promotion,) = promotions.open_ones(stage.ledger)
     fact = promotions.fact_of(promotion, "Promotion Refused", data={"why": "v1.3.0 was barred."})
@@ -109,7 +109,7 @@ def test_a_promotion_that_was_refused_says_why(stage: Any) -> None:
     assert "promotion   refused, to staging: v1.3.0 was barred." in told
 
 
-def test_times_are_the_readers_with_utc_beside(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_are_local_with_utc_added(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.release("v1.3.0").succeeded()
     monkeypatch.setenv("TZ", "Europe/Berlin")
     time.tzset()
@@ -176,14 +176,16 @@ LATER = "2026-11-23T15:00:00.000Z"
         ),
     ],
 )  # fmt: skip
-def test_what_is_on_its_way_is_told_with_its_phase(stage: Any, prepare: Any, phase: str, text: str) -> None:
+def test_a_release_in_progress_is_shown_with_its_phase(
+    stage: Any, prepare: Any, phase: str, text: str
+) -> None:
     prepare(stage.release())
     assert f"v1.4.0 {text}" in stage.run("status", "storefront").stdout
     underway = json.loads(stage.run("status", "storefront", "--json").stdout)["applications"][0]["underway"]
     assert [(each["tag"], each["phase"], each["text"]) for each in underway] == [("v1.4.0", phase, text)]
 
 
-def test_the_share_of_the_traffic_is_the_one_of_now(stage: Any) -> None:
+def test_the_traffic_share_is_the_current_one(stage: Any) -> None:
     made = stage.release().waiting().started().shifted(1)
     for then, percent in (
         (lambda: made, 10),
@@ -195,7 +197,7 @@ def test_the_share_of_the_traffic_is_the_one_of_now(stage: Any) -> None:
         assert [each["percent"] for each in document["underway"]] == [percent]
 
 
-def test_a_bake_that_was_made_longer_ends_when_its_last_look_said(stage: Any) -> None:
+def test_an_extended_bake_shows_its_new_end(stage: Any) -> None:
     stage.release().waiting().started().shifted(1).checked(1, "inconclusive", goesOn=True, until=LATER)
     (underway,) = json.loads(stage.run("status", "storefront", "--json").stdout)["applications"][0][
         "underway"
@@ -203,7 +205,7 @@ def test_a_bake_that_was_made_longer_ends_when_its_last_look_said(stage: Any) ->
     assert underway["until"] == "2026-11-23T15:00:00+00:00"
 
 
-def test_who_is_waited_for_and_how_to_decide(stage: Any) -> None:
+def test_a_waiting_release_shows_the_approvers_and_how_to_decide(stage: Any) -> None:
     stage.release().waiting().decided("bo@example.com")
     output = stage.run("status", "storefront", "--region", "eu-central-1").stdout
     assert "waiting for ana@example.com and chi@example.com" in output
@@ -211,7 +213,7 @@ def test_who_is_waited_for_and_how_to_decide(stage: Any) -> None:
     assert "decide: tagship approve storefront v1.4.0 --stage development --region eu-central-1" in output
 
 
-def test_a_release_that_waits_for_the_lock_says_who_has_it(stage: Any) -> None:
+def test_a_release_waiting_for_the_lock_names_its_holder(stage: Any) -> None:
     stage.release("v1.4.0").waiting().started()
     stage.clock.pause(5)
     stage.release("v1.5.0")
@@ -220,7 +222,7 @@ def test_a_release_that_waits_for_the_lock_says_who_has_it(stage: Any) -> None:
     assert "lock        held by v1.4.0, lease ends in" in output
 
 
-def test_a_release_that_waits_while_old_revisions_are_deleted_says_who_does_it_and_until_when(
+def test_a_release_waiting_for_retention_says_who_runs_it_and_until_when(
     stage: Any,
 ) -> None:
     stage.release("v1.3.0").succeeded()
@@ -236,7 +238,7 @@ def test_a_release_that_waits_while_old_revisions_are_deleted_says_who_does_it_a
     assert (found["retention"], found["holder"], found["since"][:16]) == (True, kim, "2026-11-23T14:05")
 
 
-def test_a_lease_that_has_ended_is_told(stage: Any) -> None:
+def test_an_expired_lease_is_reported(stage: Any) -> None:
     stage.release().locked(seconds=60)
     stage.clock.pause(600)
     output = stage.run("status", "storefront").stdout
@@ -252,7 +254,7 @@ def test_the_lease_of_a_rollback_that_has_ended_is_no_other_release_s(stage: Any
     assert "its execution may have died; the sweep takes over within 15 minutes" in output
 
 
-def test_a_lock_that_is_kept_is_the_loudest_line(stage: Any) -> None:
+def test_a_kept_lock_is_the_most_prominent_line(stage: Any) -> None:
     stage.release().waiting().started().shifted(1).going_back().ended(
         Status.ROLLBACK_FAILED, "The alias is gone."
     )
@@ -265,7 +267,7 @@ def test_a_lock_that_is_kept_is_the_loudest_line(stage: Any) -> None:
     )
 
 
-def test_how_the_last_one_failed_is_told_in_its_own_words(stage: Any) -> None:
+def test_the_last_failure_is_shown_with_its_reason(stage: Any) -> None:
     stage.configure()
     stage.release().locked().gated(failing="tag").ended(
         Status.INVALID, "storefront v1.4.0: the gate tag failed."
@@ -275,7 +277,7 @@ def test_how_the_last_one_failed_is_told_in_its_own_words(stage: Any) -> None:
     assert "storefront v1.4.0: the gate tag failed." in output
 
 
-def test_a_release_that_is_rolled_back_after_it_succeeded_is_on_its_way_again(stage: Any) -> None:
+def test_a_release_rolled_back_after_success_is_in_progress_again(stage: Any) -> None:
     made = stage.release().succeeded()
     made.locked()
     stage.ledger.record(_fact_of(made, "Rollback Triggered", {"trigger": "alarm", "why": "5xx"}))
@@ -284,7 +286,7 @@ def test_a_release_that_is_rolled_back_after_it_succeeded_is_on_its_way_again(st
     assert [each["phase"] for each in document["underway"]] == ["rollback"]
 
 
-def test_a_release_whose_alarms_are_watched_says_until_when(stage: Any) -> None:
+def test_a_release_with_watched_alarms_says_until_when(stage: Any) -> None:
     stage.release().succeeded()
     key = {"pk": {"S": "APPLICATION#storefront"}, "sk": {"S": "CURRENT"}}
     for ends, shown in (("2026-11-23T14:35:00.000Z", True), ("2026-11-23T14:04:00.000Z", False)):
@@ -307,12 +309,12 @@ def _fact_of(made: Any, name: str, data: dict[str, Any]) -> Any:
     )
 
 
-def test_a_missing_configuration_is_told_before_it_stops_the_next_release(stage: Any) -> None:
+def test_a_missing_configuration_is_reported_before_it_stops_the_next_release(stage: Any) -> None:
     stage.release().succeeded()
     assert "no: there is no configuration in development" in stage.run("status", "storefront").stdout
 
 
-def test_the_stage_may_stand_before_the_command_and_in_the_environment(stage: Any) -> None:
+def test_the_stage_can_come_before_the_command_or_from_the_environment(stage: Any) -> None:
     assert "in staging" in stage.run("--stage", "staging", "status").stdout
     assert "in staging" in stage.run("status", env={"TAGSHIP_STAGE": "staging"}).stdout
     assert (
@@ -326,13 +328,13 @@ def test_the_stage_may_stand_before_the_command_and_in_the_environment(stage: An
     )
 
 
-def test_a_stage_that_there_is_not_is_wrong_use_wherever_it_stands(stage: Any) -> None:
+def test_an_unknown_stage_is_a_usage_error_everywhere(stage: Any) -> None:
     result = stage.run("status", env={"TAGSHIP_STAGE": "moon"})
     assert result.exit_code == 2
     assert "TAGSHIP_STAGE is 'moon'" in result.stderr
 
 
-def test_while_a_retry_is_underway_the_last_ending_is_still_told(stage: Any) -> None:
+def test_during_a_retry_the_last_ending_is_still_shown(stage: Any) -> None:
     """The release stands as RUNNING then, and has no ending of its own."""
     stage.release().locked().ended(Status.EXPIRED, "Nobody decided.").retried()
     output = stage.run("status", "storefront").stdout

@@ -133,7 +133,7 @@ def test_each_problem_of_a_release_has_its_line_and_field(
     )
 
 
-def test_all_problems_are_told_at_once_and_in_the_order_of_their_lines() -> None:
+def test_all_problems_are_reported_at_once_in_line_order() -> None:
     text = VALID_APPLICATION
     for old, new in (
         ("percent: 10", "percent: 0"),
@@ -180,12 +180,12 @@ def test_a_duplicate_field_does_not_hide_what_else_is_wrong() -> None:
     ],
     ids=lambda value: repr(value)[:40],
 )  # fmt: skip
-def test_what_is_no_document_is_told_and_never_crashes(text: str | bytes, message: str) -> None:
+def test_an_invalid_document_is_reported_and_never_crashes(text: str | bytes, message: str) -> None:
     problems = found("some.yaml", text)
     assert any(problem[2].startswith(message) for problem in problems), problems
 
 
-def test_json_indented_by_tabs_has_its_lines_too() -> None:
+def test_json_indented_with_tabs_has_line_numbers_too() -> None:
     text = json.dumps({**json.loads(VALID_RELEASE), "size": 1}, indent="\t")
     assert found("release.json", text) == [
         (
@@ -196,7 +196,7 @@ def test_json_indented_by_tabs_has_its_lines_too() -> None:
     ]
 
 
-def test_json_that_yaml_cannot_read_is_judged_without_lines() -> None:
+def test_json_that_the_yaml_parser_cannot_read_is_validated_without_line_numbers() -> None:
     text = altered(VALID_RELEASE, '"storefront",\n  "tag"', '"store\x7ffront",\n  "tag"')
     assert found("release.json", text) == [
         (1, "application", "must be a lower-case letter, then letters, digits and -, 2 to 40 in all")
@@ -204,7 +204,7 @@ def test_json_that_yaml_cannot_read_is_judged_without_lines() -> None:
 
 
 @pytest.mark.parametrize("name", ["release.yaml", "whatever.txt", "application.yaml"])
-def test_what_a_file_is_its_content_says(name: str) -> None:
+def test_a_files_content_determines_its_kind(name: str) -> None:
     assert read(name, VALID_APPLICATION.encode()).kind == "application"
     assert read(name, b'{"application": "x", "tag": "v1", "artifacts": []}').kind == "release"
 
@@ -216,18 +216,18 @@ def test_an_application_may_be_written_in_json() -> None:
     assert read("application.json", text.encode()).findings == ()
 
 
-def test_a_manifest_must_be_json_because_that_is_what_is_read_in_the_end() -> None:
+def test_a_manifest_must_be_json_as_the_pipeline_reads_json() -> None:
     text = "schemaVersion: 1\ntag: v1.4.0\nartifacts: []\n"
     document = read("release.yaml", text.encode())
     assert document.kind == "release"
     assert document.findings[0].message.startswith("is not JSON")
 
 
-def test_a_byte_order_mark_is_no_problem_of_an_application() -> None:
+def test_a_byte_order_mark_in_an_application_is_accepted() -> None:
     assert read("application.yaml", b"\xef\xbb\xbf" + VALID_APPLICATION.encode()).findings == ()
 
 
-def test_a_finding_reads_as_field_and_message() -> None:
+def test_a_finding_shows_field_and_message() -> None:
     assert str(Finding(line=1, field="a.b", message="is missing")) == "a.b: is missing"
     assert str(Finding(line=1, field="", message="is empty")) == "is empty"
 
@@ -251,21 +251,21 @@ def run(*arguments: str, given: str | bytes | None = None) -> Any:
     return CliRunner().invoke(main, ["validate", *arguments], input=given)
 
 
-def test_without_a_file_it_validates_what_there_is(files: Path) -> None:
+def test_without_arguments_it_validates_the_files_it_finds(files: Path) -> None:
     result = run()
     assert result.exit_code == 0
     assert "application.yaml: valid, an application's configuration (storefront)" in result.stdout
     assert "release.json: valid, a release's manifest (storefront v1.4.0)" in result.stdout
 
 
-def test_without_any_file_it_is_used_wrongly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_file_it_is_a_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     result = run()
     assert result.exit_code == 2
     assert "Name a file" in result.stderr
 
 
-def test_problems_stand_in_the_form_that_editors_jump_to(files: Path) -> None:
+def test_problems_have_the_format_that_editors_can_jump_to(files: Path) -> None:
     (files / "application.yaml").write_text(altered(VALID_APPLICATION, "percent: 10", "percent: 100"))
     result = run("application.yaml", "release.json")
     assert result.exit_code == 1
@@ -288,7 +288,7 @@ def test_the_same_as_json(files: Path) -> None:
     assert document["files"][1] == release
 
 
-def test_show_defaults_writes_out_what_was_left_out(files: Path) -> None:
+def test_show_defaults_prints_omitted_fields(files: Path) -> None:
     result = run("application.yaml", "--show-defaults")
     assert "  alias: live\n" in result.stdout
     assert "  remindEvery: 3600\n" in result.stdout
@@ -296,13 +296,13 @@ def test_show_defaults_writes_out_what_was_left_out(files: Path) -> None:
     assert '"parameters": {}' in run("release.json", "--show-defaults").stdout
 
 
-def test_standard_input_is_a_file_too(files: Path) -> None:
+def test_standard_input_can_be_validated(files: Path) -> None:
     result = run("-", given=altered(VALID_APPLICATION, "required: 2", "required: 9"))
     assert result.exit_code == 1
     assert result.stdout.startswith("standard input:16: approval.required: ")
 
 
-def test_hostile_text_is_shown_as_what_it_is(files: Path) -> None:
+def test_hostile_text_is_shown_escaped(files: Path) -> None:
     (files / "application.yaml").write_text(altered(VALID_APPLICATION, "percent: 10", '"per\\e[2Jcent": 10'))
     result = run("application.yaml")
     assert "\x1b" not in result.output

@@ -15,7 +15,7 @@ from tagship_cli.commands.watch import progress
 from tagship_cli.place import World
 
 
-def test_it_follows_to_a_good_end_and_ends_with_0(stage: Any) -> None:
+def test_it_follows_a_release_to_success_and_exits_with_0(stage: Any) -> None:
     made = stage.release().waiting()
     stage.clock.during = [
         lambda: None,
@@ -48,14 +48,14 @@ def test_it_follows_to_a_good_end_and_ends_with_0(stage: Any) -> None:
         Status.ABORTED,
     ],
 )
-def test_any_other_end_is_a_failure(stage: Any, status: Status) -> None:
+def test_any_other_ending_is_a_failure(stage: Any, status: Status) -> None:
     stage.release().waiting().ended(status, "So it was.")
     result = stage.run("watch", "storefront", "v1.4.0")
     assert result.exit_code == 1
     assert f"storefront v1.4.0 {status} after" in result.stdout
 
 
-def test_without_a_tag_it_watches_the_one_that_has_the_lock(stage: Any) -> None:
+def test_without_a_tag_it_watches_the_lock_holder(stage: Any) -> None:
     first = stage.release("v1.4.0").locked()
     stage.clock.pause(10)
     stage.release("v1.5.0")
@@ -65,14 +65,14 @@ def test_without_a_tag_it_watches_the_one_that_has_the_lock(stage: Any) -> None:
     assert result.stdout.startswith("storefront v1.4.0 in development")
 
 
-def test_without_a_tag_and_with_nothing_on_its_way_it_says_so(stage: Any) -> None:
+def test_without_a_tag_and_without_a_release_it_says_so(stage: Any) -> None:
     stage.release().succeeded()
     result = stage.run("watch", "storefront")
     assert result.exit_code == 1
     assert "No release of 'storefront' is in progress in development." in result.stderr
 
 
-def test_a_release_that_was_published_a_moment_ago_is_waited_for(stage: Any) -> None:
+def test_a_just_published_release_is_waited_for(stage: Any) -> None:
     stage.clock.during = [
         lambda: None,
         lambda: stage.release().locked(),
@@ -83,7 +83,7 @@ def test_a_release_that_was_published_a_moment_ago_is_waited_for(stage: Any) -> 
     assert result.stdout.count("is not in the ledger of development yet; waiting for it to start.") == 1
 
 
-def test_one_that_nobody_reads_is_given_up_with_a_hint(stage: Any) -> None:
+def test_an_upload_that_is_never_read_is_abandoned_with_a_hint(stage: Any) -> None:
     result = stage.run("watch", "storefront", "v1.4.0")
     assert result.exit_code == 1
     assert "storefront v1.4.0 has not started after 3 min" in result.stderr
@@ -91,7 +91,7 @@ def test_one_that_nobody_reads_is_given_up_with_a_hint(stage: Any) -> None:
 
 
 @pytest.mark.parametrize("timeout, seconds", [("30", 30), ("PT1M", 60)])
-def test_when_the_time_is_over_the_release_goes_on(stage: Any, timeout: str, seconds: int) -> None:
+def test_at_its_timeout_the_release_continues(stage: Any, timeout: str, seconds: int) -> None:
     made, began = stage.release().waiting(), stage.clock.now()
     result = stage.run("watch", "storefront", "v1.4.0", "--timeout", timeout)
     assert result.exit_code == 1
@@ -100,13 +100,13 @@ def test_when_the_time_is_over_the_release_goes_on(stage: Any, timeout: str, sec
     assert made.record["status"] == "RUNNING"
 
 
-def test_a_timeout_that_is_none_is_wrong_use(stage: Any) -> None:
+def test_an_invalid_timeout_is_a_usage_error(stage: Any) -> None:
     result = stage.run("watch", "storefront", "--timeout", "soon")
     assert result.exit_code == 2
     assert "'soon' is neither whole seconds nor a duration like PT30M" in result.stderr
 
 
-def test_ctrl_c_leaves_the_release_alone_and_says_so(stage: Any) -> None:
+def test_ctrl_c_does_not_affect_the_release_and_says_so(stage: Any) -> None:
     made = stage.release().waiting()
 
     def interrupt() -> None:
@@ -121,9 +121,7 @@ def test_ctrl_c_leaves_the_release_alone_and_says_so(stage: Any) -> None:
     assert made.stage.ledger.facts_of("storefront", "v1.4.0") == before
 
 
-def test_aws_that_cannot_be_reached_for_a_while_is_waited_for(
-    stage: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_short_aws_outage_is_waited_out(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made, get, calls = stage.release().waiting(), releases.get, iter(range(100))
 
     def sometimes(*arguments: Any) -> Any:
@@ -138,7 +136,7 @@ def test_aws_that_cannot_be_reached_for_a_while_is_waited_for(
     assert result.stdout.count("AWS can't be reached. The release continues; trying again.") == 1
 
 
-def test_a_refusal_by_aws_ends_it_with_3_and_says_that_the_release_goes_on(stage: Any) -> None:
+def test_an_aws_refusal_exits_with_3_and_says_that_the_release_continues(stage: Any) -> None:
     stage.release()
     result = stage.run("watch", "storefront", "v1.4.0", "--stack", "another")
     assert result.exit_code == 3
@@ -157,7 +155,7 @@ def test_a_rollback_after_success_is_followed_to_its_end(stage: Any) -> None:
     assert "storefront v1.4.0 ROLLED_BACK after" in result.stdout
 
 
-def test_as_json_it_is_one_document_a_line(stage: Any) -> None:
+def test_json_is_one_document_per_line(stage: Any) -> None:
     made = stage.release().waiting()
     stage.clock.during = [lambda: made.ended(Status.ABORTED, "Stopped.")]
     lines = [json.loads(line) for line in stage.run("watch", "storefront", "--json").stdout.splitlines()]
@@ -166,7 +164,7 @@ def test_as_json_it_is_one_document_a_line(stage: Any) -> None:
     assert len({line["fact"]["seq"] for line in lines[:-1]}) == len(lines) - 1
 
 
-def test_facts_of_other_releases_are_not_told(stage: Any) -> None:
+def test_facts_of_other_releases_are_not_shown(stage: Any) -> None:
     made = stage.release().waiting()
     stage.clock.during = [
         lambda: stage.release("v1.5.0"),
@@ -176,7 +174,9 @@ def test_facts_of_other_releases_are_not_told(stage: Any) -> None:
     assert output.count("was read") == 1
 
 
-def test_on_a_terminal_the_last_line_says_where_it_is(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_the_last_line_shows_the_current_phase(
+    stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tagship_cli.views.screen.on_terminal", lambda: True)
     monkeypatch.setenv("COLUMNS", "120")
     made = stage.release().waiting().decided("ana@example.com").decided("bo@example.com").started().shifted(1)
@@ -187,7 +187,7 @@ def test_on_a_terminal_the_last_line_says_where_it_is(stage: Any, monkeypatch: p
     assert "\r\x1b[2K" in output
 
 
-def test_without_a_terminal_nothing_is_written_over(stage: Any) -> None:
+def test_without_a_terminal_no_line_is_overwritten(stage: Any) -> None:
     stage.release().succeeded()
     output = stage.run("watch", "storefront", "v1.4.0").stdout
     assert "\r" not in output
@@ -204,7 +204,7 @@ def test_without_a_terminal_nothing_is_written_over(stage: Any) -> None:
         (9000, "▓▓▓▓▓▓▓▓▓▓ 20 min of 20 min"),
     ],
 )
-def test_how_much_of_a_budget_is_used_can_be_seen(seconds: int, expected: str) -> None:
+def test_the_used_share_of_a_budget_is_shown(seconds: int, expected: str) -> None:
     began = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
     ends = began + timedelta(seconds=1200)
     assert progress(began, ends, began + timedelta(seconds=seconds)) == expected
@@ -219,7 +219,7 @@ def test_how_much_of_a_budget_is_used_can_be_seen(seconds: int, expected: str) -
         (lambda made: made.waiting().started().shifted(1).going_back(), "rollback", 600),
     ],
 )
-def test_where_it_is_says_how_much_time_there_is(stage: Any, brought: Any, phase: str, seconds: int) -> None:
+def test_the_current_phase_shows_the_time_limit(stage: Any, brought: Any, phase: str, seconds: int) -> None:
     from tagship_cli.place import Place
     from tagship_cli.views import overview
 

@@ -159,7 +159,7 @@ def shop() -> Shop:
     return shop
 
 
-def test_the_newest_releases_stay_with_what_a_rollback_of_each_restores(shop: Shop) -> None:
+def test_the_newest_releases_are_kept_with_the_baseline_of_each(shop: Shop) -> None:
     """Fault 97."""
     assert going(shop.fates(POLICY)) == ["version 1", "version 2"]
     why = {fate.stored.name: fate.stays for fate in shop.fates(POLICY)}
@@ -169,7 +169,7 @@ def test_the_newest_releases_stay_with_what_a_rollback_of_each_restores(shop: Sh
     assert why["version 5"] == "it serves traffic"
 
 
-def test_without_a_policy_or_a_release_that_production_runs_everything_stays(shop: Shop) -> None:
+def test_without_a_policy_or_a_current_release_everything_is_kept(shop: Shop) -> None:
     assert going(shop.fates(None)) == []
     records = releases.every(shop.ledger, APPLICATION)
     stored = shop.stored(retention.recorded(records, {}))
@@ -177,7 +177,7 @@ def test_without_a_policy_or_a_release_that_production_runs_everything_stays(sho
     assert going(found) == []
 
 
-def test_what_is_younger_than_the_policy_or_named_in_it_stays(shop: Shop) -> None:
+def test_recent_and_explicitly_named_revisions_are_kept(shop: Shop) -> None:
     assert going(shop.fates(Retention(releases=2, days=1))) == []
     shop.clock.forward(86_400)
     assert going(shop.fates(Retention(releases=2, days=1))) == ["version 1", "version 2"]
@@ -186,7 +186,7 @@ def test_what_is_younger_than_the_policy_or_named_in_it_stays(shop: Shop) -> Non
     assert kept[1].stays == "v1.1.0 is named in retention.keep"
 
 
-def test_what_something_points_at_stays(shop: Shop) -> None:
+def test_revisions_in_use_are_kept(shop: Shop) -> None:
     records = releases.every(shop.ledger, APPLICATION)
     stored = [Stored(name="version 1", revisions=[revision("1")], used="a canary points at it")]  # type: ignore[list-item]
     current = releases.current(shop.ledger, APPLICATION)
@@ -196,7 +196,7 @@ def test_what_something_points_at_stays(shop: Shop) -> None:
     assert found.stays == "a canary points at it"
 
 
-def test_what_several_releases_share_goes_only_with_the_last(shop: Shop) -> None:
+def test_a_shared_revision_is_deleted_only_with_its_last_release(shop: Shop) -> None:
     """Two releases with one template: the older one alone would let it go."""
     records = releases.every(shop.ledger, APPLICATION)
     stored = [Stored(name="template", revisions=[revision("4"), revision("1")])]  # type: ignore[list-item]
@@ -218,7 +218,7 @@ def test_a_release_in_progress_keeps_its_candidate_and_its_baseline(shop: Shop) 
     assert going(shop.fates(POLICY)) == ["version 1", "version 2", "version 3", "version 4", "version 7"]
 
 
-def test_what_a_failed_release_made_goes_and_not_before_its_end(shop: Shop) -> None:
+def test_a_failed_releases_revision_is_deleted_but_not_before_its_ending(shop: Shop) -> None:
     """Fault 97: its candidate was never proven, so its plan names no version."""
     failing = shop.starts(proven=False)
     assert {it.stored.name: it.stays for it in shop.fates(POLICY)}["version 6"] == f"{failing} is RUNNING"
@@ -229,7 +229,7 @@ def test_what_a_failed_release_made_goes_and_not_before_its_end(shop: Shop) -> N
     assert young["version 6"] == f"{failing} is younger than 1 day"
 
 
-def test_what_a_plan_stored_goes_when_its_release_was_never_deployed(shop: Shop) -> None:
+def test_a_planned_object_is_deleted_if_its_release_was_never_deployed(shop: Shop) -> None:
     """A stack's template is stored before anyone is asked; the candidate has no id yet."""
     rejected = shop.starts(proven=False)
     planned = location_of(releases.get(shop.ledger, APPLICATION, rejected))["candidate"]
@@ -242,7 +242,7 @@ def test_what_a_plan_stored_goes_when_its_release_was_never_deployed(shop: Shop)
     assert (found.releases, found.stays) == ((rejected,), "")
 
 
-def test_what_a_waiting_release_would_make_again_stays(shop: Shop) -> None:
+def test_revisions_that_a_waiting_release_would_create_are_kept(shop: Shop) -> None:
     """It has no id yet; what an old release left has the same content."""
     waits = shop.starts()
     same: Any = {**revision("1"), "digest": revision("6")["digest"]}
@@ -255,7 +255,7 @@ def test_what_a_waiting_release_would_make_again_stays(shop: Shop) -> None:
     assert found.stays == f"{waits} is RUNNING"
 
 
-def test_each_is_deleted_under_the_lock_and_recorded_before(shop: Shop) -> None:
+def test_each_deletion_happens_under_the_lock_and_is_recorded_first(shop: Shop) -> None:
     held = []
     shop.at_deletion = lambda: held.append(lock.holder(shop.ledger, APPLICATION))
     done = list(shop.apply(POLICY))
@@ -268,13 +268,13 @@ def test_each_is_deleted_under_the_lock_and_recorded_before(shop: Shop) -> None:
     assert going(shop.fates(POLICY)) == []
 
 
-def test_one_that_is_refused_does_not_stop_the_others(shop: Shop) -> None:
+def test_a_refused_deletion_does_not_stop_the_others(shop: Shop) -> None:
     shop.refuses = ("1",)
     assert [it.refused for it in shop.apply(POLICY)] == ["version 1 is in use", ""]
     assert shop.deleted == ["2"]
 
 
-def test_a_release_that_comes_meanwhile_waits_and_then_goes_on(shop: Shop) -> None:
+def test_a_release_that_starts_meanwhile_waits_and_then_continues(shop: Shop) -> None:
     tag = shop.starts()
     known = {"application": APPLICATION, "tag": tag, "attempt": 1, "execution": tag, "seconds": 900}
 
@@ -289,7 +289,7 @@ def test_a_release_that_comes_meanwhile_waits_and_then_goes_on(shop: Shop) -> No
         list(shop.apply(POLICY))
 
 
-def test_a_rollback_takes_the_lock_over_and_nothing_more_is_deleted(shop: Shop) -> None:
+def test_a_rollback_takes_the_lock_and_nothing_more_is_deleted(shop: Shop) -> None:
     def rolls_back() -> None:
         known = {"application": APPLICATION, "tag": "v1.5.0", "attempt": 1, "execution": "a rollback"}
         lock.acquire(shop.ledger, **known, seconds=600, taking_over=True)
@@ -305,7 +305,7 @@ def test_a_rollback_takes_the_lock_over_and_nothing_more_is_deleted(shop: Shop) 
     assert (holder.rollback, holder.upkeep, holder.execution) == (True, False, "a rollback")
 
 
-def test_who_stops_it_in_the_middle_gives_the_lock_back(shop: Shop) -> None:
+def test_an_interrupted_run_returns_the_lock(shop: Shop) -> None:
     deleting = shop.apply(POLICY)
     next(deleting)
     deleting.close()
@@ -313,7 +313,7 @@ def test_who_stops_it_in_the_middle_gives_the_lock_back(shop: Shop) -> None:
     assert lock.holder(shop.ledger, APPLICATION) is None
 
 
-def test_who_died_with_the_lock_holds_up_nobody_after_the_lease(shop: Shop) -> None:
+def test_a_crashed_run_blocks_nobody_after_its_lease(shop: Shop) -> None:
     taken = {"application": APPLICATION, "tag": "v1.5.0", "attempt": 1, "execution": KIM}
     lock.borrow(shop.ledger, **taken, seconds=300)
     assert lock.open_ones(shop.ledger) == [], "a sweep would take it for a rollback that died"
@@ -336,7 +336,7 @@ def test_a_lease_that_ended_under_it_is_a_releases_again(shop: Shop) -> None:
         next(deleting)
 
 
-def test_a_lock_that_is_kept_for_a_person_is_left_alone(shop: Shop) -> None:
+def test_a_lock_kept_for_a_person_is_left_alone(shop: Shop) -> None:
     tag = shop.starts()
     lock.acquire(shop.ledger, application=APPLICATION, tag=tag, attempt=1, execution=tag, seconds=900)
     shop.ends(tag, Status.ROLLBACK_FAILED)
@@ -344,7 +344,7 @@ def test_a_lock_that_is_kept_for_a_person_is_left_alone(shop: Shop) -> None:
         list(shop.apply(POLICY))
 
 
-def test_what_changed_since_it_was_shown_is_not_deleted(shop: Shop) -> None:
+def test_a_revision_that_changed_since_the_preview_is_not_deleted(shop: Shop) -> None:
     deleting = shop.apply(POLICY)
     shop.succeeds()
     with pytest.raises(RetentionRefused, match=r"changed since it was shown\. Nothing was deleted"):

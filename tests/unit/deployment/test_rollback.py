@@ -70,12 +70,12 @@ def facts(ledger: Ledger, name: str, tag: str = "v1.4.0") -> list[Item]:
 # ---- the order -----------------------------------------------------------------------------------------------------
 
 
-def test_an_order_is_what_its_caller_wrote():
+def test_a_rollback_order_contains_what_its_caller_sent():
     whole = {"by": "lee", "attempt": 2, "to": "v1.2.0", "seen": {"errors": 7}}
     assert Order.from_dict(INPUT | whole) == Order(**INPUT, **whole)
 
 
-def test_what_an_order_leaves_out_is_the_usual():
+def test_omitted_fields_of_an_order_have_defaults():
     order = Order.from_dict(INPUT)
     assert (order.by, order.attempt, order.to, order.seen) == ("tagship", 0, "", None)
     assert order == Order(**INPUT)
@@ -83,12 +83,12 @@ def test_what_an_order_leaves_out_is_the_usual():
 
 
 @pytest.mark.parametrize("order", [None, "storefront v1.4.0", ["storefront"], 7])
-def test_what_is_no_order_at_all_is_refused(order):
+def test_an_invalid_order_is_refused(order):
     with pytest.raises(RollbackRefused, match="A rollback order needs the text fields"):
         Order.from_dict(order)
 
 
-def test_who_asked_is_kept_as_far_as_a_page_can_show_it():
+def test_the_requester_is_stored_shortened_to_what_a_page_can_show():
     assert Order.from_dict(INPUT | {"by": "x" * 301}).by == "x" * 300
 
 
@@ -101,7 +101,7 @@ def nested(levels, *, of=list):
 
 
 @pytest.mark.parametrize("of", [list, dict])
-def test_what_was_seen_is_kept_as_deep_as_a_fact_can_hold_it(of):
+def test_observations_are_stored_as_deep_as_a_fact_allows(of):
     def kept(levels):
         return Order.from_dict(INPUT | {"seen": nested(levels, of=of)}).seen
 
@@ -112,7 +112,7 @@ def test_what_was_seen_is_kept_as_deep_as_a_fact_can_hold_it(of):
     assert inner == "too large to record"
 
 
-def test_of_what_was_seen_long_texts_and_names_are_cut_and_long_lists_left_out():
+def test_long_texts_and_names_in_observations_are_cut_and_long_lists_left_out():
     seen = {
         "n" * 101: "w" * 1001,
         "many": [0] * (_MEMBERS + 1),
@@ -129,16 +129,16 @@ def test_of_what_was_seen_long_texts_and_names_are_cut_and_long_lists_left_out()
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS)
-def test_a_trigger_that_there_is_stays_as_it_is(trigger):
+def test_a_known_trigger_is_kept(trigger):
     assert Order.from_dict(INPUT | {"trigger": trigger}).trigger == trigger
 
 
 @pytest.mark.parametrize("trigger", ["", "console", "Alarm"])
-def test_any_other_trigger_is_a_person_at_the_console(trigger):
+def test_an_unknown_trigger_counts_as_a_person_at_the_console(trigger):
     assert Order.from_dict(INPUT | {"trigger": trigger}).trigger == "operator"
 
 
-def test_its_reason_is_in_words_whoever_gave_it():
+def test_every_requester_gets_a_reason_in_words():
     cause = '{"errorMessage": "the check failed", "stackTrace": []}'
     assert Order.from_dict(INPUT | {"why": cause}).why == "the check failed"
 
@@ -150,7 +150,7 @@ def test_its_reason_is_in_words_whoever_gave_it():
     + [{"to": wrong} for wrong in (None, 3)],
     ids=repr,
 )
-def test_what_is_no_order_is_refused_before_anything_is_looked_up(changes):
+def test_an_invalid_order_is_refused_before_any_lookup(changes):
     with pytest.raises(
         RollbackRefused,
         match=r"^A rollback order needs the text fields application, tag, trigger, why\. Nothing was changed\.$",
@@ -158,11 +158,11 @@ def test_what_is_no_order_is_refused_before_anything_is_looked_up(changes):
         Order.from_dict(changed(INPUT, changes))
 
 
-def test_whoever_ordered_it_is_a_text():
+def test_the_requester_is_stored_as_text():
     assert Order.from_dict(INPUT | {"by": 7}).by == "7"
 
 
-def test_its_facts_say_of_which_rollback_they_are():
+def test_its_facts_name_their_rollback():
     order = Order.from_dict(INPUT | {"by": "lee"})
     found = order.fact({"attempt": 3}, "Rollback Triggered", rollback="one", execution=ONE, percent=10)
     assert found == Fact(
@@ -185,7 +185,7 @@ def ask(ledger: Ledger, *, execution: str = TWO, rollback: str = "two") -> bool:
     return joined(ledger, ORDER, present, execution=execution, rollback=rollback)
 
 
-def test_a_rollback_that_finds_another_at_it_waits_and_says_so_once(ledger):
+def test_a_rollback_that_finds_another_in_progress_waits_and_records_it_once(ledger):
     """Fault 47."""
     release(ledger)
     locked(ledger)
@@ -203,7 +203,7 @@ def test_a_rollback_that_finds_another_at_it_waits_and_says_so_once(ledger):
 
 
 @pytest.mark.parametrize("status", [Status.ROLLED_BACK, Status.ABORTED])
-def test_who_waited_for_a_rollback_that_worked_has_nothing_left_to_do(ledger, status):
+def test_after_a_successful_rollback_the_waiting_one_has_nothing_to_do(ledger, status):
     """Fault 47."""
     release(ledger)
     locked(ledger, execution=ONE, taking_over=True)
@@ -214,7 +214,7 @@ def test_who_waited_for_a_rollback_that_worked_has_nothing_left_to_do(ledger, st
     assert ask(ledger, rollback="three") is False, "who comes later did not wait"
 
 
-def test_who_waited_for_a_rollback_that_failed_does_it(ledger):
+def test_after_a_failed_rollback_the_waiting_one_runs(ledger):
     release(ledger)
     locked(ledger, execution=ONE, taking_over=True)
     with pytest.raises(RollbackUnderway):
@@ -223,7 +223,7 @@ def test_who_waited_for_a_rollback_that_failed_does_it(ledger):
     assert ask(ledger) is False
 
 
-def test_who_waited_for_a_rollback_that_died_does_it(ledger, clock):
+def test_after_a_dead_rollback_the_waiting_one_runs(ledger, clock):
     release(ledger)
     locked(ledger, execution=ONE, taking_over=True)
     with pytest.raises(RollbackUnderway):
@@ -232,7 +232,7 @@ def test_who_waited_for_a_rollback_that_died_does_it(ledger, clock):
     assert ask(ledger) is False
 
 
-def test_a_rollback_that_asks_again_is_not_another(ledger):
+def test_a_repeated_rollback_request_does_not_count_as_another(ledger):
     """Fault 29."""
     release(ledger)
     locked(ledger, execution=TWO, taking_over=True)
@@ -241,13 +241,13 @@ def test_a_rollback_that_asks_again_is_not_another(ledger):
 
 
 @pytest.mark.parametrize("other", [{"tag": "v1.5.0"}, {"attempt": 2}], ids=repr)
-def test_a_rollback_of_another_release_is_not_joined(ledger, other):
+def test_a_rollback_of_another_release_is_not_waited_for(ledger, other):
     release(ledger)
     locked(ledger, **{"execution": ONE, "taking_over": True} | other)
     assert ask(ledger) is False
 
 
-def test_a_release_that_has_the_lock_itself_is_no_rollback(ledger):
+def test_a_release_that_holds_the_lock_is_not_a_rollback(ledger):
     release(ledger)
     locked(ledger)
     assert ask(ledger) is False
@@ -256,7 +256,7 @@ def test_a_release_that_has_the_lock_itself_is_no_rollback(ledger):
 # ---- what can be taken back ----------------------------------------------------------------------------------------
 
 
-def test_a_release_that_moved_nothing_back_is_refused_with_its_reason(ledger):
+def test_a_release_without_traffic_is_refused_with_a_reason(ledger):
     release(ledger)
     with pytest.raises(
         RollbackRefused,
@@ -267,7 +267,7 @@ def test_a_release_that_moved_nothing_back_is_refused_with_its_reason(ledger):
 
 
 @pytest.mark.parametrize("trigger", ["abort", "supervisor"])
-def test_who_rolls_back_what_died_is_refused_when_it_has_succeeded(ledger, trigger):
+def test_a_rollback_of_a_dead_release_is_refused_if_it_has_succeeded(ledger, trigger):
     release(ledger, plan=planned("v1.4.0", after=None))
     end(ledger)
     with pytest.raises(RollbackRefused, match=r"it had already succeeded when its execution ended\. Nothing"):
@@ -278,7 +278,7 @@ def test_who_rolls_back_what_died_is_refused_when_it_has_succeeded(ledger, trigg
         )
 
 
-def test_what_production_does_not_run_any_more_stays_history(ledger):
+def test_an_earlier_release_stays_history(ledger):
     for tag, after in (("v1.4.0", None), ("v1.5.0", "v1.4.0")):
         release(ledger, tag, plan=planned(tag, after=after))
         end(ledger, tag)
@@ -288,7 +288,7 @@ def test_what_production_does_not_run_any_more_stays_history(ledger):
 
 
 @pytest.mark.parametrize("attempt", [0, 1])
-def test_the_attempt_that_is_meant_may_be_taken_back(ledger, attempt):
+def test_the_named_attempt_can_be_rolled_back(ledger, attempt):
     refuse(
         ledger,
         Order.from_dict(INPUT | {"attempt": attempt}),
@@ -296,7 +296,7 @@ def test_the_attempt_that_is_meant_may_be_taken_back(ledger, attempt):
     )
 
 
-def test_another_attempt_than_the_one_that_is_meant_is_left_alone(ledger):
+def test_another_attempt_than_the_named_one_is_left_alone(ledger):
     present = release(ledger, plan=planned("v1.4.0", after=None))
     with pytest.raises(
         RollbackRefused,
@@ -317,7 +317,7 @@ def barred(ledger: Ledger, **changes: Any) -> str:
 
 
 @pytest.mark.parametrize("status", [Status.ROLLED_BACK, Status.ABORTED])
-def test_a_release_that_was_taken_back_before_is_barred_and_nothing_else(ledger, status):
+def test_an_already_rolled_back_release_is_blocked_and_nothing_else_happens(ledger, status):
     release(ledger)
     end(ledger, status=status)
     message = "storefront v1.4.0 was rolled back before. From now on it cannot be deployed again."
@@ -340,14 +340,14 @@ def test_a_release_that_was_taken_back_before_is_barred_and_nothing_else(ledger,
     ],
     ids=str,
 )
-def test_anything_else_is_a_rollback_as_usual(ledger, status, changes):
+def test_anything_else_is_an_ordinary_rollback(ledger, status, changes):
     release(ledger)
     end(ledger, status=status)
     assert barred(ledger, **changes) == ""
     assert not facts(ledger, "Release Barred")
 
 
-def test_another_attempt_than_the_one_that_is_meant_is_not_barred(ledger):
+def test_another_attempt_than_the_named_one_is_not_blocked(ledger):
     release(ledger)
     end(ledger, status=Status.ROLLED_BACK)
     with pytest.raises(
@@ -375,11 +375,11 @@ def back_to(tag: str) -> Order:
 
 
 @pytest.mark.parametrize("tag", ["", "v1.3.0"])
-def test_one_step_back_leads_where_the_plan_says(ledger, three, tag):
+def test_a_rollback_by_one_release_restores_the_plans_baseline(ledger, three, tag):
     assert leading_to(ledger, back_to(tag), three) == {}
 
 
-def test_further_back_the_other_release_is_the_baseline_and_current_afterwards(ledger, three):
+def test_a_rollback_further_back_makes_the_other_release_baseline_and_current(ledger, three):
     assert leading_to(ledger, back_to("v1.2.0"), three) == {
         "plan": {
             "from": "v1.2.0",
@@ -396,7 +396,7 @@ def test_further_back_the_other_release_is_the_baseline_and_current_afterwards(l
     }
 
 
-def test_there_is_no_way_back_to_a_release_that_nobody_knows(ledger, three):
+def test_a_rollback_to_an_unknown_release_is_refused(ledger, three):
     with pytest.raises(
         RollbackRefused,
         match=r"^storefront v1\.4\.0 cannot be rolled back to v0\.9\.0: Release storefront v0\.9\.0 is not in the ledger ",
@@ -404,7 +404,7 @@ def test_there_is_no_way_back_to_a_release_that_nobody_knows(ledger, three):
         leading_to(ledger, back_to("v0.9.0"), three)
 
 
-def test_there_is_no_way_back_to_a_release_that_did_not_succeed(ledger, three):
+def test_a_rollback_to_an_unsuccessful_release_is_refused(ledger, three):
     release(ledger, "v1.3.5")
     end(ledger, "v1.3.5", Status.REJECTED)
     with pytest.raises(
@@ -443,7 +443,7 @@ def after_making_way(ledger: Ledger, present: Item) -> Item:
     return releases.get(ledger, "storefront", "v1.5.0")
 
 
-def test_a_release_that_waits_for_its_approval_gives_way(ledger, three, waiting):
+def test_a_release_that_waits_for_approval_is_superseded(ledger, three, waiting):
     ended = after_making_way(ledger, three)
     why = (
         "storefront v1.4.0, which was deployed, was rolled back while v1.5.0 was in progress, so the "
@@ -458,37 +458,37 @@ def test_a_release_that_waits_for_its_approval_gives_way(ledger, three, waiting)
         assert fact["execution"] == ONE
 
 
-def test_one_that_nobody_was_asked_about_yet_gives_way_too(ledger, three):
+def test_a_release_without_an_approval_request_is_superseded_too(ledger, three):
     release(ledger, "v1.5.0")
     locked(ledger, "v1.5.0")
     assert after_making_way(ledger, three)["status"] == "INVALID"
 
 
-def test_one_that_has_moved_traffic_goes_on_and_its_request_is_not_touched(ledger, three, waiting):
+def test_a_release_that_has_traffic_continues_and_its_request_is_unchanged(ledger, three, waiting):
     releases.moving(ledger, application="storefront", tag="v1.5.0", attempt=1)
     assert after_making_way(ledger, three)["status"] == "RUNNING"
     assert approvals.get(ledger, "id")["status"] == "OPEN"
 
 
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.ROLLBACK_FAILED])
-def test_nothing_gives_way_to_a_rollback_of_what_production_does_not_run(ledger, three, waiting, status):
+def test_a_rollback_of_an_earlier_release_supersedes_nothing(ledger, three, waiting, status):
     assert after_making_way(ledger, three | {"status": status})["status"] == "RUNNING"
 
 
-def test_a_rollback_does_not_end_the_release_that_it_takes_back(ledger):
+def test_a_rollback_does_not_supersede_the_release_that_it_rolls_back(ledger):
     present = release(ledger, plan=planned("v1.4.0", after=None))
     locked(ledger)
     make_way(ledger, ORDER, present | {"status": Status.SUCCEEDED}, execution=ONE)
     assert releases.get(ledger, "storefront", "v1.4.0")["status"] == "RUNNING"
 
 
-def test_a_lock_that_another_attempt_has_left_behind_ends_nothing(ledger, three):
+def test_a_lock_left_by_another_attempt_supersedes_nothing(ledger, three):
     release(ledger, "v1.5.0")
     locked(ledger, "v1.5.0", attempt=2)
     assert after_making_way(ledger, three)["status"] == "RUNNING"
 
 
-def test_one_that_has_ended_and_keeps_its_lock_is_left_to_a_person(ledger, three):
+def test_an_ended_release_that_keeps_its_lock_is_left_to_a_person(ledger, three):
     release(ledger, "v1.5.0", plan=planned("v1.5.0", after="v1.4.0"))
     locked(ledger, "v1.5.0")
     end(ledger, "v1.5.0", Status.ROLLBACK_FAILED)
@@ -496,7 +496,7 @@ def test_one_that_has_ended_and_keeps_its_lock_is_left_to_a_person(ledger, three
     assert lock.holder(ledger, "storefront").kept
 
 
-def test_where_nobody_has_the_lock_nothing_gives_way(ledger, three):
+def test_without_a_lock_holder_nothing_is_superseded(ledger, three):
     make_way(ledger, ORDER, three, execution=ONE)
     assert releases.get(ledger, "storefront", "v1.4.0") == three
 
@@ -519,7 +519,7 @@ def shifted(ledger: Ledger, index: int, percent: int) -> None:
 STEPS = {"steps": [{"percent": 10}, {"percent": 50}, {"percent": 100}]}
 
 
-def test_each_share_is_told_with_the_seconds_until_the_next_one_and_the_last_until_now(ledger, clock):
+def test_each_traffic_share_has_the_seconds_until_the_next_and_the_last_until_now(ledger, clock):
     present = release(ledger, plan=STEPS)
     for index, percent in enumerate((10, 50, 100)):
         shifted(ledger, index, percent)
@@ -539,7 +539,7 @@ def test_steps_that_were_not_reached_are_left_out(ledger, clock):
     assert served(ledger, present, clock()) == [{"percent": 10, "seconds": 5}]
 
 
-def test_no_share_is_told_where_nothing_was_planned_and_no_time_is_less_than_none(ledger):
+def test_without_a_plan_there_are_no_shares_and_no_time_is_negative(ledger):
     assert served(ledger, release(ledger, plan={}), datetime(2026, 1, 1, tzinfo=UTC)) == []
     shifted(ledger, 0, 10)
     present = marked(ledger, plan=STEPS)
@@ -552,7 +552,7 @@ UNSAFE: Any = {"manifest": {"rollbackUnsafe": "Migration 42 drops a column."}}
 
 
 @pytest.mark.parametrize("trigger", sorted(set(TRIGGERS) - {"operator", "security"}))
-def test_nothing_by_itself_restores_what_can_not_work_any_longer(trigger):
+def test_an_unsafe_rollback_never_starts_automatically(trigger):
     """Fault 103."""
     order = Order.from_dict(INPUT | {"trigger": trigger})
     with pytest.raises(
@@ -568,6 +568,6 @@ def test_nothing_by_itself_restores_what_can_not_work_any_longer(trigger):
 
 
 @pytest.mark.parametrize("trigger", ["operator", "security", "something that a person typed"])
-def test_a_person_may_restore_it_all_the_same(trigger):
+def test_a_person_can_still_start_an_unsafe_rollback(trigger):
     """Fault 103."""
     refuse_unsafe(Order.from_dict(INPUT | {"trigger": trigger}), UNSAFE)

@@ -76,7 +76,7 @@ def test_an_application_without_alarms_assumes_no_role():
     assert in_role.asked == []
 
 
-def test_quiet_alarms_pass_and_each_is_asked_once():
+def test_quiet_alarms_pass_and_each_is_read_once():
     cloudwatch = FakeCloudWatch({"storefront-5xx": "OK", "all-of-it": "OK"})
     result = judged(cloudwatch, "storefront-5xx", "all-of-it", watch=("storefront-5xx",))
     assert (result.verdict, result.why, result.warning, result.seen) == (
@@ -89,7 +89,7 @@ def test_quiet_alarms_pass_and_each_is_asked_once():
 
 
 @pytest.mark.parametrize("name", ["storefront-5xx", "all-of-it"])
-def test_one_that_fires_already_is_told_to_approvers_and_kept_for_the_health_checks(name):
+def test_an_alarm_already_firing_is_shown_to_approvers_and_stored_for_the_health_checks(name):
     """Fault 43."""
     result = judged(FakeCloudWatch({name: "ALARM", "another": "OK"}), name, watch=("another",))
     assert (result.verdict, result.why) == (Verdict.PASSED, "1 of 2 alarms firing.")
@@ -100,7 +100,7 @@ def test_one_that_fires_already_is_told_to_approvers_and_kept_for_the_health_che
 SILENT = {"storefront-5xx": "INSUFFICIENT_DATA"}
 
 
-def test_a_silent_alarm_that_a_check_reads_is_said_to_end_in_a_rollback():
+def test_a_silent_alarm_used_by_a_check_is_reported_to_cause_a_rollback():
     result = judged(FakeCloudWatch(SILENT, made={"TreatMissingData": "notBreaching"}), "storefront-5xx")
     assert (result.verdict, result.warning) == (
         Verdict.PASSED,
@@ -110,7 +110,7 @@ def test_a_silent_alarm_that_a_check_reads_is_said_to_end_in_a_rollback():
 
 
 @pytest.mark.parametrize("made", [{}, {"TreatMissingData": "missing"}])
-def test_an_alarm_that_can_only_be_silent_without_traffic_is_said_with_what_to_do(made):
+def test_an_alarm_that_is_silent_only_without_traffic_is_reported_with_a_remedy(made):
     """Fault 101."""
     warning = judged(FakeCloudWatch(SILENT, made=made), "storefront-5xx").warning
     assert warning == (
@@ -119,7 +119,7 @@ def test_an_alarm_that_can_only_be_silent_without_traffic_is_said_with_what_to_d
     )
 
 
-def test_an_alarm_without_data_that_the_configuration_accepts_is_said_to_show_nothing():
+def test_an_alarm_without_data_that_the_configuration_accepts_is_reported_to_show_nothing():
     """Fault 101: the consent is explicit, and approvers read it."""
     result = judged(FakeCloudWatch(SILENT), "storefront-5xx", no_data="healthy")
     assert (result.verdict, result.warning) == (
@@ -136,12 +136,12 @@ def test_several_silent_alarms_are_named_in_one_sentence(no_data):
     assert result.warning.startswith("storefront-5xx, b has no data")
 
 
-def test_a_silent_alarm_of_the_watch_rolls_nothing_back():
+def test_a_silent_alarm_of_the_watch_causes_no_rollback():
     assert judged(FakeCloudWatch(SILENT), watch=("storefront-5xx",)).warning == "storefront-5xx has no data."
 
 
 @pytest.mark.parametrize("periods, slow", [(5, False), (6, True)])
-def test_an_alarm_that_evaluates_longer_than_the_release_is_looked_at_is_said(periods, slow):
+def test_an_alarm_whose_evaluation_outlasts_the_release_is_reported(periods, slow):
     """Fault 66."""
     quiet = FakeCloudWatch({"storefront-5xx": "OK"}, made={"Period": 60, "EvaluationPeriods": periods})
     warning = judged(quiet, "storefront-5xx").warning
@@ -153,7 +153,7 @@ def test_an_alarm_that_evaluates_longer_than_the_release_is_looked_at_is_said(pe
     )
 
 
-def test_the_watch_counts_as_time_to_see():
+def test_the_watch_counts_as_observation_time():
     quiet = FakeCloudWatch({"storefront-5xx": "OK"}, made={"Period": 60, "EvaluationPeriods": 6})
     assert judged(quiet, "storefront-5xx", watch=("storefront-5xx",)).warning == ""
 
@@ -161,7 +161,7 @@ def test_the_watch_counts_as_time_to_see():
 @pytest.mark.parametrize(
     "watch, evaluates, slow", [("storefront-5xx", 6, False), ("another", 6, True), ("another", 5, False)]
 )
-def test_only_what_the_watch_watches_has_its_time(watch, evaluates, slow):
+def test_only_watched_alarms_get_the_watchs_time(watch, evaluates, slow):
     quiet = FakeCloudWatch(
         {"storefront-5xx": "OK", "another": "OK"}, made={"Period": 60, "EvaluationPeriods": evaluates}
     )
@@ -170,20 +170,20 @@ def test_only_what_the_watch_watches_has_its_time(watch, evaluates, slow):
 
 
 @pytest.mark.parametrize("look_back, slow", [(180, False), (60, True)])
-def test_a_bake_that_is_raised_for_alarms_counts_as_time_to_see(look_back, slow):
+def test_a_bake_extended_for_alarms_counts_as_observation_time(look_back, slow):
     quiet = FakeCloudWatch({"storefront-5xx": "OK"}, made={"Period": 60, "EvaluationPeriods": 3})
     short = {"type": "canary", "percent": 10, "bake": 60}
     warning = judged(quiet, "storefront-5xx", strategy=short, look_back=look_back).warning
     assert ("is monitored for only 60 s" in warning) is slow
 
 
-def test_a_reason_that_ends_in_a_full_stop_gets_no_second_one():
+def test_a_reason_that_ends_with_a_full_stop_gets_no_second_one():
     made = {"StateReason": "Threshold crossed."}
     warning = judged(FakeCloudWatch({"storefront-5xx": "ALARM"}, made=made), "storefront-5xx").warning
     assert warning.endswith("UTC: Threshold crossed.")
 
 
-def test_all_that_approvers_must_know_is_said_one_after_the_other():
+def test_all_warnings_for_approvers_are_listed():
     states = {"storefront-5xx": "ALARM", "latency": "INSUFFICIENT_DATA"}
     result = judged(FakeCloudWatch(states), "storefront-5xx", "latency", no_data="healthy")
     assert result.warning == (
@@ -195,17 +195,17 @@ def test_all_that_approvers_must_know_is_said_one_after_the_other():
 @pytest.mark.parametrize(
     "state, why", [("OK", "None of 1 alarm is firing."), ("ALARM", "1 of 1 alarm firing.")]
 )
-def test_one_alarm_is_not_called_alarms(state, why):
+def test_a_single_alarm_uses_the_singular(state, why):
     assert judged(FakeCloudWatch({"storefront-5xx": state}), "storefront-5xx").why == why
 
 
-def test_alarms_that_do_not_exist_stop_the_release_with_their_names():
+def test_missing_alarms_stop_the_release_with_their_names():
     result = judged(FakeCloudWatch({"storefront-5xx": "OK"}), "storefront-5xx", "latency", watch=("errors",))
     assert result.verdict is Verdict.FAILED
     assert result.why == "No alarm named latency, errors exists in account 000000000000, region us-east-1."
 
 
-def test_more_alarms_than_one_call_takes_are_asked_in_two():
+def test_more_alarms_than_one_call_accepts_are_read_in_two():
     names = [f"alarm-{number}" for number in range(101)]
     cloudwatch = FakeCloudWatch(dict.fromkeys(names, "OK"))
     assert judged(cloudwatch, *names[:100], watch=(names[100],)).verdict is Verdict.PASSED
@@ -213,21 +213,21 @@ def test_more_alarms_than_one_call_takes_are_asked_in_two():
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "ExpiredToken"])
-def test_a_role_that_may_not_look_stops_the_release(code):
+def test_a_role_without_permission_stops_the_release(code):
     result = judged(FakeCloudWatch(fails_with=aws_error(code, status=403)), "storefront-5xx")
     assert result.verdict is Verdict.FAILED
     assert code in result.why
     assert "tagship role" in result.remedy
 
 
-def test_a_role_that_can_not_be_assumed_stops_the_release():
+def test_a_role_that_cannot_be_assumed_stops_the_release():
     in_role = InRole(refused=CredentialsRefused("It can't be assumed.", "Trust us."))
     health = {"checks": [{"type": "lambda"}, {"type": "alarm", "names": ["storefront-5xx"]}]}
     result = alarms.check(case(in_role=in_role, configuration=configured(application(health=health))))
     assert (result.verdict, result.why) == (Verdict.FAILED, "It can't be assumed.")
 
 
-def test_a_throttled_look_is_asked_again_by_the_state_machine():
+def test_a_throttled_read_is_retried_by_the_state_machine():
     """Fault 12."""
     with pytest.raises(AwsUnavailable):
         judged(FakeCloudWatch(fails_with=aws_error("Throttling")), "storefront-5xx")

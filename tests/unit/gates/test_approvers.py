@@ -34,11 +34,11 @@ ANA, BO = "ana@example.com", "bo@example.com"
         ((ANA,), 1, ANA, True, Verdict.PASSED),
     ],
 )
-def test_the_author_is_taken_out_before_it_is_counted(given, required, author, may, verdict):
+def test_the_author_is_removed_before_counting(given, required, author, may, verdict):
     assert judged(*given, required=required, author=author, authorMayApprove=may).verdict is verdict
 
 
-def test_it_says_who_may_decide_and_what_to_do():
+def test_it_names_the_possible_approvers_and_the_remedy():
     result = judged(ANA, BO, required=2, author=ANA)
     assert result.why == f"The policy requires 2 approvals, but only {BO} may decide: {ANA} is the author."
     assert result.remedy == "Add approvers or require fewer approvals, then run `tagship retry`."
@@ -72,16 +72,16 @@ PLATFORM, CHI = {"group": "platform"}, "chi@example.com"
         ((), "dana@example.com", Verdict.FAILED),
     ],
 )
-def test_each_rule_must_still_be_met_without_the_author_by_people_of_its_own(members, author, verdict):
+def test_each_rule_must_be_met_by_different_people_without_the_author(members, author, verdict):
     """Fault 127."""
     assert ruled(PLATFORM, {"approvers": [CHI]}, members=members, author=author).verdict is verdict
 
 
-def test_it_names_the_rule_that_can_not_be_met():
+def test_it_names_the_rule_that_cannot_be_met():
     result = ruled(PLATFORM, {"approvers": [CHI]}, members=[ANA], author=ANA)
     assert result.why.endswith("ana@example.com is the author. 1 approval missing for group platform.")
 
 
-def test_it_says_what_warnings_may_require_more():
+def test_it_says_how_many_more_approvers_warnings_may_require():
     result = ruled(PLATFORM, members=[ANA, BO], extraForWarnings=1)
     assert result.why == "1 of 2 must approve, and up to 1 more if the plan has warnings."

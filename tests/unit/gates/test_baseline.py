@@ -12,7 +12,7 @@ from tests.unit.builders import application, configured
 from tests.unit.gates.cases import REVISION, FakeTarget, InRole, case
 
 
-def test_what_serves_can_be_restored():
+def test_the_current_revision_can_be_restored():
     asked = FakeTarget()
     result = baseline.check(case(target=asked, production="v1.3.0"))
     assert (result.verdict, result.why, result.warning) == (
@@ -23,7 +23,7 @@ def test_what_serves_can_be_restored():
     assert asked.asked == [("restorable", REVISION)]
 
 
-def test_a_first_release_is_told_as_such():
+def test_a_first_release_is_reported_as_such():
     """Fault 46."""
     result = baseline.check(case(target=FakeTarget(restores=None)))
     assert (result.verdict, result.why) == (Verdict.PASSED, "Nothing serves traffic now.")
@@ -39,12 +39,12 @@ def test_a_first_release_is_told_as_such():
     ],
     ids=str,
 )
-def test_what_can_not_be_restored_stops_the_release(error):
+def test_a_current_revision_that_cannot_be_restored_stops_the_release(error):
     result = baseline.check(case(target=FakeTarget(raises={"restorable": error})))
     assert (result.verdict, result.why) == (Verdict.FAILED, str(error))
 
 
-def test_why_a_role_can_not_be_assumed_is_told_once_by_the_target_gate():
+def test_only_the_target_gate_explains_why_a_role_cannot_be_assumed():
     refused = CredentialsRefused("The role can't be assumed.", "This trust policy allows it: {}")
     result = baseline.check(case(in_role=InRole(refused=refused)))
     assert (result.verdict, result.why, result.remedy, result.cause) == (
@@ -55,7 +55,7 @@ def test_why_a_role_can_not_be_assumed_is_told_once_by_the_target_gate():
     )
 
 
-def test_aws_that_can_not_answer_is_asked_again_by_the_state_machine():
+def test_an_unavailable_aws_is_retried_by_the_state_machine():
     with pytest.raises(AwsUnavailable):
         baseline.check(case(target=FakeTarget(raises={"restorable": AwsUnavailable("throttled")})))
 
@@ -64,7 +64,7 @@ ANSWERS = {"lambda storefront": {"answers": True, "why": "1 of 1 requests passed
 SILENT = {"lambda storefront": {"answers": False, "why": 'The answer is not {"healthy": true}.'}}
 
 
-def test_what_serves_is_asked_the_checks_question_and_the_answer_travels_on():
+def test_the_current_revision_is_health_checked_and_the_result_is_passed_on():
     questions = []
 
     def ask(configuration, revision):
@@ -77,7 +77,7 @@ def test_what_serves_is_asked_the_checks_question_and_the_answer_travels_on():
     assert result.seen == {"answers": {"lambda storefront": True}}
 
 
-def test_approvers_read_that_what_serves_cannot_answer_the_check():
+def test_approvers_read_that_the_current_revision_cannot_answer_the_check():
     """Fault 89."""
     result = baseline.check(case(production="v1.3.0", answers=SILENT))
     assert result.verdict is Verdict.PASSED
@@ -88,7 +88,7 @@ def test_approvers_read_that_what_serves_cannot_answer_the_check():
     assert result.seen == {"answers": {"lambda storefront": False}}
 
 
-def test_approvers_read_of_each_check_that_what_serves_cannot_answer():
+def test_approvers_read_of_each_check_that_the_current_revision_cannot_answer():
     both = (
         SILENT | {"http": {"answers": False, "why": "It answers 404."}} | {"custom smoke": {"answers": True}}
     )
@@ -98,12 +98,12 @@ def test_approvers_read_of_each_check_that_what_serves_cannot_answer():
     )
 
 
-def test_what_tagship_did_not_release_is_named_as_its_target_names_it():
+def test_a_revision_that_tagship_did_not_release_is_named_as_its_target_names_it():
     result = baseline.check(case(answers=SILENT))
     assert result.warning.startswith("A rollback would restore version 1 of storefront, but")
 
 
-def test_checks_that_all_look_back_can_say_nothing_after_a_rollback_and_approvers_read_it():
+def test_approvers_read_that_checks_of_past_data_cannot_verify_a_rollback():
     only_alarms = configured(application(health={"checks": [{"type": "alarm", "names": ["storefront-5xx"]}]}))
     result = baseline.check(case(production="v1.3.0", configuration=only_alarms))
     assert result.warning == (
@@ -112,7 +112,7 @@ def test_checks_that_all_look_back_can_say_nothing_after_a_rollback_and_approver
     )
 
 
-def test_where_nothing_serves_nobody_is_asked():
+def test_if_nothing_is_deployed_nothing_is_checked():
     result = baseline.check(case(target=FakeTarget(restores=None), answers=SILENT))
     assert "cannot answer" not in result.warning
     assert result.seen == {}

@@ -27,7 +27,7 @@ def judged(*, deployment=1200, health_seconds=300, rollback=600, look_back_secon
     return budget.check(replace(asked, settings=settings))
 
 
-def test_what_fits_says_its_sums():
+def test_a_strategy_within_its_budget_shows_the_sums():
     result = judged(strategy={"type": "canary", "percent": 10, "bake": 300})
     assert result.verdict is Verdict.PASSED
     assert result.why == (
@@ -54,14 +54,14 @@ def test_what_fits_says_its_sums():
         ),
     ],
 )
-def test_a_strategy_is_told_by_its_bakes_and_steps(strategy, said):
+def test_a_strategy_is_described_by_its_bakes_and_steps(strategy, said):
     assert said in judged(strategy=strategy).why
 
 
 @pytest.mark.parametrize(
     "deployment, verdict", [(330, Verdict.PASSED), (329, Verdict.FAILED), (60, Verdict.FAILED)]
 )
-def test_a_strategy_that_takes_longer_than_a_deployment_is_refused(deployment, verdict):
+def test_a_strategy_longer_than_the_deployment_budget_is_refused(deployment, verdict):
     result = judged(deployment=deployment)
     assert result.verdict is verdict
     if verdict is Verdict.FAILED:
@@ -86,12 +86,12 @@ def test_a_strategy_that_takes_longer_than_a_deployment_is_refused(deployment, v
         ({"type": "custom", "function": "smoke"}, 20),
     ],
 )
-def test_a_check_takes_what_its_requests_may_take_and_never_more_than_all_have_together(check, seconds):
+def test_a_check_takes_as_long_as_its_requests_may_take_up_to_the_shared_limit(check, seconds):
     found = read_application(application(health={"checks": [check]}))
     assert found.health.checks[0].seconds == seconds
 
 
-def test_the_longest_check_must_fit_into_health_and_into_the_way_back():
+def test_the_longest_check_must_fit_the_health_and_the_rollback_budget():
     checks = {"checks": [{"type": "lambda"}, HTTP]}
     assert judged(health=checks, health_seconds=25, rollback=40).verdict is Verdict.PASSED
     result = judged(health=checks, health_seconds=24, rollback=39)
@@ -102,7 +102,7 @@ def test_the_longest_check_must_fit_into_health_and_into_the_way_back():
     )
 
 
-def test_a_configuration_that_can_not_be_read_is_not_let_through():
+def test_an_unreadable_configuration_does_not_pass():
     missing = {"version": 1, "document": None, "problems": ["is not JSON"]}
     assert budget.check(case(configuration=missing)).verdict is Verdict.ERROR
 
@@ -118,7 +118,7 @@ SEES_LATE = {"checks": [{"type": "lambda"}, {"type": "alarm", "names": ["storefr
         ({"type": "canary", "bake": 300}, "(10 % for 300 s + 2 steps of 15 s) = 330 s"),
     ],
 )
-def test_alarms_and_metrics_get_time_to_show_what_happens(strategy, said):
+def test_alarms_and_metrics_get_time_to_show_data(strategy, said):
     """Faults 65 and 66."""
     result = judged(strategy=strategy, health=SEES_LATE)
     assert said in result.why
@@ -126,12 +126,12 @@ def test_alarms_and_metrics_get_time_to_show_what_happens(strategy, said):
     assert (raised in result.why) == (strategy.get("bake") != 300)
 
 
-def test_a_stack_that_measures_at_once_raises_no_bake():
+def test_a_stack_with_immediate_measurements_extends_no_bake():
     result = judged(strategy={"type": "canary", "bake": 60}, health=SEES_LATE, look_back_seconds=30)
     assert "(10 % for 60 s + 2 steps of 15 s) = 90 s" in result.why
 
 
-def test_a_strategy_whose_bakes_are_too_long_only_for_their_floor_is_refused_with_that_reason():
+def test_a_strategy_that_is_too_long_only_because_of_minimum_bakes_is_refused_with_that_reason():
     result = judged(strategy={"type": "linear", "percent": 10, "bake": 60}, health=SEES_LATE)
     assert result.verdict is Verdict.FAILED
     assert "at least 180 s each, so that alarms and metrics can show a problem" in result.remedy

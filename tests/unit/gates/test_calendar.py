@@ -52,18 +52,18 @@ def judged(*freezes: Freeze, emergency: str = "", now: datetime = NOW, **gates):
         ({"windows": [CLOSED, OPEN]}, f"A window is open ({CLOSED}, {OPEN}), and nothing is frozen."),
     ],
 )
-def test_what_is_open_passes(gates, why):
+def test_an_open_calendar_passes(gates, why):
     result = judged(**gates)
     assert (result.gate, result.verdict, result.why, result.warning) == ("calendar", Verdict.PASSED, why, "")
 
 
-def test_a_freeze_that_has_ended_or_not_begun_is_in_nobodys_way():
+def test_a_past_or_future_freeze_blocks_nobody():
     assert judged(frozen(hours=-0.5)).verdict is Verdict.PASSED
     assert judged(frozen(), now=NOW - timedelta(hours=2)).verdict is Verdict.PASSED
 
 
 @pytest.mark.parametrize("scope, whose", [("storefront", "storefront"), (EVERY_APPLICATION, "Everything")])
-def test_what_is_frozen_fails_with_who_why_and_when_it_ends(scope, whose):
+def test_a_frozen_application_fails_with_who_why_and_when_it_ends(scope, whose):
     result = judged(frozen(scope=scope))
     assert result.verdict is Verdict.FAILED
     assert result.why == (
@@ -76,7 +76,7 @@ def test_what_is_frozen_fails_with_who_why_and_when_it_ends(scope, whose):
     )
 
 
-def test_outside_of_every_window_it_fails_with_when_one_opens():
+def test_outside_every_window_it_fails_with_the_next_opening():
     result = judged(windows=[CLOSED])
     assert result.why == (
         f"No window is open ({CLOSED}). It may be deployed from Tue 24 Nov 2026, 09:00 CET (08:00 UTC)."
@@ -84,7 +84,7 @@ def test_outside_of_every_window_it_fails_with_when_one_opens():
     assert result.verdict is Verdict.FAILED
 
 
-def test_what_waits_passes_and_approvers_read_when_traffic_moves():
+def test_a_waiting_release_passes_and_approvers_see_when_traffic_moves():
     result = judged(frozen(hours=25), windows=[CLOSED], whenClosed="wait")
     assert result.verdict is Verdict.PASSED
     assert result.warning == (
@@ -114,7 +114,7 @@ def test_an_emergency_passes_and_says_so_first(gates):
     assert result.warning.endswith(f"It ignores: {result.why}")
 
 
-def test_an_emergency_with_nothing_in_its_way_says_that_it_would_pass():
+def test_an_emergency_without_obstacles_says_that_it_would_pass():
     result = judged(emergency="Nobody can pay.")
     assert result.verdict is Verdict.PASSED
     assert result.why == "Nothing blocks it now."
@@ -131,11 +131,11 @@ def test_an_emergency_with_nothing_in_its_way_says_that_it_would_pass():
     ],
     ids=["manifest", "configuration"],
 )
-def test_what_can_not_be_read_is_not_let_through(missing):
+def test_an_unreadable_calendar_does_not_pass(missing):
     assert calendar.check(case(**missing)).verdict is Verdict.ERROR
 
 
-def test_a_window_is_judged_by_its_own_clock_in_summer_and_winter():
+def test_a_window_follows_its_own_zone_in_summer_and_winter():
     summer, winter = datetime(2026, 7, 20, 7, 30, tzinfo=UTC), datetime(2026, 1, 19, 7, 30, tzinfo=UTC)
     assert judged(windows=[OPEN], now=summer).verdict is Verdict.PASSED
     assert judged(windows=[OPEN], now=winter).verdict is Verdict.FAILED

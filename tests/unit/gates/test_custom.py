@@ -39,14 +39,14 @@ def judged(function: FakeLambda, **changes: Any) -> Any:
     return custom.check(case(in_role=InRole(clients={"lambda": function}), configuration=ASKS, **changes))
 
 
-def test_an_application_without_one_assumes_no_role():
+def test_an_application_without_a_custom_gate_assumes_no_role():
     in_role = InRole()
     result = custom.check(case(in_role=in_role))
     assert result.verdict is Verdict.NOT_CONFIGURED
     assert in_role.asked == []
 
 
-def test_the_function_is_told_the_release_and_lets_it_through():
+def test_the_function_receives_the_release_and_lets_it_through():
     function = FakeLambda()
     result = judged(function, production="v1.3.0")
     assert (result.verdict, result.why) == (Verdict.PASSED, "storefront-gate passed the release.")
@@ -83,7 +83,7 @@ def test_the_function_is_told_the_release_and_lets_it_through():
         ),
     ],
 )
-def test_a_refusal_is_told_with_its_reasons(answer, why):
+def test_a_refusal_is_shown_with_its_reasons(answer, why):
     result = judged(FakeLambda(answer))
     assert (result.verdict, result.why) == (Verdict.FAILED, why)
 
@@ -107,7 +107,7 @@ def test_a_refusal_is_told_with_its_reasons(answer, why):
     ],
     ids=lambda answer: str(answer[:20]),
 )
-def test_what_is_no_answer_is_an_error(answer):
+def test_an_invalid_response_is_an_error(answer):
     result = judged(FakeLambda(answer))
     assert result.verdict is Verdict.ERROR
     assert "answered neither" in result.why
@@ -120,7 +120,7 @@ def test_a_function_that_raises_is_an_error():
     assert (result.verdict, result.why) == (Verdict.ERROR, "storefront-gate raised KeyError: ticket.")
 
 
-def test_a_function_that_says_passed_while_it_raises_has_not_passed():
+def test_a_function_that_says_passed_but_raises_has_not_passed():
     assert judged(FakeLambda(b'{"passed": true}', error="Unhandled")).verdict is Verdict.ERROR
 
 
@@ -134,7 +134,7 @@ def test_a_function_that_hangs_is_an_error():
 @pytest.mark.parametrize(
     "code", ["ResourceNotFoundException", "AccessDeniedException", "KMSDisabledException"]
 )
-def test_a_function_that_can_not_be_invoked_is_an_error(code):
+def test_a_function_that_cannot_be_invoked_is_an_error(code):
     result = judged(FakeLambda(fails_with=aws_error(code)))
     assert result.verdict is Verdict.ERROR
     assert f"storefront-gate cannot be invoked ({code})" in result.why
@@ -143,19 +143,19 @@ def test_a_function_that_can_not_be_invoked_is_an_error(code):
 @pytest.mark.parametrize(
     "code", ["TooManyRequestsException", "ServiceException", "ResourceConflictException"]
 )
-def test_a_throttled_function_is_asked_again_by_the_state_machine(code):
+def test_a_throttled_function_is_retried_by_the_state_machine(code):
     """Fault 12."""
     with pytest.raises(AwsUnavailable):
         judged(FakeLambda(fails_with=aws_error(code)))
 
 
-def test_a_role_that_can_not_be_assumed_stops_the_release():
+def test_a_role_that_cannot_be_assumed_stops_the_release():
     in_role = InRole(refused=CredentialsRefused("It can't be assumed.", "Trust us."))
     result = custom.check(case(in_role=in_role, configuration=ASKS))
     assert (result.verdict, result.why) == (Verdict.FAILED, "It can't be assumed.")
 
 
-def test_the_session_may_invoke_that_function_and_nothing_else():
+def test_the_session_can_invoke_only_that_function():
     in_role = InRole(clients={"lambda": FakeLambda()})
     custom.check(case(in_role=in_role, configuration=ASKS))
     assert in_role.asked == [("lambda", ("lambda:InvokeFunction",))]

@@ -23,12 +23,12 @@ TOLD = FAILED | {"remedy": "Publish again."}
 ERROR = {"gate": "manifest", "verdict": "error", "why": "The gate could not answer."}
 
 
-def test_all_that_passed_pass():
+def test_if_all_gates_passed_the_release_passes():
     assert judge([PASSED] * 3) == (True, "3 gates passed.")
 
 
 @pytest.mark.parametrize("results", [*itertools.permutations([PASSED, PASSED, FAILED])], ids=str)
-def test_one_failure_is_enough_wherever_it_stands(results):
+def test_one_failure_is_enough_at_any_position(results):
     assert judge(results) == (False, "integrity: storefront.zip is not there.")
 
 
@@ -38,21 +38,21 @@ def test_a_gate_that_could_not_answer_counts_as_failed():
 
 
 @pytest.mark.parametrize("verdict", ["", "PASSED", "skipped", None])
-def test_a_verdict_that_is_not_passed_is_not_passed(verdict):
+def test_only_the_verdict_passed_passes(verdict):
     assert judge([PASSED | {"verdict": verdict}])[0] is False
 
 
-def test_everything_that_stopped_it_is_told():
+def test_every_failed_gate_is_reported():
     assert judge([FAILED, PASSED, ERROR])[1] == (
         "integrity: storefront.zip is not there. manifest: The gate could not answer."
     )
 
 
-def test_what_to_do_is_told_with_why():
+def test_the_remedy_is_reported_with_the_reason():
     assert judge([TOLD]) == (False, "integrity: storefront.zip is not there. Publish again.")
 
 
-def test_no_answer_at_all_is_no_pass():
+def test_no_result_does_not_pass():
     assert judge([]) == (False, "No gate answered.")
 
 
@@ -108,7 +108,7 @@ def configuration_of(**changes):
 
 
 @pytest.mark.parametrize("name", GATES)
-def test_every_gate_answers_under_its_own_name_and_none_passes_that_nobody_asked_for(name):
+def test_every_gate_answers_under_its_own_name_and_unconfigured_gates_do_not_pass(name):
     result = GATES[name].check(case(s3=s3_with()))
     assert isinstance(result, GateResult)
     assert (result.gate, result.verdict) == (
@@ -117,7 +117,7 @@ def test_every_gate_answers_under_its_own_name_and_none_passes_that_nobody_asked
     )
 
 
-def test_only_gates_that_the_application_asked_for_run():
+def test_only_configured_gates_run():
     plain = configuration_of()
     assert [gate.name for gate in gates.asked(plain)] == ALWAYS
     assert [(each.gate, each.verdict) for each in gates.unasked(plain)] == [
@@ -129,12 +129,12 @@ def test_only_gates_that_the_application_asked_for_run():
     assert gates.unasked(everything) == []
 
 
-def test_of_an_application_that_can_not_be_read_the_gates_run_that_always_do():
+def test_for_an_unreadable_application_the_mandatory_gates_run():
     assert [gate.name for gate in gates.asked(None)] == ALWAYS
     assert [each.gate for each in gates.unasked(None)] == ASKED_FOR
 
 
-def test_gates_that_only_compute_share_an_invocation():
+def test_gates_without_aws_calls_share_an_invocation():
     assert gates.invocations(configuration_of()) == [", ".join(TOGETHER), *ALONE]
 
 
@@ -147,7 +147,7 @@ def answered_by(names):
     return {"results": [PASSED | {"gate": name} for name in names]}
 
 
-def test_every_gate_that_was_to_run_has_an_answer_in_the_gates_own_order():
+def test_every_gate_that_ran_has_a_result_in_gate_order():
     given = [answered_by([ALONE[2]]), answered_by(reversed(TOGETHER))]
     given += [answered_by([name]) for name in reversed(ALONE) if name != ALONE[2]]
     found = gates.answers(given, configuration_of())
@@ -155,7 +155,7 @@ def test_every_gate_that_was_to_run_has_an_answer_in_the_gates_own_order():
     assert judge(found)[0] is True
 
 
-def test_an_invocation_that_failed_fails_each_of_its_gates():
+def test_a_failed_invocation_fails_each_of_its_gates():
     failed_together = {**ERROR, "gate": ", ".join(TOGETHER)}
     given = [failed_together, *(answered_by([name]) for name in ALONE)]
     found = gates.answers(given, configuration_of())
@@ -164,20 +164,20 @@ def test_an_invocation_that_failed_fails_each_of_its_gates():
 
 
 @pytest.mark.parametrize("silent", ALWAYS)
-def test_a_gate_without_an_answer_let_nothing_through(silent):
+def test_a_gate_without_a_result_does_not_pass(silent):
     given = [answered_by(name for name in ALWAYS if name != silent)]
     found = gates.answers(given, configuration_of())
     assert judge(found) == (False, f"{silent}: The gate did not answer. Retry the release.")
 
 
-def test_a_gate_that_only_this_application_asked_for_lets_nothing_through_without_an_answer():
+def test_an_optional_gate_that_was_configured_does_not_pass_without_a_result():
     alarms = {"checks": [{"type": "alarm", "names": ["storefront-5xx"]}]}
     found = gates.answers([answered_by(ALWAYS)], configuration_of(health=alarms))
     assert judge(found) == (False, "alarms: The gate did not answer. Retry the release.")
     assert "alarms" in gates.invocations(configuration_of(health=alarms))
 
 
-def test_a_gate_that_answers_not_configured_although_it_was_asked_let_nothing_through():
+def test_a_configured_gate_that_answers_not_configured_does_not_pass():
     given = [
         answered_by(ALWAYS[1:]),
         {"results": [PASSED | {"gate": "manifest", "verdict": "not-configured"}]},
@@ -185,12 +185,12 @@ def test_a_gate_that_answers_not_configured_although_it_was_asked_let_nothing_th
     assert judge(gates.answers(given, configuration_of()))[0] is False
 
 
-def test_an_answer_that_nobody_asked_for_does_not_count():
+def test_an_unrequested_result_does_not_count():
     given = [answered_by(["signature"])]
     assert {each["verdict"] for each in gates.answers(given, configuration_of())} == {"error"}
 
 
-def test_what_is_not_configured_is_named_apart_from_what_passed():
+def test_unconfigured_gates_are_listed_separately_from_passed_ones():
     assert judge([PASSED] * 7, unasked=["signature", "provenance"]) == (
         True,
         "7 gates passed; signature, provenance not configured.",
@@ -198,13 +198,13 @@ def test_what_is_not_configured_is_named_apart_from_what_passed():
     assert judge([PASSED]) == (True, "1 gate passed.")
 
 
-def test_only_gates_with_a_cause_of_their_own_speak():
+def test_only_gates_with_their_own_cause_are_reported():
     cause = {"gate": "manifest", "verdict": "failed", "why": "It is no manifest.", "remedy": "Publish again."}
     echoes = [unanswered(name).as_dict() for name in ("tag", "calendar", "budget")]
     assert judge([*echoes, cause]) == (False, "manifest: It is no manifest. Publish again.")
 
 
-def test_a_gate_that_repeats_another_speaks_where_the_other_did_not_stop_it():
+def test_a_gate_that_repeats_another_is_reported_if_the_other_did_not_fail():
     assert judge([PASSED, unanswered("calendar").as_dict()])[1].startswith("calendar: Not evaluated")
 
 
@@ -217,18 +217,18 @@ def test_a_gate_that_repeats_another_speaks_where_the_other_did_not_stop_it():
         ("Stop!", "Stop!"),
     ],
 )
-def test_sentences_end_once(why, said):
+def test_sentences_end_with_one_full_stop(why, said):
     assert judge([FAILED | {"why": why, "remedy": "Upload it."}])[1] == f"integrity: {said} Upload it."
 
 
-def test_what_is_not_configured_says_so():
+def test_an_unconfigured_gate_says_so():
     assert [each.why for each in gates.unasked(configuration_of())] == [
         "The application's configuration does not use this gate."
     ] * (len(GATES) - len(ALWAYS))
 
 
 @pytest.mark.parametrize("name", GATES)
-def test_no_gate_passes_a_release_of_which_nothing_could_be_read(name):
+def test_no_gate_passes_an_unreadable_release(name):
     nothing = case(
         tag="latest",
         manifest=None,
@@ -241,7 +241,7 @@ def test_no_gate_passes_a_release_of_which_nothing_could_be_read(name):
 
 
 @pytest.mark.parametrize("name", sorted(set(GATES) - {"integrity"}))  # which reads no configuration
-def test_no_gate_lets_through_what_is_not_configured(name):
+def test_no_gate_passes_without_a_configuration(name):
     unread = {"version": 3, "document": None, "problems": ["is not JSON"]}
     result = import_module(f"tagship.gates.{name}").check(case(configuration=unread))
     assert result.verdict is (Verdict.FAILED if name == "manifest" else Verdict.ERROR)
@@ -250,13 +250,13 @@ def test_no_gate_lets_through_what_is_not_configured(name):
 @pytest.mark.parametrize(
     "name", ["integrity", "package", "provenance", "target", "custom", "calendar", "manifest"]
 )
-def test_no_gate_that_judges_the_manifest_lets_through_one_that_can_not_be_read(name):
+def test_no_manifest_gate_passes_an_unreadable_manifest(name):
     unread = {"manifest": None, "problems": ["is not JSON"]}
     result = import_module(f"tagship.gates.{name}").check(case(**unread))
     assert result.verdict is (Verdict.FAILED if name == "manifest" else Verdict.ERROR)
 
 
-def test_gates_ask_of_the_role_what_the_configuration_makes_them_look_at():
+def test_gates_request_the_permissions_that_the_configuration_needs():
     def asked(**changes):
         document = as_document(read_application(application(**changes)))
         return [right.name for right in rights(Application.from_dict(document))]
@@ -288,7 +288,7 @@ class Fresh(InRole):
 @pytest.mark.parametrize(
     "error", [CredentialsRefused("Not yet.", "Trust us: {}"), CredentialsRefused("Not yet.")]
 )
-def test_a_role_that_iam_does_not_know_everywhere_yet_is_asked_again(error):
+def test_a_role_that_iam_does_not_show_everywhere_yet_is_retried(error):
     """Fault 74."""
     pauses: list[float] = []
     (answer,) = gates.run("target", case(target=FakeTarget(), in_role=Fresh(3, error)), pause=pauses.append)
@@ -307,7 +307,7 @@ def test_a_role_that_stays_refused_stops_the_release_after_fifteen_seconds(gate)
     assert sum(pauses) == 15
 
 
-def test_an_account_that_the_stack_does_not_deploy_to_is_refused_at_once():
+def test_an_account_outside_the_allowed_list_is_refused_at_once():
     error = CredentialsRefused("Another account.", "Use its stack.", may_pass=False)
     (answer,) = gates.run("target", case(in_role=InRole(refused=error)), pause=pytest.fail)
     assert (answer["verdict"], answer["remedy"]) == ("failed", "Use its stack.")

@@ -28,7 +28,7 @@ def s3_with(content: bytes = CODE, *, checksum: dict[str, str] | None = None) ->
     return s3
 
 
-def test_s3s_own_checksum_answers_without_reading_a_byte():
+def test_s3s_checksum_is_used_without_reading_the_object():
     s3 = s3_with()
     result = integrity.check(case(s3=s3))
     assert (result.gate, result.verdict) == ("integrity", Verdict.PASSED)
@@ -47,7 +47,7 @@ def test_s3s_own_checksum_answers_without_reading_a_byte():
     ],
     ids=["none", "composite", "parts", "composite without parts", "another algorithm"],
 )
-def test_what_is_no_digest_of_the_whole_object_is_read_and_hashed(checksum):
+def test_without_a_digest_of_the_whole_object_it_is_read_and_hashed(checksum):
     s3 = s3_with(checksum=checksum)
     result = integrity.check(case(s3=s3))
     assert (result.verdict, result.why) == (
@@ -57,7 +57,7 @@ def test_what_is_no_digest_of_the_whole_object_is_read_and_hashed(checksum):
     assert s3.read == [KEY]
 
 
-def test_every_artifact_is_looked_at_and_counted():
+def test_every_artifact_is_checked_and_counted():
     names = ("one.zip", "two.zip", "three.zip")
     s3 = FakeS3(objects={(name, "7"): CODE for name in names})
     s3.checksums |= {"one.zip": {}, "two.zip": {}}
@@ -73,14 +73,14 @@ def test_every_artifact_is_looked_at_and_counted():
     assert s3.read == ["one.zip", "two.zip"]
 
 
-def test_a_checksum_without_a_type_is_of_the_whole_object():
+def test_a_checksum_without_a_type_covers_the_whole_object():
     """S3 names the type since 2024; what was uploaded before has none."""
     s3 = s3_with(checksum={"ChecksumSHA256": base64.b64encode(hashlib.sha256(CODE).digest()).decode()})
     assert integrity.check(case(s3=s3)).verdict is Verdict.PASSED
     assert s3.read == []
 
 
-def test_a_large_object_is_read_in_pieces():
+def test_a_large_object_is_read_in_blocks():
     content = bytes(range(256)) * 400
     artifact = {"name": "function", "file": "storefront.zip", "sha256": sha256(content), "size": len(content)}
     pinned = record()["objects"]["storefront.zip"] | {"size": len(content)}
@@ -104,7 +104,7 @@ def test_other_bytes_of_the_same_size_are_refused_with_both_digests(checksum):
     assert "under a new tag" in result.remedy
 
 
-def test_a_wrong_size_is_refused_before_anything_is_asked():
+def test_a_wrong_size_is_refused_before_any_call():
     """Fault 8."""
     s3 = s3_with()
     pinned = record()["objects"]["storefront.zip"] | {"size": 3}
@@ -116,14 +116,14 @@ def test_a_wrong_size_is_refused_before_anything_is_asked():
     assert s3.asked == []
 
 
-def test_a_file_that_is_not_there_is_refused():
+def test_a_missing_file_is_refused():
     """Fault 3."""
     result = integrity.check(case(s3=s3_with(), objects={}))
     assert (result.verdict, result.why) == (Verdict.FAILED, "storefront.zip is missing.")
     assert result.cause == "manifest"
 
 
-def test_the_pinned_version_is_judged_whatever_was_uploaded_since():
+def test_the_pinned_version_is_checked_even_after_a_later_upload():
     """Fault 4."""
     s3 = s3_with()
     s3.objects[KEY, "8"] = b"overwritten after it was read"
@@ -132,7 +132,7 @@ def test_the_pinned_version_is_judged_whatever_was_uploaded_since():
 
 
 @pytest.mark.parametrize("wrong", [0, 1, 2])
-def test_every_artifact_is_looked_at_and_the_one_that_differs_is_named(wrong):
+def test_every_artifact_is_checked_and_the_differing_one_is_named(wrong):
     contents = [b"first", b"second", b"third"]
     artifacts = [
         {"name": f"part {n}", "file": f"part-{n}.zip", "sha256": sha256(content), "size": len(content)}
@@ -156,7 +156,7 @@ def test_every_artifact_is_looked_at_and_the_one_that_differs_is_named(wrong):
     assert integrity.check(case(**release)).why.startswith(f"part-{wrong}.zip has SHA-256")
 
 
-def test_without_a_manifest_there_is_nothing_to_judge_and_nothing_passes():
+def test_without_a_manifest_nothing_passes():
     result = integrity.check(case(manifest=None, problems=["is not JSON"]))
     assert result.verdict is Verdict.ERROR
     assert "the release or its configuration cannot be read" in result.why
@@ -174,13 +174,13 @@ def test_without_a_manifest_there_is_nothing_to_judge_and_nothing_passes():
     ],
     ids=["throttled", "cut off"],
 )
-def test_an_s3_that_can_not_answer_just_now_is_asked_again(s3):
+def test_an_unavailable_s3_is_retried(s3):
     """Fault 12."""
     with pytest.raises(AwsUnavailable, match=rf"^(Asking S3 for the checksum of|Reading) {KEY}: "):
         integrity.check(case(s3=s3))
 
 
-def test_a_version_that_was_deleted_meanwhile_lets_nothing_through():
+def test_a_version_deleted_meanwhile_does_not_pass():
     """Fault 11: the state machine counts what is raised as not passed."""
     with pytest.raises(ClientError, match="NoSuchVersion"):
         integrity.check(case(s3=FakeS3()))

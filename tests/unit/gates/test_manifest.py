@@ -77,14 +77,14 @@ def test_a_good_release_passes(changes, why):
     ],
     ids=["unconfigured", "no manifest", "another application", "another tag", "nothing there", "one missing"],
 )
-def test_a_bad_release_is_told_why_and_what_to_do(changes, why, remedy):
+def test_a_bad_release_gets_the_reason_and_the_remedy(changes, why, remedy):
     """Faults 3 and 7."""
     result = manifest.check(case(**changes))
     assert (result.verdict, result.why) == (Verdict.FAILED, why)
     assert remedy in result.remedy
 
 
-def test_of_many_problems_the_first_ten_are_told_and_the_rest_counted():
+def test_the_first_ten_problems_are_listed_and_the_rest_counted():
     result = manifest.check(
         case(manifest=None, problems=[f"field {number}: is missing" for number in range(14)])
     )
@@ -95,7 +95,7 @@ def test_of_many_problems_the_first_ten_are_told_and_the_rest_counted():
 @pytest.mark.parametrize(
     "count, ends", [(10, "field 9: is missing"), (11, "field 9: is missing; and 1 more")]
 )
-def test_only_what_is_left_over_is_counted(count, ends):
+def test_only_the_remaining_problems_are_counted(count, ends):
     problems = [f"field {number}: is missing" for number in range(count)]
     assert manifest.check(case(manifest=None, problems=problems)).why.endswith(ends)
 

@@ -27,14 +27,14 @@ class Looking(FakeTarget):
         return "storefront.zip has 1 file.", self.problems
 
 
-def test_what_was_pinned_is_looked_into():
+def test_the_pinned_object_is_inspected():
     target, s3 = Looking(), s3_with()
     result = package.check(case(target=target, s3=s3))
     assert (result.verdict, result.why) == (Verdict.PASSED, "storefront.zip has 1 file.")
     assert target.found in s3.objects.values()
 
 
-def test_all_that_is_wrong_stops_the_release_at_once():
+def test_all_problems_are_reported_at_once():
     """Fault 84."""
     target = Looking()
     target.problems = ("It has no handler.", "It is too large.")
@@ -42,13 +42,13 @@ def test_all_that_is_wrong_stops_the_release_at_once():
     assert (result.verdict, result.why) == (Verdict.FAILED, "It has no handler. It is too large.")
 
 
-def test_what_the_target_refuses_is_said():
+def test_the_targets_refusal_is_shown():
     target = Looking(raises={"look_into": TargetInvalid("There is no function.")})
     result = package.check(case(target=target, s3=s3_with()))
     assert (result.why, result.cause) == ("There is no function.", "target")
 
 
-def test_an_aws_that_can_not_answer_just_now_is_asked_again():
+def test_an_unavailable_aws_is_retried():
     target = Looking(raises={"look_into": AwsUnavailable("throttled")})
     with pytest.raises(AwsUnavailable):
         package.check(case(target=target, s3=s3_with()))

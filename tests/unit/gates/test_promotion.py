@@ -54,7 +54,7 @@ def check(statement=None, raw_signature=None, *, keys=None, kms=None, left_out="
     return promotion.check(case(**given_))
 
 
-def test_what_succeeded_in_the_stage_before_passes():
+def test_a_release_that_succeeded_in_the_previous_stage_passes():
     result = check()
     assert (result.gate, result.verdict) == ("promotion", Verdict.PASSED)
     assert result.why == (
@@ -64,7 +64,7 @@ def test_what_succeeded_in_the_stage_before_passes():
 
 
 @pytest.mark.parametrize("name", ["promotion.json", "promotion.json.sig"])
-def test_what_was_published_straight_into_this_stage_is_refused(name):
+def test_a_release_published_directly_to_this_stage_is_refused(name):
     result = check(left_out=name)
     assert (result.verdict, result.why) == (
         Verdict.FAILED,
@@ -88,14 +88,14 @@ def test_what_was_published_straight_into_this_stage_is_refused(name):
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_statement_about_something_else_is_refused_although_it_is_signed(changes, why):
+def test_a_signed_statement_about_something_else_is_refused(changes, why):
     """Faults 5 and 9: the statement of another release, or for another stage, can't be used again here."""
     result = check(replace(STATEMENT, **changes))
     assert result.verdict is Verdict.FAILED
     assert result.why.startswith(f"promotion.json {why}")
 
 
-def test_a_statement_that_another_key_signed_is_nobodys_word():
+def test_a_statement_signed_by_another_key_is_refused():
     """Fault 9."""
     result = check(raw_signature=signature("theirs", sha256(STATEMENT.raw)))
     assert (result.verdict, result.why) == (
@@ -104,7 +104,7 @@ def test_a_statement_that_another_key_signed_is_nobodys_word():
     )
 
 
-def test_a_statement_that_was_changed_after_it_was_signed_is_refused():
+def test_a_statement_changed_after_signing_is_refused():
     """Fault 9."""
     result = check(STATEMENT.raw.replace(b"dana", b"evil"), signature("ours", sha256(STATEMENT.raw)))
     assert result.verdict is Verdict.FAILED
@@ -137,7 +137,7 @@ def test_a_statement_that_was_changed_after_it_was_signed_is_refused():
         "large",
     ],
 )
-def test_what_is_no_statement_is_refused_in_words(raw, why):
+def test_an_invalid_statement_is_refused_with_a_reason(raw, why):
     """Fault 7."""
     result = check(raw)
     assert (result.verdict, result.why) == (
@@ -147,27 +147,27 @@ def test_what_is_no_statement_is_refused_in_words(raw, why):
 
 
 @given(st.binary(max_size=200) | st.from_type(dict).map(lambda data: json.dumps(str(data)).encode()))
-def test_no_bytes_make_reading_a_statement_raise_anything_else(raw):
+def test_no_bytes_raise_an_unexpected_error(raw):
     """Fault 7."""
     with pytest.raises(Unreadable):
         Statement.read(raw)
 
 
-def test_a_statement_is_read_as_it_was_written():
+def test_a_statement_survives_a_round_trip():
     assert Statement.read(STATEMENT.raw) == STATEMENT
 
 
-def test_an_application_that_asks_for_no_promotion_gets_in_without():
+def test_an_application_without_the_gate_passes_without_a_promotion():
     result = check(left_out="promotion.json", configuration=record()["configuration"])
     assert result.verdict is Verdict.NOT_CONFIGURED
 
 
-def test_a_kms_that_can_not_answer_just_now_is_asked_again():
+def test_an_unavailable_kms_is_retried():
     """Fault 12."""
     with pytest.raises(AwsUnavailable):
         check(kms=FakeKms(keys={}, fails_with=aws_error("ThrottlingException")))
 
 
-def test_without_a_configuration_there_is_nothing_to_judge_and_nothing_passes():
+def test_without_a_configuration_nothing_passes():
     result = check(configuration={"version": 0, "document": None, "problems": ["none"]})
     assert result.verdict is Verdict.ERROR

@@ -75,7 +75,7 @@ def check(raw=None, *, rules=None, s3=None, repository="acme/storefront", ref=""
         "one file a statement",
     ],
 )
-def test_an_attestation_that_fits_passes(raw, rules):
+def test_a_matching_attestation_passes(raw, rules):
     result = check(raw, rules=rules)
     assert (result.gate, result.verdict) == ("provenance", Verdict.PASSED), result.why
     assert result.why.startswith("Built from acme/storefront at 0123456 by https://github.com/acme/")
@@ -164,7 +164,7 @@ def test_an_attestation_about_something_else_is_refused_with_the_difference(chan
     assert "publish a new tag" in result.remedy
 
 
-def test_every_statement_must_fit_not_one_of_them():
+def test_every_statement_must_match_not_just_one():
     stray = bundle(statement(**{f"{BUILD}.externalParameters.workflow.ref": "refs/heads/main"}))
     assert check(written(bundle(statement()), stray)).verdict is Verdict.FAILED
 
@@ -189,7 +189,7 @@ def test_another_repository_is_refused_before_anything_is_read():
     assert s3.asked == []
 
 
-def test_a_missing_attestation_is_refused_where_it_is_required():
+def test_a_missing_attestation_is_refused_if_required():
     result = check(rules={"attestation": "required"})
     assert (result.verdict, result.why) == (
         Verdict.FAILED,
@@ -198,7 +198,7 @@ def test_a_missing_attestation_is_refused_where_it_is_required():
     assert "--artifact provenance=" in result.remedy
 
 
-def test_a_missing_attestation_is_fine_where_it_is_optional():
+def test_a_missing_attestation_passes_if_optional():
     result = check()
     assert (result.verdict, result.why) == (
         Verdict.PASSED,
@@ -206,7 +206,7 @@ def test_a_missing_attestation_is_fine_where_it_is_optional():
     )
 
 
-def test_what_is_no_attestation_is_refused():
+def test_an_invalid_attestation_is_refused():
     """Fault 7."""
     result = check(b"no JSON")
     assert (result.verdict, result.why) == (
@@ -215,7 +215,7 @@ def test_what_is_no_attestation_is_refused():
     )
 
 
-def test_an_attestation_that_is_too_large_is_not_read():
+def test_an_oversized_attestation_is_not_read():
     """Fault 7."""
     s3 = FakeS3()
     result = check(b" " * (1024 * 1024 + 1), s3=s3)
@@ -224,27 +224,27 @@ def test_an_attestation_that_is_too_large_is_not_read():
     assert s3.asked == []
 
 
-def test_an_attestation_that_is_not_there_is_refused():
+def test_an_attestation_missing_from_the_bucket_is_refused():
     """Fault 3."""
     result = check(GOOD, objects=record()["objects"])
     assert (result.verdict, result.why) == (Verdict.FAILED, "provenance.jsonl is missing.")
     assert result.cause == "manifest"
 
 
-def test_the_pinned_version_is_judged_whatever_was_uploaded_since():
+def test_the_pinned_version_is_checked_even_after_a_later_upload():
     """Fault 4."""
     s3 = FakeS3(objects={(KEY, "3"): b"overwritten after it was read"})
     assert check(GOOD, s3=s3).verdict is Verdict.PASSED
     assert {version for _, _, version in s3.asked} == {"2"}
 
 
-def test_an_s3_that_can_not_answer_just_now_is_asked_again():
+def test_an_unavailable_s3_is_retried():
     """Fault 12."""
     with pytest.raises(AwsUnavailable, match=f"^Reading {KEY}: "):
         check(GOOD, s3=FakeS3(fails_with=aws_error("SlowDown", status=503)))
 
 
-def test_an_application_that_names_no_repository_is_released_from_anywhere():
+def test_an_application_without_a_repository_accepts_any():
     result = check(repository="evil/storefront", configuration=record()["configuration"])
     assert result.verdict is Verdict.NOT_CONFIGURED
 
@@ -260,7 +260,7 @@ def test_without_a_manifest_or_a_configuration_nothing_passes(changes):
     assert check(**changes).verdict is Verdict.ERROR
 
 
-def test_a_monorepos_attestation_is_about_the_whole_git_tag():
+def test_a_monorepos_attestation_must_match_the_whole_git_tag():
     """Fault 93."""
     ref = "refs/tags/storefront/v1.4.0"
     built = statement(

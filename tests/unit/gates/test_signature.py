@@ -81,9 +81,7 @@ def test_a_signature_by_the_configured_key_passes(key, rules):
         "in hexadecimal",
     ],
 )
-def test_what_is_no_signature_of_this_manifest_by_this_key_is_refused_even_where_none_is_required(
-    raw, required
-):
+def test_an_invalid_signature_is_refused_even_if_none_is_required(raw, required):
     """Fault 9."""
     result = check(raw, rules={"required": required})
     assert (result.verdict, result.why) == (
@@ -93,7 +91,7 @@ def test_what_is_no_signature_of_this_manifest_by_this_key_is_refused_even_where
     assert "publish a new tag" in result.remedy
 
 
-def test_an_unsigned_release_is_refused_where_a_signature_is_required():
+def test_an_unsigned_release_is_refused_if_a_signature_is_required():
     """Fault 9."""
     result = check(None)
     assert (result.verdict, result.why) == (
@@ -103,19 +101,19 @@ def test_an_unsigned_release_is_refused_where_a_signature_is_required():
     assert f"tagship publish --sign {KEY}" in result.remedy
 
 
-def test_an_unsigned_release_passes_with_a_warning_where_a_signature_is_optional():
+def test_an_unsigned_release_passes_with_a_warning_if_a_signature_is_optional():
     result = check(None, rules={"required": False})
     assert (result.verdict, result.warning) == (Verdict.PASSED, "This release is not signed.")
     assert result.why == "It is not signed; the signature is optional."
 
 
-def test_an_application_that_names_no_key_is_asked_for_nothing():
+def test_an_application_without_a_key_needs_no_signature():
     result = check(b"whatever", configuration=record()["configuration"])
     assert result.verdict is Verdict.NOT_CONFIGURED
 
 
 @pytest.mark.parametrize("size", [1, 1024])
-def test_a_signature_of_any_size_that_there_is_is_asked_about(size):
+def test_a_signature_of_any_possible_size_is_verified(size):
     result = check(b"x" * size)
     assert (
         result.why == f"release.json.sig is not a signature of this release.json by {KEY} with ECDSA_SHA_256."
@@ -123,7 +121,7 @@ def test_a_signature_of_any_size_that_there_is_is_asked_about(size):
 
 
 @pytest.mark.parametrize("size", [0, 1025])
-def test_a_signature_of_impossible_size_is_refused_without_asking_anybody(size):
+def test_a_signature_of_impossible_size_is_refused_without_a_call(size):
     kms = FakeKms(keys={})
     result = check(b"x" * size, kms=kms)
     assert (result.verdict, result.why) == (
@@ -143,7 +141,7 @@ def test_a_signature_of_impossible_size_is_refused_without_asking_anybody(size):
     ],
     ids=["no key", "disabled", "RSA", "another curve"],
 )
-def test_a_key_that_can_not_be_used_is_told_and_lets_nothing_through(keys, why):
+def test_an_unusable_key_is_reported_and_does_not_pass(keys, why):
     """Fault 9."""
     kms = FakeKms(keys=keys) if keys else FakeKms(keys={"alias/other": "ours"})
     result = check(made("ours", DIGEST), kms=kms)
@@ -160,7 +158,7 @@ def test_a_key_that_can_not_be_used_is_told_and_lets_nothing_through(keys, why):
         ("AccessDeniedException", "The gate is not allowed to use key"),
     ],
 )
-def test_a_refusal_of_kms_that_a_person_can_mend_says_how(code, why):
+def test_a_kms_refusal_that_a_person_can_fix_says_how(code, why):
     kms = FakeKms(keys={}, fails_with=aws_error(code, message="it is pending deletion."))
     result = check(made("ours", DIGEST), kms=kms)
     assert result.verdict is Verdict.FAILED
@@ -168,7 +166,7 @@ def test_a_refusal_of_kms_that_a_person_can_mend_says_how(code, why):
     assert result.remedy
 
 
-def test_an_answer_that_does_not_say_valid_is_not_taken_for_valid():
+def test_a_response_without_valid_does_not_pass():
     class Unsure(FakeKms):
         def verify(self, **said):
             return {"KeyId": KEY}
@@ -181,14 +179,14 @@ def test_an_answer_that_does_not_say_valid_is_not_taken_for_valid():
 
 
 @pytest.mark.parametrize("code, status", [("ThrottlingException", 400), ("KeyUnavailableException", 500)])
-def test_a_kms_that_can_not_answer_just_now_is_asked_again(code, status):
+def test_an_unavailable_kms_is_retried(code, status):
     """Fault 12."""
     kms = FakeKms(keys={}, fails_with=aws_error(code, status=status))
     with pytest.raises(AwsUnavailable, match=f"^Verifying {S3_KEY} with {KEY}: "):
         check(made("ours", DIGEST), kms=kms)
 
 
-def test_an_s3_that_can_not_answer_just_now_is_asked_again():
+def test_an_unavailable_s3_is_retried():
     """Fault 12."""
     pinned = {"bucket": "releases", "key": S3_KEY, "versionId": "1", "size": 71}
     busy = FakeS3(fails_with=aws_error("SlowDown", status=503))
@@ -198,13 +196,13 @@ def test_an_s3_that_can_not_answer_just_now_is_asked_again():
         )
 
 
-def test_what_nobody_foresaw_lets_nothing_through():
+def test_an_unexpected_error_does_not_pass():
     """Fault 11: the state machine counts what is raised as not passed."""
     with pytest.raises(ClientError, match="IncorrectKeyException"):
         check(made("ours", DIGEST), kms=FakeKms(keys={}, fails_with=aws_error("IncorrectKeyException")))
 
 
-def test_the_pinned_version_of_the_signature_is_judged_whatever_was_uploaded_since():
+def test_the_signatures_pinned_version_is_verified_even_after_a_later_upload():
     """Fault 4."""
     s3 = FakeS3(objects={(S3_KEY, "1"): made("theirs", DIGEST), (S3_KEY, "2"): made("ours", DIGEST)})
     pinned = {"bucket": "releases", "key": S3_KEY, "versionId": "1", "size": 71}
@@ -219,6 +217,6 @@ def test_the_pinned_version_of_the_signature_is_judged_whatever_was_uploaded_sin
     assert result.verdict is Verdict.FAILED
 
 
-def test_without_a_configuration_there_is_nothing_to_judge_and_nothing_passes():
+def test_without_a_configuration_nothing_passes():
     result = check(None, configuration={"version": 0, "document": None, "problems": ["none"]})
     assert result.verdict is Verdict.ERROR

@@ -42,7 +42,7 @@ def test_a_newer_tag_passes(offered, production, why):
         ("v1.4.0+build.2", "v1.4.0"),
     ],
 )
-def test_an_older_or_equal_tag_is_refused_and_rolling_back_is_named(offered, production):
+def test_an_older_or_equal_tag_is_refused_with_a_hint_to_roll_back(offered, production):
     """Fault 6."""
     allowing = configured(preReleases=True)
     result = tag.check(case(tag=offered, production=production, configuration=allowing))
@@ -54,13 +54,13 @@ def test_an_older_or_equal_tag_is_refused_and_rolling_back_is_named(offered, pro
 
 
 @pytest.mark.parametrize("offered", ["1.4.0", "latest", "v1.4"])
-def test_what_is_no_tag_is_refused(offered):
+def test_an_invalid_tag_is_refused(offered):
     result = tag.check(case(tag=offered))
     assert result.verdict is Verdict.FAILED
     assert f"{offered!r} is not a tag" in result.why
 
 
-def test_a_pre_release_is_refused_where_none_is_wanted():
+def test_a_pre_release_is_refused_if_not_allowed():
     result = tag.check(case(tag="v2.0.0-rc.1"))
     assert result.verdict is Verdict.FAILED
     assert result.why == "v2.0.0-rc.1 is a pre-release, which storefront does not accept in this stage."
@@ -93,7 +93,7 @@ def test_a_tag_must_match_the_pattern(pattern, offered, verdict):
         ("storefront/v1.4.0", "v*", Verdict.FAILED),
     ],
 )
-def test_the_whole_git_tag_of_a_monorepo_must_match_the_pattern(ref, pattern, verdict):
+def test_a_monorepos_whole_git_tag_must_match_the_pattern(ref, pattern, verdict):
     """Fault 93."""
     offered = case(manifest=manifest(ref=ref), configuration=configured(pattern=pattern))
     result = tag.check(offered)

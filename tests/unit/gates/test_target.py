@@ -19,7 +19,7 @@ from tests.unit.tables import aws_error
 REFUSED = CredentialsRefused("The role can't be assumed (AccessDenied).", "This trust policy allows it: {}")
 
 
-def test_a_target_that_can_be_changed_passes_and_was_rehearsed():
+def test_a_target_that_can_be_changed_passes_with_a_dry_run():
     asked = FakeTarget()
     in_role = InRole()
     result = target.check(case(target=asked, in_role=in_role, production="v1.3.0"))
@@ -31,7 +31,7 @@ def test_a_target_that_can_be_changed_passes_and_was_rehearsed():
     assert in_role.asked[0] == ("sts", ("sts:GetCallerIdentity",))
 
 
-def test_what_the_target_warns_of_is_for_the_approvers():
+def test_the_targets_warnings_are_shown_to_approvers():
     result = target.check(
         case(target=FakeTarget(stands=Finding(said="It can be changed.", warning="The last update failed.")))
     )
@@ -43,7 +43,7 @@ def test_what_the_target_warns_of_is_for_the_approvers():
     assert target.check(case(target=both)).warning == "The last update failed. Its state is pending."
 
 
-def test_a_role_that_can_not_be_assumed_is_refused_with_the_trust_policy():
+def test_a_role_that_cannot_be_assumed_is_refused_with_the_trust_policy():
     """Fault 37."""
     result = target.check(case(in_role=InRole(refused=REFUSED)))
     assert (result.verdict, result.why, result.remedy, result.cause) == (
@@ -54,7 +54,7 @@ def test_a_role_that_can_not_be_assumed_is_refused_with_the_trust_policy():
     )
 
 
-def test_a_role_in_another_account_is_refused_before_the_target_is_looked_at():
+def test_a_role_in_another_account_is_refused_before_the_target_is_read():
     """Fault 37."""
     asked = FakeTarget()
     result = target.check(case(target=asked, in_role=InRole(clients={"sts": FakeSts("999999999999")})))
@@ -64,7 +64,7 @@ def test_a_role_in_another_account_is_refused_before_the_target_is_looked_at():
 
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "InvalidClientTokenId", "AccessDenied"])
-def test_credentials_that_are_refused_afterwards_are_refused(code):
+def test_credentials_refused_later_stop_the_release(code):
     """Fault 37."""
 
     class Refusing:
@@ -88,7 +88,7 @@ def test_credentials_that_are_refused_afterwards_are_refused(code):
     ],
     ids=str,
 )
-def test_what_can_not_be_changed_or_has_drifted_stops_the_release(what, error, remedy):
+def test_an_unchangeable_or_drifted_target_stops_the_release(what, error, remedy):
     """Faults 30, 33, 37."""
     result = target.check(case(target=FakeTarget(raises={what: error})))
     assert (result.verdict, result.why) == (Verdict.FAILED, str(error))
@@ -96,7 +96,7 @@ def test_what_can_not_be_changed_or_has_drifted_stops_the_release(what, error, r
 
 
 @pytest.mark.parametrize("error", [AwsUnavailable("throttled"), CandidateNotReady("still changing")], ids=str)
-def test_what_may_pass_by_itself_is_asked_again_by_the_state_machine(error):
+def test_a_transient_error_is_retried_by_the_state_machine(error):
     """Fault 12."""
     with pytest.raises(type(error)):
         target.check(case(target=FakeTarget(raises={"check": error})))

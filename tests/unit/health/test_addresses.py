@@ -64,26 +64,26 @@ PUBLIC = [
 
 
 @pytest.mark.parametrize("text", PUBLIC)
-def test_a_public_address_may_be_asked(text):
+def test_a_public_address_is_allowed(text):
     assert refusal(ip_address(text), ()) is None
 
 
 @pytest.mark.parametrize("text", METADATA + LINK_LOCAL + INSIDE + NOWHERE)
-def test_an_address_that_is_not_public_may_not(text):
+def test_a_non_public_address_is_refused(text):
     assert refusal(ip_address(text), ())
 
 
 @pytest.mark.parametrize("text", METADATA + LINK_LOCAL + NOWHERE)
-def test_metadata_and_link_local_addresses_may_not_be_asked_even_in_an_allowed_network(text):
+def test_metadata_and_link_local_addresses_are_refused_even_in_an_allowed_network(text):
     assert refusal(ip_address(text), EVERYTHING)
 
 
 @pytest.mark.parametrize("text", INSIDE)
-def test_an_allowed_network_may_be_asked(text):
+def test_an_address_in_an_allowed_network_is_allowed(text):
     assert refusal(ip_address(text), EVERYTHING) is None
 
 
-def test_an_allowed_network_allows_itself_only():
+def test_an_allowed_network_allows_only_itself():
     allowed = (ip_network("10.1.0.0/16"),)
     assert refusal(ip_address("10.1.2.3"), allowed) is None
     assert refusal(ip_address("::ffff:10.1.2.3"), allowed) is None
@@ -104,19 +104,19 @@ def test_an_allowed_network_allows_itself_only():
         ("fec0::1", "site-local"),
     ],
 )
-def test_the_reason_says_what_kind_of_address_it_is(text, reason):
+def test_the_reason_names_the_kind_of_address(text, reason):
     assert refusal(ip_address(text), ()) == reason
 
 
 @given(st.ip_addresses(v=4))
-def test_an_address_is_judged_the_same_inside_an_ipv6_address(address):
+def test_an_address_embedded_in_ipv6_is_treated_the_same(address):
     expected = refusal(address, ())
     assert refusal(ip_address(f"::ffff:{address}"), ()) == expected
     assert refusal(ip_address(int(ip_address("64:ff9b::")) + int(address)), ()) == expected
 
 
 @given(st.ip_addresses())
-def test_what_may_be_asked_without_an_allowance_is_global_or_stands_for_a_global_address(address):
+def test_without_an_allowed_network_only_global_addresses_are_allowed(address):
     if refusal(address, ()) is None:
         mapped = getattr(address, "ipv4_mapped", None)
         assert (mapped or address).is_global or address in ip_network("64:ff9b::/96")

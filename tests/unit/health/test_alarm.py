@@ -62,7 +62,7 @@ def judged(**alarms):
         ({"a": SILENT, "b": None, "c": FIRES}, "unhealthy", None),
     ],
 )
-def test_what_the_alarms_say_together(alarms, verdict, why):
+def test_the_combined_verdict_of_alarms(alarms, verdict, why):
     result = judged(**alarms)
     assert result.verdict == verdict
     assert why is None or result.why == why
@@ -78,7 +78,7 @@ def test_what_the_alarms_say_together(alarms, verdict, why):
         ({"a": standing("A state of tomorrow")}, "inconclusive"),
     ],
 )
-def test_an_application_may_consent_to_alarms_without_data_and_to_nothing_else(alarms, verdict):
+def test_an_application_can_accept_alarms_without_data_and_nothing_else(alarms, verdict):
     """Fault 101."""
     there = {name: it for name, it in alarms.items() if it is not None}
     result = judge(list(alarms), there, began=BEGAN, check="it", accepts_silence=True)
@@ -88,25 +88,25 @@ def test_an_application_may_consent_to_alarms_without_data_and_to_nothing_else(a
         assert result.numbers["withoutData"] == 1
 
 
-def test_an_alarm_that_cleared_and_fires_again_since_the_deployment_began_counts():
+def test_an_alarm_that_cleared_and_fires_again_during_the_deployment_counts():
     """Its last change of state is what tells: while it only goes on firing, that stays where it was."""
     assert judged(a=standing("ALARM", BEFORE)).verdict is Verdict.HEALTHY
     assert judged(a=standing("ALARM", AFTER)).verdict is Verdict.UNHEALTHY
 
 
-def test_without_knowing_when_the_deployment_began_every_alarm_counts():
+def test_without_a_known_deployment_start_every_alarm_counts():
     result = judge(["a"], {"a": FIRED_BEFORE}, began=None, check="it")
     assert result.verdict is Verdict.UNHEALTHY
 
 
-def test_what_is_missing_is_named_up_to_five_and_then_counted():
+def test_up_to_five_missing_alarms_are_named_and_the_rest_counted():
     five = "alarm0, alarm1, alarm2, alarm3, alarm4"
     for count, named in ((5, five), (7, f"{five} and 2 more")):
         why = judged(**{f"alarm{n}": None for n in range(count)}).why
         assert why == f"{named} does not exist in the target's account and region."
 
 
-def test_each_alarm_that_fires_is_named_with_its_reason():
+def test_each_firing_alarm_is_named_with_its_reason():
     says = "has been firing since 12:00:40 UTC: Threshold Crossed: 3 datapoints were greater than the threshold (1.0)."
     assert judged(a=FIRES, b=FIRES).why == f"a {says}; b {says}"
     assert judged(**{f"alarm{n}": FIRES for n in range(5)}).why.endswith(f"; alarm4 {says}")
@@ -130,7 +130,7 @@ def test_many_alarms_are_counted_and_not_all_named():
         st.text("abc", min_size=1), st.sampled_from([OK, SILENT, FIRED_BEFORE, FIRES, None]), min_size=1
     )
 )
-def test_it_is_healthy_only_if_every_alarm_is_there_and_ok_or_fired_before(alarms):
+def test_it_is_healthy_only_if_every_alarm_exists_and_is_ok_or_fired_before(alarms):
     assert (judged(**alarms).verdict is Verdict.HEALTHY) == (set(alarms.values()) <= {OK, FIRED_BEFORE})
 
 
@@ -171,7 +171,7 @@ def an_alarm(client, name, state="OK"):
     client.set_alarm_state(AlarmName=name, StateValue=state, StateReason="because of a test")
 
 
-def test_alarms_are_asked_by_name(cloudwatch):
+def test_alarms_are_read_by_name(cloudwatch):
     yesterday, tomorrow = (datetime.now(UTC) + timedelta(days=days) for days in (-1, 1))
     an_alarm(cloudwatch, "5xx")
     an_alarm(cloudwatch, "slow", "ALARM")
@@ -193,7 +193,7 @@ def stubbed():
 
 
 @pytest.mark.parametrize("kind", ["MetricAlarms", "CompositeAlarms"])
-def test_the_last_change_of_state_counts_and_not_the_last_change_of_the_reason(stubbed, kind):
+def test_the_last_state_change_counts_and_not_the_last_reason_change(stubbed, kind):
     client, stubber = stubbed
     found = {
         "AlarmName": "5xx",
@@ -209,7 +209,7 @@ def test_the_last_change_of_state_counts_and_not_the_last_change_of_the_reason(s
     assert asked(client, "5xx").verdict is Verdict.HEALTHY
 
 
-def test_a_role_that_may_not_look_is_an_error_that_says_what_to_grant(stubbed):
+def test_a_missing_permission_is_an_error_that_names_it(stubbed):
     client, stubber = stubbed
     stubber.add_client_error("describe_alarms", "AccessDenied", "is not authorized", http_status_code=403)
     result = asked(client, "5xx")
@@ -224,7 +224,7 @@ def test_a_role_that_may_not_look_is_an_error_that_says_what_to_grant(stubbed):
         EndpointConnectionError(endpoint_url="https://monitoring"),
     ],
 )
-def test_what_passes_by_itself_is_asked_again_by_the_state_machine(error):
+def test_a_transient_error_is_retried_by_the_state_machine(error):
     class Unreachable:
         def describe_alarms(self, **_):
             raise error

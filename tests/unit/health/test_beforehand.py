@@ -51,7 +51,7 @@ def answers(*checks, **given):
     return {name: answer["answers"] for name, answer in asked(*checks, **given).items()}
 
 
-def test_a_function_that_knows_the_question_is_asked_once():
+def test_a_function_that_answers_health_requests_is_asked_once():
     function = Function(KNOWS)
     check = LambdaCheck(type="lambda", requests=20, mustPass=20)
     assert answers(check, function=function) == {"lambda storefront": True}
@@ -59,35 +59,35 @@ def test_a_function_that_knows_the_question_is_asked_once():
     assert (request["FunctionName"], request["Qualifier"]) == ("storefront", "live")
 
 
-def test_a_function_that_says_itself_that_it_is_ill_knows_the_question():
+def test_a_function_that_reports_itself_unhealthy_understands_the_request():
     assert answers(LambdaCheck(type="lambda"), function=Function({"healthy": False})) == {
         "lambda storefront": True
     }
 
 
-def test_an_ordinary_function_cannot_answer_whatever_it_does():
+def test_an_ordinary_function_counts_as_unable_to_answer():
     for ordinary in ({"statusCode": 200}, ({"errorType": "KeyError", "errorMessage": "path"}, "Unhandled")):
         found = asked(LambdaCheck(type="lambda"), function=Function(ordinary))["lambda storefront"]
         assert found["answers"] is False
         assert found["why"]
 
 
-def test_an_address_that_is_not_there_cannot_answer():
+def test_an_unreachable_address_counts_as_unable_to_answer():
     with serving(saying(http_answer(404))) as server:
         url = server.url()
         assert answers(HttpCheck(type="http", url=url)) == {f"http {url}": False}
 
 
-def test_checks_that_look_back_are_not_asked():
+def test_checks_of_past_data_are_not_run_beforehand():
     assert answers(AlarmCheck(type="alarm", names=("storefront-5xx",))) == {}
 
 
-def test_what_aws_can_not_ask_just_now_is_not_known():
+def test_a_temporary_aws_failure_leaves_the_answer_unknown():
     throttled = Function(aws_error("TooManyRequestsException", status=429))
     assert answers(LambdaCheck(type="lambda"), function=throttled) == {}
 
 
-def test_nobody_waits_for_a_slow_one():
+def test_a_slow_check_is_not_waited_for():
     over = threading.Event()
     try:
         slow = Function(lambda: over.wait(30))
@@ -115,7 +115,7 @@ def proven(*checks, function=None, seconds=5):
 CUSTOM = CustomCheck(type="custom", function="storefront-verdict")
 
 
-def test_the_candidate_itself_is_asked_once_and_told_that_it_has_no_traffic():
+def test_the_candidate_is_asked_once_and_told_that_it_has_no_traffic():
     """Fault 84."""
     function = Function(KNOWS)
     (result,) = proven(LambdaCheck(type="lambda", requests=20, mustPass=20), function=function)
@@ -125,7 +125,7 @@ def test_the_candidate_itself_is_asked_once_and_told_that_it_has_no_traffic():
     assert json.loads(request["Payload"])["percent"] == 0
 
 
-def test_a_candidate_is_never_invoked_unless_the_application_configured_a_check_that_does():
+def test_a_candidate_is_invoked_only_if_the_application_configured_such_a_check():
     """A function that knows nothing of Tagship could take the question for work."""
     alarm = AlarmCheck(type="alarm", names=("storefront-5xx",))
     http = HttpCheck(type="http", url="https://storefront.example.com/health")
@@ -142,7 +142,7 @@ def test_a_candidate_is_never_invoked_unless_the_application_configured_a_check_
     ],
     ids=["ill", "ordinary", "raises", "not there"],
 )
-def test_whatever_is_no_healthy_answer_keeps_the_traffic_away_and_says_why(answer, why):
+def test_any_answer_other_than_healthy_prevents_traffic_and_says_why(answer, why):
     """Fault 84: an answer that can't be had is none."""
     with pytest.raises(
         CandidateUnhealthy, match=r"storefront v1\.4\.0: .*No traffic was moved.*retry this one"
@@ -161,7 +161,7 @@ def test_a_candidate_that_does_not_answer_in_time_gets_no_traffic():
         over.set()
 
 
-def test_what_aws_can_not_ask_just_now_is_asked_again_unless_another_check_says_no():
+def test_a_temporary_aws_failure_is_retried_unless_another_check_fails():
     throttled = Function(aws_error("TooManyRequestsException", status=429))
     with pytest.raises(AwsUnavailable):
         proven(LambdaCheck(type="lambda"), function=throttled)
@@ -180,7 +180,7 @@ def test_what_aws_can_not_ask_just_now_is_asked_again_unless_another_check_says_
         )
 
 
-def test_a_team_s_own_function_may_not_know_yet_and_its_no_is_one():
+def test_a_custom_function_may_be_undecided_and_its_refusal_counts():
     """It judges the release as a whole, of which nothing is to be seen at 0 %."""
     (result,) = proven(CUSTOM, function=Function({"verdict": "inconclusive"}))
     assert result.verdict is Verdict.INCONCLUSIVE

@@ -54,7 +54,7 @@ def answering(stubber, answer, *, payload=ANY, error=None):
     )
 
 
-def test_it_is_told_the_release_the_candidate_and_the_baseline(stubbed):
+def test_it_receives_the_release_the_candidate_and_the_baseline(stubbed):
     client, stubber = stubbed
     event = {
         "source": "tagship",
@@ -94,7 +94,7 @@ def test_it_is_told_the_release_the_candidate_and_the_baseline(stubbed):
     ],
     ids=lambda value: str(value)[:50],
 )  # fmt: skip
-def test_only_the_three_verdicts_are_answers(stubbed, answer, verdict, why):
+def test_only_the_three_verdicts_are_valid_responses(stubbed, answer, verdict, why):
     client, stubber = stubbed
     answering(stubber, answer)
     result = asked(client)
@@ -102,7 +102,7 @@ def test_only_the_three_verdicts_are_answers(stubbed, answer, verdict, why):
     assert why is None or result.why == why
 
 
-def test_a_function_that_raises_hangs_or_is_not_there_is_an_error_and_not_the_candidate_s_fault(stubbed):
+def test_a_function_that_raises_hangs_or_is_missing_is_an_error_and_not_the_candidates_fault(stubbed):
     """Fault 41."""
     client, stubber = stubbed
     answering(stubber, {"errorType": "KeyError", "errorMessage": "'TILL'"}, error="Unhandled")
@@ -120,7 +120,7 @@ def test_a_function_that_raises_hangs_or_is_not_there_is_an_error_and_not_the_ca
     assert asked(Hanging()).verdict is Verdict.ERROR
 
 
-def test_what_passes_by_itself_is_asked_again_by_the_state_machine(stubbed):
+def test_a_transient_error_is_retried_by_the_state_machine(stubbed):
     client, stubber = stubbed
     stubber.add_client_error("invoke", "TooManyRequestsException", http_status_code=429)
     with pytest.raises(AwsUnavailable):
@@ -133,7 +133,7 @@ values = (
 
 
 @given(st.dictionaries(st.text(max_size=50), values, max_size=30))
-def test_whatever_numbers_it_gives_the_ledger_can_keep_those_that_stay(numbers):
+def test_numbers_that_the_ledger_cannot_store_are_dropped(numbers):
     kept = custom.read({"verdict": "healthy", "numbers": numbers}, check="it").numbers
     assert len(kept) <= 20
     assert all(kept)
@@ -141,7 +141,7 @@ def test_whatever_numbers_it_gives_the_ledger_can_keep_those_that_stay(numbers):
     digest_of(dict(kept))
 
 
-def test_numbers_stay_as_they_are():
+def test_valid_numbers_are_unchanged():
     said = {"lost": 0.125, "baskets": 31, "why": "late", "open": True}
     kept = custom.read({"verdict": "healthy", "numbers": said}, check="it").numbers
     assert kept == {"lost": 0.125, "baskets": 31, "why": "late", "open": "True"}

@@ -107,7 +107,7 @@ def asked(url, *, authority=None, wall=time.time, **fields):
     )
 
 
-def test_the_vetted_address_is_asked_for_the_name_and_must_prove_the_name(authority):
+def test_the_vetted_address_must_present_a_certificate_for_the_name(authority):
     with serving(saying(http_answer()), wrap=over_tls(authority("shop.example.com"))) as server:
         url = server.url(host="shop.example.com", scheme="https")
         result = asked(url, authority=authority, contains="well", requests=2, mustPass=2)
@@ -116,13 +116,13 @@ def test_the_vetted_address_is_asked_for_the_name_and_must_prove_the_name(author
     assert all(f"Host: shop.example.com:{server.port}\r\n".encode() in got for got in server.requests)
 
 
-def test_a_name_that_ends_with_a_dot_is_the_same_name(authority):
+def test_a_name_with_a_trailing_dot_is_the_same_name(authority):
     with serving(saying(http_answer()), wrap=over_tls(authority("shop.example.com"))) as server:
         url = server.url(host="shop.example.com.", scheme="https")
         assert asked(url, authority=authority).verdict is Verdict.HEALTHY
 
 
-def test_an_address_in_the_url_is_proved_as_an_address(authority):
+def test_an_ip_address_in_the_url_needs_a_certificate_for_the_address(authority):
     with serving(saying(http_answer()), wrap=over_tls(authority("127.0.0.1"))) as server:
         assert asked(server.url(scheme="https"), authority=authority).verdict is Verdict.HEALTHY
 
@@ -137,21 +137,21 @@ def test_a_certificate_for_another_name_or_only_for_the_address_is_unhealthy(aut
     assert server.requests == []
 
 
-def test_a_certificate_that_nobody_vouches_for_is_unhealthy_by_default(authority):
+def test_an_untrusted_certificate_is_unhealthy_by_default(authority):
     with serving(saying(http_answer()), wrap=over_tls(authority("shop.example.com"))) as server:
         result = asked(server.url(host="shop.example.com", scheme="https"))
     assert result.verdict is Verdict.UNHEALTHY
     assert "the certificate was rejected" in result.why
 
 
-def test_a_server_that_does_not_speak_tls_is_unhealthy(authority):
+def test_a_server_without_tls_is_unhealthy(authority):
     with serving(saying(b"HTTP/1.1 400 Bad Request\r\n\r\n"), whole=False) as server:
         result = asked(server.url(host="shop.example.com", scheme="https"), authority=authority)
     assert result.verdict is Verdict.UNHEALTHY
     assert "TLS failed" in result.why
 
 
-def test_an_answer_that_drips_for_ever_is_cut_off_inside_tls_too(authority):
+def test_an_endlessly_slow_response_is_cut_off_inside_tls_too(authority):
     endless = dripping(b"HTTP/1.1 200 OK\r\n\r\n", b"x")
     with serving(endless, wrap=over_tls(authority("shop.example.com"))) as server:
         url = server.url(host="shop.example.com", scheme="https")
@@ -160,7 +160,7 @@ def test_an_answer_that_drips_for_ever_is_cut_off_inside_tls_too(authority):
     assert result.numbers["slowestMs"] < 2000
 
 
-def test_a_handshake_that_never_ends_is_cut_off(authority):
+def test_an_endless_handshake_is_cut_off(authority):
     """The server takes the greeting and drips an endless record of its own."""
     with serving(dripping(b"\x16\x03\x03\x40\x00", b"\x02"), whole=False) as server:
         result = asked(
@@ -173,7 +173,7 @@ def test_a_handshake_that_never_ends_is_cut_off(authority):
 @pytest.mark.parametrize(
     "hours, days, verdict", [(0, 0, "unhealthy"), (-24, 1, "healthy"), (-240, 10, "healthy")]
 )
-def test_a_certificate_must_be_valid_for_as_many_days_as_the_check_asks(authority, hours, days, verdict):
+def test_a_certificate_must_be_valid_for_the_configured_number_of_days(authority, hours, days, verdict):
     """Those of these tests are valid for one day more; the clock is moved instead."""
     with serving(saying(http_answer()), wrap=over_tls(authority("shop.example.com"))) as server:
         url = server.url(host="shop.example.com", scheme="https")
@@ -194,7 +194,7 @@ def test_a_redirect_from_https_to_http_is_not_followed(authority):
     assert plain.requests == []
 
 
-def test_after_a_rollback_nobody_asks_how_long_the_certificate_is_valid(monkeypatch):
+def test_after_a_rollback_the_certificates_remaining_days_are_not_checked(monkeypatch):
     """No rollback makes it longer, and the baseline would be called ill."""
     passed = []
     monkeypatch.setattr(http, "check", lambda check, **_: passed.append(check.tlsDaysLeft))

@@ -59,7 +59,7 @@ def looked(judge_health, verdict, *, left, extended=False, subject="candidate"):
         ("inconclusive", 0, True, 0, "candidate 1 of 2 one", False),
     ],
 )
-def test_a_look_that_says_something_is_a_fact(judge_health, verdict, left, extended, wait, key, longer):
+def test_a_conclusive_check_is_recorded_as_a_fact(judge_health, verdict, left, extended, wait, key, longer):
     answer, facts = looked(judge_health, verdict, left=left, extended=extended)
     assert (answer["verdict"], answer["wait"]) == (verdict, wait)
     assert [fact.key for fact in facts] == ([key] if key else [])

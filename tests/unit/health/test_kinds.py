@@ -30,13 +30,13 @@ def given_for(**fields):
     return Given(**defaults | fields)
 
 
-def test_the_one_line_is_what_an_application_can_have():
+def test_the_registry_line_makes_a_check_available_to_applications():
     assert list(kinds()) == ["http", "lambda", "alarm", "metric", "sequential", "outcomes", "custom"]
     assert set(kinds().values()) == set(typing.get_args(Check))
 
 
 @pytest.mark.parametrize("noun", typing.get_args(Check))
-def test_every_kind_says_all_that_the_rest_knows_of_it(noun):
+def test_every_kind_defines_everything_that_others_need(noun):
     """A session may do what `rights` says and nothing else, and `tagship role` prints it."""
     assert noun.LOOKS_BACK >= 0
     assert isinstance(noun.ASKS_CANDIDATE, frozenset)
@@ -48,13 +48,13 @@ def test_every_kind_says_all_that_the_rest_knows_of_it(noun):
     assert set(noun.EXAMPLES) <= {field.name for field in dataclasses.fields(noun)}
 
 
-def test_checks_that_read_what_was_measured_look_back():
+def test_checks_of_measured_data_look_back():
     assert {name for name, noun in kinds().items() if noun.LOOKS_BACK} == {
         *("alarm", "metric", "sequential", "outcomes")
     }
 
 
-def test_a_lambda_check_may_invoke_what_it_asks_and_nothing_else():
+def test_a_lambda_check_can_invoke_only_its_function():
     target = LambdaTarget(**application()["target"])
     (own,) = LambdaCheck(type="lambda").rights(target, subject())
     (smoke,) = LambdaCheck(type="lambda", function="storefront-smoke").rights(target, subject())
@@ -72,7 +72,7 @@ def test_an_http_check_runs_with_the_allowed_networks_and_without_a_client():
         assert an_http_check(server.url()).run(given_for()).verdict is Verdict.ERROR
 
 
-def test_a_lambda_check_runs_against_the_candidate_with_the_client_it_was_given():
+def test_a_lambda_check_runs_against_the_candidate_with_the_given_client():
     @dataclass
     class Client:
         asked: dict | None = None
@@ -97,7 +97,7 @@ def test_a_lambda_check_runs_against_the_candidate_with_the_client_it_was_given(
         ("tagship.health.lambda_invoke", ["pydantic", "boto3", "mypy_boto3_lambda"]),
     ],
 )
-def test_an_import_does_not_bring_what_it_does_not_need(module, heavy):
+def test_an_import_loads_only_what_it_needs(module, heavy):
     program = f"import sys; sys.path.insert(0, 'layers/tagship'); import {module}; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not set(heavy) & set(ran.stdout.split())

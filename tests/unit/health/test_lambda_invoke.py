@@ -68,7 +68,7 @@ def asked(client, check=None, *, about=None, **given):
     )
 
 
-def test_the_candidate_version_itself_is_asked_and_may_say_that_it_is_healthy(client, stubber):
+def test_the_candidate_version_is_invoked_and_can_report_itself_healthy(client, stubber):
     answering(stubber, {"healthy": True})
     result = asked(client)
     assert result.verdict is Verdict.HEALTHY
@@ -77,13 +77,13 @@ def test_the_candidate_version_itself_is_asked_and_may_say_that_it_is_healthy(cl
     stubber.assert_no_pending_responses()
 
 
-def test_the_application_s_own_payload_is_laid_over_what_every_check_sends(client, stubber):
+def test_the_applications_payload_overrides_the_default_payload(client, stubber):
     answering(stubber, {"healthy": True}, payload=PAYLOAD | {"check": "deep", "tenant": "acme"})
     check = check_of(payload={"check": "deep", "tenant": "acme"})
     assert asked(client, check).verdict is Verdict.HEALTHY
 
 
-def test_a_smoke_test_function_is_told_which_version_it_is_about(client, stubber):
+def test_a_smoke_test_function_receives_the_version_to_test(client, stubber):
     answering(
         stubber,
         {"healthy": True},
@@ -95,7 +95,7 @@ def test_a_smoke_test_function_is_told_which_version_it_is_about(client, stubber
     assert asked(client, check).verdict is Verdict.HEALTHY
 
 
-def test_what_can_not_be_invoked_is_an_error_and_needs_no_right(client, stubber):
+def test_a_target_that_cannot_be_invoked_is_an_error_and_needs_no_permission(client, stubber):
     nothing = Subject(names={"version": "7"})
     result = asked(client, about=nothing)
     assert check_of().rights(LambdaTarget(**application()["target"]), nothing) == ()
@@ -103,7 +103,7 @@ def test_what_can_not_be_invoked_is_an_error_and_needs_no_right(client, stubber)
     assert result.why.startswith("Not checked: ")
 
 
-def test_reasons_for_not_being_healthy_are_shown_as_one_line_of_text(client, stubber):
+def test_reasons_for_being_unhealthy_are_shown_as_one_line(client, stubber):
     reasons = ["database:\n\x1b[31mdown\x1b[0m", "<b>queue</b> full", {"depth": 9}]
     answering(stubber, {"healthy": False, "reasons": reasons})
     result = asked(client)
@@ -123,7 +123,7 @@ def test_long_reasons_are_cut(client, stubber):
 @pytest.mark.parametrize(
     "answer", [{"healthy": False}, {"healthy": False, "reasons": []}, {"healthy": False, "reasons": "no"}]
 )
-def test_not_healthy_without_a_list_of_reasons_is_unhealthy_all_the_same(client, stubber, answer):
+def test_unhealthy_without_reasons_is_still_unhealthy(client, stubber, answer):
     answering(stubber, answer)
     assert asked(client).verdict is Verdict.UNHEALTHY
 
@@ -138,7 +138,7 @@ def test_a_function_that_raises_is_unhealthy_with_its_error(client, stubber):
 
 
 @pytest.mark.parametrize("answer", [b"", b"not JSON", b"[]", {"healthy": True}])
-def test_a_function_that_raises_without_describing_it_is_unhealthy(client, stubber, answer):
+def test_a_function_that_raises_without_details_is_unhealthy(client, stubber, answer):
     answering(stubber, answer, error="Unhandled")
     assert asked(client).verdict is Verdict.UNHEALTHY
 
@@ -165,7 +165,7 @@ def test_a_function_that_raises_without_describing_it_is_unhealthy(client, stubb
     ],
     ids=lambda answer: str(answer)[:30],
 )
-def test_an_answer_of_any_other_shape_shows_nothing_and_is_inconclusive(client, stubber, answer):
+def test_any_other_response_shows_nothing_and_is_inconclusive(client, stubber, answer):
     answering(stubber, answer)
     result = asked(client)
     assert result.verdict is Verdict.INCONCLUSIVE
@@ -182,12 +182,12 @@ json_values = st.recursive(
 
 
 @given(json_values)
-def test_no_answer_but_healthy_true_is_ever_healthy(value):
+def test_only_healthy_true_is_healthy(value):
     verdict, _ = lambda_invoke._read(value)
     assert (verdict is Verdict.HEALTHY) == (isinstance(value, dict) and value.get("healthy") is True)
 
 
-def test_n_of_m_decides_for_functions_too(client, stubber):
+def test_n_of_m_applies_to_functions_too(client, stubber):
     """Fault 42."""
     for healthy in (True, False, True):
         answering(stubber, {"healthy": healthy})
@@ -199,7 +199,7 @@ def test_n_of_m_decides_for_functions_too(client, stubber):
     assert result.numbers["asked"] == 2
 
 
-def test_a_healthy_answer_that_took_too_long_is_unhealthy(client, stubber):
+def test_a_healthy_but_slow_response_is_unhealthy(client, stubber):
     answering(stubber, {"healthy": True})
     readings = iter([0.0, 0.0, 10.0, 10.6, 11.0])
     result = asked(client, check_of(maxLatencyMs=500), clock=lambda: next(readings))
@@ -220,7 +220,7 @@ def test_a_healthy_answer_that_took_too_long_is_unhealthy(client, stubber):
         ("InternalFailure", 503),
     ],
 )
-def test_throttling_and_failures_of_aws_may_be_asked_again(client, stubber, code, status):
+def test_throttling_and_aws_failures_are_retryable(client, stubber, code, status):
     stubber.add_client_error("invoke", service_error_code=code, http_status_code=status)
     with pytest.raises(AwsUnavailable, match="storefront:7 to check the health of storefront") as raised:
         asked(client)
@@ -236,7 +236,7 @@ def test_throttling_and_failures_of_aws_may_be_asked_again(client, stubber, code
         ("InvalidParameterValueException", 400),
     ],
 )
-def test_a_function_that_is_missing_or_forbidden_is_an_error_of_the_check(client, stubber, code, status):
+def test_a_missing_or_forbidden_function_is_an_error_of_the_check(client, stubber, code, status):
     """Fault 41."""
     stubber.add_client_error(
         "invoke", service_error_code=code, service_message="No such\nthing", http_status_code=status
@@ -263,6 +263,6 @@ def test_a_candidate_that_does_not_answer_is_unhealthy():
 
 
 @pytest.mark.parametrize("error", [EndpointConnectionError, ConnectTimeoutError])
-def test_an_endpoint_that_can_t_be_reached_may_be_asked_again(error):
+def test_an_unreachable_endpoint_is_retryable(error):
     with pytest.raises(AwsUnavailable):
         asked(Unreachable(error(endpoint_url="https://lambda")))

@@ -62,7 +62,7 @@ NOTHING = Seen(None, 0)
         ({"maxIncreasePercent": 20, "maxValue": 0.05}, Seen(0.0, 100), None, "healthy", "; there is no baseline."),
     ],
 )  # fmt: skip
-def test_each_limit_that_is_set_must_hold(limits, candidate, baseline, verdict, why):
+def test_each_configured_limit_must_hold(limits, candidate, baseline, verdict, why):
     result = judge(replace(ERRORS, **limits), candidate=candidate, baseline=baseline, name="metric errors")
     assert result.verdict == verdict, result.why
     assert why is None or result.why.endswith(why)
@@ -72,7 +72,7 @@ seen = st.builds(Seen, st.none() | st.floats(-1e6, 1e6), st.floats(0, 1e6))
 
 
 @given(seen, st.none() | seen, st.none() | st.integers(0, 100), st.none() | st.floats(-1e6, 1e6))
-def test_without_enough_samples_it_is_never_healthy_and_never_unhealthy(candidate, baseline, increase, limit):
+def test_without_enough_samples_it_is_inconclusive(candidate, baseline, increase, limit):
     """Fault 40."""
     check = replace(ERRORS, maxIncreasePercent=increase, maxValue=limit)
     verdict = judge(check, candidate=candidate, baseline=baseline, name="it").verdict
@@ -82,7 +82,7 @@ def test_without_enough_samples_it_is_never_healthy_and_never_unhealthy(candidat
         assert verdict is not Verdict.HEALTHY
 
 
-def test_the_numbers_are_what_was_compared():
+def test_the_numbers_are_the_compared_ones():
     check = replace(ERRORS, maxIncreasePercent=20)
     result = judge(
         check, candidate=Seen(0.0123456789, 1500), baseline=Seen(1 / 3, 9000), name="metric errors"
@@ -154,7 +154,7 @@ def put(client, at, *, errors, of, version=None):
     )
 
 
-def test_a_version_s_own_errors_are_compared_with_the_alias_s_before_the_deployment(cloudwatch):
+def test_a_versions_errors_are_compared_with_the_aliass_before_the_deployment(cloudwatch):
     """Lambda names the version only while two versions share the alias."""
     put(cloudwatch, BEGAN - timedelta(minutes=4), errors=20, of=200)  # the baseline, alone
     put(cloudwatch, BEGAN - timedelta(minutes=20), errors=200, of=200)  # longer ago than the window
@@ -174,7 +174,7 @@ def test_a_version_s_own_errors_are_compared_with_the_alias_s_before_the_deploym
     assert asked(cloudwatch, replace(ERRORS, maxIncreasePercent=0)).verdict is Verdict.UNHEALTHY
 
 
-def test_once_the_candidate_has_all_of_the_traffic_the_alias_s_errors_are_its_too(cloudwatch):
+def test_with_all_traffic_the_aliass_errors_are_the_candidates_too(cloudwatch):
     put(cloudwatch, BEGAN + timedelta(minutes=1), errors=0, of=100, version="7")
     put(cloudwatch, BEGAN + timedelta(minutes=1), errors=90, of=100)  # most of them the baseline's
     put(cloudwatch, BEGAN + timedelta(minutes=3), errors=100, of=100)  # all its own
@@ -188,14 +188,14 @@ def test_once_the_candidate_has_all_of_the_traffic_the_alias_s_errors_are_its_to
 @pytest.mark.parametrize(
     "fields", [{"percent": 50, "shifted": BEGAN + timedelta(minutes=2)}, {"percent": 100, "shifted": None}]
 )
-def test_while_versions_share_the_alias_its_errors_are_nobody_s(cloudwatch, fields):
+def test_while_versions_share_the_alias_its_errors_are_not_attributed(cloudwatch, fields):
     put(cloudwatch, BEGAN + timedelta(minutes=1), errors=0, of=100, version="7")
     put(cloudwatch, BEGAN + timedelta(minutes=3), errors=100, of=100)
     result = asked(cloudwatch, replace(ERRORS, maxValue=0.4), **fields)
     assert (result.verdict, result.numbers["candidate"]) == (Verdict.HEALTHY, 0)
 
 
-def test_a_baseline_that_shared_the_alias_before_the_deployment_is_judged_by_its_own_minutes(cloudwatch):
+def test_a_baseline_that_shared_the_alias_before_is_judged_by_its_own_minutes(cloudwatch):
     put(cloudwatch, BEGAN - timedelta(minutes=4), errors=100, of=200)
     put(cloudwatch, BEGAN - timedelta(minutes=4), errors=10, of=100, version="6")
     put(cloudwatch, BEGAN + timedelta(minutes=1), errors=20, of=100, version="7")
@@ -203,14 +203,14 @@ def test_a_baseline_that_shared_the_alias_before_the_deployment_is_judged_by_its
     assert (result.verdict, result.numbers["baseline"]) == (Verdict.UNHEALTHY, 0.1)
 
 
-def test_nobody_is_asked_about_no_time_at_all(stubbed):
+def test_an_empty_period_makes_no_call(stubbed):
     client, _ = stubbed  # which has no answer for anybody
     expression = MetricCheck(type="metric", name="b", expression="e1", samples="e2", maxValue=1)
     minute = BEGAN.replace(second=0)
     assert asked(client, expression, began=minute, now=lambda: minute).verdict is Verdict.INCONCLUSIVE
 
 
-def test_it_asks_for_the_right_to_read_metrics_and_no_other():
+def test_it_requests_only_permission_to_read_metrics():
     (right,) = ERRORS.rights(None, None)
     assert (right.name, right.actions, right.on) == ("ReadMetrics", ("cloudwatch:GetMetricData",), ("*",))
 
@@ -220,12 +220,12 @@ def test_no_data_is_inconclusive(cloudwatch):
     assert asked(cloudwatch, replace(ERRORS, maxValue=0.5)).verdict is Verdict.INCONCLUSIVE
 
 
-def test_before_a_deployment_there_is_nothing_to_look_at(cloudwatch):
+def test_before_a_deployment_there_is_nothing_to_compare(cloudwatch):
     result = asked(cloudwatch, replace(ERRORS, maxValue=0.5), began=None)
     assert (result.verdict, result.why) == (Verdict.ERROR, "Not checked: there is no deployment to measure.")
 
 
-def test_the_highest_of_one_is_compared_with_the_highest_of_the_other(cloudwatch):
+def test_maximum_values_are_compared_with_each_other(cloudwatch):
     put(cloudwatch, BEGAN - timedelta(minutes=4), errors=1, of=200)
     put(cloudwatch, BEGAN - timedelta(minutes=3), errors=0, of=200)
     put(cloudwatch, BEGAN + timedelta(minutes=1), errors=1, of=100, version="7")
@@ -238,7 +238,7 @@ def test_the_highest_of_one_is_compared_with_the_highest_of_the_other(cloudwatch
     )
 
 
-def test_where_nothing_served_before_there_is_nothing_to_compare_with(cloudwatch):
+def test_without_a_previous_revision_there_is_nothing_to_compare_with(cloudwatch):
     put(cloudwatch, BEGAN + timedelta(minutes=1), errors=1, of=100, version="7")
     result = asked(cloudwatch, replace(ERRORS, maxIncreasePercent=0), before=None)
     assert result.verdict is Verdict.INCONCLUSIVE
@@ -270,7 +270,7 @@ def answer(*found):
     return {"MetricDataResults": list(found)}
 
 
-def test_an_expression_names_the_version_and_the_function_s_invocations_are_its_samples(stubbed):
+def test_an_expression_names_the_version_and_invocations_are_its_samples(stubbed):
     client, stubber = stubbed
     check = MetricCheck(
         type="metric",
@@ -304,7 +304,7 @@ def test_an_expression_names_the_version_and_the_function_s_invocations_are_its_
     assert result.numbers["candidate"] == 0.55
 
 
-def test_an_expression_may_bring_its_own_count_of_samples(stubbed):
+def test_an_expression_can_have_its_own_sample_count(stubbed):
     client, stubber = stubbed
     check = MetricCheck(
         type="metric", name="b", expression="e1", samples="count {version}", minSamples=9, maxValue=1
@@ -326,14 +326,14 @@ def test_an_expression_may_bring_its_own_count_of_samples(stubbed):
         assert asked(client, check).verdict is verdict
 
 
-def test_pages_are_put_together(stubbed):
+def test_pages_are_joined(stubbed):
     client, stubber = stubbed
     stubber.add_response("get_metric_data", answer(series("value", 1.0)) | {"NextToken": "more"})
     stubber.add_response("get_metric_data", answer(series("samples", 100)))
     assert asked(client, replace(ERRORS, maxValue=0.5)).verdict is Verdict.UNHEALTHY
 
 
-def test_a_series_may_go_on_over_the_next_page(stubbed):
+def test_a_series_can_continue_on_the_next_page(stubbed):
     client, stubber = stubbed
     later = [BEGAN.replace(second=0) + timedelta(minutes=2)]
     first, then = series("value", 1.0, 0.0), series("samples", 100, 100)
@@ -344,7 +344,7 @@ def test_a_series_may_go_on_over_the_next_page(stubbed):
     assert (result.numbers["candidate"], result.numbers["candidateSamples"]) == (0.5, 300)
 
 
-def test_several_series_are_no_answer(stubbed):
+def test_several_series_are_no_valid_answer(stubbed):
     client, stubber = stubbed
     stubber.add_response("get_metric_data", answer(series("value", 1.0), series("value", 2.0, Label="other")))
     result = asked(client, replace(ERRORS, maxValue=0.5))
@@ -354,7 +354,7 @@ def test_several_series_are_no_answer(stubbed):
     )
 
 
-def test_what_cloudwatch_forbids_or_refuses_is_an_error_that_says_what_to_do(stubbed):
+def test_a_cloudwatch_refusal_is_an_error_with_a_remedy(stubbed):
     client, stubber = stubbed
     stubber.add_response("get_metric_data", answer(series("value", StatusCode="Forbidden")))
     result = asked(client, replace(ERRORS, maxValue=0.5))
@@ -372,7 +372,7 @@ def test_what_cloudwatch_forbids_or_refuses_is_an_error_that_says_what_to_do(stu
     )
 
 
-def test_what_passes_by_itself_is_asked_again_by_the_state_machine(stubbed):
+def test_a_transient_error_is_retried_by_the_state_machine(stubbed):
     client, stubber = stubbed
     stubber.add_response("get_metric_data", answer(series("value", StatusCode="InternalError")))
     with pytest.raises(AwsUnavailable, match=r"^CloudWatch could not read the metric this time\.$"):

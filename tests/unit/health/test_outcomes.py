@@ -53,7 +53,7 @@ def judged(check: OutcomesCheck = CHECK, **ended: float) -> CheckResult:
         ({"Aborted": 10}, Verdict.UNHEALTHY, "10 aborted"),
     ],
 )
-def test_each_way_of_not_succeeding_counts(ended: dict[str, float], verdict: Verdict, why: str) -> None:
+def test_each_unsuccessful_outcome_counts(ended: dict[str, float], verdict: Verdict, why: str) -> None:
     found = judged(**ended)
     assert found.verdict is verdict
     assert why in found.why
@@ -71,7 +71,7 @@ def test_it_is_healthy_only_within_the_limit_and_never_without_data(
         assert (found.verdict is Verdict.HEALTHY) == (100 * bad <= limit * (good + bad))
 
 
-def test_none_may_fail_where_none_is_allowed() -> None:
+def test_with_a_limit_of_zero_no_failure_is_allowed() -> None:
     strict = OutcomesCheck(type="outcomes", maxPercent=0)
     assert judged(strict, Succeeded=999).verdict is Verdict.HEALTHY
     assert judged(strict, Succeeded=999, Failed=1).verdict is Verdict.UNHEALTHY
@@ -126,7 +126,7 @@ def test_it_counts_the_candidates_version_since_the_deployment_began() -> None:
     }
 
 
-def test_what_cannot_be_read_is_no_answer() -> None:
+def test_unreadable_metrics_are_no_answer() -> None:
     client = boto3.client(
         "cloudwatch", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
     )
@@ -142,7 +142,7 @@ def test_what_cannot_be_read_is_no_answer() -> None:
     assert run(client, began=None).verdict is Verdict.ERROR
 
 
-def test_a_target_that_counts_no_outcomes_is_refused() -> None:
+def test_a_target_without_outcome_metrics_is_refused() -> None:
     target: Location = read_application(application()).target
     assert [name for name, _ in CHECK.lacks(subject("7"))] == ["type"]
     assert not list(CHECK.lacks(ASKED))

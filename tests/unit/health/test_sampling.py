@@ -56,14 +56,14 @@ def test_n_of_m_decides(verdicts, must_pass, overall):
     assert sampled(verdicts, must_pass=must_pass)[0].verdict is overall
 
 
-def test_it_stops_as_soon_as_passing_is_impossible():
+def test_it_stops_as_soon_as_it_can_no_longer_pass():
     result, _ = sampled([U, U, H, H, H], must_pass=4)
     assert result.numbers["asked"] == 2
     assert result.verdict is U
     assert result.why == ("0 of 5 requests passed; 4 must pass; median 0 ms, slowest 0 ms; it was unhealthy.")
 
 
-def test_requests_that_time_did_not_allow_are_no_data_and_so_inconclusive():
+def test_requests_that_did_not_fit_the_time_are_no_data_and_inconclusive():
     """Fault 40."""
     result, took = sampled([H] * 20, must_pass=20, each=4, longest=10)
     assert result.verdict is N
@@ -74,7 +74,7 @@ def test_requests_that_time_did_not_allow_are_no_data_and_so_inconclusive():
     )
 
 
-def test_requests_that_could_not_have_helped_any_more_are_not_told():
+def test_requests_that_could_not_change_the_verdict_are_not_reported():
     result, _ = sampled([N, N, H], must_pass=2)
     assert (result.verdict, result.numbers["asked"]) == (N, 2)
     assert (
@@ -83,18 +83,18 @@ def test_requests_that_could_not_have_helped_any_more_are_not_told():
     assert result.numbers["firstFailure"] == "it was inconclusive"
 
 
-def test_where_all_were_asked_nothing_was_left_out():
+def test_if_all_requests_were_sent_nothing_is_reported_as_skipped():
     assert "not asked" not in sampled([H, N], must_pass=2)[0].why
     assert "not asked" not in sampled([], must_pass=0)[0].why
 
 
-def test_enough_that_passed_in_time_are_enough():
+def test_enough_successes_in_time_are_enough():
     result, _ = sampled([H] * 20, must_pass=5, each=5, longest=5)
     assert result.verdict is H
     assert result.numbers["asked"] == 10
 
 
-def test_requests_that_all_hang_stay_inside_the_budget():
+def test_hanging_requests_stay_within_the_budget():
     _, took = sampled([U] * 20, must_pass=1, each=10, longest=10)
     assert took <= BUDGET_SECONDS
 
@@ -104,7 +104,7 @@ def test_requests_that_all_hang_stay_inside_the_budget():
     st.integers(min_value=-1, max_value=25),
     st.sampled_from([0.0, 1.0, 10.0]),
 )
-def test_it_is_healthy_only_if_enough_passed_and_at_least_one(verdicts, must_pass, each):
+def test_it_is_healthy_only_if_enough_and_at_least_one_passed(verdicts, must_pass, each):
     result, took = sampled(verdicts, must_pass=must_pass, each=each, longest=10)
     assert took <= BUDGET_SECONDS
     if result.verdict is H:
@@ -114,7 +114,7 @@ def test_it_is_healthy_only_if_enough_passed_and_at_least_one(verdicts, must_pas
         assert len(verdicts) - verdicts.count(U) < must_pass
 
 
-def test_the_numbers_say_what_was_seen():
+def test_the_numbers_show_what_was_observed():
     result, _ = sampled([H, U, H], must_pass=2, each=0.25)
     assert result.numbers == {
         "requests": 3,
@@ -127,7 +127,7 @@ def test_the_numbers_say_what_was_seen():
     }
 
 
-def test_it_is_told_which_check_it_was_and_what_the_answers_held():
+def test_it_reports_which_check_ran_and_what_the_responses_contained():
     seen = [
         {"ms": 30, "status": 500, "tls_days": 20},
         {"ms": 20, "status": 301, "tls_days": 9},
@@ -148,7 +148,7 @@ def test_it_is_told_which_check_it_was_and_what_the_answers_held():
     }
 
 
-def test_what_did_not_work_is_told_before_what_was_unclear():
+def test_failures_are_reported_before_unclear_results():
     assert sampled([N, U, H], must_pass=1)[0].numbers["firstFailure"] == "it was unhealthy"
 
 
@@ -166,7 +166,7 @@ TIMES = [{"ms": ms} for ms in (900, 10, 20, 30, 40)]
         (1, 10, 10, H),
     ],
 )
-def test_a_percentile_is_the_time_that_this_share_of_the_answers_did_not_exceed(
+def test_a_percentile_is_the_time_that_this_share_of_responses_did_not_exceed(
     percent, reached, most_ms, overall
 ):
     limit = Percentile(percent=percent, most_ms=most_ms)
@@ -179,14 +179,14 @@ def test_a_percentile_is_the_time_that_this_share_of_the_answers_did_not_exceed(
         assert result.why == f"5 of 5 requests passed; 5 must pass; median 30 ms, slowest 900 ms; {why}."
 
 
-def test_a_percentile_is_of_the_answers_that_passed():
+def test_a_percentile_covers_passed_responses_only():
     limit = Percentile(percent=100, most_ms=40)
     result, _ = sampled([U, H, H, H, H], must_pass=4, seen=TIMES, percentile=limit)
     assert (result.verdict, result.numbers["p100Ms"]) == (H, 40)
 
 
 @pytest.mark.parametrize("verdict", [U, N])
-def test_what_is_not_healthy_has_no_percentile(verdict):
+def test_an_unhealthy_result_has_no_percentile(verdict):
     limit = Percentile(percent=100, most_ms=10_000)
     result, _ = sampled([verdict] * 5, must_pass=1, seen=TIMES, percentile=limit)
     assert result.verdict is verdict

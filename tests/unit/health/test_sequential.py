@@ -53,7 +53,7 @@ def ever(verdict, releases=80, **fields):
 
 
 @pytest.mark.parametrize("baseline", [0.0, 0.01, 0.5])
-def test_a_candidate_that_is_just_allowed_is_stopped_no_more_often_than_alpha_however_often_one_looks(
+def test_a_just_acceptable_candidate_is_rejected_with_at_most_probability_alpha_at_any_number_of_checks(
     baseline,
 ):
     """At the border, where a test without this correction stops more and more releases the longer it looks."""
@@ -61,20 +61,22 @@ def test_a_candidate_that_is_just_allowed_is_stopped_no_more_often_than_alpha_ho
 
 
 @pytest.mark.parametrize("baseline", [0.0, 0.01, 0.5])
-def test_a_candidate_that_is_just_too_bad_passes_no_more_often_than_alpha_however_often_one_looks(baseline):
+def test_a_just_unacceptable_candidate_passes_with_at_most_probability_alpha_at_any_number_of_checks(
+    baseline,
+):
     assert ever(Verdict.HEALTHY, candidate=baseline + CHECK.margin, baseline=baseline) <= 0.1
 
 
-def test_a_candidate_like_the_baseline_is_stopped_almost_never():
+def test_a_candidate_like_the_baseline_is_almost_never_rejected():
     assert ever(Verdict.UNHEALTHY, candidate=0.01, baseline=0.01) <= 0.01
 
 
-def test_a_clear_difference_is_found_and_so_is_a_clear_likeness():
+def test_a_clear_difference_is_detected_and_so_is_a_clear_equivalence():
     assert ever(Verdict.UNHEALTHY, candidate=0.1, baseline=0.01) >= 0.99
     assert ever(Verdict.HEALTHY, candidate=0.005, baseline=0.005) >= 0.95
 
 
-def test_a_naive_test_would_be_wrong_more_often_here():
+def test_a_naive_test_would_be_wrong_more_often():
     """The simulation is hard enough: a z-test with the same confidence at every look is wrong far too often."""
 
     def naive(seed):
@@ -97,7 +99,7 @@ counts = st.integers(0, 5_000).flatmap(
 
 @settings(max_examples=60)
 @given(counts, counts | st.floats(0, 0.5), st.floats(0.0001, 0.5), st.floats(0.5, 0.9999))
-def test_a_verdict_is_proven_one_way_at_most_and_never_without_data(candidate, baseline, margin, confidence):
+def test_at_most_one_verdict_is_proven_and_none_without_data(candidate, baseline, margin, confidence):
     fields = {"margin": margin, "confidence": confidence}
     result = judge(replace(CHECK, **fields), candidate=candidate, baseline=baseline, name="it")
     assert result.verdict is not Verdict.ERROR
@@ -110,7 +112,7 @@ def test_a_verdict_is_proven_one_way_at_most_and_never_without_data(candidate, b
 
 @settings(max_examples=60)
 @given(counts.filter(lambda it: it.requests), counts, st.floats(0.0001, 0.5))
-def test_the_border_s_best_fit_is_found(candidate, baseline, margin):
+def test_the_best_fit_at_the_border_is_found(candidate, baseline, margin):
     """Against a plain search over the border."""
 
     def likelihood(counted, share):
@@ -135,7 +137,7 @@ def test_the_border_s_best_fit_is_found(candidate, baseline, margin):
 
 
 @pytest.mark.parametrize("worse", [True, False])
-def test_more_of_the_same_is_more_evidence(worse):
+def test_more_of_the_same_data_is_more_evidence(worse):
     bad = 0.1 if worse else 0.0
     found = [
         evidence(Counts(bad * n, n), Counts(0.01 * n, n), margin=0.03, worse=worse)
@@ -161,13 +163,13 @@ def test_more_of_the_same_is_more_evidence(worse):
         (Counts(9, 8), Counts(1, 9_000), {}, "error", "the candidate has more errors than requests"),
     ],
 )  # fmt: skip
-def test_each_answer_says_why(candidate, baseline, fields, verdict, why):
+def test_each_verdict_has_a_reason(candidate, baseline, fields, verdict, why):
     result = judge(replace(CHECK, **fields), candidate=candidate, baseline=baseline, name="it")
     assert result.verdict == verdict, result.why
     assert why in result.why
 
 
-def test_the_numbers_are_what_was_compared():
+def test_the_numbers_are_the_compared_ones():
     result = judge(CHECK, candidate=Counts(12, 90), baseline=Counts(1, 9_000), name="it")
     assert result.numbers.pop("evidenceWorse") > 10 > result.numbers.pop("evidenceFine")
     assert result.numbers == {
@@ -181,14 +183,14 @@ def test_the_numbers_are_what_was_compared():
     }
 
 
-def test_a_minute_without_a_count_of_errors_is_not_a_minute_without_errors():
+def test_a_minute_without_error_data_is_not_a_minute_without_errors():
     """Fault 40: an errors metric that does not exist must not make every release healthy."""
     requests = {BEGAN + timedelta(minutes=n): Minute(100, 100) for n in range(3)}
     assert counted({}, requests) == Counts(0, 0)
     assert counted({BEGAN: Minute(7, 100)}, requests) == Counts(7, 100)
 
 
-def test_a_baseline_is_not_known_by_its_worst_minutes_alone():
+def test_a_baselines_worst_minutes_alone_do_not_describe_it():
     """Fault 117. A load balancer writes its count of errors only for minutes that have errors: the candidate fails in each
     minute, the baseline failed in one of an hour, and by that minute alone it would be as bad.
     """
@@ -203,7 +205,7 @@ def test_a_baseline_is_not_known_by_its_worst_minutes_alone():
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 1e18])
 @pytest.mark.parametrize("where", ["errors", "requests"])
-def test_what_is_no_count_of_requests_proves_nothing(number, where):
+def test_an_invalid_request_count_proves_nothing(number, where):
     odd = replace(Counts(1, 100), **{where: number})
     for candidate, baseline in ((odd, Counts(1, 100)), (Counts(1, 100), odd)):
         assert verdict_of(candidate, baseline, undecided="healthy") is Verdict.ERROR
@@ -263,14 +265,14 @@ def test_the_errors_of_a_version_are_counted_with_its_requests(cloudwatch):
     assert asked(cloudwatch).verdict is Verdict.UNHEALTHY
 
 
-def test_no_data_is_inconclusive_and_so_is_a_first_release_without_a_share_to_compare_with(cloudwatch):
+def test_no_data_is_inconclusive_and_so_is_a_first_release_without_a_comparison(cloudwatch):
     assert asked(cloudwatch).verdict is Verdict.INCONCLUSIVE
     put(cloudwatch, BEGAN + timedelta(minutes=1), errors=1, of=900, version="7")
     assert asked(cloudwatch, before=None).verdict is Verdict.INCONCLUSIVE
     assert asked(cloudwatch, replace(CHECK, firstShare=0.001), before=None).verdict is Verdict.HEALTHY
 
 
-def test_before_a_deployment_and_without_a_count_of_requests_it_is_at_fault_itself(cloudwatch):
+def test_before_a_deployment_or_without_a_request_count_the_check_itself_fails(cloudwatch):
     assert asked(cloudwatch, began=None).verdict is Verdict.ERROR
     uncounted = replace(subject("7"), requests=None)
     assert asked(cloudwatch, asked=uncounted).verdict is Verdict.ERROR

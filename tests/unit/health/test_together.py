@@ -52,12 +52,12 @@ def looked(*checks, of="candidate", seconds=20):
 THROTTLED = AwsUnavailable("Reading alarms: throttled")
 
 
-def test_all_are_asked_at_the_same_time():
+def test_all_checks_run_concurrently():
     meets = threading.Barrier(20)
     assert looked(*[Check(meets=meets)] * 20) == [Verdict.HEALTHY] * 20
 
 
-def test_one_that_hangs_or_is_refused_is_an_error_and_the_others_keep_their_answers():
+def test_a_hanging_or_refused_check_is_an_error_and_the_others_keep_their_results():
     hanging = Check(does=None)
     try:
         found = looked(Check(), hanging, Check(does=CredentialsRefused("no", "")), seconds=0.2)
@@ -67,32 +67,32 @@ def test_one_that_hangs_or_is_refused_is_an_error_and_the_others_keep_their_answ
 
 
 @pytest.mark.parametrize("error", [ValueError("NaN"), KeyError("Values"), RecursionError()], ids=repr)
-def test_what_nobody_thought_of_in_one_check_costs_no_other_its_answer(error):
+def test_an_unexpected_error_in_one_check_does_not_lose_the_other_results(error):
     found = looked(Check(does=Verdict.UNHEALTHY), Check(does=error), Check())
     assert found == [Verdict.UNHEALTHY, Verdict.ERROR, Verdict.HEALTHY]
 
 
-def test_what_is_throttled_is_asked_again_and_says_which_check_it_was():
+def test_a_throttled_check_is_retried_and_named():
     with pytest.raises(AwsUnavailable, match=r"^1: Reading alarms: throttled"):
         looked(Check(), Check(does=THROTTLED), Check(does=Verdict.INCONCLUSIVE))
 
 
 @pytest.mark.parametrize("gravest", [Verdict.UNHEALTHY, Verdict.ERROR])
-def test_a_candidate_that_goes_back_in_any_case_waits_for_no_throttled_check(gravest):
+def test_a_candidate_that_is_rolled_back_anyway_waits_for_no_throttled_check(gravest):
     assert looked(Check(does=THROTTLED), Check(does=gravest)) == [Verdict.ERROR, gravest]
 
 
-def test_a_restored_baseline_is_judged_by_all_of_its_checks():
+def test_a_restored_baseline_is_judged_by_all_its_checks():
     """What could not answer before the release counts for nothing afterwards, so one grave answer does not decide."""
     with pytest.raises(AwsUnavailable):
         looked(Check(does=THROTTLED), Check(does=Verdict.UNHEALTHY), of="baseline")
 
 
-def test_without_any_check_nothing_is_asked_and_nothing_found():
+def test_without_checks_nothing_is_asked_or_found():
     assert looked(of="baseline") == []
 
 
-def test_what_looks_back_is_not_asked_of_a_baseline():
+def test_checks_of_past_data_do_not_run_on_a_restored_baseline():
     lambda_check, alarm = LambdaCheck(type="lambda"), AlarmCheck(type="alarm", names=("storefront-5xx",))
     assert asked_of((lambda_check, alarm), subject="candidate") == [lambda_check, alarm]
     assert asked_of((lambda_check, alarm), subject="baseline") == [lambda_check]

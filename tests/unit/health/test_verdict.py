@@ -37,12 +37,12 @@ def results(*verdicts):
         ([H, N, E, U], U),
     ],
 )
-def test_the_gravest_verdict_decides(verdicts, overall):
+def test_the_worst_verdict_wins(verdicts, overall):
     assert judge(results(*verdicts)).verdict is overall
 
 
 @given(st.lists(st.sampled_from(Verdict)))
-def test_only_checks_that_are_all_healthy_and_at_least_one_are_healthy_together(verdicts):
+def test_checks_are_healthy_together_only_if_all_and_at_least_one_are_healthy(verdicts):
     overall = judge(results(*verdicts)).verdict
     assert (overall is H) == (bool(verdicts) and set(verdicts) == {H})
 
@@ -52,7 +52,7 @@ def test_the_order_of_the_checks_does_not_matter(verdicts):
     assert judge(results(*verdicts)).verdict is U
 
 
-def test_without_any_result_it_says_that_no_data_is_never_healthy():
+def test_without_results_it_says_that_no_data_is_never_healthy():
     """Fault 40."""
     overall = judge([])
     assert overall == CheckResult(
@@ -63,7 +63,7 @@ def test_without_any_result_it_says_that_no_data_is_never_healthy():
     )
 
 
-def test_the_reason_names_the_checks_that_decided_with_their_numbers_and_no_others():
+def test_the_reason_names_only_the_deciding_checks_with_their_numbers():
     overall = judge(results(H, U, E, U))
     assert overall.check == "health"
     assert overall.why == (
@@ -72,7 +72,7 @@ def test_the_reason_names_the_checks_that_decided_with_their_numbers_and_no_othe
     assert overall.numbers == {"checks": 4, "healthy": 1, "unhealthy": 2, "inconclusive": 0, "error": 1}
 
 
-def test_one_check_alone_reads_as_a_sentence_too():
+def test_a_single_checks_reason_is_a_sentence_too():
     assert judge(results(H)).why == "1 of 1 check is healthy: check 1: 1 of 9 requests passed."
 
 
@@ -94,7 +94,7 @@ any_result = st.builds(
 
 
 @given(any_result)
-def test_a_result_survives_its_way_through_the_state_machine(result):
+def test_a_result_survives_the_state_machine_unchanged(result):
     assert CheckResult.from_dict(json.loads(json.dumps(result.as_dict()))) == result
 
 
@@ -110,7 +110,7 @@ def test_a_result_survives_its_way_through_the_state_machine(result):
         {"check": "http", "verdict": {"healthy": True}},
     ],
 )
-def test_what_is_no_result_is_an_error(data):
+def test_an_invalid_result_is_an_error(data):
     """Fault 41."""
     result = CheckResult.from_dict(data)
     assert result.verdict is E
@@ -119,7 +119,7 @@ def test_what_is_no_result_is_an_error(data):
     assert result.why == f"It returned an unknown verdict: {data.get('verdict')}."
 
 
-def test_what_it_said_instead_of_a_verdict_is_told_in_a_line_that_is_not_too_long():
+def test_an_invalid_verdict_is_shown_in_a_short_line():
     result = CheckResult.from_dict({"check": "a\nname", "verdict": "x" * 101})
     assert (result.check, result.why) == (
         "a name",
@@ -155,34 +155,34 @@ def test_a_restored_baseline_that_is_healthy_is_healthy():
 
 
 @pytest.mark.parametrize("verdict", ["unhealthy", "error"])
-def test_a_restored_baseline_that_could_answer_and_is_not_healthy_now_is_not_healthy(verdict):
+def test_a_restored_baseline_that_could_answer_before_and_is_unhealthy_now_is_unhealthy(verdict):
     assert restored(said(verdict), storefront=True) == (Verdict(verdict), False)
 
 
 @pytest.mark.parametrize("verdict", ["unhealthy", "error"])
-def test_a_baseline_that_nobody_asked_before_is_taken_at_its_word(verdict):
+def test_a_baseline_that_was_not_checked_before_is_judged_by_its_answer(verdict):
     assert restored(said(verdict)) == (Verdict(verdict), False)
 
 
 @pytest.mark.parametrize("verdict", ["unhealthy", "error", "inconclusive"])
-def test_what_could_not_answer_before_the_release_shows_nothing_after_it(verdict):
+def test_a_check_that_could_not_be_answered_before_the_release_shows_nothing_after_it(verdict):
     assert restored(said(verdict), storefront=False) == (Verdict.INCONCLUSIVE, True)
 
 
-def test_an_inconclusive_check_leaves_the_health_of_what_was_restored_open():
+def test_an_inconclusive_check_leaves_the_baselines_health_open():
     assert restored(said("inconclusive"), storefront=True) == (Verdict.INCONCLUSIVE, True)
 
 
-def test_one_check_that_counts_is_enough_to_call_a_person():
+def test_one_relevant_failed_check_is_enough_to_call_a_person():
     results = (said("unhealthy"), said("unhealthy", check="lambda other"), said("inconclusive", check="x"))
     assert restored(*results, storefront=False, other=True) == (Verdict.UNHEALTHY, False)
 
 
-def test_checks_that_could_not_be_asked_at_all_leave_it_open():
+def test_checks_that_could_not_run_leave_it_open():
     assert restored() == (Verdict.INCONCLUSIVE, True)
 
 
-def test_what_says_itself_that_it_is_not_healthy_knows_the_question():
+def test_a_revision_that_reports_itself_unhealthy_understands_the_request():
     assert can_answer(said("healthy"))
     assert can_answer(said("unhealthy", saidUnhealthy=1))
     assert not can_answer(said("unhealthy"))

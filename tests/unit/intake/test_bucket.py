@@ -31,7 +31,7 @@ def s3() -> FakeBucket:
     return bucket
 
 
-def test_the_version_that_the_event_names_is_read_whatever_was_uploaded_since(s3):
+def test_the_events_object_version_is_read_even_after_a_later_upload(s3):
     """Fault 4."""
     found = read(s3, "1")
     assert (found.body, found.digest) == (b"first", sha256(b"first"))
@@ -44,14 +44,14 @@ def test_without_a_version_the_newest_is_read_and_pinned(s3):
     assert (found.body, found.pinned.versionId) == (b"second", "2")
 
 
-def test_of_a_huge_manifest_no_more_is_read_than_shows_that_it_is_too_long(s3):
+def test_only_as_much_of_a_huge_manifest_is_read_as_shows_that_it_is_too_large(s3):
     """Fault 7."""
     version = s3.upload(KEY, b"x" * 10_000_000)
     assert len(read(s3, version).body) == MANIFEST_BYTES + 1
     assert s3.given == [MANIFEST_BYTES + 1]
 
 
-def test_a_manifest_of_the_greatest_length_is_read_whole(s3):
+def test_a_manifest_of_maximum_size_is_read_whole(s3):
     version = s3.upload(KEY, b"x" * MANIFEST_BYTES)
     assert len(read(s3, version).body) == MANIFEST_BYTES
 
@@ -68,14 +68,14 @@ def test_an_empty_manifest_is_read_as_empty(s3):
 
 
 @pytest.mark.parametrize("version", ["", "7"])
-def test_a_manifest_that_is_not_there_can_not_be_read(version):
+def test_a_missing_manifest_cannot_be_read(version):
     with pytest.raises(
         ReleaseUnreadable, match=f"{KEY} does not exist in bucket releases. Nothing was changed."
     ):
         read(FakeBucket(versions={KEY: [b"x"] if version else []}), version)
 
 
-def test_artifacts_are_pinned_in_their_newest_version(s3):
+def test_the_newest_versions_of_artifacts_are_pinned(s3):
     s3.upload("releases/storefront/v1.4.0/storefront.zip", b"12345")
     s3.upload("releases/storefront/v1.4.0/storefront.zip", b"1234567")
     assert pinned(s3, "storefront.zip") == {
@@ -85,7 +85,7 @@ def test_artifacts_are_pinned_in_their_newest_version(s3):
     }
 
 
-def test_a_file_that_is_not_there_is_left_out_for_its_gate_to_name(s3):
+def test_a_missing_file_is_left_out_for_its_gate_to_report(s3):
     """Fault 3."""
     s3.upload("releases/storefront/v1.4.0/there.zip", b"1")
     s3.upload("releases/storefront/v1.4.0/deleted.zip", b"1")
@@ -100,7 +100,7 @@ def test_another_releases_file_is_not_found(s3):
 
 
 @pytest.mark.parametrize("ask", [read, lambda s3: pinned(s3, "storefront.zip")], ids=["manifest", "artifact"])
-def test_a_bucket_that_can_not_answer_just_now_is_asked_again(s3, ask):
+def test_an_unavailable_bucket_is_retried(s3, ask):
     """Fault 39."""
     s3.fails_with = aws_error("SlowDown", status=503)
     with pytest.raises(AwsUnavailable):
@@ -108,7 +108,7 @@ def test_a_bucket_that_can_not_answer_just_now_is_asked_again(s3, ask):
 
 
 @pytest.mark.parametrize("ask", [read, lambda s3: pinned(s3, "storefront.zip")], ids=["manifest", "artifact"])
-def test_a_bucket_that_forbids_it_is_no_missing_file(s3, ask):
+def test_a_forbidden_bucket_is_not_reported_as_a_missing_file(s3, ask):
     s3.fails_with = aws_error("AccessDenied", status=403)
     with pytest.raises(ClientError, match="AccessDenied"):
         ask(s3)

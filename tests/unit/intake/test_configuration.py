@@ -26,7 +26,7 @@ def read(*values, **changes):
     )
 
 
-def test_a_valid_configuration_is_kept_with_its_version_and_defaults():
+def test_a_valid_configuration_is_stored_with_its_version_and_defaults():
     found = read(application(strategy={"type": "linear"}), application())
     assert found == {
         "version": 2,
@@ -37,7 +37,7 @@ def test_a_valid_configuration_is_kept_with_its_version_and_defaults():
     assert found["document"]["target"]["alias"] == "live"
 
 
-def test_an_application_that_nobody_applied_has_none():
+def test_an_unconfigured_application_has_no_configuration():
     assert read() == {"version": 0, "document": None, "problems": [f"there is no parameter {NAME}"]}
 
 
@@ -55,11 +55,11 @@ def test_an_application_that_nobody_applied_has_none():
     ],
     ids=["text", "list", "field", "another application", "another stage"],
 )
-def test_what_is_not_valid_is_recorded_with_what_is_wrong(value, problem):
+def test_an_invalid_configuration_is_recorded_with_its_problems(value, problem):
     assert read(value) == {"version": 1, "document": None, "problems": [problem]}
 
 
-def test_a_parameter_store_that_can_not_answer_just_now_is_asked_again():
+def test_an_unavailable_parameter_store_is_retried():
     """Fault 39."""
     with pytest.raises(AwsUnavailable, match=f"Reading the parameter {NAME}"):
         read(fails_with=aws_error("ThrottlingException"))
@@ -82,17 +82,17 @@ def in_force(**changes):
     }
 
 
-def test_in_a_guarded_stage_what_was_approved_counts():
+def test_a_guarded_stage_uses_the_approved_configuration():
     found = read(application())
     assert guarded(found, in_force()) == {**found, "approved": "configuration-3"}
 
 
-def test_how_the_document_is_ordered_and_spaced_does_not_count():
+def test_order_and_whitespace_of_the_document_do_not_matter():
     text = json.dumps(dict(reversed(application().items())), indent=4)
     assert guarded(read(text), in_force())["document"] is not None
 
 
-def test_in_a_guarded_stage_anything_else_is_not_valid_and_says_what_to_do():
+def test_in_a_guarded_stage_any_other_configuration_is_invalid_with_a_remedy():
     found = guarded(read(application(), application(strategy={"type": "linear"})), in_force())
     assert (found["version"], found["document"]) == (2, None)
     (problem,) = found["problems"]
@@ -103,7 +103,7 @@ def test_in_a_guarded_stage_anything_else_is_not_valid_and_says_what_to_do():
     )
 
 
-def test_in_a_guarded_stage_nothing_counts_before_the_first_approval():
+def test_in_a_guarded_stage_no_configuration_is_valid_before_the_first_approval():
     found = guarded(read(application()), None)
     assert found["document"] is None
     assert found["problems"][0].startswith(
@@ -111,6 +111,6 @@ def test_in_a_guarded_stage_nothing_counts_before_the_first_approval():
     )
 
 
-def test_in_a_guarded_stage_one_that_can_not_be_read_says_why():
+def test_in_a_guarded_stage_an_unreadable_configuration_says_why():
     found = read("not json")
     assert guarded(found, in_force()) == found

@@ -44,7 +44,7 @@ def read(s3, ssm, document=None, *, key=FOLDER + "release.json"):
     )
 
 
-def test_a_good_release_is_read_with_all_that_later_steps_need(s3, ssm):
+def test_a_good_release_is_read_with_everything_later_steps_need(s3, ssm):
     body = json.dumps(manifest()).encode()
     found = read(s3, ssm)
     assert found | {"configuration": {}, "objects": {}} == record(
@@ -71,7 +71,7 @@ def test_a_good_release_is_read_with_all_that_later_steps_need(s3, ssm):
         "somewhere/release.json",
     ],
 )
-def test_an_upload_that_belongs_to_no_release_is_unreadable(s3, ssm, key):
+def test_an_upload_outside_a_release_is_unreadable(s3, ssm, key):
     with pytest.raises(ReleaseUnreadable, match="Nothing was changed"):
         read(s3, ssm, key=key)
 
@@ -86,35 +86,35 @@ def test_an_upload_that_belongs_to_no_release_is_unreadable(s3, ssm, key):
     ],
     ids=["text", "empty", "huge", "a field"],
 )
-def test_what_is_no_manifest_is_recorded_as_such_and_pins_nothing(s3, ssm, document, problem):
+def test_an_invalid_manifest_is_recorded_and_pins_nothing(s3, ssm, document, problem):
     """Fault 7: its gate tells the author what is wrong."""
     found = read(s3, ssm, document)
     assert (found["manifest"], found["problems"], found["objects"]) == (None, [problem], {})
     assert found["digest"]
 
 
-def test_no_more_problems_are_recorded_than_an_item_can_hold(s3, ssm):
+def test_recorded_problems_are_limited_to_what_an_item_can_hold(s3, ssm):
     found = read(s3, ssm, manifest(**{f"{'x' * 600}{number}": 1 for number in range(80)}))
     assert len(found["problems"]) == 50
     assert max(map(len, found["problems"])) <= 500
 
 
-def test_a_manifest_of_another_release_is_read_for_its_gate_to_refuse(s3, ssm):
+def test_another_releases_manifest_is_read_for_its_gate_to_refuse(s3, ssm):
     found = read(s3, ssm, manifest(application="basket"))
     assert (found["application"], found["manifest"]["application"]) == ("storefront", "basket")
 
 
-def test_an_application_without_a_configuration_is_read_for_its_gate_to_refuse(s3):
+def test_an_unconfigured_application_is_read_for_its_gate_to_refuse(s3):
     found = read(s3, FakeParameters())
     assert found["configuration"]["document"] is None
 
 
-def test_a_file_that_is_not_there_is_not_pinned(ssm):
+def test_a_missing_file_is_not_pinned(ssm):
     """Fault 3."""
     assert read(FakeBucket(), ssm)["objects"] == {}
 
 
-def test_what_lies_beside_a_manifest_is_pinned_with_it(s3, ssm):
+def test_files_beside_the_manifest_are_pinned_with_it(s3, ssm):
     """Fault 4: a signature that is uploaded, or overwritten, after the release was read is not the release's."""
     for name in ("release.json.sig", "promotion.json", "promotion.json.sig", "something else"):
         s3.upload(FOLDER + name, name.encode())

@@ -47,7 +47,7 @@ def adopt(ledger: Ledger, version: str, code: str = "", why: str = "It was moved
     return adoption.adopt(ledger, APPLICATION, revision(version, code), who=KIM, why=why)
 
 
-def test_a_version_that_no_release_made_becomes_what_production_runs(ledger):
+def test_a_version_without_a_release_becomes_current(ledger):
     """Fault 92."""
     succeeded(ledger, TAG, "2")
     adopt(ledger, "7")
@@ -59,7 +59,7 @@ def test_a_version_that_no_release_made_becomes_what_production_runs(ledger):
     assert (fact["data"]["before"], fact["data"]["beforeServed"], fact["data"]["tag"]) == (TAG, "2", "")
 
 
-def test_a_version_of_an_earlier_release_is_that_release_again(ledger):
+def test_an_earlier_releases_version_becomes_that_release_again(ledger):
     """Fault 92."""
     succeeded(ledger, "v1.3.0", "1")
     succeeded(ledger, TAG, "2")
@@ -73,13 +73,13 @@ def test_a_version_of_an_earlier_release_is_that_release_again(ledger):
     )
 
 
-def test_the_same_number_with_other_code_is_no_releases(ledger):
+def test_the_same_version_number_with_other_code_belongs_to_no_release(ledger):
     succeeded(ledger, "v1.3.0", "1")
     succeeded(ledger, TAG, "2")
     assert adopt(ledger, "1", code="recreated")["adopted"]["foreign"]
 
 
-def test_no_release_is_rolled_back_from_what_no_release_made(ledger):
+def test_an_adopted_version_cannot_be_rolled_back(ledger):
     """Fault 92: the rollback would find the target moved, and fail."""
     succeeded(ledger, TAG, "2")
     adopt(ledger, "7")
@@ -90,7 +90,7 @@ def test_no_release_is_rolled_back_from_what_no_release_made(ledger):
     )
 
 
-def test_what_is_rolled_back_afterwards_leads_to_what_was_adopted(ledger):
+def test_a_later_rollback_restores_the_adopted_version(ledger):
     """Fault 92."""
     succeeded(ledger, TAG, "2")
     adopted = adopt(ledger, "7")
@@ -102,7 +102,7 @@ def test_what_is_rolled_back_afterwards_leads_to_what_was_adopted(ledger):
     assert current["revision"] == revision("7")
 
 
-def test_a_kept_lock_is_freed_with_it(ledger):
+def test_adopting_frees_a_kept_lock(ledger):
     """Fault 92: the rollback failed because the alias was moved by hand."""
     succeeded(ledger, TAG, "2")
     releases.claim(ledger, record(tag="v1.5.0"))
@@ -115,7 +115,7 @@ def test_a_kept_lock_is_freed_with_it(ledger):
     lock.acquire(ledger, **known | {"tag": "v1.6.0"}, seconds=900)
 
 
-def test_a_failed_rollback_whose_baseline_serves_after_all_is_freed_too(ledger):
+def test_a_failed_rollback_whose_baseline_serves_is_freed_too(ledger):
     succeeded(ledger, TAG, "2")
     releases.claim(ledger, record(tag="v1.5.0"))
     known = {"application": APPLICATION, "tag": "v1.5.0", "attempt": 1, "execution": EXECUTION}
@@ -125,7 +125,7 @@ def test_a_failed_rollback_whose_baseline_serves_after_all_is_freed_too(ledger):
     assert lock.holder(ledger, APPLICATION) is None
 
 
-def test_a_first_release_whose_rollback_failed_is_no_dead_end(ledger):
+def test_a_failed_rollback_of_a_first_release_can_be_resolved(ledger):
     """Fault 92."""
     releases.claim(ledger, record(tag="v1.0.0"))
     known = {"application": APPLICATION, "tag": "v1.0.0", "attempt": 1, "execution": EXECUTION}
@@ -138,7 +138,7 @@ def test_a_first_release_whose_rollback_failed_is_no_dead_end(ledger):
     assert lock.holder(ledger, APPLICATION) is None
 
 
-def test_nothing_is_adopted_beside_a_release_without_one_or_twice(ledger):
+def test_nothing_is_adopted_during_a_release_without_a_version_or_twice(ledger):
     with pytest.raises(AdoptionRefused, match="deployed no release"):
         adopt(ledger, "7")
     succeeded(ledger, TAG, "2")
@@ -151,14 +151,14 @@ def test_nothing_is_adopted_beside_a_release_without_one_or_twice(ledger):
     assert releases.current(ledger, APPLICATION)["revision"] == revision("2")
 
 
-def test_a_barred_release_is_not_adopted(ledger):
+def test_a_blocked_release_is_not_adopted(ledger):
     succeeded(ledger, "v1.3.0", "1", barred={"why": "it leaks", "by": "kim", "at": "2026"})
     succeeded(ledger, TAG, "2")
     with pytest.raises(AdoptionRefused, match="it is barred: it leaks"):
         adopt(ledger, "1")
 
 
-def test_a_release_that_succeeds_at_this_moment_is_not_overwritten(ledger):
+def test_a_release_that_succeeds_concurrently_is_not_overwritten(ledger):
     succeeded(ledger, TAG, "2")
     crowded = meanwhile(ledger, lambda: succeeded(ledger, "v1.5.0", "3"))
     with pytest.raises(AdoptionRefused, match="has just changed what is deployed"):

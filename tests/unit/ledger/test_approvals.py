@@ -56,7 +56,7 @@ def facts(ledger: Ledger) -> list[str]:
 # ---- asking --------------------------------------------------------------------------------------------------------
 
 
-def test_a_request_says_what_was_asked_and_the_release_waits_for_it(ledger, opened):
+def test_a_request_records_what_was_asked_and_the_release_waits_for_it(ledger, opened):
     assert opened | WANTED == opened
     assert (opened["status"], opened["decisions"], opened["sent"], opened["askedAt"]) == (
         "OPEN",
@@ -70,7 +70,7 @@ def test_a_request_says_what_was_asked_and_the_release_waits_for_it(ledger, open
     assert facts(ledger) == ["Release Read", "Approval Requested"]
 
 
-def test_a_request_that_is_asked_for_again_is_the_one_that_stands(ledger, clock, opened):
+def test_a_repeated_request_returns_the_existing_one(ledger, clock, opened):
     """Fault 29."""
     decide(ledger, ANA)
     clock.forward(60)
@@ -83,7 +83,7 @@ def test_a_request_that_is_asked_for_again_is_the_one_that_stands(ledger, clock,
     )
 
 
-def test_nobody_is_asked_about_a_release_that_has_ended(ledger):
+def test_an_ended_release_gets_no_request(ledger):
     releases.claim(ledger, record())
     releases.end(
         ledger,
@@ -99,7 +99,7 @@ def test_nobody_is_asked_about_a_release_that_has_ended(ledger):
     assert approvals.get(ledger, ID) is None
 
 
-def test_a_request_that_nobody_made_is_not_there(ledger):
+def test_an_unknown_request_does_not_exist(ledger):
     assert approvals.get(ledger, "other") is None
     assert approvals.task_token(ledger, "other") == ""
     with pytest.raises(ApprovalClosed):
@@ -111,7 +111,7 @@ def test_a_request_that_nobody_made_is_not_there(ledger):
 # ---- the token -----------------------------------------------------------------------------------------------------
 
 
-def test_the_task_token_is_in_nothing_that_is_shown(ledger, opened):
+def test_the_task_token_is_never_shown(ledger, opened):
     approvals.waits_on(ledger, ID, "the secret token")
     shown = [
         approvals.get(ledger, ID),
@@ -125,7 +125,7 @@ def test_the_task_token_is_in_nothing_that_is_shown(ledger, opened):
     assert approvals.task_token(ledger, ID) == "the secret token"
 
 
-def test_a_newer_token_takes_the_place_of_the_one_before_and_is_to_be_answered_again(ledger, opened):
+def test_a_newer_token_replaces_the_old_one_and_needs_a_new_answer(ledger, opened):
     """Fault 22."""
     approvals.waits_on(ledger, ID, "one")
     approvals.delivered(ledger, ID)
@@ -135,7 +135,7 @@ def test_a_newer_token_takes_the_place_of_the_one_before_and_is_to_be_answered_a
     assert approvals.get(ledger, ID)["delivered"] is False
 
 
-def test_to_whom_the_links_went_is_kept(ledger, opened):
+def test_the_recipients_of_links_are_stored(ledger, opened):
     approvals.sent(ledger, ID, {ANA: "sent", BO: "MessageRejected"})
     assert approvals.get(ledger, ID)["sent"] == {ANA: "sent", BO: "MessageRejected"}
 
@@ -148,7 +148,7 @@ def test_to_whom_the_links_went_is_kept(ledger, opened):
         lambda ledger: approvals.delivered(ledger, "other"),
     ],
 )
-def test_nothing_is_written_about_a_request_that_does_not_exist(ledger, write):
+def test_an_unknown_request_is_never_written_to(ledger, write):
     with pytest.raises(Exception, match="did not hold"):
         write(ledger)
     assert approvals.get(ledger, "other") is None
@@ -189,13 +189,13 @@ def test_one_rejection_decides(ledger, opened):
     assert facts(ledger)[-1] == "Approval Rejected"
 
 
-def test_who_decides_without_a_link_is_known_by_an_identity(ledger, opened):
+def test_a_decision_without_a_link_records_an_identity(ledger, opened):
     decided = decide(ledger, ANA, identity="arn:aws:sts::000000000000:assumed-role/release/ana")
     assert decided["decisions"][0]["identity"] == "arn:aws:sts::000000000000:assumed-role/release/ana"
     assert ledger.facts_of("storefront", "v1.4.0")[-1]["data"]["identity"].endswith("/ana")
 
 
-def test_nobody_decides_twice(ledger):
+def test_nobody_can_decide_twice(ledger):
     """Fault 16."""
     ask(ledger, required=2)
     decide(ledger, ANA)
@@ -214,13 +214,13 @@ def test_a_double_click_is_one_decision(ledger):
     assert facts(ledger).count("Approval Given") == 1
 
 
-def test_nobody_decides_what_was_decided(ledger, opened):
+def test_a_decided_request_accepts_no_decision(ledger, opened):
     decide(ledger, ANA)
     with pytest.raises(ApprovalClosed, match="The request is approved"):
         decide(ledger, BO, "reject")
 
 
-def test_nobody_decides_what_was_closed(ledger, opened):
+def test_a_closed_request_accepts_no_decision(ledger, opened):
     """Fault 24."""
     approvals.close(ledger, ID, status="SUPERSEDED", why="Superseded by storefront v1.5.0.")
     with pytest.raises(ApprovalClosed, match="The request is superseded"):
@@ -228,7 +228,7 @@ def test_nobody_decides_what_was_closed(ledger, opened):
 
 
 @pytest.mark.parametrize("seconds, may", [(4 * 3600 - 1, True), (4 * 3600, False), (5 * 3600, False)])
-def test_the_time_to_decide_ends_on_the_second(ledger, clock, opened, seconds, may):
+def test_the_approval_time_ends_exactly(ledger, clock, opened, seconds, may):
     """Fault 18."""
     clock.forward(seconds)
     if may:
@@ -245,7 +245,7 @@ def test_an_expired_request_stays_expired(ledger, opened):
         decide(ledger, ANA)
 
 
-def test_what_was_approved_in_time_is_closed_not_expired_afterwards(ledger, clock, opened):
+def test_a_request_approved_in_time_is_closed_and_not_expired(ledger, clock, opened):
     decide(ledger, ANA)
     clock.forward(5 * 3600)
     with pytest.raises(ApprovalClosed):
@@ -253,9 +253,7 @@ def test_what_was_approved_in_time_is_closed_not_expired_afterwards(ledger, cloc
 
 
 @pytest.mark.parametrize("first, second", [("approve", "reject"), ("reject", "approve")])
-def test_who_decides_between_anothers_look_and_write_wins_and_the_other_is_told(
-    ledger, opened, first, second
-):
+def test_of_concurrent_decisions_the_first_write_wins_and_the_other_is_told(ledger, opened, first, second):
     """Fault 17."""
     with pytest.raises(ApprovalClosed):
         decide(meanwhile(ledger, lambda: decide(ledger, BO, first)), ANA, second)
@@ -263,14 +261,14 @@ def test_who_decides_between_anothers_look_and_write_wins_and_the_other_is_told(
     assert [(entry["approver"], entry["decision"]) for entry in decided["decisions"]] == [(BO, first)]
 
 
-def test_two_approvals_at_the_same_moment_both_count(ledger):
+def test_two_concurrent_approvals_both_count(ledger):
     ask(ledger, required=2)
     assert decide(meanwhile(ledger, lambda: decide(ledger, BO)), ANA)["status"] == "APPROVED"
     assert [entry["approver"] for entry in approvals.get(ledger, ID)["decisions"]] == [BO, ANA]
 
 
 @pytest.mark.parametrize("round_", range(5))
-def test_approve_and_reject_from_threads_have_one_outcome(ledger, opened, round_):
+def test_concurrent_approve_and_reject_have_one_outcome(ledger, opened, round_):
     """Fault 17."""
 
     def press(button: tuple[str, str]) -> str:
@@ -297,7 +295,7 @@ def test_approve_and_reject_from_threads_have_one_outcome(ledger, opened, round_
     "status, fact",
     [("EXPIRED", "Approval Expired"), ("SUPERSEDED", "Approval Superseded"), ("CLOSED", "Approval Closed")],
 )
-def test_a_request_is_closed_once_and_says_why(ledger, opened, status, fact):
+def test_a_request_is_closed_once_with_a_reason(ledger, opened, status, fact):
     for why in ("first", "second"):
         closed = approvals.close(ledger, ID, status=status, why=why)
         assert (closed["status"], closed["closedBy"]) == (status, "first")
@@ -305,13 +303,13 @@ def test_a_request_is_closed_once_and_says_why(ledger, opened, status, fact):
 
 
 @pytest.mark.parametrize("decision, status", [("approve", "APPROVED"), ("reject", "REJECTED")])
-def test_what_was_decided_is_not_closed_any_more(ledger, opened, decision, status):
+def test_a_decided_request_is_not_closed(ledger, opened, decision, status):
     decide(ledger, ANA, decision)
     assert approvals.close(ledger, ID, status="EXPIRED", why="late")["status"] == status
     assert "Approval Expired" not in facts(ledger)
 
 
-def test_a_decision_at_the_moment_of_closing_stands(ledger, opened):
+def test_a_decision_concurrent_with_closing_stands(ledger, opened):
     """Fault 17."""
     between = meanwhile(ledger, lambda: decide(ledger, ANA))
     closed = approvals.close(between, ID, status="EXPIRED", why="late")
@@ -319,7 +317,7 @@ def test_a_decision_at_the_moment_of_closing_stands(ledger, opened):
     assert "Approval Expired" not in facts(ledger)
 
 
-def test_a_closing_at_the_moment_of_a_decision_stands(ledger, opened):
+def test_a_closing_concurrent_with_a_decision_stands(ledger, opened):
     with pytest.raises(ApprovalClosed):
         decide(meanwhile(ledger, lambda: approvals.close(ledger, ID, status="SUPERSEDED", why="newer")), ANA)
     assert approvals.get(ledger, ID)["decisions"] == []

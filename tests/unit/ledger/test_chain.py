@@ -71,19 +71,19 @@ chains = st.lists(content, min_size=1, max_size=8).map(made)
 
 @few
 @given(chains)
-def test_a_whole_chain_is_whole_also_when_it_was_written_out_and_read_back(facts):
+def test_an_intact_chain_is_intact_after_a_round_trip(facts):
     assert chain.verify(APPLICATION, facts, head=head(facts)) is None
     assert chain.verify(APPLICATION, read_back(facts), head=head(facts)) is None
     assert chain.verify_part(APPLICATION, facts[1::2]) is None
 
 
-def test_an_application_without_a_fact_has_a_whole_chain():
+def test_an_application_without_facts_has_an_intact_chain():
     assert chain.verify(APPLICATION, [], head=None) is None
 
 
 @few
 @given(chains, st.data())
-def test_a_fact_that_was_altered_anywhere_is_named(facts, data):
+def test_an_altered_fact_is_named(facts, data):
     index = data.draw(st.integers(0, len(facts) - 1))
     field = data.draw(st.sampled_from(sorted(facts[index])))
     value = data.draw(st.text(max_size=4).filter(lambda text: text != facts[index][field]) | st.none())
@@ -97,7 +97,7 @@ def test_a_fact_that_was_altered_anywhere_is_named(facts, data):
 
 @few
 @given(chains, st.data())
-def test_a_fact_that_was_taken_out_is_named(facts, data):
+def test_a_removed_fact_is_named(facts, data):
     index = data.draw(st.integers(0, len(facts) - 1))
     broken = chain.verify(APPLICATION, facts[:index] + facts[index + 1 :], head=head(facts))
     assert broken is not None
@@ -106,7 +106,7 @@ def test_a_fact_that_was_taken_out_is_named(facts, data):
 
 @few
 @given(chains.filter(lambda facts: len(facts) > 1), st.data())
-def test_an_order_that_was_changed_is_named_where_it_begins(facts, data):
+def test_a_changed_order_is_named_where_it_starts(facts, data):
     order = data.draw(st.permutations(range(len(facts))).filter(lambda order: list(order) != sorted(order)))
     broken = chain.verify(APPLICATION, [facts[index] for index in order], head=head(facts))
     assert broken is not None
@@ -116,7 +116,7 @@ def test_an_order_that_was_changed_is_named_where_it_begins(facts, data):
 
 @few
 @given(chains.filter(lambda facts: len(facts) > 1), st.data())
-def test_a_fact_that_was_altered_and_given_a_new_digest_breaks_the_link_behind_it(facts, data):
+def test_an_altered_fact_with_a_new_digest_breaks_the_next_link(facts, data):
     index = data.draw(st.integers(0, len(facts) - 2))
     forged = link(index + 1, facts[index]["previous"], {"forged": True})
     broken = chain.verify(APPLICATION, [*facts[:index], forged, *facts[index + 1 :]], head=head(facts))
@@ -126,7 +126,7 @@ def test_a_fact_that_was_altered_and_given_a_new_digest_breaks_the_link_behind_i
 
 @few
 @given(chains, st.data())
-def test_a_chain_that_was_written_anew_is_whole_but_not_the_one_that_was_kept_elsewhere(facts, data):
+def test_a_rewritten_chain_is_intact_but_differs_from_a_copy(facts, data):
     """The head altered too, as somebody with the right to write every item could."""
     index = data.draw(st.integers(0, len(facts) - 1))
     anew = made(
@@ -164,14 +164,14 @@ WHOLE = made([{"n": number} for number in range(4)])
         ([WHOLE[0] | {"data": {"n": float("inf")}}], None, Break.ALTERED, 1),
     ],
 )
-def test_a_head_or_a_beginning_that_does_not_fit_is_named(facts, ends, kind, seq):
+def test_a_wrong_head_or_beginning_is_named(facts, ends, kind, seq):
     broken = chain.verify(APPLICATION, facts, head=ends)
     assert broken is not None
     assert (broken.kind, broken.seq) == (kind, seq)
     assert broken.what.endswith(".")
 
 
-def test_evidence_of_a_fact_that_is_gone_tells_that_the_end_was_cut_off():
+def test_evidence_of_a_missing_fact_shows_that_the_end_was_cut_off():
     cut = WHOLE[:3]
     anchor = Anchor(seq=4, digest=WHOLE[3]["digest"], where="the evidence of storefront v1.0.0")
     broken = chain.verify(APPLICATION, cut, head=head(cut), anchors=[anchor])
@@ -181,7 +181,7 @@ def test_evidence_of_a_fact_that_is_gone_tells_that_the_end_was_cut_off():
     assert chain.verify_part(APPLICATION, cut, anchors=[anchor]) is None
 
 
-def test_a_part_shows_a_changed_order_and_a_changed_neighbour():
+def test_a_part_of_a_chain_shows_a_changed_order_and_a_changed_neighbour():
     broken = chain.verify_part(APPLICATION, [WHOLE[2], WHOLE[0]])
     assert broken is not None and (broken.kind, broken.seq) == (Break.REORDERED, 1)
     forged = link(2, WHOLE[0]["digest"], {"forged": True})
@@ -223,7 +223,7 @@ def key_of(number: int) -> dict[str, Any]:
         ),
     ],
 )
-def test_what_was_done_to_the_table_by_hand_is_named(
+def test_manual_changes_to_the_table_are_named(
     ledger: Ledger, harm: Callable[[Any, Any], Any], kind: Break
 ) -> None:
     write(ledger, 4)
@@ -234,7 +234,7 @@ def test_what_was_done_to_the_table_by_hand_is_named(
     assert (broken.kind, broken.seq) == (kind, 2)
 
 
-def test_what_others_write_while_it_is_read_is_no_break(ledger: Ledger) -> None:
+def test_concurrent_writes_during_reading_are_no_break(ledger: Ledger) -> None:
     write(ledger, 3)
 
     class Busy:

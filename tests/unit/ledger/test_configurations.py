@@ -41,7 +41,7 @@ def approve(ledger: Ledger, made: Any) -> bool:
     return configurations.approve(ledger, made, approvers=("ana@example.com",), execution=made["execution"])
 
 
-def test_nothing_is_in_force_before_something_was_approved(ledger: Ledger) -> None:
+def test_without_an_approval_no_configuration_is_in_force(ledger: Ledger) -> None:
     assert configurations.in_force(ledger, "storefront") is None
     assert configurations.newest(ledger, "storefront") == 0
     proposed(ledger, 1)
@@ -49,7 +49,7 @@ def test_nothing_is_in_force_before_something_was_approved(ledger: Ledger) -> No
     assert configurations.newest(ledger, "storefront") == 1
 
 
-def test_what_was_approved_is_in_force_with_a_fact(ledger: Ledger) -> None:
+def test_an_approved_configuration_is_in_force_with_a_fact(ledger: Ledger) -> None:
     assert approve(ledger, proposed(ledger, 1))
     found = configurations.in_force(ledger, "storefront")
     assert found is not None
@@ -67,7 +67,7 @@ def test_what_was_approved_is_in_force_with_a_fact(ledger: Ledger) -> None:
     assert releases.open_ones(ledger) == []
 
 
-def test_a_second_time_changes_nothing(ledger: Ledger) -> None:
+def test_putting_it_in_force_again_changes_nothing(ledger: Ledger) -> None:
     made = proposed(ledger, 1)
     assert approve(ledger, made)
     before = list(ledger.facts_in_order("storefront"))
@@ -75,7 +75,7 @@ def test_a_second_time_changes_nothing(ledger: Ledger) -> None:
     assert list(ledger.facts_in_order("storefront")) == before
 
 
-def test_two_that_were_compared_with_the_same_can_not_both_come_into_force(ledger: Ledger) -> None:
+def test_of_two_changes_to_the_same_configuration_only_one_comes_into_force(ledger: Ledger) -> None:
     approve(ledger, proposed(ledger, 1))
     second, third = (proposed(ledger, number, strategy={"type": "linear"}) for number in (2, 3))
     assert approve(ledger, third)
@@ -85,14 +85,14 @@ def test_two_that_were_compared_with_the_same_can_not_both_come_into_force(ledge
     assert configurations.approval_of(ledger, "storefront", "configuration-2") is None
 
 
-def test_two_first_ones_can_not_both_come_into_force(ledger: Ledger) -> None:
+def test_of_two_first_configurations_only_one_comes_into_force(ledger: Ledger) -> None:
     first, second = proposed(ledger, 1), proposed(ledger, 2)
     assert approve(ledger, first)
     with pytest.raises(LockLost):
         approve(ledger, second)
 
 
-def test_one_that_has_ended_does_not_come_into_force(ledger: Ledger) -> None:
+def test_an_ended_proposal_does_not_come_into_force(ledger: Ledger) -> None:
     made = proposed(ledger, 1)
     assert releases.end(
         ledger,
@@ -108,13 +108,13 @@ def test_one_that_has_ended_does_not_come_into_force(ledger: Ledger) -> None:
     assert configurations.in_force(ledger, "storefront") is None
 
 
-def test_a_proposal_is_no_release_that_was_read(ledger: Ledger) -> None:
+def test_a_proposal_does_not_count_as_a_release(ledger: Ledger) -> None:
     proposed(ledger, 1)
     names = [fact["name"] for fact in ledger.facts_in_order("storefront")]
     assert names == [FactKind.CONFIGURATION_PROPOSED]
 
 
-def test_a_proposal_is_neither_retried_nor_rolled_back_nor_gone_back_to(ledger: Ledger) -> None:
+def test_a_proposal_cannot_be_retried_or_rolled_back_or_restored(ledger: Ledger) -> None:
     made = proposed(ledger, 1)
     approve(ledger, made)
     made = releases.get(ledger, "storefront", "configuration-1")
@@ -124,6 +124,6 @@ def test_a_proposal_is_neither_retried_nor_rolled_back_nor_gone_back_to(ledger: 
     assert "configuration change" in releases.go_back_refused(other, made)  # type: ignore[arg-type]
 
 
-def test_a_release_is_approved_by_no_fact_of_a_configuration(ledger: Ledger) -> None:
+def test_a_configurations_fact_approves_no_release(ledger: Ledger) -> None:
     assert configurations.approval_of(ledger, "storefront", "v1.4.0") is None
     assert configurations.approval_of(ledger, "storefront", "") is None

@@ -20,7 +20,7 @@ def bundle(stage: Stage, name: str = "Release Succeeded") -> dict:
     return evidence.bundle(stage.ledger, "storefront", "v1.4.0", ended=ended)
 
 
-def test_it_holds_the_release_what_was_approved_and_every_fact(stage):
+def test_it_contains_the_release_what_was_approved_and_every_fact(stage):
     stage.release().succeeded()
     made = bundle(stage)
     assert (made["status"], made["application"], made["tag"]) == ("SUCCEEDED", "storefront", "v1.4.0")
@@ -34,7 +34,7 @@ def test_it_holds_the_release_what_was_approved_and_every_fact(stage):
     assert made["digest"] == digest_of({name: value for name, value in made.items() if name != "digest"})
 
 
-def test_no_task_token_and_nothing_else_that_is_not_named_is_in_it(stage):
+def test_it_contains_no_task_token_and_only_listed_fields(stage):
     stage.release().succeeded()
     request = stage.ledger.get(f"APPROVAL#{bundle(stage)['approval']['id']}", "APPROVAL")
     assert request["taskToken"] == "token"
@@ -51,7 +51,7 @@ def test_no_task_token_and_nothing_else_that_is_not_named_is_in_it(stage):
     assert '"token"' not in json.dumps(bundle(stage))
 
 
-def test_what_came_after_an_ending_is_in_the_evidence_of_the_next_one(stage):
+def test_facts_after_an_ending_are_in_the_next_endings_evidence(stage):
     made = stage.release().succeeded()
     before = bundle(stage)
     made.going_back().ended(Status.ROLLED_BACK, "Customers can't pay.")
@@ -62,20 +62,20 @@ def test_what_came_after_an_ending_is_in_the_evidence_of_the_next_one(stage):
     assert evidence.key_of(later) != evidence.key_of(before)
 
 
-def test_a_release_that_never_came_to_its_approval_has_evidence_too(stage):
+def test_a_release_without_an_approval_has_evidence_too(stage):
     stage.release().locked().gated(failing="tag").ended(Status.INVALID)
     made = bundle(stage, "Release Invalid")
     assert made["approval"] is None
     assert "plan" not in made["release"]
 
 
-def test_a_fact_that_is_not_there_has_none(stage):
+def test_a_missing_fact_has_no_evidence(stage):
     stage.release()
     with pytest.raises(LookupError):
         evidence.bundle(stage.ledger, "storefront", "v1.4.0", ended=99)
 
 
-def test_the_name_alone_anchors_the_chain(stage):
+def test_the_file_name_alone_anchors_the_chain(stage):
     stage.release().succeeded()
     made = bundle(stage)
     anchor = evidence.anchor_of(evidence.key_of(made))
@@ -86,5 +86,5 @@ def test_the_name_alone_anchors_the_chain(stage):
 @pytest.mark.parametrize(
     "name", ["", "storefront", "storefront/v1/x.json", "a/b/c/0000000001-ab.json", "a/b/1-ab"]
 )
-def test_another_name_anchors_nothing(name):
+def test_another_file_name_anchors_nothing(name):
     assert evidence.anchor_of(name) is None

@@ -28,7 +28,7 @@ def names(ledger: Ledger, scope: str = "storefront") -> list[str]:
     return [fact["name"] for fact in ledger.facts_in_order(scope)]
 
 
-def test_a_freeze_stands_until_it_ends(ledger: Ledger, clock: Clock) -> None:
+def test_a_freeze_is_active_until_it_ends(ledger: Ledger, clock: Clock) -> None:
     made = wanted()
     assert freezes.freeze(ledger, made) == (made, True)
     assert freezes.standing(ledger, "storefront") == (made,)
@@ -38,7 +38,7 @@ def test_a_freeze_stands_until_it_ends(ledger: Ledger, clock: Clock) -> None:
     assert freezes.standing(ledger, "storefront") == ()
 
 
-def test_one_for_all_holds_for_every_application_and_one_of_an_application_for_no_other(
+def test_a_freeze_of_all_applies_to_every_application_and_one_applications_freeze_to_no_other(
     ledger: Ledger,
 ) -> None:
     everybody, own = wanted(1, scope=EVERY_APPLICATION), wanted(2)
@@ -49,7 +49,7 @@ def test_one_for_all_holds_for_every_application_and_one_of_an_application_for_n
     assert list(freezes.of(ledger, "storefront")) == [own]
 
 
-def test_who_when_and_why_are_a_fact_of_no_release(ledger: Ledger) -> None:
+def test_who_when_and_why_are_in_a_fact_without_a_release(ledger: Ledger) -> None:
     freezes.freeze(ledger, wanted())
     freezes.unfreeze(ledger, wanted(), author="arn:bo", reason="it is over")
     made, lifted = ledger.facts_in_order("storefront")
@@ -64,7 +64,7 @@ def test_who_when_and_why_are_a_fact_of_no_release(ledger: Ledger) -> None:
     assert lifted["data"]["frozenBecause"] == "the sale"
 
 
-def test_the_same_freeze_is_made_once_whoever_asks_again(ledger: Ledger) -> None:
+def test_the_same_freeze_is_created_once(ledger: Ledger) -> None:
     first = wanted(1)
     freezes.freeze(ledger, first)
     assert freezes.freeze(ledger, wanted(2)) == (first, False)
@@ -74,7 +74,7 @@ def test_the_same_freeze_is_made_once_whoever_asks_again(ledger: Ledger) -> None
     assert names(ledger) == ["Frozen"] * 3
 
 
-def test_a_freeze_is_lifted_once_and_may_be_made_again(ledger: Ledger) -> None:
+def test_a_freeze_is_lifted_once_and_can_be_created_again(ledger: Ledger) -> None:
     made = wanted()
     freezes.freeze(ledger, made)
     assert freezes.unfreeze(ledger, made, author="arn:bo", reason="over") is True
@@ -84,7 +84,7 @@ def test_a_freeze_is_lifted_once_and_may_be_made_again(ledger: Ledger) -> None:
     assert names(ledger) == ["Frozen", "Unfrozen", "Frozen"]
 
 
-def test_two_who_lift_it_at_the_same_moment_lift_it_once(ledger: Ledger) -> None:
+def test_two_people_who_lift_it_concurrently_lift_it_once(ledger: Ledger) -> None:
     made = wanted()
     freezes.freeze(ledger, made)
     second = meanwhile(ledger, lambda: freezes.unfreeze(ledger, made, author="arn:bo", reason="first"))
@@ -92,12 +92,12 @@ def test_two_who_lift_it_at_the_same_moment_lift_it_once(ledger: Ledger) -> None
     assert names(ledger) == ["Frozen", "Unfrozen"]
 
 
-def test_what_was_never_frozen_can_not_be_lifted(ledger: Ledger) -> None:
+def test_an_unknown_freeze_cannot_be_lifted(ledger: Ledger) -> None:
     assert freezes.unfreeze(ledger, wanted(), author="arn:bo", reason="over") is False
     assert names(ledger) == []
 
 
-def test_one_that_begins_later_is_known_before(ledger: Ledger) -> None:
+def test_a_future_freeze_is_listed(ledger: Ledger) -> None:
     later = replace(wanted(), starts=NOW + timedelta(hours=1))
     freezes.freeze(ledger, later)
     assert freezes.standing(ledger, "storefront") == (later,)

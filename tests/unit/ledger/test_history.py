@@ -38,7 +38,7 @@ class Counting:
         return getattr(self.client, name)
 
 
-def test_releases_come_newest_first_with_what_is_told_of_them(ledger, clock):
+def test_releases_are_listed_newest_first_with_their_summary(ledger, clock):
     for tag in ("v1.0.0", "v1.2.0", "v1.1.0"):
         read(ledger, tag)
         clock.forward(60)
@@ -50,7 +50,7 @@ def test_releases_come_newest_first_with_what_is_told_of_them(ledger, clock):
     assert list(history.newest(ledger, "shop")) == []
 
 
-def test_only_as_many_are_read_as_are_taken(ledger):
+def test_only_as_many_are_read_as_are_used(ledger):
     for number in range(60):
         read(ledger, f"v1.{number}.0")
     counting = Counting(ledger.client)
@@ -64,7 +64,7 @@ def _tag(fact):
     return fact["tag"] if fact else None
 
 
-def test_what_has_not_ended_is_among_what_was_touched_and_the_last_ending_is_found_however_old(ledger, clock):
+def test_unended_releases_count_as_recent_and_the_last_ending_is_found_at_any_age(ledger, clock):
     read(ledger, "v1.0.0")
     end(ledger, "v1.0.0")
     clock.forward(30 * 86_400)
@@ -79,7 +79,7 @@ def test_what_has_not_ended_is_among_what_was_touched_and_the_last_ending_is_fou
     assert _tag(history.recent(ledger, "storefront", since=begin).ended) == "v2.0.0"
 
 
-def test_an_old_release_that_takes_the_lock_again_is_touched(ledger, clock):
+def test_an_old_release_that_takes_the_lock_again_counts_as_recent(ledger, clock):
     read(ledger, "v1.0.0")
     end(ledger, "v1.0.0")
     clock.forward(30 * 86_400)
@@ -88,7 +88,7 @@ def test_an_old_release_that_takes_the_lock_again_is_touched(ledger, clock):
     assert history.recent(ledger, "storefront", since=begin).touched == ("v1.0.0",)
 
 
-def test_a_table_that_never_gives_all_of_it_is_unavailable(ledger):
+def test_a_table_that_never_returns_all_items_is_unavailable(ledger):
     class Stingy:
         def batch_get_item(self, *, RequestItems: Any) -> Any:
             return {"Responses": {}, "UnprocessedKeys": RequestItems}
@@ -97,7 +97,7 @@ def test_a_table_that_never_gives_all_of_it_is_unavailable(ledger):
         list(replace(ledger, client=Stingy()).get_many([("a", "b")], "tag"))
 
 
-def test_what_the_table_did_not_give_at_once_is_asked_again(ledger):
+def test_unprocessed_keys_are_requested_again(ledger):
     read(ledger, "v1.0.0")
     client = ledger.client
 

@@ -50,7 +50,7 @@ def lock_facts(ledger: Ledger) -> list[tuple[str, int]]:
     return [(fact["tag"], fact["data"]["fence"]) for fact in facts if fact["name"] == "Lock Acquired"]
 
 
-def test_the_first_holder_gets_number_one_and_its_lease(ledger):
+def test_the_first_holder_gets_fencing_number_one_and_its_lease(ledger):
     assert acquire(ledger) == lock.Lock(fence=1, leaseEnds="2026-11-23T10:15:00.000Z")
     assert holder(ledger) == lock.Holder(
         tag="v1.4.0",
@@ -62,7 +62,7 @@ def test_the_first_holder_gets_number_one_and_its_lease(ledger):
     )
 
 
-def test_the_lock_and_the_fact_of_it_say_who_has_it(ledger):
+def test_the_lock_and_its_fact_name_the_holder(ledger):
     acquire(ledger)
     held = {"tag": "v1.4.0", "attempt": 1, "execution": "arn:v1.4.0", "leaseEnds": "2026-11-23T10:15:00.000Z"}
     since = {"since": "2026-11-23T10:00:00.000Z"}
@@ -74,7 +74,7 @@ def test_the_lock_and_the_fact_of_it_say_who_has_it(ledger):
     )
 
 
-def test_it_is_taken_only_while_what_it_is_taken_for_holds(ledger):
+def test_it_is_taken_only_while_its_conditions_hold(ledger):
     holds = ledger.update("APPLICATION#storefront", "RELEASE#v1.4.0", only_if="attribute_exists(pk)", seen=1)
     with pytest.raises(LockHeld, match="did not get the lock"):
         acquire(ledger, only_while=[holds])
@@ -89,7 +89,7 @@ def test_an_application_that_was_never_locked_has_no_holder(ledger):
     assert holder(ledger) is None
 
 
-def test_applications_do_not_wait_for_each_other(ledger):
+def test_applications_do_not_block_each_other(ledger):
     assert acquire(ledger).fence == acquire(ledger, application="basket").fence == 1
 
 
@@ -112,7 +112,7 @@ def test_a_second_attempt_of_the_same_release_waits_too(ledger):
         acquire(ledger, execution="arn:second")
 
 
-def test_the_same_execution_that_asks_again_has_the_same_number_and_a_longer_lease(ledger, clock):
+def test_the_same_execution_keeps_its_number_and_extends_its_lease(ledger, clock):
     """Fault 29."""
     acquire(ledger)
     clock.forward(60)
@@ -120,7 +120,7 @@ def test_the_same_execution_that_asks_again_has_the_same_number_and_a_longer_lea
     assert lock_facts(ledger) == [("v1.4.0", 1)]
 
 
-def test_a_holder_that_died_is_followed_under_the_next_number_when_its_lease_has_ended(ledger, clock):
+def test_a_dead_holder_is_succeeded_under_the_next_number_after_its_lease(ledger, clock):
     """Fault 27."""
     acquire(ledger)
     clock.forward(900)
@@ -128,7 +128,7 @@ def test_a_holder_that_died_is_followed_under_the_next_number_when_its_lease_has
     assert holder(ledger).tag == "v1.5.0"
 
 
-def test_whoever_was_followed_may_change_nothing_any_more(ledger, clock):
+def test_a_succeeded_holder_can_change_nothing(ledger, clock):
     """Fault 27: the late writes of a dead holder."""
     late = acquire(ledger)
     clock.forward(900)
@@ -142,7 +142,7 @@ def test_whoever_was_followed_may_change_nothing_any_more(ledger, clock):
     assert holder(ledger).leaseEnds == "2026-11-23T10:30:00.000Z"
 
 
-def test_a_renewed_lease_counts_from_now(ledger, clock):
+def test_a_renewed_lease_starts_now(ledger, clock):
     fence = acquire(ledger).fence
     clock.forward(600)
     assert renew(ledger, fence, 1200).leaseEnds == "2026-11-23T10:30:00.000Z"
@@ -151,13 +151,13 @@ def test_a_renewed_lease_counts_from_now(ledger, clock):
         acquire(ledger, "v1.5.0")
 
 
-def test_a_holder_that_was_merely_slow_goes_on_while_nobody_followed(ledger, clock):
+def test_a_slow_holder_continues_if_nobody_took_the_lock(ledger, clock):
     fence = acquire(ledger).fence
     clock.forward(5000)
     assert renew(ledger, fence).fence == fence
 
 
-def test_a_lease_that_is_renewed_at_the_last_moment_is_not_stolen(ledger, clock):
+def test_a_lease_renewed_at_the_last_moment_is_not_taken(ledger, clock):
     fence = acquire(ledger).fence
     clock.forward(900)
     with pytest.raises(LockHeld, match="did not get the lock"):
@@ -166,7 +166,7 @@ def test_a_lease_that_is_renewed_at_the_last_moment_is_not_stolen(ledger, clock)
     assert lock_facts(ledger) == [("v1.4.0", 1)]
 
 
-def test_a_lock_that_is_kept_at_the_last_moment_is_not_stolen(ledger, clock):
+def test_a_lock_kept_at_the_last_moment_is_not_taken(ledger, clock):
     acquire(ledger)
     clock.forward(900)
     with pytest.raises(LockHeld, match="did not get the lock"):
@@ -175,7 +175,7 @@ def test_a_lock_that_is_kept_at_the_last_moment_is_not_stolen(ledger, clock):
 
 
 @pytest.mark.parametrize("before", ["never locked", "freed", "ended"])
-def test_of_two_that_see_the_lock_free_at_the_same_moment_one_gets_it(ledger, clock, before):
+def test_of_two_concurrent_requests_one_gets_the_lock(ledger, clock, before):
     """Fault 26."""
     if before != "never locked":
         acquire(ledger)
@@ -187,7 +187,7 @@ def test_of_two_that_see_the_lock_free_at_the_same_moment_one_gets_it(ledger, cl
     assert holder(ledger).tag == "v1.6.0"
 
 
-def test_of_many_at_once_one_gets_it(ledger):
+def test_of_many_concurrent_requests_one_gets_the_lock(ledger):
     """Fault 26."""
 
     def ask(number: int) -> bool:
@@ -205,7 +205,7 @@ def test_of_many_at_once_one_gets_it(ledger):
 # ---- a rollback takes over -----------------------------------------------------------------------------------------
 
 
-def test_a_rollback_takes_over_from_its_release_under_a_higher_number_while_the_lease_runs(ledger):
+def test_a_rollback_takes_its_releases_lock_under_a_higher_number_during_the_lease(ledger):
     late = acquire(ledger)
     over = acquire(ledger, execution="arn:rollback", taking_over=True)
     assert over.fence == 2
@@ -214,13 +214,13 @@ def test_a_rollback_takes_over_from_its_release_under_a_higher_number_while_the_
     assert renew(ledger, over.fence).fence == 2
 
 
-def test_a_rollback_takes_over_even_if_its_release_renews_at_that_moment(ledger):
+def test_a_rollback_takes_the_lock_even_if_its_release_renews_concurrently(ledger):
     late = acquire(ledger)
     between = meanwhile(ledger, lambda: renew(ledger, late.fence))
     assert acquire(between, execution="arn:rollback", taking_over=True).fence == 2
 
 
-def test_a_rollback_does_not_take_over_from_another_release(ledger):
+def test_a_rollback_does_not_take_another_releases_lock(ledger):
     acquire(ledger, "v1.5.0")
     with pytest.raises(LockHeld):
         acquire(ledger, execution="arn:rollback", taking_over=True)
@@ -228,7 +228,7 @@ def test_a_rollback_does_not_take_over_from_another_release(ledger):
         acquire(ledger, "v1.5.0", attempt=2, execution="arn:rollback", taking_over=True)
 
 
-def test_a_second_rollback_of_a_release_does_not_take_over_from_the_first(ledger):
+def test_a_second_rollback_does_not_take_the_lock_from_the_first(ledger):
     """Fault 47."""
     acquire(ledger)
     first = acquire(ledger, execution="arn:rollback one", taking_over=True)
@@ -237,7 +237,9 @@ def test_a_second_rollback_of_a_release_does_not_take_over_from_the_first(ledger
     assert acquire(ledger, execution="arn:rollback one", taking_over=True).fence == first.fence
 
 
-def test_a_rollback_after_one_that_died_has_the_next_number_and_the_dead_one_may_do_nothing(ledger, clock):
+def test_after_a_dead_rollback_the_next_gets_a_higher_number_and_the_dead_one_can_change_nothing(
+    ledger, clock
+):
     acquire(ledger)
     first = acquire(ledger, execution="arn:rollback one", taking_over=True)
     clock.forward(3600)
@@ -247,7 +249,7 @@ def test_a_rollback_after_one_that_died_has_the_next_number_and_the_dead_one_may
         renew(ledger, first.fence)
 
 
-def test_a_rollback_of_a_release_that_had_ended_takes_the_free_lock(ledger):
+def test_a_rollback_of_an_ended_release_takes_the_free_lock(ledger):
     acquire(ledger)
     end(ledger)
     assert acquire(ledger, execution="arn:rollback", taking_over=True).fence == 2
@@ -256,7 +258,7 @@ def test_a_rollback_of_a_release_that_had_ended_takes_the_free_lock(ledger):
 # ---- endings -------------------------------------------------------------------------------------------------------
 
 
-def test_a_freed_lock_has_no_holder_and_its_number_stays(ledger):
+def test_a_freed_lock_has_no_holder_and_keeps_its_number(ledger):
     late = acquire(ledger)
     end(ledger)
     assert holder(ledger) is None
@@ -266,13 +268,13 @@ def test_a_freed_lock_has_no_holder_and_its_number_stays(ledger):
 
 
 @pytest.mark.parametrize("taking_over", [False, True])
-def test_of_a_freed_lock_nothing_but_its_number_stays(ledger, taking_over):
+def test_a_freed_lock_keeps_only_its_number(ledger, taking_over):
     acquire(ledger, taking_over=taking_over)
     end(ledger)
     assert item(ledger) == {"fence": 1, "kind": "lock"}
 
 
-def test_who_sweeps_finds_every_lock_that_somebody_has_and_no_person_looks_at(ledger):
+def test_a_sweep_finds_every_held_lock_that_is_not_kept_for_a_person(ledger):
     acquire(ledger)
     acquire(ledger, application="basket")
     ((one, _), (other, found)) = sorted(lock.open_ones(ledger), key=lambda each: each[0], reverse=True)
@@ -286,7 +288,7 @@ def test_who_sweeps_finds_every_lock_that_somebody_has_and_no_person_looks_at(le
     assert [application for application, _ in lock.open_ones(ledger)] == ["basket"]
 
 
-def test_a_lock_is_kept_with_all_that_it_says(ledger):
+def test_keeping_a_lock_preserves_all_its_fields(ledger):
     acquire(ledger)
     held = item(ledger)
     end(ledger, kept=True)
@@ -294,7 +296,7 @@ def test_a_lock_is_kept_with_all_that_it_says(ledger):
     assert item(ledger) == held | {"kept": True}
 
 
-def test_who_frees_a_lock_that_has_changed_hands_is_refused(ledger, clock):
+def test_a_former_holder_cannot_free_the_lock(ledger, clock):
     acquire(ledger)
     stale = holder(ledger)
     clock.forward(900)
@@ -306,7 +308,7 @@ def test_who_frees_a_lock_that_has_changed_hands_is_refused(ledger, clock):
     assert holder(ledger).tag == "v1.5.0"
 
 
-def test_a_kept_lock_does_not_end_by_itself(ledger, clock):
+def test_a_kept_lock_does_not_expire(ledger, clock):
     """Fault 45."""
     acquire(ledger)
     end(ledger, kept=True)
@@ -319,7 +321,7 @@ def test_a_kept_lock_does_not_end_by_itself(ledger, clock):
     assert holder(ledger).alive(clock())
 
 
-def test_a_kept_lock_stays_kept_while_its_rollback_is_tried_again_and_after_it_failed_again(ledger, clock):
+def test_a_kept_lock_stays_kept_during_a_repeated_rollback_and_after_it_fails_again(ledger, clock):
     """Fault 45."""
     acquire(ledger)
     end(ledger, kept=True)
@@ -330,7 +332,7 @@ def test_a_kept_lock_stays_kept_while_its_rollback_is_tried_again_and_after_it_f
         acquire(ledger, "v1.5.0")
 
 
-def test_the_rollback_that_works_at_last_frees_a_kept_lock(ledger):
+def test_a_successful_repeated_rollback_frees_a_kept_lock(ledger):
     acquire(ledger)
     end(ledger, kept=True)
     acquire(ledger, execution="arn:rollback two", taking_over=True)
@@ -339,7 +341,7 @@ def test_the_rollback_that_works_at_last_frees_a_kept_lock(ledger):
     assert not holder(ledger).kept
 
 
-def test_numbers_only_rise(ledger, clock):
+def test_fencing_numbers_only_increase(ledger, clock):
     for number in range(1, 6):
         assert acquire(ledger, f"v1.{number}.0").fence == number
         if number % 2:
@@ -348,9 +350,7 @@ def test_numbers_only_rise(ledger, clock):
     assert [fence for _, fence in lock_facts(ledger)] == [1, 2, 3, 4, 5]
 
 
-def test_the_lock_of_a_rollback_that_died_is_taken_by_another_rollback_of_the_release_and_by_no_other(
-    ledger, clock
-):
+def test_a_dead_rollbacks_lock_is_taken_only_by_another_rollback_of_the_release(ledger, clock):
     """Fault 27: what serves is not known until somebody has looked."""
     acquire(ledger)
     acquire(ledger, execution="arn:rollback", taking_over=True)
@@ -369,7 +369,7 @@ def borrowed(ledger, tag="v1.4.0"):
     )
 
 
-def test_a_lock_that_was_borrowed_keeps_others_out_until_it_is_given_back(ledger):
+def test_a_borrowed_lock_excludes_others_until_it_is_returned(ledger):
     taken = borrowed(ledger)
     assert (taken.fence, taken.leaseEnds) == (1, holder(ledger).leaseEnds)
     with pytest.raises(LockHeld, match=r"ana by hand is changing it\. Nothing was changed\."):
@@ -385,7 +385,7 @@ def test_a_lock_that_was_borrowed_keeps_others_out_until_it_is_given_back(ledger
     assert acquire(ledger, "v1.5.0").fence == 2
 
 
-def test_who_dies_with_a_borrowed_lock_holds_it_until_its_lease_ends(ledger, clock):
+def test_a_crashed_borrower_holds_the_lock_until_its_lease_ends(ledger, clock):
     first = borrowed(ledger)
     clock.forward(299)
     with pytest.raises(LockHeld):

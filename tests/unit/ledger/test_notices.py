@@ -17,7 +17,7 @@ def thread_of(ledger, **other):
     return Thread(ledger=ledger, release=RELEASE | other, channel="slack C0RELEASES")
 
 
-def test_the_first_name_stands_and_everybody_knows_it(ledger):
+def test_the_first_thread_name_is_kept_for_everybody(ledger):
     assert thread_of(ledger).name() == ""
     assert thread_of(ledger).taken()
     thread_of(ledger).begun("1.1")
@@ -26,14 +26,14 @@ def test_the_first_name_stands_and_everybody_knows_it(ledger):
     assert not thread_of(ledger).taken()
 
 
-def test_each_attempt_and_each_channel_has_its_own(ledger):
+def test_each_attempt_and_channel_has_its_own_thread(ledger):
     thread_of(ledger).begun("1.1")
     assert thread_of(ledger, attempt=2).name() == ""
     assert thread_of(ledger, tag="v1.4.1").name() == ""
     assert Thread(ledger=ledger, release=RELEASE, channel="slack C0OTHERS").name() == ""
 
 
-def test_the_opening_is_one_senders_until_it_fails_or_its_time_is_over(ledger, clock):
+def test_one_sender_opens_the_thread_until_it_fails_or_times_out(ledger, clock):
     assert thread_of(ledger).taken()
     assert not thread_of(ledger).taken()
     thread_of(ledger).begun("")
@@ -44,7 +44,7 @@ def test_the_opening_is_one_senders_until_it_fails_or_its_time_is_over(ledger, c
     assert thread_of(ledger).taken()
 
 
-def test_senders_who_race_share_one_thread(ledger):
+def test_concurrent_senders_share_one_thread(ledger):
     with slack() as here:
         all_at_once, a_moment = threading.Barrier(3), threading.Event()
 

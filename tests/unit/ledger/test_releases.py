@@ -86,7 +86,7 @@ def roll_back(
 # ---- claim ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_first_execution_claims_the_tag_and_its_release_runs(ledger):
+def test_the_first_execution_claims_the_tag_and_starts_the_release(ledger):
     outcome, claimed = releases.claim(ledger, record())
     assert outcome == "claimed"
     assert claimed == releases.get(ledger, "storefront", "v1.4.0")
@@ -121,7 +121,7 @@ def test_another_execution_with_the_same_bytes_is_a_duplicate(ledger):
     assert facts(ledger) == ["Release Read"]
 
 
-def test_other_bytes_under_a_used_tag_are_refused_and_that_is_a_fact_once(ledger):
+def test_other_bytes_under_a_used_tag_are_refused_and_recorded_once(ledger):
     """Fault 5."""
     releases.claim(ledger, record())
     other = sha256(b"other bytes")
@@ -141,7 +141,7 @@ def test_a_tag_stays_used_after_its_release_has_ended(ledger):
     assert releases.claim(ledger, record(execution=OTHER))[0] == "refused"
 
 
-def test_of_ten_that_claim_at_once_one_gets_the_tag(ledger):
+def test_of_ten_concurrent_claims_one_gets_the_tag(ledger):
     """Fault 1."""
 
     def claim(number: int) -> str:
@@ -156,7 +156,7 @@ def test_of_ten_that_claim_at_once_one_gets_the_tag(ledger):
     assert facts(ledger) == ["Release Read"]
 
 
-def test_a_manifest_that_can_not_be_read_is_claimed_all_the_same(ledger):
+def test_an_unreadable_manifest_still_claims_its_tag(ledger):
     """Fault 7: its gate tells the author what is wrong."""
     outcome, claimed = releases.claim(
         ledger, record(manifest=None, problems=["is not UTF-8 (byte 0)"], objects={})
@@ -166,7 +166,7 @@ def test_a_manifest_that_can_not_be_read_is_claimed_all_the_same(ledger):
     assert fact["data"]["author"] == fact["data"]["createdAt"] == ""
 
 
-def test_a_release_that_nobody_claimed_is_unknown(ledger):
+def test_an_unclaimed_release_is_unknown(ledger):
     with pytest.raises(
         ApplicationUnknown, match=r"storefront v9\.9\.9 is not in the ledger of stage production"
     ):
@@ -180,14 +180,14 @@ def step_fact(name: str = "Gates Passed", **changes: Any) -> Fact:
     return Fact(**{"application": "storefront", "tag": "v1.4.0", "attempt": 1, "name": name} | changes)
 
 
-def test_a_step_is_marked_with_what_it_found(ledger):
+def test_a_step_is_recorded_with_its_findings(ledger):
     release(ledger)
     assert releases.mark(ledger, step_fact(), phase="planning", gates=[{"gate": "tag", "verdict": "passed"}])
     found = releases.get(ledger, "storefront", "v1.4.0")
     assert (found["phase"], found["gates"]) == ("planning", [{"gate": "tag", "verdict": "passed"}])
 
 
-def test_a_step_that_runs_twice_is_marked_once(ledger):
+def test_a_repeated_step_is_recorded_once(ledger):
     """Fault 29."""
     release(ledger)
     assert releases.mark(ledger, step_fact(), percent=10)
@@ -196,7 +196,7 @@ def test_a_step_that_runs_twice_is_marked_once(ledger):
 
 
 @pytest.mark.parametrize("status", [Status.INVALID, Status.SUCCEEDED, Status.ABORTED])
-def test_a_step_that_comes_late_marks_nothing_after_the_end(ledger, status):
+def test_a_late_step_records_nothing_after_the_ending(ledger, status):
     """Fault 27."""
     release(ledger)
     end(ledger, status)
@@ -210,7 +210,7 @@ def test_a_step_that_comes_late_marks_nothing_after_the_end(ledger, status):
     assert "Gates Passed" not in facts(ledger)
 
 
-def test_a_step_of_another_attempt_marks_nothing(ledger):
+def test_another_attempts_step_records_nothing(ledger):
     release(ledger)
     with pytest.raises(LockLost):
         releases.mark(ledger, step_fact(attempt=2), percent=50)
@@ -218,14 +218,14 @@ def test_a_step_of_another_attempt_marks_nothing(ledger):
         releases.moving(ledger, application="storefront", tag="v1.4.0", attempt=2)
 
 
-def test_before_traffic_moves_the_ledger_knows_that_it_may_have(ledger):
+def test_the_ledger_records_a_traffic_move_before_it_happens(ledger):
     release(ledger)
     for _ in range(2):
         releases.moving(ledger, application="storefront", tag="v1.4.0", attempt=1)
     assert releases.get(ledger, "storefront", "v1.4.0")["moved"] is True
 
 
-def test_durations_begin_with_the_facts_that_have_happened(ledger, clock):
+def test_durations_start_with_recorded_facts(ledger, clock):
     claimed = release(ledger)
     clock.forward(60)
     ledger.record(step_fact("Rollback Triggered", key="one"))
@@ -285,7 +285,7 @@ MAY_FOLLOW = {
 
 
 @pytest.mark.parametrize("first", [status for status in Status if status is not Status.RUNNING])
-def test_the_first_ending_stands(ledger, first):
+def test_the_first_ending_is_final(ledger, first):
     release(ledger)
     assert end(ledger, first)
     before = releases.get(ledger, "storefront", "v1.4.0")
@@ -299,7 +299,7 @@ def test_the_first_ending_stands(ledger, first):
     ]
 
 
-def test_of_two_endings_at_the_same_moment_one_stands(ledger):
+def test_of_two_concurrent_endings_one_is_recorded(ledger):
     release(ledger)
     between = meanwhile(ledger, lambda: end(ledger, Status.REJECTED))
     assert not end(between, Status.EXPIRED)
@@ -319,7 +319,7 @@ def taken_over(ledger: Ledger, execution: str = "arn:rollback") -> None:
 
 
 @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.INVALID, Status.ROLLED_BACK])
-def test_while_a_rollback_is_at_it_nobody_else_ends_the_release(ledger, status):
+def test_during_a_rollback_nobody_else_can_end_the_release(ledger, status):
     """It would be free for the next one, or said to be in production, while its traffic is moved back."""
     release(ledger)
     assert not end(meanwhile(ledger, lambda: taken_over(ledger)), status)
@@ -328,7 +328,7 @@ def test_while_a_rollback_is_at_it_nobody_else_ends_the_release(ledger, status):
     assert lock.holder(ledger, "storefront") is None
 
 
-def test_nothing_succeeds_whose_lock_another_has(ledger, clock):
+def test_a_release_that_lost_its_lock_cannot_succeed(ledger, clock):
     release(ledger)
     clock.forward(1000)
     release(ledger, "v1.5.0")
@@ -336,7 +336,7 @@ def test_nothing_succeeds_whose_lock_another_has(ledger, clock):
     assert end(ledger, Status.SUCCEEDED, "v1.5.0")
 
 
-def test_a_lock_is_only_taken_for_a_release_that_stands_as_it_was_looked_at(ledger):
+def test_a_lock_is_taken_only_if_the_release_is_unchanged_since_it_was_read(ledger):
     """A call that is late by the release's whole life locks nothing."""
     claimed = record(tag="v1.4.0", execution="arn:v1.4.0") | LITTLE
     releases.claim(ledger, claimed)
@@ -348,7 +348,7 @@ def test_a_lock_is_only_taken_for_a_release_that_stands_as_it_was_looked_at(ledg
     assert lock.holder(ledger, "storefront") is None
 
 
-def test_an_ending_that_never_gets_its_turn_may_be_asked_for_again(ledger):
+def test_an_ending_that_loses_every_race_is_retryable(ledger):
     release(ledger)
     rollbacks = iter(range(100))
 
@@ -372,12 +372,12 @@ def test_an_ending_leaves_another_releases_lock_alone(ledger, clock):
 # ---- what production runs ------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_current_before_the_first_release(ledger):
+def test_before_the_first_release_nothing_is_current(ledger):
     release(ledger)
     assert current(ledger) is None
 
 
-def test_what_succeeds_is_what_production_runs(ledger):
+def test_a_successful_release_becomes_current(ledger):
     release(ledger)
     end(ledger, Status.SUCCEEDED)
     found = releases.current(ledger, "storefront")
@@ -387,7 +387,7 @@ def test_what_succeeds_is_what_production_runs(ledger):
 @pytest.mark.parametrize(
     "status", [Status.INVALID, Status.REJECTED, Status.ROLLED_BACK, Status.ROLLBACK_FAILED, Status.ABORTED]
 )
-def test_what_does_not_succeed_never_becomes_current(ledger, status):
+def test_an_unsuccessful_release_never_becomes_current(ledger, status):
     release(ledger, "v1.3.0")
     end(ledger, Status.SUCCEEDED, "v1.3.0")
     release(ledger)
@@ -395,14 +395,14 @@ def test_what_does_not_succeed_never_becomes_current(ledger, status):
     assert current(ledger) == "v1.3.0"
 
 
-def test_an_ending_that_came_too_late_does_not_become_current(ledger):
+def test_a_late_ending_does_not_become_current(ledger):
     release(ledger)
     end(ledger, Status.ABORTED)
     assert not end(ledger, Status.SUCCEEDED)
     assert current(ledger) is None
 
 
-def test_after_the_rollback_of_what_had_succeeded_the_release_before_is_current_again(ledger):
+def test_after_rolling_back_the_current_release_the_previous_one_is_current(ledger):
     release(ledger, "v1.3.0")
     end(ledger, Status.SUCCEEDED, "v1.3.0")
     before = releases.current(ledger, "storefront")
@@ -415,7 +415,7 @@ def test_after_the_rollback_of_what_had_succeeded_the_release_before_is_current_
     assert facts(ledger)[-2:] == ["Lock Acquired", "Release Rolled Back"]
 
 
-def test_after_the_rollback_of_a_first_release_nothing_is_current(ledger):
+def test_after_rolling_back_a_first_release_nothing_is_current(ledger):
     """Fault 46."""
     release(ledger)
     end(ledger, Status.SUCCEEDED)
@@ -426,7 +426,7 @@ def test_after_the_rollback_of_a_first_release_nothing_is_current(ledger):
     assert current(ledger) == "v1.5.0"
 
 
-def test_a_rollback_that_failed_first_and_worked_then_moves_what_is_current_too(ledger):
+def test_a_repeated_rollback_that_succeeds_changes_the_current_release_too(ledger):
     """Fault 45."""
     release(ledger, "v1.3.0")
     end(ledger, Status.SUCCEEDED, "v1.3.0")
@@ -448,7 +448,7 @@ def test_a_rollback_that_fails_twice_still_keeps_the_lock(ledger, clock):
     assert lock.holder(ledger, "storefront").alive(clock())
 
 
-def test_an_older_releases_rollback_does_not_touch_what_a_newer_one_made_current(ledger):
+def test_an_older_releases_rollback_does_not_change_a_newer_current_one(ledger):
     release(ledger)
     end(ledger, Status.SUCCEEDED)
     release(ledger, "v1.5.0")
@@ -457,7 +457,7 @@ def test_an_older_releases_rollback_does_not_touch_what_a_newer_one_made_current
     assert current(ledger) == "v1.5.0"
 
 
-def test_what_can_be_rolled_back_is_what_runs_or_moved(ledger):
+def test_only_the_current_release_or_one_that_moved_traffic_can_be_rolled_back(ledger):
     """Fault 48: putting back the baseline of anything else would undo a later release."""
 
     def refused(tag: str) -> str:
@@ -484,9 +484,7 @@ def delay(ledger: Ledger, *, why: str = "It is frozen.", opens: str = "at noon")
     releases.delay(ledger, releases.get(ledger, "storefront", "v1.4.0"), why=why, opens=opens)
 
 
-def test_what_waits_says_so_once_for_each_reason_and_remembers_since_when(
-    ledger: Ledger, clock: Clock
-) -> None:
+def test_a_waiting_release_records_each_reason_once_with_its_start(ledger: Ledger, clock: Clock) -> None:
     release(ledger, phase="approval")
     delay(ledger)
     since = releases.get(ledger, "storefront", "v1.4.0")["waits"]["since"]
@@ -500,7 +498,7 @@ def test_what_waits_says_so_once_for_each_reason_and_remembers_since_when(
     assert facts(ledger).count("Deployment Delayed") == 2
 
 
-def test_what_has_begun_or_ended_does_not_wait_any_more(ledger: Ledger) -> None:
+def test_a_started_or_ended_release_no_longer_waits(ledger: Ledger) -> None:
     release(ledger, phase="deployment")
     with pytest.raises(LockLost):
         delay(ledger)
@@ -510,7 +508,7 @@ def test_what_has_begun_or_ended_does_not_wait_any_more(ledger: Ledger) -> None:
     assert "Deployment Delayed" not in facts(ledger)
 
 
-def test_a_newer_release_ends_only_what_is_still_waiting(ledger: Ledger) -> None:
+def test_a_newer_release_supersedes_only_waiting_ones(ledger: Ledger) -> None:
     """Between the look and the write it may have begun: then it goes on, and keeps its lock."""
     release(ledger, phase="approval")
     assert end(ledger, Status.SUPERSEDED, only_in=releases.DELAYED) is False
@@ -525,7 +523,7 @@ def test_a_newer_release_ends_only_what_is_still_waiting(ledger: Ledger) -> None
     assert lock.holder(ledger, "storefront") is not None
 
 
-def test_what_is_superseded_while_it_waits_frees_the_lock_and_can_not_begin(ledger: Ledger) -> None:
+def test_a_superseded_waiting_release_frees_the_lock_and_cannot_start(ledger: Ledger) -> None:
     release(ledger, phase="approval")
     delay(ledger)
     assert end(ledger, Status.SUPERSEDED, only_in=releases.DELAYED) is True
@@ -536,7 +534,7 @@ def test_what_is_superseded_while_it_waits_frees_the_lock_and_can_not_begin(ledg
     assert end(ledger, Status.INVALID) is False, "the first ending stands"
 
 
-def test_an_attempt_knows_how_the_one_before_it_ended(ledger):
+def test_an_attempt_records_how_the_previous_one_ended(ledger):
     release(ledger)
     assert end(ledger, Status.INVALID, why="integrity: the file is not there.")
     again = record(tag="v1.4.0", execution="arn:again", digest=sha256(b"v1.4.0")) | LITTLE

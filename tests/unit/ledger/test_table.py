@@ -41,7 +41,7 @@ def assert_chain_is_whole(facts: Iterable[Item]) -> None:
 # ---- facts ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_fact_says_what_happened_to_what_when_and_by_whom(ledger):
+def test_a_fact_records_what_happened_to_what_when_and_by_whom(ledger):
     assert ledger.record(fact(key="000", who="ana@example.com", execution="arn:one", data={"percent": 10}))
     (item,) = stored(ledger)
     assert item | {"digest": ""} == {
@@ -63,7 +63,7 @@ def test_a_fact_says_what_happened_to_what_when_and_by_whom(ledger):
     }
 
 
-def test_a_fact_is_recorded_once_and_the_first_one_stands(ledger, clock):
+def test_a_fact_is_recorded_once_and_the_first_one_is_kept(ledger, clock):
     """Fault 29."""
     assert ledger.record(fact(data={"percent": 10}))
     clock.forward(60)
@@ -83,19 +83,19 @@ def test_a_fact_is_recorded_once_and_the_first_one_stands(ledger, clock):
     ],
     ids=str,
 )
-def test_a_fact_that_differs_in_its_key_is_another_one(ledger, other):
+def test_a_fact_with_another_key_is_another_fact(ledger, other):
     assert ledger.record(fact())
     assert ledger.record(fact(**other))
 
 
-def test_one_fact_is_found_by_its_name(ledger):
+def test_a_single_fact_is_found_by_name(ledger):
     ledger.record(fact(key="001", data={"percent": 10}))
     assert ledger.fact("storefront", "v1.4.0", 1, "Traffic Shifted", "001")["data"] == {"percent": 10}
     assert ledger.fact("storefront", "v1.4.0", 1, "Traffic Shifted") is None
     assert ledger.fact("storefront", "v1.4.0", 2, "Traffic Shifted", "001") is None
 
 
-def test_facts_are_numbered_by_application_in_the_order_in_which_they_were_recorded(ledger):
+def test_facts_are_numbered_by_application_in_recording_order(ledger):
     names = ["Release Read", "Gates Passed", "Approval Requested", "Approval Granted"]
     for name in names:
         ledger.record(fact(name))
@@ -104,7 +104,7 @@ def test_facts_are_numbered_by_application_in_the_order_in_which_they_were_recor
     assert [item["name"] for item in stored(ledger, "basket")] == names
 
 
-def test_an_applications_facts_are_read_from_either_end_and_from_a_number_on(ledger):
+def test_an_applications_facts_are_read_from_either_end_and_from_a_number(ledger):
     for number in range(1, 6):
         ledger.record(fact(key=f"{number}"))
     numbers = {
@@ -119,7 +119,7 @@ def test_an_applications_facts_are_read_from_either_end_and_from_a_number_on(led
     assert numbers == {"after 3": [4, 5], "newest": [5, 4], "first": [1, 2, 3], "none": []}
 
 
-def test_what_is_no_fact_is_not_among_the_facts(ledger):
+def test_other_items_are_not_returned_as_facts(ledger):
     ledger.record(
         fact(), ledger.put({"pk": "APPLICATION#storefront", "sk": "RELEASE#v1.4.0", "kind": "release"})
     )
@@ -136,7 +136,7 @@ def test_a_releases_facts_are_its_own_and_in_order(ledger):
     assert names == ["Release Read", "Approval Granted", "Baseline Restored"]
 
 
-def test_facts_that_fill_more_than_a_page_are_all_read(ledger):
+def test_facts_on_several_pages_are_all_read(ledger):
     for number in range(5):
         ledger.record(fact(key=f"{number}", data={"notes": "x" * 300_000}))
     assert [item["key"] if "key" in item else item["seq"] for item in stored(ledger)] == [1, 2, 3, 4, 5]
@@ -163,7 +163,7 @@ AWKWARD = {
 }
 
 
-def test_the_chain_is_whole_over_floats_nested_data_and_every_alphabet(ledger):
+def test_the_chain_is_intact_over_floats_nested_data_and_every_alphabet(ledger):
     for number in range(4):
         ledger.record(fact(key=f"{number}", data=AWKWARD | {"number": number + 0.5}))
     assert_chain_is_whole(stored(ledger))
@@ -177,7 +177,7 @@ def test_the_heads_digest_is_the_last_facts(ledger):
     assert (head["last"], head["digest"]) == (3, last["digest"])
 
 
-def test_whoever_alters_or_removes_a_fact_breaks_the_chain(ledger):
+def test_altering_or_removing_a_fact_breaks_the_chain(ledger):
     for number in range(3):
         ledger.record(fact(key=f"{number}", data={"by": "ana@example.com"}))
     facts = stored(ledger)
@@ -187,7 +187,7 @@ def test_whoever_alters_or_removes_a_fact_breaks_the_chain(ledger):
             assert_chain_is_whole(broken)
 
 
-def test_writers_at_the_same_moment_make_one_chain_without_a_gap(ledger):
+def test_concurrent_writers_make_one_chain_without_gaps(ledger):
     def write(writer: int) -> None:
         for number in range(5):
             recorded = False
@@ -219,14 +219,14 @@ documents = st.recursive(
 
 
 @given(documents)
-def test_a_digest_is_the_same_before_and_after_the_ledger(document):
+def test_a_digest_survives_a_round_trip_through_the_ledger(document):
     ledger = Ledger(client=None, table="ledger", stage="production", now=lambda: NOW)
     read_back = unpacked(ledger.put({"data": document})["Put"]["Item"])["data"]
     assert digest_of(read_back) == digest_of(document)
     assert digest_of([document]) != digest_of([document, None])
 
 
-def test_a_digest_does_not_depend_on_the_order_of_fields():
+def test_a_digest_is_independent_of_field_order():
     assert digest_of({"a": 1, "b": {"c": 2, "d": 3}}) == digest_of({"b": {"d": 3, "c": 2}, "a": 1})
     assert digest_of({"a": 1}) != digest_of({"a": "1"})
 
@@ -255,13 +255,13 @@ def put(ledger: Ledger, sk: str, /, *, only_if: str = "", **attributes: Any) -> 
     return ledger.put({"pk": "APPLICATION#storefront", "sk": sk, **attributes}, only_if=only_if)
 
 
-def test_a_fact_and_its_changes_are_written_together(ledger):
+def test_a_fact_and_its_changes_are_written_in_one_transaction(ledger):
     assert ledger.record(fact(), put(ledger, "A", count=1), put(ledger, "B", count=2))
     assert (item_of(ledger, "A")["count"], item_of(ledger, "B")["count"], len(stored(ledger))) == (1, 2, 1)
 
 
 @pytest.mark.parametrize("refused", [0, 1, 2])
-def test_the_change_that_was_refused_is_named_and_nothing_is_written(ledger, refused):
+def test_a_refused_change_is_named_and_nothing_is_written(ledger, refused):
     ledger.record(fact("Release Read"), put(ledger, "TAKEN"))
     changes = [put(ledger, f"NEW {index}") for index in range(3)]
     changes[refused] = put(ledger, "TAKEN", only_if="attribute_not_exists(pk)", new=True)
@@ -273,19 +273,19 @@ def test_the_change_that_was_refused_is_named_and_nothing_is_written(ledger, ref
     assert "new" not in item_of(ledger, "TAKEN")
 
 
-def test_a_fact_that_stands_already_changes_nothing_even_where_its_changes_would_hold(ledger):
+def test_an_existing_fact_changes_nothing_even_if_its_changes_would_succeed(ledger):
     ledger.record(fact())
     assert not ledger.record(fact(), put(ledger, "A"))
     assert item_of(ledger, "A") is None
 
 
-def test_a_fact_that_stands_already_is_no_refusal_of_its_changes(ledger):
+def test_an_existing_fact_does_not_count_as_refused_changes(ledger):
     change = put(ledger, "A", only_if="attribute_not_exists(pk)")
     assert ledger.record(fact(), change)
     assert not ledger.record(fact(), change)
 
 
-def test_an_update_touches_what_it_names_and_nothing_else_whatever_it_is_called(ledger):
+def test_an_update_changes_only_the_named_fields_with_any_name(ledger):
     ledger.record(fact(), put(ledger, "A", status="RUNNING", size=3, name="x"))
     change = ledger.update(
         "APPLICATION#storefront",
@@ -308,14 +308,14 @@ def test_an_update_touches_what_it_names_and_nothing_else_whatever_it_is_called(
         ledger.write(change)
 
 
-def test_an_item_that_is_not_there_is_none(ledger):
+def test_a_missing_item_is_none(ledger):
     assert ledger.get("APPLICATION#storefront", "LOCK") is None
 
 
 # ---- others, and AWS -----------------------------------------------------------------------------------------------
 
 
-def test_somebody_who_writes_in_between_is_written_before(ledger):
+def test_a_write_that_lost_a_race_is_repeated_after_the_other(ledger):
     other = meanwhile(ledger, lambda: ledger.record(fact("Health Checked")))
     assert other.record(fact())
     assert [item["name"] for item in stored(ledger)] == ["Health Checked", "Traffic Shifted"]
@@ -334,7 +334,7 @@ class Counted:
         return getattr(self.client, name)
 
 
-def test_a_fact_that_follows_the_writers_own_needs_no_look_at_the_head(ledger):
+def test_a_fact_after_the_writers_own_needs_no_read_of_the_head(ledger):
     counted = replace(ledger, client=Counted(ledger.client, []))
     counted.record(fact(key="000"))
     counted.client.called.clear()
@@ -345,7 +345,7 @@ def test_a_fact_that_follows_the_writers_own_needs_no_look_at_the_head(ledger):
     assert_chain_is_whole(stored(ledger))
 
 
-def test_who_never_gets_a_turn_gives_up_after_twelve_tries_and_says_that_nothing_was_changed(ledger):
+def test_a_writer_that_loses_twelve_races_gives_up_and_says_that_nothing_was_changed(ledger):
     pauses: list[float] = []
     numbers = iter(range(100))
     crowded = meanwhile(ledger, lambda: ledger.record(fact(key=f"{next(numbers)}")), times=100)
@@ -380,14 +380,14 @@ class Refusing:
         lambda ledger: ledger.write(ledger.update("a", "b", only_if="attribute_exists(pk)", c=1)),
     ],
 )
-def test_a_throttled_table_may_be_asked_again(ledger, ask):
+def test_a_throttled_table_is_retryable(ledger, ask):
     """Fault 39."""
     throttled = replace(ledger, client=Refusing(aws_error("ThrottlingException")))
     with pytest.raises(AwsUnavailable, match=r"ledger|Recording"):
         ask(throttled)
 
 
-def test_a_transaction_that_is_refused_for_another_reason_leaves_as_it_came(ledger):
+def test_a_transaction_refused_for_another_reason_raises_unchanged(ledger):
     @dataclass
     class NoRight:
         client: Any
@@ -444,7 +444,7 @@ def cancelled(*codes: str) -> Exception:
 
 @pytest.mark.parametrize("code", NOT_WRITTEN)
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-def test_a_write_that_meets_a_running_transaction_is_made_again(ledger, write, code):
+def test_a_write_that_conflicts_with_a_transaction_is_repeated(ledger, write, code):
     """Fault 68: an approver gets no error page, and no release is rolled back, because two wrote at once."""
     pauses: list[float] = []
     met = Conflicting(ledger.client, aws_error(code), times=2)
@@ -454,7 +454,7 @@ def test_a_write_that_meets_a_running_transaction_is_made_again(ledger, write, c
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-def test_a_write_that_never_gets_a_turn_says_that_the_ledger_is_busy(ledger, write):
+def test_a_write_that_always_conflicts_says_that_the_ledger_is_busy(ledger, write):
     """Fault 68: bounded, with a pause that differs for each of those who collide."""
     pauses: list[float] = []
     met = Conflicting(ledger.client, aws_error("TransactionConflictException"), times=1000)
@@ -475,7 +475,7 @@ def test_a_write_that_never_gets_a_turn_says_that_the_ledger_is_busy(ledger, wri
         ("ProvisionedThroughputExceeded", "None", "None"),
     ],
 )
-def test_a_transaction_that_meets_another_is_made_again(ledger, codes):
+def test_a_transaction_that_conflicts_with_another_is_repeated(ledger, codes):
     """Fault 68."""
     met = Conflicting(ledger.client, cancelled(*codes), times=3, of="transact_write_items")
     assert replace(ledger, client=met, pause=lambda _: None).record(fact(), put(ledger, "A"))
@@ -484,7 +484,7 @@ def test_a_transaction_that_meets_another_is_made_again(ledger, codes):
 
 
 @pytest.mark.parametrize("code", NOT_WRITTEN)
-def test_a_transaction_that_was_not_taken_at_all_is_made_again(ledger, code):
+def test_a_transaction_that_was_not_accepted_is_repeated(ledger, code):
     """Fault 68."""
     met = Conflicting(ledger.client, aws_error(code), times=2, of="transact_write_items")
     assert replace(ledger, client=met, pause=lambda _: None).record(fact())
@@ -492,7 +492,7 @@ def test_a_transaction_that_was_not_taken_at_all_is_made_again(ledger, code):
 
 
 @pytest.mark.parametrize("code", ["ValidationError", "ItemCollectionSizeLimitExceeded", "AccessDenied"])
-def test_a_transaction_that_can_never_be_written_is_not_made_again(ledger, code):
+def test_an_invalid_transaction_is_not_repeated(ledger, code):
     pauses: list[float] = []
     met = Conflicting(ledger.client, cancelled("None", code), times=1000, of="transact_write_items")
     with pytest.raises(Exception, match="TransactionCanceledException"):
@@ -517,7 +517,7 @@ def test_a_transaction_that_can_never_be_written_is_not_made_again(ledger, code)
         (True, True),
     ],
 )
-def test_a_fact_never_fails_on_a_value_that_dynamodb_does_not_keep(ledger, value, kept):
+def test_a_fact_never_fails_on_a_value_that_dynamodb_cannot_store(ledger, value, kept):
     assert ledger.record(fact(data={"value": value}))
     (found,) = ledger.facts_of("storefront", "v1.4.0")
     assert found["data"]["value"] == kept

@@ -23,12 +23,12 @@ from tests.unit.builders import application
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_each_kind_of_strategy_comes_back(data, strategy):
+def test_each_kind_of_strategy_survives_a_round_trip(data, strategy):
     written = as_document(read_application(application(strategy=data)))
     assert Application.from_dict(written).strategy == strategy
 
 
-def test_each_kind_of_check_comes_back_under_the_name_that_operators_read():
+def test_each_kind_of_check_survives_a_round_trip_under_its_public_name():
     checks = [
         {"type": "http", "url": "https://example.com/health"},
         {"type": "lambda"},
@@ -57,7 +57,7 @@ def test_each_kind_of_check_comes_back_under_the_name_that_operators_read():
     ]
 
 
-def test_an_application_is_compared_by_what_it_says():
+def test_applications_are_compared_by_content():
     read = read_application(application())
     assert Application.from_dict(as_document(read)) == read
     assert Application.from_dict(as_document(read)) != read_application(
@@ -65,7 +65,7 @@ def test_an_application_is_compared_by_what_it_says():
     )
 
 
-def test_a_document_from_before_a_field_existed_has_its_default():
+def test_a_document_without_a_newer_field_gets_its_default():
     older = as_document(read_application(application()))
     del older["gates"]
     assert Application.from_dict(older) == read_application(application())

@@ -21,11 +21,11 @@ def lines(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return [str(change) for change in changes(*documents(old, new))]
 
 
-def test_the_same_has_no_difference() -> None:
+def test_equal_configurations_have_no_difference() -> None:
     assert lines({}, {}) == []
 
 
-def test_people_who_come_and_go_are_named_one_by_one_before_all_else() -> None:
+def test_added_and_removed_people_are_listed_first_one_by_one() -> None:
     old = {"approval": {"approvers": ["ana@example.com", "bo@example.com"], "required": 2}}
     new = {
         "approval": {"approvers": ["bo@example.com", "mallory@example.com"]},
@@ -41,7 +41,7 @@ def test_people_who_come_and_go_are_named_one_by_one_before_all_else() -> None:
     ]
 
 
-def test_a_gate_that_is_removed_says_what_it_was() -> None:
+def test_a_removed_gate_shows_its_fields() -> None:
     found = changes(*documents({"gates": {"signature": SIGNATURE}}, {}))
     assert [str(change) for change in found] == [
         "gates.signature: key alias/tagship-release-signing, algorithm ECDSA_SHA_256, required yes → nothing"
@@ -49,20 +49,20 @@ def test_a_gate_that_is_removed_says_what_it_was() -> None:
     assert warnings(found) == ["This changes what a release must pass before anyone is asked to approve."]
 
 
-def test_a_gate_that_is_added_says_each_of_its_fields() -> None:
+def test_an_added_gate_shows_each_of_its_fields() -> None:
     assert "gates.signature.key: nothing → alias/tagship-release-signing" in lines(
         {}, {"gates": {"signature": SIGNATURE}}
     )
 
 
-def test_another_target_comes_before_what_guards_nothing() -> None:
+def test_a_changed_target_comes_before_less_important_changes() -> None:
     target = application()["target"] | {"role": "arn:aws:iam::000000000000:role/tagship-app-other"}
     found = changes(*documents({}, {"target": target, "strategy": {"type": "all-at-once"}}))
     assert found[0].path == "target.role"
     assert warnings(found) == ["This changes the deployment target or its role."]
 
 
-def test_a_check_is_compared_with_the_one_of_its_kind() -> None:
+def test_checks_of_the_same_kind_are_compared() -> None:
     http = {"type": "http", "url": "https://storefront.example.com/health"}
     old = {"health": {"checks": [{"type": "lambda"}, http]}}
     new = {"health": {"checks": [http | {"url": "https://storefront.example.com/up"}]}}
@@ -74,7 +74,7 @@ def test_a_check_is_compared_with_the_one_of_its_kind() -> None:
     assert any(line.startswith("health.checks: removes type lambda") for line in found)
 
 
-def test_long_values_are_shown_from_where_they_differ() -> None:
+def test_long_values_are_shown_from_their_first_difference() -> None:
     long = "https://storefront.example.com/" + "a" * 400
     old, new = ({"health": {"checks": [{"type": "http", "url": long + end}]}} for end in ("x", "evil"))
     (line,) = lines(old, new)
@@ -82,7 +82,7 @@ def test_long_values_are_shown_from_where_they_differ() -> None:
     assert len(line) < 200
 
 
-def test_another_order_is_a_difference_too() -> None:
+def test_a_changed_order_is_a_difference_too() -> None:
     old, new = (
         {"approval": {"approvers": people}}
         for people in (["ana@example.com", "bo@example.com"], ["bo@example.com", "ana@example.com"])
@@ -90,7 +90,7 @@ def test_another_order_is_a_difference_too() -> None:
     assert lines(old, new) == ["approval.approvers: has a different order"]
 
 
-def test_a_first_configuration_is_a_difference_from_nothing() -> None:
+def test_a_first_configuration_is_compared_with_nothing() -> None:
     _, new = documents({}, {})
     found = [str(change) for change in changes({}, new)]
     assert found[0] == "approval.approvers: adds ana@example.com"

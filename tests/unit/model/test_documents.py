@@ -63,7 +63,7 @@ def application_problems(document: object) -> list[str]:
     ],
     ids=lambda value: str(value)[:70],
 )
-def test_a_good_manifest_says_what_was_written(changes):
+def test_a_good_manifest_is_read_unchanged(changes):
     document = changed(manifest(), changes)
     read = as_document(read_manifest(json.dumps(document).encode()))
     assert (
@@ -158,7 +158,7 @@ NO_FILE = "must be a plain file name: letters, digits, . _ + - and no path"
     ],
     ids=lambda value: str(value)[:70],
 )
-def test_a_bad_manifest_is_refused_by_field_and_in_words(changes, problems):
+def test_a_bad_manifest_is_refused_with_field_and_reason(changes, problems):
     """Faults 7 and 10."""
     assert manifest_problems(json.dumps(changed(manifest(), changes)).encode()) == problems
 
@@ -187,13 +187,13 @@ def test_a_bad_manifest_is_refused_by_field_and_in_words(changes, problems):
     ],
     ids=ascii,
 )
-def test_a_file_name_is_a_name_and_never_a_way_somewhere_else(file):
+def test_a_file_name_cannot_be_a_path(file):
     """Fault 10; nor is it the name of what Tagship itself puts beside a manifest."""
     (problem,) = manifest_problems(json.dumps(changed(manifest(), {"artifacts.0.file": file})).encode())
     assert problem.startswith(f"artifacts[0].file: {NO_FILE}")
 
 
-def test_all_that_is_wrong_is_said_at_once():
+def test_all_problems_are_reported_at_once():
     document = changed(
         manifest(), {"tag": "4", "author": "Dana", "artifacts.0.size": 0, "extra": 1, "commit": GONE}
     )
@@ -228,7 +228,7 @@ def test_all_that_is_wrong_is_said_at_once():
     ],
     ids=lambda value: repr(value[:24]),
 )
-def test_bytes_that_are_no_document_are_refused_as_a_whole(raw, problem):
+def test_bytes_that_are_not_a_document_are_refused_as_a_whole(raw, problem):
     """Fault 7."""
     assert manifest_problems(raw) == [problem]
 
@@ -243,7 +243,7 @@ def test_bytes_that_are_no_document_are_refused_as_a_whole(raw, problem):
     ],
     ids=lambda value: repr(value[:24]),
 )
-def test_values_that_nothing_can_keep_are_refused_in_a_sentence(raw, beginning):
+def test_values_that_cannot_be_stored_are_refused_in_a_sentence(raw, beginning):
     (problem,) = manifest_problems(raw)
     assert problem.startswith(beginning)
 
@@ -266,12 +266,12 @@ def only_a_sentence(raw: bytes) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_raise_anything_but_document_invalid(raw):
+def test_all_bytes_raise_at_most_document_invalid(raw):
     only_a_sentence(raw)
 
 
 @given(st.integers(0, len(GOOD)), st.integers(0, 30), st.binary(max_size=10))
-def test_no_damage_to_a_good_manifest_raises_anything_else(start, cut, put):
+def test_no_damage_to_a_good_manifest_raises_another_error(start, cut, put):
     only_a_sentence(GOOD[:start] + put + GOOD[start + cut :])
 
 
@@ -280,13 +280,13 @@ def test_no_damage_to_a_good_manifest_raises_anything_else(start, cut, put):
 )
 @example({"artifacts": [{"size": 10**400}]})
 @example({"parameters": {"a": {"b": ["\ud800"]}}})
-def test_no_value_in_a_field_raises_anything_else(changes):
+def test_no_field_value_raises_another_error(changes):
     only_a_sentence(json.dumps(manifest(**changes)).encode())
 
 
 @given(json_values)
 @example({"artifacts": [{"name": []}]})
-def test_no_json_raises_anything_else(document):
+def test_no_json_raises_another_error(document):
     only_a_sentence(json.dumps(document).encode())
 
 
@@ -338,7 +338,7 @@ WRITTEN_OUT = {
 }
 
 
-def test_what_nobody_wrote_is_written_out():
+def test_defaults_are_filled_in():
     assert as_document(read_application(application())) == WRITTEN_OUT
 
 
@@ -356,7 +356,7 @@ def test_what_nobody_wrote_is_written_out():
     ],
     ids=lambda value: str(value)[:70],
 )
-def test_a_strategy_is_read_as_its_own_kind(strategy, read):
+def test_a_strategy_is_read_as_its_own_type(strategy, read):
     assert read_application(application(strategy=strategy)).strategy == read
 
 
@@ -364,7 +364,7 @@ def test_a_strategy_is_read_as_its_own_kind(strategy, read):
     "written, seconds",
     [("PT1H30M", 5400), ("P1DT1S", 86_401), ("P1W", 604_800), ("PT4H", 14_400), (60, 60)],
 )
-def test_a_time_may_be_a_duration(written, seconds):
+def test_a_time_can_be_a_duration(written, seconds):
     document = changed(application(), {"approval.expires": written})
     assert read_application(document).approval.expires == seconds
 
@@ -697,7 +697,7 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
     ],
     ids=lambda value: str(value)[:70],
 )
-def test_a_bad_configuration_is_refused_by_the_field_that_its_team_wrote(changes, problems):
+def test_a_bad_configuration_is_refused_with_the_field_as_written(changes, problems):
     assert application_problems(changed(application(), changes)) == problems
 
 
@@ -714,13 +714,13 @@ def unions() -> set[str]:
     return found
 
 
-def test_these_tables_look_into_every_field_that_may_be_one_of_several_kinds():
+def test_these_tables_cover_every_field_with_several_types():
     """A new one needs its line in `documents`, and its rows above: pydantic puts the kind into the path."""
     assert unions() == {"checks", "strategy", "target"}
 
 
 @pytest.mark.parametrize("document", [None, [], "storefront", 3])
-def test_a_configuration_that_is_no_object_is_refused(document):
+def test_a_configuration_that_is_not_an_object_is_refused(document):
     assert application_problems(document) == ["must be an object with fields"]
 
 
@@ -732,13 +732,13 @@ def nested(levels: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("levels", [17, 300, 100_000])
-def test_a_configuration_that_is_nested_too_deeply_is_refused(levels):
+def test_a_deeply_nested_configuration_is_refused(levels):
     deep = changed(application(), {"health.checks.0.payload": {}})
     deep["health"]["checks"][0]["payload"] = nested(levels)
     assert application_problems(deep) == ["is nested deeper than 20 levels"]
 
 
-def test_what_yaml_knows_and_json_does_not_is_refused():
+def test_yaml_values_that_json_lacks_are_refused():
     circle: dict[str, Any] = application()
     circle["health"]["checks"][0]["payload"] = circle
     assert application_problems(circle) == [
@@ -785,7 +785,7 @@ checks = st.lists(
 
 
 @given(strategies, checks.filter(lambda them: any(it["type"] != "metric" for it in them)), st.integers(1, 3))
-def test_what_stands_in_the_ledger_is_the_application_that_was_read(strategy, checks, required):
+def test_an_application_from_the_ledger_equals_the_one_that_was_read(strategy, checks, required):
     document = changed(
         application(strategy=strategy, health={"checks": checks}), {"approval.required": required}
     )
@@ -797,7 +797,7 @@ def test_what_stands_in_the_ledger_is_the_application_that_was_read(strategy, ch
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), st.integers(1, 50))
-def test_what_stands_in_the_ledger_is_the_manifest_that_was_read(notes, count):
+def test_a_manifest_from_the_ledger_equals_the_one_that_was_read(notes, count):
     artifacts = [
         {"name": f"part {n}", "file": f"part-{n}.zip", "sha256": f"{n:064x}", "size": n + 1}
         for n in range(count)

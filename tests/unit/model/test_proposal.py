@@ -22,7 +22,7 @@ def order(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in whole.items() if value is not GONE}
 
 
-def test_a_proposal_has_a_number_that_no_release_has() -> None:
+def test_a_proposals_number_cannot_be_a_releases_tag() -> None:
     assert number_of(tag_of(4)) == 4
     assert is_proposal("configuration-12")
     with pytest.raises(ValueError, match="is not a tag"):
@@ -33,7 +33,7 @@ def test_a_proposal_has_a_number_that_no_release_has() -> None:
         assert not is_proposal(tag)
 
 
-def test_a_whole_proposal_is_read() -> None:
+def test_a_complete_proposal_is_read() -> None:
     found = Proposal.from_dict(order(by="  dana@example.com "))
     assert (found.application, found.tag, found.by) == ("storefront", "configuration-4", "dana@example.com")
     assert found.document == application()
@@ -56,12 +56,12 @@ def test_a_whole_proposal_is_read() -> None:
     ],
     ids=str,
 )
-def test_anything_else_is_no_proposal(changes: dict[str, Any]) -> None:
+def test_anything_else_is_not_a_proposal(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"proposal|configuration-|application"):
         Proposal.from_dict(order(**changes))
 
 
 @pytest.mark.parametrize("data", [None, [], "text", {}])
-def test_what_is_no_object_is_no_proposal(data: Any) -> None:
+def test_a_value_that_is_not_an_object_is_not_a_proposal(data: Any) -> None:
     with pytest.raises(ValueError, match="a proposal has the fields"):
         Proposal.from_dict(data)

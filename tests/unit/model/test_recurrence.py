@@ -36,18 +36,18 @@ def test_the_last_two_days_of_each_quarter() -> None:
     assert days == [utc(it) for it in ("2026-12-30", "2027-03-30", "2027-06-29", "2027-09-29", "2027-12-30")]
 
 
-def test_a_day_is_a_day_of_its_zone_also_when_the_clock_is_moved() -> None:
+def test_a_day_is_a_day_in_its_zone_even_when_clocks_change() -> None:
     weekly = made("FREQ=WEEKLY;BYDAY=SU", zone="Europe/Berlin", first=date(2027, 3, 27))
     starts, ends = weekly.next(utc("2027-03-27")) or (None, None)
     assert (starts, ends) == (utc("2027-03-27T23:00"), utc("2027-03-28T22:00"))
 
 
-def test_it_does_not_begin_before_its_first_day() -> None:
+def test_it_does_not_start_before_its_first_day() -> None:
     daily = made("FREQ=WEEKLY;BYDAY=MO", first=date(2027, 1, 1))
     assert daily.next(utc("2026-11-23")) == (utc("2027-01-04"), utc("2027-01-05"))
 
 
-def test_one_that_is_over_comes_no_more() -> None:
+def test_an_ended_rule_has_no_more_occurrences() -> None:
     assert made("FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=1;COUNT=1").next(utc("2027-01-01")) is None
     assert made("RRULE:freq=yearly;bymonth=12;bymonthday=1").rule == DECEMBER
 
@@ -71,7 +71,7 @@ def test_one_that_is_over_comes_no_more() -> None:
         ("FREQ=YEARLY;BYMONTH=" + "1," * 200 + "1", 1, "iCalendar rule"),
     ],
 )
-def test_what_is_no_rule_or_would_freeze_for_ever_is_refused(rule: str, days: int, said: str) -> None:
+def test_an_invalid_or_endless_rule_is_refused(rule: str, days: int, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         made(rule, days=days)
 
@@ -82,7 +82,7 @@ def test_what_is_no_rule_or_would_freeze_for_ever_is_refused(rule: str, days: in
     days=st.integers(1, 6),
     zone=st.sampled_from(["UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Apia"]),
 )
-def test_the_next_time_is_the_one_that_is_now_or_the_first_that_comes(
+def test_the_next_occurrence_is_the_current_or_the_first_future_one(
     hours: int, rule: str, days: int, zone: str
 ) -> None:
     at = utc("2026-11-23") + timedelta(hours=hours)

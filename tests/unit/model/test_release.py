@@ -36,7 +36,7 @@ from tests.unit.builders import manifest, sha256
         "v99999999999999999999999.999999999999999999.99999999999999999",
     ],
 )
-def test_what_semver_allows_behind_a_v_is_a_tag(text):
+def test_a_v_followed_by_valid_semver_is_a_tag(text):
     assert str(Tag.parse(text)) == text
 
 
@@ -80,7 +80,7 @@ def test_what_semver_allows_behind_a_v_is_a_tag(text):
         "v1.0.0-" + "a" * 122,
     ],
 )
-def test_anything_else_is_refused_with_what_a_tag_looks_like(text):
+def test_anything_else_is_refused_with_an_example_of_a_tag(text):
     with pytest.raises(ValueError, match="is not a tag") as caught:
         Tag.parse(text)
     assert str(caught.value) == (
@@ -88,7 +88,7 @@ def test_anything_else_is_refused_with_what_a_tag_looks_like(text):
     )
 
 
-def test_the_refusal_repeats_no_more_than_a_line():
+def test_the_refusal_repeats_at_most_a_line():
     with pytest.raises(ValueError, match="is not a tag") as caught:
         Tag.parse("x" * 100_000)
     assert len(str(caught.value)) < 250
@@ -126,7 +126,7 @@ SEMVERS_OWN_LIST = [
         ("storefront-2026.11", "v2026.11.0"),
     ],
 )
-def test_a_git_tag_of_any_usual_form_names_a_version(ref, tag):
+def test_every_common_git_tag_format_names_a_version(ref, tag):
     """Fault 93."""
     assert str(Tag.of_git(ref)) == tag
 
@@ -151,30 +151,30 @@ def test_a_git_tag_of_any_usual_form_names_a_version(ref, tag):
         "v1.4.0.lock",
     ],
 )
-def test_what_names_no_version_is_refused(ref):
+def test_a_git_tag_without_a_version_is_refused(ref):
     with pytest.raises(ValueError, match=r"contains no version|is not a tag"):
         Tag.of_git(ref)
 
 
 @given(st.text(max_size=40))
-def test_whatever_a_git_tag_is_called_it_names_a_version_or_is_refused(text):
+def test_every_git_tag_names_a_version_or_is_refused(text):
     with suppress(ValueError):
         assert Tag.of_git(text).text.startswith("v")
 
 
 @pytest.mark.parametrize("older, newer", [*itertools.combinations(SEMVERS_OWN_LIST, 2)])
-def test_semvers_own_list_is_in_order(older, newer):
+def test_semvers_own_examples_are_in_order(older, newer):
     assert Tag.parse(newer).newer_than(Tag.parse(older))
     assert not Tag.parse(older).newer_than(Tag.parse(newer))
 
 
-def test_build_metadata_makes_no_version_newer():
+def test_build_metadata_does_not_make_a_version_newer():
     one, other, none = (Tag.parse(text) for text in ("v1.4.0+1", "v1.4.0+2", "v1.4.0"))
     assert not any(a.newer_than(b) for a, b in itertools.permutations((one, other, none), 2))
     assert one != other  # they are two tags all the same
 
 
-def test_numbers_are_compared_as_numbers():
+def test_numbers_are_compared_numerically():
     assert Tag.parse("v1.10.0").newer_than(Tag.parse("v1.9.9"))
     assert Tag.parse("v1.0.0-rc.10").newer_than(Tag.parse("v1.0.0-rc.9"))
     assert Tag.parse("v1.0.0-a").newer_than(Tag.parse("v1.0.0-999999999999"))
@@ -204,7 +204,7 @@ def rank(version: tuple[int, int, int, list[int | str]]) -> tuple[object, ...]:
 
 
 @given(versions, versions, builds, builds)
-def test_newer_is_what_precedence_says(one, other, build, other_build):
+def test_newer_follows_semver_precedence(one, other, build, other_build):
     assert written(one, build).newer_than(written(other, other_build)) == (rank(one) > rank(other))
 
 
@@ -214,7 +214,7 @@ def test_no_tag_is_newer_than_itself(version, build):
 
 
 @given(versions, versions, versions)
-def test_newer_than_the_newer_is_newer(one, other, third):
+def test_newer_is_transitive(one, other, third):
     a, b, c = written(one), written(other), written(third)
     if a.newer_than(b) and b.newer_than(c):
         assert a.newer_than(c)
@@ -222,7 +222,7 @@ def test_newer_than_the_newer_is_newer(one, other, third):
 
 
 @given(versions)
-def test_a_release_is_newer_than_whatever_led_to_it(version):
+def test_a_release_is_newer_than_its_pre_releases(version):
     *core, before = version
     if before:
         assert written((*core, [])).newer_than(written(version))
@@ -255,7 +255,7 @@ def test_a_manifests_key_names_its_application_and_tag():
         "releases//v1.4.0/release.json",
     ],
 )
-def test_any_other_key_names_nothing(key):
+def test_any_other_key_names_no_release(key):
     with pytest.raises(ValueError, match="is not"):
         place_of(key)
 
@@ -264,16 +264,16 @@ def test_any_other_key_names_nothing(key):
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status.error])
-def test_each_ending_that_fails_has_an_error_of_its_own(status):
+def test_each_failed_ending_has_its_own_error(status):
     assert Status.of_error(status.error) is status
 
 
 @pytest.mark.parametrize("name", [None, "", "States.Timeout"])
-def test_an_error_that_is_no_ending_stands_for_none(name):
+def test_other_errors_belong_to_no_ending(name):
     assert Status.of_error(name) is None
 
 
-def test_only_a_release_that_runs_or_succeeded_has_no_error():
+def test_only_running_and_succeeded_have_no_error():
     assert {status for status in Status if not status.error} == {Status.RUNNING, Status.SUCCEEDED}
 
 
@@ -283,7 +283,7 @@ def test_an_artifact_is_found_by_its_name():
     assert read.artifact("storefront.zip") is None
 
 
-def test_a_pinned_object_comes_back_from_the_ledger_as_it_was():
+def test_a_pinned_object_survives_a_round_trip_through_the_ledger():
     pinned = {"bucket": "releases", "key": "k", "versionId": sha256(b""), "size": 3}
     assert PinnedObject.from_dict(pinned) == PinnedObject(
         bucket="releases", key="k", versionId=sha256(b""), size=3

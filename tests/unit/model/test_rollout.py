@@ -46,7 +46,7 @@ def shares(strategy: Strategy) -> list[int]:
 
 
 @given(strategies)
-def test_shares_are_whole_percents_that_rise_to_a_hundred(strategy):
+def test_shares_are_whole_percentages_that_increase_to_100(strategy):
     moved = shares(strategy)
     assert all(type(share) is int and 1 <= share <= 100 for share in moved)
     assert moved == sorted(set(moved))
@@ -54,14 +54,14 @@ def test_shares_are_whole_percents_that_rise_to_a_hundred(strategy):
 
 
 @given(strategies)
-def test_the_budget_is_the_sum_of_what_each_step_needs(strategy):
+def test_the_budget_is_the_sum_of_every_steps_needs(strategy):
     steps = traffic_steps(strategy, KIND.step_seconds)
     assert all(step.needs == step.bake + KIND.step_seconds for step in steps)
     assert seconds_needed(steps) == sum(step.bake for step in steps) + KIND.step_seconds * len(steps)
 
 
 @pytest.mark.parametrize("percent", range(1, 100))
-def test_a_linear_way_has_one_step_for_each_share_and_takes_what_is_left_at_last(percent):
+def test_a_linear_strategy_has_one_step_per_share_and_ends_with_the_rest(percent):
     steps = traffic_steps(Linear(type="linear", percent=percent, bake=60), KIND.step_seconds)
     assert len(steps) == -(-100 // percent)
     assert [step.percent for step in steps] == [
@@ -71,7 +71,7 @@ def test_a_linear_way_has_one_step_for_each_share_and_takes_what_is_left_at_last
 
 
 @pytest.mark.parametrize("percent", range(1, 100))
-def test_a_canary_is_its_share_and_then_all(percent):
+def test_a_canary_is_its_share_and_then_everything(percent):
     assert traffic_steps(Canary(type="canary", percent=percent, bake=300), KIND.step_seconds) == (
         TrafficStep(percent=percent, bake=300, needs=300 + KIND.step_seconds),
         TrafficStep(percent=100, bake=0, needs=KIND.step_seconds),
@@ -83,13 +83,13 @@ def test_a_hundred_steps_of_one_percent_are_a_hundred_steps():
     assert shares(Linear(type="linear", percent=1, bake=0)) == list(range(1, 101))
 
 
-def test_all_at_once_bakes_before_health_is_asked():
+def test_all_at_once_bakes_before_the_health_check():
     assert traffic_steps(AllAtOnce(type="all-at-once", bake=30), KIND.step_seconds) == (
         TrafficStep(percent=100, bake=30, needs=30 + KIND.step_seconds),
     )
 
 
-def test_steps_are_taken_as_written():
+def test_custom_steps_are_used_as_written():
     steps = (Step(percent=1, bake=5), Step(percent=50), Step(percent=100, bake=9))
     assert [
         (step.percent, step.bake)
@@ -101,7 +101,7 @@ def test_steps_are_taken_as_written():
     ]
 
 
-def test_where_nothing_serves_yet_there_is_one_step():
+def test_a_first_release_has_a_single_step():
     assert only_step(KIND.step_seconds) == (TrafficStep(percent=100, bake=0, needs=KIND.step_seconds),)
 
 
@@ -117,7 +117,7 @@ def after(seconds: float) -> datetime:
 @pytest.mark.parametrize(
     "bake, every, wait", [(0, 30, 0), (20, 30, 20), (30, 30, 30), (300, 30, 30), (300, 300, 300)]
 )
-def test_a_bake_begins_with_a_piece_of_it_and_never_waits_longer_than_it_is(bake, every, wait):
+def test_a_bake_starts_with_a_part_of_it_and_never_waits_longer_than_itself(bake, every, wait):
     assert Baking.begun(bake, every=every, now=NOON) == Baking(wait=wait, until=after(bake))
 
 
@@ -177,7 +177,9 @@ def test_a_bake_begins_with_a_piece_of_it_and_never_waits_longer_than_it_is(bake
         ),
     ],
 )
-def test_what_follows_a_look(given: Baking, at: float, look: dict[str, Any], expected: Baking) -> None:
+def test_the_next_action_after_a_health_check(
+    given: Baking, at: float, look: dict[str, Any], expected: Baking
+) -> None:
     look = {"clear": True, "ends": False, "bake": 300, "every": 30, "spare": 1000} | look
     assert given.looked(**look, now=after(at)) == expected
 
@@ -188,9 +190,7 @@ def test_what_follows_a_look(given: Baking, at: float, look: dict[str, Any], exp
     spare=st.integers(-100, 1200),
     answers=st.lists(st.tuples(st.booleans(), st.floats(0, 90)), max_size=60),
 )
-def test_a_bake_ends_whatever_health_answers_and_is_extended_once_within_the_budget(
-    bake, every, spare, answers
-):
+def test_a_bake_ends_for_every_verdict_and_is_extended_once_within_the_budget(bake, every, spare, answers):
     """Looks take 0 to 90 s and are clear or not; each piece is waited for as it says."""
     now = NOON
     baking = Baking.begun(bake, every=every, now=now)
@@ -212,12 +212,12 @@ def test_a_bake_ends_whatever_health_answers_and_is_extended_once_within_the_bud
         assert (baking.until - after(bake)).total_seconds() <= spare + 1
 
 
-def test_the_longest_step_is_its_bake_twice_and_a_look_at_the_end_of_each():
+def test_the_longest_step_is_twice_its_bake_plus_two_health_checks():
     assert longest_step(300, every=30, health_seconds=100) == 300 + 300 + 2 * 100
     assert longest_step(10, every=30, health_seconds=100) == 10 + 30 + 2 * 100
 
 
-def test_a_bake_comes_back_from_the_state_machine():
+def test_a_bake_survives_the_state_machine_unchanged():
     assert Baking.from_dict(
         {"until": "2026-11-23T12:05:00.000Z", "extended": True, "wait": 30}, now=NOON
     ) == Baking(wait=0, until=after(300), extended=True)
@@ -227,9 +227,7 @@ def test_a_bake_comes_back_from_the_state_machine():
 @pytest.mark.parametrize(
     "checks, every, seconds", [(1, 30, 30), (20, 300, 300), (1, 1, 2), (20, 1, 2), (20, 2, 2)]
 )
-def test_health_is_looked_at_as_often_as_asked_and_as_an_execution_s_history_has_room_for(
-    checks, every, seconds
-):
+def test_health_is_checked_as_often_as_configured_within_the_execution_historys_limit(checks, every, seconds):
     health = Health(checks=(LambdaCheck(type="lambda"),) * checks, every=every)
     assert look_every(health, deployment_seconds=1200) == seconds
 
@@ -250,12 +248,12 @@ def health_of(*kinds):
     "kinds, seconds",
     [(("lambda",), 0), (("alarm",), 180), (("metric",), 180), (("lambda", "metric"), 180)],
 )
-def test_what_reads_measurements_needs_time_until_they_show_what_happens(kinds, seconds):
+def test_checks_of_measured_data_need_time_until_data_arrives(kinds, seconds):
     """Faults 65 and 66."""
     assert time_to_see(health_of(*kinds)) == seconds
 
 
-def test_a_stack_whose_measurements_arrive_at_once_waits_for_none():
+def test_a_stack_with_immediate_measurements_waits_for_none():
     assert time_to_see(health_of("alarm"), most=0) == 0
 
 
@@ -275,12 +273,12 @@ def test_a_stack_whose_measurements_arrive_at_once_waits_for_none():
     ],
     ids=str,
 )
-def test_every_step_bakes_long_enough_to_see_but_the_last_of_several(strategy, bakes):
+def test_every_step_except_the_last_of_several_bakes_long_enough_to_see_data(strategy, bakes):
     steps = traffic_steps(strategy, KIND.step_seconds, floor=180)
     assert [step.bake for step in steps] == bakes
     assert all(step.needs == step.bake + KIND.step_seconds for step in steps)
 
 
-def test_a_first_release_bakes_long_enough_to_see():
+def test_a_first_release_bakes_long_enough_to_see_data():
     """Faults 65 and 66: without data after 31 s it would be rolled back, and nothing would serve."""
     assert [step.bake for step in only_step(KIND.step_seconds, floor=180)] == [180]

@@ -39,7 +39,7 @@ def suffice_by_trying(rules: list[RuleData], people: list[str]) -> bool:
 
 @given(some_rules, some_people)
 @settings(max_examples=150)
-def test_people_suffice_exactly_where_trying_everything_finds_a_way(rules, people):
+def test_people_satisfy_the_rules_exactly_if_brute_force_finds_an_assignment(rules, people):
     assert (not lacking(rules, people)) is suffice_by_trying(rules, people)
 
 
@@ -49,14 +49,14 @@ def test_a_place_is_found_by_moving_one_person_after_another():
 
 @given(some_rules, some_people)
 @settings(max_examples=100)
-def test_in_every_rule_people_suffice_exactly_where_each_rule_has_enough_of_them(rules, people):
+def test_with_counting_in_every_rule_people_satisfy_exactly_if_each_rule_has_enough(rules, people):
     enough = all(len({*people} & {*each["approvers"]}) >= each["required"] for each in rules)
     assert (not lacking(rules, people, in_every_rule=True)) is enough
 
 
 @given(some_rules, some_people, st.sampled_from(PEOPLE), st.booleans())
 @settings(max_examples=100)
-def test_one_more_approval_never_takes_anything_away(rules, people, another, in_every_rule):
+def test_one_more_approval_never_makes_it_worse(rules, people, another, in_every_rule):
     before = filling(rules, people, in_every_rule=in_every_rule)
     after = filling(rules, [*people, another], in_every_rule=in_every_rule)
     assert all(len(now) >= len(then) for then, now in zip(before, after, strict=True))
@@ -64,7 +64,7 @@ def test_one_more_approval_never_takes_anything_away(rules, people, another, in_
 
 @given(some_rules, some_people, st.booleans())
 @settings(max_examples=100)
-def test_nobody_fills_a_place_of_a_rule_that_does_not_name_them_and_nobody_two(rules, people, in_every_rule):
+def test_nobody_fills_a_place_of_a_rule_without_them_or_two_places(rules, people, in_every_rule):
     filled = filling(rules, people, in_every_rule=in_every_rule)
     for each, those in zip(rules, filled, strict=True):
         assert {*those} <= {*each["approvers"]} & {*people}
@@ -76,11 +76,11 @@ def test_nobody_fills_a_place_of_a_rule_that_does_not_name_them_and_nobody_two(r
 
 @given(some_rules, st.booleans())
 @settings(max_examples=30)
-def test_nobody_never_suffices(rules, in_every_rule):
+def test_nobody_never_satisfies(rules, in_every_rule):
     assert lacking(rules, [], in_every_rule=in_every_rule)
 
 
-def test_who_came_first_moves_to_another_rule_to_make_room():
+def test_an_earlier_approver_moves_to_another_rule_to_make_room():
     rules = [rule(ANA, BO), rule(ANA)]
     assert filling(rules, [ANA]) == [[ANA], []]
     assert filling(rules, [ANA, BO]) == [[BO], [ANA]]
@@ -94,7 +94,7 @@ def test_one_mailbox_is_one_person_in_all_rules(spelling):
     assert everyone(gmail) == ["a.na@gmail.com"]
 
 
-def test_a_rule_that_requires_none_requires_one():
+def test_a_rule_that_requires_zero_requires_one():
     assert lacking([rule(ANA, required=0)], []) == [(rule(ANA, required=0), 1)]
 
 
@@ -104,7 +104,7 @@ def test_the_short_form_is_one_rule():
     assert rules_of(short, {}) == rules_of(long, {}) == [rule(ANA, BO, required=2)]
 
 
-def test_a_group_is_its_members_and_one_that_is_not_known_is_nobody():
+def test_a_group_is_its_members_and_an_unknown_group_is_empty():
     policy = {
         "approvers": [],
         "required": 1,
@@ -146,11 +146,11 @@ def test_a_group_is_its_members_and_one_that_is_not_known_is_nobody():
         ),
     ],
 )
-def test_a_policy_that_nobody_can_meet_is_said_in_words(policy, problem):
+def test_a_policy_that_nobody_can_meet_is_reported_with_a_reason(policy, problem):
     assert policy_problem(policy, {}) == problem
 
 
-def test_a_rule_has_a_name_for_people():
+def test_a_rule_has_a_readable_name():
     assert named(rule(ANA, BO)) == "ana@example.com or bo@example.com"
     assert named(rule(ANA, group="platform")) == "group platform"
     assert named(rule(ANA) | {"why": ["The table is replaced."]}) == "any other approver, because of warnings"

@@ -60,7 +60,7 @@ def frozen(starts: str, ends: str, application: str = "storefront") -> Freeze:
         ("Sun-Sun 09:00-10:00 UTC", {6}),
     ],
 )
-def test_days_are_single_ones_ranges_and_lists_of_them(text: str, days: set[int]) -> None:
+def test_days_can_be_single_days_ranges_and_lists(text: str, days: set[int]) -> None:
     assert window(text).days == days
 
 
@@ -83,7 +83,7 @@ def test_days_are_single_ones_ranges_and_lists_of_them(text: str, days: set[int]
         ("Mon 09:00-10:00 a/b//c", "not a time zone"),
     ],
 )
-def test_what_is_no_window_is_refused_with_what_one_is(text: str, why: str) -> None:
+def test_an_invalid_window_is_refused_with_an_example(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why.replace("?", r"\?")):
         window(text)
 
@@ -117,9 +117,7 @@ def test_what_is_no_window_is_refused_with_what_one_is(text: str, why: str) -> N
         ("Sun 02:30-04:00 Europe/Berlin", berlin("2026-10-25T02:30", fold=1), True),
     ],
 )
-def test_a_window_is_open_when_the_clock_on_the_wall_shows_a_time_in_it(
-    text: str, moment: datetime, is_open: bool
-) -> None:
+def test_a_window_is_open_at_its_local_times(text: str, moment: datetime, is_open: bool) -> None:
     assert window(text).is_open(moment) is is_open
 
 
@@ -152,7 +150,7 @@ def test_a_window_is_open_when_the_clock_on_the_wall_shows_a_time_in_it(
         ("Fri 09:00-10:00 Pacific/Apia", utc("2011-12-30T00:00"), utc("2012-01-05T19:00")),
     ],
 )
-def test_the_next_opening_is_told_by_the_same_clock(text: str, after: datetime, opens: datetime) -> None:
+def test_the_next_opening_is_in_local_time(text: str, after: datetime, opens: datetime) -> None:
     assert schedule.next_opening([window(text)], after) == opens
 
 
@@ -163,7 +161,7 @@ def test_a_window_on_no_day_never_opens() -> None:
 
 
 @pytest.mark.parametrize("here", ["Asia/Tokyo", "America/Los_Angeles"])
-def test_where_the_machine_is_does_not_matter(monkeypatch: pytest.MonkeyPatch, here: str) -> None:
+def test_the_machines_zone_does_not_matter(monkeypatch: pytest.MonkeyPatch, here: str) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("TZ", here)
         time.tzset()
@@ -203,7 +201,7 @@ moments = st.one_of(
 
 @given(texts=st.lists(windows(), min_size=1, max_size=3), at=moments)
 @settings(max_examples=100)
-def test_the_next_opening_is_open_nothing_before_it_is_and_two_weeks_always_have_one(
+def test_the_next_opening_is_open_with_nothing_open_before_and_always_within_two_weeks(
     texts: list[str], at: datetime
 ) -> None:
     given_windows = [window(text) for text in texts]
@@ -223,7 +221,7 @@ def test_the_next_opening_is_open_nothing_before_it_is_and_two_weeks_always_have
 
 @given(text=windows(), at=moments)
 @settings(max_examples=100)
-def test_a_window_is_open_exactly_when_its_clock_says_so(text: str, at: datetime) -> None:
+def test_a_window_is_open_exactly_at_its_local_times(text: str, at: datetime) -> None:
     days, times, zone = text.split(" ")
     opens, closes = times.split("-")
     clock = at.astimezone(ZoneInfo(zone))
@@ -238,7 +236,7 @@ def test_a_window_is_open_exactly_when_its_clock_says_so(text: str, at: datetime
 
 
 @given(text=st.text(max_size=60))
-def test_no_text_makes_it_raise_anything_but_its_own_error(text: str) -> None:
+def test_no_text_raises_another_error(text: str) -> None:
     try:
         window(text)
     except ValueError as error:
@@ -254,7 +252,7 @@ def test_without_windows_and_freezes_it_is_always_open() -> None:
     assert schedule.why_closed([], found) == ""
 
 
-def test_a_freeze_holds_from_its_first_moment_until_just_before_its_last() -> None:
+def test_a_freeze_includes_its_start_and_excludes_its_end() -> None:
     freeze = frozen("2026-11-23T10:00", "2026-11-23T12:00")
     held = [
         schedule.standing([], [freeze], utc(f"2026-11-23T{clock}")).is_open
@@ -263,7 +261,7 @@ def test_a_freeze_holds_from_its_first_moment_until_just_before_its_last() -> No
     assert held == [True, False, False, True]
 
 
-def test_what_is_frozen_opens_in_the_first_window_after_every_freeze() -> None:
+def test_the_next_opening_is_in_the_first_window_after_every_freeze() -> None:
     weekly = [window("Mon-Thu 09:00-16:00 UTC")]
     freezes = [
         frozen("2026-11-23T00:00", "2026-11-24T12:00"),
@@ -275,7 +273,7 @@ def test_what_is_frozen_opens_in_the_first_window_after_every_freeze() -> None:
     assert found.opens == utc("2026-11-25T10:30")
 
 
-def test_why_it_is_closed_names_freeze_author_reason_and_windows() -> None:
+def test_the_reason_for_being_closed_names_freeze_author_reason_and_windows() -> None:
     weekly = [window("Mon-Thu 09:00-16:00 Europe/Berlin"), window("Sat 09:00-10:00 UTC")]
     freezes = [
         frozen("2026-11-20T00:00", "2026-11-23T23:30"),
@@ -289,7 +287,7 @@ def test_why_it_is_closed_names_freeze_author_reason_and_windows() -> None:
     )
 
 
-def test_without_a_window_a_moment_is_told_in_utc() -> None:
+def test_without_a_window_times_are_in_utc() -> None:
     assert schedule.said(berlin("2026-11-23T09:00")) == "Mon 23 Nov 2026, 08:00 UTC"
 
 
@@ -299,7 +297,7 @@ def test_without_a_window_a_moment_is_told_in_utc() -> None:
     spans=st.lists(st.tuples(st.integers(-3000, 10_000), st.integers(1, 10_000)), max_size=4),
 )
 @settings(max_examples=60)
-def test_the_opening_after_freezes_is_open_and_frozen_by_none(
+def test_the_next_opening_after_freezes_is_open_and_not_frozen(
     text: str, at: datetime, spans: list[tuple[int, int]]
 ) -> None:
     freezes = [
@@ -360,7 +358,7 @@ LOOK = int(schedule.LOOK_AGAIN.total_seconds())
         ),
     ],
 )
-def test_what_was_approved_goes_waits_or_ends(
+def test_an_approved_release_continues_waits_or_ends(
     rules: Gates, at: datetime, since: datetime | None, emergency: bool, expected: Leave
 ) -> None:
     found = schedule.leave(rules, [], at, since=since, emergency=emergency)

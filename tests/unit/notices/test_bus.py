@@ -41,7 +41,7 @@ def published(record: dict[str, Any]) -> dict[str, Any]:
     return entry
 
 
-def test_a_fact_is_an_event_under_its_own_name():
+def test_a_fact_is_an_event_with_its_own_name():
     entry = published(FACT)
     assert entry | {"Detail": ""} == {
         "Source": "tagship",
@@ -53,7 +53,7 @@ def test_a_fact_is_an_event_under_its_own_name():
     }
 
 
-def test_an_events_detail_is_the_fact_without_the_tables_keys():
+def test_an_events_detail_is_the_fact_without_table_keys():
     assert json.loads(published(FACT)["Detail"]) == {
         "seq": 12,
         "application": "storefront",
@@ -73,7 +73,7 @@ def test_a_fact_without_an_execution_names_no_resource():
     assert published(fact("Link Refused", execution=""))["Resources"] == []
 
 
-def test_what_is_sent_is_what_event_bridge_takes():
+def test_the_sent_entry_is_valid_for_eventbridge():
     events = boto3.client(
         "events", region_name="us-east-1", aws_access_key_id="testing", aws_secret_access_key="testing"
     )
@@ -100,7 +100,7 @@ def test_what_is_sent_is_what_event_bridge_takes():
     ],
     ids=["not taken", "throttled", "broken"],
 )
-def test_a_bus_that_did_not_take_it_is_asked_again(broken):
+def test_a_failed_publication_is_retried(broken):
     """Fault 50: the stream keeps the record."""
     with pytest.raises(AwsUnavailable):
         bus.publish(FACT, events=broken, event_bus="bus")

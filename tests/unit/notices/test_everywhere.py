@@ -38,7 +38,7 @@ def readers(ssm, channel, freeze=FROZEN):
     return readers_of(freeze, channel, {}, ssm=ssm, stage="production")
 
 
-def test_each_reader_is_told_once_whoever_names_them(ssm):
+def test_each_reader_is_notified_once_for_any_number_of_applications(ssm):
     configured(
         ssm,
         a={"slackWebhookSecret": secret("a"), "emails": ["team@example.com", "head@example.com"]},
@@ -51,7 +51,7 @@ def test_each_reader_is_told_once_whoever_names_them(ssm):
     assert readers(ssm, "mail") == [{"emails": ["team@example.com"]}, {"emails": ["head@example.com"]}]
 
 
-def test_who_wants_to_hear_of_problems_alone_is_not_told_of_a_freeze(ssm):
+def test_a_reader_of_problems_only_is_not_notified_of_a_freeze(ssm):
     configured(
         ssm,
         quiet={"emails": ["quiet@example.com"], "level": "problems"},
@@ -60,23 +60,23 @@ def test_who_wants_to_hear_of_problems_alone_is_not_told_of_a_freeze(ssm):
     assert readers(ssm, "mail") == []
 
 
-def test_more_applications_than_one_answer_has_are_all_found(ssm):
+def test_applications_on_several_pages_are_all_found(ssm):
     configured(ssm, **{f"app-{n}": {"emails": [f"{n}@example.com"]} for n in range(25)})
     assert len(readers(ssm, "mail")) == 25
 
 
-def test_another_stages_applications_and_what_is_no_configuration_are_left_out(ssm):
+def test_other_stages_applications_and_invalid_configurations_are_left_out(ssm):
     configured(ssm, a="[1", b="[]", c={"emails": ["team@example.com"]}, d='{"notifications": 1}')
     ssm.put_parameter(Name="/tagship/staging/applications/c", Value='{"notifications": {}}', Type="String")
     assert readers(ssm, "mail") == [{"emails": ["team@example.com"]}]
 
 
-def test_where_nobody_has_to_be_named_or_one_application_is_frozen_it_is_told_as_it_is(ssm):
+def test_without_readers_to_find_or_for_one_application_the_notice_is_unchanged(ssm):
     assert readers(ssm, "topic") is None
     assert readers(ssm, "slack", fact("Frozen", ENDS, tag="")) is None
 
 
-def test_each_reader_has_a_line_in_the_queue(ssm):
+def test_each_reader_gets_a_queue_message(ssm):
     sqs = boto3.client("sqs", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
     attributes = {"FifoQueue": "true", "DeduplicationScope": "messageGroup"}
     url = sqs.create_queue(QueueName="notices.fifo", Attributes=attributes)["QueueUrl"]

@@ -20,7 +20,7 @@ def keep(s3: Any, piece: dict[str, Any] = PIECE) -> bool:
     return evidence.keep(piece, key=KEY, s3=s3, bucket="evidence")
 
 
-def test_it_is_kept_once_and_the_first_one_stands():
+def test_it_is_stored_once_and_the_first_one_is_kept():
     with mock_aws():
         s3 = client_of("s3")
         s3.create_bucket(Bucket="evidence", ObjectLockEnabledForBucket=True)
@@ -45,17 +45,17 @@ class Refusing:
 @pytest.mark.parametrize(
     "code, status", [("ConditionalRequestConflict", 409), ("SlowDown", 503), ("InternalError", 500)]
 )
-def test_what_passes_by_itself_is_asked_again(code, status):
+def test_a_transient_error_is_retried(code, status):
     with pytest.raises(AwsUnavailable):
         keep(Refusing(code, status))
 
 
-def test_a_right_that_is_missing_is_told_as_it_is():
+def test_a_missing_permission_is_reported_unchanged():
     from botocore.exceptions import ClientError
 
     with pytest.raises(ClientError, match="AccessDenied"):
         keep(Refusing("AccessDenied", 403))
 
 
-def test_the_same_content_has_the_same_bytes():
+def test_equal_content_has_equal_bytes():
     assert evidence.as_bytes(PIECE) == evidence.as_bytes(dict(reversed(PIECE.items())))

@@ -40,7 +40,7 @@ def tell(
     )
 
 
-def test_a_release_is_one_deployment_with_its_states(there):
+def test_a_release_is_one_deployment_with_its_statuses(there):
     tell(there, "Release Read", {"commit": COMMIT, "author": "dana"})
     tell(there, "Deployment Started", {"steps": [{"percent": 100}], "deadline": "2026-11-23T10:20:00.000Z"})
     tell(
@@ -59,7 +59,7 @@ def test_a_release_is_one_deployment_with_its_states(there):
     ]
 
 
-def test_what_is_told_twice_is_there_once(there):
+def test_a_repeated_notification_is_stored_once(there):
     for _ in range(2):
         tell(there, "Release Succeeded", {"readAt": "2026-11-23T09:48:00.000Z"})
     assert len(there.deployments) == 1
@@ -82,12 +82,12 @@ def test_another_attempt_is_another_deployment(there):
         ("Release Aborted", "error", "error"),
     ],
 )
-def test_each_ending_has_its_state(there, name, deployment, commit):
+def test_each_ending_has_its_status(there, name, deployment, commit):
     tell(there, name, {"why": "x"})
     assert (there.statuses[1][0]["state"], there.commits[0]["state"]) == (deployment, commit)
 
 
-def test_what_github_refuses_is_told_without_the_token(there):
+def test_githubs_refusal_is_reported_without_the_token(there):
     with pytest.raises(
         NotDelivered, match="GitHub answered 401 for acme/storefront: Bad credentials"
     ) as raised:

@@ -24,7 +24,7 @@ def read(notice):
     return message_from_bytes(mail.letter(notice, to=TEAM, sender=SENDER).as_bytes(), policy=default)
 
 
-def test_all_of_a_releases_mails_are_one_conversation():
+def test_all_mails_about_a_release_form_one_conversation():
     first = read(notice_about("Traffic Shifted", SHIFTED))
     last = read(notice_about("Release Succeeded", {"readAt": "2026-11-23T09:48:00.000Z"}))
     other = read(notice_about("Traffic Shifted", SHIFTED, tag="v1.5.0"))
@@ -34,7 +34,7 @@ def test_all_of_a_releases_mails_are_one_conversation():
     assert first["To"] == "team@example.com, ops@example.com"
 
 
-def test_text_and_html_say_the_same():
+def test_text_and_html_have_the_same_content():
     notice = notice_about(
         "Release Rolled Back", {"why": "5 of 5 were 500."}, record=RECORD | {"status": "ROLLED_BACK"}
     )
@@ -58,7 +58,7 @@ def test_text_and_html_say_the_same():
         "\u202egnp.exe",
     ],
 )
-def test_hostile_text_stays_text(hostile):
+def test_hostile_text_is_escaped(hostile):
     """Fault 52."""
     notice = notice_about(
         "Release Rejected", {"why": hostile}, tag="v1.4.0", record=RECORD | {"status": "REJECTED"}
@@ -73,7 +73,7 @@ def test_hostile_text_stays_text(hostile):
     assert "\u202e" not in html
 
 
-def test_a_tag_can_not_write_headers():
+def test_a_tag_cannot_inject_headers():
     with pytest.raises(ValueError, match=r"newline|linefeed|carriage"):
         mail.letter(
             replace(notice_about("Traffic Shifted", SHIFTED), tag="v1\r\nBcc: eve@example.com"),

@@ -69,7 +69,7 @@ def measured(record: dict[str, Any]) -> list[tuple[str, float, str]]:
         ("Traffic Shifted", {"percent": 10}, []),
     ],
 )
-def test_a_fact_counts_under_the_contracts_names(name, data, counts):
+def test_a_fact_is_counted_under_the_documented_metric_names(name, data, counts):
     found = [measure for measure in metrics.measures(fact(name, data)) if measure.unit.value == "Count"]
     assert [(measure.name, measure.value) for measure in found if measure.value] == [
         (count, 1) for count in counts
@@ -90,7 +90,7 @@ RATES = [
         *("Gates Passed", "Gates Failed", "Health Checked", "Release Invalid", "Release Aborted"),
     ],
 )
-def test_what_a_rate_is_made_of_is_told_together_or_not_at_all(name):
+def test_all_parts_of_a_rate_are_emitted_together_or_not_at_all(name):
     emitted = {
         measure.name for measure in metrics.measures(fact(name, GATES | CHECKS | {"trigger": "health"}))
     }
@@ -99,7 +99,7 @@ def test_what_a_rate_is_made_of_is_told_together_or_not_at_all(name):
 
 
 @pytest.mark.parametrize("name", ["Gates Passed", "Gates Failed"])
-def test_each_gate_counts_together_and_by_itself(name):
+def test_each_gate_is_counted_in_total_and_separately(name):
     assert [each for each in measured(fact(name, GATES)) if each[1]] == [
         ("GatePassed", 1, ""),
         ("GatePassed", 1, "manifest"),
@@ -110,7 +110,7 @@ def test_each_gate_counts_together_and_by_itself(name):
     ]
 
 
-def test_a_check_that_is_not_healthy_has_failed():
+def test_an_unhealthy_check_counts_as_failed():
     assert [each for each in measured(fact("Health Checked", CHECKS)) if each[1]] == [
         ("HealthCheckPassed", 1, ""),
         ("HealthCheckFailed", 1, ""),
@@ -119,12 +119,12 @@ def test_a_check_that_is_not_healthy_has_failed():
     ]
 
 
-def test_a_look_that_was_not_clear_and_is_asked_again_is_no_failure():
+def test_an_inconclusive_check_that_is_repeated_does_not_count_as_failed():
     assert measured(fact("Health Checked", CHECKS | {"goesOn": True})) == []
 
 
 @pytest.mark.parametrize("name", ["Approval Granted", "Approval Rejected"])
-def test_a_decision_took_as_long_as_it_was_asked_for(name):
+def test_a_decisions_duration_is_the_time_since_the_request(name):
     assert ("ApprovalLatency", 3600.25, "") in measured(fact(name, ASKED))
 
 
@@ -138,13 +138,13 @@ def test_a_decision_took_as_long_as_it_was_asked_for(name):
         ("Release Rolled Back", "RollbackDuration"),
     ],
 )
-def test_a_duration_is_the_time_since_it_began(name, duration):
+def test_a_duration_is_the_time_since_its_start(name, duration):
     record = fact(name, {"results": [], "checks": [], "durations": {duration: "2026-11-23T09:58:00Z"}})
     (found,) = [measure for measure in metrics.measures(record) if measure.name == duration]
     assert (found.value, found.unit.value) == (120.25, "Seconds")
 
 
-def test_a_clock_that_runs_ahead_gives_no_negative_time():
+def test_a_fast_clock_gives_no_negative_duration():
     record = fact("Release Succeeded", {"durations": {"LeadTime": "2026-11-23T11:00:00Z"}})
     assert ("LeadTime", 0.0, "") in measured(record)
 
@@ -154,7 +154,7 @@ def lines(capsys: pytest.CaptureFixture[str], record: dict[str, Any]) -> list[di
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_each_measure_is_a_line_by_application_and_one_by_the_stage_alone(capsys):
+def test_each_metric_is_logged_by_application_and_for_the_stage(capsys):
     line, alone = lines(capsys, fact("Release Succeeded"))[:2]
     described = line.pop("_aws")
     assert line == {"Application": "storefront", "Stage": "production", "DeploymentSucceeded": [1.0]}
@@ -170,7 +170,7 @@ def test_each_measure_is_a_line_by_application_and_one_by_the_stage_alone(capsys
     assert alone == {"Stage": "production", "DeploymentSucceeded": [1.0]}
 
 
-def test_a_gates_own_count_has_the_gate_as_a_further_dimension(capsys):
+def test_a_gates_own_metric_has_the_gate_as_a_dimension(capsys):
     emitted = lines(capsys, fact("Gates Passed", {"results": [{"gate": "tag", "verdict": "passed"}]}))
     by_gate = [line for line in emitted if "Gate" in line]
     assert [(line["Gate"], line["GatePassed"]) for line in by_gate] == [("tag", [1.0])]
@@ -179,7 +179,7 @@ def test_a_gates_own_count_has_the_gate_as_a_further_dimension(capsys):
     assert len(emitted) == 5
 
 
-def test_seconds_are_told_as_seconds(capsys):
+def test_durations_are_emitted_in_seconds(capsys):
     line, _ = lines(
         capsys, fact("Traffic Shifted", {"durations": {"HealthDuration": "2026-11-23T09:59:59.000Z"}})
     )
@@ -187,12 +187,12 @@ def test_seconds_are_told_as_seconds(capsys):
     assert line["_aws"]["CloudWatchMetrics"][0]["Metrics"] == [{"Name": "HealthDuration", "Unit": "Seconds"}]
 
 
-def test_a_rollback_is_also_counted_by_what_triggered_it(capsys):
+def test_a_rollback_is_also_counted_by_its_trigger(capsys):
     emitted = lines(capsys, fact("Rollback Triggered", {"trigger": "health"}))
     (line,) = [line for line in emitted if "Trigger" in line]
     assert (line["Trigger"], line["RollbackTriggered"]) == ("health", [1.0])
     assert sum("RollbackTriggered" in line and "Trigger" not in line for line in emitted) == 2
 
 
-def test_a_fact_that_counts_nothing_prints_nothing(capsys):
+def test_a_fact_without_metrics_prints_nothing(capsys):
     assert lines(capsys, fact("Lock Acquired", {"fence": 7})) == []

@@ -51,18 +51,18 @@ def notice_about(name, data=None, *, level=Level.EVERYTHING, record=RECORD, **ch
         ),
     ],
 )
-def test_it_says_what_serves_now(name, data, status, serves):
+def test_it_names_the_current_release(name, data, status, serves):
     assert notice_about(name, data, record=RECORD | {"status": status}).serves == serves
 
 
-def test_where_nothing_is_known_of_what_serves_nothing_is_said():
+def test_without_a_known_current_release_that_line_is_left_out():
     assert (
         notice_about("Release Read", {"commit": "", "author": ""}, record=RECORD | {"plan": None}).serves
         == ""
     )
 
 
-def test_it_says_what_is_needed_and_from_whom():
+def test_it_lists_the_next_steps_and_for_whom():
     assert notice_about("Approval Requested", ASKED).needed == (
         (
             "Approval by 1 of ana@example.com and bo@example.com, each with a personal link; the request "
@@ -81,7 +81,7 @@ def test_it_says_what_is_needed_and_from_whom():
     assert notice_about("Traffic Shifted", SHIFTED).needed == ()
 
 
-def test_an_ending_says_how_long_it_took_and_why():
+def test_an_ending_shows_its_duration_and_reason():
     notice = notice_about(
         "Release Rolled Back",
         {"why": "5 of 5 answers were 500.", "readAt": "2026-11-23T09:48:00.000Z"},
@@ -94,7 +94,7 @@ def test_an_ending_says_how_long_it_took_and_why():
     assert notice.mood is Mood.BAD
 
 
-def test_it_leads_to_the_execution():
+def test_it_links_to_the_execution():
     assert notice_about("Traffic Shifted", SHIFTED).look == (
         "https://us-east-1.console.aws.amazon.com/states/home?region=us-east-1#/v2/executions/details/"
         "arn:aws:states:us-east-1:000000000000:execution:release:one"
@@ -118,7 +118,7 @@ def test_it_leads_to_the_execution():
         ("Gates Failed", {"ValidationDuration": "2026-11-23T09:59:36.250Z"}, ()),
     ],
 )
-def test_an_ending_says_how_long_its_parts_took(name, durations, said):
+def test_an_ending_shows_the_durations_of_its_phases(name, durations, said):
     data = {"readAt": "2026-11-23T09:48:00.000Z", "durations": durations, "results": []}
     assert notice_about(name, data, record=RECORD | {"status": "ROLLED_BACK"}).more == said
 
@@ -140,7 +140,7 @@ def test_a_bad_ending_is_sent_at_every_level(level, name):
         ("Traffic Shifted", Level.EVERYTHING),
     ],
 )
-def test_each_level_tells_what_the_quieter_one_does_and_more(name, quietest):
+def test_each_level_includes_the_quieter_one(name, quietest):
     data = (
         ASKED
         | SHIFTED
@@ -150,7 +150,7 @@ def test_each_level_tells_what_the_quieter_one_does_and_more(name, quietest):
     assert heard == [level for level in Level if level.includes(quietest)]
 
 
-def test_health_is_sent_when_it_is_bad():
+def test_unhealthy_checks_are_sent():
     checked = {"verdict": "unhealthy", "subject": "candidate", "step": 1, "checks": []}
     assert (
         notice_about("Health Checked", checked, level=Level.PROBLEMS).text == "health after step 1: unhealthy"
@@ -159,12 +159,12 @@ def test_health_is_sent_when_it_is_bad():
 
 
 @pytest.mark.parametrize("name", ["Lock Acquired", "Link Refused", "Gates Passed", "Something New"])
-def test_what_nobody_asked_for_is_not_told(name):
+def test_facts_that_nobody_needs_are_not_sent(name):
     assert not is_sent(name)
     assert notice_about(name) is None
 
 
-def test_whatever_is_sent_has_words():
+def test_every_sent_fact_has_a_description():
     assert {kind for kind in FactKind if is_sent(kind)} <= set(_WORDS)
 
 
@@ -188,7 +188,7 @@ def test_the_sample_fact_is_sent():
 
 
 @pytest.mark.parametrize("application, about", [("storefront", "storefront"), ("*", "every application")])
-def test_a_freeze_is_sent_although_it_is_about_no_release(application, about):
+def test_a_freeze_is_sent_although_it_belongs_to_no_release(application, about):
     data = {"why": "the sale", "ends": "2026-11-24T10:00:00.000Z"}
     of_none = {"application": application, "tag": "", "who": "arn:ana", "execution": ""}
     notice = notice_about("Frozen", data, record={}, **of_none)
@@ -197,7 +197,7 @@ def test_a_freeze_is_sent_although_it_is_about_no_release(application, about):
     assert notice.more == ("the sale",)
 
 
-def test_a_promotion_says_how_it_ended_and_what_a_person_can_do():
+def test_a_promotions_notice_shows_its_outcome_and_the_next_steps():
     times = {"to": "production", "since": "2026-11-23T14:00:00.000Z", "due": "2026-11-24T14:00:00.000Z"}
     promoted = notice_about("Release Promoted", times | {"address": "s3://there/"}, stage="staging")
     assert "promoted to production, after it stayed current and healthy for 24 h" in promoted.text

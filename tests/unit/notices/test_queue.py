@@ -43,7 +43,7 @@ def taken(sqs):
     )
 
 
-def test_a_message_names_the_fact_and_the_channel_and_nothing_else(sqs):
+def test_a_message_names_only_the_fact_and_the_channel(sqs):
     queue.publish(FACT, ["bus", "mail"], sqs=sqs, queue_url=url(sqs))
     messages = taken(sqs)
     assert [json.loads(message["Body"]) for message in messages] == [
@@ -55,14 +55,14 @@ def test_a_message_names_the_fact_and_the_channel_and_nothing_else(sqs):
     ]
 
 
-def test_what_the_stream_hands_over_twice_is_queued_once(sqs):
+def test_a_duplicate_from_the_stream_is_queued_once(sqs):
     for _ in range(2):
         queue.publish(FACT, ["bus"], sqs=sqs, queue_url=url(sqs))
     assert len(taken(sqs)) == 1
 
 
 @pytest.mark.parametrize("tries, seconds", [(1, 2), (2, 4), (7, 128), (8, 300), (580, 300)])
-def test_it_is_tried_again_the_later_the_more_often_it_was_tried(tries, seconds):
+def test_retries_wait_longer_each_time(tries, seconds):
     class Sqs:
         def change_message_visibility(self, **request):
             self.asked = request
@@ -72,7 +72,7 @@ def test_it_is_tried_again_the_later_the_more_often_it_was_tried(tries, seconds)
     assert fake.asked == {"QueueUrl": "q", "ReceiptHandle": "r", "VisibilityTimeout": seconds}
 
 
-def test_a_queue_that_can_not_take_it_just_now_is_asked_again():
+def test_an_unavailable_queue_is_retried():
     class Sqs:
         def send_message(self, **_):
             raise aws_error("ServiceUnavailable", status=503)
@@ -81,6 +81,6 @@ def test_a_queue_that_can_not_take_it_just_now_is_asked_again():
         queue.publish(FACT, ["bus"], sqs=Sqs(), queue_url="q")
 
 
-def test_every_fact_goes_to_the_bus_and_only_what_people_are_told_to_people():
+def test_every_fact_goes_to_the_bus_and_only_notifiable_ones_to_people():
     assert wanting("Lock Acquired") == ["bus"]
     assert wanting("Release Succeeded") == list(CHANNELS)

@@ -20,7 +20,7 @@ def texts(message):
     return [block["text"] for block in blocks]
 
 
-def test_it_says_what_happened_why_what_serves_and_where_to_look():
+def test_it_shows_the_event_the_reason_the_current_release_and_a_link():
     notice = notice_about(
         "Release Rolled Back",
         {"why": "5 of 5 answers were 500.", "readAt": "2026-11-23T09:48:00.000Z"},
@@ -39,7 +39,7 @@ def test_it_says_what_happened_why_what_serves_and_where_to_look():
     assert last.endswith("|View the execution>")
 
 
-def test_what_has_nothing_more_to_say_is_short():
+def test_a_notice_without_details_is_short():
     assert len(texts(message_of(notice_about("Traffic Shifted", SHIFTED, execution="by-hand")))) == 2
 
 
@@ -54,7 +54,7 @@ def test_many_lines_are_counted_and_not_all_shown():
 @pytest.mark.parametrize(
     "text", ["<!channel>", "<https://evil.example|here>", "a & b < c", "*" * 5000, "&" * 3000]
 )
-def test_hostile_text_is_text_and_not_longer_than_slack_takes(text):
+def test_hostile_text_is_escaped_and_within_slacks_limit(text):
     """Fault 52."""
     message = message_of(
         notice_about("Release Rejected", {"why": text}, record=RECORD | {"status": "REJECTED"})

@@ -35,7 +35,7 @@ def published(notice):
     return sent
 
 
-def test_a_message_says_what_happened_what_serves_what_is_needed_and_where_to_look():
+def test_a_message_has_the_event_the_current_release_the_next_steps_and_a_link():
     notice = notice_about(
         "Release Rolled Back",
         {"why": "5 of 5 answers were 500.", "readAt": "2026-11-23T09:48:00.000Z"},
@@ -59,14 +59,14 @@ def test_a_message_says_what_happened_what_serves_what_is_needed_and_where_to_lo
     }
 
 
-def test_a_subject_is_what_sns_takes():
+def test_a_subject_is_valid_for_sns():
     sent = published(replace(notice_about("Traffic Shifted", SHIFTED), tag="v1.0.0-ä\n" + "a" * 120))
     assert len(sent["Subject"]) == 100
     assert sent["Subject"].isascii()
     assert sent["Subject"].isprintable()
 
 
-def test_a_topic_that_can_not_answer_just_now_is_asked_again():
+def test_an_unavailable_topic_is_retried():
     """Fault 50."""
     sns = FakeTopic(fails_with=aws_error("InternalError", status=500))
     with pytest.raises(AwsUnavailable):

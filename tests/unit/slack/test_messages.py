@@ -39,7 +39,7 @@ def read(text: str) -> Webhooks:
     return webhooks(FakeSecrets(text), "tagship/production/storefront/slack", hosts=HOSTS)
 
 
-def test_a_secret_is_a_bare_address_or_names_the_channel_and_people():
+def test_a_secret_is_a_webhook_address_or_names_the_channel_and_people():
     assert read(f" {URL}\n") == Webhooks(channel=URL)
     text = json.dumps({"channel": URL, "approvers": {"ana@example.com": f"{URL}2"}})
     assert read(text) == Webhooks(channel=URL, approvers={"ana@example.com": f"{URL}2"})
@@ -72,7 +72,7 @@ def test_a_secret_is_a_bare_address_or_names_the_channel_and_people():
         (f'{{"approvers": {{"ana@example.com": "http://evil.example{SECRET_PATH}"}}}}', "ana@example.com is"),
     ],
 )
-def test_a_secret_that_is_wrong_is_told_without_what_is_in_it(text, expected):
+def test_an_invalid_secret_is_reported_without_its_content(text, expected):
     with pytest.raises(SlackFailed, match="the secret tagship/production/storefront/slack") as caught:
         read(text)
     assert expected in caught.value.reason
@@ -88,13 +88,13 @@ def test_a_secret_that_is_wrong_is_told_without_what_is_in_it(text, expected):
         (EndpointConnectionError(endpoint_url="https://secrets.example.com"), "EndpointConnectionError"),
     ],
 )
-def test_a_secret_that_can_not_be_read_may_be_read_later(error, expected):
+def test_an_unreadable_secret_may_be_readable_later(error, expected):
     with pytest.raises(SlackFailed, match=expected) as caught:
         webhooks(FakeSecrets(raises=error), "tagship/production/storefront/slack", hosts=HOSTS)
     assert caught.value.passes
 
 
-def test_webhooks_keep_their_addresses_to_themselves():
+def test_webhook_addresses_are_never_shown():
     assert "secret" not in repr(read(json.dumps({"channel": URL, "approvers": {"ana@example.com": URL}})))
 
 
@@ -115,9 +115,7 @@ def test_a_message_is_posted_once_as_json():
         (403, "A sentence with https://an.address/", "status 403", False),
     ],
 )
-def test_whatever_is_not_taken_is_told_in_slacks_word_and_no_redirect_is_followed(
-    status, text, expected, passes
-):
+def test_a_refusal_is_reported_in_slacks_words_and_redirects_are_not_followed(status, text, expected, passes):
     with slack() as here:
         here.answers["channel"] = (status, text)
         with pytest.raises(SlackFailed) as caught:
@@ -126,7 +124,7 @@ def test_whatever_is_not_taken_is_told_in_slacks_word_and_no_redirect_is_followe
     assert here.posts == []
 
 
-def test_a_slack_that_hangs_or_is_not_there_is_given_up(caplog):
+def test_a_hanging_or_missing_slack_times_out(caplog):
     """Fault 21. And no log line and no cause has the webhook's address."""
     caplog.set_level(logging.INFO)
     with slack() as here:
@@ -142,7 +140,7 @@ def test_a_slack_that_hangs_or_is_not_there_is_given_up(caplog):
     assert "secret" not in caplog.text
 
 
-def test_two_at_once_do_not_meet():
+def test_two_concurrent_posts_do_not_interfere():
     with slack() as here:
         threads = [threading.Thread(target=post, args=(here.url(), {"n": n})) for n in range(20)]
         for thread in threads:

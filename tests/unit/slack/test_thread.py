@@ -53,7 +53,7 @@ def answering(here: Slack, word: str, status: int = 200) -> None:
     here.answers["chat.postMessage"] = (status, json.dumps({"ok": False, "error": word}))
 
 
-def test_the_first_message_opens_the_thread_and_the_others_stand_in_it():
+def test_the_first_message_opens_the_thread_and_the_others_reply_in_it():
     with slack() as here:
         thread = FakeThread()
         notify(here, "1", thread=thread, everybody=True)
@@ -66,13 +66,13 @@ def test_the_first_message_opens_the_thread_and_the_others_stand_in_it():
     assert (third["thread_ts"], third["reply_broadcast"]) == (first["ts"], True)
 
 
-def test_what_is_about_no_release_stands_in_the_channel():
+def test_a_message_without_a_release_goes_to_the_channel():
     with slack() as here:
         notify(here)
     assert "thread_ts" not in here.messages[0]
 
 
-def test_of_two_at_once_one_opens_the_thread_and_the_other_waits_for_its_name():
+def test_of_two_concurrent_senders_one_opens_the_thread_and_the_other_waits():
     with slack() as here:
         thread, both = FakeThread(), threading.Barrier(2)
         slow = threading.Event()
@@ -90,14 +90,14 @@ def test_of_two_at_once_one_opens_the_thread_and_the_other_waits_for_its_name():
     assert len(here.threads()) == 1
 
 
-def test_who_waits_too_long_for_a_name_says_so():
+def test_waiting_too_long_for_the_thread_is_an_error():
     with slack() as here, pytest.raises(ThreadBusy) as caught:
         notify(here, thread=FakeThread(opener=True))
     assert caught.value.passes
     assert here.messages == []
 
 
-def test_an_opening_that_failed_is_free_again():
+def test_a_failed_opening_can_be_repeated():
     with slack() as here:
         thread = FakeThread()
         answering(here, "internal_error")
@@ -108,13 +108,13 @@ def test_an_opening_that_failed_is_free_again():
     assert thread.kept == ["", here.messages[0]["ts"]]
 
 
-def test_where_the_thread_is_gone_it_is_said_in_the_channel():
+def test_if_the_thread_is_gone_the_message_goes_to_the_channel():
     with slack() as here:
         notify(here, thread=FakeThread(known="1.2"))
     assert "thread_ts" not in here.messages[0]
 
 
-def test_the_same_message_has_the_same_id_so_that_slack_may_know_it():
+def test_the_same_message_has_the_same_id_so_that_slack_can_recognize_it():
     with slack() as here:
         for _ in range(2):
             notify(here, "1")
@@ -122,7 +122,7 @@ def test_the_same_message_has_the_same_id_so_that_slack_may_know_it():
     assert [message["text"] for message in here.messages] == ["1", "2"]
 
 
-def test_a_message_that_somebody_deleted_is_not_said_again():
+def test_a_deleted_message_is_not_posted_again():
     with slack() as here:
         answering(here, "duplicate_message_not_found")
         notify(here)
@@ -144,7 +144,7 @@ def test_a_message_that_somebody_deleted_is_not_said_again():
         (200, "https://an.address/ or more", "Slack gave an undocumented answer", False),
     ],
 )
-def test_each_of_slacks_errors_is_told_to_who_can_mend_it(status, word, reason, passes):
+def test_each_slack_error_is_reported_to_those_who_can_fix_it(status, word, reason, passes):
     with slack() as here:
         here.retry_after = "30" if status == 429 else ""
         answering(here, word, status)
@@ -157,7 +157,7 @@ def test_each_of_slacks_errors_is_told_to_who_can_mend_it(status, word, reason, 
 
 
 @pytest.mark.parametrize("word", ["invalid_blocks", "msg_too_long"])
-def test_what_is_wrong_with_the_message_itself_is_not_tried_for_days(word):
+def test_a_permanently_invalid_message_is_not_retried_for_days(word):
     with slack() as here:
         answering(here, word)
         with pytest.raises(MessageRefused, match=word):
@@ -165,14 +165,14 @@ def test_what_is_wrong_with_the_message_itself_is_not_tried_for_days(word):
 
 
 @pytest.mark.parametrize("body", ["", "ok!", "[]", '"ok"', '{"ok": "true"}'])
-def test_an_answer_that_is_no_yes_is_none(body):
+def test_a_response_without_ok_is_a_failure(body):
     with slack() as here:
         here.answers["chat.postMessage"] = (200, body)
         with pytest.raises(SlackFailed, match="undocumented answer"):
             notify(here)
 
 
-def test_no_error_and_no_repr_has_the_token():
+def test_no_error_and_no_repr_contains_the_token():
     with slack() as here:
         answering(here, f"invalid_auth {here.token}")
         with pytest.raises(SlackFailed) as caught:
@@ -196,7 +196,7 @@ def test_no_error_and_no_repr_has_the_token():
         ({"api": "http://slack.com/api"}, "api is not on a host"),
     ],
 )
-def test_a_bot_that_is_not_whole_is_told_without_its_token(fields, wrong):
+def test_an_incomplete_bot_secret_is_reported_without_its_token(fields, wrong):
     secret = {"botToken": "xoxb-1234567890-a-token", "channelId": "C0RELEASES"} | fields
     with pytest.raises(SlackFailed, match=wrong) as caught:
         webhooks(FakeSecrets(json.dumps(secret)), "tagship/production/storefront/slack", hosts=HOSTS)
@@ -204,7 +204,7 @@ def test_a_bot_that_is_not_whole_is_told_without_its_token(fields, wrong):
         assert said not in caught.value.reason
 
 
-def test_slacks_own_api_is_where_a_bot_speaks_unless_its_secret_says_otherwise():
+def test_a_bot_uses_slacks_own_api_unless_its_secret_says_otherwise():
     secret = json.dumps({"botToken": "xoxb-1234567890-a-token", "channelId": "C0RELEASES"})
     found = webhooks(FakeSecrets(secret), "tagship/production/storefront/slack", hosts=("slack.com",)).bot
     assert found and found.api == "https://slack.com/api"

@@ -46,7 +46,7 @@ def status(ledger: Ledger) -> Status:
 
 
 @pytest.mark.parametrize("status_then", ["ABORTED", "TIMED_OUT"])
-def test_traffic_that_moves_after_the_look_is_taken_back(ledger, status_then):
+def test_traffic_that_moves_after_the_check_is_rolled_back(ledger, status_then):
     """Fault 28: the execution is stopped while ShiftTraffic runs, and the function goes on to its end."""
     releases.claim(ledger, record())
     held = {"application": APPLICATION, "tag": TAG, "attempt": 1}
@@ -65,7 +65,7 @@ def test_traffic_that_moves_after_the_look_is_taken_back(ledger, status_then):
     assert lock.holder(ledger, APPLICATION) is not None
 
 
-def test_a_release_that_ended_after_the_look_is_left_alone(ledger):
+def test_a_release_that_ended_after_the_check_is_left_alone(ledger):
     releases.claim(ledger, record())
     seen = releases.get(ledger, APPLICATION, TAG)
     ending = {"application": APPLICATION, "tag": TAG, "attempt": 1, "execution": EXECUTION}
@@ -75,7 +75,7 @@ def test_a_release_that_ended_after_the_look_is_left_alone(ledger):
     assert status(ledger) is Status.INVALID
 
 
-def test_the_supervisors_rollback_that_never_began_leaves_a_release_to_a_person(ledger, dead):
+def test_a_supervisor_rollback_that_never_started_leaves_the_release_to_a_person(ledger, dead):
     """Fault 45: nobody else would come back to it, and its traffic may be split."""
     ended = Ended(execution=SUPERVISED, status="ABORTED")
     assert rollback_ended(ledger, dead, ended)["did"] == "ended"
@@ -86,13 +86,13 @@ def test_the_supervisors_rollback_that_never_began_leaves_a_release_to_a_person(
     assert present.kept
 
 
-def test_anybody_elses_rollback_that_never_began_changes_nothing(ledger, dead):
+def test_anybody_elses_rollback_that_never_started_changes_nothing(ledger, dead):
     by_hand = Ended(execution=SUPERVISED.replace("supervised-one", "by-hand"), status="FAILED")
     assert rollback_ended(ledger, dead, by_hand)["did"] == "nothing"
     assert status(ledger) is Status.RUNNING
 
 
-def test_while_another_rollback_is_at_it_the_one_that_never_began_is_nothing(ledger, dead):
+def test_a_rollback_that_never_started_is_ignored_while_another_is_running(ledger, dead):
     held = {"application": APPLICATION, "tag": TAG, "attempt": 1}
     lock.acquire(ledger, **held, execution="arn:by hand", seconds=900, taking_over=True)
     assert rollback_ended(ledger, dead, Ended(execution=SUPERVISED, status="FAILED"))["did"] == "nothing"
@@ -100,7 +100,7 @@ def test_while_another_rollback_is_at_it_the_one_that_never_began_is_nothing(led
 
 
 @pytest.mark.parametrize("over", [True, False])
-def test_a_sweep_that_finds_the_rollback_begun_before_looks_whether_it_is_over(ledger, dead, clock, over):
+def test_a_sweep_checks_whether_a_rollback_that_it_found_running_has_ended(ledger, dead, clock, over):
     later = clock() + timedelta(hours=1)
 
     def describe(*, executionArn: str) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def described(**changes: Any) -> dict[str, Any]:
     return {**basic, "input": json.dumps(ORDER), **changes}
 
 
-def test_an_event_that_says_everything_is_taken_as_it_is(stepfunctions):
+def test_a_complete_event_is_used_as_it_is(stepfunctions):
     client, _ = stepfunctions
     ended, order = ended_in(DETAIL, client)
     assert (ended.stopped_by(), order) == (("kim", "wrong tag"), ORDER)
@@ -166,7 +166,7 @@ def test_an_event_that_says_everything_is_taken_as_it_is(stepfunctions):
     ids=str,
 )
 @pytest.mark.parametrize("absent", [False, True])
-def test_what_an_event_leaves_out_is_read_from_the_execution(stepfunctions, left_out, absent):
+def test_missing_event_fields_are_read_from_the_execution(stepfunctions, left_out, absent):
     """Fault 77: who stopped it and why is known although the event was too large for its input."""
     client, stub = stepfunctions
     stub.add_response("describe_execution", described(cause=DETAIL["cause"]), {"executionArn": RUN})
@@ -178,7 +178,7 @@ def test_what_an_event_leaves_out_is_read_from_the_execution(stepfunctions, left
     stub.assert_no_pending_responses()
 
 
-def test_the_error_and_cause_of_a_failure_are_read_from_the_execution(stepfunctions):
+def test_a_failures_error_and_cause_are_read_from_the_execution(stepfunctions):
     """Fault 77."""
     client, stub = stepfunctions
     failure = {"status": "FAILED", "error": "ReleaseRejected", "cause": "bo@example.com: not today"}
@@ -188,7 +188,7 @@ def test_the_error_and_cause_of_a_failure_are_read_from_the_execution(stepfuncti
     assert (ended.error, ended.cause) == ("ReleaseRejected", "bo@example.com: not today")
 
 
-def test_an_execution_that_is_gone_leaves_what_the_event_says(stepfunctions):
+def test_for_a_deleted_execution_the_events_data_is_used(stepfunctions):
     """Fault 77: the sweep finds by the ledger what nothing else can name."""
     client, stub = stepfunctions
     stub.add_client_error("describe_execution", "ExecutionDoesNotExist")
@@ -214,7 +214,7 @@ def test_an_execution_that_is_gone_leaves_what_the_event_says(stepfunctions):
         DETAIL | {"executionArn": None},
     ],
 )
-def test_what_is_not_the_end_of_an_execution_is_refused_by_name_so_that_lambda_keeps_it(said):
+def test_an_event_that_ends_no_execution_is_refused_by_name_so_that_lambda_keeps_it(said):
     with pytest.raises(EventNotUnderstood):
         ended_in(said, None)
 
@@ -222,7 +222,7 @@ def test_what_is_not_the_end_of_an_execution_is_refused_by_name_so_that_lambda_k
 @pytest.mark.parametrize(
     "given", ["[]", "7", '"text"', "{", "[" * 100_000, '{"key": 7}', '{"application": 7, "tag": []}']
 )
-def test_an_execution_that_was_started_with_anything_else_has_no_release(ledger, given):
+def test_an_execution_with_other_input_has_no_release(ledger, given):
     ended, order = ended_in(DETAIL | {"input": given}, None)
     assert record_of(ledger, order) is None
     assert brought_to_an_end(ledger, None, ended, order, roll_back=pytest.fail)["did"] == "nothing"

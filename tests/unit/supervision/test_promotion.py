@@ -137,7 +137,7 @@ def happens(ledger: Ledger, name: FactKind, tag: str, **data: object) -> None:
 # ---- a release that is promoted ------------------------------------------------------------------------------------
 
 
-def test_the_same_bytes_are_brought_over_once_the_manifest_last(staging: Ledger) -> None:
+def test_the_same_bytes_are_copied_once_with_the_manifest_last(staging: Ledger) -> None:
     """Fault 124."""
     succeeded(staging, "v1.0.0")
     assert look(staging, DAY - timedelta(seconds=1)) == []
@@ -156,7 +156,7 @@ def test_the_same_bytes_are_brought_over_once_the_manifest_last(staging: Ledger)
     assert known is not None and known["ended"] == "Release Promoted"
 
 
-def test_what_nobody_watches_is_not_promoted(staging: Ledger) -> None:
+def test_an_unwatched_release_is_not_promoted(staging: Ledger) -> None:
     """A tag of the same code ends the watch of the one before; its alarms would be heard by nobody."""
     succeeded(staging, "v1.0.0")
     succeeded(staging, "v1.0.1", unchanged=True)
@@ -166,7 +166,7 @@ def test_what_nobody_watches_is_not_promoted(staging: Ledger) -> None:
 
 
 @pytest.mark.parametrize("name", ["release.json", "storefront.zip"])
-def test_a_huge_object_there_is_another_one_and_is_not_read(
+def test_a_huge_object_at_the_destination_counts_as_different_and_is_not_read(
     staging: Ledger, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Whoever may publish there could otherwise use up the function's memory or time, and with it every promotion."""
@@ -206,7 +206,7 @@ def test_a_huge_object_there_is_another_one_and_is_not_read(
     assert sum(read) < 2_000_000
 
 
-def test_two_at_once_promote_once(staging: Ledger) -> None:
+def test_two_concurrent_runs_promote_once(staging: Ledger) -> None:
     """Fault 124."""
     succeeded(staging, "v1.0.0")
     inner: list[str] = []
@@ -224,7 +224,7 @@ def test_two_at_once_promote_once(staging: Ledger) -> None:
     assert len(ended(staging, "v1.0.0")) == 1
 
 
-def test_a_run_that_died_is_gone_on_with_and_what_started_there_is_never_said_not_to_have(
+def test_an_interrupted_run_continues_and_a_started_release_is_never_reported_as_not_started(
     staging: Ledger,
 ) -> None:
     """Fault 124."""
@@ -246,7 +246,7 @@ def test_a_run_that_died_is_gone_on_with_and_what_started_there_is_never_said_no
     assert ended(staging, "v1.0.0") == [("Release Promoted", "")]
 
 
-def test_what_a_person_promoted_before_is_found(staging: Ledger) -> None:
+def test_a_release_that_a_person_already_promoted_is_found(staging: Ledger) -> None:
     succeeded(staging, "v1.0.0")
     for name in ("storefront.zip", "release.json"):
         key = f"releases/{APPLICATION}/v1.0.0/{name}"
@@ -257,7 +257,7 @@ def test_what_a_person_promoted_before_is_found(staging: Ledger) -> None:
     assert len(client_of("s3").list_object_versions(Bucket=THERE)["Versions"]) == 2
 
 
-def test_a_statement_is_signed_and_one_of_an_interrupted_run_is_gone_on_with(staging: Ledger) -> None:
+def test_a_statement_is_signed_and_an_interrupted_runs_statement_is_reused(staging: Ledger) -> None:
     kms = client_of("kms")
     key = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
     kms.create_alias(AliasName="alias/tagship-promotion", TargetKeyId=key)
@@ -293,7 +293,7 @@ def test_a_statement_is_signed_and_one_of_an_interrupted_run_is_gone_on_with(sta
 # ---- one that is not -----------------------------------------------------------------------------------------------
 
 
-def test_what_another_release_replaced_is_refused_and_the_other_has_its_own_time(staging: Ledger) -> None:
+def test_a_replaced_release_is_refused_and_the_new_one_has_its_own_time(staging: Ledger) -> None:
     """Fault 125."""
     succeeded(staging, "v1.0.0")
     succeeded(staging, "v1.1.0")
@@ -304,7 +304,7 @@ def test_what_another_release_replaced_is_refused_and_the_other_has_its_own_time
     assert look(staging) == ["storefront v1.1.0: promoted to production"]
 
 
-def test_what_was_rolled_back_is_refused_and_so_is_what_serves_again(staging: Ledger) -> None:
+def test_a_rolled_back_release_is_refused_and_so_is_the_restored_one(staging: Ledger) -> None:
     """Fault 125: v1.0.0 serves again, but was not current all the time."""
     succeeded(staging, "v1.0.0")
     succeeded(staging, "v1.1.0")
@@ -350,7 +350,7 @@ def test_other_bytes_under_the_tag_are_refused_and_never_overwritten(staging: Le
         (aws_error("SlowDown", status=503), "will retry later", 1),
     ],
 )
-def test_a_refusal_is_final_and_an_outage_is_waited_for(
+def test_a_refusal_is_final_and_an_outage_is_retried(
     staging: Ledger, error: Exception, said: str, open_still: int
 ) -> None:
     succeeded(staging, "v1.0.0")
@@ -374,7 +374,7 @@ def test_a_refusal_is_final_and_an_outage_is_waited_for(
     assert sent("v1.0.0") == {}
 
 
-def test_an_item_that_nobody_can_read_keeps_no_other_from_its_turn(staging: Ledger) -> None:
+def test_an_unreadable_item_does_not_block_the_others(staging: Ledger) -> None:
     """The page's function may write an item that is open; this one has no stage to go to, and comes first."""
     bad = {"pk": f"APPLICATION#{APPLICATION}", "sk": "PROMOTION#v0.0.1", "open": "promotion"}
     forged = bad | {"kind": "promotion", "application": APPLICATION, "tag": "v0.0.1"}
@@ -390,7 +390,7 @@ def test_an_item_that_nobody_can_read_keeps_no_other_from_its_turn(staging: Ledg
     assert ended(staging, "v1.0.0") == [("Release Promoted", "")]
 
 
-def test_a_second_success_in_front_of_an_alarm_hides_nothing(staging: Ledger) -> None:
+def test_a_second_success_before_an_alarm_does_not_hide_it(staging: Ledger) -> None:
     """Whoever runs code in the page's function can append facts, but not make a sick release healthy."""
     succeeded(staging, "v1.0.0")
     happens(staging, FactKind.ALARM_FIRED, "v1.0.0", alarm="storefront-5xx")
@@ -441,7 +441,7 @@ def judged(now: Any, **given: Any) -> tuple[Next, str]:
     st.booleans(),
     st.booleans(),
 )
-def test_it_is_promoted_only_if_everything_speaks_for_it(
+def test_it_is_promoted_only_if_all_conditions_hold(
     passed: timedelta, status: Status, attempt: int, frozen: bool, busy: bool, barred: bool
 ) -> None:
     given: dict[str, Any] = {"status": status, "attempt": attempt}
@@ -454,7 +454,7 @@ def test_it_is_promoted_only_if_everything_speaks_for_it(
     assert why or step is Next.PROMOTE
 
 
-def test_a_freeze_and_another_release_make_it_wait_for_a_week_at_most(staging: Ledger) -> None:
+def test_a_freeze_or_another_release_delays_it_for_at_most_a_week(staging: Ledger) -> None:
     assert judged(DUE, frozen=[FREEZE])[0] is Next.WAIT
     assert judged(DUE, holder=BUSY) == (Next.WAIT, "v2.0.0 is in progress")
     step, why = judged(DUE + 8 * DAY, frozen=[FREEZE])
@@ -466,7 +466,7 @@ def test_a_freeze_and_another_release_make_it_wait_for_a_week_at_most(staging: L
     assert ended(staging, "v1.0.0") == []
 
 
-def test_another_tag_s_rollback_says_nothing_against_it(staging: Ledger) -> None:
+def test_another_tags_rollback_does_not_block_it(staging: Ledger) -> None:
     succeeded(staging, "v1.0.0")
     happens(staging, FactKind.ROLLBACK_TRIGGERED, "v1.1.0", trigger="health", why="sick")
     assert look(staging) == ["storefront v1.0.0: promoted to production"]
@@ -485,7 +485,7 @@ def test_another_tag_s_rollback_says_nothing_against_it(staging: Ledger) -> None
         ({"promote.role": "arn:aws:iam::000000000000:role/admin"}, "promote.role: must be the ARN of a role"),
     ],
 )
-def test_a_promotion_leads_forward_and_only_of_what_is_watched(changes: dict[str, Any], problem: str) -> None:
+def test_a_promotion_goes_forward_and_only_from_watched_stages(changes: dict[str, Any], problem: str) -> None:
     """Fault 126: so there is no circle of stages."""
     with pytest.raises(DocumentInvalid) as refused:
         read_application(changed(STAGING, changes))
@@ -493,7 +493,7 @@ def test_a_promotion_leads_forward_and_only_of_what_is_watched(changes: dict[str
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_no_stage_leads_back_to_itself_by_whatever_way(stage: str) -> None:
+def test_no_stage_can_be_promoted_to_itself_indirectly(stage: str) -> None:
     """Fault 126."""
     leads = {
         here: [to for to in STAGES if _is_valid(changed(STAGING, {"stage": here, "promote.to": to}))]
@@ -514,7 +514,7 @@ def _is_valid(document: dict[str, Any]) -> bool:
     return True
 
 
-def test_the_session_may_write_this_one_release_and_nothing_else() -> None:
+def test_the_session_can_write_only_this_release() -> None:
     promote = read_application(STAGING).promote
     assert promote is not None
     found: Any = record(tag="v1.0.0")

@@ -37,7 +37,7 @@ def message(**changes: str):
     return {"Sns": {"Message": json.dumps(alarm | changes)}}
 
 
-def test_both_ways_say_the_same_alarm_at_the_same_moment():
+def test_both_sources_report_the_same_alarm_at_the_same_time():
     assert heard_in(event()).alarms == (FIRED,)
     assert heard_in({"Records": [message()]}).alarms == (FIRED,)
 
@@ -51,7 +51,7 @@ def test_both_ways_say_the_same_alarm_at_the_same_moment():
         {"Records": []},
     ],
 )
-def test_an_alarm_that_has_not_gone_off_is_nothing_to_act_on_and_is_understood(said):
+def test_an_alarm_that_is_not_firing_is_understood_and_ignored(said):
     assert (heard_in(said).alarms, heard_in(said).unknown) == ((), ())
 
 
@@ -69,14 +69,14 @@ STRANGE = [
 ]
 
 
-def test_a_message_that_is_not_understood_hides_no_other():
+def test_an_unreadable_message_hides_no_other():
     heard = heard_in({"Records": [*STRANGE, message()]})
     assert heard.alarms == (FIRED,)
     assert len(heard.unknown) == len(STRANGE)
 
 
 @pytest.mark.parametrize("said", [{"detail-type": "Scheduled Event"}, {}, [], None, event(at="soon")])
-def test_an_event_that_is_not_understood_is_refused_by_name_so_that_lambda_keeps_it(said):
+def test_an_unreadable_event_is_refused_by_name_so_that_lambda_keeps_it(said):
     with pytest.raises(EventNotUnderstood):
         watched(None, said, roll_back=lambda *_, **__: True)  # type: ignore[arg-type]
 
@@ -95,7 +95,7 @@ def test_who_stopped_an_execution_is_what_was_said_then(cause, expected):
     assert Ended(execution="arn", status="ABORTED", cause=cause).stopped_by() == expected
 
 
-def test_an_executions_name_is_the_same_for_the_same_and_never_too_long():
+def test_an_executions_name_is_deterministic_and_never_too_long():
     assert named("alarm", "storefront", "v1.4.0", "1") == "alarm-storefront-v1.4.0-1"
     long = [named("alarm", "storefront", f"v1.4.0-{'x' * 100}{end}", "1") for end in "ab"]
     assert {len(name) for name in long} == {80}

@@ -70,7 +70,7 @@ TABLE, ROLE = "AWS::DynamoDB::Table", "AWS::IAM::Role"
 DETAILS = [{"Target": {"Name": "KeySchema"}}, {"Target": {"Name": "TableName"}}]
 
 
-def test_approvers_read_what_is_lost_before_all_else(stacks: FakeStacks) -> None:
+def test_approvers_read_losses_first(stacks: FakeStacks) -> None:
     """Faults 55 and 110."""
     found = (
         change("Add", "Queue", "AWS::SQS::Queue"),
@@ -104,7 +104,7 @@ def test_approvers_read_what_is_lost_before_all_else(stacks: FakeStacks) -> None
     ]
 
 
-def test_a_nested_stacks_own_changes_are_told_and_not_that_it_is_perhaps_replaced(stacks: FakeStacks) -> None:
+def test_a_nested_stacks_own_changes_are_listed_and_not_its_possible_replacement(stacks: FakeStacks) -> None:
     stack = change(
         "Modify", "Data", "AWS::CloudFormation::Stack", replaced="Conditional", ChangeSetId="arn:nested"
     )
@@ -120,7 +120,7 @@ def test_a_nested_stacks_own_changes_are_told_and_not_that_it_is_perhaps_replace
     assert plan(stacks).warnings[0].startswith("MAY REPLACE AWS::CloudFormation::Stack Data")
 
 
-def test_however_many_changes_there_are_none_that_is_dangerous_is_left_out() -> None:
+def test_no_dangerous_change_is_left_out_of_a_long_list() -> None:
     many = [
         words.Change.from_aws(change("Modify" if number % 2 else "Remove", f"R{number:03}", ROLE))
         for number in range(200)
@@ -139,7 +139,7 @@ def test_a_plan_waits_while_cloudformation_computes(stacks: FakeStacks) -> None:
     assert plan(stacks).candidate["data"]["changeSet"] == made["ChangeSetId"]
 
 
-def test_no_changes_are_a_clean_ending(stacks: FakeStacks) -> None:
+def test_no_changes_is_a_successful_result(stacks: FakeStacks) -> None:
     """Fault 32."""
     stacks.body = NEW
     made = plan(stacks)
@@ -148,14 +148,14 @@ def test_no_changes_are_a_clean_ending(stacks: FakeStacks) -> None:
     assert stacks.sets == {}, "what failed is not left lying around"
 
 
-def test_a_change_set_that_cannot_be_made_stops_the_release_with_its_reason(stacks: FakeStacks) -> None:
+def test_a_change_set_that_cannot_be_created_stops_the_release_with_its_reason(stacks: FakeStacks) -> None:
     stacks.computes = "FAILED"
     with pytest.raises(TargetInvalid, match="cannot create a change set for the stack storefront"):
         plan(stacks)
     assert stacks.sets == {}
 
 
-def test_a_stale_change_set_is_made_again(stacks: FakeStacks) -> None:
+def test_a_stale_change_set_is_created_again(stacks: FakeStacks) -> None:
     first = plan(stacks).candidate["data"]["changeSet"]
     stacks.sets[first]["ExecutionStatus"] = "OBSOLETE"
     with pytest.raises(CandidateNotReady, match="outdated"):
@@ -164,7 +164,7 @@ def test_a_stale_change_set_is_made_again(stacks: FakeStacks) -> None:
     assert second != first
 
 
-def test_a_release_says_parameters_and_those_that_it_does_not_say_stay(stacks: FakeStacks) -> None:
+def test_a_release_sets_its_parameters_and_the_others_stay(stacks: FakeStacks) -> None:
     made = plan(stacks, Size="large")
     assert "Parameter Size: small → large" in made.summary
     assert asked(stacks, "CreateChangeSet")["Parameters"] == [
@@ -181,9 +181,7 @@ def test_a_release_says_parameters_and_those_that_it_does_not_say_stay(stacks: F
         ({"Secret": "x"}, "Secret is a secret"),
     ],
 )
-def test_parameters_that_cannot_be_are_refused(
-    stacks: FakeStacks, parameters: dict[str, str], why: str
-) -> None:
+def test_invalid_parameters_are_refused(stacks: FakeStacks, parameters: dict[str, str], why: str) -> None:
     with pytest.raises(TargetInvalid, match=why):
         plan(stacks, **parameters)
     assert stacks.sets == {}
@@ -197,7 +195,7 @@ def test_a_new_parameter_without_a_value_is_refused(stacks: FakeStacks) -> None:
         target(stacks).plan(artifacts(body), {}, weighted=False)
 
 
-def test_a_template_that_somebody_exchanged_in_the_bucket_is_noticed(stacks: FakeStacks) -> None:
+def test_a_template_replaced_in_the_bucket_is_noticed(stacks: FakeStacks) -> None:
     """Fault 115."""
     plan(stacks)
     stacks.sets.clear()
@@ -207,7 +205,7 @@ def test_a_template_that_somebody_exchanged_in_the_bucket_is_noticed(stacks: Fak
         plan(stacks)
 
 
-def test_what_is_uploaded_is_what_the_manifest_names(stacks: FakeStacks) -> None:
+def test_the_uploaded_template_is_the_one_in_the_manifest(stacks: FakeStacks) -> None:
     (key,) = stacks.uploads
     stacks.uploads[key] = b"{}"
     with pytest.raises(PlanChanged):
@@ -218,7 +216,7 @@ def test_what_is_uploaded_is_what_the_manifest_names(stacks: FakeStacks) -> None
     assert stacks.kept == {}
 
 
-def test_alarms_are_the_updates_rollback_triggers_and_not_the_ways_back(bench: StackBench) -> None:
+def test_alarms_are_rollback_triggers_of_the_update_but_not_of_a_rollback(bench: StackBench) -> None:
     spec = replace(SPEC, alarms=("storefront-errors",))
     plan(bench.stacks, spec=spec)
     place = "arn:aws:cloudwatch:eu-central-1:123456789012:alarm"
@@ -234,7 +232,7 @@ def test_alarms_are_the_updates_rollback_triggers_and_not_the_ways_back(bench: S
     assert asked(bench.stacks, "UpdateStack")["RollbackConfiguration"] == {"RollbackTriggers": []}
 
 
-def test_without_the_right_to_make_a_change_set_the_plan_says_so(stacks: FakeStacks) -> None:
+def test_without_permission_to_create_a_change_set_the_plan_says_so(stacks: FakeStacks) -> None:
     stacks.refused = ("cloudformation:CreateChangeSet", aws_error("AccessDenied", status=403))
     with pytest.raises(CredentialsRefused):
         plan(stacks)
@@ -278,7 +276,7 @@ PROTECTED = {
         ([ALLOW, {**PROTECTED, "Condition": {"Odd": {}}}], change("Remove", "Role", ROLE), True),
     ],
 )
-def test_what_a_stack_policy_refuses_is_known_before_the_update_fails(
+def test_a_stack_policys_refusal_is_known_before_the_update(
     statements: list[Any], found: dict[str, Any], refused: bool
 ) -> None:
     changes = [words.Change.from_aws(found)]
@@ -312,7 +310,7 @@ def test_a_release_that_the_stack_policy_refuses_stops_at_its_plan(stacks: FakeS
         ("UPDATE_FAILED", TargetInvalid, "aws cloudformation rollback-stack"),
     ],
 )
-def test_a_stack_that_cannot_be_updated_is_refused_with_what_to_do(
+def test_a_stack_that_cannot_be_updated_is_refused_with_a_remedy(
     stacks: FakeStacks, status: str, error: type[TagshipError], why: str
 ) -> None:
     """Fault 54."""
@@ -323,7 +321,7 @@ def test_a_stack_that_cannot_be_updated_is_refused_with_what_to_do(
     assert stacks.writes == 0
 
 
-def test_what_was_changed_by_hand_is_shown_before_anybody_approves(stacks: FakeStacks) -> None:
+def test_manual_changes_are_shown_before_approval(stacks: FakeStacks) -> None:
     assert target(stacks).check(None).warning == ""
     stacks.drift = "DRIFTED"
     assert "Price (modified). Changes by hand may be overwritten" in target(stacks).check(None).warning
@@ -346,7 +344,7 @@ def test_what_was_changed_by_hand_is_shown_before_anybody_approves(stacks: FakeS
         (b"application: storefront", "has no Resources"),
     ],
 )
-def test_a_template_is_looked_into(stacks: FakeStacks, content: bytes, why: str) -> None:
+def test_a_template_is_inspected(stacks: FakeStacks, content: bytes, why: str) -> None:
     @contextmanager
     def opened(_: PinnedObject) -> Iterator[IO[bytes]]:
         yield io.BytesIO(content)
@@ -358,7 +356,7 @@ def test_a_template_is_looked_into(stacks: FakeStacks, content: bytes, why: str)
 # ---- while it is updated, and the way back -------------------------------------------------------------------------
 
 
-def test_an_update_that_fails_is_rolled_back_by_cloudformation_and_says_why(
+def test_a_failed_update_is_rolled_back_by_cloudformation_with_its_reason(
     bench: StackBench, release: Release
 ) -> None:
     """Fault 111."""
@@ -388,9 +386,7 @@ def test_an_update_in_progress_is_cancelled(bench: StackBench, release: Release)
     assert bench.shares() == release.expected(0)
 
 
-def test_a_change_set_that_somebody_made_obsolete_is_not_executed_and_no_other_is(
-    bench: StackBench, release: Release
-) -> None:
+def test_an_obsolete_change_set_is_not_executed_and_no_other_is(bench: StackBench, release: Release) -> None:
     """Faults 53 and 112."""
     bench.stacks.by_hand()
     before = bench.writes()
@@ -401,13 +397,15 @@ def test_a_change_set_that_somebody_made_obsolete_is_not_executed_and_no_other_i
     assert bench.writes() == before
 
 
-def test_a_restore_before_the_update_leaves_nothing_to_execute(bench: StackBench, release: Release) -> None:
+def test_after_a_restore_before_the_update_nothing_can_be_executed(
+    bench: StackBench, release: Release
+) -> None:
     release.restore()
     assert bench.stacks.sets == {}
     assert bench.writes() == 0
 
 
-def test_a_restore_gives_back_parameters_and_leaves_secrets_as_they_are(bench: StackBench) -> None:
+def test_a_restore_resets_parameters_and_leaves_secrets_unchanged(bench: StackBench) -> None:
     made = bench.target().plan(bench.artifacts, {"Size": "large"}, weighted=False)
     bench.stacks._begin("by-a-test", NEW, {"Size": "large", "Secret": "s3cr3t"})
     assert made.baseline is not None
@@ -422,7 +420,7 @@ def test_a_restore_gives_back_parameters_and_leaves_secrets_as_they_are(bench: S
 
 
 @pytest.mark.parametrize("status", ["UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED"])
-def test_a_stack_that_takes_no_update_now_is_asked_again(
+def test_a_stack_that_accepts_no_update_now_is_retried(
     bench: StackBench, release: Release, status: str
 ) -> None:
     release.set_weight(100)
@@ -431,7 +429,7 @@ def test_a_stack_that_takes_no_update_now_is_asked_again(
         release.restore()
 
 
-def test_a_rollback_that_fails_is_never_called_done(bench: StackBench, release: Release) -> None:
+def test_a_failed_rollback_never_counts_as_done(bench: StackBench, release: Release) -> None:
     release.set_weight(100)
     bench.unsettle()
     bench.stacks.fails = "the old value is gone"
@@ -443,7 +441,7 @@ def test_a_rollback_that_fails_is_never_called_done(bench: StackBench, release: 
         release.target.verify_weight(release.move(0))
 
 
-def test_nobody_elses_update_is_cancelled(bench: StackBench, release: Release) -> None:
+def test_other_peoples_updates_are_not_cancelled(bench: StackBench, release: Release) -> None:
     bench.unsettle()
     bench.stacks._begin("Console-UpdateStack-1", NEW, dict(bench.stacks.parameters))
     before = bench.state()
@@ -452,7 +450,7 @@ def test_nobody_elses_update_is_cancelled(bench: StackBench, release: Release) -
     assert bench.state() == before
 
 
-def test_an_update_is_waited_for_before_its_first_event_is_shown(bench: StackBench, release: Release) -> None:
+def test_an_update_is_waited_for_before_its_first_event_appears(bench: StackBench, release: Release) -> None:
     """CloudFormation shows events a moment later."""
     move = release.move(100)
     assert release.target.verify_weight(move) > 0
@@ -460,7 +458,7 @@ def test_an_update_is_waited_for_before_its_first_event_is_shown(bench: StackBen
     assert release.target.verify_weight(move) == 0
 
 
-def test_a_state_that_cloudformation_shows_late_is_not_taken_for_the_end(
+def test_a_delayed_cloudformation_status_is_not_taken_for_the_end(
     bench: StackBench, release: Release
 ) -> None:
     """Fault 114: describeStacks still says what was before, and the events know better."""
@@ -474,7 +472,7 @@ def test_a_state_that_cloudformation_shows_late_is_not_taken_for_the_end(
     assert release.target.verify_weight(release.move(100)) == 0
 
 
-def test_a_restore_right_after_the_execution_does_not_think_that_nothing_has_begun(
+def test_a_restore_right_after_the_execution_does_not_assume_that_nothing_started(
     bench: StackBench, release: Release
 ) -> None:
     (made,) = bench.stacks.sets.values()
@@ -483,9 +481,7 @@ def test_a_restore_right_after_the_execution_does_not_think_that_nothing_has_beg
         release.restore()
 
 
-def test_an_update_whose_events_are_not_shown_yet_is_not_cancelled(
-    bench: StackBench, release: Release
-) -> None:
+def test_an_update_without_visible_events_is_not_cancelled(bench: StackBench, release: Release) -> None:
     """It may be anybody's."""
     bench.stacks.status = "UPDATE_IN_PROGRESS"
     with pytest.raises(NotStable, match="has just started"):
@@ -493,22 +489,20 @@ def test_an_update_whose_events_are_not_shown_yet_is_not_cancelled(
     assert bench.writes() == 0
 
 
-def test_a_stack_that_nobody_has_touched_for_90_days_has_no_events(stacks: FakeStacks) -> None:
+def test_a_stack_unchanged_for_90_days_has_no_events(stacks: FakeStacks) -> None:
     stacks.events.clear()
     assert target(stacks).check(None).said == "storefront can be updated."
     assert plan(stacks).baseline is not None
 
 
-def test_what_another_kind_of_target_ran_is_no_baseline_of_a_stack(bench: StackBench) -> None:
+def test_another_kinds_revision_is_no_baseline_of_a_stack(bench: StackBench) -> None:
     function: Revision = {"id": "7", "digest": "d", "data": {"codeSha256": "c"}}
     with pytest.raises(BaselineMissing, match="7 was not deployed to a stack"):
         bench.target().exists(function)
     assert bench.target().check(function).said, "and it has not drifted"
 
 
-def test_an_application_whose_baseline_is_not_known_is_not_touched(
-    bench: StackBench, release: Release
-) -> None:
+def test_an_application_with_an_unknown_baseline_is_not_changed(bench: StackBench, release: Release) -> None:
     release.set_weight(100)
     with pytest.raises(BaselineMissing):
         release.target.restore(baseline=None, candidate=release.candidate, fence=9)
@@ -517,7 +511,7 @@ def test_an_application_whose_baseline_is_not_known_is_not_touched(
 # ---- rights --------------------------------------------------------------------------------------------------------
 
 
-def test_a_role_is_passed_to_cloudformation_and_to_nobody_else() -> None:
+def test_a_role_can_be_passed_to_cloudformation_only() -> None:
     (passing,) = [
         it for it in policy(KIND.rights(SPEC, objects=()))["Statement"] if it["Action"] == ["iam:PassRole"]
     ]
@@ -525,12 +519,12 @@ def test_a_role_is_passed_to_cloudformation_and_to_nobody_else() -> None:
     assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}}
 
 
-def test_without_an_upload_no_change_can_be_planned() -> None:
+def test_without_a_template_no_change_set_can_be_created() -> None:
     allowed = {action for right in KIND.rights(SPEC, objects=()) for action in right.actions}
     assert not allowed & {"cloudformation:CreateChangeSet", "s3:PutObject", "s3:GetObjectVersion"}
 
 
-def test_the_longest_names_make_a_session_that_sts_takes() -> None:
+def test_the_longest_names_make_a_valid_sts_session() -> None:
     longest = f"arn:aws:iam::123456789012:role/{'r' * 64}"
     spec = replace(SPEC, stack="s" * 64, bucket="b" * 63, role=longest, serviceRole=longest)
     objects = [f"arn:aws:s3:::{'b' * 63}/releases/{'a' * 60}/{'t' * 60}/*"]

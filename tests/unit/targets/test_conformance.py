@@ -175,7 +175,7 @@ class TestLambda(Beginning, Settings, Settling):
         return LambdaBench()
 
 
-def test_every_kind_is_held_to_it() -> None:
+def test_every_kind_has_a_conformance_suite() -> None:
     for file in Path(__file__).parent.glob("test_*conformance.py"):
         import_module(f"{__package__}.{file.stem}")
     suites = [suite for part in Conformance.__subclasses__() for suite in part.__subclasses__()]

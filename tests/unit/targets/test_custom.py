@@ -52,7 +52,7 @@ def adapter(client: Any) -> CustomFunction:
 
 
 @pytest.mark.parametrize("act", ASK)
-def test_each_act_says_what_it_is_about_and_the_same_act_has_the_same_key(act: str) -> None:
+def test_each_request_names_its_subject_and_equal_requests_have_the_same_key(act: str) -> None:
     function = Function({"error": {"name": "AwsUnavailable"}})
     for _ in range(2):
         with pytest.raises(AwsUnavailable):
@@ -66,7 +66,7 @@ def test_each_act_says_what_it_is_about_and_the_same_act_has_the_same_key(act: s
     assert ("fence" in first) == (act in ("verify_unchanged", "set_weight", "verify_weight", "restore"))
 
 
-def test_acts_of_other_numbers_shares_and_releases_have_other_keys() -> None:
+def test_requests_with_other_numbers_shares_or_releases_have_other_keys() -> None:
     function = Function({"etag": "e"})
     moves = [MOVE, Move(baseline=OLD, candidate=MADE, percent=100, etag="e1", fence=7)]  # type: ignore[arg-type]
     moves.append(Move(baseline=OLD, candidate=MADE, percent=10, etag="e1", fence=8))  # type: ignore[arg-type]
@@ -78,7 +78,7 @@ def test_acts_of_other_numbers_shares_and_releases_have_other_keys() -> None:
 
 @pytest.mark.parametrize("act", ASK)
 @pytest.mark.parametrize("name", ERRORS)
-def test_an_error_is_told_by_its_name(act: str, name: str) -> None:
+def test_an_error_is_returned_by_name(act: str, name: str) -> None:
     with pytest.raises(ERRORS[name], match=r"storefront v1.4.0: storefront-deployer: because"):
         ASK[act](adapter(Function({"error": {"name": name, "message": "because"}})))
 
@@ -101,14 +101,14 @@ def test_an_error_is_told_by_its_name(act: str, name: str) -> None:
     ],
     ids=repr,
 )
-def test_whatever_is_no_answer_lets_nothing_through(act: str, answer: Any) -> None:
+def test_an_invalid_response_lets_nothing_through(act: str, answer: Any) -> None:
     """Fault 62."""
     with pytest.raises(TargetInvalid, match="no usable answer"):
         ASK[act](adapter(Function(answer)))
 
 
 @pytest.mark.parametrize("act", ASK)
-def test_a_function_that_raises_is_asked_again(act: str) -> None:
+def test_a_function_that_raises_is_retried(act: str) -> None:
     with pytest.raises(AwsUnavailable, match="KeyError: zone"):
         ASK[act](adapter(Function({"errorType": "KeyError", "errorMessage": "zone"}, raised=True)))
 
@@ -141,12 +141,12 @@ def test_a_function_that_raises_is_asked_again(act: str) -> None:
         ("serving", {"revision": "old"}),
     ],
 )
-def test_an_answer_that_lacks_what_was_asked_for_is_none(act: str, answer: Any) -> None:
+def test_a_response_without_the_requested_field_is_invalid(act: str, answer: Any) -> None:
     with pytest.raises(TargetInvalid, match="no usable answer"):
         ASK[act](adapter(Function(answer)))
 
 
-def test_words_are_shown_as_text_and_within_bounds() -> None:
+def test_the_functions_texts_are_escaped_and_limited() -> None:
     summary = ["\x1b[31mred\n" + "x" * 500] * 105
     change = adapter(Function({"summary": summary, "candidate": NEW})).plan(ARTIFACTS, {}, weighted=False)
     assert len(change.summary) == 100
@@ -154,18 +154,18 @@ def test_words_are_shown_as_text_and_within_bounds() -> None:
     assert adapter(Function({"wait": 86_400})).verify_weight(MOVE) == 60
 
 
-def test_a_candidate_that_is_not_the_approved_one_gets_no_traffic() -> None:
+def test_a_candidate_that_differs_from_the_approved_one_gets_no_traffic() -> None:
     with pytest.raises(PlanChanged):
         adapter(Function({"candidate": {**MADE, "digest": "d3"}})).prepare(ARTIFACTS, NEW, lambda _: None)  # type: ignore[arg-type]
 
 
-def test_what_serves_under_a_recorded_name_and_is_something_else_can_not_be_restored() -> None:
+def test_a_changed_revision_under_a_recorded_name_cannot_be_restored() -> None:
     with pytest.raises(BaselineMissing):
         adapter(Function({"revision": {**OLD, "digest": "other"}})).restorable(OLD)  # type: ignore[arg-type]
     assert adapter(Function({})).restorable(None) is None
 
 
-def test_a_function_that_is_not_there_is_a_target_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_function_is_an_invalid_target(monkeypatch: pytest.MonkeyPatch) -> None:
     function = Function({})
 
     def missing(**_: Any) -> None:
@@ -176,10 +176,10 @@ def test_a_function_that_is_not_there_is_a_target_that_is_none(monkeypatch: pyte
         adapter(function).check(None)
 
 
-def test_the_example_refuses_what_it_does_not_know() -> None:
+def test_the_example_refuses_unknown_requests() -> None:
     for event in ({}, {"schemaVersion": 2, "act": "plan"}, {"schemaVersion": 1, "act": "__init__"}):
         assert example().answered(event, None)["error"]["name"] == "TargetInvalid"
 
 
-def test_every_error_that_a_function_may_name_is_tagships_own() -> None:
+def test_every_error_that_a_function_can_return_is_tagships_own() -> None:
     assert all(issubclass(each, TagshipError) for each in ERRORS.values())

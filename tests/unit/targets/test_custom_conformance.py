@@ -168,6 +168,6 @@ class TestRecord(Asked, Beginning, Settling):
     def make(self) -> Bench:
         return RecordBench()
 
-    def test_its_rights_are_what_it_calls(self, bench: Bench) -> None:
+    def test_its_permissions_match_its_calls(self, bench: Bench) -> None:
         rights = custom.KIND.rights(SPEC, objects=["arn:aws:s3:::releases/*"])
         assert {action for right in rights for action in right.actions} == set(bench.actions)

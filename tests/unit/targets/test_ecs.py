@@ -52,7 +52,7 @@ def looked_into(bench: ServiceBench) -> tuple[str, list[str]]:
 # ---- the task definition --------------------------------------------------------------------------------------------
 
 
-def test_a_task_definition_in_order_is_said_to_be_so(bench: ServiceBench) -> None:
+def test_a_valid_task_definition_is_confirmed(bench: ServiceBench) -> None:
     assert looked_into(bench) == ("task.json defines 1 containers, each pinned by its digest.", [])
 
 
@@ -74,7 +74,7 @@ def test_a_task_definition_in_order_is_said_to_be_so(bench: ServiceBench) -> Non
         (task(networkMode="bridge"), "awsvpc"),
     ],
 )
-def test_what_ecs_would_refuse_later_is_refused_before_anybody_is_asked(
+def test_a_task_definition_that_ecs_would_refuse_is_refused_before_approval(
     bench: ServiceBench, definition: Any, said: str
 ) -> None:
     """Fault 58, among others."""
@@ -86,13 +86,13 @@ def test_what_ecs_would_refuse_later_is_refused_before_anybody_is_asked(
     assert bench.writes() == 0
 
 
-def test_what_describe_prints_is_taken_as_it_is(bench: ServiceBench) -> None:
+def test_the_output_of_describe_is_accepted(bench: ServiceBench) -> None:
     (registered,) = bench.ecs.definitions.values()
     brings(bench, {"taskDefinition": deepcopy(registered), "tags": []})
     assert bench.target().plan(bench.artifacts, {}, weighted=False).nothingToChange
 
 
-def test_what_ecs_fills_in_is_no_difference() -> None:
+def test_ecs_defaults_are_no_difference() -> None:
     filled = task(
         containerDefinitions=[
             {
@@ -111,7 +111,7 @@ def test_what_ecs_fills_in_is_no_difference() -> None:
     assert ecs_task.differences(task(), filled) == []
 
 
-def test_each_difference_is_a_line_dangerous_ones_first_and_no_value_of_a_variable_is_shown() -> None:
+def test_each_difference_is_a_line_dangerous_ones_first_without_variable_values() -> None:
     after = task(
         cpu="512",
         taskRoleArn="arn:aws:iam::123456789012:role/storefront-execution",
@@ -152,7 +152,7 @@ def test_each_difference_is_a_line_dangerous_ones_first_and_no_value_of_a_variab
     assert ecs_task.differences(after, task())[3] == "Container sidecar: removed."
 
 
-def test_a_registered_revision_that_is_not_what_was_asked_for_gets_no_traffic(bench: ServiceBench) -> None:
+def test_a_registered_revision_that_differs_from_the_request_gets_no_traffic(bench: ServiceBench) -> None:
     release = Release(bench)
     release.prepare()
     bench.ecs.definitions[release.candidate["id"]]["cpu"] = "4096"
@@ -160,7 +160,7 @@ def test_a_registered_revision_that_is_not_what_was_asked_for_gets_no_traffic(be
         release.prepare()
 
 
-def test_a_release_whose_pinned_task_definition_is_another_one_is_not_made(bench: ServiceBench) -> None:
+def test_a_pinned_task_definition_that_differs_is_not_registered(bench: ServiceBench) -> None:
     release = Release(bench)
     brings(bench, task(cpu="512", memory="1024"))
     with pytest.raises(PlanChanged):
@@ -168,7 +168,7 @@ def test_a_release_whose_pinned_task_definition_is_another_one_is_not_made(bench
     assert len(bench.ecs.definitions) == 1
 
 
-def test_a_list_that_is_behind_is_asked_again(bench: ServiceBench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outdated_list_is_read_again(bench: ServiceBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """ListTaskDefinitions is eventually consistent."""
     release = Release(bench)
     monkeypatch.setattr(bench.ecs, "list_task_definitions", lambda **_: {"taskDefinitionArns": []})
@@ -181,20 +181,20 @@ def test_a_list_that_is_behind_is_asked_again(bench: ServiceBench, monkeypatch: 
 # ---- the service ----------------------------------------------------------------------------------------------------
 
 
-def test_a_service_that_tagship_can_not_deploy_is_refused_at_the_gate(bench: ServiceBench) -> None:
+def test_a_service_that_tagship_cannot_deploy_is_refused_at_the_gate(bench: ServiceBench) -> None:
     bench.ecs.controller = "CODE_DEPLOY"
     with pytest.raises(TargetInvalid, match="deployed by CODE_DEPLOY"):
         bench.target().check(None)
 
 
-def test_a_service_without_a_task_is_inconclusive_and_refused(bench: ServiceBench) -> None:
+def test_a_service_without_tasks_is_inconclusive_and_refused(bench: ServiceBench) -> None:
     """Fault 57."""
     bench.ecs.desired = 0
     with pytest.raises(TargetInvalid, match="desired count of 0"):
         bench.target().check(None)
 
 
-def test_a_deployment_of_somebody_else_is_not_run_over(bench: ServiceBench) -> None:
+def test_other_peoples_deployments_are_not_overridden(bench: ServiceBench) -> None:
     bench.unsettle()
     bench.drift()
     with pytest.raises(CandidateNotReady, match="someone else"):
@@ -208,13 +208,13 @@ def test_a_service_without_a_circuit_breaker_is_a_warning(bench: ServiceBench) -
     assert "circuit breaker" in bench.target().check(None).warning
 
 
-def test_a_service_that_is_gone_is_no_target(bench: ServiceBench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_service_is_an_invalid_target(bench: ServiceBench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench.ecs, "describe_services", lambda **_: {"services": [], "failures": [{}]})
     with pytest.raises(TargetInvalid, match="service storefront is not active"):
         bench.target().check(None)
 
 
-def test_a_record_of_another_service_is_no_drift(bench: ServiceBench) -> None:
+def test_another_services_record_is_no_drift(bench: ServiceBench) -> None:
     other = {"id": "storefront:99", "digest": "", "data": {"of": SERVICE.replace("shop", "old")}}
     assert "can be changed" in bench.target().check(other).said  # type: ignore[arg-type]
 
@@ -232,7 +232,7 @@ def moving(bench: ServiceBench) -> Release:
     return release
 
 
-def test_a_deployment_that_the_circuit_breaker_took_back_is_told_with_its_reason(
+def test_a_deployment_rolled_back_by_the_circuit_breaker_is_reported_with_its_reason(
     bench: ServiceBench, moving: Release
 ) -> None:
     bench.ecs.give_up("tasks failed to start")
@@ -241,36 +241,34 @@ def test_a_deployment_that_the_circuit_breaker_took_back_is_told_with_its_reason
     assert "already" in moving.restore()
 
 
-def test_a_deployment_that_is_on_its_way_back_has_failed(bench: ServiceBench, moving: Release) -> None:
+def test_a_deployment_that_is_rolling_back_has_failed(bench: ServiceBench, moving: Release) -> None:
     bench.ecs.records[-1] |= {"status": "ROLLBACK_IN_PROGRESS", "statusReason": "an alarm"}
     with pytest.raises(TargetInvalid, match="an alarm"):
         moving.target.verify_weight(moving.move(100))
     assert "being rolled back" in moving.restore()
 
 
-def test_a_deployment_that_failed_and_is_not_taken_back_has_failed(
-    bench: ServiceBench, moving: Release
-) -> None:
+def test_a_failed_deployment_without_a_rollback_has_failed(bench: ServiceBench, moving: Release) -> None:
     bench.ecs.records[-1]["status"] = "STOPPED"
     bench.ecs.deployments[0] |= {"rolloutState": "FAILED", "rolloutStateReason": "no capacity"}
     with pytest.raises(TargetInvalid, match="no capacity"):
         moving.target.verify_weight(moving.move(100))
 
 
-def test_a_service_whose_tasks_do_not_all_run_has_not_settled(bench: ServiceBench, moving: Release) -> None:
+def test_a_service_with_missing_tasks_has_not_settled(bench: ServiceBench, moving: Release) -> None:
     bench.settle()
     bench.ecs.deployments[0]["runningCount"] = 1
     assert moving.target.verify_weight(moving.move(100)) > 0
 
 
-def test_a_service_that_was_scaled_to_nothing_shows_nothing(bench: ServiceBench, moving: Release) -> None:
+def test_a_service_scaled_to_zero_shows_nothing(bench: ServiceBench, moving: Release) -> None:
     bench.settle()
     bench.ecs.desired = 0
     with pytest.raises(TargetInvalid, match="scaled to 0 tasks"):
         moving.target.verify_weight(moving.move(100))
 
 
-def test_a_deployment_that_ended_before_it_could_be_stopped_is_looked_at_again(
+def test_a_deployment_that_ended_before_it_was_stopped_is_read_again(
     bench: ServiceBench, moving: Release
 ) -> None:
     bench.ecs.tags[SERVICE][f"tagship:fence:{NEWER}"] = "marked"
@@ -285,7 +283,7 @@ def test_a_deployment_that_ended_before_it_could_be_stopped_is_looked_at_again(
 # ---- without a precondition -----------------------------------------------------------------------------------------
 
 
-def test_a_deployment_by_hand_at_the_last_moment_is_put_back(bench: ServiceBench) -> None:
+def test_a_manual_deployment_at_the_last_moment_is_reverted(bench: ServiceBench) -> None:
     """After the last look: ECS takes our write, and its answer shows what it replaced."""
     release = Release(bench)
     release.prepare()
@@ -298,7 +296,7 @@ def test_a_deployment_by_hand_at_the_last_moment_is_put_back(bench: ServiceBench
     assert bench.shares() == {"storefront:3": 100}
 
 
-def test_a_newer_number_at_the_last_moment_takes_the_move_back(bench: ServiceBench) -> None:
+def test_a_newer_number_at_the_last_moment_reverts_the_move(bench: ServiceBench) -> None:
     release = Release(bench)
     release.prepare()
     bench.ecs.tags[SERVICE][f"tagship:fence:{FENCE}"] = "marked"
@@ -309,7 +307,7 @@ def test_a_newer_number_at_the_last_moment_takes_the_move_back(bench: ServiceBen
     assert bench.shares() == release.expected(0)
 
 
-def test_numbers_that_are_over_are_dropped(bench: ServiceBench) -> None:
+def test_outdated_fencing_numbers_are_removed(bench: ServiceBench) -> None:
     """A resource of ECS has at most fifty tags."""
     release = Release(bench)
     release.prepare()
@@ -318,12 +316,12 @@ def test_numbers_that_are_over_are_dropped(bench: ServiceBench) -> None:
     assert [key for key in bench.ecs.tags[SERVICE] if "fence" in key] == [f"tagship:fence:{NEWER}"]
 
 
-def test_without_a_baseline_there_is_nothing_to_restore(bench: ServiceBench) -> None:
+def test_without_a_baseline_nothing_can_be_restored(bench: ServiceBench) -> None:
     with pytest.raises(BaselineMissing):
         bench.target().restore(baseline=None, candidate=None, fence=NEWER)
 
 
-def test_roles_may_be_given_only_where_the_target_names_some() -> None:
+def test_roles_can_be_passed_only_if_the_target_names_some() -> None:
     bare = ecs.EcsTarget(**{**ecs.KIND.example, "taskRoles": ()})
     assert not [right for right in ecs.KIND.rights(bare, objects=()) if "iam:PassRole" in right.actions]
     (passing,) = [right for right in ecs.KIND.rights(SPEC, objects=()) if "iam:PassRole" in right.actions]
