@@ -332,11 +332,11 @@ _COMPLETE = ("begin", {"first": 10, "second": 0, "approved": True})
         ),
     ],
 )
-def test_a_life_that_has_gone_wrong_once_goes_well(turns):
+def test_known_bad_interleavings_pass(turns):
     lives(*turns)
 
 
-def test_an_older_release_that_came_later_goes_first_and_the_one_that_waits_after_it():
+def test_an_older_release_that_arrives_later_goes_first_and_the_waiting_one_after_it():
     """Fault 83: whatever happens to the wake-up, which is not sent here."""
     world = World(MemoryTable())
     newer = world.upload(TAGS[1])

@@ -43,7 +43,7 @@ def _serialized(operation: str, result: Any) -> Any:
 
 @settings(max_examples=30)
 @given(item=items)
-def test_an_item_is_written_as_moto_writes_it(item: dict[str, Any]) -> None:
+def test_an_item_is_written_as_by_moto(item: dict[str, Any]) -> None:
     answers = [
         ("GetItem", {"Item": item}),
         ("Query", {"Items": [item, item], "Count": 2, "ScannedCount": None}),
@@ -64,14 +64,14 @@ def test_an_item_is_written_as_moto_writes_it(item: dict[str, Any]) -> None:
         {"Description": {"TableName": "ledger"}},
     ],
 )
-def test_a_member_under_another_name_is_found_as_moto_finds_it(result: dict[str, Any]) -> None:
+def test_a_renamed_member_is_found_as_by_moto(result: dict[str, Any]) -> None:
     quick = _serialized("CreateTable", result)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BaseJSONSerializer, "_serialize_type_structure", ORIGINAL)
         assert quick == _serialized("CreateTable", result)
 
 
-def test_a_cancelled_transaction_leaves_every_item_as_it_was() -> None:
+def test_a_cancelled_transaction_leaves_every_item_unchanged() -> None:
     with ledger_table() as table:
         before = {"pk": {"S": "a"}, "sk": {"S": "b"}, "nested": {"M": {"n": {"N": "1"}}}}
         table.put_item(TableName="ledger", Item=before)

@@ -19,7 +19,7 @@ from tests.unit.builders import APPLICATION, EXECUTION, TAG, record
 HOSTILE = 'v1.4.0\n{"level": "INFO", "message": "done"}\r\x1b[31m\x00'
 
 
-def test_hostile_text_stays_in_its_field_of_one_line() -> None:
+def test_hostile_text_stays_in_its_field_on_one_line() -> None:
     """Fault 52."""
     about({"application": "storefront", "tag": HOSTILE, "attempt": 1}, "one")
     record = logging.LogRecord("tagship", logging.WARNING, __file__, 1, "Not told: %s", (HOSTILE,), None)
@@ -59,7 +59,7 @@ def the_release(runtime):
     )
 
 
-def test_a_release_is_read_once_and_only_when_it_is_asked_for(runtime, ledger, client):
+def test_a_release_is_read_once_and_only_when_needed(runtime, ledger, client):
     releases.claim(ledger, record())
     release = the_release(runtime)
     assert (release.title, release.attempt, release.execution, client.reads) == (
@@ -74,13 +74,13 @@ def test_a_release_is_read_once_and_only_when_it_is_asked_for(runtime, ledger, c
     assert client.reads == 1
 
 
-def test_a_release_that_the_ledger_does_not_have_is_an_error_at_its_first_use(runtime):
+def test_an_unknown_release_is_an_error_at_its_first_use(runtime):
     release = the_release(runtime)
     with pytest.raises(ApplicationUnknown, match=f"{APPLICATION} {TAG}"):
         _ = release.record
 
 
-def test_a_releases_fact_names_the_attempt_and_the_execution_of_its_event(runtime):
+def test_a_releases_fact_names_its_events_attempt_and_execution(runtime):
     fact = the_release(runtime).fact("Traffic Shifted", key="000", data={"percent": 5})
     assert (fact.application, fact.tag, fact.attempt, fact.execution) == (APPLICATION, TAG, 1, EXECUTION)
     assert (fact.name, fact.key, fact.data) == ("Traffic Shifted", "000", {"percent": 5})

@@ -11,7 +11,7 @@ from tagship.settings import Settings
 LEAST = {"TAGSHIP_STAGE": "production", "TAGSHIP_LEDGER_TABLE": "ledger"}
 
 
-def test_a_function_that_is_told_the_least_has_the_contracts_budgets():
+def test_a_function_with_minimal_settings_has_the_documented_budgets():
     settings = Settings.from_environment(LEAST)
     assert (settings.stage, settings.ledger_table) == ("production", "ledger")
     assert (settings.deployment_seconds, settings.health_seconds, settings.rollback_seconds) == (
@@ -29,7 +29,7 @@ def test_a_function_that_is_told_the_least_has_the_contracts_budgets():
 
 
 @pytest.mark.parametrize("name", LEAST)
-def test_what_the_template_forgot_is_named(name):
+def test_a_setting_missing_from_the_template_is_named(name):
     with pytest.raises(KeyError, match=name):
         Settings.from_environment({key: value for key, value in LEAST.items() if key != name})
 
@@ -91,6 +91,6 @@ def test_every_setting_is_read():
     "name, value",
     [("TAGSHIP_DEPLOYMENT_SECONDS", "soon"), ("TAGSHIP_HEALTH_ALLOWED_NETWORKS", "10.0.0.1/8")],
 )
-def test_a_setting_that_makes_no_sense_stops_the_function_at_once(name, value):
+def test_an_invalid_setting_stops_the_function_at_once(name, value):
     with pytest.raises(ValueError, match=value):
         Settings.from_environment(LEAST | {name: value})

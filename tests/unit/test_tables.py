@@ -31,7 +31,7 @@ def lived(world: World) -> None:
     world.sweep()
 
 
-def test_a_ledger_in_memory_is_the_one_that_moto_has():
+def test_the_in_memory_ledger_behaves_like_motos():
     with ledger_table() as client:
         worlds = [World(client), World(MemoryTable())]
         for world in worlds:

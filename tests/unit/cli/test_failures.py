@@ -36,7 +36,7 @@ def refusal(code: str, message: str = "words of AWS") -> ClientError:
         ("SomethingElse", ""),
     ],
 )
-def test_a_refusal_says_what_was_tried_what_aws_said_and_what_to_do(code: str, advice: str) -> None:
+def test_a_refusal_says_what_was_attempted_what_aws_answered_and_what_to_do(code: str, advice: str) -> None:
     failure = explained("Uploading a.zip", refusal(code))
     assert isinstance(failure, AwsRefused)
     assert failure.exit_code == 3
@@ -55,32 +55,32 @@ def test_a_refusal_says_what_was_tried_what_aws_said_and_what_to_do(code: str, a
         (exceptions.ParamValidationError(report="a\nb"), "Parameter validation failed"),
     ],
 )
-def test_a_call_that_never_arrived_says_why_and_what_to_do(error: Exception, advice: str) -> None:
+def test_a_call_that_never_reached_aws_says_why_and_what_to_do(error: Exception, advice: str) -> None:
     failure = explained("Looking", error)
     assert isinstance(failure, AwsRefused)
     assert failure.message.startswith("Looking: ")
     assert advice in failure.message
 
 
-def test_what_tagship_itself_refuses_is_a_failure_in_its_own_words() -> None:
+def test_tagships_own_refusal_keeps_its_message() -> None:
     failure = explained("Looking", errors.AdoptionRefused("There is no such release."))
     assert (type(failure), failure and failure.message) == (Failed, "There is no such release.")
     unavailable = explained("Looking", errors.AwsUnavailable("AWS can't be reached."))
     assert isinstance(unavailable, AwsRefused)
 
 
-def test_a_defect_is_not_dressed_up() -> None:
+def test_a_bug_is_not_disguised() -> None:
     assert explained("Looking", KeyError("x")) is None
     with pytest.raises(KeyError), trying("Looking"):
         raise KeyError("x")
 
 
-def test_the_innermost_sentence_is_told() -> None:
+def test_the_innermost_message_is_shown() -> None:
     with pytest.raises(AwsRefused, match=r"^inner: "), trying("outer"), trying("inner"):
         raise refusal("AccessDenied")
 
 
-def test_what_aws_says_is_shown_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+def test_aws_messages_are_shown_with_control_characters_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     failure = explained("Looking", refusal("X", "\x1b]0;owned\x07 \u202e"))
     assert failure is not None
     failure.show()
@@ -92,7 +92,7 @@ def test_what_aws_says_is_shown_harmless(capsys: pytest.CaptureFixture[str]) -> 
 # ---- on the command line -------------------------------------------------------------------------------------------
 
 
-def test_a_stack_that_is_not_there_says_where_it_looked_and_how_to_deploy(stage: Any) -> None:
+def test_a_missing_stack_says_where_it_was_looked_for_and_how_to_deploy(stage: Any) -> None:
     result = stage.run("history", "storefront", "--stage", "staging")
     assert result.exit_code == 3
     assert result.stderr == (
@@ -102,7 +102,7 @@ def test_a_stack_that_is_not_there_says_where_it_looked_and_how_to_deploy(stage:
     )
 
 
-def test_a_stack_that_is_not_tagships_is_told(stage: Any) -> None:
+def test_a_stack_that_is_not_tagships_is_reported(stage: Any) -> None:
     stage.client("cloudformation").create_stack(
         StackName="other", TemplateBody='{"Resources": {"T": {"Type": "AWS::SNS::Topic"}}}'
     )
@@ -111,14 +111,14 @@ def test_a_stack_that_is_not_tagships_is_told(stage: Any) -> None:
     assert "The stack other has no output LedgerTableName. It is not a Tagship stack" in result.stderr
 
 
-def test_a_profile_that_there_is_not_is_told(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_profile_is_reported(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     result = stage.run("status", "--profile", "nope")
     assert result.exit_code == 3
     assert "The config profile (nope) could not be found" in result.stderr
 
 
-def test_a_ledger_that_may_not_be_read_is_told(stage: Any) -> None:
+def test_an_unreadable_ledger_is_reported(stage: Any) -> None:
     stage.client("dynamodb").delete_table(TableName="ledger")
     result = stage.run("history", "storefront")
     assert result.exit_code == 3
@@ -132,15 +132,15 @@ def test_a_ledger_that_may_not_be_read_is_told(stage: Any) -> None:
     "arguments",
     [("nope",), ("histroy", "x"), ("history",), ("status", "--nope"), ("history", "x", "--limit", "0")],
 )
-def test_wrong_use_is_2(stage: Any, arguments: tuple[str, ...]) -> None:
+def test_wrong_usage_exits_with_2(stage: Any, arguments: tuple[str, ...]) -> None:
     assert stage.run(*arguments).exit_code == 2
 
 
-def test_a_mistyped_command_is_told_with_the_one_that_was_meant(stage: Any) -> None:
+def test_a_mistyped_command_suggests_the_intended_one(stage: Any) -> None:
     assert "Did you mean 'history'?" in stage.run("histroy", "x").stderr
 
 
-def test_the_region_of_the_environment_is_used(stage: Any) -> None:
+def test_the_environments_region_is_used(stage: Any) -> None:
     asked = ("history", "storefront", "--stage", "development")
     result = stage.run(*asked, env={"AWS_REGION": "us-west-2"})
     assert "There is no stack tagship-development in us-west-2" in result.stderr
@@ -159,11 +159,11 @@ def deploy(stage: Any, name: str, of: str) -> None:
     )
 
 
-def test_the_only_stage_that_is_deployed_is_the_one(stage: Any) -> None:
+def test_the_only_deployed_stage_is_the_default(stage: Any) -> None:
     assert "No application is configured in development." in stage.run("status").stdout
 
 
-def test_where_several_stages_are_deployed_a_program_must_name_one(stage: Any) -> None:
+def test_with_several_stages_a_program_must_name_one(stage: Any) -> None:
     deploy(stage, "tagship-production", "production")
     result = stage.run("status")
     assert result.exit_code == 2
@@ -171,9 +171,7 @@ def test_where_several_stages_are_deployed_a_program_must_name_one(stage: Any) -
     assert stage.run("status", env={"TAGSHIP_STAGE": "development"}).exit_code == 0
 
 
-def test_where_several_stages_are_deployed_a_person_is_asked(
-    stage: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_several_stages_a_person_is_asked(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     deploy(stage, "tagship-production", "production")
     monkeypatch.setattr("tagship_cli.place.can_ask", lambda: True)
     result = stage.run("status", given="production\n")
@@ -181,14 +179,14 @@ def test_where_several_stages_are_deployed_a_person_is_asked(
     assert "No application is configured in production." in result.stdout
 
 
-def test_a_stack_that_is_named_says_which_stage_it_is(stage: Any) -> None:
+def test_a_named_stack_determines_the_stage(stage: Any) -> None:
     deploy(stage, "shop-releases", "staging")
     output = stage.run("status", "--stack", "shop-releases").stdout
     assert "No application is configured in staging." in output
     assert "--stage staging --stack shop-releases" in output
 
 
-def test_where_no_stage_is_deployed_it_says_so(stage: Any) -> None:
+def test_without_a_deployed_stage_it_says_so(stage: Any) -> None:
     result = stage.run("status", "--region", "us-west-2")
     assert result.exit_code == 3
     assert "No stage of Tagship is deployed in us-west-2" in result.stderr

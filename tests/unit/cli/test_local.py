@@ -30,7 +30,7 @@ def test_without_a_checkout_it_says_what_it_needs(
     assert "`tagship local` requires a checkout of Tagship's repository" in result.stderr
 
 
-def test_what_this_machine_lacks_is_told_and_not_traced(
+def test_a_missing_tool_is_reported_without_a_stack_trace(
     stage: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def lacking() -> None:
@@ -44,7 +44,7 @@ def test_what_this_machine_lacks_is_told_and_not_traced(
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_demo_hands_on_its_options_and_how_it_ended(
+def test_demo_passes_on_its_options_and_its_exit_code(
     stage: Any, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
 
@@ -103,7 +103,7 @@ def test_mails_without_an_engine_names_the_command_that_starts_it(
     assert result.stderr == "No engine is running.\nStart it: tagship local up\n"
 
 
-def test_what_up_prints_can_be_pasted_and_names_a_tag_that_is_free(tmp_path: Path) -> None:
+def test_the_output_of_up_can_be_pasted_and_names_an_unused_tag(tmp_path: Path) -> None:
     """From the first line to the last: the program is on the PATH, and as many people approve as must."""
     from tagship_cli.commands.local import _around
 

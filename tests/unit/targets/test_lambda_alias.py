@@ -101,7 +101,7 @@ def first(functions: FakeLambda) -> Release:
 OF = "arn:aws:lambda:us-east-1:000000000000:function:storefront:live"
 
 
-def test_a_plan_says_what_the_candidate_will_be_and_touches_nothing(functions):
+def test_a_plan_describes_the_candidate_and_changes_nothing(functions):
     change = plan(functions)
     assert change.candidate["id"] == ""
     assert change.candidate["data"] == {"codeSha256": digest(NEW), "of": OF}
@@ -113,20 +113,20 @@ def test_a_plan_says_what_the_candidate_will_be_and_touches_nothing(functions):
     assert functions.writes == []
 
 
-def test_an_approver_reads_what_would_change(functions):
+def test_an_approver_sees_the_changes(functions):
     assert plan(functions).summary == [
         "the alias live of storefront: version 1 → a new version",
         f"Code: {sha256(OLD)[:12]} → {sha256(NEW)[:12]} ({len(NEW)} bytes)",
     ]
 
 
-def test_a_plan_that_is_made_twice_is_the_same_plan(functions):
+def test_a_repeated_plan_is_identical(functions):
     """Fault 29."""
     assert plan(functions) == plan(functions)
     assert list(functions.versions) == ["1"]
 
 
-def test_the_code_and_configuration_that_serve_already_are_nothing_to_change(functions):
+def test_code_and_configuration_that_already_serve_are_nothing_to_change(functions):
     """Fault 31."""
     change = plan(functions, OLD)
     assert change.nothingToChange
@@ -137,7 +137,7 @@ def test_the_code_and_configuration_that_serve_already_are_nothing_to_change(fun
     assert functions.writes == []
 
 
-def test_the_same_code_is_judged_by_what_serves_not_by_what_was_uploaded_last(functions):
+def test_identical_code_is_compared_with_the_serving_version_not_with_the_last_upload(functions):
     functions.by_hand()
     assert plan(functions, OLD).nothingToChange
 
@@ -198,7 +198,7 @@ def test_dangerous_changes_come_before_the_code_and_the_rest(functions):
         ({"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:000000000000:dead"}}, "dead-letter queue"),
     ],
 )
-def test_versions_between_which_lambda_does_not_split_traffic_are_refused_before_approval(
+def test_versions_between_which_lambda_cannot_split_traffic_are_refused_before_approval(
     functions, changed, what
 ):
     """Faults 67 and 87."""
@@ -211,7 +211,7 @@ def test_versions_between_which_lambda_does_not_split_traffic_are_refused_before
     assert functions.writes == []
 
 
-def test_shares_on_an_alias_with_provisioned_concurrency_are_refused_before_approval(functions):
+def test_traffic_splits_on_an_alias_with_provisioned_concurrency_are_refused_before_approval(functions):
     """Faults 63 and 86."""
     functions.provisioned = True
     with pytest.raises(TargetInvalid, match=r"has provisioned concurrency.* Use the strategy all-at-once"):
@@ -219,13 +219,13 @@ def test_shares_on_an_alias_with_provisioned_concurrency_are_refused_before_appr
     assert not plan(functions, weighted=False).nothingToChange
 
 
-def test_variables_that_can_not_be_read_can_not_be_approved(functions):
+def test_unreadable_variables_cannot_be_approved(functions):
     functions.latest |= {"Environment": {"Error": {"ErrorCode": "AccessDeniedException"}}}
     with pytest.raises(TargetInvalid, match=r"cannot be read .*kms:Decrypt"):
         plan(functions)
 
 
-def test_an_artifact_of_another_name_is_no_code_for_a_function(functions):
+def test_an_artifact_with_another_name_is_not_a_functions_code(functions):
     with pytest.raises(
         TargetInvalid, match="needs an artifact named 'function'; the manifest has assets"
     ) as caught:
@@ -234,7 +234,7 @@ def test_an_artifact_of_another_name_is_no_code_for_a_function(functions):
     assert functions.calls == []
 
 
-def test_a_function_that_does_not_exist_is_refused(functions):
+def test_a_missing_function_is_refused(functions):
     functions.aliases.clear()
     with pytest.raises(TargetInvalid, match="there is no function"):
         target(functions, function="nothing").plan(artifacts(), {}, weighted=True)
@@ -248,7 +248,7 @@ def test_a_function_that_does_not_exist_is_refused(functions):
         ("$LATEST", {}, r"version \$LATEST"),
     ],
 )
-def test_an_alias_that_is_no_clear_baseline_is_refused_before_approval(functions, version, weights, expected):
+def test_an_alias_without_a_clear_baseline_is_refused_before_approval(functions, version, weights, expected):
     """Fault 33."""
     functions.by_hand()
     functions.point(version, weights=weights)
@@ -260,7 +260,7 @@ def test_an_alias_that_is_no_clear_baseline_is_refused_before_approval(functions
     assert functions.writes == []
 
 
-def test_a_first_release_says_that_nothing_serves_now(functions):
+def test_a_first_release_says_that_nothing_is_deployed(functions):
     """Fault 46."""
     functions.aliases.clear()
     change = plan(functions)
@@ -292,7 +292,7 @@ def test_a_large_package_is_shown_in_mebibytes(functions):
 # ---- the candidate -------------------------------------------------------------------------------------------------
 
 
-def test_the_candidate_is_uploaded_and_published_in_one_call_and_no_traffic_moves(functions):
+def test_the_candidate_is_uploaded_and_published_in_one_call_without_traffic(functions):
     change = plan(functions)
     prepared = prepare(functions, change)
     assert prepared == Prepared(candidate={**change.candidate, "id": "2"})
@@ -300,14 +300,14 @@ def test_the_candidate_is_uploaded_and_published_in_one_call_and_no_traffic_move
     assert functions.serving == ("1", {})
 
 
-def test_a_candidate_that_is_made_twice_or_by_two_is_one_version(functions):
+def test_repeated_and_duplicate_requests_create_one_version(functions):
     """Fault 29."""
     change = plan(functions)
     assert prepare(functions, change) == prepare(functions, change)
     assert list(functions.versions) == ["1", "2"]
 
 
-def test_code_that_the_function_still_takes_is_waited_for(functions):
+def test_code_that_is_still_being_processed_is_waited_for(functions):
     change = plan(functions)
     functions.takes = "InProgress"
     for _ in range(2):
@@ -317,14 +317,14 @@ def test_code_that_the_function_still_takes_is_waited_for(functions):
     assert prepare(functions, change).candidate["id"] == "2"
 
 
-def test_another_update_underway_is_waited_for_and_not_disturbed(functions):
+def test_another_update_in_progress_is_waited_for_and_not_disturbed(functions):
     change = plan(functions)
     functions.latest["LastUpdateStatus"] = "InProgress"
     assert prepare(functions, change).wait > 0
     assert functions.writes == []
 
 
-def test_code_that_the_function_does_not_take_ends_the_release(functions):
+def test_code_that_lambda_refuses_ends_the_release(functions):
     change = plan(functions)
     functions.takes = "Failed"
     prepare(functions, change)
@@ -334,7 +334,7 @@ def test_code_that_the_function_does_not_take_ends_the_release(functions):
         prepare(functions, change)
 
 
-def test_a_version_that_is_not_active_yet_is_waited_for(functions):
+def test_an_inactive_version_is_waited_for(functions):
     """Faults 35 and 73. The first look comes soon: most versions are active within a second."""
     change = plan(functions)
     functions.becomes = "Pending"
@@ -359,7 +359,7 @@ def test_a_version_that_fails_to_become_active_ends_the_release(functions):
 @pytest.mark.parametrize(
     "changed", [{"Handler": "evil.handler"}, {"Environment": {"Variables": {}}}], ids=str
 )
-def test_a_configuration_that_changed_after_the_plan_is_not_published(functions, changed):
+def test_a_configuration_changed_after_the_plan_is_not_published(functions, changed):
     """Fault 25."""
     change = plan(functions)
     functions.latest |= changed
@@ -370,7 +370,7 @@ def test_a_configuration_that_changed_after_the_plan_is_not_published(functions,
     assert functions.writes == []
 
 
-def test_a_configuration_that_changes_between_look_and_upload_is_not_taken(functions):
+def test_a_configuration_changed_between_read_and_upload_is_not_published(functions):
     """Fault 25: what was published is compared with what was approved."""
     change = plan(functions)
     functions.before["update_function_code"] = lambda: functions.latest.update(Handler="evil.handler")
@@ -379,14 +379,14 @@ def test_a_configuration_that_changes_between_look_and_upload_is_not_taken(funct
     assert functions.serving == ("1", {})
 
 
-def test_who_uploads_other_code_between_look_and_upload_is_not_overwritten(functions):
+def test_other_code_uploaded_between_read_and_upload_is_not_overwritten(functions):
     change = plan(functions)
     functions.before["update_function_code"] = functions.by_hand
     assert prepare(functions, change).wait > 0
     assert all(version["CodeSha256"] != digest(NEW) for version in functions.versions.values())
 
 
-def test_bytes_in_s3_that_are_not_the_manifests_are_no_candidate(functions):
+def test_bytes_that_differ_from_the_manifest_are_no_candidate(functions):
     """Fault 25."""
     change = plan(functions)
     functions.uploads = dict.fromkeys(functions.uploads, b"other bytes")
@@ -395,14 +395,14 @@ def test_bytes_in_s3_that_are_not_the_manifests_are_no_candidate(functions):
     assert functions.serving == ("1", {})
 
 
-def test_a_version_of_the_upload_that_is_gone_ends_the_release(functions):
+def test_a_deleted_upload_version_ends_the_release(functions):
     change = plan(functions)
     functions.uploads.clear()
     with pytest.raises(TargetInvalid, match="NoSuchVersion"):
         prepare(functions, change)
 
 
-def test_the_longest_names_leave_room_for_the_number(functions):
+def test_the_longest_names_leave_room_for_the_fencing_number(functions):
     adapter = replace(target(functions, tag="v1.0.0-" + "x" * 121), application="a" * 40)
     change = adapter.plan(artifacts(), {}, weighted=True)
     candidate = adapter.prepare(artifacts(), change.candidate, lambda _: None).candidate
@@ -415,7 +415,7 @@ def test_the_longest_names_leave_room_for_the_number(functions):
     assert adapter.set_weight(replace(move, etag="")) == written["RevisionId"], "its own work"
 
 
-def test_a_write_whose_answer_was_lost_and_is_asked_again_is_its_own_work(functions, release):
+def test_a_write_whose_response_was_lost_is_recognized(functions, release):
     """Fault 79: the client asks again behind our back, and meets the revision that its first try has made."""
 
     def first_try() -> None:
@@ -431,13 +431,13 @@ def test_a_write_whose_answer_was_lost_and_is_asked_again_is_its_own_work(functi
 
 
 @pytest.mark.parametrize("percent", [1, 7, 10, 29, 50, 99])
-def test_a_share_is_given_to_the_candidate(functions, release, percent):
+def test_the_candidate_gets_a_share(functions, release, percent):
     release.shift(percent)
     assert functions.serving == ("1", {"2": percent / 100})
     assert functions.aliases["live"]["Description"] == "tagship storefront v1.4.0, fence 7"
 
 
-def test_at_a_hundred_percent_the_candidate_stands_alone(functions, release):
+def test_at_100_percent_only_the_candidate_is_left(functions, release):
     for percent in (10, 50, 100):
         release.shift(percent)
     assert functions.serving == ("2", {})
@@ -445,7 +445,7 @@ def test_at_a_hundred_percent_the_candidate_stands_alone(functions, release):
 
 
 @pytest.mark.parametrize("percent", [10, 100])
-def test_a_shift_that_had_succeeded_is_not_done_again(functions, release, percent):
+def test_a_completed_shift_is_not_repeated(functions, release, percent):
     """Fault 29."""
     release.target.verify_unchanged(release.move(percent))
     reached = release.target.set_weight(release.move(percent))
@@ -458,7 +458,7 @@ def test_a_shift_that_had_succeeded_is_not_done_again(functions, release, percen
     "by_hand", [("1", {}), ("2", {}), ("3", {}), ("1", {"3": 0.5}), ("1", {"2": 0.9})], ids=str
 )
 @pytest.mark.parametrize("steps", [0, 1])
-def test_an_alias_that_was_moved_by_hand_is_not_overwritten(functions, release, by_hand, steps):
+def test_a_manual_alias_change_is_not_overwritten(functions, release, by_hand, steps):
     """Fault 30."""
     if steps:
         release.shift(10)
@@ -473,7 +473,7 @@ def test_an_alias_that_was_moved_by_hand_is_not_overwritten(functions, release, 
     assert functions.serving == by_hand
 
 
-def test_a_move_by_hand_between_look_and_write_is_not_overwritten(functions, release):
+def test_a_manual_change_between_read_and_write_is_not_overwritten(functions, release):
     """Fault 30: AWS's own precondition."""
     functions.before["update_alias"] = lambda: functions.point(functions.by_hand())
     with pytest.raises(TargetMoved, match="PreconditionFailedException"):
@@ -481,7 +481,7 @@ def test_a_move_by_hand_between_look_and_write_is_not_overwritten(functions, rel
     assert functions.serving == ("3", {})
 
 
-def test_an_alias_that_is_gone_is_not_made_anew(functions, release):
+def test_a_deleted_alias_is_not_created_again(functions, release):
     """Fault 30."""
     functions.aliases.clear()
     for ask in (release.target.verify_unchanged, release.target.set_weight):
@@ -490,7 +490,7 @@ def test_an_alias_that_is_gone_is_not_made_anew(functions, release):
     assert functions.serving is None
 
 
-def test_a_holder_with_a_lower_number_is_refused_by_the_alias_itself(functions, release):
+def test_a_lower_fencing_number_is_refused_by_the_alias_itself(functions, release):
     """Fault 27."""
     newer = Release(functions, fence=9)
     newer.shift(10)
@@ -502,13 +502,13 @@ def test_a_holder_with_a_lower_number_is_refused_by_the_alias_itself(functions, 
     assert functions.serving == ("1", {"2": 0.1})
 
 
-def test_the_same_share_under_another_number_is_no_work_of_ones_own(functions, release):
+def test_the_same_share_under_another_number_is_not_ones_own_write(functions, release):
     Release(functions, fence=6).shift(10)
     with pytest.raises(TargetMoved):
         release.shift(10)
 
 
-def test_a_candidate_with_other_code_than_was_planned_is_not_given_traffic(functions, release):
+def test_a_candidate_with_other_code_than_planned_gets_no_traffic(functions, release):
     """Fault 25."""
     release.target.verify_unchanged(release.move(0))
     functions.versions["2"]["CodeSha256"] = digest(OLD)
@@ -516,7 +516,7 @@ def test_a_candidate_with_other_code_than_was_planned_is_not_given_traffic(funct
         release.target.verify_unchanged(release.move(0))
 
 
-def test_a_first_release_makes_the_alias_and_does_so_once(functions, first):
+def test_a_first_release_creates_the_alias_once(functions, first):
     first.target.verify_unchanged(first.move(100))
     reached = first.target.set_weight(first.move(100))
     assert functions.serving == ("2", {})
@@ -525,7 +525,7 @@ def test_a_first_release_makes_the_alias_and_does_so_once(functions, first):
 
 
 @pytest.mark.parametrize("moment", ["before", "between look and write"])
-def test_an_alias_that_somebody_else_made_is_not_taken(functions, first, moment):
+def test_an_alias_that_somebody_else_created_is_not_used(functions, first, moment):
     """Fault 30."""
     if moment == "before":
         functions.point("1")
@@ -540,13 +540,13 @@ def test_an_alias_that_somebody_else_made_is_not_taken(functions, first, moment)
 
 
 @pytest.mark.parametrize("percent", [10, 100])
-def test_a_share_that_reads_as_it_was_written_has_settled(release, percent):
+def test_a_share_that_reads_as_written_has_settled(release, percent):
     assert not release.settled(percent)
     release.shift(percent)
     assert release.settled(percent)
 
 
-def test_all_on_the_baseline_has_settled_when_no_weight_is_left(release):
+def test_everything_on_the_baseline_has_settled_when_no_weight_is_left(release):
     release.shift(10)
     assert not release.settled(0)
     release.restore()
@@ -554,14 +554,14 @@ def test_all_on_the_baseline_has_settled_when_no_weight_is_left(release):
 
 
 @pytest.mark.parametrize("percent", [10, 100])
-def test_a_version_that_is_pending_has_not_settled(functions, release, percent):
+def test_a_pending_version_has_not_settled(functions, release, percent):
     """Fault 35."""
     release.shift(percent)
     functions.versions["2"]["State"] = "Pending"
     assert not release.settled(percent)
 
 
-def test_an_alias_whose_provisioned_concurrency_still_moves_is_waited_for(functions, release):
+def test_moving_provisioned_concurrency_is_waited_for(functions, release):
     """Fault 63.
 
     Lambda itself keeps the old version as the additional one, with all of the weight, until the new one is ready."""
@@ -572,7 +572,7 @@ def test_an_alias_whose_provisioned_concurrency_still_moves_is_waited_for(functi
     assert release.settled(100)
 
 
-def test_a_version_that_failed_never_settles(functions, release):
+def test_a_failed_version_never_settles(functions, release):
     release.shift(10)
     functions.versions["2"] |= {"State": "Failed", "StateReason": "no such subnet"}
     with pytest.raises(TargetInvalid, match="failed to become active: no such subnet"):
@@ -582,13 +582,13 @@ def test_a_version_that_failed_never_settles(functions, release):
         release.settled(10)
 
 
-def test_a_version_whose_state_aws_does_not_say_has_settled(functions, release):
+def test_a_version_without_a_state_has_settled(functions, release):
     release.shift(10)
     del functions.versions["2"]["State"]
     assert release.settled(10)
 
 
-def test_an_alias_that_is_gone_never_settles(functions, release):
+def test_a_deleted_alias_never_settles(functions, release):
     release.shift(100)
     functions.aliases.clear()
     with pytest.raises(TargetMoved, match="no longer exists"):
@@ -596,7 +596,7 @@ def test_an_alias_that_is_gone_never_settles(functions, release):
 
 
 @pytest.mark.parametrize("weights", [{}, {"2": 0.1}], ids=str)
-def test_an_alias_that_somebody_else_has_moved_is_not_waited_for(functions, release, weights):
+def test_an_alias_moved_by_somebody_else_is_not_waited_for(functions, release, weights):
     """Fault 30."""
     release.shift(10)
     functions.point(functions.by_hand(), weights=weights)
@@ -608,7 +608,7 @@ def test_an_alias_that_somebody_else_has_moved_is_not_waited_for(functions, rele
 
 
 @pytest.mark.parametrize("percent", [10, 100])
-def test_the_baseline_gets_all_traffic_again_in_one_write(functions, release, percent):
+def test_the_baseline_gets_all_traffic_in_one_write(functions, release, percent):
     release.shift(percent)
     before = len(functions.writes)
     assert release.restore() == "the alias live of storefront sends all traffic to version 1 again."
@@ -617,12 +617,12 @@ def test_the_baseline_gets_all_traffic_again_in_one_write(functions, release, pe
     assert functions.aliases["live"]["Description"] == "tagship storefront v1.4.0, fence 8"
 
 
-def test_a_baseline_that_serves_already_is_said_to(functions, release):
+def test_a_baseline_that_already_serves_is_reported(functions, release):
     assert release.restore() == "the alias live of storefront already sent all traffic to version 1."
     assert functions.serving == ("1", {})
 
 
-def test_a_restore_that_had_succeeded_writes_nothing_again(functions, release):
+def test_a_completed_restore_writes_nothing_again(functions, release):
     """Fault 29."""
     release.shift(10)
     release.restore()
@@ -631,7 +631,7 @@ def test_a_restore_that_had_succeeded_writes_nothing_again(functions, release):
     assert functions.writes == before
 
 
-def test_what_was_moved_since_is_restored_again_under_the_same_number(functions, release):
+def test_a_later_change_is_restored_again_under_the_same_number(functions, release):
     release.shift(10)
     release.restore(fence=8)
     functions.point("1", weights={"2": 0.5}, description="tagship storefront v1.4.0, fence 8")
@@ -639,14 +639,14 @@ def test_what_was_moved_since_is_restored_again_under_the_same_number(functions,
     assert functions.serving == ("1", {})
 
 
-def test_an_alias_without_a_number_is_nobodys_work_and_written_too(functions, release):
+def test_an_alias_without_a_fencing_number_is_written_too(functions, release):
     functions.point("1")
     assert "already" in release.restore(fence=1)
     assert functions.writes[-1] == "update_alias"
 
 
 @pytest.mark.parametrize("percent", [0, 10])
-def test_what_the_release_was_about_to_do_is_refused_after_the_restore(functions, release, percent):
+def test_the_releases_pending_write_is_refused_after_the_restore(functions, release, percent):
     """Faults 27 and 28: it had renewed its lease and looked at the target, and was stopped just before its write."""
     if percent:
         release.shift(percent)
@@ -656,7 +656,7 @@ def test_what_the_release_was_about_to_do_is_refused_after_the_restore(functions
     assert functions.serving == ("1", {})
 
 
-def test_a_write_that_is_on_its_way_during_the_restore_is_refused_by_aws(functions, release):
+def test_a_write_in_flight_during_the_restore_is_refused_by_aws(functions, release):
     """Fault 27."""
     functions.before["update_alias"] = release.restore
     with pytest.raises(TargetMoved):
@@ -664,7 +664,7 @@ def test_a_write_that_is_on_its_way_during_the_restore_is_refused_by_aws(functio
     assert functions.serving == ("1", {})
 
 
-def test_a_foreign_version_is_not_overwritten_and_the_way_by_hand_is_told(functions, release):
+def test_a_foreign_version_is_not_overwritten_and_the_manual_command_is_shown(functions, release):
     """Fault 30."""
     release.shift(100)
     functions.point(functions.by_hand())
@@ -682,7 +682,7 @@ def test_a_foreign_share_is_not_overwritten_either(functions, release):
     assert functions.serving == ("1", {"3": 0.1})
 
 
-def test_shares_of_this_releases_own_versions_are_put_back_whoever_set_them(functions, release):
+def test_shares_of_the_releases_own_versions_are_restored_whoever_set_them(functions, release):
     functions.point("2", weights={"1": 0.4})
     release.restore()
     assert functions.serving == ("1", {})
@@ -695,7 +695,7 @@ def test_a_rollback_with_a_lower_number_is_refused(functions, release):
     assert functions.serving == ("2", {})
 
 
-def test_what_another_writes_between_look_and_write_is_looked_at_again(functions, release):
+def test_a_concurrent_write_is_read_again(functions, release):
     release.shift(10)
     functions.before["update_alias"] = lambda: functions.point("2")
     with pytest.raises(
@@ -707,7 +707,7 @@ def test_what_another_writes_between_look_and_write_is_looked_at_again(functions
     assert functions.serving == ("1", {})
 
 
-def test_a_restore_that_does_not_read_back_is_tried_again(functions, release):
+def test_a_restore_that_does_not_read_back_is_repeated(functions, release):
     release.shift(10)
 
     class Stale:
@@ -721,7 +721,7 @@ def test_a_restore_that_does_not_read_back_is_tried_again(functions, release):
         target(Stale()).restore(**release.revisions, fence=8)
 
 
-def test_an_alias_that_was_removed_is_made_again_for_the_baseline(functions, release):
+def test_a_deleted_alias_is_created_again_for_the_baseline(functions, release):
     release.shift(10)
     functions.aliases.clear()
     assert release.restore() == "the alias live of storefront sends all traffic to version 1 again."
@@ -729,7 +729,7 @@ def test_an_alias_that_was_removed_is_made_again_for_the_baseline(functions, rel
 
 
 @pytest.mark.parametrize("alias", ["there", "gone"])
-def test_a_baseline_that_no_longer_exists_is_named_as_missing(functions, release, alias):
+def test_a_deleted_baseline_is_reported_as_missing(functions, release, alias):
     release.shift(100)
     del functions.versions["1"]
     if alias == "gone":
@@ -738,7 +738,7 @@ def test_a_baseline_that_no_longer_exists_is_named_as_missing(functions, release
         release.restore()
 
 
-def test_where_nothing_served_the_alias_goes_again(functions, first):
+def test_if_nothing_was_deployed_before_the_alias_is_removed(functions, first):
     """Fault 46."""
     first.shift(100)
     for _ in range(2):
@@ -749,7 +749,7 @@ def test_where_nothing_served_the_alias_goes_again(functions, first):
     assert functions.writes.count("delete_alias") == 1
 
 
-def test_an_alias_that_somebody_else_made_is_not_removed(functions, first):
+def test_an_alias_that_somebody_else_created_is_not_removed(functions, first):
     """Fault 30."""
     functions.point(functions.by_hand())
     with pytest.raises(TargetMoved) as caught:
@@ -787,7 +787,7 @@ ASKED = {
     ],
     ids=str,
 )
-def test_each_refusal_by_aws_has_its_one_meaning(functions, release, operation, refusal, error):
+def test_each_aws_refusal_has_one_meaning(functions, release, operation, refusal, error):
     """Faults 37 and 39."""
     before = functions.serving
     functions.refuses[operation] = refusal
@@ -796,7 +796,7 @@ def test_each_refusal_by_aws_has_its_one_meaning(functions, release, operation, 
     assert functions.serving == before
 
 
-def test_a_role_that_may_not_remove_the_alias_is_told_so(functions, first):
+def test_a_missing_permission_to_remove_the_alias_is_reported(functions, first):
     first.shift(100)
     functions.refuses["delete_alias"] = aws_error("AccessDeniedException", status=403)
     with pytest.raises(CredentialsRefused, match=r"^Deleting the alias live of storefront: "):
@@ -809,7 +809,7 @@ RECORDED: Revision = {"id": "1", "digest": "", "data": {"codeSha256": digest(OLD
 
 
 @pytest.mark.parametrize("recorded", [None, RECORDED])
-def test_a_function_that_stands_as_recorded_is_ready(recorded):
+def test_a_function_that_matches_the_ledger_is_ready(recorded):
     function = FakeLambda()
     found = target(function).check(recorded)
     assert "storefront can be changed" in found.said
@@ -845,7 +845,7 @@ def test_a_function_that_stands_as_recorded_is_ready(recorded):
     ],
     ids=str,
 )
-def test_a_function_that_can_not_be_changed_is_not_ready(latest, error, expected):
+def test_a_function_that_cannot_be_changed_is_not_ready(latest, error, expected):
     """Fault 33."""
     function = FakeLambda()
     function.latest |= latest
@@ -853,12 +853,12 @@ def test_a_function_that_can_not_be_changed_is_not_ready(latest, error, expected
         target(function).check(None)
 
 
-def test_a_function_that_is_not_there_is_not_ready():
+def test_a_missing_function_is_not_ready():
     with pytest.raises(TargetInvalid, match="there is no function"):
         target(FakeLambda(), function="basket").check(None)
 
 
-def test_an_update_that_failed_is_a_warning_for_the_next_one_may_mend_it():
+def test_a_failed_update_is_a_warning_because_the_next_one_may_fix_it():
     function = FakeLambda()
     function.latest |= {"LastUpdateStatus": "Failed", "LastUpdateStatusReason": "the layer is gone"}
     assert target(function).check(None).warning == "The last update of storefront failed: the layer is gone"
@@ -866,7 +866,7 @@ def test_an_update_that_failed_is_a_warning_for_the_next_one_may_mend_it():
     assert target(function).check(None).warning == "The last update of storefront failed: no reason given"
 
 
-def test_an_alias_that_was_moved_by_hand_is_told_with_the_way_back():
+def test_a_manually_moved_alias_is_reported_with_the_command_to_restore_it():
     """Fault 30."""
     function = FakeLambda()
     function.point(function.by_hand())
@@ -881,7 +881,7 @@ def test_an_alias_that_was_moved_by_hand_is_told_with_the_way_back():
     assert function.serving == ("2", {})
 
 
-def test_what_was_recorded_of_another_function_or_alias_is_not_held_against_this_one():
+def test_records_of_another_function_or_alias_are_ignored():
     function = FakeLambda()
     function.point(function.by_hand())
     elsewhere = RECORDED | {"data": RECORDED["data"] | {"of": OF.replace("storefront", "basket")}}
@@ -892,7 +892,7 @@ def test_what_was_recorded_of_another_function_or_alias_is_not_held_against_this
         target(function).check(here)
 
 
-def test_an_alias_that_is_gone_is_told_with_the_way_back():
+def test_a_deleted_alias_is_reported_with_the_command_to_restore_it():
     function = FakeLambda()
     function.aliases.clear()
     with pytest.raises(TargetMoved, match=r"aws lambda create-alias .* --function-version 1"):
@@ -910,7 +910,7 @@ def test_split_traffic_or_latest_is_neither_ready_nor_restorable(weights, versio
             look(None)
 
 
-def test_a_rehearsal_uploads_nothing():
+def test_a_dry_run_uploads_nothing():
     function = FakeLambda()
     assert target(function).dry_run(artifacts()).said == "The upload passed its dry run."
     assert function.writes == []
@@ -928,24 +928,24 @@ def test_a_rehearsal_uploads_nothing():
         ("TooManyRequestsException", AwsUnavailable),
     ],
 )
-def test_what_a_rehearsal_meets_has_its_name(code, error):
+def test_a_dry_runs_errors_have_names(code, error):
     function = FakeLambda(refuses={"get_ready (a dry run)": aws_error(code)})
     with pytest.raises(error, match="uploading the code of storefront"):
         target(function).dry_run(artifacts())
 
 
-def test_a_release_without_the_artifact_is_not_rehearsed():
+def test_a_release_without_the_artifact_has_no_dry_run():
     with pytest.raises(TargetInvalid, match="needs an artifact named 'function'"):
         target(FakeLambda()).dry_run(artifacts(name="site"))
 
 
-def test_the_version_that_serves_can_be_restored():
+def test_the_current_version_can_be_restored():
     finding = target(FakeLambda()).restorable(RECORDED)
     assert finding is not None
     assert finding.said.startswith("version 1 of storefront (code ")
 
 
-def test_where_nothing_serves_there_is_nothing_to_restore():
+def test_if_nothing_is_deployed_there_is_nothing_to_restore():
     """Fault 46."""
     function = FakeLambda()
     function.aliases.clear()
@@ -965,7 +965,7 @@ def test_where_nothing_serves_there_is_nothing_to_restore():
     ],
     ids=str,
 )
-def test_a_version_that_is_gone_failed_or_another_can_not_be_restored(version, expected):
+def test_a_deleted_failed_or_different_version_cannot_be_restored(version, expected):
     function = FakeLambda()
     if version is None:
         del function.versions["1"]
@@ -975,7 +975,7 @@ def test_a_version_that_is_gone_failed_or_another_can_not_be_restored(version, e
         target(function).restorable(RECORDED)
 
 
-def test_a_version_that_a_release_goes_back_to_is_there_with_the_code_that_was_recorded():
+def test_a_version_to_restore_exists_with_its_recorded_code():
     function = FakeLambda()
     adapter = target(function)
     adapter.exists(RECORDED)
@@ -1000,7 +1000,7 @@ def test_a_version_that_a_release_goes_back_to_is_there_with_the_code_that_was_r
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:orders"
 
 
-def test_callers_of_the_function_itself_are_a_warning_for_the_approvers():
+def test_callers_of_the_function_itself_are_a_warning():
     """Fault 91: they pass the alias by, and get what is uploaded at once."""
     function = FakeLambda()
     function.permitted = {"": ["s3.amazonaws.com"], "live": ["apigateway.amazonaws.com"]}
@@ -1036,7 +1036,7 @@ def test_each_caller_is_named_with_the_command_that_moves_it():
     )
 
 
-def test_who_calls_the_version_that_serves_itself_is_a_warning_too():
+def test_a_caller_of_the_current_version_itself_is_a_warning_too():
     """Fault 91: no release and no rollback reaches them."""
     function = FakeLambda(triggers={"1": [QUEUE]})
     warning = target(function).check(RECORDED).warning
@@ -1056,7 +1056,7 @@ def test_who_calls_the_version_that_serves_itself_is_a_warning_too():
     ],
     ids=str,
 )
-def test_an_alias_that_is_called_by_now_is_not_deleted_with_what_hangs_on_it(functions, first, attached):
+def test_an_alias_that_has_callers_by_now_is_not_deleted(functions, first, attached):
     """Fault 99: a permission on the alias would be gone with it, and nobody knows how it was made."""
     first.shift(100)
     for name, value in attached.items():
@@ -1071,7 +1071,7 @@ def test_an_alias_that_is_called_by_now_is_not_deleted_with_what_hangs_on_it(fun
     assert "delete_alias" not in functions.calls
 
 
-def test_what_calls_the_function_itself_does_not_keep_a_first_releases_alias(functions, first):
+def test_callers_of_the_function_itself_do_not_keep_a_first_releases_alias(functions, first):
     first.shift(100)
     functions.permitted, functions.triggers = {"": ["s3.amazonaws.com"]}, {"": [QUEUE]}
     first.restore()
@@ -1089,7 +1089,7 @@ def clean_up(functions):
 
 
 @pytest.mark.parametrize("percent", [10, 100])
-def test_no_clean_up_tool_can_take_the_baseline_away_and_it_is_restored(functions, release, percent):
+def test_no_clean_up_tool_can_delete_the_baseline_before_it_is_restored(functions, release, percent):
     """Fault 96."""
     release.shift(percent)
     clean_up(functions)
@@ -1097,7 +1097,7 @@ def test_no_clean_up_tool_can_take_the_baseline_away_and_it_is_restored(function
     assert functions.serving == ("1", {})
 
 
-def test_the_next_release_holds_its_own_baseline_and_lets_the_one_before_go(functions, release):
+def test_the_next_release_holds_its_own_baseline_and_releases_the_previous_one(functions, release):
     """Fault 96: what is held does not grow."""
     release.shift(100)
     functions.uploads[BUCKET, KEY, "7"] = FOREIGN
@@ -1113,12 +1113,12 @@ def test_the_next_release_holds_its_own_baseline_and_lets_the_one_before_go(func
     assert sorted(functions.versions) == ["2", "3"]
 
 
-def test_nothing_is_held_where_nothing_served_before(functions, first):
+def test_without_a_previous_version_nothing_is_held(functions, first):
     first.shift(100)
     assert set(functions.aliases) == {"live"}
 
 
-def test_a_baseline_that_can_not_be_held_keeps_all_of_its_traffic(functions, release):
+def test_a_baseline_that_cannot_be_held_keeps_all_its_traffic(functions, release):
     """Fault 96: refused before the act, so nothing has moved."""
     functions.refuses["create_alias"] = aws_error("AccessDeniedException", status=403)
     with pytest.raises(CredentialsRefused):
@@ -1126,7 +1126,7 @@ def test_a_baseline_that_can_not_be_held_keeps_all_of_its_traffic(functions, rel
     assert functions.serving == ("1", {})
 
 
-def test_two_that_hold_the_same_baseline_at_once_both_have_it(functions, release):
+def test_two_concurrent_holds_of_the_same_baseline_both_succeed(functions, release):
     def held_by_the_twin():
         functions.aliases["tagship-baseline-of-live"] = dict(functions.aliases["live"])
 
@@ -1149,7 +1149,7 @@ def test_two_that_hold_the_same_baseline_at_once_both_have_it(functions, release
 GIB = 1024**3
 
 
-def test_an_account_without_room_for_the_code_is_said_before_anybody_approves(functions):
+def test_an_account_without_code_storage_left_is_reported_before_approval(functions):
     """Fault 97."""
     functions.code_used = 75 * GIB
     with pytest.raises(TargetInvalid, match=r"storage for Lambda code is full: 75\.0 of 75 GiB are used"):
@@ -1158,7 +1158,7 @@ def test_an_account_without_room_for_the_code_is_said_before_anybody_approves(fu
 
 
 @pytest.mark.parametrize("used, warned", [(67, False), (68, True)])
-def test_approvers_are_warned_when_the_room_for_code_is_nearly_used_up(functions, used, warned):
+def test_approvers_are_warned_when_code_storage_is_nearly_used_up(functions, used, warned):
     """Fault 97."""
     functions.code_used = used * GIB
     warning = target(functions).dry_run(artifacts()).warning
@@ -1169,7 +1169,7 @@ def test_approvers_are_warned_when_the_room_for_code_is_nearly_used_up(functions
 
 
 @pytest.mark.parametrize("state", ["Inactive", "Pending"])
-def test_a_version_that_is_asleep_is_not_gone_back_to_before_it_is_awake(functions, release, state):
+def test_an_inactive_version_is_not_restored_before_it_is_active(functions, release, state):
     """Fault 98: traffic would meet errors until Lambda has woken it."""
     functions.versions["1"]["State"] = state
     with pytest.raises(
@@ -1180,7 +1180,7 @@ def test_a_version_that_is_asleep_is_not_gone_back_to_before_it_is_awake(functio
     release.target.exists(release.baseline)
 
 
-def test_a_version_that_serves_and_sleeps_is_a_warning(functions, release):
+def test_an_inactive_current_version_is_a_warning(functions, release):
     """Fault 98: nobody has called it for weeks, so its first requests after a rollback would fail."""
     functions.versions["1"]["State"] = "Inactive"
     found = release.target.restorable(release.baseline)
@@ -1189,7 +1189,7 @@ def test_a_version_that_serves_and_sleeps_is_a_warning(functions, release):
     assert release.target.restorable(release.baseline).warning == ""
 
 
-def test_a_candidate_that_an_attempt_of_some_weeks_ago_made_gets_no_traffic_while_it_sleeps():
+def test_an_old_attempts_candidate_gets_no_traffic_while_inactive():
     """Fault 98: AWS makes no second version of the same code, and gives back the one that sleeps."""
     functions = FakeLambda(becomes="Inactive")
     functions.versions["1"]["State"] = "Active"

@@ -45,7 +45,7 @@ def alias(
 LATEST = {"FunctionName": "storefront", "Qualifier": "$LATEST"}
 
 
-def test_a_plan_only_looks(client):
+def test_a_plan_only_reads(client):
     with Stubber(client) as stub:
         stub.add_response("get_alias", alias("1", "r1"), ALIAS)
         stub.add_response(
@@ -96,7 +96,7 @@ def test_a_candidate_is_the_pinned_version_uploaded_and_published_in_one_call(cl
     assert prepared.candidate == CANDIDATE
 
 
-def test_code_that_is_there_already_is_published_with_its_digest_as_precondition(client):
+def test_existing_code_is_published_with_its_digest_as_precondition(client):
     with Stubber(client) as stub:
         stub.add_response(
             "get_function_configuration",
@@ -124,7 +124,7 @@ def test_code_that_is_there_already_is_published_with_its_digest_as_precondition
         stub.assert_no_pending_responses()
 
 
-def test_a_shift_is_one_write_with_the_revision_that_was_looked_at(client):
+def test_a_shift_is_one_write_with_the_revision_that_was_read(client):
     with Stubber(client) as stub:
         stub.add_response("get_alias", alias("1", "r1"), ALIAS)
         stub.add_response(
@@ -143,7 +143,7 @@ def test_a_shift_is_one_write_with_the_revision_that_was_looked_at(client):
     assert state == "r2"
 
 
-def test_a_restore_takes_every_weight_away_and_reads_back(client):
+def test_a_restore_removes_every_weight_and_reads_back(client):
     with Stubber(client) as stub:
         stub.add_response(
             "get_alias", alias("1", "r2", weights={"2": 0.1}, description="tagship x, fence 7"), ALIAS

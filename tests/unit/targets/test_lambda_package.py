@@ -29,7 +29,7 @@ def problems(raw, *, handler="app.handler", runtime="python3.13", layers=False):
     return list(look_into(raw, handler=handler, runtime=runtime, layers=layers).problems)
 
 
-def test_a_good_package_has_nothing_wrong():
+def test_a_good_package_has_no_problems():
     found = look_into(packed({"app.py": GOOD, "lib/x.py": "1"}), handler="app.handler", runtime="python3.13")
     assert (found.files, found.unzipped, found.problems) == (2, len(GOOD) + 1, ())
 
@@ -50,7 +50,7 @@ def test_a_good_package_has_nothing_wrong():
         ("", "", "x"),
     ],
 )
-def test_the_handlers_file_is_found_where_its_runtime_looks(handler, runtime, file):
+def test_the_handlers_file_is_looked_for_where_its_runtime_does(handler, runtime, file):
     assert problems(packed({file: "", "other/y": ""}, mode=0o755), handler=handler, runtime=runtime) == []
 
 
@@ -58,7 +58,7 @@ def test_the_handlers_file_is_found_where_its_runtime_looks(handler, runtime, fi
     "handler, runtime, looked",
     [("app.handler", "python3.13", "app.py"), ("index.handler", "nodejs22.x", "index.js")],
 )
-def test_a_handler_that_is_not_there_is_said(handler, runtime, looked):
+def test_a_missing_handler_is_reported(handler, runtime, looked):
     """Fault 84."""
     assert problems(packed({"other/x": "", "y": ""}), handler=handler, runtime=runtime) == [
         (
@@ -68,11 +68,11 @@ def test_a_handler_that_is_not_there_is_said(handler, runtime, looked):
     ]
 
 
-def test_a_handler_may_come_from_a_layer():
+def test_a_handler_can_come_from_a_layer():
     assert problems(packed({"x": ""}), layers=True) == []
 
 
-def test_a_package_with_one_top_folder_is_said():
+def test_a_package_with_one_top_folder_is_reported():
     """Fault 84."""
     assert problems(packed({"build/app.py": GOOD, "build/x.py": ""})) == [
         (
@@ -82,7 +82,7 @@ def test_a_package_with_one_top_folder_is_said():
     ]
 
 
-def test_a_file_that_only_its_owner_may_read_is_said():
+def test_a_file_that_only_its_owner_can_read_is_reported():
     """Fault 84."""
     (problem,) = problems(packed({"app.py": GOOD}, mode=0o600))
     assert problem == (
@@ -92,11 +92,11 @@ def test_a_file_that_only_its_owner_may_read_is_said():
 
 
 @pytest.mark.parametrize("mode, system", [(0o100000, 3), (0o600, 0)])
-def test_who_packs_without_modes_says_nothing_about_them(mode, system):
+def test_a_package_without_file_modes_is_not_checked_for_them(mode, system):
     assert problems(packed({"app.py": GOOD}, mode=mode, system=system)) == []
 
 
-def test_a_bootstrap_must_be_there_and_executable():
+def test_a_bootstrap_must_exist_and_be_executable():
     asked = {"handler": "x", "runtime": "provided.al2023"}
     assert "missing at the top level" in problems(packed({"x": ""}), **asked)[0]
     assert "not executable" in problems(packed({"bootstrap": ""}, mode=0o644), **asked)[0]
@@ -111,33 +111,33 @@ def test_python_is_compiled_and_never_run(tmp_path):
     assert problem.startswith("app.py is not valid Python in line 1: ")
 
 
-def test_a_newer_python_than_ours_is_not_judged():
+def test_a_newer_python_than_ours_is_not_checked():
     assert problems(packed({"app.py": "def handler(:\n"}), runtime="python3.99") == []
 
 
 @pytest.mark.parametrize("text", ["(" * 5_000, "\0", "x = " + "-" * 200_000 + "1", "[" * 300 + "]" * 300])
-def test_source_that_was_made_to_hurt_is_only_not_python(text):
+def test_malicious_source_is_reported_as_invalid_python_only(text):
     assert len(problems(packed({"app.py": text}))) == 1
 
 
-def test_everything_is_said_at_once():
+def test_all_problems_are_reported_at_once():
     assert len(problems(packed({"/x": "", "../y": "", "app.py": "def ("}, mode=0o600))) == 3
 
 
 @pytest.mark.parametrize(
     "raw", [b"", b"PK", b"not a zip" * 100, os.urandom(5000)], ids=["empty", "cut", "text", "noise"]
 )
-def test_what_is_no_zip_is_said(raw):
+def test_a_file_that_is_not_a_zip_is_reported(raw):
     assert problems(io.BytesIO(raw)) == ["It is not a zip file. Package it as a zip."]
 
 
-def test_every_way_to_cut_a_package_is_a_problem_and_no_crash():
+def test_every_truncated_package_is_a_problem_and_no_crash():
     whole = packed({"app.py": GOOD * 50}).getvalue()
     for end in range(0, len(whole), 7):
         assert problems(io.BytesIO(whole[:end]))
 
 
-def test_every_changed_byte_of_the_directory_is_no_crash():
+def test_every_changed_byte_of_the_directory_causes_no_crash():
     whole = packed({"app.py": GOOD}).getvalue()
     for at in range(whole.rfind(b"PK\x01\x02"), len(whole)):
         for value in (0, 0xFF):
@@ -148,7 +148,7 @@ def test_every_changed_byte_of_the_directory_is_no_crash():
             )
 
 
-def test_a_zip_bomb_is_seen_by_what_it_says_and_never_unpacked():
+def test_a_zip_bomb_is_detected_by_its_directory_and_never_unpacked():
     """Fault 84."""
     raw = packed({"app.py": GOOD, "bomb": b"\0" * (MOST_UNZIPPED + 1)})
     tracemalloc.start()
@@ -160,12 +160,12 @@ def test_a_zip_bomb_is_seen_by_what_it_says_and_never_unpacked():
     assert problem.startswith("It has 250 MB unzipped; Lambda's limit is 250 MB.")
 
 
-def test_a_directory_without_an_end_is_not_read():
+def test_an_endless_directory_is_not_read():
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0, 0)
     assert problems(io.BytesIO(end)) == ["It has too many files to inspect. Package fewer files."]
 
 
-def test_an_encrypted_package_is_said():
+def test_an_encrypted_package_is_reported():
     raw = bytearray(packed({"app.py": GOOD}).getvalue())
     raw[raw.rfind(b"PK\x01\x02") + 8] |= 1
     assert (

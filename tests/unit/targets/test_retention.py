@@ -53,7 +53,7 @@ def uses(function: FakeLambda) -> dict[str, str]:
     return {each.name: each.used for each in versions(function).stored(known(function))}
 
 
-def test_a_version_is_used_by_what_points_at_it(function: FakeLambda) -> None:
+def test_a_version_is_in_use_if_something_points_at_it(function: FakeLambda) -> None:
     """Fault 97."""
     function.point("1", weights={"2": 0.1})
     function.triggers["3"] = ["arn:aws:sqs:us-east-1:000000000000:orders"]
@@ -64,7 +64,7 @@ def test_a_version_is_used_by_what_points_at_it(function: FakeLambda) -> None:
     }
 
 
-def test_a_function_that_was_made_again_has_no_versions_of_the_releases(function: FakeLambda) -> None:
+def test_a_recreated_function_has_no_versions_of_the_releases(function: FakeLambda) -> None:
     recorded = known(function)
     function.versions["3"]["CodeSha256"] = "another function's version 3"
     stored = versions(function).stored(recorded)
@@ -73,20 +73,20 @@ def test_a_function_that_was_made_again_has_no_versions_of_the_releases(function
     assert not versions(function).stored(recorded)[0].revisions
 
 
-def test_every_page_of_versions_is_read_in_the_order_of_their_numbers(function: FakeLambda) -> None:
+def test_every_page_of_versions_is_read_in_numerical_order(function: FakeLambda) -> None:
     for number in range(9):
         function.latest["CodeSha256"] = f"more {number}"
         function.publish()
     assert list(uses(function)) == [f"version {number}" for number in range(1, 13)]
 
 
-def test_a_version_of_its_own_concurrency_is_used(function: FakeLambda) -> None:
+def test_a_version_with_its_own_concurrency_is_in_use(function: FakeLambda) -> None:
     function.provisioned_versions = ["3"]
     assert uses(function)["version 3"] == "it has provisioned concurrency"
 
 
 @pytest.mark.parametrize("number", ["", "$LATEST", "live"])
-def test_nothing_but_a_version_is_ever_deleted(function: FakeLambda, number: str) -> None:
+def test_only_versions_are_ever_deleted(function: FakeLambda, number: str) -> None:
     """Without a version's number Lambda deletes the function with all its versions."""
     revisions: Any = [{"id": number, "digest": "", "data": {}}] if number else []
     with pytest.raises(TargetInvalid, match=r"is not one published version\. It was not deleted"):
@@ -94,13 +94,13 @@ def test_nothing_but_a_version_is_ever_deleted(function: FakeLambda, number: str
     assert "delete_function" not in function.calls
 
 
-def test_a_version_that_is_gone_already_is_deleted_again(function: FakeLambda) -> None:
+def test_deleting_a_deleted_version_again_succeeds(function: FakeLambda) -> None:
     three = versions(function).stored(known(function))[2]
     function.refuses["delete_function"] = aws_error("ResourceNotFoundException", status=404)
     versions(function).delete(three)
 
 
-def test_lambda_refuses_what_an_alias_was_pointed_at_just_now(function: FakeLambda) -> None:
+def test_lambda_refuses_to_delete_a_version_that_an_alias_was_just_pointed_at(function: FakeLambda) -> None:
     three = versions(function).stored(known(function))[2]
     function.aliases["debug"] = function._alias("3", {}, "")
     with pytest.raises(
@@ -109,7 +109,7 @@ def test_lambda_refuses_what_an_alias_was_pointed_at_just_now(function: FakeLamb
         versions(function).delete(three)
 
 
-def test_who_may_not_delete_is_told(function: FakeLambda) -> None:
+def test_a_missing_permission_to_delete_is_reported(function: FakeLambda) -> None:
     three = versions(function).stored(known(function))[2]
     function.refuses["delete_function"] = aws_error("AccessDeniedException", status=403)
     with pytest.raises(CredentialsRefused, match="deleting version 3 of storefront"):
@@ -138,7 +138,9 @@ def definitions(service: FakeEcs) -> tuple[TaskDefinitions, list[Stored]]:
     return keeper, list(keeper.stored([*ours, {"id": "web:1", "digest": "", "data": {"of": "another"}}]))
 
 
-def test_a_task_definition_is_used_by_services_and_tasks_and_is_deregistered(service: FakeEcs) -> None:
+def test_a_task_definition_used_by_services_and_tasks_is_kept_and_others_are_deregistered(
+    service: FakeEcs,
+) -> None:
     service.register(task(family="storefront-worker"))
     keeper, stored = definitions(service)
     assert {each.name: each.used for each in stored} == {
@@ -165,7 +167,7 @@ def test_a_task_definition_that_ecs_keeps_is_reported(service: FakeEcs) -> None:
 # ---- templates ------------------------------------------------------------------------------------------------------
 
 
-def test_a_template_is_of_every_release_that_has_it_and_is_deleted_alone() -> None:
+def test_a_template_belongs_to_every_release_with_it_and_is_deleted_alone() -> None:
     bucket = stacks.FakeStacks()
     folder = f"tagship/{stacks.SPEC.stack}"
     bucket.kept = {f"{folder}/{name}.template": b"{}" for name in ("old", "new")} | {
@@ -187,7 +189,7 @@ def test_a_template_is_of_every_release_that_has_it_and_is_deleted_alone() -> No
 # ---- sites ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_site_goes_with_the_hashed_files_that_no_other_release_loads() -> None:
+def test_a_site_is_deleted_with_the_hashed_files_that_no_other_release_loads() -> None:
     """Fault 104: what a page that stays loads is never deleted."""
     site = sites.Site()
     old, new = site.serve(sites.OLD), site.serve(sites.NEW, "v1.4.0")
@@ -205,7 +207,7 @@ def test_a_site_goes_with_the_hashed_files_that_no_other_release_loads() -> None
     assert site.target("v1.5.0").restorable(new)
 
 
-def test_a_site_whose_deletion_was_cut_off_is_there_to_be_deleted_again() -> None:
+def test_an_interrupted_deletion_of_a_site_can_be_repeated() -> None:
     site = sites.Site()
     old = site.serve(sites.OLD)
     keeper = Sites(application="storefront", spec=sites.SPEC, s3=site.s3)  # type: ignore[arg-type]
@@ -219,7 +221,7 @@ def test_a_site_whose_deletion_was_cut_off_is_there_to_be_deleted_again() -> Non
     assert site.s3.objects == {}
 
 
-def test_a_site_that_was_uploaded_in_part_goes_with_its_release() -> None:
+def test_a_partially_uploaded_site_is_deleted_with_its_release() -> None:
     """Fault 97: nobody else would find the files of an upload that was cut off. The whole site beside it stays."""
     site = sites.Site()
     old = site.serve(sites.OLD)
@@ -245,7 +247,7 @@ def _after(calls: int, real: Any) -> Any:
     return refusing
 
 
-def test_a_site_of_another_bucket_is_nobodys() -> None:
+def test_a_site_in_another_bucket_belongs_to_no_release() -> None:
     site = sites.Site()
     old = site.serve(sites.OLD)
     spec = replace(sites.SPEC, function="another")

@@ -50,7 +50,7 @@ def problems(**changes: Any) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-def test_its_configuration_is_read_and_kept_as_its_own_noun() -> None:
+def test_its_configuration_is_read_and_stored_as_its_own_type() -> None:
     read = read_application(site())
     assert isinstance(read.target, PointerTarget)
     kept = json.loads(json.dumps(as_document(read)))
@@ -59,7 +59,7 @@ def test_its_configuration_is_read_and_kept_as_its_own_noun() -> None:
     assert kind_of(read.target) is KIND
 
 
-def test_the_other_kind_is_still_one() -> None:
+def test_the_other_kind_still_works() -> None:
     assert kind_of(read_application(application()).target).name == "lambda"
 
 
@@ -82,9 +82,7 @@ def test_the_other_kind_is_still_one() -> None:
         ),
     ],
 )
-def test_what_is_wrong_with_it_is_said_of_the_field_that_its_team_wrote(
-    changes: dict[str, Any], said: list[str]
-) -> None:
+def test_a_problem_names_the_field_that_its_team_wrote(changes: dict[str, Any], said: list[str]) -> None:
     assert problems(**changes) == said
 
 
@@ -100,12 +98,12 @@ SHARES = "strategy: shifts traffic in steps, but a target of type pointer can on
         {"type": "steps", "steps": [{"percent": 5}, {"percent": 100}]},
     ],
 )
-def test_a_target_that_moves_at_once_has_no_strategy_with_shares(strategy: dict[str, Any] | None) -> None:
+def test_a_target_that_moves_at_once_allows_no_stepped_strategy(strategy: dict[str, Any] | None) -> None:
     assert problems(strategy=strategy) == [SHARES]
     read_application(site(strategy={"type": "steps", "steps": [{"percent": 100}]}))
 
 
-def test_a_check_that_asks_what_such_a_target_does_not_have_is_refused() -> None:
+def test_a_check_that_needs_something_the_target_lacks_is_refused() -> None:
     counted = {
         "type": "metric",
         "name": "errors",
@@ -121,7 +119,7 @@ def test_a_check_that_asks_what_such_a_target_does_not_have_is_refused() -> None
     read_application(site(**{"health.checks": asked}))
 
 
-def test_the_role_allows_what_it_asks_and_nothing_of_the_other_kind() -> None:
+def test_the_role_allows_what_it_needs_and_nothing_of_the_other_kind() -> None:
     made = role.template(
         read_application(site()), bucket="releases", function_roles="arn:aws:iam::000000000000:role/tagship-*"
     )
@@ -134,7 +132,7 @@ def test_the_role_allows_what_it_asks_and_nothing_of_the_other_kind() -> None:
     assert session_policy(asked)
 
 
-def test_the_schema_has_it_with_an_example_for_every_field() -> None:
+def test_the_schema_includes_it_with_an_example_for_every_field() -> None:
     made = schema.schema("application")
     Draft202012Validator.check_schema(made)
     Draft202012Validator(made).validate(site())
@@ -145,7 +143,7 @@ def test_the_schema_has_it_with_an_example_for_every_field() -> None:
         assert "const" in field or field["examples"] == [KIND.example[name]], name
 
 
-def test_the_reference_has_its_fields_under_a_heading_of_their_own() -> None:
+def test_the_reference_has_its_fields_under_their_own_heading() -> None:
     made = reference.made("<!-- made by tools.reference: applications -->\n<!-- end -->")
     assert made.index("### `target`, of type `lambda`") < made.index("### `target`, of type `pointer`")
     assert "| `bucket` | text, at most 63 characters | **required** | The bucket that it lies in. |" in made

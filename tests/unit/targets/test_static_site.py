@@ -124,23 +124,23 @@ INDEX = (zipfile.ZipInfo("index.html"), b"hello")
         ),
     ],
 )
-def test_what_can_not_be_served_is_refused(files: Any, said: str) -> None:
+def test_an_unservable_file_is_refused(files: Any, said: str) -> None:
     (problem,) = problems(files)
     assert problem.startswith(said)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_two_files_of_one_name_are_refused() -> None:
+def test_two_files_with_one_name_are_refused() -> None:
     (problem,) = problems(packed(INDEX, INDEX))
     assert problem.startswith("It has two files with the same name: index.html.")
 
 
-def test_a_page_may_load_what_others_serve_and_what_has_no_hash() -> None:
+def test_a_page_can_load_external_files_and_files_without_a_hash() -> None:
     page = b'<script src="https://cdn.example.com/assets/a.js"></script><script src="/config.js"></script>'
     assert problems({"index.html": page + b'<img src="data:image/png;base64,AAAA">'}) == []
 
 
-def test_it_is_said_what_a_package_has() -> None:
+def test_the_package_summary_describes_its_content() -> None:
     said, _ = look_into(io.BytesIO(pack({**NEW, "CNAME": b"www.example.com"})), pattern=PATTERN)
     assert said.startswith("6 files, 78 bytes unzipped: 2 pages, and 2 with a hash in their name")
     assert said.endswith("Of no known type, so served as application/octet-stream: CNAME.")
@@ -164,15 +164,15 @@ def test_it_is_said_what_a_package_has() -> None:
         ("unknown", "application/octet-stream"),
     ],
 )
-def test_every_file_gets_its_type(path: str, kind: str) -> None:
+def test_every_file_gets_its_content_type(path: str, kind: str) -> None:
     assert headers_of(path, hashed=False) == {"ContentType": kind, "CacheControl": "no-cache"}
 
 
-def test_only_files_with_a_hash_in_their_name_are_kept_by_browsers() -> None:
+def test_browsers_cache_only_files_with_a_hash_in_their_name() -> None:
     assert headers_of("a.js", hashed=True)["CacheControl"] == "public, max-age=31536000, immutable"
 
 
-def test_a_package_is_looked_into_for_the_site_that_it_is_for(site: Site) -> None:
+def test_a_package_is_inspected_for_its_own_site(site: Site) -> None:
     """Faults 36 and 105."""
     artifacts = site.upload({"index.html": NEW["index.html"]})
 
@@ -201,7 +201,7 @@ def test_a_first_site_replaces_nothing(site: Site) -> None:
     )
 
 
-def test_a_plan_names_what_changes_and_removed_addresses_first(site: Site) -> None:
+def test_a_plan_lists_changes_with_removed_addresses_first(site: Site) -> None:
     old = site.serve({**OLD, "robots.txt": b"x", "feed.xml": b"a"})
     change = Planned(site, {**NEW, "feed.xml": b"b", "humans.txt": b"x"}).change
     assert change.summary == [
@@ -217,7 +217,7 @@ def test_a_plan_names_what_changes_and_removed_addresses_first(site: Site) -> No
     assert change.warnings == ["2 addresses will no longer answer: about/index.html, robots.txt."]
 
 
-def test_another_way_to_serve_the_same_files_is_a_change(site: Site) -> None:
+def test_serving_the_same_files_differently_is_a_change(site: Site) -> None:
     old = site.serve(OLD)
     artifacts = site.upload(OLD)
     spec = replace(SPEC, paths="files", hashed=())
@@ -230,14 +230,14 @@ def test_another_way_to_serve_the_same_files_is_a_change(site: Site) -> None:
     assert change.candidate["digest"] != old["digest"]
 
 
-def test_a_hashed_file_whose_content_changed_is_refused_before_anyone_is_asked(site: Site) -> None:
+def test_a_hashed_file_with_changed_content_is_refused_before_approval(site: Site) -> None:
     """Fault 106."""
     site.serve(OLD)
     with pytest.raises(TargetInvalid, match=r"vendor\.3f2a9c0d\.js: .* but its content differs from site"):
         Planned(site, {**NEW, "vendor.3f2a9c0d.js": b"another"})
 
 
-def test_a_file_that_browsers_did_not_keep_may_become_one_that_they_keep(site: Site) -> None:
+def test_an_uncached_file_can_become_a_cached_one(site: Site) -> None:
     before = site.target("v1.3.0", spec=replace(SPEC, hashed=()))
     artifacts = site.upload(OLD, "v1.3.0")
     prepared = before.prepare(artifacts, before.plan(artifacts, {}, weighted=True).candidate, lambda _: None)
@@ -248,7 +248,7 @@ def test_a_file_that_browsers_did_not_keep_may_become_one_that_they_keep(site: S
     assert site.s3.objects["immutable/assets/app-Old.js"] == b"another"
 
 
-def test_a_plan_reads_the_directory_of_the_package_and_no_file(site: Site) -> None:
+def test_a_plan_reads_only_the_packages_directory(site: Site) -> None:
     site.serve(OLD)
     read: list[int] = []
     get = site.s3.get_object
@@ -266,7 +266,7 @@ def test_a_plan_reads_the_directory_of_the_package_and_no_file(site: Site) -> No
 # ---- what is uploaded ------------------------------------------------------------------------------------------------
 
 
-def test_each_file_lies_where_the_function_looks_for_it(release: Planned) -> None:
+def test_each_file_is_stored_where_the_function_looks_for_it(release: Planned) -> None:
     """Faults 59 and 104."""
     s3, folder = release.site.s3, f"releases/{release.candidate['id']}/"
     assert {key.removeprefix(folder) for key in s3.objects if key.startswith(folder)} == {
@@ -286,7 +286,7 @@ def test_each_file_lies_where_the_function_looks_for_it(release: Planned) -> Non
     assert s3.headers["immutable/assets/app-New.js"]["CacheControl"].endswith("immutable")
 
 
-def test_what_has_not_changed_is_not_uploaded_again(site: Site) -> None:
+def test_an_unchanged_file_is_not_uploaded_again(site: Site) -> None:
     site.serve({**OLD, "basket.pdf": BASKET})
     planned = Planned(site, {**OLD, "basket.pdf": BASKET, "index.html": b"new"})
     site.faults.calls.clear()
@@ -297,7 +297,7 @@ def test_what_has_not_changed_is_not_uploaded_again(site: Site) -> None:
     assert site.s3.objects[f"releases/{planned.candidate['id']}/basket.pdf"] == BASKET
 
 
-def test_what_can_not_be_copied_is_uploaded(site: Site) -> None:
+def test_a_file_that_cannot_be_copied_is_uploaded(site: Site) -> None:
     old = site.serve({**OLD, "basket.pdf": BASKET})
     planned = Planned(site, {**NEW, "basket.pdf": BASKET})
     del site.s3.objects[f"releases/{old['id']}/basket.pdf"]
@@ -305,7 +305,7 @@ def test_what_can_not_be_copied_is_uploaded(site: Site) -> None:
     assert site.s3.objects[f"releases/{planned.candidate['id']}/basket.pdf"] == BASKET
 
 
-def test_a_large_site_goes_on_where_it_was(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_upload_continues_where_it_stopped(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Faults 60 and 109. Each call has time for four files; the clock moves with each look at it."""
     site.serve(OLD)
     files = {**NEW, **{f"page-{number}.html": b"%d" % number for number in range(10)}}
@@ -332,7 +332,7 @@ def test_a_large_site_goes_on_where_it_was(site: Site, monkeypatch: pytest.Monke
     assert site.faults.writes == 13 + 1 + 5, "each file once, the one new hashed file, and five lists"
 
 
-def test_progress_whose_files_are_gone_is_not_believed(site: Site) -> None:
+def test_progress_with_missing_files_is_not_trusted(site: Site) -> None:
     planned = Planned(site)
     planned.prepare()
     name = planned.candidate["id"]
@@ -343,7 +343,7 @@ def test_progress_whose_files_are_gone_is_not_believed(site: Site) -> None:
     assert objects[f"releases/{name}/prices.html"] == NEW["prices.html"]
 
 
-def test_a_file_that_was_made_to_look_unchanged_is_found(site: Site) -> None:
+def test_a_file_made_to_look_unchanged_is_detected(site: Site) -> None:
     """Fault 107."""
     old = site.serve(OLD)
     listing = json.loads(site.s3.objects[f"listings/{old['id']}.json"])
@@ -356,7 +356,7 @@ def test_a_file_that_was_made_to_look_unchanged_is_found(site: Site) -> None:
         planned.prepare()
 
 
-def test_a_hashed_file_of_an_earlier_release_is_never_overwritten(site: Site) -> None:
+def test_an_earlier_releases_hashed_file_is_never_overwritten(site: Site) -> None:
     site.serve(OLD)
     site.s3.objects["immutable/assets/app-New.js"] = b"of a release before"
     planned = Planned(site)
@@ -367,7 +367,7 @@ def test_a_hashed_file_of_an_earlier_release_is_never_overwritten(site: Site) ->
     assert site.s3.objects["immutable/assets/app-New.js"] == b"of a release before"
 
 
-def test_what_lies_in_the_folder_and_is_not_of_the_release_stops_it(site: Site) -> None:
+def test_a_foreign_file_in_the_releases_folder_stops_it(site: Site) -> None:
     planned = Planned(site)
     name = planned.change.candidate["digest"][:16]
     site.s3.objects[f"releases/{name}/evil.html"] = b"x"
@@ -384,7 +384,7 @@ def test_a_damaged_package_is_refused(site: Site) -> None:
         planned.prepare()
 
 
-def test_another_configuration_than_was_planned_with_is_not_uploaded(site: Site) -> None:
+def test_a_configuration_other_than_the_planned_one_is_not_uploaded(site: Site) -> None:
     planned = Planned(site)
     target = site.target(spec=replace(SPEC, paths="single-page"))
     with pytest.raises(PlanChanged):
@@ -395,7 +395,7 @@ def test_another_configuration_than_was_planned_with_is_not_uploaded(site: Site)
 # ---- the function ----------------------------------------------------------------------------------------------------
 
 
-def test_an_edit_that_was_not_published_is_published_when_asked_again(release: Planned) -> None:
+def test_an_unpublished_edit_is_published_by_the_next_attempt(release: Planned) -> None:
     """Fault 108. The step died between its two writes."""
     site, old = release.site, live(release.site)
     site.faults.refused = ("cloudfront:PublishFunction", aws_error("Throttling", status=503))
@@ -408,7 +408,7 @@ def test_an_edit_that_was_not_published_is_published_when_asked_again(release: P
     assert live(site)[release.candidate["id"]] == 10
 
 
-def test_an_edit_that_was_not_published_is_refused_after_the_restore(release: Planned) -> None:
+def test_an_unpublished_edit_is_refused_after_the_restore(release: Planned) -> None:
     """A late twin stands between its two writes while the rollback runs."""
     site, restored = release.site, []
     publish = site.cloudfront.publish_function
@@ -427,7 +427,7 @@ def test_an_edit_that_was_not_published_is_refused_after_the_restore(release: Pl
     assert release.candidate["id"] not in live(site)
 
 
-def test_code_that_cloudfront_can_not_run_is_never_published(release: Planned) -> None:
+def test_code_that_cloudfront_cannot_run_is_never_published(release: Planned) -> None:
     before = live(release.site)
     release.site.cloudfront.error = "ReferenceError: find is not defined"
     with pytest.raises(
@@ -437,14 +437,14 @@ def test_code_that_cloudfront_can_not_run_is_never_published(release: Planned) -
     assert live(release.site) == before
 
 
-def test_a_rollback_is_not_tried_out(release: Planned) -> None:
+def test_a_rollback_is_not_tested_first(release: Planned) -> None:
     release.target.set_weight(release.move(10))
     release.site.cloudfront.error = "CloudFront can test nothing just now"
     release.target.restore(baseline=release.change.baseline, candidate=release.candidate, fence=8)
     assert release.candidate["id"] not in live(release.site)
 
 
-def test_the_edit_of_a_dead_release_is_no_foreign_change(release: Planned) -> None:
+def test_a_dead_releases_edit_is_not_a_foreign_change(release: Planned) -> None:
     site = release.site
     site.faults.refused = ("cloudfront:PublishFunction", aws_error("AccessDenied", status=403))
     with pytest.raises(Exception, match="AccessDenied"):
@@ -458,14 +458,14 @@ def test_the_edit_of_a_dead_release_is_no_foreign_change(release: Planned) -> No
 
 
 @pytest.mark.parametrize("ask", ["verify_unchanged", "set_weight"])
-def test_an_edit_by_hand_is_not_overwritten_by_a_step(release: Planned, ask: str) -> None:
+def test_a_manual_edit_is_not_overwritten_by_a_step(release: Planned, ask: str) -> None:
     release.site.cloudfront.by_hand("function handler() {}", publish=False)
     with pytest.raises(TargetMoved, match="unpublished edit"):
         getattr(release.target, ask)(release.move(10))
     assert release.site.cloudfront.copies["DEVELOPMENT"] == "function handler() {}"
 
 
-def test_an_edit_by_hand_does_not_hold_up_a_rollback(release: Planned) -> None:
+def test_a_manual_edit_does_not_block_a_rollback(release: Planned) -> None:
     release.target.set_weight(release.move(10))
     release.site.cloudfront.by_hand("function handler() {}", publish=False)
     said = release.target.restore(baseline=release.change.baseline, candidate=release.candidate, fence=8)
@@ -473,7 +473,7 @@ def test_an_edit_by_hand_does_not_hold_up_a_rollback(release: Planned) -> None:
     assert release.candidate["id"] not in live(release.site)
 
 
-def test_a_site_that_was_led_further_back_can_be_restored(release: Planned) -> None:
+def test_a_site_that_was_rolled_back_further_can_be_restored(release: Planned) -> None:
     """Another baseline was chosen: the function still serves the first one."""
     older = release.site.serve({**OLD, "index.html": b"older"}, tag="v1.2.0")
     baseline = release.change.baseline
@@ -514,7 +514,7 @@ REFUSALS: dict[str, tuple[Callable[[Site], object], type[Exception], str]] = {
 
 
 @pytest.mark.parametrize("what", REFUSALS)
-def test_a_function_that_can_not_be_changed_is_refused_at_the_gate(site: Site, what: str) -> None:
+def test_a_function_that_cannot_be_changed_is_refused_at_the_gate(site: Site, what: str) -> None:
     old = site.serve(OLD)
     happens, error, said = REFUSALS[what]
     happens(site)
@@ -522,27 +522,27 @@ def test_a_function_that_can_not_be_changed_is_refused_at_the_gate(site: Site, w
         site.target().check(old)
 
 
-def test_a_function_that_two_releases_share_is_refused(site: Site) -> None:
+def test_a_function_with_two_releases_is_refused(site: Site) -> None:
     first, second = site.serve(OLD), site.serve(NEW)
     site.cloudfront.by_hand(serving(first, second))
     with pytest.raises(TargetInvalid, match=f"serves 50 % site {first['id']} and 50 % site {second['id']}"):
         site.target().check(None)
 
 
-def test_a_release_of_another_site_says_nothing_about_this_one(site: Site) -> None:
+def test_another_sites_record_is_ignored(site: Site) -> None:
     old = site.serve(OLD)
     elsewhere: Revision = {**old, "id": "c" * 16, "data": {**old["data"], "of": "another/site"}}
     assert site.target().check(elsewhere).said == "the function storefront-releases can be changed."
 
 
-def test_a_function_that_does_not_exist_is_refused(site: Site) -> None:
+def test_a_missing_function_is_refused(site: Site) -> None:
     site.faults.refused = ("cloudfront:GetFunction", aws_error("NoSuchFunctionExists", status=404))
     with pytest.raises(TargetInvalid, match="NoSuchFunctionExists"):
         site.target().check(None)
 
 
 @pytest.mark.parametrize("path", ["immutable/assets/app-Old.js", "immutable/vendor.3f2a9c0d.js"])
-def test_a_baseline_without_one_of_its_hashed_files_is_no_baseline(site: Site, path: str) -> None:
+def test_a_baseline_with_a_missing_hashed_file_cannot_be_restored(site: Site, path: str) -> None:
     old = site.serve(OLD)
     assert site.target().restorable(old)
     site.s3.objects[path] = b"something else"
@@ -550,14 +550,14 @@ def test_a_baseline_without_one_of_its_hashed_files_is_no_baseline(site: Site, p
         site.target().restorable(old)
 
 
-def test_a_move_that_no_distribution_shows_any_longer_never_settles(release: Planned) -> None:
+def test_a_move_that_no_distribution_uses_any_more_never_settles(release: Planned) -> None:
     release.target.set_weight(release.move(10))
     release.site.cloudfront.status = "UNASSOCIATED"
     with pytest.raises(TargetInvalid, match="no distribution"):
         release.target.verify_weight(release.move(10))
 
 
-def test_health_checks_ask_a_revision_by_a_header() -> None:
+def test_health_checks_select_a_revision_by_a_header() -> None:
     revision: Revision = {"id": "a" * 16, "digest": "a" * 64, "data": {}}
     asked = static_site.KIND.subject(SPEC, revision)
     assert asked.headers == {"x-tagship-release": "a" * 16}
@@ -565,7 +565,7 @@ def test_health_checks_ask_a_revision_by_a_header() -> None:
     assert static_site.KIND.subject(SPEC, None).headers == {}
 
 
-def test_without_a_package_nothing_may_be_uploaded() -> None:
+def test_without_a_package_nothing_can_be_uploaded() -> None:
     looking = {action for right in static_site.rights(SPEC, objects=()) for action in right.actions}
     assert not looking & {"s3:PutObject", "s3:GetObjectVersion"}
     assert not [

@@ -87,6 +87,6 @@ class TestStaticSite(Beginning, Settling):
     def make(self) -> Bench:
         return SiteBench()
 
-    def test_its_rights_are_what_it_calls(self, bench: Bench) -> None:
+    def test_its_permissions_match_its_calls(self, bench: Bench) -> None:
         rights = static_site.rights(SPEC, objects=["arn:aws:s3:::releases/*"])
         assert {action for right in rights for action in right.actions} == set(bench.actions)

@@ -74,7 +74,7 @@ def uris(code: Code, *events: dict[str, Any]) -> list[str]:
 # ---- what the code says ----------------------------------------------------------------------------------------------
 
 
-def test_what_was_written_is_read_back() -> None:
+def test_written_code_is_read_back_unchanged() -> None:
     assert Code.read(SHARED.text()) == SHARED
     assert SHARED.text() == code(site(NEW, 10), site(OLD, 90)).text()
 
@@ -90,15 +90,15 @@ def test_what_was_written_is_read_back() -> None:
         lambda text: "",
     ],
 )
-def test_code_that_somebody_edited_is_not_ours(edit: Any) -> None:
+def test_edited_code_is_not_recognized_as_ours(edit: Any) -> None:
     assert Code.read(edit(SHARED.text())) is None
 
 
-def test_a_function_that_serves_nothing_may_look_as_its_stack_made_it() -> None:
+def test_a_function_that_serves_nothing_can_have_its_stacks_code() -> None:
     assert Code.read('const TAGSHIP = {"serves": []};\nfunction handler() {}') == Code()
 
 
-def test_the_longest_code_fits_into_what_cloudfront_takes() -> None:
+def test_the_longest_code_fits_cloudfronts_limit() -> None:
     folders = [f"{number:02}{'x' * 98}/" for number in range(20)]
     longest = [
         Serving(id="f" * 16, digest="f" * 64, percent=50, hashed=hashed_pattern(folders), paths="single-page")
@@ -110,7 +110,7 @@ def test_the_longest_code_fits_into_what_cloudfront_takes() -> None:
 # ---- what the function does ------------------------------------------------------------------------------------------
 
 
-def test_paths_lead_to_files_of_the_release() -> None:
+def test_paths_are_mapped_to_the_releases_files() -> None:
     wanted = {
         ("folders", "/"): f"/releases/{OLD}/index.html",
         ("folders", "/about/"): f"/releases/{OLD}/about/index.html",
@@ -132,7 +132,7 @@ def test_paths_lead_to_files_of_the_release() -> None:
         assert dict(zip(events, found, strict=True)) == {uri: wanted[paths, uri] for uri in events}
 
 
-def test_a_visitor_stays_with_one_release_and_a_growing_share_only_adds_visitors() -> None:
+def test_a_visitor_stays_on_one_release_and_a_growing_share_only_adds_visitors() -> None:
     visitors = [
         asked(ip=f"198.51.100.{number % 250}", user_agent=f"browser {number // 250}")
         for number in range(2000)
@@ -151,7 +151,7 @@ def test_a_visitor_stays_with_one_release_and_a_growing_share_only_adds_visitors
         before = new
 
 
-def test_a_request_may_ask_for_a_release_that_serves() -> None:
+def test_a_request_can_select_a_serving_release() -> None:
     by_header = [asked(x_tagship_release=NEW), asked(x_tagship_release=OLD)]
     by_cookie = [asked(cookie=NEW), asked(cookie=OLD)]
     for pair in (by_header, by_cookie):
@@ -168,7 +168,7 @@ def test_without_a_release_nothing_is_served() -> None:
     assert answer["headers"]["cache-control"] == {"value": "no-store"}
 
 
-def test_python_and_javascript_take_the_same_names_for_hashed() -> None:
+def test_python_and_javascript_recognize_the_same_names_as_hashed() -> None:
     names = [
         "app.3f2a9c0d.js",
         "main-4KQ2ZX7P.js.map",
@@ -196,7 +196,7 @@ def test_python_and_javascript_take_the_same_names_for_hashed() -> None:
     }
 
 
-def test_the_code_uses_no_word_that_cloudfront_does_not_know() -> None:
+def test_the_code_uses_only_what_cloudfront_supports() -> None:
     assert not re.search(
         r"\b(async|await|import|export|eval|Function|setTimeout|Math\.random|Date)\b", SHARED.text()
     )

@@ -133,7 +133,7 @@ def both(request: pytest.FixtureRequest) -> Both:
     return both
 
 
-def test_a_restore_has_the_last_word_over_a_late_step(both: Both) -> None:
+def test_a_restore_wins_over_a_late_step(both: Both) -> None:
     late = set()
     for order in ORDERS:
         moved, restored = both.run(order, both.move, both.restore)
@@ -146,7 +146,7 @@ def test_a_restore_has_the_last_word_over_a_late_step(both: Both) -> None:
     assert late == {str, TargetMoved, LockLost}, "some orders let the step come first, some refuse it"
 
 
-def test_twins_give_a_share_once(both: Both) -> None:
+def test_duplicates_give_a_share_once(both: Both) -> None:
     for order in SOME:
         first, second = both.run(order, both.move, both.move)
         assert first == second, order
@@ -154,7 +154,7 @@ def test_twins_give_a_share_once(both: Both) -> None:
         assert [it.percent for it in both.live().serves] == [10, 90], order
 
 
-def test_twins_restore_once(both: Both) -> None:
+def test_duplicates_restore_once(both: Both) -> None:
     for order in SOME:
         both.run([], both.move, lambda _: None)
         both.stood, before = dict(both.bench.site.cloudfront.copies), both.stood

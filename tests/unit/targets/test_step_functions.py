@@ -62,7 +62,7 @@ def invoking(**parameters: Any) -> dict[str, Any]:
 # ---- the definition -------------------------------------------------------------------------------------------------
 
 
-def test_a_definition_in_order_is_said_to_be_so(bench: MachineBench) -> None:
+def test_a_valid_definition_is_confirmed(bench: MachineBench) -> None:
     assert looked_into(bench, NEW) == ("order.asl.json defines 2 states, beginning with Charge.", [])
 
 
@@ -82,7 +82,7 @@ def test_a_definition_in_order_is_said_to_be_so(bench: MachineBench) -> None:
         (definition(Other={"Type": "Task", "Resource": "${Unknown}"}), r"nothing replaces \$\{Unknown\}"),
     ],
 )
-def test_what_is_no_definition_is_refused_before_anybody_is_asked(
+def test_an_invalid_definition_is_refused_before_approval(
     bench: MachineBench, content: Any, said: str
 ) -> None:
     (problem,) = looked_into(bench, content)[1]
@@ -92,13 +92,13 @@ def test_what_is_no_definition_is_refused_before_anybody_is_asked(
     assert bench.writes() == 0
 
 
-def test_a_change_that_no_request_can_list_is_refused(bench: MachineBench) -> None:
+def test_a_change_too_long_to_list_in_a_request_is_refused(bench: MachineBench) -> None:
     bench.bring(definition(**{f"State {number}": {"Type": "Succeed"} for number in range(5_000)}))
     with pytest.raises(TargetInvalid, match=r"500\d differences\) that no request for approval can list"):
         bench.target().plan(bench.artifacts, {}, weighted=True)
 
 
-def test_what_differs_between_stages_is_put_in(bench: MachineBench) -> None:
+def test_values_that_differ_between_stages_are_substituted(bench: MachineBench) -> None:
     document = definition(Other={"Type": "Task", "Resource": "${Charge}", "End": True})
     bench.bring(document)
     release = Release(bench)
@@ -107,12 +107,12 @@ def test_what_differs_between_stages_is_put_in(bench: MachineBench) -> None:
     assert made["States"]["Other"]["Resource"] == CHARGE
 
 
-def test_a_definition_that_is_written_differently_is_no_change(bench: MachineBench) -> None:
+def test_a_differently_formatted_definition_is_no_change(bench: MachineBench) -> None:
     bench.bring(json.dumps(definition(), indent=4, sort_keys=True).encode())
     assert bench.target().plan(bench.artifacts, {}, weighted=True).nothingToChange
 
 
-def test_each_difference_is_a_line_dangerous_ones_first_and_no_data_is_shown(bench: MachineBench) -> None:
+def test_each_difference_is_a_line_dangerous_ones_first_without_data(bench: MachineBench) -> None:
     before = definition(
         Old={"Type": "Pass", "End": True},
         Kept={"Type": "Pass", "Result": "hunter2", "End": True},
@@ -170,13 +170,13 @@ def test_each_difference_is_a_line_dangerous_ones_first_and_no_data_is_shown(ben
         ("{% $role %}", "chosen at run time"),
     ],
 )
-def test_a_role_that_a_task_takes_on_is_shown(bench: MachineBench, credentials: Any, shown: str) -> None:
+def test_a_role_that_a_task_assumes_is_shown(bench: MachineBench, credentials: Any, shown: str) -> None:
     bench.bring(definition(Other=invoking(Parameters={"FunctionName": CHARGE}, Credentials=credentials)))
     change = bench.target().plan(bench.artifacts, {}, weighted=True)
     assert f"Takes on a role for the first time: {shown}" in change.summary
 
 
-def test_other_settings_of_the_state_machine_are_shown(bench: MachineBench) -> None:
+def test_changed_settings_of_the_state_machine_are_shown(bench: MachineBench) -> None:
     bench.states.change(
         tracingConfiguration={"enabled": True}, encryptionConfiguration={"kmsKeyId": "alias/orders"}
     )
@@ -212,7 +212,7 @@ def test_other_settings_of_the_state_machine_are_shown(bench: MachineBench) -> N
         ({"Type": "Task", "Resource": "arn:aws:states:::sns:publish", "End": True}, ""),
     ],
 )
-def test_approvers_are_warned_of_what_no_version_pins(
+def test_approvers_are_warned_of_unversioned_calls(
     bench: MachineBench, state: dict[str, Any], named: str
 ) -> None:
     """Fault 118."""
@@ -255,14 +255,14 @@ def test_approvers_read_that_somebody_elses_definition_is_replaced(bench: Machin
 # ---- the state machine ----------------------------------------------------------------------------------------------
 
 
-def test_a_role_that_nobody_foresaw_is_refused(bench: MachineBench) -> None:
+def test_a_role_that_is_not_configured_is_refused(bench: MachineBench) -> None:
     bench.states.change(roleArn="arn:aws:iam::123456789012:role/admin")
     for ask in (lambda: bench.target().check(None), lambda: planned(bench, NEW)):
         with pytest.raises(TargetInvalid, match="not among the target's executionRoles"):
             ask()
 
 
-def test_who_starts_executions_without_the_alias_is_named(bench: MachineBench) -> None:
+def test_callers_that_bypass_the_alias_are_named(bench: MachineBench) -> None:
     """Fault 119."""
     bench.states.begin("ours", version="1", alias="live")
     bench.states.begin("pinned", version="1")
@@ -279,7 +279,7 @@ def test_who_starts_executions_without_the_alias_is_named(bench: MachineBench) -
     assert found.remedies == [f"Start executions with the alias {ARN}:live, not with {ARN}"]
 
 
-def test_an_alias_that_is_split_is_refused(bench: MachineBench) -> None:
+def test_a_split_alias_is_refused(bench: MachineBench) -> None:
     bench.states.change(definition=json.dumps(NEW))
     bench.states.point({"1": 90, bench.states.publish(): 10})
     for ask in (lambda: bench.target().check(None), bench.target().serving, lambda: planned(bench, NEW)):
@@ -288,25 +288,25 @@ def test_an_alias_that_is_split_is_refused(bench: MachineBench) -> None:
 
 
 @pytest.mark.parametrize("number, said", [(899, ""), (900, "has 900 of at most 1000 versions")])
-def test_the_room_for_versions_is_looked_at(bench: MachineBench, number: int, said: str) -> None:
+def test_the_remaining_versions_quota_is_checked(bench: MachineBench, number: int, said: str) -> None:
     bench.states.versions |= {str(each): bench.states.versions["1"] for each in range(2, number + 1)}
     warning = bench.target().check(None).warning
     assert said in warning if said else not warning
 
 
-def test_a_state_machine_without_room_is_refused(bench: MachineBench) -> None:
+def test_a_state_machine_without_versions_left_is_refused(bench: MachineBench) -> None:
     bench.states.versions |= {str(each): bench.states.versions["1"] for each in range(2, 1001)}
     with pytest.raises(TargetInvalid, match="as many as Step Functions allows"):
         bench.target().check(None)
 
 
-def test_a_key_that_tagship_may_not_use_is_said(bench: MachineBench) -> None:
+def test_a_key_without_permission_is_reported(bench: MachineBench) -> None:
     bench.states.refused = ("states:DescribeStateMachine", aws_error("KmsAccessDeniedException"))
     with pytest.raises(TargetInvalid, match="KmsAccessDeniedException"):
         bench.target().check(None)
 
 
-def test_the_rights_of_the_longest_names_fit_into_a_session() -> None:
+def test_the_permissions_with_the_longest_names_fit_a_session_policy() -> None:
     arn = f"arn:aws-us-gov:iam::123456789012:role/{'r' * 64}"
     spec = replace(SPEC, stateMachine="m" * 80, region="ap-southeast-2", role=arn, executionRoles=(arn,) * 2)
     rights = step_functions.rights(spec, objects=[f"arn:aws:s3:::{'b' * 63}/releases/{'a' * 40}/v1.0.0/*"])
@@ -324,7 +324,7 @@ def test_a_metric_check_counts_executions_by_version() -> None:
 # ---- the candidate --------------------------------------------------------------------------------------------------
 
 
-def test_what_somebody_changed_after_the_plan_is_not_overwritten(bench: MachineBench) -> None:
+def test_changes_after_the_plan_are_not_overwritten(bench: MachineBench) -> None:
     """Fault 120."""
     release = Release(bench)
     bench.states.change(definition=json.dumps(definition(after="ByHand")))
@@ -335,7 +335,7 @@ def test_what_somebody_changed_after_the_plan_is_not_overwritten(bench: MachineB
     assert bench.states.latest == before
 
 
-def test_a_definition_that_stands_already_is_published_as_it_is(bench: MachineBench) -> None:
+def test_an_existing_definition_is_published_as_it_is(bench: MachineBench) -> None:
     bench.states.change(definition=json.dumps(NEW))
     revision = bench.states.latest["revisionId"]
     release = Release(bench)
@@ -399,7 +399,7 @@ def test_an_express_state_machine_is_released_and_rolled_back(bench: MachineBenc
     assert bench.shares() == {"1": 100}
 
 
-def test_what_was_not_published_gets_no_traffic(bench: MachineBench) -> None:
+def test_an_unpublished_candidate_gets_no_traffic(bench: MachineBench) -> None:
     release = Release(bench)
     with pytest.raises(TargetInvalid, match="no version of storefront was published yet"):
         release.set_weight(10)
@@ -415,7 +415,7 @@ def prepared(bench: MachineBench, *, fence: int = FENCE) -> Release:
     return release
 
 
-def test_a_late_move_takes_itself_back_to_what_the_newer_one_wrote(bench: MachineBench) -> None:
+def test_a_late_move_reverts_itself_to_the_newer_ones_routing(bench: MachineBench) -> None:
     """Fault 122. The restore comes between the late move's last look and its write."""
     release = prepared(bench)
     bench.states.moved = release.restore
@@ -426,7 +426,7 @@ def test_a_late_move_takes_itself_back_to_what_the_newer_one_wrote(bench: Machin
     assert set(bench.states.tags) == {"tagship:fence:8"}
 
 
-def test_a_late_step_of_the_same_release_takes_itself_back_too(bench: MachineBench) -> None:
+def test_a_late_step_of_the_same_release_reverts_itself_too(bench: MachineBench) -> None:
     release = prepared(bench)
     late, newer = release.move(10), release.move(50)
     bench.states.moved = lambda: release.target.set_weight(newer)
@@ -459,7 +459,7 @@ def test_the_baseline_is_held_so_that_nobody_deletes_it(bench: MachineBench) -> 
 # ---- a rollback -----------------------------------------------------------------------------------------------------
 
 
-def test_a_rollback_lists_the_executions_that_it_does_not_undo(bench: MachineBench) -> None:
+def test_a_rollback_lists_the_executions_it_cannot_undo(bench: MachineBench) -> None:
     """Faults 61 and 123."""
     release = prepared(bench)
     release.set_weight(50)
@@ -472,7 +472,7 @@ def test_a_rollback_lists_the_executions_that_it_does_not_undo(bench: MachineBen
     assert "old" not in said
 
 
-def test_a_rollback_is_not_held_up_by_what_it_cannot_list(bench: MachineBench) -> None:
+def test_a_rollback_continues_if_executions_cannot_be_listed(bench: MachineBench) -> None:
     for throttled in (False, True):
         release = prepared(bench)
         release.set_weight(50)
@@ -496,7 +496,7 @@ def test_an_alias_that_is_used_by_now_is_not_removed(bench: MachineBench) -> Non
     assert bench.shares() == {"2": 100}
 
 
-def test_a_first_release_that_its_twin_removes_at_the_same_time_is_removed(bench: MachineBench) -> None:
+def test_a_first_release_that_a_duplicate_removes_concurrently_is_removed(bench: MachineBench) -> None:
     bench.empty()
     release = prepared(bench)
     release.set_weight(100)
@@ -505,7 +505,7 @@ def test_a_first_release_that_its_twin_removes_at_the_same_time_is_removed(bench
     assert bench.shares() == {}
 
 
-def test_an_alias_that_was_deleted_during_a_release_is_made_again_by_a_rollback_only(
+def test_a_deleted_alias_is_created_again_only_by_a_rollback(
     bench: MachineBench,
 ) -> None:
     release = prepared(bench)
@@ -522,7 +522,7 @@ def test_an_alias_that_was_deleted_during_a_release_is_made_again_by_a_rollback_
     assert bench.shares() == {"1": 100}
 
 
-def test_a_state_machine_that_was_created_again_has_no_baseline(bench: MachineBench) -> None:
+def test_a_recreated_state_machine_has_no_baseline(bench: MachineBench) -> None:
     release = prepared(bench)
     assert release.change.baseline is not None
     release.target.restorable(release.change.baseline)
@@ -532,7 +532,7 @@ def test_a_state_machine_that_was_created_again_has_no_baseline(bench: MachineBe
             ask(release.change.baseline)
 
 
-def test_what_serves_can_be_adopted(bench: MachineBench) -> None:
+def test_the_serving_version_can_be_adopted(bench: MachineBench) -> None:
     serves = bench.target().serving()
     assert serves is not None
     assert serves["id"] == "1"
@@ -558,7 +558,7 @@ def versions_of(bench: MachineBench) -> Any:
     )
 
 
-def test_an_old_version_is_deleted_only_where_nothing_uses_it(bench: MachineBench) -> None:
+def test_an_old_version_is_deleted_only_if_nothing_uses_it(bench: MachineBench) -> None:
     """Fault 97."""
     known = [bench.target().serving(), *(released(bench, number) for number in (2, 3, 4, 5))]
     bench.states.executions.clear()
@@ -583,7 +583,7 @@ def test_an_old_version_is_deleted_only_where_nothing_uses_it(bench: MachineBenc
         versions_of(bench).delete(replace(stored[0], revisions=()))
 
 
-def test_a_version_of_a_state_machine_that_was_created_again_is_no_releases(bench: MachineBench) -> None:
+def test_a_recreated_state_machines_version_belongs_to_no_release(bench: MachineBench) -> None:
     known = [bench.target().serving()]
     assert [each.revisions for each in versions_of(bench).stored(known)] == [known]
     bench.states.versions["1"]["definition"] = json.dumps(definition(after="Other"))

@@ -116,7 +116,7 @@ class TestStateMachine(Beginning, Settings, Settling):
     def make(self) -> MachineBench:
         return MachineBench()
 
-    def test_its_rights_are_what_it_calls(self) -> None:
+    def test_its_permissions_match_its_calls(self) -> None:
         rights = step_functions.KIND.rights(SPEC, objects=["arn:aws:s3:::releases/*"])
         asked = {action for right in rights for action in right.actions}
         assert asked == {*MachineBench.actions, "states:StartSyncExecution"}

@@ -77,7 +77,7 @@ class Both:
         )
 
 
-def test_a_restore_has_the_last_word_over_a_late_step() -> None:
+def test_a_restore_wins_over_a_late_step() -> None:
     """Fault 122."""
     both, late = Both(), set()
     for order in ORDERS:
@@ -92,7 +92,7 @@ def test_a_restore_has_the_last_word_over_a_late_step() -> None:
     assert late >= {str, LockLost}, "some orders let the step come first, some refuse it"
 
 
-def test_twins_give_a_share_that_both_want() -> None:
+def test_duplicates_that_give_the_same_share_both_succeed() -> None:
     both = Both()
     for order in ORDERS[::3]:
         first, second = both.run(order, both.move(10), both.move(10))

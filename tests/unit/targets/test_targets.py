@@ -15,7 +15,7 @@ from tests.unit.builders import application
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_a_session_is_kept_for_a_target_of_each_kind(kind: Kind) -> None:
+def test_sessions_are_reused_for_every_kind_of_target(kind: Kind) -> None:
     """What the application's role gave is looked up by what it was given for, settings and all."""
 
     def errand() -> Errand:
@@ -42,7 +42,7 @@ def test_previews_show_a_plan_of_each_kind(kind: Kind) -> None:
     assert kind.planned
 
 
-def test_a_target_works_on_a_client_in_the_applications_role_that_may_do_what_is_needed():
+def test_a_target_gets_a_client_in_the_applications_role_with_the_needed_permissions():
     asked = []
 
     def client_as(service, *, may, config=None):
@@ -94,7 +94,7 @@ def test_a_target_works_on_a_client_in_the_applications_role_that_may_do_what_is
     assert {right.on for right in preparing[:-1]} == {(arn, f"{arn}:*"), ("*",)}
 
 
-def test_the_role_itself_may_read_every_tag_of_its_application_and_no_other():
+def test_the_role_can_read_every_tag_of_its_application_and_no_other():
     role = rights(read_application(application()).target, application="storefront", bucket="releases")
     assert role[-1].on == ("arn:aws:s3:::releases/releases/storefront/*",)
     assert len(session_policy(role)) < 1150

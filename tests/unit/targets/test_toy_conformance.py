@@ -145,7 +145,7 @@ class TestPointer(Beginning):
     def make(self) -> Bench:
         return PointerBench()
 
-    def test_its_rights_are_what_it_calls(self, bench: Bench) -> None:
+    def test_its_permissions_match_its_calls(self, bench: Bench) -> None:
         rights = toy.KIND.rights(SPEC, objects=["arn:aws:s3:::releases/*"])
         assert {action for right in rights for action in right.actions} == set(bench.actions)
         assert {action for actions in ACTIONS.values() for action in actions} == set(bench.actions)

@@ -59,7 +59,7 @@ def picture(char: str) -> bool:
 @given(HOSTILE)
 @example("a\ufe0f\u200d👩")
 @example("👩\u200d\u2800")
-def test_nothing_hidden_is_left_and_a_second_look_changes_nothing(text: str) -> None:
+def test_no_hidden_character_is_left_and_cleaning_again_changes_nothing(text: str) -> None:
     shown = visible(text)
     assert hidden_in(shown) == []
     assert visible(shown) == shown
@@ -69,7 +69,7 @@ def test_nothing_hidden_is_left_and_a_second_look_changes_nothing(text: str) -> 
 @given(HOSTILE, st.integers(min_value=1, max_value=120))
 @example("👩\u200d💻", 2)
 @example(" " * 50, 4)
-def test_a_line_is_one_line_of_bounded_length_with_nothing_hidden(text: str, limit: int) -> None:
+def test_a_line_has_bounded_length_without_hidden_characters(text: str, limit: int) -> None:
     shown = line(text, limit)
     assert len(shown) <= limit
     assert "\n" not in shown and "\t" not in shown and shown == shown.strip()
@@ -78,7 +78,7 @@ def test_a_line_is_one_line_of_bounded_length_with_nothing_hidden(text: str, lim
 
 
 @given(HOSTILE, st.integers(min_value=1, max_value=120))
-def test_an_exact_value_is_ascii_but_for_what_is_named(text: str, limit: int) -> None:
+def test_an_exact_value_is_ascii_except_for_named_characters(text: str, limit: int) -> None:
     shown = exact(text, limit)
     assert len(shown) <= limit + 2
     assert all(" " <= char <= "~" or char in "⟨⟩…" for char in shown)
@@ -94,7 +94,7 @@ SAID: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("way", SAID)
 @given(text=HOSTILE)
-def test_the_rule_is_the_same_wherever_text_is_said(way: str, text: str) -> None:
+def test_the_same_rule_applies_wherever_text_is_shown(way: str, text: str) -> None:
     text = text.replace("\x1b", "\x07")  # colours are the terminal's own
     assert hidden_in(SAID[way](text)) == []
 
@@ -109,19 +109,19 @@ def test_the_log_hides_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(written)["message"] == "a⟨U+202E⟩⟨U+001B⟩[31mb⟨U+D800⟩: grüße"
 
 
-def test_what_only_looks_alike_does_not_look_alike() -> None:
+def test_lookalike_texts_are_shown_differently() -> None:
     assert exact("\u0430cme/store") == "'⟨U+0430⟩cme/store'"
     assert exact("v1\n\u202ex") == "'v1⟨U+000A⟩⟨U+202E⟩x'"
     assert exact(None) == "None"
     assert exact("x" * 200, 10) == "'" + "x" * 9 + "…'"
 
 
-def test_words_stay_apart_and_keep_their_letters() -> None:
+def test_words_stay_separate_and_keep_their_letters() -> None:
     assert line("  disk\r\nfull on\u2028köln ") == "disk full on⟨U+2028⟩köln"
     assert line("disk\u00a0full") == "disk full"
 
 
-def test_a_line_that_is_cut_says_so_and_does_not_look_at_all_of_a_long_text() -> None:
+def test_a_shortened_line_says_so_without_reading_all_of_a_long_text() -> None:
     assert line("x" * 501, 500) == "x" * 499 + "…"
     assert line("x" * 500, 500) == "x" * 500
     assert line("x" + " " * 10_000_000 + "y", 20) == "x …"
@@ -149,7 +149,7 @@ def test_a_line_that_is_cut_says_so_and_does_not_look_at_all_of_a_long_text() ->
         ("a\u200ab", "a b"),
     ],
 )
-def test_what_cannot_be_seen_is_named(hidden, shown):
+def test_invisible_characters_are_named(hidden, shown):
     assert visible(hidden) == shown
     assert visible(shown) == shown
 
@@ -165,12 +165,12 @@ def test_what_cannot_be_seen_is_named(hidden, shown):
         "—…€",
     ],
 )
-def test_what_people_write_stays_as_it_is(text):
+def test_ordinary_text_is_unchanged(text):
     assert visible(text) == text
 
 
 @given(st.text(alphabet="ab \n", max_size=400), st.integers(1, 5), st.integers(1, 80))
-def test_folding_loses_nothing_but_white_space(text, lines, chars):
+def test_wrapping_loses_only_white_space(text, lines, chars):
     head, rest = fold(text, lines=lines, chars=chars)
     assert (head + rest).replace(" ", "").replace("\n", "") == text.replace(" ", "").replace("\n", "")
 

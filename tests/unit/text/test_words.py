@@ -29,16 +29,16 @@ FAILED = json.dumps(
         ('{"errorMessage": "cut in the mid', '{"errorMessage": "cut in the mid'),
     ],
 )
-def test_a_cause_in_words(cause, words):
+def test_a_cause_is_in_words(cause, words):
     assert cause_in_words(cause) == words
 
 
 @pytest.mark.parametrize(
     "cause", ["x" * 5000, json.dumps({"errorMessage": "x" * 5000}), json.dumps({"Cause": "x" * 5000})]
 )
-def test_a_cause_is_no_longer_than_people_read(cause):
+def test_a_cause_is_shortened_to_what_people_read(cause):
     assert cause_in_words(cause) == "x" * 1000
 
 
-def test_a_cause_that_is_nested_beyond_measure_is_shown_as_it_is():
+def test_a_deeply_nested_cause_is_shown_unchanged():
     assert cause_in_words("[" * 32_000) == "[" * 1000

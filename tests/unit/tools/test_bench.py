@@ -40,18 +40,18 @@ HISTORY = [
 ]
 
 
-def test_a_transition_is_every_state_and_every_try_of_a_task_inside_a_map_too():
+def test_a_transition_is_every_state_and_every_attempt_of_a_task_including_those_in_a_map():
     plan, gates, passed = 3, 1 + 2, 1
     assert transitions(HISTORY) == plan + gates + passed
 
 
-def test_a_history_with_the_states_inside_a_map_gives_the_same_count():
+def test_a_history_with_states_inside_a_map_gives_the_same_count():
     """AWS's has them, the embedded engine's has not."""
     inside = [event(3, "TaskStateEntered", "Gate"), event(4, "TaskStateExited", "Gate")]
     assert transitions(HISTORY + inside) == transitions(HISTORY)
 
 
-def test_a_states_visits_are_added():
+def test_a_states_visits_are_added_up():
     assert spent(HISTORY) == {"Plan": 4, "Gates": 2, "Passed": 0}
 
 
@@ -59,7 +59,7 @@ def figure(*runs, unit=SECONDS):
     return Figure(what="a thing", unit=unit, runs=runs)
 
 
-def test_a_figure_tells_its_median_and_its_worst():
+def test_a_figure_shows_its_median_and_its_worst_run():
     assert (figure(3, 1, 2).median, figure(3, 1, 2).worst) == (2, 3)
 
 
@@ -78,11 +78,11 @@ def test_the_worst_of_speeds_is_the_lowest():
         (figure(1, 2, 9).at_most(1), False),
     ],
 )
-def test_an_aim_is_about_the_median_or_the_worst(held, met):
+def test_an_aim_limits_the_median_or_the_worst_run(held, met):
     assert held.aim.met is met
 
 
-def test_the_table_tells_every_figure_under_its_part_with_the_aim_beside_it():
+def test_the_table_lists_every_figure_by_part_with_its_aim():
     parts = [
         Part(title="A release", figures=[figure(1, 2, 3).below(2.5, words="< by hand"), figure(4)]),
         Part(title="Back", figures=[figure(0.25, unit=MILLISECONDS).below(0.2)]),
@@ -105,19 +105,19 @@ def program(path, *, says, status=0):
     path.chmod(0o755)
 
 
-def test_an_aws_that_does_not_run_is_no_rival(tmp_path, monkeypatch):
+def test_a_broken_aws_program_is_not_used_as_rival(tmp_path, monkeypatch):
     program(tmp_path / "aws", says="broken", status=1)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert aws() is None
 
 
-def test_a_shim_whose_manager_is_not_there_is_no_rival(tmp_path, monkeypatch):
+def test_a_shim_without_its_manager_is_not_used_as_rival(tmp_path, monkeypatch):
     program(tmp_path / ".manager" / "shims" / "aws", says="another version")
     monkeypatch.setenv("PATH", str(tmp_path / ".manager" / "shims"))
     assert aws() is None
 
 
-def test_behind_a_version_managers_shim_is_the_program_itself(tmp_path, monkeypatch):
+def test_the_program_behind_a_version_managers_shim_is_used(tmp_path, monkeypatch):
     shims, real = tmp_path / ".manager" / "shims", tmp_path / "real"
     program(shims / "aws", says="another version")
     program(shims / "manager", says=real / "aws")

@@ -15,12 +15,12 @@ SAID = """\
 
 
 @pytest.mark.parametrize("name", ROOMS)
-def test_a_room_has_its_code_and_its_tests(name):
+def test_a_room_has_code_and_tests(name):
     assert all(list(PACKAGE.glob(each)) for each in ROOMS[name].code)
     assert all((ROOT / "tests" / each).exists() for each in ROOMS[name].tests)
 
 
-def test_what_no_test_noticed_survived_also_where_there_is_no_test():
+def test_an_undetected_mutant_survived_even_if_it_has_no_test():
     assert survivors(results(SAID)) == [
         "tagship.ledger.lock.x_renew__mutmut_2",
         "tagship.ledger.lock.x_freed__mutmut_1",

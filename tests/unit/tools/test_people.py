@@ -16,11 +16,11 @@ def mail(
     return Mail(to=to, subject=f"Approve storefront {tag} for production?", text=text, html="", at=0)
 
 
-def test_the_link_is_taken_from_the_mails_text() -> None:
+def test_the_link_is_read_from_the_mails_text() -> None:
     assert link_in(mail()) == LINK
 
 
-def test_a_mail_without_a_link_is_named() -> None:
+def test_a_mail_without_a_link_is_reported() -> None:
     with pytest.raises(LocalError, match=r"to ana@example\.com"):
         link_in(mail(text="Nothing to decide."))
 
@@ -34,5 +34,5 @@ def test_the_newest_mail_to_somebody_about_a_tag_is_found() -> None:
     )
 
 
-def test_nobody_is_asked_about_a_tag_that_was_not_published() -> None:
+def test_an_unpublished_tag_has_no_mail() -> None:
     assert newest_to([mail()], who="ana@example.com", application="storefront", tag="v2.0.0") is None

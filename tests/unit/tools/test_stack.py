@@ -65,7 +65,7 @@ def ctrl_c_when_there_is(path: Path) -> None:
     threading.Thread(target=look, daemon=True).start()
 
 
-def test_what_the_sam_cli_has_started_ends_with_it(programs: Path, tmp_path: Path) -> None:
+def test_processes_started_by_the_sam_cli_end_with_it(programs: Path, tmp_path: Path) -> None:
     child = tmp_path / "child"
     program(programs / "sam", f"sleep 600 & echo $! >{child}; wait")
     ctrl_c_when_there_is(child)
@@ -74,7 +74,7 @@ def test_what_the_sam_cli_has_started_ends_with_it(programs: Path, tmp_path: Pat
     assert within(SECONDS, lambda: not alive(written(child)))
 
 
-def test_an_engine_that_nobody_knows_yet_ends(programs: Path, tmp_path: Path) -> None:
+def test_an_engine_that_is_not_registered_yet_ends(programs: Path, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     program(programs / "python", f"echo $$ >{pid}; exec sleep 600")
     ctrl_c_when_there_is(pid)
@@ -97,7 +97,7 @@ def test_an_engine_that_stays_outlives_the_program(
     engine.stop()
 
 
-def test_a_build_that_was_stopped_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_build_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = tmp_path / "build"
     build.mkdir()
     (build / "template.yaml").touch()
@@ -117,7 +117,7 @@ def test_a_build_that_was_stopped_is_none(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_the_demo_leaves_nothing_behind_when_it_is_stopped(
+def test_an_interrupted_demo_leaves_nothing_behind(
     programs: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -67,10 +67,10 @@ def test_a_broken_version_says_why_it_is_not_healthy(broken: ModuleType) -> None
     assert get(broken, "/health")["statusCode"] == 503
 
 
-def test_every_second_answer_of_a_broken_version_is_an_error(broken: ModuleType) -> None:
+def test_every_second_response_of_a_broken_version_is_an_error(broken: ModuleType) -> None:
     assert [get(broken, "/")["statusCode"] for _ in range(4)] == [200, 500, 200, 500]
 
 
-def test_a_version_is_packed_into_the_same_bytes_every_time() -> None:
+def test_packing_a_version_again_gives_the_same_bytes() -> None:
     assert pack("v1.0.0") == pack("v1.0.0")
     assert pack("v1.0.0") != pack("v1.1.0")

@@ -12,13 +12,13 @@ from tagship.targets import KINDS
 from tools import demo, orders, record, storefront, stories, website
 
 
-def test_each_kind_is_shown_or_it_is_said_why_not() -> None:
+def test_each_kind_is_shown_or_says_why_not() -> None:
     assert set(stories.STORIES) | set(stories.UNSHOWN) == set(KINDS)
     assert not set(stories.STORIES) & set(stories.UNSHOWN)
 
 
 @pytest.mark.parametrize("kind", [*stories.UNSHOWN, "mainframe"])
-def test_a_kind_that_cannot_be_shown_is_refused_in_one_line_with_those_that_can(
+def test_an_unsupported_kind_is_refused_in_one_line_with_the_supported_ones(
     kind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/node")
@@ -29,7 +29,7 @@ def test_a_kind_that_cannot_be_shown_is_refused_in_one_line_with_those_that_can(
     assert said.endswith(f"These can be shown: {', '.join(stories.STORIES)}.\n")
 
 
-def test_a_kind_whose_program_is_missing_is_not_among_those_that_can(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kind_with_a_missing_program_is_not_listed_as_supported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
     assert stories.unshown("static-site") == (
         "A demo of static-site needs node on the PATH. Without it, these can be shown: lambda, cloudformation, custom."
@@ -60,7 +60,7 @@ def test_each_story_has_two_good_releases_and_a_broken_one(kind: str) -> None:
     assert all(release.tag in shown for release in story.releases)
 
 
-def test_the_broken_site_lacks_its_content_and_says_which_release_it_is() -> None:
+def test_the_broken_site_lacks_its_content_and_names_its_release() -> None:
     with zipfile.ZipFile(io.BytesIO(website.pack("v1.0.0"))) as good:
         assert set(good.namelist()) == set(website.PAGES)
         page = good.read("index.html")
@@ -71,11 +71,11 @@ def test_the_broken_site_lacks_its_content_and_says_which_release_it_is() -> Non
     assert website.HEADLINE.encode() not in lost
 
 
-def test_the_broken_stack_has_one_resource_more() -> None:
+def test_the_broken_stack_has_one_more_resource() -> None:
     good, broken = (yaml.load(orders.template(broken=it), yaml.BaseLoader) for it in (False, True))
     assert set(broken["Resources"]) - set(good["Resources"]) == {"Taken"}
 
 
-def test_the_demo_of_the_custom_kind_packs_the_example_itself() -> None:
+def test_the_custom_kinds_demo_packs_the_example_itself() -> None:
     with zipfile.ZipFile(io.BytesIO(record.pack())) as packed:
         compile(packed.read("app.py"), "app.py", "exec")

@@ -76,7 +76,7 @@ def test_phases_add_up_their_states() -> None:
     assert timeline.phases == {"gates": 5.0, "in all": 5.0}
 
 
-def test_a_share_lasts_until_the_next_one_or_the_way_back() -> None:
+def test_a_share_lasts_until_the_next_one_or_the_rollback() -> None:
     timeline = followed(
         Executions(
             *canary(10, at=0),
@@ -95,7 +95,7 @@ def test_a_share_lasts_until_the_next_one_or_the_way_back() -> None:
     assert (timeline.status, timeline.error) == ("FAILED", "ReleaseRolledBack")
 
 
-def test_a_state_that_was_left_by_its_catch_is_told_by_its_error() -> None:
+def test_a_state_left_through_its_catch_shows_its_error() -> None:
     cause = json.dumps({"errorType": "NoChannelReached", "errorMessage": "no approver could be told"})
     timeline = followed(
         Executions(
@@ -106,16 +106,16 @@ def test_a_state_that_was_left_by_its_catch_is_told_by_its_error() -> None:
     assert timeline.moments[0].words == "NoChannelReached: no approver could be told"
 
 
-def test_an_execution_that_does_not_end_is_not_waited_for_for_ever() -> None:
+def test_an_execution_that_does_not_end_is_not_waited_for_forever() -> None:
     timeline = Timeline(states=Executions(status="RUNNING"), execution="one")
     with pytest.raises(LocalError, match="did not end within 0 seconds"):
         list(timeline.follow(seconds=0))
 
 
-def test_the_execution_of_an_upload_is_found_by_its_key() -> None:
+def test_an_uploads_execution_is_found_by_its_key() -> None:
     assert wait_for_execution(Executions(), machine="m", key="a key", seconds=1).execution == "one"
 
 
-def test_an_upload_that_starts_nothing_is_named() -> None:
+def test_an_upload_that_starts_nothing_is_reported() -> None:
     with pytest.raises(LocalError, match="another key started no execution"):
         wait_for_execution(Executions(), machine="m", key="another key", seconds=0.01)
